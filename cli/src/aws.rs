@@ -185,7 +185,7 @@ pub(crate) async fn signing_credentials(aws: &SdkConfig) -> anyhow::Result<Crede
     })
 }
 
-/// The region and the account that are asked: `region eu-west-1, account 123456789012`.
+/// The region and account of the requests: `region eu-west-1, account 123456789012`.
 pub(crate) async fn place(aws: &SdkConfig) -> String {
     let region = aws.region().map_or("unknown", Region::as_ref);
     // Needs no permission.
@@ -194,7 +194,7 @@ pub(crate) async fn place(aws: &SdkConfig) -> String {
     format!("region {region}, account {}", account.as_deref().unwrap_or("unknown"))
 }
 
-/// Says that there is no log group of this name where it was looked for.
+/// The message that this region and account have no log group of this name.
 pub(crate) async fn no_log_group(aws: &SdkConfig, name: &str) -> String {
     let place = place(aws).await;
     format!("there is no log group {name} in {place}: check its name, --region and --profile")
@@ -262,7 +262,7 @@ fn lacks_credentials(text: &str) -> bool {
         .any(|said| text.contains(said))
 }
 
-/// End of the text of an error that a missing permission causes.
+/// The end of an error text caused by a missing permission.
 const LACKS_PERMISSION: &str = "these credentials lack that permission";
 
 /// Returns `true` if a missing permission causes this error, as [`explain`] gives it.

@@ -1,8 +1,8 @@
-//! Output that nobody reads any more: `lambda-otlp decode … | head` is no failure, and a command still does its work.
+//! Output whose reader is gone: after `lambda-otlp decode … | head`, a command still finishes its work and does not fail.
 
 use std::io::{self, ErrorKind};
 
-/// Prints on stderr as std's macro of this name does, but does not panic where nobody reads stderr.
+/// Prints on stderr like std's macro of this name, but does not panic if stderr is closed.
 macro_rules! eprintln {
     ($($arguments:tt)*) => {{
         use std::io::Write as _;
@@ -18,12 +18,12 @@ macro_rules! eprint {
     }};
 }
 
-/// Returns `true` if a command failed only because nobody reads its output.
+/// Returns `true` if a command failed only because its output is closed.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Leaves a broken pipe out, so that a command whose work is done still ends with the exit code of that work.
+/// Ignores a broken pipe, so that a command that finished its work exits with the code of that work.
 pub(crate) fn ignored(printed: io::Result<()>) -> io::Result<()> {
     printed.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }

@@ -30,7 +30,7 @@ impl DestinationArguments {
     }
 }
 
-/// The variables that arguments give.
+/// The variables set by arguments.
 pub(crate) const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
 const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
 const STREAM: &str = "LAMBDA_OTLP_STREAM";
@@ -89,7 +89,7 @@ impl Source for Overlay {
         let is_given = || self.arguments.contains_key(name);
         let argument = match name {
             ENDPOINT if self.endpoint_given || self.get(name).is_none() => "--endpoint",
-            // A variable's headers go to no endpoint that an argument gives.
+            // Headers of a variable must not be sent to the endpoint of an argument.
             HEADERS if self.endpoint_given || is_given() => "--header",
             STREAM if is_given() => "--stream",
             _ => name,

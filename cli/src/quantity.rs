@@ -18,7 +18,7 @@ pub(crate) fn quantity(value: f64, unit: &str) -> String {
         "us" => (1e-6, &SECONDS),
         "ns" => (1e-9, &SECONDS),
         "GiBy.s" => return format!("{} GB-s", number(value)),
-        // A ratio, or a count whose metric's name says of what.
+        // A ratio, or a count of the things in the metric's name.
         "" | "1" => return number(value),
         unit if unit.starts_with('{') => return number(value),
         unit => return format!("{} {unit}", number(value)),
@@ -31,7 +31,7 @@ pub(crate) fn quantity(value: f64, unit: &str) -> String {
     }
 }
 
-/// At least three digits of a number, and no decimals that say nothing: `0.47` and not `0.47000000000000003`.
+/// A number with at least three digits and without meaningless decimals: `0.47`, not `0.47000000000000003`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "2 to 12")]
 fn number(value: f64) -> String {
     if value.fract() == 0.0 || !value.is_finite() {

@@ -90,7 +90,7 @@ fn check(CheckArguments { file, json: as_json }: &CheckArguments) -> anyhow::Res
     Ok(if read.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What works, but may not do what its author expects.
+/// Warnings about rules that work, but may surprise their author.
 fn warnings(rules: &RuleSet) -> Vec<String> {
     let warning = |(rule, pattern): (&str, &str)| {
         format!(

@@ -1,5 +1,5 @@
-//! A batch of a queue: each message has a span of its own, with a link to the span that sent it, and only the messages that fail go
-//! back into the queue (`ReportBatchItemFailures`).
+//! A batch of a queue: each message has its own span with a link to the span that sent it. Only failed messages return to the queue
+//! (`ReportBatchItemFailures`).
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_otlp_exporter::{
@@ -7,7 +7,7 @@ use lambda_otlp_exporter::{
 };
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
-/// The span of a message that fails is an error, with the exception as an event. `continued_span` in place of `instrument` puts the
+/// The span of a failed message is an error, with the exception as an event. Use `continued_span` instead of `instrument` to put the
 /// span into the trace of the sender.
 #[tracing::instrument(name = "store order", err, skip_all, fields(otel.kind = "consumer"))]
 async fn store(message: &SqsMessage) -> Result<(), Error> {

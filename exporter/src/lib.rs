@@ -41,8 +41,8 @@
 //! The trigger, attributes, parent and links of an invocation come from its event: from API Gateway's types, and from plain JSON by
 //! its shape. The guide lists the sources. Cargo features, off by default, do the same for types of
 //! `aws_lambda_events`: `alb`, `dynamodb`, `eventbridge`, `kafka`, `kinesis`, `s3`, `sns`, `sqs`; and `lambda_http` for the requests of
-//! that crate, and so for axum, whose routes name the spans with the feature `axum`. A message of a batch describes itself, for a span
-//! of its own ([`SpanAttributes::add_to`], [`SpanAttributes::continued_span`]):
+//! that crate, and so for axum, whose routes name the spans with the feature `axum`. Each message of a batch can have its own span
+//! ([`SpanAttributes::add_to`], [`SpanAttributes::continued_span`]):
 //!
 //! ```no_run
 //! # #[cfg(feature = "lambda_http")]
@@ -72,7 +72,7 @@
 //! where a hook that is set later does not call the one before.
 
 #![warn(missing_docs)]
-// docs.rs shows with each item the feature that it needs.
+// Shows the required feature of each item on docs.rs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;

@@ -28,7 +28,7 @@ td:not(.n):not(:first-child),code,.row,.log,p{overflow-wrap:anywhere}\
 table{font-size:11.5px}td,th{padding:.15rem}\
 .row{grid-template-columns:auto 1fr auto;gap:.1rem .5rem;margin-top:.4rem}.row .track{grid-column:1/-1}.log{margin-left:1rem}}";
 
-/// In front of a failed span, for people who do not see its colour.
+/// The sign in front of a failed span, for people who do not see its colour.
 const SIGN: &str = "<strong class=\"bad\" role=\"img\" aria-label=\"failed\">✗</strong> ";
 
 /// The page.

@@ -17,7 +17,7 @@ const NAME: &str = "alarms";
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// A page has at most 100 alarms of some kilobytes each.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
-/// Pages that are read at most.
+/// The maximum number of pages to read.
 const MOST_PAGES: usize = 50;
 
 /// A page of `DescribeAlarms` (CloudWatch API Reference).

@@ -1,4 +1,4 @@
-//! A deployed function: its configuration as Lambda has it.
+//! The configuration of a deployed function, as Lambda returns it.
 
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::types::LastUpdateStatus;
@@ -35,8 +35,8 @@ impl Function {
         }
     }
 
-    /// Its variables as it reads them: with those that Lambda sets, which no configuration has, and without a file that is in its
-    /// package and not here.
+    /// The variables that the function reads. They include the ones that Lambda sets, which no configuration lists, and exclude a
+    /// file of the function's package, which this machine does not have.
     pub(crate) fn settings(&self) -> HashMap<String, String> {
         const OF_LAMBDA: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
         let mut settings: HashMap<String, String> =
@@ -65,7 +65,7 @@ impl Function {
     }
 }
 
-/// A delivery may take 10 s, and what is not taken has to be parked after it.
+/// A delivery may take 10 s, and the forwarder needs time to queue rejected items for retry after it.
 const SHORTEST_TIMEOUT_S: i32 = 20;
 
 #[cfg(test)]

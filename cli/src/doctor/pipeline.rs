@@ -14,7 +14,7 @@ use settings::Check;
 const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
 const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
 
-/// Checks the forwarder, which reads these event sources, and what belongs to it.
+/// Checks the forwarder, its event sources, queues, bucket, alarms and log.
 pub(super) async fn check(
     aws: &SdkConfig,
     forwarder: &Function,
@@ -43,7 +43,7 @@ pub(super) async fn check(
             }
         }
     }
-    // `redrive` shows the reasons, and sends nothing unless it is told to.
+    // `redrive` shows the reasons, and sends nothing without `--yes`.
     let redrive = |from: &str| {
         let to = retry.map(|to| format!(" --to {to}")).unwrap_or_default();
         format!("`lambda-otlp redrive {from}{to}` shows why, and with --yes sends them again")
@@ -176,7 +176,7 @@ async fn queue(aws: &SdkConfig, url: &str, meaning: &str) -> (Check, Option<Stri
     }
 }
 
-/// The bucket where Lambda keeps events that every attempt failed on; else a check that says why there is none.
+/// The on-failure bucket, or a check with the reason why the function has none.
 async fn on_failure_bucket(
     lambda: &aws_sdk_lambda::Client,
     function: &str,

@@ -19,7 +19,7 @@ const LARGE: Duration = Duration::from_mins(5);
 /// A backend and how to speak to it.
 pub(crate) type Reach = backend::Reach<HttpTransport>;
 
-/// The backend of these settings; advice names the arguments or variables that gave them.
+/// The backend of these settings. Advice names the argument or variable of each setting.
 pub(crate) fn reach(
     destination: DestinationConfig,
     variables: &dyn Source,

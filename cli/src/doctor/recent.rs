@@ -1,4 +1,4 @@
-//! The recent log events of a log group: errors in a function's own log, and those a subscription filter matches.
+//! The recent log events of a log group: errors in a function's own log, and matches of a subscription filter.
 
 use super::unanswered::unanswered;
 use super::wiring::Filter;
@@ -12,9 +12,9 @@ use std::time::Duration;
 use subscriber::Collect;
 
 const PERMISSION: &str = "logs:FilterLogEvents";
-/// Words of the lines by which a function of ours, or Lambda, tells of a failure.
+/// Words in the lines by which our functions, or Lambda, report a failure.
 const WORDS: [&str; 4] = ["ERROR", "Task timed out", "Runtime exited", "Runtime.ExitError"];
-/// Answers that are read at most: each looks through a part of the log group.
+/// The maximum number of answers to read. Each covers a part of the log group.
 const MOST_PAGES: usize = 20;
 /// Longest excerpt of a line.
 const MOST_CHARS: usize = 300;
@@ -60,7 +60,7 @@ impl Recent {
                 );
                 Check::failed(NAME, text)
             }
-            // Lambda makes it at the first invocation.
+            // Lambda creates the log group at the first invocation.
             Err(error) if is_missing(&error) => {
                 Check::ok(NAME, format!("{group}: not there yet, since nothing was written to it"))
             }
@@ -68,7 +68,7 @@ impl Recent {
         }
     }
 
-    /// Checks that a filter matches some of the log group's events; `None` where it matches all, or need not match any.
+    /// Checks that a filter matches some of the log group's events. Returns `None` if it matches all events, or none is expected.
     pub(super) async fn matched(&self, group: &str, filter: &Filter) -> Option<Check> {
         const NAME: &str = "filter";
         // No function spills while its backend accepts telemetry.
@@ -141,7 +141,7 @@ fn is_missing(error: &SdkError<FilterLogEventsError>) -> bool {
     error.as_service_error().is_some_and(FilterLogEventsError::is_resource_not_found_exception)
 }
 
-/// Returns `true` if the line tells of a failure. The level decides where a line has one: a warning may quote an error.
+/// Returns `true` if the line reports a failure. If the line has a level, the level decides, because a warning may quote an error.
 fn is_error(line: &str) -> bool {
     let fields: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
     match fields.get("level").and_then(Value::as_str) {
@@ -150,7 +150,7 @@ fn is_error(line: &str) -> bool {
     }
 }
 
-/// A line as a person reads it, cut: of a JSON line of ours the message with its fields.
+/// A shortened line for people. For a JSON line of our functions, it is the message with its fields.
 fn excerpt(line: &str) -> String {
     let text = match serde_json::from_str::<Map<String, Value>>(line) {
         Ok(mut fields) => {

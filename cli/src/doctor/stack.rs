@@ -107,7 +107,7 @@ pub(crate) async fn check(
     checks
 }
 
-/// The event sources that invoke a function; else a check that says why they are not known.
+/// The event sources of a function, or a check with the reason why they are unknown.
 async fn sources_of(
     lambda: &aws_sdk_lambda::Client,
     name: &str,

@@ -1,10 +1,10 @@
-//! Checks that AWS did not answer.
+//! Results of checks whose request to AWS failed.
 
 use crate::aws::{explain, is_denied};
 use settings::Check;
 use std::error::Error;
 
-/// A check of `what` that AWS did not answer. A missing permission fails nothing: the check names it.
+/// The check of `what` after a failed request to AWS. A missing permission is a warning that names the permission.
 pub(super) fn unanswered<E: Error + Send + Sync + 'static>(
     name: &'static str,
     what: &str,
@@ -19,7 +19,7 @@ pub(super) fn unanswered<E: Error + Send + Sync + 'static>(
     }
 }
 
-/// A check of `what` that needs a permission these credentials lack.
+/// The check of `what` without the permission it needs.
 pub(super) fn denied(name: &'static str, what: &str, permission: &str) -> Check {
     let text = format!("{what}: not checked: these credentials lack {permission}");
     Check::warning(name, text)

@@ -50,7 +50,7 @@ impl Filter {
         }
     }
 
-    /// Returns `true` if the pattern is the one by which the stack collects this.
+    /// Returns `true` if the stack uses this pattern for this value of `Collect`.
     pub(super) fn is_of(&self, collect: Collect) -> bool {
         let without_spaces = |pattern: &str| pattern.split_whitespace().collect::<String>();
         without_spaces(&self.pattern) == without_spaces(collect.pattern())
@@ -66,7 +66,7 @@ pub(crate) struct Forwarder<'a> {
 }
 
 impl Forwarder<'_> {
-    /// Returns `true` if the filter leads to the forwarder.
+    /// Returns `true` if the destination of the filter is the forwarder.
     pub(super) fn is_led_to_by(&self, filter: &Filter) -> bool {
         is_function(&filter.destination, self.arn) || self.streams.contains(&filter.destination)
     }

@@ -1,4 +1,4 @@
-//! A line on terminals that says how many letters were looked at.
+//! A progress line on terminals with the number of letters read.
 
 use super::summary::plural;
 use std::io::{self, Write as _};
@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     is_shown: bool,
-    /// How many messages the queue says it has; `None` of a bucket.
+    /// The number of messages in the queue, as SQS reports it; `None` for a bucket.
     waiting: Option<usize>,
 }
 
@@ -16,7 +16,7 @@ impl Progress {
         Self { is_shown, waiting }
     }
 
-    /// Shows how many letters were looked at so far.
+    /// Shows the number of letters read so far.
     pub(crate) fn show(&self, seen: usize) {
         if self.is_shown {
             eprint!("\r{}", self.line(seen));
@@ -24,7 +24,7 @@ impl Progress {
         }
     }
 
-    /// Leaves the line to what is printed next.
+    /// Clears the line for the next output.
     pub(crate) fn end(&self) {
         if self.is_shown {
             eprintln!();

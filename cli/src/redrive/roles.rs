@@ -11,16 +11,16 @@ use serde_json::Value;
 /// Where letters come from and go to.
 #[derive(Debug)]
 pub(crate) struct Roles {
-    /// The dead-letter queue; `None` where they come from a bucket.
+    /// The dead-letter queue; `None` for a bucket.
     pub(crate) from: Option<QueueUrl>,
     /// The retry queue.
     pub(crate) to: QueueUrl,
-    /// How many messages the dead-letter queue says it has.
+    /// The number of messages in the dead-letter queue, as SQS reports it.
     pub(crate) waiting: Option<usize>,
 }
 
 impl Roles {
-    /// The queues that the arguments, or the stack's forwarder, name. An error where one of them has the other's role.
+    /// The queues of the arguments, or of the stack's forwarder. Fails if they are swapped.
     pub(crate) async fn of(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<Self> {
         let (from, to) = match (&arguments.stack, &arguments.to) {
             (Some(stack), _) => {
@@ -57,7 +57,7 @@ async fn of_stack(aws: &SdkConfig, stack: &str) -> anyhow::Result<(QueueUrl, Que
     Ok((queue("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL")?, queue("LAMBDA_OTLP_RETRY_QUEUE_URL")?))
 }
 
-/// Refuses a queue whose own dead-letter queue `to` is; returns how many messages it says it has.
+/// Fails if `to` is the dead-letter queue of this queue. Returns the number of its messages, as SQS reports it.
 async fn check_from(
     aws: &SdkConfig,
     from: &QueueUrl,
@@ -91,7 +91,7 @@ fn leads_to(policy: &str, queue: &QueueUrl) -> bool {
     of_arn.eq(of_url)
 }
 
-/// Refuses a queue that is another one's dead-letter queue: nothing sends its messages again.
+/// Fails if the queue is the dead-letter queue of another one, because no function reads such a queue.
 async fn check_to(aws: &SdkConfig, to: &QueueUrl) -> anyhow::Result<()> {
     let asked = aws::sqs(aws, to).list_dead_letter_source_queues().queue_url(&to.url).send().await;
     match asked.map(|output| output.queue_urls) {
@@ -109,7 +109,7 @@ async fn check_to(aws: &SdkConfig, to: &QueueUrl) -> anyhow::Result<()> {
     }
 }
 
-/// Warns that nobody knows which role a queue has; whoever redrives may have no more permissions than that needs.
+/// Warns that the role of a queue is unknown. The credentials may have only the permissions of the redrive itself.
 fn unchecked(url: &str, permission: &str, why: &anyhow::Error) {
     eprintln!("warning: cannot check the role of {url}, which needs {permission}: {why}");
 }
@@ -128,7 +128,7 @@ mod tests {
         let arn = "arn:aws:sqs:eu-west-1:123456789012:dead";
         check(arn, "https://sqs.eu-west-1.amazonaws.com/123456789012/dead", true);
         check(arn, "https://sqs.eu-west-1.amazonaws.com/123456789012/dead/", true);
-        // An old stack's retry queue, whose messages go to the new one's.
+        // The retry queue of an old stack, whose messages move to the new stack's queue.
         check(arn, "https://sqs.eu-west-1.amazonaws.com/123456789012/new-retry", false);
         check(arn, "https://sqs.eu-west-1.amazonaws.com/210987654321/dead", false);
         check("", "https://sqs.eu-west-1.amazonaws.com/123456789012/dead", false);

@@ -202,7 +202,7 @@ fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode
     Ok(if replayed.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The range that was read, and how many log events it has.
+/// The range and the number of its log events.
 fn found(replayed: &Replayed) -> String {
     let Checkpoint { log_group, from_ms, done_before_ms, .. } = &replayed.checkpoint;
     let (from, until) = (time_text(*from_ms), time_text(*done_before_ms));

@@ -9,7 +9,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph};
 
-/// Behind the status text.
+/// The hint after the status text.
 const HINT: &str = "? keys  q quit";
 const KEYS: [(&str, &str); 9] = [
     ("up, k", "the trace or line before"),
@@ -91,7 +91,7 @@ fn list(listed: &Listed, paint: Paint, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(Paragraph::new(rows).block(Block::bordered().title(title)), area);
 }
 
-/// A trace as a line of this width: whether it failed, when it began, what it is of, and how long it took.
+/// A trace as a line of this width: its failure sign, time, name and duration.
 fn entry(trace: &Trace, width: usize) -> String {
     let Waterfall { trace_id, began, millis, rows, .. } = &trace.waterfall;
     let sign = if trace.has_failed() { FAILED } else { " " };
@@ -105,7 +105,7 @@ fn entry(trace: &Trace, width: usize) -> String {
     let id = trace_id.get(..8).unwrap_or(trace_id);
     let what = format!("{id} {:<16} {name}", short(service, 16));
     let left = width.saturating_sub(begin.chars().count() + end.len());
-    // A narrow terminal has no place for more than the name.
+    // A narrow terminal has room for the name only.
     let what = if is_narrow { name } else { &what };
     format!("{begin}{:<left$}{end}", short(what, left))
 }
@@ -128,7 +128,7 @@ fn trace(trace: Option<&Trace>, scrolled: usize, paint: Paint, frame: &mut Frame
     frame.render_widget(Paragraph::new(rows).block(Block::bordered().title(title)), area);
 }
 
-/// What the keys do.
+/// The keys and their effects.
 fn keys(frame: &mut Frame<'_>, area: Rect) {
     let rows: Vec<Line<'_>> =
         KEYS.iter().map(|(key, does)| Line::raw(format!("{key:<17} {does}"))).collect();

@@ -39,7 +39,7 @@ pub(super) enum Pane {
     /// The opened trace alone.
     Opened,
     Lines,
-    /// What the keys do.
+    /// The keys and their effects.
     Keys,
 }
 

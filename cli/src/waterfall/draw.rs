@@ -88,7 +88,7 @@ pub(crate) fn lines(trace: &Waterfall, width: usize) -> Vec<Line> {
     lines
 }
 
-/// How many spans of a trace failed, how long it took, and when it began.
+/// The number of failed spans of a trace, its duration and its time.
 fn summary(trace: &Waterfall) -> String {
     let failed = trace.rows.iter().filter(|row| row.has_failed).count();
     let spans = match (trace.rows.len(), failed) {
@@ -105,7 +105,7 @@ fn summary(trace: &Waterfall) -> String {
     }
 }
 
-/// Why a span failed, and then why it is longer than the span above it.
+/// The reason why a span failed, then the reason why it is longer than the span above it.
 fn remark(row: &Row) -> Option<String> {
     let why = row.why_failed.lines().next().map(|why| format!("ERROR {why}"));
     let remark = (!row.remark.is_empty()).then(|| format!("({})", row.remark));
@@ -113,7 +113,7 @@ fn remark(row: &Row) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
-/// The colour of what belongs to a span.
+/// The colour of a span's lines.
 fn ink(row: &Row, unless_failed: Ink) -> Ink {
     if row.has_failed { Ink::Failed } else { unless_failed }
 }

@@ -54,8 +54,8 @@ impl Mask {
         Self { of_urls: Arc::clone(&self.of_urls), of_headers: of_headers.into() }
     }
 
-    /// The text with `****` in place of each secret, however a server spelled it: in percent-encoding, base64url, other case, with
-    /// escapes of JSON, or folded into several lines.
+    /// Replaces each secret in the text with `****`, in any spelling of a server: percent-encoded, in base64url, in another case, with
+    /// JSON escapes, or folded into several lines.
     pub(crate) fn apply<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {
         let (letters, places): (Vec<u8>, Vec<Range<usize>>) = letters(&text).unzip();
         let mut found: Vec<Range<usize>> = Vec::new();

@@ -487,7 +487,7 @@ fn a_request_with_too_many_messages_is_refused_before_all_of_it_is_read() {
     };
     assert_eq!(read(r#"{"resourceLogs":[{},{},{}]}"#), Ok(6));
     let too_many = "more than 3 attributes, values and other messages in one request";
-    // What is behind the fourth is not read.
+    // Text after the fourth is ignored.
     for json in [r#"{"resourceLogs":[{},{},{},{}]}"#, r#"{"resourceLogs":[{},{},{},{},no JSON"#] {
         assert_eq!(read(json), Err(too_many.to_owned()));
     }

@@ -19,7 +19,7 @@ pub(crate) struct RecordLimits {
     pub(crate) value_length: usize,
 }
 
-/// Reads the limits. The one of spans or of log records wins over the general one.
+/// Reads the limits. A limit of spans or log records takes precedence over the general limit.
 pub(super) fn limits(reader: &mut Reader<'_>) -> (SpanLimitsOfEnvironment, RecordLimits) {
     let count = reader.count_if_set("OTEL_ATTRIBUTE_COUNT_LIMIT");
     let length = reader.count_if_set("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");

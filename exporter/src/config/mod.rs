@@ -51,7 +51,7 @@ pub(crate) struct Config {
     pub(crate) complaint: String,
 }
 
-/// Signals that are written as lines (`OTEL_TRACES_EXPORTER` and its siblings).
+/// The signals to write as lines (`OTEL_TRACES_EXPORTER` and its siblings).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Writes {
     pub(crate) traces: bool,

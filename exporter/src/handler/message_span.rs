@@ -9,7 +9,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 /// A message of a batch describes itself, so that each has a span of its own: `SqsMessage`, `SnsRecord`, `KinesisEventRecord` and
 /// `KafkaRecord` of `aws_lambda_events`, and the same messages as plain JSON.
 impl SpanAttributes {
-    /// Adds the attributes and links to a span of `tracing`, which stays in the trace of the invocation.
+    /// Adds the attributes and links to a `tracing` span in the trace of the invocation.
     ///
     /// ```
     /// use lambda_otlp_exporter::SpanAttributesExtractor;
@@ -23,8 +23,8 @@ impl SpanAttributes {
         describe(span, &self.attributes, &self.links);
     }
 
-    /// Returns a span of `tracing` that continues the trace of the sender, with a link to the current span. Without a sender it is a
-    /// child of the current span. It is of the kind CONSUMER, unless [`kind`](Self::kind) is another.
+    /// Returns a `tracing` span that continues the trace of the sender and has a link to the current span. Without a sender, it is a
+    /// child of the current span. Its kind is CONSUMER, unless [`kind`](Self::kind) is set.
     ///
     /// ```
     /// use lambda_otlp_exporter::SpanAttributesExtractor;
@@ -43,7 +43,7 @@ impl SpanAttributes {
         let invocation = Context::current().span().span_context().clone();
         match self.sender() {
             Some(sender) => {
-                // This fails without a layer of ours, and then there is no span.
+                // Without the library's layer this fails, and there is no span.
                 drop(span.set_parent(sender));
                 let back = Some(Link::with_context(invocation));
                 let back = back.filter(|link| link.span_context.is_valid());
@@ -54,7 +54,7 @@ impl SpanAttributes {
         span
     }
 
-    /// The context of the sender, baggage included, by the application's propagators; by the link where they find none.
+    /// The context of the sender with its baggage, from the application's propagators. If they find none, it comes from the link.
     fn sender(&self) -> Option<Context> {
         let extract = || {
             let carrier = self.carrier.as_ref()?;

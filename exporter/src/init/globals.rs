@@ -20,8 +20,8 @@ pub(super) struct Globals {
     propagators: bool,
 }
 
-/// A provider that the application has made is global if the application has said so. Where the SDK is disabled, the no-op providers
-/// of the API stay, which hand the caller's context on.
+/// A provider of the application becomes global only on request. If the SDK is disabled, the API's no-op providers stay in place, and
+/// they pass on the caller's context.
 pub(super) fn wanted(config: &TelemetryConfig, is_disabled: bool) -> Globals {
     let wanted = config.global_providers;
     Globals {

@@ -101,7 +101,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
         .build(&environment);
     let exports_traces = environment.writes.traces || config.traces.is_of_others();
     let runtime_api = environment.lambda.runtime_api.as_deref();
-    // A root that nobody exports must not become the parent of the extension's span.
+    // A root span that is not exported must not become the parent of the extension's span.
     let runtime_api = runtime_api.filter(|_| exports_traces && !environment.disabled);
     let parts = Parts { environment: &environment, line: &line, resource: &resource };
     let signals = parts.signals(&mut config);

@@ -255,9 +255,8 @@ impl TelemetryConfigBuilder {
 
     /// Makes the ids of spans, and the trace ids of spans outside of invocations, with this generator.
     ///
-    /// An invocation without a parent has the trace id of Lambda's X-Ray header, else one derived from the request id, whatever this
-    /// generator makes: the spans that the forwarder and the layer make of Lambda's own records derive the same id, and so share the
-    /// trace.
+    /// This does not apply to an invocation without a parent: its trace id comes from Lambda's X-Ray header, or is derived from the
+    /// request id. The forwarder and the layer derive the same id for their spans of the invocation, so all share one trace.
     #[must_use]
     pub fn with_id_generator(mut self, id_generator: impl IdGenerator + 'static) -> Self {
         self.config.traces.id_generator = Box::new(id_generator);

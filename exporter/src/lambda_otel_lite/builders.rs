@@ -140,7 +140,7 @@ impl TelemetryCompletionHandler {
 
 /// otlp-stdout-span-exporter's names.
 impl StdoutSpanExporterBuilder {
-    /// No effect: credentials do not belong in a log, and lines have no headers.
+    /// Has no effect. Credentials do not belong in a log, and OTLP lines have no headers.
     #[deprecated = "lines have no headers; set the headers of the backend where the forwarder or the layer sends"]
     #[must_use]
     pub fn headers(self, _headers: HashMap<String, String>) -> Self {

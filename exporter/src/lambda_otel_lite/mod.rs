@@ -1,5 +1,5 @@
 //! Names that a port from lambda-otel-lite 0.20 needs beside those of this crate, so that it is a change of the crate's name: the
-//! paths of its modules, what it calls methods and functions, and `events` and `logger`, which this crate has no use for itself.
+//! paths of its modules, the names of its methods and functions, and `events` and `logger`, which this crate does not use itself.
 //!
 //! New code needs nothing from here. Three paths are those of modules that this crate has anyway, and stand there: `handler`, `processor`
 //! and `telemetry` (`telemetry/lambda_otel_lite.rs`).

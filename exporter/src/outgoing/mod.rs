@@ -55,7 +55,7 @@ pub fn inject_message_attributes<V, E, S: BuildHasher>(
 
 /// The JSON object with the current context under `headers`, which is where this library looks for it in any event: for the detail
 /// of an event of Amazon EventBridge, the input of a state machine, the payload of a function that is invoked asynchronously, and
-/// messages and records of queues and streams whose content is JSON. Anything but a JSON object stays as it is, and so does one that has a `traceparent` there.
+/// messages and records of queues and streams whose content is JSON. Any other value is returned unchanged, as is an object with a `traceparent` in that place.
 ///
 /// ```
 /// let detail = lambda_otlp_exporter::inject_json(r#"{"order": 7}"#);

@@ -61,7 +61,8 @@ impl TelemetryCompletionHandler {
         self.telemetry.force_flush(timeout)
     }
 
-    /// Writes what has ended, and open spans as partial ones, and ends the providers, and waits for that as long as `timeout` says. Nothing is recorded afterwards.
+    /// Writes all telemetry, with open spans as partial spans, and shuts the providers down. Waits for at most `timeout`. Nothing is
+    /// recorded afterwards.
     ///
     /// At SIGTERM, which Lambda sends before it ends an environment that has an extension, everything is written without this.
     ///

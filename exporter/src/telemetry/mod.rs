@@ -48,7 +48,7 @@ pub(crate) struct Telemetry {
     pub(crate) record_filter: RecordFilter,
     /// `tracing` events become log records.
     pub(crate) bridges_logs: bool,
-    /// `OTEL_SDK_DISABLED`: no span begins, and the caller's context is handed on.
+    /// `OTEL_SDK_DISABLED`: no span begins, and the caller's context is passed on.
     pub(crate) is_disabled: bool,
     /// Set once all else is there; `Sync` until then.
     pub(crate) mode: OnceLock<Mode>,
@@ -59,10 +59,10 @@ impl Telemetry {
         self.mode.get().unwrap_or(&Mode::Sync)
     }
 
-    /// Writes open spans as partial ones, then what has ended, since the environment ends; waits for that as long as `timeout` says.
+    /// Writes open spans as partial spans, then all other telemetry, before the environment ends. Waits for at most `timeout`.
     pub(crate) fn write_at_end(self: &Arc<Self>, timeout: Duration) {
         let telemetry = Arc::clone(self);
-        // Nobody is left who could be told of an error.
+        // An error can no longer be reported.
         drop(within(timeout, move || telemetry.write_cut_off(|_| true, CutOff::END)));
     }
 
@@ -73,7 +73,7 @@ impl Telemetry {
         flushed.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
     }
 
-    /// Writes the open spans of invocations that are cut off, by their numbers, then what has ended.
+    /// Writes the open spans of the interrupted invocations with these numbers, then all other telemetry.
     pub(crate) fn write_cut_off(
         &self,
         is_cut_off: impl Fn(u64) -> bool,

@@ -82,7 +82,7 @@ impl RecordFilter {
     }
 }
 
-/// The directives of `level` or `target=level,…`, if there are any, and a complaint about what has no effect.
+/// The directives of `level` or `target=level,…`, if there are any, and a message about parts without effect.
 pub(crate) fn directives(text: Option<&str>) -> (Option<Targets>, Option<String>) {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
         return (None, None);
@@ -245,7 +245,7 @@ mod tests {
         check("orders[{id}]=debug", ("DEBUG", "DEBUG"));
         check("[store]=debug", ("DEBUG", "DEBUG"));
         check("orders[store]=warn", ("INFO", "WARN"));
-        // Nothing is left, or nothing is understood: records are kept as without the variable.
+        // No valid directive: the same records are kept as without the variable.
         check("[store]", ("INFO", "INFO"));
         check("orders[store=debug", ("INFO", "INFO"));
         let complaint = |text| directives(Some(text)).1;

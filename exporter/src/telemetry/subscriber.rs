@@ -67,7 +67,7 @@ where
     }
 }
 
-/// The metadata of a record of the crate `log`, whose event has one callsite for all records of a level.
+/// The metadata of a record of the crate `log`. Its `tracing` event shares one callsite with all records of its level.
 #[cfg(feature = "log")]
 fn own_metadata<'a>(event: &'a Event<'_>) -> Option<Metadata<'a>> {
     tracing_log::NormalizeEvent::normalized_metadata(event)

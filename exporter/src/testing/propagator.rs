@@ -1,4 +1,4 @@
-//! The global propagator of tests: each thread has the propagators of its own [`TestFunction`](super::TestFunction).
+//! The global propagator of tests, which uses the propagators of the thread's [`TestFunction`](super::TestFunction).
 
 use crate::telemetry::propagation::Propagation;
 use opentelemetry::propagation::text_map_propagator::FieldIter;
@@ -10,7 +10,7 @@ thread_local! {
     static OF_THREAD: RefCell<Option<Propagation>> = const { RefCell::new(None) };
 }
 
-/// The propagators of this thread, until the value is dropped; then those from before are in place again.
+/// Sets the propagators of this thread. Dropping the value restores the previous ones.
 pub(super) struct ThreadPropagator {
     before: Option<Propagation>,
 }
@@ -48,7 +48,7 @@ impl TextMapPropagator for GlobalPropagator {
         of_thread().map_or_else(|| cx.clone(), |own| own.extract_with_context(cx, extractor))
     }
 
-    /// None: the names would have to outlive the propagators of the thread.
+    /// Returns no names, because they would have to outlive the propagators of the thread.
     fn fields(&self) -> FieldIter<'_> {
         FieldIter::new(&[])
     }

@@ -1,5 +1,5 @@
 // Makes OpenTelemetry's instrumentations ready, each for the moment when its library is loaded, and waits for the handler's module.
-// When that has been loaded and nothing else traces the function, the SDK is started and the handler is wrapped.
+// Once the handler's module is loaded and nothing else traces the function, the SDK starts and the handler is wrapped.
 
 "use strict";
 
@@ -14,7 +14,7 @@ function main() {
   if (isOff || !process.env._HANDLER || !process.env.LAMBDA_TASK_ROOT) return;
   const handler = handlerFile();
   if (handler === undefined) return say(`without instrumentation: there is no file of the handler ${process.env._HANDLER}`);
-  // What NODE_OPTIONS names before the layer is loaded by now.
+  // Modules that NODE_OPTIONS names before the layer are loaded already.
   const tracer = findTracer(() => false);
   if (tracer !== undefined) return leaveAlone(tracer);
   let load;

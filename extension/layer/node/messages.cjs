@@ -1,10 +1,10 @@
-// Says of the messages of Amazon SQS and Amazon SNS in an event what they are and which spans sent them.
+// Describes the messages of Amazon SQS and Amazon SNS in an event, and links to the spans that sent them.
 //
-// Source: OpenTelemetry's semantic conventions, "Messaging spans" and "AWS Lambda"; exporter/src/handler/trigger/links.rs.
+// Source: OpenTelemetry's semantic conventions, "Messaging spans" and "AWS Lambda"; exporter/src/handler/trigger/messages.rs.
 
 "use strict";
 
-// A span has so many links at most (OpenTelemetry SDK, `LinkCountLimit`); a batch may have 10,000 messages.
+// The maximum number of links of a span (OpenTelemetry SDK, `LinkCountLimit`); a batch may have 10,000 messages.
 const MOST_LINKS = 128;
 
 /// Returns attributes and links for the span of an invocation.
@@ -52,9 +52,9 @@ function ofTopic(records) {
   };
 }
 
-/// A topic puts the attributes of its message into the body of the queue's.
+/// A topic puts the attributes of its message into the body of the queue's message.
 function ofEnvelope(body) {
-  // Few messages have them, and the others need not be parsed.
+  // Few messages contain them; the others are not parsed.
   if (typeof body !== "string" || !body.includes("traceparent")) return {};
   try {
     return ofNotification(JSON.parse(body));

@@ -8,7 +8,7 @@ const fs = require("node:fs");
 const path = require("node:path");
 const { createRequire } = require("node:module");
 
-// The packages that are needed, and the oldest version of each that has what telemetry.cjs uses.
+// The required packages, each with the oldest version that telemetry.cjs supports.
 const OLDEST = {
   "@opentelemetry/api": "1.9.0",
   "@opentelemetry/context-async-hooks": "2.0.0",

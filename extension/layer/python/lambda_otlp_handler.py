@@ -135,7 +135,7 @@ class HandlerFinder:
 
 
 def own_import(spec):
-    """The import by which the handler's module sets telemetry up; `None` where it has none."""
+    """The import by which the handler's module sets up telemetry, or `None`."""
     try:
         source = spec.loader.get_data(spec.origin)
     except (AttributeError, OSError, TypeError):
@@ -242,7 +242,7 @@ def entry_points(group):
 
 @functools.cache
 def all_entry_points():
-    """Those of all packages, whose files take milliseconds to read."""
+    """The entry points of all packages, whose files take milliseconds to read."""
     # Milliseconds to import, for a runtime that starts without instrumentation too.
     from importlib.metadata import entry_points
 
@@ -313,7 +313,7 @@ def start(module, function, hidden):
 
 
 def own_sdk():
-    """What shows that a function has set an SDK up while it was loaded; `None` where nothing does."""
+    """The sign that a function has set up an SDK while it was loaded, or `None`."""
     from opentelemetry import trace
 
     if "opentelemetry.sdk.trace" in sys.modules:
@@ -330,7 +330,7 @@ def user_of_the_sdk():
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] == "opentelemetry" or not isinstance(module, type(sys)):
             continue
-        # Some libraries have objects that act when anybody but their own code looks at them.
+        # Objects of some libraries act when other code inspects them.
         values = [value for value in list(vars(module).values()) if issubclass(type(value), kinds)]
         origins = [vars(value).get("__module__" if isinstance(value, type) else "__name__") for value in values]
         if any(sets_up(str(origin)) for origin in origins):
@@ -602,20 +602,20 @@ class Bound:
             self.refused += 1
             say(f"an invocation's telemetry is not written: {error!r}")
         if self.refused > refused:
-            # Also where it failed at once: the next one may take all its time to fail.
+            # This includes a failure without delay, because the next attempt may fail only after all its time.
             self.is_in_time = False
         elif self.accepted > accepted or self.accepted + self.refused == 0:
             # An exporter of the function's own reports nothing, and only its time is known.
             self.is_in_time = time.monotonic() - begun < self.longest
 
     def limits(self, now):
-        """Until when a flush may begin, and until when it is waited for."""
+        """The latest start of a flush, and the end of the wait for it."""
         begun = self.calls.__dict__.setdefault("flushes_begun", now)
         last = begun + self.longest
         try:
             last = min(last, now + self.calls.context.get_remaining_time_in_millis() / 1000 - RESPONSE)
         except Exception:
-            # Who tells no time tells of no deadline.
+            # Without a remaining time there is no deadline.
             pass
         return last, last if self.is_in_time else min(last, begun + SHORTEST_FLUSH)
 

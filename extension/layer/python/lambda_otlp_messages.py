@@ -12,7 +12,7 @@ import json
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
-# A span has so many links at most in OpenTelemetry's SDK; of more it would keep the last.
+# The maximum number of links of a span in OpenTelemetry's SDK, which would keep the last ones of more.
 MOST_LINKS = 128
 MESSAGE_ID = "messaging.message.id"
 
@@ -38,7 +38,7 @@ def key_of(context, message_id):
 
 
 def sender(record):
-    """The id of a message, and what its attributes say of the span that sent it."""
+    """The id of a message, and the context of the span that sent it, from its attributes."""
     notification = mapping(mapping(record).get("Sns"))
     if notification:
         return text(notification.get("MessageId")), headers(notification.get("MessageAttributes"), "Value")

@@ -94,7 +94,7 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    /// Returns `true` if no invocation may be kept for a flush. Then none is kept to be told of its end either.
+    /// Returns `true` if the hold time is always 0, for the flush as well as for the report of an invocation's end.
     pub(super) fn leaves_no_time_to_flush(&self) -> bool {
         match &self.output {
             Output::Stdout => false,

@@ -93,7 +93,7 @@ impl Left {
         Self { buffer, lines: OwnLines::spilled(output.clone(), Arc::clone(counts)) }
     }
 
-    /// Writes what the process before a panic has left in this file, as lines: the code that panicked may have been about to send it.
+    /// Writes the telemetry in this file as lines. The process before the panic left it there, perhaps while sending it.
     pub(crate) async fn take_over(&mut self, number: RawFd) {
         let (requests, unread) = match takeover::read(number) {
             Ok(read) => read,

@@ -76,7 +76,7 @@ pub(crate) fn read(
             let request = read(kind).map_err(|error| Refusal::Invalid(error.to_string()))?;
             // Keys that nobody knows are left out, and another signal's is one of them: all of that would be gone.
             let is_of = |other: &SignalKind| {
-                // Reading once more is for what can hold any.
+                // Only bodies that can contain other signals are read again.
                 names(&body, *other) && read(*other).is_ok_and(|other| other.items() > 0)
             };
             match SignalKind::ALL.iter().find(|other| request.items() == 0 && is_of(other)) {
@@ -87,7 +87,7 @@ pub(crate) fn read(
     }
 }
 
-/// Returns `true` if the text has the key under which this signal stands in JSON.
+/// Returns `true` if the text contains this signal's key in JSON.
 fn names(body: &[u8], kind: SignalKind) -> bool {
     let keys = match kind {
         SignalKind::Traces => ["resourceSpans", "resource_spans"],

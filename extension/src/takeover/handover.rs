@@ -43,7 +43,7 @@ pub(crate) struct Notes {
     pub(crate) telemetry_uri: String,
     /// What was asked of Lambda, and is answered on the connection that is standard input.
     pub(crate) asked: Option<Question>,
-    /// The number of the open file with what was acknowledged and is not settled.
+    /// The descriptor of the open file with acknowledged, unsettled telemetry.
     pub(crate) unsettled: Option<RawFd>,
     /// A line may have been cut off in the middle.
     pub(crate) has_cut_line: bool,
@@ -217,7 +217,7 @@ impl Handover {
     }
 }
 
-/// Keeps what was acknowledged and is not settled. Returns the file that keeps it.
+/// Saves acknowledged, unsettled telemetry. Returns its file.
 #[cfg(feature = "direct")]
 fn keep(buffer: &SharedBuffer) -> Option<File> {
     super::write(buffer).unwrap_or_else(|error| {

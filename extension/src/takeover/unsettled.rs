@@ -1,8 +1,8 @@
 //! The file in which what was acknowledged and is not settled outlives the program: requests as they were encoded, one after the
 //! other, each behind its signal (a byte) and its length in bytes (four, the lowest first).
 //!
-//! It is in memory and has no name, so that a full `/tmp` costs nothing and no function can touch it. `execve` leaves it open under its
-//! number. A pipe would hold less than a buffer does.
+//! The file is in memory and has no name, so a full `/tmp` does not matter and no function can access it. `execve` keeps its descriptor
+//! open. A pipe would hold less than a buffer.
 
 use crate::buffer::Buffer;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -11,7 +11,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::RawFd;
 use wire::{Limits, Request, SignalKind};
 
-/// Writes what a buffer holds, and locks it for good. Returns the file, if it holds anything; it has to stay open until `execve`.
+/// Writes the content of a buffer, and locks the buffer permanently. Returns the file, unless it is empty. The file must stay open
+/// until `execve`.
 pub(crate) fn write(buffer: &Buffer) -> io::Result<Option<File>> {
     let mut bytes = Vec::new();
     if !buffer.hand_over(|request| append(&mut bytes, request)) {
@@ -28,8 +29,7 @@ pub(crate) fn write(buffer: &Buffer) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// Reads what the process whose place this one takes has written, and frees its memory. Returns the number of bytes that cannot be read
-/// too.
+/// Reads the file of the replaced process, and frees its memory. Also returns the number of unreadable bytes.
 pub(crate) fn read(number: RawFd) -> io::Result<(Vec<Request>, usize)> {
     let path = format!("/proc/self/fd/{number}");
     let mut file = File::options().read(true).write(true).open(path)?;

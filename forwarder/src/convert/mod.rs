@@ -62,7 +62,7 @@ pub struct PlatformSpans {
 /// few kilobytes may inflate to [`Limits::inflated_bytes`].
 const MOST_DECODED_BYTES: usize = 8 * 1024 * 1024;
 
-/// Bytes that a line that does not decode takes beside itself: a log record, and its log event's id.
+/// The memory of an undecodable line in addition to its text, in bytes: a log record, and the id of its log event.
 const UNDECODABLE_BYTES: usize = 1024;
 
 /// Most bytes of the requests of all lines of one event, dozens of times what lines of telemetry have: a line of 20 kB may become 16 MB,
@@ -76,7 +76,7 @@ pub struct Converted {
     pub taken: usize,
     /// Checked requests of all signals, not merged yet.
     pub requests: Vec<Request>,
-    /// Size of the requests and of what the undecodable lines take.
+    /// The size of the requests and the undecodable lines.
     pub decoded_bytes: usize,
     /// The service that telemetry without a service name is given to.
     pub service_name: String,

@@ -14,7 +14,7 @@ pub(super) trait Item: prost::Message + Default {
 
     fn attributes_mut(&mut self) -> &mut Vec<KeyValue>;
 
-    /// Replaces what is found in the item's values.
+    /// Replaces the matches in the item's values.
     fn redact(&mut self, redaction: &Redaction) -> Redacted;
 
     /// Empty where the item belongs to no trace.

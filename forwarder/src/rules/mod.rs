@@ -161,7 +161,7 @@ pub struct Effect {
     pub changed: usize,
     /// Values in which it replaced something.
     pub redacted: usize,
-    /// Texts that it replaced whole, because there was too much to search or to replace in them.
+    /// The number of texts it replaced whole, because they had too much to search or replace.
     pub replaced_whole: usize,
 }
 

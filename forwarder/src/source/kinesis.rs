@@ -74,14 +74,14 @@ impl KinesisRecord {
             return self.read_data(&data, &mut 0, limits, hand_on);
         };
         let mut lines = 0;
-        // One that cannot be read does not keep those beside it back.
+        // An unreadable record does not hold the others back.
         messages(aggregated, RECORDS)
             .flat_map(|record| messages(record, DATA))
             .map(|data| self.read_data(data, &mut lines, limits, hand_on))
             .fold(Ok(()), Result::and)
     }
 
-    /// Hands on the log events of what one producer wrote. `lines` counts the lines of the record before it.
+    /// Passes on the log events of one producer. `lines` counts the lines of the record before it.
     fn read_data(
         &self,
         data: &[u8],
@@ -132,7 +132,7 @@ impl KinesisRecord {
     }
 }
 
-/// The `AggregatedRecord` in the record's data, if the Kinesis Producer Library put several records of its users into one.
+/// The `AggregatedRecord` in the record's data, if the Kinesis Producer Library aggregated several user records.
 fn aggregated(data: &[u8]) -> Option<&[u8]> {
     const MAGIC: &[u8] = &[0xf3, 0x89, 0x9a, 0xc2];
     const MD5_BYTES: usize = 16;

@@ -1,6 +1,6 @@
 //! Makes what is handed out, in `target/dist`: the zips of the stack's functions, one for each architecture; the layer, with the
 //! extension, the wrapper of a function's runtime, and the licences; the layers of OpenTelemetry's packages that the wrapper starts; the
-//! command line. Beside each zip stands what it is made of, beside all their sums, the templates that deploy them, and how to install them.
+//! command line. Each zip comes with a list of its components, and all of them with checksums, templates and instructions.
 //!
 //! What is in a zip depends on the sources alone: files have no times, and no binary names a folder of the machine.
 //!
@@ -99,7 +99,7 @@ struct Made {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     All,
-    /// All of it, or nothing.
+    /// Every file of a release, or none.
     Release,
     Functions,
     Layer,

@@ -47,7 +47,7 @@ pub(super) fn layers(
     Ok(())
 }
 
-/// The versions that this machine does not have, or not with pip.
+/// The versions that this machine lacks, or has without pip.
 pub(super) fn missing() -> impl Iterator<Item = u32> {
     MINOR_VERSIONS.filter(|minor| find(*minor).is_none())
 }

@@ -45,7 +45,7 @@ pub(super) fn can_be_made(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails if `readelf`, which inspects the binaries, is missing: they compile for minutes before.
+/// Fails if `readelf` is missing. It inspects the binaries after minutes of compilation.
 pub(super) fn has_readelf() -> anyhow::Result<()> {
     ensure!(runs("readelf"), "cannot run readelf, which inspects the binaries: install binutils");
     Ok(())

@@ -7,7 +7,7 @@ use std::path::Path;
 
 const REQUIREMENTS: &str = "extension/layer/python/requirements.txt";
 const PACKAGE: &str = "opentelemetry-instrumentation-";
-/// Instrumentations that make no spans of calls.
+/// Instrumentations without spans of calls.
 const OTHERS: [&str; 2] = ["aws-lambda", "threading"];
 
 /// The trace that the senders of all messages are in.

@@ -78,7 +78,7 @@ impl SqsSettings {
         Some(Self { address, proxy: Proxy::read(reader) })
     }
 
-    /// Returns `true` if both name one queue, by whatever host.
+    /// Returns `true` if both URLs name the same queue, even with different hosts.
     pub fn is_same_queue(&self, other: &Self) -> bool {
         self.address.arn() == other.address.arn()
     }

@@ -109,7 +109,7 @@ impl Endpoints {
         }
     }
 
-    /// Returns `true` if each URL of OpenObserve Cloud names an organization; else the reader has the mistake.
+    /// Returns `true` if each URL of OpenObserve Cloud names an organization. Otherwise adds a mistake to the reader.
     pub(super) fn name_organizations(&self, reader: &mut Reader<'_>) -> bool {
         let missing = |kind| Some((kind, missing_organization(self.of(kind))?));
         let missing = SignalKind::ALL.into_iter().find_map(missing);
@@ -164,7 +164,7 @@ fn own_endpoint(
     shared.map(|shared| shared.of(kind).clone())
 }
 
-/// The variable that gives the URL of this signal.
+/// The variable with the URL of this signal.
 fn variable_of(reader: &Reader<'_>, kind: SignalKind) -> &'static str {
     let own = match kind {
         SignalKind::Traces => OTEL_TRACES_ENDPOINT,

@@ -44,7 +44,7 @@ mod tests {
         check("https://api.openobserve.ai/api/shop", false);
         check("https://api.openobserve.ai/api/shop/", false);
         check("https://api.openobserve.ai/api/shop/v1/logs", false);
-        // Hosts of which nobody knows what is behind them.
+        // Other hosts, which may be anything.
         check("http://127.0.0.1:4318", false);
         check("http://collector:4318", false);
         check("https://o2.example.com", false);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A limit below this is not believed: each record would be a request of its own.
 const LEAST_COLUMNS: usize = 50;
 
-/// Most warnings that are told: a backend may put a number into each.
+/// The maximum number of warnings to log. A backend may put a different number into each.
 const MOST_WARNINGS: usize = 16;
 
 /// What was learned of a backend; clones share it.
@@ -38,9 +38,9 @@ impl Learned {
         limit - limit / 10
     }
 
-    /// Returns `true` if the warning is a new one: a backend may give the same with each request.
+    /// Returns `true` if the warning is new: a backend may repeat it with each request.
     pub(super) fn is_new_warning(&self, warning: &str) -> bool {
-        // Another thread's panic leaves a whole list.
+        // The list stays complete if another thread panics.
         let mut told = self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = told.len() < MOST_WARNINGS && told.iter().all(|other| other != warning);
         if is_new {

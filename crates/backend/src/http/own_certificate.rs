@@ -1,8 +1,8 @@
 //! Trusts a server whose own certificate is in the destination's file of authorities.
 //!
-//! A certificate that a server signed for itself is often an authority's too: `openssl req -x509` says so unless it is told otherwise.
-//! webpki refuses such a certificate at a server, OpenSSL and curl do not. Here it is trusted if the file names exactly this one. webpki
-//! has looked at its dates by then, and the handshake proves that the server has its key.
+//! A self-signed server certificate is often a CA certificate too, because `openssl req -x509` marks it as one by default. webpki
+//! refuses a CA certificate as a server's; OpenSSL and curl accept it. This verifier accepts the certificate if the file contains
+//! exactly this one. webpki has checked its dates before, and the handshake proves that the server has its key.
 //!
 //! Source: RFC 5280, 4.2.1.9 "Basic Constraints"; rustls-webpki, `verify_cert.rs`, `check_issuer_independent_properties`.
 
@@ -14,14 +14,14 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use std::sync::Arc;
 
-/// Asks another verifier first.
+/// A verifier that asks another one first.
 #[derive(Debug)]
 struct OwnCertificate {
     verifier: Arc<dyn ServerCertVerifier>,
     own: OwnAuthority,
 }
 
-/// Makes a verifier of this one that trusts the servers whose certificates are given, too.
+/// Wraps a verifier, so that it also trusts servers with one of these certificates.
 pub(super) fn trusting_servers(
     verifier: Arc<dyn ServerCertVerifier>,
     own: Option<&OwnAuthority>,
@@ -83,7 +83,7 @@ impl ServerCertVerifier for OwnCertificate {
     }
 }
 
-/// Returns `true` if an authority's certificate being a server's is all that is wrong. rustls has no word of its own for that.
+/// Returns `true` if the only error is that a server uses a CA certificate. rustls has no variant for this error.
 fn is_authority_as_server(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity")
 }

@@ -25,8 +25,8 @@ use wire::SignalKind;
 /// Where gRPC says what came of a call.
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// OpenObserve's answer to logs that it did not write: a `partial_success` without a number and without a text. Any other one that
-/// rejects nothing is a warning.
+/// OpenObserve's answer if it did not write the logs: a `partial_success` without a number and a text. Any other `partial_success`
+/// without rejected items is a warning.
 const NOTHING_WRITTEN: &[u8] = &[0x0a, 0x00];
 
 /// What the response to a request of `items` items means. Reason and warning are masked.

@@ -129,7 +129,7 @@ impl Reason {
     }
 }
 
-/// Returns `true` if the text of a 400 names a state of the server that ends, rather than a mistake in the request.
+/// Returns `true` if the text of a 400 names a temporary state of the server rather than a mistake in the request.
 pub(super) fn is_temporary(text: &str) -> bool {
     names_a_temporary_state(text) && !names_columns(text)
 }

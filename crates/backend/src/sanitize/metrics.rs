@@ -123,7 +123,7 @@ fn shape_summary(point: &mut SummaryDataPoint, taken: &Taken<'_>) -> bool {
     point.sum.is_finite() && is_recorded(point.flags)
 }
 
-/// Returns `false` for a point that only says that its series has ended (OTLP, `DataPointFlags`). OpenObserve stores it as a
+/// Returns `false` for a point that only marks the end of its series (OTLP, `DataPointFlags`). OpenObserve stores it as a
 /// value of 0.
 fn is_recorded(flags: u32) -> bool {
     flags & DataPointFlags::NoRecordedValueMask as u32 == 0

@@ -25,16 +25,16 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 pub use survey::{Survey, Times};
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
 
-/// A request as the backend wants it, and the items that it does not store.
+/// A request in the form the backend accepts, and the items the backend cannot store.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sanitized {
     /// `None` where nothing is left to be sent.
     pub request: Option<Request>,
     /// Data points without a finite value: OpenObserve stores a row without a value, after which PromQL answers 400 for the
-    /// metric. The items of `request` and `refused`, and these, are the items of the request that was given.
+    /// metric. Together with the items of `request` and `refused`, these are the items of the original request.
     pub dropped: usize,
-    /// Spans without valid ids, as they came: [`Reason::InvalidIds`].
+    /// Spans without valid ids, unchanged: [`Reason::InvalidIds`].
     ///
     /// [`Reason::InvalidIds`]: crate::Reason::InvalidIds
     pub refused: Option<Request>,
@@ -79,7 +79,7 @@ fn whole(request: Request) -> Sanitized {
     Sanitized { request, dropped: 0, refused: None, survey: None }
 }
 
-/// The request as `shape` leaves it; `shape` returns the items that it refuses.
+/// Shapes the request with `shape`, which returns the items it refuses.
 fn shaped<S: Signal>(
     request: Request,
     shape: impl FnOnce(&mut S::Request) -> S::Request,

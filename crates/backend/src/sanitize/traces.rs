@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 const TRACE_ID_BYTES: usize = 16;
 const SPAN_ID_BYTES: usize = 8;
 
-/// Shapes the spans, and returns those without valid ids as they came: OpenObserve rejects a wrong length with a text about
+/// Shapes the spans, and returns the spans without valid ids unchanged: OpenObserve rejects a wrong length with a text about
 /// retention, and joins all spans with a trace id of zeros, which OTLP calls invalid, to one trace.
 pub(super) fn shape(
     traces: &mut ExportTraceServiceRequest,

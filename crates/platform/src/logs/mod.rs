@@ -62,8 +62,8 @@ pub(crate) fn line_record(
     }
 }
 
-/// Nanoseconds that the time a line states may lie before or after the time of its log event: a minute. A time further away is of
-/// something else, such as an order's, or of a wrong clock.
+/// The maximum difference between the time in a line and the time of its log event, in nanoseconds: one minute. A time further away
+/// belongs to something else, such as an order, or comes from a wrong clock.
 const MOST_TIME_APART: u64 = 60_000_000_000;
 
 fn text_record(
@@ -196,7 +196,7 @@ fn begin(
     begin_at(event.time_unix_nano(), event, severity, body, observed_unix_nano, record);
 }
 
-/// Like [`begin`], at another time than that of the log event.
+/// Like [`begin`], but with another time than the log event's.
 fn begin_at(
     time_unix_nano: u64,
     event: &LogEvent<'_>,

@@ -81,7 +81,7 @@ impl State<'_> {
         self.fail(JsonError::Value { message: message.name, key: field.name, expected })
     }
 
-    /// Counts a message that was read. What holds too many is refused before all of it is read.
+    /// Counts a message. A request with too many messages is refused before all of it is read.
     fn count_message<E: Error>(&mut self) -> Result<(), E> {
         self.messages += 1;
         let allowed = self.limits.messages;

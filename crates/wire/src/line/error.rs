@@ -34,7 +34,7 @@ pub enum LineError {
     },
     /// Several lines of a text that has very many, refused together.
     Together {
-        /// How many.
+        /// The number of lines.
         lines: usize,
         /// Why the first of them was refused.
         first: Box<Self>,

@@ -36,7 +36,7 @@ impl Request {
     }
 }
 
-/// The spans, metrics or log records. No more of them is looked at than a request may hold, since one that holds more is refused.
+/// The spans, metrics or log records. It reads at most as many as a request may hold, because larger requests are refused.
 fn items<'b>(bytes: &'b [u8], limits: &Limits) -> impl Iterator<Item = &'b [u8]> + use<'b> {
     let most = limits.messages;
     let resources = messages(bytes, RESOURCES).take(most);

@@ -55,7 +55,7 @@ fn operation(event_name: &str) -> Option<&'static str> {
     }
 }
 
-/// The name of an object by its key in an event, where it is encoded as in a form (Amazon S3 User Guide, "Event message
+/// The name of an object from its key in an event, which is form-encoded (Amazon S3 User Guide, "Event message
 /// structure").
 pub(super) fn object_name(key: &str) -> String {
     percent_decoded(&key.replace('+', " "))

@@ -18,7 +18,7 @@ pub(super) struct HttpRequest {
     pub(super) client_address: Option<String>,
     pub(super) domain_name: Option<String>,
     pub(super) user_agent: Option<String>,
-    /// The target group by which a load balancer found the function. There is no route then, and the path names the span.
+    /// The target group of the load balancer. Such requests have no route, so the path names the span.
     pub(super) target_group: Option<KeyValue>,
     /// Names in lower case.
     pub(super) headers: HashMap<String, String>,
@@ -102,7 +102,7 @@ fn host_and_port(host: &str) -> (Option<String>, Option<u16>) {
     }
 }
 
-/// The client that the first proxy saw, in `X-Forwarded-For`, where a load balancer may have kept its port.
+/// The client address from the first entry of `X-Forwarded-For`, which may include a port.
 fn client_of(forwarded_for: &str) -> Option<String> {
     let address = |text: &str| {
         let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());

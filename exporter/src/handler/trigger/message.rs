@@ -1,9 +1,9 @@
-//! One message of a queue, topic or stream, from whichever source.
+//! One message of a queue, topic or stream, from any source.
 
 use opentelemetry::KeyValue;
 use std::borrow::Cow;
 
-/// A message, as much of it as a span says.
+/// The parts of a message that its span uses.
 pub(super) trait Message<'a>: Copy {
     fn id(self) -> Option<&'a str>;
 

@@ -8,7 +8,7 @@ use super::span_attributes::{SpanAttributes, TriggerType};
 use opentelemetry::KeyValue;
 use std::borrow::Cow;
 
-/// As many links as a span has at most (OpenTelemetry SDK, `LinkCountLimit`); a batch may have 10,000 messages.
+/// The maximum number of links of a span (OpenTelemetry SDK, `LinkCountLimit`); a batch may have 10,000 messages.
 const MOST_LINKS: usize = 128;
 
 /// Describes the invocation for a batch of messages.
@@ -47,7 +47,7 @@ pub(super) fn messages<'a>(
     SpanAttributes { attributes, links, trigger: TriggerType::PubSub, ..SpanAttributes::default() }
 }
 
-/// Describes the invocation for a notification of Amazon SNS, which comes alone and goes on with the trace of its sender.
+/// Describes the invocation for a notification of Amazon SNS. It arrives alone, and the invocation continues the sender's trace.
 pub(super) fn notifications<'a>(
     records: impl IntoIterator<Item = impl Message<'a>> + Clone,
 ) -> SpanAttributes {
@@ -107,7 +107,7 @@ pub(super) fn bus_event(source: &str, id: Option<&str>, time: Option<String>) ->
     messages("aws_eventbridge", [BusEvent { id }])
 }
 
-/// An event of a bus; its detail holds the parent of the invocation, so that there is no sender to link.
+/// Describes the invocation for an event of a bus. The event's detail holds the parent, so there is no link to a sender.
 #[derive(Clone, Copy)]
 struct BusEvent<'a> {
     id: Option<&'a str>,

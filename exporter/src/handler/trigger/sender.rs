@@ -12,10 +12,10 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// No header is longer (W3C Baggage, 3.3.2).
+/// The maximum length of a header (W3C Baggage, 3.3.2).
 const MOST_HEADER_BYTES: usize = 8192;
 
-/// A longer body is not searched for headers; the interceptor of AWS's SDK writes none into one either.
+/// The maximum length of a body to search for headers. The interceptor of AWS's SDK writes none into longer bodies either.
 const MOST_BODY_BYTES: usize = 256 * 1024;
 
 /// The span that sent a message.
@@ -53,7 +53,7 @@ impl Sender {
 /// EventBridge put around a message.
 pub(super) fn headers_of(body: &[u8]) -> Option<HashMap<String, String>> {
     let body = std::str::from_utf8(body).ok()?;
-    // Few messages have them, and the rest need not be parsed.
+    // Few messages contain them; the others are not parsed.
     if body.len() > MOST_BODY_BYTES || !body.contains("traceparent") {
         return None;
     }
@@ -64,7 +64,7 @@ pub(super) fn headers_of(body: &[u8]) -> Option<HashMap<String, String>> {
             return Some(of_topic);
         }
     }
-    // Each envelope escapes the text in it, so that this ends soon.
+    // Each envelope escapes its content, so the nesting is shallow.
     let inner = message.get("Message").and_then(Value::as_str);
     let of_inner = inner.and_then(|inner| headers_of(inner.as_bytes()));
     of_inner
@@ -99,7 +99,7 @@ pub(super) fn header_in<'a>(headers: &'a Value, name: &str) -> Option<Cow<'a, st
     }
 }
 
-/// The text of bytes, which Lambda writes with a sign.
+/// The text of bytes, which Lambda writes as signed integers.
 pub(super) fn text_of_bytes(
     bytes: impl ExactSizeIterator<Item = Option<i64>>,
 ) -> Option<Cow<'static, str>> {

@@ -4,7 +4,7 @@ use super::Found;
 
 /// An escape sequence of a text.
 struct Escape {
-    /// Where it stands, in bytes.
+    /// The position, in bytes.
     at: Found,
     stands_for: char,
 }
@@ -133,7 +133,7 @@ fn backslash(bytes: &[u8], start: usize) -> Result<(usize, char), usize> {
     escape.ok_or(letter)
 }
 
-/// A percent-encoded byte that is no letter or digit of ASCII. Nobody encodes those, and `100%41` is more likely to be a number.
+/// A percent-encoded byte, except ASCII letters and digits. Encoders leave these unencoded, so `100%41` is more likely a number.
 fn percent(bytes: &[u8], start: usize) -> Option<(usize, char)> {
     let byte = u8::try_from(hexadecimal(bytes.get(start + 1..start + 3)?)?).ok()?;
     let stands_for = if byte.is_ascii() { char::from(byte) } else { char::REPLACEMENT_CHARACTER };

@@ -153,7 +153,7 @@ impl Finder {
         Ok(())
     }
 
-    /// Returns `true` if some texts would be replaced whole, because the pattern has to read them too often.
+    /// Returns `true` if the pattern reads some texts so often that they would be replaced whole.
     pub(in super::super) fn is_slow(&self) -> bool {
         matches!(&self.detect, Detect::Search(search) if search.is_slow())
     }

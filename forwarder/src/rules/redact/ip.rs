@@ -55,7 +55,7 @@ fn is_alphanumeric(byte: Option<u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Where the IPv6 address ends that begins at `start`. It may stand behind `client:` and before `:error`, but `std::f64::abs` holds none.
+/// The end of the IPv6 address that begins at `start`. It may stand behind `client:` and before `:error`, but `std::f64::abs` holds none.
 fn ipv6_end(text: &str, start: usize, run: &Found) -> Option<usize> {
     let before = |back: usize| start.checked_sub(back).and_then(|at| byte(text, at));
     let is_behind_word = start == run.start && is_alphanumeric(before(1));
@@ -104,7 +104,7 @@ fn ipv4_addresses(text: &str, part: &Found, found: &mut dyn FnMut(Found)) {
     }
 }
 
-/// Where the IPv4 address ends that begins at `start`.
+/// The end of the IPv4 address that begins at `start`.
 fn ipv4_end(text: &str, start: usize) -> Option<usize> {
     let is_digit = |at: usize| byte(text, at).is_some_and(|byte| byte.is_ascii_digit());
     let mut end = start;

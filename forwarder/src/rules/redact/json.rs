@@ -39,10 +39,10 @@ struct Walk<'t> {
 }
 
 impl<'t> Walk<'t> {
-    /// All values, however deep they are nested.
+    /// All values at any depth.
     fn values(&mut self) -> Option<()> {
         let mut depth = 0usize;
-        // The map or array in which all is hidden, by its depth.
+        // The depth of the map or array whose content is hidden.
         let mut hidden_at = None;
         let mut hides_next = false;
         loop {
@@ -94,7 +94,7 @@ impl<'t> Walk<'t> {
             return self.out.push_str(token);
         };
         self.redacted += redacted;
-        // A long replacement of very many short strings is left out, and so are they.
+        // Very many short strings with a long replacement are removed without a replacement.
         let after = self.out.len() + json.len() + self.rest.len();
         if Redaction::may_become(self.before, after) {
             self.out.push_str(&json);

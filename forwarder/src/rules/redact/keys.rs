@@ -1,5 +1,5 @@
-//! Finds the values of hidden keys in a text that holds objects: of JSON, wherever they begin and whether or not they end, and as
-//! Python, JavaScript, Ruby, Java, .NET, Go and Rust print them.
+//! Finds the values of hidden keys in text with objects: in JSON, including truncated JSON and JSON within other text, and in the notation
+//! of Python, JavaScript, Ruby, Java, .NET, Go and Rust.
 
 use super::Found;
 
@@ -46,7 +46,7 @@ pub(super) fn find(text: &str, hides: impl Fn(&str) -> bool, found: &mut dyn FnM
     }
 }
 
-/// Returns `true` for values that JSON does not hide either.
+/// Returns `true` for values that are not hidden in JSON either.
 fn says_nothing(value: &str) -> bool {
     matches!(
         value,
@@ -109,7 +109,7 @@ fn value_behind(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> Found {
     begin..end
 }
 
-/// Where the content of the string ends whose first quote is at `opening`; the end of the text if it was cut off.
+/// The end of the string whose opening quote is at `opening`, or the end of the text if the string is truncated.
 ///
 /// Each time text is escaped, a quote in it gets another backslash, and each backslash becomes two.
 fn string_end(bytes: &[u8], opening: usize) -> usize {
@@ -126,7 +126,7 @@ fn string_end(bytes: &[u8], opening: usize) -> usize {
     close.map_or(bytes.len(), |offset| opening + 1 + offset)
 }
 
-/// The end of the map or list that begins at `opening`, brackets included; the end of the text if it was cut off.
+/// The end of the map or list that begins at `opening`, including brackets, or the end of the text if it is truncated.
 fn container_end(bytes: &[u8], opening: usize) -> usize {
     let mut depth = 0usize;
     let mut at = opening;

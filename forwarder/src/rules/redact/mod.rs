@@ -119,12 +119,12 @@ const MOST_LAYERS: usize = 2;
 /// Deeper values than this are replaced whole.
 const DEEPEST: usize = 100;
 
-/// How much a redaction replaced.
+/// The number of replacements of a redaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Redacted {
-    /// Values in which something was replaced.
+    /// The number of changed values.
     pub(super) values: usize,
-    /// Texts that were replaced whole, because there was too much to search or to replace in them.
+    /// The number of texts replaced whole, because they had too much to search or replace.
     pub(super) whole: usize,
 }
 
@@ -233,7 +233,7 @@ impl Redaction {
         match redacted {
             Some((new, redacted)) if new != *text => {
                 *text = new;
-                // However much was found in it, it is one value.
+                // Several matches in one value count as one.
                 Redacted { values: 1, ..redacted }
             }
             _ => Redacted::default(),
@@ -305,7 +305,7 @@ impl Redaction {
         Some((out, Redacted::ONE))
     }
 
-    /// What is found in a text, by its name: at most one more than may be replaced one by one.
+    /// The matches in a text, with their names. At most one more than the number that may be replaced individually.
     fn find(&self, text: &str) -> Result<Vec<(Found, &str)>, TooMuchWork> {
         let mut found = Vec::new();
         let mut add = |range, name| {

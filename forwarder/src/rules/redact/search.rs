@@ -1,4 +1,4 @@
-//! Searches texts with a regular expression, in time that is linear in the text whatever the expression is.
+//! Searches text with a regular expression, in time linear in the length of the text for any expression.
 //!
 //! One search is linear. But a search has to look beyond a match while a longer one is possible, and the next search goes through the
 //! same bytes again: `a(.*b)?` reads all of a text of `a` behind each of them.
@@ -15,11 +15,11 @@ use std::sync::{Arc, OnceLock};
 #[derive(Clone, Debug)]
 pub(super) struct Search {
     regex: Regex,
-    /// Whether the group `value` is what it finds, and not all that matches.
+    /// `true` if a match is the group `value` rather than the whole match.
     has_value: bool,
-    /// Whether letters and digits directly before and after a match make it none.
+    /// `true` if a letter or digit directly before or after a match invalidates it.
     is_word: bool,
-    /// Tells how far a search had to read; made when a text has so many matches that it matters.
+    /// Measures how far a search reads. Built only for texts with many matches.
     reader: Arc<OnceLock<Option<DFA>>>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Search {
 #[derive(Debug)]
 pub(super) struct TooMuchWork;
 
-/// How often the searches of a text may read it again.
+/// The maximum number of times that the searches of a text may read it again.
 const MOST_READ_AGAIN: usize = 16;
 /// Bytes that may be read again in any text.
 const FREE_BYTES: usize = 4096;
@@ -75,7 +75,7 @@ impl Search {
         Ok(())
     }
 
-    /// The next match, and what of it is to be replaced.
+    /// The next match, and its part to replace.
     fn next(&self, text: &str, at: usize) -> Option<(Found, Found)> {
         if !self.has_value {
             let matched = self.regex.find_at(text, at)?.range();
@@ -117,7 +117,7 @@ fn is_word(text: &str, range: &Found) -> bool {
     !range.start.checked_sub(1).is_some_and(is_part) && !is_part(range.end)
 }
 
-/// Where a search stops that begins at `from`, or a place behind `most`.
+/// The position where a search from `from` stops, or a position after `most`.
 fn read_to(reader: &DFA, cache: &mut Cache, text: &[u8], from: usize, most: usize) -> usize {
     let Ok(mut state) = reader.start_state_forward(cache, &Input::new(text).range(from..)) else {
         return text.len();

@@ -69,7 +69,7 @@ pub(super) fn read_inflated(
     read_json(what, SliceRead::new(json), defaults, limits, hand_on)
 }
 
-/// Returns `true` if the data inflates to more than this. Where it was truncated, its last bytes are any.
+/// Returns `true` if the data inflates to more than this. The last bytes of truncated data are arbitrary.
 fn inflates_to_more(gzip: &[u8], max_bytes: usize) -> bool {
     let read = std::io::copy(&mut wire::gzip::reader(gzip, max_bytes), &mut std::io::sink());
     let error = read.err().and_then(std::io::Error::into_inner);
@@ -79,7 +79,7 @@ fn inflates_to_more(gzip: &[u8], max_bytes: usize) -> bool {
     })
 }
 
-/// What the data says it inflates to, modulo 2^32 (ISIZE; RFC 1952, 2.3.1). A wrong value is found while the data inflates.
+/// The inflated size stated in the data, modulo 2^32 (ISIZE; RFC 1952, 2.3.1). A wrong value is found while the data inflates.
 fn stated_bytes(gzip: &[u8]) -> Option<usize> {
     let (_, last) = gzip.split_last_chunk::<4>()?;
     usize::try_from(u32::from_le_bytes(*last)).ok()

@@ -169,7 +169,7 @@ impl Delivery {
                 }
             }
             Judgement::OnceMore { reason } => {
-                // Another backend may give this answer to what it stored.
+                // Another backend may give this answer after it stored the items.
                 self.note_ambiguous(&mut part, true);
                 if part.nothing_written {
                     return self.halve(part, reason);

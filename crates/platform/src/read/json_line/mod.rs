@@ -33,7 +33,7 @@ const MAX_DEPTH: usize = 16;
 /// What a JSON line says.
 #[derive(Debug, Default)]
 pub(crate) struct JsonLine<'a> {
-    /// The time that the line states. Its key stays an attribute.
+    /// The time in the line. Its key remains an attribute.
     pub(crate) time_unix_nano: Option<u64>,
     pub(crate) severity: Option<Severity>,
     pub(crate) message: Option<Cow<'a, str>>,
@@ -298,7 +298,7 @@ fn value(raw: &RawValue) -> Option<JsonValue<'_>> {
 
 /// Reads a value with its type; `None` for null. `depth` counts the arrays and objects around it.
 ///
-/// A value that OTLP has no exact form for keeps its JSON text: an integer beyond 64 bits, a number beyond a double, and an
+/// A value without an exact form in OTLP keeps its JSON text: an integer beyond 64 bits, a number beyond a double, and an
 /// object with a repeated key, since OTLP wants unique keys.
 pub(crate) fn typed(raw: &RawValue, depth: usize) -> Option<Any> {
     let text = raw.get();

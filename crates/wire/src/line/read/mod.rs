@@ -45,8 +45,8 @@ pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
     Some(reader.reading)
 }
 
-/// Most undecodable lines of one text that are refused one by one; the rest is refused together. Each takes hundreds of bytes as a
-/// record, and a text may have one in every 40 bytes.
+/// The maximum number of undecodable lines of one text to refuse individually; the rest share one record. A record takes hundreds of
+/// bytes, and a text may have an undecodable line in every 40 bytes.
 const MOST_REFUSED: usize = 100;
 
 /// How many log records may be wrapped around a line: Telemetry API record, tracing-subscriber's

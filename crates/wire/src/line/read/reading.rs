@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 pub struct LineReading {
     /// Requests, in the order of their lines.
     pub decoded: Vec<DecodedLine>,
-    /// Lines that claim to be OTLP and did not decode. Where a text has very many, the last of these stands for the rest.
+    /// Lines that claim to be OTLP and did not decode. If a text has very many, the last element represents all further ones.
     pub undecodable: Vec<UndecodableLine>,
     /// Other text around the lines, which is a log line of its own; the values of `headers` are removed.
     pub text: Option<String>,
@@ -29,7 +29,7 @@ pub struct DecodedLine {
     pub is_partial: bool,
 }
 
-/// A line that claims to be OTLP and did not decode, or the rest of such lines in a text that has very many.
+/// A line that claims to be OTLP and did not decode, or all further lines of this kind in a text with very many.
 #[derive(Debug)]
 pub struct UndecodableLine {
     /// Why.
@@ -66,7 +66,7 @@ impl UndecodableLine {
         }
     }
 
-    /// Returns the number of lines that this stands for.
+    /// Returns the number of lines that this value represents.
     pub fn lines(&self) -> usize {
         match self.reason {
             LineError::Together { lines, .. } => lines,

@@ -1,4 +1,4 @@
-//! Messages as plain JSON: a table of the sources, and where each of them keeps what a span says.
+//! Messages as plain JSON: a table of the sources, with the places of the values for a span.
 
 use super::text::str_of;
 use crate::handler::trigger::message::Message;
@@ -16,7 +16,7 @@ struct Source {
     name: &'static str,
     /// `messaging.system`.
     system: &'static str,
-    /// Where an event of this source keeps its messages; empty where each message says its source.
+    /// The place of the messages in an event of this source; empty if each message names its source.
     messages: &'static str,
     /// Empty where there is none.
     id: &'static str,
@@ -173,7 +173,7 @@ fn named(name: &str) -> Option<&'static Source> {
 struct JsonMessage<'a> {
     source: &'static Source,
     record: &'a Value,
-    /// What the event says for all of its messages.
+    /// The values in the event that apply to all of its messages.
     destination: Option<&'a str>,
 }
 

@@ -1,4 +1,4 @@
-//! Events as plain JSON: the shape decides, and anything may be missing or of another type.
+//! Events as plain JSON, recognized by their shape. Any field may be missing or have another type.
 
 pub(super) mod http;
 mod messages;
@@ -15,8 +15,9 @@ use opentelemetry::KeyValue;
 use serde_json::Value;
 use text::{str_of, text};
 
-/// Describes invocations by plain JSON: the events of AWS's services by their shape, else a parent in `headers`, also in those of
-/// `request`. A message of a batch is described, too, where its JSON names its source, as it does for SQS, SNS, Kinesis and Kafka.
+/// Describes invocations by plain JSON. It recognizes the events of AWS's services by their shape. In other events it looks for a
+/// parent in `headers` and in `request.headers`. It also describes a single message of a batch whose JSON names its source: SQS, SNS,
+/// Kinesis and Kafka.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct JsonExtractor;
 
