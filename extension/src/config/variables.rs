@@ -159,7 +159,7 @@ const DIRECT: &[Variable] = &[
         name: FLUSH_TIMEOUT,
         default: Some("1s"),
         kind: Kind::Duration,
-        doc: "The longest that an invocation is kept for its telemetry to be sent. With `0` no invocation is kept, as with \
+        doc: "Maximum hold time of an invocation while its telemetry is sent. `0` disables the hold, as with \
               `LAMBDA_OTLP_HOLD=never`.",
     },
     Variable {

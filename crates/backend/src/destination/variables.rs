@@ -70,7 +70,7 @@ pub const DESTINATION: &[Variable] = &[
         CA_FILE,
         None,
         Kind::Text,
-        "PEM file with the certificates of an own authority, or of servers that signed their own, trusted beside the system's. A relative path counts from the \
+        "PEM file with certificates to trust in addition to the system's: of your own authority, or of servers with self-signed certificates. A relative path counts from the \
          function's code.",
     ),
     row(OTEL_ENDPOINT, None, Kind::Url, "Base URL, used where `LAMBDA_OTLP_ENDPOINT` is not set."),
