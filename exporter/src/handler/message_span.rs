@@ -1,7 +1,8 @@
 //! A span for the work on one message of a batch.
 
 use super::trigger::span_attributes::SpanAttributes;
-use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _};
+use crate::telemetry::xray_propagator::XRAY_HEADER;
+use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, global};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -24,7 +25,8 @@ impl SpanAttributes {
     }
 
     /// Returns a `tracing` span that continues the trace of the sender and has a link to the current span. Without a sender, it is a
-    /// child of the current span. Its kind is CONSUMER, unless [`kind`](Self::kind) is set.
+    /// child of the current span. Its kind is CONSUMER, unless [`kind`](Self::kind) is set. It is sampled like the sender. If only
+    /// X-Ray's header names the sender and no propagator reads that header, it is sampled like the current span.
     ///
     /// ```
     /// use lambda_otlp_exporter::SpanAttributesExtractor;
@@ -41,7 +43,7 @@ impl SpanAttributes {
             otel.kind = kind_field(self.kind.as_ref().unwrap_or(&SpanKind::Consumer)),
         );
         let invocation = Context::current().span().span_context().clone();
-        match self.sender() {
+        match self.sender(&invocation) {
             Some(sender) => {
                 // Without the library's layer this fails, and there is no span.
                 drop(span.set_parent(sender));
@@ -55,7 +57,7 @@ impl SpanAttributes {
     }
 
     /// The context of the sender with its baggage, from the application's propagators. If they find none, it comes from the link.
-    fn sender(&self) -> Option<Context> {
+    fn sender(&self, invocation: &SpanContext) -> Option<Context> {
         let extract = || {
             let carrier = self.carrier.as_ref()?;
             Some(global::get_text_map_propagator(|global| {
@@ -66,10 +68,22 @@ impl SpanAttributes {
         let extracted = catch_unwind(AssertUnwindSafe(extract)).ok().flatten();
         let extracted = extracted.filter(|context| context.span().span_context().is_remote());
         let by_link = || {
-            let link = self.links.first()?;
-            Some(Context::new().with_remote_span_context(link.span_context.clone()))
+            let sender = self.links.first()?.span_context.clone();
+            // X-Ray samples few requests, and no propagator asks for its decision: that of the invocation counts.
+            let is_decided = !self.is_sent_under_xray() || !invocation.is_valid();
+            let flags = if is_decided { sender.trace_flags() } else { invocation.trace_flags() };
+            let (trace_id, span_id) = (sender.trace_id(), sender.span_id());
+            let sender =
+                SpanContext::new(trace_id, span_id, flags, true, sender.trace_state().clone());
+            Some(Context::new().with_remote_span_context(sender))
         };
         extracted.or_else(by_link)
+    }
+
+    /// Returns `true` if X-Ray's header alone names the sender.
+    fn is_sent_under_xray(&self) -> bool {
+        let has = |name| self.carrier.as_ref().is_some_and(|own| own.contains_key(name));
+        has(XRAY_HEADER) && !has("traceparent")
     }
 }
 

@@ -10,7 +10,7 @@ use settings::{Env, Source as _};
 use wire::ids::{XRayHeader, to_hex};
 
 /// The header's name in events and requests.
-const XRAY_HEADER: &str = "x-amzn-trace-id";
+pub(crate) const XRAY_HEADER: &str = "x-amzn-trace-id";
 /// Under this name a carrier gives the header of the invocation itself: Lambda's own variable.
 pub(super) const AMBIENT_XRAY: &str = "_X_AMZN_TRACE_ID";
 

@@ -272,6 +272,36 @@ fn one_typed_message_is_described_like_one_of_json() {
     }));
 }
 
+/// X-Ray samples few requests, and its decision counts where `OTEL_PROPAGATORS` names it.
+#[test]
+fn a_message_that_xray_did_not_sample_has_a_span_where_the_invocation_has_one() {
+    let check = |variables: &[(&str, &str)], expected: &[&str]| {
+        let function = Function::with_variables(variables);
+        let handler = |event: LambdaEvent<Value>| async move {
+            let message = event.payload["Records"][0].extract_span_attributes();
+            message.continued_span().in_scope(|| tracing::info_span!("below").in_scope(|| ()));
+            Ok::<_, Error>(json!(null))
+        };
+        let handler = create_traced_handler("orders", function.completion.clone(), handler);
+        let header = XRAY.replace("Sampled=1", "Sampled=0");
+        block_on(handler(event(json!({ "Records": [{
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders",
+            "messageId": "1",
+            "attributes": { "AWSTraceHeader": header },
+        }] }))))
+        .unwrap();
+        let written = function.written();
+        assert_eq!(written.span_names(), expected, "{variables:?}");
+        if let Some(continued) = written.spans.iter().find(|span| span.name == "process orders") {
+            let trace_id = to_hex(&continued.trace_id);
+            assert_eq!(trace_id, "5759e988bd862e3fe1be46a994272793");
+        }
+    };
+    check(&[], &["below", "process orders", "orders"]);
+    check(&[("OTEL_TRACES_SAMPLER", "parentbased_always_off")], &[]);
+}
+
 #[test]
 fn each_message_has_a_span_in_the_trace_of_the_invocation_or_of_its_sender() {
     let function = Function::new();
