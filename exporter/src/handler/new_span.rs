@@ -12,6 +12,7 @@ use crate::telemetry::id_generator::with_trace_id;
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use wire::ids::{XRayHeader, to_hex, trace_id_from_request_id};
@@ -51,7 +52,14 @@ impl NewSpan {
         let ambient = lambda.xray_trace_id.as_deref();
         // A caller that invokes the function by Lambda's API has no other place for it than the client context.
         let custom = lambda.client_context.as_ref().map(|caller| &caller.custom);
-        let carrier = extracted.carrier.as_ref().filter(|own| !own.is_empty()).or(custom);
+        let names_parent = |own: &&HashMap<String, String>| {
+            telemetry.propagation.parent(Some(own), None).span().span_context().is_valid()
+        };
+        let of_event = extracted.carrier.as_ref();
+        let carrier = match custom.filter(names_parent) {
+            Some(custom) => of_event.filter(names_parent).or(Some(custom)),
+            None => of_event.filter(|own| !own.is_empty()).or(custom),
+        };
         let parent = telemetry.propagation.parent(carrier, ambient);
         let xray = ambient.map(XRayHeader::parse).unwrap_or_default();
         let name = options

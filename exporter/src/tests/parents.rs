@@ -64,6 +64,34 @@ fn a_w3c_parent_is_obeyed_in_both_ways() {
     assert_eq!(invoke(&[], Some(&unsampled), None), None);
 }
 
+/// A request of API Gateway that a test or another function sends by `Lambda.Invoke` has headers, but no `traceparent` in them.
+#[test]
+fn the_client_context_counts_where_the_headers_name_no_parent() {
+    let invoke = |headers: Value| {
+        let function = Function::with_variables(&[]);
+        let handler = create_traced_handler(
+            "orders",
+            function.completion.clone(),
+            |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!(null)) },
+        );
+        let mut event = event(json!({ "headers": headers }));
+        let client = json!({
+            "installation_id": "", "app_title": "", "app_version_name": "", "app_version_code": "",
+            "app_package_name": "",
+        });
+        let custom = json!({ "traceparent": format!("00-{W3C_TRACE}-b7ad6b7169203331-01") });
+        let context = json!({ "client": client, "custom": custom, "env": {} });
+        event.context.client_context = serde_json::from_value(context).unwrap();
+        block_on(handler(event)).unwrap();
+        to_hex(&function.written().spans[0].parent_span_id)
+    };
+    assert_eq!(invoke(json!({})), "b7ad6b7169203331");
+    assert_eq!(invoke(json!({ "host": "orders.example" })), "b7ad6b7169203331");
+    assert_eq!(invoke(json!({ "traceparent": "00-broken" })), "b7ad6b7169203331");
+    let own = format!("00-{W3C_TRACE}-00f067aa0ba902b7-01");
+    assert_eq!(invoke(json!({ "traceparent": own })), "00f067aa0ba902b7");
+}
+
 #[test]
 fn a_caller_s_decision_that_leaves_spans_out_is_said_once() {
     let check = |variables: &[(&str, &str)], flags: &str, expected: bool| {
