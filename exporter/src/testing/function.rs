@@ -20,7 +20,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 /// It belongs to the thread that makes it. As long as it lives, that thread's `tracing` spans, `tracing` events and records of the crate
 /// `log` are its own, and its propagators write the context of what the thread sends ([`inject_headers`](crate::inject_headers),
 /// `opentelemetry::global::get_text_map_propagator`). This fits `#[tokio::test]`, whose runtime has one thread, and tests run beside each
-/// other. Meters and tracers of `opentelemetry::global` belong to the whole process: a test of code that uses them calls
+/// other. A test of two functions that call each other drops the first one before it makes the second: on one thread the newest has all
+/// spans. Meters and tracers of `opentelemetry::global` belong to the whole process: a test of code that uses them calls
 /// [`set_globals`](Self::set_globals).
 ///
 /// ```
