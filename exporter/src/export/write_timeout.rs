@@ -53,6 +53,11 @@ impl Deadline {
         }
     }
 
+    /// The environment ends: no invocation will respond any more, and none bounds what is written.
+    pub(crate) fn clear_all(&self) {
+        self.running().clear();
+    }
+
     /// `None` where no invocation runs.
     fn time_left(&self) -> Option<Duration> {
         let first = self.running().iter().min().copied()?;

@@ -12,7 +12,14 @@ const MOST: usize = 1024;
 
 /// The spans that are open, as they began: the SDK gives them to a processor when they begin and when they have ended.
 #[derive(Debug, Default)]
-pub(crate) struct OpenSpans(Mutex<Vec<SpanData>>);
+pub(crate) struct OpenSpans(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    spans: Vec<SpanData>,
+    /// Those of them that a partial span was written of.
+    written: Vec<SpanId>,
+}
 
 /// What cuts invocations off.
 #[derive(Debug, Clone, Copy)]
@@ -44,25 +51,35 @@ pub(crate) struct Roots {
 impl OpenSpans {
     pub(super) fn begin(&self, span: &Span) {
         let mut open = self.lock();
-        if open.len() < MOST {
-            open.extend(span.exported_data());
+        if open.spans.len() < MOST {
+            open.spans.extend(span.exported_data());
         }
     }
 
     pub(super) fn end(&self, id: SpanId) {
         let mut open = self.lock();
         // Mostly the last that has begun.
-        if let Some(at) = open.iter().rposition(|span| span.span_context.span_id() == id) {
-            open.swap_remove(at);
+        if let Some(at) = open.spans.iter().rposition(|span| span.span_context.span_id() == id) {
+            open.spans.swap_remove(at);
         }
+        open.written.retain(|own| *own != id);
+    }
+
+    /// A partial span was written of each of these: a second one, of another cut-off, would contradict it.
+    pub(super) fn are_written(&self, ids: &[SpanId]) {
+        self.lock().written.extend(ids);
     }
 
     /// The open spans of the invocations that are cut off, as they are at `now`: errors, and marked as partial.
     pub(super) fn of(&self, roots: &Roots, cut_off: CutOff, now: SystemTime) -> Vec<SpanData> {
-        let mut spans = self.lock().clone();
+        let (mut spans, written) = {
+            let open = self.lock();
+            (open.spans.clone(), open.written.clone())
+        };
         if !roots.going_on.is_empty() {
             spans = spans.iter().filter(|span| is_of(span, &spans, roots)).cloned().collect();
         }
+        spans.retain(|span| !written.contains(&span.span_context.span_id()));
         for span in &mut spans {
             // An end never lies before its start.
             span.end_time = now.max(span.start_time);
@@ -75,7 +92,7 @@ impl OpenSpans {
         spans
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<SpanData>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

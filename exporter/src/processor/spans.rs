@@ -64,7 +64,9 @@ impl LambdaSpanProcessor {
         let Some(open) = &self.open else { return Ok(Vec::new()) };
         let spans = open.of(roots, cut_off, now);
         self.exporter.export_partial(&spans)?;
-        Ok(spans.iter().map(|span| span.span_context.span_id()).collect())
+        let written: Vec<SpanId> = spans.iter().map(|span| span.span_context.span_id()).collect();
+        open.are_written(&written);
+        Ok(written)
     }
 
     /// A builder with a [`StdoutSpanExporter`].

@@ -4,7 +4,6 @@ use super::bounded::within;
 use super::deadline_watch::Armed;
 use super::{Telemetry, subscriber};
 use crate::extension::Mode;
-use crate::processor::open_spans::CutOff;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -71,7 +70,7 @@ impl TelemetryCompletionHandler {
     pub fn shutdown(&self, timeout: Duration) -> OTelSdkResult {
         let telemetry = Arc::clone(&self.telemetry);
         let ended = within(timeout, move || {
-            let written = telemetry.write_cut_off(|_| true, CutOff::END);
+            let written = telemetry.write_all_at_end();
             written.and(telemetry.signals.shut_down(timeout))
         });
         ended.unwrap_or(Err(OTelSdkError::Timeout(timeout)))

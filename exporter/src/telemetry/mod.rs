@@ -63,7 +63,13 @@ impl Telemetry {
     pub(crate) fn write_at_end(self: &Arc<Self>, timeout: Duration) {
         let telemetry = Arc::clone(self);
         // An error can no longer be reported.
-        drop(within(timeout, move || telemetry.write_cut_off(|_| true, CutOff::END)));
+        drop(within(timeout, move || telemetry.write_all_at_end()));
+    }
+
+    /// Writes open spans as partial spans, then all other telemetry, even if an invocation has timed out.
+    pub(crate) fn write_all_at_end(&self) -> OTelSdkResult {
+        self.signals.line.deadline().clear_all();
+        self.write_cut_off(|_| true, CutOff::END)
     }
 
     /// Writes what has ended, and waits for that as long as `timeout` says; then it goes on by itself.

@@ -603,6 +603,30 @@ fn a_shutdown_during_an_invocation_writes_open_spans_as_partial_ones() {
     );
 }
 
+/// Where an extension is registered, Lambda sends SIGTERM after a timeout.
+#[test]
+fn a_shutdown_after_a_timeout_writes_what_is_new_and_loses_nothing() {
+    let function = Function::new();
+    let (completion, clock) = (function.completion.clone(), Arc::clone(&function.clock));
+    let output = Arc::clone(&function.output);
+    let handler = create_traced_handler("orders", function.completion.clone(), move |event| {
+        let _open = tracing::info_span!("store").entered();
+        clock.store(NOW_MS + 2900, Ordering::Relaxed);
+        completion.telemetry.deadline.step();
+        assert_eq!(Written::read(output.take_lines()).span_names(), ["orders", "store"]);
+        let _new = tracing::info_span!("retry").entered();
+        tracing::info!("late");
+        clock.store(NOW_MS + 3001, Ordering::Relaxed);
+        completion.shutdown(Duration::from_secs(60)).unwrap();
+        succeed(event)
+    });
+    block_on(handler(event(json!({})))).unwrap();
+    let written = function.written();
+    assert_eq!(written.span_names(), ["retry"], "the others were written before the timeout");
+    assert_eq!(written.logs.len(), 1);
+    assert_eq!(written.metrics.len(), 0, "nothing is reported as lost");
+}
+
 #[test]
 fn the_context_of_the_runtime_may_be_empty() {
     let function = Function::new();
