@@ -48,6 +48,8 @@ impl Item for Span {
     fn redact(&mut self, redaction: &Redaction) -> Redacted {
         let mut changed = redaction.attributes(Part::Attributes, &mut self.attributes);
         for event in &mut self.events {
+            // `tracing` names an event after its message.
+            changed += redaction.text(Part::Events, &mut event.name);
             changed += redaction.attributes(Part::Events, &mut event.attributes);
         }
         for link in &mut self.links {

@@ -274,6 +274,7 @@ fn redaction() {
     let request = || {
         let mut span = span(1, "mail bob@example.com", 1, 2, "to=bob@example.com ip=10.1.2.3 n=7");
         span.events.push(event("exception", "exception.message=no_card_4111111111111111"));
+        span.events.push(event("sent to bob@example.com", "n=1"));
         span.status.as_mut().unwrap().message = "Bearer abcdef0123456789".to_owned();
         vec![
             traces("host.ip=10.1.2.3", "", vec![span]),
@@ -293,11 +294,12 @@ fn redaction() {
         resource host.ip=****
         span mail bob@example.com to=**** ip=**** n=7
           event exception exception.message=no card ****
+          event sent to **** n=1
         resource
         log 9 {"password":"x","to":"****"} user.password=1
         resource
         point m to=****
-        personal data: 3 matched, 0 dropped, 4 changed, 7 redacted
+        personal data: 3 matched, 0 dropped, 4 changed, 8 redacted
     "#]],
     );
     let mut requests = request();
@@ -310,13 +312,14 @@ fn redaction() {
         resource host.ip=10.1.2.3
         span mail [email] to=[email] ip=10.1.2.3 n=7
           event exception exception.message=no card 4111111111111111
+          event sent to [email] n=1
         resource
         log 9 {"password":"[key]","to":"[email]"} user.password=0
         resource
         point m to=bob@example.com
         resource
         log 9 [customer] sid=[session]&x service.version=a@b.de
-        customers: 3 matched, 0 dropped, 3 changed, 5 redacted
+        customers: 3 matched, 0 dropped, 3 changed, 6 redacted
     "#]],
     );
     let requests = vec![logs(
