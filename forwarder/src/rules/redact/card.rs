@@ -19,7 +19,7 @@ impl Group<'_> {
 const FEWEST_DIGITS: usize = 13;
 const MOST_DIGITS: usize = 19;
 
-/// Gives each card number, written in one piece or in groups with a space or a `-` between them.
+/// Gives each card number, written in one piece or in groups with a space, a `-`, or the `+` that a form writes for a space between them.
 pub(super) fn find(text: &str, found: &mut dyn FnMut(Found)) {
     let bytes = text.as_bytes();
     let groups = groups(bytes);
@@ -95,7 +95,7 @@ fn may_end(bytes: &[u8], end: usize) -> bool {
 }
 
 fn is_separator(bytes: &[u8], end: usize, start: usize) -> bool {
-    start == end + 1 && matches!(bytes.get(end), Some(b' ' | b'-'))
+    start == end + 1 && matches!(bytes.get(end), Some(b' ' | b'-' | b'+'))
 }
 
 fn is_card(digits: &[u8]) -> bool {

@@ -48,21 +48,28 @@ pub(in super::super) const PRESETS: &[Preset] = &[
         detectors: &[
             Detector::Word("(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}"),
             Detector::Regex(concat!(
-                r"(?i-u:secret_?-?access_?-?key|aws_?-?secret_?-?key)",
-                r#"["'\\]*[ \t]*[:=]+>?[ \t]*["'\\]*(?<value>[0-9A-Za-z/+=]{40})"#
+                r"(?i-u:secret[ _-]?access[ _-]?key|aws[ _-]?secret[ _-]?key)",
+                r#"["'\\]*[ \t]*(?:[:=]+>?|>)[ \t]*[\["'\\]*(?<value>[0-9A-Za-z/+=]{40})"#
             )),
             Detector::Regex(concat!(
-                r"(?i-u:session_?-?token|x-amz-security-token)",
-                r#"["'\\]*[ \t]*[:=]+>?[ \t]*["'\\]*(?<value>[0-9A-Za-z/+=%]{16,})"#
+                r"(?i-u:session[ _-]?token|x[_-]amz[_-]security[_-]token)",
+                r#"["'\\]*[ \t]*(?:[:=]+>?|>)[ \t]*[\["'\\]*(?<value>[0-9A-Za-z/+=%]{16,})"#
             )),
         ],
         needles: &["AKIA", "ASIA", "ABIA", "ACCA", "secret", "token"],
         keys: &[
             "*secret_access_key",
+            "*secret-access-key",
+            "*secret access key",
             "*secretaccesskey",
+            "*aws_secret_key",
+            "*aws-secret-key",
+            "*awssecretkey",
             "*session_token",
+            "*session-token",
             "*sessiontoken",
             "*x-amz-security-token",
+            "*x_amz_security_token",
         ],
     },
     Preset {
@@ -70,9 +77,19 @@ pub(in super::super) const PRESETS: &[Preset] = &[
         // RFC 6750 §2.1 and RFC 9110 §11.6.2. Sixteen characters, so that "bearer of news" stays.
         detectors: &[
             Detector::Word(r"(?i-u:bearer)[ \t]+(?<value>[0-9A-Za-z._~+/=-]{16,})"),
+            // A form writes a space as `+`, and a `+` of the token as `%2B`.
+            Detector::Word(r"(?i-u:bearer)\+(?<value>[0-9A-Za-z._~/=-]{16,})"),
             Detector::Regex(concat!(
-                r#"(?i-u:authorization)["'\\]*[ \t]*[:=][ \t]*["'\\]*"#,
-                r"(?i-u:basic|bearer|token|digest|negotiate)[ \t]+(?<value>[0-9A-Za-z._~+/=-]{4,})"
+                r#"(?i-u:authorization)(?:["'\\]*[ \t]*[:=]+>?|\\*["'],)[ \t]*\[?b?["'\\]*"#,
+                r"(?i-u:basic|bearer|token|digest|negotiate|ntlm|api-?key)[ \t+]+",
+                r"(?<value>[0-9A-Za-z._~+/=-]{4,})"
+            )),
+            // RFC 9110 §11.2: parameters in place of a token.
+            Detector::Regex(concat!(
+                r#"(?i-u:authorization)["'\\]*[ \t]*[:=]+>?[ \t]*\[?b?["'\\]*"#,
+                r"(?i-u:digest|token|aws4-[0-9a-z-]+|oauth|hawk|signature|vapid)[ \t]+(?<value>",
+                r#"[0-9A-Za-z_-]+=(?:"[^"\r\n]*"|[^\s",\]]+)"#,
+                r#"(?:,[ \t]*[0-9A-Za-z_-]+=(?:"[^"\r\n]*"|[^\s",\]]+))*)"#
             )),
         ],
         needles: &["bearer", "authorization"],

@@ -75,6 +75,11 @@ fn ipv6_end(text: &str, start: usize, run: &Found) -> Option<usize> {
     if !may_begin {
         return None;
     }
+    // `arn:aws:s3:::e2e` names a bucket.
+    let is_bucket = before(1) == Some(b':') && text.get(..start)?.ends_with(":s3:");
+    if is_bucket {
+        return None;
+    }
     let longest = run.end.min(start + MOST_IPV6_BYTES);
     (start + 2..=longest).rev().filter(|end| may_end(*end)).find(|end| {
         let address = text.get(start..*end).unwrap_or_default();

@@ -2,6 +2,7 @@
 //! of Python, JavaScript, Ruby, Java, .NET, Go and Rust.
 
 use super::Found;
+use memchr::memmem;
 
 /// Longest key, in bytes.
 const MOST_KEY_BYTES: usize = 256;
@@ -11,13 +12,23 @@ enum Key<'t> {
     Quoted(&'t str),
     /// Behind a `{` or `,`, as Node and Java print it.
     Member(&'t str),
-    /// Anywhere else behind a `{`, as Go prints it. It may be prose.
+    /// Anywhere else behind a `{` or `map[`, as Go prints it. It may be prose.
     Word(&'t str),
 }
 
-/// Gives the value of each key that `hides` names, from left to right. A key stands in quotes, or somewhere behind a `{`.
+/// How Go begins a map.
+const GO_MAP: &[u8] = b"map[";
+
+/// Returns `false` if `find` finds nothing in a text.
+pub(super) fn may_be_in(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    memchr::memchr3(b'{', b'"', b'\'', bytes).is_some() || memmem::find(bytes, GO_MAP).is_some()
+}
+
+/// Gives the value of each key that `hides` names, from left to right. A key stands in quotes, or somewhere behind a `{` or `map[`.
 pub(super) fn find(text: &str, hides: impl Fn(&str) -> bool, found: &mut dyn FnMut(Found)) {
     let bytes = text.as_bytes();
+    let go_map = memmem::find(bytes, GO_MAP);
     let mut at = 0;
     let mut in_object = false;
     while let Some(offset) =
@@ -29,6 +40,7 @@ pub(super) fn find(text: &str, hides: impl Fn(&str) -> bool, found: &mut dyn FnM
             in_object = true;
             continue;
         }
+        let in_object = in_object || go_map.is_some_and(|begin| begin < separator);
         let value = match key_before(text, separator) {
             Some(Key::Quoted(key)) if hides(key) => value_behind(bytes, at, is_value_end),
             Some(Key::Member(key)) if in_object && hides(key) => {
@@ -91,7 +103,7 @@ fn value_behind(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> Found {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'&');
     let named = skip(begin, &is_name);
     let opening = skip(named, &|byte| byte == b'\\');
-    if is(opening, &is_quote) {
+    if is(opening, &is_string_quote) {
         let begin = opening + 1;
         return begin..string_end(bytes, opening);
     }
@@ -134,7 +146,7 @@ fn container_end(bytes: &[u8], opening: usize) -> usize {
         let is_apostrophe = at.checked_sub(1).is_some_and(|before| {
             byte == b'\'' && bytes.get(before).is_some_and(u8::is_ascii_alphanumeric)
         });
-        if is_quote(byte) && !is_apostrophe {
+        if is_string_quote(byte) && !is_apostrophe {
             at = string_end(bytes, at);
             // Its closing quote.
             at += bytes.iter().skip(at).take_while(|byte| **byte == b'\\').count();
@@ -162,6 +174,11 @@ fn backslashes_before(bytes: &[u8], at: usize) -> usize {
 
 fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'')
+}
+
+/// Node encloses a string in backticks where both other quotes are in it.
+fn is_string_quote(byte: u8) -> bool {
+    is_quote(byte) || byte == b'`'
 }
 
 fn is_opening(byte: u8) -> bool {

@@ -313,8 +313,17 @@ fn keys_in_every_format() {
             checked.check(&redaction, "a number", &line, &[number.to_owned()], &[]);
         }
     }
+    // Node's quotes for a string that has both others in it.
+    let line = "{ user: 'bob', password: `FIRST'\"SECOND`, n: 1 }";
+    checked.check(&redaction, "backticks", line, &pieces, &["user", "n: 1"]);
     // A bare value ends at a comma or a bracket.
-    for object in ["{user=bob, password=@, a=b}", "{password=@}", "&{User:bob Password:@ N:1}"] {
+    for object in [
+        "{user=bob, password=@, a=b}",
+        "{password=@}",
+        "&{User:bob Password:@ N:1}",
+        "map[password:@ user:bob]",
+        "[map[user:bob password:@]]",
+    ] {
         let line = object.replace('@', "FIRST/SECOND");
         checked.check(&redaction, "a bare value", &line, &pieces, &[]);
     }

@@ -316,9 +316,7 @@ impl Redaction {
         for finder in &self.finders {
             finder.find(text, &mut |range| add(range, finder.name.as_str()))?;
         }
-        // A key stands in quotes or in an object.
-        let has_keys = || memchr::memchr3(b'{', b'"', b'\'', text.as_bytes()).is_some();
-        if !self.keys.is_empty() && has_keys() {
+        if !self.keys.is_empty() && keys::may_be_in(text) {
             keys::find(text, |key| self.hides(key), &mut |range| add(range, "key"));
         }
         Ok(found)

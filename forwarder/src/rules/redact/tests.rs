@@ -134,6 +134,8 @@ fn ip() {
             "Face::Add",
             "a::b",
             "::",
+            "arn:aws:s3:::e2e-tests",
+            "arn:aws-cn:s3:::2026/x",
             "Chrome/120.0.0.0 Safari",
             "ip-10-1-2-3.ec2.internal", // not recognised
             "10.0.0.0/8",               // a network
@@ -161,6 +163,7 @@ fn card() {
             ("6200000000000005", "****"),
             ("pan_4222222222222", "pan_****"),
             ("7 4111 1111 1111 1111", "7 ****"),
+            ("pan=4111+1111+1111+1111&x=1", "pan=****&x=1"),
             (r#"{"pan":"4111111111111111"}"#, r#"{"pan":"****"}"#),
             (r#"{"pan": 4111111111111111, "n": 7}"#, r#"{"pan": 0, "n": 7}"#),
         ],
@@ -232,6 +235,30 @@ fn aws_keys() {
                 r#"{"SecretAccessKey":"short","AccessKeyId":"AKIAIOSFODNN7EXAMPLE"}"#,
                 r#"{"SecretAccessKey":"****","AccessKeyId":"****"}"#,
             ),
+            (
+                r#"{"aws-secret-key":"short","h":{"secret-access-key":["short"]}}"#,
+                r#"{"aws-secret-key":"****","h":{"secret-access-key":["****"]}}"#,
+            ),
+            (
+                r#"{"awsSecretKey":"short","session-token":"short"}"#,
+                r#"{"awsSecretKey":"****","session-token":"****"}"#,
+            ),
+            (
+                r#"{"Secret Access Key":"short","x_amz_security_token":["short"]}"#,
+                r#"{"Secret Access Key":"****","x_amz_security_token":["****"]}"#,
+            ),
+            (
+                "Secret access key: wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+                "Secret access key: ****",
+            ),
+            (
+                "<SecretAccessKey>wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY</SecretAccessKey><SessionToken>IQoJb3JpZ2luX2VjEXAMPLE//x</SessionToken>",
+                "<SecretAccessKey>****</SecretAccessKey><SessionToken>****</SessionToken>",
+            ),
+            (
+                "map[X-Amz-Security-Token:[IQoJb3JpZ2luX2VjEXAMPLE//x]]",
+                "map[X-Amz-Security-Token:****]",
+            ),
         ],
     );
     check_stays(
@@ -258,6 +285,26 @@ fn bearer() {
             (r#"{"authorization":"abc","x":"y"}"#, r#"{"authorization":"****","x":"y"}"#),
             (r#"{"h":{"Authorization":["abc"]}}"#, r#"{"h":{"Authorization":["****"]}}"#),
             (r#"\"authorization\": \"Basic cm9vdDpwYXNz\""#, r#"\"authorization\": \"****\""#),
+            (
+                "map[Accept:[*/*] Authorization:[Basic cm9vdDpwYXNz]]",
+                "map[Accept:[*/*] Authorization:****]",
+            ),
+            ("Authorization:[Basic cm9vdDpwYXNz]", "Authorization:[Basic ****]"),
+            ("authorization=Basic+cm9vdDpwYXNz&a=1", "authorization=Basic+****&a=1"),
+            ("?h=Bearer+abcdef0123456789", "?h=Bearer+****"),
+            ("authorization => Basic cm9vdDpwYXNz", "authorization => Basic ****"),
+            ("[(b'authorization', b'Basic cm9vdDpwYXNz')]", "[(b'authorization', b'Basic ****')]"),
+            (r#"["Authorization","Basic cm9vdDpwYXNz"] x"#, r#"["Authorization","Basic ****"] x"#),
+            (
+                r#"Authorization: Digest username="bob", nc=00000001, response="6629fae4" x"#,
+                "Authorization: Digest **** x",
+            ),
+            (r#"Authorization: Token token="cm9vdDpwYXNz" x"#, "Authorization: Token **** x"),
+            (
+                "Authorization: AWS4-HMAC-SHA256 Credential=x/s3, SignedHeaders=host;range, Signature=fe5f80f7",
+                "Authorization: AWS4-HMAC-SHA256 ****",
+            ),
+            ("Authorization: ApiKey cm9vdDpwYXNz", "Authorization: ApiKey ****"),
         ],
     );
     check_stays(
@@ -267,6 +314,9 @@ fn bearer() {
             "Bearer authentication",
             "Basic authentication is required",
             "authorization failed: no credentials",
+            "q=bearer+of+good+news+for+all",
+            "authorization, basic training",
+            "authorization: checked by=user",
         ],
     );
 }
