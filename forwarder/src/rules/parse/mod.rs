@@ -10,6 +10,7 @@ mod tests;
 
 use super::condition::Conditions;
 use super::mistake::Mistakes;
+use super::redact::Part;
 use super::{Action, MOST_BYTES, Rule, RuleSet, Service, Target};
 use document::Document;
 use std::collections::HashMap;
@@ -85,7 +86,10 @@ fn rule<'t>(document: &mut Document<'t>, at: &Range<usize>, table: &DeTable<'t>)
     Some(Rule { name: name?.into(), conditions, unless, action })
 }
 
-/// The resource belongs to all of its items, so that no single one can decide about it.
+const IS_SHARED: &str = "a resource is shared by all of its items: the conditions of this rule may be on signal, place, service name and resource only";
+const IS_SHARED_REDACTED: &str = "resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only";
+
+/// Resource and scope belong to all of their items, so that no single one can decide about them.
 fn check_target<'t>(
     document: &mut Document<'t>,
     table: &DeTable<'t>,
@@ -94,15 +98,26 @@ fn check_target<'t>(
     unless: Option<&Conditions>,
 ) {
     let asks_items = !conditions.item.is_empty() || unless.is_some_and(|u| !u.item.is_empty());
-    if asks_items
-        && matches!(action, Action::Change(Target::Resource, _))
-        && let Some(node) = table.get("on")
-    {
-        document.mistake(
-            node.span(),
-            "on",
-            "a resource is shared by all of its items: the conditions of this rule may be on signal, place, service name and resource only",
-        );
+    if !asks_items {
+        return;
+    }
+    match action {
+        Action::Change(Target::Resource, _) => {
+            if let Some(node) = table.get("on") {
+                document.mistake(node.span(), "on", IS_SHARED);
+            }
+        }
+        Action::Redact(redaction) => {
+            let names_shared = [Part::Resource, Part::Scope].map(|part| redaction.looks_into(part));
+            let redact = table.get("redact").and_then(|node| node.get_ref().as_table());
+            // Without `in` the rule is about its items, and the other parts are left out.
+            if names_shared.contains(&true)
+                && let Some(node) = redact.and_then(|redact| redact.get("in"))
+            {
+                document.mistake(node.span(), "redact.in", IS_SHARED_REDACTED);
+            }
+        }
+        _ => {}
     }
 }
 

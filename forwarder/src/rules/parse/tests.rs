@@ -214,6 +214,18 @@ fn mistakes_in_actions() {
     "]],
     );
     check_rule(
+        "match.severity = \"INFO\"\nredact = { presets = \"ip\", in = [\"body\", \"resource\"] }",
+        expect![[r"
+        4:33: redact.in: resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only
+    "]],
+    );
+    check_rule(
+        "unless.span_name = \"x\"\nredact = { presets = \"ip\", in = \"scope\" }",
+        expect![[r"
+        4:33: redact.in: resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only
+    "]],
+    );
+    check_rule(
         "redact = { with = \"#\" }",
         expect![[r"
         3:10: redact: nothing to look for: expected presets, patterns or keys

@@ -29,7 +29,7 @@ const ACTIONS: [&str; 10] = [
     "sample = 0.5",
     "sample = 0",
     "redact = [\"email\", \"card\", \"ip\"]",
-    "redact = { keys = [\"a\", \"*r*\"], in = [\"attributes\", \"body\", \"name\", \"resource\"] }",
+    "redact = { keys = [\"a\", \"*r*\"], in = [\"attributes\", \"body\", \"name\"] }",
     "add = { c = \"{function}\" }",
     "set = { a = 1 }",
     "rename = { b = \"a\" }",
