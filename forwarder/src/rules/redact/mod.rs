@@ -116,6 +116,9 @@ const MOST_FOUND: usize = 10_000;
 /// A text is decoded so many times, such as a percent-encoded string of JSON twice.
 const MOST_LAYERS: usize = 2;
 
+/// The attribute with those fields of a JSON line that got no attribute of their own. Any field may stand in it.
+const REST: &str = "lambda_otlp.rest";
+
 /// Deeper values than this are replaced whole.
 const DEEPEST: usize = 100;
 
@@ -168,8 +171,8 @@ impl Redaction {
             return Redacted::default();
         }
         let is_meant = |key: &str| {
-            (self.only.is_empty() || Pattern::any(&self.only, key))
-                && !Pattern::any(&self.except, key)
+            let is_named = self.only.is_empty() || key == REST || Pattern::any(&self.only, key);
+            is_named && !Pattern::any(&self.except, key)
         };
         let meant = attributes.iter_mut().filter(|attribute| is_meant(&attribute.key));
         meant.map(|attribute| self.key_value(attribute, false, 0)).sum()

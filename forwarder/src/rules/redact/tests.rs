@@ -513,3 +513,22 @@ fn types_and_keys_stay() {
     assert_eq!(attributes, expected);
     assert_eq!(changed, Redacted { values: 5, whole: 0 });
 }
+
+/// Fields of a JSON line that became no attributes of their own stand there, under any key.
+#[test]
+fn the_rest_of_a_json_line_is_looked_into_whatever_attributes_are_named() {
+    let mut redaction = redaction("email", "****");
+    redaction.only = vec![Pattern::new("enduser.*")];
+    let text = r#"{"enduser.id":"bob@example.com"}"#;
+    let attribute = |key: &str| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) }),
+        ..KeyValue::default()
+    };
+    let mut attributes = vec![attribute("lambda_otlp.rest"), attribute("other")];
+    let _changed = redaction.attributes(Part::Attributes, &mut attributes);
+    let redacted = Value::StringValue(r#"{"enduser.id":"****"}"#.to_owned());
+    let rest = attributes[0].value.as_ref().and_then(|value| value.value.as_ref());
+    assert_eq!(rest, Some(&redacted));
+    assert_eq!(attributes[1], attribute("other"));
+}
