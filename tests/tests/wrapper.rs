@@ -328,6 +328,12 @@ fn a_python_function_is_set_up_by_what_it_has_and_is_told_why_it_is_left_alone()
         http/protobuf: {}
         grpc: {'OTEL_EXPORTER_OTLP_PROTOCOL': 'http/protobuf'}, OTEL_EXPORTER_OTLP_PROTOCOL=grpc has no exporter in this function: http/protobuf is used; remove the variable, or install the exporter
         http/json for traces: {'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL': 'http/protobuf'}, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/json has no exporter in this function: http/protobuf is used; remove the variable, or install the exporter
+        times: {}
+        a time of 0: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got 0: 1 is used
+        a time of -1: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got -1: 1 is used
+        a time of nan: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got nan: 1 is used
+        a time of inf: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got inf: 1 is used
+        a time of soon: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got soon: 1 is used
         a file: {'OTEL_CONFIG_FILE': ''}, OTEL_CONFIG_FILE is not read, since opentelemetry-configuration is not installed: the other OTEL_… variables are used
         grpc with its exporter: {}
         a comment: None
@@ -564,7 +570,7 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
     let folder = wrapper().with_file_name("node");
     let Ok(output) = Command::new("node").arg(script).arg(folder).output() else { return };
     let told = String::from_utf8(output.stdout).unwrap();
-    expect_test::expect![[r"
+    expect_test::expect![[r#"
         promise: begun shop, ended, flushed, 3
         status: begun shop, http.response.status_code=502, failed, ended, flushed, 3
         rejection: begun shop, failed, failed, ended, flushed, error no
@@ -594,9 +600,15 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
         no time left: begun shop, ended, 3
         failed flush: begun shop, ended, 3
         no span: 3
-        queue: 16384
+        queue: 16384, batch: 512
+        queue of "8": 8, batch: 8
+        queue of "0": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got 0: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got 0: 512 is used
+        queue of "-5": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got -5: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got -5: 512 is used
+        queue of "0.5": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got 0.5: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got 0.5: 512 is used
+        queue of "few": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got few: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got few: 512 is used
+        queue of "": 16384, batch: 512
         exports: in vain after its time, in vain after some milliseconds, taken at once, in vain after its time
-    "]]
+    "#]]
     .assert_eq(&told);
 }
 

@@ -11,6 +11,8 @@ const { isThere } = require("./packages.cjs");
 // So many spans are kept until the function lets the SDK export them, if its variables say nothing else. The SDK's own bound is for
 // programs that do not wait for the export at the end of each request.
 const QUEUE_SIZE = 16384;
+// The SDK's own default.
+const BATCH_SIZE = 512;
 
 // By the names that OTEL_NODE_DISABLED_INSTRUMENTATIONS has for them. Calls outside of an invocation have no trace to stand in,
 // and those of a runtime client to Lambda are none of the function's. A call of AWS's SDK is one span.
@@ -140,8 +142,21 @@ function boundExporter(load) {
 
 function processor(load, exporter) {
   const { BatchSpanProcessor } = load("@opentelemetry/sdk-trace-base");
-  const isBound = process.env.OTEL_BSP_MAX_QUEUE_SIZE !== undefined;
-  return new BatchSpanProcessor(exporter, isBound ? {} : { maxQueueSize: QUEUE_SIZE });
+  return new BatchSpanProcessor(exporter, {
+    maxQueueSize: size("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE),
+    maxExportBatchSize: size("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SIZE),
+  });
+}
+
+/// A number of spans from a variable. The SDK does not check it: a batch size of 0 makes each flush loop forever, and a negative
+/// queue drops every span.
+function size(variable, usual) {
+  const said = (process.env[variable] ?? "").trim();
+  if (said === "") return usual;
+  const number = Number(said);
+  if (Number.isSafeInteger(number) && number > 0) return number;
+  process.stderr.write(`lambda-otlp-handler: ${variable} must be a whole number above 0, got ${said}: ${usual} is used\n`);
+  return usual;
 }
 
 function names(list) {

@@ -17,6 +17,8 @@ import sys
 # How long the SDK may try to hand an export to the extension, which takes milliseconds where it is there at all. Python's SDK
 # counts it in seconds.
 EXPORT_TIMEOUT = "1"
+# No invocation lasts as long, and Python's sockets take no infinite time.
+MOST_SECONDS = 86400
 
 # What an invocation waits for its flush at most, in seconds, where the function's variables say nothing else: less than an export
 # in vain takes.
@@ -346,7 +348,7 @@ def configure_sdk():
     configurator = chosen("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR", "configurator")
     defaults = {"OTEL_EXPORTER_OTLP_TIMEOUT": EXPORT_TIMEOUT, "OTEL_BSP_MAX_QUEUE_SIZE": QUEUE_SIZE}
     defaults = {name: os.environ.get(name, value) for name, value in defaults.items()}
-    with variables(**defaults, **replaced()):
+    with variables(**{**defaults, **replaced()}):
         configurator.load()().configure(auto_instrumentation_version=__version__)
 
 
@@ -376,7 +378,22 @@ def replaced():
         if PROTOCOLS.get(asked) not in {entry.name for entry in entry_points("opentelemetry_traces_exporter")}:
             say(f"{name}={asked} has no exporter in this function: http/protobuf is used; remove the variable, or install the exporter")
             replaced[name] = "http/protobuf"
+    for signal in ("", "TRACES_", "METRICS_"):
+        name = f"OTEL_EXPORTER_OTLP_{signal}TIMEOUT"
+        asked = os.environ.get(name, "").strip()
+        if asked and seconds(asked) is None:
+            say(f"{name} must be a number of seconds above 0, got {asked}: {EXPORT_TIMEOUT} is used")
+            replaced[name] = EXPORT_TIMEOUT
     return replaced
+
+
+def seconds(text):
+    """A time within which an export can succeed; `None` for any other text."""
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 < number < MOST_SECONDS else None
 
 
 def watch_deadlines():
@@ -555,10 +572,7 @@ class Bound:
     def __init__(self, calls):
         self.calls = calls
         said = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT")
-        try:
-            self.longest = float(said) * LONGEST_FLUSH
-        except (TypeError, ValueError):
-            self.longest = LONGEST_FLUSH
+        self.longest = (seconds(said) or 1) * LONGEST_FLUSH
         self.is_in_time = True
         self.running = None
         self.accepted = self.refused = 0

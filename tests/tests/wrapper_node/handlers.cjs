@@ -121,7 +121,7 @@ async function main() {
 async function exporting() {
   process.env.OTEL_EXPORTER_OTLP_TIMEOUT = "200";
   let made;
-  const queue = (_exporter, { maxQueueSize }) => (made = [_exporter, maxQueueSize]);
+  const queue = (_exporter, { maxQueueSize, maxExportBatchSize }) => (made = [_exporter, `${maxQueueSize}, batch: ${maxExportBatchSize}`]);
   let isTaking = false;
   const taking = { export: (_items, done) => isTaking && done({ code: 0 }) };
   const load = (name) => SDK[name] ?? api;
@@ -134,6 +134,16 @@ async function exporting() {
   processor(load, boundExporter(load));
   const [exporter, size] = made;
   console.log(`queue: ${size}`);
+  const write = process.stderr.write;
+  let noted = [];
+  process.stderr.write = (text) => noted.push(text.trim());
+  for (const said of ["8", "0", "-5", "0.5", "few", ""]) {
+    for (const name of ["QUEUE_SIZE", "EXPORT_BATCH_SIZE"]) process.env[`OTEL_BSP_MAX_${name}`] = said;
+    processor(load, exporter);
+    console.log(`queue of ${JSON.stringify(said)}: ${[made[1], ...noted].join(", ")}`);
+    noted = [];
+  }
+  process.stderr.write = write;
   const took = async () => {
     const begun = Date.now();
     const { code } = await new Promise((done) => exporter.export([], done));
