@@ -577,6 +577,8 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
         throw: begun shop, failed, failed, ended, flushed, error no
         value: begun shop, ended, flushed, 3
         value beside a callback: begun shop, ended, flushed, null
+        async function that never settles: begun shop, failed, failed, ended, flushed, null
+        promise that never settles: begun shop, ended, flushed, null
         callback: begun shop, ended, flushed, 3
         failed callback: begun shop, failed, failed, ended, flushed, error no
         callback of a promise: begun shop, ended, flushed, 3

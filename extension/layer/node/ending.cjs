@@ -6,8 +6,9 @@
 
 "use strict";
 
-/// Those that neither answered nor returned a promise. There is one invocation at a time, but for what came to nothing.
-const open = new Set();
+/// Those that have not answered yet, with what the runtime answers when nothing is under way any more. There is one invocation at a
+/// time, but for what came to nothing.
+const open = new Map();
 let isWatching = false;
 
 class Ending {
@@ -68,23 +69,24 @@ class Ending {
 
   /// Done before the promise that the handler returned has the runtime answer. What answered before it wins.
   before(outcome) {
+    open.delete(this);
     this.answer ??= this.end(outcome).then(() => {
       this.isLeftToTheRuntime = true;
     });
     return this.answer;
   }
 
-  /// Ends when nothing is under way any more, unless something answers before.
-  whenIdle(returned) {
+  /// Ends with `outcome` when nothing is under way any more, unless something answers before.
+  whenIdle(returned, outcome = { hasFailed: false, value: undefined }) {
     if (this.answer === undefined) {
-      open.add(this);
+      open.set(this, outcome);
       watchForIdleness();
     }
     return returned;
   }
 }
 
-/// Node says that nothing is under way any more, at which the runtime answers with null. What has something to write before makes
+/// Node says that nothing is under way any more, at which the runtime answers. What has something to write before makes
 /// Node say it once more.
 function watchForIdleness() {
   if (isWatching) return;
@@ -92,7 +94,7 @@ function watchForIdleness() {
   const emit = process.emit;
   process.emit = function (event, ...values) {
     if (event !== "beforeExit" || open.size === 0) return emit.call(this, event, ...values);
-    const ended = [...open].map((ending) => ending.before({ hasFailed: false, value: undefined }));
+    const ended = [...open].map(([ending, outcome]) => ending.before(outcome));
     open.clear();
     // Node goes on as long as there is a timer.
     const timer = setInterval(() => {}, 1000);

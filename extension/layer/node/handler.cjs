@@ -110,6 +110,9 @@ function wrap(load, { tracers, cutOffs }, handler) {
       ending.watch(others[0]);
       ending.thrown = callback;
     }
+    const unsettled = isAsync(handler)
+      ? { hasFailed: true, value: "the handler's promise never settled" }
+      : { hasFailed: false, value: undefined };
     let returned;
     try {
       returned = api.context.with(invocation.context, () => handler.call(this, event, ...others));
@@ -123,6 +126,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
       ending.thrown = undefined;
     }
     if (isPromise(returned)) {
+      ending.whenIdle(returned, unsettled);
       return Promise.resolve(returned).then(
         (value) => ending.before({ hasFailed: false, value }).then(() => value),
         (error) => ending.before({ hasFailed: true, value: error }).then(() => {
@@ -135,7 +139,9 @@ function wrap(load, { tracers, cutOffs }, handler) {
     return ending.before({ hasFailed: false, value: returned }).then(() => returned);
   }
 
-  // The runtime looks at both: a handler with three parameters takes a callback, and one with the symbol a stream.
+  // The runtime looks at all of these: a handler with three parameters takes a callback, one with the symbol a stream, and an async
+  // function whose promise never settles has failed, where any other function has answered with null.
+  Object.setPrototypeOf(wrapped, Object.getPrototypeOf(handler));
   Object.defineProperty(wrapped, "length", { value: handler.length, configurable: true });
   Object.defineProperty(wrapped, "name", { value: handler.name, configurable: true });
   for (const symbol of Object.getOwnPropertySymbols(handler)) wrapped[symbol] = handler[symbol];
@@ -175,6 +181,11 @@ function ofRequest(event) {
     "url.path": path,
     ...(typeof route === "string" && { "http.route": route }),
   };
+}
+
+/// As Lambda's runtime sees it.
+function isAsync(handler) {
+  return handler.constructor?.name === "AsyncFunction";
 }
 
 /// What a callback gets is a failure unless its first argument is nothing.

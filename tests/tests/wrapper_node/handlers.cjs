@@ -50,7 +50,7 @@ const brokenWatch = { begin: () => { throw new Error("no timer"); } };
 async function check(form, handler, call, cutOffs) {
   noted.length = 0;
   const { wrapped } = replaceHandler(() => api, { tracers, cutOffs }, { wrapped: handler }, "wrapped");
-  if (wrapped.length !== handler.length || wrapped[STREAMING] !== handler[STREAMING]) noted.push("looks different");
+  if (wrapped.length !== handler.length || wrapped[STREAMING] !== handler[STREAMING] || wrapped.constructor !== handler.constructor) noted.push("looks different");
   const result = await call(wrapped).then(String, (error) => `error ${error.message}`);
   noted.push(result);
   await new Promise((resolve) => setTimeout(resolve, 40));
@@ -70,7 +70,7 @@ const calledBack = (handler) => new Promise((resolve, reject) => {
   }
   if (typeof returned?.then === "function") returned.then(own.succeed, own.fail).catch(own.fail);
 });
-/// Node says that nothing is under way, says it once more after what that began, and the runtime answers with null.
+/// Node says that nothing is under way, says it once more after what that began, and the runtime answers.
 const idle = (handler) => new Promise((resolve) => {
   handler({}, lambda, () => {});
   process.once("beforeExit", () => resolve(null));
@@ -87,6 +87,8 @@ async function main() {
   await check("throw", () => { throw new Error("no"); }, promised);
   await check("value", () => 3, promised);
   await check("value beside a callback", () => 3, idle);
+  await check("async function that never settles", async () => new Promise(() => {}), idle);
+  await check("promise that never settles", () => new Promise(() => {}), idle);
   await check("callback", (_event, _lambda, callback) => void setTimeout(callback, 1, null, 3), calledBack);
   await check("failed callback", (_event, _lambda, callback) => callback(new Error("no")), calledBack);
   await check("callback of a promise", async (_event, _lambda, callback) => callback(null, 3), calledBack);
