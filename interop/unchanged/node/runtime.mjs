@@ -1,7 +1,7 @@
 // Takes the place of Lambda's runtime for Node, whose client compiles for minutes: it finds, loads and calls a handler as the Developer
 // Guide says ("Define Lambda function handler in Node.js"), one invocation after the other.
 
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -20,21 +20,49 @@ function call(method, place, body) {
 }
 
 async function load() {
-  const [file, ...names] = process.env._HANDLER.split(".");
-  const stem = path.resolve(process.env.LAMBDA_TASK_ROOT, file);
-  const module = existsSync(`${stem}.js`)
-    ? createRequire(import.meta.url)(`${stem}.js`)
-    : await import(pathToFileURL(`${stem}.mjs`));
+  const { _HANDLER: handler, LAMBDA_TASK_ROOT: root } = process.env;
+  const [file, ...names] = path.basename(handler).split(".");
+  const stem = path.resolve(root, path.dirname(handler), file);
+  const found = ["", ".js", ".mjs", ".cjs"].map((end) => stem + end).find((each) => {
+    return statSync(each, { throwIfNoEntry: false })?.isFile();
+  });
+  if (found === undefined) throw new Error(`Cannot find module '${stem}'`);
+  const isModule = found.endsWith(".mjs") || (found.endsWith(".js") && isModuleFolder(path.dirname(found)));
+  const module = isModule ? await import(pathToFileURL(found)) : createRequire(import.meta.url)(found);
   return names.reduce((holder, name) => holder[name], module);
 }
 
+/// Returns the `type` of the nearest package.json. Node's `require` loads modules too, but Lambda imports them.
+function isModuleFolder(folder) {
+  const description = path.join(folder, "package.json");
+  if (existsSync(description)) return JSON.parse(readFileSync(description, "utf8")).type === "module";
+  const above = path.dirname(folder);
+  return above !== folder && isModuleFolder(above);
+}
+
+let whenIdle;
+process.on("beforeExit", () => whenIdle?.());
+
+/// The first of promise, callback and context answers. Of a handler that does none of these the invocation ends when nothing is under
+/// way any more: an async function has failed, and any other has answered with null. The value that it returned is not used.
 function invoke(handler, event, context) {
   return new Promise((resolve, reject) => {
-    const callback = (error, result) => (error ? reject(error) : resolve(result));
+    const callback = (error, result) => (error === undefined || error === null ? resolve(result) : reject(error));
+    Object.assign(context, { succeed: resolve, fail: reject, done: callback });
+    whenIdle = () => {
+      if (handler.constructor?.name !== "AsyncFunction") return resolve(null);
+      const error = new Error("the promise of the handler never settled");
+      reject(Object.assign(error, { name: "Runtime.NodeJsExit" }));
+    };
     const returned = handler(event, context, callback);
     if (typeof returned?.then === "function") returned.then(resolve, reject);
-    else if (returned !== undefined || handler.length < 3) resolve(returned);
   });
+}
+
+/// A handler may fail with any value.
+function failureOf(error, errorType) {
+  if (!(error instanceof Error)) return { errorType: errorType ?? typeof error, errorMessage: String(error), trace: [] };
+  return { errorType: errorType ?? error.name, errorMessage: error.message, trace: String(error.stack).split("\n") };
 }
 
 /// The invocation that runs.
@@ -42,8 +70,7 @@ let running;
 /// As Lambda's runtime client does (aws-lambda-ric, index.mjs): it tells of the error, and ends the process.
 function endWith(exitCode, errorType) {
   return async (error) => {
-    const failure = { errorType: errorType ?? error.name, errorMessage: error.message, trace: [] };
-    await call("POST", `invocation/${running}/error`, JSON.stringify(failure));
+    await call("POST", `invocation/${running}/error`, JSON.stringify({ ...failureOf(error, errorType), trace: [] }));
     process.exit(exitCode);
   };
 }
@@ -63,9 +90,8 @@ for (;;) {
   };
   try {
     const result = await invoke(handler, JSON.parse(text), context);
-    await call("POST", `invocation/${awsRequestId}/response`, JSON.stringify(result));
+    await call("POST", `invocation/${awsRequestId}/response`, JSON.stringify(result === undefined ? null : result));
   } catch (error) {
-    const failure = { errorType: error.name, errorMessage: error.message, trace: error.stack.split("\n") };
-    await call("POST", `invocation/${awsRequestId}/error`, JSON.stringify(failure));
+    await call("POST", `invocation/${awsRequestId}/error`, JSON.stringify(failureOf(error)));
   }
 }
