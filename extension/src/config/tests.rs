@@ -323,7 +323,7 @@ mod output {
         {
             check(&[OWN, ("LAMBDA_OTLP_SECRET", "hunter2")], "LAMBDA_OTLP_SECRET: not an ARN");
             let of_aws = [OWN, ("LAMBDA_OTLP_SECRET", "ssm:/o2"), ("AWS_ENDPOINT_URL", "hunter2")];
-            check(&of_aws, "AWS_ENDPOINT_URL: relative URL");
+            check(&of_aws, "AWS_ENDPOINT_URL: not an absolute URL");
         }
         #[cfg(not(feature = "secrets"))]
         check(
