@@ -9,7 +9,10 @@ use settings::Proxy;
 use simulator::proxy::{HttpProxy, ProxyAnswer};
 use simulator::sink::Sink;
 use simulator::sink::tls::{Authority, TlsFront};
-use support::{NOW, export, keeps_connections_until_they_are_dropped, trusting};
+use support::{
+    NOW, export, keeps_connections_until_they_are_dropped, trusting,
+    trusts_a_self_signed_server_by_its_own_certificate,
+};
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -38,25 +41,7 @@ async fn refusal(destination: &DestinationConfig) -> String {
 
 #[tokio::test]
 async fn a_server_that_signed_its_own_certificate_is_trusted_by_that_one() {
-    let sink = sink().await;
-    let check = async |host: &str, until_year, is_own| {
-        let server = Authority::of_server(until_year);
-        let port = TlsFront::start(&sink, &server, until_year).await.port();
-        let mut destination = destination(&format!("https://{host}:{port}/api/default"));
-        let other = Authority::of_server(until_year);
-        destination.own_authority = Some(trusting(if is_own { &server } else { &other }));
-        destination
-    };
-    let trusted = check("localhost", 2500, true).await;
-    assert_eq!(export(&client(&trusted)).await.accepted, 1);
-    for (host, until_year, is_own, problem) in [
-        ("127.0.0.1", 2500, true, "not valid for name"),
-        ("localhost", 2020, true, "renew the server's certificate"),
-        ("localhost", 2500, false, "give that certificate in LAMBDA_OTLP_CA_FILE"),
-    ] {
-        let refused = refusal(&check(host, until_year, is_own).await).await;
-        assert!(refused.contains(problem), "{refused}");
-    }
+    trusts_a_self_signed_server_by_its_own_certificate(&sink().await, destination, client).await;
 }
 
 #[tokio::test]

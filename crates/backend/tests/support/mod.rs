@@ -1,8 +1,9 @@
 //! What both transports are held against.
 
-use lambda_otlp_backend::{Client, Outcome, OwnAuthority, Transport};
+use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority, Transport};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use simulator::sink::Sink;
 use simulator::sink::tls::{Authority, TlsFront};
 use std::io::Write as _;
 use std::time::Duration;
@@ -43,4 +44,31 @@ pub(crate) async fn keeps_connections_until_they_are_dropped<T: Transport>(
     assert_eq!(export_twice().await, 1);
     client.drop_connections().unwrap();
     assert_eq!(export_twice().await, 2);
+}
+
+/// A certificate that signs itself is trusted if the file names exactly that one; its name and dates count.
+pub(crate) async fn trusts_a_self_signed_server_by_its_own_certificate<T: Transport>(
+    sink: &Sink,
+    destination: fn(&str) -> DestinationConfig,
+    client: fn(&DestinationConfig) -> Client<T>,
+) {
+    let export_to = async |host: &str, until_year, is_own| {
+        let server = Authority::of_server(until_year);
+        let port = TlsFront::start(sink, &server, until_year).await.port();
+        let mut destination = destination(&format!("https://{host}:{port}/api/default"));
+        let other = Authority::of_server(until_year);
+        destination.own_authority = Some(trusting(if is_own { &server } else { &other }));
+        export(&client(&destination)).await
+    };
+    assert_eq!(export_to("localhost", 2500, true).await.accepted, 1);
+    for (host, until_year, is_own, problem) in [
+        ("127.0.0.1", 2500, true, "not valid for name"),
+        ("localhost", 2020, true, "renew the server's certificate"),
+        ("localhost", 2500, false, "give that certificate in LAMBDA_OTLP_CA_FILE"),
+    ] {
+        let refused = export_to(host, until_year, is_own).await;
+        assert_eq!((refused.undelivered(), refused.ambiguous_items), (1, 0));
+        let reason = refused.parts[0].reason.to_string();
+        assert!(reason.contains(problem), "{reason}");
+    }
 }
