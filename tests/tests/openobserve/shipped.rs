@@ -1,4 +1,4 @@
-//! The files below `openobserve/`, and the queries in them.
+//! The files below `deploy/openobserve/`, and the queries in them.
 
 use lambda_otlp_tests::workspace;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// The JSON files of a folder by their names without `.json`.
 pub(crate) fn files(folder: &str) -> Vec<(String, Value)> {
-    let folder = workspace().join("openobserve").join(folder);
+    let folder = workspace().join("deploy/openobserve").join(folder);
     let mut files: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|file| read(&file.unwrap().path())).collect();
     files.sort_by(|a, b| a.0.cmp(&b.0));

@@ -1,0 +1,93 @@
+//! What the checks share: how much they run, a tally, and the output of other programs.
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The repository's folder.
+pub(crate) fn root() -> std::io::Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()
+}
+
+/// What cargo says of the workspace's packages.
+pub(crate) fn metadata() -> anyhow::Result<Value> {
+    cargo_metadata("--no-deps")
+}
+
+/// All packages of the lock file.
+pub(crate) fn locked_packages() -> anyhow::Result<Vec<Value>> {
+    let metadata = cargo_metadata("--locked")?;
+    let packages = metadata.get("packages").and_then(Value::as_array);
+    Ok(packages.cloned().unwrap_or_default())
+}
+
+fn cargo_metadata(argument: &str) -> anyhow::Result<Value> {
+    let mut cargo = Command::new("cargo");
+    let printed = output(cargo.args(["metadata", "--format-version", "1", argument]))?;
+    serde_json::from_slice(&printed.stdout).context("cargo metadata")
+}
+
+/// Whether Rust's library for a target is there; it is installed if rustup can.
+pub(crate) fn has_target(root: &Path, target: &str) -> bool {
+    let added = Command::new("rustup").args(["target", "add", target]).current_dir(root).output();
+    added.is_ok_and(|added| added.status.success())
+}
+
+/// How much is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// What must pass before anything lands.
+    Short,
+    /// Also every property test over many more cases, and the package as it is released.
+    Long,
+}
+
+/// How the checks went.
+#[derive(Default)]
+pub(crate) struct Tally {
+    passed: usize,
+    failed: usize,
+}
+
+impl Tally {
+    /// Prints what came of one check; a success says what was compared.
+    pub(crate) fn note(&mut self, name: &str, result: anyhow::Result<String>) {
+        match result {
+            Ok(compared) => {
+                self.passed += 1;
+                println!("pass  {name}: {compared}");
+            }
+            Err(error) => {
+                self.failed += 1;
+                println!("FAIL  {name}: {error:#}");
+            }
+        }
+    }
+
+    /// Prints the sum; one failed check is an error.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        println!("{} passed, {} failed", self.passed, self.failed);
+        if self.failed > 0 {
+            bail!("{} of the checks failed", self.failed);
+        }
+        Ok(())
+    }
+}
+
+/// Runs a program to its end; one that fails is an error with the end of what it said.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<Output> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    if !output.status.success() {
+        let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+        let said = String::from_utf8_lossy(&said);
+        let start = said.len().saturating_sub(2000);
+        let end = said.get(said.ceil_char_boundary(start)..).unwrap_or_default();
+        bail!("{} ended with {}: {end}", program(command), output.status);
+    }
+    Ok(output)
+}
+
+fn program(command: &Command) -> String {
+    Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

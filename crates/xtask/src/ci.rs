@@ -1,0 +1,56 @@
+//! Runs the gate; in its long form also the README's demo by its own command, every property test over many more cases, and the stack's
+//! released package.
+
+use crate::checks::Length;
+use anyhow::{Context as _, bail, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Cases of each property; 256 are proptest's own number.
+const LONG_CASES: &str = "20000";
+
+/// Schedules of faults that the forwarder is held against; the gate runs 5,000.
+const LONG_SCHEDULES: &str = "1000000";
+
+pub(crate) fn run(length: Length) -> anyhow::Result<()> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    succeed(Command::new("bash").arg(".ci/run").current_dir(&root))?;
+    if length == Length::Long {
+        demo(&root)?;
+        long_test(&root, &["--workspace", "--test", "properties"], "PROPTEST_CASES", LONG_CASES)?;
+        let no_loss =
+            ["--package", "lambda-otlp-forwarder", "--test", "scenarios", "no_loss_property"];
+        long_test(&root, &no_loss, "NO_LOSS_SCHEDULES", LONG_SCHEDULES)?;
+        crate::library::run(length)?;
+        crate::stack::run(length)?;
+    }
+    Ok(())
+}
+
+/// The gate has the demo among its tests; by its own command all that it needs is compiled once more.
+fn demo(root: &Path) -> anyhow::Result<()> {
+    succeed(Command::new("cargo").arg("demo").current_dir(root))?;
+    let mut lossy = Command::new("cargo");
+    lossy.args(["demo", "--lose", "1"]).current_dir(root);
+    let output = lossy.output().with_context(|| format!("cannot run {lossy:?}"))?;
+    let is_noticed = String::from_utf8_lossy(&output.stdout).contains("NOT BALANCED");
+    ensure!(
+        output.status.code() == Some(1) && is_noticed,
+        "the demo did not notice a lost record: it ended with {}",
+        output.status
+    );
+    Ok(())
+}
+
+fn long_test(root: &Path, which: &[&str], variable: &str, number: &str) -> anyhow::Result<()> {
+    let mut test = Command::new("cargo");
+    succeed(test.args(["test", "--release"]).args(which).current_dir(root).env(variable, number))
+}
+
+fn succeed(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}

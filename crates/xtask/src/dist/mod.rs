@@ -1,0 +1,264 @@
+//! Makes what is handed out, in `target/dist`: the zips of the stack's functions, one for each architecture; the layer, with the
+//! extension, the wrapper of a function's runtime, and the licences; the layers of OpenTelemetry's packages that the wrapper starts; the
+//! command line. Each zip comes with a list of its components, and all of them with checksums, templates and instructions.
+//!
+//! What is in a zip depends on the sources alone: files have no times, and no binary names a folder of the machine.
+//!
+//! Source: Lambda Developer Guide, "Packaging your layer content" and "Configuring Lambda extensions" (`extensions/`).
+
+mod binary;
+mod command_line;
+mod components;
+pub(crate) mod functions;
+pub(crate) mod node;
+mod notices;
+pub(crate) mod python;
+mod release;
+mod start;
+mod zip_file;
+
+use crate::checks::{has_target, locked_packages, root};
+use anyhow::ensure;
+pub(crate) use binary::inspect;
+use components::Component;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
+use std::path::Path;
+use wire::ids::to_hex;
+use zip_file::{File, packed};
+
+/// Largest zip of the layer.
+const MAX_LAYER_BYTES: usize = 2_000_000;
+
+/// An architecture of layers.
+pub(crate) struct Architecture {
+    /// As Lambda calls it.
+    name: &'static str,
+    /// As `template.yaml` calls its layer.
+    pub(crate) layer: &'static str,
+    /// As rustc calls it.
+    pub(crate) target: &'static str,
+    /// As the header of a binary names it.
+    machine: u16,
+    /// What runs its binaries on another machine: Debian's package `qemu-user`.
+    emulator: &'static str,
+}
+
+pub(crate) const ARCHITECTURES: [Architecture; 2] = [
+    Architecture {
+        name: "arm64",
+        layer: "LayerArm64",
+        target: "aarch64-unknown-linux-musl",
+        machine: elf::abi::EM_AARCH64,
+        emulator: "qemu-aarch64",
+    },
+    Architecture {
+        name: "x86_64",
+        layer: "LayerX8664",
+        target: "x86_64-unknown-linux-musl",
+        machine: elf::abi::EM_X86_64,
+        emulator: "qemu-x86_64",
+    },
+];
+
+/// What the wrapper has a runtime load, from `extension/layer` to `/opt/lambda-otlp`.
+pub(crate) const LOADED: &[&str] = &[
+    "node/bound.cjs",
+    "node/cut_off.cjs",
+    "node/ending.cjs",
+    "node/facade.cjs",
+    "node/failure.cjs",
+    "node/handler.cjs",
+    "node/instrument.cjs",
+    "node/last_words.cjs",
+    "node/lines.cjs",
+    "node/messages.cjs",
+    "node/packages.cjs",
+    "node/records.cjs",
+    "node/start.cjs",
+    "node/telemetry.cjs",
+    "node/tracers.cjs",
+    "python/lambda_otlp_cut_off.py",
+    "python/lambda_otlp_handler.py",
+    "python/lambda_otlp_messages.py",
+    "python/sitecustomize.py",
+];
+
+/// A zip.
+struct Made {
+    name: String,
+    bytes: Vec<u8>,
+    /// Others' packages in it.
+    components: Vec<Component>,
+    /// What it may have, so that nobody makes functions start later without noticing.
+    max_bytes: usize,
+}
+
+/// What of all that can be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    All,
+    /// Every file of a release, or none.
+    Release,
+    Functions,
+    Layer,
+    CommandLine,
+    PythonLayers,
+    NodeLayer,
+}
+
+const FOLDER: &str = "target/dist";
+/// Where `sha256sum --check` finds the sums.
+const SUMS: &str = "SHA256SUMS";
+/// What lies in the repository, and its name beside the zips.
+const BESIDE: [(&str, &str); 4] = [
+    ("deploy/template-dist.yaml", "template-dist.yaml"),
+    ("deploy/stack/template-dist.yaml", "template-dist-all-settings.yaml"),
+    ("deploy/stack/settings.example.yaml", "settings.example.yaml"),
+    ("docs/release-files.md", "INSTALL.md"),
+];
+
+/// Makes it in `target/dist`; all of it takes the place of what is there.
+pub(crate) fn run(what: What) -> anyhow::Result<()> {
+    let root = root()?;
+    let folder = root.join(FOLDER);
+    let is_all = [What::All, What::Release].contains(&what);
+    if what == What::Release {
+        release::can_be_made(&root)?;
+    }
+    if is_all && folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    let is = |one: What| what == one || is_all;
+    if is(What::Functions) || is(What::CommandLine) {
+        release::has_readelf()?;
+    }
+    if is(What::Functions) || is(What::Layer) || is(What::CommandLine) {
+        let packages = locked_packages()?;
+        if is(What::Functions) {
+            functions::make(&root, &packages, &mut |made| write(&folder, &made))?;
+        }
+        if is(What::Layer) {
+            layer(&root, &packages, &mut |made| write(&folder, &made))?;
+        }
+        if is(What::CommandLine) {
+            command_line::make(&root, &packages, &mut |made| write(&folder, &made))?;
+        }
+    }
+    if is(What::PythonLayers) {
+        python::layers(&root, &mut |made| write(&folder, &made))?;
+    }
+    if is(What::NodeLayer) {
+        write(&folder, &node::layer(&root)?)?;
+    }
+    for (file, name) in BESIDE {
+        std::fs::copy(root.join(file), folder.join(name))?;
+    }
+    if what == What::Release {
+        release::is_complete(&folder)?;
+    }
+    sums(&folder)
+}
+
+/// Writes a zip, and beside it what is in it.
+fn write(folder: &Path, made: &Made) -> anyhow::Result<()> {
+    let Made { name, bytes, components, max_bytes } = made;
+    ensure!(bytes.len() <= *max_bytes, "{name}: {} bytes, over {max_bytes}", bytes.len());
+    std::fs::write(folder.join(name), bytes)?;
+    let document = components::document(name, &sum(bytes), components);
+    let list = folder.join(name).with_extension("cdx.json");
+    std::fs::write(list, serde_json::to_string_pretty(&document)?)?;
+    println!("made  {FOLDER}/{name}: {} bytes, {} components", bytes.len(), components.len());
+    Ok(())
+}
+
+fn sum(bytes: &[u8]) -> String {
+    to_hex(&Sha256::digest(bytes))
+}
+
+/// Writes the sums of all that lies in the folder.
+fn sums(folder: &Path) -> anyhow::Result<()> {
+    let mut entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    let mut sums = String::new();
+    for entry in entries.iter().filter(|entry| entry.file_name() != SUMS) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        writeln!(sums, "{}  {name}", sum(&std::fs::read(entry.path())?))?;
+    }
+    println!("made  {FOLDER}/{SUMS}: {} files", sums.lines().count());
+    std::fs::write(folder.join(SUMS), sums)?;
+    Ok(())
+}
+
+/// Makes the layer's zips, and starts the extension of each as far as this machine can.
+fn layer(
+    root: &Path,
+    packages: &[Value],
+    write: &mut dyn FnMut(Made) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for architecture in &ARCHITECTURES {
+        if !has_target(root, architecture.target) {
+            println!("skip  {}: rustup cannot add {}", architecture.name, architecture.target);
+            continue;
+        }
+        println!("build the extension for {}: some minutes", architecture.name);
+        let extension = binary::build(root, packages, architecture)?;
+        let files = layer_files(root, packages, architecture, &extension)?;
+        write(Made {
+            name: format!("lambda-otlp-layer-{}.zip", architecture.name),
+            bytes: packed(&files)?,
+            components: notices::components(root, packages, binary::PACKAGE, architecture.target)?,
+            max_bytes: MAX_LAYER_BYTES,
+        })?;
+        println!("      the extension {} bytes", std::fs::metadata(&extension)?.len());
+        println!("      {}", start::check(architecture, &extension)?);
+    }
+    Ok(())
+}
+
+fn layer_files(
+    root: &Path,
+    packages: &[Value],
+    architecture: &Architecture,
+    extension: &Path,
+) -> anyhow::Result<Vec<File>> {
+    let mut files = beside_the_function(root, extension)?;
+    let licences = licences(root, packages, binary::PACKAGE, architecture.target)?.into_iter();
+    files.extend(licences.map(|file| file.below("lambda-otlp")));
+    Ok(files)
+}
+
+/// Our licences, and those of the crates in a program.
+fn licences(
+    root: &Path,
+    packages: &[Value],
+    program: &str,
+    target: &str,
+) -> anyhow::Result<[File; 3]> {
+    let notices = notices::of(root, packages, program, target)?;
+    let [apache, mit] =
+        ["LICENSE-APACHE", "LICENSE-MIT"].map(|name| File::read(name, &root.join(name)));
+    Ok([apache?, mit?, File::text("THIRD-PARTY.txt", notices)])
+}
+
+/// The extension, and what its wrapper has a function's runtime load.
+fn beside_the_function(root: &Path, extension: &Path) -> anyhow::Result<Vec<File>> {
+    let source = root.join("extension/layer");
+    let mut files = vec![
+        File::read("extensions/lambda-otlp-extension", extension)?.program(),
+        File::read("lambda-otlp-handler", &source.join("lambda-otlp-handler"))?.program(),
+    ];
+    for loaded in LOADED {
+        files.push(File::read(&format!("lambda-otlp/{loaded}"), &source.join(loaded))?);
+    }
+    Ok(files)
+}
+
+/// Puts the layer without its licences into a folder, with an extension that is not static.
+pub(crate) fn unpack(root: &Path, extension: &Path, folder: &Path) -> anyhow::Result<()> {
+    let files = beside_the_function(root, extension)?;
+    zip::ZipArchive::new(std::io::Cursor::new(packed(&files)?))?.extract(folder)?;
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Functions in the local Lambda: our demo's, whose lines dev7a's forwarder reads, and ones with OpenTelemetry's SDKs for
+//! Python and Node, which send to the extension.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what a JSON value does not have is null, and no panic"
+)]
+
+use super::lines::{forwarder_core, read_by_forwarder_core};
+use super::packages::pinned;
+use super::{Tally, Workshop, items, output};
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use simulator::{FunctionSpec, Lambda};
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// Long enough for every machine: nothing is expected to take it up.
+const AMPLE: Duration = Duration::from_mins(1);
+const INVOCATIONS: u64 = 4;
+/// The scope of what the extension itself says of the invocations.
+const EXTENSION_SCOPES: [&str; 2] = ["lambda-otlp/platform", "lambda-otlp/extension"];
+
+pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("cannot start tokio")?;
+    let name = format!("{} reads the log of the demo's function", forwarder_core(workshop));
+    tally.note(&name, runtime.block_on(the_demo(workshop)));
+
+    let root = &workshop.root;
+    let client = pinned(root, "demo/python/requirements.txt", "awslambdaric")?;
+    let sdk = pinned(root, "demo/python/requirements.txt", "opentelemetry-sdk")?;
+    let name = format!("extension: PyPI opentelemetry-sdk {sdk} below awslambdaric {client}");
+    match workshop.packages.python() {
+        Ok(python) => tally.note(&name, runtime.block_on(python_function(workshop, python))),
+        Err(skipped) => println!("skip  {name}: {skipped}"),
+    }
+
+    let package = "opentelemetry-exporter-otlp-json-file";
+    let version = pinned(root, "tests/interop/python/requirements.txt", package)?;
+    let name = format!("no layer: PyPI {package} {version} below awslambdaric {client}");
+    match workshop.packages.python() {
+        Ok(python) => tally.note(&name, runtime.block_on(printing_function(workshop, python))),
+        Err(skipped) => println!("skip  {name}: {skipped}"),
+    }
+
+    for (encoding, words) in [("http", "JSON"), ("proto", "protobuf")] {
+        let package = format!("@opentelemetry/exporter-trace-otlp-{encoding}");
+        let version = pinned(root, "tests/interop/node/package.json", &package)?;
+        let name = format!("extension: npm {package} {version} ({words})");
+        match workshop.packages.node() {
+            Ok(modules) => {
+                tally.note(&name, runtime.block_on(node_function(workshop, modules, encoding)));
+            }
+            Err(skipped) => println!("skip  {name}: {skipped}"),
+        }
+    }
+    Ok(())
+}
+
+/// Our exporter's lines as they are in the log group: dev7a's forwarder must find the spans that the function noted, and
+/// what is in them as `decode` does.
+async fn the_demo(workshop: &Workshop) -> anyhow::Result<String> {
+    let ledger = workshop.made_file("demo");
+    let spec = FunctionSpec::new("orders", &workshop.demo_function)
+        .env("DEMO_LEDGER", ledger.to_string_lossy());
+    let payload = |number: u64| json!({"children": number, "first_number": number * 1000});
+    let log = log_of(spec, payload).await?;
+    let is_traces = |line: &&String| {
+        serde_json::from_str(line).is_ok_and(|line: Value| line["endpoint"] == "/v1/traces")
+    };
+    let lines: Vec<String> = log.iter().filter(is_traces).cloned().collect();
+    let read = read_by_forwarder_core(workshop, &lines)?;
+    let decoded = items::decoded(&workshop.decode(lines.join("\n").as_bytes())?)?;
+    let compared = items::compare(&decoded, &read)?;
+
+    let noted: BTreeSet<u64> = items::made(&ledger)?
+        .iter()
+        .filter(|line| line["what"] == "span" && line["event"] == "ended")
+        .filter_map(|line| line["number"].as_u64())
+        .collect();
+    let numbers = read.iter().filter_map(|item| item["attributes"]["demo.number"].as_u64());
+    let numbers: BTreeSet<u64> = numbers.collect();
+    if noted != numbers || noted.len() != read.len() {
+        bail!("the function noted {noted:?}, of {} spans read are {numbers:?}", read.len());
+    }
+    Ok(format!("{compared} in {} lines", lines.len()))
+}
+
+async fn python_function(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
+    with_the_extension(workshop, "python", python_spec(workshop, python)).await
+}
+
+/// A function without a layer, whose SDK prints OTLP/JSON: what it made has to be in the log group, also of the lines that
+/// Lambda cut.
+async fn printing_function(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
+    let made = workshop.made_file("python-prints");
+    let spec = python_spec(workshop, python)
+        .env("INTEROP_PRINTS", "1")
+        .env("INTEROP_MADE", made.to_string_lossy());
+    let log = log_of(spec, |number| json!({ "number": number })).await?;
+    let is_cut = |event: &&String| event.starts_with('{') && !event.ends_with('}');
+    let cut = log.iter().filter(is_cut).count();
+    if cut == 0 {
+        bail!("no line was cut");
+    }
+    let read = items::decoded(&workshop.decode(log.join("\n").as_bytes())?)?;
+    let compared = items::compare(&items::made(&made)?, &read)?;
+    Ok(format!("{compared}, of which {cut} lines were cut"))
+}
+
+pub(super) fn python_spec(workshop: &Workshop, python: &Path) -> FunctionSpec {
+    FunctionSpec::new("orders-python", python)
+        .argument("-m")
+        .argument("awslambdaric")
+        .argument("function.handler")
+        .handler("function.handler")
+        .directory(workshop.root.join("tests/interop/python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+}
+
+pub(super) async fn node_function(
+    workshop: &Workshop,
+    modules: &Path,
+    encoding: &str,
+) -> anyhow::Result<String> {
+    let node = output(Command::new("node").args(["-p", "process.execPath"]))?.stdout;
+    let node = PathBuf::from(String::from_utf8(node)?.trim());
+    let script = workshop.root.join("tests/interop/node/function.js");
+    let spec = FunctionSpec::new("orders-node", node)
+        .argument(script.to_string_lossy())
+        .env("NODE_PATH", modules.to_string_lossy())
+        .env("INTEROP_ENCODING", encoding);
+    with_the_extension(workshop, &format!("node-{encoding}"), spec).await
+}
+
+/// Runs the function beside the extension: what its SDK made has to be in the log group, each item once.
+pub(super) async fn with_the_extension(
+    workshop: &Workshop,
+    name: &str,
+    spec: FunctionSpec,
+) -> anyhow::Result<String> {
+    let made = workshop.made_file(name);
+    let layer = workshop.scratch.path().join("layer");
+    let extensions = layer.join("extensions");
+    if !extensions.exists() {
+        std::fs::create_dir_all(&extensions)?;
+        std::os::unix::fs::symlink(&workshop.extension, extensions.join("lambda-otlp-extension"))?;
+    }
+    let spec = spec.layer(layer).env("INTEROP_MADE", made.to_string_lossy());
+    // Where the usual port is free, nothing is configured: that is how most will run it.
+    let spec = if TcpListener::bind(("127.0.0.1", 4318)).is_ok() {
+        spec
+    } else {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"))
+    };
+    let log = log_of(spec, |number| json!({ "number": number })).await?;
+    let mut read = items::decoded(&workshop.decode(log.join("\n").as_bytes())?)?;
+    read.retain(|item| EXTENSION_SCOPES.iter().all(|scope| item["scope"] != *scope));
+    items::compare(&items::made(&made)?, &read)
+}
+
+/// Invokes the function a few times in one environment, shuts it down, and gives its log events.
+async fn log_of(spec: FunctionSpec, payload: impl Fn(u64) -> Value) -> anyhow::Result<Vec<String>> {
+    let name = spec.name().to_owned();
+    let lambda = Lambda::start().await?;
+    lambda.create_function(spec.timeout(AMPLE).init_timeout(AMPLE).memory_mb(1024))?;
+    let mut failure = None;
+    for number in 1..=INVOCATIONS {
+        let invocation = lambda.invoke(&name, payload(number).to_string()).await?;
+        if !invocation.is_success() {
+            failure = Some(invocation.result);
+            break;
+        }
+    }
+    lambda.recycle(&name).await?;
+    let log = lambda.log_events(&name);
+    let log: Vec<String> =
+        log.into_iter().map(|event| event.message.trim_end().to_owned()).collect();
+    lambda.shut_down().await;
+    match failure {
+        None => Ok(log),
+        Some(outcome) => bail!("{outcome:?}; its log: {}", log.join("\n")),
+    }
+}

@@ -1,0 +1,70 @@
+//! Runs other people's programs against ours: the peers' packages write lines that ours read, dev7a's forwarder reads our
+//! lines, and OpenTelemetry's SDKs for Python and Node send to the extension.
+//!
+//! The scripts and their pinned versions are in `tests/interop/`; what they install goes to the user's cache.
+
+mod functions;
+mod grpc;
+mod instrumented;
+mod items;
+mod lines;
+pub(crate) mod packages;
+mod unchanged;
+
+use crate::checks::{self, Tally, output};
+use anyhow::Context as _;
+use packages::Packages;
+use simulator::binaries;
+use std::path::PathBuf;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// What all checks need.
+struct Workshop {
+    root: PathBuf,
+    packages: Packages,
+    /// `lambda-otlp`.
+    cli: PathBuf,
+    extension: PathBuf,
+    demo_function: PathBuf,
+    scratch: TempDir,
+}
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    let root = checks::root()?;
+    let packages = packages::install(&root)?;
+    let ours = ["lambda-otlp", "lambda-otlp-extension", "demo-function"];
+    let built = binaries::build(&root, &ours)?;
+    let workshop = Workshop {
+        cli: binaries::find(&built, "lambda-otlp")?,
+        extension: binaries::find(&built, "lambda-otlp-extension")?,
+        demo_function: binaries::find(&built, "demo-function")?,
+        scratch: tempfile::tempdir().context("cannot make a temporary directory")?,
+        root,
+        packages,
+    };
+    let mut tally = Tally::default();
+    lines::check(&workshop, &mut tally);
+    functions::check(&workshop, &mut tally)?;
+    grpc::check(&workshop, &mut tally)?;
+    unchanged::check(&workshop, &mut tally)?;
+    tally.finish()
+}
+
+impl Workshop {
+    /// A fresh file for what a program notes as made.
+    fn made_file(&self, name: &str) -> PathBuf {
+        let name: String = name
+            .chars()
+            .map(|character| if character.is_ascii_alphanumeric() { character } else { '-' })
+            .collect();
+        self.scratch.path().join(name)
+    }
+
+    /// What `lambda-otlp decode` prints for these lines; that one did not decode is an error.
+    fn decode(&self, lines: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let file = self.scratch.path().join("lines.jsonl");
+        std::fs::write(&file, lines).context("cannot write the lines")?;
+        output(Command::new(&self.cli).arg("decode").arg(file)).map(|output| output.stdout)
+    }
+}

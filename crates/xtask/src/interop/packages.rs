@@ -1,0 +1,129 @@
+//! Installs the peers' packages by name and pinned version into the user's cache, and finds Python and Node.
+
+use super::output;
+use anyhow::{Context as _, bail};
+use simulator::packages::{
+    MIN_PYTHON, cache, find_python, install_once, is_at_least, python_environment,
+};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+/// What is installed.
+pub(super) struct Packages {
+    /// The interpreter of the virtual environment; none where no Python is new enough.
+    pub(super) python: Option<PathBuf>,
+    /// The folder `node_modules`; none where there is no Node.
+    pub(super) node: Option<PathBuf>,
+    /// The program over the peers' crates.
+    pub(super) rust: PathBuf,
+}
+
+/// The peers' packages ask for it.
+const MIN_NODE: &str = "20.6";
+
+/// What pins Python's packages: the demo's, which the checks use too, and the peers'.
+const PYTHON_PINS: [&str; 2] =
+    ["demo/python/requirements.txt", "tests/interop/python/requirements.txt"];
+
+pub(super) fn install(root: &Path) -> anyhow::Result<Packages> {
+    let cache = cache()?.join("interop");
+    // The registries are waited for while the crates compile.
+    thread::scope(|scope| {
+        let python = scope.spawn(|| python(root, &cache));
+        let node = scope.spawn(|| node(root, &cache));
+        let rust = rust(root, &cache);
+        let joined = |_| anyhow::anyhow!("an installation panicked");
+        Ok(Packages {
+            python: python.join().map_err(joined)??,
+            node: node.join().map_err(joined)??,
+            rust: rust?,
+        })
+    })
+}
+
+fn rust(root: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
+    let target = cache.join("target");
+    let mut build = Command::new("cargo");
+    build.args(["build", "--quiet", "--locked"]).current_dir(root.join("tests/interop/rust"));
+    output(build.arg("--target-dir").arg(&target)).context("the peers' crates")?;
+    Ok(target.join("debug/lambda-otlp-interop"))
+}
+
+fn python(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let Some(interpreter) = find_python() else { return Ok(None) };
+    let requirements = PYTHON_PINS.map(|file| root.join(file));
+    python_environment(&interpreter, &cache.join("python"), &requirements).context("PyPI").map(Some)
+}
+
+fn node(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
+    if !has_node() {
+        return Ok(None);
+    }
+    node_modules(&root.join("tests/interop/node"), &cache.join("node")).map(Some)
+}
+
+/// Whether there is a Node that is new enough.
+pub(crate) fn has_node() -> bool {
+    let asked = Command::new("node").arg("--version").output();
+    let found = asked.ok().filter(|asked| asked.status.success());
+    let version = found.map(|asked| String::from_utf8_lossy(&asked.stdout).into_owned());
+    let new_enough =
+        |version: &String| is_at_least(version.trim().trim_start_matches('v'), MIN_NODE);
+    version.as_ref().is_some_and(new_enough)
+}
+
+/// Installs what a folder's `package.json` pins.
+pub(crate) fn node_modules(source: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let package = source.join("package.json");
+    install_once(folder, std::slice::from_ref(&package), || {
+        std::fs::create_dir_all(folder)?;
+        std::fs::copy(&package, folder.join("package.json"))?;
+        let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"];
+        output(Command::new("npm").args(npm).current_dir(folder)).context("npm").map(drop)
+    })?;
+    Ok(folder.join("node_modules"))
+}
+
+/// The interpreter of the unchanged function, whose environment knows nothing of OpenTelemetry.
+pub(super) fn unchanged_python(root: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let Some(interpreter) = find_python() else { return Ok(None) };
+    let requirements = root.join("tests/interop/unchanged/python/requirements.txt");
+    let folder = cache()?.join("interop/unchanged-python");
+    python_environment(&interpreter, &folder, &[requirements]).context("PyPI").map(Some)
+}
+
+/// The folder `node_modules` of an unchanged function, whose `package.json` is in this folder of `tests/interop/unchanged`.
+pub(super) fn unchanged_node(root: &Path, folder: &str) -> anyhow::Result<PathBuf> {
+    let cache = cache()?.join(format!("interop/unchanged-{folder}"));
+    node_modules(&root.join("tests/interop/unchanged").join(folder), &cache)
+}
+
+impl Packages {
+    /// The virtual environment's interpreter, for a script beside which there are modules of ours.
+    pub(super) fn python(&self) -> Result<&Path, String> {
+        let needed = || format!("skipped: there is no Python {MIN_PYTHON} on this machine");
+        self.python.as_deref().ok_or_else(needed)
+    }
+
+    /// The folder `node_modules`.
+    pub(super) fn node(&self) -> Result<&Path, String> {
+        let needed = || format!("skipped: there is no Node {MIN_NODE} on this machine");
+        self.node.as_deref().ok_or_else(needed)
+    }
+}
+
+/// The pinned version of a package, from the file that pins it.
+pub(super) fn pinned(root: &Path, file: &str, package: &str) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(root.join(file))?;
+    let line = text.lines().find(|line| {
+        let name = line.trim().trim_start_matches('"');
+        name.strip_prefix(package).is_some_and(|rest| rest.starts_with(['=', '"', ' ']))
+    });
+    let Some(line) = line else { bail!("{file} does not name {package}") };
+    let rest = line.trim().trim_start_matches('"').strip_prefix(package).unwrap_or_default();
+    Ok(rest
+        .chars()
+        .filter(|character| character.is_ascii_alphanumeric() || *character == '.')
+        .collect())
+}

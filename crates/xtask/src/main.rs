@@ -1,0 +1,160 @@
+//! Chores of the repository: its checks, what is generated, and what is handed out. `cargo xtask --help` lists them.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
+
+mod checks;
+mod ci;
+mod dist;
+mod docs;
+mod interop;
+mod layers;
+mod library;
+mod modules;
+mod moto;
+mod pypi;
+mod receiver;
+mod rotel;
+mod stack;
+
+use checks::Length;
+use dist::What;
+use std::process::ExitCode;
+
+/// A chore, by what stands behind `cargo xtask`.
+struct Command {
+    words: &'static str,
+    does: &'static str,
+    run: fn() -> anyhow::Result<()>,
+}
+
+const COMMANDS: [Command; 22] = [
+    command(
+        "layers",
+        "checks which crate uses which, and that no files of one use each other in a circle",
+        layers::check,
+    ),
+    command("docs", "writes the tables of variables and signals into the documents", docs::write),
+    command(
+        "docs --check",
+        "checks these tables, links, names of files and quoted messages",
+        docs::check,
+    ),
+    command("library", "checks the Rust library's API, its features and its packages", || {
+        library::run(Length::Short)
+    }),
+    command("library --long", "the same, and that the oldest Rust it promises compiles it", || {
+        library::run(Length::Long)
+    }),
+    command(
+        "library --write",
+        "writes the library's API to exporter/public-api.txt",
+        library::write,
+    ),
+    command("stack", "checks the deployed stack's template, its build and what it grants", || {
+        stack::run(Length::Short)
+    }),
+    command("stack --long", "the same of the release profile and both architectures", || {
+        stack::run(Length::Long)
+    }),
+    command(
+        "stack --write",
+        "makes the other templates, Terraform's files and CDK's of deploy/stack/template.yaml",
+        stack::write,
+    ),
+    command("modules", "checks what Terraform and CDK deploy the stack by", modules::run),
+    command("interop", "runs other people's programs against ours", interop::run),
+    command("receiver", "sends event files into rotel and compares the counts", receiver::run),
+    command("moto", "runs the deployed path on moto", moto::run),
+    command("dist", "makes all that is handed out, in target/dist", || dist::run(What::All)),
+    command("dist --release", "the same, and fails if the machine cannot make all of it", || {
+        dist::run(What::Release)
+    }),
+    command("dist --functions", "only the zips of the stack's functions", || {
+        dist::run(What::Functions)
+    }),
+    command("dist --layer", "only the layer", || dist::run(What::Layer)),
+    command("dist --cli", "only the command line", || dist::run(What::CommandLine)),
+    command(
+        "dist --python-layer",
+        "only the layers of OpenTelemetry's packages for Python",
+        || dist::run(What::PythonLayers),
+    ),
+    command("dist --node-layer", "only the layer of OpenTelemetry's packages for Node", || {
+        dist::run(What::NodeLayer)
+    }),
+    command("ci", "runs the gate", || ci::run(Length::Short)),
+    command("ci --long", "the same, with more cases and what is released", || {
+        ci::run(Length::Long)
+    }),
+];
+
+const fn command(
+    words: &'static str,
+    does: &'static str,
+    run: fn() -> anyhow::Result<()>,
+) -> Command {
+    Command { words, does, run }
+}
+
+/// Wrong arguments, as in sysexits.h.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let asked = arguments.join(" ");
+    match asked.as_str() {
+        "--help" | "-h" | "help" => {
+            print!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+        "" => {
+            eprint!("{}", help());
+            return ExitCode::from(USAGE);
+        }
+        _ => {}
+    }
+    let Some(command) = COMMANDS.iter().find(|command| command.words == asked) else {
+        eprintln!("xtask: there is no {asked:?}; cargo xtask --help lists what there is");
+        return ExitCode::from(USAGE);
+    };
+    match (command.run)() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> String {
+    let width = COMMANDS.iter().map(|command| command.words.len()).max().unwrap_or_default();
+    let line =
+        |Command { words, does, .. }: &Command| format!("cargo xtask {words:width$}  {does}\n");
+    ["Chores of the repository.\n\n".to_owned()]
+        .into_iter()
+        .chain(COMMANDS.iter().map(line))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_has_a_line_of_help_and_none_has_two() {
+        let help = help();
+        let words: std::collections::BTreeSet<&str> =
+            COMMANDS.iter().map(|command| command.words).collect();
+        assert_eq!(words.len(), COMMANDS.len());
+        for Command { words, does, .. } in &COMMANDS {
+            let is_its = |line: &&str| {
+                let rest =
+                    line.strip_prefix("cargo xtask ").and_then(|rest| rest.strip_prefix(words));
+                rest.is_some_and(|rest| rest.starts_with("  ") && rest.trim_start() == *does)
+            };
+            assert_eq!(help.lines().filter(is_its).count(), 1, "{words}");
+        }
+        assert_eq!(help.lines().count(), 2 + COMMANDS.len());
+        assert!(help.lines().all(|line| line.len() <= 120), "{help}");
+    }
+}

@@ -1,0 +1,67 @@
+//! Other people's programs from PyPI, each set in a virtual environment of its own in the user's cache.
+
+use anyhow::Context as _;
+use simulator::packages::{MIN_PYTHON, cache, find_python, python_environment};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A virtual environment.
+pub(crate) struct Environment {
+    /// Its interpreter.
+    pub(crate) python: PathBuf,
+}
+
+/// Installs what `crates/xtask/src/{name}/requirements.txt` pins into the cache's folder of this name. Where that cannot be, prints
+/// that `what` is skipped and why.
+pub(crate) fn install(root: &Path, name: &str, what: &str) -> Option<Environment> {
+    let requirements = root.join("crates/xtask/src").join(name).join("requirements.txt");
+    try_install(&requirements, name).map_err(|reason| println!("skip  {what}: {reason}")).ok()
+}
+
+fn try_install(requirements: &Path, name: &str) -> Result<Environment, String> {
+    let Some(interpreter) = find_python() else {
+        return Err(format!("there is no Python {MIN_PYTHON} on this machine"));
+    };
+    let installed = cache()
+        .map(|cache| cache.join(name))
+        .and_then(|folder| python_environment(&interpreter, &folder, &[requirements.to_owned()]));
+    match installed {
+        Ok(python) => Ok(Environment { python }),
+        Err(error) => Err(format!(
+            "{} cannot be installed: {:#}",
+            requirements.display(),
+            anyhow::Error::from(error)
+        )),
+    }
+}
+
+impl Environment {
+    /// One of its programs, which finds the others on its path.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the search path for a child, no setting of ours"
+    )]
+    pub(crate) fn command(&self, program: &str) -> anyhow::Result<Command> {
+        let programs = self.python.parent().context("an interpreter without a folder")?;
+        let mut path = OsString::from(programs);
+        if let Some(rest) = std::env::var_os("PATH") {
+            path.push(":");
+            path.push(rest);
+        }
+        let mut command = Command::new(programs.join(program));
+        // No home calls, no prompts for a region.
+        command
+            .env("PATH", path)
+            .env("SAM_CLI_TELEMETRY", "0")
+            .env("AWS_DEFAULT_REGION", "eu-west-1");
+        Ok(command)
+    }
+
+    /// Its interpreter with a script.
+    pub(crate) fn script(&self, script: &Path) -> Command {
+        let mut command = Command::new(&self.python);
+        command.arg(script).env("AWS_DEFAULT_REGION", "eu-west-1");
+        command
+    }
+}

@@ -1,0 +1,155 @@
+//! Runs `sam build`, and looks at the binary that goes into the zip.
+
+use super::settings::SETTINGS;
+use crate::checks::{Length, Tally, has_target, output};
+use crate::dist::functions::{self, FORWARDER, Program, SUBSCRIBER, TARGETS, Target};
+use crate::dist::{self, ARCHITECTURES, Architecture};
+use crate::pypi::Environment;
+use anyhow::{Context as _, bail, ensure};
+use memchr::memmem;
+use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// What a function's package starts, which chooses among the binaries beside it.
+const BOOTSTRAP: &str = "bootstrap";
+
+/// What is built, and how.
+struct Build {
+    profile: &'static str,
+    functions: Vec<&'static Target>,
+    /// The architectures whose layers are built: all that rustup has libraries for.
+    layers: Vec<&'static Architecture>,
+}
+
+pub(super) fn check(root: &Path, tools: &Environment, length: Length, tally: &mut Tally) {
+    tally.note("bootstrap", chooses(&root.join("deploy/stack").join(BOOTSTRAP)));
+    // The release profile takes minutes of link-time optimisation for the same libraries and symbols, and a second architecture as
+    // long as the first.
+    let (profile, architectures) = if length == Length::Long { ("release", 2) } else { ("dev", 1) };
+    let has = |function: &&Target| has_target(root, function.triple);
+    let functions: Vec<_> = TARGETS.iter().filter(has).take(architectures).collect();
+    let is_built = |architecture: &&Architecture| has_target(root, architecture.target);
+    let layers = ARCHITECTURES.iter().filter(is_built).collect();
+    let build = Build { profile, functions, layers };
+    let names: Vec<&str> = build.functions.iter().map(|function| function.architecture).collect();
+    let name = format!("sam build, {}, profile {}", names.join(" and "), build.profile);
+    tally.note(
+        &name,
+        sam_build(root, tools, &build).and_then(|folder| inspect(folder.path(), &build)),
+    );
+}
+
+/// The folder that holds what is zipped for each function.
+fn sam_build(root: &Path, tools: &Environment, build: &Build) -> anyhow::Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    let mut sam = tools.command("sam")?;
+    sam.args(["build", "--config-file", SETTINGS, "--build-dir"]).arg(folder.path());
+    let names: Vec<&str> = build.functions.iter().map(|function| function.architecture).collect();
+    sam.env("ARCHITECTURES", names.join(" ")).env("PROFILE", build.profile).current_dir(root);
+    let layer_profile = if build.profile == "dev" { "dev" } else { "release-small" };
+    sam.env("LAYER_PROFILE", layer_profile);
+    for Architecture { layer, target, .. } in &ARCHITECTURES {
+        if !build.layers.iter().any(|built| built.layer == *layer) {
+            println!("without {layer}: rustup cannot add {target} on this machine");
+            sam.args(["--exclude", layer]);
+        }
+    }
+    // Another target folder would be locked by the cargo that runs this program.
+    let target = simulator::packages::cache()?.join("stack-target");
+    output(sam.env("CARGO_TARGET_DIR", target))?;
+    Ok(folder)
+}
+
+/// The script starts what is for this machine, with its arguments, and says what is missing where that is not there.
+fn chooses(bootstrap: &Path) -> anyhow::Result<String> {
+    let package = tempfile::tempdir()?;
+    let script = package.path().join(BOOTSTRAP);
+    std::fs::copy(bootstrap, &script)?;
+    let started = |script: &Path| Command::new(script).arg("an argument").output();
+    let machine = output(Command::new("uname").arg("-m"))?;
+    let machine = String::from_utf8_lossy(&machine.stdout).trim().to_owned();
+    let without = started(&script)?;
+    let said = String::from_utf8_lossy(&without.stderr);
+    ensure!(!without.status.success() && said.contains("Architecture"), "nothing to start: {said}");
+    for name in [machine.as_str(), "another"] {
+        let program = package.path().join(format!("bootstrap-{name}"));
+        std::fs::write(&program, format!("#!/bin/sh\necho \"{name}, $1\"\n"))?;
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+    }
+    let said = started(&script)?.stdout;
+    let (said, expected) = (String::from_utf8_lossy(&said), format!("{machine}, an argument\n"));
+    ensure!(said == expected, "it started {said}");
+    Ok(format!("starts bootstrap-{machine} here, and says so where there is none"))
+}
+
+fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
+    let mut said = vec![
+        package(folder, "ForwarderFunction", &FORWARDER, &forwarder::TABLE, build)?,
+        package(folder, "SubscriberFunction", &SUBSCRIBER, &subscriber::TABLE, build)?,
+    ];
+    for function in &build.functions {
+        let name = format!("bootstrap-{}", function.machine);
+        let of = |package: &str| std::fs::read(folder.join(package).join(&name));
+        ensure!(of("ForwarderFunction")? == of("RedriveFunction")?, "two codes of one program");
+    }
+    let mut layers = Vec::new();
+    for architecture in &build.layers {
+        let layer = architecture.layer;
+        let extension = folder.join(layer).join("extensions/lambda-otlp-extension");
+        let bytes = std::fs::read(&extension).with_context(|| format!("{layer} is not built"))?;
+        dist::inspect(&bytes, architecture).with_context(|| format!("the extension of {layer}"))?;
+        for loaded in dist::LOADED {
+            if !folder.join(layer).join("lambda-otlp").join(loaded).is_file() {
+                bail!("{layer} has no lambda-otlp/{loaded}, which the wrapper has a runtime load");
+            }
+        }
+        layers.push(layer);
+    }
+    said.push(format!("static: {layers:?}"));
+    Ok(said.join("; "))
+}
+
+/// A function's package: the script, and for each architecture the program that reads these variables.
+fn package(
+    folder: &Path,
+    function: &str,
+    program: &Program,
+    table: &::settings::Table,
+    build: &Build,
+) -> anyhow::Result<String> {
+    let package = folder.join(function);
+    let mut said = Vec::new();
+    for target in &build.functions {
+        let name = format!("bootstrap-{}", target.machine);
+        let binary = package.join(&name);
+        let bytes = std::fs::read(&binary)
+            .with_context(|| format!("sam build left no {name} of {function}"))?;
+        for variable in table.variables() {
+            if memmem::find(&bytes, variable.name.as_bytes()).is_none() {
+                bail!("{} is not in {name} of {function}: is it this program?", variable.name);
+            }
+        }
+        let (major, minor) = functions::inspect(&binary, &bytes, target)?;
+        if build.profile == "release" && bytes.len() > program.max_bytes {
+            bail!("{function}: {} bytes, over {}", bytes.len(), program.max_bytes);
+        }
+        said.push(format!("{name} {} bytes, glibc {major}.{minor} at most", bytes.len()));
+    }
+    let mut expected: BTreeSet<String> =
+        build.functions.iter().map(|target| format!("bootstrap-{}", target.machine)).collect();
+    expected.insert(BOOTSTRAP.to_owned());
+    let found = names(&package)?;
+    ensure!(found == expected, "{function} holds {found:?}");
+    Ok(format!("{function}: {}", said.join(", ")))
+}
+
+fn names(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("there is no {}", folder.display()))?;
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.collect()
+}

@@ -1,0 +1,67 @@
+# Made of deploy/stack/template.yaml by `cargo xtask stack --write`.
+
+locals {
+  parameters = {
+    ArtifactBucket              = var.artifact_bucket
+    ArtifactPrefix              = var.artifact_prefix
+    Endpoint                    = var.endpoint
+    Secret                      = var.secret
+    LogGroups                   = var.log_groups
+    Architecture                = var.architecture
+    SecretKey                   = var.secret_key
+    SecretKmsKeyArn             = var.secret_kms_key_arn
+    DestinationSecretArns       = join(",", var.destination_secret_arns)
+    DestinationSecretKmsKeyArns = join(",", var.destination_secret_kms_key_arns)
+    SecretTtl                   = var.secret_ttl
+    Headers                     = var.headers
+    Stream                      = var.stream
+    Backend                     = var.backend
+    MaxRequestBytes             = var.max_request_bytes
+    MaxColumns                  = var.max_columns
+    CaFile                      = var.ca_file
+    Proxy                       = var.proxy
+    HttpsProxy                  = var.https_proxy
+    NoProxy                     = var.no_proxy
+    Collect                     = var.collect
+    ExcludedLogGroups           = join(",", var.excluded_log_groups)
+    CreateKinesisStream         = tostring(var.create_kinesis_stream)
+    KinesisStreamArn            = var.kinesis_stream_arn
+    KinesisKmsKeyArn            = var.kinesis_kms_key_arn
+    SubscribeBy                 = var.subscribe_by
+    SubscribeTags               = var.subscribe_tags
+    SubscribeBesideOthers       = tostring(var.subscribe_beside_others)
+    SubscribeSchedule           = var.subscribe_schedule
+    SubscribeDryRun             = tostring(var.subscribe_dry_run)
+    SubscribeLogLevel           = var.subscribe_log_level
+    RulesParameter              = var.rules_parameter
+    RulesFile                   = var.rules_file
+    JoinStackTraces             = tostring(var.join_stack_traces)
+    Vitals                      = var.vitals
+    PlatformSpans               = tostring(var.platform_spans)
+    SpanMapping                 = var.span_mapping
+    SpanEnd                     = var.span_end
+    PlatformLogs                = var.platform_logs
+    Names                       = var.names
+    IngestWindow                = var.ingest_window
+    OldRecords                  = var.old_records
+    Undecodable                 = var.undecodable
+    EmbeddedLines               = var.embedded_lines
+    MaxLineItems                = var.max_line_items
+    LeastItemBytes              = var.least_item_bytes
+    MaxEventItems               = var.max_event_items
+    Layers                      = var.layers
+    MemorySize                  = tostring(var.memory_size)
+    Timeout                     = tostring(var.timeout)
+    ReservedConcurrency         = var.reserved_concurrency
+    SubnetIds                   = join(",", var.subnet_ids)
+    SecurityGroupIds            = join(",", var.security_group_ids)
+    LogLevel                    = var.log_level
+    LogRetentionDays            = tostring(var.log_retention_days)
+    OnFailureRetentionDays      = tostring(var.on_failure_retention_days)
+    StorageKmsKeyArn            = var.storage_kms_key_arn
+    Alarms                      = tostring(var.alarms)
+    AlarmTopicArn               = var.alarm_topic_arn
+    PythonLayer                 = var.python_layer
+    NodeLayer                   = tostring(var.node_layer)
+  }
+}
