@@ -14,7 +14,7 @@ const CODE: [&str; 8] = [
     "extension/layer/",
     "extension/src/",
     "forwarder/src/",
-    "subscriber/src/",
+    "crates/subscriber/src/",
 ];
 
 /// How they begin.

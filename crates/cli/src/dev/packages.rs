@@ -11,7 +11,7 @@ use std::process::Command;
 /// AWS's runtime client for Python, from PyPI.
 const AWSLAMBDARIC: &str = "awslambdaric==4.2.2\n";
 /// The one for Node compiles for minutes; this one calls handlers as the Developer Guide says.
-const NODE_RUNTIME: &str = include_str!("../../../tests/interop/unchanged/node/runtime.mjs");
+const NODE_RUNTIME: &str = include_str!("../../../../tests/interop/unchanged/node/runtime.mjs");
 
 /// AWS's runtime client on this shell's Python, which has the function's own packages.
 pub(super) fn python(handler: &str, instrumented: bool) -> anyhow::Result<Program> {

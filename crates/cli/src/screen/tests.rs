@@ -144,7 +144,7 @@ fn svg(buffer: &Buffer) -> String {
 /// The picture in docs/command-line.md; `UPDATE_EXPECT=1` makes it again.
 #[test]
 fn the_newest_trace_is_opened_below_the_list() {
-    expect_file!["../../../docs/full-screen.svg"].assert_eq(&svg(&drawn(&listed(), COLUMNS)));
+    expect_file!["../../../../docs/full-screen.svg"].assert_eq(&svg(&drawn(&listed(), COLUMNS)));
 }
 
 #[test]

@@ -399,7 +399,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     fn fixture(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/events").join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/events").join(name)
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]

@@ -33,7 +33,7 @@ type File = (&'static str, &'static str);
 
 macro_rules! files {
     ($folder:literal: $($name:literal),+) => {
-        [$(($name, include_str!(concat!("../../../deploy/openobserve/", $folder, "/", $name, ".json")))),+]
+        [$(($name, include_str!(concat!("../../../../deploy/openobserve/", $folder, "/", $name, ".json")))),+]
     };
 }
 
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn every_file_is_in_the_program() {
         let check = |folder: &str, files: &[File]| {
-            let path = format!("{}/../deploy/openobserve/{folder}", env!("CARGO_MANIFEST_DIR"));
+            let path = format!("{}/../../deploy/openobserve/{folder}", env!("CARGO_MANIFEST_DIR"));
             let there = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().file_name());
             let there: BTreeSet<String> = there.map(|name| name.into_string().unwrap()).collect();
             let here = files.iter().map(|(name, _)| format!("{name}.json")).collect();
