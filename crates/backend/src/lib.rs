@@ -1,13 +1,12 @@
-//! The only way out for telemetry: an OTLP client that knows OpenObserve.
+//! An OTLP client that knows OpenObserve. All telemetry leaves our binaries through this crate.
 //!
-//! A [`Request`](wire::Request) is shaped by [`sanitize`], goes through [`Client::export`], and comes back as an [`Outcome`]
-//! that accounts for each of its items. What to do after a response is decided by pure functions (`judge`, `Delivery`); the
-//! one loop in `export` acts on them.
+//! [`sanitize`] adapts a [`Request`](wire::Request) to OpenObserve, [`Client::export`] sends it, and the returned [`Outcome`]
+//! accounts for each of its items. Pure functions (`judge`, `Delivery`) decide what follows a response; the loop in `export`
+//! carries it out.
 //!
-//! The folders, each of which uses only those before it: `destination` says where telemetry goes, `http` makes one attempt,
-//! `judge` says what its response means, `sanitize` shapes requests, `export` repeats, splits and accounts, `client` is what
-//! a binary holds, and `authorized` the client with a secret that is kept elsewhere. `reach` tells a person whether a destination
-//! takes what it is sent.
+//! Each folder uses only the folders before it: `destination` (endpoint and credentials), `http` (one attempt), `judge` (the
+//! meaning of a response), `sanitize`, `export` (retry, split, account), `client`, `authorized` (a client with a secret stored
+//! elsewhere). `reach` checks a destination and explains the result to a person.
 
 #[cfg(feature = "secret")]
 mod authorized;

@@ -1,4 +1,4 @@
-//! Keeps credentials out of texts that come from a backend: some servers repeat a request in their error pages.
+//! Masks credentials in texts of a backend: some servers repeat a request in their error pages.
 
 use crate::destination::DestinationConfig;
 use percent_encoding::percent_decode_str;
@@ -8,25 +8,25 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::{Url, form_urlencoded};
 
-/// Values shorter than this are not masked: they are no credentials, and any text may hold them.
+/// Shorter values are not masked. They are not credentials and occur in many texts.
 const SHORTEST_BYTES: usize = 6;
 
-/// How many texts of headers stay masked after newer ones replaced them. A value leaves four at most, itself, its credentials,
-/// and what they are decoded: these are the values of a day where a secret is rotated each hour.
+/// Maximum number of header texts that stay masked after a change. A value has at most four (itself, its credentials, and their
+/// decoded forms), so this covers a day of hourly secret rotation.
 const MOST_HEADER_TEXTS: usize = 96;
 
-/// The texts that must not come back.
+/// The texts to mask.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Mask {
-    /// The texts that the URLs of endpoints and proxies hold.
+    /// Texts from the URLs of endpoints and proxies.
     of_urls: Arc<[Secret]>,
-    /// The texts that headers hold, or have held; the newest first.
+    /// Texts from current and former headers, newest first.
     of_headers: Arc<[Secret]>,
 }
 
 impl Mask {
-    /// Masks the destination's header values (of `Basic …` the credentials alone too, and decoded), and the passwords and the queries'
-    /// values of its endpoints' and proxies' URLs.
+    /// Masks the destination's header values (for `Basic …` also the credentials alone, encoded and decoded), and the passwords
+    /// and query values in the URLs of endpoints and proxies.
     pub(crate) fn of(destination: &DestinationConfig) -> Self {
         let mut of_urls = Vec::new();
         let proxies = destination.proxy.iter().flat_map(Proxy::iter);
@@ -37,7 +37,7 @@ impl Mask {
             .and(&destination.headers)
     }
 
-    /// The same mask with the values of these headers added.
+    /// Returns a mask that also covers the values of these headers.
     pub(crate) fn and(&self, headers: &Headers) -> Self {
         let mut of_headers = Vec::new();
         for (_, value) in headers.iter() {
@@ -54,8 +54,8 @@ impl Mask {
         Self { of_urls: Arc::clone(&self.of_urls), of_headers: of_headers.into() }
     }
 
-    /// Replaces each secret in the text with `****`, in any spelling of a server: percent-encoded, in base64url, in another case, with
-    /// JSON escapes, or folded into several lines.
+    /// Replaces each secret with `****` in any spelling a server may use: percent-encoded, base64url, other case, JSON escapes,
+    /// or folded into several lines.
     pub(crate) fn apply<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {
         let (letters, places): (Vec<u8>, Vec<Range<usize>>) = letters(&text).unzip();
         let mut found: Vec<Range<usize>> = Vec::new();
@@ -98,7 +98,7 @@ impl Mask {
     }
 }
 
-/// The bytes of a text in one spelling, each with its place: decoded, in lower case, in the alphabet of base64, without white space.
+/// The bytes of a text in one spelling with their positions: decoded, lower case, standard base64 alphabet, no white space.
 fn letters(text: &str) -> impl Iterator<Item = (u8, Range<usize>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -133,8 +133,7 @@ fn hex(high: u8, low: u8) -> Option<u8> {
     Some(digit(high)? << 4 | digit(low)?)
 }
 
-/// `user:password` and the password alone, as a server knows them that was sent `Basic …` (RFC 7617 §2); base64 may lack its
-/// padding.
+/// `user:password` and the password alone, as a server decodes them from `Basic …` (RFC 7617 §2). Base64 may lack its padding.
 fn basic_texts(value: &str) -> Option<[Secret; 2]> {
     let (scheme, credentials) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -148,7 +147,7 @@ fn basic_texts(value: &str) -> Option<[Secret; 2]> {
     Some([Secret::new(password), Secret::new(&text)])
 }
 
-/// Adds the password and the values of the query, as they are written and decoded, and the password as a header has it.
+/// Adds the password and the query values, as written and decoded, and the password as it appears in a header.
 fn add_texts_of(url: &Url, texts: &mut Vec<String>) {
     if let Some(password) = url.password() {
         let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -253,7 +252,7 @@ mod tests {
             );
             check(value, "root@example.com:pass:word", "****");
         }
-        // `user:abcdef`, and what is no `Basic` header.
+        // `user:abcdef`, and a value that is not a `Basic` header.
         check("Basic dXNlcjphYmNkZWY=", "wrong password abcdef", "wrong password ****");
         check("Bearer dXNlcjphYmNkZWY=", "wrong password abcdef", "wrong password abcdef");
         check("Basic dTo=", "nothing is masked", "nothing is masked");

@@ -1,4 +1,4 @@
-//! OTLP over gRPC, as the extension sends it: what a server sees of a call, and what each of its answers means.
+//! OTLP over gRPC, as the extension sends it: the call that a server receives, and the meaning of each answer.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
 
@@ -31,15 +31,15 @@ async fn export(client: &Client<LeanTransport>) -> Outcome {
     client.export(None, log_record("x"), Instant::now() + Duration::from_secs(20)).await
 }
 
-/// How a call is answered.
+/// The answer to a call.
 #[derive(Clone, Default)]
 struct Answer {
-    /// Of HTTP, where that is not 200.
+    /// The HTTP status, if not 200.
     http: Option<u16>,
     message: Vec<u8>,
-    /// `grpc-status` and whatever else comes behind the message, or alone.
+    /// The trailers: `grpc-status` and others.
     trailers: Vec<(&'static str, String)>,
-    /// The connection is closed behind it.
+    /// Closes the connection afterwards.
     last: bool,
 }
 
@@ -48,7 +48,7 @@ fn status(code: u64, message: &str) -> Answer {
     Answer { trailers, ..Answer::default() }
 }
 
-/// `ExportLogsServiceResponse`, which says that so many were rejected.
+/// An `ExportLogsServiceResponse` with this number of rejected records.
 fn taken(rejected: u64, text: &str) -> Answer {
     let mut message = Vec::new();
     if rejected > 0 {
@@ -77,7 +77,7 @@ fn details(type_url: &str, seconds: u64, nanos: u64) -> String {
 
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
 
-/// A call as the server saw it.
+/// A call as the server received it.
 struct Call {
     connection: usize,
     head: Request<()>,
@@ -91,7 +91,7 @@ struct Server {
 }
 
 impl Server {
-    /// Answers each call in turn, and further ones as the last.
+    /// Answers the calls in turn, and all further calls with the last answer.
     async fn start(answers: Vec<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -164,7 +164,7 @@ async fn serve(
         .collect();
     let is_ok = answer.trailers.iter().any(|(name, value)| *name == "grpc-status" && value == "0");
     if !is_ok && answer.message.is_empty() {
-        // A status without a message stands in the head.
+        // Without a message, the status is in the headers.
         response.headers_mut().unwrap().extend(trailers);
         respond.send_response(response.body(()).unwrap(), true).unwrap();
         return;
@@ -184,7 +184,7 @@ async fn a_call_is_of_its_signals_method_and_carries_the_destinations_headers() 
     let end = Instant::now() + Duration::from_secs(20);
     let mut expected = Vec::new();
     for kind in SignalKind::ALL {
-        // One resource of no scope: enough to see that each message is its own.
+        // One resource without scopes is enough to distinguish messages.
         let request = Otlp::counted(kind, b"\x0a\x00".to_vec(), 1);
         expected.push((kind.grpc_method(), request.bytes().to_vec()));
         assert_eq!(client.export(None, request, end).await.accepted, 1);
@@ -234,7 +234,7 @@ async fn a_connection_that_the_server_ends_is_replaced() {
     for _ in 0..3 {
         let outcome = export(&client).await;
         assert_eq!((outcome.accepted, outcome.ambiguous_items), (1, 0), "{outcome:?}");
-        // The server says that it ends the connection in a message of its own.
+        // The server announces the end of the connection with GOAWAY.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     client.drop_connections().unwrap();
@@ -244,7 +244,7 @@ async fn a_connection_that_the_server_ends_is_replaced() {
     assert_eq!(connections, [0, 1, 2, 3]);
 }
 
-/// What became of one record, as `fate: reason`, and when it may be sent again.
+/// The fate of one record as `fate: reason`, and the earliest retry.
 async fn of(answer: Answer) -> (String, Option<u64>, usize) {
     let server = Server::start(vec![answer]).await;
     let outcome: Outcome = export(&server.client(|_| ())).await;

@@ -1,4 +1,4 @@
-//! The lean transport, as the extension has it: real handshakes, connections that are kept, and what goes wrong on the way.
+//! The lean transport in the extension's configuration: real handshakes, reused connections, and failures.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
 
@@ -35,7 +35,7 @@ fn client(destination: &DestinationConfig) -> Client<LeanTransport> {
     client.with_retry_policy(RetryPolicy::default().once())
 }
 
-/// The one reason of an export that failed, and whether the backend may have it.
+/// The reason of a failed export, and whether the backend may have the request.
 async fn failure(destination: &DestinationConfig) -> (String, usize) {
     let outcome = export(&client(destination)).await;
     assert_eq!(outcome.undelivered(), 1);
@@ -71,7 +71,7 @@ async fn certificates_are_verified() {
     let mut destination = destination(&format!("https://localhost:{port}/api/default"));
     destination.own_authority = Some(trusting(&authority));
     assert_eq!(export(&client(&destination)).await.accepted, 1);
-    // Of another name, of another authority, of one that was made anew under the same name, and expired.
+    // Another name, another authority, a new certificate with the same name, and an expired one.
     let mut elsewhere = self::destination(&format!("https://127.0.0.1:{port}/api/default"));
     elsewhere.own_authority = Some(trusting(&authority));
     assert!(failure(&elsewhere).await.0.contains("not valid for name"));

@@ -1,4 +1,4 @@
-//! TLS and proxies as companies have them: own authorities, expired certificates, a proxy on the way. Real handshakes.
+//! TLS and proxies as in companies: private authorities, expired certificates, a proxy on the way. Real handshakes.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
 
@@ -32,7 +32,7 @@ fn client(destination: &DestinationConfig) -> Client {
     Client::new(destination).unwrap().with_retry_policy(RetryPolicy::default().once())
 }
 
-/// The one reason of an export that failed before anything was sent.
+/// The reason of an export that failed before sending anything.
 async fn refusal(destination: &DestinationConfig) -> String {
     let outcome = export(&client(destination)).await;
     assert_eq!((outcome.undelivered(), outcome.ambiguous_items), (1, 0));
@@ -60,7 +60,7 @@ async fn an_own_authority_is_trusted_and_others_are_not() {
             "cannot reach localhost:{port}: invalid peer certificate: UnknownIssuer: its authority is not trusted, {advice}"
         )
     );
-    // One that was made anew under the same name.
+    // A new certificate with the same name.
     destination.own_authority = Some(trusting(&self::authority()));
     assert_eq!(
         refusal(&destination).await,

@@ -1,4 +1,4 @@
-//! A client with the secret it sends: loaded before the first request, read again when the backend refuses it.
+//! A client whose secret is loaded before the first request, and again when the backend refuses it.
 
 use crate::client::Client;
 use crate::destination::DestinationConfig;
@@ -11,25 +11,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::{Instant, timeout_at};
 use wire::Request;
 
-/// Sends to one destination, with that destination's credentials and no others.
+/// Sends to one destination with that destination's credentials only.
 #[derive(Debug)]
 pub struct Authorized<T = HttpTransport, S = AwsSecrets> {
     client: Client<T>,
     secret: Option<OwnSecret<S>>,
 }
 
-/// The destination's secret, and which version of it the client sends.
+/// The destination's secret and the version in use.
 #[derive(Debug)]
 struct OwnSecret<S> {
     cached: Arc<CachedSecret<S>>,
-    /// The destination's headers; the secret takes the place of their authorization.
+    /// The destination's headers; the secret replaces their authorization.
     headers: Headers,
-    /// Held while headers are set: an older version never replaces a newer one.
+    /// Held while headers change, so that an older version never replaces a newer one.
     sent_version: Mutex<u64>,
 }
 
 impl<S: SecretService> Authorized<HttpTransport, Arc<S>> {
-    /// Sends to this destination; its secret, if it has one, is read from this service, which destinations may share.
+    /// Creates a client for this destination. Its secret, if any, is read from this service, which several destinations may
+    /// share.
     pub fn new(
         destination: &DestinationConfig,
         service: &Arc<S>,
@@ -45,8 +46,8 @@ impl<S: SecretService> Authorized<HttpTransport, Arc<S>> {
 }
 
 impl<T: Transport, S: SecretService> Authorized<T, S> {
-    /// Sends by this client, with this secret in place of the authorization of `headers`. The client must have been made for
-    /// the destination that headers and secret belong to; clients of one destination may share the secret.
+    /// Wraps a client and puts this secret in place of the authorization in `headers`. Client, headers and secret must belong to
+    /// the same destination; several clients of one destination may share a secret.
     pub fn with_client(
         client: Client<T>,
         headers: Headers,
@@ -57,13 +58,13 @@ impl<T: Transport, S: SecretService> Authorized<T, S> {
         Self { client, secret }
     }
 
-    /// The client, for its profile and to drop its connections.
+    /// The inner client.
     pub fn client(&self) -> &Client<T> {
         &self.client
     }
 
-    /// Delivers the request as [`Client::export`] does. If the backend answers 401 or 403 the secret is read once more, and
-    /// what was refused is sent again if it has changed. A request whose secret has never been read is parked unsent.
+    /// Delivers the request like [`Client::export`]. After 401 or 403 it reads the secret again, and resends the refused parts if
+    /// the secret has changed. If the secret was never read, the request is queued for retry unsent.
     pub async fn export(
         &self,
         stream: Option<&str>,
@@ -90,7 +91,7 @@ impl<T: Transport, S: SecretService> Authorized<T, S> {
                 Ok(newer)
             });
             let is_new = newer.as_ref().is_ok_and(|newer| newer.version > used.version);
-            // After the deadline nothing is sent, and the refusal says more than the deadline.
+            // After the deadline nothing is sent, and the refusal is the more useful reason.
             if is_new && Instant::now() < deadline {
                 for part in refused {
                     outcome += self.client.export(stream, part.request, deadline).await;
@@ -110,8 +111,7 @@ impl<T: Transport, S: SecretService> Authorized<T, S> {
     }
 }
 
-/// Reads the secret once, and puts it among the destination's headers, which then names none: for whoever looks at a backend and is
-/// done. The error is for a person.
+/// Reads the secret once into the destination's headers, for one-off checks of a backend. The error is for a person.
 pub async fn read_secret<S: SecretService>(
     destination: &mut DestinationConfig,
     cached: &CachedSecret<S>,
@@ -126,7 +126,7 @@ fn authorize(headers: &mut Headers, current: &CurrentSecret) -> Result<(), Strin
 }
 
 impl<S> OwnSecret<S> {
-    /// Has the client send this version from now on, unless it sends a newer one.
+    /// Makes the client use this version unless it uses a newer one.
     fn send_by<T: Transport>(
         &self,
         client: &Client<T>,
@@ -143,7 +143,7 @@ impl<S> OwnSecret<S> {
     }
 }
 
-/// The secret before the deadline; the error is for a person.
+/// Reads the secret before the deadline. The error is for a person.
 async fn within(
     deadline: Instant,
     reading: impl Future<Output = Result<CurrentSecret, SecretError>>,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{advance, sleep};
 use url::Url;
 
-/// Takes one password, which may change while it works; refuses some requests whatever they hold.
+/// Accepts one password, which may change, and refuses some requests regardless of their content.
 #[derive(Debug, Default)]
 struct Backend {
     password: Mutex<String>,
@@ -50,7 +50,7 @@ impl Transport for Backend {
     }
 }
 
-/// Gives what it is told to give.
+/// Returns the configured secrets in turn.
 #[derive(Debug, Default)]
 struct Service {
     value: Mutex<Option<String>>,
@@ -79,7 +79,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// The backend takes `password`, the service gives `secret`.
+    /// The backend accepts `password`, the service returns `secret`.
     fn new(password: &str, secret: Option<&str>) -> Self {
         let backend = Arc::new(Backend::default());
         let service = Arc::new(Service::default());
@@ -121,7 +121,7 @@ const MS: Duration = Duration::from_millis(1);
 const OLD: &str = "Bearer old";
 const NEW: &str = "Bearer new";
 
-/// Log records whose times are the numbers from 1.
+/// Log records with the times 1, 2, ….
 fn numbered(records: u64) -> Request {
     let log_record = |time_unix_nano| LogRecord { time_unix_nano, ..Default::default() };
     let log_records = (1..=records).map(log_record).collect();
@@ -164,7 +164,7 @@ async fn without_any_secret_nothing_is_sent_and_everything_parked_with_alarm() {
         ["3 ParkWithAlarm: not sent: no credentials: cannot read ssm:/o2: down"]
     );
     assert_eq!((scene.backend.seen().len(), scene.asked()), (0, 1));
-    // Not at every request, and again after a while.
+    // Reads again after a while, not at every request.
     assert_eq!(scene.export(1).await.accepted, 0);
     assert_eq!(scene.asked(), 1);
     advance(Duration::from_secs(5)).await;
@@ -245,7 +245,7 @@ async fn the_deadline_bounds_the_reading_too() {
     );
 }
 
-/// What happens between two exports.
+/// A step between two exports.
 #[derive(Debug, Clone)]
 struct Round {
     seconds: u64,
@@ -292,7 +292,7 @@ proptest! {
                     assert_eq!(part.items, numbers.len());
                     undelivered.extend(numbers);
                 }
-                // The backend never lies here, so the account is exact.
+                // This backend never stores items it reports as failed, so the account is exact.
                 assert_eq!(outcome.accepted, stored.len());
                 assert!(stored.values().all(|times| *times == 1), "{stored:?}");
                 let mut all: Vec<u64> = stored.into_keys().chain(undelivered).collect();

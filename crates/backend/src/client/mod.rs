@@ -1,4 +1,4 @@
-//! The client that a binary holds: a destination, its connection, and the account of each export.
+//! The client of a binary: a destination, its connections, and the account of each export.
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Request, SignalKind};
 
-/// Sends requests of all signals to one destination. Cheap to clone; clones share their connections and their headers.
+/// Sends requests of all signals to one destination. Clones are cheap and share connections and headers.
 #[derive(Debug)]
 pub struct Client<T = HttpTransport> {
     transport: Arc<T>,
@@ -25,15 +25,15 @@ pub struct Client<T = HttpTransport> {
     max_request_bytes: usize,
     learned: Learned,
     policy: RetryPolicy,
-    /// The seed of the next delivery's waits; `None` where they are random.
+    /// The seed of the next delivery's delays; `None` for random delays.
     jitter_seed: Option<Arc<AtomicU64>>,
-    /// The destination's own stream.
+    /// The destination's default stream.
     stream: Option<HeaderValue>,
-    /// The lock is held for as long as it takes to clone the inner `Arc`.
+    /// The lock is held only to clone the inner `Arc`.
     headers: Arc<RwLock<Arc<SentHeaders>>>,
 }
 
-/// The headers of each request, and what a text must not repeat of them.
+/// The headers of each request, and the mask that keeps their values out of texts.
 #[derive(Debug)]
 struct SentHeaders {
     map: HeaderMap,
@@ -41,14 +41,14 @@ struct SentHeaders {
 }
 
 impl Client {
-    /// Prepares a client without touching the network: names are resolved and connections made by the first export.
+    /// Creates a client without network access. The first export resolves names and connects.
     pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
         Self::with_transport(destination, HttpTransport::new(destination)?)
     }
 }
 
 impl<T: Transport> Client<T> {
-    /// A client that sends by this transport.
+    /// Creates a client with this transport.
     pub fn with_transport(
         destination: &DestinationConfig,
         transport: T,
@@ -72,13 +72,13 @@ impl<T: Transport> Client<T> {
         })
     }
 
-    /// The same client with another retry policy.
+    /// Replaces the retry schedule.
     #[must_use]
     pub fn with_retry_policy(self, policy: RetryPolicy) -> Self {
         Self { policy, ..self }
     }
 
-    /// The same client with waits that a test can repeat: each delivery's come from this seed and the delivery's number.
+    /// Makes the delays reproducible: each delivery derives them from this seed and its number.
     #[must_use]
     pub fn with_seeded_waits(self, seed: u64) -> Self {
         Self { jitter_seed: Some(Arc::new(AtomicU64::new(seed))), ..self }
@@ -91,7 +91,7 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Sends these headers from now on, in place of the ones before, which stay masked. Deliveries under way keep theirs.
+    /// Replaces the headers of future deliveries. The previous values stay masked.
     pub fn set_headers(&self, headers: &Headers) -> Result<(), ClientError> {
         let map = header_map(headers)?;
         let mut current = self.headers.write().unwrap_or_else(PoisonError::into_inner);
@@ -100,17 +100,17 @@ impl<T: Transport> Client<T> {
         Ok(())
     }
 
-    /// Makes new connections from now on. After a freeze of the environment the old ones may be gone, which only a request
-    /// that is lost would show.
+    /// Uses new connections from now on. Old ones may be dead after a freeze of the environment, and only a lost request would
+    /// show it.
     pub fn drop_connections(&self) -> Result<(), ClientError> {
         self.transport.drop_connections()
     }
 
-    /// Delivers the request, repeating, splitting and halving it as the responses ask for, until each of its items is
-    /// accepted or accounted for. It ends at `deadline`, or earlier where the retry policy's budget is used up.
+    /// Delivers the request with retries, splits and halves until each item is accepted or accounted for. Ends at `deadline`, or
+    /// when the retry schedule's time limit is used up.
     ///
-    /// `stream` is OpenObserve's stream for traces and logs, in place of the destination's; one that no header can hold is
-    /// not used, and a warning says so.
+    /// `stream` replaces the destination's OpenObserve stream for traces and logs. A name that no header can hold is ignored with
+    /// a warning.
     pub async fn export(
         &self,
         stream: Option<&str>,
@@ -143,7 +143,7 @@ impl<T: Transport> Client<T> {
         outcome
     }
 
-    /// The stream for a request of this signal, and what is wrong with the one that was asked for.
+    /// Returns the stream for a request of this signal, and the mistake in the requested name.
     fn stream_for(&self, asked: Option<&str>, kind: SignalKind) -> (Option<HeaderValue>, String) {
         if kind == SignalKind::Metrics {
             return (None, String::new());
@@ -163,7 +163,7 @@ impl<T: Transport> Client<T> {
     }
 }
 
-/// How many characters of a stream's name a warning shows.
+/// Maximum number of characters of a stream name in a warning.
 const MOST_STREAM_CHARS: usize = 60;
 
 impl<T> Clone for Client<T> {

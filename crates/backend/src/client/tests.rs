@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use std::sync::Mutex;
 use url::Url;
 
-/// Answers each request with a 401 that repeats its authorization header, and keeps what it saw.
+/// Answers each request with a 401 that repeats its authorization header, and keeps the requests.
 #[derive(Debug, Default)]
 struct Echo {
     seen: Mutex<Vec<String>>,

@@ -1,11 +1,11 @@
-//! How request bodies are sent.
+//! Compression of request bodies.
 
-/// How the body of a request is sent.
+/// Compression of request bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// As it is.
+    /// No compression.
     None,
-    /// As one gzip member.
+    /// One gzip member.
     #[default]
     Gzip,
 }

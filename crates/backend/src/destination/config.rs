@@ -1,4 +1,4 @@
-//! One backend and how it is spoken to, read from variables.
+//! One backend and its connection settings, read from variables.
 
 use super::family::Family;
 use super::variables::{BACKEND, OTEL_COMPRESSION, PROXY, SECRET};
@@ -9,35 +9,35 @@ use url::Url;
 #[cfg(feature = "lean")]
 use wire::SignalKind;
 
-/// One backend and how it is spoken to.
+/// One backend and its connection settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationConfig {
     /// The URL of each signal.
     pub endpoints: Endpoints,
-    /// Headers of every request, the credentials among them.
+    /// Headers of every request, including credentials.
     pub headers: Headers,
-    /// Where the authorization header is kept; it replaces the one in `headers`.
+    /// The location of the authorization header, which replaces the one in `headers`.
     pub secret: Option<SecretReference>,
-    /// Authorities that are trusted beside the system's.
+    /// Certificate authorities trusted in addition to the system's.
     pub own_authority: Option<OwnAuthority>,
-    /// The proxy on the way to the endpoints.
+    /// The proxy in front of the endpoints.
     pub proxy: Option<Proxy>,
     /// OpenObserve's stream for traces and logs.
     pub stream: Option<String>,
-    /// What the backend asks of OTLP.
+    /// The kind of backend.
     pub profile: Profile,
-    /// Longest time one request may take.
+    /// Time limit of one request.
     pub request_timeout: Duration,
-    /// How request bodies are sent.
+    /// Compression of request bodies.
     pub compression: Compression,
-    /// Largest request before compression.
+    /// Maximum size of a request before compression, in bytes.
     pub max_request_bytes: usize,
-    /// Most columns of one stream in one request, of OpenObserve; a lower limit that it names itself counts instead.
+    /// Maximum number of columns of one OpenObserve stream in one request. A lower limit stated by the backend wins.
     pub max_columns: usize,
 }
 
 impl DestinationConfig {
-    /// A destination with this base URL, and the defaults of the table.
+    /// Creates a destination with this base URL and default settings.
     pub fn new(base: &Url) -> Self {
         Self {
             endpoints: Endpoints::from_base(base),
@@ -54,8 +54,8 @@ impl DestinationConfig {
         }
     }
 
-    /// OpenObserve's older endpoint for logs, beside the OTLP endpoints of this destination: `…/api/{organization}/{stream}/_json`.
-    /// `None` where the logs' endpoint is none of OpenObserve's.
+    /// Derives the destination of OpenObserve's older log endpoint, `…/api/{organization}/{stream}/_json`. `None` if the log
+    /// endpoint is not OpenObserve's.
     #[cfg(feature = "lean")]
     pub fn json_stream(&self) -> Option<Self> {
         const DEFAULT_STREAM: &str = "default";
@@ -66,15 +66,15 @@ impl DestinationConfig {
         url.path_segments_mut().ok()?.pop_if_empty().push(stream).push("_json");
         let mut destination = self.clone();
         destination.endpoints.set(SignalKind::Logs, url);
-        // What the endpoint answers is said in the words of OpenObserve's OTLP endpoints; the stream is in the path.
+        // The transport translates the endpoint's answers to those of OpenObserve's OTLP endpoints. The path names the stream.
         destination.profile = Profile::OpenObserve;
         destination.stream = None;
         Some(destination)
     }
 
     /// Reads the rows of [`DESTINATION`](super::DESTINATION), and those of [`SECRET_ROW`](super::SECRET_ROW) and
-    /// [`PROXY_ROW`](super::PROXY_ROW) where the table has them. `None` where there is no usable endpoint; then the reader has
-    /// the mistake.
+    /// [`PROXY_ROW`](super::PROXY_ROW) if the table has them. Returns `None` without a usable endpoint; the reader then holds the
+    /// mistake.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let family = Family::of(reader);
         let profiles = [("openobserve", Profile::OpenObserve), ("otlp", Profile::Otlp)];
@@ -111,7 +111,7 @@ impl DestinationConfig {
     }
 }
 
-/// The proxy that our own variable names, for the backend alone; else that of the standard variables, which is for everything.
+/// Returns the proxy of our own variable, which only applies to the backend, or else the one of the standard variables.
 fn proxy(reader: &mut Reader<'_>) -> Option<Proxy> {
     let proxy = reader.proxy(PROXY);
     if reader.is_set(PROXY) { proxy.as_ref().map(Proxy::new) } else { Proxy::read(reader) }

@@ -20,7 +20,7 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// `/v1/{signal}` appended to this base; its query, if it has one, is kept.
+    /// Appends `/v1/{signal}` to this base and keeps its query.
     pub(crate) fn from_base(base: &Url) -> Self {
         let endpoint = |kind: SignalKind| {
             let mut url = base.clone();
@@ -34,7 +34,7 @@ impl Endpoints {
         }
     }
 
-    /// Reads the URLs from the variables of this family. `None` where there is no usable endpoint; then the reader has the
+    /// Reads the URLs from the variables of this family. Returns `None` without a usable endpoint; the reader then holds the
     /// mistake.
     pub(super) fn read(reader: &mut Reader<'_>, family: Option<Family>) -> Option<Self> {
         match family {
@@ -71,7 +71,7 @@ impl Endpoints {
         }
     }
 
-    /// Where requests of this signal go.
+    /// The URL for requests of this signal.
     pub fn of(&self, kind: SignalKind) -> &Url {
         match kind {
             SignalKind::Traces => &self.traces,
@@ -80,7 +80,7 @@ impl Endpoints {
         }
     }
 
-    /// Another URL for this signal.
+    /// Replaces the URL of this signal.
     #[cfg(feature = "lean")]
     pub(crate) fn set(&mut self, kind: SignalKind, url: Url) {
         *match kind {
@@ -95,8 +95,8 @@ impl Endpoints {
         SignalKind::ALL.into_iter().map(|kind| self.of(kind))
     }
 
-    /// Warns where telemetry leaves the machine without TLS. It is no mistake: a self-hosted OpenObserve in a VPC often has
-    /// none.
+    /// Warns about telemetry that leaves the machine without TLS. It is allowed, because a self-hosted OpenObserve in a VPC often
+    /// has no TLS.
     pub(super) fn warn_of_plain_text(&self, reader: &mut Reader<'_>) {
         let is_plain = |kind: &SignalKind| {
             let url = self.of(*kind);
@@ -121,7 +121,7 @@ impl Endpoints {
 }
 
 impl fmt::Debug for Endpoints {
-    /// Leaves out user, password and query, which may be credentials.
+    /// Omits user, password and query, which may be credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |url: &Url| {
             let query = if url.query().is_some() { "?****" } else { "" };
@@ -132,7 +132,7 @@ impl fmt::Debug for Endpoints {
     }
 }
 
-/// Reads a base URL. One that ends in a signal's path is a mistake, since it would become `/v1/traces/v1/traces`.
+/// Reads a base URL. A base that ends in a signal's path is a mistake: it would become `/v1/traces/v1/traces`.
 fn base(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
     let url = reader.url(name)?;
     if let Some(kind) =
@@ -147,7 +147,7 @@ fn base(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
     Some(url)
 }
 
-/// The URL of one signal: its own variable's, else that of the shared base.
+/// The URL of one signal: from its own variable, or else from the shared base.
 fn own_endpoint(
     reader: &mut Reader<'_>,
     name: &str,
@@ -184,7 +184,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// OpenObserve's URL with the organization, which other variables, and OpenObserve's own pages, have in it already.
+/// OpenObserve's URL with the organization, as other variables and OpenObserve's own pages show it.
 fn of_organization(mut base: Url, organization: &str) -> Option<Url> {
     base.path_segments_mut().ok()?.pop_if_empty();
     let mut with = base.clone();

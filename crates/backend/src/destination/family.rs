@@ -1,4 +1,4 @@
-//! Which family of variables names the endpoint.
+//! The families of endpoint variables.
 
 use super::variables::{
     ENDPOINT, O2_AUTHORIZATION, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_LOGS_ENDPOINT,
@@ -6,7 +6,7 @@ use super::variables::{
 };
 use settings::Reader;
 
-/// The variables that name the endpoint and belong together: credentials of one family never go to an endpoint of another.
+/// The variables that name the endpoint. Credentials of one family never go to an endpoint of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     /// `LAMBDA_OTLP_…`
@@ -18,7 +18,7 @@ pub(super) enum Family {
 }
 
 impl Family {
-    /// The family whose endpoint is set; the first one where several are.
+    /// The first family whose endpoint is set.
     pub(super) fn of(reader: &Reader<'_>) -> Option<Self> {
         let any_set = |names: &[&str]| names.iter().any(|name| reader.is_set(name));
         if any_set(&[ENDPOINT]) {

@@ -1,4 +1,4 @@
-//! The headers that go with every request, the credentials among them.
+//! The headers of every request, including credentials.
 
 use super::family::Family;
 use super::variables::{
@@ -6,7 +6,7 @@ use super::variables::{
 };
 use settings::{Headers, Reader};
 
-/// Headers that say how a body is sent, which is not for a variable to decide.
+/// Headers that describe the body's encoding and are therefore not configurable.
 const OWN_HEADERS: &[&str] = &[
     "content-type",
     "content-encoding",
@@ -16,7 +16,7 @@ const OWN_HEADERS: &[&str] = &[
     "connection",
 ];
 
-/// Reads the headers: those of our own variable, else those that belong to the family of the endpoint's variable.
+/// Reads the headers from our own variable, or else from the family of the endpoint's variable.
 pub(super) fn read(reader: &mut Reader<'_>, family: Option<Family>) -> Headers {
     let ours = reader.headers(HEADERS);
     let otel = reader.headers(OTEL_HEADERS);

@@ -1,4 +1,4 @@
-//! How long a request may take, and how large it may be.
+//! Limits on the duration and size of a request.
 
 use super::variables::{
     MAX_COLUMNS, MAX_REQUEST_BYTES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, O2_TIMEOUT,
@@ -7,10 +7,10 @@ use super::variables::{
 use settings::Reader;
 use std::time::Duration;
 
-/// The longest time one request may take.
+/// Time limit of one request.
 ///
-/// OpenTelemetry counts `OTEL_EXPORTER_OTLP_TIMEOUT` in milliseconds; OpenObserve's extension meant seconds. So a number
-/// without a unit, of at most 60, is read as seconds where variables of that extension are set too.
+/// OpenTelemetry defines `OTEL_EXPORTER_OTLP_TIMEOUT` in milliseconds, OpenObserve's extension used seconds. A number of at most
+/// 60 without a unit is read as seconds if variables of that extension are set too.
 pub(super) fn request_timeout(reader: &mut Reader<'_>) -> Duration {
     const MOST_SECONDS: u64 = 60;
     let in_seconds = reader
@@ -37,7 +37,7 @@ pub(super) fn request_timeout(reader: &mut Reader<'_>) -> Duration {
     timeout
 }
 
-/// The most columns of one stream in one request.
+/// Maximum number of columns of one stream in one request.
 pub(super) fn max_columns(reader: &mut Reader<'_>) -> usize {
     const LEAST: usize = 50;
     let columns = reader.count(MAX_COLUMNS);
@@ -47,7 +47,7 @@ pub(super) fn max_columns(reader: &mut Reader<'_>) -> usize {
     columns.max(LEAST)
 }
 
-/// The largest request before compression.
+/// Maximum size of a request before compression.
 pub(super) fn max_request_bytes(reader: &mut Reader<'_>) -> usize {
     const LEAST: usize = 1024;
     let bytes = reader.bytes(MAX_REQUEST_BYTES);

@@ -1,4 +1,4 @@
-//! Where telemetry goes: the settings of one backend, shared by everything that sends.
+//! The settings of one backend, shared by all senders.
 
 mod compression;
 mod config;

@@ -5,7 +5,7 @@ use url::Url;
 /// The domain of OpenObserve Cloud. Any other host may be a collector or a proxy that adds the organization.
 const CLOUD: &str = "openobserve.ai";
 
-/// Returns what is wrong with a URL of OpenObserve Cloud that names no organization, which the service answers with 404.
+/// Returns the mistake in an OpenObserve Cloud URL without an organization, which the service answers with 404.
 ///
 /// Source: OpenObserve's documentation, "OTLP/HTTP": the endpoint is `https://{host}/api/{organization}/v1/{signal}`.
 pub fn missing_organization(url: &Url) -> Option<String> {
@@ -44,7 +44,7 @@ mod tests {
         check("https://api.openobserve.ai/api/shop", false);
         check("https://api.openobserve.ai/api/shop/", false);
         check("https://api.openobserve.ai/api/shop/v1/logs", false);
-        // Other hosts, which may be anything.
+        // Other hosts are not checked.
         check("http://127.0.0.1:4318", false);
         check("http://collector:4318", false);
         check("https://o2.example.com", false);

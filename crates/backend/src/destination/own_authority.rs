@@ -1,4 +1,4 @@
-//! The certificates of an own authority, out of a PEM file beside the code.
+//! Private certificate authorities, from a PEM file beside the code.
 
 use super::variables::CA_FILE;
 use rustls::RootCertStore;
@@ -9,21 +9,21 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The largest file that is read: a bundle of all public authorities has a quarter of this size.
+/// Maximum file size. A bundle of all public authorities has a quarter of it.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// Authorities that are trusted in addition to the system's.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OwnAuthority {
-    /// At least one; each can be a trust anchor.
+    /// At least one certificate; each can be a trust anchor.
     certificates: Arc<[CertificateDer<'static>]>,
 }
 
 impl OwnAuthority {
-    /// Reads the variable; a relative path counts from the function's code.
+    /// Reads the variable. A relative path starts at the function's code.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let given = reader.string_if_set(CA_FILE)?;
-        // Lambda sets this variable; outside of Lambda a relative path counts from the working directory.
+        // Lambda sets this variable. Outside of Lambda a relative path starts at the working directory.
         let code = PathBuf::from(reader.raw("LAMBDA_TASK_ROOT").unwrap_or_default());
         let path = code.join(given.trim());
         let authority = Self::from_file(&path);

@@ -1,12 +1,12 @@
-//! What kind of backend it is.
+//! The kind of backend.
 
-/// What kind of backend it is, from which follows what it asks of OTLP and what its responses mean.
+/// The kind of backend, which determines the adaptation of requests and the meaning of responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Profile {
-    /// OpenObserve: an empty `partial_success` of logs means that nothing was written, and metrics are shaped so that they add
+    /// OpenObserve: an empty `partial_success` for logs means that nothing was written, and metrics are adapted so that they add
     /// up.
     #[default]
     OpenObserve,
-    /// Any other OTLP backend: responses mean what the specification says, and users' telemetry is left as it is.
+    /// Any other OTLP backend: responses mean what the specification says, and telemetry is sent unchanged.
     Otlp,
 }

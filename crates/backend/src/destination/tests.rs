@@ -10,7 +10,7 @@ use url::Url;
 
 const TABLE: Table = Table::new(&[DESTINATION, SECRET_ROW, PROXY_ROW, settings::PROXY]);
 
-/// What a destination becomes, as a person would compare it: endpoints, headers with their values, the rest.
+/// Describes a destination for comparison: endpoints, headers with their values, the rest.
 #[track_caller]
 fn check(source: &dyn Source, expected: &Expect) {
     let mut reader = Reader::new(source, TABLE);
@@ -295,7 +295,7 @@ fn a_secret_stands_for_the_authorization_header() {
     };
     let endpoint = ("LAMBDA_OTLP_ENDPOINT", "http://localhost");
     assert_eq!(secret(&[endpoint, (SECRET, arn)]), (arn.to_owned(), vec![]));
-    // What the variables of OpenObserve's extension ask for is given by the secret.
+    // The secret provides the settings of OpenObserve's extension.
     let organization = (O2_ORGANIZATION, "default");
     assert_eq!(secret(&[organization, (SECRET, "ssm:/o2#auth")]).0, "ssm:/o2#auth");
     let headers = (HEADERS, "x-scope=a,authorization=Basic c2VjcmV0");

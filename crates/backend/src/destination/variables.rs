@@ -1,4 +1,4 @@
-//! The destination's rows of the table of variables.
+//! The destination's rows in the table of variables.
 
 use settings::{Kind, Variable, shared};
 
@@ -33,7 +33,7 @@ const fn row(
     Variable { name, default, kind, doc }
 }
 
-/// The rows of a destination, for the table of every binary that sends.
+/// The rows of a destination, for the table of each binary that sends.
 pub const DESTINATION: &[Variable] = &[
     row(
         ENDPOINT,
@@ -137,7 +137,7 @@ pub const DESTINATION: &[Variable] = &[
     ),
 ];
 
-/// The row of a destination for binaries that fetch secrets. Without it a destination has none.
+/// The destination's row for binaries that fetch secrets. Tables without it have no secret.
 pub const SECRET_ROW: &[Variable] = &[row(
     SECRET,
     None,
@@ -148,8 +148,8 @@ pub const SECRET_ROW: &[Variable] = &[row(
      authorization of the headers.",
 )];
 
-/// The row of a destination for binaries that know proxies; such a table needs the rows of [`settings::PROXY`] too. Without it a
-/// destination has none.
+/// The destination's row for binaries that support proxies. The table also needs the rows of [`settings::PROXY`]. Tables without
+/// it have no proxy.
 pub const PROXY_ROW: &[Variable] = &[row(
     PROXY,
     None,

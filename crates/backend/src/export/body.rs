@@ -1,12 +1,12 @@
-//! Bodies of requests, compressed once for all attempts.
+//! Request bodies, compressed once for all attempts.
 
 use crate::destination::Compression;
 use bytes::Bytes;
 use wire::{Request, SignalKind};
 
-/// The level of gzip for a signal. It is 6, as of gzip and of OpenTelemetry's exporters where nothing else is asked for,
-/// except for log records in a build with `bulk`: level 1 of libdeflate gives 9 % more bytes than its level 6 in two fifths
-/// of the time, and levels 2 and 3 give no fewer bytes than 1.
+/// The gzip level for a signal: 6, the default of gzip and of OpenTelemetry's exporters. Builds with `bulk` use level 1 for log
+/// records: libdeflate's level 1 produces 9 % more bytes than its level 6 in two fifths of the time, and levels 2 and 3 are no
+/// smaller than 1.
 pub const fn gzip_level(kind: SignalKind) -> u32 {
     match kind {
         SignalKind::Logs if cfg!(feature = "bulk") => 1,
@@ -14,12 +14,12 @@ pub const fn gzip_level(kind: SignalKind) -> u32 {
     }
 }
 
-/// The body that was sent last.
+/// The most recently sent body.
 #[derive(Debug, Default)]
 pub(super) struct LastBody(Option<(usize, Bytes)>);
 
 impl LastBody {
-    /// The body of this request; a repetition, which has the same `serial`, takes that of the attempt before.
+    /// Returns the body of this request. A retry has the same `serial` and reuses the previous body.
     pub(super) fn of(
         &mut self,
         serial: usize,

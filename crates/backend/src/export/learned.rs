@@ -1,15 +1,15 @@
-//! What was learned of a backend from its answers, for as long as the client lives.
+//! Facts about a backend, learned from its responses and kept for the lifetime of the client.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A limit below this is not believed: each record would be a request of its own.
+/// Lower limits are ignored, because each record would become a request of its own.
 const LEAST_COLUMNS: usize = 50;
 
 /// The maximum number of warnings to log. A backend may put a different number into each.
 const MOST_WARNINGS: usize = 16;
 
-/// What was learned of a backend; clones share it.
+/// Facts learned about a backend, shared between clones.
 #[derive(Debug, Clone)]
 pub(crate) struct Learned(Arc<Inner>);
 
@@ -20,19 +20,20 @@ struct Inner {
 }
 
 impl Learned {
-    /// Nothing yet: the limit on columns is as it was set.
+    /// Starts with the configured column limit.
     pub(crate) fn new(max_columns: usize) -> Self {
         let max_columns = AtomicUsize::new(max_columns);
         Self(Arc::new(Inner { max_columns, warnings: Mutex::default() }))
     }
 
-    /// Takes note of a limit on columns that the backend named. True if the one that was known is higher.
+    /// Notes a column limit that the backend stated. Returns `true` if it is lower than the known limit.
     pub(super) fn learn_max_columns(&self, columns: usize) -> bool {
         columns >= LEAST_COLUMNS
             && self.0.max_columns.fetch_min(columns, Ordering::Relaxed) > columns
     }
 
-    /// How many columns a request is given: a tenth less than the limit, for those that newer versions of OpenObserve may add.
+    /// The maximum number of columns of a request: a tenth below the limit, which leaves room for columns that newer versions of
+    /// OpenObserve add.
     pub(super) fn columns(&self) -> usize {
         let limit = self.0.max_columns.load(Ordering::Relaxed);
         limit - limit / 10

@@ -1,4 +1,4 @@
-//! Delivers a request: one loop that acts on what [`Delivery`] decides.
+//! Delivers a request by carrying out the decisions of [`Delivery`].
 
 mod body;
 mod delivery;
@@ -23,17 +23,16 @@ pub use retry::{InvalidRetryPolicy, RetryPolicy};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// What is the same in each attempt.
+/// The parameters shared by all attempts.
 pub(crate) struct Attempt<'a> {
     pub(crate) compression: Compression,
-    /// The longest time that one attempt may take.
+    /// Time limit of one attempt.
     pub(crate) timeout: Duration,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) stream: Option<&'a HeaderValue>,
 }
 
-/// Delivers a request through this transport until all of its items are accounted for. It ends at `deadline`, whatever the
-/// transport does.
+/// Delivers a request until all of its items are accounted for, at the latest at `deadline`.
 pub(crate) async fn export(
     transport: &impl Transport,
     attempt: &Attempt<'_>,

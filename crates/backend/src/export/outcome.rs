@@ -1,4 +1,4 @@
-//! What became of each item of a request.
+//! The fate of each item of a request.
 
 use crate::judge::Reason;
 use std::ops::AddAssign;
@@ -9,20 +9,20 @@ use wire::Request;
 #[must_use = "what was not accepted must be parked, dead-lettered or returned"]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outcome {
-    /// Items that the backend said it has.
+    /// Number of items the backend accepted.
     pub accepted: usize,
-    /// The items that the backend does not have, in pieces that never overlap.
+    /// The items the backend did not accept, in pieces that never overlap.
     pub parts: Vec<Undelivered>,
-    /// Items of requests that were sent and whose response did not come, could not be read, or says that nothing was written. These
-    /// items, and no others, may be stored although they are counted as undelivered, or stored twice.
+    /// Number of undelivered items that the backend may have stored nevertheless, because the response was missing, unreadable,
+    /// or reported that nothing was written. Only these items can be stored twice.
     pub ambiguous_items: usize,
-    /// How many HTTP requests were sent, repetitions included.
+    /// Number of HTTP requests, retries included.
     pub requests_sent: usize,
-    /// Bytes of the bodies of these requests, as they were sent.
+    /// Total size of the request bodies as sent, in bytes.
     pub bytes_sent: usize,
-    /// A new warning that came with an accepted request, the last one if there were several; empty for none.
+    /// The last new warning of an accepted request; empty if there was none.
     pub warning: String,
-    /// `Retry-After` of the last response that asked for another attempt.
+    /// `Retry-After` of the last response that asked for a retry.
     pub retry_after: Option<Duration>,
 }
 
@@ -34,17 +34,17 @@ impl Outcome {
         Self { parts: whole.into_iter().collect(), ..Self::default() }
     }
 
-    /// Items that the backend does not have.
+    /// Number of undelivered items.
     pub fn undelivered(&self) -> usize {
         self.parts.iter().map(|part| part.items).sum()
     }
 
-    /// Items that were accepted and that were not: together always the items of the request.
+    /// Number of all items of the request.
     pub fn items(&self) -> usize {
         self.accepted + self.undelivered()
     }
 
-    /// Puts this warning, unless it is empty, before the one that is there.
+    /// Puts this warning before an existing one. An empty warning changes nothing.
     pub fn warn(&mut self, warning: String) {
         self.warning = match (warning.is_empty(), self.warning.is_empty()) {
             (true, _) => return,
@@ -55,9 +55,9 @@ impl Outcome {
 }
 
 impl AddAssign for Outcome {
-    /// Adds the account of another request. Where parts of one request are sent again, take them out of its account first.
+    /// Adds the account of another request. Before parts of a request are sent again, remove them from its account.
     fn add_assign(&mut self, other: Self) {
-        // The fields are named one by one, so that a new one cannot be forgotten.
+        // Destructuring makes a new field a compile error here.
         let Self {
             accepted,
             parts,
@@ -79,33 +79,33 @@ impl AddAssign for Outcome {
     }
 }
 
-/// A piece of a request that the backend did not take.
+/// A piece of a request that the backend did not accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undelivered {
-    /// The piece. For [`Fate::DeadLetterPartial`] the whole request that was sent: the backend does not say which of its
-    /// items it rejected.
+    /// The piece. For [`Fate::DeadLetterPartial`] this is the whole request, because the backend does not name the rejected
+    /// items.
     pub request: Request,
-    /// How many items were not taken: all of `request`, except for [`Fate::DeadLetterPartial`].
+    /// Number of undelivered items: all items of `request`, except for [`Fate::DeadLetterPartial`].
     pub items: usize,
-    /// What happened last.
+    /// The last failure.
     pub reason: Reason,
-    /// What is to be done with it.
+    /// The next step for this piece.
     pub fate: Fate,
 }
 
-/// What is to be done with what was not delivered.
+/// The next step for an undelivered piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fate {
-    /// Keep it and try later.
+    /// Queue for retry.
     Park,
-    /// Keep it and try later: a single record that was sent alone and refused for what it holds. It is at fault where the backend
-    /// takes others meanwhile, and nothing says whether it does.
+    /// Queue for retry. The piece is a single record whose content the backend refused. The record is at fault only if the
+    /// backend accepts other records meanwhile, which is unknown.
     ParkRefused,
-    /// Keep it, and tell a person: it stays undeliverable until a setting is changed.
+    /// Queue for retry and alert a person: delivery fails until a setting changes.
     ParkWithAlarm,
-    /// Never send it again by itself: the backend refuses this very record, and took others beside it or says what it has too many of.
+    /// Dead-letter: the backend refuses this record although it accepts its neighbours, or states which limit the record exceeds.
     DeadLetter,
-    /// Never send it again: `items` of its items were rejected and the others are stored, which would be stored twice.
+    /// Dead-letter and never resend: `items` of the items were rejected, and the stored ones would be duplicated.
     DeadLetterPartial,
 }
 

@@ -1,8 +1,8 @@
-//! How often and how long to wait before a request is sent again.
+//! The retry schedule.
 
 use std::time::Duration;
 
-/// How often and when a request is sent again. Its constructor checks the numbers.
+/// The retry schedule of a delivery, validated by its constructor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
     retries: u32,
@@ -11,14 +11,14 @@ pub struct RetryPolicy {
     budget: Duration,
 }
 
-/// Why a retry policy makes no sense.
+/// The reason why a retry schedule is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("invalid retry policy: {0}")]
 pub struct InvalidRetryPolicy(&'static str);
 
 impl Default for RetryPolicy {
-    /// Two retries within ten seconds. What is not taken by then is parked: a forwarder that waits is an environment that
-    /// counts against the account's concurrent executions.
+    /// Two retries within ten seconds, then the retry queue takes over: a waiting forwarder counts against the account's
+    /// concurrent executions.
     fn default() -> Self {
         Self {
             retries: 2,
@@ -30,8 +30,8 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// `retries` after the first attempt, waiting `first_delay` and then twice as long each time, at most `longest_delay`,
-    /// all of it within `budget`.
+    /// `retries` after the first attempt. The first delay is `first_delay`, each following one is twice as long up to
+    /// `longest_delay`, and the sum stays within `budget`.
     pub fn new(
         retries: u32,
         first_delay: Duration,
@@ -50,24 +50,24 @@ impl RetryPolicy {
         Ok(Self { retries, first_delay, longest_delay, budget })
     }
 
-    /// One attempt, no retry.
+    /// One attempt without a retry.
     #[must_use]
     pub fn once(self) -> Self {
         Self { retries: 0, ..self }
     }
 
-    /// How many retries there are.
+    /// The maximum number of retries.
     pub(super) fn retries(&self) -> u32 {
         self.retries
     }
 
-    /// How long one delivery may take in all.
+    /// Time limit of one delivery, including all retries.
     pub(crate) fn budget(&self) -> Duration {
         self.budget
     }
 
-    /// How long to wait before retry `number` (the first is 0): twice as long each time, of which a random part of up to one
-    /// half is left out, and never less than the backend asked for.
+    /// The delay before retry `number`, counted from 0. It doubles each time, is shortened at random by up to one half, and is
+    /// never below the backend's `Retry-After`.
     pub(super) fn wait(
         &self,
         number: u32,
@@ -81,23 +81,23 @@ impl RetryPolicy {
     }
 }
 
-/// Random numbers that can be repeated: the same seed gives the same waits (SplitMix64).
+/// Reproducible random numbers (SplitMix64): equal seeds give equal delays.
 #[derive(Debug, Clone)]
 pub(crate) struct Jitter(u64);
 
 impl Jitter {
-    /// The numbers that follow from this seed.
+    /// Starts at this seed.
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Numbers that differ between processes and calls.
+    /// Starts at a seed that differs between processes and calls.
     pub(crate) fn random() -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};
         Self(RandomState::new().build_hasher().finish())
     }
 
-    /// The next number: at least 0 and below 1.
+    /// The next number, in the range 0..1.
     fn next_ratio(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

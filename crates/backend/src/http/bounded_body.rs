@@ -1,8 +1,8 @@
-//! The beginning of a response's body, of which a server may send more than anybody wants to keep.
+//! The beginning of a response body, up to a size limit.
 
 use bytes::{Bytes, BytesMut};
 
-/// What was kept so far.
+/// The bytes kept so far.
 pub(super) struct BoundedBody {
     kept: BytesMut,
     most_bytes: usize,
@@ -10,12 +10,12 @@ pub(super) struct BoundedBody {
 }
 
 impl BoundedBody {
-    /// Nothing yet, and at most so many bytes.
+    /// Starts empty, with a limit in bytes.
     pub(super) fn new(most_bytes: usize) -> Self {
         Self { kept: BytesMut::new(), most_bytes, cut: false }
     }
 
-    /// Keeps as much of this piece as there is room for; `false` once some of it was not kept, and no more need be read.
+    /// Keeps as much of this piece as fits. Returns `false` once a byte was discarded, so that the caller can stop reading.
     pub(super) fn take(&mut self, piece: &[u8]) -> bool {
         let room = self.most_bytes - self.kept.len();
         self.kept.extend_from_slice(piece.get(..room).unwrap_or(piece));
@@ -23,7 +23,7 @@ impl BoundedBody {
         !self.cut
     }
 
-    /// Whether there was more.
+    /// Returns `true` if the body exceeds the limit.
     pub(super) fn is_cut(&self) -> bool {
         self.cut
     }

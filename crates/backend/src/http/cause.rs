@@ -1,4 +1,4 @@
-//! Why a request failed, in words for a person.
+//! The cause of a failed request, in words for a person.
 
 use std::error::Error;
 use url::Url;
@@ -9,7 +9,7 @@ pub(super) fn host_and_port(url: &Url) -> String {
     format!("{host}{port}")
 }
 
-/// The proxy on the way, if there is one, without its credentials.
+/// Describes the proxy, if any, without its credentials.
 pub(super) fn through(proxy: Option<&Url>) -> String {
     proxy.map(|proxy| format!(" through the proxy {}", host_and_port(proxy))).unwrap_or_default()
 }
@@ -31,7 +31,7 @@ pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// What a person most likely did, where the libraries' text does not say it.
+/// Names the likely mistake if the libraries' text does not.
 fn hint(cause: &str) -> Option<&'static str> {
     if cause.contains("UnknownIssuer") || cause.contains("certificate: BadSignature") {
         Some(
@@ -55,7 +55,7 @@ fn hint(cause: &str) -> Option<&'static str> {
     }
 }
 
-/// The error at the end of the chain of causes: those before it say only that a request failed.
+/// Returns the innermost error; the outer ones only report that a request failed.
 pub(super) fn deepest<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     let mut deepest = error;
     while let Some(source) = deepest.source() {

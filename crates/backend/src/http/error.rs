@@ -1,28 +1,28 @@
-//! Why there is no client, and why there is no response.
+//! Errors of creating a client and of sending a request.
 
-/// Why there is no client.
+/// The reason why no client could be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// A header of the destination cannot be sent.
+    /// A header of the destination is not valid in HTTP.
     #[error("header {name} holds characters that HTTP does not allow")]
     Header {
-        /// Its name.
+        /// The header's name.
         name: String,
     },
-    /// TLS cannot be set up, for instance because the system has no certificates.
+    /// TLS setup failed, for instance because the system has no certificates.
     #[error("cannot set up the HTTP client: {text}")]
     Build {
-        /// The first cause.
+        /// The innermost cause.
         text: String,
     },
 }
 
-/// There is no response.
+/// The request got no response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct TransportError {
-    /// Whether the backend may have the request all the same: the body, or part of it, was sent.
+    /// `true` if the body was sent at least in part, so that the backend may have the request.
     pub sent: bool,
     /// Host and cause: `cannot reach o2.example.com:443: connection refused`.
     pub text: String,

@@ -1,10 +1,10 @@
-//! The destination's headers as HTTP sends them.
+//! The destination's headers in HTTP's form.
 
 use super::ClientError;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use settings::Headers;
 
-/// The headers of a destination as HTTP sends them, their values marked as secrets.
+/// Converts a destination's headers and marks their values as secrets.
 pub fn header_map(headers: &Headers) -> Result<HeaderMap, ClientError> {
     let mut map = HeaderMap::new();
     for (name, value) in headers.iter() {

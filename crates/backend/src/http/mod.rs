@@ -1,6 +1,6 @@
-//! One attempt at one request over HTTP: no repetition, no redirects, bounded responses.
+//! One attempt of one request over HTTP: no retry, no redirects, bounded responses.
 //!
-//! Two transports are behind one trait: reqwest's for programs of their own, and a lean one for the extension.
+//! One trait has two transports: reqwest's for standalone programs, and a lean one for the extension.
 
 mod bounded_body;
 mod cause;

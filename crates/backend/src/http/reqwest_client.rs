@@ -1,4 +1,4 @@
-//! Makes reqwest's client: TLS that trusts the system's authorities and the destination's own, proxies, timeouts.
+//! Creates reqwest's client: trusted authorities, proxies, timeouts.
 
 use super::ClientError;
 use super::cause::deepest;
@@ -10,14 +10,14 @@ use settings::Proxy;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A TCP connection within a region is made in milliseconds; a host that takes longer than this counts as unreachable.
+/// Connections within a region take milliseconds. A host that takes longer than this counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A connection that was idle for longer may have been dropped by a load balancer, or while the environment was frozen.
+/// A load balancer, or a freeze of the environment, may have dropped a connection that was idle for longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How TLS is spoken; `None` where neither endpoint nor proxy speaks it. Reading the system's certificates takes
-/// milliseconds of a cold start, and fails where there are none.
+/// The TLS configuration; `None` if neither endpoint nor proxy uses TLS. Loading the system's certificates takes milliseconds of
+/// a cold start, and fails if there are none.
 pub(super) fn tls_config(
     destination: &DestinationConfig,
 ) -> Result<Option<ClientConfig>, ClientError> {
@@ -42,12 +42,12 @@ pub(super) fn tls_config(
     Ok(Some(config))
 }
 
-/// A client without connections. `tls` is shared with the clients before, and with it the sessions that can be resumed.
+/// Creates a client without connections. It shares `tls`, and thereby resumable sessions, with earlier clients.
 pub(super) fn reqwest_client(
     destination: &DestinationConfig,
     tls: Option<&ClientConfig>,
 ) -> Result<reqwest::Client, ClientError> {
-    // This fails where another part of the process has installed a provider; that one serves as well.
+    // This fails if another part of the process has installed a provider, which serves as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     let build = |error: reqwest::Error| ClientError::Build { text: deepest(&error).to_string() };
     let mut builder = reqwest::Client::builder()

@@ -1,4 +1,4 @@
-//! OTLP over HTTP with reqwest: one attempt, no redirects, bounded responses, and errors that name host and cause.
+//! OTLP over HTTP with reqwest: one attempt, no redirects, bounded responses, and errors with host and cause.
 
 use super::bounded_body::BoundedBody;
 use super::cause::{cause, host_and_port, through};
@@ -16,7 +16,7 @@ use url::Url;
 /// Sends requests to one destination.
 #[derive(Debug)]
 pub struct HttpTransport {
-    /// The client is replaced by a new one where its connections are to be dropped.
+    /// Replaced by a new client to drop its connections.
     client: RwLock<reqwest::Client>,
     tls: Option<ClientConfig>,
     destination: DestinationConfig,
@@ -30,10 +30,9 @@ impl HttpTransport {
         Ok(Self { client, tls, destination: destination.clone() })
     }
 
-    /// Asks the backend something else than to take telemetry, for a caller who wants to know whether it works: a GET, or a
-    /// POST of `json`. Takes at most `timeout`.
+    /// Sends the backend a GET, or a POST of `json`, to check it. Takes at most `timeout`.
     ///
-    /// A URL of another host than the destination's is an error: the headers hold the destination's credentials.
+    /// A URL with another host than the destination's is an error, because the headers contain the destination's credentials.
     pub async fn ask(
         &self,
         url: &Url,
@@ -45,7 +44,7 @@ impl HttpTransport {
         self.call(method, url, json, headers, timeout, MAX_RESPONSE_BYTES).await
     }
 
-    /// As [`Self::ask`] with any method, for what is larger than an answer to telemetry: of the response `most_bytes` are read.
+    /// Like [`Self::ask`], with any method and up to `most_bytes` of the response.
     pub async fn call(
         &self,
         method: Method,
@@ -92,7 +91,7 @@ impl HttpTransport {
         self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// An error that says which host and why. It holds neither the URL's query nor the headers.
+    /// Describes host and cause, without the URL's query and the headers.
     fn transport_error(&self, url: &Url, error: reqwest::Error) -> TransportError {
         let error = error.without_url();
         let sent = !(error.is_connect() || error.is_builder());

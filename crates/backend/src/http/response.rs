@@ -4,13 +4,13 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use std::time::Duration;
 
-/// How much of a response's body is kept: an OTLP response is a few hundred bytes.
+/// Maximum number of bytes kept of a body. An OTLP response has a few hundred.
 pub(super) const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// A longer `Retry-After` is taken for this one; a delivery gives up long before.
+/// Upper bound of `Retry-After`. Deliveries end long before.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// A response of the backend, or of what stands in front of it.
+/// A response of the backend, or of a proxy before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpResponse {
     /// The HTTP status.
@@ -19,24 +19,23 @@ pub struct HttpResponse {
     pub headers: HeaderMap,
     /// At most 64 KiB of its body.
     pub body: Bytes,
-    /// Whether the body was longer.
+    /// `true` if the body was longer.
     pub cut: bool,
 }
 
 impl HttpResponse {
-    /// A header's value in lower case; empty if there is none.
+    /// Returns a header's value in lower case; empty if it is missing.
     pub(crate) fn header(&self, name: header::HeaderName) -> String {
         let value = self.headers.get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default().trim().to_ascii_lowercase()
     }
 
-    /// Whether the status is a 2xx.
+    /// Returns `true` for a 2xx status.
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The body without its compression: requests ask for none, and some proxies compress all the same. The error says what
-    /// is odd about the body.
+    /// Decompresses the body: some proxies compress although requests do not accept it. The error describes the problem.
     pub(crate) fn inflated_body(&self) -> Result<Bytes, &'static str> {
         match self.header(header::CONTENT_ENCODING).as_str() {
             "" | "identity" => Ok(self.body.clone()),
@@ -48,8 +47,8 @@ impl HttpResponse {
         }
     }
 
-    /// `Retry-After` in seconds or as a date (RFC 9110 10.2.3). A date counts from the response's own `Date`, since both come
-    /// from one clock; the forwarder's clock may differ from it.
+    /// Reads `Retry-After` in seconds or as a date (RFC 9110 10.2.3). A date is compared with the response's own `Date`, because
+    /// the forwarder's clock may differ.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
         if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {

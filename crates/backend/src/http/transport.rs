@@ -1,4 +1,4 @@
-//! What sends a request, seen from those who decide what to send: tests put their own in its place.
+//! The trait between delivery decisions and HTTP. Tests implement it, too.
 
 use super::{ClientError, HttpResponse, TransportError};
 use bytes::Bytes;
@@ -6,32 +6,31 @@ use http::{HeaderMap, HeaderValue};
 use std::{fmt, sync::Arc, time::Duration};
 use wire::SignalKind;
 
-/// One OTLP/HTTP request, ready to be sent.
+/// One OTLP/HTTP request, ready to send.
 #[derive(Clone)]
 pub struct HttpRequest {
-    /// Chooses the URL.
+    /// Selects the URL.
     pub kind: SignalKind,
     /// The encoded `Export…ServiceRequest`.
     pub body: Bytes,
-    /// Whether the body is one gzip member.
+    /// `true` if the body is one gzip member.
     pub gzip: bool,
-    /// The destination's headers, the credentials among them.
+    /// The destination's headers, including credentials.
     pub headers: HeaderMap,
-    /// OpenObserve's stream. Only traces and logs have one: each metric's name is a stream.
+    /// OpenObserve's stream, for traces and logs only: each metric's name is a stream.
     pub stream: Option<HeaderValue>,
-    /// The longest time until the whole response is there.
+    /// Time limit for the whole response.
     pub timeout: Duration,
 }
 
 impl fmt::Debug for HttpRequest {
-    /// Shows signal and size only: the content is a customer's.
+    /// Shows signal and size only, because the content belongs to a customer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpRequest({}, {} bytes)", self.kind, self.body.len())
     }
 }
 
-/// Sends one request and gives its response. It does not retry, does not follow redirects, and does not read more than
-/// 64 KiB of a body.
+/// Sends one request and returns its response. Does not retry or follow redirects, and reads at most 64 KiB of the body.
 pub trait Transport: Sync {
     /// Sends the request.
     fn send(
@@ -39,7 +38,7 @@ pub trait Transport: Sync {
         request: HttpRequest,
     ) -> impl Future<Output = Result<HttpResponse, TransportError>> + Send;
 
-    /// Makes new connections from now on. The default does nothing, for transports without connections.
+    /// Uses new connections from now on. Does nothing by default, for transports without connections.
     fn drop_connections(&self) -> Result<(), ClientError> {
         Ok(())
     }

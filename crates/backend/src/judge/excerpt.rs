@@ -1,10 +1,9 @@
-//! A backend's text as it may be printed.
+//! Printable excerpts of a backend's text.
 
 use crate::mask::Mask;
 use std::borrow::Cow;
 
-/// The first 200 characters of a text, on one line. It is masked before it is cut, so that no part of a credential is left at
-/// its end.
+/// Returns the first 200 characters on one line. Masks first, so that a cut never leaves part of a credential.
 pub(crate) fn excerpt(body: &[u8], mask: &Mask) -> String {
     const MOST_CHARS: usize = 200;
     let text = mask.apply(String::from_utf8_lossy(body));

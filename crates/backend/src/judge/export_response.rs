@@ -1,30 +1,30 @@
-//! Reads the body of a 2xx response: an `Export…ServiceResponse`, in protobuf or in JSON.
+//! Reads the body of a 2xx response: an `Export…ServiceResponse` in protobuf or JSON.
 //!
-//! A response of OTLP has the encoding of the request, which is protobuf here. Gateways, and OpenObserve with status 206, send
-//! JSON nevertheless (OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 as measured).
+//! The response should have the request's encoding, protobuf (OTLP 1.x "OTLP/HTTP Response"). Gateways nevertheless send JSON, as
+//! does OpenObserve 0.60.5 with status 206.
 
 use serde_json::Value as Json;
 use wire::SignalKind;
 use wire::protobuf::{Reader, Value};
 
-/// What is odd about a body that is no response of OTLP.
+/// The complaint about a body that is not an OTLP response.
 const NO_RESPONSE: &str = "a body that is no OTLP response";
 
-/// What is odd about a `partial_success` whose count is no number.
+/// The complaint about a `partial_success` whose count is not a number.
 const NO_COUNT: &str = "a number of rejected items that cannot be read";
 
-/// What a 2xx response says about the items.
+/// The statement of a 2xx response about the items.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ExportResponse {
-    /// Nothing: all of them were taken.
+    /// All items were accepted.
     Complete,
-    /// Some were not taken, or there is a warning.
+    /// Some items were rejected, or there is a warning.
     Partial(PartialSuccess),
-    /// A JSON object with fields that no response of OTLP has.
+    /// A JSON object with fields unknown to OTLP.
     Unknown {
-        /// Whether it looks like an error, whatever the status says.
+        /// `true` if the body describes an error, whatever the status.
         says_no: bool,
-        /// Its `partial_success`, where it has one.
+        /// Its `partial_success`, if present.
         partial: Option<PartialSuccess>,
     },
 }
@@ -32,16 +32,15 @@ pub(super) enum ExportResponse {
 /// The `partial_success` of a response (OTLP 1.x, "Partial Success").
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PartialSuccess {
-    /// Number of rejected spans, data points or log records; a negative number is read as 0.
+    /// Number of rejected spans, data points or log records. A negative number is read as 0.
     pub(super) items: usize,
-    /// The backend's text; a text with `items` 0 is a warning.
+    /// The backend's text. With `items` 0 it is a warning.
     pub(super) message: String,
 }
 
-/// Reads the body. The error says what is odd about it.
+/// Reads the body. The error describes the problem.
 ///
-/// Protobuf may have fields that OTLP does not know yet only where the content type says that it is protobuf: otherwise too
-/// many texts would be taken for it.
+/// Unknown protobuf fields are allowed only if the content type is protobuf; otherwise many texts would parse as protobuf.
 pub(super) fn read(
     kind: SignalKind,
     content_type: &str,
@@ -51,8 +50,8 @@ pub(super) fn read(
     if text.is_empty() {
         return Ok(ExportResponse::Complete);
     }
-    // Protobuf is tried first whatever the content type is: OpenObserve has sent protobuf as JSON. JSON is not mistaken for
-    // it, since `{` would begin a group, which no response has.
+    // Protobuf is tried first for every content type, because OpenObserve has labelled protobuf as JSON. JSON never parses as a
+    // response, since `{` would begin a group.
     if let Some(response) = protobuf(body, content_type.starts_with("application/x-protobuf")) {
         return Ok(response);
     }
@@ -62,12 +61,12 @@ pub(super) fn read(
     }
 }
 
-/// `None` where these bytes are no response.
+/// Returns `None` if these bytes are not a response.
 fn protobuf(body: &[u8], may_be_newer: bool) -> Option<ExportResponse> {
     let mut found: Option<PartialSuccess> = None;
     for field in Reader::new(body) {
         let field = field.ok().filter(|field| field.number == 1 || may_be_newer)?;
-        // The message of a `google.rpc.Status`, which is no newer field.
+        // The message of a `google.rpc.Status`, not a newer field.
         if field.number == 2 && field.as_len().is_some() {
             return None;
         }
@@ -105,7 +104,7 @@ fn json(kind: SignalKind, response: &Object) -> Result<ExportResponse, &'static 
                 None => 0,
                 Some(count) => number(count).ok_or(NO_COUNT)?,
             };
-            // The count of another signal, or under a name that is not known: how many that are of these, nothing says.
+            // The count of another signal or an unknown name: the number of rejected items of this signal is unknown.
             let is_other =
                 |name: &str| name.starts_with("rejected") && ![camel, snake].contains(&name);
             if partial_success
@@ -127,8 +126,8 @@ fn json(kind: SignalKind, response: &Object) -> Result<ExportResponse, &'static 
     Ok(partial.map_or(ExportResponse::Complete, ExportResponse::Partial))
 }
 
-/// Whether an object that is no response of OTLP says that something went wrong, as gateways, Lambda functions and OpenObserve's
-/// other endpoints say it.
+/// Returns `true` if an object that is not an OTLP response reports an error, as gateways, Lambda functions and OpenObserve's
+/// other endpoints write it.
 fn says_no(response: &Object) -> bool {
     let is_said = |value: &Json| match value {
         Json::Null | Json::Bool(false) => false,
@@ -157,16 +156,16 @@ fn says_no(response: &Object) -> bool {
             let is_word = words.iter().any(|word| text.starts_with(word));
             is_word || text.parse::<u16>().is_ok_and(|status| status >= 400)
         }
-        // OpenObserve's `_json`: a list of streams, each with how many records it took.
+        // OpenObserve's `_json` endpoint returns a list of streams with the number of accepted records.
         Json::Array(streams) => {
             streams.iter().any(|stream| stream.get("failed").is_some_and(is_said))
         }
         Json::Null | Json::Object(_) => false,
     };
-    // `0` is no success, and as a code or a status it is none of HTTP's, so often that of a good end.
+    // `0` in `success` means failure. As a code or status it is not an HTTP status and usually means success.
     let is_zero = |value: &Json| value.as_f64() == Some(0.0);
     let is_zero = |name: &str| response.get(name).is_some_and(is_zero);
-    // The codes of gRPC, which gateways write beside a message.
+    // gRPC codes, which gateways put beside a message.
     let is_grpc = |object: &Object| {
         let code = object.get("code").and_then(Json::as_u64);
         code.is_some_and(|code| (1..=16).contains(&code)) && object.contains_key("message")
@@ -193,13 +192,13 @@ fn says_no(response: &Object) -> bool {
             .any(|name| response.get(name).is_some_and(is_status_of_error))
 }
 
-/// The value under either name; `null` is none (protobuf JSON mapping).
+/// Returns the value under either name; `null` counts as absent (protobuf JSON mapping).
 fn of<'a>(object: &'a Object, camel: &str, snake: &str) -> Option<&'a Json> {
     let value = object.get(camel).or_else(|| object.get(snake));
     value.filter(|value| !value.is_null())
 }
 
-/// An int64, which JSON writes as text (protobuf JSON mapping), or a number.
+/// Reads an int64, which is a string in JSON (protobuf JSON mapping), or a number.
 fn number(value: &Json) -> Option<usize> {
     match value {
         Json::String(text) => text.trim().parse().ok().map(from_signed),
@@ -208,7 +207,7 @@ fn number(value: &Json) -> Option<usize> {
     }
 }
 
-/// Never negative on the wire; a negative number is read as 0.
+/// Valid counts are never negative; a negative number is read as 0.
 fn from_signed(items: i64) -> usize {
     usize::try_from(items).unwrap_or(0)
 }
@@ -239,7 +238,7 @@ mod tests {
         check(Traces, "\r\n", "all taken");
         check(Logs, [0x0a, 0], "0 rejected: ");
         check(Logs, [0x0a, 6, 8, 3, 0x12, 2, b'n', b'o'], "3 rejected: no");
-        // Fields may be repeated, and newer ones be added.
+        // Fields may repeat, and newer ones may appear.
         check(Logs, [0x0a, 2, 8, 3, 0x0a, 4, 0x12, 2, b'n', b'o'], "3 rejected: no");
         check(Logs, [0x0a, 4, 8, 3, 0x18, 1], "3 rejected: ");
         let minus_one = [0x0a, 11, 8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];

@@ -1,52 +1,52 @@
-//! What to do with a request after the response to it.
+//! The next step for a request after its response.
 
 use super::Reason;
 use std::time::Duration;
 
-/// What to do with the request that the backend responded to.
+/// The next step for a request after its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Judgement {
-    /// The backend has all items. The text is its warning, if it gave one.
+    /// The backend accepted all items. The text is its warning.
     Accepted {
-        /// In the backend's words; empty for none.
+        /// The backend's text; empty without a warning.
         warning: String,
     },
-    /// The backend has all items but these. They must not be sent again (OTLP "Partial Success").
+    /// The backend accepted all items but these, which must not be sent again (OTLP "Partial Success").
     Partial {
-        /// How many were rejected, at most as many as were sent.
+        /// Number of rejected items, at most the number sent.
         rejected: usize,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// Send again, not before `after`; then park.
+    /// Retry after `after` at the earliest; finally queue for retry.
     Retry {
-        /// What `Retry-After` asks for.
+        /// The `Retry-After` of the response.
         after: Option<Duration>,
-        /// Whether the backend may have stored the items all the same.
+        /// `true` if the backend may have stored the items.
         ambiguous: bool,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// The backend took the request and wrote nothing: send it once more, then halve it.
+    /// The backend answered but wrote nothing: send once more, then halve.
     OnceMore {
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// Park and tell a person: no request will be taken until a setting changes.
+    /// Queue for retry and alert a person: every request fails until a setting changes.
     Alarm {
-        /// Whether the backend may have stored the items all the same.
+        /// `true` if the backend may have stored the items.
         ambiguous: bool,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// The request is too large: split it by bytes.
+    /// The request is too large: split it by size.
     Split {
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// Something in the request is refused: halve it, until the record that is refused stays alone.
+    /// The backend refuses something in the request: halve it until the refused record is alone.
     Halve {
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
 }

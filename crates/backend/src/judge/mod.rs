@@ -1,4 +1,4 @@
-//! What a response of the backend means for the request.
+//! The meaning of a response for the request.
 //!
 //! Sources: OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 and 0.92.2 as measured.
 
@@ -22,14 +22,14 @@ pub use reason::Reason;
 use reason::is_temporary;
 use wire::SignalKind;
 
-/// Where gRPC says what came of a call.
+/// The header with the result of a gRPC call.
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// OpenObserve's answer if it did not write the logs: a `partial_success` without a number and a text. Any other `partial_success`
-/// without rejected items is a warning.
+/// OpenObserve's answer after a failed write of logs: a `partial_success` without a count or a text. Every other
+/// `partial_success` without rejected items is a warning.
 const NOTHING_WRITTEN: &[u8] = &[0x0a, 0x00];
 
-/// What the response to a request of `items` items means. Reason and warning are masked.
+/// Judges the response to a request with `items` items. Masks the reason and the warning.
 pub(crate) fn judge(
     profile: Profile,
     kind: SignalKind,
@@ -55,7 +55,7 @@ pub(crate) fn judge(
         }
         404 => Judgement::Alarm { ambiguous: false, reason: reason(not_found_hint(profile)) },
         413 => Judgement::Split { reason: reason("") },
-        // A gateway that stopped waiting, or a server that broke down midway, may have stored some of it.
+        // A gateway that timed out, or a server that failed midway, may have stored some items.
         500 | 502 | 504 => {
             Judgement::Retry { after: response.retry_after(), ambiguous: true, reason: reason("") }
         }
@@ -73,7 +73,7 @@ pub(crate) fn judge(
             },
         },
         400 | 422 => Judgement::Halve { reason: reason("") },
-        // Of 405, 415 and whatever else a server may send nothing says that a record is at fault, so none is dead-lettered.
+        // 405, 415 and other statuses never blame a record, so none is dead-lettered.
         _ => Judgement::Alarm { ambiguous: false, reason: reason("") },
     }
 }
@@ -89,7 +89,7 @@ fn judge_success(
     if response.cut {
         return no_otlp_answer(response.status, "more than 64 KiB");
     }
-    // gRPC answers 200 whatever comes of it, and says that in a header.
+    // gRPC always answers 200 and states the result in a header.
     let grpc_status = response.header(GRPC_STATUS);
     let content_type = response.header(header::CONTENT_TYPE);
     if content_type.starts_with("application/grpc") || !matches!(grpc_status.as_str(), "" | "0") {
@@ -101,7 +101,7 @@ fn judge_success(
     match export_response::read(kind, &content_type, body) {
         Err(text) => no_otlp_answer(response.status, text),
         Ok(ExportResponse::Complete) => Judgement::Accepted { warning: String::new() },
-        // OpenObserve says with a response of OTLP what it took; other backends say all sorts of things.
+        // OpenObserve reports accepted items in an OTLP response; other backends answer in many ways.
         Ok(ExportResponse::Unknown { says_no, partial }) => match (profile, partial) {
             (Profile::OpenObserve, _) => {
                 no_otlp_answer(response.status, "JSON that is no OTLP response")
@@ -130,21 +130,19 @@ fn judge_success(
     }
 }
 
-/// All were taken but those that the response counts.
+/// The backend accepted all items except those the response counts.
 fn partly(partial: PartialSuccess, sent: usize, mask: &Mask) -> Judgement {
     let PartialSuccess { items, message } = partial;
     let reason = Reason::Rejected { text: excerpt(message.as_bytes(), mask) };
     Judgement::Partial { rejected: items.min(sent), reason }
 }
 
-/// The request may be stored or not, and nothing says which. It is not sent again at once: it could be stored twice by each
-/// attempt.
+/// It is unknown whether the request was stored. It is not retried at once, because each attempt could store it again.
 fn no_otlp_answer(status: u16, text: &'static str) -> Judgement {
     Judgement::Alarm { ambiguous: true, reason: Reason::NoOtlpAnswer { status, text } }
 }
 
-/// Whether a response is a page in HTML or XML, which no backend of OTLP writes: it is of something before the backend, which has
-/// not seen the records.
+/// Returns `true` if the response is an HTML or XML page. A proxy sent it, and the backend has not seen the records.
 fn is_page(response: &HttpResponse, body: &[u8]) -> bool {
     is_html(&response.header(header::CONTENT_TYPE)) || body.trim_ascii_start().starts_with(b"<")
 }
@@ -163,7 +161,7 @@ fn not_found_hint(profile: Profile) -> &'static str {
     }
 }
 
-/// The message of a `google.rpc.Status` where the body is one (OTLP/HTTP "Failures"), else the body.
+/// The message of a `google.rpc.Status` (OTLP/HTTP "Failures"), or the whole body if it is none.
 fn status_message<'a>(response: &HttpResponse, body: &'a [u8]) -> &'a [u8] {
     if !response.header(header::CONTENT_TYPE).starts_with("application/x-protobuf") {
         return body;

@@ -1,11 +1,11 @@
-//! Why a request was not taken, in words for a person.
+//! The reason of a failure, in words for a person.
 
 use crate::http::TransportError;
 use std::fmt;
 
-/// What happened to a request last.
+/// The last failure of a request.
 ///
-/// Texts that come from the backend are cut, on one line, and hold no header value.
+/// Texts of the backend are cut, on one line, and contain no header value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -13,47 +13,47 @@ pub enum Reason {
     Status {
         /// The HTTP status.
         status: u16,
-        /// What its body says, cut.
+        /// An excerpt of its body.
         text: String,
-        /// What a person can do about it; empty where there is nothing in particular.
+        /// The remedy; empty if there is no specific one.
         hint: &'static str,
     },
-    /// The backend answered 2xx and wrote nothing: OpenObserve's logs answer for a full disk, and for more than 1,000
-    /// columns.
+    /// The backend answered 2xx and wrote nothing: OpenObserve's answer for logs if the disk is full or a record has more than
+    /// 1,000 columns.
     NothingWritten,
-    /// The response is none that an OTLP backend gives, such as a page of a proxy.
+    /// The response does not come from an OTLP backend, for example a proxy's page.
     NoOtlpAnswer {
         /// The HTTP status.
         status: u16,
-        /// What is odd about it.
+        /// The problem with the response.
         text: &'static str,
     },
-    /// The backend took the request and rejected some of its items (`partial_success`).
+    /// The backend accepted the request and rejected some items (`partial_success`).
     Rejected {
-        /// Why, in the backend's words, cut.
+        /// An excerpt of the backend's reason.
         text: String,
     },
     /// There was no response.
     NoAnswer(TransportError),
-    /// The deadline had come before the request could be sent.
+    /// The deadline passed before the request was sent.
     Deadline,
     /// The credentials could not be read, so nothing was sent.
     Credentials {
-        /// Which secret, why, and what to do about it.
+        /// The secret, the reason and the remedy.
         text: String,
     },
     /// No setting names the request's destination any more.
     UnknownDestination {
-        /// Which destination it is, and what to do.
+        /// The destination and the remedy.
         text: String,
     },
-    /// Not sent: the backend discards records of this age.
+    /// Not sent, because the backend discards records of this age.
     OutsideWindow,
-    /// Not sent: a trace id or span id is invalid (OTLP, `trace.proto`).
+    /// Not sent, because a trace id or span id is invalid (OTLP, `trace.proto`).
     InvalidIds,
-    /// Nothing was sent: earlier deliveries failed, and it is not yet time to try again.
+    /// Not sent, because earlier deliveries failed and the next attempt is not due.
     ParkedAtOnce {
-        /// How the deliveries before failed.
+        /// The failure of the earlier deliveries.
         text: String,
     },
 }
@@ -92,12 +92,12 @@ impl fmt::Display for Reason {
 }
 
 impl Reason {
-    /// Whether the backend refused the credentials: others may be taken.
+    /// Returns `true` if the backend refused the credentials, so that others may succeed.
     pub fn refuses_credentials(&self) -> bool {
         matches!(self, Self::Status { status: 401 | 403, .. })
     }
 
-    /// Whether the backend refused the content of a request: parts of it may be taken.
+    /// Returns `true` if the backend refused the content, so that parts of the request may succeed.
     pub fn refuses_content(&self) -> bool {
         match self {
             Self::Status { status: 400, text, .. } => !is_temporary(text),
@@ -106,8 +106,8 @@ impl Reason {
         }
     }
 
-    /// Whether a request with fewer columns may be taken: OpenObserve refuses too many with a 400 that names them, and for
-    /// logs by writing nothing, which may have another cause.
+    /// Returns `true` if a request with fewer columns may succeed. OpenObserve answers 400 and names the number of columns, or,
+    /// for logs, writes nothing, which may have other causes.
     pub(crate) fn may_mean_columns(&self) -> bool {
         match self {
             Self::NothingWritten => true,
@@ -115,7 +115,7 @@ impl Reason {
         }
     }
 
-    /// The most columns that the backend takes, where it says so.
+    /// The column limit stated by the backend.
     pub(crate) fn column_limit(&self) -> Option<usize> {
         let Self::Status { status: 400, text, .. } = self else { return None };
         let (_, limit) = text.split_once("only ")?;
@@ -123,7 +123,7 @@ impl Reason {
         limit.parse().ok()
     }
 
-    /// Whether the backend says that the request has too many columns, which is said of a single record only where it is at fault.
+    /// Returns `true` if the backend counts too many columns. For a single record this blames the record.
     pub(crate) fn names_columns(&self) -> bool {
         matches!(self, Self::Status { status: 400, text, .. } if names_columns(text))
     }
@@ -134,8 +134,8 @@ pub(super) fn is_temporary(text: &str) -> bool {
     names_a_temporary_state(text) && !names_columns(text)
 }
 
-/// OpenObserve answers 400 for a full memory table, disk or database too, and for logs of a stream that it deletes
-/// (`stream [orders] is being deleted`); the records are not at fault.
+/// OpenObserve answers 400 also for a full memory table, disk or database, and for logs of a stream under deletion (`stream
+/// [orders] is being deleted`). The records are not at fault.
 fn names_a_temporary_state(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     ["memtable", "memorytable", "disk", "database", "quota", "] is being deleted"]
@@ -143,7 +143,7 @@ fn names_a_temporary_state(text: &str) -> bool {
         .any(|state| text.contains(state))
 }
 
-/// `Got 1018 columns for stream [default], but only 1000 columns accept`; the name of a stream has no space.
+/// `Got 1018 columns for stream [default], but only 1000 columns accept`. Stream names contain no space.
 fn names_columns(text: &str) -> bool {
     text.contains(" columns")
 }

@@ -15,7 +15,7 @@ fn response(text: &str) -> HttpResponse {
     HttpResponse { status, headers: headers.collect(), body, cut: false }
 }
 
-/// Without anything to mask.
+/// A mask without secrets.
 fn judge(profile: Profile, kind: SignalKind, items: usize, response: &HttpResponse) -> Judgement {
     super::judge(profile, kind, items, response, &Mask::default())
 }
@@ -80,7 +80,7 @@ fn each_status_has_one_meaning() {
     check("200, content-type: application/grpc", "alarm, ambiguous");
     check("200, grpc-status: 14", "alarm, ambiguous");
     check("200, content-type: application/x-protobuf, grpc-status: 0", "accepted");
-    // A `google.rpc.Status` whose code is left out.
+    // A `google.rpc.Status` without a code.
     check("200, content-type: application/x-protobuf \"\u{12}\u{7}offline\"", "alarm, ambiguous");
     check(r#"200 "{"partialSuccess":{"rejectedThings":"5"}}""#, "alarm, ambiguous");
     check(r#"200 "{"code":14,"message":"upstream connect error"}""#, "alarm, ambiguous");
@@ -154,7 +154,7 @@ fn an_empty_partial_success_is_a_failed_write_only_where_openobserve_says_it_so(
     for kind in SignalKind::ALL {
         check(OpenObserve, kind, warning, "accepted, old");
         check(Otlp, kind, warning, "accepted, old");
-        // Other spellings of a `partial_success` that rejects nothing are other backends'.
+        // Other backends spell a `partial_success` without rejected items differently.
         check(OpenObserve, kind, &[0x0a, 0x02, 0x08, 0x00], "accepted");
         check(OpenObserve, kind, br#"{"partialSuccess":{}}"#, "accepted");
     }
@@ -164,7 +164,7 @@ fn an_empty_partial_success_is_a_failed_write_only_where_openobserve_says_it_so(
     let json: &[u8] = br#"{"partialSuccess":{"rejectedSpans":"2"}}"#;
     check(OpenObserve, Traces, json, "partial 2");
     check(Otlp, Traces, json, "partial 2");
-    // What is rejected is told apart also where a gateway adds fields of its own.
+    // Rejections are recognized even if a gateway adds fields.
     let with_more: &[u8] = br#"{"partialSuccess":{"rejectedSpans":"2"},"took":3}"#;
     check(Otlp, Traces, with_more, "partial 2");
     let more_than_sent: &[u8] = &[0x0a, 0x02, 0x08, 0x7f];

@@ -1,4 +1,4 @@
-//! Records of our own that show whether a backend takes records: each can be found again by its trace id.
+//! Records of our own that test a backend; each can be found again by its trace id.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -6,19 +6,19 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use wire::{Logs, Request};
 
-/// What the records of one look at a backend have in common.
+/// The fields shared by the records of one test.
 #[derive(Clone, Copy, Debug)]
 pub struct Canary {
     /// `service.name`.
     pub service: &'static str,
-    /// The trace id of each.
+    /// The trace id of each record.
     pub trace_id: [u8; 16],
     /// Their time, in nanoseconds since the Unix epoch.
     pub time_unix_nano: u64,
 }
 
 impl Canary {
-    /// One of this time, whose trace id is of it too: unique enough, since nobody looks twice in one nanosecond.
+    /// Derives the trace id from this time, which is unique enough for manual tests.
     pub fn at(time_unix_nano: u64, service: &'static str) -> Self {
         let mut trace_id = [0xca; 16];
         for (to, from) in trace_id.iter_mut().skip(8).zip(time_unix_nano.to_be_bytes()) {
@@ -32,12 +32,12 @@ impl Canary {
         wire::ids::to_hex(&self.trace_id)
     }
 
-    /// The id of a span of that trace.
+    /// The span id in that trace.
     pub fn span_id(&self) -> Vec<u8> {
         self.trace_id.iter().skip(8).copied().collect()
     }
 
-    /// The resource of each.
+    /// The resource of each record.
     pub fn resource(&self) -> Resource {
         let value = Some(AnyValue { value: Some(Value::StringValue(self.service.to_owned())) });
         let key = wire::resource::SERVICE_NAME.to_owned();
@@ -47,7 +47,7 @@ impl Canary {
         }
     }
 
-    /// A log record that says this.
+    /// Creates a log record with this text.
     pub fn log_record(&self, body: &str) -> Request {
         let record = LogRecord {
             time_unix_nano: self.time_unix_nano,

@@ -1,4 +1,4 @@
-//! Asks a backend whether it is there, takes the credentials and speaks OTLP, and says the answers for a person.
+//! Checks that a backend answers, accepts the credentials and speaks OTLP, and explains the results to a person.
 
 mod canary;
 
@@ -20,45 +20,45 @@ use tokio::time::timeout;
 use url::{Host, Position, Url};
 use wire::SignalKind;
 
-/// The longest that one question takes.
+/// Time limit of one question.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is wrong where OpenObserve answers 404.
+/// The likely mistake if OpenObserve answers 404.
 pub const ORGANIZATION_MISSING: &str = "answered 404: the endpoint has to end in /api/{organization}, without a slash, and the organization to exist";
 
-/// What a person is told to look at.
+/// The settings named in advice.
 #[derive(Clone, Debug)]
 pub struct Advice {
-    /// The variable that names the endpoint.
+    /// The variable with the endpoint.
     pub endpoint: Cow<'static, str>,
-    /// What to set where the credentials are refused, as the end of a sentence: `set LAMBDA_OTLP_HEADERS to …`.
+    /// The remedy for refused credentials, as the end of a sentence: `set LAMBDA_OTLP_HEADERS to …`.
     pub credentials: &'static str,
 }
 
-/// A backend and how to speak to it.
+/// A backend and the means to ask it.
 #[derive(Debug)]
 pub struct Reach<T> {
-    /// Where it is.
+    /// Its endpoints.
     pub destination: DestinationConfig,
-    /// What asks it.
+    /// The transport for questions.
     pub transport: T,
-    /// The headers of each request, the credentials among them.
+    /// The headers of each request, including credentials.
     pub headers: HeaderMap,
-    /// What a person is told to look at.
+    /// The settings named in advice.
     pub advice: Advice,
 }
 
-/// What the backend answers to a request of each signal that holds nothing.
+/// The backend's answers to an empty request of each signal.
 #[derive(Debug, Default)]
 pub struct Answers {
-    /// What the answers mean; those to later signals are left out behind one that failed.
+    /// The meaning of each answer. After a failure the remaining signals are not asked.
     pub checks: Vec<Check>,
-    /// The answer to the first signal, where its endpoint took it.
+    /// The answer to the first signal, if its endpoint accepted the request.
     pub first: Option<HttpResponse>,
 }
 
 impl<T: Transport> Reach<T> {
-    /// A backend that is asked by this transport.
+    /// Creates a backend that is asked through this transport.
     pub fn new(
         destination: DestinationConfig,
         transport: T,
@@ -68,18 +68,17 @@ impl<T: Transport> Reach<T> {
         Ok(Self { destination, transport, headers, advice })
     }
 
-    /// A text of the backend's as it may be printed: its first 200 characters on one line, with what it repeats of the credentials
-    /// masked.
+    /// Makes a text of the backend printable: its first 200 characters on one line, with credentials masked.
     pub fn printable(&self, text: &str) -> String {
         excerpt(text.as_bytes(), &Mask::of(&self.destination))
     }
 
-    /// The endpoint of logs.
+    /// The log endpoint.
     pub fn logs(&self) -> &Url {
         self.destination.endpoints.of(SignalKind::Logs)
     }
 
-    /// Whether the endpoint's name has an address.
+    /// Returns `true` if the endpoint's host name resolves.
     pub async fn name(&self) -> Check {
         let url = self.logs();
         let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default());
@@ -115,7 +114,7 @@ impl<T: Transport> Reach<T> {
         Check::ok("endpoint", text)
     }
 
-    /// Sends a request of each signal that holds nothing, which a backend takes as any other.
+    /// Sends an empty request of each signal, which a backend accepts like any other.
     pub async fn signals(&self) -> Answers {
         let mut answers = Answers::default();
         for kind in SignalKind::ALL {
@@ -152,13 +151,13 @@ impl<T: Transport> Reach<T> {
         self.transport.send(request).await
     }
 
-    /// That there is an answer.
+    /// Reports the answer.
     pub fn connected(&self, answer: &HttpResponse) -> Check {
         let tls = if self.logs().scheme() == "https" { "TLS, " } else { "" };
         Check::ok("connection", format!("{tls}{}", said(answer, "HTTP ")))
     }
 
-    /// What keeps this answer from being one of a backend that takes telemetry.
+    /// Returns the reason why this answer does not come from a backend that accepts telemetry.
     fn refused(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Check> {
         let status = answer.status;
         let said = said(answer, "");
@@ -192,7 +191,7 @@ impl<T: Transport> Reach<T> {
     }
 }
 
-/// The status of an answer. Where it is one of gRPC, its status of HTTP is made of that.
+/// The HTTP status of an answer; a gRPC status is translated.
 fn said(answer: &HttpResponse, prefix: &str) -> String {
     match answer.header(GRPC_STATUS).as_str() {
         "" => format!("{prefix}{}", answer.status),
@@ -200,7 +199,7 @@ fn said(answer: &HttpResponse, prefix: &str) -> String {
     }
 }
 
-/// What errors in JSON have.
+/// Keys of JSON errors.
 #[derive(Deserialize)]
 struct JsonError<'a> {
     #[serde(borrow)]
@@ -209,7 +208,7 @@ struct JsonError<'a> {
     code: Option<&'a RawValue>,
 }
 
-/// Whether an answer of success is a page, as web servers and proxies answer to anything, or an error in JSON.
+/// Returns `true` if a successful answer is a web page, as web servers and proxies send for any request, or a JSON error.
 pub fn is_no_otlp(answer: &HttpResponse) -> bool {
     const FIRST_ERROR: u64 = 400;
     let body = answer.body.trim_ascii_start();

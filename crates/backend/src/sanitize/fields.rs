@@ -2,9 +2,8 @@
 
 use wire::protobuf::{Field, Reader, messages, plain_attribute};
 
-// Field numbers: opentelemetry-proto 1.x, `common/v1/common.proto`, and what the protos of the signals have in common: a
-// request holds containers (`ResourceSpans`, `ResourceLogs`, `ResourceMetrics`) with a resource and scopes, and these hold
-// items.
+// Field numbers: opentelemetry-proto 1.x, `common/v1/common.proto`, and the structure shared by all signals: a request holds
+// containers (`ResourceSpans`, `ResourceLogs`, `ResourceMetrics`) with a resource and scopes, and scopes hold items.
 pub(super) const CONTAINER: u32 = 1;
 pub(super) const RESOURCE: u32 = 1;
 pub(super) const SCOPE: u32 = 2;
@@ -30,7 +29,7 @@ fn any_key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
     for field in fields(attribute) {
         match (field.number, field.as_len()) {
             (KEY, Some(bytes)) => key = bytes,
-            // Of a value in several pieces readers take all: one that holds a map makes it one.
+            // Readers combine a value that is encoded in several pieces; one piece with a map makes it a map.
             (VALUE, Some(bytes)) if !holds_map(value) => value = bytes,
             _ => {}
         }
@@ -38,10 +37,10 @@ fn any_key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
     (key, value)
 }
 
-/// Whether an attribute's value is a map.
+/// Returns `true` if an attribute's value is a map.
 #[inline]
 pub(super) fn holds_map(value: &[u8]) -> bool {
-    // Most values are text, which one comparison shows.
+    // Most values are text, which one comparison detects.
     let is_text =
         matches!(value, [0x0a, len @ ..0x80, text @ ..] if text.len() == usize::from(*len));
     !is_text && messages(value, MAP).next().is_some()

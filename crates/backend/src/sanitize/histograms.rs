@@ -1,12 +1,11 @@
-//! Histograms: sum, minimum and maximum set from the buckets, and exponential buckets turned into explicit ones.
+//! Histograms: estimates sum, minimum and maximum from the buckets, and converts exponential buckets to explicit ones.
 
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::{ExponentialHistogramDataPoint, HistogramDataPoint};
 use std::ops::RangeInclusive;
 
-/// Sets sum, minimum and maximum, where they are missing or not finite, to an estimate from the buckets: OpenObserve would
-/// store a row without a value, after which PromQL answers 400 for the metric. A histogram without bounds says nothing of its
-/// values, and gets no estimate.
+/// Replaces a missing or non-finite sum, minimum or maximum by an estimate from the buckets. OpenObserve would otherwise store a
+/// row without a value, after which PromQL answers 400 for the metric. A histogram without bounds gets no estimate.
 pub(super) fn complete(point: &mut HistogramDataPoint) {
     let estimate = (!point.explicit_bounds.is_empty()).then(|| Estimate::of(point));
     let set = |figure: &mut Option<f64>, estimated: fn(&Estimate) -> f64| {
@@ -24,7 +23,7 @@ struct Estimate {
 }
 
 impl Estimate {
-    /// Each value is taken to lie in the middle of its bucket; an open bucket is taken to end where it must begin.
+    /// Assumes that each value is in the middle of its bucket; the last, open bucket has the width 0.
     fn of(point: &HistogramDataPoint) -> Self {
         let bounds = &point.explicit_bounds;
         let mut estimate = Self { min: 0.0, max: 0.0, sum: 0.0 };
@@ -35,7 +34,7 @@ impl Estimate {
             let upper = bounds.get(index).or(bounds.last()).copied().unwrap_or_default();
             let lower = match index.checked_sub(1) {
                 Some(before) => bounds.get(before).copied().unwrap_or(upper),
-                // The first bucket is open below. Most things measured are not negative.
+                // The first bucket has no lower bound. Most measurements are not negative.
                 None => upper.min(0.0),
             };
             if is_first {
@@ -57,10 +56,11 @@ fn to_f64(count: u64) -> f64 {
     count as f64
 }
 
-/// The same counts in buckets that end at 0 and at powers of two: OpenObserve 0.60 computes the bounds of exponential
-/// buckets wrongly, and no version adds them up.
+/// Converts to buckets that end at 0 and at powers of two: OpenObserve 0.60 computes the bounds of exponential buckets
+/// incorrectly, and no version adds them up.
 ///
-/// The bounds depend on the unit alone. Points of many environments are added per bound, so each point must have all of
+/// The bounds depend on the unit alone. Queries add the points of many environments bound by bound, so each point needs the same
+/// bounds, whatever its range.
 /// them, whatever range its own values have.
 pub(super) fn to_explicit_buckets(
     point: ExponentialHistogramDataPoint,
@@ -115,12 +115,12 @@ fn exponents(unit: &str) -> RangeInclusive<i32> {
     }
 }
 
-/// For each bucket, the smallest power of two that none of its values exceeds, and its count.
+/// Returns each bucket's count with the smallest power of two that none of its values exceeds.
 ///
 /// Bucket `i` holds values up to `2^((i + 1) / 2^scale)` (OpenTelemetry metrics data model, "ExponentialHistogram").
 fn upper_exponents(buckets: &Buckets, scale: i32) -> impl Iterator<Item = (i64, u64)> {
     let offset = i64::from(buckets.offset);
-    // SDKs use scales from -10 to 20; the bound keeps the shifts defined for any other.
+    // SDKs use scales from -10 to 20; the bound keeps the shifts defined for all others.
     let shift = scale.unsigned_abs().min(31);
     let upper_exponent = move |index: i64| {
         if scale >= 0 { (index >> shift) + 1 } else { (index + 1) << shift }

@@ -19,7 +19,7 @@ pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str)
 }
 
 fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
-    // Without a text OpenObserve writes the number, and the column would hold `INFO` beside `17`.
+    // Without a text OpenObserve writes the number, and the column would mix `INFO` and `17`.
     if log_record.severity_text.is_empty() {
         severity_name(log_record.severity_number).clone_into(&mut log_record.severity_text);
     }

@@ -1,4 +1,4 @@
-//! Metrics: shaped so that OpenObserve, which converts nothing, adds them up.
+//! Metrics: adapted so that OpenObserve, which converts nothing, adds them up.
 
 use super::taken::{self, Taken};
 use super::{histograms, names, resource};
@@ -26,12 +26,12 @@ pub(super) fn shape(metrics: &mut ExportMetricsServiceRequest, fallback_service:
     }
 }
 
-/// Most bytes that the names and descriptions of a gauge's groups take: each group repeats them. A gauge above it stays one, which is
-/// better than a request that is hundreds of times as long as the line.
+/// Maximum number of bytes for the repeated names and descriptions of a gauge's groups. A larger gauge is not split, because the
+/// request could become hundreds of times as long as the line.
 const MOST_HEAD_BYTES: usize = 1024 * 1024;
 
-/// The metric as it is to be sent: nothing if no data point is left (it would make an empty stream), several for a gauge
-/// with several sets of attribute keys.
+/// Returns the adapted metric: none without data points, because it would create an empty stream, and several for a gauge with
+/// different sets of attribute keys.
 fn shape_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
     let Some(data) = metric.data.take() else { return Vec::new() };
     match data {
@@ -77,8 +77,8 @@ fn some_if(condition: bool, metric: Metric) -> Vec<Metric> {
     if condition { vec![metric] } else { Vec::new() }
 }
 
-/// Whether the values are deltas. Their `start_time` is set to 0, which is "unknown" in OTLP: OpenObserve makes it a part of
-/// the series' identity, so that with the true start every delta would be a series of its own.
+/// Returns `true` if the values are deltas. Their `start_time` becomes 0, "unknown" in OTLP: OpenObserve makes it part of the
+/// series' identity, so each delta with its true start would be a series of its own.
 fn is_delta(aggregation_temporality: i32) -> bool {
     aggregation_temporality == AggregationTemporality::Delta as i32
 }
@@ -118,19 +118,19 @@ fn shape_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) 
 
 fn shape_summary(point: &mut SummaryDataPoint, taken: &Taken<'_>) -> bool {
     taken.rename(&mut point.attributes);
-    // A summary of no values has NaN for its quantiles; its count and sum are still true.
+    // A summary without values has NaN quantiles, but its count and sum are valid.
     point.quantile_values.retain(|quantile| quantile.value.is_finite());
     point.sum.is_finite() && is_recorded(point.flags)
 }
 
-/// Returns `false` for a point that only marks the end of its series (OTLP, `DataPointFlags`). OpenObserve stores it as a
+/// Returns `false` for a point that only marks the end of its series (OTLP, `DataPointFlags`). OpenObserve would store it as a
 /// value of 0.
 fn is_recorded(flags: u32) -> bool {
     flags & DataPointFlags::NoRecordedValueMask as u32 == 0
 }
 
-/// Points with the same set of attribute keys, in groups: within one gauge, OpenObserve 0.60 lets the attributes of a point
-/// leak into the next.
+/// Groups points by their set of attribute keys: within one gauge, OpenObserve 0.60 copies missing attributes from the previous
+/// point.
 fn by_key_set(data_points: Vec<NumberDataPoint>) -> Vec<Vec<NumberDataPoint>> {
     let mut groups: BTreeMap<Vec<String>, Vec<NumberDataPoint>> = BTreeMap::new();
     for point in data_points {

@@ -1,6 +1,6 @@
-//! Shapes users' telemetry so that OpenObserve stores it as it was meant.
+//! Adapts telemetry so that OpenObserve stores it as intended.
 //!
-//! Sources: OpenObserve 0.60.5 and 0.92.2 as measured and read; each rule names what happens without it.
+//! Sources: OpenObserve 0.60.5 and 0.92.2 as measured and read; each rule states the consequence of its absence.
 
 mod columns;
 mod fields;
@@ -25,28 +25,28 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 pub use survey::{Survey, Times};
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
 
-/// A request in the form the backend accepts, and the items the backend cannot store.
+/// A request in a form that the backend accepts, and the items that the backend cannot store.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sanitized {
-    /// `None` where nothing is left to be sent.
+    /// `None` if no item is left.
     pub request: Option<Request>,
-    /// Data points without a finite value: OpenObserve stores a row without a value, after which PromQL answers 400 for the
-    /// metric. Together with the items of `request` and `refused`, these are the items of the original request.
+    /// Number of data points without a finite value: OpenObserve stores a row without a value, after which PromQL answers 400 for
+    /// the metric. They and the items of `request` and `refused` add up to the original request.
     pub dropped: usize,
     /// Spans without valid ids, unchanged: [`Reason::InvalidIds`].
     ///
     /// [`Reason::InvalidIds`]: crate::Reason::InvalidIds
     pub refused: Option<Request>,
-    /// What else is known of `request`, where it was passed unchanged; `None` where it was not looked at, or was changed.
+    /// Facts about an unchanged `request`; `None` if the request was changed or not scanned.
     pub survey: Option<Survey>,
 }
 
-/// Shapes a request for the backend.
+/// Adapts a request to the backend.
 ///
-/// Under [`Profile::Otlp`] it passes unchanged. Under [`Profile::OpenObserve`] every resource gets a `service.name`
-/// (`fallback_service` where it has none: OpenObserve gives it the name of its neighbour otherwise), and each signal what
-/// its module says. Traces and logs that need nothing are not decoded.
+/// [`Profile::Otlp`] changes nothing. [`Profile::OpenObserve`] gives every resource a `service.name` (`fallback_service` if it
+/// has none, because OpenObserve would use the previous resource's), and applies the rules of the signal's module. Traces and
+/// logs that need no change are not decoded.
 pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> Sanitized {
     if profile == Profile::Otlp {
         return whole(request);
@@ -79,13 +79,12 @@ fn whole(request: Request) -> Sanitized {
     Sanitized { request, dropped: 0, refused: None, survey: None }
 }
 
-/// Shapes the request with `shape`, which returns the items it refuses.
+/// Adapts the request with `shape`, which returns the refused items.
 fn shaped<S: Signal>(
     request: Request,
     shape: impl FnOnce(&mut S::Request) -> S::Request,
 ) -> Sanitized {
-    // The structure was checked when the request was made. What prost does not decode all the same is sent as it is: the
-    // backend decides.
+    // The structure was checked when the request was created. If prost cannot decode it nevertheless, it is sent unchanged.
     let request = request.without_empty_containers();
     let Some(Ok(mut decoded)) = request.decode::<S>() else { return whole(request) };
     let refused = Request::encode::<S>(&shape(&mut decoded));

@@ -1,17 +1,17 @@
-//! Renames attributes whose names are columns of OpenObserve's own, which they would overwrite.
+//! Renames attributes that would overwrite OpenObserve's own columns.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
-/// A list of columns whose names no attribute may have.
+/// Columns whose names are reserved.
 pub(super) struct Reserved {
     columns: &'static [&'static str],
     shapes: Shapes,
 }
 
-/// First and last letters and lengths of columns, by which nearly all keys are seen to be none of them.
+/// First and last letters and lengths of the columns, a filter that excludes nearly all keys.
 #[derive(Clone, Copy)]
 pub(super) struct Shapes {
-    /// For each class of last letters, the classes of first letters of the columns that end so, as bits.
+    /// For each class of last letters: the first letters' classes of columns with that ending, as bits.
     first_by_last: [u32; CLASSES],
     /// The bits of [`shape`] of the columns.
     shapes: [u64; SHAPE_WORDS],
@@ -19,17 +19,17 @@ pub(super) struct Shapes {
 
 const SHAPE_WORDS: usize = 16;
 
-/// Word and bit that stand for columns of this length, with first and last letters of these classes. Others may have the same.
+/// Word and bit for this length, first and last letter class. Different shapes may share them.
 #[inline]
 const fn shape(first: usize, last: usize, length: usize) -> (usize, u64) {
     let shape = ((length * 32 + first) ^ (last * 37)) % (SHAPE_WORDS * 64);
     (shape / 64, 1 << (shape % 64))
 }
 
-/// Columns that OpenObserve fills itself in some of its streams: a record's id, its original text, what full-text search looks at.
+/// Columns that OpenObserve fills itself in some streams: a record's id, its original text, the text for full-text search.
 const INTERNAL: &[&str] = &["_all", "_all_values", "_o2_id", "_o2_ingest_ts", "_original"];
 
-/// The classes of characters: each letter is one, all digits are one, and everything else is one.
+/// Number of character classes: one for each letter, one for all digits, one for the rest.
 const CLASSES: usize = 28;
 
 impl Reserved {
@@ -40,7 +40,7 @@ impl Reserved {
         Self { columns, shapes }
     }
 
-    /// How many columns there are.
+    /// Number of columns.
     pub(super) const fn len(&self) -> usize {
         self.columns.len()
     }
@@ -50,7 +50,7 @@ impl Reserved {
         self.shapes
     }
 
-    /// The columns, OpenObserve's internal ones among them.
+    /// The columns, including OpenObserve's internal ones.
     pub(super) fn columns(&self) -> impl Iterator<Item = &'static str> {
         self.columns.iter().chain(INTERNAL).copied()
     }
@@ -86,12 +86,11 @@ impl Shapes {
         self.shapes[word] |= bit;
     }
 
-    /// False where first letter, last letter and length show that the key is none of the columns. Bytes that are not ASCII
-    /// are in the class of `_`.
+    /// Returns `false` if first letter, last letter and length exclude all columns. Non-ASCII bytes are in the class of `_`.
     #[inline]
     pub(super) fn may_have(&self, key: &[u8]) -> bool {
         let (Some(first), Some(last)) = (key.first(), key.last()) else { return false };
-        // Such a letter may be stored as another one.
+        // OpenObserve may store this letter as another one.
         if !(first | last).is_ascii() {
             return true;
         }
@@ -102,7 +101,7 @@ impl Shapes {
             let (word, bit) = shape(first, last, key.len());
             self.shapes.get(word).is_some_and(|word| word & bit != 0)
         };
-        // A character of several bytes is one `_` in the column: the length of such a key tells nothing.
+        // A multi-byte character is one `_` in the column, so the length of such a key is no evidence.
         self.first_by_last.get(last).is_some_and(|letters| letters >> first & 1 == 1)
             && (is_column() || !key.is_ascii())
     }
@@ -125,7 +124,7 @@ static CLASS_OF: [u8; 256] = {
     classes
 };
 
-/// The class of a byte, below [`CLASSES`]; bytes that are stored as the same byte have the same class.
+/// The class of a byte, below [`CLASSES`]. Bytes that OpenObserve folds into one have the same class.
 const fn class(byte: u8) -> usize {
     match byte {
         b'a'..=b'z' => (byte - b'a') as usize,
@@ -135,9 +134,10 @@ const fn class(byte: u8) -> usize {
     }
 }
 
-/// A key as OpenObserve stores it: a character of several bytes becomes one `_`, except the two whose small letters are ASCII.
+/// Returns a key as OpenObserve stores it: a multi-byte character becomes one `_`, except the two whose lower-case forms are
+/// ASCII.
 ///
-/// Source: OpenObserve, `format_key`: it takes the first character of `char::to_lowercase`.
+/// Source: OpenObserve, `format_key`: it uses the first character of `char::to_lowercase`.
 pub fn stored_key(key: &[u8]) -> impl Iterator<Item = u8> {
     const I_WITH_DOT: &[u8] = "\u{130}".as_bytes();
     const KELVIN: &[u8] = "\u{212a}".as_bytes();
@@ -151,7 +151,7 @@ pub fn stored_key(key: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// A byte of a key as OpenObserve stores it: lower case, and everything but letters, digits and `_` becomes `_`.
+/// Returns a byte of a key as OpenObserve stores it: lower case, and `_` for everything but letters, digits and `_`.
 pub const fn stored_byte(byte: u8) -> u8 {
     match byte.to_ascii_lowercase() {
         byte @ (b'a'..=b'z' | b'0'..=b'9') => byte,
@@ -159,7 +159,8 @@ pub const fn stored_byte(byte: u8) -> u8 {
     }
 }
 
-/// Columns of a span. A span attribute `service.name` replaced the service's name, and `flags` turned that column into text.
+/// Columns of a span. A span attribute `service.name` would replace the service's name, and `flags` would turn that column into
+/// text.
 pub(super) static SPAN: Reserved = Reserved::new(&[
     "_timestamp",
     "duration",
@@ -184,7 +185,8 @@ pub(super) static SPAN: Reserved = Reserved::new(&[
 /// A span's resource attributes get the prefix `service_`; this one would become `service_name`.
 pub(super) static SPAN_RESOURCE: Reserved = Reserved::new(&["name"]);
 
-/// Columns of a log record. An attribute `_timestamp` moved the row to 1970, `body` and `severity` replaced the record's.
+/// Columns of a log record. An attribute `_timestamp` would move the row to 1970; `body` and `severity` would replace the
+/// record's.
 pub(super) static LOG_RECORD: Reserved = Reserved::new(&[
     "_timestamp",
     "body",
@@ -242,8 +244,7 @@ pub(super) static METRIC_RESOURCE: Reserved = Reserved::new(&[
     "value",
 ]);
 
-/// Whether a key, as OpenObserve normalises it, is one of these columns: lower case, and each character but letters, digits
-/// and `_` becomes `_`.
+/// Returns `true` if a key, normalised by OpenObserve to lower case and `_`, is one of these columns.
 #[inline]
 pub(super) fn is_reserved(key: &[u8], reserved: &Reserved) -> bool {
     reserved.shapes.may_have(key) && is_one_of(key, reserved)
@@ -261,7 +262,7 @@ fn is_one_of(key: &[u8], reserved: &Reserved) -> bool {
     reserved.columns().any(|column| column.bytes().eq(stored_key(key)))
 }
 
-/// `severity` becomes `attr_severity`, as OpenObserve 0.92 renames what collides in spans.
+/// Renames `severity` to `attr_severity`, as OpenObserve 0.92 renames colliding span attributes.
 pub(super) fn rename(attributes: &mut [KeyValue], reserved: &Reserved) {
     for attribute in attributes {
         if is_reserved(attribute.key.as_bytes(), reserved) {

@@ -1,4 +1,4 @@
-//! Finds out, without decoding, whether any rule would change a request of traces or logs: most requests stay as they are.
+//! Checks without decoding whether a rule would change a request of traces or logs. Most requests need no change.
 
 use super::fields::{CONTAINER, ITEM, SCOPE, STRING, fields, holds_map, key_and_value};
 use super::names::{self, Reserved};
@@ -8,17 +8,17 @@ use super::traces::{has_valid_ids, is_valid_parent};
 use wire::protobuf::{Value, messages};
 use wire::resource::SERVICE_NAME;
 
-/// `None` where a rule would change the request; else what was seen of its spans.
+/// Returns `None` if a rule would change the request, or else the facts about its spans.
 pub(super) fn traces_need_nothing(request: &[u8]) -> Option<Survey> {
     every_item(request, &names::SPAN_RESOURCE, &taken::SPANS, span_needs_nothing)
 }
 
-/// `None` where a rule would change the request; else what was seen of its log records.
+/// Returns `None` if a rule would change the request, or else the facts about its log records.
 pub(super) fn logs_need_nothing(request: &[u8]) -> Option<Survey> {
     every_item(request, &names::LOG_RESOURCE, &taken::LOG_RECORDS, log_record_needs_nothing)
 }
 
-/// `None` unless every resource has a service name and no reserved key, and every item passes.
+/// Returns `None` unless every resource has a service name and no reserved key, and every item passes.
 fn every_item(
     request: &[u8],
     reserved: &Reserved,
@@ -50,7 +50,7 @@ fn resource_needs_nothing(taken: &Taken<'_>, reserved: &Reserved, survey: &mut S
         if holds_map(value) {
             survey.add_map();
         }
-        // Where there are several, only the first counts: `sanitize` looks at no other.
+        // Only the first of several counts, as in `sanitize`.
         if !has_service_name && *key == SERVICE_NAME.as_bytes() {
             has_service_name = true;
             if messages(value, STRING).next().is_none_or(<[u8]>::is_empty) {

@@ -1,8 +1,9 @@
-//! The columns that the attributes of an item must not take: OpenObserve's own, and those of the item's resource.
+//! Columns that item attributes must not overwrite: OpenObserve's own, and those of the item's resource.
 //!
-//! OpenObserve stores resource and item in one row. An attribute of a log record or data point overrides the column of the resource
-//! attribute of that name, so that a field `faas.name` of a JSON log would make the record another function's. A span's resource
-//! attributes have the prefix `service_` there. Maps of a log record become columns too, `{"faas":{"name":…}}` that of `faas.name`.
+//! OpenObserve stores resource and item in one row. The attribute of a log record or data point overrides the resource attribute
+//! of the same name, so that a field `faas.name` of a JSON log would assign the record to another function. A span's resource
+//! attributes have the prefix `service_`. Maps of a log record become columns too: `{"faas":{"name":…}}` becomes that of
+//! `faas.name`.
 
 use super::fields::{MAP, RESOURCE, RESOURCE_ATTRIBUTE, key_and_value};
 use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
@@ -12,25 +13,25 @@ use wire::protobuf::messages;
 
 const MAP_ENTRY: u32 = 1;
 
-/// Maps in maps become columns down to this level, and one more is looked at.
+/// Nested maps become columns down to this level; one more is inspected.
 const FLATTEN_LEVELS: usize = 4;
 
-/// Most prefixes that an attribute gets.
+/// Maximum number of prefixes of an attribute.
 const MOST_PREFIXES: usize = 3;
 
-/// As many attributes as most resources have at most.
+/// Most resources have at most this many attributes.
 const USUAL_ATTRIBUTES: usize = 24;
 
-/// A resource with more attributes than this is looked up by key.
+/// A resource with more attributes is searched by key.
 const FEW_ATTRIBUTES: usize = 64;
 
-/// How a signal's items become columns.
+/// The mapping of a signal's items to columns.
 pub(super) struct Signal {
     /// OpenObserve's own columns.
     pub(super) reserved: &'static Reserved,
-    /// What stands before the names of resource attributes.
+    /// The prefix of resource attributes.
     pub(super) resource_prefix: &'static [u8],
-    /// Whether maps become columns; else they are stored as text.
+    /// `true` if maps become columns instead of text.
     pub(super) flattens: bool,
 }
 
@@ -46,23 +47,23 @@ pub(super) static LOG_RECORDS: Signal =
 pub(super) static DATA_POINTS: Signal =
     Signal { reserved: &names::DATA_POINT, resource_prefix: b"", flattens: false };
 
-/// What the attributes of a container's items must not be called.
+/// The reserved attribute names for the items of a container.
 pub(super) struct Taken<'c> {
     signal: &'static Signal,
     shapes: Shapes,
     /// Keys and encoded values of the resource's attributes.
     of_resource: Vec<(&'c [u8], &'c [u8])>,
-    /// The same by the keys as they are stored, where they are many: only a resource that was made for it has so many.
+    /// The same, indexed by stored keys, for resources with many attributes.
     by_stored_key: Option<HashMap<Vec<u8>, &'c [u8]>>,
 }
 
 impl<'c> Taken<'c> {
-    /// What is taken in a container, encoded as a whole.
+    /// Returns the reserved names for an encoded container.
     pub(super) fn in_container(signal: &'static Signal, container: &'c [u8]) -> Self {
         Self::beside(signal, messages(container, RESOURCE))
     }
 
-    /// What is taken beside this encoded resource.
+    /// Returns the reserved names for this encoded resource.
     pub(super) fn in_resource(signal: &'static Signal, resource: &'c [u8]) -> Self {
         Self::beside(signal, std::iter::once(resource))
     }
@@ -86,13 +87,13 @@ impl<'c> Taken<'c> {
         &self.of_resource
     }
 
-    /// Whether an attribute would take a column. One that says what the resource says takes nothing away.
+    /// Returns `true` if an attribute would overwrite a column with another value.
     #[inline]
     pub(super) fn has(&self, key: &[u8], value: &[u8]) -> bool {
         self.shapes.may_have(key) && self.has_key(key, value)
     }
 
-    /// Whether an attribute whose value is a map would take a column by what is in it.
+    /// Returns `true` if an entry of this map would overwrite a column.
     pub(super) fn has_within(&self, key: &[u8], map: &[u8]) -> bool {
         self.signal.flattens && self.holds(&mut stored_key(key).collect(), map, 1)
     }
@@ -117,7 +118,7 @@ impl<'c> Taken<'c> {
         self.signal.resource_prefix.iter().copied().chain(stored_key(key))
     }
 
-    /// Whether a map has a value whose path, from `path` on, is a column. Paths that no column begins with are not followed.
+    /// Returns `true` if the path of a value of this map, starting at `path`, is a column. Follows only prefixes of columns.
     fn holds(&self, path: &mut Vec<u8>, map: &[u8], level: usize) -> bool {
         path.push(b'_');
         let length = path.len();
@@ -133,7 +134,7 @@ impl<'c> Taken<'c> {
         found
     }
 
-    /// Whether a column begins so.
+    /// Returns `true` if a column begins with this prefix.
     fn is_way(&self, path: &[u8]) -> bool {
         if self.by_stored_key.is_some() {
             return true;
@@ -146,7 +147,7 @@ impl<'c> Taken<'c> {
             })
     }
 
-    /// Renames what would take a column: `severity` becomes `attr_severity`, as OpenObserve 0.92 renames what collides in spans.
+    /// Renames a colliding attribute: `severity` becomes `attr_severity`, as OpenObserve 0.92 renames colliding span attributes.
     pub(super) fn rename(&self, attributes: &mut [KeyValue]) {
         for attribute in attributes {
             let key = attribute.key.as_bytes();
@@ -163,7 +164,7 @@ impl<'c> Taken<'c> {
                 self.has(key.as_bytes(), &value)
                     || (is_map && self.has_within(key.as_bytes(), &value))
             };
-            // An attribute of the resource may have that name already; one that was made for it does not go on for ever.
+            // The resource may already have that name; the loop is bounded against adversarial resources.
             let mut prefixes = 0;
             while prefixes < MOST_PREFIXES && takes(&attribute.key) {
                 attribute.key.insert_str(0, "attr_");

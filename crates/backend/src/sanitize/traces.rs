@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 const TRACE_ID_BYTES: usize = 16;
 const SPAN_ID_BYTES: usize = 8;
 
-/// Shapes the spans, and returns the spans without valid ids unchanged: OpenObserve rejects a wrong length with a text about
-/// retention, and joins all spans with a trace id of zeros, which OTLP calls invalid, to one trace.
+/// Adapts the spans, and returns spans without valid ids unchanged: OpenObserve rejects a wrong length with a text about
+/// retention, and joins all spans with an all-zero trace id, invalid in OTLP, to one trace.
 pub(super) fn shape(
     traces: &mut ExportTraceServiceRequest,
     fallback_service: &str,
@@ -52,8 +52,8 @@ fn take_invalid(traces: &mut ExportTraceServiceRequest) -> ExportTraceServiceReq
 }
 
 fn shape_span(span: &mut Span, taken: &Taken<'_>) {
-    // OpenObserve would compute a duration of nearly 2^64 µs for a span that ends before it starts, and every percentile
-    // of durations would be wrong.
+    // OpenObserve would compute a duration of nearly 2^64 µs for a span that ends before it starts, and distort every percentile
+    // of durations.
     span.end_time_unix_nano = span.end_time_unix_nano.max(span.start_time_unix_nano);
     if !is_valid_parent(&span.parent_span_id) {
         span.parent_span_id.clear();
@@ -65,7 +65,7 @@ pub(super) fn has_valid_ids(trace_id: &[u8], span_id: &[u8]) -> bool {
     is_id(trace_id, TRACE_ID_BYTES) && is_id(span_id, SPAN_ID_BYTES)
 }
 
-/// Returns `true` for no parent (empty) and for the id of a span. With an id of zeros a root span would be shown as one whose
+/// Returns `true` for an empty parent id and for a valid one. A root span with an all-zero parent would be shown as one whose
 /// parent is missing.
 pub(super) fn is_valid_parent(parent_span_id: &[u8]) -> bool {
     parent_span_id.is_empty() || is_id(parent_span_id, SPAN_ID_BYTES)

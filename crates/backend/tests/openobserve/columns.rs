@@ -1,4 +1,4 @@
-//! Requests with more columns than OpenObserve takes.
+//! Requests with more columns than OpenObserve accepts.
 
 use crate::support::{
     attribute, destination, export, log_record, logs, metric, metrics, numbers, point, span, spans,
@@ -78,7 +78,7 @@ async fn a_stricter_server_is_not_given_up_while_requests_hold_several_items() {
     assert_eq!(summary(&outcome), "12 accepted, 12 ambiguous");
 }
 
-/// OpenObserve's hosted version takes 200 columns, and says so of traces: the other requests keep to it.
+/// OpenObserve Cloud accepts 200 columns and says so for traces. Later requests keep to that limit.
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_the_answer_names_is_kept_to_from_then_on() {
     let sink = started(Sink::builder().max_columns(200)).await;

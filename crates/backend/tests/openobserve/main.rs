@@ -15,7 +15,7 @@ use support::{
 };
 use tokio::time::Instant;
 
-/// Ten log records against these answers: the outcome, and how many are stored.
+/// Sends ten log records against these answers and returns the outcome and the number of stored records.
 async fn deliver_ten(answers: impl IntoIterator<Item = ScriptedResponse>) -> (String, usize) {
     let sink = started(Sink::builder()).await;
     sink.script(answers);

@@ -1,4 +1,4 @@
-//! What OpenObserve would show wrongly.
+//! Telemetry that OpenObserve would display incorrectly.
 
 use crate::support::{
     NOW, attribute, delta, destination, export, log_record, logs, metric, metrics, point, span,

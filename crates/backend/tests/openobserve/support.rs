@@ -1,4 +1,4 @@
-//! Requests, the fake OpenObserve and the client, as all of these tests use them.
+//! Requests, the fake OpenObserve and the client for these tests.
 
 use lambda_otlp_backend::{Client, DestinationConfig, Outcome};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use url::Url;
 use wire::{Logs, Metrics, Request, Traces};
 
-/// Nanoseconds since 1970 on the sink's clock: all records are of this time.
+/// Nanoseconds since 1970 on the sink's clock. All records have this time.
 pub(crate) const NOW: u64 = 1_785_500_000_000_000_000;
 
 pub(crate) async fn started(builder: Builder) -> Sink {
@@ -81,7 +81,7 @@ pub(crate) fn numbers(request: &Request) -> Vec<usize> {
     scopes.flat_map(|scope| &scope.log_records).map(number).collect()
 }
 
-/// How often each number is stored.
+/// The number of copies stored of each number.
 pub(crate) fn stored(sink: &Sink) -> BTreeMap<usize, usize> {
     let mut stored = BTreeMap::new();
     for record in sink.log_records() {

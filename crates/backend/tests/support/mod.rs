@@ -1,4 +1,4 @@
-//! What both transports are held against.
+//! Expectations shared by both transports.
 
 use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority, Transport};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::Request;
 
-/// The present of the sinks.
+/// The sinks' current time.
 pub(crate) const NOW: u64 = 1_785_500_000_000_000_000;
 
-/// As the forwarder would find it in its package.
+/// The path as the forwarder finds it in its package.
 pub(crate) fn trusting(authority: &Authority) -> OwnAuthority {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(authority.pem().as_bytes()).unwrap();
@@ -30,7 +30,7 @@ pub(crate) async fn export<T: Transport>(client: &Client<T>) -> Outcome {
     client.export(None, request, Instant::now() + Duration::from_secs(10)).await
 }
 
-/// One handshake for two exports, and another one after the connections were dropped.
+/// One handshake for two exports, and another after the connections were dropped.
 pub(crate) async fn keeps_connections_until_they_are_dropped<T: Transport>(
     client: &Client<T>,
     front: &TlsFront,
@@ -46,7 +46,7 @@ pub(crate) async fn keeps_connections_until_they_are_dropped<T: Transport>(
     assert_eq!(export_twice().await, 2);
 }
 
-/// A certificate that signs itself is trusted if the file names exactly that one; its name and dates count.
+/// A self-signed certificate is trusted if the file contains exactly that one. Its name and dates count.
 pub(crate) async fn trusts_a_self_signed_server_by_its_own_certificate<T: Transport>(
     sink: &Sink,
     destination: fn(&str) -> DestinationConfig,

@@ -1,4 +1,4 @@
-//! Keeps in the outcome what is not sent again.
+//! Moves undeliverable parts to the outcome.
 
 use super::{Delivery, Part};
 use crate::export::outcome::{Fate, Undelivered};
@@ -6,7 +6,7 @@ use crate::judge::Reason;
 use wire::Request;
 
 impl Delivery {
-    /// Adds this part, which has left the queue, to what was not delivered.
+    /// Records this part, which has left the queue, as undelivered.
     pub(super) fn keep(&mut self, part: Part, reason: &Reason, fate: Fate) {
         let items = part.request.items();
         self.outcome.parts.push(Undelivered {
@@ -17,15 +17,14 @@ impl Delivery {
         });
     }
 
-    /// Adds all that is waiting to what was not delivered.
+    /// Records all queued parts as undelivered.
     pub(super) fn give_up(&mut self, reason: &Reason, fate: Fate) {
         while let Some(part) = self.waiting.pop_front() {
             self.keep(part, reason, fate);
         }
     }
 
-    /// Parks everything that was not delivered, single records that seemed to be at fault included, joined again where
-    /// possible.
+    /// Queues everything undelivered for retry, including single records that seemed to be at fault, and joins neighbours again.
     pub(super) fn give_up_whole(&mut self, reason: &Reason) {
         self.give_up(reason, Fate::Park);
         for part in &mut self.outcome.parts {
@@ -35,16 +34,16 @@ impl Delivery {
         self.join_parked();
     }
 
-    /// Joins neighbours that are parked for the same reason, up to the bound on bytes.
+    /// Joins neighbours that failed for the same reason, up to the size limit.
     pub(super) fn join_parked(&mut self) {
         let mut joined: Vec<(Vec<u8>, Undelivered)> = Vec::new();
         for mut part in std::mem::take(&mut self.outcome.parts) {
-            // The request is made anew below, from all bytes that belong together.
+            // The loop below builds the new request from all adjacent bytes.
             let empty = Request::trusted(self.kind, Vec::new());
             let bytes = std::mem::replace(&mut part.request, empty).into_bytes();
             match joined.last_mut() {
-                // Encoded requests, one behind the other, are one request (protobuf encoding, "Last One Wins": repeated
-                // fields of both are taken together).
+                // Concatenated protobuf messages are one message whose repeated fields are combined (protobuf encoding, "Last One
+                // Wins").
                 Some((last_bytes, last))
                     if (last.fate, part.fate) == (Fate::Park, Fate::Park)
                         && last.reason == part.reason

@@ -1,4 +1,4 @@
-//! Decides the next step in delivering a request: send, wait, split, halve, or give up. Pure: the loop in `export` acts on it.
+//! Decides the next step of a delivery: send, wait, split, halve, or give up. Pure; the loop in `export` carries it out.
 
 mod give_up;
 mod split;
@@ -13,7 +13,7 @@ use crate::mask::Mask;
 use std::{collections::VecDeque, time::Duration};
 use wire::{Request, SignalKind};
 
-/// The delivery of one request, from the first attempt to the account of all its items. Times count from its beginning.
+/// The delivery of one request, from the first attempt to the account of all its items. Times count from its start.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     profile: Profile,
@@ -31,42 +31,42 @@ pub(crate) struct Delivery {
     extra_requests: usize,
     refused_halves: usize,
     anything_taken: bool,
-    /// Why the last attempt failed; what the deadline leaves behind is parked with it.
+    /// The reason of the last failure. Parts that are left at the deadline carry it.
     last_failure: Option<Reason>,
     outcome: Outcome,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step<'a> {
     /// Send this request, then call [`Delivery::answered`].
     Send {
         /// The request.
         request: &'a Request,
-        /// Equal for repetitions of the same bytes, which need to be compressed only once.
+        /// Equal for retries of the same bytes, so that these are compressed once.
         serial: usize,
     },
-    /// Do nothing until this time.
+    /// Wait until this time.
     WaitUntil(Duration),
     /// Call [`Delivery::finish`].
     Done,
 }
 
-/// A piece of the request that is still to be sent.
+/// A piece of the request that waits to be sent.
 #[derive(Debug)]
 struct Part {
     request: Request,
     serial: usize,
     is_half: bool,
-    /// Whether its items are counted in `ambiguous_items` already.
+    /// `true` if its items are already counted in `ambiguous_items`.
     ambiguous: bool,
-    /// Whether the backend has taken it once before and written nothing.
+    /// `true` if the backend answered once that it wrote nothing.
     nothing_written: bool,
 }
 
 impl Delivery {
-    /// The delivery of this request, to be over at `deadline` at the latest. It is split before it is sent where it is larger
-    /// than `max_bytes`, or has more columns than OpenObserve takes.
+    /// Starts a delivery that ends at `deadline` at the latest. The request is split first if it exceeds `max_bytes` or
+    /// OpenObserve's column limit.
     pub(crate) fn new(
         profile: Profile,
         policy: RetryPolicy,
@@ -104,12 +104,12 @@ impl Delivery {
         delivery
     }
 
-    /// The same delivery, with these texts left out of its reasons and warnings.
+    /// Removes the texts of this mask from reasons and warnings.
     pub(crate) fn masking(self, mask: Mask) -> Self {
         Self { mask, ..self }
     }
 
-    /// What to do at this time.
+    /// The step to take at this time.
     pub(super) fn next(&mut self, now: Duration) -> Step<'_> {
         if now >= self.deadline {
             let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
@@ -122,7 +122,7 @@ impl Delivery {
         }
     }
 
-    /// Takes the response to the request that [`Step::Send`] gave.
+    /// Handles the response to the request of [`Step::Send`].
     pub(super) fn answered(
         &mut self,
         now: Duration,
@@ -169,7 +169,7 @@ impl Delivery {
                 }
             }
             Judgement::OnceMore { reason } => {
-                // Another backend may give this answer after it stored the items.
+                // Another backend may give this answer after storing the items.
                 self.note_ambiguous(&mut part, true);
                 if part.nothing_written {
                     return self.halve(part, reason);
@@ -193,12 +193,12 @@ impl Delivery {
         }
     }
 
-    /// The account of all items. What is still waiting is parked.
+    /// Ends the delivery and returns the account of all items. Waiting parts are queued for retry.
     pub(super) fn finish(mut self) -> Outcome {
         let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
         self.give_up(&reason, Fate::Park);
         if !self.anything_taken {
-            // A backend that refuses everything, or what stands before it, says nothing about a single record.
+            // If the backend, or a proxy before it, refuses everything, a refusal says nothing about a single record.
             let parked = match self.outcome.parts.len() {
                 1 => Fate::ParkRefused,
                 _ => Fate::Park,
@@ -213,7 +213,7 @@ impl Delivery {
         self.outcome
     }
 
-    /// A part to be sent; `None` if there is nothing in it (receivers need not be sent empty requests, OTLP 1.x).
+    /// Returns a part to send, or `None` if it is empty: receivers need no empty requests (OTLP 1.x).
     fn new_part(&mut self, request: Request) -> Option<Part> {
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -229,7 +229,7 @@ impl Delivery {
         }
     }
 
-    /// Sends the part again at `at`. Where that is past the deadline it gives up at once, since to wait would help nobody.
+    /// Schedules the part for `at`, or gives up now if that is past the deadline.
     fn again(&mut self, part: Part, at: Duration, reason: Reason) {
         self.waiting.push_front(part);
         if at >= self.deadline {

@@ -1,4 +1,4 @@
-//! Splits a part that is too large, and halves one in which something is refused.
+//! Splits parts that are too large, and halves parts with refused records.
 
 use super::{Delivery, Part};
 use crate::destination::Profile;
@@ -7,22 +7,22 @@ use crate::judge::Reason;
 use crate::sanitize::split_by_columns;
 use wire::Request;
 
-/// Most requests that splitting and halving may add to those of a delivery: enough to find two bad records among
-/// thousands, too few to hammer a backend that refuses everything.
+/// The maximum number of additional requests from splitting and halving: enough to isolate two bad records among thousands, and
+/// few enough to spare a backend that refuses everything.
 const MOST_EXTRA_REQUESTS: usize = 24;
 
-/// Two halves and four quarters: when none of these six is accepted, it is not single records that are at fault.
+/// Two halves and four quarters: if the backend accepts none of these six, single records are not the cause.
 const FIRST_HALVES: usize = 6;
 
 impl Delivery {
-    /// Splits a part that is too large into parts of half its size.
+    /// Splits an oversized part into parts of half its size.
     pub(super) fn split(&mut self, part: Part, reason: Reason) {
         if part.request.items() <= 1 {
             return self.keep(part, &reason, Fate::DeadLetter);
         }
         let half_bytes = part.request.bytes().len() / 2;
         let pieces = part.request.clone().split_by_size(half_bytes);
-        // Nearly all of the part is its resource, which each piece would repeat: none would be smaller, and none taken.
+        // Each piece repeats the resource. If it makes up most of the part, no piece becomes smaller.
         if pieces.len() <= 1 {
             return self.keep(part, &reason, Fate::DeadLetter);
         }
@@ -34,11 +34,11 @@ impl Delivery {
         self.last_failure = Some(reason);
     }
 
-    /// Halves a part in which something is refused. The halves go to the end of the queue: after both halves and all four
-    /// quarters it is known whether only some records are at fault.
+    /// Halves a part with refused records. The halves go to the end of the queue, so that both halves and all four quarters are
+    /// tried before single records are blamed.
     pub(super) fn halve(&mut self, part: Part, reason: Reason) {
         let items = part.request.items();
-        // Where there may be too many columns, no single record is at fault, and a smaller request may be taken.
+        // With too many columns no single record is at fault, and a smaller request may succeed.
         let may_be_too_large = items > 1 && reason.may_mean_columns();
         self.refused_halves += usize::from(part.is_half && !may_be_too_large);
         let hopeless = !self.anything_taken && self.refused_halves >= FIRST_HALVES;
@@ -58,7 +58,7 @@ impl Delivery {
         self.last_failure = Some(reason);
     }
 
-    /// The request in pieces that have no more columns than OpenObserve takes, as far as that is known.
+    /// Splits the request into pieces within the known column limit.
     pub(super) fn split_by_columns(&self, request: Request) -> Vec<Request> {
         match self.profile {
             Profile::OpenObserve => split_by_columns(request, self.learned.columns()),
@@ -66,13 +66,13 @@ impl Delivery {
         }
     }
 
-    /// Whether the backend names a limit on columns that is lower than what was known.
+    /// Returns `true` if the backend states a lower column limit than the known one.
     pub(super) fn learns_column_limit(&self, reason: &Reason) -> bool {
         self.profile == Profile::OpenObserve
             && reason.column_limit().is_some_and(|columns| self.learned.learn_max_columns(columns))
     }
 
-    /// Splits all that waits by the limit that was learned.
+    /// Splits all waiting parts by the new limit.
     pub(super) fn split_waiting(&mut self) {
         for part in std::mem::take(&mut self.waiting) {
             let pieces = self.split_by_columns(part.request.clone());

@@ -9,7 +9,7 @@ use scripted::{Reply, Scripted, numbered, numbers, response, scripted};
 use std::collections::BTreeSet;
 use wire::{Request, SignalKind};
 
-/// Delivers on a paused clock, and gives the outcome with the time it took.
+/// Delivers on a paused clock and returns the outcome with the elapsed time.
 fn deliver_within(
     backend: &Scripted,
     request: Request,
@@ -126,7 +126,7 @@ fn a_retry_that_would_come_too_late_is_not_waited_for() {
 fn a_backend_that_hangs_costs_no_more_than_the_deadline() {
     let (outcome, elapsed) = deliver_within(&scripted([Reply::Hangs]), numbered(5), 4 << 20, 2);
     assert_eq!((outcome.undelivered(), elapsed), (5, Duration::from_secs(2)));
-    // The policy's budget holds although the caller would wait longer.
+    // The schedule's time limit holds although the caller would wait longer.
     let (outcome, elapsed) = deliver_within(
         &scripted([Reply::RetryAfter(9), Reply::RetryAfter(9)]),
         numbered(5),
@@ -328,7 +328,7 @@ fn reply() -> impl Strategy<Value = Reply> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Whatever the backend does: every item is accounted for once, and is stored twice only where that was counted.
+    /// Every item is accounted for once, and stored twice only if counted as ambiguous, whatever the backend does.
     #[test]
     fn every_item_is_accounted_for(
         steps in proptest::collection::vec(reply(), 0..40),

@@ -33,27 +33,27 @@ pub(super) fn numbers(request: &Request) -> Vec<usize> {
         .collect()
 }
 
-/// What the backend does with one request.
+/// The backend's reaction to one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Reply {
-    /// Stores it, unless it holds a record that is refused or is too large.
+    /// Stores the request, unless it is too large or holds a refused record.
     Ok,
-    /// This status, nothing stored.
+    /// Answers this status and stores nothing.
     Status(u16),
-    /// This status, and all of it stored nevertheless.
+    /// Answers this status and stores everything.
     StoredBut(u16),
     RetryAfter(u64),
-    /// 200 `0a 00`.
+    /// Answers 200 `0a 00` and stores nothing.
     NothingWritten,
-    /// The same, and all of it stored nevertheless.
+    /// Answers 200 `0a 00` and stores everything.
     StoredButNothingWritten,
-    /// Stores it, with a warning.
+    /// Stores everything and warns.
     Warning,
-    /// Stores all but this many.
+    /// Stores all but this many items.
     Partial(usize),
-    /// The connection cannot be made.
+    /// Refuses the connection.
     Unreachable,
-    /// The connection ends after the body was sent, which is stored or not.
+    /// Closes the connection after reading the body, which is stored or not.
     Closed {
         stored: bool,
     },
@@ -61,7 +61,7 @@ pub(super) enum Reply {
     Hangs,
 }
 
-/// A backend that follows a script, and then takes what it does not refuse.
+/// A backend that follows a script, and afterwards stores everything that it does not refuse.
 #[derive(Debug, Default)]
 pub(super) struct Scripted {
     script: Mutex<VecDeque<Reply>>,

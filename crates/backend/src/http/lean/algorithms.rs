@@ -1,4 +1,4 @@
-//! The signatures that servers and authorities prove themselves by: RSA, and ECDSA over P-256 and P-384.
+//! Signature algorithms of certificates and handshakes: RSA, and ECDSA over P-256 and P-384.
 
 use ::p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use graviola::Error;
@@ -10,7 +10,7 @@ use rustls::pki_types::{
     AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id,
 };
 
-/// All of them.
+/// All supported algorithms.
 pub(super) static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[
         P256_SHA256,
@@ -24,7 +24,7 @@ pub(super) static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorit
         PKCS1_SHA384,
         PKCS1_SHA512,
     ],
-    // Of TLS 1.2, where the name of the scheme does not say the curve, both count.
+    // TLS 1.2 schemes do not name the curve, so both curves count.
     mapping: &[
         (SignatureScheme::ECDSA_NISTP384_SHA384, &[P384_SHA384, P256_SHA384]),
         (SignatureScheme::ECDSA_NISTP256_SHA256, &[P256_SHA256, P384_SHA256]),
@@ -39,7 +39,7 @@ pub(super) static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorit
 
 type Algorithm = &'static dyn SignatureVerificationAlgorithm;
 
-/// Verifies a signature of a message by a key, in this order.
+/// Verifies a signature. The arguments are key, message and signature.
 type Verify = fn(&[u8], &[u8], &[u8]) -> Result<(), Error>;
 
 static P256_SHA256: Algorithm =
@@ -77,7 +77,7 @@ static PKCS1_SHA512: Algorithm = &rsa(alg_id::RSA_PKCS1_SHA512, |key, message, s
     rsa_key(key)?.verify_pkcs1_sha512(signature, message)
 });
 
-/// The kind of key, the kind of signature, and what verifies it.
+/// The key algorithm, the signature algorithm, and the verifying function.
 #[derive(Debug)]
 struct Verification(AlgorithmIdentifier, AlgorithmIdentifier, Verify);
 

@@ -1,4 +1,4 @@
-//! What is asked of AWS beside telemetry, by the same HTTP and TLS: each request on a connection of its own.
+//! Requests to AWS services over the same HTTP and TLS, each on its own connection.
 
 use super::connection::Connections;
 use super::version::Version;
@@ -12,19 +12,19 @@ use std::sync::atomic::AtomicBool;
 use tokio_rustls::TlsConnector;
 use url::{Position, Url};
 
-/// Sends requests to AWS's services, through this proxy. TLS is prepared for the first request, since that takes milliseconds.
+/// Sends requests to AWS services through this proxy. Sets up TLS at the first request, because that takes milliseconds.
 pub struct AwsTransport {
     tls: OnceLock<TlsConnector>,
     proxy: Option<Proxy>,
 }
 
 impl AwsTransport {
-    /// Nothing is prepared yet.
+    /// Creates a transport without any setup.
     pub fn new(proxy: Option<Proxy>) -> Self {
         Self { tls: OnceLock::new(), proxy }
     }
 
-    /// `None` without TLS, as a stand-in for AWS has none.
+    /// `None` without TLS, as for AWS stand-ins in tests.
     fn tls(&self, url: &Url, proxy: Option<&Url>) -> Result<Option<TlsConnector>, NoResponse> {
         if proxy.into_iter().chain([url]).all(|url| url.scheme() == "http") {
             return Ok(None);
@@ -78,7 +78,7 @@ impl aws::Transport for AwsTransport {
         Box::pin(self.exchange(request))
     }
 
-    /// The host, with the proxy on the way to it.
+    /// The host, and the proxy in front of it.
     fn shown(&self, url: &Url) -> String {
         host(url) + &through(self.proxy.as_ref().and_then(|proxy| proxy.of(url)))
     }

@@ -1,4 +1,4 @@
-//! Connections to the endpoints: made, kept while they are idle, and closed.
+//! Connections to the endpoints: creation, reuse and closing.
 
 #[cfg(feature = "grpc")]
 use super::grpc;
@@ -21,22 +21,22 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use url::{Host, Origin, Url};
 
-/// A TCP connection within a region is made in milliseconds; a host that takes longer than this counts as unreachable.
+/// Connections within a region take milliseconds. A host that takes longer than this counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A connection that was idle for longer may have been dropped by a load balancer, or while the environment was frozen.
+/// A load balancer, or a freeze of the environment, may have dropped a connection that was idle for longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// One for each signal, whose requests may be under way at the same time.
+/// One per signal, because requests of all signals may be in flight at once.
 const MOST_IDLE: usize = 3;
 
-/// A connection that serves one request at a time. It is closed when this is dropped, whatever it is in the middle of.
+/// A connection that serves one request at a time. Dropping it closes it, even in the middle of a request.
 pub(super) struct Connection {
     pub(super) sender: Sender,
     task: AbortHandle,
 }
 
-/// What begins a request.
+/// Starts a request.
 pub(super) enum Sender {
     Http1(SendRequest<Full<Bytes>>),
     #[cfg(feature = "grpc")]
@@ -44,13 +44,13 @@ pub(super) enum Sender {
 }
 
 impl Connection {
-    /// Whether it can take a request still.
+    /// Returns `true` if the connection can take another request.
     async fn is_ready(&mut self) -> bool {
         match &mut self.sender {
             Sender::Http1(sender) => sender.ready().await.is_ok(),
             #[cfg(feature = "grpc")]
             Sender::Http2(sender) => {
-                // What the server has said meanwhile is read first.
+                // Reads what the server sent meanwhile, such as a close.
                 tokio::task::yield_now().await;
                 let is_ready = std::future::poll_fn(|context| sender.poll_ready(context)).await;
                 is_ready.is_ok() && !self.task.is_finished()
@@ -71,9 +71,9 @@ struct Idle {
     connection: Connection,
 }
 
-/// The idle connections, and what makes new ones.
+/// The idle connections, and the settings for new ones.
 pub(super) struct Connections {
-    /// `None` where no endpoint speaks TLS.
+    /// `None` if no endpoint uses TLS.
     tls: Option<TlsConnector>,
     version: Version,
     proxy: Option<Proxy>,
@@ -85,18 +85,18 @@ impl Connections {
         Self { tls, version, proxy, idle: Mutex::default() }
     }
 
-    /// The proxy on the way to this URL.
+    /// The proxy for this URL.
     pub(super) fn proxy_of(&self, url: &Url) -> Option<&Url> {
         self.proxy.as_ref()?.of(url)
     }
 
-    /// The proxy that is sent the requests themselves; through another one a tunnel leads.
+    /// The proxy that receives plain requests. Other requests use a tunnel.
     pub(super) fn forwarding_proxy_of(&self, url: &Url) -> Option<&Url> {
         let is_forwarded = url.scheme() == "http" && self.version == Version::Http1;
         self.proxy_of(url).filter(|_| is_forwarded)
     }
 
-    /// An idle connection to this URL's host that is still open.
+    /// Takes an idle connection to this URL's host that is still open.
     pub(super) async fn idle(&self, url: &Url) -> Option<Connection> {
         let origin = url.origin();
         loop {
@@ -129,7 +129,7 @@ impl Connections {
         self.lock().clear();
     }
 
-    /// A new connection.
+    /// Opens a connection.
     pub(super) async fn open(&self, url: &Url) -> Result<Connection, Trouble> {
         let late = || io::Error::new(io::ErrorKind::TimedOut, "timed out");
         timeout(CONNECT_TIMEOUT, self.connect(url)).await.map_err(|_| late())?
@@ -177,7 +177,7 @@ fn host(url: &Url) -> Result<Host<&str>, io::Error> {
     url.host().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the URL has no host"))
 }
 
-/// A connection to the URL's host.
+/// Connects to the URL's host.
 async fn dial(url: &Url) -> Result<Box<dyn Stream>, Trouble> {
     let port = url.port_or_known_default().unwrap_or_default();
     let stream = match host(url)? {
@@ -185,12 +185,12 @@ async fn dial(url: &Url) -> Result<Box<dyn Stream>, Trouble> {
         Host::Ipv4(address) => TcpStream::connect((address, port)).await,
         Host::Ipv6(address) => TcpStream::connect((address, port)).await,
     }?;
-    // A request's head and body are one small packet each, and must not wait for each other.
+    // A request's head and body are one small packet each and must not wait for each other.
     stream.set_nodelay(true).ok();
     Ok(Box::new(stream))
 }
 
-/// The name that the host's certificate has to have.
+/// The name that the host's certificate must have.
 fn server_name(url: &Url) -> Result<ServerName<'static>, Trouble> {
     Ok(match host(url)? {
         Host::Domain(name) => ServerName::try_from(name.to_owned())?,
@@ -199,13 +199,13 @@ fn server_name(url: &Url) -> Result<ServerName<'static>, Trouble> {
     })
 }
 
-/// Bytes with TLS or without. They are of one type, since each copy of HTTP for a type of stream has tens of kilobytes.
+/// Bytes with or without TLS. They share one type, because each copy of HTTP for another stream type takes tens of kilobytes.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 async fn http(stream: Box<dyn Stream>, version: Version) -> Result<Connection, Trouble> {
-    // How a connection ends is told to the request that is under way.
+    // The request in flight reports how the connection ends.
     let (sender, task) = match version {
         Version::Http1 => {
             let (sender, connection) = handshake(TokioIo::new(stream)).await?;

@@ -1,4 +1,4 @@
-//! One request and its response, over a connection that is kept from before or made for it.
+//! One request and its response, over a reused or a new connection.
 
 use super::Trouble;
 use super::connection::{Connection, Connections, Sender};
@@ -15,13 +15,13 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use url::Url;
 
-/// An exchange under way. It is of one type for all who wait for it, since each copy of HTTP and TLS has tens of kilobytes.
+/// An exchange in flight. All callers share one type, because each copy of HTTP and TLS takes tens of kilobytes.
 pub(super) type Exchange<'a> =
     Pin<Box<dyn Future<Output = Result<HttpResponse, Trouble>> + Send + 'a>>;
 
 impl Connections {
-    /// One exchange; of the response's body at most so many bytes are read. A connection that was idle may be gone, which shows
-    /// before anything is sent: then the next one is taken. `sent` says whether the server may have the request.
+    /// Performs one exchange and reads at most the given number of body bytes. If an idle connection turns out to be dead before
+    /// anything is sent, the next one is used. `sent` tells whether the server may have the request.
     pub(super) fn exchange<'a>(
         &'a self,
         url: &'a Url,
@@ -84,7 +84,7 @@ impl Connections {
         }
     }
 
-    /// The response with at most so many bytes of its body; the connection is kept if that is all of it.
+    /// Reads the response up to the given number of body bytes, and keeps the connection if that is the whole body.
     async fn read(
         &self,
         url: &Url,
@@ -95,7 +95,7 @@ impl Connections {
         let (head, mut incoming) = response.into_parts();
         let mut body = BoundedBody::new(most_bytes);
         while let Some(frame) = incoming.frame().await {
-            // Pieces of another kind than data are trailers, and say nothing that is needed here.
+            // Frames without data are trailers, which are not needed.
             let Ok(piece) = frame?.into_data() else { continue };
             if !body.take(&piece) {
                 break;

@@ -1,4 +1,4 @@
-//! OTLP over gRPC: a call as a request, and its answer said as OTLP over HTTP would say it, so that all else is the same for both.
+//! OTLP over gRPC. Calls and answers are translated to those of OTLP over HTTP, so that all other code is shared.
 //!
 //! Source: OTLP 1.x, "OTLP/gRPC"; "gRPC over HTTP2"; `google/rpc/code.proto`, `status.proto` and `error_details.proto`.
 
@@ -22,10 +22,10 @@ const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
-/// Whether the message is compressed, and its length.
+/// The compression flag and the length of a message.
 const PREFIX_BYTES: usize = 5;
 
-/// The call of the method that takes a signal.
+/// Builds the call of a signal's method.
 pub(super) fn request(url: &Url, request: HttpRequest) -> Result<Request<Bytes>, Trouble> {
     let host = &url[..Position::AfterPort];
     let uri: Uri = [host, request.kind.grpc_method()].concat().parse()?;
@@ -44,7 +44,7 @@ pub(super) fn request(url: &Url, request: HttpRequest) -> Result<Request<Bytes>,
     Ok(call)
 }
 
-/// A message as a call carries it.
+/// Frames a message for a call.
 fn message(body: &[u8], gzip: bool) -> Bytes {
     let mut message = BytesMut::with_capacity(body.len() + PREFIX_BYTES);
     message.put_u8(gzip.into());
@@ -53,19 +53,19 @@ fn message(body: &[u8], gzip: bool) -> Bytes {
     message.freeze()
 }
 
-/// One call. Where it is dropped before its end, its stream is reset.
+/// Performs one call. Dropping the future resets its stream.
 pub(super) async fn call(
     sender: &mut SendRequest<Bytes>,
     request: Request<Bytes>,
 ) -> Result<HttpResponse, Trouble> {
     let (head, message) = request.into_parts();
     let (response, mut stream) = sender.send_request(Request::from_parts(head, ()), false)?;
-    // It is in memory anyway: h2 sends it as the server takes it.
+    // The message is in memory anyway; h2 sends it at the server's pace.
     stream.send_data(message, true)?;
     let (head, mut incoming) = response.await?.into_parts();
     let mut answer = head.headers;
     let mut body = BoundedBody::new(MAX_RESPONSE_BYTES);
-    // An answer without a message says its status at once.
+    // An answer without a message carries its status in the headers.
     if !answer.contains_key(STATUS) {
         while let Some(piece) = incoming.data().await {
             let piece = piece?;
@@ -82,10 +82,10 @@ pub(super) async fn call(
     in_http(HttpResponse { status, headers: answer, body: body.into_bytes(), cut })
 }
 
-/// What a person most likely did whose server speaks HTTP/1.1 alone.
+/// The hint for a server that only speaks HTTP/1.1.
 const NO_HTTP_2: &str = "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf";
 
-/// Why TLS was not agreed on: a server that knows no `h2` says nothing more than that.
+/// Explains a failed TLS negotiation: a server without `h2` reports nothing more specific.
 pub(super) fn refused(error: io::Error) -> io::Error {
     match error.get_ref().and_then(|error| error.downcast_ref()) {
         Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
@@ -95,7 +95,7 @@ pub(super) fn refused(error: io::Error) -> io::Error {
     }
 }
 
-/// Why a call has no answer. Where a connection ends with its first call, and the server has said nothing in HTTP/2, it speaks
+/// Explains a call without an answer. A connection that ends at its first call, before any HTTP/2 frame, is not HTTP/2.
 /// something else.
 pub(super) fn broken(is_first: bool, error: Trouble) -> Trouble {
     let is_unsaid = error.downcast_ref::<h2::Error>().is_some_and(|error| !error.is_remote());
@@ -106,7 +106,7 @@ pub(super) fn broken(is_first: bool, error: Trouble) -> Trouble {
     io::Error::other(format!("{cause}: {NO_HTTP_2}")).into()
 }
 
-/// The answer as one of OTLP over HTTP. What is no answer of gRPC, but one of something before it, stays as it is.
+/// Translates the answer to OTLP over HTTP. Answers that are not gRPC, for example a proxy's, stay unchanged.
 fn in_http(answer: HttpResponse) -> Result<HttpResponse, Trouble> {
     let code = answer.headers.get(STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
     let Some(code) = code else {
@@ -134,15 +134,15 @@ fn in_http(answer: HttpResponse) -> Result<HttpResponse, Trouble> {
     let body = format!("gRPC's status {code}{name}: {}", said.unwrap_or_default());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     if let Some(delay) = delay {
-        // Whole seconds, and no earlier than it asks for.
+        // Rounds up to whole seconds, so that the retry is not early.
         let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     Ok(HttpResponse { status: status.as_u16(), headers, body: body.into(), cut: false })
 }
 
-/// The status of HTTP that asks for the same, and the code's name. Codes that OTLP has sent again are those of a server that is there
-/// later, what may be stored nevertheless those of one that broke down midway.
+/// Returns the equivalent HTTP status and the code's name. Retryable codes of OTLP map to an unavailable server; codes after
+/// which items may be stored map to a server that failed midway.
 fn said_in_http(code: u64, says_when: bool) -> (StatusCode, &'static str) {
     match code {
         1 => (StatusCode::GATEWAY_TIMEOUT, " (CANCELLED)"),
@@ -151,7 +151,7 @@ fn said_in_http(code: u64, says_when: bool) -> (StatusCode, &'static str) {
         4 => (StatusCode::GATEWAY_TIMEOUT, " (DEADLINE_EXCEEDED)"),
         5 => (StatusCode::METHOD_NOT_ALLOWED, " (NOT_FOUND)"),
         7 => (StatusCode::FORBIDDEN, " (PERMISSION_DENIED)"),
-        // Servers have it for messages that are too large, too, and say when to come again where it is not that.
+        // Servers also use this code for messages that are too large; in the retryable case they send a delay.
         8 if says_when => (StatusCode::TOO_MANY_REQUESTS, " (RESOURCE_EXHAUSTED)"),
         8 => (StatusCode::PAYLOAD_TOO_LARGE, " (RESOURCE_EXHAUSTED)"),
         10 => (StatusCode::SERVICE_UNAVAILABLE, " (ABORTED)"),
@@ -165,9 +165,9 @@ fn said_in_http(code: u64, says_when: bool) -> (StatusCode, &'static str) {
     }
 }
 
-/// `retry_delay` of the `google.rpc.RetryInfo` in the details of the status.
+/// Returns `retry_delay` of the `google.rpc.RetryInfo` in the status details.
 fn retry_delay(headers: &HeaderMap) -> Option<Duration> {
-    // Base64 without padding, which some write nevertheless.
+    // Base64 without padding, though some servers add it.
     let mut text = headers.get(DETAILS)?.to_str().ok()?.trim_end_matches('=').to_owned();
     while text.len() % 4 > 0 {
         text.push('=');
@@ -186,12 +186,12 @@ fn retry_delay(headers: &HeaderMap) -> Option<Duration> {
         })
     };
     let nanos = u32::try_from(number(2).unwrap_or_default()).unwrap_or_default();
-    // Whoever answers may say any number.
+    // The number comes from the server and may be anything.
     let seconds = Duration::from_secs(number(1).unwrap_or_default());
     Some(seconds.saturating_add(Duration::from_nanos(nanos.into())))
 }
 
-/// A status message: what is no printable ASCII is escaped in it (gRPC over HTTP2, "Responses").
+/// Decodes a status message, in which all but printable ASCII is percent-encoded (gRPC over HTTP2, "Responses").
 fn percent_decoded(text: &[u8]) -> String {
     percent_encoding::percent_decode(text).decode_utf8_lossy().into_owned()
 }

@@ -1,4 +1,4 @@
-//! The key exchange of TLS over P-256.
+//! TLS key exchange over P-256.
 
 use p256::elliptic_curve::sec1::ToEncodedPoint as _;
 use p256::{PublicKey, SecretKey, ecdh};
@@ -11,7 +11,7 @@ pub(super) struct P256;
 impl SupportedKxGroup for P256 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
         let mut bytes = [0; 32];
-        // Nearly every number of 256 bits is a key: only 0 and those from the order of the curve on are not.
+        // Nearly every 256-bit number is a key: only 0 and numbers from the order of the curve upward are invalid.
         let secret = loop {
             graviola::random::fill(&mut bytes).map_err(|_| GetRandomFailed)?;
             if let Ok(secret) = SecretKey::from_slice(&bytes) {
@@ -35,7 +35,7 @@ struct Exchange {
 impl ActiveKeyExchange for Exchange {
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
         let invalid = || Error::from(PeerMisbehaved::InvalidKeyShare);
-        // TLS knows no compressed points (RFC 8446, 4.2.8.2).
+        // TLS forbids compressed points (RFC 8446, 4.2.8.2).
         let is_uncompressed = peer.first() == Some(&4);
         let peer = PublicKey::from_sec1_bytes(peer).ok().filter(|_| is_uncompressed);
         let peer = peer.ok_or_else(invalid)?;

@@ -1,7 +1,7 @@
-//! OTLP over HTTP/1.1 with hyper and rustls alone, for the extension: far smaller than reqwest's transport, and nothing in it
-//! needs a C compiler.
+//! OTLP over HTTP/1.1 with hyper and rustls only, for the extension: far smaller than reqwest's transport, and without C code.
 //!
-//! Where the feature `grpc` is on it speaks OTLP over gRPC too. Connections are used again one request after the other, and closed with a request that is given up.
+//! With the feature `grpc` it also speaks OTLP over gRPC. Connections serve one request after another, and a cancelled request
+//! closes its connection.
 
 mod algorithms;
 #[cfg(feature = "secret")]
@@ -47,20 +47,20 @@ pub struct LeanTransport {
     format: Format,
 }
 
-/// What bodies are, and what carries them.
+/// The encoding of bodies and the protocol that carries them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Protobuf,
-    /// OTLP/JSON, made of protobuf here.
+    /// OTLP/JSON, converted from protobuf.
     Json(Compression),
-    /// Events of the Telemetry API, made of log records here.
+    /// Telemetry API events, converted from log records.
     Events(Compression),
-    /// A call of gRPC.
+    /// A gRPC call.
     #[cfg(feature = "grpc")]
     Call,
 }
 
-/// How OTLP is sent (OTLP 1.x; the values of `OTEL_EXPORTER_OTLP_PROTOCOL`).
+/// The protocol of OTLP (OTLP 1.x; the values of `OTEL_EXPORTER_OTLP_PROTOCOL`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
     /// `http/protobuf`
@@ -74,13 +74,13 @@ pub enum Protocol {
 }
 
 impl LeanTransport {
-    /// Prepares everything that needs no network; an error where this machine cannot speak the TLS that an endpoint asks for.
+    /// Prepares everything that needs no network. Fails if this machine lacks the TLS support that an endpoint needs.
     pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
         Self::of_format(destination, Format::Protobuf)
     }
 
-    /// The same by this protocol. For `http/json` the client gives bodies uncompressed, since they are no bodies yet; gRPC knows hosts
-    /// alone, and calls its own methods there.
+    /// Like `new`, with this protocol. The client must pass uncompressed bodies for `http/json`, because they are converted
+    /// later. gRPC uses only the host of a URL and calls its own methods.
     pub fn by(destination: &DestinationConfig, protocol: Protocol) -> Result<Self, ClientError> {
         let format = match protocol {
             Protocol::HttpProtobuf => Format::Protobuf,
@@ -102,14 +102,14 @@ impl LeanTransport {
         Ok(Self { connections, endpoints: destination.endpoints.clone(), format })
     }
 
-    /// The same for log records that [`events_request`] made, and a destination of
-    /// [`DestinationConfig::json_stream`]. The client gives them uncompressed, since they are no body yet.
+    /// Like `new`, for log records of [`events_request`] and a destination of [`DestinationConfig::json_stream`]. The client must
+    /// pass uncompressed bodies, because they are converted later.
     pub fn of_events(destination: &DestinationConfig) -> Result<Self, ClientError> {
         Self::of_format(destination, Format::Events(destination.compression))
     }
 }
 
-/// Why there is no response: an error of the network, of TLS or of HTTP.
+/// The reason for a missing response: an error of the network, TLS or HTTP.
 type Trouble = Box<dyn Error + Send + Sync>;
 
 impl Transport for LeanTransport {
@@ -174,7 +174,7 @@ fn message(url: &Url, format: Format, request: HttpRequest) -> Result<Request<By
     if format == Format::Call {
         return grpc::request(url, request);
     }
-    // The path and the query alone: the server knows its name by the header.
+    // Path and query only; the `Host` header names the server.
     let uri: Uri = url[Position::BeforePath..Position::AfterQuery].parse()?;
     let mut message = Request::post(uri).body(request.body)?;
     let headers = message.headers_mut();

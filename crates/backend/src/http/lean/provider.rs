@@ -1,8 +1,8 @@
-//! The cryptography of TLS, as much of it as a client needs: graviola's, but for elliptic curves RustCrypto's, which are 440 kB
-//! smaller and take a millisecond more for a new connection.
+//! The cryptography of a TLS client: graviola, with RustCrypto's elliptic curves, which save 440 kB and cost a millisecond for
+//! each new connection.
 //!
-//! What is left out would be larger than what is here: Ed25519, which no public authority signs with, ChaCha20, since every CPU
-//! that graviola runs on has AES, and key exchanges other than over P-256, which each server has (RFC 8446, 9.1).
+//! Three algorithms are left out to save space: Ed25519, which no public authority uses; ChaCha20, since every CPU that graviola
+//! supports has AES; and key exchanges other than P-256, which every server has (RFC 8446, 9.1).
 
 use super::algorithms::ALGORITHMS;
 use super::key_exchange::P256;
@@ -31,8 +31,8 @@ pub(super) fn provider() -> CryptoProvider {
     }
 }
 
-/// A feature of the CPU that graviola needs and this one lacks; it would panic. Lambda has CPUs with AVX2 and Graviton2 at least,
-/// which have them all but for ADX, of which it says nothing.
+/// Returns a CPU feature that graviola needs and this CPU lacks; graviola would panic. Lambda guarantees AVX2 and Graviton2,
+/// which imply all of them except ADX.
 pub(super) fn missing_cpu_feature() -> Option<&'static str> {
     #[cfg(target_arch = "x86_64")]
     let features = [
@@ -64,7 +64,7 @@ impl SecureRandom for Random {
     }
 }
 
-/// A client without a certificate has no key to sign with.
+/// A client without a certificate has no signing key.
 #[derive(Debug)]
 struct NoKeys;
 

@@ -1,5 +1,4 @@
-//! What is said to an HTTP proxy: who asks, the tunnel to a host, and requests that name their host themselves (RFC 9110 §9.3.6, RFC 9112
-//! §3.2.2).
+//! The HTTP proxy protocol: credentials, tunnels, and requests with an absolute URL (RFC 9110 §9.3.6, RFC 9112 §3.2.2).
 
 use super::{AGENT, Trouble};
 use crate::http::cause::host_and_port;
@@ -11,13 +10,13 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use url::{Position, Url};
 
-/// A head that is longer is none of a proxy that means well.
+/// A proper proxy's answer has a shorter head.
 const MOST_HEAD_BYTES: usize = 8 * 1024;
 
-/// What an answer of HTTP/1.1 begins with.
+/// The first bytes of an HTTP/1.1 answer.
 const VERSION: &[u8] = b"HTTP/1.";
 
-/// Asks the proxy at the other end to lead to the URL's host. What is written then goes there.
+/// Asks the proxy for a tunnel to the URL's host. Later bytes go to that host.
 pub(super) async fn tunnel(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin + ?Sized),
     proxy: &Url,
@@ -39,7 +38,7 @@ pub(super) async fn tunnel(
     }
 }
 
-/// The status of the answer, of which all is read and nothing behind it.
+/// Reads the head of the answer, and nothing beyond it, and returns its status.
 async fn status(stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> Result<u16, Trouble> {
     let no_http = || trouble("the proxy's answer is no HTTP".to_owned());
     let mut head = Vec::new();
@@ -47,7 +46,7 @@ async fn status(stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> Result<u16, T
         if head.len() == MOST_HEAD_BYTES {
             return Err(trouble("the head of the proxy's answer is longer than 8 KiB".to_owned()));
         }
-        // One at a time, since what follows is the host's.
+        // One byte at a time, because the following bytes belong to the host.
         head.push(stream.read_u8().await.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
                 trouble("the proxy hung up before it answered".to_owned())
@@ -63,7 +62,7 @@ async fn status(stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> Result<u16, T
     status.ok_or_else(no_http)
 }
 
-/// Makes the request one that a proxy sends on.
+/// Gives the request the form that a proxy forwards.
 pub(super) fn address(message: &mut Request<Bytes>, proxy: &Url, url: &Url) -> Result<(), Trouble> {
     *message.uri_mut() = url[..Position::AfterQuery].parse()?;
     if let Some(credentials) = credentials(proxy)? {
@@ -72,7 +71,7 @@ pub(super) fn address(message: &mut Request<Bytes>, proxy: &Url, url: &Url) -> R
     Ok(())
 }
 
-/// What the proxy itself answers to a request that it should have sent on, if it is that.
+/// Describes an error that the proxy itself answered instead of forwarding the request.
 pub(super) fn refused(status: StatusCode) -> Option<Trouble> {
     let is_its_own = status == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
     is_its_own.then(|| refusal(status.as_u16()))
@@ -91,7 +90,7 @@ fn trouble(text: String) -> Trouble {
     io::Error::other(text).into()
 }
 
-/// User and password of the proxy's URL, where it has any (RFC 7617 §2).
+/// User and password of the proxy's URL, if any (RFC 7617 §2).
 fn credentials(proxy: &Url) -> Result<Option<HeaderValue>, Trouble> {
     let (user, password) = (proxy.username(), proxy.password());
     if user.is_empty() && password.is_none() {

@@ -1,4 +1,4 @@
-//! How TLS is spoken: the system's authorities are trusted, and the destination's own.
+//! TLS with the system's and the destination's own certificate authorities.
 
 use super::provider;
 use super::version::Version;
@@ -11,8 +11,7 @@ use settings::Proxy;
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 
-/// What makes TLS of a connection; `None` where neither endpoint nor proxy speaks it, since reading the system's certificates takes
-/// milliseconds.
+/// The TLS connector; `None` if neither endpoint nor proxy uses TLS, since loading the system's certificates takes milliseconds.
 pub(super) fn connector(
     destination: &DestinationConfig,
     version: Version,
@@ -24,7 +23,7 @@ pub(super) fn connector(
     trusting(destination.own_authority.as_ref(), version).map(Some)
 }
 
-/// What makes TLS of a connection to those that the system's authorities, or these, vouch for.
+/// Creates the connector that trusts the system's authorities and these.
 pub(super) fn trusting(
     own: Option<&OwnAuthority>,
     version: Version,
@@ -49,7 +48,7 @@ pub(super) fn trusting(
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// The same for a connection that HTTP/1.1 is spoken over, whatever is over others.
+/// Like the connector, for HTTP/1.1 only.
 pub(super) fn of_http1(tls: &TlsConnector) -> TlsConnector {
     let mut config = ClientConfig::clone(tls.config());
     config.alpn_protocols = vec![Version::Http1.alpn().to_vec()];
@@ -58,7 +57,7 @@ pub(super) fn of_http1(tls: &TlsConnector) -> TlsConnector {
 
 fn roots(own: Option<&OwnAuthority>) -> Result<RootCertStore, ClientError> {
     let mut roots = RootCertStore::empty();
-    // Certificates that cannot be read are left out, as everywhere: a system has some that are odd.
+    // Unreadable system certificates are skipped, as in other programs.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots.add_parsable_certificates(own.into_iter().flat_map(OwnAuthority::certificates));
     if roots.is_empty() {

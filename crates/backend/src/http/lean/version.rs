@@ -1,6 +1,6 @@
-//! The versions of HTTP that are spoken.
+//! HTTP versions.
 
-/// Which HTTP is spoken.
+/// The HTTP version of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     Http1,
@@ -9,7 +9,7 @@ pub(super) enum Version {
 }
 
 impl Version {
-    /// Its name in TLS (RFC 7301).
+    /// Its protocol name in TLS (RFC 7301).
     pub(super) fn alpn(self) -> &'static [u8] {
         match self {
             Self::Http1 => b"http/1.1",

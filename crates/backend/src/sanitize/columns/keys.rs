@@ -1,4 +1,4 @@
-//! Finds out quickly that a request has few columns, as nearly all requests have.
+//! A fast check that a request has few columns, as nearly all requests have.
 
 use super::{LOG_ATTRIBUTE, LOG_BODY, SPAN_ATTRIBUTE, points};
 use crate::sanitize::fields::{
@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use wire::SignalKind;
 use wire::protobuf::messages;
 
-/// True if all items of a request, of whatever stream, have at most `max_columns` different keys together. False says
-/// nothing: maps have more columns than keys.
+/// Returns `true` if all items of a request together have at most `max_columns` different keys. `false` is inconclusive, because
+/// maps have more columns than keys.
 pub(super) fn are_few(kind: SignalKind, request: &[u8], max_columns: usize) -> bool {
     let mut keys = Keys { recent: [&[]; RECENT], all: HashSet::from([[].as_slice()]), max_columns };
-    // Resource attributes are added to the keys of items, which have other columns, and counted again for each container:
-    // the sum may be too large, never too small.
+    // Resource attributes are added to the keys of items, which have other columns, and counted for each container: the sum may
+    // be too large, but never too small.
     let mut columns_of_resources = 0;
     for container in messages(request, CONTAINER) {
         for resource in messages(container, RESOURCE) {
@@ -34,16 +34,16 @@ pub(super) fn are_few(kind: SignalKind, request: &[u8], max_columns: usize) -> b
 
 const RECENT: usize = 1024;
 
-/// The keys that were seen so far.
+/// The keys seen so far.
 struct Keys<'r> {
-    /// The key that was seen last at each place, which its bytes choose: most keys are found here, and need no look at `all`.
+    /// The last key at each slot, chosen by its bytes. Most keys are found here without a search in `all`.
     recent: [&'r [u8]; RECENT],
     all: HashSet<&'r [u8]>,
     max_columns: usize,
 }
 
 impl<'r> Keys<'r> {
-    /// Adds the item's keys. False where there are too many, or a map, whose columns are not known.
+    /// Adds the item's keys. Returns `false` after too many keys, or for a map, whose columns are unknown.
     fn take_item(&mut self, kind: SignalKind, item: &'r [u8]) -> bool {
         match kind {
             SignalKind::Traces => messages(item, SPAN_ATTRIBUTE)
@@ -78,7 +78,8 @@ impl<'r> Keys<'r> {
     }
 }
 
-/// Where in `recent` a key is looked for. The places of the keys of one program should differ: two keys at one place replace
+/// The slot of a key in `recent`. The keys of one program should use different slots, because keys in one slot keep replacing
+/// each other.
 /// each other again and again.
 #[inline]
 fn place(key: &[u8]) -> usize {

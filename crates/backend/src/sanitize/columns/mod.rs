@@ -1,8 +1,8 @@
-//! Splits requests so that none has more columns than OpenObserve takes.
+//! Splits requests that exceed OpenObserve's column limit.
 //!
-//! OpenObserve 0.60.5 and 0.92.2 refuse a request in which the records of one stream have more than 1,000 distinct field
-//! names together (`ZO_COLS_PER_RECORD_LIMIT`; its hosted version takes 200): logs with a 200 and nothing written, traces and
-//! metrics with a 400.
+//! OpenObserve 0.60.5 and 0.92.2 refuse a request if the records of one stream have more than 1,000 distinct field names together
+//! (`ZO_COLS_PER_RECORD_LIMIT`; OpenObserve Cloud allows 200): logs with a 200 and nothing written, traces and metrics with a
+//! 400.
 
 mod keys;
 
@@ -15,17 +15,17 @@ use std::hash::{BuildHasher, RandomState};
 use wire::protobuf::messages;
 use wire::{Request, SignalKind};
 
-/// A request that is known to have few keys has far fewer columns than this (`Survey::has_few_keys`).
+/// A request with few keys has far fewer columns than this (`Survey::has_few_keys`).
 const FEW_KEYS_ARE_BELOW: usize = 700;
 
-/// Nested maps in logs become columns down to this depth, below it a JSON string (`ZO_INGEST_FLATTEN_LEVEL`).
+/// Nested maps in logs become columns down to this depth, and a JSON string below it (`ZO_INGEST_FLATTEN_LEVEL`).
 const FLATTEN_LEVELS: usize = 3;
 
-/// An attribute with a column of its own takes more bytes than this, so that a small request cannot have too many.
+/// An attribute with a column of its own takes more bytes than this, so a small request cannot have too many columns.
 const LEAST_ATTRIBUTE_BYTES: usize = 4;
 
-/// Most bytes of resources, scopes and metrics' names that splitting may repeat; what is left then stays one request. Only a
-/// request that was made for it gets there: it has large resources, and items of hundreds of attributes each.
+/// Maximum number of bytes of resources, scopes and metric names that splitting may repeat; the rest then stays one request. Only
+/// adversarial requests with large resources and hundreds of attributes an item reach it.
 const MOST_REPEATED_BYTES: usize = 16 << 20;
 
 // Field numbers: opentelemetry-proto 1.x, `common/v1/common.proto` and the protos of the signals.
@@ -36,10 +36,10 @@ const METRIC_NAME: u32 = 1;
 const POINT: u32 = 1;
 const MAP_ENTRY: u32 = 1;
 
-/// Splits a request, in order, into as few as hold at most `max_columns` distinct columns of one stream.
+/// Splits a request, in order, into the fewest pieces with at most `max_columns` distinct columns of one stream.
 ///
-/// A single item that has more stays alone, so that it is refused without its neighbours. A request with few keys costs one
-/// pass over them; one that is known to have few, or has a few KiB only, costs nothing.
+/// A single item with more columns stays alone, so that its neighbours are accepted. A request with few keys costs one pass; one
+/// known to have few keys, or of a few KiB, costs nothing.
 pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Request> {
     let fixed = match request.kind() {
         SignalKind::Traces => &names::SPAN,
@@ -60,8 +60,8 @@ pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Requ
     pieces
 }
 
-/// Splits the request into pieces of these numbers of items, and one of the rest. It is cut in the middle first, then each
-/// half: so each byte is copied once a level, and not once a piece.
+/// Splits the request into pieces with these numbers of items, and one with the rest. Cutting in halves copies each byte once per
+/// level instead of once per piece.
 fn split(request: Request, sizes: &[usize], pieces: &mut Vec<Request>) {
     let Some(middle) = sizes.len().checked_sub(1).map(|last| last / 2) else {
         return pieces.push(request);
@@ -72,7 +72,7 @@ fn split(request: Request, sizes: &[usize], pieces: &mut Vec<Request>) {
     split(second, right, pieces);
 }
 
-/// What all items of one resource have in common.
+/// The parts shared by all items of one resource.
 struct Container {
     index: usize,
     columns: Vec<u64>,
@@ -80,17 +80,17 @@ struct Container {
     head_bytes: usize,
 }
 
-/// Finds where to split.
+/// Finds the split positions.
 struct Splitter {
     max_columns: usize,
     hasher: RandomState,
-    /// The number of items of each piece that is complete.
+    /// The number of items of each complete piece.
     sizes: Vec<usize>,
-    /// The number of items of the piece at hand.
+    /// The number of items of the current piece.
     items: usize,
-    /// Hashes of the columns of the piece at hand, by the hash of their stream.
+    /// Hashes of the current piece's columns, by the hash of their stream.
     columns: HashMap<u64, HashSet<u64>>,
-    /// The stream and container whose common columns were added last.
+    /// The stream and container whose shared columns were added last.
     last_added: Option<(u64, usize)>,
     last_container: Option<usize>,
     repeated_bytes: usize,
@@ -147,24 +147,24 @@ impl Splitter {
         }
         columns.sort_unstable();
         columns.dedup();
-        // One column more than are allowed says as much as all of them.
+        // One column above the limit is enough.
         columns.truncate(self.max_columns.saturating_add(1));
         Container { index, columns, head_bytes: head_bytes(message, &[SCOPE]) }
     }
 
     fn add_log_record(&self, log_record: &[u8], own: &mut Vec<u64>) {
         self.flatten(log_record, LOG_ATTRIBUTE, FLATTEN_LEVELS, &mut Vec::new(), own);
-        // A body that is a map has columns of its own: `body_level`, `body_msg`.
+        // The entries of a map body are columns: `body_level`, `body_msg`.
         for map in messages(log_record, LOG_BODY).flat_map(|body| messages(body, MAP)) {
             self.flatten(map, MAP_ENTRY, FLATTEN_LEVELS - 1, &mut b"body_".to_vec(), own);
         }
     }
 
-    /// A metric is a stream of its own, which has the columns of all its data points.
+    /// Visits a metric, a stream of its own with the columns of all its data points.
     fn scan_metric(&mut self, metric: &[u8], container: &Container, head_bytes: usize) {
         let name = messages(metric, METRIC_NAME).last().unwrap_or_default();
-        // OpenObserve turns each run of other characters into one `_`; here they are left out. Two streams that are taken
-        // for one by that have their columns added up, so the request is split earlier than it must be, never later.
+        // OpenObserve turns each run of other characters into one `_`; here they are skipped. Two streams confused thereby have
+        // their columns added up, so the request is split earlier than necessary, never later.
         let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
         let stream = self.hasher.hash_one(letters.map(u8::to_ascii_lowercase).collect::<Vec<_>>());
         let head_bytes = head_bytes + self::head_bytes(metric, &DATA);
@@ -175,8 +175,8 @@ impl Splitter {
         }
     }
 
-    /// The columns of the attributes that `message` holds under this number, `name` before each; maps have a column for
-    /// each entry while there are `levels` left.
+    /// Visits the columns of the attributes in `message` under this field number, prefixed by `name`. Maps have a column for each
+    /// entry while `levels` remain.
     fn flatten(
         &self,
         message: &[u8],
@@ -200,11 +200,11 @@ impl Splitter {
         }
     }
 
-    /// Puts the next item into the piece at hand, or into a new one if it would have too many columns there.
+    /// Adds the next item to the current piece, or starts a new one if it would have too many columns.
     fn place(&mut self, stream: u64, container: &Container, own: &[u64], head_bytes: usize) {
         let repeats = self.last_container == Some(container.index);
         self.last_container = Some(container.index);
-        // Where the resource alone has too many columns, no split helps.
+        // If the resource alone has too many columns, a split does not help.
         let is_lost_anyway = repeats && container.columns.len() > self.max_columns;
         let repeated_bytes = self.repeated_bytes + if repeats { head_bytes } else { 0 };
         if !self.add(stream, container, own)
@@ -221,7 +221,7 @@ impl Splitter {
         self.items += 1;
     }
 
-    /// Adds the columns of an item to those of its stream; false where these are too many now.
+    /// Adds the columns of an item to its stream. Returns `false` above the limit.
     fn add(&mut self, stream: u64, container: &Container, own: &[u64]) -> bool {
         let columns = self.columns.entry(stream).or_default();
         if self.last_added.replace((stream, container.index)) != Some((stream, container.index)) {
@@ -238,7 +238,7 @@ const DATA: [u32; 5] = [5, 7, 9, 10, 11];
 /// The data points of a metric, each with the field number of its attributes.
 fn points(metric: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
     fields(metric).filter(|field| DATA.contains(&field.number)).flat_map(|field| {
-        // Attributes are field 9 of a histogram's point, 1 of an exponential one's, 7 of those of gauges, sums and summaries.
+        // Attributes are field 9 of a histogram's point, 1 of an exponential one's, and 7 of gauges, sums and summaries.
         let attribute = match field.number {
             9 => 9,
             10 => 1,
@@ -249,9 +249,8 @@ fn points(metric: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
     })
 }
 
-/// A byte of a key as OpenObserve stores it: lower case, and everything but letters, digits and `_` becomes `_`. Bytes of
-/// other letters stay as they are: two keys that are one column count as two by that, and the request is split earlier than
-/// it must be.
+/// Returns a byte of a key as OpenObserve stores it: lower case, and `_` for everything but letters, digits and `_`. Non-ASCII
+/// bytes stay unchanged, so two keys of one column may count as two, and the request is split earlier than necessary.
 fn normalised(byte: u8) -> u8 {
     match byte.to_ascii_lowercase() {
         byte @ (b'a'..=b'z' | b'0'..=b'9' | 0x80..) => byte,
@@ -259,7 +258,7 @@ fn normalised(byte: u8) -> u8 {
     }
 }
 
-/// How many bytes all fields but these take, which each piece of a split repeats.
+/// Number of bytes of all fields but these, which each piece of a split repeats.
 fn head_bytes(message: &[u8], children: &[u32]) -> usize {
     let heads = fields(message).filter(|field| !children.contains(&field.number));
     heads.map(|field| field.raw.len()).sum()

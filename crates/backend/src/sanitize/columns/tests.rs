@@ -27,7 +27,7 @@ fn map(values: Vec<KeyValue>) -> Value {
     Value::KvlistValue(KeyValueList { values })
 }
 
-/// Attributes `key7`, `key8`, … with values so long that no request passes for its size alone.
+/// Attributes `key7`, `key8`, … with long values, so that no request is exempt because of its size.
 fn keys(numbers: Range<usize>) -> Vec<KeyValue> {
     numbers.map(|n| attribute(&format!("key{n}"), Value::StringValue("x".repeat(40)))).collect()
 }
@@ -81,7 +81,7 @@ fn gauge(points: Vec<Vec<KeyValue>>) -> Data {
     Data::Gauge(Gauge { data_points: points.into_iter().map(point).collect() })
 }
 
-/// How many items each piece has, with room for this many columns beside the fixed ones.
+/// Number of items of each piece, with room for this many columns beside the fixed ones.
 #[track_caller]
 fn check(request: Request, columns: usize, expected: &[usize]) {
     let fixed = match request.kind() {
@@ -103,7 +103,7 @@ fn items_go_together_until_their_columns_are_too_many() {
     check(spans(vec![keys(0..10); 5]), 10, &[5]);
     check(logs(vec![], log_records(three())), 29, &[2, 1]);
     check(metrics(vec![], vec![("queue", gauge(three()))]), 29, &[2, 1]);
-    // One that is too large stays alone.
+    // An oversized item stays alone.
     check(spans(vec![keys(0..10), keys(0..50), keys(0..10), keys(5..15)]), 30, &[1, 1, 2]);
 }
 
@@ -113,7 +113,7 @@ fn the_columns_of_a_resource_count_in_every_piece() {
     check(traces(vec![(keys(90..110), items())]), 49, &[2, 1]);
     check(logs(keys(90..110), log_records(items())), 49, &[2, 1]);
     check(metrics(keys(90..110), vec![("queue", gauge(items()))]), 49, &[2, 1]);
-    // Spans have them under a prefix, records and data points do not.
+    // Spans store them with a prefix, records and data points without.
     check(traces(vec![(keys(0..10), vec![keys(0..10); 2])]), 19, &[1, 1]);
     check(logs(keys(0..10), log_records(vec![keys(0..10); 2])), 10, &[2]);
     check(traces(vec![(keys(0..5), items()), (keys(5..10), items())]), 40, &[6]);
@@ -166,14 +166,14 @@ fn each_metric_has_columns_of_its_own() {
 #[test]
 fn keys_are_counted_as_openobserve_stores_them() {
     let pair = |first: KeyValue, second: KeyValue| {
-        // Ten more keys, so that there is something to split at.
+        // Ten more keys make a split necessary.
         let with = |attribute| [keys(0..10), vec![attribute]].concat();
         logs(vec![], log_records(vec![with(first), with(second)]))
     };
     let text = |key: &str| attribute(key, Value::BoolValue(true));
     check(pair(text("Http.Route"), text("http_route")), 11, &[2]);
     check(pair(text("http.route"), text("httproute")), 11, &[1, 1]);
-    // Maps become columns down to the third level, below it text.
+    // Maps become columns down to the third level, and text below it.
     let level = |n: usize, inner: Value| {
         ["a", "b", "c", "d"][..n]
             .iter()
@@ -185,7 +185,7 @@ fn keys_are_counted_as_openobserve_stores_them() {
     check(pair(nested(1, "x"), nested(1, "y")), 11, &[1, 1]);
     check(pair(nested(2, "x"), nested(2, "y")), 11, &[2]);
     check(pair(nested(0, "x"), text("m.x")), 11, &[2]);
-    // Spans have them as text.
+    // Spans store maps as text.
     let span = |attribute| [keys(0..10), vec![attribute]].concat();
     let spans = vec![span(nested(0, "x")), span(nested(0, "y"))];
     check(traces(vec![(vec![], spans)]), 11, &[2]);
@@ -216,7 +216,7 @@ fn a_thousand_pieces_are_cut_quickly_and_keep_their_order() {
 }
 
 proptest! {
-    /// Nothing is lost, nothing moves, and no piece has too many columns that has more than one item.
+    /// Nothing is lost or reordered, and only pieces with a single item exceed the limit.
     #[test]
     fn pieces_are_the_request_within_the_bound(
         resources in proptest::collection::vec(
@@ -264,13 +264,13 @@ fn few_keys_are_seen_to_be_few_and_only_they() {
         let found = super::keys::are_few(request.kind(), request.bytes(), max);
         assert_eq!(found, expected, "{request:?} {max}");
     };
-    // One column more than there are is reckoned with.
+    // The limit keeps one column in reserve.
     let repeated = traces(vec![(keys(0..3), vec![keys(0..10); 500])]);
     check(&repeated, 14, true);
     check(&repeated, 12, false);
     check(&traces(vec![(vec![], (0..50).map(|n| keys(n..n + 1)).collect())]), 49, false);
     check(&traces(vec![(vec![], (0..50).map(|n| keys(n..n + 1)).collect())]), 51, true);
-    // Keys that are looked for in one place.
+    // Keys in one slot.
     let alike = |n: usize| {
         vec![attribute(&format!("k{:03}k{:03}k", n, 999 - n), Value::StringValue("x".repeat(40)))]
     };
@@ -278,7 +278,7 @@ fn few_keys_are_seen_to_be_few_and_only_they() {
     let alike = traces(vec![(vec![], alike)]);
     check(&alike, 101, true);
     check(&alike, 99, false);
-    // Maps have columns that their keys do not show.
+    // Maps have more columns than keys.
     let flat = log_records(vec![keys(0..10); 500]);
     check(&logs(keys(0..3), flat.clone()), 14, true);
     let nested = vec![attribute("a", map(keys(0..2)))];

@@ -12,7 +12,7 @@ fn without_start(point: NumberDataPoint) -> NumberDataPoint {
     NumberDataPoint { start_time_unix_nano: 0, ..point }
 }
 
-/// The metrics that are left of these.
+/// Returns the adapted metrics.
 fn shaped_metrics(given: Vec<Metric>) -> (Vec<Metric>, usize) {
     let sanitized = for_openobserve(&metrics(given));
     let dropped = dropped_items(&sanitized);
@@ -196,7 +196,7 @@ fn exponential(
     ExponentialHistogramDataPoint { scale, zero_count, count, positive, ..Default::default() }
 }
 
-/// The counts of the buckets that are not empty, by upper bound.
+/// The counts of the non-empty buckets, by upper bound.
 fn explicit(point: ExponentialHistogramDataPoint, unit: &str) -> Vec<(f64, u64)> {
     let exponential =
         ExponentialHistogram { data_points: vec![point], aggregation_temporality: DELTA };

@@ -180,7 +180,7 @@ fn spans_get_times_ids_and_names_that_openobserve_can_store() {
 
 #[test]
 fn spans_with_invalid_ids_are_refused_as_they_came() {
-    // Without a service name, which shaping would add.
+    // Without a service name, which the adaptation would add.
     let shop = resource(&[("team", "shop")]);
     let invalid = [
         Span { trace_id: vec![1; 8], ..span() },
@@ -256,7 +256,7 @@ fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
 }
 
 proptest! {
-    /// The scan without decoding and the rules agree: what passes the scan is what the rules would leave alone.
+    /// The scan without decoding agrees with the rules: a request passes the scan only if no rule changes it.
     #[test]
     fn the_scan_finds_exactly_what_the_rules_change(
         resource_attributes in attributes(),
@@ -302,7 +302,7 @@ proptest! {
         let survey = scan::logs_need_nothing(request.bytes());
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
-        // What was shaped once needs nothing more.
+        // A second adaptation changes nothing.
         let once = for_openobserve(&request);
         let twice = for_openobserve(once.request.as_ref().unwrap());
         prop_assert_eq!((twice.request, twice.dropped), (once.request, once.dropped));
@@ -340,7 +340,7 @@ fn attributes_of_an_item_take_no_column_of_its_resource() {
     assert_eq!(keys(&record.attributes), ["service.faas_name", "attr_faas.name", "service_o2"]);
 }
 
-/// A resource with very many attributes is looked up, not searched, and protects its columns all the same.
+/// A resource with very many attributes is indexed, and protects its columns as well.
 #[test]
 fn a_resource_of_many_attributes_is_looked_up() {
     let mut attributes: Vec<KeyValue> =

@@ -1,11 +1,11 @@
-//! What the endpoint's answer means, said as an OTLP endpoint of OpenObserve says it.
+//! Translates the endpoint's answers to those of OpenObserve's OTLP endpoints.
 
 use crate::http::HttpResponse;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use wire::protobuf::Writer;
 
-/// Without the counts nobody knows what was stored.
+/// Without the counts the number of stored records is unknown.
 const NO_ANSWER: &str = "no counts of what was stored";
 
 #[derive(Deserialize)]
@@ -21,7 +21,7 @@ struct Status {
     error: String,
 }
 
-/// An answer to so many events. One that is no success is what it is, and one that is none of this endpoint is none of OTLP's either.
+/// Translates the answer to a number of events. Errors stay as they are. Any other foreign answer remains foreign to OTLP too.
 pub(in crate::http::lean) fn in_otlp(response: HttpResponse, events: usize) -> HttpResponse {
     if !response.is_success() || response.cut {
         return response;
@@ -38,7 +38,7 @@ pub(in crate::http::lean) fn in_otlp(response: HttpResponse, events: usize) -> H
     let (successful, failed) = (all(|status| status.successful), all(|status| status.failed));
     let mut body = Vec::new();
     if successful.saturating_add(failed) < events {
-        // A write that failed is answered with 200, and counts too few.
+        // A failed write is answered with 200 and a lower count.
         Writer::new(&mut body).always_bytes(1, b"");
     } else if failed > 0 {
         let error = answer.status.iter().map(|status| status.error.as_str());

@@ -1,4 +1,4 @@
-//! An event as a log record, and log records as the array that the endpoint takes.
+//! Converts an event to a log record, and log records to the array of the endpoint.
 
 use std::fmt::Write as _;
 use wire::protobuf::{Reader, Value, Writer, messages};
@@ -13,15 +13,15 @@ const ATTRIBUTE: u32 = 6;
 
 const TYPE: &str = "type";
 const REQUEST_ID: &str = "requestId";
-/// On records whose body is JSON and no text.
+/// Marks records whose body is JSON instead of text.
 const JSON: &str = "json";
 
-/// What an event says.
+/// The content of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
-    /// A line.
+    /// A line of text.
     Text(&'a str),
-    /// A value that is JSON already.
+    /// A JSON value.
     Json(&'a str),
 }
 
@@ -34,12 +34,12 @@ pub struct TelemetryEvent<'a> {
     pub kind: &'a str,
     /// `record` as Lambda sent it.
     pub record: Record<'a>,
-    /// The invocation that it is of, if that is known.
+    /// The invocation of the event, if known.
     pub request_id: Option<&'a str>,
 }
 
 impl TelemetryEvent<'_> {
-    /// Appends the event to the records of a scope, which [`events_request`] takes.
+    /// Appends the event to the records of a scope for [`events_request`].
     pub fn write(&self, records: &mut Vec<u8>) {
         Writer::new(records).message(RECORDS, |record| {
             record.fixed64(1, self.time_unix_nano);
@@ -60,7 +60,7 @@ impl TelemetryEvent<'_> {
     }
 }
 
-/// A request of so many events, of this service.
+/// Builds a request with this number of events of this service.
 pub fn events_request(service_name: &str, records: &[u8], events: usize) -> Request {
     let mut bytes = Vec::with_capacity(records.len() + 128);
     let mut head = Vec::new();
@@ -76,7 +76,7 @@ pub fn events_request(service_name: &str, records: &[u8], events: usize) -> Requ
     Request::counted(SignalKind::Logs, bytes, events)
 }
 
-/// The array of all records in a request, and how many they are.
+/// Converts all records of a request to the array, and returns their number.
 pub(in crate::http::lean) fn json_array(request: &[u8]) -> (String, usize) {
     let mut json = String::with_capacity(request.len() + request.len() / 4);
     let mut events = 0;
@@ -112,7 +112,7 @@ fn write_event(record: &[u8], json: &mut String) {
             _ => {}
         }
     }
-    // Writing to a String does not fail.
+    // Writing to a String cannot fail.
     write!(json, "{{\"_timestamp\":{},\"type\":", time / 1000).unwrap_or_default();
     push_string(kind, json);
     json.push_str(",\"record\":");
@@ -163,7 +163,7 @@ mod tests {
         expect_test::expect![[r#"[{"_timestamp":1790000000123456,"type":"function","record":"say \"hi\"\n","requestId":"r-1"},{"_timestamp":1790000000123456,"type":"platform.start","record":{"requestId":"r-1"},"requestId":"r-1"},{"_timestamp":1790000000123456,"type":"extension","record":""}]"#]]
         .assert_eq(&json);
         assert_eq!(json_array(&[]), ("[]".to_owned(), 0));
-        // What is cut and joined stays readable.
+        // The result stays readable after cuts and joins.
         let (first, second) = request.split_at(1);
         assert_eq!((json_array(first.bytes()).1, json_array(second.bytes()).1), (1, 2));
     }

@@ -1,11 +1,11 @@
-//! Events of the Telemetry API as OpenObserve's older Lambda extension stored them: `POST /api/{organization}/{stream}/_json` with an
+//! Telemetry API events in the form of OpenObserve's older Lambda extension: `POST /api/{organization}/{stream}/_json` with an
 //! array of `{"_timestamp", "type", "record", "requestId"}`.
 //!
-//! An event is a log record up to the transport, so that it waits, is cut, repeated and accounted for as any other. The transport
-//! writes the array, and says in terms of OTLP what the endpoint answers.
+//! Up to the transport an event is a log record, so that buffering, splitting, retry and accounting are shared. The transport
+//! writes the array and translates the answers to OTLP.
 //!
-//! Source: OpenObserve 0.60.5 as measured: times in microseconds, `successful` and `failed` in the answer, and neither where a write
-//! failed.
+//! Source: OpenObserve 0.60.5 as measured: times in microseconds; answers count `successful` and `failed`, and omit both after a
+//! failed write.
 
 mod answer;
 mod event;
