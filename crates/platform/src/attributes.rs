@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
 };
 
-/// The value of an attribute that this crate makes: text or a number, never an array or a list.
+/// The value of an attribute of this crate: text or a number, never an array or a list.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum PlainValue<'a> {
     Text(&'a str),
@@ -14,7 +14,7 @@ pub(crate) enum PlainValue<'a> {
 }
 
 impl PlainValue<'_> {
-    /// The same value as OTLP's struct.
+    /// Converts to OTLP's struct.
     pub(crate) fn to_any(self) -> Value {
         match self {
             Self::Text(text) => Value::StringValue(text.to_owned()),
@@ -34,7 +34,7 @@ pub(crate) fn attribute(key: &str, value: Value) -> KeyValue {
     }
 }
 
-/// An attribute that is a text.
+/// Creates a text attribute.
 pub fn string(key: &str, value: impl Into<String>) -> KeyValue {
     attribute(key, Value::StringValue(value.into()))
 }
@@ -47,13 +47,13 @@ pub(crate) fn boolean(key: &str, value: bool) -> KeyValue {
     attribute(key, Value::BoolValue(value))
 }
 
-/// An attribute that is an array, of one string here: `aws.log.group.names` and `aws.log.stream.names`.
+/// Creates an attribute with an array of one string, for `aws.log.group.names` and `aws.log.stream.names`.
 pub(crate) fn strings(key: &str, value: &str) -> KeyValue {
     let value = AnyValue { value: Some(Value::StringValue(value.to_owned())) };
     attribute(key, Value::ArrayValue(ArrayValue { values: vec![value] }))
 }
 
-/// The scope of telemetry that this crate makes, with the crate's version.
+/// The scope of this crate's telemetry, with the crate's version.
 pub(crate) fn scope(name: &str) -> InstrumentationScope {
     InstrumentationScope {
         name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Says which function a log stream belongs to, and writes the resource of the telemetry that is made of the stream.
+//! Identifies the function of a log stream, and builds the resource of its telemetry.
 //!
 //! Source: Lambda Developer Guide, "Sending Lambda function logs to CloudWatch Logs" (names of groups and streams);
 //! OpenTelemetry's semantic conventions, resource/faas and resource/cloud.
@@ -9,14 +9,14 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use crate::attributes::{string, strings};
 use crate::names;
 
-/// Where the log events of a delivery come from, as the delivery's envelope says.
+/// The origin of a delivery's log events, as stated by the delivery's envelope.
 ///
-/// Nothing inside a log event decides an identity: the function could write there what it likes.
+/// The content of a log event never determines an identity, because the function can write anything there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSource<'a> {
     /// The account that owns the log group (`owner`).
     pub account: &'a str,
-    /// The region, if it is known. Few envelopes name it; for the others it is the forwarder's own.
+    /// The region, if known. Few envelopes name it; otherwise the forwarder's own region is used.
     pub region: Option<&'a str>,
     /// Name of the log group.
     pub log_group: &'a str,
@@ -25,26 +25,26 @@ pub struct LogSource<'a> {
 }
 
 impl<'a> LogSource<'a> {
-    /// The function that log stream and log group name, with its case kept.
+    /// The function named by log stream and log group, in its original case.
     ///
-    /// A group that is a function's own says whose it is: a function may make streams of any name in its own group. The stream is
-    /// asked where the group names none, as one that several functions share.
+    /// A function's own group decides, because a function can create streams of any name in its group. The stream decides in
+    /// other groups, for example one shared by several functions.
     pub fn function_name(&self) -> Option<&'a str> {
         let of_stream = || LambdaStream::parse(self.log_stream).and_then(|stream| stream.function);
         function_of_group(self.log_group).or_else(of_stream)
     }
 }
 
-/// Who wrote a log stream.
+/// The writer of a log stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The function's name, or the last part of the log group's name where no function is known. It is never empty.
+    /// The function's name, or the last part of the log group's name if no function is known. Never empty.
     pub service_name: String,
-    /// The function's name, with its case kept.
+    /// The function's name, in its original case.
     pub function_name: Option<String>,
     /// The function's version, such as `$LATEST`.
     pub function_version: Option<String>,
-    /// Whether the log group or stream is a Lambda function's.
+    /// `true` if the log group or stream belongs to a Lambda function.
     pub is_lambda: bool,
     /// The account, if the envelope names it.
     pub account: Option<String>,
@@ -91,8 +91,8 @@ impl Identity {
         resource(attributes)
     }
 
-    /// The resource of metrics. OpenObserve makes each of its attributes a label of every series,
-    /// so it names the function and nothing that differs between the function's environments.
+    /// The resource of metrics. OpenObserve turns each attribute into a label of every series, so it omits everything that
+    /// differs between environments of a function.
     pub fn metric_resource(&self) -> Resource {
         resource(self.shared_attributes())
     }
@@ -128,22 +128,21 @@ fn non_empty(text: &str) -> Option<String> {
 
 const LAMBDA_GROUP_PREFIX: &str = "/aws/lambda/";
 
-/// The function that a default log group belongs to: `/aws/lambda/NAME`, or for Lambda@Edge
-/// `/aws/lambda/us-east-1.NAME` in whatever region served the request.
+/// The function of a default log group: `/aws/lambda/NAME`, or `/aws/lambda/us-east-1.NAME` for Lambda@Edge in any region.
 fn function_of_group(log_group: &str) -> Option<&str> {
     let name = log_group.strip_prefix(LAMBDA_GROUP_PREFIX)?;
     let name = name.strip_prefix("us-east-1.").unwrap_or(name);
     is_function_name(name).then_some(name)
 }
 
-/// Function names consist of letters, digits, `-` and `_`, and have 64 bytes at most; some older ones are longer.
+/// Function names consist of letters, digits, `-` and `_`, with 64 bytes at most; some older ones are longer.
 fn is_function_name(name: &str) -> bool {
     (1..=140).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// The stream of one execution environment: `YYYY/MM/DD/[VERSION]hex` in the function's own
-/// group, `YYYY/MM/DD/NAME[VERSION]hex` in a group that was chosen for it.
+/// The stream of one execution environment: `YYYY/MM/DD/[VERSION]hex` in the function's own group, `YYYY/MM/DD/NAME[VERSION]hex`
+/// in a custom group.
 #[derive(Clone, Copy)]
 struct LambdaStream<'a> {
     function: Option<&'a str>,
@@ -173,7 +172,7 @@ impl<'a> LambdaStream<'a> {
 mod tests {
     use super::*;
 
-    /// function, version, service, Lambda or not
+    /// function, version, service, belongs to Lambda
     #[track_caller]
     fn check(
         log_group: &str,
@@ -216,7 +215,7 @@ mod tests {
         );
         check("/aws/lambda/team/shared", &stream("orders[1]"), (orders, Some("1"), "orders", true));
 
-        // A group under the prefix whose stream is not an environment's.
+        // A group under the prefix with a foreign stream name.
         check("/aws/lambda/orders", "replayed", (orders, None, "orders", true));
         check("/aws/lambda/team/shared", "replayed", (None, None, "shared", true));
         check("/aws/lambda/", "", (None, None, "lambda", true));

@@ -1,13 +1,13 @@
-//! What AWS Lambda says about itself, and its conversion to OTLP.
+//! AWS Lambda's own statements about functions, and their conversion to OTLP.
 //!
-//! `read` turns Lambda's text lines, its JSON system lines and the events of the Telemetry API into one event model
-//! ([`PlatformEvent`]). `metrics`, `spans` and `logs` turn such events, and the function's own lines, into OTLP; `identity`
-//! writes the resource. `aws_spans` reads the spans that X-Ray keeps in a log group. The forwarder uses a [`Converter`], which does all of this for the log events of one stream; the
-//! extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`], and where it sends telemetry itself a [`Converter`] for the
-//! lines of its environment.
+//! `read` parses Lambda's text lines, JSON system lines and Telemetry API events into one event model ([`PlatformEvent`]).
+//! `metrics`, `spans` and `logs` convert such events, and the function's own lines, to OTLP; `identity` builds the resource.
+//! `aws_spans` reads the spans that X-Ray stores in a log group. The forwarder uses a [`Converter`] for the log events of one
+//! stream. The extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`], and in direct mode also a [`Converter`] for
+//! the lines of its environment.
 //!
-//! Everything here is pure: events in, OTLP out. Time and identity are passed in, nothing is read from the environment, the
-//! clock or the network, and no input panics.
+//! The crate is pure: events in, OTLP out. Time and identity are arguments; environment, clock and network are not used. No input
+//! panics.
 
 mod attributes;
 mod aws_spans;

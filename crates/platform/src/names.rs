@@ -1,8 +1,7 @@
-//! The names of the attributes and scopes that this crate writes. The names of metrics stand with their units and buckets
-//! in `metrics::instrument`.
+//! Names of the attributes and scopes of this crate. Names of metrics are in `metrics::instrument`, with units and buckets.
 //!
-//! `faas.*`, `cloud.*`, `aws.*`, `log.*` and `error.type` are OpenTelemetry's semantic conventions (1.44). What those lack is
-//! named `aws.lambda.*` after Lambda's own words, and what only this project has is named `lambda_otlp.*`.
+//! `faas.*`, `cloud.*`, `aws.*`, `log.*` and `error.type` are OpenTelemetry's semantic conventions (1.44). Names missing there
+//! are `aws.lambda.*` after Lambda's own terms, or `lambda_otlp.*` for this project's own facts.
 
 pub(crate) use wire::resource::{
     AWS_LOG_GROUP_NAMES, AWS_LOG_STREAM_NAMES, CLOUD_ACCOUNT_ID, CLOUD_PLATFORM, CLOUD_PROVIDER,
@@ -39,9 +38,9 @@ pub(crate) mod lambda {
     pub(crate) const INVOKED_ARN: &str = "aws.lambda.invoked_arn";
     pub(crate) const INSTANCE_ID: &str = "aws.lambda.instance.id";
     pub(crate) const INSTANCE_MAX_MEMORY_MB: &str = "aws.lambda.instance.max_memory_mb";
-    /// For whom a function with tenant isolation was invoked.
+    /// The tenant of an invocation with tenant isolation.
     pub(crate) const TENANT_ID: &str = "aws.lambda.tenant_id";
-    /// The execution of a durable function, which consists of many invocations.
+    /// The durable execution, which consists of many invocations.
     pub(crate) const DURABLE_EXECUTION_ARN: &str = "aws.lambda.durable_execution.arn";
     pub(crate) const TIMEOUT_MS: &str = "aws.lambda.timeout_ms";
     pub(crate) const RUNTIME_VERSION: &str = "aws.lambda.runtime_version";
@@ -51,11 +50,11 @@ pub(crate) mod lambda {
     pub(crate) const XRAY_SEGMENT_ID: &str = "aws.xray.segment_id";
     pub(crate) const XRAY_PARENT_ID: &str = "aws.xray.parent_id";
     pub(crate) const XRAY_SAMPLED: &str = "aws.xray.sampled";
-    /// Fields that Lambda added after this was written, as one JSON string.
+    /// Unknown fields of Lambda's events, as one JSON string.
     pub(crate) const OTHER: &str = "aws.lambda.other";
 }
 
-/// Attributes of the spans that older systems write (`LAMBDA_OTLP_NAMES=legacy`).
+/// Attributes of older systems' spans (`LAMBDA_OTLP_NAMES=legacy`).
 pub(crate) mod legacy {
     pub(crate) const FUNCTION_NAME: &str = "aws.lambda.function_name";
     pub(crate) const FUNCTION_VERSION: &str = "aws.lambda.function_version";
@@ -64,20 +63,20 @@ pub(crate) mod legacy {
     pub(crate) const COLD_START: &str = "faas.cold_start";
 }
 
-/// The keys of a JSON line for which there were too many attributes, as one JSON string.
+/// The keys of a JSON line beyond the limit on attributes, as one JSON string.
 pub(crate) const REST: &str = "lambda_otlp.rest";
-/// Why a line that claims to be OTLP was not decoded.
+/// The reason why a claimed OTLP line was not decoded.
 pub(crate) const UNDECODABLE_REASON: &str = "lambda_otlp.undecodable.reason";
 /// Size of that line in bytes.
 pub(crate) const UNDECODABLE_SIZE: &str = "lambda_otlp.undecodable.size_bytes";
-/// SHA-256 of that line, in hex: finds it among the dead letters.
+/// SHA-256 of that line in hex, to find it in the dead-letter queue.
 pub(crate) const UNDECODABLE_SHA256: &str = "lambda_otlp.undecodable.sha256";
 
-/// Scope of metrics and log records made of Lambda's own events.
+/// Scope of metrics and log records made from Lambda's own events.
 pub const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
-/// Scope of log records made of a function's lines.
+/// Scope of log records made from a function's lines.
 pub(crate) const LOGS_SCOPE: &str = "lambda-otlp/logs";
-/// Scope of metrics made of embedded metric format lines.
+/// Scope of metrics made from embedded metric format lines.
 pub(crate) const EMF_SCOPE: &str = "lambda-otlp/emf";
-/// The namespace that a line in the embedded metric format names.
+/// The namespace of a line in the embedded metric format.
 pub(crate) const CLOUDWATCH_NAMESPACE: &str = "aws.cloudwatch.namespace";

@@ -33,7 +33,7 @@ pub(crate) fn attributes(attributes: &[KeyValue]) -> String {
     attributes.iter().map(pair).collect::<Vec<_>>().join(" ")
 }
 
-/// The records of a request as structs, with the names of their scopes.
+/// Decodes the records of a request, with the names of their scopes.
 pub(crate) fn log_records(request: &wire::Request) -> Vec<(String, LogRecord)> {
     let request = request.decode::<wire::Logs>().unwrap().unwrap();
     let scopes = request.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
@@ -44,7 +44,7 @@ pub(crate) fn log_records(request: &wire::Request) -> Vec<(String, LogRecord)> {
     scopes.flat_map(of_scope).collect()
 }
 
-/// The record that `write` writes, as a struct.
+/// Decodes the record written by `write`.
 pub(crate) fn written(write: impl FnOnce(&mut Record<'_, '_>)) -> LogRecord {
     let mut records = Records::default();
     records.push(write);
@@ -53,7 +53,7 @@ pub(crate) fn written(write: impl FnOnce(&mut Record<'_, '_>)) -> LogRecord {
     log_records(&request).pop().unwrap().1
 }
 
-/// Severity, the first characters of the body, and the attributes but `log.record.uid`.
+/// Severity, the beginning of the body, and the attributes except `log.record.uid`.
 pub(crate) fn record(record: &LogRecord) -> String {
     let body = value(record.body.as_ref().unwrap());
     let body: String = body.lines().next().unwrap_or("").chars().take(40).collect();
@@ -109,7 +109,7 @@ pub(crate) fn number(value: Option<&number_data_point::Value>) -> String {
     }
 }
 
-/// The event in short: its kind without `platform.`, then what is set.
+/// A short form of the event: its kind without `platform.`, then all fields with a value.
 pub(crate) fn event(event: &PlatformEvent) -> String {
     let mut text = vec![event.kind.as_str().trim_start_matches("platform.").to_owned()];
     let words = [
@@ -162,8 +162,8 @@ pub(crate) fn event(event: &PlatformEvent) -> String {
     text.join(" ")
 }
 
-/// One line for each span: kind and name, `parent>id` (first four digits), times in milliseconds since
-/// `zero`, status, attributes; its events below it.
+/// One line for each span: kind and name, `parent>id` (first four digits), times in milliseconds since `zero`, status,
+/// attributes; its events below it.
 #[expect(clippy::cast_precision_loss, reason = "tests are near zero")]
 pub(crate) fn spans(spans: &[Span], zero: u64) -> String {
     let mut text = String::new();

@@ -1,12 +1,12 @@
-//! Reads the lines of `aws/spans`, the log group in which X-Ray keeps spans where CloudWatch's Transaction Search is on: X-Ray's
-//! own segments and subsegments, and what AWS's OpenTelemetry distribution and X-Ray's OTLP endpoint take.
+//! Reads the lines of `aws/spans`, the log group in which X-Ray stores spans with CloudWatch Transaction Search: X-Ray's own
+//! segments and subsegments, and spans received from AWS's OpenTelemetry distribution and by X-Ray's OTLP endpoint.
 //!
-//! A line is one span: ids in hex, kind and status as names, times in nanoseconds as numbers, attributes as maps. It is no
-//! OTLP/JSON. The span keeps the resource that it names. What has no place in OTLP becomes attributes: the members of
-//! `_aws.xray` under `aws.xray.`, all else as one JSON string.
+//! A line is one span in a JSON form other than OTLP/JSON: ids in hex, kind and status as names, times in nanoseconds as numbers,
+//! attributes as maps. The span keeps its resource. Fields unknown to OTLP become attributes: the members of `_aws.xray` with the
+//! prefix `aws.xray.`, all others together as one JSON string.
 //!
 //! Source: CloudWatch User Guide, "Transaction Search" and "Spans" (lines can be subscribed to, and `PutLogEvents` cannot write
-//! them); the fields as readers of real lines describe them in public repositories.
+//! them). Public repositories with readers of real lines describe the fields.
 
 pub(crate) mod segments;
 mod value;
@@ -22,21 +22,21 @@ use crate::attributes::string;
 use crate::names;
 use value::{attributes, moment, span_id, take, take_attributes, take_text, take_u32, trace_id};
 
-/// The log group. Only AWS writes there, so a line of another group is no span, whatever it says.
+/// The log group. Only AWS writes there, so a line of another group is never a span.
 pub const SPANS_LOG_GROUP: &str = "aws/spans";
 
-/// X-Ray takes segments of 64 kB and OTLP spans of 200 kB at most; a longer line is read as any log line. Read as a span, a line
-/// may take ninety times its size.
+/// Maximum size of a line. X-Ray accepts segments of 64 kB and OTLP spans of 200 kB; a longer line is treated as an ordinary log
+/// line, because a span can take ninety times its size in memory.
 const MAX_LINE_BYTES: usize = 256 * 1024;
 
-/// What a line of the log group is.
+/// The content of a line of the log group.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SpanLine {
-    /// A span that is over, with its resource.
+    /// A span that ended, with its resource.
     Ended(Box<ResourceSpans>),
-    /// A copy of a span that goes on. X-Ray writes it once more when it is over, with the same id.
+    /// A snapshot of an unfinished span. X-Ray writes the span again with the same id when it ends.
     InProgress,
-    /// No span: it has no ids or no times.
+    /// Another line, without ids or times.
     Other,
 }
 
@@ -56,7 +56,7 @@ impl SpanLine {
     }
 }
 
-/// What makes a line a span: ids and start.
+/// The mandatory fields of a span: ids and start.
 fn span_of(fields: &mut Map<String, Value>) -> Option<Span> {
     Some(Span {
         trace_id: take(fields, "traceId", trace_id)?,
@@ -77,9 +77,9 @@ fn end_of(fields: &Map<String, Value>, start: u64) -> Option<u64> {
     end.or_else(by_duration)
 }
 
-/// The span with all that its line says beside ids and times.
+/// The span with all other fields of its line.
 fn with_all_else(mut span: Span, mut fields: Map<String, Value>) -> ResourceSpans {
-    // They are the span's end now.
+    // The span's end time already contains both.
     for key in ["endTimeUnixNano", "durationNano"] {
         take(&mut fields, key, moment);
     }
@@ -192,7 +192,7 @@ fn link(value: &Value) -> Option<Link> {
     fields.values().all(is_nothing).then_some(link)
 }
 
-/// The elements that can be read; the others stay in the line's fields.
+/// The readable elements. Unreadable ones stay in the line's fields.
 fn take_all<T>(
     fields: &mut Map<String, Value>,
     key: &str,
@@ -210,15 +210,15 @@ fn take_all<T>(
     all
 }
 
-/// What X-Ray says of its segment: `type`, `name`, `namespace`, `cause` and others.
+/// X-Ray's fields of a segment: `type`, `name`, `namespace`, `cause` and others.
 fn xray(value: &Value) -> Option<Map<String, Value>> {
     let fields = value.as_object()?;
     let only = fields.len() == 1;
     fields.get("xray").filter(|_| only)?.as_object().cloned()
 }
 
-/// Adds what X-Ray says of its segment, and returns what the span has other attributes of that name for. The span of a
-/// subsegment has no name of its own, and says only there what went wrong.
+/// Adds the segment's fields, and returns those whose attribute names the span already uses. A subsegment's span has no name of
+/// its own, and only these fields contain its error.
 fn add_xray(span: &mut Span, xray: Map<String, Value>) -> Map<String, Value> {
     if span.name.is_empty()
         && let Some(name) = xray.get("name").and_then(Value::as_str)

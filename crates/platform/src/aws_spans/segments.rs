@@ -1,7 +1,7 @@
-//! Knows which segment a subsegment belongs to, and so the service that its span is of.
+//! Finds the segment of a subsegment, and thereby the service of its span.
 //!
-//! Source: AWS X-Ray Developer Guide, "Segment documents": a subsegment is a part of the segment that its chain of parents
-//! leads to. In `aws/spans` only the segment's resource names the service.
+//! Source: AWS X-Ray Developer Guide, "Segment documents": a subsegment belongs to the segment at the end of its chain of
+//! parents. In `aws/spans` only the segment's resource names the service.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use crate::attributes::string;
 use crate::names;
 
-/// How many parents are followed. X-Ray's subsegments are nested a few deep, and a circle must end too.
+/// Maximum length of a chain of parents. X-Ray nests subsegments a few levels deep; the bound also ends circles.
 const MAX_DEPTH: usize = 64;
 
 /// The segments of some lines, and their subsegments.
@@ -28,8 +28,8 @@ enum Place {
 }
 
 impl Segments {
-    /// Takes note of a line's span. True if it is a subsegment that names no service, so that [`Segments::name`] may once all lines
-    /// are read.
+    /// Adds a line's span. Returns `true` for a subsegment without a service, which [`Segments::name`] may resolve after all
+    /// lines.
     pub fn observe(&mut self, line: &ResourceSpans) -> bool {
         let Some(span) = span_of(line) else { return false };
         let place = match service_of(line) {

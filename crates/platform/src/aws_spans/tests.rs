@@ -3,14 +3,14 @@ use crate::render;
 use expect_test::{Expect, expect};
 use std::fmt::Write as _;
 
-/// Lines made from the documented format; AWS wrote none of them.
+/// Lines made from the documented format, not written by AWS.
 const LINES: &str = include_str!("../../fixtures/aws-spans.jsonl");
 
 fn line(number: usize) -> &'static str {
     LINES.lines().nth(number).unwrap()
 }
 
-/// The line with one text in place of another, which it must have.
+/// The line with one text replaced, which it must contain.
 #[track_caller]
 fn with(number: usize, from: &str, to: &str) -> String {
     let line = line(number);
@@ -75,7 +75,7 @@ fn a_line_becomes_a_span_with_all_that_it_says() {
         link [161, 178, 195, 212, 229, 246, 0, 9] messaging.message.id=m1
     "#]],
     );
-    // A subsegment: name and cause stand in what X-Ray adds.
+    // A subsegment has its name and cause in X-Ray's fields.
     check(
         line(3),
         &expect![[r#"
@@ -98,7 +98,7 @@ fn a_copy_of_a_span_that_goes_on_is_told_from_one_without_an_end() {
         &with(1, r#""endTimeUnixNano":null"#, r#""x":1"#).replace("true", "false"),
         &SpanLine::Other,
     );
-    // The copy that says that it is over.
+    // The copy that reports the end.
     let over = with(2, r#""ratio":0.25"#, r#""aws.xray.inprogress":false"#);
     assert_eq!(ended(&over).2.end_time_unix_nano, 1_789_999_990_400_000_000);
 }
@@ -132,7 +132,7 @@ fn what_is_spelt_otherwise_is_read_or_kept() {
     expect![[r#"lambda_otlp.rest={"attributes2":[1],"flags":-1}"#]].assert_eq(&rest(&unknown));
 }
 
-/// The services of these lines' spans, in their order; `+` where the line was a subsegment without one.
+/// The services of these lines' spans, in order; `+` marks a subsegment without a service.
 fn services(lines: &[String]) -> Vec<String> {
     let mut segments = segments::Segments::default();
     let mut spans: Vec<ResourceSpans> = Vec::new();
@@ -157,7 +157,7 @@ fn services(lines: &[String]) -> Vec<String> {
 #[test]
 fn a_subsegment_is_of_its_segments_service() {
     let (segment, subsegment) = (line(2).to_owned(), line(3).to_owned());
-    // Below the subsegment another one, which comes before both.
+    // A subsegment below the other one.
     let below = with(3, "a1b2c3d4e5f60003", "a1b2c3d4e5f60004");
     let below = below.replace("a1b2c3d4e5f60002", "a1b2c3d4e5f60003");
     let check = |lines: &[&String], expected: &[&str]| {
@@ -171,7 +171,7 @@ fn a_subsegment_is_of_its_segments_service() {
     // The same ids in another trace.
     let elsewhere = with(3, "69203c0b0d1a4f4e7c1b2a3948576a61", "69203c0b0d1a4f4e7c1b2a3948576a62");
     check(&[&segment, &elsewhere], &["payments", "+"]);
-    // A span without a service that is no subsegment is nobody's part.
+    // A span without a service that is not a subsegment.
     let other = with(3, "\"subsegment\"", "\"segment\"");
     check(&[&segment, &other], &["payments", ""]);
     let circle = with(3, "a1b2c3d4e5f60002", "a1b2c3d4e5f60003");

@@ -1,4 +1,4 @@
-//! Takes the values that are understood out of a line's fields; what is not understood stays there.
+//! Takes known values out of a line's fields; unknown ones remain.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use serde_json::value::RawValue;
@@ -22,7 +22,7 @@ pub(super) fn take_text(fields: &mut Map<String, Value>, key: &str) -> Option<St
     take(fields, key, |value| value.as_str().map(str::to_owned))
 }
 
-/// A number that is 0 where it is not said.
+/// A number with the default 0.
 pub(super) fn take_u32(fields: &mut Map<String, Value>, key: &str) -> u32 {
     take(fields, key, |value| value.as_u64()?.try_into().ok()).unwrap_or_default()
 }
@@ -42,7 +42,7 @@ pub(super) fn take_attributes(fields: &mut Map<String, Value>) -> Vec<KeyValue> 
     }
 }
 
-/// The members of a map under keys that `key` makes of theirs. Null is no value.
+/// The members of a map, with keys converted by `key`. Null counts as absent.
 pub(super) fn attributes(all: Map<String, Value>, key: impl Fn(String) -> String) -> Vec<KeyValue> {
     all.into_iter()
         .filter_map(|(name, value)| {
@@ -52,12 +52,12 @@ pub(super) fn attributes(all: Map<String, Value>, key: impl Fn(String) -> String
         .collect()
 }
 
-/// A number of nanoseconds. Numbers beyond 2^53 are exact in these lines, so none of them is read as a float.
+/// A number of nanoseconds. Lines contain exact numbers beyond 2^53, so they are never read as floats.
 pub(super) fn moment(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
-/// A trace id as W3C or as X-Ray writes it.
+/// A trace id in W3C's or X-Ray's notation.
 pub(super) fn trace_id(value: &Value) -> Option<Vec<u8>> {
     let text = value.as_str()?;
     id_bytes(text, 16).or_else(|| wire::ids::xray_trace_id(text).map(Vec::from))

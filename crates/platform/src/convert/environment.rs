@@ -1,21 +1,21 @@
-//! What an extension gives a converter: the lines of its own execution environment, and in the place of Lambda's lines the events
-//! of the Telemetry API, of which an [`Aggregator`](crate::Aggregator) and [`Invocations`](crate::Invocations) make metrics and spans.
+//! The converter within an extension: lines of its own execution environment, and Telemetry API events instead of Lambda's lines.
+//! An [`Aggregator`](crate::Aggregator) and [`Invocations`](crate::Invocations) make metrics and spans of the events.
 
 use super::Converter;
 use crate::event::{EventKind, PlatformEvent};
 use crate::logs::LogEvent;
 
 impl Converter {
-    /// A converter whose caller makes the metrics of Lambda's events, exhausted memory included.
+    /// Creates a converter whose caller makes the metrics of Lambda's events, including exhausted memory.
     #[must_use]
     pub fn counted_elsewhere(self) -> Self {
         Self { is_counted_elsewhere: true, ..self }
     }
 
-    /// Takes an event of the Telemetry API: which invocation the next lines belong to, and a log record of what Lambda writes into
-    /// the function's log too: reports, dropped logs, and all that failed. `event.message` is the JSON of the event.
+    /// Handles a Telemetry API event: it sets the invocation of the next lines, and becomes a log record if Lambda writes it to
+    /// the function's log too: reports, dropped logs and failures. `event.message` is the JSON of the event.
     ///
-    /// `brackets` says that the function has one invocation at a time, so that what stands between a start and a report belongs to it.
+    /// `brackets` means that the function has one invocation at a time, so that lines between a start and a report belong to it.
     pub fn platform_event(
         &mut self,
         event: &LogEvent<'_>,
@@ -34,17 +34,17 @@ impl Converter {
         }
     }
 
-    /// What is observed from here on was observed at this Unix time in nanoseconds.
+    /// Sets the observed time of later lines, in nanoseconds since the Unix epoch.
     pub fn observed_at(&mut self, unix_nano: u64) {
         self.observed_unix_nano = unix_nano;
     }
 
-    /// The invocation that the next line belongs to, if it does not name one itself.
+    /// The invocation of the next line, if the line names none.
     pub fn request_id(&self) -> Option<&str> {
         self.state.window.request_id()
     }
 
-    /// How many bytes the log records and embedded metrics have that wait for [`Self::finish`].
+    /// Size in bytes of the log records and embedded metrics that wait for [`Self::finish`].
     pub fn waiting_bytes(&self) -> usize {
         self.line_records.bytes() + self.platform_records.bytes() + self.emf.bytes
     }

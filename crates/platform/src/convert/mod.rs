@@ -1,14 +1,13 @@
-//! Converts the log events of one log stream into one `ResourceLogs`, one `ResourceMetrics` and,
-//! if asked for, one `ResourceSpans`.
+//! Converts the log events of one log stream into one `ResourceLogs`, one `ResourceMetrics` and, if enabled, one `ResourceSpans`.
 //!
-//! - `REPORT` and the other lines of Lambda that hold figures or tell of a failure: metrics, and one log record each.
-//! - `START`, `END`, `INIT_START`, `RESTORE_START`: nothing, unless the user asks for log records of them too.
-//! - What a runtime prints when its memory is exhausted: `aws.lambda.out_of_memory`, once an invocation, and one log record.
+//! - `REPORT` and other lines of Lambda with figures or failures: metrics, and one log record each.
+//! - `START`, `END`, `INIT_START`, `RESTORE_START`: nothing, unless log records of them are enabled.
+//! - A runtime's message about exhausted memory: `aws.lambda.out_of_memory`, once per invocation, and one log record.
 //! - A line in the embedded metric format: metrics, and one log record.
-//! - An empty line: nothing. Runtimes that make a log event of each line print them around panics and stack traces.
+//! - An empty line: nothing. Runtimes that write one log event per line print them around panics and stack traces.
 //! - Any other line: one log record.
 //!
-//! OTLP lines are the caller's: it decodes them, and reports here only those that do not decode.
+//! The caller decodes OTLP lines, and reports undecodable ones here.
 
 mod environment;
 mod reports;
@@ -42,25 +41,25 @@ use crate::read::{telemetry, text};
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::Invocations;
 
-/// What the log events of a stream became.
+/// The result of converting a stream's log events.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Converted {
     /// The log records with their resource, encoded; `None` if there are none.
     pub logs: Option<Request>,
     /// The metrics with their resource; `None` if there are none.
     pub metrics: Option<ResourceMetrics>,
-    /// Log events that became no log record.
+    /// Log events without a log record.
     pub consumed: Consumed,
-    /// The spans of the invocations, if they were asked for; `None` if there are none.
+    /// The spans of the invocations; `None` if disabled or if there are none.
     pub spans: Option<ResourceSpans>,
-    /// Values that the metrics leave out: figures that were no finite, plausible number, and what was beyond a bound of the
-    /// embedded metric format.
+    /// Number of values missing from the metrics: figures that were not finite, plausible numbers, and values beyond a limit of
+    /// the embedded metric format.
     pub dropped_values: usize,
-    /// Where the stream stands, for the next chunk of it.
+    /// The state of the stream, for its next chunk.
     pub state: ConverterState,
 }
 
-/// Log events that became no log record, by the rule that consumes them.
+/// Log events without a log record, by the rule that consumes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Consumed {
     /// `START`, `END`, `INIT_START` and `RESTORE_START`.
@@ -69,22 +68,22 @@ pub struct Consumed {
     pub empty_lines: usize,
 }
 
-/// Where a log stream stands when a chunk of it ends.
+/// The state of a log stream at the end of a chunk.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConverterState {
-    /// The invocation that the stream is in.
+    /// The current invocation.
     window: RequestWindow,
-    /// Which reports were counted.
+    /// The reports that were counted.
     reports: Reports,
-    /// Which invocations were counted, so that one whose lines come in two chunks counts once.
+    /// The invocations that were counted, so that lines in a later chunk do not count one twice.
     open: OpenInvocations,
-    /// The invocation whose spans came last, and what they say.
+    /// The invocation of the latest spans, and their ids.
     traced: Option<(String, Traced)>,
-    /// The invocations whose report is still to come; `None` where no spans are made.
+    /// The invocations without a report so far; `None` if spans are disabled.
     spans: Option<Box<Invocations>>,
 }
 
-/// Takes the log events of one log stream in their order.
+/// Converts the log events of one log stream in their order.
 #[derive(Debug)]
 pub struct Converter {
     identity: Identity,
@@ -93,7 +92,7 @@ pub struct Converter {
     observed_unix_nano: u64,
     state: ConverterState,
     aggregator: Aggregator,
-    /// Whether somebody else makes the metrics of Lambda's events.
+    /// `true` if the caller makes the metrics of Lambda's events.
     is_counted_elsewhere: bool,
     invocations: Option<Box<Invocations>>,
     emf: EmfPoints,
@@ -101,14 +100,14 @@ pub struct Converter {
     platform_records: Records,
     line_records: Records,
     consumed: Consumed,
-    /// What lines told of their invocations.
+    /// Facts that lines stated about their invocations.
     told: ToldOf,
-    /// Whether a line told of its invocation that others of the invocation may stand before.
+    /// `true` if a line stated a fact that earlier records of its invocation lack.
     is_told_late: bool,
 }
 
 impl Converter {
-    /// A converter for one stream. `observed_unix_nano` is the time of the delivery.
+    /// Creates a converter for one stream. `observed_unix_nano` is the time of the delivery.
     pub fn new(identity: Identity, options: Options, observed_unix_nano: u64) -> Self {
         let mut state = ConverterState::default();
         state.window.set_function(&identity);
@@ -131,7 +130,7 @@ impl Converter {
         }
     }
 
-    /// Goes on where an earlier chunk of the stream ended.
+    /// Continues after an earlier chunk of the stream.
     #[must_use]
     pub fn with_state(mut self, mut state: ConverterState) -> Self {
         self.aggregator.resume(std::mem::take(&mut state.open));
@@ -142,15 +141,15 @@ impl Converter {
         self
     }
 
-    /// Writes the span of each invocation too (`LAMBDA_OTLP_PLATFORM_SPANS`), for functions in which neither an SDK nor the
+    /// Also writes the span of each invocation (`LAMBDA_OTLP_PLATFORM_SPANS`), for functions in which neither an SDK nor the
     /// extension writes one.
     ///
-    /// The `REPORT` line makes the span, since the lines of an invocation may come in two deliveries and only one of them
-    /// has the report. The span begins at the `START` line, if that came in the same delivery or in a chunk before. Name
-    /// and version of the function are taken from the identity.
+    /// The `REPORT` line creates the span, because the lines of an invocation may arrive in two deliveries and only one has the
+    /// report. The span begins at the `START` line if that came in this delivery or an earlier chunk. The identity provides the
+    /// function's name and version.
     ///
-    /// Nor does anybody else then make the metrics of what only JSON lines say, such as the response's latency, which the
-    /// report of a managed instance has.
+    /// This also makes the metrics of figures that only JSON lines contain, such as the response's latency in the report of a
+    /// managed instance.
     #[must_use]
     pub fn with_spans(mut self, mapping: SpanMapping, end: SpanEnd, xray_lambda: bool) -> Self {
         self.aggregator = self.aggregator.with_owner(Owner::Sole);
@@ -168,51 +167,51 @@ impl Converter {
         self
     }
 
-    /// Whose lines these are.
+    /// The owner of these lines.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// [`Identity::log_resource`], encoded; it is made once.
+    /// The encoded [`Identity::log_resource`], created once.
     pub fn encoded_log_resource(&self) -> &[u8] {
         encoded(&self.log_resource, &self.identity)
     }
 
-    /// Takes note of a trace that a span of this stream carries. Lambda gives every invocation an X-Ray root, whether or
-    /// not anybody traces it; the root that a line names becomes its record's trace id only where a span has that trace.
+    /// Notes the trace of a span of this stream. Lambda gives every invocation an X-Ray root, traced or not; a line's root
+    /// becomes its record's trace id only if a span has that trace.
     pub fn trace_seen(&mut self, trace_id: [u8; 16]) {
         self.seen.add_trace(trace_id);
     }
 
-    /// Takes note of a span of this stream that names its invocation. The invocation's records that say no trace themselves get
-    /// the trace, and the root span, of the spans that name it; none where these are of several traces.
+    /// Notes a span of this stream that names its invocation. Records of the invocation without a trace get the trace and the
+    /// root span of the spans that name it, or none if those belong to several traces.
     pub fn invocation_span_seen(&mut self, span: &InvocationSpan<'_>) {
         self.seen.add_invocation(span);
     }
 
-    /// Whether [`Self::trace_seen`] may still change a record: one has an X-Ray root and no trace id.
+    /// Returns `true` if [`Self::trace_seen`] may still change a record: one has an X-Ray root and no trace id.
     pub fn awaits_traces(&self) -> bool {
         self.line_records.awaits_traces() || self.platform_records.awaits_traces()
     }
 
-    /// Whether [`Self::invocation_span_seen`] may still change a record: one has an invocation and no trace id.
+    /// Returns `true` if [`Self::invocation_span_seen`] may still change a record: one has an invocation and no trace id.
     pub fn awaits_spans(&self) -> bool {
         self.line_records.awaits_spans() || self.platform_records.awaits_spans()
     }
 
-    /// Looks at the messages that the stream still has, in their order and from the next one on: they tell which reports are Lambda's.
+    /// Looks ahead at the stream's remaining messages, starting at the next one, to recognize Lambda's own reports.
     pub fn look_ahead<'m>(&mut self, messages: impl Iterator<Item = &'m str>) {
         self.state.reports.look_ahead(messages);
     }
 
-    /// Takes a log event that is no OTLP line.
+    /// Converts a log event that is not an OTLP line.
     pub fn log_event(&mut self, event: &LogEvent<'_>) {
         if is_blank(event.message) {
             self.consumed.empty_lines += 1;
             return;
         }
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
-        // A report that the function printed is a line like any other.
+        // A report printed by the function is an ordinary line.
         let Some(mut platform) =
             parsed.filter(|platform| self.state.reports.take(event.message, platform))
         else {
@@ -235,11 +234,11 @@ impl Converter {
         self.record_platform(event, &platform);
     }
 
-    /// Takes note of the invocation that an event of Lambda's tells of.
+    /// Notes the invocation of one of Lambda's events.
     fn observe(&mut self, platform: &mut PlatformEvent) {
         let tenant_id = take_tenant_id(platform);
         self.state.window.observe(platform);
-        // Lambda names the tenant where a request begins and in its report; on any other line the function may have put it.
+        // Lambda names the tenant at a request's start and in its report; on any other line the function may have written it.
         let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
         if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
             let tenant_id = tenant_id.as_deref();
@@ -254,7 +253,7 @@ impl Converter {
             .push(|record| platform_record(event, platform, window, observed, record));
     }
 
-    /// Takes what is left of a log event around an OTLP line: it is the function's, whatever it looks like.
+    /// Converts the rest of a log event around an OTLP line. It is the function's text, whatever it looks like.
     pub fn function_text(&mut self, event: &LogEvent<'_>) {
         if is_blank(event.message) {
             self.consumed.empty_lines += 1;
@@ -280,7 +279,7 @@ impl Converter {
         self.take_news(true);
     }
 
-    /// Keeps what the line before told of its invocation.
+    /// Keeps the facts that the previous line stated about its invocation.
     fn take_news(&mut self, is_late: bool) {
         if let Some((request_id, told)) = self.state.window.take_news() {
             self.told.entry(request_id).or_default().add(told.facts());
@@ -288,15 +287,14 @@ impl Converter {
         }
     }
 
-    /// Takes a line that claims to be OTLP and did not decode: it becomes one log record.
+    /// Converts a claimed OTLP line that did not decode to one log record.
     pub fn undecodable(&mut self, event: &LogEvent<'_>, undecodable: &Undecodable<'_>) {
         let (window, observed) = (&self.state.window, self.observed_unix_nano);
         self.line_records
             .push(|record| undecodable_record(event, undecodable, window, observed, record));
     }
 
-    /// The OTLP of all events taken. Where another chunk of the stream follows, [`Converted::state`] keeps its lines from
-    /// counting an invocation twice.
+    /// Returns the OTLP of all events. [`Converted::state`] keeps the next chunk from counting an invocation twice.
     pub fn finish(mut self) -> Converted {
         let (metrics, open) = self.aggregator.finish_chunk();
         self.state.open = open;
@@ -360,12 +358,12 @@ fn encoded<'r>(resource: &'r OnceCell<Vec<u8>>, identity: &Identity) -> &'r [u8]
     resource.get_or_init(|| records::encoded_resource(&identity.log_resource()))
 }
 
-/// Whether a log event is an empty line.
+/// Returns `true` for an empty line.
 fn is_blank(message: &str) -> bool {
     message.bytes().all(|byte| byte.is_ascii_whitespace())
 }
 
-/// Takes the tenant out of the fields that the event model has no place for: it is the invocation's. JSON lines call it `tenantId`.
+/// Moves the tenant, `tenantId` in JSON lines, from the other fields to the invocation.
 ///
 /// Source: Lambda Developer Guide, "Monitoring tenant-isolated functions".
 fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
@@ -375,7 +373,7 @@ fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
     Some(platform.other.remove(at).1)
 }
 
-/// Adds what was told of its invocation to the invocation's own span.
+/// Adds the facts stated about an invocation to its span.
 fn tell_of(span: &mut Span, told: &ToldOf) {
     let id = span.attributes.iter().find(|attribute| attribute.key == names::FAAS_INVOCATION_ID);
     if let Some(Any::StringValue(id)) = id.and_then(|id| id.value.as_ref()?.value.as_ref())

@@ -1,8 +1,8 @@
-//! Knows which `REPORT` lines are Lambda's: a function can print one too, with figures of its own.
+//! Recognizes Lambda's own `REPORT` lines: a function can print such lines with invented figures.
 //!
-//! Lambda writes one report a request, behind the request's `END`. So a report counts once a request in a delivery, and not while
-//! the delivery still shows the `END` of its request, or another report of it. Where a delivery begins behind an `END`, or ends before
-//! it, nothing tells a printed report from Lambda's, and it counts.
+//! Lambda writes one report per request, after its `END`. So a report counts once per request in a delivery, and not while the
+//! `END` or another report of the request follows in the delivery. If a delivery begins after an `END`, or ends before it, the
+//! two kinds are indistinguishable, and the report counts.
 
 use crate::event::{EventKind, PlatformEvent};
 use crate::read::{telemetry, text};
@@ -10,29 +10,29 @@ use foldhash::{HashMap, HashSet};
 use std::borrow::{Borrow, Cow};
 use std::hash::Hash;
 
-/// Lambda's JSON lines begin so, those of the runtimes' loggers with `timestamp` or otherwise.
+/// The beginning of Lambda's JSON lines; those of runtimes' loggers begin with `timestamp` or other keys.
 const JSON_LINE: &str = "{\"time\":\"";
 
 /// The reports of one log stream in one delivery.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Reports {
-    /// The requests that are running, mostly one. What is said of another one meanwhile may be the function's.
+    /// The running requests, mostly one. Statements about another request may come from the function.
     open: HashSet<String>,
-    /// What is known of the end of each request.
+    /// The end of each request, as far as known.
     ends: HashMap<String, End>,
 }
 
 /// The end of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct End {
-    /// How many lines ahead end it.
+    /// Number of remaining lines that end it.
     ahead: usize,
-    /// Whether its report was counted.
+    /// `true` if its report was counted.
     is_counted: bool,
 }
 
 impl Reports {
-    /// Looks at what the stream still has, from the next line on.
+    /// Looks ahead at the stream's remaining lines, starting at the next one.
     pub(super) fn look_ahead<'m>(&mut self, messages: impl Iterator<Item = &'m str>) {
         self.ends.retain(|_, end| {
             end.ahead = 0;
@@ -62,9 +62,9 @@ impl Reports {
         }
     }
 
-    /// Takes the next of Lambda's lines. False for a report that is not Lambda's.
+    /// Handles the next of Lambda's lines. Returns `false` for a report that the function printed.
     pub(super) fn take(&mut self, message: &str, event: &PlatformEvent) -> bool {
-        // What was not looked for ahead, in a notation that Lambda does not use, must not be counted off either.
+        // Only notations found by the look-ahead are counted down.
         let Some(id) = &event.request_id else { return true };
         let is_ahead = may_bracket(message);
         if is_ahead && event.kind == EventKind::Start {
@@ -72,7 +72,7 @@ impl Reports {
             return true;
         }
         let is_report = event.kind == EventKind::Report;
-        // Lambda writes a text report behind the `END`, in whichever delivery that is.
+        // Lambda writes a text report after the `END`, possibly in a later delivery.
         if is_report && is_text(message) && self.open.contains(id.as_str()) {
             return false;
         }
@@ -92,7 +92,7 @@ impl Reports {
     }
 }
 
-/// Whether a line may be one that begins or ends a request; cheap for all others.
+/// Returns `true` if a line may begin or end a request; cheap for all others.
 fn may_bracket(message: &str) -> bool {
     let begin = match message.as_bytes().first() {
         Some(b'S') => "START RequestId: ",
@@ -101,12 +101,12 @@ fn may_bracket(message: &str) -> bool {
         Some(b'{') => JSON_LINE,
         _ => return false,
     };
-    // What is left of such an event around an OTLP line is the function's.
+    // The rest of such an event around an OTLP line belongs to the function.
     message.starts_with(begin) && !wire::mentions_otlp(message)
 }
 
-/// Whether the line ends its request, as `END` and `REPORT` do, and no other request is running without it. In text the `END` comes
-/// first; JSON may have none.
+/// Returns `true` if the line ends its request, as `END` and `REPORT` do, and no other request is running without it. `END` comes
+/// first in text, and may be missing in JSON.
 fn ends_request<Id: Borrow<str> + Eq + Hash>(
     open: &mut HashSet<Id>,
     message: &str,

@@ -1,10 +1,10 @@
-//! Says in OTLP attributes what one of Lambda's own events says.
+//! The OTLP attributes of Lambda's own events.
 
 use super::{EventKind, PlatformEvent};
 use crate::attributes::PlainValue;
 use crate::names::{self, lambda};
 
-/// Gives `take` each attribute of the event. Log records write them as protobuf at once, spans as structs.
+/// Passes each attribute of the event to `take`. Log records write them as protobuf at once, spans as structs.
 pub(crate) fn platform_attributes(
     platform: &PlatformEvent,
     take: &mut dyn FnMut(&'static str, PlainValue<'_>),

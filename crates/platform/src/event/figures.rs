@@ -1,4 +1,4 @@
-//! The figures of Lambda's events, which values are believed, and their units.
+//! The figures of Lambda's events with their units and plausible ranges.
 
 /// Bytes of a mebibyte, which Lambda prints as "MB".
 pub(crate) const MIB: f64 = 1_048_576.0;
@@ -6,7 +6,7 @@ pub(crate) const MIB: f64 = 1_048_576.0;
 /// The figures of an event, in Lambda's own units. All are finite and not negative.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// Duration of what the event reports on, in milliseconds: the invocation for a report.
+    /// Duration in milliseconds of the part that the event reports on, for example the invocation.
     pub duration_ms: Option<f64>,
     /// Billed duration in milliseconds; since August 2025 it includes the init phase.
     pub billed_duration_ms: Option<f64>,
@@ -32,16 +32,16 @@ pub struct Figures {
     pub timeout_ms: Option<f64>,
 }
 
-/// The largest figure that is believed. It is a thousand times the largest that Lambda can mean, and small enough that
-/// sums stay finite and exact to the byte.
+/// The largest plausible figure: a thousand times the largest that Lambda can report, and small enough that sums stay finite and
+/// exact to the byte.
 const MAX_FIGURE: f64 = 1e12;
 
-/// The value if it can be added up: `None` if it is negative, not a number, infinite or absurdly large.
+/// Returns the value unless it is negative, not a number, infinite or implausibly large.
 pub(crate) fn plausible(value: f64) -> Option<f64> {
     (0.0..=MAX_FIGURE).contains(&value).then_some(value)
 }
 
-/// A plausible number of milliseconds in nanoseconds.
+/// Converts a plausible number of milliseconds to nanoseconds.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,29 +1,27 @@
-//! The one model of what Lambda says about a function, shared by all notations of it: text
-//! lines, JSON system log lines and Telemetry API events.
+//! The event model shared by all notations of Lambda's own events: text lines, JSON system log lines and Telemetry API events.
 //!
-//! Source: Lambda Developer Guide, "Lambda Telemetry API Event schema reference" (schema
-//! 2025-01-29) and "Understanding the Lambda execution environment lifecycle" (text lines). AWS
-//! adds kinds, fields and values without notice, so nothing here is mandatory: a kind that is
-//! not listed is [`EventKind::Other`], status and error type are strings, each figure is
-//! optional, and fields that have no place of their own are kept in [`PlatformEvent::other`].
+//! Source: Lambda Developer Guide, "Lambda Telemetry API Event schema reference" (schema 2025-01-29) and "Understanding the
+//! Lambda execution environment lifecycle" (text lines). AWS adds kinds, fields and values without notice, so nothing is
+//! mandatory: an unlisted kind is [`EventKind::Other`], status and error type are strings, figures are optional, and unknown
+//! fields are kept in [`PlatformEvent::other`].
 
 pub(crate) mod attributes;
 pub(crate) mod figures;
 
 use figures::Figures;
 
-/// What happened.
+/// The kind of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EventKind {
     /// The init phase began (`INIT_START`).
     InitStart,
-    /// The runtime finished its part of the init phase (no text line tells of it).
+    /// The runtime finished its part of the init phase (no text line).
     InitRuntimeDone,
     /// The init phase ended (`INIT_REPORT`): failures, SnapStart and provisioned concurrency.
     InitReport,
     /// An invocation began (`START`).
     Start,
-    /// The runtime finished the invocation (no text line tells of it).
+    /// The runtime finished the invocation (no text line).
     RuntimeDone,
     /// An invocation ended, with its figures (`REPORT`).
     Report,
@@ -31,11 +29,11 @@ pub enum EventKind {
     End,
     /// A SnapStart environment began to be restored (`RESTORE_START`).
     RestoreStart,
-    /// The runtime finished its part of the restore (no text line tells of it).
+    /// The runtime finished its part of the restore (no text line).
     RestoreRuntimeDone,
     /// A SnapStart environment was restored (`RESTORE_REPORT`).
     RestoreReport,
-    /// The function ran into its timeout (older lines: `Task timed out after 3.00 seconds`).
+    /// The function reached its timeout (older lines: `Task timed out after 3.00 seconds`).
     Timeout,
     /// The runtime or an extension ended (older lines: `Error: Runtime exited …`,
     /// `Process exited before completing request`).
@@ -48,19 +46,19 @@ pub enum EventKind {
     TelemetrySubscription,
     /// An extension subscribed to the older Logs API. Its text line, `LOGS`, is read as a [`Self::TelemetrySubscription`].
     LogsSubscription,
-    /// Lambda dropped log lines before a subscriber got them (no text line tells of it).
+    /// Lambda dropped log lines before a subscriber received them (no text line).
     LogsDropped,
     /// The runtime or the environment failed (the older Logs API only).
     Fault,
     /// The event names no kind.
     #[default]
     Unknown,
-    /// A kind that is not listed here, with its type as written: those of Lambda Web Functions, those that AWS adds.
+    /// An unlisted kind with its type as written, for example of Lambda Web Functions.
     Other(String),
 }
 
 impl EventKind {
-    /// The type in the Telemetry API's spelling. That API has no failure lines; their types are spelt in its manner.
+    /// The type in the Telemetry API's spelling, extended to failure lines, which that API does not have.
     pub fn as_str(&self) -> &str {
         match self {
             Self::InitStart => "platform.initStart",
@@ -86,7 +84,7 @@ impl EventKind {
         }
     }
 
-    /// The kind of a type as the Telemetry API writes it; a type that is not known is kept.
+    /// The kind for a type of the Telemetry API; an unknown type is kept as text.
     pub fn of_type(text: &str) -> Self {
         static KINDS: [EventKind; 16] = [
             EventKind::InitStart,
@@ -113,51 +111,50 @@ impl EventKind {
     }
 }
 
-/// What Lambda tells about X-Ray.
+/// Lambda's X-Ray data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracing {
     /// The X-Ray root as written, `1-<8 hex>-<24 hex>`.
     pub trace_id: Option<String>,
     /// The segment that Lambda wrote for the function.
     pub segment_id: Option<String>,
-    /// The id that Lambda gives to the invocation's span, 16 hex digits (Telemetry API only).
+    /// The id of the invocation's span assigned by Lambda, 16 hex digits (Telemetry API only).
     pub span_id: Option<String>,
     /// The parent in the X-Ray header, 16 hex digits (Telemetry API only).
     pub parent_id: Option<String>,
-    /// Whether X-Ray samples the trace; `None` if undecided or not said.
+    /// `true` if X-Ray samples the trace; `None` if undecided or unstated.
     pub sampled: Option<bool>,
 }
 
-/// A part of a phase that Lambda measured (`spans[]` of the Telemetry API).
+/// A measured part of a phase (`spans[]` of the Telemetry API).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PhaseSpan {
-    /// `responseLatency`, `responseDuration`, `runtimeOverhead`, `extensionOverhead`, or what AWS
-    /// adds.
+    /// `responseLatency`, `responseDuration`, `runtimeOverhead`, `extensionOverhead`, or a later addition of AWS.
     pub name: String,
-    /// When it began.
+    /// Its start.
     pub start: Option<SpanStart>,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: Option<f64>,
 }
 
-/// When a part of a phase began.
+/// The start of a part of a phase.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SpanStart {
     /// Unix time in nanoseconds.
     At(u64),
-    /// Milliseconds after the phase began.
+    /// Milliseconds after the start of the phase.
     After(f64),
 }
 
-/// One thing that Lambda says about a function.
+/// One event of Lambda about a function.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PlatformEvent {
-    /// What happened.
+    /// The kind.
     pub kind: EventKind,
-    /// The invocation it belongs to, lower case.
+    /// The request id of its invocation, lower case.
     pub request_id: Option<String>,
-    /// `success`, `error`, `failure`, `timeout`, or a word that AWS adds. A report without a status is in the older
-    /// notation, which tells of failures in lines of their own.
+    /// `success`, `error`, `failure`, `timeout`, or a later addition of AWS. Reports without a status are in the older notation,
+    /// which reports failures in separate lines.
     pub status: Option<String>,
     /// Such as `Runtime.ExitError`.
     pub error_type: Option<String>,
@@ -165,7 +162,7 @@ pub struct PlatformEvent {
     pub message: Option<String>,
     /// `on-demand`, `provisioned-concurrency`, `snap-start`, `lambda-managed-instances`, …
     pub initialization_type: Option<String>,
-    /// Of the init phase: `init`, `invoke` (run again inside an invocation), `snap-start`.
+    /// The type of the init phase: `init`, `invoke` (repeated inside an invocation), `snap-start`.
     pub phase: Option<String>,
     /// Version of the function.
     pub version: Option<String>,
@@ -179,7 +176,7 @@ pub struct PlatformEvent {
     pub state: Option<String>,
     /// The execution environment (`instanceId`).
     pub instance_id: Option<String>,
-    /// The level that Lambda gave the event (Lambda Web Functions only).
+    /// The level of the event (Lambda Web Functions only).
     pub level: Option<String>,
     /// Figures in Lambda's units.
     pub figures: Figures,
@@ -187,31 +184,31 @@ pub struct PlatformEvent {
     pub tracing: Tracing,
     /// Parts of the phase, at most [`PlatformEvent::MAX_SPANS`].
     pub spans: Vec<PhaseSpan>,
-    /// Unix time in nanoseconds at which the platform wrote the event; `None` for text lines, which do not say it.
+    /// Unix time in nanoseconds at which the platform wrote the event; `None` for text lines.
     pub time_unix_nano: Option<u64>,
     /// Fields without a place above, as written, at most [`PlatformEvent::MAX_OTHER`].
     pub other: Vec<(String, String)>,
 }
 
 impl PlatformEvent {
-    /// How many unknown fields an event keeps; the log record's body has them all.
+    /// Maximum number of unknown fields of an event; the log record's body has all of them.
     pub const MAX_OTHER: usize = 16;
-    /// How many parts of a phase an event keeps.
+    /// Maximum number of parts of a phase.
     pub const MAX_SPANS: usize = 32;
-    /// How many bytes of a word or an unknown field an event keeps.
+    /// Maximum number of bytes of a word or an unknown field.
     pub const MAX_VALUE_BYTES: usize = 2048;
 
-    /// An event of this kind that says nothing else.
+    /// Creates an event of this kind without further data.
     pub fn new(kind: EventKind) -> Self {
         Self { kind, ..Self::default() }
     }
 
-    /// Whether what the event tells of ended well; an event without a status counts as success.
+    /// Returns `true` if the event reports success; an event without a status does.
     pub fn succeeded(&self) -> bool {
         self.status.as_deref().is_none_or(|status| status == "success")
     }
 
-    /// Whether this reports the first invocation of an environment: only its `REPORT` has an init duration, or for
+    /// Returns `true` if this reports the first invocation of an environment: only its `REPORT` has an init duration, or for
     /// SnapStart a restore duration.
     pub fn is_cold_start(&self) -> bool {
         self.kind == EventKind::Report
@@ -219,7 +216,7 @@ impl PlatformEvent {
                 || self.figures.restore_duration_ms.is_some())
     }
 
-    /// Whether the event tells of a failure, in whichever notation.
+    /// Returns `true` if the event reports a failure, in any notation.
     pub fn is_failure(&self) -> bool {
         let is_failure_line = matches!(
             self.kind,
@@ -228,11 +225,11 @@ impl PlatformEvent {
         is_failure_line || !self.succeeded()
     }
 
-    /// Whether the event tells of a function that did not come to its end: a timeout, or a process that ended.
+    /// Returns `true` if the function did not finish: it reached its timeout or its process ended.
     pub fn is_cut_off(&self) -> bool {
         let killed =
             [EventKind::Timeout, EventKind::ExitError, EventKind::OutOfMemory, EventKind::Fault];
-        // Error types of Lambda's own; those of a handler begin otherwise.
+        // Error types of Lambda itself; those of handlers begin otherwise.
         let is_of_lambda = |error_type: &str| {
             ["Runtime.", "Extension.", "Sandbox."]
                 .iter()
@@ -243,18 +240,18 @@ impl PlatformEvent {
             || self.error_type.as_deref().is_some_and(is_of_lambda)
     }
 
-    /// How long a part of the phase took, in milliseconds.
+    /// Duration of a part of the phase, in milliseconds.
     pub fn span_ms(&self, name: &str) -> Option<f64> {
         self.spans.iter().find(|span| span.name == name)?.duration_ms
     }
 
-    /// Whether the event tells of an exhausted memory.
+    /// Returns `true` if the event reports exhausted memory.
     pub fn is_out_of_memory(&self) -> bool {
         self.kind == EventKind::OutOfMemory || self.error_type.as_deref() == Some(OUT_OF_MEMORY)
     }
 
-    /// The error type by which the event counts. Of a runtime that was killed for its memory the older notation says
-    /// `Runtime.ExitError` and the newer ones say `Runtime.OutOfMemory`; both count as the latter.
+    /// The error type under which the event is counted. For a runtime killed for its memory the older notation says
+    /// `Runtime.ExitError`, the newer ones `Runtime.OutOfMemory`; both count as the latter.
     pub(crate) fn counted_error_type(&self) -> Option<&str> {
         match self.kind {
             EventKind::OutOfMemory => Some(OUT_OF_MEMORY),
@@ -265,7 +262,7 @@ impl PlatformEvent {
 
 const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
 
-/// The text, cut off between two characters where it is longer than the bound.
+/// Truncates a text at a character boundary.
 pub(crate) fn truncated(text: &str, max_bytes: usize) -> String {
     let mut end = max_bytes.min(text.len());
     while !text.is_char_boundary(end) {

@@ -1,8 +1,8 @@
-//! Turns CloudWatch log events into OTLP log records.
+//! Converts CloudWatch log events to OTLP log records.
 //!
-//! A record has the time of its log event, or the time that a JSON line states if both lie within a minute, and the event's id as
-//! `log.record.uid`. Level, request id, trace id and span id
-//! are read where the runtimes' loggers write them. What a line says never changes where it is sent.
+//! A record has the time of its log event, or the time stated in a JSON line if both are within one minute. The event's id
+//! becomes `log.record.uid`. Level, request id, trace id and span id are read where the runtimes' loggers write them. A line's
+//! content never changes its destination.
 //!
 //! Source: OpenTelemetry, logs data model, and semantic conventions, general/logs (`log.record.uid`).
 
@@ -39,7 +39,7 @@ pub struct LogEvent<'a> {
 }
 
 impl LogEvent<'_> {
-    /// Unix time in nanoseconds; times before 1970 and beyond 2554 are cut off.
+    /// Unix time in nanoseconds, clamped to 1970 through 2554.
     pub fn time_unix_nano(&self) -> u64 {
         u64::try_from(self.time_ms).unwrap_or(0).saturating_mul(1_000_000)
     }
@@ -47,8 +47,8 @@ impl LogEvent<'_> {
 
 /// Writes the log record of a function's line.
 ///
-/// Of a line that is one JSON object the message becomes the body, and the keys become attributes; if it became `metrics` too,
-/// the record does not repeat what these say. Any other line becomes the body as it stands, without its line end.
+/// The message of a JSON object becomes the body, and its keys become attributes, except keys that also became `metrics`. Any
+/// other line becomes the body as written, without its line end.
 pub(crate) fn line_record(
     event: &LogEvent<'_>,
     window: &mut RequestWindow,
@@ -62,8 +62,8 @@ pub(crate) fn line_record(
     }
 }
 
-/// The maximum difference between the time in a line and the time of its log event, in nanoseconds: one minute. A time further away
-/// belongs to something else, such as an order, or comes from a wrong clock.
+/// The maximum difference between the time in a line and the time of its log event, in nanoseconds: one minute. A time further
+/// away belongs to something else, such as an order, or comes from a wrong clock.
 const MOST_TIME_APART: u64 = 60_000_000_000;
 
 fn text_record(
@@ -105,7 +105,7 @@ fn json_record(
     if let Some(id) = id {
         record.invocation(id);
     }
-    // What the line says itself stands on its record, whatever others said.
+    // The line's own fields override facts from other lines.
     let facts = Facts {
         tenant_id: json.tenant_id.as_deref(),
         durable_execution_arn: json.durable_execution_arn.as_deref(),
@@ -134,7 +134,7 @@ fn json_record(
 
 /// Writes the log record of one of Lambda's own events, with its figures in Lambda's units.
 ///
-/// An event that tells of a failure has severity ERROR, in whichever notation Lambda wrote it.
+/// A failure has severity ERROR in every notation.
 pub(crate) fn platform_record(
     event: &LogEvent<'_>,
     platform: &PlatformEvent,
@@ -154,8 +154,7 @@ pub(crate) fn platform_record(
     platform_attributes(platform, &mut |key, value| record.attribute(key, value));
 }
 
-/// Why a line that claims to be OTLP was not decoded. The line itself is not here: it is the function's data, and lies in
-/// the dead-letter queue.
+/// The reason why a claimed OTLP line was not decoded. The line itself, the function's data, is in the dead-letter queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undecodable<'a> {
     /// The decoder's reason.
@@ -166,7 +165,7 @@ pub struct Undecodable<'a> {
     pub sha256: &'a str,
 }
 
-/// Writes the log record that reports an undecodable line. Nothing of the event's message is in it.
+/// Writes the log record about an undecodable line, without any part of the line.
 pub(crate) fn undecodable_record(
     event: &LogEvent<'_>,
     undecodable: &Undecodable<'_>,
@@ -185,7 +184,7 @@ pub(crate) fn undecodable_record(
     record.attribute(names::UNDECODABLE_SHA256, PlainValue::Text(sha256));
 }
 
-/// Writes what each record has: times, severity, body and the log event's id.
+/// Writes the common fields of a record: times, severity, body and the log event's id.
 fn begin(
     event: &LogEvent<'_>,
     severity: &Severity,
@@ -196,7 +195,7 @@ fn begin(
     begin_at(event.time_unix_nano(), event, severity, body, observed_unix_nano, record);
 }
 
-/// Like [`begin`], but with another time than the log event's.
+/// Like [`begin`], with another time than the log event's.
 fn begin_at(
     time_unix_nano: u64,
     event: &LogEvent<'_>,
@@ -213,7 +212,7 @@ fn begin_at(
     }
 }
 
-/// Writes which invocation the record is of, and what is known of that.
+/// Writes the record's invocation and the facts known about it.
 fn request_id(record: &mut Record<'_, '_>, request_id: Option<&str>, window: &RequestWindow) {
     if let Some(id) = request_id {
         record.invocation(id);

@@ -1,7 +1,7 @@
-//! Writes log records as protobuf, each at once into the buffer that becomes the request.
+//! Writes log records as protobuf directly into the request's buffer.
 //!
-//! A delivery has thousands of records. Where they were structs of `opentelemetry-proto`, to allocate the strings of their
-//! attributes and to encode them, which takes two passes, cost more than all else that is done with a log line.
+//! A delivery has thousands of records. With structs of `opentelemetry-proto`, allocating the attributes' strings and encoding
+//! them in two passes cost more than the rest of the work on a log line.
 //!
 //! Source: opentelemetry-proto 1.x, `logs/v1/logs.proto`, `common/v1/common.proto`.
 
@@ -23,17 +23,17 @@ pub(crate) struct Records {
     /// The `log_records` fields of a `ScopeLogs`.
     fields: Vec<u8>,
     count: usize,
-    /// The records that have an X-Ray root and no trace id: their positions, and the trace ids that the roots stand for.
+    /// Records with an X-Ray root and no trace id: their positions, and the trace ids of the roots.
     rooted: Vec<(usize, TraceId)>,
-    /// The records that have an invocation and no trace id: the position of the first one of each run of records that have the
-    /// same invocation, or none.
+    /// Records with an invocation and no trace id: the first position of each run of records with the same invocation, or with
+    /// none.
     invocations: Vec<(usize, Option<String>)>,
-    /// Bytes of what records repeat of other lines.
+    /// Number of bytes repeated from other lines.
     repeated_bytes: usize,
 }
 
-/// A line may tell something that stands on all records of its invocation; in so many bytes at most, since the records of short
-/// lines would be many times as long.
+/// Maximum number of bytes that records of a scope may repeat from other lines: without a limit the records of short lines could
+/// become many times as long.
 const MOST_REPEATED_BYTES: usize = 8 * 1024 * 1024;
 
 // Field numbers of ScopeLogs
@@ -44,22 +44,22 @@ const TRACE_ID: u32 = 9;
 const SPAN_ID: u32 = 10;
 
 impl Records {
-    /// How many bytes the records have.
+    /// Size of the records in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.fields.len()
     }
 
-    /// Whether one of the records has an X-Ray root and no trace id, so that a trace that is seen may become its trace id.
+    /// Returns `true` if a record has an X-Ray root and no trace id, so that a trace may still provide it.
     pub(crate) fn awaits_traces(&self) -> bool {
         !self.rooted.is_empty()
     }
 
-    /// Whether one of the records has an invocation and no trace id, so that a span that is seen may become its span.
+    /// Returns `true` if a record has an invocation and no trace id, so that a span may still provide it.
     pub(crate) fn awaits_spans(&self) -> bool {
         !self.invocations.is_empty()
     }
 
-    /// Appends the record that `write` writes.
+    /// Appends the record written by `write`.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Record<'_, '_>)) {
         let mut root = None;
         let mut invocation = InvocationOf::None;
@@ -104,8 +104,8 @@ impl Records {
         self.fields = fields;
     }
 
-    /// Gives a record that has an X-Ray root the root's trace id, if a span carries it; and one that has an invocation the ids
-    /// of the invocation's root span.
+    /// Gives a record with an X-Ray root the root's trace id if a span has it, and a record with an invocation the ids of the
+    /// invocation's root span.
     fn set_ids(&mut self, seen: &SeenSpans) {
         self.rooted.retain(|(_, root)| seen.has_trace(root));
         let runs = std::mem::take(&mut self.invocations);
@@ -119,7 +119,7 @@ impl Records {
         let mut fields = Vec::with_capacity(self.fields.len() + self.count * BYTES_OF_IDS);
         let mut rooted = std::mem::take(&mut self.rooted).into_iter().peekable();
         let mut runs = runs.into_iter().peekable();
-        // The ids of a run are written once: nearly always all of its records get the same.
+        // The ids of a run are encoded once, because nearly always all of its records share them.
         let (mut of_run, mut written) = (None, Vec::new());
         for (at, field) in Reader::new(&self.fields).map_while(Result::ok).enumerate() {
             if let Some((_, ids)) = runs.next_if(|(first, _)| *first == at) {
@@ -153,15 +153,15 @@ fn write_ids(out: &mut Vec<u8>, ids: Option<Ids>) {
     }
 }
 
-/// What the ids of a record take: two tags and lengths, the ids, and a longer length of the record.
+/// Size of a record's ids: two tags and lengths, the ids, and a longer length of the record.
 const BYTES_OF_IDS: usize = 29;
 
-/// The ids of a record that names an X-Ray root which a span carries. The root itself says which trace it is of.
+/// The ids of a record whose X-Ray root is the trace of a span. The root itself contains the trace id.
 fn ids_of(root: TraceId, invocation: Option<Ids>) -> Option<Ids> {
     invocation.filter(|(trace_id, _)| *trace_id == root).or(Some((root, None)))
 }
 
-/// A resource, encoded.
+/// An encoded resource.
 pub(crate) fn encoded_resource(resource: &Resource) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut out = Writer::new(&mut bytes);
@@ -169,8 +169,8 @@ pub(crate) fn encoded_resource(resource: &Resource) -> Vec<u8> {
     bytes
 }
 
-/// One request with the records of these scopes under one resource; `None` if there are no records. Records without a trace id
-/// get that of the spans that were `seen`, where these say whose they are.
+/// One request with the records of these scopes under one resource; `None` without records. Records without a trace id get it
+/// from the `seen` spans of their invocation.
 pub(crate) fn request<'r>(
     resource: impl FnOnce() -> &'r [u8],
     scopes: [(InstrumentationScope, Records); 2],
@@ -205,21 +205,21 @@ pub(crate) fn request<'r>(
     Some(Request::counted(SignalKind::Logs, bytes, count))
 }
 
-/// A log record that is being written.
+/// A log record under construction.
 pub(crate) struct Record<'w, 'o> {
     out: &'w mut Writer<'o>,
     root: Option<TraceId>,
     has_trace_id: bool,
-    /// The invocation of the record before it.
+    /// The invocation of the previous record.
     before: Option<&'w str>,
     invocation: InvocationOf,
     repeated_bytes: &'w mut usize,
 }
 
-/// Which invocation a record names.
+/// The invocation named by a record.
 enum InvocationOf {
     None,
-    /// The one of the record before it, as nearly always.
+    /// Usually the previous record's.
     Before,
     Another(String),
 }
@@ -254,12 +254,12 @@ impl Record<'_, '_> {
         self.out.bytes(SPAN_ID, span_id);
     }
 
-    /// Whether there is room for so many more bytes that repeat what another line said.
+    /// Returns `true` if this many more bytes may be repeated from another line.
     pub(crate) fn takes_room(&mut self, bytes: usize) -> bool {
         takes_room(self.repeated_bytes, bytes)
     }
 
-    /// The invocation that the record belongs to, by its request id.
+    /// The request id of the record's invocation.
     pub(crate) fn invocation(&mut self, request_id: &str) {
         self.invocation = if self.before == Some(request_id) {
             InvocationOf::Before

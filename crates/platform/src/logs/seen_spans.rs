@@ -1,7 +1,7 @@
-//! Knows which traces the spans of a log stream carry, and which trace and root span an invocation has.
+//! Tracks the traces of a log stream's spans, and the trace and root span of each invocation.
 //!
-//! What a span says of its invocation is an attribute, which its writer may have wrong. So nothing is chosen: where two traces
-//! name one invocation it has none, and where two spans may be its root it has no root.
+//! A span names its invocation by an attribute, which may be wrong. So nothing is guessed: if spans of two traces name an
+//! invocation it gets no trace, and if two spans may be its root it gets no root.
 
 use std::collections::BTreeSet;
 
@@ -19,10 +19,10 @@ pub(crate) type SpanId = [u8; 8];
 /// A trace, and a span of it.
 pub(crate) type Ids = (TraceId, Option<SpanId>);
 
-/// How many traces and invocations of one chunk are remembered, so that a function which invents ids cannot fill the memory.
+/// Maximum number of remembered traces and invocations of one chunk, so that invented ids cannot exhaust the memory.
 const MOST: usize = 50_000;
 
-/// What the spans of a chunk say.
+/// The ids of a chunk's spans.
 #[derive(Debug, Default)]
 pub(crate) struct SeenSpans {
     traces: BTreeSet<TraceId>,
@@ -31,10 +31,10 @@ pub(crate) struct SeenSpans {
     last: Option<String>,
 }
 
-/// What the spans of an invocation say.
+/// The ids of an invocation's spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Traced {
-    /// `None` where they are of several traces.
+    /// `None` if they belong to several traces.
     trace_id: Option<TraceId>,
     root: Root,
 }
@@ -48,14 +48,14 @@ enum Root {
 
 impl SeenSpans {
     pub(crate) fn add_trace(&mut self, trace_id: TraceId) {
-        // Most spans are of the trace of the one before.
+        // Most spans belong to the previous span's trace.
         if self.last_trace != Some(trace_id) && self.traces.len() < MOST {
             self.traces.insert(trace_id);
             self.last_trace = Some(trace_id);
         }
     }
 
-    /// Adds a span that this crate made.
+    /// Adds a span made by this crate.
     pub(crate) fn add_own(&mut self, span: &Span) {
         let id = |pair: &&KeyValue| pair.key == names::FAAS_INVOCATION_ID;
         let value = |pair: &'_ KeyValue| pair.value.as_ref()?.value.clone();
@@ -88,12 +88,12 @@ impl SeenSpans {
         self.invocations.entry(request_id).or_insert(unseen).add(span);
     }
 
-    /// The invocation that was named last: of it the next chunk may have further lines.
+    /// The invocation named last, because the next chunk may contain more of its lines.
     pub(crate) fn take_last(&mut self) -> Option<(String, Traced)> {
         self.invocations.remove_entry(self.last.as_deref()?)
     }
 
-    /// Goes on where an earlier chunk of the stream ended.
+    /// Continues after an earlier chunk of the stream.
     pub(crate) fn resume(&mut self, last: Option<(String, Traced)>) {
         self.last = last.as_ref().map(|(request_id, _)| request_id.clone());
         self.invocations.extend(last);
@@ -119,7 +119,7 @@ impl Traced {
         if self.trace_id != Some(span.trace_id) {
             self.trace_id = None;
         }
-        // A span within the function may name the invocation too, so the name alone makes no root.
+        // A span within the function may also name the invocation, so the name alone does not make it the root.
         if !span.is_entry && span.parent_span_id.is_some() {
             return;
         }

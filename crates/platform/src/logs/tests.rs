@@ -23,7 +23,7 @@ fn window() -> RequestWindow {
     window
 }
 
-/// A line within the invocation `ID`; `{other}` stands for another's request id.
+/// A line within the invocation `ID`; `{other}` stands for another request id.
 #[track_caller]
 fn check(message: &str, expected: &str) {
     let message = message.replace("{other}", OTHER);

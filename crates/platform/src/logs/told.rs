@@ -1,4 +1,4 @@
-//! What lines told of their invocation, and the attributes that its other records get of that.
+//! Facts that lines state about their invocation, and the attributes that its other records get from them.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use crate::attributes::PlainValue;
 use crate::logs::records::{ATTRIBUTE, Record};
 use crate::names::{self, lambda};
 
-/// What is known of an invocation beside its id.
+/// The facts about an invocation beside its id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts<'a> {
-    /// For whom a function with tenant isolation was invoked.
+    /// The tenant of an invocation with tenant isolation.
     pub(crate) tenant_id: Option<&'a str>,
-    /// The execution of a durable function that the invocation belongs to.
+    /// The durable execution of the invocation.
     pub(crate) durable_execution_arn: Option<&'a str>,
 }
 
 impl<'a> Facts<'a> {
-    /// The same as attributes.
+    /// The facts as attributes.
     pub(crate) fn attributes(self) -> impl Iterator<Item = (&'static str, &'a str)> {
         let words = [
             (lambda::TENANT_ID, self.tenant_id),
@@ -27,7 +27,7 @@ impl<'a> Facts<'a> {
         words.into_iter().filter_map(|(key, word)| Some((key, word?)))
     }
 
-    /// What the others know and this does not say.
+    /// Returns the facts of `others` that are missing here.
     pub(crate) fn beside(self, others: Self) -> Self {
         Self {
             tenant_id: others.tenant_id.filter(|_| self.tenant_id.is_none()),
@@ -37,14 +37,14 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Writes what the record's own line says.
+    /// Writes the facts stated by the record's own line.
     pub(crate) fn write(self, record: &mut Record<'_, '_>) {
         for (key, word) in self.attributes() {
             record.attribute(key, PlainValue::Text(word));
         }
     }
 
-    /// Writes what another line said, as long as there is room for that.
+    /// Writes the facts stated by another line, within the size limit.
     pub(crate) fn repeat(self, record: &mut Record<'_, '_>) {
         for (key, word) in self.attributes() {
             if record.takes_room(key.len() + word.len()) {
@@ -54,7 +54,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The same, kept. Of two lines that say something else the first counts.
+/// The owned form. If two lines contradict each other, the first counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Told {
     tenant_id: Option<String>,
@@ -69,7 +69,7 @@ impl Told {
         }
     }
 
-    /// Adds what is not known yet; tells whether that was something.
+    /// Adds missing facts. Returns `true` if there were any.
     pub(crate) fn add(&mut self, facts: Facts<'_>) -> bool {
         let places = [
             (&mut self.tenant_id, facts.tenant_id),
@@ -86,17 +86,17 @@ impl Told {
     }
 }
 
-/// What was told of invocations, by their request ids.
+/// The facts about invocations, by request id.
 pub(crate) type ToldOf = BTreeMap<String, Told>;
 
-/// The attributes that a record lacks, which was written before its invocation was told of.
+/// The attributes missing in a record that was written before its invocation's facts were known.
 pub(crate) fn missing(record: &[u8], told: &ToldOf) -> Vec<u8> {
     let attributes = || {
         let fields = Reader::new(record).map_while(Result::ok);
         fields.filter(|field| field.number == ATTRIBUTE).filter_map(|field| field.as_len())
     };
     let find = |key: &str| attributes().find(|pair| field(pair, 0) == Some(key.as_bytes()));
-    // Key and value of a `KeyValue`, and the text of an `AnyValue`, as they are written here.
+    // Key and value of a `KeyValue`, and the text of an `AnyValue`, as written here.
     let id = find(names::FAAS_INVOCATION_ID).and_then(|pair| field(field(pair, 1)?, 0));
     let mut missing = Vec::new();
     if let Some(told) = id.and_then(|id| told.get(std::str::from_utf8(id).ok()?)) {

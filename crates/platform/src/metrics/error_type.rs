@@ -1,10 +1,9 @@
-//! Bounds the error types that become attributes of data points.
+//! Bounds the error types in attributes of data points.
 //!
 //! A function can invent any number of error types (its runtime sends them to Lambda in the header
-//! `Lambda-Runtime-Function-Error-Type`), and each would become a series of its own in the backend.
+//! `Lambda-Runtime-Function-Error-Type`), and each would create a series in the backend.
 
-/// The error type if it is a known one, else `_OTHER`, the semantic conventions' value for all others. The log record has
-/// the error type in full.
+/// Returns a known error type, or `_OTHER` (semantic conventions) for all others. The log record keeps the full error type.
 pub(crate) fn bounded(error_type: Option<&str>) -> &'static str {
     let known =
         error_type.and_then(|error_type| KNOWN.iter().find(|known| **known == error_type).copied());

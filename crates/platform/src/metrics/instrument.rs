@@ -1,8 +1,8 @@
-//! The metrics that are made of Lambda's events: their names, units and buckets.
+//! Names, units and buckets of the metrics made from Lambda's events.
 //!
-//! Source: OpenTelemetry's semantic conventions 1.44, faas/faas-metrics, for `faas.*` and the buckets of durations. What the
-//! conventions lack is a metric `aws.lambda.*`, named after the figure of the `REPORT` line or of the Telemetry API. Units are
-//! seconds and bytes; Lambda's "MB" are MiB.
+//! Source: OpenTelemetry's semantic conventions 1.44, faas/faas-metrics, for `faas.*` and the buckets of durations. Figures
+//! without a convention are named `aws.lambda.*` after the `REPORT` line or the Telemetry API. Units are seconds and bytes;
+//! Lambda's "MB" are MiB.
 
 use crate::event::figures::MIB;
 use crate::options::Shape;
@@ -17,7 +17,7 @@ pub(crate) struct Instrument {
     bounds: Bounds,
 }
 
-/// Upper bounds of the buckets, by the shape that metrics get.
+/// The upper bounds of the buckets in each shape of metrics.
 #[derive(Debug)]
 struct Bounds {
     otlp: &'static [f64],
@@ -34,7 +34,7 @@ impl Bounds {
 }
 
 impl Instrument {
-    /// Upper bounds of the buckets; empty where there is one only, and for what is no histogram.
+    /// The upper bounds of the buckets; empty for one bucket, and for metrics that are not histograms.
     pub(crate) fn bounds(&self, shape: Shape) -> &'static [f64] {
         match shape {
             Shape::Otlp => self.bounds.otlp,
@@ -52,7 +52,7 @@ const fn seconds(name: &'static str, description: &'static str) -> Instrument {
     Instrument { name, unit: "s", description, bounds }
 }
 
-/// A duration of which the sum counts: its buckets are those of the semantic conventions everywhere.
+/// A duration used by its sum: it always has the buckets of the semantic conventions.
 const fn billed_seconds(name: &'static str, description: &'static str) -> Instrument {
     let bounds = Bounds::same(&ADVISED_DURATION_BOUNDS);
     Instrument { name, unit: "s", description, bounds }
@@ -70,20 +70,20 @@ pub(crate) fn duration_bounds(shape: Shape) -> &'static [f64] {
     }
 }
 
-/// The advice of the semantic conventions for FaaS durations.
+/// The semantic conventions' advice for FaaS durations.
 const ADVISED_DURATION_BOUNDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// From a millisecond to Lambda's longest timeout, closest where most functions are. With the advised bounds, 20 ms of all
-/// invocations read as a 95th percentile of 24 ms, and a function of 20 seconds as one of 10. OpenObserve stores each bucket as a
-/// row and adds up no exponential ones, so that every bound costs.
+/// From a millisecond to Lambda's longest timeout, densest where most functions are. The conventions' bounds distort: a 20 ms
+/// function has a 95th percentile of 24 ms, and a 20 s function of 10 s. Each bound costs a row, because OpenObserve stores each
+/// bucket as a row and does not add up exponential ones.
 const DURATION_BOUNDS: [f64; 39] = [
     0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.0125, 0.016, 0.02, 0.025, 0.03, 0.04,
     0.05, 0.06, 0.08, 0.1, 0.125, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0,
     5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 300.0, 900.0,
 ];
 
-/// Memory sizes that functions have, from half the smallest to the largest (10,240 MiB).
+/// Common memory sizes, from half the smallest to the largest (10,240 MiB).
 const MEMORY_BOUNDS: [f64; 14] = [
     64.0 * MIB,
     128.0 * MIB,
@@ -101,7 +101,7 @@ const MEMORY_BOUNDS: [f64; 14] = [
     10_240.0 * MIB,
 ];
 
-/// From an empty response to the largest that Lambda takes whole (6 MB), and beyond that for streamed ones.
+/// From an empty response to the largest buffered one (6 MB), and beyond for streamed ones.
 const RESPONSE_BOUNDS: [f64; 12] = [
     0.0,
     128.0,
@@ -192,13 +192,13 @@ pub(crate) static BILLED_GB_SECONDS: Instrument = Instrument {
     name: "aws.lambda.billed_gb_seconds",
     unit: "GiBy.s",
     description: "Billed duration times configured memory: what AWS's price per GB-second counts",
-    // OpenObserve stores a row for each bucket, and what is asked of this metric is its sum.
+    // OpenObserve stores a row for each bucket, and this metric is used by its sum.
     bounds: Bounds { otlp: &GIB_SECONDS_BOUNDS, openobserve: &[] },
 };
 pub(crate) static MEMORY_LIMIT: Instrument =
     gauge("aws.lambda.memory_limit", "By", "Configured memory");
 
-/// The names that older systems write, as gauges with a point for each invocation.
+/// The names of older systems, as gauges with a point for each invocation.
 pub(crate) mod legacy {
     use super::{Instrument, gauge};
 
@@ -206,7 +206,7 @@ pub(crate) mod legacy {
         gauge("faas.duration", "ms", "Duration of the invocation");
     pub(crate) static BILLED_DURATION: Instrument =
         gauge("faas.billed_duration", "ms", "Billed duration of the invocation");
-    /// Under the older names, this gauge takes the place of the histogram of the same name.
+    /// With the older names this gauge replaces the histogram of the same name.
     pub(crate) static INIT_DURATION: Instrument =
         gauge("faas.init_duration", "ms", "Duration of the init phase");
     pub(crate) static MAX_MEMORY: Instrument =

@@ -1,12 +1,12 @@
-//! What is known of invocations of which more lines may come, in this chunk of a stream or in the next.
+//! State of invocations with possible further lines, in this chunk of a stream or the next.
 
 use foldhash::HashMap;
 
-/// The newest invocations of a stream by request id (empty for one whose id is not known yet), as they go from one chunk of it to the next.
+/// The newest invocations of a stream by request id (empty if unknown), carried from one chunk to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OpenInvocations(pub(crate) HashMap<String, OpenInvocation>);
 
-/// What is known of an invocation, and what of it was counted.
+/// The state of an invocation, and the counts made for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenInvocation {
     pub(crate) state: State,
@@ -18,19 +18,19 @@ pub(crate) struct OpenInvocation {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The runtime said that its memory is exhausted, and nothing says yet how the invocation ends.
+    /// The runtime reported exhausted memory, and the result is unknown.
     Running,
-    /// A failure line came, its `REPORT` not yet.
+    /// A failure line arrived, and its `REPORT` has not.
     Failed(Failure),
-    /// A failure line came, its `REPORT` not yet, and the failure was counted when a chunk ended.
+    /// A failure line arrived, its `REPORT` has not, and the failure was counted at the end of a chunk.
     FailedCounted,
-    /// A `REPORT` without status came: a success unless a failure line follows.
+    /// A `REPORT` without status arrived: a success unless a failure line follows.
     Reported,
-    /// The invocation was counted; further lines about it repeat what is known.
+    /// The invocation was counted; further lines repeat known facts.
     Counted,
 }
 
-/// How an invocation failed.
+/// The kind of failure of an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Timeout,

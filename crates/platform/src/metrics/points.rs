@@ -1,4 +1,4 @@
-//! Adds measurements up into OTLP data points, one for each metric and set of attributes.
+//! Adds up measurements to OTLP data points, one for each metric and set of attributes.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -11,21 +11,21 @@ use crate::metrics::instrument::Instrument;
 use crate::names;
 use crate::options::Shape;
 
-/// When something was measured, and for whom.
+/// The time and the invocation of a measurement.
 #[derive(Clone, Copy)]
 pub(crate) struct Measured<'a> {
     /// Unix time in nanoseconds of the event.
     pub(crate) time: u64,
-    /// Unix time in nanoseconds at which the thing began that the event tells of: the invocation, the init phase.
+    /// Unix time in nanoseconds at which the measured phase began: the invocation or the init phase.
     pub(crate) since: u64,
-    /// The invocation. It becomes an exemplar's attribute and never the point's, which would make a series of each.
+    /// The invocation. It becomes an exemplar's attribute, never the point's: each would create a series.
     pub(crate) request_id: Option<&'a str>,
 }
 
-/// The one attribute that a data point may have: an error type out of a fixed list.
+/// The only attribute a data point may have: an error type from a fixed list.
 pub(crate) type ErrorType = Option<&'static str>;
 
-/// All points of one batch. Few metrics exist, so they are searched one by one.
+/// All points of one batch. Linear search suffices for the few metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Points {
     sums: Vec<SumPoint>,
@@ -59,7 +59,7 @@ struct HistogramPoint {
 /// The newest measurement that names its invocation.
 #[derive(Clone, Debug, Default)]
 struct Newest {
-    /// A `String` that stays, since each report of a delivery takes the place of the one before it.
+    /// A reused `String`, because each report of a delivery replaces the previous one.
     request_id: String,
     time: u64,
     value: Option<exemplar::Value>,
@@ -85,7 +85,7 @@ impl Newest {
     }
 }
 
-/// From the beginning of the oldest thing measured to the newest event.
+/// From the start of the oldest measured phase to the newest event.
 #[derive(Clone, Copy, Debug)]
 struct TimeSpan {
     since: u64,
@@ -104,8 +104,8 @@ impl TimeSpan {
 
     fn start(self, shape: Shape) -> u64 {
         match shape {
-            // 0 means "unknown" in OTLP. OpenObserve (tried with 0.60.5, read in 0.92.2) takes the start time for a
-            // label, so that any other value would make a new series of every point.
+            // 0 means "unknown" in OTLP. OpenObserve (0.60.5 tested, 0.92.2 read) makes the start time a label, so any other
+            // value would create a new series for every point.
             Shape::OpenObserve => 0,
             // A delta point needs an interval, however short.
             Shape::Otlp => self.since.min(self.until.saturating_sub(1)),
@@ -185,7 +185,7 @@ impl Points {
         }
     }
 
-    /// Sets a gauge of which only the newest value is kept.
+    /// Sets a gauge, which keeps only the newest value.
     pub(crate) fn set(
         &mut self,
         instrument: &'static Instrument,
@@ -200,7 +200,7 @@ impl Points {
         }
     }
 
-    /// Adds a point to a gauge that has a point for each event.
+    /// Adds a point to a gauge with one point per event.
     pub(crate) fn append(
         &mut self,
         instrument: &'static Instrument,
@@ -212,7 +212,7 @@ impl Points {
         }
     }
 
-    /// The points of a gauge, which is added if it is not there; always `Some`.
+    /// The points of a gauge, created on demand; always `Some`.
     fn gauge(&mut self, instrument: &'static Instrument) -> Option<&mut Vec<NumberDataPoint>> {
         let is_it = |gauge: &(&Instrument, _)| std::ptr::eq(gauge.0, instrument);
         let gauge = known_or_new(&mut self.gauges, is_it, || (instrument, Vec::new()));
@@ -250,7 +250,7 @@ impl Points {
     }
 }
 
-/// A counter of delta temporality that only rises. The unit is in UCUM's notation.
+/// A monotonic counter with delta temporality. The unit is in UCUM's notation.
 pub fn delta_sum(
     name: &str,
     unit: &str,
@@ -274,7 +274,7 @@ fn sum_of(data_points: Vec<NumberDataPoint>) -> Sum {
     }
 }
 
-/// The data of the metric of that name, which is added if it is not there.
+/// The data of the metric of that name, created on demand.
 fn metric_data<'a>(
     metrics: &'a mut Vec<Metric>,
     instrument: &'static Instrument,
@@ -333,7 +333,7 @@ fn attributes(error_type: ErrorType) -> Vec<KeyValue> {
     error_type.map(|error_type| string(names::ERROR_TYPE, error_type)).into_iter().collect()
 }
 
-/// The element that this says it is, appended if there is none.
+/// The element matching the predicate, appended if missing.
 fn known_or_new<P>(
     elements: &mut Vec<P>,
     is_it: impl FnMut(&P) -> bool,

@@ -1,4 +1,4 @@
-//! Reads JSON objects and arrays one level deep: fields in their order, values left as they were written.
+//! Reads JSON objects and arrays one level deep: fields in order, values unparsed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,14 +6,14 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// An object with more keys than this is not read: it is data rather than a log record or an event.
+/// An object with more keys is data rather than a log record or an event, and is not read.
 pub(crate) const MAX_KEYS: usize = 1024;
 
-/// A JSON object's fields in their order, values unread.
+/// A JSON object's fields in order, values unparsed.
 pub(crate) struct Fields<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
-    /// The fields of a text that is one object.
+    /// The fields of a text that is exactly one object.
     pub(crate) fn of(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -25,7 +25,7 @@ impl<'a> Fields<'a> {
         keys.is_sorted_by(|before, key| before < key)
     }
 
-    /// The value of a key; where the object has the key twice, the first value.
+    /// The value of a key, or the first of several.
     pub(crate) fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| *value)
     }
@@ -72,7 +72,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// A key, copied only where it has escapes. Serde itself would read a `Cow` as a copy always.
+/// A key, copied only if it has escapes. Serde itself would always copy a `Cow`.
 struct Key<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
@@ -97,16 +97,16 @@ impl<'de> Deserialize<'de> for Key<'de> {
     }
 }
 
-/// The elements of a JSON array, unread.
+/// The unparsed elements of a JSON array.
 #[derive(Default)]
 pub(crate) struct Elements<'a> {
     pub(crate) values: Vec<&'a RawValue>,
-    /// Whether the text stops being JSON behind them.
+    /// `true` if invalid JSON follows them.
     pub(crate) is_broken: bool,
 }
 
 impl<'a> Elements<'a> {
-    /// The elements of a text that begins as an array; none of any other text.
+    /// The elements of a text that begins as an array; none for other texts.
     pub(crate) fn of(text: &'a str) -> Self {
         let mut elements = Self::default();
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -116,7 +116,7 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// Keeps the elements before a mistake in the JSON. Were the `Vec` what serde returns, it would be dropped there.
+/// Keeps the elements before a JSON error. A `Vec` returned by serde would be dropped there.
 struct Collect<'v, 'a>(&'v mut Vec<&'a RawValue>);
 
 impl<'de> Visitor<'de> for Collect<'_, 'de> {

@@ -1,36 +1,35 @@
-//! Reads the ids that Lambda and X-Ray write: request ids and trace roots.
+//! Reads request ids and X-Ray trace roots.
 
 use std::borrow::Cow;
 
 /// Length of a UUID's text.
 pub(crate) const UUID_BYTES: usize = 36;
 
-/// Whether the text is a UUID as Lambda writes request ids, in either case.
+/// Returns `true` if the text is a UUID as Lambda writes request ids, in either case.
 pub(crate) fn is_uuid(text: &str) -> bool {
     let Ok(bytes) = <&[u8; UUID_BYTES]>::try_from(text.as_bytes()) else { return false };
-    // All bytes are looked at, which is quicker than to stop at the first that is none.
+    // Reading all bytes is faster than stopping at the first mismatch.
     let hex = bytes.iter().map(|byte| u8::from(byte.is_ascii_hexdigit())).sum::<u8>();
     let dashes = [bytes[8], bytes[13], bytes[18], bytes[23]];
     hex == 32 && dashes == *b"----"
 }
 
-/// A request id as this crate compares and writes it: a UUID in lower case. Local emulators of Lambda number
-/// their requests as they like; those ids stay as they are.
+/// A request id in canonical form: a UUID in lower case. Ids of local Lambda emulators, which follow no format, stay unchanged.
 pub(crate) fn request_id_of(text: &str) -> String {
     if is_uuid(text) { text.to_ascii_lowercase() } else { text.to_owned() }
 }
 
-/// A request id as it is compared; Lambda writes it so.
+/// A request id in canonical form, as Lambda writes it.
 pub(crate) fn lower_case(id: &str) -> Cow<'_, str> {
     let has_capitals = match <&[u8; UUID_BYTES]>::try_from(id.as_bytes()) {
-        // All bytes are looked at here too.
+        // Reads all bytes, too.
         Ok(id) => id.iter().map(|byte| u8::from(byte.is_ascii_uppercase())).sum::<u8>() > 0,
         Err(_) => id.bytes().any(|byte| byte.is_ascii_uppercase()),
     };
     if has_capitals { Cow::Owned(id.to_ascii_lowercase()) } else { Cow::Borrowed(id) }
 }
 
-/// The root in the text of an X-Ray header, or the text itself if it is a root: `1-<8 hex>-<24 hex>`.
+/// The root in an X-Ray header, or the text itself if it is a root: `1-<8 hex>-<24 hex>`.
 pub(crate) fn xray_root(text: &str) -> Option<String> {
     let root =
         text.split(';').find_map(|field| field.trim().strip_prefix("Root=")).unwrap_or(text).trim();

@@ -1,9 +1,8 @@
-//! Reads what Lambda and the function's loggers write.
+//! Reads the output of Lambda and of functions' loggers.
 //!
-//! `text` (Lambda's text lines) and `telemetry` (events of the Telemetry API, and JSON system lines) read what Lambda says
-//! into the one event model of [`crate::event`]. `prefix` and `json_line` read the function's own lines: level, ids and
-//! attributes of their log records; `runtime_text`
-//! and `out_of_memory` know what runtimes print by themselves. The other files are what these four share.
+//! `text` (Lambda's text lines) and `telemetry` (Telemetry API events, JSON system lines) parse Lambda's own events into the
+//! model of [`crate::event`]. `prefix` and `json_line` read the function's lines: level, ids and attributes of their log records.
+//! `runtime_text` and `out_of_memory` recognize messages of runtimes. The other files are shared helpers.
 
 pub(crate) mod fields;
 pub(crate) mod ids;

@@ -1,15 +1,15 @@
-//! Knows what runtimes print when their memory is exhausted.
+//! Recognizes runtimes' messages about exhausted memory.
 //!
-//! A function can print such a text too, so only a runtime's exact form counts, at the beginning of a log event.
+//! A function can print such a text too, so only a runtime's exact form at the beginning of a log event counts.
 //!
 //! Source: V8, `FatalProcessOutOfMemory`; OpenJDK, the messages of `java.lang.OutOfMemoryError` and the flags
-//! `ExitOnOutOfMemoryError` and `CrashOnOutOfMemoryError`, and `<message>: <class>` of Lambda's Java runtime; Ruby, `gc.c`;
-//! Go, `runtime/malloc.go`.
+//! `ExitOnOutOfMemoryError` and `CrashOnOutOfMemoryError`, and `<message>: <class>` of Lambda's Java runtime; Ruby, `gc.c`; Go,
+//! `runtime/malloc.go`.
 
 use crate::read::ids::{UUID_BYTES, is_uuid};
 
 const JAVA_ERROR: &str = "java.lang.OutOfMemoryError";
-/// What Java's texts begin with.
+/// The beginnings of Java's messages.
 const JAVA_BEGINNINGS: [&str; 9] = [
     JAVA_ERROR,
     "Exception in thread ",
@@ -23,10 +23,11 @@ const JAVA_BEGINNINGS: [&str; 9] = [
 ];
 const V8_ERROR: &str = "FATAL ERROR: ";
 const RUBY_FATAL: &str = "[FATAL] failed to allocate memory";
-/// Where Ruby's own code is.
+/// The directory of Ruby's own code.
 const RUBY_INTERNAL: &str = "<internal:";
 
-/// Whether the text is one of these. Nearly all others are refused at their first bytes, before the end of their line is looked for.
+/// Returns `true` for such a message. Nearly all other texts are excluded by their first bytes, before a search for the line's
+/// end.
 #[inline]
 pub fn is_out_of_memory(text: &str) -> bool {
     let may_be_one = matches!(
@@ -76,7 +77,7 @@ fn is_of_a_runtime(text: &str) -> bool {
     }
 }
 
-/// What Lambda may write before a text that a process leaves behind: `<time> <request id> `.
+/// The prefix Lambda may put before a text of a terminated process: `<time> <request id> `.
 fn behind_time_and_request(text: &str) -> &str {
     let Some((time, rest)) = text.split_once(' ') else { return "" };
     let is_time = time.ends_with('Z')
@@ -94,7 +95,7 @@ fn is_of_v8(line: &str) -> bool {
             .any(|end| line.trim_end().ends_with(end))
 }
 
-/// The limit of threads has the same class, and says nothing of the memory.
+/// The thread limit uses the same class, and is unrelated to memory.
 fn is_of_java(line: &str) -> bool {
     const MESSAGES: [&str; 5] = [
         "Java heap space",
@@ -120,7 +121,7 @@ fn is_of_java(line: &str) -> bool {
 fn is_of_ruby(line: &str) -> bool {
     const RAISED: &str = "failed to allocate memory (NoMemoryError)";
     match line.strip_suffix(RAISED) {
-        // Else the place in the code stands before it.
+        // In the other form the place in the code precedes it.
         Some(place) => {
             place.is_empty()
                 || place.ends_with(": ")

@@ -1,4 +1,4 @@
-//! Reads level and request id from what the runtimes' loggers put before a text line.
+//! Reads level and request id from the runtimes' loggers' prefix of a text line.
 //!
 //! | source | line |
 //! |---|---|
@@ -14,7 +14,7 @@
 use crate::read::ids::is_uuid;
 use crate::read::severity::Severity;
 
-/// What stands before the message.
+/// The content of a prefix.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Prefix<'a> {
     pub(crate) severity: Option<Severity>,
@@ -34,7 +34,7 @@ pub(crate) fn prefix(line: &str) -> Prefix<'_> {
     }
 }
 
-/// Of a line that is a JSON object behind the prefix of Node's, .NET's or Python's runtime: the prefix, its time as Unix time in
+/// Splits a JSON object behind the prefix of Node's, .NET's or Python's runtime into the prefix, its time as Unix time in
 /// nanoseconds, and the object.
 pub(crate) fn object_behind_prefix(line: &str) -> Option<(Prefix<'_>, Option<u64>, &str)> {
     let (fields, behind) = line.split_at_checked(line.find("\t{")?)?;
@@ -49,12 +49,12 @@ pub(crate) fn object_behind_prefix(line: &str) -> Option<(Prefix<'_>, Option<u64
     Some((prefix, wire::timestamp::parse_rfc3339(time), behind.trim_start()))
 }
 
-/// A request id, or what stands in its place during the init phase.
+/// A request id, or its placeholder during the init phase.
 fn is_request(field: &str) -> bool {
     is_uuid(field) || field.is_empty() || field == "undefined"
 }
 
-/// `[ERROR]\t<time>\t<request id>\t…`, or of an unhandled exception `[ERROR] ValueError: …`.
+/// `[ERROR]\t<time>\t<request id>\t…`, or for an unhandled exception `[ERROR] ValueError: …`.
 fn python(line: &str) -> Prefix<'_> {
     let level = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let Some((level, rest)) = level else { return Prefix::default() };
@@ -67,8 +67,7 @@ fn python(line: &str) -> Prefix<'_> {
     Prefix { severity: Some(severity), request_id }
 }
 
-/// `I, [2026-09-21T14:13:20.123456 #8]  INFO <request id> -- program: …`. Lines of Ruby's own logger have no
-/// request id.
+/// `I, [2026-09-21T14:13:20.123456 #8]  INFO <request id> -- program: …`. Lines of Ruby's own logger have no request id.
 fn ruby(line: &str) -> Prefix<'_> {
     let rest = line.get(1..).and_then(|rest| rest.strip_prefix(", ["));
     let Some((stamp, rest)) = rest.and_then(|rest| rest.split_once("] ")) else {
@@ -76,7 +75,7 @@ fn ruby(line: &str) -> Prefix<'_> {
     };
     let Some((head, _)) = rest.split_once("-- ") else { return Prefix::default() };
     let mut fields = head.split_ascii_whitespace();
-    // `ANY` is Ruby's level for what is logged at every level.
+    // `ANY` is Ruby's level for messages that are logged at every level.
     let severity = fields.next().and_then(|word| match word {
         "ANY" => Some(Severity::UNSAID),
         word => Severity::of_text(word),
@@ -87,8 +86,8 @@ fn ruby(line: &str) -> Prefix<'_> {
     Prefix { severity, request_id: fields.next().filter(|field| is_uuid(field)) }
 }
 
-/// `<time>\t<request id>\tINFO\t…` of Node, or `…\tinfo\t…` of .NET. The levels of .NET are in small letters, as words of a
-/// message are, so they count as levels only in the third field behind a time and a request id.
+/// `<time>\t<request id>\tINFO\t…` of Node, or `…\tinfo\t…` of .NET. .NET's levels are lower case like ordinary words, so they
+/// count only in the third field after a time and a request id.
 fn tabbed(line: &str) -> Option<Prefix<'_>> {
     let (time, rest) = line.split_at_checked(memchr::memchr(b'\t', line.as_bytes())?)?;
     let rest = rest.get(1..).filter(|_| is_date(time))?;
@@ -120,7 +119,7 @@ fn tabbed(line: &str) -> Option<Prefix<'_>> {
 
 /// `14:13:20.123 [main] INFO …`.
 fn logback(line: &str) -> Option<Prefix<'_>> {
-    // This refuses most lines without the search for ` [`, which takes longer than all else here.
+    // Excludes most lines without the search for ` [`, the most expensive step.
     if !line.bytes().take(3).any(|byte| byte == b':') {
         return None;
     }
@@ -156,7 +155,7 @@ fn dated(line: &str) -> Prefix<'_> {
     prefix
 }
 
-/// `2026-09-21`, with or without a time behind it.
+/// `2026-09-21`, optionally followed by a time.
 fn is_date(field: &str) -> bool {
     let Some((date, rest)) = field.split_at_checked("2026-09-21".len()) else { return false };
     let is_date = date.bytes().enumerate().all(|(at, byte)| match at {
@@ -166,7 +165,7 @@ fn is_date(field: &str) -> bool {
     is_date && (rest.is_empty() || rest.starts_with('T'))
 }
 
-/// `[main]`, where logback or log4j2 names the thread before the level.
+/// `[main]`, the thread that logback or log4j2 names before the level.
 fn is_thread(field: &str) -> bool {
     field.starts_with('[') && field.ends_with(']')
 }
@@ -183,7 +182,7 @@ mod tests {
 
     const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 
-    /// `{id}` stands for a request id; expected is the level and whether the id was found.
+    /// `{id}` stands for a request id; expected are the level and the presence of the id.
     #[track_caller]
     fn check(line: &str, expected: (Option<&str>, bool)) {
         let line = line.replace("{id}", ID);
@@ -266,7 +265,7 @@ mod tests {
         check("2026 INFO", (None, false));
         check("99 bottles INFO", (None, false));
         check("2026-09-21 14:13:20 14:13:20 14:13:20 INFO", (None, false));
-        // Of .NET, Ruby and logback only the form as a whole is a prefix.
+        // For .NET, Ruby and logback only the complete form is a prefix.
         check("2026-09-21T14:13:20.123Z\t{id}\tinfo", (None, true));
         check("2026-09-21T14:13:20.123Z {id} info x", (None, true));
         check("2026-09-21T14:13:20.123Z\tsomebody\tinfo\tx", (None, false));

@@ -1,14 +1,14 @@
-//! Knows the texts that runtimes print by themselves, without a level and outside of any logger.
+//! Recognizes messages that runtimes print without a level and outside of any logger.
 //!
-//! A function can print such a text too, so only the exact form counts, at the beginning of a log event.
+//! A function can print such a text too, so only the exact form at the beginning of a log event counts.
 
-/// Whether the text begins as the message of a Rust panic does: `thread 'main' panicked at src/main.rs:4:5:`, since Rust 1.89
-/// with the thread's id, before Rust 1.73 with the message in the same line.
+/// Returns `true` if the text begins like a Rust panic's message: `thread 'main' panicked at src/main.rs:4:5:`, with the thread's
+/// id since Rust 1.89, and with the message in the same line before Rust 1.73.
 ///
 /// Source: Rust's standard library, `std/src/panicking.rs`, `default_hook`.
 #[inline]
 pub fn is_rust_panic(text: &str) -> bool {
-    // Nearly all lines are refused here.
+    // Excludes nearly all lines.
     matches!(text.as_bytes().first(), Some(b't' | b'\r' | b'\n')) && begins_as_panic(text)
 }
 

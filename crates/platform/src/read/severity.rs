@@ -1,16 +1,15 @@
-//! Reads log levels of all runtimes into OTLP severities.
+//! Converts the log levels of all runtimes to OTLP severities.
 //!
-//! A level is read only where a logger writes one, and never searched for in a message: "no errors" is no error.
+//! A level is read only where a logger writes it, never searched in a message: "no errors" is no error.
 //!
-//! Source: OpenTelemetry logs data model, "Severity fields"; levels of Lambda's JSON log format; the numbers of pino and
-//! bunyan.
+//! Source: OpenTelemetry logs data model, "Severity fields"; levels of Lambda's JSON log format; the numbers of pino and bunyan.
 
 use std::borrow::Cow;
 
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 
-/// Number and text of a severity. The text is never empty: OpenObserve would store the number in its place, and the column
-/// would hold both.
+/// Number and text of a severity. The text is never empty: OpenObserve would store the number instead, and the column would mix
+/// both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Severity {
     pub(crate) number: SeverityNumber,
@@ -18,7 +17,7 @@ pub(crate) struct Severity {
 }
 
 impl Severity {
-    /// The severity of a line that names no level. Lambda too takes such a line for INFO (Developer Guide,
+    /// The severity of a line without a level. Lambda treats such lines as INFO too (Developer Guide, "Log-level filtering").
     /// "Log-level filtering").
     pub(crate) const UNSAID: Self = Self::known(SeverityNumber::Info, "INFO");
     pub(crate) const WARN: Self = Self::known(SeverityNumber::Warn, "WARN");
@@ -28,7 +27,7 @@ impl Severity {
         Self { number, text: Cow::Borrowed(text) }
     }
 
-    /// A level as a word, in any case, with or without spaces around it.
+    /// Reads a level as a word, in any case, with or without surrounding spaces.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
         const LEVELS: &[(SeverityNumber, &str, &[&str])] = &[
             (SeverityNumber::Trace, "TRACE", &["TRACE", "VERBOSE", "SILLY"]),
@@ -50,13 +49,13 @@ impl Severity {
             .map(|(number, text, _)| Self::known(*number, text))
     }
 
-    /// A level as it stands in a text line, where only capitals make a level: `Error` may be a word of the message.
+    /// Reads a level in a text line, where it must be upper case: `Error` may be a word of the message.
     pub(crate) fn of_text(word: &str) -> Option<Self> {
         let is_upper = word.bytes().all(|byte| byte.is_ascii_uppercase());
         if is_upper { Self::of_word(word) } else { None }
     }
 
-    /// A level as the number that pino and bunyan write.
+    /// Reads a level as a number of pino or bunyan.
     pub(crate) fn of_number(number: i64) -> Option<Self> {
         Self::of_word(match number {
             10 => "TRACE",
@@ -69,7 +68,7 @@ impl Severity {
         })
     }
 
-    /// A level that is not known here but that somebody set: its text in capitals, bounded.
+    /// An unknown level: its text in upper case, truncated.
     pub(crate) fn of_own_word(word: &str) -> Option<Self> {
         let text: String = word.trim().chars().take(32).collect::<String>().to_uppercase();
         (!text.is_empty())

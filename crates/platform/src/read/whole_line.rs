@@ -1,13 +1,13 @@
-//! Knows which of Lambda's lines hold nothing but what Lambda wrote, so that they may go without a record.
+//! Recognizes Lambda's lines without any text of the function, which may be omitted from the log records.
 //!
-//! Whoever chooses the beginning of a text that a function prints can make it begin as Lambda's lines do; what the function says
-//! behind that must not vanish with it.
+//! An attacker who controls the beginning of a printed text can imitate Lambda's lines; the function's text behind it must not
+//! disappear.
 
 use crate::read::ids::UUID_BYTES;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// Whether a `START`, `END`, `INIT_START` or `RESTORE_START` ends as Lambda ends it, or a JSON line has no other keys.
+/// Returns `true` if a `START`, `END`, `INIT_START` or `RESTORE_START` ends as Lambda ends it, or a JSON line has no other keys.
 pub(crate) fn is_lambdas_to_the_end(message: &str) -> bool {
     let message = message.trim_ascii();
     match message.as_bytes().first() {
@@ -21,7 +21,7 @@ pub(crate) fn is_lambdas_to_the_end(message: &str) -> bool {
     }
 }
 
-/// What follows the request id of a `START`: the version, and for functions with tenants a name that may have spaces.
+/// The text after the request id of a `START`: the version, and for functions with tenants a name that may contain spaces.
 fn is_version(rest: &str) -> bool {
     let Some(version) = rest.strip_prefix(" Version: ") else { return false };
     let end = version.find(|letter: char| letter.is_ascii_whitespace()).unwrap_or(version.len());
@@ -34,7 +34,7 @@ fn is_version(rest: &str) -> bool {
     behind.is_empty() || is_tenant()
 }
 
-/// `INIT_START Runtime Version: …`, with the version's ARN or without.
+/// `INIT_START Runtime Version: …`, with or without the version's ARN.
 fn is_runtime_version(message: &str) -> bool {
     let words: Vec<&str> = message.split_ascii_whitespace().collect();
     let ["INIT_START" | "RESTORE_START", "Runtime", "Version:", _, rest @ ..] = words.as_slice()
@@ -48,7 +48,7 @@ fn is_one_word(text: &str) -> bool {
     !text.bytes().any(|byte| byte.is_ascii_whitespace())
 }
 
-/// What Lambda's JSON system log lines have, those of web functions with level and region.
+/// The keys of Lambda's JSON system log lines; those of web functions add level and region.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SystemLine {

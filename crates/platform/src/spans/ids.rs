@@ -1,4 +1,4 @@
-//! Gives the spans of an invocation their ids.
+//! Assigns ids to the spans of an invocation.
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use crate::options::SpanOptions;
 use crate::spans::invocation::{FunctionRoot, Invocation};
 
-/// Name of the span where it is a child of the function's own root span.
+/// Name of the span if it is a child of the function's own root span.
 pub(crate) const INTERNAL_NAME: &str = "aws.lambda.invocation";
 
 /// W3C trace flags: sampled.
@@ -22,7 +22,7 @@ pub(crate) struct Ids<'a> {
 }
 
 impl<'a> Ids<'a> {
-    /// The ids of an invocation; `None` where X-Ray's decision is obeyed and was not to sample.
+    /// The ids of an invocation; `None` if X-Ray's decision applies and was not to sample.
     pub(crate) fn of(invocation: &'a Invocation, options: &SpanOptions) -> Option<Self> {
         let tracing = &invocation.tracing;
         let request = invocation.request_id.as_str();
@@ -32,18 +32,18 @@ impl<'a> Ids<'a> {
         if let Some(FunctionRoot { trace_id: trace, span_id: root, .. }) = invocation.function_root
         {
             if invocation.is_root_missing() {
-                // Its children are in lines already, and name it as their parent.
+                // Its children are already written, and name it as their parent.
                 return Some(Self { request, trace, span: root, parent: Vec::new() });
             }
-            // The id that Lambda gives the invocation's span may be the parent of the function's root. Were it used
-            // here, each of the two spans would be the other's parent.
+            // The invocation's span id from Lambda may be the parent of the function's root. Using it here would make each span
+            // the other's parent.
             let span = derived_span_id(&trace, request, INTERNAL_NAME, u64::from_be_bytes(root));
             return Some(Self { request, trace, span, parent: root.to_vec() });
         }
         let xray = tracing.trace_id.as_deref().and_then(wire::ids::xray_trace_id);
         let trace = xray.unwrap_or_else(|| wire::ids::trace_id_from_request_id(request));
         let said = tracing.span_id.as_deref().or(tracing.segment_id.as_deref()).and_then(span_id);
-        // A retry has the request id of the first attempt, but not its start time: each attempt gets an id of its own.
+        // A retry has the request id of the first attempt but another start time, so each attempt gets its own id.
         let attempt = invocation.started.unwrap_or(0);
         let span = said.unwrap_or_else(|| derived_span_id(&trace, request, INTERNAL_NAME, attempt));
         let parent = tracing.parent_id.as_deref().filter(|_| options.xray_lambda);
@@ -51,7 +51,7 @@ impl<'a> Ids<'a> {
         Some(Self { request, trace, span, parent: parent.map(Vec::from).unwrap_or_default() })
     }
 
-    /// A span of kind INTERNAL, which ends no earlier than it starts.
+    /// A span of kind INTERNAL that ends no earlier than it starts.
     pub(crate) fn internal(&self, span_id: [u8; 8], start: u64, end: u64) -> Span {
         Span {
             trace_id: self.trace.to_vec(),
@@ -74,8 +74,7 @@ impl<'a> Ids<'a> {
     }
 }
 
-/// A span id that is derived from what identifies the span. So no source of randomness is needed, and a span that is written
-/// twice has one id.
+/// A span id derived from the identity of the span. It needs no randomness, and a span that is written twice keeps its id.
 pub(crate) fn derived_span_id(
     trace_id: &[u8; 16],
     request_id: &str,

@@ -1,14 +1,14 @@
-//! What is known of one invocation: the events that tell of it, and when they happened.
+//! The state of one invocation: its events and their times.
 
 use crate::event::{EventKind, PlatformEvent, Tracing};
 use crate::options::SpanEnd;
 
-/// Why an environment ends, and with it the invocations of which no end is known.
+/// The reason for the end of an environment, and thereby of unfinished invocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownReason {
-    /// The environment ends in order (`spindown`), or for a reason that is not known here.
+    /// The environment ends normally (`spindown`), or for an unknown reason.
     Spindown,
-    /// The function ran into its timeout.
+    /// The function reached its timeout.
     Timeout,
     /// The runtime or an extension failed.
     Failure,
@@ -24,7 +24,7 @@ impl ShutdownReason {
         }
     }
 
-    /// The error type of an invocation that was closed for this reason.
+    /// The error type of an invocation closed for this reason.
     pub(crate) fn error_type(self) -> Option<&'static str> {
         match self {
             Self::Spindown => None,
@@ -34,14 +34,14 @@ impl ShutdownReason {
     }
 }
 
-/// The root span that the function makes of an invocation itself.
+/// The root span written by the function itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionRoot {
     /// Its trace.
     pub trace_id: [u8; 16],
     /// Its id.
     pub span_id: [u8; 8],
-    /// It has begun, and the function had not written it when it was last asked about.
+    /// `true` if it has begun, and the function had not written it at the last check.
     pub is_open: bool,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Phase {
 }
 
 impl Phase {
-    /// Whether the phase is an init phase or a restore, which lie before the invocation.
+    /// Returns `true` for an init phase or a restore, which precede the invocation.
     pub(crate) fn is_before(&self) -> bool {
         self.is_init() || self.is_restore()
     }
@@ -72,13 +72,13 @@ impl Phase {
     }
 }
 
-/// What is known of an invocation.
+/// The state of one invocation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Invocation {
     pub(crate) request_id: String,
     pub(crate) started: Option<u64>,
     pub(crate) runtime_done: Option<u64>,
-    /// The `END` line, which stands for the runtime's end where nothing else tells of it.
+    /// The `END` line, a substitute for a missing event about the runtime's end.
     pub(crate) ended: Option<u64>,
     pub(crate) reported: Option<u64>,
     pub(crate) closed: Option<(ShutdownReason, u64)>,
@@ -88,12 +88,12 @@ pub(crate) struct Invocation {
     pub(crate) invoked_arn: Option<String>,
     pub(crate) trigger: Option<String>,
     pub(crate) phases: Vec<Phase>,
-    /// The span was handed out; only the child for its report may follow.
+    /// `true` once the span was returned; only its report's child span may follow.
     pub(crate) is_written: bool,
 }
 
 impl Invocation {
-    /// How many events of one invocation become part of its span.
+    /// Maximum number of events of one invocation in its span.
     pub(crate) const MAX_PHASES: usize = 32;
 
     pub(crate) fn phase(&self, kind: &EventKind) -> Option<&Phase> {
@@ -110,8 +110,8 @@ impl Invocation {
         }
     }
 
-    /// Whether the function will never write its root span: it was cut off before. What only failed writes it later, as where it
-    /// writes after the response.
+    /// Returns `true` if the function was cut off before writing its root span. After a mere failure it may write the span later,
+    /// for example after the response.
     pub(crate) fn is_root_missing(&self) -> bool {
         let was_closed = self.runtime_done.is_none()
             && self.closed.is_some_and(|(ending, _)| ending.error_type().is_some());
@@ -124,8 +124,8 @@ impl Invocation {
         self.reported.is_some() || (!only_reported && (is_done || self.closed.is_some()))
     }
 
-    /// Whether this is the first invocation of its environment. The report says so; before it comes, an init phase that ran
-    /// for this invocation shows it. An init phase that ran ahead of time, as for provisioned concurrency, does not count.
+    /// Returns `true` for the first invocation of its environment. The report states it; before the report, an init phase for
+    /// this invocation shows it. An init phase ahead of time, as for provisioned concurrency, does not count.
     pub(crate) fn is_cold_start(&self) -> bool {
         let ahead = |phase: &Phase| {
             matches!(

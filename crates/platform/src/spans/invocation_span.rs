@@ -1,8 +1,8 @@
-//! Writes the span of an invocation, and the spans of its phases where these are spans.
+//! Writes the span of an invocation, and the child spans of its phases.
 //!
-//! Source: Lambda Developer Guide, "Converting Lambda Telemetry API Event objects to OpenTelemetry Spans", with one
-//! difference: the parent that the X-Ray header names is a segment that nobody exports to an OTLP backend. It becomes the
-//! attribute `aws.xray.parent_id`, and the span's parent only where the user propagates by X-Ray's header.
+//! Source: Lambda Developer Guide, "Converting Lambda Telemetry API Event objects to OpenTelemetry Spans", with one difference:
+//! the X-Ray header's parent is a segment that never reaches an OTLP backend. It becomes the attribute `aws.xray.parent_id`, and
+//! the parent only with propagation by X-Ray's header.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -32,7 +32,7 @@ pub fn resource_spans(resource: Resource, spans: Vec<Span>) -> ResourceSpans {
     }
 }
 
-/// The span of an invocation and, under [`SpanMapping::ChildSpans`], those of its phases.
+/// The span of an invocation and, with [`SpanMapping::ChildSpans`], of its phases.
 pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
     let Some(ids) = Ids::of(invocation, options) else { return Vec::new() };
     let (start, end) = extent(invocation, options);
@@ -64,7 +64,7 @@ pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> V
     }
 }
 
-/// The spans of a report that comes after the span of its invocation was handed out.
+/// The spans of a report that follows the span of its invocation.
 pub(crate) fn late_report(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
     if options.mapping == SpanMapping::SpanEvents {
         return Vec::new();
@@ -160,8 +160,7 @@ fn attributes(
     attributes
 }
 
-/// The function's ARN with its version in the place of an alias, as the semantic conventions want it for
-/// `cloud.resource_id`.
+/// The function's ARN with its version instead of an alias, as the semantic conventions require for `cloud.resource_id`.
 fn resource_id(invoked_arn: &str, version: Option<&str>) -> String {
     // arn:aws:lambda:region:account:function:name[:version or alias]
     let parts: Vec<&str> = invoked_arn.split(':').collect();

@@ -1,5 +1,5 @@
-//! OTLP spans of invocations, made of Lambda's own events: `invocations` collects the events of each invocation until it is
-//! over, `invocation_span` and `phases` write its spans.
+//! OTLP spans of invocations, made from Lambda's own events: `invocations` collects the events of each invocation,
+//! `invocation_span` and `phases` write its spans.
 
 mod ids;
 pub(crate) mod invocation;

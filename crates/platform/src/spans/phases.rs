@@ -1,4 +1,4 @@
-//! Writes the phases of an invocation, such as init and runtime: as events of its span, or as spans below it.
+//! Writes the phases of an invocation, such as init and runtime, as events of its span or as child spans.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -13,7 +13,7 @@ use crate::spans::ids::{Ids, derived_span_id};
 use crate::spans::invocation::{Invocation, Phase};
 use crate::spans::status::InvocationStatus;
 
-/// The attributes of a phase, without those that the invocation's span has itself.
+/// The attributes of a phase, without those of the invocation's span.
 fn phase_attributes(event: &PlatformEvent) -> Vec<KeyValue> {
     let mut attributes = Vec::new();
     platform_attributes(event, &mut |key, value| {
@@ -51,11 +51,11 @@ pub(crate) fn events(invocation: &Invocation, start: u64) -> Vec<Event> {
     events
 }
 
-/// When the phase began whose end this event tells.
+/// The start of the phase whose end this event reports.
 fn phase_start(invocation: &Invocation, phase: &Phase, start: u64) -> u64 {
     match phase.event.kind {
         EventKind::Report => {
-            // Managed instances have no `platform.runtimeDone`: what their report measures begins with the invocation.
+            // Managed instances have no `platform.runtimeDone`; their report's measurements begin with the invocation.
             invocation.runtime_done.unwrap_or(start)
         }
         _ if phase.is_before() => {
@@ -81,7 +81,7 @@ pub(crate) fn children(invocation: &Invocation, ids: &Ids<'_>, start: u64) -> Ve
         [("init", Phase::is_init as fn(&Phase) -> bool), ("restore", Phase::is_restore)]
     {
         let phases: Vec<&Phase> = invocation.phases.iter().filter(|phase| belongs(phase)).collect();
-        // Where no event tells how long the phase took, the report does.
+        // If no event states the phase's duration, the report does.
         let figures = invocation.phase(&EventKind::Report).map(|report| &report.event.figures);
         let reported = figures.and_then(|figures| match name {
             "init" => figures.init_duration_ms,
@@ -99,7 +99,7 @@ pub(crate) fn children(invocation: &Invocation, ids: &Ids<'_>, start: u64) -> Ve
     spans
 }
 
-/// The spans of the init phase or of the restore, whose events these are.
+/// The spans of an init phase or restore.
 fn before(phases: &[&Phase], ids: &Ids<'_>, name: &str, reported: Option<f64>) -> Vec<Span> {
     let Some(last) = phases.last() else { return Vec::new() };
     let duration = phases.iter().find_map(|phase| phase.event.figures.duration_ms);
@@ -134,7 +134,7 @@ fn before(phases: &[&Phase], ids: &Ids<'_>, name: &str, reported: Option<f64>) -
     spans
 }
 
-/// The span from the end of the runtime to the report, and below it the extensions' part of that time.
+/// The span from the end of the runtime to the report, with a child for the extensions' part of it.
 pub(crate) fn report(invocation: &Invocation, ids: &Ids<'_>, start: u64, end: u64) -> Vec<Span> {
     let Some(phase) = invocation.phase(&EventKind::Report) else { return Vec::new() };
     let done = invocation.runtime_done.or(invocation.ended).unwrap_or(end.min(phase.time));
@@ -146,7 +146,7 @@ pub(crate) fn report(invocation: &Invocation, ids: &Ids<'_>, start: u64, end: u6
     spans
 }
 
-/// The parts of a phase as spans. A part without a duration is left out.
+/// The parts of a phase as spans. A part without a duration is omitted.
 fn parts(event: &PlatformEvent, ids: &Ids<'_>, parent: [u8; 8], phase_start: u64) -> Vec<Span> {
     let spans = event.spans.iter().filter_map(|part| {
         let start = part_start(part, phase_start);

@@ -1,4 +1,4 @@
-//! Decides how an invocation or one of its phases ended.
+//! Determines the result of an invocation or of one of its phases.
 
 use opentelemetry_proto::tonic::trace::v1::Status;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -6,16 +6,16 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use crate::event::{EventKind, PlatformEvent};
 use crate::spans::invocation::{Invocation, Phase};
 
-/// How an invocation or phase ended.
+/// The result of an invocation or phase.
 pub(crate) enum InvocationStatus {
     Unknown,
     Succeeded,
-    /// With the error type, and the message if Lambda wrote one.
+    /// With the error type, and Lambda's message if there is one.
     Failed(String, Option<String>),
 }
 
 impl InvocationStatus {
-    /// The status that these phases tell of. The first failure that names an error type decides, else the first failure.
+    /// The result of these phases: the first failure with an error type decides, or else the first failure.
     pub(crate) fn of_phases<'a>(phases: impl Iterator<Item = &'a Phase>) -> Self {
         let mut failure: Option<&PlatformEvent> = None;
         let mut status = Self::Unknown;
@@ -40,8 +40,8 @@ impl InvocationStatus {
         Self::Failed(error_type.to_owned(), event.message.clone())
     }
 
-    /// The status of an invocation, which its own events decide. An init phase that failed counts only where they say
-    /// nothing: Lambda runs that phase again, and the invocation may go well.
+    /// The result of an invocation, from its own events. A failed init phase counts only if they state none: Lambda repeats that
+    /// phase, and the invocation may succeed.
     pub(crate) fn of_invocation(invocation: &Invocation) -> Self {
         let own = Self::of_phases(invocation.own_phases());
         if !matches!(own, Self::Unknown) {
@@ -57,7 +57,7 @@ impl InvocationStatus {
         }
     }
 
-    /// The same as the status of a span.
+    /// Converts to the status of a span.
     pub(crate) fn to_otlp(&self) -> Status {
         match self {
             Self::Unknown => Status::default(),

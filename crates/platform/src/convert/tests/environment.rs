@@ -28,7 +28,7 @@ fn span() -> InvocationSpan<'static> {
     }
 }
 
-/// What the extension makes of these events of the Telemetry API.
+/// The extension's result for these Telemetry API events.
 fn of_environment(events: &[String]) -> Converted {
     let mut converter = Converter::new(identity(), Options::default(), 0).counted_elsewhere();
     let body = format!("[{}]", events.join(","));
@@ -47,7 +47,7 @@ fn of_environment(events: &[String]) -> Converted {
     converter.finish()
 }
 
-/// What the forwarder makes of the same, under Lambda's JSON log format.
+/// The forwarder's result for the same events in Lambda's JSON log format.
 fn of_stream(events: &[String]) -> Converted {
     let mut converter = Converter::new(identity(), Options::default(), OBSERVED);
     let body = format!("[{}]", events.join(","));
@@ -73,7 +73,7 @@ fn forwarder_and_extension_make_the_same_of_a_line() {
         line("plain\n"),
         line("[ERROR]\t2026-09-21T14:13:20.123Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tno\n"),
         line(r#"{"level":"WARN","message":"low","timestamp":"2026-09-21T14:13:20.123Z","n":1}"#),
-        // Under Lambda's JSON log format a line that is an object is passed on as one.
+        // Lambda's JSON log format passes a JSON object through unchanged.
         format!(
             r#"{{"time":"{TIME}","type":"function","record":{{"level":"DEBUG","message":"x","a":{{"b":true}}}}}}"#
         ),

@@ -1,5 +1,4 @@
-//! Cases of other projects' tests, read in place: they are not copied into this repository, and each test does something
-//! only where they lie beside it.
+//! Test cases of other projects, read in place and not copied into this repository. Each test is skipped if they are absent.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +8,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// The cases of a file; `None` where it is not here.
+/// The cases of a file; `None` if it is absent.
 fn cases(name: &str) -> Option<Vec<Value>> {
     let above = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     let mut files = above.map(|folder| folder.join("shared/samples/peers/foreign").join(name));
@@ -17,7 +16,7 @@ fn cases(name: &str) -> Option<Vec<Value>> {
     Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
-/// Runs `check` on each case, and expects that so many pass and none fails.
+/// Runs `check` on each case, and expects this many to pass and none to fail.
 fn check_all(name: &str, expected: usize, check: impl Fn(&Value) -> Result<(), String>) {
     let Some(cases) = cases(name) else { return eprintln!("skipped: {name} is not here") };
     let failed: Vec<String> = cases
@@ -28,7 +27,7 @@ fn check_all(name: &str, expected: usize, check: impl Fn(&Value) -> Result<(), S
     assert_eq!((cases.len(), failed), (expected, Vec::new()));
 }
 
-/// Whether both are the same, or what differs.
+/// Returns the difference, if any.
 fn same<T: PartialEq + std::fmt::Debug>(
     what: &str,
     actual: &T,
@@ -50,7 +49,7 @@ fn double(value: Option<&number_data_point::Value>) -> f64 {
     render::number(value).parse().unwrap()
 }
 
-/// The sum of the values of each metric in each namespace, as CloudWatch would have it.
+/// The sum of the values of each metric in each namespace, as in CloudWatch.
 type Sums = BTreeMap<(String, String), f64>;
 
 fn sums_of_points(metrics: &[Metric]) -> Sums {

@@ -325,8 +325,8 @@ fn a_timeout_and_its_report_in_two_chunks_count_once() {
     );
 }
 
-/// Deliveries that New Relic's forwarder (newrelic/aws-log-ingestion) is tested with. They are not copied into this
-/// repository: the test does something only where they lie beside it.
+/// Deliveries from the tests of New Relic's forwarder (newrelic/aws-log-ingestion), read in place. The test is skipped if they
+/// are absent.
 #[test]
 fn deliveries_of_new_relics_tests_are_converted() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -357,7 +357,7 @@ fn deliveries_of_new_relics_tests_are_converted() {
         outcome(&convert("entry_lambda_oom.json")),
         "aws.lambda.invocations [{invocation}] 1; faas.errors [{error}] 1 error.type=Runtime.OutOfMemory; aws.lambda.out_of_memory [{error}] 1"
     );
-    // What New Relic's own layer prints is an ordinary line here.
+    // The output of New Relic's own layer is an ordinary line here.
     let own = convert("entry_lambda_sam.json");
     assert_eq!((own.metrics.is_none(), log_records(&own), consumed(&own)), (true, 1, 0));
 }

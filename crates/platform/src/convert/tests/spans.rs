@@ -68,7 +68,7 @@ fn however_a_stream_is_cut_each_invocation_is_one_span() {
         for end in [SpanEnd::RuntimeDone, SpanEnd::Report] {
             let chunks = spans_of(&[first, second], SpanMapping::SpanEvents, end);
             assert_eq!(count(&chunks), 1, "{chunks}");
-            // In separate deliveries nothing is known but the lines themselves.
+            // In separate deliveries only the lines themselves are known.
             let deliveries =
                 [first, second].map(|lines| spans_of(&[lines], SpanMapping::SpanEvents, end));
             assert_eq!(count(&deliveries.concat()), 1, "{deliveries:?}");

@@ -1,4 +1,4 @@
-//! Ends a batch or chunk of events, and carries what is known of its invocations to the next one.
+//! Ends a batch or chunk of events, and carries the state of its invocations to the next one.
 
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 
@@ -7,11 +7,11 @@ use crate::metrics::open_invocations::{OpenInvocation, OpenInvocations, State};
 use crate::metrics::points::Measured;
 
 impl Aggregator {
-    /// How many invocations are remembered from one batch to the next.
+    /// Maximum number of invocations remembered between batches.
     pub const MAX_OPEN: usize = 256;
 
-    /// The metrics so far, of an aggregator that goes on with the next batch. An invocation that was seen to fail is not
-    /// counted yet: its report, which says the failure too, may come with a later batch.
+    /// Returns the metrics so far and continues with the next batch. A failed invocation is not counted yet, because its report,
+    /// which states the failure too, may follow in a later batch.
     pub fn take(&mut self) -> Vec<Metric> {
         for (request_id, invocation) in self.drain_by_age() {
             match invocation.state {
@@ -25,12 +25,12 @@ impl Aggregator {
         self.take_metrics()
     }
 
-    /// Goes on where an earlier chunk of the stream ended.
+    /// Continues after an earlier chunk of the stream.
     pub(crate) fn resume(&mut self, open: OpenInvocations) {
         self.invocations = open.0;
     }
 
-    /// The metrics, with all invocations counted, and what is known of these for the next chunk.
+    /// Returns the metrics with all invocations counted, and the state for the next chunk.
     pub(crate) fn finish_chunk(&mut self) -> (Vec<Metric>, OpenInvocations) {
         self.forget_oldest();
         let mut known = OpenInvocations::default();
@@ -46,7 +46,7 @@ impl Aggregator {
         (self.take_metrics(), known)
     }
 
-    /// The invocations, the oldest first.
+    /// The invocations, oldest first.
     fn drain_by_age(&mut self) -> Vec<(String, OpenInvocation)> {
         let mut by_age: Vec<_> = self.invocations.drain().collect();
         by_age.sort_unstable_by(|(id, one), (other_id, other)| {
@@ -59,7 +59,7 @@ impl Aggregator {
         std::mem::take(&mut self.points).into_metrics(self.shape)
     }
 
-    /// Counts the oldest invocations beyond the bound and forgets them: nothing more is expected of them.
+    /// Counts and forgets the oldest invocations beyond the limit.
     fn forget_oldest(&mut self) {
         let excess = self.invocations.len().saturating_sub(Self::MAX_OPEN);
         if excess == 0 {
@@ -74,7 +74,7 @@ impl Aggregator {
         }
     }
 
-    /// Counts an invocation about which nothing more will be said, if it was not counted before.
+    /// Counts a finished invocation unless it was counted before.
     pub(crate) fn close(&mut self, request_id: &str, invocation: &OpenInvocation) {
         let request_id = Some(request_id).filter(|id| !id.is_empty());
         let measured = Measured { time: invocation.time, since: invocation.since, request_id };

@@ -8,8 +8,8 @@ use crate::metrics::points::{ErrorType, Measured};
 use crate::options::Names;
 
 impl Aggregator {
-    /// Records what is the extension's. One event tells of each part of an invocation: `platform.runtimeDone`, or
-    /// `platform.report` on managed instances, which have no `platform.runtimeDone`.
+    /// Records the figures owned by the extension. Each part of an invocation has one event: `platform.runtimeDone`, or
+    /// `platform.report` on managed instances, which lack the former.
     pub(super) fn add_parts(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
         for span in &event.spans {
             let instrument = match span.name.as_str() {
@@ -37,8 +37,8 @@ impl Aggregator {
             .max_memory_used_mb
             .zip(figures.memory_size_mb.filter(|size| *size > 0.0))
             .map(|(used, size)| used / size);
-        // The billed duration includes the billed init and restore already: a REPORT line of 2025 has a duration of
-        // 2338.66 ms, a billed restore of 182 ms and a billed duration of 2521 ms.
+        // The billed duration includes the billed init and restore: a REPORT line of 2025 has a duration of 2338.66 ms, a billed
+        // restore of 182 ms and a billed duration of 2521 ms.
         let gib_seconds = figures
             .billed_duration_ms
             .zip(figures.memory_size_mb)
@@ -72,7 +72,7 @@ impl Aggregator {
             Names::Current => {
                 self.record(&metric::INIT_DURATION, error_type, ms.map(seconds), measured);
             }
-            // The older systems have a gauge of this name, which takes the histogram's place.
+            // A gauge of this name in older systems replaces the histogram.
             Names::Legacy => {
                 self.append(&legacy::INIT_DURATION, ms, measured);
                 self.append(&legacy::LAMBDA_INIT_DURATION, ms, measured);
@@ -115,8 +115,8 @@ impl Aggregator {
         }
     }
 
-    /// The value, unless it is negative, not a number or absurdly large; those are counted and not sent. What this crate
-    /// reads is plausible already, but anybody can build an event.
+    /// Returns the value unless it is negative, not a number or implausibly large; such values are counted and not sent. This
+    /// crate's parsers only return plausible values, but callers can construct events.
     fn believed(&mut self, value: Option<f64>) -> Option<f64> {
         let believed = value.filter(|value| (0.0..=MAX_VALUE).contains(value));
         if value.is_some() && believed.is_none() {
@@ -126,7 +126,7 @@ impl Aggregator {
     }
 }
 
-/// The largest value that is recorded: the largest plausible figure in mebibytes, as bytes.
+/// The largest recorded value: the largest plausible figure in mebibytes, as bytes.
 const MAX_VALUE: f64 = 1e12 * MIB;
 
 /// A plausible number without its fraction.

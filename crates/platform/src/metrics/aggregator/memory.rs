@@ -1,16 +1,16 @@
-//! Counts the invocations whose runtime says itself that its memory is exhausted.
+//! Counts invocations whose runtime reports exhausted memory itself.
 
 use super::Aggregator;
 use crate::metrics::instrument as metric;
 use crate::metrics::open_invocations::{OpenInvocation, State};
 use crate::metrics::points::Measured;
 
-/// Stands for the request id of an invocation whose `START` is not known.
+/// Stands for the request id of an invocation whose `START` is unknown.
 pub(super) const UNNAMED: &str = "";
 
 impl Aggregator {
-    /// Takes note of a runtime's text, which belongs to this invocation as far as is known. The platform may say the same of
-    /// the invocation later, and then it counts no more.
+    /// Notes a runtime's message and its invocation, if known. A later report of the platform about the same invocation is not
+    /// counted again.
     pub fn add_out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
         let key = request_id.unwrap_or(UNNAMED).to_ascii_lowercase();
         let measured = Measured { time: time_unix_nano, since: time_unix_nano, request_id };
@@ -25,7 +25,7 @@ impl Aggregator {
         }
     }
 
-    /// An invocation whose `START` is not known is the first one that the stream names.
+    /// An invocation with an unknown `START` is the first one named in the stream.
     pub(super) fn name_the_unnamed(&mut self, request_id: &str) {
         let is_running = |unnamed: &OpenInvocation| unnamed.state == State::Running;
         if self.invocations.get(UNNAMED).is_some_and(is_running)

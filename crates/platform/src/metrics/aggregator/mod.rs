@@ -1,22 +1,19 @@
-//! Turns platform events into OTLP metrics, and counts each invocation once.
+//! Converts platform events to OTLP metrics, and counts each invocation once.
 //!
-//! The temporality is delta. The events of one batch are added up, so that a delivery becomes one data point for each metric
-//! and set of attributes, however many events it holds. Nothing is lost by that: sums, and histograms with equal buckets, add
-//! exactly.
+//! The temporality is delta. The events of a batch are added up to one data point for each metric and set of attributes. This
+//! loses nothing: sums, and histograms with equal buckets, add exactly.
 //!
-//! What is counted at which event:
-//! - At `REPORT` the invocation: its figures, `aws.lambda.invocations`, the cold start, and exactly one of
-//!   `faas.invocations`, `faas.errors` and `faas.timeouts`.
-//! - The failure lines of the older notation (`Task timed out`, `Runtime exited`) stand before or behind a `REPORT` that has
-//!   no status, and say how it ended; a status on the `REPORT` wins over them. A failure line whose `REPORT` is not in the
-//!   batch counts its failure alone.
-//! - What a runtime prints when its memory is exhausted counts as `aws.lambda.out_of_memory` at once; what Lambda says of the same
-//!   invocation later does not count it again.
-//! - In the Telemetry API a failed `platform.runtimeDone` takes the place of the failure line, since its report
-//!   may never come. In CloudWatch it is not counted: the report follows, with the same status.
-//! - At `INIT_REPORT` the init duration, only where no `REPORT` will repeat it: the init phase failed, or made a snapshot. At
-//!   `RESTORE_REPORT` likewise the restore duration, only if the restore failed. So no duration is counted twice, even where
-//!   the lines come in different deliveries.
+//! Events and their counts:
+//! - `REPORT`: the invocation with its figures, `aws.lambda.invocations`, the cold start, and exactly one of `faas.invocations`,
+//!   `faas.errors` and `faas.timeouts`.
+//! - Failure lines of the older notation (`Task timed out`, `Runtime exited`) come before or after a `REPORT` without status and
+//!   state the result; a status on the `REPORT` wins. A failure line without a `REPORT` in the batch counts the failure alone.
+//! - A runtime's message about exhausted memory counts as `aws.lambda.out_of_memory` at once; a later event of Lambda about the
+//!   same invocation does not count it again.
+//! - In the Telemetry API a failed `platform.runtimeDone` counts like a failure line, because its report may never come. In
+//!   CloudWatch it is ignored: the report follows with the same status.
+//! - `INIT_REPORT`: the init duration, only if no `REPORT` will repeat it because the init phase failed or made a snapshot.
+//!   `RESTORE_REPORT`: the restore duration, only if the restore failed. So no duration counts twice, even across deliveries.
 
 mod chunks;
 mod figures;
@@ -33,15 +30,15 @@ use crate::metrics::open_invocations::{Failure, OpenInvocation, State};
 use crate::metrics::points::{ErrorType, Measured, Points};
 use crate::options::{Names, Shape};
 
-/// Who makes the metrics of an event. A backend stores what it gets twice as two points, so each metric has one owner where
+/// The owner of an event's metrics. A backend stores a repeated value as a second point, so each metric has one owner if
 /// forwarder and extension see the same invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owner {
-    /// The forwarder makes what the text lines in CloudWatch say too: the figures of reports, and how
-    /// invocations ended.
+    /// The forwarder makes the metrics that CloudWatch's text lines contain: the figures of reports, and the results of
+    /// invocations.
     #[default]
     Forwarder,
-    /// The extension, beside a forwarder, makes what no text line says: latency, duration and size of responses,
+    /// The extension, beside a forwarder, makes the metrics missing from text lines: latency, duration and size of responses,
     /// overheads, dropped logs.
     Extension,
     /// An extension without a forwarder makes both.
@@ -50,8 +47,7 @@ pub enum Owner {
 
 /// Adds up the events of one log stream or execution environment, given in their order.
 ///
-/// It holds one entry for each request id. How many it holds is bounded by the batch that it is given; from one batch to the
-/// next it keeps the newest [`Aggregator::MAX_OPEN`].
+/// It holds one entry for each request id of a batch, and keeps the newest [`Aggregator::MAX_OPEN`] entries for the next batch.
 #[derive(Debug, Default)]
 pub struct Aggregator {
     owner: Owner,
@@ -63,12 +59,12 @@ pub struct Aggregator {
 }
 
 impl Aggregator {
-    /// An empty aggregator of the forwarder.
+    /// Creates an empty aggregator for the forwarder.
     pub fn new(shape: Shape, names: Names) -> Self {
         Self { shape, names, ..Self::default() }
     }
 
-    /// The same aggregator for another owner.
+    /// Changes the owner.
     #[must_use]
     pub fn with_owner(mut self, owner: Owner) -> Self {
         self.owner = owner;
@@ -92,7 +88,7 @@ impl Aggregator {
         }
     }
 
-    /// Counts and records what is the forwarder's.
+    /// Counts and records the figures owned by the forwarder.
     fn add_report(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
         let figures = &event.figures;
         if event.kind != EventKind::Start
@@ -113,8 +109,7 @@ impl Aggregator {
                     self.fail(failure, event, measured);
                 }
             }
-            // The report of the first invocation repeats the duration of an init phase that went well, except of the
-            // one that made a snapshot.
+            // The first invocation's report repeats the duration of a successful init phase, unless that made a snapshot.
             EventKind::InitReport
                 if !event.succeeded() || event.phase.as_deref() == Some("snap-start") =>
             {
@@ -128,12 +123,12 @@ impl Aggregator {
         }
     }
 
-    /// How many values were not counted because they are no finite, plausible numbers.
+    /// Number of values that were not finite, plausible numbers.
     pub fn dropped_values(&self) -> usize {
         self.dropped_values
     }
 
-    /// An invocation begins. If its request id is known, that was an earlier attempt, about which nothing more will be said.
+    /// Starts an invocation. A known request id is an earlier attempt, which has ended.
     fn begin(&mut self, measured: Measured<'_>) {
         let Some(request_id) = measured.request_id else { return };
         self.invocations.remove(UNNAMED);
@@ -172,8 +167,8 @@ impl Aggregator {
             }
             (_, None) => State::Reported,
         };
-        // If a failure line or a runtime's text came before this report, its exhausted memory was counted then. Where a report came before,
-        // that memory was an earlier attempt's.
+        // A failure line or runtime message before this report has counted the exhausted memory, unless another report came
+        // first: then it belonged to an earlier attempt.
         let of_this_attempt =
             matches!(state_before, Some(State::Running | State::Failed(_) | State::FailedCounted));
         let known_out_of_memory =
@@ -187,7 +182,7 @@ impl Aggregator {
         self.invocations.insert(key.to_owned(), invocation);
     }
 
-    /// Takes a failure line of the older notation.
+    /// Handles a failure line of the older notation.
     fn fail(&mut self, failure: Failure, event: &PlatformEvent, measured: Measured<'_>) {
         let key = measured.request_id.unwrap_or_default();
         let before = self.invocations.get(key);
@@ -223,7 +218,7 @@ impl Aggregator {
     }
 }
 
-/// The failure that the status of an event tells of; `None` for success, and where there is no status.
+/// The failure stated by an event's status; `None` for success or without a status.
 fn failure_of(event: &PlatformEvent) -> Option<Failure> {
     match event.status.as_deref() {
         None | Some("success") => None,

@@ -1,14 +1,14 @@
-//! Reads a metric's value that stands for many: a statistic set, or values with how often each was measured.
+//! Reads a metric value that represents many: a statistic set, or values with counts.
 //!
-//! Source: aws-otel-python-instrumentation, `base_emf_exporter.py`, whose histograms are `{"Count","Sum","Min","Max"}` and
-//! whose exponential histograms have `Values` and `Counts` beside these four; CloudWatch API, `StatisticSet` and `MetricDatum`.
+//! Source: aws-otel-python-instrumentation, `base_emf_exporter.py`, whose histograms are `{"Count","Sum","Min","Max"}` and whose
+//! exponential histograms add `Values` and `Counts`; CloudWatch API, `StatisticSet` and `MetricDatum`.
 
 use serde_json::value::RawValue;
 
 use crate::metrics::emf::figure::{MAX_VALUES, number};
 use crate::read::fields::{Elements, Fields};
 
-/// How many values one distribution may stand for, so that counts stay whole numbers.
+/// Maximum number of values in one distribution, so that counts stay whole numbers.
 const MAX_COUNT: f64 = 1e15;
 
 /// Values of a metric that were added up before they were written.
@@ -18,12 +18,12 @@ pub(crate) struct Distribution {
     pub(crate) sum: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
-    /// The values with their counts; empty where the writer does not say how the values are spread.
+    /// The values with their counts; empty if the distribution is unknown.
     pub(crate) values: Vec<(f64, u64)>,
 }
 
-/// What a value that is an object stands for, and how many of its figures are refused. There is no distribution, and
-/// nothing is refused, where nothing was measured.
+/// Reads a value that is an object, and returns the distribution and the number of refused figures. Without measurements there is
+/// neither.
 pub(crate) fn distribution(value: &RawValue) -> (Option<Distribution>, usize) {
     let Some(fields) = Fields::of(value.get()) else { return (None, 1) };
     let set = statistic_set(&fields);
@@ -44,7 +44,7 @@ pub(crate) fn distribution(value: &RawValue) -> (Option<Distribution>, usize) {
     if counted == 0 {
         return (None, refused);
     }
-    // The values may be the middles of buckets, and then only the set has the exact figures.
+    // The values may be midpoints of buckets; then only the set has exact figures.
     let (sum, min, max) = match set.filter(|set| set.count == counted) {
         Some(set) => (set.sum, set.min, set.max),
         None => pairs.iter().filter(|(_, count)| *count > 0).fold(
@@ -69,7 +69,7 @@ fn statistic_set(fields: &Fields<'_>) -> Option<Distribution> {
     (set.min <= set.max).then_some(set)
 }
 
-/// A whole number, with or without a point.
+/// A whole number, with or without a decimal point.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,13 +1,13 @@
-//! Reads the numbers of a line in the embedded metric format, within bounds.
+//! Reads the numbers of a line in the embedded metric format, within limits.
 
 use serde_json::value::RawValue;
 
-/// Values of one metric that are read, as many as the specification allows.
+/// Maximum number of values of one metric, the specification's limit.
 pub(super) const MAX_VALUES: usize = 100;
-/// The largest value that is read, so that sums stay finite.
+/// Maximum value, so that sums stay finite.
 const MAX_VALUE: f64 = 1e18;
 
-/// A number within the bound.
+/// Reads a number within the limit.
 pub(super) fn number(value: &RawValue) -> Option<f64> {
     value.get().parse().ok().filter(|value: &f64| value.abs() <= MAX_VALUE)
 }

@@ -17,25 +17,25 @@ use crate::read::time;
 /// The key that makes a JSON line one of this format.
 pub(crate) const KEY: &str = "_aws";
 
-/// Metrics of one line that are read; the specification allows 100 in each directive.
+/// Maximum number of metrics of one line; the specification allows 100 in each directive.
 pub(super) const MAX_METRICS: usize = 200;
-/// Dimensions of one metric that are read, as many as the specification allows.
+/// Maximum number of dimensions of one metric, the specification's limit.
 pub(super) const MAX_DIMENSIONS: usize = 30;
-/// Length of a name or of a dimension's value; the specification allows 1,024 characters.
+/// Maximum length of a name or of a dimension's value; the specification allows 1,024 characters.
 const MAX_TEXT_BYTES: usize = 4096;
 
 /// The metrics of one line.
 #[derive(Debug, Default)]
 pub(crate) struct EmfLine<'a> {
-    /// What a runtime wrote before the object.
+    /// The runtime's text before the object.
     pub(crate) prefix: Prefix<'a>,
     /// The object.
     pub(crate) json: &'a str,
     /// Unix time in nanoseconds.
     pub(crate) time: Option<u64>,
-    /// Empty where the line means to be in this format, and none of its metrics can be read.
+    /// Empty if the line declares this format but contains no readable metric.
     pub(crate) metrics: Vec<EmfMetric>,
-    /// How many values were no numbers, or beyond a bound, and how many metrics had no name.
+    /// Number of values that were not numbers or beyond a limit, and of metrics without a name.
     pub(crate) refused: usize,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct EmfMetric {
     pub(crate) values: Values,
 }
 
-/// What was measured.
+/// The measured values.
 #[derive(Debug)]
 pub(crate) enum Values {
     Single(Vec<f64>),
@@ -67,7 +67,7 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// The unit of that name. `None`, and names that CloudWatch does not know, are no unit.
+    /// The unit of that name; `None` for names unknown to CloudWatch.
     fn of(text: Option<&str>) -> Self {
         let ucum = match text.unwrap_or_default() {
             "Seconds" => "s",
@@ -102,12 +102,12 @@ impl Unit {
     }
 }
 
-// Made once, since to make a finder takes longer than to search a line with it.
+// A static, because creating a finder takes longer than one search.
 static FIND_METRICS: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new("\"CloudWatchMetrics\""));
 
-/// Reads the metrics of a line, which may stand behind a runtime's prefix. `None` if it is not in this format. This is cheap
-/// for other lines: their ends or one search refuse them, and their JSON is not read.
+/// Reads the metrics of a line, with or without a runtime's prefix. `None` if it is not in this format. Other lines are cheap:
+/// their end or one search excludes them without parsing their JSON.
 pub(crate) fn parse(line: &str) -> Option<EmfLine<'_>> {
     let line = line.trim_ascii();
     // Most lines of text have another end.
@@ -121,7 +121,7 @@ pub(crate) fn parse(line: &str) -> Option<EmfLine<'_>> {
     FIND_METRICS.find(json.as_bytes())?;
     let mut read = EmfLine { prefix, json, time: prefix_time, ..EmfLine::default() };
     let Some(root) = Fields::of(json) else {
-        // It is not known how many figures it holds.
+        // The number of its figures is unknown.
         read.refused = 1;
         return Some(read);
     };
@@ -137,7 +137,7 @@ pub(crate) fn parse(line: &str) -> Option<EmfLine<'_>> {
     Some(read)
 }
 
-/// A time in milliseconds since 1970, as nanoseconds.
+/// Converts milliseconds since 1970 to nanoseconds.
 fn timestamp(value: &RawValue) -> Option<u64> {
     let ms: f64 = value.get().parse().ok()?;
     (0.0..=time::MAX_MS).contains(&ms).then(|| time::of_millis(ms))
@@ -172,7 +172,7 @@ impl EmfLine<'_> {
         }
     }
 
-    /// The values of a metric: one number, an array of numbers, or an object that stands for many.
+    /// The values of a metric: one number, an array of numbers, or an object that represents many.
     fn values(&mut self, value: &RawValue) -> Option<Values> {
         if value.get().starts_with('{') {
             let (distribution, refused) = distribution(value);
@@ -188,15 +188,16 @@ impl EmfLine<'_> {
     }
 }
 
-/// Whether a text is not empty, and not longer than anything that CloudWatch takes.
+/// Returns `true` if a text is not empty and within CloudWatch's limit.
 fn is_short(text: &str) -> bool {
     (1..=MAX_TEXT_BYTES).contains(&text.len())
 }
 
-/// Most names of dimensions that are looked up for a directive: each is compared with all keys of the line. The format has 30 in a set.
+/// Maximum number of dimension names looked up for a directive: each is compared with all keys of the line. The format allows 30
+/// in a set.
 const MOST_NAMES: usize = 1_000;
 
-/// The dimensions of all sets, each once, with the values that the line gives them.
+/// The dimensions of all sets, each once, with their values in the line.
 fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
     let mut dimensions: Vec<KeyValue> = Vec::new();
     let Some(sets) = directive.get("Dimensions") else { return dimensions };
@@ -211,7 +212,7 @@ fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
             if is_known || !is_short(&name) || dimensions.len() == MAX_DIMENSIONS {
                 continue;
             }
-            // By the specification a value is a string; of a number, the text is taken.
+            // By the specification a value is a string; numbers are converted to text.
             let Some(value) = root.get(&name) else { continue };
             let value = text_of(value).unwrap_or_else(|| value.get().into());
             if is_short(&value) {
@@ -219,7 +220,7 @@ fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
             }
         }
     }
-    // Writers keep no order of their dimensions, and two series are equal if their attributes are.
+    // Writers do not order their dimensions, and equal series need equal attributes.
     dimensions.sort_by(|a, b| a.key.cmp(&b.key));
     dimensions
 }

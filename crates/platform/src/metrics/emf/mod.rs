@@ -1,16 +1,15 @@
-//! Turns lines in CloudWatch's embedded metric format (EMF) into OTLP metrics.
+//! Converts lines in CloudWatch's embedded metric format (EMF) to OTLP metrics.
 //!
-//! Source: CloudWatch User Guide, "Specification: Embedded metric format". Where that leaves a choice, or OTLP lacks what it
-//! has, this crate does so:
-//! - A metric keeps its name, since a user searches for the name that the code says. The namespace becomes the attribute
+//! Source: CloudWatch User Guide, "Specification: Embedded metric format". Where it leaves a choice, or OTLP lacks an equivalent:
+//! - A metric keeps its name, because users search for the name in the code. The namespace becomes the attribute
 //!   `aws.cloudwatch.namespace`.
-//! - A point has all dimensions of all dimension sets as attributes. CloudWatch makes a metric of each set, but a metric
-//!   with fewer dimensions is the sum over those with more, and as a point beside them it would count twice.
-//! - A metric of unit `Count` becomes a delta sum, any other one a delta histogram: CloudWatch keeps count, sum,
-//!   minimum and maximum of its values, and so does a histogram. A sum with a negative value is not monotonic.
-//! - A statistic set, or values with counts, becomes a histogram whatever its unit, in a series of its own where it does not say
-//!   how its values are spread: that histogram has one bucket.
-//! - A line may stand behind a runtime's prefix, as Node's `console.log` writes it in text format.
+//! - A point has all dimensions of all dimension sets as attributes. CloudWatch creates a metric for each set, but the metric
+//!   with fewer dimensions is the sum of the others and would count twice.
+//! - A metric with the unit `Count` becomes a delta sum, all others a delta histogram, because CloudWatch keeps count, sum,
+//!   minimum and maximum. A sum with a negative value is not monotonic.
+//! - A statistic set, or values with counts, becomes a histogram whatever its unit. If the distribution is unknown, the histogram
+//!   has one bucket and a series of its own.
+//! - A runtime's prefix may precede the line, as of Node's `console.log` in text format.
 //! - `StorageResolution` and `LogGroupName` have no meaning in OTLP and are ignored.
 
 mod distribution;

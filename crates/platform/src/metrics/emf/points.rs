@@ -1,4 +1,4 @@
-//! Adds the metrics of lines in the embedded metric format up into OTLP data points.
+//! Adds up metrics in the embedded metric format to OTLP data points.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::metrics::emf::line::{EmfLine, EmfMetric, SeriesKey, Unit, Values};
 use crate::metrics::instrument::duration_bounds;
 use crate::options::Shape;
 
-/// How many bytes the names and attributes of all series of a chunk may take. Without a bound, one short line could take
-/// many times its length: each of its metrics has all its dimensions.
+/// Maximum number of bytes for the names and attributes of a chunk's series. Without a limit, a short line could take many times
+/// its length, because each metric repeats all dimensions.
 pub(crate) const MAX_SERIES_BYTES: usize = 8 * 1024 * 1024;
-/// The buckets that OpenTelemetry's SDK specification has as the default of histograms.
+/// The default histogram buckets of OpenTelemetry's SDK specification.
 const BOUNDS: [f64; 15] = [
     0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0,
     10_000.0,
@@ -26,12 +26,12 @@ fn bounds(unit: Unit, shape: Shape) -> &'static [f64] {
     if unit.ucum == "s" { duration_bounds(shape) } else { &BOUNDS }
 }
 
-/// What the values of a series are added up to.
+/// The aggregation of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Total {
     Sum,
     Histogram,
-    /// A histogram of one bucket: it is not known how the values are spread.
+    /// A histogram of one bucket, for an unknown distribution.
     Unspread,
 }
 
@@ -57,7 +57,7 @@ impl Total {
 pub(crate) struct EmfPoints {
     shape: Shape,
     pub(crate) series: Vec<Series>,
-    /// The position in `series` by [`SeriesKey::index`] and what the values are added up to.
+    /// The position in `series`, by [`SeriesKey::index`] and aggregation.
     index: BTreeMap<String, usize>,
     pub(crate) bytes: usize,
     dropped_values: usize,
@@ -77,12 +77,12 @@ pub(crate) struct Series {
     buckets: Vec<u64>,
 }
 
-/// CloudWatch takes metrics from two weeks ago up to two hours ahead; a time beyond that is a mistake.
+/// CloudWatch accepts metrics from two weeks ago to two hours ahead; other times are mistakes.
 const MAX_AGE: u64 = 14 * 24 * 3600 * 1_000_000_000;
 const MAX_AHEAD: u64 = 2 * 3600 * 1_000_000_000;
 
 impl EmfPoints {
-    /// None yet, of metrics in this shape.
+    /// Creates an empty collection of metrics in this shape.
     pub(crate) fn new(shape: Shape) -> Self {
         Self { shape, ..Self::default() }
     }
@@ -133,7 +133,7 @@ impl EmfPoints {
         }
     }
 
-    /// Takes so many bytes more of the bound; `false` if they are beyond it.
+    /// Uses up this many bytes of the limit; returns `false` beyond it.
     fn takes(&mut self, bytes: usize) -> bool {
         let sum = self.bytes.saturating_add(bytes);
         let fits = sum <= MAX_SERIES_BYTES;
@@ -143,12 +143,12 @@ impl EmfPoints {
         fits
     }
 
-    /// How many values are left out.
+    /// Number of omitted values.
     pub(crate) fn dropped_values(&self) -> usize {
         self.dropped_values
     }
 
-    /// All metrics. Series of one name and unit become points of one metric.
+    /// Returns all metrics. Series with the same name and unit become points of one metric.
     pub(crate) fn into_metrics(self) -> Vec<Metric> {
         let shape = self.shape;
         let mut metrics: Vec<Metric> = Vec::new();
@@ -180,13 +180,13 @@ impl EmfPoints {
 }
 
 impl SeriesKey {
-    /// Roughly how many bytes a series takes: its texts, which are here and in its index, and its buckets.
+    /// Approximate size of a series: its texts, here and in the index, and its buckets.
     fn bytes(&self) -> usize {
         let attribute = |pair: &KeyValue| 64 + 2 * (pair.key.len() + value_of(pair).len());
         768 + 2 * self.name.len() + self.attributes.iter().map(attribute).sum::<usize>()
     }
 
-    /// A text that two equal series have in common, and no others.
+    /// A text shared by equal series only.
     fn index(&self, total: Total) -> String {
         let mut index = format!("{}\0{}\0{total:?}", self.name, self.unit.ucum);
         for pair in &self.attributes {
@@ -230,7 +230,7 @@ impl Series {
         self.fill(value, 1);
     }
 
-    /// Records values that were added up before.
+    /// Records pre-aggregated values.
     fn record_all(&mut self, distribution: &Distribution, time: u64) {
         self.since = self.since.min(time);
         self.until = self.until.max(time);
@@ -255,7 +255,7 @@ impl Series {
 
     fn data(&self, shape: Shape) -> Data {
         let start_time_unix_nano = match shape {
-            // For the reason see `TimeSpan::start` in `metrics::points`.
+            // See `TimeSpan::start` in `metrics::points`.
             Shape::OpenObserve => 0,
             Shape::Otlp => self.since.min(self.until.saturating_sub(1)),
         };
@@ -282,7 +282,7 @@ impl Series {
                 start_time_unix_nano,
                 time_unix_nano: self.until,
                 count: self.count,
-                // OTLP wants no sum beside negative values; OpenObserve stores a row without a value where it is missing.
+                // OTLP forbids a sum for negative values; without a sum OpenObserve stores a row without a value.
                 sum: (shape == Shape::OpenObserve || !has_negative).then_some(self.sum),
                 min: Some(self.min),
                 max: Some(self.max),

@@ -12,7 +12,7 @@ use crate::render;
 
 const LOGGED: u64 = 1_790_000_000_000_000_000;
 
-/// The points of lines, and how many values were left out.
+/// The points of lines, and the number of omitted values.
 #[expect(clippy::needless_pass_by_value, reason = "as expect_test's macro gives it")]
 fn check(lines: &[&str], dropped: usize, expected: Expect) {
     let mut points = EmfPoints::new(Shape::OpenObserve);
@@ -23,7 +23,7 @@ fn check(lines: &[&str], dropped: usize, expected: Expect) {
     expected.assert_eq(&render::points(&points.into_metrics()));
 }
 
-/// A line of one directive with these dimension sets, metrics and further keys.
+/// A line with one directive, these dimension sets, metrics and further keys.
 fn line(dimensions: &str, metrics: &str, keys: &str) -> String {
     format!(
         r#"{{"_aws":{{"Timestamp":1790000000123,"CloudWatchMetrics":[{{"Namespace":"shop","Dimensions":{dimensions},"Metrics":{metrics}}}]}},{keys}}}"#
@@ -119,7 +119,7 @@ fn a_metric_with_negative_values_has_one_kind() {
     };
     let [balance, stock] = <[_; 2]>::try_from(metrics(Shape::Otlp)).unwrap();
     let Some(Data::Histogram(balance)) = balance.data else { panic!("{balance:?}") };
-    // The protocol has no sum of negative measurements.
+    // OTLP has no sum of negative measurements.
     assert_eq!(balance.data_points[0].sum, None);
     assert_eq!(balance.data_points[0].bucket_counts[0], 1);
     let Some(Data::Sum(stock)) = stock.data else { panic!("{stock:?}") };
@@ -200,7 +200,7 @@ fn the_buckets_of_a_distribution_are_those_of_its_values() {
     assert_eq!(buckets_of(counted), (15, vec![(1, 1), (2, 2), (6, 3), (15, 4)]));
     let of_values_alone = r#"{"Values":[3,7],"Counts":[1,2]}"#;
     assert_eq!(buckets_of(of_values_alone), (15, vec![(1, 1), (2, 2)]));
-    // A statistic set does not say how its values are spread, so nothing is made up.
+    // A statistic set has an unknown distribution, so nothing is invented.
     assert_eq!(buckets_of(r#"{"Count":5,"Sum":25,"Min":1,"Max":10}"#), (0, vec![(0, 5)]));
 }
 
@@ -228,10 +228,10 @@ fn a_distribution_that_is_none_is_counted() {
     ] {
         assert_eq!(dropped(value, 1), "", "{value}");
     }
-    // No value was measured: nothing is lost.
+    // Without measurements nothing is lost.
     assert_eq!(dropped(r#"{"Count":0,"Sum":0,"Min":0,"Max":0}"#, 0), "");
     assert_eq!(dropped(r#"{"Values":[1],"Counts":[0]}"#, 0), "");
-    // The good values count, and where some are missing the figures of all of them are no longer true.
+    // Valid values count, but the figures of an incomplete set would be wrong.
     assert_eq!(
         dropped(
             r#"{"Values":[1,"x",3,-4,5],"Counts":[1,1,2,1],"Count":9,"Sum":90,"Min":0,"Max":50}"#,

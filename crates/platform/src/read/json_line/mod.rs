@@ -1,9 +1,8 @@
-//! Reads a line that is one JSON object: level, message and ids, for which a log record has a place, and the other keys as
-//! attributes.
+//! Reads a line that is one JSON object: level, message and ids for the log record's fields, and all other keys as attributes.
 //!
-//! Source: the names of the keys in Lambda's JSON log format (each runtime has its own), in Powertools for AWS Lambda, in
-//! pino and tracing-subscriber, and in what OpenTelemetry's log instrumentations inject (`trace_id`, `otelTraceID`). `tenantId`:
-//! Lambda Developer Guide, "Monitoring tenant-isolated functions". `durableExecutionArn`: Durable Execution SDK, "Logging".
+//! Source: the keys of Lambda's JSON log format (each runtime has its own), Powertools for AWS Lambda, pino, tracing-subscriber,
+//! and OpenTelemetry's log instrumentations (`trace_id`, `otelTraceID`). `tenantId`: Lambda Developer Guide, "Monitoring
+//! tenant-isolated functions". `durableExecutionArn`: Durable Execution SDK, "Logging".
 
 use std::borrow::Cow;
 
@@ -20,17 +19,17 @@ use crate::read::ids::{is_uuid, xray_root};
 use crate::read::severity::Severity;
 use crate::read::time;
 
-/// How many keys of a line become attributes; the others become one JSON string. OpenObserve
-/// refuses a whole request if its records have more than 1,000 distinct keys between them.
+/// Maximum number of keys that become attributes; the rest becomes one JSON string. OpenObserve refuses a request if its records
+/// have more than 1,000 distinct keys together.
 pub(crate) const MAX_ATTRIBUTES: usize = 32;
-/// A longer key becomes no attribute but goes to the others in the JSON string.
+/// A longer key becomes part of that JSON string.
 const MAX_KEY_BYTES: usize = 128;
-/// A longer array or object is kept as a JSON string: read, it may take ninety times its size.
+/// A longer array or object is kept as a JSON string: parsed, it may take ninety times its size.
 const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// Below this depth a value is kept as a JSON string.
 const MAX_DEPTH: usize = 16;
 
-/// What a JSON line says.
+/// The content of a JSON line.
 #[derive(Debug, Default)]
 pub(crate) struct JsonLine<'a> {
     /// The time in the line. Its key remains an attribute.
@@ -42,30 +41,30 @@ pub(crate) struct JsonLine<'a> {
     pub(crate) trace_id: Vec<u8>,
     /// The span id: 8 bytes, or empty.
     pub(crate) span_id: Vec<u8>,
-    /// The X-Ray root. It is kept apart from the trace id, since it is not known here whether anybody exports that trace.
+    /// The X-Ray root, separate from the trace id because its trace may not be exported.
     pub(crate) xray_trace_id: Option<String>,
-    /// The tenant, where a runtime's formatter wrote the line.
+    /// The tenant, if a runtime's formatter wrote the line.
     pub(crate) tenant_id: Option<Cow<'a, str>>,
-    /// The execution of a durable function that the line belongs to.
+    /// The durable execution of the line.
     pub(crate) durable_execution_arn: Option<Cow<'a, str>>,
-    /// What stands under `tenantId`, which may be the function's own key.
+    /// The value of `tenantId`, which may be the function's own key.
     tenant: Option<&'a RawValue>,
-    /// Whether the request id stands under the runtimes' key.
+    /// `true` if the request id has the runtimes' key.
     is_of_runtime: bool,
-    /// The other keys, in their order.
+    /// The other keys, in order.
     pub(crate) attributes: Vec<(Cow<'a, str>, JsonValue<'a>)>,
 }
 
 /// The value of a key.
 #[derive(Debug)]
 pub(crate) enum JsonValue<'a> {
-    /// A string, copied only where it has escapes.
+    /// A string, copied only if it has escapes.
     Text(Cow<'a, str>),
     Other(Any),
 }
 
 impl<'a> JsonLine<'a> {
-    /// Reads the line, or answers `None` if it is not one JSON object.
+    /// Reads the line. Returns `None` if it is not exactly one JSON object.
     pub(crate) fn parse(line: &'a str) -> Option<Self> {
         let line = line.trim();
         if !(line.starts_with('{') && line.ends_with('}')) {
@@ -86,7 +85,7 @@ impl<'a> JsonLine<'a> {
             }
         }
         if read.trace_id.is_empty() && !read.span_id.is_empty() {
-            // OTLP's span id has no meaning without its trace id, so it stays an attribute.
+            // OTLP's span id has no meaning without a trace id, so it stays an attribute.
             let span_id = std::mem::take(&mut read.span_id);
             read.attributes.push(("span_id".into(), JsonValue::Text(hex(&span_id).into())));
         }
@@ -96,7 +95,7 @@ impl<'a> JsonLine<'a> {
         Some(read)
     }
 
-    /// Takes a key that a log record has a place for. `false` if it is none of these, or has a value of another form, and so
+    /// Handles a key with a field in the log record. Returns `false` for other keys, or if the value has another form, so that it
     /// stays an attribute.
     fn lift(&mut self, key: &str, raw: &'a RawValue) -> bool {
         match key {
@@ -141,7 +140,7 @@ impl<'a> JsonLine<'a> {
             | names::AWS_XRAY_TRACE_ID => {
                 set(&mut self.xray_trace_id, text_of(raw).as_deref().and_then(xray_root))
             }
-            // tracing-subscriber's keys stay attributes, and what is inside them is looked at too.
+            // tracing-subscriber's keys stay attributes, and their content is searched too.
             "fields" | "span" | "spans" => {
                 self.look_into(key, raw);
                 false
@@ -165,7 +164,7 @@ impl<'a> JsonLine<'a> {
         set(&mut self.severity, level)
     }
 
-    /// Takes the message out of tracing-subscriber's `fields`, and the ids out of its spans.
+    /// Takes the message from tracing-subscriber's `fields`, and the ids from its spans.
     fn look_into(&mut self, key: &str, raw: &RawValue) {
         let Ok(value) = serde_json::from_str::<Value>(raw.get()) else { return };
         if key == "fields" {
@@ -186,7 +185,7 @@ impl<'a> JsonLine<'a> {
 
     fn keep(&mut self, key: Cow<'a, str>, raw: &'a RawValue, rest: &mut Rest<'a>) {
         let is_taken = self.attributes.iter().any(|(taken, _)| *taken == key);
-        // A record has these from what Lambda and CloudWatch say; a key of the line must not set them again.
+        // Lambda and CloudWatch provide these attributes; a key of the line must not override them.
         let is_ours = matches!(
             key.as_ref(),
             names::LOG_RECORD_UID
@@ -205,12 +204,12 @@ impl<'a> JsonLine<'a> {
     }
 }
 
-/// Whether it can be the id of a tenant, which the Lambda API takes of 256 characters at most.
+/// Returns `true` if this can be a tenant id, of at most 256 characters (Lambda API).
 pub(crate) fn is_tenant_id(text: &str) -> bool {
     (1..=256).contains(&text.len())
 }
 
-/// Whether it is the ARN of an execution, as the Lambda API writes it:
+/// Returns `true` if this is the ARN of a durable execution (Lambda API):
 /// `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION/durable-execution/NAME/ID`.
 fn is_durable_execution(text: &str) -> bool {
     // It is repeated on all records of the invocation. Names and ids have 304 bytes at most.
@@ -221,9 +220,9 @@ fn is_durable_execution(text: &str) -> bool {
         && text.contains("/durable-execution/")
 }
 
-/// Reads a point in time: RFC 3339 text, or Unix time in seconds (zap, Go) or milliseconds (pino).
+/// Reads a time: RFC 3339 text, or Unix time in seconds (zap, Go) or milliseconds (pino).
 fn stated_time(raw: &RawValue) -> Option<u64> {
-    // As milliseconds it is a day in 1973; as seconds, one in 5138.
+    // The boundary is a day in 1973 in milliseconds, and in 5138 in seconds.
     const FIRST_MILLIS: f64 = 1e11;
     if let Some(text) = text_of(raw) {
         return wire::timestamp::parse_aws(&text);
@@ -233,10 +232,10 @@ fn stated_time(raw: &RawValue) -> Option<u64> {
     (millis <= time::MAX_MS).then(|| time::of_millis(millis))
 }
 
-/// The keys that have no place of their own.
+/// Keys without a field in the log record.
 type Rest<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-/// Sets what is not set yet; tells whether it did.
+/// Sets an empty field. Returns `true` if it was empty.
 fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     let sets = place.is_none() && value.is_some();
     if sets {
@@ -259,7 +258,7 @@ fn lower(id: impl AsRef<str>) -> String {
     id.as_ref().to_ascii_lowercase()
 }
 
-/// The bytes of an id in hex, which must be this many; all zeros are no id.
+/// The bytes of an id in hex of this length; all zeros are invalid.
 pub(crate) fn id_bytes(text: &str, length: usize) -> Option<Vec<u8>> {
     if text.len() != length * 2 {
         return None;
@@ -285,7 +284,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The value with its type; `None` for null, which is no value.
+/// The typed value; `None` for null.
 fn value(raw: &RawValue) -> Option<JsonValue<'_>> {
     if let Some(text) = text_of(raw) {
         return Some(JsonValue::Text(text));
@@ -296,10 +295,10 @@ fn value(raw: &RawValue) -> Option<JsonValue<'_>> {
     typed(raw, 0).map(JsonValue::Other)
 }
 
-/// Reads a value with its type; `None` for null. `depth` counts the arrays and objects around it.
+/// Reads a typed value; `None` for null. `depth` counts the enclosing arrays and objects.
 ///
-/// A value without an exact form in OTLP keeps its JSON text: an integer beyond 64 bits, a number beyond a double, and an
-/// object with a repeated key, since OTLP wants unique keys.
+/// A value without an exact form in OTLP keeps its JSON text: an integer beyond 64 bits, a number beyond a double, and an object
+/// with a repeated key, because OTLP requires unique keys.
 pub(crate) fn typed(raw: &RawValue, depth: usize) -> Option<Any> {
     let text = raw.get();
     let as_text = || Any::StringValue(text.to_owned());
@@ -309,7 +308,7 @@ pub(crate) fn typed(raw: &RawValue, depth: usize) -> Option<Any> {
         b'"' => text_of(raw).map_or_else(as_text, |text| Any::StringValue(text.into_owned())),
         b'[' | b'{' if depth >= MAX_DEPTH => as_text(),
         b'[' => Any::ArrayValue(ArrayValue {
-            // The positions in an array have a meaning, so null keeps its place as an empty value.
+            // Positions in an array have a meaning, so null keeps its place as an empty value.
             values: Elements::of(text)
                 .values
                 .into_iter()
@@ -340,7 +339,7 @@ fn number(text: &str) -> Option<Any> {
     }
 }
 
-/// The fields as they were written, as one object.
+/// The fields as written, as one object.
 fn json_object(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
     let mut object = String::from("{");
     for (at, (key, raw)) in fields.iter().enumerate() {

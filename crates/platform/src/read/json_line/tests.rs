@@ -16,7 +16,7 @@ fn attributes(attributes: Vec<(Cow<'_, str>, JsonValue<'_>)>) -> String {
     render::attributes(&pairs.collect::<Vec<_>>())
 }
 
-/// What a line gives: fields of the record that are set, then the attributes.
+/// Describes the result of a line: the record's fields, then the attributes.
 fn show(line: &str) -> String {
     let Some(json) = JsonLine::parse(line) else { return String::from("-") };
     let mut text: Vec<String> = [
@@ -259,7 +259,7 @@ fn deep_nesting_is_cut_off() {
     let line = |depth| format!("{{\"a\":{}}}", nested(depth));
     let typed = |depth| format!("a={}", nested(depth).replace('"', ""));
     assert_eq!(show(&line(MAX_DEPTH)), typed(MAX_DEPTH));
-    // Quotes show where JSON text stands for a value.
+    // Quotes mark values that are JSON text.
     let arrays = ["[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)].join("[\"x\"]");
     assert_eq!(show(&line(MAX_DEPTH + 1)), format!("a={arrays}"));
     assert_eq!(show(&line(100_000)), format!("a={}", nested(100_000)));

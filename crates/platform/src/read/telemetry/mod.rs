@@ -1,12 +1,11 @@
-//! Reads the events of Lambda's Telemetry API, and the same events as JSON system lines in
-//! CloudWatch Logs, into the event model.
+//! Parses Telemetry API events, and the same events as JSON system lines in CloudWatch Logs, into the event model.
 //!
-//! Source: Lambda Developer Guide, "Lambda Telemetry API Event schema reference" (schemas
-//! 2022-07-01, 2022-12-13, 2025-01-29), "Log formats" (JSON system lines), "Lambda Web Functions
-//! system log schema" (`timestamp` in the place of `time`), and the older Logs API.
+//! Source: Lambda Developer Guide, "Lambda Telemetry API Event schema reference" (schemas 2022-07-01, 2022-12-13, 2025-01-29),
+//! "Log formats" (JSON system lines), "Lambda Web Functions system log schema" (`timestamp` instead of `time`), and the older
+//! Logs API.
 //!
-//! All that an event must have is a type that is a string. Types, fields and values that are not known
-//! here pass; a value of another form than AWS's is left out or kept as text.
+//! The only mandatory field is a type that is a string. Unknown types, fields and values are kept; a value of an unexpected form
+//! is omitted or kept as text.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -24,52 +23,52 @@ use crate::read::{text as text_lines, time};
 /// One event of the Telemetry API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TelemetryEvent<'a> {
-    /// Unix time in nanoseconds, if the event says a time.
+    /// Unix time in nanoseconds, if stated.
     pub time_unix_nano: Option<u64>,
-    /// The whole event, as it came.
+    /// The whole event, as received.
     pub text: &'a str,
-    /// What the event says: `record` and `type` of the schema.
+    /// The content: `record` and `type` of the schema.
     pub record: TelemetryRecord<'a>,
 }
 
-/// What an event of the Telemetry API says.
+/// The content of a Telemetry API event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TelemetryRecord<'a> {
-    /// An event of Lambda's own, or of a type that is not known here.
+    /// An event of Lambda's own, or of an unknown type.
     Platform(Box<PlatformEvent>),
-    /// Something that the function or an extension wrote.
+    /// A line of the function or an extension.
     Line {
-        /// Who wrote it.
+        /// Its writer.
         from: LineSource,
-        /// The line as [`crate::LogEvent::message`] has it: text, or the text of a JSON value.
+        /// The line in the form of [`crate::LogEvent::message`]: text, or the text of a JSON value.
         message: Cow<'a, str>,
-        /// Whether Lambda sent a JSON value other than a string, as it does of objects under its JSON log format.
+        /// `true` if Lambda sent a JSON value other than a string, as it does for objects in its JSON log format.
         is_json: bool,
     },
 }
 
-/// Who wrote a line.
+/// The writer of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineSource {
     /// The function.
     Function,
-    /// One of its extensions, perhaps the very one that reads this.
+    /// An extension, possibly this one.
     Extension,
 }
 
-/// What was read of the body of one POST of the Telemetry API.
+/// The result of reading one POST body of the Telemetry API.
 #[derive(Debug, Default, PartialEq)]
 pub struct ParsedBatch<'a> {
-    /// The events, in their order.
+    /// The events, in order.
     pub events: Vec<TelemetryEvent<'a>>,
-    /// How many elements of the array were no events and are left out.
+    /// Number of array elements that were not events and are omitted.
     pub refused: usize,
-    /// Whether the body is no array, or stops being JSON within it.
+    /// `true` if the body is not an array, or contains invalid JSON.
     pub is_broken: bool,
 }
 
-/// Reads the body of a POST, which is an array of events. Each is read by itself, so that a bad one does not cost the
-/// others; where the body stops being JSON, the events before that place are kept.
+/// Reads a POST body, an array of events. Events are parsed one by one, so that an invalid event does not affect others; events
+/// before a JSON error are kept.
 pub fn parse_batch(body: &str) -> ParsedBatch<'_> {
     let mut batch = ParsedBatch::default();
     let Elements { values, is_broken } = Elements::of(body);
@@ -83,7 +82,7 @@ pub fn parse_batch(body: &str) -> ParsedBatch<'_> {
     batch
 }
 
-/// Reads one event of the Telemetry API, or answers `None` if it has no type.
+/// Reads one Telemetry API event. Returns `None` if it has no type.
 pub(crate) fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
     let envelope = Fields::of(event.get())?;
     let kind = envelope.text("type")?;
@@ -114,16 +113,16 @@ pub(crate) fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
     })
 }
 
-/// System lines are a few hundred bytes long; a longer one is the function's.
+/// System lines have a few hundred bytes; a longer line is the function's.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
-// Made once, since to make a finder takes longer than to search a line with it.
+// A static, because creating a finder takes longer than one search.
 static FIND_PLATFORM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"platform."));
 
-/// Reads a JSON system line of CloudWatch Logs, or answers `None` if Lambda did not write it.
+/// Reads a JSON system line of CloudWatch Logs. Returns `None` if Lambda did not write it.
 ///
-/// A function can print what it likes, so a line counts as Lambda's only if it has the whole envelope: a type that begins
-/// with `platform.`, a time, and a record. This is cheap for other lines: one search refuses them, and their JSON is not read.
+/// A function can print anything, so a line counts as Lambda's only with the whole envelope: a type that begins with `platform.`,
+/// a time, and a record. Other lines are cheap: one search excludes them without parsing their JSON.
 pub(crate) fn parse_line(message: &str) -> Option<PlatformEvent> {
     let line = message.trim();
     let may_be = line.len() <= MAX_LINE_BYTES
@@ -166,11 +165,11 @@ fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
     event
 }
 
-/// Reads a record that is a string, as in the older Logs API. Often it is the text line of the same event.
+/// Reads a record that is a string, as in the older Logs API, often the text line of the same event.
 fn read_text(record: &str, event: &mut PlatformEvent) {
     event.message = Some(truncated(record.trim_end(), PlatformEvent::MAX_VALUE_BYTES));
     if let Some(line) = text_lines::parse(record) {
-        // Every end of a process is a `platform.fault`; only the text shows that memory was the reason.
+        // Every termination is a `platform.fault`; only the text tells exhausted memory apart.
         if event.kind == EventKind::Fault && line.kind == EventKind::OutOfMemory {
             event.kind = EventKind::OutOfMemory;
         }
@@ -204,7 +203,7 @@ fn read_field(key: &str, value: &RawValue, event: &mut PlatformEvent) {
         "name" => &mut event.name,
         "state" => &mut event.state,
         "instanceId" => &mut event.instance_id,
-        // The function's name is taken from where the event came from, not from inside it.
+        // The function's name comes from the event's origin, not from its content.
         "functionName" => return,
         _ => return keep(key, value, event),
     };
@@ -215,7 +214,7 @@ fn read_field(key: &str, value: &RawValue, event: &mut PlatformEvent) {
     }
 }
 
-/// Keeps a field for which the event model has no place. Null and empty text say nothing and are left out.
+/// Keeps a field unknown to the event model, unless it is null or empty.
 fn keep(key: &str, value: &RawValue, event: &mut PlatformEvent) {
     let says_nothing = matches!(value.get(), "null" | "\"\"");
     if says_nothing || event.other.len() == PlatformEvent::MAX_OTHER {
@@ -226,14 +225,13 @@ fn keep(key: &str, value: &RawValue, event: &mut PlatformEvent) {
     event.other.push((truncated(key, PlatformEvent::MAX_VALUE_BYTES), text));
 }
 
-/// A value that is a string, cut off where it is too long; `None` for an empty one.
+/// A non-empty string, truncated to the limit.
 fn word(value: &RawValue) -> Option<String> {
     let text = text_of(value).filter(|text| !text.is_empty())?;
     Some(truncated(&text, PlatformEvent::MAX_VALUE_BYTES))
 }
 
-/// A number, or the text of one. What AWS's schema calls an integer is read as a float too, since AWS has changed integers
-/// to floats before.
+/// A number, or the text of one. Integers of AWS's schema may also be floats, because AWS has changed integers to floats before.
 fn figure(value: &RawValue) -> Option<f64> {
     let number = match text_of(value) {
         Some(text) => text.trim().parse().ok(),
@@ -295,7 +293,7 @@ fn read_spans(spans: &RawValue, into: &mut Vec<PhaseSpan>) {
 
 /// The start of a span: a time as text, milliseconds since 1970, or milliseconds since the phase began.
 fn start_of(value: &RawValue) -> Option<SpanStart> {
-    // A number from this one on (in 1973) counts from 1970, a smaller one from the beginning of the phase.
+    // A larger number (from a day in 1973 on) counts from 1970, a smaller one from the start of the phase.
     const MIN_EPOCH_MS: f64 = 1e11;
     let text = text_of(value);
     if let Some(nanos) = text.as_deref().and_then(timestamp::parse_aws) {

@@ -1,23 +1,23 @@
-//! Reads Lambda's text lines (START, END, REPORT, INIT_REPORT, failures, …) into the event model.
+//! Parses Lambda's text lines (START, END, REPORT, INIT_REPORT, failures, …) into the event model.
 //!
-//! Source: Lambda Developer Guide, "Understanding the Lambda execution environment lifecycle"
-//! (REPORT, INIT_REPORT, RESTORE_REPORT, failures in the older and in the newer notation) and captured events.
+//! Source: Lambda Developer Guide, "Understanding the Lambda execution environment lifecycle" (REPORT, INIT_REPORT,
+//! RESTORE_REPORT, failures in the older and in the newer notation) and captured events.
 //!
-//! Fields are separated by tabs in reality and by spaces in the documentation. Both are read, in any order, and labels that
-//! are missing or not known do no harm. A function can print what it likes, so a line counts as Lambda's only if it has the
-//! whole shape: keyword, label and a request id that is a UUID.
+//! Fields are separated by tabs in reality and by spaces in the documentation. Both are accepted in any order, and missing or
+//! unknown labels are harmless. A function can print anything, so a line counts as Lambda's only with the whole shape: keyword,
+//! label and a request id that is a UUID.
 
 use crate::event::figures::plausible;
 use crate::event::{EventKind, PlatformEvent};
 use crate::read::ids::{UUID_BYTES, is_uuid, lower_case};
 use std::borrow::Cow;
 
-/// Lambda's own lines are a few hundred bytes long; a longer one is the function's.
+/// Lambda's own lines have a few hundred bytes; a longer line is the function's.
 const MAX_LINE_BYTES: usize = 16 * 1024;
 
-/// Reads one log event's message, or answers `None` if Lambda did not write it.
+/// Reads one log event's message. Returns `None` if Lambda did not write it.
 ///
-/// This is cheap for ordinary lines: most are refused at their first byte or word.
+/// Ordinary lines are cheap: most are excluded by their first byte or word.
 pub(crate) fn parse(message: &str) -> Option<PlatformEvent> {
     let (keyword, rest) = match *message.as_bytes().first()? {
         b'0'..=b'9' => return timed_out(bounded(message)?),
@@ -55,8 +55,7 @@ pub(crate) fn parse(message: &str) -> Option<PlatformEvent> {
     }
 }
 
-/// Which request one of Lambda's `START`, `END` or `REPORT` lines begins or ends, without what else it says: a line is one here
-/// exactly where [`parse`] takes it for one.
+/// The request that a `START`, `END` or `REPORT` line begins or ends. Accepts exactly the lines that [`parse`] accepts.
 pub(crate) fn boundary(message: &str) -> Option<(EventKind, Cow<'_, str>)> {
     let (keyword, rest) = bounded(message)?.split_once([' ', '\t'])?;
     let (kind, (id, _)) = match keyword {
@@ -72,7 +71,7 @@ fn bounded(message: &str) -> Option<&str> {
     (message.len() <= MAX_LINE_BYTES).then_some(message)
 }
 
-/// `RequestId: <uuid>` and what follows the request id, which must be set apart by white space.
+/// `RequestId: <uuid>` and the text after the request id, separated by white space.
 fn request_id(text: &str) -> Option<(&str, &str)> {
     let text = text.strip_prefix("RequestId: ")?;
     leading_uuid(text)
@@ -84,12 +83,11 @@ fn leading_uuid(text: &str) -> Option<(&str, &str)> {
     (is_uuid(id) && set_apart).then_some((id, rest))
 }
 
-/// What follows `REPORT `. After the request id only labels may come: `REPORT RequestId: <uuid>
-/// is late` is somebody's remark.
+/// The text after `REPORT `. Only labels may follow the request id: `REPORT RequestId: <uuid> is late` is an ordinary line.
 fn report_fields(rest: &str) -> Option<(&str, &str)> {
     let (id, rest) = request_id(rest)?;
     let fields = rest.trim_start();
-    // As nearly all reports begin; the search behind it would find the same colon.
+    // Nearly all reports begin so; the search below would find the same colon.
     let has_labels = fields.is_empty()
         || fields.starts_with("Duration: ")
         || (fields.starts_with(|c: char| c.is_ascii_uppercase()) && fields.contains(": "));
@@ -104,7 +102,7 @@ fn report(rest: &str) -> Option<PlatformEvent> {
     Some(event)
 }
 
-/// What follows `START ` or `END `.
+/// The text after `START ` or `END `.
 fn bracket_fields(rest: &str) -> Option<(&str, &str)> {
     let (id, rest) = request_id(rest)?;
     let fields = rest.trim_start();
@@ -119,7 +117,7 @@ fn bracket(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
     Some(event)
 }
 
-/// Reads a line without a request id: one of these labels must follow the keyword at once.
+/// Reads a line without a request id: one of these labels must follow the keyword directly.
 fn labelled(kind: EventKind, rest: &str, first: &[&str]) -> Option<PlatformEvent> {
     let fields = rest.trim_start();
     let begins = first.iter().any(|label| after_label(fields, label).is_some());
@@ -156,8 +154,8 @@ fn timed_out(message: &str) -> Option<PlatformEvent> {
     })
 }
 
-/// What follows `RequestId: ` in the older failure lines: `<uuid> Error: Runtime exited …`, with
-/// the error type on the next line, or `<uuid> Process exited before completing request`.
+/// The text after `RequestId: ` in the older failure lines: `<uuid> Error: Runtime exited …`, with the error type on the next
+/// line, or `<uuid> Process exited before completing request`.
 fn failure(rest: &str) -> Option<PlatformEvent> {
     let (id, rest) = leading_uuid(rest)?;
     let text = rest.trim();
@@ -168,7 +166,7 @@ fn failure(rest: &str) -> Option<PlatformEvent> {
     if !is_lambdas {
         return None;
     }
-    // A runtime that Lambda did not time out gets SIGKILL from the kernel only, for the memory that it takes.
+    // Without a timeout by Lambda, a runtime gets SIGKILL only from the kernel, for exhausted memory.
     let is_out_of_memory = error_type == Some("Runtime.OutOfMemory")
         || text.lines().next().is_some_and(|line| line.ends_with("signal: killed"));
     let kind = if is_out_of_memory { EventKind::OutOfMemory } else { EventKind::ExitError };
@@ -179,8 +177,8 @@ fn failure(rest: &str) -> Option<PlatformEvent> {
     Some(event)
 }
 
-/// Whether the text is one word such as `Runtime.ExitError` or `Extension.Crash`: one of the platform's categories, a
-/// point, and a reason.
+/// Returns `true` for one word such as `Runtime.ExitError` or `Extension.Crash`: a category of the platform, a point, and a
+/// reason.
 fn is_platform_error_type(text: &str) -> bool {
     let Some((category, reason)) = text.split_once('.') else { return false };
     matches!(category, "Runtime" | "Extension" | "Sandbox" | "Function" | "Task")
@@ -188,7 +186,7 @@ fn is_platform_error_type(text: &str) -> bool {
         && reason.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_')
 }
 
-/// Where the value of a label goes.
+/// The destination of a label's value.
 #[derive(Clone, Copy)]
 enum Slot {
     Milliseconds(fn(&mut PlatformEvent) -> &mut Option<f64>),
@@ -196,11 +194,11 @@ enum Slot {
     /// One word, or a bracketed list.
     Word(fn(&mut PlatformEvent) -> &mut Option<String>),
     Sampled,
-    /// The value is read elsewhere or not needed. The label is known all the same, so that it ends the value before it.
+    /// The value is read elsewhere or not needed. Knowing the label ends the value before it.
     Skip,
 }
 
-/// All labels. With its colon none is the beginning of another, so their order does not matter.
+/// All labels with their colons. No label is a prefix of another, so the order does not matter.
 const LABELS: &[(&str, Slot)] = &[
     ("Duration", Slot::Milliseconds(|event| &mut event.figures.duration_ms)),
     ("Billed Duration", Slot::Milliseconds(|event| &mut event.figures.billed_duration_ms)),
@@ -226,7 +224,7 @@ const LABELS: &[(&str, Slot)] = &[
     ("RequestId", Slot::Skip),
 ];
 
-/// The rest of the text after `label:`, if it begins so.
+/// The rest of the text after `label:`, if it begins with it.
 fn after_label<'a>(text: &'a str, label: &str) -> Option<&'a str> {
     text.strip_prefix(label)?.strip_prefix(':')
 }
@@ -235,8 +233,7 @@ fn known_label(text: &str) -> Option<(Slot, &str)> {
     LABELS.iter().find_map(|(label, slot)| Some((*slot, after_label(text, label)?)))
 }
 
-/// Reads `Label: value` fields. Tabs and line ends always separate two fields; a space does where the value before it has
-/// a known form and has ended.
+/// Reads `Label: value` fields. Tabs and line ends always separate fields; a space does after a complete value of a known form.
 fn read_fields(text: &str, event: &mut PlatformEvent) {
     for part in text.split(['\t', '\n', '\r']) {
         let mut rest = part.trim();
@@ -249,7 +246,7 @@ fn read_fields(text: &str, event: &mut PlatformEvent) {
     }
 }
 
-/// Stores the value of a known label and returns what follows it. Of two values for one label the first wins.
+/// Stores the value of a known label and returns the rest. The first of two values wins.
 fn read_value<'a>(slot: Slot, value: &'a str, event: &mut PlatformEvent) -> &'a str {
     match slot {
         Slot::Milliseconds(field) => {
@@ -289,7 +286,7 @@ fn read_value<'a>(slot: Slot, value: &'a str, event: &mut PlatformEvent) -> &'a 
     }
 }
 
-/// The first word of a value, and the rest. The word is empty if the next label follows at once.
+/// The first word of a value, and the rest. The word is empty if the next label follows directly.
 fn word(text: &str) -> (&str, &str) {
     if known_label(text).is_some() {
         return ("", text);
@@ -297,8 +294,8 @@ fn word(text: &str) -> (&str, &str) {
     text.split_once(' ').unwrap_or((text, ""))
 }
 
-/// A number with or without its unit, and the rest. A word behind the number that is no unit belongs to the next label. A
-/// word that should be a number and is none is skipped.
+/// A number with or without a unit, and the rest. A following word that is not a unit belongs to the next label. A word that is
+/// not a number is skipped.
 fn figure(text: &str, scale: impl Fn(&str) -> Option<f64>) -> (Option<f64>, &str) {
     let (first, rest) = word(text);
     let digits = first.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
@@ -312,15 +309,14 @@ fn figure(text: &str, scale: impl Fn(&str) -> Option<f64>) -> (Option<f64>, &str
     let (scale, rest) = match scale(next) {
         _ if next.is_empty() || known_label(rest).is_some() => (Some(1.0), rest),
         Some(scale) => (Some(scale), after),
-        // A unit that is not known here: no figure is better than one that is wrong by a factor.
+        // For an unknown unit no figure is better than a wrong one.
         None if is_foreign_unit(next) => (None, after),
         None => (Some(1.0), rest),
     };
     (decimal(number).zip(scale).and_then(|(n, scale)| plausible(n * scale)), rest)
 }
 
-/// Whether a word after a number is a unit rather than the next label, which begins with a
-/// capital and goes on in small letters.
+/// Returns `true` if a word after a number is a unit. The next label would begin with a capital followed by lower case.
 fn is_foreign_unit(word: &str) -> bool {
     !word.ends_with(':') && word.len() <= 4 && !is_capitalised(word)
 }
@@ -336,7 +332,7 @@ fn decimal(text: &str) -> Option<f64> {
     if plain { text.parse().ok() } else { None }
 }
 
-/// Keeps a field whose label is not known and returns the text from the next known label on.
+/// Keeps an unknown field and returns the text from the next known label on.
 fn read_unknown<'a>(text: &'a str, event: &mut PlatformEvent) -> &'a str {
     let Some((label, value)) = text.split_once(':') else { return "" };
     let end = value

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::render::event as show;
 
-/// A request id; its first eight digits stand for it in what is expected.
+/// A request id; expectations show its first eight digits.
 const ID: &str = "5b866fb1-7154-4af6-8078-6ef6ca4c2ddd";
 
 /// `{id}` in the line stands for a request id.
@@ -282,7 +282,7 @@ fn unknown_fields_are_bounded() {
     assert_eq!(event.other.len(), PlatformEvent::MAX_OTHER);
 }
 
-/// Texts that are made of the parts of Lambda's lines.
+/// Texts assembled from parts of Lambda's lines.
 fn near_lines() -> impl Strategy<Value = String> {
     let token = prop_oneof![
         Just(ID.to_owned()),

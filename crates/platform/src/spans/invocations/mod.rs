@@ -1,7 +1,7 @@
-//! Collects the events of each invocation until its span can be written.
+//! Collects the events of each invocation until its span is complete.
 //!
-//! This is a bounded table by request id: it is fed events in their order, and hands out the spans that are finished. It
-//! reads no clock; whoever feeds it says when things happened.
+//! A bounded table by request id: it receives events in order and returns finished spans. It reads no clock; callers pass the
+//! times.
 
 use std::collections::VecDeque;
 
@@ -17,21 +17,21 @@ use crate::spans::invocation_span;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Invocations {
     options: SpanOptions,
-    /// Whether a report alone makes a span, as in a log stream: the lines of an invocation may come in
-    /// two deliveries, and only one of them has the report.
+    /// `true` if a report alone creates a span, as in a log stream: the lines of an invocation may arrive in two deliveries, and
+    /// only one has the report.
     only_reported: bool,
     table: VecDeque<Invocation>,
-    /// The events of the init phase or restore that belong to the next invocation.
+    /// Events of an init phase or restore that belong to the next invocation.
     pending: VecDeque<Phase>,
     finished: Vec<Span>,
     evicted: usize,
 }
 
 impl Invocations {
-    /// How many invocations are kept. Without a bound, those of which no more events come would stay for ever.
+    /// Maximum number of invocations. Without a limit, unfinished ones would accumulate.
     pub const MAX_OPEN: usize = 256;
 
-    /// The table of an extension, which sees an environment's events as they happen.
+    /// Creates the table of an extension, which receives an environment's events as they happen.
     pub fn new(options: SpanOptions) -> Self {
         Self {
             options,
@@ -43,20 +43,20 @@ impl Invocations {
         }
     }
 
-    /// The table of a log stream, whose events come in deliveries.
+    /// Creates the table of a log stream, whose events arrive in deliveries.
     pub fn of_stream(options: SpanOptions) -> Self {
         Self { only_reported: true, ..Self::new(options) }
     }
 
-    /// Takes an event that was written at this Unix time in nanoseconds.
+    /// Adds an event that was written at this Unix time in nanoseconds.
     pub fn observe(&mut self, event: &PlatformEvent, time_unix_nano: u64) {
         let phase = Phase { event: slim(event, time_unix_nano), time: time_unix_nano };
         match event.kind {
             EventKind::Start => self.start(phase),
-            // This init phase made the snapshot, perhaps days ago, and belongs to no invocation.
+            // This init phase created the snapshot, perhaps days ago, and belongs to no invocation.
             _ if event.phase.as_deref() == Some("snap-start") => {}
             EventKind::RestoreStart => {
-                // The phases before the restore were those that made the snapshot.
+                // The phases before the restore created the snapshot.
                 self.pending.clear();
                 self.before_invocation(phase);
             }
@@ -76,23 +76,23 @@ impl Invocations {
         }
     }
 
-    /// Takes what the Extensions API says at the beginning of an invocation.
+    /// Adds the Extensions API's data about a starting invocation.
     pub fn invoked(&mut self, request_id: &str, invoked_arn: &str, time_unix_nano: u64) {
         if let Some(invocation) = self.entry(request_id, time_unix_nano) {
             invocation.invoked_arn = Some(invoked_arn.to_owned()).filter(|arn| !arn.is_empty());
         }
     }
 
-    /// Takes note of what invoked the function, as `faas.trigger` has it: `http`, `pubsub`, `datasource`, `timer`, `other`.
+    /// Sets the trigger of the function, as in `faas.trigger`: `http`, `pubsub`, `datasource`, `timer`, `other`.
     pub fn triggered(&mut self, request_id: &str, trigger: &str, time_unix_nano: u64) {
         if let Some(invocation) = self.entry(request_id, time_unix_nano) {
             invocation.trigger = Some(trigger.to_owned());
         }
     }
 
-    /// Takes note of the root span that the function wrote itself: the invocation's span becomes its child, of several that of the last.
-    /// Where the function was cut off before it wrote its root, the invocation's span takes its place.
-    /// `false` if that was handed out already.
+    /// Notes a root span written by the function itself: the invocation's span becomes its child, of several the last one's. If
+    /// the function was cut off before writing its root, the invocation's span replaces it. Returns `false` if that span was
+    /// already returned.
     pub fn function_root(
         &mut self,
         request_id: &str,
@@ -115,13 +115,13 @@ impl Invocations {
         }
     }
 
-    /// How many invocations were pushed out of the full table before their end was known. In an environment their
-    /// spans were written as they stood; in a log stream their reports still make them.
+    /// Number of unfinished invocations evicted from the full table. In an environment their spans were written unfinished; in a
+    /// log stream their reports still create them.
     pub fn evicted(&self) -> usize {
         self.evicted
     }
 
-    /// The spans that are finished, each once.
+    /// The finished spans, each once.
     pub fn take_finished(&mut self) -> Vec<Span> {
         let (end, only_reported) = (self.options.end, self.only_reported);
         for invocation in &mut self.table {
@@ -135,7 +135,7 @@ impl Invocations {
                 invocation.phases = Vec::new();
             }
         }
-        // An invocation without a report stays, so that its report, when it comes, makes no second span.
+        // An invocation without a report stays, so that its late report creates no second span.
         self.table.retain(|invocation| !invocation.is_written || invocation.reported.is_none());
         std::mem::take(&mut self.finished)
     }
@@ -162,8 +162,8 @@ impl Invocations {
         }
     }
 
-    /// Takes an event of an init phase or restore, which has no request id. While an invocation runs the event belongs to
-    /// it, else to the next one.
+    /// Adds an event of an init phase or restore, which has no request id. It belongs to the running invocation, or else to the
+    /// next one.
     fn before_invocation(&mut self, phase: Phase) {
         let running = self.table.back_mut().filter(|invocation| {
             invocation.started.is_some()
@@ -201,7 +201,7 @@ impl Invocations {
         invocation.push(phase);
     }
 
-    /// The entry of an invocation, which is made if there is none; `None` for an empty id.
+    /// The entry of an invocation, created on demand; `None` for an empty id.
     fn entry(&mut self, request_id: &str, time: u64) -> Option<&mut Invocation> {
         let request_id = request_id_of(request_id);
         if request_id.is_empty() {
@@ -222,7 +222,7 @@ impl Invocations {
         Some(invocation)
     }
 
-    /// Takes the oldest invocation out of the table, or the oldest of those whose span was handed out, if there are any.
+    /// Removes the oldest invocation whose span was returned, or else the oldest of all.
     fn evict(&mut self) {
         let written = self.table.iter().position(|invocation| invocation.is_written);
         if let Some(oldest) = self.table.remove(written.unwrap_or(0)) {
@@ -245,8 +245,8 @@ impl Invocations {
     }
 }
 
-/// The event without its unknown fields, which no span says, and with its parts moved to the time given: where a delivery is
-/// replayed at another time, the records inside its log events still have the old times.
+/// Returns the event without its unknown fields, which no span uses, and with its parts moved to the given time: in a replayed
+/// delivery, the records inside log events still have their old times.
 fn slim(event: &PlatformEvent, time: u64) -> PlatformEvent {
     let own = event.time_unix_nano.unwrap_or(time);
     let moved = |nanos: u64| {

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::metrics::open_invocations::OpenInvocations;
 
-/// The counters of these chunks of one stream, added up.
+/// The sums of the counters of these chunks of one stream.
 fn counters_of_chunks(chunks: &[&[&str]]) -> BTreeMap<String, u64> {
     let mut open = OpenInvocations::default();
     let mut counts = BTreeMap::<String, u64>::new();
@@ -58,12 +58,12 @@ fn lines_of_one_invocation_in_two_chunks_count_once() {
     let killed = "all=1 errors=1 out_of_memory=1";
     check_chunks(&[&[KILLED], &[REPORT_OOM]], killed);
     check_chunks(&[&[REPORT_OOM], &[KILLED]], killed);
-    // A later attempt, which has the same request id, counts.
+    // A later attempt with the same request id counts.
     let twice = "all=2 timeouts=2";
     check_chunks(&[&[START, TIMED_OUT], &[REPORT_TIMEOUT, START, TIMED_OUT], &[REPORT]], twice);
     let half = "all=1 timeouts=2";
     check_chunks(&[&[START, TIMED_OUT], &[START, REPORT_TIMEOUT]], half);
-    // The failure line of the older notation comes a chunk after its report, which was counted as a success and stays one.
+    // The failure line of the older notation comes one chunk after its report, which was counted as a success.
     check_chunks(&[&[REPORT], &[TIMED_OUT]], "all=1 ok=1");
 }
 
@@ -91,8 +91,8 @@ fn between_batches_the_newest_invocations_are_remembered() {
 }
 
 proptest! {
-    /// However a delivery is cut into chunks, as many invocations, ends and exhausted memories are counted. Which end it is
-    /// may depend on the cut: what a chunk counted stays counted.
+    /// The numbers of invocations, ends and exhausted memories do not depend on the cut into chunks. The kind of end may: a
+    /// counted end stays counted.
     #[test]
     fn chunks_count_as_many_as_the_whole(
         lines in proptest::collection::vec(0..9usize, 0..30),

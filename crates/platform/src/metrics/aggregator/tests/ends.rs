@@ -1,10 +1,10 @@
-//! How invocations end: each is counted once, whatever lines tell of it.
+//! The results of invocations: each is counted once, whichever lines state it.
 
 use super::*;
 
 #[test]
 fn an_invocation_ends_in_one_way_whatever_lines_tell_of_it() {
-    // In the newer notation the report says all.
+    // In the newer notation the report states everything.
     check(&[START, REPORT], "all=1 ok=1");
     check(&["REPORT RequestId: A\tStatus: success"], "all=1 ok=1");
     check(&[START, REPORT_TIMEOUT], "all=1 timeouts=1");
@@ -12,7 +12,7 @@ fn an_invocation_ends_in_one_way_whatever_lines_tell_of_it() {
     check(&[START, REPORT_OOM], "all=1 errors=1:Runtime.OutOfMemory out_of_memory=1");
     check(&["REPORT RequestId: A\tStatus: failure"], "all=1 errors=1:_OTHER");
 
-    // In the older one a line of its own does, before the report or after it.
+    // In the older one a separate line does, before or after the report.
     check(&[START, TIMED_OUT, REPORT], "all=1 timeouts=1");
     check(&[START, REPORT, TIMED_OUT], "all=1 timeouts=1");
     check(&[START, EXITED, REPORT], "all=1 errors=1:Runtime.ExitError");
@@ -20,7 +20,7 @@ fn an_invocation_ends_in_one_way_whatever_lines_tell_of_it() {
     check(&[START, KILLED, REPORT], "all=1 errors=1:Runtime.OutOfMemory out_of_memory=1");
     check(&[START, REPORT, KILLED], "all=1 errors=1:Runtime.OutOfMemory out_of_memory=1");
 
-    // Where both are there, the status of the report wins.
+    // If both are present, the status of the report wins.
     check(&[START, TIMED_OUT, REPORT_TIMEOUT], "all=1 timeouts=1");
     check(&[START, REPORT_TIMEOUT, TIMED_OUT], "all=1 timeouts=1");
     check(&[START, EXITED, REPORT_TIMEOUT], "all=1 timeouts=1");

@@ -1,4 +1,4 @@
-//! What becomes of the figures: durations, histograms, exemplars, times, older names.
+//! Durations, histograms, exemplars, times, and older names.
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 
@@ -89,7 +89,7 @@ fn values_fall_into_the_bucket_whose_bound_they_do_not_exceed() {
     assert_eq!((point.count, point.min, point.max), (6, Some(0.0), Some(900.0)));
 }
 
-/// What `histogram_quantile` makes of one point: linear within the bucket, and the last bound beyond it.
+/// `histogram_quantile` for one point: linear within the bucket, and the last bound beyond it.
 fn quantile(point: &HistogramDataPoint, quantile: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
     let to_f64 = |count: u64| count as f64;
@@ -201,7 +201,7 @@ fn figures_that_are_no_numbers_are_counted_and_left_out() {
     event.figures.max_memory_used_mb = Some(1e300);
     let mut aggregator = Aggregator::default();
     aggregator.add(&event, T0);
-    // Billed GB-seconds are made of two of them.
+    // Billed GB-seconds derive from two of them.
     assert_eq!(aggregator.dropped_values(), 5);
     expect![[r#"
         aws.lambda.invocations [{invocation}] 1

@@ -1,4 +1,4 @@
-//! The tests of the aggregator, by topic. This file has what they share: lines of Lambda's, and the counters of them.
+//! Tests of the aggregator by topic, with shared helpers in this file.
 
 mod chunks;
 mod ends;

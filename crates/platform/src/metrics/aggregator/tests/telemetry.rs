@@ -1,4 +1,4 @@
-//! Events of the Telemetry API: who owns which metric, and failures without a text line.
+//! Telemetry API events: ownership of metrics, and failures without a text line.
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 
@@ -7,7 +7,7 @@ use expect_test::expect;
 use super::*;
 use crate::read::telemetry::{TelemetryRecord, parse_batch};
 
-/// One invocation as the Telemetry API tells of it, its report apart.
+/// The Telemetry API events of one invocation without its report.
 const TELEMETRY: [&str; 2] = [
     r#"[{"type":"platform.start","record":{"requestId":"r"}},
         {"type":"platform.runtimeDone","record":{"requestId":"r","status":"success","spans":[{"name":"responseLatency","durationMs":20},{"name":"responseDuration","durationMs":1},{"name":"runtimeOverhead","durationMs":2},{"name":"invented","durationMs":9}],"metrics":{"durationMs":23,"producedBytes":70}}},
@@ -83,7 +83,7 @@ fn a_failed_runtime_waits_for_its_report_over_the_batches() {
         faas.timeouts [{timeout}] 1
     "#]]
     .assert_eq(&metrics_of_telemetry(Owner::Sole, &[done]));
-    // The report is sure to come to CloudWatch, perhaps in another delivery.
+    // The report will arrive in CloudWatch, perhaps in another delivery.
     expect![[r#"
         --
     "#]]

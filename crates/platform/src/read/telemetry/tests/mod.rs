@@ -23,8 +23,8 @@ fn shown(json: &str) -> String {
     parse(raw).as_ref().map_or_else(|| String::from("-"), show)
 }
 
-/// Reads an event of this type and record, at 00:00:15.064. `{id}` and `{tracing}` in the record, and `{traced}` in the
-/// expectation, are filled in. A system line in CloudWatch with the same text must read alike.
+/// Reads an event of this type and record, at 00:00:15.064, with `{id}`, `{tracing}` and `{traced}` filled in. A system line in
+/// CloudWatch with the same text must give the same result.
 #[track_caller]
 fn check(kind: &str, record: &str, expected: &str) {
     let record = record.replace("{id}", ID).replace("{tracing}", TRACING);

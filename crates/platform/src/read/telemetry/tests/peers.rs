@@ -1,19 +1,18 @@
-//! Events that other systems are tested with, read as those systems read them or with the difference stated.
+//! Events from the tests of other systems, read as in those systems or with the difference stated.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::*;
 
-/// The folder of the events that other systems are tested with. They are not copied into this repository: the test does
-/// something only where they lie beside it.
+/// The folder of other systems' test events, read in place. The test is skipped if they are absent.
 fn peers() -> Option<std::path::PathBuf> {
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/samples/peers");
     peers.is_dir().then_some(peers)
 }
 
-/// Where this crate reads an event in another way than the system that it is from: file, lines, and the difference. All other
-/// lines say the same to both.
+/// Differences between this crate and the event's original system: file, lines, and the difference. All other lines are read
+/// alike.
 const DIFFERENCES: &[(&str, RangeInclusive<usize>, &str)] = &[
     (
         "aws-lambda-rust-runtime",

@@ -1,4 +1,4 @@
-//! Whose child an invocation's span is, and which attributes say so.
+//! The parent of an invocation's span, and the attributes that state it.
 
 use super::*;
 use crate::options::Names;

@@ -1,4 +1,4 @@
-//! Init and restore phases: which invocation they belong to, and what is a cold start.
+//! Init and restore phases: their invocation, and cold starts.
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 

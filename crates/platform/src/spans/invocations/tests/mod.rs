@@ -1,4 +1,4 @@
-//! The tests of the table of invocations, by topic. This file has what they share: events of invocations.
+//! Tests of the table of invocations by topic, with shared helpers in this file.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -28,7 +28,7 @@ fn options(mapping: SpanMapping, end: SpanEnd) -> SpanOptions {
     SpanOptions { mapping, end, function_name: String::from("orders"), ..SpanOptions::default() }
 }
 
-/// Feeds events: seconds since `ZERO`, type, and fields of the record, in which `{t}` stands for the tracing.
+/// Adds events: seconds since `ZERO`, type, and fields of the record, in which `{t}` stands for the tracing.
 fn feed(invocations: &mut Invocations, events: &[(f64, &str, &str)]) {
     for (seconds, kind, record) in events {
         let time = ZERO.saturating_add_signed((seconds * 1e3).round() as i64 * 1_000_000);

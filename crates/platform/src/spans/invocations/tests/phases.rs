@@ -1,4 +1,4 @@
-//! What an invocation's phases become: events of its span or children, and when it begins and ends.
+//! The phases of an invocation as events or child spans, and its start and end.
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 
@@ -57,7 +57,7 @@ fn the_report_child_follows_when_its_parent_is_out() {
     "#]].assert_eq(&render::spans(&late, ZERO));
     assert_eq!(invocations.take_finished(), []);
     assert!(invocations.table.is_empty());
-    // A report that comes in time makes the same spans.
+    // A report in time creates the same spans.
     let mut in_time = Invocations::new(options(SpanMapping::ChildSpans, SpanEnd::RuntimeDone));
     feed(&mut in_time, COLD);
     feed(&mut in_time, &[REPORT]);
@@ -72,7 +72,7 @@ fn a_late_report_makes_no_second_span() {
     assert_eq!(invocations.take_finished().len(), 1);
     feed(&mut invocations, &[REPORT]);
     assert_eq!(invocations.take_finished(), []);
-    // A report that comes after the invocation was closed makes none either.
+    // A report after the invocation was closed creates none either.
     feed(&mut invocations, &[(5.0, "start", r#""requestId":"r2""#)]);
     invocations.close_all(ShutdownReason::Timeout, ZERO + 6_000_000_000);
     assert_eq!(invocations.take_finished().len(), 1);

@@ -1,4 +1,4 @@
-//! How an invocation ended, by all that Lambda says of it.
+//! The result of an invocation, from all of Lambda's statements.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn the_status_is_an_error_if_any_is() {
         ],
         "error(Runtime.OutOfMemory) Runtime.OutOfMemory",
     );
-    // Lambda ran the init phase that failed again.
+    // Lambda repeated the failed init phase.
     let init = (0.5, "initReport", r#""phase":"init","status":"timeout""#);
     check_status(&[init, start], "error(timeout) timeout");
     check_status(&[init, start, done(r#""requestId":"r1","status":"success""#)], "ok -");
@@ -104,7 +104,7 @@ fn unfinished_invocations_are_closed_with_the_environment() {
     check("timeout", "1000..4000 error(timeout)");
     check("FAILURE", "1000..4000 error(failure)");
     check("spindown", "1000..4000 unset");
-    // An invocation that has a status keeps it, and its end.
+    // An invocation with a status keeps it, and its end.
     let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::Report));
     feed(&mut invocations, WARM);
     invocations.close_all(ShutdownReason::Failure, ZERO + 4_000_000_000);

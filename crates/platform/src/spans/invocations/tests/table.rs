@@ -1,4 +1,4 @@
-//! The table of open invocations: bounded, in any order of events, over retries and whole log streams.
+//! The bounded table of open invocations, for any order of events, retries and whole log streams.
 
 use proptest::prelude::*;
 
@@ -71,8 +71,8 @@ fn of_a_log_stream_only_the_report_makes_a_span() {
 }
 
 proptest! {
-    /// Whatever comes in whatever order: at most one invocation span for each start or, without
-    /// one, each id, no end before its start, and nothing left that has its report.
+    /// For any order of events: at most one invocation span for each start, or for each id without a start; no end before its
+    /// start; and no entry left that has its report.
     #[test]
     fn any_events_make_valid_spans(
         events in proptest::collection::vec((0..10u8, 0..3u8, -5..100i64), 0..60),
