@@ -1,20 +1,19 @@
-//! Trace ids and X-Ray headers, as the exporter, the extension and the forwarder must all read them.
+//! Trace ids and X-Ray headers, read alike by the exporter, the extension and the forwarder.
 
-/// What `Root=…;Parent=…;Sampled=…` says
-/// (AWS X-Ray Developer Guide, "Tracing header"; facts differ per service, so all is optional).
+/// The fields of `Root=…;Parent=…;Sampled=…` (AWS X-Ray Developer Guide, "Tracing header"). Services omit different fields, so
+/// all are optional.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct XRayHeader {
     /// The 16 bytes of the trace id: epoch seconds and 12 random bytes.
     pub trace_id: Option<[u8; 16]>,
-    /// The 8 bytes of the parent segment's id. That segment is X-Ray's, and no exporter sends it as a span.
+    /// The 8 bytes of the parent segment's id. That segment belongs to X-Ray and is never exported as a span.
     pub parent_id: Option<[u8; 8]>,
-    /// `Sampled=1` or `Sampled=0`; `None` for `?` or none at all.
+    /// `Sampled=1` or `Sampled=0`; `None` for `?` or if it is missing.
     pub sampled: Option<bool>,
 }
 
 impl XRayHeader {
-    /// Reads the header: keys in any order, spaces tolerated, other keys (`Self`, `Lineage`) and
-    /// malformed values ignored.
+    /// Reads the header: keys in any order, spaces tolerated, other keys (`Self`, `Lineage`) and malformed values ignored.
     ///
     /// ```
     /// use lambda_otlp_wire::ids::XRayHeader;
@@ -56,11 +55,11 @@ pub fn xray_trace_id(text: &str) -> Option<[u8; 16]> {
     Some(id).filter(is_valid)
 }
 
-/// The trace id of an invocation that came without an X-Ray header: the same for everyone who
-/// knows the request id, so that the function's spans and the platform's share a trace.
+/// Derives the trace id of an invocation without an X-Ray header from its request id, so that the function's spans and the
+/// platform's share a trace.
 ///
-/// A request id is a random UUID, but six of its bits are fixed, which would bias samplers that
-/// compare trace ids; hence the mixing. It loses nothing: different UUIDs give different ids.
+/// A request id is a random UUID with six fixed bits, which would bias samplers that compare trace ids; hence the mixing. It is a
+/// bijection: different UUIDs give different ids.
 pub fn trace_id_from_request_id(request_id: &str) -> [u8; 16] {
     let digits: Vec<u8> = request_id.bytes().filter(|byte| *byte != b'-').collect();
     let (high, low) = match hex::<16>(&digits) {
@@ -72,7 +71,7 @@ pub fn trace_id_from_request_id(request_id: &str) -> [u8; 16] {
     let high = mix(high ^ 0x9e37_79b9_7f4a_7c15);
     let low = mix(low ^ high);
     let id = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-    // All zero is no valid trace id (W3C Trace Context, 3.2.2.3).
+    // An all-zero trace id is invalid (W3C Trace Context, 3.2.2.3).
     if is_valid(&id) { id } else { [1; 16] }
 }
 

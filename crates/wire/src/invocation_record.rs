@@ -1,29 +1,29 @@
-//! The record of an invocation's root span, which the exporter in the function leaves for the extension beside it.
+//! The record of an invocation's root span, passed from the exporter in the function to the extension beside it.
 //!
-//! Only the function knows its own root span, only the extension sees what Lambda says of the invocation, and in stdout mode
-//! no span of the exporter passes the extension. So the exporter writes 90 bytes when the root begins, and the extension
-//! looks them up when Lambda reports the end; the file is the extension's, and where it has made none the exporter writes nothing.
-//! One file of [`SLOTS`] records: the next invocation may have begun by then, and managed instances run several at a time. When the
-//! root's span is in a line, one more byte says so: of an invocation that was cut off before, the extension writes the span.
+//! Only the function knows its root span, only the extension receives Lambda's statements about the invocation, and in stdout
+//! mode the exporter's spans do not pass through the extension. So the exporter writes 90 bytes when the root begins, and the
+//! extension reads them when Lambda reports the end. The extension creates the file; without it the exporter writes nothing. One
+//! file has [`SLOTS`] records: the next invocation may have begun by then, and managed instances run several at a time. One more
+//! byte marks a root span that is in a line. If an invocation is cut off before, the extension writes the span.
 
 use crate::ids::to_hex;
 
 /// Size of a record in bytes, its newline included.
 pub const RECORD_BYTES: usize = 90;
 
-/// How many records the file holds; the oldest is overwritten.
+/// Number of records in the file; the oldest is overwritten.
 pub const SLOTS: u64 = 64;
 
 const VERSION: &str = "v1 ";
-/// The last byte as long as the root's span is in no line. A writer that never says more leaves a newline. Each of them is white
-/// space, which readers that know nothing of them leave aside.
+/// The last byte until the root's span is in a line. A writer without this feature leaves a newline. Both are white space, which
+/// other readers ignore.
 const OPEN: char = '\r';
-/// The last byte when the root's span is in a line, whole, or as a partial one that was written before the invocation was cut off.
+/// The last byte once the root's span is in a line, complete or as a partial span.
 pub const WRITTEN: u8 = b'\t';
 const REQUEST_ID_BYTES: usize = 36;
 
-/// The file, by `AWS_LAMBDA_RUNTIME_API`: one environment has one `/tmp` and one such address, and a simulator that runs
-/// many on one machine has many of these.
+/// The file's path, derived from `AWS_LAMBDA_RUNTIME_API`: an environment has one `/tmp` and one such address, but a simulator
+/// runs many environments on one machine.
 ///
 /// ```
 /// use lambda_otlp_wire::invocation_record::path;
@@ -37,28 +37,29 @@ pub fn path(runtime_api: &str) -> String {
     format!("/tmp/.lambda-otlp-invocations-{name}")
 }
 
-/// Where in the file the record of the environment's n-th invocation stands, in bytes. It is written there in one `write`.
+/// Byte offset of the record of the environment's n-th invocation. One `write` stores it there.
 pub const fn offset(invocation_number: u64) -> u64 {
     (invocation_number % SLOTS) * RECORD_BYTES as u64
 }
 
-/// Where in the file [`WRITTEN`] is put when the root's span of that invocation is in a line.
+/// Byte offset of [`WRITTEN`] for that invocation.
 pub const fn written_offset(invocation_number: u64) -> u64 {
     offset(invocation_number) + RECORD_BYTES as u64 - 1
 }
 
-/// What a record says of the root span of an invocation.
+/// The content of a record about the root span of an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootSpan {
     /// Its trace.
     pub trace_id: [u8; 16],
     /// Its id.
     pub span_id: [u8; 8],
-    /// It is known to be in no line yet.
+    /// `true` if it is in no line yet.
     pub is_open: bool,
 }
 
-/// The record of a root that has begun; `None` for a request id that is no plain text of at most 36 bytes, which Lambda does not give.
+/// The record of a root that has begun; `None` for a request id that is not plain text of at most 36 bytes, which Lambda never
+/// creates.
 pub fn record(request_id: &str, trace_id: &[u8; 16], span_id: &[u8; 8]) -> Option<Vec<u8>> {
     let is_plain = request_id.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_plain || request_id.is_empty() || request_id.len() > REQUEST_ID_BYTES {
@@ -69,7 +70,7 @@ pub fn record(request_id: &str, trace_id: &[u8; 16], span_id: &[u8; 8]) -> Optio
     Some(record.into_bytes())
 }
 
-/// Each root of this invocation, in the bytes of the file: of several attempts at one request each has a record.
+/// Returns each root of this invocation in the file: several attempts of one request have a record each.
 pub fn find<'f>(file: &'f [u8], request_id: &'f str) -> impl Iterator<Item = RootSpan> + 'f {
     file.chunks_exact(RECORD_BYTES).filter_map(move |record| {
         let mut words = std::str::from_utf8(record).ok()?.strip_prefix(VERSION)?.split_whitespace();
@@ -82,7 +83,7 @@ pub fn find<'f>(file: &'f [u8], request_id: &'f str) -> impl Iterator<Item = Roo
     })
 }
 
-/// So many hexadecimal digits; zero is no id.
+/// Reads this number of hexadecimal digits; zero is not an id.
 fn hex(digits: &str, length: usize) -> Option<u128> {
     let is_hex = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let value = u128::from_str_radix(digits, 16).ok()?;

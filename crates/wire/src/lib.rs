@@ -1,13 +1,12 @@
-//! The OTLP line: OTLP requests as single JSON lines on stdout, written and read.
+//! Reads and writes OTLP lines: OTLP requests as single JSON lines on stdout.
 //!
-//! Everything that the function writes and the forwarder reads is agreed on here: the line
-//! (written by [`LineEncoder`], read by [`read_line`]), the three signals behind one path
-//! ([`SignalKind`], [`Signal`]), ids, and the names of resource attributes. The contract in words
-//! is `docs/line-format.md`. This crate does no I/O, reads no variable and no clock, and panics
-//! on no input.
+//! This crate is the agreement between the function, which writes lines with [`LineEncoder`], and the forwarder, which reads them
+//! with [`read_line`]. It also has the common path of the three signals ([`SignalKind`], [`Signal`]), ids, and the names of
+//! resource attributes. `docs/line-format.md` specifies the format. The crate does no I/O, reads no variables and no clock, and
+//! never panics.
 //!
-//! Features: `encode` writes lines, which is all that a function needs; `decode` reads them; `bulk` reads them faster, by
-//! libraries that only a program carries that reads very many.
+//! Features: `encode` writes lines, all that a function needs; `decode` reads them; `bulk` reads them faster with larger
+//! libraries.
 
 #![warn(missing_docs)]
 

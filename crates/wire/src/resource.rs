@@ -1,5 +1,5 @@
-//! Names of the resource attributes that exporter, extension and forwarder must write alike
-//! (semantic conventions 1.44, `docs/resource/faas.md`, `cloud.md`, `docs/faas/aws-lambda.md`).
+//! Names of the resource attributes shared by exporter, extension and forwarder (semantic conventions 1.44,
+//! `docs/resource/faas.md`, `cloud.md`, `docs/faas/aws-lambda.md`).
 
 /// Logical name of the service.
 pub const SERVICE_NAME: &str = "service.name";
@@ -11,7 +11,7 @@ pub const CLOUD_PLATFORM: &str = "cloud.platform";
 pub const CLOUD_REGION: &str = "cloud.region";
 /// The twelve digits of the AWS account.
 pub const CLOUD_ACCOUNT_ID: &str = "cloud.account.id";
-/// Function ARN, an alias replaced by the version.
+/// Function ARN, with the version instead of an alias.
 pub const CLOUD_RESOURCE_ID: &str = "cloud.resource_id";
 /// Name of the function.
 pub const FAAS_NAME: &str = "faas.name";
@@ -29,11 +29,11 @@ pub const AWS_LOG_STREAM_NAMES: &str = "aws.log.stream.names";
 /// AWS request id of an invocation; on spans and log records, never on a resource.
 pub const FAAS_INVOCATION_ID: &str = "faas.invocation_id";
 
-/// On a span that was still open when the function wrote it, since the invocation was about to be cut off: true.
+/// `true` on a partial span: it was open when the function wrote it before being cut off.
 pub const PARTIAL: &str = "lambda_otlp.partial";
 
-/// Whether a name is what an SDK calls a service of which it was told no name: `unknown_service`, with the name of the process
-/// behind a colon where it knows one (semantic conventions, `docs/resource/service.md`).
+/// Returns `true` for an SDK's default service name: `unknown_service`, with `:` and the process name if known (semantic
+/// conventions, `docs/resource/service.md`).
 pub fn is_unknown_service(name: &str) -> bool {
     name.split(':').next() == Some("unknown_service")
 }

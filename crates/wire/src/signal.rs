@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Traces, metrics or logs, where the signal is known at run time only.
+/// The signal of telemetry: traces, metrics or logs, known at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SignalKind {
     /// Spans.
@@ -44,7 +44,7 @@ impl SignalKind {
         }
     }
 
-    /// What one item is called: `span`, `data point`, `log record`.
+    /// The name of one item: `span`, `data point`, `log record`.
     pub const fn item(self) -> &'static str {
         match self {
             Self::Traces => "span",
@@ -53,7 +53,7 @@ impl SignalKind {
         }
     }
 
-    /// The signal that a URL or path names by its last segment; query and fragment are ignored.
+    /// The signal named by the last segment of a URL or path, without query and fragment.
     #[cfg(feature = "decode")]
     pub(crate) fn from_endpoint(endpoint: &str) -> Option<Self> {
         let path = endpoint.split(['?', '#']).next().unwrap_or_default();
@@ -97,7 +97,7 @@ mod decoded {
         pub trait Sealed {}
     }
 
-    /// One signal of OTLP, where it is known at compile time: generic code is written once.
+    /// One signal of OTLP, known at compile time for generic code.
     pub trait Signal: sealed::Sealed + 'static {
         /// The same signal at run time.
         const KIND: SignalKind;

@@ -1,4 +1,4 @@
-//! `headers` of lines, where older exporters leak credentials: they survive in nothing that is kept of a line.
+//! `headers` of lines, in which older exporters leak credentials, are removed from all stored text.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
@@ -46,7 +46,7 @@ fn headers_are_removed_from_text_that_is_no_json() {
         r#"{"m":"{\"m\":\"{\\\"headers\\\":\\\"s3cret\\\"}\"}"}"#,
         r#"{"m":"{\"m\":\"{\\\"headers\\\":null}\"}"}"#,
     );
-    // The string around ends before the value does.
+    // The enclosing string ends before the value.
     check(r#"{"m":"{\"headers\":{\"k\":\"sec","t":"ret"}"#, r#"{"m":"{\"headers\":null"#);
     check(
         r#"{"m":"{\u0022headers\u0022:{\u0022k\u0022:1}}","n":1}"#,
@@ -77,11 +77,11 @@ fn no_header_value_survives_in_what_becomes_text() {
         assert!(!text_left.contains("s3cret"), "{text}: {text_left}");
         assert!(!text_left.contains("authorization"), "{text}: {text_left}");
     }
-    // Nothing to remove, or nobody's line.
+    // Nothing to remove, or not a line.
     for text in [wrap(4).replace("headers", "header"), r#"{"headers":{"a":"b"}}"#.to_owned()] {
         assert!(read_line(&text, &Limits::default()).is_none(), "{text}");
     }
-    // What is left is as much JSON as before.
+    // The rest is JSON if the original was.
     let left = read(&wrap(4)).text.unwrap();
     assert!(serde_json::from_str::<serde_json::Value>(&left).is_ok(), "{left}");
 }

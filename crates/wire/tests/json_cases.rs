@@ -1,4 +1,4 @@
-//! OTLP/JSON by tables: every spelling that is read, and everything that is refused.
+//! OTLP/JSON in tables: every accepted spelling, and every refused one.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -123,7 +123,7 @@ fn ids_are_hexadecimal_in_either_case() {
     );
     check("eee19b7ec3c1b174", &0xeee1_9b7e_c3c1_b174_u64.to_be_bytes());
     check("", &[]);
-    // A wrong length is for those behind us to judge: the line is right.
+    // The receiver judges a wrong length; the line is valid.
     check("abcd", &[0xab, 0xcd]);
     // ProtoJSON printers that do not know OTLP write base64.
     check(
@@ -366,8 +366,8 @@ fn nesting_size_and_items_are_bounded() {
     assert_eq!(error.to_string(), "request becomes larger than 1000 bytes");
 }
 
-/// The cases for which ours is not opentelemetry-proto's reader: if one of these begins to pass
-/// there, the reason is gone.
+/// The cases for which opentelemetry-proto's reader is unsuitable: if one of these begins to pass there, the reason for ours is
+/// gone.
 #[test]
 fn opentelemetry_proto_refuses_or_mistakes_these() {
     let theirs = |value: &str| {
@@ -394,7 +394,7 @@ fn opentelemetry_proto_refuses_or_mistakes_these() {
     );
 }
 
-/// The cases for which ours is not opentelemetry-proto's writer: if its text becomes ours, the reason is gone.
+/// The cases for which opentelemetry-proto's writer is unsuitable: if its text becomes ours, the reason for ours is gone.
 #[test]
 fn opentelemetry_proto_loses_or_adds_these() {
     let check = |log_record: &str, theirs: &str| {
@@ -407,7 +407,7 @@ fn opentelemetry_proto_loses_or_adds_these() {
             .log_records[0];
         assert_eq!(serde_json::to_string(record).unwrap(), theirs);
     };
-    // What a record does not have, as zero, as empty or as `null`.
+    // Absent fields of a record, as zero, empty or `null`.
     let before_body = r#"{"timeUnixNano":"0","observedTimeUnixNano":"0","severityNumber":0,"severityText":"","body":"#;
     let behind_attributes =
         r#","droppedAttributesCount":0,"flags":0,"traceId":"","spanId":"","eventName":""}"#;
@@ -419,7 +419,7 @@ fn opentelemetry_proto_loses_or_adds_these() {
             r#"{before_body}null,"attributes":[{{"key":"k","value":null}}]{behind_attributes}"#
         ),
     );
-    // The doubles that JSON has no digits for are lost.
+    // Doubles without digits in JSON are lost.
     for lost in ["NaN", "Infinity", "-Infinity"] {
         check(
             &format!(r#"{{"body":{{"doubleValue":"{lost}"}}}}"#),

@@ -1,4 +1,4 @@
-//! OTLP/JSON of generated telemetry, beside opentelemetry-proto's own writer and reader.
+//! OTLP/JSON of generated telemetry, compared with opentelemetry-proto's own writer and reader.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -54,8 +54,7 @@ fn value() -> impl Strategy<Value = AnyValue> {
     })
 }
 
-/// Eighths: opentelemetry-proto's reader does not round other numbers exactly. Ours has a property
-/// of its own for all doubles.
+/// Eighths: opentelemetry-proto's reader does not round other numbers exactly. Another property tests ours with all doubles.
 fn number() -> impl Strategy<Value = f64> + Clone {
     any::<i32>().prop_map(|number| f64::from(number) / 8.0)
 }
@@ -273,8 +272,8 @@ fn metric() -> impl Strategy<Value = Metric> {
     })
 }
 
-/// What opentelemetry-proto writes, ours reads as the same message. An attribute without a value
-/// it writes as `null`, and an empty value inside an array as an object without keys.
+/// Our reader reads opentelemetry-proto's output as the same message. It writes an attribute without a value as `null`, and an
+/// empty value inside an array as an object without keys.
 fn agrees<S: Signal>(request: &S::Request) -> Result<(), TestCaseError>
 where
     S::Request: PartialEq + std::fmt::Debug,
@@ -282,10 +281,10 @@ where
     let json = serde_json::to_string(request).unwrap();
     let ours = read::<S>(&json).map_err(|error| TestCaseError::fail(format!("{error}: {json}")))?;
     prop_assert_eq!(&ours, request, "{}", json);
-    // The other way: its own reader makes the same of the JSON.
+    // The other way: its own reader gets the same from the JSON.
     let theirs: S::Request = serde_json::from_str(&json).unwrap();
     prop_assert_eq!(&ours, &theirs, "{}", json);
-    // What ours writes: the same but for what is absent, and read as the same bytes again.
+    // Our output is equal except for absent fields, and is read as the same bytes.
     let request = Request::encode::<S>(request);
     let written = request.to_json();
     let read = Request::from_json(S::KIND, written.as_bytes(), &Limits::default()).unwrap();
@@ -298,7 +297,7 @@ where
         .map_err(|key| TestCaseError::fail(format!("{key}: {written} {json}")))
 }
 
-/// True if both are equal but for fields of value zero, which ours leaves out, and for numbers as text.
+/// Returns `true` if both are equal except for zero fields, which ours omits, and for numbers as text.
 fn same(ours: &Json, theirs: &Json) -> Result<(), String> {
     let is_absent = |json: &Json| match json {
         Json::Null => true,
@@ -318,7 +317,7 @@ fn same(ours: &Json, theirs: &Json) -> Result<(), String> {
                 }
             }
             let added = ours.iter().find(|(key, _)| !theirs.contains_key(*key));
-            // An empty value theirs leaves out, or writes as `null`.
+            // An empty value, which opentelemetry-proto omits or writes as `null`.
             added.filter(|(_, value)| !is_absent(value)).map_or(Ok(()), |(key, _)| Err(key.clone()))
         }
         (Json::Array(ours), Json::Array(theirs)) if ours.len() == theirs.len() => {

@@ -1,4 +1,4 @@
-//! Lines of other people's exporters, whole and broken: what is read from each.
+//! Lines of other exporters, whole and broken, and the result of reading them.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -53,7 +53,7 @@ fn lines_of_the_peers_current_exporters_are_read() {
     check("rust-lite-handler.jsonl", 1, 1);
 }
 
-/// `spans` of all lines found, then what is undecodable, then the text around.
+/// The spans of all lines, then the undecodable lines, then the surrounding text.
 fn outcome(line: &str) -> String {
     let Some(reading) = read_line(line, &Limits::default()) else { return "no OTLP line".into() };
     let mut outcome = String::new();
@@ -69,7 +69,7 @@ fn outcome(line: &str) -> String {
     outcome.trim_end_matches("; ").to_owned()
 }
 
-/// Why a case that could go both ways went this one.
+/// The reason for the result of an ambiguous case.
 const WHY: &[(&str, &str)] = &[
     (
         "bad-gzip-crc",
@@ -134,7 +134,7 @@ fn each_broken_line_has_the_outcome_of_the_table() {
     expect_test::expect_file!["../../../docs/broken-lines.md"].assert_eq(&table);
 }
 
-/// The data of a sample line again, as bare OTLP/JSON.
+/// The data of a sample line as bare OTLP/JSON.
 fn bare(file: &str) -> String {
     let decoded = read(&fixture(file)).decoded.remove(0).request.decode::<Traces>();
     serde_json::to_string(&decoded.unwrap().unwrap()).unwrap()
@@ -161,7 +161,7 @@ fn lines_of_the_older_client_are_read_in_all_four_forms() {
         2 metrics
         2 logs"]]
     .assert_eq(&outcomes.join("\n"));
-    // The marker of 2024 counts beside a payload, and is a word like any other elsewhere.
+    // The marker of 2024 counts beside a payload, and is an ordinary word elsewhere.
     for line in text.lines() {
         let old = line.replace("__otel_otlp_stdout", "_otel");
         assert_eq!(signals(&old), signals(line));
@@ -169,7 +169,7 @@ fn lines_of_the_older_client_are_read_in_all_four_forms() {
     assert_eq!(outcome(r#"{"_otel":"1","message":"a log record"}"#), "no OTLP line");
 }
 
-/// Items and signals of all requests in a line, or what was refused.
+/// Items and signals of all requests in a line, or the reason of its refusal.
 fn signals(line: &str) -> String {
     shown(read(line))
 }
@@ -194,7 +194,7 @@ fn a_payload_is_read_by_what_it_is() {
     };
     let base64 = |bytes: &[u8]| format!("\"{}\"", STANDARD.encode(bytes));
     let gzip = base64(&lambda_otlp_wire::gzip::compress(6, json.as_bytes()));
-    // The Node exporter and the Python adapter compress what they then write inline.
+    // The Node exporter and the Python adapter compress the payload that they then write inline.
     check(&json, r#","content-encoding":"gzip","base64":false"#, "1 traces");
     check(&json, "", "1 traces");
     check(&gzip, r#","content-type":"application/json","content-encoding":"gzip""#, "1 traces");
@@ -217,7 +217,7 @@ fn a_payload_is_read_by_what_it_is() {
     );
 }
 
-/// Protobuf may begin as JSON does behind a newline, by its field number and its length.
+/// Protobuf may begin like JSON after a newline, by its field number and its length.
 #[test]
 fn protobuf_of_each_length_is_read_as_protobuf() {
     for name in 0..300 {
@@ -275,7 +275,7 @@ fn bare_otlp_json_is_read() {
     );
     check(&logs.replace("resourceLogs", "resource_logs"), "1 logs");
     check(r#"{"resourceSpans":[]}"#, "0 traces");
-    // One mistake refuses the line: a part of it would be a wrong answer.
+    // One error refuses the line: a part of it would be a wrong answer.
     check(
         &format!(r#"{{{},"resourceSpans":[5]}}"#, inside(logs)),
         "refused: line is no OTLP/JSON request: ExportTraceServiceRequest: `resourceSpans` is not an object",
@@ -357,7 +357,7 @@ fn every_kind_of_line_is_read_in_every_wrapping() {
                 &format!("{one}, text: {:?}", format!("{prefix} x")),
             );
         }
-        // A message that is more than the line is somebody's text.
+        // A message with more than the line is ordinary text.
         for message in [format!("{line} and a word"), format!("a word and {line}")] {
             let record = format!(r#"{{"message":{}}}"#, text(&message));
             assert!(
@@ -391,7 +391,7 @@ fn a_broken_line_is_refused_in_every_wrapping() {
         assert_eq!(reading.undecodable[0].bytes, line.len());
         assert!(!reading.undecodable[0].line.contains("s3cret"));
     }
-    // A record that was cut claims what is in it; its headers are behind more quoting.
+    // A truncated record claims its content; its headers have more quoting.
     let record = format!(r#"{{"level":"INFO","message":{quoted}"#);
     let reading = read(&record);
     assert_eq!(reading.undecodable[0].bytes, record.len());
@@ -439,7 +439,7 @@ fn a_line_in_an_object_leaves_no_broken_json() {
     assert_eq!(embedded(&nested, EmbeddedLines::Whole), "");
 }
 
-/// As [`signals`], with these embedded lines.
+/// Like [`signals`], with this setting for embedded lines.
 fn embedded(line: &str, embedded_lines: EmbeddedLines) -> String {
     let limits = Limits { embedded_lines, ..Limits::default() };
     shown(read_line(line, &limits).unwrap_or_default())
@@ -459,12 +459,12 @@ fn a_line_in_the_middle_of_a_text_is_text() {
     check(&format!("{line}{line}\n"), all("1 traces, 1 traces"));
     check(&format!("{line} and more"), all(r#"1 traces, text: "and more""#));
     check(&format!("[INFO]\t2026-09-21T14:13:20.123Z\tid\t{line}"), all("1 traces"));
-    // Printed behind something without a newline.
+    // Printed after text without a newline.
     let ends = r#"1 traces, text: "working...""#;
     check(&format!("working...{line}\n"), [ends, ends, ""]);
     let two = r#"1 traces, 1 traces, text: "working...""#;
     check(&format!("working...{line} {line}"), [two, two, ""]);
-    // What somebody put into a name.
+    // Text that an attacker put into a name.
     let middle = r#"1 traces, text: "user  logged in""#;
     check(&format!("user {line} logged in"), ["", middle, ""]);
     check(&format!(r#"user {line}{{"a":1}}"#), ["", r#"1 traces, text: "user {\"a\":1}""#, ""]);
@@ -475,7 +475,7 @@ fn a_line_in_the_middle_of_a_text_is_text() {
         assert_eq!(embedded(&record, EmbeddedLines::Whole), "", "{record}");
         assert_eq!(embedded(&record, EmbeddedLines::Never), "", "{record}");
     }
-    // One that is broken takes nothing of the text around it along.
+    // A broken one does not affect the text around it.
     let broken = r#"user {"__otel_otlp_stdout":"1","payload":" logged in"#;
     check(
         broken,
@@ -487,7 +487,7 @@ fn a_line_in_the_middle_of_a_text_is_text() {
     );
 }
 
-/// What stands in a record in place of a line.
+/// The replacement of a line in a record.
 const NOTE: &str = "(an OTLP line was taken out of this message)";
 
 #[test]
@@ -524,7 +524,7 @@ fn a_record_around_a_line_stays_a_record() {
         &format!(r#"{{"timestamp":"t","fields":{{"message":{quoted},"order":7}},"target":"a"}}"#),
         r#"{"timestamp":"t","fields":{"message":"NOTE","order":7},"target":"a"}"#,
     );
-    // Nothing in it but what Lambda and its runtimes write.
+    // Only the output of Lambda and its runtimes.
     for record in [
         format!(r#"{{"timestamp":"t","level":"INFO","requestId":"r","message":{quoted}}}"#),
         format!(
@@ -562,7 +562,7 @@ fn ordinary_lines_claim_nothing() {
 
 #[test]
 fn very_many_undecodable_lines_of_a_text_are_refused_together() {
-    // A credential whose end cannot be told takes nothing of the next line with it.
+    // A credential with an unclear end does not affect the next line.
     let bad = [
         r#"{"__otel_otlp_stdout":"a","payload":"H4sI"}"#,
         r#"{"__otel_otlp_stdout":"a","headers":"s3cret","payload":""}"#,
@@ -581,7 +581,7 @@ fn very_many_undecodable_lines_of_a_text_are_refused_together() {
     assert_eq!(rest.sha256, refused[0].sha256);
     assert_eq!(rest.line.lines().count(), 4_900);
     assert!(!rest.line.contains("s3cret"));
-    // What is kept can be read again.
+    // The stored text can be read again.
     let again = read_line(&rest.line, &Limits::default()).unwrap();
     assert_eq!(again.undecodable.iter().map(UndecodableLine::lines).sum::<usize>(), 4_900);
 }

@@ -1,4 +1,4 @@
-//! Requests of another signal than their path's: what a valid request is never taken for, and what is always noticed.
+//! Requests of another signal than their path's: a valid request is never mistaken, and certain mistakes are always detected.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -14,7 +14,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-/// Nothing, a point in time, or a number whose bytes are text.
+/// Nothing, a time, or a number whose bytes are text.
 fn time() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), any::<u64>(), vec(0x20..0x7f_u8, 8).prop_map(text_bytes)]
 }
@@ -146,7 +146,7 @@ fn told(kind: SignalKind, request: &Request) -> Option<SignalKind> {
     Request::other_signal(kind, request.bytes(), &Limits::default())
 }
 
-/// Whether a request that should be of this signal is refused.
+/// Returns `true` if a request of the wrong signal is refused.
 fn is_refused(kind: SignalKind, request: &Request) -> bool {
     let bytes = request.bytes().to_vec();
     told(kind, request).is_some() || Request::check(kind, bytes, &Limits::default()).is_err()
@@ -205,12 +205,12 @@ fn what_protobuf_readers_take_for_another_signal_is_told() {
     };
     let body = |text: &str| Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) });
     let attribute = KeyValue { key: "key".to_owned(), value: body("x"), ..Default::default() };
-    // No data points, so all of it would be gone.
+    // No data points, so everything would be lost.
     let without_time = logs(vec![LogRecord { attributes: vec![attribute], ..Default::default() }]);
     check(SignalKind::Metrics, &without_time, Some(SignalKind::Logs));
     let body_only = logs(vec![LogRecord { body: body("late"), ..Default::default() }]);
     check(SignalKind::Traces, &body_only, Some(SignalKind::Logs));
-    // Its name could be the body of a log record, of a kind that nobody knows.
+    // Its name could be the body of a log record, of an unknown kind.
     let without_ids = traces(vec![Span { name: "xx".to_owned(), ..Default::default() }]);
     check(SignalKind::Traces, &without_ids, None);
     let gauge = |name: &str, description: &str| {

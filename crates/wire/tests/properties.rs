@@ -36,7 +36,7 @@ fn scope(name: u8) -> InstrumentationScope {
     InstrumentationScope { name: format!("scope-{name}"), ..Default::default() }
 }
 
-/// Shape of a request: resources, each with scopes, each with so many items.
+/// Shape of a request: resources, each with scopes, each with a number of items.
 type Shape = Vec<(u8, bool, Vec<(u8, u8)>)>;
 
 fn shape() -> impl Strategy<Value = Shape> {
@@ -44,7 +44,7 @@ fn shape() -> impl Strategy<Value = Shape> {
     prop::collection::vec((0..3u8, any::<bool>(), scopes), 0..4)
 }
 
-/// Spans with names that are unique over `requests`; each name says where the span belongs.
+/// Spans with unique names over `requests`; each name states the span's position.
 fn spans(shape: &Shape, next: &mut u32) -> Request {
     let containers = shape.iter().map(|(name, swap, scopes)| ResourceSpans {
         resource: Some(resource(*name, *swap)),
@@ -102,7 +102,7 @@ fn data_points(points_per_metric: &[u8]) -> Request {
     }]))
 }
 
-/// Every span by its name, with the resource and scope it stands under.
+/// Every span by its name, with its resource and scope.
 fn places(requests: &[Request]) -> BTreeMap<String, (String, String)> {
     let mut places = BTreeMap::new();
     for request in requests {
@@ -243,7 +243,7 @@ proptest! {
         let merged = merge(requests, usize::MAX);
         prop_assert_eq!(merged.len(), 1);
         let containers = merged[0].decode::<Traces>().unwrap().unwrap().resource_spans;
-        // Three resources exist; the order of their attributes does not make them different.
+        // Three resources exist; the order of their attributes is irrelevant.
         prop_assert!(containers.len() <= 3, "{}", containers.len());
         for container in &containers {
             prop_assert!(container.scope_spans.len() <= 3);
@@ -282,7 +282,7 @@ proptest! {
             return Ok(());
         }
         let mut line = Vec::new();
-        // Stored, so that there is a payload to be cut.
+        // Stored, so that there is a payload to cut.
         let written = LineEncoder::new(0, LineLimits::default()).encode(&Envelope::default(), request.clone(), &mut line);
         prop_assert_eq!(written.lines, 1);
         let line = String::from_utf8(line).unwrap().trim_end().to_owned();
@@ -301,7 +301,7 @@ proptest! {
         let pieces: Vec<&str> = text.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).unwrap()).collect();
         let [first, rest @ .., last] = pieces.as_slice() else { return Ok(()) };
         let first_reading = read_line(first, &Limits::default()).unwrap_or_default();
-        // Within its first piece a line has to show what it is, and to be cut in its payload.
+        // The first piece of a line must contain its marker and be cut in its payload.
         let (_, behind_key) = first.rsplit_once("payload").unwrap_or_default();
         let payload = behind_key.trim_start_matches(['\\', '"', ':', ' ']);
         let is_base64 = |character: char| character.is_ascii_alphanumeric() || "+/=".contains(character);

@@ -11,7 +11,7 @@ fn fixture(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Feeds events as the forwarder does; what became of each, `+` for a piece, and all items.
+/// Passes events as the forwarder does; returns the result of each, `+` for a piece, and all items.
 fn events(texts: &[&str]) -> (String, usize) {
     let limits = Limits::default();
     let mut rejoin = Rejoin::default();
@@ -68,7 +68,7 @@ fn a_cut_line_is_joined_at_every_size_of_pieces() {
     {
         assert_eq!(events(&pieces(big.trim_end(), size)), (story.to_owned(), 10), "{size}");
     }
-    // Each event ends with a newline, also where the line was cut.
+    // Each event ends with a newline, also at a cut.
     let ended: Vec<_> =
         pieces(big.trim_end(), 100_000).iter().map(|piece| format!("{piece}\n")).collect();
     let ended: Vec<_> = ended.iter().map(String::as_str).collect();
@@ -92,7 +92,7 @@ fn every_kind_of_line_is_joined() {
     ] {
         (1_000..1_500).for_each(|size| check(&line, size));
     }
-    // A payload of JSON shows nothing of where it was cut but its length.
+    // A payload of JSON shows the cut only by its length.
     let bare = bare("big-line.jsonl");
     for line in [
         bare.clone(),
@@ -130,12 +130,12 @@ fn what_is_no_piece_ends_the_waiting() {
     check(&[first, "END RequestId: 1", second], "(xtt", 0);
     check(&[first, "done", second], "(xtt", 0);
     check(&[first], "(", 0);
-    // Complete, and undecodable: that is no matter of pieces.
+    // Complete, and undecodable: unrelated to pieces.
     check(&[&line.replace("H4sI", "****")], "u", 0);
     check(&[r#"{"__otel_otlp_stdout":"1" nonsense"#, second], "ut", 0);
 }
 
-/// What somebody may write who gets text into a function's log: none of it takes ordinary lines with it.
+/// Texts of an attacker who can write to a function's log: none of them affects ordinary lines.
 #[test]
 fn ordinary_lines_are_no_pieces() {
     // As long as a piece that Lambda cuts.
@@ -153,16 +153,16 @@ fn ordinary_lines_are_no_pieces() {
             "{first:.80}"
         );
     };
-    // As it was found: the marked object does not begin the event, which stays text.
+    // As in the wild: the marked object does not begin the event, which stays text.
     check(r#"x {"__otel_otlp_stdout":"1","z":""#, r#""}"#, "Ttt");
     check(r#"{"__otel_otlp_stdout":"1","z":""#, r#""}"#, "uTt");
     check(r#"{"__otel_otlp_stdout":"1","payload":""#, r#""}"#, "uTt");
     check(r#"{"resourceSpans":[],"z":""#, r#""}"#, "uTt");
-    // Long enough to be cut by Lambda, and nothing that follows is.
+    // Long enough for a cut by Lambda, and nothing follows.
     check(&format!(r#"{{"__otel_otlp_stdout":"1","payload":"{padding}"#), r#""}"#, "(xTt");
     check(&cut(r#"{"__otel_otlp_stdout":"1","z":""#), r#""}"#, "(xTt");
     check(&cut(r#"x {"__otel_otlp_stdout":"1","z":""#), r#""}"#, "Ttt");
-    // Longer than such a piece, which makes it none.
+    // Longer than such a piece, so not one.
     check(&cut(r#"{"__otel_otlp_stdout":"1","z":""#).replace("  ", "   "), r#""}"#, "uTt");
     // The whole has no items.
     let empty = cut(r#"{"resourceSpans":[],"z":""#);
@@ -180,6 +180,6 @@ fn waiting_is_bounded() {
     let large = "A".repeat(15 * 65_536);
     let texts = [&first, &large, &large, &large, &large, &large];
     assert_eq!(events(&texts.map(String::as_str)).0, "(++++xt", "bytes");
-    // Too large from the beginning.
+    // Too large from the start.
     assert_eq!(events(&[&format!("{first}{}", large.repeat(5)), "x"]).0, "ut");
 }

@@ -1,4 +1,4 @@
-//! Reads base64 in any spelling; by SIMD where the feature `bulk` is on.
+//! Reads base64 in any spelling, with SIMD if the feature `bulk` is on.
 
 use ::base64::Engine as _;
 use ::base64::alphabet::URL_SAFE;
@@ -9,7 +9,7 @@ use ::base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 #[cfg(feature = "bulk")]
 use std::cell::RefCell;
 
-/// Gives what base64 in any spelling holds.
+/// Decodes base64 in any spelling into a reused buffer.
 pub(crate) fn with_decoded<R>(text: &str, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
     #[cfg(feature = "bulk")]
     {
@@ -30,7 +30,7 @@ pub(crate) fn with_decoded<R>(text: &str, take: impl FnOnce(&[u8]) -> R) -> Opti
     decode_any(text).map(|bytes| take(&bytes))
 }
 
-/// Decodes base64 as RFC 4648 §4 writes it, padded.
+/// Decodes padded base64 (RFC 4648 §4).
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     #[cfg(feature = "bulk")]
     {
@@ -47,7 +47,7 @@ pub(crate) fn decode_any(text: &str) -> Option<Vec<u8>> {
     if let Some(bytes) = decode(text.as_bytes()) {
         return Some(bytes);
     }
-    // Missing padding, the URL-safe alphabet and MIME line breaks lose nothing, so they are read.
+    // Missing padding, the URL-safe alphabet and MIME line breaks are unambiguous, so they are accepted.
     let lenient = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);

@@ -1,9 +1,9 @@
-//! Writes base64 as RFC 4648 §4 says, padded.
+//! Writes padded base64 (RFC 4648 §4).
 
 use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
 
-/// The length of so many bytes in base64.
+/// The base64 length of this number of bytes.
 pub(crate) fn encoded_len(bytes: usize) -> usize {
     bytes.div_ceil(3) * 4
 }

@@ -1,4 +1,4 @@
-//! Base64: written as RFC 4648 §4 says, read in any spelling.
+//! Base64: writes RFC 4648 §4, reads any spelling.
 
 #[cfg(feature = "decode")]
 mod decode;

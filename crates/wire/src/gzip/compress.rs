@@ -1,16 +1,16 @@
-//! Compresses into gzip of one member.
+//! Compresses into gzip with one member.
 
 use deflate::Deflater;
 use std::fmt;
 use std::ops::Range;
 
-/// A member became too large.
+/// The member exceeded its limit.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(feature = "encode"), expect(dead_code, reason = "who writes no lines has no limit"))]
 pub(crate) struct TooLarge {
-    /// So many bytes of the input
+    /// Number of input bytes
     pub(crate) input_bytes: usize,
-    /// were so many in the member.
+    /// that produced this number of bytes in the member.
     pub(crate) bytes: usize,
 }
 
@@ -29,14 +29,13 @@ impl fmt::Debug for Compressor {
 }
 
 impl Compressor {
-    /// A compressor of level 0 (stored) to 9 (smallest); higher levels count as 9. Its tables are
-    /// allocated by the first use.
+    /// Creates a compressor of level 0 (stored) to 9 (smallest); higher levels count as 9. The first use allocates its tables.
     pub(crate) fn new(level: u32) -> Self {
         Self { level, deflater: None }
     }
 
-    /// Appends one gzip member that holds `input` to `out`. Stops early where the member becomes larger than `max_bytes`, and
-    /// leaves of it in `out` what it has. `repeated` is where the part of the input stands that the next inputs may have as well.
+    /// Appends one gzip member with `input` to `out`. Stops once the member exceeds `max_bytes`, and leaves its beginning in
+    /// `out`. `repeated` is the part of the input that the next inputs may repeat.
     pub(crate) fn compress(
         &mut self,
         input: &[u8],
@@ -67,7 +66,7 @@ pub fn compress(level: u32, input: &[u8]) -> Vec<u8> {
         return out;
     }
     let mut out = Vec::new();
-    // No member is larger than any number.
+    // No member exceeds this number.
     let _fits = Compressor::new(level).compress(input, 0..0, usize::MAX, &mut out);
     out
 }

@@ -1,4 +1,4 @@
-//! Inflates gzip, of one member or more, and HTTP's `deflate`, to a bounded number of bytes.
+//! Inflates gzip with any number of members, and HTTP's `deflate`, to a bounded number of bytes.
 
 use flate2::{Decompress, FlushDecompress, Status};
 use std::cell::RefCell;
@@ -8,20 +8,20 @@ use std::io::{BufRead, ErrorKind, Read};
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 thread_local! {
-    /// The state of every stream that a thread inflates. A state is a block of 47 kB: if each stream allocated one, small strings that
-    /// outlive it would fragment the heap by as much.
+    /// The inflate state of a thread, reused for all streams. A state is a block of 47 kB: with one allocation per stream, small
+    /// strings that outlive it would fragment the heap.
     static STATE: RefCell<Decompress> = RefCell::new(Decompress::new(false));
 }
 
-/// Who compresses in parts makes a member for each, of tens of kilobytes.
+/// Maximum number of members. A writer that compresses in parts creates members of tens of kilobytes.
 const MAX_MEMBERS: usize = 1024;
 
-/// True if `bytes` begin as a gzip member does (RFC 1952, 2.3.1).
+/// Returns `true` if `bytes` begin like a gzip member (RFC 1952, 2.3.1).
 pub fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
-/// Why gzip could not be inflated.
+/// The reason why gzip could not be inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InflateError {
@@ -29,11 +29,11 @@ pub enum InflateError {
     EndsEarly,
     /// Header, deflate data or checksum are wrong.
     Corrupt,
-    /// It has more members than any writer makes.
+    /// It has more members than any writer creates.
     TooManyMembers,
-    /// More than the allowed number of bytes would come out.
+    /// The inflated size exceeds the limit.
     TooLarge {
-        /// The number of bytes allowed.
+        /// The limit in bytes.
         max_bytes: usize,
     },
 }
@@ -53,8 +53,8 @@ impl fmt::Display for InflateError {
 
 impl std::error::Error for InflateError {}
 
-/// Inflates gzip of one or more members to at most `max_bytes`. Bytes behind the last member
-/// that begin no other member are ignored, as gzip(1) does.
+/// Inflates gzip with one or more members to at most `max_bytes`. Bytes after the last member that do not begin another one are
+/// ignored, as gzip(1) does.
 pub fn inflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
     #[cfg(feature = "bulk")]
     if let Some(out) = super::libdeflate::inflate(input, max_bytes) {
@@ -86,7 +86,7 @@ fn inflate_members(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateErr
     Err(InflateError::TooManyMembers)
 }
 
-/// Returns the length of the header that begins a gzip member (RFC 1952, 2.3).
+/// Returns the length of a gzip member's header (RFC 1952, 2.3).
 fn header_len(member: &[u8]) -> Result<usize, InflateError> {
     const CHECKSUM: u8 = 2;
     const EXTRA: u8 = 4;
@@ -117,14 +117,14 @@ fn header_len(member: &[u8]) -> Result<usize, InflateError> {
         }
     }
     if flags & CHECKSUM != 0 {
-        // Not verified: the header says nothing that is used, and the data have a checksum of their own.
+        // Not verified: the header contains no data that is used, and the data have their own checksum.
         len += 2;
     }
     Ok(len)
 }
 
-/// Inflates one gzip member that is all of `input` and says itself that it inflates to at most `max_bytes`; quickly, since
-/// it is known how much comes out. `None` for all else: [`reader`] reads it, or says what is wrong.
+/// Inflates `input` if it is exactly one gzip member whose stated size is at most `max_bytes`: faster, because the size is known.
+/// Returns `None` otherwise; [`reader`] then reads it or reports the error.
 pub fn inflate_plain(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
     #[cfg(feature = "bulk")]
     {
@@ -139,8 +139,8 @@ pub fn inflate_plain(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
     }
 }
 
-/// Inflates while reading, for streams that need not be in memory as a whole; fails with an
-/// [`InflateError`] inside the I/O error, with [`InflateError::TooLarge`] once more than `max_bytes` came out.
+/// Inflates while reading, for streams that need not be in memory as a whole. Errors contain an [`InflateError`]; above
+/// `max_bytes` it is [`InflateError::TooLarge`].
 pub fn reader<R: BufRead>(input: R, max_bytes: usize) -> impl Read {
     #[expect(clippy::disallowed_types, reason = "this is where the bound is put on")]
     BoundedReader { inner: flate2::bufread::MultiGzDecoder::new(input), max_bytes, read: 0 }
@@ -170,8 +170,8 @@ impl<R: Read> Read for BoundedReader<R> {
     }
 }
 
-/// Inflates what HTTP calls `deflate` to at most `max_bytes`: a zlib stream (RFC 1950), or one of deflate without the frame of
-/// zlib, as some clients send it (RFC 9110, 8.4.1.2).
+/// Inflates HTTP's `deflate` to at most `max_bytes`: a zlib stream (RFC 1950), or raw deflate, as some clients send it (RFC 9110,
+/// 8.4.1.2).
 pub fn inflate_deflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
     // RFC 1950, 2.2: the method is deflate, and the first two bytes are a multiple of 31.
     let is_zlib = matches!(*input, [method, flags, ..]
@@ -181,7 +181,7 @@ pub fn inflate_deflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, Inflat
     Ok(out)
 }
 
-/// Inflates a stream of deflate, in the frame of zlib or without, until `out` has `max_bytes`; returns its length.
+/// Inflates raw deflate or zlib until `out` has `max_bytes`; returns its length.
 fn inflate_stream(
     is_zlib: bool,
     input: &[u8],
@@ -203,7 +203,7 @@ fn inflate_with(
     let mut consumed = 0;
     loop {
         let room = max_bytes - out.len();
-        // One byte more than allowed tells a stream of exactly `max_bytes` from a longer one.
+        // One byte more than allowed distinguishes a stream of exactly `max_bytes` from a longer one.
         let step = (room + 1).min((input.len() * 4).clamp(1024, 1024 * 1024));
         out.reserve(step);
         let rest = input.get(consumed..).unwrap_or_default();

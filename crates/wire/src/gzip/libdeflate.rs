@@ -1,7 +1,7 @@
-//! Gzip by libdeflate, for whole buffers: about two thirds of the time that zlib-rs takes.
+//! Gzip by libdeflate, for whole buffers: about two thirds of zlib-rs's time.
 //!
-//! libdeflate reads neither streams nor several members, and has to be told how much comes out. So this reads one member that is
-//! all of its input, and [`inflate`](super::inflate) reads the rest, and says what is wrong with it.
+//! libdeflate supports neither streams nor several members, and needs the inflated size. So this module reads exactly one member;
+//! [`inflate`](super::inflate) reads everything else, and reports errors.
 
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 use memchr::memmem::Finder;
@@ -16,10 +16,10 @@ thread_local! {
 
 static FIND_MEMBER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&[0x1f, 0x8b, 8]));
 
-/// Deflate makes no more than this of a byte (zlib, "Maximum Expansion Factor").
+/// Maximum expansion of one byte by deflate (zlib, "Maximum Expansion Factor").
 const MOST_BYTES_OF_ONE: usize = 1032;
 
-/// The gzip member that is all of `input`; `None` where it is not, or does not inflate to at most `max_bytes`.
+/// Inflates `input` if it is exactly one gzip member of at most `max_bytes`, or returns `None`.
 pub(super) fn inflate(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
     let size = usize::try_from(u32::from_le_bytes(*input.last_chunk()?)).ok()?;
     if size > max_bytes || size / MOST_BYTES_OF_ONE > input.len() || has_other_member(input) {
@@ -32,7 +32,8 @@ pub(super) fn inflate(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
     (inflated == size).then_some(out)
 }
 
-/// Whether another member may begin within `input` (RFC 1952, 2.3): its first three bytes, and flags of which three are 0.
+/// Returns `true` if another member may begin within `input` (RFC 1952, 2.3): its first three bytes, and flags with three zero
+/// bits.
 fn has_other_member(input: &[u8]) -> bool {
     let behind_first = input.get(1..).unwrap_or_default();
     FIND_MEMBER
@@ -40,7 +41,7 @@ fn has_other_member(input: &[u8]) -> bool {
         .any(|at| behind_first.get(at + 3).is_none_or(|flags| flags & 0xe0 == 0))
 }
 
-/// One gzip member that holds `input`, of level 1 to 12; others count as the nearest.
+/// Compresses `input` to one gzip member of level 1 to 12; other levels are clamped.
 pub(super) fn compress(level: u32, input: &[u8]) -> Option<Vec<u8>> {
     let level = level.clamp(1, 12);
     let valid = CompressionLvl::new(level.cast_signed()).ok()?;

@@ -1,4 +1,4 @@
-//! Gzip: written by a compressor that is made for lines of a few spans, read with a bound on what is inflated.
+//! Gzip: a compressor made for lines of a few spans, and bounded decompression.
 
 mod compress;
 #[cfg(feature = "decode")]

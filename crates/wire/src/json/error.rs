@@ -1,37 +1,37 @@
-//! Why JSON is no OTLP request.
+//! The reason why JSON is not an OTLP request.
 
 use crate::request::Malformed;
 use std::fmt;
 
-/// Why JSON is no OTLP request. Names messages and keys, never the content.
+/// The reason why JSON is not an OTLP request. Names messages and keys, never the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JsonError {
     /// Not UTF-8.
     NotUtf8,
-    /// Not JSON: kind and position of the mistake.
+    /// Not JSON: kind and position of the error.
     Syntax(String),
     /// Not an object.
     NotAnObject,
-    /// A value of the wrong type, or out of the range of its type.
+    /// A value of the wrong type, or out of range.
     Value {
-        /// The message that holds the value.
+        /// The message that contains the value.
         message: &'static str,
         /// The key of the value.
         key: &'static str,
-        /// What belongs there.
+        /// The expected value.
         expected: &'static str,
     },
-    /// A key that occurs twice, in one spelling or both: which is meant nobody can know.
+    /// A key that occurs twice, in one spelling or both, which is ambiguous.
     Twice {
-        /// The message that holds the key.
+        /// The message that contains the key.
         message: &'static str,
         /// The key.
         key: &'static str,
     },
-    /// A second value where only one of several may be set.
+    /// A second value of a group of which only one may be set.
     SecondChoice {
-        /// The message that holds the values.
+        /// The message that contains the values.
         message: &'static str,
         /// The key of the second.
         key: &'static str,

@@ -1,4 +1,4 @@
-//! OTLP/JSON, read and written by the tables of `schema`.
+//! OTLP/JSON, read and written with the tables of `schema`.
 
 mod error;
 mod key;

@@ -1,8 +1,7 @@
-//! Turns OTLP/JSON into protobuf by the tables of `schema`, without structs in between.
+//! Converts OTLP/JSON to protobuf with the tables of `schema`, without structs in between.
 //!
-//! Source: OTLP 1.x, "JSON Protobuf Encoding", and the ProtoJSON format that it builds on
-//! (<https://protobuf.dev/programming-guides/json/>). What writers
-//! spell otherwise is read where its meaning is plain, and refused where it can be read in two ways.
+//! Source: OTLP 1.x, "JSON Protobuf Encoding", and the underlying ProtoJSON format
+//! (<https://protobuf.dev/programming-guides/json/>). Unambiguous deviations of writers are accepted, ambiguous ones refused;
 //! `docs/line-format.md` has the list.
 
 use super::error::JsonError;
@@ -19,8 +18,7 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 impl Request {
-    /// Reads the OTLP/JSON of one `Export…ServiceRequest`; all its keys but the one of this signal
-    /// are unknown to it, and ignored.
+    /// Reads the OTLP/JSON of one `Export…ServiceRequest`. Keys of other signals are unknown to it and ignored.
     pub fn from_json(kind: SignalKind, json: &[u8], limits: &Limits) -> Result<Self, JsonError> {
         let json = std::str::from_utf8(json).map_err(|_| JsonError::NotUtf8)?;
         let mut requests = read_signals(json, &[kind], limits)?;
@@ -28,8 +26,7 @@ impl Request {
     }
 }
 
-/// Reads the OTLP/JSON of one object with the requests of any signals; `named` is the signal of an
-/// object that holds none.
+/// Reads the OTLP/JSON of one object with requests of any signals. `named` is the signal of an object without any.
 pub(crate) fn read(
     json: &str,
     named: Option<SignalKind>,
@@ -54,15 +51,15 @@ fn read_signals(
     let messages = read.map_err(|error| match (error.classify(), state.failure) {
         (Category::Data, Some(failure)) => failure,
         (Category::Data, None) => JsonError::NotAnObject,
-        // Only mistakes of type carry content.
+        // Only type errors contain content.
         _ => JsonError::Syntax(error.to_string()),
     })?;
     let checked = messages.into_iter().map(|(kind, bytes)| Request::check(kind, bytes, limits));
     checked.collect::<Result<_, _>>().map_err(JsonError::Malformed)
 }
 
-/// What all levels share: bounds, and the reason why reading stopped. serde's own errors quote the
-/// content, so they only carry the fact.
+/// State shared by all levels: limits, and the reason why reading stopped. serde's own errors quote the content, so they only
+/// signal the failure.
 struct State<'l> {
     limits: &'l Limits,
     /// Messages so far.
@@ -149,12 +146,12 @@ impl<'de> Visitor<'de> for Signals<'_, '_> {
     }
 }
 
-/// Where the value of a field goes.
+/// The destination of a field's value.
 struct FieldTarget<'s, 'l> {
     /// The message that has the field.
     message: &'static Message,
     field: &'static Field,
-    /// Messages that may still be nested in `message`.
+    /// Remaining nesting levels below `message`.
     depth_left: usize,
     out: &'s mut Vec<u8>,
     state: &'s mut State<'l>,
@@ -165,8 +162,8 @@ impl FieldTarget<'_, '_> {
         self.state.wrong(self.message, self.field, expected)
     }
 
-    /// Appends the field with the message that `read` reads into it; takes it back where `read`
-    /// finds none. `read` says whether it found one.
+    /// Appends the field with the message that `read` reads into it, and removes it again if `read` returns `false` for an absent
+    /// message.
     fn message<E: Error>(
         &mut self,
         inner: &'static Message,
@@ -187,7 +184,7 @@ impl FieldTarget<'_, '_> {
                 self.state.check_size(self.out)?;
             }
             Ok(false) => self.out.truncate(start),
-            // A reason that is known already stands, and a mistake of syntax needs none.
+            // A known reason remains, and a syntax error needs none.
             Err(error) => {
                 let _: E = self.wrong("an object");
                 return Err(error);
@@ -197,7 +194,7 @@ impl FieldTarget<'_, '_> {
     }
 }
 
-/// Reads the fields of one message; `null` is no message. Says which it was.
+/// Reads the fields of one message. Returns `false` for `null`, which means absent.
 struct Fields<'s, 'l> {
     message: &'static Message,
     depth_left: usize,
@@ -253,7 +250,7 @@ impl<'de> Visitor<'de> for Fields<'_, '_> {
     }
 }
 
-/// Reads the value of one field; false if it is `null`, which means absent.
+/// Reads the value of one field. Returns `false` for `null`, which means absent.
 fn read_field<'de, A: MapAccess<'de>>(
     mut into: FieldTarget<'_, '_>,
     map: &mut A,
@@ -274,7 +271,7 @@ fn read_field<'de, A: MapAccess<'de>>(
     }
 }
 
-/// Reads an array; false for `null`, which means absent.
+/// Reads an array. Returns `false` for `null`, which means absent.
 struct Repeated<'s, 'l>(FieldTarget<'s, 'l>);
 
 impl<'de> DeserializeSeed<'de> for Repeated<'_, '_> {
@@ -318,7 +315,7 @@ impl<'de> Visitor<'de> for Repeated<'_, '_> {
     }
 }
 
-/// Reads one message of an array; false at its end.
+/// Reads one message of an array. Returns `false` at its end.
 fn read_element<'de, A: SeqAccess<'de>>(
     into: &mut FieldTarget<'_, '_>,
     inner: &'static Message,
@@ -327,7 +324,7 @@ fn read_element<'de, A: SeqAccess<'de>>(
     let mut at_end = false;
     into.message(inner, |fields| {
         Ok(match elements.next_element_seed(fields)? {
-            // In an array of values `null` is one of them: those behind it keep their places.
+            // In an array of values `null` is an element, so later elements keep their positions.
             Some(false) => schema::is_any_value(inner),
             Some(true) => true,
             None => {

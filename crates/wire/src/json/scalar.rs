@@ -1,13 +1,13 @@
-//! Reads one scalar of OTLP/JSON, as it stands in the text, and writes it as protobuf.
+//! Converts one scalar of OTLP/JSON text to protobuf.
 //!
-//! Numbers are read from their digits, so that 64-bit integers and doubles come out exact.
+//! Numbers are parsed from their digits, so that 64-bit integers and doubles are exact.
 
 use super::text::text;
 use crate::base64;
 use crate::protobuf::{Writer, push_varint};
 use crate::schema::{Enum, Field, Kind, Presence};
 
-/// Appends `field` with the value that the JSON text `raw` has; the error says what belongs there.
+/// Appends `field` with the value of the JSON text `raw`. The error states the expected value.
 pub(crate) fn write(field: &Field, raw: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
     let number = field.number;
     let written = field.presence != Presence::Implicit;
@@ -73,12 +73,12 @@ fn varint(kind: Kind, raw: &str) -> Result<u64, &'static str> {
     }
 }
 
-/// Negative 32-bit integers have ten bytes on the wire.
+/// Negative 32-bit integers take ten bytes.
 fn sign_extended(value: i32) -> u64 {
     i64::from(value).cast_unsigned()
 }
 
-/// A number or a name. A name that is not known is one of a later version, and means unspecified.
+/// A number or a name. An unknown name belongs to a later version and means unspecified.
 fn enumeration(known: &Enum, raw: &str) -> Result<u64, &'static str> {
     if let Some(number) = integer::<i32>(raw) {
         return Ok(sign_extended(number));
@@ -98,7 +98,7 @@ fn fixed64(kind: Kind, raw: &str) -> Result<u64, &'static str> {
     }
 }
 
-/// An integer as a number or in a string; also `1.0` and `1e3`, which ProtoJSON allows.
+/// An integer as a number or string; also `1.0` and `1e3`, which ProtoJSON allows.
 fn integer<T: TryFrom<i128>>(raw: &str) -> Option<T> {
     let digits = digits(raw)?;
     let exact = digits.parse::<i128>().ok();
@@ -128,8 +128,8 @@ fn digits(raw: &str) -> Option<&str> {
     is_number.then_some(text)
 }
 
-/// The bytes of an id: hexadecimal, in either case. Padded base64 of the right length is taken too:
-/// ProtoJSON printers that do not know OTLP write ids like other bytes, and `=` is no hexadecimal digit.
+/// The bytes of an id in hexadecimal, in either case. Padded base64 of the right length is accepted too: ProtoJSON printers
+/// without OTLP support write ids like other bytes, and `=` is not a hexadecimal digit.
 fn id(raw: &str) -> Option<Vec<u8>> {
     let text = text(raw)?;
     if text.ends_with('=') {

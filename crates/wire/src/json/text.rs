@@ -1,11 +1,10 @@
-//! Reads the strings of JSON, as they stand in the text.
+//! Reads JSON strings in their source form.
 
 use std::borrow::Cow;
 
 /// The content of a JSON string; `None` for other JSON.
 ///
-/// Half a surrogate pair, which JavaScript writes where it cuts a text in the middle of a
-/// character, becomes U+FFFD.
+/// Half a surrogate pair, which JavaScript writes if it cuts a text within a character, becomes U+FFFD.
 pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
     let content = raw.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', content.as_bytes()).is_none() {

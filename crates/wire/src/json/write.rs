@@ -1,12 +1,11 @@
-//! Writes a request as OTLP/JSON by the tables of `schema`, without structs in between.
+//! Writes a request as OTLP/JSON with the tables of `schema`, without structs in between.
 //!
-//! Source: OTLP 1.x, "JSON Protobuf Encoding": lowerCamelCase keys, ids in hexadecimal, enums as numbers; and
-//! ProtoJSON for the rest: 64-bit integers as text, other bytes as base64, doubles that are no numbers by name.
+//! Source: OTLP 1.x, "JSON Protobuf Encoding": lowerCamelCase keys, ids in hexadecimal, enums as numbers; ProtoJSON otherwise:
+//! 64-bit integers as text, other bytes as base64, non-finite doubles by name.
 //!
-//! The serde of opentelemetry-proto's structs writes the same of ids, integers, enums and bytes, but makes `null` of NaN and of the
-//! infinities, for which ProtoJSON asks names; so those values would be lost where somebody reads the text again. It also
-//! writes `null` for a message or number that is absent, and each field of value zero, which ProtoJSON leaves out: of a span of
-//! four fields it writes sixteen. `tests/json_cases.rs` holds both texts (`opentelemetry_proto_loses_or_adds_these`).
+//! The serde of opentelemetry-proto's structs writes `null` for NaN and infinities, where ProtoJSON requires names, so a reader
+//! loses those values. It also writes `null` for absent messages and numbers, and zero values that ProtoJSON omits: sixteen
+//! fields for a span with four. `tests/json_cases.rs` has both texts (`opentelemetry_proto_loses_or_adds_these`).
 
 use crate::ids::to_hex;
 use crate::protobuf::{Reader, Value, packed_varints};
@@ -16,12 +15,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::{Display, Write as _};
 
-/// Deeper than any request that was checked.
+/// Deeper than any checked request.
 const MOST_NESTING: usize = 100;
 
 impl Request {
-    /// The request as OTLP/JSON, on one line. Fields that OTLP does not have are left out, and so are those of value
-    /// zero where that means absent.
+    /// Returns the request as OTLP/JSON on one line. Fields unknown to OTLP are omitted, and so are zeros that mean absent.
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(self.bytes().len() * 3);
         message(schema::request(self.kind()), self.bytes(), MOST_NESTING, &mut out);
@@ -53,7 +51,7 @@ fn message(message: &'static Message, bytes: &[u8], depth_left: usize, out: &mut
     out.push('}');
 }
 
-/// Of several values of which one may be set the last counts (protobuf, "Oneof").
+/// The last of several values of a oneof counts (protobuf, "Oneof").
 fn last_of_oneof(message: &Message, bytes: &[u8]) -> Option<u32> {
     let of_oneof =
         |number: u32| message.field(number).is_some_and(|field| field.presence == Presence::Oneof);
@@ -62,7 +60,7 @@ fn last_of_oneof(message: &Message, bytes: &[u8]) -> Option<u32> {
     fields.map(|field| field.number).filter(|number| of_oneof(*number)).last()
 }
 
-/// Writes the value of a field; false if it is absent.
+/// Writes the value of a field. Returns `false` if it is absent.
 fn write_field<'b>(
     field: &Field,
     values: impl Iterator<Item = Value<'b>>,
@@ -82,7 +80,7 @@ fn write_field<'b>(
             }
         }
         (Kind::Message(inner), _) => {
-            // Two encodings of a message, one behind the other, are the message that both are merged into.
+            // Two concatenated encodings of a message mean the merged message.
             let parts: Vec<&[u8]> = values.filter_map(as_len).collect();
             match parts.as_slice() {
                 [] => false,
@@ -103,7 +101,7 @@ fn nested(inner: &'static Message, bytes: &[u8], depth_left: usize, out: &mut St
     true
 }
 
-/// Writes what one field adds to an array: an element, or several packed ones.
+/// Writes one field's contribution to an array: an element, or several packed ones.
 fn elements(kind: Kind, value: Value<'_>, depth_left: usize, out: &mut String) {
     let mut element = |write: &mut dyn FnMut(&mut String) -> bool| {
         let start = out.len();
@@ -133,9 +131,9 @@ fn elements(kind: Kind, value: Value<'_>, depth_left: usize, out: &mut String) {
     }
 }
 
-/// Writes one scalar; false if it is of another wire type, which no request has that was checked.
+/// Writes one scalar. Returns `false` for another wire type, which no checked request has.
 fn scalar(kind: Kind, value: Value<'_>, out: &mut String) -> bool {
-    // As any protobuf reader does, 32-bit integers take the low half of what is there.
+    // 32-bit integers use the low half, as in any protobuf reader.
     let low = |value: u64| u32::try_from(value & u64::from(u32::MAX)).unwrap_or_default();
     match (kind, value) {
         (Kind::Bool, Value::Varint(value)) => push(out, value != 0),
@@ -170,7 +168,7 @@ fn double(value: f64, out: &mut String) {
         _ if value.is_nan() => out.push_str("\"NaN\""),
         f64::INFINITY => out.push_str("\"Infinity\""),
         f64::NEG_INFINITY => out.push_str("\"-Infinity\""),
-        // The shortest digits that are read as this number again.
+        // The shortest digits that parse to the same number.
         _ => push(out, format_args!("{value:?}")),
     }
 }
@@ -180,7 +178,7 @@ fn json_string(text: &str, out: &mut String) {
     out.push_str(&serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned()));
 }
 
-/// What proto3 takes for absent.
+/// Returns `true` if proto3 treats the value as absent.
 fn is_zero(value: Value<'_>) -> bool {
     match value {
         Value::Varint(value) | Value::Fixed64(value) => value == 0,

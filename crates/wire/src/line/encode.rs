@@ -1,4 +1,4 @@
-//! Writes requests as OTLP lines, split so that each line stays below a size.
+//! Writes requests as OTLP lines, split to keep each line below a size.
 
 use super::envelope::{Envelope, LINE_END};
 use crate::base64;
@@ -10,11 +10,11 @@ use crate::request::truncate;
 /// Sizes of lines, in bytes, newline included.
 #[derive(Clone, Copy, Debug)]
 pub struct LineLimits {
-    /// A request with a larger line is split into several lines. 60 KiB: a raw stdout line of
-    /// more than 65,536 bytes (the pipe's buffer) may arrive as several log events.
+    /// A request with a larger line is split. 60 KiB: a raw stdout line above 65,536 bytes (the pipe's buffer) may arrive as
+    /// several log events.
     pub max_bytes: usize,
-    /// A single item may have a line of up to this size. 250 KiB: an event of Lambda holds at
-    /// most 262,118 bytes. Beyond that its largest attribute values are truncated.
+    /// Maximum line size of a single item. 250 KiB: a log event of Lambda holds at most 262,118 bytes. Beyond that the largest
+    /// attribute values are truncated.
     pub max_item_bytes: usize,
 }
 
@@ -24,7 +24,7 @@ impl Default for LineLimits {
     }
 }
 
-/// What became of a request.
+/// The result of encoding a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "truncated and dropped items have to be counted"]
 pub struct Written {
@@ -32,13 +32,13 @@ pub struct Written {
     pub lines: usize,
     /// Number of items (spans, data points, log records) in them.
     pub items: usize,
-    /// Number of attribute values that were shortened.
+    /// Number of truncated attribute values.
     pub truncated_values: usize,
-    /// Number of items that no line can hold even with shortened values.
+    /// Number of items too large for a line even with truncated values.
     pub dropped_items: usize,
 }
 
-/// Values of an item that no line can hold are shortened to these lengths, in turn.
+/// Values of an oversized item are truncated to these lengths, in turn.
 const TRUNCATED_VALUE_BYTES: [usize; 4] = [16 * 1024, 4 * 1024, 1024, 256];
 
 /// Encodes requests as lines; keeps its buffers and compression state between calls.
@@ -52,7 +52,7 @@ pub struct LineEncoder {
 }
 
 impl LineEncoder {
-    /// An encoder of gzip level 0 (stored) to 9 (smallest).
+    /// Creates an encoder of gzip level 0 (stored) to 9 (smallest).
     pub fn new(level: u32, limits: LineLimits) -> Self {
         Self {
             compressor: Compressor::new(level),
@@ -63,8 +63,7 @@ impl LineEncoder {
         }
     }
 
-    /// Appends the lines of `request` to `out`, each with its newline. A request without items
-    /// writes nothing.
+    /// Appends the lines of `request` to `out`, each with its newline. A request without items writes nothing.
     pub fn encode(
         &mut self,
         envelope: &Envelope<'_>,
@@ -92,7 +91,7 @@ impl LineEncoder {
             }
             if let Some((shorter, values)) = shorter_heads(&request, max_bytes) {
                 written.truncated_values += values;
-                // Heads of many short values: in larger lines they count for less.
+                // Heads with many short values: larger lines amortize them.
                 let may_be_larger = max_bytes < self.limits.max_item_bytes
                     && split::largest_heads(&shorter) >= max_bytes / 2;
                 if may_be_larger {
@@ -134,7 +133,7 @@ impl LineEncoder {
         written.dropped_items += request.items();
     }
 
-    /// Appends one line, unless it has more than `max_bytes`.
+    /// Appends one line, unless it exceeds `max_bytes`.
     fn line(
         &mut self,
         envelope: &Envelope<'_>,
@@ -146,7 +145,7 @@ impl LineEncoder {
         envelope.push_head(request.kind(), out);
         let around_bytes = out.len() - start + LINE_END.len();
         self.compressed.clear();
-        // Base64 makes four bytes of three, at the end of less than three too.
+        // Base64 writes four bytes for up to three.
         let payload = max_bytes.saturating_sub(around_bytes) / 4 * 3;
         let bytes = request.bytes();
         let resource = request.resource_place();
@@ -166,20 +165,20 @@ impl LineEncoder {
     }
 }
 
-/// A line would be too large.
+/// The line exceeds its limit.
 #[derive(Debug)]
 struct LineTooLarge {
-    /// How far its payload came,
+    /// The size reached by its payload,
     payload: TooLarge,
-    /// and what stands around the payload, in bytes.
+    /// and the size of the envelope, in bytes.
     around_bytes: usize,
 }
 
-/// Cuts a request into as many parts as its line, which has just been begun, is too large.
+/// Splits a request by the factor by which its line exceeds the limit.
 fn cut(request: &Request, too_large: &LineTooLarge, max_bytes: usize) -> Vec<Request> {
     let LineTooLarge { payload, around_bytes } = too_large;
     let payload_bytes = base64::encoded_len(payload.bytes);
-    // Smaller parts compress worse, and not all alike: one part too large is compressed twice.
+    // Smaller parts compress worse and unevenly: an oversized part is compressed twice.
     let target_bytes = max_bytes.saturating_sub(*around_bytes) / 8 * 7;
     let wanted = payload.input_bytes.saturating_mul(target_bytes) / payload_bytes.max(1);
     let sizes = Sizes {
@@ -190,8 +189,8 @@ fn cut(request: &Request, too_large: &LineTooLarge, max_bytes: usize) -> Vec<Req
     split::split(request, sizes)
 }
 
-/// The request with the long values of its heads shortened, and how many there were, if the heads are so
-/// large that each line would consist of them; `None` if they are not.
+/// Truncates long values of the request's heads if the heads would fill each line, and returns their number; `None` if they are
+/// small enough.
 fn shorter_heads(request: &Request, max_bytes: usize) -> Option<(Request, usize)> {
     let are_large = |request: &Request| split::largest_heads(request) >= (max_bytes / 2).max(1);
     let mut lengths = TRUNCATED_VALUE_BYTES.into_iter();
@@ -209,7 +208,7 @@ mod tests {
     use crate::protobuf::Writer;
     use crate::signal::SignalKind;
 
-    /// Printable bytes that gzip makes three quarters of.
+    /// Printable bytes that gzip reduces to three quarters.
     fn noise(bytes: usize, state: &mut u64) -> String {
         let next = || {
             *state ^= *state << 13;
@@ -249,7 +248,7 @@ mod tests {
             assert_eq!((written.items, written.dropped_items), (request.items(), 0));
             assert!(written.lines >= least_lines, "{written:?}");
             assert!(out.split(|byte| *byte == b'\n').all(|line| line.len() < 60 * 1024));
-            // What is a little too large for one line is found out at its end only; each line repeats the heads.
+            // A slightly oversized line is detected only at its end; each line repeats the heads.
             let heads = written.lines * split::largest_heads(request);
             assert!(
                 encoder.bytes_to_compress <= request.bytes().len() * 5 / 4 + 100_000 + heads,
@@ -257,7 +256,7 @@ mod tests {
                 encoder.bytes_to_compress,
                 request.bytes().len()
             );
-            // Full lines, but for what compresses worse than the average.
+            // Full lines, except if a part compresses worse than the average.
             assert!(written.lines <= 1 + out.len() / (30 * 1024), "{written:?}: {}", out.len());
         };
         check(&spans(100, std::iter::repeat_n(300, 250)), 2);
@@ -280,7 +279,7 @@ mod tests {
             );
             assert!(out.len() <= 2 * request.bytes().len(), "{attribute}: {}", out.len());
         };
-        // What fits is left as it is.
+        // Fitting values stay unchanged.
         check(40_000, &[20; 100], 1, 0);
         check(80_000, &[20; 200], 1, 1);
         check(80_000, &[20; 1], 1, 0);
@@ -316,7 +315,7 @@ mod tests {
             assert!(out.len() <= 3 * input_bytes, "{}", out.len());
             (written.lines, written.items, written.dropped_items)
         };
-        // 40 KB of heads and 100 KB of spans; 400 KB of spans; and heads that no line holds twice.
+        // 40 KB of heads and 100 KB of spans; 400 KB of spans; and heads of which two exceed a line.
         assert_eq!(with_attributes(200, 100), (1, 100, 0));
         assert_eq!(with_attributes(200, 400), (4, 400, 0));
         assert_eq!(with_attributes(2000, 100), (0, 0, 100));

@@ -1,28 +1,28 @@
-//! What surrounds the payload of an OTLP line.
+//! The JSON around the payload of an OTLP line.
 
 use super::marker::MARKER;
 use crate::signal::SignalKind;
 use crate::timestamp;
 
-/// What surrounds the payload of a line.
+/// The fields around the payload of a line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Envelope<'a> {
     /// The resource's service name.
     pub source: &'a str,
-    /// The configured application log level, exactly as Lambda gives it, under
-    /// `AWS_LAMBDA_LOG_FORMAT=JSON`. Without it Lambda takes the line for INFO and may drop it.
+    /// The configured application log level in Lambda's spelling, with `AWS_LAMBDA_LOG_FORMAT=JSON`. Without it Lambda treats the
+    /// line as INFO and may drop it.
     pub level: Option<&'a str>,
-    /// Unix time in nanoseconds, under `AWS_LAMBDA_LOG_FORMAT=JSON`. Without an RFC 3339
-    /// `timestamp` Lambda takes the line for INFO.
+    /// Unix time in nanoseconds, with `AWS_LAMBDA_LOG_FORMAT=JSON`. Without an RFC 3339 `timestamp` Lambda treats the line as
+    /// INFO.
     pub unix_nanos: Option<u64>,
-    /// Whether the line was to be sent to a backend, and could not be: a subscription can tell it from others.
+    /// `true` if sending the line to a backend failed, so that a subscription can select such lines.
     pub spill: bool,
-    /// Whether the spans in it had not ended when they were written: where the same spans come in another line, those are final.
+    /// `true` for partial spans. A later line with the same spans is final.
     pub partial: bool,
 }
 
 impl Envelope<'_> {
-    /// Appends what stands in a request's line before its payload.
+    /// Appends the part of a line before its payload.
     pub(super) fn push_head(&self, signal: SignalKind, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"");
         out.extend_from_slice(MARKER.as_bytes());
@@ -55,7 +55,7 @@ impl Envelope<'_> {
     }
 }
 
-/// What stands behind the payload, the newline included.
+/// The part after the payload, including the newline.
 pub(super) const LINE_END: &[u8] = b"\",\"base64\":true}\n";
 
 fn push_json_string(out: &mut Vec<u8>, text: &str) {

@@ -1,42 +1,42 @@
-//! Why a line that claims to be OTLP is none.
+//! The reason why a claimed OTLP line is invalid.
 
 use super::payload::PayloadError;
 use crate::json::JsonError;
 use std::fmt;
 
-/// Why a line that claims to be OTLP is none.
+/// The reason why a claimed OTLP line is invalid.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LineError {
-    /// Not a JSON object, or not to its end.
+    /// Not a JSON object, or a truncated one.
     Json(serde_json::Error),
-    /// No `payload`, or one that is neither text nor object.
+    /// No `payload`, or one that is neither text nor an object.
     NoPayload,
-    /// A payload that does not decode.
+    /// An undecodable payload.
     Payload(PayloadError),
-    /// A line of bare JSON that is no OTLP/JSON.
+    /// Bare JSON that is not OTLP/JSON.
     NotOtlp(JsonError),
-    /// More items than [`Limits::items`](crate::Limits::items) leaves for the line beside those before it.
+    /// More items than [`Limits::items`](crate::Limits::items) leaves for the line.
     TooManyItems {
         /// Items of the line.
         found: usize,
-        /// Items that were left.
+        /// Remaining items.
         left: usize,
     },
-    /// Items that are smaller on average than [`Limits::least_item_bytes`](crate::Limits::least_item_bytes).
+    /// Items below the average size of [`Limits::least_item_bytes`](crate::Limits::least_item_bytes).
     SmallItems {
         /// Items of the line.
         found: usize,
-        /// Bytes of all of them.
+        /// Total bytes of the items.
         bytes: usize,
-        /// Bytes that one has at least.
+        /// Minimum bytes of an item.
         least: usize,
     },
-    /// Several lines of a text that has very many, refused together.
+    /// Several lines of a text with very many, refused together.
     Together {
         /// The number of lines.
         lines: usize,
-        /// Why the first of them was refused.
+        /// The reason for the first of them.
         first: Box<Self>,
     },
 }
@@ -44,7 +44,7 @@ pub enum LineError {
 impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // serde_json names the position and the kind of mistake, never the content.
+            // serde_json names the position and the kind of error, never the content.
             Self::Json(error) => write!(f, "line is not JSON: {error}"),
             Self::NoPayload => f.write_str("line has no payload"),
             Self::Payload(error) => {

@@ -1,4 +1,4 @@
-//! Finds where in the text of a log event an OTLP line may begin. Each search reads the text once.
+//! Finds possible OTLP lines in the text of a log event. Each search reads the text once.
 
 use super::java;
 use super::marker::MARKER;
@@ -10,17 +10,16 @@ use std::sync::LazyLock;
 /// The marker of lines of 2024; ours and all later ones have [`MARKER`].
 pub(super) const OLD_MARKER: &str = "_otel";
 
-/// Where log records hold what was logged: `message` of Lambda's JSON format and of most loggers,
-/// `msg` of others, `log` of container runtimes, `record` of Telemetry API events, `fields` of
-/// tracing-subscriber's JSON (with `message` in it).
+/// Keys under which log records contain the logged text: `message` in Lambda's JSON format and most loggers, `msg` in others,
+/// `log` in container runtimes, `record` in Telemetry API events, `fields` in tracing-subscriber's JSON (with `message` in it).
 pub(super) const WRAPPERS: [&str; 5] = ["message", "msg", "log", "record", "fields"];
 
 const RESOURCE: &str = "resource";
 const SCOPE: &str = "scope";
-/// What follows both in the keys of a signal, as JSON spells them and as protobuf does.
+/// The common endings of the signals' keys, in JSON's and protobuf's spelling.
 const SIGNALS: [&str; 6] = ["Spans", "Logs", "Metrics", "_spans", "_logs", "_metrics"];
 
-// Each finder is made once, because making it takes longer than searching a line with it.
+// Statics, because creating a finder takes longer than one search.
 static FIND_MARKER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARKER));
 static FIND_OLD_MARKER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(OLD_MARKER));
 static FIND_RESOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(RESOURCE));
@@ -28,17 +27,17 @@ static FIND_SCOPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(SCOP
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// True for white space and byte order marks, which alone are no text worth keeping.
+/// Returns `true` for white space and byte order marks, which alone are not worth keeping.
 pub(super) fn is_blank(character: char) -> bool {
     character.is_whitespace() || character == BYTE_ORDER_MARK
 }
 
-/// Whether an object may begin somewhere in the text.
+/// Returns `true` if an object may begin in the text.
 pub(super) fn has_object(text: &str) -> bool {
     memchr(b'{', text.as_bytes()).is_some()
 }
 
-/// False for a text that holds no OTLP; this is all that an ordinary log line costs.
+/// Returns `false` for a text without OTLP; this is the only cost of an ordinary log line.
 pub fn mentions_otlp(text: &str) -> bool {
     let bytes = text.as_bytes();
     has_object(text)
@@ -48,7 +47,7 @@ pub fn mentions_otlp(text: &str) -> bool {
                 .is_some_and(|_| signal_names(text).next().is_some() || has_scopes(text)))
 }
 
-/// Whether a text that has a `resource` may hold the telemetry of one, without a request around it.
+/// Returns `true` if a text with a `resource` may contain one resource's telemetry without a request around it.
 fn has_scopes(text: &str) -> bool {
     FIND_SCOPE.find_iter(text.as_bytes()).any(|at| {
         let behind = text.get(at + SCOPE.len()..).unwrap_or_default();
@@ -56,7 +55,7 @@ fn has_scopes(text: &str) -> bool {
     })
 }
 
-/// The names in a text that may be keys of signals, with what is before and behind them.
+/// Possible keys of signals in a text, with the text before and after them.
 fn signal_names(text: &str) -> impl Iterator<Item = (&str, &str)> {
     FIND_RESOURCE.find_iter(text.as_bytes()).filter_map(|at| {
         let (before, behind) = (text.get(..at)?, text.get(at + RESOURCE.len()..)?);
@@ -65,7 +64,7 @@ fn signal_names(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// Where the next object begins whose first key is the marker.
+/// The start of the next object whose first key is the marker.
 pub(super) fn marked_object(text: &str, from: usize) -> Option<usize> {
     let mut from = from;
     loop {
@@ -81,14 +80,14 @@ pub(super) fn marked_object(text: &str, from: usize) -> Option<usize> {
     }
 }
 
-/// A name in a text that stands where a key does.
+/// A name at the position of a key.
 struct Key {
-    /// In a JSON object that is the text of a string.
+    /// `true` in a JSON object that is the text of a string.
     escaped: bool,
 }
 
-/// The key whose name is followed by `behind`: a quote, a colon and a value, or the end of the text before them. `None` where
-/// the name stands for itself, as in a text about OTLP lines.
+/// Reads the key whose name is followed by `behind`: a quote, a colon and a value, possibly truncated. `None` if the name is
+/// ordinary text, for example about OTLP lines.
 fn key(behind: &str) -> Option<Key> {
     let behind_backslashes = behind.trim_start_matches('\\');
     let is_key = behind_backslashes.is_empty()
@@ -101,7 +100,7 @@ fn key(behind: &str) -> Option<Key> {
     is_key.then_some(Key { escaped: behind.starts_with('\\') })
 }
 
-/// True if the beginning of `text` may be a JSON value, in a string or not, that may have been cut off.
+/// Returns `true` if `text` may begin with a JSON value, in a string or not, possibly truncated.
 fn may_begin_value(text: &str) -> bool {
     let begins = |character: char| character.is_ascii_digit() || "\"\\{[-".contains(character);
     text.is_empty()
@@ -109,9 +108,8 @@ fn may_begin_value(text: &str) -> bool {
         || ["null", "true", "false"].iter().any(|word| text.starts_with(word))
 }
 
-/// True if the object that begins `text`, and is no JSON to its end, was to be an OTLP line or to
-/// hold one: the marker is a key somewhere in it, or the first key of it, or of what it wraps, is the one
-/// of another kind of line.
+/// Returns `true` if the truncated object at the start of `text` was an OTLP line or contained one: the marker is a key in it, or
+/// its first key, or that of an object inside, belongs to another kind of line.
 pub(super) fn broken_object_claims(text: &str) -> bool {
     FIND_MARKER.find_iter(text.as_bytes()).any(|at| {
         let (before, behind) = (text.get(..at), text.get(at + MARKER.len()..));
@@ -123,12 +121,12 @@ pub(super) fn broken_object_claims(text: &str) -> bool {
         })
 }
 
-/// What is before the object whose first key follows `before`.
+/// The text before the object whose first key follows `before`.
 fn before_first_key(before: &str) -> Option<&str> {
     before.strip_suffix('"')?.trim_end_matches('\\').trim_end().strip_suffix('{')
 }
 
-/// True if what follows is the value of a log record's key, as object or as text.
+/// Returns `true` if the value of a log record's key follows, as object or text.
 fn ends_as_wrapper(before: &str) -> bool {
     let before = before.strip_suffix('"').unwrap_or(before).trim_end_matches('\\').trim_end();
     let key = before.strip_suffix(':').and_then(|before| before.trim_end().strip_suffix('"'));
@@ -150,14 +148,14 @@ fn first_key_claims(text: &str) -> bool {
         || (name == RESOURCE && value.starts_with('{') && has_scopes(value))
 }
 
-/// True if an OTLP line begins the text, so that it continues no line before it.
+/// Returns `true` if the text begins with an OTLP line, and therefore continues no earlier one.
 pub(super) fn begins_line(text: &str) -> bool {
     let text = text.trim_start_matches(is_blank);
     let text = text.get(prefix_len(text)..).unwrap_or_default().trim_start();
     first_key_claims(text) || marked_object(text.get(..200).unwrap_or(text), 0) == Some(0)
 }
 
-/// Where an object stands that begins the text, or what a runtime's prefix leaves of it.
+/// The start of an object at the beginning of the text, or after a runtime's prefix.
 pub(super) fn first_object(text: &str) -> usize {
     let blank = |text: &str| text.len() - text.trim_start_matches(is_blank).len();
     let start = blank(text);
@@ -165,7 +163,7 @@ pub(super) fn first_object(text: &str) -> usize {
     first + text.get(first..).map_or(0, blank)
 }
 
-/// Length of the prefix that stands before what was logged; 0 where there is none.
+/// Length of the prefix before the logged text; 0 without one.
 pub(super) fn prefix_len(text: &str) -> usize {
     match runtime_prefix_len(text) {
         0 => java::prefix_len(text),
@@ -173,9 +171,8 @@ pub(super) fn prefix_len(text: &str) -> usize {
     }
 }
 
-/// Length of the prefix that Lambda's Node and Python runtimes put before what a function logs in
-/// text format: `TIME\tREQUEST_ID\tLEVEL\t` and `[LEVEL]\tTIME\tREQUEST_ID\t`
-/// (aws-lambda-ric `LogPatch.js`, awslambdaric `bootstrap.py`); 0 where there is none.
+/// Length of the prefix that Lambda's Node and Python runtimes put before logged text: `TIME\tREQUEST_ID\tLEVEL\t` and
+/// `[LEVEL]\tTIME\tREQUEST_ID\t` (aws-lambda-ric `LogPatch.js`, awslambdaric `bootstrap.py`); 0 without one.
 fn runtime_prefix_len(text: &str) -> usize {
     const LONGEST: usize = 160;
     let tab = |from: usize| {
@@ -188,7 +185,7 @@ fn runtime_prefix_len(text: &str) -> usize {
     let field = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
     let fields = (field(0, first), field(first + 1, second), field(second + 1, third));
     let is_time = |field: &str| field.starts_with("20") && field.ends_with('Z');
-    // `undefined` and nothing stand for the request id during init.
+    // During init the request id is `undefined` or missing.
     let is_id = |field: &str| !field.contains(' ');
     let is_level = |field: &str| field.bytes().all(|byte| byte.is_ascii_alphabetic());
     let is_in_brackets = |field: &str| field.starts_with('[') && field.ends_with(']');

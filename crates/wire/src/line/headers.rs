@@ -1,18 +1,18 @@
-//! Removes the values of `headers` from lines that are kept, because dev7a's exporters copy credentials into them.
+//! Removes the values of `headers` from stored lines, because dev7a's exporters copy credentials into them.
 
 use super::find::OLD_MARKER;
 use memchr::memmem;
 
-/// The text of a log event without the values of `headers`, if it mentions OTLP lines and has any: a log
-/// record is made of it. `None`, at the cost of a search, if it stays as it is.
+/// Returns the text of a log event without the values of `headers`, for use in a log record. `None`, at the cost of one search,
+/// if nothing was removed.
 pub(super) fn without_headers_of_lines(text: &str) -> Option<String> {
-    // The name of the present marker contains the old one's.
+    // The name of the current marker contains the old one's.
     memmem::find(text.as_bytes(), OLD_MARKER.as_bytes())?;
     Some(without_headers(text)).filter(|masked| masked != text)
 }
 
-/// The line without the value of any `headers` key. Works on text that is no JSON, too, and on lines inside
-/// the strings of others; what follows a value whose end cannot be told is cut off with it.
+/// Returns the line without the value of any `headers` key. Handles invalid JSON and lines inside strings, too. If the end of a
+/// value is unclear, the rest of the line is removed.
 pub fn without_headers(line: &str) -> String {
     let mut kept = String::with_capacity(line.len());
     let mut rest = line;
@@ -32,17 +32,18 @@ pub fn without_headers(line: &str) -> String {
     kept
 }
 
-/// How a text writes the quotes of JSON that stands in it.
+/// The escaping of JSON quotes in a text.
 #[derive(Clone, Copy, PartialEq)]
 enum Quote {
-    /// So many backslashes and a quote: none in plain JSON, one inside a string, three inside a string of a string, and so on.
+    /// This number of backslashes and a quote: none in plain JSON, one inside a string, three inside a string of a string, and so
+    /// on.
     Escaped(usize),
-    /// So many backslashes and `u0022`, as .NET writes quotes in strings.
+    /// This number of backslashes and `u0022`, as .NET writes quotes in strings.
     Unicode(usize),
 }
 
 impl Quote {
-    /// The quotes of a key that stands between `before` and `after`; `None` if it is none.
+    /// The quotes of a key between `before` and `after`; `None` if it is not a key.
     fn of_key(before: &str, after: &str) -> Option<Self> {
         let opens = before.ends_with('"') || before.ends_with(UNICODE);
         let behind_slashes = after.trim_start_matches('\\');
@@ -63,7 +64,7 @@ impl Quote {
         }
     }
 
-    /// What follows the JSON value that begins `text`; `None` if its end cannot be told.
+    /// The text after the JSON value at the start of `text`; `None` if its end is unclear.
     fn skip_json_value(self, text: &str) -> Option<&str> {
         let Self::Escaped(quote_slashes) = self else { return None };
         let mut depth = 0usize;
@@ -74,7 +75,7 @@ impl Quote {
                 slashes += 1;
                 continue;
             }
-            // Backslashes that are content, each written with this many, stand before those of a quote.
+            // Backslashes of the content, each written with this many, precede those of a quote.
             let slashes_here = std::mem::take(&mut slashes) % (2 * (quote_slashes + 1));
             let mut value_ends_behind = false;
             match byte {
@@ -82,7 +83,7 @@ impl Quote {
                     in_string = !in_string;
                     value_ends_behind = !in_string && depth == 0;
                 }
-                // A quote of the string around, which ends before the value does.
+                // A quote of the enclosing string, which ends before the value.
                 b'"' if slashes_here < quote_slashes || !in_string => return None,
                 _ if in_string => {}
                 b'{' | b'[' => depth += 1,

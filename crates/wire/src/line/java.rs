@@ -1,18 +1,19 @@
-//! Knows what Java's loggers put before the OTLP/JSON that OpenTelemetry's `logging-otlp` exporters log.
+//! Recognizes the prefixes of Java's loggers before OTLP/JSON of OpenTelemetry's `logging-otlp` exporters.
 //!
 //! Source: opentelemetry-java, `exporters/logging-otlp`; `java.util.logging.SimpleFormatter`; the patterns that AWS documents for
-//! log4j2 ("Java function logging" of the Lambda Developer Guide) and that logback and Spring Boot have by default.
+//! log4j2 ("Java function logging" of the Lambda Developer Guide), and the defaults of logback and Spring Boot.
 
-/// A prefix is not longer.
+/// Maximum length of a prefix.
 const LONGEST: usize = 400;
 
-/// `java.util.logging` writes two lines, and Lambda may make a log event of each: the second begins so.
+/// `java.util.logging` writes two lines, and Lambda may create a log event of each: the second begins so.
 const LEVELS: [&str; 7] = ["SEVERE", "WARNING", "INFO", "CONFIG", "FINE", "FINER", "FINEST"];
 
-/// What the loggers are called, whatever abbreviates their package: `OtlpJsonLoggingSpanExporter`, and so for metrics and log records.
+/// The loggers' names, regardless of abbreviated packages: `OtlpJsonLoggingSpanExporter`, and likewise for metrics and log
+/// records.
 const LOGGER: &str = "OtlpJsonLogging";
 
-/// Length of a logger's prefix before the object that begins what is left of `text`; 0 where there is none.
+/// Length of a logger's prefix before the object at the start of the rest of `text`; 0 without one.
 pub(super) fn prefix_len(text: &str) -> usize {
     let Some(len) = text.bytes().take(LONGEST).position(|byte| byte == b'{') else { return 0 };
     if len == 0 {
@@ -28,15 +29,15 @@ fn is_level(text: &str) -> bool {
 }
 
 /// Times, levels, threads and request ids, and then the logger: `2026-11-20 12:00:00 <request id> INFO
-/// OtlpJsonLoggingSpanExporter:80 - `. A text of any other words is somebody's, who may name the logger too.
+/// OtlpJsonLoggingSpanExporter:80 - `. Other words make it an ordinary text that names the logger.
 fn is_of_logger(prefix: &str) -> bool {
     let Some((before, behind)) = prefix.split_once(LOGGER) else { return false };
     let (before, package) = before.rsplit_once(char::is_whitespace).unwrap_or(("", before));
     let is_package = package.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'.');
-    // The class, the line of code or the method, and what ends the prefix.
+    // The class, the line of code or the method, and the end of the prefix.
     let class_len = behind.bytes().take_while(u8::is_ascii_alphanumeric).count();
     let is_end = match behind.get(class_len..).unwrap_or_default() {
-        // `java.util.logging` has the level in a line of its own.
+        // `java.util.logging` writes the level on a separate line.
         end if end.starts_with(" export") => {
             end.split_once('\n').is_some_and(|(_, level)| is_level(level))
         }
@@ -50,7 +51,7 @@ fn is_of_logger(prefix: &str) -> bool {
     is_package && is_end && is_of_pattern(before)
 }
 
-/// Whether the words before the logger's name are ones that patterns make; what stands in brackets is a thread's name.
+/// Returns `true` if the words before the logger's name can come from a pattern; text in brackets is a thread's name.
 fn is_of_pattern(text: &str) -> bool {
     let (outside, behind) = match text.split_once('[') {
         Some((outside, thread)) => match thread.split_once(']') {

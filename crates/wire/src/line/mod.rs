@@ -1,8 +1,8 @@
-//! The OTLP line, written and read. `docs/line-format.md` says what it looks like.
+//! The OTLP line, specified in `docs/line-format.md`.
 //!
-//! [`encode`] writes the lines of a request, each an [`envelope`] around a payload. [`read`] goes through the text of a log event
-//! ([`walk`], [`find`]), takes what each JSON [`object`] in it is, and decodes its [`payload`]; [`headers`] removes credentials
-//! from what is kept, and [`rejoin`] joins a line that came in pieces.
+//! [`encode`] writes the lines of a request, each an [`envelope`] around a payload. [`read`] walks through the text of a log
+//! event ([`walk`], [`find`]), classifies each JSON [`object`], and decodes its [`payload`]. [`headers`] removes credentials from
+//! stored text, and [`rejoin`] joins the pieces of a cut line.
 
 #[cfg(feature = "encode")]
 mod encode;

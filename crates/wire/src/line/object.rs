@@ -1,5 +1,4 @@
-//! What one JSON object in the text of a log event is: an OTLP line, bare OTLP/JSON, or a log record
-//! that may hold one.
+//! Classifies a JSON object in the text of a log event: an OTLP line, bare OTLP/JSON, or a log record that may contain one.
 
 use super::error::LineError;
 use super::find::{OLD_MARKER, WRAPPERS};
@@ -13,46 +12,46 @@ use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// The keys of an object that matter, with the JSON texts of their values, which may have any type.
+/// The relevant keys of an object with the JSON texts of their values, which may have any type.
 #[derive(Default)]
 pub(super) struct Object<'a> {
     marker: Option<&'a str>,
     has_old_marker: bool,
     endpoint: Option<&'a str>,
     payload: Option<&'a str>,
-    /// True if the key of a signal has an array.
+    /// `true` if the key of a signal has an array.
     has_resources: bool,
     one_resource: OneResource,
     wrapped: [Option<&'a str>; WRAPPERS.len()],
-    /// True if its spans had not ended.
+    /// `true` for partial spans.
     pub(super) is_partial: bool,
     beside: Beside,
 }
 
-/// What is known of the other keys, and of the first one.
+/// Facts about the other keys, and the first one.
 #[derive(Default)]
 struct Beside {
-    /// A key that only lines have, which says nothing of what is in them.
+    /// A key that only lines have, without a meaning for their content.
     has_line_keys: bool,
-    /// A key that neither a line has nor Lambda nor the formatter of a runtime writes.
+    /// A key unknown in lines, in Lambda's output and in runtimes' formatters.
     has_other_keys: bool,
-    /// The object's first key makes it one of OTLP.
+    /// The object's first key makes it OTLP.
     begins_as_otlp: bool,
 }
 
 /// The keys of the telemetry of one resource.
 #[derive(Default)]
 struct OneResource {
-    /// True if there is any, whatever its value.
+    /// `true` if there is any, whatever its value.
     is_there: bool,
-    /// True if `resource` has an object.
+    /// `true` if `resource` is an object.
     has_resource: bool,
     /// The signal whose scopes are in an array.
     scopes: Option<SignalKind>,
 }
 
-/// Keys beside the message that Lambda and the formatters of its runtimes write themselves: the Telemetry API's records, Lambda's
-/// JSON log format, tracing-subscriber's JSON, container runtimes.
+/// Keys beside the message from Lambda and its runtimes' formatters: the Telemetry API's records, Lambda's JSON log format,
+/// tracing-subscriber's JSON, container runtimes.
 const FORMATTER_KEYS: [&str; 12] = [
     "time",
     "timestamp",
@@ -72,25 +71,25 @@ const FORMATTER_KEYS: [&str; 12] = [
 const LINE_KEYS: [&str; 6] =
     ["source", "method", "headers", "content-type", "content-encoding", "base64"];
 
-/// What an object is.
+/// The kind of an object.
 pub(super) enum Class<'a> {
-    /// It has the marker: it claims to be an OTLP line.
+    /// It has the marker, and thus claims to be an OTLP line.
     Line,
-    /// It is an `Export…ServiceRequest` in OTLP/JSON, or several.
+    /// One or more `Export…ServiceRequest` in OTLP/JSON.
     Bare,
-    /// It is what such a request has for one resource, and nothing else: Java's `logging-otlp` exporters write a line of each.
+    /// The telemetry of one resource and nothing else, as Java's `logging-otlp` exporters write it, one per line.
     OneResource(SignalKind),
-    /// It is a log record; OTLP may be in these values.
+    /// A log record with possible OTLP in these values.
     Record {
-        /// Values that may hold a line.
+        /// Values that may contain a line.
         values: [Option<&'a str>; WRAPPERS.len()],
-        /// Whether there is more in it than what Lambda and its runtimes put around what was logged.
+        /// `true` if it contains more than Lambda and its runtimes put around a logged text.
         has_other_keys: bool,
     },
 }
 
 impl<'a> Object<'a> {
-    /// Parses the object that begins `text`; returns it and its length.
+    /// Parses the object at the start of `text`, and returns it and its length.
     pub(super) fn parse(text: &'a str) -> Result<(Self, usize), serde_json::Error> {
         let mut objects = serde_json::Deserializer::from_str(text).into_iter::<Self>();
         match objects.next() {
@@ -99,13 +98,13 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Takes the value of a key; the error names a key that must not come twice.
+    /// Stores the value of a key. The error names a key that must not repeat.
     fn set(&mut self, key: &Key, value: &'a str) -> Result<(), &'static str> {
         match *key {
             Key::Marker => self.marker = Some(value),
             Key::OldMarker => self.has_old_marker = true,
             Key::Endpoint => self.endpoint = Some(value),
-            // Which of two payloads is meant nobody can know.
+            // Two payloads are ambiguous.
             Key::Payload if self.payload.is_some() => return Err("payload"),
             Key::Payload => self.payload = Some(value),
             Key::Resources => self.has_resources |= value.starts_with('['),
@@ -114,7 +113,7 @@ impl<'a> Object<'a> {
                 self.one_resource.is_there = true;
             }
             Key::Scopes(kind) => {
-                // Of two signals neither is left out: it stays the record that it is.
+                // With two signals it stays an ordinary record, so that neither is lost.
                 self.beside.has_other_keys |= self.one_resource.scopes.is_some();
                 self.one_resource.scopes = value.starts_with('[').then_some(kind);
                 self.one_resource.is_there = true;
@@ -122,12 +121,12 @@ impl<'a> Object<'a> {
             Key::SchemaUrl => self.one_resource.is_there = true,
             Key::Wrapper(index) => {
                 if let Some(wrapped) = self.wrapped.get_mut(index) {
-                    // Of two messages one would go unread.
+                    // One of two messages would remain unread.
                     self.beside.has_other_keys |= wrapped.is_some();
                     *wrapped = Some(value);
                 }
             }
-            // A key of later versions of the line than the others.
+            // A key of later versions of the line.
             Key::Partial => {
                 self.is_partial = value == "true";
                 self.beside.has_other_keys = true;
@@ -140,15 +139,15 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn class(&self) -> Class<'a> {
-        // The old marker is a common word, so it counts only beside what it marked.
+        // The old marker is a common word, so it counts only together with a payload.
         let is_marked = self.marker.is_some() || (self.has_old_marker && self.payload.is_some());
         let is_wrapper = self.wrapped.iter().any(Option::is_some);
-        // Writers add keys in later versions. But whoever chooses one key of a log record must not make a line of it, nor OTLP/JSON: all
-        // that the record says would be gone.
+        // Writers add keys in later versions. But an attacker who controls one key of a log record must not be able to turn it
+        // into a line or OTLP/JSON, because the rest of the record would be lost.
         let is_whole =
             self.endpoint.is_some() && self.payload.is_some() && self.beside.begins_as_otlp;
         let is_line = is_marked && !is_wrapper && (!self.beside.has_other_keys || is_whole);
-        // A log record that has OTLP among its fields is still a log record.
+        // A log record with OTLP among its fields is still a log record.
         let is_bare = self.has_resources
             && !is_wrapper
             && (!self.beside.has_other_keys || self.beside.begins_as_otlp);
@@ -188,8 +187,7 @@ impl<'a> Object<'a> {
         payload::decode(&payload, named, limits).map_err(LineError::Payload)
     }
 
-    /// otlp-stdout-adapter (Python) writes no payload for an empty body; with any other writer
-    /// something was lost.
+    /// otlp-stdout-adapter (Python) writes no payload for an empty body. For all other writers a missing payload is a loss.
     fn leaves_out_empty_payloads(&self) -> bool {
         let writer = self.marker.and_then(text);
         writer.is_some_and(|writer| writer.starts_with("otlp-stdout-adapter@"))

@@ -1,5 +1,4 @@
-//! Decodes the payload of a line: base64, gzip, protobuf or JSON, told by its bytes and not by the line's labels, which some
-//! writers set wrongly.
+//! Decodes the payload of a line: base64, gzip, protobuf or JSON, detected from its bytes because some writers set wrong labels.
 
 use crate::base64;
 use crate::gzip::{self, InflateError};
@@ -8,7 +7,7 @@ use crate::request::{Limits, Malformed, Request};
 use crate::signal::SignalKind;
 use std::fmt;
 
-/// Why a payload is no OTLP request.
+/// The reason why a payload is not an OTLP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PayloadError {
@@ -16,11 +15,11 @@ pub enum PayloadError {
     Empty,
     /// Not base64 in any spelling.
     NotBase64,
-    /// Gzip that does not inflate.
+    /// Invalid gzip.
     Gzip(InflateError),
-    /// Compressed with something that this version does not read.
+    /// Compressed with an unsupported algorithm.
     Encoding(&'static str),
-    /// JSON, but no OTLP/JSON.
+    /// JSON, but not OTLP/JSON.
     Json(JsonError),
     /// Not an OTLP request of any signal.
     Malformed(Malformed),
@@ -50,7 +49,7 @@ impl std::error::Error for PayloadError {
     }
 }
 
-/// Decodes a payload of text. `named` is the signal that the line's endpoint names.
+/// Decodes a text payload. `named` is the signal of the line's endpoint.
 pub(super) fn decode(
     payload: &str,
     named: Option<SignalKind>,
@@ -64,8 +63,8 @@ pub(super) fn decode(
     }
     let bytes = base64::with_decoded(payload, |bytes| inflate(bytes, limits))
         .ok_or(PayloadError::NotBase64)??;
-    // No field of OTLP begins with the byte of a brace. But space before one may be protobuf too: a request whose first container
-    // has 123 bytes begins with a newline and a brace.
+    // No OTLP field begins with the byte of a brace. But white space before a brace may be protobuf: a request whose first
+    // container has 123 bytes begins with a newline and a brace.
     if bytes.trim_ascii_start().starts_with(b"{") {
         if !bytes.starts_with(b"{")
             && let Ok(request) = Request::check_any(named, bytes.clone(), limits)
@@ -79,7 +78,7 @@ pub(super) fn decode(
     Ok(vec![request])
 }
 
-/// What the bytes inflate to, or a copy of them where they are not compressed.
+/// The inflated bytes, or a copy of uncompressed ones.
 fn inflate(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, PayloadError> {
     if gzip::is_gzip(bytes) {
         gzip::inflate(bytes, limits.inflated_bytes).map_err(PayloadError::Gzip)

@@ -1,34 +1,33 @@
 //! Joins the pieces of an OTLP line that was cut into several log events.
 //!
-//! A raw line of more than 65,536 bytes may arrive as several events, and no event is larger than
-//! CloudWatch takes; the pieces are neighbours in their stream. [`Rejoin`] is given the texts of the events in order;
-//! it keeps the text of the pieces, and its caller keeps the events.
+//! A raw line above 65,536 bytes may arrive as several events, and CloudWatch limits an event's size; the pieces are neighbours
+//! in their stream. [`Rejoin`] receives the texts of the events in order and keeps the text of the pieces; its caller keeps the
+//! events.
 //!
-//! Whoever gets text into a function's log must not be able to make ordinary lines look like pieces. So the first
-//! piece begins its event, and what follows is either nothing but the rest of a base64 payload, or the first piece and those in
-//! between are as long as the pieces that Lambda cuts; and the whole decodes to items. Otherwise each event is what it would
-//! have been alone.
+//! An attacker who gets text into a function's log must not be able to make ordinary lines look like pieces. So the first piece
+//! must begin its event. All others must contain only the rest of a base64 payload, or all pieces except the last must have a
+//! length at which Lambda cuts. And the joined text must decode to items. Otherwise each event is read alone.
 
 use super::find;
 use super::read::{LineReading, read_line};
 use crate::request::Limits;
 
-/// The largest joined line: other people's exporters write lines of any length.
+/// Maximum size of a joined line: foreign exporters write lines of any length.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
-/// The most pieces of one line.
+/// Maximum number of pieces of one line.
 const MOST_PIECES: usize = 512;
 
-/// Lambda cuts a line at multiples of 65,536 bytes, the buffer of a pipe, or where an event of CloudWatch Logs ends, which has 26 bytes
-/// less; a character that would be cut in two may be left for the next piece.
+/// Lambda cuts a line at multiples of 65,536 bytes, the buffer of a pipe, or at the end of a CloudWatch Logs event, 26 bytes
+/// below. A character at the cut may move to the next piece.
 const PIPE_BYTES: usize = 65_536;
 const EVENT_OVERHEAD_BYTES: usize = 26;
 const MOST_LEFT_BYTES: usize = 3;
 
-/// Local stand-ins for Lambda cut lines at 1,024 bytes. A piece of a payload is no shorter, so that a word of an ordinary line is
-/// none.
+/// Local stand-ins for Lambda cut lines at 1,024 bytes. A piece of a payload is no shorter, so that a word of an ordinary line
+/// does not qualify.
 const SHORTEST_PAYLOAD_PIECE: usize = 1_000;
 
-/// Waits for the end of a line whose beginning was read.
+/// Waits for the end of a line.
 #[derive(Debug, Default)]
 pub struct Rejoin {
     text: String,
@@ -38,38 +37,38 @@ pub struct Rejoin {
     waits_for: WaitsFor,
 }
 
-/// What the next piece has to be.
+/// The required form of the next piece.
 #[derive(Debug, Default)]
 enum WaitsFor {
-    /// The rest of a base64 payload, and of the line behind it.
+    /// The rest of a base64 payload, and of its line.
     #[default]
     Payload,
     /// JSON.
     Json(Scan),
 }
 
-/// What one more event is to a line that is waited for.
+/// The relation of one more event to the incomplete line.
 #[derive(Debug)]
 #[must_use]
 pub enum Joined {
     /// A piece, and not the last.
     More,
-    /// The last piece: this is what the joined text holds, items among it.
+    /// The last piece. This is the content of the joined text, with at least one item.
     Whole(LineReading),
-    /// No piece of it. The events that were kept are no pieces either: each is read alone, and
-    /// none of them begins another line; what becomes text goes through
-    /// [`without_headers`](crate::without_headers), for the marker is in the first alone. The event at hand is still to be read, and may begin one.
+    /// Not a piece, so the kept events are not pieces either: the caller reads each of them alone. None begins another line, and
+    /// only the first contains the marker, so text of the others goes through [`without_headers`](crate::without_headers). The
+    /// event at hand is still unread, and may begin a line.
     Broken,
 }
 
 impl Rejoin {
-    /// True while the end of a line is waited for.
+    /// Returns `true` while a line is incomplete.
     pub fn is_waiting(&self) -> bool {
         self.pieces > 0
     }
 
-    /// Takes an event as the first piece, if `reading`, which is what its text holds, says that the
-    /// line that begins it has no end, and the text ends where a line may have been cut.
+    /// Starts with this event as the first piece if `reading`, the content of its text, ends in an incomplete line that begins
+    /// the text, and the text ends at a possible cut.
     pub fn begin(&mut self, text: &str, reading: &LineReading) -> bool {
         *self = Self::default();
         let begin = find::first_object(text);
@@ -94,7 +93,7 @@ impl Rejoin {
         true
     }
 
-    /// Takes the next event of the stream.
+    /// Handles the next event of the stream.
     pub fn go_on(&mut self, text: &str, limits: &Limits) -> Joined {
         let too_much = self.pieces >= MOST_PIECES || self.text.len() + text.len() > MOST_BYTES;
         let piece = without_newline(text);
@@ -113,21 +112,22 @@ impl Rejoin {
         read_line(&whole.text, limits).filter(has_items).map_or(Joined::Broken, Joined::Whole)
     }
 
-    /// Gives up waiting; the events that were kept are to be read alone.
+    /// Stops waiting. The caller reads the kept events alone.
     pub fn give_up(&mut self) -> Joined {
         *self = Self::default();
         Joined::Broken
     }
 
-    /// Whether the text may be the next piece.
+    /// Returns `true` if the text may be the next piece.
     fn waits_for(&mut self, piece: &str) -> bool {
         match &mut self.waits_for {
             WaitsFor::Payload => {
-                // What is behind the payload is JSON, in a string or not, which the whole will show.
+                // JSON follows the payload, in a string or not, and is checked in the joined text.
                 let payload = base64_len(piece);
                 let behind = piece.get(payload..).unwrap_or_default();
                 if behind.is_empty() {
-                    // Whatever cuts lines cuts them all alike, or as Lambda does; an ordinary line of base64 has another length.
+                    // Other programs cut all lines at one length, and Lambda at known ones; an ordinary line of base64 has
+                    // another length.
                     piece.len() == self.first_bytes || is_cut_by_lambda(piece)
                 } else {
                     behind.starts_with(['"', '\\'])
@@ -144,7 +144,7 @@ impl Rejoin {
         }
     }
 
-    /// Whether a piece that was waited for is the last one.
+    /// Returns `true` if this piece is the last one.
     fn is_last(&self, piece: &str) -> bool {
         match &self.waits_for {
             WaitsFor::Payload => base64_len(piece) < piece.len(),
@@ -158,14 +158,14 @@ impl Rejoin {
     }
 }
 
-/// Whether a piece is as long as one that Lambda cuts.
+/// Returns `true` if the piece has a length at which Lambda cuts.
 fn is_cut_by_lambda(piece: &str) -> bool {
     let left = |bytes: usize| (bytes.next_multiple_of(PIPE_BYTES) - bytes) <= MOST_LEFT_BYTES;
     !piece.is_empty() && (left(piece.len()) || left(piece.len() + EVENT_OVERHEAD_BYTES))
 }
 
-/// Whether the text ends within a base64 payload: behind the opening quote of the value of a key `payload` there is nothing
-/// else. In a log record that holds the line as text the quotes are escaped.
+/// Returns `true` if the text ends within a base64 payload: only base64 follows the opening quote of the value of a key
+/// `payload`. In a log record with the line as text the quotes are escaped.
 fn ends_in_payload(text: &str) -> bool {
     let before = text.trim_end_matches(is_base64);
     let value = before.strip_suffix('"').map(|before| before.trim_end_matches('\\').trim_end());
@@ -174,7 +174,7 @@ fn ends_in_payload(text: &str) -> bool {
     key.is_some_and(|key| key.ends_with("payload"))
 }
 
-/// Length of the base64 text that begins a piece.
+/// Length of the base64 text at the start of a piece.
 fn base64_len(piece: &str) -> usize {
     piece.len() - piece.trim_start_matches(is_base64).len()
 }
@@ -184,13 +184,13 @@ fn is_base64(character: char) -> bool {
     character.is_ascii_alphanumeric() || "+/-_=".contains(character)
 }
 
-/// The text without the newline at its end, which Lambda gives each event, also where it cuts a line.
+/// The text without its final newline, which Lambda adds to each event, also at a cut.
 fn without_newline(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
 
-/// Follows the structure of one JSON object over any number of pieces, each byte once.
+/// Tracks the structure of one JSON object over any number of pieces, reading each byte once.
 #[derive(Debug, Default)]
 struct Scan {
     state: State,
@@ -203,9 +203,9 @@ struct Scan {
 enum State {
     #[default]
     Inside,
-    /// The object has ended; what follows is not looked at.
+    /// `true` once the object has ended; later bytes are ignored.
     Ended,
-    /// There is a byte that JSON does not have there.
+    /// `true` after a byte that is invalid in JSON.
     Broken,
 }
 

@@ -1,24 +1,24 @@
-//! Goes through the text of a log event, from object to object, and keeps what is around the lines.
+//! Walks through the text of a log event, object by object, and keeps the text around the lines.
 
 use super::find::{self, is_blank};
 
-/// One text, and how much of it is read.
+/// One text, and the position in it.
 pub(super) struct Walk<'t> {
     pub(super) text: &'t str,
     pub(super) at: usize,
-    /// Where the first object stands if nothing but a runtime's prefix is before it.
+    /// The start of the first object, if only a runtime's prefix precedes it.
     first: usize,
-    /// The next object behind `at` whose first key is the marker.
+    /// The next object after `at` whose first key is the marker.
     pub(super) marked: Option<usize>,
-    /// The first object that is no JSON: beyond it none is looked for but marked ones.
+    /// The first object with invalid JSON; beyond it only marked ones are searched.
     pub(super) broken: Option<(usize, serde_json::Error)>,
-    /// Where the object ends that is read now, if it is no line itself and has lines in it.
+    /// The end of the current object if it is not a line but contains lines.
     pub(super) shell_end: usize,
-    /// Whether nothing but lines was read so far.
+    /// `true` if only lines were read so far.
     pub(super) only_lines: bool,
-    /// Where something stands behind lines that is no line: lines before it do not end the text.
+    /// A position after lines with other text: the lines before it do not end the text.
     pub(super) text_behind: usize,
-    /// From where on there is nothing but lines.
+    /// The position after which only lines follow.
     pub(super) lines_from: Option<usize>,
     pub(super) bytes_searched: usize,
     found: bool,
@@ -55,7 +55,7 @@ impl<'t> Walk<'t> {
         self.text.get(begin..end).unwrap_or_default()
     }
 
-    /// Whether a line that begins here, behind nothing but lines, begins the text.
+    /// Returns `true` if a line at this position, after nothing but lines, begins the text.
     pub(super) fn begins_text(&self, begin: usize) -> bool {
         let before = if self.at == 0 { self.first } else { self.skip_blank(self.at) };
         self.only_lines && begin == before
@@ -65,20 +65,20 @@ impl<'t> Walk<'t> {
         self.text.len() - self.from(at).trim_start_matches(is_blank).len()
     }
 
-    /// Where an object stands that begins what is left of the text.
+    /// The start of an object at the beginning of the remaining text.
     pub(super) fn object_here(&self) -> Option<usize> {
         let begin = if self.at == 0 { self.first } else { self.skip_blank(self.at) };
         let is_new = self.broken.is_none() && begin >= self.shell_end;
         (is_new && self.from(begin).starts_with('{')).then_some(begin)
     }
 
-    /// Where an object begins whose end is missing: all that is behind `at` is in it.
+    /// The start of an incomplete object, which includes all text after `at`.
     pub(super) fn unfinished(&self) -> Option<usize> {
         let (begin, error) = self.broken.as_ref()?;
         (error.is_eof() && *begin >= self.at).then_some(*begin)
     }
 
-    /// Goes on behind a line; `inside` is other text that was in it.
+    /// Continues after a line; `inside` is other text within it.
     pub(super) fn take(&mut self, begin: usize, end: usize, inside: &str) {
         if self.at == 0 && begin == self.first {
             self.prefix = self.between(0, begin);
@@ -92,14 +92,14 @@ impl<'t> Walk<'t> {
         self.go_on(end);
     }
 
-    /// Goes on behind text that is no line.
+    /// Continues after other text.
     pub(super) fn keep(&mut self, end: usize) {
         self.only_lines = false;
         self.around.push_str(self.between(self.at, end));
         self.go_on(end);
     }
 
-    /// Leaves a marked object in the text, and looks for the next behind it.
+    /// Leaves a marked object in the text, and searches for the next after it.
     pub(super) fn leave_marked(&mut self, end: usize) {
         self.only_lines = false;
         self.find_marked(end);
@@ -117,8 +117,7 @@ impl<'t> Walk<'t> {
         self.bytes_searched += self.marked.unwrap_or(self.text.len()) - from;
     }
 
-    /// The text around the lines; `None` if there are none. The prefix of a line goes with it,
-    /// unless there is other text.
+    /// The text around the lines; `None` if there is none. The prefix of a line is dropped unless there is other text.
     pub(super) fn finish(mut self) -> Option<String> {
         self.around.push_str(self.from(self.at));
         if !self.around.trim_matches(is_blank).is_empty() {

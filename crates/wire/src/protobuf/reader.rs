@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a field holds, by wire type.
+/// The content of a field, by wire type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// Wire type 0: integers, booleans, enums.
@@ -22,8 +22,7 @@ pub struct Field<'a> {
     pub number: u32,
     /// The decoded value.
     pub value: Value<'a>,
-    /// Tag and value as they stand in the message: appending `raw` to another message of the
-    /// same type adds the field to it.
+    /// Tag and value as encoded: appending `raw` to another message of the same type adds the field to it.
     pub raw: &'a [u8],
 }
 
@@ -37,7 +36,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Why bytes are no protobuf message.
+/// The reason why bytes are not a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadField {
     /// The message ends inside a field.
@@ -113,7 +112,7 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    /// The next field, of whatever form.
+    /// Returns the next field, in any form.
     #[inline(never)]
     fn any_field(&mut self) -> Option<Result<Field<'a>, BadField>> {
         let start = self.rest;
@@ -171,8 +170,8 @@ impl<'a> Iterator for Reader<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        // Nearly all fields have a tag and a length of one byte each. They are read here, so that a loop over them calls no
-        // function.
+        // Nearly all fields have a tag and a length of one byte each. This fast path keeps loops over them free of function
+        // calls.
         let start = self.rest;
         if let [tag @ 0x08..0x80, len @ ..0x80, behind @ ..] = start
             && tag & 7 == 2
@@ -187,12 +186,12 @@ impl<'a> Iterator for Reader<'a> {
     }
 }
 
-/// The messages in the field of this number, up to the first field that cannot be read.
+/// The messages in the fields with this number, up to the first unreadable field.
 pub fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
     lengths(message, move |own| own == number)
 }
 
-/// The messages in the fields of these numbers, in their order.
+/// The messages in the fields with these numbers, in order.
 pub fn messages_of<'m>(message: &'m [u8], numbers: &'m [u32]) -> impl Iterator<Item = &'m [u8]> {
     lengths(message, |own| numbers.contains(&own))
 }
@@ -202,8 +201,8 @@ fn lengths(message: &[u8], is_wanted: impl Fn(u32) -> bool) -> impl Iterator<Ite
     fields.filter(move |field| is_wanted(field.number)).filter_map(|field| field.as_len())
 }
 
-/// Key and value of an attribute that is written as all writers do: a `KeyValue` of key and value, in this order, and nothing
-/// else, each shorter than 128 bytes. `None` for any other: its fields have to be read one by one.
+/// Reads key and value of an attribute in the common encoding: a `KeyValue` with exactly key and value, in this order, each
+/// shorter than 128 bytes. `None` for any other, whose fields must be read one by one.
 #[inline]
 pub fn plain_attribute(key_value: &[u8]) -> Option<(&[u8], &[u8])> {
     let [0x0a, len @ ..0x80, rest @ ..] = key_value else { return None };

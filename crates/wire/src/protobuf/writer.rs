@@ -15,7 +15,7 @@ impl<'a> Writer<'a> {
         Self { out }
     }
 
-    /// A raw field as [`Field::raw`](super::Field::raw) gives it.
+    /// Appends a raw field, as returned by [`Field::raw`](super::Field::raw).
     pub fn raw(&mut self, field: &[u8]) {
         self.out.extend_from_slice(field);
     }
@@ -80,7 +80,7 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(value);
     }
 
-    /// The head of a message field of this length; its content is to be appended.
+    /// The head of a message field of this length; the caller appends its content.
     pub(crate) fn begin_message(&mut self, number: u32, len: usize) {
         self.tag(number, 2);
         push_varint(self.out, len as u64);
@@ -150,12 +150,12 @@ fn varint_len(value: u64) -> usize {
     ((value | 1).ilog2() as usize) / 7 + 1
 }
 
-/// Appends a length-delimited field whose content `write` appends.
+/// Appends a length-delimited field whose content is written by `write`.
 #[inline]
 pub(crate) fn delimited(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     push_tag(out, number, 2);
-    // One byte is kept for the length; a longer length moves the content, which is cheaper
-    // than a first pass that only measures.
+    // One byte is reserved for the length; a longer length moves the content, which is cheaper than a first pass that only
+    // measures.
     let length_at = out.len();
     out.push(0);
     write(out);
@@ -166,7 +166,7 @@ pub(crate) fn delimited(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut 
     }
 }
 
-/// Puts a length of several bytes where one was kept for it.
+/// Replaces a reserved byte by a longer length.
 #[cold]
 fn lengthen(out: &mut Vec<u8>, length_at: usize, len: usize) {
     let content_at = length_at + 1;

@@ -1,11 +1,11 @@
-//! Takes spans that were written before they had ended out of a request, where the same spans have come to their end elsewhere.
+//! Removes partial spans from a request if complete versions of them exist.
 
 use super::Request;
 use super::items::{count, each_item};
 use crate::protobuf::{Reader, Value, Writer};
 use crate::signal::SignalKind;
 
-/// A span, whatever is said of it: it begins once.
+/// The identity of a span: ids and start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct SpanKey {
     trace_id: [u8; 16],
@@ -14,7 +14,7 @@ struct SpanKey {
 }
 
 impl SpanKey {
-    /// `None` for a span whose ids are none: it is no other.
+    /// `None` for a span with invalid ids, which has no identity.
     fn of(span: &[u8]) -> Option<Self> {
         let (mut trace_id, mut span_id, mut start_unix_nano) = (None, None, 0);
         for field in Reader::new(span).map_while(Result::ok) {
@@ -30,8 +30,8 @@ impl SpanKey {
 }
 
 impl Request {
-    /// The request without the spans that are in one of `others` too, with the same ids and the same start; and how many these were.
-    /// Other signals stay as they are.
+    /// Returns the request without spans that `others` contain with the same ids and start, and the number of removed spans.
+    /// Other signals stay unchanged.
     #[must_use]
     pub fn without_spans_of(self, others: &[Self]) -> (Self, usize) {
         if self.kind != SignalKind::Traces {
@@ -58,7 +58,7 @@ impl Request {
     }
 }
 
-/// Copies `message` without these spans, which are sorted; messages that then hold none go as well. Returns how many spans were left out.
+/// Copies `message` without these (sorted) spans and without messages that become empty. Returns the number of removed spans.
 fn without(message: &[u8], path: &[&[u32]], spans: &[SpanKey], out: &mut Vec<u8>) -> usize {
     let Some((level, deeper)) = path.split_first() else { return 0 };
     let mut taken = 0;
@@ -94,7 +94,7 @@ mod tests {
     use crate::{Signal, Traces};
     use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
-    /// Each scope a word of spans' ids, each resource a list of scopes.
+    /// Each scope is a word of span ids, each resource a list of scopes.
     fn request(text: &str) -> Request {
         let span = |id: char| Span {
             trace_id: vec![1; 16],

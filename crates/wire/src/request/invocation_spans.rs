@@ -1,4 +1,4 @@
-//! Finds the spans that name the invocation which they belong to.
+//! Finds the spans that name their invocation.
 
 use super::Request;
 use super::items::each_item;
@@ -11,29 +11,29 @@ use std::sync::LazyLock;
 /// A span with the attribute `faas.invocation_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvocationSpan<'a> {
-    /// The request id, as the attribute says it.
+    /// The request id in the attribute.
     pub request_id: &'a str,
-    /// The trace.
+    /// The trace id.
     pub trace_id: [u8; 16],
-    /// The span.
+    /// The span id.
     pub span_id: [u8; 8],
-    /// Its parent, if it has one.
+    /// The parent's span id, if any.
     pub parent_span_id: Option<[u8; 8]>,
-    /// Whether it serves a request from outside (SERVER, CONSUMER).
+    /// `true` if it serves an external request (SERVER, CONSUMER).
     pub is_entry: bool,
 }
 
-// Made once: to make one takes longer than to search a span with it.
+// A static, because creating a finder takes longer than one search.
 static FIND_NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(FAAS_INVOCATION_ID));
 
 impl Request {
-    /// Gives each span that names its invocation and has valid ids; other signals have none. Requests and spans in which the
-    /// attribute's name does not occur are not read.
+    /// Returns each span with valid ids that names its invocation; none for other signals. Requests and spans without the
+    /// attribute's name are not parsed.
     pub fn each_invocation_span(&self, take: &mut dyn FnMut(InvocationSpan<'_>)) {
         if self.kind != SignalKind::Traces {
             return;
         }
-        // The request is searched once, and not each span alone: mostly one of several has the name.
+        // One search of the whole request, because usually one span of several has the name.
         let mut names = FIND_NAME.find_iter(&self.bytes).peekable();
         if names.peek().is_none() {
             return;
@@ -71,12 +71,12 @@ fn invocation_span(span: &[u8]) -> Option<InvocationSpan<'_>> {
     Some(InvocationSpan { request_id, trace_id, span_id, parent_span_id, is_entry })
 }
 
-/// An id of the right length that is not all zeros.
+/// A valid id: the right length and not all zeros.
 fn valid<const N: usize>(id: &[u8]) -> Option<[u8; N]> {
     <[u8; N]>::try_from(id).ok().filter(|id| *id != [0; N])
 }
 
-/// The value of the attribute, if it is `faas.invocation_id` and a string.
+/// The value of the attribute if it is a text `faas.invocation_id`.
 fn named(attribute: &[u8]) -> Option<&str> {
     let last = |message, number| {
         let fields = Reader::new(message).map_while(Result::ok);
@@ -101,7 +101,7 @@ mod tests {
         KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
     }
 
-    /// What is found of these spans: request id and parent.
+    /// The result for these spans: request id and parent.
     fn found(spans: Vec<Span>) -> Vec<(String, Option<[u8; 8]>, bool)> {
         let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
         let resource = ResourceSpans { scope_spans, ..ResourceSpans::default() };

@@ -1,8 +1,8 @@
-//! The items below a message: how many there are, each of them, and the message split between two of them.
+//! Counts, visits and splits the items below a message.
 
 use crate::protobuf::{Reader, Writer};
 
-/// Counts the items below `message`, whose structure was checked.
+/// Counts the items below the checked `message`.
 pub(super) fn count(message: &[u8], path: &[&[u32]]) -> usize {
     let Some((level, deeper)) = path.split_first() else { return 1 };
     Reader::new(message)
@@ -13,7 +13,7 @@ pub(super) fn count(message: &[u8], path: &[&[u32]]) -> usize {
         .sum()
 }
 
-/// Gives the items below `message`, whose structure was checked.
+/// Visits the items below the checked `message`.
 pub(super) fn each_item(message: &[u8], path: &[&[u32]], take: &mut dyn FnMut(&[u8])) {
     let Some((level, deeper)) = path.split_first() else { return take(message) };
     let fields = Reader::new(message).map_while(Result::ok);
@@ -24,8 +24,8 @@ pub(super) fn each_item(message: &[u8], path: &[&[u32]], take: &mut dyn FnMut(&[
     }
 }
 
-/// Copies the first `left` items of `message` to `first` and the others to `second`; fields that
-/// lead to no item go to both, messages that would hold no item to neither.
+/// Copies the first `left` items of `message` to `first` and the others to `second`. Fields that lead to no item go to both,
+/// messages without items to neither.
 pub(super) fn split_message(
     message: &[u8],
     path: &[&[u32]],

@@ -1,33 +1,34 @@
-//! Bounds on what is decoded.
+//! Limits on decoding.
 
-/// Which OTLP lines are read that do not begin the text of their log event.
+/// The positions at which OTLP lines are read, beyond the start of a log event's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EmbeddedLines {
-    /// Those that end the text, behind what was printed without a newline, and those that are the whole message of a log record.
+    /// Lines at the end of the text, after text printed without a newline, and lines that are the whole message of a log record.
     #[default]
     Whole,
-    /// All of them, for functions that log lines through something else. Whoever gets text into a log can then forge telemetry.
+    /// All positions, for functions that log lines through other software. An attacker who gets text into a log can then forge
+    /// telemetry.
     Read,
     /// None.
     Never,
 }
 
-/// What is read of one line or one delivery, and its bounds.
+/// Limits on decoding one line or one delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Largest inflated payload of one line, in bytes.
+    /// Maximum inflated payload of one line, in bytes.
     pub inflated_bytes: usize,
-    /// Deepest nesting of messages. Other protobuf readers stop at 100.
+    /// Maximum nesting of messages. Other protobuf readers stop at 100.
     pub nesting: usize,
-    /// Most items (spans, data points, log records) of one request, and of all lines of one text.
+    /// Maximum number of items (spans, data points, log records) of one request, and of all lines of one text.
     pub items: usize,
-    /// The bytes that an item has on average at least in a line of more than a hundred: a line of less is made to become very many
-    /// records. The smallest item that says anything, a log record with a time and a word, has more.
+    /// Minimum average size of an item in bytes, in lines with more than a hundred: a line with smaller ones is an attack that
+    /// creates very many records. The smallest meaningful item, a log record with a time and a word, is larger.
     pub least_item_bytes: usize,
-    /// Most messages (attributes, values, events, data points, …) and repeated values of one request; 16 packed numbers
-    /// count as one. An empty message has two bytes here, and more than fifty as a struct.
+    /// Maximum number of messages (attributes, values, events, data points, …) and repeated values of one request; 16 packed
+    /// numbers count as one. An empty message has two bytes here, and more than fifty as a struct.
     pub messages: usize,
-    /// Which lines are read that do not begin the text of their log event.
+    /// The positions at which lines are read.
     pub embedded_lines: EmbeddedLines,
 }
 

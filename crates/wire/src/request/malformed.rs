@@ -1,29 +1,29 @@
-//! Why bytes are no OTLP request.
+//! The reason why bytes are not an OTLP request.
 
 use crate::protobuf::BadField;
 use std::fmt;
 
-/// Why bytes are no OTLP request of the expected signal.
+/// The reason why bytes are not an OTLP request of the expected signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Malformed {
     /// Not protobuf at all.
     Field {
-        /// The message that holds the bad bytes.
+        /// The message with the invalid bytes.
         message: &'static str,
-        /// What is wrong with them.
+        /// The error.
         error: BadField,
     },
-    /// A field has another wire type than OTLP gives it.
+    /// A field has another wire type than in OTLP.
     WrongType {
-        /// The message that holds the field.
+        /// The message that contains the field.
         message: &'static str,
         /// The field's number.
         field: u32,
     },
     /// A string is not UTF-8.
     NotUtf8 {
-        /// The message that holds the string.
+        /// The message that contains the string.
         message: &'static str,
         /// The field's number.
         field: u32,
@@ -37,7 +37,7 @@ pub enum Malformed {
         /// Number of items allowed.
         allowed: usize,
     },
-    /// More messages than [`Limits::messages`](crate::Limits::messages), which is the number here.
+    /// More messages than [`Limits::messages`](crate::Limits::messages), the number here.
     TooManyMessages(usize),
 }
 

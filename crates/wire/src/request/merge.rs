@@ -1,16 +1,15 @@
-//! Merges many requests into few: containers of equal resource and equal scope become one.
+//! Merges many requests into few: containers with equal resource and equal scope become one.
 //!
-//! Works on bytes, for all signals alike. Equal means equal as a set of fields: SDKs write
-//! resource attributes in random order, so the order does not count.
+//! Works on bytes, for all signals alike. Equality ignores the order of fields, because SDKs write resource attributes in random
+//! order.
 
 use super::Request;
 use crate::protobuf::{self, Reader, Writer, messages};
 use crate::signal::SignalKind;
 use std::collections::HashMap;
 
-/// Merges requests of any signals, so that each result has at most `max_bytes`, except where a
-/// single item is larger. Items keep their order within a resource and scope; empty requests and
-/// containers without items vanish.
+/// Merges requests of any signals into results of at most `max_bytes`, except for larger single items. Items keep their order
+/// within a resource and scope; empty requests and containers without items are dropped.
 pub fn merge(requests: Vec<Request>, max_bytes: usize) -> Vec<Request> {
     let mut merged = Vec::new();
     let mut waiting = requests;
@@ -29,14 +28,14 @@ pub fn merge(requests: Vec<Request>, max_bytes: usize) -> Vec<Request> {
     merged
 }
 
-/// A request, resource or scope, and what belongs to it.
+/// A request, resource or scope with its content.
 struct Group<T> {
-    /// All fields but the children, as they were written first.
+    /// All fields except the children, as first written.
     head: Vec<u8>,
     children: Vec<T>,
     /// Positions in `children` by their sorted heads.
     index: HashMap<Vec<u8>, usize>,
-    /// The child that was added to last: most messages are written as the one before.
+    /// The child used last: most messages equal the previous one.
     last: usize,
 }
 
@@ -47,7 +46,7 @@ impl<T> Group<T> {
 }
 
 impl<T> Group<Group<T>> {
-    /// The child with the same head as `message`, made if it is new.
+    /// Returns the child with the same head as `message`, created on demand.
     fn child(&mut self, message: &[u8], children: u32) -> &mut Group<T> {
         let last = self.children.get(self.last);
         if !last.is_some_and(|last| has_head(message, children, &last.head)) {
@@ -63,14 +62,14 @@ impl<T> Group<Group<T>> {
     }
 }
 
-/// Field number of the children: resource containers in a request, scope containers in a
-/// resource container, items in a scope container.
+/// Field number of the children: resource containers in a request, scope containers in a resource container, items in a scope
+/// container.
 const CONTAINERS: u32 = 1;
 const SCOPES: u32 = 2;
 const ITEMS: u32 = 2;
 
-/// A container's tag and length have at most so many bytes. A request that has no more than these beside one container holds
-/// no other container with an item, since such a one has six bytes itself.
+/// Maximum number of bytes of a container's tag and length. A request with at most this many bytes beside one container has no
+/// other container with an item, which takes at least six bytes.
 const MOST_FRAME_BYTES: usize = 6;
 
 fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
@@ -78,7 +77,7 @@ fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
     let mut root: Group<Group<Group<&[u8]>>> = Group::new(Vec::new());
     for request in requests {
         for container in messages(request.bytes(), CONTAINERS) {
-            // Each request has items; where all of its bytes are one container, they are in it.
+            // Each request has items; if all its bytes are one container, they are in it.
             let is_all = request.bytes().len() - container.len() <= MOST_FRAME_BYTES;
             if !is_all && !has_item(container, below_container) {
                 continue;
@@ -99,7 +98,7 @@ fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
     let mut bytes = Vec::with_capacity(requests.iter().map(|r| r.bytes().len()).sum());
     let mut out = Writer::new(&mut bytes);
     for resource in &root.children {
-        // The lengths are computed first, so that no message of megabytes is moved to make room for its length.
+        // Lengths are computed first, so that no megabytes move to make room for a length.
         let scopes = resource.children.iter().map(|scope| {
             let items = scope.children.iter().map(|item| item.len()).sum::<usize>();
             (scope, scope.head.len() + items)
@@ -119,7 +118,7 @@ fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
 }
 
 impl Request {
-    /// The same without the containers that hold no item; whoever decodes the request would make a struct of each.
+    /// Like `write`, without containers that have no item; decoders would allocate a struct for each.
     #[must_use]
     pub fn without_empty_containers(self) -> Self {
         let below_container = self.kind.path_to_items().get(1..).unwrap_or_default();
@@ -136,7 +135,7 @@ impl Request {
     }
 }
 
-/// Whether there is an item below `message`.
+/// Returns `true` if there is an item below `message`.
 fn has_item(message: &[u8], path: &[&[u32]]) -> bool {
     let Some((level, deeper)) = path.split_first() else { return true };
     let fields = Reader::new(message).map_while(Result::ok);
@@ -144,7 +143,7 @@ fn has_item(message: &[u8], path: &[&[u32]]) -> bool {
     inner.any(|field| field.as_len().is_some_and(|inner| has_item(inner, deeper)))
 }
 
-/// True if `head` is all of `message` but the children, as it stands.
+/// Returns `true` if `head` is `message` without its children, unchanged.
 fn has_head(message: &[u8], children: u32, head: &[u8]) -> bool {
     let mut left = head;
     let fields = Reader::new(message).map_while(Result::ok);
@@ -155,14 +154,13 @@ fn has_head(message: &[u8], children: u32, head: &[u8]) -> bool {
     left.is_empty()
 }
 
-/// All fields of `message` but the children, as they stand and in a form that is equal for equal
-/// resources and scopes.
+/// All fields of `message` except the children, unchanged and in a form that is equal for equal resources and scopes.
 fn head_and_key(message: &[u8], children: u32) -> (Vec<u8>, Vec<u8>) {
     let (mut head, mut key) = (Vec::new(), Vec::new());
     let fields = Reader::new(message).map_while(Result::ok);
     for field in fields.filter(|field| field.number != children) {
         head.extend_from_slice(field.raw);
-        // Field 1 is the resource or scope, whose own fields may come in any order.
+        // Field 1 is the resource or scope, whose own fields may have any order.
         match field.as_len().filter(|_| field.number == 1) {
             Some(inner) => {
                 let mut parts: Vec<&[u8]> =

@@ -1,7 +1,7 @@
-//! One encoded `Export…ServiceRequest`, checked once, then counted, split and joined as bytes.
+//! One encoded `Export…ServiceRequest`: checked once, then counted, split and joined as bytes.
 //!
-//! Protobuf needs no decoding for this: concatenated requests are one request, and the three
-//! signals share one shape down to their items ([`SignalKind::path_to_items`]).
+//! This needs no decoding: concatenated requests are one request, and the three signals have the same structure down to their
+//! items ([`SignalKind::path_to_items`]).
 
 mod check;
 #[cfg(feature = "decode")]
@@ -32,7 +32,7 @@ use std::fmt;
 #[cfg(feature = "encode")]
 use std::ops::Range;
 
-/// One encoded `Export…ServiceRequest` whose structure was checked.
+/// One encoded `Export…ServiceRequest` with a checked structure.
 #[derive(Clone)]
 pub struct Request {
     kind: SignalKind,
@@ -43,7 +43,7 @@ pub struct Request {
 }
 
 impl PartialEq for Request {
-    /// Two requests of the same bytes are equal, whatever was noted of either.
+    /// Requests with the same bytes are equal, whatever facts are noted.
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind && self.bytes == other.bytes
     }
@@ -52,26 +52,26 @@ impl PartialEq for Request {
 impl Eq for Request {}
 
 impl fmt::Debug for Request {
-    /// Sizes only: the content is a customer's.
+    /// Shows sizes only, because the content belongs to a customer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Request({}, {} items, {} bytes)", self.kind, self.items, self.bytes.len())
     }
 }
 
 impl Request {
-    /// Checks that `bytes` are a request of this signal as any protobuf reader would accept it.
+    /// Checks that `bytes` are a request of this signal, as strictly as any protobuf reader.
     ///
-    /// Unknown fields pass. Costs no allocation.
+    /// Unknown fields are allowed. Does not allocate.
     pub fn check(kind: SignalKind, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Malformed> {
         let items = count_checked(kind, &bytes, limits)?;
         Ok(Self::counted(kind, bytes, items))
     }
 
-    /// Takes bytes whose signal is not known: it is the one whose structure they have. `named`
-    /// decides only between signals that fit alike: requests without items, and items of few fields.
+    /// Detects the signal of bytes from their structure. `named` only decides between signals that fit equally: requests without
+    /// items, or items with few fields.
     ///
-    /// A request that breaks a bound is not one of another signal, and none that fits has no items there: items of the first would
-    /// be unknown fields, which nobody counts.
+    /// If a request exceeds a limit as one signal, it must fit another signal with items; otherwise its items would be unknown
+    /// fields there, which are not counted.
     #[cfg(feature = "decode")]
     pub(crate) fn check_any(
         named: Option<SignalKind>,
@@ -96,31 +96,31 @@ impl Request {
         Ok(Self::counted(kind, bytes, items))
     }
 
-    /// Takes bytes that our own encoder has just written.
+    /// Wraps bytes just written by our own encoder.
     pub fn trusted(kind: SignalKind, bytes: Vec<u8>) -> Self {
         let items = count(&bytes, kind.path_to_items());
         Self::counted(kind, bytes, items)
     }
 
-    /// Takes bytes whose items were counted while they were put together.
+    /// Wraps bytes whose items were counted during assembly.
     pub fn counted(kind: SignalKind, bytes: Vec<u8>, items: usize) -> Self {
         Self { kind, bytes, items, few_keys: false }
     }
 
-    /// Notes that all items were looked at and have few different attribute keys; keys within maps were not counted.
+    /// Notes that all items have few different attribute keys in total; keys within maps were not counted.
     #[must_use]
     pub fn with_few_keys(self) -> Self {
         Self { few_keys: true, ..self }
     }
 
-    /// True if [`with_few_keys`](Self::with_few_keys) was noted of this request, or of one that it is a part of. False means that
-    /// nobody counted, or that there are many.
+    /// Returns `true` if [`with_few_keys`](Self::with_few_keys) was noted for this request or a larger one it was cut from.
+    /// `false` means that the keys were not counted, or are many.
     pub fn has_few_keys(&self) -> bool {
         self.few_keys
     }
 
-    /// The same with every string and bytes value of an attribute or a body cut to `max_bytes`, strings with a mark that says how much
-    /// was taken; and how many values that were.
+    /// Returns the request with every string and bytes value of an attribute or body truncated to `max_bytes`, and the number of
+    /// truncated values. Strings get a mark with the removed length.
     pub fn with_values_cut(&self, max_bytes: usize) -> (Self, usize) {
         truncate::truncate(self, max_bytes)
     }
@@ -152,8 +152,8 @@ impl Request {
         self.bytes
     }
 
-    /// Where in the bytes the content of the first resource stands, which the requests of one function have in common; empty where
-    /// the request does not begin with one.
+    /// Position in the bytes of the first resource's content, which a function's requests share; empty if the request begins
+    /// otherwise.
     #[cfg(feature = "encode")]
     pub(crate) fn resource_place(&self) -> Range<usize> {
         const FIRST: u32 = 1;
@@ -176,7 +176,7 @@ impl Request {
         self.items
     }
 
-    /// Gives the trace id of each span; other signals have none, and ids of another length are none.
+    /// The trace id of each span; none for other signals or invalid lengths.
     pub fn each_trace_id(&self, take: &mut dyn FnMut([u8; 16])) {
         const TRACE_ID: u32 = 1;
         if self.kind == SignalKind::Traces {
@@ -202,9 +202,8 @@ impl Request {
         (self.part(first, taken), self.part(second, self.items - taken))
     }
 
-    /// Cuts into parts of at most `max_bytes`; a single item may be larger, and so may a part whose
-    /// resource, scope and metric heads have half of that: its cuts would repeat them. All parts together
-    /// have at most three times the bytes.
+    /// Splits into parts of at most `max_bytes`. A single item may be larger, and so may a part whose resource, scope and metric
+    /// heads have half of that size, because each cut would repeat them. All parts together have at most three times the bytes.
     pub fn split_by_size(self, max_bytes: usize) -> Vec<Self> {
         if self.bytes.len() <= max_bytes || self.items <= 1 {
             return vec![self];
@@ -213,7 +212,7 @@ impl Request {
         split::split(&self, sizes)
     }
 
-    /// A part of this request that was just cut out of it.
+    /// A part just cut from this request.
     pub(crate) fn part(&self, bytes: Vec<u8>, items: usize) -> Self {
         Self { kind: self.kind, bytes, items, few_keys: self.few_keys }
     }

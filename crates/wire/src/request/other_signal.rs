@@ -1,9 +1,9 @@
-//! Tells that bytes are a request of another signal than they should be, which protobuf does not say by itself.
+//! Detects a request of another signal than expected, which protobuf itself does not tell apart.
 //!
-//! All three requests hold resources, scopes, and messages below them in fields of the same numbers, and fields that nobody knows
-//! pass: log records without a time are metrics without data points, and gauges may be spans. What tells them apart is what
-//! each of these messages has to have (opentelemetry-proto: the ids of `Span` and the name of `Metric` are required), and
-//! that `LogRecord` has a number where the two others have bytes.
+//! All three requests have resources, scopes and items in fields with the same numbers, and unknown fields are allowed: log
+//! records without a time are valid metrics without data points, and gauges may be valid spans. Mandatory fields distinguish them
+//! (opentelemetry-proto: the ids of `Span` and the name of `Metric` are required), and a number in `LogRecord` where the two
+//! others have bytes.
 
 use super::Request;
 use super::check::count_checked;
@@ -17,11 +17,11 @@ const SCOPES: u32 = 2;
 const ITEMS: u32 = 2;
 
 impl Request {
-    /// The signal that `bytes` are a request of, where that is certainly not `kind`: something in them is no span, metric or log
-    /// record as each of them has to be, and all of it is one of the other signal.
+    /// Returns the signal of `bytes` if that is certainly not `kind`: an item is invalid for `kind`, and all items are valid for
+    /// the other signal.
     pub fn other_signal(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Option<SignalKind> {
         let is_right = items(bytes, limits).all(|message| may_be(kind, message));
-        // Metrics without a name are wrong, but nothing of them is lost.
+        // Metrics without a name are invalid, but nothing of them is lost.
         let has_points = || {
             kind == SignalKind::Metrics
                 && count_checked(kind, bytes, limits).is_ok_and(|points| points > 0)
@@ -36,7 +36,7 @@ impl Request {
     }
 }
 
-/// The spans, metrics or log records. It reads at most as many as a request may hold, because larger requests are refused.
+/// The spans, metrics or log records, up to the maximum number in a request, because larger requests are refused.
 fn items<'b>(bytes: &'b [u8], limits: &Limits) -> impl Iterator<Item = &'b [u8]> + use<'b> {
     let most = limits.messages;
     let resources = messages(bytes, RESOURCES).take(most);
@@ -44,7 +44,7 @@ fn items<'b>(bytes: &'b [u8], limits: &Limits) -> impl Iterator<Item = &'b [u8]>
     scopes.flat_map(|scope| messages(scope, ITEMS)).take(most)
 }
 
-/// Whether this may be a span, a metric or a log record, as the signal has them.
+/// Returns `true` if this may be an item of the signal.
 fn may_be(kind: SignalKind, message: &[u8]) -> bool {
     match kind {
         SignalKind::Traces => {
@@ -55,21 +55,21 @@ fn may_be(kind: SignalKind, message: &[u8]) -> bool {
     }
 }
 
-/// Whether this is one. A log record need not have anything: one without body and attributes could be a metric of which nothing
-/// is known but its unit, and the body has to be a value, since the name of a span stands in the same place.
+/// Returns `true` if this certainly is an item of the signal. A log record has no mandatory field: one without body and
+/// attributes could be a metric with only a unit, and the body must be a value, because it has the field number of a span's name.
 fn is(kind: SignalKind, message: &[u8]) -> bool {
     let has_content =
         kind != SignalKind::Logs || has(message, 5, is_value) || has(message, 6, |_| true);
     may_be(kind, message) && has_content
 }
 
-/// Whether this begins as an `AnyValue` with a value does.
+/// Returns `true` if this begins like an `AnyValue` with a value.
 fn is_value(bytes: &[u8]) -> bool {
     let first = Reader::new(bytes).next();
     first.is_some_and(|field| field.is_ok_and(|field| (1..=7).contains(&field.number)))
 }
 
-/// Whether `message` has a field of this number whose bytes are so.
+/// Returns `true` if `message` has a bytes field of this number that satisfies the predicate.
 fn has(message: &[u8], number: u32, are_so: impl Fn(&[u8]) -> bool) -> bool {
     messages(message, number).any(are_so)
 }

@@ -1,28 +1,27 @@
-//! Cuts a request into parts of a size, in one pass and with a bound on what the cuts repeat.
+//! Cuts a request into parts of a given size, in one pass and with a limit on repeated bytes.
 //!
-//! Both parts of a cut need the resource, scope and metric that the items around it belong to. Where these
-//! heads are as large as the parts are to be, cutting would multiply the request.
+//! Both parts of a cut need the resource, scope and metric of the surrounding items. If these heads are as large as the parts,
+//! cutting would multiply the request.
 
 use super::Request;
 use super::items::count;
 use crate::protobuf::{Reader, Writer};
 
-/// How large the parts are to be, in bytes.
+/// The target size of parts, in bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     /// A part is larger only if it cannot be cut.
     pub(crate) max_bytes: usize,
-    /// Items below heads of this size together stay together.
+    /// Items below heads of at least this total size stay together.
     pub(crate) max_head_bytes: usize,
-    /// Make as many parts as repeated halving would: a delivery bounds how often it halves, and counts on equal parts.
+    /// Creates as many parts as repeated halving would: a delivery limits the number of halvings and relies on equal parts.
     pub(crate) halves: bool,
 }
 
-/// Cuts `request` between items, in order, into few parts of about one size. Containers without items
-/// vanish.
+/// Cuts `request` between items, in order, into few parts of similar size. Containers without items are dropped.
 ///
-/// Where `max_head_bytes` is half of `max_bytes`, the parts together have at most three times the bytes of the
-/// request: two neighbouring parts hold more than half a `max_bytes` of their own, and a cut repeats less.
+/// With `max_head_bytes` at half of `max_bytes`, the parts together have at most three times the bytes of the request: two
+/// neighbouring parts have more than half a `max_bytes` of their own, and a cut repeats less.
 pub(crate) fn split(request: &Request, sizes: Sizes) -> Vec<Request> {
     let Sizes { max_bytes, max_head_bytes, halves } = sizes;
     let head_bytes = largest_heads(request);
@@ -42,7 +41,7 @@ pub(crate) fn split(request: &Request, sizes: Sizes) -> Vec<Request> {
     cutter.parts
 }
 
-/// Bytes of the largest heads that a cut between two items of `request` would repeat.
+/// Size of the largest heads that a cut between two items of `request` would repeat.
 pub(crate) fn largest_heads(request: &Request) -> usize {
     largest(request.bytes(), request.kind().path_to_items())
 }
@@ -68,11 +67,11 @@ fn frame_bytes(message_bytes: usize) -> usize {
 
 struct Cutter<'r> {
     sizes: Sizes,
-    /// A part that comes nearer to this size with the next child than without it takes it.
+    /// A part takes the next child if that brings it nearer to this size.
     wanted_bytes: usize,
-    /// The messages that are open, from the request down.
+    /// The open messages, starting at the request.
     levels: Vec<Level>,
-    /// Items of the part that is being made.
+    /// Number of items of the current part.
     items: usize,
     parts: Vec<Request>,
     request: &'r Request,
@@ -82,14 +81,14 @@ struct Cutter<'r> {
 #[derive(Default)]
 struct Level {
     number: u32,
-    /// What every part of it needs.
+    /// The fields needed in every part.
     head: Vec<u8>,
-    /// The children that the part at hand has.
+    /// The children in the current part.
     children: Vec<u8>,
 }
 
 impl Cutter<'_> {
-    /// Takes what the message of the last level holds, which does not fit into the part as a whole.
+    /// Adds the content of a message on the last level that does not fit as a whole.
     fn container(&mut self, message: &[u8], path: &[&[u32]]) {
         let Some((level, deeper)) = path.split_first() else { return };
         let is_child = |number: u32| level.contains(&number);
@@ -131,7 +130,7 @@ impl Cutter<'_> {
         }
     }
 
-    /// True if the part may take a child of so many bytes.
+    /// Returns `true` if the part may take a child of this size.
     fn fits(&self, child_bytes: usize) -> bool {
         let mut part_bytes = child_bytes;
         for (depth, level) in self.levels.iter().enumerate().rev() {
@@ -143,7 +142,7 @@ impl Cutter<'_> {
         part_bytes <= self.sizes.max_bytes && part_bytes - child_bytes / 2 <= self.wanted_bytes
     }
 
-    /// Puts the children of the last level into the one above.
+    /// Moves the children of the last level into the one above.
     fn close_level(&mut self) {
         let Some(closed) = self.levels.pop() else { return };
         if let Some(above) = self.levels.last_mut() {
@@ -151,7 +150,7 @@ impl Cutter<'_> {
         }
     }
 
-    /// Makes a part of all children so far; the levels stay open for the next.
+    /// Completes a part with all children so far; the levels stay open for the next.
     fn finish_part(&mut self) {
         let items = std::mem::take(&mut self.items);
         if items == 0 {
@@ -179,7 +178,7 @@ impl Cutter<'_> {
 }
 
 impl Level {
-    /// Appends a child; one without children of its own is none.
+    /// Appends a child, unless it has no children of its own.
     fn add(&mut self, child: &Self) {
         if !child.children.is_empty() {
             let mut out = Writer::new(&mut self.children);

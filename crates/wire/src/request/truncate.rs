@@ -1,17 +1,16 @@
-//! Shortens the attribute values of a request that is too large for any line.
+//! Truncates the attribute values of a request that is too large for a line.
 
 use super::Request;
 use crate::protobuf::{Reader, Value, Writer};
 use crate::schema::{self, Kind, Message};
 
-/// Shortens every string and bytes attribute value (and log body) of more than `max_bytes` to
-/// that length, a mark included in strings; returns the request and how many values were
-/// shortened.
+/// Truncates every string and bytes attribute value (and log body) to `max_bytes`, including the mark in strings. Returns the
+/// request and the number of truncated values.
 pub(crate) fn truncate(request: &Request, max_bytes: usize) -> (Request, usize) {
     rewritten(request, &[], max_bytes)
 }
 
-/// Like [`truncate`], but leaves the items as they are.
+/// Like [`truncate`], but leaves the items unchanged.
 #[cfg(feature = "encode")]
 pub(crate) fn truncate_heads(request: &Request, max_bytes: usize) -> (Request, usize) {
     rewritten(request, request.kind().path_to_items(), max_bytes)
@@ -30,7 +29,7 @@ struct Rewrite {
 }
 
 impl Rewrite {
-    /// `path` leads to what is left as it is.
+    /// `path` leads to the unchanged part.
     fn message(
         &mut self,
         message: &'static Message,
@@ -50,7 +49,7 @@ impl Rewrite {
                 _ => &[],
             };
             match (kind, field.value) {
-                // What is short as a whole holds nothing long.
+                // A short message contains nothing long.
                 (Some(Kind::Message(inner)), Value::Len(content)) if content.len() > max_bytes => {
                     Writer::new(out).message(field.number, |writer| {
                         let mut rewritten = Vec::new();

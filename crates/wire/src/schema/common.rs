@@ -1,14 +1,14 @@
-//! What the messages of all signals hold: attributes, resources and scopes.
+//! The messages shared by all signals: attributes, resources and scopes.
 
 use super::message::Kind::{Bool, Bytes, Double, Int32, Int64, Message as Nested, String, Uint32};
 use super::message::{Message, either, many, one};
 
-/// True for `KeyValue`, which is what attributes are.
+/// Returns `true` for `KeyValue`, the type of attributes.
 pub(crate) fn is_key_value(message: &Message) -> bool {
     std::ptr::eq(message, &raw const KEY_VALUE)
 }
 
-/// True for `AnyValue`: the one message whose strings may be shortened.
+/// Returns `true` for `AnyValue`, the only message whose strings may be truncated.
 #[cfg(any(feature = "encode", feature = "decode"))]
 pub(crate) fn is_any_value(message: &Message) -> bool {
     std::ptr::eq(message, &raw const ANY_VALUE)

@@ -1,6 +1,6 @@
-//! How the tables describe a message: its fields, what they hold, and when they are absent.
+//! The description of a message in the tables: its fields, their kinds, and the encoding of absence.
 
-/// What a field of a message holds.
+/// The kind of a field.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Bool,
@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Fixed64,
     Sfixed64,
     Double,
-    /// Text, which must be UTF-8: other protobuf readers refuse the whole request otherwise.
+    /// Text, which must be UTF-8; otherwise other protobuf readers refuse the whole request.
     String,
     Bytes,
     /// Bytes that OTLP/JSON writes in hexadecimal, not base64 (OTLP, "JSON Protobuf Encoding").
@@ -24,14 +24,14 @@ pub(crate) enum Kind {
     Message(&'static Message),
 }
 
-/// Whether a field that is zero is written, and how often it may occur.
+/// The presence and cardinality of a field.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Presence {
     /// Zero means absent.
     Implicit,
     /// `optional`: zero is a value.
     Optional,
-    /// One of several, of which at most one is set; no message has two such groups.
+    /// A member of a oneof; no message has two of them.
     Oneof,
     /// Any number of times; numbers may be packed.
     Repeated,
@@ -48,7 +48,7 @@ pub(crate) struct Enum {
 /// One field of a message.
 pub(crate) struct Field {
     pub(crate) number: u32,
-    /// The key in OTLP/JSON; what a function carries has no use for it.
+    /// The key in OTLP/JSON, which functions do not need.
     #[cfg(feature = "decode")]
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
@@ -83,7 +83,7 @@ impl Message {
     }
 }
 
-/// True if `snake` is `camel` in the spelling of the `.proto` files.
+/// Returns `true` if `snake` is `camel` in the spelling of the `.proto` files.
 #[cfg(feature = "decode")]
 fn is_snake_case_of(snake: &str, camel: &str) -> bool {
     let mut snake = snake.bytes();

@@ -1,8 +1,7 @@
-//! The shape of the OTLP messages as tables, so that bytes can be checked and rewritten, and
-//! OTLP/JSON read, without decoding them into structs.
+//! The structure of the OTLP messages as tables, used to check and rewrite bytes and to read OTLP/JSON without structs.
 //!
-//! Source: opentelemetry-proto 1.x, `opentelemetry/proto/{common,resource,trace,logs,metrics}/v1`.
-//! Fields that are not listed are unknown to us and pass unchanged, as proto3 asks.
+//! Source: opentelemetry-proto 1.x, `opentelemetry/proto/{common,resource,trace,logs,metrics}/v1`. Unlisted fields are unknown to
+//! us and pass unchanged, as proto3 requires.
 
 mod common;
 mod logs;
@@ -28,7 +27,7 @@ pub(crate) fn request(kind: SignalKind) -> &'static Message {
     }
 }
 
-/// The key that the request of a signal has its resources in.
+/// The key of a signal's request that contains its resources.
 #[cfg(feature = "decode")]
 pub(crate) fn key_of_signal(kind: SignalKind) -> &'static str {
     request(kind).fields.first().map_or("", |field| field.name)

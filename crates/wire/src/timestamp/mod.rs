@@ -1,7 +1,7 @@
-//! Points in time as RFC 3339 text: the one writer and the one reader of everything but the simulator.
+//! RFC 3339 times: the only writer, and the only reader outside of the simulator.
 //!
-//! No crate for dates: the writer stands in every function, where each kilobyte counts, and the reader takes spellings of AWS
-//! that no such crate knows.
+//! No date crate is used: the writer is part of every function, where each kilobyte counts, and the reader accepts spellings of
+//! AWS that no date crate supports.
 
 mod reader;
 mod writer;

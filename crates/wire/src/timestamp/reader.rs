@@ -1,4 +1,4 @@
-//! Reads points in time as RFC 3339 writes them, and as AWS does.
+//! Reads times in RFC 3339's and AWS's notation.
 
 /// Unix time in nanoseconds of an RFC 3339 text, such as `2026-09-21T16:13:20.5+02:00`.
 ///
@@ -7,19 +7,19 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     parse(text.as_bytes(), &RFC_3339)
 }
 
-/// Like [`parse_rfc3339`], and reads what AWS's services make of it: any number of fraction digits, a colon before the
-/// milliseconds (`2022-08-02T12:01:23:521Z` in the Telemetry API's schema reference), an offset without a colon, none at all
+/// Like [`parse_rfc3339`], and also reads the variants of AWS services: any number of fraction digits, a colon before the
+/// milliseconds (`2022-08-02T12:01:23:521Z` in the Telemetry API's schema reference), an offset without a colon, a missing offset
 /// for UTC, and a space before the time.
 pub fn parse_aws(text: &str) -> Option<u64> {
     parse(text.trim().as_bytes(), &AWS)
 }
 
-/// What may stand between the numbers of a point in time.
+/// The separators between the numbers of a time.
 struct Notation {
     before_time: &'static [u8],
     before_fraction: &'static [u8],
     most_fraction_digits: usize,
-    /// Whether an offset may lack its colon, or be left out for UTC.
+    /// `true` if an offset may lack its colon, or be omitted for UTC.
     offset_may_be_short: bool,
 }
 
@@ -71,7 +71,7 @@ fn after(rest: &mut &[u8], one_of: &[u8]) -> Option<()> {
     one_of.contains(first).then(|| *rest = tail)
 }
 
-/// Takes exactly so many digits.
+/// Takes exactly this number of digits.
 fn digits(rest: &mut &[u8], count: usize) -> Option<i64> {
     let (head, tail) = rest.split_at_checked(count)?;
     *rest = tail;
@@ -80,7 +80,7 @@ fn digits(rest: &mut &[u8], count: usize) -> Option<i64> {
     })
 }
 
-/// Takes one digit or more, as nanoseconds; what is beyond the ninth is dropped.
+/// Takes one or more digits as nanoseconds; digits after the ninth are dropped.
 fn fraction(rest: &mut &[u8], most_digits: usize) -> Option<u64> {
     let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (head, tail) = rest.split_at_checked(count)?;
@@ -94,7 +94,7 @@ fn fraction(rest: &mut &[u8], most_digits: usize) -> Option<u64> {
     (1..=most_digits).contains(&count).then_some(nanos)
 }
 
-/// Minutes east of UTC: `Z`, `+01:00`; where it may be short also `-0530` and nothing.
+/// Minutes east of UTC: `Z`, `+01:00`; in the short form also `-0530` and nothing.
 fn offset(mut rest: &[u8], notation: &Notation) -> Option<i64> {
     if matches!(rest, b"Z" | b"z") || (rest.is_empty() && notation.offset_may_be_short) {
         return Some(0);

@@ -1,4 +1,4 @@
-//! Writes points in time as RFC 3339 says, in UTC.
+//! Writes RFC 3339 times in UTC.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Replays the corpora of the fuzz targets on stable, whole, cut and changed.
+//! Replays the corpora of the fuzz targets on stable: whole, cut and changed.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -30,7 +30,7 @@ fn replay(target: &str, run: fn(&[u8])) {
             }
             for _ in 0..=next() % 3 {
                 let at = next() % changed.len();
-                // Bytes that mean something to one of the decoders, and any other.
+                // Bytes with a meaning in one of the decoders, and any other.
                 changed[at] = match next() % 4 {
                     0 => b"{}[]\",:\\\n0"[next() % 10],
                     1 => changed[next() % changed.len()],

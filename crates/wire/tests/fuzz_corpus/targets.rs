@@ -1,5 +1,4 @@
-//! What the fuzz targets do, shared with the test that replays their corpora: each panics where a
-//! promise of the crate is broken.
+//! The fuzz targets, shared with the test that replays their corpora: each panics if a promise of the crate is broken.
 
 #![allow(unreachable_pub, reason = "a library of the fuzz targets, a module of the test")]
 
@@ -8,7 +7,7 @@ use lambda_otlp_wire::{
     gzip, merge, read_line as read,
 };
 
-/// Small bounds, so that the fuzzer meets them.
+/// Small limits, so that the fuzzer reaches them.
 const LIMITS: Limits = Limits {
     inflated_bytes: 100_000,
     nesting: 16,
@@ -18,7 +17,7 @@ const LIMITS: Limits = Limits {
     embedded_lines: EmbeddedLines::Read,
 };
 
-/// Any text as log events of one stream, one a line.
+/// Any text as log events of one stream, one per line.
 pub fn read_line(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     check_reading(&text);
@@ -88,8 +87,7 @@ pub fn inflate(data: &[u8]) {
     }
 }
 
-/// A request that passed is one for every other reader, within the bounds, and no item is lost when
-/// it is split and merged.
+/// An accepted request is valid for every other reader, within the limits, and splitting and merging lose no item.
 fn check_request(request: &Request) {
     fn decodes<S: Signal>(request: &Request) -> bool {
         request.decode::<S>().is_some_and(|decoded| decoded.is_ok())

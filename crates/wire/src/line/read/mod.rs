@@ -1,5 +1,5 @@
-//! Reads the OTLP lines in the text of a log event, from any writer: with keys in any order and spacing, with wrong labels,
-//! with text around the line, or with log records wrapped around it.
+//! Reads the OTLP lines in the text of a log event, from any writer: with keys in any order and spacing, with wrong labels, with
+//! text around the line, or wrapped in log records.
 
 mod reading;
 
@@ -14,25 +14,24 @@ use crate::json;
 use crate::request::{EmbeddedLines, Limits, Request};
 use crate::schema::key_of_signal;
 
-/// Reads the OTLP lines in the text of one log event; `None` if it claims to hold none, which
-/// costs an ordinary log line one search. A text that mentions lines and claims none, such as one wrapped too
-/// often, is a reading of nothing but text if it had `headers` that had to be removed.
+/// Reads the OTLP lines in the text of one log event. Returns `None` if it claims to contain none, at the cost of one search. A
+/// text that mentions lines without claiming one, as log messages about lines do, has a reading without lines if `headers` were
+/// removed from it.
 ///
-/// A text claims to hold a line if it has
-/// - an object with the key [`MARKER`](crate::MARKER) (or `_otel` beside a `payload`), or of
-///   OTLP/JSON, that begins the text or what a runtime's prefix leaves of it, or stands directly
-///   behind such an object or any other;
-/// - an object whose first key is the marker, that ends the text: it was printed behind something without a newline;
-/// - one of these in a log record, as text or as object that is all of its `message`, `msg`, `log`, `record` or `fields`. A record
-///   in which there is more than what Lambda or a runtime writes around a message stays one, without the line.
+/// A text claims to contain a line if it has
+/// - an object with the key [`MARKER`](crate::MARKER) (or `_otel` beside a `payload`), or of OTLP/JSON, at the start of the text,
+///   after a runtime's prefix, or directly after another object;
+/// - an object whose first key is the marker, at the end of the text, after text printed without a newline;
+/// - one of these in a log record, as text or object, as the whole of its `message`, `msg`, `log`, `record` or `fields`. A record
+///   with more content than Lambda or a runtime puts around a message is kept, without the line.
 ///
-/// Whether the last two are read, and lines in the middle of a text besides, is said by [`Limits::embedded_lines`].
+/// [`Limits::embedded_lines`] enables the last two, and lines in the middle of a text.
 pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
     if !find::has_object(text) {
         return None;
     }
     let mut reader = Reader::new(limits);
-    // A newline behind a line that was cut inside a string would look like a mistake in it.
+    // A newline after a line that was cut inside a string would look like a syntax error.
     let Some(around) = reader.read(text.trim_end(), Level::Event) else {
         let masked = if reader.mentions_otlp { without_headers_of_lines(text) } else { None };
         return masked.map(|masked| LineReading { text: Some(masked), ..LineReading::default() });
@@ -45,15 +44,14 @@ pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
     Some(reader.reading)
 }
 
-/// The maximum number of undecodable lines of one text to refuse individually; the rest share one record. A record takes hundreds of
-/// bytes, and a text may have an undecodable line in every 40 bytes.
+/// The maximum number of undecodable lines of one text to refuse individually; the rest share one record. A record takes hundreds
+/// of bytes, and a text may have an undecodable line in every 40 bytes.
 const MOST_REFUSED: usize = 100;
 
-/// How many log records may be wrapped around a line: Telemetry API record, tracing-subscriber's
-/// record and its `fields`.
+/// Maximum number of log records wrapped around a line: Telemetry API record, tracing-subscriber's record and its `fields`.
 const MOST_WRAPPERS: usize = 3;
 
-/// What is being read: the event itself, or a value inside so many log records.
+/// The text being read: the event itself, or a value inside this number of log records.
 #[derive(Clone, Copy, PartialEq)]
 enum Level {
     Event,
@@ -71,13 +69,12 @@ impl Level {
     }
 }
 
-/// Collects what the texts of one event hold.
+/// Collects the content of an event's texts.
 ///
-/// Every byte is parsed a bounded number of times, however hostile: the first broken object of a
-/// text ends the parsing of objects that only may be lines, and a broken object that claims to be a
-/// line takes all of the rest with it.
+/// Every byte is parsed a bounded number of times, however hostile: after the first broken object of a text only certain lines
+/// are parsed, and a broken object that claims to be a line consumes the rest of the text.
 struct Reader {
-    /// What is left of the bounds: the lines of one event share [`Limits::inflated_bytes`].
+    /// Remaining limits: the lines of one event share [`Limits::inflated_bytes`].
     limits: Limits,
     reading: LineReading,
     mentions_otlp: bool,
@@ -96,7 +93,7 @@ impl Reader {
         }
     }
 
-    /// Counts, in tests, the bytes that a search or a parser reads; a parser that fails counts as one that read all of its text.
+    /// In tests, counts the bytes read by searches and parsers; a failing parser counts as one that read the whole text.
     #[cfg_attr(not(test), expect(clippy::unused_self, reason = "counts in tests only"))]
     fn count(&mut self, bytes: usize) {
         #[cfg(test)]
@@ -107,7 +104,7 @@ impl Reader {
         let _ = bytes;
     }
 
-    /// Reads a text; returns what is around its lines, `None` if there are none.
+    /// Reads a text. Returns the text around its lines, or `None` without lines.
     fn read(&mut self, text: &str, level: Level) -> Option<String> {
         self.count(text.len());
         if !find::mentions_otlp(text) {
@@ -120,7 +117,7 @@ impl Reader {
         walk.finish()
     }
 
-    /// Reads the next object; false if there is none left.
+    /// Reads the next object. Returns `false` after the last.
     fn step(&mut self, walk: &mut Walk<'_>, level: Level) -> bool {
         if let Some(begin) = walk.object_here() {
             match self.parse(walk.from(begin)) {
@@ -180,14 +177,14 @@ impl Reader {
             return;
         }
         let inside = self.take(object, walk.between(begin, end), level);
-        // `null` takes the line's place in an object, which stays JSON so.
+        // `null` replaces the line in an object, which thereby stays JSON.
         let in_place = if end <= walk.shell_end { "null" } else { "" };
         let inside = inside.filter(|text| !text.is_empty());
         walk.take(begin, end, inside.as_deref().unwrap_or(in_place));
     }
 
-    /// Refuses a broken object, which was to be a line, with all that follows; true if it did. Where lines are not read it is
-    /// left in the text, and nothing behind it is looked at.
+    /// Refuses a broken object that was meant as a line, with all text after it, and returns `true`. If lines are not read here,
+    /// it leaves the object in the text and skips the rest.
     fn broken(
         &mut self,
         walk: &mut Walk<'_>,
@@ -207,7 +204,7 @@ impl Reader {
         is_read
     }
 
-    /// Whether a line that stands there is read. Whoever gets text into a log may write one into the middle of it.
+    /// Returns `true` if a line at this place is read. An attacker who gets text into a log may put one into the middle of it.
     fn is_read(&mut self, walk: &mut Walk<'_>, begin: usize, end: usize, level: Level) -> bool {
         let begins_text = walk.begins_text(begin);
         match (self.limits.embedded_lines, level) {
@@ -219,7 +216,7 @@ impl Reader {
         }
     }
 
-    /// Whether nothing but lines is behind `end`. Each byte is looked at once.
+    /// Returns `true` if only lines follow `end`. Each byte is read once.
     fn ends_text(&mut self, walk: &mut Walk<'_>, end: usize) -> bool {
         if walk.lines_from.is_some_and(|from| end >= from) {
             return true;
@@ -232,7 +229,7 @@ impl Reader {
             let parsed =
                 if walk.from(at).starts_with('{') { self.parse(walk.from(at)).ok() } else { None };
             let Some((object, len)) = parsed else {
-                // Behind an object that is no JSON to its end nothing is told apart any more.
+                // After an object with invalid JSON nothing can be told apart.
                 let is_broken = walk.from(at).starts_with('{');
                 walk.text_behind = if is_broken { usize::MAX } else { at };
                 return false;
@@ -253,8 +250,8 @@ impl Reader {
         parsed
     }
 
-    /// Takes an object that is a line or holds one; returns the other text in it, and `None` if it is
-    /// neither. `line` is the text of the object.
+    /// Handles an object that is a line or contains one, and returns the other text in it. Returns `None` if it is neither.
+    /// `line` is the text of the object.
     fn take(&mut self, object: &Object<'_>, line: &str, level: Level) -> Option<String> {
         match object.class() {
             Class::Line => {
@@ -281,8 +278,8 @@ impl Reader {
         }
     }
 
-    /// Takes the lines out of a log record; `None` if there are none in it. A record in which there is more than what Lambda or
-    /// a runtime put around the line stays one, and says in place of the line that it was taken out.
+    /// Removes the lines from a log record. `None` if there are none. A record with more content than Lambda or a runtime puts
+    /// around a line is kept, with a note in place of the line.
     fn take_record(
         &mut self,
         values: [Option<&str>; WRAPPERS.len()],
@@ -293,7 +290,7 @@ impl Reader {
         let inside = level.inside()?;
         let mut stays = has_other_keys;
         let mut is_line = false;
-        // The record with what is left of each value in its place.
+        // The record with the rest of each value in its place.
         let mut left = line.to_owned();
         let mut taken: Vec<(usize, &str, String)> = Vec::new();
         for value in values.into_iter().flatten() {
@@ -334,7 +331,7 @@ impl Reader {
         self.read(&json::text(value)?, level)
     }
 
-    /// All requests of a line, unless they have more items than an honest writer's.
+    /// All requests of a line, unless their number of items exceeds an honest writer's.
     fn check_items(&self, requests: Vec<Request>) -> Result<Vec<Request>, LineError> {
         const MANY: usize = 100;
         let found: usize = requests.iter().map(Request::items).sum();
@@ -363,7 +360,7 @@ impl Reader {
         }
     }
 
-    /// Refuses a broken object and all text behind it, since nobody knows where the object ends.
+    /// Refuses a broken object and all text after it, because its end is unknown.
     fn refuse_rest(
         &mut self,
         walk: &Walk<'_>,
@@ -387,7 +384,7 @@ impl Reader {
     }
 }
 
-/// What stands in a record in place of a value that a line was taken out of, as JSON.
+/// The replacement of a removed line in a record, as JSON.
 fn left_in_place(value: &str, text: &str) -> String {
     const NOTE: &str = "(an OTLP line was taken out of this message)";
     if value.starts_with('{') && text.starts_with('{') {

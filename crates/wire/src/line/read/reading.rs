@@ -1,4 +1,4 @@
-//! What the text of a log event holds: decoded requests, lines that did not decode, and other text.
+//! The content of a log event's text: decoded requests, undecodable lines, and other text.
 
 use crate::ids::to_hex;
 use crate::line::error::LineError;
@@ -6,17 +6,16 @@ use crate::line::headers::without_headers;
 use crate::request::Request;
 use sha2::{Digest as _, Sha256};
 
-/// What the text of one log event holds.
+/// The content of one log event's text.
 #[derive(Debug, Default)]
 pub struct LineReading {
     /// Requests, in the order of their lines.
     pub decoded: Vec<DecodedLine>,
-    /// Lines that claim to be OTLP and did not decode. If a text has very many, the last element represents all further ones.
+    /// Claimed OTLP lines that did not decode. If a text has very many, the last element represents all further ones.
     pub undecodable: Vec<UndecodableLine>,
-    /// Other text around the lines, which is a log line of its own; the values of `headers` are removed.
+    /// Other text around the lines, which is a log line of its own, without the values of `headers`.
     pub text: Option<String>,
-    /// Where in the text an undecodable line begins whose end is missing: what follows in the
-    /// stream may continue it, see [`Rejoin`](crate::Rejoin).
+    /// The start of an undecodable line without an end, which later log events may continue, see [`Rejoin`](crate::Rejoin).
     pub unfinished_at: Option<usize>,
 }
 
@@ -25,20 +24,20 @@ pub struct LineReading {
 pub struct DecodedLine {
     /// The request, as protobuf.
     pub request: Request,
-    /// Its spans had not ended when they were written: where they come to their end elsewhere, those are final.
+    /// `true` for partial spans.
     pub is_partial: bool,
 }
 
-/// A line that claims to be OTLP and did not decode, or all further lines of this kind in a text with very many.
+/// A claimed OTLP line that did not decode, or all further ones in a text with very many.
 #[derive(Debug)]
 pub struct UndecodableLine {
-    /// Why.
+    /// The reason.
     pub reason: LineError,
     /// Size in bytes.
     pub bytes: usize,
-    /// SHA-256 of the (first) line, in lower-case hexadecimal: to find it again without printing it.
+    /// SHA-256 of the (first) line, in lower-case hexadecimal, which identifies it without printing it.
     pub sha256: String,
-    /// The line itself, the value of `headers` removed; several lines have a newline between them.
+    /// The line itself, without the value of `headers`; several lines have a newline between them.
     pub line: String,
 }
 

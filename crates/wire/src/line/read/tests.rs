@@ -1,4 +1,4 @@
-//! How often each byte of a hostile text is read.
+//! The number of times that each byte of a hostile text is read.
 
 use super::*;
 use serde_json::json;
@@ -40,7 +40,7 @@ fn hostile_texts_are_read_a_bounded_number_of_times() {
         "[INFO]\t2026Z\t\t{",
         "                ",
     ];
-    // With one of these the text has all that the searches look for.
+    // One of these gives the text everything that the searches look for.
     let ends = [r#"{"__otel_otlp_stdout":1}"#, r#" {"resourceSpans": "_otel"#, ""];
     for unit in units {
         let hostile = unit.repeat(40_000 / unit.len());
@@ -50,12 +50,12 @@ fn hostile_texts_are_read_a_bounded_number_of_times() {
                 assert!(times <= 6.0, "{unit} {end}: {times} times");
             }
         }
-        // Each wrapping reads what is in it once more.
+        // Each wrapping reads its content once more.
         let wrapped = (0..3).fold(hostile, |text, _| json!({"message": text}).to_string());
         let times = readings_of_each_byte(&wrapped);
         assert!(times <= 24.0, "{unit}, wrapped: {times} times");
     }
-    // The largest event that Lambda hands on.
+    // The largest event that Lambda delivers.
     let braces = r#"{"__otel_otlp_stdout" {"#.repeat(6_000_000 / 23);
     assert!(readings_of_each_byte(&braces) <= 6.0);
 }

@@ -1,4 +1,4 @@
-//! Checks that bytes have the structure of a request, as any protobuf reader would accept it, without decoding them.
+//! Checks without decoding that bytes have the structure of a request, as strictly as any protobuf reader.
 
 use super::limits::Limits;
 use super::malformed::Malformed;
@@ -6,7 +6,7 @@ use crate::protobuf::{Reader, Value, packed_varints, plain_attribute};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
 
-/// Counts the items of a request whose structure is right.
+/// Counts the items of a request with a valid structure.
 pub(super) fn count_checked(
     kind: SignalKind,
     bytes: &[u8],
@@ -23,9 +23,9 @@ pub(super) fn count_checked(
 
 struct Check<'l> {
     limits: &'l Limits,
-    /// Messages so far, and what counts as such.
+    /// Number of messages so far, see [`Limits::messages`](crate::Limits::messages).
     messages: usize,
-    /// Items so far.
+    /// Number of items so far.
     items: usize,
 }
 
@@ -77,7 +77,7 @@ impl Check<'_> {
                 _ => return Err(Malformed::WrongType { message: name, field: number }),
             }
         }
-        // Looked at once a message, not once a field: a message adds no more than the number of its bytes.
+        // Checked once a message, not once a field: a message adds no more than the number of its bytes.
         if self.messages > self.limits.messages {
             return Err(Malformed::TooManyMessages(self.limits.messages));
         }
@@ -85,12 +85,12 @@ impl Check<'_> {
     }
 }
 
-/// True for an attribute whose key is ASCII and whose value is ASCII text or a number, as most are: it is known to be right
-/// without reading its fields one by one.
+/// Returns `true` for an attribute with an ASCII key and an ASCII text or number, as most are: it is valid without reading its
+/// fields one by one.
 fn is_plain(key_value: &[u8]) -> bool {
     let Some((key, value)) = plain_attribute(key_value) else { return false };
     match value {
-        // Looks at tags and lengths, too, which are below 0x80 here.
+        // Includes tags and lengths, which are below 0x80 here.
         [0x0a, len, text @ ..] => text.len() == usize::from(*len) && key_value.is_ascii(),
         // A varint of ten bytes may be out of range.
         [0x18, more @ .., last] => {
@@ -101,10 +101,10 @@ fn is_plain(key_value: &[u8]) -> bool {
     }
 }
 
-/// Packed numbers of so many bytes count as one message: each has one byte at least, and eight when decoded.
+/// Packed numbers of this many bytes count as one message: each has at least one byte, and eight when decoded.
 const PACKED_BYTES_AS_ONE: usize = 16;
 
-/// True for a scalar of the wire type that its kind has.
+/// Returns `true` for a scalar with its kind's wire type.
 fn has_wire_type(kind: Kind, value: Value<'_>) -> bool {
     match kind {
         Kind::Bool
@@ -121,7 +121,7 @@ fn has_wire_type(kind: Kind, value: Value<'_>) -> bool {
     }
 }
 
-/// True if `bytes` are packed values of this kind; OTLP packs these three.
+/// Returns `true` if `bytes` are packed values of this kind; OTLP packs these three.
 fn are_packed(kind: Kind, bytes: &[u8]) -> bool {
     match kind {
         Kind::Fixed64 | Kind::Double => bytes.len().is_multiple_of(8),

@@ -1,4 +1,4 @@
-//! The structural check beside prost: every message, field number and wire type.
+//! The structural check compared with prost's: every message, field number and wire type.
 
 #![cfg(feature = "decode")]
 
@@ -8,7 +8,7 @@ use crate::request::Request;
 use crate::signal::{Logs, Metrics, Traces};
 use std::collections::BTreeMap;
 
-/// The messages of all requests by name, with the field numbers that lead there.
+/// The messages of all requests by name, with the field numbers of their paths.
 fn messages() -> BTreeMap<(SignalKind, &'static str), (&'static Message, Vec<u32>)> {
     let mut found = BTreeMap::new();
     for kind in SignalKind::ALL {
@@ -36,7 +36,7 @@ fn decodes(request: &Request) -> bool {
     }
 }
 
-/// Fields of this number with every wire type, and with what may be wrong in each.
+/// Fields of this number with every wire type, and with each possible error.
 fn fields(number: u32) -> Vec<Vec<u8>> {
     let tagged = |wire_type: u32, content: &[u8]| {
         let mut field = Vec::new();
