@@ -1,10 +1,9 @@
-//! Time by two clocks: a monotonic clock may stand still while an execution environment is frozen, and the wall clock may
-//! be set back.
+//! Time by two clocks: a monotonic clock may stop while an environment is frozen, and the wall clock may be set back.
 
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// An instant by both clocks, so that time in which the environment is frozen counts.
+/// An instant by both clocks, which includes the time an environment is frozen.
 #[derive(Clone, Copy, Debug)]
 pub struct FreezeAwareInstant {
     monotonic: Instant,
@@ -12,12 +11,12 @@ pub struct FreezeAwareInstant {
 }
 
 impl FreezeAwareInstant {
-    /// The present: that of [`tokio::time`], and `wall`, which the wall clock says.
+    /// The current time: of [`tokio::time`], and `wall` from the wall clock.
     pub fn now(wall: SystemTime) -> Self {
         Self { monotonic: Instant::now(), wall }
     }
 
-    /// Whether `time` has passed until `now` by the clock that went further. A wall clock that was set back does not count.
+    /// Returns `true` if `time` has passed until `now` by the faster clock. A wall clock that was set back is ignored.
     pub fn is_over(&self, time: Duration, now: Self) -> bool {
         let by_wall = now.wall.duration_since(self.wall).unwrap_or_default();
         now.monotonic.saturating_duration_since(self.monotonic).max(by_wall) >= time

@@ -1,13 +1,13 @@
-//! What is asked of AWS's services, without AWS's SDK.
+//! Requests to AWS services without AWS's SDK.
 //!
-//! [`AwsClient`] signs one request and sends it, by reqwest unless it is given another [`Transport`]. On top of it [`AwsSecrets`] reads secrets and parameters,
-//! [`authorization`] turns what is kept there into the value of an authorization header, and [`CachedSecret`] reads again
-//! when the value is old or a backend refuses it, shares one read among all who ask, and keeps the old value while the
-//! service fails. [`SqsQueue`] sends messages to a queue and hides those that were received. [`CloudWatchLogs`] lists log
-//! groups and changes their subscription filters.
+//! [`AwsClient`] signs one request and sends it, with reqwest or another [`Transport`]. [`AwsSecrets`] reads secrets and
+//! parameters, [`authorization`] converts them to the value of an authorization header, and [`CachedSecret`] reads them again
+//! when they are old or refused: concurrent callers share one read, and the old value is kept while the service fails.
+//! [`SqsQueue`] sends messages to a queue and hides received ones. [`CloudWatchLogs`] lists log groups and changes their
+//! subscription filters.
 //!
-//! The wall clock is injected everywhere: signatures need it, and [`FreezeAwareInstant`] measures time with it, which goes
-//! on while an execution environment is frozen.
+//! The wall clock is always injected: signatures need it, and [`FreezeAwareInstant`] uses it to include the time an environment
+//! is frozen.
 
 mod client;
 mod clock;

@@ -1,4 +1,4 @@
-//! The rows of the variables of AWS's services: who asks, where, and under which URLs.
+//! The rows of variables for AWS services: credentials, regions and URLs.
 
 use settings::{Kind, Variable, shared};
 
@@ -20,7 +20,7 @@ const fn row(name: &'static str, kind: Kind, doc: &'static str) -> Variable {
     Variable { name, default: None, kind, doc }
 }
 
-/// The rows of every binary that calls AWS's services, the queues included, beside those of [`settings::PROXY`].
+/// The rows of every binary that calls AWS services, including queues, beside [`settings::PROXY`].
 pub const AWS: &[Variable] = &[
     row(
         ACCESS_KEY_ID,
@@ -66,7 +66,7 @@ pub const SECRETS: &[Variable] = &[
     },
 ];
 
-/// The row of a binary that sends to queues, beside [`AWS`]. Each queue's own row stands with what the queue is for.
+/// The row of a binary that sends to queues, beside [`AWS`]. Each queue's own row is in the module of its user.
 pub const SQS: &[Variable] =
     &[row(SQS_ENDPOINT, Kind::Url, "Where SQS is, if not at the host of the queue's URL.")];
 

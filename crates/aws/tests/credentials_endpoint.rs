@@ -1,4 +1,4 @@
-//! Credentials that an endpoint in the execution environment gives out, over real sockets.
+//! Credentials from an endpoint in the execution environment, over real sockets.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
 
@@ -27,7 +27,7 @@ fn clock() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(BEGAN + SECONDS.load(Ordering::Relaxed))
 }
 
-/// Gives these answers, and notes the token of each request.
+/// Returns these answers, and notes the token of each request.
 #[derive(Default)]
 struct Endpoint {
     answers: Mutex<VecDeque<(u16, String)>>,
@@ -112,7 +112,7 @@ async fn credentials_are_renewed_before_they_expire_and_serve_to_their_end() {
         let secret = secrets.read(&reference).await;
         secret.map(|_| ()).map_err(|error| error.to_string())
     };
-    // The fake's answers are those of Secrets Manager; whether a request was signed well is what counts here.
+    // The fake answers like Secrets Manager; only the signatures matter here.
     let asked = || fake.requests.lock().unwrap().len();
     let at = |seconds| SECONDS.store(seconds, Ordering::Relaxed);
 
@@ -121,14 +121,14 @@ async fn credentials_are_renewed_before_they_expire_and_serve_to_their_end() {
     drop(read().await);
     assert_eq!((asked(), endpoint.tokens()), (2, vec![first]), "asked once for two");
 
-    // Five minutes before their end they are renewed; that fails, and they still serve.
+    // Renewal five minutes before the end fails, and the old ones still work.
     std::fs::write(&token_file, "second\n").unwrap();
     let second = Some("second".to_owned());
     at(26 * 60);
     drop(read().await);
     assert_eq!((asked(), endpoint.tokens()), (3, vec![second.clone()]));
 
-    // Behind their end nothing is signed with them. The second attempt gets the new ones.
+    // Expired credentials sign nothing. The second attempt gets new ones.
     at(31 * 60);
     drop(read().await);
     assert_eq!((asked(), endpoint.tokens()), (4, vec![second.clone(), second]));

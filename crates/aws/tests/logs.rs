@@ -1,4 +1,4 @@
-//! Log groups are read and subscribed through what CloudWatch Logs answers: pages, throttling, refusals.
+//! Reads and subscribes log groups despite pages, throttling and refusals.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 

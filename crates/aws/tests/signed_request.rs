@@ -1,4 +1,4 @@
-//! A signed request over real sockets: whatever happens, the error says whether it may have arrived.
+//! A signed request over real sockets: every error states whether the request may have arrived.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
 
@@ -66,7 +66,7 @@ async fn every_answer_within_the_bound_comes_back() {
 #[tokio::test(start_paused = true)]
 async fn what_the_service_may_have_seen_may_have_arrived() {
     let check = async |answer: ScriptedResponse, expected: &str| {
-        // A second one would be taken by a repetition.
+        // A retry would be answered by a second one.
         let (fake, url) = Fake::start([answer, ScriptedResponse::Is(200, "{}".to_owned())]).await;
         let error = send(&url).await.unwrap_err();
         assert!(error.may_have_arrived(), "{error}");
@@ -95,7 +95,7 @@ async fn what_was_not_sent_did_not_arrive() {
     assert!(!error.may_have_arrived(), "{error}");
     assert!(!format!("{error} {error:?}").contains("lines"), "{error:?}");
     drop(listener);
-    // Nobody there; and one who speaks no TLS, so that the handshake fails.
+    // A closed port; and a server without TLS, so that the handshake fails.
     let error = send(&url).await.unwrap_err();
     assert!(!error.may_have_arrived(), "{error}");
     assert!(matches!(error, NoResponse::NotConnected { .. }), "{error:?}");
@@ -111,7 +111,7 @@ async fn a_proxy_is_asked_unless_the_host_is_exempt() {
     let (fake, at) = Fake::start([ScriptedResponse::Is(200, "{}".to_owned())]).await;
     let answer = send_through(Some(Proxy::new(&at)), SESSION_TOKEN, &queue).await;
     assert_eq!(answer, Ok((200, b"{}".to_vec())));
-    // The signature is of the service's own host, as the fake has checked.
+    // The signature names the service's own host, as verified by the fake.
     assert_eq!(fake.requests.lock().unwrap().len(), 1);
 
     let exempt = Proxy { exempt: ".invalid".to_owned(), ..Proxy::new(&at) };

@@ -1,4 +1,4 @@
-//! Messages reach a queue that speaks SQS's protocol, each once, or an error says which did not and why.
+//! Messages reach a queue with SQS's protocol once, or an error names the missing ones and the reason.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -37,8 +37,8 @@ async fn server() -> QueueServer {
     QueueServer::start(Queue::new("retry")).await.unwrap()
 }
 
-/// Sends `one`, `two`, `three` to a queue that answers like this: each result in words, what the queue holds, and how
-/// many requests it got.
+/// Sends `one`, `two`, `three` to a queue with these answers: returns each result in words, the queue's content, and the number
+/// of requests.
 async fn sent(answers: &[QueueResponse]) -> (Vec<String>, Vec<String>, usize) {
     let server = server().await;
     server.queue().script(answers.iter().cloned());
@@ -89,11 +89,11 @@ async fn what_the_queue_answers_is_told_message_by_message() {
         };
     let all = ["one", "two", "three"];
     check(&[], ["sent"; 3], &all, 1).await;
-    // Refused for now: repeated twice.
+    // Temporary refusals: two retries.
     check(std::slice::from_ref(&throttled), ["sent"; 3], &all, 2).await;
     check(&[throttled.clone(), broken.clone()], ["sent"; 3], &all, 3).await;
     check(&[throttled.clone(), throttled, broken], ["ServiceUnavailable"; 3], &[], 3).await;
-    // Refused for good: not repeated.
+    // Permanent refusals: no retry.
     check(&[denied], ["AccessDeniedException"; 3], &[], 1).await;
     // One of them.
     let some = ["sent", "InvalidMessageContents", "sent"];
@@ -109,7 +109,7 @@ async fn what_the_queue_answers_is_told_message_by_message() {
         2,
     )
     .await;
-    // Nobody knows: not repeated, or it might be there twice.
+    // Unknown results: no retry, because it could duplicate.
     check(&[QueueResponse::Lose], ["ambiguous"; 3], &[], 1).await;
     check(&[QueueResponse::Swallow], ["ambiguous"; 3], &all, 1).await;
 }
@@ -188,7 +188,7 @@ async fn errors_name_the_queue_the_code_and_what_to_do() {
 
 #[tokio::test]
 async fn what_could_not_be_sent_is_not_ambiguous() {
-    // A port that was free a moment ago.
+    // A port that was just free.
     let gone = server().await;
     let url = gone.queue_url();
     drop(gone);
@@ -261,7 +261,7 @@ async fn a_postponed_message_comes_again_when_it_was_told() {
     assert_eq!(queue.change_visibility(handle, Duration::from_hours(2), soon()).await, Ok(()));
     let visible_in = server.queue().next_visible_in().unwrap();
     assert!(visible_in <= Duration::from_hours(2) && visible_in > Duration::from_mins(119));
-    // More than SQS allows is as much as it allows.
+    // A longer timeout than SQS allows is clamped.
     assert_eq!(queue.change_visibility(handle, Duration::from_hours(48), soon()).await, Ok(()));
     assert_eq!(queue.change_visibility(handle, Duration::ZERO, soon()).await, Ok(()));
     assert_eq!(server.queue().receive(1)[0].receive_count, 2);

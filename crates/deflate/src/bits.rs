@@ -1,14 +1,14 @@
-//! Bits, the lowest of a byte first (RFC 1951, 3.1.1).
+//! Bit output, lowest bit of a byte first (RFC 1951, 3.1.1).
 
-/// Writes at the end of a buffer, which gets room for a block at a time.
+/// Appends to a buffer, which grows by a block at a time.
 pub(crate) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
     waiting: u64,
-    /// How many bits wait; fewer than eight.
+    /// Number of pending bits; fewer than eight.
     count: u32,
 }
 
-/// Room for bits whose number is known.
+/// Reserved space for a known number of bits.
 pub(crate) struct Room<'a> {
     bytes: &'a mut [u8],
     written: usize,
@@ -21,15 +21,16 @@ impl<'a> BitWriter<'a> {
         Self { out, waiting: 0, count: 0 }
     }
 
-    /// Length of the buffer that is written to, without what waits.
+    /// Length of the output buffer without pending bits.
     pub(crate) fn bytes(&self) -> usize {
         self.out.len()
     }
 
-    /// Has `write` put so many bits, or fewer. It is given the room, and gives it back, so that what waits is in registers meanwhile.
+    /// Lets `write` append at most this many bits. It takes and returns the space by value, so that pending bits stay in
+    /// registers.
     pub(crate) fn with_room(&mut self, bits: usize, write: impl FnOnce(Room<'_>) -> Room<'_>) {
         let start = self.out.len();
-        // Each time a whole number is written, of which the last bytes are still to come.
+        // Each time a whole number is written, whose last bytes are overwritten later.
         self.out.resize(start + bits / 8 + 1 + size_of::<u64>(), 0);
         let bytes = &mut self.out[start..];
         let room = Room { bytes, written: 0, waiting: self.waiting, count: self.count };
@@ -38,13 +39,13 @@ impl<'a> BitWriter<'a> {
         (self.waiting, self.count) = (waiting, count);
     }
 
-    /// Bytes, which begin at the next whole byte.
+    /// Appends bytes at the next byte boundary.
     pub(crate) fn put_bytes(&mut self, bytes: &[u8]) {
         self.finish();
         self.out.extend_from_slice(bytes);
     }
 
-    /// Fills the last byte up with zeros.
+    /// Pads the last byte with zeros.
     pub(crate) fn finish(&mut self) {
         let bytes = self.count.div_ceil(8) as usize;
         self.out.extend_from_slice(&self.waiting.to_le_bytes()[..bytes]);
@@ -53,11 +54,11 @@ impl<'a> BitWriter<'a> {
 }
 
 impl Room<'_> {
-    /// The lowest `count` bits of `value`, 56 at most; all others of it are 0.
+    /// Appends the lowest `count` bits of `value`, at most 56; all higher bits are 0.
     #[inline]
     pub(crate) fn put(&mut self, value: u64, count: u32) {
         let (waiting, count) = (self.waiting | value << self.count, self.count + count);
-        // Without a branch, which would be taken after every few tokens and could not be foretold.
+        // Without a branch, which would be taken unpredictably after every few tokens.
         self.bytes[self.written..][..size_of::<u64>()].copy_from_slice(&waiting.to_le_bytes());
         self.written += (count / 8) as usize;
         (self.waiting, self.count) = (waiting >> (count & !7), count & 7);

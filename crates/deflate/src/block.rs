@@ -1,22 +1,22 @@
-//! Writes a block in the way that takes the fewest bits (RFC 1951, 3.2.3).
+//! Writes a block in the smallest of its encodings (RFC 1951, 3.2.3).
 
 use crate::bits::{BitWriter, Room};
 use crate::huffman::{Code, MOST_BITS};
 use crate::symbols::{self, DISTANCES, END_OF_BLOCK, LITERALS, Meaning, Token, Tokens};
 
-/// Longest code of a number of bits.
+/// Maximum length of a code for code lengths.
 const MOST_BITS_OF_LENGTHS: usize = 7;
-/// In this order the code for numbers of bits is written (3.2.7).
+/// The order of the code lengths' own code (3.2.7).
 const LENGTH_ORDER: [usize; 19] =
     [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-/// Most bytes of a block that stores them.
+/// Maximum number of bytes of a stored block.
 const STORED_BYTES: usize = u16::MAX as usize;
-/// What begins a block: whether it is the last, and how it is written.
+/// The header of a block: the final flag and the encoding.
 const BLOCK_TYPE_BITS: usize = 3;
-/// Number of bits of each distance in a fixed code (3.2.6).
+/// Number of bits of each distance in the fixed code (3.2.6).
 const FIXED_DISTANCE: u8 = 5;
 
-/// Writes blocks, and keeps the memory of their codes.
+/// Writes blocks, and reuses the memory of their codes.
 #[derive(Default)]
 pub(crate) struct BlockWriter {
     literals: Code<512>,
@@ -25,7 +25,7 @@ pub(crate) struct BlockWriter {
 }
 
 impl BlockWriter {
-    /// Writes the tokens, which stand for `input`, and clears them.
+    /// Writes the tokens, which represent `input`, and clears them.
     pub(crate) fn write(
         &mut self,
         bits: &mut BitWriter<'_>,
@@ -100,14 +100,14 @@ impl BlockWriter {
     }
 }
 
-/// The lowest `bits` of a length less 3 or a distance less 1, which are those that its symbol leaves open: the first number of a
-/// symbol with `n` further bits is a multiple of 2^n.
+/// The lowest `bits` of a length minus 3 or a distance minus 1, which its symbol leaves open: the first number of a symbol with
+/// `n` extra bits is a multiple of 2^n.
 #[inline]
 fn lowest(number: u64, bits: u32) -> u64 {
     number & ((1 << bits) - 1)
 }
 
-/// Number of bits of each byte, the end, and lengths in a fixed code (3.2.6).
+/// Number of bits of each byte, the end, and lengths in the fixed code (3.2.6).
 fn fixed_length(symbol: usize) -> u8 {
     match symbol {
         144..256 => 9,
@@ -116,7 +116,7 @@ fn fixed_length(symbol: usize) -> u8 {
     }
 }
 
-/// Writes the bytes as they are.
+/// Writes a stored block.
 pub(crate) fn write_stored(bits: &mut BitWriter<'_>, input: &[u8], is_last: bool) {
     let mut parts = input.chunks(STORED_BYTES).peekable();
     loop {
@@ -136,15 +136,15 @@ pub(crate) fn write_stored(bits: &mut BitWriter<'_>, input: &[u8], is_last: bool
     }
 }
 
-/// The codes of a block, as they stand before it: the number of bits of each symbol, runs of equal ones shortened (3.2.7).
+/// The codes in a block's header: the code length of each symbol, with runs shortened (3.2.7).
 struct Header {
     literals: usize,
     distances: usize,
     lengths: usize,
-    /// A number of bits or a repetition, and what follows it.
+    /// A code length or a repetition, and its extra bits.
     runs: [(u8, u8); LITERALS + DISTANCES],
     run_count: usize,
-    /// How many bits the header takes.
+    /// Size of the header in bits.
     bits: usize,
 }
 
@@ -228,7 +228,7 @@ impl Header {
     }
 }
 
-/// Number of bits that follow a repetition.
+/// Number of extra bits of a repetition.
 fn run_extra(symbol: usize) -> u32 {
     match symbol {
         16 => 2,

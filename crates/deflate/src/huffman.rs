@@ -1,13 +1,13 @@
 //! Prefix codes (RFC 1951, 3.2.2).
 
-/// Longest code of a byte, a length or a distance.
+/// Maximum code length of a byte, a length or a distance.
 pub(crate) const MOST_BITS: usize = 15;
-/// A symbol's number stands below its count where symbols are sorted by it.
+/// While sorting, the symbol's number is stored below its count.
 const SYMBOL_BITS: u32 = 9;
 
-/// A code of fewer than `N` symbols; `N` is a power of two, so that a mask keeps an index within the table.
+/// A code for fewer than `N` symbols; `N` is a power of two, so that a mask keeps an index within the table.
 pub(crate) struct Code<const N: usize> {
-    /// The bits of each symbol, the first of them lowest, and their number above the lower 16.
+    /// The bits of each symbol, first bit lowest, with their number above the lower 16.
     entries: [u32; N],
 }
 
@@ -18,20 +18,20 @@ impl<const N: usize> Default for Code<N> {
 }
 
 impl<const N: usize> Code<N> {
-    /// The bits of a symbol, and how many they are.
+    /// The bits of a symbol, and their number.
     #[inline]
     pub(crate) fn bits(&self, symbol: usize) -> (u64, u32) {
         let entry = self.entries[symbol & (N - 1)];
         (u64::from(entry & 0xffff), entry >> 16)
     }
 
-    /// How many bits a symbol has; 0 if it does not occur.
+    /// The number of bits of a symbol; 0 if it does not occur.
     #[inline]
     pub(crate) fn length(&self, symbol: usize) -> u32 {
         self.bits(symbol).1
     }
 
-    /// Becomes the code in which symbols that occur so often take the fewest bits, none of them more than `limit`.
+    /// Becomes the optimal code for these frequencies with code lengths of at most `limit`.
     pub(crate) fn build(&mut self, counts: &[u32], limit: usize) {
         let mut lengths = [0; N];
         let mut by_count = [0; N];
@@ -46,7 +46,7 @@ impl<const N: usize> Code<N> {
         match &mut by_count[..used] {
             [] => {}
             [only] => {
-                // Some readers take no code of one symbol (zlib: "incomplete set").
+                // Some readers refuse a code of one symbol (zlib: "incomplete set").
                 let symbol = symbol_of(*only);
                 lengths[symbol] = 1;
                 lengths[usize::from(symbol == 0)] = 1;
@@ -67,7 +67,7 @@ impl<const N: usize> Code<N> {
         self.assign(&lengths[..counts.len()]);
     }
 
-    /// Becomes the code of which symbols have so many bits each.
+    /// Becomes the code with these lengths.
     pub(crate) fn assign(&mut self, lengths: &[u8]) {
         let mut next = [0_u16; MOST_BITS + 1];
         for &length in lengths {
@@ -92,13 +92,12 @@ impl<const N: usize> Code<N> {
     }
 }
 
-/// How many symbols get each number of bits, of two symbols or more, which stand in the order of their counts: the depths of the
-/// leaves of Huffman's tree, built in place (Moffat and Katajainen, "In-Place Calculation of Minimum-Redundancy Codes", 1995), and
-/// none deeper than `limit`.
+/// Computes the code lengths of at least two symbols, sorted by their counts: the depths of the leaves of Huffman's tree, built
+/// in place (Moffat and Katajainen, "In-Place Calculation of Minimum-Redundancy Codes", 1995), and at most `limit`.
 fn count_lengths<const N: usize>(by_count: &[u32], limit: usize) -> [u32; MOST_BITS + 1] {
     let used = by_count.len();
     let count = |leaf: usize| by_count[leaf] >> SYMBOL_BITS;
-    // An inner node is its count, then the number of its parent, then its depth.
+    // An inner node is first its count, then its parent's number, then its depth.
     let mut nodes = [0_u32; N];
     let nodes = &mut nodes[..used - 1];
     let (mut node, mut leaf) = (0, 0);
@@ -134,7 +133,7 @@ fn count_lengths<const N: usize>(by_count: &[u32], limit: usize) -> [u32; MOST_B
         open = 2 * branches;
         depth += 1;
     }
-    // What was cut off takes more of the code than there is: symbols of fewer bits make room, each for two of one bit more.
+    // Shortened codes exceed the code space: shorter symbols become one bit longer to make room.
     let taken = (1..=limit).map(|length| of_length[length] << (limit - length)).sum::<u32>();
     for _ in 0..taken.saturating_sub(1 << limit) {
         let shorter = (1..limit).rev().find(|&length| of_length[length] > 0).unwrap_or(1);

@@ -1,8 +1,8 @@
-//! Deflate (RFC 1951) for buffers of the size that an invocation leaves: a few kilobytes.
+//! Deflate (RFC 1951) for buffers of a few kilobytes, the size of an invocation's telemetry.
 //!
-//! Libraries for streams keep a window and tables of 200 to 300 KiB and clear them for each stream; a line of one span holds 1.3 KB,
-//! and most of what it cost was that. This compressor reads its input where it lies, uses as much of its tables as the input is long,
-//! and clears nothing: entries of earlier inputs are known by their numbers. The measurements are in docs/decisions.md.
+//! Streaming libraries keep a window and tables of 200 to 300 KiB and clear them for each stream. A line of one span has 1.3 KB,
+//! so that dominated its cost. This compressor reads the input in place, uses tables in proportion to the input, and clears
+//! nothing: entries of earlier inputs are recognized by their numbers. docs/decisions.md has the measurements.
 
 #![expect(
     clippy::indexing_slicing,
@@ -24,9 +24,9 @@ use repeated::Repeated;
 use std::ops::Range;
 use symbols::Tokens;
 
-/// A block ends after so many tokens: what follows may be of another kind, and gets codes of its own.
+/// Maximum number of tokens in a block: later data may be of another kind and deserve another code.
 const BLOCK_TOKENS: usize = 16 * 1024;
-/// An input of more bytes is compressed as several, so that numbers of places stay far below what a `u32` holds.
+/// A larger input is compressed as several, so that position numbers stay far below the limit of `u32`.
 const PART_BYTES: usize = 1 << 24;
 
 /// Compresses one buffer after the other.
@@ -41,12 +41,12 @@ pub struct Deflater {
 impl Deflater {
     /// Appends `input`, deflated at level 0 (stored) to 9 (smallest), to `out`. Higher levels count as 9.
     ///
-    /// `repeated` is where a part at the beginning of the input stands that the next inputs may have as well, or empty: it is
-    /// searched by itself, and once for all inputs that have it one after the other. What is written depends on the arguments alone.
+    /// `repeated` is the position of a part near the start of the input that later inputs may repeat, or empty. It is searched
+    /// separately, once for all consecutive inputs with the same part. The output depends on the arguments alone.
     ///
     /// # Errors
-    /// Stops after the block with which `out` has more than `max_bytes`; the error is then how
-    /// many bytes of `input` are in `out`, and that is no whole stream.
+    /// Stops after the block with which `out` exceeds `max_bytes`. The error is the number of bytes of `input` in `out`, which is
+    /// then an incomplete stream.
     pub fn deflate(
         &mut self,
         level: u32,

@@ -1,19 +1,19 @@
-//! Finds what was there before: chains of places at which the same three bytes stand.
+//! Finds earlier occurrences: chains of positions with the same three bytes.
 
 use crate::symbols::{MAX_DISTANCE, MAX_LENGTH, MIN_LENGTH, Tokens};
 use std::ops::Range;
 
-/// How long is searched.
+/// The effort of a search.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Effort {
-    /// Most earlier places that are compared with one.
+    /// Maximum number of earlier positions compared with one.
     places: u32,
-    /// A copy of so many bytes is long enough.
+    /// A copy of this length ends the search.
     enough: usize,
 }
 
 impl Effort {
-    /// Of gzip's levels; `None` for 0, which stores.
+    /// The effort of gzip's levels; `None` for 0, which stores.
     pub(crate) fn of_level(level: u32) -> Option<Self> {
         let (places, enough) = match level {
             0 => return None,
@@ -31,18 +31,18 @@ impl Effort {
     }
 }
 
-/// A place for each that a copy can come from.
+/// One entry for each position that a copy can start from.
 const PLACES: usize = MAX_DISTANCE;
 const MASK: usize = PLACES - 1;
 /// A copy of three bytes from further away takes about as many bits as the bytes.
 const FAR: usize = 1024;
 
-/// Where each three bytes stood last, and where before that. Places have numbers, which go on from one input to the next: a number
-/// below that of an input's first place is of another input, and means nothing.
+/// The last position of each three bytes, and the one before each. Positions are numbered continuously across inputs: a number
+/// below that of an input's first position belongs to an earlier input and is ignored.
 pub(crate) struct MatchFinder {
-    /// The last place, by hash.
+    /// The last position, by hash.
     last: Box<[u32; PLACES]>,
-    /// The place before one of the same hash.
+    /// The previous position with the same hash.
     before: Box<[u32; PLACES]>,
     next_number: u32,
 }
@@ -54,7 +54,7 @@ impl Default for MatchFinder {
 }
 
 fn zeros() -> Box<[u32; PLACES]> {
-    // Memory that is zero by its allocation takes no page that is not used; `Box::new` of an array would write all of them.
+    // Zeroed allocations take no unused pages; `Box::new` of an array would write all of them.
     let zeros = vec![0; PLACES].into_boxed_slice();
     zeros.try_into().unwrap_or_else(|_| unreachable!("it has as many as were asked for"))
 }
@@ -68,7 +68,8 @@ impl MatchFinder {
         }
         let first = self.next_number;
         self.next_number += length;
-        // A small input uses the beginning of the table, and so few pages of memory; of four slots a place few are another's.
+        // A small input uses the beginning of the table, and so few pages of memory. Four slots per position keep collisions
+        // rare.
         let bits = (length | 1).ilog2().clamp(9, PLACES.ilog2() - 2) + 2;
         Search {
             input,
@@ -86,34 +87,34 @@ impl MatchFinder {
 
 #[cfg(test)]
 impl MatchFinder {
-    /// How many numbers are used up.
+    /// Number of assigned positions.
     pub(crate) fn places(&self) -> u32 {
         self.next_number
     }
 
-    /// Has the next input begin with the last number.
+    /// Makes the next input start at the last number.
     pub(crate) fn end_numbers(&mut self) {
         self.next_number = u32::MAX;
     }
 }
 
-/// The search through one input.
+/// The search in one input.
 pub(crate) struct Search<'a> {
     input: &'a [u8],
     effort: Effort,
     last: &'a mut [u32; PLACES],
     before: &'a mut [u32; PLACES],
-    /// Number of the input's first place.
+    /// Number of the input's first position.
     first: u32,
     shift: u32,
     position: usize,
-    /// The first place that is not in the tables.
+    /// The first position that is not in the tables.
     entered: usize,
-    /// What the place of `position` can be copied from, where that was looked for.
+    /// The copy found for `position`, if searched.
     found: Option<Copy>,
 }
 
-/// No copy where the length is 0.
+/// Length 0 means no copy.
 #[derive(Clone, Copy, Default)]
 struct Copy {
     length: usize,
@@ -121,12 +122,12 @@ struct Copy {
 }
 
 impl Search<'_> {
-    /// How many bytes of the input are in tokens.
+    /// Number of input bytes represented by tokens.
     pub(crate) fn position(&self) -> usize {
         self.position
     }
 
-    /// Begins with bytes up to this part of the input, and with the tokens that are known to stand for it.
+    /// Starts after this part of the input, with its known tokens.
     pub(crate) fn begin_with(&mut self, tokens: &mut Tokens, part: Range<usize>, known: &Tokens) {
         for &byte in &self.input[..part.start] {
             tokens.literal(byte);
@@ -136,12 +137,12 @@ impl Search<'_> {
         self.position = part.end;
     }
 
-    /// Adds tokens until there are `most` or the input ends; says whether it goes on.
+    /// Adds tokens until there are `most` or the input ends. Returns `true` if input remains.
     ///
-    /// Each copy is compared with the next one: where that could begin at the second byte of this one already, a byte and one long
-    /// copy take fewer bits than two copies.
+    /// Each copy is compared with the next one: if that could begin at this one's second byte, a byte and one long copy take
+    /// fewer bits than two copies.
     pub(crate) fn fill(&mut self, tokens: &mut Tokens, most: usize) -> bool {
-        // A copy stays in the processor's registers: what is behind a reference is read and written again for each byte.
+        // A local copy stays in registers; a reference would be read and written for each byte.
         let mut search = Search { last: self.last, before: self.before, ..*self };
         let goes_on = search.fill_here(tokens, most);
         let Search { position, entered, found, .. } = search;
@@ -187,17 +188,17 @@ impl Search<'_> {
         at < input.len()
     }
 
-    /// Enters a place, at which the bytes of `word` stand; returns the one before it of the same hash.
+    /// Enters a position with the bytes of `word`, and returns the previous one of the same hash.
     #[inline]
     fn enter(&mut self, at: usize, word: u32) -> u32 {
-        // The highest of four bytes is shifted out: three are hashed, by the golden ratio.
+        // Shifting out the highest of four bytes leaves three, which are hashed by the golden ratio.
         let slot = ((word << 8).wrapping_mul(0x9e37_79b1) >> self.shift) as usize & MASK;
         let earlier = std::mem::replace(&mut self.last[slot], self.first + at as u32);
         self.before[at & MASK] = earlier;
         earlier
     }
 
-    /// Enters all places before `end` that are not yet.
+    /// Enters all missing positions before `end`.
     #[inline]
     fn enter_until(&mut self, end: usize) {
         let last = (end + 3).min(self.input.len());
@@ -208,7 +209,7 @@ impl Search<'_> {
         self.entered = end;
     }
 
-    /// What the bytes from `at` on can be copied from. Enters that place.
+    /// Returns the best copy for the bytes from `at` on, and enters that position.
     #[inline]
     fn find(&mut self, at: usize) -> Copy {
         self.entered = at + 1;
@@ -223,22 +224,23 @@ impl Search<'_> {
     }
 }
 
-/// The earlier places of one hash, from each to the one before it.
+/// The earlier positions of one hash, each linked to the one before it.
 struct Chain<'a> {
     before: &'a [u32; PLACES],
-    /// Number of the input's first place.
+    /// Number of the input's first position.
     first: u32,
-    /// Number of the first place that a copy can come from.
+    /// Number of the first position that a copy can start from.
     lowest: u32,
 }
 
-/// The longest copy for the bytes from `at` on: from the place `earlier`, or one further on in its chain.
+/// The longest copy for the bytes from `at` on, starting at the position `earlier` or its predecessors.
 #[inline(never)]
 fn longest(input: &[u8], at: usize, chain: &Chain<'_>, earlier: u32, effort: Effort) -> Copy {
     let mut longest = Copy { length: MIN_LENGTH - 1, distance: 0 };
     let rest = &input[at..];
     let rest = rest.get(..MAX_LENGTH).unwrap_or(rest);
-    // A longer copy than the longest has the same last four bytes as the place, and of a first one the first three are compared.
+    // A longer copy than the longest shares its last four bytes with this position; for the first copy the first three are
+    // compared.
     let (mut ends, mut end, mut mask) = (input, word(rest, 0).unwrap_or_default(), 0x00ff_ffff);
     let mut number = earlier;
     for _ in 0..effort.places {
@@ -257,7 +259,7 @@ fn longest(input: &[u8], at: usize, chain: &Chain<'_>, earlier: u32, effort: Eff
             }
         }
         let before = chain.before[from & MASK];
-        // The table holds the last 32 Ki places: what stands there for an older one belongs to a newer.
+        // The table holds the last 32 Ki positions: the slot of an older one belongs to a newer one.
         if before < chain.lowest || before >= number {
             break;
         }
@@ -273,7 +275,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
 }
 
-/// With how many bytes of `rest` both begin; `from` is the longer.
+/// Length of the common prefix with `rest`; `from` is the longer one.
 #[inline]
 fn length_of_equal(from: &[u8], rest: &[u8]) -> usize {
     let ((from_words, _), (words, _)) = (from.as_chunks::<8>(), rest.as_chunks::<8>());

@@ -1,12 +1,12 @@
-//! Keeps what was found in a part that many inputs have in common, such as the resource in each line of a function.
+//! Reuses the search results for a part that many inputs share, such as the resource in each line of a function.
 
 use crate::matches::{Effort, MatchFinder};
 use crate::symbols::Tokens;
 
-/// A longer part is searched with the rest of its input: what is kept stays small.
+/// A longer part is searched with the rest of its input, to keep this cache small.
 const MOST_BYTES: usize = 4 * 1024;
 
-/// A part, and the tokens that stand for it wherever it stands: they copy from the part alone.
+/// A part, and its tokens, which copy only from the part itself and are thus independent of its position.
 #[derive(Default)]
 pub(crate) struct Repeated {
     bytes: Vec<u8>,
@@ -15,10 +15,10 @@ pub(crate) struct Repeated {
 }
 
 impl Repeated {
-    /// How many bytes stand before the part at most: they are not searched.
+    /// Maximum number of unsearched bytes before the part.
     pub(crate) const FURTHEST: usize = 32;
 
-    /// Searches this part, unless it was the last that was searched.
+    /// Searches this part, unless it is the last one searched.
     pub(crate) fn find(&mut self, matches: &mut MatchFinder, effort: Effort, part: &[u8]) {
         let part = if part.len() > MOST_BYTES { &[] } else { part };
         if self.effort == Some(effort) && self.bytes == part {
@@ -31,12 +31,12 @@ impl Repeated {
         matches.search(part, effort).fill(&mut self.tokens, usize::MAX);
     }
 
-    /// Whether there is no such part.
+    /// Returns `true` if there is no such part.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// What stands for the part.
+    /// The tokens of the part.
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.tokens
     }

@@ -1,4 +1,4 @@
-//! What deflate writes: bytes, and copies of what was there before (RFC 1951, 3.2.5).
+//! Deflate's symbols: bytes, and copies of earlier bytes (RFC 1951, 3.2.5).
 
 pub(crate) const MIN_LENGTH: usize = 3;
 pub(crate) const MAX_LENGTH: usize = 258;
@@ -14,10 +14,10 @@ const FIRST_LENGTH: usize = 257;
 #[derive(Clone, Copy)]
 pub(crate) struct Token(u32);
 
-/// What a token stands for.
+/// The meaning of a token.
 pub(crate) enum Meaning {
     Literal(u8),
-    /// Length less 3 and distance less 1.
+    /// Length minus 3 and distance minus 1.
     Copy(u8, u32),
 }
 
@@ -34,8 +34,8 @@ impl Token {
     }
 }
 
-/// The tokens of a block, and how often each symbol occurs in them. The arrays are longer than the codes, so that a mask keeps an
-/// index within them.
+/// The tokens of a block, and the frequency of each symbol. The arrays are longer than the codes, so that a mask keeps an index
+/// within them.
 pub(crate) struct Tokens {
     list: Vec<Token>,
     literals: [u32; 512],
@@ -55,7 +55,7 @@ impl Tokens {
         self.list.push(Token(u32::from(byte)));
     }
 
-    /// A copy of `length` bytes that begin `distance` bytes before: 3 to 258 and 1 to 32,768.
+    /// Adds a copy of `length` bytes (3 to 258) from `distance` bytes before (1 to 32,768).
     #[inline]
     pub(crate) fn copy(&mut self, length: usize, distance: usize) {
         let length = (length - MIN_LENGTH) as u8;
@@ -65,7 +65,7 @@ impl Tokens {
         self.list.push(Token(IS_COPY | u32::from(length) << 16 | distance));
     }
 
-    /// Adds all of the others.
+    /// Adds all tokens of another list.
     pub(crate) fn append(&mut self, others: &Self) {
         self.list.extend_from_slice(&others.list);
         for (count, other) in self.literals.iter_mut().zip(&others.literals) {
@@ -80,7 +80,7 @@ impl Tokens {
         &self.list
     }
 
-    /// How often each symbol for bytes, the end and lengths occurs; the end once.
+    /// The frequencies of the symbols for bytes, the end and lengths; the end occurs once.
     pub(crate) fn literals(&self) -> [u32; LITERALS] {
         let mut counts = [0; LITERALS];
         counts.copy_from_slice(&self.literals[..LITERALS]);
@@ -99,7 +99,7 @@ impl Tokens {
     }
 }
 
-/// The symbol of a length less 3.
+/// The symbol of a length minus 3.
 #[inline]
 pub(crate) fn length_symbol(length: u8) -> usize {
     FIRST_LENGTH + usize::from(LENGTH_SYMBOLS[usize::from(length)])
@@ -122,7 +122,7 @@ const LENGTH_SYMBOLS: [u8; 256] = {
     symbols
 };
 
-/// Number of bits that follow a symbol for bytes, the end or lengths.
+/// Number of extra bits after a symbol for bytes, the end or lengths.
 #[inline]
 pub(crate) fn literal_extra(symbol: usize) -> u32 {
     match symbol {
@@ -131,7 +131,7 @@ pub(crate) fn literal_extra(symbol: usize) -> u32 {
     }
 }
 
-/// The symbol of a distance less 1.
+/// The symbol of a distance minus 1.
 #[inline]
 pub(crate) fn distance_symbol(distance: u32) -> usize {
     if distance < 4 {
@@ -141,7 +141,7 @@ pub(crate) fn distance_symbol(distance: u32) -> usize {
     (extra * 2 + 2 + ((distance >> extra) & 1)) as usize
 }
 
-/// Number of bits that follow a distance's symbol.
+/// Number of extra bits after a distance's symbol.
 #[inline]
 pub(crate) fn distance_extra(symbol: usize) -> u32 {
     (symbol as u32 / 2).saturating_sub(1)

@@ -1,4 +1,4 @@
-//! What is deflated inflates again, by a library that reads all of deflate.
+//! Deflated data inflate again with a complete implementation of deflate.
 
 use crate::Deflater;
 use crate::huffman::Code;
@@ -10,7 +10,7 @@ fn round_trip(deflater: &mut Deflater, level: u32, input: &[u8]) -> usize {
     deflated(deflater, level, input, 0..0).len()
 }
 
-/// What this is deflated to, which inflates to it again.
+/// Deflates the input, checks that it inflates again, and returns the result.
 fn deflated(deflater: &mut Deflater, level: u32, input: &[u8], repeated: Range<usize>) -> Vec<u8> {
     let mut out = b"before".to_vec();
     deflater.deflate(level, input, repeated, usize::MAX, &mut out).unwrap();
@@ -21,7 +21,7 @@ fn deflated(deflater: &mut Deflater, level: u32, input: &[u8], repeated: Range<u
     written.to_vec()
 }
 
-/// Bytes as telemetry has them: pieces that come again, changed or not, and ids that do not.
+/// Bytes as in telemetry: repeated pieces, changed or not, and unique ids.
 fn bytes(pieces: usize) -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..40),
@@ -37,7 +37,7 @@ fn bytes(pieces: usize) -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// One state for all, as the exporter keeps it.
+    /// One state for all, as in the exporter.
     #[test]
     fn what_is_deflated_inflates_again(inputs in prop::collection::vec((bytes(40), 0..11_u32), 1..4)) {
         let mut deflater = Deflater::default();
@@ -46,7 +46,7 @@ proptest! {
         }
     }
 
-    /// Whatever parts inputs before it had.
+    /// Regardless of earlier inputs' parts.
     #[test]
     fn what_is_known_of_a_part_changes_nothing_that_is_written(
         part in bytes(20),
@@ -57,7 +57,7 @@ proptest! {
     ) {
         let mut deflater = Deflater::default();
         for (before, after, has_part, level) in inputs {
-            // As long as the part, and another.
+            // As long as the part, and different.
             let other = part.iter().map(|byte| byte ^ 1).collect();
             let part = if has_part { &part } else { &other };
             let input = [before.as_slice(), part, &after].concat();
@@ -68,7 +68,7 @@ proptest! {
         }
     }
 
-    /// A code that can be read back: no two symbols share bits, and none are left over (Kraft's sum is one).
+    /// A decodable code: no symbol's bits are a prefix of another's, and none are unused (Kraft's sum is one).
     #[test]
     fn a_code_is_complete_and_within_its_limit(
         counts in prop::collection::vec(prop_oneof![Just(0), 1..10_u32, (0..17_u32).prop_map(|n| 1 << n)], 2..286),
@@ -114,7 +114,7 @@ fn windows_blocks_and_parts_have_ends() {
 fn a_copy_comes_from_as_far_as_deflate_can_say_and_from_no_further() {
     let mut deflater = Deflater::default();
     let mark = b"a mark that is long enough to be worth a copy";
-    // Six bits a byte, so that no block is stored, and no copies but of the mark.
+    // Six bits a byte, so that no block is stored, and the mark as the only copy.
     let mut state = 1_u32;
     let mut noise = |count: usize| -> Vec<u8> {
         std::iter::repeat_with(|| {
@@ -142,7 +142,7 @@ fn what_an_earlier_input_left_is_in_no_later_one() {
     for _ in 0..3 {
         assert_eq!(round_trip(&mut deflater, 6, &first), alone);
     }
-    // The numbers of places are used up.
+    // The position numbers are used up.
     deflater.matches.end_numbers();
     for _ in 0..3 {
         assert_eq!(round_trip(&mut deflater, 6, &first), alone);

@@ -1,17 +1,17 @@
-//! What a look at settings and at what they lead to has found, one line for a person each.
+//! The results of checking settings and their effects, one line each for a person.
 
 use std::fmt;
 
-/// How it stands.
+/// The verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// As it should be.
+    /// Everything is fine.
     Ok,
-    /// It works, and a person should know something about it.
+    /// It works, with a remark.
     Warning,
     /// It does not work.
     Failed,
-    /// Not looked at, since something before it failed.
+    /// Skipped, because an earlier check failed.
     Skipped,
 }
 
@@ -30,37 +30,37 @@ impl Verdict {
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What was looked at: `endpoint`, `credentials`.
+    /// The subject: `endpoint`, `credentials`.
     pub name: &'static str,
-    /// How it stands.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What was found, and what to do about it.
+    /// The finding and the remedy.
     pub text: String,
 }
 
 impl Check {
-    /// It is as it should be.
+    /// A passed check.
     pub fn ok(name: &'static str, text: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Ok, text: text.into() }
     }
 
-    /// It works, but.
+    /// A passed check with a warning.
     pub fn warning(name: &'static str, text: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Warning, text: text.into() }
     }
 
-    /// It does not work.
+    /// A failed check.
     pub fn failed(name: &'static str, text: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Failed, text: text.into() }
     }
 
-    /// A check that did not run.
+    /// A skipped check.
     pub fn skipped(name: &'static str) -> Self {
         let text = "not checked, because an earlier check failed".to_owned();
         Self { name, verdict: Verdict::Skipped, text }
     }
 
-    /// Whether it does not work.
+    /// Returns `true` if the check failed.
     pub fn is_failed(&self) -> bool {
         self.verdict == Verdict::Failed
     }

@@ -1,15 +1,15 @@
-//! What is wrong with the variables, all of it at once.
+//! All mistakes in the variables at once.
 
 use std::fmt;
 
-/// One variable whose value cannot be used, and why.
+/// One variable with an unusable value, and the reason.
 ///
-/// The text never holds a secret's value, nor a URL's.
+/// The text never contains the value of a secret or a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidVariable {
     /// The variable's name.
     pub name: String,
-    /// What is wrong and what is expected; lower case, no full stop.
+    /// The problem and the expectation; lower case, no full stop.
     pub problem: String,
 }
 
@@ -19,8 +19,7 @@ impl fmt::Display for InvalidVariable {
     }
 }
 
-/// Something about a variable that a person should know and that stops nothing: a likely misspelling, a value read in a
-/// legacy unit, a variable that has no effect.
+/// A harmless remark about a variable: a likely misspelling, a value in a legacy unit, or a variable without effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The variable's name.
@@ -35,17 +34,17 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Every mistake in the variables, printed as one line.
+/// All mistakes in the variables, printed as one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct InvalidSettings(Vec<InvalidVariable>);
 
 impl InvalidSettings {
-    /// `Ok` where there is no mistake.
+    /// `Ok` without a mistake.
     pub fn check(mistakes: Vec<InvalidVariable>) -> Result<(), Self> {
         if mistakes.is_empty() { Ok(()) } else { Err(Self(mistakes)) }
     }
 
-    /// The mistakes, in the order in which the variables were read.
+    /// The mistakes, in the order of reading.
     pub fn mistakes(&self) -> &[InvalidVariable] {
         &self.0
     }

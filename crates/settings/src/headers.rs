@@ -1,4 +1,4 @@
-//! HTTP headers out of `k1=v1,k2=v2`, their values kept secret.
+//! HTTP headers from `k1=v1,k2=v2`, with secret values.
 
 use crate::secret::Secret;
 use std::fmt;
@@ -13,8 +13,8 @@ impl Headers {
         Self(Vec::new())
     }
 
-    /// Reads `OTEL_EXPORTER_OTLP_HEADERS` and its like: split at commas, then at the first `=`; a value is percent-decoded
-    /// where it is valid percent-encoding and else stands as given, raw spaces and padding included
+    /// Reads `OTEL_EXPORTER_OTLP_HEADERS` and similar variables: splits at commas, then at the first `=`. A value is
+    /// percent-decoded if it is valid percent-encoding, and otherwise used as given, including raw spaces and padding
     /// (`authorization=Basic cHJh==`).
     ///
     /// The error names the entry by its position or header name, never by its value.
@@ -37,7 +37,7 @@ impl Headers {
         Ok(headers)
     }
 
-    /// Appends one header; refuses what HTTP does not allow (RFC 9110 5.1, 5.5).
+    /// Appends a header, unless HTTP forbids it (RFC 9110 5.1, 5.5).
     pub fn push(&mut self, name: &str, value: impl Into<String>) -> Result<(), String> {
         let value = value.into();
         if name.is_empty() {
@@ -55,7 +55,7 @@ impl Headers {
         Ok(())
     }
 
-    /// The only header of this name from now on.
+    /// Replaces all headers of this name.
     pub fn set(&mut self, name: &str, value: impl Into<String>) -> Result<(), String> {
         let mut added = Self::new();
         added.push(name, value)?;
@@ -64,7 +64,7 @@ impl Headers {
         Ok(())
     }
 
-    /// The first value under this name, in whatever case.
+    /// The first value under this name, in any case.
     pub fn get(&self, name: &str) -> Option<&Secret> {
         self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
@@ -74,12 +74,12 @@ impl Headers {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// How many headers there are.
+    /// Number of headers.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns `true` if there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -106,7 +106,7 @@ fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Decodes each `%XX`; what is no escape stands. Text that would not be UTF-8 afterwards stands as a whole.
+/// Decodes each `%XX` and keeps all other text. Returns the input unchanged if the result were not UTF-8.
 fn percent_decoded(text: &str) -> String {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,8 +1,8 @@
 //! Typed variables from one table: parse, mask, document.
 //!
-//! A binary owns one [`Table`] of [`Variable`]s. A [`Reader`] takes values for them out of a [`Source`], notes every
-//! mistake instead of stopping at the first, and the same table gives the masked print of the configuration, the warning
-//! for a misspelt name and the documentation.
+//! A binary owns one [`Table`] of [`Variable`]s. A [`Reader`] reads their values from a [`Source`] and collects all mistakes
+//! instead of stopping at the first. The same table provides the masked print of the configuration, the warning about a misspelt
+//! name, and the documentation.
 //!
 //! ```
 //! # use lambda_otlp_settings as settings;

@@ -1,4 +1,4 @@
-//! Text to value, one small function a kind; the error says what was expected and never repeats the value.
+//! Parsers for values, one function for each kind. Errors state the expectation and never repeat the value.
 
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ pub(crate) fn url(text: &str) -> Result<url::Url, String> {
     Ok(url)
 }
 
-/// The URL of a proxy, which may hold credentials; `host:port` alone is `http://host:port`, as curl reads it.
+/// The URL of a proxy, with optional credentials; `host:port` alone means `http://host:port`, as in curl.
 #[cfg(feature = "url")]
 pub(crate) fn proxy(text: &str) -> Result<url::Url, String> {
     const EXPECTED: &str = "expected http://host:port or https://host:port";

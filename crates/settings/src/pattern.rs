@@ -1,6 +1,6 @@
-//! Patterns of text in which `*` stands for anything, also for nothing.
+//! Text patterns in which `*` matches any text, including none.
 
-/// A pattern of text in which `*` stands for anything, also for nothing. Upper and lower case differ.
+/// A text pattern in which `*` matches any text, including none. Case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
@@ -15,17 +15,17 @@ impl Pattern {
         &self.0
     }
 
-    /// What all that it matches begins with; empty where that is nothing.
+    /// The common beginning of all matching texts; may be empty.
     pub fn prefix(&self) -> &str {
         self.0.split('*').next().unwrap_or_default()
     }
 
-    /// A text that is in all that it matches.
+    /// A text contained in all matching texts.
     pub fn longest_piece(&self) -> &str {
         self.0.split('*').max_by_key(|piece| piece.len()).unwrap_or_default()
     }
 
-    /// True if the pattern stands for the whole of the text.
+    /// Returns `true` if the pattern matches the whole text.
     pub fn matches(&self, text: &str) -> bool {
         let Some((first, rest_of_pattern)) = self.0.split_once('*') else { return self.0 == text };
         let Some(mut rest) = text.strip_prefix(first) else { return false };
@@ -40,7 +40,7 @@ impl Pattern {
         rest.ends_with(last)
     }
 
-    /// True if one of them matches.
+    /// Returns `true` if one of the patterns matches.
     pub fn any(patterns: &[Self], text: &str) -> bool {
         patterns.iter().any(|pattern| pattern.matches(text))
     }

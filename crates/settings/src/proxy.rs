@@ -1,4 +1,4 @@
-//! The proxy on the way out, from the variables that curl and others read too.
+//! The HTTP proxy, from the standard variables that curl and others read too.
 
 use crate::reader::Reader;
 use crate::table::{Kind, Variable};
@@ -34,19 +34,19 @@ pub const PROXY: &[Variable] = &[
     },
 ];
 
-/// Which requests go through which proxy. This host is always reached directly, whatever leads elsewhere.
+/// The assignment of requests to proxies. The local host is always reached directly.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// For `http://` endpoints.
     pub http: Option<Url>,
     /// For `https://` endpoints.
     pub https: Option<Url>,
-    /// Hosts, domains and networks that are reached directly, as in `NO_PROXY`; empty for none.
+    /// Hosts, domains and networks without a proxy, as in `NO_PROXY`; empty for none.
     pub exempt: String,
 }
 
 impl Proxy {
-    /// This proxy for everything.
+    /// Uses this proxy for everything.
     pub fn new(proxy: &Url) -> Self {
         Self { http: Some(proxy.clone()), https: Some(proxy.clone()), exempt: String::new() }
     }
@@ -60,7 +60,7 @@ impl Proxy {
         (!is_none).then_some(Self { http, https, exempt })
     }
 
-    /// The proxy on the way to this URL.
+    /// The proxy for this URL.
     pub fn of(&self, url: &Url) -> Option<&Url> {
         let proxy = match url.scheme() {
             "https" => self.https.as_ref(),
@@ -80,7 +80,7 @@ impl Proxy {
         })
     }
 
-    /// The proxies there are.
+    /// All configured proxies.
     pub fn iter(&self) -> impl Iterator<Item = &Url> {
         self.http.iter().chain(&self.https)
     }
@@ -94,7 +94,7 @@ fn address(host: &Host<&str>) -> Option<IpAddr> {
     }
 }
 
-/// Whether this host itself is meant, which is behind no proxy; whoever connects to the unspecified address reaches it too.
+/// Returns `true` for the local host, including the unspecified address, which connects to it.
 fn is_here(host: &Host<&str>) -> bool {
     match (host, address(host)) {
         (_, Some(address)) => {
@@ -106,7 +106,7 @@ fn is_here(host: &Host<&str>) -> bool {
     }
 }
 
-/// Whether a name is this domain, or one of its subdomains; with a dot before it the domain is the same.
+/// Returns `true` if a name is this domain or one of its subdomains; a leading dot makes no difference.
 fn is_below(name: &str, domain: &str) -> bool {
     let domain = domain.strip_prefix('.').unwrap_or(domain);
     let parts = name.len().checked_sub(domain.len()).and_then(|at| name.split_at_checked(at));
@@ -115,7 +115,7 @@ fn is_below(name: &str, domain: &str) -> bool {
     })
 }
 
-/// Whether an address is this one, or in this network: `10.0.0.0/8`.
+/// Returns `true` if an address is this one, or in this network: `10.0.0.0/8`.
 fn is_in(address: IpAddr, network: &str) -> bool {
     let (base, bits) = match network.split_once('/') {
         Some((base, bits)) => (base, Some(bits)),

@@ -1,4 +1,4 @@
-//! A value that is used and never printed.
+//! A value that is used but never printed.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that sends it.
+    /// The text, for the only place that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,27 +1,27 @@
-//! Where a secret is kept: by ARN or parameter name, and by key where the secret is a JSON object.
+//! The location of a secret: ARN or parameter name, and a key if the secret is a JSON object.
 
 use std::fmt;
 
-/// Where a secret's value is kept.
+/// The location of a secret's value.
 ///
-/// Written as the ARN of a secret in Secrets Manager, the ARN of a parameter in Systems Manager, or `ssm:NAME`; a key of a
-/// JSON object is added as `#key`, or to a secret's ARN as ECS writes it, `arn:…:secret:name-a1b2c3:key::`.
+/// The notation is the ARN of a secret in Secrets Manager, the ARN of a parameter in Systems Manager, or `ssm:NAME`. A key of a
+/// JSON object follows as `#key`, or after a secret's ARN in ECS's notation, `arn:…:secret:name-a1b2c3:key::`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SecretReference {
-    /// Which service keeps it.
+    /// The service.
     pub store: SecretStore,
-    /// Its ARN; of a parameter also its name, with `:version` or `:label` if one was given.
+    /// Its ARN; for a parameter also its name, with `:version` or `:label` if given.
     pub id: String,
-    /// The key under which the value stands, where the secret is a JSON object.
+    /// The key of the value, if the secret is a JSON object.
     pub key: Option<String>,
 }
 
-/// A service that keeps secrets.
+/// A service that stores secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SecretStore {
     /// AWS Secrets Manager.
     SecretsManager,
-    /// The parameter store of AWS Systems Manager.
+    /// AWS Systems Manager Parameter Store.
     ParameterStore,
 }
 
@@ -29,7 +29,7 @@ pub(crate) const SECRET_REFERENCE: &str =
     "an ARN of Secrets Manager or Systems Manager, or ssm:NAME";
 
 impl SecretReference {
-    /// Reads a reference. The error says what was expected, without the text: it may be the secret itself.
+    /// Reads a reference. The error states the expectation without the text, which may be the secret itself.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (id, key) = match text.trim().split_once('#') {
             Some((id, key)) => (id, Some(key)),
@@ -37,7 +37,7 @@ impl SecretReference {
         };
         let mut reference = Self::of_id(id).ok_or(SECRET_REFERENCE)?;
         if let Some(key) = key {
-            // One way or the other, not both.
+            // Either notation, not both.
             if reference.key.is_some() {
                 return Err(SECRET_REFERENCE);
             }
@@ -71,12 +71,12 @@ impl SecretReference {
         }
     }
 
-    /// The region that the ARN names.
+    /// The region in the ARN.
     pub fn region(&self) -> Option<&str> {
         self.arn_part(3)
     }
 
-    /// The partition that the ARN names: `aws`, `aws-cn`, `aws-us-gov`.
+    /// The partition in the ARN: `aws`, `aws-cn`, `aws-us-gov`.
     pub fn partition(&self) -> Option<&str> {
         self.arn_part(1)
     }
@@ -87,8 +87,8 @@ impl SecretReference {
     }
 }
 
-/// `secret:name-a1b2c3` or, as ECS writes it, `secret:name-a1b2c3:key::`. A version stage or id (the last two places) is not
-/// taken: a secret that rotates has one current value.
+/// `secret:name-a1b2c3`, or in ECS's notation `secret:name-a1b2c3:key::`. A version stage or id (the last two fields) is refused:
+/// a rotating secret has one current value.
 fn secret_resource(resource: &str) -> Option<(&str, Option<String>)> {
     let Some(with_key) = resource.strip_suffix("::") else {
         return (resource.matches(':').count() == 1).then_some((resource, None));

@@ -1,33 +1,33 @@
-//! Where values come from: the process environment, or a map in tests and command lines.
+//! The source of values: the process environment, or a map in tests and command lines.
 
 use std::collections::{BTreeMap, HashMap};
 
-/// Gives values by name. An empty value counts as unset, as OpenTelemetry asks (SDK environment variables, "Parsing empty value").
+/// Provides values by name. An empty value counts as unset (OpenTelemetry, SDK environment variables, "Parsing empty value").
 pub trait Source {
     /// The value, if there is one and it is not empty.
     fn get(&self, name: &str) -> Option<String>;
 
-    /// All names that have a value; used only to find misspelt ones.
+    /// All names with a value, used only to find misspelt ones.
     fn names(&self) -> Vec<String>;
 
-    /// What a person would call this source: `environment`.
+    /// The source's name for a person: `environment`.
     fn origin(&self) -> &'static str {
         "given"
     }
 
-    /// What a person called the value of this name: a source may take what is given under an older name.
+    /// The name under which the value was given: a source may accept older names.
     fn called(&self, name: &str) -> String {
         name.to_owned()
     }
 }
 
-/// The process environment. Nothing else in the workspace reads it.
+/// The process environment. No other code in the workspace reads it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Env;
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 impl Source for Env {
-    // A value that is not Unicode is taken with replacement characters, so that its parser can name it as wrong.
+    // Replacement characters stand for invalid Unicode, so that the parser reports the value.
     fn get(&self, name: &str) -> Option<String> {
         let value = std::env::var_os(name)?;
         (!value.is_empty()).then(|| value.to_string_lossy().into_owned())

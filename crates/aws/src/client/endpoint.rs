@@ -1,9 +1,9 @@
-//! The URLs of AWS's services in each partition, and how errors name them.
+//! The URLs of AWS services in each partition, and their names in errors.
 
 use url::Url;
 
-/// `https://secretsmanager.eu-west-1.amazonaws.com/`, of each partition (AWS General Reference, "Service endpoints"). The
-/// region's name tells the partition where nothing else does; `None` where it is no region's name.
+/// `https://secretsmanager.eu-west-1.amazonaws.com/` for each partition, which the region's name determines (AWS General
+/// Reference, "Service endpoints"). `None` if it is not a region's name.
 pub fn service_endpoint(service: &str, partition: Option<&str>, region: &str) -> Option<Url> {
     let is_region = !region.is_empty()
         && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -24,7 +24,7 @@ pub fn service_endpoint(service: &str, partition: Option<&str>, region: &str) ->
     is_region.then(|| Url::parse(&url).ok()).flatten()
 }
 
-/// The endpoint's host, with its port where that is not the usual one.
+/// The endpoint's host, with its port unless that is the default.
 pub fn host(endpoint: &Url) -> String {
     let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
     endpoint.host_str().unwrap_or_default().to_owned() + &port

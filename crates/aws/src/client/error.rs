@@ -1,50 +1,50 @@
-//! Why a request to AWS got no response, and whether it may have arrived all the same.
+//! The reason for a missing response, and whether the request may have arrived.
 
-/// Why there is no response. Of the request it holds the host and nothing else.
+/// The reason for a missing response. Contains only the host of the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoResponse {
     /// The request could not be made.
     #[error("{0}")]
     NotMade(&'static str),
-    /// There was no connection: nothing was sent.
+    /// Connecting failed: nothing was sent.
     #[error("cannot reach {host}: {cause}")]
     NotConnected {
-        /// The endpoint's host, with the port where that is not the usual one.
+        /// The endpoint's host, with its port unless that is the default.
         host: String,
-        /// What happened, and what to do about it.
+        /// The cause and the remedy.
         cause: String,
     },
-    /// The connection broke, or what came back is no HTTP.
+    /// The connection broke, or the response was not HTTP.
     #[error("cannot reach {host}: {cause}")]
     Broken {
-        /// The endpoint's host, with the port where that is not the usual one.
+        /// The endpoint's host, with its port unless that is the default.
         host: String,
-        /// What happened.
+        /// The cause.
         cause: String,
     },
-    /// The deadline came first.
+    /// The deadline passed.
     #[error("cannot reach {host}: {TIMED_OUT}")]
     Deadline {
-        /// The endpoint's host, with the port where that is not the usual one.
+        /// The endpoint's host, with its port unless that is the default.
         host: String,
     },
-    /// The response is longer than the request allowed.
+    /// The response exceeds the request's limit.
     #[error("the answer of {host} is longer than {most} bytes")]
     TooLong {
-        /// The endpoint's host, with the port where that is not the usual one.
+        /// The endpoint's host, with its port unless that is the default.
         host: String,
-        /// Most bytes that the request allowed.
+        /// The limit in bytes.
         most: usize,
     },
 }
 
-/// The cause where a service takes too long.
+/// The cause if a service takes too long.
 pub const TIMED_OUT: &str =
     "timed out; does the function's VPC have a way to it, such as a VPC endpoint?";
 
 impl NoResponse {
-    /// Whether the service may have done what it was asked.
+    /// Returns `true` if the service may have carried out the request.
     pub fn may_have_arrived(&self) -> bool {
         !matches!(self, Self::NotMade(_) | Self::NotConnected { .. })
     }

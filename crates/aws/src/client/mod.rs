@@ -1,5 +1,5 @@
-//! The client of AWS's JSON protocols, for secrets, parameters and queues: one signed request, sent once, bounded in time
-//! and size, never redirected, and with an error that says whether it may have arrived.
+//! The client of AWS's JSON protocols, for secrets, parameters and queues: one signed request, sent once, bounded in time and
+//! size, never redirected. Errors state whether the request may have arrived.
 
 mod endpoint;
 mod error;
@@ -25,12 +25,11 @@ use std::time::SystemTime;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-/// S3 answers a put with nothing, or with an error of some hundred bytes.
+/// S3 answers a put with an empty body, or with an error of a few hundred bytes.
 const MAX_PUT_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// Sends signed requests, each on a connection of its own unless it is [made otherwise](Self::keeping_connections). Minutes may
-/// lie between two requests, and a freeze of the execution environment: a connection that was kept would break with the next
-/// request half sent.
+/// Sends signed requests, each on a new connection unless [created otherwise](Self::keeping_connections). Minutes and a freeze of
+/// the environment may pass between two requests: a kept connection would break with the next request half sent.
 #[derive(Debug)]
 pub struct AwsClient {
     clock: fn() -> SystemTime,
@@ -38,18 +37,18 @@ pub struct AwsClient {
 }
 
 impl AwsClient {
-    /// Sends by this transport; `clock` gives the time that requests are signed with.
+    /// Uses this transport; `clock` gives the signing time.
     pub fn by(transport: impl Transport + 'static, clock: fn() -> SystemTime) -> Self {
         Self { clock, transport: Box::new(transport) }
     }
 
-    /// Sends by reqwest, through this proxy.
+    /// Uses reqwest, through this proxy.
     #[cfg(feature = "reqwest")]
     pub fn new(clock: fn() -> SystemTime, proxy: Option<Proxy>) -> Self {
         Self::keeping_connections(clock, proxy, 0)
     }
 
-    /// The same, and keeps this many connections for the next requests: for many requests in a row, each of which may be sent twice.
+    /// Like [`Self::new`], and keeps this many connections. For many requests in a row that are safe to send twice.
     #[cfg(feature = "reqwest")]
     pub fn keeping_connections(
         clock: fn() -> SystemTime,
@@ -59,20 +58,20 @@ impl AwsClient {
         Self::by(reqwest_transport::ReqwestTransport::new(proxy, most), clock)
     }
 
-    /// The time that requests are signed with.
+    /// The signing time.
     pub fn wall_clock(&self) -> SystemTime {
         (self.clock)()
     }
 
-    /// Sends the request once, and reads the response.
+    /// Sends the request once and reads the response.
     pub async fn send(&self, request: SignedRequest<'_>) -> Result<AwsResponse, NoResponse> {
         let (endpoint, deadline) = (request.endpoint, request.deadline);
         let request = signed(request, &host(endpoint), self.wall_clock())?;
         self.send_unsigned(request, deadline).await
     }
 
-    /// Puts a body, once, to a URL that carries its own signature, as CloudFormation gives to custom resources. It has no content
-    /// type, since that would have been signed too.
+    /// Puts a body once to a presigned URL, such as CloudFormation's for custom resources. Without a content type, which would
+    /// have to be signed.
     pub async fn put_presigned(
         &self,
         url: &Url,
@@ -90,7 +89,7 @@ impl AwsClient {
         self.send_unsigned(request, deadline).await
     }
 
-    /// Sends a request as it is, once, and reads the response.
+    /// Sends an unsigned request once and reads the response.
     pub(crate) async fn send_unsigned(
         &self,
         request: HttpRequest<'_>,

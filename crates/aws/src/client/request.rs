@@ -9,30 +9,30 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 use url::Url;
 
-/// Everything about a request but the time that it is signed with.
+/// A request without its signing time.
 #[derive(Debug)]
 pub struct SignedRequest<'a> {
-    /// Who asks.
+    /// The credentials.
     pub credentials: &'a Credentials,
-    /// The service as signatures name it: `sqs`.
+    /// The service's name in signatures: `sqs`.
     pub service: &'a str,
     /// The region of the signature.
     pub region: &'a str,
-    /// Where it is sent.
+    /// The URL.
     pub endpoint: &'a Url,
-    /// `application/x-amz-json-1.0` or `-1.1`, as the service has it.
+    /// `application/x-amz-json-1.0` or `-1.1`, depending on the service.
     pub content_type: &'a str,
     /// The operation: `AmazonSQS.SendMessageBatch`.
     pub target: &'a str,
     /// JSON.
     pub body: Vec<u8>,
-    /// When waiting for the response ends.
+    /// The deadline for the response.
     pub deadline: Instant,
-    /// A longer response is an error.
+    /// Maximum size of the response in bytes.
     pub max_response_bytes: usize,
 }
 
-/// The request with its signature over all headers but the length.
+/// Returns the request with its signature over all headers except the length.
 pub(super) fn signed<'a>(
     request: SignedRequest<'a>,
     host: &str,

@@ -1,4 +1,4 @@
-//! Requests to AWS by reqwest: through proxies, and each on a connection of its own unless told otherwise.
+//! AWS requests with reqwest: through proxies, and each on a new connection by default.
 
 use super::endpoint::host;
 use super::transport::{HttpRequest, Sent, Transport};
@@ -9,16 +9,16 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use url::Url;
 
-/// A service of the same region answers the connection in milliseconds.
+/// A service in the same region accepts connections within milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The HTTP client is made for the first request: most environments need neither a secret nor a queue.
+/// The first request creates the HTTP client: most environments need neither a secret nor a queue.
 #[derive(Debug)]
 pub(super) struct ReqwestTransport {
     proxy: Option<Proxy>,
     idle_connections: usize,
     https: OnceCell<reqwest::Client>,
-    /// For a stand-in for AWS without TLS. It is made without the system's certificates, which may be missing there.
+    /// For AWS stand-ins without TLS. Created without the system's certificates, which may be missing there.
     http: OnceCell<reqwest::Client>,
 }
 
@@ -59,7 +59,7 @@ impl ReqwestTransport {
     }
 
     fn make(&self, url: &Url, proxy: Option<&Proxy>) -> Result<reqwest::Client, reqwest::Error> {
-        // This fails where another part of the process has installed a provider, which serves as well.
+        // This fails if another part of the process has installed a provider, which serves as well.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -79,7 +79,7 @@ impl Transport for ReqwestTransport {
         Box::pin(self.exchange(request))
     }
 
-    /// The host, with the proxy on the way to it.
+    /// The host, and the proxy in front of it.
     fn shown(&self, url: &Url) -> String {
         let shown = host(url);
         match self.proxy.as_ref().and_then(|proxy| proxy.of(url)) {
@@ -89,7 +89,7 @@ impl Transport for ReqwestTransport {
     }
 }
 
-/// What reqwest's error means for a request to `host`.
+/// Translates reqwest's error about a request to `host`.
 fn no_response(host: &str, error: &reqwest::Error) -> NoResponse {
     let (host, cause) = (host.to_owned(), cause(error));
     if error.is_connect() {
@@ -101,7 +101,7 @@ fn no_response(host: &str, error: &reqwest::Error) -> NoResponse {
     }
 }
 
-/// The innermost cause: the errors around it say only that a request failed.
+/// The innermost cause: the outer errors only say that a request failed.
 fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return TIMED_OUT.to_owned();

@@ -1,29 +1,29 @@
-//! What a service of AWS responded, and its words where it refused.
+//! The response of an AWS service, and its error text.
 
 use serde_json::Value;
 
-/// A response of success or of refusal.
+/// A response, successful or not.
 #[derive(Debug)]
 pub struct AwsResponse {
     /// The HTTP status.
     pub status: u16,
-    /// At most as many bytes as the request allowed.
+    /// At most the request's limit of bytes.
     pub body: Vec<u8>,
 }
 
-/// Why a service refused, in AWS's words.
+/// An AWS service's error.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// `AccessDeniedException`; empty where the response is not the service's own.
+    /// `AccessDeniedException`; empty if the response does not come from the service.
     pub(crate) code: String,
     /// May be empty.
     pub(crate) message: String,
 }
 
 impl AwsResponse {
-    /// Code and message of a response that is no success: `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`, the
-    /// code also as `code`, the message in either case, and any of them twice (Smithy, "AWS JSON 1.0 protocol",
-    /// "Operation error serialization").
+    /// Code and message of an error response: `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`. The code may
+    /// also be in `code`, the message in either case, and both may repeat (Smithy, "AWS JSON 1.0 protocol", "Operation error
+    /// serialization").
     pub(crate) fn refusal(&self) -> Refusal {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let first = |names: [&str; 2]| {
@@ -31,14 +31,14 @@ impl AwsResponse {
             texts.find(|text| !text.is_empty()).unwrap_or_default()
         };
         let code = first(["__type", "code"]);
-        // A namespace stands before the code, and in some responses a URL behind it.
+        // A namespace precedes the code, and some responses append a URL.
         let code = code.rsplit('#').next().unwrap_or_default();
         let code = code.split(':').next().unwrap_or_default();
         Refusal { code: code.to_owned(), message: first(["message", "Message"]).to_owned() }
     }
 }
 
-/// A service's words on one line, cut to 300 characters.
+/// A service's text on one line, cut to 300 characters.
 pub(crate) fn excerpt(text: &str) -> String {
     const MOST_CHARS: usize = 300;
     let words: Vec<&str> = text

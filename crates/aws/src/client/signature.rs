@@ -1,6 +1,7 @@
-//! Signature Version 4 of a POST of JSON, which is all that the services here ask for.
+//! Signature Version 4 for a POST of JSON, the only kind needed here.
 //!
-//! Source: AWS Identity and Access Management User Guide, "Create a signed AWS API request". aws-sigv4 does the same and much more.
+//! Source: AWS Identity and Access Management User Guide, "Create a signed AWS API request". aws-sigv4 does the same and much
+//! more.
 
 use hmac::{Hmac, Mac as _};
 use settings::Secret;
@@ -12,11 +13,11 @@ use wire::timestamp::rfc3339_millis;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// Where and when a signature counts.
+/// The scope of a signature.
 pub(super) struct Scope<'a> {
     pub(super) service: &'a str,
     pub(super) region: &'a str,
-    /// `20150830T123600Z`, as the header `x-amz-date` has it.
+    /// The value of `x-amz-date`: `20150830T123600Z`.
     pub(super) time: &'a str,
 }
 
@@ -31,7 +32,7 @@ impl Scope<'_> {
     }
 }
 
-/// A time as requests and signatures have it.
+/// A time in the notation of requests and signatures.
 pub(super) fn amz_date(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let text = rfc3339_millis(u64::try_from(since.as_nanos()).unwrap_or_default());
@@ -41,8 +42,8 @@ pub(super) fn amz_date(time: SystemTime) -> String {
     digits + "Z"
 }
 
-/// The value of the header `authorization` for a POST of `body` with these headers: lower-case names in alphabetical order, each once,
-/// with values that neither begin nor end with a space.
+/// The value of `authorization` for a POST of `body` with these headers: lower-case names in alphabetical order, each once, and
+/// values without surrounding spaces.
 pub(super) fn authorization(
     scope: &Scope<'_>,
     (access_key_id, secret_access_key): (&str, &Secret),
@@ -64,7 +65,7 @@ pub(super) fn authorization(
     )
 }
 
-/// The signature of the canonical request that has this digest.
+/// The signature of the canonical request with this digest.
 fn signature(scope: &Scope<'_>, secret_access_key: &Secret, digest: &str) -> String {
     let mut key = format!("AWS4{}", secret_access_key.expose()).into_bytes();
     for part in [scope.date(), scope.region, scope.service, "aws4_request"] {
@@ -75,13 +76,13 @@ fn signature(scope: &Scope<'_>, secret_access_key: &Secret, digest: &str) -> Str
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
-    // Keys of any length are taken.
+    // Keys of any length are accepted.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
 }
 
-/// A URL's path, which is encoded already, encoded once more, as all services but S3 sign it.
+/// Encodes a URL's path, which is already encoded, once more, as all services except S3 require.
 fn twice_encoded(path: &str) -> String {
     let unchanged = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(byte);
     let mut encoded = String::with_capacity(path.len());
@@ -103,8 +104,7 @@ mod tests {
 
     const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
-    /// The example of AWS's documentation ("Examples of how to derive a signing key for Signature Version 4", and the request that
-    /// belongs to it).
+    /// AWS's documented example ("Examples of how to derive a signing key for Signature Version 4", and its request).
     #[test]
     fn the_example_of_the_documentation_has_its_signature() {
         let scope = Scope { service: "iam", region: "us-east-1", time: "20150830T123600Z" };

@@ -1,4 +1,4 @@
-//! The endpoint in the execution environment that gives out the role's credentials.
+//! The endpoint in the execution environment that provides the role's credentials.
 //!
 //! Source: AWS SDKs and Tools Reference Guide, "Container credential provider"; Lambda Developer Guide, "Lambda SnapStart".
 
@@ -17,21 +17,21 @@ use wire::timestamp::parse_rfc3339;
 
 /// It is on the same machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Credentials are asked for again so long before they expire: what is signed shortly before is received shortly after.
+/// Credentials are renewed this long before they expire, because a request arrives some time after it is signed.
 const AHEAD: Duration = Duration::from_mins(5);
 /// The answer has three strings and a time.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// Where credentials are asked for, and with which token.
+/// The credentials endpoint and its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialsEndpoint {
     url: Url,
     token: Option<Secret>,
-    /// Read at each request: what is in it is renewed too.
+    /// Read at each request, because the file's content is renewed too.
     token_file: Option<String>,
 }
 
-/// Why an endpoint gave no credentials; never any part of them or of the token.
+/// The reason why an endpoint provided no credentials, without any part of them or of the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no credentials from {CREDENTIALS_FULL_URI}: {problem}")]
 pub struct CredentialsError {
@@ -66,7 +66,7 @@ impl Renewed {
 }
 
 impl CredentialsEndpoint {
-    /// `None` where the variable is unset, or names a host that must not be given the token.
+    /// `None` if the variable is unset, or names a host that must not receive the token.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let url = reader.url(CREDENTIALS_FULL_URI)?;
         let token = reader.secret(AUTHORIZATION_TOKEN);
@@ -128,19 +128,19 @@ impl CredentialsEndpoint {
         Ok(Renewed { credentials, expires })
     }
 
-    /// The token of the file where there is one, else of the variable.
+    /// The token from the file if there is one, or else from the variable.
     fn token(&self) -> Result<Option<Secret>, CredentialsError> {
         let Some(path) = &self.token_file else { return Ok(self.token.clone()) };
         let problem = |error: std::io::Error| CredentialsError {
             problem: format!("{AUTHORIZATION_TOKEN_FILE} cannot be read: {}", error.kind()),
         };
-        // It is a few bytes in the environment's own file system.
+        // A few bytes in the environment's own file system.
         let text = std::fs::read_to_string(path).map_err(problem)?;
         Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
     }
 }
 
-/// Whether the token may go to this host without TLS: to this machine, or to the addresses of ECS and EKS.
+/// Returns `true` if this host may receive the token without TLS: this machine, or the addresses of ECS and EKS.
 fn is_local(url: &Url) -> bool {
     const OF_AWS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
     let address: IpAddr = match url.host() {

@@ -1,4 +1,4 @@
-//! The credentials that requests to AWS are signed with, and where they come from.
+//! The credentials for AWS requests and their sources.
 
 mod endpoint;
 
@@ -17,22 +17,22 @@ pub struct Credentials {
     pub access_key_id: String,
     /// `AWS_SECRET_ACCESS_KEY`.
     pub secret_access_key: Secret,
-    /// `AWS_SESSION_TOKEN`, which a role's credentials have.
+    /// `AWS_SESSION_TOKEN`, for a role's credentials.
     pub session_token: Option<Secret>,
 }
 
-/// Where credentials come from.
+/// The source of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialsSource {
-    /// Variables, which Lambda sets for the life of an environment.
+    /// Variables, which Lambda sets for the lifetime of an environment.
     Variables(Credentials),
-    /// An endpoint in the execution environment: what it gives expires and is asked for again. Lambda sets it in place of the
-    /// variables where an environment may outlive its credentials, as a snapshot does.
+    /// An endpoint in the execution environment with expiring credentials. Lambda sets it instead of the variables for
+    /// environments that may outlive their credentials, for example snapshots.
     Endpoint(CredentialsEndpoint),
 }
 
 impl CredentialsSource {
-    /// Reads the rows of [`AWS`](crate::AWS); `None` unless both parts of a key are there, or an endpoint.
+    /// Reads the rows of [`AWS`](crate::AWS). `None` without a complete key or an endpoint.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let access_key_id = reader.string_if_set(ACCESS_KEY_ID);
         let secret_access_key = reader.secret(SECRET_ACCESS_KEY);
@@ -49,7 +49,7 @@ impl CredentialsSource {
     }
 }
 
-/// Gives credentials that are still good.
+/// Provides valid credentials.
 #[derive(Debug)]
 pub(crate) struct CurrentCredentials {
     source: CredentialsSource,
@@ -61,8 +61,8 @@ impl CurrentCredentials {
         Self { source, renewed: Mutex::default() }
     }
 
-    /// The credentials that are good now. Those of an endpoint are asked for before they expire, by this client; while that fails,
-    /// the old ones serve to their end.
+    /// Returns currently valid credentials. An endpoint's are renewed early with this client; while renewal fails, the old ones
+    /// are used until they expire.
     pub(crate) async fn current(
         &self,
         client: &AwsClient,
@@ -72,7 +72,7 @@ impl CurrentCredentials {
             CredentialsSource::Variables(credentials) => return Ok(credentials.clone()),
             CredentialsSource::Endpoint(endpoint) => endpoint,
         };
-        // Who comes meanwhile waits for the one answer.
+        // Concurrent callers wait for one answer.
         let mut renewed = self.renewed.lock().await;
         match renewed.as_ref() {
             Some(kept) if !kept.should_be_renewed(now) => return Ok(kept.credentials.clone()),

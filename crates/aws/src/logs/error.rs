@@ -1,30 +1,30 @@
-//! Why CloudWatch Logs did not do what it was asked, and whether to ask again.
+//! Errors of CloudWatch Logs, and whether to retry.
 
 use crate::client::{AwsResponse, excerpt};
 
-/// Why CloudWatch Logs did not do what it was asked, on one line.
+/// An error of CloudWatch Logs, on one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogsError {
-    /// It refused.
+    /// The service refused.
     #[error("{request} was refused with {code}{}{}", described(text), hint(code, request))]
     Refused {
         /// The operation, and the log group.
         request: String,
-        /// AWS's code, `AccessDeniedException`; `status 502` where the response is not AWS's own.
+        /// AWS's code, `AccessDeniedException`; `status 502` if the response does not come from AWS.
         code: String,
-        /// AWS's words, cut; may be empty.
+        /// AWS's text, cut; may be empty.
         text: String,
     },
-    /// It gave no answer that can be read.
+    /// There was no readable answer.
     #[error("{request} got no answer: {text}")]
     NoResponse {
         /// The operation, and the log group.
         request: String,
-        /// What happened.
+        /// The cause.
         text: String,
     },
-    /// The deadline had come before it was asked.
+    /// The deadline passed before the request.
     #[error("{request} was not asked for: time was up")]
     Deadline {
         /// The operation, and the log group.
@@ -33,17 +33,18 @@ pub enum LogsError {
 }
 
 impl LogsError {
-    /// Whether the log group, or the filter, is not there.
+    /// Returns `true` if the log group or the filter does not exist.
     pub fn is_gone(&self) -> bool {
         self.code() == Some("ResourceNotFoundException")
     }
 
-    /// Whether the log group has as many filters as it takes (CloudWatch Logs API Reference, "PutSubscriptionFilter").
+    /// Returns `true` if the log group has the maximum number of filters (CloudWatch Logs API Reference,
+    /// "PutSubscriptionFilter").
     pub fn is_full(&self) -> bool {
         self.code() == Some("LimitExceededException")
     }
 
-    /// Whether time was up before it was asked.
+    /// Returns `true` if the deadline passed before the request.
     pub fn is_late(&self) -> bool {
         matches!(self, Self::Deadline { .. })
     }
@@ -68,21 +69,21 @@ fn hint(code: &str, request: &str) -> String {
     }
 }
 
-/// Whether a request is sent again.
+/// The kind of an error, which decides about retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
     No,
-    /// It failed for now.
+    /// A temporary error.
     AFewTimes,
-    /// It is one of too many: AWS does it as soon as there are fewer.
+    /// Throttling: the request will succeed at a lower rate.
     UntilTheDeadline,
 }
 
-/// An operation, and on what.
+/// An operation and its object.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'a> {
     pub(super) operation: &'static str,
-    /// A log group, or how the names of several begin; may be empty.
+    /// A log group, or the prefix of several; may be empty.
     pub(super) subject: &'a str,
 }
 
@@ -114,8 +115,8 @@ impl Asked<'_> {
     }
 }
 
-/// CloudWatch Logs API Reference, "Common errors"; "PutSubscriptionFilter" for a function that the permission to invoke has not
-/// reached yet, and `OperationAbortedException` for two changes at a time.
+/// CloudWatch Logs API Reference, "Common errors"; "PutSubscriptionFilter" for a function whose permission has not propagated,
+/// and `OperationAbortedException` for concurrent changes.
 fn again(status: u16, code: &str, message: &str) -> Again {
     let is_throttling = ["Throttl", "TooManyRequests", "RequestLimitExceeded"];
     if status == 429 || is_throttling.iter().any(|throttling| code.contains(throttling)) {

@@ -1,7 +1,7 @@
-//! CloudWatch Logs, asked in AWS JSON 1.1: log groups, their tags and events, and their subscription filters.
+//! CloudWatch Logs by AWS JSON 1.1: log groups, their tags and events, and their subscription filters.
 //!
-//! Each operation may be repeated: putting a filter twice is putting it once, and one that is gone is deleted. What AWS
-//! throttles is asked again until the deadline, what fails otherwise for now a few times.
+//! Each operation is idempotent: putting a filter twice has the effect of once, and deleting a missing one succeeds. Throttled
+//! requests are retried until the deadline, other temporary errors a few times.
 
 mod error;
 mod settings;
@@ -19,29 +19,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
-/// Longest time of one attempt. `FilterLogEvents` looks through a part of a log group before it answers.
+/// Time limit of one attempt. `FilterLogEvents` searches a part of a log group before it answers.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(20);
-/// A page of `FilterLogEvents` has 1 MB of messages, which JSON may write as six times as many.
+/// A page of `FilterLogEvents` has 1 MB of messages, up to six times as many in JSON.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
-/// Pause before the first repetition; doubled for each next.
+/// Delay before the first retry; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The quotas of these operations are five and ten requests a second.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Most repetitions of what failed for now and was not throttled.
+/// Maximum number of retries after temporary errors other than throttling.
 const MAX_REPETITIONS: u32 = 4;
-/// Requests that may be on their way at a time; each needs a connection.
+/// Maximum number of concurrent requests; each needs a connection.
 const CONNECTIONS: usize = 8;
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// May be empty where there is a next page.
+    /// May be empty although there is a next page.
     pub items: Vec<T>,
-    /// Where the next page is; `None` at the end.
+    /// The token of the next page; `None` at the end.
     pub next: Option<String>,
 }
 
-/// A log group as `DescribeLogGroups` has it (CloudWatch Logs API Reference, "LogGroup").
+/// A log group as returned by `DescribeLogGroups` (CloudWatch Logs API Reference, "LogGroup").
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogGroup {
@@ -51,16 +51,16 @@ pub struct LogGroup {
     /// Its ARN, which ends in `:*`.
     #[serde(default)]
     pub arn: String,
-    /// `STANDARD`, `INFREQUENT_ACCESS`, `DELIVERY`; `None` where AWS does not say.
+    /// `STANDARD`, `INFREQUENT_ACCESS`, `DELIVERY`; `None` if unstated.
     #[serde(rename = "logGroupClass")]
     pub class: Option<String>,
-    /// When it was created, in milliseconds since the Unix epoch.
+    /// Its creation time, in milliseconds since the Unix epoch.
     #[serde(rename = "creationTime", default)]
     pub created_ms: i64,
 }
 
 impl LogGroup {
-    /// The account that it is in: `arn:{partition}:logs:{region}:{account}:log-group:{name}:*`.
+    /// Its account: `arn:{partition}:logs:{region}:{account}:log-group:{name}:*`.
     pub fn account(&self) -> &str {
         self.arn.split(':').nth(4).unwrap_or_default()
     }
@@ -73,31 +73,31 @@ pub struct SubscriptionFilter {
     /// Its name, which is unique in the log group.
     #[serde(rename = "filterName")]
     pub name: String,
-    /// Which log events it sends; empty for all.
+    /// The pattern of the log events to send; empty for all.
     #[serde(rename = "filterPattern", default)]
     pub pattern: String,
-    /// The ARN of what it sends to.
+    /// The ARN of the destination.
     #[serde(rename = "destinationArn")]
     pub destination: String,
-    /// The ARN of the role that CloudWatch Logs writes as, where it sends to a Kinesis stream; `None` where it invokes a function.
+    /// The ARN of the role for writing to a Kinesis stream; `None` for a function.
     #[serde(rename = "roleArn")]
     pub role: Option<String>,
 }
 
-/// A log event as `FilterLogEvents` has it (CloudWatch Logs API Reference, "FilteredLogEvent").
+/// A log event as returned by `FilterLogEvents` (CloudWatch Logs API Reference, "FilteredLogEvent").
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FilteredLogEvent {
     /// Unique in all log groups.
     #[serde(rename = "eventId")]
     pub id: String,
-    /// The stream that it is in.
+    /// The name of its stream.
     #[serde(rename = "logStreamName")]
     pub log_stream: String,
-    /// When it happened, in milliseconds since the Unix epoch.
+    /// Its time, in milliseconds since the Unix epoch.
     #[serde(rename = "timestamp")]
     pub timestamp_ms: i64,
-    /// When CloudWatch Logs took it.
+    /// The time CloudWatch Logs received it.
     #[serde(rename = "ingestionTime")]
     pub ingested_ms: i64,
     /// The line.
@@ -114,14 +114,14 @@ pub struct CloudWatchLogs {
 }
 
 impl CloudWatchLogs {
-    /// Asks as these settings say; `clock` gives the time that requests are signed with.
+    /// Creates a client from these settings; `clock` gives the signing time.
     pub fn new(settings: LogsSettings, clock: fn() -> SystemTime) -> Self {
         let LogsSettings { credentials, region, endpoint, proxy } = settings;
         let client = AwsClient::keeping_connections(clock, proxy, CONNECTIONS);
         Self { region, endpoint, credentials: CurrentCredentials::of(credentials), client }
     }
 
-    /// The time that requests are signed with.
+    /// The signing time.
     pub fn wall_clock(&self) -> SystemTime {
         self.client.wall_clock()
     }
@@ -151,13 +151,13 @@ impl CloudWatchLogs {
         Ok(Page { items: log_groups, next: next_token })
     }
 
-    /// The log group of exactly this name; `None` where there is none.
+    /// The log group with exactly this name.
     pub async fn log_group(
         &self,
         name: &str,
         deadline: Instant,
     ) -> Result<Option<LogGroup>, LogsError> {
-        // They come in order of their names: it is before all whose names begin with its own.
+        // Names are sorted, so it precedes all longer names with this prefix.
         let page = self.log_groups(name, None, deadline).await?;
         Ok(page.items.into_iter().find(|group| group.name == name))
     }
@@ -173,14 +173,14 @@ impl CloudWatchLogs {
             #[serde(default)]
             tags: BTreeMap<String, String>,
         }
-        // The operations on tags want the ARN without its end.
+        // The operations on tags require the ARN without its suffix.
         let arn = group.arn.strip_suffix(":*").unwrap_or(&group.arn);
         let asked = Asked { operation: "ListTagsForResource", subject: &group.name };
         let Tags { tags } = self.ask(asked, &json!({ "resourceArn": arn }), deadline).await?;
         Ok(tags)
     }
 
-    /// The subscription filters of a log group, of which there are two at most.
+    /// The subscription filters of a log group, at most two.
     pub async fn subscription_filters(
         &self,
         group: &str,
@@ -198,7 +198,7 @@ impl CloudWatchLogs {
         Ok(filters.subscription_filters)
     }
 
-    /// Creates a subscription filter, or changes the one of this name. One with a role needs `iam:PassRole`.
+    /// Creates or changes a subscription filter. A filter with a role needs `iam:PassRole`.
     pub async fn put_subscription_filter(
         &self,
         group: &str,
@@ -217,7 +217,7 @@ impl CloudWatchLogs {
         self.send(asked, &body, deadline).await.map(drop)
     }
 
-    /// Deletes the subscription filter of this name; one that is gone is no error.
+    /// Deletes the subscription filter of this name, if it exists.
     pub async fn delete_subscription_filter(
         &self,
         group: &str,
@@ -232,7 +232,7 @@ impl CloudWatchLogs {
         }
     }
 
-    /// Log events of a log group from `from_ms` on, in order of their times.
+    /// Log events of a log group from `from_ms` on, in order of time.
     pub async fn log_events(
         &self,
         group: &str,
@@ -267,7 +267,7 @@ impl CloudWatchLogs {
         serde_json::from_slice(&response.body).map_err(|_| asked.unreadable())
     }
 
-    /// Sends a request until it is answered for good or time is up.
+    /// Sends a request until it succeeds, fails permanently, or the deadline passes.
     async fn send(
         &self,
         asked: Asked<'_>,
@@ -325,14 +325,14 @@ impl CloudWatchLogs {
         if response.status == 200 { Ok(response) } else { Err(asked.refused(&response)) }
     }
 
-    /// Up to half of the pause: those who were throttled together do not come again together.
+    /// Up to half of the delay, so that throttled callers spread out.
     fn jitter(&self, pause: Duration) -> Duration {
         let since = self.client.wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
         pause.mul_f64(f64::from(since.subsec_micros() % 1000) / 2000.0)
     }
 }
 
-/// An object of those members that have a value.
+/// An object of the members that have a value.
 fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(given.collect())

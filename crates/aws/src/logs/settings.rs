@@ -1,4 +1,4 @@
-//! Where CloudWatch Logs is asked, and with whose credentials.
+//! Endpoint and credentials of CloudWatch Logs.
 
 use super::logs_endpoint;
 use crate::credentials::CredentialsSource;
@@ -6,22 +6,22 @@ use crate::variables::{ACCESS_KEY_ID, ENDPOINT, LOGS_ENDPOINT, REGION};
 use settings::{Proxy, Reader};
 use url::Url;
 
-/// What asking CloudWatch Logs needs.
+/// The settings of a CloudWatch Logs client.
 #[derive(Clone, Debug)]
 pub struct LogsSettings {
-    /// What requests are signed with.
+    /// The credentials.
     pub credentials: CredentialsSource,
     /// The region of the log groups.
     pub region: String,
-    /// Where it is asked.
+    /// The endpoint.
     pub endpoint: Url,
-    /// The proxy on the way.
+    /// The proxy.
     pub proxy: Option<Proxy>,
 }
 
 impl LogsSettings {
-    /// Reads the rows of [`AWS`](crate::AWS), [`LOGS`](crate::LOGS) and [`settings::PROXY`]. What is missing is noted, and
-    /// gives `None`.
+    /// Reads the rows of [`AWS`](crate::AWS), [`LOGS`](crate::LOGS) and [`settings::PROXY`]. Returns `None` after noting missing
+    /// settings.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let credentials = CredentialsSource::read(reader);
         let region = reader.string_if_set(REGION);

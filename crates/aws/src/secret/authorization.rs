@@ -1,17 +1,17 @@
-//! Turns what people keep as a secret into the value of an authorization header.
+//! Converts a secret to the value of an authorization header.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use settings::Secret;
 
-/// The value of the authorization header that this secret stands for.
+/// Returns the authorization header for this secret.
 ///
-/// The secret is text, or a JSON object. With a `key` the object's text under it is taken; without, `authorization`, else
-/// `username` with `password`. The text is `Basic …` or `Bearer …` (any scheme, followed by a space), `email:password`, or the
-/// base64 of the latter alone.
+/// The secret is text or a JSON object. `key` selects a member of the object; the default is `authorization`, or else `username`
+/// with `password`. The text is `Basic …` or `Bearer …` (any scheme, followed by a space), `email:password`, or the latter in
+/// base64.
 ///
-/// The error says what was expected, without any part of the secret.
+/// The error states the expected forms, without any part of the secret.
 pub fn authorization(secret: &Secret, key: Option<&str>) -> Result<Secret, String> {
     let text = secret.expose().trim();
     let object = match serde_json::from_str(text) {

@@ -1,6 +1,6 @@
-//! Why a secret could not be read, and what to do about it; never the value.
+//! The reason why a secret could not be read, and the remedy; never the value.
 
-/// Why a secret could not be read.
+/// The reason why a secret could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
@@ -9,73 +9,73 @@ pub enum SecretError {
         "cannot read {secret}: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set; Lambda sets them from the function's role"
     )]
     NoCredentials {
-        /// Which secret.
+        /// The reference.
         secret: String,
     },
-    /// Nothing says which region the secret is in.
+    /// The secret's region is unknown.
     #[error("cannot read {secret}: in which region is it? Give its ARN, or set AWS_REGION")]
     NoRegion {
-        /// Which secret.
+        /// The reference.
         secret: String,
     },
-    /// The role may not read it.
+    /// The role lacks the permission.
     #[error(
         "cannot read {secret}: access denied; allow {action} on {resource} in the function's role ({text})"
     )]
     Denied {
-        /// Which secret.
+        /// The reference.
         secret: String,
-        /// The IAM action that is missing.
+        /// The missing IAM action.
         action: &'static str,
-        /// On what.
+        /// Its resource.
         resource: String,
-        /// AWS's words, cut.
+        /// AWS's text, cut.
         text: String,
     },
-    /// There is no such secret.
+    /// The secret does not exist.
     #[error(
         "cannot read {secret}: not found in {region}; is it in another region or account, or misspelt?"
     )]
     NotFound {
-        /// Which secret.
+        /// The reference.
         secret: String,
-        /// Where it was looked for.
+        /// The region or store that was searched.
         region: String,
     },
-    /// The service refused for another reason.
+    /// The service returned another error.
     #[error("cannot read {secret}: {host} answered {}", described(*status, code, text))]
     Refused {
-        /// Which secret.
+        /// The reference.
         secret: String,
-        /// Who answered.
+        /// The host that answered.
         host: String,
         /// The HTTP status.
         status: u16,
         /// AWS's code, `ThrottlingException`.
         code: String,
-        /// AWS's words, cut.
+        /// AWS's text, cut.
         text: String,
     },
-    /// The service could not be asked.
+    /// The service was unreachable.
     #[error("cannot read {secret}: {text}")]
     NoResponse {
-        /// Which secret.
+        /// The reference.
         secret: String,
         /// Host and cause.
         text: String,
     },
-    /// The service answered, and what is there cannot be used.
+    /// The service's value is unusable.
     #[error("cannot use {secret}: {problem}")]
     Unusable {
-        /// Which secret.
+        /// The reference.
         secret: String,
-        /// What is wrong with the value, without any part of it.
+        /// The error in the value, without any part of it.
         problem: String,
     },
 }
 
 impl SecretError {
-    /// Whether asking again soon may help.
+    /// Returns `true` if an early retry may succeed.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::NoResponse { .. } => true,
@@ -87,7 +87,7 @@ impl SecretError {
     }
 }
 
-/// `400 ThrottlingException: Rate exceeded`. The response of a proxy on the way has neither code nor text.
+/// `400 ThrottlingException: Rate exceeded`. A proxy's response has neither code nor text.
 fn described(status: u16, code: &str, text: &str) -> String {
     let mut described = status.to_string();
     for (separator, part) in [(" ", code), (": ", text)] {

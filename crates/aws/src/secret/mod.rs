@@ -1,4 +1,4 @@
-//! Secrets out of Secrets Manager and the parameter store, as authorization headers.
+//! Secrets from Secrets Manager and Parameter Store, as authorization headers.
 
 mod authorization;
 mod cached;

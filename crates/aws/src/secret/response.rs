@@ -1,11 +1,11 @@
-//! The response of Secrets Manager or the parameter store: a secret, or an error with what to do about it.
+//! The response of Secrets Manager or Parameter Store: a secret, or an error with its remedy.
 
 use super::error::SecretError;
 use crate::client::{AwsResponse, excerpt};
 use serde::Deserialize;
 use settings::{Secret, SecretReference, SecretStore};
 
-/// A response, and what was asked for.
+/// A response with its request's reference.
 pub(super) struct SecretResponse<'a> {
     pub(super) reference: &'a SecretReference,
     pub(super) host: &'a str,
@@ -38,7 +38,7 @@ pub(super) fn read_secret(response: &SecretResponse<'_>) -> Result<Secret, Secre
         secret: response.reference.to_string(),
         problem: problem.to_owned(),
     };
-    // The error of the parser may quote the secret.
+    // The parser's error may quote the secret.
     let found: Found = serde_json::from_slice(&response.response.body)
         .map_err(|_| unusable(&format!("the answer of {} is not what AWS gives", response.host)))?;
     let text = match response.reference.store {
@@ -62,7 +62,7 @@ fn refusal(response: &SecretResponse<'_>) -> SecretError {
             let (action, resource) = missing_permission(reference, &refusal.message);
             SecretError::Denied { secret, action, resource, text }
         }
-        // Secrets Manager cannot tell us the key either; the message says more.
+        // The KMS key is unknown here too; the service's message says more.
         "DecryptionFailure" => SecretError::Denied {
             secret,
             action: "kms:Decrypt",
@@ -79,7 +79,7 @@ fn refusal(response: &SecretResponse<'_>) -> SecretError {
     }
 }
 
-/// What to allow. A name is made the pattern of an ARN that a policy can hold.
+/// The resource to allow. A name becomes the pattern of an ARN for a policy.
 fn missing_permission(reference: &SecretReference, message: &str) -> (&'static str, String) {
     if message.contains("kms:Decrypt") || message.contains("to KMS") {
         return ("kms:Decrypt", "the key it is encrypted with".to_owned());

@@ -1,4 +1,4 @@
-//! Secrets Manager and the parameter store: one request a read, bounded in time and size, at most one repetition.
+//! Secrets Manager and Parameter Store: one request per read, bounded in time and size, with at most one retry.
 
 use super::error::SecretError;
 use super::response::{SecretResponse, read_secret};
@@ -12,24 +12,24 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use url::Url;
 
-/// Longest time of one attempt. A service of the same region responds within 100 ms.
+/// Time limit of one attempt. A service in the same region responds within 100 ms.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Pause before the one repetition.
+/// Delay before the only retry.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A secret has at most 64 KiB, which as JSON may become six times as many.
+/// A secret has at most 64 KiB, up to six times as many in JSON.
 const MAX_RESPONSE_BYTES: usize = 512 * 1024;
 
-/// Where secrets are kept.
+/// A store of secrets.
 pub trait SecretService: Send + Sync {
-    /// The whole secret as it is kept; the reference's key is not applied.
+    /// Returns the whole stored secret; the reference's key is not applied.
     fn read(
         &self,
         reference: &SecretReference,
     ) -> impl Future<Output = Result<Secret, SecretError>> + Send;
 
-    /// The wall clock's time, which goes on while the environment is frozen.
+    /// The wall clock's time, which includes freezes of the environment.
     fn wall_clock(&self) -> SystemTime;
 }
 
@@ -43,9 +43,9 @@ impl<S: SecretService> SecretService for Arc<S> {
     }
 }
 
-/// Secrets Manager and the parameter store of Systems Manager.
+/// Secrets Manager and Systems Manager Parameter Store.
 ///
-/// Nothing is prepared before the first read: most environments need no secret.
+/// Nothing is prepared before the first read, because most environments need no secret.
 #[derive(Debug)]
 pub struct AwsSecrets {
     settings: AwsSecretsSettings,
@@ -54,14 +54,14 @@ pub struct AwsSecrets {
 }
 
 impl AwsSecrets {
-    /// Asks as these settings say, by reqwest; `clock` gives the time that requests are signed with.
+    /// Creates a client with reqwest; `clock` gives the signing time.
     #[cfg(feature = "reqwest")]
     pub fn new(settings: AwsSecretsSettings, clock: fn() -> SystemTime) -> Self {
         let client = AwsClient::new(clock, settings.proxy.clone());
         Self::by(client, settings)
     }
 
-    /// Asks as these settings say, by this client; the proxy is the client's.
+    /// Creates a store with this client, whose proxy is used.
     pub fn by(client: AwsClient, settings: AwsSecretsSettings) -> Self {
         let credentials = settings.credentials.clone().map(CurrentCredentials::of);
         Self { settings, credentials, client }
@@ -140,7 +140,7 @@ impl SecretService for AwsSecrets {
     }
 }
 
-/// Where the store is asked in this region.
+/// The URL of the store in this region.
 fn aws_endpoint(reference: &SecretReference, region: &str) -> Option<Url> {
     let service = match reference.store {
         SecretStore::SecretsManager => "secretsmanager",

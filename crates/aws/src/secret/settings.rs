@@ -1,4 +1,4 @@
-//! Where secrets are read, and with whose credentials.
+//! Endpoints and credentials for reading secrets.
 
 use crate::credentials::CredentialsSource;
 use crate::variables::{ENDPOINT, REGION, SECRET_TTL, SECRETS_MANAGER_ENDPOINT, SSM_ENDPOINT};
@@ -6,23 +6,23 @@ use settings::{Proxy, Reader, SecretStore};
 use std::time::Duration;
 use url::Url;
 
-/// What reading a secret needs. Nothing here is a mistake when it is missing: most installations keep no secret.
+/// The settings for reading a secret. All are optional, because most installations store no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AwsSecretsSettings {
-    /// What requests are signed with.
+    /// The credentials.
     pub credentials: Option<CredentialsSource>,
-    /// The region that is asked, unless an ARN names another.
+    /// The default region; an ARN may name another.
     pub region: Option<String>,
-    /// The URL in place of Secrets Manager's own.
+    /// Replaces the URL of Secrets Manager.
     pub secrets_manager: Option<Url>,
-    /// The URL in place of Systems Manager's own.
+    /// Replaces the URL of Systems Manager.
     pub parameter_store: Option<Url>,
-    /// The proxy on the way to both.
+    /// The proxy for both.
     pub proxy: Option<Proxy>,
 }
 
 impl AwsSecretsSettings {
-    /// Reads the rows of [`AWS`](crate::AWS) and [`SECRETS`](crate::SECRETS), and those of [`settings::PROXY`] where the table has
+    /// Reads the rows of [`AWS`](crate::AWS) and [`SECRETS`](crate::SECRETS), and those of [`settings::PROXY`] if the table has
     /// them.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let endpoint = reader.url(ENDPOINT);
@@ -44,7 +44,7 @@ impl AwsSecretsSettings {
     }
 }
 
-/// How long a secret is used before it is read again.
+/// Lifetime of a cached secret.
 pub fn secret_lifetime(reader: &mut Reader<'_>) -> Duration {
     reader.duration(SECRET_TTL)
 }

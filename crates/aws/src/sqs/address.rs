@@ -1,4 +1,4 @@
-//! A queue's address: what its URL says of it, where it is asked, and with whose credentials.
+//! A queue's address: its URL, endpoint and credentials.
 
 use super::error::QueueError;
 use crate::credentials::CredentialsSource;
@@ -6,7 +6,7 @@ use crate::variables::{ENDPOINT, REGION, SQS_ENDPOINT};
 use settings::Reader;
 use url::Url;
 
-/// A queue and how to reach it.
+/// A queue's address and credentials.
 #[derive(Clone, Debug)]
 pub(super) struct QueueAddress {
     pub(super) url: String,
@@ -18,7 +18,7 @@ pub(super) struct QueueAddress {
 }
 
 impl QueueAddress {
-    /// `None` where the variable is unset, or a mistake was noted.
+    /// `None` if the variable is unset, or a mistake was noted.
     pub(super) fn read(reader: &mut Reader<'_>, variable: &str) -> Option<Self> {
         let url = reader.url(variable)?;
         let region = reader.string_if_set(REGION);
@@ -56,7 +56,7 @@ impl QueueAddress {
         };
         let endpoint = match endpoint {
             Some(endpoint) => Ok(endpoint),
-            // The hosts of the first years do not speak the JSON protocol.
+            // The original hosts do not support the JSON protocol.
             None if is_legacy(host) => Url::parse(&format!("https://sqs.{region}.amazonaws.com/")),
             None => Url::parse(&url.origin().ascii_serialization()),
         };
@@ -73,7 +73,7 @@ impl QueueAddress {
         })
     }
 
-    /// The queue's ARN, as a policy names it.
+    /// The queue's ARN, as used in policies.
     pub(super) fn arn(&self) -> String {
         let Self { region, account, name, .. } = self;
         let partition = match region.split('-').next() {
@@ -98,7 +98,7 @@ fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `sqs.{region}.…`, `sqs-fips.{region}.…`, `vpce-1.sqs.{region}.vpce.…`, and the hosts of the first years
+/// Reads the region from `sqs.{region}.…`, `sqs-fips.{region}.…`, `vpce-1.sqs.{region}.vpce.…`, and the original hosts
 /// `{region}.queue.…` and `queue.…` (AWS General Reference, "Amazon SQS endpoints and quotas").
 fn region_of(host: &str) -> Option<&str> {
     let labels: Vec<&str> = host.split('.').collect();

@@ -1,51 +1,51 @@
-//! Why a queue did not do what it was asked.
+//! Errors of a queue.
 
-/// Why a queue did not do what it was asked. Says which queue, what it answered, and what a person can do.
+/// An error of a queue, with its answer and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// The queue refused; the message is not in it.
+    /// The queue refused the message.
     #[error("queue {queue} refused with {code}{}{hint}", describe(text))]
     Refused {
         /// The queue's name.
         queue: String,
         /// AWS's code, such as `AccessDenied`.
         code: String,
-        /// AWS's words, cut; may be empty.
+        /// AWS's text, cut; may be empty.
         text: String,
-        /// What to do about it, with its separator; may be empty.
+        /// The remedy, with its separator; may be empty.
         hint: String,
     },
-    /// No answer, or none that says what became of the message.
+    /// No answer, or one that leaves the message's fate unknown.
     #[error("queue {queue} gave no answer: {text}")]
     NoResponse {
         /// The queue's name.
         queue: String,
-        /// What happened.
+        /// The cause.
         text: String,
-        /// Whether the message may be in the queue all the same.
+        /// `true` if the message may be in the queue.
         ambiguous: bool,
     },
-    /// The deadline had come before it was asked.
+    /// The deadline passed before the request.
     #[error("queue {queue} was not asked: the deadline had come")]
     Deadline {
         /// The queue's name.
         queue: String,
     },
-    /// No request can hold the message.
+    /// The message exceeds the size limit.
     #[error("message of {bytes} bytes is larger than the {most} bytes that queue {queue} takes")]
     TooLarge {
         /// The queue's name.
         queue: String,
-        /// Its size.
+        /// Its size in bytes.
         bytes: usize,
-        /// Most bytes.
+        /// The limit in bytes.
         most: usize,
     },
 }
 
 impl QueueError {
-    /// Whether the message may be in the queue all the same: what is done with it besides may then be done twice.
+    /// Returns `true` if the message may be in the queue, so that handling it otherwise may duplicate it.
     pub fn is_ambiguous(&self) -> bool {
         matches!(self, Self::NoResponse { ambiguous: true, .. })
     }

@@ -1,8 +1,7 @@
-//! A queue of Amazon SQS, asked in AWS JSON 1.0.
+//! An Amazon SQS queue by AWS JSON 1.0.
 //!
-//! The HTTP client is built at the first message: most invocations send none, and start-up should not pay for it. A request
-//! whose response did not come is not repeated: the message would be in the queue twice with nobody knowing. Only what SQS
-//! certainly refused is repeated.
+//! The first message creates the HTTP client, because most invocations send none. A request without a response is not retried,
+//! because the message could be in the queue twice. Only certain refusals are retried.
 
 mod address;
 mod error;
@@ -20,22 +19,21 @@ use std::ops::Range;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep_until};
 
-/// Largest message, and largest sum of the messages of one request (Amazon SQS Developer Guide, "Message quotas").
+/// Maximum size of a message, and of all messages of one request (Amazon SQS Developer Guide, "Message quotas").
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
-/// Most messages of one request.
+/// Maximum number of messages in one request.
 const MAX_BATCH_ENTRIES: usize = 10;
-/// Longest delay of a message that is sent.
+/// Maximum delay of a sent message.
 const LONGEST_DELAY: Duration = Duration::from_mins(15);
-/// Longest visibility timeout that is asked for: SQS hides a message for at most 12 hours after it was received, and that
-/// may be a whole invocation ago.
+/// Maximum visibility timeout: SQS hides a message for at most 12 hours after it was received, possibly a whole invocation ago.
 const LONGEST_VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12 * 60 - 15);
-/// Most repetitions of what the queue refused for now.
+/// Maximum number of retries after temporary refusals.
 const MAX_REPETITIONS: u32 = 2;
-/// Longest time of one attempt: a queue that takes a connection and says nothing must not hold an invocation to its end.
+/// Time limit of one attempt, so that an unresponsive queue does not block the invocation.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
-/// Pause before the first repetition; doubled for the next.
+/// Delay before the first retry; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Longest response that is read: ten entries of some 200 bytes, or of more where they hold the words of a refusal.
+/// Maximum size of a response: ten entries of about 200 bytes, or more with error texts.
 const MAX_RESPONSE_BYTES: usize = 256 * 1024;
 
 /// Amazon SQS API Reference, "SendMessageBatch".
@@ -64,7 +62,7 @@ struct ChangeMessageVisibility<'a> {
     visibility_timeout: u64,
 }
 
-/// A queue, with whose credentials it is asked, and the proxy on the way.
+/// A queue with its credentials and the proxy.
 #[derive(Clone, Debug)]
 pub struct SqsSettings {
     address: QueueAddress,
@@ -72,7 +70,7 @@ pub struct SqsSettings {
 }
 
 impl SqsSettings {
-    /// The queue whose URL the variable `name` gives, if it is set. What is wrong with it, or missing beside it, is noted.
+    /// Reads the queue's URL from the variable `name`. Notes mistakes and missing settings.
     pub fn read(reader: &mut Reader<'_>, name: &str) -> Option<Self> {
         let address = QueueAddress::read(reader, name)?;
         Some(Self { address, proxy: Proxy::read(reader) })
@@ -84,7 +82,7 @@ impl SqsSettings {
     }
 }
 
-/// A standard queue of SQS.
+/// A standard SQS queue.
 #[derive(Debug)]
 pub struct SqsQueue {
     address: QueueAddress,
@@ -93,7 +91,7 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// Asks as these settings say; `clock` gives the time that requests are signed with.
+    /// Creates a queue from these settings; `clock` gives the signing time.
     pub fn new(settings: SqsSettings, clock: fn() -> SystemTime) -> Self {
         let SqsSettings { address, proxy } = settings;
         let credentials = CurrentCredentials::of(address.credentials.clone());
@@ -105,8 +103,8 @@ impl SqsQueue {
         &self.address.name
     }
 
-    /// Sends messages with these bodies, each to be seen by nobody for `delay` (at most 15 minutes). One result for each,
-    /// in order; over by `deadline`.
+    /// Sends messages with these bodies, hidden for `delay` (at most 15 minutes). Returns one result each, in order, by
+    /// `deadline`.
     pub async fn send_messages(
         &self,
         bodies: &[&str],
@@ -151,8 +149,8 @@ impl SqsQueue {
         results
     }
 
-    /// Hides a message that was received for `timeout` from now (at most until 12 hours after it was received), whatever
-    /// is left of its visibility timeout.
+    /// Hides a received message for `timeout` from now (at most until 12 hours after it was received), regardless of its current
+    /// visibility timeout.
     pub async fn change_visibility(
         &self,
         receipt_handle: &str,
@@ -183,7 +181,7 @@ impl SqsQueue {
         Err(last)
     }
 
-    /// Asks for `action`; the response is one of success.
+    /// Sends a request for `action` and returns the successful response.
     async fn ask(
         &self,
         action: &str,
@@ -268,7 +266,7 @@ fn set(results: &mut [Result<(), QueueError>], position: usize, result: Result<(
     }
 }
 
-/// Neighbours that go into one request: at most [`MAX_BATCH_ENTRIES`] of together at most [`MAX_BATCH_BYTES`].
+/// The next messages for one request: at most [`MAX_BATCH_ENTRIES`] with at most [`MAX_BATCH_BYTES`] in total.
 fn batches(sizes: &[usize]) -> Vec<Range<usize>> {
     let mut batches = Vec::new();
     let (mut start, mut bytes) = (0, 0);
@@ -286,7 +284,7 @@ fn batches(sizes: &[usize]) -> Vec<Range<usize>> {
     batches
 }
 
-/// Seconds rounded up, so that no message comes too early.
+/// Seconds rounded up, so that no message arrives early.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }

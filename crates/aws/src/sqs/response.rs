@@ -1,20 +1,20 @@
-//! What a response of SQS, or its absence, means for a message.
+//! The meaning of an SQS response, or of its absence, for a message.
 
 use super::address::QueueAddress;
 use super::error::QueueError;
 use crate::client::{AwsResponse, NoResponse, excerpt};
 use serde::Deserialize;
 
-/// Whether a request is repeated: it was certainly not carried out, and may be taken in a moment.
+/// The retry decision: only requests that certainly failed, and may succeed soon, are retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// Refused for now.
+    /// A temporary refusal.
     Yes,
-    /// Refused for good, or nobody knows what became of it.
+    /// A permanent refusal, or an unknown result.
     No,
 }
 
-/// What became of each message of a batch (Amazon SQS API Reference, "SendMessageBatch").
+/// The result for each message of a batch (Amazon SQS API Reference, "SendMessageBatch").
 #[derive(Deserialize)]
 pub(super) struct BatchResponse {
     #[serde(rename = "Successful", default)]
@@ -29,7 +29,7 @@ struct Taken {
     id: String,
 }
 
-/// A message that was not taken.
+/// A refused message.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct RefusedEntry {
@@ -57,7 +57,7 @@ impl BatchResponse {
     }
 }
 
-/// What an entry of `Failed` means; `None` where the response does not name the message at all.
+/// The meaning of an entry of `Failed`; `None` if the response does not mention the message.
 pub(super) fn of_entry(
     queue: &QueueAddress,
     failed: Option<&RefusedEntry>,
@@ -70,7 +70,7 @@ pub(super) fn of_entry(
     (error, if repeat { Repeat::Yes } else { Repeat::No })
 }
 
-/// The response itself where SQS has carried out `action`; else what its refusal means.
+/// Returns the response if SQS carried out `action`, or else the meaning of its refusal.
 pub(super) fn of_response(
     queue: &QueueAddress,
     action: &str,
@@ -82,7 +82,7 @@ pub(super) fn of_response(
     }
     let refusal = response.refusal();
     let code = match refusal.code.as_str() {
-        // Not SQS's own words: a proxy that stopped waiting.
+        // Not SQS's own text: a proxy that timed out.
         "" if !(400..500).contains(&status) => return Err(without_result(queue, status)),
         "" => format!("status {status}"),
         code => code.to_owned(),
@@ -94,7 +94,7 @@ pub(super) fn of_response(
     Err((error, if repeat { Repeat::Yes } else { Repeat::No }))
 }
 
-/// What it means for a message that no response came.
+/// The meaning of a missing response.
 pub(super) fn of_no_response(queue: &QueueAddress, error: &NoResponse) -> (QueueError, Repeat) {
     match error {
         NoResponse::NotMade(problem) => (queue.refused("InvalidRequest", problem, ""), Repeat::No),
@@ -107,7 +107,7 @@ pub(super) fn of_no_response(queue: &QueueAddress, error: &NoResponse) -> (Queue
     }
 }
 
-/// What a response means that is none of SQS, or does not say what became of the message.
+/// The meaning of a response that does not come from SQS or leaves the message's fate unknown.
 fn without_result(queue: &QueueAddress, status: u16) -> (QueueError, Repeat) {
     ambiguous(queue, format!("answered {status} without saying what became of it"))
 }

@@ -1,4 +1,4 @@
-//! A fake of AWS's JSON protocols that recomputes each signature by the specification, with no code of the client's.
+//! A fake of AWS's JSON protocols that verifies signatures by the specification, independently of the client's code.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -13,7 +13,7 @@ use url::Url;
 
 pub(crate) const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
-/// What the service does with a request.
+/// The service's reaction to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum ScriptedResponse {
     Is(u16, String),
@@ -82,7 +82,7 @@ impl Fake {
     }
 }
 
-/// AWS "Create a signed AWS API request", steps 1 to 4. Gives the region that was signed.
+/// AWS "Create a signed AWS API request", steps 1 to 4. Returns the signed region.
 fn check_signature(head: &hyper::http::request::Parts, body: &[u8]) -> String {
     let header = |name: &str| head.headers.get(name).unwrap().to_str().unwrap().to_owned();
     let authorization = header("authorization");

@@ -1,4 +1,4 @@
-//! Takes typed values out of a source by the rows of a table, and notes what is wrong instead of stopping.
+//! Reads typed values from a source by the rows of a table, and collects mistakes.
 
 use crate::error::{InvalidVariable, Warning};
 use crate::headers::Headers;
@@ -9,10 +9,10 @@ use crate::source::Source;
 use crate::table::{Kind, Table, Variable};
 use std::{fmt, time::Duration};
 
-/// Reads variables. A wrong value is noted and its default taken, so that one pass finds every mistake.
+/// Reads variables. An invalid value is noted and replaced by its default, so that one pass finds every mistake.
 ///
-/// A name that is not in the table, or one asked for as another kind, is noted as a mistake too: it shows in the first
-/// test that reads the configuration.
+/// Reading a name that is not in the table, or as another kind, is noted as a mistake too, which fails the first test of the
+/// configuration.
 pub struct Reader<'a> {
     source: &'a dyn Source,
     table: Table,
@@ -21,29 +21,28 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of this source by this table. Names in the source that look like ours and are not in the table become
-    /// warnings.
+    /// Creates a reader. Similar names in the source that are not in the table become warnings.
     pub fn new(source: &'a dyn Source, table: Table) -> Self {
         let warnings = misspelt(source, &table);
         Self { source, table, mistakes: Vec::new(), warnings }
     }
 
-    /// Whether the variable has a value of its own.
+    /// Returns `true` if the variable is set.
     pub fn is_set(&self, name: &str) -> bool {
         self.source.get(name).is_some()
     }
 
-    /// Whether the table has a row of this name, for a part that reads more in some binaries than in others.
+    /// Returns `true` if the table has this row, for code shared by binaries with different tables.
     pub fn has_row(&self, name: &str) -> bool {
         self.table.find(name).is_some()
     }
 
-    /// The value as it was given, for a caller that must know how it was written.
+    /// The value as given, for callers that depend on its notation.
     pub fn raw(&self, name: &str) -> Option<String> {
         self.source.get(name)
     }
 
-    /// What a person called the value of this name.
+    /// The name under which the value was given.
     pub fn called(&self, name: &str) -> String {
         self.source.called(name)
     }
@@ -63,9 +62,9 @@ impl<'a> Reader<'a> {
         self.if_set(name, Kind::Secret, |text| Ok(Secret::new(text)))
     }
 
-    /// Where the secret is kept, if it is set.
+    /// The secret's location, if it is set.
     pub fn secret_reference(&mut self, name: &str) -> Option<SecretReference> {
-        // Not quoted: a secret pasted in the place of its ARN must not be printed.
+        // Not quoted: a secret pasted instead of its ARN must not be printed.
         self.if_set(name, Kind::SecretReference, |text| {
             SecretReference::parse(text).map_err(|expected| format!("not {expected}"))
         })
@@ -83,13 +82,13 @@ impl<'a> Reader<'a> {
         self.with_default(name, Kind::Url, parse::url)
     }
 
-    /// The URL of a proxy, if it is set. Credentials in it are taken, and printed nowhere.
+    /// The URL of a proxy, if it is set. Its credentials are kept and never printed.
     #[cfg(feature = "url")]
     pub fn proxy(&mut self, name: &str) -> Option<url::Url> {
         self.if_set(name, Kind::Proxy, parse::proxy)
     }
 
-    /// The headers; none where it is unset.
+    /// The headers; none if it is unset.
     pub fn headers(&mut self, name: &str) -> Headers {
         self.if_set(name, Kind::Headers, Headers::parse).unwrap_or_default()
     }
@@ -129,21 +128,21 @@ impl<'a> Reader<'a> {
         self.with_default(name, Kind::Switch, quoting(parse::switch)).unwrap_or_default()
     }
 
-    /// What the word stands for, or the default word; `choices` names the words of the row in its order.
+    /// The choice named by the word, or by the default word; `choices` has the words of the row in its order.
     ///
-    /// The result is `otherwise` only where the row has no default.
+    /// The result is `otherwise` only if the row has no default.
     pub fn choice<T: Clone>(&mut self, name: &str, choices: &[(&str, T)], otherwise: T) -> T {
         let kind = self.choice_kind(name, choices);
         self.with_default(name, kind, |text| chosen(text, kind, choices)).unwrap_or(otherwise)
     }
 
-    /// What the word stands for, if it is set.
+    /// The choice named by the word, if it is set.
     pub fn choice_if_set<T: Clone>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let kind = self.choice_kind(name, choices);
         self.if_set(name, kind, |text| chosen(text, kind, choices))
     }
 
-    /// Notes a mistake that only the caller can see, such as two variables that exclude each other.
+    /// Notes a mistake found by the caller, such as two variables that exclude each other.
     pub fn mistake(&mut self, name: &str, problem: impl Into<String>) {
         let mistake = InvalidVariable { name: self.called(name), problem: problem.into() };
         // Several parts of a program may read one variable.
@@ -152,17 +151,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes something a person should know and that stops nothing.
+    /// Notes a harmless remark.
     pub fn warn(&mut self, name: &str, text: impl Into<String>) {
         self.warnings.push(Warning { name: self.called(name), text: text.into() });
     }
 
-    /// What a person should know: misspelt names first.
+    /// The warnings, misspelt names first.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// The whole configuration as it may be printed: every row that has a value or a default, secrets masked.
+    /// The printable configuration: every row with a value or a default, secrets masked.
     pub fn shown(&self) -> Vec<Shown> {
         let shown = |variable: &Variable| {
             let (value, origin) = match (self.source.get(variable.name), variable.default) {
@@ -175,7 +174,7 @@ impl<'a> Reader<'a> {
         self.table.variables().filter_map(shown).collect()
     }
 
-    /// All mistakes, in the order in which the variables were read.
+    /// All mistakes, in the order of reading.
     pub fn finish(self) -> Vec<InvalidVariable> {
         self.mistakes
     }
@@ -219,7 +218,7 @@ impl<'a> Reader<'a> {
         self.table.find(name).filter(|variable| variable.kind == kind)
     }
 
-    /// The row's own kind if its words are those of `choices`; else one that is in no table.
+    /// The row's own kind if its words are those of `choices`; otherwise one that no table has.
     fn choice_kind<T>(&self, name: &str, choices: &[(&str, T)]) -> Kind {
         match self.table.find(name).map(|variable| variable.kind) {
             Some(Kind::Choice(words)) if words.iter().eq(choices.iter().map(|(word, _)| word)) => {
@@ -230,14 +229,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A row as it may be printed: `NAME=value (from environment)`.
+/// A printable row: `NAME=value (from environment)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     /// The variable's name.
     pub name: &'static str,
-    /// Its value, masked where it is secret.
+    /// Its value, masked if it is secret.
     pub value: String,
-    /// `default`, or what the source calls itself.
+    /// `default`, or the name of the source.
     pub origin: &'static str,
 }
 
@@ -247,12 +246,12 @@ impl fmt::Display for Shown {
     }
 }
 
-/// Turns "what was expected" into a sentence that quotes the value; only for kinds whose values are no secrets.
+/// Turns an expectation into a sentence with the value; only for kinds without secrets.
 fn quoting<T>(parse: fn(&str) -> Result<T, &'static str>) -> impl Fn(&str) -> Result<T, String> {
     move |text| parse(text).map_err(|expected| format!("{} is not {expected}", quoted(text)))
 }
 
-/// The value in quotes, cut and escaped so that one wrong value cannot fill the log or break its line.
+/// The quoted value, cut and escaped so that it can neither fill the log nor break its line.
 fn quoted(text: &str) -> String {
     const MOST_CHARS: usize = 40;
     let head: String = text.chars().take(MOST_CHARS).collect();
@@ -270,7 +269,7 @@ fn chosen<T: Clone>(text: &str, kind: Kind, choices: &[(&str, T)]) -> Result<T, 
 
 fn misspelt(source: &dyn Source, table: &Table) -> Vec<Warning> {
     const OURS: &str = "LAMBDA_OTLP_";
-    /// Of OpenObserve's extension. Others begin so too, and are named only where they are near to one that is known.
+    /// The prefix of OpenObserve's extension. Other names share it, and are reported only if they resemble a known one.
     const O2: &str = "O2_";
     let mut names = source.names();
     names.retain(|name| [OURS, O2].iter().any(|prefix| name.starts_with(prefix)));

@@ -1,22 +1,22 @@
-//! What a variable's value is: how it is read, checked and described.
+//! The kind of a variable's value: parsing, validation and description.
 
 use crate::headers::Headers;
 use crate::parse;
 use crate::secret_reference::SecretReference;
 use std::fmt;
 
-/// What a variable's value is.
+/// The kind of a variable's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Any text.
     Text,
     /// Text that is never printed.
     Secret,
-    /// The ARN of a secret or parameter, or `ssm:NAME`; each with `#key` where the secret is a JSON object.
+    /// The ARN of a secret or parameter, or `ssm:NAME`; each with `#key` if the secret is a JSON object.
     SecretReference,
     /// An absolute `http` or `https` URL.
     Url,
-    /// The URL of a proxy, which may hold credentials that are never printed.
+    /// The URL of a proxy, with optional credentials that are never printed.
     Proxy,
     /// `5s`, `500ms`, `1m`, `5h`, or milliseconds.
     Duration,
@@ -28,17 +28,17 @@ pub enum Kind {
     Ratio,
     /// `true` or `false`.
     Switch,
-    /// One of these words, in whatever case.
+    /// One of these words, in any case.
     Choice(&'static [&'static str]),
     /// `name=value,name=value`; the values are never printed.
     Headers,
 }
 
 impl Kind {
-    /// Why this value is not of this kind; `None` where it is.
+    /// The reason why this value is invalid.
     pub(super) fn problem(self, value: &str) -> Option<String> {
         match self {
-            // URLs are checked where they are read: the parser is behind a feature.
+            // URLs are validated when they are read: the parser is behind a feature.
             Self::Text | Self::Secret | Self::Url | Self::Proxy => None,
             Self::SecretReference => SecretReference::parse(value).err().map(str::to_owned),
             Self::Duration => parse::duration(value).err().map(str::to_owned),

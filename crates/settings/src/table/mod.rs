@@ -1,4 +1,4 @@
-//! The one place where a variable's name, default and meaning stand.
+//! The definition of each variable: name, default and meaning.
 
 mod kind;
 mod slips;
@@ -10,7 +10,7 @@ pub use variable::Variable;
 use slips::slips;
 use std::fmt::Write as _;
 
-/// All variables of one binary: its own rows, and those it shares with others.
+/// All variables of one binary, its own and shared ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
     parts: &'static [&'static [Variable]],
@@ -23,8 +23,8 @@ impl Table {
         Self { parts, known_elsewhere: &[] }
     }
 
-    /// The same table, with names that another binary in the same environment reads: the exporter and the extension share one.
-    /// They are not reported as misspelt.
+    /// Adds names that another binary in the same environment reads, as exporter and extension share one. They are not reported
+    /// as misspelt.
     #[must_use]
     pub const fn with_known_elsewhere(self, names: &'static [&'static str]) -> Self {
         Self { known_elsewhere: names, ..self }
@@ -45,7 +45,7 @@ impl Table {
         self.variables().find(|variable| variable.name == name)
     }
 
-    /// The documentation: a Markdown table, a row a variable.
+    /// The documentation: a Markdown table with a row for each variable.
     pub fn markdown(&self) -> String {
         let mut markdown =
             String::from("| variable | default | value | meaning |\n|---|---|---|---|\n");
@@ -53,13 +53,13 @@ impl Table {
             let default = default.map(|text| format!("`{text}`")).unwrap_or_default();
             let row = [format!("`{name}`"), default, kind.to_string(), (*doc).to_owned()];
             let cells = row.map(|cell| cell.replace('|', "\\|").replace('\n', " ")).join(" | ");
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             writeln!(markdown, "| {cells} |").unwrap_or_default();
         }
         markdown
     }
 
-    /// What is wrong with the table itself; a test of each binary asserts that this is empty.
+    /// The mistakes in the table itself; a test of each binary asserts that there are none.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut names = std::collections::BTreeSet::new();

@@ -1,7 +1,7 @@
-//! How far a misspelt name is from one that is meant.
+//! The distance between a misspelt name and a known one.
 
-/// How many letters must be changed, added, removed or swapped with a neighbour to turn `left` into `right`
-/// (optimal string alignment distance).
+/// The number of letters to change, add, remove or swap with a neighbour to turn `left` into `right` (optimal string alignment
+/// distance).
 pub(super) fn slips(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut before_last: Vec<usize> = Vec::new();

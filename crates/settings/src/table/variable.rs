@@ -4,33 +4,33 @@ use super::kind::Kind;
 use crate::headers::Headers;
 use crate::secret_reference::SecretReference;
 
-/// One row: a variable's name and everything that is said about it.
+/// One row: a variable's name and its properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
     /// The name in the environment.
     pub name: &'static str,
     /// The value when it is unset, written as a user would write it.
     pub default: Option<&'static str>,
-    /// What the value is, and with it whether it may be printed.
+    /// The kind of the value, which determines whether it may be printed.
     pub kind: Kind,
     /// Its meaning in one or two sentences of Markdown.
     pub doc: &'static str,
 }
 
 impl Variable {
-    /// The same variable, with a meaning of its own in this table.
+    /// The same variable with another meaning in this table.
     #[must_use]
     pub const fn with_doc(self, doc: &'static str) -> Self {
         Self { doc, ..self }
     }
 
-    /// The same variable, with a default in this table.
+    /// The same variable with a default in this table.
     #[must_use]
     pub const fn with_default(self, default: &'static str) -> Self {
         Self { default: Some(default), ..self }
     }
 
-    /// The value as it may be printed.
+    /// The printable value.
     pub(crate) fn masked(&self, value: &str) -> String {
         match self.kind {
             Kind::Secret => "****".to_owned(),
@@ -38,14 +38,14 @@ impl Variable {
                 Headers::parse(value).map_or("****".to_owned(), |headers| headers.to_string())
             }
             Kind::Url | Kind::Proxy => without_userinfo(value),
-            // An ARN is a name; text that is no reference was probably meant to be the secret itself.
+            // An ARN is a name; text that is not a reference is probably the secret itself.
             Kind::SecretReference if SecretReference::parse(value).is_err() => "****".to_owned(),
             _ => value.to_owned(),
         }
     }
 }
 
-/// `https://user:password@host/` is refused as a mistake, and must not be printed before it is.
+/// `https://user:password@host/` is refused, and must not be printed before that.
 fn without_userinfo(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("//") else {
         return if url.contains('@') { "****".to_owned() } else { url.to_owned() };

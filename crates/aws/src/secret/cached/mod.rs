@@ -1,4 +1,4 @@
-//! One secret: read when it is first needed, again when its lifetime is over, and again when a backend refuses it.
+//! A cached secret: read on first use, after its lifetime, and when a backend refuses it.
 
 use super::authorization::authorization;
 use super::error::SecretError;
@@ -9,23 +9,22 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-/// The service is asked at most once in this time, however many callers want it: a backend that refuses every request must not make
-/// every request a call of the service.
+/// Minimum time between two reads, however many callers ask: a backend that refuses every request must not cause a read for each.
 const AT_MOST_EVERY: Duration = Duration::from_secs(5);
 
-/// How long the service may take where there is a value to go on with: an invocation waits for it.
+/// Time limit of a read while an old value exists, because an invocation waits for it.
 const LONGEST_REFRESH: Duration = Duration::from_secs(1);
 
-/// How long a value is used past its lifetime before a service that fails is asked again.
+/// Delay before the next read after a failure, while an expired value is used.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
-/// A secret that stands for an authorization header. Time passes by [`FreezeAwareInstant`], so that a freeze counts.
+/// A secret for an authorization header. Its lifetime includes freezes ([`FreezeAwareInstant`]).
 #[derive(Debug)]
 pub struct CachedSecret<S> {
     service: S,
     reference: SecretReference,
     lifetime: Duration,
-    /// Held while the service is asked, so that all who ask meanwhile share the answer.
+    /// Held during a read, so that concurrent callers share the answer.
     state: Mutex<State>,
 }
 
@@ -33,37 +32,37 @@ pub struct CachedSecret<S> {
 struct State {
     value: Option<Secret>,
     version: u64,
-    /// When the last answer came, and why it gave no value.
+    /// The time of the last answer, and its error.
     asked_at: Option<FreezeAwareInstant>,
     failure: Option<SecretError>,
-    /// How long after that answer the value has to be read again.
+    /// The remaining validity of the value after that answer.
     good_for: Duration,
 }
 
-/// A value as it is known now.
+/// A known value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentSecret {
     /// The value of the authorization header.
     pub authorization: Secret,
-    /// Grows when the value changes, and only then.
+    /// Increases exactly when the value changes.
     pub version: u64,
-    /// Why the service could not be asked for a newer one; the value is the one before.
+    /// The reason why no newer value could be read; this one is the previous.
     pub failure: Option<SecretError>,
 }
 
 impl<S: SecretService> CachedSecret<S> {
-    /// The secret of this reference, read for the first time when it is asked for.
+    /// Creates a cache for this reference, which is read on first use.
     pub fn new(service: S, reference: SecretReference, lifetime: Duration) -> Self {
         Self { service, reference, lifetime, state: Mutex::default() }
     }
 
-    /// Which secret it is.
+    /// The reference.
     pub fn reference(&self) -> &SecretReference {
         &self.reference
     }
 
-    /// The value, read first if there is none or its lifetime is over. While the service fails, or hangs, the value before is
-    /// given; an error means that there has never been one.
+    /// Returns the value, after reading it if there is none or its lifetime is over. While the service fails or hangs, the
+    /// previous value is returned; an error means that no value was ever read.
     pub async fn current(&self) -> Result<CurrentSecret, SecretError> {
         let mut state = self.state.lock().await;
         let is_good = |asked_at: &FreezeAwareInstant| !asked_at.is_over(state.good_for, self.now());
@@ -74,7 +73,7 @@ impl<S: SecretService> CachedSecret<S> {
         state.current()
     }
 
-    /// The value, read again because the one before was refused, unless the service was asked just now.
+    /// Reads the value again after a refusal, unless it was just read.
     pub async fn reread(&self) -> Result<CurrentSecret, SecretError> {
         let mut state = self.state.lock().await;
         self.ask(&mut state).await;
@@ -134,7 +133,7 @@ impl State {
                 failure: failure.clone(),
             }),
             (None, Some(failure)) => Err(failure.clone()),
-            // `ask` leaves one or the other.
+            // `ask` sets one of the two.
             (None, None) => Err(SecretError::NoResponse {
                 secret: String::new(),
                 text: "never asked".to_owned(),

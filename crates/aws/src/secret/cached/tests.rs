@@ -6,12 +6,12 @@ use tokio::time::{Instant, advance, sleep};
 
 const REFERENCE: &str = "ssm:/o2";
 
-/// Takes 100 ms to answer, along a script, and counts.
+/// Answers after 100 ms from a script, and counts.
 #[derive(Debug, Default)]
 struct Scripted {
     answers: Mutex<VecDeque<Result<&'static str, ()>>>,
     asked: Mutex<usize>,
-    /// How long the environment was frozen.
+    /// The duration of the environment's freeze.
     frozen: Mutex<Duration>,
 }
 
@@ -82,7 +82,7 @@ async fn time_in_a_freeze_counts() {
     assert_eq!(shown(cached.current().await), "Bearer a, version 1");
     *cached.service.frozen.lock().unwrap() += secs(300);
     assert_eq!(shown(cached.current().await), "Bearer b, version 2");
-    // What was asked just before the freeze is no reason not to ask.
+    // A read just before the freeze does not prevent one.
     *cached.service.frozen.lock().unwrap() += secs(5);
     assert_eq!(shown(cached.reread().await), "Bearer c, version 3");
 }
@@ -163,7 +163,7 @@ async fn a_refresh_that_hangs_costs_a_second_every_half_minute() {
         assert!(current.starts_with("Bearer a, version 1"), "{current}");
         waited += begin.elapsed();
     }
-    // Ten minutes: five of the lifetime, then looks half a minute apart, each of a second; tokio's clock has milliseconds.
+    // Ten minutes: five of the lifetime, then reads half a minute apart, each of a second; tokio's clock has milliseconds.
     let looks = u32::try_from(*service.0.lock().unwrap()).unwrap() - 1;
     assert!((2..=11).contains(&looks), "{looks}");
     assert!(waited <= looks * Duration::from_millis(1010), "{waited:?} for {looks}");
@@ -174,7 +174,7 @@ async fn a_refresh_that_hangs_costs_a_second_every_half_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn without_any_value_the_service_is_asked_every_few_seconds() {
-    // What is there is no authorization, too.
+    // The stored value is not an authorization.
     let cached = cached(&[Err(()), Ok("hunter2"), Ok("Bearer a")]);
     let down = "cannot read ssm:/o2: down";
     assert_eq!(shown(cached.current().await), down);
