@@ -1,5 +1,5 @@
-//! A function on axum, behind API Gateway, a load balancer or a function URL: the layer makes the span, another calls it after
-//! the route that axum matched.
+//! A function on axum, behind API Gateway, a load balancer or a function URL. `OtelTracingLayer` creates the span, and
+//! `MatchedPathLayer` names it after the route that axum matched.
 
 use axum::extract::Path;
 use axum::http::StatusCode;

@@ -1,4 +1,4 @@
-//! An event of one's own says what its invocation's span is called, what invoked it, and where its parent stands.
+//! A custom event describes its invocation's span: name, trigger, and headers with the parent.
 
 use lambda_otlp_exporter::opentelemetry::KeyValue;
 use lambda_otlp_exporter::{
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 #[derive(Deserialize)]
 struct Order {
     id: i64,
-    /// What the caller has put there, such as `traceparent`.
+    /// Headers from the caller, such as `traceparent`.
     #[serde(default)]
     context: HashMap<String, String>,
 }

@@ -1,5 +1,5 @@
-//! Log records: `tracing` events are ones, with the trace and the span that they stand in; OpenTelemetry's own API makes others. A
-//! processor sees each of them before it is written.
+//! Log records: `tracing` events become records with their trace and span; OpenTelemetry's API creates others. A processor sees
+//! each record before it is written.
 
 use lambda_otlp_exporter::opentelemetry::InstrumentationScope;
 use lambda_otlp_exporter::opentelemetry::logs::{
@@ -12,7 +12,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Adds to each record what the function was deployed as.
+/// Adds the deployment environment to each record.
 #[derive(Debug)]
 struct Deployment;
 

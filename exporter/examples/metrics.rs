@@ -1,5 +1,5 @@
-//! Counters and histograms: collected when the invocation is over, delta by default, since an environment counts alone and is
-//! short-lived. A view says how the histogram is aggregated.
+//! Counters and histograms, collected at the end of each invocation. The default is delta temporality, because each environment
+//! counts alone and is short-lived. A view sets the histogram's aggregation.
 
 use lambda_otlp_exporter::opentelemetry::metrics::{Counter, Histogram};
 use lambda_otlp_exporter::opentelemetry::{KeyValue, global};
@@ -9,7 +9,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
-/// Instruments are made once: making one takes longer than using it.
+/// Instruments are created once: creating one takes longer than using it.
 struct Instruments {
     orders: Counter<u64>,
     values: Histogram<f64>,
@@ -30,7 +30,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     Ok(json!({ "statusCode": 201 }))
 }
 
-/// Boundaries that fit to the prices of the shop.
+/// Boundaries for the shop's prices.
 fn order_values(instrument: &Instrument) -> Option<Stream> {
     let boundaries = vec![5.0, 10.0, 50.0, 100.0];
     let aggregation = Aggregation::ExplicitBucketHistogram { boundaries, record_min_max: true };

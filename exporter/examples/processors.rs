@@ -1,5 +1,5 @@
-//! A chain of processors of one's own: the first adds an attribute to each span, the second keeps what nobody wants to see out of
-//! the log, and the library's own writes what is left.
+//! A chain of custom processors: the first adds an attribute to each span, the second removes unwanted spans, and the library's
+//! own writes the rest.
 
 use lambda_otlp_exporter::opentelemetry::trace::Span as _;
 use lambda_otlp_exporter::opentelemetry::{Context, KeyValue};
@@ -12,7 +12,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Says on each span which shop the environment works for.
+/// Adds the environment's shop to each span.
 #[derive(Debug)]
 struct Shop;
 
@@ -32,7 +32,7 @@ impl SpanProcessor for Shop {
     }
 }
 
-/// Hands spans on, but for those of health checks.
+/// Forwards all spans except those of health checks.
 #[derive(Debug)]
 struct WithoutHealthChecks<P>(P);
 

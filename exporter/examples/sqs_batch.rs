@@ -1,4 +1,4 @@
-//! A batch of a queue: each message has its own span with a link to the span that sent it. Only failed messages return to the queue
+//! A batch of a queue: each message has its own span with a link to the sender's span. Only failed messages return to the queue
 //! (`ReportBatchItemFailures`).
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
@@ -7,8 +7,8 @@ use lambda_otlp_exporter::{
 };
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
-/// The span of a failed message is an error, with the exception as an event. Use `continued_span` instead of `instrument` to put the
-/// span into the trace of the sender.
+/// The span of a failed message is an error with the exception as an event. Use `continued_span` instead of `instrument` to put
+/// the span into the sender's trace.
 #[tracing::instrument(name = "store order", err, skip_all, fields(otel.kind = "consumer"))]
 async fn store(message: &SqsMessage) -> Result<(), Error> {
     message.extract_span_attributes().add_to(&tracing::Span::current());

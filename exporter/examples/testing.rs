@@ -1,4 +1,4 @@
-//! Tests of one's own instrumentation: `cargo test --example testing --features testing`.
+//! Tests of custom instrumentation: `cargo test --example testing --features testing`.
 
 use lambda_otlp_exporter::opentelemetry::KeyValue;
 use lambda_otlp_exporter::opentelemetry::metrics::Counter;
@@ -13,7 +13,7 @@ async fn store(id: i64) {
     tracing::info!("order stored");
 }
 
-/// What a function carries from one invocation to the next.
+/// State that a function keeps between invocations.
 #[derive(Clone)]
 struct Orders {
     stored: Counter<u64>,

@@ -1,10 +1,10 @@
-//! Where the exporter reads the time.
+//! The exporter's source of time.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Gives the wall-clock time; tests give their own.
+/// The wall-clock time; tests replace it.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 

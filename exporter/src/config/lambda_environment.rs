@@ -1,9 +1,8 @@
-//! What Lambda says about the function in its environment.
+//! Lambda's variables about the function.
 
 use settings::Source;
 
-/// What Lambda says about the function in its environment
-/// (Lambda Developer Guide, "Defined runtime environment variables").
+/// Lambda's variables about the function (Lambda Developer Guide, "Defined runtime environment variables").
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LambdaEnvironment {
     pub(crate) region: Option<String>,
@@ -13,23 +12,23 @@ pub(crate) struct LambdaEnvironment {
     pub(crate) log_group: Option<String>,
     pub(crate) log_stream: Option<String>,
     pub(crate) runtime_api: Option<String>,
-    /// The application log level, under the JSON log format only.
+    /// The application log level, only with the JSON log format.
     pub(crate) json_log_level: Option<String>,
     pub(crate) log_level: Option<String>,
     pub(crate) initialization_type: InitializationType,
 }
 
-/// How the environment came to be (`AWS_LAMBDA_INITIALIZATION_TYPE`).
+/// The initialization type of the environment (`AWS_LAMBDA_INITIALIZATION_TYPE`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum InitializationType {
-    /// For the invocation that waits.
+    /// Started for a waiting invocation.
     #[default]
     OnDemand,
-    /// Ahead of time, so that no invocation waits.
+    /// Started ahead of time, so that no invocation waits.
     ProvisionedConcurrency,
-    /// It was started once, and is restored from a snapshot each time.
+    /// Started once, and restored from a snapshot each time.
     SnapStart,
-    /// Lambda Managed Instances: invocations run concurrently, and the environment is not frozen between them.
+    /// Lambda Managed Instances: concurrent invocations, and no freeze between them.
     ManagedInstances,
 }
 
@@ -49,7 +48,7 @@ impl LambdaEnvironment {
             log_group: source.get("AWS_LAMBDA_LOG_GROUP_NAME"),
             log_stream: source.get("AWS_LAMBDA_LOG_STREAM_NAME"),
             runtime_api: source.get("AWS_LAMBDA_RUNTIME_API"),
-            // Lambda filters a line without a level as one of INFO.
+            // Lambda treats a line without a level as INFO.
             json_log_level: is_json.then(|| log_level.clone().unwrap_or_else(|| "INFO".to_owned())),
             log_level,
             initialization_type: match source.get("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() {

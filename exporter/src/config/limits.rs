@@ -3,11 +3,11 @@
 use opentelemetry_sdk::trace::SpanLimits;
 use settings::Reader;
 
-/// Limits of spans. The SDK counts attributes, events and links; the exporter shortens values.
+/// Limits of spans. The SDK counts attributes, events and links; the exporter truncates values.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SpanLimitsOfEnvironment {
     pub(crate) counts: SpanLimits,
-    /// Longest text in an attribute of a span, its events and its links, in characters.
+    /// Maximum length of a text attribute of a span, its events and its links, in characters.
     pub(crate) value_length: usize,
 }
 
@@ -15,7 +15,7 @@ pub(crate) struct SpanLimitsOfEnvironment {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordLimits {
     pub(crate) attributes: usize,
-    /// Longest text in an attribute, in characters; longest array of bytes.
+    /// Maximum length of a text attribute in characters, and of a byte array in bytes.
     pub(crate) value_length: usize,
 }
 

@@ -1,6 +1,6 @@
-//! The level that a line carries.
+//! The level of a line.
 
-/// The level that a line carries in text log format.
+/// The `level` of a line in the text log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogLevel {
     /// `DEBUG`

@@ -1,4 +1,4 @@
-//! What the environment says: read once, all mistakes reported together.
+//! The configuration from variables, read once, with all mistakes reported together.
 
 pub(crate) mod lambda_environment;
 pub(crate) mod limits;
@@ -17,13 +17,13 @@ use variables::TABLE;
 
 pub(crate) const DEFAULT_COMPRESSION_LEVEL: u32 = 6;
 pub(crate) const DEFAULT_QUEUE_SIZE: usize = 2048;
-/// A longer queue would be written early less often, but take more memory, and more time when the invocation is over.
+/// A larger queue would be written early less often, but take more memory, and more time at the end of the invocation.
 pub(crate) const MAX_QUEUE_SIZE: usize = 65_536;
-/// The bounds of `LAMBDA_OTLP_MAX_LINE_BYTES`. A line of more than 65,536 bytes may arrive as several log events, which the
-/// forwarder joins.
+/// The range of `LAMBDA_OTLP_MAX_LINE_BYTES`. A line above 65,536 bytes may arrive as several log events, which the forwarder
+/// joins.
 const MAX_LINE_BYTES: std::ops::RangeInclusive<usize> = 1024..=250 * 1024;
 
-/// What the environment says; `None` where it says nothing and code or default decides.
+/// The configuration from variables; `None` leaves the choice to code or default.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) mode: Option<ProcessorMode>,
@@ -44,10 +44,10 @@ pub(crate) struct Config {
     pub(crate) propagators: Option<String>,
     pub(crate) sampler: Option<Sampler>,
     pub(crate) temporality: Temporality,
-    /// The deprecated names of HTTP attributes are written beside the stable ones.
+    /// `true` if the deprecated names of HTTP attributes are written beside the stable ones.
     pub(crate) duplicate_http_names: bool,
     pub(crate) lambda: LambdaEnvironment,
-    /// Mistakes and warnings about the variables, in one line for stderr; empty where there are none.
+    /// Mistakes and warnings about variables, in one line for stderr; empty without any.
     pub(crate) complaint: String,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Writes {
     pub(crate) logs: bool,
 }
 
-/// Variables of the OpenTelemetry specification that neither this library nor the SDK's processors nor the layer read.
+/// Variables of the OpenTelemetry specification that this library, the SDK's processors and the layer ignore.
 const UNSUPPORTED: [&str; 6] = [
     "OTEL_CONFIG_FILE",
     "OTEL_EXPERIMENTAL_CONFIG_FILE",
@@ -70,7 +70,7 @@ const UNSUPPORTED: [&str; 6] = [
 ];
 
 impl Config {
-    /// Reads all variables; a wrong one is noted in `complaint` and its default taken, since it must not stop a function.
+    /// Reads all variables. A mistake is noted in `complaint` and replaced by the default, because it must not stop a function.
     pub(crate) fn from_source(source: &dyn Source) -> Self {
         let mut reader = Reader::new(source, TABLE);
         let mode = reader.choice_if_set(
@@ -152,7 +152,7 @@ impl Config {
         config
     }
 
-    /// The least severe level of lambda-otel-lite's events, as Lambda's log level or the application's names it.
+    /// The minimum level of lambda-otel-lite's events, from Lambda's log level or the application's.
     pub(crate) fn event_level(&self) -> Option<&str> {
         self.lambda.log_level.as_deref().or(self.log_level.as_deref())
     }

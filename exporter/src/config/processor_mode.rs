@@ -1,14 +1,13 @@
-//! When telemetry is written.
+//! The time at which telemetry is written.
 
 use super::Config;
 use settings::Env;
 use std::fmt;
 
-/// When telemetry is written (`LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE`, which wins over code).
+/// When telemetry is written (`LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE`, which overrides code).
 ///
-/// In each mode a full buffer is written early, what has ended is written shortly before a timeout, and what is left at SIGTERM, which
-/// Lambda sends where an extension is registered, inside the process or beside it. A mode that cannot be had is `Sync`, and one line on
-/// stderr says why.
+/// Every mode writes a full buffer early, ended spans shortly before a timeout, and the rest at SIGTERM, which Lambda sends if
+/// any extension is registered. An unavailable mode becomes `Sync`, with the reason in one line on stderr.
 ///
 /// ```
 /// use lambda_otlp_exporter::{ProcessorMode, TelemetryConfig};
@@ -18,19 +17,19 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ProcessorMode {
-    /// Before the response is returned. Registers no extension.
+    /// Before the response. Registers no extension.
     #[default]
     Sync,
-    /// After the response: the process registers itself as an extension that Lambda tells of each invocation, and writes while the
-    /// response is on its way. The caller waits for no write; the invocation is billed until it is done. Under SnapStart it is `Sync`.
+    /// After the response: the process registers itself as an extension, which Lambda notifies of each invocation, and writes
+    /// while the response is sent. The caller does not wait, but the time is billed. With SnapStart it is `Sync`.
     Async,
-    /// When the environment ends, and not when an invocation does: for the SDK's own batch processor and periodic reader, which
-    /// export when they will. The process registers itself as an extension without events, so that Lambda sends SIGTERM.
+    /// At the end of the environment, for the SDK's own batch processor and periodic reader, which export on their own schedule.
+    /// The process registers itself as an extension without events, so that Lambda sends SIGTERM.
     Finalize,
 }
 
 impl ProcessorMode {
-    /// The mode of the environment, else this one, else `Sync`. A wrong variable counts as none.
+    /// Returns the mode from the environment, or else this one, or else `Sync`. An invalid variable is ignored.
     ///
     /// ```
     /// use lambda_otlp_exporter::ProcessorMode;

@@ -1,8 +1,8 @@
-//! The table of the variables that the exporter reads; the documents are made of it.
+//! The table of the exporter's variables, from which the documentation is generated.
 
 use settings::{Kind, Table, Variable, shared};
 
-/// The variables that the exporter reads.
+/// The exporter's variables.
 pub const TABLE: Table = Table::new(&[
     &[
         Variable {

@@ -1,4 +1,4 @@
-//! The SDK's exporter traits for the three signals, thin over the [`LineExporter`].
+//! The SDK's exporter traits for the three signals, thin wrappers of [`LineExporter`].
 
 use super::line::LineExporter;
 use super::line_builder::LineExporterBuilder;
@@ -20,12 +20,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use wire::SignalKind;
 
-/// The builder of one exporter; what the environment says wins.
+/// The builder of one exporter.
 macro_rules! builder {
     ($builder:ident, $exporter:ident, $doc:literal) => {
         #[doc = $doc]
         ///
-        /// The environment wins over what is set here.
+        /// The environment overrides these settings.
         #[derive(Debug, Default)]
         pub struct $builder {
             line: LineExporterBuilder,
@@ -39,21 +39,21 @@ macro_rules! builder {
                 self
             }
 
-            /// Writes `level` in text log format; ignored under Lambda's JSON format.
+            /// Writes this `level` in the text log format; ignored with Lambda's JSON format.
             #[must_use]
             pub fn with_level(mut self, level: LogLevel) -> Self {
                 self.line.level = Some(level);
                 self
             }
 
-            /// Writes lines there and not to stdout.
+            /// Writes lines to this output instead of stdout.
             #[must_use]
             pub fn with_output(mut self, output: Arc<dyn Output>) -> Self {
                 self.line.output = Some(output);
                 self
             }
 
-            /// Writes lines to the named pipe, with stdout where nobody reads it.
+            /// Writes lines to the named pipe, or to stdout if the pipe has no reader.
             #[must_use]
             pub fn with_pipe(mut self, pipe: bool) -> Self {
                 self.line.pipe = pipe;
@@ -69,7 +69,7 @@ macro_rules! builder {
         }
 
         impl $exporter {
-            /// A builder with the defaults.
+            /// Creates a builder with the defaults.
             #[must_use]
             pub fn builder() -> $builder {
                 $builder::default()
@@ -102,7 +102,7 @@ pub struct StdoutSpanExporter {
     line: LineExporter,
     function_name: Option<String>,
     resource: EncodedResource,
-    /// Longest text of an attribute, in characters.
+    /// Maximum length of a text attribute, in characters.
     value_length: usize,
 }
 
@@ -121,7 +121,7 @@ impl StdoutSpanExporter {
 }
 
 impl StdoutSpanExporter {
-    /// Writes spans that have not ended, in lines that say so.
+    /// Writes partial spans, in lines marked as such.
     pub(crate) fn export_partial(&self, spans: &[SpanData]) -> OTelSdkResult {
         self.line.encoded_partial(&self.resource.service_name, spans.len(), || {
             traces(&self.resource, spans, self.value_length)
@@ -187,8 +187,7 @@ impl LogExporter for StdoutLogExporter {
     }
 }
 
-/// Writes metrics as OTLP lines; delta temporality unless
-/// `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` says otherwise.
+/// Writes metrics as OTLP lines, with delta temporality unless `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` is set.
 ///
 /// ```
 /// use lambda_otlp_exporter::{StdoutMetricExporter, lambda_resource};
@@ -196,7 +195,7 @@ impl LogExporter for StdoutLogExporter {
 ///
 /// let reader = PeriodicReader::builder(StdoutMetricExporter::default()).build();
 /// let provider =
-///     SdkMeterProvider::builder().with_resource(lambda_resource()).with_reader(reader).build();
+/// SdkMeterProvider::builder().with_resource(lambda_resource()).with_reader(reader).build();
 /// ```
 #[derive(Debug)]
 pub struct StdoutMetricExporter {
@@ -216,9 +215,9 @@ impl StdoutMetricExporter {
     }
 
     pub(crate) fn export_now(&self, measured: &ResourceMetrics) -> OTelSdkResult {
-        // The SDK gives the resource of metrics with each batch.
+        // The SDK passes the resource of metrics with each batch.
         let resource = EncodedResource::new(measured.resource(), self.function_name.as_deref());
-        // The number of data points is known once they are encoded; there is at least one.
+        // Encoding determines the number of data points; there is at least one.
         self.line.encoded(SignalKind::Metrics, &resource.service_name, 1, || {
             metrics(&resource, measured)
         })

@@ -1,4 +1,4 @@
-//! Writes encoded requests to the output as OTLP lines; telemetry leaves the function in no other way.
+//! Writes encoded requests to the output as OTLP lines, the only way out of the function.
 
 use super::loss_counts::{Loss, LossCounts};
 use super::write_timeout::{Deadline, WriteTimeout};
@@ -13,22 +13,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, Written};
 
-/// What a line says beside its payload, and how it is compressed.
+/// The fields of a line beside its payload, and its compression.
 #[derive(Debug, Clone)]
 pub(crate) struct LineSettings {
     /// gzip level, 0 (stored) to 9.
     pub(crate) compression_level: u32,
-    /// Longest line of more than one item, in bytes.
+    /// Maximum size of a line with more than one item, in bytes.
     pub(crate) max_line_bytes: usize,
-    /// Written as `level`: under Lambda's JSON format the configured level, else the user's choice.
+    /// The field `level`: the configured level with Lambda's JSON format, or else the user's choice.
     pub(crate) level: Option<String>,
-    /// Written as `timestamp`, under Lambda's JSON format only.
+    /// The field `timestamp`, only with Lambda's JSON format.
     pub(crate) with_timestamp: bool,
 }
 
-/// Writes encoded requests as OTLP lines; the three exporters are thin over it.
-///
-/// Cheap to clone: clones share the encoder's buffers and counters.
+/// Writes encoded requests as OTLP lines, for all three exporters.
+/// Clones are cheap, and share the encoder's buffers and counters.
 #[derive(Clone)]
 pub(crate) struct LineExporter {
     shared: Arc<Shared>,
@@ -42,13 +41,13 @@ struct Shared {
     write_timeout: WriteTimeout,
 }
 
-/// Kept between batches: allocating compression state anew costs more than compressing a small batch.
+/// Kept between batches: allocating compression state costs more than compressing a small batch.
 struct Encoder {
     line: LineEncoder,
     lines: Vec<u8>,
 }
 
-/// A buffer that has grown larger than this is freed once its lines are written, since such lines are rare.
+/// A larger buffer is freed after its lines are written, because such lines are rare.
 const KEPT_BUFFER_BYTES: usize = 256 * 1024;
 
 impl fmt::Debug for LineExporter {
@@ -72,10 +71,10 @@ impl LineExporter {
 
     /// Writes one encoded `Export…ServiceRequest` as one or more lines. A request without items writes nothing.
     ///
-    /// `source` is the service name that the lines carry.
+    /// `source` is the service name in the lines.
     ///
     /// # Errors
-    /// If the output refused the lines or an item fits into no line; what was lost is counted.
+    /// If the output refused the lines or an item is too large for a line. Lost items are counted.
     pub(crate) fn emit(&self, kind: SignalKind, source: &str, request: Vec<u8>) -> OTelSdkResult {
         self.emit_as(kind, source, request, false)
     }
@@ -94,7 +93,7 @@ impl LineExporter {
         self.contained(kind, request.items(), |shared| shared.write(kind, source, request, partial))
     }
 
-    /// Encodes and emits; where the encoding panics, `items` are counted as lost.
+    /// Encodes and writes. If the encoder panics, `items` are counted as lost.
     pub(crate) fn encoded(
         &self,
         kind: SignalKind,
@@ -106,7 +105,7 @@ impl LineExporter {
         self.emit(kind, source, request)
     }
 
-    /// The same with spans that have not ended.
+    /// Like [`Self::export`], for partial spans.
     pub(crate) fn encoded_partial(
         &self,
         source: &str,
@@ -118,12 +117,12 @@ impl LineExporter {
         self.emit_as(kind, source, request, true)
     }
 
-    /// When the running invocation times out; it bounds each wait for the output.
+    /// Sets the timeout of the running invocation, which bounds each wait for the output.
     pub(crate) fn deadline(&self) -> &Deadline {
         self.shared.write_timeout.deadline()
     }
 
-    /// How long to wait for another thread that writes.
+    /// Maximum wait for another writing thread.
     pub(crate) fn write_timeout(&self) -> Duration {
         self.shared.write_timeout.get()
     }
@@ -132,8 +131,8 @@ impl LineExporter {
         &self.shared.losses
     }
 
-    /// Runs a part of the export so that a panic in it costs a batch and not the function. Spans and events that the export
-    /// makes itself are not recorded: each would be exported next time, and make more of them.
+    /// Runs a part of the export and contains panics, which cost a batch instead of the function. Spans and events created by the
+    /// export itself are not recorded, because each would cause the next.
     fn contained<T>(
         &self,
         kind: SignalKind,
@@ -159,8 +158,8 @@ impl Encoder {
 }
 
 impl Shared {
-    /// Takes the lines out of the encoder with their buffer, so that the encoder is not locked while they are written: the
-    /// thread that holds the lock of stdout may be about to export as well.
+    /// Takes the lines with their buffer out of the encoder, so that it is not locked while they are written: the thread that
+    /// holds the lock of stdout may be about to export, too.
     fn encode(&self, envelope: &Envelope<'_>, request: Request) -> (Vec<u8>, Written) {
         let mut encoder = self.encoder();
         let Encoder { line, lines } = &mut *encoder;
@@ -245,7 +244,7 @@ mod tests {
     /// resource_logs { scope_logs { log_records {} log_records {} } }
     const TWO_RECORDS: [u8; 8] = [0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
 
-    /// Takes no line of the first two batches; notes how long the exporter would wait.
+    /// Refuses the lines of the first two batches, and notes the time the exporter would wait.
     #[derive(Debug, Default)]
     struct StuckAtFirst(Mutex<Vec<Duration>>);
 
@@ -269,7 +268,7 @@ mod tests {
         assert_eq!(line.losses().lost(SignalKind::Logs, Loss::OutputFailed), 4);
     }
 
-    /// Exports while it writes, as a thread of the function that holds stdout may.
+    /// Exports while it writes, like a thread of the function that holds stdout.
     #[derive(Debug, Default)]
     struct Exports(std::sync::OnceLock<LineExporter>, AtomicBool);
 

@@ -1,4 +1,4 @@
-//! Builds a [`LineExporter`] out of what code and environment say.
+//! Builds a [`LineExporter`] from code and environment.
 
 use super::line::{LineExporter, LineSettings};
 use super::write_timeout::Deadline;
@@ -9,7 +9,7 @@ use crate::output::stdout::Stdout;
 use crate::output::{Output, stderr};
 use std::sync::Arc;
 
-/// What the exporters' builders have in common; the environment wins over what code says.
+/// The options shared by the exporters' builders; the environment overrides code.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct LineExporterBuilder {
     pub(crate) compression_level: Option<u32>,

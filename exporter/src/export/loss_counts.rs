@@ -1,28 +1,28 @@
-//! Counts what the exporter could not write, or not whole; the first loss of an environment is a line on stderr.
+//! Counts lost and truncated items; the environment's first loss is reported on stderr.
 
 use crate::output::stderr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use wire::SignalKind;
 
-/// Counts items that could not be written, by `signal` and `error.type`. Absent while nothing is lost.
+/// Number of lost items, by `signal` and `error.type`. Absent without losses.
 pub(crate) const LOST_METRIC: &str = "lambda_otlp.exporter.lost";
-/// Counts attribute values that were shortened to fit a line. Absent while none is.
+/// Number of attribute values truncated to fit a line. Absent without any.
 pub(crate) const TRUNCATED_METRIC: &str = "lambda_otlp.exporter.truncated_values";
 
-/// Why an item (span, log record, data point) was not written, or not whole.
+/// The reason why an item (span, log record, data point) was lost or truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// The buffer was full and could not be written early.
     BufferFull,
     /// The output refused the line.
     OutputFailed,
-    /// Larger than the largest line even with shortened values.
+    /// The item exceeds the maximum line size even with truncated values.
     TooLarge,
     /// The exporter itself panicked.
     Panicked,
     /// The invocation was about to time out.
     DeadlineReached,
-    /// An asynchronous exporter of the application's was not ready in time.
+    /// The application's asynchronous exporter was not ready in time.
     ExporterNotReady,
 }
 
@@ -48,7 +48,7 @@ impl Loss {
         }
     }
 
-    /// What to do about it, where it is the application's to do.
+    /// The remedy, if the application has one.
     const fn remedy(self) -> &'static str {
         match self {
             Self::ExporterNotReady => {
@@ -80,7 +80,7 @@ pub(crate) struct LossCounts {
 }
 
 impl LossCounts {
-    /// Counts lost items; the first time, one line on stderr says so.
+    /// Counts lost items, and reports the first loss on stderr.
     pub(crate) fn lose(&self, kind: SignalKind, loss: Loss, items: usize) {
         if items == 0 {
             return;
@@ -99,7 +99,7 @@ impl LossCounts {
         }
     }
 
-    /// Counts attribute values that were shortened.
+    /// Counts truncated attribute values.
     pub(crate) fn truncate(&self, values: usize) {
         self.truncated_values.fetch_add(values as u64, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! From what the SDK holds to OTLP lines on the output, bounded in time, with what is lost counted.
+//! Converts the SDK's data to OTLP lines on the output, within bounded time and with counted losses.
 
 pub(crate) mod exporters;
 pub(crate) mod line;

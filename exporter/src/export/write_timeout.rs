@@ -1,24 +1,24 @@
-//! How long to wait for an output: the time that the running invocation has left decides, of several that of the first to end.
+//! The time to wait for an output, derived from the earliest deadline of the running invocations.
 
 use crate::clock::{Clock, unix_nanos};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// The longest wait for the reader of our lines.
+/// Maximum wait for the reader of our lines.
 pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
-/// The longest wait after a wait that was in vain: a stuck reader must not cost each invocation a second.
+/// Maximum wait after a timeout: a stuck reader must not cost each invocation a second.
 pub(crate) const STUCK_TIMEOUT: Duration = Duration::from_millis(5);
 
-/// When the running invocation times out; where several run at a time, the one that times out first.
+/// The earliest timeout of the running invocations.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     clock: Clock,
-    /// Of each running invocation, in Unix nanoseconds.
+    /// The deadline of each running invocation, in Unix nanoseconds.
     running: Mutex<Vec<u64>>,
 }
 
-/// The deadline of exporters that the application has built.
+/// The deadline for the application's own exporters.
 static OF_PROCESS: LazyLock<Arc<Deadline>> =
     LazyLock::new(|| Arc::new(Deadline::new(Clock::system())));
 
@@ -35,8 +35,7 @@ impl Deadline {
         self.clock.now()
     }
 
-    /// Says when the invocation that starts now times out. Deadlines that have passed already are forgotten, this one and those of
-    /// invocations that never said that they were over.
+    /// Adds the deadline of a starting invocation. Removes passed deadlines, of invocations that never reported their end.
     pub(crate) fn set(&self, deadline: SystemTime) {
         let now = unix_nanos(self.now());
         let mut running = self.running();
@@ -44,7 +43,7 @@ impl Deadline {
         running.retain(|deadline| *deadline > now);
     }
 
-    /// The invocation with this deadline is over; others that run meanwhile keep their own.
+    /// Removes the deadline of a finished invocation.
     pub(crate) fn clear(&self, deadline: SystemTime) {
         let own = unix_nanos(deadline);
         let mut running = self.running();
@@ -53,18 +52,18 @@ impl Deadline {
         }
     }
 
-    /// The environment ends: no invocation will respond any more, and none bounds what is written.
+    /// The environment ends: no further response is expected, so no deadline applies.
     pub(crate) fn clear_all(&self) {
         self.running().clear();
     }
 
-    /// `None` where no invocation runs.
+    /// `None` if no invocation runs.
     fn time_left(&self) -> Option<Duration> {
         let first = self.running().iter().min().copied()?;
         Some(Duration::from_nanos(first.saturating_sub(unix_nanos(self.now()))))
     }
 
-    /// Whether an invocation times out within this time.
+    /// Returns `true` if an invocation times out within this time.
     #[cfg(test)]
     pub(crate) fn is_near(&self, within: Duration) -> bool {
         self.time_left().is_some_and(|left| left < within)
@@ -74,22 +73,22 @@ impl Deadline {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether too little time is left to compress this many bytes and return the response.
+    /// Returns `true` if too little time is left to compress this many bytes and return the response.
     pub(crate) fn is_too_close_for(&self, bytes: usize) -> bool {
-        /// What the response needs, and the runtime to send it.
+        /// Reserve for the response and the runtime that sends it.
         const RESERVE: Duration = Duration::from_millis(10);
-        /// What compressing costs where a batch is cut into lines, for which a byte is compressed several times.
+        /// Cost of compressing a batch that is cut into lines, for which a byte is compressed several times.
         const NANOS_A_BYTE: u64 = 50;
         let work = Duration::from_nanos(NANOS_A_BYTE.saturating_mul(bytes as u64));
         self.time_left().is_some_and(|left| left <= RESERVE.saturating_add(work))
     }
 }
 
-/// How long to wait for one output or exporter.
+/// The wait for one output or exporter.
 #[derive(Debug)]
 pub(crate) struct WriteTimeout {
     deadline: Arc<Deadline>,
-    /// The last wait was in vain.
+    /// `true` if the last wait timed out.
     is_stuck: AtomicBool,
 }
 
@@ -102,14 +101,14 @@ impl WriteTimeout {
         &self.deadline
     }
 
-    /// Half of the time that the invocation has left, at most a second, and at most 5 ms after a wait in vain.
+    /// Half of the remaining time of the invocation, at most a second, and at most 5 ms after a timeout.
     pub(crate) fn get(&self) -> Duration {
         let is_stuck = self.is_stuck.load(Ordering::Relaxed);
         let longest = if is_stuck { STUCK_TIMEOUT } else { LONGEST_TIMEOUT };
         self.deadline.time_left().map_or(longest, |left| longest.min(left / 2))
     }
 
-    /// Notes whether the last wait was in vain.
+    /// Notes whether the last wait timed out.
     pub(crate) fn note(&self, was_in_vain: bool) {
         self.is_stuck.store(was_in_vain, Ordering::Relaxed);
     }
@@ -125,7 +124,7 @@ mod tests {
         UNIX_EPOCH + Duration::from_millis(millis)
     }
 
-    /// A deadline that was set at the start, and the time now.
+    /// A deadline set at the start, and the current time.
     fn deadline(deadline_ms: u64, now_ms: u64) -> Deadline {
         let time = Arc::new(AtomicU64::new(1));
         let clock = Arc::clone(&time);

@@ -1,15 +1,15 @@
-//! What the extension does when it is time to.
+//! The actions of the extension.
 
 use super::invocations::Completed;
 use std::fmt;
 
 type Write = dyn Fn(&[Completed]) + Send + Sync;
 
-/// What the extension does when it is time to; nothing of it panics.
+/// The actions of the extension; none of them panics.
 pub(crate) struct Actions {
-    /// Writes what these invocations have made.
+    /// Writes the telemetry of these invocations.
     pub(crate) write: Box<Write>,
-    /// Writes all that is left at the end of the environment, for a bounded time.
+    /// Writes everything at the end of the environment, within bounded time.
     pub(crate) end: Box<dyn Fn() + Send + Sync>,
 }
 

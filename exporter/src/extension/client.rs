@@ -1,7 +1,7 @@
-//! Speaks to Lambda's Extensions API: as much of HTTP/1.1 as its calls need, over one connection within the environment.
+//! A client of Lambda's Extensions API: the necessary part of HTTP/1.1, over one connection within the environment.
 //!
-//! A client of HTTP's own would be a runtime of tokio's in another thread, and more of the binary than all of this: the API is on the
-//! same machine, its answers are small, and one thread waits for them.
+//! An HTTP library would need a tokio runtime in another thread, and more space in the binary than this module: the API is local,
+//! its answers are small, and one thread waits for them.
 
 use serde::Deserialize;
 use std::io::{self, ErrorKind, Write as _};
@@ -11,17 +11,17 @@ use std::time::Duration;
 
 /// The name of the extension. Each one of an environment has its own.
 const NAME: &str = "lambda-otlp-exporter";
-/// How long to wait for the API, which is on the same machine; not for events, which may take hours to come.
+/// Time limit for the local API, except for events, which may take hours.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// No answer of the API is nearly as long.
+/// Maximum size of an answer; real ones are far smaller.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// Which events an extension inside the function's process registers for. SHUTDOWN is for processes of their own.
+/// The events for which an extension inside the function's process registers. SHUTDOWN is reserved for separate processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Events {
-    /// Each invocation, which then is over only when the extension asks for the next event.
+    /// INVOKE: an invocation ends only when the extension asks for the next event.
     Invoke,
-    /// None: registered all the same, the process is sent SIGTERM before it is killed.
+    /// None: registration alone makes Lambda send SIGTERM before it kills the process.
     Nothing,
 }
 
@@ -43,8 +43,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Registers with the API at this host and port. An extension that has registered has to ask for events from then on: Lambda
-    /// waits for it.
+    /// Registers with the API at this host and port. Afterwards the extension must ask for events, because Lambda waits for it.
     pub(super) fn register(host: &str, events: Events) -> io::Result<Self> {
         let body = match events {
             Events::Invoke => r#"{"events":["INVOKE"]}"#,
@@ -62,8 +61,8 @@ impl Client {
         Ok(Self { host: host.to_owned(), identifier, stream })
     }
 
-    /// Asks for the next event, which says that the one before is over. The answer may take hours; the descriptor tells when it is
-    /// there.
+    /// Asks for the next event, which ends the previous one. The answer may take hours; the descriptor becomes readable when it
+    /// arrives.
     pub(super) fn ask(&mut self) -> io::Result<()> {
         let Self { host, identifier, stream } = self;
         let request = format!(
@@ -72,13 +71,13 @@ impl Client {
         stream.write_all(request.as_bytes())
     }
 
-    /// Connects anew, as the same extension, and asks.
+    /// Reconnects as the same extension, and asks again.
     pub(super) fn ask_again(&mut self) -> io::Result<()> {
         self.stream = connect(&self.host)?;
         self.ask()
     }
 
-    /// Reads the event that was asked for.
+    /// Reads the requested event.
     pub(super) fn event(&mut self) -> io::Result<Event> {
         let body = response(&mut self.stream)?.body;
         serde_json::from_slice(&body).map_err(io::Error::from)
@@ -107,7 +106,7 @@ fn connect(host: &str) -> io::Result<TcpStream> {
     Err(error)
 }
 
-/// What matters of an answer with status 200.
+/// The relevant parts of an answer with status 200.
 #[derive(Debug, PartialEq, Eq)]
 struct Response {
     identifier: Option<String>,
@@ -134,7 +133,7 @@ fn response(stream: &mut impl io::Read) -> io::Result<Response> {
     }
 }
 
-/// The answer that these bytes are; `None` while some are missing. A status other than 200 is an error.
+/// Parses an answer; `None` while it is incomplete. A status other than 200 is an error.
 fn whole_response(received: &[u8]) -> io::Result<Option<Response>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut headers);
@@ -161,7 +160,7 @@ fn whole_response(received: &[u8]) -> io::Result<Option<Response>> {
     Ok(body.map(|body| Response { identifier, body }))
 }
 
-/// The body that these chunks are; `None` while some are missing.
+/// Joins these chunks; `None` while they are incomplete.
 fn whole_chunks(mut rest: &[u8]) -> io::Result<Option<Vec<u8>>> {
     let mut body = Vec::new();
     loop {
@@ -174,7 +173,7 @@ fn whole_chunks(mut rest: &[u8]) -> io::Result<Option<Vec<u8>>> {
             return Err(invalid("the answer is too long"));
         }
         let Some(chunk) = rest.get(begin..begin + size) else { return Ok(None) };
-        // Behind each chunk, and behind the trailers of the last, of which the API has none, is a line feed.
+        // A line feed follows each chunk, and the trailers of the last one; the API sends no trailers.
         let Some(behind) = rest.get(begin + size + 2..) else { return Ok(None) };
         if size == 0 {
             return Ok(Some(body));
@@ -192,7 +191,7 @@ fn invalid(text: &str) -> io::Error {
 mod tests {
     use super::*;
 
-    /// Gives one byte at a time, as a slow connection may.
+    /// Returns one byte at a time, like a slow connection.
     struct Slow<'a>(&'a [u8]);
 
     impl io::Read for Slow<'_> {

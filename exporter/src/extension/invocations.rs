@@ -1,53 +1,53 @@
-//! Decides when the telemetry of an invocation is written after its response, and when Lambda may take the invocation for over.
+//! Decides when an invocation's telemetry is written after its response, and when Lambda may end the invocation.
 //!
-//! Two sides tell of each invocation, in any order: Lambda, by the event INVOKE, and the handler, when it begins and when it has ended.
-//! Lambda keeps the environment awake for an invocation until the extension asks for the next event. So what a handler leaves to the
-//! extension is written while the environment is awake, and an invocation that no handler of ours sees is kept for a moment only.
+//! Two sides report each invocation, in any order: Lambda with the event INVOKE, and the handler at its start and end. Lambda
+//! keeps the environment awake until the extension asks for the next event. So telemetry left to the extension is written while
+//! the environment is awake. An invocation without one of our handlers is kept only briefly.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long an invocation is kept that no handler of ours has begun: one whose event is not what the handler takes, or whose handler
-/// is not wrapped. What begins later than that is written before its response.
+/// Time to wait for a handler, which never starts if it cannot parse the event or is not wrapped. Telemetry of a handler that
+/// starts later is written before its response.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Handlers may end before their event is read here; more of them than run at a time do not.
+/// Handlers may end before their event is read here, but never more of them than run concurrently.
 const MOST_AHEAD: usize = 64;
 
-/// An invocation whose handler has ended, and whose telemetry is to be written.
+/// An invocation whose handler has ended, with unwritten telemetry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Completed {
     pub(crate) request_id: String,
-    /// The number of the record that tells an extension beside the function of the root.
+    /// The record's number, which tells a separate extension about the root span.
     pub(crate) record: Option<u64>,
     pub(crate) deadline: SystemTime,
 }
 
-/// What the extension's thread does next.
+/// The next step of the extension's thread.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Write what these invocations have made.
+    /// Write the telemetry of these invocations.
     Write(Vec<Completed>),
     /// Ask for the next event, which ends the invocation.
     Ask,
-    /// Wait until something is told, or for this long.
+    /// Wait for a report, or for this long.
     Wait(Option<Duration>),
 }
 
-/// What both sides have told.
+/// The reports of both sides.
 #[derive(Debug, Default)]
 pub(super) struct Invocations {
-    /// Lambda tells of invocations, and waits for the extension.
+    /// `true` if Lambda reports invocations and waits for the extension.
     has_events: bool,
-    /// There is a thread, and the API answers it.
+    /// `true` if the thread runs and the API answers.
     pub(super) is_listening: bool,
-    /// The invocation that Lambda keeps for the extension.
+    /// The invocation that Lambda keeps awake.
     kept: Option<Kept>,
-    /// Handlers that run.
+    /// Running handlers.
     begun: Vec<String>,
-    /// What is to be written.
+    /// Unwritten telemetry.
     completed: Vec<Completed>,
-    /// Handlers that have ended and whose event has not come.
+    /// Ended handlers whose event has not arrived.
     ahead: Vec<String>,
-    /// The invocation that was not kept any longer, since no handler had begun.
+    /// The invocation released because no handler had started.
     given_up: Option<String>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Invocations {
 struct Kept {
     request_id: String,
     since: Instant,
-    /// Nothing of it is waited for any more.
+    /// `true` if it needs no further wait.
     is_over: bool,
 }
 
@@ -64,13 +64,13 @@ impl Invocations {
         Self { has_events, ..Self::default() }
     }
 
-    /// A handler of ours begins.
+    /// A handler starts.
     pub(super) fn begin(&mut self, request_id: &str) {
         self.begun.push(request_id.to_owned());
     }
 
-    /// A handler has ended. Its telemetry is left to the extension, or handed back where that cannot write it while the environment is
-    /// sure to be awake.
+    /// A handler has ended. Its telemetry is left to the extension, or handed back if the environment may freeze before the
+    /// extension writes it.
     pub(super) fn complete(&mut self, completed: Completed) -> Result<(), Completed> {
         let id = completed.request_id.as_str();
         if let Some(at) = self.begun.iter().position(|begun| begun == id) {
@@ -93,7 +93,7 @@ impl Invocations {
         Ok(())
     }
 
-    /// All is written of an invocation that no handler of ours has begun.
+    /// Everything is written of an invocation without one of our handlers.
     pub(super) fn release(&mut self) {
         if let Some(kept) = &mut self.kept
             && !self.begun.contains(&kept.request_id)
@@ -102,7 +102,7 @@ impl Invocations {
         }
     }
 
-    /// Lambda tells of an invocation, and waits.
+    /// Lambda reports an invocation, and waits.
     pub(super) fn invoked(&mut self, request_id: String, now: Instant) {
         let ahead = self.ahead.iter().position(|ahead| *ahead == request_id);
         if let Some(at) = ahead {
@@ -112,7 +112,7 @@ impl Invocations {
         self.kept = Some(Kept { request_id, since: now, is_over: ahead.is_some() });
     }
 
-    /// The API does not answer any more.
+    /// The API stopped answering.
     pub(super) fn lose_events(&mut self) {
         self.is_listening = false;
         self.kept = None;
@@ -157,7 +157,7 @@ mod tests {
         let (mut invocations, now) = (listening(true), Instant::now());
         invocations.invoked("r-1".to_owned(), now);
         invocations.begin("r-1");
-        // However long the handler takes.
+        // Regardless of the handler's duration.
         assert_eq!(invocations.step(now + Duration::from_mins(15)), Step::Wait(None));
         invocations.complete(completed("r-1")).unwrap();
         assert_eq!(invocations.step(now), Step::Write(vec![completed("r-1")]));
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(invocations.step(now), Step::Wait(None));
         invocations.invoked("r-1".to_owned(), now);
         assert_eq!(invocations.step(now), Step::Ask);
-        // An attempt at the same request waits for its own handler.
+        // A repeated attempt of the request waits for its own handler.
         invocations.invoked("r-1".to_owned(), now);
         invocations.begin("r-1");
         assert_eq!(invocations.step(now), Step::Wait(None));
@@ -186,7 +186,7 @@ mod tests {
         invocations.invoked("r-1".to_owned(), now);
         assert_eq!(invocations.step(now), Step::Wait(Some(PATIENCE)));
         assert_eq!(invocations.step(now + PATIENCE), Step::Ask);
-        // Its handler was slow to begin: what it made is written before the response, since nothing waits any more.
+        // Its handler started late: its telemetry is written before the response, because nothing waits any more.
         invocations.begin("r-1");
         assert_eq!(invocations.complete(completed("r-1")), Err(completed("r-1")));
         invocations.invoked("r-2".to_owned(), now);

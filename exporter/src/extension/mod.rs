@@ -1,4 +1,5 @@
-//! What runs beside the handlers: an internal extension of Lambda's, which writes when the handlers do not, and SIGTERM's handler.
+//! The code beside the handlers: an internal Lambda extension, which writes telemetry outside of handlers, and the SIGTERM
+//! handler.
 
 pub(crate) mod actions;
 mod client;
@@ -21,7 +22,7 @@ use std::thread::Builder;
 use thread::{Shared, Thread};
 use tokio::runtime::Handle;
 
-/// When the telemetry of an invocation is written, as it came to be.
+/// When the telemetry of an invocation is written.
 #[derive(Debug)]
 pub(crate) enum Mode {
     /// Before the response.
@@ -32,31 +33,31 @@ pub(crate) enum Mode {
     Finalize,
 }
 
-/// The side of the extension that handlers see.
+/// The handlers' interface to the extension.
 #[derive(Debug, Clone)]
 pub(crate) struct InternalExtension(Arc<Shared>);
 
 impl InternalExtension {
-    /// A handler begins.
+    /// A handler starts.
     pub(crate) fn begin(&self, request_id: &str) {
         self.0.invocations().begin(request_id);
     }
 
-    /// Leaves the telemetry of an invocation whose handler has ended to the extension; hands it back where the caller has to write it.
+    /// Leaves an ended invocation's telemetry to the extension, or hands it back if the caller must write it.
     pub(crate) fn complete(&self, completed: Completed) -> Result<(), Completed> {
         let left = self.0.invocations().complete(completed);
         self.0.wake();
         left
     }
 
-    /// The caller has written the telemetry of an invocation whose handler is not wrapped.
+    /// The caller has written the telemetry of an invocation without a wrapped handler.
     pub(crate) fn release(&self) {
         self.0.invocations().release();
         self.0.wake();
     }
 }
 
-/// Starts what this mode needs. A mode that cannot be had is `Sync`, and one line says why: nothing here makes the function fail.
+/// Starts the threads of this mode. An unavailable mode becomes `Sync`, with the reason in one line; it never fails the function.
 pub(crate) fn start(
     mode: ProcessorMode,
     lambda: &LambdaEnvironment,
@@ -73,11 +74,11 @@ pub(crate) fn start(
     let events = match mode {
         ProcessorMode::Sync => None,
         ProcessorMode::Async if lambda.initialization_type == InitializationType::SnapStart => {
-            // The connection on which Lambda would tell of invocations does not outlast the snapshot.
+            // The connection for Lambda's events does not survive the snapshot.
             sync_instead(mode, "the function is restored from a snapshot (SnapStart)");
             None
         }
-        // Managed instances take no registration for INVOKE, and are not frozen between invocations.
+        // Managed instances refuse registration for INVOKE, and are not frozen between invocations.
         ProcessorMode::Async if !is_managed => Some(Events::Invoke),
         ProcessorMode::Async | ProcessorMode::Finalize => Some(Events::Nothing),
     };
@@ -114,8 +115,8 @@ fn sync_instead(mode: ProcessorMode, why: &str) {
     stderr::warn(&format!("the {mode} mode cannot be had, sync is used: {why}"));
 }
 
-/// Starts the thread, and waits until it is registered, which has to be before the runtime asks for its first event. The thread is
-/// there first: Lambda would wait for ever for an extension that registers and then asks for nothing.
+/// Starts the thread and waits for its registration, which must precede the runtime's first request for an event. The thread
+/// starts first: Lambda would wait forever for an extension that registers and never asks for events.
 fn start_thread(
     api: &str,
     events: Option<Events>,
@@ -146,7 +147,7 @@ fn start_thread(
     let register = move || {
         thread.client = register(&api, events, &is_registered);
         drop(is_registered);
-        // Without an API there is nothing to lose touch with.
+        // Without an API there is no connection to lose.
         thread.shared.invocations().is_listening = true;
         thread.run();
     };
@@ -171,7 +172,7 @@ fn register(
     client
 }
 
-/// Gives this thread what the others leave of the processor: it begins to write while the runtime sends the response.
+/// Lowers this thread's priority, because it writes while the runtime sends the response.
 fn let_the_response_go_first() {
     #[cfg(target_os = "linux")]
     rustix::process::setpriority_process(None, 19).ok();

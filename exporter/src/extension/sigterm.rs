@@ -1,7 +1,7 @@
-//! Tells when Lambda ends the environment.
+//! Detects the end of the environment.
 //!
-//! Before it kills the function's process Lambda sends SIGTERM, where an extension is registered, inside the process or beside it
-//! (AWS Lambda Developer Guide, "Shutdown phase"); without one it kills at once.
+//! Lambda sends SIGTERM before it kills the function's process if any extension is registered (AWS Lambda Developer Guide,
+//! "Shutdown phase"); otherwise it kills at once.
 
 use signal_hook::consts::SIGTERM;
 use signal_hook::low_level::pipe;
@@ -10,20 +10,20 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Has SIGTERM set `flag` and then write a byte to `wake`. Handlers that are there already are called as before.
+/// Makes SIGTERM set `flag` and write a byte to `wake`. Existing handlers are still called.
 pub(super) fn watch(flag: &Arc<AtomicBool>, wake: UnixStream) -> io::Result<()> {
     signal_hook::flag::register(SIGTERM, Arc::clone(flag))?;
     pipe::register(SIGTERM, wake)?;
     Ok(())
 }
 
-/// Whether the process has a handler for SIGTERM already: then that decides when the process ends.
+/// Returns `true` if the process already handles SIGTERM; that handler then decides when the process ends.
 pub(super) fn is_handled() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     is_caught(&status)
 }
 
-/// By the mask of caught signals (proc_pid_status(5)).
+/// From the mask of caught signals (proc_pid_status(5)).
 fn is_caught(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

@@ -1,4 +1,4 @@
-//! The thread of the extension: it waits for events of Lambda's, for handlers that have ended, and for SIGTERM.
+//! The extension's thread, which waits for Lambda's events, ended handlers, and SIGTERM.
 
 use super::actions::Actions;
 use super::client::Client;
@@ -12,19 +12,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-/// How long to leave an API alone that does not answer: from the first time to the longest.
+/// Delay before retrying an unresponsive API: initial and maximum.
 const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
-/// What the thread and the handlers share.
+/// The state shared by the thread and the handlers.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) invocations: Mutex<Invocations>,
     /// A byte here wakes the thread.
     pub(super) wake: UnixStream,
-    /// SIGTERM has come.
+    /// `true` after SIGTERM.
     pub(super) is_terminated: Arc<AtomicBool>,
     pub(super) actions: Actions,
-    /// The process ends after the last writing; else another handler of SIGTERM decides.
+    /// `true` if the process ends after the last write; otherwise another handler of SIGTERM decides.
     pub(super) exits: bool,
 }
 
@@ -34,7 +34,7 @@ impl Shared {
     }
 
     pub(super) fn wake(&self) {
-        // Where the buffer is full the thread wakes already.
+        // If the buffer is full, the thread is waking already.
         (&self.wake).write_all(&[0]).ok();
     }
 }
@@ -43,13 +43,13 @@ impl Shared {
 pub(super) struct Thread {
     pub(super) shared: Arc<Shared>,
     pub(super) woken: UnixStream,
-    /// `None` where nothing is registered.
+    /// `None` without a registration.
     pub(super) client: Option<Client>,
-    /// The runtime that exporters of the application's may need.
+    /// The runtime for the application's exporters.
     pub(super) runtime: Option<Handle>,
-    /// The API did not answer: it is asked again then,
+    /// The time of the next attempt after the API did not answer,
     pub(super) again_at: Option<Instant>,
-    /// after a pause that grows until an event comes.
+    /// after a delay that grows until an event arrives.
     pub(super) pause: Option<Duration>,
 }
 
@@ -77,7 +77,7 @@ impl Thread {
         }
     }
 
-    /// Does what there is to do; returns how long nothing more is.
+    /// Runs due tasks and returns the time until the next one.
     fn work(&mut self) -> Option<Duration> {
         loop {
             let step = self.shared.invocations().step(Instant::now());
@@ -105,14 +105,14 @@ impl Thread {
                 self.pause = None;
                 self.shared.invocations().invoked(event.request_id, Instant::now());
             }
-            // There is no other for an extension inside the function's process.
+            // An extension inside the function's process receives no other event.
             Ok(_) => self.ask(),
             Err(error) => self.be_silent(&error),
         }
     }
 
-    /// The API does not answer. Lambda may be waiting for this extension, so that it is asked again and again; meanwhile handlers
-    /// write by themselves.
+    /// The API did not answer. Lambda may be waiting for this extension, so it asks again and again; meanwhile the handlers write
+    /// themselves.
     fn be_silent(&mut self, error: &io::Error) {
         let [first, longest] = PAUSES;
         if self.pause.is_none() {
@@ -126,7 +126,7 @@ impl Thread {
         self.shared.invocations().lose_events();
     }
 
-    /// Waits for an event, for a byte that wakes, or for this long; returns whether there is an event.
+    /// Waits for an event, a wake-up byte, or the timeout. Returns `true` for an event.
     fn wait(&self, wait: Option<Duration>) -> bool {
         let until_again = self.again_at.map(|at| at.saturating_duration_since(Instant::now()));
         let wait = wait.into_iter().chain(until_again).min();
@@ -135,7 +135,7 @@ impl Thread {
         if let (Some(client), None) = (&self.client, self.again_at) {
             sources.push(PollFd::new(client, PollFlags::IN));
         }
-        // An error is a signal that came in between.
+        // An error means that a signal interrupted the wait.
         poll(&mut sources, wait.as_ref()).ok();
         let is_ready =
             |source: Option<&PollFd<'_>>| source.is_some_and(|source| !source.revents().is_empty());

@@ -1,11 +1,11 @@
-//! A resource, encoded once an environment.
+//! A resource, encoded once per environment.
 
 use super::values::resource_attributes;
 use opentelemetry::{Key, Value};
 use opentelemetry_sdk::Resource;
 use wire::protobuf::Writer;
 
-/// A resource, encoded once an environment: it is the same in every line.
+/// A resource, encoded once per environment because every line repeats it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EncodedResource {
     /// The content of an `opentelemetry.proto.resource.v1.Resource`.
@@ -16,9 +16,9 @@ pub(crate) struct EncodedResource {
 }
 
 impl EncodedResource {
-    /// Attributes sorted by key: the SDK keeps them in a hash map of random order, and equal resources must give equal
-    /// bytes, so that lines of one function merge and compress well. The service has the function's name where the SDK's default
-    /// (`unknown_service`, with or without the process's name) is all that it has.
+    /// Encodes attributes sorted by key: the SDK's hash map has a random order, and equal bytes let lines of one function merge
+    /// and compress well. The function's name replaces the SDK's default service name (`unknown_service`, with or without the
+    /// process's name).
     pub(crate) fn new(resource: &Resource, function_name: Option<&str>) -> Self {
         let key = Key::from_static_str(wire::resource::SERVICE_NAME);
         let own = resource.get_ref(&key);
@@ -35,7 +35,8 @@ impl EncodedResource {
         Self { message, schema_url, service_name }
     }
 
-    /// Writes `resource` and `schema_url` of `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`, between which `scopes` writes its field 2.
+    /// Writes `resource` and `schema_url` of `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`; `scopes` writes field 2 in
+    /// between.
     pub(crate) fn write(&self, writer: &mut Writer<'_>, scopes: impl FnOnce(&mut Writer<'_>)) {
         writer.always_bytes(1, &self.message);
         scopes(writer);

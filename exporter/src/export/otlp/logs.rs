@@ -9,9 +9,9 @@ use opentelemetry::logs::AnyValue;
 use opentelemetry_sdk::logs::SdkLogRecord;
 use wire::protobuf::Writer;
 
-/// The request of these records; empty where there are none.
+/// The request with these records; empty without any.
 ///
-/// The target of a record, which `tracing` events and records of the crate `log` have, is the name of its scope.
+/// The target of a record, from `tracing` or the `log` crate, becomes the name of its scope.
 pub(crate) fn logs<'a>(
     resource: &EncodedResource,
     records: impl Iterator<Item = (&'a SdkLogRecord, &'a InstrumentationScope)>,
@@ -52,8 +52,8 @@ fn scope_name<'a>(record: &'a SdkLogRecord, scope: &'a InstrumentationScope) -> 
     target.unwrap_or_else(|| scope.name())
 }
 
-/// The target of a record of the crate `log`. Its `tracing` event has the target `log`, and its own target and place in the source as
-/// fields `log.…`.
+/// The target of a record of the `log` crate. Its `tracing` event has the target `log`, and the original target and source
+/// location in fields `log.…`.
 fn target_of_log_crate(record: &SdkLogRecord) -> Option<&str> {
     record.target().filter(|target| *target == "log")?;
     record.attributes_iter().find_map(|(key, value)| match value {

@@ -11,7 +11,7 @@ use opentelemetry_sdk::metrics::data::{
 use std::time::SystemTime;
 use wire::protobuf::Writer;
 
-/// The request of these metrics, with this resource in place of the SDK's.
+/// The request with these metrics, with this resource instead of the SDK's.
 pub(crate) fn metrics(resource: &EncodedResource, metrics: &ResourceMetrics) -> Vec<u8> {
     let mut request = Vec::new();
     Writer::new(&mut request).message(1, |writer| {
@@ -52,7 +52,7 @@ fn metric_data<T: Number>(writer: &mut Writer<'_>, data: &MetricData<T>) {
     }
 }
 
-/// The three types that a measurement can have.
+/// The three number types of measurements.
 trait Number: Copy {
     /// `as_double` and `as_int` of a `NumberDataPoint`, or of an `Exemplar`.
     fn write(self, writer: &mut Writer<'_>, as_double: u32, as_int: u32);
@@ -83,7 +83,7 @@ impl Number for i64 {
 
 impl Number for u64 {
     fn write(self, writer: &mut Writer<'_>, as_double: u32, as_int: u32) {
-        // OTLP has only signed integers: what is larger becomes the largest, which is nearer to the truth than zero.
+        // OTLP has only signed integers: a larger value becomes the maximum, which is closer than zero.
         i64::try_from(self).unwrap_or(i64::MAX).write(writer, as_double, as_int);
     }
 

@@ -1,7 +1,6 @@
-//! Encodes what the SDK holds as OTLP protobuf, straight into bytes: no second set of structs.
+//! Encodes the SDK's data as OTLP protobuf directly to bytes, without intermediate structs.
 //!
-//! Field numbers and types are those of opentelemetry-proto 1.x; the tests compare the result with the `transform` of the
-//! `opentelemetry-proto` crate.
+//! Field numbers and types are those of opentelemetry-proto 1.x; tests compare the result with the crate's `transform`.
 
 pub(super) mod encoded_resource;
 pub(super) mod logs;

@@ -1,4 +1,4 @@
-//! Compares our bytes with what opentelemetry-proto's own `transform` makes of the same data.
+//! Compares our bytes with opentelemetry-proto's own `transform` of the same data.
 
 use super::encoded_resource::EncodedResource;
 use super::{logs::logs, metrics::metrics, traces::traces};
@@ -30,7 +30,7 @@ use std::time::{Duration, UNIX_EPOCH};
 /// No limits of log records.
 const NO_LIMITS: RecordLimits = RecordLimits { attributes: usize::MAX, value_length: usize::MAX };
 
-/// As JSON, with arrays of attributes and of scopes sorted: their order means nothing and is random in both.
+/// As JSON, with arrays of attributes and scopes sorted, because their order is random in both.
 fn canonical<M: serde::Serialize>(message: &M) -> String {
     fn sort(value: &mut serde_json::Value) {
         match value {
@@ -57,7 +57,7 @@ fn canonical<M: serde::Serialize>(message: &M) -> String {
 fn assert_same<M: Message + Default + serde::Serialize>(ours: &[u8], theirs: &M) {
     let decoded = M::decode(ours).unwrap();
     assert_eq!(canonical(&decoded), canonical(theirs));
-    // JSON leaves some of what is zero out; the sizes agree only if nothing was left out in between.
+    // JSON omits some zero fields; the sizes agree only if nothing else is missing.
     assert_eq!(decoded.encoded_len(), theirs.encoded_len());
 }
 
@@ -252,8 +252,8 @@ fn log_records_are_what_the_transform_makes_of_them() {
     assert_eq!(none, [0; 0]);
 }
 
-/// Each record with its resource and scope. The transform takes a missing version of a scope for an empty one and then
-/// tells scopes of one name apart that are equal on the wire; grouping is not compared.
+/// Each record with its resource and scope. The transform treats a missing scope version as empty, and then separates scopes that
+/// are equal on the wire; so grouping is not compared.
 fn flat(request: &ExportLogsServiceRequest) -> Vec<String> {
     let mut records = Vec::new();
     for resource in &request.resource_logs {
@@ -356,7 +356,7 @@ fn metrics_are_what_the_transform_makes_of_them() {
 
 #[test]
 fn equal_resources_give_equal_bytes() {
-    // Each resource has a hash map of its own random order.
+    // Each resource has a hash map with its own random order.
     let first = EncodedResource::new(&resource(), None);
     assert!((0..20).all(|_| {
         traces(&first, &[span(1, scopes()[0].clone())], usize::MAX)

@@ -8,7 +8,7 @@ use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
 use wire::protobuf::Writer;
 
-/// The request of these spans, whose attributes have texts of `value_length` characters at most; empty where there are none.
+/// The request with these spans, with text attributes truncated to `value_length` characters; empty without spans.
 pub(crate) fn traces(
     resource: &EncodedResource,
     spans: &[SpanData],
@@ -100,7 +100,7 @@ fn kind(kind: &SpanKind) -> u64 {
     }
 }
 
-/// The W3C flags, and that it is known whether the parent (of a span) or the context (of a link) is remote.
+/// The W3C flags, and the flag that it is known whether the parent (of a span) or the context (of a link) is remote.
 fn flags(context: &SpanContext, is_remote: bool) -> u32 {
     const HAS_IS_REMOTE: u32 = 0x100;
     const IS_REMOTE: u32 = 0x200;

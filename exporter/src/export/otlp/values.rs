@@ -1,5 +1,5 @@
-//! What the three signals share: scopes, attributes and values.
-//! `value_length` is the longest text of a value, in characters.
+//! Encodings shared by the three signals: scopes, attributes and values. `value_length` is the maximum length of a text value, in
+//! characters.
 
 use opentelemetry::logs::AnyValue;
 use opentelemetry::{Array, InstrumentationScope, Key, KeyValue, StringValue, Value};
@@ -12,7 +12,7 @@ pub(crate) fn resource_attributes(writer: &mut Writer<'_>, mut attributes: Vec<(
     }
 }
 
-/// Field 1 of `ScopeSpans`, `ScopeLogs` and `ScopeMetrics`; `name` replaces the scope's own where it is given.
+/// Field 1 of `ScopeSpans`, `ScopeLogs` and `ScopeMetrics`; `name` overrides the scope's own name.
 pub(crate) fn scope(writer: &mut Writer<'_>, scope: &InstrumentationScope, name: Option<&str>) {
     writer.message(1, |writer| {
         writer.string(1, name.unwrap_or_else(|| scope.name()));
@@ -52,14 +52,14 @@ fn value(writer: &mut Writer<'_>, value: &Value, length: usize) {
     }
 }
 
-/// A text, at most as long as this.
+/// A text, truncated to this length.
 fn text(writer: &mut Writer<'_>, text: &str, length: usize) {
     writer.always_string(1, beginning(text, length));
 }
 
 /// The first characters of a text.
 fn beginning(text: &str, characters: usize) -> &str {
-    // Mostly there are fewer bytes already.
+    // Most texts have fewer bytes than the limit has characters.
     let end = (text.len() > characters).then(|| text.char_indices().nth(characters)).flatten();
     end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
@@ -81,7 +81,7 @@ fn array_values(writer: &mut Writer<'_>, array: &Array, length: usize) {
     }
 }
 
-/// The content of an `AnyValue`, for log records: these have bytes, lists and maps too.
+/// The content of an `AnyValue` of a log record, which may also contain bytes, lists and maps.
 pub(crate) fn any_value(writer: &mut Writer<'_>, value: &AnyValue, length: usize) {
     match value {
         AnyValue::Int(value) => integer(writer, *value),
