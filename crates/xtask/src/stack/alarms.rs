@@ -24,7 +24,7 @@ const ALARMS: &[&str] = &[
 ];
 
 /// Where each alarm's meaning stands, and what to do.
-const MANUAL: &str = "docs/deploy.md";
+const MANUAL: &str = "docs/operations.md";
 
 pub(super) fn check(root: &Path, template: &Value) -> anyhow::Result<String> {
     let manual = std::fs::read_to_string(root.join(MANUAL)).context(MANUAL)?;
