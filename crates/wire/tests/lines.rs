@@ -119,7 +119,7 @@ fn each_broken_line_has_the_outcome_of_the_table() {
     let mut table = String::from(
         "# Damaged and unusual OTLP lines\n\n\
          The result of reading each line of `tests/fixtures/lines/corrupted.jsonl` and `bombs.jsonl`. \
-         [line-format.md](line-format.md#reading) has the rules. A test generates this table.\n\n\
+         [line-format.md](../../../docs/line-format.md#reading) has the rules. A test generates this table.\n\n\
          | case | result | reason, if another result was possible |\n|---|---|---|\n",
     );
     for file in ["corrupted.jsonl", "bombs.jsonl"] {
@@ -131,7 +131,7 @@ fn each_broken_line_has_the_outcome_of_the_table() {
             writeln!(table, "| {case} | {outcome} | {why} |").unwrap();
         }
     }
-    expect_test::expect_file!["../../../docs/broken-lines.md"].assert_eq(&table);
+    expect_test::expect_file!["damaged-lines.md"].assert_eq(&table);
 }
 
 /// The data of a sample line as bare OTLP/JSON.

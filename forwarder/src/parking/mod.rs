@@ -1,6 +1,6 @@
 //! Keeps what the backend does not take: messages that hold it, and the queues they are sent to.
 //!
-//! The message is described in `docs/parked-messages.md`. The retry queue and the dead-letter queue hold the same
+//! The message is described in `docs/guarantees.md`. The retry queue and the dead-letter queue hold the same
 //! messages.
 
 mod encoding;

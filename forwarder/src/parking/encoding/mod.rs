@@ -1,4 +1,4 @@
-//! Writes parked content as JSON and reads it back; `docs/parked-messages.md` describes the text.
+//! Writes parked content as JSON and reads it back; `docs/guarantees.md` describes the text.
 
 mod events;
 

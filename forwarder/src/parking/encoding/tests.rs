@@ -4,9 +4,9 @@ use super::*;
 use crate::source::{LogBatch, LogEvent, MessageType};
 use serde_json::{Value, json};
 
-/// The example of `docs/parked-messages.md`.
+/// The example of `docs/guarantees.md`.
 fn example() -> Value {
-    let page = include_str!("../../../../docs/parked-messages.md");
+    let page = include_str!("../../../../docs/guarantees.md");
     let (_, after) = page.split_once("```json\n").unwrap();
     let (json, _) = after.split_once("```").unwrap();
     serde_json::from_str(json).unwrap()
@@ -29,7 +29,7 @@ fn the_documented_example_is_read_and_written_again() {
 
 #[test]
 fn every_key_is_documented() {
-    let page = include_str!("../../../../docs/parked-messages.md");
+    let page = include_str!("../../../../docs/guarantees.md");
     let line = Content::Line { event_id: "1".to_owned(), timestamp_ms: 1, line: "x".to_owned() };
     let request = decode(&example().to_string()).unwrap();
     for parked in [Parked { partial: true, ..request.clone() }, Parked { content: line, ..request }]
