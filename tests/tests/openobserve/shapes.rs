@@ -60,16 +60,13 @@ fn lies_on_the_grid(dashboard: &Value, name: &str) {
 }
 
 #[test]
-fn the_page_says_what_each_panel_and_alert_says() {
+fn the_page_has_each_dashboard_panel_and_alert() {
     let page = std::fs::read_to_string(workspace().join("docs/dashboards.md")).unwrap();
     for (_, dashboard) in files("dashboards") {
-        let head =
-            format!("## {}\n\n{}", text(&dashboard["title"]), text(&dashboard["description"]));
-        assert!(page.contains(&head), "{head}");
-        for panel in panels(&dashboard) {
-            let row = format!("| {} | {} |", text(&panel["title"]), text(&panel["description"]));
-            assert!(page.contains(&row), "{row}");
-        }
+        let panels: Vec<_> = panels(&dashboard).map(|panel| text(&panel["title"])).collect();
+        let (title, description) = (text(&dashboard["title"]), text(&dashboard["description"]));
+        let row = format!("| {title} | {description} | {} |", panels.join("; "));
+        assert!(page.contains(&row), "{row}");
     }
     for (_, alert) in files("alerts") {
         let row = format!("| `{}` | {} |", text(&alert["name"]), text(&alert["description"]));
