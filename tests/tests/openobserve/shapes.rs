@@ -63,9 +63,9 @@ fn lies_on_the_grid(dashboard: &Value, name: &str) {
 fn the_page_has_each_dashboard_panel_and_alert() {
     let page = std::fs::read_to_string(workspace().join("docs/dashboards.md")).unwrap();
     for (_, dashboard) in files("dashboards") {
-        let panels: Vec<_> = panels(&dashboard).map(|panel| text(&panel["title"])).collect();
+        let titles: Vec<_> = panels(&dashboard).map(|panel| text(&panel["title"])).collect();
         let (title, description) = (text(&dashboard["title"]), text(&dashboard["description"]));
-        let row = format!("| {title} | {description} | {} |", panels.join("; "));
+        let row = format!("| {title} | {description} | {} |", titles.join("; "));
         assert!(page.contains(&row), "{row}");
     }
     for (_, alert) in files("alerts") {
