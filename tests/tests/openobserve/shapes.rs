@@ -60,12 +60,11 @@ fn lies_on_the_grid(dashboard: &Value, name: &str) {
 }
 
 #[test]
-fn the_page_has_each_dashboard_panel_and_alert() {
+fn the_page_has_each_dashboard_and_alert() {
     let page = std::fs::read_to_string(workspace().join("docs/dashboards.md")).unwrap();
     for (_, dashboard) in files("dashboards") {
-        let titles: Vec<_> = panels(&dashboard).map(|panel| text(&panel["title"])).collect();
         let (title, description) = (text(&dashboard["title"]), text(&dashboard["description"]));
-        let row = format!("| {title} | {description} | {} |", titles.join("; "));
+        let row = format!("| {title} | {description} |");
         assert!(page.contains(&row), "{row}");
     }
     for (_, alert) in files("alerts") {
