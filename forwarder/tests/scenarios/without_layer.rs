@@ -1,5 +1,5 @@
 //! Functions that have neither our layer nor our library: OTLP/JSON that an SDK's own exporter prints, whole and as Lambda cuts it.
-//! `docs/without-layer.md` says which exporters these are.
+//! `docs/layer.md` lists these exporters.
 
 use crate::support::{Capture, default_options, forward_to, incoming, payload};
 use lambda_otlp_forwarder::Report;
