@@ -237,7 +237,7 @@ fn conditions_on_resource_scope_and_place() {
         elsewhere,
         request(),
         expect![[r"
-        what nobody asked for: 1 matched, 1 dropped, 0 changed, 0 redacted
+        another account's gateways: 1 matched, 1 dropped, 0 changed, 0 redacted
     "]],
     );
     check(
@@ -376,7 +376,7 @@ fn changes() {
         span b http.status_code=200 http.response.status_code=204 owner=123456789012/orders-api reviewed=true weight=0.5
         owner: 2 matched, 0 dropped, 2 changed, 0 redacted
         old names: 2 matched, 0 dropped, 1 changed, 0 redacted
-        nobody reads them: 2 matched, 0 dropped, 2 changed, 0 redacted
+        unused attributes: 2 matched, 0 dropped, 2 changed, 0 redacted
         no process details: 2 matched, 0 dropped, 1 changed, 0 redacted
     "]],
     );
@@ -391,7 +391,7 @@ fn changes() {
         stage: 2 matched, 0 dropped, 1 changed, 0 redacted
         owner: 2 matched, 0 dropped, 2 changed, 0 redacted
         old names: 2 matched, 0 dropped, 1 changed, 0 redacted
-        nobody reads them: 2 matched, 0 dropped, 2 changed, 0 redacted
+        unused attributes: 2 matched, 0 dropped, 2 changed, 0 redacted
         no process details: 2 matched, 0 dropped, 1 changed, 0 redacted
     "]],
     );
@@ -434,7 +434,7 @@ fn destinations_and_routes() {
 
 #[test]
 fn a_rule_pins_the_service_of_a_log_group() {
-    let text = "what comes from payments is called payments";
+    let text = "service of payments";
     let request = || vec![logs("service.name=shop", "", vec![log(9, "x", "")])];
     check(
         text,
@@ -443,7 +443,7 @@ fn a_rule_pins_the_service_of_a_log_group() {
         expect![[r"
         resource service.name=payments
         log 9 x
-        what comes from payments is called payments: 1 matched, 0 dropped, 1 changed, 0 redacted
+        service of payments: 1 matched, 0 dropped, 1 changed, 0 redacted
     "]],
     );
     check(
