@@ -1,9 +1,9 @@
 //! OpenTelemetry for Rust functions on AWS Lambda: spans, logs and metrics as OTLP lines on stdout.
 //!
-//! The function makes no network call and holds no credential: Lambda ships stdout to CloudWatch Logs, and the
-//! lambda-otlp forwarder sends it on. Each invocation becomes a span, `tracing` spans become its children and `tracing`
-//! events log records of its trace, and all of it is written before the response is returned, also when the handler
-//! fails or panics, and shortly before a timeout, what is still open then as partial spans.
+//! The function makes no network calls and holds no credentials: Lambda ships stdout to CloudWatch Logs, and the lambda-otlp
+//! forwarder sends it to the backend. Each invocation becomes a span, `tracing` spans become its children, and `tracing` events
+//! become log records of its trace. Everything is written before the response, even if the handler fails or panics. Shortly
+//! before a timeout, open spans are written as partial spans.
 //!
 //! ```no_run
 //! use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
@@ -29,20 +29,20 @@
 //! }
 //! ```
 //!
-//! Records of the `log` crate become log records as well, by the feature `log`, which is on by default.
+//! Records of the `log` crate become log records through the feature `log`, which is on by default.
 //!
-//! - [`init_telemetry`] sets everything up; [`TelemetryConfig`] changes what it does, and the variables of
-//!   `docs/configuration.md` win.
-//! - [`TracedHandler`] is [`create_traced_handler`] with options, [`OtelTracingLayer`] the same for `tower` services;
+//! - [`init_telemetry`] sets everything up. [`TelemetryConfig`] changes the defaults, and the variables in
+//!   `docs/configuration.md` override both.
+//! - [`TracedHandler`] is [`create_traced_handler`] with options, [`OtelTracingLayer`] the equivalent for `tower` services, and
 //!   [`SpanAttributesExtractor`] describes events.
-//! - [`StdoutSpanExporter`], [`StdoutLogExporter`], [`StdoutMetricExporter`] and [`LambdaSpanProcessor`] are there for
-//!   providers of your own.
+//! - [`StdoutSpanExporter`], [`StdoutLogExporter`], [`StdoutMetricExporter`] and [`LambdaSpanProcessor`] are for your own
+//!   providers.
 //!
-//! The trigger, attributes, parent and links of an invocation come from its event: from API Gateway's types, and from plain JSON by
-//! its shape. The guide lists the sources. Cargo features, off by default, do the same for types of
-//! `aws_lambda_events`: `alb`, `dynamodb`, `eventbridge`, `kafka`, `kinesis`, `s3`, `sns`, `sqs`; and `lambda_http` for the requests of
-//! that crate, and so for axum, whose routes name the spans with the feature `axum`. Each message of a batch can have its own span
-//! ([`SpanAttributes::add_to`], [`SpanAttributes::continued_span`]):
+//! The trigger, attributes, parent and links of an invocation come from its event: from API Gateway's types, and from plain JSON.
+//! The guide lists the sources. Cargo features, off by default, support more types of `aws_lambda_events`: `alb`, `dynamodb`,
+//! `eventbridge`, `kafka`, `kinesis`, `s3`, `sns`, `sqs`. `lambda_http` supports the requests of that crate, and thereby axum,
+//! whose routes name the spans with the feature `axum`. Each message of a batch can have its own span
+//! ([`SpanAttributes::add_to`], [`SpanAttributes::continued_span`]).
 //!
 //! ```no_run
 //! # #[cfg(feature = "lambda_http")]
@@ -59,17 +59,17 @@
 //! # }
 //! ```
 //!
-//! What a function sends goes on with its trace: [`inject_headers`], [`inject_message_attributes`], [`inject_json`] and
-//! [`inject_client_context`] write the context into it, and with the feature `aws-sdk` an interceptor does so for clients of AWS's SDK,
-//! whose calls are spans then.
+//! Outgoing calls continue the trace: [`inject_headers`], [`inject_message_attributes`], [`inject_json`] and
+//! [`inject_client_context`] write the context into them. With the feature `aws-sdk` an interceptor does so for clients of AWS's
+//! SDK, and creates a span for each call.
 //!
-//! Nothing here makes the function fail: panics of the exporter are contained, a wrong variable is one line on stderr,
-//! memory is bounded, and what is lost is counted in the metric `lambda_otlp.exporter.lost`.
+//! Telemetry never makes the function fail: panics of the exporter are contained, an invalid variable is one line on stderr,
+//! memory is bounded, and losses are counted in the metric `lambda_otlp.exporter.lost`.
 //!
-//! Where the function's profile says `panic = "abort"`, nothing unwinds, so no panic can be contained: each ends the process. A
-//! panic hook, which [`init_telemetry`] adds behind the one that is there, ends the running invocations' spans with the exception
-//! and writes what there is, for as long as a write may take: spans that are open below them as partial ones. All of it is lost
-//! where a hook that is set later does not call the one before.
+//! With `panic = "abort"` in the function's profile, each panic ends the process. A panic hook, which [`init_telemetry`] adds
+//! after the existing one, then ends the running invocations' spans with the exception and writes everything within the time
+//! limit of a write, open child spans as partial ones. This telemetry is lost if a hook that is set later does not call the
+//! previous one.
 
 #![warn(missing_docs)]
 // Shows the required feature of each item on docs.rs.
@@ -104,7 +104,7 @@ struct Guide;
 
 pub use config::log_level::LogLevel;
 pub use config::processor_mode::ProcessorMode;
-/// For the documents of this repository: no part of the API.
+/// For the documents of this repository, not part of the API.
 #[doc(hidden)]
 pub use config::variables::TABLE;
 pub use export::exporters::{
@@ -129,9 +129,9 @@ pub use lambda_otel_lite::resource::get_lambda_resource;
 pub use lambda_otel_lite::{Attribute, OtlpStdoutSpanExporter, events, logger};
 #[doc(hidden)]
 pub use lambda_otel_lite::{extractors, layer, mode, propagation, resource};
-/// The version of OpenTelemetry's API that this crate uses: with another one, spans and meters would not reach it.
+/// The OpenTelemetry API version of this crate. Spans and meters of another version would not reach it.
 pub use opentelemetry;
-/// The version of OpenTelemetry's SDK that this crate uses: processors, exporters and samplers are those of this one.
+/// The OpenTelemetry SDK version of this crate, for processors, exporters and samplers.
 pub use opentelemetry_sdk;
 #[cfg(feature = "aws-sdk")]
 pub use outgoing::aws_sdk::AwsSdkInterceptor;

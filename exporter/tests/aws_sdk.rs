@@ -1,4 +1,4 @@
-//! The interceptor in a client of AWS's SDK, and an SQS endpoint that is real to it.
+//! The interceptor in a client of AWS's SDK, with a fake SQS endpoint.
 
 #![cfg(feature = "aws-sdk")]
 #![expect(clippy::unwrap_used, reason = "a test")]
@@ -68,7 +68,7 @@ impl Function {
         aws_sdk_sqs::Client::from_conf(config)
     }
 
-    /// Runs `handler` in an invocation; its spans by their names, the invocation's own among them.
+    /// Runs `handler` in an invocation and returns all spans by name, including the invocation's own.
     async fn invoke<Fut: Future<Output = ()> + Send + 'static>(
         &self,
         handler: impl Fn() -> Fut + Send + Sync + 'static,
@@ -109,7 +109,7 @@ fn attribute(message: &ReceivedMessage, name: &str) -> Option<String> {
     Some(message.attributes.get(name)?.get("StringValue")?.as_str()?.to_owned())
 }
 
-/// `key=value` lines, but for those that change from run to run.
+/// `key=value` lines, except for values that vary between runs.
 fn shown(span: &Span) -> String {
     let changes = ["server.port", "aws.sqs.queue.url"];
     let own = span.attributes.iter().filter(|own| !changes.contains(&own.key.as_str()));
@@ -268,7 +268,7 @@ async fn the_parent_is_the_function_s_own_span_and_the_sdk_s_are_not_recorded() 
     let spans = function
         .invoke(move || {
             let send = client.send_message().queue_url(&url).message_body("a").send();
-            // This test's own crate is called as AWS's are.
+            // This test's own crate has a name like AWS's.
             let own = tracing::debug_span!(target: "orders", "store");
             async move { drop(send.await.unwrap()) }.instrument(own)
         })

@@ -1,4 +1,4 @@
-//! `init_telemetry` as a function calls it: with the process's own environment and globals.
+//! `init_telemetry` with the process's own environment and globals.
 
 use expect_test::expect;
 use lambda_otlp_exporter::{
@@ -27,7 +27,7 @@ async fn spans_logs_and_metrics_made_through_the_globals_are_written() {
     let output = Arc::new(InMemoryOutput::default());
     let config = TelemetryConfig::builder().with_output(Arc::clone(&output) as _).build();
     let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
-    // As `lambda_runtime::run` drives it.
+    // Like `lambda_runtime::run`.
     let mut service = service_fn(create_traced_handler("test", completion_handler, handle));
     service.call(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
     let mut items = Vec::new();

@@ -1,4 +1,4 @@
-//! An application with a `tracing` subscriber of its own keeps it, and its invocations are spans all the same.
+//! An application keeps its own `tracing` subscriber, and its invocations are spans nevertheless.
 
 use lambda_otlp_exporter::{
     InMemoryOutput, TelemetryConfig, create_traced_handler, init_telemetry,

@@ -1,4 +1,4 @@
-//! What a function writes into what it sends, read as the next function reads it.
+//! The context in outgoing calls, as the next function reads it.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-/// Sends by all ways at once, inside a span of its own.
+/// Sends through all channels inside a span.
 #[tracing::instrument(name = "send", skip_all)]
 fn send() -> Value {
     let mut headers = http::HeaderMap::new();
@@ -65,7 +65,7 @@ async fn the_next_function_goes_on_with_the_trace_of_the_span_that_sent_to_it() 
     }
 }
 
-/// Trace id, span id and parent of each span that was written, by its name.
+/// Trace id, span id and parent of each written span, by name.
 fn spans(output: &InMemoryOutput) -> HashMap<String, (String, String, String)> {
     let mut spans = HashMap::new();
     for line in output.take_lines() {

@@ -1,4 +1,4 @@
-//! A port from lambda-otel-lite is a change of the crate's name: what such functions say, with the names that they say it by.
+//! Migrating from lambda-otel-lite only changes the crate's name: typical functions compile with the old names.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use wire::{Limits, Logs, Traces};
 
-/// The paths of modules, each named once.
+/// The paths of modules, each used once.
 #[test]
 fn names_stand_where_they_stood() {
     use lambda_otel_lite::{events, telemetry};
@@ -49,7 +49,7 @@ fn names_stand_where_they_stood() {
     assert_eq!(ProcessorMode::resolve(Some(ProcessorMode::Finalize)), ProcessorMode::Finalize);
 }
 
-/// A shelf's count, whose extractor makes a map of attributes.
+/// A shelf's count, whose extractor returns a map of attributes.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 struct Counted {
     shelf: i64,
@@ -148,7 +148,7 @@ async fn a_ported_function_has_its_attributes_its_parent_and_its_events() {
     drop(|| Runtime::new(service));
 }
 
-/// otlp-stdout-span-exporter's example sets headers, and lambda-otel-lite's names have the prefix `get_`.
+/// otlp-stdout-span-exporter's example sets headers, and lambda-otel-lite's getters have the prefix `get_`.
 #[tokio::test]
 #[expect(deprecated, reason = "the name of a port")]
 async fn what_has_another_name_or_no_effect_here_still_compiles() {
@@ -171,7 +171,7 @@ async fn what_has_another_name_or_no_effect_here_still_compiles() {
     drop(opentelemetry::trace::Tracer::start(completion_handler.get_tracer(), "count"));
 }
 
-/// A chain of processors of one's own, as lambda-otel-lite's documents build them.
+/// A chain of custom processors from lambda-otel-lite's documentation.
 #[test]
 fn processors_are_made_as_they_were() {
     let exporter = || OtlpStdoutSpanExporter::builder().compression_level(5).pipe(false).build();

@@ -1,4 +1,4 @@
-//! Events that are printed are no OTLP log records as well, and have no fields of spans before them.
+//! Printed events are not also OTLP log records, and are not preceded by fields of spans.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::process::Command;
 use std::sync::Arc;
 
-/// Runs itself once more as the function, whose stdout it reads: a test of libtest's own could not, which shares its process.
+/// Runs itself again as the function and reads its stdout, because a libtest test shares its process.
 fn main() {
     let is_function = std::env::args().any(|argument| argument == FUNCTION);
     if is_function {
@@ -28,7 +28,7 @@ fn main() {
 
 const FUNCTION: &str = "--function";
 
-/// Prints an event, and says how many OTLP lines there are.
+/// Prints an event, and reports the number of OTLP lines.
 async fn function() {
     let output = Arc::new(InMemoryOutput::default());
     let config = TelemetryConfig::builder()
@@ -78,7 +78,7 @@ fn an_event_is_printed_or_written_as_a_record_and_never_both() {
     );
 }
 
-/// An invocation has two spans of INFO with an event of INFO, a record of the crate `log`, and a span of DEBUG with one of DEBUG.
+/// An invocation with two INFO spans and an INFO event, a record of the `log` crate, and a DEBUG span with a DEBUG event.
 fn the_log_s_variables_choose_records_and_add_spans() {
     let check = |variable: (&str, &str), expected: &str| {
         let written = printed(&[("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false"), variable]);

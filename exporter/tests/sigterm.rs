@@ -7,7 +7,7 @@ use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
 use std::process::{Command, ExitCode, Stdio};
 
-/// Runs itself once more as the function: the signal ends its process.
+/// Runs itself again as the function: the signal ends its process.
 fn main() -> ExitCode {
     let is_function = std::env::args().any(|argument| argument == FUNCTION);
     if is_function {
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 
 const FUNCTION: &str = "--function";
 
-/// Ends itself while it handles an event.
+/// Sends itself SIGTERM while it handles an event.
 async fn function() {
     let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await.unwrap();
     let handler =
@@ -38,7 +38,7 @@ async fn function() {
 
 fn open_spans_are_partial_ones() {
     let mut function = Command::new(std::env::current_exe().unwrap());
-    // Where there is no such API the process handles SIGTERM all the same, and registers nothing.
+    // Without such an API the process handles SIGTERM, too, and registers nothing.
     function.arg(FUNCTION).env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9");
     // The handler waits for the end of its stdin, which this process keeps open.
     let mut function = function.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Tests with [`TestFunction`]: what a function sends, and telemetry of several invocations.
+//! Tests with [`TestFunction`]: outgoing calls, and telemetry of several invocations.
 #![cfg(feature = "testing")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -7,7 +7,7 @@ use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, inject_header
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
 
-/// Answers with the headers of a request that it would send.
+/// Responds with the headers of an outgoing request.
 async fn call_another(_event: LambdaEvent<Value>) -> Result<Value, Error> {
     let mut request = http::Request::get("https://example.com").body(()).unwrap();
     inject_headers(request.headers_mut());
@@ -16,7 +16,7 @@ async fn call_another(_event: LambdaEvent<Value>) -> Result<Value, Error> {
     Ok(json!(sent))
 }
 
-/// The headers that a function with this `OTEL_PROPAGATORS` sends, and the ids that they should have.
+/// The outgoing headers of a function with this `OTEL_PROPAGATORS`, and the expected ids.
 async fn sent(function: &TestFunction) -> (Value, String) {
     let handler = create_traced_handler("orders", function.completion_handler(), call_another);
     let sent = handler(function.event(json!({}))).await.unwrap();
@@ -30,7 +30,7 @@ async fn what_a_function_sends_has_the_context_of_its_own_propagators() {
     let function = TestFunction::new(TelemetryConfig::builder());
     let (headers, expected) = sent(&function).await;
     assert_eq!(headers, json!([expected, null]));
-    // Another function on another thread, and one below on this thread, leave the first one's propagators in place.
+    // Another function on another thread, and one below on this thread, do not change the first one's propagators.
     let others = std::thread::spawn(|| {
         let none = [("OTEL_PROPAGATORS", "none")];
         let function = TestFunction::with_variables(TelemetryConfig::builder(), none);

@@ -1,5 +1,5 @@
-//! Writes what there is where a panic ends the process at once (`panic = "abort"` in the profile, which makes binaries smaller):
-//! nothing unwinds there, and no span ends by itself.
+//! Writes telemetry if a panic aborts the process (`panic = "abort"` in the profile, which makes binaries smaller): without
+//! unwinding no span ends by itself.
 
 use super::invocation_span::describe;
 use super::outcome::HandlerOutcome;
@@ -13,14 +13,14 @@ use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-/// Adds the writing to the process's panic hook, behind the one that is there.
+/// Adds the write to the process's panic hook, after the existing one.
 pub(crate) fn write_before_abort(telemetry: &Arc<Telemetry>) {
     let telemetry: Weak<Telemetry> = Arc::downgrade(telemetry);
     let is_writing = AtomicBool::new(false);
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         before(info);
-        // A panic of the writing itself is not written.
+        // A panic of the write itself is not written.
         if let Some(telemetry) = telemetry.upgrade()
             && !is_writing.swap(true, Ordering::Relaxed)
         {
@@ -29,8 +29,8 @@ pub(crate) fn write_before_abort(telemetry: &Arc<Telemetry>) {
     }));
 }
 
-/// Ends all running invocations, and writes the telemetry. Another thread does, for which this one waits as long as for any
-/// write: this one may hold a lock that the writing needs.
+/// Ends all running invocations and writes the telemetry in another thread, because this one may hold a lock that the write
+/// needs. Waits as long as for any write.
 pub(crate) fn end_all(telemetry: &Arc<Telemetry>, outcome: &HandlerOutcome) {
     let (telemetry, outcome) = (Arc::clone(telemetry), outcome.clone());
     let timeout = telemetry.signals.line.write_timeout();

@@ -1,9 +1,9 @@
-//! The names of HTTP attributes before they became stable.
+//! The former names of HTTP attributes.
 
 use opentelemetry::{KeyValue, Value};
 
-/// The names of HTTP attributes before they became stable, for `OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`
-/// (semantic conventions, "HTTP migration guide").
+/// The former names of HTTP attributes, for `OTEL_SEMCONV_STABILITY_OPT_IN=http/dup` (semantic conventions, "HTTP migration
+/// guide").
 pub(super) fn deprecated_names(attributes: &[KeyValue]) -> Vec<KeyValue> {
     const DEPRECATED: [(&str, &str); 7] = [
         ("http.request.method", "http.method"),

@@ -1,10 +1,10 @@
-//! What the invoked ARN says about the function.
+//! Attributes from the invoked ARN.
 
 use opentelemetry::KeyValue;
 use wire::resource as names;
 
-/// What the invoked ARN says: `arn:aws:lambda:<region>:<account>:function:<name>[:<version or alias>]`
-/// (semantic conventions 1.44, `docs/faas/aws-lambda.md`).
+/// Attributes from the invoked ARN: `arn:aws:lambda:<region>:<account>:function:<name>[:<version or alias>]` (semantic
+/// conventions 1.44, `docs/faas/aws-lambda.md`).
 pub(super) fn function_attributes(
     lambda: &lambda_runtime::Context,
     function_version: Option<&str>,
@@ -18,7 +18,7 @@ pub(super) fn function_attributes(
     if let Some(account) = parts.get(4) {
         attributes.push(KeyValue::new(names::CLOUD_ACCOUNT_ID, (*account).to_owned()));
     }
-    // An alias may point to another version later, so the version that runs takes its place.
+    // An alias may later point to another version, so the running version replaces it.
     if let (Some(qualifier), Some(version)) = (parts.get_mut(7), function_version) {
         *qualifier = version;
     }

@@ -1,16 +1,15 @@
-//! The route by which a router inside the function has found the handler: a better name of the invocation's span than any that
-//! the event has.
+//! The route that a router inside the function matched, which names the invocation's span better than the event.
 
 use opentelemetry::trace::SpanRef;
 use opentelemetry::{Context, KeyValue};
 use std::sync::{Mutex, PoisonError};
 
-/// Says by which route this invocation's HTTP request is handled, such as `/orders/{id}`: the invocation's span is called
-/// `GET /orders/{id}` then, unless [`with_span_name`](crate::OtelTracingLayer::with_span_name) says another name, and has it as
-/// `http.route`. It is for routers inside the function, whose routes the event does not know; with the feature `axum`,
-/// `MatchedPathLayer` calls it. Outside an invocation by HTTP nothing happens.
+/// Sets the route of this invocation's HTTP request, such as `/orders/{id}`. The invocation's span is then named `GET
+/// /orders/{id}`, unless [`with_span_name`](crate::OtelTracingLayer::with_span_name) set another name, and has the attribute
+/// `http.route`. For routers inside the function, whose routes are not in the event; with the feature `axum`, `MatchedPathLayer`
+/// calls it. Without effect outside of HTTP invocations.
 ///
-/// The route must be of low cardinality, so never the path itself.
+/// The route must have low cardinality, so never pass the path itself.
 ///
 /// ```
 /// use lambda_otlp_exporter::set_http_route;
@@ -31,9 +30,9 @@ pub fn set_http_route(route: &str) {
     });
 }
 
-/// Stands in the context of an invocation by HTTP, and so in those of all spans below its own.
+/// Part of the context of an HTTP invocation, and thereby of all spans below.
 pub(super) struct HttpInvocation {
-    /// As it stands in the span's name; `None` where the route must not change the name.
+    /// The method in the span's name; `None` if the route must not change the name.
     pub(super) method: Option<String>,
     route: Mutex<Option<String>>,
 }
@@ -44,7 +43,7 @@ impl HttpInvocation {
     }
 }
 
-/// Says the route on the span of the invocation that this context is of.
+/// Sets the route on the span of this context's invocation.
 pub(super) fn describe(context: &Context, span: &SpanRef<'_>) {
     let Some(http) = context.get::<HttpInvocation>() else { return };
     let route = http.route.lock().unwrap_or_else(PoisonError::into_inner).take();

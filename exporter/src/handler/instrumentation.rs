@@ -1,4 +1,4 @@
-//! Runs the handler of an invocation inside its span: what a wrapped handler and a layer of services have in common.
+//! Runs the handler of an invocation inside its span, for wrapped handlers and layers alike.
 
 use super::invocation_span::InvocationSpan;
 use super::new_span::SpanOptions;
@@ -19,17 +19,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use tracing::Instrument as _;
 
-/// What is said of the spans in the same way of a wrapped handler and of a layer.
+/// The options shared by wrapped handlers and layers.
 macro_rules! span_options {
     () => {
-        /// Calls the spans so, whatever the event says.
+        /// Sets the name of the spans, which overrides the event's.
         #[must_use]
         pub fn with_span_name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
             self.instrumentation.options_mut().name = Some(name.into());
             self
         }
 
-        /// Gives the spans this kind, whatever the event says. SERVER if neither does.
+        /// Sets the kind of the spans, which overrides the event's. The default is SERVER.
         #[must_use]
         pub fn with_kind(mut self, kind: SpanKind) -> Self {
             self.instrumentation.options_mut().kind = Some(kind);
@@ -49,7 +49,7 @@ pub(super) use span_options;
 /// The future of an invocation.
 pub type InvocationFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
 
-/// How invocations become spans.
+/// The conversion of invocations to spans.
 pub(super) struct Instrumentation<X> {
     extractor: Arc<X>,
     options: Arc<SpanOptions>,
@@ -73,7 +73,7 @@ impl<X> Debug for Instrumentation<X> {
 }
 
 impl Instrumentation<EventExtractor> {
-    /// Asks the events themselves; spans are called after the function where they give no better name.
+    /// Uses the events' own descriptions; the function's name is the fallback for spans.
     pub(super) fn new(completion: TelemetryCompletionHandler) -> Self {
         let options = SpanOptions::default();
         Self { extractor: Arc::new(EventExtractor), options: Arc::new(options), completion }
@@ -81,7 +81,7 @@ impl Instrumentation<EventExtractor> {
 }
 
 impl<X> Instrumentation<X> {
-    /// The name of spans where the event gives no better one.
+    /// The fallback name of spans.
     pub(super) fn default_name(mut self, name: Cow<'static, str>) -> Self {
         self.options_mut().default_name = Some(name);
         self
@@ -99,7 +99,7 @@ impl<X> Instrumentation<X> {
         }
     }
 
-    /// Runs one invocation. `handler` is called at once, inside the span, and may be called once only.
+    /// Runs one invocation. `handler` is called immediately, inside the span, and only once.
     pub(super) fn invoke<T, R, E, Fut>(
         &self,
         event: LambdaEvent<T>,
@@ -125,7 +125,7 @@ impl<X> Instrumentation<X> {
                 Err(panic) => {
                     let outcome = HandlerOutcome::of_panic(panic.as_ref());
                     invocation.finish(outcome).await;
-                    // The runtime reports it to Lambda, as it would without us.
+                    // The runtime reports it to Lambda, as without this library.
                     resume_unwind(panic)
                 }
             }
@@ -167,9 +167,9 @@ impl<X> Instrumentation<X> {
 
 /// An invocation whose handler was called.
 pub(super) enum Begun<Fut> {
-    /// Instead of its future the handler may have given a panic.
+    /// A panic replaces the handler's future.
     Traced(InvocationSpan, Result<Fut, Box<dyn Any + Send>>),
-    /// A bug of ours has panicked.
+    /// Our own code panicked.
     Untraced(Fut),
 }
 

@@ -1,4 +1,4 @@
-//! The span of one invocation: it ends whatever happens.
+//! The span of one invocation, which always ends.
 
 use super::http_route;
 use super::new_span::{NewSpan, SpanOptions};
@@ -20,24 +20,24 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::runtime::Handle;
 
-/// The span of a running invocation. Dropped before it is finished, it ends as an error: no way out leaves the span open or the
-/// telemetry unwritten.
+/// The span of a running invocation. If it is dropped before it is finished, it ends as an error, so that every path ends the
+/// span and writes the telemetry.
 pub(super) struct InvocationSpan {
     completion: TelemetryCompletionHandler,
     context: Context,
     span: tracing::Span,
     watched: Option<Armed>,
     deadline: SystemTime,
-    /// The number of the record that tells an extension of this span.
+    /// The number of the record that tells an extension about this span.
     record: Option<u64>,
-    /// Its number among those that are running.
+    /// Its number among the running ones.
     number: u64,
-    /// By this an extension knows it; of no use in other modes.
+    /// The extension's key for it; unused in other modes.
     request_id: String,
     state: State,
 }
 
-/// How far the end of an invocation has come.
+/// The progress of the invocation's end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Running,
@@ -46,7 +46,7 @@ enum State {
 }
 
 impl InvocationSpan {
-    /// Starts the span; `None` if a bug of ours panicked, since the handler must run all the same.
+    /// Starts the span. `None` if our own code panicked, because the handler must run nevertheless.
     pub(super) fn start(
         completion: &TelemetryCompletionHandler,
         lambda: &lambda_runtime::Context,
@@ -88,13 +88,13 @@ impl InvocationSpan {
         &self.context
     }
 
-    /// The span as `tracing` knows it; disabled where no subscriber of ours is installed.
+    /// The span in `tracing`; disabled without a subscriber of ours.
     pub(super) fn span(&self) -> &tracing::Span {
         &self.span
     }
 
-    /// Ends the span and writes the telemetry. Where processors are not ours, their exporters may need the runtime's thread, which
-    /// would wait for them: another thread waits.
+    /// Ends the span and writes the telemetry. The application's processors may have exporters that need the runtime's thread,
+    /// which would wait for them; then another thread waits.
     pub(super) async fn finish(mut self, outcome: HandlerOutcome) {
         self.end_span(outcome);
         if self.is_written_later() {
@@ -118,7 +118,7 @@ impl InvocationSpan {
         self.end_span(HandlerOutcome::Error { error_type, message });
     }
 
-    /// Whether another writes the telemetry, as the mode says: the extension after the response, or whoever ends the environment.
+    /// Returns `true` if the mode leaves the write to the extension after the response, or to the end of the environment.
     fn is_written_later(&mut self) -> bool {
         match self.completion.telemetry.mode() {
             Mode::Sync => false,
@@ -144,7 +144,7 @@ impl InvocationSpan {
             return;
         }
         self.state = State::Ended;
-        // The telemetry is written even if what describes the end panics.
+        // The telemetry is written even if describing the end panics.
         let facts = &self.completion.telemetry.facts;
         let described = AssertUnwindSafe(|| describe(&self.context, facts, outcome));
         let keys = catch_unwind(described).unwrap_or_default();
@@ -155,14 +155,14 @@ impl InvocationSpan {
         drop(self.watched.take());
     }
 
-    /// The flush of the invocation is over.
+    /// The invocation is flushed.
     fn settle(&mut self) {
         self.completion.forget(self.deadline);
         self.state = State::Flushed;
     }
 }
 
-/// Says on the span of the context how its invocation ended; returns the keys of the attributes for that.
+/// Records the outcome on the span of the context. Returns the keys of its attributes.
 pub(super) fn describe(
     context: &Context,
     facts: &InvocationFacts,
@@ -187,7 +187,7 @@ pub(super) fn describe(
         span.set_status(Status::error(message.to_owned()));
     };
     match outcome {
-        // A success leaves the status unset, or it would overrule an error that the handler has set.
+        // Success leaves the status unset, so that an error set by the handler remains.
         HandlerOutcome::Response(ResponseFacts { status_code, batch_item_failures }) => {
             if let Some(code) = status_code {
                 let value = i64::from(code);
@@ -195,7 +195,7 @@ pub(super) fn describe(
                 if facts.duplicate_http_names {
                     set("http.status_code", value.into());
                 }
-                // "HTTP spans", Status: of a server, 4xx is no error.
+                // "HTTP spans", Status: for a server, 4xx is not an error.
                 if code >= 500 {
                     set("error.type", code.to_string().into());
                     span.set_status(Status::error(""));
@@ -228,7 +228,7 @@ pub(super) fn describe(
 impl Drop for InvocationSpan {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // The task that drops this span unwinds from a panic that is not the handler's.
+            // The task that drops this span unwinds because of another panic than the handler's.
             self.end_span(HandlerOutcome::Panic {
                 message: "the invocation's task panicked".to_owned(),
             });

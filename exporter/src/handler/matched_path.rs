@@ -6,9 +6,9 @@ use lambda_runtime::Service;
 use lambda_runtime::tower::Layer;
 use std::task::{self, Poll};
 
-/// Calls invocations' spans by the route that axum has matched, `GET /orders/{id}`: a layer for axum's `Router::layer`, below
-/// [`OtelTracingLayer`](crate::OtelTracingLayer), which stands around the whole function. A request that matches no route keeps
-/// the name that the event gives.
+/// Names invocations' spans after the route that axum matched, `GET /orders/{id}`. A layer for axum's `Router::layer`, below
+/// [`OtelTracingLayer`](crate::OtelTracingLayer), which wraps the whole function. A request without a matching route keeps the
+/// event's name.
 ///
 /// ```no_run
 /// # #[cfg(feature = "lambda_http")]
@@ -47,7 +47,7 @@ impl<S> Layer<S> for MatchedPathLayer {
     }
 }
 
-/// A service of axum that says its route; [`MatchedPathLayer`] makes it.
+/// An axum service that sets its route, created by [`MatchedPathLayer`].
 #[derive(Debug, Clone)]
 pub struct MatchedPathService<S> {
     inner: S,

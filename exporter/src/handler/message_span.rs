@@ -7,8 +7,8 @@ use opentelemetry::{Context, KeyValue, global};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// A message of a batch describes itself, so that each has a span of its own: `SqsMessage`, `SnsRecord`, `KinesisEventRecord` and
-/// `KafkaRecord` of `aws_lambda_events`, and the same messages as plain JSON.
+/// A message of a batch that describes its own span: `SqsMessage`, `SnsRecord`, `KinesisEventRecord` and `KafkaRecord` of
+/// `aws_lambda_events`, and the same messages as plain JSON.
 impl SpanAttributes {
     /// Adds the attributes and links to a `tracing` span in the trace of the invocation.
     ///
@@ -64,12 +64,12 @@ impl SpanAttributes {
                 global.extract_with_context(&Context::new(), carrier)
             }))
         };
-        // Propagators may be the application's. One that finds nothing may return the current context, whose span is not remote.
+        // The application's propagators may return the current context if they find nothing; its span is not remote.
         let extracted = catch_unwind(AssertUnwindSafe(extract)).ok().flatten();
         let extracted = extracted.filter(|context| context.span().span_context().is_remote());
         let by_link = || {
             let sender = self.links.first()?.span_context.clone();
-            // X-Ray samples few requests, and no propagator asks for its decision: that of the invocation counts.
+            // X-Ray samples few requests, and no propagator reads its decision, so the invocation's applies.
             let is_decided = !self.is_sent_under_xray() || !invocation.is_valid();
             let flags = if is_decided { sender.trace_flags() } else { invocation.trace_flags() };
             let (trace_id, span_id) = (sender.trace_id(), sender.span_id());
@@ -80,7 +80,7 @@ impl SpanAttributes {
         extracted.or_else(by_link)
     }
 
-    /// Returns `true` if X-Ray's header alone names the sender.
+    /// Returns `true` if only X-Ray's header names the sender.
     fn is_sent_under_xray(&self) -> bool {
         let has = |name| self.carrier.as_ref().is_some_and(|own| own.contains_key(name));
         has(XRAY_HEADER) && !has("traceparent")
@@ -97,7 +97,7 @@ pub(super) fn describe(span: &tracing::Span, attributes: &[KeyValue], links: &[L
     }
 }
 
-/// The kind as tracing-opentelemetry's field has it.
+/// The kind in tracing-opentelemetry's field.
 pub(super) fn kind_field(kind: &SpanKind) -> &'static str {
     match kind {
         SpanKind::Client => "client",

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 
-/// A handler whose invocations are spans; a [`Service`] for [`lambda_runtime::run`].
+/// A handler with a span for each invocation; a [`Service`] for [`lambda_runtime::run`].
 ///
 /// ```no_run
 /// use lambda_otlp_exporter::{
@@ -73,7 +73,7 @@ impl<F, X> Debug for TracedHandler<F, X> {
 }
 
 impl<F> TracedHandler<F> {
-    /// Wraps `handler`; spans are called `name` where the event gives no better name.
+    /// Wraps `handler`. `name` is the fallback for spans whose event has no better name.
     pub fn new(
         name: impl Into<Cow<'static, str>>,
         completion_handler: TelemetryCompletionHandler,
@@ -87,8 +87,8 @@ impl<F> TracedHandler<F> {
 impl<F, X> TracedHandler<F, X> {
     span_options!();
 
-    /// Describes invocations with this extractor and not by the event's own
-    /// [`SpanAttributesExtractor`]; the event need not have one then.
+    /// Describes invocations with this extractor instead of the event's own [`SpanAttributesExtractor`], which the event need not
+    /// implement then.
     #[must_use]
     pub fn with_extractor<Other>(self, extractor: Other) -> TracedHandler<F, Other> {
         let instrumentation = self.instrumentation.with_extractor(extractor);
@@ -118,8 +118,8 @@ where
     }
 }
 
-/// Wraps a handler as a function for `lambda_runtime::service_fn`; [`TracedHandler`] is the same with options. Spans are called
-/// `name` where the event gives no better one.
+/// Wraps a handler as a function for `lambda_runtime::service_fn`; [`TracedHandler`] has options in addition. `name` is the
+/// fallback for spans whose event has no better name.
 ///
 /// ```no_run
 /// use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};

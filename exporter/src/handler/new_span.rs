@@ -1,4 +1,4 @@
-//! What the span of an invocation starts with: name, kind, attributes, parent and trace id.
+//! The initial data of an invocation's span: name, kind, attributes, parent and trace id.
 
 use super::deprecated_names::deprecated_names;
 use super::function_attributes::function_attributes;
@@ -18,25 +18,25 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use wire::ids::{XRayHeader, to_hex, trace_id_from_request_id};
 use wire::resource as names;
 
-/// What the handler's author says about the span.
+/// Options set by the handler's author.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SpanOptions {
-    /// The name where the event gives none; the function's if unset.
+    /// The fallback name; the function's name if unset.
     pub(super) default_name: Option<Cow<'static, str>>,
-    /// The name, whatever the event says.
+    /// The name, which overrides the event's.
     pub(super) name: Option<Cow<'static, str>>,
     pub(super) kind: Option<SpanKind>,
     pub(super) attributes: Vec<KeyValue>,
 }
 
-/// All that is known when the span starts.
+/// The data available at the start of the span.
 pub(super) struct NewSpan {
     name: Cow<'static, str>,
     kind: SpanKind,
     attributes: Vec<KeyValue>,
     links: Vec<Link>,
     parent: Context,
-    /// The trace id where there is no parent.
+    /// The trace id of a span without a parent.
     trace_id: Option<TraceId>,
     request_id: String,
 }
@@ -50,7 +50,7 @@ impl NewSpan {
     ) -> Self {
         let telemetry = &completion.telemetry;
         let ambient = lambda.xray_trace_id.as_deref();
-        // A caller that invokes the function by Lambda's API has no other place for it than the client context.
+        // Lambda's API gives a caller no other place for it than the client context.
         let custom = lambda.client_context.as_ref().map(|caller| &caller.custom);
         let names_parent = |own: &&HashMap<String, String>| {
             telemetry.propagation.parent(Some(own), None).span().span_context().is_valid()
@@ -99,7 +99,7 @@ impl NewSpan {
             attributes,
             links: extracted.links,
             parent,
-            // A span with a parent takes that one's trace id; this one would go to a span that a processor starts meanwhile.
+            // A span with a parent uses its trace id; this one would affect the next span of a processor.
             trace_id: if has_parent {
                 None
             } else {
@@ -109,8 +109,8 @@ impl NewSpan {
         }
     }
 
-    /// Starts no span where the SDK is disabled, else a `tracing` span where a subscriber has our layer, so that `Span::current()` in the handler is this span.
-    /// Without the layer, or where a filter of the application disables the span, one of the SDK is started.
+    /// Starts no span if the SDK is disabled. Starts a `tracing` span if a subscriber has our layer, so that `Span::current()` in
+    /// the handler is this span. Without the layer, or if the application's filter disables the span, starts a span of the SDK.
     pub(super) fn start(self, completion: &TelemetryCompletionHandler) -> (Context, tracing::Span) {
         if completion.telemetry.is_disabled {
             return (self.parent, tracing::Span::none());
@@ -162,21 +162,21 @@ impl NewSpan {
             otel.name = self.name.as_ref(),
             otel.kind = kind_field(&self.kind),
         );
-        // This fails if the span has started already, which is impossible here, or if no layer of ours is installed, and
-        // then `start` finds no valid context.
+        // This fails if the span has started already, which is impossible here, or without our layer; then `start` finds no valid
+        // context.
         drop(span.set_parent(self.parent.clone()));
         describe(&span, &self.attributes, &self.links);
         span
     }
 }
 
-/// The function's name; outside Lambda there is none.
+/// The function's name, which exists only in Lambda.
 fn function_name(lambda: &lambda_runtime::Context) -> Cow<'static, str> {
     let name = &lambda.env_config.function_name;
     if name.is_empty() { Cow::Borrowed("invocation") } else { Cow::Owned(name.clone()) }
 }
 
-/// The trace id that the platform's own spans have: the X-Ray root, else one made of the request id.
+/// The trace id of the platform's own spans: from the X-Ray root, or else derived from the request id.
 fn invocation_trace_id(xray: &XRayHeader, request_id: &str) -> Option<TraceId> {
     let from_request_id = || (!request_id.is_empty()).then(|| trace_id_from_request_id(request_id));
     xray.trace_id.or_else(from_request_id).map(TraceId::from_bytes)

@@ -1,4 +1,4 @@
-//! How the handler of an invocation ended.
+//! The outcome of a handler.
 
 use super::response::ResponseFacts;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use std::any::Any;
 use std::fmt::{Debug, Display};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How the handler ended.
+/// The outcome of a handler.
 #[derive(Clone, Debug)]
 pub(crate) enum HandlerOutcome {
     /// With a response.
@@ -15,7 +15,7 @@ pub(crate) enum HandlerOutcome {
     Error { error_type: String, message: String },
     /// With a panic of the handler.
     Panic { message: String },
-    /// Its future was dropped before it was ready.
+    /// Its future was dropped before completion.
     Cancelled,
 }
 
@@ -23,7 +23,7 @@ impl HandlerOutcome {
     pub(super) fn of_result<R: Serialize, E: Display + Debug + 'static>(
         result: &Result<R, E>,
     ) -> Self {
-        // Both call code of the function's author.
+        // Both call the application's code.
         match result {
             Ok(response) => {
                 let facts = catch_unwind(AssertUnwindSafe(|| ResponseFacts::of(response)));
@@ -37,12 +37,12 @@ impl HandlerOutcome {
         Self::described(error, ToString::to_string)
     }
 
-    /// Of an error of a streamed body, which `lambda_runtime` asks for `Debug` alone.
+    /// The error of a streamed body, for which `lambda_runtime` only requires `Debug`.
     pub(super) fn of_body_error<E: Debug + 'static>(error: &E) -> Self {
         Self::described(error, |error| format!("{error:?}"))
     }
 
-    /// An error that panics when it is asked is one without words.
+    /// An error that panics while it is formatted has no message.
     fn described<E: Debug + 'static>(error: &E, words: impl Fn(&E) -> String) -> Self {
         let described = || (error_type(error), words(error));
         let (error_type, message) = catch_unwind(AssertUnwindSafe(described))
@@ -62,8 +62,7 @@ impl HandlerOutcome {
 /// The fallback of `error.type` (semantic conventions, `docs/general/recording-errors.md`).
 const OTHER: &str = "_OTHER";
 
-/// The name of the error's type. Behind `Box<dyn Error>`, which hides it, the name with which the derived `Debug`
-/// begins.
+/// The name of the error's type. `Box<dyn Error>` hides it, but the derived `Debug` output begins with it.
 fn error_type<E: Debug + 'static>(error: &E) -> String {
     let name = std::any::type_name::<E>();
     if !name.contains("dyn ") {

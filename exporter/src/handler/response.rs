@@ -1,34 +1,34 @@
-//! Reads what a response says of its invocation, without serializing the response.
+//! Extracts fields of a response without serializing the response.
 
 use serde::ser::{
     Error as _, Impossible, Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer,
 };
 use std::fmt;
 
-/// What a response says of its invocation.
+/// The relevant fields of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ResponseFacts {
-    /// The status of an HTTP response, a number or text under `statusCode`
-    /// (API Gateway Developer Guide, "Output format of a Lambda function for proxy integration").
+    /// The status of an HTTP response, a number or text in `statusCode` (API Gateway Developer Guide, "Output format of a Lambda
+    /// function for proxy integration").
     pub(crate) status_code: Option<u16>,
-    /// How many records of a batch Lambda is to give again: the entries under `batchItemFailures`
-    /// (Lambda Developer Guide, "Implementing partial batch responses").
+    /// Number of records in a batch that Lambda must deliver again: the entries of `batchItemFailures` (Lambda Developer Guide,
+    /// "Implementing partial batch responses").
     pub(crate) batch_item_failures: usize,
 }
 
 impl ResponseFacts {
-    /// Of an HTTP response with this status.
+    /// Creates the fields of an HTTP response with this status.
     pub(crate) fn of_status(status_code: u16) -> Self {
         Self { status_code: Some(status_code), batch_item_failures: 0 }
     }
 
-    /// A response may have megabytes: only its top level is looked at, and values under other keys are not.
+    /// A response may have megabytes: only its top level is visited, and values under other keys are skipped.
     pub(crate) fn of<R: Serialize + ?Sized>(response: &R) -> Self {
         response.serialize(TopLevel).unwrap_or_default()
     }
 }
 
-/// The keys that are looked for.
+/// The relevant keys.
 #[derive(Clone, Copy)]
 enum Field {
     StatusCode,
@@ -45,7 +45,7 @@ impl Field {
     }
 }
 
-/// The error of a value that is not what is looked for; it never leaves this module.
+/// The error for an irrelevant value; it never leaves this module.
 #[derive(Debug)]
 struct NotOfThisKind;
 
@@ -63,7 +63,7 @@ impl serde::ser::Error for NotOfThisKind {
     }
 }
 
-/// Methods of a serializer that refuse.
+/// Serializer methods that refuse.
 macro_rules! refuse {
     ($($method:ident($($type:ty),*);)*) => {
         $(fn $method(self, $(_: $type),*) -> Result<Self::Ok, NotOfThisKind> { Err(NotOfThisKind) })*
@@ -175,7 +175,7 @@ macro_rules! refuse_compounds {
     };
 }
 
-/// Takes a map or a struct.
+/// Visits a map or a struct.
 struct TopLevel;
 
 impl Serializer for TopLevel {
@@ -202,7 +202,7 @@ impl Serializer for TopLevel {
 #[derive(Default)]
 struct Search {
     found: ResponseFacts,
-    /// What the next value is, after its key.
+    /// The key of the next value.
     next: Option<Field>,
 }
 
@@ -258,7 +258,7 @@ impl SerializeMap for Search {
     }
 }
 
-/// Takes a map's key.
+/// Visits a map's key.
 struct Key;
 
 impl Serializer for Key {
@@ -276,7 +276,7 @@ impl Serializer for Key {
     refuse_compounds!();
 }
 
-/// Takes the code itself.
+/// Visits the status code.
 struct StatusCode;
 
 impl StatusCode {
@@ -314,7 +314,7 @@ impl Serializer for StatusCode {
         Self::number(value.parse::<u16>().map_err(NotOfThisKind::custom)?)
     }
 
-    // No code is as small.
+    // No status code is as small.
     refuse! { serialize_i8(i8); }
     refuse_other_scalars!();
     refuse_maps!();
@@ -322,7 +322,7 @@ impl Serializer for StatusCode {
     refuse_compounds!();
 }
 
-/// Counts the entries of a list, without looking at them.
+/// Counts the entries of a list without visiting them.
 struct Entries;
 
 impl Serializer for Entries {

@@ -1,4 +1,4 @@
-//! The layer for services that stream their responses: the invocation is over when the body is.
+//! The layer for services that stream their responses: the invocation ends with the body.
 
 use super::instrumentation::{Begun, Instrumentation, InvocationFuture, run};
 use super::invocation_span::InvocationSpan;
@@ -16,11 +16,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
-/// Makes a span of each invocation of a service that streams its response (`lambda_runtime::StreamResponse`, so
-/// `lambda_http::StreamAdapter` as well). The span ends with the body, and the telemetry is written before the last of it is
-/// handed on. A body that fails ends the span as an error, and so does one that is dropped, because its reader has gone.
+/// Creates a span for each invocation of a service that streams its response (`lambda_runtime::StreamResponse`, and thereby
+/// `lambda_http::StreamAdapter`). The span ends with the body, and the telemetry is written before the body's last part is passed
+/// on. A failing body ends the span as an error, and so does a dropped one, whose reader is gone.
 ///
-/// [`OtelTracingLayer::for_streaming`](crate::OtelTracingLayer::for_streaming) makes it.
+/// Created by [`OtelTracingLayer::for_streaming`](crate::OtelTracingLayer::for_streaming).
 ///
 /// ```no_run
 /// # #[cfg(feature = "lambda_http")]
@@ -57,7 +57,7 @@ impl<S, X> Layer<S> for OtelStreamingLayer<X> {
     }
 }
 
-/// A service whose invocations are spans that end with the body; [`OtelStreamingLayer`] makes it.
+/// A service with spans that end with the body, created by [`OtelStreamingLayer`].
 #[derive(Debug)]
 pub struct OtelStreamingService<S, X = EventExtractor> {
     inner: S,
@@ -108,7 +108,7 @@ where
                     Err(panic) => {
                         let outcome = HandlerOutcome::of_panic(panic.as_ref());
                         invocation.finish(outcome).await;
-                        // The runtime reports it to Lambda, as it would without us.
+                        // The runtime reports it to Lambda, as without this library.
                         resume_unwind(panic)
                     }
                 }
@@ -126,7 +126,7 @@ fn with_body<B: Stream>(
     StreamResponse { metadata_prelude, stream: InvocationBody { stream, status_code, state } }
 }
 
-/// The body of a streamed response, with which the invocation's span ends.
+/// The body of a streamed response, which ends the invocation's span.
 pub struct InvocationBody<B: Stream> {
     stream: B,
     status_code: u16,
@@ -135,15 +135,15 @@ pub struct InvocationBody<B: Stream> {
 
 enum State<Item> {
     Running(InvocationSpan),
-    /// The telemetry is being written, and then comes the end.
+    /// Writing the telemetry, before the end.
     Finishing(Pin<Box<dyn Future<Output = ()> + Send>>, End<Item>),
     Over,
 }
 
-/// How the body ends.
+/// The end of the body.
 enum End<Item> {
     Here,
-    /// With this error.
+    /// An error.
     With(Item),
     Panic(Box<dyn Any + Send>),
 }

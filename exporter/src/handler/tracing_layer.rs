@@ -1,4 +1,4 @@
-//! The layer that makes spans of the invocations of any service.
+//! The layer that creates spans for the invocations of any service.
 
 use super::instrumentation::{Instrumentation, InvocationFuture, span_options};
 use super::streaming::OtelStreamingLayer;
@@ -13,8 +13,8 @@ use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 use std::task::{self, Poll};
 
-/// Makes a span of each invocation of a service, and writes its telemetry before the response, as a
-/// [`TracedHandler`](crate::TracedHandler) does: for services made of `tower` layers, and for `lambda_http`'s adapter.
+/// Creates a span for each invocation of a service, and writes its telemetry before the response, like
+/// [`TracedHandler`](crate::TracedHandler). For services composed of `tower` layers, and for `lambda_http`'s adapter.
 ///
 /// ```no_run
 /// use lambda_otlp_exporter::{OtelTracingLayer, TelemetryConfig, init_telemetry};
@@ -41,7 +41,7 @@ pub struct OtelTracingLayer<X = EventExtractor> {
 }
 
 impl OtelTracingLayer {
-    /// A layer whose spans are called after the function where the event gives no better name.
+    /// Creates a layer. The function's name is the fallback for spans.
     #[must_use]
     pub fn new(completion_handler: TelemetryCompletionHandler) -> Self {
         Self { instrumentation: Instrumentation::new(completion_handler) }
@@ -49,7 +49,7 @@ impl OtelTracingLayer {
 }
 
 impl<X> OtelTracingLayer<X> {
-    /// Calls spans so where the event gives no better name, such as its route.
+    /// Sets the fallback name of spans whose event has no better one, such as its route.
     #[must_use]
     pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
         Self { instrumentation: self.instrumentation.default_name(name.into()) }
@@ -57,8 +57,8 @@ impl<X> OtelTracingLayer<X> {
 
     span_options!();
 
-    /// Describes invocations with this extractor and not by the event's own
-    /// [`SpanAttributesExtractor`](crate::SpanAttributesExtractor); the event need not have one then.
+    /// Describes invocations with this extractor instead of the event's own
+    /// [`SpanAttributesExtractor`](crate::SpanAttributesExtractor), which the event need not implement then.
     #[must_use]
     pub fn with_extractor<Other>(self, extractor: Other) -> OtelTracingLayer<Other> {
         OtelTracingLayer { instrumentation: self.instrumentation.with_extractor(extractor) }
@@ -66,7 +66,7 @@ impl<X> OtelTracingLayer<X> {
 }
 
 impl<X> OtelTracingLayer<X> {
-    /// The same for a service that streams its responses.
+    /// Adapts the layer to a service that streams its responses.
     #[must_use]
     pub fn for_streaming(self) -> OtelStreamingLayer<X> {
         OtelStreamingLayer::new(self.instrumentation)
@@ -81,7 +81,7 @@ impl<S, X> Layer<S> for OtelTracingLayer<X> {
     }
 }
 
-/// A service whose invocations are spans; [`OtelTracingLayer`] makes it.
+/// A service with spans for its invocations, created by [`OtelTracingLayer`].
 #[derive(Debug)]
 pub struct OtelTracingService<S, X = EventExtractor> {
     inner: S,

@@ -1,4 +1,4 @@
-//! What telemetry installs for the whole process.
+//! The process-wide part of telemetry.
 
 use super::telemetry_config::TelemetryConfig;
 use crate::config::Config;
@@ -12,7 +12,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// What is to be found through `opentelemetry::global`.
+/// The providers and propagators for `opentelemetry::global`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Globals {
     tracer_provider: bool,
@@ -20,8 +20,8 @@ pub(super) struct Globals {
     propagators: bool,
 }
 
-/// A provider of the application becomes global only on request. If the SDK is disabled, the API's no-op providers stay in place, and
-/// they pass on the caller's context.
+/// A provider of the application becomes global only on request. If the SDK is disabled, the API's no-op providers remain, and
+/// pass on the caller's context.
 pub(super) fn wanted(config: &TelemetryConfig, is_disabled: bool) -> Globals {
     let wanted = config.global_providers;
     Globals {
@@ -31,7 +31,7 @@ pub(super) fn wanted(config: &TelemetryConfig, is_disabled: bool) -> Globals {
     }
 }
 
-/// Makes these the ones of `opentelemetry::global`.
+/// Installs them in `opentelemetry::global`.
 pub(super) fn set(handler: &TelemetryCompletionHandler, globals: Globals) {
     if globals.tracer_provider {
         global::set_tracer_provider(handler.tracer_provider().clone());
@@ -44,8 +44,8 @@ pub(super) fn set(handler: &TelemetryCompletionHandler, globals: Globals) {
     }
 }
 
-/// Installs a subscriber where there is none. One that the application has installed stays, and the telemetry is without
-/// `tracing` spans and events.
+/// Installs a subscriber if there is none. If the application has installed one, it stays, and the telemetry has no `tracing`
+/// spans and events.
 pub(super) fn install_subscriber(
     handler: &TelemetryCompletionHandler,
     environment: &Config,
@@ -58,7 +58,7 @@ pub(super) fn install_subscriber(
         let filter = directives.unwrap_or_else(|| Targets::new().with_default(level));
         subscriber::fmt_layer(filter, environment.lambda.json_log_level.is_some())
     });
-    // What is printed is a log record already, with the trace of the invocation that it stands in.
+    // Printed events are already log records with the trace of their invocation.
     let layer = handler.layer_of(fmt_layer.is_none());
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {

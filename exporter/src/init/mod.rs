@@ -1,4 +1,4 @@
-//! Sets telemetry up: providers, propagators, the `tracing` subscriber, the completion handler.
+//! Sets up telemetry: providers, propagators, the `tracing` subscriber, the completion handler.
 
 mod globals;
 mod mode;
@@ -32,8 +32,8 @@ use telemetry_config::TelemetryConfig;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
-/// Why telemetry could not be set up: there is no reason yet, since what is wrong with the variables is reported on
-/// stderr and its default taken.
+/// The reason why telemetry could not be set up. There is none yet: mistakes in variables are reported on stderr and replaced by
+/// defaults.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum InitError {}
@@ -48,8 +48,8 @@ impl std::error::Error for InitError {}
 
 /// Sets up traces, logs and metrics for a Lambda function, and installs the `tracing` subscriber.
 ///
-/// Call it once, before the runtime starts: an extension of Lambda's, as which the modes `async` and `finalize` register the process,
-/// has to be there before. `sync` opens no connection. In Lambda a thread waits for SIGTERM in each mode.
+/// Call it once before the runtime starts, because the modes `async` and `finalize` must register the process as a Lambda
+/// extension first. `sync` opens no connection. In Lambda, every mode starts a thread that waits for SIGTERM.
 ///
 /// ```no_run
 /// use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
@@ -69,7 +69,7 @@ impl std::error::Error for InitError {}
 /// ```
 ///
 /// # Errors
-/// None yet: a function must not fail for its telemetry.
+/// None yet: telemetry must not fail a function.
 pub async fn init_telemetry(
     config: TelemetryConfig,
 ) -> Result<(SdkTracer, TelemetryCompletionHandler), InitError> {
@@ -77,7 +77,7 @@ pub async fn init_telemetry(
     Ok((completion_handler.tracer().clone(), completion_handler))
 }
 
-/// The same with variables from any source.
+/// Like [`init_telemetry`], with variables from any source.
 pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> TelemetryCompletionHandler {
     let environment = Config::from_source(source);
     if !environment.complaint.is_empty() {
@@ -153,7 +153,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
         let fmt_layer = environment.fmt_layer.unwrap_or(config.fmt_layer);
         globals::install_subscriber(&handler, &environment, fmt_layer, directives);
     }
-    // The process of the tests is many functions.
+    // The test process simulates many functions.
     let handles_sigterm = config.sigterm_handler && cfg!(not(test));
     if !environment.disabled {
         start_mode(&handler.telemetry, mode, &environment, handles_sigterm);
@@ -161,7 +161,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     handler
 }
 
-/// What the environment says of `tracing` spans and events; what cannot be read of it is reported on stderr.
+/// The variables about `tracing` spans and events; invalid ones are reported on stderr.
 fn directives(
     config: &TelemetryConfig,
     environment: &Config,

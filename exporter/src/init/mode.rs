@@ -1,4 +1,4 @@
-//! Starts what the mode needs beside the handlers.
+//! Starts the threads of a mode.
 
 use crate::config::Config;
 use crate::config::processor_mode::ProcessorMode;
@@ -8,18 +8,18 @@ use crate::telemetry::Telemetry;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// How long the last writing may take. Lambda gives a process 500 ms between SIGTERM and its end where an extension is inside it,
-/// 300 ms where all are beside it (AWS Lambda Developer Guide, "Shutdown phase").
+/// Time limit for the last write. Between SIGTERM and kill Lambda leaves 500 ms if an extension is inside the process, and 300 ms
+/// if all are outside (AWS Lambda Developer Guide, "Shutdown phase").
 const LAST_WRITE: Duration = Duration::from_millis(280);
 
-/// Starts it, once all else is there.
+/// Starts the threads, after everything else.
 pub(super) fn start_mode(
     telemetry: &Arc<Telemetry>,
     mode: ProcessorMode,
     environment: &Config,
     handles_sigterm: bool,
 ) {
-    // The thread lives as long as the process; telemetry that is dropped before has nothing to write.
+    // The thread lives as long as the process; dropped telemetry has nothing to write.
     let of_thread: Weak<Telemetry> = Arc::downgrade(telemetry);
     let of_end = Weak::clone(&of_thread);
     let actions = Actions {
@@ -37,6 +37,6 @@ pub(super) fn start_mode(
         }),
     };
     let started = extension::start(mode, &environment.lambda, actions, handles_sigterm);
-    // It is set here only.
+    // Only set here.
     telemetry.mode.set(started).ok();
 }

@@ -1,4 +1,4 @@
-//! The SDK's providers of the three signals, each with our processor.
+//! The SDK's providers of the three signals with our processors.
 
 use super::telemetry_config::{
     AddProcessor, Change, Logs, Metrics, QueueSettings, TelemetryConfig, Traces,
@@ -17,7 +17,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, ShouldSample, SpanExporter as _};
 use std::sync::Arc;
 
-/// What the providers are made of, whatever their signal.
+/// The inputs of the providers, independent of the signal.
 pub(super) struct Parts<'a> {
     pub(super) environment: &'a Config,
     pub(super) line: &'a LineExporter,
@@ -25,7 +25,7 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// The providers that `config` asks for; what it says of them is taken out of it.
+    /// Creates the providers of `config`, and takes their options out of it.
     pub(super) fn signals(&self, config: &mut TelemetryConfig) -> Signals {
         let (traces, logs, metrics) = config.take_signals();
         let of_others = traces.is_of_others() || logs.is_of_others() || metrics.is_of_others();

@@ -1,4 +1,4 @@
-//! What code says about how telemetry is set up.
+//! The configuration of telemetry in code.
 
 #[cfg(test)]
 use crate::clock::Clock;
@@ -20,9 +20,9 @@ use std::fmt;
 use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
 
-/// How telemetry is set up; `TelemetryConfig::default()` is right for most functions.
+/// The configuration of telemetry; `TelemetryConfig::default()` suits most functions.
 ///
-/// A variable wins over what code says, and code over the default.
+/// Variables override code, and code overrides defaults.
 ///
 /// ```
 /// use lambda_otlp_exporter::TelemetryConfig;
@@ -54,7 +54,7 @@ pub struct TelemetryConfig {
     pub(crate) clock: Option<Clock>,
 }
 
-/// How spans are made and where they go.
+/// Creation and export of spans.
 #[derive(Debug)]
 pub(super) struct Traces {
     pub(super) provider: Option<SdkTracerProvider>,
@@ -77,14 +77,14 @@ impl Default for Traces {
 }
 
 impl Traces {
-    /// Something of the application's sees the spans, which may be asynchronous.
+    /// `true` if the application's own, possibly asynchronous, processors or exporters receive spans.
     pub(super) fn is_of_others(&self) -> bool {
         let processors = self.additional_processors.len() + self.processors.len();
         self.provider.is_some() || processors > 0
     }
 }
 
-/// Where log records go.
+/// Export of log records.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     pub(super) provider: Option<SdkLoggerProvider>,
@@ -99,7 +99,7 @@ impl Logs {
     }
 }
 
-/// How measurements are aggregated and where they go.
+/// Aggregation and export of measurements.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     pub(super) provider: Option<SdkMeterProvider>,
@@ -113,7 +113,7 @@ impl Metrics {
     }
 }
 
-/// The SDK's builders take processors, readers and views by type, one by one; this remembers how to add one.
+/// The SDK's builders accept processors, readers and views by type, one by one; this stores the call that adds one.
 pub(super) struct Change<B>(pub(super) Box<dyn FnOnce(B) -> B + Send>);
 
 impl<B> fmt::Debug for Change<B> {
@@ -132,7 +132,7 @@ impl<B> Change<B> {
     }
 }
 
-/// What a [`LambdaSpanProcessor`] is made of beside its exporter.
+/// The parts of a [`LambdaSpanProcessor`] beside its exporter.
 pub(super) struct QueueSettings {
     pub(super) size: usize,
     pub(super) losses: Arc<LossCounts>,
@@ -141,7 +141,7 @@ pub(super) struct QueueSettings {
 type AddingProcessor =
     dyn FnOnce(TracerProviderBuilder, &QueueSettings) -> TracerProviderBuilder + Send;
 
-/// The same for a span processor, which may be ours over an exporter of the application's.
+/// Adds a span processor, which may be ours with the application's exporter.
 pub(super) struct AddProcessor(pub(super) Box<AddingProcessor>);
 
 impl fmt::Debug for AddProcessor {
@@ -195,13 +195,13 @@ impl Default for TelemetryConfig {
 }
 
 impl TelemetryConfig {
-    /// A builder with the defaults.
+    /// Creates a builder with the defaults.
     #[must_use]
     pub fn builder() -> TelemetryConfigBuilder {
         TelemetryConfigBuilder::default()
     }
 
-    /// What is said of each signal; the defaults stay.
+    /// The options of each signal, initially the defaults.
     pub(super) fn take_signals(&mut self) -> (Traces, Logs, Metrics) {
         let Self { traces, logs, metrics, .. } = self;
         (std::mem::take(traces), std::mem::take(logs), std::mem::take(metrics))
@@ -227,15 +227,15 @@ pub struct TelemetryConfigBuilder {
 
 /// Spans.
 impl TelemetryConfigBuilder {
-    /// Uses this span processor in place of the [`LambdaSpanProcessor`] that writes lines; several, and exporters given by
-    /// [`with_span_exporter`](Self::with_span_exporter), see each span in the order in which they are given.
+    /// Uses this span processor instead of the [`LambdaSpanProcessor`] that writes lines. Several processors, and exporters added
+    /// by [`with_span_exporter`](Self::with_span_exporter), receive each span in the order they were added.
     #[must_use]
     pub fn with_span_processor(mut self, processor: impl SpanProcessor + 'static) -> Self {
         self.config.traces.processors.push(AddProcessor::new(processor));
         self
     }
 
-    /// Adds a span processor that sees each span before those that export it, in the order in which such are given.
+    /// Adds a span processor that receives each span before the exporting ones, in the order they were added.
     #[must_use]
     pub fn with_additional_span_processor(
         mut self,
@@ -245,15 +245,15 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// Exports spans so, when the invocation is over, and writes no lines of them: a [`LambdaSpanProcessor`] over this exporter takes
-    /// the place of the one over [`StdoutSpanExporter`](crate::StdoutSpanExporter), which may be given as well.
+    /// Exports spans with this exporter at the end of the invocation, instead of writing lines: a [`LambdaSpanProcessor`] with
+    /// this exporter replaces the one with [`StdoutSpanExporter`](crate::StdoutSpanExporter), which can be added as well.
     #[must_use]
     pub fn with_span_exporter(mut self, exporter: impl SpanExporter + 'static) -> Self {
         self.config.traces.processors.push(AddProcessor::over(exporter));
         self
     }
 
-    /// Makes the ids of spans, and the trace ids of spans outside of invocations, with this generator.
+    /// Creates span ids, and the trace ids of spans outside of invocations, with this generator.
     ///
     /// This does not apply to an invocation without a parent: its trace id comes from Lambda's X-Ray header, or is derived from the
     /// request id. The forwarder and the layer derive the same id for their spans of the invocation, so all share one trace.
@@ -270,15 +270,15 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// Uses a tracer provider that is there already: its own processors, sampler, ids and resource stay, what this builder and the
-    /// variables say of them is without effect, and it is flushed when the invocation is over. It is not made the global one.
+    /// Uses an existing tracer provider with its own processors, sampler, ids and resource; this builder's and the variables'
+    /// options for them have no effect. It is flushed at the end of the invocation, and does not become the global provider.
     #[must_use]
     pub fn with_tracer_provider(mut self, provider: SdkTracerProvider) -> Self {
         self.config.traces.provider = Some(provider);
         self
     }
 
-    /// Reads parents with this propagator, and others given; `OTEL_PROPAGATORS` wins.
+    /// Reads parents with this propagator; can be repeated. `OTEL_PROPAGATORS` overrides it.
     #[must_use]
     pub fn with_propagator(
         mut self,
@@ -305,7 +305,7 @@ impl TelemetryConfigBuilder {
 
 /// Log records and metrics.
 impl TelemetryConfigBuilder {
-    /// Uses this log processor in place of ours, which writes lines when the invocation is over; several may be given.
+    /// Uses this log processor instead of ours, which writes lines at the end of the invocation; can be repeated.
     #[must_use]
     pub fn with_log_processor(mut self, processor: impl LogProcessor + 'static) -> Self {
         let add = move |builder: LoggerProviderBuilder| builder.with_log_processor(processor);
@@ -313,7 +313,7 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// Adds a log processor that sees each record, and may change it, before it is written.
+    /// Adds a log processor that receives each record before it is written, and may change it.
     #[must_use]
     pub fn with_additional_log_processor(mut self, processor: impl LogProcessor + 'static) -> Self {
         let add = move |builder: LoggerProviderBuilder| builder.with_log_processor(processor);
@@ -321,21 +321,21 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// Whether `tracing` events become log records. On by default.
+    /// Sets whether `tracing` events become log records. On by default.
     #[must_use]
     pub fn with_log_bridge(mut self, bridge: bool) -> Self {
         self.config.log_bridge = bridge;
         self
     }
 
-    /// Uses a logger provider that is there already, as [`with_tracer_provider`](Self::with_tracer_provider) does.
+    /// Uses an existing logger provider, like [`with_tracer_provider`](Self::with_tracer_provider).
     #[must_use]
     pub fn with_logger_provider(mut self, provider: SdkLoggerProvider) -> Self {
         self.config.logs.provider = Some(provider);
         self
     }
 
-    /// Aggregates the instruments that this view knows as it says (OpenTelemetry specification, "View"); several may be given.
+    /// Aggregates instruments with this view (OpenTelemetry specification, "View"); can be repeated.
     #[must_use]
     pub fn with_view(
         mut self,
@@ -346,8 +346,8 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// Uses this metric reader in place of ours, which writes lines when the invocation is over; several may be given. A reader that
-    /// works on a timer stands still while Lambda freezes the environment.
+    /// Uses this metric reader instead of ours, which writes lines at the end of the invocation; can be repeated. A reader with a
+    /// timer stops while Lambda freezes the environment.
     #[must_use]
     pub fn with_metric_reader(mut self, reader: impl MetricReader) -> Self {
         let add = move |builder: MeterProviderBuilder| builder.with_reader(reader);
@@ -355,7 +355,7 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// Uses a meter provider that is there already, as [`with_tracer_provider`](Self::with_tracer_provider) does.
+    /// Uses an existing meter provider, like [`with_tracer_provider`](Self::with_tracer_provider).
     #[must_use]
     pub fn with_meter_provider(mut self, provider: SdkMeterProvider) -> Self {
         self.config.metrics.provider = Some(provider);
@@ -363,49 +363,48 @@ impl TelemetryConfigBuilder {
     }
 }
 
-/// What all signals share.
+/// Options for all signals.
 impl TelemetryConfigBuilder {
-    /// Adds these attributes to Lambda's; `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` win.
+    /// Adds these attributes to Lambda's. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` override them.
     #[must_use]
     pub fn with_resource(mut self, resource: Resource) -> Self {
         self.config.resource = Some(resource);
         self
     }
 
-    /// Whether `tracing` events are printed on stdout instead of being written as OTLP log records;
-    /// `LAMBDA_TRACING_ENABLE_FMT_LAYER` wins. Off by default.
+    /// Sets whether `tracing` events are printed on stdout instead of being written as OTLP log records. Off by default;
+    /// `LAMBDA_TRACING_ENABLE_FMT_LAYER` overrides it.
     #[must_use]
     pub fn with_fmt_layer(mut self, print: bool) -> Self {
         self.config.fmt_layer = print;
         self
     }
 
-    /// The variable that chooses what is recorded or printed, in place of `RUST_LOG`.
+    /// Sets the variable that filters records and printed events, instead of `RUST_LOG`.
     #[must_use]
     pub fn with_log_filter_variable(mut self, name: impl Into<String>) -> Self {
         self.config.log_filter_variable = Some(name.into());
         self
     }
 
-    /// Whether the providers that are made here, and the propagators, become the ones of `opentelemetry::global`, whatever was there.
-    /// On by default.
+    /// Sets whether the new providers and the propagators replace those in `opentelemetry::global`. On by default.
     #[must_use]
     pub fn with_global_providers(mut self, global: bool) -> Self {
         self.config.global_providers = global;
         self
     }
 
-    /// Whether a `tracing` subscriber is installed. On by default; a subscriber that is installed already stays.
+    /// Sets whether a `tracing` subscriber is installed. On by default; an installed subscriber stays.
     #[must_use]
     pub fn with_global_subscriber(mut self, install: bool) -> Self {
         self.config.global_subscriber = install;
         self
     }
 
-    /// Whether SIGTERM writes what is left, in Lambda, and then ends the process. On by default.
+    /// Sets whether SIGTERM in Lambda writes the rest and then ends the process. On by default.
     ///
-    /// A process that handles SIGTERM already when telemetry is set up ends by that handler, and what is left is written beside it.
-    /// One that sets a handler of its own later says `false` and calls
+    /// If the process handles SIGTERM before telemetry is set up, that handler ends it, and the rest is written meanwhile. A
+    /// process that installs a handler later should pass `false`, and call
     /// [`TelemetryCompletionHandler::shutdown`](crate::TelemetryCompletionHandler::shutdown) in it.
     #[must_use]
     pub fn with_sigterm_handler(mut self, install: bool) -> Self {
@@ -413,29 +412,29 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// When telemetry is written; `LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE` wins.
+    /// Sets when telemetry is written. `LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE` overrides it.
     #[must_use]
     pub fn with_processor_mode(mut self, mode: ProcessorMode) -> Self {
         self.config.processor_mode = Some(mode);
         self
     }
 
-    /// The most verbose `tracing` level that becomes spans and log records; `INFO` by default. `RUST_LOG` chooses log records in its
-    /// place, and adds spans. Spans and the verbose events of AWS's SDK are recorded only where `RUST_LOG` names their crate.
+    /// Sets the most verbose `tracing` level of spans and log records; `INFO` by default. `RUST_LOG` replaces it for log records,
+    /// and adds spans. Spans and verbose events of AWS's SDK are recorded only if `RUST_LOG` names their crate.
     #[must_use]
     pub fn with_max_level(mut self, level: LevelFilter) -> Self {
         self.config.max_level = level;
         self
     }
 
-    /// Writes lines there and not to stdout.
+    /// Writes lines to this output instead of stdout.
     #[must_use]
     pub fn with_output(mut self, output: Arc<dyn Output>) -> Self {
         self.config.output = Some(output);
         self
     }
 
-    /// The configuration.
+    /// Builds the configuration.
     #[must_use]
     pub fn build(self) -> TelemetryConfig {
         self.config

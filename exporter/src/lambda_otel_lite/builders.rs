@@ -15,7 +15,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SpanExporter};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// An attribute: a [`KeyValue`], or a pair of key and value, as a `HashMap` gives them.
+/// An attribute: a [`KeyValue`], or a pair of key and value as in a `HashMap`.
 pub trait Attribute: sealed::Sealed {
     /// The attribute.
     fn into_key_value(self) -> KeyValue;

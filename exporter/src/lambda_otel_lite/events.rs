@@ -1,5 +1,5 @@
-//! lambda-otel-lite's events: span events called `event`, with a severity. A `tracing` event is a log record of the span, and the
-//! better choice in new code.
+//! lambda-otel-lite's events: span events named `event` with a severity. For new code, prefer `tracing` events, which become log
+//! records of the span.
 
 use crate::config::Config;
 use opentelemetry::trace::get_active_span;
@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 use tracing::Level;
 
-/// How severe an event is: OpenTelemetry's severity numbers (OpenTelemetry specification, "Log and Event Record Definition").
+/// The severity of an event, as OpenTelemetry's severity numbers (OpenTelemetry specification, "Log and Event Record
+/// Definition").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the levels of `tracing`")]
 pub enum EventLevel {
@@ -28,7 +29,7 @@ impl EventLevel {
         Level::from(self).as_str()
     }
 
-    /// The least severe level that is recorded, where the environment names it so; `INFO` where it names none.
+    /// The minimum level to record, from the environment; `INFO` by default.
     pub(super) fn least(named: Option<&str>) -> Self {
         let known = |name: &str| {
             Self::ALL.into_iter().find(|level| level.text().eq_ignore_ascii_case(name))
@@ -55,8 +56,8 @@ impl From<EventLevel> for u8 {
     }
 }
 
-/// Adds an event to the span that is active, at `timestamp` or now. Without one, and below the level of `AWS_LAMBDA_LOG_LEVEL`, else
-/// `LOG_LEVEL`, else `INFO`, nothing is recorded.
+/// Adds an event to the active span, at `timestamp` or now. Records nothing without a span, or below the level in
+/// `AWS_LAMBDA_LOG_LEVEL`, or else `LOG_LEVEL`, or else `INFO`.
 ///
 /// ```
 /// use lambda_otlp_exporter::events::{EventLevel, record_event};
@@ -74,7 +75,7 @@ pub fn record_event(
     event.call();
 }
 
-/// The same by a builder: `event().level(…).message(…).attribute(…, …).call()`.
+/// Like [`record_event`], as a builder: `event().level(…).message(…).attribute(…, …).call()`.
 ///
 /// ```
 /// use lambda_otlp_exporter::events::{EventLevel, event};
@@ -90,7 +91,7 @@ pub fn event() -> EventBuilder {
     }
 }
 
-/// Builds an event; [`event`] makes it, and nothing is recorded before [`call`](Self::call).
+/// Builds an event. Created by [`event`]; [`call`](Self::call) records it.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is recorded before `call`"]
 pub struct EventBuilder {
@@ -101,13 +102,13 @@ pub struct EventBuilder {
 }
 
 impl EventBuilder {
-    /// How severe it is; `Info` if unset.
+    /// The severity; `Info` if unset.
     pub fn level(mut self, level: EventLevel) -> Self {
         self.level = level;
         self
     }
 
-    /// What happened: the attribute `event.body`.
+    /// The message, stored in the attribute `event.body`.
     pub fn message(mut self, message: impl Into<String>) -> Self {
         self.message = message.into();
         self
@@ -125,13 +126,13 @@ impl EventBuilder {
         self
     }
 
-    /// When it happened; now if unset.
+    /// The time; now if unset.
     pub fn timestamp(mut self, timestamp: SystemTime) -> Self {
         self.timestamp = Some(timestamp);
         self
     }
 
-    /// Adds the event to the span that is active.
+    /// Adds the event to the active span.
     pub fn call(self) {
         static LEAST: OnceLock<EventLevel> = OnceLock::new();
         self.call_from(
@@ -139,7 +140,7 @@ impl EventBuilder {
         );
     }
 
-    /// The same where the level is this one or more severe.
+    /// Adds the event if its level is at least this severe.
     fn call_from(self, least: EventLevel) {
         const NAME: &str = "event";
         if self.level < least {

@@ -1,9 +1,9 @@
-//! lambda-otel-lite's logger, which prints lines of text there: here each message is a `tracing` event, and so a log record of its
-//! invocation. `tracing`'s macros are the better choice in new code.
+//! lambda-otel-lite's logger. There it prints lines of text; here each message is a `tracing` event, and thereby a log record of
+//! its invocation. For new code, prefer `tracing`'s macros.
 
 use std::borrow::Cow;
 
-/// Puts a prefix before messages.
+/// Prefixes messages.
 ///
 /// ```
 /// use lambda_otlp_exporter::logger::Logger;
@@ -17,33 +17,33 @@ pub struct Logger {
 }
 
 impl Logger {
-    /// A logger with this prefix.
+    /// Creates a logger with this prefix.
     pub fn new(prefix: impl Into<String>) -> Self {
         Self { prefix: Cow::Owned(prefix.into()) }
     }
 
-    /// The same for a `static`.
+    /// Like [`new`](Self::new), for a `static`.
     #[must_use]
     pub const fn const_new(prefix: &'static str) -> Self {
         Self { prefix: Cow::Borrowed(prefix) }
     }
 
-    /// A message of level DEBUG.
+    /// Logs a message with level DEBUG.
     pub fn debug(&self, message: impl AsRef<str>) {
         tracing::debug!("[{}] {}", self.prefix, message.as_ref());
     }
 
-    /// A message of level INFO.
+    /// Logs a message with level INFO.
     pub fn info(&self, message: impl AsRef<str>) {
         tracing::info!("[{}] {}", self.prefix, message.as_ref());
     }
 
-    /// A message of level WARN.
+    /// Logs a message with level WARN.
     pub fn warn(&self, message: impl AsRef<str>) {
         tracing::warn!("[{}] {}", self.prefix, message.as_ref());
     }
 
-    /// A message of level ERROR.
+    /// Logs a message with level ERROR.
     pub fn error(&self, message: impl AsRef<str>) {
         tracing::error!("[{}] {}", self.prefix, message.as_ref());
     }

@@ -1,8 +1,8 @@
-//! Names that a port from lambda-otel-lite 0.20 needs beside those of this crate, so that it is a change of the crate's name: the
-//! paths of its modules, the names of its methods and functions, and `events` and `logger`, which this crate does not use itself.
+//! The additional names of lambda-otel-lite 0.20, so that migrating only changes the crate's name: paths of its modules, names of
+//! its methods and functions, and `events` and `logger`.
 //!
-//! New code needs nothing from here. Three paths are those of modules that this crate has anyway, and stand there: `handler`, `processor`
-//! and `telemetry` (`telemetry/lambda_otel_lite.rs`).
+//! New code needs nothing from here. Three paths equal this crate's own modules and are defined there: `handler`, `processor` and
+//! `telemetry` (`telemetry/lambda_otel_lite.rs`).
 
 mod builders;
 pub mod events;
@@ -10,7 +10,7 @@ pub mod logger;
 
 pub use builders::Attribute;
 
-/// What lambda-otel-lite calls [`StdoutSpanExporter`](crate::StdoutSpanExporter), which it takes from otlp-stdout-span-exporter.
+/// lambda-otel-lite's name for [`StdoutSpanExporter`](crate::StdoutSpanExporter), originally of otlp-stdout-span-exporter.
 pub type OtlpStdoutSpanExporter = crate::export::exporters::StdoutSpanExporter;
 
 /// lambda-otel-lite's path.

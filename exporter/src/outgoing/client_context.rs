@@ -5,10 +5,10 @@ use super::json::with_fields;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Bytes that Lambda takes, base64 as they are.
+/// Maximum number of base64 bytes.
 const MAX_BYTES: usize = 3583;
 
-/// The client context with the fields among its custom values; `None` where it stays as it is.
+/// The client context with the fields among its custom values; `None` if it stays unchanged.
 pub(super) fn with_custom(existing: Option<&str>, fields: &Fields) -> Option<String> {
     let existing = match existing {
         Some(base64) => String::from_utf8(STANDARD.decode(base64).ok()?).ok()?,
@@ -18,7 +18,7 @@ pub(super) fn with_custom(existing: Option<&str>, fields: &Fields) -> Option<Str
         let written = STANDARD.encode(with_fields(&existing, "custom", fields)?);
         (written.len() <= MAX_BYTES).then_some(written)
     };
-    // Whoever called the function chose the baggage, which alone may be longer.
+    // The caller chose the baggage, the only field of unlimited length.
     written(fields).or_else(|| written(&fields.first()))
 }
 

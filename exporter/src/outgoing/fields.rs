@@ -1,25 +1,25 @@
-//! What the propagators write of a context.
+//! The propagators' fields for a context.
 
 use opentelemetry::propagation::{Injector, TextMapPropagator};
 use opentelemetry::{Context, global};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Attributes that a message of Amazon SQS has at most (Amazon SQS Developer Guide, "Message quotas"), and so one of a topic that is
-/// delivered to a queue as it is.
+/// Maximum number of attributes of an Amazon SQS message (Amazon SQS Developer Guide, "Message quotas"), and thereby of a topic's
+/// message with raw delivery.
 const MOST_MESSAGE_ATTRIBUTES: usize = 10;
 
-/// The header that a message attribute must not stand in for: SQS has an attribute of its own for it.
+/// The header that a message attribute must not replace: SQS has its own attribute for it.
 pub(super) const XRAY_HEADER: &str = "x-amzn-trace-id";
 
-/// Names in lower case, values that are not empty; `traceparent` first, where there is one.
+/// Lower-case names and non-empty values; `traceparent` comes first if present.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields(Vec<(String, String)>);
 
 impl Injector for Fields {
     fn set(&mut self, key: &str, value: String) {
-        // The state of most traces is empty, and no attribute of a message may be. The SDK writes properties of baggage decoded, as
-        // whoever called the function chose them: a service refuses a message with control characters whole, and the formats have
-        // printable ASCII only (W3C Trace Context 3.3.1.3.2, W3C Baggage 3.2.1).
+        // Most traces have an empty state, and message attributes must not be empty. The SDK decodes baggage properties chosen by
+        // the caller: a service refuses messages with control characters, and the formats only allow printable ASCII (W3C Trace
+        // Context 3.3.1.3.2, W3C Baggage 3.2.1).
         if !value.is_empty() && value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             self.0.push((key.to_ascii_lowercase(), value));
         }
@@ -27,13 +27,13 @@ impl Injector for Fields {
 }
 
 impl Fields {
-    /// Of the current context, by the global propagator.
+    /// The fields of the current context, from the global propagator.
     pub(super) fn current() -> Self {
         Self::of(&Context::current(), None)
     }
 
-    /// Of this context, by this propagator, else by the global one. Propagators may be the application's: one that panics writes
-    /// nothing.
+    /// The fields of this context, from this propagator or else the global one. If the application's propagator panics, there are
+    /// none.
     pub(super) fn of(context: &Context, propagator: Option<&dyn TextMapPropagator>) -> Self {
         let written = || {
             let mut fields = Self::default();
@@ -49,13 +49,13 @@ impl Fields {
         catch_unwind(AssertUnwindSafe(written)).unwrap_or_default()
     }
 
-    /// One of the application's own naming.
+    /// A field with an application-defined name.
     #[cfg(feature = "aws-sdk")]
     pub(super) fn one(name: &str, value: &str) -> Self {
         Self(vec![(name.to_owned(), value.to_owned())])
     }
 
-    /// `traceparent` alone, or what stands in its place.
+    /// `traceparent` only, or its substitute.
     pub(super) fn first(&self) -> Self {
         Self(self.0.first().cloned().into_iter().collect())
     }
@@ -72,7 +72,7 @@ impl Fields {
         self.0.is_empty()
     }
 
-    /// Those that a message with attributes of these names takes.
+    /// The fields that fit into a message with attributes of these names.
     pub(super) fn for_message<'a>(self, existing: impl Iterator<Item = &'a str>) -> Self {
         let (mut room, mut has_own) = (MOST_MESSAGE_ATTRIBUTES, false);
         for name in existing {

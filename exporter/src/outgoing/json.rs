@@ -1,4 +1,4 @@
-//! Adds members to objects inside of JSON text, which otherwise stays byte for byte as it was.
+//! Adds members to objects inside JSON text without changing any other byte.
 
 use super::fields::Fields;
 use serde_json::value::RawValue;
@@ -6,14 +6,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The members of an object, each as the text that it is.
+/// The members of an object, each as source text.
 pub(super) type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
 pub(super) fn members(object: &str) -> Option<Members<'_>> {
     serde_json::from_str(object).ok()
 }
 
-/// A JSON text, and what is to be changed in it.
+/// A JSON text with pending changes.
 pub(super) struct Edits<'a> {
     text: &'a str,
     edits: Vec<(Range<usize>, String)>,
@@ -24,7 +24,7 @@ impl<'a> Edits<'a> {
         Self { text, edits: Vec::new() }
     }
 
-    /// Adds members, as text without the comma around, to an object that is a part of the text.
+    /// Adds members, as text without surrounding commas, to an object within the text.
     pub(super) fn add(&mut self, object: &str, is_empty: bool, members: String) {
         if let Some(Range { start, .. }) = self.range(object) {
             let at = start + object.find('{').unwrap_or_default() + 1;
@@ -41,7 +41,7 @@ impl<'a> Edits<'a> {
         }
     }
 
-    /// Where a part of the text, which borrows from it, stands.
+    /// The position of a part that borrows from the text.
     fn range(&self, part: &str) -> Option<Range<usize>> {
         let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
         let range = start..start.checked_add(part.len())?;
@@ -49,7 +49,7 @@ impl<'a> Edits<'a> {
         Some(range)
     }
 
-    /// The text with the changes; `None` if there are none.
+    /// The changed text; `None` without changes.
     pub(super) fn applied(mut self) -> Option<String> {
         if self.edits.is_empty() {
             return None;
@@ -75,7 +75,7 @@ pub(super) fn member(name: &str, value: &str) -> String {
 
 /// The text as JSON.
 pub(super) fn quoted(text: &str) -> String {
-    // A text is always JSON.
+    // A text is always valid JSON.
     serde_json::to_string(text).unwrap_or_default()
 }
 
@@ -84,13 +84,12 @@ fn joined(fields: &Fields) -> String {
     joined_as(fields, member)
 }
 
-/// The same of members in another form.
+/// Like the above, with values in another form.
 pub(super) fn joined_as(fields: &Fields, form: impl Fn(&str, &str) -> String) -> String {
     fields.iter().map(|(name, value)| form(name, value)).collect::<Vec<_>>().join(",")
 }
 
-/// The object with the fields in an object under this key; `None` where it stays as it is, because one of them is there already or
-/// because it is no object.
+/// The object with the fields added in an object under this key; `None` if it already has one of them, or is not an object.
 pub(super) fn with_fields(json: &str, key: &str, fields: &Fields) -> Option<String> {
     if fields.is_empty() {
         return None;

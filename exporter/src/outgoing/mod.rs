@@ -1,6 +1,6 @@
-//! Writes the trace's context into what a function sends, so that whoever receives it goes on with the trace.
+//! Writes the trace's context into outgoing calls, so that receivers continue the trace.
 //!
-//! The context is the current one, in the form of the propagators of `OTEL_PROPAGATORS`; outside of a span nothing is written.
+//! The context is the current one, in the format of the propagators in `OTEL_PROPAGATORS`; outside of a span nothing is written.
 
 #[cfg(feature = "aws-sdk")]
 pub(crate) mod aws_sdk;
@@ -13,8 +13,8 @@ use fields::Fields;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-/// Writes the current context into the headers of an HTTP request: of `reqwest`, `hyper`, and whatever else has those of the crate
-/// `http`. What stands there under the same names is replaced.
+/// Writes the current context into the headers of an HTTP request, with the `http` crate's types as in `reqwest` and `hyper`.
+/// Replaces headers of the same names.
 ///
 /// ```
 /// let mut request = http::Request::get("https://example.com/orders").body(()).unwrap();
@@ -28,8 +28,8 @@ pub fn inject_headers(headers: &mut HeaderMap) {
     }
 }
 
-/// Writes the current context into the attributes of a message of Amazon SQS or SNS; `attribute` makes one of that service's of a
-/// text. A message has ten at most: what no longer fits is left out, and so is all of it where the message has a `traceparent`.
+/// Writes the current context into the attributes of an Amazon SQS or SNS message; `attribute` converts a text to the service's
+/// attribute type. A message has at most ten: excess fields are omitted, and all of them if the message has a `traceparent`.
 ///
 /// ```
 /// use aws_sdk_sqs::types::MessageAttributeValue;
@@ -53,9 +53,9 @@ pub fn inject_message_attributes<V, E, S: BuildHasher>(
     }
 }
 
-/// The JSON object with the current context under `headers`, which is where this library looks for it in any event: for the detail
-/// of an event of Amazon EventBridge, the input of a state machine, the payload of a function that is invoked asynchronously, and
-/// messages and records of queues and streams whose content is JSON. Any other value is returned unchanged, as is an object with a `traceparent` in that place.
+/// Returns the JSON object with the current context under `headers`, where this library looks for it in any event: for details of
+/// Amazon EventBridge events, inputs of state machines, payloads of asynchronously invoked functions, and JSON content of
+/// messages and records. Returns any other value unchanged, and also an object with a `traceparent` in that place.
 ///
 /// ```
 /// let detail = lambda_otlp_exporter::inject_json(r#"{"order": 7}"#);
@@ -67,9 +67,9 @@ pub fn inject_json(json: impl Into<String>) -> String {
     json::with_fields(&json, "headers", &Fields::current()).unwrap_or(json)
 }
 
-/// The client context for an invocation by Lambda's API, base64 as the API takes it: `existing`, if there is one, with the current
-/// context among its custom values. Lambda hands it on in synchronous invocations only, and takes 3,583 bytes: where it would be
-/// more, `existing` comes back.
+/// Returns the client context for an invocation by Lambda's API, in base64: `existing`, if any, with the current context among
+/// its custom values. Lambda passes it on in synchronous invocations only, and accepts 3,583 bytes: if the result were longer,
+/// `existing` is returned.
 ///
 /// ```
 /// use lambda_otlp_exporter::inject_client_context;

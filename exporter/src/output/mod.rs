@@ -1,4 +1,4 @@
-//! Where lines go: stdout, which is the wire; a named pipe of an extension; memory, in tests.
+//! Destinations of lines: stdout, a named pipe of an extension, or memory in tests.
 
 pub(crate) mod in_memory;
 pub(crate) mod named_pipe;
@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use std::io;
 use std::time::Duration;
 
-/// Takes the lines of the exporters.
+/// Receives the lines of the exporters.
 ///
 /// ```
 /// use lambda_otlp_exporter::{Output, TelemetryConfig};
@@ -35,6 +35,6 @@ pub trait Output: Send + Sync + Debug {
     /// Writes one or more whole lines, each with its newline, and waits at most `timeout` for their reader.
     ///
     /// # Errors
-    /// Whatever kept the lines from being written; they are then counted as lost.
+    /// The cause of a failed write; the lines are then counted as lost.
     fn write_lines(&self, lines: &[u8], timeout: Duration) -> io::Result<()>;
 }

@@ -1,4 +1,4 @@
-//! A named pipe that an extension reads, with stdout where nobody does.
+//! A named pipe that an extension reads, with stdout as the fallback.
 
 use super::Output;
 use super::stdout::Stdout;
@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Path of the named pipe that `OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE=pipe` chooses.
+/// Path of the named pipe for `OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE=pipe`.
 pub const PIPE_PATH: &str = "/tmp/otlp-stdout-span-exporter.pipe";
 
 /// A named pipe that an extension reads; without a reader the lines go to stdout.
@@ -32,14 +32,14 @@ impl Default for NamedPipe {
 }
 
 impl NamedPipe {
-    /// The pipe at `path`. Nothing is opened before the first line.
+    /// Uses the pipe at `path`, which the first line opens.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Opens the pipe for one batch: its reader takes the end of file for the end of a batch.
+    /// Opens the pipe for one batch: its reader treats the end of file as the end of a batch.
     ///
-    /// With O_NONBLOCK, opening a pipe that nobody reads is an error (ENXIO); without it, open(2) would wait for a reader.
+    /// With O_NONBLOCK, opening a pipe without a reader is an error (ENXIO); otherwise open(2) would wait for a reader.
     fn open(&self) -> io::Result<File> {
         let file = OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&self.path)?;
         if file.metadata()?.file_type().is_fifo() {
@@ -64,7 +64,7 @@ impl Output for NamedPipe {
     }
 }
 
-/// Writes to a pipe that does not block: a full one is tried again each millisecond.
+/// Writes to a non-blocking pipe, and retries each millisecond while it is full.
 fn write_until_timeout(
     pipe: &mut impl Write,
     mut lines: &[u8],
@@ -91,7 +91,7 @@ fn write_until_timeout(
 mod tests {
     use super::*;
 
-    /// Takes at most `at_once` bytes a call, and refuses every second call.
+    /// Accepts at most `at_once` bytes a call, and refuses every second call.
     struct Narrow {
         taken: Vec<u8>,
         at_once: usize,
@@ -140,7 +140,7 @@ mod tests {
         let mut reader = File::options().read(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
         pipe.write_lines(b"{}\n{}\n", Duration::ZERO).unwrap();
         let mut read = String::new();
-        // The end of file: the pipe was closed after the batch.
+        // End of file: the pipe was closed after the batch.
         reader.read_to_string(&mut read).unwrap();
         assert_eq!(read, "{}\n{}\n");
     }

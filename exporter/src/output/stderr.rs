@@ -4,16 +4,16 @@ use super::writable::wait_until_writable;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// A pipe takes up to this much whole or not at all (pipe(7), PIPE_BUF).
+/// A pipe accepts up to this many bytes atomically (pipe(7), PIPE_BUF).
 const LONGEST: usize = 4096;
 
-/// Writes one line, or none where stderr is closed or full: the exporter's own log must not disturb the function.
+/// Writes one line, or nothing if stderr is closed or full, because the exporter's own log must not disturb the function.
 pub(crate) fn warn(text: &str) {
     write_if_writable(std::io::stderr(), text);
 }
 
-/// Writes without the lock of `eprintln!`, since a thread may hold it that waits for the reader of stderr; skips the line
-/// where a write would wait.
+/// Writes without the lock of `eprintln!`, whose holder may be waiting for stderr's reader. Skips the line if a write would
+/// block.
 fn write_if_writable(fd: impl AsFd, text: &str) {
     let mut line = format!("lambda-otlp-exporter: {}", text.replace('\n', " "));
     let cut = (0..LONGEST).rev().find(|cut| line.is_char_boundary(*cut) || *cut > line.len());

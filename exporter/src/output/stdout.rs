@@ -6,11 +6,9 @@ use std::io;
 use std::time::Duration;
 
 /// The process's stdout.
-///
-/// Each line is written whole under the lock that `println!` takes, so that text of other threads never lands inside it.
-/// The descriptor is not made non-blocking: the function shares it, and its own writes would fail with EAGAIN. A separate
-/// thread takes the lock and writes instead, so that neither a lock that another thread holds nor a pipe that nobody empties
-/// hangs the function: when the timeout is over, the lines are given up.
+/// Each line is written whole under the lock of `println!`, so that no text of other threads gets inside. The descriptor stays
+/// blocking: the function shares it, and its own writes would fail with EAGAIN. A separate thread locks and writes, so that
+/// neither another lock holder nor a full pipe hangs the function: after the timeout the lines are discarded.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stdout;
 

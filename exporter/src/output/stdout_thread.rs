@@ -1,4 +1,4 @@
-//! The thread that writes to stdout, so that no thread of the function waits for stdout longer than its timeout.
+//! The thread that writes to stdout, so that no thread of the function waits longer than its timeout.
 
 use super::writable::wait_until_writable;
 use std::fmt;
@@ -9,26 +9,26 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The thread of this process, as there is one stdout.
+/// The process's only writer thread, because there is one stdout.
 pub(crate) static STDOUT: LazyLock<StdoutThread> =
     LazyLock::new(|| StdoutThread::new(write_to_stdout));
 
-/// A thread that does what may block for ever: taking the stdout lock, which another thread may hold, and a write to a
-/// pipe that nobody empties. The thread that hands it lines waits for a bounded time.
+/// A thread for operations that may block forever: taking the stdout lock, and writing to a full pipe. Callers wait for a bounded
+/// time.
 ///
-/// Started by the first lines; parked in a receive between batches.
+/// Started by the first lines; blocked in a receive between batches.
 pub(crate) struct StdoutThread {
     write: fn(&Batch) -> Option<io::Result<()>>,
     jobs: Mutex<Option<SyncSender<Arc<Batch>>>>,
 }
 
-/// How many batches wait for the thread at most. Four may come at once, one of each signal and one that is written before
-/// the deadline. A batch that was given up stays in the queue, without its lines.
+/// Maximum number of waiting batches. Four may come at once, one of each signal and one written before the deadline. A discarded
+/// batch stays in the queue without its lines.
 const QUEUE: usize = 8;
 
 /// Lines on their way to the thread.
 pub(crate) struct Batch {
-    /// Taken by the thread when it begins to write, or by the waiting side when it gives up; never by both.
+    /// Taken by the thread when it starts to write, or by the caller when it gives up; never by both.
     lines: Mutex<Option<Vec<u8>>>,
     give_up: Instant,
     result: SyncSender<io::Result<()>>,
@@ -41,16 +41,16 @@ impl Batch {
 }
 
 impl StdoutThread {
-    /// `write` does what may block, then takes the lines; `None` if they were given up in the meantime.
+    /// `write` performs the blocking part, then takes the lines; `None` if they were discarded meanwhile.
     fn new(write: fn(&Batch) -> Option<io::Result<()>>) -> Self {
         Self { write, jobs: Mutex::default() }
     }
 
-    /// Writes whole lines and waits for that as long as `timeout` says.
+    /// Writes whole lines and waits at most `timeout`.
     ///
     /// # Errors
-    /// The error of the write; `TimedOut` if it took longer. Lines that were not begun by then are never written. Lines that
-    /// were begun may still arrive, but count as lost, since that cannot be known.
+    /// The error of the write, or `TimedOut`. Lines not started by then are never written. Started ones may still arrive, but
+    /// count as lost, because the outcome is unknown.
     pub(crate) fn write_lines(&self, lines: Vec<u8>, timeout: Duration) -> io::Result<()> {
         let (result, results) = sync_channel(1);
         let batch = Arc::new(Batch {
@@ -64,7 +64,7 @@ impl StdoutThread {
         }
         match batch.take() {
             Some(_) => Err(too_late("stdout was not free in time")),
-            // The thread has begun to write: it has finished just now, or it is in the middle of it.
+            // The thread has started to write: it has just finished, or is in the middle.
             None => results.try_recv().unwrap_or_else(|_| Err(too_late("stdout is slow"))),
         }
     }
@@ -79,7 +79,7 @@ impl StdoutThread {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(too_late("stdout is stuck")),
             Err(TrySendError::Disconnected(_)) => {
-                // The next batch starts another.
+                // The next batch starts another thread.
                 *jobs = None;
                 Err(io::Error::other("the writing thread is gone"))
             }
@@ -109,7 +109,7 @@ fn run(jobs: &Receiver<Arc<Batch>>, write: fn(&Batch) -> Option<io::Result<()>>)
         let written = catch_unwind(AssertUnwindSafe(|| write(&batch)));
         let written = written.unwrap_or_else(|_| Some(Err(io::Error::other("panic in a write"))));
         if let Some(result) = written {
-            // The receiver is gone if the write took longer than the timeout.
+            // The receiver is gone if the write exceeded the timeout.
             drop(batch.result.try_send(result));
         }
     }
@@ -119,13 +119,12 @@ fn too_late(what: &str) -> io::Error {
     io::Error::new(ErrorKind::TimedOut, what)
 }
 
-/// Writes each line whole under the lock that `println!` takes.
+/// Writes each line whole under the lock of `println!`.
 fn write_to_stdout(batch: &Batch) -> Option<io::Result<()>> {
     let mut stdout = io::stdout().lock();
     let lines = batch.take()?;
-    // One write for each line, since the reader of the pipe may take what one write brought for one log event.
-    // Text that the function has printed without a newline is in stdout's buffer and goes first; `write_all` repeats what
-    // EINTR interrupted.
+    // One write per line, because the reader of the pipe may treat one write as one log event. The function's text without a
+    // newline is in stdout's buffer and goes first; `write_all` retries after EINTR.
     let written = lines.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| {
         let left = batch.give_up.saturating_duration_since(Instant::now());
         wait_until_writable(&stdout, line.len(), left)?;
@@ -156,7 +155,7 @@ mod tests {
         let stdout_thread = StdoutThread::new(write_to_memory);
         stdout_thread.write_lines(b"first\n".to_vec(), LONG).unwrap();
         let held = LOCK.lock().unwrap();
-        // The thread holds one batch, the queue the next eight, the last finds the queue full.
+        // The thread holds one batch, the queue the next eight, and the last finds the queue full.
         for _ in 0..QUEUE + 2 {
             let error =
                 stdout_thread.write_lines(b"refused\n".to_vec(), Duration::ZERO).unwrap_err();

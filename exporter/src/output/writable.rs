@@ -1,4 +1,4 @@
-//! Waits, for a bounded time, until a pipe takes a line without blocking.
+//! Waits for a bounded time until a pipe accepts a line without blocking.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
@@ -8,16 +8,16 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A pipe that poll(2) calls writable takes this much at once (pipe(7), PIPE_BUF).
+/// A pipe that poll(2) reports as writable accepts this many bytes at once (pipe(7), PIPE_BUF).
 const PIPE_BUF: usize = 4096;
-/// How long to wait before the next look at a pipe that is not empty.
+/// Interval between checks of a non-empty pipe.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Returns when a write of `bytes` will not block, or an error when `timeout` is over.
+/// Returns when a write of `bytes` will not block, or an error after `timeout`.
 ///
-/// A blocking write to a pipe that nobody reads any more would hang the function until its timeout. A line of at most
-/// PIPE_BUF bytes fits where poll(2) calls the pipe writable. A longer one, of at most the pipe's capacity of 64 KiB, waits
-/// until the pipe is empty: how many bytes fit into a pipe that is partly full depends on the sizes of the writes in it.
+/// A blocking write to a pipe without an active reader would hang the function until its timeout. A line of at most PIPE_BUF
+/// bytes fits if poll(2) reports the pipe as writable. A longer one, of at most the pipe's capacity of 64 KiB, waits until the
+/// pipe is empty: the free space of a partly full pipe depends on the sizes of its writes.
 pub(crate) fn wait_until_writable(
     fd: impl AsFd,
     bytes: usize,
@@ -84,7 +84,7 @@ mod tests {
         writer.write_all(&vec![b'x'; 64 * 1024]).unwrap();
         check(&writer, short, Err(ErrorKind::TimedOut));
         drop(reader);
-        // The write itself reports that the pipe is broken.
+        // The write itself reports a broken pipe.
         check(&writer, short, Ok(()));
         assert_eq!(writer.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
     }

@@ -1,4 +1,4 @@
-//! Runs an exporter's future on this thread, for a bounded time.
+//! Runs an exporter's future on this thread for a bounded time.
 
 use std::future::Future;
 use std::pin::pin;
@@ -15,8 +15,8 @@ impl Wake for Unpark {
     }
 }
 
-/// The SDK's exporters are asynchronous and its processors are not. The futures of our exporters are ready at the first
-/// poll; another's that is not ready when the timeout is over is dropped, and the result is `None`.
+/// The SDK's exporters are asynchronous, its processors are not. Our exporters' futures are ready at the first poll. A foreign
+/// one that is not ready at the timeout is dropped, and the result is `None`.
 pub(crate) fn block_on<F: Future>(
     future: F,
     timeout: impl FnOnce() -> Duration,

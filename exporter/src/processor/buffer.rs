@@ -1,4 +1,4 @@
-//! Holds finished items until the invocation is over, bounded and counted.
+//! Holds finished items until the end of the invocation, with a limit and counted losses.
 
 use super::timed_lock::TimedLock;
 use crate::export::loss_counts::{Loss, LossCounts};
@@ -7,24 +7,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wire::SignalKind;
 
-/// What a buffer holds at most, beside the number of items: early writes keep the memory of a function with large
-/// items small, and the work at the end of its invocation short.
+/// Limits on the buffer beside the number of items: early writes bound the memory for large items, and the work at the end of the
+/// invocation.
 const MAX_BYTES: usize = 1 << 20;
 
 /// A bounded buffer of spans or log records.
 ///
-/// Full, it is written early; a thread that finds another one writing waits for it. An item is dropped only where that takes too
-/// long, as where nobody reads stdout; then the items for which `keep` holds stay.
+/// A full buffer is written early; a thread that finds another one writing waits for it. An item is dropped only if that takes
+/// too long, for example if stdout has no reader; items for which `keep` returns `true` stay.
 pub(crate) struct Buffer<T> {
     kind: SignalKind,
     capacity: usize,
-    /// About how many bytes an item holds.
+    /// Approximate size of an item in bytes.
     memory_size: fn(&T) -> usize,
     keep: fn(&T) -> bool,
     items: Mutex<Items<T>>,
     /// Held while a batch is written, so that at most one full buffer is in flight.
     writing: TimedLock,
-    /// The last wait for a thread that was writing was in vain: none waits until such a write is over, or each item would.
+    /// `true` after a wait for a writing thread timed out: nobody waits until that write ends, or each item would.
     was_in_vain: AtomicBool,
     losses: Arc<LossCounts>,
 }
@@ -55,8 +55,8 @@ impl<T> Buffer<T> {
         Self { kind, capacity, memory_size, keep, items, writing, was_in_vain, losses }
     }
 
-    /// Adds an item; `write` takes the batch if the buffer is now full. Where another thread is writing the batch before, this one
-    /// waits for it as long as `timeout` says.
+    /// Adds an item; `write` receives the batch if the buffer is now full. If another thread is writing the previous batch, waits
+    /// at most `timeout` for it.
     pub(crate) fn push(
         &self,
         item: T,
@@ -64,8 +64,7 @@ impl<T> Buffer<T> {
         write: impl FnOnce(Vec<T>),
     ) {
         let mut buffered = self.lock();
-        // The buffer may be full already, since another batch was being written when it filled up: it is written now, with
-        // this item, if that write is over.
+        // The buffer may have filled up during another write: it is written now, with this item, if that write has ended.
         let was_full = self.is_full(&buffered);
         let bytes = (self.memory_size)(&item);
         if !was_full
@@ -99,7 +98,7 @@ impl<T> Buffer<T> {
         }
     }
 
-    /// Counts one item as lost: the new one, or where that is to be kept, the last in the buffer that is not.
+    /// Counts one item as lost: the new one, or the last buffered one without `keep` if the new one has it.
     fn displace(&self, buffered: &mut Items<T>, item: T) {
         self.losses.lose(self.kind, Loss::BufferFull, 1);
         let displaced = buffered.items.iter_mut().rev().find(|own| !(self.keep)(own));
@@ -116,8 +115,7 @@ impl<T> Buffer<T> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives everything to `write`, once a batch that another thread is writing is done, which it waits for as long as `timeout`
-    /// says; `None` where nothing is held.
+    /// Passes everything to `write`, after waiting at most `timeout` for another thread's write; `None` if the buffer is empty.
     pub(crate) fn flush<R>(&self, timeout: Duration, write: impl FnOnce(Vec<T>) -> R) -> Option<R> {
         let writing = self.writing.lock(timeout);
         let batch = self.lock().take();
@@ -165,7 +163,7 @@ mod tests {
         let buffer = buffer(2);
         buffer.push(1, no_wait, |_| ());
         buffer.push(2, no_wait, |_| {
-            // Another thread would push these while this one writes.
+            // Another thread would push these during this write.
             for item in [3, 4, 5, 0, 6] {
                 buffer.push(item, no_wait, |_| unreachable!("one batch is in flight already"));
             }
@@ -238,7 +236,7 @@ mod tests {
             }
             assert_eq!(waits, 1);
             assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 98);
-            // And waits again for the next, once a write has ended.
+            // Waits again for the next one after a write has ended.
             end.send(()).unwrap();
         });
         let mut written = Vec::new();

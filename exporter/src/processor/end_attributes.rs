@@ -1,5 +1,5 @@
-//! Leaves each attribute of a span once: the last value, and what the handler says about its span before what the end of the
-//! invocation says. The SDK appends one that is set again, and OTLP asks for unique keys.
+//! Removes duplicate attributes of a span: the last value wins, and the handler's over the invocation's end. The SDK appends an
+//! attribute that is set again, but OTLP requires unique keys.
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanId;
@@ -13,8 +13,8 @@ thread_local! {
 
 /// Runs `end`, which ends the span of an invocation on this thread.
 ///
-/// The SDK's span does not tell which attributes it has, and setting one that it has already appends it. So the end sets its
-/// attributes, which every processor sees, and our processor removes those that the handler has set as well.
+/// The SDK's span does not reveal its attributes, and setting one again appends it. So the end sets its attributes, which every
+/// processor receives, and our processor removes those that the handler has also set.
 pub(crate) fn ending<T>(span: SpanId, keys: Vec<&'static str>, end: impl FnOnce() -> T) -> T {
     struct Cleared;
     impl Drop for Cleared {
@@ -27,7 +27,7 @@ pub(crate) fn ending<T>(span: SpanId, keys: Vec<&'static str>, end: impl FnOnce(
     end()
 }
 
-/// Leaves each key once: the handler's value before that of the invocation's end, and else the last.
+/// Keeps each key once: the handler's value over the end's, or else the last.
 pub(crate) fn settle(span: &mut SpanData) {
     let id = span.span_context.span_id();
     let of_end = ENDING.with_borrow_mut(|ending| ending.take_if(|(span, _)| *span == id));
@@ -55,8 +55,8 @@ fn without_duplicates(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
     *attributes = kept;
 }
 
-/// Whether a key is there twice. Most spans have none such, and up to 128 attributes: a key is compared with those before it only
-/// where one of them had the same of 1,024 bits.
+/// Returns `true` if a key repeats. Most spans have none, and up to 128 attributes: a key is compared with earlier ones only if
+/// one of them set the same of 1,024 bits.
 fn has_duplicates(attributes: &[KeyValue]) -> bool {
     let mut seen = [0_u64; 16];
     attributes.iter().enumerate().any(|(at, own)| {
@@ -69,7 +69,7 @@ fn has_duplicates(attributes: &[KeyValue]) -> bool {
     })
 }
 
-/// Of a key's length and its end, in which keys differ more than in their beginning.
+/// A hash of a key's length and its end, which vary more than its beginning.
 fn hash(key: &str) -> u64 {
     let end = match key.as_bytes().last_chunk() {
         Some(end) => u64::from_le_bytes(*end),

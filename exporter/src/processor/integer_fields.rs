@@ -1,8 +1,8 @@
-//! Keeps the integers of `tracing` fields integers: `tracing-opentelemetry` knows `i64` alone, and makes text of a `u64`, which all
-//! unsigned arguments of `#[tracing::instrument]` are, and of 128-bit ones.
+//! Keeps integers of `tracing` fields as integers: `tracing-opentelemetry` only supports `i64`, and converts `u64`, including all
+//! unsigned arguments of `#[tracing::instrument]`, and 128-bit values to text.
 //!
-//! One layer notes such values while a span is open and hands them over when it closes, another takes them back; between the two
-//! the layer of `tracing-opentelemetry` ends the span, on the same thread, and with it calls our processor.
+//! One layer notes such values while a span is open and passes them on when it closes, another removes them. In between, on the
+//! same thread, the layer of `tracing-opentelemetry` ends the span and thereby calls our processor.
 
 use opentelemetry::Value;
 use opentelemetry_sdk::trace::SpanData;
@@ -19,11 +19,11 @@ use tracing_subscriber::registry::LookupSpan;
 type Integers = Vec<(&'static str, i64)>;
 
 thread_local! {
-    /// Of the span that this thread closes.
+    /// Fields of the span that this thread closes.
     static CLOSING: RefCell<Integers> = const { RefCell::new(Vec::new()) };
 }
 
-/// Makes integers of the texts that stand for them.
+/// Replaces the texts by their integers.
 pub(crate) fn settle(span: &mut SpanData) {
     for (key, integer) in replace(Integers::new()) {
         for attribute in span.attributes.iter_mut().filter(|own| own.key.as_str() == key) {
@@ -35,7 +35,7 @@ pub(crate) fn settle(span: &mut SpanData) {
     }
 }
 
-/// What was there before. A thread that ends may have nothing any more.
+/// The previous state. A terminating thread may have none.
 fn replace(integers: Integers) -> Integers {
     CLOSING.try_with(|closing| closing.replace(integers)).unwrap_or_default()
 }
@@ -45,13 +45,13 @@ fn is_text_of(text: &str, integer: i64) -> bool {
     text.parse() == Ok(integer)
 }
 
-/// Stands below the layer of `tracing-opentelemetry`, and so is asked before it.
+/// The layer below `tracing-opentelemetry`, which is called first.
 pub(crate) struct NoteIntegers;
 
-/// Stands above it.
+/// The layer above it.
 pub(crate) struct ForgetIntegers;
 
-/// Of an open span, among its extensions.
+/// Fields of an open span, in its extensions.
 struct Noted(Integers);
 
 impl<S> Layer<S> for NoteIntegers
@@ -92,7 +92,7 @@ where
     let Some(span) = context.span(id) else { return };
     let mut extensions = span.extensions_mut();
     match extensions.get_mut::<Noted>() {
-        // A field may be recorded as often as a loop runs.
+        // A loop may record a field any number of times.
         Some(Noted(noted)) => {
             for (key, integer) in integers {
                 match noted.iter_mut().find(|(own, _)| *own == key) {
@@ -105,7 +105,7 @@ where
     }
 }
 
-/// The integers that would become text; those beyond `i64`, which OTLP does not have, stay text.
+/// Integers that would become text; those beyond `i64`, which OTLP lacks, stay text.
 #[derive(Default)]
 struct Found(Integers);
 

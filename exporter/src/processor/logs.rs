@@ -1,4 +1,4 @@
-//! Holds log records until the invocation is over.
+//! Holds log records until the end of the invocation.
 
 use super::buffer::Buffer;
 use super::memory_size;
@@ -42,8 +42,8 @@ impl LambdaLogProcessor {
     }
 }
 
-/// Returns `true` if the name is the one that `tracing` gives an event after its place in the source, or `tracing-log` any record:
-/// such a name makes no OpenTelemetry event of the record.
+/// Returns `true` for a default name: `tracing` names an event after its source location, and `tracing-log` any record. Such a
+/// record is not an OpenTelemetry event.
 fn is_given_by_tracing(event_name: &str) -> bool {
     event_name == "log event"
         || event_name.strip_prefix("event ").is_some_and(|place| place.contains(".rs:"))
@@ -74,7 +74,7 @@ impl LogProcessor for LambdaLogProcessor {
                 record.set_body(text_of_fields(record).into());
             }
         }
-        // Records made of `tracing` events have no time, by which many backends sort.
+        // Records from `tracing` events have no time, by which many backends sort.
         if let (None, Some(observed)) = (record.timestamp(), record.observed_timestamp()) {
             record.set_timestamp(observed);
         }

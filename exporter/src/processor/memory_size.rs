@@ -1,14 +1,14 @@
-//! About how much memory a finished span or a log record holds, so that buffers are bounded in bytes as well.
+//! Approximate sizes of finished spans and log records, for limits in bytes.
 
 use opentelemetry::logs::AnyValue;
 use opentelemetry::{Array, KeyValue, Value};
 use opentelemetry_sdk::logs::SdkLogRecord;
 use opentelemetry_sdk::trace::SpanData;
 
-/// What an attribute, event, link or element takes beside its text.
+/// Overhead of an attribute, event, link or element beside its text.
 const OVERHEAD: usize = 48;
 
-/// A span with its attributes, events and links.
+/// Size of a span with its attributes, events and links.
 pub(crate) fn of_span(span: &SpanData) -> usize {
     let events = span.events.iter();
     let links = span.links.iter();
@@ -19,7 +19,7 @@ pub(crate) fn of_span(span: &SpanData) -> usize {
         + links.map(|own| OVERHEAD + attributes(&own.attributes)).sum::<usize>()
 }
 
-/// A log record with its body and attributes.
+/// Size of a log record with its body and attributes.
 pub(crate) fn of_record(record: &SdkLogRecord) -> usize {
     let attributes = record.attributes_iter();
     size_of::<SdkLogRecord>()

@@ -1,4 +1,4 @@
-//! Collects metrics when the invocation is over.
+//! Collects metrics at the end of the invocation.
 
 use super::timed_lock::TimedLock;
 use crate::export::exporters::StdoutMetricExporter;
@@ -10,14 +10,14 @@ use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, Tempora
 use std::sync::Weak;
 use std::time::Duration;
 
-/// Collects and writes at each flush. The SDK's periodic reader is a thread with a timer, and Lambda freezes both
-/// between invocations.
+/// Collects and writes at each flush. The SDK's periodic reader needs a thread and a timer, which Lambda freezes between
+/// invocations.
 #[derive(Debug)]
 pub(crate) struct FlushReader {
     reader: ManualReader,
     exporter: StdoutMetricExporter,
-    /// Held while measurements are collected and written: a thread that finds them collected by another must not return
-    /// the response before they are written.
+    /// Held during collection and writing: a thread that finds another collecting must not return the response before the
+    /// measurements are written.
     exporting: TimedLock,
 }
 
@@ -39,7 +39,7 @@ impl MetricReader for FlushReader {
 
     fn force_flush(&self) -> OTelSdkResult {
         let Some(_exporting) = self.exporting.lock(self.exporter.write_timeout()) else {
-            // Nothing is lost: what is measured now is collected next time.
+            // Nothing is lost: later measurements are collected next time.
             return Err(OTelSdkError::InternalFailure("metrics are being written".to_owned()));
         };
         let mut metrics = ResourceMetrics::default();

@@ -1,4 +1,4 @@
-//! Holds spans, log records and measurements until the invocation is over, bounded and counted.
+//! Holds spans, log records and measurements until the end of the invocation, with limits and counted losses.
 
 mod block_on;
 mod buffer;

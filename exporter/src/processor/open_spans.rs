@@ -1,4 +1,4 @@
-//! Knows the spans that have begun and not ended, so that an invocation that is cut off leaves them too.
+//! Tracks open spans, so that an interrupted invocation leaves them too.
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanId, Status};
@@ -7,24 +7,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use wire::resource::PARTIAL;
 
-/// What is kept at most: of more spans that are open at a time the first ones are written.
+/// Maximum number of open spans; beyond it the first ones are kept.
 const MOST: usize = 1024;
 
-/// The spans that are open, as they began: the SDK gives them to a processor when they begin and when they have ended.
+/// The open spans as they started: the SDK passes them to a processor at their start and end.
 #[derive(Debug, Default)]
 pub(crate) struct OpenSpans(Mutex<Open>);
 
 #[derive(Debug, Default)]
 struct Open {
     spans: Vec<SpanData>,
-    /// Those of them that a partial span was written of.
+    /// The spans written as partial spans.
     written: Vec<SpanId>,
 }
 
-/// What cuts invocations off.
+/// The cause of the interruption.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CutOff {
-    /// `error.type` of their own spans.
+    /// `error.type` of the invocations' spans.
     pub(crate) error_type: &'static str,
     /// The status of all open spans.
     pub(crate) message: &'static str,
@@ -42,9 +42,9 @@ impl CutOff {
 /// The running invocations by their own spans.
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
-    /// Those that are cut off.
+    /// The interrupted ones.
     pub(crate) cut_off: Vec<SpanContext>,
-    /// Those that go on beside them.
+    /// The continuing ones.
     pub(crate) going_on: Vec<SpanContext>,
 }
 
@@ -58,19 +58,19 @@ impl OpenSpans {
 
     pub(super) fn end(&self, id: SpanId) {
         let mut open = self.lock();
-        // Mostly the last that has begun.
+        // Usually the last one started.
         if let Some(at) = open.spans.iter().rposition(|span| span.span_context.span_id() == id) {
             open.spans.swap_remove(at);
         }
         open.written.retain(|own| *own != id);
     }
 
-    /// A partial span was written of each of these: a second one, of another cut-off, would contradict it.
+    /// Notes that these partial spans were written: a second one from another interruption would contradict them.
     pub(super) fn are_written(&self, ids: &[SpanId]) {
         self.lock().written.extend(ids);
     }
 
-    /// The open spans of the invocations that are cut off, as they are at `now`: errors, and marked as partial.
+    /// The open spans of interrupted invocations at `now`, as errors and marked as partial.
     pub(super) fn of(&self, roots: &Roots, cut_off: CutOff, now: SystemTime) -> Vec<SpanData> {
         let (mut spans, written) = {
             let open = self.lock();
@@ -81,7 +81,7 @@ impl OpenSpans {
         }
         spans.retain(|span| !written.contains(&span.span_context.span_id()));
         for span in &mut spans {
-            // An end never lies before its start.
+            // An end never precedes its start.
             span.end_time = now.max(span.start_time);
             span.status = Status::error(cut_off.message);
             if is_one_of(&roots.cut_off, span.span_context.span_id()) {
@@ -101,8 +101,8 @@ fn is_one_of(roots: &[SpanContext], id: SpanId) -> bool {
     roots.iter().any(|root| root.span_id() == id)
 }
 
-/// Whether a span is below one of the invocations that are cut off: by its open parents; where those end before a root, by its trace,
-/// unless that is also another invocation's.
+/// Returns `true` if a span belongs to an interrupted invocation: by its open parents, or if those end before a root, by its
+/// trace, unless another invocation has the same trace.
 fn is_of(span: &SpanData, open: &[SpanData], roots: &Roots) -> bool {
     let mut at = Some(span);
     for _ in 0..open.len() {

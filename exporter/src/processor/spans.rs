@@ -1,4 +1,4 @@
-//! Holds finished spans until the invocation is over.
+//! Holds finished spans until the end of the invocation.
 
 use super::block_on::block_on;
 use super::buffer::Buffer;
@@ -23,8 +23,8 @@ use wire::SignalKind;
 
 /// Holds finished spans until [`force_flush`](SpanProcessor::force_flush), which the end of the invocation calls.
 ///
-/// Bounded: a full buffer is written early, and if spans must be dropped all the same they are counted and the
-/// invocation's own span is kept.
+/// A full buffer is written early. If spans must be dropped nevertheless, they are counted, and the invocation's own span is
+/// kept.
 ///
 /// ```
 /// use lambda_otlp_exporter::{LambdaSpanProcessor, StdoutSpanExporter};
@@ -41,20 +41,20 @@ pub struct LambdaSpanProcessor<E = StdoutSpanExporter> {
     exporter: E,
     buffer: Buffer<SpanData>,
     write_timeout: WriteTimeout,
-    /// A full buffer was not written: the next flush says so, since the root may have been in it.
+    /// `true` if a full buffer was not written: the next flush reports it, because the root may have been in it.
     has_failed: AtomicBool,
     losses: Arc<LossCounts>,
-    /// Where somebody writes them before an invocation is cut off.
+    /// Open spans, if they are written at an interruption.
     open: Option<OpenSpans>,
 }
 
 impl LambdaSpanProcessor {
-    /// Knows open spans as well.
+    /// Also tracks open spans.
     pub(crate) fn with_open_spans(self) -> Self {
         Self { open: Some(OpenSpans::default()), ..self }
     }
 
-    /// Writes the open spans of the invocations that are cut off, as partial ones; returns which.
+    /// Writes the open spans of interrupted invocations as partial spans, and returns them.
     pub(crate) fn write_open(
         &self,
         roots: &Roots,
@@ -69,7 +69,7 @@ impl LambdaSpanProcessor {
         Ok(written)
     }
 
-    /// A builder with a [`StdoutSpanExporter`].
+    /// Creates a builder with a [`StdoutSpanExporter`].
     #[must_use]
     pub fn builder() -> LambdaSpanProcessorBuilder {
         LambdaSpanProcessorBuilder {
@@ -95,7 +95,7 @@ impl<E> LambdaSpanProcessor<E> {
 }
 
 impl<E: SpanExporter> LambdaSpanProcessor<E> {
-    /// The exporter may be another crate's, and never be ready: what it has not taken in time is lost.
+    /// A foreign exporter may never be ready: spans it has not accepted in time are lost.
     fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let exported = block_on(self.exporter.export(batch), || self.write_timeout.get());
@@ -107,7 +107,7 @@ impl<E: SpanExporter> LambdaSpanProcessor<E> {
     }
 }
 
-/// The span of the invocation, or another whose parent is not in this process.
+/// Returns `true` for the span of the invocation, or another without a parent in this process.
 fn is_local_root(span: &SpanData) -> bool {
     span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote
 }
@@ -155,9 +155,9 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
     }
 }
 
-/// The processor that [`init_telemetry`](crate::init_telemetry) adds to the provider, shared with the signals that flush it
-/// themselves: the provider flushes its processors one after the other, and one of the application's may panic. The
-/// exporter has the resource already, so `set_resource` is not passed on.
+/// The processor that [`init_telemetry`](crate::init_telemetry) adds to the provider, shared with the signals, which flush it
+/// themselves: the provider flushes its processors in turn, and one of the application's may panic. The exporter already has the
+/// resource, so `set_resource` is not passed on.
 #[derive(Debug)]
 pub(crate) struct SharedProcessor(pub(crate) Arc<LambdaSpanProcessor>);
 
@@ -181,7 +181,7 @@ impl SpanProcessor for SharedProcessor {
 
 /// Builds a [`LambdaSpanProcessor`].
 pub struct LambdaSpanProcessorBuilder<E = StdoutSpanExporter> {
-    /// Called once, so that the default exporter is built only where it is used.
+    /// Called once, so that the default exporter is built only if needed.
     exporter: Box<dyn FnOnce() -> E>,
     max_queue_size: Option<usize>,
 }
@@ -195,7 +195,7 @@ impl<E> std::fmt::Debug for LambdaSpanProcessorBuilder<E> {
 }
 
 impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
-    /// What writes the spans.
+    /// Sets the exporter.
     #[must_use]
     pub fn with_exporter<Other: SpanExporter + 'static>(
         self,
@@ -205,8 +205,8 @@ impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
         LambdaSpanProcessorBuilder { exporter: Box::new(move || exporter), max_queue_size }
     }
 
-    /// How many spans wait at most; `LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE` wins. 2048 if unset,
-    /// 65,536 at most. A buffer of about 1 MiB is full whatever their number.
+    /// Maximum number of waiting spans, 2048 by default and 65,536 at most; `LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE` overrides it. A
+    /// buffer of about 1 MiB is full regardless of their number.
     #[must_use]
     pub fn with_max_queue_size(mut self, spans: usize) -> Self {
         self.max_queue_size = Some(spans);

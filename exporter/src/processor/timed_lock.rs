@@ -1,4 +1,4 @@
-//! A lock for which a thread waits for a bounded time; the standard library's has no such wait.
+//! A lock with a bounded wait, which the standard library lacks.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
@@ -14,7 +14,7 @@ pub(crate) struct TimedLock {
 #[derive(Debug, Default)]
 struct State {
     holder: Option<ThreadId>,
-    /// Threads that wait: to wake others is a system call, also where there are none.
+    /// Number of waiting threads: waking costs a system call even without any.
     waiting: usize,
 }
 
@@ -22,8 +22,8 @@ struct State {
 pub(crate) struct TimedLockGuard<'a>(&'a TimedLock);
 
 impl TimedLock {
-    /// Waits until no other thread holds the lock; `None` if one still does when `timeout` is over, and at once where this thread
-    /// holds it, which would wait for itself.
+    /// Waits until no other thread holds the lock. `None` after `timeout`, or at once if this thread holds it, which would be a
+    /// deadlock.
     pub(crate) fn lock(&self, timeout: Duration) -> Option<TimedLockGuard<'_>> {
         let this = thread::current().id();
         let is_anothers = |state: &mut State| state.holder.is_some_and(|own| own != this);
@@ -63,7 +63,7 @@ mod tests {
         assert!(lock.lock(Duration::MAX).is_none(), "it is this thread's own");
         std::thread::scope(|scope| {
             assert!(scope.spawn(|| lock.lock(Duration::ZERO).is_none()).join().unwrap());
-            // Without a wake-up it would wait for ever.
+            // Without a wake-up it would wait forever.
             let next = scope.spawn(|| lock.lock(Duration::MAX).is_some());
             while lock.state().waiting == 0 {
                 thread::yield_now();

@@ -1,12 +1,12 @@
-//! Does something on another thread, and waits for it for a bounded time.
+//! Runs work on another thread with a bounded wait.
 
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// Runs `work` on a thread of its own, in the runtime of this one; `None` if it is not done when `timeout` is over, and then it goes
-/// on by itself. `work` must not panic.
+/// Runs `work` on its own thread, in this thread's runtime. `None` if it exceeds `timeout`; it then continues on its own. `work`
+/// must not panic.
 pub(crate) fn within<T: Send + 'static>(
     timeout: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -15,7 +15,7 @@ pub(crate) fn within<T: Send + 'static>(
     let runtime = Handle::try_current().ok();
     let run = move || {
         let _entered = runtime.as_ref().map(Handle::enter);
-        // Nobody waits any more where the timeout is over.
+        // After the timeout there is no receiver.
         is_done.send(work()).ok();
     };
     thread::Builder::new().name("otlp-flush".to_owned()).spawn(run).ok()?;

@@ -1,4 +1,4 @@
-//! What an invocation's end calls: it writes the telemetry of the invocation.
+//! Writes the telemetry of an invocation at its end.
 
 use super::bounded::within;
 use super::deadline_watch::Armed;
@@ -16,11 +16,10 @@ use std::time::{Duration, SystemTime};
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes the telemetry of an invocation when it is over, and gives access to all that
-/// [`init_telemetry`](crate::init_telemetry) set up.
+/// Writes an invocation's telemetry at its end, and provides everything that [`init_telemetry`](crate::init_telemetry) set up.
 ///
-/// [`TracedHandler`](crate::TracedHandler) calls [`complete`](Self::complete) by itself, whatever way the invocation
-/// ends. Cheap to clone.
+/// [`TracedHandler`](crate::TracedHandler) calls [`complete`](Self::complete) itself, however the invocation ends. Clones are
+/// cheap.
 ///
 /// ```
 /// use lambda_otlp_exporter::opentelemetry::trace::Tracer as _;
@@ -43,7 +42,7 @@ pub struct TelemetryCompletionHandler {
 }
 
 impl TelemetryCompletionHandler {
-    /// Writes what the invocation made, in every mode before it returns. Call it before the response is returned, unless
+    /// Writes the invocation's telemetry before returning, in every mode. Call it before the response, unless
     /// [`TracedHandler`](crate::TracedHandler) does.
     pub fn complete(&self) {
         self.telemetry.write([]);
@@ -52,10 +51,11 @@ impl TelemetryCompletionHandler {
         }
     }
 
-    /// Writes what has ended, and waits for that as long as `timeout` says.
+    /// Writes ended spans, log records and metrics, and waits at most `timeout`.
     ///
     /// # Errors
-    /// `Timeout` where it takes longer, and then it goes on by itself; else the first error of a processor or exporter.
+    /// `Timeout` if the write takes longer, and then it continues on its own; otherwise the first error of a processor or
+    /// exporter.
     pub fn force_flush(&self, timeout: Duration) -> OTelSdkResult {
         self.telemetry.force_flush(timeout)
     }
@@ -63,10 +63,11 @@ impl TelemetryCompletionHandler {
     /// Writes all telemetry, with open spans as partial spans, and shuts the providers down. Waits for at most `timeout`. Nothing is
     /// recorded afterwards.
     ///
-    /// At SIGTERM, which Lambda sends before it ends an environment that has an extension, everything is written without this.
+    /// Not needed for SIGTERM, which Lambda sends before it ends an environment with an extension: everything is written then.
     ///
     /// # Errors
-    /// `Timeout` where it takes longer, and then it goes on by itself; else the first error of a processor or exporter.
+    /// `Timeout` if the write takes longer, and then it continues on its own; otherwise the first error of a processor or
+    /// exporter.
     pub fn shutdown(&self, timeout: Duration) -> OTelSdkResult {
         let telemetry = Arc::clone(&self.telemetry);
         let ended = within(timeout, move || {
@@ -76,16 +77,16 @@ impl TelemetryCompletionHandler {
         ended.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
     }
 
-    /// The tracer that makes the invocations' spans.
+    /// The tracer of the invocations' spans.
     #[must_use]
     pub fn tracer(&self) -> &SdkTracer {
         &self.telemetry.tracer
     }
 
-    /// A meter; its instruments are collected when the invocation is over.
+    /// Returns a meter. Its instruments are collected at the end of the invocation.
     ///
-    /// The callback of an observable instrument must not panic: the panic costs the function nothing, but the SDK
-    /// collects no metrics in this environment any more. One line on stderr says so.
+    /// The callback of an observable instrument must not panic: the function continues, but the SDK stops collecting metrics in
+    /// this environment, and one line on stderr reports it.
     #[must_use]
     pub fn meter(&self, name: &'static str) -> Meter {
         self.telemetry.signals.meter_provider.meter(name)
@@ -109,8 +110,8 @@ impl TelemetryCompletionHandler {
         &self.telemetry.signals.meter_provider
     }
 
-    /// The layer that makes OpenTelemetry spans of `tracing` spans and log records of `tracing` events, for a
-    /// subscriber of your own.
+    /// Returns the layer that converts `tracing` spans to OpenTelemetry spans and `tracing` events to log records, for your own
+    /// subscriber.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -132,7 +133,7 @@ impl TelemetryCompletionHandler {
         self.layer_of(true)
     }
 
-    /// The same, and without log records where they are not wanted.
+    /// Like [`Self::tracing_layer`], without log records if they are disabled.
     pub(crate) fn layer_of<S>(
         &self,
         with_logs: bool,
@@ -146,13 +147,13 @@ impl TelemetryCompletionHandler {
         subscriber::layer(tracer.clone(), &signals.logger_provider, bridges_logs, record_filter)
     }
 
-    /// Watches the deadline of the running invocation of this number until the result is dropped.
+    /// Watches the deadline of the running invocation with this number until the result is dropped.
     pub(crate) fn watch(&self, number: u64, deadline: SystemTime) -> Option<Armed> {
         self.telemetry.signals.line.deadline().set(deadline);
         self.telemetry.deadline.arm(number, deadline)
     }
 
-    /// The invocation with this deadline is over: what is written from now on is no longer bound by it.
+    /// The invocation with this deadline has ended, and no longer bounds writes.
     pub(crate) fn forget(&self, deadline: SystemTime) {
         self.telemetry.signals.line.deadline().clear(deadline);
     }

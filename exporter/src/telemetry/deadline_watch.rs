@@ -1,4 +1,4 @@
-//! Writes what there is shortly before an invocation times out, even while the handler blocks its thread.
+//! Writes telemetry shortly before an invocation times out, even while the handler blocks its thread.
 
 use crate::clock::Clock;
 use crate::output::stderr;
@@ -6,14 +6,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// When to write for an invocation that starts now: 100 ms before its deadline, and at most a tenth of its time.
+/// The write time for an invocation that starts now: 100 ms before its deadline, or a tenth of its time if that is less.
 pub(crate) fn write_at(start: SystemTime, deadline: SystemTime) -> Option<SystemTime> {
     const LONGEST_RESERVE: Duration = Duration::from_millis(100);
     let budget = deadline.duration_since(start).ok()?;
     deadline.checked_sub(LONGEST_RESERVE.min(budget / 10))
 }
 
-/// What the watching thread does next.
+/// The next step of the watching thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// No invocation runs.
@@ -36,8 +36,8 @@ fn next_step(now: SystemTime, looks_at: Option<SystemTime>) -> Step {
 
 /// Watches the deadlines of the running invocations.
 ///
-/// One thread, started by the first invocation that has a deadline, and parked when none has run for as long as one may. It looks at
-/// the wall clock whenever it wakes, since timers stand still while the environment is frozen.
+/// The first invocation with a deadline starts the only thread, which parks after an idle period as long as an invocation may
+/// take. It reads the wall clock whenever it wakes, because timers stop while the environment is frozen.
 pub(crate) struct DeadlineWatch {
     shared: Arc<Shared>,
 }
@@ -53,10 +53,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// When to write for each running invocation, by its number; more than one only where Lambda invokes concurrently.
+    /// The write time of each running invocation, by its number; more than one only with concurrent invocations.
     armed: Vec<(u64, SystemTime)>,
     thread: Thread,
-    /// The thread wakes by itself at this time, or is being woken to wait for it; `None` while it is parked.
+    /// The time at which the thread wakes, or is being woken to wait for; `None` while it is parked.
     wakes_at: Option<SystemTime>,
 }
 
@@ -65,13 +65,13 @@ enum Thread {
     #[default]
     NotStarted,
     Running,
-    /// None is wanted, or none could be started.
+    /// None is needed, or none could be started.
     Never,
 }
 
 impl State {
-    /// When the thread has to look: at the earliest time of a running invocation. Where none runs it goes on to wait for the time that
-    /// it was woken for: parked, it would have to be woken by each invocation that is shorter than a wake-up.
+    /// The thread's next check: the earliest write time. Without invocations it keeps waiting for its previous time: if it
+    /// parked, each invocation shorter than a wake-up would have to wake it.
     fn looks_at(&self, now: SystemTime) -> Option<SystemTime> {
         let earliest = self.armed.iter().map(|(_, at)| *at).min();
         earliest.or(self.wakes_at.filter(|at| *at > now))
@@ -79,21 +79,21 @@ impl State {
 }
 
 impl DeadlineWatch {
-    /// `write` is called on the watching thread with the numbers of the invocations that are about to time out; it must not panic.
+    /// Calls `write` on the watching thread with the numbers of invocations about to time out; `write` must not panic.
     pub(crate) fn new(clock: Clock, write: impl Fn(&[u64]) + Send + Sync + 'static) -> Self {
         let shared =
             Shared { state: Mutex::default(), wake: Condvar::new(), clock, write: Box::new(write) };
         Self { shared: Arc::new(shared) }
     }
 
-    /// The same without a thread: a test calls [`step`](Self::step).
+    /// Like `new`, without a thread: a test calls [`step`](Self::step).
     #[cfg(test)]
     pub(crate) fn without_thread(self) -> Self {
         self.shared.lock().thread = Thread::Never;
         self
     }
 
-    /// Watches the invocation of this number until the result is dropped.
+    /// Watches the invocation with this number until the result is dropped.
     pub(crate) fn arm(&self, number: u64, deadline: SystemTime) -> Option<Armed> {
         let at = write_at(self.shared.clock.now(), deadline)?;
         let mut state = self.shared.lock();
@@ -128,7 +128,7 @@ impl DeadlineWatch {
         }
     }
 
-    /// Does what the thread would do now.
+    /// Performs the thread's current step.
     #[cfg(test)]
     pub(crate) fn step(&self) {
         let state = self.shared.lock();
@@ -167,7 +167,7 @@ impl Shared {
         }
     }
 
-    /// Writes what is due and gives the lock back.
+    /// Writes due telemetry and returns the lock.
     fn step<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, Step) {
         let now = self.clock.now();
         let step = next_step(now, state.looks_at(now));
@@ -183,7 +183,7 @@ impl Shared {
     }
 }
 
-/// An invocation that is being watched.
+/// A watched invocation.
 pub(crate) struct Armed {
     shared: Arc<Shared>,
     number: u64,
@@ -191,7 +191,7 @@ pub(crate) struct Armed {
 
 impl Drop for Armed {
     fn drop(&mut self) {
-        // The thread is not woken: when it wakes by itself it finds nothing to do, and parks.
+        // The thread is not woken: when it wakes, it finds nothing to do and parks.
         self.shared.lock().armed.retain(|(number, _)| *number != self.number);
     }
 }
@@ -240,7 +240,7 @@ mod tests {
         let clock = Clock::new(move || at(clock.load(std::sync::atomic::Ordering::Relaxed)));
         let watch = DeadlineWatch::new(clock, |_| unreachable!("nothing is due")).without_thread();
         let step = || watch.shared.step(watch.shared.lock()).1;
-        // Over before the thread has run.
+        // Ended before the thread has run.
         drop(watch.arm(1, at(1000)));
         assert_eq!(step(), Step::Wait(Duration::from_millis(900)));
         now_ms.store(500, std::sync::atomic::Ordering::Relaxed);
@@ -257,7 +257,7 @@ mod tests {
         let watch = DeadlineWatch::new(Clock::new(|| at(1000)), move |due| {
             written.send(due.to_vec()).unwrap();
         });
-        // Not due for an hour, and over at once.
+        // Due in an hour, and ended at once.
         drop(watch.arm(1, at(3_601_000)));
         let _armed = watch.arm(2, at(1000));
         assert_eq!(writes.recv().unwrap(), [2]);

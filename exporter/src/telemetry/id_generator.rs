@@ -1,18 +1,18 @@
-//! Gives the invocation's span the trace id that the forwarder and the extension derive for the invocation.
+//! Gives the invocation's span the trace id that the forwarder and the extension derive.
 
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::trace::IdGenerator;
 use std::cell::Cell;
 
 thread_local! {
-    /// The trace id of the next span without a parent on this thread.
+    /// The trace id for this thread's next span without a parent.
     static NEXT_TRACE_ID: Cell<Option<TraceId>> = const { Cell::new(None) };
 }
 
 /// Runs `start`, which starts one span on this thread; a span without a parent gets this trace id.
 ///
-/// The SDK's span builder takes no trace id. The id is taken by the first span, and gone when `start` returns: nothing
-/// is awaited in between, so that no other span can see it.
+/// The SDK's span builder accepts no trace id. The first span takes the id, which is gone when `start` returns. Nothing is
+/// awaited in between, so that no other span can take it.
 pub(crate) fn with_trace_id<T>(trace_id: Option<TraceId>, start: impl FnOnce() -> T) -> T {
     struct Cleared;
     impl Drop for Cleared {

@@ -1,4 +1,4 @@
-//! What lambda-otel-lite has at this path, for a port; see the crate's `lambda_otel_lite`.
+//! lambda-otel-lite's items at this path, see the crate's `lambda_otel_lite`.
 
 pub use crate::init::init_telemetry;
 pub use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};

@@ -1,4 +1,4 @@
-//! Puts what the exporter lost into metrics of its own.
+//! Metrics about the exporter's own losses.
 
 use crate::export::loss_counts::{LOST_METRIC, Loss, LossCounts, TRUNCATED_METRIC};
 use opentelemetry::KeyValue;
@@ -7,13 +7,13 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use std::sync::{Mutex, PoisonError};
 use wire::SignalKind;
 
-/// Measures what was lost; without a loss there is no instrument.
+/// Measures losses; without a loss there is no instrument.
 #[derive(Default)]
 pub(super) struct LossMetrics {
     reported: Mutex<Reported>,
 }
 
-/// How much of the counts is in the metrics already.
+/// The part of the counts that is already measured.
 #[derive(Default)]
 struct Reported {
     lost: [[u64; Loss::ALL.len()]; 3],
@@ -37,7 +37,7 @@ impl Instruments {
 }
 
 impl LossMetrics {
-    /// Turns what was lost since the last time into measurements.
+    /// Measures the losses since the last call.
     pub(super) fn report(&self, losses: &LossCounts, meter_provider: &SdkMeterProvider) {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let Reported { lost, truncated_values, instruments } = &mut *reported;

@@ -1,4 +1,4 @@
-//! What all invocations of one environment share: the providers, the propagators, the watch of the deadline.
+//! The state shared by all invocations of an environment: providers, propagators, the deadline watch.
 
 pub(crate) mod bounded;
 pub(crate) mod completion;
@@ -35,22 +35,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The providers and what they share.
+/// The providers and their shared state.
 pub(crate) struct Telemetry {
     pub(crate) tracer: SdkTracer,
     pub(crate) propagation: Propagation,
-    /// A `tracing` subscriber with our layer is there, so that the invocation can be a `tracing` span.
+    /// `true` if a `tracing` subscriber has our layer, so that the invocation can be a `tracing` span.
     pub(crate) has_layer: AtomicBool,
     pub(crate) facts: InvocationFacts,
     pub(crate) deadline: DeadlineWatch,
     pub(crate) signals: Signals,
     pub(crate) running: RunningInvocations,
     pub(crate) record_filter: RecordFilter,
-    /// `tracing` events become log records.
+    /// `true` if `tracing` events become log records.
     pub(crate) bridges_logs: bool,
-    /// `OTEL_SDK_DISABLED`: no span begins, and the caller's context is passed on.
+    /// `OTEL_SDK_DISABLED`: no span starts, and the caller's context is passed on.
     pub(crate) is_disabled: bool,
-    /// Set once all else is there; `Sync` until then.
+    /// Set after everything else; `Sync` until then.
     pub(crate) mode: OnceLock<Mode>,
 }
 
@@ -72,7 +72,7 @@ impl Telemetry {
         self.write_cut_off(|_| true, CutOff::END)
     }
 
-    /// Writes what has ended, and waits for that as long as `timeout` says; then it goes on by itself.
+    /// Writes ended spans and waits at most `timeout`; the write then continues on its own.
     pub(crate) fn force_flush(self: &Arc<Self>, timeout: Duration) -> OTelSdkResult {
         let telemetry = Arc::clone(self);
         let flushed = within(timeout, move || telemetry.signals.flush(|| ()));
@@ -95,49 +95,49 @@ impl Telemetry {
                 roots.going_on.push(root);
             }
         }
-        // First what nobody else will write: what is flushed behind may take all the time that is left.
+        // Partial spans first: the following flush may take all the remaining time.
         let written = self.signals.write_open(&roots, cut_off);
         let records = records.into_iter().filter(|(root, _)| written.contains(root));
         self.say_written(records.map(|(_, record)| record));
         self.signals.flush(|| ())
     }
 
-    /// The roots of these records are in a line.
+    /// Notes that the roots of these records are in a line.
     fn say_written(&self, records: impl IntoIterator<Item = u64>) {
         for record in records {
             self.facts.root_record.is_written(record);
         }
     }
 
-    /// Writes the telemetry of invocations, and says that their roots, by these records, are written as soon as they are.
+    /// Writes the telemetry of invocations, and notes their roots as written as soon as they are.
     pub(crate) fn write(&self, records: impl IntoIterator<Item = u64>) {
-        // What is wrong is counted where it occurs.
+        // Errors are counted where they occur.
         drop(self.signals.flush(|| self.say_written(records)));
     }
 }
 
-/// What the spans of invocations need to know of the environment.
+/// The environment's data for the spans of invocations.
 #[derive(Debug, Default)]
 pub(crate) struct InvocationFacts {
     pub(crate) function_version: Option<String>,
     pub(crate) initialization_type: InitializationType,
     pub(crate) duplicate_http_names: bool,
-    /// No invocation was seen yet.
+    /// `true` until the first invocation.
     pub(crate) is_cold: AtomicBool,
     pub(crate) root_record: RootRecord,
-    /// Somebody was told that a caller's decision keeps spans from being written.
+    /// `true` once a line reported that a caller's decision suppresses spans.
     pub(crate) told_of_unsampled: AtomicBool,
 }
 
 impl InvocationFacts {
-    /// Whether this is the invocation that waited for the start of the environment; true once at most.
+    /// Returns `true` for the invocation that waited for the start of the environment, at most once.
     pub(crate) fn take_cold_start(&self) -> bool {
         self.is_cold.swap(false, Ordering::Relaxed)
             && self.initialization_type != InitializationType::ProvisionedConcurrency
     }
 }
 
-/// The scope of the invocations' spans; short, since it is in every line.
+/// The scope of the invocations' spans; short, because every line contains it.
 pub(crate) fn scope() -> InstrumentationScope {
     InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
         .with_version(env!("CARGO_PKG_VERSION"))

@@ -1,4 +1,4 @@
-//! Where a span's parent is read from, and where it is written to for the next service.
+//! Reads a span's parent, and writes it for the next service.
 
 use super::xray_propagator::{AMBIENT_XRAY, LambdaXrayPropagator, XrayPropagator};
 use opentelemetry::Context;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub(crate) type BoxedPropagator = Box<dyn TextMapPropagator + Send + Sync>;
 
-/// The propagators of a list of names, and the names that are not known.
+/// The propagators for a list of names, and the unknown names.
 pub(crate) fn by_names(names: &str) -> (Vec<BoxedPropagator>, Vec<String>) {
     let mut propagators: Vec<BoxedPropagator> = Vec::new();
     let mut unknown = Vec::new();
@@ -46,7 +46,7 @@ pub(crate) fn default() -> Vec<BoxedPropagator> {
     vec![Box::new(TraceContextPropagator::new()), Box::new(BaggagePropagator::new())]
 }
 
-/// The propagators as one, for the event's carrier and for the application.
+/// Combines the propagators, for the event's carrier and for the application.
 #[derive(Debug, Clone)]
 pub(crate) struct Propagation(Arc<TextMapCompositePropagator>);
 
@@ -69,7 +69,7 @@ impl Propagation {
         Self(Arc::new(TextMapCompositePropagator::new(propagators)))
     }
 
-    /// The parent of an invocation, baggage with it; without a span in it the invocation begins a trace.
+    /// The parent of an invocation with its baggage. Without a span in it the invocation starts a trace.
     pub(crate) fn parent(
         &self,
         headers: Option<&HashMap<String, String>>,
@@ -80,7 +80,7 @@ impl Propagation {
     }
 }
 
-/// The event's headers in whatever case, and the invocation's own X-Ray header under a name of its own.
+/// The event's headers in any case, and the invocation's own X-Ray header under its own name.
 struct EventCarrier<'a> {
     headers: Option<&'a HashMap<String, String>>,
     ambient_xray: &'a str,

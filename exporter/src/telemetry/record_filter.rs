@@ -1,22 +1,22 @@
-//! Decides what of `tracing` becomes spans and log records.
+//! Selects the `tracing` spans and events to record.
 
 use std::borrow::Cow;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{FilterFn, Targets};
 
-/// What of `tracing` becomes spans and log records.
+/// The selection of `tracing` spans and events.
 #[derive(Debug, Clone)]
 pub(crate) struct RecordFilter {
-    /// The most verbose level of spans, and of events where there are no directives.
+    /// The most verbose level of spans, and of events without directives.
     max_level: LevelFilter,
-    /// Of the environment: they choose events, and add spans to those of `max_level`.
+    /// Directives of the environment: they select events, and add spans to those of `max_level`.
     directives: Option<Targets>,
 }
 
 impl RecordFilter {
-    /// `max_level` is what code says, `lambda_level` Lambda's own setting (`AWS_LAMBDA_LOG_LEVEL`). Lambda sets that to INFO where
-    /// nobody has chosen, so it takes nothing away.
+    /// `max_level` comes from code, `lambda_level` from Lambda (`AWS_LAMBDA_LOG_LEVEL`). Lambda's default is INFO, so it only
+    /// adds.
     pub(crate) fn new(
         max_level: LevelFilter,
         lambda_level: Option<&str>,
@@ -26,7 +26,7 @@ impl RecordFilter {
         Self { max_level: max_level.max(lambda_level.unwrap_or(max_level)), directives }
     }
 
-    /// What `wanted` takes of it.
+    /// Applies `wanted` to it.
     pub(super) fn only(
         &self,
         wanted: fn(&Self, &Metadata<'_>) -> bool,
@@ -36,18 +36,19 @@ impl RecordFilter {
             .with_max_level_hint(self.most_verbose())
     }
 
-    /// Whether this span is recorded, or this event makes one an error. No variable switches one of `max_level` off.
+    /// Returns `true` for a recorded span, or an event that makes one an error. No variable disables the levels within
+    /// `max_level`.
     pub(super) fn takes_span(&self, metadata: &Metadata<'_>) -> bool {
         (metadata.is_span() || is_recorded_error(metadata))
             && self.takes_span_of(metadata.target(), *metadata.level())
     }
 
-    /// Whether this event becomes a log record.
+    /// Returns `true` if this event becomes a log record.
     pub(super) fn takes_event(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event() && self.takes_event_of(metadata.target(), *metadata.level())
     }
 
-    /// AWS's SDK makes some twenty spans of a call, all around the one of our interceptor.
+    /// AWS's SDK creates some twenty spans for a call, all around the one of our interceptor.
     fn takes_span_of(&self, target: &str, level: Level) -> bool {
         let is_verbose_enough = level <= self.max_level || self.directs(target, level);
         let is_taken =
@@ -69,7 +70,7 @@ impl RecordFilter {
         self.directives.as_ref().is_some_and(|directives| directives.would_enable(target, &level))
     }
 
-    /// A directive takes it by name, and not as one of all.
+    /// Returns `true` if a directive names it, rather than all targets.
     fn is_asked_for(&self, target: &str, level: Level) -> bool {
         let mut by_name = self.directives.iter().flatten();
         self.directs(target, level) && by_name.any(|(name, _)| target.starts_with(name))
@@ -82,7 +83,7 @@ impl RecordFilter {
     }
 }
 
-/// The directives of `level` or `target=level,…`, if there are any, and a message about parts without effect.
+/// The directives of `level` or `target=level,…`, if any, and a message about ineffective parts.
 pub(crate) fn directives(text: Option<&str>) -> (Option<Targets>, Option<String>) {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
         return (None, None);
@@ -114,7 +115,8 @@ pub(crate) fn directives(text: Option<&str>) -> (Option<Targets>, Option<String>
     }
 }
 
-/// The filter with `crate=level` in place of `crate[span{field}]=level`, which selects more. `Targets` would take the brackets for a part of
+/// The filter with `crate=level` in place of `crate[span{field}]=level`, which selects more. `Targets` would treat the brackets
+/// as a part of the crate's name, and select nothing. `None` if a bracket is not closed.
 /// the crate's name, and so select nothing. `None` if a bracket is not closed.
 fn without_span_filters(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('[') {
@@ -134,25 +136,24 @@ fn without_span_filters(text: &str) -> Option<Cow<'_, str>> {
     (!is_inside).then(|| Cow::Owned(directives.join(",")))
 }
 
-/// Lambda's levels are those of `tracing`, but for FATAL
-/// (Lambda Developer Guide, "Log-level filtering").
+/// Lambda's levels equal those of `tracing`, except FATAL (Lambda Developer Guide, "Log-level filtering").
 pub(crate) fn level_of_lambda(level: &str) -> Option<LevelFilter> {
     if level.eq_ignore_ascii_case("fatal") { Some(LevelFilter::ERROR) } else { level.parse().ok() }
 }
 
-/// `#[instrument(err)]` reports a function's error like this: it makes the span an error with an exception event.
-/// Every other event is a log record only, since as span event it would be written twice.
+/// `#[instrument(err)]` reports a function's error with such an event: it makes the span an error with an exception event. All
+/// other events only become log records; as span events they would be written twice.
 fn is_recorded_error(metadata: &Metadata<'_>) -> bool {
     *metadata.level() == Level::ERROR
         && metadata.fields().field("error").is_some()
         && metadata.fields().field("message").is_none()
 }
 
-/// The SDK, the Lambda runtime and its HTTP client speak about themselves: exporting that would make more of it, and the
-/// runtime's span around each invocation would be a trace of its own.
+/// Exporting the SDK's, Lambda runtime's and HTTP client's own events would create more of them, and the runtime's span around
+/// each invocation would be a separate trace.
 const INTERNAL: [&str; 5] =
     ["opentelemetry", "tracing_opentelemetry", "lambda_runtime", "hyper", "h2"];
-/// The crates below AWS's clients, and the clients.
+/// AWS's clients and the crates below them.
 const AWS_SDK: [&str; 7] = [
     "aws_config",
     "aws_credential_types",
@@ -163,7 +164,7 @@ const AWS_SDK: [&str; 7] = [
     "aws_types",
 ];
 
-/// Whether the target's crate is one of these, or begins with its name and `_`.
+/// Returns `true` if the target's crate is one of these, or begins with its name and `_`.
 fn is_of(target: &str, crates: &[&str]) -> bool {
     let name = target.split("::").next().unwrap_or_default();
     crates.iter().any(|one| {
@@ -197,7 +198,7 @@ mod tests {
         check("", true);
     }
 
-    /// The most verbose level of spans and of events with this target.
+    /// The most verbose level of spans and events with this target.
     #[track_caller]
     fn check(
         max_level: LevelFilter,
@@ -245,7 +246,7 @@ mod tests {
         check("orders[{id}]=debug", ("DEBUG", "DEBUG"));
         check("[store]=debug", ("DEBUG", "DEBUG"));
         check("orders[store]=warn", ("INFO", "WARN"));
-        // No valid directive: the same records are kept as without the variable.
+        // Without a valid directive the same records are kept as without the variable.
         check("[store]", ("INFO", "INFO"));
         check("orders[store=debug", ("INFO", "INFO"));
         let complaint = |text| directives(Some(text)).1;

@@ -1,4 +1,4 @@
-//! The resource: what Lambda says about the function, what the user says, merged.
+//! The resource: Lambda's attributes merged with the user's.
 
 use crate::config::Config;
 use crate::config::lambda_environment::LambdaEnvironment;
@@ -8,8 +8,7 @@ use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use settings::{Env, Source};
 use wire::resource as names;
 
-/// The resource of this function by its environment: Lambda's attributes, `OTEL_RESOURCE_ATTRIBUTES` and
-/// `OTEL_SERVICE_NAME`.
+/// The resource of this function from its environment: Lambda's attributes, `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`.
 ///
 /// ```
 /// use lambda_otlp_exporter::{StdoutSpanExporter, lambda_resource};
@@ -25,7 +24,7 @@ pub fn lambda_resource() -> Resource {
     resource(&Config::from_source(&Env as &dyn Source), None)
 }
 
-/// Later parts win: Lambda, then code, then the environment.
+/// Merges the parts; later ones win: Lambda, then code, then the environment.
 pub(crate) fn resource(config: &Config, from_code: Option<&Resource>) -> Resource {
     let mut attributes = lambda_attributes(&config.lambda);
     let mut schema_url = None;
@@ -81,8 +80,8 @@ fn lambda_attributes(lambda: &LambdaEnvironment) -> Vec<KeyValue> {
     attributes
 }
 
-/// `key=value,key=value`, percent-encoded as in W3C Baggage (Resource SDK, "Specifying resource information via an
-/// environment variable"). An entry without `=` or with an empty key is left out.
+/// Reads `key=value,key=value`, percent-encoded as in W3C Baggage (Resource SDK, "Specifying resource information via an
+/// environment variable"). Omits entries without `=` or with an empty key.
 fn environment_attributes(text: &str) -> Vec<KeyValue> {
     text.split(',')
         .filter_map(|entry| entry.split_once('='))
@@ -92,7 +91,7 @@ fn environment_attributes(text: &str) -> Vec<KeyValue> {
         .collect()
 }
 
-/// Decodes each `%XX`; what is no escape stands, and text that would not be UTF-8 afterwards stands as a whole.
+/// Decodes each `%XX` and keeps all other text. Returns the input unchanged if the result were not UTF-8.
 pub(crate) fn percent_decoded(text: &str) -> String {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,8 +1,8 @@
-//! Leaves the ids of each invocation's root span in `/tmp`, for an extension beside the function.
+//! Stores the ids of each invocation's root span in `/tmp`, for an extension beside the function.
 //!
-//! Only the function knows its root span, and only the extension sees what Lambda says of the invocation: with the record,
-//! the extension's span of the invocation becomes a child of the root and not a second root. The extension makes the file before
-//! it registers, and so before the first invocation: where there is none, nobody would read records, and none are written. See
+//! Only the function knows its root span, and only the extension receives Lambda's statements about the invocation: with the
+//! record, the extension's span of the invocation becomes a child of the root instead of a second root. The extension creates the
+//! file before it registers, and thus before the first invocation; without the file nothing is written. See
 //! [`wire::invocation_record`].
 
 use opentelemetry::trace::SpanContext;
@@ -13,10 +13,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wire::invocation_record::{SLOTS, WRITTEN, offset, path, record, written_offset};
 
-/// Writes the records of one environment. Nothing here waits, and what fails costs only the record.
+/// Writes the records of one environment. Never waits; a failure only costs the record.
 #[derive(Debug, Default)]
 pub(crate) struct RootRecord {
-    /// Of `AWS_LAMBDA_RUNTIME_API`; outside Lambda there is no extension to tell.
+    /// From `AWS_LAMBDA_RUNTIME_API`; outside Lambda there is no extension.
     path: Option<String>,
     file: OnceLock<Option<File>>,
     invocations: AtomicU64,
@@ -27,8 +27,8 @@ impl RootRecord {
         Self { path: runtime_api.map(path), ..Self::default() }
     }
 
-    /// Says which span is the root of this invocation; not of one that is not sampled, since its span is not written. The number
-    /// of the record, where one was left.
+    /// Stores the root span of this invocation, if it is sampled; unsampled spans are never written. Returns the record's number,
+    /// if stored.
     pub(crate) fn leave(&self, request_id: &str, root: &SpanContext) -> Option<u64> {
         if !root.is_valid() || !root.is_sampled() {
             return None;
@@ -42,8 +42,8 @@ impl RootRecord {
         file.write_all_at(&record, offset(number)).ok().map(|()| number)
     }
 
-    /// Says that the root's span of this record is in a line. The record may have made room for another invocation's by now, where
-    /// very many run at a time.
+    /// Notes that the record's root span is in a line. With very many concurrent invocations, another record may have replaced
+    /// it.
     pub(crate) fn is_written(&self, number: u64) {
         let is_overwritten = self.invocations.load(Ordering::Relaxed) - number > SLOTS;
         if let Some(Some(file)) = self.file.get().filter(|_| !is_overwritten) {
@@ -52,8 +52,7 @@ impl RootRecord {
     }
 }
 
-/// Opens the file. What else may be in its place is left alone: a pipe would have to be waited for, and what a link names is
-/// somebody else's.
+/// Opens the file, and nothing else in its place: a pipe could block, and a link's target belongs to other software.
 fn open(path: &str) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
     let file = File::options().write(true).custom_flags(flags).open(path)?;
@@ -70,7 +69,7 @@ mod tests {
         SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default())
     }
 
-    /// Records in this place.
+    /// Creates records at this path.
     fn records(path: &std::path::Path) -> RootRecord {
         RootRecord { path: Some(path.to_str().unwrap().to_owned()), ..RootRecord::default() }
     }

@@ -1,18 +1,18 @@
-//! The invocations that are running: one, but for functions that are invoked concurrently.
+//! The running invocations: more than one only in concurrently invoked functions.
 
 use opentelemetry::Context;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What has to be known of an invocation to end it from outside.
+/// The data for ending an invocation from outside.
 #[derive(Clone, Debug)]
 pub(crate) struct RunningInvocation {
     /// The context with its root span.
     pub(crate) context: Context,
-    /// The number of the record that tells an extension of the root.
+    /// The number of the record that tells an extension about the root.
     pub(crate) record: Option<u64>,
 }
 
-/// All that are running in this process.
+/// All running invocations of this process.
 #[derive(Debug, Default)]
 pub(crate) struct RunningInvocations(Mutex<Running>);
 
@@ -23,7 +23,7 @@ struct Running {
 }
 
 impl RunningInvocations {
-    /// Takes one in; the number is for [`end`](Self::end).
+    /// Adds one; the number is for [`end`](Self::end).
     pub(crate) fn begin(&self, invocation: RunningInvocation) -> u64 {
         let mut running = self.lock();
         running.begun += 1;
@@ -36,12 +36,12 @@ impl RunningInvocations {
         self.lock().invocations.retain(|(own, _)| *own != number);
     }
 
-    /// All that are running, with their numbers.
+    /// All running ones with their numbers.
     pub(crate) fn all(&self) -> Vec<(u64, RunningInvocation)> {
         self.lock().invocations.clone()
     }
 
-    /// Takes all of them out.
+    /// Removes all of them.
     pub(crate) fn take(&self) -> Vec<RunningInvocation> {
         let invocations = std::mem::take(&mut self.lock().invocations);
         invocations.into_iter().map(|(_, invocation)| invocation).collect()

@@ -20,9 +20,9 @@ use wire::SignalKind;
 
 /// The three signals, flushed together.
 pub(crate) struct Signals {
-    /// Our own processor, unless the application has chosen others.
+    /// Our own processor, unless the application replaced it.
     spans: Option<Arc<LambdaSpanProcessor>>,
-    /// Span processors of the application's, whose exporters may be asynchronous.
+    /// The application's span processors, whose exporters may be asynchronous.
     pub(crate) has_processors_of_others: bool,
     pub(crate) tracer_provider: SdkTracerProvider,
     pub(crate) logger_provider: SdkLoggerProvider,
@@ -53,14 +53,14 @@ impl Signals {
         }
     }
 
-    /// Writes all finished spans, all log records and all measurements; never panics. `spans_are_written` is called as soon as they
-    /// are, and by our own processor where there is one: what else is flushed may take until the deadline.
+    /// Writes all finished spans, all log records and all measurements; never panics. Calls `spans_are_written` as soon as our
+    /// own processor, if there is one, has written the spans: other parts of the flush may take until the deadline.
     ///
     /// # Errors
-    /// The first one of the signals.
+    /// The first error of a signal.
     pub(crate) fn flush(&self, spans_are_written: impl FnOnce()) -> OTelSdkResult {
-        // Each signal is flushed on its own: code of the application's is called, and a panic in it costs one signal. Errors
-        // are counted where they occur, and here is nothing more to do about them.
+        // Each signal is flushed separately: a panic in the application's code costs one signal. Errors are counted where they
+        // occur and need no further handling.
         let mut spans_are_written = Some(spans_are_written);
         let mut flushed = Ok(());
         let mut flush_spans = |spans: &dyn Fn() -> OTelSdkResult| {
@@ -93,19 +93,19 @@ impl Signals {
         flushed
     }
 
-    /// Writes the open spans of the invocations that are cut off, as partial ones; returns which. Never panics.
+    /// Writes the open spans of interrupted invocations as partial spans, and returns them. Never panics.
     pub(crate) fn write_open(&self, roots: &Roots, cut_off: CutOff) -> Vec<SpanId> {
         let mut written = Vec::new();
         let now = self.line.deadline().now();
         if let Some(spans) = &self.spans {
             let write = || spans.write_open(roots, cut_off, now).map(|spans| written = spans);
-            // What is wrong is counted where it occurs.
+            // Errors are counted where they occur.
             drop(self.contained(SignalKind::Traces, write));
         }
         written
     }
 
-    /// Writes everything, and ends the providers: nothing is recorded any more. Never panics.
+    /// Writes everything and shuts the providers down, which ends recording. Never panics.
     pub(crate) fn shut_down(&self, timeout: Duration) -> OTelSdkResult {
         let end = Instant::now() + timeout;
         let left = || end.saturating_duration_since(Instant::now());

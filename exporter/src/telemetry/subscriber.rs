@@ -1,5 +1,5 @@
-//! Makes OpenTelemetry spans of `tracing` spans and log records of its events, except for those of the SDK itself; records of the
-//! crate `log` become such events.
+//! Converts `tracing` spans to OpenTelemetry spans and `tracing` events, including records of the `log` crate, to log records.
+//! Excludes those of the SDK itself.
 
 use super::record_filter::RecordFilter;
 use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Spans, and log records where events are to become such: what is printed as well would be stored twice.
+/// Spans, and log records if events are not printed, because printed ones would be stored twice.
 pub(crate) fn layer<S>(
     tracer: SdkTracer,
     logger_provider: &SdkLoggerProvider,
@@ -25,7 +25,7 @@ pub(crate) fn layer<S>(
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
-    // Source locations, threads and busy times would be half of a small span's bytes, and are seldom asked for.
+    // Source locations, threads and busy times would be half of a small span's bytes, and are rarely used.
     let spans = tracing_opentelemetry::layer()
         .with_tracer(tracer)
         .with_location(false)
@@ -36,15 +36,15 @@ where
         .and_then(spans)
         .and_then(ForgetIntegers)
         .with_filter(filter.only(RecordFilter::takes_span));
-    // An `Option` without a layer would switch all off that no other layer of the subscriber asks for, spans too.
+    // A missing layer as `Option` would disable everything, including spans, that no other layer requests.
     let wanted: fn(&RecordFilter, &Metadata<'_>) -> bool =
         if bridges_logs { RecordFilter::takes_event } else { |_, _| false };
     let bridge = OpenTelemetryTracingBridge::new(logger_provider);
     spans.and_then(bridge.with_filter(filter.only(wanted)))
 }
 
-/// An event in text, as `tracing_subscriber` prints it, but for the spans around it: the fields of the invocation's span would be
-/// before each message, and the trace has them.
+/// Formats an event like `tracing_subscriber`, without the surrounding spans: the fields of the invocation's span would precede
+/// each message, and the trace contains them.
 struct WithoutSpans;
 
 impl<S, N> FormatEvent<S, N> for WithoutSpans
@@ -67,7 +67,7 @@ where
     }
 }
 
-/// The metadata of a record of the crate `log`. Its `tracing` event shares one callsite with all records of its level.
+/// The metadata of a `log` crate record. Its `tracing` event shares one callsite with all records of its level.
 #[cfg(feature = "log")]
 fn own_metadata<'a>(event: &'a Event<'_>) -> Option<Metadata<'a>> {
     tracing_log::NormalizeEvent::normalized_metadata(event)
@@ -78,13 +78,13 @@ fn own_metadata<'a>(_event: &'a Event<'_>) -> Option<Metadata<'a>> {
     None
 }
 
-/// Sends records of the crate `log` to the `tracing` subscriber. A logger that the application has installed stays.
+/// Sends records of the `log` crate to the `tracing` subscriber. A logger installed by the application stays.
 pub(crate) fn bridge_log_crate() {
     #[cfg(feature = "log")]
     drop(tracing_log::LogTracer::init());
 }
 
-/// Prints the events that `filter` takes on stdout: text, or JSON with `timestamp` and `level` under Lambda's JSON format.
+/// Prints the events selected by `filter` on stdout: as text, or as JSON with `timestamp` and `level` in Lambda's JSON format.
 pub(crate) fn fmt_layer<S>(filter: Targets, is_json: bool) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,

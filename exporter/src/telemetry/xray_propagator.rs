@@ -11,12 +11,12 @@ use wire::ids::{XRayHeader, to_hex};
 
 /// The header's name in events and requests.
 pub(crate) const XRAY_HEADER: &str = "x-amzn-trace-id";
-/// Under this name a carrier gives the header of the invocation itself: Lambda's own variable.
+/// The carrier's key for the invocation's own header, from Lambda's variable.
 pub(super) const AMBIENT_XRAY: &str = "_X_AMZN_TRACE_ID";
 
-/// The X-Ray header of a carrier: the headers of an HTTP event or request (`xray` in `OTEL_PROPAGATORS`).
+/// Reads the X-Ray header of a carrier, for example an HTTP event's headers (`xray` in `OTEL_PROPAGATORS`).
 ///
-/// A W3C parent in the same carrier wins: API Gateway adds an X-Ray header of its own to every request.
+/// A W3C parent in the same carrier wins, because API Gateway adds an X-Ray header to every request.
 ///
 /// ```
 /// use lambda_otlp_exporter::opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -30,16 +30,15 @@ pub(super) const AMBIENT_XRAY: &str = "_X_AMZN_TRACE_ID";
 #[derive(Debug, Clone, Copy, Default)]
 pub struct XrayPropagator;
 
-/// Like [`XrayPropagator`], and where the carrier has no parent, the one of the invocation itself
-/// (`xray-lambda` in `OTEL_PROPAGATORS`).
+/// Like [`XrayPropagator`], with the invocation's own header as the fallback (`xray-lambda` in `OTEL_PROPAGATORS`).
 ///
-/// That parent is Lambda's own segment, which only X-Ray ever sees, and without active tracing it says that nothing is
-/// to be sampled: choose this only where traces go to X-Ray.
+/// That parent is Lambda's own segment, which only X-Ray receives, and without active tracing it requests no sampling: use this
+/// only if traces go to X-Ray.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LambdaXrayPropagator;
 
 impl LambdaXrayPropagator {
-    /// The propagator.
+    /// Creates the propagator.
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -84,7 +83,7 @@ impl TextMapPropagator for LambdaXrayPropagator {
     }
 }
 
-/// `cx` itself if it has a parent already.
+/// Returns `cx` itself if it already has a parent.
 fn or_else_parent(cx: &Context, parent: impl FnOnce() -> Option<SpanContext>) -> Context {
     if cx.span().span_context().is_valid() {
         return cx.clone();
@@ -95,8 +94,8 @@ fn or_else_parent(cx: &Context, parent: impl FnOnce() -> Option<SpanContext>) ->
     }
 }
 
-/// A parent only if the header names a trace and a segment. A header that leaves the decision open (`Sampled=?`, or no
-/// `Sampled`) counts as sampled.
+/// Returns a parent only if the header names a trace and a segment. An undecided header (`Sampled=?`, or no `Sampled`) counts as
+/// sampled.
 fn xray_parent(header: &str) -> Option<SpanContext> {
     let header = XRayHeader::parse(header);
     let flags = match header.sampled {

@@ -1,4 +1,4 @@
-//! A function whose lines are kept in memory.
+//! A function that keeps its lines in memory.
 
 use super::propagator::ThreadPropagator;
 use super::read;
@@ -15,14 +15,14 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// One environment of a function called `test`, without Lambda and without the process's environment variables.
+/// One environment of a function named `test`, without Lambda and without the process's environment variables.
 ///
-/// It belongs to the thread that makes it. As long as it lives, that thread's `tracing` spans, `tracing` events and records of the crate
-/// `log` are its own, and its propagators write the context of what the thread sends ([`inject_headers`](crate::inject_headers),
-/// `opentelemetry::global::get_text_map_propagator`). This fits `#[tokio::test]`, whose runtime has one thread, and tests run beside each
-/// other. A test of two functions that call each other drops the first one before it makes the second: on one thread the newest has all
-/// spans. Meters and tracers of `opentelemetry::global` belong to the whole process: a test of code that uses them calls
-/// [`set_globals`](Self::set_globals).
+/// It belongs to the creating thread. During its lifetime it receives that thread's `tracing` spans, `tracing` events and records
+/// of the `log` crate, and its propagators write the context of outgoing calls ([`inject_headers`](crate::inject_headers),
+/// `opentelemetry::global::get_text_map_propagator`). This suits `#[tokio::test]`, whose runtime has one thread, and parallel
+/// tests. A test of two functions that call each other must drop the first one before it creates the second: the newest on a
+/// thread receives all spans. Meters and tracers of `opentelemetry::global` belong to the whole process: a test of code that uses
+/// them calls [`set_globals`](Self::set_globals).
 ///
 /// ```
 /// use lambda_otlp_exporter::testing::TestFunction;
@@ -61,14 +61,14 @@ impl fmt::Debug for TestFunction {
 }
 
 impl TestFunction {
-    /// Sets telemetry up as [`init_telemetry`](crate::init_telemetry) does with this configuration, but for its output and what is
-    /// global.
+    /// Sets telemetry up like [`init_telemetry`](crate::init_telemetry) with this configuration, except for its output and the
+    /// globals.
     #[must_use]
     pub fn new(config: TelemetryConfigBuilder) -> Self {
         Self::with_variables(config, [])
     }
 
-    /// The same with these environment variables, such as `("OTEL_PROPAGATORS", "xray")`.
+    /// Like [`new`](Self::new), with these environment variables, such as `("OTEL_PROPAGATORS", "xray")`.
     #[must_use]
     pub fn with_variables<'a>(
         config: TelemetryConfigBuilder,
@@ -90,19 +90,19 @@ impl TestFunction {
         Self { completion, output, _subscriber: subscriber, _propagator: propagator }
     }
 
-    /// Makes its meters and tracers those of `opentelemetry::global`, for this test and all that run beside it.
+    /// Installs its meters and tracers in `opentelemetry::global`, for this test and all parallel ones.
     pub fn set_globals(&self) {
         opentelemetry::global::set_meter_provider(self.completion.meter_provider().clone());
         opentelemetry::global::set_tracer_provider(self.completion.tracer_provider().clone());
     }
 
-    /// What a handler is wrapped with.
+    /// The argument for wrapping a handler.
     #[must_use]
     pub fn completion_handler(&self) -> TelemetryCompletionHandler {
         self.completion.clone()
     }
 
-    /// An invocation of the function with this payload: a minute to go, and always the same request id.
+    /// An invocation of the function with this payload, a remaining time of one minute, and a constant request id.
     #[must_use]
     pub fn event<T>(&self, payload: T) -> LambdaEvent<T> {
         let deadline = opentelemetry::time::now() + Duration::from_secs(60);
@@ -115,10 +115,10 @@ impl TestFunction {
         LambdaEvent::new(payload, context)
     }
 
-    /// What was written since the last call.
+    /// Returns the telemetry written since the last call.
     ///
     /// # Panics
-    /// If a line is none that the forwarder reads, which would be a mistake of this crate's.
+    /// If the forwarder cannot read a line, which would be a bug in this crate.
     #[must_use]
     #[track_caller]
     pub fn take(&self) -> Written {

@@ -1,6 +1,6 @@
-//! A function for tests of one's own instrumentation: it collects what invocations write, read back for assertions.
+//! A function for testing your instrumentation: it collects the telemetry of invocations for assertions.
 //!
-//! The feature `testing` belongs into `[dev-dependencies]`, where it adds nothing to the function:
+//! Enable the feature `testing` in `[dev-dependencies]`, where it adds nothing to the function:
 //!
 //! ```toml
 //! [dev-dependencies]

@@ -24,12 +24,12 @@ impl ThreadPropagator {
 
 impl Drop for ThreadPropagator {
     fn drop(&mut self) {
-        // A thread that ends may have no such value left.
+        // A terminating thread may have no such value left.
         OF_THREAD.try_with(|own| own.replace(self.before.take())).ok();
     }
 }
 
-/// Asks the propagators of the thread; without any it reads and writes nothing.
+/// Uses the thread's propagators; without any it reads and writes nothing.
 #[derive(Debug)]
 struct GlobalPropagator;
 

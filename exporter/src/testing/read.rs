@@ -1,4 +1,4 @@
-//! Reads lines back, as the forwarder does.
+//! Reads lines like the forwarder.
 
 use super::written::{DataPoint, Event, Link, LogRecord, Metric, Span, Written};
 use opentelemetry::logs::Severity;
@@ -103,8 +103,7 @@ fn log_record(record: logs::LogRecord) -> LogRecord {
     }
 }
 
-/// The first of the four numbers that a level has, which is what `tracing`'s levels become
-/// (OpenTelemetry specification, "Field: SeverityNumber").
+/// The first of a level's four numbers, which `tracing`'s levels become (OpenTelemetry specification, "Field: SeverityNumber").
 fn severity(number: i32) -> Option<Severity> {
     match number {
         1..=4 => Some(Severity::Trace),
@@ -136,7 +135,7 @@ fn metric(metric: metrics::Metric) -> Metric {
             let points = data.data_points.into_iter();
             points.map(|point| histogram(point.attributes, point.sum, point.count)).collect()
         }
-        // The SDK makes none.
+        // The SDK creates none.
         Some(Data::Summary(_)) | None => Vec::new(),
     };
     Metric { name: metric.name, unit: metric.unit, data_points }
@@ -159,7 +158,7 @@ fn attributes(attributes: Vec<common::KeyValue>) -> Vec<KeyValue> {
         .collect()
 }
 
-/// What the API has no type for becomes text.
+/// Types unknown to the API become text.
 fn value(any: common::AnyValue) -> Value {
     use common::any_value::Value as Any;
 
@@ -178,7 +177,7 @@ fn value(any: common::AnyValue) -> Value {
     }
 }
 
-/// Ids that are no ids are invalid ones.
+/// Malformed ids become invalid ones.
 fn trace_id(bytes: &[u8]) -> TraceId {
     bytes.try_into().map_or(TraceId::INVALID, TraceId::from_bytes)
 }

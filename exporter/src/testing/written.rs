@@ -1,11 +1,11 @@
-//! What a function has written.
+//! The telemetry written by a function.
 
 use opentelemetry::logs::Severity;
 use opentelemetry::trace::{SpanId, SpanKind, Status, TraceId};
 use opentelemetry::{KeyValue, Value};
 use std::time::SystemTime;
 
-/// The telemetry of one or more invocations, in the order in which it was written.
+/// The telemetry of one or more invocations, in the order it was written.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Written {
@@ -30,7 +30,7 @@ impl Written {
         newest(&self.spans, name, |span| &span.name)
     }
 
-    /// The spans below this one.
+    /// The child spans of this span.
     pub fn children_of(&self, parent: &Span) -> impl Iterator<Item = &Span> {
         let id = parent.span_id;
         self.spans.iter().filter(move |span| span.parent_span_id == id)
@@ -95,7 +95,7 @@ pub struct Event {
     pub attributes: Vec<KeyValue>,
 }
 
-/// A link of a span, as to the span that sent a message.
+/// A link of a span, for example to the sender of a message.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "OpenTelemetry's own names")]
@@ -111,7 +111,7 @@ pub struct Link {
 #[expect(missing_docs, reason = "OpenTelemetry's own names")]
 pub struct LogRecord {
     pub severity: Option<Severity>,
-    /// As text, whatever it is.
+    /// Converted to text.
     pub body: String,
     pub attributes: Vec<KeyValue>,
     /// `TraceId::INVALID` outside any span.
@@ -120,7 +120,7 @@ pub struct LogRecord {
     pub span_id: SpanId,
 }
 
-/// What one instrument has measured.
+/// The measurements of one instrument.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "OpenTelemetry's own names")]
@@ -138,7 +138,7 @@ impl Metric {
     }
 }
 
-/// A data point: what was measured under one set of attributes.
+/// A data point: the measurements for one set of attributes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DataPoint {
@@ -146,11 +146,11 @@ pub struct DataPoint {
     pub attributes: Vec<KeyValue>,
     /// The value of a counter or gauge; the sum of a histogram.
     pub value: f64,
-    /// How many measurements a histogram holds; 1 of a counter or gauge.
+    /// Number of measurements in a histogram; 1 for a counter or gauge.
     pub count: u64,
 }
 
-/// Access by key, the same for all that has attributes.
+/// Access to attributes by key.
 macro_rules! attributes {
     ($($type:ty),+) => {$(
         impl $type {

@@ -1,4 +1,4 @@
-//! A function without Lambda: its environment, its invocations and the lines that it wrote.
+//! A function without Lambda: its environment, its invocations and its lines.
 
 use crate::clock::Clock;
 use crate::init::init;
@@ -28,7 +28,7 @@ pub(super) const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:ord
 pub(super) struct Function {
     pub(super) completion: TelemetryCompletionHandler,
     pub(super) output: Arc<InMemoryOutput>,
-    /// Milliseconds since the epoch; stands still until a test moves it.
+    /// Milliseconds since the epoch; constant until a test changes it.
     pub(super) clock: Arc<AtomicU64>,
     subscriber_guard: Option<tracing::subscriber::DefaultGuard>,
 }
@@ -78,7 +78,7 @@ impl Function {
         Self { completion, output, clock, subscriber_guard: None }
     }
 
-    /// What was written since the last call.
+    /// The telemetry written since the last call.
     pub(super) fn written(&self) -> Written {
         Written::read(self.output.take_lines())
     }
@@ -91,7 +91,7 @@ impl Function {
     }
 }
 
-/// An invocation's context, with three seconds to go.
+/// An invocation's context, with three seconds remaining.
 pub(super) fn context() -> Context {
     let mut context = Context::default();
     context.request_id = REQUEST_ID.to_owned();
@@ -104,7 +104,7 @@ pub(super) fn event(payload: Value) -> LambdaEvent<Value> {
     LambdaEvent::new(payload, context())
 }
 
-/// Runs a future of an invocation on this thread, as `lambda_runtime` does under the `current_thread` flavor.
+/// Runs a future of an invocation on this thread, like `lambda_runtime` in the `current_thread` flavor.
 pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
@@ -168,7 +168,7 @@ impl Written {
     }
 }
 
-/// `key=value` lines, sorted; the type shows, as text is in quotes.
+/// Sorted `key=value` lines; quotes mark text.
 pub(super) fn shown(attributes: &[KeyValue]) -> String {
     let mut lines: Vec<String> = attributes
         .iter()

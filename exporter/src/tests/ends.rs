@@ -1,4 +1,4 @@
-//! However an invocation ends, its span ends with it and all is written.
+//! However an invocation ends, its span ends and everything is written.
 
 use super::driver::{
     Function, NOW_MS, Written, attribute, block_on, context, event, shown, status,
@@ -52,7 +52,7 @@ fn where_a_panic_ends_the_process_what_there_is_is_written_before() {
     let telemetry = Arc::clone(&function.completion.telemetry);
     let handler = create_traced_handler("orders", function.completion.clone(), move |event| {
         tracing::info_span!("reserve item").in_scope(|| tracing::info!("received"));
-        // The panic hook's part: under `panic = "abort"` nothing after it runs.
+        // The panic hook's part: with `panic = "abort"` nothing after it runs.
         let outcome = HandlerOutcome::Panic { message: "on fire".to_owned() };
         let _open = tracing::info_span!("charge card").entered();
         end_all(&telemetry, &outcome);
@@ -61,7 +61,7 @@ fn where_a_panic_ends_the_process_what_there_is_is_written_before() {
     let mut invocation = std::pin::pin!(handler(event(json!({}))));
     drop(invocation.as_mut().poll(&mut Context::from_waker(Waker::noop())));
     let written = function.written();
-    // What follows is of the test, whose process goes on.
+    // The rest belongs to the test, whose process continues.
     assert_eq!(written.span_names()[..3], ["charge card", "reserve item", "orders"]);
     let open = written.span_named("charge card");
     assert_eq!(status(open), "error: the process ended in a panic");
@@ -80,12 +80,12 @@ impl Output for ClosedOutput {
     }
 }
 
-/// Makes the file of the records, as an extension does before it registers.
+/// Creates the file of the records, like an extension before it registers.
 fn make_records(api: &str) {
     std::fs::write(wire::invocation_record::path(api), "").unwrap();
 }
 
-/// What the record of the first invocation says of its root.
+/// The content of the first invocation's record about its root.
 fn root(api: &str) -> wire::invocation_record::RootSpan {
     let records = std::fs::read(wire::invocation_record::path(api)).unwrap();
     wire::invocation_record::find(&records, super::driver::REQUEST_ID).next().unwrap()
@@ -113,7 +113,7 @@ fn an_extension_is_told_of_the_root_and_when_it_is_written() {
     std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
 }
 
-/// What stdout did not take is in no line, also where it did not when the buffer was full.
+/// Telemetry refused by stdout is in no line, even if it was refused because of a full buffer.
 #[test]
 fn a_root_that_is_lost_is_not_told_as_written() {
     for queue_size in ["2048", "1"] {
@@ -137,7 +137,7 @@ fn a_root_is_told_as_written_before_all_else_is() {
     let api = format!("first:{}", std::process::id());
     make_records(&api);
     let function = Function::with_variables(&[("AWS_LAMBDA_RUNTIME_API", api.as_str())]);
-    // A callback that hangs would keep everything behind it, until Lambda ends the process.
+    // A hanging callback would block everything after it until Lambda ends the process.
     let (seen, of_callback) = (Arc::new(std::sync::Mutex::new(None)), api.clone());
     let saw = Arc::clone(&seen);
     let meter = function.completion.meter("test");
@@ -252,7 +252,7 @@ fn a_panic_reaches_the_runtime_and_its_spans_the_output() {
             }
         }
     });
-    // As lambda_runtime's CatchPanicService does.
+    // Like lambda_runtime's CatchPanicService.
     let future = handler(event(json!({})));
     let panic = catch_unwind(AssertUnwindSafe(|| block_on(future))).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("one is not two"));
@@ -307,7 +307,7 @@ fn a_dropped_future_ends_its_span_and_those_inside() {
     assert_eq!(written.span_named("waiting").parent_span_id, root.span_id);
 }
 
-/// Runs an invocation whose handler blocks its thread in a span, behind another that has ended; `meanwhile` is called then, on another
+/// Runs an invocation whose handler blocks its thread in a span after another has ended, and calls `meanwhile` on another thread.
 /// thread.
 fn while_a_handler_blocks<R: Send + 'static>(
     function: &Function,
@@ -415,7 +415,7 @@ fn of_several_invocations_only_the_spans_of_the_one_that_times_out_are_partial()
             }
         }
     });
-    // Both below one caller, as two requests of it may run in one environment.
+    // Both have the same caller, as two of its requests may run in one environment.
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let started = |name: &str, seconds: u64| {
         let payload = json!({ "name": name, "headers": { "traceparent": parent } });
@@ -603,7 +603,7 @@ fn a_shutdown_during_an_invocation_writes_open_spans_as_partial_ones() {
     );
 }
 
-/// Where an extension is registered, Lambda sends SIGTERM after a timeout.
+/// If an extension is registered, Lambda sends SIGTERM after a timeout.
 #[test]
 fn a_shutdown_after_a_timeout_writes_what_is_new_and_loses_nothing() {
     let function = Function::new();

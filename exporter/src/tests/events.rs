@@ -1,4 +1,4 @@
-//! What an event says about its invocation.
+//! The description of an invocation in its event.
 
 use super::driver::{Function, attribute, block_on, context, event, shown, status};
 use crate::handler::trigger::SpanAttributesExtractor;

@@ -1,4 +1,4 @@
-//! What code says about how telemetry is set up: the environment wins, then code, then the default.
+//! The configuration in code: the environment overrides code, and code the default.
 
 use super::driver::{Function, Written, block_on, event};
 use crate::handler::create_traced_handler;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What parts of the application saw, in order.
+/// The calls to parts of the application, in order.
 #[derive(Debug, Clone, Default)]
 struct Seen(Arc<Mutex<Vec<String>>>);
 
@@ -34,7 +34,7 @@ impl Seen {
     }
 }
 
-/// A processor, an exporter, a reader of the application's, by name.
+/// A processor, an exporter or a reader of the application, with a name.
 #[derive(Debug, Clone)]
 struct Own(&'static str, Seen);
 
@@ -78,7 +78,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     Ok(event.payload)
 }
 
-/// One invocation of a function that is set up so.
+/// One invocation of a function with this configuration.
 fn invoke(
     variables: &[(&str, &str)],
     change: impl FnOnce(TelemetryConfigBuilder) -> TelemetryConfigBuilder,

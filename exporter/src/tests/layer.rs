@@ -1,4 +1,4 @@
-//! A service of `tower` layers: its invocations are spans as those of a wrapped handler are.
+//! A service of `tower` layers: its invocations have the same spans as a wrapped handler's.
 
 use super::driver::{Function, attribute, block_on, context, event, status};
 use crate::handler::tracing_layer::OtelTracingLayer;

@@ -1,4 +1,4 @@
-//! Messages of streams and brokers, and a span for the work on each message of a batch.
+//! Messages of streams and brokers, and a span for each message of a batch.
 
 use super::driver::{Function, attribute, block_on, event, shown};
 use super::triggers::{KafkaEvent, KinesisEvent, PARENT, XRAY, check, described, queue_event};
@@ -11,7 +11,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
 use wire::ids::to_hex;
 
-/// What `inject_json` makes of a record.
+/// A record with `inject_json`.
 fn injected() -> String {
     json!({ "headers": { "traceparent": PARENT }, "order": 7 }).to_string()
 }
@@ -169,7 +169,7 @@ fn a_transformation_of_firehose_and_a_mail_are_messages() {
     .assert_eq(&described(&mail.extract_span_attributes()));
 }
 
-/// Each of these would cost more than it is worth, or is nonsense.
+/// Each of these is nonsense or too expensive.
 #[test]
 fn what_is_too_long_or_has_another_type_names_no_sender() {
     let links = |record: Value| {
@@ -204,7 +204,7 @@ fn what_is_too_long_or_has_another_type_names_no_sender() {
     assert_eq!(event.extract_span_attributes().links.len(), 0);
 }
 
-/// A notification within a queue that an event of a bus is in, with whatever is around it.
+/// A notification within a queue that contains an event of a bus, with surrounding fields.
 #[test]
 fn the_innermost_envelope_names_the_sender() {
     let of_bus = json!({ "detail": { "traceparent": PARENT } }).to_string();
@@ -246,7 +246,7 @@ fn one_message_is_described_for_a_span_of_its_own() {
     .assert_eq(&described(&record.extract_span_attributes()));
 }
 
-/// The messages of `aws_lambda_events` say what those of JSON say.
+/// The messages of `aws_lambda_events` are described like those in JSON.
 #[test]
 #[cfg(all(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
 fn one_typed_message_is_described_like_one_of_json() {
@@ -272,7 +272,7 @@ fn one_typed_message_is_described_like_one_of_json() {
     }));
 }
 
-/// X-Ray samples few requests, and its decision counts where `OTEL_PROPAGATORS` names it.
+/// X-Ray samples few requests, and its decision counts if `OTEL_PROPAGATORS` names it.
 #[test]
 fn a_message_that_xray_did_not_sample_has_a_span_where_the_invocation_has_one() {
     let check = |variables: &[(&str, &str)], expected: &[&str]| {

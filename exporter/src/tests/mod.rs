@@ -1,5 +1,4 @@
-//! Whole invocations, driven in process: the traced handler is called as the runtime calls it, and the lines are read
-//! with the reader of `wire`.
+//! Whole invocations in process: the traced handler is called like the runtime calls it, and `wire` reads its lines.
 
 mod driver;
 mod ends;

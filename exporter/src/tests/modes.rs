@@ -1,4 +1,4 @@
-//! The modes, with an Extensions API that the test answers itself.
+//! The modes, with an Extensions API played by the test.
 
 use super::driver::{Function, NOW_MS, block_on, context, event};
 use crate::extension::Mode;
@@ -19,17 +19,17 @@ struct Api {
     address: String,
     /// Each request line.
     requests: Receiver<String>,
-    /// What the next request for an event is answered with.
+    /// The answer to the next request for an event.
     events: SyncSender<&'static str>,
 }
 
 const REGISTERED: &str =
     "HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: e-1\r\nContent-Length: 2\r\n\r\n{}";
 const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
-/// Of the driver's invocation.
+/// The driver's invocation.
 const INVOKE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 73\r\n\r\n\
     {\"eventType\":\"INVOKE\",\"requestId\":\"3da1f2dc-3222-475e-9205-e2e6c6318895\"}";
-/// The connection is closed without an answer.
+/// Closes the connection without an answer.
 const CLOSED: &str = "";
 
 impl Api {
@@ -45,7 +45,7 @@ impl Api {
                 while let Some(line) = read_request(&mut connection) {
                     let is_registration = line.contains("register");
                     request.send(line).unwrap();
-                    // The test is over where nobody sends events any more.
+                    // The test is over when no more events come.
                     let answer = if is_registration { Ok(registration) } else { event.recv() };
                     let Ok(answer) = answer else { return };
                     if answer == CLOSED {
@@ -82,7 +82,7 @@ impl Api {
     }
 }
 
-/// Reads a request up to its body's end; `None` at the end of the connection.
+/// Reads a request with its body; `None` at the end of the connection.
 fn read_request(connection: &mut BufReader<TcpStream>) -> Option<String> {
     let (mut first, mut length) = (String::new(), 0);
     connection.read_line(&mut first).ok().filter(|bytes| *bytes > 0)?;
@@ -105,7 +105,7 @@ async fn succeed(_event: LambdaEvent<Value>) -> Result<Value, Error> {
     Ok(json!({ "statusCode": 200 }))
 }
 
-/// Takes lines when the test says so.
+/// Accepts lines when the test allows it.
 #[derive(Debug)]
 struct Stuck {
     memory: InMemoryOutput,
@@ -136,7 +136,7 @@ fn the_response_waits_for_no_write_and_lambda_waits_for_it() {
     assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1");
     api.events.send(INVOKE).unwrap();
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-    // Nothing is written, and the response is there.
+    // Nothing is written yet, and the response is there.
     block_on(handler(event(json!({})))).unwrap();
     began.recv().unwrap();
     assert!(api.requests.try_recv().is_err(), "the invocation is not over");
@@ -185,7 +185,7 @@ fn while_the_api_is_silent_handlers_write_by_themselves_and_it_is_asked_again() 
         block_on(handler(event(json!({})))).unwrap();
     }
     assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1");
-    // Whoever wrote them: each once.
+    // Whichever thread wrote them: each once.
     assert_eq!(function.written().spans.len(), 3);
 }
 

@@ -1,4 +1,4 @@
-//! Code of the application's that panics or interferes while telemetry is written costs its own signal only.
+//! A panic or interference of the application's code during a write only costs its own signal.
 
 use super::driver::{Function, Written, block_on, event};
 use crate::export::loss_counts::Loss;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use wire::SignalKind;
 
-/// One invocation that makes a span, a log record and a measurement.
+/// One invocation with a span, a log record and a measurement.
 fn invoke(function: &Function, payload: Value) -> Written {
     let counter = function.completion.meter("test").u64_counter("orders").build();
     let handler = create_traced_handler("orders", function.completion.clone(), {
@@ -76,7 +76,7 @@ fn an_instruments_callback_that_panics_costs_metrics_only() {
     assert_eq!(panicked(&function), [0, 1, 0]);
 }
 
-/// Flushes the metrics while they are written, as the thread that watches the deadline may.
+/// Flushes the metrics during their write, like the thread that watches the deadline.
 #[derive(Debug, Default)]
 struct FlushesAgain {
     memory: InMemoryOutput,
@@ -107,7 +107,7 @@ fn metrics_are_collected_by_one_until_they_are_written() {
     assert_eq!(output.second.lock().unwrap().len(), 1);
 }
 
-/// Starts a trace of its own when a span starts.
+/// Starts a separate trace when a span starts.
 #[derive(Debug, Default)]
 struct StartsAnother(OnceLock<SdkTracer>);
 

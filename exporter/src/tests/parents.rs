@@ -1,4 +1,4 @@
-//! Where an invocation's trace begins, and who decides whether it is recorded.
+//! The origin of an invocation's trace, and its sampling decision.
 
 use super::driver::{Function, REQUEST_ID, attribute, block_on, event};
 use crate::handler::create_traced_handler;
@@ -15,7 +15,7 @@ const XRAY_TRACE: &str = "5759e988bd862e3fe1be46a994272793";
 const UNSAMPLED: &str =
     "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=a:0";
 
-/// Trace id and parent id of the span; `None` where none was written.
+/// Trace id and parent id of the span; `None` if none was written.
 fn invoke(
     variables: &[(&str, &str)],
     traceparent: Option<&str>,
@@ -64,7 +64,7 @@ fn a_w3c_parent_is_obeyed_in_both_ways() {
     assert_eq!(invoke(&[], Some(&unsampled), None), None);
 }
 
-/// A request of API Gateway that a test or another function sends by `Lambda.Invoke` has headers, but no `traceparent` in them.
+/// An API Gateway request sent by a test or another function with `Lambda.Invoke` has headers without a `traceparent`.
 #[test]
 fn the_client_context_counts_where_the_headers_name_no_parent() {
     let invoke = |headers: Value| {
@@ -137,7 +137,7 @@ fn the_sampler_of_the_environment_wins() {
     check("nonsense", "", true);
 }
 
-/// Records, but does not sample: such spans are for processors in the function only.
+/// Records without sampling: such spans are only for processors in the function.
 #[derive(Clone, Debug)]
 struct RecordOnly;
 

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::V
 use serde_json::{Value, json};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// Runs one invocation of this body.
+/// Runs one invocation with this body.
 fn invoke(function: &Function, body: impl Fn() + Clone + Send + Sync + 'static) -> Written {
     let handler = create_traced_handler("orders", function.completion.clone(), {
         move |_: LambdaEvent<Value>| {
@@ -255,7 +255,7 @@ fn a_full_buffer_and_a_long_line_lose_nothing() {
 fn an_item_that_fits_no_line_is_shortened_and_counted_in_a_metric() {
     let function = Function::new();
     let written = invoke(&function, || {
-        // Text that does not compress.
+        // Incompressible text.
         let mut state = 1_u64;
         let noise: String = std::iter::repeat_with(|| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -1,4 +1,4 @@
-//! Variables of the OpenTelemetry specification: exporters that are switched off, limits of attributes, `OTEL_SDK_DISABLED`.
+//! Variables of the OpenTelemetry specification: disabled exporters, limits of attributes, `OTEL_SDK_DISABLED`.
 
 use super::driver::{Function, Written, block_on, event, shown};
 use crate::handler::create_traced_handler;
@@ -11,7 +11,7 @@ use opentelemetry::{Array, Context, KeyValue, StringValue, Value as Attribute};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// One invocation that makes a span, a record and a measurement; its result is the headers of a request that it would send.
+/// One invocation with a span, a record and a measurement; it responds with the headers of an outgoing request.
 fn invoke(function: &Function, payload: Value) -> (Value, Written) {
     let telemetry = function.completion.telemetry.clone();
     function.completion.meter("test").u64_counter("orders").build().add(1, &[]);
@@ -48,7 +48,7 @@ fn an_exporter_that_is_none_writes_no_lines_of_its_signal() {
     check(("OTEL_TRACES_EXPORTER", "zipkin"), (2, 1, 1));
 }
 
-/// An extension would make the invocation's span a child of a root that nobody writes.
+/// An extension would make the invocation's span a child of an unwritten root.
 #[test]
 fn without_an_exporter_of_traces_no_extension_is_told_of_a_root() {
     let api = format!("none:{}", std::process::id());
@@ -82,7 +82,7 @@ fn a_disabled_sdk_hands_the_callers_context_on_unchanged() {
     assert_eq!(written.lines.len(), 3);
 }
 
-/// A span with an event and a link, and a log record, with more and longer attributes than the limits let pass.
+/// A span with an event and a link, and a log record, with more and longer attributes than the limits allow.
 fn limited(variables: &[(&str, &str)]) -> Written {
     let function = Function::with_variables(variables);
     let attributes = || {

@@ -1,4 +1,4 @@
-//! Streamed responses: the span is open for as long as the body is.
+//! Streamed responses: the span is open as long as the body.
 
 use super::driver::{Function, attribute, block_on, context, event, status};
 use crate::handler::tracing_layer::OtelTracingLayer;
@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A body of these parts; `None` is one that panics.
+/// A body of these parts; `None` panics.
 struct Body(VecDeque<Option<Result<&'static str, Error>>>);
 
 impl Stream for Body {
@@ -25,7 +25,7 @@ impl Stream for Body {
 
 type Parts = Vec<Option<Result<&'static str, Error>>>;
 
-/// The response of a function that streams these parts under this status.
+/// The response of a function that streams these parts with this status.
 fn response(
     function: &Function,
     status_code: u16,
@@ -75,7 +75,7 @@ fn a_body_that_fails_is_dropped_or_panics_is_an_error() {
         let mut response = response(&function, 200, parts);
         for _ in 0..polls {
             let polled = std::panic::AssertUnwindSafe(|| drop(next(&mut response.stream)));
-            // Of a panic the runtime hears.
+            // The runtime is notified of a panic.
             std::panic::catch_unwind(polled).ok();
         }
         drop(response);

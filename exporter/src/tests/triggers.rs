@@ -1,4 +1,4 @@
-//! What each source of events adds to the span of its invocation.
+//! The attributes of each source of events.
 
 use super::driver::shown;
 use crate::SpanAttributes;
@@ -12,7 +12,7 @@ pub(super) const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b71692
 pub(super) const XRAY: &str =
     "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
-/// The types of `aws_lambda_events`; without the feature plain JSON stands in for them.
+/// The types of `aws_lambda_events`; without the feature plain JSON replaces them.
 macro_rules! types {
     ($($feature:literal $name:ident = $path:path;)*) => {$(
         #[cfg(feature = $feature)]
@@ -33,7 +33,7 @@ types! {
     "alb" AlbRequest = aws_lambda_events::alb::AlbTargetGroupRequest;
 }
 
-/// Trigger and attributes, a parent if there is one, and the spans that are linked.
+/// Trigger and attributes, a parent if there is one, and the linked spans.
 pub(super) fn described(extracted: &SpanAttributes) -> String {
     let attributes: Vec<_> = extracted.attributes.iter().map(proto).collect();
     let mut text = format!("{}\n{}", extracted.trigger, shown(&attributes));
@@ -63,7 +63,7 @@ fn proto(attribute: &KeyValue) -> opentelemetry_proto::tonic::common::v1::KeyVal
     }
 }
 
-/// As plain JSON and as the type of `aws_lambda_events`, where its feature is on, an event says the same.
+/// An event is described alike as plain JSON and as the type of `aws_lambda_events`, if its feature is on.
 pub(super) fn check<T: serde::de::DeserializeOwned + SpanAttributesExtractor>(
     event: &Value,
     expected: &Expect,
@@ -340,7 +340,7 @@ fn a_field_of_graphql_is_resolved_in_the_trace_of_the_request() {
     assert_eq!(described(&batch.extract_span_attributes()), query);
     let nested = described(&field("Customer").extract_span_attributes());
     assert!(nested.starts_with("Customer.order: http\n") && !nested.contains("graphql"));
-    // A resolver of the application's own writing hands on the request only.
+    // A custom resolver passes on the request only.
     let own = json!({ "field": "order", "request": { "headers": { "traceparent": PARENT } } });
     expect![[r"
         other
@@ -420,7 +420,7 @@ fn a_web_socket_is_called_by_its_route() {
     );
 }
 
-/// Events as services really send them, where the files are; each is described, and none as something else than it is.
+/// Events as services really send them, if the files exist; each is described as its own kind.
 #[test]
 fn events_of_real_services_are_known_by_their_shape() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -18,7 +18,7 @@ pub struct ApiGatewayV1Extractor;
 pub struct ApiGatewayV2Extractor;
 
 impl ApiGatewayV1Extractor {
-    /// The extractor.
+    /// Creates the extractor.
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -26,7 +26,7 @@ impl ApiGatewayV1Extractor {
 }
 
 impl ApiGatewayV2Extractor {
-    /// The extractor.
+    /// Creates the extractor.
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -97,7 +97,7 @@ impl SpanAttributesExtractor for ApiGatewayProxyRequest {
     }
 }
 
-/// All parameters where an event has several of one name, else the single ones.
+/// All parameters if an event repeats a name, or else the single ones.
 fn query(single: &QueryMap, several: &QueryMap) -> Vec<(String, String)> {
     let parameters = if several.is_empty() { single } else { several };
     parameters.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()

@@ -1,10 +1,10 @@
-//! Changes of documents in buckets and tables, from whichever source (semantic conventions 1.44, `docs/faas/faas-spans.md`).
+//! Changes of documents in buckets and tables of any source (semantic conventions 1.44, `docs/faas/faas-spans.md`).
 
 use super::span_attributes::{SpanAttributes, TriggerType};
 use crate::telemetry::resource::percent_decoded;
 use opentelemetry::KeyValue;
 
-/// A change, as much of it as a span says.
+/// The parts of a change that its span uses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Change<'a> {
     /// The bucket, table, collection or repository.
@@ -13,11 +13,11 @@ pub(super) struct Change<'a> {
     pub(super) event_name: &'a str,
     /// The object's key, the document's id or the reference.
     pub(super) name: Option<String>,
-    /// In the form of [`time`].
+    /// In the format of [`time`].
     pub(super) time: Option<String>,
 }
 
-/// What the changes of one event add to its span: what is the same in all of them, and what one says where it is alone.
+/// The attributes for an event with these changes: values shared by all changes, and all values of a single one.
 pub(super) fn changes<'a>(changes: impl IntoIterator<Item = Change<'a>>) -> SpanAttributes {
     let mut changes = changes.into_iter();
     let first = changes.next().unwrap_or_default();
@@ -45,7 +45,7 @@ pub(super) fn changes<'a>(changes: impl IntoIterator<Item = Change<'a>>) -> Span
 }
 
 fn operation(event_name: &str) -> Option<&'static str> {
-    // Amazon S3's names stand with and without `s3:` before them.
+    // Amazon S3's names occur with and without the prefix `s3:`.
     let name = event_name.strip_prefix("s3:").unwrap_or(event_name);
     match name.split(':').next()? {
         "INSERT" | "ObjectCreated" | "insert" => Some("insert"),
@@ -61,7 +61,7 @@ pub(super) fn object_name(key: &str) -> String {
     percent_decoded(&key.replace('+', " "))
 }
 
-/// The one form of a time: RFC 3339 in UTC, with milliseconds.
+/// Formats a time: RFC 3339 in UTC, with milliseconds.
 pub(super) fn time(text: &str) -> Option<String> {
     wire::timestamp::parse_aws(text).map(wire::timestamp::rfc3339_millis)
 }

@@ -1,14 +1,14 @@
-//! What an HTTP event says, as a typed event or as JSON.
+//! An HTTP event, typed or as JSON.
 
 use super::span_attributes::{SpanAttributes, TriggerType};
 use opentelemetry::KeyValue;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-/// What an HTTP event says, from whichever source (semantic conventions 1.44, `docs/http/http-spans.md`).
+/// An HTTP event of any source (semantic conventions 1.44, `docs/http/http-spans.md`).
 #[derive(Debug, Default)]
 pub(super) struct HttpRequest {
-    /// Empty where the event has none.
+    /// Empty if the event has none.
     pub(super) method: String,
     /// The route, without its method; `None` for `$default`.
     pub(super) route: Option<String>,
@@ -74,7 +74,7 @@ impl HttpRequest {
     }
 }
 
-/// The value of `http.request.method` for a method that is not known: the attribute must stay of low cardinality.
+/// The value of `http.request.method` for an unknown method, which keeps the cardinality low.
 const OTHER_METHOD: &str = "_OTHER";
 
 fn known_method(method: &str) -> &'static str {
@@ -83,14 +83,14 @@ fn known_method(method: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER_METHOD)
 }
 
-/// The method of a request with these attributes, as it stands in a span's name.
+/// The method of a request with these attributes, in the form of a span's name.
 pub(crate) fn method_in_name(attributes: &[KeyValue]) -> Option<String> {
     let method = attributes.iter().find(|own| own.key.as_str() == "http.request.method")?;
     let method = method.value.as_str();
     Some(if method == OTHER_METHOD { "HTTP".to_owned() } else { method.into_owned() })
 }
 
-/// The method as it stands in a span's name ("HTTP spans", "Name").
+/// The method in the form of a span's name ("HTTP spans", "Name").
 fn name_of(method: &'static str) -> &'static str {
     if method == OTHER_METHOD { "HTTP" } else { method }
 }
@@ -112,7 +112,7 @@ fn client_of(forwarded_for: &str) -> Option<String> {
     Some(client.to_string())
 }
 
-/// The path as a name of low cardinality: `/orders/{id}` of `/orders/4711`, and of six segments at most.
+/// Converts the path to a name of low cardinality: `/orders/{id}` for `/orders/4711`, with at most six segments.
 fn without_ids(path: &str) -> String {
     const MOST_SEGMENTS: usize = 6;
     let segments = path.trim_start_matches('/').split('/').take(MOST_SEGMENTS);
@@ -129,13 +129,13 @@ fn is_id(segment: &str) -> bool {
         || segment.len() > MOST_BYTES_OF_A_NAME
 }
 
-/// `GET /orders/{id}` without its method; `None` for `$default`, which is no route.
+/// `GET /orders/{id}` without its method; `None` for `$default`, which is not a route.
 pub(super) fn route_of_key(route_key: &str) -> Option<String> {
     let route = route_key.split_once(' ').map_or(route_key, |(_, route)| route);
     (!route.is_empty() && route != "$default").then(|| route.to_owned())
 }
 
-/// What an event of a WebSocket adds to the span: its route is `$connect`, `$disconnect`, `$default` or the application's.
+/// The attributes of a WebSocket event: its route is `$connect`, `$disconnect`, `$default` or the application's.
 pub(super) fn web_socket(route_key: String, headers: HashMap<String, String>) -> SpanAttributes {
     SpanAttributes {
         attributes: vec![KeyValue::new("http.route", route_key.clone())],
@@ -146,18 +146,18 @@ pub(super) fn web_socket(route_key: String, headers: HashMap<String, String>) ->
     }
 }
 
-/// A query string of parameters that are encoded already.
+/// A query string from encoded parameters.
 pub(super) fn joined(parameters: &[(String, String)]) -> String {
     let parts: Vec<String> =
         parameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
     parts.join("&")
 }
 
-/// Makes a query string of the decoded parameters that REST APIs give in a map: sorted by name, with `&`, `=`, `%`, `#`, `+`
-/// and what is not printable ASCII encoded.
+/// Builds a query string from decoded parameters, which REST APIs pass in a map: sorted by name; `&`, `=`, `%`, `#`, `+` and
+/// everything but printable ASCII encoded.
 pub(super) fn query_string(parameters: &[(String, String)]) -> String {
     let mut parameters: Vec<_> = parameters.iter().collect();
-    // Stable: the values of one name keep their order.
+    // A stable sort keeps the order of a name's values.
     parameters.sort_by(|left, right| left.0.cmp(&right.0));
     let encoded: Vec<String> = parameters
         .into_iter()
@@ -173,15 +173,15 @@ pub(crate) fn percent_encoded(text: &str) -> String {
         if byte.is_ascii_graphic() && !b"&=%#+".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             write!(encoded, "%{byte:02X}").unwrap_or_default();
         }
     }
     encoded
 }
 
-/// Leaves out values that grant access (semantic conventions, `docs/registry/attributes/url.md`, `url.query`), to which
-/// `token` and `access_token` (RFC 6750) belong as well.
+/// Removes values that grant access (semantic conventions, `docs/registry/attributes/url.md`, `url.query`), including `token` and
+/// `access_token` (RFC 6750).
 fn redacted(query: &str) -> String {
     const SECRET: [&str; 9] = [
         "AWSAccessKeyId",

@@ -1,4 +1,4 @@
-//! One message of a queue, topic or stream, from any source.
+//! One message of a queue, topic or stream of any source.
 
 use opentelemetry::KeyValue;
 use std::borrow::Cow;
@@ -10,12 +10,12 @@ pub(super) trait Message<'a>: Copy {
     /// The name or the ARN of the queue, topic or stream.
     fn destination(self) -> Option<&'a str>;
 
-    /// The attributes that name the message where it has no id.
+    /// Attributes that identify a message without an id.
     fn position(self) -> Vec<KeyValue> {
         Vec::new()
     }
 
-    /// The text of a header; `AWSTraceHeader` is the one that Amazon SQS adds where X-Ray traces the sender.
+    /// The text of a header. Amazon SQS adds `AWSTraceHeader` if X-Ray traces the sender.
     fn header(self, name: &str) -> Option<Cow<'a, str>>;
 
     /// The content, in which the sender, a topic or a bus may have put headers.

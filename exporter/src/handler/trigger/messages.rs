@@ -1,6 +1,6 @@
-//! Messages of queues, topics and streams, from whichever source (semantic conventions 1.44, `docs/messaging/messaging-spans.md`).
+//! Messages of queues, topics and streams of any source (semantic conventions 1.44, `docs/messaging/messaging-spans.md`).
 //!
-//! The invocation's span stays the SERVER span of the function; the spans that sent the messages are linked.
+//! The invocation's span stays the SERVER span of the function, with links to the senders' spans.
 
 use super::message::Message;
 use super::sender::Sender;
@@ -73,7 +73,7 @@ fn own_attributes<'a>(message: impl Message<'a>) -> Vec<KeyValue> {
     id.into_iter().chain(message.position()).collect()
 }
 
-/// Returns the attributes that name a record of Kafka, which has no id.
+/// Returns the attributes that identify a Kafka record, which has no id.
 pub(super) fn kafka_position(partition: Option<i64>, offset: Option<i64>) -> Vec<KeyValue> {
     let partition = partition
         .map(|number| KeyValue::new("messaging.destination.partition.id", number.to_string()));
@@ -93,7 +93,7 @@ pub(super) fn name_of_arn(arn: &str) -> Option<&str> {
     (!name.is_empty()).then_some(name)
 }
 
-/// An event of Amazon EventBridge or its Scheduler: `source`, `id` and `time` as the event has them.
+/// An event of Amazon EventBridge or its Scheduler with the event's `source`, `id` and `time`.
 pub(super) fn bus_event(source: &str, id: Option<&str>, time: Option<String>) -> SpanAttributes {
     // "Creating an Amazon EventBridge rule that runs on a schedule"; EventBridge Scheduler, "Context attributes".
     if source == "aws.events" || source == "aws.scheduler" {

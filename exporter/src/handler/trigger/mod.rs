@@ -1,4 +1,4 @@
-//! What an event says about its invocation: trigger, attributes, links and the headers with the parent.
+//! Describes an invocation from its event: trigger, attributes, links and the headers with the parent.
 
 pub(crate) mod api_gateway;
 mod documents;
@@ -17,7 +17,7 @@ use span_attributes::SpanAttributes;
 
 /// An event that describes its own invocation.
 ///
-/// One that has nothing to say has an empty `impl`. A panic in it is contained: the invocation goes on without the attributes.
+/// An empty `impl` adds nothing. A panic in it is contained: the invocation continues without the attributes.
 ///
 /// ```
 /// use lambda_otlp_exporter::{SpanAttributes, SpanAttributesExtractor};
@@ -38,19 +38,19 @@ use span_attributes::SpanAttributes;
     note = "events of `aws_lambda_events` and requests of `lambda_http` do with a cargo feature of `lambda-otlp-exporter` (`sqs`, `sns`, `lambda_http`, …); any other type gets an `impl SpanAttributesExtractor`, which may be empty, or is described by `TracedHandler::with_extractor`"
 )]
 pub trait SpanAttributesExtractor {
-    /// What this event adds to the span.
+    /// Returns the event's data for the span.
     fn extract_span_attributes(&self) -> SpanAttributes {
         SpanAttributes::default()
     }
 }
 
-/// Describes invocations by events of type `T`, which may be a type of another crate; any `Fn(&T) -> SpanAttributes` is
-/// one.
+/// Describes invocations by events of type `T`, which may belong to another crate; implemented by every `Fn(&T) ->
+/// SpanAttributes`.
 #[diagnostic::on_unimplemented(
     note = "events of `aws_lambda_events` and requests of `lambda_http` are described with a cargo feature of `lambda-otlp-exporter` (`sqs`, `sns`, `lambda_http`, …); any other type gets an `impl SpanAttributesExtractor`, which may be empty, or is described by `with_extractor`"
 )]
 pub trait Extractor<T> {
-    /// What this event adds to the span.
+    /// Returns the event's data for the span.
     fn extract(&self, event: &T) -> SpanAttributes;
 }
 
@@ -60,7 +60,7 @@ impl<T, F: Fn(&T) -> SpanAttributes> Extractor<T> for F {
     }
 }
 
-/// Asks the event itself: the default of a [`TracedHandler`](crate::TracedHandler).
+/// Uses the event's own description, the default of a [`TracedHandler`](crate::TracedHandler).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EventExtractor;
 

@@ -1,4 +1,4 @@
-//! The span that sent a message: the headers in which the message names it, and the link to it.
+//! The sender's span of a message: the headers that name it, and the link to it.
 
 use super::message::Message;
 use crate::telemetry::xray_propagator::XrayPropagator;
@@ -18,7 +18,7 @@ const MOST_HEADER_BYTES: usize = 8192;
 /// The maximum length of a body to search for headers. The interceptor of AWS's SDK writes none into longer bodies either.
 const MOST_BODY_BYTES: usize = 256 * 1024;
 
-/// The span that sent a message.
+/// The sender's span of a message.
 pub(super) struct Sender {
     /// The headers that name it.
     pub(super) carrier: HashMap<String, String>,
@@ -26,7 +26,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// The sender that the headers of the message name, else those in its body, else X-Ray's header.
+    /// The sender in the message's headers, or else in its body, or else in X-Ray's header.
     pub(super) fn of<'a>(message: impl Message<'a>) -> Option<Self> {
         let xray = || message.header("AWSTraceHeader").and_then(bounded);
         Self::named_by(carrier(|name| message.header(name)))
@@ -49,8 +49,8 @@ impl Sender {
     }
 }
 
-/// W3C's headers in the JSON of a body: as [`inject_json`](crate::inject_json) writes them, and in the envelopes that Amazon SNS and
-/// EventBridge put around a message.
+/// W3C's headers in the JSON of a body, as written by [`inject_json`](crate::inject_json) and within the envelopes of Amazon SNS
+/// and EventBridge.
 pub(super) fn headers_of(body: &[u8]) -> Option<HashMap<String, String>> {
     let body = std::str::from_utf8(body).ok()?;
     // Few messages contain them; the others are not parsed.
@@ -72,15 +72,15 @@ pub(super) fn headers_of(body: &[u8]) -> Option<HashMap<String, String>> {
         .or_else(|| headers_of_json(&message))
 }
 
-/// W3C's headers in a JSON object: under `headers`, under `_datadog`, where Datadog's tracers write them, or at its top.
+/// W3C's headers in a JSON object: under `headers`, under `_datadog` (Datadog's tracers), or at its top level.
 pub(super) fn headers_of_json(object: &Value) -> Option<HashMap<String, String>> {
     let places = ["headers", "_datadog"].into_iter().filter_map(|name| object.get(name));
     let place = places.chain([object]).find(|place| place.get("traceparent").is_some())?;
     Some(carrier(|name| header_in(place, name)))
 }
 
-/// The header of this name in a map, or in a list of maps as Kafka has it, of which the last one counts. Its value is text, the bytes of
-/// one, or an object with either of them.
+/// The header of this name in a map, or the last one in Kafka's list of maps. Its value is text, the bytes of a text, or an
+/// object with one of them.
 pub(super) fn header_in<'a>(headers: &'a Value, name: &str) -> Option<Cow<'a, str>> {
     let value = match headers {
         Value::Array(maps) => maps.iter().rev().find_map(|map| map.get(name))?,
@@ -116,7 +116,7 @@ pub(super) fn decoded(body: &str) -> Option<Cow<'static, [u8]>> {
     is_searched.then(|| STANDARD.decode(body).ok()).flatten().map(Cow::Owned)
 }
 
-/// The headers of the default propagators that a lookup finds.
+/// The headers of the default propagators found by a lookup.
 pub(super) fn carrier<'a>(value: impl Fn(&str) -> Option<Cow<'a, str>>) -> HashMap<String, String> {
     let names = ["traceparent", "tracestate", "baggage"];
     let found = |name: &str| Some((name.to_owned(), value(name).and_then(bounded)?));

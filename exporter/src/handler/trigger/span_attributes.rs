@@ -1,11 +1,11 @@
-//! What an event adds to the invocation's span.
+//! An event's data for the invocation's span.
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Link, SpanKind};
 use std::collections::HashMap;
 use std::fmt;
 
-/// What invoked the function (semantic conventions, `faas.trigger`).
+/// The trigger of the function (semantic conventions, `faas.trigger`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TriggerType {
     /// A change in a database or a bucket.
@@ -41,7 +41,7 @@ impl fmt::Display for TriggerType {
     }
 }
 
-/// What an event adds to the invocation's span.
+/// An event's data for the invocation's span.
 ///
 /// ```
 /// use lambda_otlp_exporter::{SpanAttributes, TriggerType};
@@ -58,20 +58,20 @@ impl fmt::Display for TriggerType {
 pub struct SpanAttributes {
     /// SERVER if unset.
     pub kind: Option<SpanKind>,
-    /// Of low cardinality: a route, never a path with ids in it. The handler's name if unset.
+    /// Low cardinality: a route, never a path with ids. The handler's name if unset.
     pub span_name: Option<String>,
     /// Set when the span starts, so that samplers see them.
     pub attributes: Vec<KeyValue>,
-    /// To the spans that sent the messages of a batch.
+    /// Links to the senders' spans of a batch.
     pub links: Vec<Link>,
     /// Headers that may hold the parent.
     pub carrier: Option<HashMap<String, String>>,
-    /// What invoked the function.
+    /// The trigger.
     pub trigger: TriggerType,
 }
 
 impl SpanAttributes {
-    /// A builder without any attribute.
+    /// Creates a builder without any attribute.
     #[must_use]
     pub fn builder() -> SpanAttributesBuilder {
         SpanAttributesBuilder::default()
@@ -120,7 +120,7 @@ impl SpanAttributesBuilder {
         self
     }
 
-    /// What invoked the function.
+    /// The trigger.
     #[must_use]
     pub fn with_trigger(mut self, trigger: TriggerType) -> Self {
         self.built.trigger = trigger;

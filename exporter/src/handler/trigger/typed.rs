@@ -1,4 +1,4 @@
-//! The event types of `aws_lambda_events`, each behind the feature of its name.
+//! The event types of `aws_lambda_events`, each behind its feature.
 
 #[cfg(any(feature = "dynamodb", feature = "s3"))]
 use super::documents::{Change, changes};
@@ -166,7 +166,7 @@ where
     T: serde::Serialize + serde::de::DeserializeOwned,
 {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        // Of a detail of the application's own type the headers are found by their names.
+        // The headers in a detail of the application's own type are found by their names.
         let detail = serde_json::to_value(&self.detail).unwrap_or_default();
         let carrier = super::sender::headers_of_json(&detail);
         let time = self.time.and_then(|time| super::documents::time(&time.to_rfc3339()));
@@ -209,7 +209,7 @@ impl SpanAttributesExtractor for lambda_http::request::LambdaRequest {
                 event.request_context.route_key.clone().unwrap_or_default(),
                 super::api_gateway::headers(&event.headers),
             ),
-            // Which others there are is a matter of features of the application's.
+            // The application's features determine the other variants.
             #[allow(unreachable_patterns, reason = "as above")]
             _ => SpanAttributes::default(),
         }

@@ -1,11 +1,11 @@
-//! What a failed call is called.
+//! The error type of a failed call.
 
 use aws_smithy_runtime_api::client::interceptors::context::Error;
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use serde_json::Value;
 
-/// The value of `error.type`: AWS's code of the error, else how far the call came.
+/// The value of `error.type`: AWS's error code, or else the stage of the failure.
 pub(super) fn error_type(
     error: &OrchestratorError<Error>,
     response: Option<&HttpResponse>,
@@ -27,7 +27,7 @@ pub(super) fn error_type(
     other.to_owned()
 }
 
-/// Each protocol has its own place for the code (Smithy, "AWS protocols"): a header, a member of a JSON object, an element of XML.
+/// Each protocol has its own place for the code (Smithy, "AWS protocols"): a header, a member of a JSON object, an XML element.
 fn code_of(response: &HttpResponse) -> Option<String> {
     let header = response.headers().get("x-amzn-errortype").map(str::to_owned);
     let code = header.or_else(|| {
@@ -54,7 +54,7 @@ fn of_xml(body: &str) -> Option<String> {
     Some(behind.split_once("</Code>")?.0.to_owned())
 }
 
-/// What a proxy answers is not AWS's.
+/// A proxy's answer does not come from AWS.
 fn is_code(text: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !text.is_empty() && text.len() <= 128 && text.chars().all(is_allowed)

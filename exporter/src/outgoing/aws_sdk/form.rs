@@ -1,10 +1,10 @@
-//! Requests of the services that take forms (Smithy, "AWS query protocol"), of which Amazon SNS is one.
+//! Form requests (Smithy, "AWS query protocol"), as used by Amazon SNS.
 
 use super::super::fields::Fields;
 use crate::handler::trigger::percent_encoded;
 use std::collections::BTreeSet;
 
-/// The value of a parameter, percent-encoded as it stands there.
+/// The percent-encoded value of a parameter.
 pub(super) fn value<'a>(form: &'a str, name: &str) -> Option<&'a str> {
     parameters(form).find(|(own, _)| *own == name).map(|(_, value)| value)
 }
@@ -13,7 +13,7 @@ fn parameters(form: &str) -> impl Iterator<Item = (&str, &str)> {
     form.split('&').filter_map(|parameter| parameter.split_once('='))
 }
 
-/// What stands before the names of the parameters of each entry of a batch.
+/// The prefixes of the parameters of a batch's entries.
 fn entries(form: &str) -> BTreeSet<String> {
     const ENTRIES: &str = "PublishBatchRequestEntries.member.";
     let numbers = parameters(form).filter_map(|(name, _)| {
@@ -23,12 +23,12 @@ fn entries(form: &str) -> BTreeSet<String> {
     numbers.collect()
 }
 
-/// How many entries a batch has.
+/// Number of entries in a batch.
 pub(super) fn count_entries(form: &str) -> usize {
     entries(form).len()
 }
 
-/// The form with the fields as attributes of each message.
+/// Adds the fields to each message of the form as attributes.
 pub(super) fn with_attributes(form: &str, is_batch: bool, fields: &Fields) -> String {
     let entries = if is_batch { entries(form) } else { BTreeSet::from([String::new()]) };
     let mut written = form.to_owned();

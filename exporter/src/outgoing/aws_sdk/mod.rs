@@ -1,5 +1,4 @@
-//! Spans of the calls that a function makes by AWS's SDK for Rust (semantic conventions 1.44, `docs/cloud-providers/aws-sdk.md` and
-//! `docs/messaging/`).
+//! Spans for calls with AWS's SDK for Rust (semantic conventions 1.44, `docs/cloud-providers/aws-sdk.md` and `docs/messaging/`).
 
 mod failure;
 mod form;
@@ -27,7 +26,7 @@ use request::Payload;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
-/// Makes a span of each call of an AWS SDK client, and hands the trace on to whom the call reaches.
+/// Creates a span for each call of an AWS SDK client, and propagates the trace to the callee.
 ///
 /// ```no_run
 /// use lambda_otlp_exporter::AwsSdkInterceptor;
@@ -38,17 +37,17 @@ use std::time::SystemTime;
 /// # }
 /// ```
 ///
-/// The span is called after service and operation, `SQS.SendMessage`, and is of kind PRODUCER where messages are sent, else CLIENT. It
-/// has AWS's request id, the response's status, AWS's error code, how often the request was sent again, and what is addressed: queue,
-/// topic, stream, table, function or state machine; `peer.service` is the service. Nothing of messages, items and payloads is in it.
+/// The span is named after service and operation, `SQS.SendMessage`. Its kind is PRODUCER for sent messages, and CLIENT
+/// otherwise. Attributes are AWS's request id, the response's status, AWS's error code, the number of retries, and the addressed
+/// queue, topic, stream, table, function or state machine; `peer.service` is the service. The content of messages, items and
+/// payloads is never recorded.
 ///
-/// The context of the span is written into the attributes of messages of SQS and of topics of SNS, as far as ten attributes and
-/// 256 KiB a request leave room, and into the client context of functions that are invoked synchronously. Events of EventBridge and
-/// inputs of state machines have no place but in what they say: see
-/// [`with_context_in_payloads`](Self::with_context_in_payloads). Records of Kinesis are bytes that only the application understands:
-/// [`inject_json`](crate::inject_json) is for those that are JSON.
+/// The span's context is written into the attributes of SQS messages and of messages to SNS topics, within the limits of ten
+/// attributes and 256 KiB a request, and into the client context of synchronously invoked functions. EventBridge events and
+/// inputs of state machines can only carry it in their content: see [`with_context_in_payloads`](Self::with_context_in_payloads).
+/// For JSON records of Kinesis use [`inject_json`](crate::inject_json); other records are opaque bytes.
 ///
-/// Nothing here makes a call fail.
+/// The interceptor never makes a call fail.
 #[derive(Debug, Clone)]
 pub struct AwsSdkInterceptor {
     completion_handler: Option<TelemetryCompletionHandler>,
@@ -63,33 +62,33 @@ impl Default for AwsSdkInterceptor {
 }
 
 impl AwsSdkInterceptor {
-    /// Takes the global tracer provider and propagator, which [`init_telemetry`](crate::init_telemetry) sets.
+    /// Uses the global tracer provider and propagator, which [`init_telemetry`](crate::init_telemetry) sets.
     #[must_use]
     pub const fn new() -> Self {
         Self { completion_handler: None, injects: true, injects_into_payloads: false }
     }
 
-    /// Takes these, where the globals are not to be set, or are another's.
+    /// Uses these instead of the globals.
     #[must_use]
     pub fn with_completion_handler(self, handler: &TelemetryCompletionHandler) -> Self {
         Self { completion_handler: Some(handler.clone()), ..self }
     }
 
-    /// Whether the context is written into requests; it is unless this says otherwise. It adds about 150 bytes to a message, for
-    /// which a queue that takes small messages only (`MaximumMessageSize`) may have no room.
+    /// Sets whether the context is written into requests. On by default. It adds about 150 bytes to a message, which may exceed
+    /// the limit of a queue for small messages (`MaximumMessageSize`).
     #[must_use]
     pub fn with_context_in_requests(self, injects: bool) -> Self {
         Self { injects, ..self }
     }
 
-    /// Whether the context is written into JSON that the application sends, as `headers`: into the details of events of EventBridge
-    /// and the inputs of state machines. It is not unless this says so, since whoever receives them sees it.
+    /// Sets whether the context is written into the application's JSON, as `headers`: into details of EventBridge events and
+    /// inputs of state machines. Off by default, because the receiver sees it.
     #[must_use]
     pub fn with_context_in_payloads(self, injects: bool) -> Self {
         Self { injects_into_payloads: injects, ..self }
     }
 
-    /// Starts the span of a call, which has this request if it has come so far.
+    /// Starts the span of a call, with its request if it exists yet.
     fn start(&self, call: &Call, operation: &Operation, payload: &Payload<'_>) -> Context {
         let mut attributes = operation.attributes();
         attributes.extend(payload.attributes(operation));
@@ -129,7 +128,7 @@ impl AwsSdkInterceptor {
         let operation = cfg.load::<Metadata>().map(Operation::of);
         let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
         if call.span.is_none() {
-            // It failed before there was a request.
+            // The call failed before the request was built.
             call.span =
                 operation.map(|operation| self.start(call, &operation, &Payload::default()));
         }
@@ -144,14 +143,14 @@ impl AwsSdkInterceptor {
         if let Some(Err(error)) = context.output_or_error() {
             let error_type = failure::error_type(error, context.response());
             span.set_attribute(KeyValue::new("error.type", error_type.clone()));
-            // The service's own words may repeat what it was sent.
+            // The service's text may repeat the request.
             span.set_status(Status::error(error_type));
         }
         span.end();
     }
 }
 
-/// The headers under which the services give the id of a request.
+/// The services' headers for the request id.
 const REQUEST_ID: [&str; 3] = ["x-amzn-requestid", "x-amzn-request-id", "x-amz-request-id"];
 
 fn of_response(response: &HttpResponse) -> Vec<KeyValue> {
@@ -165,7 +164,7 @@ fn of_response(response: &HttpResponse) -> Vec<KeyValue> {
     attributes
 }
 
-/// A call as it goes, kept by the SDK.
+/// The state of a call, stored by the SDK.
 #[derive(Debug)]
 struct Call {
     parent: Context,
@@ -179,7 +178,7 @@ impl Storable for Call {
 }
 
 impl Drop for Call {
-    /// Whoever waited for the call gave up.
+    /// The caller stopped waiting.
     fn drop(&mut self) {
         if let Some(span) = self.span.take() {
             contained(|| {
@@ -192,7 +191,7 @@ impl Drop for Call {
     }
 }
 
-/// A processor or sampler of the application's that panics costs the span, not the call.
+/// A panic in the application's processor or sampler costs the span, not the call.
 fn contained(step: impl FnOnce()) {
     catch_unwind(AssertUnwindSafe(step)).ok();
 }
@@ -213,7 +212,7 @@ impl Intercept for AwsSdkInterceptor {
         Ok(())
     }
 
-    /// Here the request is there, and not yet copied for its attempts.
+    /// At this point the request exists and is not yet copied for its attempts.
     fn modify_before_retry_loop(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,
@@ -233,7 +232,7 @@ impl Intercept for AwsSdkInterceptor {
         contained(|| {
             let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
             call.times_sent += 1;
-            // Where it goes is known with the first attempt only.
+            // The address is known from the first attempt on.
             if let Some(span) = call.span.as_ref().filter(|_| call.times_sent == 1) {
                 span.span().set_attributes(request::server(context.request()));
             }

@@ -1,4 +1,4 @@
-//! Which service is called, and what is asked of it.
+//! The service and operation of a call.
 
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use opentelemetry::KeyValue;
@@ -32,7 +32,7 @@ impl Operation {
         }
     }
 
-    /// `messaging.system`, `messaging.operation.type` and `.name`, where messages are sent, received or settled.
+    /// `messaging.system`, `messaging.operation.type` and `.name`, for sent, received and settled messages.
     fn messaging(&self) -> Option<(&'static str, &'static str, &'static str)> {
         let (kind, name) = match self.name.as_str() {
             "SendMessage" | "SendMessageBatch" => ("send", "send"),
@@ -53,13 +53,13 @@ impl Operation {
         Some((system, kind, name))
     }
 
-    /// What is known without the request.
+    /// The attributes known without the request.
     pub(super) fn attributes(&self) -> Vec<KeyValue> {
         let mut attributes = vec![
             KeyValue::new("rpc.system", "aws-api"),
             KeyValue::new("rpc.service", self.service.clone()),
             KeyValue::new("rpc.method", self.name.clone()),
-            // OpenObserve draws its services by it.
+            // OpenObserve's service map uses it.
             KeyValue::new("peer.service", self.service.clone()),
         ];
         if let Some((system, kind, name)) = self.messaging() {

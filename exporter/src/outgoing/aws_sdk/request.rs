@@ -1,7 +1,7 @@
-//! A request as it stands before it is signed: what it addresses, and the trace's context in it.
+//! An unsigned request: its addressee, and the trace's context in it.
 //!
-//! The request is read and not the operation's input: inputs are types of one crate for each service, which nobody should have to
-//! compile for services that he does not use, and in the version that we happen to know.
+//! This reads the request instead of the operation's input: inputs are types of one crate for each service, in a particular
+//! version, and would have to be compiled even if unused.
 
 use super::super::client_context::with_custom;
 use super::super::fields::{Fields, XRAY_HEADER};
@@ -13,16 +13,16 @@ use aws_smithy_types::body::SdkBody;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use serde_json::value::RawValue;
 
-/// A request above it stays as it is: what is added must not make it larger than the service takes. SQS and SNS took messages of
-/// this size before they took larger ones, and a queue may still be set so.
+/// A larger request stays unchanged, because additions must not exceed the service's limit. SQS and SNS had this limit before
+/// they raised it, and a queue may still be configured with it.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// The operations that have a client context.
+/// The operations with a client context.
 const INVOKE: &[&str] = &["Invoke", "InvokeWithResponseStream"];
 
 const CLIENT_CONTEXT: &str = "x-amz-client-context";
 
-/// What a request says, of the services whose requests are understood.
+/// The content of a supported service's request.
 #[derive(Debug, Default)]
 pub(super) struct Payload<'a> {
     /// The body, and its members.
@@ -71,7 +71,7 @@ impl<'a> Payload<'a> {
         list.and_then(|list| serde_json::from_str(list.get()).ok()).unwrap_or_default()
     }
 
-    /// What the request addresses.
+    /// The addressee of the request.
     pub(super) fn attributes(&self, operation: &Operation) -> Vec<KeyValue> {
         let mut attributes = Vec::new();
         let mut say = |key: &'static str, value: Option<String>| {
@@ -80,7 +80,7 @@ impl<'a> Payload<'a> {
         let mut count = 0;
         match operation.service.as_str() {
             "SQS" => {
-                // A query is no part of it, and may hold what grants access.
+                // The query is omitted, because it may contain credentials.
                 let url = self.text("QueueUrl").map(|url| path_of(&url).to_owned());
                 say("messaging.destination.name", last_part(url.as_deref(), '/'));
                 say("aws.sqs.queue.url", url);
@@ -124,7 +124,7 @@ impl<'a> Payload<'a> {
         attributes
     }
 
-    /// How the request changes with these fields in it.
+    /// Returns the changes that add these fields.
     pub(super) fn with_context(
         &self,
         operation: &Operation,
@@ -137,7 +137,7 @@ impl<'a> Payload<'a> {
                 self.with_message_attributes(operation.name == "SendMessageBatch", fields)
             }
             "SNS" if operation.is("SNS", &["Publish", "PublishBatch"]) => {
-                // Other targets are telephones, which have no use for it.
+                // Other targets are phone numbers, which do not propagate context.
                 let form = self.form.filter(|form| form::value(form, "TopicArn").is_some());
                 let is_batch = operation.name == "PublishBatch";
                 form.map(|form| form::with_attributes(form, is_batch, fields))
@@ -188,7 +188,7 @@ impl<'a> Payload<'a> {
         if let Some(input) = members.get("input") {
             replace_text(&mut edits, input, fields);
         } else {
-            // Without one it is an empty object.
+            // The default is an empty object.
             let input = with_fields("{}", "headers", fields)?;
             edits.add(body, members.is_empty(), format!("\"input\":{}", quoted(&input)));
         }
@@ -196,7 +196,7 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// Adds the fields to the attributes of a message of Amazon SQS.
+/// Adds the fields to the attributes of an Amazon SQS message.
 fn add_attributes(edits: &mut Edits<'_>, object: &str, message: &Members<'_>, fields: &Fields) {
     let typed = |name: &str, value: &str| {
         let value = format!("{{\"DataType\":\"String\",{}}}", member("StringValue", value));
@@ -220,13 +220,13 @@ fn add_attributes(edits: &mut Edits<'_>, object: &str, message: &Members<'_>, fi
         Some((_, None)) => {}
         None => add("MessageAttributes", &fields.clone().for_message([].into_iter()), None),
     }
-    // X-Ray's header has a place of its own, which counts to nothing.
+    // X-Ray's header has its own place, which does not count.
     if let (Some(xray), None) = (fields.get(XRAY_HEADER), own("MessageSystemAttributes")) {
         add("MessageSystemAttributes", &Fields::one("AWSTraceHeader", xray), None);
     }
 }
 
-/// Replaces a text that is a JSON object by the same with the fields in it.
+/// Replaces a text that is a JSON object by the object with the fields added.
 fn replace_text(edits: &mut Edits<'_>, quoted_text: &RawValue, fields: &Fields) {
     let text: Option<String> = serde_json::from_str(quoted_text.get()).ok();
     if let Some(text) = text.and_then(|text| with_fields(&text, "headers", fields)) {
@@ -234,7 +234,7 @@ fn replace_text(edits: &mut Edits<'_>, quoted_text: &RawValue, fields: &Fields) 
     }
 }
 
-/// What changes in a request.
+/// The changes to a request.
 #[derive(Debug)]
 pub(super) struct Edit {
     body: Option<String>,
@@ -244,7 +244,7 @@ pub(super) struct Edit {
 impl Edit {
     pub(super) fn apply(self, request: &mut HttpRequest) {
         if let Some(context) = self.client_context {
-            // Base64 is a header's value always.
+            // Base64 is always a valid header value.
             request.headers_mut().try_insert(CLIENT_CONTEXT, context).ok();
         }
         if let Some(body) = self.body {
@@ -257,7 +257,7 @@ impl Edit {
     }
 }
 
-/// `server.address` and `server.port` of a request that is about to be sent.
+/// `server.address` and `server.port` of a request about to be sent.
 pub(super) fn server(request: &HttpRequest) -> Vec<KeyValue> {
     let Ok(uri) = request.uri().parse::<aws_lambda_events::http::Uri>() else { return Vec::new() };
     let mut attributes = Vec::new();
@@ -274,7 +274,7 @@ fn last_part(text: Option<&str>, separator: char) -> Option<String> {
     text?.rsplit(separator).next().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
-/// `stock` of `/2015-03-31/functions/stock/invocations`, also where it is named by its ARN.
+/// `stock` of `/2015-03-31/functions/stock/invocations`, also from an ARN.
 fn invoked_function(path: &str) -> Option<String> {
     let (_, behind) = path.split_once("/functions/")?;
     let (name, _) = behind.split_once('/')?;

@@ -1,5 +1,5 @@
-//! Requests as the SDK's clients write them, read of their sources: SNS 1.121, EventBridge 1.127, SFN 1.125, DynamoDB 1.136, Lambda
-//! 1.115. The ones of SQS are those of `tests/aws_sdk.rs`, where a client sends them.
+//! Requests as written by the SDK's clients, according to their sources: SNS 1.121, EventBridge 1.127, SFN 1.125, DynamoDB 1.136,
+//! Lambda 1.115. `tests/aws_sdk.rs` sends real ones for SQS.
 
 use super::super::fields::Fields;
 use super::operation::Operation;
@@ -215,7 +215,7 @@ fn what_is_addressed_is_said_and_nothing_that_is_sent() {
     );
     invoke("/2015-03-31/functions", "Client");
     check(("S3", "PutObject"), "text/plain", "/secret?X-Amz-Signature=secret", "secret", "Client");
-    // Of a body in another protocol nothing is known.
+    // A body in another protocol is opaque.
     check(("Kinesis", "PutRecord"), "application/cbor", "/", "secret", "Producer");
     check(
         ("Kinesis", "PutRecords"),

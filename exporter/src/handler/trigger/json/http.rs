@@ -9,7 +9,7 @@ use opentelemetry::KeyValue;
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// Describes an HTTP event by its shape.
+/// Recognizes and describes an HTTP event.
 pub(super) fn http(event: &Value) -> Option<SpanAttributes> {
     if str_of(event, "/requestContext/http/method").is_some() {
         Some(version_2(event).into_span_attributes())
@@ -82,7 +82,7 @@ fn lattice(event: &Value) -> Option<SpanAttributes> {
     Some(request.into_span_attributes())
 }
 
-/// A field that AWS AppSync resolves by the function (AppSync Developer Guide, "Resolver mapping template context reference").
+/// A field resolved by AWS AppSync with the function (AppSync Developer Guide, "Resolver mapping template context reference").
 pub(super) fn app_sync(event: &Value) -> Option<SpanAttributes> {
     let (parent, field) =
         (str_of(event, "/info/parentTypeName")?, str_of(event, "/info/fieldName")?);
@@ -110,7 +110,7 @@ fn own_headers(event: &Value) -> HashMap<String, String> {
     headers(event.get("headers").unwrap_or(&Value::Null), event.get("multiValueHeaders"))
 }
 
-/// The headers, names in lower case; of several values the last one. Values that are no text are left out.
+/// The headers with names in lower case; the last of several values. Omits values that are not text.
 pub(super) fn headers(single: &Value, several: Option<&Value>) -> HashMap<String, String> {
     let mut headers = HashMap::new();
     for (name, value) in
@@ -133,7 +133,7 @@ fn query(event: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// One text, or those of a list.
+/// One text, or the texts of a list.
 fn values(value: &Value) -> impl Iterator<Item = &str> {
     value
         .as_array()

@@ -1,4 +1,4 @@
-//! Messages as plain JSON: a table of the sources, with the places of the values for a span.
+//! Messages as plain JSON: a table of the sources with the places of the values.
 
 use super::text::str_of;
 use crate::handler::trigger::message::Message;
@@ -18,9 +18,10 @@ struct Source {
     system: &'static str,
     /// The place of the messages in an event of this source; empty if each message names its source.
     messages: &'static str,
-    /// Empty where there is none.
+    /// Empty if there is none.
     id: &'static str,
-    /// The name or ARN of the queue, topic or stream, in the message or in the event; empty where it is the key of a list of messages.
+    /// The name or ARN of the queue, topic or stream, in the message or in the event; empty if it is the key of a list of
+    /// messages.
     destination: &'static str,
     headers: &'static [&'static str],
     body: Body,

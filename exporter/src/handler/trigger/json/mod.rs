@@ -15,14 +15,14 @@ use opentelemetry::KeyValue;
 use serde_json::Value;
 use text::{str_of, text};
 
-/// Describes invocations by plain JSON. It recognizes the events of AWS's services by their shape. In other events it looks for a
-/// parent in `headers` and in `request.headers`. It also describes a single message of a batch whose JSON names its source: SQS, SNS,
-/// Kinesis and Kafka.
+/// Describes invocations by plain JSON. Recognizes the events of AWS's services by their structure. In other events it looks for
+/// a parent in `headers` and in `request.headers`. It also describes a single message of a batch whose JSON names its source:
+/// SQS, SNS, Kinesis and Kafka.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct JsonExtractor;
 
 impl JsonExtractor {
-    /// The extractor.
+    /// Creates the extractor.
     #[must_use]
     pub const fn new() -> Self {
         Self
@@ -37,7 +37,7 @@ impl Extractor<Value> for JsonExtractor {
 
 impl SpanAttributesExtractor for Value {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        // Amazon EventBridge Pipes hands on a list of records.
+        // Amazon EventBridge Pipes pass a list of records.
         let records = self.get("Records").unwrap_or(self).as_array();
         let of_shape = match records {
             Some(records) => records.first().and_then(|first| {
