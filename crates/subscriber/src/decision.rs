@@ -1,13 +1,13 @@
-//! Decides what becomes of one log group's subscription filters; pure.
+//! Decides about one log group's subscription filters. Pure.
 
 use crate::selection::Unselected;
 use aws::SubscriptionFilter;
 use std::fmt;
 
-/// CloudWatch Logs takes no third one (CloudWatch Logs User Guide, "CloudWatch Logs quotas").
+/// The maximum number of filters of a log group (CloudWatch Logs User Guide, "CloudWatch Logs quotas").
 const MOST_FILTERS: usize = 2;
 
-/// The filter that leads a log group to the forwarder, at once or through a Kinesis stream.
+/// The filter that sends a log group to the forwarder, directly or through a Kinesis stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OurFilter {
     name: String,
@@ -17,25 +17,25 @@ pub struct OurFilter {
     stream: Option<KinesisStream>,
 }
 
-/// A Kinesis stream that the forwarder reads.
+/// A Kinesis stream read by the forwarder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KinesisStream {
     /// Its ARN.
     pub arn: String,
-    /// The ARN of the role that CloudWatch Logs writes into it as.
+    /// The ARN of the role with which CloudWatch Logs writes to it.
     pub role: String,
 }
 
 impl OurFilter {
-    /// The filter of the forwarder with this ARN, which it invokes, or which reads what it writes into the stream. Its name says whose
-    /// it is: two stacks may subscribe one log group. `None` where the ARN is not of a function.
+    /// Creates the filter for the forwarder with this ARN, which it invokes or which reads the stream. Its name identifies the
+    /// forwarder, because two stacks may subscribe one log group. `None` if the ARN is not a function's.
     pub fn new(forwarder: &str, stream: Option<KinesisStream>, pattern: &str) -> Option<Self> {
         let function = function_name(forwarder)?;
         let (pattern, forwarder) = (pattern.to_owned(), forwarder.to_owned());
         Some(Self { name: format!("lambda-otlp/{function}"), pattern, forwarder, stream })
     }
 
-    /// As CloudWatch Logs has it.
+    /// The filter as returned by CloudWatch Logs.
     pub fn as_filter(&self) -> SubscriptionFilter {
         let Self { name, pattern, forwarder, stream } = self.clone();
         let (destination, role) = match stream {
@@ -45,17 +45,17 @@ impl OurFilter {
         SubscriptionFilter { name, pattern, destination, role }
     }
 
-    /// The log group that Lambda gives the forwarder unless it is told otherwise.
+    /// The forwarder's default log group.
     pub fn default_log_group(&self) -> String {
         format!("/aws/lambda/{}", function_name(&self.forwarder).unwrap_or_default())
     }
 
-    /// Whether this is our filter, whatever its pattern: it has our name and leads to our function.
+    /// Returns `true` if this is our filter, whatever its pattern: it has our name and our function.
     fn is(&self, filter: &SubscriptionFilter) -> bool {
         filter.name == self.name && self.is_led_to_by(filter)
     }
 
-    /// Whether a filter leads to our function, whatever its version or alias, by itself or through the stream.
+    /// Returns `true` if a filter leads to our function in any version or alias, directly or through the stream.
     fn is_led_to_by(&self, filter: &SubscriptionFilter) -> bool {
         let is_our_stream =
             self.stream.as_ref().is_some_and(|stream| stream.arn == filter.destination);
@@ -63,7 +63,7 @@ impl OurFilter {
     }
 }
 
-/// `arn:{partition}:lambda:{region}:{account}:function:{name}`, with a version or alias behind it or without.
+/// `arn:{partition}:lambda:{region}:{account}:function:{name}`, optionally with a version or alias.
 fn function_name(arn: &str) -> Option<&str> {
     let parts: Vec<&str> = arn.split(':').collect();
     match parts.as_slice() {
@@ -76,40 +76,40 @@ fn unqualified(arn: &str) -> Vec<&str> {
     arn.split(':').take(7).collect()
 }
 
-/// What is wanted of log groups.
+/// The wanted subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// The filter that selected log groups are to have.
+    /// The filter for selected log groups.
     pub ours: OurFilter,
-    /// What ours was before it led to another forwarder, or another way there: it goes.
+    /// Our former filter, for another forwarder or another route, which is removed.
     pub former: Option<OurFilter>,
-    /// Whether a log group that has one filter of someone else gets ours beside it.
+    /// `true` if a log group with another owner's filter gets ours in addition.
     pub beside_others: bool,
 }
 
-/// What there is of one log group.
+/// The current state of a log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State<'a> {
-    /// Whether it is selected.
+    /// The selection's result.
     pub selected: Result<(), Unselected>,
-    /// `STANDARD`, or one that takes no subscription filters; `None` where AWS does not say.
+    /// `STANDARD`, or a class without subscription filters; `None` if unstated.
     pub class: Option<&'a str>,
     /// Its subscription filters.
     pub filters: &'a [SubscriptionFilter],
 }
 
-/// What is done.
+/// The action on a log group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
-    /// Our filter is put.
+    /// Create our filter.
     Put,
-    /// Our filter is there and is changed.
+    /// Update our filter.
     Update,
-    /// Our filter is there as it should be.
+    /// Keep our filter.
     Keep,
-    /// Our filter is deleted.
+    /// Delete our filter.
     Remove,
-    /// Nothing is done.
+    /// Do nothing.
     Leave,
 }
 
@@ -126,32 +126,32 @@ impl Action {
     }
 }
 
-/// Why it is done, where that does not go without saying.
+/// The reason of a decision, if it is not obvious.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It is not selected.
+    /// The log group is not selected.
     Unselected(Unselected),
-    /// A log group of this class takes no subscription filters.
+    /// Log groups of this class have no subscription filters.
     Class(String),
-    /// Two filters of someone else.
+    /// Two filters of other owners.
     Full(String),
-    /// One filter of someone else.
+    /// One filter of another owner.
     Foreign(String),
-    /// A filter that is not ours leads to our forwarder: with ours every event would come twice.
+    /// Another owner's filter leads to our forwarder: with ours every event would arrive twice.
     LeadsHere(String),
-    /// Beside ours, another filter leads to our forwarder: every event comes twice.
+    /// Beside ours, another filter leads to our forwarder: every event arrives twice.
     Twice(String),
-    /// A filter of our name leads elsewhere: putting ours would take its place.
+    /// A filter with our name leads elsewhere, and ours would replace it.
     NameTaken(String),
 }
 
 impl Reason {
-    /// Whether a person may want to know of it: a log group that was asked for is not subscribed, or is subscribed twice.
+    /// Returns `true` if a person should know: a requested log group is not subscribed, or subscribed twice.
     pub fn is_notable(&self) -> bool {
         !matches!(self, Self::Unselected(_))
     }
 
-    /// The kind of reason in few words, to count by.
+    /// The kind of reason in a few words, for counting.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unselected(_) => "not selected",
@@ -194,18 +194,18 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What becomes of one log group.
+/// The decision about one log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// What is done, and counted as.
+    /// The action, as counted.
     pub action: Action,
-    /// Why, where that does not go without saying.
+    /// The reason, if it is not obvious.
     pub reason: Option<Reason>,
-    /// The filters that are deleted first; all of them are ours.
+    /// The filters to delete first; all of them are ours.
     pub delete: Vec<String>,
 }
 
-/// What becomes of a log group. Nothing is put or deleted but what is ours.
+/// Decides about a log group. Only our own filters are changed or deleted.
 pub fn decide(wish: &Wish, state: &State<'_>) -> Decision {
     let Wish { ours, former, beside_others } = wish;
     let is_former = |filter: &SubscriptionFilter| {
@@ -244,12 +244,12 @@ pub fn decide(wish: &Wish, state: &State<'_>) -> Decision {
     if others.len() >= MOST_FILTERS {
         return leave(Reason::Full(names()));
     }
-    // Who has a former filter of ours beside someone else's was subscribed beside it.
+    // A former filter of ours beside another owner's shows that the log group was subscribed in addition.
     if !others.is_empty() && !beside_others && retired.is_empty() {
         return leave(Reason::Foreign(names()));
     }
     let action = if retired.is_empty() { Action::Put } else { Action::Update };
-    // A filter that is put takes the place of the one of its name at once: no line is written while there is none.
+    // Putting a filter replaces the one of its name atomically, so no line is missed.
     let delete = retired.into_iter().filter(|name| *name != ours.name).collect();
     Decision { action, reason: None, delete }
 }
@@ -347,7 +347,7 @@ mod tests {
             "lambda-otlp/old>old by-hand>here",
             "leave: subscribed by another filter, deletes lambda-otlp/old",
         );
-        // Of the former forwarder's name, and somebody else's.
+        // One with the former forwarder's name, and another owner's.
         check("lambda-otlp/old>else", "leave: a filter of others");
     }
 
@@ -366,13 +366,13 @@ mod tests {
         there("lambda-otlp/fwd>here", "update");
         there("lambda-otlp/fwd>stream", "keep");
         there("lambda-otlp/fwd>stream~other", "update");
-        // Every event would come twice, through the stream and without it.
+        // Every event would arrive twice, through the stream and directly.
         there("by-hand>here", "leave: subscribed by another filter");
         there("by-hand>stream", "leave: subscribed by another filter");
         let back = |has, expected| check(&direct, &through_the_stream(), has, expected);
         back("lambda-otlp/fwd>stream", "update");
         back("lambda-otlp/fwd>here", "keep");
-        // Without the update's word on what was before, a stream of our name may be anybody's.
+        // Without the update's statement of the previous properties, a stream with our name may belong to anyone.
         let wish = Wish { former: None, ..wish(false) };
         let filters = filters("lambda-otlp/fwd>stream");
         let state = State { selected: Ok(()), class: None, filters: &filters };
@@ -441,7 +441,7 @@ mod tests {
         })
     }
 
-    /// The filters of a log group after a decision is carried out, as CloudWatch Logs would have them.
+    /// The filters of a log group after a decision, as in CloudWatch Logs.
     fn carried_out(
         wish: &Wish,
         decision: &Decision,

@@ -1,4 +1,4 @@
-//! The event by which CloudWatch Logs delivers lines to a function.
+//! The event with which CloudWatch Logs delivers lines to a function.
 //!
 //! Source: CloudWatch Logs User Guide, "Subscription filters with AWS Lambda".
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// Fast: the text goes no further than the forwarder.
+/// A fast level, because the text only goes to the forwarder.
 const GZIP_LEVEL: u32 = 1;
 
 /// One line of a log stream.
@@ -20,7 +20,7 @@ pub struct LoggedLine<'a> {
     pub message: &'a str,
 }
 
-/// The event with lines of one stream, in their order; `filter` is named as what sent them.
+/// Creates the event with lines of one stream, in order; `filter` is named as the sender.
 pub fn delivery<'a>(
     account: &str,
     log_group: &str,

@@ -1,12 +1,12 @@
-//! Leads the log groups of an account and region to the forwarder, and takes away again what it made itself.
+//! Subscribes the log groups of an account and region to the forwarder, and removes its own filters again.
 //!
 //! ```text
-//! config       the variables -> Selection, and the filter that is to be
-//! selection    which log groups: names, tags, exclusions
-//! decision     pure: what there is and what is wanted -> put, update, keep, remove, leave with its reason
-//! sweep        lists log groups, asks what the decision needs, and acts on it
-//! replay       what a new log group took before it was subscribed -> the retry queue
-//! lambda       what the function is invoked with: CloudFormation's custom resource, CreateLogGroup events, the schedule
+//! config       the variables -> Selection, and the wanted filter
+//! selection    selects log groups: names, tags, exclusions
+//! decision     pure: current and wanted state -> create, update, keep, remove, or leave with a reason
+//! sweep        lists log groups, asks for the data of a decision, and performs it
+//! replay       sends lines from before the subscription of a new log group to the retry queue
+//! lambda       events: CloudFormation's custom resource, CreateLogGroup, the schedule
 //! ```
 //!
 //! `lambda-otlp subscribe` and `unsubscribe` do the same from a terminal.

@@ -22,7 +22,7 @@ async fn main() -> Result<(), Error> {
         tracing::warn!("{warning}");
     }
     if let Err(mistakes) = &config {
-        // CloudFormation waits for an answer with wrong settings too: the service gives it.
+        // CloudFormation needs an answer even with invalid settings; the service sends it.
         tracing::error!(%mistakes, "wrong settings");
     }
     let service = Service::new(config.map_err(|error| error.to_string()), wall_clock_now);

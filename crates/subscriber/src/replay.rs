@@ -1,5 +1,5 @@
-//! Hands the lines that a new log group took before it was subscribed to the forwarder's retry queue, whose redrive function
-//! delivers them as it does an event that failed.
+//! Sends lines from before the subscription of a new log group to the forwarder's retry queue, whose redrive function delivers
+//! them like a failed event.
 
 use crate::delivery::{LoggedLine, delivery};
 use aws::{CloudWatchLogs, FilteredLogEvent, LogGroup, SqsQueue};
@@ -7,34 +7,34 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep_until};
 
-/// Younger log groups are new: their lines are within what backends take. One that is older was subscribed late on purpose, and
-/// its history is `lambda-otlp replay`'s.
+/// Maximum age of a new log group: backends accept its lines. An older one was subscribed late on purpose, and `lambda-otlp
+/// replay` handles its history.
 const NEW: Duration = Duration::from_hours(3);
-/// Lines can be read some seconds after they were taken.
+/// Lines become readable some seconds after they are received.
 const SETTLE: Duration = Duration::from_secs(10);
-/// Most bytes of lines of one log group.
+/// Maximum number of bytes of lines of one log group.
 const MOST_BYTES: usize = 16 << 20;
-/// Most bytes of lines in one message: gzip and base64 of noise are a third larger, and a message has at most 1 MiB.
+/// Maximum number of bytes of lines in one message: gzip and base64 of noise are a third larger, and a message has at most 1 MiB.
 const MESSAGE_BYTES: usize = 512 << 10;
-/// What a line costs in the event beside its text.
+/// Size of a line in the event beside its text.
 const LINE_OVERHEAD: usize = 120;
 
-/// Whether lines of this log group are to be replayed.
+/// Returns `true` if lines of this log group are replayed.
 pub(crate) fn is_new(group: &LogGroup, now: SystemTime) -> bool {
     let created = UNIX_EPOCH + Duration::from_millis(u64::try_from(group.created_ms).unwrap_or(0));
     now.duration_since(created).is_ok_and(|age| age < NEW)
 }
 
-/// What became of the lines.
+/// The result of a replay.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Replayed {
     pub(crate) lines: usize,
-    /// Why these are not all, and what to do.
+    /// The reason why lines are missing, and the remedy.
     pub(crate) problem: Option<String>,
 }
 
-/// Reads the lines that the log group took until `subscribed`, and sends them to the queue. At the border a line may come twice, by the
-/// filter too: AWS does not say at which moment a filter begins.
+/// Reads the lines received until `subscribed`, and sends them to the queue. At the boundary the filter may send a line again:
+/// AWS does not state when a filter begins.
 pub(crate) async fn replay(
     logs: &CloudWatchLogs,
     queue: &SqsQueue,
@@ -79,7 +79,7 @@ pub(crate) async fn replay(
 
 type Streams = BTreeMap<String, Vec<FilteredLogEvent>>;
 
-/// The lines by stream, and why these are not all.
+/// The lines by stream, and the reason why some are missing.
 async fn read(
     logs: &CloudWatchLogs,
     group: &LogGroup,
@@ -89,7 +89,7 @@ async fn read(
     let mut streams = Streams::new();
     let (mut bytes, mut next) = (0, None);
     loop {
-        // A line's time is the function's, which may be before the log group was created.
+        // The function sets a line's time, which may precede the log group's creation.
         let page = match logs.log_events(&group.name, 0, next, deadline).await {
             Ok(page) => page,
             Err(error) => return (streams, Some(error.to_string())),
@@ -108,7 +108,7 @@ async fn read(
     }
 }
 
-/// Neighbours that fit into one message.
+/// The next lines for one message.
 fn parts(events: &[FilteredLogEvent]) -> Vec<&[FilteredLogEvent]> {
     let mut parts = Vec::new();
     let (mut start, mut bytes) = (0, 0);

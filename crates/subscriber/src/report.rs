@@ -1,75 +1,75 @@
-//! What became of each log group, and how it is said.
+//! The results for all log groups, and their summary.
 
 use crate::decision::{Action, Reason};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-/// Most names of log groups in one line of the log, for each reason.
+/// Maximum number of log group names in one line of the log, for each reason.
 const MOST_NAMES: usize = 5;
 
-/// What became of a log group.
+/// The result for a log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its name.
     pub group: String,
-    /// What was to be done.
+    /// The decided action.
     pub action: Action,
-    /// Why.
+    /// The reason.
     pub reason: Option<Reason>,
-    /// Whether it was.
+    /// The result of the action.
     pub fate: Fate,
-    /// When our filter was put where there was none of ours.
+    /// The time when our filter was newly created.
     pub subscribed: Option<SystemTime>,
 }
 
-/// Whether what was to be done was done.
+/// The result of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It was, or nothing was to be done.
+    /// Done, or nothing to do.
     Done,
-    /// A dry run: it would be.
+    /// A dry run.
     Planned,
     /// The log group was deleted meanwhile.
     Gone,
-    /// CloudWatch Logs did not do it.
+    /// CloudWatch Logs returned an error.
     Failed(String),
-    /// Time was up; the next run goes on.
+    /// The deadline passed; the next run continues.
     NotReached,
 }
 
-/// What became of all log groups that were looked at.
+/// The results for all log groups of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// In order of their names.
+    /// Sorted by name.
     pub entries: Vec<Entry>,
-    /// Why not all log groups could be listed.
+    /// The reason why log groups are missing from the list.
     pub not_listed: Option<String>,
-    /// Lines of new log groups that were there before the subscription, and were handed to the retry queue.
+    /// Number of lines of new log groups from before the subscription, sent to the retry queue.
     pub replayed_lines: usize,
-    /// What went wrong with such lines, one text for each log group.
+    /// Errors about such lines, one text for each log group.
     pub not_replayed: Vec<String>,
 }
 
 impl Report {
-    /// How many log groups this was done to, or would be.
+    /// Number of log groups with this action, performed or planned.
     pub fn count(&self, action: Action) -> usize {
         let is_done =
             |e: &&Entry| matches!(e.fate, Fate::Done | Fate::Planned) && e.action == action;
         self.entries.iter().filter(is_done).count()
     }
 
-    /// How many log groups failed.
+    /// Number of failed log groups.
     pub fn failed(&self) -> usize {
         self.entries.iter().filter(|entry| matches!(entry.fate, Fate::Failed(_))).count()
     }
 
-    /// How many log groups there was no time for.
+    /// Number of log groups after the deadline.
     pub fn not_reached(&self) -> usize {
         self.entries.iter().filter(|entry| entry.fate == Fate::NotReached).count()
     }
 
-    /// The first thing that went wrong with the subscriptions.
+    /// The first error about subscriptions.
     pub fn failure(&self) -> Option<&str> {
         let of_entry = |entry: &Entry| matches!(entry.fate, Fate::Failed(_));
         let failed = self.entries.iter().find(|entry| of_entry(entry));
@@ -80,7 +80,7 @@ impl Report {
         self.not_listed.as_deref().or(text)
     }
 
-    /// Whether nothing was done, and something should have been.
+    /// Returns `true` if nothing was done although something should have been.
     pub fn is_failure(&self) -> bool {
         let is_any_done = [Action::Put, Action::Update, Action::Keep, Action::Remove]
             .into_iter()
@@ -88,7 +88,7 @@ impl Report {
         self.not_listed.is_some() || (self.failed() > 0 && !is_any_done)
     }
 
-    /// `two filters of others: 2 (/a, /b); …`: log groups that were asked for and are not subscribed once; empty for none.
+    /// `two filters of others: 2 (/a, /b); …`: requested log groups without exactly one subscription; empty if there are none.
     pub fn notable(&self) -> String {
         let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for entry in &self.entries {
@@ -104,7 +104,7 @@ impl Report {
         said.collect::<Vec<_>>().join("; ")
     }
 
-    /// The sums, for CloudFormation and whoever invokes the function by hand.
+    /// The totals, for CloudFormation and manual invocations.
     pub fn sums(&self) -> Value {
         json!({
             "log_groups": self.entries.len(),
@@ -120,7 +120,7 @@ impl Report {
         })
     }
 
-    /// The sums, and each log group.
+    /// The totals, and each log group.
     pub fn to_json(&self) -> Value {
         let entry = |entry: &Entry| {
             let (fate, error) = match &entry.fate {
@@ -147,7 +147,7 @@ impl Report {
         json
     }
 
-    /// A line of the own log, and one for each log group whose first lines are not forwarded.
+    /// A line of the log, and one for each log group whose first lines are not forwarded.
     pub(crate) fn log(&self, run: &str) {
         for problem in &self.not_replayed {
             tracing::error!(run, problem, "lines from before a subscription are not forwarded");

@@ -1,13 +1,13 @@
-//! Which log groups are to be subscribed: by name, by tag, and never those of the delivery path.
+//! Selects log groups by name and tag, and never those of the delivery path.
 
 use settings::Pattern;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The log groups of all stacks of `template.yaml`: a forwarder that reads its own log never ends.
+/// The log groups of all stacks of `template.yaml`: a forwarder that reads its own log would never stop.
 const STACKS_LOG_GROUPS: &str = "/lambda-otlp/*";
 
-/// Which log groups are to be subscribed.
+/// The selection of log groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     include: Vec<Pattern>,
@@ -16,7 +16,7 @@ pub struct Selection {
     own: Vec<Pattern>,
 }
 
-/// A tag that a log group must have.
+/// A required tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagCondition {
     key: String,
@@ -24,18 +24,18 @@ pub struct TagCondition {
     value: Option<Pattern>,
 }
 
-/// Why a log group is not selected.
+/// The reason why a log group is not selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unselected {
     /// It belongs to the delivery path.
     Own,
-    /// No pattern has its name.
+    /// No pattern matches its name.
     NotIncluded,
     /// A pattern excludes it.
     Excluded,
     /// It lacks a tag.
     Tags,
-    /// Nothing is to be subscribed any more.
+    /// The subscription is being removed.
     Removed,
 }
 
@@ -52,8 +52,8 @@ impl fmt::Display for Unselected {
 }
 
 impl Selection {
-    /// Those with a name of `include`, none of `exclude` and all of `tags`. Where nothing is included and tags are, any name
-    /// is. `own` are log groups of the delivery path besides those of the stacks.
+    /// Selects names in `include` and not in `exclude`, with all of `tags`. With tags but without `include`, any name qualifies.
+    /// `own` are log groups of the delivery path beside those of the stacks.
     pub fn new(
         include: Vec<Pattern>,
         exclude: Vec<Pattern>,
@@ -66,17 +66,17 @@ impl Selection {
         Self { include, exclude, tags, own: own.map(|name| Pattern::new(&name)).collect() }
     }
 
-    /// Whether nothing can be selected.
+    /// Returns `true` if nothing can be selected.
     pub fn is_empty(&self) -> bool {
         self.include.is_empty()
     }
 
-    /// The patterns of the names that are included.
+    /// The patterns of the included names.
     pub fn include(&self) -> &[Pattern] {
         &self.include
     }
 
-    /// Whether a log group of this name may be selected, whatever its tags.
+    /// Returns `true` if a log group of this name may be selected, depending on its tags.
     pub fn by_name(&self, name: &str) -> Result<(), Unselected> {
         if Pattern::any(&self.own, name) {
             Err(Unselected::Own)
@@ -89,12 +89,12 @@ impl Selection {
         }
     }
 
-    /// Whether the tags of a log group decide.
+    /// Returns `true` if the tags of a log group matter.
     pub fn asks_for_tags(&self) -> bool {
         !self.tags.is_empty()
     }
 
-    /// Whether a log group with these tags may be selected: of each key that is asked for it has one of the values.
+    /// Returns `true` if a log group with these tags may be selected: for each required key it has one of the values.
     pub fn by_tags(&self, tags: &BTreeMap<String, String>) -> Result<(), Unselected> {
         let is_met = |condition: &TagCondition| {
             tags.get(&condition.key).is_some_and(|found| {
@@ -111,8 +111,8 @@ impl Selection {
     }
 }
 
-/// Patterns of log groups' names, separated by commas: whole names, or with `*` for anything; one that ends in `/` stands for
-/// all below it. The error says what is wrong.
+/// Reads comma-separated patterns of log group names: whole names, or with `*` for any text; a pattern that ends in `/` includes
+/// everything below. The error describes the mistake.
 pub fn parse_patterns(text: &str) -> Result<Vec<Pattern>, String> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts.map(parse_pattern).collect()
@@ -129,7 +129,7 @@ fn parse_pattern(text: &str) -> Result<Pattern, String> {
     Ok(if text.ends_with('/') { Pattern::new(&format!("{text}*")) } else { Pattern::new(text) })
 }
 
-/// Tags, separated by commas: `team=shop`, `stage=prod*`, or a key alone for any value. The error says what is wrong.
+/// Reads comma-separated tags: `team=shop`, `stage=prod*`, or a key alone for any value. The error describes the mistake.
 pub fn parse_tags(text: &str) -> Result<Vec<TagCondition>, String> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts

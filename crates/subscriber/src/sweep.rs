@@ -1,4 +1,4 @@
-//! Lists log groups, asks of each what the decision needs, and carries it out.
+//! Lists log groups, collects the data of each decision, and performs it.
 
 use crate::decision::{Action, State, Wish, decide};
 use crate::report::{Entry, Fate, Report};
@@ -10,41 +10,41 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-/// Log groups that are asked about at a time. The quotas are five requests a second for each operation.
+/// Number of concurrently handled log groups. The quotas are five requests a second for each operation.
 const AT_A_TIME: usize = 4;
 
-/// What is to become of the selected log groups.
+/// The goal of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// They get our filter; others in reach that have it lose it.
+    /// Subscribe: selected log groups get our filter, others in reach lose it.
     Subscribe,
-    /// They lose our filter; others are not looked at.
+    /// Unsubscribe: selected log groups lose our filter, others are ignored.
     Unsubscribe,
 }
 
 /// One run over log groups.
 #[derive(Debug)]
 pub struct Sweep<'a> {
-    /// Who is asked.
+    /// The client.
     pub logs: &'a CloudWatchLogs,
-    /// Which log groups.
+    /// The selection.
     pub selection: &'a Selection,
-    /// How they are subscribed.
+    /// The wanted subscription.
     pub wish: &'a Wish,
-    /// What is to become of them.
+    /// The goal.
     pub task: Task,
-    /// Names that are in reach besides those of the selection: what was included before.
+    /// Names in reach beside those of the selection: previously included ones.
     pub reach: &'a [Pattern],
-    /// Whether nothing is changed.
+    /// `true` for a dry run.
     pub dry_run: bool,
 }
 
 impl Sweep<'_> {
-    /// Goes over all log groups in reach; over by `deadline`. Also gives those that were subscribed, and when.
+    /// Handles all log groups in reach until `deadline`. Also returns the newly subscribed ones with their times.
     pub async fn run(&self, deadline: Instant) -> (Report, Vec<(LogGroup, SystemTime)>) {
         let (groups, not_listed) = self.list(deadline).await;
         let mut groups: Vec<LogGroup> = groups.into_values().collect();
-        // Where time is too short for all, each run begins elsewhere.
+        // Each run starts elsewhere, in case time is too short for all.
         let since = self.logs.wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
         let start = usize::try_from(since.as_millis()).unwrap_or_default();
         let start = start.checked_rem(groups.len()).unwrap_or_default();
@@ -63,7 +63,7 @@ impl Sweep<'_> {
         (Report { entries, not_listed, ..Report::default() }, subscribed)
     }
 
-    /// Whether a log group of this name is looked at.
+    /// Returns `true` if a log group of this name is in reach.
     pub fn reaches(&self, name: &str) -> bool {
         match self.task {
             Task::Subscribe => {
@@ -73,7 +73,7 @@ impl Sweep<'_> {
         }
     }
 
-    /// All log groups in reach, by name, and why these are not all.
+    /// All log groups in reach by name, and the reason why some are missing.
     async fn list(&self, deadline: Instant) -> (BTreeMap<String, LogGroup>, Option<String>) {
         let mut groups = BTreeMap::new();
         for prefix in prefixes(self.selection.include().iter().chain(self.reach)) {
@@ -94,7 +94,7 @@ impl Sweep<'_> {
         (groups, None)
     }
 
-    /// Decides on one log group, and carries it out.
+    /// Decides about one log group, and performs the action.
     pub async fn look_at(&self, group: &LogGroup, deadline: Instant) -> Entry {
         let mut entry = Entry {
             group: group.name.clone(),
@@ -140,14 +140,14 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// Whether the log group is to be subscribed, and its filters, which are asked for only where they may matter.
+    /// The selection's result for the log group, and its filters, which are only requested if needed.
     async fn ask(
         &self,
         group: &LogGroup,
         deadline: Instant,
     ) -> Result<(Result<(), Unselected>, Vec<SubscriptionFilter>), LogsError> {
         let mut selected = self.selection.by_name(&group.name);
-        // The class is of a log group's whole life.
+        // A log group never changes its class.
         let has_filters = group.class.as_deref().is_none_or(|class| class == "STANDARD");
         if selected == Err(Unselected::Own) {
             return Ok((selected, Vec::new()));
@@ -171,7 +171,7 @@ impl Sweep<'_> {
     }
 }
 
-/// How the names begin that these patterns have, none of which begins with another.
+/// The common prefixes of these patterns, none of which begins with another.
 fn prefixes<'a>(patterns: impl Iterator<Item = &'a Pattern>) -> Vec<&'a str> {
     let mut all: Vec<&str> = patterns.map(Pattern::prefix).collect();
     all.sort_unstable();

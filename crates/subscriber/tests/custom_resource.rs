@@ -1,4 +1,4 @@
-//! CloudFormation gets an answer whatever happens: it waits for an hour where none comes.
+//! CloudFormation gets an answer in every case: it waits for an hour for a missing one.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 
-/// How CloudWatch Logs behaves.
+/// The behaviour of CloudWatch Logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Logs {
     HasNoGroups,
@@ -23,11 +23,11 @@ enum Logs {
     IsSilent,
 }
 
-/// What stands for CloudWatch Logs, and for the bucket that CloudFormation looks into.
+/// A fake of CloudWatch Logs, and of the bucket for CloudFormation's answer.
 #[derive(Debug)]
 struct Aws {
     logs: Logs,
-    /// How many answers are not taken before the first that is.
+    /// Number of answers refused before the first accepted one.
     answers_not_taken: Mutex<usize>,
     answers: Mutex<Vec<(Option<String>, Value)>>,
     url: Mutex<String>,
@@ -139,7 +139,7 @@ fn service(url: &str, include: &str, clock: fn() -> SystemTime) -> Service {
     Service::new(config.map_err(|error| error.to_string()), clock)
 }
 
-/// Long enough to be told that it fails, short enough for a test.
+/// Long enough to report the failure, short enough for a test.
 const TIME: Duration = Duration::from_secs(8);
 
 async fn answer(logs: Logs, kind: &str) -> (String, String) {
@@ -206,7 +206,7 @@ async fn wrong_settings_are_an_answer() {
 async fn a_panic_is_an_answer() {
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     fn clock() -> SystemTime {
-        // The first call is before anything is done.
+        // The first call precedes any action.
         assert!(CALLS.fetch_add(1, Ordering::Relaxed) == 0, "the clock is broken");
         now()
     }

@@ -1,4 +1,4 @@
-//! Answers CloudFormation, which waits an hour for an answer that does not come.
+//! Answers CloudFormation, which waits an hour for a missing answer.
 //!
 //! Source: CloudFormation User Guide, "Custom resource response objects".
 
@@ -10,15 +10,15 @@ use tokio::time::{Instant, sleep};
 
 /// A response has at most 4,096 bytes.
 const MOST_REASON_CHARS: usize = 700;
-/// Longest of one attempt to answer.
+/// Time limit of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The answer to a request: success with sums, or why not.
+/// The answer to a request: success with totals, or the reason of a failure.
 pub(super) fn response(request: &ResourceRequest, outcome: &Result<Value, String>) -> Value {
     let (status, reason, sums) = match outcome {
         Ok(sums) => ("SUCCESS", "see the subscriber's log".to_owned(), sums.clone()),
-        // What cannot be removed must not keep a stack from being deleted.
+        // A failed removal must not block the deletion of a stack.
         Err(problem) if request.kind == RequestKind::Delete => ("SUCCESS", cut(problem), json!({})),
         Err(problem) => ("FAILED", cut(problem), json!({})),
     };
@@ -38,7 +38,7 @@ fn cut(text: &str) -> String {
     if head.len() < text.len() { format!("{head}…") } else { head }
 }
 
-/// Puts the answer to where CloudFormation waits, again and again until it is taken.
+/// Puts the answer to CloudFormation's URL until it is accepted.
 pub(super) async fn send(
     client: &AwsClient,
     request: &ResourceRequest,

@@ -1,4 +1,4 @@
-//! Reads what the function is invoked with.
+//! Reads the function's events.
 
 use crate::decision::{KinesisStream, OurFilter};
 use crate::selection::parse_patterns;
@@ -6,33 +6,33 @@ use serde_json::Value;
 use settings::Pattern;
 use url::Url;
 
-/// What is to be done.
+/// The task of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// CloudFormation creates, updates or deletes the stack's subscription.
     Resource(Box<ResourceRequest>),
     /// A log group of this name was created.
     NewLogGroup(String),
-    /// The schedule, or a person with `{}`.
+    /// The schedule, or a manual invocation with `{}`.
     Run,
-    /// Nothing that concerns log groups; a word on what it is.
+    /// An unrelated event, with its name.
     Other(String),
 }
 
-/// What CloudFormation asks of a custom resource, with which properties, and where it waits for the answer.
+/// CloudFormation's request about a custom resource: its properties and the URL for the answer.
 ///
 /// Source: CloudFormation User Guide, "Custom resource request objects".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ResourceRequest {
     pub(super) kind: RequestKind,
-    /// A URL with a signature.
+    /// A presigned URL.
     pub(super) response_url: Url,
     pub(super) stack_id: String,
     pub(super) request_id: String,
     pub(super) logical_resource_id: String,
-    /// The same for the resource's life: another one would make CloudFormation delete what has the old one.
+    /// Constant during the resource's life: CloudFormation would delete the resource with the previous one.
     pub(super) physical_resource_id: String,
-    /// Names that were included, or are, by the properties.
+    /// Names included by the current or previous properties.
     pub(super) reach: Vec<Pattern>,
     /// Our filter before this update.
     pub(super) former: Option<OurFilter>,
@@ -56,7 +56,7 @@ impl RequestKind {
 }
 
 impl Event {
-    /// The error is an event of CloudFormation that does not say where it waits.
+    /// Fails for a CloudFormation event without a URL for the answer.
     pub(super) fn read(event: &Value) -> Result<Self, String> {
         if event.get("RequestType").is_some() {
             return ResourceRequest::read(event).map(|request| Self::Resource(Box::new(request)));
@@ -78,7 +78,7 @@ fn is_run(event: &Value) -> bool {
     is_empty || event.get("detail-type").is_some()
 }
 
-/// CloudTrail User Guide, "CloudTrail record contents"; a call that failed has an `errorCode`.
+/// CloudTrail User Guide, "CloudTrail record contents"; a failed call has an `errorCode`.
 fn of_cloud_trail<'a>(text: &impl Fn(&str) -> &'a str) -> Event {
     let name = text("/detail/requestParameters/logGroupName");
     let (operation, error) = (text("/detail/eventName"), text("/detail/errorCode"));
@@ -108,7 +108,7 @@ impl ResourceRequest {
         let includes = ["ResourceProperties", "OldResourceProperties"].map(|p| of(p, "Include"));
         let mut reach = Vec::new();
         for include in includes.into_iter().flatten() {
-            // What cannot be read now was never in force.
+            // Unreadable properties were never in force.
             reach.extend(parse_patterns(include).unwrap_or_default());
         }
         // Tags alone select from all names.
@@ -194,7 +194,7 @@ mod tests {
                 },
             }),
         ));
-        // The old names cannot be read: they were never in force.
+        // The old names are unreadable: they were never in force.
         assert_eq!(names(&updated), ["/b/*"]);
         let former = updated.former.unwrap().as_filter();
         assert_eq!((former.name.as_str(), former.role), ("lambda-otlp/old", None));

@@ -1,4 +1,4 @@
-//! What Lambda invokes the subscriber with, and what it answers.
+//! The subscriber's events and answers.
 
 mod answer;
 mod event;

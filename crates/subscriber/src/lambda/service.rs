@@ -1,4 +1,4 @@
-//! The deployed subscriber: each invocation is one run over log groups, or over one that is new.
+//! The deployed subscriber: each invocation is a run over all log groups, or handles a new one.
 
 use super::answer::{response, send};
 use super::event::{Event, RequestKind, ResourceRequest};
@@ -17,12 +17,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout_at};
 
-/// Kept of the time of an invocation for the answer to CloudFormation; at most a quarter of that time.
+/// Time reserved for the answer to CloudFormation; at most a quarter of the invocation.
 const RESERVE: Duration = Duration::from_secs(20);
-/// Kept after that answer.
+/// Time reserved after that answer.
 const LAST_RESERVE: Duration = Duration::from_millis(500);
 
-/// Why an invocation fails; Lambda then invokes twice again.
+/// The reason of a failed invocation, which Lambda repeats twice.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Failed(String);
@@ -37,12 +37,12 @@ impl From<Failed> for Diagnostic {
 #[derive(Debug)]
 pub struct Service {
     parts: Result<Parts, String>,
-    /// Answers CloudFormation, with wrong settings too.
+    /// Answers CloudFormation, even with invalid settings.
     answers: AwsClient,
     clock: fn() -> SystemTime,
 }
 
-/// What good settings make.
+/// The parts created from valid settings.
 #[derive(Debug)]
 struct Parts {
     config: Config,
@@ -51,7 +51,7 @@ struct Parts {
 }
 
 impl Service {
-    /// A subscriber of these settings, or of the mistakes in them: it answers CloudFormation all the same.
+    /// Creates a subscriber from these settings, or from their mistakes: it answers CloudFormation in either case.
     pub fn new(config: Result<Config, String>, clock: fn() -> SystemTime) -> Self {
         let proxy = config.as_ref().ok().and_then(|config| config.logs.proxy.clone());
         let parts = config.map(|config| Parts {
@@ -82,7 +82,7 @@ impl Service {
             }
             _ => parts.run("schedule", deadline).await,
         };
-        // Lambda counts it as an error, and tries again.
+        // Lambda counts it as an error and retries.
         let failure = report.failure().or(report.not_replayed.first().map(String::as_str));
         match failure {
             Some(failure) => Err(Failed(failure.to_owned())),
@@ -90,7 +90,7 @@ impl Service {
         }
     }
 
-    /// Does what CloudFormation asks, and answers whatever happens: it would wait for an hour.
+    /// Performs CloudFormation's request, and answers in every case: CloudFormation would wait for an hour.
     async fn of_resource(
         &self,
         request: &ResourceRequest,
@@ -98,7 +98,7 @@ impl Service {
         end: Instant,
     ) -> Result<Value, Failed> {
         let done = AssertUnwindSafe(self.resource(request, deadline)).catch_unwind();
-        // A run ends at its deadline; one that does not is given up while there is time to answer.
+        // A run ends at its deadline; an overdue one is abandoned while there is time to answer.
         let given_up = deadline + end.saturating_duration_since(deadline) / 2;
         let outcome = match timeout_at(given_up, done).await {
             Ok(Ok(outcome)) => outcome,
@@ -144,7 +144,7 @@ impl Parts {
         Sweep { logs: &self.logs, selection, wish, task, reach, dry_run: *dry_run }
     }
 
-    /// All log groups that are included.
+    /// Handles all included log groups.
     async fn run(&self, run: &str, deadline: Instant) -> Report {
         let (mut report, new) = self.sweep(&self.config.wish, &[]).run(deadline).await;
         for (group, subscribed) in &new {
@@ -154,8 +154,8 @@ impl Parts {
         report
     }
 
-    /// All log groups that are included, or were before the update. Nothing is replayed: which log groups there were before the
-    /// stack is no accident.
+    /// Handles all log groups included now or before the update. Nothing is replayed: the user knows which log groups existed
+    /// before the stack.
     async fn subscribe(
         &self,
         kind: RequestKind,
@@ -169,7 +169,7 @@ impl Parts {
         report
     }
 
-    /// All log groups that are included, or were: ours is removed, whatever the tags and exclusions are now.
+    /// Removes our filters from all log groups included now or before, whatever the tags and exclusions.
     async fn remove(&self, request: &ResourceRequest, deadline: Instant) -> Report {
         let reach = [self.config.selection.include(), &request.reach].concat();
         let selection = Selection::new(reach, Vec::new(), Vec::new(), []);
@@ -189,7 +189,7 @@ impl Parts {
         report
     }
 
-    /// One log group that was just created.
+    /// Handles one log group that was just created.
     async fn of_new_log_group(&self, name: &str, deadline: Instant) -> Result<Report, String> {
         let sweep = self.sweep(&self.config.wish, &[]);
         let mut report = Report::default();
@@ -197,7 +197,7 @@ impl Parts {
             return Ok(report);
         }
         let found = self.logs.log_group(name, deadline).await.map_err(|error| error.to_string())?;
-        // Who deletes a log group at once needs no subscription of it.
+        // A log group that was deleted at once needs no subscription.
         let Some(group) = found else { return Ok(report) };
         let entry = sweep.look_at(&group, deadline).await;
         let subscribed = entry.subscribed;
@@ -209,7 +209,7 @@ impl Parts {
         Ok(report)
     }
 
-    /// The lines of a log group that was subscribed just now, if it is new.
+    /// Replays the lines of a just subscribed log group, if it is new.
     async fn replay_new(
         &self,
         group: &LogGroup,
