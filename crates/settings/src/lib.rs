@@ -22,6 +22,7 @@
 //! assert!(reader.finish().is_empty());
 //! ```
 
+mod backoff;
 mod check;
 mod error;
 mod headers;
@@ -36,6 +37,7 @@ pub mod shared;
 mod source;
 mod table;
 
+pub use backoff::Backoff;
 pub use check::{Check, Verdict};
 pub use error::{InvalidSettings, InvalidVariable, Warning};
 pub use headers::Headers;

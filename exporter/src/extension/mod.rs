@@ -142,7 +142,7 @@ fn start_thread(
         client: None,
         runtime,
         again_at: None,
-        pause: None,
+        failures: 0,
     };
     let register = move || {
         thread.client = register(&api, events, &is_registered);

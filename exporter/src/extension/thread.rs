@@ -5,6 +5,7 @@ use super::client::Client;
 use super::invocations::{Invocations, Step};
 use crate::output::stderr;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use settings::Backoff;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-/// Delay before retrying an unresponsive API: initial and maximum.
-const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
+/// Retry schedule for an unresponsive API.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
 
 /// The state shared by the thread and the handlers.
 #[derive(Debug)]
@@ -47,10 +48,10 @@ pub(super) struct Thread {
     pub(super) client: Option<Client>,
     /// The runtime for the application's exporters.
     pub(super) runtime: Option<Handle>,
-    /// The time of the next attempt after the API did not answer,
+    /// The time of the next attempt after the API did not answer.
     pub(super) again_at: Option<Instant>,
-    /// after a delay that grows until an event arrives.
-    pub(super) pause: Option<Duration>,
+    /// Number of failures since the last event.
+    pub(super) failures: u32,
 }
 
 impl Thread {
@@ -102,7 +103,7 @@ impl Thread {
         let Some(client) = &mut self.client else { return };
         match client.event() {
             Ok(event) if event.event_type == "INVOKE" => {
-                self.pause = None;
+                self.failures = 0;
                 self.shared.invocations().invoked(event.request_id, Instant::now());
             }
             // An extension inside the function's process receives no other event.
@@ -114,15 +115,13 @@ impl Thread {
     /// The API did not answer. Lambda may be waiting for this extension, so it asks again and again; meanwhile the handlers write
     /// themselves.
     fn be_silent(&mut self, error: &io::Error) {
-        let [first, longest] = PAUSES;
-        if self.pause.is_none() {
+        if self.failures == 0 {
             stderr::warn(&format!(
                 "the Extensions API does not answer, telemetry is written before the response meanwhile: {error}"
             ));
         }
-        let pause = self.pause.map_or(first, |pause| (pause * 2).min(longest));
-        self.pause = Some(pause);
-        self.again_at = Some(Instant::now() + pause);
+        self.again_at = Some(Instant::now() + BACKOFF.delay(self.failures, 1.0));
+        self.failures += 1;
         self.shared.invocations().lose_events();
     }
 

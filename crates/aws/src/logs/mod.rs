@@ -11,6 +11,7 @@ pub use settings::LogsSettings;
 
 use crate::client::{AwsClient, AwsResponse, SignedRequest, service_endpoint};
 use crate::credentials::CurrentCredentials;
+use ::settings::Backoff;
 use error::{Again, Asked};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,12 +24,10 @@ use url::Url;
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(20);
 /// A page of `FilterLogEvents` has 1 MB of messages, up to six times as many in JSON.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
-/// Delay before the first retry; it doubles each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The quotas of these operations are five and ten requests a second.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(400), Duration::from_secs(8));
 /// Maximum number of retries after temporary errors other than throttling.
-const MAX_REPETITIONS: u32 = 4;
+const MAX_RETRIES: u32 = 4;
 /// Maximum number of concurrent requests; each needs a connection.
 const CONNECTIONS: usize = 8;
 
@@ -274,9 +273,8 @@ impl CloudWatchLogs {
         body: &Value,
         deadline: Instant,
     ) -> Result<AwsResponse, LogsError> {
-        let mut pause = FIRST_PAUSE;
-        let mut repetitions = 0;
-        loop {
+        let mut retries = 0;
+        for attempt in 0.. {
             if Instant::now() >= deadline {
                 return Err(asked.too_late());
             }
@@ -287,16 +285,16 @@ impl CloudWatchLogs {
             let is_last = match again {
                 Again::No => true,
                 Again::UntilTheDeadline => false,
-                Again::AFewTimes => repetitions == MAX_REPETITIONS,
+                Again::AFewTimes => retries == MAX_RETRIES,
             };
-            let next = Instant::now() + pause + self.jitter(pause);
+            let next = Instant::now() + BACKOFF.delay(attempt, self.jitter());
             if is_last || next >= deadline {
                 return Err(error);
             }
             sleep_until(next).await;
-            repetitions += u32::from(again == Again::AFewTimes);
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            retries += u32::from(again == Again::AFewTimes);
         }
+        Err(asked.too_late())
     }
 
     async fn send_once(
@@ -325,10 +323,10 @@ impl CloudWatchLogs {
         if response.status == 200 { Ok(response) } else { Err(asked.refused(&response)) }
     }
 
-    /// Up to half of the delay, so that throttled callers spread out.
-    fn jitter(&self, pause: Duration) -> Duration {
+    /// The thousandths of the current millisecond, which differ between throttled callers.
+    fn jitter(&self) -> f64 {
         let since = self.client.wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
-        pause.mul_f64(f64::from(since.subsec_micros() % 1000) / 2000.0)
+        f64::from(since.subsec_micros() % 1000) / 1000.0
     }
 }
 

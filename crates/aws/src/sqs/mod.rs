@@ -14,7 +14,7 @@ use crate::credentials::CurrentCredentials;
 use address::QueueAddress;
 use response::{BatchResponse, Repeat, of_entry, of_no_response, of_response};
 use serde::Serialize;
-use settings::{Proxy, Reader};
+use settings::{Backoff, Proxy, Reader};
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep_until};
@@ -28,11 +28,10 @@ const LONGEST_DELAY: Duration = Duration::from_mins(15);
 /// Maximum visibility timeout: SQS hides a message for at most 12 hours after it was received, possibly a whole invocation ago.
 const LONGEST_VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12 * 60 - 15);
 /// Maximum number of retries after temporary refusals.
-const MAX_REPETITIONS: u32 = 2;
+const MAX_RETRIES: u32 = 2;
 /// Time limit of one attempt, so that an unresponsive queue does not block the invocation.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
-/// Delay before the first retry; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 /// Maximum size of a response: ten entries of about 200 bytes, or more with error texts.
 const MAX_RESPONSE_BYTES: usize = 256 * 1024;
 
@@ -118,8 +117,7 @@ impl SqsQueue {
         for position in &waiting {
             set(&mut results, *position, Err(self.not_asked()));
         }
-        let mut pause = FIRST_PAUSE;
-        for repetition in 0..=MAX_REPETITIONS {
+        for retry in 0..=MAX_RETRIES {
             let mut repeated = Vec::new();
             let sizes: Vec<usize> =
                 waiting.iter().filter_map(|at| Some(bodies.get(*at)?.len())).collect();
@@ -138,12 +136,11 @@ impl SqsQueue {
                     set(&mut results, *position, result.map_err(|(error, _)| error));
                 }
             }
-            let next = Instant::now() + pause;
-            if repeated.is_empty() || repetition == MAX_REPETITIONS || next >= deadline {
+            let next = Instant::now() + BACKOFF.delay(retry, 1.0);
+            if repeated.is_empty() || retry == MAX_RETRIES || next >= deadline {
                 break;
             }
             sleep_until(next).await;
-            pause *= 2;
             waiting = repeated;
         }
         results
@@ -162,21 +159,19 @@ impl SqsQueue {
             receipt_handle,
             visibility_timeout: whole_seconds(timeout.min(LONGEST_VISIBILITY_TIMEOUT)),
         };
-        let mut pause = FIRST_PAUSE;
         let mut last = self.not_asked();
-        for _ in 0..=MAX_REPETITIONS {
+        for retry in 0..=MAX_RETRIES {
             if Instant::now() >= deadline {
                 break;
             }
             let asked = self.ask("ChangeMessageVisibility", &request, deadline).await;
             let Err((error, repeat)) = asked else { return Ok(()) };
             last = error;
-            let next = Instant::now() + pause;
+            let next = Instant::now() + BACKOFF.delay(retry, 1.0);
             if repeat == Repeat::No || next >= deadline {
                 break;
             }
             sleep_until(next).await;
-            pause *= 2;
         }
         Err(last)
     }
