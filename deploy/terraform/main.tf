@@ -1,4 +1,4 @@
-# The stack of cloudformation.json. Its settings are variables.tf, all of them; what it says is outputs.tf.
+# Deploys the stack of cloudformation.json. variables.tf has its settings, outputs.tf its outputs.
 
 terraform {
   required_version = ">= 1.3"
@@ -11,21 +11,21 @@ terraform {
 }
 
 variable "stack_name" {
-  description = "The stack's name, which those of its functions and log groups begin with."
+  description = "Name of the stack, and prefix of the names of its functions and log groups."
   type        = string
   default     = "lambda-otlp"
   nullable    = false
 }
 
 variable "zips" {
-  description = "The folder that `cargo xtask dist` has made (target/dist): its zips are put into artifact_bucket, below artifact_prefix in a folder for this version. Empty - they are there, behind artifact_prefix."
+  description = "Folder with the zips of `cargo xtask dist` (target/dist), to upload to artifact_bucket under artifact_prefix and a prefix of this version. Empty - artifact_bucket already contains the zips under artifact_prefix."
   type        = string
   default     = ""
   nullable    = false
 }
 
 variable "tags" {
-  description = "Tags of the stack, and of all in it that takes tags."
+  description = "Tags of the stack and of its resources."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -39,11 +39,11 @@ locals {
   template = "${path.module}/cloudformation.json"
   zips     = var.zips == "" ? toset([]) : fileset(var.zips, "lambda-otlp-*.zip")
   sums     = { for zip in local.zips : zip => filesha256("${var.zips}/${zip}") }
-  # CloudFormation sees that a name changes, and not what is behind it.
+  # CloudFormation compares names of objects, not their contents.
   prefix = var.zips == "" ? var.artifact_prefix : "${var.artifact_prefix}${substr(sha256(jsonencode(local.sums)), 0, 16)}/"
 }
 
-# An object of the version before goes when the stack has the new one: until then CloudFormation may have to go back.
+# The previous objects are deleted after the update of the stack, because CloudFormation may have to roll back.
 resource "aws_s3_object" "zip" {
   for_each    = local.zips
   bucket      = var.artifact_bucket
@@ -56,7 +56,7 @@ resource "aws_s3_object" "zip" {
   }
 }
 
-# It is larger than what CloudFormation takes without a bucket.
+# The template exceeds the size that CloudFormation accepts without a bucket.
 resource "aws_s3_object" "template" {
   bucket      = var.artifact_bucket
   key         = "${var.artifact_prefix}lambda-otlp-${substr(filesha256(local.template), 0, 16)}.json"

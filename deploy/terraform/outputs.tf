@@ -1,4 +1,4 @@
-# Made of deploy/stack/template.yaml by `cargo xtask stack --write`.
+# Generated from deploy/stack/template.yaml by `cargo xtask stack --write`.
 
 output "layer_arm64_arn" {
   description = "The layer for functions of architecture arm64."
@@ -11,47 +11,47 @@ output "layer_x8664_arn" {
 }
 
 output "function_snippet_arm64" {
-  description = "Goes below Properties of a function of architecture arm64 in a template (docs/layer.md says what the wrapper does)."
+  description = "Text for the Properties of an arm64 function in a template (docs/layer.md describes the wrapper)."
   value       = lookup(aws_cloudformation_stack.lambda_otlp.outputs, "FunctionSnippetArm64", null)
 }
 
 output "function_snippet_x8664" {
-  description = "The same for a function of architecture x86_64."
+  description = "Text for the Properties of an x86_64 function in a template."
   value       = lookup(aws_cloudformation_stack.lambda_otlp.outputs, "FunctionSnippetX8664", null)
 }
 
 output "doctor_command" {
-  description = "Says whether everything fits together, and stores and reads back a record of each signal."
+  description = "Command that checks the deployment, and stores and reads a record of each signal."
   value       = aws_cloudformation_stack.lambda_otlp.outputs["DoctorCommand"]
 }
 
 output "subscribe_command" {
-  description = "Subscribes a further log group."
+  description = "Command that subscribes another log group."
   value       = aws_cloudformation_stack.lambda_otlp.outputs["SubscribeCommand"]
 }
 
 output "redrive_command" {
-  description = "Shows what is dead-lettered and why; with --yes it is sent again."
+  description = "Command that shows the dead letters and their reasons. With --yes it sends them again."
   value       = aws_cloudformation_stack.lambda_otlp.outputs["RedriveCommand"]
 }
 
 output "on_failure_command" {
-  description = "Shows the events that every attempt failed on; with --yes they are sent again."
+  description = "Command that shows the events for which every attempt failed. With --yes it sends them again."
   value       = aws_cloudformation_stack.lambda_otlp.outputs["OnFailureCommand"]
 }
 
 output "forwarder_function_arn" {
-  description = "The destination for further subscription filters in this account and region, unless there is a KinesisStreamArn."
+  description = "The destination of your own subscription filters in this account and region, unless the output KinesisStreamArn exists."
   value       = aws_cloudformation_stack.lambda_otlp.outputs["ForwarderFunctionArn"]
 }
 
 output "kinesis_stream_arn" {
-  description = "The destination for further subscription filters, with SubscriptionRoleArn."
+  description = "The destination of your own subscription filters, together with SubscriptionRoleArn."
   value       = lookup(aws_cloudformation_stack.lambda_otlp.outputs, "KinesisStreamArn", null)
 }
 
 output "subscription_role_arn" {
-  description = "The role of subscription filters that write into the stream."
+  description = "The role of your own subscription filters."
   value       = lookup(aws_cloudformation_stack.lambda_otlp.outputs, "SubscriptionRoleArn", null)
 }
 
@@ -61,56 +61,56 @@ output "forwarder_log_group" {
 }
 
 output "subscriber_command" {
-  description = "Has the log groups looked through now."
+  description = "Command that starts a run of the subscriber."
   value       = lookup(aws_cloudformation_stack.lambda_otlp.outputs, "SubscriberCommand", null)
 }
 
 output "redrive_function_arn" {
-  description = "The function that takes from the retry queue."
+  description = "The function that reads the retry queue."
   value       = aws_cloudformation_stack.lambda_otlp.outputs["RedriveFunctionArn"]
 }
 
 output "retry_queue_url" {
-  description = "What the backend did not take and is sent again."
+  description = "Queue of telemetry to send again."
   value       = aws_cloudformation_stack.lambda_otlp.outputs["RetryQueueUrl"]
 }
 
 output "dead_letter_queue_url" {
-  description = "What cannot be delivered, each message with its reason."
+  description = "Queue of undeliverable telemetry, each message with its reason."
   value       = aws_cloudformation_stack.lambda_otlp.outputs["DeadLetterQueueUrl"]
 }
 
 output "on_failure_bucket" {
-  description = "Events that every attempt of the forwarder failed on, whole."
+  description = "Bucket with complete events for which every attempt of the forwarder failed."
   value       = aws_cloudformation_stack.lambda_otlp.outputs["OnFailureBucket"]
 }
 
 output "layer_python310_arn" {
-  description = "The layer of OpenTelemetry's packages for functions in Python 3.10, beside the layer of their architecture."
+  description = "The layer of OpenTelemetry's packages for functions in Python 3.10, to add to the layer of their architecture."
   value       = lookup(aws_cloudformation_stack.lambda_otlp.outputs, "LayerPython310Arn", null)
 }
 
 output "layer_python311_arn" {
-  description = "The layer of OpenTelemetry's packages for functions in Python 3.11, beside the layer of their architecture."
+  description = "The layer of OpenTelemetry's packages for functions in Python 3.11, to add to the layer of their architecture."
   value       = lookup(aws_cloudformation_stack.lambda_otlp.outputs, "LayerPython311Arn", null)
 }
 
 output "layer_python312_arn" {
-  description = "The layer of OpenTelemetry's packages for functions in Python 3.12, beside the layer of their architecture."
+  description = "The layer of OpenTelemetry's packages for functions in Python 3.12, to add to the layer of their architecture."
   value       = lookup(aws_cloudformation_stack.lambda_otlp.outputs, "LayerPython312Arn", null)
 }
 
 output "layer_python313_arn" {
-  description = "The layer of OpenTelemetry's packages for functions in Python 3.13, beside the layer of their architecture."
+  description = "The layer of OpenTelemetry's packages for functions in Python 3.13, to add to the layer of their architecture."
   value       = lookup(aws_cloudformation_stack.lambda_otlp.outputs, "LayerPython313Arn", null)
 }
 
 output "layer_python314_arn" {
-  description = "The layer of OpenTelemetry's packages for functions in Python 3.14, beside the layer of their architecture."
+  description = "The layer of OpenTelemetry's packages for functions in Python 3.14, to add to the layer of their architecture."
   value       = lookup(aws_cloudformation_stack.lambda_otlp.outputs, "LayerPython314Arn", null)
 }
 
 output "layer_node_arn" {
-  description = "The layer of OpenTelemetry's packages for functions in Node, beside the layer of their architecture."
+  description = "The layer of OpenTelemetry's packages for functions in Node, to add to the layer of their architecture."
   value       = lookup(aws_cloudformation_stack.lambda_otlp.outputs, "LayerNodeArn", null)
 }

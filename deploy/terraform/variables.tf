@@ -1,9 +1,9 @@
-# Made of deploy/stack/template.yaml by `cargo xtask stack --write`.
+# Generated from deploy/stack/template.yaml by `cargo xtask stack --write`.
 
-# ---- Where the zips are ----
+# ---- Location of the zips ----
 
 variable "artifact_bucket" {
-  description = "The bucket that the zips were copied to, in the region of the stack."
+  description = "The bucket that contains the zips, in the region of the stack."
   type        = string
   nullable    = false
 
@@ -14,7 +14,7 @@ variable "artifact_bucket" {
 }
 
 variable "artifact_prefix" {
-  description = "What stands before the zips' names in the bucket, as in lambda-otlp/2026-11-21/. Another for each version - CloudFormation sees that names change, and not what is in them."
+  description = "Prefix of the zips' names in the bucket, as in lambda-otlp/2026-11-21/. Use a new prefix for each version, because CloudFormation compares names and not contents."
   type        = string
   default     = ""
   nullable    = false
@@ -25,10 +25,10 @@ variable "artifact_prefix" {
   }
 }
 
-# ---- What everybody says ----
+# ---- The usual settings ----
 
 variable "endpoint" {
-  description = "Base URL of the backend, for OpenObserve with the organization, as in https://o2.example.com/api/default."
+  description = "Base URL of the backend. For OpenObserve it names the organization, as in https://o2.example.com/api/default."
   type        = string
   nullable    = false
 
@@ -39,31 +39,31 @@ variable "endpoint" {
 }
 
 variable "secret" {
-  description = "The backend's credentials - the ARN of a secret in Secrets Manager, or the name of an SSM parameter (SecureString), which begins with a slash. Empty - Headers, or none."
+  description = "The backend's credentials, as the ARN of a secret in Secrets Manager or the name of a SecureString parameter that begins with a slash. Append"
   type        = string
   default     = ""
   nullable    = false
 
   validation {
-    condition     = can(regex("^$|^/[a-zA-Z0-9_.\\-/]+$|^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:.+$", var.secret))
-    error_message = "The whole ARN of a secret, the name of an SSM parameter that begins with /, or nothing."
+    condition     = can(regex("^$|^/[a-zA-Z0-9_.\\-/]+(#[a-zA-Z0-9_.\\-]+)?$|^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:[^#]+(#[a-zA-Z0-9_.\\-]+)?$", var.secret))
+    error_message = "The whole ARN of a secret or the name of an SSM parameter that begins with /, each with"
   }
 }
 
 variable "log_groups" {
-  description = "What is subscribed - a log group that exists, as in /aws/lambda/orders; several, with * for anything, as in /aws/lambda/shop-*,/aws/lambda/orders, those of tomorrow too; or * for all of the account in this region. Empty - you subscribe log groups yourself. The groups of this stack are never subscribed."
+  description = "The log groups to subscribe - one name, as in /aws/lambda/orders; names and patterns, as in /aws/lambda/shop-*,/aws/lambda/orders, including future log groups; or * for the whole account in this region. Empty - you subscribe log groups yourself. This stack's own log groups are never subscribed."
   type        = string
   default     = ""
   nullable    = false
 
   validation {
     condition     = can(regex("^$|^[.\\-_/#*A-Za-z0-9]+(,[.\\-_/#*A-Za-z0-9]+)*$", var.log_groups))
-    error_message = "Names of log groups, with * for anything, separated by commas without spaces; none begins with /lambda-otlp/, where the stack's own are."
+    error_message = "Names of log groups, with * for any text, separated by commas without spaces; none begins with /lambda-otlp/, where the stack's own are."
   }
 }
 
 variable "architecture" {
-  description = "Architecture of the stack's own functions; those that are observed may have another."
+  description = "Architecture of the stack's own functions. Your functions may use another."
   type        = string
   default     = "arm64"
   nullable    = false
@@ -76,53 +76,22 @@ variable "architecture" {
 
 # ---- The backend ----
 
-variable "secret_key" {
-  description = "The key under which the credentials stand, where the secret is a JSON object of several."
-  type        = string
-  default     = ""
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[a-zA-Z0-9_.\\-]*$", var.secret_key))
-    error_message = "It does not match ^[a-zA-Z0-9_.\\-]*$."
-  }
-}
-
-variable "secret_kms_key_arn" {
-  description = "ARN of the KMS key of Secret, where it is a key of your own."
-  type        = string
-  default     = ""
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^$|^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$", var.secret_kms_key_arn))
-    error_message = "The ARN of a key (no alias), or nothing."
-  }
-}
-
 variable "destination_secret_arns" {
-  description = "ARNs of the secrets and SSM parameters that further destinations in the rules name."
+  description = "ARNs of the secrets and SSM parameters of further destinations. Set it if your rules send to several backends."
   type        = list(string)
   default     = []
   nullable    = false
 }
 
-variable "destination_secret_kms_key_arns" {
-  description = "ARNs of the KMS keys of those secrets and parameters, where they are keys of your own."
+variable "kms_key_arns" {
+  description = "ARNs of the customer managed KMS keys that encrypt Secret, destination_secret_arns or the stream of kinesis_stream_arn. Set it if you use such keys."
   type        = list(string)
   default     = []
-  nullable    = false
-}
-
-variable "secret_ttl" {
-  description = "How long the credentials are kept before they are read again, as in 5m."
-  type        = string
-  default     = ""
   nullable    = false
 }
 
 variable "headers" {
-  description = "Headers of every request, as in authorization=Basic …, for a first try. VISIBLE IN PLAIN TEXT in the console, among the stack's parameters and the function's variables. Put credentials into Secret to keep them out of both."
+  description = "Headers of every request, as in authorization=Basic …, for a first try. VISIBLE IN PLAIN TEXT in the console, among the stack's parameters and the function's variables. Use Secret for credentials."
   type        = string
   default     = ""
   nullable    = false
@@ -130,14 +99,14 @@ variable "headers" {
 }
 
 variable "stream" {
-  description = "OpenObserve's stream for traces and logs; empty is default."
+  description = "OpenObserve's stream for traces and logs. Set it to keep a trial or an application apart. Empty - default."
   type        = string
   default     = ""
   nullable    = false
 }
 
 variable "backend" {
-  description = "What the backend asks of OTLP."
+  description = "Set otlp for any backend other than OpenObserve."
   type        = string
   default     = "openobserve"
   nullable    = false
@@ -148,37 +117,15 @@ variable "backend" {
   }
 }
 
-variable "max_request_bytes" {
-  description = "Largest request before compression, as in 4MiB."
-  type        = string
-  default     = ""
-  nullable    = false
-}
-
-variable "max_columns" {
-  description = "Most distinct fields of one stream in one request that OpenObserve takes; a lower limit that its answers name is learned."
-  type        = string
-  default     = "1000"
-  nullable    = false
-}
-
 variable "ca_file" {
-  description = "A file of certificate authorities in the package, as in ca.pem (see docs/deploy.md), for a backend whose certificate is from an authority of your own."
+  description = "A file with certificate authorities in the package, as in ca.pem (docs/deploy.md). Set it if the backend's certificate is self-signed or from your own authority."
   type        = string
   default     = ""
   nullable    = false
-}
-
-variable "proxy" {
-  description = "Proxy to the backend alone, as in http://proxy.example.com:3128. Credentials in it are VISIBLE IN PLAIN TEXT in the console."
-  type        = string
-  default     = ""
-  nullable    = false
-  sensitive   = true
 }
 
 variable "https_proxy" {
-  description = "Proxy to the backend, where Proxy is empty, and to SQS, Secrets Manager and Systems Manager, for a VPC without endpoints for them. Credentials in it are VISIBLE IN PLAIN TEXT in the console."
+  description = "Proxy for https requests to the backend, SQS, Secrets Manager and Systems Manager. Set it if your VPC has no direct connection to them. Credentials in it are VISIBLE IN PLAIN TEXT in the console."
   type        = string
   default     = ""
   nullable    = false
@@ -186,16 +133,16 @@ variable "https_proxy" {
 }
 
 variable "no_proxy" {
-  description = "Hosts that https_proxy does not apply to, separated by commas, such as those of interface endpoints."
+  description = "Hosts to reach without https_proxy, separated by commas, such as interface endpoints of the VPC."
   type        = string
   default     = ""
   nullable    = false
 }
 
-# ---- What is collected ----
+# ---- Collected log events ----
 
 variable "collect" {
-  description = "all sends every line of the log group. telemetry - only OTLP lines and Lambda's own reports and failures; of lines that Lambda cuts, as other exporters' OTLP/JSON of more than 64 KiB, only the first piece. spilled - of functions whose layer sends by itself only what no backend took."
+  description = "The log events to forward. Set telemetry to forward only OTLP lines and Lambda's reports and failures; of lines that Lambda splits, such as other exporters' OTLP/JSON over 64 KiB, only the first part matches. Set spilled for functions in direct mode, to forward only telemetry that no backend accepted."
   type        = string
   default     = "all"
   nullable    = false
@@ -207,21 +154,21 @@ variable "collect" {
 }
 
 variable "excluded_log_groups" {
-  description = "Log groups that log_groups leaves out, separated by commas, with * for anything. The stack's own are always left out."
+  description = "Log groups that log_groups leaves out, separated by commas, with * for any text."
   type        = list(string)
   default     = []
   nullable    = false
 }
 
 variable "create_kinesis_stream" {
-  description = "Whether the stack has a Kinesis stream of its own between the subscriptions and the forwarder, which bundles what many log groups write. It is billed by the hour and by the GB."
+  description = "Set true to create a Kinesis stream between the subscriptions and the forwarder. It bundles the events of many log groups, and AWS bills it by the hour and by the GB."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "kinesis_stream_arn" {
-  description = "ARN of a Kinesis stream that subscriptions write into, to read as well."
+  description = "ARN of an existing Kinesis stream with log events, for the forwarder to read too."
   type        = string
   default     = ""
   nullable    = false
@@ -232,22 +179,10 @@ variable "kinesis_stream_arn" {
   }
 }
 
-variable "kinesis_kms_key_arn" {
-  description = "ARN of the KMS key of that stream, or of the stack's own, where it is a key of your own."
-  type        = string
-  default     = ""
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^$|^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$", var.kinesis_kms_key_arn))
-    error_message = "The ARN of a key (no alias), or nothing."
-  }
-}
-
-# ---- How log groups are subscribed ----
+# ---- Subscription of log groups ----
 
 variable "subscribe_by" {
-  description = "Who subscribes one log group, and all of the account - the stack itself, by a filter or an account-level policy, or the subscriber as for patterns and tags."
+  description = "Set subscriber if another product already uses the account-level subscription policy, or if the log group of log_groups may be deleted. The subscriber function then subscribes one log group, or the whole account, as it does for patterns and tags."
   type        = string
   default     = "stack"
   nullable    = false
@@ -259,80 +194,30 @@ variable "subscribe_by" {
 }
 
 variable "subscribe_tags" {
-  description = "Tags that log groups must have to be subscribed, separated by commas, as in team=shop. With log_groups empty, all that have them."
+  description = "Tags that log groups must have to be subscribed, separated by commas, as in team=shop. With an empty log_groups, all log groups with these tags are subscribed."
   type        = string
   default     = ""
   nullable    = false
 }
 
 variable "subscribe_beside_others" {
-  description = "Whether log groups that have one subscription filter of someone else are subscribed beside it."
+  description = "Set true to subscribe log groups that already have one subscription filter of another system, such as during a migration."
   type        = bool
   default     = false
   nullable    = false
 }
 
-variable "subscribe_schedule" {
-  description = "How often log groups are looked through, where no trail of CloudTrail tells of new ones."
-  type        = string
-  default     = "rate(1 hour)"
-  nullable    = false
+# ---- Conversion ----
 
-  validation {
-    condition     = can(regex("^(rate|cron)\\(.+\\)$", var.subscribe_schedule))
-    error_message = "An expression of EventBridge, as in rate(1 hour)."
-  }
-}
-
-variable "subscribe_dry_run" {
-  description = "Whether the subscriber only says in its log what it would do."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
-variable "subscribe_log_level" {
-  description = "The subscriber's own log; info has the sums of each run."
-  type        = string
-  default     = "info"
-  nullable    = false
-
-  validation {
-    condition     = contains(["error", "warn", "info", "debug"], var.subscribe_log_level)
-    error_message = "One of error, warn, info, debug."
-  }
-}
-
-# ---- What is made of it ----
-
-variable "rules_parameter" {
-  description = "Name of an SSM parameter with the rules (TOML), beginning with a slash."
+variable "rules" {
+  description = "The rules (TOML) to drop, sample, redact or route telemetry, as the name of an SSM parameter that begins with a slash, or as a file in the package, as in rules.toml (docs/deploy.md)."
   type        = string
   default     = ""
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^$|^/[a-zA-Z0-9_.\\-/]+$", var.rules_parameter))
-    error_message = "A name that begins with /, or nothing."
-  }
-}
-
-variable "rules_file" {
-  description = "A file of rules in the package, as in rules.toml (see docs/deploy.md); used where rules_parameter is empty."
-  type        = string
-  default     = ""
-  nullable    = false
-}
-
-variable "join_stack_traces" {
-  description = "Whether the lines of a stack trace become one log record."
-  type        = bool
-  default     = true
   nullable    = false
 }
 
 variable "platform_logs" {
-  description = "Whether START, END and INIT_START lines become log records too."
+  description = "Set all to store START, END and INIT_START lines as log records too."
   type        = string
   default     = "reports"
   nullable    = false
@@ -344,38 +229,14 @@ variable "platform_logs" {
 }
 
 variable "platform_spans" {
-  description = "Whether the forwarder writes the span of each invocation, for functions without the layer and the Rust library."
+  description = "Set true to get a span for each invocation of functions that have neither the layer nor the Rust library."
   type        = bool
   default     = false
   nullable    = false
 }
 
-variable "span_mapping" {
-  description = "Whether the phases of an invocation become events of that span, or spans below it."
-  type        = string
-  default     = "span_events"
-  nullable    = false
-
-  validation {
-    condition     = contains(["span_events", "child_spans"], var.span_mapping)
-    error_message = "One of span_events, child_spans."
-  }
-}
-
-variable "span_end" {
-  description = "What ends that span."
-  type        = string
-  default     = "runtime_done"
-  nullable    = false
-
-  validation {
-    condition     = contains(["runtime_done", "report"], var.span_end)
-    error_message = "One of runtime_done, report."
-  }
-}
-
 variable "names" {
-  description = "legacy also writes the metric names of the older OpenObserve extension."
+  description = "Set legacy while your dashboards use the metric names of OpenObserve's older extension. Both sets of names are then written."
   type        = string
   default     = "current"
   nullable    = false
@@ -387,14 +248,14 @@ variable "names" {
 }
 
 variable "ingest_window" {
-  description = "How old a record may be for the backend to take it (OpenObserve's ZO_INGEST_ALLOWED_UPTO)."
+  description = "Maximum age of records that OpenObserve accepts. Set it to the value of ZO_INGEST_ALLOWED_UPTO if you changed that."
   type        = string
   default     = "5h"
   nullable    = false
 }
 
 variable "old_records" {
-  description = "What happens to older records - keep them in the dead-letter queue, send them with the time of now, or drop them."
+  description = "The fate of older records - keep them in the dead-letter queue, restamp them with the current time, or drop them."
   type        = string
   default     = "keep"
   nullable    = false
@@ -406,7 +267,7 @@ variable "old_records" {
 }
 
 variable "undecodable" {
-  description = "Whether lines that claim to be OTLP and do not decode go to the dead-letter queue, or only a log record tells of them."
+  description = "Set log if many lines of another tool look like OTLP and cannot be decoded. The forwarder then drops and counts them instead of keeping them in the dead-letter queue."
   type        = string
   default     = "dead-letter"
   nullable    = false
@@ -418,7 +279,7 @@ variable "undecodable" {
 }
 
 variable "embedded_lines" {
-  description = "Which OTLP lines are read that do not begin their log event. With read, whoever gets text into a log can forge telemetry."
+  description = "The OTLP lines to read that do not begin their log event. Set read if a logger adds text around them; an attacker who gets text into such a log can then forge telemetry. Set never to read none."
   type        = string
   default     = "whole"
   nullable    = false
@@ -429,31 +290,10 @@ variable "embedded_lines" {
   }
 }
 
-variable "max_line_items" {
-  description = "Most spans, data points and log records of the OTLP lines of one log event."
-  type        = string
-  default     = "50000"
-  nullable    = false
-}
-
-variable "least_item_bytes" {
-  description = "Bytes that an item of an OTLP line has on average at least, once inflated."
-  type        = string
-  default     = "12"
-  nullable    = false
-}
-
-variable "max_event_items" {
-  description = "Most items of all OTLP lines of one event."
-  type        = string
-  default     = "250000"
-  nullable    = false
-}
-
-# ---- How the functions run ----
+# ---- Functions and storage ----
 
 variable "layers" {
-  description = "For functions of which architecture the layer with the extension is published."
+  description = "The architectures to publish the layer for. Set none if no function uses the layer."
   type        = string
   default     = "both"
   nullable    = false
@@ -465,7 +305,7 @@ variable "layers" {
 }
 
 variable "memory_size" {
-  description = "Memory of each function in MB."
+  description = "Memory of each function in MB. Increase it if the forwarder's invocations take long; CPU time grows with memory."
   type        = number
   default     = 256
   nullable    = false
@@ -481,25 +321,8 @@ variable "memory_size" {
   }
 }
 
-variable "timeout" {
-  description = "Longest time of an invocation in seconds."
-  type        = number
-  default     = 60
-  nullable    = false
-
-  validation {
-    condition     = var.timeout >= 60
-    error_message = "At least 60."
-  }
-
-  validation {
-    condition     = var.timeout <= 120
-    error_message = "At most 120."
-  }
-}
-
 variable "reserved_concurrency" {
-  description = "Most environments of the forwarder at a time. Empty - no bound but the account's; accounts with a small quota refuse any reservation."
+  description = "Maximum number of forwarder environments. Set it to protect the account's concurrency quota. Accounts with a small quota refuse any reservation."
   type        = string
   default     = ""
   nullable    = false
@@ -511,21 +334,21 @@ variable "reserved_concurrency" {
 }
 
 variable "subnet_ids" {
-  description = "Subnets of your VPC, for a backend that is only reachable there. They need a way to SQS, and to Secrets Manager or SSM where used."
+  description = "Subnets of your VPC, for a backend that is only reachable there. They need a route to SQS, and to Secrets Manager or SSM if used."
   type        = list(string)
   default     = []
   nullable    = false
 }
 
 variable "security_group_ids" {
-  description = "Security groups of the functions in your VPC; needed with subnet_ids."
+  description = "Security groups of the functions in your VPC. Required with subnet_ids."
   type        = list(string)
   default     = []
   nullable    = false
 }
 
 variable "log_level" {
-  description = "The functions' own log."
+  description = "Level of the functions' own logs. Set debug to investigate."
   type        = string
   default     = "warn"
   nullable    = false
@@ -537,7 +360,7 @@ variable "log_level" {
 }
 
 variable "vitals" {
-  description = "The functions' own figures (docs/vitals.md) - emf with four CloudWatch metrics among them, otlp as metrics to the backend, both, or none."
+  description = "Destination of the functions' own metrics (docs/vitals.md) - emf for CloudWatch, otlp for the backend, both, or none."
   type        = string
   default     = "emf"
   nullable    = false
@@ -549,7 +372,7 @@ variable "vitals" {
 }
 
 variable "log_retention_days" {
-  description = "How long the functions' own logs are kept."
+  description = "Number of days to keep the functions' own logs."
   type        = number
   default     = 14
   nullable    = false
@@ -561,7 +384,7 @@ variable "log_retention_days" {
 }
 
 variable "on_failure_retention_days" {
-  description = "How long events that no invocation could handle are kept in the on-failure bucket."
+  description = "Number of days to keep events in the on-failure bucket. Decrease it if a policy limits the retention of logs."
   type        = number
   default     = 90
   nullable    = false
@@ -573,7 +396,7 @@ variable "on_failure_retention_days" {
 }
 
 variable "storage_kms_key_arn" {
-  description = "ARN of a KMS key of your own for both queues and the on-failure bucket. Empty - keys that SQS and S3 manage."
+  description = "ARN of a customer managed KMS key for the queues, the on-failure bucket and the stack's Kinesis stream. Empty - keys that AWS manages."
   type        = string
   default     = ""
   nullable    = false
@@ -584,17 +407,17 @@ variable "storage_kms_key_arn" {
   }
 }
 
-# ---- Who is told ----
+# ---- Alarms ----
 
 variable "alarms" {
-  description = "Whether CloudWatch alarms tell of dead letters, of what waits for long, and of functions that fail (docs/deploy.md has each)."
+  description = "Set false for a stack without CloudWatch alarms, such as a test stack. docs/operations.md describes each alarm."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "alarm_topic_arn" {
-  description = "ARN of an SNS topic that is told when an alarm begins and ends."
+  description = "ARN of an SNS topic to notify when an alarm begins and ends."
   type        = string
   default     = ""
   nullable    = false
@@ -608,7 +431,7 @@ variable "alarm_topic_arn" {
 # ---- Layers of OpenTelemetry's packages ----
 
 variable "python_layer" {
-  description = "For which version of Python a layer of OpenTelemetry's packages is published, for functions that bring none."
+  description = "The version of Python to publish a layer of OpenTelemetry's packages for. Set it if your functions do not package them."
   type        = string
   default     = "none"
   nullable    = false
@@ -620,7 +443,7 @@ variable "python_layer" {
 }
 
 variable "node_layer" {
-  description = "Whether a layer of OpenTelemetry's packages is published for Node functions that bring none."
+  description = "Set true to publish a layer of OpenTelemetry's packages for Node functions that do not package them."
   type        = bool
   default     = false
   nullable    = false

@@ -30,8 +30,8 @@ pub use logs::{
     CloudWatchLogs, FilteredLogEvent, LogGroup, LogsError, LogsSettings, Page, SubscriptionFilter,
 };
 pub use secret::{
-    AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SecretError, SecretService,
-    authorization, secret_lifetime,
+    AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SECRET_LIFETIME, SecretError,
+    SecretService, authorization,
 };
 #[cfg(feature = "reqwest")]
 pub use sqs::{QueueError, SqsQueue, SqsSettings};

@@ -12,7 +12,6 @@ pub(crate) const REGION: &str = shared::AWS_REGION.name;
 pub(crate) const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 pub(crate) const SECRETS_MANAGER_ENDPOINT: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
 pub(crate) const SSM_ENDPOINT: &str = "AWS_ENDPOINT_URL_SSM";
-pub(crate) const SECRET_TTL: &str = "LAMBDA_OTLP_SECRET_TTL";
 pub(crate) const LOGS_ENDPOINT: &str = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS";
 pub(crate) const SQS_ENDPOINT: &str = "AWS_ENDPOINT_URL_SQS";
 
@@ -25,51 +24,40 @@ pub const AWS: &[Variable] = &[
     row(
         ACCESS_KEY_ID,
         Kind::Text,
-        "Set by Lambda: the function's role, for queues, secrets and parameters.",
+        "Set by Lambda: credentials of the function's role.",
     ),
     row(SECRET_ACCESS_KEY, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
     row(SESSION_TOKEN, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
     row(
         CREDENTIALS_FULL_URI,
         Kind::Url,
-        "Set by Lambda in place of the three where credentials are renewed, as with SnapStart: where they are asked for.",
+        "Set by Lambda instead of the other three with SnapStart: URL of the credentials.",
     ),
     row(
         AUTHORIZATION_TOKEN,
         Kind::Secret,
-        "Set by Lambda, with `AWS_CONTAINER_CREDENTIALS_FULL_URI`: what is asked with.",
+        "Set by Lambda: token for that URL.",
     ),
     row(
         AUTHORIZATION_TOKEN_FILE,
         Kind::Text,
-        "A file with that token, in place of the variable. It is read at each request.",
+        "A file with that token.",
     ),
     shared::AWS_REGION.with_doc(
-        "Set by Lambda: `cloud.region`, and where AWS's services are asked unless an ARN or a URL names another region.",
+        "Set by Lambda: `cloud.region`, and the region of AWS's services unless an ARN or a URL names another.",
     ),
-    row(ENDPOINT, Kind::Url, "Where AWS is, for a stand-in of all its services."),
+    row(ENDPOINT, Kind::Url, "URL of all AWS services, for a stand-in."),
 ];
 
 /// The rows of a binary that reads secrets, beside [`AWS`].
 pub const SECRETS: &[Variable] = &[
-    row(
-        SECRETS_MANAGER_ENDPOINT,
-        Kind::Url,
-        "URL of Secrets Manager, for a VPC endpoint or tests.",
-    ),
-    row(SSM_ENDPOINT, Kind::Url, "URL of Systems Manager, for a VPC endpoint or tests."),
-    Variable {
-        name: SECRET_TTL,
-        default: Some("5m"),
-        kind: Kind::Duration,
-        doc: "How long a secret is used before it is read again. When the backend answers 401 or 403 it is read at once.",
-    },
+    row(SECRETS_MANAGER_ENDPOINT, Kind::Url, "URL of Secrets Manager."),
+    row(SSM_ENDPOINT, Kind::Url, "URL of Systems Manager."),
 ];
 
 /// The row of a binary that sends to queues, beside [`AWS`]. Each queue's own row is in the module of its user.
 pub const SQS: &[Variable] =
-    &[row(SQS_ENDPOINT, Kind::Url, "Where SQS is, if not at the host of the queue's URL.")];
+    &[row(SQS_ENDPOINT, Kind::Url, "URL of SQS. Default: the host of the queue's URL.")];
 
 /// The row of a binary that subscribes log groups, beside [`AWS`].
-pub const LOGS: &[Variable] =
-    &[row(LOGS_ENDPOINT, Kind::Url, "URL of CloudWatch Logs, for a VPC endpoint or tests.")];
+pub const LOGS: &[Variable] = &[row(LOGS_ENDPOINT, Kind::Url, "URL of CloudWatch Logs.")];

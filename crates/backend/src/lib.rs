@@ -31,8 +31,8 @@ pub use self::http::{LeanTransport, Protocol, Record, TelemetryEvent, events_req
 pub use authorized::{Authorized, read_secret};
 pub use client::Client;
 pub use destination::{
-    Compression, DESTINATION, DestinationConfig, Endpoints, OwnAuthority, PROXY_ROW, Profile,
-    SECRET_ROW, missing_organization,
+    Compression, DESTINATION, DestinationConfig, Endpoints, O2_DESTINATION, OwnAuthority,
+    PROXY_ROW, Profile, SECRET_ROW, missing_organization,
 };
 pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, Undelivered, gzip_level};
 pub use judge::Reason;

@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let forwarder = one_destination(&config, &aws, DryRun, options).await?;
             forward_all(arguments, &forwarder, now).await
         } else {
-            let client = Authorized::new(&config.destination, &aws, config.secret_lifetime)?;
+            let client = Authorized::new(&config.destination, &aws, ::aws::SECRET_LIFETIME)?;
             let forwarder = one_destination(&config, &aws, client, options).await?;
             forward_all(arguments, &forwarder, now).await
         }

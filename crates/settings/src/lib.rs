@@ -48,4 +48,4 @@ pub use reader::{Reader, Shown};
 pub use secret::Secret;
 pub use secret_reference::{SecretReference, SecretStore};
 pub use source::{Env, Source};
-pub use table::{Kind, Table, Variable};
+pub use table::{Kind, Table, Variable, markdown};

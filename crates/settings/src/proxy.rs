@@ -16,21 +16,19 @@ pub const PROXY: &[Variable] = &[
         name: HTTPS_PROXY,
         default: None,
         kind: Kind::Proxy,
-        doc: "Proxy for AWS's services (queues, secrets, parameters), and for a backend with TLS where `LAMBDA_OTLP_PROXY` is \
-              not set.",
+        doc: "Proxy for AWS's services, and for an `https` backend unless `LAMBDA_OTLP_PROXY` is set. Set it if the VPC has no endpoints for SQS and Secrets Manager.",
     },
     Variable {
         name: HTTP_PROXY,
         default: None,
         kind: Kind::Proxy,
-        doc: "Proxy for a backend without TLS, where `LAMBDA_OTLP_PROXY` is not set.",
+        doc: "Proxy for an `http` backend, unless `LAMBDA_OTLP_PROXY` is set.",
     },
     Variable {
         name: NO_PROXY,
         default: None,
         kind: Kind::Text,
-        doc: "Hosts, domains and networks that `HTTPS_PROXY` and `HTTP_PROXY` do not apply to, separated by commas, such as \
-              those of AWS's services with a VPC endpoint. This host is always one.",
+        doc: "Hosts, domains and networks to reach without `HTTPS_PROXY` and `HTTP_PROXY`, separated by commas, such as AWS's services with a VPC endpoint. This host is always included.",
     },
 ];
 

@@ -1,5 +1,4 @@
-//! The variables that the tables of several binaries have in common. Where one means something else in a binary, that table
-//! says so by [`Variable::with_doc`].
+//! Variables that several binaries read. [`Variable::with_doc`] replaces a meaning that differs in one of them.
 
 use crate::table::{Kind, Variable};
 
@@ -8,7 +7,7 @@ pub const LAMBDA_OTLP_BACKEND: Variable = Variable {
     name: "LAMBDA_OTLP_BACKEND",
     default: Some("openobserve"),
     kind: Kind::Choice(&["openobserve", "otlp"]),
-    doc: "What the backend asks of OTLP. `otlp` leaves users' metrics untouched.",
+    doc: "Set `otlp` for any backend other than OpenObserve. Metrics are then sent as the functions made them.",
 };
 
 /// Level of a binary's own log.
@@ -16,7 +15,7 @@ pub const LAMBDA_OTLP_LOG_LEVEL: Variable = Variable {
     name: "LAMBDA_OTLP_LOG_LEVEL",
     default: Some("warn"),
     kind: Kind::Choice(&["error", "warn", "info", "debug"]),
-    doc: "Level of this program's own log. `warn`: something was unexpected; `error`: telemetry was lost or not delivered.",
+    doc: "Level of this program's own log. `warn` reports the unexpected, `error` lost or undelivered telemetry. Set `debug` to investigate.",
 };
 
 /// Longest OTLP line.
@@ -24,7 +23,7 @@ pub const LAMBDA_OTLP_MAX_LINE_BYTES: Variable = Variable {
     name: "LAMBDA_OTLP_MAX_LINE_BYTES",
     default: Some("60KiB"),
     kind: Kind::Bytes,
-    doc: "Longest line; a larger batch becomes several lines. From 1 KiB to 250 KiB.",
+    doc: "Maximum length of an OTLP line, from 1 KiB to 250 KiB. Larger batches become several lines. Increase it only if your log pipeline keeps longer lines whole.",
 };
 
 /// Names of metrics and attributes that are made of Lambda's own events.
@@ -32,7 +31,7 @@ pub const LAMBDA_OTLP_NAMES: Variable = Variable {
     name: "LAMBDA_OTLP_NAMES",
     default: Some("current"),
     kind: Kind::Choice(&["current", "legacy"]),
-    doc: "`legacy` also writes the metrics and span attributes of older systems, such as the gauge `faas.duration`.",
+    doc: "Set `legacy` while your dashboards use the names of older systems, such as the gauge `faas.duration`. Both sets of names are then written.",
 };
 
 /// What ends the span of an invocation.
@@ -40,7 +39,7 @@ pub const LAMBDA_OTLP_SPAN_END: Variable = Variable {
     name: "LAMBDA_OTLP_SPAN_END",
     default: Some("runtime_done"),
     kind: Kind::Choice(&["runtime_done", "report"]),
-    doc: "What ends the span of an invocation. `report` has billed duration and memory on it.",
+    doc: "Set `report` to have billed duration and memory on the invocation span. The span then arrives with the next invocation.",
 };
 
 /// How the phases of an invocation are written.
@@ -48,7 +47,7 @@ pub const LAMBDA_OTLP_SPAN_MAPPING: Variable = Variable {
     name: "LAMBDA_OTLP_SPAN_MAPPING",
     default: Some("span_events"),
     kind: Kind::Choice(&["span_events", "child_spans"]),
-    doc: "Whether an invocation's phases become events of its span, or spans below it.",
+    doc: "Set `child_spans` to see the phases of an invocation as spans of their own instead of events of the invocation span.",
 };
 
 /// The older name of [`LAMBDA_OTLP_SPAN_MAPPING`].
@@ -56,7 +55,7 @@ pub const O2_SPAN_MAPPING_STRATEGY: Variable = Variable {
     name: "O2_SPAN_MAPPING_STRATEGY",
     default: None,
     kind: LAMBDA_OTLP_SPAN_MAPPING.kind,
-    doc: "The older name of `LAMBDA_OTLP_SPAN_MAPPING`, which wins.",
+    doc: "Of OpenObserve's extension. `LAMBDA_OTLP_SPAN_MAPPING`, unless that is set.",
 };
 
 /// gzip level of OTLP lines.
@@ -64,7 +63,7 @@ pub const OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: Variable = Variable {
     name: "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL",
     default: Some("6"),
     kind: Kind::Count,
-    doc: "gzip level of the lines, 0 (stored) to 9.",
+    doc: "Of otlp-stdout-span-exporter. gzip level of OTLP lines, 0 (stored) to 9.",
 };
 
 /// The service name.
@@ -72,7 +71,7 @@ pub const OTEL_SERVICE_NAME: Variable = Variable {
     name: "OTEL_SERVICE_NAME",
     default: None,
     kind: Kind::Text,
-    doc: "`service.name`; else the function's name.",
+    doc: "The `service.name`. Set it if several functions form one service. Default: the function's name.",
 };
 
 /// Which headers carry a parent.
@@ -80,7 +79,7 @@ pub const OTEL_PROPAGATORS: Variable = Variable {
     name: "OTEL_PROPAGATORS",
     default: None,
     kind: Kind::Text,
-    doc: "Only where it names `xray-lambda` is X-Ray's segment the parent of the invocation span, and its `Sampled=0` obeyed.",
+    doc: "Include `xray-lambda` to make X-Ray's segment the parent of the invocation span and to obey its `Sampled=0`.",
 };
 
 /// The function's region.

@@ -15,84 +15,75 @@ const KINESIS_STREAM: &str = "LAMBDA_OTLP_KINESIS_STREAM";
 const KINESIS_ROLE: &str = "LAMBDA_OTLP_KINESIS_ROLE";
 const COLLECT: &str = "LAMBDA_OTLP_COLLECT";
 const BESIDE_OTHERS: &str = "LAMBDA_OTLP_BESIDE_OTHERS";
-const DRY_RUN: &str = "LAMBDA_OTLP_DRY_RUN";
 const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
 const OWN_LOG_GROUP: &str = "AWS_LAMBDA_LOG_GROUP_NAME";
 
 /// All variables of the subscriber.
-pub const TABLE: Table = Table::new(&[OWN, PROXY, LOGS, SQS, AWS]);
+pub const TABLE: Table =
+    Table::new(&[OWN]).with_shared(&[PROXY]).with_unlisted(&[LAMBDA, LOGS, SQS, AWS]);
 
 const OWN: &[Variable] = &[
     Variable {
         name: INCLUDE,
         default: None,
         kind: Kind::Text,
-        doc: "The log groups to subscribe, separated by commas: whole names, or with `*` for anything, as `/aws/lambda/shop-*`; \
-              one that ends in `/` stands for all below it. Empty: those with the tags; without tags none.",
+        doc: "The log groups to subscribe, separated by commas: names, or patterns such as `/aws/lambda/shop-*`. A `/` at the end includes all names below. Empty: the log groups with the tags of `LAMBDA_OTLP_TAGS`.",
     },
     Variable {
         name: EXCLUDE,
         default: None,
         kind: Kind::Text,
-        doc: "Log groups that are not subscribed, in the same way. Those of the delivery path, `/lambda-otlp/*`, never are.",
+        doc: "Log groups to leave out, in the same form. `/lambda-otlp/*` is always left out.",
     },
     Variable {
         name: TAGS,
         default: None,
         kind: Kind::Text,
-        doc: "Tags that a log group must have, separated by commas: `team=shop`, `stage=prod*`, or a key alone. All keys that are named, \
-              and of each key one of its values. It needs `logs:ListTagsForResource`.",
+        doc: "Tags that a log group must have, separated by commas: `team=shop`, `stage=prod*`, or a key alone. A log group needs every key, with one of its values. Requires `logs:ListTagsForResource`.",
     },
     Variable {
         name: DESTINATION,
         default: None,
         kind: Kind::Text,
-        doc: "The forwarder's ARN, with or without an alias.",
+        doc: "ARN of the forwarder, with or without an alias.",
     },
     Variable {
         name: KINESIS_STREAM,
         default: None,
         kind: Kind::Text,
-        doc: "ARN of a Kinesis stream that the forwarder reads: log groups are subscribed to it, and the forwarder is not invoked by them. It needs \
-              `LAMBDA_OTLP_KINESIS_ROLE`.",
+        doc: "ARN of a Kinesis stream that the forwarder reads. Set it to subscribe log groups to the stream instead of the forwarder. Requires `LAMBDA_OTLP_KINESIS_ROLE`.",
     },
     Variable {
         name: KINESIS_ROLE,
         default: None,
         kind: Kind::Text,
-        doc: "ARN of the role that CloudWatch Logs writes into that stream as. It needs `iam:PassRole`.",
+        doc: "ARN of the role with which CloudWatch Logs writes to that stream. Requires `iam:PassRole`.",
     },
     Variable {
         name: COLLECT,
         default: Some("all"),
         kind: Kind::Choice(&["all", "telemetry", "spilled"]),
-        doc: "Which lines are sent to the forwarder. `telemetry`: only OTLP lines, and Lambda's own reports and failures. `spilled`: of \
-              functions whose layer sends directly, only what no backend took.",
+        doc: "The log events to forward. Set `telemetry` to forward only OTLP lines and Lambda's reports and failures. Set `spilled` for functions in direct mode, to forward only telemetry that no backend accepted.",
     },
     Variable {
         name: BESIDE_OTHERS,
         default: Some("false"),
         kind: Kind::Switch,
-        doc: "Whether a log group that has one subscription filter of someone else gets ours beside it. It takes two; if the other \
-              one sends to the same backend, everything is stored twice.",
-    },
-    Variable {
-        name: DRY_RUN,
-        default: Some("false"),
-        kind: Kind::Switch,
-        doc: "Only says what would be done. What is subscribed is removed all the same when the stack is deleted.",
+        doc: "Set `true` to subscribe a log group that already has one filter of another system. Both systems then receive every log event.",
     },
     Variable {
         name: RETRY_QUEUE_URL,
         default: None,
         kind: Kind::Url,
-        doc: "URL of the forwarder's retry queue. What a new log group took before it was subscribed goes there; without it that is lost.",
+        doc: "URL of the forwarder's retry queue. The subscriber puts the first events of a new log group there; without it they are lost.",
     },
     shared::LAMBDA_OTLP_LOG_LEVEL
         .with_default("info")
-        .with_doc("Level of this program's own log. `info`: what became of how many log groups; `warn`: some are not as wanted."),
-    set_by_lambda(OWN_LOG_GROUP, "Set by Lambda: this log group is never subscribed."),
+        .with_doc("Level of this program's own log. `info` reports the number of changed log groups, `warn` those that could not be subscribed."),
 ];
+
+const LAMBDA: &[Variable] =
+    &[set_by_lambda(OWN_LOG_GROUP, "Set by Lambda: this log group is never subscribed.")];
 
 /// Which lines of a log group are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,8 +120,6 @@ pub struct Config {
     pub logs: LogsSettings,
     /// Where lines go that were there before the subscription.
     pub retry_queue: Option<SqsSettings>,
-    /// Whether nothing is changed.
-    pub dry_run: bool,
     /// Level of the own log.
     pub log_level: tracing::Level,
 }
@@ -165,7 +154,7 @@ impl Config {
             ("debug", Level::DEBUG),
         ];
         let log_level = reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::INFO);
-        let (dry_run, beside_others) = (reader.bool(DRY_RUN), reader.bool(BESIDE_OTHERS));
+        let beside_others = reader.bool(BESIDE_OTHERS);
         let retry_queue = SqsSettings::read(reader, RETRY_QUEUE_URL);
         let logs = LogsSettings::read(reader);
         let own_log_group = reader.string_if_set(OWN_LOG_GROUP);
@@ -179,7 +168,7 @@ impl Config {
         let own = own_log_group.into_iter().chain([ours.default_log_group()]);
         let selection = Selection::new(include, exclude, tags, own);
         let wish = Wish { ours, former: None, beside_others };
-        Some(Self { selection, wish, logs: logs?, retry_queue, dry_run, log_level })
+        Some(Self { selection, wish, logs: logs?, retry_queue, log_level })
     }
 }
 
@@ -258,7 +247,7 @@ mod tests {
     #[test]
     fn without_names_and_tags_nothing_is_selected() {
         let config = read(&[]).unwrap();
-        assert!(config.selection.is_empty() && !config.dry_run && !config.wish.beside_others);
+        assert!(config.selection.is_empty() && !config.wish.beside_others);
         assert_eq!(config.wish.ours.as_filter().pattern, "");
         assert!(!format!("{config:?}").contains("hunter2"));
     }

@@ -7,22 +7,22 @@ import { OUTPUTS, PATTERNS, Settings } from "./settings";
 
 export { Settings } from "./settings";
 
-/** The settings, and where the functions' code is: in a folder, or in a bucket. */
+/** The settings, and the location of the functions' code: a folder or a bucket. */
 export interface LambdaOtlpProps extends Settings {
   /**
-   * The folder that `cargo xtask dist` has made (target/dist): its zips become assets.
-   * @default - they are in artifactBucket
+   * Folder with the zips of `cargo xtask dist` (target/dist), which become assets.
+   * @default - the zips are in artifactBucket
    */
   readonly zips?: string;
 
   /**
-   * Name of the bucket, in the region of the stack, that the zips were copied to.
-   * @default - they are in the folder zips
+   * Name of the bucket that contains the zips, in the region of the stack.
+   * @default - the zips are in the folder `zips`
    */
   readonly artifactBucket?: string;
 
   /**
-   * What stands before the zips' names in artifactBucket, as in lambda-otlp/2026-11-21/; another for each version.
+   * Prefix of the zips' names in artifactBucket, as in lambda-otlp/2026-11-21/. Use a new prefix for each version.
    * @default ""
    */
   readonly artifactPrefix?: string;
@@ -31,8 +31,8 @@ export interface LambdaOtlpProps extends Settings {
 const TEMPLATE = path.join(__dirname, "cloudformation.json");
 
 /**
- * lambda-otlp as a nested stack: its template is the one that everybody deploys, whose settings may be what is only known when it is
- * deployed, such as the ARN of a secret of this stack.
+ * lambda-otlp as a nested stack of its usual template. Settings may contain values that CloudFormation resolves, such as the ARN of a
+ * secret of this stack.
  */
 export class LambdaOtlp extends Construct {
   /** The nested stack. */
@@ -42,7 +42,7 @@ export class LambdaOtlp extends Construct {
     super(scope, id);
     const { zips, artifactBucket, artifactPrefix, ...settings } = props;
     if ((zips === undefined) === (artifactBucket === undefined)) {
-      throw new Error("lambda-otlp: say either zips, a folder, or artifactBucket");
+      throw new Error("lambda-otlp: set either zips, a folder, or artifactBucket");
     }
     const parameters = told(settings);
     let file = TEMPLATE;
@@ -60,14 +60,14 @@ export class LambdaOtlp extends Construct {
   }
 
   /**
-   * An output of the stack, as OUTPUTS in settings.ts describes them. What a setting leaves out cannot be asked for: layerArm64Arn with
-   * layers "x86_64".
+   * An output of the stack; OUTPUTS in settings.ts describes them. Settings may exclude an output, such as layerArm64Arn with layers
+   * "x86_64".
    */
   public output(name: keyof typeof OUTPUTS): string {
     return this.stack.getAtt(`Outputs.${OUTPUTS[name]}`).toString();
   }
 
-  /** Has the template take each zip from an asset, whose name is a further parameter; returns those. */
+  /** Makes the template take each zip from an asset, and returns the parameters that name the assets. */
   private withAssets(template: any, folder: string, settings: Settings): { [name: string]: string } {
     const parameters: { [name: string]: string } = {};
     const assets = new Map<string, Asset>();
@@ -77,12 +77,12 @@ export class LambdaOtlp extends Construct {
       if (key === undefined) continue;
       const zip = key.replace("${ArtifactPrefix}", "").replace("${Architecture}", settings.architecture ?? "arm64");
       const file = path.join(folder, zip);
-      // A layer that nobody asks for need not be there; which those are the template's conditions say.
+      // A layer that the template's conditions exclude may be missing.
       if (!fs.existsSync(file) && !isNeeded(name, settings)) {
         code.S3Key = "none";
         continue;
       }
-      if (!fs.existsSync(file)) throw new Error(`lambda-otlp: there is no ${file}: cargo xtask dist makes it`);
+      if (!fs.existsSync(file)) throw new Error(`lambda-otlp: there is no ${file}; run cargo xtask dist`);
       const asset = assets.get(zip) ?? new Asset(this, zip, { path: file });
       assets.set(zip, asset);
       code.S3Key = { Ref: `${name}Key` };
@@ -108,7 +108,7 @@ function isNeeded(resource: string, settings: Settings): boolean {
   }
 }
 
-/** What CloudFormation is told: what was said, as texts. */
+/** The parameters of CloudFormation as texts. */
 function told(settings: Settings): { [name: string]: string } {
   const parameters: { [name: string]: string } = {};
   for (const [setting, value] of Object.entries(settings)) {

@@ -1,26 +1,26 @@
-// Made of deploy/stack/template.yaml by `cargo xtask stack --write`.
+// Generated from deploy/stack/template.yaml by `cargo xtask stack --write`.
 
-/** Every setting of the stack; what is not said has the template's default. */
+/** Every setting of the stack. An omitted setting has the template's default. */
 export interface Settings {
-  // ---- What everybody says ----
+  // ---- The usual settings ----
 
-  /** Base URL of the backend, for OpenObserve with the organization, as in https://o2.example.com/api/default. */
+  /** Base URL of the backend. For OpenObserve it names the organization, as in https://o2.example.com/api/default. */
   readonly endpoint: string;
 
   /**
-   * The backend's credentials - the ARN of a secret in Secrets Manager, or the name of an SSM parameter (SecureString), which begins with a slash. Empty - Headers, or none.
+   * The backend's credentials, as the ARN of a secret in Secrets Manager or the name of a SecureString parameter that begins with a slash. Append
    * @default ""
    */
   readonly secret?: string;
 
   /**
-   * What is subscribed - a log group that exists, as in /aws/lambda/orders; several, with * for anything, as in /aws/lambda/shop-*,/aws/lambda/orders, those of tomorrow too; or * for all of the account in this region. Empty - you subscribe log groups yourself. The groups of this stack are never subscribed.
+   * The log groups to subscribe - one name, as in /aws/lambda/orders; names and patterns, as in /aws/lambda/shop-*,/aws/lambda/orders, including future log groups; or * for the whole account in this region. Empty - you subscribe log groups yourself. This stack's own log groups are never subscribed.
    * @default ""
    */
   readonly logGroups?: string;
 
   /**
-   * Architecture of the stack's own functions; those that are observed may have another.
+   * Architecture of the stack's own functions. Your functions may use another.
    * @default "arm64"
    */
   readonly architecture?: "arm64" | "x86_64";
@@ -28,329 +28,221 @@ export interface Settings {
   // ---- The backend ----
 
   /**
-   * The key under which the credentials stand, where the secret is a JSON object of several.
-   * @default ""
-   */
-  readonly secretKey?: string;
-
-  /**
-   * ARN of the KMS key of Secret, where it is a key of your own.
-   * @default ""
-   */
-  readonly secretKmsKeyArn?: string;
-
-  /**
-   * ARNs of the secrets and SSM parameters that further destinations in the rules name.
+   * ARNs of the secrets and SSM parameters of further destinations. Set it if your rules send to several backends.
    * @default []
    */
   readonly destinationSecretArns?: readonly string[];
 
   /**
-   * ARNs of the KMS keys of those secrets and parameters, where they are keys of your own.
+   * ARNs of the customer managed KMS keys that encrypt Secret, destinationSecretArns or the stream of kinesisStreamArn. Set it if you use such keys.
    * @default []
    */
-  readonly destinationSecretKmsKeyArns?: readonly string[];
+  readonly kmsKeyArns?: readonly string[];
 
   /**
-   * How long the credentials are kept before they are read again, as in 5m.
-   * @default ""
-   */
-  readonly secretTtl?: string;
-
-  /**
-   * Headers of every request, as in authorization=Basic …, for a first try. VISIBLE IN PLAIN TEXT in the console, among the stack's parameters and the function's variables. Put credentials into Secret to keep them out of both.
+   * Headers of every request, as in authorization=Basic …, for a first try. VISIBLE IN PLAIN TEXT in the console, among the stack's parameters and the function's variables. Use Secret for credentials.
    * @default ""
    */
   readonly headers?: string;
 
   /**
-   * OpenObserve's stream for traces and logs; empty is default.
+   * OpenObserve's stream for traces and logs. Set it to keep a trial or an application apart. Empty - default.
    * @default ""
    */
   readonly stream?: string;
 
   /**
-   * What the backend asks of OTLP.
+   * Set otlp for any backend other than OpenObserve.
    * @default "openobserve"
    */
   readonly backend?: "openobserve" | "otlp";
 
   /**
-   * Largest request before compression, as in 4MiB.
-   * @default ""
-   */
-  readonly maxRequestBytes?: string;
-
-  /**
-   * Most distinct fields of one stream in one request that OpenObserve takes; a lower limit that its answers name is learned.
-   * @default "1000"
-   */
-  readonly maxColumns?: string;
-
-  /**
-   * A file of certificate authorities in the package, as in ca.pem (see docs/deploy.md), for a backend whose certificate is from an authority of your own.
+   * A file with certificate authorities in the package, as in ca.pem (docs/deploy.md). Set it if the backend's certificate is self-signed or from your own authority.
    * @default ""
    */
   readonly caFile?: string;
 
   /**
-   * Proxy to the backend alone, as in http://proxy.example.com:3128. Credentials in it are VISIBLE IN PLAIN TEXT in the console.
-   * @default ""
-   */
-  readonly proxy?: string;
-
-  /**
-   * Proxy to the backend, where Proxy is empty, and to SQS, Secrets Manager and Systems Manager, for a VPC without endpoints for them. Credentials in it are VISIBLE IN PLAIN TEXT in the console.
+   * Proxy for https requests to the backend, SQS, Secrets Manager and Systems Manager. Set it if your VPC has no direct connection to them. Credentials in it are VISIBLE IN PLAIN TEXT in the console.
    * @default ""
    */
   readonly httpsProxy?: string;
 
   /**
-   * Hosts that httpsProxy does not apply to, separated by commas, such as those of interface endpoints.
+   * Hosts to reach without httpsProxy, separated by commas, such as interface endpoints of the VPC.
    * @default ""
    */
   readonly noProxy?: string;
 
-  // ---- What is collected ----
+  // ---- Collected log events ----
 
   /**
-   * all sends every line of the log group. telemetry - only OTLP lines and Lambda's own reports and failures; of lines that Lambda cuts, as other exporters' OTLP/JSON of more than 64 KiB, only the first piece. spilled - of functions whose layer sends by itself only what no backend took.
+   * The log events to forward. Set telemetry to forward only OTLP lines and Lambda's reports and failures; of lines that Lambda splits, such as other exporters' OTLP/JSON over 64 KiB, only the first part matches. Set spilled for functions in direct mode, to forward only telemetry that no backend accepted.
    * @default "all"
    */
   readonly collect?: "all" | "telemetry" | "spilled";
 
   /**
-   * Log groups that logGroups leaves out, separated by commas, with * for anything. The stack's own are always left out.
+   * Log groups that logGroups leaves out, separated by commas, with * for any text.
    * @default []
    */
   readonly excludedLogGroups?: readonly string[];
 
   /**
-   * Whether the stack has a Kinesis stream of its own between the subscriptions and the forwarder, which bundles what many log groups write. It is billed by the hour and by the GB.
+   * Set true to create a Kinesis stream between the subscriptions and the forwarder. It bundles the events of many log groups, and AWS bills it by the hour and by the GB.
    * @default false
    */
   readonly createKinesisStream?: boolean;
 
   /**
-   * ARN of a Kinesis stream that subscriptions write into, to read as well.
+   * ARN of an existing Kinesis stream with log events, for the forwarder to read too.
    * @default ""
    */
   readonly kinesisStreamArn?: string;
 
-  /**
-   * ARN of the KMS key of that stream, or of the stack's own, where it is a key of your own.
-   * @default ""
-   */
-  readonly kinesisKmsKeyArn?: string;
-
-  // ---- How log groups are subscribed ----
+  // ---- Subscription of log groups ----
 
   /**
-   * Who subscribes one log group, and all of the account - the stack itself, by a filter or an account-level policy, or the subscriber as for patterns and tags.
+   * Set subscriber if another product already uses the account-level subscription policy, or if the log group of logGroups may be deleted. The subscriber function then subscribes one log group, or the whole account, as it does for patterns and tags.
    * @default "stack"
    */
   readonly subscribeBy?: "stack" | "subscriber";
 
   /**
-   * Tags that log groups must have to be subscribed, separated by commas, as in team=shop. With logGroups empty, all that have them.
+   * Tags that log groups must have to be subscribed, separated by commas, as in team=shop. With an empty logGroups, all log groups with these tags are subscribed.
    * @default ""
    */
   readonly subscribeTags?: string;
 
   /**
-   * Whether log groups that have one subscription filter of someone else are subscribed beside it.
+   * Set true to subscribe log groups that already have one subscription filter of another system, such as during a migration.
    * @default false
    */
   readonly subscribeBesideOthers?: boolean;
 
-  /**
-   * How often log groups are looked through, where no trail of CloudTrail tells of new ones.
-   * @default "rate(1 hour)"
-   */
-  readonly subscribeSchedule?: string;
+  // ---- Conversion ----
 
   /**
-   * Whether the subscriber only says in its log what it would do.
-   * @default false
-   */
-  readonly subscribeDryRun?: boolean;
-
-  /**
-   * The subscriber's own log; info has the sums of each run.
-   * @default "info"
-   */
-  readonly subscribeLogLevel?: "error" | "warn" | "info" | "debug";
-
-  // ---- What is made of it ----
-
-  /**
-   * Name of an SSM parameter with the rules (TOML), beginning with a slash.
+   * The rules (TOML) to drop, sample, redact or route telemetry, as the name of an SSM parameter that begins with a slash, or as a file in the package, as in rules.toml (docs/deploy.md).
    * @default ""
    */
-  readonly rulesParameter?: string;
+  readonly rules?: string;
 
   /**
-   * A file of rules in the package, as in rules.toml (see docs/deploy.md); used where rulesParameter is empty.
-   * @default ""
-   */
-  readonly rulesFile?: string;
-
-  /**
-   * Whether the lines of a stack trace become one log record.
-   * @default true
-   */
-  readonly joinStackTraces?: boolean;
-
-  /**
-   * Whether START, END and INIT_START lines become log records too.
+   * Set all to store START, END and INIT_START lines as log records too.
    * @default "reports"
    */
   readonly platformLogs?: "reports" | "all";
 
   /**
-   * Whether the forwarder writes the span of each invocation, for functions without the layer and the Rust library.
+   * Set true to get a span for each invocation of functions that have neither the layer nor the Rust library.
    * @default false
    */
   readonly platformSpans?: boolean;
 
   /**
-   * Whether the phases of an invocation become events of that span, or spans below it.
-   * @default "span_events"
-   */
-  readonly spanMapping?: "span_events" | "child_spans";
-
-  /**
-   * What ends that span.
-   * @default "runtime_done"
-   */
-  readonly spanEnd?: "runtime_done" | "report";
-
-  /**
-   * legacy also writes the metric names of the older OpenObserve extension.
+   * Set legacy while your dashboards use the metric names of OpenObserve's older extension. Both sets of names are then written.
    * @default "current"
    */
   readonly names?: "current" | "legacy";
 
   /**
-   * How old a record may be for the backend to take it (OpenObserve's ZO_INGEST_ALLOWED_UPTO).
+   * Maximum age of records that OpenObserve accepts. Set it to the value of ZO_INGEST_ALLOWED_UPTO if you changed that.
    * @default "5h"
    */
   readonly ingestWindow?: string;
 
   /**
-   * What happens to older records - keep them in the dead-letter queue, send them with the time of now, or drop them.
+   * The fate of older records - keep them in the dead-letter queue, restamp them with the current time, or drop them.
    * @default "keep"
    */
   readonly oldRecords?: "keep" | "restamp" | "drop";
 
   /**
-   * Whether lines that claim to be OTLP and do not decode go to the dead-letter queue, or only a log record tells of them.
+   * Set log if many lines of another tool look like OTLP and cannot be decoded. The forwarder then drops and counts them instead of keeping them in the dead-letter queue.
    * @default "dead-letter"
    */
   readonly undecodable?: "dead-letter" | "log";
 
   /**
-   * Which OTLP lines are read that do not begin their log event. With read, whoever gets text into a log can forge telemetry.
+   * The OTLP lines to read that do not begin their log event. Set read if a logger adds text around them; an attacker who gets text into such a log can then forge telemetry. Set never to read none.
    * @default "whole"
    */
   readonly embeddedLines?: "whole" | "read" | "never";
 
-  /**
-   * Most spans, data points and log records of the OTLP lines of one log event.
-   * @default "50000"
-   */
-  readonly maxLineItems?: string;
+  // ---- Functions and storage ----
 
   /**
-   * Bytes that an item of an OTLP line has on average at least, once inflated.
-   * @default "12"
-   */
-  readonly leastItemBytes?: string;
-
-  /**
-   * Most items of all OTLP lines of one event.
-   * @default "250000"
-   */
-  readonly maxEventItems?: string;
-
-  // ---- How the functions run ----
-
-  /**
-   * For functions of which architecture the layer with the extension is published.
+   * The architectures to publish the layer for. Set none if no function uses the layer.
    * @default "both"
    */
   readonly layers?: "both" | "arm64" | "x86_64" | "none";
 
   /**
-   * Memory of each function in MB. A number, at least 128, at most 10240.
+   * Memory of each function in MB. Increase it if the forwarder's invocations take long; CPU time grows with memory. A number, at least 128, at most 10240.
    * @default 256
    */
   readonly memorySize?: number;
 
   /**
-   * Longest time of an invocation in seconds. A number, at least 60, at most 120.
-   * @default 60
-   */
-  readonly timeout?: number;
-
-  /**
-   * Most environments of the forwarder at a time. Empty - no bound but the account's; accounts with a small quota refuse any reservation.
+   * Maximum number of forwarder environments. Set it to protect the account's concurrency quota. Accounts with a small quota refuse any reservation.
    * @default ""
    */
   readonly reservedConcurrency?: string;
 
   /**
-   * Subnets of your VPC, for a backend that is only reachable there. They need a way to SQS, and to Secrets Manager or SSM where used.
+   * Subnets of your VPC, for a backend that is only reachable there. They need a route to SQS, and to Secrets Manager or SSM if used.
    * @default []
    */
   readonly subnetIds?: readonly string[];
 
   /**
-   * Security groups of the functions in your VPC; needed with subnetIds.
+   * Security groups of the functions in your VPC. Required with subnetIds.
    * @default []
    */
   readonly securityGroupIds?: readonly string[];
 
   /**
-   * The functions' own log.
+   * Level of the functions' own logs. Set debug to investigate.
    * @default "warn"
    */
   readonly logLevel?: "error" | "warn" | "info" | "debug";
 
   /**
-   * The functions' own figures (docs/vitals.md) - emf with four CloudWatch metrics among them, otlp as metrics to the backend, both, or none.
+   * Destination of the functions' own metrics (docs/vitals.md) - emf for CloudWatch, otlp for the backend, both, or none.
    * @default "emf"
    */
   readonly vitals?: "emf" | "otlp" | "both" | "none";
 
   /**
-   * How long the functions' own logs are kept.
+   * Number of days to keep the functions' own logs.
    * @default 14
    */
   readonly logRetentionDays?: 1 | 3 | 5 | 7 | 14 | 30 | 60 | 90 | 120 | 150 | 180 | 365 | 400 | 545 | 731 | 1096 | 1827 | 2192 | 2557 | 2922 | 3288 | 3653;
 
   /**
-   * How long events that no invocation could handle are kept in the on-failure bucket. A number, at least 1.
+   * Number of days to keep events in the on-failure bucket. Decrease it if a policy limits the retention of logs. A number, at least 1.
    * @default 90
    */
   readonly onFailureRetentionDays?: number;
 
   /**
-   * ARN of a KMS key of your own for both queues and the on-failure bucket. Empty - keys that SQS and S3 manage.
+   * ARN of a customer managed KMS key for the queues, the on-failure bucket and the stack's Kinesis stream. Empty - keys that AWS manages.
    * @default ""
    */
   readonly storageKmsKeyArn?: string;
 
-  // ---- Who is told ----
+  // ---- Alarms ----
 
   /**
-   * Whether CloudWatch alarms tell of dead letters, of what waits for long, and of functions that fail (docs/deploy.md has each).
+   * Set false for a stack without CloudWatch alarms, such as a test stack. docs/operations.md describes each alarm.
    * @default true
    */
   readonly alarms?: boolean;
 
   /**
-   * ARN of an SNS topic that is told when an alarm begins and ends.
+   * ARN of an SNS topic to notify when an alarm begins and ends.
    * @default ""
    */
   readonly alarmTopicArn?: string;
@@ -358,80 +250,75 @@ export interface Settings {
   // ---- Layers of OpenTelemetry's packages ----
 
   /**
-   * For which version of Python a layer of OpenTelemetry's packages is published, for functions that bring none.
+   * The version of Python to publish a layer of OpenTelemetry's packages for. Set it if your functions do not package them.
    * @default "none"
    */
   readonly pythonLayer?: "none" | "3.10" | "3.11" | "3.12" | "3.13" | "3.14";
 
   /**
-   * Whether a layer of OpenTelemetry's packages is published for Node functions that bring none.
+   * Set true to publish a layer of OpenTelemetry's packages for Node functions that do not package them.
    * @default false
    */
   readonly nodeLayer?: boolean;
 }
 
-/** What CloudFormation refuses, by the name of the setting: a text must match the first, or the second says what is wrong. */
+/** Pattern and error message of each restricted setting. */
 export const PATTERNS: { readonly [setting: string]: readonly [RegExp, string] } = {
   endpoint: [new RegExp("^https?://(?!([^/?#]*[.@])?openobserve\\.ai([:/?#]|$)).+$|^https?://[^/?#]+(/[^?#]*)?/api/(?!v1(/|$))[^/?#]+.*$"), "A URL that begins with https:// or http://; of OpenObserve Cloud with the organization, as in https://api.openobserve.ai/api/ORGANIZATION."],
-  secret: [new RegExp("^$|^/[a-zA-Z0-9_.\\-/]+$|^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:.+$"), "The whole ARN of a secret, the name of an SSM parameter that begins with /, or nothing."],
-  logGroups: [new RegExp("^$|^(?!/lambda-otlp/)[.\\-_/#*A-Za-z0-9]+(,(?!/lambda-otlp/)[.\\-_/#*A-Za-z0-9]+)*$"), "Names of log groups, with * for anything, separated by commas without spaces; none begins with /lambda-otlp/, where the stack's own are."],
-  secretKey: [new RegExp("^[a-zA-Z0-9_.\\-]*$"), "It does not match ^[a-zA-Z0-9_.\\-]*$."],
-  secretKmsKeyArn: [new RegExp("^$|^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$"), "The ARN of a key (no alias), or nothing."],
+  secret: [new RegExp("^$|^/[a-zA-Z0-9_.\\-/]+(#[a-zA-Z0-9_.\\-]+)?$|^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:[^#]+(#[a-zA-Z0-9_.\\-]+)?$"), "The whole ARN of a secret or the name of an SSM parameter that begins with /, each with"],
+  logGroups: [new RegExp("^$|^(?!/lambda-otlp/)[.\\-_/#*A-Za-z0-9]+(,(?!/lambda-otlp/)[.\\-_/#*A-Za-z0-9]+)*$"), "Names of log groups, with * for any text, separated by commas without spaces; none begins with /lambda-otlp/, where the stack's own are."],
   kinesisStreamArn: [new RegExp("^$|^arn:[^:]+:kinesis:[^:]+:[0-9]{12}:stream/.+$"), "The ARN of a stream, or nothing."],
-  kinesisKmsKeyArn: [new RegExp("^$|^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$"), "The ARN of a key (no alias), or nothing."],
-  subscribeSchedule: [new RegExp("^(rate|cron)\\(.+\\)$"), "An expression of EventBridge, as in rate(1 hour)."],
-  rulesParameter: [new RegExp("^$|^/[a-zA-Z0-9_.\\-/]+$"), "A name that begins with /, or nothing."],
   reservedConcurrency: [new RegExp("^[0-9]*$"), "It does not match ^[0-9]*$."],
   storageKmsKeyArn: [new RegExp("^$|^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$"), "The ARN of a key (no alias), or nothing."],
   alarmTopicArn: [new RegExp("^$|^arn:[^:]+:sns:[^:]+:[0-9]{12}:.+$"), "The ARN of a topic, or nothing."],
 };
 
-/** The template's outputs, by their names here. */
+/** The template's outputs by their names in camel case. */
 export const OUTPUTS = {
   /** The layer for functions of architecture arm64. */
   layerArm64Arn: "LayerArm64Arn",
   /** The layer for functions of architecture x86_64. */
   layerX8664Arn: "LayerX8664Arn",
-  /** Goes below Properties of a function of architecture arm64 in a template (docs/layer.md says what the wrapper does). */
+  /** Text for the Properties of an arm64 function in a template (docs/layer.md describes the wrapper). */
   functionSnippetArm64: "FunctionSnippetArm64",
-  /** The same for a function of architecture x86_64. */
+  /** Text for the Properties of an x86_64 function in a template. */
   functionSnippetX8664: "FunctionSnippetX8664",
-  /** Says whether everything fits together, and stores and reads back a record of each signal. */
+  /** Command that checks the deployment, and stores and reads a record of each signal. */
   doctorCommand: "DoctorCommand",
-  /** Subscribes a further log group. */
+  /** Command that subscribes another log group. */
   subscribeCommand: "SubscribeCommand",
-  /** Shows what is dead-lettered and why; with --yes it is sent again. */
+  /** Command that shows the dead letters and their reasons. With --yes it sends them again. */
   redriveCommand: "RedriveCommand",
-  /** Shows the events that every attempt failed on; with --yes they are sent again. */
+  /** Command that shows the events for which every attempt failed. With --yes it sends them again. */
   onFailureCommand: "OnFailureCommand",
-  /** The destination for further subscription filters in this account and region, unless there is a KinesisStreamArn. */
+  /** The destination of your own subscription filters in this account and region, unless the output KinesisStreamArn exists. */
   forwarderFunctionArn: "ForwarderFunctionArn",
-  /** The destination for further subscription filters, with SubscriptionRoleArn. */
+  /** The destination of your own subscription filters, together with SubscriptionRoleArn. */
   kinesisStreamArn: "KinesisStreamArn",
-  /** The role of subscription filters that write into the stream. */
+  /** The role of your own subscription filters. */
   subscriptionRoleArn: "SubscriptionRoleArn",
   /** The forwarder's own log. */
   forwarderLogGroup: "ForwarderLogGroup",
-  /** Has the log groups looked through now. */
+  /** Command that starts a run of the subscriber. */
   subscriberCommand: "SubscriberCommand",
-  /** The function that takes from the retry queue. */
+  /** The function that reads the retry queue. */
   redriveFunctionArn: "RedriveFunctionArn",
-  /** What the backend did not take and is sent again. */
+  /** Queue of telemetry to send again. */
   retryQueueUrl: "RetryQueueUrl",
-  /** What cannot be delivered, each message with its reason. */
+  /** Queue of undeliverable telemetry, each message with its reason. */
   deadLetterQueueUrl: "DeadLetterQueueUrl",
-  /** Events that every attempt of the forwarder failed on, whole. */
+  /** Bucket with complete events for which every attempt of the forwarder failed. */
   onFailureBucket: "OnFailureBucket",
-  /** The layer of OpenTelemetry's packages for functions in Python 3.10, beside the layer of their architecture. */
+  /** The layer of OpenTelemetry's packages for functions in Python 3.10, to add to the layer of their architecture. */
   layerPython310Arn: "LayerPython310Arn",
-  /** The layer of OpenTelemetry's packages for functions in Python 3.11, beside the layer of their architecture. */
+  /** The layer of OpenTelemetry's packages for functions in Python 3.11, to add to the layer of their architecture. */
   layerPython311Arn: "LayerPython311Arn",
-  /** The layer of OpenTelemetry's packages for functions in Python 3.12, beside the layer of their architecture. */
+  /** The layer of OpenTelemetry's packages for functions in Python 3.12, to add to the layer of their architecture. */
   layerPython312Arn: "LayerPython312Arn",
-  /** The layer of OpenTelemetry's packages for functions in Python 3.13, beside the layer of their architecture. */
+  /** The layer of OpenTelemetry's packages for functions in Python 3.13, to add to the layer of their architecture. */
   layerPython313Arn: "LayerPython313Arn",
-  /** The layer of OpenTelemetry's packages for functions in Python 3.14, beside the layer of their architecture. */
+  /** The layer of OpenTelemetry's packages for functions in Python 3.14, to add to the layer of their architecture. */
   layerPython314Arn: "LayerPython314Arn",
-  /** The layer of OpenTelemetry's packages for functions in Node, beside the layer of their architecture. */
+  /** The layer of OpenTelemetry's packages for functions in Node, to add to the layer of their architecture. */
   layerNodeArn: "LayerNodeArn",
 } as const;

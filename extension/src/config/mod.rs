@@ -22,7 +22,6 @@ use platform::{Names, Shape, SpanEnd, SpanMapping};
 pub(crate) use secrets::Secrets;
 use settings::{InvalidVariable, Reader, Source, Warning};
 use std::ops::RangeInclusive;
-use std::time::Duration;
 use tracing::Level;
 #[cfg(not(feature = "direct"))]
 use variables::SENT_BY_OTHERS;
@@ -76,18 +75,8 @@ pub(crate) enum InvocationSpan {
     Never,
 }
 
-/// What the Telemetry API is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Telemetry {
-    /// `platform`, `function`, `extension`.
-    pub(crate) types: Vec<&'static str>,
-    /// Events in one delivery.
-    pub(crate) max_items: usize,
-    /// Bytes in one delivery.
-    pub(crate) max_bytes: usize,
-    /// How long events are collected.
-    pub(crate) timeout: Duration,
-}
+/// The largest delivery to request from the Telemetry API, in bytes: the least that Lambda accepts.
+pub(crate) const TELEMETRY_MAX_BYTES: usize = 262_144;
 
 /// How lines are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,8 +123,8 @@ pub struct Config {
     pub(crate) span_end: SpanEnd,
     /// Whether the user's propagators take the parent from X-Ray's header.
     pub(crate) xray_lambda: bool,
-    /// What the Telemetry API is asked for.
-    pub(crate) telemetry: Telemetry,
+    /// The types of events to request from the Telemetry API: `platform`, `function`, `extension`.
+    pub(crate) telemetry_types: Vec<&'static str>,
     /// How lines are written.
     pub(crate) lines: Lines,
     /// Which metric names are written.
@@ -234,7 +223,7 @@ impl Config {
             span_mapping: span_mapping(&mut reader),
             span_end: reader.choice("LAMBDA_OTLP_SPAN_END", &ends, SpanEnd::RuntimeDone),
             xray_lambda: propagators.split(',').any(|name| name.trim() == "xray-lambda"),
-            telemetry: telemetry(&mut reader, is_direct),
+            telemetry_types: telemetry_types(&mut reader, is_direct),
             lines: lines(&mut reader),
             names: reader.choice("LAMBDA_OTLP_NAMES", &names, Names::Current),
             shape: reader.choice("LAMBDA_OTLP_BACKEND", &shapes, Shape::OpenObserve),
@@ -347,25 +336,6 @@ fn span_mapping(reader: &mut Reader<'_>) -> SpanMapping {
     let is_set = reader.is_set("LAMBDA_OTLP_SPAN_MAPPING");
     let own = reader.choice("LAMBDA_OTLP_SPAN_MAPPING", &mappings, SpanMapping::SpanEvents);
     older.filter(|_| !is_set).unwrap_or(own)
-}
-
-/// AWS refuses a subscription with a value outside these ranges.
-const MAX_ITEMS: RangeInclusive<usize> = 1000..=10_000;
-const MAX_BYTES: RangeInclusive<usize> = 262_144..=1_048_576;
-const TIMEOUT_MS: RangeInclusive<usize> = 25..=30_000;
-
-fn telemetry(reader: &mut Reader<'_>, is_direct: bool) -> Telemetry {
-    let max_items = reader.count("LAMBDA_OTLP_TELEMETRY_MAX_ITEMS");
-    let max_bytes = reader.bytes("LAMBDA_OTLP_TELEMETRY_MAX_BYTES");
-    let timeout = reader.duration("LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS").as_millis();
-    let timeout_ms = usize::try_from(timeout).unwrap_or(usize::MAX);
-    let timeout_ms = within(reader, "LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS", timeout_ms, &TIMEOUT_MS);
-    Telemetry {
-        types: telemetry_types(reader, is_direct),
-        max_items: within(reader, "LAMBDA_OTLP_TELEMETRY_MAX_ITEMS", max_items, &MAX_ITEMS),
-        max_bytes: within(reader, "LAMBDA_OTLP_TELEMETRY_MAX_BYTES", max_bytes, &MAX_BYTES),
-        timeout: Duration::from_millis(timeout_ms as u64),
-    }
 }
 
 fn telemetry_types(reader: &mut Reader<'_>, is_direct: bool) -> Vec<&'static str> {

@@ -1,7 +1,7 @@
 //! Credentials that are kept elsewhere: where they are read, and the variables that say so.
 
 pub(super) use aws::{AWS, SECRETS};
-use aws::{AwsSecretsSettings, secret_lifetime};
+use aws::{AwsSecretsSettings, SECRET_LIFETIME};
 use backend::DestinationConfig;
 pub(super) use backend::SECRET_ROW;
 use settings::Reader;
@@ -20,6 +20,6 @@ impl Secrets {
         if destination.is_none_or(|destination| destination.secret.is_none()) {
             return Self::default();
         }
-        Self { settings: AwsSecretsSettings::read(reader), lifetime: secret_lifetime(reader) }
+        Self { settings: AwsSecretsSettings::read(reader), lifetime: SECRET_LIFETIME }
     }
 }

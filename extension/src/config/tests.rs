@@ -117,33 +117,19 @@ fn all_mistakes_are_named_in_one_line_and_the_nearest_sense_is_made() {
     let config = config(&[
         ("LAMBDA_OTLP_HOLD", "sometimes"),
         ("O2_TELEMETRY_TYPES", "function, platfrom,function"),
-        ("LAMBDA_OTLP_TELEMETRY_MAX_ITEMS", "10"),
-        ("LAMBDA_OTLP_TELEMETRY_MAX_BYTES", "2MiB"),
-        ("LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS", "1"),
         ("LAMBDA_OTLP_MAX_LINE_BYTES", "1MiB"),
         ("OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL", "11"),
         ("LAMBDA_OTLP_HOLDS", "auto"),
         ("LAMBDA_OTLP_STREAM", "orders"),
     ]);
-    assert_eq!(
-        config.telemetry,
-        Telemetry {
-            types: vec!["function"],
-            max_items: 1000,
-            max_bytes: 1_048_576,
-            timeout: Duration::from_millis(25),
-        }
-    );
+    assert_eq!(config.telemetry_types, ["function"]);
     assert_eq!((config.lines.max_bytes, config.lines.compression_level), (250 * 1024, 9));
     assert!(!config.complaint().contains('\n'));
     expect![[r#"
         LAMBDA_OTLP_HOLDS: unknown
         did you mean LAMBDA_OTLP_HOLD?
         LAMBDA_OTLP_HOLD: "sometimes" is not `auto`, `always` or `never`
-        LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS: outside 25 to 30000, the nearer end is used
         O2_TELEMETRY_TYPES: names a type that is not platform, function or extension
-        LAMBDA_OTLP_TELEMETRY_MAX_ITEMS: outside 1000 to 10000, the nearer end is used
-        LAMBDA_OTLP_TELEMETRY_MAX_BYTES: outside 262144 to 1048576, the nearer end is used
         OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: outside 0 to 9, the nearer end is used
         LAMBDA_OTLP_MAX_LINE_BYTES: outside 1024 to 256000, the nearer end is used"#]]
     .assert_eq(&config.complaint().replace("; ", "\n"));

@@ -5,24 +5,20 @@ use settings::{Kind, Table, Variable};
 
 /// All variables of the extension.
 #[cfg(feature = "direct")]
-pub const TABLE: Table = Table::new(&[
-    OWN,
-    TELEMETRY,
-    LINES,
-    SHARED,
-    DIRECT,
-    backend::DESTINATION,
-    backend::PROXY_ROW,
-    settings::PROXY,
-    super::secrets::SECRET_ROW,
-    super::secrets::SECRETS,
-    super::secrets::AWS,
-    &super::keys::ROWS,
-    LAMBDA,
-])
-.with_known_elsewhere(KNOWN_ELSEWHERE);
+pub const TABLE: Table = Table::new(&[OWN, LINES, SDK, DIRECT])
+    .with_shared(&[
+        backend::DESTINATION,
+        super::secrets::SECRET_ROW,
+        backend::PROXY_ROW,
+        settings::PROXY,
+    ])
+    .with_aliases(&[ALIASES, O2_FLUSH, backend::O2_DESTINATION, &super::keys::ROWS])
+    .with_unlisted(&[super::secrets::SECRETS, super::secrets::AWS, LAMBDA])
+    .with_known_elsewhere(KNOWN_ELSEWHERE);
 #[cfg(not(feature = "direct"))]
-pub const TABLE: Table = Table::new(&[OWN, TELEMETRY, LINES, SHARED, NOT_DIRECT, LAMBDA])
+pub const TABLE: Table = Table::new(&[OWN, LINES, SDK, NOT_DIRECT])
+    .with_aliases(&[ALIASES])
+    .with_unlisted(&[LAMBDA])
     .with_known_elsewhere(KNOWN_ELSEWHERE);
 
 const OWN: &[Variable] = &[
@@ -30,66 +26,38 @@ const OWN: &[Variable] = &[
         name: RECEIVER_PORT,
         default: None,
         kind: Kind::Count,
-        doc: "Port of 127.0.0.1 where OTLP is received; else the port of a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, \
-              else 4318, and beside that 4317, as SDKs that speak gRPC have it.",
+        doc: "Port of 127.0.0.1 that receives OTLP. Set it if another program uses the default. Unset: the port of a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, otherwise 4318 and 4317.",
     },
     Variable {
         name: "LAMBDA_OTLP_HOLD",
         default: Some("auto"),
         kind: Kind::Choice(&["auto", "always", "never"]),
-        doc: "Whether the environment stays awake after the handler until Lambda's report of it has come (25 to 30 \
-              ms): `auto` only where invocations are rare and sent no OTLP, or the last one failed.",
+        doc: "Hold time of an environment after the handler returned (25 to 30 ms), to send an invocation's report at once. `auto` holds infrequent invocations that sent no OTLP, and those after a failure. Set `never` if no added duration is acceptable, `always` to see each report at once.",
     },
     Variable {
         name: "LAMBDA_OTLP_INVOCATION_SPAN",
         default: Some("auto"),
         kind: Kind::Choice(&["auto", "always", "never"]),
-        doc: "Whether the extension writes a span for each invocation: `auto` only where the function has no root \
-              span of its own.",
+        doc: "Set `never` if you do not want the extension's span for each invocation, `always` if you want it beside the function's own root span. `auto` writes it if the function has none.",
     },
     shared::LAMBDA_OTLP_SPAN_MAPPING,
-    shared::O2_SPAN_MAPPING_STRATEGY,
-    shared::LAMBDA_OTLP_SPAN_END.with_doc("What ends the invocation span. `report` has billed duration and memory on it, and comes with the next invocation."),
+    shared::LAMBDA_OTLP_SPAN_END,
     shared::LAMBDA_OTLP_LOG_LEVEL,
-];
-
-const TELEMETRY: &[Variable] = &[
     Variable {
         name: "O2_TELEMETRY_TYPES",
         default: None,
         kind: Kind::Text,
-        doc: "What is asked of the Telemetry API: `platform`, `function`, `extension`, separated by commas. Unset it is `platform`, \
-              and where telemetry is sent directly `platform,function`. What function and extensions print becomes log \
-              records where these are sent directly; to stdout it is not written again.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_TELEMETRY_MAX_ITEMS",
-        default: Some("1000"),
-        kind: Kind::Count,
-        doc: "Events in one delivery of the Telemetry API, 1,000 to 10,000.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_TELEMETRY_MAX_BYTES",
-        default: Some("262144"),
-        kind: Kind::Bytes,
-        doc: "Bytes in one delivery of the Telemetry API, 262,144 to 1,048,576.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS",
-        default: Some("25"),
-        kind: Kind::Duration,
-        doc: "How long the Telemetry API collects events before it delivers them, 25 ms to 30 s.",
+        doc: "Events to request from the Telemetry API: `platform`, `function`, `extension`, separated by commas. Add `extension` in direct mode to store the output of other extensions. Default: `platform`, and in direct mode `platform,function`.",
     },
 ];
 
-const LINES: &[Variable] = &[
-    shared::LAMBDA_OTLP_MAX_LINE_BYTES,
-    shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL,
-    shared::LAMBDA_OTLP_NAMES,
-];
+const LINES: &[Variable] = &[shared::LAMBDA_OTLP_MAX_LINE_BYTES, shared::LAMBDA_OTLP_NAMES];
 
-/// What OpenTelemetry's SDK in the function reads too.
-const SHARED: &[Variable] = &[shared::OTEL_SERVICE_NAME, shared::OTEL_PROPAGATORS];
+const ALIASES: &[Variable] =
+    &[shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL, shared::O2_SPAN_MAPPING_STRATEGY];
+
+/// Variables that OpenTelemetry's SDK in the function reads too.
+const SDK: &[Variable] = &[shared::OTEL_SERVICE_NAME, shared::OTEL_PROPAGATORS];
 
 /// What the minimal extension reads of the destination's variables.
 #[cfg(not(feature = "direct"))]
@@ -122,64 +90,61 @@ pub(super) const MAX_RETRIES: &str = "O2_MAX_RETRIES";
 #[cfg(feature = "direct")]
 pub(super) const CONFIG_FILE: &str = "LAMBDA_OTLP_CONFIG_FILE";
 
-/// Whether telemetry is sent, and when.
+/// The settings of direct mode.
 #[cfg(feature = "direct")]
 const DIRECT: &[Variable] = &[
     Variable {
         name: CONFIG_FILE,
         default: None,
         kind: Kind::Text,
-        doc: "File of settings; a relative path counts from the function's code. Unset it is `lambda-otlp.toml` beside the code, or \
-              `otel-extension.toml`.",
+        doc: "Path of the settings file, relative to the function's code. Set it if the file is in a layer. Default: `lambda-otlp.toml` or `otel-extension.toml` beside the code.",
     },
     Variable {
         name: OUTPUT,
         default: None,
         kind: Kind::Choice(&["stdout", "otlp", "json"]),
-        doc: "Where telemetry goes: to `stdout` as lines, by `otlp` straight to a backend, or by `json` as OpenObserve's \
-              extension sent it. Unset it is `otlp` where `LAMBDA_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` leads to \
-              another host than this one, else `json` where both `O2_ORGANIZATION_ID` and `O2_AUTHORIZATION_HEADER`, or \
-              `LAMBDA_OTLP_SECRET` in its place, are set.",
+        doc: "Destination of telemetry. `stdout`: OTLP lines. `otlp`: a backend. `json`: OpenObserve, in the format of its extension. Default: `otlp` if `LAMBDA_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` names another host; `json` if `O2_ORGANIZATION_ID` is set with `O2_AUTHORIZATION_HEADER` or `LAMBDA_OTLP_SECRET`; otherwise `stdout`.",
     },
     Variable {
         name: PROTOCOL,
         default: None,
         kind: Kind::Choice(PROTOCOLS),
-        doc: "How OTLP is sent. Unset it is `OTEL_EXPORTER_OTLP_PROTOCOL` where the endpoint is `OTEL_EXPORTER_OTLP_ENDPOINT`, else \
-              `http/protobuf`.",
+        doc: "Protocol of direct mode. Set it if the backend does not accept the default, which is `OTEL_EXPORTER_OTLP_PROTOCOL` for `OTEL_EXPORTER_OTLP_ENDPOINT`, otherwise `http/protobuf`.",
     },
     Variable {
         name: OTEL_PROTOCOL,
         default: None,
         kind: Kind::Choice(PROTOCOLS),
-        doc: "How OTLP is sent to `OTEL_EXPORTER_OTLP_ENDPOINT`, unset `grpc` at port 4317. Where that is this environment, or another \
-              variable names the endpoint, it is for the function's SDK alone.",
+        doc: "Protocol for `OTEL_EXPORTER_OTLP_ENDPOINT`; unset, `grpc` for port 4317. If that endpoint is on this host, or another variable names the destination, only the function's SDK uses it.",
     },
     Variable {
         name: FLUSH_TIMEOUT,
         default: Some("1s"),
         kind: Kind::Duration,
-        doc: "Maximum hold time of an invocation while its telemetry is sent. `0` disables the hold, as with \
-              `LAMBDA_OTLP_HOLD=never`.",
+        doc: "Maximum hold time of an invocation in direct mode while its telemetry is sent. Decrease it if callers must not wait for a slow backend. `0` never holds.",
     },
+];
+
+/// The names of OpenObserve's extension for the send buffer.
+#[cfg(feature = "direct")]
+const O2_FLUSH: &[Variable] = &[
     Variable {
         name: FLUSH_INTERVAL,
         default: Some("5s"),
         kind: Kind::Duration,
-        doc: "How long telemetry waits while a handler runs, and how often one of frequent invocations sends what has gathered.",
+        doc: "Of OpenObserve's extension. Interval of flushes while a handler runs, and of frequent invocations.",
     },
     Variable {
         name: MAX_BUFFER,
         default: None,
         kind: Kind::Count,
-        doc: "How many MiB may wait to be sent, an eighth of the function's memory at most; unset a sixteenth of it, from 2 to 16. \
-              What has no room is written as lines.",
+        doc: "Of OpenObserve's extension. Size of the send buffer in MiB, up to an eighth of the function's memory. Default: a sixteenth, from 2 to 16. Telemetry beyond it is written as OTLP lines.",
     },
     Variable {
         name: MAX_RETRIES,
         default: Some("3"),
         kind: Kind::Count,
-        doc: "How often a request is sent again, over all invocations, before it is written as lines.",
+        doc: "Of OpenObserve's extension. Number of retries of a request, over all invocations, before it is written as OTLP lines.",
     },
 ];
 
@@ -221,13 +186,12 @@ const LAMBDA: &[Variable] = &[
 
 /// What others read: the forwarder, since a set of variables may be made once for all functions, and the layer's wrapper.
 #[cfg(feature = "direct")]
-const KNOWN_ELSEWHERE: &[&str] = &[SECRET, "LAMBDA_OTLP_SECRET_TTL", INSTRUMENT, NEXT_WRAPPER];
+const KNOWN_ELSEWHERE: &[&str] = &[SECRET, INSTRUMENT, NEXT_WRAPPER];
 #[cfg(not(feature = "direct"))]
 const KNOWN_ELSEWHERE: &[&str] = &[
     ENDPOINT,
     "LAMBDA_OTLP_HEADERS",
     SECRET,
-    "LAMBDA_OTLP_SECRET_TTL",
     "LAMBDA_OTLP_STREAM",
     PROXY,
     "LAMBDA_OTLP_CONFIG_FILE",

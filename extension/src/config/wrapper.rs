@@ -8,13 +8,12 @@ pub const WRAPPER: Table = Table::new(&[&[
         name: "LAMBDA_OTLP_INSTRUMENT",
         default: Some("auto"),
         kind: Kind::Choice(&["auto", "off"]),
-        doc: "Whether the wrapper has Python and Node load OpenTelemetry's instrumentations. `auto`: unless there is a second wrapper, \
-              or the handler's module sets an SDK up by itself.",
+        doc: "Set `off` if Python and Node must not load OpenTelemetry's instrumentations. `auto` loads them unless there is a second wrapper or the handler's module sets up an SDK.",
     },
     Variable {
         name: "LAMBDA_OTLP_NEXT_WRAPPER",
         default: None,
         kind: Kind::Text,
-        doc: "A second wrapper, to which this one hands on.",
+        doc: "Path of a second wrapper to start, if the function needs another layer's wrapper too.",
     },
 ]]);

@@ -2,7 +2,7 @@
 //!
 //! Source: Lambda Developer Guide, "Lambda Telemetry API reference".
 
-use crate::config::Telemetry;
+use crate::config::TELEMETRY_MAX_BYTES;
 use crate::json;
 
 /// The versions that are asked for, in turn: managed instances know only the first, the older environments of emulators
@@ -10,16 +10,17 @@ use crate::json;
 pub(crate) const SCHEMA_VERSIONS: [&str; 2] = ["2025-01-29", "2022-12-13"];
 
 /// The body of a subscription.
-pub(crate) fn subscription(telemetry: &Telemetry, schema_version: &str, uri: &str) -> String {
+pub(crate) fn subscription(types: &[&str], schema_version: &str, uri: &str) -> String {
     let buffering = json::object(&[
-        ("maxItems", &telemetry.max_items.to_string()),
-        ("maxBytes", &telemetry.max_bytes.to_string()),
-        ("timeoutMs", &telemetry.timeout.as_millis().to_string()),
+        // The least values that Lambda accepts: events arrive as early as possible.
+        ("maxItems", "1000"),
+        ("maxBytes", &TELEMETRY_MAX_BYTES.to_string()),
+        ("timeoutMs", "25"),
     ]);
     let destination = json::object(&[("protocol", "\"HTTP\""), ("URI", &json::string(uri))]);
     json::object(&[
         ("schemaVersion", &json::string(schema_version)),
-        ("types", &json::strings(&telemetry.types)),
+        ("types", &json::strings(types)),
         ("buffering", &buffering),
         ("destination", &destination),
     ])

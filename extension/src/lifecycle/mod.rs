@@ -103,7 +103,7 @@ pub async fn run(
     let table =
         Table::new(config, &registration, Arc::clone(counts), InvocationRecords::file(records));
     let mut state = State::new(config, table);
-    let told_of_ends = config.telemetry.types.contains(&"platform");
+    let told_of_ends = config.telemetry_types.contains(&"platform");
     let lines = if direct.is_some() { Lines::Sent } else { Lines::None };
     if receive_telemetry(config, &api, sender, counts, lines, handover).await && told_of_ends {
         state.subscribed();
@@ -209,7 +209,7 @@ async fn receive_telemetry(
             return false;
         }
     };
-    let intake = listener.intake(&config.telemetry, events, Arc::clone(counts), lines);
+    let intake = listener.intake(events, Arc::clone(counts), lines);
     let Listener { socket, uri, .. } = listener;
     let listening = listen(socket, Arc::new(intake));
     if is_subscribed {
@@ -227,7 +227,7 @@ async fn receive_telemetry(
 async fn subscribe(config: &Config, api: &ExtensionsApi, uri: &str) -> bool {
     let mut refusal = None;
     for schema_version in SCHEMA_VERSIONS {
-        let body = subscription(&config.telemetry, schema_version, uri);
+        let body = subscription(&config.telemetry_types, schema_version, uri);
         match api.subscribe(&body).await {
             Ok(Subscription::Accepted) => return true,
             Ok(Subscription::Local) => {

@@ -3,7 +3,7 @@
 //! Source: Lambda Developer Guide, "Lambda Telemetry API reference". Lambda keeps and repeats what is not answered with 200,
 //! so 200 means that the events are in the buffer, and 503 that the buffer is full.
 
-use crate::config::Telemetry;
+use crate::config::TELEMETRY_MAX_BYTES;
 use crate::counts::{Count, Counts};
 use crate::event::{Event, LogLine, TelemetryBatch, Told};
 use crate::http::{BoxedResponse, HttpResponse, Request, Respond, Unread};
@@ -101,7 +101,6 @@ impl Listener {
     /// What answers this listener's requests.
     pub(crate) fn intake(
         &self,
-        telemetry: &Telemetry,
         events: mpsc::Sender<Event>,
         counts: Arc<Counts>,
         lines: Lines,
@@ -109,8 +108,8 @@ impl Listener {
         Intake {
             path: self.path.clone(),
             // A batch may have twice the bytes that were asked for, and one event that is larger than that.
-            max_body_bytes: 2 * telemetry.max_bytes + MAX_EVENT_BYTES,
-            room: Arc::new(Semaphore::new(3 * telemetry.max_bytes + MAX_EVENT_BYTES)),
+            max_body_bytes: 2 * TELEMETRY_MAX_BYTES + MAX_EVENT_BYTES,
+            room: Arc::new(Semaphore::new(3 * TELEMETRY_MAX_BYTES + MAX_EVENT_BYTES)),
             events,
             counts,
             lines,
@@ -249,7 +248,6 @@ fn is_own(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn lambda_is_known_by_its_hosts_file_or_its_port() {
@@ -314,13 +312,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let listener = runtime.block_on(Listener::bind(Place::Elsewhere, 7)).unwrap();
         assert!(listener.uri.ends_with("/telemetry/0000000000000007"), "{}", listener.uri);
-        let telemetry = Telemetry {
-            types: vec!["platform"],
-            max_items: 1000,
-            max_bytes: 262_144,
-            timeout: Duration::from_millis(25),
-        };
-        let intake = listener.intake(&telemetry, sender, Arc::default(), Lines::None);
+        let intake = listener.intake(sender, Arc::default(), Lines::None);
         assert!(intake.room.available_permits() >= intake.max_body_bytes);
         let event = EVENT.trim_matches(['[', ']']);
         let large = event.replace(

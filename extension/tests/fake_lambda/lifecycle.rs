@@ -165,11 +165,7 @@ async fn a_managed_instance_registers_for_its_end_only() {
 
 #[tokio::test]
 async fn the_subscription_says_what_the_variables_say() {
-    let mut lambda = Lambda::begin(&[
-        ("O2_TELEMETRY_TYPES", "platform,function"),
-        ("LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS", "100"),
-    ])
-    .await;
+    let mut lambda = Lambda::begin(&[("O2_TELEMETRY_TYPES", "platform,function")]).await;
     lambda.call("POST /2020-01-01/extension/register").await.answer(200, "{}");
     let subscribe = lambda.call("PUT /2022-07-01/telemetry").await;
     let mut body = subscribe.json();
@@ -180,7 +176,7 @@ async fn the_subscription_says_what_the_variables_say() {
         json!({
             "schemaVersion": "2025-01-29",
             "types": ["platform", "function"],
-            "buffering": {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 100},
+            "buffering": {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 25},
             "destination": {"protocol": "HTTP", "URI": null},
         })
     );

@@ -10,11 +10,9 @@ use crate::rules::{RulesSource, Template};
 use crate::vitals::VitalsSettings;
 use aws::{AwsSecretsSettings, SqsSettings};
 use backend::{DestinationConfig, Profile};
-use platform::{SpanEnd, SpanMapping};
 use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
-use std::time::Duration;
 use variables::TABLE;
-use wire::{EmbeddedLines, Limits};
+use wire::EmbeddedLines;
 
 /// What the forwarder is told by its variables.
 #[derive(Clone, Debug)]
@@ -29,8 +27,6 @@ pub struct Config {
     pub rules: Option<RulesSource>,
     /// Who asks AWS's services for secrets, and where they are.
     pub secrets: AwsSecretsSettings,
-    /// How long a secret is used before it is read again.
-    pub secret_lifetime: Duration,
     /// Keep what the backend does not take.
     pub queues: Queues<SqsSettings>,
     /// What is done with records that OpenObserve does not take for their age.
@@ -39,14 +35,10 @@ pub struct Config {
     pub region: Option<String>,
     /// How the span of each invocation is written, if the forwarder is to.
     pub platform_spans: Option<PlatformSpans>,
-    /// Whether the lines of a stack trace become one log record.
-    pub join_stack_traces: bool,
     /// Whether lines that claim to be OTLP and do not decode are dead-lettered; else they are dropped.
     pub keep_undecodable: bool,
-    /// Which OTLP lines are read, and their bounds.
-    pub line_limits: Limits,
-    /// Most items of the OTLP lines of one event.
-    pub event_items: usize,
+    /// The OTLP lines to read that do not begin their log event.
+    pub embedded_lines: EmbeddedLines,
     /// Log groups of the delivery path: the forwarder's own, and those named.
     pub own_log_groups: Vec<String>,
     /// In which forms the forwarder tells its own figures, if it does.
@@ -83,7 +75,6 @@ impl Config {
         let rules = reader.string_if_set("LAMBDA_OTLP_RULES");
         let rules = rules.map(|rules| RulesSource::parse(&rules, package.as_deref()));
         let secrets = AwsSecretsSettings::read(reader);
-        let secret_lifetime = aws::secret_lifetime(reader);
         let retry = SqsSettings::read(reader, RETRY_QUEUE_URL);
         let dead_letters = SqsSettings::read(reader, DEAD_LETTER_QUEUE_URL);
         if let (Some(retry), Some(dead_letters)) = (&retry, &dead_letters)
@@ -109,7 +100,6 @@ impl Config {
         let region = reader.string_if_set("AWS_REGION");
         let vitals = VitalsSettings::read(reader);
         let platform_spans = platform_spans(reader);
-        let join_stack_traces = reader.bool("LAMBDA_OTLP_JOIN_STACK_TRACES");
         let undecodable = [("dead-letter", true), ("log", false)];
         let keep_undecodable = reader.choice("LAMBDA_OTLP_UNDECODABLE", &undecodable, true);
         let embedded = [
@@ -119,13 +109,6 @@ impl Config {
         ];
         let embedded_lines =
             reader.choice("LAMBDA_OTLP_EMBEDDED_LINES", &embedded, EmbeddedLines::Whole);
-        let line_limits = Limits {
-            embedded_lines,
-            items: reader.count("LAMBDA_OTLP_MAX_LINE_ITEMS").max(1),
-            least_item_bytes: reader.count("LAMBDA_OTLP_LEAST_ITEM_BYTES"),
-            ..Limits::default()
-        };
-        let event_items = reader.count("LAMBDA_OTLP_MAX_EVENT_ITEMS").max(1);
         let others = reader.string_if_set("LAMBDA_OTLP_OWN_LOG_GROUPS").unwrap_or_default();
         let others = others.split(',').map(|group| group.trim().to_owned());
         let own_log_group = reader.string_if_set("AWS_LAMBDA_LOG_GROUP_NAME");
@@ -148,15 +131,12 @@ impl Config {
             stream,
             rules,
             secrets,
-            secret_lifetime,
             queues,
             old_records,
             region,
             platform_spans,
-            join_stack_traces,
             keep_undecodable,
-            line_limits,
-            event_items,
+            embedded_lines,
             own_log_groups,
             vitals,
             log_level,
@@ -165,17 +145,9 @@ impl Config {
 }
 
 fn platform_spans(reader: &mut Reader<'_>) -> Option<PlatformSpans> {
-    let mappings =
-        [("span_events", SpanMapping::SpanEvents), ("child_spans", SpanMapping::ChildSpans)];
-    let ends = [("runtime_done", SpanEnd::RuntimeDone), ("report", SpanEnd::Report)];
-    let older = reader.choice_if_set("O2_SPAN_MAPPING_STRATEGY", &mappings);
-    let mapping = reader.choice("LAMBDA_OTLP_SPAN_MAPPING", &mappings, SpanMapping::SpanEvents);
-    let is_set = reader.is_set("LAMBDA_OTLP_SPAN_MAPPING");
-    let mapping = older.filter(|_| !is_set).unwrap_or(mapping);
-    let end = reader.choice("LAMBDA_OTLP_SPAN_END", &ends, SpanEnd::RuntimeDone);
     let propagators = reader.string_if_set("OTEL_PROPAGATORS").unwrap_or_default();
     let xray_lambda = propagators.split(',').any(|name| name.trim() == "xray-lambda");
-    let spans = PlatformSpans { mapping, end, xray_lambda };
+    let spans = PlatformSpans { xray_lambda };
     reader.bool("LAMBDA_OTLP_PLATFORM_SPANS").then_some(spans)
 }
 

@@ -4,102 +4,54 @@ use crate::destination::ingest_window::OLD_RECORDS;
 use crate::parking::QUEUES;
 use crate::vitals::VITALS;
 use aws::{AWS, SECRETS, SQS};
-use backend::{DESTINATION, PROXY_ROW, SECRET_ROW};
+use backend::{DESTINATION, O2_DESTINATION, PROXY_ROW, SECRET_ROW};
 use settings::shared::{self, set_by_lambda};
 use settings::{Kind, PROXY, Table, Variable};
 
-/// All variables of the forwarder: where it sends, where it keeps what is not taken, how it converts.
-pub const TABLE: Table = Table::new(&[
-    DESTINATION,
-    SECRET_ROW,
-    PROXY_ROW,
-    PROXY,
-    QUEUES,
-    SQS,
-    OLD_RECORDS,
-    OWN,
-    SECRETS,
-    LAMBDA,
-    AWS,
-]);
+/// All variables of the forwarder.
+pub const TABLE: Table = Table::new(&[QUEUES, OLD_RECORDS, OWN])
+    .with_shared(&[DESTINATION, SECRET_ROW, PROXY_ROW, PROXY])
+    .with_aliases(&[O2_DESTINATION])
+    .with_unlisted(&[SQS, SECRETS, LAMBDA, AWS]);
 
 const OWN: &[Variable] = &[
     Variable {
         name: "LAMBDA_OTLP_PLATFORM_LOGS",
         default: Some("reports"),
         kind: Kind::Choice(&["reports", "all"]),
-        doc: "`all` keeps START, END and INIT_START lines as log records; otherwise they are counted as consumed. \
-              Reports, timeouts, exits and out of memory always become log records.",
+        doc: "Set `all` to store START, END and INIT_START lines as log records too. Reports, timeouts, exits and out-of-memory lines always become log records.",
     },
     Variable {
         name: "LAMBDA_OTLP_PLATFORM_SPANS",
         default: Some("false"),
         kind: Kind::Switch,
-        doc: "Writes the span of each invocation, from its REPORT line, and the metrics of what only JSON lines say, such as the \
-              response's latency. For functions that have neither the extension nor the Rust library: with them there would be \
-              two. The next four variables say how.",
+        doc: "Set `true` to get a span for each invocation of functions that have neither the layer nor the Rust library. Functions that have one would get two spans.",
     },
-    shared::LAMBDA_OTLP_SPAN_MAPPING,
-    shared::O2_SPAN_MAPPING_STRATEGY,
-    shared::LAMBDA_OTLP_SPAN_END,
     shared::OTEL_PROPAGATORS,
     shared::LAMBDA_OTLP_NAMES,
     Variable {
         name: "LAMBDA_OTLP_RULES",
         default: None,
         kind: Kind::Text,
-        doc: "The rules file (`docs/rules.md`): a path in the deployment package, or `ssm:NAME` for a parameter. It is read \
-              again every minute; a wrong file changes nothing and is reported.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_JOIN_STACK_TRACES",
-        default: Some("true"),
-        kind: Kind::Switch,
-        doc: "The lines of a stack trace that arrive as log events of their own, close together, become one log record.",
+        doc: "The [rules file](rules.md): a path in the deployment package, or `ssm:NAME` for a parameter. Set it to drop, sample, redact or route telemetry. The forwarder reads it every minute; an invalid file changes nothing and is reported.",
     },
     Variable {
         name: "LAMBDA_OTLP_UNDECODABLE",
         default: Some("dead-letter"),
         kind: Kind::Choice(&["dead-letter", "log"]),
-        doc: "What happens to a line that claims to be OTLP and does not decode, besides the log record with its reason, size \
-              and hash that it becomes: `dead-letter` keeps it in the dead-letter queue; with `log` it is dropped and counted, \
-              for log groups with many lines of another tool's format. It stays in its log group in any case.",
+        doc: "Set `log` if a log group contains many lines of another tool that look like OTLP: the forwarder drops and counts a line that it cannot decode. `dead-letter` keeps such a line in the dead-letter queue. Both write a log record with the reason.",
     },
     Variable {
         name: "LAMBDA_OTLP_EMBEDDED_LINES",
         default: Some("whole"),
         kind: Kind::Choice(&["whole", "read", "never"]),
-        doc: "Which OTLP lines are read that do not begin their log event (`docs/security.md`). `whole`: one that ends the event, behind \
-              what was printed without a newline, and one that is the whole message of a log record. `read`: one in the middle of a \
-              text as well, for functions that log lines through something else; whoever gets text into such a function's log can \
-              forge telemetry. `never`: none.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_MAX_LINE_ITEMS",
-        default: Some("50000"),
-        kind: Kind::Count,
-        doc: "Most spans, data points and log records of the OTLP lines of one log event. A line of more is dead-lettered with that reason.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_LEAST_ITEM_BYTES",
-        default: Some("12"),
-        kind: Kind::Count,
-        doc: "Bytes that an item of an OTLP line has on average at least, once inflated: a line of more than a hundred smaller ones \
-              is made to become very many records from few bytes, and is dead-lettered.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_MAX_EVENT_ITEMS",
-        default: Some("250000"),
-        kind: Kind::Count,
-        doc: "Most items of all OTLP lines of one event of the forwarder; lines beyond it are dead-lettered, and nothing of the event is \
-              held back for it.",
+        doc: "The OTLP lines to read that do not begin their log event. `whole`: those at the end of the event, and those that are the whole message of a log record. Set `read` for functions that log lines through a logger that adds text; an attacker who gets text into such a log can then [forge telemetry](security.md). Set `never` to read none.",
     },
     Variable {
         name: "LAMBDA_OTLP_OWN_LOG_GROUPS",
         default: None,
         kind: Kind::Text,
-        doc: "Other log groups of the delivery path, separated by commas, such as that of the redrive function; \
-              one that ends in `*` names all that begin so, as `/lambda-otlp/*` does, which is always among them. Their events are dropped and counted, or each delivery would cause the next.",
+        doc: "Log groups of the delivery path, separated by commas, such as that of the redrive function; `*` at the end matches any suffix. The forwarder drops and counts their events to prevent a loop. The stack sets it. `/lambda-otlp/*` is always included.",
     },
     VITALS,
     shared::LAMBDA_OTLP_LOG_LEVEL,

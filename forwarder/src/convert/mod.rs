@@ -50,10 +50,6 @@ impl Default for ConvertOptions {
 /// How the span of an invocation is made of Lambda's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlatformSpans {
-    /// Whether phases are events or spans below.
-    pub mapping: SpanMapping,
-    /// What ends the span.
-    pub end: SpanEnd,
     /// Whether X-Ray's header is the parent.
     pub xray_lambda: bool,
 }
@@ -165,8 +161,8 @@ pub fn convert(
     let service_name = identity.service_name.clone();
     let mut others = Converter::new(identity, options.platform, observed_unix_nano)
         .with_state(std::mem::take(&mut state.platform));
-    if let Some(PlatformSpans { mapping, end, xray_lambda }) = options.platform_spans {
-        others = others.with_spans(mapping, end, xray_lambda);
+    if let Some(PlatformSpans { xray_lambda }) = options.platform_spans {
+        others = others.with_spans(SpanMapping::default(), SpanEnd::default(), xray_lambda);
     }
     others.look_ahead(events.iter().map(|event| event.message.as_str()));
     let held_before = state.held.len();

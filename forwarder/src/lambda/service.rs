@@ -44,7 +44,7 @@ impl Service {
     /// Nothing is sent or read before the first invocation.
     pub fn new(config: Config, clock: fn() -> SystemTime) -> Result<Self, ClientError> {
         let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), clock));
-        let client = Authorized::new(&config.destination, &aws, config.secret_lifetime)?;
+        let client = Authorized::new(&config.destination, &aws, aws::SECRET_LIFETIME)?;
         let default = default_destination(&config, client);
         let destinations = vec![Arc::clone(&default)];
         let queue = |settings: &SqsSettings| Arc::new(SqsQueue::new(settings.clone(), clock));
@@ -160,7 +160,7 @@ impl Service {
             max_columns,
             ..DestinationConfig::new(&rule.endpoint)
         };
-        let client = Authorized::new(&config, &self.aws, self.config.secret_lifetime)?;
+        let client = Authorized::new(&config, &self.aws, aws::SECRET_LIFETIME)?;
         let policy = self.config.old_records.of(rule.profile);
         let destination = Destination::new(&rule.name, client, &config, policy);
         Ok(destination.with_stream(rule.stream.clone()))

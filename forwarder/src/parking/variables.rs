@@ -13,14 +13,12 @@ pub const QUEUES: &[Variable] = &[
         name: RETRY_QUEUE_URL,
         default: None,
         kind: Kind::Url,
-        doc: "URL of the SQS queue that keeps what the backend does not take now. Without it that is returned to Lambda, \
-              which delivers the whole event again.",
+        doc: "URL of the SQS queue for telemetry that the backend cannot accept at the moment. The stack sets it. Without it the event is returned to Lambda, which delivers it again.",
     },
     Variable {
         name: DEAD_LETTER_QUEUE_URL,
         default: None,
         kind: Kind::Url,
-        doc: "URL of the SQS queue that keeps what the backend will never take. Without it a line that does not decode is \
-              only reported, and what the backend refuses for good is returned to Lambda.",
+        doc: "URL of the SQS queue for telemetry that the backend will never accept. The stack sets it. Without it an undecodable line is only reported, and an event with rejected telemetry is returned to Lambda.",
     },
 ];

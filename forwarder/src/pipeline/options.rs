@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::convert::ConvertOptions;
 use crate::source::SourceLimits;
 use std::time::Duration;
+use wire::Limits;
 
 /// What the forwarder is told once.
 #[derive(Clone, Debug)]
@@ -37,9 +38,8 @@ impl Options {
             convert: ConvertOptions {
                 platform: config.platform,
                 platform_spans: config.platform_spans,
-                join_stack_traces: config.join_stack_traces,
-                limits: config.line_limits,
-                event_items: config.event_items,
+                join_stack_traces: true,
+                limits: Limits { embedded_lines: config.embedded_lines, ..Limits::default() },
                 ..ConvertOptions::default()
             },
             region: config.region.clone(),

@@ -19,10 +19,7 @@ pub(crate) const VITALS: Variable = Variable {
     name: NAME,
     default: Some("emf"),
     kind: Kind::Choice(&["emf", "otlp", "both", "none", "true", "false"]),
-    doc: "The forwarder's own figures (`docs/vitals.md`). `emf`: one line an invocation in CloudWatch's embedded metric format, \
-          with four metrics in the namespace `lambda-otlp` (Accepted, Parked, DeadLettered, Lag), the others in the line. \
-          `otlp`: metrics `lambda_otlp.forwarder.*` to this destination, in a request of their own once a minute at most. \
-          `true` is `emf`, `false` is `none`.",
+    doc: "The forwarder's own [metrics](vitals.md). `emf` writes them to its log, from where CloudWatch reads four metrics. Set `otlp` to send them to the backend, at most once a minute, or `both`. `true` is `emf`, `false` is `none`.",
 };
 
 /// Whose figures are told, and how.

@@ -212,7 +212,7 @@ pub fn wrong_settings() -> State {
     State::new("wrong settings", vec![otlp(""), otlp("it")]).variables(&[
         ("LAMBDA_OTLP_HOLD", "sometimes"),
         ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
-        ("LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS", "never"),
+        ("LAMBDA_OTLP_INVOCATION_SPAN", "never ever"),
     ])
 }
 
@@ -239,16 +239,12 @@ pub fn mebibyte_of_otlp() -> State {
     )
 }
 
-/// Lambda delivers the function's lines in batches of a mebibyte.
+/// The function prints more than a mebibyte of lines in one invocation.
 pub fn mebibyte_of_telemetry() -> State {
     let lines = json!({"lines": 4000, "line_bytes": 400});
     let steps = vec![otlp(""), invoke("it", lines), otlp("the one after it")];
-    State::new("1 MiB telemetry batch", steps).variables(&[
-        ("O2_TELEMETRY_TYPES", "platform,function"),
-        ("LAMBDA_OTLP_TELEMETRY_MAX_ITEMS", "10000"),
-        ("LAMBDA_OTLP_TELEMETRY_MAX_BYTES", "1048576"),
-        ("LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS", "1000"),
-    ])
+    State::new("1 MiB telemetry batch", steps)
+        .variables(&[("O2_TELEMETRY_TYPES", "platform,function")])
 }
 
 /// An event that nobody knows, and a known one that says much.

@@ -7,7 +7,7 @@ mod response;
 mod service;
 mod settings;
 
-pub use self::settings::{AwsSecretsSettings, secret_lifetime};
+pub use self::settings::{AwsSecretsSettings, SECRET_LIFETIME};
 pub use authorization::authorization;
 pub use cached::{CachedSecret, CurrentSecret};
 pub use error::SecretError;

@@ -1,7 +1,7 @@
 //! Endpoints and credentials for reading secrets.
 
 use crate::credentials::CredentialsSource;
-use crate::variables::{ENDPOINT, REGION, SECRET_TTL, SECRETS_MANAGER_ENDPOINT, SSM_ENDPOINT};
+use crate::variables::{ENDPOINT, REGION, SECRETS_MANAGER_ENDPOINT, SSM_ENDPOINT};
 use settings::{Proxy, Reader, SecretStore};
 use std::time::Duration;
 use url::Url;
@@ -44,10 +44,8 @@ impl AwsSecretsSettings {
     }
 }
 
-/// Lifetime of a cached secret.
-pub fn secret_lifetime(reader: &mut Reader<'_>) -> Duration {
-    reader.duration(SECRET_TTL)
-}
+/// The time after which a secret is read again. A 401 or 403 from the backend makes it read at once.
+pub const SECRET_LIFETIME: Duration = Duration::from_mins(5);
 
 #[cfg(test)]
 mod tests {
@@ -57,12 +55,11 @@ mod tests {
 
     const TABLE: Table = Table::new(&[AWS, SECRETS, settings::PROXY]);
 
-    fn read(source: &dyn Source) -> (AwsSecretsSettings, Duration) {
+    fn read(source: &dyn Source) -> AwsSecretsSettings {
         let mut reader = Reader::new(source, TABLE);
         let settings = AwsSecretsSettings::read(&mut reader);
-        let lifetime = secret_lifetime(&mut reader);
         assert_eq!(reader.finish(), []);
-        (settings, lifetime)
+        settings
     }
 
     #[test]
@@ -72,15 +69,15 @@ mod tests {
 
     #[test]
     fn nothing_is_needed() {
-        assert_eq!(read(&[]), (AwsSecretsSettings::default(), Duration::from_mins(5)));
-        assert_eq!(read(&[(ACCESS_KEY_ID, "AKID")]).0.credentials, None);
-        assert_eq!(read(&[(REGION, "eu-west-1")]).0.region.as_deref(), Some("eu-west-1"));
+        assert_eq!(read(&[]), AwsSecretsSettings::default());
+        assert_eq!(read(&[(ACCESS_KEY_ID, "AKID")]).credentials, None);
+        assert_eq!(read(&[(REGION, "eu-west-1")]).region.as_deref(), Some("eu-west-1"));
     }
 
     #[test]
     fn a_services_own_endpoint_goes_before_the_one_for_all() {
         let settings =
-            read(&[(ENDPOINT, "http://127.0.0.1:5000"), (SSM_ENDPOINT, "http://127.0.0.1:5001")]).0;
+            read(&[(ENDPOINT, "http://127.0.0.1:5000"), (SSM_ENDPOINT, "http://127.0.0.1:5001")]);
         let url = |store| settings.endpoint(store).unwrap().as_str();
         assert_eq!(url(SecretStore::SecretsManager), "http://127.0.0.1:5000/");
         assert_eq!(url(SecretStore::ParameterStore), "http://127.0.0.1:5001/");
@@ -92,7 +89,7 @@ mod tests {
             ("HTTPS_PROXY", "http://proxy:3128"),
             ("NO_PROXY", "ssm.eu-west-1.amazonaws.com"),
         ]);
-        let proxy = proxy.0.proxy.unwrap();
+        let proxy = proxy.proxy.unwrap();
         let check = |url: &str, expected: Option<&str>| {
             assert_eq!(proxy.of(&Url::parse(url).unwrap()).map(Url::as_str), expected, "{url}");
         };
@@ -105,7 +102,7 @@ mod tests {
     fn credentials_are_not_printed() {
         let source =
             [(ACCESS_KEY_ID, "AKID"), (SECRET_ACCESS_KEY, "hunter2"), (SESSION_TOKEN, "hunter2")];
-        let settings = read(&source).0;
+        let settings = read(&source);
         let Some(CredentialsSource::Variables(credentials)) = &settings.credentials else {
             panic!()
         };

@@ -36,6 +36,9 @@ pub struct DestinationConfig {
     pub max_columns: usize,
 }
 
+/// OpenObserve's default of `ZO_COLS_PER_RECORD_LIMIT`.
+const DEFAULT_MAX_COLUMNS: usize = 1000;
+
 impl DestinationConfig {
     /// Creates a destination with this base URL and default settings.
     pub fn new(base: &Url) -> Self {
@@ -50,7 +53,7 @@ impl DestinationConfig {
             request_timeout: Duration::from_secs(10),
             compression: Compression::default(),
             max_request_bytes: 4 << 20,
-            max_columns: 1000,
+            max_columns: DEFAULT_MAX_COLUMNS,
         }
     }
 
@@ -82,7 +85,6 @@ impl DestinationConfig {
         let profile = reader.choice(BACKEND, &profiles, Profile::default());
         let compression = reader.choice(OTEL_COMPRESSION, &compressions, Compression::default());
         let max_request_bytes = limits::max_request_bytes(reader);
-        let max_columns = limits::max_columns(reader);
         let request_timeout = limits::request_timeout(reader);
         let secret = reader.has_row(SECRET).then(|| reader.secret_reference(SECRET)).flatten();
         let headers = headers::read(reader, family);
@@ -106,7 +108,7 @@ impl DestinationConfig {
             request_timeout,
             compression,
             max_request_bytes,
-            max_columns,
+            max_columns: DEFAULT_MAX_COLUMNS,
         })
     }
 }

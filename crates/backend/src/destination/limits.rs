@@ -1,8 +1,7 @@
 //! Limits on the duration and size of a request.
 
 use super::variables::{
-    MAX_COLUMNS, MAX_REQUEST_BYTES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, O2_TIMEOUT,
-    OTEL_TIMEOUT,
+    MAX_REQUEST_BYTES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, O2_TIMEOUT, OTEL_TIMEOUT,
 };
 use settings::Reader;
 use std::time::Duration;
@@ -35,16 +34,6 @@ pub(super) fn request_timeout(reader: &mut Reader<'_>) -> Duration {
         reader.mistake(name, "must be longer than 0");
     }
     timeout
-}
-
-/// Maximum number of columns of one stream in one request.
-pub(super) fn max_columns(reader: &mut Reader<'_>) -> usize {
-    const LEAST: usize = 50;
-    let columns = reader.count(MAX_COLUMNS);
-    if columns < LEAST {
-        reader.mistake(MAX_COLUMNS, "must be at least 50");
-    }
-    columns.max(LEAST)
 }
 
 /// Maximum size of a request before compression.

@@ -22,4 +22,4 @@ pub use organization::missing_organization;
 pub use own_authority::OwnAuthority;
 pub use profile::Profile;
 pub(crate) use stream::{STREAM_NAME, stream_header};
-pub use variables::{DESTINATION, PROXY_ROW, SECRET_ROW};
+pub use variables::{DESTINATION, O2_DESTINATION, PROXY_ROW, SECRET_ROW};

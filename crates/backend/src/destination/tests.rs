@@ -8,7 +8,8 @@ use settings::{InvalidVariable, Reader, Source, Table, Warning};
 use std::time::Duration;
 use url::Url;
 
-const TABLE: Table = Table::new(&[DESTINATION, SECRET_ROW, PROXY_ROW, settings::PROXY]);
+const TABLE: Table =
+    Table::new(&[DESTINATION, O2_DESTINATION, SECRET_ROW, PROXY_ROW, settings::PROXY]);
 
 /// Describes a destination for comparison: endpoints, headers with their values, the rest.
 #[track_caller]
@@ -382,7 +383,7 @@ fn proxies() {
 
 #[test]
 fn a_table_without_their_rows_has_neither_secret_nor_proxy() {
-    const LEAN: Table = Table::new(&[DESTINATION]);
+    const LEAN: Table = Table::new(&[DESTINATION, O2_DESTINATION]);
     let source = [
         (ENDPOINT, "https://o2.example.com/api/default"),
         (SECRET, "ssm:/o2"),

@@ -10,7 +10,6 @@ pub(super) const PROXY: &str = "LAMBDA_OTLP_PROXY";
 pub(super) const STREAM: &str = "LAMBDA_OTLP_STREAM";
 pub(super) const BACKEND: &str = shared::LAMBDA_OTLP_BACKEND.name;
 pub(super) const MAX_REQUEST_BYTES: &str = "LAMBDA_OTLP_MAX_REQUEST_BYTES";
-pub(super) const MAX_COLUMNS: &str = "LAMBDA_OTLP_MAX_COLUMNS";
 pub(super) const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 pub(super) const OTEL_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 pub(super) const OTEL_METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
@@ -39,101 +38,108 @@ pub const DESTINATION: &[Variable] = &[
         ENDPOINT,
         None,
         Kind::Url,
-        "Base URL of the backend, with `/api/{organization}` for OpenObserve; `/v1/{signal}` is appended.",
+        "Base URL of the backend. For OpenObserve it ends in `/api/{organization}`. `/v1/{signal}` is appended.",
     ),
     row(
         HEADERS,
         None,
         Kind::Headers,
-        "Headers of every request, `authorization=Basic …` for OpenObserve. Values may be percent-encoded.",
+        "Headers of every request. For OpenObserve set `authorization=Basic …`, or keep the credentials in `LAMBDA_OTLP_SECRET`.",
     ),
     row(
         STREAM,
         None,
         Kind::Text,
-        "OpenObserve's stream for traces and logs, sent as `stream-name`; without it they go to `default`. In the forwarder it may be made of where telemetry comes from: `{account}`, `{region}`, `{log_group}`, `{log_stream}`, `{function}`.",
+        "OpenObserve's stream for traces and logs; unset, `default`. Set it to keep applications or a trial apart. In the forwarder it may contain `{account}`, `{region}`, `{log_group}`, `{log_stream}` and `{function}`.",
     ),
     shared::LAMBDA_OTLP_BACKEND,
     row(
         MAX_REQUEST_BYTES,
         Some("4MiB"),
         Kind::Bytes,
-        "Largest request before compression; larger ones are split.",
-    ),
-    row(
-        MAX_COLUMNS,
-        Some("1000"),
-        Kind::Count,
-        "Most distinct fields of one stream in one request that OpenObserve takes (`ZO_COLS_PER_RECORD_LIMIT`); requests are split to stay a tenth below. A lower limit that its answers name is learned.",
+        "Maximum size of a request before compression. Decrease it if a proxy in front of the backend rejects large bodies.",
     ),
     row(
         CA_FILE,
         None,
         Kind::Text,
-        "PEM file with certificates to trust in addition to the system's: of your own authority, or of servers with self-signed certificates. A relative path counts from the \
-         function's code.",
+        "PEM file with certificates to trust in addition to the system's. Set it if the backend's certificate is self-signed or from your own authority. A relative path counts from the function's code.",
     ),
-    row(OTEL_ENDPOINT, None, Kind::Url, "Base URL, used where `LAMBDA_OTLP_ENDPOINT` is not set."),
+    row(
+        OTEL_ENDPOINT,
+        None,
+        Kind::Url,
+        "OpenTelemetry's name for `LAMBDA_OTLP_ENDPOINT`, which wins.",
+    ),
     row(
         OTEL_TRACES_ENDPOINT,
         None,
         Kind::Url,
-        "URL for traces, used as given, beside `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+        "Full URL for traces. Set it beside `OTEL_EXPORTER_OTLP_ENDPOINT` if traces go elsewhere.",
     ),
     row(
         OTEL_METRICS_ENDPOINT,
         None,
         Kind::Url,
-        "URL for metrics, used as given, beside `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+        "Full URL for metrics. Set it beside `OTEL_EXPORTER_OTLP_ENDPOINT` if metrics go elsewhere.",
     ),
     row(
         OTEL_LOGS_ENDPOINT,
         None,
         Kind::Url,
-        "URL for logs, used as given, beside `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+        "Full URL for logs. Set it beside `OTEL_EXPORTER_OTLP_ENDPOINT` if logs go elsewhere.",
     ),
     row(
         OTEL_HEADERS,
         None,
         Kind::Headers,
-        "Headers that go with `OTEL_EXPORTER_OTLP_ENDPOINT`, where `LAMBDA_OTLP_HEADERS` is not set.",
+        "Headers for `OTEL_EXPORTER_OTLP_ENDPOINT`, unless `LAMBDA_OTLP_HEADERS` is set.",
     ),
-    row(OTEL_TIMEOUT, Some("10s"), Kind::Duration, "Longest time one request may take."),
+    row(
+        OTEL_TIMEOUT,
+        Some("10s"),
+        Kind::Duration,
+        "Time limit of one request. Increase it for a distant or slow backend.",
+    ),
     row(
         OTEL_COMPRESSION,
         Some("gzip"),
         Kind::Choice(&["gzip", "none"]),
-        "How request bodies are compressed.",
+        "Set `none` if the backend cannot read gzip.",
     ),
+];
+
+/// The names of OpenObserve's extension for a destination.
+pub const O2_DESTINATION: &[Variable] = &[
     row(
         O2_ENDPOINT,
         Some("https://api.openobserve.ai"),
         Kind::Url,
-        "OpenObserve's URL without organization, used with `O2_ORGANIZATION_ID` where no other endpoint is set.",
+        "Of OpenObserve's extension. OpenObserve's URL without the organization. Needs `O2_ORGANIZATION_ID`; every other endpoint wins.",
     ),
     row(
         O2_ORGANIZATION,
         None,
         Kind::Text,
-        "OpenObserve's organization, together with `O2_AUTHORIZATION_HEADER`.",
+        "Of OpenObserve's extension. The organization. Needs `O2_AUTHORIZATION_HEADER`.",
     ),
     row(
         O2_AUTHORIZATION,
         None,
         Kind::Secret,
-        "The authorization header for `O2_ENDPOINT`, `Basic …` or the base64 alone.",
+        "Of OpenObserve's extension. The authorization header, `Basic …` or the base64 alone.",
     ),
     row(
         O2_STREAM,
         Some("default"),
         Kind::Text,
-        "OpenObserve's stream, used with `O2_ORGANIZATION_ID`.",
+        "Of OpenObserve's extension. `LAMBDA_OTLP_STREAM` for `O2_ENDPOINT`.",
     ),
     row(
         O2_TIMEOUT,
         None,
         Kind::Duration,
-        "Longest time one request may take, where `OTEL_EXPORTER_OTLP_TIMEOUT` is not set.",
+        "Of OpenObserve's extension. `OTEL_EXPORTER_OTLP_TIMEOUT`, unless that is set.",
     ),
 ];
 
@@ -142,10 +148,7 @@ pub const SECRET_ROW: &[Variable] = &[row(
     SECRET,
     None,
     Kind::SecretReference,
-    "ARN of a secret in Secrets Manager or of a parameter, or `ssm:NAME`, that holds the authorization header: `Basic …` or \
-     `Bearer …`, the base64 alone, `email:password`, or JSON. Of JSON `authorization` is taken, else `username` and \
-     `password`, or the key that follows the reference: `#key`, or `arn:…:secret:name-a1b2c3:key::`. It replaces the \
-     authorization of the headers.",
+    "The secret or parameter that holds the authorization header; it replaces the authorization in the headers. Set it to keep credentials out of variables. Its text is `Basic …`, `Bearer …`, the base64 alone, `email:password`, or JSON with `authorization`, or `username` and `password`. Append `#key` to read another key of the JSON.",
 )];
 
 /// The destination's row for binaries that support proxies. The table also needs the rows of [`settings::PROXY`]. Tables without
@@ -154,5 +157,5 @@ pub const PROXY_ROW: &[Variable] = &[row(
     PROXY,
     None,
     Kind::Proxy,
-    "Proxy for all requests to the backend, `http://user:password@host:port`; a backend on this host is reached directly.",
+    "Proxy for the backend alone, `http://user:password@host:port`. Set it if the network allows no direct connection. A backend on this host is reached directly.",
 )];

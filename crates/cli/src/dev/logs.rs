@@ -165,6 +165,6 @@ async fn backend(destination: &DestinationArguments) -> anyhow::Result<Forwarder
         bail!("--endpoint: {text}");
     }
     let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
-    let client = Authorized::new(&config.destination, &aws, config.secret_lifetime)?;
+    let client = Authorized::new(&config.destination, &aws, ::aws::SECRET_LIFETIME)?;
     one_destination(&config, &aws, client, options(&config)).await
 }

@@ -104,7 +104,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let replayed = if arguments.dry_run {
         through(arguments, (&aws, &secrets), &config, Measure, checkpoint, now).await?
     } else {
-        let client = Authorized::new(&config.destination, &secrets, config.secret_lifetime)?;
+        let client = Authorized::new(&config.destination, &secrets, ::aws::SECRET_LIFETIME)?;
         through(arguments, (&aws, &secrets), &config, client, checkpoint, now).await?
     };
     report(arguments, &replayed)

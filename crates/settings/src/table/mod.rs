@@ -1,4 +1,4 @@
-//! The definition of each variable: name, default and meaning.
+//! The names, defaults and meanings of all variables.
 
 mod kind;
 mod slips;
@@ -10,21 +10,44 @@ pub use variable::Variable;
 use slips::slips;
 use std::fmt::Write as _;
 
-/// All variables of one binary, its own and shared ones.
+/// All variables that one binary reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
-    parts: &'static [&'static [Variable]],
+    own: Rows,
+    shared: Rows,
+    aliases: Rows,
+    unlisted: Rows,
     known_elsewhere: &'static [&'static str],
 }
 
+/// Rows in parts, which different files define.
+type Rows = &'static [&'static [Variable]];
+
 impl Table {
-    /// A table of these parts, documented in this order.
-    pub const fn new(parts: &'static [&'static [Variable]]) -> Self {
-        Self { parts, known_elsewhere: &[] }
+    /// A table of the settings that only this binary documents, in this order.
+    pub const fn new(own: Rows) -> Self {
+        Self { own, shared: &[], aliases: &[], unlisted: &[], known_elsewhere: &[] }
     }
 
-    /// Adds names that another binary in the same environment reads, as exporter and extension share one. They are not reported
-    /// as misspelt.
+    /// Adds settings that the documentation lists once for several binaries.
+    #[must_use]
+    pub const fn with_shared(self, shared: Rows) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// Adds names of other systems' settings, which the migration page lists.
+    #[must_use]
+    pub const fn with_aliases(self, aliases: Rows) -> Self {
+        Self { aliases, ..self }
+    }
+
+    /// Adds variables that no user chooses: those that Lambda sets, and standard ones.
+    #[must_use]
+    pub const fn with_unlisted(self, unlisted: Rows) -> Self {
+        Self { unlisted, ..self }
+    }
+
+    /// Adds names that another binary in the same environment reads. They are not reported as misspelled.
     #[must_use]
     pub const fn with_known_elsewhere(self, names: &'static [&'static str]) -> Self {
         Self { known_elsewhere: names, ..self }
@@ -37,26 +60,27 @@ impl Table {
 
     /// All rows.
     pub fn variables(&self) -> impl Iterator<Item = &'static Variable> + use<> {
-        self.parts.iter().flat_map(|part| part.iter())
+        [self.own, self.shared, self.aliases, self.unlisted].into_iter().flat_map(rows)
+    }
+
+    /// The settings that only this binary documents.
+    pub fn own(&self) -> impl Iterator<Item = &'static Variable> + use<> {
+        rows(self.own)
+    }
+
+    /// The settings that the documentation lists once for several binaries.
+    pub fn shared(&self) -> impl Iterator<Item = &'static Variable> + use<> {
+        rows(self.shared)
+    }
+
+    /// The names of other systems' settings.
+    pub fn aliases(&self) -> impl Iterator<Item = &'static Variable> + use<> {
+        rows(self.aliases)
     }
 
     /// The row of this name.
     pub fn find(&self, name: &str) -> Option<&'static Variable> {
         self.variables().find(|variable| variable.name == name)
-    }
-
-    /// The documentation: a Markdown table with a row for each variable.
-    pub fn markdown(&self) -> String {
-        let mut markdown =
-            String::from("| variable | default | value | meaning |\n|---|---|---|---|\n");
-        for Variable { name, default, kind, doc } in self.variables() {
-            let default = default.map(|text| format!("`{text}`")).unwrap_or_default();
-            let row = [format!("`{name}`"), default, kind.to_string(), (*doc).to_owned()];
-            let cells = row.map(|cell| cell.replace('|', "\\|").replace('\n', " ")).join(" | ");
-            // Writing to a String cannot fail.
-            writeln!(markdown, "| {cells} |").unwrap_or_default();
-        }
-        markdown
     }
 
     /// The mistakes in the table itself; a test of each binary asserts that there are none.
@@ -89,6 +113,24 @@ impl Table {
     fn known_names(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.variables().map(|variable| variable.name).chain(self.known_elsewhere.iter().copied())
     }
+}
+
+fn rows(parts: Rows) -> impl Iterator<Item = &'static Variable> {
+    parts.iter().flat_map(|part| part.iter())
+}
+
+/// A Markdown table of these variables.
+pub fn markdown<'a>(variables: impl IntoIterator<Item = &'a Variable>) -> String {
+    let mut markdown =
+        String::from("| variable | default | value | meaning |\n|---|---|---|---|\n");
+    for Variable { name, default, kind, doc } in variables {
+        let default = default.map(|text| format!("`{text}`")).unwrap_or_default();
+        let row = [format!("`{name}`"), default, kind.to_string(), (*doc).to_owned()];
+        let cells = row.map(|cell| cell.replace('|', "\\|").replace('\n', " ")).join(" | ");
+        // Writing to a String does not fail.
+        writeln!(markdown, "| {cells} |").unwrap_or_default();
+    }
+    markdown
 }
 
 #[cfg(test)]
@@ -126,7 +168,7 @@ mod tests {
             | `OTEL_EXPORTER_OTLP_TIMEOUT` | `10s` | duration | Longest time a request may take. |
             | `LAMBDA_OTLP_BACKEND` | `openobserve` | `openobserve` or `otlp` | What the backend asks of OTLP. |
         "]]
-        .assert_eq(&Table::new(&[SHARED, OWN]).markdown());
+        .assert_eq(&markdown(Table::new(&[SHARED, OWN]).own()));
     }
 
     #[test]

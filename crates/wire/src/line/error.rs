@@ -55,14 +55,12 @@ impl fmt::Display for LineError {
                 }
             }
             Self::NotOtlp(error) => write!(f, "line is no OTLP/JSON request: {error}"),
-            Self::TooManyItems { found, left } => write!(
-                f,
-                "{found} items in the line, {left} are left of those that are read (LAMBDA_OTLP_MAX_EVENT_ITEMS)"
-            ),
-            Self::SmallItems { found, bytes, least } => write!(
-                f,
-                "{found} items in {bytes} bytes, one has {least} at least (LAMBDA_OTLP_LEAST_ITEM_BYTES)"
-            ),
+            Self::TooManyItems { found, left } => {
+                write!(f, "{found} items in the line, {left} are left of those that are read")
+            }
+            Self::SmallItems { found, bytes, least } => {
+                write!(f, "{found} items in {bytes} bytes, one has {least} at least")
+            }
             Self::Together { lines, first } => {
                 write!(f, "{lines} more lines of the log event, the first of them: {first}")
             }

@@ -114,7 +114,7 @@ const SUMS: &str = "SHA256SUMS";
 /// What lies in the repository, and its name beside the zips.
 const BESIDE: [(&str, &str); 4] = [
     ("deploy/template-dist.yaml", "template-dist.yaml"),
-    ("deploy/stack/template-dist.yaml", "template-dist-all-settings.yaml"),
+    ("deploy/terraform/cloudformation.json", "template-dist-all-settings.json"),
     ("deploy/stack/settings.example.yaml", "settings.example.yaml"),
     ("docs/release-files.md", "INSTALL.md"),
 ];

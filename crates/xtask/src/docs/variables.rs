@@ -1,13 +1,15 @@
-//! Writes the tables of variables into `docs/configuration.md`, from the tables that the binaries read, and checks what
-//! the tables say of one another.
+//! Writes the tables of variables into the documents, from the tables that the binaries read, and checks the names that one
+//! table knows of another.
 
 use super::replace;
 use crate::checks;
 use anyhow::{Context as _, bail};
-use settings::Table;
-use std::path::PathBuf;
+use settings::{Table, Variable, markdown};
+use std::collections::BTreeSet;
 
-const DOCUMENT: &str = "docs/configuration.md";
+const SETTINGS: &str = "docs/configuration.md";
+/// The page that lists the names of other systems.
+const ALIASES: &str = "docs/migration.md";
 
 /// A binary, and its table.
 type Tables = [(&'static str, Table)];
@@ -25,39 +27,55 @@ const TABLES: &Tables = &[
 const TOGETHER: &[(&str, &str)] =
     &[("exporter", "extension"), ("extension", "exporter"), ("extension", "wrapper")];
 
-/// Writes the tables into the document.
+/// Writes the tables into the documents.
 pub(super) fn write() -> anyhow::Result<()> {
-    let (path, before, after) = texts()?;
-    if before != after {
-        std::fs::write(&path, after).context(DOCUMENT)?;
+    for (document, before, after) in texts()? {
+        if before != after {
+            std::fs::write(checks::root()?.join(document), after).context(document)?;
+        }
     }
     println!("docs: the tables of variables are up to date");
     Ok(())
 }
 
-/// Fails if the document is not what would be written.
+/// Fails if a document is not what would be written.
 pub(super) fn check() -> anyhow::Result<()> {
-    let (_, before, after) = texts()?;
-    if before != after {
-        bail!("{DOCUMENT}: the tables of variables are not up to date, run `cargo xtask docs`");
+    for (document, before, after) in texts()? {
+        if before != after {
+            bail!("{document}: the tables of variables are not up to date, run `cargo xtask docs`");
+        }
     }
     println!("docs: links lead somewhere, the tables of variables are up to date");
     Ok(())
 }
 
-/// The document's path, its text as it is, and as it should be.
-fn texts() -> anyhow::Result<(PathBuf, String, String)> {
+/// The documents, each with its text as it is and as it should be.
+fn texts() -> anyhow::Result<[(&'static str, String, String); 2]> {
     let problems = problems(TABLES, TOGETHER);
     if !problems.is_empty() {
         bail!("the tables of variables: {}", problems.join("; "));
     }
-    let path = checks::root()?.join(DOCUMENT);
-    let before = std::fs::read_to_string(&path).context(DOCUMENT)?;
-    let mut after = before.clone();
+    let read = |document: &str| {
+        std::fs::read_to_string(checks::root()?.join(document)).context(document.to_owned())
+    };
+    let before = read(SETTINGS)?;
+    let shared = markdown(once(|table| table.shared()));
+    let mut after = replace(&before, SETTINGS, "variables: backend", &shared)?;
     for (name, table) in TABLES {
-        after = replace(&after, DOCUMENT, &format!("variables: {name}"), &table.markdown())?;
+        after = replace(&after, SETTINGS, &format!("variables: {name}"), &markdown(table.own()))?;
     }
-    Ok((path, before, after))
+    let migration = read(ALIASES)?;
+    let aliases = markdown(once(|table| table.aliases()));
+    let migrated = replace(&migration, ALIASES, "variables: aliases", &aliases)?;
+    Ok([(SETTINGS, before, after), (ALIASES, migration, migrated)])
+}
+
+/// These rows of all tables, each name once.
+fn once<I: Iterator<Item = &'static Variable>>(
+    rows: impl Fn(&Table) -> I,
+) -> impl Iterator<Item = &'static Variable> {
+    let mut names = BTreeSet::new();
+    TABLES.iter().flat_map(move |(_, table)| rows(table)).filter(move |row| names.insert(row.name))
 }
 
 /// A name that a table knows from elsewhere and no other table has a row for; a name of ours that a binary reads and its

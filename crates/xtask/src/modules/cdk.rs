@@ -1,8 +1,8 @@
-//! The CDK construct: compiled, synthesised as a user would, and compared with the template that it deploys.
+//! Compiles and synthesizes the CDK construct and compares the result with the template that it deploys.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "what a JSON value does not have is null, and no panic"
+    reason = "indexing a JSON value returns null if the key is missing"
 )]
 
 use crate::checks::{Tally, output};
@@ -64,7 +64,7 @@ fn synthesised(root: &Path, packages: &Path) -> anyhow::Result<String> {
         ("LogGroups", json!("/aws/lambda/*")),
         ("ExcludedLogGroups", json!("/ecs/a,*-dev")),
         ("MemorySize", json!("512")),
-        ("SubscribeDryRun", json!("true")),
+        ("SubscribeBesideOthers", json!("true")),
     ] {
         ensure!(parameters[name] == value, "{name} is {}", parameters[name]);
     }
@@ -74,7 +74,7 @@ fn synthesised(root: &Path, packages: &Path) -> anyhow::Result<String> {
     ))
 }
 
-/// The construct and its test, compiled, with its packages beside them.
+/// Compiles the construct and its test in a temporary folder.
 fn built(root: &Path, packages: &Path) -> anyhow::Result<TempDir> {
     let folder = tempfile::tempdir()?;
     let construct = folder.path().join(CONSTRUCT);
@@ -102,7 +102,7 @@ struct Nested {
     parameters: Value,
 }
 
-/// The one nested stack of a synthesised stack.
+/// Returns the nested stack of a synthesized stack.
 fn nested(made: &Path, stack: &str) -> anyhow::Result<Nested> {
     let outer = read(&made.join(format!("{stack}.template.json")))?;
     let resources = outer["Resources"].as_object().context("no resources")?;
@@ -114,8 +114,8 @@ fn nested(made: &Path, stack: &str) -> anyhow::Result<Nested> {
     Ok(Nested { template, parameters: properties["Parameters"].clone() })
 }
 
-/// Puts our names of zips in the place of assets, takes their parameters out, and says how many assets there are. Each must be the zip that
-/// our template names.
+/// Replaces assets by our names of zips, removes their parameters and returns the number of assets. Each asset must equal the zip that our
+/// template names.
 fn assets(
     template: &mut Value,
     parameters: &mut Value,

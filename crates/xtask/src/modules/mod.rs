@@ -1,5 +1,4 @@
-//! Checks what other tools deploy the stack by, Terraform and CDK. It is made of `deploy/stack/template.yaml` by `cargo xtask stack --write`, and
-//! `cargo xtask stack` says whether it still is.
+//! Checks the Terraform module and the CDK construct. `cargo xtask stack` checks that their generated files are up to date.
 
 mod cdk;
 mod terraform;
@@ -15,7 +14,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     tally.finish()
 }
 
-/// Fills a folder with zips of the names that `cargo xtask dist` gives, of the x86_64 layer alone.
+/// Fills a folder with zips named as by `cargo xtask dist`, without the arm64 layer.
 fn zips(folder: &Path) -> anyhow::Result<PathBuf> {
     std::fs::create_dir(folder)?;
     for package in [
@@ -30,7 +29,7 @@ fn zips(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// A zip with this in it.
+/// Writes a zip with this content.
 fn zip(folder: &Path, name: &str, content: &str) -> anyhow::Result<()> {
     let mut zip = zip::ZipWriter::new(std::fs::File::create(folder.join(name))?);
     zip.start_file(content, zip::write::SimpleFileOptions::default())?;

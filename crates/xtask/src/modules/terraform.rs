@@ -1,8 +1,8 @@
-//! The Terraform module: applied on moto, changed, and taken away again.
+//! Applies, changes and destroys the Terraform module on moto.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "what a JSON value does not have is null, and no panic"
+    reason = "indexing a JSON value returns null if the key is missing"
 )]
 
 use crate::checks::{Tally, output};
@@ -18,9 +18,9 @@ use tempfile::TempDir;
 const MODULE: &str = "deploy/terraform";
 /// The module's own template.
 const TEMPLATE: &str = "deploy/terraform/cloudformation.json";
-/// Either runs the same files.
+/// Terraform and its compatible alternative.
 const PROGRAMS: [&str; 2] = ["terraform", "tofu"];
-/// What a plan that changes something ends with where it is asked for that (`-detailed-exitcode`).
+/// Exit code of a plan with changes, with `-detailed-exitcode`.
 const CHANGES: i32 = 2;
 
 pub(super) fn check(root: &Path, tally: &mut Tally) {
@@ -34,7 +34,7 @@ pub(super) fn check(root: &Path, tally: &mut Tally) {
     let begun = Project::begin(root, program);
     let project = match begun {
         Ok(project) => project,
-        // The provider is downloaded, from where not every machine may.
+        // The download of the provider fails on machines without access to the registry.
         Err(error) => {
             let said = error.to_string();
             let said = said.lines().skip_while(|line| !line.starts_with("Error:"));
@@ -59,7 +59,7 @@ fn formatted(root: &Path, program: &str) -> anyhow::Result<String> {
     Ok("as terraform fmt writes it".to_owned())
 }
 
-/// Plans the module's settings without a provider: the plan must not show values that may hold credentials.
+/// Plans the module's settings without a provider. The plan must not show values that may contain credentials.
 fn hidden(root: &Path, program: &str) -> anyhow::Result<String> {
     const CREDENTIALS: &str = "user:s3cret";
     let folder = tempfile::tempdir()?;
@@ -76,17 +76,16 @@ fn hidden(root: &Path, program: &str) -> anyhow::Result<String> {
     };
     run(&["init"])?;
     let headers = format!("-var=headers=authorization=Basic {CREDENTIALS}");
-    let [proxy, https_proxy] =
-        ["proxy", "https_proxy"].map(|name| format!("-var={name}=http://{CREDENTIALS}@proxy:3128"));
+    let proxy = format!("-var=https_proxy=http://{CREDENTIALS}@proxy:3128");
     let others = ["-var=endpoint=https://o2.example.com", "-var=artifact_bucket=artifacts"];
-    let plan = run(&["plan", &headers, &proxy, &https_proxy, others[0], others[1]])?.stdout;
+    let plan = run(&["plan", &headers, &proxy, others[0], others[1]])?.stdout;
     let plan = String::from_utf8_lossy(&plan);
     ensure!(plan.contains("https://o2.example.com"), "the plan shows no settings: {plan}");
     ensure!(!plan.contains(CREDENTIALS), "the plan shows credentials: {plan}");
     Ok("headers and proxies are hidden".to_owned())
 }
 
-/// What a user has who uses the module.
+/// A user's project with the module.
 struct Project {
     program: String,
     folder: TempDir,
@@ -105,7 +104,7 @@ impl Project {
         self.folder.path().join("zips")
     }
 
-    /// The module with these settings, on whatever has AWS's place.
+    /// Writes the project with these settings, for AWS or its stand-in.
     fn write(&self, root: &Path, settings: &[(&str, Value)]) -> anyhow::Result<()> {
         let mut module = json!({
             "source": root.join(MODULE),
@@ -152,7 +151,7 @@ impl Project {
         Ok("no finding".to_owned())
     }
 
-    /// What a template's parameter refuses, the variable refuses before anything is made.
+    /// Checks that a variable rejects the values that the template's parameter rejects.
     fn mistakes(&self, moto: &Moto) -> anyhow::Result<String> {
         let root = crate::checks::root()?;
         let mistakes = [
@@ -180,7 +179,7 @@ impl Project {
             ("log_groups", json!("/aws/lambda/*")),
             ("architecture", json!("x86_64")),
             ("layers", json!("x86_64")),
-            ("subscribe_dry_run", json!(true)),
+            ("subscribe_beside_others", json!(true)),
             ("memory_size", json!(512)),
         ];
         self.write(root, &settings)?;
@@ -207,7 +206,7 @@ impl Project {
             value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
         };
         ensure!(names(&told) == names(&template["Parameters"]), "CloudFormation is told {told}");
-        for (name, value) in [("SubscribeDryRun", "true"), ("MemorySize", "512")] {
+        for (name, value) in [("SubscribeBesideOthers", "true"), ("MemorySize", "512")] {
             ensure!(told[name] == value, "{name} is {}", told[name]);
         }
         let again = self.planned(moto)?;
@@ -248,7 +247,7 @@ impl Project {
         Ok(serde_json::from_slice(&printed.stdout)?)
     }
 
-    /// What the stack has been told.
+    /// Returns the parameters of the deployed stack.
     fn parameters(&self, moto: &Moto) -> anyhow::Result<Value> {
         let printed = output(&mut self.on(moto, &["show", "-json"]))?;
         let state: Value = serde_json::from_slice(&printed.stdout)?;
@@ -264,7 +263,7 @@ mod tests {
     use super::*;
     use ::settings::Kind;
 
-    /// Parameters of the template that set a variable which may hold credentials.
+    /// Returns the template's parameters for variables that may contain credentials.
     fn with_credentials(template: &Value) -> BTreeSet<String> {
         let variables = &template["Resources"]["ForwarderFunction"]["Properties"]["Environment"];
         let may_hold = |name: &str| {
@@ -284,7 +283,7 @@ mod tests {
             serde_json::from_slice(&std::fs::read(root.join(TEMPLATE)).unwrap()).unwrap();
         let variables = std::fs::read_to_string(root.join(MODULE).join("variables.tf")).unwrap();
         let with_credentials = with_credentials(&template);
-        let expected = ["Headers", "HttpsProxy", "Proxy"].map(str::to_owned);
+        let expected = ["Headers", "HttpsProxy"].map(str::to_owned);
         assert_eq!(with_credentials, BTreeSet::from(expected));
         for name in with_credentials {
             let description = template["Parameters"][&name]["Description"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! The stack's alarms, as one list that is compared with what it should be.
+//! Compares the stack's alarms with a list.
 
 use super::grants::text;
 use super::template::of_type;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// An alarm: what is measured, above which value, in how many periods of how many seconds, and the template's condition.
+/// The alarms: metric, threshold, number and length of periods, and the template's condition.
 const ALARMS: &[&str] = &[
     "DeadLettersAlarm: Maximum AWS/SQS ApproximateNumberOfMessagesVisible of DeadLetterQueue.QueueName > 0 in 1 of 1 x 300 s if HasAlarms",
     "ForwarderErrorsAlarm: Sum AWS/Lambda Errors of ForwarderFunction > 0 in 2 of 3 x 300 s if HasAlarms",
@@ -23,7 +23,7 @@ const ALARMS: &[&str] = &[
     "UndeliveredEventsAlarm: Sum AWS/Lambda DestinationDeliveryFailures of ForwarderFunction > 0 in 1 of 1 x 300 s if HasAlarms",
 ];
 
-/// Where each alarm's meaning stands, and what to do.
+/// The page that explains each alarm and the response to it.
 const MANUAL: &str = "docs/operations.md";
 
 pub(super) fn check(root: &Path, template: &Value) -> anyhow::Result<String> {
@@ -61,7 +61,7 @@ pub(super) fn check(root: &Path, template: &Value) -> anyhow::Result<String> {
     Ok(format!("{} alarms, each as listed and in {MANUAL}", found.len()))
 }
 
-/// What an alarm looks at, and its period in seconds.
+/// Returns the metric of an alarm and its period in seconds.
 fn measured(alarm: &Value) -> anyhow::Result<(String, Value)> {
     let Some(queries) = alarm["Metrics"].as_array() else {
         let metric = metric(&alarm["Statistic"], alarm)?;

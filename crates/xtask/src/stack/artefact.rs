@@ -1,4 +1,4 @@
-//! Runs `sam build`, and looks at the binary that goes into the zip.
+//! Runs `sam build` and inspects its packages.
 
 use super::settings::SETTINGS;
 use crate::checks::{Length, Tally, has_target, output};
@@ -14,20 +14,20 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// What a function's package starts, which chooses among the binaries beside it.
+/// The script that a function's package starts. It selects one of the binaries beside it.
 const BOOTSTRAP: &str = "bootstrap";
 
-/// What is built, and how.
+/// The packages to build, and their profile.
 struct Build {
     profile: &'static str,
     functions: Vec<&'static Target>,
-    /// The architectures whose layers are built: all that rustup has libraries for.
+    /// The architectures for which rustup has libraries.
     layers: Vec<&'static Architecture>,
 }
 
 pub(super) fn check(root: &Path, tools: &Environment, length: Length, tally: &mut Tally) {
     tally.note("bootstrap", chooses(&root.join("deploy/stack").join(BOOTSTRAP)));
-    // The release profile takes minutes of link-time optimisation for the same libraries and symbols, and a second architecture as
+    // The release profile adds minutes of link-time optimization but the same libraries and symbols. A second architecture takes as
     // long as the first.
     let (profile, architectures) = if length == Length::Long { ("release", 2) } else { ("dev", 1) };
     let has = |function: &&Target| has_target(root, function.triple);
@@ -43,7 +43,7 @@ pub(super) fn check(root: &Path, tools: &Environment, length: Length, tally: &mu
     );
 }
 
-/// The folder that holds what is zipped for each function.
+/// Builds the packages and returns their folder.
 fn sam_build(root: &Path, tools: &Environment, build: &Build) -> anyhow::Result<TempDir> {
     let folder = tempfile::tempdir()?;
     let mut sam = tools.command("sam")?;
@@ -58,13 +58,13 @@ fn sam_build(root: &Path, tools: &Environment, build: &Build) -> anyhow::Result<
             sam.args(["--exclude", layer]);
         }
     }
-    // Another target folder would be locked by the cargo that runs this program.
+    // The cargo that runs this program has locked the usual target folder.
     let target = simulator::packages::cache()?.join("stack-target");
     output(sam.env("CARGO_TARGET_DIR", target))?;
     Ok(folder)
 }
 
-/// The script starts what is for this machine, with its arguments, and says what is missing where that is not there.
+/// Checks that the script passes its arguments to the binary of this machine, and reports a missing binary.
 fn chooses(bootstrap: &Path) -> anyhow::Result<String> {
     let package = tempfile::tempdir()?;
     let script = package.path().join(BOOTSTRAP);
@@ -113,7 +113,7 @@ fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
     Ok(said.join("; "))
 }
 
-/// A function's package: the script, and for each architecture the program that reads these variables.
+/// Checks that a function's package contains the script, and for each architecture the program that reads these variables.
 fn package(
     folder: &Path,
     function: &str,

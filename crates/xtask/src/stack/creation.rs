@@ -1,4 +1,4 @@
-//! Creates the stack in moto, and reads its functions' variables as the forwarder does.
+//! Creates the stack on moto and reads the variables of its functions as the programs do.
 
 use super::derived::{SHORT, SHORT_DIST, WHOLE};
 use super::{Case, case, expanded};
@@ -10,7 +10,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// What `create_stack.py` says of a stack.
+/// The output of `create_stack.py` for a stack.
 #[derive(Deserialize)]
 struct Created {
     status: String,
@@ -18,13 +18,13 @@ struct Created {
     /// The variables of each function.
     variables: Vec<HashMap<String, String>>,
     layers: Vec<String>,
-    /// How many event source mappings there are.
+    /// The number of event source mappings.
     mappings: usize,
     /// The names of the Kinesis streams.
     streams: Vec<String>,
 }
 
-/// A stack, and what has to be there of it.
+/// A stack and its expected resources.
 struct Story {
     name: &'static str,
     parameters: Case,
@@ -36,7 +36,7 @@ struct Story {
 const ACCOUNT: &str = "123456789012";
 const ENDPOINT: (&str, &str) = ("Endpoint", "https://o2.example.com/api/default");
 
-/// Whether the subscriber is among the functions of this stack.
+/// Returns `true` if the stack contains the subscriber.
 fn has_subscriber(story: &Story) -> bool {
     story.name.contains("subscriber")
 }
@@ -47,9 +47,9 @@ fn story(name: &'static str, parameters: &[(&str, &str)]) -> Story {
     Story { name, parameters, layers: 2, mappings: 1, streams: 0 }
 }
 
-const FOUR: &str = "what everybody says";
+const FOUR: &str = "the usual settings";
 
-/// What everybody says, to each of the templates that ask for it.
+/// The usual settings, which every template has.
 fn four(further: &[(&str, &str)]) -> Story {
     let secret = format!("arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:o2/main-AbCdEf");
     let said = [("Secret", secret.as_str()), ("LogGroups", "*"), ("Architecture", "x86_64")];
@@ -65,13 +65,11 @@ fn stories_of_whole() -> Vec<Story> {
             ("LogGroups", "/aws/lambda/orders"),
             ("Collect", "telemetry"),
             ("Secret", &arn("secretsmanager", "secret:o2-AbCdEf")),
-            ("SecretKmsKeyArn", &arn("kms", "key/1")),
-            ("RulesParameter", "/o2/rules"),
+            ("KmsKeyArns", &arn("kms", "key/1")),
+            ("Rules", "/o2/rules"),
             ("DestinationSecretArns", &further),
-            ("DestinationSecretKmsKeyArns", &arn("kms", "key/2")),
             ("KinesisStreamArn", &arn("kinesis", "stream/logs")),
-            ("KinesisKmsKeyArn", &arn("kms", "key/3")),
-            ("StorageKmsKeyArn", &arn("kms", "key/4")),
+            ("StorageKmsKeyArn", &arn("kms", "key/2")),
             ("ReservedConcurrency", "5"),
             ("AlarmTopicArn", &arn("sns", "alarms")),
         ],
@@ -79,12 +77,9 @@ fn stories_of_whole() -> Vec<Story> {
     let parameter_store = story(
         "parameter store, rules in the package, no alarms, no layer",
         &[
-            ("Secret", "/o2/auth"),
-            ("RulesFile", "rules.toml"),
-            ("SecretTtl", "10m"),
-            ("MaxRequestBytes", "1MiB"),
+            ("Secret", "/o2/auth#authorization"),
+            ("Rules", "rules.toml"),
             ("Stream", "lambda"),
-            ("Proxy", "http://proxy.example.com:3128"),
             ("Vitals", "otlp"),
             ("HttpsProxy", "http://proxy.example.com:3128"),
             ("NoProxy", "sqs.eu-west-1.amazonaws.com"),
@@ -146,7 +141,7 @@ pub(super) fn check(root: &Path, tools: &Environment, tally: &mut Tally) {
             Err(error) => tally.note(&format!("create_stack on moto, {template}"), Err(error)),
         }
     }
-    tally.note("what everybody says, by each template", the_same(&of_four));
+    tally.note("the usual settings, by each template", the_same(&of_four));
 }
 
 fn create(
@@ -165,11 +160,11 @@ fn create(
     serde_json::from_slice(&printed.stdout).context("what create_stack.py printed")
 }
 
-/// Whichever template is deployed, the functions are told the same.
+/// Checks that every template gives the functions the same variables.
 fn the_same(created: &[(&str, Created)]) -> anyhow::Result<String> {
     let told = |created: &Created| {
         let variables = created.variables.first().cloned().unwrap_or_default();
-        // The names of what moto creates, and empty variables, which are none.
+        // moto generates the names of the queues. An empty variable counts as not set.
         let told = variables
             .into_iter()
             .filter(|(name, value)| !name.ends_with("_QUEUE_URL") && !value.is_empty());
@@ -204,7 +199,7 @@ fn as_it_should_be(created: &Created, story: &Story) -> anyhow::Result<String> {
     for variables in &created.variables {
         let is_subscriber = is_subscriber(&variables);
         let mut variables = variables.clone();
-        // What Lambda adds for the function's role.
+        // Lambda sets these from the function's role.
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
             variables.insert(name.to_owned(), "of-the-role".to_owned());
         }

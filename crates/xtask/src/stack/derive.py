@@ -1,6 +1,6 @@
-"""Writes what is made of deploy/stack/template.yaml: derive.py ROOT write | check
+"""Generates files from deploy/stack/template.yaml: derive.py ROOT write | check
 
-`check` prints the files that are not as they would be written, and fails.
+`check` fails if a file differs from its generated text, and prints the names of such files.
 """
 
 import json
@@ -17,7 +17,7 @@ from samcli.yamlhelper import yaml_parse
 
 SOURCE = "deploy/stack/template.yaml"
 SETTINGS = "deploy/stack/settings.example.yaml"
-DONE_BY = "Made of deploy/stack/template.yaml by `cargo xtask stack --write`"
+DONE_BY = "Generated from deploy/stack/template.yaml by `cargo xtask stack --write`"
 
 # The zips of `cargo xtask dist`, by the resource that has one.
 ZIPS = {
@@ -30,14 +30,14 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 ARTIFACTS = {
     "ArtifactBucket": {
         "Type": "String",
-        "Description": "The bucket that the zips were copied to, in the region of the stack.",
+        "Description": "The bucket that contains the zips, in the region of the stack.",
         "AllowedPattern": "^[a-z0-9.\\-]{3,63}$",
         "ConstraintDescription": "The name of a bucket.",
     },
     "ArtifactPrefix": {
         "Type": "String",
         "Default": "",
-        "Description": "What stands before the zips' names in the bucket, as in lambda-otlp/2026-11-21/. Another for each version - CloudFormation sees that names change, and not what is in them.",
+        "Description": "Prefix of the zips' names in the bucket, as in lambda-otlp/2026-11-21/. Use a new prefix for each version, because CloudFormation compares names and not contents.",
         "AllowedPattern": "^$|^.+/$",
         "ConstraintDescription": "A prefix that ends with /, or nothing.",
     },
@@ -47,13 +47,13 @@ LANGUAGES = {
         "Type": "String",
         "Default": "none",
         "AllowedValues": ["none", *PYTHONS],
-        "Description": "For which version of Python a layer of OpenTelemetry's packages is published, for functions that bring none.",
+        "Description": "The version of Python to publish a layer of OpenTelemetry's packages for. Set it if your functions do not package them.",
     },
     "NodeLayer": {
         "Type": "String",
         "Default": "false",
         "AllowedValues": ["true", "false"],
-        "Description": "Whether a layer of OpenTelemetry's packages is published for Node functions that bring none.",
+        "Description": "Set true to publish a layer of OpenTelemetry's packages for Node functions that do not package them.",
     },
 }
 
@@ -69,7 +69,7 @@ def main(root, mode):
             (root / name).write_text(made[name], encoding="utf-8")
             print(f"wrote {name}")
     elif differing:
-        sys.exit(f"not as made of {SOURCE}: {', '.join(differing)}; cargo xtask stack --write")
+        sys.exit(f"not as generated from {SOURCE}: {', '.join(differing)}; run cargo xtask stack --write")
     else:
         print(f"{', '.join(made)}")
 
@@ -79,14 +79,13 @@ def derived(stack):
     full = with_zips(stack)
     plain = without_sam(full)
     head = f"# {DONE_BY}.\n"
-    questions = "It asks what everybody says; all other settings have the defaults of deploy/stack/, where the whole template is."
+    questions = "It has the usual settings. deploy/stack/template.yaml has all of them."
     return {
         "template.yaml": text(built_in(short(stack, asked), "deploy/stack"), f"# {DONE_BY}.\n# {questions}\n"),
         "deploy/template-dist.yaml": text(
-            short(full, [*ARTIFACTS, *asked]), f"# {DONE_BY}.\n# The code is zips in a bucket, of `cargo xtask dist`. {questions}\n"
+            short(full, [*ARTIFACTS, *asked]), f"# {DONE_BY}.\n# It takes the code from zips that `cargo xtask dist` made, in a bucket. {questions}\n"
         ),
-        "deploy/stack/template-dist.yaml": text(full, f"# {DONE_BY}.\n# The code is zips in a bucket, of `cargo xtask dist`.\n"),
-        "deploy/terraform/cloudformation.json": json.dumps(plain, indent=1, ensure_ascii=False) + "\n",
+        "deploy/terraform/cloudformation.json": in_lines(plain),
         SETTINGS: settings(stack, asked),
         "deploy/terraform/variables.tf": terraform_variables(plain, head),
         "deploy/terraform/parameters.tf": terraform_parameters(plain, head),
@@ -96,7 +95,7 @@ def derived(stack):
 
 
 def short(stack, asked):
-    """With few parameters; a variable that is empty is none."""
+    """The template with few parameters and without empty variables."""
     template = fold(stack, defaults(stack, asked))
     variables = template["Globals"]["Function"]["Environment"]["Variables"]
     for name in [name for name, value in variables.items() if value == ""]:
@@ -105,7 +104,7 @@ def short(stack, asked):
 
 
 def built_in(template, folder):
-    """The same sources, seen from the folder above."""
+    """The template with another path of the sources."""
     template["Globals"]["Function"]["CodeUri"] = folder
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::LayerVersion":
@@ -116,11 +115,11 @@ def built_in(template, folder):
 
 
 def with_zips(stack):
-    """The stack whose code lies in a bucket, and with layers that `sam build` does not make."""
+    """The stack with code from a bucket, and with the layers that `sam build` does not make."""
     template = json.loads(json.dumps(stack))
     template["Parameters"] = {**ARTIFACTS, **template["Parameters"], **LANGUAGES}
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    groups.insert(0, {"Label": {"default": "Where the zips are"}, "Parameters": list(ARTIFACTS)})
+    groups.insert(0, {"Label": {"default": "Location of the zips"}, "Parameters": list(ARTIFACTS)})
     groups.append({"Label": {"default": "Layers of OpenTelemetry's packages"}, "Parameters": list(LANGUAGES)})
     for name in list(template["Resources"]):
         resource = template["Resources"][name]
@@ -151,7 +150,7 @@ def add_layer(template, suffix, name, runtime):
         "Condition": f"Has{suffix}",
         "Properties": {
             "LayerName": {"Fn::Sub": "${AWS::StackName}-" + (runtime or "node").replace(".", "")},
-            "Description": f"OpenTelemetry's packages for functions in {language}, which the layer of lambda-otlp starts",
+            "Description": f"OpenTelemetry's packages for functions in {language}, to use with the layer of lambda-otlp",
             "ContentUri": zip_file(name),
             **({"CompatibleRuntimes": [runtime]} if runtime else {}),
             "LicenseInfo": "Apache-2.0",
@@ -160,7 +159,7 @@ def add_layer(template, suffix, name, runtime):
     }
     template["Outputs"][f"Layer{suffix}Arn"] = {
         "Condition": f"Has{suffix}",
-        "Description": f"The layer of OpenTelemetry's packages for functions in {language}, beside the layer of their architecture.",
+        "Description": f"The layer of OpenTelemetry's packages for functions in {language}, to add to the layer of their architecture.",
         "Value": {"Ref": f"Layer{suffix}"},
     }
 
@@ -170,11 +169,11 @@ def zip_file(name):
 
 
 def settings(stack, asked):
-    """Every parameter with its default, as SAM reads it of a file."""
+    """A file for SAM with every parameter and its default."""
     lines = [
         f"# {DONE_BY}.",
-        "# Settings of the whole stack: copy this file to settings.yaml beside the README, which git ignores, and take away the # of what",
-        "# you set. `sam deploy --parameter-overrides file://settings.yaml` reads it; samconfig.example.toml names it for dev and prod.",
+        "# All settings of the stack. Copy this file to settings.yaml beside the README, which git ignores, and remove the # before each",
+        "# setting that you change. `sam deploy --parameter-overrides file://settings.yaml` reads it.",
     ]
     for group in stack["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
         lines += ["", f"# ---- {group['Label']['default']} ----"]
@@ -189,8 +188,23 @@ def settings(stack, asked):
     return "\n".join(lines) + "\n"
 
 
+def in_lines(template):
+    """The template as JSON with a line for each parameter, condition, resource and output."""
+    metadata = {"Generated": DONE_BY, **template["Metadata"]}
+    template = {"Metadata": metadata, **{part: value for part, value in template.items() if part != "Metadata"}}
+    write = lambda value: json.dumps(value, ensure_ascii=False)
+    parts = []
+    for part, value in template.items():
+        if isinstance(value, dict):
+            value = "{\n" + ",\n".join(f"  {write(name)}: {write(one)}" for name, one in value.items()) + "\n}"
+        else:
+            value = write(value)
+        parts.append(f"{write(part)}: {value}")
+    return "{" + ",\n".join(parts) + "}\n"
+
+
 class Dumper(yaml.SafeDumper):
-    """Writes functions by their short names, and nothing by reference."""
+    """Writes intrinsic functions by their short names, and no YAML references."""
 
     def ignore_aliases(self, data):
         return True
@@ -224,7 +238,7 @@ Dumper.add_representer(list, represent_list)
 
 
 def text(template, head):
-    # Without references to what stands in several places.
+    # The copy has no shared objects, which YAML would write as references.
     dumped = yaml.dump(json.loads(json.dumps(template)), Dumper=Dumper, sort_keys=False, width=200, allow_unicode=True)
     return head + re.sub(r"(![A-Z]\w+) '([A-Z][\w:.]*)'", r"\1 \2", dumped)
 

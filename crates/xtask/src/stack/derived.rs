@@ -1,7 +1,8 @@
-//! What is made of `deploy/stack/template.yaml`: the templates that ask little, those whose code is zips, and the file of settings.
+//! The files generated from `deploy/stack/template.yaml`: other templates, settings, and the variables of Terraform and CDK.
 
 use super::expanded;
 use crate::checks::{Tally, output};
+use crate::moto::Moto;
 use crate::pypi::Environment;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -9,21 +10,20 @@ use std::path::Path;
 
 /// The template that is written by hand.
 pub(super) const WHOLE: &str = "deploy/stack/template.yaml";
-/// What `sam build` finds.
+/// The template that `sam build` uses by default.
 pub(super) const SHORT: &str = "template.yaml";
 pub(super) const SHORT_DIST: &str = "deploy/template-dist.yaml";
-const WHOLE_DIST: &str = "deploy/stack/template-dist.yaml";
-/// What Terraform and CDK deploy.
+/// The template that Terraform and CDK deploy.
 pub(crate) const PLAIN: &str = "deploy/terraform/cloudformation.json";
-pub(super) const ALL: [&str; 4] = [SHORT, SHORT_DIST, WHOLE, WHOLE_DIST];
+pub(super) const ALL: [&str; 3] = [SHORT, SHORT_DIST, WHOLE];
 
-/// CloudFormation takes a template of this many bytes without a bucket, as `aws cloudformation deploy` sends it.
+/// Maximum size of a template that `aws cloudformation deploy` sends without a bucket.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html>
 const MAX_BYTES: u64 = 51_200;
 
 const ASKED: [&str; 4] = ["Endpoint", "Secret", "LogGroups", "Architecture"];
 
-/// Writes the files anew.
+/// Generates the files.
 pub(super) fn write(root: &Path, tools: &Environment) -> anyhow::Result<()> {
     print!("{}", derive(root, tools, "write")?);
     Ok(())
@@ -37,7 +37,7 @@ fn derive(root: &Path, tools: &Environment, mode: &str) -> anyhow::Result<String
 
 pub(super) fn check(root: &Path, tools: &Environment, tally: &mut Tally) {
     let made = derive(root, tools, "check").map(|files| files.trim().to_owned());
-    tally.note("what is made of deploy/stack/template.yaml", made);
+    tally.note("generated files", made);
     tally.note("template.yaml, expanded", asks(root, tools, SHORT, &[]));
     tally.note(
         "deploy/template-dist.yaml, expanded",
@@ -46,7 +46,7 @@ pub(super) fn check(root: &Path, tools: &Environment, tally: &mut Tally) {
     tally.note("deploy/template-dist.yaml without a bucket", size(root));
 }
 
-/// A template with these parameters alone, all of whose resources are in the whole one.
+/// Checks that a template has only these parameters, and only resources of the whole one.
 fn asks(root: &Path, tools: &Environment, name: &str, further: &[&str]) -> anyhow::Result<String> {
     let (template, _) = expanded(root, tools, name, &[])?;
     let of = |template: &Value, part: &str| -> Vec<String> {
@@ -63,7 +63,7 @@ fn asks(root: &Path, tools: &Environment, name: &str, further: &[&str]) -> anyho
     expected.sort();
     let parameters = of(&template, "Parameters");
     ensure!(parameters == expected, "{parameters:?}, not {expected:?}");
-    // Whoever needs a further setting updates the same stack with the whole template: nothing is made anew.
+    // A user who needs another setting updates the stack with the whole template, which must not replace resources.
     let (whole, _) = expanded(root, tools, WHOLE, &[])?;
     let resources = of(&template, "Resources");
     let is_layer = |name: &&String| name.starts_with("Layer");
@@ -81,18 +81,26 @@ fn size(root: &Path) -> anyhow::Result<String> {
     Ok(format!("{bytes} bytes of {MAX_BYTES}"))
 }
 
-/// The questions of the guided deployment, answered as far as they are before AWS is asked.
+/// Answers the questions of the guided deployment on moto, until SAM has saved the answers.
 pub(super) fn guided(
     root: &Path,
     tools: &Environment,
+    moto: &Environment,
     template: &str,
     expected: usize,
 ) -> anyhow::Result<String> {
     let sam = tools.command("sam")?;
+    let moto = Moto::of_stacks(root, moto)?;
     let mut answer = tools.script(&root.join("crates/xtask/src/stack/guided.py"));
-    let printed = output(answer.arg(sam.get_program()).arg(root.join(template)))?;
+    answer.arg(sam.get_program()).arg(root).arg(template).arg(&moto.endpoint);
+    let printed = output(&mut answer)?;
     let printed = String::from_utf8_lossy(&printed.stdout);
-    let asked = printed.lines().filter(|name| name.starts_with("Parameter ")).count();
+    let (questions, saved) = printed.split_once("version = ").context("nothing was saved")?;
+    let asked = questions.lines().filter(|name| name.starts_with("Parameter ")).count();
     ensure!(asked == expected, "{asked} questions of the stack, not {expected}: {printed}");
-    Ok(format!("{asked} questions of the stack, {} of SAM's own", printed.lines().count() - asked))
+    // SAM reads its settings beside the template only.
+    let knows_settings = saved.contains("stack_name = \"lambda-otlp\"");
+    ensure!(knows_settings == (template == SHORT), "saved: {saved}");
+    let of_sam = questions.lines().count() - asked;
+    Ok(format!("{asked} questions of the stack, {of_sam} of SAM's own; the answers are saved"))
 }

@@ -1,11 +1,11 @@
-//! Checks the pattern of the parameter Endpoint: a URL of OpenObserve Cloud names the organization, and other hosts are left alone.
+//! Checks the pattern of the parameter Endpoint: a URL of OpenObserve Cloud must name the organization; other hosts are not restricted.
 
 use crate::checks::output;
 use crate::pypi::Environment;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-/// URLs, and whether the stack takes them.
+/// URLs, with `true` if the stack accepts them.
 const URLS: [(&str, bool); 13] = [
     ("https://api.openobserve.ai", false),
     ("https://api.openobserve.ai/", false),
@@ -22,7 +22,7 @@ const URLS: [(&str, bool); 13] = [
     ("https://openobserve.ai.example.com", true),
 ];
 
-/// Prints for each URL whether all of it matches. Python reads these patterns as CloudFormation does.
+/// Prints `True` for each URL that matches entirely. Python and CloudFormation interpret these patterns alike.
 const MATCH: &str =
     "import re, sys; print(*(bool(re.fullmatch(sys.argv[1], url)) for url in sys.argv[2:]))";
 

@@ -1,8 +1,8 @@
-//! The example: a stack that nests ours, whose parameters and outputs are those that there are.
+//! Checks that the example, which nests our stack, uses existing parameters and outputs.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "what a JSON value does not have is null, and no panic"
+    reason = "indexing a JSON value returns null if the key is missing"
 )]
 
 use super::derived::SHORT;
@@ -49,7 +49,7 @@ pub(super) fn check(root: &Path, tools: &Environment) -> anyhow::Result<String> 
     Ok(format!("{} functions, {} outputs used", functions.len(), used.len()))
 }
 
-/// The outputs of the nested stack that something refers to.
+/// Collects the used outputs of the nested stack.
 fn outputs<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     if let Some([resource, attribute]) = value["Fn::GetAtt"].as_array().map(Vec::as_slice)
         && resource == NESTED

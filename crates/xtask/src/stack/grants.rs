@@ -1,22 +1,23 @@
-//! What the stack's roles may do, as one list that is compared with what it should be.
+//! Compares the permissions of the stack's roles with a list.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "what a JSON value does not have is null, and no panic"
+    reason = "indexing a JSON value returns null if the key is missing"
 )]
 
 use anyhow::bail;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// A role, an action, the resource, what the request must be, and the condition of the template under which it is granted.
+/// The grants: role, action, resource, condition on the request, and the template's condition.
 const GRANTS: &[&str] = &[
     "ForwarderRole: kinesis:DescribeStream on KinesisStreamArn (HasKinesisStream) or KinesisStream.Arn if ReadsKinesis",
     "ForwarderRole: kinesis:DescribeStreamSummary on KinesisStreamArn (HasKinesisStream) or KinesisStream.Arn if ReadsKinesis",
     "ForwarderRole: kinesis:GetRecords on KinesisStreamArn (HasKinesisStream) or KinesisStream.Arn if ReadsKinesis",
     "ForwarderRole: kinesis:GetShardIterator on KinesisStreamArn (HasKinesisStream) or KinesisStream.Arn if ReadsKinesis",
     "ForwarderRole: kinesis:ListShards on KinesisStreamArn (HasKinesisStream) or KinesisStream.Arn if ReadsKinesis",
-    "ForwarderRole: kms:Decrypt on KinesisKmsKeyArn where kms:ViaService StringLike kinesis.${AWS::Region}.* if HasKinesisKmsKey",
+    "ForwarderRole: kms:Decrypt on KmsKeyArns where kms:ViaService StringLike kinesis.${AWS::Region}.* if HasKinesisKmsKeys",
+    "ForwarderRole: kms:Decrypt on StorageKmsKeyArn where kms:ViaService StringLike kinesis.${AWS::Region}.* if HasStreamKmsKey",
     "ForwarderRole: kms:GenerateDataKey on StorageKmsKeyArn where kms:ViaService StringLike s3.${AWS::Region}.* if HasStorageKmsKey",
     "ForwarderRole: logs:CreateLogStream on ForwarderLogGroup.Arn",
     "ForwarderRole: logs:PutLogEvents on ForwarderLogGroup.Arn",
@@ -41,10 +42,10 @@ const GRANTS: &[&str] = &[
     "SubscriberRole: logs:PutSubscriptionFilter on arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:* if HasSubscriber",
     "SubscriberRole: sqs:SendMessage on RetryQueue.Arn if HasSubscriber",
     "SubscriptionRole: kinesis:PutRecord on KinesisStream.Arn if CreatesKinesisStream",
-    "SubscriptionRole: kms:GenerateDataKey on KinesisKmsKeyArn where kms:ViaService StringLike kinesis.${AWS::Region}.* if HasKinesisKmsKey",
+    "SubscriptionRole: kms:GenerateDataKey on StorageKmsKeyArn where kms:ViaService StringLike kinesis.${AWS::Region}.* if HasStorageKmsKey",
 ];
 
-/// The same for the two roles of the forwarder's binary.
+/// The grants of both the forwarder and the redrive function.
 const GRANTS_OF_BOTH: &[&str] = &[
     "ec2:AssignPrivateIpAddresses on * if HasVpc",
     "ec2:CreateNetworkInterface on * if HasVpc",
@@ -52,17 +53,16 @@ const GRANTS_OF_BOTH: &[&str] = &[
     "ec2:DescribeNetworkInterfaces on * if HasVpc",
     "ec2:DescribeSubnets on * if HasVpc",
     "ec2:UnassignPrivateIpAddresses on * if HasVpc",
-    "kms:Decrypt on DestinationSecretKmsKeyArns where kms:ViaService StringLike secretsmanager.* or ssm.* if HasDestinationSecretKmsKeys",
-    "kms:Decrypt on SecretKmsKeyArn where kms:ViaService StringLike secretsmanager.* or ssm.* if HasSecretKmsKey",
+    "kms:Decrypt on KmsKeyArns where kms:ViaService StringLike secretsmanager.* or ssm.* if HasKmsKeys",
     "kms:Decrypt on StorageKmsKeyArn where kms:ViaService StringLike sqs.${AWS::Region}.* if HasStorageKmsKey",
     "kms:GenerateDataKey on StorageKmsKeyArn where kms:ViaService StringLike sqs.${AWS::Region}.* if HasStorageKmsKey",
     "secretsmanager:GetSecretValue on DestinationSecretArns if HasDestinationSecrets",
     "ssm:GetParameter on DestinationSecretArns if HasDestinationSecrets",
-    "secretsmanager:GetSecretValue on Secret if HasSecretArn",
+    "secretsmanager:GetSecretValue on Secret before # if HasSecretArn",
     "sqs:SendMessage on DeadLetterQueue.Arn",
     "sqs:SendMessage on RetryQueue.Arn",
-    "ssm:GetParameter on arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${RulesParameter} if HasRulesParameter",
-    "ssm:GetParameter on arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${Secret} if HasSecretParameter",
+    "ssm:GetParameter on arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${Rules} if HasRulesParameter",
+    "ssm:GetParameter on arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${Name}, Name = Secret before # if HasSecretParameter",
 ];
 
 pub(super) fn check(template: &Value) -> anyhow::Result<String> {
@@ -130,7 +130,7 @@ fn add(grants: &mut BTreeSet<String>, role: &str, document: &Value, condition: &
     }
 }
 
-/// ` where key operator value or value`, for each key that the policy's own condition asks for.
+/// Renders the condition of a statement: ` where key operator value or value` for each key.
 fn requests(condition: &Value) -> String {
     let operators = condition.as_object().into_iter().flatten();
     let asked = operators.flat_map(|(operator, keys)| {
@@ -142,7 +142,7 @@ fn requests(condition: &Value) -> String {
     asked.collect()
 }
 
-/// The members of a list, or the one that stands without a list.
+/// The members of a list, or a single value.
 fn items(value: &Value) -> &[Value] {
     match value {
         Value::Array(items) => items,
@@ -151,12 +151,23 @@ fn items(value: &Value) -> &[Value] {
     }
 }
 
-/// A text, or what an intrinsic function refers to.
+/// Renders a text or an intrinsic function.
 pub(super) fn text(value: &Value) -> String {
     if let Some(text) =
         value.as_str().or_else(|| value["Ref"].as_str()).or_else(|| value["Fn::Sub"].as_str())
     {
         return text.to_owned();
+    }
+    if let Some([separator, text_of]) =
+        value["Fn::Select"][1]["Fn::Split"].as_array().map(Vec::as_slice)
+        && value["Fn::Select"][0] == 0
+    {
+        return format!("{} before {}", text(text_of), text(separator));
+    }
+    if let Some([text_of, values]) = value["Fn::Sub"].as_array().map(Vec::as_slice) {
+        let values = values.as_object().into_iter().flatten();
+        let values = values.map(|(name, value)| format!(", {name} = {}", text(value)));
+        return text(text_of) + &values.collect::<String>();
     }
     if let Some([condition, value, otherwise]) = value["Fn::If"].as_array().map(Vec::as_slice) {
         return format!("{} ({}) or {}", text(value), text(condition), text(otherwise));

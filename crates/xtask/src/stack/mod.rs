@@ -1,5 +1,4 @@
-//! Checks the stack of `deploy/stack/template.yaml` and what is made of it: as AWS's own tools read it, what `sam build` makes of it, what it
-//! grants, subscribes and tells, in each partition of AWS, and that it can be created.
+//! Checks `deploy/stack/template.yaml` and the files generated from it: with AWS's tools, in each partition, on moto, and by `sam build`.
 
 mod alarms;
 mod artefact;
@@ -31,7 +30,7 @@ fn case(values: &[(&str, &str)]) -> Case {
     values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Writes what is made of `deploy/stack/template.yaml`.
+/// Generates the files of `deploy/stack/template.yaml`.
 pub(crate) fn write() -> anyhow::Result<()> {
     let root = checks::root()?;
     let Some(tools) = pypi::install(&root, "stack", "all") else { bail!("nothing was written") };
@@ -65,9 +64,11 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         tally.note(&format!("sam validate --lint, {template}"), validate(&root, &tools, template));
     }
     tally.note("cfn-lint", lint(&root, &tools));
-    for (template, parameters) in [(SHORT, 4), (SHORT_DIST, 6)] {
-        let asked = derived::guided(&root, &tools, template, parameters);
-        tally.note(&format!("sam deploy --guided, {template}"), asked);
+    if let Some(moto) = pypi::install(&root, "moto", "sam deploy --guided on moto") {
+        for (template, parameters) in [(SHORT, 4), (SHORT_DIST, 6)] {
+            let asked = derived::guided(&root, &tools, &moto, template, parameters);
+            tally.note(&format!("sam deploy --guided, {template}"), asked);
+        }
     }
     artefact::check(&root, &tools, length, &mut tally);
     tally.finish()
@@ -84,14 +85,14 @@ fn lint(root: &Path, tools: &Environment) -> anyhow::Result<String> {
     Ok(format!("no finding in {}, {EXAMPLE}, {PLAIN}", ALL.join(", ")))
 }
 
-/// What `expand.py` prints.
+/// The output of `expand.py`.
 #[derive(Deserialize)]
 struct Expanded {
     template: Value,
     folded: Vec<Value>,
 }
 
-/// The CloudFormation template that AWS makes of one for SAM, and what is left of it in each case.
+/// Returns the CloudFormation template for a template of SAM, and the part of it that remains in each case.
 fn expanded(
     root: &Path,
     tools: &Environment,

@@ -1,21 +1,21 @@
-"""What other tools deploy the stack by, made of its template: variables and outputs of the Terraform module, properties of the CDK construct.
-Each setting is a parameter of the template, with its name as the tool writes names, its type, default and bounds.
+"""Generates the variables and outputs of the Terraform module and the properties of the CDK construct from the template. Each setting is a
+parameter of the template, with its type, default and bounds, and its name in the case of the tool.
 """
 
 import json
 import re
 
 BOOLEAN = ["true", "false"]
-# Settings whose values may hold credentials: `terraform plan` prints none of them.
-SENSITIVE = ("Headers", "Proxy", "HttpsProxy")
+# Settings whose values may contain credentials. `terraform plan` hides them.
+SENSITIVE = ("Headers", "HttpsProxy")
 # Terraform's regular expressions have no lookaheads, so CloudFormation alone checks them. A lookahead may contain groups.
 LOOKAHEAD = re.compile(r"\(\?!(?:[^()]|\([^()]*\))*\)")
-# A parameter that is named in a sentence: a single word may be a word.
+# A parameter's name in a sentence. A name of one word may be an ordinary word.
 NAMED = re.compile(r"\b[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+\b")
 
 
 def snake(name):
-    """LayerArm64Arn is layer_arm64_arn."""
+    """Turns LayerArm64Arn into layer_arm64_arn."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
@@ -24,7 +24,7 @@ def camel(name):
 
 
 def kind(parameter):
-    """bool, number, list or text: what a parameter is, which CloudFormation takes as a text."""
+    """The type of a parameter: bool, number, list or text."""
     if parameter["Type"] == "CommaDelimitedList":
         return "list"
     if parameter["Type"] == "Number":
@@ -39,7 +39,7 @@ def default(parameter):
 
 
 def sentence(text, parameters, spell):
-    """A description, with the names of other settings as they are here."""
+    """A description, with the names of other settings in the case of the tool."""
     return NAMED.sub(lambda match: spell(match[0]) if match[0] in parameters else match[0], text)
 
 
@@ -81,7 +81,7 @@ def terraform_variable(template, name, parameter):
 
 
 def conditions(name, parameter):
-    """What Terraform can say before CloudFormation does."""
+    """Validations that Terraform runs before the deployment."""
     variable = f"var.{name}"
     if "AllowedValues" in parameter and kind(parameter) != "bool":
         allowed = parameter["AllowedValues"]
@@ -97,7 +97,7 @@ def conditions(name, parameter):
 
 
 def terraform_parameters(template, head):
-    """What CloudFormation is told: all of it, as texts."""
+    """All parameters of CloudFormation as texts."""
     made = {"list": 'join(",", var.{})', "text": "var.{}"}
     width = max(map(len, template["Parameters"]))
     lines = [
@@ -120,9 +120,9 @@ def terraform_outputs(template, head):
 
 
 def cdk_settings(template, head, without):
-    """What a user may say, as TypeScript's compiler checks it, and the template's outputs."""
+    """The settings as an interface of TypeScript, their patterns, and the template's outputs."""
     parameters = {name: parameter for name, parameter in template["Parameters"].items() if name not in without}
-    lines = [head, "/** Every setting of the stack; what is not said has the template's default. */", "export interface Settings {"]
+    lines = [head, "/** Every setting of the stack. An omitted setting has the template's default. */", "export interface Settings {"]
     for label, group in in_groups(template):
         group = {name: parameter for name, parameter in group.items() if name in parameters}
         if group:
@@ -131,13 +131,13 @@ def cdk_settings(template, head, without):
             optional = "?" if "Default" in parameter else ""
             lines += [*cdk_comment(template, parameter), f"  readonly {camel(name)}{optional}: {cdk_type(parameter)};", ""]
     lines[-1] = "}"
-    lines += ["", "/** What CloudFormation refuses, by the name of the setting: a text must match the first, or the second says what is wrong. */"]
+    lines += ["", "/** Pattern and error message of each restricted setting. */"]
     lines += ["export const PATTERNS: { readonly [setting: string]: readonly [RegExp, string] } = {"]
     for name, parameter in parameters.items():
         if "AllowedPattern" in parameter:
             wrong = parameter.get("ConstraintDescription", f"It does not match {parameter['AllowedPattern']}.")
             lines.append(f"  {camel(name)}: [new RegExp({json.dumps(parameter['AllowedPattern'])}), {json.dumps(wrong)}],")
-    lines += ["};", "", "/** The template's outputs, by their names here. */", "export const OUTPUTS = {"]
+    lines += ["};", "", "/** The template's outputs by their names in camel case. */", "export const OUTPUTS = {"]
     for name, output in template["Outputs"].items():
         lines += [f"  /** {output['Description']} */", f"  {camel(name)}: {json.dumps(name)},"]
     return "\n".join([*lines, "} as const;"]) + "\n"

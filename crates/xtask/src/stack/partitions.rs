@@ -1,10 +1,10 @@
-//! The template in each partition of AWS: no ARN and no service's name is of another one.
+//! Checks that the template has no ARN and no service name of another partition of AWS.
 
 use super::{Case, case};
 use anyhow::{bail, ensure};
 use serde_json::Value;
 
-/// A partition, a region of it, and how its hosts end.
+/// Partitions, each with a region and its domain.
 const PARTITIONS: [(&str, &str, &str); 3] = [
     ("aws", "eu-west-1", "amazonaws.com"),
     ("aws-us-gov", "us-gov-west-1", "amazonaws.com"),
@@ -12,11 +12,11 @@ const PARTITIONS: [(&str, &str, &str); 3] = [
 ];
 const ACCOUNT: &str = "123456789012";
 
-/// How many stacks there are in each partition.
+/// The number of stacks in each partition.
 const STACKS: usize = 3;
 
-/// The stack with all that it can have, in each partition: with a secret and a stream of one's own, then with a parameter and its own
-/// stream for the whole account, then with the subscriber.
+/// Stacks that together have every resource, in each partition: with a secret and an existing stream; with a parameter and the stack's own
+/// stream for the account; with the subscriber.
 pub(super) fn cases() -> Vec<Case> {
     let in_partition = |(partition, region, suffix): (&str, &str, &str)| {
         let arn = |service: &str, name: &str| {
@@ -30,12 +30,10 @@ pub(super) fn cases() -> Vec<Case> {
             ("AWS::AccountId", ACCOUNT),
             ("AWS::StackName", "lambda-otlp"),
             ("DestinationSecretArns", &arn("secretsmanager", "secret:further-AbCdEf")),
-            ("SecretKmsKeyArn", &arn("kms", "key/1")),
-            ("DestinationSecretKmsKeyArns", &arn("kms", "key/2")),
-            ("KinesisKmsKeyArn", &arn("kms", "key/3")),
-            ("StorageKmsKeyArn", &arn("kms", "key/4")),
+            ("KmsKeyArns", &arn("kms", "key/1")),
+            ("StorageKmsKeyArn", &arn("kms", "key/2")),
             ("AlarmTopicArn", &arn("sns", "alarms")),
-            ("RulesParameter", "/o2/rules"),
+            ("Rules", "/o2/rules"),
             ("SubnetIds", "subnet-1,subnet-2"),
             ("SecurityGroupIds", "sg-1"),
             ("ReservedConcurrency", "5"),
@@ -74,7 +72,7 @@ pub(super) fn check(folded: &[Value]) -> anyhow::Result<String> {
     Ok(format!("{arns} ARNs, each of its partition: {}", names.join(", ")))
 }
 
-/// How many ARNs are in a text, which all must be of the partition.
+/// Checks that all ARNs of a text are of the partition, and returns their number.
 fn fits(text: &str, partition: &str, region: &str, suffix: &str) -> anyhow::Result<usize> {
     let of_partition = format!("{partition}:");
     let arns: Vec<&str> = text.split("arn:").skip(1).collect();
@@ -84,7 +82,7 @@ fn fits(text: &str, partition: &str, region: &str, suffix: &str) -> anyhow::Resu
     if text.contains("${AWS::") {
         bail!("in {partition}: {text} is not decided");
     }
-    // Lambda and EventBridge are called so in every partition, CloudWatch Logs by its host.
+    // Lambda and EventBridge have the same name in every partition. CloudWatch Logs is named by its host.
     // <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html>
     let is_service = text.ends_with(".amazonaws.com") || text.ends_with(".amazonaws.com.cn");
     let everywhere = ["lambda.amazonaws.com", "events.amazonaws.com"].contains(&text);
@@ -98,7 +96,7 @@ fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
     match value {
         Value::String(text) => texts.push(text),
         Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
-        // CloudTrail calls what an event is from the same in every partition.
+        // CloudTrail uses the same event source in every partition.
         Value::Object(members) => members
             .iter()
             .filter(|(name, _)| *name != "eventSource")

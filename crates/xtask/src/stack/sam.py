@@ -1,4 +1,4 @@
-"""What SAM makes of a template, and AWS with it."""
+"""Expands templates of SAM."""
 
 import json
 
@@ -6,20 +6,20 @@ from samtranslator.translator.transform import transform
 
 
 class NoManagedPolicies:
-    """Names of managed policies are looked up in AWS; the template names none."""
+    """Prevents a request to AWS for names of managed policies, which the template does not use."""
 
     def load(self):
         return {}
 
 
 def expanded(template):
-    """The CloudFormation template that AWS makes of one for SAM."""
+    """The CloudFormation template for a template of SAM."""
     return transform(json.loads(json.dumps(template)), {}, NoManagedPolicies())
 
 
 def without_sam(template):
-    """One to deploy as it is. A layer's logical id, which SAM makes anew for each version, is its name: the version before stays all the
-    same."""
+    """A CloudFormation template with stable logical ids. SAM gives each version of a layer a new one; the previous version is retained
+    anyway."""
     plain = expanded(template)
     written = json.dumps(plain)
     for name, resource in plain["Resources"].items():

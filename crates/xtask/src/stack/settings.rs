@@ -1,41 +1,35 @@
-//! Checks the settings that SAM is given: they fit the template, and what SAM saves goes to a file that git ignores.
+//! Checks SAM's settings: git ignores the files with a user's answers, and the file of parameters has every parameter of the template.
 
 use crate::checks::output;
 use crate::pypi::Environment;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-/// The settings that are in the repository; whoever deploys copies them to [`SAVED`].
-pub(super) const SETTINGS: &str = "samconfig.example.toml";
+/// SAM's settings in the repository.
+pub(super) const SETTINGS: &str = "samconfig.yaml";
 
-/// The file that SAM reads where none is named, and that `sam deploy --guided` and `--save-params` write.
-const SAVED: &str = "samconfig.toml";
+/// The files that `sam deploy --guided` and `--save-params` write, beside either template.
+const SAVED: [&str; 2] = ["samconfig.toml", "deploy/samconfig.toml"];
 
-/// What a user copies to `settings.yaml`, which git ignores too.
+/// The file that a user copies to `settings.yaml`.
 const PARAMETERS: &str = "deploy/stack/settings.example.yaml";
 const COPIED: &str = "settings.yaml";
 
 pub(super) fn check(root: &Path, tools: &Environment, template: &Value) -> anyhow::Result<String> {
-    for written in [SAVED, COPIED] {
+    for written in SAVED.into_iter().chain([COPIED]) {
         let mut ignored = Command::new("git");
         output(ignored.args(["check-ignore", "--no-index", written]).current_dir(root))
             .with_context(|| format!("git does not ignore {written}"))?;
     }
-    let text = std::fs::read_to_string(root.join(SETTINGS)).context(SETTINGS)?;
-    let environments = environments(&text, template).context(SETTINGS)?;
     let parameters = parameters(root, tools, template).context(PARAMETERS)?;
-    Ok(format!(
-        "{} environments: {}; {parameters} parameters",
-        environments.len(),
-        environments.join(", ")
-    ))
+    Ok(format!("{parameters} parameters"))
 }
 
-/// How many parameters the file of settings has, as SAM reads it: as it is, only those without a default; with no line commented
-/// out all, each with its default, and none besides.
+/// Returns the number of parameters in the file as SAM reads it. Unedited, it sets only those without a default. With all comments removed, it
+/// sets each parameter to its default.
 fn parameters(root: &Path, tools: &Environment, template: &Value) -> anyhow::Result<usize> {
     let known = template.get("Parameters").and_then(Value::as_object).context("no parameters")?;
     let example = root.join(PARAMETERS);
@@ -67,60 +61,4 @@ fn parameters(root: &Path, tools: &Environment, template: &Value) -> anyhow::Res
     }
     ensure!(read.len() == known.len(), "{:?}", read.keys());
     Ok(read.len())
-}
-
-/// The environments of the settings, each of which has a stack's name and sets only parameters that the template has.
-fn environments(settings: &str, template: &Value) -> anyhow::Result<Vec<String>> {
-    let settings: toml::Table = settings.parse()?;
-    let mut environments = Vec::new();
-    for (name, commands) in settings.iter().filter(|(_, value)| value.is_table()) {
-        let parameter = |command: &str, parameter: &str| {
-            commands.get(command)?.get("parameters")?.get(parameter).cloned()
-        };
-        if parameter("deploy", "stack_name").is_none() {
-            bail!("{name}: names no stack");
-        }
-        let overrides = parameter("deploy", "parameter_overrides");
-        let of_file = toml::Value::String(format!("file://{COPIED}"));
-        let assignments = overrides.iter().filter_map(toml::Value::as_array).flatten();
-        for assignment in assignments.filter(|assignment| **assignment != of_file) {
-            let (key, _) =
-                assignment.as_str().and_then(|text| text.split_once('=')).context("KEY=VALUE")?;
-            if template.get("Parameters").and_then(|all| all.get(key)).is_none() {
-                bail!("{name}: the template has no parameter {key}");
-            }
-        }
-        environments.push(name.clone());
-    }
-    Ok(environments)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn settings_must_fit_the_template() {
-        let template = json!({ "Parameters": { "LogLevel": {} } });
-        let check = |settings: &str, expected: &str| {
-            let said =
-                environments(settings, &template).map_or_else(|e| e.to_string(), |e| e.join(" "));
-            assert_eq!(said, expected, "{settings}");
-        };
-        let environment =
-            |name: &str, deploy: &str| format!("[{name}.deploy.parameters]\n{deploy}\n");
-        let named = "stack_name = \"a\"";
-        let good = environment(
-            "dev",
-            &format!(
-                "{named}\nparameter_overrides = [\"file://settings.yaml\", \"LogLevel=info\"]"
-            ),
-        );
-        check(&format!("version = 0.1\n{good}"), "dev");
-        check(&format!("{good}{}", environment("prod", named)), "dev prod");
-        check(&environment("a", ""), "a: names no stack");
-        let unknown = format!("{named}\nparameter_overrides = [\"Loglevel=info\"]");
-        check(&environment("a", &unknown), "a: the template has no parameter Loglevel");
-    }
 }

@@ -1,8 +1,8 @@
-//! What the expanded template must say of the subscriber.
+//! Checks the subscriber in the expanded template.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "what a JSON value does not have is null, and no panic"
+    reason = "indexing a JSON value returns null if the key is missing"
 )]
 
 use super::grants::text;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const CONDITION: &str = "HasSubscriber";
-/// All that is there only where something is to be subscribed.
+/// The resources that exist only if the stack has a subscriber.
 const PARTS: [&str; 7] = [
     SUBSCRIBER,
     "SubscriberLogGroup",
@@ -39,7 +39,7 @@ pub(super) fn check(template: &Value) -> anyhow::Result<String> {
     same("ServiceToken", &custom["ServiceToken"], arn_of(SUBSCRIBER))?;
     let waits = custom["ServiceTimeout"].as_u64().context("CloudFormation waits for an hour")?;
     ensure!(waits > longest, "CloudFormation waits {waits} s for a function that runs {longest} s");
-    // A change that runs the subscriber is one of a property.
+    // CloudFormation runs the subscriber after a change of a property.
     for (property, variable) in [
         ("Include", "INCLUDE"),
         ("Exclude", "EXCLUDE"),
@@ -49,7 +49,6 @@ pub(super) fn check(template: &Value) -> anyhow::Result<String> {
         ("KinesisRole", "KINESIS_ROLE"),
         ("Collect", "COLLECT"),
         ("BesideOthers", "BESIDE_OTHERS"),
-        ("DryRun", "DRY_RUN"),
     ] {
         let variable = &function["Environment"]["Variables"][format!("LAMBDA_OTLP_{variable}")];
         same(property, &custom[property], variable.clone())?;
@@ -71,13 +70,15 @@ pub(super) fn check(template: &Value) -> anyhow::Result<String> {
     Ok(format!("{} parts, {variables} variables, {waits} s for an answer", PARTS.len()))
 }
 
-/// Every `LAMBDA_OTLP_` variable of the subscriber can be set, none besides, and a parameter's default is the variable's.
+/// Every `LAMBDA_OTLP_` variable of the subscriber but its log level can be set, no other, and a parameter's default is the variable's.
 fn variables(template: &Value, function: &Value) -> anyhow::Result<usize> {
     let table = ::subscriber::TABLE;
     let variables = function["Environment"]["Variables"].as_object().context("no variables")?;
     let set: BTreeSet<&str> = variables.keys().map(String::as_str).collect();
     let rows = table.variables().map(|variable| variable.name);
-    let own: BTreeSet<&str> = rows.filter(|name| name.starts_with("LAMBDA_OTLP_")).collect();
+    let own: BTreeSet<&str> = rows
+        .filter(|name| name.starts_with("LAMBDA_OTLP_") && *name != "LAMBDA_OTLP_LOG_LEVEL")
+        .collect();
     ensure!(set == own, "the template sets {set:?}, the subscriber reads {own:?}");
     for (name, value) in variables {
         let default = template["Parameters"][text(value)]["Default"].as_str();

@@ -1,9 +1,9 @@
-//! What the stack subscribes: a log group, all of the account, through its own stream or not, what the subscriber does in its place, and
-//! never its own log groups.
+//! Checks the stack's subscriptions: of one log group or the account, with or without a stream, or by the subscriber; never of its own log
+//! groups.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "what a JSON value does not have is null, and no panic"
+    reason = "indexing a JSON value returns null if the key is missing"
 )]
 
 use super::grants::text;
@@ -13,7 +13,7 @@ use crate::checks::Tally;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
-/// What is said, and how many filters, account-level policies and subscribers the stack has for it.
+/// Parameters, and the resulting numbers of filters, account-level policies and subscribers.
 type Way = (&'static [(&'static str, &'static str)], [usize; 3]);
 
 const WAYS: [Way; 14] = [
@@ -27,14 +27,14 @@ const WAYS: [Way; 14] = [
     (&[("LogGroups", "/aws/lambda/")], [0, 0, 1]),
     (&[("LogGroups", "*")], [0, 1, 0]),
     (&[("LogGroups", "*"), ("ExcludedLogGroups", "/aws/lambda/a,/aws/lambda/b")], [0, 1, 0]),
-    // An account-level policy knows whole names only, and no tags.
+    // An account-level policy supports only whole names and no tags.
     (&[("LogGroups", "*"), ("ExcludedLogGroups", "/aws/lambda/a,*-dev")], [0, 0, 1]),
     (&[("LogGroups", "*"), ("SubscribeBy", "subscriber")], [0, 0, 1]),
     (&[("SubscribeTags", "team=shop")], [0, 0, 1]),
     (&[("LogGroups", "/aws/lambda/*"), ("CreateKinesisStream", "true")], [0, 0, 1]),
 ];
 
-/// The parameters of each way to subscribe, as [`check`] gets what is made of them.
+/// The parameters of each way to subscribe, in the order of [`check`]'s templates.
 pub(super) fn cases() -> Vec<Case> {
     let all = ("LogGroups", "*");
     let mut cases = vec![
@@ -107,12 +107,12 @@ fn subscriptions(template: &Value, folded: &[Value]) -> anyhow::Result<String> {
     same("KinesisStream", &subscriptions["KinesisStream"], arn_of("KinesisStream"))?;
     same("KinesisRole", &subscriptions["KinesisRole"], arn_of("SubscriptionRole"))?;
 
-    // The subscriber and `lambda-otlp unsubscribe` know a filter as the stack's by this name.
+    // The subscriber and `lambda-otlp unsubscribe` identify the stack's filters by this name.
     let command = template["Outputs"]["SubscribeCommand"].to_string();
     let name = "--filter-name lambda-otlp/${ForwarderFunction} ";
     ensure!(command.contains(name), "SubscribeCommand makes a filter of another name: {command}");
 
-    // A subscription's own log groups are refused by the parameter's pattern.
+    // The parameter's pattern rejects the stack's own log groups.
     let allowed = template["Parameters"]["LogGroups"]["AllowedPattern"].as_str();
     let refuses = format!("(?!{OWN_GROUPS})");
     let times = allowed.map_or(0, |allowed| allowed.matches(&refuses).count());
@@ -140,16 +140,16 @@ fn account_policy(template: &Value) -> &Value {
     &template["Resources"]["AccountSubscription"]["Properties"]
 }
 
-/// The policy's document, which CloudWatch Logs reads as JSON.
+/// Parses the policy's document as CloudWatch Logs does.
 fn policy(template: &Value) -> anyhow::Result<Value> {
     let document = text(&account_policy(template)["PolicyDocument"]);
     serde_json::from_str(&document).with_context(|| format!("no JSON: {document}"))
 }
 
-/// The names that the policy leaves out, all log groups of the stack among them.
+/// Returns the excluded names, which must include all log groups of the stack.
 fn excluded(template: &Value) -> anyhow::Result<Vec<Value>> {
     let criteria = text(&account_policy(template)["SelectionCriteria"]);
-    // The only criteria that CloudWatch Logs knows for subscriptions.
+    // CloudWatch Logs supports no other criteria for subscriptions.
     // <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutAccountPolicy.html>
     let names = criteria.strip_prefix("LogGroupName NOT IN ").context("no exclusion")?;
     let names: Vec<Value> = serde_json::from_str(names).with_context(|| names.to_owned())?;

@@ -1,8 +1,8 @@
-//! What the expanded template must say, beyond what AWS's linters know.
+//! Checks of the expanded template that AWS's linters do not make.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "what a JSON value does not have is null, and no panic"
+    reason = "indexing a JSON value returns null if the key is missing"
 )]
 
 use super::grants::text;
@@ -13,16 +13,16 @@ use simulator::FilterPattern;
 use std::collections::BTreeSet;
 use subscriber::Collect;
 
-/// Where the stack's own log groups are.
+/// Prefix of the stack's own log groups.
 pub(super) const OWN_GROUPS: &str = "/lambda-otlp/";
-/// The function that is not the forwarder's binary.
+/// The only function that is not the forwarder's binary.
 pub(super) const SUBSCRIBER: &str = "SubscriberFunction";
 const FOURTEEN_DAYS_S: u64 = 14 * 24 * 3600;
-/// Lambda reads from a queue only where a message stays invisible for this many timeouts of the function.
+/// Lambda requires a visibility timeout of this many timeouts of the function.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
 const TIMEOUTS_INVISIBLE: u64 = 6;
 
-/// Looks at the template, and says what was compared.
+/// Checks the template and returns a summary.
 type Check = fn(&Value) -> anyhow::Result<String>;
 
 pub(super) fn check(template: &Value, tally: &mut Tally) {
@@ -51,7 +51,7 @@ pub(super) fn of_type<'a>(template: &'a Value, kind: &str) -> Vec<(&'a String, &
     resources.filter(|(_, resource)| resource["Type"] == kind).collect()
 }
 
-/// The value must be this one.
+/// Fails if the value is another one.
 pub(super) fn same(name: &str, found: &Value, expected: impl Into<Value>) -> anyhow::Result<()> {
     let expected = expected.into();
     ensure!(*found == expected, "{name}: {found}, not {expected}");
@@ -83,17 +83,23 @@ fn functions(template: &Value) -> anyhow::Result<String> {
         &functions[0].1["Properties"]["Code"],
         functions[1].1["Properties"]["Code"].clone(),
     )?;
-    let timeout = &template["Parameters"]["Timeout"];
-    same("least timeout", &timeout["MinValue"], 60)?;
     same("default architecture", &template["Parameters"]["Architecture"]["Default"], "arm64")?;
     Ok("handler, runtime, architecture, code, own log groups".to_owned())
 }
 
-/// Every `LAMBDA_OTLP_` variable of the forwarder and the proxy can be set, none besides, and a parameter's default is the
-/// variable's.
+/// Settings of the forwarder without a parameter, and the reason.
+const WITHOUT_PARAMETER: [&str; 2] = [
+    // `HttpsProxy` and `NoProxy` suffice.
+    "LAMBDA_OTLP_PROXY",
+    // A rejected request is split.
+    "LAMBDA_OTLP_MAX_REQUEST_BYTES",
+];
+
+/// Checks that the template sets every `LAMBDA_OTLP_` variable of the forwarder and its proxy, no other, and uses the variable's default.
 fn variables(template: &Value) -> anyhow::Result<String> {
     let is_parameter = |name: &&str| {
-        name.starts_with("LAMBDA_OTLP_") || ["HTTPS_PROXY", "NO_PROXY"].contains(name)
+        (name.starts_with("LAMBDA_OTLP_") && !WITHOUT_PARAMETER.contains(name))
+            || ["HTTPS_PROXY", "NO_PROXY"].contains(name)
     };
     let table = forwarder::TABLE;
     let documented: BTreeSet<&str> =
@@ -164,7 +170,7 @@ fn filter_patterns(template: &Value) -> anyhow::Result<String> {
             true,
         ),
         ("telemetry", "order stored", false),
-        // The second piece of a line that Lambda cut: `docs/deploy.md` says that it is left out.
+        // The second part of a line that Lambda split. `docs/deploy.md` documents that it is not forwarded.
         ("telemetry", r#""},{"traceId":"0af7651916cd43dd8448eb211c80319c"}]}]}]}"#, false),
         ("telemetry", "START RequestId: 79104EXAMPLEB723 Version: $LATEST\n", false),
         ("spilled", r#"{"__otel_otlp_stdout":"x@1","spill":true,"payload":"H4sI"}"#, true),
@@ -212,8 +218,8 @@ fn on_failure(template: &Value) -> anyhow::Result<String> {
 }
 
 fn queues(template: &Value) -> anyhow::Result<String> {
-    let longest =
-        template["Parameters"]["Timeout"]["MaxValue"].as_u64().context("no longest timeout")?;
+    let redrive = resource(template, "RedriveFunction")?;
+    let timeout = redrive["Timeout"].as_u64().context("no timeout")?;
     for name in ["RetryQueue", "DeadLetterQueue"] {
         let queue = resource(template, name)?;
         same(name, &queue["MessageRetentionPeriod"], FOURTEEN_DAYS_S)?;
@@ -227,8 +233,8 @@ fn queues(template: &Value) -> anyhow::Result<String> {
     }
     let invisible = resource(template, "RetryQueue")?["VisibilityTimeout"].as_u64().unwrap_or(30);
     ensure!(
-        invisible >= TIMEOUTS_INVISIBLE * longest,
-        "{invisible} s invisible, for a timeout of {longest} s"
+        invisible >= TIMEOUTS_INVISIBLE * timeout,
+        "{invisible} s invisible, for a timeout of {timeout} s"
     );
     let policy = resource(template, "QueuePolicy")?;
     same(
@@ -271,7 +277,7 @@ fn bucket(template: &Value) -> anyhow::Result<String> {
     Ok("encrypted, not public, TLS only, expires, stays when the stack goes".to_owned())
 }
 
-/// What holds telemetry is left where it is by whoever deletes the stack, unless that was never made whole.
+/// Checks that resources with telemetry remain after the stack is deleted, unless its creation failed.
 fn stays<const N: usize>(template: &Value, names: [&str; N]) -> anyhow::Result<()> {
     for name in names {
         let resource = &template["Resources"][name];

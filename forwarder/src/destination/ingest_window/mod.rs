@@ -23,15 +23,13 @@ pub const OLD_RECORDS: &[Variable] = &[
         name: "LAMBDA_OTLP_INGEST_WINDOW",
         default: Some("5h"),
         kind: Kind::Duration,
-        doc: "OpenObserve discards logs and traces that are older than this (`ZO_INGEST_ALLOWED_UPTO` there). Not used \
-              with `LAMBDA_OTLP_BACKEND=otlp`.",
+        doc: "Maximum age of logs and traces that OpenObserve accepts. Set it to the value of `ZO_INGEST_ALLOWED_UPTO` if you changed that. Ignored with `LAMBDA_OTLP_BACKEND=otlp`.",
     },
     Variable {
         name: "LAMBDA_OTLP_OLD_RECORDS",
         default: Some("keep"),
         kind: Kind::Choice(&["keep", "restamp", "drop"]),
-        doc: "What to do with logs and traces outside that window: `keep` them in the dead-letter queue, `restamp` them \
-              with the present (the original time becomes the attribute `lambda_otlp.original_time`), or `drop` them.",
+        doc: "The fate of logs and traces older than that. `keep` sends them to the dead-letter queue. Set `restamp` to send them with the current time; `lambda_otlp.original_time` then has the original. Set `drop` to discard them.",
     },
 ];
 
