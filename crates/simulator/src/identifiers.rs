@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use crate::clock::Timestamp;
-use crate::function::{FunctionSpec, XRay};
+use crate::function::FunctionSpec;
 
 /// 64 random bits; unlikely to repeat, and not meant to be secret.
 pub(crate) fn random() -> u64 {
@@ -32,29 +32,20 @@ pub(crate) fn uuid() -> String {
 /// The X-Ray context of one invocation (facts: AWS X-Ray "Tracing header").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trace {
-    /// `1-<8 hex>-<24 hex>`
-    pub(crate) root: String,
     /// The segment that Lambda itself records.
     pub(crate) segment: String,
     /// The whole value of `Lambda-Runtime-Trace-Id`.
     pub(crate) header: String,
-    pub(crate) sampled: bool,
 }
 
 impl Trace {
-    /// A new trace in the form that the function's X-Ray mode gives; `None` where Lambda sends no header.
-    pub(crate) fn new(xray: XRay, now: Timestamp) -> Option<Self> {
-        let (sampled, lineage) = match xray {
-            XRay::Absent => return None,
-            XRay::NotSampled => (false, String::new()),
-            XRay::Sampled => (true, String::new()),
-            XRay::WithLineage => (false, format!(";Lineage=1:{:08x}:0", random() & 0xffff_ffff)),
-        };
+    /// A new trace that is not sampled, as every invocation without active tracing has one.
+    pub(crate) fn new(now: Timestamp) -> Self {
         let root =
             format!("1-{:08x}-{:08x}{:016x}", now.seconds(), random() & 0xffff_ffff, random());
         let segment = format!("{:016x}", random());
-        let header = format!("Root={root};Parent={segment};Sampled={}{lineage}", u8::from(sampled));
-        Some(Self { root, segment, header, sampled })
+        let header = format!("Root={root};Parent={segment};Sampled=0");
+        Self { segment, header }
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Invocation {
     pub environment: String,
     pub log_stream: String,
     /// The value of `Lambda-Runtime-Trace-Id`.
-    pub trace_header: Option<String>,
+    pub trace_header: String,
     pub max_memory_mb: u64,
 }
 

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use rustix::process::Signal;
@@ -11,16 +10,14 @@ use tokio::runtime::Handle;
 
 use crate::api::server::Server;
 use crate::clock;
-use crate::cloudwatch::{self, FilterPattern, LogCounts, LogEvent};
+use crate::cloudwatch::{self, FilterPattern, LogEvent};
 use crate::environment::EnvironmentState;
 use crate::error::Error;
 use crate::function::FunctionSpec;
 use crate::invocation::{Invocation, RunningInvocation};
 use crate::lock::lock;
 use crate::service::{Function, OnFailureRecord, Service, endpoint};
-use crate::telemetry::{
-    DeliveredTelemetry, TelemetryControl, TelemetryCounts, UndeliveredTelemetry,
-};
+use crate::telemetry::{DeliveredTelemetry, TelemetryControl, UndeliveredTelemetry};
 
 /// How often a flush looks again for what its own deliveries have made, before it takes it for a loop.
 const MAX_FLUSH_ROUNDS: usize = 16;
@@ -152,11 +149,6 @@ impl Lambda {
         }
     }
 
-    /// From now on every batch of a subscription is delivered this often: CloudWatch promises at least once.
-    pub fn deliver_each_batch(&self, times: usize) {
-        self.service.deliveries_of_each_batch.store(times, Ordering::Relaxed);
-    }
-
     /// The records of asynchronous invocations that failed in every attempt, oldest first; the last 1,000
     /// (or 64 MiB) are kept.
     pub fn on_failure_records(&self) -> Vec<OnFailureRecord> {
@@ -176,11 +168,6 @@ impl Lambda {
         self.service.host.cloudwatch.events(log_group)
     }
 
-    /// What was written, dropped and refused in all log groups.
-    pub fn log_counts(&self) -> LogCounts {
-        self.service.host.cloudwatch.counts()
-    }
-
     /// Calls `observer` with every log event as it is written. It must not block.
     pub fn observe_logs(&self, observer: impl Fn(&LogEvent) + Send + Sync + 'static) {
         self.service.host.cloudwatch.observe(Box::new(observer));
@@ -197,21 +184,6 @@ impl Lambda {
     pub fn environments(&self, function: &str) -> Vec<EnvironmentState> {
         let Ok(function) = self.service.function(function) else { return Vec::new() };
         lock(&function.views).to_vec().iter().map(|view| view.state()).collect()
-    }
-
-    /// The processes of all functions that live now.
-    pub fn pids(&self) -> Vec<u32> {
-        self.service.host.table.pids()
-    }
-
-    /// Kills the processes of a function that are in the middle of an invocation, and returns how many they were.
-    pub fn kill_running(&self, function: &str) -> usize {
-        let environments = self.environments(function);
-        let busy = environments
-            .iter()
-            .filter(|environment| environment.busy)
-            .filter_map(|environment| environment.pid);
-        busy.filter(|pid| self.service.host.table.kill(*pid)).count()
     }
 
     /// Makes an environment and initialises it without an invocation, as Lambda does ahead of time; the next invocation
@@ -274,18 +246,12 @@ impl Lambda {
         function.map(|function| function.controls.generated()).unwrap_or_default()
     }
 
-    /// What became of all telemetry.
-    pub fn telemetry_counts(&self) -> TelemetryCounts {
-        self.service.host.telemetry_ledger.counts()
-    }
-
     /// Lambda's own events that subscribers have, in the order of their answers; the last 1,000 (or 64 MiB) are kept.
     pub fn telemetry_delivered(&self) -> Vec<DeliveredTelemetry> {
         self.service.host.telemetry_ledger.delivered()
     }
 
-    /// The telemetry that waited when its environment ended, oldest first; the last 1,000 (or 64 MiB) are kept, and
-    /// [`TelemetryCounts::undelivered`] counts all.
+    /// The telemetry that waited when its environment ended, oldest first; the last 1,000 (or 64 MiB) are kept.
     pub fn telemetry_undelivered(&self) -> Vec<UndeliveredTelemetry> {
         self.service.host.telemetry_ledger.undelivered()
     }

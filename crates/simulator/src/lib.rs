@@ -12,8 +12,8 @@
 //! What AWS leaves open is decided like this: the report of an invocation that failed is generated before its extensions
 //! get SHUTDOWN; a subscription outlives the reset of its environment; failed deliveries are repeated after 20 ms, doubled
 //! up to 1 s; 16 MiB may wait for a subscriber before lines are dropped; log levels keep no line from subscribers.
-//! Of Managed Instances each is given one invocation at a time. Not simulated: the Logs API, `/opt`, and a `/tmp` of one's own
-//! (see [`FunctionSpec::private_tmp`]).
+//! Of Managed Instances each is given one invocation at a time. Not simulated: the Logs API, `/opt`, memory limits, and a
+//! private `/tmp`.
 //!
 //! It writes Lambda's events itself and shares no code with the crates that read them: a shared mistake would hide.
 //!
@@ -35,7 +35,6 @@
 //! ```
 
 mod api;
-pub mod api_client;
 pub mod binaries;
 mod clock;
 mod cloudwatch;
@@ -57,12 +56,12 @@ mod service;
 pub mod sink;
 mod telemetry;
 
-pub use cloudwatch::{FilterPattern, InvalidPattern, LogCounts, LogEvent};
+pub use cloudwatch::{FilterPattern, InvalidPattern, LogEvent};
 pub use environment::{EnvironmentState, ExtensionState};
 pub use error::Error;
-pub use function::{FunctionSpec, Initialization, LogFormat, LogLevel, XRay};
+pub use function::{FunctionSpec, Initialization, LogFormat, LogLevel};
 pub use invocation::{Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;
 pub use process::process_state;
 pub use service::{OnFailureRecord, RequestContext, ResponseContext};
-pub use telemetry::{DeliveredTelemetry, TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
+pub use telemetry::{DeliveredTelemetry, TelemetryControl, UndeliveredTelemetry};

@@ -43,24 +43,3 @@ impl<T: Clone> Recent<T> {
         self.items.iter().map(|(item, _)| item.clone()).collect()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_are_forgotten_beyond_the_bounds() {
-        #[track_caller]
-        fn check(items: usize, bytes_each: usize, kept: usize) {
-            let mut recent = Recent::default();
-            (0..items).for_each(|item| recent.push(item, bytes_each));
-            let expected: Vec<usize> = (items - kept..items).collect();
-            assert_eq!(recent.to_vec(), expected);
-        }
-        check(0, 1, 0);
-        check(1000, 1, 1000);
-        check(1001, 1, 1000);
-        check(5, MAX_BYTES / 2, 2);
-        check(3, MAX_BYTES + 1, 1);
-    }
-}

@@ -99,7 +99,7 @@ pub(crate) struct Event {
     pub(crate) request_id: String,
     pub(crate) deadline_ms: u64,
     pub(crate) function_arn: String,
-    pub(crate) trace_header: Option<String>,
+    pub(crate) trace_header: String,
     pub(crate) payload: Bytes,
 }
 

@@ -94,14 +94,12 @@ async fn next(calls: &mpsc::Sender<Call>) -> Response<Full<Bytes>> {
         Ok(event) => event,
         Err(answer) => return answer,
     };
-    let mut builder = Response::builder()
+    let builder = Response::builder()
         .header("Content-Type", "application/json")
         .header("Lambda-Runtime-Aws-Request-Id", event.request_id)
         .header("Lambda-Runtime-Deadline-Ms", event.deadline_ms)
-        .header("Lambda-Runtime-Invoked-Function-Arn", event.function_arn);
-    if let Some(trace) = event.trace_header {
-        builder = builder.header("Lambda-Runtime-Trace-Id", trace);
-    }
+        .header("Lambda-Runtime-Invoked-Function-Arn", event.function_arn)
+        .header("Lambda-Runtime-Trace-Id", event.trace_header);
     builder.body(Full::new(event.payload)).unwrap_or_else(|_| {
         server::error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "header refused")
     })

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, RwLock};
 
 pub use filter_pattern::{FilterPattern, InvalidPattern};
-pub(crate) use stream::{LogWriter, PIPE_BUFFER_BYTES};
+pub(crate) use stream::{LogWriter, MAX_EVENT_BYTES};
 pub(crate) use subscription::{Batch, control_message, payloads};
 
 use crate::clock::{self, Timestamp};
@@ -39,20 +39,6 @@ pub struct LogEvent {
     pub function: Arc<str>,
 }
 
-/// What was counted while logs were written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LogCounts {
-    /// Events that were written.
-    pub events: u64,
-    /// Lines of functions below their application log level, never written.
-    pub below_level: u64,
-    /// Events that can no longer be read, because newer ones took their place; they were delivered all the same.
-    pub evicted: u64,
-    /// Events that a full subscription refused, and that therefore are not delivered.
-    pub undelivered: u64,
-}
-
 type Observer = Box<dyn Fn(&LogEvent) + Send + Sync>;
 
 #[derive(Default)]
@@ -65,16 +51,11 @@ pub(crate) struct CloudWatch {
 struct Groups {
     by_name: BTreeMap<Arc<str>, Group>,
     ids: EventIds,
-    counts: LogCounts,
 }
 
 impl Default for Groups {
     fn default() -> Self {
-        Self {
-            by_name: BTreeMap::new(),
-            ids: EventIds::new(clock::now()),
-            counts: LogCounts::default(),
-        }
+        Self { by_name: BTreeMap::new(), ids: EventIds::new(clock::now()) }
     }
 }
 
@@ -109,7 +90,7 @@ impl CloudWatch {
     pub(crate) fn append(&self, name: &StreamName, timestamp: Timestamp, message: String) {
         let event = {
             let mut groups = lock(&self.groups);
-            let Groups { by_name, ids, counts } = &mut *groups;
+            let Groups { by_name, ids } = &mut *groups;
             let event = Arc::new(LogEvent {
                 id: ids.next(),
                 timestamp_ms: timestamp.millis(),
@@ -118,22 +99,17 @@ impl CloudWatch {
                 log_stream: Arc::clone(&name.stream),
                 function: Arc::clone(&name.function),
             });
-            counts.events += 1;
             let group = by_name.entry(Arc::clone(&name.group)).or_default();
             for subscription in &mut group.subscriptions {
-                counts.undelivered += subscription.offer(&event, &name.account_id);
+                subscription.offer(&event, &name.account_id);
             }
-            counts.evicted += group.keep(&event);
+            group.keep(&event);
             event
         };
         let observers = self.observers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         for observer in observers.iter() {
             observer(&event);
         }
-    }
-
-    pub(crate) fn count_below_level(&self) {
-        lock(&self.groups).counts.below_level += 1;
     }
 
     pub(crate) fn observe(&self, observer: Observer) {
@@ -148,10 +124,6 @@ impl CloudWatch {
             .get(group)
             .map(|group| group.events.iter().map(|event| LogEvent::clone(event)).collect())
             .unwrap_or_default()
-    }
-
-    pub(crate) fn counts(&self) -> LogCounts {
-        lock(&self.groups).counts
     }
 
     /// Adds a filter to a group and returns its name; `None` when the group already has as many as it may have.
@@ -184,38 +156,13 @@ impl CloudWatch {
 }
 
 impl Group {
-    /// Keeps an event to be read, and gives the number of older ones that had to go.
-    fn keep(&mut self, event: &Arc<LogEvent>) -> u64 {
+    /// Keeps an event for readers, in place of the oldest if there is no room.
+    fn keep(&mut self, event: &Arc<LogEvent>) {
         self.bytes += event.message.len();
         self.events.push_back(Arc::clone(event));
-        let mut evicted = 0;
         while self.events.len() > MAX_EVENTS_PER_GROUP || self.bytes > MAX_BYTES_PER_GROUP {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= oldest.message.len();
-            evicted += 1;
         }
-        evicted
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_events_give_way_and_are_counted() {
-        let cloudwatch = CloudWatch::default();
-        let name = StreamName {
-            group: "g".into(),
-            stream: "s".into(),
-            function: "f".into(),
-            account_id: "1".into(),
-        };
-        for number in 0..MAX_EVENTS_PER_GROUP + 2 {
-            cloudwatch.append(&name, Timestamp(1), number.to_string());
-        }
-        let events = cloudwatch.events("g");
-        assert_eq!((events.len(), events[0].message.as_str()), (MAX_EVENTS_PER_GROUP, "2"));
-        assert_eq!(cloudwatch.counts().evicted, 2);
     }
 }

@@ -12,9 +12,6 @@ use crate::identifiers;
 /// The most bytes Lambda puts into one event: 2^18 less the 26 that CloudWatch adds for each event.
 pub(crate) const MAX_EVENT_BYTES: usize = 262_118;
 
-/// The size of a pipe's buffer, at which Lambda sometimes splits a line.
-pub(crate) const PIPE_BUFFER_BYTES: usize = 65_536;
-
 /// The stream of one environment, shared by all that write to it.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
@@ -22,7 +19,6 @@ pub(crate) struct LogWriter {
     name: StreamName,
     log_format: LogFormat,
     application_level: LogLevel,
-    max_line_bytes: usize,
 }
 
 impl LogWriter {
@@ -42,11 +38,6 @@ impl LogWriter {
             },
             log_format: spec.log_format,
             application_level: spec.application_log_level,
-            max_line_bytes: if spec.split_at_pipe_buffer {
-                PIPE_BUFFER_BYTES
-            } else {
-                MAX_EVENT_BYTES
-            },
         }
     }
 
@@ -54,21 +45,12 @@ impl LogWriter {
         &self.name.stream
     }
 
-    pub(crate) fn max_line_bytes(&self) -> usize {
-        self.max_line_bytes
-    }
-
     /// Writes a line that the function printed, unless it is below the application log level.
     pub(crate) fn application_line(&self, line: &[u8]) {
         let dropped = self.log_format == LogFormat::Json && level_of(line) < self.application_level;
-        if dropped {
-            self.cloudwatch.count_below_level();
-        } else {
-            self.cloudwatch.append(
-                &self.name,
-                clock::now(),
-                String::from_utf8_lossy(line).into_owned(),
-            );
+        if !dropped {
+            let text = String::from_utf8_lossy(line).into_owned();
+            self.cloudwatch.append(&self.name, clock::now(), text);
         }
     }
 

@@ -11,9 +11,6 @@ use serde::Serialize;
 
 use super::{FilterPattern, LogEvent};
 
-/// How many bytes of messages may wait in one filter.
-const MAX_WAITING_BYTES: usize = 256 * 1024 * 1024;
-
 /// The largest `data` of one event: what an asynchronous invocation may carry is 1 MB, envelope included.
 const MAX_DATA_BYTES: usize = 1_000_000;
 
@@ -29,7 +26,6 @@ pub(super) struct Subscription {
     destination: String,
     pattern: FilterPattern,
     waiting: BTreeMap<Arc<str>, Waiting>,
-    waiting_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -49,28 +45,22 @@ pub(crate) struct Batch {
 
 impl Subscription {
     pub(super) fn new(name: String, destination: String, pattern: FilterPattern) -> Self {
-        Self { name, destination, pattern, waiting: BTreeMap::new(), waiting_bytes: 0 }
+        Self { name, destination, pattern, waiting: BTreeMap::new() }
     }
 
-    /// Takes an event if it matches; gives 1 where it had to be refused because too much waits already.
-    pub(super) fn offer(&mut self, event: &Arc<LogEvent>, account_id: &Arc<str>) -> u64 {
+    /// Takes an event if it matches.
+    pub(super) fn offer(&mut self, event: &Arc<LogEvent>, account_id: &Arc<str>) {
         if !self.pattern.matches(&event.message) {
-            return 0;
+            return;
         }
-        if self.waiting_bytes + event.message.len() > MAX_WAITING_BYTES {
-            return 1;
-        }
-        self.waiting_bytes += event.message.len();
         let waiting = self
             .waiting
             .entry(Arc::clone(&event.log_stream))
             .or_insert_with(|| Waiting { account_id: Arc::clone(account_id), events: Vec::new() });
         waiting.events.push(Arc::clone(event));
-        0
     }
 
     pub(super) fn take(&mut self) -> Vec<Batch> {
-        self.waiting_bytes = 0;
         std::mem::take(&mut self.waiting)
             .into_values()
             .map(|Waiting { account_id, events }| Batch {
@@ -172,66 +162,4 @@ fn data(data: &Data<'_>) -> String {
 
 fn payload(data: &str) -> Vec<u8> {
     format!(r#"{{"awslogs":{{"data":"{data}"}}}}"#).into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identifiers::hex_32;
-
-    fn event(id: usize, message: String) -> Arc<LogEvent> {
-        Arc::new(LogEvent {
-            id: id.to_string(),
-            timestamp_ms: 1,
-            message,
-            log_group: "g".into(),
-            log_stream: "s".into(),
-            function: "f".into(),
-        })
-    }
-
-    fn subscription() -> Subscription {
-        Subscription::new("filter".to_owned(), "f".to_owned(), FilterPattern::parse("").unwrap())
-    }
-
-    #[test]
-    fn events_that_compress_badly_are_split_by_size_and_keep_their_order() {
-        let mut subscription = subscription();
-        for id in 0..24 {
-            let message: String = (0..3_000).map(|_| hex_32()).collect();
-            assert_eq!(subscription.offer(&event(id, message), &"1".into()), 0);
-        }
-        let batches = subscription.take();
-        assert_eq!(batches.len(), 1);
-        let payloads = payloads(&batches[0]);
-        assert!(payloads.len() > 1);
-        let mut ids = Vec::new();
-        for payload in payloads {
-            assert!(payload.len() <= MAX_DATA_BYTES + 64);
-            let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
-            let data = payload["awslogs"]["data"].as_str().unwrap();
-            let compressed = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
-            let mut json = Vec::new();
-            #[expect(clippy::disallowed_types, reason = "the test reads what was just written")]
-            let mut inflating = flate2::write::GzDecoder::new(&mut json);
-            inflating.write_all(&compressed).unwrap();
-            inflating.finish().unwrap();
-            let data: serde_json::Value = serde_json::from_slice(&json).unwrap();
-            let events = data["logEvents"].as_array().unwrap();
-            ids.extend(
-                events.iter().map(|event| event["id"].as_str().unwrap().parse::<usize>().unwrap()),
-            );
-        }
-        assert_eq!(ids, (0..24).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn what_waits_is_bounded_and_the_rest_is_counted() {
-        let mut subscription = subscription();
-        let large = event(1, "x".repeat(MAX_WAITING_BYTES / 4));
-        let refused: u64 = (0..6).map(|_| subscription.offer(&large, &"1".into())).sum();
-        assert_eq!(refused, 2);
-        assert_eq!(subscription.take().iter().map(|batch| batch.events.len()).sum::<usize>(), 4);
-        assert_eq!(subscription.offer(&large, &"1".into()), 0, "a delivery makes room");
-    }
 }

@@ -236,16 +236,13 @@ impl Extensions {
 
     /// Gives the invocation out to those that registered for it.
     pub(crate) fn invoke(&mut self, event: &Event) {
-        let mut invoke = json!({
+        let invoke = json!({
             "eventType": INVOKE,
             "deadlineMs": event.deadline_ms,
             "requestId": event.request_id,
             "invokedFunctionArn": event.function_arn,
+            "tracing": { "type": "X-Amzn-Trace-Id", "value": event.trace_header },
         });
-        if let (Some(value), Some(invoke)) = (&event.trace_header, invoke.as_object_mut()) {
-            let tracing = json!({ "type": "X-Amzn-Trace-Id", "value": value });
-            invoke.insert("tracing".to_owned(), tracing);
-        }
         self.give_out(INVOKE, &invoke.to_string());
     }
 
@@ -329,12 +326,6 @@ impl Extensions {
     pub(crate) fn peak_memory_mb(&self) -> u64 {
         let processes = self.known.iter().filter_map(|extension| extension.process.as_ref());
         processes.filter_map(Process::peak_memory_mb).sum()
-    }
-
-    /// What their processes have resident now, in MB.
-    pub(crate) fn memory_mb(&self) -> u64 {
-        let processes = self.known.iter().filter_map(|extension| extension.process.as_ref());
-        processes.filter_map(Process::memory_mb).sum()
     }
 
     /// Kills what is left of the processes and writes their last lines.

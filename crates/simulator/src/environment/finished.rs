@@ -19,7 +19,6 @@ pub(super) struct Finished {
     pub(super) times: Option<ResponseTimes>,
     /// When the runtime was done with the event; `None` where it never was.
     pub(super) runtime_done: Option<Instant>,
-    pub(super) exit: Option<ExitStatus>,
     pub(super) ended_at: Instant,
     /// The processes that are left where the invocation failed, and why they must end.
     pub(super) failed: Option<(Runtime, ShutdownReason)>,
@@ -46,7 +45,6 @@ fn error_result(error_type: String, message: &str) -> InvocationResult {
 /// The end of an invocation whose init failed.
 pub(super) fn init_failed(failure: InitFailure, exit: Option<ExitStatus>) -> Finished {
     let status = failure.status();
-    let is_exit = matches!(failure, InitFailure::Exited);
     let result = match failure {
         InitFailure::Start(error) => error_result(
             INVALID_ENTRYPOINT.to_owned(),
@@ -62,7 +60,6 @@ pub(super) fn init_failed(failure: InitFailure, exit: Option<ExitStatus>) -> Fin
         status,
         times: None,
         runtime_done: None,
-        exit: exit.filter(|_| is_exit),
         ended_at: Instant::now(),
         failed: None,
     }

@@ -17,7 +17,7 @@ use crate::cloudwatch::{CloudWatch, LogWriter};
 use crate::function::FunctionSpec;
 use crate::identifiers::{self, Trace};
 use crate::invocation::{Caller, Invocation, InvocationResult};
-use crate::platform_events::{Phase, PlatformEvents, Report, Status, rounded_up_to_millis, text};
+use crate::platform_events::{Phase, PlatformEvents, Report, Status, rounded_up_to_millis};
 use crate::process::ProcessTable;
 use crate::telemetry::{Controls, Ledger, Telemetry};
 use finished::{Finished, extension_failed, init_failed, result_of};
@@ -57,7 +57,6 @@ impl Environment {
             controls: Arc::clone(controls),
             table: Arc::clone(&host.table),
             view: Arc::new(view),
-            tmp: spec.private_tmp.then(|| std::env::temp_dir().join(format!("lambda-{id}"))),
             runtime_apis: Mutex::default(),
         };
         Self { surroundings: Arc::new(surroundings), runtime: None, is_new: true, max_memory_mb: 0 }
@@ -93,13 +92,13 @@ impl Environment {
         let started = clock::now();
         let begin = Instant::now();
         let deadline = begin + spec.timeout;
-        let trace = Trace::new(spec.xray, started);
-        events.start(&request_id, trace.as_ref(), started);
+        let trace = Trace::new(started);
+        events.start(&request_id, &trace, started);
         let event = Event {
             request_id: request_id.clone(),
             deadline_ms: started.after(spec.timeout).millis(),
             function_arn: spec.arn(),
-            trace_header: trace.as_ref().map(|trace| trace.header.clone()),
+            trace_header: trace.header.clone(),
             payload,
         };
         let (finished, pid) = match self.ready_runtime(deadline).await {
@@ -107,8 +106,8 @@ impl Environment {
                 let pid = runtime.pid();
                 let on_response =
                     |response: &Responded| caller.tell(&result_of(response.result.clone()));
-                let run = runtime.run(event, trace.as_ref(), deadline, on_response).await;
-                (self.finish(runtime, run, &request_id, trace.as_ref()).await, pid)
+                let run = runtime.run(event, &trace, deadline, on_response).await;
+                (self.finish(runtime, run, &request_id, &trace).await, pid)
             }
             Err(failed) => failed,
         };
@@ -131,7 +130,6 @@ impl Environment {
             is_managed: spec.is_managed(),
             post_runtime,
             has_extensions: self.runtime.as_ref().is_some_and(Runtime::has_extensions),
-            exit: finished.exit.map(text::exit_words),
         };
         events.report(&report, clock::now());
         if let Some((runtime, reason)) = finished.failed {
@@ -153,7 +151,7 @@ impl Environment {
             pid,
             environment: view.id().to_owned(),
             log_stream: view.log_stream().to_owned(),
-            trace_header: report.trace.map(|trace| trace.header),
+            trace_header: report.trace.header,
             max_memory_mb: report.max_memory_mb,
         }
     }
@@ -278,7 +276,7 @@ impl Environment {
         mut runtime: Runtime,
         run: Run,
         request_id: &str,
-        trace: Option<&Trace>,
+        trace: &Trace,
     ) -> Finished {
         let reason = match &run.end {
             RunEnd::Ready => None,
@@ -309,16 +307,14 @@ impl Environment {
         };
         // Where a response came before the failure, the caller has it; the failure is the environment's.
         let times = run.response.as_ref().map(|response| response.times);
-        let is_exit = run.end == RunEnd::Exited;
         let result = match (run.response, run.end) {
             (Some(response), _) => result_of(response.result),
             (None, RunEnd::Timeout) => InvocationResult::Timeout,
             (None, RunEnd::ExtensionFailed(failure)) => extension_failed(failure),
             (None, RunEnd::Exited | RunEnd::Ready) => InvocationResult::Crash { status: exit },
         };
-        let exit = if is_exit { exit } else { None };
         let (runtime_done, ended_at) = (run.runtime_done, run.ended_at);
-        Finished { result, status, times, runtime_done, exit, ended_at, failed }
+        Finished { result, status, times, runtime_done, ended_at, failed }
     }
 
     fn note_memory(&mut self, runtime: &Runtime) {

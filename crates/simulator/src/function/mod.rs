@@ -20,7 +20,6 @@ use variables::Variables;
 /// assert_eq!(orders.log_group_name(), "/aws/lambda/orders");
 /// ```
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "they are switches that have nothing in common")]
 pub struct FunctionSpec {
     pub(crate) name: String,
     pub(crate) bootstrap: PathBuf,
@@ -32,22 +31,15 @@ pub struct FunctionSpec {
     pub(crate) init_timeout: Duration,
     pub(crate) log_format: LogFormat,
     pub(crate) application_log_level: LogLevel,
-    pub(crate) system_log_level: LogLevel,
     pub(crate) region: String,
     /// The variables of its role's credentials.
     credentials: Option<Variables>,
     pub(crate) account_id: String,
     pub(crate) version: String,
     log_group: Option<String>,
-    pub(crate) xray: XRay,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) max_environments: usize,
-    pub(crate) old_style_failures: bool,
-    pub(crate) split_at_pipe_buffer: bool,
-    pub(crate) retry_delays: Vec<Duration>,
     pub(crate) layers: Vec<PathBuf>,
-    pub(crate) enforce_memory: bool,
-    pub(crate) private_tmp: bool,
     pub(crate) initialization: Initialization,
 }
 
@@ -90,19 +82,6 @@ impl LogLevel {
     }
 }
 
-/// In which of its four forms the runtime sees `Lambda-Runtime-Trace-Id`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum XRay {
-    /// No header at all.
-    Absent,
-    /// `Root=…;Parent=…;Sampled=0`: what every invocation without active tracing carries.
-    NotSampled,
-    /// `Root=…;Parent=…;Sampled=1`: active tracing; REPORT then has its XRAY part.
-    Sampled,
-    /// `Root=…;Parent=…;Sampled=0;Lineage=…`
-    WithLineage,
-}
-
 /// How a function's environments come to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Initialization {
@@ -142,21 +121,14 @@ impl FunctionSpec {
             init_timeout: Duration::from_secs(10),
             log_format: LogFormat::Text,
             application_log_level: LogLevel::Info,
-            system_log_level: LogLevel::Info,
             region: "us-east-1".to_owned(),
             credentials: None,
             account_id: "123456789012".to_owned(),
             version: "$LATEST".to_owned(),
             log_group: None,
-            xray: XRay::NotSampled,
             directory: None,
             max_environments: 10,
-            old_style_failures: false,
-            split_at_pipe_buffer: false,
-            retry_delays: vec![Duration::from_millis(10), Duration::from_millis(20)],
             layers: Vec::new(),
-            enforce_memory: false,
-            private_tmp: false,
             initialization: Initialization::OnDemand,
         }
     }
@@ -182,7 +154,7 @@ impl FunctionSpec {
         self
     }
 
-    /// The configured memory in MB; it is enforced only where [`enforce_memory`](Self::enforce_memory) says so.
+    /// The configured memory in MB, which the simulator reports but does not enforce.
     #[must_use]
     pub fn memory_mb(mut self, memory_mb: u64) -> Self {
         self.memory_mb = memory_mb;
@@ -213,13 +185,6 @@ impl FunctionSpec {
     #[must_use]
     pub fn application_log_level(mut self, level: LogLevel) -> Self {
         self.application_log_level = level;
-        self
-    }
-
-    /// Below this level Lambda's own events are not written; only in JSON format.
-    #[must_use]
-    pub fn system_log_level(mut self, level: LogLevel) -> Self {
-        self.system_log_level = level;
         self
     }
 
@@ -257,12 +222,6 @@ impl FunctionSpec {
         self
     }
 
-    #[must_use]
-    pub fn xray(mut self, xray: XRay) -> Self {
-        self.xray = xray;
-        self
-    }
-
     /// The working directory of the process; if not set, it keeps the simulator's own.
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
@@ -277,50 +236,11 @@ impl FunctionSpec {
         self
     }
 
-    /// Writes timeouts and exits as lines of their own, as Lambda did before `Status` was part of REPORT.
-    #[must_use]
-    pub fn old_style_failures(mut self, old_style: bool) -> Self {
-        self.old_style_failures = old_style;
-        self
-    }
-
-    /// Splits a line longer than a pipe's buffer at 65,536 bytes, as Lambda sometimes does.
-    #[must_use]
-    pub fn split_at_pipe_buffer(mut self, split: bool) -> Self {
-        self.split_at_pipe_buffer = split;
-        self
-    }
-
-    /// What an asynchronous invocation waits before each further attempt; its length is the number of retries.
-    /// AWS waits about one and two minutes; here it is 10 ms and 20 ms if not set.
-    #[must_use]
-    pub fn retry_delays(mut self, delays: impl Into<Vec<Duration>>) -> Self {
-        self.retry_delays = delays.into();
-        self
-    }
-
     /// Adds a layer: every file in its `extensions` directory is started as an external extension, named like the file.
     /// Files of later layers replace those of earlier ones. The directory is not copied to `/opt`.
     #[must_use]
     pub fn layer(mut self, directory: impl Into<PathBuf>) -> Self {
         self.layers.push(directory.into());
-        self
-    }
-
-    /// Kills the runtime when all processes of an environment together have more than the configured memory resident, as
-    /// Lambda does; looked at every 5 ms.
-    #[must_use]
-    pub fn enforce_memory(mut self, enforce: bool) -> Self {
-        self.enforce_memory = enforce;
-        self
-    }
-
-    /// Gives each environment a directory of its own for temporary files, which lives as long as the environment, resets
-    /// included, and tells the processes by `TMPDIR`. Lambda sets no such variable: there `/tmp` itself is private, which
-    /// here would need privileges. Without this, functions share the machine's `/tmp`.
-    #[must_use]
-    pub fn private_tmp(mut self, private: bool) -> Self {
-        self.private_tmp = private;
         self
     }
 

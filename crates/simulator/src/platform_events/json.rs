@@ -95,8 +95,7 @@ struct TelemetrySubscription<'a> {
 struct Start<'a> {
     request_id: &'a str,
     version: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tracing: Option<Tracing<'a>>,
+    tracing: Tracing<'a>,
 }
 
 #[derive(Serialize)]
@@ -118,8 +117,7 @@ struct Done<'a, M> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     spans: Vec<Span>,
     metrics: M,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tracing: Option<Tracing<'a>>,
+    tracing: Tracing<'a>,
 }
 
 #[derive(Serialize)]
@@ -270,10 +268,10 @@ pub(super) fn telemetry_subscription(
 pub(super) fn start(
     spec: &FunctionSpec,
     request_id: &str,
-    trace: Option<&Trace>,
+    trace: &Trace,
     now: Timestamp,
 ) -> SystemLine {
-    let record = Start { request_id, version: spec.version_name(), tracing: trace.map(tracing) };
+    let record = Start { request_id, version: spec.version_name(), tracing: tracing(trace) };
     line(LogLevel::Info, "platform.start", record, now)
 }
 
@@ -296,7 +294,7 @@ pub(super) fn runtime_done(done: &RuntimeDone<'_>, now: Timestamp) -> SystemLine
             duration_ms: milliseconds(done.duration),
             produced_bytes: done.produced_bytes,
         },
-        tracing: done.trace.map(tracing),
+        tracing: tracing(done.trace),
     };
     line(debug_or_warn(done.status), "platform.runtimeDone", record, now)
 }
@@ -335,7 +333,7 @@ pub(super) fn report(report: &Report, now: Timestamp) -> SystemLine {
                 billed_restore_duration_ms: report.restore.map(rounded_up_to_millis),
             }),
         },
-        tracing: report.trace.as_ref().map(tracing),
+        tracing: tracing(&report.trace),
     };
     line(info_or_warn(&report.status), "platform.report", record, now)
 }

@@ -10,7 +10,7 @@ use json::SystemLine;
 
 use crate::clock::Timestamp;
 use crate::cloudwatch::LogWriter;
-use crate::function::{FunctionSpec, LogFormat};
+use crate::function::{FunctionSpec, LogFormat, LogLevel};
 use crate::identifiers::Trace;
 use crate::telemetry::{Category, Generated, Telemetry};
 
@@ -18,6 +18,9 @@ use crate::telemetry::{Category, Generated, Telemetry};
 const RUNTIME_VERSION: &str = "provided:al2023.v100";
 const RUNTIME_VERSION_HASH: &str =
     "51d1ff1f8a4b0cf0d5f5ac5e7ce8ba4a3d1c3c8f5ac25e38a0c0a4ad0b2f6c51";
+
+/// `SystemLogLevel`: the lowest level of Lambda's own lines in JSON format, which is its default.
+const SYSTEM_LOG_LEVEL: LogLevel = LogLevel::Info;
 
 /// How init or an invocation ended, as Lambda's events put it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +90,7 @@ pub(crate) struct ResponseTimes {
 pub(crate) struct RuntimeDone<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) status: &'a Status,
-    pub(crate) trace: Option<&'a Trace>,
+    pub(crate) trace: &'a Trace,
     /// When the event was given out.
     pub(crate) started: Timestamp,
     pub(crate) duration: Duration,
@@ -107,7 +110,7 @@ pub(crate) struct Report {
     pub(crate) restore: Option<Duration>,
     pub(crate) memory_mb: u64,
     pub(crate) max_memory_mb: u64,
-    pub(crate) trace: Option<Trace>,
+    pub(crate) trace: Trace,
     /// When the event was given out.
     pub(crate) started: Timestamp,
     pub(crate) response: Option<ResponseTimes>,
@@ -115,8 +118,6 @@ pub(crate) struct Report {
     /// How long the extensions went on when the runtime was done; `None` where it never was.
     pub(crate) post_runtime: Option<Duration>,
     pub(crate) has_extensions: bool,
-    /// How the process ended, in the words of the older lines: `exit status 1`, `signal: killed`; empty for status 0.
-    pub(crate) exit: Option<String>,
 }
 
 /// Tells of one environment: the subscribers of the Telemetry API everything, its log stream what belongs there.
@@ -150,9 +151,7 @@ impl PlatformEvents {
     /// Tells the subscribers, and writes the event to the log as far as format and level let it.
     fn tell_and_write(&self, line: SystemLine, text: impl FnOnce() -> Option<String>) {
         let written = match self.spec.log_format {
-            LogFormat::Json => {
-                (line.level >= self.spec.system_log_level).then(|| line.json.clone())
-            }
+            LogFormat::Json => (line.level >= SYSTEM_LOG_LEVEL).then(|| line.json.clone()),
             LogFormat::Text => text(),
         };
         self.tell(line);
@@ -232,7 +231,7 @@ impl PlatformEvents {
     }
 
     /// An invocation begins.
-    pub(crate) fn start(&self, request_id: &str, trace: Option<&Trace>, now: Timestamp) {
+    pub(crate) fn start(&self, request_id: &str, trace: &Trace, now: Timestamp) {
         let line = json::start(&self.spec, request_id, trace, now);
         self.tell_and_write(line, || Some(text::start(request_id, self.spec.version_name())));
     }
@@ -248,18 +247,11 @@ impl PlatformEvents {
 
     /// An invocation is over.
     pub(crate) fn report(&self, report: &Report, now: Timestamp) {
-        let (spec, line) = (&self.spec, json::report(report, now));
-        if spec.log_format == LogFormat::Text {
-            let failure = spec
-                .old_style_failures
-                .then(|| text::old_style_failure(report, spec.timeout, now))
-                .flatten();
-            if let Some(failure) = failure {
-                self.writer.platform_line(failure);
-            }
+        let line = json::report(report, now);
+        if self.spec.log_format == LogFormat::Text {
             self.writer.platform_line(text::end(&report.request_id));
         }
-        self.tell_and_write(line, || Some(text::report(report, spec.old_style_failures)));
+        self.tell_and_write(line, || Some(text::report(report)));
     }
 }
 

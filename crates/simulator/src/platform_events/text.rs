@@ -8,8 +8,6 @@ use super::{
     ExtensionEvent, Phase, RUNTIME_VERSION, RUNTIME_VERSION_HASH, Report, Status,
     rounded_up_to_millis,
 };
-use crate::clock::Timestamp;
-use crate::identifiers::Trace;
 
 pub(super) fn init_start(region: &str) -> String {
     format!(
@@ -54,7 +52,7 @@ pub(super) fn end(request_id: &str) -> String {
     format!("END RequestId: {request_id}\n")
 }
 
-pub(super) fn report(report: &Report, old_style_failures: bool) -> String {
+pub(super) fn report(report: &Report) -> String {
     let init = report
         .init
         .map(|init| format!("\tInit Duration: {} ms", milliseconds(init)))
@@ -64,39 +62,16 @@ pub(super) fn report(report: &Report, old_style_failures: bool) -> String {
         format!("\tRestore Duration: {exact} ms\tBilled Restore Duration: {billed} ms")
     });
     let restore = restore.unwrap_or_default();
-    let ending = if old_style_failures { String::new() } else { ending(&report.status) };
-    let sampled = report.trace.as_ref().filter(|trace| trace.sampled);
-    let xray = sampled.map(|Trace { root, segment, .. }| {
-        format!("XRAY TraceId: {root}\tSegmentId: {segment}\tSampled: true\t\n")
-    });
+    let ending = ending(&report.status);
     format!(
         "REPORT RequestId: {}\tDuration: {} ms\tBilled Duration: {} ms\tMemory Size: {} MB\t\
-         Max Memory Used: {} MB{init}{restore}{ending}\t\n{}",
+         Max Memory Used: {} MB{init}{restore}{ending}\t\n",
         report.request_id,
         milliseconds(report.duration),
         report.billed.as_millis(),
         report.memory_mb,
         report.max_memory_mb,
-        xray.unwrap_or_default()
     )
-}
-
-/// The line with which Lambda used to tell of a timeout or an exit, of which REPORT then said nothing.
-pub(super) fn old_style_failure(
-    report: &Report,
-    timeout: Duration,
-    now: Timestamp,
-) -> Option<String> {
-    let request_id = &report.request_id;
-    match (&report.status, &report.exit) {
-        (Status::Timeout, _) => {
-            Some(format!("{} {request_id} {}\n\n", now.rfc3339(), timed_out(timeout)))
-        }
-        (Status::Error(error_type), Some(exit)) => {
-            Some(format!("RequestId: {request_id} Error: {}\n{error_type}\n", exited(exit)))
-        }
-        _ => None,
-    }
 }
 
 /// `Task timed out after 3.00 seconds`

@@ -10,8 +10,11 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinHandle;
 
 use super::captured_output::CapturedOutput;
-use crate::cloudwatch::PIPE_BUFFER_BYTES;
+use crate::cloudwatch::MAX_EVENT_BYTES;
 use crate::lock::lock;
+
+/// The size of a pipe's buffer.
+const PIPE_BUFFER_BYTES: usize = 65_536;
 
 /// The standard output and error of one process.
 #[derive(Debug)]
@@ -78,7 +81,7 @@ impl Capture {
         let (read_end, write_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         // This makes only the reading end non-blocking: the process must find an ordinary pipe.
         let pipe = Receiver::from_owned_fd(read_end)?;
-        let lines = Mutex::new(LineSplitter::new(output.max_line_bytes()));
+        let lines = Mutex::new(LineSplitter::new(MAX_EVENT_BYTES));
         Ok((Arc::new(Self { pipe, lines, output: output.clone() }), write_end))
     }
 

@@ -23,8 +23,4 @@ impl CapturedOutput {
         self.telemetry.emit(Generated::line(self.category, clock::now(), text));
         self.writer.application_line(line);
     }
-
-    pub(crate) fn max_line_bytes(&self) -> usize {
-        self.writer.max_line_bytes()
-    }
 }

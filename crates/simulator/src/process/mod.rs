@@ -63,11 +63,6 @@ impl ProcessTable {
         let leader = living.leaders.iter().find(|leader| number(**leader) == pid);
         leader.inspect(|leader| kill_group(**leader, signal)).is_some()
     }
-
-    /// The process ids of all living leaders.
-    pub(crate) fn pids(&self) -> Vec<u32> {
-        lock(&self.living).leaders.iter().copied().map(number).collect()
-    }
 }
 
 fn number(pid: Pid) -> u32 {
@@ -238,17 +233,8 @@ impl Process {
 
     /// The most memory the leader has had resident so far, in MB, rounded up.
     pub(crate) fn peak_memory_mb(&self) -> Option<u64> {
-        self.memory("VmHWM:")
-    }
-
-    /// The memory that the leader has resident now, in MB, rounded up.
-    pub(crate) fn memory_mb(&self) -> Option<u64> {
-        self.memory("VmRSS:")
-    }
-
-    fn memory(&self, label: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let memory = status.lines().find_map(|line| line.strip_prefix(label))?;
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kilobytes: u64 = memory.trim().strip_suffix("kB")?.trim().parse().ok()?;
         Some(kilobytes.div_ceil(1024))
     }
@@ -311,8 +297,6 @@ mod tests {
         let messages: Vec<_> =
             cloudwatch.events("/aws/lambda/f").into_iter().map(|event| event.message).collect();
         assert_eq!(messages, ["out\n", "err\n"]);
-        assert_eq!(table.pids(), [process.pid()]);
         process.end().await;
-        assert!(table.pids().is_empty());
     }
 }

@@ -5,8 +5,8 @@ mod on_failure;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -32,6 +32,9 @@ const MAX_ASYNC_PAYLOAD_BYTES: usize = 1024 * 1024;
 /// How many asynchronous invocations may wait or run.
 const MAX_ASYNC_INVOCATIONS: usize = 10_000;
 
+/// The pauses before the retries of an asynchronous invocation. AWS waits about one and two minutes.
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(20)];
+
 /// What the handle, the endpoint and the tasks of a simulator share.
 pub(crate) struct Service {
     handle: Handle,
@@ -42,7 +45,6 @@ pub(crate) struct Service {
     /// Asynchronous invocations whose last attempt is not over.
     queued: watch::Sender<usize>,
     pub(crate) on_failure: Mutex<Recent<OnFailureRecord>>,
-    pub(crate) deliveries_of_each_batch: AtomicUsize,
 }
 
 impl fmt::Debug for Service {
@@ -99,7 +101,6 @@ impl Service {
             running: watch::Sender::new(0),
             queued: watch::Sender::new(0),
             on_failure: Mutex::default(),
-            deliveries_of_each_batch: AtomicUsize::new(1),
         }
     }
 
@@ -150,7 +151,7 @@ impl Service {
         request_id: String,
         payload: Bytes,
     ) {
-        let delays = function.spec.retry_delays.iter().copied().map(Some).chain([None]);
+        let delays = RETRY_DELAYS.into_iter().map(Some).chain([None]);
         let mut attempts = 0;
         for delay_after in delays {
             // An error means that the simulator shuts down; nobody is left to read a record.
@@ -173,14 +174,10 @@ impl Service {
 
     /// Queues the invocations that bring a batch to its destination.
     pub(crate) async fn deliver(self: &Arc<Self>, batch: &Batch) {
-        let times = self.deliveries_of_each_batch.load(Ordering::Relaxed);
         for payload in cloudwatch::payloads(batch) {
-            let payload = Bytes::from(payload);
-            for _ in 0..times {
-                self.wait_for_queued(MAX_ASYNC_INVOCATIONS).await;
-                // Functions are never removed and the payload is made by us: nothing can be refused.
-                drop(self.invoke_async(&batch.destination, payload.clone()));
-            }
+            self.wait_for_queued(MAX_ASYNC_INVOCATIONS).await;
+            // Functions are never removed and the payload is ours, so the service cannot refuse it.
+            drop(self.invoke_async(&batch.destination, payload.into()));
         }
     }
 

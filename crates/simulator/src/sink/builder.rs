@@ -97,24 +97,6 @@ impl Builder {
         self
     }
 
-    /// Most items kept: two million. More are accepted, counted, and forgotten.
-    pub fn keep_records(mut self, items: u64) -> Self {
-        self.config.limits.records = items;
-        self
-    }
-
-    /// Most requests kept, and most bytes of their bodies: 100,000 and 512 MiB.
-    pub fn keep_requests(mut self, requests: usize, body_bytes: usize) -> Self {
-        (self.config.limits.requests, self.config.limits.body_bytes) = (requests, body_bytes);
-        self
-    }
-
-    /// Most oddities kept: 10,000.
-    pub fn keep_oddities(mut self, oddities: usize) -> Self {
-        self.config.limits.oddities = oddities;
-        self
-    }
-
     /// A port other than one that the system chooses.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;

@@ -106,11 +106,6 @@ impl Sink {
         self.shared.state().script.clear();
     }
 
-    /// Scripted answers that were not given yet; injected faults do not count.
-    pub fn script_len(&self) -> usize {
-        self.shared.state().script.len()
-    }
-
     /// Drops the next `items` items while 200 is answered.
     pub fn lose(&self, items: u64) {
         self.shared.state().to_lose.count += items;

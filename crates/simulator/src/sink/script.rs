@@ -94,10 +94,6 @@ impl Script {
         *self = Self::default();
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.steps.len()
-    }
-
     /// The first step that is for this signal or for any; after the script the seeded faults, after them [`ScriptedResponse::Ok`].
     pub(crate) fn next(&mut self, signal: Option<Signal>) -> ScriptedResponse {
         let position =

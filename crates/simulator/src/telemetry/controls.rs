@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -12,9 +11,6 @@ use super::event::Generated;
 use super::queue::Batch;
 use crate::lock::lock;
 use crate::recent::Recent;
-
-/// What one subscriber's queue holds if a test says nothing else, in bytes.
-const DEFAULT_BUFFER_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most events that may be injected into a function.
 const MAX_INJECTED: usize = 10_000;
@@ -31,9 +27,7 @@ pub struct TelemetryControl(pub(crate) Arc<Controls>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Treatment {
     Hold,
-    Discard,
     Duplicate(usize),
-    Delay(Duration),
 }
 
 /// The rules of one function, and what Lambda itself has told of it.
@@ -54,23 +48,11 @@ impl Default for Controls {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rules {
     treatments: BTreeMap<String, Treatment>,
     injected: Vec<Generated>,
     subscription_answer: Option<u16>,
-    buffer_bytes: usize,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            treatments: BTreeMap::new(),
-            injected: Vec::new(),
-            subscription_answer: None,
-            buffer_bytes: DEFAULT_BUFFER_BYTES,
-        }
-    }
 }
 
 impl TelemetryControl {
@@ -87,24 +69,9 @@ impl TelemetryControl {
         }
     }
 
-    /// Throws events of this type away.
-    pub fn discard(&self, kind: &str) {
-        self.treat(kind, Treatment::Discard);
-    }
-
     /// Sends each event of this type so many times.
     pub fn duplicate(&self, kind: &str, times: usize) {
         self.treat(kind, Treatment::Duplicate(times));
-    }
-
-    /// Queues events of this type so much later than they were generated.
-    pub fn delay(&self, kind: &str, by: Duration) {
-        self.treat(kind, Treatment::Delay(by));
-    }
-
-    /// Ends the special treatment of this type; what is held back stays so.
-    pub fn pass(&self, kind: &str) {
-        lock(&self.0.rules).treatments.remove(kind);
     }
 
     /// Sends every subscriber of every environment, present or to come, this event as it is. It need be neither of a known
@@ -125,12 +92,6 @@ impl TelemetryControl {
     /// platform in trouble. `None` answers as Lambda does.
     pub fn answer_subscriptions(&self, status: Option<u16>) {
         lock(&self.0.rules).subscription_answer = status;
-    }
-
-    /// How many bytes may wait for one subscriber before lines are dropped, 16 MiB if not set; for subscriptions made from
-    /// now on.
-    pub fn set_buffer_bytes(&self, bytes: usize) {
-        lock(&self.0.rules).buffer_bytes = bytes;
     }
 
     fn treat(&self, kind: &str, treatment: Treatment) {
@@ -174,35 +135,9 @@ impl Controls {
         lock(&self.rules).injected.get(..known).unwrap_or_default().to_vec()
     }
 
-    pub(super) fn buffer_bytes(&self) -> usize {
-        lock(&self.rules).buffer_bytes
-    }
-
     pub(crate) fn subscription_answer(&self) -> Option<u16> {
         lock(&self.rules).subscription_answer
     }
-}
-
-/// What became of telemetry in the whole simulator, counted for each subscriber.
-///
-/// `queued = delivered + undelivered +` what waits now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TelemetryCounts {
-    /// Events that were queued for a subscriber.
-    pub queued: u64,
-    /// Events that a subscriber answered with success.
-    pub delivered: u64,
-    /// Batches that were refused, or found no listener, and are sent again.
-    pub failed_deliveries: u64,
-    /// Events that found the queue full; `platform.logsDropped` tells of them.
-    pub dropped: u64,
-    /// Events that a test threw away.
-    pub discarded: u64,
-    /// Events of an init that generated more than is kept for those that subscribe during it.
-    pub unbuffered: u64,
-    /// Events that waited when their environment ended.
-    pub undelivered: u64,
 }
 
 /// An event that no subscriber will ever get, because its environment ended first.
@@ -235,41 +170,20 @@ pub struct DeliveredTelemetry {
     pub answered: Instant,
 }
 
-/// Keeps the counts of a simulator.
+/// The telemetry that was delivered, and the telemetry that never will be.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    counts: Mutex<TelemetryCounts>,
     delivered: Mutex<Recent<DeliveredTelemetry>>,
     undelivered: Mutex<Recent<UndeliveredTelemetry>>,
 }
 
 impl Ledger {
-    pub(crate) fn counts(&self) -> TelemetryCounts {
-        *lock(&self.counts)
-    }
-
     pub(crate) fn undelivered(&self) -> Vec<UndeliveredTelemetry> {
         lock(&self.undelivered).to_vec()
     }
 
-    pub(super) fn count_queued(&self, queued: u64, dropped: u64) {
-        let mut counts = lock(&self.counts);
-        counts.queued += queued;
-        counts.dropped += dropped;
-    }
-
-    pub(super) fn count_discarded(&self) {
-        lock(&self.counts).discarded += 1;
-    }
-
-    pub(super) fn count_unbuffered(&self) {
-        lock(&self.counts).unbuffered += 1;
-    }
-
-    /// Counts the events of a batch that was sent at this time and answered now, and remembers Lambda's own.
+    /// Remembers Lambda's own events of a batch that was sent at this time and answered now.
     pub(super) fn record_delivered(&self, extension: &str, batch: Batch, sent: Instant) {
-        let events = u64::try_from(batch.events.len()).unwrap_or(u64::MAX);
-        lock(&self.counts).delivered += events;
         let (mut delivered, answered) = (lock(&self.delivered), Instant::now());
         for (kind, event) in batch.kinds.iter().zip(batch.events) {
             if kind.starts_with("platform.") {
@@ -285,12 +199,7 @@ impl Ledger {
         lock(&self.delivered).to_vec()
     }
 
-    pub(super) fn count_failed_delivery(&self) {
-        lock(&self.counts).failed_deliveries += 1;
-    }
-
     pub(super) fn record_undelivered(&self, event: UndeliveredTelemetry) {
-        lock(&self.counts).undelivered += 1;
         let bytes = event.event.len();
         lock(&self.undelivered).push(event, bytes);
     }

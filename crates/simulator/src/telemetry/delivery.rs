@@ -35,12 +35,12 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(extension: &str, settings: Settings, max_buffer_bytes: usize) -> Self {
+    pub(super) fn new(extension: &str, settings: Settings) -> Self {
         Self {
             extension: extension.to_owned(),
             settings: Mutex::new(settings),
             generation: AtomicUsize::new(0),
-            queue: Mutex::new(Queue::new(max_buffer_bytes)),
+            queue: Mutex::new(Queue::default()),
             changed: Notify::new(),
             in_flight: watch::Sender::new(false),
         }
@@ -71,25 +71,18 @@ impl Subscription {
         category: Category,
         json: String,
         treatment: Option<Treatment>,
-        ledger: &Ledger,
     ) {
         let now = Instant::now();
         let mut queue = lock(&self.queue);
-        let mut queued = 0;
-        let mut dropped = 0;
-        let mut count = |taken: bool| if taken { queued += 1 } else { dropped += 1 };
         match treatment {
-            Some(Treatment::Discard) => ledger.count_discarded(),
-            Some(Treatment::Hold) => count(queue.hold(kind, json, None)),
-            Some(Treatment::Delay(by)) => count(queue.hold(kind, json, Some(now + by))),
+            Some(Treatment::Hold) => queue.hold(kind, json),
             Some(Treatment::Duplicate(times)) => {
                 for _ in 0..times {
-                    count(queue.push(kind, category, json.clone(), now));
+                    queue.push(kind, category, json.clone(), now);
                 }
             }
-            None => count(queue.push(kind, category, json, now)),
+            None => queue.push(kind, category, json, now),
         }
-        ledger.count_queued(queued, dropped);
         drop(queue);
         self.changed.notify_one();
     }
@@ -122,7 +115,7 @@ impl Subscription {
                 (settings.buffering, settings.destination.clone())
             };
             let readiness = {
-                let mut queue = lock(&self.queue);
+                let queue = lock(&self.queue);
                 match queue.readiness(&buffering, current, Instant::now()) {
                     Readiness::Now => return Some((queue.batch(&buffering), destination)),
                     readiness => readiness,
@@ -186,7 +179,6 @@ pub(super) async fn run(
         if sent.is_ok() {
             back_off = MIN_BACK_OFF;
         } else {
-            ledger.count_failed_delivery();
             subscription.back_off(back_off, generation).await;
             let has_changed = subscription.generation() != generation;
             back_off = if has_changed { MIN_BACK_OFF } else { next_back_off(back_off) };

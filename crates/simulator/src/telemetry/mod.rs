@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 pub(crate) use category::Category;
 pub(crate) use controls::{Controls, Ledger};
-pub use controls::{DeliveredTelemetry, TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
+pub use controls::{DeliveredTelemetry, TelemetryControl, UndeliveredTelemetry};
 use delivery::Subscription;
 pub(crate) use event::Generated;
 pub(crate) use request::{InvalidSubscription, Settings};
@@ -130,8 +130,6 @@ impl Telemetry {
             {
                 backlog.bytes += bytes;
                 backlog.events.push(event);
-            } else {
-                self.ledger.count_unbuffered();
             }
         }
     }
@@ -142,7 +140,7 @@ impl Telemetry {
         }
         let treatment = self.controls.treatment(&event.kind);
         let json = event.json(subscription.schema(), self.log_format);
-        subscription.push(&event.kind, event.category, json, treatment, &self.ledger);
+        subscription.push(&event.kind, event.category, json, treatment);
     }
 
     /// Subscribes an extension, or changes its subscription: what waits stays. Who subscribes for the first time gets what
@@ -157,8 +155,7 @@ impl Telemetry {
             known.subscription.change(settings);
             return;
         }
-        let subscription =
-            Arc::new(Subscription::new(extension, settings, self.controls.buffer_bytes()));
+        let subscription = Arc::new(Subscription::new(extension, settings));
         for event in state.backlog.iter().flat_map(|backlog| &backlog.events) {
             self.offer(&subscription, event);
         }

@@ -13,15 +13,17 @@ use super::request::Buffering;
 /// What Lambda's own events may take beyond the bound, so that a flood of lines does not displace them.
 const PLATFORM_RESERVE_BYTES: usize = 1024 * 1024;
 
+/// The most bytes that wait for one subscriber.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
 /// The most events that are held back on a test's request.
 const MAX_HELD: usize = 10_000;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Queue {
     /// What is being delivered stays at the front until it was acknowledged.
     waiting: VecDeque<Item>,
     bytes: usize,
-    max_bytes: usize,
     held: Vec<Held>,
     dropped: Dropped,
 }
@@ -33,12 +35,11 @@ struct Item {
     since: Instant,
 }
 
-/// An event that a test keeps back, for a time or until it is released.
+/// An event that a test keeps back until it is released.
 #[derive(Debug)]
 struct Held {
     kind: Arc<str>,
     json: String,
-    until: Option<Instant>,
 }
 
 /// What did not fit since the subscriber was last told of it.
@@ -67,88 +68,50 @@ pub(super) enum Readiness {
 }
 
 impl Queue {
-    pub(super) fn new(max_bytes: usize) -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            bytes: 0,
-            max_bytes,
-            held: Vec::new(),
-            dropped: Dropped::default(),
-        }
-    }
-
-    /// Adds an event; `false` where it found no room.
-    pub(super) fn push(
-        &mut self,
-        kind: &Arc<str>,
-        category: Category,
-        json: String,
-        now: Instant,
-    ) -> bool {
+    /// Adds an event, or counts it as dropped if there is no room.
+    pub(super) fn push(&mut self, kind: &Arc<str>, category: Category, json: String, now: Instant) {
         let is_line = matches!(category, Category::Function | Category::Extension);
         let reserve = if is_line { 0 } else { PLATFORM_RESERVE_BYTES };
-        if self.bytes + json.len() > self.max_bytes + reserve {
-            self.dropped.records += 1;
-            self.dropped.bytes += json.len();
-            return false;
+        if self.bytes + json.len() > MAX_BYTES + reserve {
+            return self.drop_one(&json);
         }
         self.bytes += json.len();
         self.waiting.push_back(Item { kind: Arc::clone(kind), json, since: now });
-        true
     }
 
-    /// Keeps an event back until a time, or until `release`; `false` where it found no room.
-    pub(super) fn hold(&mut self, kind: &Arc<str>, json: String, until: Option<Instant>) -> bool {
+    /// Keeps an event back until `release`.
+    pub(super) fn hold(&mut self, kind: &Arc<str>, json: String) {
         if self.held.len() >= MAX_HELD {
-            self.dropped.records += 1;
-            self.dropped.bytes += json.len();
-            return false;
+            return self.drop_one(&json);
         }
-        self.held.push(Held { kind: Arc::clone(kind), json, until });
-        true
+        self.held.push(Held { kind: Arc::clone(kind), json });
     }
 
-    /// Passes on what was held back without a time.
+    fn drop_one(&mut self, json: &str) {
+        self.dropped.records += 1;
+        self.dropped.bytes += json.len();
+    }
+
+    /// Passes on the events that are held back, also beyond the bound: they were accepted already.
     pub(super) fn release(&mut self, now: Instant) {
-        self.pass_on(now, |held| held.until.is_none());
-    }
-
-    fn pass_on(&mut self, now: Instant, due: impl Fn(&Held) -> bool) {
-        let (due, held) = std::mem::take(&mut self.held).into_iter().partition(due);
-        self.held = held;
-        // They were taken already: what is held back counts as waiting, and is not refused later.
-        for Held { kind, json, .. } in due {
+        for Held { kind, json } in std::mem::take(&mut self.held) {
             self.bytes += json.len();
             self.waiting.push_back(Item { kind, json, since: now });
         }
     }
 
     /// Decides whether a batch leaves now.
-    pub(super) fn readiness(
-        &mut self,
-        buffering: &Buffering,
-        flow: Flow,
-        now: Instant,
-    ) -> Readiness {
-        self.pass_on(now, |held| held.until.is_some_and(|until| until <= now));
-        let next_held = self.held.iter().filter_map(|held| held.until).min();
-        let later = |at: Option<Instant>| at.map_or(Readiness::Never, Readiness::At);
+    pub(super) fn readiness(&self, buffering: &Buffering, flow: Flow, now: Instant) -> Readiness {
+        let Some(oldest) = self.waiting.front() else { return Readiness::Never };
         let since = match flow {
             Flow::Frozen => return Readiness::Never,
-            Flow::Flushing => {
-                return if self.waiting.is_empty() { later(next_held) } else { Readiness::Now };
-            }
+            Flow::Flushing => return Readiness::Now,
             Flow::Flowing { since } => since,
         };
-        let Some(oldest) = self.waiting.front() else { return later(next_held) };
         let due = oldest.since.max(since) + buffering.timeout;
         let is_full =
             self.waiting.len() >= buffering.max_items || self.bytes >= buffering.max_bytes;
-        if is_full || due <= now {
-            Readiness::Now
-        } else {
-            later(Some(next_held.map_or(due, |held| held.min(due))))
-        }
+        if is_full || due <= now { Readiness::Now } else { Readiness::At(due) }
     }
 
     /// The next batch: as many events as fit, at least one.
@@ -197,85 +160,3 @@ pub(super) fn next_back_off(after: Duration) -> Duration {
 
 pub(super) const MIN_BACK_OFF: Duration = Duration::from_millis(20);
 const MAX_BACK_OFF: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BUFFERING: Buffering =
-        Buffering { max_items: 3, max_bytes: 10, timeout: Duration::from_millis(25) };
-
-    fn queue(events: &[&str], at: Instant) -> Queue {
-        let mut queue = Queue::new(100);
-        for event in events {
-            assert!(queue.push(&"k".into(), Category::Function, (*event).to_owned(), at));
-        }
-        queue
-    }
-
-    #[test]
-    fn a_batch_leaves_when_it_is_full_or_old_enough_and_never_while_frozen() {
-        #[track_caller]
-        fn check(events: &[&str], start: Instant, flow: Flow, now: Instant, expected: &Readiness) {
-            assert_eq!(queue(events, start).readiness(&BUFFERING, flow, now), *expected);
-        }
-        let start = Instant::now();
-        let after = |millis| start + Duration::from_millis(millis);
-        let flowing = |millis| Flow::Flowing { since: after(millis) };
-        check(&[], start, flowing(0), after(100), &Readiness::Never);
-        check(&["a"], start, flowing(0), after(24), &Readiness::At(after(25)));
-        check(&["a"], start, flowing(0), after(25), &Readiness::Now);
-        check(&["a", "b", "c"], start, flowing(0), start, &Readiness::Now);
-        check(&["1234567890"], start, flowing(0), start, &Readiness::Now);
-        check(&["a"], start, flowing(50), after(60), &Readiness::At(after(75)));
-        check(&["a", "b", "c"], start, Flow::Frozen, after(100), &Readiness::Never);
-        check(&["a"], start, Flow::Flushing, start, &Readiness::Now);
-        check(&[], start, Flow::Flushing, start, &Readiness::Never);
-    }
-
-    #[test]
-    fn a_batch_holds_what_fits_and_at_least_one() {
-        let check = |events: &[&str], expected: &[&str]| {
-            assert_eq!(queue(events, Instant::now()).batch(&BUFFERING).events, expected);
-        };
-        check(&["a", "b", "c", "d"], &["a", "b", "c"]);
-        check(&["12345", "67890", "x"], &["12345", "67890"]);
-        check(&["12345678901", "x"], &["12345678901"]);
-        check(&[], &[]);
-    }
-
-    #[test]
-    fn lines_beyond_the_bound_are_dropped_and_told_once_and_lambdas_own_events_are_not() {
-        let now = Instant::now();
-        let mut queue = queue(&["1234567890"; 10], now);
-        assert!(!queue.push(&"function".into(), Category::Function, "line".to_owned(), now));
-        assert!(!queue.push(&"function".into(), Category::Extension, "x".to_owned(), now));
-        assert!(queue.push(
-            &"platform.report".into(),
-            Category::Platform,
-            "report".to_owned(),
-            now
-        ));
-        assert_eq!(queue.acknowledge(3), Some(Dropped { records: 2, bytes: 5 }));
-        assert_eq!(queue.acknowledge(1), None);
-        assert!(queue.push(&"function".into(), Category::Function, "line".to_owned(), now));
-        assert_eq!(queue.take_all().len(), 8);
-    }
-
-    #[test]
-    fn what_is_held_back_comes_when_it_is_due_or_released() {
-        let now = Instant::now();
-        let mut queue = queue(&["a"], now);
-        let soon = now + Duration::from_millis(5);
-        assert!(queue.hold(&"k".into(), "later".to_owned(), Some(soon)));
-        assert!(queue.hold(&"k".into(), "held".to_owned(), None));
-        let flow = Flow::Flowing { since: now };
-        assert_eq!(queue.readiness(&BUFFERING, flow, now), Readiness::At(soon));
-        assert_eq!((queue.batch(&BUFFERING).events.len(), queue.len()), (1, 3));
-        queue.readiness(&BUFFERING, flow, soon);
-        queue.release(soon);
-        let mut wide = BUFFERING;
-        wide.max_bytes = 100;
-        assert_eq!(queue.batch(&wide).events, ["a", "later", "held"]);
-    }
-}

@@ -1,10 +1,8 @@
 //! What the simulator's tests share: the function that they run, and readings of its log.
 
-use std::io::Read as _;
 use std::time::Duration;
 
-use base64::Engine as _;
-use lambda_otlp_simulator::{FunctionSpec, Invocation, Lambda, LogEvent};
+use lambda_otlp_simulator::{FunctionSpec, Invocation, Lambda};
 use serde_json::{Value, json};
 
 /// Long enough for every machine: nothing that a test waits for takes it up.
@@ -58,14 +56,9 @@ pub(crate) fn mask(text: &str) -> String {
         rest = after;
     }
     masked += rest;
-    for label in [
-        "Billed Duration: ",
-        "Billed Restore Duration: ",
-        "Max Memory Used: ",
-        "billedDurationMs\":",
-        "maxMemoryUsedMB\":",
-        "Lineage=1:",
-    ] {
+    for label in
+        ["Billed Duration: ", "Max Memory Used: ", "billedDurationMs\":", "maxMemoryUsedMB\":"]
+    {
         if let Some((before, after)) = masked.split_once(label) {
             masked = format!(
                 "{before}{label}N{}",
@@ -93,116 +86,4 @@ fn masked_word(word: &str) -> String {
         },
     };
     masked.to_owned()
-}
-
-/// The content of an `awslogs` event.
-pub(crate) fn awslogs(payload: &Value) -> Value {
-    let data = payload["awslogs"]["data"].as_str().unwrap();
-    let compressed = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
-    let mut json = String::new();
-    #[expect(clippy::disallowed_types, reason = "the test reads what the simulator itself wrote")]
-    flate2::read::GzDecoder::new(compressed.as_slice()).read_to_string(&mut json).unwrap();
-    serde_json::from_str(&json).unwrap()
-}
-
-/// What a function was invoked with: it echoes its payload.
-pub(crate) fn payloads(lambda: &Lambda, function: &str) -> Vec<Value> {
-    lambda
-        .invocations(function)
-        .iter()
-        .filter_map(|invocation| serde_json::from_slice(invocation.response()?).ok())
-        .collect()
-}
-
-pub(crate) fn ids(events: &[LogEvent]) -> Vec<&str> {
-    events.iter().map(|event| event.id.as_str()).collect()
-}
-
-/// A layer of extensions, each with a script, and what they were told.
-pub(crate) struct Layer(tempfile::TempDir);
-
-impl Layer {
-    pub(crate) fn new(extensions: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::create_dir(directory.path().join("extensions")).unwrap();
-        let layer = Self(directory);
-        for (name, script) in extensions {
-            let program = layer.path().join("extensions").join(name);
-            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_simulated-extension"), program).unwrap();
-            std::fs::write(layer.path().join(format!("{name}.script")), script).unwrap();
-        }
-        layer
-    }
-
-    pub(crate) fn path(&self) -> &std::path::Path {
-        self.0.path()
-    }
-
-    /// Lets an extension go on that waits.
-    pub(crate) fn go_on(&self, extension: &str) {
-        std::fs::write(self.path().join(format!("{extension}.go")), "").unwrap();
-    }
-
-    /// What the record of an extension has under this word, in order.
-    pub(crate) fn told(&self, extension: &str, what: &str) -> Vec<String> {
-        let record = std::fs::read_to_string(self.path().join(format!("{extension}.record")));
-        let record = record.unwrap_or_default();
-        let lines = record.lines().filter_map(|line| line.strip_prefix(what)?.strip_prefix(' '));
-        lines.map(str::to_owned).collect()
-    }
-
-    /// The events of the Extensions API that an extension got.
-    pub(crate) fn events(&self, extension: &str) -> Vec<Value> {
-        let events = self.told(extension, "event");
-        events.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
-    }
-
-    /// The telemetry that an extension accepted, event by event.
-    pub(crate) fn telemetry(&self, extension: &str) -> Vec<Value> {
-        let batches = self.told(extension, "batch");
-        let events = batches.iter().map(|batch| serde_json::from_str::<Vec<Value>>(batch).unwrap());
-        events.flatten().collect()
-    }
-
-    /// The same as words, the types of platform events and the records of lines, without those of init: there the runtime
-    /// and the extensions work at the same time.
-    pub(crate) fn story(&self, extension: &str) -> Vec<String> {
-        let words = self.telemetry(extension).iter().map(word).collect::<Vec<_>>();
-        let during_init = |word: &String| {
-            word.contains("init") || word.ends_with(".extension") || word.ends_with("Subscription")
-        };
-        words.into_iter().filter(|word| !during_init(word)).collect()
-    }
-
-    /// The accepted telemetry of init as sorted words.
-    pub(crate) fn init_story(&self, extension: &str) -> Vec<String> {
-        let events = self.telemetry(extension);
-        let init = events.iter().take_while(|event| event["type"] != "platform.start");
-        let mut words: Vec<_> = init.map(word).collect();
-        words.sort_unstable();
-        words
-    }
-}
-
-fn word(event: &Value) -> String {
-    match event["record"].as_str() {
-        Some(record) => record.trim_end().to_owned(),
-        None => event["type"].as_str().unwrap_or("no type").to_owned(),
-    }
-}
-
-/// An event with what differs between runs replaced by its form, whatever the number of decimals.
-pub(crate) fn masked_event(event: &Value) -> String {
-    mask(&event.to_string()).replace("N.NNN", "N.N").replace("N.NN", "N.N")
-}
-
-/// The script line that subscribes to these types with the shortest buffering.
-pub(crate) fn subscribe(types: &[&str]) -> String {
-    let body = json!({
-        "schemaVersion": "2025-01-29",
-        "types": types,
-        "buffering": { "maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 25 },
-        "destination": { "protocol": "HTTP", "URI": "http://sandbox.localdomain:PORT/telemetry" },
-    });
-    format!("subscribe {body}\n")
 }

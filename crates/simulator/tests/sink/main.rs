@@ -3,7 +3,5 @@
 
 mod checks;
 mod oddities;
-mod rows;
 mod rules;
-mod scripts;
 mod support;

@@ -7,7 +7,6 @@ mod surroundings;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -22,9 +21,6 @@ pub(crate) use run::{Responded, Run, RunEnd};
 pub(crate) use shutdown::ShutdownReason;
 pub(crate) use surroundings::Surroundings;
 
-/// How often the memory is looked at where its limit is enforced.
-const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(5);
-
 /// Running processes together with Lambda's side of their APIs.
 #[derive(Debug)]
 pub(crate) struct Runtime {
@@ -38,7 +34,6 @@ pub(crate) struct Runtime {
     /// The call with which the runtime lets itself be frozen for a snapshot.
     awaiting_restore: Option<Reply<()>>,
     initialised: bool,
-    out_of_memory: bool,
 }
 
 /// Why the processes did not become ready.
@@ -67,9 +62,6 @@ impl InitFailure {
 impl Runtime {
     /// Starts the extensions.
     pub(crate) async fn start(surroundings: &Arc<Surroundings>) -> Result<Self, InitFailure> {
-        if let Some(tmp) = &surroundings.tmp {
-            std::fs::create_dir_all(tmp).map_err(InitFailure::Start)?;
-        }
         let api = RuntimeApi::start().await.map_err(InitFailure::Start)?;
         let output = surroundings.output(Category::Extension);
         let variables = surroundings.variables(Category::Extension, &api.address().to_string());
@@ -95,7 +87,6 @@ impl Runtime {
             waiting: None,
             awaiting_restore: None,
             initialised: false,
-            out_of_memory: false,
         })
     }
 
@@ -130,7 +121,7 @@ impl Runtime {
 
     /// Whether the runtime was killed because of its memory.
     pub(crate) fn ran_out_of_memory(&self) -> bool {
-        self.out_of_memory || self.surroundings.view.take_out_of_memory()
+        self.surroundings.view.take_out_of_memory()
     }
 
     /// Starts the runtime once the extensions have registered, and waits until all have asked for their first event.
@@ -215,25 +206,13 @@ impl Runtime {
     }
 
     async fn next_call(&mut self, until: Instant) -> Happened {
-        let spec = &self.surroundings.spec;
-        let is_limited = spec.enforce_memory && self.process.is_some();
-        let limit_mb = is_limited.then_some(spec.memory_mb);
-        let ended = loop {
-            tokio::select! {
-                // What a process asked before it ended counts.
-                biased;
-                Some(call) = self.api.calls.recv() => return Happened::Call(call),
-                () = ended(self.process.as_ref()) => return Happened::RuntimeExited,
-                place = self.extensions.one_ended() => break place,
-                () = exceeded(limit_mb, self.process.as_ref(), &self.extensions) => {
-                    self.out_of_memory = true;
-                    if let Some(process) = &self.process {
-                        process.kill();
-                        process.ended().await;
-                    }
-                }
-                () = tokio::time::sleep_until(until) => return Happened::Timeout,
-            }
+        let ended = tokio::select! {
+            // A call that a process made before it ended counts.
+            biased;
+            Some(call) = self.api.calls.recv() => return Happened::Call(call),
+            () = ended(self.process.as_ref()) => return Happened::RuntimeExited,
+            place = self.extensions.one_ended() => place,
+            () = tokio::time::sleep_until(until) => return Happened::Timeout,
         };
         self.extensions.note_end(ended).map_or(Happened::Timeout, Happened::ExtensionEnded)
     }
@@ -316,17 +295,5 @@ async fn ended(process: Option<&Process>) {
     match process {
         Some(process) => process.ended().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Waits until all processes together have more memory resident than they may; without a limit, for ever.
-async fn exceeded(limit_mb: Option<u64>, process: Option<&Process>, extensions: &Extensions) {
-    let Some(limit_mb) = limit_mb else { return std::future::pending().await };
-    loop {
-        let runtime = process.and_then(Process::memory_mb).unwrap_or_default();
-        if runtime + extensions.memory_mb() > limit_mb {
-            return;
-        }
-        tokio::time::sleep(MEMORY_CHECK_INTERVAL).await;
     }
 }

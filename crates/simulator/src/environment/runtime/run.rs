@@ -42,7 +42,7 @@ impl Runtime {
     pub(crate) async fn run(
         &mut self,
         event: Event,
-        trace: Option<&Trace>,
+        trace: &Trace,
         deadline: Instant,
         mut on_response: impl FnMut(&Responded),
     ) -> Run {
@@ -110,7 +110,7 @@ impl Runtime {
         request_id: &str,
         run: &Run,
         status: &Status,
-        trace: Option<&Trace>,
+        trace: &Trace,
     ) {
         let done_at = run.runtime_done.unwrap_or(run.ended_at);
         let produced = run.response.as_ref().map(|response| match &response.result {

@@ -1,7 +1,6 @@
 //! What an environment's processes find around them, and what outlives their resets.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::cloudwatch::LogWriter;
@@ -23,8 +22,6 @@ pub(crate) struct Surroundings {
     pub(crate) events: PlatformEvents,
     pub(crate) table: Arc<ProcessTable>,
     pub(crate) view: Arc<EnvironmentView>,
-    /// A directory for temporary files that is the environment's own.
-    pub(crate) tmp: Option<PathBuf>,
     /// The addresses of the Runtime API that its processes were told, one a reset.
     pub(crate) runtime_apis: Mutex<Vec<String>>,
 }
@@ -38,30 +35,23 @@ impl Surroundings {
         }
     }
 
-    /// The variables of the runtime or of an extension, and where temporary files go.
+    /// The variables of the runtime or of an extension.
     pub(super) fn variables(
         &self,
         category: Category,
         runtime_api: &str,
     ) -> BTreeMap<String, String> {
-        let mut variables = match category {
+        let variables = match category {
             Category::Extension => self.spec.extension_environment(runtime_api),
             _ => self.spec.environment(runtime_api, self.writer.stream()),
         };
         lock(&self.runtime_apis).push(runtime_api.to_owned());
-        if let Some(tmp) = &self.tmp {
-            variables.insert("TMPDIR".to_owned(), tmp.to_string_lossy().into_owned());
-        }
         variables
     }
 }
 
 impl Drop for Surroundings {
     fn drop(&mut self) {
-        if let Some(tmp) = &self.tmp {
-            // What cannot be removed stays in the system's directory for temporary files.
-            drop(std::fs::remove_dir_all(tmp));
-        }
         // Lambda's environments have a `/tmp` each. Here they share this machine's, and what they name after their address in it goes
         // with them.
         let names: Vec<String> =
