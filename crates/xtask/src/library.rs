@@ -167,27 +167,3 @@ fn metadata_text(metadata: &Value, key: &str) -> anyhow::Result<String> {
     let found = metadata.get(key).and_then(Value::as_str);
     found.map(str::to_owned).with_context(|| format!("cargo metadata has no {key}"))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn what_is_gone_and_what_is_new_is_named() {
-        let check =
-            |before, after, expected: &[&str]| assert_eq!(differences(before, after), expected);
-        check("a\nb\n", "a\nb\n", &[]);
-        check("a\nb\n", "b\nc\n", &["- a", "+ c"]);
-    }
-
-    #[test]
-    fn packages_and_features_are_those_of_cargo() {
-        let metadata = json!({ "packages": [
-            { "name": LIBRARY, "publish": null, "features": { "sqs": [], "alb": [] } },
-            { "name": "demo", "publish": [], "features": { "other": [] } },
-        ] });
-        assert_eq!(published(&metadata), [LIBRARY]);
-        assert_eq!(feature_names(&metadata), ["alb", "sqs"]);
-    }
-}

@@ -135,26 +135,3 @@ fn help() -> String {
         .chain(COMMANDS.iter().map(line))
         .collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_command_has_a_line_of_help_and_none_has_two() {
-        let help = help();
-        let words: std::collections::BTreeSet<&str> =
-            COMMANDS.iter().map(|command| command.words).collect();
-        assert_eq!(words.len(), COMMANDS.len());
-        for Command { words, does, .. } in &COMMANDS {
-            let is_its = |line: &&str| {
-                let rest =
-                    line.strip_prefix("cargo xtask ").and_then(|rest| rest.strip_prefix(words));
-                rest.is_some_and(|rest| rest.starts_with("  ") && rest.trim_start() == *does)
-            };
-            assert_eq!(help.lines().filter(is_its).count(), 1, "{words}");
-        }
-        assert_eq!(help.lines().count(), 2 + COMMANDS.len());
-        assert!(help.lines().all(|line| line.len() <= 120), "{help}");
-    }
-}

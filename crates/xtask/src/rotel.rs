@@ -138,15 +138,3 @@ fn count(printed: &str) -> Received {
         data_points: items(&["NumberDataPoints", "HistogramDataPoints"]),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn items_are_counted_by_the_line_that_begins_them() {
-        let printed = "ResourceSpans #0\n  Span #0\n   Name: LogRecord #9 no\n\tLogRecord #12\nSpan #x\nNumberDataPoints #0\n\
-                       ScopeSpans #1\n HistogramDataPoints #1\n";
-        assert_eq!(count(printed), Received { spans: 1, log_records: 1, data_points: 2 });
-    }
-}

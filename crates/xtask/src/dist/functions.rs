@@ -146,16 +146,3 @@ fn newest_glibc(symbols: &str) -> Option<(u32, u32)> {
     });
     versions.max()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::newest_glibc;
-
-    #[test]
-    fn versions_of_glibc_are_compared_by_number() {
-        let check = |symbols, expected| assert_eq!(newest_glibc(symbols), expected, "{symbols}");
-        check("Name: GLIBC_2.9  Flags\n Name: GLIBC_2.34 Flags: none", Some((2, 34)));
-        check("2 (GLIBC_2.2.5)   3 (GLIBC_2.17)", Some((2, 17)));
-        check("Name: GCC_3.0", None);
-    }
-}

@@ -79,17 +79,3 @@ fn empty(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
     }
     Ok(empty)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_is_replaced_between_its_marks() {
-        let text = "a\n<!-- variables: x -->\nold\n<!-- end -->\nb";
-        let new = replace(text, "d", "variables: x", "new\n").unwrap();
-        assert_eq!(new, "a\n<!-- variables: x -->\nnew\n<!-- end -->\nb");
-        assert_eq!(replace(&new, "d", "variables: x", "new\n").unwrap(), new);
-        assert!(replace(text, "d", "variables: y", "").is_err());
-    }
-}

@@ -106,30 +106,3 @@ fn problems(tables: &Tables, together: &[(&str, &str)]) -> Vec<String> {
     }
     problems
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use settings::{Kind, Variable};
-
-    #[test]
-    fn tables_know_of_one_another() {
-        const fn row(name: &'static str) -> Variable {
-            Variable { name, default: None, kind: Kind::Text, doc: "A variable." }
-        }
-        const LEFT: Table = Table::new(&[&[row("LAMBDA_OTLP_A"), row("OTHER")]])
-            .with_known_elsewhere(&["LAMBDA_OTLP_B", "LAMBDA_OTLP_GONE", "LAMBDA_OTLP_A"]);
-        const RIGHT: Table = Table::new(&[&[row("LAMBDA_OTLP_B"), row("LAMBDA_OTLP_C")]]);
-        let tables: &Tables = &[("left", LEFT), ("right", RIGHT)];
-        assert_eq!(
-            problems(tables, &[("left", "right"), ("right", "left")]),
-            [
-                "left knows LAMBDA_OTLP_GONE, which nobody else reads",
-                "left knows LAMBDA_OTLP_A, which nobody else reads",
-                "left does not know LAMBDA_OTLP_C of the right",
-                "right does not know LAMBDA_OTLP_A of the left",
-            ]
-        );
-        assert_eq!(problems(TABLES, TOGETHER), [""; 0]);
-    }
-}

@@ -100,27 +100,3 @@ fn mistakes(metadata: &Value, allowed: &[(&str, &[&str])]) -> Vec<String> {
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_forbidden_dependency_is_named() {
-        let package = |name: &str, uses: &str, kind: Value| json!({"name": name, "dependencies": [{"name": uses, "kind": kind}]});
-        let check = |packages: Vec<Value>, expected: &[&str]| {
-            let metadata = json!({ "packages": packages });
-            assert_eq!(mistakes(&metadata, &[("wire", &[]), ("cli", &["*"])]), expected);
-        };
-        let cli = || package("cli", "wire", Value::Null);
-        check(vec![package("wire", "serde", Value::Null), cli()], &[]);
-        check(vec![package("wire", "cli", json!("dev")), cli()], &[]);
-        check(vec![package("wire", "cli", Value::Null), cli()], &["wire: must not use cli"]);
-        check(vec![package("wire", "cli", json!("build")), cli()], &["wire: must not use cli"]);
-        check(
-            vec![package("new", "serde", Value::Null)],
-            &["new: has no row in crates/xtask/src/layers/crates.rs"],
-        );
-    }
-}

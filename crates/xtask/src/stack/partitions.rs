@@ -104,29 +104,3 @@ fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
         _ => {}
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::fits;
-
-    #[test]
-    fn what_is_of_another_partition_is_named() {
-        let check = |text, expected: &str| {
-            let said = fits(text, "aws-cn", "cn-north-1", "amazonaws.com.cn");
-            assert_eq!(said.map_or_else(|e| e.to_string(), |n| n.to_string()), expected, "{text}");
-        };
-        check("/lambda-otlp/a/forwarder", "0");
-        check("arn:aws-cn:logs:cn-north-1:123456789012:log-group:*", "1");
-        check("arn:aws:s3:::bucket", "in aws-cn: arn:aws:s3:::bucket");
-        check(
-            r#"{"a":"arn:aws-cn:sqs:::a","b":"arn:aws-us-gov:sqs:::b"}"#,
-            r#"in aws-cn: arn:aws-us-gov:sqs:::b"}"#,
-        );
-        check("logs.cn-north-1.amazonaws.com.cn", "0");
-        check(
-            "logs.cn-north-1.amazonaws.com",
-            "in aws-cn: the service logs.cn-north-1.amazonaws.com",
-        );
-        check("logs.${AWS::Region}", "in aws-cn: logs.${AWS::Region} is not decided");
-    }
-}

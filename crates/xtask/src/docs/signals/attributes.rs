@@ -49,27 +49,3 @@ pub(super) fn differences(told: &Attributes, made: &Attributes) -> impl Iterator
     });
     missing.chain(others).collect::<Vec<_>>().into_iter()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_is_held_to_what_is_made() {
-        let table = "| attribute | type | when |\n|---|---|---|\n| `a`, `b.c` | string | always `x` |\n| `d` | int | |\n";
-        let told = of_table(table);
-        let check = |made: &[(&str, &'static str)], expected: &[&str]| {
-            let made = made.iter().map(|(key, kind)| ((*key).to_owned(), *kind)).collect();
-            assert_eq!(differences(&told, &made).collect::<Vec<_>>(), expected);
-        };
-        check(&[("a", "string"), ("b.c", "string"), ("d", "int")], &[]);
-        check(
-            &[("a", "string"), ("d", "double"), ("e", "boolean")],
-            &[
-                "`e` (boolean) is made and not there",
-                "`b.c` is there and not made",
-                "`d` is a double, not a int",
-            ],
-        );
-    }
-}

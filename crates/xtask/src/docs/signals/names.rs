@@ -118,26 +118,3 @@ fn is_name(text: &str) -> bool {
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_');
     text.chars().all(is_of_name) && BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_found_in_literals_and_documents() {
-        let code = "const A: &str = \"faas.name\"; // \"aws.lambda.x\"\nset(\"http.Route\", \"a.b\");\n#[cfg(test)]\nmod tests {\n\"faas.gone\"";
-        let found = names_in_literals(code);
-        assert_eq!(
-            found.iter().map(String::as_str).collect::<Vec<_>>(),
-            ["aws.lambda.x", "faas.name"]
-        );
-        let document = "text `faas.a=x` and `b.c`\n| `faas.b`, `faas.c` | `faas.d` |";
-        let told = names_in_code(document);
-        assert_eq!(
-            told.iter().map(String::as_str).collect::<Vec<_>>(),
-            ["faas.a", "faas.b", "faas.c", "faas.d"]
-        );
-        let rows = names_in_tables(document);
-        assert_eq!(rows.iter().map(String::as_str).collect::<Vec<_>>(), ["faas.b", "faas.c"]);
-    }
-}
