@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: the binaries under test, the fixtures, and the stories of a function with the extension.
+//! Shared parts of the end-to-end tests: binaries, fixtures, and the stories of a function with the extension.
 
 #[expect(
     clippy::missing_panics_doc,

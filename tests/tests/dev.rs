@@ -1,4 +1,4 @@
-//! `lambda-otlp dev` as a process: a function of one's own, its telemetry, and what is said where it does not work.
+//! `lambda-otlp dev` as a process: a user's function, its telemetry, and the messages if it does not work.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -19,10 +19,10 @@ fn dev(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// What is shown, what is said, and the exit code.
+/// The shown telemetry, the messages, and the exit code.
 fn run(folder: &Path, arguments: &[&str], input: &str) -> (String, String, Option<i32>) {
     let mut child = dev(folder, arguments).spawn().unwrap();
-    // What does not want the input may have ended.
+    // A program that refuses the input may have ended.
     child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
     let output = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -33,7 +33,7 @@ fn function() -> String {
     binary("demo-function").to_str().unwrap().to_owned()
 }
 
-/// The demo's Rust function writes down what it makes.
+/// The demo's Rust function notes its items.
 fn ledger(folder: &Path) -> String {
     format!("DEMO_LEDGER={}", folder.join("ledger").display())
 }

@@ -1,5 +1,4 @@
-//! Exporter, extension and forwarder together, as processes: each part makes what it owns, so that each item is in the backend
-//! exactly once.
+//! Exporter, extension and forwarder together, as processes: each item is in the backend exactly once.
 
 #![allow(
     clippy::unwrap_used,
@@ -67,7 +66,7 @@ fn points(metrics: &[StoredMetric], name: &str) -> f64 {
     points.map(|point| number(&point["count"]).or(number(&point["asInt"])).unwrap_or(1.0)).sum()
 }
 
-/// What a line of the function's log becomes in the backend.
+/// The backend's record of a line of the function's log.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
     /// The items in it.
@@ -103,8 +102,8 @@ fn line(message: &str) -> Line {
     }
 }
 
-/// The function's log records by their number, those of lines by the id of their log event: what the backend has, against what
-/// the function and the simulator have written down.
+/// The function's log records by number, and records of lines by the id of their log event: the backend's content
+/// against the notes of the function and the simulator.
 fn each_log_record_is_there_once(sink: &Sink, lambda: &Lambda, ledger: &Path) {
     let records = sink.log_records();
     let (of_lines, own): (Vec<_>, Vec<_>) = records
@@ -199,7 +198,7 @@ async fn each_item_is_in_the_backend_once() {
         "aws.lambda.invocations",
         "faas.invoke_duration",
         "aws.lambda.billed_duration",
-        // The extension's, of what no line says.
+        // The extension's own items, beside those of lines.
         "aws.lambda.response_latency",
         "aws.lambda.response_duration",
         "aws.lambda.runtime_overhead",

@@ -1,5 +1,4 @@
-//! The real forwarder as a process in a local Lambda: what it does with events when the backend
-//! is well, ill, or not there.
+//! The real forwarder as a process in a local Lambda, with a healthy, failing or missing backend.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
@@ -19,7 +18,7 @@ fn authorization(password: &str) -> String {
     format!("authorization=Basic {credentials}")
 }
 
-/// What came of one asynchronous invocation with an event file, retries included.
+/// The outcome of one asynchronous invocation with an event file, retries included.
 struct Invoked {
     attempts: usize,
     on_failure: Option<OnFailureRecord>,

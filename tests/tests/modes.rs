@@ -1,4 +1,4 @@
-//! A Rust function in each mode: what of an invocation is in its log, and when, however the invocation ends.
+//! A Rust function in each mode: the content and time of its log for each end of an invocation.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -11,7 +11,7 @@ use wire::{Limits, Logs, Traces};
 
 const MODES: [&str; 3] = ["sync", "async", "finalize"];
 const FUNCTION: &str = "modes";
-/// Long enough for every machine: nothing but what hangs takes it up.
+/// Long enough for every machine: only a hang takes it up.
 const AMPLE: Duration = Duration::from_mins(1);
 
 fn function(mode: &str) -> FunctionSpec {
@@ -20,7 +20,7 @@ fn function(mode: &str) -> FunctionSpec {
         .env("LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE", mode)
 }
 
-/// Each word is a step's name and what the function does there, such as `a:ok`; returns how each invocation ended.
+/// Each word is a step's name and the function's action, such as `a:ok`; returns the end of each invocation.
 async fn invoke(lambda: &Lambda, steps: &str) -> Vec<InvocationResult> {
     let mut results = Vec::new();
     for word in steps.split_whitespace() {
@@ -57,7 +57,7 @@ fn items(lambda: &Lambda) -> (Vec<Span>, usize) {
     (spans, logs)
 }
 
-/// What the exporter says of itself.
+/// The exporter's messages.
 fn said(lambda: &Lambda) -> Vec<String> {
     let events = lambda.log_events(FUNCTION).into_iter().map(|event| event.message);
     events.filter(|line| line.contains("lambda-otlp-exporter: ")).collect()
@@ -139,7 +139,7 @@ async fn a_timeout_leaves_all_spans_in_each_mode_the_open_ones_as_errors() {
     for mode in MODES {
         for hangs in ["hang", "block"] {
             let lambda = Lambda::start().await.unwrap();
-            // Of two seconds a tenth is at most kept for the writing, so that a slow machine has what it needs.
+            // The exporter reserves at most a tenth of two seconds for writing, so a slow machine has time.
             lambda.create_function(function(mode).timeout(Duration::from_secs(2))).unwrap();
             let results = invoke(&lambda, &format!("open:{hangs}")).await;
             assert!(matches!(results[0], InvocationResult::Timeout), "{mode}: {results:?}");

@@ -1,4 +1,4 @@
-//! `lambda-otlp tail` as a process: what it shows of lines, and when.
+//! `lambda-otlp tail` as a process: its output for lines, and the time of the output.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -12,7 +12,7 @@ fn tail(arguments: &[&str]) -> Child {
     command.stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// What is shown of this input, what is said besides, and the exit code.
+/// The output for this input, the messages, and the exit code.
 fn shown(arguments: &[&str], input: &[u8]) -> (String, String, Option<i32>) {
     let mut child = tail(arguments);
     child.stdin.take().unwrap().write_all(input).unwrap();

@@ -22,7 +22,7 @@ pub enum BuildError {
     Missing(String),
 }
 
-/// The packages of lambda-otlp's workspace whose binaries tests and the demo run.
+/// The packages of lambda-otlp's workspace with the binaries for tests and the demo.
 const PACKAGES: [&str; 6] = [
     "lambda-otlp-cli",
     "lambda-otlp-demo",
@@ -35,14 +35,14 @@ const PACKAGES: [&str; 6] = [
 /// Builds these binaries of lambda-otlp's workspace in the development profile, and returns where each is, by name. Cargo's own progress
 /// goes to stderr.
 ///
-/// Cargo compiles a dependency with the features that the named packages ask of it together. All are named whatever is built: with another
-/// set for each caller their dependencies would be compiled anew for each.
+/// Cargo unifies features among the named packages. Every build names all of them, because each other selection would
+/// compile the dependencies again.
 pub fn build(workspace: &Path, programs: &[&str]) -> Result<HashMap<String, PathBuf>, BuildError> {
     let arguments: Vec<&str> = programs.iter().flat_map(|program| ["--bin", program]).collect();
     build_with(workspace, &PACKAGES, &arguments)
 }
 
-/// Builds what these arguments for `cargo build` choose of these packages.
+/// Builds the targets that these arguments of `cargo build` select in these packages.
 pub fn build_with(
     workspace: &Path,
     packages: &[&str],
@@ -87,8 +87,8 @@ pub fn build_with(
     Ok(binaries.collect())
 }
 
-/// What `cargo run` and `cargo test` tell their program about its package: build scripts that look
-/// at these would run again, and all that depends on them would be compiled again.
+/// The variables that `cargo run` and `cargo test` set for a package. Build scripts that read them would run again,
+/// and their dependents would be compiled again.
 #[expect(clippy::disallowed_methods, reason = "names for cargo's child, not settings of ours")]
 fn variables_of_the_outer_cargo() -> impl Iterator<Item = OsString> {
     let of_a_package =
@@ -99,7 +99,7 @@ fn variables_of_the_outer_cargo() -> impl Iterator<Item = OsString> {
     })
 }
 
-/// The binary of this name among those that [`build`] returned.
+/// Returns the path of a binary that [`build`] made.
 #[expect(clippy::implicit_hasher, reason = "the map is the one that `build` returns")]
 pub fn find(binaries: &HashMap<String, PathBuf>, name: &str) -> Result<PathBuf, BuildError> {
     binaries.get(name).cloned().ok_or_else(|| BuildError::Missing(name.to_owned()))

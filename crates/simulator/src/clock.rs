@@ -1,7 +1,7 @@
 //! The simulator's clock, and the notations in which Lambda writes a time.
 //!
-//! `wire::timestamp` writes RFC 3339 too. The simulator shares no code with what reads Lambda's events, so that a mistake in one
-//! of them shows.
+//! `wire::timestamp` writes RFC 3339 too. The simulator shares no code with the readers of Lambda's events, so a
+//! mistake in one of them shows.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -72,7 +72,7 @@ fn civil(days_since_epoch: u64) -> (u64, u64, u64) {
     (year, month, days + 1)
 }
 
-/// Whether Lambda would take `text` for a time in RFC 3339 (`2024-10-27T19:17:45.586Z`, an offset allowed).
+/// Returns `true` if Lambda accepts `text` as a time in RFC 3339 (`2024-10-27T19:17:45.586Z`, an offset allowed).
 pub(crate) fn is_rfc3339(text: &str) -> bool {
     let Some((date, rest)) = text.split_at_checked(10) else { return false };
     let Some((separator, rest)) = rest.split_at_checked(1) else { return false };

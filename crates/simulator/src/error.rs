@@ -1,4 +1,4 @@
-//! What can go wrong when the simulator is asked for something.
+//! Errors of the simulator.
 
 use std::io;
 use std::path::PathBuf;

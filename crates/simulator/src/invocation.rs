@@ -1,4 +1,4 @@
-//! One invocation: while it runs, and what came of it.
+//! One invocation, running or finished.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Invocation {
     pub init_duration: Option<Duration>,
     /// How long the restore took, on the first invocation of an environment with SnapStart.
     pub restore_duration: Option<Duration>,
-    /// Whether a process was started for this invocation, in an init phase or suppressed.
+    /// `true` if a process was started for this invocation, in an init phase or suppressed.
     pub cold: bool,
     /// The process that took the event; `None` if none could be started.
     pub pid: Option<u32>,
@@ -58,7 +58,7 @@ impl RunningInvocation {
         &self.request_id
     }
 
-    /// Waits for what the caller gets: as soon as the runtime has posted it, whatever the extensions still do.
+    /// Waits for the caller's result: it is ready as soon as the runtime posted it, even if extensions still work.
     ///
     /// # Errors
     /// When it was asked for before, or the simulator shuts down.
@@ -75,7 +75,7 @@ impl RunningInvocation {
     }
 }
 
-/// Whoever waits for the result of an invocation; told once, as soon as it is known.
+/// The caller of an invocation, which gets the result once.
 #[derive(Debug)]
 pub(crate) struct Caller(Option<oneshot::Sender<InvocationResult>>);
 
@@ -93,7 +93,7 @@ impl Caller {
     }
 }
 
-/// What the caller of a function gets.
+/// The result for a function's caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvocationResult {
     /// The handler's result.
@@ -102,12 +102,12 @@ pub enum InvocationResult {
     FunctionError { error_type: String, body: Bytes },
     /// The function's timeout passed and its process was killed.
     Timeout,
-    /// The process ended before it had answered; without a status where it could not be started.
+    /// The process ended before it answered; without a status if it could not be started.
     Crash { status: Option<ExitStatus> },
 }
 
 impl Invocation {
-    /// Whether Lambda counts the invocation as successful.
+    /// Returns `true` if Lambda counts the invocation as successful.
     pub fn is_success(&self) -> bool {
         matches!(self.result, InvocationResult::Response(_))
     }

@@ -1,4 +1,4 @@
-//! The handle of a simulator: what tests and the demo call.
+//! The handle of a simulator, for tests and the demo.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::lock::lock;
 use crate::service::{Function, OnFailureRecord, Service, endpoint};
 use crate::telemetry::{DeliveredTelemetry, TelemetryControl, UndeliveredTelemetry};
 
-/// How often a flush looks again for what its own deliveries have made, before it takes it for a loop.
+/// Rounds of a flush. More would mean that deliveries cause new deliveries without end.
 const MAX_FLUSH_ROUNDS: usize = 16;
 
 /// A local AWS Lambda with its CloudWatch Logs. Dropping it kills every process that it started.
@@ -133,8 +133,9 @@ impl Lambda {
         self.service.invoke_async(destination, probe.into()).map(drop)
     }
 
-    /// Waits for the asynchronous invocations, delivers what waits in the subscriptions, and waits until the deliveries,
-    /// retries included, ended. What these wrote into subscribed groups is delivered too, up to 16 times over.
+    /// Waits for the asynchronous invocations, delivers the waiting events of subscriptions, and waits for the
+    /// deliveries and their retries. Events that these wrote to subscribed groups are delivered too, in up to 16
+    /// rounds.
     pub async fn flush_subscriptions(&self) {
         self.wait_for_async_invocations().await;
         for _ in 0..MAX_FLUSH_ROUNDS {
@@ -180,14 +181,14 @@ impl Lambda {
         function.map(|function| lock(&function.finished).to_vec()).unwrap_or_default()
     }
 
-    /// The environments of a function as they are now, those that were shut down included.
+    /// The current environments of a function, ended ones included.
     pub fn environments(&self, function: &str) -> Vec<EnvironmentState> {
         let Ok(function) = self.service.function(function) else { return Vec::new() };
         lock(&function.views).to_vec().iter().map(|view| view.state()).collect()
     }
 
-    /// Makes an environment and initialises it without an invocation, as Lambda does ahead of time; the next invocation
-    /// finds it. Returns whether init succeeded.
+    /// Creates an environment and initializes it without an invocation, as Lambda does ahead of time; the next
+    /// invocation uses it. Returns `true` if init succeeded.
     ///
     /// # Errors
     /// When the function does not exist.
@@ -213,13 +214,13 @@ impl Lambda {
         self.signal_extension(function, extension, Signal::KILL)
     }
 
-    /// Stops the process of one extension in all environments of a function, whatever it is doing, and returns how many they were:
-    /// what the host of an environment may do at any moment. A thaw of the environment lets it go on too.
+    /// Stops the process of one extension in all environments of a function, as the host may do at any moment, and
+    /// returns their number. A thaw of the environment continues it.
     pub fn stop_extension(&self, function: &str, extension: &str) -> usize {
         self.signal_extension(function, extension, Signal::STOP)
     }
 
-    /// Lets what [`stop_extension`](Self::stop_extension) stopped go on.
+    /// Continues the processes that [`stop_extension`](Self::stop_extension) stopped.
     pub fn continue_extension(&self, function: &str, extension: &str) -> usize {
         self.signal_extension(function, extension, Signal::CONT)
     }
@@ -239,8 +240,8 @@ impl Lambda {
         Ok(TelemetryControl(Arc::clone(&self.service.function(function)?.controls)))
     }
 
-    /// The platform events that Lambda generated about a function, as JSON, oldest first, whoever subscribed: each once. The
-    /// last 20,000 (or 64 MiB) are kept.
+    /// The platform events that Lambda generated about a function, as JSON, oldest first, each once. The last 20,000
+    /// (or 64 MiB) are kept.
     pub fn platform_events(&self, function: &str) -> Vec<String> {
         let function = self.service.function(function);
         function.map(|function| function.controls.generated()).unwrap_or_default()
@@ -278,7 +279,7 @@ impl Lambda {
         Ok(ended)
     }
 
-    /// Shuts all environments down as Lambda does, kills those that are in an invocation, and waits for their end.
+    /// Shuts all environments down as Lambda does, kills busy ones, and waits for their end.
     pub async fn shut_down(self) {
         let functions: Vec<_> = lock(&self.service.functions).values().cloned().collect();
         let mut ending = tokio::task::JoinSet::new();

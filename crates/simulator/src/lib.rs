@@ -1,19 +1,19 @@
 //! A local AWS Lambda and CloudWatch Logs with real processes, and an OTLP sink.
 //!
 //! Functions are real programs that speak the Runtime API. They get Lambda's environment variables, are frozen
-//! (SIGSTOP) between invocations and killed at their timeout; what they print becomes events of a log stream, beside
-//! Lambda's own START, END and REPORT; subscription filters pass the events on to another function.
+//! (SIGSTOP) between invocations and killed at their timeout. Their output becomes events of a log stream, beside
+//! Lambda's own START, END and REPORT. Subscription filters pass the events on to another function.
 //!
-//! Layers add external extensions: processes of their own that register, get INVOKE and SHUTDOWN, and may subscribe to
-//! telemetry, which is delivered in batches while the environment is not frozen, and again until it is acknowledged.
-//! [`Lambda::telemetry`] lets a test interfere with it; [`Lambda::telemetry_undelivered`] lists what was lost with an
-//! environment.
+//! Layers add external extensions: separate processes that register, get INVOKE and SHUTDOWN, and may subscribe to
+//! telemetry. Telemetry is delivered in batches while the environment is not frozen, until it is acknowledged.
+//! [`Lambda::telemetry`] lets a test interfere with it; [`Lambda::telemetry_undelivered`] lists the events that were
+//! lost with an environment.
 //!
-//! What AWS leaves open is decided like this: the report of an invocation that failed is generated before its extensions
-//! get SHUTDOWN; a subscription outlives the reset of its environment; failed deliveries are repeated after 20 ms, doubled
-//! up to 1 s; 16 MiB may wait for a subscriber before lines are dropped; log levels keep no line from subscribers.
-//! Of Managed Instances each is given one invocation at a time. Not simulated: the Logs API, `/opt`, memory limits, and a
-//! private `/tmp`.
+//! AWS leaves some behaviour open. Here, the report of a failed invocation is generated before its extensions get
+//! SHUTDOWN; a subscription survives the reset of its environment; failed deliveries are repeated after 20 ms,
+//! doubled up to 1 s; lines are dropped when 16 MiB wait for a subscriber; log levels do not filter telemetry. A
+//! managed instance gets one invocation at a time. Not simulated: the Logs API, `/opt`, memory limits, and a private
+//! `/tmp`.
 //!
 //! It writes Lambda's events itself and shares no code with the crates that read them: a shared mistake would hide.
 //!

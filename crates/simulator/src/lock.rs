@@ -1,8 +1,8 @@
-//! Locks a mutex whatever a panic elsewhere has left.
+//! Locks of mutexes that ignore poisoning.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A panic in one test thread must not hide what the others would show.
+/// A panic in one test thread must not hide the results of the others.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

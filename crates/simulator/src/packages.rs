@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus};
 /// The oldest Python that [`find_python`] takes: packages that are run with it ask for this one.
 pub const MIN_PYTHON: &str = "3.12";
 
-/// How much of what a failed program said is kept, in bytes.
+/// Bytes of a failed program's output that an error keeps.
 const SAID: usize = 2000;
 
 /// Why packages are not there.
@@ -24,7 +24,7 @@ pub enum InstallError {
     /// The installer did not start.
     #[error("cannot run {program}")]
     Start { program: String, source: std::io::Error },
-    /// The installer failed: the end of what it said.
+    /// The installer failed, with the end of its output.
     #[error("{program} ended with {status}: {said}")]
     Failed { program: String, status: ExitStatus, said: String },
 }
@@ -45,8 +45,8 @@ pub fn cache() -> Result<PathBuf, InstallError> {
     Ok(base.join("lambda-otlp"))
 }
 
-/// Installs into the folder, unless it holds already what these files of pinned versions name. Processes that ask for the
-/// same folder at once wait for each other.
+/// Installs into the folder, unless it already holds the versions that these files pin. Concurrent processes wait for
+/// each other.
 ///
 /// # Errors
 /// When the files cannot be read, the folder cannot be written, or the installation fails.

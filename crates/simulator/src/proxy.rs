@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What a proxy does with a request.
+/// A proxy's treatment of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyAnswer {
     /// Leads to its host.
@@ -52,7 +52,7 @@ impl HttpProxy {
         Self { address, heads }
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

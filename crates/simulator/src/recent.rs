@@ -21,7 +21,7 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
-    /// Remembers so many things.
+    /// Keeps at most `max_items` things.
     pub(crate) fn of(max_items: usize) -> Self {
         Self { items: VecDeque::new(), max_items, bytes: 0 }
     }

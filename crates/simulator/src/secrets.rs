@@ -11,7 +11,7 @@ use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-/// What the services answer.
+/// The answers of the services.
 #[derive(Clone, Debug)]
 pub enum SecretAnswer {
     /// The secret with this value.

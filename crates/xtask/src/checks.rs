@@ -1,4 +1,4 @@
-//! What the checks share: how much they run, a tally, and the output of other programs.
+//! Shared parts of the checks: their length, a tally, and the output of other programs.
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -10,7 +10,7 @@ pub(crate) fn root() -> std::io::Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()
 }
 
-/// What cargo says of the workspace's packages.
+/// The metadata of the workspace's packages.
 pub(crate) fn metadata() -> anyhow::Result<Value> {
     cargo_metadata("--no-deps")
 }
@@ -28,7 +28,7 @@ fn cargo_metadata(argument: &str) -> anyhow::Result<Value> {
     serde_json::from_slice(&printed.stdout).context("cargo metadata")
 }
 
-/// Whether Rust's library for a target is there; it is installed if rustup can.
+/// Returns `true` if Rust's library for a target is there, after rustup tried to install it.
 pub(crate) fn has_target(root: &Path, target: &str) -> bool {
     let added = Command::new("rustup").args(["target", "add", target]).current_dir(root).output();
     added.is_ok_and(|added| added.status.success())
@@ -37,7 +37,7 @@ pub(crate) fn has_target(root: &Path, target: &str) -> bool {
 /// How much is run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {
-    /// What must pass before anything lands.
+    /// The checks of every change.
     Short,
     /// Also every property test over many more cases, and the package as it is released.
     Long,
@@ -51,7 +51,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Prints what came of one check; a success says what was compared.
+    /// Prints the result of one check.
     pub(crate) fn note(&mut self, name: &str, result: anyhow::Result<String>) {
         match result {
             Ok(compared) => {
@@ -75,7 +75,7 @@ impl Tally {
     }
 }
 
-/// Runs a program to its end; one that fails is an error with the end of what it said.
+/// Runs a program to its end. If it fails, the error has the end of its output.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<Output> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {

@@ -1,5 +1,5 @@
-//! Runs the gate; in its long form also the README's demo by its own command, every property test over many more cases, and the stack's
-//! released package.
+//! Runs the gate. The long form adds the demo by its own command, a function that aborts on panic, all property tests over
+//! many more cases, and the released package of the stack.
 
 use crate::checks::Length;
 use anyhow::{Context as _, bail, ensure};
@@ -9,7 +9,7 @@ use std::process::Command;
 /// Cases of each property; 256 are proptest's own number.
 const LONG_CASES: &str = "20000";
 
-/// Schedules of faults that the forwarder is held against; the gate runs 5,000.
+/// Schedules of faults for the no-loss property; the gate runs 5,000.
 const LONG_SCHEDULES: &str = "1000000";
 
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {
@@ -17,6 +17,17 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     succeed(Command::new("bash").arg(".ci/run").current_dir(&root))?;
     if length == Length::Long {
         demo(&root)?;
+        let mut abort = Command::new("cargo");
+        abort.args([
+            "test",
+            "--package",
+            "lambda-otlp-tests",
+            "--test",
+            "abort",
+            "--",
+            "--ignored",
+        ]);
+        succeed(abort.current_dir(&root))?;
         long_test(&root, &["--workspace", "--test", "properties"], "PROPTEST_CASES", LONG_CASES)?;
         let no_loss =
             ["--package", "lambda-otlp-forwarder", "--test", "scenarios", "no_loss_property"];
@@ -27,7 +38,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The gate has the demo among its tests; by its own command all that it needs is compiled once more.
+/// Runs the demo by its own command, with and without a lost record. The gate runs it among its tests.
 fn demo(root: &Path) -> anyhow::Result<()> {
     succeed(Command::new("cargo").arg("demo").current_dir(root))?;
     let mut lossy = Command::new("cargo");

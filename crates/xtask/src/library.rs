@@ -1,5 +1,5 @@
-//! Checks that the Rust library is fit for crates.io: its public API is the one that is written down, each feature compiles alone, its
-//! packages build from what is in them, and the oldest Rust that it promises compiles it.
+//! Checks that the Rust library is fit for crates.io: its public API is the recorded one, each feature compiles
+//! alone, its packages build from their content, and the promised oldest Rust compiles it.
 
 use crate::checks::{self, Length, Tally, output};
 use anyhow::{Context as _, bail};
@@ -34,9 +34,9 @@ pub(crate) fn write() -> anyhow::Result<()> {
     std::fs::write(root.join(LISTING), listing).context(LISTING)
 }
 
-/// The library's public items, by the JSON of rustdoc, which a stable toolchain writes where it is asked like this. Its format is that
-/// of the toolchain in `rust-toolchain.toml`, and the version of `public-api` goes with it. Only rustdoc is told so: build scripts run
-/// again where that variable changes, and with them all that is compiled.
+/// The library's public items, from rustdoc's JSON, which a stable toolchain writes with this variable. The format is
+/// that of the toolchain in `rust-toolchain.toml`; the version of `public-api` goes with it. Only rustdoc gets the
+/// variable, because build scripts and their dependents would compile again.
 fn public_api(root: &Path, metadata: &Value) -> anyhow::Result<String> {
     let target = PathBuf::from(metadata_text(metadata, "target_directory")?);
     let for_json = target.join("rustdoc-for-json");
@@ -98,7 +98,7 @@ fn differences(before: &str, after: &str) -> Vec<String> {
     gone.chain(new).collect()
 }
 
-/// Each feature alone, and none: what one of them needs may be there by another only.
+/// Compiles each feature alone, and none: another feature may hide a missing dependency.
 fn features(metadata: &Value) -> anyhow::Result<String> {
     let names = feature_names(metadata);
     for feature in std::iter::once("").chain(names.iter().map(String::as_str)) {
@@ -135,7 +135,7 @@ fn published(metadata: &Value) -> Vec<&str> {
     published.map(|package| text(package, "name")).collect()
 }
 
-/// Compiles what is published with the Rust that it promises; rustup installs that where it can.
+/// Compiles the published crates with the oldest Rust they promise, if rustup can install it.
 fn oldest_rust(metadata: &Value) -> anyhow::Result<String> {
     let package = packages_of(metadata).find(|package| text(package, "name") == LIBRARY);
     let version = package.map(|package| text(package, "rust_version")).unwrap_or_default();

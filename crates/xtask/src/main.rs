@@ -1,4 +1,4 @@
-//! Chores of the repository: its checks, what is generated, and what is handed out. `cargo xtask --help` lists them.
+//! Maintenance commands: checks, generated files, and releases. `cargo xtask --help` lists them.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
@@ -20,7 +20,7 @@ use checks::Length;
 use dist::What;
 use std::process::ExitCode;
 
-/// A chore, by what stands behind `cargo xtask`.
+/// A command, named by the words after `cargo xtask`.
 struct Command {
     words: &'static str,
     does: &'static str,

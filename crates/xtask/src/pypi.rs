@@ -12,8 +12,8 @@ pub(crate) struct Environment {
     pub(crate) python: PathBuf,
 }
 
-/// Installs what `crates/xtask/src/{name}/requirements.txt` pins into the cache's folder of this name. Where that cannot be, prints
-/// that `what` is skipped and why.
+/// Installs the packages of `crates/xtask/src/{name}/requirements.txt` into the cache's folder of this name. If that
+/// fails, prints that `what` is skipped and why.
 pub(crate) fn install(root: &Path, name: &str, what: &str) -> Option<Environment> {
     let requirements = root.join("crates/xtask/src").join(name).join("requirements.txt");
     try_install(&requirements, name).map_err(|reason| println!("skip  {what}: {reason}")).ok()

@@ -1,4 +1,4 @@
-//! Sends event files with `lambda-otlp forward` into rotel, a receiver that nobody here wrote, and compares the counts.
+//! Sends event files with `lambda-otlp forward` into rotel, an independent receiver, and compares the counts.
 
 #![expect(
     clippy::indexing_slicing,
@@ -14,7 +14,7 @@ use simulator::binaries;
 use std::path::Path;
 use std::process::Command;
 
-/// An event file, and what must arrive of it.
+/// Event files and their expected items.
 const CASES: [(&str, Received); 6] = [
     ("text-mixed", Received { spans: 30, log_records: 8, data_points: 15 }),
     ("otlp-only", Received { spans: 530, log_records: 0, data_points: 0 }),

@@ -1,4 +1,4 @@
-//! Runs rotel, an OTLP receiver from PyPI, and counts what it prints.
+//! Runs rotel, an OTLP receiver from PyPI, and counts the items in its output.
 
 use crate::pypi::Environment;
 use anyhow::{Context as _, bail};
@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
-/// Where it is, and the library that it was linked with.
+/// Prints the folder of rotel, and of the library it is linked with.
 const ASK: &str = "import sysconfig; print(sysconfig.get_paths()['platlib']); print(sysconfig.get_config_var('LIBDIR') or '')";
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -24,7 +24,7 @@ pub(crate) struct Rotel {
     port: u16,
 }
 
-/// What rotel printed.
+/// The items in rotel's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) spans: usize,
@@ -74,7 +74,7 @@ impl Rotel {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Ends it in its own time, so that it prints what it has, and counts.
+    /// Ends it by SIGTERM, so that it prints its last items, and counts.
     pub(crate) fn stop(mut self) -> anyhow::Result<Received> {
         let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.context("no process")?, Signal::TERM)?;

@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-/// Runs the exporter as the arguments say; `take_lines` gives what it wrote.
+/// Runs the exporter by the arguments; `take_lines` returns its output.
 pub(crate) fn run(
     mut exporter: impl SpanExporter,
     take_lines: impl FnOnce() -> anyhow::Result<Vec<String>>,

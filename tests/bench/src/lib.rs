@@ -1,4 +1,4 @@
-//! What the programs that are compared share, and the benches that compare them: the workload, and how each is driven.
+//! Shared parts of the compared programs and of the benches: the workload, and the drivers.
 
 // `span_data` is compiled here for our SDK, and in `export-peer` for the peer's.
 #[cfg(feature = "ours")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// One figure of many runs, in milliseconds or whatever it is measured in.
+/// One figure of many runs.
 #[derive(Clone, Debug, Default)]
 pub struct Series(Vec<f64>);
 

@@ -17,14 +17,14 @@ pub struct Attribute {
     pub value: AttributeValue,
 }
 
-/// What an attribute holds.
+/// The value of an attribute.
 #[derive(Debug, Clone)]
 pub enum AttributeValue {
     Text(Cow<'static, str>),
     Integer(i64),
 }
 
-/// What a span is to the function.
+/// The kind of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The invocation.

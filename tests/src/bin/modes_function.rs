@@ -1,4 +1,4 @@
-//! The Rust function of the tests of modes: what it does is in its event, `{"does": "ok", "step": "a name"}`.
+//! The Rust function of the tests of modes. Its event tells its action: `{"does": "ok", "step": "a name"}`.
 //!
 //! With `SPANS=batch` its spans go through the SDK's own batch processor.
 
@@ -74,7 +74,7 @@ async fn handle(event: LambdaEvent<Instructions>) -> Result<Reply, Error> {
         }
         Does::EndLate => {
             let open = span();
-            // A span that nobody has entered has not begun.
+            // A span that was never entered has not begun.
             open.in_scope(|| ());
             Ok(reply(Some(open)))
         }

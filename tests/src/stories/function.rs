@@ -11,15 +11,15 @@ use std::time::Duration;
 use wire::invocation_record;
 use wire::protobuf::Writer;
 
-/// What one invocation does.
+/// The actions of one invocation.
 #[derive(Deserialize)]
 #[serde(default)]
 struct Payload {
     /// How many spans it sends in each request.
     spans: Vec<u64>,
-    /// Whether the first of them is the root of the invocation.
+    /// `true` if the first of them is the root of the invocation.
     root: bool,
-    /// Whether it leaves the record of its root span, as our exporter does.
+    /// `true` if it leaves the record of its root span, as our exporter does.
     record: bool,
     /// How many bytes of attributes each span has.
     bytes: usize,
@@ -52,7 +52,7 @@ impl Default for Payload {
 pub fn run_in_lambda() {
     let Some(api) = Env.get("AWS_LAMBDA_RUNTIME_API") else { return };
     let ended = run(&api);
-    // Lambda has gone: the process is to end, whatever libtest would say.
+    // Lambda has gone: the process ends, without libtest's report.
     assert!(ended.is_err(), "the loop has no end");
     std::process::exit(0);
 }
@@ -105,7 +105,7 @@ fn run(api: &str) -> io::Result<()> {
     }
 }
 
-/// Posts spans with these ids, and notes them where they are acknowledged. That nobody listens is no error of the function.
+/// Posts spans with these ids, and notes the acknowledged ones. A missing listener is no error of the function.
 fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
     let port = port();
     let mut body = Vec::new();
@@ -158,7 +158,7 @@ fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
     file.write_all(&lines)
 }
 
-/// Where OTLP is received: what the variable says, else what the layer's wrapper of a runtime tells an SDK.
+/// The endpoint of OTLP: from the variable, otherwise as the layer's wrapper tells an SDK.
 fn port() -> String {
     let moved = || {
         let api = Env.get("AWS_LAMBDA_RUNTIME_API")?.replace(':', "-");

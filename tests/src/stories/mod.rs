@@ -9,7 +9,7 @@ pub use function::run_in_lambda;
 use std::path::PathBuf;
 pub use story::{EXTENSION, Log, ROOT, Story, TRACE, body};
 
-/// What the stories need to know of the program that tells them.
+/// The program's part in the stories.
 pub struct Program {
     /// The extension's binary.
     pub extension: PathBuf,

@@ -1,5 +1,5 @@
-//! The states in which function and extension are looked at: what is asked of the function, and what is done to it. The tests
-//! tell each with the layer and without, and `bench` measures the same.
+//! The states of function and extension: instructions of the function, and disturbances around it. The tests tell
+//! each state with the layer and without; `bench` measures the same states.
 
 use serde_json::{Value, json};
 use simulator::Initialization;
@@ -22,29 +22,29 @@ pub struct State {
     pub end: End,
 }
 
-/// What is wrong around the extension.
+/// The disturbance around the extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Around {
     Nothing,
-    /// Somebody has the receiver's port, and answers nobody.
+    /// Another program has the receiver's port, and never answers.
     BusyPort,
-    /// Somebody has 4317, 4318 and 8080, and nobody named another port.
+    /// Another program has 4317, 4318 and 8080, and the function names no other port.
     BusyDefaultPorts,
     /// Lambda tells of events of a mebibyte each.
     LargeEvents,
     /// Lambda answers the subscription with this status.
     Subscription(u16),
-    /// Lambda tells of what nobody knows, and repeats itself.
+    /// Lambda sends unknown events, and repeats events.
     OddEvents,
 }
 
-/// What happens next.
+/// The next step.
 pub enum Step {
-    /// An invocation. Those of the same label are looked at together; those without are preparation.
+    /// An invocation. Results with the same label are summed; invocations without a label are preparation.
     Invoke { label: &'static str, payload: Value },
-    /// An invocation whose memory is exhausted once it hangs.
+    /// An invocation with exhausted memory once it hangs.
     ExhaustMemory { label: &'static str, payload: Value },
-    /// Nobody invokes the function for so long.
+    /// A pause without invocations.
     Pause(Duration),
 }
 
@@ -78,17 +78,17 @@ fn invoke(label: &'static str, payload: Value) -> Step {
     Step::Invoke { label, payload }
 }
 
-/// An invocation that ends well, and sends what an SDK would: the root and two spans below it.
+/// A successful invocation that sends an SDK's spans: the root and two children.
 fn otlp(label: &'static str) -> Step {
     invoke(label, json!({"spans": [3], "root": true}))
 }
 
-/// One that ends well and sends nothing.
+/// A successful invocation without telemetry.
 fn quiet(label: &'static str) -> Step {
     invoke(label, json!({}))
 }
 
-/// All of them; of steady traffic so many invocations of each kind.
+/// All states, with this number of invocations of each kind under steady traffic.
 pub fn all(steady: usize) -> Vec<State> {
     vec![
         cold(),
@@ -247,13 +247,13 @@ pub fn mebibyte_of_telemetry() -> State {
         .variables(&[("O2_TELEMETRY_TYPES", "platform,function")])
 }
 
-/// An event that nobody knows, and a known one that says much.
+/// An unknown event, and a known one with unknown fields.
 pub fn events_of_a_mebibyte() -> State {
     let steps = vec![otlp(""), otlp("it"), otlp("the one after it")];
     State::new("events of 1 MiB", steps).around(Around::LargeEvents)
 }
 
-/// So many lines does the function print in one invocation.
+/// The number of lines that the function prints in one invocation.
 pub const MANY_LINES: usize = 100_000;
 
 pub fn many_lines() -> State {

@@ -1,4 +1,4 @@
-//! A function with the layer in a local Lambda, and what came of it.
+//! A function with the layer in a local Lambda, and the outcome.
 
 use super::Program;
 use super::states::{AMPLE, Around, End, State, Step};
@@ -27,11 +27,11 @@ pub struct Story {
     pub lambda: Lambda,
     directory: TempDir,
     invocations: Vec<(&'static str, Invocation)>,
-    /// Whoever has the receiver's port.
+    /// The owner of the receiver's port.
     _busy: Vec<TcpListener>,
 }
 
-/// What the log holds at the end.
+/// The content of the log at the end.
 #[derive(Debug, Default)]
 pub struct Log {
     /// Ids of the function's own spans, and how often each is there.
@@ -44,7 +44,7 @@ pub struct Log {
     pub records: Vec<String>,
     /// The extension's sums, by metric and value of their one attribute.
     pub sums: BTreeMap<String, f64>,
-    /// All that is no OTLP.
+    /// All lines other than OTLP.
     pub text: Vec<String>,
     /// How many lines are OTLP.
     pub otlp_lines: usize,
@@ -52,7 +52,7 @@ pub struct Log {
     pub spilled_lines: usize,
     /// How many of the function's own spans were acknowledged.
     pub acknowledged: usize,
-    /// Those of them that are not in the log exactly once.
+    /// The ids that are not in the log exactly once.
     pub wrong: Vec<u64>,
     /// Events that Lambda had not delivered when it ended the environment, by type.
     pub undelivered: BTreeMap<String, usize>,
@@ -67,7 +67,7 @@ impl Story {
                 let port = port_of(&busy);
                 (vec![busy], Some(port))
             }
-            // Without the layer nobody tells the function of a port, and who has 4318 answers nobody.
+            // Without the layer, the function is told no port, and the owner of 4318 does not answer.
             Around::BusyDefaultPorts => (busy_default_ports(), (!with_layer).then(free_port)),
             _ => (Vec::new(), Some(free_port())),
         };
@@ -95,7 +95,7 @@ impl Story {
         story
     }
 
-    /// A function with the layer, and with what `change` says of it.
+    /// A function with the layer, changed by `change`.
     pub async fn with(
         program: &Program,
         change: impl FnOnce(FunctionSpec) -> FunctionSpec,
@@ -173,7 +173,7 @@ impl Story {
         }
     }
 
-    /// So many environments of a function with the layer, which all run at once; nobody names a port, and each finds one.
+    /// Several environments of a function with the layer, all running at once, each with a port of its own choice.
     pub async fn crowd(
         program: &Program,
         environments: usize,
@@ -197,7 +197,7 @@ impl Story {
         self.step(&Step::Invoke { label: "", payload }).await;
     }
 
-    /// What was invoked, by the label of its step.
+    /// The invocations, by the label of their step.
     pub fn invocations(&self) -> &[(&'static str, Invocation)] {
         &self.invocations
     }
@@ -340,7 +340,7 @@ fn number(point: &NumberDataPoint) -> f64 {
     }
 }
 
-/// A port that nobody listens at, and nobody will: the kernel gives none below 32768 to those that ask for any.
+/// A port without a listener: the kernel assigns no free port below 32768.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
@@ -352,7 +352,7 @@ fn free_port() -> u16 {
     }
 }
 
-/// The ports that others take where nobody names one; those of them that are taken already are as good.
+/// Occupies the default ports. A port that is taken already serves as well.
 fn busy_default_ports() -> Vec<TcpListener> {
     [4317, 4318, 8080].into_iter().flat_map(|port| TcpListener::bind(("127.0.0.1", port))).collect()
 }

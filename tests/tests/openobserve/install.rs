@@ -1,4 +1,5 @@
-//! `lambda-otlp dashboards` and `alerts` against a backend: installed, installed again, changed by somebody, compared, removed.
+//! `lambda-otlp dashboards` and `alerts` against a backend: installed, installed again, changed by a user, compared,
+//! removed.
 
 use super::shipped::files;
 use super::story;
@@ -25,7 +26,7 @@ fn authorization(password: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
 }
 
-/// The command with these words: exit code, what was printed, what was said.
+/// Runs the command with these words; returns exit code, output and messages.
 async fn lambda_otlp(sink: &Sink, words: &str) -> (i32, String, String) {
     let header = format!("authorization={}", authorization(PASSWORD));
     with_header(sink, words, &header).await
@@ -43,7 +44,7 @@ async fn with_header(sink: &Sink, words: &str, header: &str) -> (i32, String, St
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// What somebody does in OpenObserve's page.
+/// A user's changes on OpenObserve's page.
 async fn ask(sink: &Sink, method: &str, path: &str, body: Option<&Value>) -> Value {
     let stream = TcpStream::connect(sink.address()).await.unwrap();
     let (mut sender, connection) =
@@ -84,7 +85,7 @@ async fn dashboards(sink: &Sink) -> Vec<Value> {
     found
 }
 
-/// The first words of the printed lines, those of differences left out.
+/// The first words of the printed lines, without lines of differences.
 fn actions(printed: &str) -> Vec<&str> {
     let rows = printed.lines().filter(|line| !line.starts_with(' '));
     rows.filter_map(|line| line.split(' ').next()).collect()
@@ -135,7 +136,7 @@ async fn dashboards_are_installed_once_kept_updated_and_removed() {
     let (code, printed, _) = lambda_otlp(&sink, "dashboards diff").await;
     assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
 
-    // Somebody changes a panel, and adds a dashboard of their own.
+    // A user changes a panel, and adds a dashboard.
     let mut changed = installed[0]["v5"].clone();
     changed["tabs"][0]["panels"][0]["title"] = json!("Ours");
     let id = changed["dashboardId"].as_str().unwrap().to_owned();
@@ -156,7 +157,7 @@ async fn dashboards_are_installed_once_kept_updated_and_removed() {
     assert_eq!(actions(&printed), expected, "{printed}");
     assert_eq!(dashboards(&sink).await[0]["v5"]["tabs"], changed["tabs"], "theirs is kept");
 
-    // Another stream is another dashboard: those that nobody changed are brought up to date.
+    // Another stream makes another dashboard; unchanged dashboards are updated.
     let (code, printed, _) = lambda_otlp(&sink, "dashboards install --stream shop").await;
     assert_eq!(code, 0, "{printed}");
     assert_eq!(actions(&printed), ["leave", "update", "update", "update", "keep"], "{printed}");
@@ -282,7 +283,7 @@ async fn alerts_are_installed_where_their_streams_are_and_told_to_whom() {
     let (code, printed, _) = lambda_otlp(&sink, "alerts install --notify pager").await;
     assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
 
-    // Somebody pauses one, and changes when another is told.
+    // A user pauses an alert, and changes the recipient of another.
     let folder_id = folder(&sink, "alerts").await.unwrap();
     let listed = ask(&sink, "GET", &format!("v2/default/alerts?folder={folder_id}"), None).await;
     let id = |name: &str| {

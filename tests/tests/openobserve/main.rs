@@ -1,4 +1,4 @@
-//! What is installed into OpenObserve: whether each query can be read and finds what it asks for, and the commands that install it.
+//! The shipped dashboards and alerts: each query parses and finds its columns; and the commands that install them.
 
 #![allow(
     clippy::unwrap_used,

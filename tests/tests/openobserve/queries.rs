@@ -13,7 +13,7 @@ use sqlparser::parser::Parser;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-/// What is stored, by stream: the columns, and the texts in each.
+/// The stored columns of each stream, and the texts in each.
 struct Stored(BTreeMap<(Signal, String), BTreeMap<String, BTreeSet<String>>>);
 
 impl Stored {
@@ -29,7 +29,7 @@ impl Stored {
         Self(streams)
     }
 
-    /// The columns of a stream, or what is wrong.
+    /// The columns of a stream, or an error.
     fn columns(
         &self,
         signal: Signal,
@@ -40,7 +40,7 @@ impl Stored {
     }
 }
 
-/// What is wrong with a query.
+/// The errors of a query.
 fn mistakes(query: &Query, stored: &Stored) -> Vec<String> {
     let mistakes = match query.language {
         Language::Sql => of_sql(query, stored),
@@ -222,7 +222,7 @@ async fn every_query_finds_what_it_asks_for_in_what_a_function_leaves() {
     let queries = queries();
     let mut mistakes: Vec<String> =
         queries.iter().flat_map(|query| self::mistakes(query, &stored)).collect();
-    // Variables whose values come from the telemetry.
+    // Variables with values from the telemetry.
     for (name, dashboard) in files("dashboards") {
         for variable in list(&dashboard["variables"]["list"]) {
             let asked = &variable["query_data"];

@@ -79,7 +79,7 @@ fn alerts_have_what_the_second_version_asks_for() {
         has(&alert, &["name", "description", "stream_type", "stream_name"], &name);
         has(&alert, &["is_real_time", "query_condition", "trigger_condition", "enabled"], &name);
         assert_eq!(text(&alert["name"]), name.replace('-', "_"));
-        // Whom to tell is said when they are installed.
+        // Recipients are named at installation.
         assert!(alert.get("destinations").is_none(), "{name}");
         let trigger = &alert["trigger_condition"];
         has(trigger, &["period", "operator", "threshold", "frequency", "silence"], &name);

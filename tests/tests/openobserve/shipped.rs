@@ -48,7 +48,7 @@ pub(crate) enum Language {
 
 /// A query of a panel or an alert.
 pub(crate) struct Query {
-    /// Where it stands, for messages.
+    /// Its place, for messages.
     pub(crate) at: String,
     pub(crate) language: Language,
     /// With a value for each variable.
@@ -107,7 +107,7 @@ pub(crate) fn queries() -> Vec<Query> {
     queries
 }
 
-/// The value that stands for a variable of which the values come from the telemetry.
+/// A sample value for a variable that takes its values from the telemetry.
 pub(crate) const ANY: &str = "any";
 
 /// The query as OpenObserve's page sends it: each variable of the dashboard replaced, longer names first.

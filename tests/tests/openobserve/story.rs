@@ -1,4 +1,4 @@
-//! A function with the layer and the forwarder behind it, as processes: what OpenObserve would have of them.
+//! A function with the layer, and the forwarder, as processes: OpenObserve's rows of their telemetry.
 
 use lambda_otlp_tests::{binary, layer};
 use serde_json::json;
@@ -7,8 +7,8 @@ use simulator::{FunctionSpec, Lambda};
 use std::net::TcpListener;
 use std::time::Duration;
 
-/// Tells what panels and alerts are about, to this backend with these headers: cold and warm invocations, an error, a panic, an exit, a timeout,
-/// an exhausted memory, and the forwarder's own figures.
+/// Sends the telemetry of panels and alerts to this backend with these headers: cold and warm invocations, an error,
+/// a panic, an exit, a timeout, exhausted memory, and the forwarder's own figures.
 pub(crate) async fn tell_with(sink: &Sink, headers: &str) {
     let directory = tempfile::tempdir().unwrap();
     let layer = layer(directory.path().join("layer"));
@@ -28,7 +28,8 @@ pub(crate) async fn tell_with(sink: &Sink, headers: &str) {
         .env("DEMO_LEDGER", directory.path().join("ledger").to_str().unwrap());
     lambda.create_function(orders).unwrap();
     lambda.subscribe("/aws/lambda/orders", "forwarder", "").unwrap();
-    // An environment tells its figures with its first delivery and not again for a minute; that of CloudWatch's own message has none.
+    // An environment sends its figures with its first delivery, and then once a minute; the delivery of CloudWatch's
+    // probe has none.
     lambda.flush_subscriptions().await;
     lambda.recycle("forwarder").await.unwrap();
 

@@ -1,4 +1,4 @@
-//! What the processes of an environment ask of it through their APIs, and what it replies.
+//! The calls that the processes of an environment make through their APIs, and the replies.
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::telemetry::{InvalidSubscription, Settings};
 
-/// What a process asks of its environment.
+/// A call of a process to its environment.
 #[derive(Debug)]
 pub(crate) enum Call {
     Next(Reply<Event>),
@@ -108,7 +108,7 @@ pub(crate) struct Event {
 pub(crate) struct Failure {
     /// The header's `Category.Reason`, else the body's `errorType`.
     pub(crate) error_type: String,
-    /// What Lambda's own events say: the header's value if it has the form `Category.Reason`.
+    /// The error type in Lambda's own events: the header's value if it has the form `Category.Reason`.
     pub(crate) platform_type: String,
     pub(crate) body: Bytes,
 }

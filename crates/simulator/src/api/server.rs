@@ -86,8 +86,8 @@ pub(crate) enum Unread {
     BrokenOff,
 }
 
-/// Reads a whole body. Of one that is larger than `max_bytes` the rest is read and thrown away, up to eight times the
-/// limit, because a client that is still writing would see a reset connection instead of the answer.
+/// Reads a whole body. If it is larger than `max_bytes`, the rest is read and thrown away, up to eight times the
+/// limit: a client that is still writing would see a reset connection instead of the answer.
 pub(crate) async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<Body, Unread> {
     let mut bytes = BytesMut::new();
     let mut trailers = HeaderMap::new();

@@ -35,7 +35,7 @@ pub struct LogEvent {
     pub message: String,
     pub log_group: Arc<str>,
     pub log_stream: Arc<str>,
-    /// The function whose environment wrote it.
+    /// The function that wrote it.
     pub function: Arc<str>,
 }
 

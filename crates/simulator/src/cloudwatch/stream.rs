@@ -12,7 +12,7 @@ use crate::identifiers;
 /// The most bytes Lambda puts into one event: 2^18 less the 26 that CloudWatch adds for each event.
 pub(crate) const MAX_EVENT_BYTES: usize = 262_118;
 
-/// The stream of one environment, shared by all that write to it.
+/// The log stream of one environment. All writers share it.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     cloudwatch: Arc<CloudWatch>,

@@ -1,4 +1,4 @@
-//! Subscription filters: what waits for a destination, and the `awslogs` events in which it travels.
+//! Subscription filters: the events that wait for a destination, and the `awslogs` events that carry them.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{FilterPattern, LogEvent};
 
-/// The largest `data` of one event: what an asynchronous invocation may carry is 1 MB, envelope included.
+/// The largest `data` of one event: an asynchronous invocation carries 1 MB, envelope included.
 const MAX_DATA_BYTES: usize = 1_000_000;
 
 /// How many bytes of messages are tried as one event before it is known how well they compress.

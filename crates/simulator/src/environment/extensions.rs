@@ -1,4 +1,4 @@
-//! The extensions of an environment: the processes of its layers, and those that register from inside the runtime.
+//! The extensions of an environment: the processes of its layers, and internal extensions inside the runtime.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -26,7 +26,7 @@ const MAX_EXTENSIONS: usize = 10;
 const INVOKE: &str = "INVOKE";
 const SHUTDOWN: &str = "SHUTDOWN";
 
-/// The error type of an extension that ended where it should not have.
+/// The error type of an extension that ended unexpectedly.
 pub(crate) const CRASH: &str = "Extension.Crash";
 /// The error type of an extension that could not be started.
 const LAUNCH_ERROR: &str = "Extension.LaunchError";
@@ -52,7 +52,7 @@ struct Extension {
     /// How long after that it registered.
     registered_after: Option<Duration>,
     events: Vec<String>,
-    /// Whether it has asked for its first event.
+    /// `true` after it asked for its first event.
     ready: bool,
     /// How long after it began it did.
     ready_after: Option<Duration>,
@@ -171,8 +171,8 @@ impl Extensions {
         let Some(extension) = self.by_identifier(identifier) else {
             return answer(reply, Err(Refused::UnknownExtension));
         };
-        // An extension that has asked is waiting until it is given an event, whatever has become of its connection: AWS's runtime
-        // interface emulator (`ExternalAgentReadyState`) allows no other call then.
+        // After it asked, an extension waits until it is given an event, even if its connection is gone: AWS's
+        // runtime interface emulator (`ExternalAgentReadyState`) allows no other call then.
         if extension.reported.is_some() || extension.waiting.is_some() {
             return answer(reply, Err(Refused::WrongExtensionState));
         }
@@ -219,22 +219,22 @@ impl Extensions {
         })
     }
 
-    /// Whether the runtime may start: every process has registered.
+    /// Returns `true` if every process has registered, so that the runtime may start.
     pub(crate) fn are_registered(&self) -> bool {
         self.known.iter().all(|extension| extension.registered.is_some())
     }
 
-    /// Whether all wait for their first event.
+    /// Returns `true` if all wait for their first event.
     pub(crate) fn are_ready(&self) -> bool {
         self.known.iter().all(|extension| extension.ready)
     }
 
-    /// Whether none is busy with the invocation.
+    /// Returns `true` if no extension is busy with the invocation.
     pub(crate) fn have_finished(&self) -> bool {
         self.known.iter().all(|extension| !extension.wants(INVOKE) || extension.waiting.is_some())
     }
 
-    /// Gives the invocation out to those that registered for it.
+    /// Gives the event to the extensions that registered for INVOKE.
     pub(crate) fn invoke(&mut self, event: &Event) {
         let invoke = json!({
             "eventType": INVOKE,
@@ -246,7 +246,7 @@ impl Extensions {
         self.give_out(INVOKE, &invoke.to_string());
     }
 
-    /// Tells the extensions that the environment ends: those that wait at once, the others when they ask for an event.
+    /// Sends SHUTDOWN: to waiting extensions at once, to the others when they ask for an event.
     pub(crate) fn shut_down(&mut self, reason: &str, deadline_ms: u64) {
         let shutdown = json!({
             "eventType": SHUTDOWN,
@@ -286,7 +286,7 @@ impl Extensions {
         Some(extension.failure())
     }
 
-    /// Whether any process still runs that was told of the shutdown.
+    /// Returns `true` if a process that got SHUTDOWN still runs.
     pub(crate) fn are_shutting_down(&self) -> bool {
         self.known.iter().any(|extension| {
             extension.process.is_some() && !extension.ended && extension.wants(SHUTDOWN)
@@ -328,7 +328,7 @@ impl Extensions {
         processes.filter_map(Process::peak_memory_mb).sum()
     }
 
-    /// Kills what is left of the processes and writes their last lines.
+    /// Kills the remaining processes and writes their last lines.
     pub(crate) async fn end(self) {
         for extension in &self.known {
             if let Some(process) = &extension.process {

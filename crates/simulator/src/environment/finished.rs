@@ -1,4 +1,4 @@
-//! How an invocation ended: the figures of its REPORT, and what its caller gets.
+//! The end of an invocation: the figures of its REPORT, and the caller's result.
 
 use std::process::ExitStatus;
 
@@ -12,12 +12,12 @@ use crate::api::call::Failure;
 use crate::invocation::InvocationResult;
 use crate::platform_events::{ResponseTimes, Status};
 
-/// The last figures of an invocation, of which REPORT and the caller's result are made.
+/// The last figures of an invocation, for REPORT and the caller's result.
 pub(super) struct Finished {
     pub(super) result: InvocationResult,
     pub(super) status: Status,
     pub(super) times: Option<ResponseTimes>,
-    /// When the runtime was done with the event; `None` where it never was.
+    /// The time at which the runtime finished the event; `None` if it never did.
     pub(super) runtime_done: Option<Instant>,
     pub(super) ended_at: Instant,
     /// The processes that are left where the invocation failed, and why they must end.
@@ -42,7 +42,7 @@ fn error_result(error_type: String, message: &str) -> InvocationResult {
     InvocationResult::FunctionError { error_type, body: body.into() }
 }
 
-/// The end of an invocation whose init failed.
+/// The end of an invocation after a failed init.
 pub(super) fn init_failed(failure: InitFailure, exit: Option<ExitStatus>) -> Finished {
     let status = failure.status();
     let result = match failure {

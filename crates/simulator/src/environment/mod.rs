@@ -25,7 +25,7 @@ use runtime::{InitFailure, Responded, Run, RunEnd, Runtime, ShutdownReason, Surr
 pub(crate) use view::EnvironmentView;
 pub use view::{EnvironmentState, ExtensionState};
 
-/// What all environments of a simulator share.
+/// The parts that all environments of a simulator share.
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     pub(crate) cloudwatch: Arc<CloudWatch>,
@@ -66,7 +66,7 @@ impl Environment {
         &self.surroundings.view
     }
 
-    /// Whether its processes wait for an event.
+    /// Returns `true` if its processes wait for an event.
     pub(crate) fn is_ready(&self) -> bool {
         self.runtime.is_some()
     }
@@ -187,7 +187,7 @@ impl Environment {
         Some(begin.elapsed())
     }
 
-    /// Of a function with SnapStart, freezes what init made and lets it go on, as in another environment.
+    /// For SnapStart, freezes the initialized processes and restores them, as in another environment.
     async fn restore_phase(&mut self) -> Option<Duration> {
         if !self.surroundings.spec.is_snap_start() {
             return None;
@@ -270,7 +270,7 @@ impl Environment {
         Err((init_failed(failure, exit), pid))
     }
 
-    /// Freezes the processes after an invocation, or ends the runtime where it failed.
+    /// Freezes the processes after an invocation, or ends the runtime after a failure.
     async fn finish(
         &mut self,
         mut runtime: Runtime,

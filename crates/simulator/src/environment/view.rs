@@ -1,4 +1,4 @@
-//! What can be seen of an environment from outside, while it works.
+//! The state of a running environment, seen from outside.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::lock::lock;
 use crate::process::process_state;
 use crate::telemetry::Telemetry;
 
-/// What can be seen of an environment from outside.
+/// The state of an environment, seen from outside.
 #[derive(Debug)]
 pub(crate) struct EnvironmentView {
     id: String,
@@ -47,12 +47,12 @@ pub struct EnvironmentState {
     pub pid: Option<u32>,
     /// The state letter of the process, as [`process_state`](crate::process_state) gives it: `T` while frozen.
     pub process_state: Option<char>,
-    /// Whether an invocation is in progress.
+    /// `true` during an invocation.
     pub busy: bool,
     pub invocations: u64,
     /// How often a process was started: 1, and one more for every reset.
     pub starts: u64,
-    /// Whether it was shut down.
+    /// `true` after shutdown.
     pub ended: bool,
     /// The processes of its layers; none after a reset and before the next init.
     pub extensions: Vec<ExtensionState>,
@@ -129,7 +129,7 @@ impl EnvironmentView {
         lock(&self.seen).extensions = extensions;
     }
 
-    /// The runtime is about to be killed as one that ran out of memory; gives its process.
+    /// Marks the runtime as out of memory and returns its process, which the caller kills.
     pub(crate) fn run_out_of_memory(&self) -> Option<u32> {
         let mut seen = lock(&self.seen);
         let pid = seen.pid.filter(|_| seen.busy)?;

@@ -1,4 +1,4 @@
-//! What a function is configured with before it runs.
+//! The configuration of a function.
 
 mod variables;
 
@@ -108,7 +108,7 @@ impl Initialization {
 }
 
 impl FunctionSpec {
-    /// A function of 128 MB and 3 s in `us-east-1`, in text log format, whose process is `bootstrap`.
+    /// A function of 128 MB and 3 s in `us-east-1`, in text log format, with `bootstrap` as its process.
     pub fn new(name: impl Into<String>, bootstrap: impl Into<PathBuf>) -> Self {
         Self {
             name: name.into(),
@@ -236,8 +236,8 @@ impl FunctionSpec {
         self
     }
 
-    /// Adds a layer: every file in its `extensions` directory is started as an external extension, named like the file.
-    /// Files of later layers replace those of earlier ones. The directory is not copied to `/opt`.
+    /// Adds a layer: every file in its `extensions` directory is started as an external extension with the file's
+    /// name. Files of later layers replace earlier ones. The directory is not copied to `/opt`.
     #[must_use]
     pub fn layer(mut self, directory: impl Into<PathBuf>) -> Self {
         self.layers.push(directory.into());

@@ -17,7 +17,7 @@ impl fmt::Debug for Variables {
 }
 
 impl FunctionSpec {
-    /// The first of the user's variables whose name Lambda reserves.
+    /// The first of the user's variables with a name that Lambda reserves.
     pub(crate) fn reserved_variable(&self) -> Option<&str> {
         self.variables.0.keys().map(String::as_str).find(|name| RESERVED.contains(name))
     }
@@ -67,7 +67,7 @@ impl FunctionSpec {
             );
         }
         if self.is_snap_start() {
-            // A snapshot serves many environments, and so many streams.
+            // A snapshot serves many environments, and therefore many streams.
             environment.remove("AWS_LAMBDA_LOG_GROUP_NAME");
             environment.remove("AWS_LAMBDA_LOG_STREAM_NAME");
         }
@@ -80,7 +80,8 @@ impl FunctionSpec {
 }
 
 impl FunctionSpec {
-    /// The environment of an extension: the function's, without what Lambda hides from it (AWS Lambda "Extensions API").
+    /// The environment of an extension: the function's, without the variables that Lambda hides (AWS Lambda
+    /// "Extensions API").
     pub(crate) fn extension_environment(&self, runtime_api: &str) -> BTreeMap<String, String> {
         let mut environment = self.environment(runtime_api, "");
         environment.retain(|name, _| !HIDDEN_FROM_EXTENSIONS.contains(&name.as_str()));

@@ -143,7 +143,7 @@ struct ReportMetrics {
     of_environment: Option<EnvironmentMetrics>,
 }
 
-/// What is billed and used by the millisecond, which a managed instance is not.
+/// The figures of an on-demand environment. A managed instance has none of them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct EnvironmentMetrics {
@@ -316,7 +316,8 @@ pub(super) fn report(report: &Report, now: Timestamp) -> SystemLine {
         request_id: &report.request_id,
         status: report.status.name(),
         error_type: report.status.error_type(),
-        // A managed instance says here what elsewhere `platform.runtimeDone` says (AWS Lambda "Telemetry API Event schema reference").
+        // For a managed instance, the report carries the spans of `platform.runtimeDone` (AWS Lambda "Telemetry API
+        // Event schema reference").
         spans: if report.is_managed {
             response.into_iter().flatten().collect()
         } else {

@@ -1,4 +1,4 @@
-//! What Lambda itself tells of an environment and its invocations: as telemetry, and as lines in both log formats.
+//! Lambda's own events about an environment and its invocations: as telemetry, and as log lines in both formats.
 
 mod json;
 pub(crate) mod text;
@@ -14,7 +14,7 @@ use crate::function::{FunctionSpec, LogFormat, LogLevel};
 use crate::identifiers::Trace;
 use crate::telemetry::{Category, Generated, Telemetry};
 
-/// What the simulator calls its runtime; the ARN has the form of `provided.al2023`.
+/// The name of the simulator's runtime; the ARN has the form of `provided.al2023`.
 const RUNTIME_VERSION: &str = "provided:al2023.v100";
 const RUNTIME_VERSION_HASH: &str =
     "51d1ff1f8a4b0cf0d5f5ac5e7ce8ba4a3d1c3c8f5ac25e38a0c0a4ad0b2f6c51";
@@ -50,7 +50,7 @@ impl Status {
     }
 }
 
-/// Whether a process is started before an invocation, or inside one after a failure ("suppressed init").
+/// The phase of an init: before an invocation, or inside one after a failure ("suppressed init").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Init,
@@ -66,7 +66,7 @@ impl Phase {
     }
 }
 
-/// What is said of an extension when init has come somewhere with it.
+/// The progress of an extension during init.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExtensionEvent<'a> {
     pub(crate) name: &'a str,
@@ -85,7 +85,7 @@ pub(crate) struct ResponseTimes {
     pub(crate) duration: Duration,
 }
 
-/// What is known when the runtime has done its part of an invocation.
+/// The state of an invocation when the runtime has finished its part.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RuntimeDone<'a> {
     pub(crate) request_id: &'a str,
@@ -115,12 +115,12 @@ pub(crate) struct Report {
     pub(crate) started: Timestamp,
     pub(crate) response: Option<ResponseTimes>,
     pub(crate) is_managed: bool,
-    /// How long the extensions went on when the runtime was done; `None` where it never was.
+    /// The time that extensions took after the runtime finished; `None` if it never did.
     pub(crate) post_runtime: Option<Duration>,
     pub(crate) has_extensions: bool,
 }
 
-/// Tells of one environment: the subscribers of the Telemetry API everything, its log stream what belongs there.
+/// The events of one environment. Subscribers of the Telemetry API get all of them, the log stream a part.
 #[derive(Debug)]
 pub(crate) struct PlatformEvents {
     spec: Arc<FunctionSpec>,

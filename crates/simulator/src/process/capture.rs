@@ -1,4 +1,4 @@
-//! Reads what a process writes to its standard output and error, and cuts it into lines.
+//! Reads the standard output and error of a process, and splits them into lines.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -40,14 +40,14 @@ impl Captures {
         Ok((Self { pipes, readers }, stdout_end, stderr_end))
     }
 
-    /// Writes what is in the pipes now. When the process is stopped or dead, this is all it has written.
+    /// Writes the content of the pipes. If the process is stopped or dead, this is all its output.
     pub(crate) fn drain(&self) {
         for pipe in &self.pipes {
             pipe.read_until_empty();
         }
     }
 
-    /// Writes what is left, a last line without a line feed included. For a process that has ended.
+    /// Writes the rest of the output, including a last line without a line feed. For a process that has ended.
     pub(crate) fn finish(&self) {
         self.drain();
         for pipe in &self.pipes {
@@ -55,7 +55,7 @@ impl Captures {
         }
     }
 
-    /// Leaves what the process writes in the pipes, until `drain`.
+    /// Leaves further output in the pipes, until `drain`.
     pub(crate) fn stop_reading(&self) {
         for reader in &self.readers {
             reader.abort();

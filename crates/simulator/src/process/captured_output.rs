@@ -11,13 +11,13 @@ use crate::telemetry::{Category, Generated, Telemetry};
 pub(crate) struct CapturedOutput {
     pub(crate) writer: Arc<LogWriter>,
     pub(crate) telemetry: Arc<Telemetry>,
-    /// Whose lines they are.
+    /// The origin of the lines.
     pub(crate) category: Category,
 }
 
 impl CapturedOutput {
-    /// Passes a line on. Subscribers get those too that the log level keeps out of the log (AWS Lambda "Log-level
-    /// filtering": it chooses what is sent to CloudWatch Logs).
+    /// Passes a line on. Subscribers also get lines below the log level (AWS Lambda "Log-level filtering": it selects
+    /// the lines for CloudWatch Logs).
     pub(crate) fn line(&self, line: &[u8]) {
         let text = String::from_utf8_lossy(line).into_owned();
         self.telemetry.emit(Generated::line(self.category, clock::now(), text));

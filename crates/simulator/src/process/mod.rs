@@ -95,7 +95,7 @@ fn watch(leader: Pid) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(pidfd, Interest::READABLE)
 }
 
-/// What is needed to start a process.
+/// The arguments of a new process.
 pub(crate) struct Start<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: &'a [String],
@@ -104,7 +104,7 @@ pub(crate) struct Start<'a> {
 }
 
 impl Process {
-    /// Starts a process whose standard output and error become lines of `output`.
+    /// Starts a process. Its standard output and error become lines of `output`.
     pub(crate) fn start(
         start: Start<'_>,
         output: &CapturedOutput,
@@ -220,9 +220,9 @@ impl Process {
         kill_group(self.leader, Signal::KILL);
     }
 
-    /// Kills what is left of the group, writes its last lines, and gives the leader's exit status.
+    /// Kills the rest of the group, writes its last lines, and returns the leader's exit status.
     ///
-    /// Where the leader had ended by itself the status is its own, else that of the kill.
+    /// If the leader ended by itself, the status is its own, otherwise the status of the kill.
     pub(crate) async fn end(mut self) -> Option<ExitStatus> {
         self.kill();
         self.ended().await;
@@ -287,7 +287,7 @@ mod tests {
             directory: None,
         };
         let mut process = Process::start(start, &output, &table).unwrap();
-        // Without the reader tasks, what is in the log comes from the freeze alone.
+        // Without the reader tasks, only the freeze can have written the log.
         process.captures.stop_reading();
         while process_state(process.pid()) != Some('T') {
             tokio::task::yield_now().await;

@@ -1,8 +1,8 @@
 //! An SQS standard queue in memory, and the endpoint that serves it.
 //!
-//! Messages are hidden while they are received or delayed, come again at the end of their visibility timeout, and are
-//! forgotten at the end of the retention, all on tokio's clock, so that a test with a paused clock passes days at once.
-//! What the queue answers can be scripted. Limits are those of the Amazon SQS Developer Guide, "Message quotas".
+//! Messages are hidden while they are received or delayed, return after their visibility timeout, and expire after
+//! the retention period, all on tokio's clock, so a test with a paused clock skips days. The queue's answers can be
+//! scripted. Limits are from the Amazon SQS Developer Guide, "Message quotas".
 //!
 //! ```
 //! use std::time::Duration;
@@ -52,14 +52,14 @@ const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_hours(12);
 /// Longest delay of a message that is sent.
 const MAX_DELAY: Duration = Duration::from_mins(15);
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BatchResult {
     /// One result a message: its id, or why it was not taken.
     Answered(Vec<Result<String, Refusal>>),
     /// All were refused.
     Refused(Refusal),
-    /// There is no answer; what became of the messages the sender cannot know.
+    /// No answer; the sender cannot know the fate of the messages.
     NoAnswer,
     /// There is no answer, and the connection stays open.
     Hangs,
@@ -135,7 +135,7 @@ impl Queue {
         }
     }
 
-    /// The same queue, made at this time in milliseconds since the Unix epoch, for tests whose clock stands elsewhere.
+    /// The same queue with another begin of its clock, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn made_at(self, unix_ms: u64) -> Self {
         Self { began_ms: unix_ms, ..self }
@@ -275,7 +275,7 @@ impl Queue {
         state.messages.len()
     }
 
-    /// Whether it holds no message, hidden ones included.
+    /// Returns `true` if it holds no message, not even a hidden one.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -355,7 +355,7 @@ impl State {
     }
 }
 
-/// As Lambda's event has them, whose names begin with small letters.
+/// The attributes in Lambda's event, with lower-case initials.
 fn lambda_attributes(attributes: &Value) -> Value {
     let of_one = |value: &Value| {
         json!({

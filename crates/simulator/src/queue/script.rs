@@ -1,9 +1,9 @@
-//! What a queue answers when a test tells it to.
+//! Scripted answers of a queue.
 
-/// What the queue answers to one request that sends or postpones messages.
+/// The answer to one request that sends or postpones messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueResponse {
-    /// It does what it is asked.
+    /// The regular answer.
     Take,
     /// It refuses the request.
     Refuse(Refusal),
@@ -24,14 +24,14 @@ impl QueueResponse {
     }
 }
 
-/// Why the queue did not do what it was asked.
+/// The error of a failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
     /// AWS's code, such as `AWS.SimpleQueueService.NonExistentQueue`.
     pub code: String,
-    /// What it says.
+    /// The message of the error.
     pub message: String,
 }
 

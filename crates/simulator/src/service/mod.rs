@@ -35,14 +35,14 @@ const MAX_ASYNC_INVOCATIONS: usize = 10_000;
 /// The pauses before the retries of an asynchronous invocation. AWS waits about one and two minutes.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(20)];
 
-/// What the handle, the endpoint and the tasks of a simulator share.
+/// The state that the handle, the endpoint and the tasks of a simulator share.
 pub(crate) struct Service {
     handle: Handle,
     pub(crate) functions: Mutex<BTreeMap<String, Arc<Function>>>,
     pub(crate) host: Host,
-    /// Invocations that run now, whoever waits for them.
+    /// The number of running invocations.
     pub(crate) running: watch::Sender<usize>,
-    /// Asynchronous invocations whose last attempt is not over.
+    /// The number of asynchronous invocations that have an attempt left.
     queued: watch::Sender<usize>,
     pub(crate) on_failure: Mutex<Recent<OnFailureRecord>>,
 }
@@ -154,7 +154,7 @@ impl Service {
         let delays = RETRY_DELAYS.into_iter().map(Some).chain([None]);
         let mut attempts = 0;
         for delay_after in delays {
-            // An error means that the simulator shuts down; nobody is left to read a record.
+            // An error means that the simulator shuts down, so the record has no reader.
             let running = self.run(function, request_id.clone(), payload.clone());
             let Ok(invocation) = running.finished().await else {
                 return;

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::function::FunctionSpec;
 use crate::invocation::Invocation;
 
-/// What Lambda sends to an on-failure destination (AWS Lambda "Capturing records of asynchronous invocations").
+/// The record for an on-failure destination (AWS Lambda "Capturing records of asynchronous invocations").
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -42,7 +42,7 @@ pub struct ResponseContext {
     pub function_error: String,
 }
 
-/// What is kept of an invocation that failed in its last attempt.
+/// The record of an invocation after its last failed attempt.
 pub(super) fn record(
     spec: &FunctionSpec,
     invocation: &Invocation,

@@ -18,7 +18,7 @@ pub enum SinkError {
     Listen { port: u16, source: std::io::Error },
 }
 
-/// Sets up a [`Sink`]. What is not set is as OpenObserve has it by default.
+/// Sets up a [`Sink`], with OpenObserve's defaults.
 #[must_use]
 pub struct Builder {
     config: Config,
@@ -50,7 +50,8 @@ impl Builder {
         self
     }
 
-    /// Unknown organizations are 404 for everybody. Otherwise root, or anybody where no user is set, makes them by writing.
+    /// Answers 404 for unknown organizations. Otherwise root, or any client if no user is set, creates them by
+    /// writing.
     pub fn strict_organizations(mut self) -> Self {
         self.config.strict_organizations = true;
         self
@@ -97,7 +98,7 @@ impl Builder {
         self
     }
 
-    /// A port other than one that the system chooses.
+    /// A fixed port, in place of a free port that the system selects.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self

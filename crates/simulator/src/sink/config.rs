@@ -1,4 +1,4 @@
-//! What a sink is set up with: who may write, what it accepts, and how much it keeps.
+//! The configuration of a sink: users, limits, and memory.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub(super) struct User {
     pub(super) is_root: bool,
 }
 
-/// What the sink keeps at most; the rest is counted.
+/// The bounds of the sink's memory; it counts everything beyond them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) records: u64,
@@ -29,7 +29,7 @@ impl Default for Limits {
     }
 }
 
-/// What a sink is set up with.
+/// The configuration of a sink.
 pub(super) struct Config {
     pub(super) users: Vec<User>,
     pub(super) organizations: Vec<String>,

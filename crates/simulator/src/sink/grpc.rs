@@ -1,5 +1,5 @@
-//! OTLP over gRPC in front of a [`Sink`], for tests: each call becomes a request over HTTP, and its answer the call's. What cannot
-//! be set up is a panic.
+//! OTLP over gRPC in front of a [`Sink`], for tests: each call becomes a request over HTTP, and the response becomes
+//! the call's. Panics if it cannot start.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be made is a mistake in a test")]
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Whether the message is compressed, and its length.
+/// The length of the message's prefix: a compression flag and the size.
 const PREFIX_BYTES: usize = 5;
 
 /// gRPC before a sink.
@@ -46,7 +46,7 @@ impl GrpcFront {
         Self { address, calls }
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -58,7 +58,7 @@ impl GrpcFront {
 }
 
 async fn serve(stream: TcpStream, sink: SocketAddr, calls: Arc<AtomicUsize>) {
-    // What speaks something else is hung up on.
+    // Connections with another protocol are closed.
     let Ok(mut incoming) = handshake(stream).await else { return };
     while let Some(Ok((call, respond))) = incoming.accept().await {
         calls.fetch_add(1, Ordering::Relaxed);
@@ -89,7 +89,7 @@ async fn answer(call: Request<RecvStream>, mut respond: SendResponse<Bytes>, sin
     drop(stream.send_trailers(trailers));
 }
 
-/// The status of gRPC, and the message that the sink answers; nothing where it answers nothing.
+/// The gRPC status and the sink's message; nothing if the sink closes the connection.
 async fn forwarded(
     head: &http::request::Parts,
     message: Bytes,

@@ -111,14 +111,14 @@ impl Sink {
         self.shared.state().to_lose.count += items;
     }
 
-    /// As [`Sink::lose`], after so many items more were stored.
+    /// As [`Sink::lose`], after `stored` more items were stored.
     pub fn lose_after(&self, stored: u64, items: u64) {
         let mut state = self.shared.state();
         state.to_lose.kept += stored;
         state.to_lose.count += items;
     }
 
-    /// Items of this scope are neither [lost](Sink::lose) nor counted among those that are stored before.
+    /// Items of this scope are neither [lost](Sink::lose) nor counted by [`Sink::lose_after`].
     pub fn never_lose(&self, scope: &str) {
         self.shared.state().to_lose.never_of = Some(scope.to_owned());
     }
@@ -133,7 +133,7 @@ impl Sink {
         self.shared.wait_until(condition).await;
     }
 
-    /// Every request that arrived with its body, in that order, and those whose body was not read.
+    /// Every request in the order of arrival, including requests with an unread body.
     pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.shared.state().store.requests.clone()
     }
@@ -151,17 +151,18 @@ impl Sink {
         self.shared.state().store.metrics.clone()
     }
 
-    /// The rows that OpenObserve would store of these: what a query can ask for.
+    /// The rows that OpenObserve would store, for queries.
     pub fn rows(&self) -> Vec<Row> {
         rows::rows(&self.shared.state().store)
     }
 
-    /// What came through `/api/{org}/{stream}/_json`.
+    /// The records of `/api/{org}/{stream}/_json`.
     pub fn json_records(&self) -> Vec<StoredJson> {
         self.shared.state().store.json_records.clone()
     }
 
-    /// What was accepted without a word and will be missing or wrong in OpenObserve. Tests assert that it is empty.
+    /// The items that OpenObserve accepts silently and then shows wrongly or not at all. Tests assert that it is
+    /// empty.
     pub fn oddities(&self) -> Vec<Oddity> {
         self.shared.state().store.oddities.clone()
     }
@@ -170,12 +171,12 @@ impl Sink {
         self.shared.state().store.counts
     }
 
-    /// Forgets what was received, stored and counted; scripts stay. What requests under way bring is still stored.
+    /// Forgets requests, records and counts; scripts stay. Requests in progress are still stored.
     pub fn clear(&self) {
         self.shared.clear();
     }
 
-    /// Closes the port and all connections. What was received can still be read.
+    /// Closes the port and all connections. The records stay readable.
     pub async fn stop(&self) {
         let task = lock(&self.server.task).take();
         if let Some(task) = task {

@@ -1,4 +1,4 @@
-//! What OpenObserve accepts without a word and then shows wrongly, or not at all.
+//! Items that OpenObserve accepts silently and then shows wrongly or not at all.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ pub enum OddityKind {
     IncompleteHistogram,
     /// Exponential histograms get meaningless bounds and buckets that are not cumulative.
     ExponentialHistogram,
-    /// A gauge whose points have different attribute keys: those of the first leak into the second.
+    /// A gauge with different attribute keys among its points: the keys of the first leak into the second.
     GaugeAttributesDiffer,
     /// Delta with a start time: every start time makes a series of its own.
     DeltaStartTime,

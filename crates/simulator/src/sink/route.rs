@@ -8,7 +8,7 @@ use super::signal::Signal;
 /// The organization of the paths that name none.
 const DEFAULT_ORGANIZATION: &str = "default";
 
-/// What a path asks for.
+/// The meaning of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Otlp { organization: String, signal: Signal },
@@ -49,7 +49,7 @@ pub(super) fn unknown_organization() -> HttpResponse {
     HttpResponse::text(404, "Organization not found")
 }
 
-/// What the path stands for under any method.
+/// The meaning of the path for any method.
 pub(super) fn target(path: &str) -> Option<Target> {
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
     let otlp =

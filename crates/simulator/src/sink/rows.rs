@@ -1,6 +1,6 @@
-//! The rows that OpenObserve would store of what the sink has: which columns, in which stream, with which values.
+//! The rows that OpenObserve would store: columns, stream, and values.
 //!
-//! As measured on v0.60.5. Queries of dashboards and alerts name columns; whether a column is there is asked here.
+//! As measured on v0.60.5. Tests look up the columns that queries of dashboards and alerts name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -185,7 +185,8 @@ fn of_metric(stored: &StoredMetric, rows: &mut Vec<Row>) {
                 of_histogram(stored, point, &temporality, rows);
             }
         }
-        // What OpenObserve makes of exponential buckets is wrong, and summaries nobody sends: nothing may ask for their rows.
+        // OpenObserve converts exponential histograms wrongly, and our programs send no summaries, so no query may
+        // need their rows.
         Some(Data::ExponentialHistogram(_) | Data::Summary(_)) | None => {}
     }
 }

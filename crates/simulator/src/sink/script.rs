@@ -1,4 +1,4 @@
-//! What the sink answers when it is told to: single answers, scripts of them, and seeded random faults.
+//! Scripted answers of the sink: single answers, sequences, and seeded random faults.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub enum ScriptedResponse {
     PartialSuccess(u64),
     /// An answer body of this many bytes. Stored if the status is 2xx.
     Huge { status: u16, bytes: u64 },
-    /// The inner answer, its body gzip-compressed whether or not the client asked for it.
+    /// The inner answer, with a gzip-compressed body even if the client did not ask for it.
     Gzipped(Box<ScriptedResponse>),
     /// The inner answer, once [`Sink::release`](super::Sink::release) is called; nothing is stored before.
     Held(Box<ScriptedResponse>),
@@ -58,7 +58,7 @@ impl ScriptedResponse {
         Self::Held(Box::new(Self::Ok))
     }
 
-    /// Whether the client cannot know what became of its request: the connection ends after the body was sent.
+    /// Returns `true` if the client cannot know the fate of its request: the connection ends after the body was sent.
     pub fn is_ambiguous(&self) -> bool {
         match self {
             Self::CloseAfterBody | Self::CloseAfterStore | Self::HalfResponse => true,
@@ -117,7 +117,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Faults of the kinds in [`Faults::transient`]. The probability is that of each answer, from 0 to 1.
+    /// Faults of the kinds in [`Faults::transient`], with this probability for each answer, from 0 to 1.
     pub fn seeded(seed: u64, probability: f64) -> Self {
         Self { state: seed, probability, kinds: Self::transient() }
     }

@@ -27,9 +27,9 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) script: Script,
     pub(super) store: Store,
-    /// What people made: dashboards, alerts.
+    /// Folders, dashboards and alerts.
     management: Management,
-    /// What is dropped although the client is told that it is stored.
+    /// The items to drop while the client is told that they are stored.
     pub(super) to_lose: Removal,
 }
 
@@ -71,7 +71,7 @@ impl Shared {
         self.change(|state| state.store.receive(received))
     }
 
-    /// Applies the rules and stores what they accept, less what is to be lost.
+    /// Applies the rules and stores the accepted items, except for those to lose.
     pub(super) fn ingest(
         &self,
         submission: Submission,
@@ -96,7 +96,7 @@ impl Shared {
         verdict.reply
     }
 
-    /// Carries out what people ask for of dashboards and alerts.
+    /// Handles requests about dashboards and alerts.
     pub(super) fn manage(&self, request: management::Request) -> HttpResponse {
         let mut state = self.state();
         let State { management, store, .. } = &mut *state;

@@ -1,4 +1,4 @@
-//! What the sink keeps: the requests it received, the records it stored, and how much of both it had no room for.
+//! The sink's memory: received requests, stored records, and counts of both beyond the bounds.
 
 use std::sync::Arc;
 
@@ -31,14 +31,14 @@ pub struct ReceivedRequest {
     pub signal: Option<Signal>,
     /// The status that was answered; `None` while there is none, and where the connection was closed instead.
     pub status: Option<u16>,
-    /// Spans, log records or data points in the body; 0 where it does not decode.
+    /// Spans, log records or data points in the body; 0 if it does not decode.
     pub items: u64,
-    /// Those of them that were stored.
+    /// Stored items.
     pub stored: u64,
-    /// Those of them that were refused in `partial_success`.
+    /// Items refused in `partial_success`.
     pub rejected: u64,
-    /// Whether the client got a whole answer. Where it did not, it cannot know whether the items were stored: only such
-    /// a request may be followed by duplicates.
+    /// `true` if the client got a whole answer. Otherwise it cannot know if the items were stored, so duplicates may
+    /// follow only such a request.
     pub answered_whole: bool,
     /// When the head had been read, on tokio's clock.
     pub begun: Instant,
@@ -48,15 +48,15 @@ pub struct ReceivedRequest {
     pub answered: Option<Instant>,
 }
 
-/// One stored record with what it belongs to.
+/// A stored record with its resource and scope.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Stored<T> {
     /// The organization of the path.
     pub organization: String,
-    /// The stream: for a metric its name, else what the header `stream-name` says. Normalised.
+    /// The stream: the name of a metric, otherwise the header `stream-name`. Normalized.
     pub stream: String,
-    /// The service that OpenObserve would show; for spans not always that of the resource.
+    /// The service that OpenObserve would show; for spans it may differ from the resource's.
     pub service_name: String,
     /// The resource as sent; empty if there was none.
     pub resource: Arc<Resource>,
@@ -70,7 +70,7 @@ pub struct Stored<T> {
 
 pub type StoredSpan = Stored<Span>;
 pub type StoredLogRecord = Stored<LogRecord>;
-/// A metric with those of its data points that were stored.
+/// A metric with its stored data points.
 pub type StoredMetric = Stored<Metric>;
 
 impl<T> Stored<T> {
@@ -96,11 +96,11 @@ pub struct StoredJson {
     pub request: usize,
 }
 
-/// How much came, and what became of it.
+/// The counts of received, stored and refused items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Requests whose headers were read.
+    /// Requests with complete headers.
     pub requests: u64,
     /// Requests that got a whole answer.
     pub answered: u64,
@@ -108,7 +108,7 @@ pub struct Counts {
     pub held: u64,
     /// Spans stored.
     pub spans: u64,
-    /// Log records stored, without those of `_json`.
+    /// Log records stored, except by `_json`.
     pub log_records: u64,
     /// Data points stored.
     pub data_points: u64,
@@ -164,7 +164,7 @@ impl Records {
             Self::Spans(spans) => spans.retain(|span| removal.keeps(&span.scope.name)),
             Self::Logs(records) => records.retain(|record| removal.keeps(&record.scope.name)),
             Self::Json(records) => records.retain(|_| removal.keeps("")),
-            // A metric goes with the last of its data points; one that came without any stays.
+            // A metric goes with its last data point. A metric that arrived without points stays.
             Self::Metrics(metrics) => metrics.retain_mut(|metric| {
                 let had = data_points(&metric.item);
                 retain_data_points(&mut metric.item, || removal.keeps(&metric.scope.name));
@@ -175,14 +175,14 @@ impl Records {
     }
 }
 
-/// Which items are removed: so many behind the first ones.
+/// The items to remove: `count` items after the first `kept`.
 #[derive(Debug, Default)]
 pub(super) struct Removal {
     /// Items that stay before the first goes.
     pub(super) kept: u64,
     /// Items that go then.
     pub(super) count: u64,
-    /// The scope whose items stay, and are not counted in `kept`.
+    /// Items of this scope stay, and do not count in `kept`.
     pub(super) never_of: Option<String>,
 }
 
@@ -191,7 +191,7 @@ impl Removal {
         Self { kept, count, never_of: None }
     }
 
-    /// Whether the next item, of this scope, is kept.
+    /// Returns `true` if the next item of this scope is kept.
     fn keeps(&mut self, scope: &str) -> bool {
         if self.never_of.as_deref() == Some(scope) {
             return true;
@@ -286,7 +286,7 @@ impl Store {
         if ticket.epoch == self.epoch { self.requests.get_mut(ticket.index) } else { None }
     }
 
-    /// Stores what was accepted; what finds no room is counted.
+    /// Stores the accepted records within the bounds, and counts the rest.
     pub(super) fn keep(&mut self, mut records: Records) {
         let items = records.items();
         match &records {

@@ -1,6 +1,7 @@
 //! Reads RFC 3339, as OpenObserve does in the records of JSON streams.
 //!
-//! `wire::timestamp` reads it too. The simulator shares no code with what it tests, so that a mistake in one of them shows.
+//! `wire::timestamp` reads it too. The simulator shares no code with the code under test, so a mistake in one of them
+//! shows.
 
 /// Days from 1970-01-01 to this date of the Gregorian calendar (Howard Hinnant's formula).
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {

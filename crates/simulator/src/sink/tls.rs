@@ -1,5 +1,5 @@
-//! TLS in front of a [`Sink`], for tests: a certificate authority of their own, valid and expired certificates, real
-//! handshakes. What cannot be set up is a panic.
+//! TLS in front of a [`Sink`], for tests: an own certificate authority, valid and expired certificates, real
+//! handshakes. Panics if it cannot start.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be made is a mistake in a test")]
 
@@ -99,7 +99,7 @@ impl TlsFront {
         Self::before(sink.address(), authority, until_year).await
     }
 
-    /// The same before any other server. It speaks whatever its clients speak, and says nothing of that in TLS.
+    /// The same in front of any other server, for any protocol, without ALPN.
     ///
     /// # Panics
     /// When there is no free port.

@@ -1,6 +1,6 @@
 //! The kinds of telemetry that a subscription chooses by.
 
-/// What a subscription chooses by.
+/// The categories of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Category {
     Platform,

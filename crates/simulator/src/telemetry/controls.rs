@@ -1,4 +1,4 @@
-//! What tests may do to telemetry, and what they may learn of it.
+//! The tests' control over telemetry, and their view of it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -30,7 +30,7 @@ pub(crate) enum Treatment {
     Duplicate(usize),
 }
 
-/// The rules of one function, and what Lambda itself has told of it.
+/// The rules of one function, and its generated events.
 #[derive(Debug)]
 pub(crate) struct Controls {
     rules: Mutex<Rules>,
@@ -61,7 +61,7 @@ impl TelemetryControl {
         self.treat(kind, Treatment::Hold);
     }
 
-    /// Passes on what was held back, and holds nothing back from now on.
+    /// Passes on the held events, and holds no more.
     pub fn release(&self) {
         lock(&self.0.rules).treatments.retain(|_, treatment| *treatment != Treatment::Hold);
         for telemetry in self.0.environments() {
@@ -69,7 +69,7 @@ impl TelemetryControl {
         }
     }
 
-    /// Sends each event of this type so many times.
+    /// Sends each event of this type `times` times.
     pub fn duplicate(&self, kind: &str, times: usize) {
         self.treat(kind, Treatment::Duplicate(times));
     }
@@ -88,8 +88,8 @@ impl TelemetryControl {
         }
     }
 
-    /// Answers subscriptions with this status and does not keep them: 202 and 404 are what local emulators say, 500 is a
-    /// platform in trouble. `None` answers as Lambda does.
+    /// Answers subscriptions with this status and drops them: 202 and 404 are the answers of local emulators, 500 of
+    /// a platform in trouble. `None` answers as Lambda does.
     pub fn answer_subscriptions(&self, status: Option<u16>) {
         lock(&self.0.rules).subscription_answer = status;
     }
@@ -147,7 +147,7 @@ pub struct UndeliveredTelemetry {
     pub function: String,
     /// The 32 hexadecimal digits at the end of the log stream's name.
     pub environment: String,
-    /// For whom it was.
+    /// The subscriber.
     pub extension: String,
     /// Its `type`.
     pub kind: String,

@@ -186,10 +186,9 @@ pub(super) async fn run(
     }
 }
 
-/// Sends a batch; an error where it was not answered with success.
+/// Sends a batch; an answer other than success is an error.
 ///
-/// There is no time limit: a listener that is frozen in the middle goes on after the thaw, and one that has ended resets
-/// the connection.
+/// There is no time limit: a frozen listener goes on after the thaw, and an ended one resets the connection.
 async fn send(destination: &Destination, batch: &Batch) -> io::Result<()> {
     match destination {
         Destination::Http { port, path, host } => {

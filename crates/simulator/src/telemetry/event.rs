@@ -48,7 +48,7 @@ impl Generated {
         )
     }
 
-    /// What a test injects, as it is; its `type` if it has one.
+    /// An injected event as it is, with its `type` if it has one.
     pub(crate) fn injected(json: String) -> Self {
         let value: Option<serde_json::Value> = serde_json::from_str(&json).ok();
         let kind = value.as_ref().and_then(|event| event.get("type")?.as_str());

@@ -1,4 +1,4 @@
-//! The Telemetry API's side of an environment: what was generated, who subscribed, and what waits for delivery.
+//! The Telemetry API's side of an environment: generated events, subscriptions, and waiting events.
 
 mod category;
 mod controls;
@@ -25,14 +25,14 @@ use crate::clock;
 use crate::function::LogFormat;
 use crate::lock::lock;
 
-/// How much is kept during init for those that subscribe later, in events and bytes.
+/// The bounds of the backlog that init keeps for later subscribers, in events and bytes.
 const MAX_BACKLOG_EVENTS: usize = 10_000;
 const MAX_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long the end of an environment waits for an answer that is on its way.
 const MAX_SETTLING: Duration = Duration::from_secs(1);
 
-/// Whether deliveries go on: Lambda's own processes stop with the environment.
+/// The state of deliveries: Lambda's own processes stop with the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flow {
     Frozen,
@@ -105,12 +105,12 @@ impl Telemetry {
         telemetry
     }
 
-    /// Init begins: what is generated from now on is kept for those that subscribe during it.
+    /// Begins init: from now on, events are kept for later subscribers.
     pub(crate) fn begin_init(&self) {
         lock(&self.state).backlog = Some(Backlog::default());
     }
 
-    /// Init is over: nobody can subscribe any more.
+    /// Ends init: subscriptions are no longer possible.
     pub(crate) fn end_init(&self) {
         lock(&self.state).backlog = None;
         self.take_injected();
@@ -143,8 +143,8 @@ impl Telemetry {
         subscription.push(&event.kind, event.category, json, treatment);
     }
 
-    /// Subscribes an extension, or changes its subscription: what waits stays. Who subscribes for the first time gets what
-    /// init has generated so far.
+    /// Subscribes an extension, or changes its subscription; waiting events stay. A new subscriber gets the events of
+    /// init so far.
     pub(crate) fn subscribe(self: &Arc<Self>, extension: &str, settings: Settings) {
         let mut state = lock(&self.state);
         let known = state
@@ -172,7 +172,7 @@ impl Telemetry {
         state.subscriptions.push(Subscribed { subscription, delivering });
     }
 
-    /// Hands out what tests have injected since the last time.
+    /// Gives out the events that tests injected since the last call.
     pub(crate) fn take_injected(&self) {
         let mut state = lock(&self.state);
         let (events, total) = self.controls.injected_since(state.injected);
@@ -184,7 +184,7 @@ impl Telemetry {
         }
     }
 
-    /// Passes on what tests held back.
+    /// Passes on the events that tests held back.
     pub(crate) fn release(&self) {
         for Subscribed { subscription, .. } in &lock(&self.state).subscriptions {
             subscription.release();
@@ -201,7 +201,7 @@ impl Telemetry {
         self.flow.send_replace(Flow::Frozen);
     }
 
-    /// Sends what waits at once: the environment ends.
+    /// Sends the waiting events at once, because the environment ends.
     pub(crate) fn flush(&self) {
         self.flow.send_replace(Flow::Flushing);
     }
@@ -223,7 +223,7 @@ impl Telemetry {
         drop(tokio::time::timeout(MAX_SETTLING, settled).await);
     }
 
-    /// The environment has ended: what waits is lost, and recorded as such.
+    /// Records the waiting events as lost, because the environment has ended.
     pub(crate) fn finish(&self) {
         let subscriptions = std::mem::take(&mut lock(&self.state).subscriptions);
         for Subscribed { subscription, .. } in &subscriptions {

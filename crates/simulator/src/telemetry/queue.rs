@@ -1,4 +1,4 @@
-//! What waits for one subscriber: bounded, in the order of its making, kept until it was acknowledged.
+//! The waiting events of one subscriber: bounded, in order, kept until they are acknowledged.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::Flow;
 use super::category::Category;
 use super::request::Buffering;
 
-/// What Lambda's own events may take beyond the bound, so that a flood of lines does not displace them.
+/// Extra room for Lambda's own events, so that a flood of lines does not displace them.
 const PLATFORM_RESERVE_BYTES: usize = 1024 * 1024;
 
 /// The most bytes that wait for one subscriber.
@@ -21,7 +21,7 @@ const MAX_HELD: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// What is being delivered stays at the front until it was acknowledged.
+    /// Events in delivery stay at the front until they are acknowledged.
     waiting: VecDeque<Item>,
     bytes: usize,
     held: Vec<Held>,
@@ -42,7 +42,7 @@ struct Held {
     json: String,
 }
 
-/// What did not fit since the subscriber was last told of it.
+/// The events dropped since the subscriber was last told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Dropped {
     pub(super) records: u64,
@@ -57,7 +57,7 @@ pub(super) struct Batch {
     pub(super) kinds: Vec<Arc<str>>,
 }
 
-/// Whether a batch is to leave.
+/// The time for the next batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
     Now,
@@ -100,7 +100,7 @@ impl Queue {
         }
     }
 
-    /// Decides whether a batch leaves now.
+    /// Decides if a batch leaves now.
     pub(super) fn readiness(&self, buffering: &Buffering, flow: Flow, now: Instant) -> Readiness {
         let Some(oldest) = self.waiting.front() else { return Readiness::Never };
         let since = match flow {
@@ -129,7 +129,8 @@ impl Queue {
         }
     }
 
-    /// Forgets the first events, which the subscriber has received. Gives once what did not fit meanwhile.
+    /// Removes the first events, which the subscriber has acknowledged. Returns the events dropped since the last
+    /// call.
     pub(super) fn acknowledge(&mut self, events: usize) -> Option<Dropped> {
         for item in self.waiting.drain(..events.min(self.waiting.len())) {
             self.bytes -= item.json.len();
@@ -153,7 +154,7 @@ impl Queue {
     }
 }
 
-/// What a failed delivery waits before the next attempt: doubled each time.
+/// The next pause after a failed delivery: doubled each time.
 pub(super) fn next_back_off(after: Duration) -> Duration {
     (after * 2).min(MAX_BACK_OFF)
 }

@@ -1,4 +1,4 @@
-//! What an environment writes to its log stream, and what a runtime sees of Lambda.
+//! An environment's log stream, and the runtime's view of Lambda.
 
 use std::collections::BTreeMap;
 
@@ -99,7 +99,8 @@ async fn a_process_has_lambdas_environment_and_the_users_and_no_other() {
                     .starts_with(&seen.remove("LAMBDA_TASK_ROOT").unwrap())
             );
         }
-        // Coverage tools and the like set what a child needs through the process's own environment: nothing may pass.
+        // Coverage tools set variables for children through the process's own environment; none of them may reach the
+        // function.
         let lines: Vec<String> =
             seen.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         let stream: String = invocation.log_stream.chars().skip(10).collect();

@@ -1,4 +1,4 @@
-//! What the simulator's tests share: the function that they run, and readings of its log.
+//! Shared parts of the simulator's tests: their function, and readers of its log.
 
 use std::time::Duration;
 
@@ -38,12 +38,12 @@ pub(crate) fn messages(lambda: &Lambda, function: &str) -> Vec<String> {
     lambda.log_events(function).into_iter().map(|event| event.message).collect()
 }
 
-/// The function's log, a quoted message a line, with what differs between runs replaced by its form.
+/// The function's log, a quoted message a line, with masked values.
 pub(crate) fn log(lambda: &Lambda, function: &str) -> String {
     messages(lambda, function).iter().map(|message| mask(&format!("{message:?}\n"))).collect()
 }
 
-/// Replaces what differs between runs by its form: `ID`, `TIME`, `ROOT`, `HEX`, and `N` in figures.
+/// Masks the values that differ between runs: `ID`, `TIME`, `ROOT`, `HEX`, and `N` in figures.
 pub(crate) fn mask(text: &str) -> String {
     let belongs = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':');
     let mut masked = String::new();

@@ -1,4 +1,4 @@
-//! What is checked before a body is looked at.
+//! The checks before a body is read.
 
 use bytes::Bytes;
 use http::Method;
@@ -83,7 +83,7 @@ async fn authorization_and_organizations() {
     assert!(strict.base().ends_with("/api/acme"));
     assert_eq!(closed.counts().spans, 3);
     assert_eq!(closed.spans()[2].organization, "other");
-    // No secret in what a failing test prints.
+    // A failing test must not print a secret.
     assert!(!format!("{:?}", closed.requests()).contains(root.strip_prefix("Basic ").unwrap()));
 }
 
@@ -154,7 +154,7 @@ async fn content_encodings() {
     assert_eq!(answered.status, 401);
 }
 
-/// What comes after the first gzip member is lost without a word.
+/// Bytes after the first gzip member are lost silently.
 #[tokio::test]
 async fn gzip_members_after_the_first_are_lost() {
     let sink = sink().start().await.unwrap();

@@ -1,4 +1,4 @@
-//! What OpenObserve takes without a word and shows wrongly.
+//! Items that OpenObserve accepts silently and shows wrongly.
 
 use lambda_otlp_simulator::sink::OddityKind;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

@@ -1,4 +1,4 @@
-//! What becomes of records: streams, ingest window, column limit, JSON.
+//! The rules of records: streams, ingest window, column limit, JSON.
 
 use bytes::Bytes;
 use lambda_otlp_simulator::sink::{OddityKind, ScriptedResponse};
@@ -31,7 +31,7 @@ async fn streams() {
         }
         assert_eq!(sink.spans().last().unwrap().stream, stream);
         assert_eq!(sink.log_records().last().unwrap().stream, stream);
-        // One stream for each metric name, whatever the header says.
+        // One stream for each metric name, independent of the header.
         assert_eq!(sink.metrics().last().unwrap().stream, "faas_invoke_duration");
     };
     check(None, "default").await;
@@ -60,7 +60,7 @@ async fn window_of_logs() {
     check(&[(NOW, 0), (NOW - 5 * HOUR + MINUTE, 0), (NOW + 24 * HOUR, 0)], 0, "").await;
     check(&[(NOW, 0), (NOW - 5 * HOUR - 1000, 0), (NOW - 6 * HOUR, 0)], 2, old).await;
     check(&[(NOW + 24 * HOUR + 1000, 0)], 1, far).await;
-    // The text is that of the last rejected record.
+    // The text describes the last rejected record.
     check(&[(NOW + 48 * HOUR, 0), (NOW - 6 * HOUR, 0), (NOW, 0)], 2, old).await;
     check(&[(NOW - 6 * HOUR, 0), (NOW + 48 * HOUR, 0)], 2, far).await;
     // Without time the observed time counts, without both the record is too old.

@@ -54,7 +54,7 @@ pub(super) fn names_no_folder(
     Ok(())
 }
 
-/// The folders of sources, which panics name, and what they are called instead.
+/// The source folders that panics name, and their replacements.
 pub(super) fn folders(root: &Path, packages: &[Value]) -> Vec<(PathBuf, &'static str)> {
     let registries: BTreeSet<PathBuf> = packages
         .iter()

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// A package that a zip has something of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Component {
-    /// As a package URL calls where it is from: `cargo`, `pypi`, `npm`.
+    /// The type of a package URL: `cargo`, `pypi`, `npm`.
     pub(super) kind: &'static str,
     pub(super) name: String,
     pub(super) version: String,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// A program that `deploy/stack/Makefile` builds, and what it may have, so that nobody makes it start later without noticing.
+/// A program of `deploy/stack/Makefile`, and its size limits, which keep cold starts short.
 pub(crate) struct Program {
     /// Its package, and its binary.
     name: &'static str,
@@ -25,7 +25,7 @@ pub(crate) const FORWARDER: Program =
 pub(crate) const SUBSCRIBER: Program =
     Program { name: "lambda-otlp-subscriber", max_bytes: 4_000_000, max_zip_bytes: 2_000_000 };
 
-/// What AWS's image for `provided.al2023` has.
+/// The glibc of AWS's image for `provided.al2023`.
 const MAX_GLIBC: (u32, u32) = (2, 34);
 
 /// An architecture of functions.

@@ -1,8 +1,10 @@
-//! Makes what is handed out, in `target/dist`: the zips of the stack's functions, one for each architecture; the layer, with the
-//! extension, the wrapper of a function's runtime, and the licences; the layers of OpenTelemetry's packages that the wrapper starts; the
-//! command line. Each zip comes with a list of its components, and all of them with checksums, templates and instructions.
+//! Makes the release files in `target/dist`: the zips of the stack's functions, one for each architecture; the layer,
+//! with the extension, the wrapper of a function's runtime, and the licences; the layers of OpenTelemetry's packages
+//! for the wrapper; the command line. Each zip has a list of its components; checksums, templates and instructions
+//! stand beside them.
 //!
-//! What is in a zip depends on the sources alone: files have no times, and no binary names a folder of the machine.
+//! The content of a zip depends on the sources alone: files have no times, and no binary names a folder of the
+//! machine.
 //!
 //! Source: Lambda Developer Guide, "Packaging your layer content" and "Configuring Lambda extensions" (`extensions/`).
 
@@ -41,7 +43,7 @@ pub(crate) struct Architecture {
     pub(crate) target: &'static str,
     /// As the header of a binary names it.
     machine: u16,
-    /// What runs its binaries on another machine: Debian's package `qemu-user`.
+    /// Runs the binaries of another architecture: Debian's package `qemu-user`.
     emulator: &'static str,
 }
 
@@ -62,7 +64,7 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
     },
 ];
 
-/// What the wrapper has a runtime load, from `extension/layer` to `/opt/lambda-otlp`.
+/// The wrapper's files, from `extension/layer` to `/opt/lambda-otlp`.
 pub(crate) const LOADED: &[&str] = &[
     "node/bound.cjs",
     "node/cut_off.cjs",
@@ -91,11 +93,11 @@ struct Made {
     bytes: Vec<u8>,
     /// Others' packages in it.
     components: Vec<Component>,
-    /// What it may have, so that nobody makes functions start later without noticing.
+    /// The size limit, which keeps cold starts short.
     max_bytes: usize,
 }
 
-/// What of all that can be made.
+/// The parts to make.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     All,
@@ -111,7 +113,7 @@ pub(crate) enum What {
 const FOLDER: &str = "target/dist";
 /// Where `sha256sum --check` finds the sums.
 const SUMS: &str = "SHA256SUMS";
-/// What lies in the repository, and its name beside the zips.
+/// Files of the repository, and their names beside the zips.
 const BESIDE: [(&str, &str); 4] = [
     ("deploy/template-dist.yaml", "template-dist.yaml"),
     ("deploy/terraform/cloudformation.json", "template-dist-all-settings.json"),
@@ -119,7 +121,7 @@ const BESIDE: [(&str, &str); 4] = [
     ("docs/release-files.md", "INSTALL.md"),
 ];
 
-/// Makes it in `target/dist`; all of it takes the place of what is there.
+/// Makes these parts in `target/dist`. All parts together replace the folder.
 pub(crate) fn run(what: What) -> anyhow::Result<()> {
     let root = root()?;
     let folder = root.join(FOLDER);
@@ -162,7 +164,7 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
     sums(&folder)
 }
 
-/// Writes a zip, and beside it what is in it.
+/// Writes a zip, and its list of components beside it.
 fn write(folder: &Path, made: &Made) -> anyhow::Result<()> {
     let Made { name, bytes, components, max_bytes } = made;
     ensure!(bytes.len() <= *max_bytes, "{name}: {} bytes, over {max_bytes}", bytes.len());
@@ -178,7 +180,7 @@ fn sum(bytes: &[u8]) -> String {
     to_hex(&Sha256::digest(bytes))
 }
 
-/// Writes the sums of all that lies in the folder.
+/// Writes the checksums of the folder's files.
 fn sums(folder: &Path) -> anyhow::Result<()> {
     let mut entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
@@ -230,7 +232,7 @@ fn layer_files(
     Ok(files)
 }
 
-/// Our licences, and those of the crates in a program.
+/// Our licences, and the licences of a program's crates.
 fn licences(
     root: &Path,
     packages: &[Value],
@@ -243,7 +245,7 @@ fn licences(
     Ok([apache?, mit?, File::text("THIRD-PARTY.txt", notices)])
 }
 
-/// The extension, and what its wrapper has a function's runtime load.
+/// The extension, and the wrapper's files.
 fn beside_the_function(root: &Path, extension: &Path) -> anyhow::Result<Vec<File>> {
     let source = root.join("extension/layer");
     let mut files = vec![

@@ -1,4 +1,4 @@
-//! Makes the layer of OpenTelemetry's packages for Node functions, of what `package-lock.json` pins alone.
+//! Makes the layer of OpenTelemetry's packages for Node functions from `package-lock.json` alone.
 
 use super::Made;
 use super::components::Component;
@@ -27,7 +27,7 @@ pub(super) fn layer(root: &Path) -> anyhow::Result<Made> {
     })
 }
 
-/// What the lock file pins.
+/// The packages of the lock file.
 fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
     let lock = std::fs::read(root.join(SOURCE).join("package-lock.json"))?;
     let lock: Value = serde_json::from_slice(&lock)?;
@@ -69,7 +69,7 @@ pub(crate) fn packages(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.join("node_modules"))
 }
 
-/// Licences stay; what only bundlers, editors and type checkers read does not. Node loads `build/src`.
+/// Keeps licences. Leaves out files that only bundlers, editors and type checkers read. Node loads `build/src`.
 fn is_used(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let of_tools = ["map", "ts", "mts", "cts", "flow"];

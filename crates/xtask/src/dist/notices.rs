@@ -1,4 +1,4 @@
-//! Collects what a program is made of: its crates, and their licence texts.
+//! Collects the crates of a program and their licence texts.
 
 use super::components::Component;
 use crate::checks::output;
@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-/// What the linker adds to the crates.
+/// The linker's additions to the crates.
 const TOOLCHAIN: &str = "\
 Rust's standard library: Apache-2.0 OR MIT, https://github.com/rust-lang/rust
 LLVM's libunwind: Apache-2.0 WITH LLVM-exception, https://github.com/llvm/llvm-project

@@ -1,7 +1,7 @@
 //! Makes the layer of OpenTelemetry's packages for Python functions: one zip for each version of Python, since the bytecode of
 //! another version would be of no use, and a function that starts would compile each module anew.
 //!
-//! What is in a zip depends on the pinned packages and the version of Python alone.
+//! The content of a zip depends on the pinned packages and the version of Python alone.
 
 use super::Made;
 use super::components::Component;
@@ -52,7 +52,7 @@ pub(super) fn missing() -> impl Iterator<Item = u32> {
     MINOR_VERSIONS.filter(|minor| find(*minor).is_none())
 }
 
-/// What the requirements pin, which say all that is installed.
+/// The pins of the requirements, which list every package.
 fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
     let requirements = std::fs::read_to_string(root.join(REQUIREMENTS))?;
     let pinned = requirements.lines().filter_map(|line| {
@@ -74,7 +74,8 @@ pub(crate) fn zip(packages: &Path, python: &Path) -> anyhow::Result<Vec<u8>> {
     let mut compile = Command::new(python);
     // Sets in the bytecode have the order of their hashes.
     compile.env("PYTHONHASHSEED", "0").args(["-m", "compileall", "-q"]);
-    // Lambda mounts layers read-only and with times of its own: nobody has to compare the bytecode with its source.
+    // Lambda mounts layers read-only and changes file times, so the bytecode is valid without a comparison with its
+    // source.
     compile.args(["--invalidation-mode", "unchecked-hash", "-p", &format!("/opt/{FOLDER}"), "-s"]);
     output(compile.arg(scratch.path()).arg(scratch.path()))?;
     let mut files = files_below(scratch.path(), is_used)?;
@@ -84,7 +85,7 @@ pub(crate) fn zip(packages: &Path, python: &Path) -> anyhow::Result<Vec<u8>> {
     packed(&files)
 }
 
-/// The folder with what the requirements name, installed once.
+/// The folder with the required packages, installed once.
 pub(crate) fn packages(root: &Path, python: &Path) -> anyhow::Result<PathBuf> {
     let requirements = root.join(REQUIREMENTS);
     let folder = cache()?.join("layer/python");
@@ -101,7 +102,7 @@ pub(crate) fn packages(root: &Path, python: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.join("packages"))
 }
 
-/// Licences stay; what only pip, editors and type checkers read does not.
+/// Keeps licences. Leaves out files that only pip, editors and type checkers read.
 fn is_used(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let of_tools = ["RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "py.typed"];

@@ -1,4 +1,4 @@
-//! The files of a release, and what a machine needs to make them.
+//! The files of a release, and the tools to make them.
 
 use super::functions::TARGETS;
 use super::{ARCHITECTURES, python};

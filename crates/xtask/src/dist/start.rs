@@ -40,7 +40,7 @@ pub(super) fn check(architecture: &Architecture, extension: &Path) -> anyhow::Re
     Ok("registered; this user may not change its root".to_owned())
 }
 
-/// Whether this user may start a program in another root so.
+/// Returns `true` if this user may start a program in another root.
 fn may(program: &str) -> bool {
     let arguments: &[&str] =
         if program == "unshare" { &["--map-root-user", "true"] } else { &["/", "true"] };

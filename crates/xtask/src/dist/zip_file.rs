@@ -49,7 +49,7 @@ pub(super) fn packed(files: &[File]) -> anyhow::Result<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-/// All files below a folder in the order of their names, but those, and what is in those folders, that are not wanted.
+/// All files below a folder in the order of their names, without unwanted files and folders.
 pub(super) fn files_below(
     folder: &Path,
     is_wanted: impl Fn(&str) -> bool,

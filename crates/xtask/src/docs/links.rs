@@ -1,17 +1,17 @@
-//! Checks that what the documents link to, and the files that they name, are in the repository.
+//! Checks that links of the documents, and the files they name, exist.
 
 use super::ending;
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-/// The changelog tells what was: files that it names may be gone.
+/// The changelog may name deleted files.
 const HISTORY: &str = "CHANGELOG.md";
 
-/// Endings of what is taken for the name of a file when it stands in code.
+/// File endings: code in a document with one of these is checked as a file name.
 const ENDINGS: &[&str] = &["md", "py", "rs", "sh", "toml", "yaml"];
 
-/// What leads nowhere in the documents among these files.
+/// The broken links and file names of the documents among these files.
 pub(super) fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
     let mut documents = BTreeMap::new();
     for file in files.iter().filter(|file| ending(file) == Some("md")) {
@@ -21,12 +21,12 @@ pub(super) fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>
     Ok(mistakes(&documents, files))
 }
 
-/// What a document holds of interest.
+/// The links, code and anchors of a document.
 #[derive(Default)]
 struct Document {
     /// Targets of its links.
     links: Vec<String>,
-    /// What stands in code within a line.
+    /// The inline code.
     code: Vec<String>,
     /// The anchors of its headings, as GitHub makes them.
     anchors: BTreeSet<String>,
@@ -113,13 +113,13 @@ fn mistakes(documents: &BTreeMap<&str, Document>, files: &[String]) -> Vec<Strin
     mistakes
 }
 
-/// Whether it is a path in which nothing stands for something else.
+/// Returns `true` for a path without placeholders.
 fn is_file_name(code: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
     code.chars().all(is_plain) && ending(code).is_some_and(|ending| ENDINGS.contains(&ending))
 }
 
-/// The path without `..`; `None` where it leaves the repository.
+/// The path without `..`; `None` if it leaves the repository.
 fn normal(path: &Path) -> Option<String> {
     let mut normal = PathBuf::new();
     for component in path.components() {

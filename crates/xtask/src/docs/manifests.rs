@@ -1,4 +1,4 @@
-//! Checks that each crate says what it is, under which licence, where it comes from, and which Rust it needs.
+//! Checks that each crate has a description, licence, repository and Rust version.
 
 use serde_json::Value;
 use std::path::Path;
@@ -11,10 +11,10 @@ const FIELDS: &[(&str, &str)] = &[
     ("rust_version", "rust-version"),
 ];
 
-/// What is compiled into functions, whose Rust may be older than ours.
+/// Crates that are compiled into functions, with an older Rust.
 const IN_FUNCTIONS: &[&str] =
     &["lambda-otlp-deflate", "lambda-otlp-exporter", "lambda-otlp-settings", "lambda-otlp-wire"];
-/// What crates.io shows of a crate that is published: those in functions are.
+/// Fields of a published crate on crates.io.
 const PUBLISHED_TEXTS: &[&str] = &["readme"];
 const PUBLISHED_LISTS: &[&str] = &["keywords", "categories"];
 const LICENCES: &[&str] = &["LICENSE-MIT", "LICENSE-APACHE"];

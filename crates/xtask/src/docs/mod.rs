@@ -18,7 +18,7 @@ pub(crate) fn write() -> anyhow::Result<()> {
     variables::write()
 }
 
-/// Fails where a document is not up to date, leads nowhere or is empty, or a crate does not say what it is.
+/// Fails if a document is outdated or empty or has a broken link, or if a crate lacks a field.
 pub(crate) fn check() -> anyhow::Result<()> {
     let root = checks::root()?;
     let mut mistakes = Vec::new();
@@ -37,12 +37,12 @@ pub(crate) fn check() -> anyhow::Result<()> {
     variables::check()
 }
 
-/// What stands behind the last dot of a file's name.
+/// The ending of a file's name.
 fn ending(file: &str) -> Option<&str> {
     Path::new(file).extension()?.to_str()
 }
 
-/// What stands in a document between `<!-- MARK -->` and `<!-- end -->`.
+/// The text between `<!-- MARK -->` and `<!-- end -->` in a document.
 fn marked<'a>(text: &'a str, document: &str, mark: &str) -> anyhow::Result<&'a str> {
     let begin = format!("<!-- {mark} -->\n");
     let (_, rest) =
@@ -59,7 +59,7 @@ fn replace(text: &str, document: &str, mark: &str, table: &str) -> anyhow::Resul
     Ok(text.replacen(&format!("{begin}{before}{end}"), &format!("{begin}{table}{end}"), 1))
 }
 
-/// The files that git knows, and those that it would add.
+/// Tracked files and new files, without ignored ones.
 fn files(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut git = Command::new("git");
     git.args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(root);

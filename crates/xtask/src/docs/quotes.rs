@@ -1,4 +1,4 @@
-//! Checks that the messages that the manual quotes are those of the code, so that who searches for one finds it.
+//! Checks that messages in the manual are those of the code, so that a search finds them.
 
 use super::ending;
 use anyhow::Context as _;
@@ -6,9 +6,9 @@ use std::path::Path;
 
 /// The document that has them.
 const DOCUMENT: &str = "docs/troubleshooting.md";
-/// What begins so is no message but a command, or what stands before each message of a log.
+/// Beginnings of commands, and of the prefix of a log line: they are no messages.
 const OTHERS: [&str; 5] = ["lambda-otlp ", "aws ", "cargo ", "doctor ", "["];
-/// Stands for what differs from time to time.
+/// Stands for the variable part of a message.
 const LEFT_OUT: char = '…';
 
 /// Messages that the document quotes and no code has.
@@ -49,7 +49,7 @@ fn joined(code: &str) -> String {
     joined
 }
 
-/// What stands between backticks and has several words.
+/// Inline code of several words.
 fn quoted(text: &str) -> Vec<String> {
     let outside = text.split("```").step_by(2);
     let codes = outside.flat_map(str::lines).flat_map(|line| line.split('`').skip(1).step_by(2));
@@ -58,7 +58,7 @@ fn quoted(text: &str) -> Vec<String> {
     codes.filter(is_message).map(str::to_owned).collect()
 }
 
-/// Whether code has all parts of a message that are always the same.
+/// Returns `true` if the code has all fixed parts of a message.
 fn is_in(quote: &str, code: &str) -> bool {
     let parts = quote.split(LEFT_OUT).map(|part| part.trim_matches(['(', ')', ' ']));
     parts.filter(|part| part.contains(' ')).all(|part| code.contains(part))

@@ -22,8 +22,8 @@ const TABLES: &Tables = &[
     ("subscriber", subscriber::TABLE),
 ];
 
-/// Programs that run in one environment, of which the first knows the names that the second reads. Where a function has the
-/// exporter there is no wrapper.
+/// Programs that share an environment: the first knows the names that the second reads. A function with the exporter
+/// has no wrapper.
 const TOGETHER: &[(&str, &str)] =
     &[("exporter", "extension"), ("extension", "exporter"), ("extension", "wrapper")];
 

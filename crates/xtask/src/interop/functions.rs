@@ -1,4 +1,4 @@
-//! Functions in the local Lambda: our demo's, whose lines dev7a's forwarder reads, and ones with OpenTelemetry's SDKs for
+//! Functions in the local Lambda: our demo's, for dev7a's forwarder, and functions with OpenTelemetry's SDKs for
 //! Python and Node, which send to the extension.
 
 #![expect(
@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 /// Long enough for every machine: nothing is expected to take it up.
 const AMPLE: Duration = Duration::from_mins(1);
 const INVOCATIONS: u64 = 4;
-/// The scope of what the extension itself says of the invocations.
+/// The scope of the extension's own telemetry about invocations.
 const EXTENSION_SCOPES: [&str; 2] = ["lambda-otlp/platform", "lambda-otlp/extension"];
 
 pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()> {
@@ -61,8 +61,8 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     Ok(())
 }
 
-/// Our exporter's lines as they are in the log group: dev7a's forwarder must find the spans that the function noted, and
-/// what is in them as `decode` does.
+/// The exporter's lines in the log group: dev7a's forwarder must find the function's spans with the same content as
+/// `decode`.
 async fn the_demo(workshop: &Workshop) -> anyhow::Result<String> {
     let ledger = workshop.made_file("demo");
     let spec = FunctionSpec::new("orders", &workshop.demo_function)
@@ -94,8 +94,8 @@ async fn python_function(workshop: &Workshop, python: &Path) -> anyhow::Result<S
     with_the_extension(workshop, "python", python_spec(workshop, python)).await
 }
 
-/// A function without a layer, whose SDK prints OTLP/JSON: what it made has to be in the log group, also of the lines that
-/// Lambda cut.
+/// A function without a layer and with an SDK that prints OTLP/JSON: all its items must be in the log group,
+/// including lines that Lambda cut.
 async fn printing_function(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
     let made = workshop.made_file("python-prints");
     let spec = python_spec(workshop, python)
@@ -137,7 +137,7 @@ pub(super) async fn node_function(
     with_the_extension(workshop, &format!("node-{encoding}"), spec).await
 }
 
-/// Runs the function beside the extension: what its SDK made has to be in the log group, each item once.
+/// Runs the function beside the extension: each item of its SDK must be in the log group once.
 pub(super) async fn with_the_extension(
     workshop: &Workshop,
     name: &str,

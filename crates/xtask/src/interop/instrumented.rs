@@ -15,7 +15,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 /// Their spans: of a message of a queue, of a topic's in a queue, and of a topic's.
 const SENDERS: [&str; 3] = ["b7ad6b7169203331", "c7ad6b7169203331", "d7ad6b7169203331"];
 
-/// What the action adds to an event.
+/// The event fields of the action.
 pub(super) fn records(action: &str) -> Value {
     let [of_queue, in_queue, of_topic] = SENDERS.map(|span| format!("00-{TRACE}-{span}-01"));
     let message = |id, attributes: Value, body: &str| {

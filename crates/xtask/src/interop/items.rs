@@ -1,4 +1,4 @@
-//! Spans, log records and data points in one plain form, read from OTLP/JSON or from what a script noted, and compared as
+//! Spans, log records and data points in one plain form, read from OTLP/JSON or a script's notes, and compared as
 //! multisets.
 
 #![expect(
@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// Reads what a script noted: one item a line.
+/// Reads a script's notes: one item a line.
 pub(super) fn made(file: &Path) -> anyhow::Result<Vec<Value>> {
     let text = std::fs::read_to_string(file).context("the program noted nothing")?;
     text.lines().map(|line| serde_json::from_str(line).context("what the program noted")).collect()
@@ -41,7 +41,7 @@ pub(super) fn decoded(requests: &[u8]) -> anyhow::Result<Vec<Value>> {
     Ok(items)
 }
 
-/// Says how many there are of each signal, or what is missing and what is too much.
+/// Returns the number of items of each signal, or the missing and surplus items.
 pub(super) fn compare(made: &[Value], read: &[Value]) -> anyhow::Result<String> {
     let mut unexpected: Vec<&Value> = read.iter().collect();
     let mut missing = Vec::new();
@@ -193,7 +193,7 @@ fn attributes(pairs: &Value) -> Map<String, Value> {
     array(pairs).iter().filter_map(pair).collect()
 }
 
-/// An `AnyValue`; what the scripts never make stays as OTLP/JSON has it.
+/// An `AnyValue`. Kinds that the scripts never make stay OTLP/JSON.
 fn value(any: &Value) -> Value {
     let Some((kind, inner)) = any.as_object().and_then(|any| any.iter().next()) else {
         return Value::Null;

@@ -81,18 +81,18 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
     tally.note(&name, our_lines(workshop));
 }
 
-/// What the checks call a package: registry, name and pinned version.
+/// The name of a package in the checks: registry, name and pinned version.
 fn named(workshop: &Workshop, registry: &str, file: &str, package: &str) -> String {
     let version = pinned(&workshop.root, file, package);
     format!("{registry} {package} {}", version.unwrap_or_else(|error| format!("({error:#})")))
 }
 
-/// What the checks call dev7a's forwarder.
+/// The name of dev7a's forwarder in the checks.
 pub(super) fn forwarder_core(workshop: &Workshop) -> String {
     named(workshop, "crates.io", "tests/interop/rust/Cargo.toml", "serverless-otlp-forwarder-core")
 }
 
-/// The program prints lines and notes what it made: `decode` has to find exactly that.
+/// The program prints lines and notes its items: `decode` must find the same items.
 fn decode_what_it_prints(
     workshop: &Workshop,
     name: &str,
@@ -103,7 +103,7 @@ fn decode_what_it_prints(
     items::compare(&items::made(&made)?, &items::decoded(&workshop.decode(&lines)?)?)
 }
 
-/// What dev7a's forwarder makes of these lines, all given to it as one delivery.
+/// The requests of dev7a's forwarder for these lines in one delivery.
 pub(super) fn read_by_forwarder_core(
     workshop: &Workshop,
     lines: &[String],

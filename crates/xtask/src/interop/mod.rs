@@ -1,7 +1,7 @@
 //! Runs other people's programs against ours: the peers' packages write lines that ours read, dev7a's forwarder reads our
 //! lines, and OpenTelemetry's SDKs for Python and Node send to the extension.
 //!
-//! The scripts and their pinned versions are in `tests/interop/`; what they install goes to the user's cache.
+//! The scripts and their pinned versions are in `tests/interop/`; the packages go to the user's cache.
 
 mod functions;
 mod grpc;
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// What all checks need.
+/// The parts that all checks need.
 struct Workshop {
     root: PathBuf,
     packages: Packages,
@@ -52,7 +52,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 impl Workshop {
-    /// A fresh file for what a program notes as made.
+    /// A new file for a program's notes.
     fn made_file(&self, name: &str) -> PathBuf {
         let name: String = name
             .chars()
@@ -61,7 +61,7 @@ impl Workshop {
         self.scratch.path().join(name)
     }
 
-    /// What `lambda-otlp decode` prints for these lines; that one did not decode is an error.
+    /// The output of `lambda-otlp decode` for these lines. An undecodable line is an error.
     fn decode(&self, lines: &[u8]) -> anyhow::Result<Vec<u8>> {
         let file = self.scratch.path().join("lines.jsonl");
         std::fs::write(&file, lines).context("cannot write the lines")?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-/// What is installed.
+/// The installed packages.
 pub(super) struct Packages {
     /// The interpreter of the virtual environment; none where no Python is new enough.
     pub(super) python: Option<PathBuf>,
@@ -22,7 +22,7 @@ pub(super) struct Packages {
 /// The peers' packages ask for it.
 const MIN_NODE: &str = "20.6";
 
-/// What pins Python's packages: the demo's, which the checks use too, and the peers'.
+/// The pins of Python's packages: the demo's, which the checks use too, and the peers'.
 const PYTHON_PINS: [&str; 2] =
     ["demo/python/requirements.txt", "tests/interop/python/requirements.txt"];
 
@@ -63,7 +63,7 @@ fn node(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
     node_modules(&root.join("tests/interop/node"), &cache.join("node")).map(Some)
 }
 
-/// Whether there is a Node that is new enough.
+/// Returns an error if Node is missing or too old.
 pub(crate) fn has_node() -> bool {
     let asked = Command::new("node").arg("--version").output();
     let found = asked.ok().filter(|asked| asked.status.success());
@@ -73,7 +73,7 @@ pub(crate) fn has_node() -> bool {
     version.as_ref().is_some_and(new_enough)
 }
 
-/// Installs what a folder's `package.json` pins.
+/// Installs the packages of a folder's `package.json`.
 pub(crate) fn node_modules(source: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let package = source.join("package.json");
     install_once(folder, std::slice::from_ref(&package), || {
@@ -85,7 +85,7 @@ pub(crate) fn node_modules(source: &Path, folder: &Path) -> anyhow::Result<PathB
     Ok(folder.join("node_modules"))
 }
 
-/// The interpreter of the unchanged function, whose environment knows nothing of OpenTelemetry.
+/// The interpreter of the unchanged function, in an environment without OpenTelemetry.
 pub(super) fn unchanged_python(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     let Some(interpreter) = find_python() else { return Ok(None) };
     let requirements = root.join("tests/interop/unchanged/python/requirements.txt");
@@ -93,7 +93,8 @@ pub(super) fn unchanged_python(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     python_environment(&interpreter, &folder, &[requirements]).context("PyPI").map(Some)
 }
 
-/// The folder `node_modules` of an unchanged function, whose `package.json` is in this folder of `tests/interop/unchanged`.
+/// The folder `node_modules` of an unchanged function, for the `package.json` in this folder of
+/// `tests/interop/unchanged`.
 pub(super) fn unchanged_node(root: &Path, folder: &str) -> anyhow::Result<PathBuf> {
     let cache = cache()?.join(format!("interop/unchanged-{folder}"));
     node_modules(&root.join("tests/interop/unchanged").join(folder), &cache)

@@ -19,8 +19,9 @@ use std::process::Command;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// What the function is told, in order. "wait" waits for an answer that never comes, "compute" and "block" compute for ever, "kill" ends
-/// the process at once, "leave" and "exit" as a program ends by itself, "throw" and "reject" by an error that nobody catches.
+/// The function's instructions, in order. "wait" waits for an answer that never comes, "compute" and "block" compute
+/// for ever, "kill" ends the process at once, "leave" and "exit" end it as a program does, "throw" and "reject" by an
+/// uncaught error.
 const PYTHON_STORY: &[&str] = &[
     "take",
     "odd",
@@ -42,16 +43,16 @@ const NODE_STORY: &[&str] = &[
     "take", "odd", "take", "fail", "wait", "take", "block", "exit", "take", "throw", "reject",
     "take",
 ];
-/// What ends by itself.
+/// The instructions after which an invocation ends by itself.
 const ENDS: [&str; 7] = ["take", "odd", "fail", "libraries", "threads", "queue", "topic"];
-/// The same with one that takes so long.
+/// A short story with one long instruction.
 const SHORT_STORY: &[&str] = &["take", "odd", "fail", "take", "wait"];
 /// Long enough for every machine.
 const INIT: Duration = Duration::from_mins(1);
 /// Some invocations run into it.
 const TIMEOUT: Duration = Duration::from_secs(4);
 const FUNCTION: &str = "shop-unchanged";
-/// The scope of what the extension itself says of the invocations.
+/// The scope of the extension's own telemetry about invocations.
 const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
 const SERVER: u64 = 2;
 const CLIENT: u64 = 3;
@@ -110,7 +111,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     Ok(())
 }
 
-/// The function without the layer and with it. Its packages are those of this folder.
+/// The function without the layer and with it, with the packages of this folder.
 fn node_function(
     workshop: &Workshop,
     handler: &str,
@@ -208,7 +209,8 @@ async fn compare(
 ) -> anyhow::Result<String> {
     let services = Services::start()?;
     let expected = run(story, without, &services).await?;
-    // The usual port is another extension's, so that ours takes another and the wrapper tells the SDK. Whoever has it now, does.
+    // Occupies the usual port, so that the extension uses another and the wrapper tells the SDK. If another program
+    // has the port, the effect is the same.
     let taken = TcpListener::bind(("127.0.0.1", 4318));
     let found = run(story, with, &services).await?;
     drop(taken);
@@ -221,9 +223,9 @@ async fn compare(
     Ok(format!("{traces}; init {} ms, {} ms without the layer", init(&found), init(&expected)))
 }
 
-/// What came of the story.
+/// The outcome of a story.
 struct Told {
-    /// The results, without what names the request or the lines of the source.
+    /// The results, without request ids and source lines.
     outcomes: Vec<String>,
     request_ids: Vec<String>,
     log: Vec<String>,
@@ -239,13 +241,13 @@ impl Told {
 async fn run(story: &[&str], spec: FunctionSpec, services: &Services) -> anyhow::Result<Told> {
     let spec = spec.timeout(TIMEOUT).init_timeout(INIT).memory_mb(512);
     let spec = spec.env("PRICES", &services.base).env("AWS_ENDPOINT_URL", &services.base);
-    // What has ended is exported soon, as what ended five seconds ago is where nothing says otherwise.
+    // Ended spans are exported soon: by default, five seconds after their end.
     let spec = spec.env("OTEL_BSP_SCHEDULE_DELAY", "100");
     let lambda = Lambda::start().await?;
     lambda.create_function(spec)?;
     let mut invocations: Vec<Invocation> = Vec::new();
     for (action, number) in story.iter().zip(1..) {
-        // Whoever may invoke a function chooses what stands in its event.
+        // The event comes from outside: its sender may put anything into it.
         let parent = if *action == "odd" { json!(5) } else { Value::Null };
         let mut event =
             json!({ "action": action, "number": number, "headers": { "traceparent": parent } });
@@ -309,7 +311,8 @@ fn traces(workshop: &Workshop, story: &[&str], told: &Told) -> anyhow::Result<St
     Ok(format!("{spans} spans in {traces} traces, {} outcomes as without", story.len()))
 }
 
-/// What was called is below the invocation's span. What was open when the invocation was cut off is partial, and an error.
+/// Calls are below the invocation's span. Spans that were open when the invocation was cut off are partial and
+/// errors.
 fn check_calls(root: &Path, action: &str, server: &Value, found: &[Value]) -> anyhow::Result<()> {
     let below = |kind: u64, parent: &Value| -> Vec<&Value> {
         let is_below =
@@ -331,7 +334,7 @@ fn check_calls(root: &Path, action: &str, server: &Value, found: &[Value]) -> an
     let is_complete = action == "fail" || has("GET", false) && has("ListQueues", false);
     let has_open = !["wait", "exit", "throw", "reject"].contains(&action) || has("GET", true);
     ensure!(is_complete && has_open, "{action}: the calls are {calls:?} of {found:?}");
-    // The extension writes in the function's place what that had no time for.
+    // The extension writes the spans that the function had no time for.
     let is_own = server["scope"] != PLATFORM_SCOPE;
     let is_partial = server["attributes"]["lambda_otlp.partial"] == true;
     let (expects_own, expects_partial) = match action {

@@ -1,11 +1,10 @@
-//! Checks that each crate of the workspace uses only those that the architecture allows.
+//! Checks that each crate of the workspace uses only the crates of the architecture.
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 use std::process::Command;
 
-/// Crate, and what its normal and build dependencies may be, as the table of crates in `ARCHITECTURE.md`
-/// has it. A crate with `*` may use all.
+/// Crates and their allowed normal and build dependencies, as in the table of `ARCHITECTURE.md`. `*` allows all.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("lambda-otlp-deflate", &[]),
     ("lambda-otlp-wire", &["lambda-otlp-deflate"]),

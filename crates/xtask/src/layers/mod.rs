@@ -1,11 +1,11 @@
-//! Checks who uses whom: which crate which other, and that no files of one crate use each other in a circle.
+//! Checks the dependencies among crates, and among the files of a crate.
 
 mod circles;
 mod crates;
 
 use crate::checks::metadata;
 
-/// Checks that each crate uses only those that the architecture allows, and that no files of one crate use each other in a
+/// Fails if a crate uses a crate that the architecture does not allow, or if files of one crate use each other in a
 /// circle.
 pub(crate) fn check() -> anyhow::Result<()> {
     let metadata = metadata()?;

@@ -36,7 +36,7 @@ impl Moto {
         Self::started(server)
     }
 
-    /// Starts one for stacks, whose functions never run; it has a bucket called `artifacts`.
+    /// Starts moto for stacks, whose functions never run, with a bucket `artifacts`.
     pub(crate) fn of_stacks(root: &Path, environment: &Environment) -> anyhow::Result<Self> {
         Self::started(environment.script(&root.join("crates/xtask/src/moto/stack_server.py")))
     }
@@ -78,7 +78,7 @@ impl Moto {
         send(request, body).await.with_context(|| operation.to_owned())
     }
 
-    /// Calls an operation of a service with AWS's query protocol, whose answer is XML.
+    /// Calls an operation of AWS's query protocol, which answers in XML.
     pub(super) async fn query(&self, service: &str, form: &[(&str, &str)]) -> anyhow::Result<()> {
         let form: Vec<String> =
             form.iter().map(|(key, value)| format!("{key}={}", percent(value))).collect();
@@ -105,7 +105,7 @@ impl Moto {
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
-    /// Calls Lambda, whose operations are paths.
+    /// Calls an operation of Lambda.
     pub(super) async fn lambda(
         &self,
         method: Method,

@@ -93,7 +93,7 @@ impl Stand<'_> {
         let body = &messages.first().context("no message")?.body;
         let send = json!({ "QueueUrl": retry, "MessageBody": body });
         self.moto.sqs("SendMessage", &send).await?;
-        // The pending message stays where it is.
+        // The pending message stays in its queue.
         let swapped = ["redrive", "--from", &retry, "--to", &dead, "--yes"];
         let said = self.fails(&swapped).await?;
         ensure!(said.contains("--from and --to are swapped"), "{said}");
@@ -128,7 +128,7 @@ impl Stand<'_> {
         create_function(&self.moto, FUNCTION).await?;
         let event = log_batch(self.workshop, "text-mixed")?;
         subscribe(&self.moto, &event).await?;
-        // The function runs nowhere: what arrives comes of the replay.
+        // The function does not run, so the replay sent all items.
         put(&self.moto, &event).await.ok();
         let group = event["logGroup"].as_str().context("no group")?;
         let replay = ["replay", group, "--from", "1h"];
@@ -170,7 +170,7 @@ impl Stand<'_> {
         Ok(printed.iter().map(|line| serde_json::from_str(line)).collect::<Result<_, _>>()?)
     }
 
-    /// A group with one log event that is an OTLP line, and one that is none.
+    /// A group with two log events, one of them an OTLP line.
     async fn write(&self, group: &str, trace_id: &str, text: &str) -> anyhow::Result<()> {
         let span = json!({
             "traceId": trace_id, "spanId": "b7ad6b7169203331", "name": "work",
@@ -186,7 +186,7 @@ impl Stand<'_> {
         let follow = ["--log-group", "/aws/lambda/tail-*", "--since", "5m"];
         let texts = ["first words", "second words", "other words"];
         let written = async {
-            // The first two rounds are over by then: what follows is read because the group is followed.
+            // The first two rounds are over by then, so later events are read by `--follow`.
             tokio::time::sleep(Duration::from_secs(3)).await;
             self.write("/aws/lambda/tail-a", &trace(2), "second words").await
         };

@@ -1,4 +1,4 @@
-//! `lambda-otlp doctor` on moto: of a deployed function that runs, and of one whose pipeline has stopped.
+//! `lambda-otlp doctor` on moto: for a running function, and for a stopped pipeline.
 
 #![expect(
     clippy::indexing_slicing,
@@ -204,7 +204,7 @@ async fn set_alarm(stand: &Stand<'_>, state: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Commands that do not say what to check, or name a log group that is not there.
+/// Commands without a target, or with an unknown log group.
 async fn misdirected(workshop: &Workshop) -> anyhow::Result<String> {
     let (stand, event) = subscribed(workshop).await?;
     let front = Front::start(&stand.moto, "").await?;
@@ -233,7 +233,7 @@ fn expect(checks: &Value, name: &str, verdict: &str, parts: &[&str]) -> anyhow::
     Ok(())
 }
 
-/// The worst verdict on what has this name.
+/// The worst verdict of the findings with this name.
 fn verdict<'a>(checks: &'a Value, name: &str) -> &'a str {
     let all: Vec<&str> = checks
         .as_array()

@@ -1,5 +1,5 @@
-//! What stands before moto: it counts the calls, throttles some as AWS does, gives one log group a class and the account policies, which moto
-//! does not have, and is where CloudFormation waits for its answers.
+//! A proxy in front of moto: it counts calls, throttles some as AWS does, adds the log group class and account
+//! policies that moto lacks, and receives answers for CloudFormation.
 
 use super::aws::Moto;
 use anyhow::Context as _;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Each so many calls of an operation that changes or describes filters one is throttled.
+/// The share of calls that is throttled, among those that change or describe filters.
 const THROTTLED_OF: usize = 10;
 
 /// A server before moto.

@@ -1,4 +1,4 @@
-//! Runs the deployed path on moto, a stand-in for AWS that nobody here wrote: from PutLogEvents through the real forwarder to
+//! Runs the deployed path on moto, an independent stand-in for AWS: from PutLogEvents through the real forwarder to
 //! rotel, and the services that the functions use.
 
 mod aws;
@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 use tokio::runtime::Runtime;
 
-/// What all stories need.
+/// The parts that all stories need.
 struct Workshop {
     root: PathBuf,
     environment: Environment,

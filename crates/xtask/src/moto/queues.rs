@@ -169,12 +169,12 @@ async fn send(queue: &SqsQueue, messages: Vec<Message>, delay: Duration) -> anyh
     Ok(())
 }
 
-/// Receives what is there, and hides it for half a minute.
+/// Receives the messages, and hides them for half a minute.
 pub(super) async fn receive(moto: &Moto, url: &str) -> anyhow::Result<Vec<Value>> {
     receive_for(moto, url, 30).await
 }
 
-/// Receives what is there, and hides it for some seconds.
+/// Receives the messages, and hides them for some seconds.
 async fn receive_for(moto: &Moto, url: &str, seconds: u32) -> anyhow::Result<Vec<Value>> {
     let asked = json!({ "QueueUrl": url, "MaxNumberOfMessages": 10, "VisibilityTimeout": seconds, "WaitTimeSeconds": 0 });
     let received = moto.sqs("ReceiveMessage", &asked).await?;

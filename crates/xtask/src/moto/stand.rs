@@ -24,7 +24,7 @@ impl<'a> Stand<'a> {
         Ok(Self { workshop, moto })
     }
 
-    /// Runs `lambda-otlp … --json`: its exit code and what it prints.
+    /// Runs `lambda-otlp … --json`, and returns its exit code and output.
     pub(super) async fn run(
         &self,
         arguments: &[&str],
@@ -62,7 +62,7 @@ impl<'a> Stand<'a> {
         Ok(messages.iter().filter_map(|m| m["Body"].as_str().map(str::to_owned)).collect())
     }
 
-    /// What is said by a command that fails.
+    /// The error output of a failing command.
     pub(super) async fn fails(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new(&self.workshop.command_line);
         let command = command.args(arguments).env_clear().envs(self.moto.variables());

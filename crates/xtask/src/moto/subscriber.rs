@@ -66,14 +66,14 @@ fn role_arn() -> String {
     format!("arn:aws:iam::{ACCOUNT}:role/subscription")
 }
 
-/// What `Include`, `Tags` and so on are for the custom resource and the function.
+/// The properties `Include`, `Tags` and so on of the custom resource and the function.
 struct Wanted {
     function: &'static str,
     include: &'static str,
     exclude: &'static str,
     tags: &'static str,
     collect: &'static str,
-    /// Whether log groups are led to a stream.
+    /// The destination kind: `true` if log groups are sent to a stream.
     stream: bool,
 }
 
@@ -205,7 +205,7 @@ impl<'a> Stand<'a> {
         Ok(subscribed)
     }
 
-    /// Invokes a subscriber; what it answers.
+    /// Invokes a subscriber and returns its answer.
     async fn invoke(&self, function: &str, event: &Value) -> anyhow::Result<Value> {
         let invocation = self.lambda.invoke(function, event.to_string()).await?;
         match invocation.result {
@@ -214,7 +214,7 @@ impl<'a> Stand<'a> {
         }
     }
 
-    /// What CloudFormation is answered to such a request: the sums.
+    /// The answer to CloudFormation's request: the sums.
     async fn request(&self, wanted: &Wanted, kind: &str, rest: &Value) -> anyhow::Result<Value> {
         let mut event = json!({
             "RequestType": kind, "ResponseURL": self.front.response_url(), "RequestId": kind,
@@ -345,7 +345,8 @@ impl<'a> Stand<'a> {
         Ok("42 updated, 206 removed; again: nothing".to_owned())
     }
 
-    /// An update that makes a stream, and one that takes it away: each filter is changed at once, and none is missing meanwhile.
+    /// An update that adds a stream, and one that removes it: each filter is changed in place, and none is missing
+    /// meanwhile.
     async fn stream(&self) -> anyhow::Result<String> {
         for (before, after) in [(&SECOND, &THIRD), (&THIRD, &SECOND)] {
             let rest = json!({

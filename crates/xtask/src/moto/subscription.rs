@@ -20,7 +20,7 @@ use std::time::{Duration, UNIX_EPOCH};
 pub(super) const FUNCTION: &str = "forwarder";
 const MAX_INFLATED_BYTES: usize = 16 << 20;
 
-/// A fixture's event, and what must arrive of it.
+/// A fixture's event, and its expected items.
 const CASES: [(&str, Received); 3] = [
     ("text-mixed", Received { spans: 30, log_records: 8, data_points: 15 }),
     ("otlp-only", Received { spans: 530, log_records: 0, data_points: 0 }),

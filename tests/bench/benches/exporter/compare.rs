@@ -34,7 +34,7 @@ pub(crate) fn same_spans(
     Ok(())
 }
 
-/// A span and what it belongs to; schema URLs are the resource's and the scope's.
+/// A span with its resource and scope; schema URLs belong to these.
 type OwnedSpan = (Resource, String, InstrumentationScope, String, Span);
 
 /// The spans of a line by their ids, each with its resource and scope.

@@ -8,11 +8,11 @@ const FEW: u64 = 5;
 const MANY: u64 = 15;
 const SERVICES: u64 = 4;
 
-/// What is counted.
+/// The counted events.
 #[derive(Clone, Copy)]
 pub(crate) enum Count {
     Instructions,
-    /// Blocks of memory that are asked for; one that grows counts again.
+    /// Allocated blocks; a growing block counts again.
     Allocations,
 }
 
@@ -24,7 +24,7 @@ impl Count {
         }
     }
 
-    /// What stands before the number in the tool's report.
+    /// The text before the number in the tool's report.
     fn label(self) -> &'static str {
         match self {
             Self::Instructions => "Collected :",

@@ -15,7 +15,7 @@ pub(crate) struct Driver {
     path: PathBuf,
 }
 
-/// What a driver is to export.
+/// The work of a driver.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Workload {
     /// The number of the service.
@@ -29,8 +29,8 @@ pub(crate) struct Workload {
     pub(crate) freed_memory: FreedMemory,
 }
 
-/// What malloc does with memory that is freed. The peer allocates a compression state of 300 KB for each export; by
-/// default glibc may return it to the kernel and fetch it again page by page, depending on what else the process holds.
+/// malloc's treatment of freed memory. The peer allocates 300 KB of compression state for each export; by default
+/// glibc may return it to the kernel and fetch it again page by page, depending on the rest of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FreedMemory {
     /// As glibc decides.
@@ -39,9 +39,9 @@ pub(crate) enum FreedMemory {
     Kept,
 }
 
-/// What a driver did.
+/// The result of a driver.
 pub(crate) struct Run {
-    /// What the exporter wrote.
+    /// The exporter's output.
     pub(crate) lines: Vec<String>,
     /// How long each export took.
     pub(crate) nanos: Vec<u64>,

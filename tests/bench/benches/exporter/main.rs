@@ -1,8 +1,8 @@
-//! Our span exporter beside that of crates.io's otlp-stdout-span-exporter: bytes a line, time an export.
+//! Our span exporter beside otlp-stdout-span-exporter of crates.io: bytes of a line, time of an export.
 //!
 //! `cargo bench -p lambda-otlp-bench --bench exporter`; with `-- --instructions` it counts instructions and
-//! allocations under valgrind instead of measuring time. Each exporter stands in a program of its own; the two take turns, each time in a fresh
-//! process, with the same spans, and what they wrote is decoded and compared.
+//! allocations under valgrind instead of measuring time. Each exporter is a program of its own. Both take turns in
+//! fresh processes with the same spans, and their decoded output is compared.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
@@ -59,7 +59,7 @@ fn times(drivers: &Drivers) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What ours and the peer's come to.
+/// The results of ours and the peer's.
 fn rounds(
     drivers: &Drivers,
     spans: u64,

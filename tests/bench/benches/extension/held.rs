@@ -1,4 +1,4 @@
-//! For how long an extension keeps the environment when the handler has ended, by what the backend does.
+//! The hold time of an extension, by the backend's behaviour.
 
 use crate::side::{Account, AfterReport, Side};
 use lambda_otlp_bench::series::{Series, load};
@@ -6,19 +6,19 @@ use serde_json::json;
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::time::Duration;
 
-/// Steady traffic: so many invocations without a pause.
+/// Steady traffic: the number of invocations without a pause.
 const STEADY: usize = 12;
-/// Rare traffic: so many, each so long after the one before.
+/// Rare traffic: the number of invocations, and the pause before each.
 const RARE: (usize, Duration) = (3, Duration::from_secs(31));
 
-/// What the extension is beside.
+/// The situation of the extension.
 struct Scenario {
     name: &'static str,
-    /// What the backend answers for ever; `None` where there is no backend.
+    /// The backend's constant answer; `None` without a backend.
     backend: Option<ScriptedResponse>,
     invocations: usize,
     pause: Duration,
-    /// Whether the function sends OTLP.
+    /// `true` if the function sends OTLP.
     sends: bool,
 }
 
@@ -42,7 +42,7 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// What the environments of one side and scenario came to.
+/// The results of one side's environments in a scenario.
 #[derive(Default)]
 struct Outcome {
     /// By the number of the invocation; all from the fourth on are one.
@@ -50,7 +50,7 @@ struct Outcome {
     /// The same from Lambda's report of the handler's end on, and for how much of it the backend was at work.
     after_report: [Series; 4],
     backend: [Series; 4],
-    /// What is left of the former without the latter.
+    /// The difference of two sets.
     rest: Series,
     cpu_ms: Series,
     peak_kib: Series,
@@ -93,7 +93,7 @@ impl Outcome {
     }
 }
 
-/// Tells each scenario in so many environments of each side, in turns, and prints a row for each side.
+/// Runs each scenario in several environments of each side, in turns, and prints a row for each side.
 pub(crate) async fn print(sides: &[Side; 2], environments: usize) -> anyhow::Result<()> {
     println!("{environments} environments of each, in turns; load {} at the beginning.\n", load());
     println!(

@@ -1,8 +1,9 @@
-//! The extension in the local Lambda: what each state costs the function, and how soon the extension registers.
+//! The extension in the local Lambda: the function's cost in each state, and the extension's time to register.
 //!
-//! `cargo bench -p lambda-otlp-bench --bench extension` prints all tables; `-- states [--pairs N] [STATE…]`,
-//! `-- register [--runs N]`, `-- held [--environments N]` and `-- flood` print one. The states are those of `tests/src/stories`; each is
-//! told with the layer and without, in turns. The others compare the layer's extension with the peer's.
+//! `cargo bench -p lambda-otlp-bench --bench extension` prints all tables; `-- states [--pairs N] [STATE…]`, `--
+//! register [--runs N]`, `-- held [--environments N]` and `-- flood` print one. The states are those of
+//! `tests/src/stories`, with the layer and without, in turns. The other tables compare the layer's extension with the
+//! peer's.
 
 #![expect(clippy::print_stdout, reason = "the tables are what this program is for")]
 #![expect(
@@ -23,7 +24,7 @@ use lambda_otlp_tests::stories::{Program, run_in_lambda};
 /// The argument that makes this program the function.
 const FUNCTION: &[&str] = &["the-function"];
 
-/// What is asked for at the command line.
+/// The request of the command line.
 #[expect(clippy::struct_excessive_bools, reason = "each table is wanted or not")]
 struct Asked {
     states: bool,

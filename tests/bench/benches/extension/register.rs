@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-/// What is measured of one extension.
+/// The measurements of one extension.
 #[derive(Default)]
 struct Side {
     registered_ms: Series,
@@ -17,7 +17,7 @@ struct Side {
     pss_kib: Series,
 }
 
-/// Starts both in turns, each time in a new environment with a function that does nothing, and prints what they come to.
+/// Starts both in turns, each in a new environment with an idle function, and prints the results.
 pub(crate) async fn print(ours: &Path, peer: &Path, runs: usize) -> anyhow::Result<()> {
     println!("{runs} runs of each, interleaved; load {} at the beginning.\n", load());
     let mut sides = [Side::default(), Side::default()];
@@ -76,7 +76,7 @@ async fn start(extension: &Path, side: &mut Side) -> anyhow::Result<()> {
     side.ready_ms.push_millis(state.ready_after.context("it has not asked for an event")?);
     side.rss_kib.push(memory(state.pid, "status", "VmRSS:")?);
     side.pss_kib.push(memory(state.pid, "smaps_rollup", "Pss:")?);
-    // It is killed, not shut down: what it does then is not looked at here.
+    // Kills the environment, because shutdown is not measured here.
     lambda.kill_idle("f").await?;
     lambda.shut_down().await;
     Ok(())

@@ -43,7 +43,7 @@ pub(crate) struct AfterReport {
     pub(crate) backend: Duration,
 }
 
-/// What an environment came to.
+/// The results of an environment.
 pub(crate) struct Account {
     /// How long each invocation was kept when its handler had ended.
     pub(crate) kept: Vec<Duration>,
@@ -109,7 +109,7 @@ impl Side {
             Some(u64::from_be_bytes(span.item.span_id.clone().try_into().ok()?))
         });
         let delivered: BTreeSet<u64> = ids.collect();
-        // Those that are not in the log once are at the backend, or lost.
+        // Ids that are not in the log once are at the backend, or lost.
         let is_lost = |id: &&u64| !delivered.contains(id) && !log.own.contains_key(id);
         Ok(Account {
             kept,

@@ -7,14 +7,14 @@ use lambda_otlp_tests::stories::{Log, Program, Story};
 use simulator::Invocation;
 use std::collections::BTreeMap;
 
-/// Steady traffic: so many invocations of each kind in each environment.
+/// Steady traffic: the number of invocations of each kind in each environment.
 const STEADY: usize = 50;
 
 /// The invocations of one label, with the layer or without, in milliseconds.
 #[derive(Default)]
 struct Side {
     billed: Series,
-    /// What is billed before it is rounded up.
+    /// The billed duration before rounding.
     exact: Series,
     /// How long the environment was kept when the runtime was done.
     held: Series,
@@ -29,7 +29,7 @@ impl Side {
     }
 }
 
-/// What came of all pairs of a state.
+/// The results of all pairs of a state.
 #[derive(Default)]
 struct Outcome {
     labels: Vec<&'static str>,
@@ -43,7 +43,7 @@ struct Outcome {
     spans: usize,
     admitted_losses: usize,
     undelivered: BTreeMap<String, usize>,
-    /// What the extension's last process used, init and all invocations.
+    /// The resources of the extension's last process, for init and all invocations.
     cpu_ms: Series,
 }
 
@@ -72,8 +72,7 @@ pub(crate) async fn print(program: &Program, pairs: usize, names: &[String]) -> 
     Ok(())
 }
 
-/// Tells a state in so many pairs of environments, all of which take each step before the next is taken: pauses are waited for
-/// once.
+/// Runs a state in pairs of environments. All pairs take each step together, so each pause is waited for once.
 async fn tell(program: &Program, state: &State, pairs: usize) -> Outcome {
     let mut stories = Vec::new();
     for pair in 0..pairs {

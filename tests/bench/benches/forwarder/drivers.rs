@@ -15,7 +15,7 @@ pub(crate) struct Driver {
     path: PathBuf,
 }
 
-/// What a forwarder did with an event.
+/// A forwarder's result for an event.
 pub(crate) struct Run {
     /// CPU time of the fastest of its passes.
     pub(crate) nanos: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Run {
     pub(crate) peak_kib: u64,
 }
 
-/// What a step of the floor took.
+/// The time of a step of the floor.
 pub(crate) struct Step {
     pub(crate) name: String,
     pub(crate) library: String,
@@ -109,7 +109,7 @@ fn report(output: std::process::Output) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Reads what a driver left: for each body a line with signal and length, and the body.
+/// Reads a driver's bodies: a line with signal and length, and the body.
 pub(crate) fn bodies(file: &Path) -> anyhow::Result<Bodies> {
     const MOST_BYTES: usize = 1 << 30;
     let mut rest = std::fs::read(file)?;

@@ -1,4 +1,4 @@
-//! The events that the forwarders get: what CloudWatch Logs delivers of one log stream.
+//! The events for the forwarders: deliveries of one log stream by CloudWatch Logs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +22,7 @@ pub(crate) struct Event {
     pub(crate) name: &'static str,
     pub(crate) bytes: Vec<u8>,
     pub(crate) log_events: usize,
-    /// What `awslogs.data` inflates to.
+    /// The inflated `awslogs.data`.
     pub(crate) inflated_bytes: usize,
     pub(crate) spans: u64,
 }

@@ -1,8 +1,8 @@
 //! The forwarder beside crates.io's serverless-otlp-forwarder-core and beside the floor: CPU time, memory, size, start.
 //!
-//! `cargo bench -p lambda-otlp-bench --bench forwarder`; with `-- --instructions` it counts instructions under valgrind
-//! instead. Each is a program of its own; they take turns, each time in a fresh process, with the same event, and the
-//! spans of what they sent are compared.
+//! `cargo bench -p lambda-otlp-bench --bench forwarder`; with `-- --instructions` it counts instructions under
+//! valgrind instead. Each forwarder is a program of its own. They take turns in fresh processes with the same event,
+//! and their sent spans are compared.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 

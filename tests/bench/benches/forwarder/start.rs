@@ -5,7 +5,7 @@ use simulator::{FunctionSpec, Lambda};
 use std::path::Path;
 use std::time::Duration;
 
-/// The shortest of so many starts; no secrets, and nothing listens at the endpoint.
+/// The shortest of several starts, without secrets and without a listener at the endpoint.
 pub(crate) fn shortest_start(forwarder: &Path, starts: u32) -> anyhow::Result<Duration> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -1,4 +1,5 @@
-//! What our library costs the smallest function, beside crates.io's lambda-otel-lite: bytes, setting up, time of an invocation.
+//! The cost of our library in the smallest function, beside lambda-otel-lite of crates.io: bytes, setup, time of an
+//! invocation.
 //!
 //! `cargo bench -p lambda-otlp-bench --bench function`. Each function is a program of its own, with a user's profile; the three take
 //! turns, each time in a new environment of the local Lambda.
@@ -118,7 +119,7 @@ fn sizes(functions: &[Function; 3]) -> anyhow::Result<()> {
 /// One environment; how long it took to set its telemetry up, in microseconds.
 async fn environment(function: &Path, mode: &str, side: &mut Side) -> anyhow::Result<f64> {
     let lambda = Lambda::start().await?;
-    // The peer's level is that of this variable, and without it there are no spans.
+    // The peer's log level; without this variable it makes no spans.
     let spec = FunctionSpec::new("function", function)
         .init_timeout(Duration::from_mins(1))
         .env("RUST_LOG", "info")

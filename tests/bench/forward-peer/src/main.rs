@@ -1,6 +1,6 @@
-//! Drives the pipeline of crates.io's serverless-otlp-forwarder-core at gzip 9, its default where it compresses: the
-//! event decoded by `aws_lambda_events` as in its README, each line an `ExporterOutput`, and an HTTP client that keeps
-//! the body.
+//! Drives the pipeline of serverless-otlp-forwarder-core of crates.io at gzip 9, its default for compression: the
+//! event decoded by `aws_lambda_events` as in its README, each line an `ExporterOutput`, and an HTTP client that
+//! keeps the body.
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ struct Lines;
 impl EventParser for Lines {
     type EventInput = LogsEvent;
 
-    /// What is no OTLP line is passed over, as the peer's forwarder does.
+    /// Skips lines other than OTLP, as the peer's forwarder does.
     fn parse(&self, event: LogsEvent, _: &str) -> anyhow::Result<Vec<TelemetryData>> {
         let log_events = event.aws_logs.data.log_events.into_iter();
         log_events

@@ -1,4 +1,4 @@
-//! The handler that all have: two pieces of work, of which each is a span where somebody makes spans.
+//! The common handler: two pieces of work, each a span if the function is instrumented.
 
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What all threads have used since the process began.
+/// The CPU time of all threads since the process began.
 pub fn cpu_time() -> Duration {
     cpu_time::ProcessTime::now().as_duration()
 }

@@ -100,7 +100,7 @@ fn libdeflate_inflate(members: &[Vec<u8>]) -> anyhow::Result<Took> {
 }
 
 fn zlib_rs_inflate(members: &[Vec<u8>]) -> anyhow::Result<Took> {
-    // A raw stream, whose state can be reset: header and trailer are ours and of fixed size.
+    // A raw stream with a state that can be reset: header and trailer are ours and of fixed size.
     let (mut state, mut out) = (Decompress::new(false), room(members)?);
     timed(|| {
         let mut bytes = 0;

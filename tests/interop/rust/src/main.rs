@@ -1,6 +1,6 @@
 //! The peers' crates at work: `span-exporter`, `lite` and `old-client` write lines, `core` reads lines from stdin.
 //!
-//! What a writer made goes to the file that INTEROP_MADE names, one JSON object a line. `core` prints what it read as
+//! A writer's items go to the file INTEROP_MADE, one JSON object a line. `core` prints the items it read as
 //! OTLP/JSON.
 
 mod old_client;

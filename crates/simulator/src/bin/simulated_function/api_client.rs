@@ -11,7 +11,7 @@ pub(crate) struct ApiClient {
     stream: BufReader<TcpStream>,
 }
 
-/// What an API responded.
+/// The response of an API.
 #[derive(Debug)]
 pub(crate) struct ApiResponse {
     pub(crate) status: u16,
@@ -20,7 +20,7 @@ pub(crate) struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// The value of the header whose name is this one in lower case.
+    /// The value of the header with this name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -29,8 +29,7 @@ impl ApiResponse {
 impl ApiClient {
     /// Connects to the host and port that `AWS_LAMBDA_RUNTIME_API` names.
     ///
-    /// # Errors
-    /// When nobody listens there.
+    /// # Errors If the connection is refused.
     pub(crate) fn connect(host: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(host)?;
         stream.set_nodelay(true)?;
@@ -39,8 +38,7 @@ impl ApiClient {
 
     /// Makes a request and waits for its response.
     ///
-    /// # Errors
-    /// When the connection breaks off, or what comes is no response.
+    /// # Errors If the connection breaks off or the response is malformed.
     pub(crate) fn call(
         &mut self,
         method: &str,

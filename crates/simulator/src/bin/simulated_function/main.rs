@@ -1,4 +1,4 @@
-//! The function that the simulator's tests run: a runtime of its own, whose payload says what it does.
+//! The function that the simulator's tests run: a runtime that takes its instructions from the payload.
 //!
 //! `{"do": [{"print": "a line"}, {"exit": 3}]}` are the steps of one invocation; see [`Step`]. Without a step that
 //! answers, the payload comes back. How init goes is said by the variables `INIT` and `INIT_FAILS_ONCE`.

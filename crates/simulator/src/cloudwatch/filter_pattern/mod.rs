@@ -62,7 +62,7 @@ impl FilterPattern {
         parse::parse(pattern).map(Self)
     }
 
-    /// Whether a subscription with this pattern gets an event with this message.
+    /// Returns `true` if the pattern matches this message.
     pub fn matches(&self, message: &str) -> bool {
         match &self.0 {
             Form::Terms { required, optional, excluded } => {

@@ -119,7 +119,7 @@ impl Runtime {
         runtime.unwrap_or_default() + self.extensions.peak_memory_mb()
     }
 
-    /// Whether the runtime was killed because of its memory.
+    /// Returns `true` if the runtime was killed because of its memory.
     pub(crate) fn ran_out_of_memory(&self) -> bool {
         self.surroundings.view.take_out_of_memory()
     }
@@ -173,7 +173,7 @@ impl Runtime {
         }
     }
 
-    /// Stops all processes until the next event; all that they wrote before is in the log when this returns. Those of a managed
+    /// Stops all processes until the next event, and writes all their output to the log first. Processes of a managed
     /// instance go on.
     pub(crate) async fn freeze(&mut self) {
         if self.surroundings.spec.is_managed() {
@@ -198,7 +198,7 @@ impl Runtime {
         self.surroundings.telemetry.thaw();
     }
 
-    /// Writes what the runtime has printed so far.
+    /// Writes the runtime's output so far.
     fn drain(&self) {
         if let Some(process) = &self.process {
             process.drain();
@@ -217,7 +217,8 @@ impl Runtime {
         self.extensions.note_end(ended).map_or(Happened::Timeout, Happened::ExtensionEnded)
     }
 
-    /// Keeps a call that waits for an event, does what an extension may ask for at this time, and refuses all else.
+    /// Keeps a call that waits for an event, serves the calls that an extension may make at this time, and refuses
+    /// the others.
     fn take_call(&mut self, call: Call) -> Option<ExtensionFailure> {
         match call {
             Call::Next(reply) => self.waiting = Some(reply),

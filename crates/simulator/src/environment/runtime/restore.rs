@@ -13,7 +13,8 @@ use crate::platform_events::Status;
 const RESTORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Runtime {
-    /// Thaws what was frozen after init, and waits until the runtime, with its hooks, asks for its first event.
+    /// Thaws the processes that were frozen after init, and waits until the runtime has run its hooks and asks for
+    /// its first event.
     pub(crate) async fn restore(&mut self) -> Result<Duration, InitFailure> {
         let begin = Instant::now();
         let surroundings = std::sync::Arc::clone(&self.surroundings);

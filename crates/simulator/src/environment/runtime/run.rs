@@ -14,10 +14,10 @@ use crate::platform_events::{ResponseTimes, RuntimeDone, Status};
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) response: Option<Responded>,
-    /// When the runtime was done; `None` where it never was.
+    /// The time at which the runtime finished; `None` if it never did.
     pub(crate) runtime_done: Option<Instant>,
     pub(crate) end: RunEnd,
-    /// When the invocation was over; what follows does not count as the function's time.
+    /// The end of the invocation. Later work does not count as the function's time.
     pub(crate) ended_at: Instant,
     given_out: (Instant, Timestamp),
 }
@@ -131,7 +131,7 @@ impl Runtime {
 }
 
 impl Run {
-    /// The status that the events give it; `out_of_memory` tells what no process can say of itself.
+    /// The status in the events. `out_of_memory` is an argument, because the processes cannot report it.
     pub(crate) fn status(&self, out_of_memory: bool) -> Status {
         match (&self.end, &self.response) {
             (RunEnd::Ready, Some(Responded { result: Err(failure), .. })) => {

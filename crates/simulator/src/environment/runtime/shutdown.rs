@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use super::{Happened, Runtime};
 use crate::clock;
 
-/// What Lambda grants an environment with external extensions for its end.
+/// The time that Lambda grants an environment with external extensions for its end.
 const SHUTDOWN_WITH_EXTERNAL: Duration = Duration::from_secs(2);
-/// What the runtime has of it between SIGTERM and SIGKILL.
+/// The runtime's share of it, between SIGTERM and SIGKILL.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(300);
-/// What it has where an extension is registered inside its process.
+/// The runtime's share if an extension is registered inside its process.
 const RUNTIME_SHUTDOWN_WITH_INTERNAL: Duration = Duration::from_millis(500);
 
 /// Why an environment's processes end.

@@ -1,4 +1,4 @@
-//! What an environment's processes find around them, and what outlives their resets.
+//! The surroundings of an environment's processes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use crate::process::CapturedOutput;
 use crate::process::ProcessTable;
 use crate::telemetry::{Category, Controls, Telemetry};
 
-/// What surrounds the processes of an environment and outlives their resets.
+/// The surroundings of an environment's processes, which outlive resets.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     pub(crate) spec: Arc<FunctionSpec>,
@@ -52,8 +52,8 @@ impl Surroundings {
 
 impl Drop for Surroundings {
     fn drop(&mut self) {
-        // Lambda's environments have a `/tmp` each. Here they share this machine's, and what they name after their address in it goes
-        // with them.
+        // Each environment of Lambda has its own `/tmp`. Here all share this machine's, so files named after the
+        // environment's address are removed.
         let names: Vec<String> =
             lock(&self.runtime_apis).iter().map(|address| address.replace(':', "-")).collect();
         for file in std::fs::read_dir("/tmp").into_iter().flatten().flatten() {

@@ -1,4 +1,4 @@
-//! What OpenObserve checks before it looks at a body: encoding, authorization, organization, content type, size.
+//! OpenObserve's checks before it reads a body: encoding, authorization, organization, content type, size.
 
 use std::io::Read;
 
@@ -40,7 +40,7 @@ impl Encoding {
 #[derive(Debug, Default)]
 pub(crate) struct Inflated {
     pub(crate) body: Bytes,
-    /// Bytes after the first gzip member, which nobody decodes.
+    /// The bytes after the first gzip member, which OpenObserve ignores.
     pub(crate) rest: usize,
 }
 
@@ -139,8 +139,8 @@ pub(crate) fn organization(
     if is_known || may_create { Ok(()) } else { Err(unknown_organization()) }
 }
 
-/// Whether the body is JSON. Logs compare the whole value, traces and metrics take parameters after JSON, and nobody
-/// takes `application/protobuf`, parameters after protobuf, or no content type.
+/// Returns `true` if the body is JSON. Logs compare the whole value; traces and metrics accept parameters after JSON;
+/// all three refuse `application/protobuf`, parameters after protobuf, and a missing content type.
 pub(crate) fn content_type(headers: &HeaderMap, target: &Target) -> Result<bool, HttpResponse> {
     let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], http::HeaderValue::as_bytes);
     match (content_type, target.signal()) {

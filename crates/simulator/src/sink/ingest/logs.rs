@@ -1,4 +1,4 @@
-//! What OpenObserve does with log records.
+//! OpenObserve's treatment of log records.
 
 use std::sync::Arc;
 

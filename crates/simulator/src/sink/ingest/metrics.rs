@@ -1,4 +1,4 @@
-//! What OpenObserve does with metrics.
+//! OpenObserve's treatment of metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

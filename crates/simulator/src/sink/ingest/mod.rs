@@ -1,4 +1,5 @@
-//! Takes a request as OpenObserve does: the checks in its order, the signal's rules, the answer, and what is stored.
+//! Handles a request as OpenObserve does: the checks in its order, the signal's rules, the answer, and the stored
+//! records.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -89,7 +90,7 @@ fn decode<M: Message + Default + serde::de::DeserializeOwned>(
     }
 }
 
-/// A request whose body was read and that nobody has judged yet.
+/// A request with its body, before the checks.
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) target: Result<Target, HttpResponse>,
@@ -100,7 +101,7 @@ pub(crate) struct Submission {
 }
 
 impl Submission {
-    /// Inflates and decodes what it can, so that the record of a request shows its body whatever is answered.
+    /// Inflates and decodes as far as possible, so that the record of a request shows its body even if it is refused.
     pub(crate) fn new(
         config: &Config,
         target: Result<Target, HttpResponse>,
@@ -131,7 +132,7 @@ impl Submission {
     }
 }
 
-/// What the rules of a signal need to know.
+/// The input of a signal's rules.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) organization: &'a str,
@@ -155,7 +156,7 @@ impl Context<'_> {
     }
 }
 
-/// What a signal's rules made of a request.
+/// The result of a signal's rules.
 #[derive(Debug)]
 pub(crate) struct Ingested {
     pub(crate) records: Records,
@@ -164,7 +165,7 @@ pub(crate) struct Ingested {
     pub(crate) message: String,
 }
 
-/// A request of which nothing is stored.
+/// A request without stored records.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// 400 with this message.
@@ -173,7 +174,7 @@ pub(crate) enum Refusal {
     WriteFailed,
 }
 
-/// The answer, and what became of the items.
+/// The answer, and the fate of the items.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) reply: HttpResponse,

@@ -1,4 +1,4 @@
-//! What OpenObserve does with spans.
+//! OpenObserve's treatment of spans.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{Context, Ingested, Refusal};
 use crate::sink::oddity::{Oddities, OddityKind};
 use crate::sink::store::{Records, Stored, attribute};
 
-/// Answered for every rejected span, whatever is wrong with it.
+/// The answer for each rejected span, independent of the reason.
 pub(crate) const REJECTED: &str =
     "Some spans were rejected due to exceeding the allowed retention period";
 

@@ -86,7 +86,7 @@ impl Alerts {
         was_there.then(|| saved("Alert deleted")).ok_or_else(missing)
     }
 
-    /// An alert as it is kept, with what the server adds.
+    /// A stored alert, with the server's additions.
     fn stored(
         &self,
         organization: &str,

@@ -1,4 +1,4 @@
-//! Dashboards: what a body must have, and what becomes of it.
+//! Dashboards: the required fields of a body, and its stored form.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -51,7 +51,7 @@ impl Dashboards {
         self.0.of(organization, folder).next().is_some()
     }
 
-    /// Without what the dashboards hold, which is asked for one by one.
+    /// The list has no panels; a client reads each dashboard on its own.
     pub(super) fn list(&self, organization: &str, folder: &str) -> HttpResponse {
         let list: Vec<Value> = self
             .0
@@ -86,7 +86,7 @@ impl Dashboards {
         found.map(|it| HttpResponse::json(200, &it.content.details())).ok_or_else(missing)
     }
 
-    /// Who does not know what it overwrites is refused.
+    /// An update without the hash of the stored version is refused.
     pub(super) fn update(
         &mut self,
         organization: &str,
@@ -115,7 +115,7 @@ impl Dashboards {
     }
 }
 
-/// A dashboard as it is kept: with what the server adds, and without what it does not know.
+/// A stored dashboard: with the server's additions, without unknown keys.
 fn stored(mut body: Value, id: &str, drops: &[String]) -> Result<Dashboard, HttpResponse> {
     let version = body.get("version").and_then(Value::as_i64).unwrap_or(NEWEST);
     if !(1..=NEWEST).contains(&version) {
@@ -143,7 +143,7 @@ fn stored(mut body: Value, id: &str, drops: &[String]) -> Result<Dashboard, Http
     Ok(Dashboard { version, content: body })
 }
 
-/// Checks a panel, and adds what the server writes into each.
+/// Checks a panel, and adds the server's fields.
 fn complete(panel: &mut Value) -> Result<(), HttpResponse> {
     let keys = ["id", "type", "title", "description", "config", "queries", "layout"];
     require(panel, &keys)?;

@@ -19,7 +19,7 @@ impl Made<Folder> {
     }
 }
 
-/// By what is in them: `dashboards`, `alerts`.
+/// By content: `dashboards`, `alerts`.
 #[derive(Debug, Default)]
 pub(super) struct Folders(Kept<Folder>);
 

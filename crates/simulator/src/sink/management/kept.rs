@@ -37,7 +37,7 @@ impl<T> Kept<T> {
         self.0.push(made);
     }
 
-    /// Whether it was there.
+    /// Returns `true` if it was there.
     pub(super) fn remove(&mut self, organization: &str, id: &str) -> bool {
         let before = self.0.len();
         self.0.retain(|made| !(made.organization == organization && made.id == id));

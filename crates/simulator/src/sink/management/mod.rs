@@ -1,4 +1,4 @@
-//! OpenObserve's API for what people make there: folders, dashboards, alerts and their destinations.
+//! OpenObserve's API for folders, dashboards, alerts and their destinations.
 //!
 //! Paths, answers and refusals were measured on v0.60.5, or read in its source; alerts never fire here.
 
@@ -17,7 +17,7 @@ use self::folders::Folders;
 use super::http_response::HttpResponse;
 use super::signal::Signal;
 
-/// What people made, of all organizations.
+/// The folders, dashboards and alerts of all organizations.
 #[derive(Debug, Default)]
 pub(super) struct Management {
     folders: Folders,
@@ -36,7 +36,7 @@ pub(super) struct Request {
     target: Target,
     method: Method,
     folder: String,
-    /// What the client believes to overwrite.
+    /// The version that the client wants to overwrite.
     hash: Option<String>,
     body: Result<Value, String>,
 }
@@ -169,7 +169,7 @@ fn text<'a>(object: &'a Value, key: &str) -> &'a str {
     object.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Sets what a key is, unless it is something already.
+/// Sets a key that has no value yet.
 fn default(object: &mut Value, key: &str, value: Value) {
     if let Some(map) = object.as_object_mut() {
         map.entry(key).or_insert(value);

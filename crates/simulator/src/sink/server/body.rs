@@ -15,7 +15,7 @@ pub(crate) struct Abandoned;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyShape {
     Whole,
-    /// Half of what `Content-Length` promises, then the connection is closed.
+    /// Half of the promised `Content-Length`; then the connection is closed.
     Half,
     /// This many bytes instead of the reply's body.
     Huge(u64),
@@ -28,7 +28,7 @@ pub(crate) enum ResponseBody {
     Huge { left: u64 },
 }
 
-/// What a half answer promises and what it gives.
+/// The promised and the actual length of a half answer.
 const PROMISED_BYTES: u64 = 64;
 const GIVEN: &[u8] = &[0; 32];
 
@@ -61,7 +61,7 @@ impl Body for ResponseBody {
                     return Poll::Ready(Some(Ok(Frame::data(first))));
                 }
                 if !*flushed {
-                    // hyper writes out what it has while the body is pending, and drops it when the body fails.
+                    // hyper flushes its buffer while the body is pending, and drops it when the body fails.
                     *flushed = true;
                     context.waker().wake_by_ref();
                     return Poll::Pending;

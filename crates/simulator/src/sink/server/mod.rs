@@ -154,8 +154,8 @@ async fn respond(
     Ok(write(&shared, ticket, reply, shape))
 }
 
-/// Does what a body of this size asks for. A large one keeps nobody waiting who is on the same thread: the backend is another
-/// machine than the Lambda that sends to it, which reads pipes and looks at deadlines meanwhile.
+/// Handles a body of this size, a large one on another thread. A real backend is another machine, so it must not
+/// delay a Lambda on this thread, which reads pipes and checks deadlines meanwhile.
 async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
     if bytes < LARGE_BODY_BYTES {
         return work();
@@ -168,7 +168,7 @@ async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send 
     }
 }
 
-/// Gives the answer; those that accept the request hand it to the rules first.
+/// Gives the answer, after the rules if the answer accepts the request.
 fn conclude(
     shared: &Shared,
     submission: Submission,

@@ -1,4 +1,4 @@
-//! Answers who does not send telemetry: OpenObserve's list of streams, searches of one form, and what people make there.
+//! OpenObserve's API beside ingestion: the list of streams, searches of one form, and management.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -15,7 +15,7 @@ use crate::sink::rows::{self, hex};
 use crate::sink::shared::Shared;
 use crate::sink::signal::Signal;
 
-/// What is asked.
+/// The query.
 pub(crate) struct Question {
     organization: String,
     kind: Kind,
@@ -25,7 +25,7 @@ enum Kind {
     Streams {
         signal: Option<Signal>,
     },
-    /// Dashboards, alerts and what belongs to them.
+    /// Dashboards, alerts and their folders and destinations.
     Manage(management::Request),
     Search {
         signal: Option<Signal>,

@@ -1,4 +1,4 @@
-//! Sets of attributes with their types: of what the code makes, and of a table.
+//! Sets of attributes with their types, from the code and from a table.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -10,7 +10,7 @@ pub(super) type Attributes = BTreeMap<String, &'static str>;
 /// The types that stand in tables.
 const TYPES: [&str; 5] = ["string", "string[]", "int", "double", "boolean"];
 
-/// Adds what an item has.
+/// Adds the attributes of an item.
 pub(super) fn add(attributes: &mut Attributes, of_item: &[KeyValue]) {
     for KeyValue { key, value, .. } in of_item {
         let value = value.as_ref().and_then(|value| value.value.as_ref());
@@ -39,7 +39,7 @@ pub(super) fn of_table(table: &str) -> Attributes {
     attributes
 }
 
-/// What a table says and the code does not make, and the other way round.
+/// The differences between the attributes of a table and of the code.
 pub(super) fn differences(told: &Attributes, made: &Attributes) -> impl Iterator<Item = String> {
     let missing = made.iter().filter(|(key, _)| !told.contains_key(*key));
     let missing = missing.map(|(key, kind)| format!("`{key}` ({kind}) is made and not there"));

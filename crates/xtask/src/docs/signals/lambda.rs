@@ -1,4 +1,4 @@
-//! What becomes of Lambda's lines and events, of each kind one, with every field that the event model has a place for.
+//! The telemetry of Lambda's lines and events: one of each kind, with every field of the event model.
 
 use super::attributes::{Attributes, add};
 use anyhow::{Context as _, bail};
@@ -13,7 +13,7 @@ use wire::Logs;
 const TIME_MS: i64 = 1_790_000_000_000;
 const TIME_NS: u64 = 1_790_000_000_000_000_000;
 
-/// All that the Telemetry API, and Lambda's JSON log format, say of a function.
+/// All events of the Telemetry API and of Lambda's JSON log format.
 const EVENTS: &[&str] = &[
     r#"{"time":"2026-09-21T14:13:20Z","type":"platform.initStart","record":{"initializationType":"on-demand","phase":"init","runtimeVersion":"python:3.13.v64","runtimeVersionArn":"arn:aws:lambda:eu-west-1::runtime:0","functionName":"f","functionVersion":"7","instanceId":"i","instanceMaxMemory":128}}"#,
     r#"{"time":"2026-09-21T14:13:20Z","type":"platform.extension","record":{"name":"e","state":"Ready"}}"#,
@@ -27,7 +27,7 @@ const EVENTS: &[&str] = &[
     r#"{"time":"2026-09-21T14:13:25Z","type":"platform.logsDropped","record":{"reason":"slow","droppedRecords":3,"droppedBytes":9}}"#,
 ];
 
-/// What only text lines say.
+/// Lines that exist in text only.
 const TEXT: &[&str] = &[
     "2026-09-21T14:13:26.000Z 00000000-0000-4000-8000-000000000004 Task timed out after 3.00 seconds",
     "XRAY TraceId: 1-62e900b2-710d76f009d6e7785905449a SegmentId: 0efbd19962d95b05 Sampled: true",
@@ -57,7 +57,7 @@ fn converter(names: Names) -> Converter {
     Converter::new(identity(), options, TIME_NS)
 }
 
-/// What the forwarder makes of everything.
+/// The forwarder's output for everything.
 fn converted(mut converter: Converter) -> Converted {
     let line = json_line();
     for message in EVENTS.iter().chain(TEXT).copied().chain([line.as_str()]) {
@@ -84,7 +84,7 @@ pub(super) fn metrics_of_layer() -> anyhow::Result<Vec<Metric>> {
     Ok(aggregator.take())
 }
 
-/// The attributes of the spans of invocations, but for those of their phases.
+/// The attributes of the spans of invocations, without the spans of phases.
 pub(super) fn span_attributes(names: Names) -> anyhow::Result<Attributes> {
     let mut attributes = Attributes::new();
     let options = SpanOptions {
@@ -113,7 +113,7 @@ pub(super) fn span_attributes(names: Names) -> anyhow::Result<Attributes> {
     Ok(attributes)
 }
 
-/// The attributes of the log records of a function's lines, without the line's own, and of those of Lambda's.
+/// The attributes of log records: of a function's lines, without the line's own, and of Lambda's lines.
 pub(super) fn record_attributes() -> anyhow::Result<(Attributes, Attributes)> {
     let logs = converted(converter(Names::Current)).logs.context("no log records")?;
     let logs = logs.decode::<Logs>().context("not log records")??;

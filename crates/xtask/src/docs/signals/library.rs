@@ -1,4 +1,4 @@
-//! What the Rust library writes of the invocations of a function, by each trigger and with each end.
+//! The Rust library's telemetry of invocations, for each trigger and each end.
 
 use super::attributes::Attributes;
 use anyhow::Context as _;

@@ -1,5 +1,5 @@
-//! Keeps `docs/signals.md` true: writes its tables of metrics from what the code makes, compares its tables of attributes with it, and
-//! finds names in the code that no document has.
+//! Keeps `docs/signals.md` true: writes its tables of metrics from the code, compares its tables of attributes with
+//! the code, and finds undocumented names.
 
 mod attributes;
 mod lambda;
@@ -30,7 +30,7 @@ pub(super) fn write() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails if the document is not what would be written, or has other attributes than the code, or the code has a name that is nowhere.
+/// Fails if a table is outdated, attributes differ from the code, or a name of the code is undocumented.
 pub(super) fn check(root: &Path, files: &[String]) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(root.join(DOCUMENT)).context(DOCUMENT)?;
     if with_metrics(&text)? != text {
@@ -52,7 +52,7 @@ pub(super) fn check(root: &Path, files: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The document's tables of attributes, by their marks, with what the code makes.
+/// The attributes that the code makes, by the marks of the document's tables.
 fn attributes_made() -> anyhow::Result<[(&'static str, Attributes); 5]> {
     let span = lambda::span_attributes(platform::Names::Current)?;
     let mut older = lambda::span_attributes(platform::Names::Legacy)?;
@@ -81,7 +81,7 @@ fn with_metrics(text: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Whether two metrics would be one stream of the same kind.
+/// Returns `true` if two metrics are one stream of the same kind.
 fn is_same(one: &Metric, other: &Metric) -> bool {
     one.name == other.name && kind(one) == kind(other)
 }

@@ -1,4 +1,4 @@
-//! Finds the names of telemetry in the code, and those of them that no document has.
+//! Finds the names of telemetry in the code, and undocumented ones.
 
 use crate::docs::ending;
 use anyhow::Context as _;
@@ -48,7 +48,7 @@ const BEGINNINGS: [&str; 27] = [
     "user_agent.",
 ];
 
-/// What looks like one and is a value, a key that is read, or the name of a file.
+/// Values, keys that are read, and file names that look like names of telemetry.
 const OTHERS: [&str; 10] = [
     "aws.dynamodb",
     "aws.events",
@@ -93,7 +93,7 @@ fn is_code(file: &str) -> bool {
     is_source && !is_test && CODE.iter().any(|folder| file.starts_with(folder))
 }
 
-/// The names in literals of code, without that of tests, which stands last in a file.
+/// The names in literals of the code. Tests stand last in a file and do not count.
 fn names_in_literals(code: &str) -> BTreeSet<String> {
     let code = code.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let literals = code.lines().flat_map(|line| line.split('"').skip(1).step_by(2));

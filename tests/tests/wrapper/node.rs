@@ -1,0 +1,277 @@
+//! The wrapper and the layer's modules under Node. Without Node, these tests pass without a check.
+
+use crate::{layer, run_by, wrapper};
+use std::path::Path;
+use std::process::{Command, Output};
+
+#[test]
+fn a_node_process_that_ends_in_the_middle_leaves_what_has_not_been_exported_and_others_nothing() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/last_words.cjs");
+    let (folder, files) = (wrapper().with_file_name("node"), tempfile::tempdir().unwrap());
+    let version = format!("const VERSION = \"{}\";", env!("CARGO_PKG_VERSION"));
+    assert!(std::fs::read_to_string(folder.join("lines.cjs")).unwrap().contains(&version));
+    let mut node = Command::new("node");
+    let Ok(output) = node.arg(script).args([&folder, files.path()]).output() else { return };
+    let told = String::from_utf8(output.stdout).unwrap();
+    expect_test::expect![[r#"
+        exits: [3,[{"source":"shop","endpoint":"/v1/traces","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","base64":true}],"[\"root\",\"the process ended with exit code 3\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true] [\"open\",\"the process ended with exit code 3\",{\"lambda_otlp.partial\":true},[],true] [\"open later\",\"the process ended with exit code 3\",{\"lambda_otlp.partial\":true},[],true] [\"of a listener\",null,{},[],true] [\"of an earlier one\",null,{},[],true] [\"ended\",null,{},[],true]","true"]
+        throws: [1,1,"[\"root\",\"nobody catches this\",{\"lambda_otlp.partial\":true,\"error.type\":\"RangeError\"},[\"RangeError\"],true] [\"open\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true},[],true]","true"]
+        throws what nobody can look at: [129,1,"[\"root\",\"the process ended with exit code 129\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true]","true"]
+        rejects: [128,1,"[\"root\",\"nobody handles this\",{\"lambda_otlp.partial\":true,\"error.type\":\"RangeError\"},[\"RangeError\"],true]","true"]
+        rejects, as Node ends by itself: [1,1,"[\"root\",\"nobody handles this\",{\"lambda_otlp.partial\":true,\"error.type\":\"RangeError\"},[\"RangeError\"],true]","true"]
+        waits for nothing: [0,1,"[\"root\",\"the process ended with exit code 0\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true]","true"]
+        goes on after a rejection: [0,1,"[\"next\",\"the process ended with exit code 0\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true] [\"root\",null,{},[],true]","true,true"]
+        ends between invocations: [0,0,"","false"]
+        what is on its way is not written again: [1,1,"[\"root\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true] [\"ended\",null,{},[],true]","true"]
+        what did not get on its way is written: [1,1,"[\"root\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true] [\"not sent\",null,{},[],true]","true"]
+        was about to time out: [1,1,"[\"began later\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true},[],true]","false"]
+        writes JSON logs: [1,[{"source":"shop","endpoint":"/v1/traces","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","level":"ERROR","base64":true,"timestamp":24}],"[\"root\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true]","true"]
+        has much: [1,true,1,3002,3002,["lambda-otlp-handler: spans of a process that ends are not written: Error: 1 of 3003 fit no line, or stdout takes no more"],"true"]
+        nobody reads: [1,true,1,"true",true]
+    "#]].assert_eq(&told);
+}
+
+/// Runs Node through the wrapper, with a module `shop` as the handler's and these files beside it. `NODE_OPTIONS` begins with
+/// `options`. Returns nothing if there is no Node.
+fn node_with(files: &[(&str, &str)], options: &str, shop: &str) -> Option<Output> {
+    let (layer, task) = (layer(), tempfile::tempdir().unwrap());
+    let node = Command::new("node").args(["-p", "process.execPath"]).output().ok()?.stdout;
+    let node = String::from_utf8(node).unwrap();
+    for (path, text) in files.iter().chain(&[("shop.js", shop)]) {
+        let path = task.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let options = options.replace("TASK", task.path().to_str().unwrap());
+    let variables = [
+        ("_HANDLER", "shop.handler"),
+        ("LAMBDA_TASK_ROOT", task.path().to_str().unwrap()),
+        ("NODE_OPTIONS", &options),
+    ];
+    let program = "const { handler } = require(`${process.env.LAMBDA_TASK_ROOT}/shop.js`); \
+                   console.log(process.env.NODE_OPTIONS, handler(1, 2))";
+    let wrapper = layer.path().join("lambda-otlp-handler");
+    Some(run_by(&wrapper, &variables, &[node.trim(), "-e", program]))
+}
+
+fn node(shop: &str) -> Option<Output> {
+    node_with(&[], "--no-warnings", shop)
+}
+
+const ADDS: &str = "exports.handler = (event, context) => event + context;";
+
+/// The one line that the layer says of the function, which runs as without it.
+fn said_once(output: Output) -> String {
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.lines().count() == 1 && said.starts_with("lambda-otlp-handler: "), "{said}");
+    assert!(output.stdout.ends_with(b" 3\n"), "{said}");
+    said
+}
+
+#[test]
+fn a_node_function_without_the_packages_runs_as_without_the_layer_and_is_told_once() {
+    let Some(output) = node(ADDS) else { return };
+    assert_eq!(output.stdout, b"--no-warnings 3\n", "children are not instrumented");
+    assert!(said_once(output).contains("neither among the function's nor in a layer"));
+}
+
+#[test]
+fn a_node_function_that_another_tracer_has_instrumented_is_left_alone_and_is_told_why() {
+    let check = |tracing: &str, package: &str, expected: &str| {
+        let package = format!("node_modules/{package}/index.js");
+        let files = [("tracing.js", tracing), (&package, "")];
+        let output = node_with(&files, "--require TASK/tracing.js", ADDS)?;
+        let said = said_once(output);
+        assert!(said.contains(": info: ") && said.contains(expected), "{said}");
+        assert!(said.contains("LAMBDA_OTLP_INSTRUMENT=off"), "{said}");
+        Some(())
+    };
+    let registered = "globalThis[Symbol.for('opentelemetry.js.api.1')] = { trace: {} };";
+    if check(registered, "none", "a tracer provider of its own").is_none() {
+        return;
+    }
+    let sentry = format!("require('@sentry/node'); {registered}");
+    check(&sentry, "@sentry/node", "traced by @sentry/node,");
+    check("require('dd-trace');", "dd-trace", "traced by dd-trace,");
+    let instruments = "require('@opentelemetry/instrumentation');";
+    check(
+        instruments,
+        "@opentelemetry/instrumentation",
+        "traced by @opentelemetry/instrumentation,",
+    );
+}
+
+#[test]
+fn a_text_that_names_a_tracer_is_no_reason_to_leave_a_node_function_alone() {
+    let shop = format!("// Not NodeSDK, require('@opentelemetry/sdk-node') or dd-trace.\n{ADDS}");
+    let Some(output) = node(&shop) else { return };
+    assert!(
+        said_once(output).contains("OpenTelemetry's packages are neither"),
+        "they were looked for"
+    );
+}
+
+#[test]
+fn a_node_function_with_older_packages_is_told_which_one_is_too_old() {
+    let names = [
+        ("@opentelemetry/api", "1.9.0"),
+        ("@opentelemetry/context-async-hooks", "2.0.0"),
+        ("@opentelemetry/core", "2.10.1"),
+        ("@opentelemetry/exporter-trace-otlp-http", "0.205.0"),
+        ("@opentelemetry/instrumentation", "0.205.0"),
+        ("@opentelemetry/resources", "2.0.0"),
+        ("@opentelemetry/sdk-trace-base", "1.27.0"),
+        ("require-in-the-middle", "7.4.0"),
+    ];
+    let files = names.map(|(name, version)| {
+        let description = format!(r#"{{ "name": "{name}", "version": "{version}" }}"#);
+        (format!("node_modules/{name}/package.json"), description)
+    });
+    let mains = names.map(|(name, _)| (format!("node_modules/{name}/index.js"), String::new()));
+    let files: Vec<_> = files.iter().chain(&mains).map(|(path, text)| (&**path, &**text)).collect();
+    let Some(output) = node_with(&files, "--no-warnings", ADDS) else { return };
+    let said = said_once(output);
+    assert!(
+        said.contains("@opentelemetry/sdk-trace-base is 1.27.0, and 2.0.0 is needed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_node_handler_whose_file_is_missing_is_told() {
+    let asked = Command::new("node").args(["-p", "process.execPath"]).output();
+    let Ok(node) = asked.map(|asked| String::from_utf8(asked.stdout).unwrap()) else { return };
+    let layer = layer();
+    let root = layer.path().to_str().unwrap();
+    let variables = [("_HANDLER", "dist/shop.handler"), ("LAMBDA_TASK_ROOT", root)];
+    let wrapper = layer.path().join("lambda-otlp-handler");
+    let output = run_by(&wrapper, &variables, &[node.trim(), "-e", "console.log('', 3)"]);
+    assert!(said_once(output).contains("no file of the handler dist/shop.handler"));
+}
+
+#[test]
+fn a_node_invocation_is_linked_to_the_spans_that_sent_its_messages() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/messages.cjs");
+    let folder = wrapper().with_file_name("node");
+    let Ok(output) = Command::new("node").arg(script).arg(folder).output() else { return };
+    let told = String::from_utf8(output.stdout).unwrap();
+    expect_test::expect![[r#"
+        a batch of two: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":2} a of m1, b of m2
+        two messages of one sender: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":2} a of m1, a of m2
+        one message: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.message.id":"m1"} a of m1
+        a notification in a queue: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.message.id":"m1"} c of m1
+        a notification: {"faas.trigger":"pubsub","messaging.system":"aws.sns","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"news","messaging.message.id":"n"} c of n
+        a notification without attributes: {"faas.trigger":"pubsub","messaging.system":"aws.sns","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"news","messaging.message.id":"n"} 
+        odd messages: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.batch.message_count":4} d of m4
+        a large batch: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":200} 128
+        {"Records":[null]}: {} 
+        {"Records":5}: {} 
+        {"Records":[]}: {} 
+        null: {} 
+        5: {} 
+    "#]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/handlers.cjs");
+    let folder = wrapper().with_file_name("node");
+    let Ok(output) = Command::new("node").arg(script).arg(folder).output() else { return };
+    let told = String::from_utf8(output.stdout).unwrap();
+    expect_test::expect![[r#"
+        promise: begun shop, ended, flushed, 3
+        status: begun shop, http.response.status_code=502, failed, ended, flushed, 3
+        rejection: begun shop, failed, failed, ended, flushed, error no
+        throw: begun shop, failed, failed, ended, flushed, error no
+        value: begun shop, ended, flushed, 3
+        value beside a callback: begun shop, ended, flushed, null
+        async function that never settles: begun shop, failed, failed, ended, flushed, null
+        promise that never settles: begun shop, ended, flushed, null
+        callback: begun shop, ended, flushed, 3
+        failed callback: begun shop, failed, failed, ended, flushed, error no
+        callback of a promise: begun shop, ended, flushed, 3
+        callback before the promise: begun shop, ended, flushed, 3
+        callback before an error: begun shop, ended, flushed, 3
+        callback of the arguments: begun shop, ended, flushed, 3
+        context: begun shop, ended, flushed, 3
+        failed context: begun shop, failed, failed, ended, flushed, error no
+        thrown null: begun shop, ended, flushed, undefined
+        thenable: begun shop, ended, flushed, 3
+        status that throws: begun shop, ended, flushed, 3
+        error without a text: begun shop, failed, ended, flushed, error no
+        calls itself: begun shop, ended, flushed, 3
+        stream: begun shop, ended, flushed, stream shop
+        watched: begun shop, watched, let go, ended, flushed, 3
+        watched rejection: begun shop, watched, let go, failed, failed, ended, flushed, error no
+        watched callback: begun shop, watched, let go, ended, flushed, 3
+        watched value beside a callback: begun shop, watched, let go, ended, flushed, null
+        watched calls itself: begun shop, watched, let go, ended, flushed, 3
+        broken watch: begun shop, ended, flushed, 3
+        no time left: begun shop, ended, 3
+        failed flush: begun shop, ended, 3
+        no span: 3
+        queue: 16384, batch: 512
+        queue of "8": 8, batch: 8
+        queue of "0": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got 0: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got 0: 512 is used
+        queue of "-5": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got -5: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got -5: 512 is used
+        queue of "0.5": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got 0.5: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got 0.5: 512 is used
+        queue of "few": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got few: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got few: 512 is used
+        queue of "": 16384, batch: 512
+        exports: in vain after its time, in vain after some milliseconds, taken at once, in vain after its time
+    "#]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn a_node_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/cut_off.cjs");
+    let (folder, files) = (wrapper().with_file_name("node"), tempfile::tempdir().unwrap());
+    let mut node = Command::new("node");
+    let Ok(output) = node.arg(script).args([&folder, files.path()]).output() else { return };
+    let told = String::from_utf8(output.stdout).unwrap();
+    expect_test::expect![[r#"
+        times out: ["suppressed root error: the invocation was about to time out {\"error.type\":\"timeout\",\"lambda_otlp.partial\":true} true | open error: the invocation was about to time out {\"url\":\"a\",\"lambda_otlp.partial\":true} true","flushed"]
+        the span itself goes on: [false,{"url":"a"}]
+        ends in time: ["suppressed next error: the invocation was about to time out {\"error.type\":\"timeout\",\"lambda_otlp.partial\":true} true","flushed"]
+        beside another: ["suppressed second error: the invocation was about to time out {\"error.type\":\"timeout\",\"lambda_otlp.partial\":true} true | of the second error: the invocation was about to time out {\"lambda_otlp.partial\":true} true","flushed"]
+        is not sampled: [[],0]
+        is told of no deadline: []
+        known at most, and when the invocation is over: [1024,1]
+        has no exporter: ["lambda-otlp-handler: the open spans of an invocation that is about to time out are not written: Error: no exporter","flushed"]
+        records: ["v1 3da1f2dc-3222-475e-9205-e2e6c6318895 abababababababababababababababab 00000000000000cd\r","v1 short                                abababababababababababababababab 00000000000000cd\r"]
+        what a link names: precious
+    "#]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn a_node_function_of_modules_sees_what_they_assign_later() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/modules.cjs");
+    let folder = wrapper().with_file_name("node");
+    let task = tempfile::tempdir().unwrap();
+    let task = task.path();
+    let Ok(output) = Command::new("node").arg(script).args([&folder, task]).output() else {
+        return;
+    };
+    let told = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(told, "replaced connected, seen in a circle: orders\n", "{output:?}");
+}
+
+#[test]
+fn a_node_that_is_too_old_reads_what_it_is_given_and_is_told_so() {
+    let start = wrapper().with_file_name("node/start.cjs");
+    let source = std::fs::read_to_string(&start).unwrap();
+    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+    for new in ["=>", "const ", "let ", "`", "?.", "??", "node:", "catch {"] {
+        assert!(!code.clone().any(|line| line.contains(new)), "{new}");
+    }
+    let script = "Object.defineProperty(process.versions, 'node', { value: '12.22.12' }); \
+                  require(process.argv[1]); console.log(process.env.NODE_OPTIONS)";
+    let mut node = Command::new("node");
+    node.args(["-e", script]).arg(&start).env("NODE_OPTIONS", "--no-warnings");
+    let Ok(output) = node.output() else { return };
+    assert_eq!(output.stdout, b"--no-warnings\n");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.lines().count() == 1 && said.contains("12.22.12"), "{said}");
+}

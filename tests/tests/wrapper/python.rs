@@ -1,0 +1,187 @@
+//! The wrapper and the layer's modules under Python. Without Python, these tests pass without a check.
+
+use crate::{layer, run_by, wrapper};
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs Python through the wrapper, with a module `shop` beside it; nothing where there is no Python.
+fn python(variables: &[(&str, &str)], shop: &str, program: &str) -> Option<Output> {
+    let (layer, task) = (layer(), tempfile::tempdir().unwrap());
+    let python = simulator::packages::find_python()?;
+    // The interpreter itself, since pyenv's programs look for variables that Lambda does not have.
+    let asked = Command::new(python).args(["-c", "import sys; print(sys.executable)"]).output();
+    let python = String::from_utf8(asked.unwrap().stdout).unwrap();
+    std::fs::write(task.path().join("shop.py"), shop).unwrap();
+    std::fs::write(task.path().join("sitecustomize.py"), "print('sitecustomize of others')")
+        .unwrap();
+    let program = format!("import sys; sys.path.insert(0, '{}')\n{program}", task.path().display());
+    let mut all = vec![("_HANDLER", "shop.handler"), ("PYTHONDONTWRITEBYTECODE", "1")];
+    all.extend_from_slice(variables);
+    let wrapper = layer.path().join("lambda-otlp-handler");
+    let others = task.path().to_str().unwrap().to_owned();
+    let all = all.into_iter().map(|(name, value)| (name, value.replace("TASK", &others)));
+    let all: Vec<_> = all.collect();
+    let all: Vec<_> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Some(run_by(&wrapper, &all, &[python.trim(), "-c", &program]))
+}
+
+#[test]
+fn a_python_function_without_the_packages_runs_as_without_the_layer_and_is_told_once() {
+    let program = "import os, shop; print(os.environ.get('PYTHONPATH')); print(shop.handler(1, 2))";
+    let shop = "def handler(event, context):\n    return event + context\n";
+    let Some(output) = python(&[], shop, program) else { return };
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("lambda-otlp-handler: without instrumentation: "), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "None\n3\n");
+
+    let output = python(&[("PYTHONPATH", "TASK")], shop, program).unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    let [others, path, result] = lines.as_slice() else { panic!("{told}") };
+    assert_eq!((*others, *result), ("sitecustomize of others", "3"));
+    assert!(!path.contains("lambda-otlp"), "children of the function are not instrumented: {path}");
+}
+
+#[test]
+fn a_python_function_that_sets_an_sdk_up_is_left_alone_and_its_log_says_why() {
+    let shop = "import sys\ndef unused():\n    import opentelemetry.sdk\n\
+                def handler(event, context):\n    return 3\n";
+    let program = "import shop; print(shop.handler(1, 2))";
+    let Some(output) = python(&[], shop, program) else { return };
+    assert_eq!(output.stdout, b"3\n");
+    expect_test::expect![[r"
+        lambda-otlp-handler: the function is not instrumented, because it sets OpenTelemetry up itself: shop imports opentelemetry.sdk; remove that to have it instrumented, or set LAMBDA_OTLP_INSTRUMENT=off to keep it
+    "]]
+    .assert_eq(&String::from_utf8(output.stderr).unwrap());
+}
+
+/// Prints of a script about the layer's modules.
+fn told_by_python(script: &str) -> Option<String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/python").join(script);
+    let mut python = Command::new(simulator::packages::find_python()?);
+    python.arg(script).arg(wrapper().with_file_name("python"));
+    let output = python.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
+    let Some(told) = told_by_python("handlers.py") else { return };
+    expect_test::expect![[r"
+        value: begun, flushed, flushed, 3
+        failure: begun, charged, flushed, flushed, ValueError declined in ['charge']
+        failure in C: begun, flushed, flushed, TypeError str.join() takes exactly one argument (2 given) in []
+        one parameter: begun, flushed, flushed, TypeError <lambda>() takes 1 positional argument but 2 were given in []
+        exit: begun, charged, current error.type=SystemExit, current error: SystemExit: 3, flushed, flushed, SystemExit 3 in ['leave']
+        calls itself: begun, flushed, flushed, 0
+        odd event: suppressed, 3
+        broken instrumentation: begun, charged, flushed, flushed, 3
+        watched: watched, begun, let go, flushed, flushed, 3
+        watched failure: watched, begun, charged, let go, flushed, flushed, ValueError declined in ['charge']
+        watched exit: watched, begun, charged, current error.type=SystemExit, current error: SystemExit: 3, root error.type=SystemExit, root error: SystemExit: 3, let go, left, flushed, flushed, SystemExit 3 in ['leave']
+        watched odd event: watched, suppressed, let go, 3
+        watched calls itself: watched, begun, let go, flushed, flushed, 0
+        broken watch: begun, flushed, flushed, 3
+        result: begun, flushed, flushed, 3
+        nothing is kept: True
+        queue: 16384, of the function's own: None
+        hidden until the function is loaded: ['good'], False
+        too old: None, False, False
+        before the first flush: 0.9
+        after an export: 0.9
+        after one that failed at once: 0.01
+        after one that had nothing to export: 0.01
+        after one that is accepted again: 0.9
+        after an exception: 0.01
+        after an exporter that reports nothing: 0.9
+        slow flush: begun, 3
+        in time: True
+        slow flush again: begun, 3
+        in some milliseconds: True
+        no time left: begun, 3
+        at once: True
+    "]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn a_python_function_is_set_up_by_what_it_has_and_is_told_why_it_is_left_alone() {
+    let Some(told) = told_by_python("start.py") else { return };
+    expect_test::expect![[r"
+        one library after another: None, httpx2 begins, httpx2 is loaded, httpx begins, httpx is loaded
+        after a broken one: None, broken begins, broken is loaded, calls of broken have no spans: RuntimeError('no such function'), httpx begins, httpx is loaded
+        beside another distribution: distro
+        asked for another distribution: aws_distro
+        asked for one that is missing: distro, OTEL_PYTHON_DISTRO=other_distro names no installed package: distro is used, as without the variable
+        says nothing: {}
+        http/protobuf: {}
+        grpc: {'OTEL_EXPORTER_OTLP_PROTOCOL': 'http/protobuf'}, OTEL_EXPORTER_OTLP_PROTOCOL=grpc has no exporter in this function: http/protobuf is used; remove the variable, or install the exporter
+        http/json for traces: {'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL': 'http/protobuf'}, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/json has no exporter in this function: http/protobuf is used; remove the variable, or install the exporter
+        times: {}
+        a time of 0: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got 0: 1 is used
+        a time of -1: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got -1: 1 is used
+        a time of nan: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got nan: 1 is used
+        a time of inf: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got inf: 1 is used
+        a time of soon: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got soon: 1 is used
+        a file: {'OTEL_CONFIG_FILE': ''}, OTEL_CONFIG_FILE is not read, since opentelemetry-configuration is not installed: the other OTEL_… variables are used
+        grpc with its exporter: {}
+        a comment: None
+        the API: None
+        another package: None
+        the SDK: opentelemetry.sdk.trace
+        in a method: opentelemetry.instrumentation.redis
+        no Python: None
+        no SDK: None
+        another provider: its tracer provider is ddtrace.opentelemetry.OfAnother
+        an SDK that somebody has loaded: one of its modules imports opentelemetry.sdk
+        an SDK that a library has loaded: sentry_sdk imports opentelemetry.sdk
+        left alone: None, the function is not instrumented, because it sets OpenTelemetry up itself: sentry_sdk imports opentelemetry.sdk; remove that to have it instrumented, or set LAMBDA_OTLP_INSTRUMENT=off to keep it
+    "]].assert_eq(&told);
+}
+
+#[test]
+fn each_message_of_a_python_invocation_is_linked_to_its_sender_once() {
+    let Some(told) = told_by_python("messages.py") else { return };
+    expect_test::expect![[r"
+        a queue: 1 1, 3 3
+        so far: 1 1
+        a queue that is linked: 1 1, 2 2
+        of one sender: 1 1, 2 1
+        a topic: 1 1
+        a topic's in a queue: 1 2
+        a sender of its own: 1 1
+        beside odd ones:  4
+        no more than a span has: 128
+    "]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn a_python_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/python/cut_off.py");
+    let (folder, files) = (wrapper().with_file_name("python"), tempfile::tempdir().unwrap());
+    let Some(python) = simulator::packages::find_python() else { return };
+    let mut python = Command::new(python);
+    python.arg(script).arg(folder).arg(files.path()).env("PYTHONDONTWRITEBYTECODE", "1");
+    let told = String::from_utf8(python.output().unwrap().stdout).unwrap();
+    expect_test::expect![[r#"
+        times out: ['/v1/traces partial ["root error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True", "open error: the invocation was about to time out {\'url\': \'a\', \'lambda_otlp.partial\': True} True"]', 'flushed']
+        what was left open before is not among the next one's: ['/v1/traces partial ["next error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
+        ends in time: ['/v1/traces partial ["next error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
+        beside another: ['/v1/traces partial ["second error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True", "below error: the invocation was about to time out {\'lambda_otlp.partial\': True} True"]', 'flushed']
+        leaves: [True, None, '/v1/traces partial ["of a thread error: the process ended before this span did {\'lambda_otlp.partial\': True} True"]']
+        computes: ['/v1/traces partial ["root error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
+        is refused: ['/v1/traces partial', 'the open spans of an invocation that is cut off are not written', 'flushed']
+        is not sampled: ['flushed']
+        is told of no deadline: []
+        forks: 0
+        elsewhere: [None, None, None, None, None, None]
+        here: [('127.0.0.1', 4318), ('localhost', 43180)]
+        ms ahead: [200, 128, 100, 100, 100, 50]
+        records: [b'v1 3da1f2dc-3222-475e-9205-e2e6c6318895 000000000000000000000000000000ab 00000000000000cd\r', b'v1 short                                000000000000000000000000000000ab 00000000000000cd\r']
+        what a link names: precious
+    "#]]
+    .assert_eq(&told);
+}
