@@ -1,4 +1,4 @@
-//! Checks that no files of one crate use each other in a circle; a module and what lies inside it may know each other.
+//! Checks that no files of one crate use each other in a circle; a module and its submodules may know each other.
 //!
 //! It reads the source as text, token by token, and follows `use` and the paths in the code to the file that defines the
 //! name, through re-exports. Methods and fields have no paths and are not seen; code for tests does not count.
@@ -57,28 +57,43 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Each circle of files: what each of them takes from the others, a line an arrow.
+/// Returns each circle of files, with the names that each of them takes from the others, an arrow a line.
+///
+/// A module and its own submodules may know each other. The search therefore runs twice: without the arrows from a module to
+/// its submodules, and without those from the submodules to it.
 fn circles_of(tree: &ModuleTree) -> Vec<String> {
     let mut arrows: BTreeMap<usize, BTreeMap<usize, BTreeSet<String>>> = BTreeMap::new();
     for (module, target, name) in names::uses(tree) {
         let (from, to) = (tree.file_of(module), tree.file_of(target));
-        if from != to && !tree.are_in_line(from, to) {
+        if from != to {
             arrows.entry(from).or_default().entry(to).or_default().insert(name);
         }
     }
-    let targets = |file: usize| arrows.get(&file).into_iter().flatten().map(|(to, _)| *to);
-    let circles = components::circles(tree.files.len(), targets).into_iter().map(|circle| {
-        let mut lines = vec![format!("{} files use each other in a circle", circle.len())];
-        for from in &circle {
-            for (to, names) in arrows.get(from).into_iter().flatten() {
-                if circle.contains(to) {
-                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                    let (from, to) = (tree.name_of(*from), tree.name_of(*to));
-                    lines.push(format!("  {from} -> {to}: {}", names.join(", ")));
+    let mut found = Vec::new();
+    for is_left_out in [
+        (|tree, from, to| tree.is_inside(to, from)) as fn(&ModuleTree, usize, usize) -> bool,
+        |tree, from, to| tree.is_inside(from, to),
+    ] {
+        let targets = |file: usize| {
+            let all = arrows.get(&file).into_iter().flatten().map(|(to, _)| *to);
+            all.filter(move |to| !is_left_out(tree, file, *to))
+        };
+        for circle in components::circles(tree.files.len(), targets) {
+            let mut lines = vec![format!("{} files use each other in a circle", circle.len())];
+            for from in &circle {
+                for (to, names) in arrows.get(from).into_iter().flatten() {
+                    if circle.contains(to) && !is_left_out(tree, *from, *to) {
+                        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                        let (from, to) = (tree.name_of(*from), tree.name_of(*to));
+                        lines.push(format!("  {from} -> {to}: {}", names.join(", ")));
+                    }
                 }
             }
+            let lines = lines.join("\n");
+            if !found.contains(&lines) {
+                found.push(lines);
+            }
         }
-        lines.join("\n")
-    });
-    circles.collect()
+    }
+    found
 }

@@ -22,7 +22,7 @@ pub(super) struct Module {
 /// Reads a file; `None` where there is none.
 pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
-/// A module that is declared, and what is needed to find those inside it.
+/// A declared module, and the context for its children.
 struct Declared {
     parent: Option<usize>,
     file: usize,
@@ -105,12 +105,8 @@ impl ModuleTree {
         self.modules.get(module).map_or(0, |module| module.file)
     }
 
-    /// Whether the module of one file lies inside that of the other.
-    pub(super) fn are_in_line(&self, one: usize, other: usize) -> bool {
-        self.is_inside(one, other) || self.is_inside(other, one)
-    }
-
-    fn is_inside(&self, inner: usize, outer: usize) -> bool {
+    /// Returns `true` if the module of one file lies inside that of the other.
+    pub(super) fn is_inside(&self, inner: usize, outer: usize) -> bool {
         let mut module = self.modules.iter().find(|module| module.file == inner);
         while let Some(parent) = module.and_then(|module| self.modules.get(module.parent?)) {
             if parent.file == outer {

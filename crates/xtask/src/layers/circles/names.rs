@@ -1,30 +1,34 @@
-//! Finds the module that defines what another one names, as far as paths tell.
+//! Finds the module that defines a name, by paths.
 
 use super::module_tree::ModuleTree;
 
-/// Re-exports that are followed one after another; those of a crate that compiles end before.
+/// The most re-exports in a chain; a crate that compiles has fewer.
 const MAX_STEPS: usize = 32;
 
-/// What a path leads to.
+/// The target of a path.
 enum Found {
     Module(usize),
     /// An item, and the module that defines it.
     Item(usize, String),
 }
 
-/// Who uses which item of which module, all of them of this crate.
+/// Uses of items: user module, defining module and name, all of this crate.
 pub(super) fn uses(tree: &ModuleTree) -> Vec<(usize, usize, String)> {
     let mut uses = Vec::new();
     for (module, node) in tree.modules.iter().enumerate() {
-        let imports = node.source.imports.iter().map(|import| &import.path);
+        // A module that only passes a name on does not use it; its users are followed to the definition.
+        let imports = node.source.imports.iter();
+        let imports = imports
+            .filter(|import| !import.is_reexport || node.source.words.contains(&import.name))
+            .map(|import| &import.path);
         for path in imports.chain(&node.source.paths) {
-            // A module that is named is no use of it: what is taken from it is another path.
+            // Naming a module is no use; the items taken from it have paths of their own.
             if let Some(Found::Item(target, name)) = resolve(tree, module, path, MAX_STEPS) {
                 uses.push((module, target, name));
             }
         }
-        for glob in &node.source.globs {
-            if let Some(Found::Module(target)) = resolve(tree, module, glob, MAX_STEPS) {
+        for glob in node.source.globs.iter().filter(|glob| !glob.is_reexport) {
+            if let Some(Found::Module(target)) = resolve(tree, module, &glob.path, MAX_STEPS) {
                 uses.push((module, target, "*".to_owned()));
             }
         }
@@ -67,7 +71,7 @@ fn is_imported(tree: &ModuleTree, module: usize, name: &str) -> bool {
     imports.into_iter().flatten().any(|import| import.name == name)
 }
 
-/// What a name means in a module. Where it has two meanings, the last name of a path is rather an item, others are modules.
+/// The meaning of a name in a module. If it has two, the last name of a path is an item, others are modules.
 fn member(
     tree: &ModuleTree,
     module: usize,
@@ -87,7 +91,7 @@ fn member(
         imports.find_map(|import| resolve(tree, module, &import.path, steps))
     };
     let of_globs = || {
-        node.source.globs.iter().find_map(|glob| match resolve(tree, module, glob, steps)? {
+        node.source.globs.iter().find_map(|glob| match resolve(tree, module, &glob.path, steps)? {
             Found::Module(glob) if glob != module => member(tree, glob, name, is_last, steps),
             _ => None,
         })

@@ -1,19 +1,20 @@
-//! Reads one Rust file: the names that it defines, what it imports, and the paths that it uses, code for tests left out.
+//! Reads one Rust file: its definitions, imports and paths, without code for tests.
 
 use anyhow::anyhow;
 use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 use std::collections::BTreeSet;
 
-/// What one module says, without those inside it.
+/// The content of one module, without its submodules.
 #[derive(Default)]
 pub(super) struct Source {
     /// Names that it defines.
     pub(super) items: BTreeSet<String>,
     pub(super) imports: Vec<Import>,
-    /// Paths of which it imports everything.
-    pub(super) globs: Vec<Vec<String>>,
+    pub(super) globs: Vec<Glob>,
     /// Paths of at least two names in its code.
     pub(super) paths: Vec<Vec<String>>,
+    /// Names that stand alone in its code.
+    pub(super) words: BTreeSet<String>,
     pub(super) children: Vec<Child>,
 }
 
@@ -21,6 +22,13 @@ pub(super) struct Source {
 pub(super) struct Import {
     pub(super) name: String,
     pub(super) path: Vec<String>,
+    pub(super) is_reexport: bool,
+}
+
+/// A glob import.
+pub(super) struct Glob {
+    pub(super) path: Vec<String>,
+    pub(super) is_reexport: bool,
 }
 
 /// A module that it declares.
@@ -56,9 +64,9 @@ const ITEMS: &[&str] = &[
     "unsafe",
     "use",
 ];
-/// Those of them that end with a semicolon, whatever braces come before.
+/// Items that end with a semicolon, even after braces.
 const STATEMENTS: &[&str] = &["const", "let", "static", "type", "use"];
-/// Those that are followed by the name that they define.
+/// Words before the name of a definition.
 const DEFINITIONS: &[&str] =
     &["const", "enum", "fn", "mut", "static", "struct", "trait", "type", "union"];
 
@@ -79,7 +87,7 @@ fn module(tokens: TokenStream) -> Source {
 }
 
 impl Source {
-    /// Takes in what these tokens say; items are defined only on the module's own level.
+    /// Reads these tokens; definitions count only on the module's own level.
     fn scan(&mut self, tokens: &[TokenTree], is_module_level: bool) {
         let mut path_attribute = None;
         let mut at = 0;
@@ -114,7 +122,17 @@ impl Source {
                 }
                 TokenTree::Ident(ident) if ident == "use" && !is_punct(tokens.get(at + 1), '<') => {
                     let end = position(tokens, at, |token| is_punct(Some(token), ';'));
-                    self.import(&[], tokens.get(at + 1..end).unwrap_or_default());
+                    let is_reexport = match at.checked_sub(1).and_then(|before| tokens.get(before))
+                    {
+                        Some(TokenTree::Ident(before)) => before == "pub",
+                        // `pub(crate) use`
+                        Some(TokenTree::Group(_)) => {
+                            at > 1 && word(tokens.get(at - 2)).as_deref() == Some("pub")
+                        }
+                        _ => false,
+                    };
+                    let tree = tokens.get(at + 1..end).unwrap_or_default();
+                    self.import(&[], tree, is_reexport);
                     at = end + 1;
                 }
                 TokenTree::Ident(ident) if ident == "mod" => {
@@ -154,14 +172,16 @@ impl Source {
         let begins = !ends_with_colons(tokens.get(..at).unwrap_or_default())
             && !is_punct(at.checked_sub(1).and_then(|before| tokens.get(before)), '.');
         let (names, end) = names(tokens, at);
-        if begins && names.len() > 1 {
-            self.paths.push(names);
+        match names.as_slice() {
+            [word] if begins => _ = self.words.insert(word.clone()),
+            [_, _, ..] if begins => self.paths.push(names),
+            _ => {}
         }
         end
     }
 
-    /// One tree of a `use`, behind what stands before its braces.
-    fn import(&mut self, before: &[String], tokens: &[TokenTree]) {
+    /// One tree of a `use`, after the path in front of its braces.
+    fn import(&mut self, before: &[String], tokens: &[TokenTree], is_reexport: bool) {
         if is_punct(tokens.first(), ':') {
             // `::name` is another crate.
             return;
@@ -176,17 +196,19 @@ impl Source {
             Some(TokenTree::Group(group)) => {
                 let inner: Vec<TokenTree> = group.stream().into_iter().collect();
                 for tree in inner.split(|token| is_punct(Some(token), ',')) {
-                    self.import(&path, tree);
+                    self.import(&path, tree, is_reexport);
                 }
             }
-            Some(TokenTree::Punct(punct)) if punct.as_char() == '*' => self.globs.push(path),
+            Some(TokenTree::Punct(punct)) if punct.as_char() == '*' => {
+                self.globs.push(Glob { path, is_reexport });
+            }
             _ => {
                 if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
                     path.pop();
                 }
                 let renamed = rest.first().and_then(|_| word(rest.get(1)));
                 if let Some(name) = renamed.or_else(|| path.last().cloned()) {
-                    self.imports.push(Import { name, path });
+                    self.imports.push(Import { name, path, is_reexport });
                 }
             }
         }
@@ -260,7 +282,7 @@ fn is_keyword(token: &TokenTree, keyword: &str) -> bool {
     matches!(token, TokenTree::Ident(ident) if ident == keyword)
 }
 
-/// Whether an attribute is `#[test]`, one like `#[tokio::test]`, or a `#[cfg]` that holds in tests only.
+/// Returns `true` for `#[test]`, attributes such as `#[tokio::test]`, and a `#[cfg]` that holds in tests only.
 fn is_for_tests(attribute: &Group) -> bool {
     let tokens: Vec<TokenTree> = attribute.stream().into_iter().collect();
     let (names, end) = names(&tokens, 0);

@@ -2,7 +2,7 @@ use super::circles_of;
 use super::module_tree::ModuleTree;
 use std::path::Path;
 
-/// The circles of a crate of these files; `lib.rs` declares what it is given.
+/// Checks the circles of a crate with these files.
 #[track_caller]
 fn check(files: &[(&str, &str)], expected: &[&str]) {
     let read_file = |path: &Path| {
@@ -45,10 +45,12 @@ fn a_circle_is_named_with_what_ties_it() {
 fn a_circle_may_have_three_files() {
     let lib = ("lib.rs", "mod a; mod b; mod c;");
     let (a, b) =
-        (("a.rs", "pub use crate::b::B; pub struct A;"), ("b.rs", "pub struct B(crate::c::C);"));
+        (("a.rs", "pub use crate::b::B; pub struct A(B);"), ("b.rs", "pub struct B(crate::c::C);"));
     let expected = "3 files use each other in a circle\n  a.rs -> b.rs: B\n  b.rs -> c.rs: C\n  c.rs -> a.rs: A";
     check(&[lib, a, b, ("c.rs", "use crate::a::A; pub struct C(A);")], &[expected]);
     check(&[lib, a, b, ("c.rs", "pub struct C;")], &[]);
+    let passes_on = ("a.rs", "pub(crate) use crate::b::B; pub struct A;");
+    check(&[lib, passes_on, b, ("c.rs", "use crate::a::A; pub struct C(A);")], &[]);
 }
 
 #[test]
@@ -63,6 +65,22 @@ fn a_module_and_what_is_inside_it_may_know_each_other() {
     let one = ("a/one/mod.rs", "mod deep; pub struct One(super::two::Two);");
     let expected = "2 files use each other in a circle\n  a/one/mod.rs -> a/two.rs: Two\n  a/two.rs -> a/one/mod.rs: One";
     check(&[lib, a, one, deep, two], &[expected]);
+}
+
+#[test]
+fn a_circle_through_the_file_of_a_folder_is_named() {
+    let lib = ("lib.rs", "mod a; mod b;");
+    let (a, b) =
+        (("a/mod.rs", "mod one; pub struct A(one::One);"), ("b.rs", "pub struct B(crate::a::A);"));
+    let expected = "3 files use each other in a circle\n  a/mod.rs -> a/one.rs: One\n  a/one.rs -> b.rs: B\n  b.rs -> a/mod.rs: A";
+    check(&[lib, a, ("a/one.rs", "pub struct One(crate::b::B);"), b], &[expected]);
+    check(&[lib, a, ("a/one.rs", "pub struct One;"), b], &[]);
+
+    let a = ("a/mod.rs", "mod one; pub use one::One; pub struct A(crate::b::B);");
+    let one = ("a/one.rs", "pub struct One(super::A);");
+    let expected = "3 files use each other in a circle\n  a/mod.rs -> b.rs: B\n  a/one.rs -> a/mod.rs: A\n  b.rs -> a/one.rs: One";
+    check(&[lib, a, one, ("b.rs", "pub struct B(crate::a::One);")], &[expected]);
+    check(&[lib, a, one, ("b.rs", "pub struct B;")], &[]);
 }
 
 #[test]
