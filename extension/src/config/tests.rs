@@ -1,6 +1,7 @@
 use super::*;
 use expect_test::expect;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 fn config(variables: &[(&str, &str)]) -> Config {
     let source: BTreeMap<String, String> =
