@@ -1,74 +1,74 @@
-//! Counts what the extension takes, writes, refuses and loses, for one line of its log at SHUTDOWN and for tests.
+//! The extension's counters, for a log line at SHUTDOWN, its own metrics, and tests.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One thing that is counted; the names are those of the log's fields.
+/// A counter. Its name is a field of the log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// OTLP requests that were read, whatever became of them.
+    /// OTLP requests read.
     Received,
-    /// OTLP requests written and acknowledged.
+    /// OTLP requests acknowledged.
     Requests,
-    /// Items (spans, data points, log records) of the requests that were written.
+    /// Items (spans, data points, log records) of the acknowledged requests.
     Items,
-    /// OTLP requests answered with 503; the sender keeps and repeats them.
+    /// OTLP requests answered with 503, which their senders repeat.
     RefusedFull,
-    /// OTLP requests that were no OTLP, too large, or for no known path.
+    /// OTLP requests that were invalid, too large, or for an unknown path.
     RefusedInvalid,
-    /// Calls over gRPC, which is not received.
+    /// gRPC calls refused by the minimal extension.
     RefusedGrpc,
-    /// OTLP requests answered with 503 of which something may have been written.
+    /// OTLP requests answered with 503 although a part may have been written.
     Ambiguous,
-    /// Items that no line can hold; the sender was told so.
+    /// Items rejected because they are too large for a line.
     TooLarge,
-    /// Attribute values that were shortened so that their item fits a line.
+    /// Attribute values shortened so that their item fits a line.
     Truncated,
     /// Lines written.
     Lines,
-    /// Telemetry API events taken in.
+    /// Platform events received.
     Events,
-    /// Telemetry API events that came a second time.
+    /// Repeated events of the Telemetry API.
     Repeated,
-    /// Telemetry API events of the function's or extensions' logs that are not sent, since CloudWatch has them already.
+    /// Printed lines ignored, because CloudWatch Logs has them.
     LogEvents,
-    /// Lines of the function, or of other extensions, that were taken to be sent.
+    /// Printed lines accepted for sending.
     LogLines,
-    /// Lines of the function that claim to be OTLP and did not decode: a log record says so.
+    /// OTLP lines that did not decode. Log records report them.
     Undecodable,
-    /// Batches of the Telemetry API answered with 503; Lambda keeps and repeats them.
+    /// Deliveries of the Telemetry API answered with 503, which Lambda repeats.
     TelemetryRefused,
-    /// Batches of the Telemetry API, or events in them, that were no JSON of the expected shape.
+    /// Deliveries of the Telemetry API, or events in them, that could not be read.
     Malformed,
-    /// Ends of invocations whose beginning this process has not read: the extension's process before it has closed them.
+    /// Ends of invocations that an earlier process of the extension closed.
     Foreign,
-    /// Invocations that the bounded table had no room for.
+    /// Invocations dropped because the table was full.
     TableFull,
-    /// Items made of platform events that could not be written.
+    /// Items made from platform events that could not be written.
     PlatformLost,
-    /// Items that a backend has said it has.
+    /// Items accepted by the backend.
     Delivered,
-    /// Items that were to be sent, and written as lines instead.
+    /// Items written as spill lines.
     Spilled,
-    /// Items that a backend rejected while it took others beside them.
+    /// Items rejected by the backend in an accepted request.
     Rejected,
-    /// Spans that were exported before they had ended, and were not sent, since their invocation ended after all.
+    /// Partial spans dropped because their complete spans came.
     Superseded,
-    /// Flushes of which a backend did not take everything.
+    /// Flushes that did not deliver everything.
     FailedFlushes,
-    /// Items that were acknowledged, and neither delivered nor written.
+    /// Acknowledged items neither delivered nor written.
     SpillLost,
-    /// Panics of our own that were caught.
+    /// Panics.
     Panics,
-    /// Milliseconds for which environments were kept when their handlers had ended.
+    /// Hold time in milliseconds.
     HeldMs,
-    /// Bytes of OTLP requests that were read, inflated.
+    /// Inflated bytes of OTLP requests read.
     ReceivedBytes,
-    /// Items in lines that were written, but for those that were to be sent.
+    /// Items written in stdout mode.
     Written,
-    /// Bytes of lines that were written.
+    /// Bytes of lines written.
     LineBytes,
-    /// Bytes of bodies that were sent to a backend, as compressed, repetitions included.
+    /// Compressed bytes of bodies sent to a backend, including repetitions.
     SentBytes,
 }
 
@@ -145,7 +145,7 @@ impl Count {
         }
     }
 
-    /// Whether the count is of something that was lost for good, or went wrong in our own code.
+    /// Returns `true` for counters of lost telemetry and of bugs.
     const fn is_loss(self) -> bool {
         matches!(
             self,
@@ -159,7 +159,7 @@ impl Count {
     }
 }
 
-/// Counters since the environment started, shared by all tasks.
+/// All counters since the environment started, shared by all tasks.
 #[derive(Debug, Default)]
 pub struct Counts([AtomicU64; COUNTS.len()]);
 
@@ -170,18 +170,18 @@ impl Counts {
         }
     }
 
-    /// How often it happened.
+    /// Returns the value of a counter.
     pub fn get(&self, count: Count) -> u64 {
         self.0.get(count as usize).map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
-    /// Whether anything was lost, or went wrong in our own code.
+    /// Returns `true` if telemetry was lost or a bug occurred.
     pub(crate) fn lost_anything(&self) -> bool {
         COUNTS.into_iter().any(|count| count.is_loss() && self.get(count) > 0)
     }
 }
 
-/// `requests=3 items=12`: what is not 0.
+/// Prints the counters above 0: `requests=3 items=12`.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counted = COUNTS.into_iter().filter(|count| self.get(*count) > 0);

@@ -1,59 +1,65 @@
-//! What the receivers tell the loop while it waits.
+//! The receivers' events for the loop.
 
 use crate::invocations::roots::{NamedSpan, Root};
 use platform::{LineSource, PlatformEvent};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// What a receiver has taken.
+/// A received delivery.
 #[derive(Debug)]
 pub(crate) enum Event {
     Otlp(OtlpReceived),
     Telemetry(TelemetryBatch),
 }
 
-/// OTLP was received and written.
+/// OTLP that the sink accepted.
 #[derive(Debug)]
 pub(crate) struct OtlpReceived {
     pub(crate) roots: Vec<Root>,
-    /// The spans that name their invocation, where log lines get their ids.
+    /// The spans that name their invocation, if log records get their ids.
     pub(crate) named: Vec<NamedSpan>,
 }
 
 /// An event of the Telemetry API.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum TelemetryItem {
     Platform {
         event: Box<PlatformEvent>,
-        /// The event as it came, where log records are made.
+        /// The unchanged event, if log records are made.
         text: Box<str>,
     },
     Line(LogLine),
 }
 
-/// A line that the function or an extension printed.
+/// A line printed by the function or an extension.
 #[derive(Debug)]
-#[cfg_attr(
-    not(feature = "direct"),
-    expect(dead_code, reason = "without a direct output none is sent")
-)]
+#[cfg_attr(not(feature = "direct"), expect(dead_code, reason = "only a backend takes lines"))]
 pub(crate) struct LogLine {
     pub(crate) from: LineSource,
-    /// Unix time in nanoseconds, if Lambda says a time.
+    /// Unix time in nanoseconds, if Lambda sent it.
     pub(crate) time_unix_nano: Option<u64>,
     pub(crate) message: Box<str>,
-    /// Whether it is a JSON value that Lambda did not send as text.
+    /// Lambda sent it as a JSON value and not as text.
     pub(crate) is_json: bool,
 }
 
-/// Events of one request of the Telemetry API. They count against the bound of buffered bytes until they are dropped.
+/// Findings in a printed line that concern its invocation.
+#[derive(Debug, Default)]
+pub(crate) struct LineFindings {
+    /// The root spans of the OTLP in the line; `None` if it contains no OTLP.
+    pub(crate) roots: Option<Vec<Root>>,
+    /// The runtime reports exhausted memory: the request id, if known, and the Unix time in nanoseconds.
+    pub(crate) out_of_memory: Option<(Option<String>, u64)>,
+}
+
+/// The events of one request of the Telemetry API. They occupy room in the intake until they are dropped.
 #[derive(Debug)]
 pub(crate) struct TelemetryBatch {
-    pub(crate) told: Vec<Told>,
+    pub(crate) items: Vec<TelemetryItem>,
     _room: OwnedSemaphorePermit,
 }
 
 impl TelemetryBatch {
-    pub(crate) fn new(told: Vec<Told>, room: OwnedSemaphorePermit) -> Self {
-        Self { told, _room: room }
+    pub(crate) fn new(items: Vec<TelemetryItem>, room: OwnedSemaphorePermit) -> Self {
+        Self { items, _room: room }
     }
 }

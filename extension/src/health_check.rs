@@ -1,11 +1,10 @@
-//! `--health-check`: whether the settings are right and lead to a backend that takes telemetry, said for a person.
+//! `--health-check`: checks the settings, and in direct mode the backend.
 
 use crate::config::Config;
-use crate::direct;
+use crate::sink;
 use settings::Check;
 
-/// Every check of the settings, and of the backend where telemetry is sent directly. It is asked before the extension is given to
-/// a function, with the function's variables.
+/// Checks the settings and, in direct mode, the backend. It is meant to run with a function's variables before the deployment.
 pub async fn health_check(config: &Config) -> Vec<Check> {
     let warnings =
         config.warnings.iter().map(|warning| Check::warning("settings", warning.to_string()));
@@ -15,6 +14,6 @@ pub async fn health_check(config: &Config) -> Vec<Check> {
     if config.mistakes.is_empty() {
         checks.push(Check::ok("settings", "every variable can be read"));
     }
-    checks.extend(direct::health_check(config).await);
+    checks.extend(sink::health_check(config).await);
     checks
 }

@@ -1,12 +1,12 @@
-//! Writes the extension's few JSON objects as text: `serde_json::Value` would bring its map and its writer into the binary.
+//! Writes JSON objects as text. `serde_json::Value` would add its map and its writer to the binary.
 
-/// A string with its quotes.
+/// Returns a JSON string with its quotes.
 pub(crate) fn string(text: &str) -> String {
     // Writing a string into memory cannot fail.
     serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
 
-/// An object of these members, whose values are JSON already.
+/// Returns an object with these members, whose values are JSON.
 pub(crate) fn object(members: &[(&str, &str)]) -> String {
     let mut object = String::from("{");
     for (position, (key, value)) in members.iter().enumerate() {
@@ -21,7 +21,7 @@ pub(crate) fn object(members: &[(&str, &str)]) -> String {
     object
 }
 
-/// An array of these strings.
+/// Returns an array of these strings.
 pub(crate) fn strings(texts: &[&str]) -> String {
     let strings: Vec<String> = texts.iter().map(|text| string(text)).collect();
     ["[", &strings.join(","), "]"].concat()

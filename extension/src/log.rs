@@ -1,7 +1,7 @@
 //! The extension's own log: single lines on stderr, which Lambda ships to the function's log group.
 //!
-//! The subscriber is written here, since the filters and formats of `tracing-subscriber` are larger than the rest of a minimal
-//! extension. Only events of our own crates are written, so that no dependency can write to the log.
+//! The filters and formats of `tracing-subscriber` are larger than the rest of the minimal extension, so the subscriber is written
+//! here. It drops the events of dependencies.
 
 use crate::config::Config;
 use crate::{clock, json};
@@ -13,16 +13,14 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 const OURS: &str = "lambda_otlp_";
 
-/// Writes what is at least as severe as the configured level; one JSON object a line under Lambda's JSON log format.
-pub fn init_log(config: &Config) {
-    let (level, json) = (config.log_level, config.lines.json_level.is_some());
-    // It fails only where it was called before, as in tests.
-    drop(tracing::subscriber::set_global_default(Stderr { level, json }));
+/// Returns the subscriber that writes events of at least the configured level; one JSON object a line under Lambda's JSON log format.
+pub fn log(config: &Config) -> impl Subscriber + use<> {
+    Stderr { level: config.log_level, json: config.lines.json_level.is_some() }
 }
 
-/// The same where no variable is read yet; nothing where there is a log.
-pub(crate) fn init_plain() {
-    drop(tracing::subscriber::set_global_default(Stderr { level: Level::ERROR, json: false }));
+/// Returns the subscriber for the time before the variables are read.
+pub(crate) fn plain() -> impl Subscriber {
+    Stderr { level: Level::ERROR, json: false }
 }
 
 struct Stderr {
@@ -47,7 +45,7 @@ impl Subscriber for Stderr {
         } else {
             fields.text(*event.metadata().level())
         };
-        // That stderr may be closed is no reason to disturb the function.
+        // A closed stderr must not disturb the function.
         drop(std::io::stderr().lock().write_all(line.as_bytes()));
     }
 
@@ -69,7 +67,7 @@ struct Fields {
 }
 
 impl Fields {
-    /// The level stands as the runtimes' loggers write it, and is read from there as a log record's severity.
+    /// Writes the level as the runtimes' loggers do, because the forwarder takes the severity of log records from it.
     fn text(&self, level: Level) -> String {
         let mut line = ["[", level.as_str(), "] lambda-otlp-extension: ", &self.message].concat();
         for (name, value) in &self.others {
@@ -115,7 +113,7 @@ impl Visit for Fields {
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.others.push((field.name(), value.to_string()));
     }
-    // No value of these types is logged, and the code that prints them would add 20 KB to the binary.
+    // No value of these types is logged. The code that prints them would add 20 kB to the binary.
     fn record_f64(&mut self, _: &Field, _: f64) {}
     fn record_i128(&mut self, _: &Field, _: i128) {}
     fn record_u128(&mut self, _: &Field, _: u128) {}

@@ -1,4 +1,4 @@
-//! Reads single fields of received OTLP requests, without decoding the rest.
+//! Reads single fields of OTLP requests without decoding the rest.
 
 use wire::Request;
 use wire::protobuf::{Reader, messages};
@@ -8,7 +8,7 @@ pub(crate) const CONTAINERS: u32 = 1;
 pub(crate) const SCOPES: u32 = 2;
 pub(crate) const ITEMS: u32 = 2;
 
-/// `service.name` of the first resource that has one.
+/// Returns the first `service.name`.
 pub(crate) fn service_name(request: &Request) -> Option<String> {
     let mut resources =
         messages(request.bytes(), CONTAINERS).flat_map(|container| messages(container, 1));
@@ -18,7 +18,7 @@ pub(crate) fn service_name(request: &Request) -> Option<String> {
     })
 }
 
-/// The value of an attribute of this key, if it is a string.
+/// Returns the string value of an attribute, if it has this key.
 pub(crate) fn string_attribute(attribute: &[u8], key: &str) -> Option<String> {
     let mut fields = Reader::new(attribute).map_while(Result::ok);
     let is_it = fields.any(|field| field.number == 1 && field.as_len() == Some(key.as_bytes()));

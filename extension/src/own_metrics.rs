@@ -1,42 +1,42 @@
-//! The extension's own figures as metrics: what it costs the function, what passed through it, and what it refused or dropped.
+//! The extension's own metrics: its cost for the function, and the telemetry it passed on, refused or dropped.
 //!
-//! They ride with the platform's metrics, once a minute at most, since each byte of a line is paid for. Only what was refused, spilled or
-//! dropped is told with the next such line, and all of it at the end.
+//! They share requests with the platform's metrics, at most once a minute, because each byte of a line costs money. Refused, spilled
+//! and dropped telemetry is reported with the next request, and everything at SHUTDOWN.
 
 use crate::counts::{Count, Counts};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint, number_data_point::Value};
 use platform::{Shape, delta_sum, string_attribute};
 use std::sync::Arc;
 
-/// Between two of them while nothing is refused or dropped.
+/// Time between reports while nothing is refused or dropped.
 const EVERY_MS: u64 = 60_000;
 
-/// What becomes a metric.
+/// A metric.
 struct Figure {
     name: &'static str,
-    /// In UCUM's notation.
+    /// A UCUM unit.
     unit: &'static str,
     description: &'static str,
-    /// The key of the points' attribute; empty where there is one point without any.
+    /// The key of the points' attribute; empty for a single point without attributes.
     key: &'static str,
     points: &'static [Point],
 }
 
-/// One value of the attribute, and the counts that are added up for it.
+/// A value of the attribute, and the counters that its data point sums up.
 struct Point(&'static str, &'static [Count]);
 
 const FIGURES: [Figure; 6] = [
     Figure {
         name: "lambda_otlp.extension.held",
         unit: "s",
-        description: "Time for which environments were kept when their handlers had ended.",
+        description: "Hold time of the environment after handlers ended.",
         key: "",
         points: &[Point("", &[Count::HeldMs])],
     },
     Figure {
         name: "lambda_otlp.extension.received.bytes",
         unit: "By",
-        description: "Bytes of the OTLP requests received, inflated.",
+        description: "Inflated bytes of the OTLP requests received.",
         key: "",
         points: &[Point("", &[Count::ReceivedBytes])],
     },
@@ -50,14 +50,14 @@ const FIGURES: [Figure; 6] = [
     Figure {
         name: "lambda_otlp.extension.sent.bytes",
         unit: "By",
-        description: "Bytes of the bodies sent to the backend, as compressed, repetitions included.",
+        description: "Compressed bytes of the bodies sent to the backend, including repetitions.",
         key: "",
         points: &[Point("", &[Count::SentBytes])],
     },
     Figure {
         name: "lambda_otlp.extension.items",
         unit: "{item}",
-        description: "Spans, data points and log records by what became of them.",
+        description: "Spans, data points and log records by their fate.",
         key: "lambda_otlp.fate",
         points: &[
             Point("written", &[Count::Written]),
@@ -70,7 +70,7 @@ const FIGURES: [Figure; 6] = [
     Figure {
         name: "lambda_otlp.extension.requests.refused",
         unit: "{request}",
-        description: "Requests not taken, which their senders know.",
+        description: "Requests that the extension refused. Their senders know it.",
         key: "lambda_otlp.reason",
         points: &[
             Point("full", &[Count::RefusedFull]),
@@ -82,9 +82,9 @@ const FIGURES: [Figure; 6] = [
 ];
 
 const DROPPED: &str = "dropped";
-/// Items that are nowhere.
+/// The counters of lost items.
 const LOST: [Count; 4] = [Count::TooLarge, Count::TableFull, Count::PlatformLost, Count::SpillLost];
-/// What is told with the next line, whatever the time.
+/// The counters that are reported without delay.
 const URGENT: [Count; 10] = [
     Count::TooLarge,
     Count::TableFull,
@@ -98,15 +98,15 @@ const URGENT: [Count; 10] = [
     Count::TelemetryRefused,
 ];
 
-/// How much of each count is told.
+/// The reported part of each counter.
 #[derive(Debug)]
 pub(crate) struct OwnMetrics {
     counts: Arc<Counts>,
     shape: Shape,
-    /// By figure and point.
+    /// By metric and data point.
     told: Vec<u64>,
     urgent: u64,
-    /// When they were told last, at first the beginning.
+    /// The time of the last report, or of the start.
     since_ms: u64,
 }
 
@@ -116,18 +116,18 @@ impl OwnMetrics {
         Self { counts, shape, told: vec![0; points], urgent: 0, since_ms: now_ms }
     }
 
-    /// What has happened since they were told last, where it is time.
+    /// Returns the changes since the last report, if a report is due.
     pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<Metric> {
         let is_urgent = sum(&self.counts, &URGENT) > self.urgent;
         let is_time = now_ms.saturating_sub(self.since_ms) >= EVERY_MS;
         if is_urgent || is_time { self.take(now_ms) } else { Vec::new() }
     }
 
-    /// What has happened since they were told last.
+    /// Returns the changes since the last report.
     pub(crate) fn take(&mut self, now_ms: u64) -> Vec<Metric> {
         let time_unix_nano = now_ms.saturating_mul(1_000_000);
         let start_time_unix_nano = match self.shape {
-            // Which would make a series of each point, see `platform`.
+            // A start time would make each point a series of its own.
             Shape::OpenObserve => 0,
             Shape::Otlp => {
                 self.since_ms.saturating_mul(1_000_000).min(time_unix_nano.saturating_sub(1))

@@ -3,7 +3,7 @@
 use wire::protobuf::Writer;
 use wire::{Request, SignalKind};
 
-/// What a test says of a span.
+/// The fields of a span that tests choose.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub(crate) id: Vec<u8>,
@@ -19,7 +19,7 @@ impl Default for Span {
     }
 }
 
-/// A request with these spans, of the service `orders`.
+/// Returns a request with these spans of the service `orders`.
 pub(crate) fn traces(spans: &[Span]) -> Request {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {

@@ -1,4 +1,4 @@
-//! What the extension's binary says to a person at a terminal.
+//! The command line of the extension's binary.
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test fails it")]
 
@@ -72,7 +72,7 @@ mod backend {
         ]
     }
 
-    /// The exit code, and the lines, without what is credentials.
+    /// Returns the exit code, and the output without credentials.
     async fn checks<V: AsRef<str>>(variables: &[(&str, V)]) -> (i32, Vec<String>) {
         let variables: Vec<_> =
             variables.iter().map(|(name, value)| (*name, value.as_ref())).collect();
@@ -203,7 +203,7 @@ mod backend {
         let sink = sink().await;
         let value = "root@example.com:pass".to_owned();
         let secrets = SecretServer::start(SecretAnswer::Value(value)).await.unwrap();
-        // TLS to AWS trusts what the system trusts.
+        // AWS's TLS uses the system's certificates.
         let authority = Authority::new("AWS");
         let port = TlsFront::before(secrets.address(), &authority, 2500).await.port();
         let system = tempfile::NamedTempFile::new().unwrap();

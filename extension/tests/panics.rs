@@ -1,129 +1,187 @@
-//! A panic of the extension, in the local Lambda: the program starts anew in the same process, and the function notices nothing.
+//! Panics of the extension in the local Lambda: the function does not notice them, and acknowledged items reach the log or the backend.
 //!
-//! The released program has no panic that anybody could ask for. This program is the extension too, where Lambda starts it: the
-//! same code, beside a task or a thread that panics when a file says so. It has no harness of tests, since Lambda starts
-//! extensions without arguments.
+//! No request makes the released program panic. So this program is the extension too, when Lambda starts it: the same code with the same
+//! log, except that logging a chosen event panics, and so does writing a line, when a file asks for it. The test has no harness, because
+//! Lambda starts extensions without arguments.
 
-#![expect(clippy::unwrap_used, reason = "what goes wrong in the local Lambda fails the test")]
+#![expect(clippy::unwrap_used, reason = "an error in the local Lambda fails the test")]
 #![expect(clippy::print_stdout, reason = "in place of the harness")]
 
-use lambda_otlp_extension::{ARGUMENT, Config, Counts, Handover, init_log, run, take_over_panics};
+use lambda_otlp_extension::{Counts, log, read_config, report_panics, run};
 use lambda_otlp_tests::stories::states::End;
 use lambda_otlp_tests::stories::{EXTENSION, Log, Program, Story, run_in_lambda};
-use serde_json::{Value, json};
-use settings::Source as _;
+use serde_json::json;
+use settings::Source;
 use simulator::FunctionSpec;
 use simulator::sink::{Faults, ScriptedResponse, Sink};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Metadata, Subscriber, span};
 
 /// The argument that makes this program the function.
 const FUNCTION: &str = "the_function";
-/// The variable with the name of the file that asks for a panic.
-const PANIC: &str = "PANIC";
-/// The variable that says when it panics each time: `reading` variables, or `whatever it does`.
-const ALWAYS: &str = "PANIC_ALWAYS";
-/// So long an invocation goes on when the extension panics, in milliseconds: for longer than the program takes to start anew.
-const PAUSE_MS: u64 = 60;
+/// The variable with the folder of the files that ask for panics.
+const PANICS: &str = "PANICS";
+/// The variable that makes reading the other variables panic.
+const READING: &str = "PANIC_READING";
 const LOOK: Duration = Duration::from_millis(2);
-/// What asks for a panic: in the loop's thread, beside it, and beside it so long after SHUTDOWN that the loop knows of it.
-const FILE: &str = "panic";
-const IN_THREAD: &str = "panic-in-thread";
-const AT_THE_END: &str = "panic-at-the-end";
-const SHUTDOWN_HAS_COME: Duration = Duration::from_millis(200);
 
-fn main() {
+/// A place that panics: the message of its log event, and the file that asks for the panic.
+struct PanicPlace {
+    message: &'static str,
+    file: &'static str,
+}
+
+const REQUEST: PanicPlace = PanicPlace { message: "OTLP received", file: "request" };
+const DELIVERY: PanicPlace = PanicPlace { message: "telemetry received", file: "delivery" };
+const EVENT: PanicPlace = PanicPlace { message: "platform event", file: "event" };
+const INVOCATION: PanicPlace = PanicPlace { message: "invocation begins", file: "invocation" };
+const FLUSH_BEGIN: PanicPlace = PanicPlace { message: "flush begins", file: "flush-begin" };
+const FLUSH: PanicPlace = PanicPlace { message: "cannot deliver", file: "flush" };
+/// It has no log event.
+const LINE: PanicPlace = PanicPlace { message: "\0", file: "line" };
+const ALL: [PanicPlace; 7] = [REQUEST, DELIVERY, EVENT, INVOCATION, FLUSH_BEGIN, FLUSH, LINE];
+
+impl PanicPlace {
+    fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(self.file)
+    }
+
+    /// Panics if the file asks for it: once, or always if the file says so.
+    fn panic_if_asked(&self, folder: &Path) {
+        let path = self.path(folder);
+        let Ok(asked) = std::fs::read_to_string(&path) else { return };
+        if asked != "always" {
+            std::fs::remove_file(&path).ok();
+        }
+        panic!("somebody's secret");
+    }
+}
+
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.iter().any(|argument| argument == FUNCTION) {
         run_in_lambda();
+        ExitCode::SUCCESS
     } else if arguments.first().is_some_and(|path| path.ends_with(EXTENSION)) {
-        extension(&arguments);
+        extension()
     } else {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        runtime.block_on(stories());
+        // Flags of the standard harness are ignored.
+        let filter = arguments.iter().skip(1).find(|argument| !argument.starts_with('-'));
+        stories(filter.map_or("", String::as_str))
     }
 }
 
-/// The extension, as `src/main.rs` has it.
-fn extension(arguments: &[String]) {
-    let handover = match arguments.get(1).map(String::as_str) {
-        Some(ARGUMENT) => Handover::read(arguments.get(2).unwrap()),
-        _ => Handover::default(),
-    };
-    let (handover, counts) = (Arc::new(handover), Arc::new(Counts::default()));
-    take_over_panics(arguments.first().unwrap(), &handover, &counts);
-    let always = settings::Env.get(ALWAYS).unwrap_or_default();
-    assert_ne!(always, "whatever it does");
-    let config = if handover.has_given_up() {
-        Config::of_lambda(&settings::Env)
-    } else {
-        assert_ne!(always, "reading");
-        Config::from_source(&settings::Env)
-    };
-    init_log(&config);
-    let file = settings::Env.get(PANIC).unwrap();
-    // In a thread of its own, while the loop goes on.
-    for (name, pause) in [(IN_THREAD, LOOK), (AT_THE_END, SHUTDOWN_HAS_COME)] {
-        let file = [&file, name.trim_start_matches(FILE)].concat();
-        std::thread::spawn(move || {
-            loop {
-                std::thread::sleep(LOOK);
-                if Path::new(&file).exists() {
-                    std::thread::sleep(pause);
-                    panic_if_asked(&file);
-                }
-            }
-        });
-    }
+/// The extension, like `src/main.rs`.
+fn extension() -> ExitCode {
+    let counts = Arc::new(Counts::default());
+    report_panics(&counts);
+    let config = read_config(&Variables);
+    let folder = PathBuf::from(settings::Env.get(PANICS).unwrap());
+    let stdout = PanickingStdout(folder.clone());
+    tracing::subscriber::set_global_default(PanickingLog { log: log(&config), folder }).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let ended = runtime.block_on(async {
-        // In the loop's own thread, between two of its steps.
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(LOOK).await;
-                if Path::new(&file).exists() {
-                    // A thaw ends the first sleep; now the loop has acted on what it was thawed for.
-                    tokio::time::sleep(LOOK).await;
-                    panic_if_asked(&file);
-                }
-            }
-        });
-        run(&config, EXTENSION, std::io::stdout(), &counts, &handover).await
-    });
+    let ended = runtime.block_on(run(&config, EXTENSION, stdout, &counts));
     runtime.shutdown_background();
-    // No panic: the program ends here as the released one does.
-    std::process::exit(i32::from(ended.is_err()));
+    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn panic_if_asked(file: &str) {
-    assert!(std::fs::remove_file(file).is_err(), "somebody's secret");
+/// The environment. With the variable [`READING`], reading a variable that is not Lambda's panics.
+struct Variables;
+
+impl Source for Variables {
+    fn get(&self, name: &str) -> Option<String> {
+        let is_lambdas = name.starts_with("AWS_LAMBDA_");
+        assert!(is_lambdas || settings::Env.get(READING).is_none(), "somebody's secret");
+        settings::Env.get(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        settings::Env.names()
+    }
+}
+
+struct PanickingStdout(PathBuf);
+
+impl Write for PanickingStdout {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LINE.panic_if_asked(&self.0);
+        std::io::stdout().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stdout().flush()
+    }
+}
+
+/// The extension's log, whose events at the chosen places panic.
+struct PanickingLog<L> {
+    log: L,
+    folder: PathBuf,
+}
+
+impl<L: Subscriber> Subscriber for PanickingLog<L> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("lambda_otlp_")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        for place in ALL.iter().filter(|place| message.0.contains(place.message)) {
+            place.panic_if_asked(&self.folder);
+        }
+        if self.log.enabled(event.metadata()) {
+            self.log.event(event);
+        }
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
 }
 
 fn program() -> Program {
     Program { extension: std::env::current_exe().unwrap(), function: &[FUNCTION] }
 }
 
-/// A function beside an extension that panics where the folder says so.
+/// A function beside an extension that panics when a file in the folder asks for it.
 async fn story(folder: &Path, change: impl FnOnce(FunctionSpec) -> FunctionSpec) -> Story {
-    let file = folder.join(FILE).to_str().unwrap().to_owned();
-    Story::with(&program(), |spec| change(spec.env(PANIC, file))).await
+    let folder = folder.to_str().unwrap().to_owned();
+    Story::with(&program(), |spec| change(spec.env(PANICS, folder))).await
 }
 
-/// Lets the extension panic during an invocation that goes on until it has.
-async fn panic_in_an_invocation(story: &mut Story, folder: &Path, file: &str) {
-    panic_in(story, folder, file, json!({"spans": [3], "root": true, "pause_ms": PAUSE_MS})).await;
-}
-
-async fn panic_in(story: &mut Story, folder: &Path, file: &str, payload: Value) {
-    std::fs::write(folder.join(file), "").unwrap();
-    story.invoke(payload.clone()).await;
-    while folder.join(file).exists() {
-        story.invoke(payload.clone()).await;
+/// Invokes the function until the extension has panicked there.
+async fn panic_at(story: &mut Story, folder: &Path, place: &PanicPlace) {
+    std::fs::write(place.path(folder), "once").unwrap();
+    let mut invocations = 0;
+    while place.path(folder).exists() {
+        assert!(invocations < 20, "no panic at {}", place.file);
+        // Lambda delivers telemetry after 25 ms.
+        story.invoke(json!({"spans": [3], "root": true, "pause_ms": 60})).await;
+        invocations += 1;
     }
 }
 
@@ -131,175 +189,196 @@ fn said(log: &Log, part: &str) -> usize {
     log.text.iter().filter(|line| line.contains(part)).count()
 }
 
-/// What the extension has said.
+/// The extension's log.
 fn own(log: &Log) -> Vec<&String> {
     log.text.iter().filter(|line| line.contains("lambda-otlp-extension: ")).collect()
 }
 
-async fn stories() {
-    on_stdout().await;
-    println!("panics: lines on stdout: ok");
-    held().await;
-    println!("panics: an invocation that is held: ok");
-    sending().await;
-    println!("panics: what waits to be sent: ok");
-    too_often().await;
-    println!("panics: too often: ok");
-    refusing();
-    println!("panics: what is posted after too many: ok");
-    at_the_end().await;
-    println!("panics: at the end of the environment: ok");
-    asked_at_the_end();
-    println!("panics: SHUTDOWN is asked for once: ok");
-    answered_meanwhile();
-    println!("panics: an answer while lines are waited for: ok");
-    reading().await;
-    println!("panics: while variables are read: ok");
-    whatever_it_does();
-    println!("panics: whatever it does: ok");
+/// Checks that no invocation failed, no acknowledged item is lost, and each place of a panic is logged once, without its message.
+fn check(results: &[String], log: &Log, places: usize) {
+    assert!(results.iter().all(|result| result == "\"done\""), "{results:?}");
+    let lost: Vec<_> = log.wrong.iter().filter(|id| !log.own.contains_key(id)).collect();
+    assert_eq!(lost, [&0; 0], "{:?}", own(log));
+    assert_eq!(said(log, "the extension panicked, it goes on"), places, "{:?}", own(log));
+    assert_eq!(said(log, "secret"), 0, "{:?}", own(log));
+}
+
+/// Tells the stories whose names contain the filter.
+fn stories(filter: &str) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let stories: [(&str, Pin<Box<dyn Future<Output = ()>>>); 6] = [
+        ("on stdout", Box::pin(on_stdout())),
+        ("in direct mode", Box::pin(in_direct_mode())),
+        ("always", Box::pin(always())),
+        ("at the end", Box::pin(at_the_end())),
+        ("asked once", Box::pin(async { asked_once() })),
+        ("reading", Box::pin(reading())),
+    ];
+    let mut code = ExitCode::SUCCESS;
+    for (name, story) in stories.into_iter().filter(|(name, _)| name.contains(filter)) {
+        let told = catch_unwind(AssertUnwindSafe(|| runtime.block_on(story)));
+        println!("panics: {name}: {}", if told.is_ok() { "ok" } else { "FAILED" });
+        if told.is_err() {
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
 }
 
 async fn on_stdout() {
-    for file in [FILE, IN_THREAD] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut story = story(folder.path(), |spec| spec).await;
-        // From the fourth on `next` is asked for at once, so that its answer is outstanding when the panic comes.
-        for _ in 0..5 {
-            story.invoke(json!({"spans": [2], "root": true})).await;
+    for hold in ["auto", "always"] {
+        for place in [REQUEST, DELIVERY, EVENT, INVOCATION, LINE] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut story = story(folder.path(), |spec| spec.env("LAMBDA_OTLP_HOLD", hold)).await;
+            // From the fourth invocation on, `next` is called at once, so that it is outstanding during the panic.
+            for _ in 0..4 {
+                story.invoke(json!({"spans": [2], "root": true})).await;
+            }
+            panic_at(&mut story, folder.path(), &place).await;
+            for _ in 0..4 {
+                story.invoke(json!({"spans": [2], "root": true})).await;
+            }
+            let results = story.results();
+            let log = story.end(End::Shutdown).await;
+            check(&results, &log, 1);
+            assert!(log.acknowledged >= 16, "{}: {}", place.file, log.acknowledged);
         }
-        panic_in_an_invocation(&mut story, folder.path(), file).await;
-        for _ in 0..4 {
-            story.invoke(json!({"spans": [2], "root": true})).await;
-        }
-        panic_in_an_invocation(&mut story, folder.path(), file).await;
-        for _ in 0..4 {
-            story.invoke(json!({"spans": [2], "root": true})).await;
-        }
-        assert!(story.results().iter().all(|result| result == "\"done\""), "{:?}", story.results());
-        let log = story.end(End::Shutdown).await;
-        assert_eq!(log.wrong, [0; 0], "{:?}", own(&log));
-        assert!(log.acknowledged >= 26, "it receives OTLP again: {}", log.acknowledged);
-        assert_eq!(said(&log, "panicked, it starts anew"), 2, "{:?}", own(&log));
-        assert_eq!(said(&log, "secret"), 0, "{:?}", own(&log));
-        assert!(log.made.len() >= 11, "Lambda tells it of invocations again: {}", log.made.len());
     }
 }
 
-/// `next` is not called when the panic comes.
-async fn held() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut story = story(folder.path(), |spec| spec.env("LAMBDA_OTLP_HOLD", "always")).await;
-    for _ in 0..3 {
-        story.invoke(json!({"spans": [2], "root": true})).await;
-        panic_in_an_invocation(&mut story, folder.path(), FILE).await;
-    }
-    assert!(story.results().iter().all(|result| result == "\"done\""), "{:?}", story.results());
-    let log = story.end(End::Shutdown).await;
-    assert_eq!(log.wrong, [0; 0], "{:?}", own(&log));
-    assert_eq!(said(&log, "panicked, it starts anew"), 3, "{:?}", own(&log));
-}
-
-async fn sending() {
-    for file in [FILE, IN_THREAD] {
-        // What waits is in the buffer, or on its way to a backend that does not answer.
+async fn in_direct_mode() {
+    for place in [REQUEST, DELIVERY, EVENT, INVOCATION, FLUSH_BEGIN, FLUSH] {
         for answer in [ScriptedResponse::Status(503), ScriptedResponse::held()] {
             let sink = Sink::builder().no_window().start().await.unwrap();
             sink.inject(Faults::seeded(1, 1.0).among([answer]));
             let folder = tempfile::tempdir().unwrap();
             let mut story = story(folder.path(), |spec| {
-                spec.env("LAMBDA_OTLP_OUTPUT", "otlp").env("LAMBDA_OTLP_ENDPOINT", sink.base())
+                spec.env("LAMBDA_OTLP_OUTPUT", "otlp")
+                    .env("LAMBDA_OTLP_ENDPOINT", sink.base())
+                    .env("OTEL_LAMBDA_FLUSH_TIMEOUT", "100ms")
             })
             .await;
+            panic_at(&mut story, folder.path(), &place).await;
             for _ in 0..4 {
                 story.invoke(json!({"spans": [5], "root": true})).await;
             }
-            panic_in_an_invocation(&mut story, folder.path(), file).await;
-            for _ in 0..2 {
-                story.invoke(json!({"spans": [5], "root": true})).await;
-            }
+            let results = story.results();
             let log = story.end(End::Shutdown).await;
-            // What is posted while the program starts anew is not taken, and not acknowledged.
-            assert!(log.acknowledged >= 25, "it receives OTLP again: {}", log.acknowledged);
-            let lost: Vec<_> = log.wrong.iter().filter(|id| !log.own.contains_key(id)).collect();
-            assert_eq!(lost, [&0; 0], "{:?}", own(&log));
+            check(&results, &log, 1);
+            assert!(log.acknowledged >= 20, "{}: {}", place.file, log.acknowledged);
             assert_eq!(log.spilled_lines, log.otlp_lines, "{:?}", own(&log));
-            assert_eq!(said(&log, "panicked, it starts anew"), 1, "{:?}", own(&log));
         }
     }
 }
 
-async fn too_often() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut story = story(folder.path(), |spec| spec).await;
-    for _ in 0..6 {
-        panic_in(&mut story, folder.path(), FILE, json!({"pause_ms": PAUSE_MS})).await;
+/// Telemetry goes on beside requests, deliveries and events that always panic.
+async fn always() {
+    for place in [DELIVERY, EVENT, INVOCATION, FLUSH_BEGIN, FLUSH] {
+        let sink = Sink::builder().no_window().start().await.unwrap();
+        sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::Status(503)]));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(place.path(folder.path()), "always").unwrap();
+        let mut story = story(folder.path(), |spec| {
+            spec.env("LAMBDA_OTLP_OUTPUT", "otlp").env("LAMBDA_OTLP_ENDPOINT", sink.base())
+        })
+        .await;
+        for _ in 0..8 {
+            story.invoke(json!({"spans": [5], "root": true})).await;
+        }
+        let results = story.results();
+        let log = story.end(End::Shutdown).await;
+        check(&results, &log, 1);
+        assert_eq!(log.acknowledged, 40, "{}", place.file);
     }
-    let before = story.invocations().len();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(REQUEST.path(folder.path()), "always").unwrap();
+    let mut story = story(folder.path(), |spec| spec).await;
     for _ in 0..3 {
         story.invoke(json!({"spans": [2], "root": true})).await;
     }
-    assert!(story.results().iter().all(|result| result == "\"done\""), "{:?}", story.results());
-    let kept =
-        story.invocations().iter().skip(before).map(|(_, invocation)| invocation.post_runtime);
-    assert!(kept.max().unwrap() < Duration::from_secs(1), "nobody waits for it");
+    let kept = story.invocations().iter().map(|(_, invocation)| invocation.post_runtime).max();
+    assert!(kept.unwrap() < Duration::from_secs(1), "SDKs do not repeat the request");
+    let results = story.results();
     let log = story.end(End::Shutdown).await;
-    assert_eq!(log.acknowledged, 0, "nothing is received any more");
-    assert_eq!(said(&log, "panicked, it starts anew"), 5, "{:?}", own(&log));
-    assert_eq!(said(&log, "only asks for events"), 1, "{:?}", own(&log));
+    check(&results, &log, 1);
+    assert_eq!((log.acknowledged, log.made.len()), (0, 3), "the invocations' own spans");
 }
 
-/// What waits is written when the environment ends, too.
+/// The flush at SHUTDOWN panics.
 async fn at_the_end() {
     let sink = Sink::builder().no_window().start().await.unwrap();
-    sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::held()]));
-    let folder = tempfile::tempdir().unwrap();
-    let mut story = story(folder.path(), |spec| {
-        spec.env("LAMBDA_OTLP_OUTPUT", "otlp")
-            .env("LAMBDA_OTLP_ENDPOINT", sink.base())
-            .env("LAMBDA_OTLP_HOLD", "never")
-    })
-    .await;
-    story.invoke(json!({"spans": [5], "root": true})).await;
-    std::fs::write(folder.path().join(AT_THE_END), "").unwrap();
-    let log = story.end(End::Shutdown).await;
-    assert_eq!(said(&log, "panicked, it starts anew"), 1, "{:?}", own(&log));
-    assert_eq!((log.wrong, log.acknowledged), (Vec::new(), 5), "{:?}", log.text);
+    sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::Status(503)]));
+    for place in [FLUSH_BEGIN, FLUSH] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut story = story(folder.path(), |spec| {
+            spec.env("LAMBDA_OTLP_OUTPUT", "otlp")
+                .env("LAMBDA_OTLP_ENDPOINT", sink.base())
+                .env("LAMBDA_OTLP_HOLD", "never")
+        })
+        .await;
+        story.invoke(json!({"spans": [5], "root": true})).await;
+        std::fs::write(place.path(folder.path()), "once").unwrap();
+        let results = story.results();
+        let log = story.end(End::Shutdown).await;
+        check(&results, &log, 1);
+        assert_eq!((&log.wrong[..], log.acknowledged), (&[][..], 5), "{:?}", log.text);
+    }
 }
 
-/// Lambda as far as an extension knows it, which answers what it is told to.
+/// A scripted Lambda.
 struct Answers(TcpListener);
 
 impl Answers {
-    /// The extension beside it, whose stdout this is.
-    fn start(folder: &Path, stdout: Stdio, change: impl Fn(&mut Command)) -> (Self, Child, u16) {
+    /// Starts the extension up to its first `next`. Also returns the port and the path for telemetry.
+    fn start(folder: &Path) -> (Self, Child, String) {
         let lambda = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut extension = Command::new(std::env::current_exe().unwrap());
-        extension
+        let extension = Command::new(std::env::current_exe().unwrap())
             .arg0(format!("/opt/extensions/{EXTENSION}"))
-            .env(PANIC, folder.join(FILE))
+            .env(PANICS, folder)
             .env("AWS_LAMBDA_RUNTIME_API", lambda.local_addr().unwrap().to_string())
             .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
-            .stdout(stdout)
-            .stderr(Stdio::null());
-        change(&mut extension);
+            .env("LAMBDA_OTLP_HOLD", "never")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let answers = Self(lambda);
-        let extension = extension.spawn().unwrap();
-        answer(&mut answers.asked("/register"), "{}");
-        answer(&mut answers.asked("/telemetry"), "OK");
-        (answers, extension, port)
+        answer(&mut answers.asked("/register").0, "{}");
+        let (mut subscribe, body) = answers.asked("/telemetry");
+        answer(&mut subscribe, "OK");
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let uri = body
+            .pointer("/destination/URI")
+            .and_then(serde_json::Value::as_str)
+            .unwrap()
+            .to_owned();
+        (answers, extension, uri)
     }
 
-    /// The connection on which the next question comes, which is for this.
-    fn asked(&self, path: &str) -> TcpStream {
+    /// Returns the connection and the body of the next request, which has to be for this path.
+    fn asked(&self, path: &str) -> (TcpStream, String) {
         let (connection, _) = self.0.accept().unwrap();
-        let mut line = String::new();
-        BufReader::new(&connection).read_line(&mut line).unwrap();
+        let mut reader = BufReader::new(&connection);
+        let (mut line, mut length) = (String::new(), 0);
+        reader.read_line(&mut line).unwrap();
         assert!(line.contains(path), "{line}");
-        connection
+        loop {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+            if let Some(value) = line.strip_prefix("Content-Length: ") {
+                length = value.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        (connection, String::from_utf8(body).unwrap())
     }
 
-    /// Nobody answers any more, and the extension ends.
+    /// Checks that the extension ends and makes no further call.
     fn end(self, mut extension: Child) {
         let end = Instant::now() + Duration::from_secs(20);
         while extension.try_wait().unwrap().is_none() && Instant::now() < end {
@@ -319,104 +398,46 @@ fn answer(connection: &mut TcpStream, body: &str) {
     write!(connection, "{head}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
 }
 
-const SHUTDOWN: &str = r#"{"eventType":"SHUTDOWN","shutdownReason":"spindown"}"#;
-
-/// Lambda waits until it ends: whoever asks for another event is killed when the time is over.
-fn asked_at_the_end() {
+/// Panics while `next` is outstanding do not repeat the call, which Lambda would refuse.
+fn asked_once() {
+    const SHUTDOWN: &str = r#"{"eventType":"SHUTDOWN","shutdownReason":"spindown"}"#;
     let folder = tempfile::tempdir().unwrap();
-    // Of these it waits for telemetry at the end.
-    let (lambda, extension, _) = Answers::start(folder.path(), Stdio::null(), |extension| {
-        extension.env("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
-    });
-    let mut next = lambda.asked("/event/next");
-    std::fs::write(folder.path().join(AT_THE_END), "").unwrap();
-    answer(&mut next, SHUTDOWN);
-    lambda.end(extension);
-}
-
-/// An SDK whose connection is refused tries again, and an invocation waits for it.
-fn refusing() {
-    let folder = tempfile::tempdir().unwrap();
-    let (lambda, extension, port) = Answers::start(folder.path(), Stdio::null(), |_| {});
-    let mut next = lambda.asked("/event/next");
-    let file = folder.path().join(IN_THREAD);
-    for _ in 0..6 {
-        std::fs::write(&file, "").unwrap();
-        while file.exists() {
+    let (lambda, extension, uri) = Answers::start(folder.path());
+    let (mut next, _) = lambda.asked("/event/next");
+    for place in [EVENT, DELIVERY] {
+        std::fs::write(place.path(folder.path()), "once").unwrap();
+        let (host, path) = uri.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let mut telemetry = TcpStream::connect(host).unwrap();
+        let time = format!("2026-09-21T14:13:20.{:03}Z", place.file.len());
+        let event = json!([{"time": time, "type": "platform.start", "record": {"requestId": "r"}}]);
+        let body = event.to_string();
+        let head = "Content-Type: application/json\r\nConnection: close";
+        let length = body.len();
+        write!(
+            telemetry,
+            "POST /{path} HTTP/1.1\r\nHost: x\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut said = String::new();
+        telemetry.read_to_string(&mut said).unwrap();
+        assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+        while place.path(folder.path()).exists() {
             std::thread::sleep(LOOK);
         }
     }
-    let end = Instant::now() + Duration::from_secs(20);
-    let answer = loop {
-        if let Some(answer) = post(port).filter(|answer| !answer.is_empty()) {
-            break answer;
-        }
-        assert!(Instant::now() < end, "nobody answers");
-        std::thread::sleep(LOOK);
-    };
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-    self::answer(&mut next, SHUTDOWN);
-    lambda.end(extension);
-}
-
-/// What is answered to a request of half a mebibyte, if it is.
-fn post(port: u16) -> Option<String> {
-    let mut sdk = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    let body = vec![0; 1 << 19];
-    write!(sdk, "POST /v1/traces HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len()).ok()?;
-    sdk.write_all(&body).ok()?;
-    let mut answer = String::new();
-    sdk.read_to_string(&mut answer).ok()?;
-    Some(answer)
-}
-
-/// What Lambda answers while the hook waits for lines is the new program's.
-fn answered_meanwhile() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_reader, mut full) = std::io::pipe().unwrap();
-    full.write_all(&vec![b'\n'; 1 << 16]).unwrap();
-    let (lambda, extension, port) = Answers::start(folder.path(), full.into(), |_| {});
-    let mut next = lambda.asked("/event/next");
-    let mut sdk = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let span =
-        r#"{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","name":"a"}"#;
-    let spans = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#);
-    let head = "POST /v1/traces HTTP/1.1\r\nContent-Type: application/json";
-    write!(sdk, "{head}\r\nContent-Length: {}\r\n\r\n{spans}", spans.len()).unwrap();
-    std::thread::sleep(LOOK * 10);
-    let file = folder.path().join(IN_THREAD);
-    std::fs::write(&file, "").unwrap();
-    while file.exists() {
-        std::thread::yield_now();
-    }
-    std::thread::sleep(LOOK * 10);
     answer(&mut next, SHUTDOWN);
     lambda.end(extension);
 }
 
-/// What somebody has written into a variable or a file keeps no function from starting.
+/// A bug in the reading of variables does not keep the function from starting, nor telemetry from the log.
 async fn reading() {
     let folder = tempfile::tempdir().unwrap();
-    let mut story = story(folder.path(), |spec| spec.env(ALWAYS, "reading")).await;
+    let mut story = story(folder.path(), |spec| spec.env(READING, "true")).await;
     for _ in 0..3 {
         story.invoke(json!({"spans": [2], "root": true})).await;
     }
-    assert!(story.results().iter().all(|result| result == "\"done\""), "{:?}", story.results());
+    let results = story.results();
     let log = story.end(End::Shutdown).await;
-    assert_eq!(log.acknowledged, 0, "nothing is received");
-    assert_eq!(said(&log, "panicked, it starts anew"), 5, "{:?}", own(&log));
-    assert_eq!(said(&log, "only asks for events"), 1, "{:?}", own(&log));
-}
-
-/// It does not start without an end, and does not fill the log.
-fn whatever_it_does() {
-    let ended = Command::new(std::env::current_exe().unwrap())
-        .arg0(format!("/opt/extensions/{EXTENSION}"))
-        .env(ALWAYS, "whatever it does")
-        .env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9")
-        .output()
-        .unwrap();
-    let log = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(log.lines().filter(|line| line.contains("panicked")).count(), 10, "{log}");
-    assert!(log.contains("panics whatever it does"), "{log}");
+    check(&results, &log, 1);
+    assert_eq!(log.made.len(), 3, "the invocations' own spans");
 }

@@ -1,20 +1,20 @@
-//! Tells from a URL whether it leads to this environment, and to which port.
+//! Recognizes URLs of this environment.
 
 use std::net::IpAddr;
 
-/// Where a URL leads.
+/// The target of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    /// To this environment, at this port if it names one.
+    /// This environment, with the port if the URL contains one.
     Loopback(Option<u16>),
-    /// To another host.
+    /// Another host.
     Elsewhere,
 }
 
-/// Reads `http://host:port/path` without checking it: the SDK that sends there reports what is wrong with it.
+/// Parses `http://host:port/path` leniently. The SDK that uses the URL reports its errors.
 pub(crate) fn endpoint(url: &str) -> Endpoint {
     let (host, port) = host_and_port(url);
-    // Whoever connects to the unspecified address reaches this environment too.
+    // The unspecified address leads to this environment too.
     let is_here = |address: IpAddr| {
         let address = address.to_canonical();
         address.is_loopback() || address.is_unspecified()
@@ -24,7 +24,7 @@ pub(crate) fn endpoint(url: &str) -> Endpoint {
     if is_loopback { Endpoint::Loopback(port) } else { Endpoint::Elsewhere }
 }
 
-/// The host, and the port if the URL names one.
+/// Returns the host, and the port if the URL contains one.
 pub(super) fn host_and_port(url: &str) -> (&str, Option<u16>) {
     let url = url.trim();
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);

@@ -1,32 +1,32 @@
-//! The keys of `lambda-otlp.toml`, which are those of djv3's opentelemetry-lambda-extension, and his variables of the same meaning.
+//! The keys of `lambda-otlp.toml` and the corresponding variables, both from djv3's opentelemetry-lambda-extension.
 //!
 //! Source: crates.io, opentelemetry-lambda-extension 0.2.0, `src/config.rs`.
 
 use settings::{Kind, Variable};
 
-/// What the names of djv3's variables begin with.
+/// The prefix of djv3's variables.
 pub(super) const PREFIX: &str = "LAMBDA_OTEL_";
 
-/// What a key's value becomes.
+/// The meaning of a key.
 #[derive(Clone, Copy)]
 pub(super) enum Meaning {
     /// The value of this variable.
     Of(&'static str),
-    /// The same, where a number alone is milliseconds.
+    /// Like [`Of`](Self::Of), but a number without unit is milliseconds.
     Milliseconds(&'static str),
     Endpoint,
     Headers,
     Protocol,
-    /// When an invocation is kept for a flush.
+    /// The hold mode, by the names of djv3's flush strategies.
     Strategy,
-    /// Whether an invocation is kept at all, whatever the strategy.
+    /// Disables the hold.
     CompletionWait,
     QueueBytes,
 }
 
-/// A key, and the variable that says the same.
+/// A key and its variable.
 #[derive(Clone, Copy)]
-pub(super) struct Key {
+pub(super) struct ConfigKey {
     /// `section.field`
     pub(super) name: &'static str,
     /// `LAMBDA_OTEL_SECTION_FIELD`
@@ -34,8 +34,8 @@ pub(super) struct Key {
     pub(super) meaning: Meaning,
 }
 
-/// All that mean something here. Of two that mean the same the first counts.
-pub(super) const KEYS: [Key; 13] = [
+/// All supported keys. The first of two with one meaning counts.
+pub(super) const KEYS: [ConfigKey; 13] = [
     key(
         "exporter.endpoint",
         "LAMBDA_OTEL_EXPORTER_ENDPOINT",
@@ -135,14 +135,14 @@ const fn key(
     kind: Kind,
     doc: &'static str,
     meaning: Meaning,
-) -> Key {
-    Key { name, variable: Variable { name: variable, default: None, kind, doc }, meaning }
+) -> ConfigKey {
+    ConfigKey { name, variable: Variable { name: variable, default: None, kind, doc }, meaning }
 }
 
-/// The rows of the variables.
+/// The rows of the variables' table.
 pub(super) const ROWS: [Variable; KEYS.len()] = {
     let mut rows = [KEYS[0].variable; KEYS.len()];
-    let (mut left, mut keys): (&mut [Variable], &[Key]) = (&mut rows, &KEYS);
+    let (mut left, mut keys): (&mut [Variable], &[ConfigKey]) = (&mut rows, &KEYS);
     while let ([row, later @ ..], [key, keys_left @ ..]) = (left, keys) {
         *row = key.variable;
         (left, keys) = (later, keys_left);
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_variable_is_named_as_its_key() {
-        for Key { name, variable, .. } in KEYS {
+        for ConfigKey { name, variable, .. } in KEYS {
             let expected = [PREFIX, &name.replace('.', "_").to_uppercase()].concat();
             assert_eq!(variable.name, expected);
         }

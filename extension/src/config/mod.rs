@@ -1,4 +1,4 @@
-//! The extension's variables, read once. Wrong ones are named in one line of the log, and their defaults are taken.
+//! The extension's settings, read once. One log line lists wrong variables; their defaults apply.
 
 mod endpoint;
 #[cfg(feature = "direct")]
@@ -32,18 +32,18 @@ use without_secrets as secrets;
 pub use wrapper::WRAPPER;
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
-/// Where SDKs send OTLP over gRPC unless told otherwise.
+/// The default port of OTLP over gRPC.
 const DEFAULT_GRPC_PORT: u16 = 4317;
 
-/// Whether `next` is held after an invocation, so that the environment stays awake until Lambda has told of its end.
+/// Selects the invocations after which the environment stays awake until Lambda reports their end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum HoldMode {
-    /// Only where invocations are rare and sent no OTLP, or the last one failed.
+    /// Rare invocations without OTLP, and those after a failure.
     #[default]
     Auto,
-    /// After each invocation.
+    /// Every invocation.
     Always,
-    /// After none.
+    /// No invocation.
     Never,
 }
 
@@ -52,44 +52,44 @@ impl HoldMode {
         &[("auto", Self::Auto), ("always", Self::Always), ("never", Self::Never)];
 }
 
-/// Who was told the port.
+/// The parts that were told the receiver's port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PortTold {
-    /// Nobody: it may be another.
+    /// None, so the port may change.
     Nobody,
-    /// The extension alone, by what the wrapper does not read.
+    /// Only the extension, by a setting that the wrapper does not read.
     Extension,
-    /// The wrapper or the SDK too.
+    /// Also the wrapper or the SDK.
     All,
 }
 
-/// Whether the extension writes a span for each invocation.
+/// Selects the invocations that get a span from the extension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum InvocationSpan {
-    /// Where the function has no root span of its own.
+pub(crate) enum InvocationSpanMode {
+    /// Invocations without a root span from the function.
     #[default]
     Auto,
-    /// Always.
+    /// Every invocation.
     Always,
-    /// Never.
+    /// No invocation.
     Never,
 }
 
 /// The largest delivery to request from the Telemetry API, in bytes: the least that Lambda accepts.
 pub(crate) const TELEMETRY_MAX_BYTES: usize = 262_144;
 
-/// How lines are written.
+/// The format of lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Lines {
-    /// Longest line, in bytes.
+pub(crate) struct LineFormat {
+    /// The maximum length of a line.
     pub(crate) max_bytes: usize,
-    /// gzip level.
+    /// The gzip level.
     pub(crate) compression_level: u32,
-    /// Under Lambda's JSON format, the `level` that each line has to carry, beside its `timestamp`.
+    /// The `level` of each line under Lambda's JSON log format.
     pub(crate) json_level: Option<String>,
 }
 
-/// What Lambda says about the function.
+/// Facts about the function in Lambda's variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Function {
     /// Its name.
@@ -100,54 +100,54 @@ pub(crate) struct Function {
     pub(crate) region: Option<String>,
     /// Configured memory in MiB.
     pub(crate) memory_mib: Option<usize>,
-    /// Managed instances: many invocations at a time, no INVOKE event and no `platform.runtimeDone`.
+    /// A managed instance has many invocations at a time, but no INVOKE events and no `platform.runtimeDone`.
     pub(crate) is_managed_instance: bool,
 }
 
-/// What the extension is told by its variables.
+/// The settings of the extension.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Host and port of Lambda's APIs; empty outside Lambda.
     pub(crate) runtime_api: String,
     /// Port of the OTLP receiver.
     pub receiver_port: u16,
-    /// Who was told that port.
+    /// The parts that were told that port.
     pub(crate) receiver_port_told: PortTold,
-    /// When `next` is held.
+    /// The hold mode.
     pub(crate) hold: HoldMode,
-    /// Whether invocation spans are written.
-    pub(crate) invocation_span: InvocationSpan,
-    /// How an invocation's phases are written.
+    /// The invocations that get a span.
+    pub(crate) invocation_span: InvocationSpanMode,
+    /// The form of an invocation's phases.
     pub(crate) span_mapping: SpanMapping,
-    /// What ends an invocation's span.
+    /// The event that ends an invocation's span.
     pub(crate) span_end: SpanEnd,
-    /// Whether the user's propagators take the parent from X-Ray's header.
+    /// X-Ray's header determines the parent of spans.
     pub(crate) xray_lambda: bool,
     /// The types of events to request from the Telemetry API: `platform`, `function`, `extension`.
     pub(crate) telemetry_types: Vec<&'static str>,
-    /// How lines are written.
-    pub(crate) lines: Lines,
-    /// Which metric names are written.
+    /// The format of lines.
+    pub(crate) lines: LineFormat,
+    /// The generation of metric names.
     pub(crate) names: Names,
-    /// For which backend metrics are shaped.
+    /// The backend's shape of metrics.
     pub(crate) shape: Shape,
     /// `service.name`; never empty.
     pub(crate) service_name: String,
-    /// What Lambda says about the function.
+    /// Facts about the function in Lambda's variables.
     pub(crate) function: Function,
-    /// Level of the own log.
+    /// The level of the extension's log.
     pub(crate) log_level: Level,
-    /// Where telemetry goes, and why.
+    /// The output, and the reason for it.
     #[cfg(feature = "direct")]
     pub(crate) choice: Choice,
-    /// What a person should know about the variables.
+    /// Warnings about variables.
     pub(crate) warnings: Vec<Warning>,
-    /// The variables whose values are not used.
+    /// Wrong variables.
     pub(crate) mistakes: Vec<InvalidVariable>,
 }
 
 impl Config {
-    /// Reads everything; what is wrong is noted and its default taken.
+    /// Reads all settings. Wrong ones are noted, and get their defaults.
     pub fn from_source(source: &dyn Source) -> Self {
         #[cfg(feature = "direct")]
         {
@@ -160,7 +160,7 @@ impl Config {
         Self::read(Reader::new(source, TABLE), source)
     }
 
-    /// Reads what Lambda itself says, and nothing that anybody has written.
+    /// Reads only Lambda's own variables.
     pub fn of_lambda(source: &dyn Source) -> Self {
         let source = OfLambda(source);
         Self::read(Reader::new(&source, TABLE), &source)
@@ -192,13 +192,13 @@ impl Config {
         let names = [("current", Names::Current), ("legacy", Names::Legacy)];
         let shapes = [("openobserve", Shape::OpenObserve), ("otlp", Shape::Otlp)];
         let spans = [
-            ("auto", InvocationSpan::Auto),
-            ("always", InvocationSpan::Always),
-            ("never", InvocationSpan::Never),
+            ("auto", InvocationSpanMode::Auto),
+            ("always", InvocationSpanMode::Always),
+            ("never", InvocationSpanMode::Never),
         ];
         let ends = [("runtime_done", SpanEnd::RuntimeDone), ("report", SpanEnd::Report)];
         let propagators = reader.string_if_set("OTEL_PROPAGATORS").unwrap_or_default();
-        // Variables of the function's SDK, which was told the port by them.
+        // These variables told the function's SDK the port.
         let is_told_by_signal = ["TRACES", "METRICS", "LOGS"].into_iter().any(|signal| {
             let url = source.get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
             url.is_some_and(|url| matches!(endpoint(&url), Endpoint::Loopback(_)))
@@ -218,7 +218,7 @@ impl Config {
             invocation_span: reader.choice(
                 "LAMBDA_OTLP_INVOCATION_SPAN",
                 &spans,
-                InvocationSpan::Auto,
+                InvocationSpanMode::Auto,
             ),
             span_mapping: span_mapping(&mut reader),
             span_end: reader.choice("LAMBDA_OTLP_SPAN_END", &ends, SpanEnd::RuntimeDone),
@@ -242,45 +242,44 @@ impl Config {
         config
     }
 
-    /// What is wrong with the variables, in one line; mostly empty.
+    /// Returns all problems of the variables in one line; mostly empty.
     pub(crate) fn complaint(&self) -> String {
         let mut parts: Vec<String> = self.warnings.iter().map(ToString::to_string).collect();
         parts.extend(self.mistakes.iter().map(ToString::to_string));
         parts.join("; ")
     }
 
-    /// Whether Lambda has started the extension, and not a person.
+    /// Returns `true` if Lambda started the extension.
     pub fn is_in_lambda(&self) -> bool {
         !self.runtime_api.is_empty()
     }
 
-    /// The port beside the receiver's, where SDKs send OTLP over gRPC. Where the receiver was moved from its default,
-    /// the ports of OTLP may be those of another extension.
+    /// Returns the port of OTLP over gRPC. If the receiver's port is not the default, another extension may use the default ports.
     pub(crate) fn grpc_port(&self) -> Option<u16> {
         (self.receiver_port == DEFAULT_RECEIVER_PORT).then_some(DEFAULT_GRPC_PORT)
     }
 
-    /// Whether telemetry is sent by the extension itself.
+    /// Returns `true` in direct mode.
     #[cfg(feature = "direct")]
     pub(crate) fn is_direct(&self) -> bool {
         self.choice.output != Output::Stdout
     }
 
-    /// The minimal extension sends nothing.
+    /// Returns `false`, because the minimal extension has no direct mode.
     #[cfg(not(feature = "direct"))]
-    #[expect(clippy::unused_self, reason = "the one that may send asks its choice")]
+    #[expect(clippy::unused_self, reason = "the counterpart uses it")]
     pub(crate) fn is_direct(&self) -> bool {
         false
     }
 
-    /// Bytes of received OTLP that may be in memory at a time.
+    /// Returns the bytes of received OTLP that may be in memory at a time.
     pub(crate) fn receive_budget_bytes(&self) -> usize {
         self.function.budget_bytes()
     }
 }
 
 impl Function {
-    /// An eighth of its memory, from 4 to 32 MiB.
+    /// Returns an eighth of the function's memory, from 4 to 32 MiB.
     fn budget_bytes(&self) -> usize {
         const MIB: usize = 1024 * 1024;
         (self.memory_mib.unwrap_or(128) / 8).clamp(4, 32) * MIB
@@ -300,7 +299,7 @@ impl Source for OfLambda<'_> {
     }
 }
 
-/// Notes variables that ask for what the minimal extension does not do: it writes to the function's log, and sends nothing by itself.
+/// Reports variables for direct mode, which the minimal extension does not have.
 #[cfg(not(feature = "direct"))]
 fn note_what_others_send(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) {
     let all_set = |names: &&&[&str]| names.iter().all(|name| reader.is_set(name));
@@ -313,7 +312,7 @@ fn note_what_others_send(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) {
     }
 }
 
-/// The port that somebody named.
+/// Reads the receiver's port, if it is set.
 fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Option<u16> {
     let of_endpoint = match otel_endpoint.map(endpoint) {
         Some(Endpoint::Loopback(port)) => Some(port.unwrap_or(DEFAULT_RECEIVER_PORT)),
@@ -360,24 +359,24 @@ fn telemetry_types(reader: &mut Reader<'_>, is_direct: bool) -> Vec<&'static str
     types
 }
 
-fn lines(reader: &mut Reader<'_>) -> Lines {
+fn lines(reader: &mut Reader<'_>) -> LineFormat {
     const LINE_BYTES: RangeInclusive<usize> = 1024..=250 * 1024;
     let max_bytes = reader.bytes("LAMBDA_OTLP_MAX_LINE_BYTES");
     let level = reader.count("OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL");
     let level = within(reader, "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL", level, &(0..=9));
     let format = reader.string_if_set("AWS_LAMBDA_LOG_FORMAT").unwrap_or_default();
     let log_level = reader.string_if_set("AWS_LAMBDA_LOG_LEVEL");
-    Lines {
+    LineFormat {
         max_bytes: within(reader, "LAMBDA_OTLP_MAX_LINE_BYTES", max_bytes, &LINE_BYTES),
         compression_level: u32::try_from(level).unwrap_or(9),
-        // Lambda filters a line without a level as if it were INFO.
+        // Lambda's log filter takes a line without a level for INFO.
         json_level: format
             .eq_ignore_ascii_case("json")
             .then(|| log_level.unwrap_or_else(|| "INFO".to_owned())),
     }
 }
 
-/// The value, or the nearer end of the range.
+/// Returns the value, or the nearer end of the range.
 fn within(
     reader: &mut Reader<'_>,
     name: &str,

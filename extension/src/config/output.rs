@@ -1,4 +1,4 @@
-//! Where telemetry goes: to stdout, or straight to a backend. A destination that is wrong means stdout, never no telemetry.
+//! The choice of the output: stdout or a backend. With an invalid destination telemetry goes to stdout.
 
 use super::endpoint::{Endpoint, endpoint, host_and_port};
 use super::variables::{
@@ -14,16 +14,16 @@ use std::time::Duration;
 use url::Url;
 use wire::SignalKind;
 
-/// Where telemetry goes.
+/// The output of telemetry.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Output {
     Stdout,
     Otlp(Box<Direct>),
-    /// Events of the Telemetry API as they come, to OpenObserve's older endpoint; what is received as OTLP beside that.
+    /// Unchanged events of the Telemetry API to OpenObserve's JSON endpoint, and received OTLP.
     Json(Box<Direct>),
 }
 
-/// What is asked for.
+/// The requested output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Stdout,
@@ -31,7 +31,7 @@ enum Asked {
     Json,
 }
 
-/// What is sent, and how.
+/// The settings of direct mode.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Direct {
     pub(crate) destination: DestinationConfig,
@@ -41,17 +41,17 @@ pub(crate) struct Direct {
     pub(crate) variables: Variables,
 }
 
-/// The variables that a person is told to look at, since the others of the destination were not read.
+/// The names of variables in advice about the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Variables {
-    /// What names the endpoint, as the person called it.
+    /// The setting that contains the endpoint.
     pub(crate) endpoint: Cow<'static, str>,
-    /// What to set where the credentials are refused.
+    /// The setting to correct if the backend refuses the credentials.
     pub(crate) credentials: &'static str,
 }
 
 impl Variables {
-    /// Those of an endpoint that this variable names.
+    /// Returns the names for an endpoint in this variable.
     fn of(reader: &Reader<'_>, endpoint: &'static str) -> Self {
         let credentials = match endpoint {
             _ if reader.is_set(SECRET) => "check what the secret of LAMBDA_OTLP_SECRET holds",
@@ -67,26 +67,26 @@ impl Variables {
     }
 }
 
-/// The variable that names the endpoint.
+/// Returns the variable that contains the endpoint.
 fn endpoint_variable(source: &OfExtension<'_>) -> &'static str {
     let is_set = |name: &&str| source.get(name).is_some();
     [ENDPOINT, OTEL_ENDPOINT].into_iter().find(is_set).unwrap_or(O2_ENDPOINT)
 }
 
-/// When it is sent.
+/// The settings of flushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flush {
-    /// The longest that an invocation is kept for it.
+    /// The maximum hold time of an invocation.
     pub(crate) timeout: Duration,
-    /// How long telemetry waits while a handler runs.
+    /// The time telemetry may wait while a handler runs.
     pub(crate) interval: Duration,
-    /// Attempts after the first.
+    /// The number of repeated attempts.
     pub(crate) retries: u32,
-    /// Bytes that may wait.
+    /// The size of the send buffer.
     pub(crate) buffer_bytes: usize,
 }
 
-/// The output, and the sentence that says why it is this one.
+/// The output, and the reason for it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Choice {
     pub(crate) output: Output,
@@ -102,7 +102,7 @@ impl Choice {
         }
     }
 
-    /// Says it in the log. Where another one was asked for, the line that names the mistakes says so.
+    /// Logs the choice. The line about wrong variables explains why a requested output is not used.
     pub(crate) fn say(&self) {
         let because = &self.because;
         let output = match self.output {
@@ -114,7 +114,7 @@ impl Choice {
     }
 }
 
-/// Reads the choice and what belongs to it. Mistakes are noted.
+/// Reads the choice and its settings, and notes mistakes.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     source: &dyn Source,
@@ -129,7 +129,7 @@ pub(super) fn read(
     let name = asked.map(|_| OUTPUT).or(implied);
     let chosen = asked.unwrap_or(match implied {
         None => Asked::Stdout,
-        // Nothing else than these variables is set: whoever comes from OpenObserve's extension finds in the stream what was there.
+        // Only these variables are set, as for OpenObserve's extension: the stream has to get the same content.
         Some(O2_ORGANIZATION) => Asked::Json,
         Some(_) => Asked::Otlp,
     });
@@ -178,7 +178,7 @@ pub(super) fn read(
     Choice { output: Output::Json(direct), because }
 }
 
-/// Whoever comes from OpenObserve's extension sets both, and finds nothing in OpenObserve where one is forgotten.
+/// Warns if only one of the two variables of OpenObserve's extension is set.
 fn warn_of_missing_half(reader: &mut Reader<'_>) {
     for (set, missing) in [(O2_ORGANIZATION, O2_AUTHORIZATION), (O2_AUTHORIZATION, O2_ORGANIZATION)]
     {
@@ -189,7 +189,7 @@ fn warn_of_missing_half(reader: &mut Reader<'_>) {
     }
 }
 
-/// No SDK is told this endpoint, so it is one to send to, and in this environment it may be a mistake.
+/// Warns if `LAMBDA_OTLP_ENDPOINT` leads to this environment, which is probably a mistake: no SDK reads it.
 fn warn_of_own_environment(reader: &mut Reader<'_>) {
     if reader.is_set(ENDPOINT) {
         let text =
@@ -198,7 +198,7 @@ fn warn_of_own_environment(reader: &mut Reader<'_>) {
     }
 }
 
-/// How OTLP is sent to the endpoint that this variable names.
+/// Returns the protocol for the endpoint in this variable.
 fn protocol(reader: &mut Reader<'_>, source: &dyn Source, endpoint: &str) -> Protocol {
     let words = [
         ("http/protobuf", Protocol::HttpProtobuf),
@@ -209,7 +209,7 @@ fn protocol(reader: &mut Reader<'_>, source: &dyn Source, endpoint: &str) -> Pro
     if let Some(own) = reader.choice_if_set(PROTOCOL, &words) {
         return own;
     }
-    // Else that variable is for the function's SDK.
+    // Otherwise that variable is meant for the function's SDK.
     if endpoint != OTEL_ENDPOINT {
         return Protocol::HttpProtobuf;
     }
@@ -219,11 +219,11 @@ fn protocol(reader: &mut Reader<'_>, source: &dyn Source, endpoint: &str) -> Pro
 
 #[cfg(feature = "grpc")]
 const AT_PORT_OF_GRPC: Protocol = Protocol::Grpc;
-/// Where somebody asks for the output nevertheless.
+/// The protocol if the output is requested nevertheless.
 #[cfg(not(feature = "grpc"))]
 const AT_PORT_OF_GRPC: Protocol = Protocol::HttpProtobuf;
 
-/// The variable that says where to send where none says whether.
+/// Returns the variable that implies direct mode.
 fn implied_by(reader: &Reader<'_>, is_grpc: bool) -> Option<&'static str> {
     let leads_elsewhere =
         |name: &&str| reader.raw(name).is_some_and(|url| endpoint(&url) == Endpoint::Elsewhere);
@@ -235,7 +235,7 @@ fn implied_by(reader: &Reader<'_>, is_grpc: bool) -> Option<&'static str> {
     endpoint.or(has_o2.then_some(O2_ORGANIZATION))
 }
 
-/// Whether the endpoint that the function's SDK is told is for gRPC, which another program than this one is to receive.
+/// Returns `true` if the SDK's endpoint is another program that receives gRPC.
 fn is_grpc(source: &dyn Source) -> bool {
     let Some(url) = source.get(OTEL_ENDPOINT) else { return false };
     let is_grpc = match source.get("OTEL_EXPORTER_OTLP_PROTOCOL") {
@@ -245,7 +245,7 @@ fn is_grpc(source: &dyn Source) -> bool {
     is_grpc && endpoint(&url) == Endpoint::Elsewhere
 }
 
-/// The destination, unless something is wrong with it that no default makes good.
+/// Returns the destination, unless it has a mistake without a default.
 fn destination(
     reader: &mut Reader<'_>,
     source: &OfExtension<'_>,
@@ -284,8 +284,7 @@ fn destination(
     Some((destination, secrets))
 }
 
-/// The port that requests would come back by, and the endpoint whose proxy is there: what is received would be sent to the receiver
-/// for ever.
+/// Returns the receiver's port if requests would come back to it, in an endless loop, and the endpoint if its proxy causes that.
 fn own_receiver(
     destination: &DestinationConfig,
     receiver_port: u16,
@@ -301,7 +300,7 @@ fn own_receiver(
     })
 }
 
-/// The variable that names the proxy on the way to this URL.
+/// Returns the variable with the proxy for this URL.
 fn proxy_variable(source: &dyn Source, url: &Url) -> &'static str {
     match url.scheme() {
         _ if source.get(PROXY).is_some() => PROXY,
@@ -310,8 +309,7 @@ fn proxy_variable(source: &dyn Source, url: &Url) -> &'static str {
     }
 }
 
-/// Whether nothing that is sent needs this variable: a proxy that the function has for other hosts may be of a kind that is not
-/// known here.
+/// Returns `true` if no request uses this variable. The function's proxy for other hosts may be of an unknown kind.
 fn is_for_others(name: &str, destination: &DestinationConfig) -> bool {
     let goes_by = |scheme| {
         SignalKind::ALL.into_iter().any(|kind| destination.endpoints.of(kind).scheme() == scheme)
@@ -334,7 +332,7 @@ fn flush(reader: &mut Reader<'_>, budget_bytes: usize) -> Flush {
     if megabytes == Some(0) {
         reader.mistake(MAX_BUFFER, "must be at least 1");
     }
-    // What is sent is in memory twice, and what is received beside it: more would end the function.
+    // Requests in flight are in memory twice, besides received ones. A larger buffer would exhaust the memory.
     let asked = megabytes
         .filter(|megabytes| *megabytes > 0)
         .map(|megabytes| megabytes.saturating_mul(1 << 20));
@@ -346,7 +344,7 @@ fn flush(reader: &mut Reader<'_>, budget_bytes: usize) -> Flush {
     }
 }
 
-/// The variables without those that tell the function's SDK to send to this extension.
+/// The variables without those that point the function's SDK to this extension.
 struct OfExtension<'a> {
     source: &'a dyn Source,
     /// OpenTelemetry's variables are for gRPC.
@@ -365,7 +363,7 @@ impl Source for OfExtension<'_> {
         (!is_own_endpoint && !is_of_sdk).then_some(value)
     }
 
-    /// Misspelt names are found elsewhere.
+    /// Misspelt names are reported elsewhere.
     fn names(&self) -> Vec<String> {
         Vec::new()
     }

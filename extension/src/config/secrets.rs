@@ -1,4 +1,4 @@
-//! Credentials that are kept elsewhere: where they are read, and the variables that say so.
+//! The settings of credentials in Secrets Manager or the parameter store.
 
 pub(super) use aws::{AWS, SECRETS};
 use aws::{AwsSecretsSettings, SECRET_LIFETIME};
@@ -7,7 +7,7 @@ pub(super) use backend::SECRET_ROW;
 use settings::Reader;
 use std::time::Duration;
 
-/// Where the destination's secret is read, if it has one, and how long it is used.
+/// The service of the destination's secret, and the secret's lifetime.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Secrets {
     pub(crate) settings: AwsSecretsSettings,
@@ -15,7 +15,7 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// Reads nothing for a destination without a secret: what is wrong with variables of AWS stops no other.
+    /// Reads the settings if the destination has a secret. Wrong AWS variables must not affect other destinations.
     pub(super) fn read(reader: &mut Reader<'_>, destination: Option<&DestinationConfig>) -> Self {
         if destination.is_none_or(|destination| destination.secret.is_none()) {
             return Self::default();

@@ -254,7 +254,7 @@ mod output {
         check(&[OWN], HttpProtobuf);
         check(&[OWN, own("grpc")], Grpc);
         check(&[OWN, own("http/json")], HttpJson);
-        // What the function's SDK is told is not for an endpoint that it is not told.
+        // Settings of the function's SDK do not apply to the extension's own endpoint.
         check(&[OWN, REMOTE, of_sdk("grpc")], HttpProtobuf);
         check(&[OWN, LOCAL, of_sdk("http/json")], HttpProtobuf);
         check(&[REMOTE, of_sdk("grpc")], Grpc);

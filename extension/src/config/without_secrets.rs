@@ -1,4 +1,4 @@
-//! An extension that sends, and reads no credentials that are kept elsewhere.
+//! The extension without the feature `secrets`.
 
 use backend::DestinationConfig;
 use settings::{Reader, Variable, shared};

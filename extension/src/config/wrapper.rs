@@ -2,7 +2,7 @@
 
 use settings::{Kind, Table, Variable};
 
-/// All variables of the wrapper that nobody else has.
+/// The variables that only the wrapper reads.
 pub const WRAPPER: Table = Table::new(&[&[
     Variable {
         name: "LAMBDA_OTLP_INSTRUMENT",

@@ -6,30 +6,28 @@ use std::io;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// A body that nobody wanted is read up to this size, because a client that is still writing would see a reset connection
-/// instead of the answer.
+/// The size up to which an unneeded body is read. A client that is still writing would see a reset connection instead of the answer.
 const DRAINED_BYTES: usize = 64 * 1024 * 1024;
 
-/// A client that says nothing for so long in the middle of a body has forgotten it. Over loopback the next piece comes in
-/// microseconds.
+/// The time limit for the next piece of a body. Over loopback it takes microseconds.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
-/// A freeze of the environment counts as silence: what has come meanwhile is read all the same.
+/// The time for a piece that arrived during a freeze, which counts as silence.
 const AFTER_FREEZE: Duration = Duration::from_millis(50);
 
-/// Why a body was not read.
+/// The reason why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
     TooLarge,
     BrokenOff,
 }
 
-/// A body that waits in its connection.
+/// An unread body.
 pub(crate) struct Body<'c>(pub(super) &'c mut Unfinished);
 
-/// How far a body was read.
+/// A body that may be read in part.
 pub(super) struct Unfinished {
     incoming: Incoming,
-    /// The client sends it only when it is asked to, which hyper does at the first look at the body.
+    /// The client waits for 100 Continue, which hyper sends at the first read.
     waits_to_be_asked: bool,
     broke_off: bool,
 }
@@ -39,10 +37,10 @@ impl Unfinished {
         Self { incoming, waits_to_be_asked, broke_off: false }
     }
 
-    /// The next piece; `None` at the end. Trailers say nothing that is needed here.
+    /// Returns the next piece, or `None` at the end. Trailers are ignored.
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         self.waits_to_be_asked = false;
-        // Pieces of another kind than data are trailers, and the last.
+        // Trailers are the last piece.
         for silence in [LONGEST_SILENCE, AFTER_FREEZE] {
             if let Ok(frame) = timeout(silence, self.incoming.frame()).await {
                 let Some(frame) = frame else { return Ok(None) };
@@ -54,8 +52,8 @@ impl Unfinished {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// Reads what the answer did not need, so that the client sees the answer and can go on. Whether that was all: what was
-    /// not asked for may never be sent, and more than the bound is not worth reading.
+    /// Reads the rest of the body, so that the client sees the answer and can go on. Returns `false` if a rest remains, because the client
+    /// waits for 100 Continue or the rest is too large.
     pub(super) async fn drain(mut self) -> io::Result<bool> {
         if self.broke_off {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -72,13 +70,13 @@ impl Unfinished {
 }
 
 impl Body<'_> {
-    /// Its length, if the client said it.
+    /// Returns the announced length.
     pub(crate) fn length(&self) -> Option<usize> {
         let length = self.0.incoming.size_hint().exact()?;
         Some(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
-    /// All of it, if it has at most `max_bytes`.
+    /// Reads the whole body, of at most `max_bytes`.
     pub(crate) async fn read(mut self, max_bytes: usize) -> Result<Vec<u8>, Unread> {
         let mut bytes = self.room(max_bytes)?;
         while let Some(piece) = self.next(bytes.len(), max_bytes).await? {
@@ -87,13 +85,13 @@ impl Body<'_> {
         Ok(bytes)
     }
 
-    /// What its pieces are to be put into, if it has at most `max_bytes`.
+    /// Allocates room for the announced length, of at most `max_bytes`.
     pub(crate) fn room(&self, max_bytes: usize) -> Result<Vec<u8>, Unread> {
         let length = self.length().unwrap_or_default();
         if length > max_bytes { Err(Unread::TooLarge) } else { Ok(Vec::with_capacity(length)) }
     }
 
-    /// The next piece of a body of which `taken` bytes were taken; `None` at the end.
+    /// Returns the next piece after `taken` bytes, or `None` at the end.
     pub(crate) async fn next(
         &mut self,
         taken: usize,

@@ -1,9 +1,9 @@
-//! The connections that are open, and which of them makes room for a new one.
+//! The open connections of a listener, within a bound.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::AbortHandle;
 
-/// An SDK holds one or two connections; a function that never closes any must not lock itself out.
+/// The maximum number of connections. SDKs use one or two, but some functions never close any.
 const MOST: usize = 256;
 
 /// All connections of one listener.
@@ -13,28 +13,27 @@ pub(super) struct Connections(Mutex<All>);
 #[derive(Default)]
 struct All {
     open: Vec<Connection>,
-    /// Counts connections and requests: what was used last has the highest number.
+    /// The number of uses by connections and requests. The latest use has the highest number.
     uses: u64,
 }
 
 struct Connection {
     number: u64,
     last_use: u64,
-    /// Requests that are read or answered at the moment; HTTP/2 has several at a time.
+    /// The number of requests in progress. HTTP/2 has several at a time.
     requests: usize,
-    /// `None` until the task is known.
+    /// `None` until the task is started.
     task: Option<AbortHandle>,
 }
 
-/// A connection as long as it is open.
+/// An open connection.
 pub(super) struct Open {
     connections: Arc<Connections>,
     number: u64,
 }
 
 impl Connections {
-    /// Takes in a new connection. Where there are very many, the one that was idle for the longest is closed; `None` where all of
-    /// them are busy.
+    /// Registers a new connection. At the bound, the connection with the longest idle time is closed. Returns `None` if all are busy.
     pub(super) fn open(self: &Arc<Self>) -> Option<Open> {
         let mut all = self.all();
         if all.open.len() >= MOST {
@@ -52,7 +51,7 @@ impl Connections {
         Some(Open { connections: Arc::clone(self), number })
     }
 
-    /// Notes which task serves a connection.
+    /// Notes the task of a connection.
     pub(super) fn served_by(&self, number: u64, task: AbortHandle) {
         if let Some(connection) = self.all().of(number) {
             connection.task = Some(task);
@@ -75,7 +74,7 @@ impl Open {
         self.number
     }
 
-    /// Notes that a request is read and answered, as long as this is kept.
+    /// Marks a request as in progress until the result is dropped.
     pub(super) fn busy(&self) -> Busy<'_> {
         self.used(|requests| requests + 1);
         Busy(self)
@@ -92,7 +91,7 @@ impl Open {
     }
 }
 
-/// A request as long as it is read and answered.
+/// A request in progress.
 pub(super) struct Busy<'o>(&'o Open);
 
 impl Drop for Busy<'_> {

@@ -1,8 +1,7 @@
-//! Refuses the calls of a client that speaks gRPC, and tells it what to set instead: the minimal extension does not receive it.
+//! Refuses gRPC calls in the minimal extension, with advice in the status message.
 //!
-//! An SDK that finds nobody at its port, or whose connection is closed, takes the receiver for unavailable, and tries again
-//! until its time is over, which an invocation waits for. The status UNIMPLEMENTED ends its export at once. Of HTTP/2 only the
-//! frames are read that this takes; no header field is.
+//! An SDK that cannot connect, or whose connection is closed, retries until its timeout, and the invocation waits for it. The status
+//! UNIMPLEMENTED ends its export at once. The code reads only the necessary frames of HTTP/2, and no header fields.
 //!
 //! Sources: RFC 9113 (frames), RFC 7541 (header fields), "gRPC over HTTP2" (`Trailers-Only`), OTLP 1.x ("Failures").
 
@@ -43,7 +42,7 @@ pub(super) async fn refuse(mut stream: TcpStream, responder: &dyn Respond) -> io
         while let Some(taken) = conversation.step(&received, &mut answer, responder) {
             received.drain(..taken);
         }
-        // What is left is the beginning of a frame, which may not be longer.
+        // The rest is the beginning of a frame, whose length is bounded.
         if received.len() > BUFFER_BYTES {
             break;
         }
@@ -60,7 +59,7 @@ struct Conversation {
 }
 
 impl Conversation {
-    /// Answers what was received first, the preface or a frame: how many bytes it has, if it is whole.
+    /// Answers the preface or the first frame. Returns its length, if it is complete.
     fn step(
         &mut self,
         received: &[u8],
@@ -93,7 +92,7 @@ impl Conversation {
                 fields.push(u8::try_from(message.len()).unwrap_or_default());
                 fields.extend_from_slice(message.as_bytes());
                 frame(answer, HEADERS, END_STREAM | END_HEADERS, stream, &fields);
-                // With NO_ERROR: what the client has not sent of its message yet is not needed.
+                // NO_ERROR tells the client to stop sending its message.
                 frame(answer, RST_STREAM, 0, stream, &[0; 4]);
             }
             _ => {}

@@ -1,7 +1,7 @@
-//! HTTP/2, which gRPC is spoken over: hyper's, with the bounds that the function needs.
+//! HTTP/2 for gRPC: hyper, with bounds.
 //!
-//! Nothing here knows what time it is: no ping of the server's is missing after a freeze, so connections live through it. What
-//! clients could flood a server with (resets, empty frames, heads in many frames, pings) h2 bounds by itself.
+//! The server sends no pings and has no timers, so connections survive a freeze. h2 itself bounds floods of resets, empty frames,
+//! fragmented heads and pings.
 //!
 //! Source: RFC 9113, "HTTP/2".
 
@@ -12,18 +12,18 @@ use hyper::server::conn::http2;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Calls at a time on a connection: three signals are flushed at once, and clients keep further calls back by themselves.
+/// The maximum number of concurrent calls of a connection. Clients queue further ones.
 const MOST_STREAMS: u32 = 32;
-/// What gRPC's own library takes (gRPC over HTTP2, "absolute max metadata size").
+/// The limit of gRPC's own library (gRPC over HTTP2, "absolute max metadata size").
 const MAX_HEAD_BYTES: u32 = 16 * 1024;
-/// What may have come of a call and not been read: it is in memory before room is kept for it.
+/// The unread bytes of a call. They are in memory before room is reserved.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-/// The same for all calls of a connection, so that one that waits for room leaves some to the two beside it.
+/// The unread bytes of all calls of a connection. One call that waits for room leaves enough for two others.
 const CONNECTION_WINDOW_BYTES: u32 = 3 * STREAM_WINDOW_BYTES;
-/// Answers are short.
+/// The send buffer, enough for short answers.
 const SEND_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Answers calls, several at a time, until the client or an error ends the connection.
+/// Answers concurrent calls until the client or an error ends the connection.
 pub(super) async fn serve(stream: TcpStream, service: Service) {
     let connection = http2::Builder::new(Calls)
         .auto_date_header(false)
@@ -36,7 +36,7 @@ pub(super) async fn serve(stream: TcpStream, service: Service) {
     drop(connection.await);
 }
 
-/// Gives each call a task of its own.
+/// Spawns a task per call.
 #[derive(Clone)]
 struct Calls;
 
@@ -68,14 +68,14 @@ mod tests {
         client
     }
 
-    /// Begins a request; `None` where the connection is closed.
+    /// Begins a request, unless the connection is closed.
     async fn begin(client: &Client, path: &str) -> Option<(ResponseFuture, SendStream<Bytes>)> {
         let mut client = client.clone().ready().await.ok()?;
         let request = Request::post(format!("http://localhost{path}")).body(()).unwrap();
         client.send_request(request, false).ok()
     }
 
-    /// What an answer says; `None` where there is none.
+    /// Reads an answer, if there is one.
     async fn read(answer: ResponseFuture) -> Option<String> {
         let mut body = answer.await.ok()?.into_body();
         let mut said = Vec::new();
@@ -98,7 +98,7 @@ mod tests {
         let (slow, mut body) = begin(&client, "/slow").await.unwrap();
         body.send_data(Bytes::from_static(b"wait"), false).unwrap();
         assert_eq!(ask(&client, "/fast", b"now").await.unwrap(), "POST /fast now");
-        // What nobody wants of a body is not read, and stops nothing.
+        // An unread body blocks nothing.
         assert_eq!(ask(&client, "/refuse", &vec![0; 60_000]).await.unwrap(), "POST /refuse unread");
         let too_large = ask(&client, "/a", &vec![0; 1_000_000]).await;
         assert_eq!(too_large.unwrap(), "POST /a TooLarge");
@@ -126,7 +126,7 @@ mod tests {
             assert!(ask(&client, "/a", b"").await.is_some());
             idle.push(client);
         }
-        // Of two calls one is over: the connection is busy with the other.
+        // One of two calls is over, so the connection is busy with the other.
         let busy = &idle[0];
         let (waiting, mut body) = begin(busy, "/b").await.unwrap();
         body.send_data(Bytes::from_static(b"1"), false).unwrap();
@@ -157,12 +157,21 @@ mod tests {
             frames.extend_from_slice(b"\0\0\0\x08");
         }
         let mut hostile = TcpStream::connect(address).await.unwrap();
-        // The server may have had enough before it has read all.
+        // The server may close the connection early.
         hostile.write_all(&frames).await.ok();
         let mut received = Vec::new();
         let ended = hostile.read_to_end(&mut received);
         timeout(Duration::from_secs(20), ended).await.expect("it ends").ok();
         assert_eq!(ask(&other, "/a", b"1").await.unwrap(), "POST /a 1");
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_call_and_its_connection_goes_on() {
+        let address = server().await;
+        let client = connect(address).await;
+        let (answer, _body) = begin(&client, "/panic").await.unwrap();
+        assert_eq!(answer.await.unwrap().status(), 500);
+        assert_eq!(ask(&client, "/a", b"1").await.unwrap(), "POST /a 1");
     }
 
     #[tokio::test]

@@ -1,8 +1,7 @@
-//! The HTTP server behind the OTLP receiver and the telemetry listener: hyper's, with the bounds that the function needs.
-//! A connection speaks HTTP/1.1, or HTTP/2 as clients of gRPC do, who are told by the minimal extension that it is not received.
+//! The HTTP server of the OTLP receiver and the telemetry listener: hyper, with bounds.
 //!
-//! Its clients are the SDKs in the function and Lambda itself, over loopback: requests one after the other on connections that
-//! live through freezes.
+//! Its clients are the function's SDKs and Lambda, over loopback. They use a connection for many requests, across freezes. The server
+//! supports HTTP/1.1, and HTTP/2 for gRPC. The minimal extension refuses gRPC.
 
 mod body;
 mod connections;
@@ -30,36 +29,36 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// SDKs send a dozen headers.
+/// The size limit of a head. SDKs send a dozen headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// A request, its body not yet read.
-pub(crate) struct Request<'c> {
+/// A request with its unread body.
+pub(crate) struct ReceivedRequest<'c> {
     pub(crate) head: &'c Head,
     pub(crate) body: Body<'c>,
 }
 
-impl Request<'_> {
-    /// The value of a header, if it is text; of several the first.
+impl ReceivedRequest<'_> {
+    /// Returns the value of the first header with this name, if it is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(self.head, name)
     }
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HttpResponse {
+pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: &'static str,
-    /// One more header.
+    /// An additional header.
     pub(crate) header: Option<(HeaderName, &'static str)>,
     pub(crate) body: Vec<u8>,
-    /// What stands behind the body, in HTTP/2. The minimal extension leaves out 8 kB of hyper with it.
+    /// The trailers of HTTP/2. Without them the minimal extension saves 8 kB of hyper.
     #[cfg(feature = "grpc")]
     pub(crate) trailers: Option<HeaderMap>,
 }
 
-impl HttpResponse {
+impl Answer {
     pub(crate) fn new(
         status: StatusCode,
         content_type: &'static str,
@@ -78,18 +77,21 @@ impl HttpResponse {
 
 /// Answers requests.
 pub(crate) trait Respond: Send + Sync {
-    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c>;
+    fn respond<'c>(&'c self, request: ReceivedRequest<'c>) -> BoxedAnswer<'c>;
 
-    /// What a client that speaks gRPC is told where it is not received, in at most 126 characters of ASCII and without `%`, asked for with each of its calls.
+    /// Counts a request whose processing panicked, and returns the status of its answer.
+    fn after_panic(&self) -> StatusCode;
+
+    /// Counts a refused gRPC call, and returns the message of its answer: at most 126 ASCII characters, without `%`.
     #[cfg(not(feature = "grpc"))]
     fn refuse_grpc(&self) -> &'static str {
         ""
     }
 }
 
-pub(crate) type BoxedResponse<'c> = Pin<Box<dyn Future<Output = HttpResponse> + Send + 'c>>;
+pub(crate) type BoxedAnswer<'c> = Pin<Box<dyn Future<Output = Answer> + Send + 'c>>;
 
-/// Serves connections for ever.
+/// Serves connections until the task is aborted.
 pub(crate) fn listen(socket: TcpListener, responder: Arc<dyn Respond>) -> JoinHandle<()> {
     tasks::spawn(serve(socket, responder))
 }
@@ -98,16 +100,16 @@ async fn serve(listener: TcpListener, responder: Arc<dyn Respond>) {
     let connections = Arc::new(Connections::default());
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Either one connection failed before it was accepted, or the process has no descriptors left for now.
+            // Either the connection failed early, or the process has no descriptors left at the moment.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        // Where all connections are busy a further one is closed at once: the function would wait for it.
+        // If all connections are busy, a new one is closed at once, because the function would wait for it.
         let Some(open) = connections.open() else { continue };
         let number = open.number();
         let service = Service { responder: Arc::clone(&responder), open: Arc::new(open) };
         let task = tasks::spawn(async move {
-            // A response is one small packet, which must not wait for another.
+            // Send each response at once: it is one small packet.
             stream.set_nodelay(true).ok();
             if !preface::speaks_http2(&stream).await {
                 serve_http1(stream, service).await;
@@ -122,16 +124,16 @@ async fn serve(listener: TcpListener, responder: Arc<dyn Respond>) {
     }
 }
 
-/// Answers one request after the other until the client or an error ends the connection.
+/// Answers requests in turn until the client or an error ends the connection.
 async fn serve_http1(stream: TcpStream, service: Service) {
     let connection = http1::Builder::new()
-        // A client may say that it sends no more, and still wait for the answer.
+        // A client may close its side and still wait for the answer.
         .half_close(true)
         .auto_date_header(false)
         .title_case_headers(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);
-    // A client that goes away, as a killed process does, is no error of the server.
+    // A client that goes away, such as a killed process, is not an error.
     drop(connection.await);
 }
 

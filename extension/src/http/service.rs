@@ -1,8 +1,9 @@
-//! Answers the requests of one connection, in both versions of HTTP.
+//! Answers the requests of one connection, in HTTP/1.1 and HTTP/2.
 
 use super::body::{Body, Unfinished};
 use super::connections::Open;
-use super::{Head, Request, Respond, header};
+use super::{Answer, Head, ReceivedRequest, Respond, header};
+use crate::panics;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 #[cfg(feature = "grpc")]
@@ -15,7 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// What hyper hands the requests of a connection to.
+/// The service that hyper calls for each request of a connection.
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) responder: Arc<dyn Respond>,
@@ -23,9 +24,9 @@ pub(super) struct Service {
 }
 
 impl hyper::service::Service<hyper::Request<Incoming>> for Service {
-    type Response = Response<Answer>;
+    type Response = Response<ResponseBody>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Response<Answer>>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Response<ResponseBody>>> + Send>>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         let Self { responder, open } = self.clone();
@@ -36,18 +37,22 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
     }
 }
 
-/// Answers a request, and reads what its answer did not need. An error ends the connection without an answer.
+/// Answers a request, and reads the rest of its body. An error ends the connection without an answer.
+///
+/// A panic ends this request. Its answer keeps the client from repeating it, unlike a broken connection.
 async fn respond(
     responder: &dyn Respond,
     request: hyper::Request<Incoming>,
-) -> io::Result<Response<Answer>> {
+) -> io::Result<Response<ResponseBody>> {
     let (head, incoming) = request.into_parts();
     let waits_to_be_asked = expects_continue(&head) && !incoming.is_end_stream();
     let mut body = Unfinished::new(incoming, waits_to_be_asked);
-    let answer = responder.respond(Request { head: &head, body: Body(&mut body) }).await;
-    // In HTTP/2 the answer to half a body is understood, and says that the other half is not needed.
+    let answer = responder.respond(ReceivedRequest { head: &head, body: Body(&mut body) });
+    let answer = panics::caught(answer).await;
+    let answer = answer.unwrap_or_else(|| Answer::new(responder.after_panic(), "text/plain", ""));
+    // HTTP/2 clients understand an answer before the end of their body.
     let is_read = head.version == Version::HTTP_2 || body.drain().await?;
-    let mut response = Response::new(Answer {
+    let mut response = Response::new(ResponseBody {
         body: Bytes::from(answer.body),
         #[cfg(feature = "grpc")]
         trailers: answer.trailers,
@@ -69,14 +74,14 @@ fn expects_continue(head: &Head) -> bool {
         && header(head, "expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
 }
 
-/// The body of an answer, and what stands behind it.
-pub(super) struct Answer {
+/// The body and the trailers of an answer.
+pub(super) struct ResponseBody {
     body: Bytes,
     #[cfg(feature = "grpc")]
     trailers: Option<HeaderMap>,
 }
 
-impl Answer {
+impl ResponseBody {
     #[cfg_attr(not(feature = "grpc"), expect(clippy::unused_self, reason = "only gRPC has any"))]
     fn has_trailers(&self) -> bool {
         #[cfg(feature = "grpc")]
@@ -97,7 +102,7 @@ impl Answer {
     }
 }
 
-impl hyper::body::Body for Answer {
+impl hyper::body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -113,7 +118,7 @@ impl hyper::body::Body for Answer {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // A length would be wrong of a body with trailers: it says that nothing follows.
+        // A length would say that no trailers follow.
         if self.has_trailers() {
             SizeHint::default()
         } else {

@@ -2,26 +2,31 @@ use super::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Says what it was asked, and reads bodies of at most 20 bytes unless they go to `/refuse`.
+/// Echoes requests with bodies of at most 20 bytes, except for `/refuse`.
 pub(super) struct Echo;
 
 impl Respond for Echo {
-    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c> {
+    fn respond<'c>(&'c self, request: ReceivedRequest<'c>) -> BoxedAnswer<'c> {
         Box::pin(async move {
-            let Request { head, body } = request;
+            let ReceivedRequest { head, body } = request;
             let said = match head.uri.path() {
                 "/refuse" => "unread".to_owned(),
+                "/panic" => panic!("on purpose"),
                 _ => match body.read(20).await {
                     Ok(body) => String::from_utf8(body).unwrap(),
                     Err(unread) => format!("{unread:?}"),
                 },
             };
-            HttpResponse::new(
+            Answer::new(
                 StatusCode::OK,
                 "text/plain",
                 [head.method.as_str(), " ", head.uri.path(), " ", &said].concat(),
             )
         })
+    }
+
+    fn after_panic(&self) -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
     }
 
     #[cfg(not(feature = "grpc"))]
@@ -37,7 +42,7 @@ pub(super) async fn server() -> std::net::SocketAddr {
     address
 }
 
-/// What comes back when this is sent, in pieces of so many bytes, and no more is sent.
+/// Sends a text in pieces, closes the sending side, and returns the answers.
 async fn exchange(address: std::net::SocketAddr, sent: &str, piece_bytes: usize) -> String {
     String::from_utf8(exchange_bytes(address, sent.as_bytes(), piece_bytes).await).unwrap()
 }
@@ -63,7 +68,7 @@ async fn exchange_bytes(address: std::net::SocketAddr, sent: &[u8], piece_bytes:
     received
 }
 
-/// Statuses and bodies of the answers, of which each ends where the next begins.
+/// Returns statuses and bodies of consecutive answers.
 fn answers(received: &str) -> String {
     let answers = received.split("HTTP/1.").filter(|answer| !answer.is_empty());
     let one = |answer: &str| {
@@ -136,7 +141,7 @@ async fn a_body_is_framed_in_one_way_only() {
     check("Transfer-Encoding: Chunked", "1\r\na\r\n0\r\n\r\n", "200: POST / a | 200: GET /b ")
         .await;
     check("Transfer-Encoding: gzip", "ab", "400, closed: ").await;
-    // Where both are given the chunks count, and what follows is no request any more (RFC 9112, 6.3).
+    // If both are given, the chunks count, and the connection ends (RFC 9112, 6.3).
     let both = "Transfer-Encoding: chunked\r\nContent-Length: 2";
     check(both, "1\r\na\r\n0\r\n\r\n", "200, closed: POST / a").await;
 }
@@ -177,6 +182,14 @@ async fn what_is_refused_is_read_to_its_end_so_that_the_next_request_is_understo
         "200: POST /a TooLarge | 200: GET /b ",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_request_and_its_connection_goes_on() {
+    let address = server().await;
+    let sent = "POST /panic HTTP/1.1\r\nContent-Length: 5\r\n\r\nhelloGET /b HTTP/1.1\r\n\r\n";
+    assert_eq!(answers(&exchange(address, sent, 1000).await), "500:  | 200: GET /b ");
+    assert_eq!(answers(&exchange(address, "GET /c HTTP/1.1\r\n\r\n", 1000).await), "200: GET /c ");
 }
 
 #[tokio::test]
@@ -255,7 +268,7 @@ async fn a_call_over_grpc_is_refused_and_frames_that_are_wrong_end_their_connect
     let data = b"\0\0\x02\0\0\0\0\0\x03ab";
     let window = b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x02";
     check(&[begun, goes_on, data, head], &[refused, window]).await;
-    // Longer than frames may be, cut off, and of a kind that nobody knows.
+    // Too long, cut off, and of an unknown kind.
     check(&[b"\0\x40\x01\0\0\0\0\0\x03", head], &[]).await;
     check(&[b"\0\0\x09\x06\0\0\0\0\0ping"], &[]).await;
     check(&[b"\0\0\x01\xff\xff\xff\xff\xff\xffx", head], &[refused]).await;
@@ -279,7 +292,7 @@ async fn the_connection_that_was_idle_for_the_longest_makes_room() {
     // The first that came were closed, the last are there.
     assert!(ask(&mut connections[0]).await.is_none());
     assert!(ask(&mut connections[299]).await.is_some());
-    // Nor does one that never sends anything keep anybody out.
+    // A silent connection blocks no others.
     let mut silent = Vec::new();
     for _ in 0..300 {
         silent.push(TcpStream::connect(address).await.unwrap());

@@ -1,12 +1,12 @@
-//! Decides whether `next` is held after an invocation: a pure function of what is known of the traffic.
+//! Decides whether `next` is held after an invocation: a pure function of the traffic.
 //!
-//! While `next` is held the environment stays awake, and the user pays for it. Lambda delivers `platform.runtimeDone` 25 to
-//! 30 ms after the handler. Where `next` is not held, what that event says is written with the next invocation or at SHUTDOWN:
-//! later, but never lost. So holding only makes the data fresher, which only rare traffic needs.
+//! Holding `next` keeps the environment awake, which costs money. Lambda delivers `platform.runtimeDone` 25 to 30 ms after the handler.
+//! Without a hold, its telemetry is written with the next invocation or at SHUTDOWN: later, but never lost. So a hold only makes the
+//! data fresher, and only rare traffic needs that.
 
 use crate::config::HoldMode;
 
-/// Invocations are rare if they are further apart than this.
+/// The time between rare invocations.
 const RARE_MS: u64 = 30_000;
 
 /// The usual time between the beginnings of invocations.
@@ -17,13 +17,13 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// An invocation begins, at this Unix time.
+    /// Notes the beginning of an invocation.
     pub(crate) fn invoked(&mut self, now_ms: u64) {
         if let Some(last) = self.last_ms {
-            // A clock that was set back gives no gap.
+            // A clock set back gives no gap.
             let gap = now_ms.saturating_sub(last);
             self.usual_gap_ms = Some(match self.usual_gap_ms {
-                // A moving average, so that neither one pause nor one burst decides.
+                // A moving average: neither one pause nor one burst decides.
                 Some(usual) => (usual.saturating_mul(7).saturating_add(gap.saturating_mul(3))) / 10,
                 None => gap,
             });
@@ -31,32 +31,32 @@ impl Traffic {
         self.last_ms = Some(now_ms);
     }
 
-    /// Nothing is known at an environment's first invocation. It counts as rare, since the data of a function that is invoked
-    /// once would wait for SHUTDOWN.
+    /// Returns `true` if invocations are rare. The first one counts as rare, because the telemetry of a function with a single
+    /// invocation would wait for SHUTDOWN.
     pub(crate) fn is_rare(&self) -> bool {
         self.usual_gap_ms.is_none_or(|gap| gap > RARE_MS)
     }
 }
 
-/// What is known of the invocation when it has begun, or something about it has come.
+/// The input of [`is_held`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "the facts that a table of decisions is about")]
 pub(crate) struct Situation {
     pub(crate) mode: HoldMode,
-    /// There is a subscription, and Lambda can be trusted to tell of the end.
+    /// Lambda is expected to report the end.
     pub(crate) telemetry_comes: bool,
     pub(crate) rare: bool,
     /// OTLP of this invocation was received and written.
     pub(crate) otlp_received: bool,
-    /// The invocation before this one did not end well.
+    /// The previous invocation failed.
     pub(crate) last_failed: bool,
     /// `platform.runtimeDone` of this invocation was received.
     pub(crate) runtime_done: bool,
-    /// So little time is left that `next` must be called now: holding must never turn a success into a timeout.
+    /// The deadline is so near that a hold might cause a timeout.
     pub(crate) deadline_near: bool,
 }
 
-/// Whether `next` is held now; asked again after each event.
+/// Returns `true` if `next` is held. The loop asks after each event.
 pub(crate) fn is_held(situation: Situation) -> bool {
     let Situation {
         mode,

@@ -1,4 +1,4 @@
-//! Which function the extension's telemetry is about, and the requests that say so in their resource.
+//! The function's identity, and requests with it as resource.
 
 use crate::config::Config;
 use crate::lambda::answers::Registration;
@@ -11,14 +11,14 @@ use wire::{Metrics, Request, Signal as _, Traces};
 /// The scope of the extension's own figures.
 const OWN_SCOPE: &str = "lambda-otlp/extension";
 
-/// The function: what Lambda answered to register, else its variables.
+/// The function's identity from Lambda's answer to register, or from variables.
 #[derive(Debug)]
-pub(crate) struct Identity {
+pub(crate) struct FunctionIdentity {
     function: platform::Identity,
     memory_bytes: Option<i64>,
 }
 
-impl Identity {
+impl FunctionIdentity {
     pub(crate) fn of(config: &Config, registration: &Registration) -> Self {
         let said = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let function = &config.function;
@@ -32,7 +32,7 @@ impl Identity {
                 is_lambda: true,
                 account: registration.account_id.clone(),
                 region: function.region.clone(),
-                // Lambda hides both from extensions; the forwarder knows them.
+                // Lambda hides both from extensions. The forwarder adds them.
                 log_group: String::new(),
                 log_stream: String::new(),
             },
@@ -40,7 +40,7 @@ impl Identity {
         }
     }
 
-    /// The function, as the log records of its lines say it.
+    /// Returns the identity for log records.
     pub(crate) fn into_function(self) -> platform::Identity {
         self.function
     }
@@ -53,7 +53,7 @@ impl Identity {
         self.function.function_version.as_deref()
     }
 
-    /// A request of these spans.
+    /// Makes a request of spans.
     pub(crate) fn traces(&self, spans: Vec<Span>) -> Request {
         let mut resource = self.function.log_resource();
         if let Some(bytes) = self.memory_bytes {
@@ -66,8 +66,8 @@ impl Identity {
         Request::encode::<Traces>(&Traces::request(vec![resource_spans(resource, spans)]))
     }
 
-    /// A request of these metrics: of what Lambda says, and of the extension's own. Their resource has only what names the function,
-    /// since each of its attributes becomes a label of every series.
+    /// Makes a request of Lambda's metrics and the extension's own. The resource is short, because each attribute becomes a label of every
+    /// series.
     pub(crate) fn metrics(&self, platform: Vec<Metric>, own: Vec<Metric>) -> Request {
         let of_scope = |(name, metrics): (&str, Vec<Metric>)| ScopeMetrics {
             scope: Some(InstrumentationScope {
@@ -124,7 +124,7 @@ mod tests {
             function_version: "7".to_owned(),
             account_id: Some("123456789012".to_owned()),
         };
-        let identity = Identity::of(&config, &registration);
+        let identity = FunctionIdentity::of(&config, &registration);
         let traces = identity.traces(vec![Span::default()]).decode::<Traces>().unwrap().unwrap();
         let spans = described(traces.resource_spans.into_iter().next().unwrap().resource);
         expect_test::expect![[r"
@@ -142,7 +142,7 @@ mod tests {
         let metrics = described(metrics.resource_metrics.into_iter().next().unwrap().resource);
         assert!(!metrics.contains("faas.max_memory") && spans.starts_with(&metrics), "{metrics}");
 
-        let identity = Identity::of(&config, &Registration::default());
+        let identity = FunctionIdentity::of(&config, &Registration::default());
         assert_eq!(
             (identity.function_name(), identity.function_version()),
             ("variable", Some("1"))

@@ -1,4 +1,4 @@
-//! The records that our exporter leaves in `/tmp`: which span is the root of an invocation.
+//! The records of our exporter in `/tmp`, which name the root span of an invocation.
 
 use crate::tmp_file;
 use std::fmt;
@@ -8,14 +8,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use wire::invocation_record::{RECORD_BYTES, RootSpan, SLOTS, find};
 
-/// Makes the file for them, unless it is there: by it our exporter knows that somebody reads records. It looks when the first
-/// invocation begins, before which each extension has registered. Without the file the roots are not known, as without our exporter.
+/// Creates the file. Its existence tells our exporter to write records. The exporter looks for it when the first invocation begins, and
+/// Lambda waits with that until all extensions have registered.
 pub(crate) fn make_file(path: &str) {
     let mut options = File::options();
     options.write(true).create(true).truncate(false).custom_flags(tmp_file::FLAGS).open(path).ok();
 }
 
-/// Looks records up by request id; tests give a function of their own.
+/// Looks up records by request id.
 pub(crate) struct InvocationRecords(Box<Find>);
 
 type Find = dyn Fn(&str) -> Vec<RootSpan> + Send + Sync;
@@ -25,7 +25,7 @@ impl InvocationRecords {
         Self(Box::new(find))
     }
 
-    /// Looks them up in this file; a function without our exporter has none.
+    /// Looks up records in this file. A function without our exporter has none.
     pub(crate) fn file(path: String) -> Self {
         Self::new(move |request_id| {
             let mut records = Vec::new();
@@ -39,7 +39,7 @@ impl InvocationRecords {
         })
     }
 
-    /// The roots of all attempts at this request.
+    /// Returns the root spans of all attempts of this request.
     pub(crate) fn find(&self, request_id: &str) -> Vec<RootSpan> {
         (self.0)(request_id)
     }

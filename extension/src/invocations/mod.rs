@@ -1,4 +1,4 @@
-//! What is known of the environment's invocations, and what follows from it: what is written, and whether `next` is held.
+//! The invocations of the environment: their telemetry, and decisions about `next`. No I/O.
 
 mod hold;
 pub(crate) mod identity;

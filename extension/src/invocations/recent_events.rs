@@ -1,10 +1,10 @@
-//! Recognises an event of the Telemetry API that came before: Lambda repeats a batch whose answer it did not get.
+//! Recognizes repeated events of the Telemetry API. Lambda repeats a delivery if it did not get the answer.
 
 use platform::PlatformEvent;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 
-/// More events than one batch has.
+/// The number of remembered events, more than a delivery contains.
 const MAX_RECENT: usize = 2048;
 
 /// Hashes of the newest events.
@@ -15,7 +15,7 @@ pub(crate) struct RecentEvents {
 }
 
 impl RecentEvents {
-    /// Whether the same event came before; notes it. An event without a time is never taken for a repeated one.
+    /// Notes an event. Returns `true` if it came before. Events without a time never count as repeated.
     pub(crate) fn is_repeated(&mut self, event: &PlatformEvent) -> bool {
         let Some(time) = event.time_unix_nano else { return false };
         let key =

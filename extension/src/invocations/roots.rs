@@ -1,13 +1,13 @@
-//! Finds the function's own root span of an invocation among received spans.
+//! Finds the function's root spans among received spans.
 
 use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES, string_attribute};
 use wire::protobuf::{Reader, Value, messages};
 use wire::{Request, SignalKind};
 
-/// A span that may be the root of an invocation's trace within the function.
+/// A possible root span of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Root {
-    /// `faas.invocation_id` of the span, where its instrumentation writes it.
+    /// The span's `faas.invocation_id`, if its instrumentation sets it.
     pub(crate) request_id: Option<String>,
     pub(crate) trace_id: [u8; 16],
     pub(crate) span_id: [u8; 8],
@@ -15,7 +15,7 @@ pub(crate) struct Root {
     pub(crate) start_unix_nano: u64,
 }
 
-/// A span that names its invocation, whose log records get the span's ids.
+/// A span that names its invocation. The invocation's log records get its ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NamedSpan {
     pub(crate) request_id: String,
@@ -25,7 +25,7 @@ pub(crate) struct NamedSpan {
     pub(crate) is_entry: bool,
 }
 
-/// The spans of a request that name their invocation.
+/// Returns the spans that name their invocation.
 pub(crate) fn named_spans(request: &Request) -> Vec<NamedSpan> {
     let mut named = Vec::new();
     request.each_invocation_span(&mut |span| {
@@ -42,10 +42,10 @@ pub(crate) fn named_spans(request: &Request) -> Vec<NamedSpan> {
     named
 }
 
-/// A request has a root for each invocation that is under way: one in an environment, some dozens in a managed instance.
+/// The maximum number of roots in a request. Only managed instances run several invocations at a time.
 const MAX_ROOTS: usize = 64;
 
-/// Spans without a parent, and those that serve a request from outside (SERVER, CONSUMER): no other can be a root.
+/// Returns the possible roots: spans without a parent, and SERVER and CONSUMER spans.
 pub(crate) fn roots(request: &Request) -> Vec<Root> {
     if request.kind() != SignalKind::Traces {
         return Vec::new();
@@ -79,7 +79,7 @@ fn root(span: &[u8]) -> Option<Root> {
             _ => {}
         }
     }
-    // A span inside the function may name the invocation too, so the name alone makes no root.
+    // Inner spans may name the invocation too.
     let is_root = is_entry || !has_parent;
     let (trace_id, span_id) = (trace_id?, span_id?);
     is_root.then_some(Root { request_id, trace_id, span_id, start_unix_nano })

@@ -1,10 +1,10 @@
-//! What Lambda answers an extension: at register, and to `next`.
+//! Lambda's answers to register and `next`.
 //!
 //! Source: Lambda Developer Guide, "Using the Lambda Extensions API" (2020-01-01).
 
 use serde::Deserialize;
 
-/// What Lambda says about the function in its answer to register.
+/// Facts about the function in Lambda's answer to register.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Registration {
@@ -12,18 +12,18 @@ pub(crate) struct Registration {
     pub(crate) function_name: String,
     /// `$LATEST` or a number.
     pub(crate) function_version: String,
-    /// The twelve digits of the AWS account, where Lambda knows the feature.
+    /// The AWS account, twelve digits, if Lambda supports the feature.
     pub(crate) account_id: Option<String>,
 }
 
-/// What `next` gives.
+/// The answer to `next`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NextEvent {
     /// An invocation began.
     Invoke(Invoke),
     /// The environment ends.
     Shutdown(Shutdown),
-    /// An event that is not known here.
+    /// An unknown event.
     Other,
 }
 
@@ -33,9 +33,9 @@ pub(crate) enum NextEvent {
 pub(crate) struct Invoke {
     /// The AWS request id.
     pub(crate) request_id: String,
-    /// When the invocation times out: Unix time in milliseconds.
+    /// The end of the invocation's timeout as Unix time in milliseconds.
     pub(crate) deadline_ms: u64,
-    /// ARN as invoked; it may end in a version or an alias.
+    /// The ARN of the call, which may end in a version or an alias.
     pub(crate) invoked_function_arn: String,
 }
 
@@ -44,13 +44,13 @@ pub(crate) struct Invoke {
 pub(crate) struct Shutdown {
     /// `spindown`, `timeout` or `failure`, in either case.
     pub(crate) shutdown_reason: String,
-    /// When the process is killed: Unix time in milliseconds.
+    /// The time Lambda kills the process, as Unix time in milliseconds.
     pub(crate) deadline_ms: u64,
 }
 
-/// Reads an event; what cannot be read is like an event that is not known.
+/// Parses an event. An unreadable one counts as unknown.
 pub(crate) fn next_event(body: &[u8]) -> NextEvent {
-    // One flat structure, since serde reads a tagged enum into a tree of values first, whose code is large.
+    // A flat structure, because serde's code for tagged enums is large.
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Body {

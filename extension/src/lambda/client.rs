@@ -1,25 +1,25 @@
-//! One HTTP/1.1 request at a time to Lambda's APIs, on a connection of its own.
+//! HTTP/1.1 requests to Lambda's APIs, each on its own connection.
 //!
-//! Three small calls over loopback do not need a client with a pool: a fresh connection costs some 30 µs, and is never stale
-//! after a freeze. Heads are read here, since what answers is Lambda itself: the first head that httparse reads makes it ask
-//! the CPU for its features, which in a virtual machine takes 0.1 ms, a twelfth of the time from the start to the first `next`.
+//! A new connection over loopback takes 30 µs and is never stale after a freeze, so a connection pool would not pay. Only Lambda
+//! itself answers here, so a short parser suffices. `httparse` reads chunk sizes only: parsing a head makes it ask the CPU for its
+//! features, which takes 0.1 ms in a virtual machine, a twelfth of the time from start to the first `next`.
 
 use httparse::{Status, parse_chunk_size};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Where Lambda's APIs are.
+/// The address of Lambda's APIs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// As `AWS_LAMBDA_RUNTIME_API` has it, for the header `Host`.
+    /// The text of `AWS_LAMBDA_RUNTIME_API`, for the header `Host`.
     authority: String,
     socket: SocketAddr,
 }
 
 impl Address {
-    /// Reads `host:port`. Lambda gives an address; a name is looked up, once.
+    /// Parses `host:port`. Lambda gives an IP address; a host name is resolved once.
     pub(crate) fn resolve(authority: &str) -> io::Result<Self> {
         let socket = match authority.parse() {
             Ok(socket) => socket,
@@ -29,7 +29,7 @@ impl Address {
     }
 }
 
-/// What is sent.
+/// A request.
 pub(crate) struct Call<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -38,7 +38,7 @@ pub(crate) struct Call<'a> {
     pub(crate) body: &'a str,
 }
 
-/// What was answered.
+/// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiResponse {
     pub(crate) status: u16,
@@ -47,7 +47,7 @@ pub(crate) struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// The value of a header; of several the first.
+    /// Returns the value of the first header with this name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
@@ -56,58 +56,18 @@ impl ApiResponse {
 /// Lambda's answers are small: the largest is an INVOKE event, of less than 1 KiB.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// A request that was sent, and the connection on which its answer comes.
-pub(crate) struct Asked(TcpStream);
-
-impl Asked {
-    /// Sends a request, where `note` calls what it is given, which gives the connection: who holds a lock there knows at any time
-    /// whether it was sent.
-    pub(crate) async fn ask(
-        address: &Address,
-        call: &Call<'_>,
-        note: impl FnOnce(&dyn Fn() -> io::Result<OwnedFd>) -> io::Result<()>,
-    ) -> io::Result<Self> {
-        let stream = TcpStream::connect(address.socket).await?;
-        let request = request(&address.authority, call);
-        note(&|| {
-            let connection = stream.as_fd().try_clone_to_owned()?;
-            // A new connection takes some hundred bytes at once.
-            if stream.try_write(request.as_bytes())? < request.len() {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            Ok(connection)
-        })?;
-        Ok(Self(stream))
-    }
-
-    /// A request that was sent on this connection before it came into these hands.
-    pub(crate) fn on(connection: OwnedFd) -> io::Result<Self> {
-        let stream = std::net::TcpStream::from(connection);
-        stream.set_nonblocking(true)?;
-        TcpStream::from_std(stream).map(Self)
-    }
-
-    /// Waits for the answer without a limit: `next` may be answered hours later, on the other side of a freeze. Nothing is taken off
-    /// the connection but under the lock.
-    pub(crate) async fn answer<L>(self, lock: impl Fn() -> L) -> io::Result<ApiResponse> {
-        let mut received = Vec::new();
-        loop {
-            self.0.readable().await?;
-            let read = {
-                let _locked = lock();
-                self.0.try_read_buf(&mut received)
-            };
-            let is_end = match read {
-                Ok(bytes) => bytes == 0,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error),
-            };
-            if let Some(answer) = answer(&received, is_end).map_err(io::Error::other)? {
-                return Ok(answer);
-            }
-            if is_end || received.len() > MAX_ANSWER_BYTES {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+/// Sends a request and waits for the answer. There is no time limit, because Lambda may answer `next` hours later, after a freeze.
+pub(crate) async fn exchange(address: &Address, call: &Call<'_>) -> io::Result<ApiResponse> {
+    let mut stream = TcpStream::connect(address.socket).await?;
+    stream.write_all(request(&address.authority, call).as_bytes()).await?;
+    let mut received = Vec::new();
+    loop {
+        let is_end = stream.read_buf(&mut received).await? == 0;
+        if let Some(answer) = answer(&received, is_end).map_err(io::Error::other)? {
+            return Ok(answer);
+        }
+        if is_end || received.len() > MAX_ANSWER_BYTES {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
 }
@@ -123,7 +83,7 @@ fn request(authority: &str, call: &Call<'_>) -> String {
     request
 }
 
-/// The answer, if these bytes are all of it. `is_end` says that no more bytes will come.
+/// Parses an answer, or returns `None` if it is not complete. `is_end` is `true` if no more bytes will come.
 fn answer(received: &[u8], is_end: bool) -> Result<Option<ApiResponse>, &'static str> {
     const NOT_HTTP: &str = "the answer is not HTTP/1.1";
     let Some(head_end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
@@ -136,7 +96,7 @@ fn answer(received: &[u8], is_end: bool) -> Result<Option<ApiResponse>, &'static
     let status = status_line.strip_prefix("HTTP/1.").and_then(|line| line.split(' ').nth(1));
     let status: u16 = status.and_then(|status| status.parse().ok()).ok_or(NOT_HTTP)?;
     if status < 200 {
-        // An interim answer; the real one follows it.
+        // The final answer follows an interim one.
         return answer(rest, is_end);
     }
     let is_chunked = header(headers, "transfer-encoding")
@@ -152,7 +112,7 @@ fn answer(received: &[u8], is_end: bool) -> Result<Option<ApiResponse>, &'static
     Ok(body.map(|body| ApiResponse { status, headers: headers.to_owned(), body }))
 }
 
-/// The chunks put together, if the last is among them.
+/// Joins the chunks, or returns `None` if the last one is missing.
 fn unchunked(mut rest: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
     const NOT_CHUNKS: &str = "the answer's chunks are malformed";
     let mut body = Vec::new();
@@ -171,7 +131,7 @@ fn unchunked(mut rest: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
     }
 }
 
-/// The value of a header in these lines; of several the first.
+/// Returns the value of the first header with this name in these lines.
 fn header<'a>(headers: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = headers.split("\r\n").filter_map(|line| line.split_once(':'));
     lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())

@@ -1,12 +1,11 @@
-//! The subscription to Lambda's Telemetry API: what is asked for, and in which versions.
+//! The body of the subscription to Lambda's Telemetry API.
 //!
 //! Source: Lambda Developer Guide, "Lambda Telemetry API reference".
 
 use crate::config::TELEMETRY_MAX_BYTES;
 use crate::json;
 
-/// The versions that are asked for, in turn: managed instances know only the first, the older environments of emulators
-/// perhaps only the second.
+/// The schema versions to try in turn. Managed instances accept only the first, older emulators perhaps only the second.
 pub(crate) const SCHEMA_VERSIONS: [&str; 2] = ["2025-01-29", "2022-12-13"];
 
 /// The body of a subscription.

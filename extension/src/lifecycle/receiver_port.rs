@@ -1,7 +1,7 @@
-//! Opens the port where OTLP is received; where nobody named one and the usual one is taken, another.
+//! Opens the port of the OTLP receiver, or another one if the default port is busy.
 //!
-//! The layer's wrapper of the runtime (`layer/lambda-otlp-handler`) finds any other port than the usual one in a file and tells the
-//! SDK: Lambda starts the runtime when all extensions have registered, and a port may be named where the wrapper does not look.
+//! A file tells the layer's wrapper of the runtime (`layer/lambda-otlp-handler`) a port that it does not know, and the wrapper tells
+//! the SDK. Lambda starts the runtime after all extensions have registered.
 
 use crate::config::PortTold;
 use std::io;
@@ -9,8 +9,8 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 
-/// Opens `port`, or any other where this one is taken and nobody was told it. The file is there when the wrapper does not know the
-/// port, and only then: an environment that is reset keeps its files.
+/// Opens `port`, or another one if it is busy and no SDK was told it. Afterwards the file exists only if the wrapper needs it: a reset
+/// environment keeps its files.
 pub(super) async fn open(port: u16, told: PortTold, file: &Path) -> io::Result<TcpListener> {
     let opened = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     drop(std::fs::remove_file(file));
@@ -32,8 +32,7 @@ pub(super) async fn open(port: u16, told: PortTold, file: &Path) -> io::Result<T
     Ok(listener)
 }
 
-/// The file, by `AWS_LAMBDA_RUNTIME_API`: one environment has one `/tmp` and one such address, and a simulator that runs many on
-/// one machine has many of these.
+/// Returns the path of the file. It contains `AWS_LAMBDA_RUNTIME_API`, because simulated environments share `/tmp`.
 pub(super) fn file(runtime_api: &str) -> PathBuf {
     let safe = |character: char| {
         if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' }

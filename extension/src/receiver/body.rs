@@ -1,32 +1,32 @@
-//! Turns the body of a request into one checked request, within the bytes that may be in memory.
+//! Decodes the body of a request, within a bound of memory.
 
-use super::compression::Compression;
+use super::compression::ContentCoding;
 #[cfg(feature = "grpc")]
 use super::message;
 use super::response::{Encoding, Refusal};
 use wire::gzip::InflateError;
 use wire::{Limits, Request, SignalKind};
 
-/// How a body is to be read.
+/// The format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
     pub(crate) encoding: Encoding,
-    pub(crate) compression: Compression,
+    pub(crate) compression: ContentCoding,
     pub(crate) framing: Framing,
 }
 
-/// What stands around a request in a body.
+/// The framing of a request in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// Nothing.
+    /// None.
     None,
-    /// It is one message of gRPC.
+    /// One gRPC message.
     #[cfg(feature = "grpc")]
     Message,
 }
 
 impl Framing {
-    /// So many bytes stand before the request.
+    /// Returns the number of bytes before the request.
     pub(super) const fn prefix_bytes(self) -> usize {
         match self {
             Self::None => 0,
@@ -35,7 +35,7 @@ impl Framing {
         }
     }
 
-    /// Refuses what has come of a body as soon as it says that it will be too large.
+    /// Refuses a body that announces too large a message.
     #[cfg(feature = "grpc")]
     pub(super) fn check(self, begun: &[u8], max_bytes: usize) -> Result<(), Refusal> {
         match self {
@@ -74,7 +74,7 @@ pub(crate) fn read(
         Encoding::Json => {
             let read = |kind| Request::from_json(kind, &body, &limits);
             let request = read(kind).map_err(|error| Refusal::Invalid(error.to_string()))?;
-            // Keys that nobody knows are left out, and another signal's is one of them: all of that would be gone.
+            // Unknown keys are ignored, so another signal's content would be lost silently.
             let is_of = |other: &SignalKind| {
                 // Only bodies that can contain other signals are read again.
                 names(&body, *other) && read(*other).is_ok_and(|other| other.items() > 0)

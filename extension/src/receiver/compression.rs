@@ -1,12 +1,12 @@
-//! How bodies and messages are compressed, and what they inflate to, within a bound.
+//! Inflates bodies and messages, within a bound.
 
 #[cfg(feature = "zstd")]
 use super::zstd;
 use wire::gzip::{self, InflateError};
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compression {
+pub(crate) enum ContentCoding {
     None,
     Gzip,
     Deflate,
@@ -14,17 +14,17 @@ pub(crate) enum Compression {
     Zstd,
 }
 
-/// The names of all, as senders are told them.
+/// The supported names, for error messages.
 #[cfg(feature = "zstd")]
 pub(crate) const ACCEPTED: &str = "gzip, deflate, zstd, identity";
 #[cfg(not(feature = "zstd"))]
 pub(crate) const ACCEPTED: &str = "gzip, deflate, identity";
 
-impl Compression {
-    /// By the value of `content-encoding` or `grpc-encoding`; `None` where it is not known.
+impl ContentCoding {
+    /// Parses `content-encoding` or `grpc-encoding`. Returns `None` if it is unknown.
     pub(crate) fn of(content_encoding: Option<&str>) -> Option<Self> {
         let mut compression = Self::None;
-        // `identity` beside another coding changes nothing (RFC 9110, 8.4.1).
+        // `identity` beside another coding has no effect (RFC 9110, 8.4.1).
         for coding in content_encoding.unwrap_or_default().split(',').map(str::trim) {
             compression = match (compression, coding.to_ascii_lowercase().as_str()) {
                 (same, "" | "identity") => same,
@@ -38,7 +38,7 @@ impl Compression {
         Some(compression)
     }
 
-    /// As senders call it.
+    /// Returns the name in headers.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::None => "identity",
@@ -49,7 +49,7 @@ impl Compression {
         }
     }
 
-    /// What `body` inflates to, if that has at most `max_bytes`.
+    /// Inflates a body to at most `max_bytes`.
     pub(super) fn inflate(self, body: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, InflateError> {
         match self {
             Self::None => Ok(body),

@@ -1,12 +1,12 @@
-//! What OTLP over gRPC has of its own: how a call names its signal, and how it is answered.
+//! OTLP over gRPC: the signal of a call, and its answer.
 //!
-//! Source: OTLP 1.x, "OTLP/gRPC"; "gRPC over HTTP2"; gRPC's "Compression".
+//! Source: OTLP 1.x, "OTLP/gRPC"; "gRPC over HTTP2"; gRPC's "ContentCoding".
 
 use super::body::{Format, Framing};
-use super::compression::{ACCEPTED, Compression};
+use super::compression::{ACCEPTED, ContentCoding};
 use super::message;
 use super::response::{Encoding, Refusal, export_response};
-use crate::http::{Head, HttpResponse};
+use crate::http::{Answer, Head};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -25,11 +25,11 @@ const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-det
 const RETRY_INFO: HeaderName = HeaderName::from_static("google.rpc.retryinfo-bin");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
-/// Clients wait seconds before they send again, within an invocation, unless they are told how long. It is longer than what empties
+/// The delay before a repetition. Without it clients wait for seconds, within an invocation. It is longer than the time that empties
 /// a full pipe, and not nothing: Python's SDK gives up after six attempts.
 const RETRY_NANOS: u64 = 50_000_000;
 
-/// Whether a request is a call of gRPC with protobuf. OTLP over HTTP comes in HTTP/2, too.
+/// Returns `true` for a gRPC call with protobuf. OTLP over HTTP may use HTTP/2 too.
 pub(super) fn is_call(head: &Head) -> bool {
     let content_type = header(head, CONTENT_TYPE.as_str()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -37,14 +37,14 @@ pub(super) fn is_call(head: &Head) -> bool {
         && [GRPC, PROTOBUF].iter().any(|known| essence.eq_ignore_ascii_case(known))
 }
 
-/// The signal whose service is called, and how the call's message is to be read.
+/// Returns the signal of a call and the format of its message.
 pub(super) fn signal_and_format(head: &Head) -> Result<(SignalKind, Format), Refusal> {
     let kinds = SignalKind::ALL.into_iter();
     let kind = kinds
         .filter(|_| head.method == Method::POST)
         .find(|kind| head.uri.path() == kind.grpc_method());
     let kind = kind.ok_or(Refusal::UnknownCall)?;
-    let compression = Compression::of(header(head, "grpc-encoding"));
+    let compression = ContentCoding::of(header(head, "grpc-encoding"));
     let compression = compression.ok_or(Refusal::GrpcEncoding)?;
     Ok((kind, Format { encoding: Encoding::Protobuf, compression, framing: Framing::Message }))
 }
@@ -53,13 +53,13 @@ fn header<'h>(head: &'h Head, name: &str) -> Option<&'h str> {
     head.headers.get(name)?.to_str().ok()
 }
 
-/// The answer to a call whose request was taken; `rejected` of its items fit no line.
-pub(super) fn accepted(rejected: usize) -> HttpResponse {
+/// Makes the answer to an accepted call. `rejected` items were too large for a line.
+pub(super) fn accepted(rejected: usize) -> Answer {
     answer(message::of(&export_response(rejected)), 0)
 }
 
-/// The answer to a call of which nothing was taken.
-pub(super) fn refused(refusal: &Refusal) -> HttpResponse {
+/// Makes the answer to a refused call.
+pub(super) fn refused(refusal: &Refusal) -> Answer {
     let code = refusal.codes().1;
     let text = refusal.to_string();
     let mut answer = answer(Vec::new(), code);
@@ -99,20 +99,20 @@ fn status(code: u64, text: &str, retry_info: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn answer(body: Vec<u8>, code: u64) -> HttpResponse {
-    let mut answer = HttpResponse::new(StatusCode::OK, GRPC, body);
+fn answer(body: Vec<u8>, code: u64) -> Answer {
+    let mut answer = Answer::new(StatusCode::OK, GRPC, body);
     answer.trailers = Some(HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(code))]));
     answer
 }
 
-/// A status message in the characters that it may have: `%` and what is not printable ASCII is escaped.
+/// Escapes `%` and all but printable ASCII in a status message.
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if matches!(byte, b' '..=b'~') && byte != b'%' {
             encoded.push(char::from(byte));
         } else {
-            // A String takes everything.
+            // Writing to a String cannot fail.
             let _written = write!(encoded, "%{byte:02X}");
         }
     }

@@ -2,19 +2,19 @@
 //!
 //! Source: "gRPC over HTTP2", `Length-Prefixed-Message`.
 
-use super::compression::Compression;
+use super::compression::ContentCoding;
 use super::response::Refusal;
 
 /// The flag, and the length as 32 bits in big-endian order.
 pub(super) const PREFIX_BYTES: usize = 5;
 
-/// The flag and the length, if they have come.
+/// Parses the flag and the length.
 fn prefix(begun: &[u8]) -> Option<(u8, usize)> {
     let (&[flag, length @ ..], _) = begun.split_first_chunk::<PREFIX_BYTES>()?;
     Some((flag, usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX)))
 }
 
-/// Refuses a message as soon as it says that it will be too large.
+/// Refuses a message that announces too large a length.
 pub(super) fn check(begun: &[u8], max_bytes: usize) -> Result<(), Refusal> {
     match prefix(begun) {
         Some((_, length)) if length > max_bytes => Err(Refusal::TooLarge { max_bytes }),
@@ -22,11 +22,11 @@ pub(super) fn check(begun: &[u8], max_bytes: usize) -> Result<(), Refusal> {
     }
 }
 
-/// What the only message of a call holds, and how that is compressed, which is `announced` of the messages that say they are.
+/// Returns the content of a call's only message, and its compression: `announced` if the message's flag is set.
 pub(super) fn content(
     mut message: Vec<u8>,
-    announced: Compression,
-) -> Result<(Compression, Vec<u8>), Refusal> {
+    announced: ContentCoding,
+) -> Result<(ContentCoding, Vec<u8>), Refusal> {
     let invalid = |what: String| Err(Refusal::Invalid(what));
     let Some((flag, length)) = prefix(&message) else {
         return invalid("the call ends before its message".to_owned());
@@ -39,8 +39,8 @@ pub(super) fn content(
         return invalid(format!("{} bytes follow the only message of a call", bytes - length));
     }
     let compression = match flag {
-        0 => Compression::None,
-        1 if announced == Compression::None => {
+        0 => ContentCoding::None,
+        1 if announced == ContentCoding::None => {
             return invalid("the message is compressed, and no grpc-encoding says how".to_owned());
         }
         1 => announced,
@@ -50,9 +50,9 @@ pub(super) fn content(
     Ok((compression, message))
 }
 
-/// A message that is not compressed.
+/// Makes an uncompressed message.
 pub(super) fn of(content: &[u8]) -> Vec<u8> {
-    // What we say has a few bytes.
+    // Answers have a few bytes.
     let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
     [&[0], length.to_be_bytes().as_slice(), content].concat()
 }

@@ -1,4 +1,4 @@
-//! Receives OTLP from the function, and the events of Lambda's Telemetry API.
+//! The receivers of OTLP and of Lambda's Telemetry API.
 
 pub(crate) mod body;
 pub(crate) mod compression;
@@ -8,7 +8,6 @@ pub(crate) mod grpc;
 pub(crate) mod message;
 pub(crate) mod otlp;
 pub(crate) mod response;
-pub(crate) mod service_name;
 pub(crate) mod telemetry;
 #[cfg(feature = "zstd")]
 mod zstd;

@@ -1,16 +1,16 @@
-//! Receives OTLP, over HTTP and gRPC alike: a request is read, its lines are written to stdout, then it is answered.
+//! Receives OTLP over HTTP and gRPC: reads a request, gives it to the sink, and answers it.
 
 use super::body::{self, Format, Framing};
-use super::compression::Compression;
+use super::compression::ContentCoding;
 #[cfg(feature = "grpc")]
 use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
-use super::service_name::named;
 use crate::counts::{Count, Counts};
 use crate::event::{Event, OtlpReceived};
-use crate::http::{BoxedResponse, HttpResponse, Request, Respond, Unread};
-use crate::invocations::roots::{named_spans, roots};
-use crate::output::LineOutput;
+use crate::http::{Answer, BoxedAnswer, ReceivedRequest, Respond, Unread};
+use crate::invocations::roots::roots;
+use crate::service_name::named;
+use crate::sink::Door;
 use hyper::{Method, StatusCode};
 use std::sync::Arc;
 #[cfg(not(feature = "grpc"))]
@@ -20,41 +20,45 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::timeout;
 use wire::SignalKind;
 
-/// The largest request, as received and inflated: what one line may inflate to.
+/// The size limit of a request, compressed and inflated, which is also the limit of an inflated line.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
-/// Room is kept in steps of so many bytes for what comes without a length.
+/// Room for a body without a length is reserved in steps of this size.
 const LEAST_HELD_BYTES: usize = 64 * 1024;
 
-/// A request that finds no room waits so long: three signals that are flushed at once leave it one after the other, in
-/// milliseconds.
+/// Time a request may wait for room. Three signals that are flushed at once leave within milliseconds.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// A request that has this header, with the value `true`, holds spans that have not ended: the invocation is about to be cut off. It
-/// stands beside the spans and not in them, so that what a function has put into a span says nothing about it.
+/// The header, with the value `true`, of a request with partial spans. A mark in the spans could be forged by the function's data.
 const PARTIAL: &str = "lambda-otlp-partial";
 
 #[cfg(not(feature = "grpc"))]
 const NO_GRPC: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
 
-/// What all connections share.
+/// The state that all connections share.
 pub(crate) struct Receiver {
-    output: LineOutput,
+    door: Door,
     events: mpsc::Sender<Event>,
     counts: Arc<Counts>,
-    /// What is received without a name of its service gets this one.
+    /// The service name of requests without one.
     service_name: String,
-    /// One permit for each KiB of requests that may be in memory.
+    /// One permit per KiB of requests that may be in memory.
     room: Semaphore,
-    /// Whether the log says that gRPC is not received; once an environment is enough.
+    /// The log already says that gRPC is not received.
     #[cfg(not(feature = "grpc"))]
     has_told_of_grpc: AtomicBool,
     max_request_bytes: usize,
 }
 
 impl Respond for Receiver {
-    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c> {
+    fn respond<'c>(&'c self, request: ReceivedRequest<'c>) -> BoxedAnswer<'c> {
         Box::pin(self.answer(request))
+    }
+
+    fn after_panic(&self) -> StatusCode {
+        self.counts.add(Count::RefusedInvalid, 1);
+        // SDKs do not repeat a request after this status.
+        StatusCode::INTERNAL_SERVER_ERROR
     }
 
     #[cfg(not(feature = "grpc"))]
@@ -69,33 +73,33 @@ impl Respond for Receiver {
 
 impl Receiver {
     pub(crate) fn new(
-        output: LineOutput,
+        door: Door,
         events: mpsc::Sender<Event>,
         counts: Arc<Counts>,
         service_name: String,
         budget_bytes: usize,
     ) -> Self {
         Self {
-            output,
+            door,
             events,
             counts,
             service_name,
             room: Semaphore::new(budget_bytes / 1024),
             #[cfg(not(feature = "grpc"))]
             has_told_of_grpc: AtomicBool::new(false),
-            // A request is in memory as its body, as what that inflates to, and as its lines.
+            // The memory holds a request's body, inflated bytes and lines.
             max_request_bytes: MAX_REQUEST_BYTES.min(budget_bytes / 2),
         }
     }
 
     /// Answers one request.
-    async fn answer(&self, request: Request<'_>) -> HttpResponse {
+    async fn answer(&self, request: ReceivedRequest<'_>) -> Answer {
         #[cfg(feature = "grpc")]
         if grpc::is_call(request.head) {
             return self.answer_call(request).await;
         }
         let content_type = request.header("content-type").and_then(Encoding::of);
-        // A request without a known content type is answered in that of most senders.
+        // The answer to an unknown content type is protobuf, which most senders use.
         let encoding = content_type.unwrap_or(Encoding::Protobuf);
         let path = request.head.uri.path().trim_end_matches('/');
         let Some(kind) = SignalKind::ALL.into_iter().find(|kind| kind.path() == path) else {
@@ -116,7 +120,7 @@ impl Receiver {
 
     /// Answers one call of gRPC.
     #[cfg(feature = "grpc")]
-    async fn answer_call(&self, request: Request<'_>) -> HttpResponse {
+    async fn answer_call(&self, request: ReceivedRequest<'_>) -> Answer {
         let received = match grpc::signal_and_format(request.head) {
             Ok((kind, format)) => self.receive(kind, format, request).await,
             Err(refusal) => Err(refusal),
@@ -130,12 +134,12 @@ impl Receiver {
         )
     }
 
-    /// Takes a request; the number of its items that no line can hold.
+    /// Receives a request. Returns the number of items that are too large for a line.
     async fn receive(
         &self,
         kind: SignalKind,
         format: Format,
-        request: Request<'_>,
+        request: ReceivedRequest<'_>,
     ) -> Result<usize, Refusal> {
         let is_partial = kind == SignalKind::Traces && request.header(PARTIAL) == Some("true");
         let mut body = request.body;
@@ -146,7 +150,7 @@ impl Receiver {
         };
         let max_body_bytes = max_bytes + format.framing.prefix_bytes();
         let mut bytes = body.room(max_body_bytes).map_err(unread)?;
-        // Of a body whose length nobody said as much is held as has come.
+        // A body without a length reserves room as it arrives.
         let mut held = self.hold(bytes.capacity()).await?;
         while let Some(piece) = body.next(bytes.len(), max_body_bytes).await.map_err(unread)? {
             self.hold_more(&mut held, bytes.len() + piece.len()).await?;
@@ -163,23 +167,19 @@ impl Receiver {
         }
         let request = named(request, &self.service_name);
         self.hold_more(&mut held, request.bytes().len()).await?;
-        let named = if self.output.is_buffered() { named_spans(&request) } else { Vec::new() };
+        let named = self.door.named_spans(&request);
         let received = OtlpReceived { roots: roots(&request), named };
         let items = request.items();
-        let written = if is_partial {
-            self.output.write_partial(request).await
-        } else {
-            self.output.write(request).await
-        };
-        let written = written.map_err(|_| Refusal::Full)?;
+        tracing::debug!(signal = %kind, items, "OTLP received");
+        let written = self.door.accept(request, is_partial).await.map_err(|_| Refusal::Full)?;
         self.counts.add(Count::Requests, 1);
         self.counts.add(Count::Items, items - written.dropped_items.min(items));
-        // The channel is full only if the loop is stuck. It then misses root spans, but the data is written.
+        // If the channel is full, the loop is stuck and misses root spans. The request is accepted nevertheless.
         drop(self.events.try_send(Event::Otlp(received)));
         Ok(written.dropped_items)
     }
 
-    /// Keeps room for so many bytes in all.
+    /// Reserves room for this number of bytes in total.
     async fn hold_more<'r>(
         &'r self,
         held: &mut SemaphorePermit<'r>,
@@ -192,14 +192,14 @@ impl Receiver {
         Ok(())
     }
 
-    /// Keeps room for so many bytes, which others may have to leave first.
+    /// Reserves room for more bytes, and waits for it if necessary.
     async fn hold(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
         let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Refusal::Full)?;
         let held = timeout(LONGEST_WAIT, self.room.acquire_many(kib)).await;
         held.map_err(|_| Refusal::Full)?.map_err(|_| Refusal::Full)
     }
 
-    fn refuse(&self, encoding: Encoding, refusal: &Refusal) -> HttpResponse {
+    fn refuse(&self, encoding: Encoding, refusal: &Refusal) -> Answer {
         self.count(refusal);
         refused(encoding, refusal)
     }
@@ -213,21 +213,21 @@ impl Receiver {
     }
 }
 
-/// How the body of a request over HTTP is to be read.
-fn format(encoding: Option<Encoding>, request: &Request<'_>) -> Result<Format, Refusal> {
+/// Returns the format of a body received over HTTP.
+fn format(encoding: Option<Encoding>, request: &ReceivedRequest<'_>) -> Result<Format, Refusal> {
     if request.head.method != Method::POST {
         return Err(Refusal::WrongMethod);
     }
     let encoding = encoding.ok_or(Refusal::ContentType)?;
     let content_encoding = request.header("content-encoding");
-    let compression = Compression::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
+    let compression = ContentCoding::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
     Ok(Format { encoding, compression, framing: Framing::None })
 }
 
-/// Answers two requests that are not OTLP: one that asks whether the receiver is there, and the one with which the wrapper of
-/// an older extension says that a handler has ended, which Lambda tells too.
-fn side_door(method: &Method, path: &str) -> Option<HttpResponse> {
+/// Answers two requests that are not OTLP: a health check, and the end of a handler as djv3's wrapper reports it. Lambda reports the
+/// end too.
+fn side_door(method: &Method, path: &str) -> Option<Answer> {
     let known =
         matches!((method.as_str(), path), ("GET", "/health") | ("POST", "/invocation/complete"));
-    known.then(|| HttpResponse::new(StatusCode::OK, "application/json", "{}"))
+    known.then(|| Answer::new(StatusCode::OK, "application/json", "{}"))
 }

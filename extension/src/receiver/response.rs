@@ -1,17 +1,17 @@
-//! What a sender of OTLP is told, in the encoding of its request.
+//! The answers to OTLP requests, in the encoding of the request.
 //!
 //! Source: OTLP 1.x, "OTLP/HTTP Response": 200 with an `Export…ServiceResponse`, else a `google.rpc.Status`; 503 and
 //! `Retry-After` where the request may be sent again.
 
 use super::compression::ACCEPTED;
-use crate::http::HttpResponse;
+use crate::http::Answer;
 use crate::json;
 use hyper::StatusCode;
 use hyper::header::{ALLOW, RETRY_AFTER};
 use wire::SignalKind;
 use wire::protobuf::Writer;
 
-/// How the request was encoded, and so its answer.
+/// The encoding of a request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Protobuf,
@@ -19,7 +19,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// By the content type, its parameters left aside.
+    /// Parses a content type, without its parameters.
     pub(crate) fn of(content_type: &str) -> Option<Self> {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         match essence.to_ascii_lowercase().as_str() {
@@ -37,7 +37,7 @@ impl Encoding {
     }
 }
 
-/// Why a request was not taken.
+/// The reason why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("cannot read the request: {0}")]
@@ -65,14 +65,14 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// Whether the same request may be taken a moment later.
+    /// Returns `true` if a repetition may succeed.
     #[cfg(feature = "grpc")]
     pub(super) const fn may_be_sent_again(&self) -> bool {
         matches!(self, Self::Full | Self::BrokenOff)
     }
 
-    /// The HTTP status, and the code of `google.rpc.Code`. In no code that asks for another attempt but where one may help:
-    /// RESOURCE_EXHAUSTED (8) of what is too large would be such a one, which Python's SDK sends again for ten seconds.
+    /// Returns the HTTP status and the `google.rpc.Code`. Only temporary refusals have retryable codes: Python's SDK would repeat a too
+    /// large request for ten seconds after RESOURCE_EXHAUSTED (8).
     pub(super) const fn codes(&self) -> (StatusCode, u64) {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, 3),
@@ -87,11 +87,11 @@ impl Refusal {
     }
 }
 
-/// Why items were rejected of a request that was taken.
+/// The reason of rejected items in an accepted request.
 const REJECTED: &str = "larger than a log event even with shortened attribute values";
 
-/// The answer to a request that was taken; `rejected` of its items fit no line.
-pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) -> HttpResponse {
+/// Makes the answer to an accepted request. `rejected` items were too large for a line.
+pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) -> Answer {
     let body = match (encoding, rejected) {
         (Encoding::Protobuf, _) => export_response(rejected),
         (Encoding::Json, 0) => b"{}".to_vec(),
@@ -108,10 +108,10 @@ pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) ->
             json::object(&[("partialSuccess", &partial)]).into_bytes()
         }
     };
-    HttpResponse::new(StatusCode::OK, encoding.content_type(), body)
+    Answer::new(StatusCode::OK, encoding.content_type(), body)
 }
 
-/// The `Export…ServiceResponse` of a request that was taken, which is the same for all signals.
+/// Makes an `Export…ServiceResponse`, which is the same for all signals.
 pub(super) fn export_response(rejected: usize) -> Vec<u8> {
     let mut body = Vec::new();
     if rejected > 0 {
@@ -123,8 +123,8 @@ pub(super) fn export_response(rejected: usize) -> Vec<u8> {
     body
 }
 
-/// The answer to a request of which nothing was taken.
-pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> HttpResponse {
+/// Makes the answer to a refused request.
+pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> Answer {
     let (status, code) = refusal.codes();
     let message = refusal.to_string();
     let body = match encoding {
@@ -140,7 +140,7 @@ pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> HttpResponse {
             body
         }
     };
-    let mut answer = HttpResponse::new(status, encoding.content_type(), body);
+    let mut answer = Answer::new(status, encoding.content_type(), body);
     answer.header = match refusal {
         // At once: a whole second within an invocation is the function's.
         Refusal::Full => Some((RETRY_AFTER, "0")),

@@ -1,12 +1,12 @@
-//! Listens for the events of Lambda's Telemetry API, and takes them into the loop's buffer.
+//! Receives the events of Lambda's Telemetry API and passes them to the loop.
 //!
-//! Source: Lambda Developer Guide, "Lambda Telemetry API reference". Lambda keeps and repeats what is not answered with 200,
-//! so 200 means that the events are in the buffer, and 503 that the buffer is full.
+//! Source: Lambda Developer Guide, "Lambda Telemetry API reference". Lambda repeats deliveries that are not answered with 200, so 200
+//! means that the events are in the loop's channel, and 503 that it is full.
 
 use crate::config::TELEMETRY_MAX_BYTES;
 use crate::counts::{Count, Counts};
-use crate::event::{Event, LogLine, TelemetryBatch, Told};
-use crate::http::{BoxedResponse, HttpResponse, Request, Respond, Unread};
+use crate::event::{Event, LogLine, TelemetryBatch, TelemetryItem};
+use crate::http::{Answer, BoxedAnswer, ReceivedRequest, Respond, Unread};
 use hyper::StatusCode;
 use platform::{LineSource, TelemetryEvent, TelemetryRecord, parse_batch};
 use std::collections::VecDeque;
@@ -17,27 +17,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
-/// The largest event: 1 MiB, as CloudWatch Logs takes it, in JSON that escapes each of its bytes.
+/// The size limit of an event: the 1 MiB of CloudWatch Logs in JSON that escapes each byte.
 const MAX_EVENT_BYTES: usize = 2 * 1024 * 1024;
 
-/// So many of the newest deliveries are known again: Lambda repeats one whose answer it did not get.
+/// The number of remembered deliveries. Lambda repeats a delivery if it did not get the answer.
 const RECENT: usize = 16;
 
-/// The name that Lambda gives the environment's own address.
+/// Lambda's name of the environment's own address.
 const SANDBOX: &str = "sandbox.localdomain";
 
-/// Where the process runs.
+/// The surroundings of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In Lambda, and the address of the sandbox if it is known.
+pub(crate) enum Surroundings {
+    /// Lambda, with the address of the sandbox if it is known.
     Lambda(Option<IpAddr>),
-    /// In an emulator, a simulator, a test.
+    /// An emulator, a simulator or a test.
     Elsewhere,
 }
 
-impl Place {
-    /// Lambda names the sandbox in its hosts file, and serves its APIs on port 9001. The name is not looked up otherwise, since
-    /// that takes seconds where there is no name server.
+impl Surroundings {
+    /// Recognizes Lambda by the name of the sandbox in the hosts file, or by port 9001 of its APIs. A DNS lookup could take seconds.
     pub(crate) fn of(hosts_file: &str, runtime_api: &str) -> Self {
         let address = hosts_file.lines().find_map(|line| {
             let line = line.split('#').next().unwrap_or_default();
@@ -52,25 +51,18 @@ impl Place {
         }
     }
 
-    /// Where to listen, and the host that Lambda is told.
+    /// Returns the address to listen at, and the host name for Lambda.
     fn address(self) -> (IpAddr, &'static str) {
         match self {
             Self::Lambda(Some(address)) => (address, SANDBOX),
             Self::Lambda(None) => (Ipv4Addr::UNSPECIFIED.into(), SANDBOX),
-            // Only processes of this machine have to reach it.
+            // Only local processes need access.
             Self::Elsewhere => (Ipv4Addr::LOCALHOST.into(), "127.0.0.1"),
         }
     }
 }
 
-async fn bind(address: IpAddr, port: u16) -> io::Result<TcpListener> {
-    match TcpListener::bind((address, port)).await {
-        Ok(socket) => Ok(socket),
-        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
-    }
-}
-
-/// A listener, and the address that Lambda is told.
+/// A listener, and its URI for Lambda.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) uri: String,
@@ -78,63 +70,46 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Binds a free port of the place's address. `salt` makes the path one that the function cannot guess.
-    pub(crate) async fn bind(place: Place, salt: u64) -> io::Result<Self> {
+    /// Binds a free port. `salt` makes the path unguessable for the function.
+    pub(crate) async fn bind(place: Surroundings, salt: u64) -> io::Result<Self> {
         let (address, host) = place.address();
-        let socket = bind(address, 0).await?;
+        let socket = match TcpListener::bind((address, 0)).await {
+            Ok(socket) => socket,
+            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await?,
+        };
         let port = socket.local_addr()?.port();
         let path = format!("/telemetry/{salt:016x}");
         Ok(Self { uri: format!("http://{host}:{port}{path}"), socket, path })
     }
 
-    /// Binds the address that Lambda was told before, `http://host:port/path`.
-    pub(crate) async fn bind_again(place: Place, uri: &str) -> io::Result<Self> {
-        let told = uri.strip_prefix("http://").and_then(|uri| uri.split_once('/'));
-        let port =
-            told.and_then(|(host, path)| Some((host.rsplit_once(':')?.1.parse().ok()?, path)));
-        let (port, path) = port.ok_or(io::ErrorKind::InvalidInput)?;
-        let (address, _) = place.address();
-        let socket = bind(address, port).await?;
-        Ok(Self { uri: uri.to_owned(), socket, path: format!("/{path}") })
-    }
-
-    /// What answers this listener's requests.
+    /// Makes the responder of this listener.
     pub(crate) fn intake(
         &self,
         events: mpsc::Sender<Event>,
         counts: Arc<Counts>,
-        lines: Lines,
+        takes_lines: bool,
     ) -> Intake {
         Intake {
             path: self.path.clone(),
-            // A batch may have twice the bytes that were asked for, and one event that is larger than that.
+            // A batch may exceed the subscribed size by a factor of two and by one large event.
             max_body_bytes: 2 * TELEMETRY_MAX_BYTES + MAX_EVENT_BYTES,
             room: Arc::new(Semaphore::new(3 * TELEMETRY_MAX_BYTES + MAX_EVENT_BYTES)),
             events,
             counts,
-            lines,
-            recent: Recent::default(),
+            takes_lines,
+            recent: RecentDeliveries::default(),
         }
     }
 }
 
-/// Which lines are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lines {
-    /// None: CloudWatch has them already.
-    None,
-    /// Those that were subscribed to, which are sent.
-    Sent,
-}
-
-/// The newest deliveries that were taken, by their hashes.
+/// Hashes of the newest accepted deliveries.
 #[derive(Default)]
-struct Recent {
+struct RecentDeliveries {
     hashes: Mutex<VecDeque<u64>>,
     hasher: RandomState,
 }
 
-impl Recent {
+impl RecentDeliveries {
     fn has(&self, hash: u64) -> bool {
         self.hashes.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash)
     }
@@ -148,43 +123,50 @@ impl Recent {
     }
 }
 
-/// Takes batches into the loop's channel, which has a bound in bytes.
+/// Passes batches to the loop, within a bound of bytes.
 pub(crate) struct Intake {
     path: String,
     max_body_bytes: usize,
-    /// One permit for each byte of batches that the loop has not looked at.
+    /// One permit per byte of batches that the loop has not processed.
     room: Arc<Semaphore>,
     events: mpsc::Sender<Event>,
     counts: Arc<Counts>,
-    lines: Lines,
-    recent: Recent,
+    takes_lines: bool,
+    recent: RecentDeliveries,
 }
 
 impl Respond for Intake {
-    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c> {
-        Box::pin(async move { HttpResponse::new(self.status(request).await, "text/plain", "") })
+    fn respond<'c>(&'c self, request: ReceivedRequest<'c>) -> BoxedAnswer<'c> {
+        Box::pin(async move { Answer::new(self.status(request).await, "text/plain", "") })
+    }
+
+    fn after_panic(&self) -> StatusCode {
+        self.malformed()
     }
 }
 
 impl Intake {
     /// Answers one HTTP request.
-    async fn status(&self, request: Request<'_>) -> StatusCode {
+    async fn status(&self, request: ReceivedRequest<'_>) -> StatusCode {
         if request.head.uri.path() != self.path {
             return StatusCode::NOT_FOUND;
         }
         let body = match request.body.read(self.max_body_bytes).await {
             Ok(body) => body,
-            // Answered with an error it would be repeated for ever, and never be taken.
-            Err(Unread::TooLarge) => {
-                self.counts.add(Count::Malformed, 1);
-                return StatusCode::OK;
-            }
+            Err(Unread::TooLarge) => return self.malformed(),
             Err(Unread::BrokenOff) => return StatusCode::BAD_REQUEST,
         };
         self.take(&body)
     }
 
+    /// Counts an unusable batch and accepts it, because Lambda would repeat a refused one forever.
+    fn malformed(&self) -> StatusCode {
+        self.counts.add(Count::Malformed, 1);
+        StatusCode::OK
+    }
+
     fn take(&self, body: &[u8]) -> StatusCode {
+        tracing::debug!(bytes = body.len(), "telemetry received");
         let permits = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) else {
             self.counts.add(Count::TelemetryRefused, 1);
@@ -195,24 +177,24 @@ impl Intake {
         let batch = parse_batch(&body);
         let malformed = batch.refused + usize::from(batch.is_broken);
         let all = batch.events.len();
-        let mut told: Vec<Told> =
-            batch.events.into_iter().filter_map(|event| self.told(event)).collect();
-        let log_events = all - told.len();
+        let mut items: Vec<TelemetryItem> =
+            batch.events.into_iter().filter_map(|event| self.item(event)).collect();
+        let log_events = all - items.len();
         if self.recent.has(hash) {
-            // Platform events are known again one by one, however they are delivered.
-            let all = told.len();
-            told.retain(|told| matches!(told, Told::Platform { .. }));
-            self.counts.add(Count::Repeated, all - told.len());
+            // The invocation table recognizes repeated platform events.
+            let all = items.len();
+            items.retain(|item| matches!(item, TelemetryItem::Platform { .. }));
+            self.counts.add(Count::Repeated, all - items.len());
         }
-        let lines = told.iter().filter(|told| matches!(told, Told::Line(_))).count();
-        let platform_events = told.len() - lines;
-        if !told.is_empty()
-            && self.events.try_send(Event::Telemetry(TelemetryBatch::new(told, room))).is_err()
+        let lines = items.iter().filter(|item| matches!(item, TelemetryItem::Line(_))).count();
+        let platform_events = items.len() - lines;
+        if !items.is_empty()
+            && self.events.try_send(Event::Telemetry(TelemetryBatch::new(items, room))).is_err()
         {
             self.counts.add(Count::TelemetryRefused, 1);
             return StatusCode::SERVICE_UNAVAILABLE;
         }
-        if self.lines == Lines::Sent {
+        if self.takes_lines {
             self.recent.add(hash);
         }
         self.counts.add(Count::Malformed, malformed);
@@ -222,24 +204,24 @@ impl Intake {
         StatusCode::OK
     }
 
-    /// What the loop is told of an event; nothing of lines that are not sent.
-    fn told(&self, event: TelemetryEvent<'_>) -> Option<Told> {
+    /// Converts an event for the loop. Returns `None` for lines that the sink does not take.
+    fn item(&self, event: TelemetryEvent<'_>) -> Option<TelemetryItem> {
         let TelemetryEvent { time_unix_nano, text, record } = event;
-        let is_sent = self.lines == Lines::Sent;
         match record {
             TelemetryRecord::Platform(event) => {
-                Some(Told::Platform { event, text: if is_sent { text.into() } else { "".into() } })
+                let text = if self.takes_lines { text.into() } else { "".into() };
+                Some(TelemetryItem::Platform { event, text })
             }
             TelemetryRecord::Line { from, message, is_json } => {
                 let is_own = from == LineSource::Extension && is_own(&message);
                 let line = LogLine { from, time_unix_nano, message: message.into(), is_json };
-                (is_sent && !is_own).then_some(Told::Line(line))
+                (self.takes_lines && !is_own).then_some(TelemetryItem::Line(line))
             }
         }
     }
 }
 
-/// Whether an extension's line is of this one: its log, or an OTLP line. Sent, it would come back for ever.
+/// Returns `true` for a line of this extension: its log or an OTLP line. Such a line would come back forever.
 fn is_own(line: &str) -> bool {
     const OF_LOG: [&str; 2] = ["lambda-otlp-extension: ", "\"logger\":\"lambda-otlp-extension\""];
     wire::mentions_otlp(line) || OF_LOG.iter().any(|mark| line.contains(mark))
@@ -253,23 +235,23 @@ mod tests {
     fn lambda_is_known_by_its_hosts_file_or_its_port() {
         let check = |hosts_file: &str, runtime_api, expected| {
             assert_eq!(
-                Place::of(hosts_file, runtime_api),
+                Surroundings::of(hosts_file, runtime_api),
                 expected,
                 "{hosts_file:?} {runtime_api}"
             );
         };
-        let sandbox = Place::Lambda(Some(Ipv4Addr::new(169, 254, 79, 129).into()));
+        let sandbox = Surroundings::Lambda(Some(Ipv4Addr::new(169, 254, 79, 129).into()));
         let hosts_file =
             "127.0.0.1 localhost\n169.254.79.129 sandbox sandbox.localdomain # Lambda\n";
         check(hosts_file, "169.254.100.1:9001", sandbox);
         check(hosts_file, "127.0.0.1:40123", sandbox);
-        check("127.0.0.1 localhost", "127.0.0.1:9001", Place::Lambda(None));
-        check("", "127.0.0.1:40123", Place::Elsewhere);
-        check("# 1.2.3.4 sandbox.localdomain", "127.0.0.1:19001", Place::Elsewhere);
-        check("nonsense sandbox.localdomain", "127.0.0.1:1", Place::Elsewhere);
+        check("127.0.0.1 localhost", "127.0.0.1:9001", Surroundings::Lambda(None));
+        check("", "127.0.0.1:40123", Surroundings::Elsewhere);
+        check("# 1.2.3.4 sandbox.localdomain", "127.0.0.1:19001", Surroundings::Elsewhere);
+        check("nonsense sandbox.localdomain", "127.0.0.1:1", Surroundings::Elsewhere);
     }
 
-    /// An intake with room for 200 bytes and so many batches, and the loop's end of its channel.
+    /// Makes an intake with room for 200 bytes and some batches, and the loop's end of its channel.
     fn intake(events: usize) -> (Intake, mpsc::Receiver<Event>) {
         let (sender, receiver) = mpsc::channel(events);
         let intake = Intake {
@@ -278,8 +260,8 @@ mod tests {
             room: Arc::new(Semaphore::new(200)),
             events: sender,
             counts: Arc::default(),
-            lines: Lines::None,
-            recent: Recent::default(),
+            takes_lines: false,
+            recent: RecentDeliveries::default(),
         };
         (intake, receiver)
     }
@@ -310,9 +292,9 @@ mod tests {
     fn the_bounds_follow_the_subscription() {
         let (sender, _receiver) = mpsc::channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-        let listener = runtime.block_on(Listener::bind(Place::Elsewhere, 7)).unwrap();
+        let listener = runtime.block_on(Listener::bind(Surroundings::Elsewhere, 7)).unwrap();
         assert!(listener.uri.ends_with("/telemetry/0000000000000007"), "{}", listener.uri);
-        let intake = listener.intake(sender, Arc::default(), Lines::None);
+        let intake = listener.intake(sender, Arc::default(), false);
         assert!(intake.room.available_permits() >= intake.max_body_bytes);
         let event = EVENT.trim_matches(['[', ']']);
         let large = event.replace(

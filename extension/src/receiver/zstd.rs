@@ -1,6 +1,6 @@
 //! Inflates zstd, of one frame or more, to a bounded number of bytes.
 //!
-//! Checksums are not compared: what comes over loopback is whole, and protobuf and JSON are checked anyway.
+//! Checksums are ignored: loopback is reliable, and protobuf and JSON are checked anyway.
 //!
 //! Source: RFC 8878.
 

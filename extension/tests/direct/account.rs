@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The scope of the function's own spans.
 const SCOPE: &str = "the function";
 
-/// What came of a story.
+/// The result of a story.
 #[derive(Debug)]
 pub(crate) struct Account {
     /// How long each was kept after its handler had ended.
@@ -23,7 +23,7 @@ pub(crate) struct Account {
     pub(crate) made: usize,
     /// Log records at the backend, by their bodies.
     pub(crate) records: BTreeMap<String, usize>,
-    /// What is in the log.
+    /// The function's log.
     pub(crate) log: Log,
 }
 
@@ -69,7 +69,7 @@ impl Account {
     }
 }
 
-/// Tells a story of a function that sends to `endpoint`, and one without the layer, whose results have to be the same.
+/// Runs a function that sends to `endpoint`, and one without the layer. Their results have to be equal.
 pub(crate) async fn told(
     sink: &Sink,
     endpoint: &str,

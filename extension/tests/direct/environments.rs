@@ -73,7 +73,7 @@ async fn a_hundred_thousand_lines_beside_what_is_sent() {
     ];
     let subscribed = |spec: FunctionSpec| spec.env("O2_TELEMETRY_TYPES", "platform,function");
     let account = told(&sink, sink.base(), &payloads, subscribed).await;
-    // Five megabytes may take longer than the flush may: what was cut off is spilled, and the backend may have taken it all the same.
+    // Five megabytes may exceed the time of the flush. The aborted rest is spilled, and may be at the backend too.
     account.balances(true);
     assert_eq!(account.log.acknowledged, 9, "{account:?}");
     let lines = account.log.text.iter().filter(|line| line.contains("a line of the function"));

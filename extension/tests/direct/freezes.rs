@@ -1,4 +1,4 @@
-//! What a freeze does to a flush: the environment is frozen in the middle of one, thawed late, or never again.
+//! Freezes during a flush: the environment thaws late or never.
 
 use crate::account::{account, ended, sending_to};
 use crate::program;
@@ -66,7 +66,7 @@ async fn an_environment_that_is_thawed_late_sends_on_new_connections() {
     assert_eq!((account.delivered.len(), account.spilled()), (6, 0), "{account:?}");
 }
 
-/// What is between the function and the backend: NAT gateways forget connections that are silent for long, and tell nobody.
+/// A NAT gateway between function and backend, which silently forgets idle connections.
 struct Path {
     address: SocketAddr,
     forgotten: watch::Sender<u64>,

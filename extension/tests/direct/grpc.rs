@@ -1,4 +1,4 @@
-//! OTLP over gRPC and TLS, with servers that offer HTTP/2, another protocol or none, and with certificates that nobody vouches for.
+//! OTLP over gRPC and TLS, with servers that offer HTTP/2, another protocol or none, and with untrusted certificates.
 
 use crate::account::{Account, told};
 use crate::stories::{ONE_FLUSH, invocations, sink};
@@ -8,7 +8,7 @@ use simulator::sink::grpc::GrpcFront;
 use simulator::sink::tls::{Authority, TlsFront};
 use std::net::SocketAddr;
 
-/// A story over gRPC of a server that names these protocols in TLS, and whose authority is trusted.
+/// Runs a story over gRPC with a trusted server that offers these protocols in TLS.
 async fn told_by(sink: &Sink, server: SocketAddr, protocols: &[&str]) -> (Account, u16) {
     let authority = Authority::new("Shop CA");
     let front = TlsFront::speaking(server, &authority, 2500, protocols).await;

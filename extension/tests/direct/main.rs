@@ -1,6 +1,5 @@
-//! The direct output beside a function, in a local Lambda that freezes, kills and shuts down: whatever the backend does, the
-//! function's result is what it would be without the layer, its time has a bound, and what was acknowledged is delivered or in the
-//! log.
+//! Direct mode beside a function, in a local Lambda that freezes, kills and shuts down. The function's result is the same as without the
+//! layer, its time has a bound, and acknowledged items are delivered or in the log.
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in the local Lambda fails the test")]
 

@@ -1,4 +1,4 @@
-//! A proxy on the way to the backend: what it leads there is delivered, and one that does not costs no more than a backend that hangs.
+//! Proxies between extension and backend. A broken proxy costs no more than a hanging backend.
 
 use crate::account::{Account, told};
 use crate::stories::{ONE_FLUSH, invocations, sink};
@@ -28,7 +28,7 @@ fn url_of(proxy: &HttpProxy) -> String {
     format!("http://{USER}{}", proxy.address())
 }
 
-/// A story with these variables, which costs no more than with a backend that hangs, and in whose log no password is.
+/// Runs a story with these variables. It costs no more than a hanging backend, and logs no password.
 async fn told_with(sink: &Sink, endpoint: &str, variables: &[(&str, &str)]) -> Account {
     let with = |spec: FunctionSpec| {
         variables.iter().fold(spec, |spec, (name, value)| spec.env(*name, *value))
@@ -167,7 +167,7 @@ async fn fails(answer: ProxyAnswer, why: &str) {
         let (file, url) = (trusted(&authority), url_of(&proxy));
         let variables =
             [("LAMBDA_OTLP_PROXY", &*url), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
-        // After what is garbage over HTTP itself nobody knows what the backend has.
+        // After garbage the state of the backend is unknown.
         let account = told_with(&sink, &endpoint, &variables).await;
         assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
         let told: Vec<_> =
@@ -265,7 +265,7 @@ async fn credentials_that_are_kept_elsewhere_are_read_through_it_too() {
     let secrets = SecretServer::start(value).await.unwrap();
     let authority = Authority::new("AWS");
     let port = TlsFront::before(secrets.address(), &authority, 2500).await.port();
-    // TLS to AWS trusts what the system trusts.
+    // AWS's TLS uses the system's certificates.
     let (file, proxy) = (trusted(&authority), HttpProxy::start(ProxyAnswer::Asks(BASIC)).await);
     let (url, aws) = (url_of(&proxy), format!("https://aws.internal:{port}"));
     let variables = [

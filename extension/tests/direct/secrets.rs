@@ -9,7 +9,7 @@ use simulator::sink::Sink;
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
 const PASSWORD: &str = "hunter22";
 
-/// A story whose credentials are `reference`, of which AWS says this.
+/// Runs a story with credentials from `reference`, and this answer of AWS.
 async fn told_with(reference: &str, answer: SecretAnswer) -> (Account, Vec<String>) {
     let sink = Sink::builder().no_window().user("root@example.com", PASSWORD).start().await;
     let sink = sink.unwrap();

@@ -1,4 +1,4 @@
-//! The stories: what a backend does, and what becomes of the function and of its spans.
+//! Backends that fail in many ways, and the fate of the function and its spans.
 
 use crate::account::{Account, told};
 use lambda_otlp_tests::stories::states::SHORT;
@@ -9,7 +9,7 @@ use simulator::sink::tls::{Authority, TlsFront};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::time::Duration;
 
-/// The bound of one flush, and what a slow machine adds to it.
+/// The time limit of a flush, with a margin for slow machines.
 pub(crate) const ONE_FLUSH: Duration = Duration::from_millis(1000 + 900);
 
 pub(crate) async fn sink() -> Sink {

@@ -1,4 +1,4 @@
-//! The direct output against a scripted Lambda: when it sends, when it holds `next`, and what it writes where it cannot send.
+//! Direct mode with a scripted Lambda: flushes, holds of `next`, and spilled lines.
 
 use crate::support::{Call, Lambda, Script, invoke, shutdown, traces, until};
 use lambda_otlp_extension::{Count, Counts};
@@ -36,7 +36,7 @@ pub(crate) async fn sending_to(sink: &Sink, more: &[(&str, &str)], script: Scrip
     Lambda::scripted(&[&own, more].concat(), script).await
 }
 
-/// The whole life of an extension that gets three spans in its one invocation: what it printed, and its counts.
+/// Runs an extension with three spans in one invocation. Returns its output and counters.
 pub(crate) async fn three_spans(mut lambda: Lambda) -> (String, Arc<Counts>) {
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     post(&lambda, 3).await;
@@ -51,7 +51,7 @@ async fn post(lambda: &Lambda, spans: u64) {
     assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(spans)).await.status, 200);
 }
 
-/// An extension that is not told of the handler's end: posts of so many spans each are acknowledged while its `next` waits.
+/// Runs an extension without a report of the handler's end, and acknowledges posts of these numbers of spans.
 async fn left_behind(sink: &Sink, more: &[(&str, &str)], posts: &[u64]) -> (Lambda, Call) {
     let script = Script { subscribe: &[404], ..Script::default() };
     let mut lambda = sending_to(sink, more, script).await;
@@ -63,7 +63,7 @@ async fn left_behind(sink: &Sink, more: &[(&str, &str)], posts: &[u64]) -> (Lamb
     (lambda, next)
 }
 
-/// How many of the posted spans the backend has; those that the extension makes have no such parent.
+/// Returns how many posted spans the backend has. The extension's own spans have another parent.
 pub(crate) fn delivered(sink: &Sink) -> usize {
     sink.spans().iter().filter(|span| span.item.parent_span_id == [9; 8]).count()
 }
@@ -73,7 +73,7 @@ fn own_figures(sink: &Sink) -> u64 {
     sink.metrics().len() as u64
 }
 
-/// How many spans are in lines that say that no backend took them.
+/// Returns the number of spans in spilled lines.
 pub(crate) fn spilled(lambda_text: &str) -> usize {
     let lines = lambda_text.lines().filter(|line| line.contains("\"spill\":true"));
     let requests = lines.map(crate::support::read);
@@ -295,7 +295,7 @@ async fn what_keeps_arriving_does_not_keep_the_invocation() {
 #[tokio::test]
 async fn what_is_refused_at_shutdown_is_sent_once_and_written() {
     let sink = sink().await;
-    // The posted span and the one that the extension makes are refused together, then one of them is by itself.
+    // The posted span and the extension's own are refused together, then one of them alone.
     let mut answers = vec![ScriptedResponse::Status(400); 100];
     answers[2] = ScriptedResponse::Ok;
     sink.script_for(simulator::sink::Signal::Traces, answers);

@@ -94,7 +94,7 @@ fn described(span: &Span, expected: &Value) -> Value {
             other => panic!("{other:?}"),
         }
     };
-    // Null says nothing of it: a first invocation is one of these, whatever became of its init phase.
+    // A first invocation has null, regardless of its init phase.
     let is_cold = attribute("faas.coldstart").filter(|_| !expected["coldstart"].is_null());
     let all = json!({
         "traceId": hex(&span.trace_id),

@@ -1,4 +1,4 @@
-//! OTLP over gRPC: what is taken, what is refused, and how it is said.
+//! OTLP over gRPC: accepted and refused calls, and their answers.
 
 use crate::grpc_client::{Client, TRACES, begin, call, connect, read};
 use crate::support::{Lambda, shutdown, traces, until};
@@ -180,7 +180,7 @@ async fn a_message_that_says_it_is_too_large_is_refused_before_it_is_sent() {
     body.send_data(Bytes::from_static(&[0, 0, 0x80, 0, 1]), false).unwrap();
     let said = read(answer).await.said;
     assert_eq!(said, "200 application/grpc 3 the request is larger than 8388608 bytes");
-    // Nor does one that is sent all the same stop what comes behind it.
+    // A refused call does not block later ones.
     call(&mut client, TRACES, &[], &message(0, &vec![0; 9 << 20])).await;
     assert_eq!(export(&mut client, 1).await, TAKEN);
 }
@@ -208,7 +208,7 @@ async fn while_stdout_is_stuck_every_call_is_told_at_once_to_come_again() {
     let mut client = connect(lambda.receiver).await;
     lambda.stdout.fill(true);
     assert_eq!(export(&mut client, 1).await, FULL);
-    // None of them waits for what the first one waited for.
+    // They do not wait for the first one.
     let begun = tokio::time::Instant::now();
     for _ in 0..100 {
         assert_eq!(export(&mut client, 2).await, FULL);
@@ -235,7 +235,7 @@ async fn a_call_that_its_client_gives_up_is_not_written_unless_it_was_begun() {
     for (_, body) in &mut waiting {
         body.send_reset(h2::Reason::CANCEL);
     }
-    // An answer shows that what was sent before it was read.
+    // An answer proves that earlier bytes were read.
     assert_eq!(call(&mut client, "/x", &[], b"").await.said.split(' ').nth(2), Some("12"));
     lambda.stdout.fill(false);
     while export(&mut client, 3).await != TAKEN {}

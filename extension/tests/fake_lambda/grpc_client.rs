@@ -1,4 +1,4 @@
-//! A client of gRPC, with h2 and by hand, so that it can also do what no SDK does.
+//! A gRPC client, with h2 and by hand, so that it can break rules.
 
 use crate::support::TIMEOUT;
 use bytes::Bytes;
@@ -37,7 +37,7 @@ pub(crate) fn begin(
     client.send_request(request.body(()).unwrap(), false).unwrap()
 }
 
-/// Calls with these bytes, which should be a message: what is said is `HTTP status, content type, gRPC's status, gRPC's message`.
+/// Calls with these bytes. Returns `HTTP status, content type, gRPC's status, gRPC's message`.
 pub(crate) async fn call(
     client: &mut Client,
     method: &str,
@@ -50,7 +50,7 @@ pub(crate) async fn call(
     read(answer).await
 }
 
-/// What a call was answered with.
+/// The answer to a call.
 pub(crate) struct Answer {
     pub(crate) said: String,
     pub(crate) body: Vec<u8>,

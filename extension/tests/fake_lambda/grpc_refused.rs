@@ -1,4 +1,4 @@
-//! Clients that speak gRPC to the minimal extension, which does not receive it: each call ends at once with what to set.
+//! gRPC clients of the minimal extension: each call ends at once with advice.
 
 use crate::grpc_client::{Client, TRACES, call, connect};
 use crate::support::{Lambda, shutdown, traces};

@@ -1,4 +1,4 @@
-//! The output of whoever comes from OpenObserve's extension: its variables, and what it wrote.
+//! The `json` output, with the variables of OpenObserve's extension.
 
 use crate::direct::{FIRST, MINUTE, delivered, runtime_done, silent, sink};
 use crate::lines::{TIME, ended, line, otlp_line, spilled_bodies, start};

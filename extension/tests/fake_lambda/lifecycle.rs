@@ -1,4 +1,4 @@
-//! The extension's life against a scripted Lambda: what it calls, when it holds `next`, what it writes.
+//! The extension's life with a scripted Lambda: calls, holds of `next`, and output.
 
 use crate::support::{self, Lambda, Script, invoke, shutdown};
 use lambda_otlp_extension::Count;
@@ -32,7 +32,7 @@ fn report(request_id: &str) -> Value {
     }})
 }
 
-/// What an invocation that is reported leaves.
+/// Returns the output of a reported invocation.
 const PLATFORM_METRICS: [&str; 5] = [
     "aws.lambda.extension_overhead",
     "aws.lambda.produced_bytes",
@@ -78,7 +78,7 @@ async fn a_steady_function_is_never_held() {
         lambda.next().await.answer(200, invoke(request_id, MINUTE));
     }
     let next = lambda.next().await;
-    // What comes late is written late, and not lost.
+    // Late telemetry is written late.
     let late = ["second", "third", "fourth"].map(|request_id| runtime_done(request_id, "success"));
     lambda.telemetry(&late).await;
     next.answer(200, shutdown("spindown"));
@@ -90,7 +90,7 @@ async fn a_steady_function_is_never_held() {
 async fn otlp_of_the_invocation_ends_the_wait_and_a_failure_begins_one() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke("first", MINUTE));
-    // The first is rare, and so waited for, until it has sent what it had.
+    // The first invocation is rare, so the extension waits for its telemetry.
     let next = lambda
         .next_after(async |lambda| {
             lambda.protobuf(SignalKind::Traces, &support::traces(1)).await;

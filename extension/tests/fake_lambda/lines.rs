@@ -1,4 +1,4 @@
-//! What the function prints, where the extension sends it.
+//! Printed lines in direct mode.
 
 use crate::direct::{
     FIRST, MINUTE, delivered, numbered, runtime_done, sending_to, silent, sink, spilled,
@@ -253,7 +253,7 @@ async fn what_lambda_tells_in_the_log_is_a_record_and_metrics() {
     }
 }
 
-/// Many lines to a backend that takes nothing: each is in the log as a record, and Lambda keeps what has no room for so long.
+/// Sends many lines to a failing backend. Each becomes a record in the log, and Lambda keeps the lines without room.
 #[tokio::test]
 async fn a_flood_beside_a_backend_that_hangs_loses_no_line() {
     const LINES: usize = 20_000;

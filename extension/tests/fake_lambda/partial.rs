@@ -15,14 +15,14 @@ async fn post_partial(lambda: &Lambda, body: &[u8]) -> Posted {
     lambda.otlp("/v1/traces", &[PROTOBUF, ("lambda-otlp-partial", "true")], body).await
 }
 
-/// What Lambda tells of an invocation that ran into its timeout.
+/// Lambda's events for a timeout.
 fn timed_out() -> Value {
     json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
         "requestId": FIRST, "status": "timeout", "metrics": {"durationMs": 3000.0, "producedBytes": 0},
     }})
 }
 
-/// The spans of each line of traces, and whether it says that they had not ended.
+/// Returns the spans of each line of traces, and `true` if they are partial.
 fn lines_of_spans(stdout: &str) -> Vec<(bool, Vec<Span>)> {
     let lines = stdout.lines().map(|line| (line.contains("\"partial\":true"), read(line)));
     let traces = lines.filter_map(|(is_partial, request)| {
@@ -84,7 +84,7 @@ async fn to_a_backend_go_spans_that_never_ended_and_no_others() {
     lambda.ended().await.0.unwrap();
     assert_eq!(servers(&backend), 1);
 
-    // Nobody tells of that but the end of the environment.
+    // Only the end of the environment reveals that.
     let backend = sink().await;
     let script = Script { subscribe: &[404], ..Script::default() };
     let mut lambda = sending_to(&backend, &[], script).await;
@@ -95,7 +95,7 @@ async fn to_a_backend_go_spans_that_never_ended_and_no_others() {
     lambda.ended().await.0.unwrap();
     assert_eq!(servers(&backend), 1);
 
-    // It ends after all, and exports the same span again. What ends the environment then, another extension maybe, cuts off no handler.
+    // It ends after all, and exports the span again. The environment's end cuts off no handler.
     let backend = sink().await;
     let mut lambda = sending_to(&backend, &[], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));

@@ -29,7 +29,7 @@ async fn json_is_sent_as_otlp_has_it() {
     }
 }
 
-/// The server is the receiver of another extension, which writes what it gets.
+/// The server is another extension's receiver, which writes the content.
 #[cfg(feature = "grpc")]
 #[tokio::test]
 async fn grpc_is_sent_as_servers_of_it_take_it() {

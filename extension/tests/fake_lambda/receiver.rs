@@ -1,4 +1,4 @@
-//! OTLP over HTTP: what is taken, what is refused, and how it is said.
+//! OTLP over HTTP: accepted and refused requests, and their answers.
 
 use crate::support::{Lambda, Posted, get, read, shutdown, traces, until};
 use lambda_otlp_extension::Count;
@@ -203,7 +203,7 @@ async fn what_requests_inflate_to_has_a_bound_too() {
     lambda.stdout.fill(false);
 }
 
-/// A request in chunks, as Node's SDK sends it: nobody says how long it is.
+/// Sends a request in chunks without a length, like Node's SDK.
 fn chunked(body: &[u8]) -> Vec<u8> {
     let head = "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut request = head.as_bytes().to_vec();
@@ -216,7 +216,7 @@ fn chunked(body: &[u8]) -> Vec<u8> {
     request
 }
 
-/// The status of the answer to what is sent.
+/// Returns the status of the answer.
 async fn status_of(lambda: &Lambda, request: &[u8]) -> String {
     let mut connection = TcpStream::connect(lambda.receiver).await.unwrap();
     connection.write_all(request).await.unwrap();

@@ -68,7 +68,7 @@ impl Drop for Records {
     }
 }
 
-/// How Lambda answers what comes before the first `next`.
+/// Lambda's answers before the first `next`.
 pub(crate) struct Script {
     pub(crate) register: u16,
     /// One for each try.
@@ -137,9 +137,8 @@ impl Lambda {
         let receiver = SocketAddr::from(([127, 0, 0, 1], config.receiver_port));
         let (written, counted) = (stdout.clone(), Arc::clone(&counts));
         let extension = tokio::spawn(async move {
-            let handover = Arc::default();
             let name = "lambda-otlp-extension";
-            lambda_otlp_extension::run(&config, name, written, &counted, &handover).await
+            lambda_otlp_extension::run(&config, name, written, &counted).await
         });
         Self {
             calls,
@@ -166,12 +165,12 @@ impl Lambda {
         self.call("GET /2020-01-01/extension/event/next").await
     }
 
-    /// Whether the file for the records of root spans is there.
+    /// Returns `true` if the file of root spans exists.
     pub(crate) fn has_made_records(&self) -> bool {
         std::path::Path::new(&self.records.0).is_file()
     }
 
-    /// Whether the extension has called nothing that waits for an answer.
+    /// Returns `true` if no call waits for an answer.
     #[cfg(feature = "direct")]
     pub(crate) fn no_call(&self) -> bool {
         self.calls.is_empty()
@@ -327,7 +326,7 @@ pub(crate) async fn until(is_so: impl Fn() -> bool) {
     }
 }
 
-/// What an HTTP request was answered with.
+/// The answer to an HTTP request.
 #[derive(Debug)]
 pub(crate) struct Posted {
     pub(crate) status: u16,
@@ -408,7 +407,7 @@ async fn ask(request: Request<Incoming>, calls: mpsc::Sender<Call>) -> Response<
     })
 }
 
-/// Counters that are not 0, as one line, but for sums of bytes and times, and what is counted by other counters too.
+/// Returns the counters above 0 in one line, except for bytes, times and derived counters.
 pub(crate) fn counts(counts: &Counts) -> String {
     let text = counts.to_string();
     let is_told =
@@ -416,7 +415,7 @@ pub(crate) fn counts(counts: &Counts) -> String {
     text.split(' ').filter(is_told).collect::<Vec<_>>().join(" ")
 }
 
-/// A request with this many spans of distinct ids, none of which is a root.
+/// Returns a request with this number of spans, none of them a root.
 pub(crate) fn traces(spans: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {

@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Longer pauses are not waited for: what follows them is told by the unit tests of the decision.
+/// The longest pause of a story. Unit tests cover longer ones.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Tells a story twice, and compares what the function's callers saw. What was acknowledged has to be in the log.
+/// Runs a story with and without the layer. The results have to be equal, and acknowledged items have to be in the log.
 pub(crate) async fn told(state: &State) -> Log {
     let mut results = Vec::new();
     let mut log = Log::default();
@@ -259,7 +259,7 @@ async fn the_log_says_once_what_clients_that_speak_grpc_have_to_set() {
             .await;
     story.invoke(json!({})).await;
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    // Two calls, of which only the first frame is sent.
+    // Two calls with only their first frame.
     let calls = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x01\x01\x04\0\0\0\x01\x82\0\0\x01\x01\x04\0\0\0\x03\x82";
     client.write_all(calls).await.unwrap();
     let answered = tokio::spawn(async move {

@@ -1,8 +1,7 @@
-//! Reads what stands behind the variables: djv3's variables, and `lambda-otlp.toml` beside the function's code, or djv3's own file where
-//! ours is not there. What they say counts where no variable does.
+//! Reads the settings behind the variables: djv3's variables, then `lambda-otlp.toml` beside the function's code, or djv3's own file.
 
 use super::endpoint::{Endpoint, endpoint};
-use super::keys::{KEYS, Key, Meaning, PREFIX};
+use super::keys::{ConfigKey, KEYS, Meaning, PREFIX};
 use super::variables::{
     CONFIG_FILE, ENDPOINT, MAX_BUFFER, O2_AUTHORIZATION, O2_ORGANIZATION, O2_UNUSED, OTEL_ENDPOINT,
     OTEL_PROTOCOL, PROTOCOL,
@@ -13,15 +12,15 @@ use std::io::Read as _;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
-/// The second one is djv3's.
+/// The names of the file. The second one is djv3's.
 const NAMES: [&str; 2] = ["lambda-otlp.toml", "otel-extension.toml"];
 const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
-/// Where Lambda has the function's code. It tells the runtime so and hides it from extensions (Lambda Developer Guide, "Lambda
-/// Extensions API", "Environment variables").
+/// The folder of the function's code, which Lambda hides from extensions (Lambda Developer Guide, "Lambda Extensions API",
+/// "Environment variables").
 const CODE: &str = "/var/task";
-/// Such files have some hundred bytes.
+/// The size limit of the file, which usually has some hundred bytes.
 const MOST_BYTES: u64 = 64 * 1024;
-/// So many that are not used are named.
+/// The number of unused names in a message.
 const MOST_NAMED: usize = 10;
 
 const OTEL_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
@@ -29,7 +28,7 @@ const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
 const HOLD: &str = "LAMBDA_OTLP_HOLD";
 const MIB: u64 = 1 << 20;
 
-/// When an invocation is kept for a flush, as djv3 names it.
+/// djv3's flush strategies and the corresponding hold modes.
 const STRATEGIES: [(&str, &str); 5] = [
     ("default", "auto"),
     ("end", "always"),
@@ -38,45 +37,45 @@ const STRATEGIES: [(&str, &str); 5] = [
     ("continuous", "never"),
 ];
 
-/// A value as it was given.
+/// A value.
 enum Value {
     Text(String),
     Number(String),
-    /// Pairs, as a variable has them.
+    /// Pairs in the notation of variables.
     Headers(String),
 }
 
-/// What one place says.
+/// The settings of one source.
 #[derive(Default)]
 struct Given {
-    /// Where the place stands behind a key.
+    /// The source, for messages.
     of: Option<&'static str>,
-    values: Vec<(&'static Key, Value)>,
-    /// Names that mean nothing.
+    values: Vec<(&'static ConfigKey, Value)>,
+    /// Unused names.
     unused: Vec<String>,
 }
 
-/// The value of a variable that is not set itself.
+/// The value of an unset variable.
 struct Filled {
     variable: &'static str,
     value: String,
-    /// What a person called it.
+    /// The user's name of the setting.
     called: String,
 }
 
-/// Variables, and behind them what djv3's variables and the file say.
+/// The variables, with djv3's variables and the file behind them.
 pub(super) struct WithKeys<'a> {
     variables: &'a dyn Source,
-    /// Of two for one variable the first counts.
+    /// The first of two values for a variable counts.
     filled: Vec<Filled>,
-    /// What there is to say of the variables, and of the file.
+    /// Problems of the variables and the file.
     warnings: Vec<(&'static str, String)>,
-    /// The file's name, and what is wrong with all of it.
+    /// The file's name, and the problem of the file as a whole.
     mistake: Option<(&'static str, String)>,
 }
 
 impl<'a> WithKeys<'a> {
-    /// Reads the variables, and the first of the files that is there.
+    /// Reads the variables, and the first existing file.
     pub(super) fn of(variables: &'a dyn Source) -> Self {
         let mut this = Self { variables, filled: Vec::new(), warnings: Vec::new(), mistake: None };
         let mut places = vec![of_variables(variables)];
@@ -102,7 +101,7 @@ impl<'a> WithKeys<'a> {
         this
     }
 
-    /// Says what is wrong with them.
+    /// Reports the problems.
     pub(super) fn say(&self, reader: &mut Reader<'_>) {
         if let Some((name, problem)) = &self.mistake {
             reader.mistake(name, problem.as_str());
@@ -112,7 +111,7 @@ impl<'a> WithKeys<'a> {
         }
     }
 
-    /// Takes values as those of variables, all but headers.
+    /// Adds values, except for headers.
     fn take(&mut self, given: &mut Given) {
         for (key, value) in &given.values {
             let is_used = match value {
@@ -125,13 +124,13 @@ impl<'a> WithKeys<'a> {
             }
         }
         let endpoint = given.values.iter().find(|(key, _)| is_endpoint(key));
-        // A file may name another one than this function's variables do, and often does.
+        // A file may be shared by functions with different variables.
         if let (None, Some((key, _)), true) = (given.of, endpoint, self.has_destination()) {
             given.unused.push([key.variable.name, ELSEWHERE].concat());
         }
     }
 
-    /// Headers are credentials, and go to the endpoint that stands beside them.
+    /// Adds headers. They are credentials, so they go only to the endpoint beside them.
     fn take_headers(&mut self, given: &mut Given, used: Option<&str>) {
         let headers = given.values.iter().find_map(|(key, value)| match value {
             Value::Headers(headers) => Some((*key, headers.clone())),
@@ -168,8 +167,14 @@ impl<'a> WithKeys<'a> {
         self.warnings.push((of, text));
     }
 
-    /// Takes a value as that of a variable; `false` where it means nothing.
-    fn value(&mut self, key: &Key, text: &str, is_number: bool, of: Option<&'static str>) -> bool {
+    /// Adds a value. Returns `false` if it is invalid.
+    fn value(
+        &mut self,
+        key: &ConfigKey,
+        text: &str,
+        is_number: bool,
+        of: Option<&'static str>,
+    ) -> bool {
         let text = text.to_owned();
         match key.meaning {
             Meaning::Endpoint => {
@@ -178,7 +183,7 @@ impl<'a> WithKeys<'a> {
                 }
             }
             Meaning::Headers => return false,
-            // Whose variables name another protocol has them tell it the function's SDK, or this extension.
+            // Variables with another protocol are meant for the function's SDK or for this extension.
             Meaning::Protocol if self.is_remote_told() && self.is_set(OTEL_PROTOCOL) => {}
             Meaning::Protocol => {
                 let protocol = if text == "http" { "http/protobuf".to_owned() } else { text };
@@ -191,7 +196,7 @@ impl<'a> WithKeys<'a> {
             }
             Meaning::CompletionWait => match text.as_str() {
                 "off" => self.fill(HOLD, "never".to_owned(), key, of),
-                // The strategy says it.
+                // The strategy decides.
                 "auto" => {}
                 _ => return false,
             },
@@ -199,7 +204,7 @@ impl<'a> WithKeys<'a> {
                 Ok(bytes) => self.fill(MAX_BUFFER, bytes.div_ceil(MIB).to_string(), key, of),
                 Err(_) => return false,
             },
-            // Of the variable a small number may mean seconds.
+            // A small number in the variable may mean seconds.
             Meaning::Milliseconds(variable) if is_number => {
                 self.fill(variable, format!("{text}ms"), key, of);
             }
@@ -210,8 +215,8 @@ impl<'a> WithKeys<'a> {
         true
     }
 
-    /// The variables that this endpoint and its headers stand for: those of OpenTelemetry, or ours where they tell the function's SDK
-    /// where this extension is, or would be taken to do so. `None` where variables name a destination.
+    /// Returns the variables that this endpoint and its headers correspond to: OpenTelemetry's, or ours if OpenTelemetry's point the
+    /// function's SDK to this extension. Returns `None` if variables already name a destination.
     fn names_of_destination(&self, url: &str) -> Option<[&'static str; 2]> {
         if self.has_destination() {
             return None;
@@ -225,7 +230,7 @@ impl<'a> WithKeys<'a> {
         self.is_set(ENDPOINT) || has_o2 || self.is_remote_told()
     }
 
-    /// Whether OpenTelemetry's variables name another host.
+    /// Returns `true` if OpenTelemetry's variables name another host.
     fn is_remote_told(&self) -> bool {
         let url = self.variables.get(OTEL_ENDPOINT);
         url.is_some_and(|url| endpoint(&url) == Endpoint::Elsewhere)
@@ -235,7 +240,7 @@ impl<'a> WithKeys<'a> {
         self.variables.get(name).is_some()
     }
 
-    fn fill(&mut self, variable: &'static str, value: String, key: &Key, of: Option<&str>) {
+    fn fill(&mut self, variable: &'static str, value: String, key: &ConfigKey, of: Option<&str>) {
         let called = match of {
             Some(file) => format!("{} of {file}", key.name),
             None => key.variable.name.to_owned(),
@@ -243,7 +248,7 @@ impl<'a> WithKeys<'a> {
         self.filled.push(Filled { variable, value, called });
     }
 
-    /// What stands in for a variable that is not set.
+    /// Returns the value of an unset variable.
     fn behind(&self, name: &str) -> Option<&Filled> {
         let filled = self.filled.iter().find(|filled| filled.variable == name)?;
         (!filled.value.is_empty() && !self.is_set(name)).then_some(filled)
@@ -252,16 +257,16 @@ impl<'a> WithKeys<'a> {
 
 const ELSEWHERE: &str = " (another endpoint is used)";
 
-fn is_endpoint(key: &Key) -> bool {
+fn is_endpoint(key: &ConfigKey) -> bool {
     matches!(key.meaning, Meaning::Endpoint)
 }
 
-/// What the key is called in that file, or as a variable.
-fn own_name(key: &'static Key, of: Option<&str>) -> &'static str {
+/// Returns the name of the key in the file, or of its variable.
+fn own_name(key: &'static ConfigKey, of: Option<&str>) -> &'static str {
     if of.is_some() { key.name } else { key.variable.name }
 }
 
-/// What djv3's variables say.
+/// Reads djv3's variables.
 fn of_variables(variables: &dyn Source) -> Given {
     let mut given = Given::default();
     for key in &KEYS {
@@ -282,7 +287,7 @@ fn of_variables(variables: &dyn Source) -> Given {
     given
 }
 
-/// What the first file says that is there; a mistake means nothing of it.
+/// Reads the first existing file. A syntax error invalidates the whole file.
 fn of_file(variables: &dyn Source) -> Result<Option<Given>, (&'static str, String)> {
     let folder = variables.get(TASK_ROOT).unwrap_or_else(|| CODE.to_owned());
     let folder = Path::new(&folder);
@@ -329,7 +334,7 @@ fn of_text(name: &'static str, text: &str) -> Result<Given, String> {
     Ok(given)
 }
 
-fn of_toml(key: &Key, value: &DeValue<'_>) -> Option<Value> {
+fn of_toml(key: &ConfigKey, value: &DeValue<'_>) -> Option<Value> {
     let is_headers = matches!(key.meaning, Meaning::Headers);
     Some(match value {
         DeValue::Table(headers) if is_headers => Value::Headers(pairs(headers)),
@@ -343,14 +348,14 @@ fn of_toml(key: &Key, value: &DeValue<'_>) -> Option<Value> {
 fn pairs(headers: &DeTable<'_>) -> String {
     let pairs = headers.iter().filter_map(|(name, value)| {
         let value = value.get_ref().as_str()?;
-        // A comma would begin the next header.
+        // A comma would begin another header.
         let value = value.replace('%', "%25").replace(',', "%2C");
         Some([name.get_ref().as_ref(), &value].join("="))
     });
     pairs.collect::<Vec<String>>().join(",")
 }
 
-/// The headers of a variable: as OpenTelemetry's have them, or as djv3's, which are read as a table: `{name="value", other=value}`.
+/// Parses headers in OpenTelemetry's notation, or in djv3's: `{name="value", other=value}`.
 fn header_pairs(text: &str) -> String {
     let inside = text.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     let Some(inside) = inside else { return text.to_owned() };
@@ -359,7 +364,7 @@ fn header_pairs(text: &str) -> String {
     let headers = table.get_ref().iter().next().map(|(_, headers)| headers.get_ref());
     match headers {
         Some(DeValue::Table(headers)) if errors.is_empty() => pairs(headers),
-        // There the values need no quotes.
+        // djv3's values need no quotes.
         _ => inside.replace('"', ""),
     }
 }
@@ -374,7 +379,7 @@ impl Source for WithKeys<'_> {
         self.variables.get(name).or_else(behind)
     }
 
-    /// Misspelt keys are named as such.
+    /// Misspelt keys are reported separately.
     fn names(&self) -> Vec<String> {
         self.variables.names()
     }

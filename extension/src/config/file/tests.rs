@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use wire::SignalKind;
 
-/// What comes of a file of this name and these variables.
+/// Reads a file with this name, and these variables.
 fn config_of(name: &str, text: &str, variables: &[(&str, &str)]) -> Config {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(name), text).unwrap();

@@ -1,20 +1,18 @@
-//! What the loop knows of invocations, and what follows from it: no I/O, and time is passed in.
+//! The loop's state: the newest invocation, and decisions about `next`. Time is an argument.
 
 use crate::config::{Config, HoldMode};
 use crate::invocations::hold::{Situation, Traffic, is_held};
 use crate::invocations::roots::Root;
-use crate::invocations::table::Table;
+use crate::invocations::table::InvocationTable;
 use crate::lambda::answers::Invoke;
 use platform::{EventKind, PlatformEvent};
 use std::time::Duration;
 use wire::Request;
 
-/// Finished spans and metrics are written this long before an invocation times out, since Lambda may kill the environment
-/// then.
+/// Time before the deadline at which finished spans and metrics are written. Lambda may kill the environment at the deadline.
 const BEFORE_DEADLINE_MS: u64 = 150;
 
-/// How long an invocation is waited for before telemetry has come at all: `platform.start` comes within the 25 ms that
-/// Lambda collects events.
+/// Time limit for the first telemetry. Lambda delivers `platform.start` within 25 ms.
 const TRUST_MS: u64 = 500;
 
 /// The newest invocation.
@@ -28,62 +26,61 @@ struct Current {
     /// `next` was held until its deadline came near.
     held_to_the_end: bool,
     runtime_done: bool,
-    /// When the handler ended, as Lambda tells it.
+    /// The time of the handler's end, as Lambda reports it.
     ended_ms: Option<u64>,
-    /// When `next` was called after this invocation began.
+    /// The time of the first `next` during this invocation.
     asked_ms: Option<u64>,
-    /// What was due before the deadline has been written.
+    /// Finished telemetry was written before the deadline.
     written_before_deadline: bool,
 }
 
-/// Whether Lambda can be trusted to tell of an invocation's end. If it did not, each held `next` would keep the environment
-/// until the deadline.
+/// The trust in Lambda's reports of ends. Without reports, each hold would last until the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TelemetryState {
     /// There is no subscription.
     Off,
-    /// Nothing has come yet.
+    /// No event has come yet.
     Silent,
     /// Events come.
     Told,
-    /// Lambda did not tell of the end of a held invocation, nor of any end since.
+    /// Lambda did not report the end of a held invocation, nor any end since.
     Failed,
 }
 
-/// The newest invocation, as far as it decides when telemetry is sent.
+/// The facts about the newest invocation that decide about flushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
 pub(crate) struct Running {
     pub(crate) invoked_ms: u64,
     pub(crate) deadline_ms: u64,
-    /// Lambda has told of the handler's end.
+    /// Lambda reported the handler's end.
     pub(crate) is_done: bool,
-    /// Lambda can be trusted to tell of it.
+    /// Lambda is expected to report it.
     pub(crate) is_told_of_end: bool,
     pub(crate) is_rare: bool,
     pub(crate) last_failed: bool,
-    /// How long the handler usually takes.
+    /// The usual duration of the handler.
     pub(crate) usual_handler: Option<Duration>,
 }
 
-/// All that the loop knows.
+/// The state of the loop.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct InvocationState {
     hold: HoldMode,
     telemetry: TelemetryState,
     traffic: Traffic,
     current: Option<Current>,
-    /// The invocation before it, where Lambda had not told of its end when this one began.
+    /// The previous invocation, if Lambda had not reported its end when this one began.
     untold: Option<Current>,
     last_failed: bool,
-    /// How long the handler usually takes, in milliseconds.
+    /// The usual duration of the handler in milliseconds.
     handler_ms: Option<f64>,
     is_managed: bool,
-    table: Table,
+    table: InvocationTable,
 }
 
-impl State {
-    pub(crate) fn new(config: &Config, table: Table) -> Self {
+impl InvocationState {
+    pub(crate) fn new(config: &Config, table: InvocationTable) -> Self {
         Self {
             is_managed: config.function.is_managed_instance,
             hold: config.hold,
@@ -97,13 +94,13 @@ impl State {
         }
     }
 
-    /// Telemetry will come.
+    /// Notes that Lambda will send telemetry.
     pub(crate) fn subscribed(&mut self) {
         self.telemetry = TelemetryState::Silent;
         self.table.subscribed();
     }
 
-    /// An invocation begins; spans and metrics of earlier ones are due.
+    /// Notes the beginning of an invocation. Spans and metrics of earlier ones are due.
     pub(crate) fn invoke(&mut self, invoke: &Invoke, now_ms: u64) {
         self.traffic.invoked(now_ms);
         let untold = self.current.as_ref().is_some_and(|last| !last.runtime_done);
@@ -119,7 +116,7 @@ impl State {
             held_to_the_end: false,
             deadline_ms: invoke.deadline_ms,
             otlp_received: false,
-            // Its end may have been read before its beginning, since the two come on different connections.
+            // Its end may have been read before its beginning: they come on different connections.
             runtime_done: self.table.is_runtime_done(&request_id),
             ended_ms: None,
             asked_ms: None,
@@ -128,23 +125,7 @@ impl State {
         });
     }
 
-    /// Goes on with an invocation that began before this process did. What became of it is not known here, so nothing is made of it
-    /// and nothing waits for it.
-    pub(crate) fn resume(&mut self, invoke: &Invoke, now_ms: u64) {
-        self.current = Some(Current {
-            request_id: invoke.request_id.to_ascii_lowercase(),
-            invoked_ms: now_ms,
-            deadline_ms: invoke.deadline_ms,
-            otlp_received: false,
-            held_to_the_end: false,
-            runtime_done: true,
-            ended_ms: None,
-            asked_ms: None,
-            written_before_deadline: false,
-        });
-    }
-
-    /// OTLP was received and written.
+    /// Notes received OTLP.
     pub(crate) fn otlp(&mut self, roots: Vec<Root>) {
         if let Some(current) = &mut self.current {
             current.otlp_received = true;
@@ -152,7 +133,7 @@ impl State {
         self.table.roots(roots);
     }
 
-    /// Takes an event of the Telemetry API that was received at this time.
+    /// Takes an event of the Telemetry API, received at this time.
     pub(crate) fn telemetry(&mut self, event: PlatformEvent, now_ms: u64) {
         let is_end = event.kind == EventKind::RuntimeDone;
         if self.telemetry == TelemetryState::Silent
@@ -166,7 +147,7 @@ impl State {
                 known.find(|known| Some(known.request_id.as_str()) == event.request_id.as_deref());
             if let Some(current) = current {
                 current.runtime_done = true;
-                // The two clocks are one, unless somebody sets it.
+                // Both times come from one clock, which may be set.
                 let told_ms = event.time_unix_nano.map_or(now_ms, |nanos| nanos / 1_000_000);
                 let ended_ms = told_ms.max(current.invoked_ms).min(now_ms);
                 if current.ended_ms.is_none() {
@@ -184,12 +165,12 @@ impl State {
         self.table.event(event, now_ms);
     }
 
-    /// The runtime has said in a line that its memory is exhausted.
+    /// Notes that the runtime reported exhausted memory.
     pub(crate) fn out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
         self.table.out_of_memory(request_id, time_unix_nano);
     }
 
-    /// The newest invocation.
+    /// Returns the facts about the newest invocation.
     pub(crate) fn running(&self, now_ms: u64) -> Option<Running> {
         let current = self.current.as_ref()?;
         let usual_ms = self.handler_ms.filter(|usual| usual.is_finite());
@@ -205,7 +186,7 @@ impl State {
         })
     }
 
-    /// Whether Lambda can be trusted to tell of this invocation's end.
+    /// Returns `true` if Lambda is expected to report this invocation's end.
     fn telemetry_comes(&self, current: &Current, now_ms: u64) -> bool {
         match self.telemetry {
             TelemetryState::Off => false,
@@ -216,12 +197,12 @@ impl State {
         }
     }
 
-    /// Whether `next` may be called, after which the environment may freeze.
+    /// Returns `true` if `next` may be called. The environment may freeze then.
     pub(crate) fn may_call_next(&mut self, now_ms: u64) -> bool {
         let telemetry_comes =
             self.current.as_ref().is_some_and(|current| self.telemetry_comes(current, now_ms));
         let Some(current) = &mut self.current else { return true };
-        // Asked so late only where something held `next` all the time.
+        // The loop asks so late only after a hold.
         current.held_to_the_end |= !current.runtime_done && now_ms >= last_moment(current);
         let mut situation = Situation {
             mode: self.hold,
@@ -239,7 +220,7 @@ impl State {
         !is_held(situation)
     }
 
-    /// `next` is called: the environment is kept no longer.
+    /// Notes the call of `next`, which ends the hold.
     pub(crate) fn asked(&mut self, now_ms: u64) {
         if let Some(current) = &mut self.current
             && current.asked_ms.is_none()
@@ -249,7 +230,7 @@ impl State {
         }
     }
 
-    /// When the loop has to look again if nothing happens.
+    /// Returns the time of the next due task.
     pub(crate) fn wake_at_ms(&self, now_ms: u64) -> Option<u64> {
         let current = self.current.as_ref()?;
         let running = !current.runtime_done && !current.written_before_deadline;
@@ -259,7 +240,7 @@ impl State {
         running.then(|| last_moment(current).min(trusts_until.unwrap_or(u64::MAX)))
     }
 
-    /// The requests that are to be written now.
+    /// Returns the due requests.
     pub(crate) fn due(&mut self, now_ms: u64) -> Vec<Request> {
         let mut all = false;
         if let Some(current) = &mut self.current
@@ -272,21 +253,20 @@ impl State {
         if all { self.table.take_all(now_ms) } else { self.table.take_due(now_ms) }
     }
 
-    /// Whether there are invocations that Lambda has not reported.
-    ///
-    /// Nobody but telemetry tells a managed instance of its invocations: some may have begun and ended since it last came.
+    /// Returns `true` if reports of invocations are outstanding. A managed instance always expects some, because only telemetry reports
+    /// its invocations.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
         let is_waiting = self.is_managed || self.table.is_waiting_for_reports();
         self.telemetry != TelemetryState::Off && is_waiting
     }
 
-    /// The environment ends for this reason; the requests that are left.
+    /// Closes all invocations at the end of the environment, and returns the last requests.
     pub(crate) fn close(&mut self, reason: &str, now_ms: u64) -> Vec<Request> {
         self.table.close(reason, now_ms)
     }
 }
 
-/// How long the environment was kept when the handler had ended, once it is known when that was and when `next` was called.
+/// Returns the hold time, if the handler's end and the call of `next` are known.
 fn held_ms(current: &Current) -> u64 {
     match (current.ended_ms, current.asked_ms) {
         (Some(ended_ms), Some(asked_ms)) => asked_ms.saturating_sub(ended_ms),

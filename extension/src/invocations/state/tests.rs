@@ -8,7 +8,7 @@ use std::sync::Arc;
 const DEADLINE_MS: u64 = 60_000;
 
 /// A state, with the clock in milliseconds since the first invocation.
-struct Story(State, Arc<Counts>);
+struct Story(InvocationState, Arc<Counts>);
 
 impl Story {
     fn new(hold: &str) -> Self {
@@ -16,8 +16,9 @@ impl Story {
         let config = Config::from_source(&source);
         let nothing = InvocationRecords::new(|_| Vec::new());
         let counts = Arc::new(Counts::default());
-        let table = Table::new(&config, &Registration::default(), Arc::clone(&counts), nothing);
-        let mut state = State::new(&config, table);
+        let table =
+            InvocationTable::new(&config, &Registration::default(), Arc::clone(&counts), nothing);
+        let mut state = InvocationState::new(&config, table);
         state.subscribed();
         Self(state, counts)
     }
@@ -126,7 +127,7 @@ fn what_waits_is_written_before_the_deadline() {
     assert_eq!(story.0.wake_at_ms(last_moment), None);
 }
 
-/// An invocation that ends, and whose end is told, at these times; `next` is called at that one.
+/// Checks the hold time of an invocation, given the times of its end, of Lambda's report, and of `next`.
 fn held(
     story: &mut Story,
     request_id: &str,
@@ -145,7 +146,7 @@ fn held(
     if asked_ms < told_ms {
         story.0.asked(asked_ms);
     }
-    // Lambda may repeat what it tells, and `next` may give what nobody knows.
+    // Lambda may repeat a report, and `next` may return an unknown event.
     story.0.telemetry(end.clone(), told_ms);
     story.0.telemetry(end, told_ms + 1);
     story.0.asked(asked_ms);

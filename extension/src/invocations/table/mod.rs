@@ -1,12 +1,12 @@
-//! The invocations of the environment until their spans and metrics are written, in bounded memory, each item once.
+//! The invocations of the environment until their spans and metrics are written, in bounded memory.
 //!
-//! `platform` collects the events of an invocation and makes spans and metrics of them. The table decides which events it gets,
-//! and when: an invocation's end is held back while the function's own root span may still come.
+//! `platform` makes spans and metrics from the events of an invocation. The table passes the events on, and delays an invocation's end
+//! while the function's own root span may still come.
 
 use crate::clock::unix_millis;
-use crate::config::{Config, InvocationSpan};
+use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
-use crate::invocations::identity::Identity;
+use crate::invocations::identity::FunctionIdentity;
 use crate::invocations::invocation_records::InvocationRecords;
 use crate::invocations::recent_events::RecentEvents;
 use crate::invocations::roots::Root;
@@ -22,43 +22,43 @@ use std::sync::Arc;
 use wire::Request;
 use wire::invocation_record::RootSpan;
 
-/// Invocations that are remembered; an environment runs one at a time, a managed instance some dozens.
+/// The number of remembered invocations. A managed instance runs some dozens at a time.
 const MAX_KNOWN: usize = 256;
-/// Ends that wait for a root span; beyond this number the oldest goes on without one.
+/// The number of ends that may wait for a root span. Beyond it, the oldest is passed on.
 const MAX_HELD_BACK: usize = 64;
-/// The function may begin its root span this long before the extension has read that it was invoked.
+/// The time by which a root span may begin before the extension reads INVOKE.
 const EARLY_MS: u64 = 100;
 
 type SpanId = [u8; 8];
 
-/// What is known of an invocation beside what `platform` collects.
+/// The table's facts about an invocation.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each has come or not, in any order")]
 struct Known {
     request_id: String,
     invoked_arn: String,
-    /// When INVOKE was read; `None` where only telemetry speaks of it.
+    /// The time of INVOKE; `None` if only telemetry reported the invocation.
     invoked_ms: Option<u64>,
     /// `platform.start` was read.
     started: bool,
     has_events: bool,
     root: Option<KnownRoot>,
-    /// The roots of earlier attempts at the request.
+    /// The roots of earlier attempts.
     earlier_roots: Vec<SpanId>,
     runtime_done: bool,
     reported: bool,
 }
 
-/// The function's root span of an invocation.
+/// The root span of an invocation.
 #[derive(Clone, Copy, Debug)]
 struct KnownRoot {
     span: FunctionRoot,
-    /// Whether the function said which invocation it is of; else it is the newest one's.
+    /// The span names its invocation. Otherwise the newest one was assumed.
     is_named: bool,
 }
 
 impl Known {
-    /// Whether this process was told of its beginning.
+    /// Returns `true` if this process read the beginning.
     fn was_told(&self) -> bool {
         self.invoked_ms.is_some() || self.started
     }
@@ -66,20 +66,20 @@ impl Known {
 
 /// All invocations of the environment.
 #[derive(Debug)]
-pub(crate) struct Table {
-    identity: Identity,
-    invocation_span: InvocationSpan,
-    /// Managed instances are not told of INVOKE.
+pub(crate) struct InvocationTable {
+    identity: FunctionIdentity,
+    invocation_span: InvocationSpanMode,
+    /// Lambda sends INVOKE, except to managed instances.
     is_told_of_invocations: bool,
     options: SpanOptions,
     records: InvocationRecords,
     metrics: Aggregator,
-    /// `None` where no spans are wanted, and without a subscription, since nothing tells of an end then.
+    /// `None` if no spans are wanted, or without a subscription.
     spans: Option<Invocations>,
     known: VecDeque<Known>,
-    /// Ends of invocations whose root may still come, with the time of each.
+    /// The ends that wait for their root span, and their times.
     held_back: VecDeque<(PlatformEvent, u64)>,
-    /// The function has sent a root before, so it will again.
+    /// The function has sent a root span before.
     sends_roots: bool,
     recent: RecentEvents,
     due: bool,
@@ -88,14 +88,14 @@ pub(crate) struct Table {
     counts: Arc<Counts>,
 }
 
-impl Table {
+impl InvocationTable {
     pub(crate) fn new(
         config: &Config,
         registration: &Registration,
         counts: Arc<Counts>,
         records: InvocationRecords,
     ) -> Self {
-        let identity = Identity::of(config, registration);
+        let identity = FunctionIdentity::of(config, registration);
         let options = SpanOptions {
             mapping: config.span_mapping,
             end: config.span_end,
@@ -104,7 +104,7 @@ impl Table {
             function_name: identity.function_name().to_owned(),
             function_version: identity.function_version().map(str::to_owned),
         };
-        // No forwarder reads the reports where the extension sends by itself.
+        // In direct mode no forwarder reads the reports.
         let owner = if config.is_direct() { Owner::Sole } else { Owner::Extension };
         Self {
             identity,
@@ -125,19 +125,19 @@ impl Table {
         }
     }
 
-    /// The runtime has said in a line that its memory is exhausted.
+    /// Notes that the runtime reported exhausted memory.
     pub(crate) fn out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
         self.metrics.add_out_of_memory(request_id, time_unix_nano);
     }
 
-    /// Telemetry will come.
+    /// Notes that Lambda will send telemetry.
     pub(crate) fn subscribed(&mut self) {
-        if self.invocation_span != InvocationSpan::Never {
+        if self.invocation_span != InvocationSpanMode::Never {
             self.spans = Some(Invocations::new(self.options.clone()));
         }
     }
 
-    /// An invocation begins; spans and metrics of earlier ones can be written while it runs.
+    /// Notes the beginning of an invocation. Spans and metrics of earlier ones are due.
     pub(crate) fn invoke(&mut self, request_id: &str, invoked_arn: &str, now_ms: u64) {
         self.due = true;
         let known = self.known(request_id);
@@ -149,7 +149,7 @@ impl Table {
             let root = known.root.take();
             known.earlier_roots.extend(root.map(|root| root.span.span_id));
         }
-        // Its end may have been read before its beginning.
+        // Its end may have been read first.
         self.release(|held| held.request_id.as_deref() == Some(request_id));
     }
 
@@ -157,9 +157,9 @@ impl Table {
         self.find(request_id).is_some_and(|known| known.runtime_done)
     }
 
-    /// Root spans were received. One that names no invocation belongs to the newest that began before it.
+    /// Takes received root spans. A span without a name belongs to the newest invocation that began before it.
     pub(crate) fn roots(&mut self, roots: Vec<Root>) {
-        if self.invocation_span != InvocationSpan::Auto {
+        if self.invocation_span != InvocationSpanMode::Auto {
             return;
         }
         let (named, unnamed): (Vec<Root>, Vec<Root>) =
@@ -182,7 +182,7 @@ impl Table {
 
     fn root(&mut self, request_id: &str, root: KnownRoot, time: u64) {
         let is_known = self.find(request_id).is_some_and(|known| {
-            // A span without a name may be any that has no parent.
+            // A root without a name is less certain.
             known.root.is_some_and(|before| before.is_named || !root.is_named)
                 || known.earlier_roots.contains(&root.span.span_id)
         });
@@ -194,7 +194,7 @@ impl Table {
         self.release(|event| event.request_id.as_deref() == Some(request_id));
     }
 
-    /// Takes an event of the Telemetry API. Where it has no time of its own, it has that of its receipt.
+    /// Takes an event of the Telemetry API. The default of its time is the time of receipt.
     pub(crate) fn event(&mut self, event: PlatformEvent, now_ms: u64) {
         if self.recent.is_repeated(&event) {
             self.counts.add(Count::Repeated, 1);
@@ -209,14 +209,14 @@ impl Table {
             return;
         };
         let known = self.known(&request_id);
-        // Managed instances send no `platform.runtimeDone`: there the report is the end.
+        // Managed instances send no `platform.runtimeDone`, so the report is the end.
         let is_end = event.kind == EventKind::RuntimeDone
             || (event.kind == EventKind::Report && !known.runtime_done);
         known.started |= event.kind == EventKind::Start;
         known.runtime_done |= event.kind == EventKind::RuntimeDone;
         known.reported |= event.kind == EventKind::Report;
         if is_end {
-            // An end that has waited for its root during a whole further invocation waits no longer.
+            // Ends wait at most until the next invocation ends.
             self.release_others(&request_id);
         }
         if self.is_foreign(&event) || self.waits_for_root(&event, &request_id) {
@@ -230,20 +230,20 @@ impl Table {
         }
     }
 
-    /// The requests that are to be written now.
+    /// Returns the due requests.
     pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<Request> {
         if self.due { self.take_all(now_ms) } else { Vec::new() }
     }
 
-    /// Requests of all that is finished, whether it is due or not.
+    /// Returns requests of all finished spans and metrics, due or not.
     pub(crate) fn take_all(&mut self, now_ms: u64) -> Vec<Request> {
         let metrics = self.metrics.take();
-        // The extension's own figures are worth no line of their own.
+        // The extension's own metrics need no line of their own.
         let own = if metrics.is_empty() { Vec::new() } else { self.own.take_due(now_ms) };
         self.requests(metrics, own)
     }
 
-    /// Requests of all spans that are finished, and of these metrics, the platform's and our own.
+    /// Makes requests of the finished spans and these metrics.
     fn requests(&mut self, metrics: Vec<Metric>, own: Vec<Metric>) -> Vec<Request> {
         self.due = false;
         let mut requests = Vec::new();
@@ -262,12 +262,12 @@ impl Table {
         requests
     }
 
-    /// Whether there are invocations that Lambda has not reported.
+    /// Returns `true` if reports of invocations are outstanding.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
         self.known.iter().any(|known| known.was_told() && !known.reported)
     }
 
-    /// The environment ends for this reason: invocations without an end are closed.
+    /// Closes invocations without an end, at the end of the environment.
     pub(crate) fn close(&mut self, reason: &str, now_ms: u64) -> Vec<Request> {
         let now = now_ms.saturating_mul(1_000_000);
         self.release(|_| true);
@@ -286,17 +286,17 @@ impl Table {
             spans.close_all(ShutdownReason::parse(reason), now);
         }
         let metrics = self.metrics.take();
-        // What the environment cost is not known before, and Lambda may have told all else already.
+        // The last metrics of the extension, even if there are no others.
         let own = if self.known.is_empty() { Vec::new() } else { self.own.take(now_ms) };
         self.requests(metrics, own)
     }
 
-    /// The environment was kept for so long after a handler's end.
+    /// Counts hold time.
     pub(crate) fn held(&self, millis: u64) {
         self.counts.add(Count::HeldMs, usize::try_from(millis).unwrap_or(usize::MAX));
     }
 
-    /// Tells `platform` of an invocation before its first event.
+    /// Passes the beginning of an invocation to `platform`, before its first event.
     fn begin(&mut self, request_id: &str, time: u64) {
         let known = self.known(request_id);
         if std::mem::replace(&mut known.has_events, true) {
@@ -309,37 +309,36 @@ impl Table {
         }
     }
 
-    /// Whether an event ends an invocation whose beginning this process has not read. Either the beginning is about to come, or
-    /// the event was meant for the extension's process before this one. That one has closed the invocation at its SHUTDOWN, so
-    /// that no second span may be written.
+    /// Returns `true` for the end of an invocation whose beginning this process has not read. Either the beginning is about to come, or
+    /// an earlier process of the extension closed the invocation at its SHUTDOWN, so that no second span may be written.
     fn is_foreign(&self, event: &PlatformEvent) -> bool {
         let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
         let known = event.request_id.as_deref().and_then(|request_id| self.find(request_id));
         is_end && self.is_told_of_invocations && !known.is_some_and(Known::was_told)
     }
 
-    /// Whether an end waits: the function sends its root spans by OTLP, and this invocation's has not come.
+    /// Returns `true` if an end waits for the function's root span.
     fn waits_for_root(&mut self, event: &PlatformEvent, request_id: &str) -> bool {
         let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
-        if self.spans.is_none() || !is_end || self.invocation_span != InvocationSpan::Auto {
+        if self.spans.is_none() || !is_end || self.invocation_span != InvocationSpanMode::Auto {
             return false;
         }
         let is_held_back = |(held, _): &(PlatformEvent, u64)| held.request_id == event.request_id;
         if event.kind == EventKind::Report && self.options.end == SpanEnd::RuntimeDone {
-            // The report follows the end: it waits if the end does.
+            // The report waits if the end does.
             return self.held_back.iter().any(is_held_back);
         }
         let time = event.time_unix_nano.unwrap_or_default();
         !self.look_up_root(request_id, time) && self.sends_roots
     }
 
-    /// Whether the root span is known, from OTLP or from the exporter's record.
+    /// Looks up the root span in the exporter's record, unless it came by OTLP. Returns `true` if it is known.
     fn look_up_root(&mut self, request_id: &str, time: u64) -> bool {
         let known = self.find(request_id);
         if known.is_some_and(|known| known.root.is_some()) {
             return true;
         }
-        if self.invocation_span != InvocationSpan::Auto || self.spans.is_none() {
+        if self.invocation_span != InvocationSpanMode::Auto || self.spans.is_none() {
             return false;
         }
         let is_earlier = |root: &RootSpan| {
@@ -352,7 +351,7 @@ impl Table {
         true
     }
 
-    /// Passes on the held ends that this says no longer have to wait.
+    /// Passes on the held ends that `goes_on` selects.
     fn release(&mut self, goes_on: impl Fn(&PlatformEvent) -> bool) {
         let held_back = std::mem::take(&mut self.held_back);
         let (released, held_back): (VecDeque<_>, VecDeque<_>) =
@@ -367,7 +366,7 @@ impl Table {
         }
     }
 
-    /// Passes on the held ends of other invocations, but not of those whose beginning was not read.
+    /// Passes on the held ends of other invocations whose beginning was read.
     fn release_others(&mut self, request_id: &str) {
         let foreign: Vec<Option<String>> = self
             .held_back
@@ -381,7 +380,7 @@ impl Table {
     }
 
     fn observe(&mut self, event: &PlatformEvent, time: u64) {
-        // The report's figures can wait for the next line, unless the report ends the span.
+        // The report's metrics can wait for the next line, unless the report ends the span.
         let ends_span = self.options.end == SpanEnd::Report
             || self.spans.is_none()
             || event.request_id.as_deref().is_some_and(|id| !self.is_runtime_done(id));

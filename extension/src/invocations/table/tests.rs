@@ -7,9 +7,9 @@ const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 const SECOND: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 const ROOT: RootSpan = RootSpan { trace_id: [3; 16], span_id: [7; 8], is_open: false };
 
-/// A table, and what it has written.
+/// A table and its requests.
 struct Story {
-    table: Table,
+    table: InvocationTable,
     records: Arc<Mutex<Vec<(String, RootSpan)>>>,
     counts: Arc<Counts>,
 }
@@ -32,7 +32,7 @@ impl Story {
             left.iter().filter(|(id, _)| id == request_id).map(|(_, ids)| *ids).collect()
         });
         let counts = Arc::new(Counts::default());
-        let mut table = Table::new(&config, &registration, Arc::clone(&counts), look_up);
+        let mut table = InvocationTable::new(&config, &registration, Arc::clone(&counts), look_up);
         table.subscribed();
         Self { table, records, counts }
     }
@@ -67,7 +67,7 @@ impl Story {
         self.table.roots(vec![Root { request_id, trace_id, span_id, start_unix_nano }]);
     }
 
-    /// What is due now: the kind of each span, its length in seconds, and whose child it is.
+    /// Describes the due spans: kind, duration in seconds, and parent.
     fn due(&mut self) -> String {
         let requests = self.table.take_due(0);
         spans(&requests).iter().map(describe).collect::<Vec<_>>().join(", ")
@@ -230,7 +230,7 @@ fn where_roots_come_by_otlp_an_end_waits_for_its_own() {
     story.invoke("third", 30_000);
     story.root_by_otlp(Some(SECOND), 20_010);
     assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
-    // And one that never comes, as where a sampler left it out, is waited for until the next end.
+    // The wait for an unsampled root ends with the next invocation.
     story.event(EventKind::Start, "third", 30_000);
     story.event(EventKind::RuntimeDone, "third", 31_000);
     assert_eq!(story.due(), "");

@@ -1,28 +1,26 @@
-//! Requests on their way to stdout that nobody waits to have acknowledged: the extension's own spans and metrics, and what no
-//! backend took. They wait for room in the output's queue, or are in it.
+//! Requests on their way to stdout whose senders do not wait: the extension's own telemetry, and requests that no backend accepted.
 
-use super::LineOutput;
+use super::{LineOutput, Marks};
 use crate::counts::{Count, Counts};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use wire::{Request, Written};
 
-/// How long the line is waited for that is under way when the others are given up, before it is given up too.
+/// Time limit for the current line when the others are given up.
 const LAST_LINE_TO_COUNT: Duration = Duration::from_millis(50);
-/// How many requests may wait for room in the queue; the oldest beyond are given up.
+/// The number of the extension's own requests that may wait for room in the queue; the oldest beyond it are dropped.
 const MAX_UNWRITTEN: usize = 64;
 
-type Offer = fn(&LineOutput, Request) -> Result<oneshot::Receiver<Written>, Request>;
-
-pub(crate) struct OwnLines {
+/// The requests of one origin that wait for room in the queue, or are in it.
+pub(crate) struct Backlog {
     output: LineOutput,
-    offer: Offer,
-    /// What is counted where they cannot be written.
+    marks: Marks,
+    /// The counter of items that cannot be written.
     lost: Count,
     most_unwritten: usize,
     counts: Arc<Counts>,
-    /// Requests that the queue had no room for.
+    /// Requests that did not fit the queue.
     unwritten: Vec<Request>,
     /// Requests in the queue.
     writing: Vec<Writing>,
@@ -31,30 +29,37 @@ pub(crate) struct OwnLines {
 /// A request in the queue.
 struct Writing {
     items: usize,
-    #[cfg_attr(
-        not(feature = "direct"),
-        expect(dead_code, reason = "asked for by the direct output")
-    )]
+    #[cfg_attr(not(feature = "direct"), expect(dead_code, reason = "the backend asks for it"))]
     bytes: usize,
     written: oneshot::Receiver<Written>,
 }
 
-impl OwnLines {
-    /// The extension's own spans and metrics.
-    pub(crate) fn new(output: LineOutput, counts: Arc<Counts>) -> Self {
-        let (offer, lost): (Offer, _) = (LineOutput::offer, Count::PlatformLost);
-        let (unwritten, writing) = (Vec::new(), Vec::new());
-        Self { output, offer, lost, most_unwritten: MAX_UNWRITTEN, counts, unwritten, writing }
+impl Backlog {
+    /// Makes the backlog of the extension's own spans and metrics.
+    pub(crate) fn own(output: LineOutput, counts: Arc<Counts>) -> Self {
+        Self {
+            output,
+            marks: Marks::default(),
+            lost: Count::PlatformLost,
+            most_unwritten: MAX_UNWRITTEN,
+            counts,
+            unwritten: Vec::new(),
+            writing: Vec::new(),
+        }
     }
 
-    /// What was acknowledged and no backend took; the bound of the buffer that it comes from is its own.
+    /// Makes the backlog of requests that no backend accepted. Their buffer bounds it.
     #[cfg(feature = "direct")]
     pub(crate) fn spilled(output: LineOutput, counts: Arc<Counts>) -> Self {
-        let (offer, lost): (Offer, _) = (LineOutput::offer_spilled, Count::SpillLost);
-        Self { offer, lost, most_unwritten: usize::MAX, ..Self::new(output, counts) }
+        Self {
+            marks: Marks { spill: true, partial: false },
+            lost: Count::SpillLost,
+            most_unwritten: usize::MAX,
+            ..Self::own(output, counts)
+        }
     }
 
-    /// Puts requests into the output's queue; what has no room there waits here.
+    /// Adds requests, and moves as many as possible to the queue.
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
         self.writing.retain_mut(|Writing { items, written, .. }| match written.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => true,
@@ -67,7 +72,7 @@ impl OwnLines {
         let mut waiting = std::mem::take(&mut self.unwritten).into_iter();
         for request in waiting.by_ref() {
             let (items, bytes) = (request.items(), request.bytes().len());
-            match (self.offer)(&self.output, request) {
+            match self.output.queue(request, self.marks) {
                 Ok(written) => self.writing.push(Writing { items, bytes, written }),
                 Err(request) => {
                     self.unwritten.push(request);
@@ -82,7 +87,7 @@ impl OwnLines {
         }
     }
 
-    /// Waits until the lines are written, but no longer than this: the pipe may be full. Not at all where it is known to be stuck.
+    /// Waits until the queued requests are written, for at most `limit`. Returns at once if the pipe is stuck.
     pub(crate) async fn wait_written(&mut self, limit: Duration) {
         if self.output.is_stuck() {
             return;
@@ -95,29 +100,36 @@ impl OwnLines {
                 writing.pop();
             }
         };
-        // Those that were not written in time stay in the queue, and are written when there is room.
+        // Late requests stay in the queue.
         drop(tokio::time::timeout(limit, all).await);
     }
 
-    /// Bytes of what is not written yet, as far as is known.
+    /// Writes as much as possible until `end`.
+    pub(crate) async fn drain(&mut self, end: tokio::time::Instant) {
+        while self.is_worth_waiting_for() && tokio::time::Instant::now() < end {
+            self.wait_written(end - tokio::time::Instant::now()).await;
+            self.write(Vec::new());
+        }
+    }
+
+    /// Returns the number of bytes that are not known to be written.
     #[cfg(feature = "direct")]
     pub(crate) fn bytes(&self) -> usize {
         let unwritten = self.unwritten.iter().map(|request| request.bytes().len());
         unwritten.chain(self.writing.iter().map(|writing| writing.bytes)).sum()
     }
 
-    /// Whether anything waits for room in the queue.
+    /// Returns `true` if a request waits for room in the queue.
     #[cfg(feature = "direct")]
     pub(crate) fn is_behind(&self) -> bool {
         !self.unwritten.is_empty()
     }
 
-    /// Whether anything is left that may still be written soon.
-    pub(crate) fn is_worth_waiting_for(&self) -> bool {
+    fn is_worth_waiting_for(&self) -> bool {
         !(self.writing.is_empty() && self.unwritten.is_empty() || self.output.is_stuck())
     }
 
-    /// Counts what is not written by now as lost. Where that is anything, no further line is begun.
+    /// Counts the unwritten requests as lost, and lets no further line begin if there are any.
     pub(crate) async fn give_up(&mut self) {
         if self.is_worth_waiting_for() {
             self.output.end(LAST_LINE_TO_COUNT).await;
@@ -130,15 +142,18 @@ impl OwnLines {
     }
 }
 
-/// What was acknowledged and is in no line is told at once: the sum of all comes only at the end of the environment.
+/// Counts lost items. Acknowledged ones are logged at once, because the sum of all is logged only at the end of the environment.
 fn note_lost(counts: &Counts, count: Count, items: usize) {
     counts.add(count, items);
     if items > 0 && matches!(count, Count::SpillLost) {
-        tracing::error!(items, "no backend took them, and no line can hold them: they are lost");
+        tracing::error!(
+            items,
+            "acknowledged items are lost: neither the backend nor stdout accepted them"
+        );
     }
 }
 
-/// How many of a request's items are in no line: all of them where the pipe is broken.
+/// Returns how many of a request's items are in no line: all of them if the pipe is broken.
 fn lost(items: usize, written: Option<Written>) -> usize {
     written.map_or(items, |written| written.dropped_items)
 }

@@ -1,4 +1,4 @@
-//! What sends to the destination: OTLP, and beside it events of the Telemetry API as they came; and the secret that both send.
+//! The clients of the destination: one for OTLP, one for unchanged events of the Telemetry API, and the secret of both.
 
 use super::secret::{KeptSecret, Sending, sending};
 use crate::config::Direct;
@@ -6,18 +6,18 @@ use backend::{
     Client, ClientError, Compression, DestinationConfig, LeanTransport, Protocol, RetryPolicy,
 };
 
-/// One attempt each: what is not taken waits for a later flush.
-pub(super) struct Clients {
-    pub(super) otlp: Sending,
-    /// `None` where no events are sent as they came.
-    pub(super) events: Option<Sending>,
-    /// `None` where the destination has none.
-    pub(super) secret: Option<KeptSecret>,
+/// Each client makes one attempt. A later flush repeats failed requests.
+pub(crate) struct Clients {
+    pub(crate) otlp: Sending,
+    /// `None` unless unchanged events are sent.
+    pub(crate) events: Option<Sending>,
+    /// `None` if the destination has no secret.
+    pub(crate) secret: Option<KeptSecret>,
 }
 
 impl Clients {
-    /// Prepares everything that needs no network.
-    pub(super) fn new(direct: &Direct, is_json: bool) -> Result<Self, ClientError> {
+    /// Makes the clients, without using the network.
+    pub(crate) fn new(direct: &Direct, is_json: bool) -> Result<Self, ClientError> {
         let Direct { destination, protocol, secrets, .. } = direct;
         let secret = KeptSecret::of(destination, secrets);
         let otlp = LeanTransport::by(destination, *protocol)?;
@@ -34,7 +34,7 @@ impl Clients {
     }
 }
 
-/// A client of this transport, which may make JSON of what it is given, and then compresses it itself.
+/// Makes a client. A transport that makes JSON compresses its bodies itself.
 fn client(
     destination: &DestinationConfig,
     transport: LeanTransport,

@@ -1,4 +1,5 @@
-//! The destination's credentials where they are kept elsewhere: read while the function starts, and again when they are old or refused.
+//! Reads the destination's credentials from Secrets Manager or the parameter store: while the function starts, and again when they are
+//! old or refused.
 
 use crate::clock;
 use crate::config::{Direct, Secrets};
@@ -8,16 +9,16 @@ use backend::{Authorized, AwsTransport, Client, DestinationConfig, LeanTransport
 use settings::{Check, Headers};
 use std::sync::Arc;
 
-/// Sends to the destination, with the credentials that are kept for it.
-pub(super) type Sending = Authorized<LeanTransport>;
+/// A client with the stored credentials.
+pub(crate) type Sending = Authorized<LeanTransport>;
 
-/// The secret, which all clients of the destination share.
+/// The secret that all clients of the destination share.
 #[derive(Clone)]
-pub(super) struct KeptSecret(Arc<CachedSecret<AwsSecrets>>);
+pub(crate) struct KeptSecret(Arc<CachedSecret<AwsSecrets>>);
 
 impl KeptSecret {
-    /// That of this destination, if it has one; nothing is read yet.
-    pub(super) fn of(
+    /// Returns the secret of a destination, if it has one, without reading it.
+    pub(crate) fn of(
         destination: &DestinationConfig,
         Secrets { settings, lifetime }: &Secrets,
     ) -> Option<Self> {
@@ -27,15 +28,15 @@ impl KeptSecret {
         Some(Self(Arc::new(CachedSecret::new(service, reference, *lifetime))))
     }
 
-    /// Reads it beside all else. The function's init takes longer mostly. Where it does not, or a freeze breaks it, the first flush
-    /// waits for the secret within its own time.
-    pub(super) fn read_ahead(self) {
+    /// Reads the secret in the background. The function's init mostly takes longer. If it does not, or a freeze interrupts the read,
+    /// the first flush waits for the secret within its own time limit.
+    pub(crate) fn read_ahead(self) {
         drop(tasks::spawn(async move { drop(self.0.current().await) }));
     }
 }
 
-/// The client, with this secret in place of the authorization of `headers`.
-pub(super) fn sending(
+/// Makes a client that sends this secret in place of the authorization in `headers`.
+pub(crate) fn sending(
     client: Client<LeanTransport>,
     headers: Headers,
     secret: Option<KeptSecret>,
@@ -43,13 +44,13 @@ pub(super) fn sending(
     Authorized::with_client(client, headers, secret.map(|secret| secret.0))
 }
 
-/// Makes new connections from now on.
-pub(super) fn drop_connections(sending: &Sending) {
+/// Opens new connections from now on.
+pub(crate) fn drop_connections(sending: &Sending) {
     drop(sending.client().drop_connections());
 }
 
-/// Reads the destination's secret for a person, if it has one, and puts it among the headers.
-pub(super) async fn check(direct: &mut Direct) -> Option<Check> {
+/// Reads the destination's secret, if it has one, and adds it to the headers.
+pub(crate) async fn check(direct: &mut Direct) -> Option<Check> {
     let KeptSecret(secret) = KeptSecret::of(&direct.destination, &direct.secrets)?;
     Some(match read_secret(&mut direct.destination, &secret).await {
         Ok(()) => Check::ok("secret", format!("{} can be read", secret.reference())),

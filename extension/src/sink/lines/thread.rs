@@ -1,9 +1,10 @@
-//! The thread that writes lines: one `write` for each line, and one line for requests that arrive together.
+//! The thread that writes lines. Requests that arrive together share a line.
 
 use crate::clock;
-use crate::config::Lines;
+use crate::config::LineFormat;
 use crate::counts::{Count, Counts};
 use crate::otlp_fields::service_name;
+use crate::panics;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -11,8 +12,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use wire::{Envelope, LineEncoder, LineLimits, Request, Written};
 
-/// Requests up to this size share lines. A larger one has lines of its own, so that its sender can be told how many of its
-/// items no line could hold.
+/// Requests up to this size share lines. A larger one gets its own lines, so that its sender learns how many items were too large for
+/// a line.
 const SHARED_BYTES: usize = 32 * 1024;
 const TOGETHER_BYTES: usize = 256 * 1024;
 const TOGETHER_ITEMS: usize = 10_000;
@@ -20,17 +21,17 @@ const TOGETHER_ITEMS: usize = 10_000;
 /// A request in the queue.
 pub(super) struct Job {
     pub(super) request: Request,
-    /// Told when the lines are written; dropped where they could not be.
+    /// Gets the result when the lines are written; dropped if that failed.
     pub(super) written: oneshot::Sender<Written>,
-    /// Set before the first byte of it is written.
+    /// Set before the first byte is written.
     pub(super) begun: Arc<AtomicBool>,
-    /// Written even if nobody waits for the answer any more.
+    /// The request is written even if its sender stopped waiting.
     pub(super) keep: bool,
     pub(super) marks: Marks,
     pub(super) pending: Pending,
 }
 
-/// Counts a request as long as it is in the queue or its lines are written.
+/// Counts a request while it is in the queue or in the thread.
 pub(super) struct Pending(Arc<AtomicUsize>);
 
 impl Pending {
@@ -46,35 +47,41 @@ impl Drop for Pending {
     }
 }
 
-/// What the lines of a request say of it.
+/// The marks in the lines of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks {
-    /// It was to be sent to a backend, and was not.
-    pub(super) spill: bool,
-    /// Its spans had not ended when they were exported.
-    pub(super) partial: bool,
+pub(crate) struct Marks {
+    /// The request was meant for a backend.
+    pub(crate) spill: bool,
+    /// The request contains partial spans.
+    pub(crate) partial: bool,
 }
 
-/// What the thread is doing, and whether it may go on.
+/// The progress of the thread, and its permission to go on.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// Counts the beginnings and ends of writes: odd while one is under way.
+    /// Counts the beginnings and ends of writes, so it is odd during a write.
     writes: AtomicU64,
     has_ended: AtomicBool,
 }
 
 impl Progress {
-    fn switch(&self) {
-        self.writes.fetch_add(1, Ordering::Relaxed);
+    fn begin_write(&self) {
+        self.writes.fetch_or(1, Ordering::Relaxed);
     }
 
-    /// The write that is under way.
+    fn end_write(&self) {
+        // Only the thread writes, so this is no race.
+        let next = self.writes.load(Ordering::Relaxed).next_multiple_of(2);
+        self.writes.store(next, Ordering::Relaxed);
+    }
+
+    /// Returns the number of the current write.
     pub(super) fn current(&self) -> Option<u64> {
         Some(self.writes.load(Ordering::Relaxed)).filter(|number| number % 2 == 1)
     }
 
-    /// Lets no further line begin. A request is [`Pending`] before the thread asks whether it may begin one, and whoever ends it asks
-    /// the other way round: so a line is either pending or not begun.
+    /// Lets no further line begin. The thread checks this after the request became [`Pending`], and the caller reads `pending`
+    /// afterwards, so no line begins unnoticed.
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::SeqCst);
     }
@@ -84,30 +91,28 @@ impl Progress {
     }
 }
 
-/// Takes requests out of the queue, and writes their lines.
+/// Takes requests out of the queue and writes their lines.
 pub(super) struct Thread<W> {
-    lines: Lines,
+    lines: LineFormat,
     service_name: String,
     encoder: Option<LineEncoder>,
     writer: W,
     progress: Arc<Progress>,
-    /// The next line begins with the end of one that was cut off.
-    is_behind_cut_line: bool,
+    /// The last line was written in part, so the next one needs a line break before it.
+    is_cut_off: bool,
     counts: Arc<Counts>,
 }
 
 impl<W: Write> Thread<W> {
     pub(super) fn new(
-        lines: &Lines,
+        lines: &LineFormat,
         service_name: &str,
         writer: W,
         progress: Arc<Progress>,
-        is_behind_cut_line: bool,
         counts: Arc<Counts>,
     ) -> Self {
         let (lines, service_name) = (lines.clone(), service_name.to_owned());
-        let encoder = None;
-        Self { lines, service_name, encoder, writer, progress, is_behind_cut_line, counts }
+        Self { lines, service_name, encoder: None, writer, progress, is_cut_off: false, counts }
     }
 
     pub(super) fn run(&mut self, mut queue: mpsc::Receiver<Job>) {
@@ -115,7 +120,12 @@ impl<W: Write> Thread<W> {
         while let Some(first) = next.take().or_else(|| queue.blocking_recv()) {
             let together;
             (together, next) = collect(first, &mut queue);
-            self.write_together(together);
+            if panics::catch(|| self.write_together(together)).is_none() {
+                // The encoder's buffers may be half filled.
+                self.encoder = None;
+                self.is_cut_off |= self.progress.current().is_some();
+                self.progress.end_write();
+            }
         }
     }
 
@@ -123,14 +133,14 @@ impl<W: Write> Thread<W> {
         if self.progress.has_ended() {
             return;
         }
-        // A job is marked as begun before the thread looks whether its sender still waits; a sender that gives up does it the
-        // other way round. So a job that is given up is either never written or known to be begun.
+        // Mark jobs as begun before looking for closed channels. A sender that gives up does both in the other order, so an abandoned
+        // job is either never written or known to be begun.
         for job in &jobs {
             job.begun.store(true, Ordering::SeqCst);
         }
         jobs.retain(|job| job.keep || !job.written.is_closed());
         let marks = jobs.first().map(|job| job.marks).unwrap_or_default();
-        // What nobody waits for is counted by whoever made it.
+        // The makers of kept jobs count their losses themselves.
         let is_told = jobs.iter().any(|job| !job.keep);
         let (mut requests, mut waiting, mut pending) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
@@ -157,7 +167,7 @@ impl<W: Write> Thread<W> {
         }
         for (written, items) in waiting {
             let answer = if alone { all } else { Written { items, ..Written::default() } };
-            // A receiver that has stopped waiting has answered 503, and the SDK will send the request again.
+            // If the receiver stopped waiting, it answered 503 and the SDK repeats the request.
             written.send(answer).ok();
         }
     }
@@ -178,18 +188,17 @@ impl<W: Write> Thread<W> {
             LineEncoder::new(self.lines.compression_level, limits)
         });
         let mut lines = Vec::new();
-        if std::mem::take(&mut self.is_behind_cut_line) {
+        if self.is_cut_off {
             lines.push(b'\n');
         }
         let written = encoder.encode(&envelope, request, &mut lines);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            // Encoding takes its time.
             if self.progress.has_ended() {
                 return Err(ErrorKind::BrokenPipe.into());
             }
-            self.progress.switch();
-            let result = write_whole(&mut self.writer, line);
-            self.progress.switch();
+            self.progress.begin_write();
+            let result = write_whole(&mut self.writer, line, &mut self.is_cut_off);
+            self.progress.end_write();
             result?;
             self.counts.add(Count::LineBytes, line.len());
         }
@@ -197,7 +206,7 @@ impl<W: Write> Thread<W> {
     }
 }
 
-/// The first job and those behind it that may share its lines; and the next one, if it may not.
+/// Collects the jobs that may share lines with the first one. Also returns the next job if it may not.
 fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job>) {
     let is_small = |job: &Job| job.request.bytes().len() <= SHARED_BYTES;
     let (mut items, mut bytes) = (first.request.items(), first.request.bytes().len());
@@ -218,12 +227,15 @@ fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job
     (together, None)
 }
 
-/// Writes a whole line, however often the pipe takes a part of it.
-fn write_whole(writer: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
+/// Writes a whole line, in several parts if the pipe accepts only parts. `is_cut_off` is `true` if it returns or panics in between.
+fn write_whole(writer: &mut impl Write, mut line: &[u8], is_cut_off: &mut bool) -> io::Result<()> {
     while !line.is_empty() {
         match writer.write(line) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(taken) => line = line.get(taken..).unwrap_or_default(),
+            Ok(taken) => {
+                line = line.get(taken..).unwrap_or_default();
+                *is_cut_off = !line.is_empty();
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Another process has set O_NONBLOCK on the shared descriptor.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {

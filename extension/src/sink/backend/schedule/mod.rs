@@ -1,118 +1,120 @@
-//! Decides when what waits is sent: a pure function of what is known of the invocation, of the traffic and of the backend.
+//! Decides when the buffer is flushed: a pure function of the invocation, the traffic and the backend's health.
 //!
-//! While a request is under way `next` is not called, since nothing may be in flight across a freeze. So a flush beside the
-//! handler costs nothing where the handler takes longer, and a flush after it costs its time, which is spent only where the
-//! data would wait for too long otherwise.
+//! During a flush the loop does not call `next`, because no request may be in flight across a freeze. A flush beside a longer handler
+//! costs nothing. A flush after the handler costs its own time, so there is one only if telemetry would wait too long otherwise.
+
+pub(super) mod awake;
+pub(super) mod health;
 
 use crate::config::HoldMode;
 use std::time::Duration;
 
-/// An invocation that comes near its deadline has nothing left to wait for.
+/// Time before the deadline at which the buffer is spilled.
 pub(super) const BEFORE_DEADLINE: Duration = Duration::from_millis(150);
-/// An invocation that comes so near may time out: what waits is sent now, in the time until it would be spilled.
+/// Time before the deadline at which the buffer is flushed, because the invocation may time out.
 pub(super) const LAST_CHANCE: Duration = Duration::from_millis(650);
-/// The length of a flush beside a handler where no invocation is to be kept for one at all.
+/// The time limit of a flush beside a handler if the hold time is 0.
 const BESIDE_HANDLER: Duration = Duration::from_secs(1);
-/// A flush ends so long before the deadline.
+/// Time between the end of a flush and the deadline.
 const RESERVE: Duration = Duration::from_millis(100);
-/// What is older than this is sent at the end of an invocation, however frequent they are.
+/// Telemetry that is older is sent at the end of an invocation, even if invocations are frequent.
 const OLDEST: Duration = Duration::from_secs(20);
-/// The first invocations of an environment say nothing yet of its traffic.
+/// The number of first invocations, which say nothing about the traffic.
 const FIRST: u64 = 3;
-/// While the backend takes nothing it is asked for so long at most.
+/// The time limit of a probe of a failing backend.
 pub(super) const PROBE: Duration = Duration::from_millis(250);
 
-/// What waits in the buffer.
+/// The content of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
-    /// How long the oldest of it has waited.
+    /// The age of the oldest batch.
     pub(super) oldest: Duration,
-    /// It has waited since before this invocation.
+    /// The oldest batch is older than this invocation.
     pub(super) is_left_over: bool,
-    /// It fills more than half of the buffer.
+    /// The buffer is more than half full.
     pub(super) is_much: bool,
 }
 
-/// How the backend is doing.
+/// The state of the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
-    /// It takes what it is sent, as far as is known.
+    /// No failure is known.
     Good,
     /// It asked for a pause.
     Paused,
-    /// It took nothing several times: a probe is due.
+    /// Several flushes failed, and a probe is due.
     Open,
-    /// It took nothing several times, and the next probe is not due.
+    /// Several flushes failed, and the next probe is not due.
     OpenAndPaused,
 }
 
-/// How far the invocation is.
+/// The phase of the invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// The handler runs, as far as is known.
+pub(super) enum InvocationPhase {
+    /// The handler runs.
     Running,
-    /// Lambda has told of its end.
+    /// Lambda reported the end of the handler.
     Done,
-    /// `next` is called, after which the environment may freeze at any moment.
+    /// `next` is called, so the environment may freeze at any moment.
     Asking,
-    /// There are no invocations to be told of, and no freezes: a managed instance.
+    /// A managed instance, which Lambda neither freezes nor tells of invocations.
     Unbounded,
 }
 
-/// All that the decision depends on.
+/// The input of [`decide`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
-pub(super) struct Facts {
-    pub(super) phase: Phase,
-    /// Lambda has told of the handler's end, whether `next` is called or not: its deadline means nothing any more.
+pub(super) struct FlushFacts {
+    pub(super) phase: InvocationPhase,
+    /// Lambda reported the end of the handler, so its deadline is void.
     pub(super) is_done: bool,
-    /// `None` where nothing does.
+    /// `None` if the buffer is empty.
     pub(super) waiting: Option<Waiting>,
     pub(super) health: Health,
-    /// Until the invocation times out.
+    /// Time until the deadline.
     pub(super) left: Duration,
-    /// How many there were, this one included.
+    /// The number of invocations, including this one.
     pub(super) invocations: u64,
     pub(super) hold: HoldMode,
-    /// Lambda can be trusted to tell of the handler's end.
+    /// Lambda is expected to report the end of the handler.
     pub(super) is_told_of_end: bool,
     pub(super) is_rare: bool,
     pub(super) last_failed: bool,
-    /// How long the handler usually takes, where that is known.
+    /// The usual duration of the handler, if known.
     pub(super) handler: Option<Duration>,
-    /// How long a flush usually takes.
+    /// The usual duration of a flush.
     pub(super) cost: Duration,
-    /// The longest that a flush may take; after the handler what is left of the time that its invocation is kept for.
+    /// The time limit of a flush; after the handler, the rest of the hold time.
     pub(super) flush_timeout: Duration,
-    /// How long telemetry waits while a handler runs.
+    /// The time telemetry may wait while a handler runs.
     pub(super) interval: Duration,
 }
 
-/// What is done now; asked again after each event.
+/// The decision, made again after each event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Nothing is sent, and `next` may be called.
+    /// Send nothing; `next` may be called.
     Pass,
-    /// `next` is held until the handler has ended or something is due.
+    /// Do not call `next` until the handler has ended or a flush is due.
     Hold,
-    /// All that waits is sent, for at most so long, and `next` is held meanwhile.
+    /// Flush the buffer, and do not call `next` meanwhile.
     Flush { at_most: Duration },
-    /// All that waits is written as lines.
+    /// Write the buffer as lines.
     Spill,
 }
 
-/// What to do.
-pub(super) fn decide(facts: &Facts) -> Decision {
+/// Decides what to do now.
+pub(super) fn decide(facts: &FlushFacts) -> Decision {
     let is_open = matches!(facts.health, Health::Open | Health::OpenAndPaused);
     let is_asked = matches!(facts.health, Health::Good | Health::Open);
-    // Who wants no invocation to be kept still wants its telemetry to be sent.
-    let is_beside = facts.phase != Phase::Done && facts.flush_timeout.is_zero();
+    // A hold time of 0 must not stop flushes beside the handler.
+    let is_beside = facts.phase != InvocationPhase::Done && facts.flush_timeout.is_zero();
     let longest = if is_beside { BESIDE_HANDLER } else { facts.flush_timeout };
     let budget = longest.min(facts.left.saturating_sub(RESERVE));
     let at_most = if is_open { budget.min(PROBE) } else { budget };
     let may_try = is_asked && !at_most.is_zero();
     let flush = Decision::Flush { at_most };
-    if facts.phase == Phase::Unbounded {
+    if facts.phase == InvocationPhase::Unbounded {
         let is_due = facts
             .waiting
             .is_some_and(|waiting| waiting.is_much || waiting.oldest >= facts.interval);
@@ -122,36 +124,38 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         return if facts.waiting.is_some() { Decision::Spill } else { Decision::Pass };
     }
     match facts.phase {
-        Phase::Done if facts.waiting.is_some() && may_try && ends_with_flush(facts) => flush,
-        Phase::Running if is_last_chance(facts) => {
+        InvocationPhase::Done if facts.waiting.is_some() && may_try && ends_with_flush(facts) => {
+            flush
+        }
+        InvocationPhase::Running if is_last_chance(facts) => {
             Decision::Flush { at_most: facts.left.saturating_sub(BEFORE_DEADLINE).min(longest) }
         }
-        Phase::Running if may_try && pays_beside_handler(facts) => flush,
-        Phase::Running if ends_with_flush(facts) => Decision::Hold,
+        InvocationPhase::Running if may_try && pays_beside_handler(facts) => flush,
+        InvocationPhase::Running if ends_with_flush(facts) => Decision::Hold,
         _ => Decision::Pass,
     }
 }
 
-/// Whether the handler may be killed soon, and the environment with it. One that has ended cannot time out.
-pub(super) fn is_near_deadline(facts: &Facts) -> bool {
+/// Returns `true` if Lambda may kill the environment soon. A handler that has ended cannot time out.
+pub(super) fn is_near_deadline(facts: &FlushFacts) -> bool {
     !facts.is_done && facts.left <= BEFORE_DEADLINE
 }
 
-/// Whether what an invocation has left that is kept anyway would be spilled if it timed out, though the backend takes it.
-fn is_last_chance(facts: &Facts) -> bool {
+/// Returns `true` if the invocation is kept for a flush anyway, but a timeout would spill the buffer.
+fn is_last_chance(facts: &FlushFacts) -> bool {
     facts.waiting.is_some()
         && facts.left <= LAST_CHANCE
         && facts.health == Health::Good
         && ends_with_flush(facts)
 }
 
-/// Whether the invocation is kept until its telemetry is sent.
-fn ends_with_flush(facts: &Facts) -> bool {
+/// Returns `true` if the invocation is kept until its telemetry is sent.
+fn ends_with_flush(facts: &FlushFacts) -> bool {
     let may_wait =
         matches!(facts.health, Health::Good | Health::Paused) && !facts.flush_timeout.is_zero();
     let waits_long =
         facts.waiting.is_some_and(|waiting| waiting.is_much || waiting.oldest >= OLDEST);
-    // Lambda tells of the end 25 ms late, which is nothing beside such a handler.
+    // Lambda reports the end 25 ms late, which is little compared with such a handler.
     let is_long = facts.handler.is_some_and(|usual| usual >= facts.interval);
     let is_wanted =
         facts.invocations <= FIRST || facts.is_rare || facts.last_failed || waits_long || is_long;
@@ -162,9 +166,9 @@ fn ends_with_flush(facts: &Facts) -> bool {
     }
 }
 
-/// Whether what waits is sent while the handler runs. A flush that outlasts it would be paid for, so that one of frequent
-/// invocations has to carry what has gathered for a while.
-fn pays_beside_handler(facts: &Facts) -> bool {
+/// Returns `true` if the buffer is flushed while the handler runs. A flush that outlasts the handler costs money, so frequent
+/// invocations share one.
+fn pays_beside_handler(facts: &FlushFacts) -> bool {
     let Some(waiting) = facts.waiting else { return false };
     let is_covered =
         facts.handler.is_some_and(|usual| usual >= facts.cost) || ends_with_flush(facts);
@@ -180,8 +184,8 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    /// The situation that the words describe: a steady, short, successful function with a healthy backend where they do not.
-    fn facts(words: &str) -> Facts {
+    /// Parses a situation. The default is a steady, short, successful function with a healthy backend.
+    fn facts(words: &str) -> FlushFacts {
         let has = |word: &str| words.split(' ').any(|part| part == word);
         let number = |name: &str| {
             let value =
@@ -189,12 +193,12 @@ mod tests {
             value.map(|value| value.parse::<u64>().unwrap())
         };
         let oldest = number("oldest").map(ms);
-        Facts {
+        FlushFacts {
             phase: match () {
-                () if has("done") => Phase::Done,
-                () if has("asking") => Phase::Asking,
-                () if has("managed") => Phase::Unbounded,
-                () => Phase::Running,
+                () if has("done") => InvocationPhase::Done,
+                () if has("asking") => InvocationPhase::Asking,
+                () if has("managed") => InvocationPhase::Unbounded,
+                () => InvocationPhase::Running,
             },
             is_done: has("done") || has("after-done"),
             waiting: oldest.map(|oldest| Waiting {
@@ -236,7 +240,7 @@ mod tests {
             };
             assert_eq!(decided, expected, "{words}");
         };
-        // Frequent invocations are not held, and what one leaves is sent beside a later one.
+        // Frequent invocations are not held, and later ones send their telemetry.
         check("", "pass");
         check("oldest=1", "pass");
         check("oldest=100 left-over", "pass");
@@ -247,7 +251,7 @@ mod tests {
         check("done oldest=100", "pass");
         check("done oldest=20000", "flush 1000");
         check("done oldest=100 much", "flush 1000");
-        // Rare ones, the first ones, and those after a failure are held until what they leave is sent.
+        // Rare invocations, the first ones, and those after a failure are held for a flush.
         for kept in ["rare", "invocations=3", "failed", "always"] {
             check(kept, "hold");
             check(&format!("{kept} oldest=1"), "hold");
@@ -274,7 +278,7 @@ mod tests {
         check("rare oldest=1 left=150", "spill");
         check("oldest=1 left=150", "spill");
         check("asking oldest=1 left=150", "spill");
-        // Before that a good backend is sent what waits, where the invocation is kept for it anyway.
+        // Before that, a healthy backend gets the buffer if the invocation is held anyway.
         check("rare oldest=1 left=651", "hold");
         check("rare oldest=1 left=650", "flush 500");
         check("rare oldest=1 left=151", "flush 1");
@@ -288,7 +292,7 @@ mod tests {
         check("asking oldest=1 left=650", "pass");
         check("rare left=150", "pass");
         check("rare left=0", "pass");
-        // A handler that has ended does not time out, and what it left waits for the next one.
+        // A handler that has ended cannot time out.
         check("rare done oldest=1 left=150", "flush 50");
         check("rare done oldest=1 left=100", "pass");
         check("asking after-done oldest=1 left=150", "pass");

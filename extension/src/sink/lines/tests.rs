@@ -1,16 +1,16 @@
-use super::own_lines::OwnLines;
+use super::backlog::Backlog;
 use super::*;
 use crate::test_spans::{Span, traces};
 use std::io::ErrorKind;
 use std::sync::{Condvar, Mutex};
 use wire::Limits;
 
-/// A pipe whose reader can be slow, or gone.
+/// A pipe with a slow or missing reader.
 #[derive(Clone, Default)]
-struct Pipe(Arc<(Mutex<State>, Condvar)>);
+struct Pipe(Arc<(Mutex<Content>, Condvar)>);
 
 #[derive(Default)]
-struct State {
+struct Content {
     bytes: Vec<u8>,
     is_full: bool,
     /// Each of these goes wrong in turn.
@@ -20,7 +20,8 @@ struct State {
 #[derive(Clone, Copy)]
 enum Trouble {
     Error(ErrorKind),
-    /// Takes only so many bytes.
+    Panic,
+    /// The pipe accepts only this number of bytes.
     Part(usize),
 }
 
@@ -59,6 +60,7 @@ impl Write for Pipe {
         };
         let bytes = match trouble {
             Some(Trouble::Error(kind)) => return Err(kind.into()),
+            Some(Trouble::Panic) => panic!("on purpose"),
             Some(Trouble::Part(length)) => &bytes[..length],
             None => bytes,
         };
@@ -72,23 +74,18 @@ impl Write for Pipe {
 }
 
 fn start(pipe: &Pipe, json_level: Option<&str>) -> (LineOutput, Arc<Counts>) {
-    start_behind(pipe, false, json_level)
-}
-
-fn start_behind(
-    pipe: &Pipe,
-    is_behind_cut_line: bool,
-    json_level: Option<&str>,
-) -> (LineOutput, Arc<Counts>) {
-    let lines = Lines {
+    let lines = LineFormat {
         max_bytes: 60 * 1024,
         compression_level: 6,
         json_level: json_level.map(str::to_owned),
     };
     let counts = Arc::new(Counts::default());
-    let told = Arc::clone(&counts);
-    let output = LineOutput::start(&lines, "fallback", pipe.clone(), is_behind_cut_line, told);
+    let output = LineOutput::start(&lines, "fallback", pipe.clone(), Arc::clone(&counts));
     (output.unwrap(), counts)
+}
+
+async fn write(output: &LineOutput, request: Request) -> Result<Written, Refused> {
+    output.write(request, Marks::default()).await
 }
 
 fn spans(number: usize) -> Request {
@@ -98,11 +95,11 @@ fn spans(number: usize) -> Request {
 #[tokio::test]
 async fn a_line_says_its_service_and_under_json_its_level() {
     let pipe = Pipe::default();
-    assert!(start(&pipe, None).0.write(spans(1)).await.is_ok());
+    assert!(write(&start(&pipe, None).0, spans(1)).await.is_ok());
     assert!(pipe.text().contains(r#""source":"orders""#), "{}", pipe.text());
     assert!(!pipe.text().contains("timestamp"));
     let pipe = Pipe::default();
-    assert!(start(&pipe, Some("WARN")).0.write(spans(1)).await.is_ok());
+    assert!(write(&start(&pipe, Some("WARN")).0, spans(1)).await.is_ok());
     assert!(pipe.text().contains(r#""level":"WARN""#) && pipe.text().contains("timestamp"));
 }
 
@@ -115,51 +112,38 @@ async fn a_pipe_that_takes_parts_gets_the_whole() {
     ];
     let pipe = Pipe::troubled(&troubles);
     let (output, _) = start(&pipe, None);
-    assert_eq!(output.write(spans(2)).await.map(|written| written.items), Ok(2));
+    assert_eq!(write(&output, spans(2)).await.map(|written| written.items), Ok(2));
     assert_eq!(pipe.items(), [2]);
 }
 
 #[tokio::test]
-async fn a_broken_pipe_refuses_one_request_and_the_thread_lives() {
-    let pipe = Pipe::troubled(&[Trouble::Error(ErrorKind::BrokenPipe)]);
-    let (output, _) = start(&pipe, None);
-    assert_eq!(output.write(spans(1)).await, Err(Refused));
-    assert_eq!(output.write(spans(3)).await.map(|written| written.items), Ok(3));
-    assert_eq!(pipe.items(), [3]);
-    assert_eq!(output.wait_idle(Duration::from_secs(9)), 0);
+async fn a_broken_pipe_and_a_panic_refuse_one_request_and_the_thread_lives() {
+    for trouble in [Trouble::Error(ErrorKind::BrokenPipe), Trouble::Panic] {
+        let pipe = Pipe::troubled(&[trouble]);
+        let (output, _) = start(&pipe, None);
+        assert_eq!(write(&output, spans(1)).await, Err(Refused));
+        assert_eq!(write(&output, spans(3)).await.map(|written| written.items), Ok(3));
+        assert_eq!(pipe.text().trim_start().lines().count(), 1);
+        output.end(Duration::from_mins(1)).await;
+        assert_eq!(output.pending.load(Ordering::SeqCst), 0);
+    }
 }
 
 #[tokio::test]
-async fn what_comes_behind_a_line_that_was_cut_off_is_no_part_of_it() {
-    let pipe = Pipe::default();
-    pipe.clone().write_all(b"{\"__otel_otlp_stdout\":\"0.").unwrap();
-    let (output, _) = start_behind(&pipe, true, None);
-    for items in [1, 2] {
-        assert!(output.write(spans(items)).await.is_ok());
+async fn a_line_behind_one_that_was_cut_off_begins_on_its_own() {
+    for trouble in [Trouble::Error(ErrorKind::BrokenPipe), Trouble::Panic] {
+        let pipe = Pipe::troubled(&[Trouble::Part(20), trouble]);
+        let (output, _) = start(&pipe, None);
+        assert_eq!(write(&output, spans(9)).await, Err(Refused));
+        for items in [1, 2] {
+            assert!(write(&output, spans(items)).await.is_ok());
+        }
+        let text = pipe.text();
+        let lines: Vec<_> =
+            text.lines().map(|line| wire::read_line(line, &Limits::default())).collect();
+        let [_, Some(first), Some(second)] = &lines[..] else { panic!("{text}") };
+        assert_eq!([first.decoded.len(), second.decoded.len()], [1, 1]);
     }
-    let text = pipe.text();
-    let lines: Vec<_> =
-        text.lines().map(|line| wire::read_line(line, &Limits::default())).collect();
-    let [_, Some(first), Some(second)] = &lines[..] else { panic!("{text}") };
-    assert_eq!([first.decoded.len(), second.decoded.len()], [1, 1]);
-}
-
-#[tokio::test]
-async fn a_full_pipe_is_waited_for_as_long_as_ever_and_what_is_left_is_told() {
-    let pipe = Pipe::default();
-    pipe.fill(true);
-    let (output, _) = start(&pipe, None);
-    for _ in 0..3 {
-        assert!(output.offer(spans(1)).is_ok());
-    }
-    while output.progress.current().is_none() {
-        tokio::task::yield_now().await;
-    }
-    let begun = Instant::now();
-    assert_eq!(output.wait_idle(Duration::from_mins(1)), 3);
-    assert!(begun.elapsed() < Duration::from_secs(30));
-    pipe.fill(false);
-    assert_eq!(output.wait_idle(Duration::from_mins(1)), 0);
 }
 
 #[tokio::test]
@@ -169,10 +153,10 @@ async fn spans_that_had_not_ended_share_no_line_with_others() {
     let (output, _) = start(&pipe, None);
     // The first is being written, the others gather behind it.
     let (first, second, partial, last, ()) = tokio::join!(
-        output.write(spans(1)),
-        output.write(spans(2)),
-        output.write_partial(spans(3)),
-        output.write(spans(4)),
+        write(&output, spans(1)),
+        write(&output, spans(2)),
+        output.write(spans(3), Marks { spill: false, partial: true }),
+        write(&output, spans(4)),
         async { pipe.fill(false) }
     );
     assert!([first, second, partial, last].iter().all(Result::is_ok));
@@ -192,24 +176,24 @@ async fn a_pipe_that_stays_full_costs_one_request_its_time_and_the_others_none()
     let pipe = Pipe::default();
     pipe.fill(true);
     let (output, _) = start(&pipe, None);
-    let write = async |items| {
+    let timed = async |items| {
         let begun = tokio::time::Instant::now();
-        let is_written = output.write(spans(items)).await.is_ok();
+        let is_written = write(&output, spans(items)).await.is_ok();
         (is_written, begun.elapsed())
     };
     assert!(!output.is_stuck());
-    let (is_written, waited) = write(1).await;
+    let (is_written, waited) = timed(1).await;
     assert!(!is_written && waited >= FULL_PIPE_TIMEOUT / 2, "{waited:?}");
     for _ in 0..100 {
-        assert_eq!(write(2).await, (false, Duration::ZERO));
+        assert_eq!(timed(2).await, (false, Duration::ZERO));
     }
     assert!(output.is_stuck());
-    // As soon as somebody reads again everything is as it was.
+    // Writing resumes with the reader.
     pipe.fill(false);
     while output.is_stuck() {
         tokio::task::yield_now().await;
     }
-    assert!(write(3).await.0);
+    assert!(timed(3).await.0);
     assert_eq!(pipe.items(), [1, 3]);
 }
 
@@ -220,7 +204,7 @@ async fn our_own_lines_wait_for_a_full_pipe_and_are_not_left_out() {
     let (output, _) = start(&pipe, None);
     let mut waiting = Vec::new();
     let returned = loop {
-        match output.offer(spans(1)) {
+        match output.queue(spans(1), Marks::default()) {
             Ok(written) => waiting.push(written),
             Err(request) => break request,
         }
@@ -228,7 +212,7 @@ async fn our_own_lines_wait_for_a_full_pipe_and_are_not_left_out() {
     assert_eq!(returned.items(), 1, "what has no room comes back");
     assert!(waiting.len() >= QUEUE, "{}", waiting.len());
     let items = waiting.len();
-    // Nobody waits for their answers, and they are written nevertheless.
+    // They are written without waiting senders.
     waiting.drain(..items - 1);
     pipe.fill(false);
     assert!(waiting.pop().unwrap().await.is_ok());
@@ -240,17 +224,17 @@ async fn at_the_end_the_line_that_was_begun_becomes_whole_and_no_other_begins() 
     let pipe = Pipe::default();
     pipe.fill(true);
     let (output, _) = start(&pipe, None);
-    let begun = output.offer(spans(2)).unwrap();
+    let begun = output.queue(spans(2), Marks::default()).unwrap();
     while output.progress.current().is_none() {
         tokio::task::yield_now().await;
     }
-    let behind = output.offer(spans(3)).unwrap();
+    let behind = output.queue(spans(3), Marks::default()).unwrap();
     output.end(Duration::from_millis(1)).await;
-    assert!(output.pending() > 0, "it has waited so long and no longer");
+    assert!(output.pending.load(Ordering::SeqCst) > 0, "it has waited so long and no longer");
     tokio::join!(output.end(Duration::from_mins(1)), async { pipe.fill(false) });
     assert_eq!(begun.await.map(|written| written.items), Ok(2));
     assert!(behind.await.is_err());
-    assert_eq!(output.write(spans(4)).await, Err(Refused));
+    assert_eq!(write(&output, spans(4)).await, Err(Refused));
     assert_eq!(pipe.items(), [2]);
 }
 
@@ -259,7 +243,7 @@ async fn what_is_given_up_is_counted_but_for_the_line_that_was_begun() {
     let pipe = Pipe::default();
     pipe.fill(true);
     let (output, counts) = start(&pipe, None);
-    let mut own = OwnLines::new(output.clone(), Arc::clone(&counts));
+    let mut own = Backlog::own(output.clone(), Arc::clone(&counts));
     own.write(vec![spans(1)]);
     while output.progress.current().is_none() {
         tokio::task::yield_now().await;
@@ -289,8 +273,8 @@ async fn an_item_that_no_line_can_hold_is_told_to_its_sender_alone() {
     });
     let pipe = Pipe::default();
     let (output, counts) = start(&pipe, None);
-    let written = output.write(Request::trusted(wire::SignalKind::Traces, bytes)).await.unwrap();
+    let written = write(&output, Request::trusted(wire::SignalKind::Traces, bytes)).await.unwrap();
     assert_eq!((written.items, written.dropped_items), (0, 1));
-    assert_eq!(output.write(spans(1)).await.map(|written| written.dropped_items), Ok(0));
+    assert_eq!(write(&output, spans(1)).await.map(|written| written.dropped_items), Ok(0));
     assert_eq!(counts.get(Count::TooLarge), 1);
 }

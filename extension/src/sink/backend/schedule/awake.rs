@@ -1,28 +1,27 @@
-//! Tells from two clocks whether the environment may have been frozen, after which connections may be gone.
+//! Detects freezes of the environment from two clocks. Connections may be gone after a freeze.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Who was silent for so long while the environment might freeze may have been frozen.
+/// A silence of this length counts as a freeze if the environment may freeze.
 const SILENCE_MS: u64 = 5_000;
-/// So far may the wall clock run ahead of the other one, which may stand still in a freeze.
+/// The monotonic clock may stand still in a freeze. A larger lag behind the wall clock counts as a freeze.
 const THAWED: Duration = Duration::from_secs(1);
 
-/// Both clocks when the loop was last awake.
+/// Both clocks at the loop's last activity.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Awake {
+pub(crate) struct Awake {
     wall_ms: u64,
     other: Instant,
 }
 
 impl Awake {
-    pub(super) fn new(wall_ms: u64, other: Instant) -> Self {
+    pub(crate) fn new(wall_ms: u64, other: Instant) -> Self {
         Self { wall_ms, other }
     }
 
-    /// The loop is awake: whether the environment may have been frozen since it last was. Any event may be the first after a
-    /// freeze, and the next one does not see it any more.
-    pub(super) fn woke(&mut self, wall_ms: u64, other: Instant, may_freeze: bool) -> bool {
+    /// Notes that the loop is awake. Returns `true` if the environment may have been frozen since the last call.
+    pub(crate) fn woke(&mut self, wall_ms: u64, other: Instant, may_freeze: bool) -> bool {
         let passed_ms = wall_ms.saturating_sub(self.wall_ms);
         let by_other = other.saturating_duration_since(self.other);
         let stood_still = Duration::from_millis(passed_ms).saturating_sub(by_other) > THAWED;

@@ -1,31 +1,31 @@
-//! How the backend is doing: what its answers say about when to try again.
+//! The backend's health: flush results decide when to try again.
 
-use super::flush::Health;
+use super::Health;
 use std::time::Duration;
 
-/// After so many failures in a row nobody waits for the backend any more.
+/// After this many failures in a row, no invocation waits for the backend.
 const MOST_FAILURES: u32 = 3;
-/// From then on it is asked so seldom.
+/// Time between probes from then on.
 const PROBE_EVERY_MS: u64 = 10_000;
-/// Within one invocation it is tried again after this time.
+/// Time between attempts within one invocation.
 const AGAIN_MS: u64 = 5_000;
-/// A longer `Retry-After` is taken for this one.
+/// Limit of `Retry-After`.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// What the flushes so far have shown.
+/// The results of past flushes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Record {
+pub(crate) struct BackendHealth {
     failures: u32,
-    /// What the backend asked for.
+    /// The end of the pause that the backend asked for.
     asked_until_ms: u64,
-    /// What a failure costs by itself.
+    /// The end of the extension's own pause after a failure.
     own_until_ms: u64,
-    /// How long a flush usually takes.
+    /// The usual duration of a flush.
     cost_ms: Option<u64>,
 }
 
-impl Record {
-    pub(super) fn at(&self, now_ms: u64) -> Health {
+impl BackendHealth {
+    pub(crate) fn at(&self, now_ms: u64) -> Health {
         match (self.failures >= MOST_FAILURES, now_ms < self.not_before_ms()) {
             (false, false) => Health::Good,
             (false, true) => Health::Paused,
@@ -34,20 +34,20 @@ impl Record {
         }
     }
 
-    pub(super) fn cost(&self) -> Duration {
+    pub(crate) fn cost(&self) -> Duration {
         Duration::from_millis(self.cost_ms.unwrap_or(50))
     }
 
-    /// A flush delivered all, and took so long.
-    pub(super) fn succeeded(&mut self, took: Duration) {
+    /// Notes a flush that delivered everything.
+    pub(crate) fn succeeded(&mut self, took: Duration) {
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.cost_ms =
             Some(self.cost_ms.map_or(took, |usual| (usual * 7 + took.min(60_000) * 3) / 10));
         (self.failures, self.asked_until_ms, self.own_until_ms) = (0, 0, 0);
     }
 
-    /// A flush did not, and the backend may have asked for a pause.
-    pub(super) fn failed(&mut self, retry_after: Option<Duration>, now_ms: u64) {
+    /// Notes a failed flush, and the pause that the backend asked for.
+    pub(crate) fn failed(&mut self, retry_after: Option<Duration>, now_ms: u64) {
         self.failures = self.failures.saturating_add(1);
         let asked = retry_after.unwrap_or_default().min(LONGEST_PAUSE).as_millis();
         self.asked_until_ms = now_ms + u64::try_from(asked).unwrap_or_default();
@@ -55,8 +55,8 @@ impl Record {
         self.own_until_ms = now_ms + if is_open { PROBE_EVERY_MS } else { AGAIN_MS };
     }
 
-    /// An invocation begins: each may pay for one failure until nobody waits any more.
-    pub(super) fn invoked(&mut self) {
+    /// Notes the beginning of an invocation. Each may wait for one failing flush until the circuit opens.
+    pub(crate) fn invoked(&mut self) {
         if self.failures < MOST_FAILURES {
             self.own_until_ms = 0;
         }
@@ -66,8 +66,8 @@ impl Record {
         self.asked_until_ms.max(self.own_until_ms)
     }
 
-    /// When it may be tried again, if that is later.
-    pub(super) fn again_at_ms(&self, now_ms: u64) -> Option<u64> {
+    /// Returns the time of the next attempt, if it is in the future.
+    pub(crate) fn again_at_ms(&self, now_ms: u64) -> Option<u64> {
         Some(self.not_before_ms()).filter(|at| *at > now_ms)
     }
 }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn three_failures_open_the_circuit_and_one_success_closes_it() {
-        let mut record = Record::default();
+        let mut record = BackendHealth::default();
         for _ in 0..2 {
             record.failed(None, 1000);
             // Not once more in the same invocation, unless it is a long one.
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_pause_that_the_backend_asks_for_is_kept_within_a_bound() {
-        let mut record = Record::default();
+        let mut record = BackendHealth::default();
         record.failed(Some(Duration::from_secs(2)), 1000);
         record.invoked();
         assert_eq!((record.at(2999), record.at(3000)), (Health::Paused, Health::Good));

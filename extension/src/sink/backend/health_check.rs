@@ -1,7 +1,7 @@
-//! Looks at the backend as the extension would speak to it: its name, TLS, the credentials, and whether it takes a record.
+//! Checks the backend as the extension uses it: DNS, TLS, credentials, and a log record.
 
-use super::clients::Clients;
-use super::secret;
+use super::uploader::clients::Clients;
+use super::uploader::secret;
 use crate::clock;
 use crate::config::{Config, Output, Variables};
 use backend::{
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const SERVICE: &str = "lambda-otlp-health-check";
 const BODY: &str = "lambda-otlp-extension --health-check was here";
 
-/// Which output is taken and why, and what becomes of what is sent there. Checks that were not come to are named too.
+/// Checks the chosen output. Skipped checks are listed too.
 pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
     let because = &config.choice.because;
     let (direct, output) = match &config.choice.output {
@@ -59,7 +59,7 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
     checks
 }
 
-/// Sends a log record as the extension sends the function's lines.
+/// Sends a log record like a printed line.
 async fn record(clients: &Clients) -> Check {
     let canary = Canary::at(clock::unix_nanos(), SERVICE);
     let id = canary.trace_id_text();

@@ -1,66 +1,69 @@
-//! What the function prints, on its way to be sent: OTLP lines are decoded to their signal, all else becomes log records, as the
-//! forwarder makes them of the same lines in CloudWatch, or goes on as it came where events are sent so.
+//! Lines that the function printed: OTLP lines are decoded, and the others become log records, the same as the forwarder makes. With the
+//! `json` output they are sent unchanged.
 //!
-//! The records of an invocation wait for its end, since the span that names it, whose ids they get, is mostly sent then.
+//! The records of an invocation wait for its end, because they get the ids of the span that names the invocation, which mostly comes
+//! last.
 
-use super::events::Events;
+mod raw_events;
+
 use crate::clock::unix_nanos;
 use crate::config::Config;
 use crate::counts::{Count, Counts};
 use crate::event::LogLine;
 use crate::invocations::roots::NamedSpan;
 use crate::invocations::state::Running;
-use crate::receiver::service_name::named;
+use crate::service_name::named;
 use platform::{
     Converter, ConverterState, Identity, LineSource, LogEvent, Options, PlatformEvent, Undecodable,
     is_out_of_memory,
 };
+use raw_events::RawEvents;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::{InvocationSpan, Limits, LineReading, Metrics, Request, Signal as _, read_line};
 
-/// So many bytes of records wait for the end of their invocation.
+/// The bytes of records that may wait for the end of their invocation.
 const MOST_WAITING: usize = 256 * 1024;
 
-/// What a line turned out to hold beside text.
+/// The content of a line besides text.
 #[derive(Debug, Default)]
-pub(crate) struct TakenLine {
-    /// Decoded OTLP, to be sent as it is.
-    pub(crate) requests: Vec<Request>,
-    /// The same, of spans that had not ended when they were printed.
-    pub(crate) partial: Vec<Request>,
-    /// The runtime says that its memory is exhausted, in this invocation if it is known, at this Unix time in nanoseconds.
-    pub(crate) out_of_memory: Option<(Option<String>, u64)>,
+pub(super) struct DecodedContent {
+    /// The OTLP.
+    pub(super) requests: Vec<Request>,
+    /// Partial spans.
+    pub(super) partial: Vec<Request>,
+    /// The runtime reports exhausted memory: the request id, if known, and the Unix time in nanoseconds.
+    pub(super) out_of_memory: Option<(Option<String>, u64)>,
 }
 
-/// Makes log records of lines, and holds them for a while.
-pub(super) struct FunctionLines {
+/// Converts lines to log records.
+pub(super) struct PrintedLines {
     converter: Converter,
-    /// Where events are sent as they come; no log records are made then.
-    events: Option<Events>,
+    /// The unchanged events of the `json` output, which has no log records.
+    events: Option<RawEvents>,
     identity: Identity,
     options: Options,
     service_name: String,
     /// The function has one invocation at a time.
     has_one_at_a_time: bool,
-    /// When the first of the records that wait was made.
+    /// The time of the oldest waiting record.
     since_ms: Option<u64>,
     counts: Arc<Counts>,
 }
 
-impl FunctionLines {
+impl PrintedLines {
     pub(super) fn new(
         config: &Config,
         identity: Identity,
-        as_they_come: bool,
+        is_json: bool,
         counts: &Arc<Counts>,
     ) -> Self {
         let options =
             Options { shape: config.shape, names: config.names, platform_logs_all: false };
         Self {
             converter: converter(&identity, options, ConverterState::default()),
-            events: as_they_come.then(Events::default),
+            events: is_json.then(RawEvents::default),
             service_name: config.service_name.clone(),
             identity,
             options,
@@ -70,7 +73,7 @@ impl FunctionLines {
         }
     }
 
-    /// Takes an event of Lambda's own.
+    /// Adds a platform event.
     pub(super) fn platform_event(&mut self, event: &PlatformEvent, text: &str, now_ms: u64) {
         let time = self.observed(event.time_unix_nano);
         if let Some(events) = &mut self.events {
@@ -82,11 +85,11 @@ impl FunctionLines {
         self.note_waiting(now_ms);
     }
 
-    /// Takes what was printed.
-    pub(super) fn take(&mut self, line: &LogLine, now_ms: u64) -> TakenLine {
+    /// Adds a line.
+    pub(super) fn take(&mut self, line: &LogLine, now_ms: u64) -> DecodedContent {
         let time = self.observed(line.time_unix_nano);
         let event = |message| LogEvent { id: "", time_ms: in_ms(time), message };
-        let mut taken = TakenLine::default();
+        let mut taken = DecodedContent::default();
         match read_line(&line.message, &Limits::default()) {
             None => {
                 self.take_text(line, &line.message, time);
@@ -135,7 +138,7 @@ impl FunctionLines {
         }
     }
 
-    /// Spans that were received, whose invocations' records get their ids.
+    /// Notes received spans, whose ids the records of their invocations get.
     pub(super) fn spans_seen(&mut self, spans: &[NamedSpan]) {
         for span in spans {
             let NamedSpan { request_id, trace_id, span_id, parent_span_id, is_entry } = span;
@@ -150,18 +153,18 @@ impl FunctionLines {
         }
     }
 
-    /// The same of a whole request.
+    /// Notes the spans of a request.
     pub(super) fn spans_of(&mut self, request: &Request) {
         request.each_trace_id(&mut |trace_id| self.converter.trace_seen(trace_id));
         request.each_invocation_span(&mut |span| self.converter.invocation_span_seen(&span));
     }
 
-    /// Since when the oldest record waits.
+    /// Returns the time of the oldest waiting record.
     pub(super) fn since_ms(&self) -> Option<u64> {
         self.since_ms
     }
 
-    /// Whether what waits is to go on: its invocation has ended, as far as is known, or it has waited for `interval`, or it has become much.
+    /// Returns `true` if the records should wait no longer: their invocation has ended, they are older than `interval`, or they are many.
     pub(super) fn is_due(
         &self,
         running: Option<&Running>,
@@ -181,7 +184,7 @@ impl FunctionLines {
             || self.converter.waiting_bytes() > MOST_WAITING
     }
 
-    /// All records that wait, and the metrics that lines had embedded.
+    /// Returns the waiting records, and the metrics embedded in lines. Later calls use a new converter, even if this one panics.
     pub(super) fn finish(&mut self) -> Vec<Request> {
         if self.since_ms.take().is_none() {
             return Vec::new();
@@ -198,7 +201,7 @@ impl FunctionLines {
         converted.logs.into_iter().chain(metrics).collect()
     }
 
-    /// Notes that something is taken now; the time that it has, which is now where Lambda says none.
+    /// Returns the time of an event, and tells the converter the time of its receipt.
     fn observed(&mut self, time_unix_nano: Option<u64>) -> u64 {
         let now = unix_nanos();
         self.converter.observed_at(now);
@@ -206,7 +209,7 @@ impl FunctionLines {
     }
 
     fn note_waiting(&mut self, now_ms: u64) {
-        let events = self.events.as_ref().map_or(0, Events::bytes);
+        let events = self.events.as_ref().map_or(0, RawEvents::bytes);
         if self.converter.waiting_bytes() > 0 || events > 0 {
             self.since_ms.get_or_insert(now_ms);
         }

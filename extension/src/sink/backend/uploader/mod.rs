@@ -1,46 +1,51 @@
-//! Sends what waits: the three signals side by side, one attempt each, and an account of every item.
+//! Sends the buffer to the backend: the three signals concurrently, one attempt each, with an account of every item.
 
-use super::secret::{Sending, drop_connections};
-use crate::buffer::Taken;
+pub(super) mod clients;
+#[cfg(feature = "secrets")]
+pub(super) mod secret;
+#[cfg(not(feature = "secrets"))]
+pub(super) mod without_secret;
+
+use super::buffer::TakenBatches;
 use crate::counts::{Count, Counts};
 use backend::{Fate, Outcome, Reason};
+use secret::{Sending, drop_connections};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::Request;
+#[cfg(not(feature = "secrets"))]
+pub(super) use without_secret as secret;
 
-/// The most bytes of a request at the end of the environment.
+/// The size limit of a request at the end of the environment.
 pub(super) const LAST_BYTES: usize = 512 * 1024;
 
 /// Sends to one backend.
-pub(super) struct Sender {
-    pub(super) client: Sending,
-    /// Where events of the Telemetry API go as they came.
-    pub(super) events: Option<Sending>,
-    pub(super) max_request_bytes: usize,
-    pub(super) counts: Arc<Counts>,
-    /// Whether the log says already that the backend takes nothing.
-    pub(super) has_told: AtomicBool,
-    /// Whether it says already that the backend refuses a signal.
-    pub(super) has_told_of_refusal: AtomicBool,
+pub(super) struct Uploader {
+    client: Sending,
+    /// The client for unchanged events of the Telemetry API.
+    events: Option<Sending>,
+    max_request_bytes: usize,
+    counts: Arc<Counts>,
+    /// The log already says that the backend accepts nothing.
+    has_told: AtomicBool,
+    /// The log already says that the backend refuses a signal.
+    has_told_of_refusal: AtomicBool,
 }
 
-/// What came of a flush, as far as the next one depends on it.
+/// The result of a flush, as far as the next one depends on it.
 #[derive(Debug, Default)]
-pub(super) struct Flown {
+pub(super) struct FlushResult {
     pub(super) failed: bool,
-    /// A signal is refused, whatever it holds.
+    /// The backend refuses a signal regardless of its content.
     refused: bool,
-    /// Items were taken.
+    /// The backend accepted items.
     delivered: bool,
     pub(super) retry_after: Option<Duration>,
 }
 
-impl Flown {
-    pub(super) const FAILED: Self =
-        Self { failed: true, refused: false, delivered: false, retry_after: None };
-
+impl FlushResult {
     fn and(self, other: &Self) -> Self {
         Self {
             failed: self.failed || other.failed,
@@ -51,15 +56,31 @@ impl Flown {
     }
 }
 
-/// What is left of one request.
+/// The undelivered rest of one request.
 #[derive(Default)]
 struct Account {
     again: Vec<Request>,
     never: Vec<Request>,
 }
 
-impl Sender {
-    /// New connections from now on.
+impl Uploader {
+    pub(super) fn new(
+        client: Sending,
+        events: Option<Sending>,
+        max_request_bytes: usize,
+        counts: &Arc<Counts>,
+    ) -> Self {
+        Self {
+            client,
+            events,
+            max_request_bytes,
+            counts: Arc::clone(counts),
+            has_told: AtomicBool::new(false),
+            has_told_of_refusal: AtomicBool::new(false),
+        }
+    }
+
+    /// Opens new connections from now on.
     pub(super) fn drop_connections(&self) {
         drop_connections(&self.client);
         if let Some(events) = &self.events {
@@ -67,15 +88,15 @@ impl Sender {
         }
     }
 
-    /// Sends all of it, until `end` at most. Where it is the last flush of the environment and much waits, spans and metrics go
-    /// first, and in requests so small that this thread, which compresses them, sees in between that the time is over.
+    /// Sends all of it until `end`. The last flush of an environment sends spans and metrics first, in small requests: this thread
+    /// compresses them, and has to notice in between that the time is over.
     pub(super) async fn send(
         &self,
-        [traces, metrics, logs]: [Taken; 3],
-        events: Taken,
+        [traces, metrics, logs]: [TakenBatches; 3],
+        events: TakenBatches,
         end: Instant,
         is_last: bool,
-    ) -> Flown {
+    ) -> FlushResult {
         let otlp = Some(&self.client);
         let max_bytes = if is_last { LAST_BYTES } else { usize::MAX }.min(self.max_request_bytes);
         let first = async {
@@ -92,63 +113,65 @@ impl Sender {
             );
             logs.and(&events)
         };
-        let flown = if is_last {
+        let result = if is_last {
             let first = first.await;
             if first.failed { first } else { first.and(&others.await) }
         } else {
             let (first, others) = tokio::join!(first, others);
             first.and(&others)
         };
-        if !flown.refused {
+        if !result.refused {
             self.has_told_of_refusal.store(false, Ordering::Relaxed);
         }
-        // One signal that is refused says nothing of the backend's health where it takes another.
-        let failed = flown.failed || (flown.refused && !flown.delivered);
+        // The backend is healthy if it refuses one signal but accepts another.
+        let failed = result.failed || (result.refused && !result.delivered);
         if failed {
             self.counts.add(Count::FailedFlushes, 1);
         } else {
             self.has_told.store(false, Ordering::Relaxed);
         }
-        Flown { failed, ..flown }
+        FlushResult { failed, ..result }
     }
 
-    /// The requests of one signal, one after the other until one fails. Each has its own account, which stands when a later one or
-    /// another signal's is cut off.
+    /// Sends the requests of one signal in turn until one fails. Each is settled at once, and stays settled if a later one is aborted.
     async fn lane(
         &self,
         client: Option<&Sending>,
-        taken: Taken,
+        taken: TakenBatches,
         max_bytes: usize,
         end: Instant,
-    ) -> Flown {
-        let Some(client) = client else { return Flown::default() };
-        let mut flown = Flown::default();
+    ) -> FlushResult {
+        let Some(client) = client else { return FlushResult::default() };
+        let mut result = FlushResult::default();
         for part in taken.parts(max_bytes) {
-            // What is not tried any more waits again.
-            if flown.failed || flown.refused {
+            // Skipped parts return to the buffer.
+            if result.failed || result.refused {
                 break;
             }
             let mut account = Account::default();
             for request in wire::merge(part.requests(), max_bytes) {
                 let outcome = client.export(None, request, end).await;
-                self.settle(outcome, &mut account, &mut flown);
+                self.settle(outcome, &mut account, &mut result);
             }
             part.settle(account.again, account.never);
         }
-        flown
+        result
     }
 
-    fn settle(&self, outcome: Outcome, account: &mut Account, flown: &mut Flown) {
+    fn settle(&self, outcome: Outcome, account: &mut Account, result: &mut FlushResult) {
         self.counts.add(Count::Delivered, outcome.accepted);
         self.counts.add(Count::SentBytes, outcome.bytes_sent);
-        flown.delivered |= outcome.accepted > 0;
-        flown.retry_after = flown.retry_after.max(outcome.retry_after);
+        result.delivered |= outcome.accepted > 0;
+        result.retry_after = result.retry_after.max(outcome.retry_after);
         if !outcome.warning.is_empty() {
-            tracing::info!(warning = outcome.warning, "the backend has a warning");
+            tracing::info!(
+                warning = outcome.warning,
+                "the backend accepted telemetry with a warning"
+            );
         }
         for part in outcome.parts {
             let fate = match part.reason {
-                // Nobody has refused what was not sent because its credentials could not be read.
+                // The backend has not refused a request that lacked credentials.
                 Reason::Credentials { .. } => Fate::Park,
                 _ => part.fate,
             };
@@ -156,24 +179,24 @@ impl Sender {
                 Fate::Park => {
                     let what = "cannot deliver, will try again";
                     tell_once(&self.has_told, &part.reason, what);
-                    flown.failed = true;
+                    result.failed = true;
                     account.again.push(part.request);
                 }
                 Fate::ParkWithAlarm => {
-                    let what = "the backend refuses what it is sent, the log has it";
+                    let what = "the backend refuses this signal, its telemetry is in the log";
                     tell_once(&self.has_told_of_refusal, &part.reason, what);
-                    flown.refused = true;
+                    result.refused = true;
                     account.never.push(part.request);
                 }
                 Fate::ParkRefused | Fate::DeadLetter => {
                     tell_of_refusal(
                         &part.reason,
                         part.items,
-                        "refused for what it holds, the log has it",
+                        "the backend refused a request for its content, it is in the log",
                     );
                     account.never.push(part.request);
                 }
-                // The others of its items are stored, and would be stored twice.
+                // The backend stored the other items, so a repetition would store them twice.
                 Fate::DeadLetterPartial => {
                     tell_of_refusal(&part.reason, part.items, "rejected by the backend");
                     self.counts.add(Count::Rejected, part.items);
@@ -183,7 +206,7 @@ impl Sender {
     }
 }
 
-/// One line until the backend takes something again.
+/// Logs one line until the backend accepts something again.
 fn tell_once(has_told: &AtomicBool, reason: &Reason, what: &'static str) {
     if !has_told.swap(true, Ordering::Relaxed) {
         let reason = reason.to_string();

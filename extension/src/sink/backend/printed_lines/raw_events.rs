@@ -1,4 +1,4 @@
-//! Events of the Telemetry API as they come, for the endpoint of OpenObserve that takes them so.
+//! Unchanged events of the Telemetry API for OpenObserve's JSON endpoint.
 
 use crate::event::LogLine;
 use backend::{Record, TelemetryEvent, events_request};
@@ -8,24 +8,24 @@ use serde_json::value::RawValue;
 use std::mem;
 use wire::Request;
 
-/// The part of an event that is stored as it came.
+/// The part of an event that is stored unchanged.
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct EventRecord<'a> {
     #[serde(borrow)]
     record: &'a RawValue,
 }
 
-/// Events that wait to be put into the buffer.
+/// Events on their way to the buffer.
 #[derive(Default)]
-pub(super) struct Events {
+pub(super) struct RawEvents {
     records: Vec<u8>,
     count: usize,
-    /// The invocation that lines belong to.
+    /// The invocation of the lines.
     running: Option<String>,
 }
 
-impl Events {
-    /// Takes an event of Lambda's own. `text` is all of it.
+impl RawEvents {
+    /// Adds a platform event. `text` is the whole event.
     pub(super) fn platform_event(
         &mut self,
         event: &PlatformEvent,
@@ -36,8 +36,8 @@ impl Events {
         if event.kind == EventKind::Start && has_one_at_a_time {
             self.running.clone_from(&event.request_id);
         }
-        let envelope: Option<Envelope<'_>> = serde_json::from_str(text).ok();
-        let record = envelope.map_or("null", |envelope| envelope.record.get());
+        let envelope: Option<EventRecord<'_>> = serde_json::from_str(text).ok();
+        let record = envelope.map_or("null", |event| event.record.get());
         let request_id = event.request_id.as_deref().or(self.running.as_deref());
         let kind = event.kind.as_str();
         let record = Record::Json(record);
@@ -48,7 +48,7 @@ impl Events {
         }
     }
 
-    /// Takes a line, or what is left of it beside OTLP.
+    /// Adds a line, or its text without the OTLP in it.
     pub(super) fn line(&mut self, line: &LogLine, text: &str, time_unix_nano: u64) {
         let kind = match line.from {
             LineSource::Function => "function",
@@ -61,12 +61,12 @@ impl Events {
         self.count += 1;
     }
 
-    /// Bytes of the events that wait.
+    /// Returns the bytes of the events.
     pub(super) fn bytes(&self) -> usize {
         self.records.len()
     }
 
-    /// All that wait, as one request.
+    /// Returns the events as one request.
     pub(super) fn finish(&mut self, service_name: &str) -> Option<Request> {
         let (records, count) = (mem::take(&mut self.records), mem::take(&mut self.count));
         (count > 0).then(|| events_request(service_name, &records, count))

@@ -1,7 +1,7 @@
-//! Gives what an SDK sends without a name of its service the function's, so that one function is one service.
+//! Adds the function's service name to requests without one, so that one function is one service.
 //!
-//! Source: OpenTelemetry, resource semantic conventions, `service.name`: an SDK that is told none writes `unknown_service`, with the
-//! name of the process behind a colon where it knows one.
+//! Source: OpenTelemetry, resource semantic conventions, `service.name`: the default is `unknown_service`, or `unknown_service:` and the
+//! name of the process.
 
 use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES};
 use wire::Request;
@@ -15,7 +15,7 @@ const KEY: u32 = 1;
 const VALUE: u32 = 2;
 const STRING_VALUE: u32 = 1;
 
-/// The same request, in which every resource has a name of its service. It is copied only where one has none.
+/// Returns the request with a service name in each resource. It is copied only if one is missing.
 pub(crate) fn named(request: Request, service: &str) -> Request {
     if messages(request.bytes(), CONTAINERS)
         .all(|container| has_service(container) || !has_items(container))
@@ -23,7 +23,7 @@ pub(crate) fn named(request: Request, service: &str) -> Request {
         return request;
     }
     let mut bytes = Vec::with_capacity(request.bytes().len() + 256);
-    // A request was checked before it came here, so that all fields can be read.
+    // The request was checked before, so all fields are readable.
     match write(request.bytes(), service, &mut Writer::new(&mut bytes)) {
         Ok(()) => Request::counted(request.kind(), bytes, request.items()),
         Err(_) => request,
@@ -33,11 +33,11 @@ pub(crate) fn named(request: Request, service: &str) -> Request {
 fn has_service(container: &[u8]) -> bool {
     let attributes =
         messages(container, RESOURCE).flat_map(|resource| messages(resource, ATTRIBUTES));
-    // Of two attributes of one name the later counts.
+    // The later of two attributes with one key counts.
     attributes.filter(|attribute| is_service_name(attribute)).last().is_some_and(is_known)
 }
 
-/// A container without items says nothing, and two bytes of it must not become a whole resource.
+/// Two bytes of an empty container must not become a whole resource.
 fn has_items(container: &[u8]) -> bool {
     messages(container, SCOPES).any(|scope| messages(scope, ITEMS).next().is_some())
 }
@@ -49,7 +49,7 @@ fn is_service_name(attribute: &[u8]) -> bool {
 fn is_known(attribute: &[u8]) -> bool {
     let Some(value) = messages(attribute, VALUE).last() else { return false };
     let Some(name) = messages(value, STRING_VALUE).last() else {
-        // A value of another type is the user's own idea.
+        // Keep values of other types.
         return !value.is_empty();
     };
     !name.is_empty() && !std::str::from_utf8(name).is_ok_and(is_unknown_service)
@@ -71,7 +71,7 @@ fn write(request: &[u8], service: &str, out: &mut Writer<'_>) -> Result<(), BadF
     Ok(())
 }
 
-/// Resources that stand in one container are one, as protobuf merges them.
+/// Writes a container with one resource. Protobuf merges repeated resource fields.
 fn name(container: &[u8], service: &str, out: &mut Writer<'_>) -> Result<(), BadField> {
     let mut resource = Vec::new();
     let mut attributes = Writer::new(&mut resource);
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use wire::{Limits, SignalKind};
 
-    /// A request of OTLP/JSON with a container for each of these, which is the text of its resource.
+    /// Parses OTLP/JSON with one container per resource.
     fn request(kind: SignalKind, resources: &[&str]) -> Request {
         let (resource_items, scope_items, item) = match kind {
             SignalKind::Traces => (
@@ -167,10 +167,10 @@ mod tests {
             let only_name = resource(&[attribute(SERVICE_NAME, r#"{"stringValue":"shop"}"#)]);
             check(&[""], &[&only_name]);
             check(&[&resource(&[])], &[&only_name]);
-            // Each resource is one's own.
+            // Resources are independent.
             let orders = text("orders");
             check(&[&orders, &text("unknown_service"), ""], &[&orders, &shop, &only_name]);
-            // The later of two counts.
+            // The later of two names counts.
             let two = |first: &str, second: &str| {
                 let name =
                     |name: &str| attribute(SERVICE_NAME, &format!(r#"{{"stringValue":"{name}"}}"#));

@@ -1,0 +1,460 @@
+//! The send buffer: acknowledged requests that are not delivered, within a bound of bytes.
+
+use crate::clock::unix_millis;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wire::{Request, SignalKind};
+
+/// The part of the buffer that requests may fill. Further ones are written as lines.
+const FULL_PERCENT: usize = 80;
+/// The part for records of printed lines. The function's log contains them already, so they leave room for telemetry that exists
+/// nowhere else.
+const LINES_PERCENT: usize = 65;
+/// The number of attempts of a request that the backend refused permanently.
+const REFUSED: u32 = u32::MAX;
+
+/// A request in the buffer.
+#[derive(Clone, Debug)]
+struct Batch {
+    request: Request,
+    origin: BatchOrigin,
+    /// How often sending failed.
+    attempts: u32,
+    since_ms: u64,
+}
+
+/// The origin of a batch. A batch made of several has the first of their origins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum BatchOrigin {
+    /// OTLP that the function sent or printed, or that the extension made.
+    Otlp,
+    /// Records of printed lines, which are in the function's log too.
+    Lines,
+    /// Unchanged events of the Telemetry API, which have their own endpoint.
+    Events,
+}
+
+/// A request that the buffer did not accept.
+#[derive(Debug)]
+pub(crate) struct Unbuffered {
+    pub(crate) request: Request,
+    /// The buffer is full, so the lines of the request have to say that it was spilled. Otherwise there is no uploader.
+    pub(crate) is_full: bool,
+}
+
+pub(crate) type SharedBuffer = Arc<Buffer>;
+
+/// Shared by the receivers, which fill it, and the backend, which empties it.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    inner: Mutex<BufferState>,
+    max_bytes: usize,
+    keeps_partial: bool,
+}
+
+#[derive(Debug, Default)]
+struct BufferState {
+    batches: Vec<Batch>,
+    /// Partial spans, until their invocation ends.
+    partial: Vec<Request>,
+    /// Bytes of all requests, including those a [`TakenBatches`] holds.
+    bytes: usize,
+    admission: Admission,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Admission {
+    #[default]
+    Open,
+    /// Every request is spilled.
+    Spilling,
+    /// There is no uploader.
+    Closed,
+}
+
+impl Buffer {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { inner: Mutex::default(), max_bytes, keeps_partial: true }
+    }
+
+    /// Sends partial spans at once, because Lambda does not report the ends of invocations.
+    pub(super) fn sending_partial(self) -> Self {
+        Self { keeps_partial: false, ..self }
+    }
+
+    /// Adds a request, and returns the number of its items.
+    pub(crate) fn put(&self, request: Request) -> Result<usize, Unbuffered> {
+        self.put_up_to(FULL_PERCENT, request, BatchOrigin::Otlp)
+    }
+
+    /// Adds records of printed lines, which may fill a smaller part.
+    pub(super) fn put_lines(&self, request: Request) -> Result<usize, Unbuffered> {
+        self.put_up_to(LINES_PERCENT, request, BatchOrigin::Lines)
+    }
+
+    /// Adds unchanged events of the Telemetry API.
+    pub(super) fn put_events(&self, request: Request) -> Result<usize, Unbuffered> {
+        self.put_up_to(LINES_PERCENT, request, BatchOrigin::Events)
+    }
+
+    /// Adds partial spans, which wait for [`forget_partial`](Self::forget_partial) or [`add_partial`](Self::add_partial).
+    pub(crate) fn put_partial(&self, request: Request) -> Result<usize, Unbuffered> {
+        if !self.keeps_partial {
+            return self.put(request);
+        }
+        let items = request.items();
+        let (mut inner, request) = self.room_for(FULL_PERCENT, request)?;
+        inner.partial.push(request);
+        Ok(items)
+    }
+
+    /// Drops the partial spans, because the complete ones are here. Returns their number.
+    pub(super) fn forget_partial(&self) -> usize {
+        let mut inner = self.lock();
+        let partial = mem::take(&mut inner.partial);
+        let bytes: usize = partial.iter().map(|request| request.bytes().len()).sum();
+        inner.bytes = inner.bytes.saturating_sub(bytes);
+        partial.iter().map(Request::items).sum()
+    }
+
+    /// Releases the partial spans for sending, because they will never be completed.
+    pub(super) fn add_partial(&self) {
+        let mut inner = self.lock();
+        let since_ms = unix_millis();
+        let batch = |request| Batch { request, origin: BatchOrigin::Otlp, attempts: 0, since_ms };
+        let partial = mem::take(&mut inner.partial).into_iter().map(batch);
+        inner.batches.extend(partial);
+    }
+
+    fn put_up_to(
+        &self,
+        percent: usize,
+        request: Request,
+        origin: BatchOrigin,
+    ) -> Result<usize, Unbuffered> {
+        let items = request.items();
+        let (mut inner, request) = self.room_for(percent, request)?;
+        inner.batches.push(Batch { request, origin, attempts: 0, since_ms: unix_millis() });
+        Ok(items)
+    }
+
+    /// Reserves room for a request.
+    fn room_for(
+        &self,
+        percent: usize,
+        request: Request,
+    ) -> Result<(MutexGuard<'_, BufferState>, Request), Unbuffered> {
+        let mut inner = self.lock();
+        let bytes = inner.bytes + request.bytes().len();
+        let is_full = match inner.admission {
+            Admission::Open => bytes > self.max_bytes / 100 * percent,
+            Admission::Spilling => true,
+            Admission::Closed => return Err(Unbuffered { request, is_full: false }),
+        };
+        if is_full {
+            return Err(Unbuffered { request, is_full });
+        }
+        inner.bytes = bytes;
+        Ok((inner, request))
+    }
+
+    /// Returns the time of the oldest batch to send, and `true` if the buffer is more than half full; `None` if there is nothing to
+    /// send.
+    pub(super) fn oldest(&self) -> Option<(u64, bool)> {
+        let inner = self.lock();
+        let to_send = inner.batches.iter().filter(|batch| batch.attempts < REFUSED);
+        let oldest = to_send.map(|batch| batch.since_ms).min()?;
+        Some((oldest, inner.bytes > self.max_bytes / 2))
+    }
+
+    /// Returns the bytes of all acknowledged requests that are not settled.
+    pub(super) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// Takes all batches of a signal for sending. Unsettled ones return when the result is dropped.
+    pub(super) fn take(self: &Arc<Self>, kind: SignalKind) -> TakenBatches {
+        self.take_matching(|batch| {
+            batch.request.kind() == kind && batch.origin != BatchOrigin::Events
+        })
+    }
+
+    /// Like [`take`](Self::take), for events of the Telemetry API.
+    pub(super) fn take_events(self: &Arc<Self>) -> TakenBatches {
+        self.take_matching(|batch| batch.origin == BatchOrigin::Events)
+    }
+
+    fn take_matching(self: &Arc<Self>, matches: impl Fn(&Batch) -> bool) -> TakenBatches {
+        let mut inner = self.lock();
+        let (batches, others) = mem::take(&mut inner.batches)
+            .into_iter()
+            .partition(|batch| matches(batch) && batch.attempts < REFUSED);
+        inner.batches = others;
+        TakenBatches { buffer: Arc::clone(self), batches }
+    }
+
+    /// Removes the requests with more attempts than this.
+    pub(super) fn remove_tried(&self, most_attempts: u32) -> Vec<Request> {
+        self.remove(|batch| batch.attempts > most_attempts)
+    }
+
+    /// Removes the requests whose content is not in the function's log.
+    pub(super) fn remove_otlp(&self) -> Vec<Request> {
+        self.remove(|batch| batch.origin == BatchOrigin::Otlp)
+    }
+
+    /// Removes all requests.
+    pub(super) fn remove_all(&self) -> Vec<Request> {
+        self.remove(|_| true)
+    }
+
+    fn remove(&self, matches: impl Fn(&Batch) -> bool) -> Vec<Request> {
+        let mut inner = self.lock();
+        let (out, others) = mem::take(&mut inner.batches).into_iter().partition(matches);
+        inner.batches = others;
+        inner.release(out)
+    }
+
+    /// Refuses all further requests as full.
+    pub(super) fn spill_from_now_on(&self) {
+        self.lock().admission = Admission::Spilling;
+    }
+
+    /// Refuses all further requests, because there is no uploader, and removes those in the buffer.
+    pub(crate) fn close(&self) -> Vec<Request> {
+        self.lock().admission = Admission::Closed;
+        self.remove_all()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BufferState> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BufferState {
+    /// Puts batches back in front of newer ones.
+    fn put_back(&mut self, mut batches: Vec<Batch>) {
+        batches.append(&mut self.batches);
+        self.batches = batches;
+    }
+
+    fn release(&mut self, batches: Vec<Batch>) -> Vec<Request> {
+        let bytes: usize = batches.iter().map(|batch| batch.request.bytes().len()).sum();
+        self.bytes = self.bytes.saturating_sub(bytes);
+        batches.into_iter().map(|batch| batch.request).collect()
+    }
+}
+
+/// Batches that are being sent. They return to the buffer if this is dropped without a result, because the flush panicked or was
+/// aborted.
+pub(super) struct TakenBatches {
+    buffer: Arc<Buffer>,
+    batches: Vec<Batch>,
+}
+
+impl TakenBatches {
+    /// Splits the batches into parts that are settled separately, so that a settled part stays settled if a later one is aborted. The
+    /// merged request of each part has at most `max_bytes`. Batches keep their ages and attempts.
+    pub(super) fn parts(mut self, max_bytes: usize) -> Vec<Self> {
+        // A panic in `split_by_size` must find all batches in place.
+        let too_large = self.batches.iter().filter(|batch| batch.request.bytes().len() > max_bytes);
+        let pieces: Vec<_> =
+            too_large.map(|batch| batch.request.clone().split_by_size(max_bytes)).collect();
+        let mut pieces = pieces.into_iter();
+        let mut parts: Vec<Vec<Batch>> = Vec::new();
+        let (mut bytes, mut added, mut removed) = (usize::MAX, 0, 0);
+        for Batch { request, origin, attempts, since_ms } in mem::take(&mut self.batches) {
+            let whole = request.bytes().len();
+            let requests = if whole > max_bytes { pieces.next() } else { None };
+            for request in requests.unwrap_or_else(|| vec![request]) {
+                let len = request.bytes().len();
+                added += len;
+                bytes = bytes.saturating_add(len);
+                let batch = Batch { request, origin, attempts, since_ms };
+                match parts.last_mut() {
+                    Some(part) if bytes <= max_bytes => part.push(batch),
+                    _ => {
+                        bytes = len;
+                        parts.push(vec![batch]);
+                    }
+                }
+            }
+            removed += whole;
+        }
+        let mut inner = self.buffer.lock();
+        inner.bytes = (inner.bytes + added).saturating_sub(removed);
+        drop(inner);
+        let part = |batches| Self { buffer: Arc::clone(&self.buffer), batches };
+        parts.into_iter().map(part).collect()
+    }
+
+    /// Returns copies of the requests.
+    pub(super) fn requests(&self) -> Vec<Request> {
+        self.batches.iter().map(|batch| batch.request.clone()).collect()
+    }
+
+    /// Settles the batches: they are delivered, except for requests to try again and requests never to try again. If all are to be
+    /// tried again, they keep their own ages and attempts.
+    pub(super) fn settle(mut self, again: Vec<Request>, never: Vec<Request>) {
+        let all: usize = self.batches.iter().map(|batch| batch.request.items()).sum();
+        if never.is_empty() && again.iter().map(Request::items).sum::<usize>() == all {
+            return;
+        }
+        let batches = mem::take(&mut self.batches);
+        let attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
+        let attempts = attempts.saturating_add(1);
+        let since_ms = batches.iter().map(|batch| batch.since_ms).min().unwrap_or_default();
+        let origin = batches.iter().map(|batch| batch.origin).min().unwrap_or(BatchOrigin::Otlp);
+        let left = |attempts| move |request| Batch { request, origin, attempts, since_ms };
+        let again = again.into_iter().map(left(attempts));
+        let never = never.into_iter().map(left(REFUSED));
+        let left: Vec<Batch> = again.chain(never).collect();
+        let mut inner = self.buffer.lock();
+        drop(inner.release(batches));
+        inner.bytes += left.iter().map(|batch| batch.request.bytes().len()).sum::<usize>();
+        inner.put_back(left);
+    }
+}
+
+impl Drop for TakenBatches {
+    fn drop(&mut self) {
+        let mut batches = mem::take(&mut self.batches);
+        for batch in &mut batches {
+            batch.attempts = batch.attempts.saturating_add(1);
+        }
+        self.buffer.lock().put_back(batches);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_spans::{Span, traces};
+
+    fn one() -> Request {
+        traces(&[Span::default()])
+    }
+
+    /// A buffer that holds eight of ten such requests.
+    fn buffer() -> Arc<Buffer> {
+        Arc::new(Buffer::new(one().bytes().len().next_multiple_of(10) * 10))
+    }
+
+    fn waiting(buffer: &Buffer) -> Vec<u32> {
+        buffer.lock().batches.iter().map(|batch| batch.attempts).collect()
+    }
+
+    #[test]
+    fn what_would_fill_it_is_given_back() {
+        let buffer = buffer();
+        let mut taken = 0;
+        let full = loop {
+            match buffer.put(one()) {
+                Ok(items) => taken += items,
+                Err(full) => break full,
+            }
+        };
+        assert!(full.is_full && full.request == one());
+        assert!((8..10).contains(&taken), "{taken}");
+        assert_eq!(buffer.oldest().map(|(_, is_much)| is_much), Some(true));
+        // Requests in flight still take room.
+        let sending = buffer.take(SignalKind::Traces);
+        assert!(buffer.put(one()).is_err());
+        sending.settle(Vec::new(), Vec::new());
+        assert_eq!(buffer.lock().bytes, 0);
+        assert_eq!(buffer.put(one()).unwrap(), 1);
+        buffer.spill_from_now_on();
+        assert!(buffer.put(one()).is_err_and(|refused| refused.is_full));
+        assert_eq!(buffer.close().len(), 1);
+        assert!(buffer.put(one()).is_err_and(|refused| !refused.is_full));
+        assert_eq!(buffer.lock().bytes, 0);
+    }
+
+    #[test]
+    fn lines_leave_room_for_what_is_nowhere_else() {
+        let buffer = buffer();
+        while buffer.put_lines(one()).is_ok() {}
+        assert!(buffer.bytes() > 0);
+        buffer.put(one()).unwrap();
+        assert!(buffer.put(one()).is_err_and(|refused| refused.is_full));
+    }
+
+    #[test]
+    fn what_had_not_ended_waits_apart_until_somebody_says_whether_it_has() {
+        let buffer = buffer();
+        assert_eq!(buffer.put_partial(one()).unwrap(), 1);
+        assert_eq!((buffer.oldest(), buffer.bytes()), (None, one().bytes().len()));
+        assert_eq!((buffer.forget_partial(), buffer.bytes()), (1, 0));
+        buffer.put_partial(one()).unwrap();
+        buffer.add_partial();
+        assert_eq!((waiting(&buffer).len(), buffer.forget_partial()), (1, 0));
+        assert_eq!((buffer.remove_all().len(), buffer.bytes()), (1, 0));
+        while buffer.put_partial(one()).is_ok() {}
+        assert!(buffer.put(one()).is_err(), "it takes room");
+        // Without reports of ends.
+        let buffer = Buffer::new(1 << 20).sending_partial();
+        buffer.put_partial(one()).unwrap();
+        assert_eq!(waiting(&buffer).len(), 1);
+    }
+
+    #[test]
+    fn what_is_cut_off_waits_again_and_was_tried_once() {
+        let buffer = buffer();
+        buffer.put(one()).unwrap();
+        drop(buffer.take(SignalKind::Traces));
+        buffer.put(one()).unwrap();
+        assert_eq!(waiting(&buffer), [1, 0]);
+        // All of it failed.
+        let sending = buffer.take(SignalKind::Traces);
+        let requests = sending.requests();
+        buffer.put(one()).unwrap();
+        sending.settle(requests, Vec::new());
+        assert_eq!(waiting(&buffer), [2, 1, 0]);
+        assert_eq!(buffer.remove_tried(1).len(), 1);
+        // A part of it failed.
+        buffer.take(SignalKind::Traces).settle(vec![one()], Vec::new());
+        assert_eq!(waiting(&buffer), [2]);
+        assert_eq!(buffer.lock().bytes, one().bytes().len());
+        // It is refused for good.
+        buffer.take(SignalKind::Traces).settle(Vec::new(), vec![one()]);
+        // It is never sent again, and delays nothing.
+        assert_eq!(buffer.oldest(), None);
+        let sending = buffer.take(SignalKind::Traces);
+        assert!(sending.requests().is_empty());
+        sending.settle(Vec::new(), vec![]);
+        assert_eq!(
+            (waiting(&buffer), buffer.remove_tried(u32::MAX - 1).len()),
+            (vec![u32::MAX], 1)
+        );
+        assert_eq!(buffer.lock().bytes, 0);
+    }
+
+    #[test]
+    fn each_part_has_its_own_account() {
+        let len = one().bytes().len();
+        let buffer = Arc::new(Buffer::new(1 << 20));
+        buffer.put(one()).unwrap();
+        drop(buffer.take(SignalKind::Traces));
+        for _ in 0..4 {
+            buffer.put(one()).unwrap();
+        }
+        let parts = buffer.take(SignalKind::Traces).parts(2 * len);
+        let sizes: Vec<_> = parts.iter().map(|part| part.batches.len()).collect();
+        assert_eq!(sizes, [2, 2, 1]);
+        let mut parts = parts.into_iter();
+        parts.next().unwrap().settle(Vec::new(), Vec::new());
+        // The others are cut off.
+        drop(parts);
+        assert_eq!((waiting(&buffer).len(), buffer.bytes()), (3, 3 * len));
+        drop(buffer.remove_all());
+
+        // A request that is too large is cut, and its bytes are given back as they are.
+        buffer.put(traces(&vec![Span::default(); 20])).unwrap();
+        let parts = buffer.take(SignalKind::Traces).parts(3 * len);
+        assert!(parts.len() > 1, "{}", parts.len());
+        for part in parts {
+            part.settle(Vec::new(), Vec::new());
+        }
+        assert_eq!(buffer.bytes(), 0);
+    }
+}

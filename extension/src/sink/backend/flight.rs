@@ -1,0 +1,104 @@
+//! The flush in progress. There is one at a time, in a task of its own.
+
+use super::buffer::SharedBuffer;
+use super::schedule::health::BackendHealth;
+use super::uploader::{FlushResult, Uploader};
+use crate::clock::unix_millis;
+use crate::counts::{Count, Counts};
+use crate::tasks;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use wire::SignalKind;
+
+/// Starts and ends flushes, and learns the backend's health from them.
+pub(super) struct Flights {
+    buffer: SharedBuffer,
+    uploader: Arc<Uploader>,
+    pub(super) health: BackendHealth,
+    current: Option<Flight>,
+    counts: Arc<Counts>,
+}
+
+/// A flush in progress.
+struct Flight {
+    task: JoinHandle<()>,
+    ended: oneshot::Receiver<FlushResult>,
+    begun: Instant,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Flights {
+    pub(super) fn new(buffer: &SharedBuffer, uploader: Uploader, counts: &Arc<Counts>) -> Self {
+        Self {
+            buffer: Arc::clone(buffer),
+            uploader: Arc::new(uploader),
+            health: BackendHealth::default(),
+            current: None,
+            counts: Arc::clone(counts),
+        }
+    }
+
+    pub(super) fn is_flying(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Begins a flush of all waiting requests. `is_last` is `true` if the environment ends and many bytes wait.
+    pub(super) fn begin(&mut self, at_most: Duration, is_last: bool) {
+        tracing::debug!(bytes = self.buffer.bytes(), "flush begins");
+        let taken = SignalKind::ALL.map(|kind| self.buffer.take(kind));
+        let events = self.buffer.take_events();
+        let uploader = Arc::clone(&self.uploader);
+        let begun = Instant::now();
+        let (end, (report, ended)) = (begun + at_most, oneshot::channel());
+        let task = tasks::spawn(async move {
+            drop(report.send(Box::pin(uploader.send(taken, events, end, is_last)).await));
+        });
+        self.current = Some(Flight { task, ended, begun });
+    }
+
+    /// Waits for the end of the flush; forever if there is none. Returns `false` if the flush panicked.
+    pub(super) async fn landed(&mut self) -> bool {
+        let Some(flight) = &mut self.current else { return std::future::pending().await };
+        let result = (&mut flight.ended).await;
+        let took = flight.begun.elapsed();
+        self.current = None;
+        match &result {
+            Ok(result) => self.note(result, took),
+            Err(_) => self.counts.add(Count::FailedFlushes, 1),
+        }
+        result.is_ok()
+    }
+
+    /// Aborts the flush. When this returns, its unsettled batches are in the buffer and its connections are closed.
+    pub(super) async fn cut_off(&mut self) {
+        let Some(mut flight) = self.current.take() else { return };
+        flight.task.abort();
+        drop((&mut flight.task).await);
+        if let Ok(result) = flight.ended.try_recv() {
+            return self.note(&result, flight.begun.elapsed());
+        }
+        self.counts.add(Count::FailedFlushes, 1);
+        self.health.failed(None, unix_millis());
+    }
+
+    /// Opens new connections from now on.
+    pub(super) fn drop_connections(&self) {
+        self.uploader.drop_connections();
+    }
+
+    fn note(&mut self, result: &FlushResult, took: Duration) {
+        if result.failed {
+            self.health.failed(result.retry_after, unix_millis());
+        } else {
+            self.health.succeeded(took);
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! The backend as a sink (direct mode): requests wait in a buffer, and are sent when that costs the function least.
+//!
+//! A request is acknowledged when it is in the buffer. A request that no backend accepts is spilled: written to stdout as lines that
+//! say so. So every acknowledged item is delivered, spilled, or rejected by the backend, as long as this process can write.
+
+mod buffer;
+mod flight;
+mod health_check;
+mod printed_lines;
+mod schedule;
+mod spill;
+mod uploader;
+
+use crate::clock::unix_millis;
+use crate::config::{Config, Flush, HoldMode, Output};
+use crate::counts::{Count, Counts};
+use crate::event::{LineFindings, LogLine};
+use crate::invocations::roots::{NamedSpan, roots};
+use crate::invocations::state::Running;
+use crate::sink::lines::LineOutput;
+pub(crate) use buffer::{Buffer, SharedBuffer, Unbuffered};
+use flight::Flights;
+pub(crate) use health_check::health_check;
+use platform::{EventKind, PlatformEvent};
+use printed_lines::{DecodedContent, PrintedLines};
+use schedule::awake::Awake;
+use schedule::{
+    BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, PROBE, Waiting,
+    decide, is_near_deadline,
+};
+use spill::Spill;
+pub(crate) use spill::spill_rest;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use uploader::clients::Clients;
+use uploader::{LAST_BYTES, Uploader};
+use wire::{Request, SignalKind};
+
+/// Time at SHUTDOWN reserved for spilling, and more for each MiB in the buffer: compressing one takes 50 to 120 ms of a whole CPU, and a
+/// small function has only a part of one.
+const SPILL_TIME: Duration = Duration::from_millis(300);
+const SPILL_TIME_OF_MIB: Duration = Duration::from_millis(600);
+/// Time between the end of the last flush and its abortion, which would discard the result of its last request.
+const CUT_OFF: Duration = Duration::from_millis(50);
+/// Time between checks of the backlog while it is too long.
+const LOOK_AGAIN_MS: u64 = 10;
+
+/// Makes the buffer, or returns `None` in stdout mode.
+pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
+    match &config.choice.output {
+        Output::Stdout => None,
+        Output::Otlp(direct) | Output::Json(direct) => {
+            let buffer = Buffer::new(direct.flush.buffer_bytes);
+            let is_managed = config.function.is_managed_instance;
+            Some(Arc::new(if is_managed { buffer.sending_partial() } else { buffer }))
+        }
+    }
+}
+
+/// The loop's side of direct mode. The receivers fill the buffer.
+pub(crate) struct Backend {
+    buffer: SharedBuffer,
+    flights: Flights,
+    spill: Spill,
+    lines: PrintedLines,
+    /// Events are sent unchanged (the `json` output).
+    is_json: bool,
+    counts: Arc<Counts>,
+    flush: Flush,
+    hold: HoldMode,
+    is_managed: bool,
+    invocations: u64,
+    /// The time when the end of this invocation's handler became known.
+    done: Option<Instant>,
+    awake: Awake,
+    /// The time of the last decision.
+    decided_ms: u64,
+}
+
+impl Backend {
+    /// Prepares the uploader, without using the network. Returns `None` in stdout mode, or if the destination is unusable.
+    pub(crate) fn start(
+        config: &Config,
+        function: platform::Identity,
+        buffer: Option<&SharedBuffer>,
+        output: &LineOutput,
+        counts: &Arc<Counts>,
+    ) -> Option<Self> {
+        config.choice.say();
+        let (direct, is_json) = match &config.choice.output {
+            Output::Stdout => return None,
+            Output::Otlp(direct) => (direct, false),
+            Output::Json(direct) => (direct, true),
+        };
+        let buffer = buffer?;
+        let Clients { otlp, events, secret } = match Clients::new(direct, is_json) {
+            Ok(clients) => clients,
+            Err(error) => {
+                tracing::warn!(%error, "cannot send, telemetry goes to stdout instead");
+                return None;
+            }
+        };
+        if let Some(secret) = secret {
+            secret.read_ahead();
+        }
+        let uploader = Uploader::new(otlp, events, direct.destination.max_request_bytes, counts);
+        Some(Self {
+            buffer: Arc::clone(buffer),
+            flights: Flights::new(buffer, uploader, counts),
+            spill: Spill::new(buffer, output, counts),
+            lines: PrintedLines::new(config, function, is_json, counts),
+            is_json,
+            counts: Arc::clone(counts),
+            flush: direct.flush.clone(),
+            hold: config.hold,
+            is_managed: config.function.is_managed_instance,
+            invocations: 0,
+            done: None,
+            awake: Awake::new(unix_millis(), Instant::now()),
+            decided_ms: 0,
+        })
+    }
+
+    /// Notes the beginning of an invocation, perhaps after a freeze.
+    pub(crate) fn invoked(&mut self) {
+        // The last invocation was not cut off.
+        self.forget_partial();
+        self.invocations += 1;
+        self.flights.health.invoked();
+        self.done = None;
+        self.woke(unix_millis(), true);
+    }
+
+    /// Takes a platform event.
+    pub(crate) fn platform_event(&mut self, event: &PlatformEvent, text: &str) {
+        if event.kind == EventKind::RuntimeDone && !event.is_cut_off() {
+            self.forget_partial();
+        }
+        self.lines.platform_event(event, text, unix_millis());
+    }
+
+    /// Takes a line that the function or another extension printed.
+    pub(crate) fn line(&mut self, line: &LogLine) -> LineFindings {
+        let DecodedContent { requests, partial, out_of_memory } =
+            self.lines.take(line, unix_millis());
+        let has_otlp = !(requests.is_empty() && partial.is_empty());
+        let found = requests.iter().chain(&partial).flat_map(roots);
+        let roots = has_otlp.then(|| found.collect());
+        for request in requests {
+            self.put(Buffer::put, request);
+        }
+        for request in partial {
+            self.put(Buffer::put_partial, request);
+        }
+        LineFindings { roots, out_of_memory }
+    }
+
+    fn put(&mut self, put: fn(&Buffer, Request) -> Result<usize, Unbuffered>, request: Request) {
+        self.counts.add(Count::Items, request.items());
+        if let Err(unbuffered) = put(&self.buffer, request) {
+            self.spill.put(unbuffered);
+        }
+    }
+
+    /// Drops the partial spans of an invocation that ended normally, because its complete spans have come.
+    fn forget_partial(&self) {
+        self.counts.add(Count::Superseded, self.buffer.forget_partial());
+    }
+
+    /// Takes the extension's own telemetry. With the `json` output the events are sent instead.
+    pub(crate) fn write(&mut self, requests: Vec<Request>) {
+        for request in requests.into_iter().filter(|_| !self.is_json) {
+            self.lines.spans_of(&request);
+            match self.buffer.put(request) {
+                Ok(_) => {}
+                Err(Unbuffered { request, .. }) if self.spill.is_behind() => {
+                    self.counts.add(Count::PlatformLost, request.items());
+                }
+                Err(unbuffered) => self.spill.put(unbuffered),
+            }
+        }
+    }
+
+    /// Notes received spans, whose ids the log records of their invocations get.
+    pub(crate) fn spans_seen(&mut self, spans: &[NamedSpan]) {
+        self.lines.spans_seen(spans);
+    }
+
+    /// Returns `true` if too many spilled bytes are not written to take further events.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.spill.is_behind()
+    }
+
+    /// Moves the waiting records of printed lines to the buffer.
+    pub(crate) fn finish_lines(&mut self) {
+        for request in self.lines.finish() {
+            let put = if self.is_json && request.kind() == SignalKind::Logs {
+                self.buffer.put_events(request)
+            } else {
+                self.buffer.put_lines(request)
+            };
+            if let Err(unbuffered) = put {
+                self.spill.put(unbuffered);
+            }
+        }
+    }
+
+    fn woke(&mut self, now_ms: u64, may_freeze: bool) {
+        if self.awake.woke(now_ms, Instant::now(), may_freeze && !self.is_managed) {
+            self.flights.drop_connections();
+        }
+    }
+
+    /// Runs due tasks. Returns `true` if `next` may be called. `is_asking` is `true` if it is called already.
+    pub(crate) fn due(&mut self, running: Option<&Running>, is_asking: bool) -> bool {
+        let now_ms = unix_millis();
+        self.woke(now_ms, is_asking);
+        self.decided_ms = now_ms;
+        if running.is_some_and(|running| running.is_done) {
+            self.done.get_or_insert_with(Instant::now);
+        }
+        self.spill.tried(self.flush.retries);
+        let before_deadline_ms = in_ms(BEFORE_DEADLINE);
+        if self.lines.is_due(running, self.flush.interval, before_deadline_ms, now_ms) {
+            self.finish_lines();
+        }
+        let Some(facts) = self.facts(running, is_asking, now_ms) else {
+            return !self.flights.is_flying();
+        };
+        if self.flights.is_flying() {
+            // The flush ends with its own time limit. The rest of the buffer would be late.
+            if is_near_deadline(&facts) && facts.waiting.is_some() {
+                self.spill.all();
+            }
+            return false;
+        }
+        match decide(&facts) {
+            Decision::Pass => true,
+            Decision::Hold => false,
+            Decision::Spill => {
+                self.spill.all();
+                true
+            }
+            Decision::Flush { at_most } => {
+                self.flights.begin(at_most, false);
+                false
+            }
+        }
+    }
+
+    /// Returns the time of the next due task.
+    pub(crate) fn wake_at_ms(
+        &self,
+        running: Option<&Running>,
+        is_asking: bool,
+        now_ms: u64,
+    ) -> Option<u64> {
+        if self.is_behind() {
+            return Some(now_ms + LOOK_AGAIN_MS);
+        }
+        let buffered = self.buffer.oldest().map(|(since_ms, _)| since_ms);
+        let lines = self.lines.since_ms();
+        if buffered.is_none() && lines.is_none() {
+            return None;
+        }
+        let running = running.filter(|running| !running.is_done);
+        let before = |duration| Some(running?.deadline_ms.saturating_sub(in_ms(duration)));
+        let last_chance = before(LAST_CHANCE).filter(|_| !is_asking);
+        let interval_ms = in_ms(self.flush.interval);
+        let due = buffered.filter(|_| !is_asking || self.is_managed);
+        let due = due.map(|since_ms| since_ms.saturating_add(interval_ms));
+        // Compare with the last decision and not with now: a task that became due since then is due now.
+        let decided_ms = self.decided_ms;
+        let again_ms = self.flights.health.again_at_ms(decided_ms).unwrap_or_default();
+        let due = due.map(|due| due.max(again_ms)).filter(|_| !self.flights.is_flying());
+        let lines_due = lines.map(|since_ms| since_ms.saturating_add(interval_ms));
+        let times = [last_chance, before(BEFORE_DEADLINE), lines_due, due];
+        times.into_iter().flatten().filter(|at| *at > decided_ms).min().map(|at| at.max(now_ms))
+    }
+
+    /// Waits for the end of the flush; forever if there is none. If the flush panicked, the buffer is spilled: the same requests
+    /// would panic again.
+    pub(crate) async fn landed(&mut self) {
+        if !self.flights.landed().await {
+            self.spill.all();
+        }
+    }
+
+    /// Sends the buffer until `end`, less the time for spilling, and spills the rest. `is_cut_off` is `true` if an invocation did not end
+    /// normally.
+    pub(crate) async fn shut_down(&mut self, end: Instant, is_cut_off: bool) {
+        if is_cut_off {
+            self.buffer.add_partial();
+        } else {
+            self.forget_partial();
+        }
+        self.finish_lines();
+        let left = end.saturating_duration_since(Instant::now());
+        let kibibytes = u32::try_from(self.buffer.bytes() >> 10).unwrap_or(u32::MAX);
+        let reserve = SPILL_TIME + SPILL_TIME_OF_MIB.saturating_mul(kibibytes) / 1024;
+        // A failing backend gets one probe.
+        let is_open =
+            matches!(self.flights.health.at(unix_millis()), Health::Open | Health::OpenAndPaused);
+        let most = if is_open { PROBE } else { left };
+        let send_time = left.saturating_sub(reserve).max(left / 4).min(most);
+        let send_end = Instant::now() + send_time;
+        loop {
+            // Refused requests are not sent again.
+            self.spill.tried(self.flush.retries);
+            if !self.flights.is_flying() {
+                let left = send_end.saturating_duration_since(Instant::now() + CUT_OFF);
+                if self.buffer.oldest().is_none() || left.is_zero() {
+                    break;
+                }
+                self.flights.begin(left, self.buffer.bytes() > LAST_BYTES);
+            }
+            let failures = self.counts.get(Count::FailedFlushes);
+            let is_late = timeout_at(send_end, self.landed()).await.is_err();
+            if is_late || self.counts.get(Count::FailedFlushes) > failures {
+                break;
+            }
+        }
+        self.flights.cut_off().await;
+        self.spill.finish(end).await;
+        self.spill.give_up().await;
+    }
+
+    /// Waits until spilled requests are written, for at most `limit`, because the environment may freeze.
+    pub(crate) async fn wait_written(&mut self, limit: Duration) {
+        self.spill.wait_written(limit).await;
+    }
+
+    /// Returns all unsettled requests to the buffer.
+    pub(crate) async fn stop(&mut self) {
+        self.flights.cut_off().await;
+        self.finish_lines();
+    }
+
+    fn facts(&self, running: Option<&Running>, is_asking: bool, now_ms: u64) -> Option<FlushFacts> {
+        let waiting = self.buffer.oldest();
+        let phase = match running {
+            _ if self.is_managed => InvocationPhase::Unbounded,
+            // Before the first invocation nothing is known, and the environment may be frozen.
+            None => return None,
+            Some(_) if is_asking => InvocationPhase::Asking,
+            Some(running) if running.is_done => InvocationPhase::Done,
+            Some(_) => InvocationPhase::Running,
+        };
+        let waiting = waiting.map(|(since_ms, is_much)| Waiting {
+            oldest: Duration::from_millis(now_ms.saturating_sub(since_ms)),
+            is_left_over: running.is_some_and(|running| since_ms < running.invoked_ms),
+            is_much,
+        });
+        let left = running.map_or(u64::MAX, |running| running.deadline_ms.saturating_sub(now_ms));
+        let flush_timeout = match (phase, self.done) {
+            (InvocationPhase::Done, Some(done)) => self.left_after_handler(done),
+            _ => self.flush.timeout,
+        };
+        Some(FlushFacts {
+            phase,
+            is_done: running.is_some_and(|running| running.is_done),
+            waiting,
+            health: self.flights.health.at(now_ms),
+            left: Duration::from_millis(left),
+            invocations: self.invocations,
+            hold: self.hold,
+            is_told_of_end: running.is_some_and(|running| running.is_told_of_end),
+            is_rare: running.is_some_and(|running| running.is_rare),
+            last_failed: running.is_some_and(|running| running.last_failed),
+            handler: running.and_then(|running| running.usual_handler),
+            cost: self.flights.health.cost(),
+            flush_timeout,
+            interval: self.flush.interval,
+        })
+    }
+
+    /// Returns the rest of the hold time, so that a stream of telemetry does not hold the invocation to its deadline. A rest too short
+    /// for a flush counts as 0: the flush would fail and be repeated.
+    fn left_after_handler(&self, done: Instant) -> Duration {
+        let left = self.flush.timeout.saturating_sub(done.elapsed());
+        let least = self.flights.health.cost().min(self.flush.timeout / 2);
+        if left < least { Duration::ZERO } else { left }
+    }
+}
+
+fn in_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

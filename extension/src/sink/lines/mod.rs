@@ -1,0 +1,142 @@
+//! Writes requests as OTLP lines on stdout: one thread behind a bounded queue, one `write` per line.
+//!
+//! A request is acknowledged after its last line was written. Requests that arrive together share lines. If the pipe stays full for
+//! 200 ms, the waiting requests are refused. A thread writes because writing to stdout has to block: O_NONBLOCK would apply to the
+//! other processes that share the descriptor.
+
+pub(crate) mod backlog;
+mod thread;
+
+use crate::config::LineFormat;
+use crate::counts::{Count, Counts};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+pub(crate) use thread::Marks;
+use thread::{Job, Pending, Progress, Thread};
+use tokio::sync::{mpsc, oneshot};
+use wire::{Request, Written};
+
+/// The number of requests that may wait for the thread.
+const QUEUE: usize = 64;
+/// Time a pipe may be full before requests are refused.
+const FULL_PIPE_TIMEOUT: Duration = Duration::from_millis(200);
+const LOOKS: u32 = 4;
+/// Time limit for the current line at the end of the process. Lambda may kill the process sooner.
+pub(crate) const LAST_LINE: Duration = Duration::from_secs(1);
+
+/// Error: the pipe was full or could not be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+/// The queue in front of the thread; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct LineOutput {
+    jobs: mpsc::Sender<Job>,
+    progress: Arc<Progress>,
+    /// The number of requests in the queue or in the thread.
+    pending: Arc<AtomicUsize>,
+    /// The last write that was found stuck, or 0.
+    stuck: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+impl LineOutput {
+    /// Starts the thread.
+    pub(crate) fn start(
+        lines: &LineFormat,
+        service_name: &str,
+        writer: impl Write + Send + 'static,
+        counts: Arc<Counts>,
+    ) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let progress = Arc::<Progress>::default();
+        let (watched, told) = (Arc::clone(&progress), Arc::clone(&counts));
+        let mut thread = Thread::new(lines, service_name, writer, watched, told);
+        let lines = std::thread::Builder::new().name("lines".to_owned());
+        lines.spawn(move || thread.run(queue))?;
+        Ok(Self { jobs, progress, pending: Arc::default(), stuck: Arc::default(), counts })
+    }
+
+    /// Returns `true` if the current write already took too long once, so that waiting for it is futile.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.progress.current() == Some(self.stuck.load(Ordering::Relaxed))
+    }
+
+    /// Lets no further line begin, and waits for the current one, for at most `limit`.
+    pub(crate) async fn end(&self, limit: Duration) {
+        self.progress.end();
+        let last_line = async {
+            while self.pending.load(Ordering::SeqCst) > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        drop(tokio::time::timeout(limit, last_line).await);
+    }
+
+    /// Writes a request and waits until its lines are written. Gives up when the pipe was full for 200 ms, and at once while it
+    /// stays full.
+    pub(crate) async fn write(&self, request: Request, marks: Marks) -> Result<Written, Refused> {
+        if self.is_stuck() {
+            return Err(Refused);
+        }
+        let (written, mut answer) = oneshot::channel();
+        let begun = Arc::new(AtomicBool::new(false));
+        let pending = Pending::begin(&self.pending);
+        let job = Job { request, written, begun: Arc::clone(&begun), keep: false, marks, pending };
+        let answered = {
+            let exchange = async {
+                self.jobs.send(job).await.ok()?;
+                (&mut answer).await.ok()
+            };
+            tokio::select! {
+                answered = exchange => answered,
+                () = self.full_pipe() => None,
+            }
+        };
+        answered.ok_or_else(|| {
+            // Close the channel before reading `begun`: the thread skips closed jobs that it has not begun.
+            answer.close();
+            if begun.load(Ordering::SeqCst) {
+                self.counts.add(Count::Ambiguous, 1);
+            }
+            Refused
+        })
+    }
+
+    /// Puts a request into the queue, or returns it if the queue is full. The thread writes it even if the caller stops waiting.
+    fn queue(&self, request: Request, marks: Marks) -> Result<oneshot::Receiver<Written>, Request> {
+        let (written, answer) = oneshot::channel();
+        let pending = Pending::begin(&self.pending);
+        let job = Job { request, written, begun: Arc::default(), keep: true, marks, pending };
+        match self.jobs.try_send(job) {
+            Ok(()) => Ok(answer),
+            Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => {
+                Err(job.request)
+            }
+        }
+    }
+
+    /// Returns when one write has taken 200 ms. Encoding does not count: it can take long, because a function of 128 MB has a
+    /// fourteenth of a CPU.
+    async fn full_pipe(&self) {
+        let mut seen = None;
+        let mut looks = 0;
+        while looks < LOOKS {
+            tokio::time::sleep(FULL_PIPE_TIMEOUT / LOOKS).await;
+            let current = self.progress.current();
+            looks = if current.is_some() && current == seen { looks + 1 } else { 1 };
+            if current.is_none() {
+                looks = 0;
+            }
+            seen = current;
+        }
+        if self.stuck.swap(seen.unwrap_or_default(), Ordering::Relaxed) == 0 {
+            tracing::error!("stdout takes nothing: telemetry is refused until it does");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

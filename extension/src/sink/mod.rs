@@ -1,0 +1,208 @@
+//! The sink of all telemetry: OTLP lines on stdout, or a backend (direct mode) with stdout as its fallback.
+//!
+//! The receivers hold a [`Door`], the loop holds the [`Sink`]. Neither knows which sink it has.
+
+#[cfg(feature = "direct")]
+mod backend;
+mod lines;
+#[cfg(not(feature = "direct"))]
+mod without_backend;
+
+use crate::config::Config;
+use crate::counts::Counts;
+use crate::event::{LineFindings, LogLine};
+use crate::invocations::roots::{NamedSpan, named_spans};
+use crate::invocations::state::Running;
+use crate::panics;
+pub(crate) use backend::health_check;
+use backend::{Backend, SharedBuffer, Unbuffered, buffer, spill_rest};
+
+use lines::backlog::Backlog;
+use lines::{LAST_LINE, LineOutput, Marks, Refused};
+use platform::PlatformEvent;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::{Request, Written};
+#[cfg(not(feature = "direct"))]
+use without_backend as backend;
+
+/// The entrance for received requests; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Door {
+    lines: LineOutput,
+    buffer: Option<SharedBuffer>,
+}
+
+impl Door {
+    /// Puts a request into the buffer, or writes its lines if there is no buffer or no room. `is_partial` is `true` for partial spans.
+    /// The request may be acknowledged when this returns `Ok`.
+    pub(crate) async fn accept(
+        &self,
+        request: Request,
+        is_partial: bool,
+    ) -> Result<Written, Refused> {
+        let (request, spill) = match &self.buffer {
+            None => (request, false),
+            Some(buffer) => {
+                let put =
+                    if is_partial { buffer.put_partial(request) } else { buffer.put(request) };
+                match put {
+                    Ok(items) => return Ok(Written { items, ..Written::default() }),
+                    Err(Unbuffered { request, is_full }) => (request, is_full),
+                }
+            }
+        };
+        self.lines.write(request, Marks { spill, partial: is_partial }).await
+    }
+
+    /// Returns the spans that name their invocation, if the sink makes log records, which get their ids.
+    pub(crate) fn named_spans(&self, request: &Request) -> Vec<NamedSpan> {
+        if self.buffer.is_some() { named_spans(request) } else { Vec::new() }
+    }
+}
+
+/// The loop's side of the sink.
+pub(crate) struct Sink {
+    door: Door,
+    /// The extension's own telemetry in stdout mode.
+    own: Backlog,
+    /// `None` in stdout mode.
+    backend: Option<Backend>,
+    counts: Arc<Counts>,
+}
+
+impl Sink {
+    /// Starts the thread that writes lines, and makes the buffer.
+    pub(crate) fn open(
+        config: &Config,
+        writer: impl Write + Send + 'static,
+        counts: &Arc<Counts>,
+    ) -> io::Result<Self> {
+        let service_name = &config.service_name;
+        let lines = LineOutput::start(&config.lines, service_name, writer, Arc::clone(counts))?;
+        let own = Backlog::own(lines.clone(), Arc::clone(counts));
+        let door = Door { lines, buffer: buffer(config) };
+        Ok(Self { door, own, backend: None, counts: Arc::clone(counts) })
+    }
+
+    /// Prepares the connection to the backend. If that fails, telemetry goes to stdout.
+    pub(crate) fn connect(&mut self, config: &Config, function: platform::Identity) {
+        let Door { lines, buffer } = &self.door;
+        let counts = &self.counts;
+        self.backend =
+            panics::catch(|| Backend::start(config, function, buffer.as_ref(), lines, counts))
+                .flatten();
+        if let (None, Some(buffer)) = (&self.backend, buffer) {
+            self.own.write(buffer.close());
+        }
+    }
+
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Returns `true` if the sink takes printed lines. CloudWatch Logs has them anyway.
+    pub(crate) fn takes_lines(&self) -> bool {
+        self.backend.is_some()
+    }
+
+    /// Notes the beginning of an invocation.
+    pub(crate) fn invoked(&mut self) {
+        if let Some(backend) = &mut self.backend {
+            backend.invoked();
+        }
+    }
+
+    /// Notes received spans that name their invocation.
+    pub(crate) fn spans_seen(&mut self, spans: &[NamedSpan]) {
+        if let Some(backend) = &mut self.backend {
+            backend.spans_seen(spans);
+        }
+    }
+
+    /// Takes a platform event; `text` is the whole event.
+    pub(crate) fn platform_event(&mut self, event: &PlatformEvent, text: &str) {
+        if let Some(backend) = &mut self.backend {
+            backend.platform_event(event, text);
+        }
+    }
+
+    /// Takes a printed line.
+    pub(crate) fn line(&mut self, line: &LogLine) -> LineFindings {
+        self.backend.as_mut().map(|backend| backend.line(line)).unwrap_or_default()
+    }
+
+    /// Takes the extension's own spans and metrics.
+    pub(crate) fn write(&mut self, requests: Vec<Request>) {
+        match &mut self.backend {
+            Some(backend) => backend.write(requests),
+            None => self.own.write(requests),
+        }
+    }
+
+    /// Runs due tasks. Returns `true` if `next` may be called. `is_asking` is `true` if it is called already.
+    pub(crate) fn due(&mut self, running: Option<&Running>, is_asking: bool) -> bool {
+        self.backend.as_mut().is_none_or(|backend| backend.due(running, is_asking))
+    }
+
+    /// Returns the time of the next due task.
+    pub(crate) fn wake_at_ms(
+        &self,
+        running: Option<&Running>,
+        is_asking: bool,
+        now_ms: u64,
+    ) -> Option<u64> {
+        self.backend.as_ref()?.wake_at_ms(running, is_asking, now_ms)
+    }
+
+    /// Returns `true` if the loop should leave further events to Lambda, because too much waits for stdout.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.backend.as_ref().is_some_and(Backend::is_behind)
+    }
+
+    /// Waits for the end of the flush in progress; forever if there is none.
+    pub(crate) async fn landed(&mut self) {
+        match &mut self.backend {
+            Some(backend) => backend.landed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until lines are written, for at most `limit` each, because the environment may freeze.
+    pub(crate) async fn wait_written(&mut self, limit: Duration) {
+        self.own.wait_written(limit).await;
+        if let Some(backend) = &mut self.backend {
+            backend.wait_written(limit).await;
+        }
+    }
+
+    /// Recovers after a panic in one of the other methods: later lines find a new converter.
+    pub(crate) fn after_panic(&mut self) {
+        if let Some(backend) = &mut self.backend {
+            panics::catch(|| backend.finish_lines());
+        }
+    }
+
+    /// Sends or writes as much as possible until this time. `is_cut_off` is `true` if an invocation did not end normally.
+    pub(crate) async fn shut_down(&mut self, end: Instant, is_cut_off: bool) {
+        if let Some(backend) = &mut self.backend {
+            backend.shut_down(end, is_cut_off).await;
+        }
+        self.own.drain(end).await;
+        self.own.give_up().await;
+    }
+
+    /// Spills the rest of the buffer and completes the current line, after the end of the loop.
+    pub(crate) async fn end(mut self) {
+        if let Some(backend) = &mut self.backend {
+            panics::caught(backend.stop()).await;
+        }
+        let Door { lines, buffer } = &self.door;
+        if let Some(buffer) = buffer {
+            panics::caught(spill_rest(buffer, lines, &self.counts)).await;
+        }
+        lines.end(LAST_LINE).await;
+    }
+}
