@@ -79,7 +79,7 @@ impl<'s> EventLoop<'s> {
                             self.step(|this| this.invoke(&invoke));
                         }
                         Some(Ok(NextEvent::Shutdown(shutdown))) => {
-                            panics::caught(self.shut_down(&shutdown)).await;
+                            self.shut_down(&shutdown).await;
                             return Ok(());
                         }
                         Some(Ok(NextEvent::Other)) => tracing::info!("unknown event, ignored"),
