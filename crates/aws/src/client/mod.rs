@@ -1,6 +1,7 @@
 //! The client of AWS's JSON protocols, for secrets, parameters and queues: one signed request, sent once, bounded in time and
 //! size, never redirected. Errors state whether the request may have arrived.
 
+mod credentials;
 mod endpoint;
 mod error;
 mod request;
@@ -10,12 +11,13 @@ mod response;
 mod signature;
 mod transport;
 
+pub use credentials::Credentials;
 pub use endpoint::{host, service_endpoint};
 pub use error::{NoResponse, TIMED_OUT};
 pub use request::SignedRequest;
 pub use response::AwsResponse;
 pub(crate) use response::excerpt;
-pub use transport::{HttpRequest, Sent, Transport};
+pub use transport::{AwsHttpRequest, RequestSender, Sent};
 
 use http::{HeaderMap, Method};
 use request::signed;
@@ -33,12 +35,12 @@ const MAX_PUT_RESPONSE_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct AwsClient {
     clock: fn() -> SystemTime,
-    transport: Box<dyn Transport>,
+    transport: Box<dyn RequestSender>,
 }
 
 impl AwsClient {
     /// Uses this transport; `clock` gives the signing time.
-    pub fn by(transport: impl Transport + 'static, clock: fn() -> SystemTime) -> Self {
+    pub fn by(transport: impl RequestSender + 'static, clock: fn() -> SystemTime) -> Self {
         Self { clock, transport: Box::new(transport) }
     }
 
@@ -78,7 +80,7 @@ impl AwsClient {
         body: Vec<u8>,
         deadline: Instant,
     ) -> Result<AwsResponse, NoResponse> {
-        let request = HttpRequest {
+        let request = AwsHttpRequest {
             method: Method::PUT,
             url,
             headers: HeaderMap::new(),
@@ -92,7 +94,7 @@ impl AwsClient {
     /// Sends an unsigned request once and reads the response.
     pub(crate) async fn send_unsigned(
         &self,
-        request: HttpRequest<'_>,
+        request: AwsHttpRequest<'_>,
         deadline: Instant,
     ) -> Result<AwsResponse, NoResponse> {
         let url = request.url;

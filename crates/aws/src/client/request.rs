@@ -1,9 +1,9 @@
 //! A request of AWS's JSON protocols, and its signature.
 
+use super::credentials::Credentials;
 use super::error::NoResponse;
 use super::signature::{Scope, amz_date, authorization};
-use super::transport::HttpRequest;
-use crate::credentials::Credentials;
+use super::transport::AwsHttpRequest;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::time::SystemTime;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ pub(super) fn signed<'a>(
     request: SignedRequest<'a>,
     host: &str,
     time: SystemTime,
-) -> Result<HttpRequest<'a>, NoResponse> {
+) -> Result<AwsHttpRequest<'a>, NoResponse> {
     let SignedRequest { service, region, endpoint: url, content_type, target, body, .. } = request;
     let Credentials { access_key_id, secret_access_key, session_token } = request.credentials;
     if url.query().is_some() {
@@ -60,5 +60,5 @@ pub(super) fn signed<'a>(
     }
     let max_response_bytes = request.max_response_bytes;
     let (method, is_direct) = (Method::POST, false);
-    Ok(HttpRequest { method, url, headers, body, is_direct, max_response_bytes })
+    Ok(AwsHttpRequest { method, url, headers, body, is_direct, max_response_bytes })
 }

@@ -1,7 +1,7 @@
 //! AWS requests with reqwest: through proxies, and each on a new connection by default.
 
 use super::endpoint::host;
-use super::transport::{HttpRequest, Sent, Transport};
+use super::transport::{AwsHttpRequest, RequestSender, Sent};
 use super::{AwsResponse, NoResponse, TIMED_OUT};
 use settings::Proxy;
 use std::error::Error;
@@ -29,8 +29,8 @@ impl ReqwestTransport {
         Self { proxy, idle_connections, https, http }
     }
 
-    async fn exchange(&self, request: HttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
-        let HttpRequest { method, url, headers, body, is_direct, max_response_bytes: most } =
+    async fn exchange(&self, request: AwsHttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
+        let AwsHttpRequest { method, url, headers, body, is_direct, max_response_bytes: most } =
             request;
         let shown = if is_direct { host(url) } else { self.shown(url) };
         let failed = |error: reqwest::Error| no_response(&shown, &error.without_url());
@@ -74,8 +74,8 @@ impl ReqwestTransport {
     }
 }
 
-impl Transport for ReqwestTransport {
-    fn send<'a>(&'a self, request: HttpRequest<'a>) -> Sent<'a> {
+impl RequestSender for ReqwestTransport {
+    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a> {
         Box::pin(self.exchange(request))
     }
 

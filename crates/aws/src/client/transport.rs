@@ -8,7 +8,7 @@ use std::pin::Pin;
 use url::Url;
 
 /// One request, ready to be sent.
-pub struct HttpRequest<'a> {
+pub struct AwsHttpRequest<'a> {
     /// Its method.
     pub method: Method,
     /// Its URL.
@@ -23,7 +23,7 @@ pub struct HttpRequest<'a> {
     pub max_response_bytes: usize,
 }
 
-impl fmt::Debug for HttpRequest<'_> {
+impl fmt::Debug for AwsHttpRequest<'_> {
     /// Shows host and size only: headers contain signatures and tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpRequest({} {}, {} bytes)", self.method, host(self.url), self.body.len())
@@ -34,9 +34,9 @@ impl fmt::Debug for HttpRequest<'_> {
 pub type Sent<'a> = Pin<Box<dyn Future<Output = Result<AwsResponse, NoResponse>> + Send + 'a>>;
 
 /// Sends one request and returns its response, without retries or redirects. The caller drops the future at the deadline.
-pub trait Transport: fmt::Debug + Send + Sync {
+pub trait RequestSender: fmt::Debug + Send + Sync {
     /// Sends the request.
-    fn send<'a>(&'a self, request: HttpRequest<'a>) -> Sent<'a>;
+    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a>;
 
     /// The URL's host as named in errors.
     fn shown(&self, url: &Url) -> String {

@@ -2,8 +2,7 @@
 //!
 //! Source: AWS SDKs and Tools Reference Guide, "Container credential provider"; Lambda Developer Guide, "Lambda SnapStart".
 
-use super::Credentials;
-use crate::client::{AwsClient, HttpRequest, NoResponse};
+use crate::client::{AwsClient, AwsHttpRequest, Credentials, NoResponse};
 use crate::variables::{AUTHORIZATION_TOKEN, AUTHORIZATION_TOKEN_FILE, CREDENTIALS_FULL_URI};
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -41,7 +40,7 @@ pub struct CredentialsError {
 /// The endpoint's answer.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct CredentialsAnswer {
     access_key_id: String,
     secret_access_key: String,
     token: Option<String>,
@@ -88,7 +87,7 @@ impl CredentialsEndpoint {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let request = HttpRequest {
+        let request = AwsHttpRequest {
             method: Method::GET,
             url: &self.url,
             headers,
@@ -109,7 +108,7 @@ impl CredentialsEndpoint {
             return Err(failed(format!("it answered {}", response.status)));
         }
         let body = response.body;
-        let answer: Answer = serde_json::from_slice(&body)
+        let answer: CredentialsAnswer = serde_json::from_slice(&body)
             .map_err(|_| failed("its answer is no credentials".to_owned()))?;
         let expires = match answer.expiration {
             None => None,

@@ -4,22 +4,11 @@ mod endpoint;
 
 pub use endpoint::{CredentialsEndpoint, CredentialsError};
 
-use crate::client::AwsClient;
+use crate::client::{AwsClient, Credentials};
 use crate::variables::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN};
 use endpoint::Renewed;
-use settings::{Reader, Secret};
+use settings::Reader;
 use tokio::sync::Mutex;
-
-/// Credentials of a role, or of a user in tests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// `AWS_ACCESS_KEY_ID`.
-    pub access_key_id: String,
-    /// `AWS_SECRET_ACCESS_KEY`.
-    pub secret_access_key: Secret,
-    /// `AWS_SESSION_TOKEN`, for a role's credentials.
-    pub session_token: Option<Secret>,
-}
 
 /// The source of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ pub(super) struct SecretResponse<'a> {
 
 /// `GetSecretValue` and `GetParameter`.
 #[derive(Deserialize)]
-struct Found {
+struct SecretFields {
     #[serde(rename = "SecretString")]
     secret_string: Option<String>,
     #[serde(rename = "SecretBinary")]
@@ -39,7 +39,7 @@ pub(super) fn read_secret(response: &SecretResponse<'_>) -> Result<Secret, Secre
         problem: problem.to_owned(),
     };
     // The parser's error may quote the secret.
-    let found: Found = serde_json::from_slice(&response.response.body)
+    let found: SecretFields = serde_json::from_slice(&response.response.body)
         .map_err(|_| unusable(&format!("the answer of {} is not what AWS gives", response.host)))?;
     let text = match response.reference.store {
         SecretStore::SecretsManager => found.secret_string,

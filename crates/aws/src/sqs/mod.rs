@@ -12,7 +12,7 @@ pub use error::QueueError;
 use crate::client::{AwsClient, AwsResponse, SignedRequest};
 use crate::credentials::CurrentCredentials;
 use address::QueueAddress;
-use response::{BatchResponse, Repeat, of_entry, of_no_response, of_response};
+use response::{Repeat, SendBatchResponse, of_entry, of_no_response, of_response};
 use serde::Serialize;
 use settings::{Backoff, Proxy, Reader};
 use std::ops::Range;
@@ -232,7 +232,7 @@ impl SqsQueue {
             Ok(response) => response,
             Err(error) => return all(error),
         };
-        let response = match BatchResponse::read(&self.address, &response) {
+        let response = match SendBatchResponse::read(&self.address, &response) {
             Ok(response) => response,
             Err(error) => return all(error),
         };

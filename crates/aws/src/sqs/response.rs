@@ -16,15 +16,15 @@ pub(super) enum Repeat {
 
 /// The result for each message of a batch (Amazon SQS API Reference, "SendMessageBatch").
 #[derive(Deserialize)]
-pub(super) struct BatchResponse {
+pub(super) struct SendBatchResponse {
     #[serde(rename = "Successful", default)]
-    successful: Option<Vec<Taken>>,
+    successful: Option<Vec<AcceptedMessage>>,
     #[serde(rename = "Failed", default)]
     failed: Option<Vec<RefusedEntry>>,
 }
 
 #[derive(Deserialize)]
-struct Taken {
+struct AcceptedMessage {
     #[serde(rename = "Id")]
     id: String,
 }
@@ -40,7 +40,7 @@ pub(super) struct RefusedEntry {
     sender_fault: bool,
 }
 
-impl BatchResponse {
+impl SendBatchResponse {
     pub(super) fn read(
         queue: &QueueAddress,
         response: &AwsResponse,

@@ -25,11 +25,11 @@ pub struct CachedSecret<S> {
     reference: SecretReference,
     lifetime: Duration,
     /// Held during a read, so that concurrent callers share the answer.
-    state: Mutex<State>,
+    state: Mutex<CachedState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CachedState {
     value: Option<Secret>,
     version: u64,
     /// The time of the last answer, and its error.
@@ -84,7 +84,7 @@ impl<S: SecretService> CachedSecret<S> {
         FreezeAwareInstant::now(self.service.wall_clock())
     }
 
-    async fn ask(&self, state: &mut State) {
+    async fn ask(&self, state: &mut CachedState) {
         let just_asked =
             |asked_at: &FreezeAwareInstant| !asked_at.is_over(AT_MOST_EVERY, self.now());
         if state.asked_at.as_ref().is_some_and(just_asked) {
@@ -124,7 +124,7 @@ impl<S: SecretService> CachedSecret<S> {
     }
 }
 
-impl State {
+impl CachedState {
     fn current(&self) -> Result<CurrentSecret, SecretError> {
         match (&self.value, &self.failure) {
             (Some(authorization), failure) => Ok(CurrentSecret {

@@ -38,7 +38,7 @@ impl AwsTransport {
         Ok(Some(self.tls.get_or_init(|| tls).clone()))
     }
 
-    async fn exchange(&self, request: aws::HttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
+    async fn exchange(&self, request: aws::AwsHttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
         let (url, most) = (request.url, request.max_response_bytes);
         let proxy = self.proxy.as_ref().filter(|_| !request.is_direct);
         let on_the_way = proxy.and_then(|proxy| proxy.of(url));
@@ -73,8 +73,8 @@ impl AwsTransport {
     }
 }
 
-impl aws::Transport for AwsTransport {
-    fn send<'a>(&'a self, request: aws::HttpRequest<'a>) -> Sent<'a> {
+impl aws::RequestSender for AwsTransport {
+    fn send<'a>(&'a self, request: aws::AwsHttpRequest<'a>) -> Sent<'a> {
         Box::pin(self.exchange(request))
     }
 
