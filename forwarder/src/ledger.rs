@@ -1,21 +1,20 @@
-//! Counts what became of every log event and every item, so that nothing is lost silently.
+//! Counts the fate of every log event and every item, so that nothing disappears silently.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use wire::SignalKind;
 
-/// Items by kind, as they came out of the log events.
+/// Items by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Items {
     /// Spans of OTLP lines.
     pub spans: usize,
-    /// Data points of OTLP lines and of Lambda's own reports.
+    /// Data points of OTLP lines and of Lambda's reports.
     pub data_points: usize,
     /// Log records of OTLP lines and of other log lines.
     pub log_records: usize,
-    /// Lines that claim to be OTLP and did not decode; the log record that reports one counts as
-    /// a log record besides.
+    /// Undecodable OTLP lines. Each also becomes a log record, which is counted as a log record.
     pub undecodable: usize,
 }
 
@@ -29,35 +28,35 @@ impl Items {
         }
     }
 
-    /// All of them.
+    /// The sum of all kinds.
     pub fn total(&self) -> usize {
         self.spans + self.data_points + self.log_records + self.undecodable
     }
 }
 
-/// Log events that became no item, by the rule that consumes them. There is no other way for a log event to end.
+/// Log events that became no item, by the rule that consumed them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Consumed {
-    /// `START`, `END`, `INIT_START` and `RESTORE_START`, which reports repeat.
+    /// `START`, `END`, `INIT_START` and `RESTORE_START`. The REPORT line repeats their content.
     pub platform_lines: usize,
     /// Empty lines.
     pub empty_lines: usize,
     /// OTLP lines without items.
     pub lines_without_items: usize,
-    /// Later pieces of a line that Lambda cut: the first one stands for the line, whose items have the bytes of all.
+    /// Later pieces of a line that Lambda split. The first piece stands for the whole line.
     pub line_pieces: usize,
-    /// Later lines of a stack trace: the record of the first one has their text.
+    /// Later lines of a stack trace. The record of the first line contains their text.
     pub trace_lines: usize,
-    /// Copies of spans that go on, in the log group `aws/spans`: X-Ray writes them once more when they are over.
+    /// Unfinished spans in the log group `aws/spans`. X-Ray writes each span again when it ends.
     pub spans_in_progress: usize,
-    /// All of the log groups of the delivery path itself.
+    /// Log events of the delivery path's own log groups.
     pub own_log_group: usize,
-    /// CloudWatch's own messages to a subscription.
+    /// CloudWatch's control messages to a subscription.
     pub control_messages: usize,
 }
 
 impl Consumed {
-    /// The rules by name, in the order in which they are written, and how many log events each consumed.
+    /// The name of each rule and the number of log events it consumed.
     pub fn by_rule(&self) -> [(&'static str, usize); 8] {
         [
             ("platform_lines", self.platform_lines),
@@ -71,7 +70,7 @@ impl Consumed {
         ]
     }
 
-    /// All of them.
+    /// The sum of all rules.
     pub fn total(&self) -> usize {
         self.by_rule().iter().map(|(_, events)| events).sum()
     }
@@ -79,7 +78,7 @@ impl Consumed {
 
 impl AddAssign for Consumed {
     fn add_assign(&mut self, other: Self) {
-        // Named one by one, so that a new field cannot be forgotten.
+        // Named one by one, so that the compiler reports a missing field.
         let Self {
             platform_lines,
             empty_lines,
@@ -101,52 +100,50 @@ impl AddAssign for Consumed {
     }
 }
 
-/// The accounting of one or more deliveries. `events` and `consumed` count log events, all else
-/// counts items.
+/// The accounting of one or more deliveries. `events` and `consumed` count log events; all other fields count items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Log events received.
     pub events: usize,
     /// Log events that became no item.
     pub consumed: Consumed,
-    /// What the other log events became.
+    /// Items made from the other log events.
     pub items: Items,
-    /// Taken by the backend.
+    /// Accepted by the backend.
     pub accepted: usize,
-    /// Kept in the retry queue.
+    /// In the retry queue.
     pub parked: usize,
-    /// Put aside with a reason.
+    /// In the dead-letter queue.
     pub dead_lettered: usize,
-    /// Dropped as rules or variables say, since the backend could not store it, or, of lines that do not decode, since no
-    /// dead-letter queue is there to take them.
+    /// Dropped by a rule or a variable, not storable by the backend, or undecodable without a dead-letter queue.
     pub dropped: usize,
-    /// Spans that were written before they had ended, and came to their end in the same delivery: that is what is sent.
+    /// Partial spans whose final version is in the same delivery.
     pub superseded: usize,
-    /// Given back to whoever invoked the forwarder, which then delivers the event again.
+    /// Returned to Lambda, which delivers the event again.
     pub returned: usize,
-    /// Accepted or returned items that the backend may have stored twice.
+    /// Accepted or returned items that the backend may store twice.
     pub ambiguous: usize,
 }
 
 impl Ledger {
-    /// A ledger of items that have no fate yet.
+    /// A ledger of items without a fate.
     pub(crate) fn of_items(kind: SignalKind, count: usize) -> Self {
         let mut items = Items::default();
         items.add(kind, count);
         Self { items, ..Self::default() }
     }
 
-    /// A ledger of undecodable lines, log events or records that have no fate yet.
+    /// A ledger of undecodable lines, log events or records without a fate.
     pub(crate) fn of_undecodable(undecodable: usize) -> Self {
         Self { items: Items { undecodable, ..Items::default() }, ..Self::default() }
     }
 
-    /// A ledger of partial spans whose final version is in the same delivery.
+    /// A ledger of partial spans with their final version in the same delivery.
     pub(crate) fn of_superseded(superseded: usize) -> Self {
         Self { superseded, ..Self::of_items(SignalKind::Traces, superseded) }
     }
 
-    /// Items whose fate nobody recorded: 0, or there is a bug. Negative if some have two.
+    /// Items without a recorded fate. Anything but 0 is a bug; negative if items have two fates.
     pub fn lost(&self) -> i64 {
         let sent = self.accepted + self.parked + self.dead_lettered;
         let fates = sent + self.dropped + self.superseded + self.returned;
@@ -154,7 +151,7 @@ impl Ledger {
         signed(self.items.total()) - signed(fates)
     }
 
-    /// The ledger as one JSON object, with `lost` worked out.
+    /// The ledger as a JSON object, with the computed `lost`.
     pub fn to_json(&self) -> String {
         #[derive(Serialize)]
         struct Printed {
@@ -189,23 +186,23 @@ impl Ledger {
     }
 }
 
-/// What is rare is printed where it happened.
+/// Rare fields are printed only if they are not zero.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// The ledgers of all destinations, and their sum. An item that goes to two destinations is two.
+/// The ledgers of all destinations, and their sum. An item for two destinations counts twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// The sum, and the log events.
+    /// The sum, with the log events.
     pub total: Ledger,
     /// Items and fates by the name of the destination.
     pub destinations: BTreeMap<String, Ledger>,
 }
 
 impl Account {
-    /// Adds what became of items on their way to a destination.
+    /// Adds the fates of items for a destination.
     pub fn add(&mut self, destination: &str, ledger: Ledger) {
         self.total += ledger;
         match self.destinations.get_mut(destination) {
@@ -216,8 +213,7 @@ impl Account {
         }
     }
 
-    /// Whether each destination's items have one fate each. The sum may hide a loss of one in the
-    /// surplus of another.
+    /// Returns `true` if the items of each destination have exactly one fate. In the sum, a loss could hide behind a surplus.
     pub fn balances(&self) -> bool {
         self.total.lost() == 0 && self.destinations.values().all(|ledger| ledger.lost() == 0)
     }
@@ -234,7 +230,7 @@ impl AddAssign for Account {
 
 impl AddAssign for Ledger {
     fn add_assign(&mut self, other: Self) {
-        // Named one by one, so that a new field cannot be forgotten.
+        // Named one by one, so that the compiler reports a missing field.
         let Self {
             events,
             consumed,

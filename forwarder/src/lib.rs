@@ -1,19 +1,19 @@
-//! The Lambda behind the CloudWatch Logs subscription: log events in, OTLP out.
+//! The Lambda function behind the CloudWatch Logs subscription: log events in, OTLP out.
 //!
 //! One event goes through these modules, in this order:
 //!
 //! ```text
-//! lambda       the handler is invoked with the event, and answers Lambda at the end
-//! pipeline     one run for each event, which goes through the stages below
-//!   source       CloudWatch Logs | Kinesis | SQS  -> LogBatch, in chunks
-//!   convert      OTLP lines decoded, all else converted by `platform` -> requests of three signals
-//!   rules        dropped, sampled, redacted, changed; `pipeline::routing` says where they go
-//!   deliver      merged and sent to a destination -> accepted, or a remainder with its reason
-//!     enqueue      retry queue, dead-letter queue -> parked | dead-lettered | returned
-//!   ledger       every item has one fate
+//! lambda         computes deadlines, and answers Lambda at the end
+//! source         CloudWatch Logs | Kinesis | SQS  -> batches of log events
+//! pipeline       three stages for each chunk of a batch:
+//!   converter      convert: OTLP lines and all other lines -> requests of three signals
+//!   router         rules: drop, sample, redact, change; selects destinations and streams
+//!   flusher        deliver: merges and sends -> accepted, or undelivered with a reason
+//!                  deliver::enqueue: retry queue, dead-letter queue, or returned to Lambda
+//! ledger         the fate of every item
 //! ```
 //!
-//! A message of the retry queue is a request that waits to be delivered ([`Parked`]), or an event.
+//! A message of the retry queue contains a request ([`Parked`]) or an event.
 
 mod config;
 mod convert;
@@ -32,7 +32,7 @@ mod vitals;
 pub use config::Config;
 pub use config::variables::TABLE;
 pub use convert::time_shift::TimeShift;
-pub use convert::{ConvertOptions, PlatformSpans, ReadSoFar, StreamState, convert};
+pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
 pub use deliver::enqueue::{KeptIn, NoQueue, Queues, Undelivered};
 pub use destination::ingest_window::rewrite::ORIGINAL_TIME;
 pub use destination::ingest_window::{
@@ -51,7 +51,7 @@ pub use parking::{
 pub use pipeline::Forwarder;
 pub use pipeline::invocation::InvocationContext;
 pub use pipeline::options::Options;
-pub use pipeline::redrive::decision::{DeadLetter, Decision, Next, Receipt, Rest, decide};
+pub use pipeline::redrive::decision::{DeadLetter, Decision, Next, Receipt, Remaining, decide};
 pub use pipeline::report::Report;
 pub use rules::{Effect, MOST_BYTES, Mistake, Mistakes, RuleSet, Template};
 pub use source::{

@@ -1,4 +1,4 @@
-//! The forwarder's binary: settings, client, handler, run.
+//! The forwarder's binary.
 
 use lambda_otlp_forwarder::{
     Config, Event, InvocationError, Service, init_log, keep_freed_memory, wall_clock_now,
@@ -8,7 +8,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     keep_freed_memory();
-    // The message of a panic may quote a customer's line; where it happened says enough.
+    // The message of a panic may quote telemetry, so only the location is logged.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panicked, please report this");
@@ -27,8 +27,7 @@ async fn main() -> Result<(), Error> {
             run(service_fn(|event: LambdaEvent<Event>| service.handle(event))).await
         }
         Err(mistakes) => {
-            // The events must not be lost while the settings are wrong: every invocation fails
-            // with the mistakes, and Lambda keeps its event.
+            // Every invocation fails until the settings are valid, so Lambda keeps the events.
             tracing::error!(mistakes, "wrong settings");
             let fail = |_event: LambdaEvent<Event>| {
                 std::future::ready(Err::<(), _>(InvocationError::Settings(mistakes.clone())))

@@ -1,14 +1,14 @@
-//! What becomes of memory between two events.
+//! Keeps freed memory between two events.
 
-/// Freed memory of up to twice this is kept for the next event.
+/// glibc keeps up to twice this many freed bytes.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Lets the C library keep freed memory for the next event: given back to the kernel, it would be asked for again page by
-/// page, which takes a tenth of an event's time.
+/// Lets the C library keep freed memory for the next event. Returned to the kernel, it costs a tenth of an event's CPU time to
+/// map again, page by page.
 ///
-/// glibc gives back what is free at the end of its heap beyond a bound that follows from what was freed before: a block
-/// that was mapped by itself raises it to twice its size (`malloc/malloc.c`, "dynamic mmap threshold"). No page of the
-/// block is touched. Elsewhere it is of no use and costs nothing.
+/// glibc returns free memory at the end of its heap beyond a threshold. Freeing a separately mapped block raises the threshold to
+/// twice the size of the block (`malloc/malloc.c`, "dynamic mmap threshold"). The block's pages are never touched. Other
+/// allocators ignore this.
 pub fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT_BYTES)));
 }

@@ -26,7 +26,7 @@ pub use self::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
 };
 #[cfg(feature = "lean")]
-pub use self::http::{LeanTransport, Protocol, Record, TelemetryEvent, events_request};
+pub use self::http::{JsonStreamEvent, JsonStreamRecord, LeanTransport, Protocol, events_request};
 #[cfg(feature = "secret")]
 pub use authorized::{Authorized, read_secret};
 pub use client::Client;
@@ -34,7 +34,7 @@ pub use destination::{
     Compression, DESTINATION, DestinationConfig, Endpoints, O2_DESTINATION, OwnAuthority,
     PROXY_ROW, Profile, SECRET_ROW, missing_organization,
 };
-pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, Undelivered, gzip_level};
+pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, UndeliveredPart, gzip_level};
 pub use judge::Reason;
 #[cfg(feature = "reach")]
 pub use reach::{

@@ -42,7 +42,7 @@ pub enum SpanEnd {
 
 /// Options of converting a stream's log events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct PlatformOptions {
     /// The kind of backend that metrics are adapted to.
     pub shape: Shape,
     /// The names to write.

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::attributes::scope;
 use crate::event::{PlatformEvent, SpanStart};
-use crate::logs::records::{self, Record, Records};
+use crate::logs::records::{self, RecordWriter, Records};
 use crate::logs::seen_spans::SeenSpans;
 
 pub(crate) fn value(value: &AnyValue) -> String {
@@ -45,7 +45,7 @@ pub(crate) fn log_records(request: &wire::Request) -> Vec<(String, LogRecord)> {
 }
 
 /// Decodes the record written by `write`.
-pub(crate) fn written(write: impl FnOnce(&mut Record<'_, '_>)) -> LogRecord {
+pub(crate) fn written(write: impl FnOnce(&mut RecordWriter<'_, '_>)) -> LogRecord {
     let mut records = Records::default();
     records.push(write);
     let scopes = [(scope("one"), records), (scope("none"), Records::default())];

@@ -1,4 +1,4 @@
-//! The forwarder's variables: one table, read once.
+//! The forwarder's configuration, read once from the variables.
 
 pub(crate) mod variables;
 
@@ -14,45 +14,44 @@ use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
 use variables::TABLE;
 use wire::EmbeddedLines;
 
-/// What the forwarder is told by its variables.
+/// The forwarder's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where telemetry goes.
+    /// The default destination.
     pub destination: DestinationConfig,
-    /// How Lambda's own events are converted.
-    pub platform: platform::Options,
-    /// OpenObserve's stream, where it is made of where telemetry comes from.
+    /// Options for Lambda's platform events.
+    pub platform: platform::PlatformOptions,
+    /// Template of OpenObserve's stream, if it depends on the origin.
     pub stream: Option<Template>,
-    /// Where the rules are kept, if there are any.
+    /// The location of the rules.
     pub rules: Option<RulesSource>,
-    /// Who asks AWS's services for secrets, and where they are.
+    /// Access to secrets in AWS's services.
     pub secrets: AwsSecretsSettings,
-    /// Keep what the backend does not take.
+    /// Retry queue and dead-letter queue.
     pub queues: Queues<SqsSettings>,
-    /// What is done with records that OpenObserve does not take for their age.
+    /// Treatment of records outside OpenObserve's ingest window.
     pub old_records: IngestPolicy,
-    /// The region of the forwarder, and so of the log groups.
+    /// The region of the forwarder and of the log groups.
     pub region: Option<String>,
-    /// How the span of each invocation is written, if the forwarder is to.
+    /// Options for spans of invocations made from Lambda's lines.
     pub platform_spans: Option<PlatformSpans>,
-    /// Whether lines that claim to be OTLP and do not decode are dead-lettered; else they are dropped.
+    /// `true` if undecodable OTLP lines are dead-lettered. Otherwise they are dropped.
     pub keep_undecodable: bool,
     /// The OTLP lines to read that do not begin their log event.
     pub embedded_lines: EmbeddedLines,
-    /// Log groups of the delivery path: the forwarder's own, and those named.
+    /// Log groups of the delivery path.
     pub own_log_groups: Vec<String>,
-    /// In which forms the forwarder tells its own figures, if it does.
+    /// Forms of the forwarder's own metrics.
     pub vitals: Option<VitalsSettings>,
-    /// Level of the own log.
+    /// Level of the forwarder's own log.
     pub log_level: tracing::Level,
 }
 
-/// The log groups of all stacks of `template.yaml`: two stacks that forward each other's logs would feed each other for ever.
+/// Log groups of all stacks of `template.yaml`. Two stacks that forward each other's logs would never stop.
 const STACKS_LOG_GROUPS: &str = "/lambda-otlp/*";
 
 impl Config {
-    /// Reads all variables; the error names every mistake at once. The warnings are about names
-    /// that look misspelt and values that are read in an unexpected way.
+    /// Reads all variables. The error lists every mistake. The warnings name misspelt variables and surprising values.
     pub fn from_source(source: &dyn Source) -> (Result<Self, InvalidSettings>, Vec<Warning>) {
         let mut reader = Reader::new(source, TABLE);
         let config = Self::read(&mut reader);
@@ -66,7 +65,7 @@ impl Config {
         (config, warnings)
     }
 
-    /// `None` where the reader noted that there is no destination.
+    /// Returns `None` if there is no destination, which the reader has noted as a mistake.
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         use tracing::Level;
         let destination = DestinationConfig::read(reader);
@@ -124,7 +123,7 @@ impl Config {
             Profile::Otlp => platform::Shape::Otlp,
         };
         let old_records = IngestPolicy::read(reader);
-        let platform = platform::Options { shape, names, platform_logs_all };
+        let platform = platform::PlatformOptions { shape, names, platform_logs_all };
         Some(Self {
             destination,
             platform,
@@ -151,7 +150,7 @@ fn platform_spans(reader: &mut Reader<'_>) -> Option<PlatformSpans> {
     reader.bool("LAMBDA_OTLP_PLATFORM_SPANS").then_some(spans)
 }
 
-/// The stream, if it names fields of the envelope: `{function}`.
+/// The template, if the stream contains fields of the origin, such as `{function}`.
 fn template(reader: &mut Reader<'_>, destination: &DestinationConfig) -> Option<Template> {
     let stream = destination.stream.as_ref().filter(|stream| stream.contains('{'))?;
     match Template::parse(stream) {
@@ -163,7 +162,7 @@ fn template(reader: &mut Reader<'_>, destination: &DestinationConfig) -> Option<
     }
 }
 
-/// The reader notes a mistake whenever there is no destination; this is what is said if it did not.
+/// A fallback: the reader already notes a mistake if there is no destination.
 fn no_destination() -> InvalidSettings {
     let name = "LAMBDA_OTLP_ENDPOINT".to_owned();
     InvalidSettings::from(InvalidVariable { name, problem: "no usable endpoint".to_owned() })
@@ -190,7 +189,7 @@ mod tests {
         let config =
             read(&[("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default")]).unwrap();
         assert_eq!(config.log_level, tracing::Level::WARN);
-        assert_eq!(config.platform, platform::Options::default());
+        assert_eq!(config.platform, platform::PlatformOptions::default());
     }
 
     #[test]

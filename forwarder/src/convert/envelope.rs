@@ -1,8 +1,7 @@
-//! Makes what an OTLP line says of where it comes from what the envelope of its delivery says.
+//! Replaces resource attributes of OTLP lines that contradict the envelope of the delivery.
 //!
-//! Whoever writes a line chooses its resource: another function's name, another account. What the envelope knows wins over that, in
-//! the resource's attributes that contradict it; `service.name` stays the writer's. Keys are compared as OpenObserve stores them,
-//! since `faas_name` is the column of `faas.name`.
+//! A function chooses the resource of its lines and could name another function or account. The envelope wins, except for
+//! `service.name`. Keys are compared in OpenObserve's stored form: `faas_name` is the column of `faas.name`.
 
 use backend::{stored_byte, stored_key};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
@@ -14,7 +13,7 @@ use wire::Request;
 use wire::protobuf::{Reader, Writer, messages, plain_attribute};
 use wire::resource::SERVICE_NAME;
 
-// Field numbers: opentelemetry-proto 1.x. A request of whatever signal holds containers, and these a resource with attributes.
+// Field numbers: opentelemetry-proto 1.x. They are the same for all signals.
 const CONTAINER: u32 = 1;
 const RESOURCE: u32 = 1;
 const ATTRIBUTE: u32 = 1;
@@ -22,7 +21,7 @@ const KEY: u32 = 1;
 const VALUE: u32 = 2;
 const MAP: u32 = 6;
 
-/// Attributes that name the function or the log group in an ARN, with what stands before the name.
+/// Attributes with the ARN of a function or a log group.
 const ARNS: [(&str, Arn); 3] = [
     ("cloud.resource_id", Arn::Function),
     ("aws.log.group.arns", Arn::LogGroup),
@@ -35,17 +34,17 @@ enum Arn {
     LogGroup,
 }
 
-/// What an ARN must say.
+/// The required content of an ARN.
 struct ExpectedArn<'e> {
     arn: Arn,
-    /// `None` where the envelope does not say it.
+    /// `None` if the envelope does not know it.
     account: Option<&'e str>,
     region: Option<&'e str>,
     name: &'e str,
 }
 
 impl ExpectedArn<'_> {
-    /// Whether an encoded value is one such ARN, or a list of them.
+    /// Returns `true` if an encoded value is a matching ARN or a list of matching ARNs.
     fn is_told_by(&self, value: &[u8]) -> bool {
         match AnyValue::decode(value).map(|value| value.value) {
             Ok(Some(any_value::Value::StringValue(text))) => self.is(&text),
@@ -59,7 +58,8 @@ impl ExpectedArn<'_> {
         }
     }
 
-    /// `arn:{partition}:{service}:{region}:{account}:{kind}:{name}`, with a version, a stream or `*` behind it.
+    /// Matches `arn:{partition}:{service}:{region}:{account}:{kind}:{name}`, optionally with a version, a stream or `*` at the
+    /// end.
     fn is(&self, text: &str) -> bool {
         let (service, kind) = match self.arn {
             Arn::Function => ("lambda", "function"),
@@ -77,25 +77,25 @@ impl ExpectedArn<'_> {
     }
 }
 
-/// What the envelope of a delivery knows.
+/// The resource derived from the envelope of a delivery.
 #[derive(Debug, Default)]
-pub(super) struct Envelope {
-    /// The resource that it makes, encoded.
+pub(super) struct EnvelopeResource {
+    /// The encoded resource.
     resource: Vec<u8>,
-    /// Where its attributes are.
+    /// Its attributes.
     known: Vec<Known>,
-    /// What ARNs must be of. Without a log group nothing is known.
+    /// Expected parts of ARNs. Nothing is known without a log group.
     account: Option<String>,
     region: Option<String>,
     function_name: Option<String>,
     log_group: String,
-    /// The last resource: nearly all lines of a function have the same one.
+    /// The previous resource. Nearly all lines of a function have the same one.
     last: Vec<u8>,
-    /// What the last resource became; `None` if it stayed.
+    /// The replacement of the previous resource; `None` if it was unchanged.
     became: Option<Vec<u8>>,
 }
 
-/// An attribute, by the places of its parts in the encoded resource.
+/// An attribute, by the positions of its parts in the encoded resource.
 #[derive(Debug)]
 struct Known {
     key: Range<usize>,
@@ -103,8 +103,8 @@ struct Known {
     attribute: Range<usize>,
 }
 
-impl Envelope {
-    /// What is known of the writer of a log stream; nothing where the delivery names no log group.
+impl EnvelopeResource {
+    /// Derives the resource from the log stream's identity. Without a log group nothing is known.
     pub(super) fn of(identity: &Identity, log_resource: &[u8]) -> Self {
         if identity.log_group.is_empty() {
             return Self::default();
@@ -113,7 +113,7 @@ impl Envelope {
         let mut known = Vec::with_capacity(16);
         for attribute in messages(&resource, ATTRIBUTE) {
             let place = |part: &[u8]| {
-                // Each part is one of the resource's bytes.
+                // `part` is a slice of `resource`.
                 let begin = part.as_ptr().addr().saturating_sub(resource.as_ptr().addr());
                 begin..begin + part.len()
             };
@@ -142,7 +142,7 @@ impl Envelope {
         self.resource.get(place.clone()).unwrap_or_default()
     }
 
-    /// What the ARNs of this attribute must say; `None` where the envelope does not know it.
+    /// The expected ARN of this attribute; `None` if the envelope does not know it.
     fn expected(&self, arn: Arn) -> Option<ExpectedArn<'_>> {
         let name = match arn {
             Arn::Function => self.function_name.as_deref()?,
@@ -152,7 +152,7 @@ impl Envelope {
         Some(ExpectedArn { arn, account, region, name })
     }
 
-    /// The request, whose resources no longer contradict the envelope. One that never did passes as it is.
+    /// Replaces contradicting attributes. A request without contradictions is returned unchanged.
     pub(super) fn settle(&mut self, request: Request) -> Request {
         let contradicts =
             messages(request.bytes(), CONTAINER).any(|container| self.contradicts_anew(container));
@@ -172,7 +172,7 @@ impl Envelope {
         Request::counted(request.kind(), bytes, request.items())
     }
 
-    /// Whether a container does; one whose resource is that of the container before is not looked at again.
+    /// Returns `true` if the container's resource contradicts the envelope. The result for the previous resource is reused.
     fn contradicts_anew(&mut self, container: &[u8]) -> bool {
         let mut resources = messages(container, RESOURCE);
         let resource = resources.next().unwrap_or_default();
@@ -206,7 +206,7 @@ impl Envelope {
         }
     }
 
-    /// What a resource becomes; `None` if it stays as it is.
+    /// The replacement of a resource; `None` if it is unchanged.
     fn settled(&self, resource: &[u8]) -> Option<Vec<u8>> {
         let mut became: Option<Vec<u8>> = None;
         let mut passed = 0;
@@ -226,7 +226,7 @@ impl Envelope {
             let mut writer = Writer::new(out);
             match judged {
                 Judged::Stays => writer.raw(field.raw),
-                // Once, however often it is contradicted: the resource would grow with each.
+                // Only once, or each repetition would make the resource larger.
                 Judged::Replaced(known) if placed.contains(&known.start) => {}
                 Judged::Replaced(known) => {
                     placed.push(known.start);
@@ -248,14 +248,14 @@ impl Envelope {
     fn judge(&self, attribute: &[u8]) -> Judged<'_> {
         let (key, value) = key_and_value(attribute);
         let (key, value) = (key, value.as_ref());
-        // What is known begins with these letters; nearly all other keys stop here.
+        // All known keys begin with these letters.
         if !matches!(key.first(), Some(b'a' | b'A' | b'c' | b'C' | b'f' | b'F')) {
             return Judged::Stays;
         }
         if self.known.is_empty() {
             return Judged::Stays;
         }
-        // Nearly all writers spell keys as the conventions do, and tell the truth.
+        // Fast path: nearly all lines use the conventional keys and true values.
         let is_same =
             |known: &Known| self.part(&known.key) == key && self.part(&known.value) == value;
         if self.known.iter().any(is_same) {
@@ -285,7 +285,7 @@ impl Envelope {
         if let Some((_, arn)) = arns().find(|(own, _)| is_stored_as(own.as_bytes())) {
             return if arn.is_told_by(value) { Judged::Stays } else { Judged::Removed };
         }
-        // A map `{"name": …}` under the key `faas` is stored as `faas_name` too.
+        // OpenObserve also stores the map `{"name": …}` under the key `faas` as `faas_name`.
         let is_map = || messages(value, MAP).next().is_some();
         let is_begin = |own: &[u8]| {
             let mut rest = own.iter().copied().map(stored_byte);
@@ -302,19 +302,18 @@ impl Envelope {
     }
 }
 
-/// What becomes of an attribute.
+/// The treatment of an attribute.
 enum Judged<'e> {
     Stays,
-    /// The envelope's, which is there, takes its place.
+    /// Replaced by the envelope's attribute.
     Replaced(&'e Range<usize>),
-    /// The envelope knows no such value, and that this one is wrong.
+    /// Removed: the envelope has no such value, and this one is wrong.
     Removed,
-    /// It stays under another key.
+    /// Kept under another key.
     Renamed,
 }
 
-/// The key, and the value as every reader of protobuf takes it: one that is written in several pieces is what they are one behind the
-/// other.
+/// The key and the value. Protobuf merges a value that was written in several pieces.
 fn key_and_value(attribute: &[u8]) -> (&[u8], Cow<'_, [u8]>) {
     if let Some((key, value)) = plain_attribute(attribute) {
         return (key, value.into());
@@ -339,7 +338,7 @@ mod tests {
         let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s[7]x");
         let identity = origin.identity();
         let resource = identity.log_resource();
-        let envelope = Envelope::of(&identity, &resource.encode_to_vec());
+        let envelope = EnvelopeResource::of(&identity, &resource.encode_to_vec());
         let attributes = resource.attributes;
         let others = attributes.iter().filter(|attribute| attribute.key != SERVICE_NAME);
         let known: Vec<_> = envelope.known.iter().map(|known| envelope.part(&known.key)).collect();
@@ -354,7 +353,7 @@ mod tests {
     #[test]
     fn an_arn_of_another_region_is_another_function_s() {
         let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s[7]x");
-        let envelope = Envelope::of(&origin.identity(), &[]);
+        let envelope = EnvelopeResource::of(&origin.identity(), &[]);
         let is_told = |region: &str| {
             let arn = format!("arn:aws:lambda:{region}:123456789012:function:orders");
             envelope.expected(Arn::Function).is_some_and(|expected| expected.is(&arn))

@@ -1,4 +1,4 @@
-//! Turns the log events of one batch into OTLP requests: lines decoded, all else converted.
+//! Converts the log events of one batch to OTLP requests.
 
 mod envelope;
 mod span_lines;
@@ -7,7 +7,7 @@ pub(crate) mod time_shift;
 
 use crate::ledger::{Consumed, Ledger};
 use crate::source::{LogBatch, LogEvent, Origin};
-use envelope::Envelope;
+use envelope::EnvelopeResource;
 use platform::{Converter, SPANS_LOG_GROUP, SpanEnd, SpanMapping, Undecodable};
 use span_lines::SpanLines;
 use stack_traces::Trace;
@@ -17,27 +17,27 @@ use wire::{
     read_line,
 };
 
-/// What does not change from batch to batch.
+/// Options of the conversion.
 #[derive(Clone, Debug)]
 pub struct ConvertOptions {
-    /// How Lambda's own events are converted.
-    pub platform: platform::Options,
-    /// Bounds on every line.
+    /// Options for Lambda's platform events and plain lines.
+    pub platform: platform::PlatformOptions,
+    /// Limits on each line.
     pub limits: Limits,
-    /// Most items of all lines of one event.
+    /// Limit on the items of all lines of one event.
     pub event_items: usize,
-    /// Moves all times; for replaying old samples.
+    /// Shifts all times, to replay old samples.
     pub time_shift: TimeShift,
-    /// Whether the lines of a stack trace that are log events of their own become one log record.
+    /// `true` if the lines of a stack trace become one log record.
     pub join_stack_traces: bool,
-    /// How the span of each invocation is written, for functions that have nobody else to do it.
+    /// Creates the span of each invocation, for functions without the layer and the library.
     pub platform_spans: Option<PlatformSpans>,
 }
 
 impl Default for ConvertOptions {
     fn default() -> Self {
         Self {
-            platform: platform::Options::default(),
+            platform: platform::PlatformOptions::default(),
             limits: Limits::default(),
             event_items: 250_000,
             time_shift: TimeShift::default(),
@@ -47,82 +47,75 @@ impl Default for ConvertOptions {
     }
 }
 
-/// How the span of an invocation is made of Lambda's lines.
+/// Options for the span of an invocation made from Lambda's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlatformSpans {
-    /// Whether X-Ray's header is the parent.
+    /// `true` if X-Ray's header names the parent.
     pub xray_lambda: bool,
 }
 
-/// Decoded requests of this size are delivered before more log events are decoded: a line of a
-/// few kilobytes may inflate to [`Limits::inflated_bytes`].
+/// Size of decoded requests that ends a chunk: a line of a few kilobytes may inflate to [`Limits::inflated_bytes`].
 const MOST_DECODED_BYTES: usize = 8 * 1024 * 1024;
 
-/// The memory of an undecodable line in addition to its text, in bytes: a log record, and the id of its log event.
+/// Memory of an undecodable line in addition to its text: a log record, and the id of its log event.
 const UNDECODABLE_BYTES: usize = 1024;
 
-/// Most bytes of the requests of all lines of one event, dozens of times what lines of telemetry have: a line of 20 kB may become 16 MB,
-/// and an event hold thousands of those.
+/// Limit on the requests of all lines of one event, dozens of times the usual size. An event may contain thousands of lines of 20
+/// kB that inflate to 16 MB each.
 const MOST_EVENT_BYTES: usize = 256 * 1024 * 1024;
 
-/// What the first log events of a batch became.
+/// The result of converting the first log events of a batch.
 #[derive(Debug, Default)]
 pub struct Converted {
-    /// How many log events these were: all of the batch, unless they hold very much.
+    /// Number of converted log events. Less than the batch if they decoded to very much.
     pub taken: usize,
-    /// Checked requests of all signals, not merged yet.
+    /// Validated requests of all signals, not merged.
     pub requests: Vec<Request>,
-    /// The size of the requests and the undecodable lines.
+    /// Size of the requests and the undecodable lines.
     pub decoded_bytes: usize,
-    /// The service that telemetry without a service name is given to.
+    /// Service name for telemetry without one.
     pub service_name: String,
-    /// Log events and consumed log events. Items are counted on their way to a destination.
+    /// Log events and consumed log events. The router counts items.
     pub ledger: Ledger,
-    /// The lines that claim to be OTLP and did not decode, with their log event; its message is left
-    /// out.
+    /// Undecodable OTLP lines with their log events, whose message is left empty.
     pub undecodable: Vec<(LogEvent, UndecodableLine)>,
-    /// Figures of reports and of embedded metrics that became no data point: no plausible numbers, or beyond a bound.
+    /// Values of REPORT lines and embedded metrics that became no data point: implausible, or over a limit.
     pub dropped_figures: usize,
-    /// Spans that were written before they had ended, and whose final version is among the requests.
+    /// Partial spans whose final version is among the requests.
     pub superseded: usize,
-    /// Where the stream stands, for its next log events.
+    /// The state for the stream's next log events.
     pub state: StreamState,
 }
 
-/// Where a stream stands between two calls of [`convert`].
+/// The state of a stream between two calls of [`convert`].
 #[derive(Debug, Default)]
 pub struct StreamState {
     platform: platform::ConverterState,
-    /// The line in pieces whose end is waited for.
+    /// A split line whose end is missing.
     rejoin: Rejoin,
-    /// Its log events so far: taken, and not in any ledger yet.
+    /// The log events of that line. No ledger has counted them.
     held: Vec<LogEvent>,
     origin: Origin,
-    /// True once the delivery is over: nothing is waited for any more.
+    /// `true` at the end of the delivery: no line is held any longer.
     at_end: bool,
     read: ReadSoFar,
 }
 
-/// What the lines of the forwarder's event held so far, which is bounded.
+/// Items and bytes in lines of the event, which are limited.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ReadSoFar {
+struct ReadSoFar {
     items: usize,
     bytes: usize,
 }
 
 impl StreamState {
-    /// The same, for an event of whose lines so much was read.
+    /// The initial state of the event's next stream.
     #[must_use]
-    pub fn with_read(self, read: ReadSoFar) -> Self {
-        Self { read, ..self }
+    pub(crate) fn next_stream(&self) -> Self {
+        Self { read: self.read, ..Self::default() }
     }
 
-    /// What was read of the event's lines.
-    pub fn read(&self) -> ReadSoFar {
-        self.read
-    }
-
-    /// Whether it is the state of this stream, so that the stream's events may go on in it.
+    /// Returns `true` if log events of this origin continue the stream.
     pub fn is_of(&self, origin: &Origin) -> bool {
         self.origin == *origin || self.origin == Origin::default()
     }
@@ -132,8 +125,7 @@ impl StreamState {
         &self.held
     }
 
-    /// At the end of the delivery: the log events that still wait. They are to be converted once
-    /// more, and are then read alone.
+    /// Takes the log events that still wait at the end of the delivery. Converted again, they are read one by one.
     pub fn take_held(&mut self) -> Option<LogBatch> {
         self.at_end = true;
         self.rejoin = Rejoin::default();
@@ -143,9 +135,10 @@ impl StreamState {
     }
 }
 
-/// Converts log events of one stream, in order, until they are at their end or hold very much.
-/// `state` is what the stream's log events before these left; `service_name` takes the place of the
-/// one that log group and stream suggest.
+/// Converts log events of one stream in order. Stops early if they decode to very much.
+///
+/// `state` is the state after the stream's previous log events. `service_name` overrides the name derived from log group and log
+/// stream.
 pub fn convert(
     origin: &Origin,
     events: &[LogEvent],
@@ -166,7 +159,7 @@ pub fn convert(
     }
     others.look_ahead(events.iter().map(|event| event.message.as_str()));
     let held_before = state.held.len();
-    let mut stream = Stream {
+    let mut stream = StreamConversion {
         options,
         envelope: None,
         others,
@@ -176,7 +169,7 @@ pub fn convert(
         spans: SpanLines::default(),
         partial: Vec::new(),
     };
-    // By the envelope: a function that logs such an object forges no span of another service.
+    // Only the envelope decides, so that a function cannot forge spans of other services.
     let holds_spans = origin.log_group == SPANS_LOG_GROUP;
     for event in events {
         if holds_spans {
@@ -192,7 +185,7 @@ pub fn convert(
     stream.end_trace();
     stream.name_subsegments();
     stream.take_partial();
-    let Stream { mut others, mut state, mut converted, .. } = stream;
+    let StreamConversion { mut others, mut state, mut converted, .. } = stream;
     converted.ledger.events = held_before + converted.taken - state.held.len();
     if others.awaits_traces() {
         for request in &converted.requests {
@@ -205,7 +198,7 @@ pub fn convert(
         }
     }
     let rest = others.finish();
-    let platform::Consumed { platform_lines, empty_lines } = rest.consumed;
+    let platform::ConsumedLines { platform_lines, empty_lines } = rest.consumed;
     converted.ledger.consumed += Consumed { platform_lines, empty_lines, ..Consumed::default() };
     converted.dropped_figures = rest.dropped_values;
     state.platform = rest.state;
@@ -222,28 +215,28 @@ pub fn convert(
     converted
 }
 
-/// A log event over which tests let the conversion panic: no input is known that does.
+/// A message that makes the conversion panic, for tests. No real input is known to.
 #[cfg(test)]
 pub(crate) const PANICS: &str = "panic";
 
-/// The log events of one stream on their way to requests.
-struct Stream<'o, 'e> {
+/// The conversion of one chunk.
+struct StreamConversion<'o, 'e> {
     options: &'o ConvertOptions,
-    /// What the lines' resources must not contradict, once there is a line.
-    envelope: Option<Envelope>,
-    /// Takes what is no OTLP line.
+    /// Created for the first OTLP line.
+    envelope: Option<EnvelopeResource>,
+    /// Converts all other lines.
     others: Converter,
     state: StreamState,
     converted: Converted,
-    /// Plain text that the next lines may belong to.
+    /// Text that may begin a stack trace.
     trace: Option<Trace<'e>>,
     spans: SpanLines,
-    /// Spans that had not ended when they were written.
+    /// Partial spans.
     partial: Vec<Request>,
 }
 
-impl<'e> Stream<'_, 'e> {
-    /// The bounds on a line, as far as the lines before it used them up.
+impl<'e> StreamConversion<'_, 'e> {
+    /// The limits on the next line.
     fn limits(&self) -> Limits {
         let limits = self.options.limits;
         let ReadSoFar { items, bytes } = self.state.read;
@@ -254,7 +247,7 @@ impl<'e> Stream<'_, 'e> {
         }
     }
 
-    /// Takes an event, which may be a piece of a line that was cut into neighbouring events.
+    /// Takes a log event, which may be a piece of a split line.
     fn take(&mut self, event: &'e LogEvent) {
         #[cfg(test)]
         assert_ne!(event.message, PANICS);
@@ -266,7 +259,7 @@ impl<'e> Stream<'_, 'e> {
                 }
                 Joined::Whole(reading) => {
                     let held = std::mem::take(&mut self.state.held);
-                    // The first event stands for the line, the others become no item.
+                    // The first log event stands for the line; the others become no item.
                     self.converted.ledger.consumed.line_pieces += held.len();
                     self.take_reading(held.first().unwrap_or(event), reading);
                     return;
@@ -275,7 +268,7 @@ impl<'e> Stream<'_, 'e> {
                     self.end_trace();
                     for mut held in std::mem::take(&mut self.state.held) {
                         let reading = read_line(&held.message, &self.limits());
-                        // A later piece does not say that it belongs to a line.
+                        // Only the first piece has the marker of an OTLP line.
                         if reading.is_none() {
                             held.message = wire::without_headers(&held.message);
                         }
@@ -296,7 +289,7 @@ impl<'e> Stream<'_, 'e> {
         }
     }
 
-    /// Takes plain text, which may be a line of a stack trace.
+    /// Takes plain text, which may be part of a stack trace.
     fn take_text(&mut self, event: &'e LogEvent) {
         if !self.options.join_stack_traces {
             self.others.log_event(&log_event(event, &event.message, self.options));
@@ -306,7 +299,7 @@ impl<'e> Stream<'_, 'e> {
             return;
         }
         let is_empty_line = event.message.trim_ascii().is_empty();
-        // An empty line ends nothing: Go prints one between a panic and its frames.
+        // An empty line ends no trace: Go prints one between a panic and its frames.
         if !is_empty_line {
             self.end_trace();
             self.trace = Trace::begin(event);
@@ -316,19 +309,19 @@ impl<'e> Stream<'_, 'e> {
         }
     }
 
-    /// Nothing more belongs to the text that waits.
+    /// Converts the collected text.
     fn end_trace(&mut self) {
         if let Some(trace) = self.trace.take() {
             let (event, text, joined) = trace.end();
-            // The first event stands for the text, the others become no item.
+            // The first log event stands for the text; the others become no item.
             self.converted.ledger.consumed.trace_lines += joined;
             self.others.log_event(&log_event(event, text, self.options));
         }
     }
 
-    /// Takes the spans that had not ended, but for those that have come to their end by now.
+    /// Adds partial spans, except those with a final version in the same chunk.
     fn take_partial(&mut self) {
-        // As one request, so that the others are gone through once.
+        // Merged into one request, so that the final versions are searched once.
         for request in wire::merge(std::mem::take(&mut self.partial), usize::MAX) {
             let (request, superseded) = request.without_spans_of(&self.converted.requests);
             self.converted.superseded += superseded;
@@ -344,8 +337,7 @@ impl<'e> Stream<'_, 'e> {
         }
     }
 
-    /// Takes what an event's lines are. They end no stack trace: a process writes those to stderr and lines to stdout, and
-    /// Lambda takes from both as it comes.
+    /// Takes an OTLP line. It does not end a stack trace: Lambda interleaves stdout and stderr.
     fn take_reading(&mut self, event: &LogEvent, reading: LineReading) {
         if reading.text.is_some() || self.trace.as_ref().is_some_and(|trace| !trace.has_begun()) {
             self.end_trace();
@@ -358,7 +350,7 @@ impl<'e> Stream<'_, 'e> {
             self.state.read.items += line.request.items();
             self.state.read.bytes += line.request.bytes().len();
             let of_origin =
-                || Envelope::of(self.others.identity(), self.others.encoded_log_resource());
+                || EnvelopeResource::of(self.others.identity(), self.others.encoded_log_resource());
             let envelope = self.envelope.get_or_insert_with(of_origin);
             let request = envelope.settle(line.request);
             let request = time_shift::request(request, self.options.time_shift);
@@ -391,9 +383,9 @@ fn log_event<'a>(
     event: &'a LogEvent,
     message: &'a str,
     options: &ConvertOptions,
-) -> platform::LogEvent<'a> {
+) -> platform::LogEventRef<'a> {
     let time_ms = options.time_shift.apply_to_millis(event.timestamp_ms);
-    platform::LogEvent { id: &event.id, time_ms, message }
+    platform::LogEventRef { id: &event.id, time_ms, message }
 }
 
 fn take(converted: &mut Converted, request: Request) {

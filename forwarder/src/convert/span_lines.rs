@@ -1,20 +1,20 @@
-//! Takes the lines of `aws/spans`, the log group in which X-Ray keeps spans.
+//! Converts lines of `aws/spans`, the log group of X-Ray's spans.
 
-use super::{Stream, log_event, take, time_shift};
+use super::{StreamConversion, log_event, take, time_shift};
 use crate::source::LogEvent;
 use platform::{Segments, SpanLine};
 use wire::{Request, Signal as _, Traces};
 
-/// What was read of X-Ray's segments.
+/// X-Ray segments of the chunk.
 #[derive(Debug, Default)]
 pub(super) struct SpanLines {
     segments: Segments,
-    /// Positions of the requests with subsegments that name no service.
+    /// Positions of requests with subsegments that name no service.
     subsegments: Vec<usize>,
 }
 
-impl Stream<'_, '_> {
-    /// Takes an event of the log group in which X-Ray keeps spans. They keep their resource: the log group is the account's.
+impl StreamConversion<'_, '_> {
+    /// Takes a line of `aws/spans`. Spans keep their resource, because the log group belongs to the whole account.
     pub(super) fn take_span_line(&mut self, event: &LogEvent) {
         match SpanLine::read(&event.message) {
             SpanLine::Ended(spans) => {
@@ -34,7 +34,7 @@ impl Stream<'_, '_> {
         }
     }
 
-    /// Names the service of X-Ray's subsegments, whose segments may come behind them.
+    /// Names the service of X-Ray's subsegments. Their segments may follow them.
     pub(super) fn name_subsegments(&mut self) {
         for at in std::mem::take(&mut self.spans.subsegments) {
             let Some(request) = self.converted.requests.get_mut(at) else { continue };

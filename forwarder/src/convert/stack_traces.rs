@@ -1,8 +1,7 @@
-//! Joins a stack trace whose lines came as log events of their own.
+//! Joins the lines of a stack trace.
 //!
-//! A runtime that writes plain text to stderr makes one log event a line (Lambda Developer Guide, "OS-only runtimes");
-//! a stack trace of forty lines would be forty log records, none of which says what happened. Blank lines between are
-//! left out.
+//! If a runtime writes plain text to stderr, each line becomes a log event (Lambda Developer Guide, "OS-only runtimes"). A stack
+//! trace of forty lines would become forty meaningless log records. Blank lines are dropped.
 
 use crate::source::LogEvent;
 use memchr::memmem::Finder;
@@ -10,56 +9,56 @@ use platform::is_rust_panic;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-/// Longest joined text, and most lines of one.
+/// Limits on the joined text.
 const MOST_BYTES: usize = 256 * 1024;
 const MOST_LINES: usize = 1000;
 
-/// Lines of one stack trace come within so many milliseconds of each other.
+/// Largest time between two lines of a stack trace.
 const MOST_GAP_MS: i64 = 1000;
 
-/// The text that may be the beginning of a stack trace, with the lines that belong to it.
+/// Text that may be the beginning of a stack trace, with its further lines.
 #[derive(Debug)]
 pub(crate) struct Trace<'e> {
     event: &'e LogEvent,
     text: Cow<'e, str>,
     lines: usize,
     last_ms: i64,
-    state: State,
+    state: TraceState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Any text so far.
+enum TraceState {
+    /// Plain text.
     Text,
-    /// In the frames of a trace.
+    /// Frames of a trace.
     Frames,
-    /// In the frames of a Python traceback, whose end is the line that names the exception.
+    /// Frames of a Python traceback, which ends with the line that names the exception.
     Traceback,
-    /// Behind the line that names the exception: only a chained traceback goes on.
+    /// After the line that names the exception. Only a chained traceback continues it.
     Named,
-    /// Behind the words that announce a chained traceback.
+    /// After the words that announce a chained traceback.
     Chained,
-    /// Behind the line that says where a Rust panic happened: its message follows.
+    /// After the line with the location of a Rust panic. The message follows.
     Panic,
-    /// In the message of a panic, of which the further lines are indented or close a bracket.
+    /// The message of a panic. Its further lines are indented or close a bracket.
     PanicMessage,
-    /// In the backtrace of a panic.
+    /// The backtrace of a panic.
     Backtrace,
-    /// Behind the last line of a panic.
+    /// After the last line of a panic.
     PanicEnd,
 }
 
 impl<'e> Trace<'e> {
-    /// The event, if a stack trace may begin with it.
+    /// Begins a trace, if the log event can be its first line.
     pub(crate) fn begin(event: &'e LogEvent) -> Option<Self> {
         let text = event.message.as_str();
         let may_begin = !text.trim_start().starts_with(['{', '[']) && !is_platform(text);
         let state = if is_rust_panic(text) {
-            State::of_panic(text)
+            TraceState::of_panic(text)
         } else if is_traceback(text) {
-            State::Traceback
+            TraceState::Traceback
         } else {
-            State::Text
+            TraceState::Text
         };
         may_begin.then_some(Self {
             event,
@@ -70,7 +69,7 @@ impl<'e> Trace<'e> {
         })
     }
 
-    /// Takes the event, if it goes on with the trace.
+    /// Adds the log event and returns `true`, if it continues the trace.
     pub(crate) fn go_on(&mut self, event: &LogEvent) -> bool {
         let line = event.message.trim_end_matches(['\r', '\n']);
         let is_near = event.timestamp_ms.abs_diff(self.last_ms) <= MOST_GAP_MS.unsigned_abs();
@@ -87,25 +86,25 @@ impl<'e> Trace<'e> {
         true
     }
 
-    /// Whether its lines are known to be a stack trace's; else it is a text that one may follow.
+    /// Returns `true` if the lines are a stack trace, and not only text that may precede one.
     pub(crate) fn has_begun(&self) -> bool {
-        self.state != State::Text
+        self.state != TraceState::Text
     }
 
-    /// The first event, the whole text, and the number of lines that were joined to it.
+    /// The first log event, the joined text, and the number of further lines.
     pub(crate) fn end(&self) -> (&'e LogEvent, &str, usize) {
         (self.event, &self.text, self.lines - 1)
     }
 }
 
-impl State {
-    /// Where the trace stands after a line; `None` if the line does not belong to it.
+impl TraceState {
+    /// The state after a line; `None` if the line is not part of the trace.
     fn after(self, line: &str) -> Option<Self> {
         if matches!(self, Self::Panic | Self::PanicMessage | Self::Backtrace | Self::PanicEnd) {
             return self.after_in_panic(line);
         }
         if is_traceback(line) {
-            // Behind a whole trace another one is another error's, unless it was announced.
+            // A second trace is another error, unless it was announced.
             return matches!(self, Self::Text | Self::Chained).then_some(Self::Traceback);
         }
         let is_blank = line.trim().is_empty();
@@ -120,7 +119,7 @@ impl State {
         }
     }
 
-    /// Only the first panic of a process says how to get a backtrace, so a message may end without a word.
+    /// Only the first panic of a process explains how to get a backtrace, so the message may be the last line.
     fn after_in_panic(self, line: &str) -> Option<Self> {
         let is_indented = line.starts_with([' ', '\t']);
         match self {
@@ -137,7 +136,7 @@ impl State {
         }
     }
 
-    /// Where a text stands that begins as a panic and may hold more of its lines.
+    /// The state after the first line, if it is a panic.
     fn of_panic(text: &str) -> Self {
         let mut lines = text.trim().lines();
         let has_message_behind = lines.next().is_some_and(|line| line.trim_end().ends_with(':'));
@@ -150,19 +149,19 @@ fn is_traceback(line: &str) -> bool {
     FIND_TRACEBACK.find(line.as_bytes()).is_some()
 }
 
-// Made once: every line of text is searched, and making one takes longer than that.
+// Created once: creating a finder takes longer than searching one line.
 static FIND_TRACEBACK: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new("Traceback (most recent call last):"));
 static FIND_TIMEOUT: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new(" Task timed out after "));
 
-/// Between two tracebacks of Python.
+/// Returns `true` for the text between two chained Python tracebacks.
 fn announces_another(line: &str) -> bool {
     line.starts_with("During handling of the above exception")
         || line.starts_with("The above exception was the direct cause")
 }
 
-/// A line that only a stack trace has: of Java, Kotlin, Node, .NET, Ruby, Go or Rust.
+/// Returns `true` for a frame of Java, Kotlin, Node, .NET, Ruby, Go or Rust.
 fn is_frame(line: &str) -> bool {
     let trimmed = line.trim_start();
     let is_indented = trimmed.len() < line.len();
@@ -193,12 +192,12 @@ fn is_go_file(line: &str) -> bool {
     line.starts_with('/') && line.contains(".go:")
 }
 
-/// Whether the line is certainly a record of its own: Lambda's, or a logger's in JSON.
+/// Returns `true` if the line is certainly a separate record: a platform line, or JSON.
 fn is_other(line: &str) -> bool {
     line.starts_with('{') || is_platform(line)
 }
 
-/// Lambda's own lines belong to nobody else.
+/// Returns `true` for Lambda's platform lines.
 fn is_platform(line: &str) -> bool {
     [
         "START RequestId: ",
@@ -221,7 +220,7 @@ fn is_platform(line: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Joins the lines, which come a millisecond after each other.
+    /// Joins lines that are one millisecond apart.
     #[track_caller]
     fn check(lines: &[&str], expected: &[&str]) {
         let events: Vec<_> = (0_i64..)

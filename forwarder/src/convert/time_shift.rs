@@ -1,10 +1,9 @@
-//! Moves the times of telemetry, so that old samples can be sent to a backend that takes only
-//! recent ones. Distances are kept.
+//! Shifts the times of telemetry, so that old samples fit into a backend's ingest window.
 
 use opentelemetry_proto::tonic::metrics::v1::{Exemplar, metric::Data};
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
 
-/// A distance in time; zero leaves everything as it is.
+/// A time difference. Zero changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeShift {
     nanos: i64,
@@ -29,7 +28,7 @@ impl TimeShift {
     }
 }
 
-/// Moves all times of a request; a request that does not decode stays as it is.
+/// Shifts all times of a request. An undecodable request stays unchanged.
 pub(crate) fn request(request: Request, shift: TimeShift) -> Request {
     if shift == TimeShift::default() {
         return request;

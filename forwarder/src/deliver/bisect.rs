@@ -1,33 +1,30 @@
-//! Sends a request that the backend refused as a whole once more, in pieces, so that some bad records do not keep the
-//! others back for ever.
+//! Sends a rejected request again in pieces, so that bad records do not block good ones forever.
 //!
-//! A backend's client halves what is refused, and stops where none of the first halves is taken: then it
-//! may be the server that is at fault. A message whose bad records are spread over all of it would stop
-//! there each time it comes again. So each time it comes it is tried in finer pieces, each with the client's
-//! bounds to itself, until some records are taken: the rest then goes into messages of its own.
+//! The backend's client halves a rejected request. If it accepts none of the first halves, the client stops, because the fault
+//! may be the server's. A message with bad records all over would stop there each time. So each attempt divides the request into
+//! finer pieces, each with the client's full limits, until some records are accepted. The rest then goes into new messages.
 
 use crate::destination::Export;
-use backend::{Fate, Outcome, Undelivered};
+use backend::{Fate, Outcome, UndeliveredPart};
 use tokio::time::Instant;
 use wire::Request;
 
-/// Most pieces that are sent each time.
+/// Pieces in one attempt.
 const MOST_PIECES: usize = 8;
 
-/// Where none of so many pieces is taken the others are not tried: a backend that refuses everything is asked
-/// for some 30 requests each time, and no record is taken for a bad one.
+/// If none of this many pieces is accepted, the others are not tried. A backend that rejects everything gets about 30 requests
+/// for each attempt, and no record is blamed.
 const FIRST_PIECES: usize = 4;
 
-/// Nor are they after so many requests: where a backend takes requests and writes nothing its client halves each piece as far
-/// as it may, since one with fewer columns might be written.
+/// The other limit for useless attempts. If a backend accepts requests and writes nothing, its client halves each piece as far as
+/// possible, because a piece with fewer columns might be written.
 const MOST_REQUESTS_IN_VAIN: usize = 24;
 
-/// So often the pieces become finer, to a quarter each time: 4,096 of them in the end, from which it begins
-/// again.
+/// Number of refinements, each to a quarter. After 4,096 pieces they start again.
 const REFINEMENTS: u32 = 6;
 
-/// What became of a request that was sent as a whole with this outcome, `attempt` times now: where it was
-/// refused for its content, and it is not the first time, it is sent in pieces.
+/// Continues the `attempt`th delivery of a request after this outcome of the whole. From the second attempt on, a request with
+/// rejected content is sent in pieces.
 pub(crate) async fn bisect_refused<E: Export>(
     export: &E,
     stream: Option<&str>,
@@ -35,7 +32,8 @@ pub(crate) async fn bisect_refused<E: Export>(
     attempt: u32,
     deadline: Instant,
 ) -> Outcome {
-    let is_refused = |part: &Undelivered| part.fate == Fate::Park && part.reason.refuses_content();
+    let is_refused =
+        |part: &UndeliveredPart| part.fate == Fate::Park && part.reason.refuses_content();
     let is_whole = outcome.accepted == 0 && outcome.parts.iter().all(is_refused);
     let Some(refinement) = attempt.checked_sub(2).filter(|_| is_whole) else { return outcome };
     let whole = Outcome { parts: Vec::new(), ..outcome };
@@ -43,8 +41,8 @@ pub(crate) async fn bisect_refused<E: Export>(
     let (mut sent, mut requests) = (0, 0);
     let mut goes_on = true;
     for part in outcome.parts {
-        let Undelivered { request, reason, .. } = part;
-        let Pieces { pieces, between } = divide(request, refinement);
+        let UndeliveredPart { request, reason, .. } = part;
+        let Division { pieces, between } = divide(request, refinement);
         for piece in pieces {
             let is_in_vain = sent >= FIRST_PIECES || requests >= MOST_REQUESTS_IN_VAIN;
             let is_hopeless = is_in_vain && !is_anything_taken(&all);
@@ -55,7 +53,7 @@ pub(crate) async fn bisect_refused<E: Export>(
             let outcome = export.export(stream, piece, deadline).await;
             sent += 1;
             requests += outcome.requests_sent;
-            // A backend that is down now, or a deadline that has come, is not asked again.
+            // Stops if the backend is down or the deadline has passed.
             goes_on = outcome.parts.iter().all(|part| {
                 !matches!(part.fate, Fate::Park | Fate::ParkWithAlarm) || is_refused(part)
             });
@@ -77,19 +75,18 @@ pub(crate) async fn bisect_refused<E: Export>(
 }
 
 fn is_anything_taken(outcome: &Outcome) -> bool {
-    let is_partial = |part: &Undelivered| part.fate == Fate::DeadLetterPartial;
+    let is_partial = |part: &UndeliveredPart| part.fate == Fate::DeadLetterPartial;
     outcome.accepted > 0 || outcome.parts.iter().any(is_partial)
 }
 
-/// A request in pieces that are to be sent, in this order, and what lies between them.
-struct Pieces {
+/// Pieces in sending order, and the parts between them.
+struct Division {
     pieces: Vec<Request>,
     between: Vec<Request>,
 }
 
-/// Pieces from all over the request: the first of them are not neighbours, and the next time they lie
-/// elsewhere.
-fn divide(request: Request, refinement: u32) -> Pieces {
+/// Selects pieces from all over the request. The first ones are not adjacent, and each refinement selects other places.
+fn divide(request: Request, refinement: u32) -> Division {
     let items = request.items();
     let all = 4_usize.pow(1 + refinement % REFINEMENTS).min(items).max(1);
     let units = items.div_ceil(all);
@@ -111,7 +108,7 @@ fn divide(request: Request, refinement: u32) -> Pieces {
     even.append(&mut odd);
     even.retain(|piece| piece.items() > 0);
     between.retain(|rest| rest.items() > 0);
-    Pieces { pieces: even, between }
+    Division { pieces: even, between }
 }
 
 #[cfg(test)]
@@ -134,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_item_is_in_one_piece(items in 1usize..3_000, refinement in 0u32..20) {
-            let Pieces { pieces, between } = divide(logs(items), refinement);
+            let Division { pieces, between } = divide(logs(items), refinement);
             let mut found: Vec<u64> = Vec::new();
             for request in pieces.iter().chain(&between) {
                 let (oldest, newest) = crate::destination::ingest_window::time_range(request).unwrap();
@@ -150,7 +147,7 @@ mod tests {
     #[test]
     fn pieces_become_finer_and_lie_elsewhere() {
         let sizes = |refinement| {
-            let Pieces { pieces, .. } = divide(logs(4_096), refinement);
+            let Division { pieces, .. } = divide(logs(4_096), refinement);
             let first = crate::destination::ingest_window::time_range(&pieces[0]).unwrap().0;
             (pieces.len(), pieces[0].items(), first)
         };

@@ -1,23 +1,22 @@
-//! What a delivery has to know of the invocation in which it happens.
+//! Properties of the invocation that a delivery needs.
 
 use tokio::time::Instant;
 
-/// What a delivery has to know of its invocation.
+/// Properties of the invocation that a delivery needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeliveryContext {
-    /// The time of the invocation.
+    /// Wall-clock time at the start of the invocation.
     pub(crate) observed_unix_nano: u64,
-    /// When that was read.
+    /// Monotonic time of that reading.
     pub(crate) observed_at: Instant,
-    /// Whether there is a queue for what is not taken: without one it is no use to leave a destination
-    /// alone, since whoever invoked the forwarder tries again.
+    /// `true` if there is a retry queue. Without one, a failing destination is tried each time, because Lambda retries anyway.
     pub(crate) has_retry_queue: bool,
-    /// How often this was delivered, this time included.
+    /// Number of deliveries, including this one.
     pub(crate) attempt: u32,
 }
 
 impl DeliveryContext {
-    /// The time: an invocation may take longer than what a record has left of the ingest window.
+    /// The current time. During a long invocation, a record may leave the ingest window.
     pub(super) fn now_unix_nano(&self) -> u64 {
         let since = u64::try_from(self.observed_at.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.observed_unix_nano.saturating_add(since)

@@ -1,5 +1,4 @@
-//! Puts what was not delivered into the retry queue or the dead-letter queue, and says where each part is kept: what no queue
-//! takes goes back to whoever invoked the forwarder.
+//! Puts undelivered telemetry into the retry queue or the dead-letter queue. If neither accepts it, it is returned to Lambda.
 
 use crate::ledger::{Account, Ledger};
 use crate::parking::{Content, MAX_MESSAGE_BYTES, Parked, Queue, QueueError};
@@ -8,12 +7,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::SignalKind;
 
-/// The queues of a stack. Without one, what belongs there is returned.
+/// The queues of a stack. Without a queue, its telemetry is returned to Lambda.
 #[derive(Clone, Debug)]
 pub struct Queues<Q> {
-    /// Keeps what is to be sent again.
+    /// Receives telemetry to send again.
     pub retry: Option<Q>,
-    /// Keeps what is not, with its reason.
+    /// Receives telemetry that is not retried, with its reason.
     pub dead_letters: Option<Q>,
 }
 
@@ -23,7 +22,7 @@ impl<Q> Default for Queues<Q> {
     }
 }
 
-/// Where something is kept that was not delivered.
+/// The place of undelivered telemetry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeptIn {
     /// In the retry queue.
@@ -32,56 +31,55 @@ pub enum KeptIn {
     DeadLetterQueue,
     /// In its message of the retry queue, which comes again.
     Message,
-    /// In its log group only: a line that does not decode, where no dead-letter queue takes it.
+    /// Only in its log group: an undecodable line without a dead-letter queue.
     LogGroup,
-    /// With whoever invoked the forwarder, who delivers it again; why it is in no queue, where there
-    /// is one.
+    /// Returned to Lambda, which delivers it again; with the queue's error, if there is a queue.
     Returned(Option<QueueError>),
 }
 
-/// Something that was not delivered, for the log.
+/// Undelivered telemetry, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undelivered {
     /// Name of the destination.
     pub destination: String,
-    /// Its signal; `None` for lines and log events that became no request.
+    /// Its signal; `None` for lines and log events.
     pub kind: Option<SignalKind>,
     /// Number of its items.
     pub items: usize,
-    /// What happened last.
+    /// The last error.
     pub reason: String,
-    /// Where it is kept.
+    /// Its place.
     pub kept_in: KeptIn,
-    /// True if the rest of the same request was taken, which a second delivery stores twice.
+    /// `true` if the backend accepted the rest of the request, which a second delivery would duplicate.
     pub partial: bool,
-    /// True if it stays undeliverable until a person changes a setting.
+    /// `true` if an operator has to change a setting.
     pub alarm: bool,
 }
 
-/// What was not delivered, to be put into a queue.
+/// Telemetry for a queue.
 #[derive(Debug)]
 pub(crate) struct ToEnqueue {
     pub(crate) parked: Parked,
     pub(crate) fate: Fate,
-    /// Whether its log group holds it besides, from which it is not removed.
+    /// `true` if its log group also contains it.
     pub(crate) is_in_log_group: bool,
 }
 
 impl ToEnqueue {
-    /// Where it is kept if it can be put into no queue.
+    /// The place if no queue accepts it.
     fn without_queue(&self) -> KeptIn {
         if self.is_in_log_group { KeptIn::LogGroup } else { KeptIn::Returned(None) }
     }
 }
 
-/// The account of what was put into queues.
+/// The result of [`enqueue`].
 #[derive(Debug, Default)]
 pub(crate) struct Enqueued {
     pub(crate) account: Account,
     pub(crate) undelivered: Vec<Undelivered>,
 }
 
-/// Puts all of it into the queues, to be received from the retry queue after `delay`.
+/// Puts telemetry into its queues. Messages of the retry queue are delayed by `delay`.
 pub(crate) async fn enqueue<Q: Queue>(
     queues: &Queues<Q>,
     to_enqueue: Vec<ToEnqueue>,
@@ -100,7 +98,7 @@ pub(crate) async fn enqueue<Q: Queue>(
     enqueued
 }
 
-/// What is said about something, before it is known where it is kept.
+/// Describes a part before its place is known.
 fn described(part: &ToEnqueue) -> Undelivered {
     let Parked { destination, content, items, reason, partial, .. } = &part.parked;
     let kind = match content {
@@ -157,7 +155,7 @@ async fn send<Q: Queue>(
     }
     let mut sent = queue.send(messages, delay, deadline).await.into_iter();
     for about in about {
-        // A queue that says nothing about a message has not taken it.
+        // A message without an answer counts as refused.
         let kept_in = match sent.next() {
             Some(Ok(())) => there.clone(),
             Some(Err(error)) => KeptIn::Returned(Some(error)),
@@ -176,7 +174,7 @@ impl Enqueued {
             KeptIn::LogGroup => Ledger { dropped: items, ..Ledger::default() },
             KeptIn::DeadLetterQueue => Ledger { dead_lettered: items, ..Ledger::default() },
             KeptIn::Message => Ledger { returned: items, ..Ledger::default() },
-            // What may be in the queue all the same comes a second time, and is counted for it.
+            // A message that may be in the queue despite the error may arrive twice.
             KeptIn::Returned(error) => Ledger {
                 returned: items,
                 ambiguous: if error.as_ref().is_some_and(QueueError::is_ambiguous) {
@@ -203,10 +201,10 @@ impl Enqueued {
     }
 }
 
-/// The ledger counts all; the log names the first.
+/// Limit on log entries. The ledger counts everything.
 const MOST_NOTES: usize = 100;
 
-/// No queue: a type without values, for a forwarder whose [`Queues`] are empty.
+/// A type without values, for a forwarder whose [`Queues`] are empty.
 #[derive(Clone, Copy, Debug)]
 pub enum NoQueue {}
 

@@ -1,33 +1,32 @@
-//! Bounds how long a destination is tried that takes nothing: the forwarder must not eat the account's concurrency while a
-//! backend is down.
+//! Limits the time spent on a failing destination. An outage must not use up the account's concurrency.
 
 use super::outgoing::Lane;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Since when a lane is waited for in this delivery.
+/// The last sign of life of a lane in this delivery.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Since {
-    /// It was sent to then for the first time, and has taken nothing.
+    /// The first request was sent then, and nothing has been accepted.
     FirstSent(Instant),
-    /// It took something then, as far as is known.
+    /// Telemetry was accepted then.
     LastTaken(Instant),
 }
 
-/// How long each destination may go on taking nothing of a signal, in one event.
+/// The time that each lane may go without an accepted item, in one event.
 pub(crate) struct FailureBudget {
     longest: Duration,
     failing_since: BTreeMap<Lane, Instant>,
 }
 
 impl FailureBudget {
-    /// Nothing has failed yet; what fails is tried for `longest`.
+    /// Creates a budget of this length for each lane.
     pub(crate) fn new(longest: Duration) -> Self {
         Self { longest, failing_since: BTreeMap::new() }
     }
 
-    /// Until when a lane is tried: `longest` after it began to fail, in this delivery or in one before.
+    /// The deadline of a lane: `longest` after it began to fail, in this delivery or an earlier one.
     pub(crate) fn deadline(&self, lane: Lane, since: Since) -> Instant {
         let since = match since {
             Since::FirstSent(at) => self.failing_since.get(&lane).copied().unwrap_or(at),
@@ -36,7 +35,7 @@ impl FailureBudget {
         since + self.longest
     }
 
-    /// Notes what is known after a delivery that began at `began`.
+    /// Notes the results of a delivery that began at `began`.
     pub(crate) fn note(&mut self, verdicts: BTreeMap<Lane, Option<bool>>, began: Instant) {
         for (lane, takes) in verdicts {
             match takes {

@@ -1,4 +1,4 @@
-//! Sends what a delivery became: merged, each destination and signal at once, one deadline.
+//! Merges requests and delivers them, with each destination and signal in parallel.
 
 mod bisect;
 pub(crate) mod context;
@@ -15,55 +15,55 @@ use backend::{Fate, Outcome, Reason};
 use bisect::bisect_refused;
 use context::DeliveryContext;
 use failure_budget::Since;
-use outgoing::{Group, Lane, Outgoing, group};
+use outgoing::{Lane, MergeGroup, Outgoing, group};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What a destination did not take.
+/// Undelivered part of a request.
 #[derive(Debug)]
 pub(crate) struct Remainder {
     /// Position of the destination.
     pub(crate) destination: usize,
-    /// OpenObserve's stream, where one was chosen.
+    /// OpenObserve's stream, if one was selected.
     pub(crate) stream: Option<Arc<str>>,
-    /// The part, why it was not taken, and what is to be done with it.
-    pub(crate) part: backend::Undelivered,
-    /// The log events that it was made of.
+    /// The part, with reason and fate.
+    pub(crate) part: backend::UndeliveredPart,
+    /// The log events behind it.
     pub(crate) log_events: Arc<LogEventRange>,
 }
 
-/// The account of one delivery. What was not taken is in no ledger yet.
+/// The result of one delivery. Its remainders are in no ledger yet.
 #[derive(Debug, Default)]
 pub(crate) struct Delivered {
     /// Accepted and ambiguous items.
     pub(crate) account: Account,
-    /// What was not taken.
+    /// Undelivered parts.
     pub(crate) remainders: Vec<Remainder>,
-    /// Warnings that came with accepted requests.
+    /// Warnings from responses.
     pub(crate) warnings: Vec<String>,
-    /// HTTP requests sent, repetitions included.
+    /// HTTP requests, including retries.
     pub(crate) requests_sent: usize,
     /// Bytes of their bodies.
     pub(crate) bytes_sent: usize,
-    /// Items that were dropped for their time.
+    /// Items dropped because of their time.
     pub(crate) dropped_for_time: usize,
     /// Items that got the present time.
     pub(crate) restamped: usize,
-    /// How long the backends asked to be left alone.
+    /// The longest `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
-    /// Whether each destination takes telemetry of a signal; `None` where this does not tell.
+    /// For each lane, `true` if the destination accepts telemetry; `None` if unknown.
     pub(crate) verdicts: BTreeMap<Lane, Option<bool>>,
-    /// Whether the destination takes telemetry; `None` where this does not tell.
+    /// `true` if the destination accepts telemetry; `None` if unknown.
     verdict: Option<bool>,
 }
 
-/// Most groups that are sent at once. One destination has three; stream templates and routes make
-/// more, and all of them share the forwarder's memory and its connections.
+/// Limit on concurrent groups. One destination has three. Stream templates and routes make more, and all share the forwarder's
+/// memory and connections.
 const MOST_AT_ONCE: usize = 6;
 
-/// Sends all requests, each to be over by the deadline of its lane, and says what became of them.
+/// Sends all requests, each by the deadline of its lane.
 pub(crate) async fn deliver<E: Export>(
     destinations: &[Arc<Destination<E>>],
     outgoing: Vec<Outgoing>,
@@ -79,7 +79,7 @@ pub(crate) async fn deliver<E: Export>(
         while running.len() < MOST_AT_ONCE
             && let Some((admission, group)) = take_next(&mut ready, &busy)
         {
-            // A destination of that position is there: `outgoing` was made of the same list.
+            // Always found: `outgoing` was made from the same list.
             if let Some(destination) = destinations.get(group.destination) {
                 let lane = group.lane();
                 busy.push(lane);
@@ -97,7 +97,7 @@ pub(crate) async fn deliver<E: Export>(
         }
         let verdict = delivered.verdicts.entry(lane).or_default();
         *verdict = (*verdict).max(part.verdict);
-        // What is held back waits for a probe, which was the first of its lane.
+        // Held groups wait for the probe of their lane, which was its first group.
         let admission = after_probe(part.verdict);
         let released = held.extract_if(.., |group| group.lane() == lane);
         ready.extend(released.map(|group| (admission, group)));
@@ -114,35 +114,34 @@ pub(crate) async fn deliver<E: Export>(
     delivered
 }
 
-/// The next group; of a lane that nothing is sent to, if there is one: a destination that hangs must not keep
-/// the others waiting.
+/// Takes the next group, preferably of an idle lane, so that a hanging destination does not block the others.
 fn take_next(
-    ready: &mut VecDeque<(Admission, Group)>,
+    ready: &mut VecDeque<(Admission, MergeGroup)>,
     busy: &[Lane],
-) -> Option<(Admission, Group)> {
+) -> Option<(Admission, MergeGroup)> {
     let idle = ready.iter().position(|(_, group)| !busy.contains(&group.lane()));
     ready.remove(idle.unwrap_or(0))
 }
 
-/// What is done with the rest after a probe.
+/// The admission of the other groups after a probe.
 fn after_probe(verdict: Option<bool>) -> Admission {
     if verdict == Some(true) { Admission::Send } else { Admission::Park }
 }
 
-/// What may go, and what waits until the probe of its lane is answered.
+/// Groups ready to send, and groups that wait for the probe of their lane.
 struct Admitted {
-    ready: VecDeque<(Admission, Group)>,
-    held: Vec<Group>,
+    ready: VecDeque<(Admission, MergeGroup)>,
+    held: Vec<MergeGroup>,
 }
 
-/// Whether each group is sent: a destination that took nothing of a signal of late is left alone, where
-/// there is a queue to keep what is for it. To find out whether it is back the smallest group goes first.
+/// Admits groups. If a destination failed recently and there is a retry queue, its groups are parked. The smallest group is the
+/// probe.
 fn admit<E>(
     destinations: &[Arc<Destination<E>>],
-    mut groups: Vec<Group>,
+    mut groups: Vec<MergeGroup>,
     context: DeliveryContext,
 ) -> Admitted {
-    groups.sort_by_key(Group::bytes);
+    groups.sort_by_key(MergeGroup::bytes);
     let mut admissions: BTreeMap<Lane, Admission> = BTreeMap::new();
     let mut admitted = Admitted { ready: VecDeque::new(), held: Vec::new() };
     for group in groups {
@@ -177,13 +176,13 @@ impl Delivered {
 async fn send<E: Export>(
     destination: &Destination<E>,
     mut admission: Admission,
-    group: Group,
+    group: MergeGroup,
     context: DeliveryContext,
     deadline: Instant,
 ) -> (Lane, Delivered) {
     let mut delivered = Delivered::default();
     let (lane, log_events) = (group.lane(), group.log_events());
-    let Group { stream, requests, survey, .. } = group;
+    let MergeGroup { stream, requests, survey, .. } = group;
     let item_times = survey.map(|survey| survey.times);
     let has_few_keys = survey.is_some_and(|survey| survey.has_few_keys());
     for request in wire::merge(requests, destination.max_request_bytes()) {

@@ -1,51 +1,50 @@
-//! Requests on their way to a destination, and which of them may be merged.
+//! Outgoing requests, and groups of requests to merge.
 
 use crate::source::LogEventRange;
 use std::sync::Arc;
 use wire::{Request, SignalKind};
 
-/// What goes well or wrong together: telemetry of one signal on its way to one destination, by its position.
+/// Telemetry of one signal for one destination (by position), which succeeds or fails together.
 pub(crate) type Lane = (usize, SignalKind);
 
-/// A request on its way to one destination, sanitized.
+/// An adapted request for one destination.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     /// Position of the destination.
     pub(crate) destination: usize,
-    /// OpenObserve's stream, where one was chosen.
+    /// OpenObserve's stream, if one was selected.
     pub(crate) stream: Option<Arc<str>>,
-    /// The request.
     pub(crate) request: Request,
-    /// What is known of its items.
+    /// Survey of its items.
     pub(crate) survey: Option<backend::Survey>,
-    /// The log events that it was made of.
+    /// The log events behind it.
     pub(crate) log_events: Arc<LogEventRange>,
 }
 
-/// Requests that may be merged: of one destination, stream and signal.
-pub(super) struct Group {
+/// Requests of one destination, stream and signal, which may be merged.
+pub(super) struct MergeGroup {
     pub(super) destination: usize,
     pub(super) stream: Option<Arc<str>>,
     pub(super) kind: SignalKind,
     pub(super) requests: Vec<Request>,
-    /// What is known of all items.
+    /// Survey of all items.
     pub(super) survey: Option<backend::Survey>,
     log_events: Arc<LogEventRange>,
     last_log_events: Arc<LogEventRange>,
 }
 
-impl Group {
-    /// What it goes well or wrong together with.
+impl MergeGroup {
+    /// The lane of the group.
     pub(super) fn lane(&self) -> Lane {
         (self.destination, self.kind)
     }
 
-    /// Bytes of all its requests.
+    /// Total size of the requests.
     pub(super) fn bytes(&self) -> usize {
         self.requests.iter().map(|request| request.bytes().len()).sum()
     }
 
-    /// The log events of all its requests: from where the first came from, to the last event.
+    /// The log events behind all requests: from the first request's origin to the last event.
     pub(super) fn log_events(&self) -> Arc<LogEventRange> {
         let Self { log_events: first, last_log_events: last, .. } = self;
         if Arc::ptr_eq(first, last) {
@@ -56,12 +55,12 @@ impl Group {
     }
 }
 
-/// Puts together what may be merged, in the order in which the first of each group comes.
-pub(super) fn group(outgoing: Vec<Outgoing>) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+/// Groups requests, in the order of each group's first request.
+pub(super) fn group(outgoing: Vec<Outgoing>) -> Vec<MergeGroup> {
+    let mut groups: Vec<MergeGroup> = Vec::new();
     for Outgoing { destination, stream, request, survey, log_events } in outgoing {
         let kind = request.kind();
-        let of_group = |group: &&mut Group| {
+        let of_group = |group: &&mut MergeGroup| {
             (group.destination, group.kind) == (destination, kind) && group.stream == stream
         };
         match groups.iter_mut().find(of_group) {
@@ -71,7 +70,7 @@ pub(super) fn group(outgoing: Vec<Outgoing>) -> Vec<Group> {
                 group.survey = both.map(|(survey, others)| survey.and(&others));
                 group.last_log_events = log_events;
             }
-            None => groups.push(Group {
+            None => groups.push(MergeGroup {
                 destination,
                 stream,
                 kind,

@@ -1,26 +1,26 @@
-//! Remembers which destinations take nothing of a signal, so that an outage does not cost every delivery its whole budget: the
-//! forwarder must not eat the account's concurrency.
+//! Remembers failing destinations, so that an outage does not cost each delivery its whole budget and use up the account's
+//! concurrency.
 
 use backend::{Fate, Outcome, Reason};
 
-/// So many failed deliveries in a row, and the next ones are parked at once.
+/// After this many consecutive failures, deliveries are parked at once.
 const MOST_FAILURES: u32 = 3;
-/// Between two probes.
+/// Time between two probes.
 const PROBE_EVERY_NANOS: u64 = 30 * 1_000_000_000;
 
-/// What to do with a delivery.
+/// The treatment of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// Send it.
     Send,
-    /// Send it, to find out whether the destination is back. What is delivered beside it waits for the answer.
+    /// Send it as a probe. Other groups wait for its result.
     Probe,
     /// Park it at once.
     Park,
 }
 
-/// One destination's recent deliveries of one signal, as one environment saw them. Times are those of the wall clock: a monotonic one
-/// may stand still while the environment is frozen.
+/// Recent deliveries of one signal to one destination. Times are wall-clock times, because the monotonic clock may stand still
+/// during a freeze.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Breaker {
     failures: u32,
@@ -29,12 +29,12 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
-    /// What to do with a delivery that is to begin now.
+    /// Decides about a delivery that begins now.
     pub(crate) fn admit(&mut self, now_unix_nano: u64) -> Admission {
         if self.failures < MOST_FAILURES {
             return Admission::Send;
         }
-        // A clock that was set back must not end the probing.
+        // Probing continues after the clock was set back.
         let is_due = now_unix_nano < self.probed_unix_nano
             || now_unix_nano - self.probed_unix_nano >= PROBE_EVERY_NANOS;
         if !is_due {
@@ -44,12 +44,12 @@ impl Breaker {
         Admission::Probe
     }
 
-    /// Whether the destination has taken something since then; 0 stands for never.
+    /// Returns `true` if the destination has accepted telemetry since then; 0 stands for never.
     pub(crate) fn has_taken_since(&self, unix_nano: u64) -> bool {
         unix_nano > 0 && self.taken_unix_nano > unix_nano
     }
 
-    /// Notes whether the destination took something of a delivery; `None` where it does not tell.
+    /// Notes the result of a delivery; `None` if it shows nothing about the destination.
     pub(crate) fn note(&mut self, took_something: Option<bool>, now_unix_nano: u64) {
         match took_something {
             Some(true) => {
@@ -67,8 +67,7 @@ impl Breaker {
     }
 }
 
-/// Whether the destination takes telemetry: it accepted an item, or refused one for what it is. `None` where the delivery
-/// does not tell.
+/// `Some(true)` if the destination accepted an item, or rejected one because of its content. `None` if the outcome shows nothing.
 pub(crate) fn verdict(outcome: &Outcome) -> Option<bool> {
     let has_judged = outcome
         .parts
@@ -77,13 +76,14 @@ pub(crate) fn verdict(outcome: &Outcome) -> Option<bool> {
     if outcome.accepted > 0 || has_judged {
         return Some(true);
     }
-    // A refused record that stands alone may be at fault itself.
+    // A single rejected record may itself be at fault.
     if outcome.parts.iter().any(|part| part.fate == Fate::ParkRefused) {
         return None;
     }
-    // What was never sent, since the deadline had come, says nothing of the destination.
-    // Nor is anything sent while its credentials cannot be read, and each look for them takes time.
-    let has_none = |part: &backend::Undelivered| matches!(part.reason, Reason::Credentials { .. });
+    // Requests that were never sent before the deadline show nothing. Unreadable credentials count as a failure: each attempt to
+    // read them takes time.
+    let has_none =
+        |part: &backend::UndeliveredPart| matches!(part.reason, Reason::Credentials { .. });
     let was_tried = !outcome.parts.is_empty()
         && (outcome.requests_sent > 0 || outcome.parts.iter().any(has_none));
     was_tried.then_some(false)
@@ -92,13 +92,13 @@ pub(crate) fn verdict(outcome: &Outcome) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backend::Undelivered;
+    use backend::UndeliveredPart;
     use wire::{Request, SignalKind};
 
     const SECOND: u64 = 1_000_000_000;
 
     fn outcome(accepted: usize, fates: &[Fate], requests_sent: usize) -> Outcome {
-        let part = |fate: &Fate| Undelivered {
+        let part = |fate: &Fate| UndeliveredPart {
             request: Request::trusted(SignalKind::Logs, Vec::new()),
             items: 1,
             reason: Reason::Deadline,
@@ -137,14 +137,14 @@ mod tests {
         (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND));
         assert_eq!(breaker.admit(130 * SECOND - 1), Admission::Park);
         assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
-        // One at a time, also while it is out.
+        // One probe at a time.
         assert_eq!(breaker.admit(130 * SECOND), Admission::Park);
         breaker.note(verdict(&failed()), 135 * SECOND);
         assert_eq!(breaker.admit(159 * SECOND), Admission::Park);
         assert_eq!(breaker.admit(160 * SECOND), Admission::Probe);
         breaker.note(verdict(&outcome(1, &[], 1)), 161 * SECOND);
         assert_eq!(breaker.admit(161 * SECOND), Admission::Send);
-        // And it takes three failures again.
+        // Three failures open it again.
         breaker.note(verdict(&failed()), 162 * SECOND);
         assert_eq!(breaker.admit(162 * SECOND), Admission::Send);
     }

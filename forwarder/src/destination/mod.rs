@@ -1,4 +1,4 @@
-//! The destinations that a forwarder sends to, by name.
+//! Destinations of telemetry, by name.
 
 pub(crate) mod circuit_breaker;
 pub(crate) mod ingest_window;
@@ -16,14 +16,13 @@ use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 use wire::{Request, SignalKind};
 
-/// The destination that the variables describe.
+/// Name of the destination that the variables describe.
 pub const DEFAULT_DESTINATION: &str = "default";
 
-/// Where requests go.
+/// Sends requests to a destination.
 pub trait Export: Sync {
-    /// Sends one request before the deadline, repetitions included; the outcome accounts for each
-    /// of its items. `stream` is OpenObserve's stream for traces and logs; `None`: the
-    /// destination's own.
+    /// Sends one request before the deadline, including retries. The outcome accounts for each of its items. `stream` is
+    /// OpenObserve's stream for traces and logs; `None` selects the destination's default.
     fn export(
         &self,
         stream: Option<&str>,
@@ -31,8 +30,7 @@ pub trait Export: Sync {
         deadline: Instant,
     ) -> impl Future<Output = Outcome> + Send;
 
-    /// Makes new connections from now on: after a freeze the old ones may be gone, which only a lost
-    /// request would show.
+    /// Closes idle connections, which may be dead after a freeze.
     fn drop_connections(&self) {}
 }
 
@@ -68,7 +66,7 @@ impl Export for DryRun {
     }
 }
 
-/// A destination with what it asks of telemetry.
+/// A destination and its requirements.
 #[derive(Debug)]
 pub struct Destination<E> {
     name: String,
@@ -77,13 +75,12 @@ pub struct Destination<E> {
     max_request_bytes: usize,
     policy: IngestPolicy,
     stream: Option<Template>,
-    /// By signal: a destination may take one and hang with another.
+    /// By signal, because a destination may accept one signal and fail for another.
     breakers: Mutex<BTreeMap<SignalKind, Breaker>>,
 }
 
 impl<E> Destination<E> {
-    /// The destination of this name, reached by `export`; `policy` says which records it takes by their
-    /// age.
+    /// Creates a destination reached by `export`. `policy` handles old records.
     pub fn new(name: &str, export: E, config: &DestinationConfig, policy: IngestPolicy) -> Self {
         Self {
             name: name.to_owned(),
@@ -96,28 +93,28 @@ impl<E> Destination<E> {
         }
     }
 
-    /// The same destination, with OpenObserve's stream made of where telemetry comes from.
+    /// Adds a template for OpenObserve's stream.
     #[must_use]
     pub fn with_stream(self, stream: Option<Template>) -> Self {
         Self { stream, ..self }
     }
 
-    /// OpenObserve's stream for what comes from this origin; `None`: as the destination says.
+    /// OpenObserve's stream for this origin; `None` for the default stream.
     pub fn stream(&self, origin: &Origin) -> Option<String> {
         self.stream.as_ref().map(|stream| stream.fill_stream(origin))
     }
 
-    /// What rules and parked messages call it.
+    /// The name in rules and parked messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Sends to it.
+    /// The client.
     pub fn export(&self) -> &E {
         &self.export
     }
 
-    /// What it asks of telemetry.
+    /// The kind of backend.
     pub fn profile(&self) -> Profile {
         self.profile
     }
@@ -127,12 +124,12 @@ impl<E> Destination<E> {
         self.max_request_bytes
     }
 
-    /// Which records it takes by their age.
+    /// The treatment of old records.
     pub fn policy(&self) -> IngestPolicy {
         self.policy
     }
 
-    /// Asks or tells what remembers how its deliveries of this signal ended.
+    /// Gives access to the circuit breaker of a signal.
     pub(crate) fn breaker<T>(&self, kind: SignalKind, ask: impl FnOnce(&mut Breaker) -> T) -> T {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         ask(breakers.entry(kind).or_default())

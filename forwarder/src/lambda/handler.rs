@@ -1,4 +1,4 @@
-//! Answers Lambda: an invocation succeeds only if every item of its event has a place.
+//! Answers Lambda: an invocation succeeds only if every item of its event has a fate.
 
 use crate::deliver::enqueue::{KeptIn, Undelivered};
 use crate::destination::Export;
@@ -12,26 +12,26 @@ use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-/// Kept of the time of an invocation for the answer to Lambda.
+/// Time reserved for the answer to Lambda.
 const RESERVE: Duration = Duration::from_millis(500);
 
-/// Most that is kept of the time of an invocation for the queues, and for converting what no backend is
-/// asked to take any more. At most a quarter of that time is, since functions with little memory have a slower CPU.
+/// Time reserved for the queues and the remaining conversion, at most a quarter of the invocation: functions with little memory
+/// have a slower CPU.
 const RESERVE_FOR_QUEUES: Duration = Duration::from_secs(15);
 
-/// What Lambda is told: nothing, or which records or messages are to come again.
+/// The response to Lambda.
 ///
 /// Source: Lambda Developer Guide, "Configuring partial batch response".
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Response {
-    /// An event that is delivered as a whole.
+    /// A fully delivered event.
     Done(()),
-    /// An event of a batch.
+    /// The failures of a batch.
     Batch(BatchResponse),
 }
 
-/// Which records or messages are to come again.
+/// Records or messages that have to come again.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchResponse {
@@ -44,18 +44,17 @@ struct BatchItemFailure {
     item_identifier: String,
 }
 
-/// Why an invocation fails. Lambda then invokes again, twice, and keeps the event in the
-/// on-failure destination after that.
+/// The error of a failed invocation. Lambda invokes twice more, then puts the event into the on-failure destination.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvocationError {
-    /// A variable is wrong: nothing is read or sent.
+    /// Invalid settings. Nothing was read or sent.
     #[error("wrong settings, nothing was delivered: {0}")]
     Settings(String),
-    /// The event could not be read, or not to its end.
+    /// An event that is not readable to its end.
     #[error("{0}; {1} items that were read before were delivered, and come again with it")]
     Source(String, usize),
-    /// Neither the backend nor a queue took everything.
+    /// Items that neither the backend nor a queue accepted.
     #[error(
         "{returned} of {total} items were not delivered ({taken} others were, and come again with them): {reasons}"
     )]
@@ -64,9 +63,9 @@ pub enum InvocationError {
         returned: usize,
         /// Items of the event.
         total: usize,
-        /// Items of the same event that a destination or a queue took: its next delivery stores them twice.
+        /// Items of the event that were accepted or queued. Its next delivery stores them twice.
         taken: usize,
-        /// The first reasons, for a person.
+        /// The first reasons.
         reasons: String,
     },
 }
@@ -82,20 +81,19 @@ impl From<InvocationError> for Diagnostic {
     }
 }
 
-/// Forwards the event of one invocation, and logs what an operator must know of it. The report is still to be
-/// [answered](answer).
+/// Forwards the event of one invocation and logs the outcome. The report still has to be [answered](answer).
 pub(crate) async fn forward<E: Export, Q: Queue>(
     forwarder: &Forwarder<E, Q>,
     event: LambdaEvent<Event>,
 ) -> (Report, InvocationContext) {
     let invocation = invocation(&event.context);
-    // On the heap: the future holds those of every source, destination and queue.
+    // Boxed, because the future contains the futures of all sources, destinations and queues.
     let report = Box::pin(forwarder.forward(event.payload, &invocation)).await;
     log(&report);
     (report, invocation)
 }
 
-/// What is known of an invocation that begins now.
+/// The context of an invocation that begins now.
 fn invocation(context: &Context) -> InvocationContext {
     let now = wall_clock_now();
     let begin = Instant::now();
@@ -108,14 +106,14 @@ fn invocation(context: &Context) -> InvocationContext {
     }
 }
 
-/// What Lambda is told about this report.
+/// Converts a report to the response for Lambda.
 pub fn answer(report: Report) -> Result<Response, InvocationError> {
     let ledger = *report.ledger();
     let taken = report.taken_of_returned();
     if let Some(unread) = &report.unread {
         return Err(InvocationError::Source(unread.to_string(), taken));
     }
-    // Where the accounting does not balance something may be lost: the whole event comes again.
+    // If the accounting does not balance, the whole event comes again.
     if report.account.balances() {
         if let Some(failures) = report.batch_item_failures {
             let failure = |item_identifier| BatchItemFailure { item_identifier };
@@ -153,7 +151,7 @@ fn why(part: &Undelivered) -> String {
     }
 }
 
-/// Writes what an operator must know: never a customer's line, sizes and hashes instead.
+/// Logs the outcome, with sizes and hashes in place of log lines.
 fn log(report: &Report) {
     let ledger = report.ledger();
     if let Some(error) = &report.unread {
@@ -239,7 +237,7 @@ fn log_undelivered(part: &Undelivered) {
             rest_was_stored = partial,
             "put into the dead-letter queue"
         ),
-        // The line itself was reported already.
+        // The undecodable line was logged above.
         KeptIn::LogGroup => {}
         KeptIn::Returned(_) => tracing::error!(
             destination,
@@ -257,7 +255,7 @@ fn account(arn: &str) -> Option<String> {
     arn.split(':').nth(4).filter(|account| !account.is_empty()).map(str::to_owned)
 }
 
-/// The time; the forwarder reads it here and nowhere else.
+/// The wall-clock time. All other code gets it as an argument.
 #[expect(
     clippy::disallowed_methods,
     reason = "once an invocation, and for the signature of a request to AWS"

@@ -1,4 +1,4 @@
-//! What Lambda sees: the handler that answers each invocation, and the service that the settings make of it.
+//! The Lambda handler, and the service built from the settings.
 
 pub(crate) mod handler;
 pub(crate) mod service;

@@ -1,4 +1,4 @@
-//! The deployed forwarder: its destinations made of the settings, its rules kept up to date.
+//! The deployed forwarder: creates its destinations and keeps its rules up to date.
 
 use crate::config::Config;
 use crate::deliver::enqueue::Queues;
@@ -18,30 +18,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 
-/// How long rules are used before they are looked at again.
+/// Time between two checks for new rules.
 const RULES_LIFETIME: Duration = Duration::from_mins(1);
 
-/// No parameter keeps an invocation longer.
+/// Limit on reading rules in an invocation.
 const LONGEST_LOOK: Duration = Duration::from_secs(3);
 
-type Client = Authorized<HttpTransport, Arc<AwsSecrets>>;
+type DestinationClient = Authorized<HttpTransport, Arc<AwsSecrets>>;
 
 /// The forwarder of one execution environment.
 #[derive(Debug)]
 pub struct Service {
     config: Config,
     aws: Arc<AwsSecrets>,
-    default: Arc<Destination<Client>>,
-    forwarder: Mutex<Forwarder<Client, Arc<SqsQueue>>>,
+    default: Arc<Destination<DestinationClient>>,
+    forwarder: Mutex<Forwarder<DestinationClient, Arc<SqsQueue>>>,
     rules: Option<Mutex<LiveRules>>,
     vitals: Option<Vitals>,
-    /// Whether rules were put in force once.
+    /// `true` once rules are in force.
     rules_known: AtomicBool,
 }
 
 impl Service {
-    /// A forwarder as the settings say; `clock` gives the time that requests to AWS are signed with.
-    /// Nothing is sent or read before the first invocation.
+    /// Creates the forwarder of these settings. `clock` gives the time for signing requests to AWS. Sends and reads nothing
+    /// before the first invocation.
     pub fn new(config: Config, clock: fn() -> SystemTime) -> Result<Self, ClientError> {
         let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), clock));
         let client = Authorized::new(&config.destination, &aws, aws::SECRET_LIFETIME)?;
@@ -65,7 +65,7 @@ impl Service {
         })
     }
 
-    /// Handles one invocation. An environment has one at a time.
+    /// Handles one invocation. An environment runs one at a time.
     pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Response, InvocationError> {
         self.refresh_rules().await?;
         let forwarder = self.forwarder.lock().await;
@@ -76,9 +76,8 @@ impl Service {
         answer(report)
     }
 
-    /// Looks for new rules if it is time to. Whatever is wrong with them, the last good ones stay in
-    /// force. Rules that were never good may say what must not be sent: until they are, every invocation
-    /// fails, and Lambda keeps its event.
+    /// Checks for new rules if it is time. With invalid new rules, the previous ones stay in force. Without any valid rules every
+    /// invocation fails, because they may say what must not be sent. Lambda keeps the events.
     async fn refresh_rules(&self) -> Result<(), InvocationError> {
         let Some(rules) = &self.rules else { return Ok(()) };
         let mut rules = rules.lock().await;
@@ -93,7 +92,7 @@ impl Service {
             Refreshed::Loaded => match self.put_in_force(rules.rules()).await {
                 Ok(()) => self.rules_known.store(true, Ordering::Relaxed),
                 Err(error) => {
-                    // Tried again with the next look: the cause may lie outside the rules.
+                    // Repeated with the next check, because the cause may lie outside the rules.
                     rules.look_again();
                     tracing::error!(
                         source,
@@ -137,7 +136,10 @@ impl Service {
         Ok(())
     }
 
-    fn destination(&self, rule: &DestinationRule) -> Result<Destination<Client>, ClientError> {
+    fn destination(
+        &self,
+        rule: &DestinationRule,
+    ) -> Result<Destination<DestinationClient>, ClientError> {
         let DestinationConfig {
             own_authority,
             proxy,
@@ -147,7 +149,7 @@ impl Service {
             max_columns,
             ..
         } = self.config.destination.clone();
-        // Endpoint and credentials are its own; how this network is left is the same for all.
+        // The destination has its own endpoint and credentials. The proxy and TLS settings are common.
         let config = DestinationConfig {
             headers: rule.headers.clone(),
             secret: rule.secret.clone(),
@@ -175,8 +177,7 @@ pub fn default_destination<E>(config: &Config, export: E) -> Arc<Destination<E>>
     Arc::new(destination.with_stream(config.stream.clone()))
 }
 
-/// The rules of these settings, read once; none where the settings name none. The error is in words, a
-/// line for each mistake.
+/// Reads the rules of these settings once, if the settings name any. The error has a line for each mistake.
 pub async fn read_rules(config: &Config, aws: &AwsSecrets) -> Result<Arc<RuleSet>, String> {
     let Some(source) = config.rules.clone() else { return Ok(Arc::default()) };
     let name = source.to_string();

@@ -1,7 +1,6 @@
-//! Keeps what the backend does not take: messages that hold it, and the queues they are sent to.
+//! Messages for undelivered telemetry, and the queues that store them.
 //!
-//! The message is described in `docs/guarantees.md`. The retry queue and the dead-letter queue hold the same
-//! messages.
+//! `docs/guarantees.md` describes the message. Retry queue and dead-letter queue use the same format.
 
 mod encoding;
 mod message;

@@ -1,16 +1,16 @@
-//! What is parked, with all that is needed to deliver it later.
+//! Undelivered telemetry with all data for a later delivery.
 
 use crate::destination::ingest_window::time_range;
 use crate::source::{LogBatch, LogEventRange};
 use std::fmt;
 use wire::Request;
 
-/// What is parked.
+/// The parked content.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
     /// An OTLP request.
     Request(Request),
-    /// A line that claims to be OTLP and does not decode, its `headers` removed.
+    /// An undecodable OTLP line without its `headers`.
     Line {
         /// Id of its log event.
         event_id: String,
@@ -19,9 +19,9 @@ pub enum Content {
         /// The line.
         line: String,
     },
-    /// Log events that were not converted.
+    /// Unconverted log events.
     Events(LogBatch),
-    /// Bytes that nobody could read: a Kinesis record, the body of a message.
+    /// Unreadable bytes: a Kinesis record, or the body of a message.
     Raw(Vec<u8>),
 }
 
@@ -38,7 +38,7 @@ impl Content {
 }
 
 impl fmt::Debug for Content {
-    /// Sizes only: the content is a customer's.
+    /// Shows sizes only, because the content is telemetry.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request(request) => request.fmt(f),
@@ -52,43 +52,43 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Something that is kept in a queue, with all that is needed to deliver it later.
+/// Undelivered telemetry with all data for a later delivery.
 ///
-/// Holds no credential: the destination is a name, and only the reader knows what it stands for.
+/// It contains no credentials: the destination is a name from the settings.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Parked {
     /// Name of the destination.
     pub destination: String,
-    /// OpenObserve's stream for logs and traces, where one was chosen.
+    /// OpenObserve's stream for logs and traces, if one was selected.
     pub stream: Option<String>,
-    /// What is kept.
+    /// The content.
     pub content: Content,
-    /// Items that this stands for: those of the content, or where `partial` those that were rejected.
+    /// Items counted for it: all items of the content, or the rejected ones if `partial`.
     pub items: usize,
-    /// Time of the oldest record, in nanoseconds since the Unix epoch; 0 where it is not known.
+    /// Time of the oldest record, in nanoseconds since the Unix epoch; 0 if unknown.
     pub oldest_unix_nano: u64,
-    /// Time of the newest record; 0 where it is not known.
+    /// Time of the newest record; 0 if unknown.
     pub newest_unix_nano: u64,
-    /// When the forwarder first had it.
+    /// Time at which the forwarder first had it.
     pub first_seen_unix_nano: u64,
-    /// Why it was not delivered, in words for a person. Masked, and cut to 1,000 characters when it is encoded.
+    /// The reason, for an operator. The encoder masks secrets and truncates it to 1,000 characters.
     pub reason: String,
-    /// The backend took the content and rejected `items` of it without saying which: to send it again stores the others
-    /// twice.
+    /// The backend rejected `items` of the content without saying which ones, and stored the others. Another delivery would
+    /// duplicate those.
     pub partial: bool,
-    /// The log events that it was made of.
+    /// The log events behind it.
     pub log_events: LogEventRange,
 }
 
 impl fmt::Debug for Parked {
-    /// Sizes only: the content is a customer's.
+    /// Shows sizes only, because the content is telemetry.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Parked({} items, {:?})", self.items, self.content)
     }
 }
 
 impl Parked {
-    /// The same, with the times of the oldest and the newest record as the content says them.
+    /// Sets the times of the oldest and newest record from the content.
     #[must_use]
     pub fn with_times(self) -> Self {
         let range = match &self.content {
@@ -108,7 +108,7 @@ impl Parked {
         }
     }
 
-    /// The same with another request in it, all of whose items are meant.
+    /// A copy with another request and the items of that request.
     pub(crate) fn with_request(&self, request: Request) -> Self {
         let (oldest_unix_nano, newest_unix_nano) = time_range(&request).unwrap_or_default();
         Self {
@@ -134,7 +134,7 @@ impl Parked {
         }
     }
 
-    /// Parts of the content that can be sent by themselves.
+    /// Number of parts that can be sent separately.
     pub(super) fn units(&self) -> usize {
         match &self.content {
             Content::Request(request) => request.items(),
@@ -143,7 +143,7 @@ impl Parked {
         }
     }
 
-    /// The first `units` and the others; `items` are shared out so that they add up.
+    /// Splits off the first `units`. The `items` of both parts add up.
     pub(super) fn cut(mut self, units: usize) -> (Self, Self) {
         let items = self.items.min(units);
         let (first, second) = match std::mem::replace(&mut self.content, Content::Raw(Vec::new())) {

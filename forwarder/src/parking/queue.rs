@@ -1,14 +1,13 @@
-//! What is asked of a queue.
+//! The interface of a queue.
 
 use super::message::Message;
 use aws::QueueError;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A queue that parked messages are sent to.
+/// A queue for parked messages.
 pub trait Queue: Send + Sync {
-    /// Sends the messages, each to be seen by nobody for `delay` (at most 15 minutes). One result for each message, in
-    /// order; over by `deadline`.
+    /// Sends messages, hidden for `delay` (at most 15 minutes), before `deadline`. Returns one result for each message, in order.
     fn send(
         &self,
         messages: Vec<Message>,
@@ -16,8 +15,7 @@ pub trait Queue: Send + Sync {
         deadline: Instant,
     ) -> impl Future<Output = Vec<Result<(), QueueError>>> + Send;
 
-    /// Lets a message that was received come again after `delay` (at most 12 hours after it was received) instead of at
-    /// the end of the queue's own visibility timeout.
+    /// Hides a received message for `delay` (at most 12 hours after the receipt) in place of the queue's visibility timeout.
     fn postpone(
         &self,
         receipt_handle: &str,

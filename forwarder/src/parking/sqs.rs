@@ -1,4 +1,4 @@
-//! SQS as a queue that messages are parked in.
+//! SQS as a queue for parked messages.
 
 use super::message::Message;
 use super::queue::Queue;

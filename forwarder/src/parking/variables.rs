@@ -7,7 +7,7 @@ pub const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
 /// The variable that names the dead-letter queue.
 pub(crate) const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
 
-/// The rows that name queues; those of [`aws::SQS`] and [`aws::AWS`] belong to them.
+/// The variables of the queues. [`aws::SQS`] and [`aws::AWS`] belong to them.
 pub const QUEUES: &[Variable] = &[
     Variable {
         name: RETRY_QUEUE_URL,

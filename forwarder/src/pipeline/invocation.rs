@@ -1,17 +1,16 @@
-//! What is known of the invocation in which an event is forwarded.
+//! The invocation that forwards an event.
 
 use tokio::time::Instant;
 
-/// What is known of one invocation of the forwarder.
+/// One invocation of the forwarder.
 #[derive(Clone, Debug)]
 pub struct InvocationContext {
-    /// Time at which the invocation began, in nanoseconds since the Unix epoch.
+    /// Start of the invocation, in nanoseconds since the Unix epoch.
     pub observed_unix_nano: u64,
-    /// When the last request to a backend must have ended.
+    /// Deadline of requests to backends.
     pub deadline: Instant,
-    /// When the last request to a queue must have ended.
+    /// Deadline of requests to queues.
     pub queue_deadline: Instant,
-    /// The forwarder's own account, where known: a log group of the same name in another account
-    /// is not its own.
+    /// The forwarder's own account, if known. A log group of the same name in another account is foreign.
     pub account: Option<String>,
 }

@@ -1,31 +1,33 @@
-//! The pipeline: one event in, its log events converted and delivered in chunks, one report out.
+//! Forwards one event: reads it, converts its log events chunk by chunk, delivers them, and reports their fate.
 //!
-//! Each event is a [`Run`]. What sends events decides how one begins (`subscription`, `kinesis`, `queue_messages`); log
-//! events then take the same way (`log_events`): converted, routed, delivered, and what no destination took put into a
-//! queue.
+//! The sender of the event decides how it begins (`subscription`, `kinesis`, `queue_messages`). Its log events then go
+//! through three [`Stages`]: `converter`, `router`, `flusher`.
 
+mod converter;
+mod flusher;
 pub(crate) mod invocation;
 mod kinesis;
-mod log_events;
 pub(crate) mod options;
 mod pieces;
 mod queue_messages;
 pub(crate) mod redrive;
 pub(crate) mod report;
-mod routing;
-mod run;
+mod router;
+mod stages;
 mod subscription;
-mod waiting;
 
 use crate::deliver::enqueue::Queues;
 use crate::destination::{Destination, Export};
 use crate::parking::Queue;
 use crate::rules::RuleSet;
 use crate::source::{Event, SourceError};
+use converter::StreamConverter;
+use flusher::Flusher;
 use invocation::InvocationContext;
 use options::Options;
 use report::Report;
-use run::Run;
+use router::Router;
+use stages::Stages;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -38,18 +40,16 @@ pub struct Forwarder<E, Q> {
     rules: Arc<RuleSet>,
     queues: Queues<Q>,
     options: Options,
-    /// When the last delivery ended, by the clock of its event.
+    /// End of the last delivery, by the wall clock of its event and the monotonic clock.
     last_end: Mutex<Option<(u64, Instant)>>,
     has_warned_of_own: AtomicBool,
 }
 
-/// Connections that were idle for so long may be gone: a load balancer closes them, and a frozen
-/// environment does not see it.
+/// After this idle time a connection may be dead: load balancers close it, and a frozen environment does not notice.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
 impl<E: Export, Q: Queue> Forwarder<E, Q> {
-    /// A forwarder that sends to these destinations, the first of them the default, and keeps in these
-    /// queues what they do not take.
+    /// Creates a forwarder. The first destination is the default.
     pub fn new(
         destinations: Vec<Arc<Destination<E>>>,
         queues: Queues<Q>,
@@ -65,31 +65,54 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         }
     }
 
-    /// Puts rules in force; `destinations` are the default destination and those that the rules name.
+    /// Replaces the rules. `destinations` are the default destination and the ones that the rules name.
     pub fn set_rules(&mut self, rules: Arc<RuleSet>, destinations: Vec<Arc<Destination<E>>>) {
         self.rules = rules;
         self.destinations = destinations;
     }
 
-    /// Delivers all that one event holds.
+    /// Delivers one event.
     pub async fn forward(&self, event: Event, invocation: &InvocationContext) -> Report {
         self.drop_old_connections(invocation);
         let begin = Instant::now();
-        let mut run = Run::new(self, invocation);
+        let mut stages = self.stages(invocation);
+        let (mut unread, mut failures) = (None, None);
         match event {
-            Event::CloudWatchLogs(subscription) => run.subscription(subscription).await,
-            Event::Kinesis(records) => run.kinesis(records).await,
-            Event::Queue(messages) => run.queue(messages).await,
-            Event::Unknown(what) => run.report.unread = Some(SourceError::Unknown(what)),
+            Event::CloudWatchLogs(event) => {
+                unread = subscription::forward(&mut stages, event).await
+            }
+            Event::Kinesis(records) => {
+                failures = Some(kinesis::forward(&mut stages, records).await)
+            }
+            Event::Queue(messages) => {
+                failures = Some(queue_messages::forward(&mut stages, messages).await);
+            }
+            Event::Unknown(what) => unread = Some(SourceError::Unknown(what)),
         }
+        let report = Report { unread, batch_item_failures: failures, ..stages.flusher.report };
         let took = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let end = invocation.observed_unix_nano.saturating_add(took);
         *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Some((end, Instant::now()));
-        run.report
+        report
     }
 
-    /// Drops connections from before a freeze. The monotonic clock may stand still in one, the wall
-    /// clock does not.
+    fn stages<'f>(&'f self, invocation: &'f InvocationContext) -> Stages<'f, E, Q> {
+        let Self { destinations, queues, options, .. } = self;
+        Stages {
+            limits: options.source,
+            converter: StreamConverter::new(&options.convert, invocation.observed_unix_nano),
+            router: Router {
+                rules: &self.rules,
+                destinations,
+                options,
+                account: invocation.account.as_deref(),
+                has_warned_of_own: &self.has_warned_of_own,
+            },
+            flusher: Flusher::new(destinations, queues, options, invocation),
+        }
+    }
+
+    /// Drops connections from before a freeze. The monotonic clock may stand still during a freeze, so the wall clock counts too.
     fn drop_old_connections(&self, invocation: &InvocationContext) {
         let last = *self.last_end.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((wall, monotonic)) = last else { return };

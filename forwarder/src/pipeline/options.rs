@@ -1,4 +1,4 @@
-//! How the forwarder works, beside its destinations, queues and rules.
+//! The forwarder's options, except destinations, queues and rules.
 
 use crate::config::Config;
 use crate::convert::ConvertOptions;
@@ -6,32 +6,32 @@ use crate::source::SourceLimits;
 use std::time::Duration;
 use wire::Limits;
 
-/// What the forwarder is told once.
+/// The forwarder's options.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How events are read.
+    /// Limits on reading.
     pub source: SourceLimits,
-    /// How log events are converted.
+    /// Options of the conversion.
     pub convert: ConvertOptions,
-    /// The forwarder's region, which is that of log groups whose delivery names none: a subscription delivers within its region.
+    /// The forwarder's region. Subscriptions deliver within their region, so it is the region of log groups without one.
     pub region: Option<String>,
-    /// Log groups of the delivery path itself: the forwarder's own and those of the functions that
-    /// work for it. Their events are dropped, or each delivery would cause the next.
+    /// Log groups of the forwarder and of the other functions of the delivery path. Forwarding their log events would cause
+    /// further log events without end.
     pub own_log_groups: Vec<String>,
-    /// Whether lines that claim to be OTLP and do not decode are dead-lettered. Otherwise they are dropped and counted, and
-    /// only the log records that they become in any case tell of them.
+    /// `true` if undecodable OTLP lines are dead-lettered. Otherwise they are dropped and counted. Both ways they become log
+    /// records.
     pub keep_undecodable: bool,
-    /// After this long without an accepted item of a signal nothing of it is sent to its destination any
-    /// more: the forwarder must not eat the account's concurrency while a backend is down.
+    /// Without an accepted item of a signal for this long, sending it to its destination stops. An outage must not use up the
+    /// account's concurrency.
     pub failure_budget: Duration,
-    /// Requests of together so many bytes are delivered before more log events are converted.
+    /// Size of waiting requests that starts a delivery.
     pub enough_to_deliver: usize,
-    /// Bounds each list of a report; the ledger counts all.
+    /// Limit on each list of a report. The ledger counts everything.
     pub most_details: usize,
 }
 
 impl Options {
-    /// How the forwarder works under this configuration.
+    /// The options of this configuration.
     pub fn of(config: &Config) -> Self {
         Self {
             source: SourceLimits::default(),

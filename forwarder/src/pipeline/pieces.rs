@@ -1,32 +1,32 @@
-//! Takes converted requests in pieces, so that what rules and backends make of them has a bound too: a line of a few kilobytes may hold
+//! Divides converted requests into pieces, which bounds the output of rules and adaptation. A line of a few kilobytes may contain
 //! tens of thousands of items, and rules may add hundreds of bytes to each.
 
 use crate::rules::Growth;
 use std::collections::VecDeque;
 use wire::{Request, SignalKind};
 
-/// An exponential point becomes a histogram of some sixty buckets and bounds, whatever it holds.
+/// An exponential data point becomes a histogram of about sixty buckets.
 const POINT_GROWTH: usize = 1100;
 
-/// Most bytes of resources and scopes that cutting may repeat; what is left then stays one piece. Only requests that were made for it
-/// have such resources.
+/// Limit on the bytes of resources and scopes repeated by cutting. Only crafted requests reach it; the rest then stays in one
+/// piece.
 const MOST_REPEATED_BYTES: usize = 8 << 20;
 
-/// Converted requests, to be taken in pieces.
-pub(super) struct Pieces {
+/// An iterator over pieces of converted requests.
+pub(super) struct RequestPieces {
     rest: VecDeque<Request>,
     growth: Growth,
     most_bytes: usize,
     repeated_bytes: usize,
 }
 
-impl Pieces {
-    /// Pieces that become about `most_bytes` where each item grows so.
+impl RequestPieces {
+    /// Creates pieces of about `most_bytes` after each item has grown.
     pub(super) fn new(requests: Vec<Request>, growth: Growth, most_bytes: usize) -> Self {
         Self { rest: requests.into(), growth, most_bytes, repeated_bytes: 0 }
     }
 
-    /// What a request may become.
+    /// The estimated size of a request after rules and adaptation.
     fn estimate(&self, request: &Request) -> usize {
         let Growth { item_bytes, may_double } = self.growth;
         let of_kind = if request.kind() == SignalKind::Metrics { POINT_GROWTH } else { 0 };
@@ -34,7 +34,7 @@ impl Pieces {
         bytes.saturating_add(request.items().saturating_mul(item_bytes.saturating_add(of_kind)))
     }
 
-    /// Halves a request until it may become no more than a piece; the rest waits.
+    /// Halves a request until it fits into a piece.
     fn cut(&mut self, mut request: Request) -> Request {
         while request.items() > 1
             && self.estimate(&request) > self.most_bytes
@@ -51,7 +51,7 @@ impl Pieces {
     }
 }
 
-impl Iterator for Pieces {
+impl Iterator for RequestPieces {
     type Item = Vec<Request>;
 
     fn next(&mut self) -> Option<Vec<Request>> {
@@ -100,7 +100,7 @@ mod tests {
             let items: usize = requests.iter().map(Request::items).sum();
             let growth = Growth { item_bytes, may_double };
             let mut found = 0;
-            let pieces: Vec<_> = Pieces::new(requests, growth, 2000).collect();
+            let pieces: Vec<_> = RequestPieces::new(requests, growth, 2000).collect();
             for piece in &pieces {
                 let in_piece: usize = piece.iter().map(Request::items).sum();
                 let bytes: usize = piece.iter().map(|request| request.bytes().len()).sum();

@@ -1,45 +1,43 @@
-//! Says what became of one event.
+//! The outcome of one event.
 
 use crate::deliver::enqueue::{KeptIn, Undelivered};
 use crate::deliver::{Delivered, Remainder};
 use crate::ledger::{Account, Ledger};
 use crate::rules::Effect;
-use crate::source::SourceError;
+use crate::source::{LogBatch, SourceError};
 use wire::{SignalKind, UndecodableLine};
 
-/// What became of one event.
+/// The outcome of one event.
 #[derive(Debug, Default)]
 #[must_use = "what was returned has to fail the invocation"]
 pub struct Report {
     /// The accounting.
     pub account: Account,
-    /// What was not accepted, why, and where it is kept.
+    /// Telemetry that was not accepted, with the reason and its place.
     pub undelivered: Vec<Undelivered>,
-    /// Lines that claim to be OTLP and did not decode, with the id of their log event.
+    /// Undecodable OTLP lines, with the ids of their log events.
     pub undecodable: Vec<(String, UndecodableLine)>,
-    /// Data points without a finite value, which were dropped: OpenObserve would store rows that break queries.
+    /// Dropped data points without a finite value. OpenObserve would store rows that break queries.
     pub dropped_points: usize,
-    /// Items that were dropped for their time, as `LAMBDA_OTLP_OLD_RECORDS` says.
+    /// Items dropped because of their time (`LAMBDA_OTLP_OLD_RECORDS`).
     pub dropped_for_time: usize,
-    /// Items that got the present time, as `LAMBDA_OTLP_OLD_RECORDS` says.
+    /// Items that got the present time (`LAMBDA_OTLP_OLD_RECORDS`).
     pub restamped: usize,
-    /// What each rule did.
+    /// The effect of each rule.
     pub rules: Vec<Effect>,
-    /// Items that rules could not look into; they went on as they are.
+    /// Items that rules could not read. They were sent unchanged.
     pub unreadable: usize,
     /// Warnings of the backend.
     pub warnings: Vec<String>,
-    /// Figures of reports and of embedded metrics that became no data point: no plausible numbers, or beyond a bound.
+    /// Values of REPORT lines and embedded metrics that became no data point: implausible, or over a limit.
     pub dropped_figures: usize,
     /// Panics caught while converting.
     pub panics: usize,
-    /// Why the event could not be read, or not to its end; the rest of the report is about what
-    /// was read.
+    /// The reason if the event was not read to its end. The other fields then describe its first part.
     pub unread: Option<SourceError>,
-    /// Records or messages of the event that are returned, for a partial batch response; `None` where
-    /// the source takes none, and an event is returned as a whole.
+    /// Returned records or messages, for a partial batch response. `None` if the source has no partial responses.
     pub batch_item_failures: Option<Vec<String>>,
-    /// HTTP requests sent, repetitions included.
+    /// HTTP requests, including retries.
     pub requests_sent: usize,
     /// Bytes of their bodies.
     pub bytes_sent: usize,
@@ -53,8 +51,7 @@ impl Report {
         &self.account.total
     }
 
-    /// True if the event was read to its end, and every item was accepted, parked, dropped by a rule
-    /// or dead-lettered.
+    /// Returns `true` if the event was read to its end and no item was returned or lost.
     pub fn is_complete(&self) -> bool {
         self.account.total.returned == 0
             && self.account.balances()
@@ -62,15 +59,20 @@ impl Report {
             && self.batch_item_failures.as_ref().is_none_or(Vec::is_empty)
     }
 
-    /// Items that a destination or a queue took of an event that is returned as a whole: its next delivery
-    /// stores them twice. They are in no ledger's `ambiguous`, which counts what nobody knows.
+    /// Accepted, queued and dead-lettered items of an event that is returned as a whole. Its next delivery stores them twice.
     pub fn taken_of_returned(&self) -> usize {
         let Ledger { accepted, parked, dead_lettered, .. } = *self.ledger();
         let is_returned = self.batch_item_failures.is_none() && !self.is_complete();
         if is_returned { accepted + parked + dead_lettered } else { 0 }
     }
 
-    /// Takes the account of a delivery, and leaves what was not taken.
+    /// Remembers the time of the oldest log event.
+    pub(super) fn note_oldest(&mut self, batch: &LogBatch) {
+        let oldest = batch.events.iter().map(|event| event.timestamp_ms).min();
+        self.oldest_event_ms = oldest.into_iter().chain(self.oldest_event_ms).min();
+    }
+
+    /// Adds the result of a delivery, and returns its undelivered parts.
     pub(crate) fn take_delivered(
         &mut self,
         delivered: Delivered,
@@ -86,7 +88,7 @@ impl Report {
         delivered.remainders
     }
 
-    /// Notes what stays in its message of the retry queue.
+    /// Notes telemetry that stays in its message of the retry queue.
     pub(crate) fn keep_in_message(
         &mut self,
         destination: &str,

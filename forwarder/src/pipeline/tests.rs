@@ -7,7 +7,7 @@ use serde_json::json;
 use std::collections::HashMap;
 use wire::{Limits, SignalKind};
 
-/// Keeps the bodies of what it is sent.
+/// A queue that keeps the bodies of its messages.
 #[derive(Default)]
 struct Kept(Mutex<Vec<String>>);
 
@@ -43,7 +43,7 @@ async fn a_panic_costs_its_chunk_which_is_dead_lettered() {
 
     let log_events = ["one", PANICS, "three"]
         .map(|message| format!(r#"{{"id":"1","timestamp":1,"message":"{message}"}}"#));
-    // As CloudWatch writes it: where the envelope comes last, all is one chunk.
+    // In CloudWatch's order. With the envelope at the end, everything would be one chunk.
     let delivery = format!(
         r#"{{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[{}]}}"#,
         log_events.join(",")
@@ -84,7 +84,7 @@ async fn a_partial_span_goes_where_its_final_version_is_in_the_same_delivery() {
         Queues { retry: None, dead_letters: None::<Arc<Kept>> },
         Options::of(&config),
     );
-    // A line of the spans with these ids.
+    // A line with spans of these ids.
     let line = |ids: &[u8], partial: bool| {
         let mut request = Vec::new();
         wire::protobuf::Writer::new(&mut request).message(1, |resource| {
@@ -133,12 +133,12 @@ async fn a_partial_span_goes_where_its_final_version_is_in_the_same_delivery() {
         );
         assert!(report.account.balances() && report.is_complete());
     };
-    // Nothing else is known of them.
+    // No final version.
     check(&[line(&[1, 2], true)], 2, 0).await;
-    // The handler has ended after all: of both, or of the one below.
+    // The handler ended after all: final versions of both, or of the second.
     check(&[line(&[1, 2], true), line(&[2], false), line(&[1], false)], 2, 2).await;
     check(&[line(&[1, 2], true), line(&[3, 2], false)], 3, 1).await;
     check(&[line(&[2], false), line(&[1, 2], true)], 2, 1).await;
-    // What has ended stays, however often it comes.
+    // Completed spans stay, even as duplicates.
     check(&[line(&[2], false), line(&[2], false)], 2, 0).await;
 }

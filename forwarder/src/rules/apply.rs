@@ -1,13 +1,12 @@
 //! Applies the rules to one encoded request.
 //!
-//! Rules run in the file's order. What can be decided by the envelope is decided before anything
-//! is decoded, what can be decided by the resource before its items are; only items that a rule
-//! changed are encoded again.
+//! Rules run in the file's order. Conditions on the origin are decided before anything is decoded, and conditions on the resource
+//! before its items. Only changed items are encoded again.
 
 use super::condition::Surroundings;
 use super::item::Item;
-use super::redact::Part;
-use super::rewrite::{Fate, Rewrite};
+use super::redact::ItemPart;
+use super::rewrite::{Edited, MessageRewrite};
 use super::{Action, Applied, Effect, Rule, Target};
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -21,16 +20,16 @@ use prost::Message as _;
 use wire::protobuf::{Reader, Value, messages, messages_of};
 use wire::{Request, SignalKind};
 
-/// Field numbers that the three signals share (opentelemetry-proto 1.x).
+/// Field numbers shared by the three signals (opentelemetry-proto 1.x).
 const CONTAINERS: u32 = 1;
-/// Of a container its resource, of a scope container its scope.
+/// The resource of a container, or the scope of a scope container.
 const HEAD: u32 = 1;
 const SCOPES: u32 = 2;
 const ITEMS: u32 = 2;
 const METRIC_NAME: u32 = 1;
 const POINTS: u32 = 1;
 
-/// Applies `rules` to a request that came from `origin`.
+/// Applies `rules` to a request from this origin.
 pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request) -> Applied {
     let mut active: Vec<Active<'_>> = Vec::new();
     let mut may_change = false;
@@ -39,7 +38,7 @@ pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request) -> Applie
         if !matches.meets_envelope(origin, request.kind()) || !rule.action.acts_on(request.kind()) {
             continue;
         }
-        // Behind a rule that writes, a text may be there that is not in the request yet.
+        // An earlier rule may write a text that is missing in the request.
         let may_match =
             || matches.may_be_met_in(request.bytes()) && rule.action.may_act_in(request.bytes());
         if !may_change && !may_match() {
@@ -63,7 +62,7 @@ pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request) -> Applie
         effects: active.iter().map(|active| Effect::of(active.rule)).collect(),
         unreadable: 0,
     };
-    let mut message = Rewrite::new(request.bytes());
+    let mut message = MessageRewrite::new(request.bytes());
     for field in Reader::new(request.bytes()).map_while(Result::ok) {
         match field.as_len().filter(|_| field.number == CONTAINERS) {
             Some(container) => message.item(&field, &pass.container(container, &active)),
@@ -73,9 +72,9 @@ pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request) -> Applie
     let fate = message.finish();
     let kind = request.kind();
     let request = match fate {
-        Fate::Same => Some(request),
-        Fate::Changed(bytes) => Some(Request::trusted(kind, bytes)),
-        Fate::Gone => None,
+        Edited::Same => Some(request),
+        Edited::Changed(bytes) => Some(Request::trusted(kind, bytes)),
+        Edited::Gone => None,
     };
     let effects = pass.effects.into_iter().filter(|effect| effect.matched > 0).collect();
     Applied {
@@ -85,29 +84,29 @@ pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request) -> Applie
     }
 }
 
-/// A rule that may match what is gone through.
+/// A rule that may match the current part of the request.
 #[derive(Clone, Copy)]
 struct Active<'r> {
     rule: &'r Rule,
-    /// Whether its exceptions are still to be looked at.
+    /// `true` if its exceptions are still undecided.
     unless: bool,
     /// Position of its effect.
     effect: usize,
 }
 
 impl Active<'_> {
-    /// True if the item decides whether the rule matches.
+    /// Returns `true` if the items decide about the rule.
     fn asks_items(&self) -> bool {
         !self.rule.conditions.item.is_empty() || self.unless
     }
 }
 
-/// One request on its way through the rules.
+/// The application of the rules to one request.
 struct Pass<'r> {
     kind: SignalKind,
     origin: &'r Origin,
     effects: Vec<Effect>,
-    /// Items that do not decode, which are kept as they are.
+    /// Undecodable items, which stay unchanged.
     unreadable: usize,
 }
 
@@ -116,10 +115,10 @@ impl Pass<'_> {
         self.effects.get_mut(active.effect)
     }
 
-    fn container(&mut self, bytes: &[u8], rules: &[Active<'_>]) -> Fate {
+    fn container(&mut self, bytes: &[u8], rules: &[Active<'_>]) -> Edited {
         let Ok(mut resource) = Resource::decode(head(bytes).as_slice()) else {
             self.unreadable += count(self.kind, bytes);
-            return Fate::Same;
+            return Edited::Same;
         };
         let mut changed = false;
         let mut active = Vec::with_capacity(rules.len());
@@ -131,7 +130,7 @@ impl Pass<'_> {
             active.push(on_items);
         }
         if active.is_empty() {
-            return Fate::Same;
+            return Edited::Same;
         }
         if let Some(rule) = drops_all(&active) {
             let items = count(self.kind, bytes);
@@ -139,21 +138,21 @@ impl Pass<'_> {
                 effect.matched += items;
                 effect.dropped += items;
             }
-            return if items > 0 { Fate::Gone } else { Fate::Same };
+            return if items > 0 { Edited::Gone } else { Edited::Same };
         }
         let resource = changed.then(|| resource.encode_to_vec());
         self.children(bytes, SCOPES, resource, |pass, scope| pass.scope(scope, &active))
     }
 
-    fn scope(&mut self, bytes: &[u8], active: &[Active<'_>]) -> Fate {
+    fn scope(&mut self, bytes: &[u8], active: &[Active<'_>]) -> Edited {
         let Ok(mut scope) = InstrumentationScope::decode(head(bytes).as_slice()) else {
             self.unreadable += count_scope(self.kind, bytes);
-            return Fate::Same;
+            return Edited::Same;
         };
         let mut changed = false;
         for rule in active.iter().filter(|rule| !rule.asks_items()) {
             if let Action::Redact(redaction) = &rule.rule.action {
-                let redacted = redaction.attributes(Part::Scope, &mut scope.attributes);
+                let redacted = redaction.attributes(ItemPart::Scope, &mut scope.attributes);
                 changed |= redacted.values > 0;
                 if let Some(effect) = self.effect(rule) {
                     effect.add_redacted(redacted);
@@ -174,14 +173,14 @@ impl Pass<'_> {
         bytes: &[u8],
         active: &[Active<'_>],
         scope: &InstrumentationScope,
-    ) -> Fate {
+    ) -> Edited {
         let name = Reader::new(bytes)
             .map_while(Result::ok)
             .filter(|field| field.number == METRIC_NAME)
             .filter_map(|field| std::str::from_utf8(field.as_len()?).ok())
             .last();
         let surroundings = Surroundings { scope, metric_name: name.unwrap_or_default() };
-        let mut message = Rewrite::new(bytes);
+        let mut message = MessageRewrite::new(bytes);
         for field in Reader::new(bytes).map_while(Result::ok) {
             let number = field.number;
             match (number, field.value) {
@@ -202,17 +201,16 @@ impl Pass<'_> {
         message.finish()
     }
 
-    /// Goes through the children of a message, which have one field number; `head`, if it changed,
-    /// replaces its resource or scope.
+    /// Applies `child` to the children of a message, which share a field number. A changed `head` replaces its resource or scope.
     fn children(
         &mut self,
         bytes: &[u8],
         number: u32,
         mut head: Option<Vec<u8>>,
-        mut child: impl FnMut(&mut Self, &[u8]) -> Fate,
-    ) -> Fate {
+        mut child: impl FnMut(&mut Self, &[u8]) -> Edited,
+    ) -> Edited {
         let has_new_head = head.is_some();
-        let mut message = Rewrite::new(bytes);
+        let mut message = MessageRewrite::new(bytes);
         for field in Reader::new(bytes).map_while(Result::ok) {
             match field.as_len() {
                 Some(bytes) if field.number == number => {
@@ -232,16 +230,16 @@ impl Pass<'_> {
         message.finish()
     }
 
-    /// The heart of it: what the rules, in their order, do to one item.
+    /// Applies all rules in order to one item.
     fn item<I: Item>(
         &mut self,
         bytes: &[u8],
         active: &[Active<'_>],
         surroundings: &Surroundings<'_>,
-    ) -> Fate {
+    ) -> Edited {
         let Ok(mut item) = I::decode(bytes) else {
             self.unreadable += 1;
-            return Fate::Same;
+            return Edited::Same;
         };
         let (mut is_kept, mut changed) = (false, false);
         for active in active {
@@ -279,10 +277,10 @@ impl Pass<'_> {
             };
             if drops {
                 effect.dropped += 1;
-                return Fate::Gone;
+                return Edited::Gone;
             }
         }
-        if changed { Fate::Changed(item.encode_to_vec()) } else { Fate::Same }
+        if changed { Edited::Changed(item.encode_to_vec()) } else { Edited::Same }
     }
 
     fn change_resource(&mut self, active: &Active<'_>, resource: &mut Resource) -> bool {
@@ -295,7 +293,7 @@ impl Pass<'_> {
                 is_new
             }
             Action::Redact(redaction) => {
-                let redacted = redaction.attributes(Part::Resource, &mut resource.attributes);
+                let redacted = redaction.attributes(ItemPart::Resource, &mut resource.attributes);
                 if let Some(effect) = self.effect(active) {
                     effect.add_redacted(redacted);
                 }
@@ -306,7 +304,7 @@ impl Pass<'_> {
     }
 }
 
-/// The rule as it stands for the items of this resource; `None` if it matches none of them.
+/// The rule for the items of this resource; `None` if it matches none of them.
 fn on_resource<'r>(active: &Active<'r>, resource: &Resource) -> Option<Active<'r>> {
     let rule = active.rule;
     if !rule.conditions.meets_resource(&resource.attributes) {
@@ -320,7 +318,7 @@ fn on_resource<'r>(active: &Active<'r>, resource: &Resource) -> Option<Active<'r
     Some(Active { unless: unless.is_some(), ..*active })
 }
 
-/// The rule that drops all items, whatever is in them; none of the rules before it may count.
+/// A rule that drops all items without conditions on them, if no earlier rule has an effect.
 fn drops_all<'a, 'r>(active: &'a [Active<'r>]) -> Option<&'a Active<'r>> {
     let decides = |active: &&Active<'_>| {
         matches!(active.rule.action, Action::Keep | Action::Drop | Action::Sample(_))
@@ -329,7 +327,7 @@ fn drops_all<'a, 'r>(active: &'a [Active<'r>]) -> Option<&'a Active<'r>> {
     (matches!(first.rule.action, Action::Drop) && !first.asks_items()).then_some(first)
 }
 
-/// The resource or scope of a container; written twice, the two are one.
+/// The resource or scope of a container. Protobuf merges repeated fields.
 fn head(container: &[u8]) -> Vec<u8> {
     let fields = Reader::new(container).map_while(Result::ok);
     let heads = fields.filter(|field| field.number == HEAD).filter_map(|field| field.as_len());

@@ -5,19 +5,19 @@ use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
 use settings::Pattern;
 
-/// What is done to the attributes of a resource or an item.
+/// A change of the attributes of a resource or an item.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    /// Keys that are there already keep their value.
+    /// Existing keys keep their value.
     Add(Vec<(String, NewValue)>),
-    /// Keys that are there already get this value.
+    /// Existing keys get this value.
     Set(Vec<(String, NewValue)>),
-    /// From, to. Nothing happens where the new name is taken.
+    /// From, to. If the new name exists, nothing changes.
     Rename(Vec<(String, String)>),
     Remove(Vec<Pattern>),
 }
 
-/// A value as a rules file writes it.
+/// A value from the rules file.
 #[derive(Clone, Debug)]
 pub(super) enum NewValue {
     Text(Template),
@@ -53,7 +53,7 @@ impl NewValue {
 }
 
 impl Change {
-    /// By how many bytes it lets the attributes grow at most.
+    /// Upper limit on the growth of the attributes, in bytes.
     pub(super) fn growth(&self) -> usize {
         /// Tags and lengths of an attribute.
         const FRAME: usize = 16;
@@ -68,7 +68,7 @@ impl Change {
         }
     }
 
-    /// True if that changed anything.
+    /// Returns `true` if an attribute changed.
     pub(super) fn apply(&self, attributes: &mut Vec<KeyValue>, origin: &Origin) -> bool {
         match self {
             Self::Add(new) => {

@@ -1,4 +1,4 @@
-//! The conditions of a rule, and whether an origin, a resource or an item meets them.
+//! Conditions of a rule on the origin, the resource and the item.
 
 use super::item::Item;
 use super::template::OriginField;
@@ -11,16 +11,16 @@ use settings::Pattern;
 use std::borrow::Cow;
 use wire::SignalKind;
 
-/// What all must hold. Conditions on the origin and the signal are known before a request is
-/// decoded, those on the resource before its items are.
+/// Conditions that must all hold. The origin and the signal are known before a request is decoded, and the resource before its
+/// items.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
-    /// `None`: all of them.
+    /// `None`: all signals.
     pub(super) signals: Option<Vec<SignalKind>>,
     pub(super) origin: Vec<(OriginField, Vec<Pattern>)>,
     pub(super) resource: Vec<AttributeCondition>,
     pub(super) item: Vec<ItemCondition>,
-    /// Texts that are in every request in which an item meets the conditions.
+    /// Texts that every request with a matching item contains.
     pub(super) needles: Vec<String>,
 }
 
@@ -47,11 +47,11 @@ impl Conditions {
     }
 }
 
-/// What an item stands in.
+/// The context of an item.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Surroundings<'a> {
     pub(super) scope: &'a InstrumentationScope,
-    /// Empty where the item is no data point.
+    /// Empty unless the item is a data point.
     pub(super) metric_name: &'a str,
 }
 
@@ -62,7 +62,7 @@ pub(super) enum ItemCondition {
     ScopeAttribute(AttributeCondition),
     ScopeName(ValueCondition),
     Body(ValueCondition),
-    /// Severity numbers, from and to.
+    /// Ranges of severity numbers.
     Severity(Vec<(i32, i32)>),
     SpanName(ValueCondition),
     SpanKind(Vec<i32>),
@@ -106,15 +106,15 @@ impl AttributeCondition {
     }
 }
 
-/// Tests of one value; all must hold.
+/// Tests of one value, which must all hold.
 #[derive(Clone, Debug)]
 pub(super) struct ValueCondition(pub(super) Vec<Test>);
 
 #[derive(Clone, Debug)]
 pub(super) enum Test {
-    /// One of them.
+    /// Equal to one of these.
     Equals(Vec<Scalar>),
-    /// None of them; also where there is no value.
+    /// Equal to none of these, or no value.
     Not(Vec<Scalar>),
     Contains(String),
     Regex(Regex),
@@ -125,7 +125,7 @@ pub(super) enum Test {
     AtMost(f64),
 }
 
-/// A value as a rules file writes it.
+/// A value from the rules file.
 #[derive(Clone, Debug)]
 pub(super) enum Scalar {
     Text(Pattern),
@@ -134,7 +134,7 @@ pub(super) enum Scalar {
 }
 
 impl ValueCondition {
-    /// The text that a value must hold, if one can be said.
+    /// A text that every matching value contains, if there is one.
     pub(super) fn needle(&self) -> Option<&str> {
         let text = self.0.iter().find_map(|test| match test {
             Test::Contains(text) => Some(text.as_str()),
@@ -144,11 +144,11 @@ impl ValueCondition {
             },
             _ => None,
         });
-        // Numbers and booleans are compared as text too, but not written as such in a request.
+        // Numbers and booleans are compared as text, but encoded as numbers.
         text.filter(|text| text.contains(|c| !"0123456789.+-eEinfNatruls".contains(c)))
     }
 
-    /// True if a value must be there.
+    /// Returns `true` if the test needs a value.
     pub(super) fn needs_a_value(&self) -> bool {
         !self.0.iter().all(|test| matches!(test, Test::Not(_) | Test::Exists(false)))
     }
@@ -188,7 +188,7 @@ impl Test {
             Self::AtLeast(limit) => compare(&|number| number >= *limit),
             Self::Below(limit) => compare(&|number| number < *limit),
             Self::AtMost(limit) => compare(&|number| number <= *limit),
-            // Are about the value as a whole, and looked at before.
+            // Tests of the whole value, decided earlier.
             Self::Not(_) | Self::Exists(_) => true,
         }
     }
@@ -212,7 +212,7 @@ impl Scalar {
     }
 }
 
-/// A value that holds no others.
+/// A value without inner values.
 enum Leaf<'a> {
     Text(&'a str),
     Int(i64),
@@ -241,10 +241,10 @@ impl Leaf<'_> {
     }
 }
 
-/// Values that are nested deeper are not looked at.
+/// Limit on the depth of nested values.
 const DEEPEST: usize = 100;
 
-/// True for an array or map if it is for one of the values in it. Bytes have no leaf.
+/// Returns `true` if a value, or a value inside an array or map, is wanted. Bytes are ignored.
 fn any_leaf(value: &Value, depth_left: usize, is_wanted: &dyn Fn(&Leaf<'_>) -> bool) -> bool {
     let Some(depth_left) = depth_left.checked_sub(1) else { return false };
     let any = |value: &AnyValue| {

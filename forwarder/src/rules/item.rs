@@ -1,6 +1,6 @@
-//! What rules see of an item and may change in it, whatever its signal.
+//! The parts of an item that rules read and change, for all signals.
 
-use super::redact::{Part, Redacted, Redaction};
+use super::redact::{ItemPart, Redacted, Redaction};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -14,10 +14,10 @@ pub(super) trait Item: prost::Message + Default {
 
     fn attributes_mut(&mut self) -> &mut Vec<KeyValue>;
 
-    /// Replaces the matches in the item's values.
+    /// Redacts the item's values.
     fn redact(&mut self, redaction: &Redaction) -> Redacted;
 
-    /// Empty where the item belongs to no trace.
+    /// Empty if the item belongs to no trace.
     fn trace_id(&self) -> &[u8] {
         &[]
     }
@@ -30,7 +30,7 @@ pub(super) trait Item: prost::Message + Default {
         None
     }
 
-    /// 0 where it is not set.
+    /// 0 if it is not set.
     fn severity(&self) -> i32 {
         0
     }
@@ -46,19 +46,19 @@ impl Item for Span {
     }
 
     fn redact(&mut self, redaction: &Redaction) -> Redacted {
-        let mut changed = redaction.attributes(Part::Attributes, &mut self.attributes);
+        let mut changed = redaction.attributes(ItemPart::Attributes, &mut self.attributes);
         for event in &mut self.events {
-            // `tracing` names an event after its message.
-            changed += redaction.text(Part::Events, &mut event.name);
-            changed += redaction.attributes(Part::Events, &mut event.attributes);
+            // `tracing` uses the message as the name of the event.
+            changed += redaction.text(ItemPart::Events, &mut event.name);
+            changed += redaction.attributes(ItemPart::Events, &mut event.attributes);
         }
         for link in &mut self.links {
-            changed += redaction.attributes(Part::Links, &mut link.attributes);
+            changed += redaction.attributes(ItemPart::Links, &mut link.attributes);
         }
         if let Some(status) = &mut self.status {
-            changed += redaction.text(Part::Status, &mut status.message);
+            changed += redaction.text(ItemPart::Status, &mut status.message);
         }
-        changed + redaction.text(Part::Name, &mut self.name)
+        changed + redaction.text(ItemPart::Name, &mut self.name)
     }
 
     fn trace_id(&self) -> &[u8] {
@@ -81,8 +81,8 @@ impl Item for LogRecord {
 
     fn redact(&mut self, redaction: &Redaction) -> Redacted {
         let body = self.body.as_mut();
-        let in_body = body.map(|body| redaction.value(Part::Body, body)).unwrap_or_default();
-        in_body + redaction.attributes(Part::Attributes, &mut self.attributes)
+        let in_body = body.map(|body| redaction.value(ItemPart::Body, body)).unwrap_or_default();
+        in_body + redaction.attributes(ItemPart::Attributes, &mut self.attributes)
     }
 
     fn trace_id(&self) -> &[u8] {
@@ -108,11 +108,11 @@ impl Item for SummaryDataPoint {
     }
 
     fn redact(&mut self, redaction: &Redaction) -> Redacted {
-        redaction.attributes(Part::Attributes, &mut self.attributes)
+        redaction.attributes(ItemPart::Attributes, &mut self.attributes)
     }
 }
 
-/// The other three points have the same fields but no trait.
+/// The other three point types have the same fields but no common trait.
 macro_rules! point_with_exemplars {
     ($($point:ty),*) => {$(
         impl Item for $point {
@@ -125,7 +125,7 @@ macro_rules! point_with_exemplars {
             }
 
             fn redact(&mut self, redaction: &Redaction) -> Redacted {
-                redaction.attributes(Part::Attributes, &mut self.attributes)
+                redaction.attributes(ItemPart::Attributes, &mut self.attributes)
                     + redact_exemplars(&mut self.exemplars, redaction)
             }
         }
@@ -136,7 +136,7 @@ point_with_exemplars!(NumberDataPoint, HistogramDataPoint, ExponentialHistogramD
 
 fn redact_exemplars(exemplars: &mut [Exemplar], redaction: &Redaction) -> Redacted {
     let redact = |exemplar: &mut Exemplar| {
-        redaction.attributes(Part::Exemplars, &mut exemplar.filtered_attributes)
+        redaction.attributes(ItemPart::Exemplars, &mut exemplar.filtered_attributes)
     };
     exemplars.iter_mut().map(redact).sum()
 }

@@ -1,4 +1,4 @@
-//! Keeps the rules up to date: read again after a while, the last good version in force.
+//! Reloads the rules regularly, and keeps the last valid version in force.
 
 use super::{MOST_BYTES, Mistakes, RuleSet};
 use aws::FreezeAwareInstant;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where the rules are kept.
+/// The location of the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RulesSource {
     /// A file of the deployment package.
@@ -20,7 +20,7 @@ pub enum RulesSource {
 }
 
 impl RulesSource {
-    /// `ssm:NAME`, or a path, which is relative to `package` (`LAMBDA_TASK_ROOT`, else `/var/task`).
+    /// Parses `ssm:NAME`, or a path relative to `package` (`LAMBDA_TASK_ROOT`, else `/var/task`).
     pub fn parse(text: &str, package: Option<&str>) -> Self {
         match text.trim().strip_prefix("ssm:") {
             Some(name) => Self::Parameter(name.to_owned()),
@@ -38,39 +38,38 @@ impl fmt::Display for RulesSource {
     }
 }
 
-/// What a look at the source brought. What is wrong is said once, not at each look.
+/// The result of a check for new rules. A problem is reported once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refreshed {
-    /// Nothing is new: the rules are as they were, or it was not time to look.
+    /// No change, or not time to check.
     Unchanged,
     /// New rules are in force.
     Loaded,
-    /// There is a new version, and it is wrong: the last good one stays in force.
+    /// A new, invalid version. The last valid version stays in force.
     Wrong(Mistakes),
-    /// The source cannot be read; the rules stay as they are. Why, in words.
+    /// The source is unreadable, with the reason. The rules stay in force.
     Unread(String),
 }
 
-/// The rules in force, and when to look for new ones.
+/// The rules in force, and the time of the next check.
 #[derive(Debug)]
 pub(crate) struct LiveRules {
     source: RulesSource,
     lifetime: Duration,
     rules: Arc<RuleSet>,
     last_look: Option<FreezeAwareInstant>,
-    /// A hash of the text that was read last, good or wrong.
+    /// A hash of the last text, valid or not.
     version: Option<u64>,
-    /// Whether a version was good.
+    /// `true` after a valid version.
     has_been_good: bool,
-    /// What is wrong with the version that was read last.
+    /// Mistakes in the last version.
     mistakes: Option<Mistakes>,
-    /// What could not be read and was said already.
+    /// The last reported reading error.
     unread: Option<String>,
 }
 
 impl LiveRules {
-    /// Rules that are read from `source` again after `lifetime`; until the first look there are
-    /// none.
+    /// Reads rules from `source` every `lifetime`. Before the first check there are none.
     pub(crate) fn new(source: RulesSource, lifetime: Duration) -> Self {
         let rules = Arc::default();
         Self {
@@ -90,14 +89,13 @@ impl LiveRules {
         &self.rules
     }
 
-    /// Takes the version that was read last for unread: it could not be put in force, and is looked for
-    /// again at the next occasion.
+    /// Repeats the next check as if the last version were new, because it could not be put in force.
     pub(crate) fn look_again(&mut self) {
         self.version = None;
         self.last_look = None;
     }
 
-    /// Why there are no rules of the source's last version, in words; `None` where there are.
+    /// The reason why the last version is not in force; `None` if it is.
     pub(crate) fn problem(&self) -> Option<String> {
         let mistakes = self.mistakes.as_ref().and_then(|mistakes| {
             let mut mistakes = mistakes.iter();
@@ -110,13 +108,12 @@ impl LiveRules {
         self.unread.clone().or(mistakes)
     }
 
-    /// Where they are read.
+    /// The source of the rules.
     pub(crate) fn source(&self) -> &RulesSource {
         &self.source
     }
 
-    /// Looks for new rules if it is time to. `parameter` reads a parameter of Systems Manager by
-    /// name; its error is in words, without the value.
+    /// Checks for new rules if it is time. `parameter` reads a parameter of Systems Manager by name.
     pub(crate) async fn refresh<F>(
         &mut self,
         now: FreezeAwareInstant,
@@ -133,7 +130,7 @@ impl LiveRules {
             RulesSource::Parameter(name) => parameter(name.clone()).await,
         };
         let refreshed = self.take(read);
-        // Rules that never were good stop the forwarder, and are looked for again at once.
+        // Without a valid version the forwarder delivers nothing, so the next invocation checks again.
         self.last_look = self.has_been_good.then_some(now);
         refreshed
     }
@@ -175,7 +172,7 @@ fn version(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// Reads one byte more than is allowed, so that the mistake is found where all others are.
+/// Reads one byte more than allowed, so that the parser reports the size together with other mistakes.
 fn read_file(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let limit = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX) + 1;
@@ -207,7 +204,7 @@ mod tests {
             Self { live: LiveRules::new(source, Duration::from_mins(1)), now: UNIX_EPOCH }
         }
 
-        /// One look after so many seconds, which may have been a freeze: what it brings and what is in force then.
+        /// Checks after this time, which may include a freeze, and returns the result and the rules in force.
         async fn look(&mut self, seconds: u64, text: Result<&str, &str>) -> (Refreshed, String) {
             self.now += Duration::from_secs(seconds);
             let text = text.map(str::to_owned).map_err(str::to_owned);

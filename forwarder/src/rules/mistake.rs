@@ -1,4 +1,4 @@
-//! Mistakes in a rules file: all at once, each with its place and what was expected instead.
+//! All mistakes in a rules file, with their positions and a suggestion.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,9 +10,9 @@ pub struct Mistake {
     pub line: usize,
     /// Character of the line, from 1.
     pub column: usize,
-    /// The key that is wrong, such as `match.severity`; empty where the file is no TOML.
+    /// The key, such as `match.severity`; empty for invalid TOML.
     pub key: String,
-    /// What is wrong with it, and what was expected.
+    /// The problem and a suggestion.
     pub problem: String,
 }
 
@@ -26,12 +26,12 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// All mistakes of one file, in the order of their places; never empty.
+/// The mistakes of one file, ordered by position; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
-    /// `Err` if there are any.
+    /// Returns an error if there are any mistakes.
     pub(super) fn check(mut mistakes: Vec<Mistake>) -> Result<(), Self> {
         if mistakes.is_empty() {
             return Ok(());
@@ -40,12 +40,12 @@ impl Mistakes {
         Err(Self(mistakes))
     }
 
-    /// A mistake that is about the file as a whole.
+    /// A mistake in the file as a whole.
     pub(super) fn of_file(problem: String) -> Self {
         Self(vec![Mistake { line: 1, column: 1, key: String::new(), problem }])
     }
 
-    /// One by one; at least one.
+    /// Iterates over the mistakes; at least one.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Mistake> {
         self.0.iter()
     }
@@ -72,15 +72,14 @@ pub(super) fn position(text: &str, span: &Range<usize>) -> (usize, usize) {
     (line, column)
 }
 
-/// The known name that `name` is probably meant to be: at most two letters differ, and no
-/// more than half.
+/// The known name with the smallest difference from `name`: at most two letters, and at most half of them.
 pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let near = known.iter().map(|candidate| (distance(name, candidate), *candidate));
     let (distance, candidate) = near.min()?;
     (distance <= 2 && distance * 2 <= name.chars().count()).then_some(candidate)
 }
 
-/// Levenshtein's distance.
+/// Levenshtein distance.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();

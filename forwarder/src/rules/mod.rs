@@ -1,11 +1,8 @@
-//! The rules that users write: match, drop, sample, redact, rename, add, service names and routes.
+//! Rules: match, drop, sample, redact, rename, add, service names and routes.
 //!
-//! `docs/rules.md` is the reference. A rule set is read once ([`RuleSet::parse`]), all its mistakes
-//! are found at once, and it is applied to one request after the other. [`LiveRules`] keeps it up
-//! to date.
+//! `docs/rules.md` is the reference. [`RuleSet::parse`] reads a file and reports all mistakes. [`LiveRules`] reloads the file.
 //!
-//! Nothing inside a log event decides where data is sent: [`RuleSet::routes`] sees the [`Origin`]
-//! only.
+//! Only the [`Origin`] decides about routes ([`RuleSet::routes`]), never the content of a log event.
 
 mod apply;
 mod change;
@@ -35,20 +32,20 @@ use settings::Pattern;
 use std::sync::Arc;
 use wire::{Request, SignalKind};
 
-/// Largest rules file. A parameter of SSM holds 8 KiB at most, a file in the package may hold more.
+/// Size limit of a rules file. An SSM parameter has at most 8 KiB; a file in the package may be larger.
 pub const MOST_BYTES: usize = 64 * 1024;
-/// Most rules of one file, most services, and most routes.
+/// Limit on the rules, the services and the routes of one file.
 pub(crate) const MOST_RULES: usize = 256;
-/// Most destinations: each has a client and a ledger of its own.
+/// Limit on destinations: each has its own client and ledger.
 pub(crate) const MOST_DESTINATIONS: usize = 16;
-/// Most regular expressions of one file, presets included; each takes up to half a megabyte when it is used.
+/// Limit on regular expressions, including presets. Each takes up to 512 KiB in use.
 pub(crate) const MOST_REGEXES: usize = 64;
 
-/// What a rules file says. The default has no rules and keeps everything.
+/// The content of a rules file. The default changes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Rule>,
-    services: Vec<Service>,
+    services: Vec<ServiceRule>,
     routes: Vec<RouteRule>,
     destinations: Vec<DestinationRule>,
 }
@@ -57,14 +54,14 @@ pub struct RuleSet {
 struct Rule {
     name: Arc<str>,
     conditions: Conditions,
-    /// What meets these conditions is excepted.
+    /// Exceptions.
     unless: Option<Conditions>,
     action: Action,
 }
 
 #[derive(Clone, Debug)]
 enum Action {
-    /// No later rule drops or samples the item.
+    /// Exempts the item from later drop and sample rules.
     Keep,
     Drop,
     Sample(Share),
@@ -73,12 +70,12 @@ enum Action {
 }
 
 impl Action {
-    /// A data point without its neighbours makes a sum wrong: metrics are not sampled.
+    /// Metrics are not sampled: a missing data point would falsify a sum.
     fn acts_on(&self, kind: SignalKind) -> bool {
         !matches!(self, Self::Sample(_)) || kind != SignalKind::Metrics
     }
 
-    /// False if the action would change nothing in these bytes of a request.
+    /// Returns `false` if the action cannot change anything in this encoded request.
     fn may_act_in(&self, request: &[u8]) -> bool {
         match self {
             Self::Redact(redaction) => redaction.may_find_in(request),
@@ -87,81 +84,81 @@ impl Action {
     }
 }
 
-/// Whose attributes are changed.
+/// The owner of the changed attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Resource,
     Attributes,
 }
 
-/// The service that the log groups of a pattern are.
+/// The service name for matching log groups.
 #[derive(Clone, Debug)]
-struct Service {
+struct ServiceRule {
     log_groups: Vec<Pattern>,
     name: Template,
 }
 
-/// What became of one request.
+/// The result of applying the rules to one request.
 #[derive(Debug, Default)]
 #[must_use = "what was dropped has to be counted"]
 pub struct Applied {
-    /// What is left of it; `None` if nothing is.
+    /// The remaining request, if any.
     pub request: Option<Request>,
-    /// What each rule did that matched at least one item, in the file's order.
+    /// The effects of all rules that matched an item, in the file's order.
     pub effects: Vec<Effect>,
-    /// Items that do not decode: they are kept as they are. Always 0 for requests that were checked.
+    /// Undecodable items, which stay unchanged. Always 0 for validated requests.
     pub unreadable: usize,
 }
 
 impl Applied {
-    /// How many items were dropped; what is left and these are all items of the request.
+    /// The number of dropped items.
     pub fn dropped(&self) -> usize {
         self.effects.iter().map(|effect| effect.dropped).sum()
     }
 }
 
-/// What became of several requests.
+/// The result of applying the rules to several requests.
 #[derive(Debug, Default)]
 #[must_use = "what was dropped has to be counted"]
 pub struct AppliedAll {
-    /// What is left of them.
+    /// The remaining requests.
     pub requests: Vec<Request>,
-    /// What each rule did that matched at least one item.
+    /// The effects of all rules that matched an item.
     pub effects: Vec<Effect>,
-    /// Items that do not decode, which are kept as they are.
+    /// Undecodable items, which stay unchanged.
     pub unreadable: usize,
 }
 
 impl AppliedAll {
-    /// How many items were dropped.
+    /// The number of dropped items.
     pub fn dropped(&self) -> usize {
         self.effects.iter().map(|effect| effect.dropped).sum()
     }
 }
 
-/// By how much rules let an item grow at most; for one of very many texts an estimate.
+/// Upper limit on the growth of an item; an estimate for items with very many texts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Growth {
-    /// By so many bytes.
+    /// Additional bytes.
     pub(crate) item_bytes: usize,
-    /// And to twice its size before.
+    /// `true` if the size may also double.
     pub(crate) may_double: bool,
 }
 
-/// What one rule did.
+/// The effect of one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
     /// The rule's name.
     pub rule: Arc<str>,
-    /// Items that met its conditions.
+    /// Matching items.
     pub matched: usize,
-    /// Items that it dropped.
+    /// Dropped items.
     pub dropped: usize,
-    /// Items, scopes and resources that it changed.
+    /// Changed items, scopes and resources.
     pub changed: usize,
-    /// Values in which it replaced something.
+    /// Redacted values.
     pub redacted: usize,
-    /// The number of texts it replaced whole, because they had too much to search or replace.
+    /// Texts that were replaced whole because they needed too much searching or replacing.
     pub replaced_whole: usize,
 }
 
@@ -177,7 +174,7 @@ impl Effect {
         self.changed += usize::from(redacted.values > 0);
     }
 
-    /// Adds the counts of another request to those of the same rules.
+    /// Adds the effects of the same rules on another request.
     pub fn add_all(effects: &mut Vec<Self>, others: Vec<Self>) {
         for other in others {
             match effects.iter_mut().find(|effect| effect.rule == other.rule) {
@@ -195,19 +192,17 @@ impl Effect {
 }
 
 impl RuleSet {
-    /// Reads a rules file; the error names all mistakes at once.
+    /// Parses a rules file. The error lists all mistakes.
     pub fn parse(text: &str) -> Result<Self, Mistakes> {
         parse::parse(text)
     }
 
-    /// Applies the rules to a request that came from `origin`. Where no rule can match, the request
-    /// is not decoded and comes back as it is.
+    /// Applies the rules to a request from this origin. The request is decoded only if a rule may match.
     pub fn apply(&self, origin: &Origin, request: Request) -> Applied {
         apply::apply(&self.rules, origin, request)
     }
 
-    /// Applies the rules to all requests of one origin: what is left of them is in
-    /// its `requests`, in their order.
+    /// Applies the rules to several requests from one origin.
     pub fn apply_all(&self, origin: &Origin, requests: Vec<Request>) -> AppliedAll {
         let mut all = AppliedAll::default();
         for request in requests {
@@ -219,8 +214,7 @@ impl RuleSet {
         all
     }
 
-    /// The service name that the file gives to what comes from this origin, for telemetry that the
-    /// forwarder makes of log lines.
+    /// The service name of this origin, for telemetry made from log lines.
     pub fn service_name(&self, origin: &Origin) -> Option<String> {
         let service = self
             .services
@@ -229,23 +223,22 @@ impl RuleSet {
         Some(service.name.fill(origin))
     }
 
-    /// Where telemetry from this origin goes: by the first route that fits; if none fits the list
-    /// is empty, and it goes to the default destination.
+    /// The routes of this origin. Empty for the default destination.
     pub fn routes(&self, origin: &Origin) -> Vec<Route<'_>> {
         route::routes(&self.routes, origin)
     }
 
-    /// The destinations that routes may name besides `default`.
+    /// The destinations besides `default`.
     pub fn destinations(&self) -> &[DestinationRule] {
         &self.destinations
     }
 
-    /// Names of the rules, in the file's order.
+    /// The names of the rules in the file's order.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| &*rule.name)
     }
 
-    /// The patterns of redactions that may have to read a text very often, each with its rule's name: such a text is replaced whole.
+    /// Redaction patterns that replace some texts whole because they read them too often, with the rule's name.
     pub fn slow_patterns(&self) -> impl Iterator<Item = (&str, &str)> {
         self.rules.iter().flat_map(|rule| {
             let finders = match &rule.action {
@@ -257,12 +250,12 @@ impl RuleSet {
         })
     }
 
-    /// Number of service names and of routes, for a summary.
+    /// Number of service names and of routes.
     pub fn counts(&self) -> (usize, usize) {
         (self.services.len(), self.routes.len())
     }
 
-    /// By how much an item may grow at most.
+    /// Upper limit on the growth of an item.
     pub(crate) fn growth(&self) -> Growth {
         let mut growth = Growth::default();
         for rule in &self.rules {
@@ -280,7 +273,7 @@ impl RuleSet {
         growth
     }
 
-    /// True if nothing is ever changed, dropped or routed.
+    /// Returns `true` if the rules change nothing.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty() && self.services.is_empty() && self.routes.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Destinations, and which of them telemetry goes to: by the envelope of its delivery only.
+//! Destinations and routes, selected by the origin only.
 
 use super::template::{OriginField, Template};
 use crate::source::Origin;
@@ -6,39 +6,39 @@ use backend::Profile;
 use settings::{Headers, Pattern, SecretReference};
 use url::Url;
 
-/// The destination that the forwarder's variables describe.
+/// The default destination.
 pub(super) const DEFAULT: &str = "default";
 
 /// A destination of a rules file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationRule {
-    /// What routes call it.
+    /// The name in routes.
     pub name: String,
-    /// Base of the endpoint, with `/api/{org}` for OpenObserve.
+    /// Base URL, including `/api/{org}` for OpenObserve.
     pub endpoint: Url,
-    /// Where its credentials are kept. They are never in the file.
+    /// The location of its credentials, which are never in the file.
     pub secret: Option<SecretReference>,
-    /// Headers that hold no credentials.
+    /// Headers without credentials.
     pub headers: Headers,
-    /// OpenObserve's stream for logs and traces, where the route names none.
+    /// OpenObserve's stream for logs and traces, if the route names none.
     pub stream: Option<Template>,
-    /// What the backend asks of OTLP.
+    /// The kind of backend.
     pub profile: Profile,
 }
 
-/// One way of telemetry.
+/// One destination of an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route<'r> {
-    /// Name of the destination; `default` is the one of the variables.
+    /// Name of the destination; `default` for the destination of the variables.
     pub destination: &'r str,
-    /// OpenObserve's stream for logs and traces; `None`: as the destination says.
+    /// OpenObserve's stream for logs and traces; `None` for the destination's default.
     pub stream: Option<String>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct RouteRule {
     pub(super) origin: Vec<(OriginField, Vec<Pattern>)>,
-    /// Names of destinations, with the stream that each has if the route has none.
+    /// Names of destinations, with a stream for each if the route has none.
     pub(super) to: Vec<(String, Option<Template>)>,
     pub(super) stream: Option<Template>,
 }

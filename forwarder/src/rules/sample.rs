@@ -1,4 +1,4 @@
-//! Which share of the traces is kept: the same traces in every environment and every signal.
+//! Samples traces consistently across environments and signals.
 
 use super::item::Item;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
@@ -13,40 +13,39 @@ impl Share {
         (0.0..=1.0).contains(&share).then_some(Self(share))
     }
 
-    /// True if what has this key belongs to the share. A key in a share is in every larger one,
-    /// so a second rule takes nothing away from a first that keeps less.
+    /// Returns `true` if the key belongs to the share. Larger shares include smaller ones, so a second rule keeps everything that
+    /// a smaller first share kept.
     pub(super) fn keeps(self, key: &[u8]) -> bool {
         let upper = u32::try_from(hash(key) >> 32).unwrap_or(u32::MAX);
         f64::from(upper) / 4_294_967_296.0 < self.0
     }
 
-    /// True if the item belongs to the share; an item that has nothing to go by is kept.
+    /// Returns `true` if the item belongs to the share, or has no key.
     pub(super) fn keeps_item(self, item: &impl Item) -> bool {
         match key(item) {
-            Some(Key::Trace(id)) => self.keeps(&id),
-            Some(Key::Text(text)) => self.keeps(text.as_bytes()),
+            Some(SampleKey::Trace(id)) => self.keeps(&id),
+            Some(SampleKey::Text(text)) => self.keeps(text.as_bytes()),
             None => true,
         }
     }
 }
 
-enum Key<'a> {
+enum SampleKey<'a> {
     Trace([u8; 16]),
     Text(&'a str),
 }
 
-/// The trace id; else X-Ray's; else the request id, so that an invocation's lines stay together;
-/// else CloudWatch's id of the log event.
-fn key(item: &impl Item) -> Option<Key<'_>> {
+/// The key of an item: trace id, X-Ray trace id, request id, or CloudWatch's id of the log event.
+fn key(item: &impl Item) -> Option<SampleKey<'_>> {
     let trace_id = <[u8; 16]>::try_from(item.trace_id()).ok().filter(|id| *id != [0; 16]);
     if let Some(id) = trace_id {
-        return Some(Key::Trace(id));
+        return Some(SampleKey::Trace(id));
     }
     let text = |key| text(item.attributes(), key);
     if let Some(id) = text("aws.xray.trace_id").and_then(wire::ids::xray_trace_id) {
-        return Some(Key::Trace(id));
+        return Some(SampleKey::Trace(id));
     }
-    text(FAAS_INVOCATION_ID).or_else(|| text("log.record.uid")).map(Key::Text)
+    text(FAAS_INVOCATION_ID).or_else(|| text("log.record.uid")).map(SampleKey::Text)
 }
 
 fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
@@ -57,9 +56,8 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     }
 }
 
-/// FNV-1a, then the finalizer of MurmurHash3, because FNV's upper bits hardly depend on the last bytes. A
-/// hash and not the id's own bits: samplers in SDKs compare those, and X-Ray's begin with the time.
-/// The result is part of what users rely on: it must never change.
+/// FNV-1a with the finalizer of MurmurHash3, because FNV's upper bits hardly depend on the last bytes. The bits of the id itself
+/// are no choice: SDK samplers use them, and X-Ray ids begin with the time. Users rely on the result, so it must never change.
 fn hash(key: &[u8]) -> u64 {
     let fnv = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

@@ -1,8 +1,8 @@
-//! Texts that are made of where telemetry comes from: names of streams and services, values of attributes.
+//! Templates with fields of the origin: names of streams and services, values of attributes.
 
 use crate::source::Origin;
 
-/// One field of an [`Origin`], or the function that it names.
+/// A field of an [`Origin`], or its function name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OriginField {
     Account,
@@ -13,7 +13,7 @@ pub(super) enum OriginField {
 }
 
 impl OriginField {
-    /// What the origin says; empty where it says nothing.
+    /// The value of the field; empty if unknown.
     pub(super) fn of(self, origin: &Origin) -> &str {
         match self {
             Self::Account => &origin.account,
@@ -24,7 +24,7 @@ impl OriginField {
         }
     }
 
-    /// The fields by the names that they have in a rules file.
+    /// The names of the fields in a rules file.
     pub(super) const NAMED: [(&'static str, Self); 5] = [
         ("account", Self::Account),
         ("region", Self::Region),
@@ -40,19 +40,19 @@ impl OriginField {
 
 /// Text with `{account}`, `{region}`, `{log_group}`, `{log_stream}` and `{function}` in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+pub struct Template(Vec<TemplatePart>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Text(String),
     Field(OriginField),
 }
 
-/// Why a text is no [`Template`].
+/// The reason why a text is no [`Template`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
-    /// A placeholder that is none.
+    /// An unknown placeholder.
     #[error(
         "no placeholder is called {{{0}}}: there are {{account}}, {{region}}, {{log_group}}, {{log_stream}} and {{function}}"
     )]
@@ -62,21 +62,21 @@ pub enum TemplateError {
     Unclosed,
 }
 
-/// Longer stream names are cut: a log group's name may have 512 characters.
+/// Length limit of stream names. A log group's name may have 512 characters.
 const MOST_STREAM_BYTES: usize = 256;
 
 impl Template {
-    /// Bytes of what it becomes at most: the name of a log group has 512 characters, that of a log stream too.
+    /// Upper limit on the filled text.
     pub(super) fn most_bytes(&self) -> usize {
         const MOST_FIELD_BYTES: usize = 512;
-        let of_part = |part: &Part| match part {
-            Part::Text(text) => text.len(),
-            Part::Field(_) => MOST_FIELD_BYTES,
+        let of_part = |part: &TemplatePart| match part {
+            TemplatePart::Text(text) => text.len(),
+            TemplatePart::Field(_) => MOST_FIELD_BYTES,
         };
         self.0.iter().map(of_part).sum()
     }
 
-    /// Reads the text.
+    /// Parses a template.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -85,31 +85,30 @@ impl Template {
             let field =
                 OriginField::named(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
             if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
+                parts.push(TemplatePart::Text(before.to_owned()));
             }
-            parts.push(Part::Field(field));
+            parts.push(TemplatePart::Field(field));
             rest = behind;
         }
         if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
+            parts.push(TemplatePart::Text(rest.to_owned()));
         }
         Ok(Self(parts))
     }
 
-    /// The text for this origin; what the origin does not say is `unknown`.
+    /// Fills the template. Unknown fields become `unknown`.
     pub fn fill(&self, origin: &Origin) -> String {
         let text = self.0.iter().map(|part| match part {
-            Part::Text(text) => text.as_str(),
-            Part::Field(field) => {
+            TemplatePart::Text(text) => text.as_str(),
+            TemplatePart::Field(field) => {
                 Some(field.of(origin)).filter(|text| !text.is_empty()).unwrap_or("unknown")
             }
         });
         text.collect()
     }
 
-    /// The text as the name of a stream, which is sent in a header: what is not visible ASCII
-    /// becomes `_`. OpenObserve lowers the case and turns all but letters, digits, `_` and `:`
-    /// into `_` by itself.
+    /// Fills the template with a stream name, which is sent in a header: other characters than visible ASCII become `_`.
+    /// OpenObserve itself lowers the case and replaces everything but letters, digits, `_` and `:`.
     pub fn fill_stream(&self, origin: &Origin) -> String {
         let visible = |c: char| if c.is_ascii_graphic() { c } else { '_' };
         self.fill(origin).chars().map(visible).take(MOST_STREAM_BYTES).collect()

@@ -1,4 +1,4 @@
-//! Tells from an event's shape what invoked the forwarder.
+//! Detects the event source from the shape of the event.
 //!
 //! Shapes: Lambda Developer Guide, "Using Lambda with CloudWatch Logs", "… Kinesis", "… SQS".
 
@@ -10,28 +10,28 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// An event as Lambda gives it to the handler.
+/// A Lambda event.
 #[derive(Debug)]
 pub enum Event {
     /// A subscription filter of CloudWatch Logs.
     CloudWatchLogs(Subscription),
-    /// Records of a Kinesis stream, in the order of their shard.
+    /// Records of a Kinesis stream, in shard order.
     Kinesis(Vec<KinesisRecord>),
-    /// Messages of an SQS queue: the retry queue, or Lambda's on-failure records.
+    /// Messages of an SQS queue: parked requests, or Lambda's records of failed invocations.
     Queue(Vec<QueueMessage>),
-    /// Something else; in words.
+    /// Any other event, with a description.
     Unknown(String),
 }
 
-/// What a subscription delivers: `{"awslogs":{"data": base64(gzip(json))}}`.
+/// The event of a subscription: `{"awslogs":{"data": base64(gzip(json))}}`.
 pub struct Subscription {
     data: Data,
 }
 
-/// What `data` holds.
+/// The content of `data`.
 enum Data {
     Gzip(Vec<u8>),
-    /// No base64.
+    /// Invalid base64.
     Text(String),
 }
 
@@ -55,7 +55,7 @@ impl<'de> Deserialize<'de> for Data {
             }
 
             fn visit_bytes<E>(self, text: &[u8]) -> Result<Data, E> {
-                // Decoded where it stands: a copy of the text would be another megabyte.
+                // Decoded in place; a copy of the text would need another megabyte.
                 Ok(wire::decode_base64(text).map_or_else(
                     || Data::Text(String::from_utf8_lossy(text).into_owned()),
                     Data::Gzip,
@@ -79,7 +79,7 @@ impl fmt::Debug for Subscription {
 const WHAT: &str = "`awslogs.data`";
 
 impl Subscription {
-    /// What the base64 text holds; the text itself where it is none.
+    /// The decoded bytes, or the text itself if it is invalid base64.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         match &self.data {
             Data::Gzip(bytes) => bytes.clone(),
@@ -87,15 +87,15 @@ impl Subscription {
         }
     }
 
-    /// What the data inflates to, where that is at most `most_bytes` and quickly had; `None` says nothing.
+    /// Inflates the data if that is quick and gives at most `most_bytes`.
     pub(crate) fn inflate_small(&self, most_bytes: usize) -> Option<SmallDelivery> {
         let Data::Gzip(gzip) = &self.data else { return None };
         let json = wire::gzip::inflate_plain(gzip, most_bytes)?;
         Some(SmallDelivery { json })
     }
 
-    /// Hands the log events on in batches of about [`SourceLimits::chunk_bytes`], in order; a
-    /// delivery without log events gives one empty batch. Stops early when `hand_on` says false.
+    /// Passes the log events to `hand_on` in batches of about [`SourceLimits::chunk_bytes`], in order. A delivery without log
+    /// events gives one empty batch. Stops if `hand_on` returns `false`.
     pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
         let decoded;
         let gzip = match &self.data {
@@ -109,13 +109,13 @@ impl Subscription {
     }
 }
 
-/// A delivery that was inflated.
+/// An inflated delivery.
 pub(crate) struct SmallDelivery {
     json: Vec<u8>,
 }
 
 impl SmallDelivery {
-    /// As [`Subscription::read`].
+    /// Like [`Subscription::read`].
     pub(crate) fn read(
         &self,
         limits: &SourceLimits,
@@ -126,8 +126,7 @@ impl SmallDelivery {
 }
 
 impl Event {
-    /// Hands on the log events of all that the event holds; messages of a queue are no log events. The
-    /// first mistake ends it, all that was read before has been handed on.
+    /// Passes all log events to `hand_on`. Stops at the first error.
     pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
         match self {
             Self::CloudWatchLogs(subscription) => subscription.read(limits, hand_on),
@@ -144,13 +143,13 @@ impl Event {
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Shape)
+        deserializer.deserialize_any(EventVisitor)
     }
 }
 
-struct Shape;
+struct EventVisitor;
 
-impl<'de> Visitor<'de> for Shape {
+impl<'de> Visitor<'de> for EventVisitor {
     type Value = Event;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,7 +162,7 @@ impl<'de> Visitor<'de> for Shape {
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             match key.as_ref() {
                 "awslogs" => {
-                    // Read in place: a copy of the raw value would be another megabyte.
+                    // Read in place; a copy of the raw value would need another megabyte.
                     let AwsLogs { data } = map.next_value()?;
                     found = data.map(|data| Event::CloudWatchLogs(Subscription { data }));
                 }
@@ -216,10 +215,10 @@ fn not_an_object() -> Event {
     Event::Unknown("the event is no JSON object".to_owned())
 }
 
-/// The first keys are enough to tell services apart.
+/// The first keys are enough to identify a service.
 const MOST_KEYS: usize = 12;
 
-/// Kinesis and SQS call their list alike, and so do S3, SNS, DynamoDB and SES.
+/// Kinesis, SQS, S3, SNS, DynamoDB and SES all call their list `Records`.
 fn of_records(json: &str) -> Event {
     #[derive(Deserialize)]
     struct RecordSource {
@@ -237,7 +236,7 @@ fn of_records(json: &str) -> Event {
         "" => return Event::Unknown("`Records` do not say where they come from".to_owned()),
         other => return Event::Unknown(format!("records of {}", short(other))),
     };
-    // serde_json quotes values of a wrong type, which are a customer's.
+    // serde_json quotes values of a wrong type, so its error is not shown.
     read.unwrap_or_else(|_| Event::Unknown(format!("records of {source} of an unknown shape")))
 }
 
@@ -245,7 +244,7 @@ fn short(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_alphanumeric() || ":._-".contains(*c)).take(40).collect()
 }
 
-/// Says which service an event is of; else the names of its keys, which hold no customer's data.
+/// Names the service of an event, or lists the event's keys.
 fn looks_like(keys: &[String]) -> String {
     let has = |key: &str| keys.iter().any(|found| found == key);
     if has("deliveryStreamArn") {

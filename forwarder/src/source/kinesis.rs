@@ -1,8 +1,8 @@
-//! Reads Kinesis records: what a subscription filter put into the stream, or raw lines.
+//! Reads Kinesis records: deliveries of a subscription filter, or raw lines.
 //!
-//! Source: CloudWatch Logs User Guide, "Subscription filters with Kinesis Data Streams" (the record's
-//! data is the gzip of the same JSON that a Lambda subscription gets); Lambda Developer Guide, "Using
-//! Lambda with Kinesis"; "KPL Aggregated Record Format" in the repository of AWS's Kinesis Producer Library.
+//! Source: CloudWatch Logs User Guide, "Subscription filters with Kinesis Data Streams" (the data is the same gzip as for
+//! Lambda); Lambda Developer Guide, "Using Lambda with Kinesis"; "KPL Aggregated Record Format" in the repository of AWS's
+//! Kinesis Producer Library.
 
 use super::subscription_data::{self, decode_base64};
 use super::{HandOn, LogBatch, LogEvent, Origin, SourceError, SourceLimits};
@@ -19,7 +19,7 @@ const DATA: u32 = 3;
 /// One record of a Kinesis event.
 #[derive(Deserialize)]
 pub struct KinesisRecord {
-    kinesis: Content,
+    kinesis: KinesisData,
     #[serde(default, rename = "eventSourceARN")]
     stream_arn: String,
     #[serde(default, rename = "awsRegion")]
@@ -28,7 +28,7 @@ pub struct KinesisRecord {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Content {
+struct KinesisData {
     sequence_number: String,
     data: String,
     /// Seconds since the Unix epoch.
@@ -38,18 +38,18 @@ struct Content {
 
 impl fmt::Debug for KinesisRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Content { sequence_number, data, .. } = &self.kinesis;
+        let KinesisData { sequence_number, data, .. } = &self.kinesis;
         write!(f, "KinesisRecord({sequence_number}, {} bytes)", data.len())
     }
 }
 
 impl KinesisRecord {
-    /// Names the record within its shard, and in a partial batch response.
+    /// Identifies the record within its shard, and in a partial batch response.
     pub fn sequence_number(&self) -> &str {
         &self.kinesis.sequence_number
     }
 
-    /// Where the record comes from, as far as the stream says it.
+    /// The origin of the record, derived from its stream.
     pub fn origin(&self) -> Origin {
         // arn:aws:kinesis:REGION:ACCOUNT:stream/NAME
         let part = |number| self.stream_arn.split(':').nth(number).unwrap_or_default();
@@ -57,24 +57,24 @@ impl KinesisRecord {
         Origin::new(part(4), region, "", part(5).trim_start_matches("stream/"))
     }
 
-    /// The record's data, for keeping what nobody could read.
+    /// The decoded data.
     pub fn data(&self) -> Result<Vec<u8>, SourceError> {
         decode_base64("the Kinesis record's data", &self.kinesis.data)
     }
 
-    /// The record's data as it came, in base64.
+    /// The data in base64.
     pub fn text(&self) -> &str {
         &self.kinesis.data
     }
 
-    /// Hands on the log events of the record.
+    /// Passes on the log events of the record.
     pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
         let data = self.data()?;
         let Some(aggregated) = aggregated(&data) else {
             return self.read_data(&data, &mut 0, limits, hand_on);
         };
         let mut lines = 0;
-        // An unreadable record does not hold the others back.
+        // An unreadable user record does not block the others.
         messages(aggregated, RECORDS)
             .flat_map(|record| messages(record, DATA))
             .map(|data| self.read_data(data, &mut lines, limits, hand_on))
@@ -92,7 +92,7 @@ impl KinesisRecord {
         const WHAT: &str = "the Kinesis record";
         let origin = self.origin();
         if wire::gzip::is_gzip(data) {
-            // The stream's account and region are not the log group's: a destination may be shared.
+            // The log group may be in another account and region than the stream.
             let unknown = Origin { region: origin.region, ..Origin::default() };
             return subscription_data::read_gzip(WHAT, data, &unknown, limits, hand_on);
         }
@@ -111,7 +111,7 @@ impl KinesisRecord {
         Ok(())
     }
 
-    /// Each line is a log event, at the time of the record's arrival.
+    /// Makes each line a log event with the arrival time of the record.
     fn read_lines(&self, text: &str, count: &mut usize, origin: Origin, hand_on: HandOn<'_>) {
         #[expect(clippy::cast_possible_truncation, reason = "saturates, and times are far below")]
         let timestamp_ms = (self.kinesis.approximate_arrival_timestamp * 1000.0).round() as i64;

@@ -1,5 +1,4 @@
-//! Reads what invokes the forwarder: subscriptions of CloudWatch Logs, Kinesis records, messages of
-//! the retry queue.
+//! Reads events: subscriptions of CloudWatch Logs, Kinesis records, and messages of the retry queue.
 
 mod event;
 mod kinesis;
@@ -15,29 +14,29 @@ pub use origin::{LogEventRange, Origin};
 pub use queue::QueueMessage;
 pub use queue_body::QueueBody;
 
-/// Bounds on one event.
+/// Limits on one event.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceLimits {
-    /// A batch is handed on once its messages have this many bytes.
+    /// Size of a batch, in bytes of messages.
     pub chunk_bytes: usize,
-    /// A delivery that inflates to more fails as a whole.
+    /// Limit on the inflated size. A larger delivery is rejected.
     pub inflated_bytes: usize,
 }
 
 impl Default for SourceLimits {
     fn default() -> Self {
-        // As OTLP a batch of text is somewhat larger, and should still be one request.
+        // The OTLP of a batch of text is somewhat larger, and should still fit into one request.
         Self { chunk_bytes: 3 * 1024 * 1024, inflated_bytes: 64 * 1024 * 1024 }
     }
 }
 
-/// What CloudWatch Logs sends.
+/// The message type of a delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MessageType {
-    /// Log events; also any type that is not known, so that no log event is lost by its label.
+    /// Log events. Unknown types count as log events, so that none is lost.
     #[default]
     Data,
-    /// A test of whether the destination can be reached.
+    /// A connection test by CloudWatch Logs.
     Control,
 }
 
@@ -52,76 +51,76 @@ pub struct LogEvent {
     pub message: String,
 }
 
-/// Some of the log events of one log stream.
+/// Log events of one log stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogBatch {
-    /// Log events, or a test of CloudWatch Logs.
+    /// The message type of the delivery.
     pub message_type: MessageType,
-    /// Where they come from.
+    /// The origin of the log events.
     pub origin: Origin,
-    /// In the order of the delivery.
+    /// The log events, in order.
     pub events: Vec<LogEvent>,
 }
 
 impl LogBatch {
-    /// The same stream, without its log events.
+    /// A batch of the same stream without log events.
     pub(crate) fn without_events(&self) -> Self {
         Self { message_type: self.message_type, origin: self.origin.clone(), events: Vec::new() }
     }
 }
 
-/// Takes batches; answers false once nobody needs more.
+/// Receives batches. Returns `false` to stop.
 pub(crate) type HandOn<'a> = &'a mut dyn FnMut(LogBatch) -> bool;
 
 impl SourceError {
-    /// Whether log events may have been handed on before it: to read the event again delivers those again.
+    /// Returns `true` if log events may have been passed on before the error. Reading the event again would repeat them.
     pub(crate) fn may_come_late(&self) -> bool {
         !matches!(self, Self::Unknown(_) | Self::TooLarge { .. })
     }
 }
 
-/// Why an event holds no log events.
+/// The reason why an event is unreadable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// An event of some other service.
+    /// An event of another service.
     #[error(
         "{0}: the forwarder takes subscriptions of CloudWatch Logs, Kinesis records and messages of its retry queue"
     )]
     Unknown(String),
-    /// Data that is not base64.
+    /// Invalid base64.
     #[error("{what} is not base64")]
     Base64 {
-        /// Where the data is.
+        /// The location of the data.
         what: &'static str,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         source: base64::DecodeError,
     },
-    /// The data does not inflate, or not to the JSON that CloudWatch Logs writes.
+    /// The data is no gzip, or not the JSON of CloudWatch Logs.
     #[error("{what} does not hold what CloudWatch Logs sends: {problem}")]
     Json {
-        /// Where the data is.
+        /// The location of the data.
         what: &'static str,
-        /// What is wrong with it, without a customer's text.
+        /// The problem, without telemetry.
         problem: String,
     },
-    /// The data inflates to more than is read. Nothing of it was delivered.
+    /// The data is too large. Nothing was delivered.
     #[error(
         "{what} inflates to {bytes} bytes, at most {most} are read: nothing of it was delivered"
     )]
     TooLarge {
-        /// Where the data is.
+        /// The location of the data.
         what: &'static str,
-        /// What it says it inflates to.
+        /// The inflated size.
         bytes: usize,
-        /// The bound.
+        /// The limit.
         most: usize,
     },
-    /// A Kinesis record that is neither a delivery of CloudWatch Logs nor text.
+    /// A Kinesis record with binary data.
     #[error("the Kinesis record is neither gzip nor UTF-8 text")]
     NotText,
-    /// Reading panicked: a mistake of ours.
+    /// A panic, which is a bug.
     #[error("reading the event panicked, please report this")]
     Panicked,
 }

@@ -1,24 +1,24 @@
-//! Where log events come from, as the envelope of their delivery says it.
+//! The origin of log events, from the envelope of their delivery.
 
 use super::LogEvent;
 use platform::Identity;
 
-/// A log stream, and the account and region that it is in. Nothing of it comes from inside a log event, so that it may decide
-/// where telemetry is sent. What nobody said is empty.
+/// A log stream with its account and region. The content of log events never changes it, so it can decide about destinations.
+/// Unknown parts are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// AWS account of the log group: `@aws.account` of the extracted fields, else the delivery's `owner`.
+    /// AWS account of the log group: `@aws.account` of the extracted fields, or the delivery's `owner`.
     pub account: String,
-    /// Region of the log group: `@aws.region` of the extracted fields, or that of the Kinesis stream.
+    /// Region of the log group: `@aws.region` of the extracted fields, or the region of the Kinesis stream.
     pub region: String,
-    /// Log group; empty for lines that were put into a Kinesis stream.
+    /// Log group; empty for raw lines from a Kinesis stream.
     pub log_group: String,
-    /// Log stream; for lines that were put into a Kinesis stream the name of that stream.
+    /// Log stream, or the name of the Kinesis stream for raw lines.
     pub log_stream: String,
 }
 
 impl Origin {
-    /// The origin of this account, region, log group and log stream.
+    /// Creates an origin.
     pub fn new(account: &str, region: &str, log_group: &str, log_stream: &str) -> Self {
         Self {
             account: account.to_owned(),
@@ -28,7 +28,7 @@ impl Origin {
         }
     }
 
-    /// The same, in this region where none was said: a subscription delivers within its region.
+    /// Adds a region if there is none.
     #[must_use]
     pub fn or_region(mut self, region: Option<&str>) -> Self {
         if self.region.is_empty() {
@@ -37,12 +37,12 @@ impl Origin {
         self
     }
 
-    /// Whose log stream it is.
+    /// The identity of the log stream's writer.
     pub(crate) fn identity(&self) -> Identity {
         Identity::of(&self.source())
     }
 
-    /// The function that log group and log stream name; empty if they name none.
+    /// The function name derived from log group and log stream; empty if there is none.
     pub(crate) fn function_name(&self) -> &str {
         self.source().function_name().unwrap_or_default()
     }
@@ -57,20 +57,19 @@ impl Origin {
     }
 }
 
-/// The log events that telemetry was made of: their origin, and the ids of the first and the last, which are empty where
-/// they have none.
+/// The log events behind some telemetry: their origin, and the ids of the first and the last one, if they have any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogEventRange {
-    /// Where they come from.
+    /// Origin of the log events.
     pub origin: Origin,
-    /// Id of the first.
+    /// Id of the first log event.
     pub first_event_id: String,
-    /// Id of the last.
+    /// Id of the last log event.
     pub last_event_id: String,
 }
 
 impl LogEventRange {
-    /// The range from the first to the last of these.
+    /// The range of these log events.
     pub fn of(origin: &Origin, events: &[LogEvent]) -> Self {
         let id = |event: Option<&LogEvent>| event.map(|event| event.id.clone()).unwrap_or_default();
         Self {

@@ -10,9 +10,9 @@ use std::fmt;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueMessage {
-    /// Names the message in a partial batch response.
+    /// Identifies the message in a partial batch response.
     pub message_id: String,
-    /// Names this receipt of the message.
+    /// Identifies this receipt of the message.
     pub receipt_handle: String,
     body: String,
     #[serde(default)]
@@ -26,21 +26,20 @@ impl fmt::Debug for QueueMessage {
 }
 
 impl QueueMessage {
-    /// How often the message was received, this time included; at least 1.
+    /// The number of receipts, including this one; at least 1.
     pub fn receive_count(&self) -> u32 {
         let count = self.attributes.get("ApproximateReceiveCount");
         count.and_then(|count| count.parse().ok()).unwrap_or(1).max(1)
     }
 
-    /// When the message was received for the first time, in nanoseconds since the Unix epoch, as SQS says in milliseconds; 0 where it
-    /// does not say.
+    /// Time of the first receipt, in nanoseconds since the Unix epoch; 0 if unknown.
     pub fn first_received_unix_nano(&self) -> u64 {
         let time = self.attributes.get("ApproximateFirstReceiveTimestamp");
         let time_ms: Option<u64> = time.and_then(|time| time.parse().ok());
         time_ms.unwrap_or_default().saturating_mul(1_000_000)
     }
 
-    /// The body as it is.
+    /// The unparsed body.
     pub fn text(&self) -> &str {
         &self.body
     }

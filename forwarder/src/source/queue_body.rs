@@ -1,22 +1,22 @@
-//! Reads what a message of an SQS queue holds: a parked request, Lambda's record of a failed invocation, a bare event.
+//! Parses the body of an SQS message: a parked request, Lambda's record of a failed invocation, or a bare event.
 //!
-//! Source: Lambda Developer Guide, "Capturing records of asynchronous invocations" (the invocation record holds the event as
+//! Source: Lambda Developer Guide, "Capturing records of asynchronous invocations" (the record has the event as
 //! `requestPayload`).
 
 use super::{Event, QueueMessage};
 use serde::Deserialize;
 
-/// What a message holds.
+/// The content of a message.
 #[derive(Debug)]
 pub enum QueueBody<'a> {
-    /// An event, of itself or in the record of a failed invocation.
+    /// An event, bare or from the record of a failed invocation.
     Event(Event),
-    /// Anything else: what the forwarder parked, or something foreign.
+    /// Any other text, for example a parked request.
     Other(&'a str),
 }
 
 impl QueueMessage {
-    /// What the body holds.
+    /// Parses the body.
     pub fn body(&self) -> QueueBody<'_> {
         #[derive(Deserialize)]
         struct InvocationRecord {

@@ -1,8 +1,7 @@
-//! The figures as one line in CloudWatch's embedded metric format an invocation.
+//! Metrics of each invocation as one line in CloudWatch's embedded metric format.
 //!
-//! Source: CloudWatch User Guide, "Specification: Embedded metric format". Four of the figures are CloudWatch metrics,
-//! since each costs by the month; the others are in the line, for CloudWatch Logs Insights. None of them is a
-//! customer's.
+//! Source: CloudWatch User Guide, "Specification: Embedded metric format". Only four values are CloudWatch metrics, because each
+//! costs a monthly fee. The others are fields for CloudWatch Logs Insights.
 
 use crate::pipeline::report::Report;
 use serde_json::{Map, Value, json};
@@ -10,7 +9,7 @@ use serde_json::{Map, Value, json};
 /// Namespace of the metrics.
 const NAMESPACE: &str = "lambda-otlp";
 
-/// The figures that are CloudWatch metrics: what alarms are made of.
+/// The CloudWatch metrics, which alarms use.
 const METRICS: [(&str, &str); 4] = [
     ("Accepted", "Count"),
     ("Parked", "Count"),
@@ -18,11 +17,11 @@ const METRICS: [(&str, &str); 4] = [
     ("Lag", "Milliseconds"),
 ];
 
-/// The line of one invocation, without its newline. `function` is the forwarder's name.
+/// The line of one invocation without newline. `function` is the forwarder's name.
 pub(super) fn line(report: &Report, function: &str, now_unix_nano: u64) -> String {
     let now_ms = now_unix_nano / 1_000_000;
     let figures = figures(report, now_ms);
-    // A metric without its value makes CloudWatch refuse the line.
+    // CloudWatch rejects a line with a metric that has no value.
     let is_there = |name: &str| figures.iter().any(|(figure, _)| *figure == name);
     let metrics: Vec<_> = METRICS
         .iter()
@@ -80,7 +79,7 @@ pub(super) fn line(report: &Report, function: &str, now_unix_nano: u64) -> Strin
     Value::Object(line).to_string()
 }
 
-/// All figures; `Lag` is the age of the oldest log event in milliseconds.
+/// All values. `Lag` is the age of the oldest log event in milliseconds.
 fn figures(report: &Report, now_ms: u64) -> Vec<(&'static str, i64)> {
     let ledger = report.ledger();
     let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -106,9 +105,9 @@ fn figures(report: &Report, now_ms: u64) -> Vec<(&'static str, i64)> {
         ("requests", signed(report.requests_sent)),
         ("bytes", signed(report.bytes_sent)),
     ];
-    // Rare: a handler that ends within the last 0.1 s before its timeout.
+    // Rare: the handler has to end within the last 0.1 s before its timeout.
     figures.extend((ledger.superseded > 0).then(|| ("superseded", signed(ledger.superseded))));
-    // A redrive has no log events, and an average must not be pulled down by it.
+    // A redrive has no log events, and must not lower the average.
     figures.extend(lag.map(|lag| ("Lag", lag)));
     figures
 }
@@ -137,7 +136,7 @@ mod tests {
         let line = line(&Report::default(), "redrive", 2_500_000_000);
         let line: Value = serde_json::from_str(&line).unwrap();
         assert!(line.get("Lag").is_none());
-        // CloudWatch refuses a line whose metrics are not all there.
+        // CloudWatch rejects a line without all its metrics.
         let metrics = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
         assert!(
             metrics

@@ -1,5 +1,5 @@
-//! The forwarder's own figures: a line in CloudWatch's embedded metric format an invocation, OTLP metrics once a minute, or
-//! both. None of them is a customer's, and whatever happens to them changes no invocation's result.
+//! The forwarder's own metrics: a line in CloudWatch's embedded metric format for each invocation, OTLP metrics once a minute, or
+//! both. They contain no telemetry and never change the result of an invocation.
 
 mod emf;
 mod otlp;
@@ -22,21 +22,21 @@ pub(crate) const VITALS: Variable = Variable {
     doc: "The forwarder's own [metrics](vitals.md). `emf` writes them to its log, from where CloudWatch reads four metrics. Set `otlp` to send them to the backend, at most once a minute, or `both`. `true` is `emf`, `false` is `none`.",
 };
 
-/// Whose figures are told, and how.
+/// Settings of the forwarder's own metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VitalsSettings {
-    /// The forwarder's name.
+    /// The forwarder's function name.
     pub function: String,
     /// Its region.
     pub region: Option<String>,
-    /// Whether each invocation writes a line.
+    /// `true` if each invocation writes a line.
     pub emf: bool,
-    /// Whether metrics are sent to the default destination.
+    /// `true` if metrics are sent to the default destination.
     pub otlp: bool,
 }
 
 impl VitalsSettings {
-    /// What the variables say; `None` where nothing is told, or the function has no name.
+    /// Reads the variable. Returns `None` if it selects no form, or if the function has no name.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let (emf, otlp) = ((true, false), (false, true));
         let (both, none) = ((true, true), (false, false));
@@ -55,7 +55,7 @@ impl VitalsSettings {
     }
 }
 
-/// Tells the figures of one execution environment.
+/// Writes and sends the metrics of one execution environment.
 #[derive(Debug)]
 pub struct Vitals {
     emf_of: Option<String>,
@@ -63,7 +63,7 @@ pub struct Vitals {
 }
 
 impl Vitals {
-    /// Tells them as these settings say.
+    /// Creates them with these settings.
     pub fn new(settings: VitalsSettings) -> Self {
         let VitalsSettings { function, region, emf, otlp } = settings;
         Self {
@@ -72,8 +72,7 @@ impl Vitals {
         }
     }
 
-    /// Tells what this invocation did, `default` being the destination of the variables. Takes until
-    /// [`InvocationContext::queue_deadline`] at most.
+    /// Reports one invocation; `default` is the default destination. Ends before [`InvocationContext::queue_deadline`].
     pub async fn tell<E: Export>(
         &self,
         report: &Report,
@@ -82,7 +81,7 @@ impl Vitals {
     ) {
         if let Some(function) = &self.emf_of {
             let line = emf::line(report, function, invocation.observed_unix_nano) + "\n";
-            // Whole, in one write: the log writes to stdout too.
+            // Written at once, because the log shares stdout.
             if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
                 tracing::warn!(%error, "cannot write the forwarder's own figures");
             }

@@ -1,5 +1,5 @@
-//! The figures as OTLP metrics to the default destination, in requests of their own: among customers' data points they would
-//! be in customers' ledgers, and parked with them.
+//! The metrics as OTLP in requests of their own. Mixed with other telemetry, they would appear in its accounting and in parked
+//! messages.
 
 use super::sums::Sums;
 use crate::destination::circuit_breaker::{Admission, verdict};
@@ -14,23 +14,23 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Metrics, Request, Signal as _, SignalKind};
 
-/// Between two requests; an environment handles many events in it.
+/// Time between two requests.
 const AT_MOST_EVERY_NANOS: u64 = 60 * 1_000_000_000;
-/// The function is paid for while it waits for an answer.
+/// A short limit, because the waiting function costs money.
 const LONGEST_REQUEST: Duration = Duration::from_secs(2);
 
-/// Adds up figures, and sends them when it is time.
+/// Adds up metrics and sends them once a minute.
 #[derive(Debug)]
 pub(super) struct OtlpVitals {
     function: String,
     region: Option<String>,
-    state: Mutex<State>,
+    state: Mutex<Unsent>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Unsent {
     sums: Sums,
-    /// By the wall clock: a monotonic one may stand still while the environment is frozen.
+    /// Wall-clock time, because the monotonic clock may stand still during a freeze.
     last_request_unix_nano: Option<u64>,
 }
 
@@ -39,8 +39,8 @@ impl OtlpVitals {
         Self { function, region, state: Mutex::default() }
     }
 
-    /// Adds what this invocation did, and sends all if the last request is a minute ago. What is not accepted stays for the
-    /// next; nothing of it is parked.
+    /// Adds one invocation, and sends all metrics if the last request is a minute ago. Metrics that are not accepted are kept for
+    /// the next request, and never parked.
     pub(super) async fn tell<E: Export>(
         &self,
         report: &Report,
@@ -51,7 +51,7 @@ impl OtlpVitals {
         if !self.add(report, now) {
             return;
         }
-        // A destination that takes no metrics is sent these as a probe, where no delivery was one of late.
+        // If the destination accepts no metrics and no delivery probed it recently, this request is the probe.
         let admission = destination.breaker(SignalKind::Metrics, |breaker| breaker.admit(now));
         if admission == Admission::Park {
             return;
@@ -66,7 +66,7 @@ impl OtlpVitals {
         };
         let deadline = invocation.queue_deadline.min(Instant::now() + LONGEST_REQUEST);
         let outcome = destination.export().export(None, request, deadline).await;
-        // That they are not taken decides nothing about deliveries.
+        // A failure of this request does not count against deliveries.
         if verdict(&outcome) == Some(true) {
             destination.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(true), now));
         }
@@ -76,7 +76,7 @@ impl OtlpVitals {
             data_points = outcome.undelivered(),
             "the forwarder's own figures were not taken"
         );
-        // To send again what was taken in part would count the rest twice.
+        // After a partial success, sending again would count values twice.
         if outcome.accepted == 0 {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.sums.add_all(sums);
@@ -84,24 +84,24 @@ impl OtlpVitals {
         }
     }
 
-    /// Adds what an invocation did; whether it is time to send all figures.
+    /// Adds an invocation. Returns `true` if it is time to send.
     fn add(&self, report: &Report, now_unix_nano: u64) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.sums.add(report, now_unix_nano);
-        // A clock that was set back must not silence them.
+        // Sending continues after the clock was set back.
         state
             .last_request_unix_nano
             .is_none_or(|last| now_unix_nano < last || now_unix_nano - last >= AT_MOST_EVERY_NANOS)
     }
 
-    /// All figures, to be sent now.
+    /// Takes all metrics for sending.
     fn take(&self, now_unix_nano: u64) -> Sums {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.last_request_unix_nano = Some(now_unix_nano);
         std::mem::take(&mut state.sums)
     }
 
-    /// The function, as its own metrics have it that are made of its REPORT lines: nothing that differs between environments.
+    /// The resource of the forwarder, as in the metrics of its REPORT lines: without attributes that differ between environments.
     fn resource(&self, invocation: &InvocationContext) -> Resource {
         let identity = Identity {
             service_name: self.function.clone(),
@@ -144,12 +144,12 @@ mod tests {
         vitals.tell(&Report::default(), &invocation(0), &destination).await;
         assert_eq!(last_request(), None);
         assert_ne!(vitals.state.lock().unwrap().sums, Sums::default());
-        // With the first delivery that is taken they go on.
+        // The first accepted delivery resumes them.
         note(true);
         vitals.tell(&Report::default(), &invocation(0), &destination).await;
         assert_eq!(last_request(), Some(0));
         assert_eq!(vitals.state.lock().unwrap().sums, Sums::default());
-        // Where no metrics are delivered they find out themselves whether it is back.
+        // Without deliveries of metrics, the metrics themselves are the probe.
         (0..3).for_each(|_| note(false));
         vitals.tell(&Report::default(), &invocation(AT_MOST_EVERY_NANOS), &destination).await;
         assert_eq!(last_request(), Some(AT_MOST_EVERY_NANOS));

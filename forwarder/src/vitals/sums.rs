@@ -1,4 +1,4 @@
-//! Adds up the figures of several invocations, and writes them as OTLP metrics of delta temporality.
+//! Adds up the metrics of several invocations and converts them to OTLP with delta temporality.
 
 use crate::pipeline::report::Report;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -11,16 +11,16 @@ use platform::{delta_sum, string_attribute};
 use std::collections::BTreeMap;
 use wire::SignalKind;
 
-/// Which destination items were for.
+/// Name of the destination.
 const DESTINATION: &str = "lambda_otlp.destination";
-/// What became of items.
+/// Fate of items.
 const FATE: &str = "lambda_otlp.fate";
-/// What items are.
+/// Signal of items.
 const SIGNAL: &str = "lambda_otlp.signal";
-/// Which rule dropped items.
+/// Name of the rule that dropped items.
 const RULE: &str = "lambda_otlp.rule";
 
-/// Which rule consumed log events.
+/// The reason why log events became no item.
 const CONSUMED_BY: &str = "lambda_otlp.consumed_by";
 
 /// A counter's name, unit (UCUM) and description.
@@ -74,16 +74,16 @@ const LAG: Counter = Counter(
     "Age of an invocation's oldest log event when the invocation began.",
 );
 
-/// From a subscription's usual second to the end of OpenObserve's ingest window.
+/// From a usual second to the end of OpenObserve's ingest window.
 const LAG_BOUNDS: [f64; 10] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 18_000.0];
 
-/// Attributes of a point, in the order of their keys.
+/// Attributes of a data point, ordered by key.
 type Attributes = Vec<(&'static str, String)>;
 
-/// The figures of the invocations since they were last accepted.
+/// The metrics since the last accepted request.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Sums {
-    /// When the oldest of these invocations began.
+    /// Start of the oldest invocation.
     since_unix_nano: Option<u64>,
     counters: BTreeMap<(&'static Counter, Attributes), u64>,
     lag: Lag,
@@ -95,18 +95,18 @@ struct Lag {
     sum: f64,
     min: f64,
     max: f64,
-    /// Of each bound, and of what is longer.
+    /// One bucket for each bound, and one for larger values.
     buckets: [u64; LAG_BOUNDS.len() + 1],
 }
 
 impl Sums {
-    /// Adds what one invocation did.
+    /// Adds one invocation.
     pub(super) fn add(&mut self, report: &Report, now_unix_nano: u64) {
         self.begin(now_unix_nano);
         let total = report.ledger();
         self.count(&INVOCATIONS, &[], 1);
         self.count(&RECEIVED, &[], total.events);
-        // Zeros of one rule: a panel or an alert on a metric that does not exist yet is an error.
+        // One zero point: panels and alerts fail if the metric does not exist.
         for (number, (rule, events)) in total.consumed.by_rule().into_iter().enumerate() {
             if number == 0 || events > 0 {
                 self.count(&CONSUMED, &[(CONSUMED_BY, rule)], events);
@@ -149,12 +149,12 @@ impl Sums {
         }
     }
 
-    /// Adds a request with these figures that was not accepted.
+    /// Counts a request that was not accepted.
     pub(super) fn add_failure(&mut self) {
         self.count(&NOT_TOLD, &[], 1);
     }
 
-    /// Adds those of `other`.
+    /// Adds the values of `other`.
     pub(super) fn add_all(&mut self, other: Self) {
         let Self { since_unix_nano, counters, lag } = other;
         if let Some(since) = since_unix_nano {
@@ -166,9 +166,9 @@ impl Sums {
         self.lag.add(&lag);
     }
 
-    /// All figures until now, of what this resource is.
+    /// Converts all values until now to metrics of this resource.
     pub(super) fn metrics(&self, resource: Resource, now_unix_nano: u64) -> ResourceMetrics {
-        // A delta needs an interval, however short.
+        // A delta needs an interval.
         let start = self.since_unix_nano.unwrap_or(u64::MAX).min(now_unix_nano.saturating_sub(1));
         let mut metrics: Vec<Metric> = Vec::new();
         for ((counter, attributes), value) in &self.counters {
@@ -184,7 +184,7 @@ impl Sums {
                 )),
                 ..NumberDataPoint::default()
             };
-            // The points of a counter are neighbours.
+            // Points of one counter are adjacent.
             match metrics.last_mut() {
                 Some(Metric { name, data: Some(Data::Sum(sum)), .. }) if name == counter.0 => {
                     sum.data_points.push(point);
@@ -283,7 +283,7 @@ impl Counter {
     }
 }
 
-/// 0 for what lies ahead: a function's clock and the forwarder's are two.
+/// 0 for a time in the future: the clocks of function and forwarder differ.
 fn seconds_since(time_ms: i64, now_unix_nano: u64) -> f64 {
     let now_ms = i64::try_from(now_unix_nano / 1_000_000).unwrap_or(i64::MAX);
     let milliseconds = u64::try_from(now_ms.saturating_sub(time_ms)).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Two backends with users and passwords, one service that keeps both secrets: over real sockets, each is sent its own.
+//! Two backends with different passwords and one secret service, over real sockets: each backend gets its own credentials.
 
 use aws::{SecretError, SecretService};
 use backend::{Authorized, DestinationConfig, Outcome};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, advance};
 use url::Url;
 use wire::Request;
 
-/// Nanoseconds since 1970 on the sinks' clocks.
+/// The sinks' time, in nanoseconds since the Unix epoch.
 const NOW: u64 = 1_785_500_000_000_000_000;
 
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ async fn export(authorized: &Authorized<backend::HttpTransport, Arc<Service>>) -
     authorized.export(Some("lambda"), request, Instant::now() + Duration::from_secs(10)).await
 }
 
-/// The authorization headers that a sink has seen.
+/// The authorization headers received by a sink.
 fn seen(sink: &Sink) -> Vec<String> {
     let header = |headers: &http::HeaderMap| {
         headers.get("authorization").unwrap().to_str().unwrap().to_owned()

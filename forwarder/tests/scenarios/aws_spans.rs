@@ -1,6 +1,6 @@
-//! What becomes of `aws/spans`, the log group in which X-Ray keeps spans: AWS's own ones and those of its OpenTelemetry distribution.
+//! Conversion of `aws/spans`, the log group of X-Ray's spans: AWS's own spans, and spans from its OpenTelemetry distribution.
 //!
-//! The lines are made from the documented format, and were not written by AWS.
+//! The lines follow the documented format; AWS did not write them.
 
 use crate::support::{Capture, default_options, forward_to, incoming, ledger, payload};
 use expect_test::expect;
@@ -18,7 +18,7 @@ fn lines() -> Vec<String> {
     std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// What becomes of these log events of a log group: the report, the spans and the log records.
+/// Forwards log events of a log group. Returns the report, the spans and the log records.
 fn forwarded(group: &str, lines: &[String]) -> (Report, Vec<ResourceSpans>, Vec<ResourceLogs>) {
     let capture = Capture::default();
     let messages: Vec<&str> = lines.iter().map(String::as_str).collect();
@@ -115,7 +115,7 @@ fn what_is_no_span_stays_a_log_record_and_keeps_no_span_back() {
         good.replace(r#""endTimeUnixNano":1789999990480000000,"durationNano":480000000,"#, ""),
         format!("{good},"),
         "[".repeat(100_000),
-        // An OTLP line in an attribute is text.
+        // An OTLP line in an attribute stays text.
         good.replace("blue", r#"{\"__otel_otlp_stdout\":\"1\",\"payload\":{}}"#),
     ];
     all.push(good.clone());

@@ -1,4 +1,4 @@
-//! Event files through the whole pipeline but the network: what each log event becomes.
+//! Event files through the whole pipeline, without a network.
 
 use crate::support::{Capture, default_options, fixture, forward, forward_to, incoming, payload};
 use expect_test::{Expect, expect};
@@ -78,7 +78,7 @@ fn small_chunks_change_nothing() {
         let mut options = default_options();
         options.source = SourceLimits { chunk_bytes: 1, ..options.source };
         let chunks = forward(fixture(&format!("awslogs-{name}")), options).account.total;
-        // Data points are aggregated per chunk, all else is the same.
+        // Only data points differ, because they are aggregated per chunk.
         assert_eq!((whole.events, whole.consumed), (chunks.events, chunks.consumed), "{name}");
         assert_eq!(whole.items.spans, chunks.items.spans, "{name}");
         assert_eq!(whole.items.log_records, chunks.items.log_records, "{name}");
@@ -95,7 +95,7 @@ fn events_of_the_own_log_group_are_dropped_and_counted() {
     let ledger = forward(own(), options.clone()).account.total;
     assert_eq!((ledger.events, ledger.consumed.total(), ledger.consumed.own_log_group), (2, 2, 2));
     assert_eq!(ledger.items.total(), 0);
-    // The group of that name in another account is somebody else's.
+    // A log group of the same name in another account is foreign.
     let mut other = payload("/aws/lambda/forwarder", &["a line of another forwarder"]);
     other["owner"] = "999999999999".into();
     assert_eq!(forward(incoming(&other), options).account.total.items.log_records, 1);
@@ -152,7 +152,7 @@ fn a_poisoned_line_does_not_touch_its_neighbours() {
     let report = forward(incoming(&event), default_options());
     assert_eq!(report.account.total.items.spans, 20);
     let total = &report.account.total;
-    // Without a dead-letter queue nothing is put aside.
+    // Without a dead-letter queue nothing is dead-lettered.
     assert_eq!((total.items.undecodable, total.dead_lettered, total.dropped), (1, 0, 1));
     assert_eq!(report.account.total.items.log_records, 2);
     let [(event_id, line)] = report.undecodable.as_slice() else { panic!("{report:?}") };
@@ -168,7 +168,7 @@ fn undecodable_lines_are_only_reported_where_that_is_wanted() {
     let report = forward(incoming(&event), options);
     let total = report.account.total;
     assert_eq!((total.items.undecodable, total.dropped, total.dead_lettered), (2, 2, 0));
-    // A record for each, in place of the line in the dead-letter queue and in the own log.
+    // Each becomes a log record; neither the dead-letter queue nor the log has the line.
     assert_eq!((total.items.log_records, total.accepted), (3, 3));
     assert!(report.account.balances() && report.undelivered.is_empty());
     assert!(report.undecodable.is_empty());
@@ -188,11 +188,11 @@ fn text_around_a_line_is_kept() {
     };
     check(&format!("text before{good}"), 1, 1);
     check(&format!("{good}text behind"), 1, 1);
-    // In the middle of a text a line may be anybody's.
+    // A line in the middle of a text may come from anybody.
     check(&format!("text before{good}text behind"), 0, 1);
 }
 
-/// A line in pieces of `size` bytes.
+/// Cuts a line into pieces of `size` bytes.
 fn pieces(file: &str, size: usize) -> Vec<String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines").join(file);
     let line = std::fs::read_to_string(path).unwrap();
@@ -200,7 +200,7 @@ fn pieces(file: &str, size: usize) -> Vec<String> {
     chunks.map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect()
 }
 
-/// Forwards messages in batches of all sizes; the ledger is the same for all.
+/// Forwards messages in batches of all sizes, which all give the same ledger.
 fn ledger(messages: &[&str]) -> String {
     let mut ledgers = [1, 12_000, usize::MAX].map(|chunk_bytes| {
         let mut options = default_options();
@@ -228,7 +228,7 @@ fn ledger(messages: &[&str]) -> String {
 #[test]
 fn a_line_in_pieces_is_joined_and_its_first_event_stands_for_it() {
     let check = |messages: &[&str], expected: Expect| expected.assert_eq(&ledger(messages));
-    // As CloudWatch cut it.
+    // Cut like CloudWatch does.
     let big = pieces("big-line.jsonl", 262_144);
     let [first, second] = big.as_slice() else { panic!() };
     check(

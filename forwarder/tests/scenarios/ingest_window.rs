@@ -1,4 +1,4 @@
-//! Whether the ingest window takes a record is decided when it is sent, not when the invocation began.
+//! The ingest window is checked at the time of sending.
 
 use backend::Outcome;
 use lambda_otlp_forwarder::{
@@ -15,7 +15,7 @@ use wire::Request;
 const NOW_MS: u64 = 1_790_000_000_000;
 const WINDOW_MS: u64 = 5 * 3_600_000;
 
-/// A backend that takes nine seconds for a request, and notes by how many milliseconds each was too old.
+/// A backend that takes nine seconds for each request, and notes by how many milliseconds it was too old.
 struct Slow {
     began: Instant,
     too_old_ms: Arc<Mutex<Vec<u64>>>,
@@ -32,7 +32,7 @@ impl Export for Slow {
     }
 }
 
-/// A line in a record of its own, as old as this when the invocation begins.
+/// A line in a separate Kinesis record, this old at the start of the invocation.
 fn record(number: u64, age_ms: u64) -> serde_json::Value {
     json!({
         "kinesis": {"sequenceNumber": number.to_string(), "data": "bGluZQ==",
@@ -51,7 +51,7 @@ async fn what_leaves_the_window_during_a_long_invocation_is_not_sent() {
     let slow = Slow { began, too_old_ms: Arc::clone(&too_old_ms) };
     let destination = Destination::new("default", slow, &config.destination, config.old_records);
     let mut options = Options::of(&config);
-    // Each record is delivered before the next is read.
+    // Each record is delivered before the next one is read.
     options.enough_to_deliver = 1;
     let queues = Queues::<NoQueue>::default();
     let forwarder = Forwarder::new(vec![Arc::new(destination)], queues, options);
@@ -61,7 +61,7 @@ async fn what_leaves_the_window_during_a_long_invocation_is_not_sent() {
         queue_deadline: began + Duration::from_secs(110),
         account: None,
     };
-    // The last is sent after 18 seconds, one second after it has left the window.
+    // The last record is sent after 18 seconds, one second after it left the window.
     let records = [record(1, 0), record(2, 0), record(3, WINDOW_MS - 17_000)];
     let event: Event = serde_json::from_value(json!({"Records": records})).unwrap();
     let report = forwarder.forward(event, &invocation).await;

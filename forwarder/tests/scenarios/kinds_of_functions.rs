@@ -1,7 +1,7 @@
-//! What Lambda says of functions that are not the plain ones: with tenants, durable, web functions, on managed instances.
+//! Platform lines of special functions: with tenants, durable, web functions, on managed instances.
 //!
-//! Sources: Lambda Developer Guide, "Monitoring tenant-isolated functions", "Monitoring durable functions", "System log event schema
-//! for Lambda Web Functions", "Telemetry API Event schema reference"; Durable Execution SDK, "Logging".
+//! Sources: Lambda Developer Guide, "Monitoring tenant-isolated functions", "Monitoring durable functions", "System log event
+//! schema for Lambda Web Functions", "Telemetry API Event schema reference"; Durable Execution SDK, "Logging".
 
 use crate::support::{Capture, default_options, forward_to, incoming, payload};
 use expect_test::{Expect, expect};
@@ -12,7 +12,7 @@ use wire::{Logs, Metrics, SignalKind, Traces};
 
 const ID: &str = "a0f40320-b43c-44b3-91bf-d5b5240a1bed";
 const NEXT: &str = "b1f40320-b43c-44b3-91bf-d5b5240a1bed";
-/// Longer than what protobuf writes the length of in one byte.
+/// Too long for a length of one byte in protobuf.
 const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:orders:7/durable-execution/order-of-everything-that-there-is-in-the-shop-42000042/0d5b8f1e-6a3c-4f0e-9b1d-2c7e8f9a0b1c";
 
 fn with_spans() -> Options {
@@ -31,7 +31,7 @@ fn value(value: &Value) -> String {
     }
 }
 
-/// The attributes that matter here.
+/// The relevant attributes.
 fn shown(attributes: &[KeyValue]) -> String {
     let is_shown = |key: &str| {
         ["tenant", "durable", "operationName", "latency", "response", "event.type"]
@@ -48,7 +48,7 @@ fn shown(attributes: &[KeyValue]) -> String {
     shown
 }
 
-/// Records, spans and metrics that these lines become: a line each, with the attributes that matter here.
+/// The records, spans and metrics of these lines, one per line, with the relevant attributes.
 #[track_caller]
 fn check(messages: &[String], options: Options, expected: &Expect) {
     let capture = Capture::default();
@@ -178,12 +178,12 @@ fn the_records_of_an_invocation_name_its_durable_execution() {
         "START RequestId: {id} Version: 7\n",
         "printed before the first line of the SDK's logger",
         r#"{"timestamp":"2026-09-21T14:13:20.110Z","level":"INFO","requestId":"{id}","durableExecutionArn":"{arn}","operationId":"1","operationName":"charge","attempt":1,"message":"charging"}"#,
-        // Of two that disagree each keeps its own.
+        // Contradicting ids stay separate.
         r#"{"level":"INFO","requestId":"{id}","durableExecutionArn":"{arn}2","message":"mistaken"}"#,
         "printed behind it",
         "END RequestId: {id}\n",
         "REPORT RequestId: {id}\tDuration: 45.90 ms\tBilled Duration: 46 ms\tMemory Size: 128 MB\tMax Memory Used: 31 MB\t\n",
-        // The execution goes on: an invocation of its own, with its own report and bill.
+        // The execution continues in another invocation with its own REPORT line.
         "START RequestId: NEXT Version: 7\n",
         r#"{"timestamp":"2026-09-21T14:13:21.110Z","level":"INFO","requestId":"NEXT","durableExecutionArn":"{arn}","operationName":"ship","message":"shipping"}"#,
         "END RequestId: NEXT\n",
@@ -298,7 +298,7 @@ fn a_managed_instances_report_says_the_response_where_nobody_else_does() {
             INFO {"time":"202 | faas.invocation_id=ID aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=99.5 aws.lambda.response_duration_ms=0.5
             INFO {"time":"202 | faas.invocation_id=NEXT aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=190"#]],
     );
-    // With the extension the figures are the extension's, and each metric has one owner.
+    // With the extension, the extension owns these metrics.
     check(
         &lines,
         default_options(),

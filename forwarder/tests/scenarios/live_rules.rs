@@ -1,16 +1,16 @@
-//! The rules of the deployed forwarder: from which invocation on they are in force, and what happens until then.
+//! Live rules of the deployed forwarder.
 
 use crate::support::{invoke, service};
 use lambda_otlp_forwarder::{InvocationError, Response, Service};
 use simulator::sink::Sink;
 use std::path::PathBuf;
 
-/// Drops the lines that say `secret`.
+/// Drops lines that contain `secret`.
 const GOOD: &str =
     "[[rule]]\nname = \"secret\"\nmatch.body = { contains = \"secret\" }\ndrop = true\n";
 const WRONG: &str = "[[rule]]\nname = \"secret\"\ndorp = true\n";
 
-/// A rules file that may come and go.
+/// A rules file that the test can create and delete.
 struct RulesFile(PathBuf);
 
 impl RulesFile {

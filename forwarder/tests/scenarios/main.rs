@@ -1,4 +1,4 @@
-//! The forwarder as its users see it: events in, and what its backends, its queues and Lambda are told.
+//! Tests of the forwarder from outside: events in, requests to backends, queues and Lambda out.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
-//! How much memory an event takes at most: each case runs in a process of its own, whose peak is read.
+//! Peak memory for an event, measured in a separate process for each case.
 //!
-//! A Lambda function of 128 MB is ended where it needs more, and its event comes back and ends it again.
+//! Lambda kills a function of 128 MB that needs more, and the event comes back and kills it again.
 
 use crate::hostile_lines::bombs::{line_of, line_of_records};
 use crate::support::{config, payload};
@@ -20,7 +20,7 @@ const MOST_MIB: usize = 128;
 
 const FUNCTION: &str = "/aws/lambda/orders";
 
-/// An event, the rules that are in force, and the least log records that are to arrive.
+/// An event with its rules, and the minimum of log records that arrive.
 struct Case {
     name: &'static str,
     log_group: &'static str,
@@ -133,7 +133,7 @@ const CASES: &[Case] = &[
         log_group: FUNCTION,
         messages: || {
             let mut messages = told_behind_short_lines();
-            // Behind START.
+            // After START.
             let logged = messages.pop().unwrap_or_default();
             messages.insert(1, logged);
             messages
@@ -231,13 +231,13 @@ fn undecodable_line(payload: &str) -> String {
     format!(r#"{{"__otel_otlp_stdout":"a","payload":"{payload}"}} "#)
 }
 
-/// Log events of 250 kB, 4 MB together, that consist of undecodable lines with this payload.
+/// Log events of 250 kB, 4 MB together, full of undecodable lines with this payload.
 fn undecodable(payload: &str) -> Vec<String> {
     let line = undecodable_line(payload);
     with_neighbours(16, &line.repeat(250_000 / line.len()))
 }
 
-/// The smallest gzip member, with a checksum of other content.
+/// The smallest gzip member, with a wrong checksum.
 fn with_a_wrong_checksum() -> String {
     use base64::Engine as _;
     let mut gzip = wire::gzip::compress(6, b"x");
@@ -246,14 +246,14 @@ fn with_a_wrong_checksum() -> String {
     base64::engine::general_purpose::STANDARD.encode(gzip)
 }
 
-/// A line of `aws/spans` with an attribute of this value.
+/// A line of `aws/spans` with this attribute value.
 fn span_line(value: &str) -> String {
     format!(
         r#"{{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001","name":"x","startTimeUnixNano":1789999990000000000,"endTimeUnixNano":1789999990480000000,"attributes":{{"x":{value}}}}}"#
     )
 }
 
-/// What the last line says stands on the records of all.
+/// The last line adds an attribute to all records.
 fn told_behind_short_lines() -> Vec<String> {
     const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
     let name = "x".repeat(400);
@@ -269,7 +269,7 @@ fn with_neighbours(lines: usize, line: &str) -> Vec<String> {
     std::iter::repeat_n(line.to_owned(), lines).chain(neighbours).collect()
 }
 
-/// A line of one gauge with a long description, each of whose points has a key of its own.
+/// A line of one gauge with a long description. Each point has another key.
 fn gauge_of_many_key_sets() -> String {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
@@ -293,7 +293,7 @@ fn gauge_of_many_key_sets() -> String {
     line_of(&bytes, "metrics")
 }
 
-/// A line whose resource says another log stream half a million times.
+/// A line whose resource contradicts the log stream half a million times.
 fn resource_that_contradicts() -> String {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
@@ -314,7 +314,7 @@ fn resource_that_contradicts() -> String {
     line_of(&bytes, "traces")
 }
 
-/// A line of half a million containers, one of which has a record.
+/// A line of half a million containers, only one with a record.
 fn empty_containers() -> String {
     let mut bytes = [0x0a, 0].repeat(490_000);
     Writer::new(&mut bytes).message(1, |container| {
@@ -325,7 +325,7 @@ fn empty_containers() -> String {
     line_of(&bytes, "logs")
 }
 
-/// A metric of so many exponential points at scale 20.
+/// A metric of exponential points at scale 20.
 fn histograms(points: usize) -> String {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
@@ -347,7 +347,7 @@ fn histograms(points: usize) -> String {
     line_of(&bytes, "metrics")
 }
 
-/// One exponential point of so many buckets.
+/// One exponential point with many buckets.
 fn buckets(buckets: usize) -> String {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
@@ -392,7 +392,7 @@ fn redacts() -> String {
     )
 }
 
-/// Takes everything, and counts the log records.
+/// Accepts everything and counts the log records.
 #[derive(Clone, Default)]
 struct Counts(Arc<AtomicUsize>);
 
@@ -406,7 +406,7 @@ impl Export for Counts {
     }
 }
 
-/// Takes every message and keeps none.
+/// Accepts every message and drops it.
 struct TakesAll;
 
 impl Queue for TakesAll {
@@ -427,7 +427,7 @@ impl Queue for TakesAll {
 const EVENT: &str = "LAMBDA_OTLP_TEST_EVENT";
 const RULES: &str = "LAMBDA_OTLP_TEST_RULES";
 
-/// What the processes run: one event, and then they say what their memory was.
+/// The measured process: forwards one event and prints its peak memory.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "tells this process what it is run for")]
 fn process_of_one_event() {
@@ -507,7 +507,7 @@ fn no_event_takes_more_memory_than_the_smallest_function_has() {
 fn incoming_json(log_group: &str, messages: &[&str]) -> String {
     use base64::Engine as _;
     let payload = payload(log_group, messages);
-    // In CloudWatch's order: what comes behind the log group is read piece by piece.
+    // CloudWatch's order of fields: log events after the log group are read in chunks.
     let members =
         ["messageType", "owner", "logGroup", "logStream", "subscriptionFilters", "logEvents"]
             .map(|key| format!("\"{key}\":{}", payload[key]));

@@ -1,5 +1,5 @@
-//! Promise 2: under any schedule of faults every item is in the backend or in the account of what
-//! is not, and what is there twice was sent in a request without a whole answer.
+//! Promise 2: with every sequence of faults, each item is in the backend or in the account of undelivered items. Duplicates come
+//! only from requests without a complete answer.
 
 use lambda_otlp_forwarder::{
     Config, Event, Forwarder, IngestPolicy, InvocationContext, NoQueue, Options, Queues, Report,
@@ -18,7 +18,7 @@ fn event(name: &str) -> Event {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// All but the faults that only the logs endpoint of OpenObserve has.
+/// All faults, except those of OpenObserve's logs endpoint.
 fn faults() -> Vec<ScriptedResponse> {
     let mut faults = Faults::transient();
     faults.extend(Faults::lasting());
@@ -32,8 +32,7 @@ fn faults() -> Vec<ScriptedResponse> {
 }
 
 async fn forward(name: &str, sink: &Sink) -> Report {
-    // Small, so that an event becomes many requests.
-    // A Retry-After of a second or more is beyond the deadline.
+    // A small limit divides an event into many requests. A Retry-After of a second is beyond the deadline.
     forward_event(event(name), sink, "8KiB", Duration::from_millis(900)).await
 }
 
@@ -70,7 +69,7 @@ async fn forward_event(
         .await
 }
 
-/// How often each item is stored, and how often in requests whose answer did not arrive whole.
+/// Number of copies of each item, and number of copies from requests without a complete answer.
 fn stored(sink: &Sink) -> BTreeMap<String, (usize, usize)> {
     let requests = sink.requests();
     let mut stored: BTreeMap<String, (usize, usize)> = BTreeMap::new();
@@ -109,7 +108,7 @@ async fn any_schedule_of_faults_balances() {
                 "{name}, seed {seed}: {missing} are in no account: {ledger:?}"
             );
             for (mark, (times, unanswered)) in &stored {
-                // One of the copies may have been answered; every other one was not.
+                // One copy may have been answered; all others were not.
                 assert!(
                     times - unanswered <= 1,
                     "{name}, seed {seed}: {mark} is stored {times} times"
@@ -124,7 +123,7 @@ async fn any_schedule_of_faults_balances() {
     }
 }
 
-/// One event of `lines` text log lines, JSON objects each with keys of its own.
+/// An event with this number of JSON log lines, each with its own keys.
 fn event_of_many_keys(lines: usize, keys: usize) -> Event {
     use base64::Engine as _;
     let events: Vec<_> = (0..lines)

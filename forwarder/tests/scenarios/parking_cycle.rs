@@ -1,11 +1,11 @@
-//! What is parked waits in the queue and comes out of it as it was.
+//! Parked telemetry leaves the queue unchanged.
 
 use crate::memory_queue::AtOnce;
 use crate::memory_queue::MemoryQueue;
 use backend::{Fate, Outcome, Reason};
 use lambda_otlp_forwarder::{
     Content, DeadLetter, IngestPolicy, IngestWindow, LogEventRange, MAX_MESSAGE_BYTES, Next,
-    OldRecords, Parked, Queue as _, QueueError, Receipt, Rest, decide,
+    OldRecords, Parked, Queue as _, QueueError, Receipt, Remaining, decide,
 };
 use proptest::prelude::*;
 use simulator::queue::{Queue, QueueResponse, ReceivedMessage};
@@ -57,7 +57,7 @@ async fn a_parked_message_is_received_as_it_was_sent() {
 
 const NOW: u64 = 1_790_000_000_000_000_000;
 
-/// Log records, each with a mark of its own.
+/// Log records, each with its own mark.
 fn logs(marks: std::ops::Range<usize>) -> Request {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
@@ -86,7 +86,7 @@ fn marks(request: &Request) -> Vec<usize> {
     texts.map(|text| String::from_utf8(text).unwrap().parse().unwrap()).collect()
 }
 
-/// What a backend does with one request.
+/// A backend's behaviour for one request.
 #[derive(Clone, Copy, Debug)]
 enum Behaviour {
     AcceptAll,
@@ -108,14 +108,14 @@ fn behaviours() -> impl Strategy<Value = Behaviour> {
     ])
 }
 
-/// A backend, a queue, and what became of each mark.
+/// A backend, a queue, and the fate of each mark.
 struct World {
     began: Instant,
     queue: MemoryQueue<AtOnce>,
     policy: IngestPolicy,
     accepted: BTreeMap<usize, usize>,
     dead_lettered: BTreeMap<usize, usize>,
-    /// Marks whose message had to stay after a part of it was taken.
+    /// Marks whose message had to stay after a part was accepted.
     ambiguous: BTreeSet<usize>,
 }
 
@@ -208,15 +208,21 @@ impl World {
             Next::Done => self.queue.queue.delete(handle).unwrap(),
             Next::ComeAgain { after, .. } => {
                 let deadline = Instant::now() + Duration::from_secs(10);
-                // Where the queue refuses this, its own visibility timeout brings the message again.
+                // If the queue rejects this, the message comes after its visibility timeout.
                 drop(self.queue.postpone(handle, after, deadline).await);
             }
             Next::SendRest { rest, delay } => self.send_rest(handle, &whole, rest, delay).await,
         }
     }
 
-    async fn send_rest(&mut self, handle: &str, whole: &[usize], rest: Vec<Rest>, delay: Duration) {
-        for Rest { request, reason, .. } in rest {
+    async fn send_rest(
+        &mut self,
+        handle: &str,
+        whole: &[usize],
+        rest: Vec<Remaining>,
+        delay: Duration,
+    ) {
+        for Remaining { request, reason, .. } in rest {
             if self.park(request, &reason, delay).await.is_err() {
                 self.ambiguous.extend(whole);
                 return;
@@ -225,14 +231,14 @@ impl World {
         self.queue.queue.delete(handle).unwrap();
     }
 
-    /// Until the queue is empty.
+    /// Runs until the queue is empty.
     async fn run(&mut self, script: &[Behaviour]) {
         let mut behaviours = script.iter().copied();
         for _ in 0..10_000 {
             let Some(next) = self.queue.queue.next_visible_in() else { return };
             tokio::time::advance(next).await;
             for message in self.queue.queue.receive(1) {
-                // When the script is over the backend stays down.
+                // After the script the backend accepts everything.
                 let behaviour = behaviours.next().unwrap_or(Behaviour::AcceptNothing);
                 self.redrive(&message, behaviour).await;
             }
@@ -254,7 +260,7 @@ proptest! {
             Some(()) => QueueResponse::refuse(503, "ServiceUnavailable"),
             None => QueueResponse::Take,
         });
-        // What is parked at first is taken: what is not, the forwarder returns to Lambda.
+        // The first messages are always accepted, because others would be returned to Lambda.
         let answers = std::iter::repeat_n(QueueResponse::Take, sizes.len()).chain(answers).collect();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

@@ -1,4 +1,4 @@
-//! Events of every source: what each becomes, and what is answered to Lambda.
+//! Events of every source, and the response to Lambda.
 
 use crate::support::{Capture, default_options, fixture, forward, forward_to, ledger, payload};
 use backend::{Fate, Outcome, Reason};
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use tokio::time::Instant;
 use wire::{Logs, Request};
 
-/// The ledger of an event, and the answer to Lambda.
+/// The ledger of an event, and the response to Lambda.
 #[track_caller]
 fn check(event: Event, expected: &Expect) {
     let report = forward(event, default_options());
@@ -79,7 +79,7 @@ fn a_kinesis_record_that_nobody_can_read_comes_again_where_no_queue_keeps_it() {
     );
 }
 
-/// A backend that takes nothing.
+/// A backend that accepts nothing.
 struct Refusing;
 
 impl Export for Refusing {
@@ -188,7 +188,7 @@ fn described(request: &Request) -> Vec<String> {
     described
 }
 
-/// The cases of OpenTelemetry Collector's decoder of subscriptions, where they are present.
+/// Test cases of OpenTelemetry Collector's subscription decoder, if present.
 #[test]
 fn the_collectors_cases_become_the_same_log_records() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -233,7 +233,7 @@ fn the_collectors_cases_become_the_same_log_records() {
         111111111111 us-east-1 1 names 1725544035523000000 First log from account 111
         222222222222 us-west-2 1 names 1725544035524000000 Second log from account 222"]],
     );
-    // No log group: the collector refuses it, and so do we, and what was read is delivered.
+    // Without a log group, the collector and the forwarder reject it; earlier log events are delivered.
     check(
         "invalid_cloudwatch_log.json",
         expect![[r#"

@@ -1,4 +1,4 @@
-//! The forwarder's own figures as OTLP: what is sent, when, and that nothing depends on it.
+//! The forwarder's own metrics as OTLP, which never affect delivery.
 
 use crate::support::{config, invoke, service};
 use backend::{Fate, Outcome, Reason};
@@ -18,7 +18,7 @@ use wire::{Metrics, Request};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Keeps what it is sent; answers as scripted, then accepts.
+/// Keeps requests. Answers as scripted, then accepts.
 #[derive(Clone, Debug, Default)]
 struct Backend {
     requests: Arc<Mutex<Vec<Request>>>,
@@ -46,7 +46,7 @@ impl Export for Backend {
     }
 }
 
-/// What an invocation did: seven log events to six items.
+/// An invocation with seven log events and six items.
 fn report() -> Report {
     let mut report =
         Report { oldest_event_ms: Some(1_000_000), requests_sent: 2, ..Report::default() };
@@ -79,7 +79,7 @@ fn invocation(at_unix_nano: u64) -> InvocationContext {
     }
 }
 
-/// `name{attributes} value unit`, a point a line, the resource before them.
+/// `name{attributes} value unit`, one point per line, after the resource.
 fn shown(request: &Request) -> String {
     let request = request.decode::<Metrics>().unwrap().unwrap();
     let [resource_metrics] = request.resource_metrics.as_slice() else { panic!("one resource") };
@@ -156,7 +156,7 @@ async fn figures_are_added_up_and_sent_once_a_minute() {
         .requests{} 2 {request}
         .vitals.failures{} 0 {request}
         .lag 1 of 2 to 2, 2 s"]].assert_eq(&shown(first));
-    // Of the three invocations that began at 1,003, 1,061 and 1,062 s.
+    // The three invocations that began at 1,003, 1,061 and 1,062 s.
     expect![[r"
         {service.name=forwarder,cloud.provider=aws,cloud.platform=aws_lambda,cloud.region=eu-west-1,cloud.account.id=123456789012,faas.name=forwarder}
         .events.consumed{consumed_by=empty_lines} 3 {event}
@@ -177,7 +177,7 @@ async fn figures_are_added_up_and_sent_once_a_minute() {
         .requests{} 6 {request}
         .vitals.failures{} 0 {request}
         .lag 3 of 3 to 62, 126 s"]].assert_eq(&shown(second));
-    // A clock that was set back does not silence them.
+    // Sending continues after the clock was set back.
     vitals.tell(&report(), &invocation(SECOND), &destination).await;
     assert_eq!(backend.requests.lock().unwrap().len(), 1);
 }
@@ -247,7 +247,7 @@ async fn a_backend_that_takes_no_metrics_fails_no_invocation() {
         ScriptedResponse::CloseAfterBody,
     ] {
         sink.script_for(Signal::Metrics, std::iter::repeat_n(refusal, 3));
-        // Without queues, whatever were in a ledger would be returned and fail the invocation.
+        // Without queues, an undelivered item would be returned and fail the invocation.
         let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "both")]);
         let answer = invoke(&service, &["hello"]).await;
         assert_eq!(answer.unwrap(), Response::Done(()));

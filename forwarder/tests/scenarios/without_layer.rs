@@ -1,4 +1,4 @@
-//! Functions that have neither our layer nor our library: OTLP/JSON that an SDK's own exporter prints, whole and as Lambda cuts it.
+//! Functions without the layer and the library: OTLP/JSON printed by an SDK's exporter, whole and cut by Lambda.
 //! `docs/layer.md` lists these exporters.
 
 use crate::support::{Capture, default_options, forward_to, incoming, payload};
@@ -6,7 +6,7 @@ use lambda_otlp_forwarder::Report;
 use serde_json::{Value as Json, json};
 use wire::SignalKind;
 
-/// The spans of one resource, without a request around them.
+/// The spans of one resource, as a part of a request.
 fn spans(count: usize) -> Json {
     let spans: Vec<Json> = (1..=count)
         .map(|number| {
@@ -24,13 +24,13 @@ fn spans(count: usize) -> Json {
     })
 }
 
-/// One line of a request, as PHP's, Python's and the declarative configuration's file exporters print it, and Java's
+/// One line with a request, as printed by the file exporters of PHP, Python and the declarative configuration, and by Java's
 /// `experimental-otlp/stdout`.
 fn request(count: usize) -> String {
     json!({"resourceSpans": [spans(count)]}).to_string()
 }
 
-/// As Lambda delivers what a process prints: cut at 64 KiB into log events that each end in a newline.
+/// Cuts a line like Lambda: at 64 KiB, into log events that end with a newline.
 fn cut(line: &str) -> Vec<String> {
     line.as_bytes()
         .chunks(65_536)
@@ -38,7 +38,7 @@ fn cut(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// What becomes of these log events: the report, and how many spans and log records were sent.
+/// Forwards log events. Returns the report, and the number of spans and log records.
 fn forwarded(messages: &[String]) -> (Report, usize, usize) {
     let capture = Capture::default();
     let messages: Vec<&str> = messages.iter().map(String::as_str).collect();

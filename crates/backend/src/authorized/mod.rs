@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::destination::DestinationConfig;
-use crate::export::{Fate, Outcome, Undelivered};
+use crate::export::{Fate, Outcome, UndeliveredPart};
 use crate::http::{ClientError, HttpTransport, Transport};
 use crate::judge::Reason;
 use aws::{AwsSecrets, CachedSecret, CurrentSecret, SecretError, SecretService};
@@ -82,7 +82,7 @@ impl<T: Transport, S: SecretService> Authorized<T, S> {
             return unsent(request, text);
         }
         let mut outcome = self.client.export(stream, request, deadline).await;
-        let refused: Vec<Undelivered> =
+        let refused: Vec<UndeliveredPart> =
             outcome.parts.extract_if(.., |part| part.reason.refuses_credentials()).collect();
         let mut failure = used.failure.map(|failure| failure.to_string());
         if !refused.is_empty() {

@@ -17,7 +17,7 @@ pub(crate) use delivery::Delivery;
 use delivery::Step;
 use http::{HeaderMap, HeaderValue};
 pub(crate) use learned::Learned;
-pub use outcome::{Fate, Outcome, Undelivered};
+pub use outcome::{Fate, Outcome, UndeliveredPart};
 pub(crate) use retry::Jitter;
 pub use retry::{InvalidRetryPolicy, RetryPolicy};
 use std::time::Duration;

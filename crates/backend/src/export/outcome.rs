@@ -12,7 +12,7 @@ pub struct Outcome {
     /// Number of items the backend accepted.
     pub accepted: usize,
     /// The items the backend did not accept, in pieces that never overlap.
-    pub parts: Vec<Undelivered>,
+    pub parts: Vec<UndeliveredPart>,
     /// Number of undelivered items that the backend may have stored nevertheless, because the response was missing, unreadable,
     /// or reported that nothing was written. Only these items can be stored twice.
     pub ambiguous_items: usize,
@@ -30,7 +30,7 @@ impl Outcome {
     /// The account of a request that was not sent.
     pub fn unsent(request: Request, reason: Reason, fate: Fate) -> Self {
         let items = request.items();
-        let whole = (items > 0).then_some(Undelivered { request, items, reason, fate });
+        let whole = (items > 0).then_some(UndeliveredPart { request, items, reason, fate });
         Self { parts: whole.into_iter().collect(), ..Self::default() }
     }
 
@@ -81,7 +81,7 @@ impl AddAssign for Outcome {
 
 /// A piece of a request that the backend did not accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Undelivered {
+pub struct UndeliveredPart {
     /// The piece. For [`Fate::DeadLetterPartial`] this is the whole request, because the backend does not name the rejected
     /// items.
     pub request: Request,

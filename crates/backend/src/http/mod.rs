@@ -26,7 +26,7 @@ pub use lean::AwsTransport;
 #[cfg(not(feature = "reqwest"))]
 pub use lean::LeanTransport as HttpTransport;
 #[cfg(feature = "lean")]
-pub use lean::{LeanTransport, Protocol, Record, TelemetryEvent, events_request};
+pub use lean::{JsonStreamEvent, JsonStreamRecord, LeanTransport, Protocol, events_request};
 #[cfg(feature = "reqwest")]
 pub use reqwest_transport::HttpTransport;
 pub use response::HttpResponse;

@@ -89,9 +89,9 @@ fn protobuf(body: &[u8], may_be_newer: bool) -> Option<ExportResponse> {
     Some(found.map_or(ExportResponse::Complete, ExportResponse::Partial))
 }
 
-type Object = serde_json::Map<String, Json>;
+type JsonObject = serde_json::Map<String, Json>;
 
-fn json(kind: SignalKind, response: &Object) -> Result<ExportResponse, &'static str> {
+fn json(kind: SignalKind, response: &JsonObject) -> Result<ExportResponse, &'static str> {
     let (camel, snake) = match kind {
         SignalKind::Traces => ("rejectedSpans", "rejected_spans"),
         SignalKind::Metrics => ("rejectedDataPoints", "rejected_data_points"),
@@ -128,7 +128,7 @@ fn json(kind: SignalKind, response: &Object) -> Result<ExportResponse, &'static 
 
 /// Returns `true` if an object that is not an OTLP response reports an error, as gateways, Lambda functions and OpenObserve's
 /// other endpoints write it.
-fn says_no(response: &Object) -> bool {
+fn says_no(response: &JsonObject) -> bool {
     let is_said = |value: &Json| match value {
         Json::Null | Json::Bool(false) => false,
         Json::String(text) => !text.is_empty(),
@@ -166,7 +166,7 @@ fn says_no(response: &Object) -> bool {
     let is_zero = |value: &Json| value.as_f64() == Some(0.0);
     let is_zero = |name: &str| response.get(name).is_some_and(is_zero);
     // gRPC codes, which gateways put beside a message.
-    let is_grpc = |object: &Object| {
+    let is_grpc = |object: &JsonObject| {
         let code = object.get("code").and_then(Json::as_u64);
         code.is_some_and(|code| (1..=16).contains(&code)) && object.contains_key("message")
     };
@@ -193,7 +193,7 @@ fn says_no(response: &Object) -> bool {
 }
 
 /// Returns the value under either name; `null` counts as absent (protobuf JSON mapping).
-fn of<'a>(object: &'a Object, camel: &str, snake: &str) -> Option<&'a Json> {
+fn of<'a>(object: &'a JsonObject, camel: &str, snake: &str) -> Option<&'a Json> {
     let value = object.get(camel).or_else(|| object.get(snake));
     value.filter(|value| !value.is_null())
 }

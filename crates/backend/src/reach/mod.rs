@@ -201,7 +201,7 @@ fn said(answer: &HttpResponse, prefix: &str) -> String {
 
 /// Keys of JSON errors.
 #[derive(Deserialize)]
-struct JsonError<'a> {
+struct JsonErrorBody<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -215,7 +215,7 @@ pub fn is_no_otlp(answer: &HttpResponse) -> bool {
     let content_type = answer.headers.get(http::header::CONTENT_TYPE);
     let is_html = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
     let is_error = || {
-        serde_json::from_slice(body).is_ok_and(|JsonError { error, code }| {
+        serde_json::from_slice(body).is_ok_and(|JsonErrorBody { error, code }| {
             let code = code.and_then(|code| code.get().parse().ok());
             error.is_some() || code.is_some_and(|code: u64| code >= FIRST_ERROR)
         })

@@ -9,13 +9,13 @@
 pub struct Survey {
     /// The times of the items.
     pub times: Times,
-    keys: Keys,
+    keys: KeySketch,
 }
 
 impl Survey {
     pub(super) const NOTHING: Self = Self {
         times: Times { oldest_unix_nano: u64::MAX, newest_unix_nano: 0 },
-        keys: Keys { seen: [0; WORDS], has_maps: false },
+        keys: KeySketch { seen: [0; WORDS], has_maps: false },
     };
 
     /// Combines the facts about two requests.
@@ -74,7 +74,7 @@ impl Times {
 
 /// A sketch of the set of keys. The hash of each key sets one of 1,024 bits, so at most as many bits are set as there are keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Keys {
+struct KeySketch {
     seen: [u64; WORDS],
     has_maps: bool,
 }
@@ -89,7 +89,7 @@ const RESOURCE: u64 = 0xff51_afd7_ed55_8ccd;
 /// adversarial keys could set this few.
 const FEW: u32 = 400;
 
-impl Keys {
+impl KeySketch {
     #[inline]
     fn add(&mut self, key: &[u8], seed: u64) {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -3,7 +3,7 @@
 
 use super::Converter;
 use crate::event::{EventKind, PlatformEvent};
-use crate::logs::LogEvent;
+use crate::logs::LogEventRef;
 
 impl Converter {
     /// Creates a converter whose caller makes the metrics of Lambda's events, including exhausted memory.
@@ -18,7 +18,7 @@ impl Converter {
     /// `brackets` means that the function has one invocation at a time, so that lines between a start and a report belong to it.
     pub fn platform_event(
         &mut self,
-        event: &LogEvent<'_>,
+        event: &LogEventRef<'_>,
         mut platform: PlatformEvent,
         brackets: bool,
     ) {

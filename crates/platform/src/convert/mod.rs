@@ -26,13 +26,13 @@ use crate::logs::records::{self, Records};
 use crate::logs::request_window::RequestWindow;
 use crate::logs::seen_spans::{SeenSpans, Traced};
 use crate::logs::told::{Facts, ToldOf, missing};
-use crate::logs::{LogEvent, Undecodable, line_record, platform_record, undecodable_record};
+use crate::logs::{LogEventRef, Undecodable, line_record, platform_record, undecodable_record};
 use crate::metrics::aggregator::{Aggregator, Owner};
 use crate::metrics::emf::line as emf_line;
 use crate::metrics::emf::points::EmfPoints;
 use crate::metrics::open_invocations::OpenInvocations;
 use crate::names;
-use crate::options::{Options, SpanEnd, SpanMapping, SpanOptions};
+use crate::options::{PlatformOptions, SpanEnd, SpanMapping, SpanOptions};
 use crate::read::json_line::is_tenant_id;
 use crate::read::out_of_memory::is_out_of_memory;
 use crate::read::prefix::prefix;
@@ -43,13 +43,13 @@ use crate::spans::invocations::Invocations;
 
 /// The result of converting a stream's log events.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Converted {
+pub struct ConvertedLines {
     /// The log records with their resource, encoded; `None` if there are none.
     pub logs: Option<Request>,
     /// The metrics with their resource; `None` if there are none.
     pub metrics: Option<ResourceMetrics>,
     /// Log events without a log record.
-    pub consumed: Consumed,
+    pub consumed: ConsumedLines,
     /// The spans of the invocations; `None` if disabled or if there are none.
     pub spans: Option<ResourceSpans>,
     /// Number of values missing from the metrics: figures that were not finite, plausible numbers, and values beyond a limit of
@@ -61,7 +61,7 @@ pub struct Converted {
 
 /// Log events without a log record, by the rule that consumes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Consumed {
+pub struct ConsumedLines {
     /// `START`, `END`, `INIT_START` and `RESTORE_START`.
     pub platform_lines: usize,
     /// Empty lines.
@@ -88,7 +88,7 @@ pub struct ConverterState {
 pub struct Converter {
     identity: Identity,
     log_resource: OnceCell<Vec<u8>>,
-    options: Options,
+    options: PlatformOptions,
     observed_unix_nano: u64,
     state: ConverterState,
     aggregator: Aggregator,
@@ -99,7 +99,7 @@ pub struct Converter {
     seen: SeenSpans,
     platform_records: Records,
     line_records: Records,
-    consumed: Consumed,
+    consumed: ConsumedLines,
     /// Facts that lines stated about their invocations.
     told: ToldOf,
     /// `true` if a line stated a fact that earlier records of its invocation lack.
@@ -108,7 +108,7 @@ pub struct Converter {
 
 impl Converter {
     /// Creates a converter for one stream. `observed_unix_nano` is the time of the delivery.
-    pub fn new(identity: Identity, options: Options, observed_unix_nano: u64) -> Self {
+    pub fn new(identity: Identity, options: PlatformOptions, observed_unix_nano: u64) -> Self {
         let mut state = ConverterState::default();
         state.window.set_function(&identity);
         Self {
@@ -124,7 +124,7 @@ impl Converter {
             seen: SeenSpans::default(),
             platform_records: Records::default(),
             line_records: Records::default(),
-            consumed: Consumed::default(),
+            consumed: ConsumedLines::default(),
             told: ToldOf::new(),
             is_told_late: false,
         }
@@ -205,7 +205,7 @@ impl Converter {
     }
 
     /// Converts a log event that is not an OTLP line.
-    pub fn log_event(&mut self, event: &LogEvent<'_>) {
+    pub fn log_event(&mut self, event: &LogEventRef<'_>) {
         if is_blank(event.message) {
             self.consumed.empty_lines += 1;
             return;
@@ -247,14 +247,14 @@ impl Converter {
         self.take_news(platform.kind != EventKind::Start);
     }
 
-    fn record_platform(&mut self, event: &LogEvent<'_>, platform: &PlatformEvent) {
+    fn record_platform(&mut self, event: &LogEventRef<'_>, platform: &PlatformEvent) {
         let (window, observed) = (&self.state.window, self.observed_unix_nano);
         self.platform_records
             .push(|record| platform_record(event, platform, window, observed, record));
     }
 
     /// Converts the rest of a log event around an OTLP line. It is the function's text, whatever it looks like.
-    pub fn function_text(&mut self, event: &LogEvent<'_>) {
+    pub fn function_text(&mut self, event: &LogEventRef<'_>) {
         if is_blank(event.message) {
             self.consumed.empty_lines += 1;
         } else {
@@ -263,7 +263,7 @@ impl Converter {
     }
 
     #[inline]
-    fn function_line(&mut self, event: &LogEvent<'_>) {
+    fn function_line(&mut self, event: &LogEventRef<'_>) {
         let emf = emf_line::parse(event.message);
         let metrics = emf.as_ref().filter(|line| !line.metrics.is_empty());
         let (window, observed) = (&mut self.state.window, self.observed_unix_nano);
@@ -288,21 +288,21 @@ impl Converter {
     }
 
     /// Converts a claimed OTLP line that did not decode to one log record.
-    pub fn undecodable(&mut self, event: &LogEvent<'_>, undecodable: &Undecodable<'_>) {
+    pub fn undecodable(&mut self, event: &LogEventRef<'_>, undecodable: &Undecodable<'_>) {
         let (window, observed) = (&self.state.window, self.observed_unix_nano);
         self.line_records
             .push(|record| undecodable_record(event, undecodable, window, observed, record));
     }
 
-    /// Returns the OTLP of all events. [`Converted::state`] keeps the next chunk from counting an invocation twice.
-    pub fn finish(mut self) -> Converted {
+    /// Returns the OTLP of all events. [`ConvertedLines::state`] keeps the next chunk from counting an invocation twice.
+    pub fn finish(mut self) -> ConvertedLines {
         let (metrics, open) = self.aggregator.finish_chunk();
         self.state.open = open;
         self.state.window.forget_function();
         self.converted(metrics)
     }
 
-    fn converted(mut self, metrics: Vec<Metric>) -> Converted {
+    fn converted(mut self, metrics: Vec<Metric>) -> ConvertedLines {
         if self.is_told_late {
             for records in [&mut self.line_records, &mut self.platform_records] {
                 records.add_fields(|record| missing(record, &self.told));
@@ -343,7 +343,7 @@ impl Converter {
             scope_metrics,
             ..ResourceMetrics::default()
         });
-        Converted {
+        ConvertedLines {
             logs,
             metrics,
             spans,

@@ -14,7 +14,7 @@ pub(crate) mod told;
 use crate::attributes::PlainValue;
 use crate::event::attributes::platform_attributes;
 use crate::event::{EventKind, PlatformEvent};
-use crate::logs::records::Record;
+use crate::logs::records::RecordWriter;
 use crate::logs::request_window::RequestWindow;
 use crate::logs::told::Facts;
 use crate::metrics::emf;
@@ -29,7 +29,7 @@ use crate::read::severity::Severity;
 
 /// One log event of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogEvent<'a> {
+pub struct LogEventRef<'a> {
     /// CloudWatch's id of the event; empty if it has none.
     pub id: &'a str,
     /// Unix time in milliseconds.
@@ -38,7 +38,7 @@ pub struct LogEvent<'a> {
     pub message: &'a str,
 }
 
-impl LogEvent<'_> {
+impl LogEventRef<'_> {
     /// Unix time in nanoseconds, clamped to 1970 through 2554.
     pub fn time_unix_nano(&self) -> u64 {
         u64::try_from(self.time_ms).unwrap_or(0).saturating_mul(1_000_000)
@@ -50,11 +50,11 @@ impl LogEvent<'_> {
 /// The message of a JSON object becomes the body, and its keys become attributes, except keys that also became `metrics`. Any
 /// other line becomes the body as written, without its line end.
 pub(crate) fn line_record(
-    event: &LogEvent<'_>,
+    event: &LogEventRef<'_>,
     window: &mut RequestWindow,
     observed_unix_nano: u64,
     metrics: Option<&EmfLine<'_>>,
-    record: &mut Record<'_, '_>,
+    record: &mut RecordWriter<'_, '_>,
 ) {
     match JsonLine::parse(metrics.map_or(event.message, |line| line.json)) {
         Some(json) => json_record(event, &json, window, observed_unix_nano, metrics, record),
@@ -67,10 +67,10 @@ pub(crate) fn line_record(
 const MOST_TIME_APART: u64 = 60_000_000_000;
 
 fn text_record(
-    event: &LogEvent<'_>,
+    event: &LogEventRef<'_>,
     window: &RequestWindow,
     observed_unix_nano: u64,
-    record: &mut Record<'_, '_>,
+    record: &mut RecordWriter<'_, '_>,
 ) {
     let prefix = prefix(event.message);
     let severity = match prefix.severity {
@@ -84,12 +84,12 @@ fn text_record(
 }
 
 fn json_record(
-    event: &LogEvent<'_>,
+    event: &LogEventRef<'_>,
     json: &JsonLine<'_>,
     window: &mut RequestWindow,
     observed_unix_nano: u64,
     metrics: Option<&EmfLine<'_>>,
-    record: &mut Record<'_, '_>,
+    record: &mut RecordWriter<'_, '_>,
 ) {
     let prefix = metrics.map(|line| &line.prefix);
     let unsaid = Severity::UNSAID;
@@ -136,11 +136,11 @@ fn json_record(
 ///
 /// A failure has severity ERROR in every notation.
 pub(crate) fn platform_record(
-    event: &LogEvent<'_>,
+    event: &LogEventRef<'_>,
     platform: &PlatformEvent,
     window: &RequestWindow,
     observed_unix_nano: u64,
-    record: &mut Record<'_, '_>,
+    record: &mut RecordWriter<'_, '_>,
 ) {
     let said = || platform.level.as_deref().and_then(Severity::of_word);
     let severity = match platform.kind {
@@ -167,11 +167,11 @@ pub struct Undecodable<'a> {
 
 /// Writes the log record about an undecodable line, without any part of the line.
 pub(crate) fn undecodable_record(
-    event: &LogEvent<'_>,
+    event: &LogEventRef<'_>,
     undecodable: &Undecodable<'_>,
     window: &RequestWindow,
     observed_unix_nano: u64,
-    record: &mut Record<'_, '_>,
+    record: &mut RecordWriter<'_, '_>,
 ) {
     let Undecodable { reason, size_bytes, sha256 } = *undecodable;
     let body = format!("OTLP line was not decoded: {reason}");
@@ -186,11 +186,11 @@ pub(crate) fn undecodable_record(
 
 /// Writes the common fields of a record: times, severity, body and the log event's id.
 fn begin(
-    event: &LogEvent<'_>,
+    event: &LogEventRef<'_>,
     severity: &Severity,
     body: &str,
     observed_unix_nano: u64,
-    record: &mut Record<'_, '_>,
+    record: &mut RecordWriter<'_, '_>,
 ) {
     begin_at(event.time_unix_nano(), event, severity, body, observed_unix_nano, record);
 }
@@ -198,11 +198,11 @@ fn begin(
 /// Like [`begin`], with another time than the log event's.
 fn begin_at(
     time_unix_nano: u64,
-    event: &LogEvent<'_>,
+    event: &LogEventRef<'_>,
     severity: &Severity,
     body: &str,
     observed_unix_nano: u64,
-    record: &mut Record<'_, '_>,
+    record: &mut RecordWriter<'_, '_>,
 ) {
     record.times(time_unix_nano, observed_unix_nano);
     record.severity(severity);
@@ -213,7 +213,7 @@ fn begin_at(
 }
 
 /// Writes the record's invocation and the facts known about it.
-fn request_id(record: &mut Record<'_, '_>, request_id: Option<&str>, window: &RequestWindow) {
+fn request_id(record: &mut RecordWriter<'_, '_>, request_id: Option<&str>, window: &RequestWindow) {
     if let Some(id) = request_id {
         record.invocation(id);
     }

@@ -13,7 +13,7 @@ use wire::protobuf::{Reader, Writer};
 use wire::{Request, SignalKind};
 
 use crate::attributes::PlainValue;
-use crate::logs::seen_spans::{Ids, SeenSpans, TraceId};
+use crate::logs::seen_spans::{SeenIds, SeenSpans, TraceId};
 use crate::names;
 use crate::read::severity::Severity;
 
@@ -60,12 +60,12 @@ impl Records {
     }
 
     /// Appends the record written by `write`.
-    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Record<'_, '_>)) {
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut RecordWriter<'_, '_>)) {
         let mut root = None;
         let mut invocation = InvocationOf::None;
         let before = self.invocations.last().and_then(|(_, id)| id.as_deref());
         Writer::new(&mut self.fields).message(LOG_RECORD, |out| {
-            let mut record = Record {
+            let mut record = RecordWriter {
                 out,
                 root: None,
                 has_trace_id: false,
@@ -144,7 +144,7 @@ impl Records {
     }
 }
 
-fn write_ids(out: &mut Vec<u8>, ids: Option<Ids>) {
+fn write_ids(out: &mut Vec<u8>, ids: Option<SeenIds>) {
     out.clear();
     if let Some((trace_id, span_id)) = ids {
         let mut out = Writer::new(out);
@@ -157,7 +157,7 @@ fn write_ids(out: &mut Vec<u8>, ids: Option<Ids>) {
 const BYTES_OF_IDS: usize = 29;
 
 /// The ids of a record whose X-Ray root is the trace of a span. The root itself contains the trace id.
-fn ids_of(root: TraceId, invocation: Option<Ids>) -> Option<Ids> {
+fn ids_of(root: TraceId, invocation: Option<SeenIds>) -> Option<SeenIds> {
     invocation.filter(|(trace_id, _)| *trace_id == root).or(Some((root, None)))
 }
 
@@ -206,7 +206,7 @@ pub(crate) fn request<'r>(
 }
 
 /// A log record under construction.
-pub(crate) struct Record<'w, 'o> {
+pub(crate) struct RecordWriter<'w, 'o> {
     out: &'w mut Writer<'o>,
     root: Option<TraceId>,
     has_trace_id: bool,
@@ -224,7 +224,7 @@ enum InvocationOf {
     Another(String),
 }
 
-impl Record<'_, '_> {
+impl RecordWriter<'_, '_> {
     pub(crate) fn times(&mut self, time_unix_nano: u64, observed_unix_nano: u64) {
         self.out.fixed64(1, time_unix_nano);
         self.out.fixed64(11, observed_unix_nano);

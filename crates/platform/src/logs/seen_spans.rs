@@ -17,7 +17,7 @@ use crate::read::ids::request_id_of;
 pub(crate) type TraceId = [u8; 16];
 pub(crate) type SpanId = [u8; 8];
 /// A trace, and a span of it.
-pub(crate) type Ids = (TraceId, Option<SpanId>);
+pub(crate) type SeenIds = (TraceId, Option<SpanId>);
 
 /// Maximum number of remembered traces and invocations of one chunk, so that invented ids cannot exhaust the memory.
 const MOST: usize = 50_000;
@@ -104,7 +104,7 @@ impl SeenSpans {
     }
 
     /// The trace of an invocation, and its root span if there is one.
-    pub(crate) fn of_invocation(&self, request_id: &str) -> Option<Ids> {
+    pub(crate) fn of_invocation(&self, request_id: &str) -> Option<SeenIds> {
         let traced = self.invocations.get(request_id)?;
         let root = match traced.root {
             Root::One { span_id, .. } => Some(span_id),

@@ -8,12 +8,12 @@ const OBSERVED: u64 = 1_790_000_100_000_000_000;
 const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
 
-fn line_of(event: &LogEvent<'_>, window: &RequestWindow) -> LogRecord {
+fn line_of(event: &LogEventRef<'_>, window: &RequestWindow) -> LogRecord {
     render::written(|record| line_record(event, &mut window.clone(), OBSERVED, None, record))
 }
 
-fn event(message: &str) -> LogEvent<'_> {
-    LogEvent { id: "42", time_ms: 1_790_000_000_123, message }
+fn event(message: &str) -> LogEventRef<'_> {
+    LogEventRef { id: "42", time_ms: 1_790_000_000_123, message }
 }
 
 /// The window of invocation `ID`.
@@ -86,13 +86,13 @@ fn the_time_is_the_events_or_a_stated_one_near_it_and_the_observed_time_the_deli
     assert_eq!(stated(at_event + 59), 59_123_456_000);
     assert_eq!(stated(at_event + 61), 123_000_000);
     assert_eq!(stated(at_event - 61), 123_000_000);
-    let time = |time_ms| LogEvent { id: "", time_ms, message: "" }.time_unix_nano();
+    let time = |time_ms| LogEventRef { id: "", time_ms, message: "" }.time_unix_nano();
     assert_eq!((time(-1), time(i64::MIN), time(i64::MAX)), (0, 0, u64::MAX));
 }
 
 #[test]
 fn an_event_without_id_has_no_uid() {
-    let event = LogEvent { id: "", time_ms: 0, message: "x" };
+    let event = LogEventRef { id: "", time_ms: 0, message: "x" };
     assert_eq!(line_of(&event, &RequestWindow::default()).attributes, []);
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wire::protobuf::{Reader, Writer};
 
 use crate::attributes::PlainValue;
-use crate::logs::records::{ATTRIBUTE, Record};
+use crate::logs::records::{ATTRIBUTE, RecordWriter};
 use crate::names::{self, lambda};
 
 /// The facts about an invocation beside its id.
@@ -38,14 +38,14 @@ impl<'a> Facts<'a> {
     }
 
     /// Writes the facts stated by the record's own line.
-    pub(crate) fn write(self, record: &mut Record<'_, '_>) {
+    pub(crate) fn write(self, record: &mut RecordWriter<'_, '_>) {
         for (key, word) in self.attributes() {
             record.attribute(key, PlainValue::Text(word));
         }
     }
 
     /// Writes the facts stated by another line, within the size limit.
-    pub(crate) fn repeat(self, record: &mut Record<'_, '_>) {
+    pub(crate) fn repeat(self, record: &mut RecordWriter<'_, '_>) {
         for (key, word) in self.attributes() {
             if record.takes_room(key.len() + word.len()) {
                 record.attribute(key, PlainValue::Text(word));

@@ -9,7 +9,7 @@ pub(crate) struct OpenInvocations(pub(crate) HashMap<String, OpenInvocation>);
 /// The state of an invocation, and the counts made for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenInvocation {
-    pub(crate) state: State,
+    pub(crate) state: InvocationState,
     pub(crate) out_of_memory: bool,
     /// Unix time in nanoseconds of the event that led to the state.
     pub(crate) time: u64,
@@ -17,7 +17,7 @@ pub(crate) struct OpenInvocation {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum InvocationState {
     /// The runtime reported exhausted memory, and the result is unknown.
     Running,
     /// A failure line arrived, and its `REPORT` has not.

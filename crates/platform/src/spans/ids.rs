@@ -13,7 +13,7 @@ pub(crate) const INTERNAL_NAME: &str = "aws.lambda.invocation";
 const SAMPLED: u32 = 1;
 
 /// The ids of an invocation's spans.
-pub(crate) struct Ids<'a> {
+pub(crate) struct InvocationIds<'a> {
     pub(crate) request: &'a str,
     pub(crate) trace: [u8; 16],
     pub(crate) span: [u8; 8],
@@ -21,7 +21,7 @@ pub(crate) struct Ids<'a> {
     pub(crate) parent: Vec<u8>,
 }
 
-impl<'a> Ids<'a> {
+impl<'a> InvocationIds<'a> {
     /// The ids of an invocation; `None` if X-Ray's decision applies and was not to sample.
     pub(crate) fn of(invocation: &'a Invocation, options: &SpanOptions) -> Option<Self> {
         let tracing = &invocation.tracing;

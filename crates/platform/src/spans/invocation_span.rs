@@ -14,7 +14,7 @@ use crate::event::figures::nanoseconds;
 use crate::event::{EventKind, PlatformEvent};
 use crate::names::{self, lambda};
 use crate::options::{Names, SpanEnd, SpanMapping, SpanOptions};
-use crate::spans::ids::{INTERNAL_NAME, Ids};
+use crate::spans::ids::{INTERNAL_NAME, InvocationIds};
 use crate::spans::invocation::Invocation;
 use crate::spans::phases;
 use crate::spans::status::InvocationStatus;
@@ -34,7 +34,7 @@ pub fn resource_spans(resource: Resource, spans: Vec<Span>) -> ResourceSpans {
 
 /// The span of an invocation and, with [`SpanMapping::ChildSpans`], of its phases.
 pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
-    let Some(ids) = Ids::of(invocation, options) else { return Vec::new() };
+    let Some(ids) = InvocationIds::of(invocation, options) else { return Vec::new() };
     let (start, end) = extent(invocation, options);
     let status = InvocationStatus::of_invocation(invocation);
     let mut span = ids.internal(ids.span, start, end);
@@ -69,7 +69,7 @@ pub(crate) fn late_report(invocation: &Invocation, options: &SpanOptions) -> Vec
     if options.mapping == SpanMapping::SpanEvents {
         return Vec::new();
     }
-    let Some(ids) = Ids::of(invocation, options) else { return Vec::new() };
+    let Some(ids) = InvocationIds::of(invocation, options) else { return Vec::new() };
     let (start, end) = extent(invocation, options);
     phases::report(invocation, &ids, start, end)
 }

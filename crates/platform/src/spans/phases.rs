@@ -9,7 +9,7 @@ use crate::event::attributes::platform_attributes;
 use crate::event::figures::nanoseconds;
 use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart};
 use crate::names::lambda;
-use crate::spans::ids::{Ids, derived_span_id};
+use crate::spans::ids::{InvocationIds, derived_span_id};
 use crate::spans::invocation::{Invocation, Phase};
 use crate::spans::status::InvocationStatus;
 
@@ -75,7 +75,7 @@ fn part_start(part: &PhaseSpan, phase_start: u64) -> u64 {
 }
 
 /// The phases up to the end of the runtime as spans.
-pub(crate) fn children(invocation: &Invocation, ids: &Ids<'_>, start: u64) -> Vec<Span> {
+pub(crate) fn children(invocation: &Invocation, ids: &InvocationIds<'_>, start: u64) -> Vec<Span> {
     let mut spans = Vec::new();
     for (name, belongs) in
         [("init", Phase::is_init as fn(&Phase) -> bool), ("restore", Phase::is_restore)]
@@ -100,7 +100,12 @@ pub(crate) fn children(invocation: &Invocation, ids: &Ids<'_>, start: u64) -> Ve
 }
 
 /// The spans of an init phase or restore.
-fn before(phases: &[&Phase], ids: &Ids<'_>, name: &str, reported: Option<f64>) -> Vec<Span> {
+fn before(
+    phases: &[&Phase],
+    ids: &InvocationIds<'_>,
+    name: &str,
+    reported: Option<f64>,
+) -> Vec<Span> {
     let Some(last) = phases.last() else { return Vec::new() };
     let duration = phases.iter().find_map(|phase| phase.event.figures.duration_ms);
     let duration = duration.or(reported).map(nanoseconds);
@@ -135,7 +140,12 @@ fn before(phases: &[&Phase], ids: &Ids<'_>, name: &str, reported: Option<f64>) -
 }
 
 /// The span from the end of the runtime to the report, with a child for the extensions' part of it.
-pub(crate) fn report(invocation: &Invocation, ids: &Ids<'_>, start: u64, end: u64) -> Vec<Span> {
+pub(crate) fn report(
+    invocation: &Invocation,
+    ids: &InvocationIds<'_>,
+    start: u64,
+    end: u64,
+) -> Vec<Span> {
     let Some(phase) = invocation.phase(&EventKind::Report) else { return Vec::new() };
     let done = invocation.runtime_done.or(invocation.ended).unwrap_or(end.min(phase.time));
     let mut span = ids.child(ids.span, "report", done, phase.time);
@@ -147,7 +157,12 @@ pub(crate) fn report(invocation: &Invocation, ids: &Ids<'_>, start: u64, end: u6
 }
 
 /// The parts of a phase as spans. A part without a duration is omitted.
-fn parts(event: &PlatformEvent, ids: &Ids<'_>, parent: [u8; 8], phase_start: u64) -> Vec<Span> {
+fn parts(
+    event: &PlatformEvent,
+    ids: &InvocationIds<'_>,
+    parent: [u8; 8],
+    phase_start: u64,
+) -> Vec<Span> {
     let spans = event.spans.iter().filter_map(|part| {
         let start = part_start(part, phase_start);
         let end = start.saturating_add(nanoseconds(part.duration_ms?));

@@ -5,8 +5,8 @@ use super::uploader::secret;
 use crate::clock;
 use crate::config::{Config, Output, Variables};
 use backend::{
-    Advice, Canary, ClientError, LeanTransport, Outcome, REQUEST_TIMEOUT, Reach, Record,
-    TelemetryEvent, events_request,
+    Advice, Canary, ClientError, JsonStreamEvent, JsonStreamRecord, LeanTransport, Outcome,
+    REQUEST_TIMEOUT, Reach, events_request,
 };
 use settings::Check;
 use tokio::time::Instant;
@@ -66,9 +66,9 @@ async fn record(clients: &Clients) -> Check {
     let (client, request, key) = match &clients.events {
         Some(events) => {
             let mut records = Vec::new();
-            let (time_unix_nano, record) = (canary.time_unix_nano, Record::Text(BODY));
+            let (time_unix_nano, record) = (canary.time_unix_nano, JsonStreamRecord::Text(BODY));
             let (kind, request_id) = ("extension", Some(id.as_str()));
-            TelemetryEvent { time_unix_nano, kind, record, request_id }.write(&mut records);
+            JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut records);
             (events, events_request(SERVICE, &records, 1), "requestId")
         }
         None => (&clients.otlp, canary.log_record(BODY), "trace_id"),

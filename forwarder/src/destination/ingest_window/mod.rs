@@ -1,8 +1,8 @@
-//! Finds log records and spans that the backend discards for their time, before they are sent.
+//! Finds log records and spans outside the backend's ingest window before they are sent.
 //!
-//! OpenObserve answers 200 and throws away logs (by their time, or where that is 0 their observed time) and spans (by
-//! their start) that are older than `ZO_INGEST_ALLOWED_UPTO`, 5 hours, or more than `ZO_INGEST_ALLOWED_IN_FUTURE`, 24
-//! hours, ahead; metrics of any age are taken (v0.60.5, measured). Other backends have no such window.
+//! OpenObserve answers 200 and discards logs (by time or observed time) and spans (by start) that are older than
+//! `ZO_INGEST_ALLOWED_UPTO` (5 hours) or more than `ZO_INGEST_ALLOWED_IN_FUTURE` (24 hours) ahead. It accepts metrics of any age
+//! (measured with v0.60.5). Other backends have no such window.
 
 pub(crate) mod rewrite;
 
@@ -14,7 +14,7 @@ use wire::{Request, SignalKind};
 
 /// OpenObserve's `ZO_INGEST_ALLOWED_IN_FUTURE`.
 const FUTURE: Duration = Duration::from_hours(24);
-/// What is this close to the end of the window may be outside when it arrives: a delivery takes 10 s at most.
+/// Safety margin: a delivery takes up to 10 s.
 const MARGIN: Duration = Duration::from_secs(15);
 
 /// The variables.
@@ -33,29 +33,29 @@ pub const OLD_RECORDS: &[Variable] = &[
     },
 ];
 
-/// What is done with records that are outside the window.
+/// The treatment of records outside the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OldRecords {
-    /// They are dead-lettered.
+    /// Dead-letter them.
     #[default]
     Keep,
-    /// They get the present time.
+    /// Give them the present time.
     Restamp,
-    /// They are dropped and counted.
+    /// Drop and count them.
     Drop,
 }
 
-/// Which records the backend takes by their time, and what is done with others.
+/// The ingest window of a destination and the treatment of records outside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IngestPolicy {
-    /// `None` where the backend takes every time.
+    /// `None` if the backend accepts every time.
     pub window: Option<IngestWindow>,
-    /// What is done with those outside.
+    /// Treatment of records outside the window.
     pub old_records: OldRecords,
 }
 
 impl IngestPolicy {
-    /// What the variables say, for a destination that has a window; see [`of`](Self::of).
+    /// Reads the variables, for a destination with a window; see [`of`](Self::of).
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let choices = [
             ("keep", OldRecords::Keep),
@@ -73,20 +73,20 @@ impl IngestPolicy {
         Self { window: Some(IngestWindow { past }), old_records }
     }
 
-    /// The same for a destination of this profile: only OpenObserve has a window.
+    /// Adapts the policy to a profile: only OpenObserve has a window.
     #[must_use]
     pub fn of(self, profile: Profile) -> Self {
         let window = self.window.filter(|_| profile == Profile::OpenObserve);
         Self { window, ..self }
     }
 
-    /// Takes records of all times.
+    /// A policy without a window.
     pub fn any_time() -> Self {
         Self { window: None, old_records: OldRecords::Keep }
     }
 
-    /// Sorts the items of a request; `times` are those of all of them, and of others maybe, where they are known. Decodes
-    /// nothing, and copies only where an item is outside.
+    /// Sorts the items of a request by the window. `times` is the known range of their times, which may be wider. Copies the
+    /// request only if an item is outside.
     pub fn sort(&self, request: Request, times: Option<Times>, now_unix_nano: u64) -> Sorted {
         let sent = |request| Sorted { send: Some(request), ..Sorted::default() };
         let Some(window) = self.window else { return sent(request) };
@@ -113,40 +113,40 @@ impl IngestPolicy {
     }
 }
 
-/// What became of the items of a request: those of `send` and `keep` and `dropped` add up to them.
+/// The sorted items of a request. The items of `send`, `keep` and `dropped` add up to all items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "what is kept has to be dead-lettered, and what is dropped counted"]
 pub struct Sorted {
-    /// To be sent.
+    /// Items to send.
     pub send: Option<Request>,
-    /// To be dead-lettered.
+    /// Items for the dead-letter queue.
     pub keep: Option<Request>,
-    /// Items that are dropped.
+    /// Number of dropped items.
     pub dropped: usize,
     /// Items of `send` that got the present time.
     pub restamped: usize,
 }
 
-/// The times that the backend takes.
+/// The ingest window of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IngestWindow {
-    /// How old a record may be.
+    /// Maximum age of a record.
     pub past: Duration,
 }
 
 impl IngestWindow {
-    /// Whether a record of this time is discarded when it is sent now. A time of 0 is 1970.
+    /// Returns `true` if the backend would discard a record of this time now. A time of 0 is 1970.
     pub fn misses(&self, time_unix_nano: u64, now_unix_nano: u64) -> bool {
         time_unix_nano < self.oldest(now_unix_nano)
             || time_unix_nano > now_unix_nano.saturating_add(nanos(FUTURE.saturating_sub(MARGIN)))
     }
 
-    /// The earliest time that is taken now.
+    /// The earliest accepted time.
     fn oldest(&self, now_unix_nano: u64) -> u64 {
         now_unix_nano.saturating_sub(nanos(self.past.saturating_sub(MARGIN)))
     }
 
-    /// How long a record of this time will still be taken; `None` if it is not now.
+    /// Time until a record leaves the window; `None` if it is outside.
     pub fn time_left(&self, time_unix_nano: u64, now_unix_nano: u64) -> Option<Duration> {
         let left = time_unix_nano.checked_sub(self.oldest(now_unix_nano))?;
         Some(Duration::from_nanos(left))
@@ -159,13 +159,13 @@ impl IngestWindow {
     }
 }
 
-/// Metrics of any age are taken.
+/// Metrics of any age are accepted.
 fn has_window(kind: SignalKind) -> bool {
     kind != SignalKind::Metrics
 }
 
-/// Times of the oldest and the newest item, in nanoseconds since the Unix epoch: log records by their time (where it is 0
-/// their observed time), spans by their start, data points by their time. Items without a time are passed over.
+/// Times of the oldest and the newest item, in nanoseconds since the Unix epoch: time or observed time of log records, start of
+/// spans, time of data points. Ignores items without a time.
 pub fn time_range(request: &Request) -> Option<(u64, u64)> {
     let mut range: Option<(u64, u64)> = None;
     each_time(request, &mut |time| {
@@ -206,7 +206,7 @@ fn each_time(request: &Request, take: &mut dyn FnMut(u64)) {
     }
 }
 
-/// The time by which OpenObserve judges a span or log record.
+/// The time that OpenObserve compares with the window.
 fn item_time(kind: SignalKind, item: &[u8]) -> u64 {
     if kind == SignalKind::Traces {
         return fixed64(item, SPAN_START);
@@ -217,7 +217,7 @@ fn item_time(kind: SignalKind, item: &[u8]) -> u64 {
     }
 }
 
-/// The last value counts, as everywhere in protobuf.
+/// The last occurrence of a field counts, as always in protobuf.
 fn fixed64(message: &[u8], number: u32) -> u64 {
     let mut found = 0;
     for field in Fields::new(message).map_while(Result::ok) {

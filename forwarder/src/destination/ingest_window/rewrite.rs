@@ -1,11 +1,11 @@
-//! Takes the items outside the window out of a request, or gives them the present time, field by field.
+//! Removes items outside the window from an encoded request, or gives them the present time.
 
 use super::{CONTAINER, ITEM, IngestWindow, LOG_TIME, SCOPE, SPAN_START, fixed64, item_time};
 use wire::protobuf::{Reader as Fields, Value, Writer, messages};
 use wire::timestamp::rfc3339_nanos;
 use wire::{Request, SignalKind};
 
-/// The attribute that keeps the time of a record that was given another one.
+/// The attribute with the original time of a restamped record.
 pub const ORIGINAL_TIME: &str = "lambda_otlp.original_time";
 
 const SPAN_END: u32 = 8;
@@ -17,7 +17,7 @@ const KEY: u32 = 1;
 const VALUE: u32 = 2;
 const STRING: u32 = 1;
 
-/// The items that the window takes, and the others; each in order, with the resources and scopes they belong to.
+/// Items inside and items outside the window, each with their resources and scopes.
 pub(super) fn partition(
     request: &Request,
     window: IngestWindow,
@@ -38,7 +38,7 @@ pub(super) fn partition(
     (part(false), part(true))
 }
 
-/// Copies what leads to items that are wanted; true if there is one. What lies beside the path goes along.
+/// Copies wanted items and the fields around them. Returns `true` if there is a wanted item.
 fn copy(message: &[u8], path: &[u32], wanted: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> bool {
     let Some((number, deeper)) = path.split_first() else { return wanted(message) };
     let mut has_items = false;
@@ -63,7 +63,7 @@ fn copy(message: &[u8], path: &[u32], wanted: &dyn Fn(&[u8]) -> bool, out: &mut 
     has_items
 }
 
-/// The request with the present time on each item outside the window, and how many those are.
+/// Gives items outside the window the present time, and returns their number.
 pub(super) fn restamp(
     request: &Request,
     window: IngestWindow,
@@ -117,7 +117,7 @@ fn move_log_record(record: &[u8], time: u64, now_unix_nano: u64, out: &mut Vec<u
     keep_time(record, LOG_ATTRIBUTE, time, out);
 }
 
-/// A span begins now and lasts as long as it did, and its events move with it.
+/// Moves a span to the present. Duration and relative times of its events stay.
 fn move_span(span: &[u8], now_unix_nano: u64, out: &mut Vec<u8>) {
     let start = fixed64(span, SPAN_START);
     let end = fixed64(span, SPAN_END);
@@ -147,7 +147,7 @@ fn move_span(span: &[u8], now_unix_nano: u64, out: &mut Vec<u8>) {
     keep_time(span, SPAN_ATTRIBUTE, start, out);
 }
 
-/// Adds the original time, unless the item has it already: it may be moved again when it waited once more.
+/// Adds the original time, unless an earlier restamp added it.
 fn keep_time(item: &[u8], attribute: u32, time: u64, out: &mut Vec<u8>) {
     let has_it = messages(item, attribute)
         .any(|attribute| messages(attribute, KEY).last() == Some(ORIGINAL_TIME.as_bytes()));

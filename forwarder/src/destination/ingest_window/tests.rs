@@ -1,4 +1,4 @@
-//! Items outside the window are found, taken out or moved, and all items add up.
+//! Items outside the window are found, removed or moved, and all items add up.
 
 use super::rewrite::ORIGINAL_TIME;
 use super::*;
@@ -23,7 +23,7 @@ fn policy(old_records: OldRecords) -> IngestPolicy {
     IngestPolicy { window: Some(WINDOW), old_records }
 }
 
-/// A record a number, spread over resources; `text` says which is which.
+/// One record per number, spread over resources. The `text` identifies it.
 fn logs(times: &[(u64, u64)]) -> Request {
     let record = |(at, (time, observed)): (usize, &(u64, u64))| LogRecord {
         time_unix_nano: *time,
@@ -147,7 +147,7 @@ fn records_outside_are_kept_dropped_or_moved() {
     assert_eq!(original_time(&moved[4].attributes), ["1970-01-01T00:00:00.000000000Z"]);
     assert_eq!(original_time(&moved[0].attributes), [""; 0]);
     assert_eq!(moved[0], records(&request)[0]);
-    // Moved again after it waited: the first time stays.
+    // Moved again after a wait: the first time stays.
     let later = NOW + 8 * HOUR;
     let sorted = policy(OldRecords::Restamp).sort(sorted.send.unwrap(), None, later);
     let again = records(sorted.send.as_ref().unwrap());
@@ -194,7 +194,7 @@ fn a_span_that_is_moved_keeps_its_duration_and_its_events_with_it() {
     assert_eq!(original_time(&moved[0].attributes), ["2026-09-21T04:13:20.000000000Z"]);
     let sorted = policy(OldRecords::Keep).sort(request, None, NOW);
     assert_eq!(spans(&sorted.keep.unwrap()), [span]);
-    // An end before its start, and times that a sum does not hold.
+    // An end before the start, and times near the limit.
     let odd = Span { start_time_unix_nano: u64::MAX, end_time_unix_nano: 3, ..Span::default() };
     let sorted = policy(OldRecords::Restamp).sort(traces(vec![odd]), None, NOW);
     let moved = spans(&sorted.send.unwrap());

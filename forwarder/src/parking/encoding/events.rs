@@ -1,11 +1,11 @@
-//! Writes log events as CloudWatch Logs delivers them, and reads them back.
+//! Encodes log events in the format of CloudWatch Logs, and decodes them.
 
 use super::json_problem;
 use crate::source::{LogBatch, LogEvent, MessageType, Origin};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// A delivery as CloudWatch Logs writes it: `{"awslogs":{"data": body}}` is an event for the forwarder.
+/// A delivery of CloudWatch Logs: `{"awslogs":{"data": body}}` is an event for the forwarder.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct EventsText<'a> {
@@ -23,19 +23,19 @@ struct DeliveredEvent<'a> {
     timestamp: i64,
     message: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    extracted_fields: Option<ExtractedFields<'a>>,
+    extracted_fields: Option<ExtractedRegion<'a>>,
 }
 
-/// CloudWatch Logs has no other place for a region.
+/// The only place for a region in this format.
 #[derive(Serialize, Deserialize)]
-struct ExtractedFields<'a> {
+struct ExtractedRegion<'a> {
     #[serde(default, rename = "@aws.region", skip_serializing_if = "Option::is_none")]
     region: Option<Cow<'a, str>>,
 }
 
 const CONTROL: &str = "CONTROL_MESSAGE";
 
-/// The log events as a delivery of CloudWatch Logs.
+/// Encodes log events as a delivery of CloudWatch Logs.
 pub(super) fn events_json(batch: &LogBatch) -> Vec<u8> {
     let Origin { account, region, log_group, log_stream } = &batch.origin;
     let message_type = match batch.message_type {
@@ -49,7 +49,7 @@ pub(super) fn events_json(batch: &LogBatch) -> Vec<u8> {
             id: id.into(),
             timestamp: *timestamp_ms,
             message: message.into(),
-            extracted_fields: region.map(|region| ExtractedFields { region: Some(region) }),
+            extracted_fields: region.map(|region| ExtractedRegion { region: Some(region) }),
         }
     });
     let text = EventsText {
@@ -63,7 +63,7 @@ pub(super) fn events_json(batch: &LogBatch) -> Vec<u8> {
     serde_json::to_vec(&text).unwrap_or_default()
 }
 
-/// The log events of such a delivery; the error is for a person.
+/// Decodes log events.
 pub(super) fn log_batch(json: &[u8]) -> Result<LogBatch, String> {
     let text: EventsText<'_> =
         serde_json::from_slice(json).map_err(|error| json_problem(&error))?;

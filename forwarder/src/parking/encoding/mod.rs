@@ -1,4 +1,4 @@
-//! Writes parked content as JSON and reads it back; `docs/guarantees.md` describes the text.
+//! Encodes parked content as JSON and decodes it; `docs/guarantees.md` describes the format.
 
 mod events;
 
@@ -12,56 +12,56 @@ use std::borrow::Cow;
 use wire::timestamp::{parse_rfc3339, rfc3339_nanos};
 use wire::{Limits, Malformed, Request, SignalKind};
 
-/// Major and minor version. A reader takes every minor version of its major one: those only add fields.
+/// Major and minor version. Minor versions only add fields.
 const VERSION: &str = "1.0";
 const MAJOR: &str = "1";
 
-/// Fast, since the invocation's time is short: the queue is paid by 64 KiB, and the next levels save a few percent.
+/// Fast, because the invocation's time is short. Higher levels save a few percent; SQS charges per 64 KiB.
 const GZIP_LEVEL: u32 = 4;
 
-/// Longest reason that is written, in characters.
+/// Limit on the reason, in characters.
 const MOST_REASON_CHARS: usize = 1000;
 
-/// A message is at most 1 MiB; the on-failure bucket may hold larger ones that wrap it.
+/// Size limit for reading. A message has at most 1 MiB, but the on-failure bucket may contain larger wrappers.
 const MOST_BODY_BYTES: usize = 8 * 1024 * 1024;
 
-/// Why a text is no parked message that this version reads.
+/// The reason why a text is no readable parked message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotParked {
-    /// Something else: JSON without the fields of a parked message, or no JSON.
+    /// Another JSON object, or no JSON.
     #[error("not a parked message: {0}")]
     Other(String),
-    /// A later major version wrote it.
+    /// Written by a later major version.
     #[error("parked message of version {0}, this forwarder reads version 1: update it")]
     Newer(String),
-    /// A parked message in which a field is missing or of another type.
+    /// A field is missing or has another type.
     #[error("parked message cannot be read: {0}")]
     Json(String),
-    /// A parked message with a field whose value is wrong.
+    /// A field has an invalid value.
     #[error("parked message with a wrong `{field}`: {problem}")]
     Field {
-        /// Its name.
+        /// The field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// A parked message whose content is not what it says.
+    /// The content does not match its description.
     #[error("parked {content} cannot be read: {problem}")]
     Content {
-        /// What it says it is.
+        /// The described content.
         content: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
 }
 
-/// Content that inflates to more than a reader takes; the number is its bytes.
+/// The content inflates to this many bytes, more than the limit for reading.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TooManyBytes(pub(super) usize);
 
 #[derive(Serialize, Deserialize)]
-struct Text<'a> {
+struct MessageText<'a> {
     #[serde(borrow)]
     v: Cow<'a, str>,
     content: Cow<'a, str>,
@@ -112,7 +112,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// The message as one JSON object.
+/// Encodes the message as a JSON object.
 pub(super) fn encode(parked: &Parked) -> Result<String, TooManyBytes> {
     let bytes = content_bytes(&parked.content);
     if !is_read_back(&parked.content, &bytes) {
@@ -122,13 +122,13 @@ pub(super) fn encode(parked: &Parked) -> Result<String, TooManyBytes> {
     Ok(frame(parked, &body))
 }
 
-/// Bytes of a message without its body.
+/// Size of a message without its body.
 pub(super) fn frame_bytes(parked: &Parked) -> usize {
     frame(parked, "").len()
 }
 
 fn frame(parked: &Parked, body: &str) -> String {
-    // Named one by one, so that a new field cannot be forgotten.
+    // Named one by one, so that the compiler reports a missing field.
     let Parked {
         destination,
         stream,
@@ -154,7 +154,7 @@ fn frame(parked: &Parked, body: &str) -> String {
         Content::Request(request) => Some(request.kind().as_str().into()),
         _ => None,
     };
-    let text = Text {
+    let text = MessageText {
         v: VERSION.into(),
         content: content.name().into(),
         destination: destination.into(),
@@ -181,7 +181,7 @@ fn frame(parked: &Parked, body: &str) -> String {
     };
     // Text and numbers only: serializing cannot fail.
     let json = serde_json::to_string(&text).unwrap_or_default();
-    // The only characters that SQS refuses and JSON leaves as they are (API reference, SendMessage, `MessageBody`).
+    // SQS rejects these two characters, and JSON does not escape them (API reference, SendMessage, `MessageBody`).
     if json.contains(['\u{fffe}', '\u{ffff}']) {
         return json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
     }
@@ -197,18 +197,18 @@ fn content_bytes(content: &Content) -> Cow<'_, [u8]> {
     }
 }
 
-/// Whether [`decode`] takes the content. A merged request may have more items than one line may.
+/// Returns `true` if [`decode`] accepts the content. A merged request may exceed the item limit of a line.
 fn is_read_back(content: &Content, bytes: &[u8]) -> bool {
     let limits = Limits::default();
     let Content::Request(request) = content else { return bytes.len() <= limits.inflated_bytes };
-    // No message has fewer than two bytes.
+    // A protobuf message has at least two bytes.
     let is_small = bytes.len() / 2 <= limits.messages.min(limits.items);
     is_small
         || bytes.len() <= limits.inflated_bytes
             && Request::check(request.kind(), bytes.to_vec(), &limits).is_ok()
 }
 
-/// Reads a message, this version's or a later minor one's; fields that are not known are passed over.
+/// Decodes a message of this major version. Ignores unknown fields.
 pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
     if body.len() > MOST_BODY_BYTES {
         return Err(NotParked::Other(format!("{} bytes", body.len())));
@@ -217,13 +217,13 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
     if version.split('.').next() != Some(MAJOR) {
         return Err(NotParked::Newer(version));
     }
-    let text: Text<'_> =
+    let text: MessageText<'_> =
         serde_json::from_str(body).map_err(|error| NotParked::Json(json_problem(&error)))?;
     if text.encoding != "gzip" {
         return Err(wrong("encoding", format!("{}, expected gzip", excerpt(&text.encoding))));
     }
     let time = |field, time: &str| {
-        // UTC, as this crate writes it: what has an offset was edited by hand.
+        // This crate writes UTC. A time with an offset was edited by hand.
         let utc = parse_rfc3339(time).filter(|_| time.ends_with('Z'));
         utc.ok_or_else(|| wrong(field, "expected 2026-09-21T14:13:20Z".to_owned()))
     };
@@ -260,7 +260,7 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
     })
 }
 
-/// What every message of ours begins with, whatever its version.
+/// Reads the version, which all versions write in the same place.
 fn version(body: &str) -> Result<String, NotParked> {
     #[derive(Deserialize)]
     struct Head<'a> {
@@ -275,7 +275,7 @@ fn version(body: &str) -> Result<String, NotParked> {
     Ok(excerpt(&head.v))
 }
 
-fn content(text: &Text<'_>) -> Result<Content, NotParked> {
+fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
     let name = ["request", "line", "events", "raw"]
         .into_iter()
         .find(|name| *name == text.content)
@@ -306,7 +306,7 @@ fn content(text: &Text<'_>) -> Result<Content, NotParked> {
     }
 }
 
-/// The account must add up: a message that claims other items than it holds would make the sums wrong.
+/// A message that claims other items than it contains would unbalance the accounting.
 fn check_items(content: &Content, items: usize, partial: bool) -> Result<(), NotParked> {
     let Content::Request(request) = content else { return Ok(()) };
     let held = request.items();
@@ -316,7 +316,7 @@ fn check_items(content: &Content, items: usize, partial: bool) -> Result<(), Not
     Err(wrong("items", format!("{items}, the request has {held}")))
 }
 
-/// What serde_json says, without the value it may quote: that is a customer's.
+/// The error of serde_json without the quoted value, which may be telemetry.
 fn json_problem(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match (text.find('"'), text.rfind('"')) {
@@ -333,7 +333,7 @@ fn wrong(field: &'static str, problem: String) -> NotParked {
     NotParked::Field { field, problem }
 }
 
-/// A word of the message that may be shown.
+/// A word of the message that is safe to show.
 fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(20).collect()
 }

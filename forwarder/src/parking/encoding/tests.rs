@@ -1,4 +1,4 @@
-//! What is read as a parked message, and what is refused with which reason.
+//! Valid and invalid parked messages, with the reason for each error.
 
 use super::*;
 use crate::source::{LogBatch, LogEvent, MessageType};
@@ -22,7 +22,7 @@ fn the_documented_example_is_read_and_written_again() {
     let Content::Request(request) = &parked.content else { panic!("{parked:?}") };
     assert_eq!((request.kind(), request.items()), (SignalKind::Logs, 2));
     let mut written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
-    // Another level of compression gives other bytes.
+    // Other compression levels give other bytes.
     written["body"] = example["body"].clone();
     assert_eq!(written, example);
 }

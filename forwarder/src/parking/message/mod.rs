@@ -1,75 +1,75 @@
-//! Divides what is parked into messages that a queue takes.
+//! Divides parked content into messages that fit into a queue.
 
 use super::encoding::{self, TooManyBytes};
 use super::parked::{Content, Parked};
 use std::fmt;
 
-/// Largest message that is sent to a queue. SQS takes 1 MiB (Amazon SQS Developer Guide, "Message quotas"); the rest is
-/// for whoever wraps the message once more.
+/// Size limit of a message. SQS accepts 1 MiB (Amazon SQS Developer Guide, "Message quotas"); the difference leaves room for a
+/// wrapper.
 pub const MAX_MESSAGE_BYTES: usize = 900 * 1024;
 
-/// A cut repeats the resource, scope and metric of the items around it. All cuts of one request may together repeat
-/// this many times its size; where they would repeat more, cutting helps nobody.
+/// Each cut repeats the resource, scope and metric of the items around it. All cuts of a request may repeat this many times its
+/// size.
 const MOST_GROWTH: usize = 4;
 
-/// The values of a single item that fits no message are cut to the first of these lengths with which it does.
+/// If a single item does not fit, its values are truncated to the first of these lengths that makes it fit.
 const CUT_VALUE_BYTES: [usize; 5] = [512 * 1024, 128 * 1024, 16 * 1024, 1024, 128];
 
-/// A message as a queue takes it.
+/// A message for a queue.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The JSON text.
+    /// The message as JSON.
     pub body: String,
-    /// Items that it stands for.
+    /// Items counted for the message.
     pub items: usize,
 }
 
 impl fmt::Debug for Message {
-    /// Sizes only: the content is a customer's.
+    /// Shows sizes only, because the content is telemetry.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Message({} items, {} bytes)", self.items, self.body.len())
     }
 }
 
-/// What fits no message and cannot be divided.
+/// Content that is too large for a message and cannot be divided.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{} of {} items has {encoded_bytes} bytes as a message, at most {max_bytes} are sent",
     parked.content.name(), parked.items
 )]
-pub struct TooLarge {
-    /// It, unchanged.
+pub struct TooLargeForQueue {
+    /// The unchanged content.
     pub parked: Box<Parked>,
-    /// Its size as one message; for content that inflates to more than is read back, as it is.
+    /// Its size as one message, or its inflated size if that exceeds the limit for reading.
     pub encoded_bytes: usize,
-    /// The largest message.
+    /// The size limit.
     pub max_bytes: usize,
 }
 
 impl Parked {
-    /// Messages of at most `max_bytes`, divided between items (or log events) where one does not suffice. The items of
-    /// all messages and of what is too large add up to `items`, and each message can be read back.
-    pub fn into_messages(self, max_bytes: usize) -> (Vec<Message>, Vec<TooLarge>) {
+    /// Encodes the content into messages of at most `max_bytes`, divided between items or log events. The items of all messages
+    /// and of oversized parts add up to `items`. Each message is readable by [`from_body`](Self::from_body).
+    pub fn into_messages(self, max_bytes: usize) -> (Vec<Message>, Vec<TooLargeForQueue>) {
         let mut divided = Divided { max_bytes, ..Divided::default() };
         divided.spare_bytes = MOST_GROWTH.saturating_mul(self.content_bytes());
         divided.add(self);
         (divided.messages, divided.too_large)
     }
 
-    /// Reads what [`into_messages`](Self::into_messages) wrote, this version's or a later one's.
+    /// Decodes a message written by [`into_messages`](Self::into_messages) of this version or a later one.
     pub fn from_body(body: &str) -> Result<Self, encoding::NotParked> {
         encoding::decode(body)
     }
 }
 
-/// Messages made so far.
+/// Messages so far.
 #[derive(Default)]
 struct Divided {
     max_bytes: usize,
-    /// What cuts may still add to the content.
+    /// Bytes that further cuts may repeat.
     spare_bytes: usize,
     messages: Vec<Message>,
-    too_large: Vec<TooLarge>,
+    too_large: Vec<TooLargeForQueue>,
 }
 
 impl Divided {
@@ -84,7 +84,7 @@ impl Divided {
                 Ok(body) => body.len(),
                 Err(TooManyBytes(bytes)) => bytes,
             };
-            // Where the names around the content leave it no room, dividing the content does not help either.
+            // Dividing the content does not help if the fields around it are too large.
             let can_be_divided = parked.units() > 1
                 && self.spare_bytes > 0
                 && encoding::frame_bytes(&parked) <= self.max_bytes / 2;
@@ -95,13 +95,13 @@ impl Divided {
                 self.messages.push(message);
             } else {
                 let (parked, max_bytes) = (Box::new(parked), self.max_bytes);
-                self.too_large.push(TooLarge { parked, encoded_bytes, max_bytes });
+                self.too_large.push(TooLargeForQueue { parked, encoded_bytes, max_bytes });
             }
         }
     }
 
-    /// A single item that is larger than a message, with its longest values cut: whole it has a place nowhere, and would bring its
-    /// event back again and again, with the neighbours that have one. `None` where it is no such item, or has too many values.
+    /// Truncates the longest values of a single item that is larger than a message. Otherwise its event would return again and
+    /// again, with all its neighbours. Returns `None` if that does not help.
     fn cut_to_fit(&self, parked: &Parked) -> Option<Message> {
         let Content::Request(request) = &parked.content else { return None };
         if request.items() != 1 {
@@ -129,7 +129,7 @@ impl Divided {
         })
     }
 
-    /// As many pieces as would fit were all units alike, two at least; one that does not fit is divided again.
+    /// Divides into as many pieces as fit if all units have the same size, at least two. Oversized pieces are divided again.
     fn divide(&mut self, parked: Parked, encoded_bytes: usize) -> Vec<Parked> {
         let units = parked.units();
         let pieces = encoded_bytes.div_ceil(self.max_bytes.max(1)).clamp(2, units);

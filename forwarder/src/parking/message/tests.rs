@@ -1,4 +1,4 @@
-//! What is parked comes back as it was, in messages that fit, and its items add up.
+//! Parked telemetry is unchanged after encoding and decoding, its messages fit, and its items add up.
 
 use super::*;
 use crate::parking::Content;
@@ -101,9 +101,9 @@ fn parked(content: Content) -> Parked {
     }
 }
 
-/// What comes back out of the messages; checks that they fit and that the items add up.
+/// Decodes the messages, and checks their sizes and the sum of their items.
 #[track_caller]
-fn read_back(original: &Parked, max_bytes: usize) -> (Vec<Parked>, Vec<TooLarge>) {
+fn read_back(original: &Parked, max_bytes: usize) -> (Vec<Parked>, Vec<TooLargeForQueue>) {
     let (messages, too_large) = original.clone().into_messages(max_bytes);
     let sent: usize = messages.iter().map(|message| message.items).sum();
     let kept: usize = too_large.iter().map(|too_large| too_large.parked.items).sum();
@@ -162,7 +162,7 @@ fn a_request_larger_than_a_message_becomes_several_in_order() {
         other => panic!("{other:?}"),
     });
     assert_eq!(found.collect::<Vec<_>>(), lines);
-    // Each says how old its own records are.
+    // Each message has the times of its own records.
     let mut next = 1_790_000_000_000_000_000;
     for parked in read {
         assert_eq!(parked.oldest_unix_nano, next);
@@ -227,7 +227,7 @@ fn a_record_that_no_message_holds_is_cut_and_its_neighbours_are_whole() {
 
 #[test]
 fn what_no_message_holds_comes_back_and_its_neighbours_are_sent() {
-    // A frame that leaves no room for the least that cutting leaves.
+    // The fields around the content leave no room for the smallest content.
     let original = parked(Content::Request(log_records(vec![noise(5000, 2)], 10)));
     let (read, too_large) = read_back(&original, 300);
     assert_eq!((read.len(), too_large.len()), (0, 1));
@@ -267,7 +267,7 @@ fn names_that_fill_a_message_do_not_make_a_message_an_item() {
 
 #[test]
 fn a_request_of_more_items_than_are_read_is_divided() {
-    // Two bytes each: far below the size of a message.
+    // Two bytes each, far below the size limit of a message.
     let limits = Limits { items: usize::MAX, messages: usize::MAX, ..Limits::default() };
     let records = [0x12, 0x00].repeat(120_000);
     let mut scope = Vec::new();
@@ -345,7 +345,7 @@ proptest! {
                     other => panic!("{other:?}"),
                 }
             }
-            // Of a record that no message holds the beginning is there, and how much is not.
+            // The beginning of an oversized record is kept, with the size of the missing part.
             let mut missing = lines.clone();
             for text in found {
                 let kept = text.split_once("…[").map_or(text.as_str(), |(kept, _)| kept);

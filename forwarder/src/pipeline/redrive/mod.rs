@@ -1,9 +1,8 @@
-//! Sends a request that was parked once more, and does with its message what was decided.
+//! Sends a parked request again, and executes the decision about its message.
 
 pub(crate) mod decision;
 
-use super::run::Run;
-use crate::deliver::deliver;
+use super::flusher::Flusher;
 use crate::deliver::enqueue::ToEnqueue;
 use crate::deliver::outgoing::Outgoing;
 use crate::destination::ingest_window::IngestPolicy;
@@ -12,118 +11,108 @@ use crate::ledger::Ledger;
 use crate::parking::{Parked, Queue};
 use crate::source::QueueMessage;
 use backend::{Fate, Outcome, Reason};
-use decision::{DeadLetter, Next, Receipt, Rest, decide};
+use decision::{DeadLetter, Next, Receipt, Remaining, decide};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::Request;
 
-impl<E: Export, Q: Queue> Run<'_, E, Q> {
-    /// Sends a request that was parked once more. What stays as a whole stays in its message, which
-    /// comes again; of what was taken in part the rest becomes a new message.
-    pub(super) async fn redrive(
-        &mut self,
-        message: &QueueMessage,
-        parked: Parked,
-        request: Request,
-    ) {
-        let (kind, destination) = (request.kind(), parked.destination.clone());
-        self.report.account.add(&destination, Ledger::of_items(kind, request.items()));
-        let (outcome, policy) = self.send_parked(message, &parked, request).await;
-        let accepted = outcome.accepted;
-        let first_reason = outcome.parts.first().map(|part| part.reason.to_string());
-        let alarm = outcome.parts.iter().any(|part| part.fate == Fate::ParkWithAlarm);
-        let first_received = message.first_received_unix_nano();
-        let has_taken_since = |destination: &Arc<Destination<E>>| {
-            destination.breaker(kind, |breaker| breaker.has_taken_since(first_received))
-        };
-        let receipt = Receipt {
-            message_id: &message.message_id,
-            receive_count: message.receive_count(),
-            first_seen_unix_nano: parked.first_seen_unix_nano,
-            neighbours_taken: self.destination(&parked).is_some_and(|(_, it)| has_taken_since(it)),
-        };
-        let decision = decide(outcome, receipt, policy, self.invocation.observed_unix_nano);
-        let returned_before = self.returned();
-        let letters = decision.dead_letters.into_iter().map(|letter| dead_letter(&parked, letter));
-        self.enqueue(letters.collect(), Duration::ZERO).await;
-        // The message has to stay where a dead letter of it has no place.
-        let has_to_stay = self.returned() > returned_before;
-        match decision.next {
-            Next::Done => {}
-            Next::ComeAgain { items, after } => {
-                let reason = first_reason.unwrap_or_default();
-                self.report.keep_in_message(&destination, kind, items, reason, alarm);
-                self.postpone(message, after).await;
-            }
-            Next::SendRest { rest, .. } if has_to_stay => {
-                let items = rest.iter().map(|rest| rest.request.items()).sum();
-                let reason = first_reason.unwrap_or_default();
-                self.report.keep_in_message(&destination, kind, items, reason, alarm);
-            }
-            Next::SendRest { rest, delay } => {
-                let rest = rest.into_iter().map(|rest| new_message(&parked, rest));
-                self.enqueue(rest.collect(), delay).await;
-            }
+/// Sends a parked request again. If nothing was accepted, the request stays in its message, which comes again. If a part
+/// was accepted, the rest becomes a new message.
+pub(super) async fn redrive<E: Export, Q: Queue>(
+    flusher: &mut Flusher<'_, E, Q>,
+    message: &QueueMessage,
+    parked: Parked,
+    request: Request,
+) {
+    let (kind, destination) = (request.kind(), parked.destination.clone());
+    flusher.report.account.add(&destination, Ledger::of_items(kind, request.items()));
+    let (outcome, policy) = send_parked(flusher, message, &parked, request).await;
+    let accepted = outcome.accepted;
+    let first_reason = outcome.parts.first().map(|part| part.reason.to_string());
+    let alarm = outcome.parts.iter().any(|part| part.fate == Fate::ParkWithAlarm);
+    let first_received = message.first_received_unix_nano();
+    let has_taken_since = |destination: &Arc<Destination<E>>| {
+        destination.breaker(kind, |breaker| breaker.has_taken_since(first_received))
+    };
+    let receipt = Receipt {
+        message_id: &message.message_id,
+        receive_count: message.receive_count(),
+        first_seen_unix_nano: parked.first_seen_unix_nano,
+        neighbours_taken: flusher
+            .destination(&destination)
+            .is_some_and(|(_, destination)| has_taken_since(destination)),
+    };
+    let decision = decide(outcome, receipt, policy, flusher.invocation().observed_unix_nano);
+    let returned_before = flusher.returned();
+    let letters = decision.dead_letters.into_iter().map(|letter| dead_letter(&parked, letter));
+    flusher.enqueue(letters.collect(), Duration::ZERO).await;
+    // The message has to stay if the dead-letter queue did not accept its dead letters.
+    let has_to_stay = flusher.returned() > returned_before;
+    match decision.next {
+        Next::Done => {}
+        Next::ComeAgain { items, after } => {
+            let reason = first_reason.unwrap_or_default();
+            flusher.report.keep_in_message(&destination, kind, items, reason, alarm);
+            postpone(flusher, message, after).await;
         }
-        if self.returned() > returned_before {
-            // The whole message comes again, and with it what was accepted.
-            let again = Ledger { ambiguous: accepted, ..Ledger::default() };
-            self.report.account.add(&destination, again);
+        Next::SendRest { rest, .. } if has_to_stay => {
+            let items = rest.iter().map(|rest| rest.request.items()).sum();
+            let reason = first_reason.unwrap_or_default();
+            flusher.report.keep_in_message(&destination, kind, items, reason, alarm);
+        }
+        Next::SendRest { rest, delay } => {
+            let rest = rest.into_iter().map(|rest| new_message(&parked, rest));
+            flusher.enqueue(rest.collect(), delay).await;
         }
     }
-
-    /// The destination that the message names, with its position; `None` if it is in no setting any more.
-    fn destination(&self, parked: &Parked) -> Option<(usize, &Arc<Destination<E>>)> {
-        let mut destinations = self.forwarder.destinations.iter().enumerate();
-        destinations.find(|(_, destination)| destination.name() == parked.destination)
-    }
-
-    /// What became of a parked request. All of it waits where its destination is not known.
-    async fn send_parked(
-        &mut self,
-        message: &QueueMessage,
-        parked: &Parked,
-        request: Request,
-    ) -> (Outcome, IngestPolicy) {
-        let Some((position, destination)) = self.destination(parked) else {
-            let text = format!(
-                "destination {} is in no setting any more; add it, or the message waits until it expires",
-                parked.destination
-            );
-            let reason = Reason::UnknownDestination { text };
-            let outcome = Outcome::unsent(request, reason, Fate::ParkWithAlarm);
-            return (outcome, IngestPolicy::any_time());
-        };
-        let outgoing = Outgoing {
-            destination: position,
-            stream: parked.stream.as_deref().map(Arc::from),
-            request,
-            survey: None,
-            log_events: Arc::new(parked.log_events.clone()),
-        };
-        let policy = destination.policy();
-        let context = self.delivery_context(message.receive_count());
-        let deadline = self.invocation.deadline;
-        let destinations = &self.forwarder.destinations;
-        let delivered = deliver(destinations, vec![outgoing], context, |_, _| deadline).await;
-        let (accepted, retry_after) = (delivered.account.total.accepted, delivered.retry_after);
-        let most_details = self.forwarder.options.most_details;
-        let remainders = self.report.take_delivered(delivered, most_details);
-        let parts = remainders.into_iter().map(|remainder| remainder.part).collect();
-        (Outcome { accepted, parts, retry_after, ..Outcome::default() }, policy)
-    }
-
-    /// Lets the message come again later. If that fails, it comes when the queue's own time is over.
-    async fn postpone(&self, message: &QueueMessage, after: Duration) {
-        let Some(queue) = &self.forwarder.queues.retry else { return };
-        let deadline = self.invocation.queue_deadline;
-        if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
-            tracing::warn!(%error, "message comes again sooner than it should");
-        }
+    if flusher.returned() > returned_before {
+        // The whole message comes again, with the accepted items.
+        let again = Ledger { ambiguous: accepted, ..Ledger::default() };
+        flusher.report.account.add(&destination, again);
     }
 }
 
-/// A part of the parked request that is never sent again by itself.
+/// Sends a parked request to its destination. If no setting names that destination any more, the request waits.
+async fn send_parked<E: Export, Q: Queue>(
+    flusher: &mut Flusher<'_, E, Q>,
+    message: &QueueMessage,
+    parked: &Parked,
+    request: Request,
+) -> (Outcome, IngestPolicy) {
+    let Some((position, destination)) = flusher.destination(&parked.destination) else {
+        let text = format!(
+            "destination {} is in no setting any more; add it, or the message waits until it expires",
+            parked.destination
+        );
+        let reason = Reason::UnknownDestination { text };
+        let outcome = Outcome::unsent(request, reason, Fate::ParkWithAlarm);
+        return (outcome, IngestPolicy::any_time());
+    };
+    let outgoing = Outgoing {
+        destination: position,
+        stream: parked.stream.as_deref().map(Arc::from),
+        request,
+        survey: None,
+        log_events: Arc::new(parked.log_events.clone()),
+    };
+    let policy = destination.policy();
+    (flusher.deliver_parked(outgoing, message.receive_count()).await, policy)
+}
+
+/// Hides the message until the next attempt. If that fails, it comes again after the queue's visibility timeout.
+async fn postpone<E: Export, Q: Queue>(
+    flusher: &Flusher<'_, E, Q>,
+    message: &QueueMessage,
+    after: Duration,
+) {
+    let Some(queue) = &flusher.queues().retry else { return };
+    let deadline = flusher.invocation().queue_deadline;
+    if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
+        tracing::warn!(%error, "message comes again sooner than it should");
+    }
+}
+
+/// A part of the parked request for the dead-letter queue.
 fn dead_letter(parked: &Parked, letter: DeadLetter) -> ToEnqueue {
     let DeadLetter { request, items, reason, partial } = letter;
     ToEnqueue {
@@ -133,9 +122,9 @@ fn dead_letter(parked: &Parked, letter: DeadLetter) -> ToEnqueue {
     }
 }
 
-/// A part of the parked request that is sent again, in a message of its own.
-fn new_message(parked: &Parked, rest: Rest) -> ToEnqueue {
-    let Rest { request, reason, fate } = rest;
+/// A part of the parked request in a new message.
+fn new_message(parked: &Parked, rest: Remaining) -> ToEnqueue {
+    let Remaining { request, reason, fate } = rest;
     let parked = Parked { reason, ..parked.with_request(request) };
     ToEnqueue { parked, fate, is_in_log_group: false }
 }

@@ -1,8 +1,8 @@
-//! Reads what a rule does.
+//! Parses the action of a rule.
 
 use super::super::change::{Change, NewValue};
 use super::super::redact::{
-    Finder, MOST_REPLACEMENT, PRESETS, Part, Preset, Redaction, Replacement,
+    Finder, ItemPart, MOST_REPLACEMENT, PRESETS, Preset, Redaction, Replacement,
 };
 use super::super::sample::Share;
 use super::super::template::Template;
@@ -12,7 +12,7 @@ use settings::Pattern;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
-/// What a rule may do; each rule does one of them.
+/// The actions; each rule has one.
 pub(super) const NAMES: [&str; 8] =
     ["keep", "drop", "sample", "redact", "add", "set", "rename", "remove"];
 
@@ -23,7 +23,7 @@ pub(super) fn read<'t>(
 ) -> Option<Action> {
     let mut named = NAMES.iter().filter_map(|name| Some((*name, table.get(*name)?)));
     let Some((name, node)) = named.next() else {
-        // A misspelt action was named already.
+        // A misspelt action was reported above.
         let known =
             |key: &str| NAMES.contains(&key) || ["name", "match", "unless", "on"].contains(&key);
         if table.iter().all(|(key, _)| known(key.get_ref())) {
@@ -145,7 +145,7 @@ fn new_value<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> Opt
 const REDACT_KEYS: &[&str] =
     &["presets", "patterns", "keys", "attributes", "except", "in", "with", "salt"];
 
-/// A list of presets, or a table that says more.
+/// Parses a list of presets, or a table.
 fn redaction<'t>(document: &mut Document<'t>, node: &Node<'t>) -> Redaction {
     let mut redaction = Redaction {
         finders: Vec::new(),
@@ -153,7 +153,7 @@ fn redaction<'t>(document: &mut Document<'t>, node: &Node<'t>) -> Redaction {
         has_own_keys: false,
         only: Vec::new(),
         except: Vec::new(),
-        parts: Part::default_parts(),
+        parts: ItemPart::default_parts(),
         replacement: Replacement { with: Replacement::DEFAULT.to_owned(), salt: String::new() },
     };
     let Some(table) = node.get_ref().as_table() else {
@@ -182,7 +182,7 @@ fn redaction<'t>(document: &mut Document<'t>, node: &Node<'t>) -> Redaction {
             }
             "attributes" => redaction.only = document.patterns(&key, node),
             "except" => redaction.except = document.patterns(&key, node),
-            "in" => redaction.parts = document.words(&key, node, &Part::NAMED),
+            "in" => redaction.parts = document.words(&key, node, &ItemPart::NAMED),
             "with" => replacement(document, &key, table, node, &mut redaction),
             "salt" => {
                 let salt = document.string(&key, node).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Reads `match` and `unless`.
+//! Parses `match` and `unless`.
 
 use super::super::condition::{
     AttributeCondition, Conditions, ItemCondition, Scalar, Test, ValueCondition,
@@ -42,12 +42,11 @@ const SPAN_KINDS: &[(&str, i32)] = &[
 
 const SPAN_STATUSES: &[(&str, i32)] = &[("unset", 0), ("ok", 1), ("error", 2)];
 
-/// The lowest number of each (OpenTelemetry, "Logs Data Model", field SeverityNumber); each has
-/// four.
+/// The lowest severity number of each level (OpenTelemetry, "Logs Data Model", field SeverityNumber); each has four.
 const SEVERITIES: &[(&str, i32)] =
     &[("trace", 1), ("debug", 5), ("info", 9), ("warn", 13), ("error", 17), ("fatal", 21)];
 
-/// Reads all conditions of a table.
+/// Parses a table of conditions.
 pub(super) fn read<'t>(document: &mut Document<'t>, path: &str, node: &Node<'t>) -> Conditions {
     let mut conditions = Conditions::default();
     let Some(table) = document.table(path, node) else { return conditions };
@@ -107,12 +106,12 @@ pub(super) fn read<'t>(document: &mut Document<'t>, path: &str, node: &Node<'t>)
     conditions
 }
 
-/// The key must be in the request, if the condition needs a value.
+/// The key, if the condition needs a value.
 fn key_needle(condition: &AttributeCondition) -> Option<String> {
     condition.value.needs_a_value().then(|| condition.key.clone())
 }
 
-/// Conditions that only one signal has, and that signal.
+/// Parses a condition that belongs to one signal, and returns the signal.
 fn item<'t>(
     document: &mut Document<'t>,
     key: &str,
@@ -136,7 +135,7 @@ fn item<'t>(
     Some(condition)
 }
 
-/// A condition that only one signal has makes the rule one of that signal.
+/// A condition of one signal restricts the rule to that signal.
 fn narrow(
     document: &mut Document<'_>,
     conditions: &mut Conditions,
@@ -176,7 +175,7 @@ fn attributes<'t>(
 const TESTS: &[&str] =
     &["equals", "not", "contains", "regex", "exists", "above", "at_least", "below", "at_most"];
 
-/// A value, a list of values, or a table of tests.
+/// Parses a value, a list of values, or a table of tests.
 fn value<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> ValueCondition {
     let Some(table) = node.get_ref().as_table() else {
         return ValueCondition(vec![Test::Equals(scalars(document, key, node))]);
@@ -229,7 +228,7 @@ fn scalars<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> Vec<S
     scalars
 }
 
-/// A level, a list of levels, or a table that compares; answers ranges of severity numbers.
+/// Parses a level, a list of levels, or a comparison into ranges of severity numbers.
 fn severity<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> Vec<(i32, i32)> {
     let levels: Vec<(&str, i32)> =
         SEVERITIES.iter().copied().chain([("warning", 13), ("unspecified", 0)]).collect();

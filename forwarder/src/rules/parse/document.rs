@@ -1,4 +1,4 @@
-//! Reads values out of TOML that knows its places, and notes every mistake instead of stopping.
+//! Reads values from TOML with positions, and collects all mistakes.
 
 use super::super::mistake::{Mistake, nearest, position};
 use super::super::redact::compile;
@@ -10,10 +10,10 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A value and its place.
+/// A value and its position.
 pub(super) type Node<'t> = Spanned<DeValue<'t>>;
 
-/// A rules file that is being read.
+/// A rules file and its mistakes.
 pub(super) struct Document<'t> {
     text: &'t str,
     pub(super) mistakes: Vec<Mistake>,
@@ -35,7 +35,7 @@ impl<'t> Document<'t> {
         position(self.text, at).0
     }
 
-    /// Says of each key that is not known what it may be meant to be.
+    /// Reports unknown keys, with a suggestion.
     pub(super) fn check_keys(&mut self, path: &str, table: &DeTable<'t>, known: &[&str]) {
         for (key, _) in table {
             if !known.contains(&key.get_ref().as_ref()) {
@@ -101,7 +101,7 @@ impl<'t> Document<'t> {
         None
     }
 
-    /// One string or a list of some, each with its place.
+    /// Reads one string or a list of strings, with their positions.
     pub(super) fn strings<'n>(
         &mut self,
         key: &str,
@@ -113,7 +113,7 @@ impl<'t> Document<'t> {
             .collect()
     }
 
-    /// The nodes of a list, or the one that stands for a list of one.
+    /// The elements of a list, or a single value.
     pub(super) fn one_or_some<'n>(
         &mut self,
         key: &str,
@@ -138,7 +138,7 @@ impl<'t> Document<'t> {
         self.strings(key, node).into_iter().map(|(text, _)| Pattern::new(text)).collect()
     }
 
-    /// One of these words, or some.
+    /// Reads one or several of these words.
     pub(super) fn words<T: Copy>(
         &mut self,
         key: &str,
@@ -209,7 +209,7 @@ impl<'t> Document<'t> {
         self.checked(key, node.span(), |_| compile(text))
     }
 
-    /// Compiles something, and counts it against the bound.
+    /// Compiles a pattern and counts it towards the limit.
     pub(super) fn checked<T>(
         &mut self,
         key: &str,
@@ -234,7 +234,7 @@ impl<'t> Document<'t> {
     }
 }
 
-/// `path.key`, the key in quotes where it has dots of its own.
+/// Joins `path.key`. Keys with dots are quoted.
 pub(super) fn join(path: &str, key: &str) -> String {
     let quote = if key.contains('.') { "\"" } else { "" };
     let separator = if path.is_empty() { "" } else { "." };

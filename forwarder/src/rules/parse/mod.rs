@@ -1,4 +1,4 @@
-//! Reads a rules file, and finds all of its mistakes at once.
+//! Parses a rules file and reports all of its mistakes.
 
 mod actions;
 mod conditions;
@@ -10,8 +10,8 @@ mod tests;
 
 use super::condition::Conditions;
 use super::mistake::Mistakes;
-use super::redact::Part;
-use super::{Action, MOST_BYTES, Rule, RuleSet, Service, Target};
+use super::redact::ItemPart;
+use super::{Action, MOST_BYTES, Rule, RuleSet, ServiceRule, Target};
 use document::Document;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -28,7 +28,7 @@ pub(super) fn parse(text: &str) -> Result<RuleSet, Mistakes> {
         document.mistake(error.span().unwrap_or(0..0), "", format!("no TOML: {}", error.message()));
     }
     if !errors.is_empty() {
-        // What was read beside them is a guess: its mistakes may be none.
+        // After a syntax error, further mistakes would be guesses.
         return Mistakes::check(document.mistakes).map(|()| RuleSet::default());
     }
     let root = root.get_ref();
@@ -89,7 +89,7 @@ fn rule<'t>(document: &mut Document<'t>, at: &Range<usize>, table: &DeTable<'t>)
 const IS_SHARED: &str = "a resource is shared by all of its items: the conditions of this rule may be on signal, place, service name and resource only";
 const IS_SHARED_REDACTED: &str = "resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only";
 
-/// Resource and scope belong to all of their items, so that no single one can decide about them.
+/// Items cannot decide about a resource or scope, because they share it.
 fn check_target<'t>(
     document: &mut Document<'t>,
     table: &DeTable<'t>,
@@ -108,9 +108,10 @@ fn check_target<'t>(
             }
         }
         Action::Redact(redaction) => {
-            let names_shared = [Part::Resource, Part::Scope].map(|part| redaction.looks_into(part));
+            let names_shared =
+                [ItemPart::Resource, ItemPart::Scope].map(|part| redaction.looks_into(part));
             let redact = table.get("redact").and_then(|node| node.get_ref().as_table());
-            // Without `in` the rule is about its items, and the other parts are left out.
+            // Without `in`, only the parts that belong to single items are redacted.
             if names_shared.contains(&true)
                 && let Some(node) = redact.and_then(|redact| redact.get("in"))
             {
@@ -121,7 +122,7 @@ fn check_target<'t>(
     }
 }
 
-fn services<'t>(document: &mut Document<'t>, root: &DeTable<'t>) -> Vec<Service> {
+fn services<'t>(document: &mut Document<'t>, root: &DeTable<'t>) -> Vec<ServiceRule> {
     let mut services = Vec::new();
     for (at, table) in document.tables("service", root) {
         document.check_keys("service", table, &["log_group", "name"]);
@@ -134,7 +135,7 @@ fn services<'t>(document: &mut Document<'t>, root: &DeTable<'t>) -> Vec<Service>
             }
         }
         if let (Some(log_groups), Some(Some(name))) = (log_groups, name) {
-            services.push(Service { log_groups, name });
+            services.push(ServiceRule { log_groups, name });
         }
     }
     services

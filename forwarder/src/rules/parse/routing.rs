@@ -1,4 +1,4 @@
-//! Reads destinations and routes.
+//! Parses destinations and routes.
 
 use super::super::MOST_DESTINATIONS;
 use super::super::mistake::nearest;
@@ -16,7 +16,7 @@ const DESTINATION_KEYS: &[&str] = &["endpoint", "secret", "headers", "stream", "
 const PROFILES: &[(&str, Profile)] =
     &[("openobserve", Profile::OpenObserve), ("otlp", Profile::Otlp)];
 
-/// Parts of names whose values are credentials.
+/// Parts of header names with credentials.
 const CREDENTIALS: &[&str] =
     &["auth", "token", "password", "passwd", "secret", "api-key", "api_key", "apikey", "cookie"];
 
@@ -90,7 +90,7 @@ fn destination<'t>(
     })
 }
 
-/// The values are read by the code that reads the forwarder's variables: the same rules and words.
+/// Parsed like the forwarder's variables, with the same rules and messages.
 const VALUES: Table = Table::new(&[&[
     Variable { name: "endpoint", default: None, kind: Kind::Url, doc: "Base URL." },
     Variable { name: "secret", default: None, kind: Kind::SecretReference, doc: "Credentials." },
@@ -192,7 +192,7 @@ pub(super) fn routes<'t>(
     routes
 }
 
-/// The conditions of a route: what the envelope says, and nothing else.
+/// Parses the conditions of a route, which see the origin only.
 fn origin<'t>(
     document: &mut Document<'t>,
     table: &DeTable<'t>,

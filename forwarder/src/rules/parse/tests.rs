@@ -13,7 +13,7 @@ fn check(text: &str, expected: Expect) {
     expected.assert_eq(&mistakes);
 }
 
-/// One rule of a name and an action, with these lines below.
+/// A rule with a name, an action, and these lines.
 fn check_rule(lines: &str, expected: Expect) {
     check(&format!("[[rule]]\nname = \"r\"\n{lines}\n"), expected);
 }

@@ -1,16 +1,16 @@
-//! Finds payment card numbers: 13 to 19 digits of a known scheme whose check digit is right.
+//! Finds payment card numbers: 13 to 19 digits of a known scheme with a valid check digit.
 //!
-//! ISO/IEC 7812-1: the first digits name the issuer's scheme, the last is Luhn's check digit.
+//! ISO/IEC 7812-1: the first digits identify the scheme, and the last digit is Luhn's check digit.
 
-use super::Found;
+use super::TextRange;
 
 /// One run of digits.
-struct Group<'t> {
+struct DigitGroup<'t> {
     start: usize,
     digits: &'t [u8],
 }
 
-impl Group<'_> {
+impl DigitGroup<'_> {
     fn end(&self) -> usize {
         self.start + self.digits.len()
     }
@@ -19,8 +19,8 @@ impl Group<'_> {
 const FEWEST_DIGITS: usize = 13;
 const MOST_DIGITS: usize = 19;
 
-/// Gives each card number, written in one piece or in groups with a space, a `-`, or the `+` that a form writes for a space between them.
-pub(super) fn find(text: &str, found: &mut dyn FnMut(Found)) {
+/// Finds card numbers, in one piece or in groups separated by a space, `-`, or the `+` of form encoding.
+pub(super) fn find(text: &str, found: &mut dyn FnMut(TextRange)) {
     let bytes = text.as_bytes();
     let groups = groups(bytes);
     let mut at = 0;
@@ -38,20 +38,20 @@ pub(super) fn find(text: &str, found: &mut dyn FnMut(Found)) {
     }
 }
 
-fn groups(bytes: &[u8]) -> Vec<Group<'_>> {
+fn groups(bytes: &[u8]) -> Vec<DigitGroup<'_>> {
     let mut groups = Vec::new();
     let mut start = 0;
     for part in bytes.split(|byte| !byte.is_ascii_digit()) {
         if !part.is_empty() {
-            groups.push(Group { start, digits: part });
+            groups.push(DigitGroup { start, digits: part });
         }
         start += part.len() + 1;
     }
     groups
 }
 
-/// How many of the first groups are a card number; the longest number wins.
-fn card(bytes: &[u8], groups: &[Group<'_>]) -> Option<usize> {
+/// The number of groups that form the longest card number.
+fn card(bytes: &[u8], groups: &[DigitGroup<'_>]) -> Option<usize> {
     let first = groups.first()?;
     if !may_begin(bytes, first.start) {
         return None;
@@ -76,7 +76,7 @@ fn card(bytes: &[u8], groups: &[Group<'_>]) -> Option<usize> {
     longest
 }
 
-/// A letter before it makes it a part of an id, a point a part of a number.
+/// After a letter it is part of an id, and after a point part of a number.
 fn may_begin(bytes: &[u8], start: usize) -> bool {
     let before = |back: usize| start.checked_sub(back).and_then(|at| bytes.get(at));
     match before(1) {
@@ -116,7 +116,7 @@ fn is_card(digits: &[u8]) -> bool {
     is_of_a_scheme && has_check_digit(digits)
 }
 
-/// Luhn's formula (ISO/IEC 7812-1, annex B).
+/// Luhn's algorithm (ISO/IEC 7812-1, annex B).
 fn has_check_digit(digits: &[u8]) -> bool {
     let sum: u32 = digits
         .iter()

@@ -1,15 +1,15 @@
-//! Reads through the escapes that a text may be written in: those of JSON and other languages, percent-encoding, and terminal colours.
+//! Decodes escapes in text: JSON and other languages, percent-encoding, and terminal colours.
 
-use super::Found;
+use super::TextRange;
 
 /// An escape sequence of a text.
 struct Escape {
     /// The position, in bytes.
-    at: Found,
+    at: TextRange,
     stands_for: char,
 }
 
-/// Returns the text without its escapes; `None` if it has none.
+/// Decodes the escapes of a text; `None` if there are none.
 pub(super) fn decode(text: &str) -> Option<String> {
     let mut escapes = escapes(text).peekable();
     escapes.peek()?;
@@ -24,8 +24,9 @@ pub(super) fn decode(text: &str) -> Option<String> {
     Some(decoded)
 }
 
-/// Turns ranges of the decoded text into those of `text`. It decodes again, because a map would need more memory than the text.
-pub(super) fn locate<'f>(text: &str, found: impl Iterator<Item = &'f mut Found>) {
+/// Maps ranges of the decoded text to ranges of `text`. Decodes a second time, because a map would need more memory than the
+/// text.
+pub(super) fn locate<'f>(text: &str, found: impl Iterator<Item = &'f mut TextRange>) {
     let ends = found.flat_map(|range| [(&mut range.start, false), (&mut range.end, true)]);
     let mut marks: Vec<(&mut usize, bool)> = ends.collect();
     marks.sort_by_key(|(mark, is_end)| (**mark, !is_end));
@@ -48,8 +49,8 @@ pub(super) fn locate<'f>(text: &str, found: impl Iterator<Item = &'f mut Found>)
     marks.for_each(|(mark, _)| *mark = *mark - decoded + original);
 }
 
-/// Returns the end of the escape whose backslash stands directly before `at`: a match that begins with
-/// the `n` of `\n` begins behind it.
+/// The end of the escape whose backslash is directly before `at`: a match on the `n` of `
+/// ` begins after it.
 pub(super) fn end_behind_backslash(text: &str, at: usize) -> Option<usize> {
     let backslash = at.checked_sub(1).filter(|at| text.as_bytes().get(*at) == Some(&b'\\'))?;
     Some(escape_at(text.as_bytes(), backslash).ok()?.at.end)
@@ -74,7 +75,7 @@ fn escapes(text: &str) -> impl Iterator<Item = Escape> {
 
 const ESC: u8 = 0x1b;
 
-/// The escape that begins at a backslash, `%` or ESC; the error is where to look for the next one.
+/// The escape at a backslash, `%` or ESC. The error is the position to continue from.
 fn escape_at(bytes: &[u8], start: usize) -> Result<Escape, usize> {
     let (end, stands_for) = match bytes.get(start) {
         Some(b'\\') => backslash(bytes, start)?,
@@ -91,7 +92,7 @@ fn escape_at(bytes: &[u8], start: usize) -> Result<Escape, usize> {
     }
 }
 
-/// The end of a colour or another control sequence of a terminal (ECMA-48), whose ESC ends at `start`.
+/// The end of a terminal control sequence such as a colour (ECMA-48), whose ESC ends at `start`.
 fn control_sequence_end(bytes: &[u8], start: usize) -> Option<usize> {
     bytes.get(start).filter(|byte| **byte == b'[')?;
     let is_parameter = |byte: &&u8| byte.is_ascii_digit() || matches!(byte, b';' | b':' | b'?');
@@ -100,7 +101,7 @@ fn control_sequence_end(bytes: &[u8], start: usize) -> Option<usize> {
     Some(last + 1)
 }
 
-/// An escape of JSON, Python, JavaScript, Go or Rust; text that was escaped several times has several backslashes.
+/// An escape of JSON, Python, JavaScript, Go or Rust. Each further level of escaping adds backslashes.
 fn backslash(bytes: &[u8], start: usize) -> Result<(usize, char), usize> {
     let run = bytes.iter().skip(start).take_while(|byte| **byte == b'\\').count();
     let letter = start + run;

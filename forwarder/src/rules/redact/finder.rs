@@ -1,36 +1,34 @@
-//! Finds in a text what must not leave: ready-made presets, and patterns of the user's.
+//! Finders: presets, and patterns of the rules file.
 
 use super::search::{Search, TooMuchWork};
-use super::{Found, card, ip};
+use super::{TextRange, card, ip};
 use settings::Pattern;
 
-/// A ready-made set of finders.
+/// A preset with its finders.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Preset {
     pub(in super::super) name: &'static str,
     detectors: &'static [Detector],
-    /// One of these is in every text in which something is found, in this or the other case of
-    /// letters; empty if nothing can be said.
+    /// Every match contains one of these, in any case of letters. Empty if there is no such text.
     needles: &'static [&'static str],
-    /// Keys whose values are replaced whole, in small letters; each has a needle in it.
+    /// Lower-case keys whose values are replaced whole. Each contains a needle.
     keys: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Detector {
     Regex(&'static str),
-    /// No letter or digit stands directly before or after a match.
+    /// A match must not touch a letter or digit.
     Word(&'static str),
     Card,
     Ip,
 }
 
-/// All presets. What they find and what they do not is tabled in `tests.rs`.
+/// All presets. `tests.rs` lists their matches and non-matches.
 pub(in super::super) const PRESETS: &[Preset] = &[
     Preset {
         name: "email",
-        // RFC 5322 allows more; these are the characters that addresses have, in any script.
-        // `%40` is an `@` in a URL.
+        // The characters of real addresses in any script; RFC 5322 allows more. `%40` is `@` in a URL.
         detectors: &[Detector::Regex(concat!(
             r#"[^\x00-\x20"#,
             r##""#%&'()*,/:;<=>?@\[\\\]`{|}\x7f]+(?:@|%40)"##,
@@ -44,7 +42,7 @@ pub(in super::super) const PRESETS: &[Preset] = &[
     Preset { name: "card", detectors: &[Detector::Card], needles: &[], keys: &[] },
     Preset {
         name: "aws_keys",
-        // IAM User Guide, "Understanding unique ID prefixes": these four are keys, not names.
+        // IAM User Guide, "Understanding unique ID prefixes": the four prefixes of keys.
         detectors: &[
             Detector::Word("(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}"),
             Detector::Regex(concat!(
@@ -74,17 +72,17 @@ pub(in super::super) const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "bearer",
-        // RFC 6750 §2.1 and RFC 9110 §11.6.2. Sixteen characters, so that "bearer of news" stays.
+        // RFC 6750 §2.1 and RFC 9110 §11.6.2. At least sixteen characters, so that "bearer of news" stays.
         detectors: &[
             Detector::Word(r"(?i-u:bearer)[ \t]+(?<value>[0-9A-Za-z._~+/=-]{16,})"),
-            // A form writes a space as `+`, and a `+` of the token as `%2B`.
+            // In form encoding, a space is `+`, and a `+` of the token is `%2B`.
             Detector::Word(r"(?i-u:bearer)\+(?<value>[0-9A-Za-z._~/=-]{16,})"),
             Detector::Regex(concat!(
                 r#"(?i-u:authorization)(?:["'\\]*[ \t]*[:=]+>?|\\*["'],)[ \t]*\[?b?["'\\]*"#,
                 r"(?i-u:basic|bearer|token|digest|negotiate|ntlm|api-?key)[ \t+]+",
                 r"(?<value>[0-9A-Za-z._~+/=-]{4,})"
             )),
-            // RFC 9110 §11.2: parameters in place of a token.
+            // RFC 9110 §11.2: parameters instead of a token.
             Detector::Regex(concat!(
                 r#"(?i-u:authorization)["'\\]*[ \t]*[:=]+>?[ \t]*\[?b?["'\\]*"#,
                 r"(?i-u:digest|token|aws4-[0-9a-z-]+|oauth|hawk|signature|vapid)[ \t]+(?<value>",
@@ -97,7 +95,7 @@ pub(in super::super) const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "jwt",
-        // RFC 7519: a base64url header that begins with `{"`, then one to four further parts.
+        // RFC 7519: a base64url header that begins with `{"`, and one to four further parts.
         detectors: &[Detector::Regex(r"eyJ[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*){1,4}")],
         needles: &["eyJ"],
         keys: &[],
@@ -127,7 +125,7 @@ impl Preset {
     }
 }
 
-/// Finds one kind of thing.
+/// A finder.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Finder {
     pub(super) name: String,
@@ -143,7 +141,7 @@ enum Detect {
 }
 
 impl Finder {
-    /// A pattern of the user's.
+    /// A pattern of the rules file.
     pub(in super::super) fn of_pattern(name: &str, pattern: &str) -> Result<Self, String> {
         let detect = Detect::Search(Search::new(pattern, false)?);
         Ok(Self { name: name.to_owned(), detect, needles: &[] })
@@ -153,15 +151,19 @@ impl Finder {
         &self.name
     }
 
-    /// False if nothing can be found in these bytes, or in texts that are written in them as they
-    /// are. JSON may spell each letter as `\u` and its number.
+    /// Returns `false` if nothing can match in these bytes, or in text that they encode. JSON may encode letters as `\u` and a
+    /// number.
     pub(super) fn may_find_in(&self, bytes: &[u8]) -> bool {
         let has = |needle: &str| find_any_case(bytes, needle.as_bytes());
         self.needles.is_empty() || self.needles.iter().any(|needle| has(needle)) || has("\\u")
     }
 
-    /// Gives each range that is to be replaced, from left to right.
-    pub(super) fn find(&self, text: &str, found: &mut dyn FnMut(Found)) -> Result<(), TooMuchWork> {
+    /// Finds the ranges to replace, from left to right.
+    pub(super) fn find(
+        &self,
+        text: &str,
+        found: &mut dyn FnMut(TextRange),
+    ) -> Result<(), TooMuchWork> {
         match &self.detect {
             Detect::Card => card::find(text, found),
             Detect::Ip => ip::find(text, found),
@@ -170,13 +172,13 @@ impl Finder {
         Ok(())
     }
 
-    /// Returns `true` if the pattern reads some texts so often that they would be replaced whole.
+    /// Returns `true` if the pattern would read some texts so often that they are replaced whole.
     pub(in super::super) fn is_slow(&self) -> bool {
         matches!(&self.detect, Detect::Search(search) if search.is_slow())
     }
 }
 
-/// True if `bytes` hold `needle` in any case of letters.
+/// Returns `true` if `bytes` contain `needle` in any case.
 fn find_any_case(bytes: &[u8], needle: &[u8]) -> bool {
     let Some((first, rest)) = needle.split_first() else { return true };
     let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());

@@ -1,13 +1,13 @@
-//! Finds IPv4 and IPv6 addresses as the standard library reads them.
+//! Finds IPv4 and IPv6 addresses that the standard library accepts.
 
-use super::Found;
+use super::TextRange;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Longest text of an IPv6 address: `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`.
+/// Longest IPv6 address: `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`.
 const MOST_IPV6_BYTES: usize = 45;
 
-/// Gives each address, without port, brackets and zone.
-pub(super) fn find(text: &str, found: &mut dyn FnMut(Found)) {
+/// Finds addresses, without port, brackets and zone.
+pub(super) fn find(text: &str, found: &mut dyn FnMut(TextRange)) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(start) = next(bytes, at, is_address_byte) {
@@ -26,12 +26,12 @@ fn is_address_byte(byte: u8) -> bool {
     byte.is_ascii_hexdigit() || byte == b'.' || byte == b':'
 }
 
-/// Gives the addresses of a run of hexadecimal digits, points and colons.
-fn in_run(text: &str, run: &Found, found: &mut dyn FnMut(Found)) {
+/// Finds the addresses in a run of hexadecimal digits, points and colons.
+fn in_run(text: &str, run: &TextRange, found: &mut dyn FnMut(TextRange)) {
     let content = text.get(run.clone()).unwrap_or_default();
     let colons = content.bytes().filter(|byte| *byte == b':').count();
     let mut rest = run.start;
-    // An IPv6 address may end in an IPv4 address, so IPv6 comes first.
+    // IPv6 first, because an IPv6 address may end with an IPv4 address.
     if colons >= 7 || (colons >= 2 && content.contains("::")) {
         let mut at = run.start;
         while at < run.end {
@@ -55,14 +55,14 @@ fn is_alphanumeric(byte: Option<u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// The end of the IPv6 address that begins at `start`. It may stand behind `client:` and before `:error`, but `std::f64::abs` holds none.
-fn ipv6_end(text: &str, start: usize, run: &Found) -> Option<usize> {
+/// The end of the IPv6 address at `start`. It may follow `client:` and precede `:error`, but `std::f64::abs` contains none.
+fn ipv6_end(text: &str, start: usize, run: &TextRange) -> Option<usize> {
     let before = |back: usize| start.checked_sub(back).and_then(|at| byte(text, at));
     let is_behind_word = start == run.start && is_alphanumeric(before(1));
     let may_begin = match before(1) {
         _ if is_behind_word => text.get(start..)?.starts_with("::"),
         Some(b':') => start > run.start && before(2) != Some(b':'),
-        // Another digit before it: the end of an IPv4 address.
+        // After another digit, it is the end of an IPv4 address.
         Some(b'.') => !before(2).is_some_and(|byte| byte.is_ascii_digit()),
         _ => start == run.start,
     };
@@ -83,20 +83,20 @@ fn ipv6_end(text: &str, start: usize, run: &Found) -> Option<usize> {
     let longest = run.end.min(start + MOST_IPV6_BYTES);
     (start + 2..=longest).rev().filter(|end| may_end(*end)).find(|end| {
         let address = text.get(start..*end).unwrap_or_default();
-        // `face::add` is code: an address without any digit is hardly ever one. `::` is a path in code.
+        // `face::add` is code. Real addresses nearly always contain a digit.
         address.bytes().any(|byte| byte.is_ascii_digit())
             && address.parse::<Ipv6Addr>().is_ok_and(|address| !address.is_unspecified())
     })
 }
 
-/// Gives the IPv4 addresses of a part of the text.
-fn ipv4_addresses(text: &str, part: &Found, found: &mut dyn FnMut(Found)) {
+/// Finds the IPv4 addresses in a part of the text.
+fn ipv4_addresses(text: &str, part: &TextRange, found: &mut dyn FnMut(TextRange)) {
     let is_digit = |at: usize| byte(text, at).is_some_and(|byte| byte.is_ascii_digit());
     let mut at = part.start;
     while at + "0.0.0.0".len() <= part.end {
         let before = at.checked_sub(1);
         let is_begun = before.is_some_and(|before| {
-            // A fifth number makes it a version.
+            // Five numbers are a version.
             let is_point = byte(text, before) == Some(b'.');
             is_alphanumeric(byte(text, before))
                 || is_point && before.checked_sub(1).is_some_and(is_digit)
@@ -109,7 +109,7 @@ fn ipv4_addresses(text: &str, part: &Found, found: &mut dyn FnMut(Found)) {
     }
 }
 
-/// The end of the IPv4 address that begins at `start`.
+/// The end of the IPv4 address at `start`.
 fn ipv4_end(text: &str, start: usize) -> Option<usize> {
     let is_digit = |at: usize| byte(text, at).is_some_and(|byte| byte.is_ascii_digit());
     let mut end = start;
@@ -124,6 +124,6 @@ fn ipv4_end(text: &str, start: usize) -> Option<usize> {
     let is_continued =
         is_alphanumeric(byte(text, end)) || byte(text, end) == Some(b'.') && is_digit(end + 1);
     let address = text.get(start..end)?.parse::<Ipv4Addr>().ok()?;
-    // `120.0.0.0` is the version of a browser.
+    // `120.0.0.0` is a browser version.
     (!is_continued && !matches!(address.octets(), [_, 0, 0, 0])).then_some(end)
 }

@@ -1,23 +1,22 @@
-//! Redacts JSON that is written in a text: its strings and whole numbers, never its keys, and the
-//! spaces stay where they are.
+//! Redacts JSON text: strings and whole numbers. Keys and white space stay.
 
 use super::{Redacted, Redaction};
 use serde::de::{IgnoredAny, Visitor};
 use std::fmt;
 
-/// A text of JSON, redacted.
+/// A redacted JSON text.
 pub(super) struct Rewritten {
     pub(super) text: String,
     pub(super) redacted: Redacted,
 }
 
-/// `None` if the text is no JSON object or array.
+/// Redacts a JSON object or array; `None` if the text is neither.
 pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<Rewritten> {
     let looks_like_json = text.trim_start().starts_with(['{', '[']);
     if !looks_like_json || serde_json::from_str::<IgnoredAny>(text).is_err() {
         return None;
     }
-    let mut walk = Walk {
+    let mut walk = JsonWalk {
         redaction,
         rest: text,
         before: text.len(),
@@ -28,21 +27,21 @@ pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<Rewritten> {
     Some(Rewritten { text: walk.out, redacted: walk.redacted })
 }
 
-/// Goes through a text that is known to be JSON.
-struct Walk<'t> {
+/// A walk through valid JSON.
+struct JsonWalk<'t> {
     redaction: &'t Redaction,
     rest: &'t str,
-    /// Bytes of the whole text.
+    /// Length of the whole text.
     before: usize,
     out: String,
     redacted: Redacted,
 }
 
-impl<'t> Walk<'t> {
-    /// All values at any depth.
+impl<'t> JsonWalk<'t> {
+    /// Walks through all values.
     fn values(&mut self) -> Option<()> {
         let mut depth = 0usize;
-        // The depth of the map or array whose content is hidden.
+        // The depth of the hidden map or array.
         let mut hidden_at = None;
         let mut hides_next = false;
         loop {
@@ -94,7 +93,7 @@ impl<'t> Walk<'t> {
             return self.out.push_str(token);
         };
         self.redacted += redacted;
-        // Very many short strings with a long replacement are removed without a replacement.
+        // Very many short strings with a long replacement are removed instead.
         let after = self.out.len() + json.len() + self.rest.len();
         if Redaction::may_become(self.before, after) {
             self.out.push_str(&json);
@@ -103,7 +102,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// Numbers; `true`, `false` and `null` say too little to be hidden.
+    /// Writes a number, `true`, `false` or `null`; only numbers are redacted.
     fn put_scalar(&mut self, token: &str, hidden: bool) {
         let is_number = token.starts_with(|c: char| c == '-' || c.is_ascii_digit());
         let replace =
@@ -114,7 +113,7 @@ impl<'t> Walk<'t> {
         self.out.push_str(if replace { "0" } else { token });
     }
 
-    /// The string that stands here, quotes included.
+    /// Takes the string at the current position, with its quotes.
     fn take_string(&mut self) -> Option<&'t str> {
         let mut escaped = false;
         let end = self.rest.bytes().enumerate().skip(1).find_map(|(at, byte)| {
@@ -152,7 +151,7 @@ fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
-/// What a string of JSON stands for; half a surrogate pair becomes U+FFFD.
+/// Decodes a JSON string. Unpaired surrogates become U+FFFD.
 fn text_of(token: &str) -> Option<String> {
     struct Text;
     impl Visitor<'_> for Text {

@@ -1,32 +1,32 @@
-//! Finds the values of hidden keys in text with objects: in JSON, including truncated JSON and JSON within other text, and in the notation
-//! of Python, JavaScript, Ruby, Java, .NET, Go and Rust.
+//! Finds the values of hidden keys in text with objects: JSON (also truncated or embedded), Python, JavaScript, Ruby, Java, .NET,
+//! Go and Rust.
 
-use super::Found;
+use super::TextRange;
 use memchr::memmem;
 
 /// Longest key, in bytes.
 const MOST_KEY_BYTES: usize = 256;
 
-/// A key, by how it is written.
-enum Key<'t> {
+/// A key, by its notation.
+enum FoundKey<'t> {
     Quoted(&'t str),
-    /// Behind a `{` or `,`, as Node and Java print it.
+    /// After `{` or `,`, as printed by Node and Java.
     Member(&'t str),
-    /// Anywhere else behind a `{` or `map[`, as Go prints it. It may be prose.
+    /// Elsewhere after `{` or `map[`, as printed by Go. It may be prose.
     Word(&'t str),
 }
 
-/// How Go begins a map.
+/// The beginning of a Go map.
 const GO_MAP: &[u8] = b"map[";
 
-/// Returns `false` if `find` finds nothing in a text.
+/// Returns `false` if `find` finds nothing in the text.
 pub(super) fn may_be_in(text: &str) -> bool {
     let bytes = text.as_bytes();
     memchr::memchr3(b'{', b'"', b'\'', bytes).is_some() || memmem::find(bytes, GO_MAP).is_some()
 }
 
-/// Gives the value of each key that `hides` names, from left to right. A key stands in quotes, or somewhere behind a `{` or `map[`.
-pub(super) fn find(text: &str, hides: impl Fn(&str) -> bool, found: &mut dyn FnMut(Found)) {
+/// Finds the values of all keys that `hides` accepts, from left to right. A key is quoted, or follows `{` or `map[`.
+pub(super) fn find(text: &str, hides: impl Fn(&str) -> bool, found: &mut dyn FnMut(TextRange)) {
     let bytes = text.as_bytes();
     let go_map = memmem::find(bytes, GO_MAP);
     let mut at = 0;
@@ -42,11 +42,11 @@ pub(super) fn find(text: &str, hides: impl Fn(&str) -> bool, found: &mut dyn FnM
         }
         let in_object = in_object || go_map.is_some_and(|begin| begin < separator);
         let value = match key_before(text, separator) {
-            Some(Key::Quoted(key)) if hides(key) => value_behind(bytes, at, is_value_end),
-            Some(Key::Member(key)) if in_object && hides(key) => {
+            Some(FoundKey::Quoted(key)) if hides(key) => value_behind(bytes, at, is_value_end),
+            Some(FoundKey::Member(key)) if in_object && hides(key) => {
                 value_behind(bytes, at, is_value_end)
             }
-            Some(Key::Word(key)) if in_object && hides(key) => {
+            Some(FoundKey::Word(key)) if in_object && hides(key) => {
                 value_behind(bytes, at, |byte| is_value_end(byte) || is_blank(char::from(byte)))
             }
             _ => continue,
@@ -66,8 +66,8 @@ fn says_nothing(value: &str) -> bool {
     )
 }
 
-/// The key that stands before a `:` or `=`.
-fn key_before(text: &str, separator: usize) -> Option<Key<'_>> {
+/// The key before a `:` or `=`.
+fn key_before(text: &str, separator: usize) -> Option<FoundKey<'_>> {
     let before = text.get(..separator)?.trim_end_matches(is_blank);
     let Some(quote) = before.bytes().last().filter(|byte| is_quote(*byte)) else {
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$' | '@');
@@ -76,7 +76,7 @@ fn key_before(text: &str, separator: usize) -> Option<Key<'_>> {
         let name = name.get(name.trim_end_matches(is_part).len()..)?;
         let rest = before.get(..before.len() - name.len())?.trim_end_matches(is_blank);
         let is_member = rest.ends_with(['{', ',']);
-        return Some(if is_member { Key::Member(name) } else { Key::Word(name) });
+        return Some(if is_member { FoundKey::Member(name) } else { FoundKey::Word(name) });
     };
     let end = before.len() - 1;
     let escapes = backslashes_before(before.as_bytes(), end);
@@ -85,11 +85,11 @@ fn key_before(text: &str, separator: usize) -> Option<Key<'_>> {
     let quotes = memchr::memrchr_iter(quote, key.as_bytes().get(earliest..)?);
     let mut quotes = quotes.map(|offset| earliest + offset);
     let begin = quotes.find(|at| backslashes_before(key.as_bytes(), *at) == escapes)?;
-    key.get(begin + 1..).map(Key::Quoted)
+    key.get(begin + 1..).map(FoundKey::Quoted)
 }
 
-/// The value that begins at or behind `at`: what a string's quotes enclose, a whole map or list, or text to a byte that ends it.
-fn value_behind(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> Found {
+/// The value at or after `at`: the content of a string, a whole map or list, or the text before an end byte.
+fn value_behind(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> TextRange {
     let is = |at: usize, wanted: &dyn Fn(u8) -> bool| bytes.get(at).copied().is_some_and(wanted);
     let skip = |mut at: usize, wanted: &dyn Fn(u8) -> bool| {
         while is(at, wanted) {
@@ -110,7 +110,7 @@ fn value_behind(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> Found {
     if is(named, &is_opening) {
         return begin..container_end(bytes, named);
     }
-    // Go writes no space behind the colon; prose does.
+    // Go writes no space after the colon; prose does.
     if ends(b' ') && begin > separated {
         return separated..separated;
     }
@@ -121,9 +121,9 @@ fn value_behind(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> Found {
     begin..end
 }
 
-/// The end of the string whose opening quote is at `opening`, or the end of the text if the string is truncated.
+/// The end of the string whose opening quote is at `opening`, or of the text.
 ///
-/// Each time text is escaped, a quote in it gets another backslash, and each backslash becomes two.
+/// Each level of escaping adds a backslash to a quote and doubles existing backslashes.
 fn string_end(bytes: &[u8], opening: usize) -> usize {
     let Some((quote, rest)) = bytes.get(opening..).and_then(<[u8]>::split_first) else {
         return bytes.len();
@@ -138,7 +138,7 @@ fn string_end(bytes: &[u8], opening: usize) -> usize {
     close.map_or(bytes.len(), |offset| opening + 1 + offset)
 }
 
-/// The end of the map or list that begins at `opening`, including brackets, or the end of the text if it is truncated.
+/// The end of the map or list at `opening`, including brackets, or of the text.
 fn container_end(bytes: &[u8], opening: usize) -> usize {
     let mut depth = 0usize;
     let mut at = opening;
@@ -176,7 +176,7 @@ fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'')
 }
 
-/// Node encloses a string in backticks where both other quotes are in it.
+/// Node uses backticks for a string with both other quotes.
 fn is_string_quote(byte: u8) -> bool {
     is_quote(byte) || byte == b'`'
 }

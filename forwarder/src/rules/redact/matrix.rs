@@ -1,4 +1,4 @@
-//! Every preset and `keys`, in the format of every writer, at every position of a text.
+//! Every preset and `keys`, in the format of every writer, at every position in a text.
 
 use super::tests::redaction;
 use super::*;
@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl";
 const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
-/// A preset, text it redacts, and the part of the text that must not be left.
+/// A preset, a text to redact, and the part that must not remain.
 const SECRETS: [(&str, &str, &str); 13] = [
     ("email", "bob@example.com", "bob@example.com"),
     ("ip", "10.1.2.3", "10.1.2.3"),
@@ -44,13 +44,13 @@ const NEIGHBOURS: [&str; 16] = [
     "%253D",
 ];
 
-/// How a writer spells a text, and what it writes around it.
+/// A writer's notation of a text, and the text around it.
 type Writer = (&'static str, fn(&str) -> String, &'static str, &'static str);
 
 const NODE: &str = "2026-11-22T10:00:00.000Z\t8f507cfc-xmpl-4697-b07a-ac58fc914c95\tINFO\t";
 const PYTHON: &str = "[INFO]\t2026-11-22T10:00:00.000Z\t8f507cfc-xmpl-4697-b07a-ac58fc914c95\t";
 
-/// Writers of texts; `N` and `P` begin as Node's and Python's runtimes begin a line.
+/// Writers; `N` and `P` are the prefixes of Node's and Python's runtimes.
 const WRITERS: [Writer; 21] = [
     ("text", plain, "", ""),
     ("Node's text", plain, "N", ""),
@@ -150,7 +150,7 @@ fn begin(prefix: &str) -> String {
     }
 }
 
-/// Counts texts, and those that were left with their secret or without the words around it.
+/// Counts texts, remaining secrets, and lost surrounding words.
 #[derive(Default)]
 struct Checked {
     count: usize,
@@ -167,7 +167,7 @@ impl Checked {
         keeps: &[&str],
     ) {
         let mut redacted = text.to_owned();
-        let _changed = redaction.text(Part::Body, &mut redacted);
+        let _changed = redaction.text(ItemPart::Body, &mut redacted);
         let leaks = secrets.iter().any(|secret| redacted.contains(secret));
         let loses = keeps.iter().any(|word| text.contains(word) && !redacted.contains(word));
         self.count += 1;
@@ -208,7 +208,7 @@ fn every_preset_in_every_format_at_every_position() {
                     if line.contains("%25253D") {
                         continue; // Encoded three times.
                     }
-                    // A session token may be percent-encoded, and text behind a `{` or `,` be a value.
+                    // A session token may be percent-encoded, and text after `{` or `,` may be a value.
                     let may_lose = writer == "a query" || n.ends_with(['{', ',']);
                     let keeps: &[&str] = if may_lose { &["before"] } else { &["before", "after"] };
                     checked.check(&redaction, &case, &line, &secret, keeps);
@@ -219,7 +219,7 @@ fn every_preset_in_every_format_at_every_position() {
     checked.finish();
 }
 
-/// Values of a hidden key: pieces that must not be left, and what stands between them.
+/// Values of a hidden key: pieces that must not remain, and the text between them.
 const BETWEEN: [&str; 14] = [
     "",
     " ",
@@ -237,7 +237,7 @@ const BETWEEN: [&str; 14] = [
     "%22",
 ];
 
-/// Objects that have a key `password`, whose value is written at `@`; some colour it.
+/// Objects with a key `password`, whose value is at `@`; some are coloured.
 const OBJECTS: [Writer; 35] = [
     ("JSON", json, "{\"a\":1,\"password\":\"@\",\"b\":2}", ""),
     ("JSON, nested", json, "{\"a\":[{\"b\":{\"password\" : \"@\"}}]}", ""),
@@ -298,7 +298,7 @@ fn keys_in_every_format() {
             let value = spell(&format!("FIRST{between}SECOND"));
             let value = match note {
                 "in JSON" => json(&value),
-                // Nothing tells quotes that were decoded from those of the value.
+                // Decoded quotes are indistinguishable from quotes of the value.
                 "decoded" if between.contains(['"', '\\', '%']) => continue,
                 "key" if between == "%22" => continue,
                 _ => value,
@@ -313,7 +313,7 @@ fn keys_in_every_format() {
             checked.check(&redaction, "a number", &line, &[number.to_owned()], &[]);
         }
     }
-    // Node's quotes for a string that has both others in it.
+    // Node's quotes for a string with both other quotes.
     let line = "{ user: 'bob', password: `FIRST'\"SECOND`, n: 1 }";
     checked.check(&redaction, "backticks", line, &pieces, &["user", "n: 1"]);
     // A bare value ends at a comma or a bracket.

@@ -1,5 +1,4 @@
-//! Replaces what must not leave: in values, never in keys, and so that JSON stays JSON and a type
-//! stays what it is.
+//! Redacts values. Keys, types and the structure of JSON stay.
 
 mod card;
 mod escapes;
@@ -25,12 +24,12 @@ use std::borrow::Cow;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
-/// Where something was found in a text, in bytes.
-type Found = std::ops::Range<usize>;
+/// A range of bytes in a text.
+type TextRange = std::ops::Range<usize>;
 
-/// A part of the telemetry that a redaction may look into.
+/// A part of the telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum ItemPart {
     Attributes,
     Body,
     Events,
@@ -42,8 +41,8 @@ pub(super) enum Part {
     Name,
 }
 
-impl Part {
-    /// The parts by the names that they have in a rules file.
+impl ItemPart {
+    /// The names of the parts in a rules file.
     pub(super) const NAMED: [(&'static str, Self); 9] = [
         ("attributes", Self::Attributes),
         ("body", Self::Body),
@@ -56,16 +55,16 @@ impl Part {
         ("name", Self::Name),
     ];
 
-    /// All but the span's name, which is what spans are grouped by.
+    /// All parts except the span name, by which spans are grouped.
     pub(super) fn default_parts() -> Vec<Self> {
         Self::NAMED.iter().map(|(_, part)| *part).filter(|part| *part != Self::Name).collect()
     }
 }
 
-/// What is put in the place of what was found.
+/// The replacement for a match.
 #[derive(Clone, Debug)]
 pub(super) struct Replacement {
-    /// Text; `{name}` and `{hash}` stand for what was found.
+    /// Text in which `{name}` and `{hash}` stand for name and hash of the match.
     pub(super) with: String,
     pub(super) salt: String,
 }
@@ -87,47 +86,46 @@ impl Replacement {
     }
 }
 
-/// What to look for, where, and what to put there instead.
+/// A redaction: finders, parts and replacement.
 #[derive(Clone, Debug)]
 pub(super) struct Redaction {
     pub(super) finders: Vec<Finder>,
-    /// The values of these keys are replaced whole; in small letters.
+    /// Lower-case keys whose values are replaced whole.
     pub(super) keys: Vec<Pattern>,
-    /// Whether some of the keys are the user's own: those of presets have a needle.
+    /// `true` if the file names keys. Keys of presets have needles.
     pub(super) has_own_keys: bool,
-    /// If any are named: of the attributes only these.
+    /// If not empty, only these attributes are redacted.
     pub(super) only: Vec<Pattern>,
-    /// Never these attributes.
+    /// Exempt attributes.
     pub(super) except: Vec<Pattern>,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<ItemPart>,
     pub(super) replacement: Replacement,
 }
 
-/// Longest replacement, in bytes: an item may have very many texts.
+/// Length limit of a replacement, because an item may have very many texts.
 pub(super) const MOST_REPLACEMENT: usize = 200;
 
-/// A text may become twice as long and so many bytes more. One that would become longer, as one of a thousand short finds and long
-/// replacements does, is replaced whole.
+/// A text may double and grow by this many bytes. If many short matches would grow it more, the text is replaced whole.
 pub(super) const MOST_GROWTH: usize = 256;
 
-/// A text in which more is found is replaced whole.
+/// With more matches than this, a text is replaced whole.
 const MOST_FOUND: usize = 10_000;
 
-/// A text is decoded so many times, such as a percent-encoded string of JSON twice.
+/// Number of decoding passes, for example two for a percent-encoded JSON string.
 const MOST_LAYERS: usize = 2;
 
-/// The attribute with those fields of a JSON line that got no attribute of their own. Any field may stand in it.
+/// The attribute with fields of a JSON line that have no attribute of their own.
 const REST: &str = "lambda_otlp.rest";
 
-/// Deeper values than this are replaced whole.
+/// Deeper values are replaced whole.
 const DEEPEST: usize = 100;
 
-/// The number of replacements of a redaction.
+/// The effect of a redaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Redacted {
-    /// The number of changed values.
+    /// Changed values.
     pub(super) values: usize,
-    /// The number of texts replaced whole, because they had too much to search or replace.
+    /// Texts that were replaced whole because they needed too much searching or replacing.
     pub(super) whole: usize,
 }
 
@@ -156,17 +154,17 @@ impl Sum for Redacted {
 }
 
 impl Redaction {
-    pub(super) fn looks_into(&self, part: Part) -> bool {
+    pub(super) fn looks_into(&self, part: ItemPart) -> bool {
         self.parts.contains(&part)
     }
 
-    /// False if nothing can be found in these bytes, which hold texts as they are.
+    /// Returns `false` if nothing can match in these bytes of unescaped text.
     pub(super) fn may_find_in(&self, bytes: &[u8]) -> bool {
         self.has_own_keys || self.finders.iter().any(|finder| finder.may_find_in(bytes))
     }
 
-    /// Redacts the values of attributes.
-    pub(super) fn attributes(&self, part: Part, attributes: &mut [KeyValue]) -> Redacted {
+    /// Redacts attributes.
+    pub(super) fn attributes(&self, part: ItemPart, attributes: &mut [KeyValue]) -> Redacted {
         if !self.looks_into(part) {
             return Redacted::default();
         }
@@ -178,13 +176,13 @@ impl Redaction {
         meant.map(|attribute| self.key_value(attribute, false, 0)).sum()
     }
 
-    /// Redacts a value that has no key, such as a log record's body.
-    pub(super) fn value(&self, part: Part, value: &mut AnyValue) -> Redacted {
+    /// Redacts a value without a key, such as the body of a log record.
+    pub(super) fn value(&self, part: ItemPart, value: &mut AnyValue) -> Redacted {
         if self.looks_into(part) { self.any_value(value, false, 0) } else { Redacted::default() }
     }
 
-    /// Redacts a text that is no attribute.
-    pub(super) fn text(&self, part: Part, text: &mut String) -> Redacted {
+    /// Redacts a text.
+    pub(super) fn text(&self, part: ItemPart, text: &mut String) -> Redacted {
         if self.looks_into(part) { self.string(text, false) } else { Redacted::default() }
     }
 
@@ -236,14 +234,14 @@ impl Redaction {
         match redacted {
             Some((new, redacted)) if new != *text => {
                 *text = new;
-                // Several matches in one value count as one.
+                // Several matches in one value count once.
                 Redacted { values: 1, ..redacted }
             }
             _ => Redacted::default(),
         }
     }
 
-    /// The text without what must not leave; `None` if it may stay as it is.
+    /// The redacted text; `None` if nothing matches.
     fn redacted(&self, text: &str) -> Option<(String, Redacted)> {
         if !self.may_find_in(text.as_bytes()) {
             return None;
@@ -254,12 +252,12 @@ impl Redaction {
         }
     }
 
-    /// Returns `true` if a text of so many bytes may become one of so many.
+    /// Returns `true` if a text of `before` bytes may become `after` bytes.
     fn may_become(before: usize, after: usize) -> bool {
         after <= before.saturating_mul(2).saturating_add(MOST_GROWTH)
     }
 
-    /// Replaces what is found in a text that is no JSON.
+    /// Redacts plain text.
     fn plain(&self, text: &str) -> Option<(String, Redacted)> {
         let whole = || {
             let redacted = Redacted { values: 1, whole: 1 };
@@ -284,7 +282,7 @@ impl Redaction {
         if found.len() > MOST_FOUND {
             return whole();
         }
-        // Where two overlap, the one that begins first gives its name, and both are covered.
+        // The first of two overlapping matches gives the name, and both are replaced.
         found.sort_by_key(|(range, _)| (range.start, usize::MAX - range.end));
         let mut out = String::new();
         let mut copied = 0;
@@ -308,8 +306,8 @@ impl Redaction {
         Some((out, Redacted::ONE))
     }
 
-    /// The matches in a text, with their names. At most one more than the number that may be replaced individually.
-    fn find(&self, text: &str) -> Result<Vec<(Found, &str)>, TooMuchWork> {
+    /// The matches in a text, with their names. Stops one after the limit.
+    fn find(&self, text: &str) -> Result<Vec<(TextRange, &str)>, TooMuchWork> {
         let mut found = Vec::new();
         let mut add = |range, name| {
             if found.len() <= MOST_FOUND {
@@ -325,7 +323,7 @@ impl Redaction {
         Ok(found)
     }
 
-    /// A number is replaced if it is all of what is found: `4111111111111111` is a card.
+    /// A number is replaced if a finder matches all of it: `4111111111111111` is a card.
     fn finds_in_number(&self, digits: &str) -> bool {
         let mut finds = false;
         for finder in &self.finders {

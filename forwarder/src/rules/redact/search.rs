@@ -1,9 +1,9 @@
-//! Searches text with a regular expression, in time linear in the length of the text for any expression.
+//! Searches text with a regular expression, with a linear limit on the total work.
 //!
-//! One search is linear. But a search has to look beyond a match while a longer one is possible, and the next search goes through the
-//! same bytes again: `a(.*b)?` reads all of a text of `a` behind each of them.
+//! A single search is linear. But a search reads beyond its match while a longer match is possible, and the next search reads the
+//! same bytes again: `a(.*b)?` reads the rest of a text of `a` after each match.
 
-use super::Found;
+use super::TextRange;
 use regex::{Regex, RegexBuilder};
 use regex_automata::Input;
 use regex_automata::hybrid::dfa::{Cache, DFA};
@@ -15,21 +15,21 @@ use std::sync::{Arc, OnceLock};
 #[derive(Clone, Debug)]
 pub(super) struct Search {
     regex: Regex,
-    /// `true` if a match is the group `value` rather than the whole match.
+    /// `true` if the group `value` is replaced instead of the whole match.
     has_value: bool,
-    /// `true` if a letter or digit directly before or after a match invalidates it.
+    /// `true` if a match must not touch a letter or digit.
     is_word: bool,
-    /// Measures how far a search reads. Built only for texts with many matches.
+    /// Measures how far a search reads. Created only for texts with many matches.
     reader: Arc<OnceLock<Option<DFA>>>,
 }
 
-/// A search that would read the text too often.
+/// The searches read the text too often.
 #[derive(Debug)]
 pub(super) struct TooMuchWork;
 
-/// The maximum number of times that the searches of a text may read it again.
+/// Limit on reading a text again.
 const MOST_READ_AGAIN: usize = 16;
-/// Bytes that may be read again in any text.
+/// Bytes of every text that may be read again.
 const FREE_BYTES: usize = 4096;
 
 impl Search {
@@ -39,8 +39,12 @@ impl Search {
         Ok(Self { regex, has_value, is_word, reader: Arc::default() })
     }
 
-    /// Gives each range that is to be replaced, from left to right.
-    pub(super) fn find(&self, text: &str, found: &mut dyn FnMut(Found)) -> Result<(), TooMuchWork> {
+    /// Finds the ranges to replace, from left to right.
+    pub(super) fn find(
+        &self,
+        text: &str,
+        found: &mut dyn FnMut(TextRange),
+    ) -> Result<(), TooMuchWork> {
         let most = text.len().saturating_mul(MOST_READ_AGAIN).saturating_add(FREE_BYTES);
         let mut left = most;
         let mut measured: Option<(&DFA, Cache)> = None;
@@ -59,14 +63,14 @@ impl Search {
                 let read = read_to(reader, cache, text.as_bytes(), at, next.saturating_add(left));
                 left = left.checked_sub(read.saturating_sub(next)).ok_or(TooMuchWork)?;
             } else if let Some(rest) = left.checked_sub(text.len().saturating_sub(next)) {
-                // A few searches cost little even if each has read to the end of the text.
+                // A few searches are cheap even if each one read to the end of the text.
                 left = rest;
             } else {
                 let reader = self.reader().ok_or(TooMuchWork)?;
                 measured = Some((reader, reader.create_cache()));
                 left = most;
             }
-            // At the end nothing but an empty match is left.
+            // Only an empty match can remain.
             if next >= text.len() {
                 break;
             }
@@ -76,7 +80,7 @@ impl Search {
     }
 
     /// The next match, and its part to replace.
-    fn next(&self, text: &str, at: usize) -> Option<(Found, Found)> {
+    fn next(&self, text: &str, at: usize) -> Option<(TextRange, TextRange)> {
         if !self.has_value {
             let matched = self.regex.find_at(text, at)?.range();
             return Some((matched.clone(), matched));
@@ -96,11 +100,11 @@ impl Search {
                 .build(self.regex.as_str())
                 .ok()
         };
-        // A DFA knows no word boundaries of Unicode; those of ASCII are near enough to measure.
+        // A DFA has no Unicode word boundaries. ASCII word boundaries are near enough for measuring.
         self.reader.get_or_init(|| build(true).or_else(|| build(false))).as_ref()
     }
 
-    /// Returns `true` if the expression runs into the bound on a text that repeats one of its shortest matches.
+    /// Returns `true` if the limit is exceeded for repetitions of one of the pattern's shortest matches.
     pub(super) fn is_slow(&self) -> bool {
         const PROBE_BYTES: usize = 8192;
         let matches = self.reader().map(shortest_matches).unwrap_or_default();
@@ -111,8 +115,8 @@ impl Search {
     }
 }
 
-/// Returns `true` if no letter or digit stands directly before or after the range.
-fn is_word(text: &str, range: &Found) -> bool {
+/// Returns `true` if no letter or digit touches the range.
+fn is_word(text: &str, range: &TextRange) -> bool {
     let is_part = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_alphanumeric);
     !range.start.checked_sub(1).is_some_and(is_part) && !is_part(range.end)
 }
@@ -132,7 +136,7 @@ fn read_to(reader: &DFA, cache: &mut Cache, text: &[u8], from: usize, most: usiz
     text.len()
 }
 
-/// Some of the shortest texts of ASCII that match.
+/// Some of the shortest ASCII texts that match.
 fn shortest_matches(reader: &DFA) -> Vec<String> {
     const MOST: usize = 64;
     const MOST_STATES: usize = 2000;
@@ -149,7 +153,7 @@ fn shortest_matches(reader: &DFA) -> Vec<String> {
         for byte in &ascii {
             let Ok(next) = reader.next_state(&mut cache, state, *byte) else { return matches };
             let end = reader.next_eoi_state(&mut cache, next);
-            // States of a cache that was cleared mean nothing.
+            // Clearing the cache invalidates its states.
             if cache.clear_count() > 0 || seen.len() >= MOST_STATES || matches.len() >= MOST {
                 return matches;
             }
@@ -158,7 +162,7 @@ fn shortest_matches(reader: &DFA) -> Vec<String> {
             }
             let mut text = before.clone();
             text.push(char::from(*byte));
-            // A state tells a match that ended before its last byte.
+            // The state after a byte tells if the text before it matches.
             if next.is_match() || end.is_ok_and(|end| end.is_match()) {
                 matches.push(text.clone());
             }
@@ -170,10 +174,10 @@ fn shortest_matches(reader: &DFA) -> Vec<String> {
     matches
 }
 
-/// Largest compiled form of a pattern, and of what its matching keeps in memory.
+/// Limit on a compiled pattern, and on its cache.
 const MOST_REGEX_BYTES: usize = 256 * 1024;
 
-/// Compiles a pattern of bounded size; a search takes time in proportion to the text, whatever the pattern is.
+/// Compiles a pattern of limited size. A search is linear for any pattern.
 pub(in super::super) fn compile(pattern: &str) -> Result<Regex, String> {
     let built = RegexBuilder::new(pattern)
         .size_limit(MOST_REGEX_BYTES)
@@ -184,7 +188,7 @@ pub(in super::super) fn compile(pattern: &str) -> Result<Regex, String> {
         regex::Error::CompiledTooBig(_) => {
             format!("the pattern is too large: compiled it has more than {MOST_REGEX_BYTES} bytes")
         }
-        // The text shows the pattern with a mark below it; its last line says what is wrong.
+        // The text shows the pattern with a mark; its last line is the error.
         other => {
             let text = other.to_string();
             let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ");

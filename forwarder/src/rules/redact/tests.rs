@@ -1,4 +1,4 @@
-//! What the presets find and what they leave, case by case.
+//! Matches and non-matches of the presets.
 
 use super::*;
 
@@ -10,25 +10,24 @@ pub(super) fn redaction(preset: &str, with: &str) -> Redaction {
         has_own_keys: false,
         only: Vec::new(),
         except: Vec::new(),
-        parts: Part::default_parts(),
+        parts: ItemPart::default_parts(),
         replacement: Replacement { with: with.to_owned(), salt: "0123456789abcdef".to_owned() },
     }
 }
 
-/// Each case is a text and what it becomes.
+/// Each case has a text and its redacted form.
 #[track_caller]
 fn check(preset: &str, cases: &[(&str, &str)]) {
     let redaction = redaction(preset, "****");
     for (text, expected) in cases {
         let mut redacted = (*text).to_owned();
-        let changed = redaction.text(Part::Body, &mut redacted);
+        let changed = redaction.text(ItemPart::Body, &mut redacted);
         assert_eq!(redacted, *expected, "{preset}: {text}");
         assert_eq!(changed.values, usize::from(text != expected), "{preset}: {text}");
     }
 }
 
-/// What is looked for before anything is decoded must be in all that a preset finds; the keys of a
-/// preset are found by it too.
+/// Every match of a preset contains one of its needles, and its keys do too.
 #[test]
 fn needles_rule_out_only_what_is_not_there() {
     let plain = b"GET /orders 200 took 17 ms";
@@ -44,7 +43,7 @@ fn needles_rule_out_only_what_is_not_there() {
     }
 }
 
-/// Texts that stay.
+/// Texts without a match.
 #[track_caller]
 fn check_stays(preset: &str, texts: &[&str]) {
     let cases: Vec<(&str, &str)> = texts.iter().map(|text| (*text, *text)).collect();
@@ -188,8 +187,8 @@ fn card() {
     );
 }
 
-/// How often digits that nobody meant are taken for a card: one in ten has the check digit, and the
-/// schemes leave a part of them.
+/// Rate at which random digits look like a card number: one in ten has a valid check digit, and the schemes exclude a part of
+/// those.
 #[test]
 fn card_false_positives_are_as_many_as_documented() {
     let mut state = 7u64;
@@ -207,7 +206,7 @@ fn card_false_positives_are_as_many_as_documented() {
         };
         (0..20_000u32).filter(is_found).count()
     };
-    // One in ten of those whose first digits are a scheme's: 25, 42 and 32 in 100.
+    // One in ten of the numbers with the prefix of a scheme: 25, 42 and 32 in 100.
     for (len, expected) in [(13, 500), (16, 832), (19, 632)] {
         let found = count(len);
         assert!(found.abs_diff(expected) < expected / 5, "{found} of 20,000 with {len} digits");
@@ -386,7 +385,7 @@ fn with_pattern(pattern: &str) -> Redaction {
     redaction
 }
 
-/// Patterns whose searches read to the end of the text behind each match, and a piece of such a text.
+/// Patterns whose searches read to the end of the text after each match, with a piece of such a text.
 const SLOW: [(&str, &str); 4] = [
     (r"token=(?<value>[0-9a-f]+)(.*expires)?", "token=0 "),
     (".*[^A-Z]|[A-Z]", "A"),
@@ -400,14 +399,14 @@ fn a_text_that_a_pattern_reads_again_and_again_is_replaced_whole() {
         let redaction = with_pattern(pattern);
         let text = piece.repeat(3000);
         let mut redacted = text.clone();
-        let counts = redaction.text(Part::Body, &mut redacted);
+        let counts = redaction.text(ItemPart::Body, &mut redacted);
         assert_eq!((redacted.as_str(), counts), ("****", Redacted { values: 1, whole: 1 }));
         let mut redacted = format!(r#"{{"a":"{text}","b":[""]}}"#);
-        let counts = redaction.text(Part::Body, &mut redacted);
+        let counts = redaction.text(ItemPart::Body, &mut redacted);
         assert_eq!((redacted.as_str(), counts.whole), (r#"{"a":"****","b":[""]}"#, 1));
-        // A short text needs no bound.
+        // A short text needs no limit.
         let mut redacted = piece.repeat(4);
-        let counts = redaction.text(Part::Body, &mut redacted);
+        let counts = redaction.text(ItemPart::Body, &mut redacted);
         assert_eq!(counts.whole, 0, "{pattern}: {redacted}");
     }
 }
@@ -423,7 +422,7 @@ fn many_matches_alone_are_replaced_one_by_one() {
         ("[0-9]*", "12 ", "**** "),
     ] {
         let mut redacted = one.repeat(3000);
-        let counts = with_pattern(pattern).text(Part::Body, &mut redacted);
+        let counts = with_pattern(pattern).text(ItemPart::Body, &mut redacted);
         assert_eq!(redacted, expected.repeat(3000), "{pattern}");
         assert_eq!(counts, Redacted { values: 1, whole: 0 }, "{pattern}");
         assert!(!Finder::of_pattern("own", pattern).unwrap().is_slow(), "{pattern}");
@@ -444,7 +443,7 @@ fn slow_patterns_are_known_without_a_text() {
 fn what_is_put_in_its_place_can_be_chosen() {
     let case = |with: &str, text: &str| {
         let mut text = text.to_owned();
-        redaction("email", with).text(Part::Body, &mut text);
+        redaction("email", with).text(ItemPart::Body, &mut text);
         text
     };
     assert_eq!(case("", "a bob@example.com b"), "a  b");
@@ -462,7 +461,7 @@ fn overlaps_are_covered_whole() {
     redaction.finders.push(Finder::of_pattern("host", r"example\.com/\w+").unwrap());
     redaction.finders.push(Finder::of_pattern("key", r"key=(?<value>\w+)").unwrap());
     let mut text = "x bob@example.com/path key=abc".to_owned();
-    redaction.text(Part::Body, &mut text);
+    redaction.text(ItemPart::Body, &mut text);
     assert_eq!(text, "x [email] key=[key]");
 }
 
@@ -494,7 +493,7 @@ fn types_and_keys_stay() {
             ]))),
         ),
     ];
-    let changed = redaction.attributes(Part::Attributes, &mut attributes);
+    let changed = redaction.attributes(ItemPart::Attributes, &mut attributes);
     let expected = vec![
         pair("4111111111111111", text("****")),
         pair("number", value(Value::IntValue(0))),
@@ -514,7 +513,7 @@ fn types_and_keys_stay() {
     assert_eq!(changed, Redacted { values: 5, whole: 0 });
 }
 
-/// Fields of a JSON line that became no attributes of their own stand there, under any key.
+/// Fields without an attribute of their own are in this attribute, under any key.
 #[test]
 fn the_rest_of_a_json_line_is_looked_into_whatever_attributes_are_named() {
     let mut redaction = redaction("email", "****");
@@ -526,7 +525,7 @@ fn the_rest_of_a_json_line_is_looked_into_whatever_attributes_are_named() {
         ..KeyValue::default()
     };
     let mut attributes = vec![attribute("lambda_otlp.rest"), attribute("other")];
-    let _changed = redaction.attributes(Part::Attributes, &mut attributes);
+    let _changed = redaction.attributes(ItemPart::Attributes, &mut attributes);
     let redacted = Value::StringValue(r#"{"enduser.id":"****"}"#.to_owned());
     let rest = attributes[0].value.as_ref().and_then(|value| value.value.as_ref());
     assert_eq!(rest, Some(&redacted));

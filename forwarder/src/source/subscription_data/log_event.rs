@@ -1,10 +1,10 @@
-//! Reads one log event of a delivery, whatever is odd about its text, its id or its extracted fields.
+//! Parses one log event of a delivery, and tolerates odd texts, ids and extracted fields.
 
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// One log event as the delivery spells it.
+/// One log event of a delivery.
 #[derive(Deserialize)]
 pub(super) struct RawEvent {
     #[serde(default)]
@@ -15,8 +15,8 @@ pub(super) struct RawEvent {
     pub(super) extracted_fields: Option<ExtractedFields>,
 }
 
-/// Where a log event comes from, if its extracted fields say so: a log group may collect the logs of
-/// several accounts (CloudWatch Logs User Guide, "Cross-account cross-Region log centralization").
+/// The origin of a log event in a log group that collects logs of several accounts (CloudWatch Logs User Guide, "Cross-account
+/// cross-Region log centralization").
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct ExtractedFields {
     #[serde(default, rename = "@aws.account")]
@@ -25,7 +25,7 @@ pub(super) struct ExtractedFields {
     pub(super) region: Option<String>,
 }
 
-/// The extracted fields; of another shape they name nothing.
+/// Parses the extracted fields. An unknown shape counts as none.
 fn extracted_fields<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<ExtractedFields>, D::Error> {
@@ -41,8 +41,8 @@ fn extracted_fields<'de, D: serde::Deserializer<'de>>(
     })
 }
 
-/// Text in which half of a surrogate pair, which JSON can spell and UTF-8 cannot, becomes U+FFFD:
-/// one such message must not cost the whole delivery.
+/// Text with U+FFFD in place of an unpaired surrogate, which is valid in JSON and not in UTF-8. One such message must not fail
+/// the delivery.
 pub(super) struct LossyText(pub(super) String);
 
 impl<'de> Deserialize<'de> for LossyText {
@@ -56,7 +56,7 @@ impl<'de> Deserialize<'de> for LossyText {
             }
 
             fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<LossyText, E> {
-                // The lossy reader takes twenty times as long, and nearly no text needs it.
+                // The lossy conversion takes twenty times as long and is rarely needed.
                 let text = std::str::from_utf8(bytes)
                     .map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned);
                 Ok(LossyText(text))
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for LossyText {
     }
 }
 
-/// Real ids are strings; stand-ins for AWS send numbers. Anything else is no id.
+/// An id: a string, or a number from AWS emulators. Other values become an empty id.
 #[derive(Default)]
 pub(super) struct Id(pub(super) String);
 

@@ -1,8 +1,6 @@
-//! Reads what CloudWatch Logs delivers to a subscription into batches of log events, in bounded
-//! chunks.
+//! Reads the data of a subscription into batches of log events, in chunks of bounded size.
 //!
-//! The shape is that of the CloudWatch Logs User Guide, "Subscription filters with AWS Lambda": gzip of
-//! a JSON object, or of several behind each other.
+//! The data is the gzip of one or more JSON objects (CloudWatch Logs User Guide, "Subscription filters with AWS Lambda").
 
 mod log_event;
 
@@ -19,21 +17,20 @@ use wire::gzip::InflateError;
 
 /// Decodes base64; `what` names it in the error.
 pub(super) fn decode_base64(what: &'static str, text: &str) -> Result<Vec<u8>, SourceError> {
-    // The fast decoder does not say what is wrong.
+    // The fast decoder gives no reason.
     wire::decode_base64(text.as_bytes())
         .map_or_else(|| STANDARD.decode(text), Ok)
         .map_err(|source| SourceError::Base64 { what, source })
 }
 
-/// Whether text that is not compressed is a delivery, which Firehose and others can inflate.
+/// Returns `true` if uncompressed text is a delivery. Firehose and others can inflate deliveries.
 pub(super) fn is_delivery(text: &str) -> bool {
     let head = text.get(..text.floor_char_boundary(4096)).unwrap_or_default();
     let has = |key| head.contains(key);
     text.trim_start().starts_with('{') && has("\"messageType\"") && has("\"logGroup\"")
 }
 
-/// A delivery that inflates to at most this is read in place, which takes a tenth of the time; a
-/// larger one is inflated while it is read.
+/// Deliveries up to this inflated size are parsed from memory, which is ten times faster than while inflating.
 const MOST_BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
 
 /// Reads a compressed delivery; see [`read_json`].
@@ -44,7 +41,7 @@ pub(super) fn read_gzip(
     limits: &SourceLimits,
     hand_on: HandOn<'_>,
 ) -> Result<(), SourceError> {
-    // Refused before any of it is delivered: Lambda's further attempts would deliver that again.
+    // Rejected before its first part is delivered, because each of Lambda's attempts would deliver that again.
     if let Some(bytes) = stated_bytes(gzip).filter(|bytes| *bytes > limits.inflated_bytes)
         && inflates_to_more(gzip, limits.inflated_bytes)
     {
@@ -58,7 +55,7 @@ pub(super) fn read_gzip(
     read_json(what, IoRead::new(json), defaults, limits, hand_on)
 }
 
-/// Reads a delivery that was inflated; see [`read_json`].
+/// Reads an inflated delivery; see [`read_json`].
 pub(super) fn read_inflated(
     what: &'static str,
     json: &[u8],
@@ -79,15 +76,14 @@ fn inflates_to_more(gzip: &[u8], max_bytes: usize) -> bool {
     })
 }
 
-/// The inflated size stated in the data, modulo 2^32 (ISIZE; RFC 1952, 2.3.1). A wrong value is found while the data inflates.
+/// The inflated size stated in the data, modulo 2^32 (ISIZE; RFC 1952, 2.3.1).
 fn stated_bytes(gzip: &[u8]) -> Option<usize> {
     let (_, last) = gzip.split_last_chunk::<4>()?;
     usize::try_from(u32::from_le_bytes(*last)).ok()
 }
 
-/// Hands the log events on in batches of about [`SourceLimits::chunk_bytes`], in order; a delivery
-/// without log events gives one empty batch. Stops early when `hand_on` says false. `defaults` is what
-/// is known of the origin without it; `what` names the data in errors.
+/// Passes the log events to `hand_on` in batches of about [`SourceLimits::chunk_bytes`], in order. A delivery without log events
+/// gives one empty batch. Stops if `hand_on` returns `false`. `defaults` fills missing parts of the origin.
 pub(super) fn read_json<'j>(
     what: &'static str,
     json: impl Read<'j>,
@@ -115,16 +111,16 @@ pub(super) fn read_json<'j>(
             Err(error) if is_end && error.is_eof() => return Ok(()),
             Ok(()) => {
                 chunks.finish();
-                // To run into the end would make an error of it, which looks for its line and column.
+                // Another attempt to parse would build an error with its line and column, which is slow.
                 match json.end() {
                     Ok(()) => return Ok(()),
-                    // The end of a compressed delivery says whether all of it was right.
+                    // A checksum error appears only at the end of the data.
                     Err(error) if error.is_io() => return Err(unreadable(what, &error)),
                     Err(_) => {}
                 }
             }
             Err(error) => {
-                // What was read before a mistake is handed on as well.
+                // Log events before the error are passed on.
                 if !chunks.stopped {
                     chunks.hand_on_runs();
                 }
@@ -139,7 +135,7 @@ fn unreadable(what: &'static str, error: &serde_json::Error) -> SourceError {
     SourceError::Json { what, problem: without_content(&error.to_string()) }
 }
 
-/// serde_json quotes a value of the wrong type, which is a customer's.
+/// Removes the quoted value from an error of serde_json, because it may be telemetry.
 fn without_content(error: &str) -> String {
     match (error.find('"'), error.rfind('"')) {
         (Some(first), Some(last)) if first < last => {
@@ -156,31 +152,31 @@ struct Chunks<'a> {
     hand_on: HandOn<'a>,
     message_type: MessageType,
     origin: Origin,
-    runs: Vec<Run>,
+    runs: Vec<OriginRun>,
     bytes: usize,
     handed_on: usize,
-    /// Whether an object began: without one the input is at its end.
+    /// `false` at the end of the input.
     begun: bool,
-    /// Whether nobody takes batches any more.
+    /// `true` after `hand_on` returned `false`.
     stopped: bool,
 }
 
-/// Neighbouring log events of one account and region.
+/// Consecutive log events of one account and region.
 #[derive(Default)]
-struct Run {
+struct OriginRun {
     extracted: ExtractedFields,
     events: Vec<LogEvent>,
 }
 
 impl Chunks<'_> {
-    /// False once nobody takes batches any more.
+    /// Returns `false` to stop.
     fn push(&mut self, event: LogEvent, extracted: ExtractedFields, origin_known: bool) -> bool {
         self.bytes += event.message.len() + event.id.len();
         match self.runs.last_mut() {
             Some(run) if run.extracted == extracted => run.events.push(event),
-            _ => self.runs.push(Run { extracted, events: vec![event] }),
+            _ => self.runs.push(OriginRun { extracted, events: vec![event] }),
         }
-        // Before the origin is known nothing can be handed on; `inflated_bytes` bounds it.
+        // Batches need their origin. Until it is known, `inflated_bytes` limits the memory.
         if self.bytes < self.limits.chunk_bytes || !origin_known {
             return true;
         }
@@ -189,7 +185,7 @@ impl Chunks<'_> {
     }
 
     fn hand_on_runs(&mut self) -> bool {
-        for Run { extracted, events } in std::mem::take(&mut self.runs) {
+        for OriginRun { extracted, events } in std::mem::take(&mut self.runs) {
             let mut origin = self.origin.clone();
             if let Some(account) = extracted.account {
                 origin.account = account;
@@ -208,13 +204,13 @@ impl Chunks<'_> {
 
     fn finish(&mut self) {
         if self.handed_on == 0 && self.runs.is_empty() {
-            self.runs.push(Run::default());
+            self.runs.push(OriginRun::default());
         }
         self.hand_on_runs();
     }
 }
 
-/// Deserializes the delivery, handing on its log events on the way.
+/// Deserializes a delivery and passes on its log events meanwhile.
 struct Payload<'c, 'a> {
     chunks: &'c mut Chunks<'a>,
 }

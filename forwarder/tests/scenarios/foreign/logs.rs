@@ -1,4 +1,4 @@
-//! Log lines of other loggers, and deliveries of other forwarders' tests.
+//! Log lines of other loggers, and test deliveries of other forwarders.
 
 use super::{Json, attribute, check_all, delivery, forwarded, same};
 use crate::support::incoming;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 const REQUEST_IDS: [&str; 3] = ["requestId", "function_request_id", "request_id"];
 
-/// Whether the record says all that the line says.
+/// Checks that the record contains everything from the line.
 fn check_line(line: &str, record: &LogRecord) -> Result<(), String> {
     let body = super::as_json(record.body.as_ref().unwrap());
     let whole = json!(line.trim_end_matches(['\r', '\n']));
@@ -32,7 +32,7 @@ fn check_line(line: &str, record: &LogRecord) -> Result<(), String> {
             (key, Json::String(id)) if REQUEST_IDS.contains(&key) && id.len() == 36 => {
                 same(key, &at("faas.invocation_id"), &Some(value.clone()))?;
             }
-            // What is null in a list of fields is no field of the record's list.
+            // Null fields are left out.
             (key, Json::Object(inner)) => {
                 let inner: serde_json::Map<_, _> =
                     inner.clone().into_iter().filter(|(_, value)| !value.is_null()).collect();
@@ -80,7 +80,7 @@ fn deliveries_of_other_forwarders_keep_all_that_they_say() {
                 .filter(|line| !is_consumed(line))
                 .collect();
             same("records", &forwarded.records.len(), &lines.len())?;
-            // Lambda's own records have a scope of their own, which comes last.
+            // Lambda's own records have a separate scope at the end.
             let is_platform = |line: &&str| line.starts_with("REPORT ");
             let (platform, own): (Vec<&str>, Vec<&str>) =
                 lines.iter().partition(|line| is_platform(line));

@@ -1,5 +1,4 @@
-//! Cases of other projects' tests, forwarded. They are read in place and not copied into this repository: each test does
-//! something only where they lie beside it.
+//! Test cases of other projects. They are read in place, and skipped if they are missing.
 
 mod logs;
 mod otlp_json;
@@ -20,7 +19,7 @@ use wire::{Logs, Metrics, Traces};
 
 type Json = serde_json::Value;
 
-/// Runs `check` on the cases of a file that are `wanted`, and expects that there are so many and that none fails.
+/// Runs `check` on the selected cases of a file, expects this number of cases, and expects no failure.
 fn check_all(
     name: &str,
     wanted: impl Fn(&Json) -> bool,
@@ -46,7 +45,7 @@ fn check_all(
     assert_eq!((cases.len(), failed), (expected, Vec::new()));
 }
 
-/// Whether both are the same, or what differs.
+/// Compares two values; the error shows the difference.
 fn same<T: PartialEq + std::fmt::Debug>(
     what: &str,
     actual: &T,
@@ -58,11 +57,11 @@ fn same<T: PartialEq + std::fmt::Debug>(
     Err(format!("{what}: {actual:?} where {expected:?} is expected"))
 }
 
-/// What an event became.
+/// The result of forwarding an event.
 struct Forwarded {
     report: Report,
     records: Vec<(Resource, LogRecord)>,
-    /// The sum of the values of each metric; of a gauge the last one.
+    /// The sum of each metric's values, or the last value of a gauge.
     metrics: BTreeMap<String, f64>,
     spans: Vec<Span>,
 }

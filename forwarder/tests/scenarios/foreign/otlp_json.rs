@@ -1,4 +1,4 @@
-//! OTLP/JSON of other projects' examples and tests, as lines: nothing of any of them is lost or becomes something else.
+//! OTLP/JSON from examples and tests of other projects, converted without loss.
 
 use super::{check_all, delivery, forwarded, same};
 use crate::support::incoming;
@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use serde_json::{Value as Json, json};
 use wire::{Limits, Logs, Metrics, Traces, read_line};
 
-/// What a line decodes to, as opentelemetry-proto's own structs.
+/// The decoded line as structs of opentelemetry-proto.
 #[derive(Debug, Default, PartialEq)]
 struct Decoded {
     traces: Vec<ExportTraceServiceRequest>,
@@ -30,7 +30,7 @@ fn decoded(line: &str) -> Result<Decoded, String> {
     Ok(decoded)
 }
 
-/// What opentelemetry-proto's serde makes of the same OTLP/JSON.
+/// Decodes OTLP/JSON with opentelemetry-proto's serde.
 fn expected(json: &Json) -> Result<Decoded, String> {
     fn read<T: serde::de::DeserializeOwned>(json: &Json) -> Result<T, String> {
         serde_json::from_value(json.clone()).map_err(|error| error.to_string())

@@ -1,9 +1,9 @@
-//! Report lines, failure lines and runtimes' own words, with the figures that other forwarders read in them.
+//! REPORT lines, failure lines and messages of runtimes, with the values that other forwarders read from them.
 
 use super::{attribute, check_all, delivery, forwarded, same};
 use crate::support::incoming;
 
-/// What the cases call the metrics.
+/// Metric names in the cases.
 const METRICS: [(&str, &str); 13] = [
     ("invocations", "aws.lambda.invocations"),
     ("successes", "faas.invocations"),
@@ -45,7 +45,7 @@ fn report_lines_say_what_others_read_in_them() {
                         same(key, &rounded(cost), &rounded(expected.as_f64()))?;
                     }
                     "logs" => same(key, &Some(forwarded.records.len() as u64), &expected.as_u64())?,
-                    // The failure's own line; here the report of the same failure is an error too.
+                    // A failure has its own line. Here the REPORT line of the same failure counts as an error too.
                     "error_log" => {
                         let mut records = forwarded.records.iter();
                         let first = records.next().map(|(_, record)| record.severity_text.as_str());
@@ -65,7 +65,7 @@ fn report_lines_say_what_others_read_in_them() {
                     }
                     _ => {
                         let metric = METRICS.iter().find(|(known, _)| known == key).unwrap().1;
-                        // To the other forwarder too these are out of memory; the case is older than this metric.
+                        // The other forwarder also counts these as out of memory; the case is older than the metric.
                         let is_counted = key == "oom" && name.contains("out of memory (a log;");
                         let expected = if is_counted { Some(1.0) } else { expected.as_f64() };
                         same(key, &rounded(metrics.get(metric).copied()), &rounded(expected))?;

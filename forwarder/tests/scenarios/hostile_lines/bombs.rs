@@ -1,4 +1,4 @@
-//! Lines of few bytes that would become very much.
+//! Small lines that inflate to very much.
 
 use super::{body, forwarded};
 use crate::not_taken::Stack;
@@ -9,7 +9,7 @@ use lambda_otlp_forwarder::DryRun;
 use serde_json::json;
 use wire::protobuf::Writer;
 
-/// A line of this request.
+/// Encodes a request as a line.
 pub(crate) fn line_of(request: &[u8], signal: &str) -> String {
     json!({
         "__otel_otlp_stdout": "0.1.0",
@@ -24,7 +24,7 @@ pub(crate) fn line_of(request: &[u8], signal: &str) -> String {
     .to_string()
 }
 
-/// A line of so many log records, each with a body of so many bytes.
+/// A line with this number of log records, each with a body of this size.
 pub(crate) fn line_of_records(records: usize, body_bytes: usize) -> String {
     let text = "x".repeat(body_bytes);
     let mut bytes = Vec::new();
@@ -55,7 +55,7 @@ fn a_line_of_empty_records_is_refused_and_its_neighbours_are_not() {
     assert_eq!(records.iter().filter(|record| body(record) == "hello").count(), 1);
     let reason = "49000 items in 98008 bytes, one has 12 at least";
     assert_eq!(report.undecodable[0].1.reason.to_string(), reason);
-    // Whoever knows such writers may read them.
+    // Users who trust their writers may raise the limit.
     let mut options = default_options();
     options.convert.limits.least_item_bytes = 0;
     assert_eq!(forwarded(&[&bomb], options).0.account.total.items.log_records, 49_000);
@@ -71,7 +71,7 @@ fn small_records_that_say_something_are_read() {
 
 #[test]
 fn what_the_lines_of_an_event_inflate_to_has_a_bound_together() {
-    // Of 15 MB each, in 20 kB.
+    // 15 MB each, in 20 kB.
     let line = line_of_records(1, 15_000_000);
     assert!(line.len() < 25_000, "{}", line.len());
     let lines: Vec<&str> = std::iter::repeat_n(line.as_str(), 25).chain(["hello"]).collect();
@@ -88,7 +88,7 @@ fn the_lines_of_an_event_have_a_bound_together() {
     let lines: Vec<&str> = std::iter::repeat_n(line.as_str(), 20).chain(["hello"]).collect();
     let (report, records, _) = forwarded(&lines, default_options());
     let items = report.account.total.items;
-    // Six of them fit into 250,000; each of the others is one record that says why.
+    // Six of them fit into 250,000 items. Each other line becomes one record with the reason.
     assert_eq!((items.log_records, items.undecodable), (6 * 40_000 + 14 + 1, 14));
     assert!(records.iter().any(|record| body(record) == "hello"));
     let reason = "40000 items in one request, at most 10000 are read";
@@ -97,7 +97,7 @@ fn the_lines_of_an_event_have_a_bound_together() {
     assert!(report.is_complete());
 }
 
-/// Fifty thousand lines that claim to be OTLP, and one log event with twenty thousand such objects: kept in a few messages, all of them.
+/// Fifty thousand undecodable OTLP lines, and one log event with twenty thousand of them. A few dead letters contain all of them.
 #[tokio::test(start_paused = true)]
 async fn very_many_lines_that_do_not_decode_are_kept_in_few_messages() {
     let lines: Vec<String> =

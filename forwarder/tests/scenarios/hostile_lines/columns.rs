@@ -1,4 +1,4 @@
-//! Fields of a record that would be stored in the columns of its resource, or in those of the backend itself.
+//! Fields whose columns collide with columns of the resource or of the backend.
 
 use super::forwarded;
 use crate::support::default_options;
@@ -9,7 +9,7 @@ fn keys(record: &LogRecord) -> Vec<&str> {
     keys.filter(|key| *key != "log.record.uid").collect()
 }
 
-/// The keys of the attributes that the fields of a JSON log line become.
+/// The attribute keys of a JSON log line.
 fn keys_of(line: &str) -> Vec<String> {
     let (_, records, _) = forwarded(&[line], default_options());
     let [record] = records.as_slice() else { panic!("{} records", records.len()) };
@@ -56,7 +56,7 @@ fn maps_of_a_record_take_no_column_of_its_origin() {
 fn other_fields_keep_their_names() {
     let line = r#"{"message":"hello","faas":{"id":"x"},"cloud":{"account":"x"},"name":"x","app.faas.name":"x","id":"x"}"#;
     assert_eq!(keys_of(line), ["faas", "cloud", "name", "app.faas.name", "id"]);
-    // What the envelope says too takes nothing away.
+    // Known fields are not removed.
     let line = r#"{"message":"hello","faas.name":"orders","cloud.provider":"aws"}"#;
     assert_eq!(keys_of(line), ["faas.name", "cloud.provider"]);
 }

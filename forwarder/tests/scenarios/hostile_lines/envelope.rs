@@ -1,4 +1,4 @@
-//! Lines that claim to be another function's.
+//! Lines that claim to come from another function.
 
 use super::bombs::line_of;
 use super::line_with_a_span;
@@ -36,7 +36,7 @@ fn map(key: &str, inner: KeyValue) -> KeyValue {
     key_value(key, Value::KvlistValue(KeyValueList { values: vec![inner] }))
 }
 
-/// A line of one span, whose resource has these attributes.
+/// A line with one span and these resource attributes.
 fn line(attributes: Vec<KeyValue>) -> String {
     let span = Span { trace_id: vec![1; 16], span_id: vec![1; 8], ..Span::default() };
     let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
@@ -56,7 +56,7 @@ fn line(attributes: Vec<KeyValue>) -> String {
     .to_string()
 }
 
-/// The resource of the spans that are sent.
+/// The resource of the delivered spans.
 fn resource(group: &str, stream: &str, line: &str) -> Vec<KeyValue> {
     let capture = Capture::default();
     let mut event = payload(group, &[line]);
@@ -84,7 +84,7 @@ fn a_line_of_another_function_is_the_one_that_wrote_it() {
     let service = || text("service.name", "shop");
     let found = resource(GROUP, STREAM, &line([forged, vec![service()]].concat()));
     assert_eq!(found, [expected.clone(), vec![service()]].concat());
-    // As OpenObserve stores keys, in whatever spelling.
+    // Keys are compared in OpenObserve's stored form.
     for (key, value) in mine {
         let spellings = [
             key.replace('.', "_"),
@@ -113,7 +113,7 @@ fn a_line_of_another_function_is_the_one_that_wrote_it() {
     assert_eq!(found, expected);
 }
 
-/// What reads nearly like the function's own ARN, or says two things at once.
+/// Values that resemble the function's own ARN, or contain two ARNs.
 #[test]
 fn an_arn_of_another_function_is_removed_however_it_is_written() {
     let service = || text("service.name", "shop");
@@ -146,7 +146,7 @@ fn an_arn_of_another_function_is_removed_however_it_is_written() {
     }
 }
 
-/// A value in two pieces is both of them to whoever reads it.
+/// Protobuf merges a value in two pieces.
 #[test]
 fn a_value_that_is_written_twice_is_judged_as_a_whole() {
     let mut bytes = Vec::new();
@@ -198,10 +198,10 @@ fn what_the_envelope_does_not_contradict_stays_as_the_writer_wrote_it() {
         text("service.name", "shop"),
     ];
     assert_eq!(resource(GROUP, STREAM, &line(own.clone())), own);
-    // A group that is no function's says nothing of a function.
+    // The log group belongs to no function.
     let found = resource("/ecs/shop", "task-1", &line(own.clone()));
     assert_eq!(found, own);
-    // And the line of a real writer.
+    // A line of a real writer.
     let found = resource(GROUP, STREAM, &line_with_a_span());
     assert!(found.iter().any(|attribute| attribute.key == "service.name"));
 }

@@ -1,5 +1,4 @@
-//! What somebody can do who gets text into a function's log, such as a user's name: nothing to the records around it.
-//! `docs/security.md` says so in words.
+//! An attacker who controls text in a function's log cannot change the records around it, as `docs/security.md` promises.
 
 pub(crate) mod bombs;
 mod columns;
@@ -17,7 +16,7 @@ use wire::{EmbeddedLines, Logs, SignalKind};
 
 const GROUP: &str = "/aws/lambda/orders";
 
-/// What becomes of these log events: the report, the log records, and the number of spans.
+/// Forwards log events. Returns the report, the log records, and the number of spans.
 fn forwarded(messages: &[&str], options: Options) -> (Report, Vec<LogRecord>, usize) {
     let capture = Capture::default();
     let report = forward_to(capture.clone(), incoming(&payload(GROUP, messages)), options);
@@ -48,7 +47,7 @@ fn body(record: &LogRecord) -> &str {
     }
 }
 
-/// A line with one span, as any writer writes it.
+/// An ordinary line with one span.
 fn line_with_a_span() -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/fixtures/lines/python-1.jsonl");
@@ -102,7 +101,7 @@ fn a_line_in_the_middle_of_a_text_forges_no_span() {
     options.convert.limits.embedded_lines = EmbeddedLines::Read;
     let (_, records, spans) = forwarded(&[&text], options);
     assert_eq!((records.len(), spans), (1, 1), "whoever asks for it");
-    // A line behind what was printed without a newline is read, unless only whole events are.
+    // A line after text without a newline is decoded, unless the option requires whole events.
     let text = format!("working...{}", line_with_a_span());
     assert_eq!(forwarded(&[&text], default_options()).2, 1);
     let mut options = default_options();
@@ -110,7 +109,7 @@ fn a_line_in_the_middle_of_a_text_forges_no_span() {
     assert_eq!(forwarded(&[&text], options).2, 0);
 }
 
-/// Lines of somebody who knows how lines are read, whole or cut anywhere.
+/// Crafted lines, whole or cut anywhere.
 fn hostile() -> impl Strategy<Value = String> {
     let long = "A".repeat(70_000);
     let whole = prop::sample::select(vec![
@@ -165,7 +164,7 @@ proptest! {
         let (report, records, spans) = forwarded(&messages, default_options());
         let ledger = report.ledger();
         prop_assert_eq!((ledger.lost(), ledger.events), (0, messages.len()));
-        // Whatever no rule consumed is a record, or a line whose one span was sent.
+        // Each log event that no rule consumed is a log record, or a line with a delivered span.
         let kept: BTreeSet<_> =
             records.iter().filter_map(|record| attribute(record, "log.record.uid")).collect();
         prop_assert!(ledger.events - ledger.consumed.total() <= kept.len() + spans, "{ledger:?}");

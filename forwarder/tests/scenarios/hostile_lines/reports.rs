@@ -1,4 +1,4 @@
-//! Reports that a function prints itself.
+//! REPORT lines printed by the function itself.
 
 use super::{attribute, forwarded};
 use crate::support::{Capture, default_options, forward_to, incoming, payload};
@@ -26,7 +26,7 @@ fn forged(id: &str) -> String {
     format!("{}Status: timeout\n", report(id, 900_000).trim_end_matches('\n'))
 }
 
-/// The count of the durations and their sum in seconds, and the timeouts.
+/// Number and sum of the durations in seconds, and the number of timeouts.
 fn figures(messages: &[String]) -> (u64, f64, u64) {
     let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
     let capture = Capture::default();
@@ -77,10 +77,10 @@ fn a_report_that_the_function_printed_counts_for_nothing() {
     }
     let all = [start(REQUEST), start(NEXT), forged(REQUEST), end(REQUEST), report(REQUEST, 2)];
     assert_eq!(figures(&all), real);
-    // During its init it prints the beginning of another request.
+    // The function prints the beginning of another request during its init.
     let all = [start(NEXT), start(REQUEST), forged(REQUEST), end(REQUEST), report(REQUEST, 2)];
     assert_eq!(figures(&all), real);
-    // A later invocation prints one of the request before it.
+    // A later invocation prints a REPORT line of the previous request.
     let later = [
         start(REQUEST),
         end(REQUEST),
@@ -118,7 +118,7 @@ fn no_report_is_dropped_for_want_of_its_beginning_or_its_end() {
         figures(&[report(REQUEST, 2), start(NEXT), end(NEXT), report(NEXT, 2)]),
         (2, 0.004, 0)
     );
-    // Requests that run beside each other in one environment.
+    // Concurrent requests in one environment.
     let beside =
         [start(REQUEST), start(NEXT), end(REQUEST), report(REQUEST, 2), end(NEXT), report(NEXT, 2)];
     assert_eq!(figures(&beside), (2, 0.004, 0));

@@ -1,4 +1,4 @@
-//! Records that somebody who chooses a part of their text, or a line beside them, wants gone.
+//! An attacker tries to remove records through a part of their text or a neighbouring line.
 
 use super::bombs::line_of;
 use super::{body, forwarded};
@@ -8,7 +8,7 @@ use wire::protobuf::Writer;
 
 const REQUEST: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 
-/// Each of these is a record of its own, with all that it says.
+/// Checks that each line becomes a complete log record.
 #[track_caller]
 fn all_stay(messages: &[&str]) {
     for embedded_lines in [EmbeddedLines::Whole, EmbeddedLines::Never] {
@@ -64,7 +64,7 @@ fn what_stands_behind_the_words_of_lambda_is_kept() {
 
 #[test]
 fn a_line_above_a_bound_is_of_no_other_signal() {
-    // Read as metrics it would have no items, and nobody would miss the records.
+    // Read as metrics, it would have no items, and the records would disappear.
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
         container.message(2, |scope| {
@@ -99,7 +99,7 @@ fn an_ordinary_line_between_two_hostile_ones_is_no_piece() {
             "]}",
         ),
         (format!(r#"{{"resourceSpans":[{span}],"x":"{}"#, "a".repeat(66_000)), &text, "\"}"),
-        // Such a long one as Lambda cuts.
+        // Long enough that Lambda cuts it.
         (
             format!(r#"{{"resourceSpans":[{span}],"x":"{:a<1$}"#, "", 65_536 - span.len() - 25),
             &text,

@@ -1,4 +1,4 @@
-//! What the lines of real writers become that are no OTLP: metrics in the embedded metric format, panics, texts of runtimes.
+//! Lines that are no OTLP: embedded metrics, panics, and messages of runtimes.
 
 mod traces;
 
@@ -12,7 +12,7 @@ use wire::{Logs, Metrics, SignalKind};
 const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
 
-/// What becomes of these log events: the report, the log records and the metrics.
+/// Forwards log events. Returns the report, the log records and the metrics.
 fn forwarded(messages: &[&str]) -> (Report, Vec<LogRecord>, Vec<Metric>) {
     event_forwarded(incoming(&payload("/aws/lambda/orders", messages)))
 }
@@ -41,7 +41,7 @@ fn event_forwarded(event: Event) -> (Report, Vec<LogRecord>, Vec<Metric>) {
     (report, records, metrics)
 }
 
-/// Severity and body of each record, and whether it names the invocation.
+/// Severity and body of each record, marked if it has a request id.
 fn described(records: &[LogRecord]) -> Vec<String> {
     let text = |value: Option<&Value>| match value {
         Some(Value::StringValue(text)) => text.clone(),
@@ -159,7 +159,7 @@ fn panics_of_every_form_are_joined() {
         assert_eq!(described(&records), expected);
         assert_eq!(report.ledger().consumed.total(), lines.len() - expected.len());
     };
-    // A worker's thread; a message of several lines; without a note, as each panic of a process but its first is.
+    // A worker thread; a message of several lines; a panic without a note, like each one after the first of a process.
     check(
         &[
             "thread 'tokio-runtime-worker' panicked at src/main.rs:2:5:\n",
@@ -173,7 +173,7 @@ fn panics_of_every_form_are_joined() {
             "INFO next line",
         ],
     );
-    // With a backtrace, of a thread without a name.
+    // With a backtrace, in a thread without a name.
     check(
         &[
             "thread '<unnamed>' (17) panicked at /code/src/a b.rs:2:5:",
@@ -190,7 +190,7 @@ fn panics_of_every_form_are_joined() {
             "INFO note: not of the panic",
         ],
     );
-    // Before Rust 1.73; two panics at once; an empty message; one event with all lines.
+    // Before Rust 1.73; two concurrent panics; an empty message; one log event with all lines.
     check(
         &[
             "thread 'main' panicked at 'no stock', src/main.rs:2:5",
@@ -208,12 +208,12 @@ fn panics_of_every_form_are_joined() {
             "ERROR thread 'main' panicked at src/main.rs:5:5:\nat once\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
         ],
     );
-    // Go has an empty line between a panic and its frames.
+    // Go prints an empty line between a panic and its frames.
     check(
         &["panic: no stock\n", "\n", "goroutine 1 [running]:\n"],
         &["INFO panic: no stock\ngoroutine 1 [running]:"],
     );
-    // What only looks like one, and what Lambda says behind one.
+    // Text that only resembles a panic, and platform lines after a panic.
     let report = format!("REPORT RequestId: {ID}\tDuration: 1.00 ms\t\n");
     check(
         &[
@@ -255,14 +255,14 @@ fn what_lambda_says_is_no_part_of_a_text_that_wants_more_lines() {
     }
 }
 
-/// How often `aws.lambda.out_of_memory` counts.
+/// The value of `aws.lambda.out_of_memory`.
 fn out_of_memory(messages: &[&str]) -> f64 {
     let (_, _, metrics) = forwarded(messages);
     let counted = sums(&metrics);
     counted.iter().filter(|(name, _)| *name == "aws.lambda.out_of_memory").map(|(_, sum)| sum).sum()
 }
 
-/// What the runtimes print when their memory is exhausted.
+/// Messages of runtimes without memory.
 const OUT_OF_MEMORY: [&str; 12] = [
     "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n",
     "FATAL ERROR: Ineffective mark-compacts near heap limit Allocation failed - JavaScript heap out of memory\n 1: 0xb7b3e0 node::Abort() [node]\n",
@@ -302,7 +302,7 @@ fn runtimes_that_run_out_of_memory_are_counted_once_an_invocation() {
         count(1.0, &[&start, text, &end, &plain]);
         count(1.0, &[&start, text, &exit, &end, &of_memory]);
         count(1.0, &[&start, text, text, &killed, &end, &of_memory]);
-        // The invocation began in an earlier delivery: what says its end says whose the text was.
+        // The invocation began in an earlier delivery; its last lines name the request.
         count(1.0, &[text, &exit, &end, &of_memory]);
         count(1.0, &[text, &end, &of_memory]);
         // Two attempts at one request, and two invocations.
@@ -333,7 +333,7 @@ fn a_text_about_memory_that_a_function_logs_does_not_count() {
     for text in [
         "FATAL ERROR: the disk is full",
         "FATAL ERROR: the user says JavaScript heap out of memory, is that true?",
-        // The limit of threads, not of memory.
+        // The thread limit is reached, not the memory limit.
         "java.lang.OutOfMemoryError: unable to create native thread: possibly out of memory",
         "java.lang.OutOfMemoryErrors are no fun",
         "failed to allocate memory for order 7",

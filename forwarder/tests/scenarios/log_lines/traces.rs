@@ -1,4 +1,4 @@
-//! Which records get trace id and span id of the invocation that they belong to.
+//! Trace id and span id of log records.
 
 use super::{ID, OTHER, described, event_forwarded, forwarded};
 use crate::support::payload;
@@ -10,7 +10,7 @@ use serde_json::json;
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const ROOT: &str = "b7ad6b7169203331";
 
-/// A span as OTLP/JSON: trace id, span id, parent, kind, and the request that it names.
+/// A span as OTLP/JSON: trace id, span id, parent, kind, and request id.
 fn span(trace: &str, id: &str, parent: &str, kind: u8, request: Option<&str>) -> serde_json::Value {
     let named =
         request.map(|id| json!({"key": "faas.invocation_id", "value": {"stringValue": id}}));
@@ -24,7 +24,7 @@ fn line_of(spans: &[serde_json::Value]) -> String {
         .to_string()
 }
 
-/// Trace id and span id of each record, with the first letters of its body.
+/// Trace id and span id of each record, with the beginning of its body.
 fn linked(messages: &[&str]) -> Vec<String> {
     links(&forwarded(messages).1)
 }
@@ -101,18 +101,18 @@ fn no_record_gets_the_ids_of_a_span_by_a_guess() {
     let server = |trace: &str, id: &str, parent: &str| span(trace, id, parent, 2, Some(ID));
     check(&[server(TRACE, ROOT, "")], "root: INFO text");
     check(&[server(TRACE, ROOT, ""), server(TRACE, ROOT, "")], "root: INFO text");
-    // Two traces: one of them is not this invocation's.
+    // Two traces, one of another invocation.
     let other = TRACE.replace('0', "1");
     check(&[server(TRACE, ROOT, ""), server(&other, ROOT, "")], "-: INFO text");
     check(&[server(TRACE, ROOT, ""), span(&other, ROOT, ROOT, 1, Some(ID))], "-: INFO text");
-    // A span within the invocation says which trace it is, and not where it began.
+    // A span within the invocation gives the trace, but not the root span.
     check(&[span(TRACE, ROOT, "00000000000000ff", 1, Some(ID))], "trace: INFO text");
-    // Two roots, unless one is the other's parent.
+    // Two root spans, unless one is the parent of the other.
     check(&[server(TRACE, ROOT, ""), server(TRACE, "00000000000000a1", "")], "trace: INFO text");
     let below = server(TRACE, "00000000000000a1", ROOT);
     check(&[server(TRACE, ROOT, ""), below.clone()], "root: INFO text");
     check(&[below, server(TRACE, ROOT, "")], "root: INFO text");
-    // Another request, no request, ids that are none.
+    // Another request, no request, invalid ids.
     check(&[span(TRACE, ROOT, "", 2, Some(OTHER))], "-: INFO text");
     check(&[span(TRACE, ROOT, "", 2, Some(""))], "-: INFO text");
     check(&[span(TRACE, ROOT, "", 2, None)], "-: INFO text");

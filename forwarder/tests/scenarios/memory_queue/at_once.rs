@@ -1,10 +1,10 @@
-//! A queue that nothing goes before and nobody watches.
+//! A queue without delay and observer.
 
 use super::Asks;
 use simulator::queue::{BatchResult, Queue, Refusal};
 use std::time::Duration;
 
-/// Asks the queue at once, and nobody watches.
+/// Asks the queue at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AtOnce;
 

@@ -1,4 +1,4 @@
-//! The simulator's queue as one that the forwarder parks in, without a network.
+//! The simulator's queue as a queue of the forwarder, without a network.
 
 mod at_once;
 
@@ -9,14 +9,14 @@ use simulator::queue::{BatchResult, MAX_BATCH, Refusal};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// A queue in memory, asked by `A`.
+/// A queue in memory, reached through `A`.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryQueue<A> {
     pub(crate) queue: simulator::queue::Queue,
     pub(crate) asks: A,
 }
 
-/// How a request comes to the queue: what goes before it, and who watches.
+/// The way of a request to the queue.
 pub(crate) trait Asks: Send + Sync {
     /// Sends one batch.
     fn send(
@@ -26,7 +26,7 @@ pub(crate) trait Asks: Send + Sync {
         delay: Duration,
     ) -> impl Future<Output = BatchResult> + Send;
 
-    /// Hides a message. A refusal of status 0 stands for no answer.
+    /// Hides a message. Status 0 stands for a missing answer.
     fn postpone(
         &self,
         queue: &simulator::queue::Queue,

@@ -1,4 +1,4 @@
-//! An OpenObserve in memory that has a bad day, and the service that keeps its password.
+//! A faulty OpenObserve in memory, and the service with its password.
 
 use super::current::Current;
 use super::marks;
@@ -18,7 +18,7 @@ use wire::{Request, SignalKind};
 pub(crate) const OLD_PASSWORD: &str = "Bearer old";
 const NEW_PASSWORD: &str = "Bearer new";
 
-/// A destination as one environment reaches it.
+/// A destination, reached from one environment.
 #[derive(Clone)]
 pub(crate) struct Backend {
     pub(crate) destination: DestinationId,
@@ -26,15 +26,15 @@ pub(crate) struct Backend {
     pub(crate) current: Current,
 }
 
-/// What the backend does with a request, and says about it.
+/// The backend's treatment of a request, and its answer.
 enum Reply {
     Status(u16, HeaderMap, &'static str),
-    /// Stores all but so many, and says so.
+    /// Stores all but some items, and reports the number.
     Takes {
         rejected: usize,
     },
     NothingWritten,
-    /// Stores it or not, and gives no answer that tells.
+    /// Stores it or not, without a clear answer.
     Vague {
         stores: bool,
         answer: Option<(u16, &'static str)>,
@@ -92,7 +92,7 @@ impl Backend {
     ) -> Result<HttpResponse, TransportError> {
         self.current.wait(Duration::from_millis(40)).await;
         let reply = self.reply(id, fault, request, bytes);
-        // A slow or silent backend may have stored it before its answer is due.
+        // A slow or silent backend may store the request before its answer is due.
         let stores_early = self.current.random().percent(50);
         if stores_early {
             self.store(id, &reply);
@@ -145,7 +145,7 @@ impl Backend {
             }
             Some(BackendFault::ResetAfterBody) => return vague(None),
             Some(BackendFault::NothingWritten) => {
-                // That is how OpenObserve says it.
+                // OpenObserve's answer to a wrong password.
                 return match profile(self.destination) {
                     Profile::OpenObserve => Reply::NothingWritten,
                     Profile::Otlp => wait(503, None),
@@ -186,7 +186,7 @@ impl Backend {
         }
     }
 
-    /// What is said; from then on it is known to the client.
+    /// Gives the answer, which the client then knows.
     fn answer(
         &self,
         id: RequestId,
@@ -216,7 +216,7 @@ impl Backend {
                     answered(Answered::Refused);
                     plain(400, b"error while writing: database or disk is full")
                 }
-                // Some of it may have been written before the disk was full.
+                // Some items may have been written before the disk was full.
                 SignalKind::Metrics => plain(500, b"disk full"),
             },
             Reply::Vague { answer: Some((status, body)), .. } => plain(status, body.as_bytes()),
@@ -227,7 +227,7 @@ impl Backend {
     }
 }
 
-/// `Export…ServiceResponse`; field 1 is `partial_success`, its field 1 the number of rejected items.
+/// An encoded `Export…ServiceResponse`: field 1 is `partial_success`, with the number of rejected items in its field 1.
 fn partial_success(rejected: usize) -> Vec<u8> {
     let mut response = Vec::new();
     if rejected > 0 {
@@ -236,7 +236,7 @@ fn partial_success(rejected: usize) -> Vec<u8> {
     response
 }
 
-/// Keeps the password.
+/// The secret service with the password.
 pub(crate) struct Service {
     pub(crate) world: Shared,
     pub(crate) current: Current,
@@ -258,7 +258,7 @@ impl SecretService for Service {
             }
             Some(SecretFault::Hangs) => {
                 self.world.lock().census.met("secret: hangs");
-                // The real one gives up after a time.
+                // The real service times out eventually.
                 sleep(Duration::from_secs(6)).await;
             }
         }

@@ -1,4 +1,4 @@
-//! How often each fault and each feature was met: a property that never meets one shows nothing about it.
+//! Counts faults and features in the schedules. A property that never meets a fault proves nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::fmt;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Census(BTreeMap<&'static str, usize>);
 
-/// What every run of some thousand schedules meets.
+/// Faults and features that some thousand schedules always meet.
 const ALL: &[&str] = &[
     "backend: 400",
     "backend: 401",
@@ -81,7 +81,7 @@ impl Census {
         }
     }
 
-    /// Everything there is was met.
+    /// Checks that everything was met.
     pub(crate) fn check(&self) {
         let missing: Vec<_> = ALL.iter().filter(|what| !self.0.contains_key(**what)).collect();
         assert!(missing.is_empty(), "never met: {missing:?}\n{self}");

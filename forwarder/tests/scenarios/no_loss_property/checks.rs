@@ -1,4 +1,4 @@
-//! The property itself: what the forwarder says of an invocation, and what is left at the end, held against what happened.
+//! The property: compares the forwarder's report and the final state with the recorded events.
 
 use super::items::Age;
 use super::marks::{self, Found, Mark};
@@ -10,7 +10,7 @@ use lambda_otlp_forwarder::{Consumed, Ledger, OldRecords};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::SignalKind;
 
-/// Whether a record is dropped for its age.
+/// Tells if a record is dropped because of its age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TooOld {
     No,
@@ -42,16 +42,16 @@ impl World {
             let items = |queue| items(invocation, queue, destination);
             is("parked", ledger.parked, items(QueueName::Retry));
             is("dead-lettered", ledger.dead_lettered, items(QueueName::DeadLetters));
-            // Of something broken nobody says how much was read.
+            // The number of log events in a broken event is unknown.
             if returned.is_empty() && !has_broken {
                 let (least, most) = self.dropped(invocation, destination);
-                // Without a queue for them, lines that do not decode stay in their log group only.
+                // Without a dead-letter queue, undecodable lines stay in their log group only.
                 let in_log_group =
                     if self.schedule.has_dead_letter_queue { 0 } else { ledger.items.undecodable };
                 compare("dropped", ledger.dropped, least, most + in_log_group);
             }
         }
-        // What nobody can read has no log events that could be counted.
+        // Unreadable data has no log events to count.
         let has_raw = invocation
             .units
             .iter()
@@ -63,7 +63,7 @@ impl World {
         if says_returned == returned.is_empty() {
             problems.push(format!("{} returned, Lambda repeats {returned:?}", ledger.returned));
         }
-        // A copy that nobody answered for is in an ambiguous request, and these are counted.
+        // An unanswered copy is in an ambiguous request, which the ledger counts.
         let unknown = self.unknown(invocation);
         let unanswered = invocation.sent.iter().filter(|sent| !sent.answered);
         let ambiguous = unknown.len() + unanswered.map(|sent| sent.items).sum::<usize>();
@@ -75,7 +75,7 @@ impl World {
         problems
     }
 
-    /// Every log event is in an item or was consumed by the rule that the schedule knows of it.
+    /// Checks that each log event is in an item, or was consumed by the expected rule.
     fn consumed_otherwise(&self, invocation: &Invocation, ledger: &Ledger) -> Option<String> {
         let (mut events, mut consumed) = (0, Consumed::default());
         for unit in invocation.units.iter().map(|unit| &self.units[*unit]) {
@@ -89,7 +89,7 @@ impl World {
         })
     }
 
-    /// Items that the destination said it has.
+    /// Items that the destination confirmed.
     fn accepted(&self, invocation: &Invocation, destination: DestinationId) -> usize {
         let requests = invocation.requests.iter().map(|request| &self.requests[*request]);
         let requests = requests.filter(|request| request.destination == destination);
@@ -100,7 +100,7 @@ impl World {
         accepted.sum()
     }
 
-    /// Items of the invocation that are dropped: at least, and at most.
+    /// Minimum and maximum of the invocation's dropped items.
     fn dropped(&self, invocation: &Invocation, destination: DestinationId) -> (usize, usize) {
         let units = || invocation.units.iter().map(|unit| &self.units[*unit]);
         let is_here = |mark: &&Mark| marks::split(mark).0 == destination;
@@ -116,7 +116,7 @@ impl World {
         (least + for_age, least + for_age + maybe)
     }
 
-    /// Whether the invocation drops the record for its age.
+    /// Tells if the invocation drops the record because of its age.
     fn too_old(&self, invocation: &Invocation, mark: &str) -> TooOld {
         if self.schedule.setup.old_records != OldRecords::Drop {
             return TooOld::No;
@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    /// Notes what an invocation that is over has dropped for its age.
+    /// Notes records dropped because of their age in a completed invocation.
     pub(crate) fn note_gone(&mut self, id: InvocationId) {
         let invocation = &self.invocations[id];
         let End::Returned(returned) = &invocation.end else { return };
@@ -149,7 +149,7 @@ impl World {
         self.gone.extend(gone);
     }
 
-    /// Everything that is found is one that is owed, at the place where it is owed, as the rules have made it.
+    /// Checks that each found item is expected at its place, with the changes of the rules.
     pub(crate) fn check_found(
         &mut self,
         destination: DestinationId,
@@ -225,20 +225,20 @@ impl World {
         None
     }
 
-    /// Marks in requests that were sent and not answered.
+    /// Marks in unanswered requests.
     fn unknown(&self, invocation: &Invocation) -> BTreeSet<&str> {
         let requests = invocation.requests.iter().map(|request| &self.requests[*request]);
         let unknown = requests.filter(|request| request.answered == Answered::Unknown);
         unknown.flat_map(|request| &request.marks).map(String::as_str).collect()
     }
 
-    /// Each mark of what was handed over has one fate, and of what is returned at most one: a second would
-    /// be a duplicate that no one counted.
+    /// Counts the fates of marks: one for each mark that was handed over, at most one for returned marks. A second fate would be
+    /// an uncounted duplicate.
     fn fates(&self, invocation: &Invocation, returned: &[UnitId]) -> Vec<String> {
         #[derive(Default)]
         struct Fates<'w> {
             handed_over: usize,
-            /// Of what is returned, or may be dropped.
+            /// Includes returned marks, and marks that may be dropped.
             at_most: usize,
             taken: usize,
             sent: Vec<&'w Sent>,
@@ -289,7 +289,7 @@ impl World {
         wrong.collect()
     }
 
-    /// All faults are over and all is drained: nothing is missing, and what is there twice was counted.
+    /// Checks the end, when all faults are over and all queues are drained: nothing is missing, and all duplicates were counted.
     /// `waiting` are the units in the retry queue.
     pub(crate) fn check_end(&mut self, waiting: &[UnitId]) {
         let waiting_marks = self.marks_of(waiting.iter());
@@ -318,7 +318,7 @@ impl World {
         }
         self.counts.marks += marks.len();
         problems.extend(self.unexplained_copies());
-        // What has a poisoned item in each quarter is parked as a whole.
+        // A request with a poisoned item in each quarter is parked as a whole.
         let is_poisoned =
             |unit: &&UnitId| self.units[**unit].marks.iter().any(|mark| self.poison.contains(mark));
         let stuck = self.marks_of(waiting.iter().filter(|unit| !is_poisoned(unit)));
@@ -335,10 +335,9 @@ impl World {
         units.into_iter().flat_map(|unit| self.units[*unit].marks.iter().cloned()).collect()
     }
 
-    /// Copies without a cause. A request that was not answered is counted as ambiguous, which was checked
-    /// when its invocation returned; one of an invocation that was killed, or returned what holds the mark,
-    /// is repeated by Lambda. Of all other copies there is one for each delivery of the schedule's and for
-    /// each message that such an invocation, or one without an answer from the queue, has left.
+    /// Returns copies without a cause. An unanswered request counts as ambiguous, which was checked when its invocation returned.
+    /// Lambda repeats an invocation that was killed or that returned the mark. Each other copy needs a repeated delivery in the
+    /// schedule, or a message left by such an invocation or by one without an answer from the queue.
     fn unexplained_copies(&mut self) -> Vec<String> {
         let mut clean: BTreeMap<&str, usize> = BTreeMap::new();
         let mut allowed: BTreeMap<&str, usize> = BTreeMap::new();
@@ -391,7 +390,7 @@ impl World {
     }
 }
 
-/// Items of the messages that a queue said it has.
+/// Items in messages that a queue confirmed.
 fn items(invocation: &Invocation, queue: QueueName, destination: DestinationId) -> usize {
     let sent = invocation.sent.iter().filter(|sent| sent.answered && sent.queue == queue);
     let sent = sent.filter(|sent| sent.destination == destination);

@@ -1,10 +1,9 @@
-//! Lets the paused clock go on while the reader of an event waits for the forwarder.
+//! Advances the paused clock while the reader of an event waits for the forwarder.
 //!
-//! An event is read on a thread of its own, and while such a thread runs tokio's paused clock stands still: reading takes no
-//! time, whatever the machine does. But of an event that makes more than two batches the third waits until the first is
-//! delivered, which takes time. So time goes on by steps as soon as all invocations wait for the world outside and none for
-//! its reader. A step is a millisecond, as fine as tokio's timers: whether a timer is met by steps, or by tokio's own leap
-//! once the reader is done, comes to the same.
+//! A separate thread reads events, and tokio's paused clock stands still while such a thread runs. So reading takes no time,
+//! whatever the machine does. But if an event has more than two batches, the third waits for the delivery of the first, which
+//! takes time. So the clock advances in steps as soon as all invocations wait for the world outside, and none for its reader. A
+//! step is a millisecond, the resolution of tokio's timers, so a step and an automatic advance have the same effect.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,16 +21,16 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Invocations that are not waiting for the world outside.
+    /// Invocations that do not wait for the world outside.
     inside: usize,
-    /// Invocations that are, and whose reader may wait for them.
+    /// Invocations that wait for it, and whose reader may wait for them.
     blocking: usize,
-    /// Whether a reader had to wait.
+    /// `true` if a reader had to wait.
     stepped: bool,
 }
 
 impl Clock {
-    /// Whether there was an event whose reader had to wait for a delivery.
+    /// Returns `true` if the reader of an event had to wait for a delivery.
     pub(crate) fn has_stepped(&self) -> bool {
         self.0.state.lock().unwrap().stepped
     }
@@ -48,7 +47,7 @@ impl Clock {
         has_to_step
     }
 
-    /// Steps for as long as the runtime lives.
+    /// Steps until the runtime ends.
     pub(crate) async fn run(self) {
         loop {
             while self.has_to_step() {
@@ -59,7 +58,7 @@ impl Clock {
     }
 }
 
-/// What an environment waits for.
+/// An environment's use of the clock.
 #[derive(Clone)]
 pub(crate) struct Waiting {
     clock: Clock,
@@ -68,9 +67,9 @@ pub(crate) struct Waiting {
 
 #[derive(Default)]
 struct Invocation {
-    /// Whether its event makes so many batches that their reader has to wait.
+    /// `true` if its event has so many batches that their reader has to wait.
     blocks: bool,
-    /// Requests to the world outside.
+    /// Open requests to the world outside.
     requests: usize,
 }
 
@@ -79,7 +78,7 @@ impl Waiting {
         Self { clock, state: Arc::default() }
     }
 
-    /// An invocation lasts as long as the answer lives.
+    /// Marks an invocation until the returned value is dropped.
     pub(crate) fn invocation(&self, blocks: bool) -> impl Drop + use<> {
         *self.state.lock().unwrap() = Invocation { blocks, requests: 0 };
         self.clock.change(|clock| clock.inside += 1);
@@ -87,7 +86,7 @@ impl Waiting {
         OnDrop(move || clock.change(|clock| clock.inside -= 1))
     }
 
-    /// A request to the world outside lasts as long as the answer lives.
+    /// Marks a request to the world outside until the returned value is dropped.
     pub(crate) fn request(&self) -> impl Drop + Send + use<> {
         self.count(|requests| *requests += 1);
         let own = self.clone();

@@ -1,6 +1,6 @@
 //! Sums over schedules.
 
-/// Sums over schedules, to see that they exercise what they should.
+/// Sums over schedules, which show that they reach all cases.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) schedules: usize,
@@ -25,7 +25,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn add(&mut self, other: Self) {
-        // Named one by one, so that a new field cannot be forgotten.
+        // Named one by one, so that the compiler reports a missing field.
         let Self {
             schedules,
             invocations,
@@ -62,7 +62,7 @@ impl Counts {
         self.virtual_seconds += virtual_seconds;
     }
 
-    /// A property that never meets a fault shows nothing: each kind of end was reached, and often.
+    /// Checks that each kind of ending was reached often.
     pub(crate) fn check_variety(&self) {
         let Self { schedules, killed, failed, parked, dead_lettered, returned, .. } = *self;
         let Self { dropped, ambiguous, duplicates, kept, stored, .. } = *self;

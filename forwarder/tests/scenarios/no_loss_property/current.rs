@@ -1,4 +1,4 @@
-//! What is an environment's own: its chance, and the milliseconds at which it acts.
+//! The random numbers and the times of an environment.
 
 use super::clock::{Clock, Waiting};
 use super::random::Random;
@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// The invocation that an environment runs, and the environment's own chance and time.
+/// The invocation of an environment, with the environment's own random numbers and times.
 ///
-/// Reading an event takes another thread, and how long that takes is not for the schedule to say. Environments never act
-/// in the same millisecond, and none draws from another's chance: so the order of all that they do to each other comes
-/// from the seed alone.
+/// Another thread reads the event, in a time that the schedule does not control. Environments never act in the same millisecond
+/// and do not share random numbers, so the seed alone determines the order of their effects on each other.
 #[derive(Clone)]
 pub(crate) struct Current {
     id: Arc<AtomicUsize>,
@@ -23,11 +22,11 @@ pub(crate) struct Current {
     pub(crate) waiting: Waiting,
 }
 
-/// Most environments of a schedule.
+/// Maximum of environments in a schedule.
 const SLOTS: u64 = 8;
 
 impl Current {
-    /// Of the environment of this number.
+    /// Creates the context of this environment.
     pub(crate) fn new(world: &Shared, clock: &Clock, slot: u64) -> Self {
         assert!(slot < SLOTS);
         let mut world = world.lock();
@@ -36,7 +35,7 @@ impl Current {
         Self { id: Arc::default(), random, began: world.began, slot, waiting }
     }
 
-    /// The invocation begins.
+    /// Begins an invocation.
     pub(crate) fn set(&self, id: InvocationId) {
         self.id.store(id, Ordering::Relaxed);
     }
@@ -45,7 +44,7 @@ impl Current {
         self.id.load(Ordering::Relaxed)
     }
 
-    /// For what goes on beside the rest: `join!` polls in an order that no seed decides.
+    /// For concurrent parts, because `join!` polls in an arbitrary order.
     pub(crate) fn with_own_chance(&self) -> Self {
         let random = Arc::new(Mutex::new(Random::new(self.random().next())));
         Self { random, ..self.clone() }
@@ -55,7 +54,7 @@ impl Current {
         self.random.lock().unwrap()
     }
 
-    /// What goes wrong now, if anything does.
+    /// Draws a current fault, if there is one.
     pub(crate) fn draw<F: Copy>(
         &self,
         world: &Shared,
@@ -65,7 +64,7 @@ impl Current {
         Phase::draw(phases(&world.schedule), world.now(), &mut self.random())
     }
 
-    /// Waits up to so long, to a millisecond that is the environment's own.
+    /// Waits up to this time, until a millisecond that belongs to the environment.
     pub(crate) async fn wait(&self, most: Duration) {
         let wanted = self.began.elapsed() + self.random().time(most);
         let millis = u64::try_from(wanted.as_millis()).unwrap() + 1;

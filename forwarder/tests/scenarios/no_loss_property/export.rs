@@ -1,4 +1,4 @@
-//! What sends to a destination, as the forwarder is given it: the real client, and panics where the schedule has some.
+//! The forwarder's client: the real one, with panics from the schedule.
 
 use super::backend::{Backend, Service};
 use super::current::Current;
@@ -34,7 +34,7 @@ impl Export for Sender {
 }
 
 impl Sender {
-    /// Without a message: nobody needs it, and it would be printed.
+    /// Without a message, which would be printed.
     fn panics(&self, what: &'static str) -> ! {
         self.world.lock().census.met(what);
         resume_unwind(Box::new(what))

@@ -1,4 +1,4 @@
-//! Makes items of the three signals, notes what is owed for each, and what has to be true of it wherever it arrives.
+//! Creates items of the three signals, with the expectations for each.
 
 use super::marks::{self, MARK, Mark, NOTE};
 use super::setup::{ADDRESS, DestinationId, NOISE, Place, Way, profile};
@@ -15,22 +15,22 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use wire::{Logs, Metrics, Request, Signal as _, SignalKind, Traces};
 
-/// When every schedule begins, in milliseconds since the Unix epoch.
+/// Start of every schedule, in milliseconds since the Unix epoch.
 pub(crate) const BEGAN_MS: u64 = 1_790_000_000_000;
 
-/// How old something is.
+/// The age of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Age {
     Fresh,
-    /// It leaves the ingest window so many seconds after the schedule's beginning.
+    /// Leaves the ingest window this many seconds after the start.
     Aging(u64),
-    /// It left the window an hour before.
+    /// Left the window an hour ago.
     Old,
-    /// It is too far ahead.
+    /// Too far in the future.
     Ahead,
 }
 
-/// What is this old at the beginning is at the window's end.
+/// An item of this age at the start is at the end of the window.
 const WINDOW_MS: u64 = 5 * 3_600_000;
 
 impl Age {
@@ -43,7 +43,7 @@ impl Age {
         }
     }
 
-    /// The time as an attribute says it.
+    /// The time as an attribute value.
     pub(crate) fn text(self) -> String {
         match self {
             Self::Fresh => "2026-09-21T14:13:20.000000000Z".to_owned(),
@@ -57,7 +57,7 @@ impl Age {
         }
     }
 
-    /// Whether what has this time leaves the window while the schedule runs.
+    /// Returns `true` if an item of this time leaves the window during the schedule.
     pub(crate) fn is_aging(time_unix_nano: u64) -> bool {
         let old = Self::Aging(0).unix_nano();
         (old..Self::Fresh.unix_nano()).contains(&time_unix_nano)
@@ -68,33 +68,33 @@ impl Age {
     }
 }
 
-/// What has to be true of an item wherever it is found.
+/// The expectations for an item.
 #[derive(Clone, Debug)]
 pub(crate) struct Fact {
     pub(crate) kind: SignalKind,
     pub(crate) age: Age,
     pub(crate) stream: Option<String>,
-    /// `None` where nothing gives it one.
+    /// `None` if nothing sets it.
     pub(crate) service: Option<String>,
-    /// Whether rules were applied to it.
+    /// `true` if rules were applied to it.
     pub(crate) is_ruled: bool,
-    /// Whether it has the attribute that a rule renames.
+    /// `true` if it has the attribute that a rule renames.
     pub(crate) has_note: bool,
-    /// What a log event says, in the record that it becomes.
+    /// The text of its log event.
     pub(crate) text: Option<String>,
 }
 
-/// An item that is made.
+/// A created item.
 #[expect(clippy::struct_excessive_bools, reason = "an item has each of these traits or not")]
 struct Item {
     mark: Mark,
     kind: SignalKind,
     age: Age,
-    /// What sampling goes by.
+    /// The sampling key.
     key: Option<Vec<u8>>,
     is_noise: bool,
     is_fatal: bool,
-    /// False for a data point that OpenObserve cannot store.
+    /// `false` for a data point that OpenObserve cannot store.
     is_number: bool,
     service: Option<String>,
     has_note: bool,
@@ -118,11 +118,11 @@ impl Item {
     }
 }
 
-/// Where items come from and go to.
+/// The origin and the destinations of items.
 pub(crate) struct Course {
     pub(crate) place: Place,
     pub(crate) ways: Vec<Way>,
-    /// Whether rules will be applied: not to what was parked before.
+    /// `false` for items parked before, whose rules were applied then.
     pub(crate) is_ruled: bool,
 }
 
@@ -138,7 +138,7 @@ impl Maker {
         }
         match self.random.below(6) {
             0..4 => {
-                // Soon after it comes, or while it waits.
+                // Soon after its arrival, or while it waits.
                 let soon = *self.random.pick(&[60, 60, 1200]);
                 Age::Aging(self.start.as_secs() + self.random.next() % soon)
             }
@@ -147,7 +147,7 @@ impl Maker {
         }
     }
 
-    /// Notes what is owed for an item: one fate at each destination that it goes to.
+    /// Notes the expectation of one fate at each destination of an item.
     fn owe(&mut self, unit: &mut Unit, course: &Course, item: &Item) {
         let dropped_by = self
             .setup
@@ -180,7 +180,7 @@ impl Maker {
         }
     }
 
-    /// The log record that a line becomes.
+    /// Expects the log record of a line.
     pub(crate) fn owe_record(
         &mut self,
         unit: &mut Unit,
@@ -202,7 +202,7 @@ impl Maker {
         self.owe(unit, course, &item);
     }
 
-    /// A line that claims to be OTLP and does not decode.
+    /// An undecodable OTLP line.
     pub(crate) fn broken_line(
         &mut self,
         unit: &mut Unit,
@@ -219,7 +219,7 @@ impl Maker {
         line(&self.request(unit, course))
     }
 
-    /// What Lambda says of an invocation.
+    /// Lambda's REPORT line.
     pub(crate) fn report(
         &mut self,
         unit: &mut Unit,
@@ -281,7 +281,7 @@ impl Maker {
         }
     }
 
-    /// An item that came as OTLP, with the attributes that rules look at.
+    /// An item from OTLP, with the attributes that rules read.
     fn otlp(&mut self, course: &Course, item: Item) -> (Item, Vec<KeyValue>) {
         let is_noise = course.is_ruled && self.random.percent(15);
         let is_fatal = course.is_ruled && self.random.percent(15);
@@ -323,7 +323,7 @@ impl Maker {
     fn record(&mut self, unit: &mut Unit, course: &Course) -> LogRecord {
         let mark = format!("otlp {}", self.serial());
         let age = self.age();
-        // What has nothing to go by is not sampled.
+        // Items without a key are not sampled.
         let trace_id = if self.random.percent(50) { self.trace_id() } else { Vec::new() };
         let key = (!trace_id.is_empty()).then(|| trace_id.clone());
         let item = Item { key, ..Item::new(mark, SignalKind::Logs, age) };
@@ -340,7 +340,7 @@ impl Maker {
 
     fn point(&mut self, unit: &mut Unit, course: &Course) -> NumberDataPoint {
         let mark = format!("otlp {}", self.serial());
-        // OpenObserve cannot store it: the forwarder drops and counts it.
+        // OpenObserve cannot store it; the forwarder drops and counts it.
         let is_number = !self.random.percent(10) || !course.is_ruled;
         let item = Item { is_number, ..Item::new(mark, SignalKind::Metrics, Age::Fresh) };
         let (item, attributes) = self.otlp(course, item);
@@ -364,7 +364,7 @@ fn resource() -> Resource {
     Resource { attributes, ..Resource::default() }
 }
 
-/// The marks of the data points that Lambda's report becomes. What it becomes is `platform`'s to test.
+/// The marks of the data points of a REPORT line. `platform` tests their content.
 fn points_of(
     origin: &Origin,
     event: &LogEvent,

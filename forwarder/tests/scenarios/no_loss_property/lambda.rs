@@ -1,7 +1,7 @@
-//! Lambda as far as the forwarder's promise rests on it: environments that die, and what is delivered again.
+//! Lambda, as far as delivery depends on it: environments that die, and retries.
 //!
-//! Source: Lambda Developer Guide, "Error handling and retries" of asynchronous invocations, of Kinesis and of SQS event
-//! sources. Numbers are those of `template.yaml`.
+//! Source: Lambda Developer Guide, "Error handling and retries" of asynchronous invocations, of Kinesis and of SQS event sources.
+//! The numbers come from `template.yaml`.
 
 use super::backend::{Backend, OLD_PASSWORD, Service};
 use super::clock::Clock;
@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// Attempts of an asynchronous invocation after the first, and the pauses before them.
+/// Pauses before the retries of an asynchronous invocation.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
 
 /// `MaximumRetryAttempts` of the Kinesis event source.
@@ -38,12 +38,12 @@ const KINESIS_RETRIES: u32 = 5;
 /// `VisibilityTimeout` of the retry queue.
 pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12);
 
-/// The queue drains within this time after the last fault, or something is stuck.
+/// Time in which the queue drains after the last fault. More means that something is stuck.
 const LONGEST_DRAIN: Duration = Duration::from_hours(1);
 
 type OurForwarder = Forwarder<Sender, EnvironmentQueue>;
 
-/// An environment of the function: one invocation at a time, and a new process after it was killed.
+/// An environment of the function. It runs one invocation at a time, and is a new process after a kill.
 pub(crate) struct Environment {
     world: Shared,
     current: Current,
@@ -52,13 +52,13 @@ pub(crate) struct Environment {
     process: Mutex<Option<OurForwarder>>,
 }
 
-/// What an event holds.
+/// The content of an event.
 pub(crate) enum Holds<'a> {
-    /// One unit: it comes again as a whole.
+    /// One unit, which comes again as a whole.
     Event(UnitId),
-    /// Records in the order of their shard: they come again from the first that failed.
+    /// Records in shard order, which come again from the first failure on.
     Records(&'a [Record]),
-    /// Messages: those that failed come again.
+    /// Messages; failed ones come again.
     Messages(&'a [(String, UnitId)]),
 }
 
@@ -71,8 +71,7 @@ impl Holds<'_> {
         }
     }
 
-    /// What comes again after this answer. `None` where the answer names something unknown, which Lambda takes for a
-    /// failure of all.
+    /// The units that come again after this response. `None` for an unknown identifier, which makes all fail.
     fn failed(&self, identifiers: &[&str]) -> Option<Vec<UnitId>> {
         match self {
             Self::Event(_) => identifiers.is_empty().then(Vec::new),
@@ -98,7 +97,7 @@ pub(crate) struct Record {
     pub(crate) unit: UnitId,
 }
 
-/// The variables' part of the configuration; read once, since it is the same for all.
+/// The configuration from the variables, which is the same for all schedules.
 fn config() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
     CONFIG.get_or_init(|| {
@@ -141,7 +140,7 @@ impl Environment {
         });
         let export = self.export(DEFAULT, &config.destination, secret);
         let mut destinations = vec![default_destination(&config, export)];
-        // As `service` makes them of the rules.
+        // Created from the rules, as in `service`.
         let rules = schedule.setup.rules();
         for rule in rules.destinations() {
             let rule_config = DestinationConfig {
@@ -162,7 +161,7 @@ impl Environment {
         forwarder
     }
 
-    /// What sends to a destination.
+    /// The client for a destination.
     fn export(
         &self,
         id: DestinationId,
@@ -178,7 +177,7 @@ impl Environment {
         Sender { client, world, current }
     }
 
-    /// Invokes the function; answers what comes again.
+    /// Invokes the function and returns the units that come again.
     pub(crate) async fn invoke(&self, event: &str, holds: &Holds<'_>) -> Vec<UnitId> {
         let mut process = self.process.lock().await;
         let forwarder = process.get_or_insert_with(|| self.start());
@@ -192,11 +191,11 @@ impl Environment {
         let killed_after = is_killed.then(|| {
             let mut random = self.current.random();
             let most = *random.pick(&[Duration::from_millis(80), limit / 10, limit]);
-            // Not at once: another thread may just be reading the event.
+            // Not at once, because another thread may be reading the event.
             random.time(most) + Duration::from_millis(1)
         });
         self.current.set(id);
-        // As `handler` does it.
+        // As in `handler`.
         let begin = Instant::now();
         let time = limit.saturating_sub(Duration::from_millis(500));
         let invocation = InvocationContext {
@@ -210,7 +209,7 @@ impl Environment {
         let running = self.current.waiting.invocation(blocks);
         let forwarding =
             timeout(killed_after.unwrap_or(limit), forwarder.forward(event, &invocation));
-        // As the runtime does it: the environment goes on, and the invocation has failed.
+        // As in the runtime: the environment survives, and the invocation fails.
         let ended = AssertUnwindSafe(forwarding).catch_unwind().await;
         drop(running);
         let report = match ended {
@@ -257,7 +256,7 @@ fn identifiers(response: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Delivers a subscription's event as Lambda does an asynchronous one.
+/// Delivers a subscription's event by asynchronous invocation.
 pub(crate) async fn deliver_event(
     environment: &Environment,
     start: Duration,
@@ -281,7 +280,7 @@ pub(crate) async fn deliver_event(
     }
 }
 
-/// Whether what was handed over is delivered once more, as at-least-once delivery may.
+/// Returns `true` if delivered units are delivered once more (at-least-once delivery).
 fn deliver_again(environment: &Environment, units: &[UnitId]) -> bool {
     let mut world = environment.world.lock();
     let has_bad_luck = environment.current.random().percent(world.schedule.duplicates_percent);
@@ -294,7 +293,7 @@ fn deliver_again(environment: &Environment, units: &[UnitId]) -> bool {
     again
 }
 
-/// Delivers a shard's records as Lambda does, with partial responses and bisecting.
+/// Delivers a shard's records, with partial responses and bisecting.
 pub(crate) async fn deliver_records(
     environment: &Environment,
     start: Duration,
@@ -320,7 +319,7 @@ async fn deliver_shard(environment: &Environment, records: &[Record]) {
         }
         sleep(Duration::from_secs(1 << retries.min(6))).await;
         if failed.len() == batch.len() && batch.len() > 1 {
-            // A bisection is not counted as a retry.
+            // Bisecting does not count as a retry.
             let second = batch.split_off(batch.len() / 2);
             batches.push((second, retries));
             batches.push((batch, retries));
@@ -340,7 +339,7 @@ fn kinesis_event(records: &[Record]) -> String {
     format!(r#"{{"Records":[{}]}}"#, records.join(","))
 }
 
-/// Takes messages out of the retry queue as Lambda's poller does, until there is nothing left after `done`.
+/// Polls the retry queue until it is empty after `done`.
 pub(crate) async fn consume(
     environment: &Environment,
     store: &Store,
@@ -380,7 +379,7 @@ pub(crate) async fn consume(
             .collect();
         let failed = environment.invoke(&event, &Holds::Messages(&messages)).await;
         for (message, (id, unit)) in received.iter().zip(&messages) {
-            // A message that Lambda fails to delete comes again.
+            // Lambda may fail to delete a message, which then comes again.
             if !failed.contains(unit) && !deliver_again(environment, &[*unit]) {
                 store.queue.delete(&message.receipt_handle).expect("its receipt is the newest");
                 store.units.lock().unwrap().remove(id);
@@ -390,7 +389,7 @@ pub(crate) async fn consume(
     }
 }
 
-/// Gives what Lambda has given up to the retry queue.
+/// Moves events from the on-failure store to the retry queue.
 pub(crate) fn redrive_on_failure(world: &Shared, store: &Store) {
     let records = std::mem::take(&mut world.lock().on_failure);
     for (event, units) in records {

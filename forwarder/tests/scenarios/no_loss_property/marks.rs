@@ -1,8 +1,8 @@
-//! Finds the marks in what was sent: each item carries one, and so does what could not be read.
+//! Finds the marks in requests. Each item and each unreadable part has one.
 //!
-//! A span's mark is its id, a log record's the id of its log event, a data point's an attribute, or where
-//! Lambda reported it the names of its metric and of its function. In the books it stands behind the name of the
-//! destination, since what goes to two of them is owed twice: `audit/span 0000000000000011`.
+//! The mark of a span is its id, the mark of a log record is the id of its log event, and the mark of a data point is an
+//! attribute, or the names of metric and function for Lambda's reports. The name of the destination precedes the mark, because an
+//! item for two destinations is expected twice: `audit/span 0000000000000011`.
 
 use super::setup::{DEFAULT, DestinationId, NAMES};
 use lambda_otlp_forwarder::{Content, ORIGINAL_TIME, Parked};
@@ -15,27 +15,27 @@ use wire::{Logs, Metrics, Request, SignalKind, Traces};
 
 pub(crate) type Mark = String;
 
-/// The attribute that holds the mark of an item that came as OTLP.
+/// The attribute with the mark of an item from OTLP.
 pub(crate) const MARK: &str = "mark";
 
-/// An attribute that a rule adds, one that a rule renames, and what that is called then.
+/// An attribute added by a rule, one renamed by a rule, and its new name.
 pub(crate) const STAGE: &str = "stage";
 pub(crate) const NOTE: &str = "note";
 pub(crate) const REMARK: &str = "remark";
 
-/// An item as it was found in a request.
+/// An item found in a request.
 #[derive(Debug)]
 pub(crate) struct Found {
     /// Without the destination.
     pub(crate) mark: Mark,
-    /// By which a backend judges its age; 0 for data points.
+    /// The time that a backend compares with its window; 0 for data points.
     pub(crate) time_unix_nano: u64,
     pub(crate) original_time: Option<String>,
     pub(crate) service: String,
     pub(crate) stage: Option<String>,
     pub(crate) note: Option<String>,
     pub(crate) remark: Option<String>,
-    /// A log record's body, and behind it the field that lines in JSON have.
+    /// The body of a log record, followed by the field of JSON lines.
     pub(crate) text: String,
 }
 
@@ -55,12 +55,12 @@ impl Found {
     }
 }
 
-/// The mark of what belongs to this destination.
+/// Adds the destination to a mark.
 pub(crate) fn at(destination: DestinationId, mark: &str) -> Mark {
     format!("{}/{mark}", NAMES[destination])
 }
 
-/// The destination, and the mark without it.
+/// Splits a mark into destination and rest.
 pub(crate) fn split(mark: &str) -> (DestinationId, &str) {
     let (name, mark) = mark.split_once('/').expect("the mark of a destination");
     (destination(name), mark)
@@ -70,17 +70,17 @@ pub(crate) fn destination(name: &str) -> DestinationId {
     NAMES.iter().position(|known| *known == name).expect("a destination of the schedule")
 }
 
-/// Whether it stands for the line of a log event that does not decode.
+/// Returns `true` for the mark of an undecodable line.
 pub(crate) fn is_line(mark: &str) -> bool {
     split(mark).1.starts_with("line ")
 }
 
-/// Whether it stands for something that nobody can read.
+/// Returns `true` for the mark of unreadable data.
 pub(crate) fn is_raw(mark: &str) -> bool {
     split(mark).1.starts_with("raw ")
 }
 
-/// Whether it stands for an item that a backend may get.
+/// Returns `true` for the mark of an item.
 pub(crate) fn is_item(mark: &str) -> bool {
     !is_line(mark) && !is_raw(mark)
 }
@@ -142,17 +142,17 @@ pub(crate) fn of_span(span_id: &[u8]) -> Mark {
     })
 }
 
-/// The log record that a log event becomes.
+/// The mark of a log event's log record.
 pub(crate) fn of_event(id: &str) -> Mark {
     format!("record {}", id.trim_start_matches('0'))
 }
 
-/// The line of a log event that does not decode.
+/// The mark of an undecodable line.
 pub(crate) fn of_line(event_id: &str) -> Mark {
     format!("line {}", event_id.trim_start_matches('0'))
 }
 
-/// Something that nobody can read; its text holds `raw-` and a number.
+/// The mark of unreadable data, which contains `raw-` and a number.
 pub(crate) fn of_raw(bytes: &[u8]) -> Mark {
     let text = String::from_utf8_lossy(bytes);
     let (_, from) = text.split_once("raw-").expect("a mark in what cannot be read");
@@ -160,12 +160,12 @@ pub(crate) fn of_raw(bytes: &[u8]) -> Mark {
     format!("raw {digits}")
 }
 
-/// What a message of ours holds.
+/// The content of a parked message.
 pub(crate) struct Held<'p> {
-    /// Where it is to go.
+    /// Its destination.
     pub(crate) destination: DestinationId,
     pub(crate) marks: Vec<Mark>,
-    /// The request and its items, where it holds one.
+    /// The request with its items, if it has one.
     pub(crate) request: Option<(&'p Request, Vec<Found>)>,
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn of_parked(parked: &Parked) -> Held<'_> {
         }
         Content::Line { event_id, .. } => (default(&of_line(event_id)), None),
         Content::Events(batch) => {
-            // Several lines that do not decode are kept as the log events that they are.
+            // Several undecodable lines are parked as log events.
             let of_each: fn(&str) -> Mark =
                 if parked.reason.contains("lines do not decode") { of_line } else { of_event };
             let marks = batch.events.iter().map(|event| at(DEFAULT, &of_each(&event.id)));
@@ -199,7 +199,7 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     }
 }
 
-/// What a log record says.
+/// The text of a log record.
 fn said(record: &LogRecord) -> String {
     let body = record.body.as_ref().and_then(|body| body.value.as_ref());
     let body = match body {
@@ -227,7 +227,7 @@ fn of_report(function: &str, metric: &str, attributes: &[KeyValue]) -> Mark {
 }
 
 fn points(data: &Data) -> Vec<&[KeyValue]> {
-    // The point types share this field but no trait.
+    // The point types have this field but no common trait.
     match data {
         Data::Gauge(gauge) => gauge.data_points.iter().map(|p| &*p.attributes).collect(),
         Data::Sum(sum) => sum.data_points.iter().map(|p| &*p.attributes).collect(),

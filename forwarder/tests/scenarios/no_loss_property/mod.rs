@@ -1,11 +1,10 @@
-//! Promise 2, under random schedules of faults: the ledgers balance, no mark is missing, what arrives is what the rules have
-//! made of it, and every duplicate lies in a request counted as ambiguous or returned, or in a delivery that the schedule
-//! itself repeated or killed.
+//! Promise 2 under random schedules of faults: ledgers balance, no mark is missing, items arrive with the changes of the rules,
+//! and each duplicate is explained by an ambiguous or returned request, or by a delivery that the schedule repeated or killed.
 //!
-//! A schedule is one seed: how the stack is set up, what arrives from which source, what backends, queues and secret service
-//! do to it and when, and when Lambda kills or repeats an invocation. It runs in process on a paused clock. A failure prints
-//! its seed; `NO_LOSS_SEED=17 cargo test -p lambda-otlp-forwarder --test scenarios no_loss_property` runs that one alone, and
-//! `NO_LOSS_SCHEDULES=1000000` as many as that. Each run prints and checks how often every fault and feature was met.
+//! One seed determines a schedule: the stack, the events, the faults of backends, queues and secret service, and Lambda's kills
+//! and retries. It runs in one process on a paused clock. A failure prints its seed. `NO_LOSS_SEED=17 cargo test -p
+//! lambda-otlp-forwarder --test scenarios no_loss_property` runs one seed,
+//! and `NO_LOSS_SCHEDULES=1000000` that many schedules. Each run checks that it met every fault and feature.
 
 mod backend;
 mod census;
@@ -40,7 +39,7 @@ use telemetry::Maker;
 use tokio::time::{Instant, sleep, sleep_until};
 use world::{QueueName, Shared, Unit, UnitId, World};
 
-/// Runs one schedule to its end; answers what was counted, and what was wrong.
+/// Runs one schedule. Returns its counts and its violations.
 fn run(seed: u64) -> (Counts, Census, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -63,7 +62,7 @@ fn run(seed: u64) -> (Counts, Census, Vec<String>) {
     })
 }
 
-/// Everything that happens under a schedule.
+/// Runs all events of a schedule.
 async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
     let begin = Instant::now();
     let clock = Clock::default();
@@ -97,7 +96,7 @@ async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
         retry.changed.notify_waiters();
     };
     let redriving = join_all(redrivers.iter().map(|it| lambda::consume(it, &retry, begin, &done)));
-    // Unlike tokio's, this `join` polls always in the same order.
+    // Unlike tokio's `join!`, this `join` always polls in the same order.
     join(all, redriving).await;
     let waiting: Vec<UnitId> = retry.units.lock().unwrap().values().copied().collect();
     let mut world = world.lock();
@@ -105,7 +104,7 @@ async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
     world.census.met_often("event: delivered in parts", usize::from(clock.has_stepped()));
 }
 
-/// Something arrives.
+/// Runs one source of events.
 fn source<'a>(
     world: &Shared,
     environment: &'a Environment,
@@ -119,7 +118,7 @@ fn source<'a>(
             let (event, unit) = maker.subscription();
             let unit = add(&mut world.lock(), maker, unit);
             if maker.random.percent(schedule.duplicates_percent / 4) {
-                // Twice at the same time.
+                // A concurrent second delivery.
                 world.lock().delivered_again(unit);
                 let first = lambda::deliver_event(environment, start, event.clone(), unit);
                 let second = lambda::deliver_event(environment, start, event, unit);
@@ -156,10 +155,10 @@ fn add(world: &mut World, maker: &mut Maker, unit: Unit) -> UnitId {
     world.add_unit(unit)
 }
 
-/// The schedules of the gate.
+/// Schedules in the gate.
 const SCHEDULES: u64 = 5_000;
 
-/// Failures that a thread shows before it ends.
+/// Failures to show per thread.
 const MOST_FAILURES: usize = 3;
 
 /// Test threads that share them.

@@ -1,4 +1,4 @@
-//! The simulator's queue as one environment reaches it.
+//! The simulator's queue, reached from one environment.
 
 use super::current::Current;
 use super::schedule::QueueFault;
@@ -12,13 +12,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// A queue, and which unit each of its messages is.
+/// A queue, and the unit of each of its messages.
 #[derive(Clone)]
 pub(crate) struct Store {
     pub(crate) name: QueueName,
     pub(crate) queue: simulator::queue::Queue,
     pub(crate) units: Arc<Mutex<BTreeMap<String, UnitId>>>,
-    /// Told when there may be something to receive.
+    /// Notified when a message may be available.
     pub(crate) changed: Arc<Notify>,
 }
 
@@ -32,7 +32,7 @@ impl Store {
         Self { name, queue, units: Arc::default(), changed: Arc::default() }
     }
 
-    /// A message of the schedule's.
+    /// Adds a message of the schedule.
     pub(crate) fn put(&self, body: String, unit: UnitId) {
         let BatchResult::Answered(results) = self.queue.send_batch(&[body], Duration::ZERO) else {
             panic!("no fault was asked for");
@@ -43,7 +43,7 @@ impl Store {
     }
 }
 
-/// Reaches a queue for one environment.
+/// The connection of one environment to a queue.
 #[derive(Clone)]
 pub(crate) struct Scheduled {
     store: Store,
@@ -51,7 +51,7 @@ pub(crate) struct Scheduled {
     current: Current,
 }
 
-/// A queue as one environment reaches it.
+/// A queue as seen by one environment.
 #[derive(Clone)]
 pub(crate) struct EnvironmentQueue(MemoryQueue<Scheduled>);
 
@@ -78,7 +78,7 @@ impl Queue for EnvironmentQueue {
 }
 
 impl Store {
-    /// The queue as this environment reaches it.
+    /// The queue as seen by this environment.
     pub(crate) fn reached_by(&self, current: Current, world: &Shared) -> EnvironmentQueue {
         let asks = Scheduled { store: self.clone(), world: world.clone(), current };
         EnvironmentQueue(MemoryQueue { queue: self.queue.clone(), asks })
@@ -101,7 +101,7 @@ impl Scheduled {
         Some(fault)
     }
 
-    /// Scripts what the queue answers to the next request, of so many messages.
+    /// Scripts the answer to the next request with this number of messages.
     async fn script(&self, messages: usize) -> QueueResponse {
         self.current.wait(Duration::from_millis(20)).await;
         let refusal = || Refusal::new(503, "ServiceUnavailable", "scheduled");
@@ -170,7 +170,7 @@ impl Asks for Scheduled {
         let result = queue.postpone(receipt_handle, delay);
         self.store.changed.notify_waiters();
         match answer {
-            // It is done, and nobody says so.
+            // Done, but without an answer.
             QueueResponse::Swallow => Err(Refusal::new(0, "NoAnswer", "scheduled")),
             QueueResponse::RefuseEntries(_, refusal) => Err(refusal),
             _ => result,

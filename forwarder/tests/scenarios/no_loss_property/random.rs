@@ -1,13 +1,13 @@
-//! Chance that a seed repeats (SplitMix64).
+//! Seeded random numbers (SplitMix64).
 
 use std::time::Duration;
 
-/// A source of chance.
+/// A source of random numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Neighbouring seeds give unlike sequences.
+    /// Similar seeds give different sequences.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -20,17 +20,17 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Below `bound`, which is above 0.
+    /// A number below `bound`, which is not 0.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 
-    /// From `least` to `most`, both included.
+    /// A number from `least` to `most`, both included.
     pub(crate) fn between(&mut self, least: usize, most: usize) -> usize {
         least + self.below(most - least + 1)
     }
 
-    /// True in `percent` of 100 cases.
+    /// `true` in `percent` of 100 cases.
     pub(crate) fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
@@ -39,7 +39,7 @@ impl Random {
         &from[self.below(from.len())]
     }
 
-    /// Up to `most`, in milliseconds.
+    /// A time of up to `most`, in milliseconds.
     pub(crate) fn time(&mut self, most: Duration) -> Duration {
         Duration::from_millis(self.next() % (u64::try_from(most.as_millis()).unwrap() + 1))
     }

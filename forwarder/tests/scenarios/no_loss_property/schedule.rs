@@ -1,4 +1,4 @@
-//! What goes wrong, and when: all of it from one seed.
+//! The faults and their times, derived from one seed.
 
 use super::random::Random;
 use super::setup::{DESTINATIONS, Setup};
@@ -6,18 +6,18 @@ use backend::Compression;
 use lambda_otlp_forwarder::SourceLimits;
 use std::time::Duration;
 
-/// A time span in which something is wrong; times count from the beginning of the schedule.
+/// A period with faults; times count from the start of the schedule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Phase<F> {
     pub(crate) from: Duration,
     pub(crate) to: Duration,
     pub(crate) fault: F,
-    /// Of 100 requests so many meet the fault.
+    /// Percentage of requests with a fault.
     pub(crate) percent: usize,
 }
 
 impl<F: Copy> Phase<F> {
-    /// The fault of the first phase that a request at this time meets.
+    /// Draws the fault of a request at this time.
     pub(crate) fn draw(phases: &[Self], now: Duration, random: &mut Random) -> Option<F> {
         let meets =
             |phase: &&Self| phase.from <= now && now < phase.to && random.percent(phase.percent);
@@ -25,7 +25,7 @@ impl<F: Copy> Phase<F> {
     }
 }
 
-/// What a backend does to a request.
+/// A fault of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BackendFault {
     Throttled {
@@ -36,7 +36,7 @@ pub(crate) enum BackendFault {
     Status503 {
         retry_after: Option<u64>,
     },
-    /// OpenObserve's way to say that a write failed: `0a 00` for logs, 400 for traces, 500 for metrics.
+    /// OpenObserve's answers to a failed write: `0a 00` for logs, 400 for traces, 500 for metrics.
     NothingWritten,
     Rejections,
     BadRequest,
@@ -59,7 +59,7 @@ pub(crate) enum BackendFault {
     Any,
 }
 
-/// All but those that last.
+/// All temporary faults.
 const PASSING: &[BackendFault] = &[
     BackendFault::Throttled { retry_after: None },
     BackendFault::Throttled { retry_after: Some(1) },
@@ -97,7 +97,7 @@ impl BackendFault {
         *random.pick(PASSING)
     }
 
-    /// What the census calls it.
+    /// The name in the census.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Throttled { .. } => "backend: 429",
@@ -122,15 +122,15 @@ impl BackendFault {
     }
 }
 
-/// What a queue does to a request that sends messages.
+/// A fault of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueueFault {
     Refuses,
-    /// It takes some of the messages.
+    /// Accepts some of the messages.
     RefusesSome,
-    /// It takes nothing and does not answer.
+    /// Drops the messages without an answer.
     Loses,
-    /// It takes them and does not answer.
+    /// Accepts the messages without an answer.
     Swallows,
     Hangs,
     Any,
@@ -149,7 +149,7 @@ impl QueueFault {
         *random.pick(QUEUE_FAULTS)
     }
 
-    /// What the census calls it.
+    /// The name in the census.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Refuses => "queue: refuses",
@@ -162,59 +162,59 @@ impl QueueFault {
     }
 }
 
-/// What a secret service does.
+/// A fault of a secret service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecretFault {
     Fails,
     Hangs,
 }
 
-/// A panic in what sends a request.
+/// A panic in a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Panic {
     Before,
-    /// The backend has it, and the forwarder does not know.
+    /// After the backend has stored the request.
     After,
 }
 
-/// A stack and its bad day.
+/// A stack with its faults.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "a stack has each of these parts or not")]
 pub(crate) struct Schedule {
     pub(crate) setup: Setup,
     pub(crate) has_retry_queue: bool,
     pub(crate) has_dead_letter_queue: bool,
-    /// Whether the authorization comes from a secret; else from a variable.
+    /// `true` if the authorization comes from a secret, `false` if it comes from a variable.
     pub(crate) has_secret: bool,
     pub(crate) compression: Compression,
     pub(crate) request_timeout: Duration,
     pub(crate) max_request_bytes: usize,
     pub(crate) enough_to_deliver: usize,
     pub(crate) chunk_bytes: usize,
-    /// Whether events hold many objects, each of few log events, and of these more than two batches are made.
+    /// `true` if events have many small objects, which give more than two batches.
     pub(crate) has_many_batches: bool,
     /// The function's timeout.
     pub(crate) timeout: Duration,
     pub(crate) queue_batch: usize,
-    /// Of each destination.
+    /// Faults of each destination.
     pub(crate) backends: [Vec<Phase<BackendFault>>; DESTINATIONS],
     pub(crate) retry_queue: Vec<Phase<QueueFault>>,
     pub(crate) dead_letter_queue: Vec<Phase<QueueFault>>,
     pub(crate) secret: Vec<Phase<SecretFault>>,
-    /// When the backend takes a new password, and when the secret service knows it.
+    /// Times at which the backend and the secret service change the password.
     pub(crate) rotation: Option<(Duration, Duration)>,
-    /// Environments die at a random time of the invocation.
+    /// Environments die at a random time during an invocation.
     pub(crate) kills: Vec<Phase<()>>,
     pub(crate) panics: Vec<Phase<Panic>>,
-    /// Lambda and SQS deliver again what was handled, in so many of 100 cases.
+    /// Percentage of handled events that Lambda and SQS deliver again.
     pub(crate) duplicates_percent: usize,
-    /// Items that the backend refuses with 400, whoever sends them: of 1,000 so many.
+    /// Items in 1,000 that the backend rejects with 400.
     pub(crate) poison_permille: usize,
-    /// Of 100 log events and items so many are not of the present.
+    /// Percentage of log events and items with old or future times.
     pub(crate) old_percent: usize,
-    /// When everything works again.
+    /// End of all faults.
     pub(crate) healed: Duration,
-    /// Whether an operator then gives the on-failure store's records to the retry queue.
+    /// `true` if an operator then moves the on-failure store's records to the retry queue.
     pub(crate) redrives_on_failure: bool,
 }
 
@@ -292,8 +292,8 @@ impl Schedule {
                 schedule.rotation = Some((random.time(HOUR / 2), known_at));
             }
         }
-        // The forwarder delivers 2 MiB at once. A function that had three seconds for an event and delivered and parked it item
-        // by item would not come to the event's end even with nothing at fault, and the event would come again for ever.
+        // The forwarder delivers 2 MiB at once. Within three seconds a function that delivers item by item would never reach the
+        // end of the event, even without faults.
         if schedule.timeout <= SHORTEST_TIMEOUT {
             schedule.enough_to_deliver = schedule.enough_to_deliver.max(300);
         }
@@ -314,10 +314,10 @@ impl Schedule {
     }
 }
 
-/// Seconds; longer ones only make the same happen more often.
+/// In seconds. Longer phases only repeat the same.
 const SHORT: &[u64] = &[10, 60, 300, 900];
 
-/// At most `most` phases of these lengths within the first two hours; they may overlap.
+/// Up to `most` phases of these lengths within two hours; they may overlap.
 fn phases<F>(
     random: &mut Random,
     most: usize,

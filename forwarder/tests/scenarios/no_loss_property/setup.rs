@@ -1,5 +1,5 @@
-//! How a stack is set up: rules, routes, destinations, old records. And what follows of it for an item, worked out here once
-//! more from what `docs/rules.md` promises: nothing of the forwarder's own reckoning takes part.
+//! Rules, routes, destinations and old-record policies of a stack, and their expected effect on an item. The expectation follows
+//! `docs/rules.md` and uses none of the forwarder's code.
 
 use super::random::Random;
 use ::backend::Profile;
@@ -18,23 +18,23 @@ const LAKE: DestinationId = 2;
 pub(crate) const DESTINATIONS: usize = 3;
 pub(crate) const NAMES: [&str; DESTINATIONS] = ["default", "audit", "lake"];
 
-/// The text that redaction has to find.
+/// A text that redaction must find.
 pub(crate) const ADDRESS: &str = "bob@example.com";
 
-/// What lines begin with that a rule drops.
+/// Prefix of lines that a rule drops.
 pub(crate) const NOISE: &str = "chatter";
 
 /// OpenObserve's `ZO_INGEST_ALLOWED_UPTO` and `ZO_INGEST_ALLOWED_IN_FUTURE`.
 const PAST: Duration = Duration::from_hours(5);
 const FUTURE: Duration = Duration::from_hours(24);
-/// What is this close to the end of the window may be treated as if it were outside.
+/// A record this close to the end of the window may count as outside.
 const MARGIN: Duration = Duration::from_secs(15);
 
 /// The rules, routes and policies in force.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "a rules file has each of these parts or not")]
 pub(crate) struct Setup {
-    /// What is marked as fatal is kept, whatever the rules below it say.
+    /// Fatal records are kept.
     pub(crate) keeps: bool,
     /// Noise is dropped.
     pub(crate) drops: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Setup {
     /// An attribute is added to each item.
     pub(crate) adds: bool,
     pub(crate) renames: bool,
-    /// Log groups have service names of their own.
+    /// Log groups have their own service names.
     pub(crate) names_services: bool,
     /// There are three destinations.
     pub(crate) routes: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Setup {
     pub(crate) old_records: OldRecords,
 }
 
-/// One destination that an item goes to.
+/// One destination of an item.
 #[derive(Clone, Debug)]
 pub(crate) struct Way {
     pub(crate) destination: DestinationId,
@@ -61,17 +61,17 @@ pub(crate) struct Way {
     pub(crate) stream: Option<String>,
 }
 
-/// Where log events come from.
+/// The origin of log events.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) account: &'static str,
     pub(crate) log_group: String,
     pub(crate) log_stream: String,
-    /// `unknown` in templates where there is none.
+    /// `unknown` in templates if missing.
     pub(crate) function: Option<String>,
 }
 
-/// The beginnings of a log group's last part, by which routes tell them apart.
+/// Prefixes of a log group's last part, which routes match.
 pub(crate) const GROUPS: [&str; 4] = ["fn", "pay-", "lake-", "all-"];
 
 impl Setup {
@@ -97,7 +97,7 @@ impl Setup {
         }
     }
 
-    /// The destinations that there are.
+    /// The number of destinations.
     pub(crate) fn destinations(&self) -> usize {
         if self.routes { DESTINATIONS } else { 1 }
     }
@@ -133,7 +133,7 @@ impl Setup {
         parts.into_iter().filter(|(is_there, _)| *is_there).map(|(_, text)| text).collect()
     }
 
-    /// The rules, read once for all schedules that have the same.
+    /// The parsed rules, cached for schedules with the same rules.
     pub(crate) fn rules(&self) -> Arc<RuleSet> {
         static READ: OnceLock<Mutex<HashMap<String, Arc<RuleSet>>>> = OnceLock::new();
         let mut read = READ.get_or_init(Mutex::default).lock().unwrap();
@@ -144,7 +144,7 @@ impl Setup {
         Arc::clone(rules)
     }
 
-    /// Where what comes from this place goes.
+    /// The destinations of telemetry from this place.
     pub(crate) fn ways(&self, place: &Place) -> Vec<Way> {
         let function = place.function.as_deref().unwrap_or("unknown");
         let way = |destination, stream| Way { destination, stream };
@@ -159,14 +159,14 @@ impl Setup {
         }
     }
 
-    /// The service that log records made of lines from this place are given to, where a rule says so.
+    /// The service name of log records from this place, if a rule sets one.
     pub(crate) fn service(&self, place: &Place) -> Option<String> {
         let function = place.function.as_deref().unwrap_or("unknown");
         (self.names_services && place.log_group.starts_with("/aws/lambda/"))
             .then(|| format!("svc-{function}"))
     }
 
-    /// Which rule takes the item out, if one does. `key` is what sampling goes by.
+    /// The rule that drops the item, if any. `key` is the sampling key.
     pub(crate) fn dropped_by(
         &self,
         kind: SignalKind,
@@ -186,7 +186,7 @@ impl Setup {
         is_sampled_out.then_some("rule: sampled out")
     }
 
-    /// Whether the destination has an ingest window that the record is outside of at this time.
+    /// Returns `true` if the record is outside the destination's ingest window at this time.
     pub(crate) fn is_outside(
         destination: DestinationId,
         kind: SignalKind,
@@ -196,7 +196,7 @@ impl Setup {
         Self::misses(destination, kind, time_unix_nano, now_unix_nano, Duration::ZERO)
     }
 
-    /// Whether the forwarder may take the record for one outside the window.
+    /// Returns `true` if the forwarder may treat the record as outside the window.
     pub(crate) fn may_be_outside(
         destination: DestinationId,
         kind: SignalKind,
@@ -228,8 +228,7 @@ pub(crate) fn profile(destination: DestinationId) -> Profile {
     if destination == LAKE { Profile::Otlp } else { Profile::OpenObserve }
 }
 
-/// Which half of all traces the key belongs to. The hash is part of what users rely on, and never changes: FNV-1a, then
-/// the finalizer of MurmurHash3.
+/// Returns `true` if the key belongs to the first half. The hash is a promise to users: FNV-1a with the finalizer of MurmurHash3.
 fn is_in_first_half(key: &[u8]) -> bool {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in key {

@@ -1,4 +1,4 @@
-//! What really happened: every request, message and invocation as the other side saw it.
+//! The truth: every request, message and invocation as seen by the other side.
 
 use super::census::Census;
 use super::counts::Counts;
@@ -19,32 +19,32 @@ pub(crate) type UnitId = usize;
 pub(crate) type InvocationId = usize;
 pub(crate) type RequestId = usize;
 
-/// What is handed over, returned or kept as a whole: a subscription's event, a Kinesis record, a message.
+/// Data that is handed over, returned or kept as a whole: a subscription's event, a Kinesis record, or a message.
 #[derive(Debug, Default)]
 pub(crate) struct Unit {
-    /// Each is owed a place.
+    /// Marks that need a fate.
     pub(crate) marks: Vec<Mark>,
-    /// What is true of them; the world keeps it.
+    /// Facts about them, for the world.
     pub(crate) facts: Vec<(Mark, Fact)>,
-    /// Items that a rule drops, or the forwarder since the backend cannot store them.
+    /// Items dropped by a rule, or because the backend cannot store them.
     pub(crate) dropped: Vec<Mark>,
-    /// What may arrive of something broken, which is owed a place as a whole.
+    /// Marks in a broken unit that may arrive. The unit needs a fate as a whole.
     pub(crate) readable: Vec<Mark>,
-    /// Log events in it, and those of them that become no item.
+    /// Number of log events, and of log events that become no item.
     pub(crate) events: usize,
     pub(crate) consumed: Consumed,
-    /// Whether it cannot be read to its end.
+    /// `true` if it is not readable to its end.
     pub(crate) is_broken: bool,
-    /// Most batches that its reader makes.
+    /// Upper limit on its batches.
     pub(crate) batches: usize,
-    /// How often the schedule delivered it, the repetitions after a failure not counted.
+    /// Deliveries by the schedule, without retries after a failure.
     pub(crate) deliveries: usize,
-    /// Whether it is a message that an invocation sent; else the schedule brought it.
+    /// `true` if an invocation sent the message, `false` if the schedule did.
     pub(crate) is_rest: bool,
 }
 
 impl Unit {
-    /// Adds what is in another one.
+    /// Adds the content of another unit.
     pub(crate) fn take(&mut self, other: Self) {
         self.marks.extend(other.marks);
         self.facts.extend(other.facts);
@@ -54,7 +54,7 @@ impl Unit {
         self.batches += other.batches;
     }
 
-    /// All of it is broken now: what stands for the whole is owed, of the rest some may arrive.
+    /// Makes the unit broken: only the whole needs a fate, and some of the rest may arrive.
     pub(crate) fn break_down(&mut self, whole: Mark) {
         self.is_broken = true;
         self.dropped.clear();
@@ -62,14 +62,14 @@ impl Unit {
     }
 }
 
-/// What the forwarder was told about a request.
+/// The forwarder's knowledge about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
-    /// Nothing that says what became of it.
+    /// No clear answer.
     Unknown,
-    /// That it was not taken.
+    /// Rejected.
     Refused,
-    /// That all of it was taken but so many items.
+    /// Accepted, except for some items.
     Taken { rejected: usize },
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct Sent {
     pub(crate) marks: Vec<Mark>,
     pub(crate) items: usize,
     pub(crate) partial: bool,
-    /// False where the sender got no answer.
+    /// `false` if the sender got no answer.
     pub(crate) answered: bool,
 }
 
@@ -116,21 +116,21 @@ pub(crate) struct Invocation {
     pub(crate) sent: Vec<Sent>,
     pub(crate) end: End,
     pub(crate) begin: Duration,
-    /// What it said that was not delivered.
+    /// Undelivered telemetry according to the forwarder.
     said: Vec<Undelivered>,
 }
 
-/// What the forwarder says about an invocation.
+/// The forwarder's report about an invocation.
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) account: Account,
-    /// Whether the event could not be read.
+    /// `true` if the event was unreadable.
     pub(crate) unread: bool,
-    /// Why what was not delivered, for a person.
+    /// Undelivered telemetry.
     pub(crate) undelivered: Vec<Undelivered>,
 }
 
-/// All that happened under one schedule.
+/// All events under one schedule.
 pub(crate) struct World {
     pub(crate) schedule: Schedule,
     pub(crate) random: Random,
@@ -140,18 +140,18 @@ pub(crate) struct World {
     pub(crate) facts: HashMap<Mark, Fact>,
     pub(crate) invocations: Vec<Invocation>,
     pub(crate) requests: Vec<Request>,
-    /// Which requests stored a mark.
+    /// The requests that stored a mark.
     pub(crate) copies: BTreeMap<Mark, Vec<RequestId>>,
-    /// Marks of records that were dropped for their age.
+    /// Marks of records dropped because of their age.
     pub(crate) gone: BTreeSet<Mark>,
     pub(crate) census: Census,
-    /// Events and units that Lambda has given up.
+    /// Events and units that Lambda gave up.
     pub(crate) on_failure: Vec<(String, Vec<UnitId>)>,
     pub(crate) violations: Vec<String>,
     pub(crate) counts: Counts,
 }
 
-/// The world as all its inhabitants hold it.
+/// The shared world.
 #[derive(Clone)]
 pub(crate) struct Shared(Arc<Mutex<World>>);
 
@@ -181,7 +181,7 @@ impl Shared {
 }
 
 impl World {
-    /// Time since the beginning.
+    /// Time since the start.
     pub(crate) fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -192,7 +192,7 @@ impl World {
     }
 
     pub(crate) fn violated(&mut self, what: String) {
-        // The first few say enough.
+        // The first few are enough.
         if self.violations.len() < 20 {
             self.violations.push(what);
         }
@@ -204,7 +204,7 @@ impl World {
         self.units.len() - 1
     }
 
-    /// These units as one that replaces them.
+    /// Combines these units into one.
     pub(crate) fn union(&self, units: &[UnitId]) -> Unit {
         let parts = || units.iter().map(|unit| &self.units[*unit]);
         Unit {
@@ -224,7 +224,7 @@ impl World {
         }
     }
 
-    /// The schedule delivers the unit once more, though nothing failed.
+    /// Notes that the schedule delivers the unit again without a failure.
     pub(crate) fn delivered_again(&mut self, unit: UnitId) {
         self.units[unit].deliveries += 1;
     }
@@ -238,7 +238,7 @@ impl World {
         self.invocations.len() - 1
     }
 
-    /// A request whose body the backend has begun to read.
+    /// Begins a request whose body the backend has started to read.
     pub(crate) fn begin_request(
         &mut self,
         invocation: InvocationId,
@@ -275,8 +275,7 @@ impl World {
         self.requests[request].answered = answered;
     }
 
-    /// The backend stores these of the request's items, and throws others away for their time without a word, as
-    /// OpenObserve does.
+    /// Stores these items of the request, and silently discards old ones, as OpenObserve does.
     pub(crate) fn store(&mut self, request: RequestId, stored: impl Fn(usize) -> bool) {
         let now = self.unix_nano();
         let Request { destination, kind, marks, times_unix_nano, .. } = &self.requests[request];
@@ -287,7 +286,7 @@ impl World {
         }
     }
 
-    /// A message that is in a queue now; the unit that it will be when it is received.
+    /// Notes a message in a queue, with its future unit.
     pub(crate) fn sent(
         &mut self,
         by: InvocationId,
@@ -298,7 +297,7 @@ impl World {
         let held = marks::of_parked(parked);
         let destination = held.destination;
         if let Some((request, found)) = &held.request {
-            // The client sends none with metrics.
+            // The client sends no stream with metrics.
             let stream = parked.stream.as_deref().filter(|_| request.kind() != SignalKind::Metrics);
             let about = (request.kind(), stream);
             self.check_found(destination, about, found, request.bytes());
@@ -341,13 +340,13 @@ impl World {
         }
     }
 
-    /// Whether the reader of one of these makes so many batches that it has to wait for their delivery: one is
-    /// converted, and one waits.
+    /// Returns `true` if the reader of one of these units has to wait for a delivery: one batch is being converted, and one
+    /// waits.
     pub(crate) fn has_many_batches(&self, units: &[UnitId]) -> bool {
         units.iter().any(|unit| self.units[*unit].batches > 2)
     }
 
-    /// The invocation has failed, and nobody was told what it did before.
+    /// Notes that the invocation failed without a report.
     pub(crate) fn panicked(&mut self, invocation: InvocationId) {
         self.invocations[invocation].end = End::Killed;
     }
@@ -358,8 +357,7 @@ impl World {
         self.invocations[invocation].end = End::Killed;
     }
 
-    /// Takes what the forwarder says of an invocation, and what Lambda makes of its answer, and holds it
-    /// against what happened.
+    /// Checks the forwarder's report and Lambda's reaction against the recorded events.
     pub(crate) fn returned(&mut self, id: InvocationId, told: &Told, units: Vec<UnitId>) {
         let ledger = told.account.total;
         self.counts.failed += usize::from(!units.is_empty());
@@ -377,7 +375,7 @@ impl World {
         }
     }
 
-    /// All of it in words, for a person who looks for the cause of a failure.
+    /// A readable account of everything, for debugging.
     pub(crate) fn story(&self) -> String {
         let mut story = String::new();
         for (number, unit) in self.units.iter().enumerate() {
@@ -397,7 +395,7 @@ impl World {
     }
 }
 
-/// Unix time in nanoseconds, so long after the beginning.
+/// Unix time in nanoseconds at this time after the start.
 pub(crate) fn unix_nano(since_began: Duration) -> u64 {
     super::items::BEGAN_MS * 1_000_000 + u64::try_from(since_began.as_nanos()).unwrap()
 }

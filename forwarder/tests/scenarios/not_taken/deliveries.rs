@@ -1,8 +1,8 @@
-//! Events that a backend does not take: who is left alone, who is tried, and what is returned.
+//! Events that a backend does not accept: circuit breaker, retries, and returned items.
 
 use super::*;
 
-/// A Kinesis event with one record for each function, which holds these lines.
+/// A Kinesis event with one record per function, with these lines.
 #[tokio::test(start_paused = true)]
 async fn one_request_finds_out_whether_a_backend_is_back() {
     let is_up = Mutex::new(false);
@@ -30,12 +30,12 @@ async fn one_request_finds_out_whether_a_backend_is_back() {
     assert_eq!(stack.forward(event()).await.ledger().accepted, 3, "they wait for the probe only");
 }
 
-/// A line that becomes a span.
+/// A line with a span.
 fn span_line() -> String {
     line_of_spans(&[(&[1; 16], &[2; 8])])
 }
 
-/// A line of spans with these trace ids and span ids.
+/// A line with spans of these trace ids and span ids.
 fn line_of_spans(ids: &[(&[u8], &[u8])]) -> String {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
@@ -74,7 +74,7 @@ async fn spans_with_invalid_ids_are_dead_lettered_and_their_neighbours_sent() {
     assert_eq!(letter.oldest_unix_nano, NOW);
 }
 
-/// Takes logs, and is silent about all else until the deadline.
+/// Accepts logs, and hangs until the deadline for other signals.
 struct SilentAboutSpans(Mutex<Vec<SignalKind>>);
 
 impl Export for SilentAboutSpans {
@@ -100,7 +100,7 @@ async fn a_signal_that_is_taken_does_not_keep_another_one_waiting() {
     let begin = Instant::now();
     let report = stack.forward(event()).await;
     assert_eq!((report.ledger().accepted, report.ledger().parked), (2, 2), "{:?}", report.account);
-    // The patience of the event, once.
+    // The failure budget of the event, once.
     assert_eq!(begin.elapsed().as_secs(), 10);
     assert_eq!(backend.0.lock().unwrap().len(), 1);
     for _ in 0..2 {
@@ -122,7 +122,7 @@ impl<E: Export + Send> Export for Shared<E> {
     }
 }
 
-/// On a clock that runs: a paused one waits for the thread that reads, which waits for its batches to be taken.
+/// On a running clock: a paused one waits for the reading thread, which waits for its batches.
 #[tokio::test]
 async fn an_event_that_neither_backend_nor_queue_takes_ends_and_is_returned() {
     let options = Options { enough_to_deliver: 1, ..default_options() };
@@ -151,7 +151,7 @@ impl Export for Hangs {
     }
 }
 
-/// A subscription's event that holds the same delivery several times.
+/// An event with several copies of the delivery.
 fn several(delivery: &serde_json::Value, times: usize) -> Event {
     event(&delivery.to_string().repeat(times))
 }
@@ -171,7 +171,7 @@ async fn an_event_with_a_mistake_in_it_is_delivered_up_to_there_once_and_kept() 
     let [letter] = &stack.dead_letters()[..] else { panic!() };
     let Content::Raw(bytes) = &letter.content else { panic!("{letter:?}") };
     assert_eq!(wire::gzip::inflate(bytes, 1 << 20).unwrap(), text.as_bytes());
-    // Where no queue takes it Lambda has to keep it, and is told what comes twice.
+    // If no queue accepts it, it is returned to Lambda with the number of duplicates.
     stack.dead_letters.script([QueueResponse::refuse(403, "AccessDenied")]);
     let report = stack.forward(event(&text)).await;
     assert_eq!(report.taken_of_returned(), 2);

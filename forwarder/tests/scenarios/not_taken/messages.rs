@@ -1,8 +1,8 @@
-//! Parked messages that a backend does not take: how finely they are sent, how often a backend is asked, and what stays.
+//! Parked messages that a backend does not accept: number of requests, size of pieces, and the rest.
 
 use super::*;
 
-/// The client's own halves, and four pieces of which each is halved as far.
+/// The client's own halves, and four pieces that are halved as far.
 const REQUESTS_IN_VAIN: usize = 7 + 4 * 7;
 
 #[tokio::test(start_paused = true)]
@@ -17,12 +17,12 @@ async fn bad_records_all_over_a_message_do_not_keep_the_good_ones_back() {
         let mut receives = 0;
         while !stack.retry.is_empty() {
             if receives % 10 == 9 {
-                // As in production others are taken meanwhile, which tells that it is not everything that is refused.
+                // Other telemetry is accepted meanwhile, so the backend does not reject everything.
                 let other = logs(std::iter::once("other".to_owned()));
                 stack.park(parked("default", Content::Request(other), 1));
             }
             let report = stack.redrive().await;
-            // Where some are taken, eight pieces may be halved to the end.
+            // If some pieces are accepted, eight may be halved to the end.
             assert!(report.requests_sent <= 7 + 8 * 25, "{}", report.requests_sent);
             receives += 1;
             assert!(receives < 10_000, "{records} records, every {every}th bad: for ever");
@@ -50,7 +50,7 @@ async fn a_backend_that_refuses_everything_costs_no_record_and_few_requests() {
     assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
 }
 
-/// A firewall before the backend, which answers each request with this page.
+/// A firewall in front of the backend, which answers each request with this page.
 struct Firewall {
     content_type: Option<&'static str>,
     page: &'static str,
@@ -94,7 +94,7 @@ async fn a_page_of_a_firewall_costs_no_record_however_few_there_are() {
     }
 }
 
-/// OpenObserve with a full disk: it takes each request and writes nothing.
+/// OpenObserve with a full disk: accepts each request and writes nothing.
 struct Full;
 
 impl Transport for Full {
@@ -112,7 +112,7 @@ async fn a_backend_that_writes_nothing_is_asked_little_more_in_pieces() {
     for _ in 0..12 {
         let report = stack.redrive().await;
         assert_eq!(report.ledger().returned, 1_000);
-        // The client's own, which are two and 24 to halve it; then pieces, the last begun after at most 23.
+        // Two requests and 24 halves of the client; then pieces, the last one after at most 23 requests.
         assert!(report.requests_sent <= 26 + 23 + 26, "{}", report.requests_sent);
     }
     assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
@@ -169,7 +169,7 @@ async fn a_line_that_comes_out_of_the_queue_stays_there_without_a_queue_for_dead
     let report = stack.redrive().await;
     assert_eq!(report.ledger().returned, 1, "{:?}", report.undelivered);
     assert_eq!(stack.retry.len(), 1);
-    // The log group of a line that just came from there still holds it.
+    // The log group still contains a new line.
     let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line]))).await;
     let ledger = report.ledger();
     assert_eq!((ledger.returned, ledger.dead_lettered, ledger.dropped), (0, 0, 1));

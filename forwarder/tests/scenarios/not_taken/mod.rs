@@ -1,4 +1,4 @@
-//! What a backend does not take: how often it is asked, and where what remains is kept.
+//! Telemetry that a backend does not accept.
 
 mod deliveries;
 mod messages;
@@ -59,7 +59,7 @@ fn bodies(request: &Request) -> Vec<String> {
     texts.map(|text| String::from_utf8(text).unwrap()).collect()
 }
 
-/// What is parked for this destination.
+/// A parked message for this destination.
 fn parked(destination: &str, content: Content, items: usize) -> Parked {
     Parked {
         destination: destination.to_owned(),
@@ -78,7 +78,7 @@ fn parked(destination: &str, content: Content, items: usize) -> Parked {
     }
 }
 
-/// A forwarder with its queues, on a clock that stands still unless it waits.
+/// A forwarder with its queues, on a paused clock.
 pub(crate) struct Stack<E> {
     began: Instant,
     retry: Queue,
@@ -128,7 +128,7 @@ impl<E: Export> Stack<E> {
         self.retry.send_batch(&bodies, Duration::ZERO);
     }
 
-    /// Receives the next message, as the redrive function does.
+    /// Receives the next message, like the redrive function.
     async fn redrive(&self) -> Report {
         tokio::time::advance(self.retry.next_visible_in().unwrap()).await;
         let received = self.retry.receive(1);
@@ -150,7 +150,7 @@ fn destination<E>(name: &str, export: E) -> Destination<E> {
     Destination::new(name, export, &config().destination, IngestPolicy::any_time())
 }
 
-/// What a backend does is a function of the request.
+/// A backend whose behaviour depends on the request.
 struct Backend<F>(F);
 
 impl<F: Fn(&Request) -> Outcome + Sync> Export for Backend<F> {
@@ -168,7 +168,7 @@ fn refuses(request: &Request, status: u16, fate: Fate) -> Outcome {
     Outcome { requests_sent: 1, ..Outcome::unsent(request.clone(), reason, fate) }
 }
 
-/// An HTTP server that refuses requests with a bad record in them, and keeps the others.
+/// An HTTP server that rejects requests with a bad record and stores the others.
 #[derive(Clone, Default)]
 struct Server {
     refuses_all: bool,

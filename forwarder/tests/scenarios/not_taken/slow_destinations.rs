@@ -1,8 +1,8 @@
-//! Destinations that hang or take their time beside others.
+//! Hanging and slow destinations beside others.
 
 use super::*;
 
-/// A destination that hangs, or takes its time.
+/// A hanging or slow destination.
 struct Slow {
     hangs: bool,
     time: Duration,
@@ -22,7 +22,7 @@ impl Export for Slow {
     }
 }
 
-/// With a stream for each function, so that as many requests are sent.
+/// Creates one request per function with a stream template.
 fn by_function(name: &str, slow: Slow) -> Destination<Slow> {
     destination(name, slow).with_stream(Some(Template::parse("{function}").unwrap()))
 }

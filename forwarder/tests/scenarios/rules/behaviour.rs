@@ -1,4 +1,4 @@
-//! The order of things, what stays untouched, and what later versions of OTLP may bring.
+//! Order of rules, unchanged telemetry, and unknown fields of later OTLP versions.
 
 use super::support::*;
 use expect_test::{Expect, expect};
@@ -174,7 +174,7 @@ fn what_no_rule_touches_comes_back_byte_for_byte() {
     assert!(nothing.effects.is_empty());
 }
 
-/// Of what a rule changes only the message itself is written anew.
+/// Only changed messages are encoded again.
 #[test]
 fn fields_of_later_versions_stay() {
     let unknown = |bytes: &mut Vec<u8>| Writer::new(bytes).always_string(999, "new");
@@ -238,7 +238,7 @@ fn values_are_compared_as_what_they_are() {
     check("\"Abc\"", "a=abc", false);
 }
 
-/// A request in which a text of a condition cannot be is not decoded; that must not change what matches.
+/// A request without the text of a condition is not decoded, which must not change the matches.
 #[test]
 fn looking_ahead_finds_what_decoding_would_find() {
     let check = |condition: &str, expected: usize| {
@@ -332,7 +332,7 @@ fn a_rule_that_asks_items_leaves_their_resource() {
     );
 }
 
-/// A text that a pattern cannot be searched for in bounded time is never sent as it is.
+/// If a pattern cannot be searched in bounded time, the text is never sent unchanged.
 #[test]
 fn the_rule_that_replaced_texts_whole_is_named() {
     let text = r#"

@@ -1,4 +1,4 @@
-//! Every example of docs/rules.md is good, and does what the text says.
+//! Every example of docs/rules.md is valid, and has the described effect.
 
 use super::support::*;
 use backend::Profile;
@@ -13,7 +13,7 @@ fn blocks() -> Vec<&'static str> {
     blocks.map(|rest| rest.split_once("```").expect("an end of the block").0).collect()
 }
 
-/// The example in which this text stands.
+/// The example that contains this text.
 #[track_caller]
 fn example(text: &str) -> RuleSet {
     let of_text: Vec<&str> = blocks().into_iter().filter(|block| block.contains(text)).collect();

@@ -1,4 +1,4 @@
-//! What rules do to telemetry: every example of docs/rules.md, the order of things, the account.
+//! Effects of rules on telemetry: examples of docs/rules.md, order, and accounting.
 
 mod behaviour;
 mod docs;

@@ -1,4 +1,4 @@
-//! Whatever the rules and the telemetry: items in = items out + dropped, and what is left is valid.
+//! For all rules and telemetry: items in = items out + dropped, and the output is valid.
 
 use super::support::*;
 use lambda_otlp_forwarder::RuleSet;
@@ -93,7 +93,7 @@ proptest! {
 
     #[test]
     fn every_item_is_left_or_dropped(request in request(), text in rules()) {
-        // A sampling rule of metrics alone is a mistake; such texts say nothing here.
+        // Sampling metrics alone is a mistake; such rules are skipped.
         let Ok(rules) = RuleSet::parse(&text) else { return Ok(()) };
         let (kind, items) = (request.kind(), request.items());
         let applied = rules.apply(&place(), request);
@@ -116,7 +116,7 @@ proptest! {
         }
     }
 
-    /// What was redacted once holds nothing that a second look would find, and JSON is still JSON.
+    /// Redacted text has no further matches, and JSON stays JSON.
     #[test]
     fn redacting_again_changes_nothing(body in "(\\{\"[a-z@.]{1,12}\": ?(\"[ -~]{0,20}\"|[0-9]{1,17})\\}|[ -~]{0,40})") {
         let rules = &*REDACTION;

@@ -1,4 +1,4 @@
-//! Items in a few words, and what is left of them in a few words.
+//! Short notations for items before and after rules.
 
 use lambda_otlp_forwarder::{Effect, Origin, RuleSet};
 use opentelemetry_proto::tonic::common::v1::{
@@ -123,7 +123,7 @@ pub(crate) fn metrics(resource: &str, metrics: Vec<Metric>) -> Request {
     Request::encode::<Metrics>(&Metrics::request(vec![container]))
 }
 
-/// Applies the rules to each request, checks the account, and shows what is left and what was done.
+/// Applies the rules to each request, checks the accounting, and shows the result.
 #[track_caller]
 pub(crate) fn applied(rules: &RuleSet, place: &Origin, requests: Vec<Request>) -> String {
     let mut out = String::new();

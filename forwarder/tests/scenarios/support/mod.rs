@@ -1,4 +1,4 @@
-//! What the tests of event files share.
+//! Common code for tests of event files.
 
 use backend::Outcome;
 use base64::Engine as _;
@@ -22,7 +22,7 @@ pub(crate) fn config() -> Config {
         "http://127.0.0.1:9/api/default".to_owned(),
     )]);
     let mut config = Config::from_source(&variables).0.unwrap();
-    // The samples are of all times.
+    // The samples have different times.
     config.old_records = IngestPolicy::any_time();
     config
 }
@@ -47,7 +47,7 @@ pub(crate) fn payload(log_group: &str, messages: &[&str]) -> serde_json::Value {
         "logStream": "2026/09/21/[$LATEST]abc", "subscriptionFilters": ["f"], "logEvents": events})
 }
 
-/// The deployed forwarder, with this backend and these further variables.
+/// The deployed forwarder, with this backend and additional variables.
 pub(crate) fn service(sink: &Sink, variables: &[(&str, &str)]) -> Service {
     let own = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("AWS_LAMBDA_FUNCTION_NAME", "forwarder")];
     let all = own.iter().chain(variables);
@@ -56,7 +56,7 @@ pub(crate) fn service(sink: &Sink, variables: &[(&str, &str)]) -> Service {
     Service::new(Config::from_source(&all).0.unwrap(), wall_clock_now).unwrap()
 }
 
-/// Invokes it with these lines, as of now.
+/// Invokes it with these lines at the current time.
 pub(crate) async fn invoke(
     service: &Service,
     messages: &[&str],
@@ -98,7 +98,7 @@ pub(crate) fn fixture(name: &str) -> Event {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// The ledger in words.
+/// The ledger as text.
 pub(crate) fn ledger(report: &Report) -> String {
     let ledger = report.ledger();
     let items = ledger.items;
@@ -113,7 +113,7 @@ pub(crate) fn ledger(report: &Report) -> String {
     )
 }
 
-/// Accepts everything, and keeps it.
+/// Accepts and keeps everything.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Capture(pub(crate) Arc<Mutex<Vec<Request>>>);
 

@@ -1,15 +1,15 @@
 //! Moves undeliverable parts to the outcome.
 
-use super::{Delivery, Part};
-use crate::export::outcome::{Fate, Undelivered};
+use super::{Delivery, QueuedPart};
+use crate::export::outcome::{Fate, UndeliveredPart};
 use crate::judge::Reason;
 use wire::Request;
 
 impl Delivery {
     /// Records this part, which has left the queue, as undelivered.
-    pub(super) fn keep(&mut self, part: Part, reason: &Reason, fate: Fate) {
+    pub(super) fn keep(&mut self, part: QueuedPart, reason: &Reason, fate: Fate) {
         let items = part.request.items();
-        self.outcome.parts.push(Undelivered {
+        self.outcome.parts.push(UndeliveredPart {
             request: part.request,
             items,
             reason: reason.clone(),
@@ -36,7 +36,7 @@ impl Delivery {
 
     /// Joins neighbours that failed for the same reason, up to the size limit.
     pub(super) fn join_parked(&mut self) {
-        let mut joined: Vec<(Vec<u8>, Undelivered)> = Vec::new();
+        let mut joined: Vec<(Vec<u8>, UndeliveredPart)> = Vec::new();
         for mut part in std::mem::take(&mut self.outcome.parts) {
             // The loop below builds the new request from all adjacent bytes.
             let empty = Request::trusted(self.kind, Vec::new());
@@ -55,7 +55,7 @@ impl Delivery {
                 _ => joined.push((bytes, part)),
             }
         }
-        self.outcome.parts.extend(joined.into_iter().map(|(bytes, part)| Undelivered {
+        self.outcome.parts.extend(joined.into_iter().map(|(bytes, part)| UndeliveredPart {
             request: Request::trusted(self.kind, bytes),
             ..part
         }));

@@ -4,7 +4,7 @@ mod give_up;
 mod split;
 
 use super::learned::Learned;
-use super::outcome::{Fate, Outcome, Undelivered};
+use super::outcome::{Fate, Outcome, UndeliveredPart};
 use super::retry::{Jitter, RetryPolicy};
 use crate::destination::Profile;
 use crate::http::{HttpResponse, TransportError};
@@ -24,7 +24,7 @@ pub(crate) struct Delivery {
     deadline: Duration,
     max_bytes: usize,
     learned: Learned,
-    waiting: VecDeque<Part>,
+    waiting: VecDeque<QueuedPart>,
     next_serial: usize,
     not_before: Duration,
     retries: u32,
@@ -54,7 +54,7 @@ pub(super) enum Step<'a> {
 
 /// A piece of the request that waits to be sent.
 #[derive(Debug)]
-struct Part {
+struct QueuedPart {
     request: Request,
     serial: usize,
     is_half: bool,
@@ -149,7 +149,7 @@ impl Delivery {
             Judgement::Partial { rejected, reason } => {
                 self.anything_taken = true;
                 self.outcome.accepted += items - rejected;
-                self.outcome.parts.push(Undelivered {
+                self.outcome.parts.push(UndeliveredPart {
                     request: part.request,
                     items: rejected,
                     reason,
@@ -214,15 +214,20 @@ impl Delivery {
     }
 
     /// Returns a part to send, or `None` if it is empty: receivers need no empty requests (OTLP 1.x).
-    fn new_part(&mut self, request: Request) -> Option<Part> {
+    fn new_part(&mut self, request: Request) -> Option<QueuedPart> {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let part =
-            Part { request, serial, is_half: false, ambiguous: false, nothing_written: false };
+        let part = QueuedPart {
+            request,
+            serial,
+            is_half: false,
+            ambiguous: false,
+            nothing_written: false,
+        };
         (part.request.items() > 0).then_some(part)
     }
 
-    fn note_ambiguous(&mut self, part: &mut Part, ambiguous: bool) {
+    fn note_ambiguous(&mut self, part: &mut QueuedPart, ambiguous: bool) {
         if ambiguous && !part.ambiguous {
             part.ambiguous = true;
             self.outcome.ambiguous_items += part.request.items();
@@ -230,7 +235,7 @@ impl Delivery {
     }
 
     /// Schedules the part for `at`, or gives up now if that is past the deadline.
-    fn again(&mut self, part: Part, at: Duration, reason: Reason) {
+    fn again(&mut self, part: QueuedPart, at: Duration, reason: Reason) {
         self.waiting.push_front(part);
         if at >= self.deadline {
             self.give_up(&reason, Fate::Park);

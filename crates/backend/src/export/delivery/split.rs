@@ -1,6 +1,6 @@
 //! Splits parts that are too large, and halves parts with refused records.
 
-use super::{Delivery, Part};
+use super::{Delivery, QueuedPart};
 use crate::destination::Profile;
 use crate::export::outcome::Fate;
 use crate::judge::Reason;
@@ -16,7 +16,7 @@ const FIRST_HALVES: usize = 6;
 
 impl Delivery {
     /// Splits an oversized part into parts of half its size.
-    pub(super) fn split(&mut self, part: Part, reason: Reason) {
+    pub(super) fn split(&mut self, part: QueuedPart, reason: Reason) {
         if part.request.items() <= 1 {
             return self.keep(part, &reason, Fate::DeadLetter);
         }
@@ -36,7 +36,7 @@ impl Delivery {
 
     /// Halves a part with refused records. The halves go to the end of the queue, so that both halves and all four quarters are
     /// tried before single records are blamed.
-    pub(super) fn halve(&mut self, part: Part, reason: Reason) {
+    pub(super) fn halve(&mut self, part: QueuedPart, reason: Reason) {
         let items = part.request.items();
         // With too many columns no single record is at fault, and a smaller request may succeed.
         let may_be_too_large = items > 1 && reason.may_mean_columns();
@@ -81,10 +81,10 @@ impl Delivery {
     }
 
     /// Queues the pieces of `whole`.
-    fn wait_for(&mut self, whole: &Part, pieces: Vec<Request>, is_half: bool) {
+    fn wait_for(&mut self, whole: &QueuedPart, pieces: Vec<Request>, is_half: bool) {
         for request in pieces {
             let piece = self.new_part(request);
-            self.waiting.extend(piece.map(|piece| Part {
+            self.waiting.extend(piece.map(|piece| QueuedPart {
                 is_half,
                 ambiguous: whole.ambiguous,
                 nothing_written: whole.nothing_written,

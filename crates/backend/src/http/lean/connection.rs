@@ -178,7 +178,7 @@ fn host(url: &Url) -> Result<Host<&str>, io::Error> {
 }
 
 /// Connects to the URL's host.
-async fn dial(url: &Url) -> Result<Box<dyn Stream>, Trouble> {
+async fn dial(url: &Url) -> Result<Box<dyn ByteStream>, Trouble> {
     let port = url.port_or_known_default().unwrap_or_default();
     let stream = match host(url)? {
         Host::Domain(name) => TcpStream::connect((name, port)).await,
@@ -200,11 +200,11 @@ fn server_name(url: &Url) -> Result<ServerName<'static>, Trouble> {
 }
 
 /// Bytes with or without TLS. They share one type, because each copy of HTTP for another stream type takes tens of kilobytes.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
 
-async fn http(stream: Box<dyn Stream>, version: Version) -> Result<Connection, Trouble> {
+async fn http(stream: Box<dyn ByteStream>, version: Version) -> Result<Connection, Trouble> {
     // The request in flight reports how the connection ends.
     let (sender, task) = match version {
         Version::Http1 => {

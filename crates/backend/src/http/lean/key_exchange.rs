@@ -19,7 +19,7 @@ impl SupportedKxGroup for P256 {
             }
         };
         let public = secret.public_key().to_encoded_point(false).as_bytes().to_vec();
-        Ok(Box::new(Exchange { secret, public }))
+        Ok(Box::new(P256Exchange { secret, public }))
     }
 
     fn name(&self) -> NamedGroup {
@@ -27,12 +27,12 @@ impl SupportedKxGroup for P256 {
     }
 }
 
-struct Exchange {
+struct P256Exchange {
     secret: SecretKey,
     public: Vec<u8>,
 }
 
-impl ActiveKeyExchange for Exchange {
+impl ActiveKeyExchange for P256Exchange {
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
         let invalid = || Error::from(PeerMisbehaved::InvalidKeyShare);
         // TLS forbids compressed points (RFC 8446, 4.2.8.2).

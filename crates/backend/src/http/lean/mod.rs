@@ -29,7 +29,7 @@ use bytes::Bytes;
 use connection::Connections;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use http::{Request, Uri};
-pub use json_stream::{Record, TelemetryEvent, events_request};
+pub use json_stream::{JsonStreamEvent, JsonStreamRecord, events_request};
 use json_stream::{in_otlp, json_array};
 use std::error::Error;
 use std::sync::atomic::AtomicBool;

@@ -11,7 +11,8 @@ use wire::protobuf::messages;
 /// Returns `true` if all items of a request together have at most `max_columns` different keys. `false` is inconclusive, because
 /// maps have more columns than keys.
 pub(super) fn are_few(kind: SignalKind, request: &[u8], max_columns: usize) -> bool {
-    let mut keys = Keys { recent: [&[]; RECENT], all: HashSet::from([[].as_slice()]), max_columns };
+    let mut keys =
+        SeenKeys { recent: [&[]; RECENT], all: HashSet::from([[].as_slice()]), max_columns };
     // Resource attributes are added to the keys of items, which have other columns, and counted for each container: the sum may
     // be too large, but never too small.
     let mut columns_of_resources = 0;
@@ -35,14 +36,14 @@ pub(super) fn are_few(kind: SignalKind, request: &[u8], max_columns: usize) -> b
 const RECENT: usize = 1024;
 
 /// The keys seen so far.
-struct Keys<'r> {
+struct SeenKeys<'r> {
     /// The last key at each slot, chosen by its bytes. Most keys are found here without a search in `all`.
     recent: [&'r [u8]; RECENT],
     all: HashSet<&'r [u8]>,
     max_columns: usize,
 }
 
-impl<'r> Keys<'r> {
+impl<'r> SeenKeys<'r> {
     /// Adds the item's keys. Returns `false` after too many keys, or for a map, whose columns are unknown.
     fn take_item(&mut self, kind: SignalKind, item: &'r [u8]) -> bool {
         match kind {

@@ -29,12 +29,13 @@ fn span() -> InvocationSpan<'static> {
 }
 
 /// The extension's result for these Telemetry API events.
-fn of_environment(events: &[String]) -> Converted {
-    let mut converter = Converter::new(identity(), Options::default(), 0).counted_elsewhere();
+fn of_environment(events: &[String]) -> ConvertedLines {
+    let mut converter =
+        Converter::new(identity(), PlatformOptions::default(), 0).counted_elsewhere();
     let body = format!("[{}]", events.join(","));
     for event in parse_batch(&body).events {
         converter.observed_at(OBSERVED);
-        let log_event = |message| LogEvent { id: "", time_ms: TIME_MS, message };
+        let log_event = |message| LogEventRef { id: "", time_ms: TIME_MS, message };
         match event.record {
             TelemetryRecord::Platform(platform) => {
                 converter.platform_event(&log_event(event.text), *platform, true);
@@ -48,15 +49,15 @@ fn of_environment(events: &[String]) -> Converted {
 }
 
 /// The forwarder's result for the same events in Lambda's JSON log format.
-fn of_stream(events: &[String]) -> Converted {
-    let mut converter = Converter::new(identity(), Options::default(), OBSERVED);
+fn of_stream(events: &[String]) -> ConvertedLines {
+    let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
     let body = format!("[{}]", events.join(","));
     for event in parse_batch(&body).events {
         let message = match &event.record {
             TelemetryRecord::Platform(_) => event.text,
             TelemetryRecord::Line { message, .. } => message,
         };
-        converter.log_event(&LogEvent { id: "", time_ms: TIME_MS, message });
+        converter.log_event(&LogEventRef { id: "", time_ms: TIME_MS, message });
     }
     converter.invocation_span_seen(&span());
     converter.finish()
@@ -84,7 +85,7 @@ fn forwarder_and_extension_make_the_same_of_a_line() {
         report(),
     ];
     let (extension, forwarder) = (of_environment(&events), of_stream(&events));
-    let all = |converted: &Converted| {
+    let all = |converted: &ConvertedLines| {
         converted.logs.iter().flat_map(render::log_records).collect::<Vec<_>>()
     };
     assert_eq!(all(&extension), all(&forwarder));
@@ -114,14 +115,14 @@ fn what_the_function_prints_is_not_lambdas() {
 #[test]
 fn of_an_instance_with_many_invocations_no_line_belongs_to_the_newest() {
     let mut converter =
-        Converter::new(identity(), Options::default(), OBSERVED).counted_elsewhere();
+        Converter::new(identity(), PlatformOptions::default(), OBSERVED).counted_elsewhere();
     let start = start();
     let Some(TelemetryRecord::Platform(platform)) =
         parse_batch(&format!("[{start}]")).events.pop().map(|event| event.record)
     else {
         unreachable!("a platform event")
     };
-    let event = |message| LogEvent { id: "", time_ms: TIME_MS, message };
+    let event = |message| LogEventRef { id: "", time_ms: TIME_MS, message };
     converter.platform_event(&event(&start), (*platform).clone(), false);
     converter.function_text(&event("hello"));
     assert!(!records(&converter.finish()).contains(ID));

@@ -39,7 +39,7 @@ fn same<T: PartialEq + std::fmt::Debug>(
     Err(format!("{what}: {actual:?} where {expected:?} is expected"))
 }
 
-fn metrics_of<'a>(converted: &'a Converted, scope: &str) -> &'a [Metric] {
+fn metrics_of<'a>(converted: &'a ConvertedLines, scope: &str) -> &'a [Metric] {
     let scopes = converted.metrics.iter().flat_map(|metrics| &metrics.scope_metrics);
     let mut scopes = scopes.filter(|of| of.scope.as_ref().unwrap().name == scope);
     scopes.next().map_or(&[], |scope| &scope.metrics)
@@ -109,7 +109,7 @@ fn documents_in_the_embedded_metric_format_are_read() {
             Some(document) => document.clone(),
             None => serde_json::from_str(line).unwrap(),
         };
-        let converted = lines(&[line], Options::default());
+        let converted = lines(&[line], PlatformOptions::default());
         let sums = sums_of_points(metrics_of(&converted, names::EMF_SCOPE));
         let rounded = |sums: Sums| -> Vec<(_, String)> {
             sums.into_iter().map(|(key, sum)| (key, format!("{sum:.6}"))).collect()

@@ -21,17 +21,17 @@ fn identity() -> Identity {
     })
 }
 
-fn consumed(converted: &Converted) -> usize {
+fn consumed(converted: &ConvertedLines) -> usize {
     converted.consumed.platform_lines + converted.consumed.empty_lines
 }
 
 /// Converts a delivery of ordinary lines, reports of both notations and failure lines.
-fn text_mixed(options: Options) -> Converted {
+fn text_mixed(options: PlatformOptions) -> ConvertedLines {
     let delivery: serde_json::Value =
         serde_json::from_str(include_str!("../../../fixtures/text-mixed.json")).unwrap();
     let mut converter = Converter::new(identity(), options, OBSERVED);
     for event in delivery["logEvents"].as_array().unwrap() {
-        converter.log_event(&LogEvent {
+        converter.log_event(&LogEventRef {
             id: event["id"].as_str().unwrap(),
             time_ms: event["timestamp"].as_i64().unwrap(),
             message: event["message"].as_str().unwrap(),
@@ -40,15 +40,15 @@ fn text_mixed(options: Options) -> Converted {
     converter.finish()
 }
 
-fn lines(messages: &[&str], options: Options) -> Converted {
+fn lines(messages: &[&str], options: PlatformOptions) -> ConvertedLines {
     let mut converter = Converter::new(identity(), options, OBSERVED);
     for (at, message) in (0..).zip(messages) {
-        converter.log_event(&LogEvent { id: "1", time_ms: 1_790_000_000_000 + at, message });
+        converter.log_event(&LogEventRef { id: "1", time_ms: 1_790_000_000_000 + at, message });
     }
     converter.finish()
 }
 
-fn records(converted: &Converted) -> String {
+fn records(converted: &ConvertedLines) -> String {
     let (mut text, mut last_scope) = (Vec::new(), String::new());
     for (scope, record) in converted.logs.iter().flat_map(render::log_records) {
         if scope != last_scope {
@@ -61,11 +61,11 @@ fn records(converted: &Converted) -> String {
     text.join("\n")
 }
 
-fn log_records(converted: &Converted) -> usize {
+fn log_records(converted: &ConvertedLines) -> usize {
     converted.logs.as_ref().map_or(0, Request::items)
 }
 
-fn points(converted: &Converted) -> String {
+fn points(converted: &ConvertedLines) -> String {
     render::points(&converted.metrics.as_ref().unwrap().scope_metrics[0].metrics)
 }
 
@@ -84,7 +84,7 @@ const REPORT: (i64, &str) = (
 
 #[test]
 fn the_lines_of_text_mixed_become_logs_or_are_consumed() {
-    let converted = text_mixed(Options::default());
+    let converted = text_mixed(PlatformOptions::default());
     check(
         records(&converted),
         expect![[r#"
@@ -105,7 +105,7 @@ fn the_lines_of_text_mixed_become_logs_or_are_consumed() {
 
 #[test]
 fn the_reports_of_text_mixed_become_metrics() {
-    let converted = text_mixed(Options::default());
+    let converted = text_mixed(PlatformOptions::default());
     check(
         points(&converted),
         expect![[r#"
@@ -130,28 +130,28 @@ fn the_reports_of_text_mixed_become_metrics() {
 
 #[test]
 fn under_all_the_bracket_lines_become_logs_too_and_the_metrics_stay() {
-    let all = text_mixed(Options { platform_logs_all: true, ..Options::default() });
-    assert_eq!((all.consumed, log_records(&all)), (Consumed::default(), 15));
-    assert_eq!(all.metrics, text_mixed(Options::default()).metrics);
+    let all = text_mixed(PlatformOptions { platform_logs_all: true, ..PlatformOptions::default() });
+    assert_eq!((all.consumed, log_records(&all)), (ConsumedLines::default(), 15));
+    assert_eq!(all.metrics, text_mixed(PlatformOptions::default()).metrics);
 }
 
 #[test]
 fn every_event_is_consumed_or_one_log_record() {
     let messages = ["", "\n", "{", "{}", "END", "REPORT", "START RequestId: x", "\u{0}\u{feff}🦀"];
-    let converted = lines(&messages, Options::default());
+    let converted = lines(&messages, PlatformOptions::default());
     assert_eq!(consumed(&converted) + log_records(&converted), messages.len());
     assert_eq!(converted.metrics, None);
 }
 
 #[test]
 fn nothing_taken_makes_nothing() {
-    assert_eq!(lines(&[], Options::default()), Converted::default());
+    assert_eq!(lines(&[], PlatformOptions::default()), ConvertedLines::default());
 }
 
 #[test]
 fn lines_that_are_only_consumed_make_no_empty_resource() {
     let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n";
-    let converted = lines(&[start], Options::default());
+    let converted = lines(&[start], PlatformOptions::default());
     assert_eq!((&converted.logs, &converted.metrics, consumed(&converted)), (&None, &None, 1));
 }
 
@@ -166,7 +166,7 @@ fn a_line_belongs_to_the_invocation_it_stands_in() {
             "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\n",
             "after",
         ],
-        Options::default(),
+        PlatformOptions::default(),
     );
     check(
         records(&converted),
@@ -182,10 +182,10 @@ fn a_line_belongs_to_the_invocation_it_stands_in() {
 #[test]
 fn the_state_goes_over_to_the_next_chunk() {
     let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n";
-    let state = lines(&[start], Options::default()).state;
+    let state = lines(&[start], PlatformOptions::default()).state;
     let mut next =
-        Converter::new(identity(), Options::default(), OBSERVED).with_state(state.clone());
-    next.log_event(&LogEvent { id: "", time_ms: 0, message: "later" });
+        Converter::new(identity(), PlatformOptions::default(), OBSERVED).with_state(state.clone());
+    next.log_event(&LogEventRef { id: "", time_ms: 0, message: "later" });
     let later = next.finish();
     check(
         records(&later),
@@ -198,9 +198,9 @@ fn the_state_goes_over_to_the_next_chunk() {
 
 #[test]
 fn an_undecodable_line_is_reported_and_not_shown() {
-    let mut stream = Converter::new(identity(), Options::default(), OBSERVED);
+    let mut stream = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
     stream.undecodable(
-        &LogEvent { id: "7", time_ms: 5, message: "{\"__otel_otlp_stdout\":\"secret\"}" },
+        &LogEventRef { id: "7", time_ms: 5, message: "{\"__otel_otlp_stdout\":\"secret\"}" },
         &Undecodable { reason: "payload is no base64", size_bytes: 31, sha256: "ab12" },
     );
     let converted = stream.finish();
@@ -216,7 +216,7 @@ fn an_undecodable_line_is_reported_and_not_shown() {
 
 #[test]
 fn logs_and_metrics_have_different_resources() {
-    let converted = text_mixed(Options::default());
+    let converted = text_mixed(PlatformOptions::default());
     let logs = converted.logs.unwrap().decode::<wire::Logs>().unwrap().unwrap();
     let logs = logs.resource_logs[0].resource.clone().unwrap();
     let metrics = converted.metrics.unwrap().resource.unwrap();
@@ -260,7 +260,7 @@ const JSON_LINES: [&str; 8] = [
 
 #[test]
 fn json_system_lines_become_what_text_lines_become() {
-    let converted = lines(&JSON_LINES, Options::default());
+    let converted = lines(&JSON_LINES, PlatformOptions::default());
     check(
         records(&converted),
         expect![[r#"
@@ -296,12 +296,12 @@ fn json_system_lines_become_what_text_lines_become() {
 fn what_a_line_told_of_its_invocation_holds_in_the_next_chunk() {
     let start = r#"{"time":"2026-09-21T14:13:20.100Z","type":"platform.start","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","tenantId":"blue"}}"#;
     let report = r#"{"time":"2026-09-21T14:13:20.201Z","type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","status":"success","metrics":{"durationMs":1}}}"#;
-    let first = lines(&[start], Options::default());
-    let mut next = Converter::new(identity(), Options::default(), OBSERVED)
+    let first = lines(&[start], PlatformOptions::default());
+    let mut next = Converter::new(identity(), PlatformOptions::default(), OBSERVED)
         .with_state(first.state)
         .with_spans(SpanMapping::SpanEvents, SpanEnd::Report, false);
     for message in ["printed", report] {
-        next.log_event(&LogEvent { id: "", time_ms: 0, message });
+        next.log_event(&LogEventRef { id: "", time_ms: 0, message });
     }
     let next = next.finish();
     let records = records(&next);
@@ -314,10 +314,11 @@ fn what_a_line_told_of_its_invocation_holds_in_the_next_chunk() {
 fn a_timeout_and_its_report_in_two_chunks_count_once() {
     let timeout = "2026-09-21T14:13:21.000Z b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 Task timed out after 3.00 seconds\n\n";
     let report = "REPORT RequestId: b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22\tDuration: 3000.00 ms\tStatus: timeout\t\n";
-    let first = lines(&[timeout], Options::default());
+    let first = lines(&[timeout], PlatformOptions::default());
     assert!(points(&first).contains("faas.timeouts [{timeout}] 1\n"));
-    let mut next = Converter::new(identity(), Options::default(), OBSERVED).with_state(first.state);
-    next.log_event(&LogEvent { id: "", time_ms: 0, message: report });
+    let mut next =
+        Converter::new(identity(), PlatformOptions::default(), OBSERVED).with_state(first.state);
+    next.log_event(&LogEventRef { id: "", time_ms: 0, message: report });
     let later = points(&next.finish());
     assert!(
         later.contains("aws.lambda.invocations") && !later.contains("faas.timeouts"),
@@ -343,9 +344,9 @@ fn deliveries_of_new_relics_tests_are_converted() {
             .iter()
             .map(|event| event["message"].as_str().unwrap())
             .collect();
-        lines(&messages, Options::default())
+        lines(&messages, PlatformOptions::default())
     };
-    let outcome = |converted: &Converted| {
+    let outcome = |converted: &ConvertedLines| {
         let counters = points(converted);
         counters.lines().filter(|line| line.contains("[{")).collect::<Vec<_>>().join("; ")
     };
@@ -366,7 +367,7 @@ fn deliveries_of_new_relics_tests_are_converted() {
 fn a_line_in_the_embedded_metric_format_becomes_metrics_and_a_log() {
     let emf = r#"{"_aws":{"Timestamp":1790000000000,"CloudWatchMetrics":[{"Namespace":"shop","Dimensions":[["service"]],"Metrics":[{"Name":"orders","Unit":"Count"}]}]},"service":"api","orders":[1,2,"x"],"level":"WARN","message":"two orders"}"#;
     let malformed = r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":"1"}"#;
-    let converted = lines(&[emf, malformed, REPORT.1], Options::default());
+    let converted = lines(&[emf, malformed, REPORT.1], PlatformOptions::default());
     check(
         records(&converted).lines().take(3).collect::<Vec<_>>().join("\n"),
         expect![[r#"
@@ -394,7 +395,7 @@ fn an_xray_root_is_a_trace_id_only_where_a_span_carries_it() {
     let other = line.replace("5759e988", "5759e989");
     let trace_id = wire::ids::xray_trace_id(ROOT).unwrap();
     let ids_of = |seen: Option<[u8; 16]>, spans: bool| {
-        let mut converter = Converter::new(identity(), Options::default(), OBSERVED);
+        let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
         if spans {
             converter = converter.with_spans(SpanMapping::SpanEvents, SpanEnd::Report, false);
         }
@@ -402,7 +403,7 @@ fn an_xray_root_is_a_trace_id_only_where_a_span_carries_it() {
             converter.trace_seen(trace_id);
         }
         for message in [line.as_str(), other.as_str(), REPORT.1] {
-            converter.log_event(&LogEvent { id: "", time_ms: 0, message });
+            converter.log_event(&LogEventRef { id: "", time_ms: 0, message });
         }
         let logs = converter.finish().logs.unwrap();
         let records = render::log_records(&logs).into_iter();
@@ -425,15 +426,16 @@ fn the_span_of_an_invocation_is_known_in_the_next_chunk_too() {
         is_entry: true,
     };
     let report_after = |spans: &[InvocationSpan<'_>]| {
-        let mut first = Converter::new(identity(), Options::default(), OBSERVED);
-        first.log_event(&LogEvent { id: "", time_ms: 0, message: START.1 });
+        let mut first = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
+        first.log_event(&LogEventRef { id: "", time_ms: 0, message: START.1 });
         assert!(!first.awaits_spans(), "no record");
         for span in spans {
             first.invocation_span_seen(span);
         }
         let state = first.finish().state;
-        let mut next = Converter::new(identity(), Options::default(), OBSERVED).with_state(state);
-        next.log_event(&LogEvent { id: "", time_ms: 0, message: REPORT.1 });
+        let mut next =
+            Converter::new(identity(), PlatformOptions::default(), OBSERVED).with_state(state);
+        next.log_event(&LogEventRef { id: "", time_ms: 0, message: REPORT.1 });
         assert!(next.awaits_spans());
         let record = render::log_records(&next.finish().logs.unwrap()).pop().unwrap().1;
         (record.trace_id == TRACE_ID, record.span_id == [8; 8])
@@ -452,7 +454,7 @@ const OTHER: &str = "00000000-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 
 fn invocations_of(messages: &[String]) -> Vec<Option<String>> {
     let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
-    let converted = lines(&messages, Options::default());
+    let converted = lines(&messages, PlatformOptions::default());
     let records = converted.logs.iter().flat_map(render::log_records);
     let id = |record: &opentelemetry_proto::tonic::logs::v1::LogRecord| {
         let id = record.attributes.iter().find(|pair| pair.key == names::FAAS_INVOCATION_ID)?;
@@ -476,7 +478,7 @@ fn a_tenant_is_told_where_a_request_begins_and_nowhere_in_it() {
     let tells = |line: String| {
         let converted = lines(
             &[&format!("START RequestId: {REQUEST} Version: 1"), "one", &line, "two"],
-            Options::default(),
+            PlatformOptions::default(),
         );
         records(&converted).contains("tenant_id=evil")
     };
@@ -498,15 +500,15 @@ fn an_execution_of_another_function_stands_on_no_other_record() {
         let line =
             format!(r#"{{"requestId":"{REQUEST}","durableExecutionArn":"{arn}","message":"x"}}"#);
         let start = format!("START RequestId: {REQUEST} Version: 1");
-        let converted = lines(&[&start, &line, "two"], Options::default());
+        let converted = lines(&[&start, &line, "two"], PlatformOptions::default());
         assert_eq!(records(&converted).matches(arn).count(), expected, "{}", records(&converted));
     }
 }
 
 #[test]
 fn what_is_left_around_a_line_is_not_lambdas() {
-    let mut converter = Converter::new(identity(), Options::default(), OBSERVED);
-    let event = |message| LogEvent { id: "1", time_ms: 1_790_000_000_000, message };
+    let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
+    let event = |message| LogEventRef { id: "1", time_ms: 1_790_000_000_000, message };
     let start = format!("START RequestId: {OTHER}");
     converter.function_text(&event(&start));
     converter.log_event(&event("hello"));

@@ -12,11 +12,11 @@ fn spans_of(chunks: &[&[(i64, &str)]], mapping: SpanMapping, end: SpanEnd) -> St
     let mut state = ConverterState::default();
     let mut text = String::new();
     for chunk in chunks {
-        let mut converter = Converter::new(identity(), Options::default(), OBSERVED)
+        let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED)
             .with_state(state)
             .with_spans(mapping, end, false);
         for (ms, message) in *chunk {
-            converter.log_event(&LogEvent { id: "", time_ms: ZERO_MS + ms, message });
+            converter.log_event(&LogEventRef { id: "", time_ms: ZERO_MS + ms, message });
         }
         let chunk = converter.finish();
         let spans: Vec<_> = chunk
@@ -51,7 +51,7 @@ fn invocations_of_text_lines_become_spans_if_asked_for() {
             --
         "#]],
     );
-    let none = lines(&[START.1, END.1, REPORT.1], Options::default());
+    let none = lines(&[START.1, END.1, REPORT.1], PlatformOptions::default());
     assert_eq!(none.spans, None);
 }
 

@@ -3,7 +3,7 @@
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 
 use super::Aggregator;
-use crate::metrics::open_invocations::{OpenInvocation, OpenInvocations, State};
+use crate::metrics::open_invocations::{InvocationState, OpenInvocation, OpenInvocations};
 use crate::metrics::points::Measured;
 
 impl Aggregator {
@@ -15,7 +15,7 @@ impl Aggregator {
     pub fn take(&mut self) -> Vec<Metric> {
         for (request_id, invocation) in self.drain_by_age() {
             match invocation.state {
-                State::Running | State::Failed(_) => {
+                InvocationState::Running | InvocationState::Failed(_) => {
                     self.invocations.insert(request_id, invocation);
                 }
                 _ => self.close(&request_id, &invocation),
@@ -37,9 +37,11 @@ impl Aggregator {
         for (request_id, mut invocation) in self.drain_by_age() {
             self.close(&request_id, &invocation);
             invocation.state = match invocation.state {
-                State::Running => State::Running,
-                State::Failed(_) | State::FailedCounted => State::FailedCounted,
-                State::Reported | State::Counted => State::Counted,
+                InvocationState::Running => InvocationState::Running,
+                InvocationState::Failed(_) | InvocationState::FailedCounted => {
+                    InvocationState::FailedCounted
+                }
+                InvocationState::Reported | InvocationState::Counted => InvocationState::Counted,
             };
             known.0.insert(request_id, invocation);
         }
@@ -79,9 +81,11 @@ impl Aggregator {
         let request_id = Some(request_id).filter(|id| !id.is_empty());
         let measured = Measured { time: invocation.time, since: invocation.since, request_id };
         match invocation.state {
-            State::Running | State::Counted | State::FailedCounted => {}
-            State::Reported => self.count_end(None, measured),
-            State::Failed(failure) => self.count_end(Some(failure), measured),
+            InvocationState::Running
+            | InvocationState::Counted
+            | InvocationState::FailedCounted => {}
+            InvocationState::Reported => self.count_end(None, measured),
+            InvocationState::Failed(failure) => self.count_end(Some(failure), measured),
         }
     }
 }

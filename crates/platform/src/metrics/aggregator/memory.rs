@@ -2,7 +2,7 @@
 
 use super::Aggregator;
 use crate::metrics::instrument as metric;
-use crate::metrics::open_invocations::{OpenInvocation, State};
+use crate::metrics::open_invocations::{InvocationState, OpenInvocation};
 use crate::metrics::points::Measured;
 
 /// Stands for the request id of an invocation whose `START` is unknown.
@@ -15,7 +15,7 @@ impl Aggregator {
         let key = request_id.unwrap_or(UNNAMED).to_ascii_lowercase();
         let measured = Measured { time: time_unix_nano, since: time_unix_nano, request_id };
         let known = self.invocations.entry(key).or_insert(OpenInvocation {
-            state: State::Running,
+            state: InvocationState::Running,
             out_of_memory: false,
             time: time_unix_nano,
             since: time_unix_nano,
@@ -27,7 +27,7 @@ impl Aggregator {
 
     /// An invocation with an unknown `START` is the first one named in the stream.
     pub(super) fn name_the_unnamed(&mut self, request_id: &str) {
-        let is_running = |unnamed: &OpenInvocation| unnamed.state == State::Running;
+        let is_running = |unnamed: &OpenInvocation| unnamed.state == InvocationState::Running;
         if self.invocations.get(UNNAMED).is_some_and(is_running)
             && !self.invocations.contains_key(request_id)
             && let Some(unnamed) = self.invocations.remove(UNNAMED)

@@ -26,7 +26,7 @@ use crate::event::figures::{nanoseconds, plausible, seconds};
 use crate::event::{EventKind, PlatformEvent};
 use crate::metrics::error_type;
 use crate::metrics::instrument as metric;
-use crate::metrics::open_invocations::{Failure, OpenInvocation, State};
+use crate::metrics::open_invocations::{Failure, InvocationState, OpenInvocation};
 use crate::metrics::points::{ErrorType, Measured, Points};
 use crate::options::{Names, Shape};
 
@@ -151,26 +151,32 @@ impl Aggregator {
         let key = measured.request_id.unwrap_or_default();
         let before = self.invocations.remove(key);
         let state_before = before.as_ref().map(|before| before.state);
-        if state_before == Some(State::Reported) {
+        if state_before == Some(InvocationState::Reported) {
             // Lambda's retries keep the request id: two reports of one request id are two attempts.
             self.count_end(None, uncounted);
         }
         let state = match (state_before, &event.status) {
-            (Some(State::FailedCounted), _) => State::Counted,
+            (Some(InvocationState::FailedCounted), _) => InvocationState::Counted,
             (_, Some(_)) => {
                 self.count_end(failure_of(event), measured);
-                State::Counted
+                InvocationState::Counted
             }
-            (Some(State::Failed(failure)), None) => {
+            (Some(InvocationState::Failed(failure)), None) => {
                 self.count_end(Some(failure), measured);
-                State::Counted
+                InvocationState::Counted
             }
-            (_, None) => State::Reported,
+            (_, None) => InvocationState::Reported,
         };
         // A failure line or runtime message before this report has counted the exhausted memory, unless another report came
         // first: then it belonged to an earlier attempt.
-        let of_this_attempt =
-            matches!(state_before, Some(State::Running | State::Failed(_) | State::FailedCounted));
+        let of_this_attempt = matches!(
+            state_before,
+            Some(
+                InvocationState::Running
+                    | InvocationState::Failed(_)
+                    | InvocationState::FailedCounted
+            )
+        );
         let known_out_of_memory =
             of_this_attempt && before.is_some_and(|before| before.out_of_memory);
         if event.is_out_of_memory() && !known_out_of_memory {
@@ -188,11 +194,15 @@ impl Aggregator {
         let before = self.invocations.get(key);
         let known_out_of_memory = before.is_some_and(|before| before.out_of_memory);
         let state = match before.map(|before| before.state) {
-            None | Some(State::Running) => State::Failed(failure),
-            Some(state @ (State::Failed(_) | State::FailedCounted | State::Counted)) => state,
-            Some(State::Reported) => {
+            None | Some(InvocationState::Running) => InvocationState::Failed(failure),
+            Some(
+                state @ (InvocationState::Failed(_)
+                | InvocationState::FailedCounted
+                | InvocationState::Counted),
+            ) => state,
+            Some(InvocationState::Reported) => {
                 self.count_end(Some(failure), measured);
-                State::Counted
+                InvocationState::Counted
             }
         };
         if event.is_out_of_memory() && !known_out_of_memory {

@@ -183,7 +183,7 @@ impl<'a> JsonLine<'a> {
         }
     }
 
-    fn keep(&mut self, key: Cow<'a, str>, raw: &'a RawValue, rest: &mut Rest<'a>) {
+    fn keep(&mut self, key: Cow<'a, str>, raw: &'a RawValue, rest: &mut OtherFields<'a>) {
         let is_taken = self.attributes.iter().any(|(taken, _)| *taken == key);
         // Lambda and CloudWatch provide these attributes; a key of the line must not override them.
         let is_ours = matches!(
@@ -233,7 +233,7 @@ fn stated_time(raw: &RawValue) -> Option<u64> {
 }
 
 /// Keys without a field in the log record.
-type Rest<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+type OtherFields<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 /// Sets an empty field. Returns `true` if it was empty.
 fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {

@@ -40,7 +40,7 @@ pub enum TelemetryRecord<'a> {
     Line {
         /// Its writer.
         from: LineSource,
-        /// The line in the form of [`crate::LogEvent::message`]: text, or the text of a JSON value.
+        /// The line in the form of [`crate::LogEventRef::message`]: text, or the text of a JSON value.
         message: Cow<'a, str>,
         /// `true` if Lambda sent a JSON value other than a string, as it does for objects in its JSON log format.
         is_json: bool,

@@ -4,9 +4,9 @@ use super::attributes::{Attributes, add};
 use anyhow::{Context as _, bail};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
-    Aggregator, Converted, Converter, FunctionRoot, Identity, Invocations, LogEvent, LogSource,
-    Names, Options, Owner, PlatformEvent, Shape, SpanEnd, SpanMapping, SpanOptions,
-    TelemetryRecord, Undecodable, parse_batch,
+    Aggregator, ConvertedLines, Converter, FunctionRoot, Identity, Invocations, LogEventRef,
+    LogSource, Names, Owner, PlatformEvent, PlatformOptions, Shape, SpanEnd, SpanMapping,
+    SpanOptions, TelemetryRecord, Undecodable, parse_batch,
 };
 use wire::Logs;
 
@@ -53,18 +53,18 @@ fn identity() -> Identity {
 }
 
 fn converter(names: Names) -> Converter {
-    let options = Options { names, platform_logs_all: true, ..Options::default() };
+    let options = PlatformOptions { names, platform_logs_all: true, ..PlatformOptions::default() };
     Converter::new(identity(), options, TIME_NS)
 }
 
 /// The forwarder's output for everything.
-fn converted(mut converter: Converter) -> Converted {
+fn converted(mut converter: Converter) -> ConvertedLines {
     let line = json_line();
     for message in EVENTS.iter().chain(TEXT).copied().chain([line.as_str()]) {
-        converter.log_event(&LogEvent { id: "1", time_ms: TIME_MS, message });
+        converter.log_event(&LogEventRef { id: "1", time_ms: TIME_MS, message });
     }
     let undecodable = Undecodable { reason: "payload is empty", size_bytes: 1, sha256: "0" };
-    converter.undecodable(&LogEvent { id: "1", time_ms: TIME_MS, message: "" }, &undecodable);
+    converter.undecodable(&LogEventRef { id: "1", time_ms: TIME_MS, message: "" }, &undecodable);
     converter.finish()
 }
 

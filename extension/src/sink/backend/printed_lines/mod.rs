@@ -14,8 +14,8 @@ use crate::invocations::roots::NamedSpan;
 use crate::invocations::state::Running;
 use crate::service_name::named;
 use platform::{
-    Converter, ConverterState, Identity, LineSource, LogEvent, Options, PlatformEvent, Undecodable,
-    is_out_of_memory,
+    Converter, ConverterState, Identity, LineSource, LogEventRef, PlatformEvent, PlatformOptions,
+    Undecodable, is_out_of_memory,
 };
 use raw_events::RawEvents;
 use std::mem;
@@ -43,7 +43,7 @@ pub(super) struct PrintedLines {
     /// The unchanged events of the `json` output, which has no log records.
     events: Option<RawEvents>,
     identity: Identity,
-    options: Options,
+    options: PlatformOptions,
     service_name: String,
     /// The function has one invocation at a time.
     has_one_at_a_time: bool,
@@ -60,7 +60,7 @@ impl PrintedLines {
         counts: &Arc<Counts>,
     ) -> Self {
         let options =
-            Options { shape: config.shape, names: config.names, platform_logs_all: false };
+            PlatformOptions { shape: config.shape, names: config.names, platform_logs_all: false };
         Self {
             converter: converter(&identity, options, ConverterState::default()),
             events: is_json.then(RawEvents::default),
@@ -79,7 +79,7 @@ impl PrintedLines {
         if let Some(events) = &mut self.events {
             events.platform_event(event, text, time, self.has_one_at_a_time);
         } else {
-            let log_event = LogEvent { id: "", time_ms: in_ms(time), message: text };
+            let log_event = LogEventRef { id: "", time_ms: in_ms(time), message: text };
             self.converter.platform_event(&log_event, event.clone(), self.has_one_at_a_time);
         }
         self.note_waiting(now_ms);
@@ -88,7 +88,7 @@ impl PrintedLines {
     /// Adds a line.
     pub(super) fn take(&mut self, line: &LogLine, now_ms: u64) -> DecodedContent {
         let time = self.observed(line.time_unix_nano);
-        let event = |message| LogEvent { id: "", time_ms: in_ms(time), message };
+        let event = |message| LogEventRef { id: "", time_ms: in_ms(time), message };
         let mut taken = DecodedContent::default();
         match read_line(&line.message, &Limits::default()) {
             None => {
@@ -133,7 +133,7 @@ impl PrintedLines {
         if let Some(events) = &mut self.events {
             events.line(line, text, time);
         } else {
-            let event = LogEvent { id: "", time_ms: in_ms(time), message: text };
+            let event = LogEventRef { id: "", time_ms: in_ms(time), message: text };
             self.converter.function_text(&event);
         }
     }
@@ -216,7 +216,7 @@ impl PrintedLines {
     }
 }
 
-fn converter(identity: &Identity, options: Options, state: ConverterState) -> Converter {
+fn converter(identity: &Identity, options: PlatformOptions, state: ConverterState) -> Converter {
     Converter::new(identity.clone(), options, 0).with_state(state).counted_elsewhere()
 }
 

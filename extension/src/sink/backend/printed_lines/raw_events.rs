@@ -1,7 +1,7 @@
 //! Unchanged events of the Telemetry API for OpenObserve's JSON endpoint.
 
 use crate::event::LogLine;
-use backend::{Record, TelemetryEvent, events_request};
+use backend::{JsonStreamEvent, JsonStreamRecord, events_request};
 use platform::{EventKind, LineSource, PlatformEvent};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -40,8 +40,8 @@ impl RawEvents {
         let record = envelope.map_or("null", |event| event.record.get());
         let request_id = event.request_id.as_deref().or(self.running.as_deref());
         let kind = event.kind.as_str();
-        let record = Record::Json(record);
-        TelemetryEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
+        let record = JsonStreamRecord::Json(record);
+        JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
         self.count += 1;
         if event.kind == EventKind::Report && event.request_id == self.running {
             self.running = None;
@@ -55,9 +55,10 @@ impl RawEvents {
             LineSource::Extension => "extension",
         };
         let is_whole = line.is_json && text.len() == line.message.len();
-        let record = if is_whole { Record::Json(text) } else { Record::Text(text) };
+        let record =
+            if is_whole { JsonStreamRecord::Json(text) } else { JsonStreamRecord::Text(text) };
         let request_id = self.running.as_deref();
-        TelemetryEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
+        JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
         self.count += 1;
     }
 

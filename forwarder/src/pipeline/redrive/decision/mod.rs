@@ -1,41 +1,41 @@
-//! Decides what becomes of a parked request after it was sent once more.
+//! Decides what happens to the message of a parked request after another attempt.
 //!
-//! Where the whole is still there, its message stays in the queue and is hidden for a while: it is never sent to the queue
-//! again. Where a part was accepted, the rest goes into a new message, so that what was accepted is not sent again.
+//! If nothing was accepted, the message stays in the queue, hidden for a while. If a part was accepted, the rest goes into a new
+//! message, so that the accepted part is not sent again.
 
 use crate::destination::ingest_window::{IngestPolicy, OldRecords, time_range};
-use backend::{Fate, Outcome, Undelivered};
+use backend::{Fate, Outcome, UndeliveredPart};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 use wire::{Request, SignalKind};
 
-/// How long the queues of `template.yaml` keep a message; SQS keeps none longer.
+/// Message retention of the queues in `template.yaml`, which is also the maximum of SQS.
 pub(crate) const RETENTION: Duration = Duration::from_hours(14 * 24);
-/// So long before the queue forgets a message it is dead-lettered.
+/// Messages are dead-lettered this long before the queue deletes them.
 const RETENTION_MARGIN: Duration = Duration::from_hours(1);
-/// Back-off after the first attempt; twice as long after each further one.
+/// Pause after the first attempt. It doubles with each further attempt.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
-/// Longest back-off in the first hours: a backend that is back gets its records soon.
+/// Longest pause in the first hours, so that a recovered backend gets its records soon.
 const LONGEST_PAUSE: Duration = Duration::from_mins(15);
-/// After so many attempts, about four hours, the outage is a long one.
+/// After this many attempts, about four hours, the outage counts as long.
 const MANY_ATTEMPTS: u32 = 20;
-/// Longest back-off then.
+/// Longest pause in a long outage.
 const LONGEST_LATE_PAUSE: Duration = Duration::from_hours(1);
-/// Longest time a message can be hidden: 12 hours after it was received, which was an invocation ago at most.
+/// Longest time to hide a message: SQS allows 12 hours after the receipt, which was at most an invocation ago.
 const LONGEST_HIDDEN: Duration = Duration::from_mins(12 * 60 - 15);
-/// Longest delay of a message that is sent to SQS.
+/// Longest delay of a new message.
 const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
-/// What is known of the message.
+/// Properties of the message.
 #[derive(Clone, Copy, Debug)]
 pub struct Receipt<'a> {
-    /// Its id in the queue; spreads the messages of one outage in time.
+    /// Message id. It spreads the messages of one outage over time.
     pub message_id: &'a str,
-    /// `ApproximateReceiveCount`, this time included.
+    /// `ApproximateReceiveCount`, including this attempt.
     pub receive_count: u32,
-    /// When the forwarder first had the request.
+    /// Time at which the forwarder first had the request.
     pub first_seen_unix_nano: u64,
-    /// Whether the backend has taken other telemetry of this signal since the message was received first, and not taken this.
+    /// `true` if the backend has accepted other telemetry of this signal since the message was first received.
     pub neighbours_taken: bool,
 }
 
@@ -43,63 +43,62 @@ pub struct Receipt<'a> {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "what is not accepted has to stay, be sent again or dead-lettered"]
 pub struct Decision {
-    /// Items that the backend has.
+    /// Accepted items.
     pub accepted: usize,
-    /// What is never sent again, to be put into the dead-letter queue before anything else. If that queue refuses, the
-    /// message has to stay.
+    /// Parts that are never sent again. They go into the dead-letter queue first; if that fails, the message has to stay.
     pub dead_letters: Vec<DeadLetter>,
-    /// What happens then.
+    /// The next step.
     pub next: Next,
 }
 
-/// What happens with what remains.
+/// The next step for the remaining parts.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing remains: the message is deleted.
+    /// Nothing remains. The message is deleted.
     Done,
-    /// The whole remains: the message is hidden for so long. Its receipt is reported as failed, or Lambda deletes it.
+    /// Everything remains. The message is hidden, and its receipt is reported as failed, or Lambda would delete it.
     ComeAgain {
-        /// Items that stay in the queue.
+        /// Items in the message.
         items: usize,
-        /// How long.
+        /// Time to hide the message.
         after: Duration,
     },
-    /// The rest is sent as new messages, then this one is deleted. If the queue refuses, this one has to stay, and what was
-    /// accepted will be sent twice: that is to be counted as ambiguous.
+    /// The rest is sent as new messages, and this message is deleted. If sending fails, this message stays, and its accepted
+    /// items count as ambiguous because they will be sent twice.
     SendRest {
-        /// Pieces that never overlap.
-        rest: Vec<Rest>,
+        /// Pieces without overlap.
+        rest: Vec<Remaining>,
         /// Delay of the new messages.
         delay: Duration,
     },
 }
 
-/// A piece that remains.
+/// A remaining piece.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Rest {
+pub struct Remaining {
     /// The piece.
     pub request: Request,
-    /// Why it was not accepted.
+    /// Reason for the failure.
     pub reason: String,
-    /// Whether a person has to change a setting before it is.
+    /// Tells if an operator has to change a setting.
     pub fate: Fate,
 }
 
-/// A piece that is never sent again by itself.
+/// A piece that is not retried.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The piece.
     pub request: Request,
-    /// Items that it stands for: all of the request, unless `partial`.
+    /// Items counted for it: all items of the request, unless `partial`.
     pub items: usize,
-    /// Why.
+    /// Reason for the dead letter.
     pub reason: String,
-    /// The backend rejected `items` of it without saying which, and has the others.
+    /// The backend rejected `items` of it without saying which ones, and accepted the others.
     pub partial: bool,
 }
 
 impl Decision {
-    /// Accepted, remaining and dead-lettered together: the items of the outcome.
+    /// The sum of accepted, remaining and dead-lettered items, which equals the items of the outcome.
     pub fn items(&self) -> usize {
         let dead_lettered: usize = self.dead_letters.iter().map(|letter| letter.items).sum();
         let remaining = match &self.next {
@@ -111,11 +110,11 @@ impl Decision {
     }
 }
 
-/// What becomes of a request that was taken out of the queue, sorted by [`IngestPolicy::sort`] and sent, with this outcome.
+/// Decides about a request from the queue that was sorted by [`IngestPolicy::sort`] and sent, with this outcome.
 ///
-/// A single record that the backend refuses again, and has taken others since it first did, is dead-lettered: it is
-/// the record that is at fault. Records that the policy keeps are dead-lettered once all of a piece are
-/// outside the window; other pieces shortly before the queue would forget them, and not before.
+/// A single record is dead-lettered if the backend rejects it again and has accepted others meanwhile. Records outside the ingest
+/// window are dead-lettered once the whole piece is outside. Other pieces are dead-lettered shortly before the queue would delete
+/// them.
 pub fn decide(
     outcome: Outcome,
     receipt: Receipt<'_>,
@@ -138,7 +137,7 @@ pub fn decide(
             (Fate::Park | Fate::ParkRefused | Fate::ParkWithAlarm, Left::Until(left)) => {
                 shortest_left = shortest_left.min(left);
                 let (request, reason) = (part.request, part.reason.to_string());
-                rest.push(Rest { request, reason, fate: part.fate });
+                rest.push(Remaining { request, reason, fate: part.fate });
             }
             (Fate::Park | Fate::ParkRefused | Fate::ParkWithAlarm, Left::Over(why)) => {
                 dead_letters.push(letter(part, format!("{why}; last answer: "), false));
@@ -158,12 +157,12 @@ pub fn decide(
     Decision { accepted, dead_letters, next }
 }
 
-fn letter(part: Undelivered, why: String, partial: bool) -> DeadLetter {
-    let Undelivered { request, items, reason, .. } = part;
+fn letter(part: UndeliveredPart, why: String, partial: bool) -> DeadLetter {
+    let UndeliveredPart { request, items, reason, .. } = part;
     DeadLetter { request, items, reason: why + &reason.to_string(), partial }
 }
 
-/// How long trying again makes sense.
+/// The time in which a retry makes sense.
 enum Left {
     Until(Duration),
     Over(&'static str),
@@ -187,13 +186,13 @@ fn time_left(
     if window.time_left(newest, now_unix_nano).is_none() {
         return Left::Over("older than the ingest window");
     }
-    // A piece of which some are outside already comes again: they are sorted out before it is sent.
+    // A partly expired piece comes again. Its expired items are removed before it is sent.
     let in_window = window.time_left(oldest, now_unix_nano).unwrap_or_default();
     Left::Until(in_queue.min(in_window))
 }
 
-/// How long to wait: by the number of attempts, never less than the backend asked for, and so that there is another
-/// attempt before the time is over: after half of what is left, as long as that is not too soon.
+/// The pause before the next attempt: grows with the number of attempts, respects the backend's `Retry-After`, and leaves time
+/// for another attempt before the message expires.
 fn pause(receipt: Receipt<'_>, retry_after: Option<Duration>, left: Duration) -> Duration {
     let attempt = receipt.receive_count.max(1);
     let longest = if attempt < MANY_ATTEMPTS { LONGEST_PAUSE } else { LONGEST_LATE_PAUSE };
@@ -204,7 +203,7 @@ fn pause(receipt: Receipt<'_>, retry_after: Option<Duration>, left: Duration) ->
     wanted.min((left / 2).max(FIRST_PAUSE))
 }
 
-/// At least 0 and below 1; the same for the same attempt of the same message.
+/// A number from 0 to below 1, derived from message and attempt.
 fn spread(receipt: Receipt<'_>) -> f64 {
     let mut hasher = DefaultHasher::new();
     (receipt.message_id, receipt.receive_count).hash(&mut hasher);

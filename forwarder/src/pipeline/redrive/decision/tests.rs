@@ -1,4 +1,4 @@
-//! All combinations of what a backend answers and how old a message is, and what becomes of each item.
+//! All combinations of answers and ages of a message, with the decision for each item.
 
 use super::*;
 use crate::destination::ingest_window::IngestWindow;
@@ -40,13 +40,13 @@ fn request(kind: SignalKind, ages: &[u64]) -> Request {
     Request::trusted(kind, bytes)
 }
 
-fn part(request: Request, fate: Fate) -> Undelivered {
+fn part(request: Request, fate: Fate) -> UndeliveredPart {
     let items = request.items();
     let reason = Reason::Rejected { text: "full".to_owned() };
-    Undelivered { request, items, reason, fate }
+    UndeliveredPart { request, items, reason, fate }
 }
 
-fn outcome(accepted: usize, parts: Vec<Undelivered>) -> Outcome {
+fn outcome(accepted: usize, parts: Vec<UndeliveredPart>) -> Outcome {
     Outcome { accepted, parts, requests_sent: 1, ..Outcome::default() }
 }
 
@@ -136,9 +136,9 @@ fn nothing_is_dead_lettered_for_its_age_before_its_time_is_over() {
     for kind in [Logs, Traces] {
         check(kind, &[5 * HOUR - MINUTE], HOUR, policy(Keep), "again 1");
         check(kind, &[5 * HOUR], HOUR, policy(Keep), window);
-        // One of them is still taken: the others are sorted out before it is sent.
+        // One is still inside. The others are sorted out before it is sent.
         check(kind, &[6 * HOUR, 0], HOUR, policy(Keep), "again 2");
-        // Other policies make the records young, or drop them before they are sent.
+        // Other policies restamp or drop the records before they are sent.
         check(kind, &[6 * HOUR], HOUR, policy(Restamp), "again 1");
         check(kind, &[6 * HOUR], HOUR, policy(Drop), "again 1");
         check(kind, &[6 * HOUR], 14 * DAY - HOUR, policy(Restamp), "again 1");
@@ -150,7 +150,7 @@ fn nothing_is_dead_lettered_for_its_age_before_its_time_is_over() {
     let no_window = IngestPolicy { window: None, old_records: Keep };
     check(Logs, &[13 * DAY], 13 * DAY, no_window, "again 1");
     check(Traces, &[13 * DAY], 14 * DAY, no_window, retention);
-    // A clock behind the one that parked it.
+    // A clock behind the clock of the first invocation.
     let outcome = outcome(0, vec![part(logs(&[0]), Fate::Park)]);
     let ahead = Receipt { first_seen_unix_nano: u64::MAX, ..receipt(1, 0) };
     assert_eq!(words(&decide(outcome, ahead, policy(Keep), NOW)), "again 1");
@@ -202,7 +202,7 @@ fn the_backends_wish_is_obeyed_as_far_as_the_queue_and_the_window_allow() {
     };
     check(120, 0, 120);
     check(7200, 0, 7200);
-    // There is an attempt before the window closes: at half of the time.
+    // One attempt before the window closes, at half of the time.
     check(86_400, 0, (5 * 3600 - 15) / 2);
     check(86_400, 4 * HOUR, (3600 - 15) / 2);
     check(86_400, 5 * HOUR - 20_000_000_000, 30);
@@ -234,13 +234,13 @@ proptest! {
         retry_after in prop::option::of(0u64..100_000),
     ) {
         let fates = [Fate::Park, Fate::ParkWithAlarm, Fate::DeadLetter, Fate::DeadLetterPartial];
-        let parts: Vec<Undelivered> = parts
+        let parts: Vec<UndeliveredPart> = parts
             .into_iter()
             .map(|(fate, minutes, kind)| {
                 let ages: Vec<u64> = minutes.iter().map(|minutes| minutes * MINUTE).collect();
                 let part = part(request(SignalKind::ALL[kind], &ages), fates[fate]);
                 let items = if fates[fate] == Fate::DeadLetterPartial { 1 } else { part.items };
-                Undelivered { items, ..part }
+                UndeliveredPart { items, ..part }
             })
             .collect();
         let has_judged = parts.iter().any(|part| {
@@ -260,7 +260,7 @@ proptest! {
         let decision = decide(outcome, receipt, policies[policy_at], NOW);
         prop_assert_eq!(decision.items(), items);
         match &decision.next {
-            // The message holds the whole: it stays only if nothing of it was accepted or put aside.
+            // The message holds the whole request, so it stays only if no part was accepted or dead-lettered.
             Next::ComeAgain { after, .. } => {
                 prop_assert!(accepted == 0 && !has_judged && decision.dead_letters.is_empty());
                 prop_assert!(*after >= Duration::from_secs(15) && *after < Duration::from_hours(12));
@@ -268,7 +268,7 @@ proptest! {
             Next::SendRest { rest, delay } => {
                 prop_assert!(accepted > 0 || !decision.dead_letters.is_empty());
                 prop_assert!(*delay <= Duration::from_mins(15));
-                let is_part = |rest: &Rest| {
+                let is_part = |rest: &Remaining| {
                     sent.iter().any(|part| (&part.request, part.fate) == (&rest.request, rest.fate))
                 };
                 prop_assert!(rest.iter().all(is_part));

@@ -18,7 +18,7 @@ const JSON: &str = "json";
 
 /// The content of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Record<'a> {
+pub enum JsonStreamRecord<'a> {
     /// A line of text.
     Text(&'a str),
     /// A JSON value.
@@ -27,25 +27,25 @@ pub enum Record<'a> {
 
 /// An event of the Telemetry API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TelemetryEvent<'a> {
+pub struct JsonStreamEvent<'a> {
     /// Unix time in nanoseconds.
     pub time_unix_nano: u64,
     /// `function`, `extension`, `platform.report`, …
     pub kind: &'a str,
     /// `record` as Lambda sent it.
-    pub record: Record<'a>,
+    pub record: JsonStreamRecord<'a>,
     /// The invocation of the event, if known.
     pub request_id: Option<&'a str>,
 }
 
-impl TelemetryEvent<'_> {
+impl JsonStreamEvent<'_> {
     /// Appends the event to the records of a scope for [`events_request`].
     pub fn write(&self, records: &mut Vec<u8>) {
         Writer::new(records).message(RECORDS, |record| {
             record.fixed64(1, self.time_unix_nano);
             let (body, is_json) = match self.record {
-                Record::Text(text) => (text, false),
-                Record::Json(json) => (json, true),
+                JsonStreamRecord::Text(text) => (text, false),
+                JsonStreamRecord::Json(json) => (json, true),
             };
             record.message(5, |value| value.always_string(1, body));
             let kind = [(TYPE, Some(self.kind)), (REQUEST_ID, self.request_id)];
@@ -144,16 +144,16 @@ mod tests {
     #[test]
     fn events_are_written_as_the_older_extension_wrote_them() {
         let mut records = Vec::new();
-        let event = |kind, record, request_id| TelemetryEvent {
+        let event = |kind, record, request_id| JsonStreamEvent {
             time_unix_nano: 1_790_000_000_123_456_789,
             kind,
             record,
             request_id,
         };
-        event("function", Record::Text("say \"hi\"\n"), Some("r-1")).write(&mut records);
-        event("platform.start", Record::Json(r#"{"requestId":"r-1"}"#), Some("r-1"))
+        event("function", JsonStreamRecord::Text("say \"hi\"\n"), Some("r-1")).write(&mut records);
+        event("platform.start", JsonStreamRecord::Json(r#"{"requestId":"r-1"}"#), Some("r-1"))
             .write(&mut records);
-        event("extension", Record::Text(""), None).write(&mut records);
+        event("extension", JsonStreamRecord::Text(""), None).write(&mut records);
         let request = events_request("orders", &records, 3);
         let checked =
             Request::check(SignalKind::Logs, request.bytes().to_vec(), &wire::Limits::default());

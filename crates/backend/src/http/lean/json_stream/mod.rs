@@ -12,4 +12,4 @@ mod event;
 
 pub(super) use answer::in_otlp;
 pub(super) use event::json_array;
-pub use event::{Record, TelemetryEvent, events_request};
+pub use event::{JsonStreamEvent, JsonStreamRecord, events_request};
