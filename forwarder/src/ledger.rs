@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use wire::SignalKind;
 
-/// Items by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Items {
     /// Spans of OTLP lines.
@@ -19,7 +18,6 @@ pub struct Items {
 }
 
 impl Items {
-    /// Adds `items` of one signal.
     pub fn add(&mut self, kind: SignalKind, items: usize) {
         match kind {
             SignalKind::Traces => self.spans += items,
@@ -28,7 +26,6 @@ impl Items {
         }
     }
 
-    /// The sum of all kinds.
     pub fn total(&self) -> usize {
         self.spans + self.data_points + self.log_records + self.undecodable
     }
@@ -39,9 +36,7 @@ impl Items {
 pub struct Consumed {
     /// `START`, `END`, `INIT_START` and `RESTORE_START`. The REPORT line repeats their content.
     pub platform_lines: usize,
-    /// Empty lines.
     pub empty_lines: usize,
-    /// OTLP lines without items.
     pub lines_without_items: usize,
     /// Later pieces of a line that Lambda split. The first piece stands for the whole line.
     pub line_pieces: usize,
@@ -70,7 +65,6 @@ impl Consumed {
         ]
     }
 
-    /// The sum of all rules.
     pub fn total(&self) -> usize {
         self.by_rule().iter().map(|(_, events)| events).sum()
     }
@@ -103,9 +97,7 @@ impl AddAssign for Consumed {
 /// The accounting of one or more deliveries. `events` and `consumed` count log events; all other fields count items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// Log events received.
     pub events: usize,
-    /// Log events that became no item.
     pub consumed: Consumed,
     /// Items made from the other log events.
     pub items: Items,
@@ -195,7 +187,6 @@ fn is_zero(count: &usize) -> bool {
 /// The ledgers of all destinations, and their sum. An item for two destinations counts twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// The sum, with the log events.
     pub total: Ledger,
     /// Items and fates by the name of the destination.
     pub destinations: BTreeMap<String, Ledger>,

@@ -14,20 +14,16 @@ use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
 use variables::TABLE;
 use wire::EmbeddedLines;
 
-/// The forwarder's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The default destination.
     pub destination: DestinationConfig,
     /// Options for Lambda's platform events.
     pub platform: platform::PlatformOptions,
     /// Template of OpenObserve's stream, if it depends on the origin.
     pub stream: Option<Template>,
-    /// The location of the rules.
     pub rules: Option<RulesSource>,
     /// Access to secrets in AWS's services.
     pub secrets: AwsSecretsSettings,
-    /// Retry queue and dead-letter queue.
     pub queues: Queues<SqsSettings>,
     /// Treatment of records outside OpenObserve's ingest window.
     pub old_records: IngestPolicy,
@@ -39,11 +35,8 @@ pub struct Config {
     pub keep_undecodable: bool,
     /// The OTLP lines to read that do not begin their log event.
     pub embedded_lines: EmbeddedLines,
-    /// Log groups of the delivery path.
     pub own_log_groups: Vec<String>,
-    /// Forms of the forwarder's own metrics.
     pub vitals: Option<VitalsSettings>,
-    /// Level of the forwarder's own log.
     pub log_level: tracing::Level,
 }
 

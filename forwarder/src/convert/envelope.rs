@@ -34,7 +34,6 @@ enum Arn {
     LogGroup,
 }
 
-/// The required content of an ARN.
 struct ExpectedArn<'e> {
     arn: Arn,
     /// `None` if the envelope does not know it.
@@ -80,9 +79,7 @@ impl ExpectedArn<'_> {
 /// The resource derived from the envelope of a delivery.
 #[derive(Debug, Default)]
 pub(super) struct EnvelopeResource {
-    /// The encoded resource.
     resource: Vec<u8>,
-    /// Its attributes.
     known: Vec<Known>,
     /// Expected parts of ARNs. Nothing is known without a log group.
     account: Option<String>,
@@ -302,7 +299,6 @@ impl EnvelopeResource {
     }
 }
 
-/// The treatment of an attribute.
 enum Judged<'e> {
     Stays,
     /// Replaced by the envelope's attribute.

@@ -17,12 +17,10 @@ use wire::{
     read_line,
 };
 
-/// Options of the conversion.
 #[derive(Clone, Debug)]
 pub struct ConvertOptions {
     /// Options for Lambda's platform events and plain lines.
     pub platform: platform::PlatformOptions,
-    /// Limits on each line.
     pub limits: Limits,
     /// Limit on the items of all lines of one event.
     pub event_items: usize,
@@ -83,7 +81,6 @@ pub struct Converted {
     pub dropped_figures: usize,
     /// Partial spans whose final version is among the requests.
     pub superseded: usize,
-    /// The state for the stream's next log events.
     pub state: StreamState,
 }
 
@@ -219,7 +216,6 @@ pub fn convert(
 #[cfg(test)]
 pub(crate) const PANICS: &str = "panic";
 
-/// The conversion of one chunk.
 struct StreamConversion<'o, 'e> {
     options: &'o ConvertOptions,
     /// Created for the first OTLP line.
@@ -231,12 +227,10 @@ struct StreamConversion<'o, 'e> {
     /// Text that may begin a stack trace.
     trace: Option<Trace<'e>>,
     spans: SpanLines,
-    /// Partial spans.
     partial: Vec<Request>,
 }
 
 impl<'e> StreamConversion<'_, 'e> {
-    /// The limits on the next line.
     fn limits(&self) -> Limits {
         let limits = self.options.limits;
         let ReadSoFar { items, bytes } = self.state.read;

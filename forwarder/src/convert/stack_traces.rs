@@ -28,9 +28,7 @@ pub(crate) struct Trace<'e> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TraceState {
-    /// Plain text.
     Text,
-    /// Frames of a trace.
     Frames,
     /// Frames of a Python traceback, which ends with the line that names the exception.
     Traceback,
@@ -42,7 +40,6 @@ enum TraceState {
     Panic,
     /// The message of a panic. Its further lines are indented or close a bracket.
     PanicMessage,
-    /// The backtrace of a panic.
     Backtrace,
     /// After the last line of a panic.
     PanicEnd,
@@ -197,7 +194,6 @@ fn is_other(line: &str) -> bool {
     line.starts_with('{') || is_platform(line)
 }
 
-/// Returns `true` for Lambda's platform lines.
 fn is_platform(line: &str) -> bool {
     [
         "START RequestId: ",

@@ -9,7 +9,6 @@ use backend::{Fate, Outcome, UndeliveredPart};
 use tokio::time::Instant;
 use wire::Request;
 
-/// Pieces in one attempt.
 const MOST_PIECES: usize = 8;
 
 /// If none of this many pieces is accepted, the others are not tried. A backend that rejects everything gets about 30 requests

@@ -2,7 +2,6 @@
 
 use tokio::time::Instant;
 
-/// Properties of the invocation that a delivery needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeliveryContext {
     /// Wall-clock time at the start of the invocation.

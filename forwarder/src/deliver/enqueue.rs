@@ -22,12 +22,9 @@ impl<Q> Default for Queues<Q> {
     }
 }
 
-/// The place of undelivered telemetry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeptIn {
-    /// In the retry queue.
     RetryQueue,
-    /// In the dead-letter queue.
     DeadLetterQueue,
     /// In its message of the retry queue, which comes again.
     Message,
@@ -40,15 +37,12 @@ pub enum KeptIn {
 /// Undelivered telemetry, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undelivered {
-    /// Name of the destination.
     pub destination: String,
     /// Its signal; `None` for lines and log events.
     pub kind: Option<SignalKind>,
-    /// Number of its items.
     pub items: usize,
     /// The last error.
     pub reason: String,
-    /// Its place.
     pub kept_in: KeptIn,
     /// `true` if the backend accepted the rest of the request, which a second delivery would duplicate.
     pub partial: bool,
@@ -56,7 +50,6 @@ pub struct Undelivered {
     pub alarm: bool,
 }
 
-/// Telemetry for a queue.
 #[derive(Debug)]
 pub(crate) struct ToEnqueue {
     pub(crate) parked: Parked,
@@ -72,7 +65,6 @@ impl ToEnqueue {
     }
 }
 
-/// The result of [`enqueue`].
 #[derive(Debug, Default)]
 pub(crate) struct Enqueued {
     pub(crate) account: Account,

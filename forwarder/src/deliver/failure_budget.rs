@@ -10,7 +10,6 @@ use tokio::time::Instant;
 pub(crate) enum Since {
     /// The first request was sent then, and nothing has been accepted.
     FirstSent(Instant),
-    /// Telemetry was accepted then.
     LastTaken(Instant),
 }
 

@@ -21,37 +21,27 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Undelivered part of a request.
 #[derive(Debug)]
 pub(crate) struct Remainder {
-    /// Position of the destination.
     pub(crate) destination: usize,
-    /// OpenObserve's stream, if one was selected.
     pub(crate) stream: Option<Arc<str>>,
     /// The part, with reason and fate.
     pub(crate) part: backend::UndeliveredPart,
-    /// The log events behind it.
     pub(crate) log_events: Arc<LogEventRange>,
 }
 
 /// The result of one delivery. Its remainders are in no ledger yet.
 #[derive(Debug, Default)]
 pub(crate) struct Delivered {
-    /// Accepted and ambiguous items.
     pub(crate) account: Account,
-    /// Undelivered parts.
     pub(crate) remainders: Vec<Remainder>,
-    /// Warnings from responses.
     pub(crate) warnings: Vec<String>,
     /// HTTP requests, including retries.
     pub(crate) requests_sent: usize,
-    /// Bytes of their bodies.
     pub(crate) bytes_sent: usize,
-    /// Items dropped because of their time.
     pub(crate) dropped_for_time: usize,
     /// Items that got the present time.
     pub(crate) restamped: usize,
-    /// The longest `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
     /// For each lane, `true` if the destination accepts telemetry; `None` if unknown.
     pub(crate) verdicts: BTreeMap<Lane, Option<bool>>,

@@ -12,12 +12,9 @@ pub(crate) type Lane = (usize, SignalKind);
 pub(crate) struct Outgoing {
     /// Position of the destination.
     pub(crate) destination: usize,
-    /// OpenObserve's stream, if one was selected.
     pub(crate) stream: Option<Arc<str>>,
     pub(crate) request: Request,
-    /// Survey of its items.
     pub(crate) survey: Option<backend::Survey>,
-    /// The log events behind it.
     pub(crate) log_events: Arc<LogEventRange>,
 }
 
@@ -27,19 +24,16 @@ pub(super) struct MergeGroup {
     pub(super) stream: Option<Arc<str>>,
     pub(super) kind: SignalKind,
     pub(super) requests: Vec<Request>,
-    /// Survey of all items.
     pub(super) survey: Option<backend::Survey>,
     log_events: Arc<LogEventRange>,
     last_log_events: Arc<LogEventRange>,
 }
 
 impl MergeGroup {
-    /// The lane of the group.
     pub(super) fn lane(&self) -> Lane {
         (self.destination, self.kind)
     }
 
-    /// Total size of the requests.
     pub(super) fn bytes(&self) -> usize {
         self.requests.iter().map(|request| request.bytes().len()).sum()
     }

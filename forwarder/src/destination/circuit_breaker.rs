@@ -5,17 +5,13 @@ use backend::{Fate, Outcome, Reason};
 
 /// After this many consecutive failures, deliveries are parked at once.
 const MOST_FAILURES: u32 = 3;
-/// Time between two probes.
 const PROBE_EVERY_NANOS: u64 = 30 * 1_000_000_000;
 
-/// The treatment of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// Send it.
     Send,
     /// Send it as a probe. Other groups wait for its result.
     Probe,
-    /// Park it at once.
     Park,
 }
 

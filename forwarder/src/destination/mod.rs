@@ -56,7 +56,6 @@ impl<T: backend::Transport + Send, S: SecretService> Export for Authorized<T, S>
     }
 }
 
-/// Accepts everything and sends nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DryRun;
 
@@ -109,12 +108,10 @@ impl<E> Destination<E> {
         &self.name
     }
 
-    /// The client.
     pub fn export(&self) -> &E {
         &self.export
     }
 
-    /// The kind of backend.
     pub fn profile(&self) -> Profile {
         self.profile
     }
@@ -124,7 +121,6 @@ impl<E> Destination<E> {
         self.max_request_bytes
     }
 
-    /// The treatment of old records.
     pub fn policy(&self) -> IngestPolicy {
         self.policy
     }

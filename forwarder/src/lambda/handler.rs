@@ -27,11 +27,9 @@ const RESERVE_FOR_QUEUES: Duration = Duration::from_secs(15);
 pub enum Response {
     /// A fully delivered event.
     Done(()),
-    /// The failures of a batch.
     Batch(BatchResponse),
 }
 
-/// Records or messages that have to come again.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchResponse {
@@ -61,11 +59,9 @@ pub enum InvocationError {
     NotDelivered {
         /// Items without a place.
         returned: usize,
-        /// Items of the event.
         total: usize,
         /// Items of the event that were accepted or queued. Its next delivery stores them twice.
         taken: usize,
-        /// The first reasons.
         reasons: String,
     },
 }
@@ -93,7 +89,6 @@ pub(crate) async fn forward<E: Export, Q: Queue>(
     (report, invocation)
 }
 
-/// The context of an invocation that begins now.
 fn invocation(context: &Context) -> InvocationContext {
     let now = wall_clock_now();
     let begin = Instant::now();

@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 
-/// Time between two checks for new rules.
 const RULES_LIFETIME: Duration = Duration::from_mins(1);
 
 /// Limit on reading rules in an invocation.
@@ -35,7 +34,6 @@ pub struct Service {
     forwarder: Mutex<Forwarder<DestinationClient, Arc<SqsQueue>>>,
     rules: Option<Mutex<LiveRules>>,
     vitals: Option<Vitals>,
-    /// `true` once rules are in force.
     rules_known: AtomicBool,
 }
 

@@ -5,18 +5,14 @@ use crate::source::{LogBatch, LogEventRange};
 use std::fmt;
 use wire::Request;
 
-/// The parked content.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
-    /// An OTLP request.
     Request(Request),
     /// An undecodable OTLP line without its `headers`.
     Line {
-        /// Id of its log event.
         event_id: String,
         /// Time of its log event, in milliseconds since the Unix epoch.
         timestamp_ms: i64,
-        /// The line.
         line: String,
     },
     /// Unconverted log events.
@@ -57,11 +53,9 @@ impl fmt::Debug for Content {
 /// It contains no credentials: the destination is a name from the settings.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Parked {
-    /// Name of the destination.
     pub destination: String,
     /// OpenObserve's stream for logs and traces, if one was selected.
     pub stream: Option<String>,
-    /// The content.
     pub content: Content,
     /// Items counted for it: all items of the content, or the rejected ones if `partial`.
     pub items: usize,
@@ -76,12 +70,10 @@ pub struct Parked {
     /// The backend rejected `items` of the content without saying which ones, and stored the others. Another delivery would
     /// duplicate those.
     pub partial: bool,
-    /// The log events behind it.
     pub log_events: LogEventRange,
 }
 
 impl fmt::Debug for Parked {
-    /// Shows sizes only, because the content is telemetry.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Parked({} items, {:?})", self.items, self.content)
     }

@@ -5,7 +5,6 @@ use aws::QueueError;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A queue for parked messages.
 pub trait Queue: Send + Sync {
     /// Sends messages, hidden for `delay` (at most 15 minutes), before `deadline`. Returns one result for each message, in order.
     fn send(

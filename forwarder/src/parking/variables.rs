@@ -2,9 +2,7 @@
 
 use settings::{Kind, Variable};
 
-/// The variable that names the retry queue.
 pub const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
-/// The variable that names the dead-letter queue.
 pub(crate) const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
 
 /// The variables of the queues. [`aws::SQS`] and [`aws::AWS`] belong to them.

@@ -59,7 +59,6 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         }
     }
 
-    /// Items returned so far.
     pub(super) fn returned(&self) -> usize {
         self.report.account.total.returned
     }
@@ -69,7 +68,6 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         self.outgoing.is_empty() && self.letters.is_empty()
     }
 
-    /// Returns `true` if enough waits for a delivery.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= self.options.enough_to_deliver
     }

@@ -2,7 +2,6 @@
 
 use tokio::time::Instant;
 
-/// One invocation of the forwarder.
 #[derive(Clone, Debug)]
 pub struct InvocationContext {
     /// Start of the invocation, in nanoseconds since the Unix epoch.

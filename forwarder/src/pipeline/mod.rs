@@ -33,7 +33,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Forwards events to its destinations.
 #[derive(Debug)]
 pub struct Forwarder<E, Q> {
     destinations: Vec<Arc<Destination<E>>>,
@@ -71,7 +70,6 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         self.destinations = destinations;
     }
 
-    /// Delivers one event.
     pub async fn forward(&self, event: Event, invocation: &InvocationContext) -> Report {
         self.drop_old_connections(invocation);
         let begin = Instant::now();

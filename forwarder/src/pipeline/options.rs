@@ -6,12 +6,10 @@ use crate::source::SourceLimits;
 use std::time::Duration;
 use wire::Limits;
 
-/// The forwarder's options.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Limits on reading.
     pub source: SourceLimits,
-    /// Options of the conversion.
     pub convert: ConvertOptions,
     /// The forwarder's region. Subscriptions deliver within their region, so it is the region of log groups without one.
     pub region: Option<String>,
@@ -31,7 +29,6 @@ pub struct Options {
 }
 
 impl Options {
-    /// The options of this configuration.
     pub fn of(config: &Config) -> Self {
         Self {
             source: SourceLimits::default(),

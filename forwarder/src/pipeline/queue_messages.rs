@@ -77,7 +77,6 @@ async fn forward_parked<E: Export, Q: Queue>(
     }
 }
 
-/// Dead-letters an unreadable message.
 fn dead_letter<E: Export, Q: Queue>(
     stages: &mut Stages<'_, E, Q>,
     message: &QueueMessage,

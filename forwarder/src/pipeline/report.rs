@@ -7,11 +7,9 @@ use crate::rules::Effect;
 use crate::source::{LogBatch, SourceError};
 use wire::{SignalKind, UndecodableLine};
 
-/// The outcome of one event.
 #[derive(Debug, Default)]
 #[must_use = "what was returned has to fail the invocation"]
 pub struct Report {
-    /// The accounting.
     pub account: Account,
     /// Telemetry that was not accepted, with the reason and its place.
     pub undelivered: Vec<Undelivered>,
@@ -23,15 +21,12 @@ pub struct Report {
     pub dropped_for_time: usize,
     /// Items that got the present time (`LAMBDA_OTLP_OLD_RECORDS`).
     pub restamped: usize,
-    /// The effect of each rule.
     pub rules: Vec<Effect>,
     /// Items that rules could not read. They were sent unchanged.
     pub unreadable: usize,
-    /// Warnings of the backend.
     pub warnings: Vec<String>,
     /// Values of REPORT lines and embedded metrics that became no data point: implausible, or over a limit.
     pub dropped_figures: usize,
-    /// Panics caught while converting.
     pub panics: usize,
     /// The reason if the event was not read to its end. The other fields then describe its first part.
     pub unread: Option<SourceError>,
@@ -39,7 +34,6 @@ pub struct Report {
     pub batch_item_failures: Option<Vec<String>>,
     /// HTTP requests, including retries.
     pub requests_sent: usize,
-    /// Bytes of their bodies.
     pub bytes_sent: usize,
     /// Time of the oldest log event, in milliseconds since the Unix epoch.
     pub oldest_event_ms: Option<i64>,
@@ -66,7 +60,6 @@ impl Report {
         if is_returned { accepted + parked + dead_lettered } else { 0 }
     }
 
-    /// Remembers the time of the oldest log event.
     pub(super) fn note_oldest(&mut self, batch: &LogBatch) {
         let oldest = batch.events.iter().map(|event| event.timestamp_ms).min();
         self.oldest_event_ms = oldest.into_iter().chain(self.oldest_event_ms).min();

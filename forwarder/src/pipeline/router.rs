@@ -36,12 +36,10 @@ pub(super) struct Routing {
 /// One destination of a batch, by its position.
 struct DestinationRoute {
     destination: usize,
-    /// OpenObserve's stream, if one was selected.
     stream: Option<Arc<str>>,
 }
 
 impl Routing {
-    /// The number of destinations.
     pub(super) fn routes(&self) -> usize {
         self.routes.len()
     }

@@ -29,7 +29,6 @@ const ITEMS: u32 = 2;
 const METRIC_NAME: u32 = 1;
 const POINTS: u32 = 1;
 
-/// Applies `rules` to a request from this origin.
 pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request) -> Applied {
     let mut active: Vec<Active<'_>> = Vec::new();
     let mut may_change = false;
@@ -101,7 +100,6 @@ impl Active<'_> {
     }
 }
 
-/// The application of the rules to one request.
 struct Pass<'r> {
     kind: SignalKind,
     origin: &'r Origin,

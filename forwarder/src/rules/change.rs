@@ -68,7 +68,6 @@ impl Change {
         }
     }
 
-    /// Returns `true` if an attribute changed.
     pub(super) fn apply(&self, attributes: &mut Vec<KeyValue>, origin: &Origin) -> bool {
         match self {
             Self::Add(new) => {

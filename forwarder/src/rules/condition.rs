@@ -47,7 +47,6 @@ impl Conditions {
     }
 }
 
-/// The context of an item.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Surroundings<'a> {
     pub(super) scope: &'a InstrumentationScope,
@@ -125,7 +124,6 @@ pub(super) enum Test {
     AtMost(f64),
 }
 
-/// A value from the rules file.
 #[derive(Clone, Debug)]
 pub(super) enum Scalar {
     Text(Pattern),

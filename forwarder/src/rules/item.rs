@@ -14,7 +14,6 @@ pub(super) trait Item: prost::Message + Default {
 
     fn attributes_mut(&mut self) -> &mut Vec<KeyValue>;
 
-    /// Redacts the item's values.
     fn redact(&mut self, redaction: &Redaction) -> Redacted;
 
     /// Empty if the item belongs to no trace.

@@ -10,10 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The location of the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RulesSource {
-    /// A file of the deployment package.
     File(PathBuf),
     /// A parameter of Systems Manager, by name.
     Parameter(String),
@@ -43,7 +41,6 @@ impl fmt::Display for RulesSource {
 pub(crate) enum Refreshed {
     /// No change, or not time to check.
     Unchanged,
-    /// New rules are in force.
     Loaded,
     /// A new, invalid version. The last valid version stays in force.
     Wrong(Mistakes),
@@ -84,7 +81,6 @@ impl LiveRules {
         }
     }
 
-    /// The rules in force.
     pub(crate) fn rules(&self) -> &Arc<RuleSet> {
         &self.rules
     }
@@ -108,7 +104,6 @@ impl LiveRules {
         self.unread.clone().or(mistakes)
     }
 
-    /// The source of the rules.
     pub(crate) fn source(&self) -> &RulesSource {
         &self.source
     }

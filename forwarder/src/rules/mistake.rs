@@ -3,7 +3,6 @@
 use std::fmt;
 use std::ops::Range;
 
-/// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// Line of the file, from 1.
@@ -79,7 +78,6 @@ pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     (distance <= 2 && distance * 2 <= name.chars().count()).then_some(candidate)
 }
 
-/// Levenshtein distance.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();

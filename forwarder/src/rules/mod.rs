@@ -54,7 +54,6 @@ pub struct RuleSet {
 struct Rule {
     name: Arc<str>,
     conditions: Conditions,
-    /// Exceptions.
     unless: Option<Conditions>,
     action: Action,
 }
@@ -102,7 +101,6 @@ struct ServiceRule {
 #[derive(Debug, Default)]
 #[must_use = "what was dropped has to be counted"]
 pub struct Applied {
-    /// The remaining request, if any.
     pub request: Option<Request>,
     /// The effects of all rules that matched an item, in the file's order.
     pub effects: Vec<Effect>,
@@ -111,7 +109,6 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// The number of dropped items.
     pub fn dropped(&self) -> usize {
         self.effects.iter().map(|effect| effect.dropped).sum()
     }
@@ -121,16 +118,13 @@ impl Applied {
 #[derive(Debug, Default)]
 #[must_use = "what was dropped has to be counted"]
 pub struct AppliedAll {
-    /// The remaining requests.
     pub requests: Vec<Request>,
     /// The effects of all rules that matched an item.
     pub effects: Vec<Effect>,
-    /// Undecodable items, which stay unchanged.
     pub unreadable: usize,
 }
 
 impl AppliedAll {
-    /// The number of dropped items.
     pub fn dropped(&self) -> usize {
         self.effects.iter().map(|effect| effect.dropped).sum()
     }
@@ -139,7 +133,6 @@ impl AppliedAll {
 /// Upper limit on the growth of an item; an estimate for items with very many texts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Growth {
-    /// Additional bytes.
     pub(crate) item_bytes: usize,
     /// `true` if the size may also double.
     pub(crate) may_double: bool,
@@ -148,11 +141,8 @@ pub(crate) struct Growth {
 /// The effect of one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
-    /// The rule's name.
     pub rule: Arc<str>,
-    /// Matching items.
     pub matched: usize,
-    /// Dropped items.
     pub dropped: usize,
     /// Changed items, scopes and resources.
     pub changed: usize,

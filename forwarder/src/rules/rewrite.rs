@@ -5,9 +5,7 @@ use wire::protobuf::{Field, Writer};
 /// The result for a message.
 #[derive(Debug)]
 pub(super) enum Edited {
-    /// Unchanged.
     Same,
-    /// The changed bytes.
     Changed(Vec<u8>),
     /// All of its items were dropped.
     Gone,
@@ -42,13 +40,11 @@ impl<'m> MessageRewrite<'m> {
         self.copied = self.at;
     }
 
-    /// Replaces a field.
     pub(super) fn replace(&mut self, field: &Field<'_>, bytes: &[u8]) {
         self.leave_out(field);
         self.append(field.number, bytes);
     }
 
-    /// Appends a field.
     pub(super) fn append(&mut self, number: u32, bytes: &[u8]) {
         let out = self.flush();
         Writer::new(out).always_bytes(number, bytes);

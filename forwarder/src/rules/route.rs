@@ -6,13 +6,10 @@ use backend::Profile;
 use settings::{Headers, Pattern, SecretReference};
 use url::Url;
 
-/// The default destination.
 pub(super) const DEFAULT: &str = "default";
 
-/// A destination of a rules file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationRule {
-    /// The name in routes.
     pub name: String,
     /// Base URL, including `/api/{org}` for OpenObserve.
     pub endpoint: Url,
@@ -22,7 +19,6 @@ pub struct DestinationRule {
     pub headers: Headers,
     /// OpenObserve's stream for logs and traces, if the route names none.
     pub stream: Option<Template>,
-    /// The kind of backend.
     pub profile: Profile,
 }
 

@@ -48,7 +48,6 @@ enum TemplatePart {
     Field(OriginField),
 }
 
-/// The reason why a text is no [`Template`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
@@ -76,7 +75,6 @@ impl Template {
         self.0.iter().map(of_part).sum()
     }
 
-    /// Parses a template.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut rest = text;

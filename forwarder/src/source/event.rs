@@ -10,10 +10,8 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A Lambda event.
 #[derive(Debug)]
 pub enum Event {
-    /// A subscription filter of CloudWatch Logs.
     CloudWatchLogs(Subscription),
     /// Records of a Kinesis stream, in shard order.
     Kinesis(Vec<KinesisRecord>),
@@ -28,7 +26,6 @@ pub struct Subscription {
     data: Data,
 }
 
-/// The content of `data`.
 enum Data {
     Gzip(Vec<u8>),
     /// Invalid base64.
@@ -109,7 +106,6 @@ impl Subscription {
     }
 }
 
-/// An inflated delivery.
 pub(crate) struct SmallDelivery {
     json: Vec<u8>,
 }

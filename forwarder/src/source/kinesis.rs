@@ -16,7 +16,6 @@ use wire::protobuf::messages;
 const RECORDS: u32 = 3;
 const DATA: u32 = 3;
 
-/// One record of a Kinesis event.
 #[derive(Deserialize)]
 pub struct KinesisRecord {
     kinesis: KinesisData,
@@ -57,17 +56,14 @@ impl KinesisRecord {
         Origin::new(part(4), region, "", part(5).trim_start_matches("stream/"))
     }
 
-    /// The decoded data.
     pub fn data(&self) -> Result<Vec<u8>, SourceError> {
         decode_base64("the Kinesis record's data", &self.kinesis.data)
     }
 
-    /// The data in base64.
     pub fn text(&self) -> &str {
         &self.kinesis.data
     }
 
-    /// Passes on the log events of the record.
     pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
         let data = self.data()?;
         let Some(aggregated) = aggregated(&data) else {

@@ -30,7 +30,6 @@ impl Default for SourceLimits {
     }
 }
 
-/// The message type of a delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MessageType {
     /// Log events. Unknown types count as log events, so that none is lost.
@@ -40,7 +39,6 @@ pub enum MessageType {
     Control,
 }
 
-/// One log event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogEvent {
     /// Unique id, 56 decimal digits; empty in control messages.
@@ -54,11 +52,8 @@ pub struct LogEvent {
 /// Log events of one log stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogBatch {
-    /// The message type of the delivery.
     pub message_type: MessageType,
-    /// The origin of the log events.
     pub origin: Origin,
-    /// The log events, in order.
     pub events: Vec<LogEvent>,
 }
 
@@ -88,19 +83,15 @@ pub enum SourceError {
         "{0}: the forwarder takes subscriptions of CloudWatch Logs, Kinesis records and messages of its retry queue"
     )]
     Unknown(String),
-    /// Invalid base64.
     #[error("{what} is not base64")]
     Base64 {
-        /// The location of the data.
         what: &'static str,
-        /// The cause.
         #[source]
         source: base64::DecodeError,
     },
     /// The data is no gzip, or not the JSON of CloudWatch Logs.
     #[error("{what} does not hold what CloudWatch Logs sends: {problem}")]
     Json {
-        /// The location of the data.
         what: &'static str,
         /// The problem, without telemetry.
         problem: String,
@@ -109,14 +100,7 @@ pub enum SourceError {
     #[error(
         "{what} inflates to {bytes} bytes, at most {most} are read: nothing of it was delivered"
     )]
-    TooLarge {
-        /// The location of the data.
-        what: &'static str,
-        /// The inflated size.
-        bytes: usize,
-        /// The limit.
-        most: usize,
-    },
+    TooLarge { what: &'static str, bytes: usize, most: usize },
     /// A Kinesis record with binary data.
     #[error("the Kinesis record is neither gzip nor UTF-8 text")]
     NotText,

@@ -18,7 +18,6 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Creates an origin.
     pub fn new(account: &str, region: &str, log_group: &str, log_stream: &str) -> Self {
         Self {
             account: account.to_owned(),
@@ -37,7 +36,6 @@ impl Origin {
         self
     }
 
-    /// The identity of the log stream's writer.
     pub(crate) fn identity(&self) -> Identity {
         Identity::of(&self.source())
     }
@@ -60,16 +58,12 @@ impl Origin {
 /// The log events behind some telemetry: their origin, and the ids of the first and the last one, if they have any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogEventRange {
-    /// Origin of the log events.
     pub origin: Origin,
-    /// Id of the first log event.
     pub first_event_id: String,
-    /// Id of the last log event.
     pub last_event_id: String,
 }
 
 impl LogEventRange {
-    /// The range of these log events.
     pub fn of(origin: &Origin, events: &[LogEvent]) -> Self {
         let id = |event: Option<&LogEvent>| event.map(|event| event.id.clone()).unwrap_or_default();
         Self {

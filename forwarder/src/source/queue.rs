@@ -6,7 +6,6 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt;
 
-/// One message of an SQS event.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueMessage {
@@ -39,7 +38,6 @@ impl QueueMessage {
         time_ms.unwrap_or_default().saturating_mul(1_000_000)
     }
 
-    /// The unparsed body.
     pub fn text(&self) -> &str {
         &self.body
     }

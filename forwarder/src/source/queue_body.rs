@@ -6,7 +6,6 @@
 use super::{Event, QueueMessage};
 use serde::Deserialize;
 
-/// The content of a message.
 #[derive(Debug)]
 pub enum QueueBody<'a> {
     /// An event, bare or from the record of a failed invocation.
@@ -16,7 +15,6 @@ pub enum QueueBody<'a> {
 }
 
 impl QueueMessage {
-    /// Parses the body.
     pub fn body(&self) -> QueueBody<'_> {
         #[derive(Deserialize)]
         struct InvocationRecord {

@@ -6,7 +6,6 @@
 use crate::pipeline::report::Report;
 use serde_json::{Map, Value, json};
 
-/// Namespace of the metrics.
 const NAMESPACE: &str = "lambda-otlp";
 
 /// The CloudWatch metrics, which alarms use.

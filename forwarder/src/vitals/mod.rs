@@ -14,7 +14,6 @@ use std::io::Write as _;
 
 const NAME: &str = "LAMBDA_OTLP_VITALS";
 
-/// The variable.
 pub(crate) const VITALS: Variable = Variable {
     name: NAME,
     default: Some("emf"),
@@ -22,14 +21,10 @@ pub(crate) const VITALS: Variable = Variable {
     doc: "The forwarder's own [metrics](vitals.md). `emf` writes them to its log, from where CloudWatch reads four metrics. Set `otlp` to send them to the backend, at most once a minute, or `both`. `true` is `emf`, `false` is `none`.",
 };
 
-/// Settings of the forwarder's own metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VitalsSettings {
-    /// The forwarder's function name.
     pub function: String,
-    /// Its region.
     pub region: Option<String>,
-    /// `true` if each invocation writes a line.
     pub emf: bool,
     /// `true` if metrics are sent to the default destination.
     pub otlp: bool,
@@ -63,7 +58,6 @@ pub struct Vitals {
 }
 
 impl Vitals {
-    /// Creates them with these settings.
     pub fn new(settings: VitalsSettings) -> Self {
         let VitalsSettings { function, region, emf, otlp } = settings;
         Self {

@@ -14,7 +14,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Metrics, Request, Signal as _, SignalKind};
 
-/// Time between two requests.
 const AT_MOST_EVERY_NANOS: u64 = 60 * 1_000_000_000;
 /// A short limit, because the waiting function costs money.
 const LONGEST_REQUEST: Duration = Duration::from_secs(2);
@@ -94,7 +93,6 @@ impl OtlpVitals {
             .is_none_or(|last| now_unix_nano < last || now_unix_nano - last >= AT_MOST_EVERY_NANOS)
     }
 
-    /// Takes all metrics for sending.
     fn take(&self, now_unix_nano: u64) -> Sums {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.last_request_unix_nano = Some(now_unix_nano);

@@ -11,13 +11,9 @@ use platform::{delta_sum, string_attribute};
 use std::collections::BTreeMap;
 use wire::SignalKind;
 
-/// Name of the destination.
 const DESTINATION: &str = "lambda_otlp.destination";
-/// Fate of items.
 const FATE: &str = "lambda_otlp.fate";
-/// Signal of items.
 const SIGNAL: &str = "lambda_otlp.signal";
-/// Name of the rule that dropped items.
 const RULE: &str = "lambda_otlp.rule";
 
 /// The reason why log events became no item.
@@ -83,7 +79,6 @@ type Attributes = Vec<(&'static str, String)>;
 /// The metrics since the last accepted request.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Sums {
-    /// Start of the oldest invocation.
     since_unix_nano: Option<u64>,
     counters: BTreeMap<(&'static Counter, Attributes), u64>,
     lag: Lag,
@@ -100,7 +95,6 @@ struct Lag {
 }
 
 impl Sums {
-    /// Adds one invocation.
     pub(super) fn add(&mut self, report: &Report, now_unix_nano: u64) {
         self.begin(now_unix_nano);
         let total = report.ledger();
@@ -154,7 +148,6 @@ impl Sums {
         self.count(&NOT_TOLD, &[], 1);
     }
 
-    /// Adds the values of `other`.
     pub(super) fn add_all(&mut self, other: Self) {
         let Self { since_unix_nano, counters, lag } = other;
         if let Some(since) = since_unix_nano {

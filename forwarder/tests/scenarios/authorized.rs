@@ -58,7 +58,6 @@ async fn export(authorized: &Authorized<backend::HttpTransport, Arc<Service>>) -
     authorized.export(Some("lambda"), request, Instant::now() + Duration::from_secs(10)).await
 }
 
-/// The authorization headers received by a sink.
 fn seen(sink: &Sink) -> Vec<String> {
     let header = |headers: &http::HeaderMap| {
         headers.get("authorization").unwrap().to_str().unwrap().to_owned()

@@ -192,7 +192,6 @@ fn text_around_a_line_is_kept() {
     check(&format!("text before{good}text behind"), 0, 1);
 }
 
-/// Cuts a line into pieces of `size` bytes.
 fn pieces(file: &str, size: usize) -> Vec<String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines").join(file);
     let line = std::fs::read_to_string(path).unwrap();

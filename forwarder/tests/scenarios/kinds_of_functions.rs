@@ -31,7 +31,6 @@ fn value(value: &Value) -> String {
     }
 }
 
-/// The relevant attributes.
 fn shown(attributes: &[KeyValue]) -> String {
     let is_shown = |key: &str| {
         ["tenant", "durable", "operationName", "latency", "response", "event.type"]

@@ -237,7 +237,6 @@ fn undecodable(payload: &str) -> Vec<String> {
     with_neighbours(16, &line.repeat(250_000 / line.len()))
 }
 
-/// The smallest gzip member, with a wrong checksum.
 fn with_a_wrong_checksum() -> String {
     use base64::Engine as _;
     let mut gzip = wire::gzip::compress(6, b"x");
@@ -246,7 +245,6 @@ fn with_a_wrong_checksum() -> String {
     base64::engine::general_purpose::STANDARD.encode(gzip)
 }
 
-/// A line of `aws/spans` with this attribute value.
 fn span_line(value: &str) -> String {
     format!(
         r#"{{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001","name":"x","startTimeUnixNano":1789999990000000000,"endTimeUnixNano":1789999990480000000,"attributes":{{"x":{value}}}}}"#
@@ -325,7 +323,6 @@ fn empty_containers() -> String {
     line_of(&bytes, "logs")
 }
 
-/// A metric of exponential points at scale 20.
 fn histograms(points: usize) -> String {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
@@ -347,7 +344,6 @@ fn histograms(points: usize) -> String {
     line_of(&bytes, "metrics")
 }
 
-/// One exponential point with many buckets.
 fn buckets(buckets: usize) -> String {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
@@ -406,7 +402,6 @@ impl Export for Counts {
     }
 }
 
-/// Accepts every message and drops it.
 struct TakesAll;
 
 impl Queue for TakesAll {

@@ -86,7 +86,6 @@ fn marks(request: &Request) -> Vec<usize> {
     texts.map(|text| String::from_utf8(text).unwrap().parse().unwrap()).collect()
 }
 
-/// A backend's behaviour for one request.
 #[derive(Clone, Copy, Debug)]
 enum Behaviour {
     AcceptAll,

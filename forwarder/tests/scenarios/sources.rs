@@ -79,7 +79,6 @@ fn a_kinesis_record_that_nobody_can_read_comes_again_where_no_queue_keeps_it() {
     );
 }
 
-/// A backend that accepts nothing.
 struct Refusing;
 
 impl Export for Refusing {

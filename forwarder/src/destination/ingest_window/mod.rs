@@ -17,7 +17,6 @@ const FUTURE: Duration = Duration::from_hours(24);
 /// Safety margin: a delivery takes up to 10 s.
 const MARGIN: Duration = Duration::from_secs(15);
 
-/// The variables.
 pub const OLD_RECORDS: &[Variable] = &[
     Variable {
         name: "LAMBDA_OTLP_INGEST_WINDOW",
@@ -50,7 +49,6 @@ pub enum OldRecords {
 pub struct IngestPolicy {
     /// `None` if the backend accepts every time.
     pub window: Option<IngestWindow>,
-    /// Treatment of records outside the window.
     pub old_records: OldRecords,
 }
 
@@ -80,7 +78,6 @@ impl IngestPolicy {
         Self { window, ..self }
     }
 
-    /// A policy without a window.
     pub fn any_time() -> Self {
         Self { window: None, old_records: OldRecords::Keep }
     }
@@ -117,17 +114,14 @@ impl IngestPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "what is kept has to be dead-lettered, and what is dropped counted"]
 pub struct Sorted {
-    /// Items to send.
     pub send: Option<Request>,
     /// Items for the dead-letter queue.
     pub keep: Option<Request>,
-    /// Number of dropped items.
     pub dropped: usize,
     /// Items of `send` that got the present time.
     pub restamped: usize,
 }
 
-/// The ingest window of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IngestWindow {
     /// Maximum age of a record.
@@ -141,7 +135,6 @@ impl IngestWindow {
             || time_unix_nano > now_unix_nano.saturating_add(nanos(FUTURE.saturating_sub(MARGIN)))
     }
 
-    /// The earliest accepted time.
     fn oldest(&self, now_unix_nano: u64) -> u64 {
         now_unix_nano.saturating_sub(nanos(self.past.saturating_sub(MARGIN)))
     }

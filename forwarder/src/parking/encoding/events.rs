@@ -63,7 +63,6 @@ pub(super) fn events_json(batch: &LogBatch) -> Vec<u8> {
     serde_json::to_vec(&text).unwrap_or_default()
 }
 
-/// Decodes log events.
 pub(super) fn log_batch(json: &[u8]) -> Result<LogBatch, String> {
     let text: EventsText<'_> =
         serde_json::from_slice(json).map_err(|error| json_problem(&error))?;

@@ -40,20 +40,10 @@ pub enum NotParked {
     Json(String),
     /// A field has an invalid value.
     #[error("parked message with a wrong `{field}`: {problem}")]
-    Field {
-        /// The field.
-        field: &'static str,
-        /// The problem.
-        problem: String,
-    },
+    Field { field: &'static str, problem: String },
     /// The content does not match its description.
     #[error("parked {content} cannot be read: {problem}")]
-    Content {
-        /// The described content.
-        content: &'static str,
-        /// The problem.
-        problem: String,
-    },
+    Content { content: &'static str, problem: String },
 }
 
 /// The content inflates to this many bytes, more than the limit for reading.
@@ -112,7 +102,6 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// Encodes the message as a JSON object.
 pub(super) fn encode(parked: &Parked) -> Result<String, TooManyBytes> {
     let bytes = content_bytes(&parked.content);
     if !is_read_back(&parked.content, &bytes) {

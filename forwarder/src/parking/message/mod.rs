@@ -15,10 +15,8 @@ const MOST_GROWTH: usize = 4;
 /// If a single item does not fit, its values are truncated to the first of these lengths that makes it fit.
 const CUT_VALUE_BYTES: [usize; 5] = [512 * 1024, 128 * 1024, 16 * 1024, 1024, 128];
 
-/// A message for a queue.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The message as JSON.
     pub body: String,
     /// Items counted for the message.
     pub items: usize,
@@ -38,11 +36,9 @@ impl fmt::Debug for Message {
     parked.content.name(), parked.items
 )]
 pub struct TooLargeForQueue {
-    /// The unchanged content.
     pub parked: Box<Parked>,
     /// Its size as one message, or its inflated size if that exceeds the limit for reading.
     pub encoded_bytes: usize,
-    /// The size limit.
     pub max_bytes: usize,
 }
 
@@ -62,7 +58,6 @@ impl Parked {
     }
 }
 
-/// Messages so far.
 #[derive(Default)]
 struct Divided {
     max_bytes: usize,

@@ -10,10 +10,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A value and its position.
 pub(super) type Node<'t> = Spanned<DeValue<'t>>;
 
-/// A rules file and its mistakes.
 pub(super) struct Document<'t> {
     text: &'t str,
     pub(super) mistakes: Vec<Mistake>,

@@ -4,7 +4,6 @@
 
 use super::TextRange;
 
-/// One run of digits.
 struct DigitGroup<'t> {
     start: usize,
     digits: &'t [u8],

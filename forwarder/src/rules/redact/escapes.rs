@@ -2,9 +2,7 @@
 
 use super::TextRange;
 
-/// An escape sequence of a text.
 struct Escape {
-    /// The position, in bytes.
     at: TextRange,
     stands_for: char,
 }

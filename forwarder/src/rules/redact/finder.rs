@@ -4,7 +4,6 @@ use super::search::{Search, TooMuchWork};
 use super::{TextRange, card, ip};
 use settings::Pattern;
 
-/// A preset with its finders.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Preset {
     pub(in super::super) name: &'static str,
@@ -125,7 +124,6 @@ impl Preset {
     }
 }
 
-/// A finder.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Finder {
     pub(super) name: String,

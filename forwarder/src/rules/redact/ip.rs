@@ -109,7 +109,6 @@ fn ipv4_addresses(text: &str, part: &TextRange, found: &mut dyn FnMut(TextRange)
     }
 }
 
-/// The end of the IPv4 address at `start`.
 fn ipv4_end(text: &str, start: usize) -> Option<usize> {
     let is_digit = |at: usize| byte(text, at).is_some_and(|byte| byte.is_ascii_digit());
     let mut end = start;

@@ -4,7 +4,6 @@ use super::{Redacted, Redaction};
 use serde::de::{IgnoredAny, Visitor};
 use std::fmt;
 
-/// A redacted JSON text.
 pub(super) struct Rewritten {
     pub(super) text: String,
     pub(super) redacted: Redacted,
@@ -27,7 +26,6 @@ pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<Rewritten> {
     Some(Rewritten { text: walk.out, redacted: walk.redacted })
 }
 
-/// A walk through valid JSON.
 struct JsonWalk<'t> {
     redaction: &'t Redaction,
     rest: &'t str,
@@ -38,7 +36,6 @@ struct JsonWalk<'t> {
 }
 
 impl<'t> JsonWalk<'t> {
-    /// Walks through all values.
     fn values(&mut self) -> Option<()> {
         let mut depth = 0usize;
         // The depth of the hidden map or array.

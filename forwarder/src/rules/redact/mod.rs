@@ -24,7 +24,6 @@ use std::borrow::Cow;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
-/// A range of bytes in a text.
 type TextRange = std::ops::Range<usize>;
 
 /// A part of the telemetry.
@@ -61,7 +60,6 @@ impl ItemPart {
     }
 }
 
-/// The replacement for a match.
 #[derive(Clone, Debug)]
 pub(super) struct Replacement {
     /// Text in which `{name}` and `{hash}` stand for name and hash of the match.
@@ -123,7 +121,6 @@ const DEEPEST: usize = 100;
 /// The effect of a redaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Redacted {
-    /// Changed values.
     pub(super) values: usize,
     /// Texts that were replaced whole because they needed too much searching or replacing.
     pub(super) whole: usize,
@@ -163,7 +160,6 @@ impl Redaction {
         self.has_own_keys || self.finders.iter().any(|finder| finder.may_find_in(bytes))
     }
 
-    /// Redacts attributes.
     pub(super) fn attributes(&self, part: ItemPart, attributes: &mut [KeyValue]) -> Redacted {
         if !self.looks_into(part) {
             return Redacted::default();
@@ -181,7 +177,6 @@ impl Redaction {
         if self.looks_into(part) { self.any_value(value, false, 0) } else { Redacted::default() }
     }
 
-    /// Redacts a text.
     pub(super) fn text(&self, part: ItemPart, text: &mut String) -> Redacted {
         if self.looks_into(part) { self.string(text, false) } else { Redacted::default() }
     }
@@ -257,7 +252,6 @@ impl Redaction {
         after <= before.saturating_mul(2).saturating_add(MOST_GROWTH)
     }
 
-    /// Redacts plain text.
     fn plain(&self, text: &str) -> Option<(String, Redacted)> {
         let whole = || {
             let redacted = Redacted { values: 1, whole: 1 };

@@ -11,7 +11,6 @@ use regex_automata::util::{alphabet::Unit, syntax};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 
-/// A regular expression, ready to search.
 #[derive(Clone, Debug)]
 pub(super) struct Search {
     regex: Regex,
@@ -23,7 +22,6 @@ pub(super) struct Search {
     reader: Arc<OnceLock<Option<DFA>>>,
 }
 
-/// The searches read the text too often.
 #[derive(Debug)]
 pub(super) struct TooMuchWork;
 

@@ -4,7 +4,6 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// One log event of a delivery.
 #[derive(Deserialize)]
 pub(super) struct RawEvent {
     #[serde(default)]

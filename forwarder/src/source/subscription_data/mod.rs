@@ -15,7 +15,6 @@ use std::fmt;
 use std::io::BufReader;
 use wire::gzip::InflateError;
 
-/// Decodes base64; `what` names it in the error.
 pub(super) fn decode_base64(what: &'static str, text: &str) -> Result<Vec<u8>, SourceError> {
     // The fast decoder gives no reason.
     wire::decode_base64(text.as_bytes())

@@ -57,7 +57,6 @@ fn same<T: PartialEq + std::fmt::Debug>(
     Err(format!("{what}: {actual:?} where {expected:?} is expected"))
 }
 
-/// The result of forwarding an event.
 struct Forwarded {
     report: Report,
     records: Vec<(Resource, LogRecord)>,
@@ -121,7 +120,6 @@ fn sum(data: &Data) -> f64 {
     }
 }
 
-/// A delivery of these lines with their times.
 fn delivery(lines: &Json) -> Json {
     let events: Vec<Json> = lines
         .as_array()
@@ -133,7 +131,6 @@ fn delivery(lines: &Json) -> Json {
         "logStream": "2026/09/21/[$LATEST]abc", "subscriptionFilters": ["f"], "logEvents": events})
 }
 
-/// The value of an attribute as JSON.
 fn attribute(attributes: &[KeyValue], key: &str) -> Option<Json> {
     attributes.iter().find(|pair| pair.key == key)?.value.as_ref().map(as_json)
 }

@@ -3,7 +3,6 @@
 use super::{attribute, check_all, delivery, forwarded, same};
 use crate::support::incoming;
 
-/// Metric names in the cases.
 const METRICS: [(&str, &str); 13] = [
     ("invocations", "aws.lambda.invocations"),
     ("successes", "faas.invocations"),

@@ -9,7 +9,6 @@ use lambda_otlp_forwarder::DryRun;
 use serde_json::json;
 use wire::protobuf::Writer;
 
-/// Encodes a request as a line.
 pub(crate) fn line_of(request: &[u8], signal: &str) -> String {
     json!({
         "__otel_otlp_stdout": "0.1.0",

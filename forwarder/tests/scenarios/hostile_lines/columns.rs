@@ -9,7 +9,6 @@ fn keys(record: &LogRecord) -> Vec<&str> {
     keys.filter(|key| *key != "log.record.uid").collect()
 }
 
-/// The attribute keys of a JSON log line.
 fn keys_of(line: &str) -> Vec<String> {
     let (_, records, _) = forwarded(&[line], default_options());
     let [record] = records.as_slice() else { panic!("{} records", records.len()) };

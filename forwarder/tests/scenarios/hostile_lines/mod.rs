@@ -47,7 +47,6 @@ fn body(record: &LogRecord) -> &str {
     }
 }
 
-/// An ordinary line with one span.
 fn line_with_a_span() -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/fixtures/lines/python-1.jsonl");

@@ -62,7 +62,6 @@ fn described(records: &[LogRecord]) -> Vec<String> {
         .collect()
 }
 
-/// Name and sum of each metric's points.
 fn sums(metrics: &[Metric]) -> Vec<(&str, f64)> {
     let sum = |metric: &Metric| match metric.data.as_ref() {
         Some(Data::Sum(sum)) => sum
@@ -255,14 +254,12 @@ fn what_lambda_says_is_no_part_of_a_text_that_wants_more_lines() {
     }
 }
 
-/// The value of `aws.lambda.out_of_memory`.
 fn out_of_memory(messages: &[&str]) -> f64 {
     let (_, _, metrics) = forwarded(messages);
     let counted = sums(&metrics);
     counted.iter().filter(|(name, _)| *name == "aws.lambda.out_of_memory").map(|(_, sum)| sum).sum()
 }
 
-/// Messages of runtimes without memory.
 const OUT_OF_MEMORY: [&str; 12] = [
     "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n",
     "FATAL ERROR: Ineffective mark-compacts near heap limit Allocation failed - JavaScript heap out of memory\n 1: 0xb7b3e0 node::Abort() [node]\n",

@@ -4,7 +4,6 @@ use super::Asks;
 use simulator::queue::{BatchResult, Queue, Refusal};
 use std::time::Duration;
 
-/// Asks the queue at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AtOnce;
 

@@ -18,7 +18,6 @@ pub(crate) struct MemoryQueue<A> {
 
 /// The way of a request to the queue.
 pub(crate) trait Asks: Send + Sync {
-    /// Sends one batch.
     fn send(
         &self,
         queue: &simulator::queue::Queue,

@@ -18,7 +18,6 @@ use wire::{Request, SignalKind};
 pub(crate) const OLD_PASSWORD: &str = "Bearer old";
 const NEW_PASSWORD: &str = "Bearer new";
 
-/// A destination, reached from one environment.
 #[derive(Clone)]
 pub(crate) struct Backend {
     pub(crate) destination: DestinationId,
@@ -186,7 +185,6 @@ impl Backend {
         }
     }
 
-    /// Gives the answer, which the client then knows.
     fn answer(
         &self,
         id: RequestId,
@@ -236,7 +234,6 @@ fn partial_success(rejected: usize) -> Vec<u8> {
     response
 }
 
-/// The secret service with the password.
 pub(crate) struct Service {
     pub(crate) world: Shared,
     pub(crate) current: Current,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Counts by name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Census(BTreeMap<&'static str, usize>);
 
@@ -81,7 +80,6 @@ impl Census {
         }
     }
 
-    /// Checks that everything was met.
     pub(crate) fn check(&self) {
         let missing: Vec<_> = ALL.iter().filter(|what| !self.0.contains_key(**what)).collect();
         assert!(missing.is_empty(), "never met: {missing:?}\n{self}");

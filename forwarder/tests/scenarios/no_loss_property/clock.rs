@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The clock of a schedule.
 #[derive(Clone, Default)]
 pub(crate) struct Clock(Arc<Shared>);
 
@@ -47,7 +46,6 @@ impl Clock {
         has_to_step
     }
 
-    /// Steps until the runtime ends.
     pub(crate) async fn run(self) {
         loop {
             while self.has_to_step() {
@@ -69,7 +67,6 @@ pub(crate) struct Waiting {
 struct Invocation {
     /// `true` if its event has so many batches that their reader has to wait.
     blocks: bool,
-    /// Open requests to the world outside.
     requests: usize,
 }
 

@@ -15,7 +15,6 @@ pub(crate) struct Counts {
     pub(crate) returned: usize,
     pub(crate) dropped: usize,
     pub(crate) ambiguous: usize,
-    /// Copies beyond the first.
     pub(crate) duplicates: usize,
     /// Marks that ended in the backend, and elsewhere.
     pub(crate) stored: usize,

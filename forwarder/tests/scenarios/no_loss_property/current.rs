@@ -22,11 +22,9 @@ pub(crate) struct Current {
     pub(crate) waiting: Waiting,
 }
 
-/// Maximum of environments in a schedule.
 const SLOTS: u64 = 8;
 
 impl Current {
-    /// Creates the context of this environment.
     pub(crate) fn new(world: &Shared, clock: &Clock, slot: u64) -> Self {
         assert!(slot < SLOTS);
         let mut world = world.lock();
@@ -35,7 +33,6 @@ impl Current {
         Self { id: Arc::default(), random, began: world.began, slot, waiting }
     }
 
-    /// Begins an invocation.
     pub(crate) fn set(&self, id: InvocationId) {
         self.id.store(id, Ordering::Relaxed);
     }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use wire::Request;
 
-/// Sends to one destination.
 pub(crate) struct Sender {
     pub(crate) client: Authorized<Backend, Arc<Service>>,
     pub(crate) world: Shared,

@@ -18,7 +18,6 @@ use wire::{Logs, Metrics, Request, Signal as _, SignalKind, Traces};
 /// Start of every schedule, in milliseconds since the Unix epoch.
 pub(crate) const BEGAN_MS: u64 = 1_790_000_000_000;
 
-/// The age of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Age {
     Fresh,
@@ -43,7 +42,6 @@ impl Age {
         }
     }
 
-    /// The time as an attribute value.
     pub(crate) fn text(self) -> String {
         match self {
             Self::Fresh => "2026-09-21T14:13:20.000000000Z".to_owned(),
@@ -68,7 +66,6 @@ impl Age {
     }
 }
 
-/// The expectations for an item.
 #[derive(Clone, Debug)]
 pub(crate) struct Fact {
     pub(crate) kind: SignalKind,
@@ -84,7 +81,6 @@ pub(crate) struct Fact {
     pub(crate) text: Option<String>,
 }
 
-/// A created item.
 #[expect(clippy::struct_excessive_bools, reason = "an item has each of these traits or not")]
 struct Item {
     mark: Mark,
@@ -118,7 +114,6 @@ impl Item {
     }
 }
 
-/// The origin and the destinations of items.
 pub(crate) struct Course {
     pub(crate) place: Place,
     pub(crate) ways: Vec<Way>,
@@ -202,7 +197,6 @@ impl Maker {
         self.owe(unit, course, &item);
     }
 
-    /// An undecodable OTLP line.
     pub(crate) fn broken_line(
         &mut self,
         unit: &mut Unit,
@@ -219,7 +213,6 @@ impl Maker {
         line(&self.request(unit, course))
     }
 
-    /// Lambda's REPORT line.
     pub(crate) fn report(
         &mut self,
         unit: &mut Unit,
@@ -248,7 +241,6 @@ impl Maker {
         message
     }
 
-    /// A request of any signal.
     pub(crate) fn request(&mut self, unit: &mut Unit, course: &Course) -> Request {
         let items = self.random.between(1, 4);
         match self.random.below(4) {

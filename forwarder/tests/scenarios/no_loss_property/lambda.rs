@@ -52,7 +52,6 @@ pub(crate) struct Environment {
     process: Mutex<Option<OurForwarder>>,
 }
 
-/// The content of an event.
 pub(crate) enum Holds<'a> {
     /// One unit, which comes again as a whole.
     Event(UnitId),
@@ -89,7 +88,6 @@ impl Holds<'_> {
     }
 }
 
-/// A record of a Kinesis stream.
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) sequence_number: String,
@@ -161,7 +159,6 @@ impl Environment {
         forwarder
     }
 
-    /// The client for a destination.
     fn export(
         &self,
         id: DestinationId,

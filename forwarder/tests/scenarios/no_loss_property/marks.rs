@@ -23,7 +23,6 @@ pub(crate) const STAGE: &str = "stage";
 pub(crate) const NOTE: &str = "note";
 pub(crate) const REMARK: &str = "remark";
 
-/// An item found in a request.
 #[derive(Debug)]
 pub(crate) struct Found {
     /// Without the destination.
@@ -55,12 +54,10 @@ impl Found {
     }
 }
 
-/// Adds the destination to a mark.
 pub(crate) fn at(destination: DestinationId, mark: &str) -> Mark {
     format!("{}/{mark}", NAMES[destination])
 }
 
-/// Splits a mark into destination and rest.
 pub(crate) fn split(mark: &str) -> (DestinationId, &str) {
     let (name, mark) = mark.split_once('/').expect("the mark of a destination");
     (destination(name), mark)
@@ -75,17 +72,14 @@ pub(crate) fn is_line(mark: &str) -> bool {
     split(mark).1.starts_with("line ")
 }
 
-/// Returns `true` for the mark of unreadable data.
 pub(crate) fn is_raw(mark: &str) -> bool {
     split(mark).1.starts_with("raw ")
 }
 
-/// Returns `true` for the mark of an item.
 pub(crate) fn is_item(mark: &str) -> bool {
     !is_line(mark) && !is_raw(mark)
 }
 
-/// The items of a request, in order.
 pub(crate) fn of_request(request: &Request) -> Vec<Found> {
     let mut found = Vec::new();
     match request.kind() {
@@ -142,12 +136,10 @@ pub(crate) fn of_span(span_id: &[u8]) -> Mark {
     })
 }
 
-/// The mark of a log event's log record.
 pub(crate) fn of_event(id: &str) -> Mark {
     format!("record {}", id.trim_start_matches('0'))
 }
 
-/// The mark of an undecodable line.
 pub(crate) fn of_line(event_id: &str) -> Mark {
     format!("line {}", event_id.trim_start_matches('0'))
 }
@@ -160,9 +152,7 @@ pub(crate) fn of_raw(bytes: &[u8]) -> Mark {
     format!("raw {digits}")
 }
 
-/// The content of a parked message.
 pub(crate) struct Held<'p> {
-    /// Its destination.
     pub(crate) destination: DestinationId,
     pub(crate) marks: Vec<Mark>,
     /// The request with its items, if it has one.
@@ -199,7 +189,6 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     }
 }
 
-/// The text of a log record.
 fn said(record: &LogRecord) -> String {
     let body = record.body.as_ref().and_then(|body| body.value.as_ref());
     let body = match body {

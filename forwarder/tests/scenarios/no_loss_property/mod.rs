@@ -62,7 +62,6 @@ fn run(seed: u64) -> (Counts, Census, Vec<String>) {
     })
 }
 
-/// Runs all events of a schedule.
 async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
     let begin = Instant::now();
     let clock = Clock::default();
@@ -104,7 +103,6 @@ async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
     world.census.met_often("event: delivered in parts", usize::from(clock.has_stepped()));
 }
 
-/// Runs one source of events.
 fn source<'a>(
     world: &Shared,
     environment: &'a Environment,
@@ -155,13 +153,10 @@ fn add(world: &mut World, maker: &mut Maker, unit: Unit) -> UnitId {
     world.add_unit(unit)
 }
 
-/// Schedules in the gate.
 const SCHEDULES: u64 = 5_000;
 
-/// Failures to show per thread.
 const MOST_FAILURES: usize = 3;
 
-/// Test threads that share them.
 const SHARDS: u64 = 4;
 
 fn number(variable: &str) -> Option<u64> {

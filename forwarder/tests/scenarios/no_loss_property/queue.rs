@@ -32,7 +32,6 @@ impl Store {
         Self { name, queue, units: Arc::default(), changed: Arc::default() }
     }
 
-    /// Adds a message of the schedule.
     pub(crate) fn put(&self, body: String, unit: UnitId) {
         let BatchResult::Answered(results) = self.queue.send_batch(&[body], Duration::ZERO) else {
             panic!("no fault was asked for");

@@ -12,7 +12,6 @@ pub(crate) struct Phase<F> {
     pub(crate) from: Duration,
     pub(crate) to: Duration,
     pub(crate) fault: F,
-    /// Percentage of requests with a fault.
     pub(crate) percent: usize,
 }
 
@@ -25,7 +24,6 @@ impl<F: Copy> Phase<F> {
     }
 }
 
-/// A fault of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BackendFault {
     Throttled {
@@ -59,7 +57,6 @@ pub(crate) enum BackendFault {
     Any,
 }
 
-/// All temporary faults.
 const PASSING: &[BackendFault] = &[
     BackendFault::Throttled { retry_after: None },
     BackendFault::Throttled { retry_after: Some(1) },
@@ -122,11 +119,9 @@ impl BackendFault {
     }
 }
 
-/// A fault of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueueFault {
     Refuses,
-    /// Accepts some of the messages.
     RefusesSome,
     /// Drops the messages without an answer.
     Loses,
@@ -162,14 +157,12 @@ impl QueueFault {
     }
 }
 
-/// A fault of a secret service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecretFault {
     Fails,
     Hangs,
 }
 
-/// A panic in a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Panic {
     Before,
@@ -177,7 +170,6 @@ pub(crate) enum Panic {
     After,
 }
 
-/// A stack with its faults.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "a stack has each of these parts or not")]
 pub(crate) struct Schedule {
@@ -193,10 +185,8 @@ pub(crate) struct Schedule {
     pub(crate) chunk_bytes: usize,
     /// `true` if events have many small objects, which give more than two batches.
     pub(crate) has_many_batches: bool,
-    /// The function's timeout.
     pub(crate) timeout: Duration,
     pub(crate) queue_batch: usize,
-    /// Faults of each destination.
     pub(crate) backends: [Vec<Phase<BackendFault>>; DESTINATIONS],
     pub(crate) retry_queue: Vec<Phase<QueueFault>>,
     pub(crate) dead_letter_queue: Vec<Phase<QueueFault>>,

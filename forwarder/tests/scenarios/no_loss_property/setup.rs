@@ -30,23 +30,19 @@ const FUTURE: Duration = Duration::from_hours(24);
 /// A record this close to the end of the window may count as outside.
 const MARGIN: Duration = Duration::from_secs(15);
 
-/// The rules, routes and policies in force.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "a rules file has each of these parts or not")]
 pub(crate) struct Setup {
     /// Fatal records are kept.
     pub(crate) keeps: bool,
-    /// Noise is dropped.
     pub(crate) drops: bool,
     /// Half of the traces are kept.
     pub(crate) samples: bool,
     pub(crate) redacts: bool,
-    /// An attribute is added to each item.
     pub(crate) adds: bool,
     pub(crate) renames: bool,
     /// Log groups have their own service names.
     pub(crate) names_services: bool,
-    /// There are three destinations.
     pub(crate) routes: bool,
     /// The stream of the default destination is a template.
     pub(crate) streams: bool,
@@ -57,11 +53,9 @@ pub(crate) struct Setup {
 #[derive(Clone, Debug)]
 pub(crate) struct Way {
     pub(crate) destination: DestinationId,
-    /// OpenObserve's stream for logs and traces.
     pub(crate) stream: Option<String>,
 }
 
-/// The origin of log events.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) account: &'static str,
@@ -97,12 +91,10 @@ impl Setup {
         }
     }
 
-    /// The number of destinations.
     pub(crate) fn destinations(&self) -> usize {
         if self.routes { DESTINATIONS } else { 1 }
     }
 
-    /// The rules file.
     fn text(&self) -> String {
         let parts = [
             (self.keeps, "[[rule]]\nname = 'fatal'\nmatch.attributes.fatal = true\nkeep = true\n"),

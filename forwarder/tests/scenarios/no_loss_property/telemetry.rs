@@ -1,4 +1,4 @@
-//! Makes what a forwarder receives, each item with its mark: log lines of every kind in the events of every source.
+//! Creates events with log lines of every kind, from every source, each item with its mark.
 
 use super::census::Census;
 use super::items::{Age, BEGAN_MS, Course};
@@ -21,13 +21,13 @@ pub(crate) const OWN_LOG_GROUP: &str = "/aws/lambda/forwarder";
 
 const ACCOUNT: &str = "123456789012";
 
-/// Makes telemetry; no mark twice.
+/// Creates telemetry with unique marks.
 pub(crate) struct Maker {
     serial: u64,
     pub(crate) random: Random,
     pub(crate) setup: Setup,
     pub(crate) old_percent: usize,
-    /// When what is made now will come.
+    /// Arrival time of the next telemetry.
     pub(crate) start: Duration,
     has_many_batches: bool,
     has_small_chunks: bool,
@@ -59,7 +59,7 @@ impl Maker {
         (raw, mark)
     }
 
-    /// What a subscription delivers.
+    /// The event of a subscription.
     pub(crate) fn subscription(&mut self) -> (String, Unit) {
         if self.random.percent(3) {
             let (raw, mark) = self.raw();
@@ -70,7 +70,7 @@ impl Maker {
             return (event.to_string(), unit(vec![mark]));
         }
         let (data, unit) = self.delivery();
-        // What Lambda keeps of a broken event is its text.
+        // Lambda keeps the text of a broken event.
         let event = match unit.marks.first().filter(|_| unit.is_broken) {
             Some(mark) => {
                 let raw = mark.rsplit(' ').next().unwrap();
@@ -81,7 +81,7 @@ impl Maker {
         (event.to_string(), unit)
     }
 
-    /// What CloudWatch Logs puts into a subscription's event or into a Kinesis record: mostly one object.
+    /// The data of a subscription's event or a Kinesis record, usually with one object.
     fn delivery(&mut self) -> (Vec<u8>, Unit) {
         let mut unit = unit(Vec::new());
         let objects = match self.has_many_batches {
@@ -101,7 +101,7 @@ impl Maker {
         (self.broken(&raw, &text), unit)
     }
 
-    /// A delivery that cannot be read to its end. What stands for it is the name in gzip's header (RFC 1952, 2.3).
+    /// A delivery that is not readable to its end. The name in gzip's header identifies it (RFC 1952, 2.3).
     fn broken(&mut self, raw: &str, text: &str) -> Vec<u8> {
         let whole = gzip(raw, text.as_bytes());
         let content = whole.len() - 8 - text.len();
@@ -136,7 +136,7 @@ impl Maker {
         }
     }
 
-    /// A log group that routes may tell from others.
+    /// A log group that routes can match.
     fn place(&mut self) -> Place {
         let kind = *self.random.pick(&GROUPS);
         let function = format!("{kind}{}", self.serial());
@@ -165,7 +165,7 @@ impl Maker {
         made.batches = if self.has_small_chunks { count } else { 1 };
         let events: Vec<_> = (0..count)
             .map(|number| {
-                // Lambda reports once, at the end.
+                // Lambda reports at the end.
                 let is_last = number + 1 == count;
                 let id = self.serial();
                 let age = self.age();
@@ -190,7 +190,7 @@ impl Maker {
             *rule += count;
         }
         let Place { log_group, log_stream, .. } = &course.place;
-        // In the order in which CloudWatch Logs writes them.
+        // In CloudWatch's order of fields.
         format!(
             r#"{{"messageType":"{message_type}","owner":"{ACCOUNT}","logGroup":"{log_group}","logStream":"{log_stream}","subscriptionFilters":["f"],"logEvents":{}}}"#,
             Value::from(events)
@@ -263,7 +263,7 @@ impl Maker {
         LogEvent { id, timestamp_ms: i64::try_from(age.time_ms()).unwrap(), message }
     }
 
-    /// A Kinesis record, its sequence number first.
+    /// A Kinesis record, with its sequence number first.
     pub(crate) fn kinesis_record(&mut self) -> (String, String, Unit) {
         let sequence_number = format!("49{:020}", self.serial());
         let age = self.age();
@@ -290,7 +290,7 @@ impl Maker {
         let mut text = String::new();
         let course = self.course(nowhere("logs"));
         for _ in 0..self.random.between(1, 3) {
-            // An empty line of the record's is no log event.
+            // Empty lines of a record are no log events.
             let id = match unit.events {
                 0 => sequence_number.to_owned(),
                 number => format!("{sequence_number}-{number}"),
@@ -305,7 +305,7 @@ impl Maker {
         (text.into_bytes(), unit)
     }
 
-    /// A message that waits in the retry queue from the beginning.
+    /// A message in the retry queue at the start.
     pub(crate) fn message(&mut self) -> (String, Unit) {
         let mut unit = unit(Vec::new());
         let id = format!("{:056}", self.serial());
@@ -314,7 +314,7 @@ impl Maker {
         let mut way = Way { destination: DEFAULT, stream: None };
         let content = match self.random.below(12) {
             0..5 => {
-                // Rules, routes and the destination's wishes were followed before.
+                // Rules and routes were applied before, and the request was adapted to its destination.
                 let destination = self.random.below(self.setup.destinations());
                 let has_stream = self.random.percent(50);
                 way = Way { destination, stream: has_stream.then(|| "parked".to_owned()) };
@@ -385,13 +385,13 @@ fn content_of_line(event_id: String, age: Age, line: String) -> Content {
     Content::Line { event_id, timestamp_ms: i64::try_from(age.time_ms()).unwrap(), line }
 }
 
-/// Where a log stream is that no route knows.
+/// A place that no route matches.
 fn nowhere(log_stream: &str) -> Place {
     let log_stream = log_stream.to_owned();
     Place { account: "", log_group: String::new(), log_stream, function: None }
 }
 
-/// The request as an OTLP line, as a function's exporter writes it.
+/// Encodes a request as an OTLP line.
 pub(crate) fn line(request: &Request) -> String {
     format!(
         r#"{{"__otel_otlp_stdout":"0.1.0","source":"checkout","endpoint":"{}","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","payload":"{}","base64":true}}"#,
@@ -400,7 +400,7 @@ pub(crate) fn line(request: &Request) -> String {
     )
 }
 
-/// One gzip member of one stored block (RFC 1951, 3.2.4): a compressor's tables would take most of a schedule's time.
+/// A gzip member with one stored block (RFC 1951, 3.2.4). Compressing would take most of a schedule's time.
 fn gzip(name: &str, bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).expect("a delivery of a schedule is small");
     let mut crc = flate2::Crc::new();
@@ -412,14 +412,14 @@ fn gzip(name: &str, bytes: &[u8]) -> Vec<u8> {
     [&head, &[1][..], &lengths, bytes, &tail].concat()
 }
 
-/// The record that Lambda writes of an event whose invocations failed.
+/// Lambda's record of a failed event.
 pub(crate) fn on_failure_record(event: &str) -> String {
     format!(
         r#"{{"version":"1.0","requestContext":{{"condition":"RetriesExhausted"}},"requestPayload":{event}}}"#
     )
 }
 
-/// The kind of CloudWatch's own messages to a subscription.
+/// The type of CloudWatch's control messages.
 const CONTROL: &str = "CONTROL_MESSAGE";
 
 fn unit(marks: Vec<Mark>) -> Unit {

@@ -22,7 +22,6 @@ pub(crate) type RequestId = usize;
 /// Data that is handed over, returned or kept as a whole: a subscription's event, a Kinesis record, or a message.
 #[derive(Debug, Default)]
 pub(crate) struct Unit {
-    /// Marks that need a fate.
     pub(crate) marks: Vec<Mark>,
     /// Facts about them, for the world.
     pub(crate) facts: Vec<(Mark, Fact)>,
@@ -44,7 +43,6 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// Adds the content of another unit.
     pub(crate) fn take(&mut self, other: Self) {
         self.marks.extend(other.marks);
         self.facts.extend(other.facts);
@@ -67,10 +65,11 @@ impl Unit {
 pub(crate) enum Answered {
     /// No clear answer.
     Unknown,
-    /// Rejected.
     Refused,
     /// Accepted, except for some items.
-    Taken { rejected: usize },
+    Taken {
+        rejected: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -88,7 +87,6 @@ pub(crate) enum QueueName {
     DeadLetters,
 }
 
-/// A message in a queue.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) queue: QueueName,
@@ -126,11 +124,9 @@ pub(crate) struct Told {
     pub(crate) account: Account,
     /// `true` if the event was unreadable.
     pub(crate) unread: bool,
-    /// Undelivered telemetry.
     pub(crate) undelivered: Vec<Undelivered>,
 }
 
-/// All events under one schedule.
 pub(crate) struct World {
     pub(crate) schedule: Schedule,
     pub(crate) random: Random,
@@ -140,7 +136,6 @@ pub(crate) struct World {
     pub(crate) facts: HashMap<Mark, Fact>,
     pub(crate) invocations: Vec<Invocation>,
     pub(crate) requests: Vec<Request>,
-    /// The requests that stored a mark.
     pub(crate) copies: BTreeMap<Mark, Vec<RequestId>>,
     /// Marks of records dropped because of their age.
     pub(crate) gone: BTreeSet<Mark>,
@@ -151,7 +146,6 @@ pub(crate) struct World {
     pub(crate) counts: Counts,
 }
 
-/// The shared world.
 #[derive(Clone)]
 pub(crate) struct Shared(Arc<Mutex<World>>);
 
@@ -181,7 +175,6 @@ impl Shared {
 }
 
 impl World {
-    /// Time since the start.
     pub(crate) fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -204,7 +197,6 @@ impl World {
         self.units.len() - 1
     }
 
-    /// Combines these units into one.
     pub(crate) fn union(&self, units: &[UnitId]) -> Unit {
         let parts = || units.iter().map(|unit| &self.units[*unit]);
         Unit {

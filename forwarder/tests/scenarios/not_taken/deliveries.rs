@@ -30,7 +30,6 @@ async fn one_request_finds_out_whether_a_backend_is_back() {
     assert_eq!(stack.forward(event()).await.ledger().accepted, 3, "they wait for the probe only");
 }
 
-/// A line with a span.
 fn span_line() -> String {
     line_of_spans(&[(&[1; 16], &[2; 8])])
 }

@@ -30,7 +30,6 @@ use wire::{Request, SignalKind};
 
 const NOW: u64 = 1_790_000_000_000_000_000;
 
-/// Log records with these bodies.
 fn logs(bodies: impl Iterator<Item = String>) -> Request {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
@@ -59,7 +58,6 @@ fn bodies(request: &Request) -> Vec<String> {
     texts.map(|text| String::from_utf8(text).unwrap()).collect()
 }
 
-/// A parked message for this destination.
 fn parked(destination: &str, content: Content, items: usize) -> Parked {
     Parked {
         destination: destination.to_owned(),

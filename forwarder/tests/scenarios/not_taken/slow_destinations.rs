@@ -2,7 +2,6 @@
 
 use super::*;
 
-/// A hanging or slow destination.
 struct Slow {
     hangs: bool,
     time: Duration,

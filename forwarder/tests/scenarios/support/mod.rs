@@ -98,7 +98,6 @@ pub(crate) fn fixture(name: &str) -> Event {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// The ledger as text.
 pub(crate) fn ledger(report: &Report) -> String {
     let ledger = report.ledger();
     let items = ledger.items;

@@ -23,10 +23,8 @@ const MANY_ATTEMPTS: u32 = 20;
 const LONGEST_LATE_PAUSE: Duration = Duration::from_hours(1);
 /// Longest time to hide a message: SQS allows 12 hours after the receipt, which was at most an invocation ago.
 const LONGEST_HIDDEN: Duration = Duration::from_mins(12 * 60 - 15);
-/// Longest delay of a new message.
 const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
-/// Properties of the message.
 #[derive(Clone, Copy, Debug)]
 pub struct Receipt<'a> {
     /// Message id. It spreads the messages of one outage over time.
@@ -39,15 +37,12 @@ pub struct Receipt<'a> {
     pub neighbours_taken: bool,
 }
 
-/// What to do with the message.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "what is not accepted has to stay, be sent again or dead-lettered"]
 pub struct Decision {
-    /// Accepted items.
     pub accepted: usize,
     /// Parts that are never sent again. They go into the dead-letter queue first; if that fails, the message has to stay.
     pub dead_letters: Vec<DeadLetter>,
-    /// The next step.
     pub next: Next,
 }
 
@@ -57,28 +52,19 @@ pub enum Next {
     /// Nothing remains. The message is deleted.
     Done,
     /// Everything remains. The message is hidden, and its receipt is reported as failed, or Lambda would delete it.
-    ComeAgain {
-        /// Items in the message.
-        items: usize,
-        /// Time to hide the message.
-        after: Duration,
-    },
+    ComeAgain { items: usize, after: Duration },
     /// The rest is sent as new messages, and this message is deleted. If sending fails, this message stays, and its accepted
     /// items count as ambiguous because they will be sent twice.
     SendRest {
         /// Pieces without overlap.
         rest: Vec<Remaining>,
-        /// Delay of the new messages.
         delay: Duration,
     },
 }
 
-/// A remaining piece.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Remaining {
-    /// The piece.
     pub request: Request,
-    /// Reason for the failure.
     pub reason: String,
     /// Tells if an operator has to change a setting.
     pub fate: Fate,
@@ -87,11 +73,9 @@ pub struct Remaining {
 /// A piece that is not retried.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The piece.
     pub request: Request,
     /// Items counted for it: all items of the request, unless `partial`.
     pub items: usize,
-    /// Reason for the dead letter.
     pub reason: String,
     /// The backend rejected `items` of it without saying which ones, and accepted the others.
     pub partial: bool,
