@@ -28,7 +28,7 @@ async fn main() -> Result<(), Error> {
         }
         Err(mistakes) => {
             // Every invocation fails until the settings are valid, so Lambda keeps the events.
-            tracing::error!(mistakes, "wrong settings");
+            tracing::error!(mistakes, "invalid settings");
             let fail = |_event: LambdaEvent<Event>| {
                 std::future::ready(Err::<(), _>(InvocationError::Settings(mistakes.clone())))
             };

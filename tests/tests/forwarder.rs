@@ -219,10 +219,7 @@ async fn an_event_of_another_service_is_an_error_that_says_so() {
     lambda.wait_for_async_invocations().await;
     let record = lambda.on_failure_records().pop().unwrap();
     assert!(
-        record
-            .response_payload
-            .to_string()
-            .contains("the forwarder takes subscriptions of CloudWatch Logs"),
+        record.response_payload.to_string().contains("expected a subscription of CloudWatch Logs"),
         "{record:?}"
     );
     lambda.shut_down().await;

@@ -209,7 +209,7 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
     }
     if report.dropped_figures > 0 {
         problems.push(format!(
-            "{} of log lines became no data point: no plausible numbers, or too many",
+            "{} of log lines became no data point: implausible or too many",
             plural(report.dropped_figures, "figure")
         ));
     }

@@ -41,7 +41,7 @@ impl<T: backend::Transport + Send> Export for backend::Client<T> {
 
     fn drop_connections(&self) {
         if let Err(error) = backend::Client::drop_connections(self) {
-            tracing::warn!(%error, "connections from before a freeze are still used");
+            tracing::warn!(%error, "cannot drop connections from before a freeze");
         }
     }
 }

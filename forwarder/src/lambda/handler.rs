@@ -47,14 +47,16 @@ struct BatchItemFailure {
 #[non_exhaustive]
 pub enum InvocationError {
     /// Invalid settings. Nothing was read or sent.
-    #[error("wrong settings, nothing was delivered: {0}")]
+    #[error("invalid settings, nothing was delivered: {0}")]
     Settings(String),
     /// An event that is not readable to its end.
-    #[error("{0}; {1} items that were read before were delivered, and come again with it")]
+    #[error(
+        "{0}; {1} items before the error were delivered, and will be delivered again with the event"
+    )]
     Source(String, usize),
     /// Items that neither the backend nor a queue accepted.
     #[error(
-        "{returned} of {total} items were not delivered ({taken} others were, and come again with them): {reasons}"
+        "{returned} of {total} items were not delivered ({taken} others were, and will be delivered again with them): {reasons}"
     )]
     NotDelivered {
         /// Items without a place.
@@ -177,22 +179,25 @@ fn log(report: &Report) {
         tracing::warn!(dropped = dropped_for_time, restamped, reason, "LAMBDA_OTLP_OLD_RECORDS");
     }
     for warning in &report.warnings {
-        tracing::warn!(warning, "backend warns");
+        tracing::warn!(warning, "warning from the backend");
     }
     if report.dropped_figures > 0 {
         tracing::warn!(
             figures = report.dropped_figures,
-            "figures of log lines became no data point: no plausible numbers, or too many"
+            "values of log lines became no data point: implausible or too many"
         );
     }
     if report.unreadable > 0 {
-        tracing::error!(items = report.unreadable, "rules could not look into these items");
+        tracing::error!(
+            items = report.unreadable,
+            "rules could not read these items, sent unchanged"
+        );
     }
     for effect in report.rules.iter().filter(|effect| effect.replaced_whole > 0) {
         tracing::warn!(
             rule = &*effect.rule,
             texts = effect.replaced_whole,
-            "a rule replaced texts whole: there was too much to search or to replace in them"
+            "a rule replaced whole texts: they needed too much searching or replacing"
         );
     }
     if report.panics > 0 {
@@ -216,7 +221,7 @@ fn log_undelivered(part: &Undelivered) {
             signal,
             items,
             reason,
-            "stays in the retry queue; a person has to change a setting"
+            "stays in the retry queue until a setting is changed"
         ),
         KeptIn::RetryQueue => {
             tracing::warn!(destination, signal, items, reason, "parked in the retry queue");

@@ -147,7 +147,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
             let (event_id, line) = (std::mem::take(id), std::mem::take(message));
             Content::Line { event_id, timestamp_ms: *timestamp_ms, line }
         } else {
-            reason = format!("{count} lines do not decode, the first of them: {reason}");
+            reason = format!("{count} lines do not decode, the first one: {reason}");
             Content::Events(LogBatch { events, ..batch.without_events() })
         };
         let parked = self.parked(content, count, reason, &routing.log_events);
@@ -159,7 +159,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         self.report.panics += 1;
         let count = batch.events.len();
         self.report.account.total.events += count;
-        let reason = "converting these log events panicked, which is a mistake of the forwarder's";
+        let reason = "converting these log events panicked, please report this";
         let content = Content::Events(batch);
         let parked = self.parked(content, count, reason.to_owned(), &routing.log_events);
         self.dead_letter(parked, false);

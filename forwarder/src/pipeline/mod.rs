@@ -77,10 +77,10 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let (mut unread, mut failures) = (None, None);
         match event {
             Event::CloudWatchLogs(event) => {
-                unread = subscription::forward(&mut stages, event).await
+                unread = subscription::forward(&mut stages, event).await;
             }
             Event::Kinesis(records) => {
-                failures = Some(kinesis::forward(&mut stages, records).await)
+                failures = Some(kinesis::forward(&mut stages, records).await);
             }
             Event::Queue(messages) => {
                 failures = Some(queue_messages::forward(&mut stages, messages).await);

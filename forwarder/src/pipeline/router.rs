@@ -184,7 +184,7 @@ impl<E> RoutedRequests<'_, E> {
             self.piece = requests;
             return;
         }
-        let applied = self.router.rules.apply_all(&self.routing.log_events.origin, requests);
+        let applied = self.router.rules.apply(&self.routing.log_events.origin, requests);
         self.ledger.dropped = applied.dropped();
         self.piece = applied.requests;
         routed.rules = applied.effects;

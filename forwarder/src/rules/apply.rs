@@ -29,7 +29,7 @@ const ITEMS: u32 = 2;
 const METRIC_NAME: u32 = 1;
 const POINTS: u32 = 1;
 
-pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request) -> Applied {
+pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request, applied: &mut Applied) {
     let mut active: Vec<Active<'_>> = Vec::new();
     let mut may_change = false;
     for rule in rules {
@@ -53,7 +53,8 @@ pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request) -> Applie
         active.push(Active { rule, unless: unless.is_some(), effect });
     }
     if active.is_empty() || request.items() == 0 {
-        return Applied { request: Some(request), ..Applied::default() };
+        applied.requests.push(request);
+        return;
     }
     let mut pass = Pass {
         kind: request.kind(),
@@ -68,19 +69,16 @@ pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request) -> Applie
             None => message.keep(&field),
         }
     }
-    let fate = message.finish();
-    let kind = request.kind();
-    let request = match fate {
+    let edited = message.finish();
+    let request = match edited {
         Edited::Same => Some(request),
-        Edited::Changed(bytes) => Some(Request::trusted(kind, bytes)),
+        Edited::Changed(bytes) => Some(Request::trusted(request.kind(), bytes)),
         Edited::Gone => None,
     };
+    applied.requests.extend(request.filter(|request| request.items() > 0));
+    applied.unreadable += pass.unreadable;
     let effects = pass.effects.into_iter().filter(|effect| effect.matched > 0).collect();
-    Applied {
-        request: request.filter(|request| request.items() > 0),
-        effects,
-        unreadable: pass.unreadable,
-    }
+    Effect::add_all(&mut applied.effects, effects);
 }
 
 /// A rule that may match the current part of the request.

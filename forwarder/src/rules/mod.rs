@@ -97,34 +97,19 @@ struct ServiceRule {
     name: Template,
 }
 
-/// The result of applying the rules to one request.
+/// The result of applying the rules to requests of one origin.
 #[derive(Debug, Default)]
 #[must_use = "what was dropped has to be counted"]
 pub struct Applied {
-    pub request: Option<Request>,
-    /// The effects of all rules that matched an item, in the file's order.
+    /// The remaining requests, in order.
+    pub requests: Vec<Request>,
+    /// The effects of all rules that matched an item, in the file's order for a single request.
     pub effects: Vec<Effect>,
     /// Undecodable items, which stay unchanged. Always 0 for validated requests.
     pub unreadable: usize,
 }
 
 impl Applied {
-    pub fn dropped(&self) -> usize {
-        self.effects.iter().map(|effect| effect.dropped).sum()
-    }
-}
-
-/// The result of applying the rules to several requests.
-#[derive(Debug, Default)]
-#[must_use = "what was dropped has to be counted"]
-pub struct AppliedAll {
-    pub requests: Vec<Request>,
-    /// The effects of all rules that matched an item.
-    pub effects: Vec<Effect>,
-    pub unreadable: usize,
-}
-
-impl AppliedAll {
     pub fn dropped(&self) -> usize {
         self.effects.iter().map(|effect| effect.dropped).sum()
     }
@@ -187,21 +172,13 @@ impl RuleSet {
         parse::parse(text)
     }
 
-    /// Applies the rules to a request from this origin. The request is decoded only if a rule may match.
-    pub fn apply(&self, origin: &Origin, request: Request) -> Applied {
-        apply::apply(&self.rules, origin, request)
-    }
-
-    /// Applies the rules to several requests from one origin.
-    pub fn apply_all(&self, origin: &Origin, requests: Vec<Request>) -> AppliedAll {
-        let mut all = AppliedAll::default();
+    /// Applies the rules to requests from this origin. A request is decoded only if a rule may match.
+    pub fn apply(&self, origin: &Origin, requests: Vec<Request>) -> Applied {
+        let mut applied = Applied::default();
         for request in requests {
-            let applied = self.apply(origin, request);
-            all.requests.extend(applied.request);
-            all.unreadable += applied.unreadable;
-            Effect::add_all(&mut all.effects, applied.effects);
+            apply::apply(&self.rules, origin, request, &mut applied);
         }
-        all
+        applied
     }
 
     /// The service name of this origin, for telemetry made from log lines.

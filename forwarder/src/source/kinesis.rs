@@ -187,7 +187,7 @@ mod tests {
         check(&[0xff, 0xfe], "the Kinesis record is neither gzip nor UTF-8 text");
         check(
             &[0x1f, 0x8b, 8, 0],
-            "the Kinesis record does not hold what CloudWatch Logs sends: gzip stream ends early",
+            "the Kinesis record is not a delivery of CloudWatch Logs: gzip stream ends early",
         );
     }
 

@@ -80,7 +80,7 @@ impl SourceError {
 pub enum SourceError {
     /// An event of another service.
     #[error(
-        "{0}: the forwarder takes subscriptions of CloudWatch Logs, Kinesis records and messages of its retry queue"
+        "cannot forward {0}: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue"
     )]
     Unknown(String),
     #[error("{what} is not base64")]
@@ -90,7 +90,7 @@ pub enum SourceError {
         source: base64::DecodeError,
     },
     /// The data is no gzip, or not the JSON of CloudWatch Logs.
-    #[error("{what} does not hold what CloudWatch Logs sends: {problem}")]
+    #[error("{what} is not a delivery of CloudWatch Logs: {problem}")]
     Json {
         what: &'static str,
         /// The problem, without telemetry.
@@ -98,7 +98,7 @@ pub enum SourceError {
     },
     /// The data is too large. Nothing was delivered.
     #[error(
-        "{what} inflates to {bytes} bytes, at most {most} are read: nothing of it was delivered"
+        "{what} inflates to {bytes} bytes, more than the limit of {most}; nothing of it was delivered"
     )]
     TooLarge { what: &'static str, bytes: usize, most: usize },
     /// A Kinesis record with binary data.

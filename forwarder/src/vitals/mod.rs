@@ -77,7 +77,7 @@ impl Vitals {
             let line = emf::line(report, function, invocation.observed_unix_nano) + "\n";
             // Written at once, because the log shares stdout.
             if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
-                tracing::warn!(%error, "cannot write the forwarder's own figures");
+                tracing::warn!(%error, "cannot write the forwarder's own metrics");
             }
         }
         if let Some(otlp) = &self.otlp {

@@ -73,7 +73,7 @@ impl OtlpVitals {
         tracing::warn!(
             reason = %part.reason,
             data_points = outcome.undelivered(),
-            "the forwarder's own figures were not taken"
+            "the backend did not accept the forwarder's own metrics"
         );
         // After a partial success, sending again would count values twice.
         if outcome.accepted == 0 {

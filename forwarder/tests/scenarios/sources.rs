@@ -150,13 +150,13 @@ fn other_events_are_errors_that_name_them() {
         fixture("firehose-cwl"),
         &expect![[r"
         0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable
-        error: an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream: the forwarder takes subscriptions of CloudWatch Logs, Kinesis records and messages of its retry queue; 0 items that were read before were delivered, and come again with it"]],
+        error: cannot forward an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue; 0 items before the error were delivered, and will be delivered again with the event"]],
     );
     check(
         event(json!({"orderId": 7})),
         &expect![[r"
         0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable
-        error: an event with the keys orderId: the forwarder takes subscriptions of CloudWatch Logs, Kinesis records and messages of its retry queue; 0 items that were read before were delivered, and come again with it"]],
+        error: cannot forward an event with the keys orderId: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue; 0 items before the error were delivered, and will be delivered again with the event"]],
     );
 }
 
@@ -239,6 +239,6 @@ fn the_collectors_cases_become_the_same_log_records() {
         123456789012 - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
         123456789012 - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
         123456789012 - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
-        `awslogs.data` does not hold what CloudWatch Logs sends: missing field `logGroup` at line 25 column 1"#]],
+        `awslogs.data` is not a delivery of CloudWatch Logs: missing field `logGroup` at line 25 column 1"#]],
     );
 }

@@ -39,7 +39,7 @@ pub enum NotParked {
     #[error("parked message cannot be read: {0}")]
     Json(String),
     /// A field has an invalid value.
-    #[error("parked message with a wrong `{field}`: {problem}")]
+    #[error("parked message with an invalid `{field}`: {problem}")]
     Field { field: &'static str, problem: String },
     /// The content does not match its description.
     #[error("parked {content} cannot be read: {problem}")]

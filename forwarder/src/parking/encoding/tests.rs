@@ -93,8 +93,8 @@ fn what_is_refused_says_why() {
     check("v", json!(null), "not a parked message: missing field `v`");
     check("destination", json!(null), "not a parked message: missing field `destination`");
     check("items", json!(-1), "parked message cannot be read: invalid value: integer `-1`");
-    check("items", json!(3), "parked message with a wrong `items`: 3, the request has 2");
-    check("items", json!(1), "parked message with a wrong `items`: 1, the request has 2");
+    check("items", json!(3), "parked message with an invalid `items`: 3, the request has 2");
+    check("items", json!(1), "parked message with an invalid `items`: 1, the request has 2");
     check("first_seen", json!(null), "parked message cannot be read: missing field `first_seen`");
     for no_time in [
         "now",
@@ -102,12 +102,20 @@ fn what_is_refused_says_why() {
         "2026-09-21T14:13:20+02:00",
         "2026-09-21T14:13:20.1234567890Z",
     ] {
-        check("oldest", json!(no_time), "parked message with a wrong `oldest`: expected 2026-");
+        check("oldest", json!(no_time), "parked message with an invalid `oldest`: expected 2026-");
     }
-    check("content", json!("spans"), "parked message with a wrong `content`: spans is not known");
-    check("signal", json!("profiles"), "parked message with a wrong `signal`: profiles is not");
-    check("signal", json!(null), "parked message with a wrong `signal`:  is not known");
-    check("encoding", json!("zstd"), "parked message with a wrong `encoding`: zstd, expected gzip");
+    check(
+        "content",
+        json!("spans"),
+        "parked message with an invalid `content`: spans is not known",
+    );
+    check("signal", json!("profiles"), "parked message with an invalid `signal`: profiles is not");
+    check("signal", json!(null), "parked message with an invalid `signal`:  is not known");
+    check(
+        "encoding",
+        json!("zstd"),
+        "parked message with an invalid `encoding`: zstd, expected gzip",
+    );
     check("body", json!("!"), "parked request cannot be read: ");
     check("body", json!("aGVsbG8="), "parked request cannot be read: ");
     let bomb = STANDARD.encode(wire::gzip::compress(9, &vec![0; 17 * 1024 * 1024]));

@@ -32,7 +32,7 @@ impl fmt::Debug for Message {
 /// Content that is too large for a message and cannot be divided.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{} of {} items has {encoded_bytes} bytes as a message, at most {max_bytes} are sent",
+    "{} of {} items has {encoded_bytes} bytes as a message, more than the limit of {max_bytes}",
     parked.content.name(), parked.items
 )]
 pub struct TooLargeForQueue {
@@ -117,7 +117,7 @@ impl Divided {
                     item_bytes = parked.content_bytes(),
                     values = cut,
                     value_bytes,
-                    "a single item is larger than a message: its longest values are cut"
+                    "a single item is larger than a message, its longest values are truncated"
                 );
                 Message { body, items: parked.items }
             })

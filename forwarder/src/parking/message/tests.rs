@@ -233,7 +233,7 @@ fn what_no_message_holds_comes_back_and_its_neighbours_are_sent() {
     assert_eq!((read.len(), too_large.len()), (0, 1));
     let error = too_large[0].to_string();
     assert!(error.starts_with("request of 1 items has "), "{error}");
-    assert!(error.ends_with("bytes as a message, at most 300 are sent"), "{error}");
+    assert!(error.ends_with("bytes as a message, more than the limit of 300"), "{error}");
     for content in [
         Content::Raw(noise(5000, 1).into_bytes()),
         Content::Line { event_id: String::new(), timestamp_ms: 0, line: noise(5000, 1) },

@@ -81,7 +81,7 @@ async fn send_parked<E: Export, Q: Queue>(
 ) -> (Outcome, IngestPolicy) {
     let Some((position, destination)) = flusher.destination(&parked.destination) else {
         let text = format!(
-            "destination {} is in no setting any more; add it, or the message waits until it expires",
+            "no setting names the destination {}; add it again, or the message waits until it expires",
             parked.destination
         );
         let reason = Reason::UnknownDestination { text };
@@ -108,7 +108,7 @@ async fn postpone<E: Export, Q: Queue>(
     let Some(queue) = &flusher.queues().retry else { return };
     let deadline = flusher.invocation().queue_deadline;
     if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
-        tracing::warn!(%error, "message comes again sooner than it should");
+        tracing::warn!(%error, "cannot hide the message, it comes again after the visibility timeout");
     }
 }
 

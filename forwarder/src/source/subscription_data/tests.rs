@@ -113,7 +113,7 @@ fn a_truncated_delivery_is_reported_as_truncated() {
     for end in 2..gzip.len() {
         let read = read_gzip("it", &gzip[..end], &Origin::default(), &limits, &mut |_| true);
         let error = read.unwrap_err().to_string();
-        let expected = "it does not hold what CloudWatch Logs sends: gzip stream ends early";
+        let expected = "it is not a delivery of CloudWatch Logs: gzip stream ends early";
         assert!(error.starts_with(expected), "{end} bytes: {error}");
     }
 }

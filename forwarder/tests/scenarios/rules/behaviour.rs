@@ -108,7 +108,7 @@ fn what_is_kept_is_dropped_by_no_later_rule() {
 #[test]
 fn sampling_goes_by_the_trace_wherever_it_is_written() {
     let half = rules("[[rule]]\nname = \"half\"\nsample = 0.5\n");
-    let kept = |request: Request| half.apply(&place(), request).request.is_some();
+    let kept = |request: Request| !half.apply(&place(), vec![request]).requests.is_empty();
     for n in 0..100u8 {
         let trace = kept(traces("", "", vec![span(n, "a", 1, 0, "")]));
         let record = kept(logs("", "", vec![in_trace(log(9, "a", "faas.invocation_id=r"), n)]));
@@ -167,10 +167,10 @@ fn empty_shells_are_removed() {
 fn what_no_rule_touches_comes_back_byte_for_byte() {
     let text = "[[rule]]\nname = \"x\"\nmatch.attributes.x = 1\ndrop = true\n\n[[rule]]\nname = \"y\"\nredact = [\"email\", \"card\"]\n";
     let request = traces("host=x", "s", vec![span(1, "x", 1, 0, "y=1 to=someone")]);
-    let applied = rules(text).apply(&place(), request.clone());
-    assert_eq!(applied.request, Some(request.clone()));
-    let nothing = RuleSet::default().apply(&place(), request.clone());
-    assert_eq!(nothing.request, Some(request));
+    let applied = rules(text).apply(&place(), vec![request.clone()]);
+    assert_eq!(applied.requests.as_slice(), std::slice::from_ref(&request));
+    let nothing = RuleSet::default().apply(&place(), vec![request.clone()]);
+    assert_eq!(nothing.requests, [request]);
     assert!(nothing.effects.is_empty());
 }
 
@@ -196,7 +196,7 @@ fn fields_of_later_versions_stay() {
     let request = Request::check(SignalKind::Logs, bytes, &Limits::default()).unwrap();
     assert_eq!(request.items(), 2);
     let text = "[[rule]]\nname = \"e\"\nmatch.severity = \"ERROR\"\ndrop = true\n\n[[rule]]\nname = \"r\"\nadd = { a = 1 }\non = \"resource\"\n";
-    let left = rules(text).apply(&place(), request).request.unwrap();
+    let left = rules(text).apply(&place(), vec![request]).requests.remove(0);
     assert_eq!(left.items(), 1);
     let news = left.bytes().windows(3).filter(|bytes| *bytes == b"new").count();
     assert_eq!(news, 4);
@@ -208,7 +208,8 @@ fn values_are_compared_as_what_they_are() {
     let check = |condition: &str, attributes: &str, expected: bool| {
         let text =
             format!("[[rule]]\nname = \"r\"\nmatch.attributes.a = {condition}\ndrop = true\n");
-        let applied = rules(&text).apply(&place(), logs("", "", vec![log(9, "x", attributes)]));
+        let applied =
+            rules(&text).apply(&place(), vec![logs("", "", vec![log(9, "x", attributes)])]);
         assert_eq!(applied.dropped() == 1, expected, "{condition} / {attributes}");
     };
     check("500", "a=500", true);
@@ -249,7 +250,7 @@ fn looking_ahead_finds_what_decoding_would_find() {
         body.body = Some(value("307"));
         requests.extend(logs("", "", vec![body]).into_bytes());
         let request = Request::check(SignalKind::Logs, requests, &Limits::default()).unwrap();
-        assert_eq!(rules(&text).apply(&place(), request).dropped(), expected, "{condition}");
+        assert_eq!(rules(&text).apply(&place(), vec![request]).dropped(), expected, "{condition}");
     };
     check("body = \"*/health_check*\"", 1);
     check("body = \"GET*check*200\"", 1);
@@ -346,14 +347,14 @@ fn the_rule_that_replaced_texts_whole_is_named() {
     "#;
     let bodies = ["token=0 ".repeat(3000), "token=0".to_owned(), "bob@example.com".to_owned()];
     let records = bodies.iter().map(|body| log(9, body, "")).collect();
-    let applied = rules(text).apply(&place(), logs("", "", records));
+    let applied = rules(text).apply(&place(), vec![logs("", "", records)]);
     let whole: Vec<(&str, usize, usize)> = applied
         .effects
         .iter()
         .map(|effect| (&*effect.rule, effect.redacted, effect.replaced_whole))
         .collect();
     assert_eq!(whole, [("slow", 2, 1), ("quick", 1, 0)]);
-    let request = applied.request.unwrap();
+    let [request] = applied.requests.as_slice() else { panic!("{:?}", applied.requests) };
     let left = request.decode::<wire::Logs>().unwrap().unwrap();
     let bodies: Vec<String> = left.resource_logs[0].scope_logs[0]
         .log_records

@@ -107,7 +107,7 @@ fn failures_are_kept_and_of_the_rest_a_tenth() {
     let rules = example("keep failures");
     let [kept, records, health] = requests.try_into().unwrap();
     let ids = |request: Request| -> Vec<u8> {
-        let request = rules.apply(&place(), request).request.unwrap();
+        let request = rules.apply(&place(), vec![request]).requests.remove(0);
         (0..50).filter(|n| request.bytes().windows(16).any(|bytes| bytes == [*n; 16])).collect()
     };
     let kept = ids(kept);
@@ -257,7 +257,8 @@ fn sampling_by_level() {
     let rules = example("a fifth of debug and info");
     let left = |severity| {
         let records = (0..500).map(|n| record(n, severity)).collect();
-        rules.apply(&place(), logs("", "", records)).request.map_or(0, |request| request.items())
+        let applied = rules.apply(&place(), vec![logs("", "", records)]);
+        applied.requests.iter().map(Request::items).sum::<usize>()
     };
     assert!((70..130).contains(&left(9)), "{}", left(9));
     assert_eq!(left(13), 500);

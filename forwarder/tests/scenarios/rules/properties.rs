@@ -96,12 +96,12 @@ proptest! {
         // Sampling metrics alone is a mistake; such rules are skipped.
         let Ok(rules) = RuleSet::parse(&text) else { return Ok(()) };
         let (kind, items) = (request.kind(), request.items());
-        let applied = rules.apply(&place(), request);
-        let left = applied.request.as_ref().map_or(0, Request::items);
+        let applied = rules.apply(&place(), vec![request]);
+        let left = applied.requests.iter().map(Request::items).sum::<usize>();
         prop_assert_eq!(items, left + applied.dropped());
         prop_assert_eq!(applied.unreadable, 0);
         prop_assert!(applied.effects.iter().all(|effect| effect.dropped <= effect.matched));
-        if let Some(request) = applied.request {
+        for request in applied.requests {
             let checked = Request::check(kind, request.bytes().to_vec(), &Limits::default());
             prop_assert_eq!(checked.map(|request| request.items()), Ok(left));
         }
@@ -121,10 +121,10 @@ proptest! {
     fn redacting_again_changes_nothing(body in "(\\{\"[a-z@.]{1,12}\": ?(\"[ -~]{0,20}\"|[0-9]{1,17})\\}|[ -~]{0,40})") {
         let rules = &*REDACTION;
         let was_json = serde_json::from_str::<serde_json::Value>(&body).is_ok();
-        let first = rules.apply(&place(), logs("", "", vec![log(9, &body, "")])).request.unwrap();
-        let second = rules.apply(&place(), first.clone()).request.unwrap();
+        let first = rules.apply(&place(), vec![logs("", "", vec![log(9, &body, "")])]).requests;
+        let second = rules.apply(&place(), first.clone()).requests;
         prop_assert_eq!(&first, &second);
-        let decoded = first.decode::<wire::Logs>().unwrap().unwrap();
+        let decoded = first[0].decode::<wire::Logs>().unwrap().unwrap();
         let record = &decoded.resource_logs[0].scope_logs[0].log_records[0];
         let Some(opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue(redacted)) =
             record.body.as_ref().and_then(|body| body.value.as_ref()) else { panic!("text") };

@@ -128,7 +128,7 @@ pub(crate) fn metrics(resource: &str, metrics: Vec<Metric>) -> Request {
 pub(crate) fn applied(rules: &RuleSet, place: &Origin, requests: Vec<Request>) -> String {
     let mut out = String::new();
     let items: usize = requests.iter().map(Request::items).sum();
-    let applied = rules.apply_all(place, requests);
+    let applied = rules.apply(place, requests);
     let left: usize = applied.requests.iter().map(Request::items).sum();
     assert_eq!(items, left + applied.dropped(), "{applied:?}");
     assert_eq!(applied.unreadable, 0);
