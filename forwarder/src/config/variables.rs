@@ -1,4 +1,4 @@
-//! The forwarder's own rows of the table of variables.
+//! The variables of the forwarder.
 
 use crate::destination::ingest_window::OLD_RECORDS;
 use crate::parking::QUEUES;

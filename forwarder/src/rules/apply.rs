@@ -314,7 +314,7 @@ fn on_resource<'r>(active: &Active<'r>, resource: &Resource) -> Option<Active<'r
     Some(Active { unless: unless.is_some(), ..*active })
 }
 
-/// A rule that drops all items without conditions on them, if no earlier rule has an effect.
+/// The first rule that keeps, drops or samples, if it drops all items without looking at them.
 fn drops_all<'a, 'r>(active: &'a [Active<'r>]) -> Option<&'a Active<'r>> {
     let decides = |active: &&Active<'_>| {
         matches!(active.rule.action, Action::Keep | Action::Drop | Action::Sample(_))

@@ -144,7 +144,7 @@ fn what_is_no_delivery_is_an_error_that_says_so() {
     );
     check(
         &format!("{{\"logGroup\":\"{}\"}}", "g".repeat(20_000)),
-        "it inflates to 20015 bytes, at most 10000 are read",
+        "it inflates to 20015 bytes, more than the limit of 10000",
     );
     let error = decode_base64("`awslogs.data`", "!").unwrap_err();
     assert_eq!(error.to_string(), "`awslogs.data` is not base64");
