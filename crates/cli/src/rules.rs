@@ -253,22 +253,21 @@ impl<'a> Trial<'a> {
             *stream = converted.state;
             self.undecodable +=
                 converted.undecodable.iter().map(|(_, line)| line.lines()).sum::<usize>();
-            for request in converted.requests {
-                self.request(&origin, request)?;
-            }
+            self.requests(&origin, converted.requests)?;
             events = events.get(converted.taken.max(1)..).unwrap_or_default();
         }
         Ok(())
     }
 
-    fn request(&mut self, origin: &Origin, request: Request) -> anyhow::Result<()> {
-        count(&mut self.before, &request);
-        let applied = self.rules.apply(origin, request);
+    fn requests(&mut self, origin: &Origin, requests: Vec<Request>) -> anyhow::Result<()> {
+        requests.iter().for_each(|request| count(&mut self.before, request));
+        let applied = self.rules.apply(origin, requests);
         Effect::add_all(&mut self.effects, applied.effects);
-        let Some(request) = applied.request else { return Ok(()) };
-        count(&mut self.after, &request);
-        if self.arguments.requests {
-            writeln!(io::stdout(), "{}", request.to_json())?;
+        for request in applied.requests {
+            count(&mut self.after, &request);
+            if self.arguments.requests {
+                writeln!(io::stdout(), "{}", request.to_json())?;
+            }
         }
         Ok(())
     }
