@@ -1,11 +1,11 @@
-"""The demo's own record of what was made: one JSON line an item, written when the item ends."""
+"""The demo's own list of items: one JSON line for each item, written when the item ends."""
 
 import json
 import os
 
 from opentelemetry.sdk.trace import SpanProcessor
 
-# The attribute that carries an item's number.
+# The attribute with an item's number.
 NUMBER = "demo.number"
 
 _next = 1
@@ -15,7 +15,7 @@ if path := os.environ.get("DEMO_LEDGER"):
 
 
 def continue_at(first):
-    """Counts on from here: the demo gives each invocation a range of its own."""
+    """Continues with this number. Each invocation has its own range."""
     global _next
     _next = first
 
@@ -27,17 +27,17 @@ def next_number():
 
 
 def started(number, name):
-    """A span that has only this line was still open when the process ended: it is not owed."""
+    """A span without a second line was still open when the process ended, and may be missing in the backend."""
     _write({"number": number, "what": "span", "event": "started", "name": name})
 
 
 def ended(number, what, name):
-    """The item is complete: from now on it is owed."""
+    """The item is complete. From then on the backend must receive it."""
     _write({"number": number, "what": what, "event": "ended", "name": name})
 
 
 def _write(line):
-    # One write a line, so that a kill leaves no half of one, and functions may share the file.
+    # One call for each line, so that a kill cannot cut it and functions can share the file.
     if _file is not None:
         os.write(_file, json.dumps(line).encode() + b"\n")
 

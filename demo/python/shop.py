@@ -1,10 +1,10 @@
-"""The demo's Python function: takes an order over HTTP and has the function "orders" fulfil it.
+"""The demo's Python function: takes an order over HTTP and invokes the function "orders" to fulfil it.
 
-It runs on AWS's runtime client. OpenTelemetry's SDK sends what it makes to the extension, at the address that every SDK
-sends to by default. Each span, log record and data point has a number, and is in the ledger when it ends.
+It runs on AWS's runtime client. OpenTelemetry's SDK exports to the extension at the SDK's default address. Each span, log
+record and data point has a number, which the function writes to the ledger when the item ends.
 
-The event is an API Gateway event whose body is `{"action": "ok", "first_number": 1000, "orders_first_number": 2000}`; the
-action is what "orders" is told to do.
+The event is an API Gateway event with the body `{"action": "ok", "first_number": 1000, "orders_first_number": 2000}`. The
+function passes the action to "orders".
 """
 
 import contextlib
@@ -30,12 +30,12 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 resource = Resource.create({"service.name": os.environ["AWS_LAMBDA_FUNCTION_NAME"]})
 tracers = TracerProvider(resource=resource)
-# The ledger comes first: what it has is owed, whatever the exporter does.
+# Before the exporter, so that the ledger lists a span even if its export fails.
 tracers.add_span_processor(ledger.EndOfSpans())
 tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 loggers = LoggerProvider(resource=resource)
 loggers.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
-# Nothing is exported between the flushes: the period is longer than the function lives.
+# Only flushes export: the interval is longer than the function lives.
 reader = PeriodicExportingMetricReader(OTLPMetricExporter(), export_interval_millis=3_600_000)
 meters = MeterProvider(resource=resource, metric_readers=[reader])
 
@@ -56,9 +56,9 @@ def handler(event, context):
 
 
 def flush():
-    """Lambda freezes the process after the response: all has to be with the extension by then."""
+    """Exports everything to the extension before the response, after which Lambda freezes the process."""
     if not all([provider.force_flush() for provider in (tracers, loggers, meters)]):
-        raise RuntimeError("the extension did not take everything")
+        raise RuntimeError("the extension did not accept all telemetry")
 
 
 def take(event, order, context):
@@ -69,7 +69,7 @@ def take(event, order, context):
     }
     parent = propagate.extract(event["headers"])
     with numbered_span("POST /shop", SpanKind.SERVER, attributes, parent) as span:
-        # What a function prints is in its log group all the same.
+        # Printed lines become log records too.
         print(f"order of request {context.aws_request_id}")
         log(SeverityNumber.INFO, "order placed")
         with numbered_span("find price"):
@@ -88,7 +88,7 @@ def take(event, order, context):
 
 
 def invoke_orders(event, order):
-    """An invocation has no HTTP headers that the function sees: the parent travels in the event's."""
+    """Passes the parent in the event's headers, because a function does not see the headers of its invocation."""
     attributes = {"faas.invoked_name": "orders", "faas.invoked_provider": "aws"}
     with numbered_span("invoke orders", SpanKind.CLIENT, attributes) as span:
         body = {"action": order["action"], "children": 2, "first_number": order["orders_first_number"]}
@@ -134,7 +134,7 @@ def log(severity, body):
 
 
 def count(record, value, name):
-    """A number as attribute makes each measurement a data point of its own, which only a demo wants."""
+    """Records each measurement as its own data point, by giving it a number as an attribute."""
     number = ledger.next_number()
     record(value, {ledger.NUMBER: number})
     ledger.ended(number, "data_point", name)

@@ -1,4 +1,4 @@
-//! The demo's own record of what was made: one JSON line an item, written when the item ends.
+//! The demo's own list of items: one JSON line for each item, written when the item ends.
 
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry::{Context, KeyValue, Value};
@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-/// The attribute that carries an item's number.
+/// The attribute with an item's number.
 pub const NUMBER: &str = "demo.number";
 
-/// What has a number.
+/// The kind of a numbered item.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
@@ -38,17 +38,16 @@ struct Line<'a> {
     name: &'a str,
 }
 
-/// Gives numbers, and writes them to the file named by `DEMO_LEDGER`; without it they are only given.
+/// Numbers items, and writes the numbers to the file `DEMO_LEDGER`, if it is set.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     file: Option<Arc<File>>,
     next: Arc<AtomicI64>,
-    /// The number of the running invocation's span.
+    /// The number of the current invocation's span.
     invocation: Arc<AtomicI64>,
 }
 
 impl Ledger {
-    /// Opens the file.
     #[expect(
         clippy::disallowed_methods,
         reason = "the demo's own variable; the exporter's settings know nothing of it"
@@ -63,17 +62,17 @@ impl Ledger {
         })
     }
 
-    /// Counts on from here: the demo gives each invocation a range of its own.
+    /// Continues with this number. Each invocation has its own range.
     pub fn continue_at(&self, first: i64) {
         self.next.store(first, Ordering::Relaxed);
     }
 
-    /// A number that was not given yet.
+    /// Returns the next number.
     pub fn next_number(&self) -> i64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Numbers the span of an invocation that begins.
+    /// Numbers the span of the invocation that begins.
     pub fn begin_invocation(&self) -> i64 {
         let number = self.next_number();
         self.invocation.store(number, Ordering::Relaxed);
@@ -85,17 +84,18 @@ impl Ledger {
         self.invocation.load(Ordering::Relaxed)
     }
 
-    /// A span that has only this line was still open when the process ended: it is owed as a partial one, if at all.
+    /// Writes that a span started. A span without a second line was still open when the process ended, and may be
+    /// exported as a partial span.
     pub fn started(&self, number: i64, name: &str) {
         self.write(&Line { number, what: What::Span, event: Event::Started, name });
     }
 
-    /// The item is complete: from now on it is owed.
+    /// Writes that the item is complete. From then on the backend must receive it.
     pub fn ended(&self, number: i64, what: What, name: &str) {
         self.write(&Line { number, what, event: Event::Ended, name });
     }
 
-    /// One write a line, so that a kill leaves no half of one, and environments may share the file.
+    /// Writes each line with one call, so that a kill cannot cut it and environments can share the file.
     fn write(&self, line: &Line<'_>) {
         let Some(mut file) = self.file.as_deref() else { return };
         let written = serde_json::to_vec(line).map_err(io::Error::from).and_then(|mut line| {
@@ -103,7 +103,7 @@ impl Ledger {
             file.write_all(&line)
         });
         if let Err(error) = written {
-            // The accounting cannot balance without it.
+            // Without this line the accounting cannot balance.
             tracing::error!(%error, "cannot write the ledger");
         }
     }
@@ -129,7 +129,7 @@ macro_rules! numbered_log {
     }};
 }
 
-/// Gives the invocation's own span a number, and returns it.
+/// Numbers the invocation's span, and returns the number.
 pub fn number_invocation(ledger: &Ledger) -> i64 {
     let number = ledger.next_number();
     ledger.started(number, "invocation");
@@ -137,7 +137,7 @@ pub fn number_invocation(ledger: &Ledger) -> i64 {
     number
 }
 
-/// Writes the number of each span when it ends, the invocation's own span too, which ends after the handler.
+/// Writes the number of each span when it ends, including the invocation's span, which ends after the handler.
 #[derive(Debug)]
 pub struct EndOfSpans(pub Ledger);
 

@@ -1,3 +1,3 @@
-//! What the demo's Rust functions have in common: the record of what they made.
+//! The list of items that the demo's Rust functions share.
 
 pub mod ledger;

@@ -1,9 +1,8 @@
-//! The demo's Rust function: takes orders, and numbers each span, log record and data point that it makes.
+//! The demo's Rust function: takes orders, and numbers each span, log record and data point.
 //!
-//! The event is `{"action": "ok", "children": 3, "logs": 2, "first_number": 1000}`, or an API Gateway event whose body
-//! is that. What each action does stands at [`Action`](orders::Action). The numbers go out as the attribute
-//! `demo.number`, and into the file named by `DEMO_LEDGER` when the item ends, so that nobody has to believe the
-//! exporter's own counters.
+//! The event is `{"action": "ok", "children": 3, "logs": 2, "first_number": 1000}`, or an API Gateway event with that
+//! body. [`Action`](orders::Action) describes the actions. Each number is sent as the attribute `demo.number`, and
+//! written to the file `DEMO_LEDGER` when the item ends, independently of the exporter.
 
 mod orders;
 

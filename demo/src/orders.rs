@@ -1,4 +1,4 @@
-//! The business of the demo: an order is checked, its items are reserved, and then what the event asks for happens.
+//! Checks an order, reserves its items, and then ends as the event says.
 
 use exporter::{SpanAttributes, SpanAttributesExtractor as _};
 use lambda_otlp_demo::ledger::{Ledger, NUMBER, What};
@@ -11,37 +11,37 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tracing::Instrument as _;
 
-/// How the invocation ends.
+/// The end of the invocation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Action {
-    /// With status 201.
+    /// Status 201.
     #[default]
     Ok,
-    /// With an error of the handler.
+    /// An error of the handler.
     Error,
-    /// With status 502.
+    /// Status 502.
     BadGateway,
-    /// With a panic inside a child span.
+    /// A panic inside a child span.
     Panic,
-    /// Not before Lambda kills it; the handler waits.
+    /// A timeout; the handler waits.
     Timeout,
-    /// Not before Lambda kills it; the handler blocks its thread.
+    /// A timeout; the handler blocks its thread.
     Block,
-    /// With the process, before anything has ended.
+    /// The process exits before any item has ended.
     Exit,
 }
 
-/// What the event asks for.
+/// The content of the event.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Order {
     pub(crate) action: Action,
-    /// How many child spans; each has a log record, a count and a price.
+    /// The number of child spans, each with a log record and two data points.
     children: u32,
-    /// How many further log records.
+    /// The number of further log records.
     logs: u32,
-    /// The first number of this invocation; else it counts on.
+    /// The first number of this invocation; by default, the numbers continue.
     first_number: Option<i64>,
 }
 
@@ -76,7 +76,7 @@ impl Instruments {
         }
     }
 
-    /// A number as attribute makes each measurement a data point of its own, which only a demo wants.
+    /// Records each measurement as its own data point, by giving it a number as an attribute.
     fn record(&self, ledger: &Ledger, price: f64) {
         let number = ledger.next_number();
         self.items.add(1, &[KeyValue::new(NUMBER, number)]);
@@ -87,7 +87,8 @@ impl Instruments {
     }
 }
 
-/// Describes the event as the library does, and numbers the invocation's span when it begins, so that a partial one has its number.
+/// Describes the event like the library, and numbers the invocation's span at its beginning, so that a partial span has
+/// its number.
 pub(crate) fn describe(event: &Value, ledger: &Ledger) -> SpanAttributes {
     if let Some(first) = Order::of_event(event).ok().and_then(|order| order.first_number) {
         ledger.continue_at(first);
@@ -136,12 +137,12 @@ pub(crate) async fn take(
                 std::thread::sleep(Duration::from_mins(1));
             }
         }
-        // Handled before anything ended.
+        // Handled above.
         Action::Exit => Ok(Value::Null),
     }
 }
 
-/// One child span: work of a few milliseconds, a log record, and two measurements.
+/// Runs one child span with a log record and two measurements.
 async fn reserve(child: u32, ledger: &Ledger, instruments: &Instruments) {
     tokio::time::sleep(Duration::from_millis(2)).await;
     numbered_log!(info, ledger, child, "item reserved");

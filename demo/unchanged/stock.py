@@ -1,6 +1,6 @@
-"""The demo's function that knows nothing of OpenTelemetry: it asks the warehouse how much there is of an item.
+"""The demo's function without OpenTelemetry code: asks the warehouse for the stock of an item.
 
-The layer's wrapper instruments it, with the packages beside it (requirements.txt). The event is `{"item": 24000}`.
+The layer's wrapper instruments it with the packages in requirements.txt. The event is `{"item": 24000}`.
 """
 
 import os

@@ -1,5 +1,5 @@
-//! A Rust function with `panic = "abort"` in its profile: the process ends in the panic, and the log has the
-//! invocation's telemetry all the same.
+//! A Rust function with `panic = "abort"` in its profile: the process ends in the panic, and its telemetry is in the
+//! log.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -13,8 +13,9 @@ use wire::{Limits, Logs, Traces};
 #[tokio::test]
 #[ignore = "compiles the demo again, for `panic = \"abort\"`; `cargo xtask ci --long` runs it"]
 async fn a_panic_that_aborts_leaves_the_invocation_in_the_log() {
-    let arguments = ["--config", "profile.dev.panic=\"abort\"", "--target-dir", "target/abort"];
-    let built = binaries::build_with(&workspace(), &["lambda-otlp-demo"], &arguments).unwrap();
+    let profile = ["--config", "profile.dev.panic=\"abort\"", "--target-dir", "target/abort"];
+    let arguments = [&profile[..], &["--package", "lambda-otlp-demo"]].concat();
+    let built = binaries::build_with(&workspace(), &arguments).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let lambda = Lambda::start().await.unwrap();
     let orders = FunctionSpec::new("orders", binaries::find(&built, "demo-function").unwrap())

@@ -1,4 +1,4 @@
-//! The demo as a process: what it shows, on a terminal, in a file and in a browser.
+//! The demo as a process: its output on a terminal, in a file and in a browser.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -13,24 +13,23 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Runs the demo with these variables, behind a PATH that begins with `programs`.
+/// Runs the demo with these variables. PATH begins with `programs`.
 fn demo(
     arguments: &[&str],
     programs: &Path,
     variables: &[(&str, &str)],
 ) -> (Option<i32>, String, String) {
-    // Held for all tests: demos that run at the same time would take the SDKs' usual port from each other.
+    // Held during all tests, because concurrent demos would compete for the default OTLP port.
     static USUAL_PORT: LazyLock<Option<TcpListener>> =
         LazyLock::new(|| TcpListener::bind(("127.0.0.1", 4318)).ok());
-    // One after the other: a function that has too little of the machine cannot write what it has before it times out.
+    // One at a time: on a busy machine, a function could time out before it has written its telemetry.
     static ONE: Mutex<()> = Mutex::new(());
     LazyLock::force(&USUAL_PORT);
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let output = Command::new("sh")
         .args(["-c", r#"PATH="$1:$PATH"; shift; exec "$@""#, "sh"])
         .arg(programs)
-        .arg(binary("lambda-otlp"))
-        .arg("demo")
+        .arg(binary("lambda-otlp-demo"))
         .args(arguments)
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
@@ -66,7 +65,7 @@ fn waterfall(out: &str, label: &str) -> Vec<(String, usize, String)> {
 fn the_demo_balances_and_shows_one_trace_through_both_functions() {
     let (code, out, said) = demo(&[], Path::new("/nowhere"), &[]);
     assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
-    // The first line says how it ended, and so does the last.
+    // The verdict comes first and last.
     assert!(out.starts_with(BALANCED), "{out}");
     assert_eq!(out.lines().next(), out.lines().next_back());
     assert!(!out.contains('\u{1b}'), "colours belong on a terminal");
@@ -75,7 +74,7 @@ fn the_demo_balances_and_shows_one_trace_through_both_functions() {
     {
         assert!(out.contains(process), "{out}");
     }
-    // An invocation that timed out shows the span that hung, below its own.
+    // The trace of the invocation that timed out has the partial span below the root.
     let mut spans = waterfall(&out, ": orders, timeout");
     spans.sort();
     let mut expected = [
@@ -139,7 +138,7 @@ fn the_demo_without_pypi_says_so_and_balances() {
     ];
     let (code, out, said) = demo(&[], Path::new("/nowhere"), &variables);
     assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
-    // Or there is no Python at all.
+    // Python may be missing altogether.
     let reason = said.lines().find(|line| line.contains(WITHOUT_PYTHON)).unwrap_or(&said);
     assert!(reason.contains("from PyPI (") || reason.contains("there is no Python"), "{reason}");
     assert!(!out.contains("shop"), "{out}");
@@ -161,13 +160,21 @@ fn the_demo_notices_what_the_backend_lost() {
 }
 
 #[test]
+fn wrong_arguments_end_the_demo_before_anything_runs() {
+    for arguments in [["--header", "a=b"], ["--endpoint", "nonsense"]] {
+        let (code, out, said) = demo(&arguments, Path::new("/nowhere"), &[]);
+        assert_eq!((code, out.as_str()), (Some(64), ""), "{said}");
+    }
+}
+
+#[test]
 fn a_backend_that_cannot_be_reached_is_said_before_anything_runs() {
     let nobody = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
     let endpoint = format!("http://{nobody}/api/default");
     let (code, out, said) = demo(&["--endpoint", &endpoint], Path::new("/nowhere"), &[]);
     assert_eq!((code, out.as_str()), (Some(64), ""), "{said}");
     assert!(said.contains(&format!("--endpoint {endpoint}: ")), "{said}");
-    assert!(!said.contains("building"), "{said}");
+    assert!(!said.contains("installing"), "{said}");
 }
 
 #[test]
@@ -175,7 +182,7 @@ fn the_page_holds_the_run_and_needs_nothing_from_elsewhere() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.html");
     let arguments = ["--html", path.to_str().unwrap()];
-    // Colours where they are asked for.
+    // Forces colours without a terminal.
     let colour = [("CLICOLOR_FORCE", "1")];
     let (code, out, said) = demo(&arguments, Path::new("/nowhere"), &colour);
     assert_eq!(code, Some(0), "{said}");

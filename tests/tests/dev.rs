@@ -89,7 +89,7 @@ fn lines_of_standard_input_are_events_and_an_error_of_the_function_is_told() {
     let arguments = ["--json", "--env", &ledger, "--", &function()];
     let (out, said, code) = run(folder.path(), &arguments, &input);
     assert_eq!(code, Some(1), "an invocation failed");
-    assert!(said.starts_with("that line is no JSON"), "{said}");
+    assert!(said.starts_with("the line is not JSON"), "{said}");
     let objects: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let responses: Vec<&str> =
         objects.iter().filter_map(|object| object.get("line")?.as_str()).collect();
@@ -188,14 +188,14 @@ fn what_is_no_function_is_told_in_one_line_with_what_to_do() {
     };
     refused(&[], "--runtime python|node --handler FILE.FUNCTION");
     refused(&["--", "no-such-program"], "there is no program no-such-program on PATH");
-    refused(&["--", "./no-such-file"], "no-such-file: was it built?");
-    refused(&["--", "./app.py"], "app.py cannot be executed");
+    refused(&["--", "./no-such-file"], "no-such-file: build it first");
+    refused(&["--", "./app.py"], "app.py is not executable");
     refused(&["--", "cargo", "lambda", "watch"], "`cargo run`");
     refused(&["--event", "no-such.json", "--", "true"], "--event: cannot read no-such.json");
-    refused(&["--event", "app.py", "--", "true"], "--event: app.py is no JSON");
+    refused(&["--event", "app.py", "--", "true"], "--event: app.py is not JSON");
     refused(&["--env", "NO_SUCH_VARIABLE", "--", "true"], "--env NO_SUCH_VARIABLE");
     refused(&["--env", "AWS_REGION=x", "--", "true"], "AWS_REGION is reserved");
-    refused(&["--region", "eu-west-1", "--", "true"], "add --aws");
+    refused(&["--region", "eu-west-1", "--", "true"], "need --aws");
     refused(&["--layer", "no-such", "--", "true"], "--layer: there is no folder no-such");
 
     let fails = |arguments: &[&str], expected: &str| {
@@ -311,7 +311,10 @@ fn cargo_run_is_built_before_it_is_started() {
     write("src/bin/other.rs", "fn main() {}");
     let (_, said, code) = run(folder.path(), &cargo, "{}");
     assert_eq!(code, Some(64));
-    assert!(said.contains("cargo built `orders`, `other`, …: name it with --bin"), "{said}");
+    assert!(
+        said.contains("cargo built several binaries (`orders`, `other`, …): add --bin NAME"),
+        "{said}"
+    );
     let named = ["--", "cargo", "run", "--quiet", "--bin", "orders"];
     assert_eq!(run(folder.path(), &named, "{}").2, Some(0));
     write("src/main.rs", "fn main() {");

@@ -1,4 +1,4 @@
-//! The Rust library's examples as functions of a local Lambda: what each of them writes when it is invoked.
+//! Runs the Rust library's examples as functions of a local Lambda, and checks the telemetry that they write.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -16,10 +16,12 @@ const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[tokio::test]
 async fn each_example_writes_what_it_says() {
-    let arguments = ["--examples", "--features", "axum,lambda_http,sqs,testing"];
-    let built = binaries::build_with(&workspace(), &["lambda-otlp-exporter"], &arguments).unwrap();
+    let cases: Vec<Case> = of_events().into_iter().chain(of_signals()).collect();
+    // No package is named, so cargo selects the features of `cargo test`.
+    let arguments: Vec<&str> = cases.iter().flat_map(|case| ["--example", case.example]).collect();
+    let built = binaries::build_with(&workspace(), &arguments).unwrap();
     let lambda = Lambda::start().await.unwrap();
-    for case in of_events().into_iter().chain(of_signals()) {
+    for case in cases {
         let Case { example, payload, answer, written: expected } = case;
         let program = binaries::find(&built, example).unwrap();
         let spec = FunctionSpec::new(example, program).timeout(Duration::from_mins(1));
@@ -36,7 +38,7 @@ async fn each_example_writes_what_it_says() {
     lambda.shut_down().await;
 }
 
-/// What an example answers to an event, as far as it matters, and writes.
+/// An example with its event, the relevant part of its response, and its telemetry.
 struct Case {
     example: &'static str,
     payload: Value,
@@ -44,7 +46,7 @@ struct Case {
     written: Expect,
 }
 
-/// Examples of what invokes a function.
+/// Examples of event sources.
 fn of_events() -> Vec<Case> {
     vec![
         Case {
@@ -89,7 +91,7 @@ fn of_events() -> Vec<Case> {
     ]
 }
 
-/// Examples of what a function writes.
+/// Examples of telemetry.
 fn of_signals() -> Vec<Case> {
     vec![
         Case {
@@ -135,8 +137,8 @@ fn of_signals() -> Vec<Case> {
     ]
 }
 
-/// An HTTP API's event, behind `$default`
-/// (API Gateway Developer Guide, "Create AWS Lambda proxy integrations for HTTP APIs").
+/// An HTTP API's event for the route `$default` (API Gateway Developer Guide, "Create AWS Lambda proxy integrations for
+/// HTTP APIs").
 fn api_gateway(path: &str) -> Value {
     json!({
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
@@ -150,7 +152,7 @@ fn api_gateway(path: &str) -> Value {
     })
 }
 
-/// Two messages, one of which is no order.
+/// Two messages, one of which is not an order.
 fn batch() -> Value {
     let message = |id: &str, body: &str| {
         json!({
@@ -163,7 +165,7 @@ fn batch() -> Value {
     json!({ "Records": [message("one", "7"), message("two", "seven")] })
 }
 
-/// What is in a function's log: a line a span, indented below its parent, then records and metrics.
+/// Lists the telemetry in a function's log: spans, indented below their parents, then records and metrics.
 fn written(lambda: &Lambda, function: &str) -> String {
     let (mut spans, mut others): (Vec<Span>, Vec<String>) = (Vec::new(), Vec::new());
     for event in lambda.log_events(function) {
@@ -216,7 +218,7 @@ fn written(lambda: &Lambda, function: &str) -> String {
     shown
 }
 
-/// The name, what is said of its status, and how many links there are; of a root whether a caller is its parent.
+/// Describes a span: name, status, number of links, and its caller.
 fn described(span: &Span) -> String {
     let mut text = span.name.clone();
     let status = span.status.clone().unwrap_or_default();

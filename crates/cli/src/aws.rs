@@ -1,8 +1,8 @@
-//! The one place that says how this machine reaches AWS.
+//! The configuration of AWS's clients, and their errors.
 //!
-//! Credentials, region, profile and endpoints come from where AWS's own tools read them: `AWS_PROFILE`, the files of
-//! `~/.aws` (SSO included), `AWS_REGION`, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_SQS` and its like (AWS SDKs and Tools
-//! Reference Guide, "Service-specific endpoints").
+//! Credentials, region, profile and endpoints are read like AWS's own tools do, for example from `AWS_PROFILE`,
+//! `~/.aws` (including SSO), `AWS_REGION` and `AWS_ENDPOINT_URL_SQS` (AWS SDKs and Tools Reference Guide,
+//! "Service-specific endpoints").
 
 use ::aws::{Credentials, LOGS, LogsSettings, SQS, SqsQueue, SqsSettings};
 use anyhow::{Context as _, anyhow};
@@ -15,13 +15,13 @@ use settings::{Env, InvalidSettings, Reader, Secret, Source as _, Table};
 use std::collections::HashMap;
 use std::error::Error;
 
-/// Where AWS is asked.
+/// Region and profile.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct AwsArguments {
-    /// AWS region; else that of the environment or the profile.
+    /// AWS region; by default, the one of the environment or profile.
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// Profile of AWS's configuration files; else AWS_PROFILE.
+    /// Profile in AWS's configuration files; by default, AWS_PROFILE.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
 }
@@ -32,7 +32,6 @@ impl AwsArguments {
     }
 }
 
-/// What all of AWS's clients are made of.
 pub(crate) async fn load(arguments: &AwsArguments) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
     if let Some(region) = &arguments.region {
@@ -50,17 +49,16 @@ fn http_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// A queue's URL, and what follows from it.
+/// A queue's URL, with its region and endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct QueueUrl {
     pub(crate) url: String,
     region: Option<String>,
-    /// The endpoint of SQS, where the URL's host is not AWS's.
+    /// The endpoint of SQS, unless it is AWS's own.
     endpoint: Option<String>,
 }
 
 impl QueueUrl {
-    /// Refuses what is not the URL of a queue.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let expected = || "expected https://sqs.{region}.amazonaws.com/{account}/{name}".to_owned();
         let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
@@ -80,18 +78,16 @@ impl QueueUrl {
         Ok(Self { url: text.to_owned(), region, endpoint })
     }
 
-    /// Whether both are of one queue.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let [one, other] = [self, other].map(|queue| queue.url.trim_end_matches('/'));
         one == other
     }
 
-    /// The region of the queue; else that of the configuration.
+    /// The region of the queue, or of the configuration.
     fn region(&self, aws: &SdkConfig) -> Option<Region> {
         self.region.clone().map(Region::new).or_else(|| aws.region().cloned())
     }
 
-    /// The endpoint of SQS, unless it is AWS's own.
     fn endpoint(&self, aws: &SdkConfig) -> Option<String> {
         let overridden = Env.get("AWS_ENDPOINT_URL_SQS");
         overridden
@@ -100,7 +96,6 @@ impl QueueUrl {
     }
 }
 
-/// The client that reads this queue.
 pub(crate) fn sqs(aws: &SdkConfig, queue: &QueueUrl) -> aws_sdk_sqs::Client {
     let mut config = aws_sdk_sqs::config::Builder::from(aws).region(queue.region(aws));
     if let Some(endpoint) = queue.endpoint(aws) {
@@ -109,9 +104,8 @@ pub(crate) fn sqs(aws: &SdkConfig, queue: &QueueUrl) -> aws_sdk_sqs::Client {
     aws_sdk_sqs::Client::from_conf(config.build())
 }
 
-/// The client that reads buckets.
 pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
-    // With an endpoint of one's own, DNS does not know the name {bucket}.{host}.
+    // DNS does not resolve {bucket}.{host} on an endpoint other than AWS's.
     let is_stand_in = aws.endpoint_url().is_some() || Env.get("AWS_ENDPOINT_URL_S3").is_some();
     let config = aws_sdk_s3::config::Builder::from(aws).force_path_style(is_stand_in);
     aws_sdk_s3::Client::from_conf(config.build())
@@ -119,8 +113,7 @@ pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
 
 const SENDING: Table = Table::new(&[QUEUES, SQS, ::aws::AWS, settings::PROXY]);
 
-/// The queue as the forwarder sends to it: with its limits, and without the repetitions by which a message gets there
-/// twice.
+/// Returns the queue as the forwarder uses it: with its limits, and without retries, which could duplicate a message.
 pub(crate) async fn sending_queue(aws: &SdkConfig, queue: &QueueUrl) -> anyhow::Result<SqsQueue> {
     let mut variables = credentials(aws).await?;
     variables.insert(RETRY_QUEUE_URL.to_owned(), queue.url.clone());
@@ -142,7 +135,6 @@ pub(crate) async fn sending_queue(aws: &SdkConfig, queue: &QueueUrl) -> anyhow::
 
 const SUBSCRIBING: Table = Table::new(&[LOGS, ::aws::AWS, settings::PROXY]);
 
-/// How the subscriber asks CloudWatch Logs, with this machine's credentials.
 pub(crate) async fn logs_settings(aws: &SdkConfig) -> anyhow::Result<LogsSettings> {
     let mut variables = credentials(aws).await?;
     let region = aws.region().context("missing region: give --region, or set AWS_REGION")?;
@@ -160,7 +152,7 @@ pub(crate) async fn logs_settings(aws: &SdkConfig) -> anyhow::Result<LogsSetting
     read.context("CloudWatch Logs cannot be asked")
 }
 
-/// This machine's credentials, as the variables that Lambda sets.
+/// Returns this machine's credentials as the variables that Lambda sets.
 pub(crate) async fn credentials(aws: &SdkConfig) -> anyhow::Result<HashMap<String, String>> {
     let Credentials { access_key_id, secret_access_key, session_token } =
         signing_credentials(aws).await?;
@@ -174,7 +166,6 @@ pub(crate) async fn credentials(aws: &SdkConfig) -> anyhow::Result<HashMap<Strin
     Ok(variables)
 }
 
-/// This machine's credentials.
 pub(crate) async fn signing_credentials(aws: &SdkConfig) -> anyhow::Result<Credentials> {
     let provider = aws.credentials_provider().context("there are no AWS credentials")?;
     let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
@@ -185,22 +176,21 @@ pub(crate) async fn signing_credentials(aws: &SdkConfig) -> anyhow::Result<Crede
     })
 }
 
-/// The region and account of the requests: `region eu-west-1, account 123456789012`.
+/// Describes region and account: `region eu-west-1, account 123456789012`.
 pub(crate) async fn place(aws: &SdkConfig) -> String {
     let region = aws.region().map_or("unknown", Region::as_ref);
-    // Needs no permission.
+    // This call needs no permission.
     let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.ok();
     let account = identity.and_then(|identity| identity.account);
     format!("region {region}, account {}", account.as_deref().unwrap_or("unknown"))
 }
 
-/// The message that this region and account have no log group of this name.
 pub(crate) async fn no_log_group(aws: &SdkConfig, name: &str) -> String {
     let place = place(aws).await;
     format!("there is no log group {name} in {place}: check its name, --region and --profile")
 }
 
-/// What AWS said, or why it could not be asked, on one line, with what to do about it.
+/// Describes an error of an AWS client on one line, with a remedy.
 pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &E) -> anyhow::Error {
     let text = in_words(error);
     if lacks_credentials(&text) {
@@ -214,7 +204,7 @@ pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &E) -> anyhow::Er
     }
 }
 
-/// The error and its causes, each once, without those that only say that there is another one.
+/// Joins the error and its causes, without repetitions and uninformative texts.
 fn in_words(error: &(dyn Error + 'static)) -> String {
     const SAY_NOTHING: [&str; 7] = [
         "service error",
@@ -252,25 +242,23 @@ fn in_words(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// Longest text of an error.
 const MOST_CHARS: usize = 300;
 
-/// Whether an error says that nobody provides credentials. The instance's own are asked for at last, on whatever machine.
+/// Returns `true` if no credentials were found. The instance's metadata is the last source on every machine.
 fn lacks_credentials(text: &str) -> bool {
     ["no providers in chain", "provider was not enabled", "no identity resolver", "IMDS"]
         .iter()
         .any(|said| text.contains(said))
 }
 
-/// The end of an error text caused by a missing permission.
+/// The end of an error text about a missing permission.
 const LACKS_PERMISSION: &str = "these credentials lack that permission";
 
-/// Returns `true` if a missing permission causes this error, as [`explain`] gives it.
+/// Returns `true` if [`explain`] attributed the error to a missing permission.
 pub(crate) fn is_denied(explained: &anyhow::Error) -> bool {
     explained.to_string().ends_with(LACKS_PERMISSION)
 }
 
-/// What to do about an error that says this.
 fn remedy(text: &str) -> Option<&'static str> {
     let lower = text.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -290,12 +278,12 @@ fn remedy(text: &str) -> Option<&'static str> {
         "nosuchbucket",
         "does not exist",
     ]) {
-        return Some("look at name, region and account");
+        return Some("check its name, region and account");
     }
     None
 }
 
-/// A configuration that reads nothing of this machine.
+/// A configuration independent of this machine.
 #[cfg(test)]
 pub(crate) fn for_tests() -> SdkConfig {
     use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
@@ -352,7 +340,7 @@ mod tests {
         let sent = aws_sdk_sqs::Client::new(&config).list_queues().send().await;
         let said = explain(&sent.unwrap_err()).to_string();
         assert!(said.starts_with("there are no AWS credentials: set AWS_PROFILE"), "{said}");
-        // As where the instance's metadata refuses, which is asked on whatever machine.
+        // Like an instance's metadata service that refuses a token.
         let refused = std::io::Error::other("failed to load IMDS session token");
         let said = explain(&refused).to_string();
         assert!(said.starts_with("there are no AWS credentials: set AWS_PROFILE"), "{said}");

@@ -1,8 +1,8 @@
-//! Output whose reader is gone: after `lambda-otlp decode … | head`, a command still finishes its work and does not fail.
+//! Output without a reader: after `lambda-otlp decode … | head`, a command finishes its work and does not fail.
 
 use std::io::{self, ErrorKind};
 
-/// Prints on stderr like std's macro of this name, but does not panic if stderr is closed.
+/// Like `std::eprintln`, but does not panic if stderr is closed.
 macro_rules! eprintln {
     ($($arguments:tt)*) => {{
         use std::io::Write as _;
@@ -10,7 +10,7 @@ macro_rules! eprintln {
     }};
 }
 
-/// Like [`eprintln`], without a line's end.
+/// Like `std::eprint`, but does not panic if stderr is closed.
 macro_rules! eprint {
     ($($arguments:tt)*) => {{
         use std::io::Write as _;
@@ -23,7 +23,7 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Ignores a broken pipe, so that a command that finished its work exits with the code of that work.
+/// Ignores a broken pipe, so that the exit code reflects the work.
 pub(crate) fn ignored(printed: io::Result<()>) -> io::Result<()> {
     printed.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }

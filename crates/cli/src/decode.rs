@@ -1,4 +1,4 @@
-//! `lambda-otlp decode`: OTLP lines in, OTLP/JSON or a summary out.
+//! `lambda-otlp decode`: prints OTLP lines as OTLP/JSON, or a summary.
 
 use crate::lines::{Found, Joining, Line, MAX_LINE_BYTES, next_line, open};
 use anyhow::Context as _;
@@ -7,7 +7,6 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 use wire::{LineReading, SignalKind};
 
-/// Arguments of `lambda-otlp decode`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -15,36 +14,33 @@ Examples:
   lambda-otlp decode --summary shop.log orders.log
   aws logs tail /aws/lambda/shop --format short | lambda-otlp decode")]
 pub(crate) struct Arguments {
-    /// Files of lines; `-` is standard input, which is also read when no file is named.
+    /// Files of lines; `-` (the default) is standard input.
     files: Vec<String>,
-    /// Print one row a file instead of the requests.
+    /// Print one row per file instead of the requests.
     #[arg(long)]
     summary: bool,
-    /// JSON: that is what requests are printed as; with --summary an object a file.
+    /// Print JSON. Requests always are; with --summary, print an object per file.
     #[arg(long)]
     json: bool,
 }
 
-/// What a file holds.
 #[derive(Default, Serialize)]
 struct Summary {
     file: String,
-    /// Non-empty input lines.
     lines: usize,
-    /// Decoded OTLP requests.
     requests: usize,
     spans: usize,
     data_points: usize,
     log_records: usize,
-    /// Lines that claim to be OTLP and did not decode.
+    /// OTLP lines that cannot be decoded.
     undecodable: usize,
-    /// Whether it looks like an event of the forwarder's.
+    /// The file looks like an event of the forwarder.
     #[serde(skip)]
     is_event: bool,
 }
 
 impl Summary {
-    /// Says what to do instead with a file that holds no OTLP line.
+    /// Suggests another command if the file has no OTLP line.
     fn hint(&self) -> Option<String> {
         let Self { file, lines, .. } = self;
         if self.requests > 0 || self.undecodable > 0 {
@@ -52,7 +48,7 @@ impl Summary {
         }
         Some(if self.is_event {
             format!(
-                "{file}: no OTLP line; it looks like a Lambda event: `lambda-otlp forward --dry-run {file}` reads those"
+                "{file}: no OTLP line; for a Lambda event, use `lambda-otlp forward --dry-run {file}`"
             )
         } else {
             format!("{file}: no OTLP line among {lines}")
@@ -60,7 +56,7 @@ impl Summary {
     }
 }
 
-/// Whether a line begins a delivery of CloudWatch Logs, or of Kinesis or SQS, on one line or on many.
+/// Returns `true` if the line begins a delivery of CloudWatch Logs, Kinesis or SQS.
 fn begins_event(line: &str) -> bool {
     let line = line.trim_start().trim_start_matches('{').trim_start();
     line.starts_with("\"awslogs\"") || line.starts_with("\"Records\"")
@@ -119,7 +115,6 @@ fn decode_file(file: &str, requests_to: Option<&mut dyn Write>) -> anyhow::Resul
     Ok(decoding.summary)
 }
 
-/// One file, line by line.
 struct Decoding<'a> {
     summary: Summary,
     requests_to: Option<&'a mut dyn Write>,

@@ -1,13 +1,14 @@
-//! Where telemetry is sent, as the command line says it.
+//! The backend that the command line names.
 
 use anyhow::bail;
+use console::reach::ENDPOINT;
 use settings::{Env, Source};
 use std::collections::HashMap;
 
 /// A backend, by arguments or by the forwarder's variables.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct DestinationArguments {
-    /// Base of the OTLP endpoint, with `/api/{org}` for OpenObserve; else the forwarder's variables.
+    /// Base URL of the OTLP endpoint, with `/api/{org}` for OpenObserve; by default, the forwarder's variables apply.
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// Header of every request; may be repeated.
@@ -19,26 +20,22 @@ pub(crate) struct DestinationArguments {
 }
 
 impl DestinationArguments {
-    /// Whether the command line names one.
     pub(crate) fn has_endpoint(&self) -> bool {
         self.endpoint.is_some()
     }
 
-    /// These arguments as variables over those of the process. A dry run needs no endpoint.
+    /// Returns these arguments as variables over those of the process. A dry run needs no endpoint.
     pub(crate) fn variables(&self, dry_run: bool) -> anyhow::Result<Overlay> {
         Overlay::of(self, dry_run)
     }
 }
 
-/// The variables set by arguments.
-pub(crate) const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
 const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
 const STREAM: &str = "LAMBDA_OTLP_STREAM";
-/// Variables whose values go to the endpoint that the variables name, and to no other.
+/// Variables that belong to the endpoint of the variables, and are not used with another.
 const CREDENTIALS: &[&str] = &[HEADERS, "LAMBDA_OTLP_SECRET"];
 
-/// The arguments as variables, over those of the process: the same names, rules and mistakes as in
-/// the deployed forwarder.
+/// The variables that result from arguments and environment, with the forwarder's names, rules and errors.
 pub(crate) struct Overlay {
     arguments: HashMap<String, String>,
     endpoint_given: bool,
@@ -65,7 +62,7 @@ impl Overlay {
             let Some((name, value)) = header.split_once('=') else {
                 bail!("--header: expected K=V, for example authorization=Basic …");
             };
-            // A comma would begin the next header in the variable.
+            // A comma separates headers in the variable.
             let value = value.replace('%', "%25").replace(',', "%2C");
             headers.push(format!("{name}={value}"));
         }
@@ -77,7 +74,6 @@ impl Overlay {
 }
 
 impl Overlay {
-    /// The same with this variable, whatever the process's own says.
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.arguments.insert(name.to_owned(), value.into());
         self
@@ -89,7 +85,7 @@ impl Source for Overlay {
         let is_given = || self.arguments.contains_key(name);
         let argument = match name {
             ENDPOINT if self.endpoint_given || self.get(name).is_none() => "--endpoint",
-            // Headers of a variable must not be sent to the endpoint of an argument.
+            // With --endpoint, headers come only from --header.
             HEADERS if self.endpoint_given || is_given() => "--header",
             STREAM if is_given() => "--stream",
             _ => name,
@@ -98,7 +94,7 @@ impl Source for Overlay {
     }
 
     fn get(&self, name: &str) -> Option<String> {
-        // An endpoint on the command line gets no credentials that were meant for another.
+        // An endpoint of the command line must not get the credentials of another one.
         let hidden = self.endpoint_given && CREDENTIALS.contains(&name);
         self.arguments.get(name).cloned().or_else(|| if hidden { None } else { Env.get(name) })
     }

@@ -1,11 +1,12 @@
-//! `lambda-otlp forward`: Lambda event files through the forwarder's own pipeline.
+//! `lambda-otlp forward`: sends Lambda event files through the forwarder's pipeline.
 
 use crate::broken_pipe;
 use crate::destination::DestinationArguments;
-use crate::time_arguments::now_unix_nano;
 use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
 use backend::Authorized;
+use console::quantity::plural;
+use console::time_arguments::now_unix_nano;
 use forwarder::{
     Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn, Ledger,
     NoQueue, OldRecords, Options, Queues, Report, SourceLimits, TimeShift, read_rules,
@@ -20,7 +21,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Limits, read_line};
 
-/// Arguments of `lambda-otlp forward`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// Move all times so that the newest log event happens now.
     #[arg(long)]
     shift_time: bool,
-    /// Send nothing; count what would be accepted.
+    /// Send nothing, and count the items that would be sent.
     #[arg(long)]
     dry_run: bool,
     /// Print the ledger as one JSON object.
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// One event file may take as long as an invocation of Lambda takes at most.
+/// Time limit for one event file: the longest invocation in Lambda.
 pub(crate) const TIME_FOR_EVENT: Duration = Duration::from_mins(15);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -54,10 +54,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut config = config?;
     let window = IngestPolicy { old_records: OldRecords::Drop, ..config.old_records };
-    // Whoever sends a file means its times; the backend says which of them it does not take.
+    // The user wants the file's own times; the backend reports those that it rejects.
     config.old_records = IngestPolicy::any_time();
     let mut options = forwarder::Options::of(&config);
-    // The events come from files, none of them from this process's own log group.
+    // No event comes from this process's own log group.
     options.own_log_groups.clear();
     options.most_details = usize::MAX;
     let now = now_unix_nano();
@@ -89,15 +89,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         write_ledger(&ledger, arguments.dry_run, &mut out)
     };
-    // The exit code says whether everything arrived, also where nobody reads the ledger.
+    // The exit code tells whether everything arrived, even if the ledger cannot be printed.
     if let Err(error) = broken_pipe::ignored(printed) {
         eprintln!("lambda-otlp: cannot print the ledger: {error}");
     }
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The forwarder with its rules, all of whose telemetry goes to the one destination that the command
-/// line names. There is nobody to deliver again later: what is not taken is said to be returned.
+/// Returns a forwarder with its rules and the one destination of the command line. It has no retry queue: undelivered
+/// telemetry counts as returned.
 pub(crate) async fn one_destination<E: Export>(
     config: &Config,
     aws: &AwsSecrets,
@@ -107,7 +107,7 @@ pub(crate) async fn one_destination<E: Export>(
     let destinations = vec![forwarder::default_destination(config, export)];
     let rules = read_rules(config, aws).await.map_err(anyhow::Error::msg)?;
     let mut forwarder = Forwarder::new(destinations.clone(), Queues::default(), options);
-    // Routes would send it to where the deployed forwarder does.
+    // Routes would send telemetry to the destinations of the deployed forwarder.
     forwarder.set_rules(rules, destinations);
     Ok(forwarder)
 }
@@ -123,7 +123,7 @@ async fn forward_all<E: Export>(
         let incoming = match read(path) {
             Ok(incoming) => incoming,
             Err(error) => {
-                // A file that cannot be read keeps none of the others from being forwarded.
+                // The other files are still forwarded.
                 eprintln!("{error:#}");
                 complete = false;
                 continue;
@@ -137,21 +137,20 @@ async fn forward_all<E: Export>(
     Ok((ledger, complete))
 }
 
-/// Says of which files telemetry will be refused although its log events were moved to now: a line's own times may be days from
-/// that of its log event.
+/// Warns about files whose items have other times than their log events, because `--shift-time` moves both by the same
+/// time.
 async fn warn_of_other_times<E: Export>(
     arguments: &Arguments,
     forwarder: &Forwarder<E, NoQueue>,
     observed_unix_nano: u64,
 ) {
     for path in &arguments.events {
-        // What is wrong with a file is said when it is forwarded.
+        // Errors of a file are reported when it is forwarded.
         let Ok(event) = read(path) else { continue };
         let report = forwarder.forward(event, &invocation_at(observed_unix_nano)).await;
         if report.dropped_for_time > 0 {
             eprintln!(
-                "{}: {} dated outside the time that the backend takes records of (LAMBDA_OTLP_INGEST_WINDOW): \
-                 --shift-time moves all by the newest log event, and these are too far from theirs",
+                "{}: {} outside the backend's ingest window (LAMBDA_OTLP_INGEST_WINDOW) even after --shift-time, because their times differ from those of their log events",
                 path.display(),
                 plural(report.dropped_for_time, "item"),
             );
@@ -164,18 +163,16 @@ fn invocation_at(observed_unix_nano: u64) -> InvocationContext {
     InvocationContext { observed_unix_nano, deadline, queue_deadline: deadline, account: None }
 }
 
-/// Says on stderr what did not arrive, and why.
 pub(crate) fn explain(path: &dyn Display, report: &Report) {
     for problem in problems(report) {
         eprintln!("{path}: {problem}");
     }
 }
 
-/// What did not arrive, and why, a line each.
 pub(crate) fn problems(report: &Report) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(error) = &report.unread {
-        problems.push(format!("not read, or not to its end: {error}"));
+        problems.push(format!("cannot read all of it: {error}"));
     }
     for (event_id, line) in &report.undecodable {
         problems.push(format!(
@@ -183,7 +180,7 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
             line.reason, line.bytes, line.sha256
         ));
     }
-    // A backend that is away is away for all signals: its cause is said once.
+    // If the backend is unreachable for all signals, the cause appears once.
     let mut causes: Vec<(&str, Vec<String>)> = Vec::new();
     for part in report.undelivered.iter().filter(|part| part.kept_in != KeptIn::LogGroup) {
         let what = part.kind.map_or_else(
@@ -209,18 +206,14 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
     }
     if report.dropped_figures > 0 {
         problems.push(format!(
-            "{} of log lines became no data point: implausible or too many",
+            "{} in log lines did not become data points: implausible or too many",
             plural(report.dropped_figures, "figure")
         ));
     }
     if report.panics > 0 {
-        problems.push("returned: converting panicked; please report this".to_owned());
+        problems.push("returned: the conversion panicked; please report this".to_owned());
     }
     problems
-}
-
-fn plural(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
@@ -260,17 +253,15 @@ fn read(path: &Path) -> anyhow::Result<Event> {
         && read_line(line, &Limits::default()).is_some()
     {
         let path = path.display();
-        bail!(
-            "{path} is no Lambda event but holds OTLP lines: `lambda-otlp decode {path}` reads them"
-        );
+        bail!("{path} is not a Lambda event but has OTLP lines: use `lambda-otlp decode {path}`");
     }
-    serde_json::from_slice(&bytes).with_context(|| format!("{} is no Lambda event", path.display()))
+    serde_json::from_slice(&bytes)
+        .with_context(|| format!("{} is not a Lambda event", path.display()))
 }
 
-/// Time of the newest log event, in nanoseconds.
 fn newest_event(path: &Path) -> anyhow::Result<Option<u64>> {
     let mut newest = None;
-    // What is wrong with a file is said when it is forwarded.
+    // Errors of a file are reported when it is forwarded.
     let _later = read(path)?.read(&SourceLimits::default(), &mut |batch| {
         newest = newest.max(batch.events.iter().map(|event| event.timestamp_ms).max());
         true

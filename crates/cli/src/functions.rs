@@ -1,4 +1,4 @@
-//! Finds the forwarder of a stack, and what it reads.
+//! Finds a stack's forwarder and stream.
 
 use crate::aws::{explain, place};
 use anyhow::{Context as _, bail};
@@ -6,7 +6,7 @@ use aws_config::SdkConfig;
 use aws_sdk_lambda::types::FunctionConfiguration;
 use subscriber::KinesisStream;
 
-/// The forwarder of a stack of template.yaml. CloudFormation names it `{stack}-{logical id}-{random}`.
+/// Returns the forwarder of a stack. CloudFormation names it `{stack}-{logical id}-{random}`.
 pub(crate) async fn forwarder_of(
     aws: &SdkConfig,
     stack: &str,
@@ -34,7 +34,7 @@ pub(crate) async fn forwarder_of(
     }
 }
 
-/// The stream of a stack of template.yaml that its log groups write into; `None` where they invoke the forwarder.
+/// Returns the Kinesis stream of a stack; `None` if its log groups invoke the forwarder directly.
 pub(crate) async fn stream_of(
     aws: &SdkConfig,
     stack: &str,

@@ -1,14 +1,13 @@
-//! Lines of a file or of standard input, and what stands in them.
+//! Lines of a file or of standard input, and their content.
 
 use anyhow::Context as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use wire::{Joined, Limits, LineReading, Rejoin, read_line};
 
-/// No writer writes a longer one, and a file without newlines must not fill the memory.
+/// The longest line. A file without newlines must not fill the memory.
 pub(crate) const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Opens a file; `-` is standard input.
 pub(crate) fn open(file: &str) -> anyhow::Result<Box<dyn BufRead + Send>> {
     if file == "-" {
         return Ok(Box::new(BufReader::new(io::stdin())));
@@ -16,13 +15,10 @@ pub(crate) fn open(file: &str) -> anyhow::Result<Box<dyn BufRead + Send>> {
     Ok(Box::new(BufReader::new(File::open(file).with_context(|| format!("cannot open {file}"))?)))
 }
 
-/// A line of the input.
 pub(crate) enum Line {
-    /// Without its newline; what is no UTF-8 is replaced.
+    /// Without its newline; invalid UTF-8 is replaced.
     Text(String),
-    /// It was longer than [`MAX_LINE_BYTES`], and skipped.
     TooLong,
-    /// There are no more.
     End,
 }
 
@@ -45,22 +41,22 @@ pub(crate) fn next_line(input: &mut dyn BufRead) -> io::Result<Line> {
     }
 }
 
-/// What a line is, or several that were one.
+/// The content of a line, or of several lines that were one.
 pub(crate) enum Found {
     Otlp(Box<LineReading>),
     Other(String),
 }
 
-/// Joins lines again that were cut into pieces.
+/// Joins lines that were split into pieces.
 #[derive(Default)]
 pub(crate) struct Joining {
     rejoin: Rejoin,
-    /// Number and text of the lines that may be pieces of one.
+    /// Numbers and texts of possible pieces of one line.
     pieces: Vec<(usize, String)>,
 }
 
 impl Joining {
-    /// What is known with this line, each with the number of the line that it begins in.
+    /// Adds a line. Returns the complete contents, each with the number of its first line.
     pub(crate) fn take(&mut self, number: usize, line: String) -> Vec<(usize, Found)> {
         let limits = Limits::default();
         let mut found = Vec::new();
@@ -87,18 +83,16 @@ impl Joining {
         found
     }
 
-    /// Whether a line waits for its other pieces.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.pieces.is_empty()
     }
 
-    /// What waits for a piece that does not come.
+    /// Returns the pieces of an incomplete line.
     pub(crate) fn rest(&mut self) -> Vec<(usize, Found)> {
         self.rejoin = Rejoin::default();
         self.alone()
     }
 
-    /// What cannot be joined is read line by line.
     fn alone(&mut self) -> Vec<(usize, Found)> {
         let pieces = std::mem::take(&mut self.pieces).into_iter();
         let read = |(number, line): (usize, String)| {

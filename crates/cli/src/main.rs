@@ -1,25 +1,23 @@
-//! `lambda-otlp`: the whole path on this machine, a look into OTLP lines, and what keeps a deployed forwarder healthy.
+//! `lambda-otlp`: runs functions locally, shows telemetry, checks deployments, and sends telemetry again.
 
-// Declared first: all files below use its macros.
+// First, because all other files use its macros.
 #[macro_use]
 mod broken_pipe;
 
 mod aws;
 mod cost;
 mod decode;
-mod demo;
 mod destination;
 mod dev;
 mod doctor;
 mod forward;
 mod functions;
-mod layer;
 mod lines;
 mod log_events;
 mod manual;
 mod openobserve;
 mod output;
-mod quantity;
+mod progress;
 mod redrive;
 mod replay;
 mod rules;
@@ -27,14 +25,11 @@ mod screen;
 mod shown;
 mod subscribe;
 mod tail;
-mod time_arguments;
-mod waterfall;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// OTLP telemetry of AWS Lambda functions through CloudWatch Logs: run functions on this machine, decode lines, check
-/// rules and a deployed stack, and send events, history or dead letters again.
+/// Shows, sends and checks OTLP telemetry of AWS Lambda functions that arrives through CloudWatch Logs.
 #[derive(Parser)]
 #[command(name = "lambda-otlp", version, about)]
 struct Arguments {
@@ -44,41 +39,40 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs a function, the forwarder and a backend on this machine and accounts for every item.
-    Demo(demo::Arguments),
-    /// Runs your function in a local Lambda, with the layer's extension beside it, and shows its telemetry.
+    /// Run your function in a local Lambda with the layer's extension, and show its telemetry.
     Dev(Box<dev::Arguments>),
-    /// Reads OTLP lines and prints them as OTLP/JSON, one request a line.
+    /// Print OTLP lines as OTLP/JSON, one request per line.
     Decode(decode::Arguments),
-    /// Shows the telemetry of files, of standard input or of CloudWatch Logs as it comes: traces as waterfalls, log records, metrics.
+    /// Show the telemetry of files, standard input or CloudWatch Logs as it arrives: traces as waterfalls, log records,
+    /// metrics.
     Tail(Box<tail::Arguments>),
-    /// Sends Lambda event files of CloudWatch Logs through the forwarder's pipeline.
+    /// Send Lambda event files of CloudWatch Logs through the forwarder's pipeline.
     Forward(forward::Arguments),
-    /// Checks a rules file, and shows its effect on events.
+    /// Check a rules file, or show its effect on events.
     Rules(rules::Arguments),
-    /// Sends dead letters and events of the on-failure bucket to the retry queue.
+    /// Send dead letters and events of the on-failure bucket to the retry queue.
     Redrive(Box<redrive::Arguments>),
-    /// Checks the settings, the backend, and a deployed stack.
+    /// Check the settings, the backend and a deployed stack.
     Doctor(Box<doctor::Arguments>),
-    /// Installs, compares and removes OpenObserve dashboards.
+    /// Install, compare and remove OpenObserve dashboards.
     Dashboards(Box<openobserve::DashboardsArguments>),
-    /// Installs, compares and removes OpenObserve alerts.
+    /// Install, compare and remove OpenObserve alerts.
     Alerts(Box<openobserve::AlertsArguments>),
-    /// Subscribes a forwarder to log groups, as the stack's subscriber does.
+    /// Subscribe a forwarder to log groups, like the stack's subscriber.
     Subscribe(subscribe::SubscribeArguments),
-    /// Removes the subscriptions that `subscribe` or the stack's subscriber made.
+    /// Remove subscriptions that `subscribe` or the stack's subscriber made.
     Unsubscribe(subscribe::UnsubscribeArguments),
-    /// Sends a log group's history through the forwarder's pipeline.
+    /// Send a log group's history through the forwarder's pipeline.
     Replay(Box<replay::Arguments>),
-    /// Estimates the monthly cost of telemetry, and names the limits that apply.
+    /// Estimate the monthly cost of telemetry, and name the limits that apply.
     Cost(cost::Arguments),
-    /// Prints shell completions.
+    /// Print shell completions.
     Completions(manual::CompletionsArguments),
-    /// Writes the manual pages of these commands.
+    /// Write the manual pages of these commands.
     Man(manual::ManArguments),
 }
 
-/// What the command was told cannot be carried out: `EX_USAGE` of `sysexits.h`.
+/// The exit code of a command that could not run: `EX_USAGE` of `sysexits.h`.
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
@@ -91,7 +85,6 @@ fn main() -> ExitCode {
         }
     };
     let result = match arguments.command {
-        Command::Demo(arguments) => demo::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
@@ -127,7 +120,7 @@ mod tests {
         super::Arguments::command().debug_assert();
     }
 
-    /// The arguments of a line as a shell reads it: words, and what stands between single quotes.
+    /// Splits a line into words like a shell, with single quotes.
     fn words(line: &str) -> Vec<String> {
         let parts = line.split('\'').enumerate();
         let words = parts.flat_map(|(number, part)| {

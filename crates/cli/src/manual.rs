@@ -1,4 +1,4 @@
-//! Writes what shells and `man` know of this command line.
+//! Shell completions and manual pages.
 
 use anyhow::Context as _;
 use clap::{Command, CommandFactory as _};
@@ -6,7 +6,6 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Arguments of `lambda-otlp completions`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -14,17 +13,16 @@ Examples:
   lambda-otlp completions zsh > ~/.zfunc/_lambda-otlp
   lambda-otlp completions fish > ~/.config/fish/completions/lambda-otlp.fish")]
 pub(crate) struct CompletionsArguments {
-    /// The shell that is to complete
+    /// The shell
     shell: clap_complete::Shell,
 }
 
-/// Arguments of `lambda-otlp man`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
   lambda-otlp man ~/.local/share/man/man1 && man lambda-otlp-tail")]
 pub(crate) struct ManArguments {
-    /// The folder that gets a page for each command; it is made where it is not there
+    /// The folder for one page per command; created if it is missing
     folder: PathBuf,
 }
 
@@ -33,7 +31,7 @@ pub(crate) fn completions(arguments: &CompletionsArguments) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// What completes in this shell. It is made before it is printed: the generator panics where nobody reads on.
+/// Returns the completions as bytes, because clap's generator panics if its output is closed.
 fn script(shell: clap_complete::Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "lambda-otlp", &mut script);
@@ -42,7 +40,7 @@ fn script(shell: clap_complete::Shell) -> Vec<u8> {
 
 pub(crate) fn man(arguments: &ManArguments) -> anyhow::Result<ExitCode> {
     let folder = &arguments.folder;
-    let at = || format!("cannot write into {}", folder.display());
+    let at = || format!("cannot write to {}", folder.display());
     std::fs::create_dir_all(folder).with_context(at)?;
     clap_mangen::generate_to(command(), folder).with_context(at)?;
     Ok(ExitCode::SUCCESS)
@@ -56,7 +54,6 @@ fn command() -> Command {
 mod tests {
     use super::*;
 
-    /// The names of the commands, of those below others too.
     fn names(command: &Command, before: &str, names: &mut Vec<String>) {
         let name = [before, command.get_name()].join("");
         for command in command.get_subcommands() {
@@ -77,7 +74,7 @@ mod tests {
             let page = std::fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
             assert!(page.contains(".TH"), "{name}");
         }
-        // A file is in the way.
+        // A file instead of a folder.
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         let error = man(&ManArguments { folder: file.clone() }).unwrap_err();

@@ -1,4 +1,4 @@
-//! How telemetry is shown, as the command line says it: as text, as JSON, or in the whole terminal.
+//! Output of telemetry as text, as JSON, or full-screen.
 
 use crate::screen::Screen;
 use crate::shown::choice::Choice;
@@ -7,34 +7,33 @@ use crate::shown::text::Text;
 use crate::shown::{Incoming, show_all};
 use std::sync::mpsc::Receiver;
 
-/// What is shown, and how.
 #[derive(clap::Args)]
 pub(crate) struct OutputArguments {
     #[command(flatten)]
     choice: Choice,
-    /// Leave out the lines that are no telemetry.
+    /// Leave out lines that are not telemetry.
     #[arg(long)]
     telemetry_only: bool,
-    /// Print a JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long, conflicts_with = "full_screen")]
     json: bool,
-    /// Fill the terminal: a list of traces, and one of them opened.
+    /// Fill the terminal with a list of traces and the open trace.
     #[arg(long)]
     pub(crate) full_screen: bool,
 }
 
 impl OutputArguments {
-    /// Shows what comes until nothing more does; whether all of it could be read.
+    /// Shows telemetry until the input ends. Returns `true` if all of it could be read.
     pub(crate) fn show(&self, incoming: &Receiver<Incoming>) -> anyhow::Result<bool> {
         let (choice, telemetry_only) = (self.choice.clone(), self.telemetry_only);
         let ended = if self.full_screen {
             let mut screen = Screen::open(choice)?;
             let ended = show_all(incoming, &mut screen)?;
-            // What came stays to be looked at.
+            // The screen stays open after the end of the input.
             screen.wait(&ended.failed)?;
             ended
         } else {
-            // Colours on a terminal only, and none under NO_COLOR.
+            // anstream writes colours only to a terminal, and none if NO_COLOR is set.
             let out = &mut anstream::stdout().lock();
             if self.json {
                 show_all(incoming, &mut Json { out, choice, telemetry_only })?

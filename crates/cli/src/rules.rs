@@ -1,8 +1,10 @@
-//! `lambda-otlp rules`: checks a rules file, and shows what it would do to events.
+//! `lambda-otlp rules`: checks a rules file, or shows its effect on events.
 
 use crate::broken_pipe;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use console::quantity::plural;
+use console::time_arguments::now_unix_nano;
 use forwarder::{
     ConvertOptions, Effect, Event, LogBatch, MOST_BYTES, MessageType, Mistake, Mistakes, Origin,
     RuleSet, SourceLimits, StreamState, convert,
@@ -13,10 +15,8 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 use wire::{Request, SignalKind};
 
-/// Arguments of `lambda-otlp rules`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -29,9 +29,9 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Names all mistakes of a rules file, as FILE:LINE:COLUMN; exits with 1 if there are any.
+    /// Print all errors of a rules file as FILE:LINE:COLUMN. The exit code is 1 if there are any.
     Check(CheckArguments),
-    /// Shows what the rules would do to the telemetry of Lambda event files; sends nothing.
+    /// Show the effect of the rules on Lambda event files, without sending anything.
     Test(TestArguments),
 }
 
@@ -40,7 +40,7 @@ struct CheckArguments {
     /// The rules file (TOML).
     #[arg(value_name = "RULES.toml")]
     file: PathBuf,
-    /// Print what there is, or all mistakes, as one JSON object.
+    /// Print the counts or the errors as one JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -53,13 +53,13 @@ struct TestArguments {
     /// Lambda event files: `{"awslogs":{"data":"…"}}`.
     #[arg(required = true, value_name = "EVENT.json")]
     events: Vec<PathBuf>,
-    /// The region that the forwarder would run in.
+    /// The forwarder's region.
     #[arg(long, value_name = "NAME")]
     region: Option<String>,
-    /// Print what is left as OTLP/JSON on stdout, one request a line, and the report on stderr.
+    /// Print the remaining telemetry as OTLP/JSON to stdout, one request per line, and the report to stderr.
     #[arg(long)]
     requests: bool,
-    /// Make the report one JSON object.
+    /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -90,18 +90,16 @@ fn check(CheckArguments { file, json: as_json }: &CheckArguments) -> anyhow::Res
     Ok(if read.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Warnings about rules that work, but may surprise their author.
+/// Warnings about valid rules that may surprise their author.
 fn warnings(rules: &RuleSet) -> Vec<String> {
     let warning = |(rule, pattern): (&str, &str)| {
         format!(
-            "rule `{rule}`: a search for pattern `{pattern}` may read on behind each match to the end of the text; a text that it reads \
-             more than 16 times is replaced whole: remove an optional or alternative part with `.*`"
+            "rule `{rule}`: pattern `{pattern}` may read to the end of the text after each match; a text read more than 16 times is replaced as a whole: remove the optional or alternative part with `.*`"
         )
     };
     rules.slow_patterns().map(warning).collect()
 }
 
-/// How many there are of what a rules file holds.
 fn counts(rules: &RuleSet) -> [(&'static str, usize); 4] {
     let (services, routes) = rules.counts();
     [
@@ -131,7 +129,6 @@ fn checked(file: &Path, read: Result<&RuleSet, &Mistakes>) -> Value {
     object
 }
 
-/// The rules of a file, or its mistakes.
 fn read(file: &Path) -> anyhow::Result<Result<RuleSet, Mistakes>> {
     let open = || format!("cannot read {}", file.display());
     let mut text = String::new();
@@ -144,7 +141,7 @@ fn read(file: &Path) -> anyhow::Result<Result<RuleSet, Mistakes>> {
     Ok(RuleSet::parse(&text))
 }
 
-/// Names mistakes on stderr, like a compiler's.
+/// Prints errors to stderr in the format of a compiler.
 fn say(file: &Path, mistakes: &Mistakes) {
     for mistake in mistakes.iter() {
         eprintln!("{}:{mistake}", file.display());
@@ -171,7 +168,7 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
             if broken_pipe::is_broken_pipe(&error) {
                 return Err(error);
             }
-            eprintln!("{}: not read, or not to its end: {error:#}", path.display());
+            eprintln!("{}: cannot read all of it: {error:#}", path.display());
             complete = false;
         }
     }
@@ -184,13 +181,11 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The rules, and what they have done so far.
 struct Trial<'a> {
     rules: &'a RuleSet,
     arguments: &'a TestArguments,
     convert: ConvertOptions,
     observed_unix_nano: u64,
-    /// What the rules say of each log group, by its name.
     origins: BTreeMap<String, Described>,
     effects: Vec<Effect>,
     before: [usize; 3],
@@ -215,7 +210,7 @@ impl<'a> Trial<'a> {
 
     fn event(&mut self, path: &Path) -> anyhow::Result<()> {
         let bytes = std::fs::read(path)?;
-        let event: Event = serde_json::from_slice(&bytes).context("no Lambda event")?;
+        let event: Event = serde_json::from_slice(&bytes).context("not a Lambda event")?;
         let mut stream = StreamState::default();
         let mut printed = Ok(());
         let read = event.read(&SourceLimits::default(), &mut |batch| {
@@ -227,7 +222,7 @@ impl<'a> Trial<'a> {
         Ok(read?)
     }
 
-    /// What a stream still held back when its delivery was over.
+    /// Converts the log events that a stream held back at the end of its delivery.
     fn rest(&mut self, stream: &mut StreamState) -> anyhow::Result<()> {
         let rest = stream.take_held();
         rest.map_or(Ok(()), |rest| self.batch(&rest, stream))
@@ -272,7 +267,7 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// What a rule did, in the order of [`EFFECTS`].
+    /// The effects of a rule, in the order of [`EFFECTS`].
     fn effect(&self, rule: &str) -> [usize; 4] {
         let effect = self.effects.iter().find(|effect| &*effect.rule == rule);
         effect.map_or([0; 4], |effect| {
@@ -349,10 +344,8 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// What a rule may have done to items.
 const EFFECTS: [&str; 4] = ["matched", "dropped", "changed", "redacted"];
 
-/// What the rules say of an origin: what its service is called, and where its telemetry goes, with the stream.
 struct Described {
     service_name: Option<String>,
     routes: Vec<(String, Option<String>)>,
@@ -380,16 +373,6 @@ fn count(counts: &mut [usize; 3], request: &Request) {
             *count += request.items();
         }
     }
-}
-
-fn plural(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the command line reads the clock here, once")]
-fn now_unix_nano() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -532,7 +515,7 @@ mod tests {
         };
         let slow = warnings(&rules("token=(?<value>[0-9a-f]+)(.*expires)?"));
         assert_eq!(slow.len(), 1, "{slow:?}");
-        assert!(slow[0].starts_with("rule `r`: a search for pattern `token`"), "{slow:?}");
+        assert!(slow[0].starts_with("rule `r`: pattern `token` may read"), "{slow:?}");
         assert_eq!(warnings(&rules("token=(?<value>[0-9a-f]+)")), Vec::<String>::new());
     }
 

@@ -1,4 +1,4 @@
-//! `lambda-otlp subscribe` and `unsubscribe`: log groups led to a forwarder, and no longer, by the subscriber's own code.
+//! `lambda-otlp subscribe` and `unsubscribe`: run the subscriber's code from this machine.
 
 use crate::aws::{self, AwsArguments};
 use crate::broken_pipe;
@@ -18,54 +18,53 @@ use subscriber::{
 };
 use tokio::time::Instant;
 
-/// Five requests a second are what AWS allows: a day is enough for all log groups of an account.
+/// AWS allows five requests per second; a day is enough for all log groups of an account.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// Which lines are sent.
+/// The lines that a subscription sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum CollectArgument {
-    /// All.
+    /// All lines.
     #[default]
     All,
-    /// OTLP lines, and Lambda's own reports and failures.
+    /// OTLP lines, and Lambda's reports and failures.
     Telemetry,
-    /// OTLP lines of what no backend took: for functions whose layer sends directly.
+    /// OTLP lines that a layer in direct mode could not send.
     Spilled,
 }
 
-/// Which log groups, and which forwarder.
+/// Selection of log groups and forwarder.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("forwarder").required(true).args(["destination", "stack"])))]
 struct Which {
-    /// Log groups: whole names, or with `*` for anything, as `/aws/lambda/shop-*`; may be repeated, or separated by commas.
+    /// Log groups: names, or patterns with `*` such as `/aws/lambda/shop-*`; may be repeated, or separated by commas.
     #[arg(long, value_name = "PATTERN")]
     include: Vec<String>,
-    /// Log groups that are not meant, in the same way.
+    /// Log groups to leave out, in the same form.
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
-    /// A tag that log groups must have: `team=shop`, or a key alone; may be repeated.
+    /// Only log groups with this tag: `team=shop`, or a key alone; may be repeated.
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
     /// The forwarder's ARN.
     #[arg(long, value_name = "ARN")]
     destination: Option<String>,
-    /// A Kinesis stream that this forwarder reads, and that the log groups write into.
+    /// The Kinesis stream that this forwarder reads; log groups write to it.
     #[arg(long, value_name = "ARN", requires = "destination")]
     kinesis_stream: Option<String>,
-    /// The stack of template.yaml whose forwarder it is, and whose stream where it has one.
+    /// The stack with the forwarder, and with the stream if it has one.
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
-    /// Say what would be done, and do nothing.
+    /// Print the changes without making them.
     #[arg(long)]
     dry_run: bool,
-    /// Print all log groups that were looked at as one JSON object.
+    /// Print all examined log groups as one JSON object.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     aws: AwsArguments,
 }
 
-/// Arguments of `lambda-otlp subscribe`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -74,18 +73,17 @@ Examples:
 pub(crate) struct SubscribeArguments {
     #[command(flatten)]
     which: Which,
-    /// Which lines are sent to the forwarder.
+    /// The lines to send to the forwarder.
     #[arg(long, value_enum, default_value_t)]
     collect: CollectArgument,
-    /// The role that CloudWatch Logs writes into --kinesis-stream as; needs iam:PassRole.
+    /// The role with which CloudWatch Logs writes to --kinesis-stream; needs iam:PassRole.
     #[arg(long, value_name = "ARN", requires = "kinesis_stream")]
     kinesis_role: Option<String>,
-    /// Also log groups that have one subscription filter of someone else: they take two.
+    /// Also subscribe log groups that have another subscription filter. CloudWatch Logs allows two.
     #[arg(long)]
     beside_others: bool,
 }
 
-/// Arguments of `lambda-otlp unsubscribe`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
@@ -104,17 +102,17 @@ pub(crate) fn subscribe(arguments: &SubscribeArguments) -> anyhow::Result<ExitCo
     };
     if which.include.is_empty() && which.tags.is_empty() {
         anyhow::bail!(
-            "which log groups? Give --include, as in --include '/aws/lambda/*', or --tag"
+            "no log groups: use --include, for example --include '/aws/lambda/*', or --tag"
         );
     }
     if which.kinesis_stream.is_some() && kinesis_role.is_none() {
-        anyhow::bail!("--kinesis-stream needs --kinesis-role, which CloudWatch Logs writes as");
+        anyhow::bail!("--kinesis-stream needs --kinesis-role, the role of CloudWatch Logs");
     }
     run(which, kinesis_role.as_deref(), Task::Subscribe, collect, *beside_others)
 }
 
 pub(crate) fn unsubscribe(arguments: &UnsubscribeArguments) -> anyhow::Result<ExitCode> {
-    // Whatever it sends, and as whom: ours is known by its name, and by where it leads.
+    // Our filters are recognized by their name and destination alone.
     run(&arguments.which, None, Task::Unsubscribe, Collect::All, false)
 }
 
@@ -139,7 +137,7 @@ fn run(
         let Destination { forwarder, log_group, stream } =
             destination(which, kinesis_role, &aws).await?;
         let ours = OurFilter::new(&forwarder, stream, collect.pattern()).with_context(|| {
-            format!("{forwarder}: not the ARN of a function: expected arn:aws:lambda:{{region}}:{{account}}:function:{{name}}")
+            format!("{forwarder} is not a function's ARN: expected arn:aws:lambda:{{region}}:{{account}}:function:{{name}}")
         })?;
         let own = [ours.default_log_group()].into_iter().chain(log_group);
         let selection = Selection::new(include, exclude, tags, own);
@@ -155,32 +153,30 @@ fn run(
     } else {
         write(&report, which.dry_run, &mut out)
     })?;
-    // What could not be listed may be there.
+    // If the listing failed, the log group may exist.
     let is_listed = task == Task::Subscribe && report.not_listed.is_none();
     let missing: Vec<&str> =
         named.iter().filter(|_| is_listed).filter_map(|name| missing(name, &report)).collect();
     for name in &missing {
         let missing = runtime.block_on(aws::no_log_group(&aws, name));
         eprintln!(
-            "lambda-otlp: {missing}; a function's is made when it is invoked for the first time"
+            "lambda-otlp: {missing}; Lambda creates a function's log group at its first invocation"
         );
     }
     let is_done = report.failure().is_none() && report.not_reached() == 0 && missing.is_empty();
     Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The name, where it is the whole name of a log group that is not there.
+/// Returns the name if it names a log group that does not exist.
 fn missing<'a>(name: &'a Pattern, report: &Report) -> Option<&'a str> {
     let is_whole = !name.as_str().contains('*');
     let is_there = || report.entries.iter().any(|entry| name.matches(&entry.group));
     (is_whole && !is_there()).then(|| name.as_str())
 }
 
-/// Where log groups are led.
 struct Destination {
-    /// The forwarder's ARN.
     forwarder: String,
-    /// Its own log group, where that is known.
+    /// The forwarder's own log group, if known.
     log_group: Option<String>,
     stream: Option<KinesisStream>,
 }
@@ -198,12 +194,12 @@ async fn destination(
     let stack = which.stack.as_deref().unwrap_or_default();
     let function = forwarder_of(aws, stack).await?;
     let stream = stream_of(aws, stack).await?;
-    let forwarder = function.function_arn.context("AWS gave a function without an ARN")?;
+    let forwarder = function.function_arn.context("AWS returned a function without an ARN")?;
     let log_group = function.logging_config.and_then(|config| config.log_group);
     Ok(Destination { forwarder, log_group, stream })
 }
 
-/// A row for each log group that something is done to or that is left for a reason, and the sums.
+/// Writes a row for each changed or skipped log group, and the sums.
 fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
     let is_shown = |entry: &&Entry| {
         let is_left = entry.action == Action::Leave && entry.fate == Fate::Done;
@@ -218,7 +214,7 @@ fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> 
             Fate::Done | Fate::Planned => (action.as_str(), reason),
             Fate::Gone => ("gone", "was deleted meanwhile".to_owned()),
             Fate::Failed(text) => ("failed", text.clone()),
-            Fate::NotReached => ("waits", "there was no time for it".to_owned()),
+            Fate::NotReached => ("waits", "the time limit was reached".to_owned()),
         };
         writeln!(out, "{}", format!("{word:<7} {group:<width$}  {text}").trim_end())?;
     }

@@ -1,4 +1,4 @@
-//! Builds binaries of a workspace, for tests and the demo that run them as functions.
+//! Builds binaries that tests run as functions.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -7,45 +7,35 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-/// Why there are no binaries.
+/// The reason why there is no binary.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// Cargo did not start.
     #[error("cannot run cargo: is Rust installed, and on PATH?")]
     Cargo(#[source] std::io::Error),
-    /// The build failed; cargo has said why.
-    #[error("cargo could not build {0}")]
+    /// The build failed, and cargo has printed the reason.
+    #[error("`cargo build {0}` failed")]
     Failed(String),
-    /// The build gave no binary of this name.
+    /// The build has no binary with this name.
     #[error("cargo built no binary `{0}`")]
     Missing(String),
 }
 
-/// The packages of lambda-otlp's workspace with the binaries for tests and the demo.
-const PACKAGES: [&str; 6] = [
-    "lambda-otlp-cli",
-    "lambda-otlp-demo",
-    "lambda-otlp-demo-parcels",
-    "lambda-otlp-extension",
-    "lambda-otlp-forwarder",
-    "lambda-otlp-subscriber",
-];
-
-/// Builds these binaries of lambda-otlp's workspace in the development profile, and returns where each is, by name. Cargo's own progress
-/// goes to stderr.
+/// Builds these binaries of lambda-otlp's workspace in the development profile, and returns their paths by name. Cargo
+/// prints its progress to stderr.
 ///
-/// Cargo unifies features among the named packages. Every build names all of them, because each other selection would
-/// compile the dependencies again.
+/// Cargo compiles a dependency again for every other set of features. This build selects the features of `cargo test`:
+/// it names no package, and an example adds the dev-dependencies.
 pub fn build(workspace: &Path, programs: &[&str]) -> Result<HashMap<String, PathBuf>, BuildError> {
-    let arguments: Vec<&str> = programs.iter().flat_map(|program| ["--bin", program]).collect();
-    build_with(workspace, &PACKAGES, &arguments)
+    let mut arguments = vec!["--example", "features-of-tests"];
+    arguments.extend(programs.iter().flat_map(|program| ["--bin", program]));
+    build_with(workspace, &arguments)
 }
 
-/// Builds the targets that these arguments of `cargo build` select in these packages.
+/// Runs `cargo build` with these arguments in this folder.
 pub fn build_with(
-    workspace: &Path,
-    packages: &[&str],
+    folder: &Path,
     arguments: &[&str],
 ) -> Result<HashMap<String, PathBuf>, BuildError> {
     #[derive(Deserialize)]
@@ -60,11 +50,8 @@ pub fn build_with(
     }
 
     let mut command = Command::new("cargo");
-    command.current_dir(workspace).args(["build", "--message-format=json-render-diagnostics"]);
+    command.current_dir(folder).args(["build", "--message-format=json-render-diagnostics"]);
     command.args(arguments);
-    for package in packages {
-        command.args(["--package", package]);
-    }
     for name in variables_of_the_outer_cargo() {
         command.env_remove(name);
     }
@@ -74,7 +61,7 @@ pub fn build_with(
         .output()
         .map_err(BuildError::Cargo)?;
     if !output.status.success() {
-        return Err(BuildError::Failed(packages.join(", ")));
+        return Err(BuildError::Failed(arguments.join(" ")));
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
@@ -87,8 +74,8 @@ pub fn build_with(
     Ok(binaries.collect())
 }
 
-/// The variables that `cargo run` and `cargo test` set for a package. Build scripts that read them would run again,
-/// and their dependents would be compiled again.
+/// The variables by which `cargo run` and `cargo test` describe a package. Build scripts that read them would run
+/// again, and cargo would recompile their dependents.
 #[expect(clippy::disallowed_methods, reason = "names for cargo's child, not settings of ours")]
 fn variables_of_the_outer_cargo() -> impl Iterator<Item = OsString> {
     let of_a_package =
@@ -99,7 +86,7 @@ fn variables_of_the_outer_cargo() -> impl Iterator<Item = OsString> {
     })
 }
 
-/// Returns the path of a binary that [`build`] made.
+/// Returns the binary with this name from the result of [`build`].
 #[expect(clippy::implicit_hasher, reason = "the map is the one that `build` returns")]
 pub fn find(binaries: &HashMap<String, PathBuf>, name: &str) -> Result<PathBuf, BuildError> {
     binaries.get(name).cloned().ok_or_else(|| BuildError::Missing(name.to_owned()))

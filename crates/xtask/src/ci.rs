@@ -38,7 +38,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the demo by its own command, with and without a lost record. The gate runs it among its tests.
+/// Runs the README's command; the gate runs the demo as a test.
 fn demo(root: &Path) -> anyhow::Result<()> {
     succeed(Command::new("cargo").arg("demo").current_dir(root))?;
     let mut lossy = Command::new("cargo");

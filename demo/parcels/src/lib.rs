@@ -1,14 +1,14 @@
-//! What "checkout" puts into the queue, and "parcels" takes out of it.
+//! The message that "checkout" sends and "parcels" receives.
 
 use serde::{Deserialize, Serialize};
 
 /// A parcel, as a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parcel {
-    /// Which one of its order.
+    /// The position within its order.
     pub position: u64,
-    /// The first one that tries to carry it fails.
+    /// The first delivery fails.
     pub is_fragile: bool,
-    /// The first number of what "parcels" makes for it.
+    /// The first number for the items that "parcels" makes.
     pub first_number: i64,
 }

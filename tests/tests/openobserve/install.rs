@@ -148,7 +148,7 @@ async fn dashboards_are_installed_once_kept_updated_and_removed() {
 
     let (code, printed, _) = lambda_otlp(&sink, "dashboards diff").await;
     assert_eq!(code, 1, "{printed}");
-    let differences = "differs Lambda: overview            changed since it was installed\n        \
+    let differences = "differs Lambda: overview            edited since its installation\n        \
                        tabs[default].panels[invocations].title\n          - \"Invocations\"\n          + \"Ours\"\n";
     assert!(printed.contains(differences), "{printed}");
     let (code, printed, _) = lambda_otlp(&sink, "dashboards install").await;
@@ -179,7 +179,7 @@ async fn dashboards_are_installed_once_kept_updated_and_removed() {
     lambda_otlp(&sink, "dashboards remove").await;
     assert_eq!(folder(&sink, "dashboards").await, None);
     let (code, printed, _) = lambda_otlp(&sink, "dashboards remove").await;
-    assert_eq!((code, printed.as_str()), (0, "nothing that was installed is there\n"));
+    assert_eq!((code, printed.as_str()), (0, "nothing is installed\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! `lambda-otlp cost`: what telemetry on this path costs in a month, and which limits bind.
+//! `lambda-otlp cost`: estimates the monthly cost of telemetry, and names the limits that apply.
 
 mod limits;
 mod month;
@@ -9,20 +9,19 @@ use prices::Architecture;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Arguments of `lambda-otlp cost`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lambda-otlp cost --invocations 10M
   lambda-otlp cost --invocations 1B/d --through kinesis --per-delivery 200 --memory 256")]
 pub(crate) struct Arguments {
-    /// Invocations of all functions, a month or as said: 10M, 1B/d, 40/s
+    /// Invocations of all functions per month, day or second: 10M, 1B/d, 40/s
     #[arg(long, value_name = "N", value_parser = invocations)]
     invocations: f64,
-    /// Spans of an invocation
+    /// Spans per invocation
     #[arg(long, value_name = "N", default_value_t = 3)]
     spans: u32,
-    /// Bytes of an invocation's OTLP lines, if known; otherwise those that the library writes for so many spans
+    /// Bytes of OTLP lines per invocation; by default, the library's lines for this number of spans
     #[arg(long, value_name = "BYTES")]
     line_bytes: Option<u32>,
     /// Memory of the functions in MB
@@ -31,25 +30,25 @@ pub(crate) struct Arguments {
     /// Architecture of the functions and of the forwarder
     #[arg(long, value_enum, default_value_t = Architecture::Arm64)]
     architecture: Architecture,
-    /// Days that the log groups keep what is in them
+    /// Retention of the log groups in days
     #[arg(long, value_name = "DAYS", default_value_t = 14)]
     retention: u32,
-    /// What is subscribed: all log events, or telemetry only (the stack's Collect)
+    /// Subscribed log events: all, or telemetry only (the stack's Collect)
     #[arg(long, value_enum, default_value_t = Collected::All)]
     collect: Collected,
-    /// How log events reach the forwarder
+    /// Path of log events to the forwarder
     #[arg(long, value_enum, default_value_t = Through::Subscription)]
     through: Through,
-    /// Invocations whose log events come in one delivery. CloudWatch Logs does not say how many that are; 1 is the dearest
+    /// Invocations per delivery. CloudWatch Logs does not document it; 1 is the most expensive
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     per_delivery: u32,
-    /// Milliseconds that the backend takes for a request
+    /// Response time of the backend in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 50)]
     backend_ms: u32,
     /// Memory of the forwarder in MB
     #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(128..=10_240))]
     forwarder_memory: u32,
-    /// The backend is in the same region: what goes to it is not billed
+    /// The backend is in the same region, so that traffic to it is free
     #[arg(long)]
     same_region: bool,
     /// Print one JSON object
@@ -72,7 +71,7 @@ enum Through {
 
 const SECONDS_OF_MONTH: f64 = 30.0 * 86_400.0;
 
-/// `10M`, `1B/d`, `40/s`: how many that are in a month of 30 days.
+/// Parses `10M`, `1B/d` or `40/s` to a number per month of 30 days.
 fn invocations(text: &str) -> Result<f64, String> {
     let wrong = || "expected a number, with k, M or B, and /s or /d: 10M, 1B/d, 40/s".to_owned();
     let (number, times) = match text.split_once('/') {
@@ -87,7 +86,7 @@ fn invocations(text: &str) -> Result<f64, String> {
     let (digits, scale) = scales.into_iter().find_map(found).unwrap_or((number, 1.0));
     let number: f64 = digits.parse().map_err(|_| wrong())?;
     let invocations = number * scale * times;
-    // Beyond that nothing of Lambda's prices is known.
+    // The price tiers are not known beyond.
     (1.0..=1e15).contains(&invocations).then_some(invocations).ok_or_else(wrong)
 }
 
@@ -167,7 +166,7 @@ mod tests {
 
     #[test]
     fn ingestion_is_what_cloudwatch_asks_for_it() {
-        // 1,213 bytes for three spans and 26 for their log event: 1.239 GB of a million.
+        // 1,213 bytes for three spans and 26 for their log event: 1.239 GB per million.
         close(row("--invocations 1M", "OTLP lines into"), 0.6195);
         close(row("--invocations 1M --line-bytes 974", "OTLP lines into"), 0.5);
         // 60 TB: 10 at 0.50, 20 at 0.25, 20 at 0.10, 10 at 0.05.
@@ -208,13 +207,13 @@ mod tests {
             limits::of(&arguments, &Month::of(&arguments)).join("\n")
         };
         let small = said("--invocations 10M");
-        assert!(small.contains("a subscription leads to the forwarder directly"), "{small}");
+        assert!(small.contains("subscribe the forwarder directly"), "{small}");
         let large = said("--invocations 300M/d");
-        assert!(large.contains("more than a fifth"), "{large}");
+        assert!(large.contains("exceeds a fifth"), "{large}");
         assert!(large.contains("--through kinesis"), "{large}");
         let above = said("--invocations 1B/d");
         let (_, above) = above.split_once('\n').unwrap();
-        let expected = "That is above the 1000 concurrent invocations an account has: ";
+        let expected = "That exceeds the 1000 concurrent invocations of an account: ";
         assert!(above.starts_with(expected) && above.matches('.').count() == 1, "{above}");
         let stream = said("--invocations 1B/d --through kinesis --per-delivery 500");
         assert!(stream.contains("MB a second"), "{stream}");

@@ -1,4 +1,4 @@
-//! The month's rows.
+//! The monthly cost by service.
 
 use super::prices::{
     self, EGRESS_GB, FREE_EGRESS_GB, GB, REQUEST, STORED_GB, STREAM_GB_IN, STREAM_GB_OUT,
@@ -7,24 +7,23 @@ use super::prices::{
 use super::{Arguments, Collected, Through};
 use serde_json::{Value, json};
 
-/// CloudWatch Logs counts so many bytes for each log event besides its text (CloudWatch Logs User Guide, "Quotas").
+/// Bytes that CloudWatch Logs counts per log event in addition to its text (CloudWatch Logs User Guide, "Quotas").
 const LOG_EVENT_BYTES: f64 = 26.0;
-/// Memory with which a Lambda function has one CPU (Lambda Developer Guide, "Configure Lambda function memory").
+/// The memory that gives a function one CPU (Lambda Developer Guide, "Configure Lambda function memory").
 const MB_OF_CPU: f64 = 1769.0;
 
-/// Bytes of the line that the library writes for so many spans: `bench`'s table of exports.
+/// Spans, and bytes of the library's line for them, from `bench`'s table of exports.
 const LINE_BYTES: [(f64, f64); 4] = [(1.0, 846.0), (3.0, 1213.0), (10.0, 1891.0), (100.0, 8640.0)];
-/// Milliseconds of one CPU by which an invocation with the library is billed longer: `bench`'s smallest function, mode `sync`, p50.
+/// CPU milliseconds that the library adds to an invocation: `bench`'s smallest function, mode `sync`, p50.
 const WRITING_MS: f64 = 0.115;
-/// Milliseconds of one CPU that the forwarder takes for a line, and for the other log events of an invocation, five lines of its own among
-/// them: `bench`'s events "OTLP only" and "mixed".
+/// CPU milliseconds of the forwarder per OTLP line, and per invocation's other log events with five lines of its own:
+/// `bench`'s events "OTLP only" and "mixed".
 const LINE_MS: f64 = 11.57 / 600.0;
 const OTHERS_MS: f64 = 17.43 / 500.0 - LINE_MS;
-/// Bytes of the requests to the backend for a byte of lines, and for the other log events of an invocation: the same events.
+/// Bytes sent to the backend per byte of OTLP lines, and of an invocation's other log events, from the same events.
 const SENT_OF_LINE: f64 = 166_188.0 / (600.0 * 1213.0);
 const SENT_OF_OTHERS: f64 = 148_391.0 / 500.0;
 
-/// One row.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) what: &'static str,
@@ -32,15 +31,14 @@ pub(super) struct Row {
     pub(super) usd: f64,
 }
 
-/// What a month costs.
 #[derive(Clone, Debug)]
 pub(super) struct Month {
     pub(super) rows: Vec<Row>,
     /// Deliveries to the forwarder.
     pub(super) deliveries: f64,
-    /// Milliseconds that the forwarder takes for one.
+    /// Milliseconds of the forwarder per delivery.
     pub(super) delivery_ms: f64,
-    /// GB that go through a stream.
+    /// GB through the stream.
     pub(super) streamed_gb: f64,
 }
 
@@ -79,7 +77,7 @@ impl Month {
             row("OTLP lines into CloudWatch Logs", gb(ingested), prices::ingestion(ingested)),
             row("kept there", gb(stored), stored * STORED_GB),
             row(
-                "the functions' own time for them",
+                "the functions' time to write them",
                 gb_seconds(writing_ms, writing),
                 writing * gb_second,
             ),
@@ -97,7 +95,7 @@ impl Month {
         ];
         let streamed_gb = match arguments.through {
             Through::Subscription => 0.0,
-            // Compressed text is hardly smaller; what stands beside it is as small as what is sent of it.
+            // OTLP lines are already compressed; other log events are about as small as the requests made from them.
             Through::Kinesis => invocations * (line + others_sent) / GB,
         };
         if arguments.through == Through::Kinesis {
@@ -121,12 +119,12 @@ impl Month {
     }
 }
 
-/// CPU time in a function of this memory, which has its share of one CPU.
+/// Converts CPU time to duration in a function of this memory.
 fn on_share_of_cpu(cpu_ms: f64, memory_mb: f64) -> f64 {
     cpu_ms * (MB_OF_CPU / memory_mb).max(1.0)
 }
 
-/// On a straight line between the measured ones, and on along the last.
+/// Interpolates linearly between the measured points, and extrapolates beyond the last.
 fn line_bytes(spans: u32) -> f64 {
     let spans = f64::from(spans);
     let mut pairs = LINE_BYTES.iter().zip(LINE_BYTES.iter().skip(1));

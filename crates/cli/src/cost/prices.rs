@@ -1,7 +1,8 @@
-//! AWS's prices in us-east-1, in USD, and the figures of our own that are multiplied by them.
+//! AWS's prices in us-east-1, in USD.
 //!
-//! Sources: Amazon CloudWatch pricing ("Logs", tiers of Lambda's logs since May 2025), AWS Lambda pricing, Amazon Kinesis Data Streams
-//! pricing (on-demand), Amazon EC2 pricing ("Data transfer"). Free tiers are left out, but that of data transfer.
+//! Sources: Amazon CloudWatch pricing ("Logs", tiers for Lambda since May 2025), AWS Lambda pricing, Amazon Kinesis
+//! Data Streams pricing (on-demand), Amazon EC2 pricing ("Data transfer"). Only the free tier of data transfer is
+//! included.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Architecture {
@@ -11,7 +12,7 @@ pub(super) enum Architecture {
 }
 
 impl Architecture {
-    /// Of a GB-second, in the first tier.
+    /// Price of a GB-second, in the first tier.
     pub(super) fn gb_second(self) -> f64 {
         match self {
             Self::Arm64 => 0.000_013_333_4,
@@ -22,11 +23,11 @@ impl Architecture {
 
 pub(crate) const GB: f64 = 1e9;
 
-/// GB of a tier, and a GB's price in it.
+/// GB of each tier, and the price per GB.
 const INGESTION: [(f64, f64); 4] =
     [(10_000.0, 0.50), (20_000.0, 0.25), (20_000.0, 0.10), (f64::INFINITY, 0.05)];
 
-/// What CloudWatch Logs asks for so many GB of Lambda's logs.
+/// Price of ingesting Lambda's logs into CloudWatch Logs.
 pub(super) fn ingestion(gb: f64) -> f64 {
     let mut left = gb;
     let of_tier = INGESTION.iter().map(|(size, price)| {
@@ -37,13 +38,13 @@ pub(super) fn ingestion(gb: f64) -> f64 {
     of_tier.sum()
 }
 
-/// Of a GB that lies in a log group for a month.
+/// Price of storing a GB in a log group for a month.
 pub(super) const STORED_GB: f64 = 0.03;
 pub(super) const REQUEST: f64 = 0.20 / 1e6;
-/// Of a GB that leaves a region for the internet, in the first 10 TB of a month, and the GB before it, which are free.
+/// Price per GB from a region to the internet in the first 10 TB of a month, and the free GB before.
 pub(crate) const EGRESS_GB: f64 = 0.09;
 pub(super) const FREE_EGRESS_GB: f64 = 100.0;
-/// Of a stream's hour, of a GB written, of a GB read.
+/// Prices per hour of a stream, per GB written, per GB read.
 pub(super) const STREAM_HOUR: f64 = 0.04;
 pub(super) const STREAM_GB_IN: f64 = 0.08;
 pub(super) const STREAM_GB_OUT: f64 = 0.04;

@@ -1,10 +1,10 @@
-//! The function that the command line describes.
+//! Prepares the function that the command line describes.
 
 use super::Arguments;
 use super::packages;
 use super::program::Program;
-use crate::layer;
 use anyhow::{Context as _, bail};
+use console::layer;
 use settings::{Env, Source as _};
 use simulator::FunctionSpec;
 use simulator::binaries::{self, BuildError};
@@ -12,25 +12,23 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Whose runtime client `--runtime` starts.
+/// The language of the runtime client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Language {
     Python,
     Node,
 }
 
-/// What the extension looks for beside the function's code.
+/// The files that the extension reads from the folder of the function's code.
 const CONFIG_FILES: [&str; 2] = ["lambda-otlp.toml", "otel-extension.toml"];
 
-/// A function that can be created.
 pub(super) struct Prepared {
     pub(super) spec: FunctionSpec,
-    /// Holds its layer, and what its runtime loads.
+    /// Holds the layer and the runtime client.
     pub(super) folder: TempDir,
 }
 
 impl Prepared {
-    /// Builds and installs what the function needs.
     pub(super) fn of(arguments: &Arguments) -> anyhow::Result<Self> {
         let variables = variables(&arguments.variables)?;
         let folder = tempfile::tempdir().context("cannot make a temporary directory")?;
@@ -42,10 +40,7 @@ impl Prepared {
         let mut layers = arguments.layers.clone();
         for layer in &layers {
             if !layer.is_dir() {
-                bail!(
-                    "--layer: there is no folder {}: a layer's zip has to be unpacked",
-                    layer.display()
-                );
+                bail!("--layer: there is no folder {}: unpack the layer's zip", layer.display());
             }
         }
         if !arguments.no_extension {
@@ -59,19 +54,19 @@ impl Prepared {
             let wrappers = layers.iter().map(|layer| layer.join(layer::WRAPPER));
             let Some(wrapper) = wrappers.into_iter().find(|wrapper| wrapper.is_file()) else {
                 bail!(
-                    "--wrapper: no layer has {}: give the folder of an unpacked layer with --layer",
+                    "--wrapper: no layer has {}: add the folder of an unpacked layer with --layer",
                     layer::WRAPPER
                 );
             };
             program.arguments.insert(0, program.path.to_string_lossy().into_owned());
             program.path = std::path::absolute(wrapper)?;
         }
-        let here = std::env::current_dir().context("cannot find this folder")?;
+        let here = std::env::current_dir().context("cannot find the current folder")?;
         let mut spec = FunctionSpec::new(&arguments.name, &program.path)
             .directory(&here)
             .timeout(arguments.timeout)
             .memory_mb(arguments.memory)
-            // Environments have a loopback of their own in Lambda; here two extensions could not both listen.
+            // In Lambda each environment has its own loopback; here two extensions would share a port.
             .max_environments(1);
         for argument in &program.arguments {
             spec = spec.argument(argument);
@@ -83,7 +78,7 @@ impl Prepared {
             spec = spec.handler(handler);
         }
         if let Some(path) = Env.get("PATH") {
-            // Lambda's has no compilers and version managers; programs of this machine need theirs.
+            // Lambda's PATH does not have this machine's programs.
             spec = spec.env("PATH", path);
         }
         if !arguments.no_extension && !layer::is_usual_port_free() {
@@ -91,7 +86,7 @@ impl Prepared {
             spec = spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
             spec = spec.env("OTEL_LAMBDA_RECEIVER_PORT", port);
         }
-        // Lambda has the code in a folder that every extension knows, and here it is in this one.
+        // Lambda has the code in a fixed folder that extensions know; here it is the current folder.
         let mut files = CONFIG_FILES.into_iter().map(|name| here.join(name));
         if let Some(file) = files.find(|file| file.is_file()) {
             spec = spec.env("LAMBDA_OTLP_CONFIG_FILE", file.to_string_lossy());
@@ -100,7 +95,7 @@ impl Prepared {
             spec = spec.env(*name, value);
         }
         for (name, value) in variables {
-            // The runtime's client is found by such a path too, whatever the function adds to it.
+            // The runtime client is found by the same variable, so the function's value must not replace it.
             let of_program = program.variables.iter().find(|(own, _)| *own == name);
             let value = match of_program.filter(|_| name.ends_with("PATH")) {
                 Some((_, path)) => format!("{value}:{path}"),
@@ -118,14 +113,16 @@ impl Arguments {
     }
 }
 
-/// `K=V`, or `K` of this shell.
+/// Parses `K=V`, or `K` with this shell's value.
 fn variables(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     let read = |text: &String| match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         Some(_) => bail!("--env: expected K=V, or K"),
         None => match Env.get(text) {
             Some(value) => Ok((text.clone(), value)),
-            None => bail!("--env {text}: this shell has no such variable; K=V gives it a value"),
+            None => bail!(
+                "--env {text}: this shell has no such variable: set it, or use --env {text}=VALUE"
+            ),
         },
     };
     given.iter().map(read).collect()
@@ -134,14 +131,14 @@ fn variables(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {
 fn program(command: &[String]) -> anyhow::Result<Program> {
     let (name, arguments) = match command {
         [] => bail!(
-            "which function? `-- COMMAND` behind all else, or --runtime python|node --handler FILE.FUNCTION"
+            "no function: add `-- COMMAND` at the end, or --runtime python|node --handler FILE.FUNCTION"
         ),
         [cargo, run, arguments @ ..] if cargo == "cargo" && matches!(run.as_str(), "run" | "r") => {
             return of_cargo(arguments);
         }
-        [cargo, what, ..] if cargo == "cargo" => bail!(
-            "cargo {what} starts no function here: `cargo run` with its arguments builds and starts it"
-        ),
+        [cargo, what, ..] if cargo == "cargo" => {
+            bail!("`cargo {what}` cannot start a function here: use `cargo run`")
+        }
         [name, arguments @ ..] => (name, arguments),
     };
     let path = if name.contains('/') {
@@ -150,14 +147,14 @@ fn program(command: &[String]) -> anyhow::Result<Program> {
         let path = Env.get("PATH").unwrap_or_default();
         let found = std::env::split_paths(&path).map(|folder| folder.join(name));
         found.into_iter().find(|path| is_program(path)).with_context(|| {
-            format!("there is no program {name} on PATH; of a file, give ./{name}")
+            format!("there is no program {name} on PATH: for a file in this folder, use ./{name}")
         })?
     };
     if !path.exists() {
-        bail!("there is no program {}: was it built?", path.display());
+        bail!("there is no program {}: build it first", path.display());
     }
     if !is_program(&path) {
-        bail!("{} cannot be executed: is it the function's bootstrap?", path.display());
+        bail!("{} is not executable: name the function's bootstrap", path.display());
     }
     Ok(Program { path, arguments: arguments.to_vec(), variables: Vec::new() })
 }
@@ -166,8 +163,7 @@ fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// What `cargo run` with these arguments would start, built before it is started: Lambda waits ten seconds for a function, and
-/// compilers take longer.
+/// Builds the program that `cargo run` would start. Starting `cargo run` itself would exceed Lambda's 10 s for Init.
 fn of_cargo(arguments: &[String]) -> anyhow::Result<Program> {
     let separator = arguments.iter().position(|argument| argument == "--");
     let (for_cargo, own) = match separator {
@@ -175,8 +171,8 @@ fn of_cargo(arguments: &[String]) -> anyhow::Result<Program> {
         None => (Some(arguments), None),
     };
     let for_cargo: Vec<&str> = for_cargo.unwrap_or_default().iter().map(String::as_str).collect();
-    let here = std::env::current_dir().context("cannot find this folder")?;
-    let built = match binaries::build_with(&here, &[], &for_cargo) {
+    let here = std::env::current_dir().context("cannot find the current folder")?;
+    let built = match binaries::build_with(&here, &for_cargo) {
         Err(BuildError::Failed(_)) => bail!("cargo could not build the function"),
         built => built?,
     };
@@ -192,9 +188,9 @@ fn of_cargo(arguments: &[String]) -> anyhow::Result<Program> {
     let name = match (named, binaries.as_slice()) {
         (Some(name), _) => name,
         (None, [one]) => (*one).clone(),
-        (None, []) => bail!("cargo built no binary here: name its package with -p"),
+        (None, []) => bail!("cargo built no binary here: add -p PACKAGE"),
         (None, [one, other, ..]) => {
-            bail!("which one? cargo built `{one}`, `{other}`, …: name it with --bin")
+            bail!("cargo built several binaries (`{one}`, `{other}`, …): add --bin NAME")
         }
     };
     let path = binaries::find(&built, &name)?;

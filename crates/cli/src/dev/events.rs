@@ -1,4 +1,4 @@
-//! The events that the function is invoked with.
+//! The events of the invocations.
 
 use anyhow::{Context as _, bail};
 use serde::de::IgnoredAny;
@@ -6,12 +6,11 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use tokio::sync::mpsc::{Receiver, channel};
 
-/// The text of each file, which is JSON.
 pub(super) fn read(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
     let read = |file: &PathBuf| {
         let text = std::fs::read_to_string(file);
         let text = text.with_context(|| format!("--event: cannot read {}", file.display()))?;
-        check(&text).with_context(|| format!("--event: {} is no JSON", file.display()))?;
+        check(&text).with_context(|| format!("--event: {} is not JSON", file.display()))?;
         Ok(text)
     };
     files.iter().map(read).collect()
@@ -21,7 +20,7 @@ fn check(text: &str) -> serde_json::Result<()> {
     serde_json::from_str::<IgnoredAny>(text).map(drop)
 }
 
-/// The lines of standard input, read on a thread: an event each, or why a line is none.
+/// Reads each line of standard input as an event, on a thread.
 pub(super) fn of_standard_input() -> Receiver<anyhow::Result<String>> {
     let (sender, lines) = channel(1);
     std::thread::spawn(move || {
@@ -49,7 +48,7 @@ pub(super) fn of_standard_input() -> Receiver<anyhow::Result<String>> {
     lines
 }
 
-/// The event of a line; an empty one at a terminal is `{}`, else nothing.
+/// Reads an event from a line. At a terminal, an empty line is `{}`; elsewhere it is ignored.
 fn event(line: &str, is_terminal: bool) -> Option<anyhow::Result<String>> {
     let line = line.trim();
     if line.is_empty() {
@@ -57,7 +56,7 @@ fn event(line: &str, is_terminal: bool) -> Option<anyhow::Result<String>> {
     }
     let checked = || -> anyhow::Result<String> {
         if let Err(error) = check(line) {
-            bail!("that line is no JSON, and an event is one line of it: {error}");
+            bail!("the line is not JSON: {error}; each line must be one event");
         }
         Ok(line.to_owned())
     };

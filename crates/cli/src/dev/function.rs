@@ -1,4 +1,4 @@
-//! The function in the local Lambda, invoked and shown.
+//! Invokes the function in the local Lambda, and shows the results.
 
 use super::logs::Logs;
 use super::outcome::{last_start, words};
@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The function, and its log.
 pub(super) struct Function {
     pub(super) name: String,
     pub(super) logs: Arc<Logs>,
@@ -22,7 +21,6 @@ impl Function {
         Self { name, logs, timeout, lambda, has_failed: AtomicBool::new(false) }
     }
 
-    /// Invokes it, and shows what that left and what came of it.
     pub(super) async fn invoke(&self, event: &[u8]) -> anyhow::Result<Invocation> {
         let invocation = self.lambda.invoke(&self.name, event).await?;
         self.logs.pass_on().await;
@@ -35,11 +33,10 @@ impl Function {
         Ok(invocation)
     }
 
-    /// Ends its environments: extensions hear SHUTDOWN, and what runs is killed.
+    /// Ends the environments: extensions get SHUTDOWN, and remaining processes are killed.
     pub(super) async fn shut_down(self: Arc<Self>) {
-        // It fails where the function does not exist.
         self.lambda.recycle(&self.name).await.ok();
-        // Whoever else has it was told to end, and kills what runs.
+        // The other owners end too, and the last one kills the processes.
         if let Some(function) = Arc::into_inner(self) {
             function.lambda.shut_down().await;
         }
@@ -49,7 +46,7 @@ impl Function {
         self.has_failed.store(true, Ordering::Relaxed);
     }
 
-    /// Whether an event was none, or an invocation failed.
+    /// Returns `true` if an event was invalid or an invocation failed.
     pub(super) fn has_failed(&self) -> bool {
         self.has_failed.load(Ordering::Relaxed)
     }

@@ -1,7 +1,6 @@
-//! The function's log, shown as telemetry as it comes, and sent to a backend where one is given.
+//! Shows the function's log as telemetry, and sends it to a backend if there is one.
 
 use crate::destination::DestinationArguments;
-use crate::doctor::{self, Check};
 use crate::forward::{one_destination, problems};
 use crate::log_events::gathered::Gathered;
 use crate::log_events::{Converter, StreamOf, now, options};
@@ -9,7 +8,9 @@ use crate::shown::Incoming;
 use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
 use backend::{Authorized, HttpTransport};
+use console::reach;
 use forwarder::{Config, Forwarder, LogEvent, NoQueue, wall_clock_now};
+use settings::Check;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,14 +19,11 @@ use tokio::time::Instant;
 
 type Client = Authorized<HttpTransport, Arc<AwsSecrets>>;
 
-/// Whose log it is in the local Lambda.
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "us-east-1";
-/// Log events that come together are read together.
+/// Log events with shorter pauses are converted together.
 const QUIET: Duration = Duration::from_millis(200);
-/// A function that never stops printing is shown all the same.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// So much may wait, in bytes.
 const MOST_BYTES: usize = 256 * 1024 * 1024;
 
 pub(super) struct Logs {
@@ -34,7 +32,7 @@ pub(super) struct Logs {
     converter: Converter,
     backend: Option<Forwarder<Client, NoQueue>>,
     sender: SyncSender<Incoming>,
-    /// One batch is shown after the other.
+    /// Serializes the batches.
     passing: tokio::sync::Mutex<()>,
     is_undelivered: AtomicBool,
 }
@@ -43,7 +41,6 @@ pub(super) struct Logs {
 struct Waiting {
     gathered: Gathered,
     dropped: usize,
-    /// When the first and the last event came.
     since: Option<(Instant, Instant)>,
 }
 
@@ -66,7 +63,6 @@ impl Logs {
         })
     }
 
-    /// Takes a log event as it is written.
     pub(super) fn take(&self, event: &simulator::LogEvent) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.gathered.bytes() + event.message.len() > MOST_BYTES {
@@ -80,7 +76,7 @@ impl Logs {
         waiting.gathered.add(event.log_stream.to_string(), LogEvent { id, timestamp_ms, message });
     }
 
-    /// Shows what comes, for ever.
+    /// Shows log events as they arrive, until the future is dropped.
     pub(super) async fn show_as_it_comes(&self) {
         loop {
             tokio::time::sleep(QUIET / 2).await;
@@ -94,7 +90,6 @@ impl Logs {
         }
     }
 
-    /// Shows what has come, and sends it.
     pub(super) async fn pass_on(&self) {
         let passing = self.passing.lock().await;
         let taken = {
@@ -104,9 +99,7 @@ impl Logs {
         let Waiting { mut gathered, dropped, .. } = taken;
         if dropped > 0 {
             self.is_undelivered.store(true, Ordering::Relaxed);
-            self.say(format!(
-                "{dropped} log events came faster than they could be shown, and were left out"
-            ));
+            self.say(format!("{dropped} log events were not shown, because they arrived too fast"));
         }
         for (stream, events) in gathered.take_before(i64::MAX) {
             let log_group = self.log_group.as_str();
@@ -139,18 +132,18 @@ impl Logs {
         self.send(Incoming::Said(text));
     }
 
-    /// Whoever looked may have gone.
+    /// The receiver may be gone.
     pub(super) fn send(&self, incoming: Incoming) {
         self.sender.send(incoming).ok();
     }
 
-    /// Whether everything was shown, and taken by the backend.
+    /// Returns `true` if everything was shown, and accepted by the backend.
     pub(super) fn is_delivered(&self) -> bool {
         !self.is_undelivered.load(Ordering::Relaxed)
     }
 }
 
-/// The forwarder with the backend of the command line, which is asked first whether it is there.
+/// Checks that the backend of the command line answers, and returns a forwarder to it.
 async fn backend(destination: &DestinationArguments) -> anyhow::Result<Forwarder<Client, NoQueue>> {
     let variables = destination.variables(false)?;
     let (config, warnings) = Config::from_source(&variables);
@@ -158,9 +151,8 @@ async fn backend(destination: &DestinationArguments) -> anyhow::Result<Forwarder
         eprintln!("warning: {warning}");
     }
     let config = config?;
-    let reach = doctor::reach(config.destination.clone(), &variables).context("--endpoint")?;
-    if let Some(Check { text, .. }) =
-        doctor::reach_checks(&reach).await.into_iter().find(Check::is_failed)
+    let reach = reach::reach(config.destination.clone(), &variables).context("--endpoint")?;
+    if let Some(Check { text, .. }) = reach::check(&reach).await.into_iter().find(Check::is_failed)
     {
         bail!("--endpoint: {text}");
     }

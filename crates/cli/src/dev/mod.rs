@@ -1,5 +1,5 @@
-//! `lambda-otlp dev`: a function of one's own in the local Lambda, with the layer's extension beside it, invoked with events from
-//! files, from standard input or over HTTP; its telemetry is shown as it comes.
+//! `lambda-otlp dev`: runs a function in the local Lambda with the layer's extension, invokes it, and shows its
+//! telemetry.
 
 mod command;
 mod events;
@@ -14,15 +14,14 @@ mod session;
 use crate::aws::AwsArguments;
 use crate::destination::DestinationArguments;
 use crate::output::OutputArguments;
-use crate::time_arguments::parse_duration;
 use anyhow::bail;
 use command::Prepared;
+use console::time_arguments::parse_duration;
 use session::Session;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Arguments of `lambda-otlp dev`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,50 +29,52 @@ Examples:
   lambda-otlp dev --runtime python --handler app.handler < events.jsonl
   lambda-otlp dev --wrapper --runtime node --handler index.handler --http 9000")]
 pub(crate) struct Arguments {
-    /// The function: a bootstrap that was built, `cargo run …`, or a runtime's client, `python3 -m awslambdaric app.handler`.
+    /// The function: a program, `cargo run …`, or a runtime client such as `python3 -m awslambdaric app.handler`.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
-    /// The handler, FILE.FUNCTION, which the function finds in `_HANDLER`.
+    /// The handler, FILE.FUNCTION, in the variable `_HANDLER`.
     #[arg(long, value_name = "FILE.FUNCTION")]
     handler: Option<String>,
-    /// Instead of COMMAND: the runtime's client for --handler.
+    /// Use the runtime client of this language with --handler, instead of COMMAND.
     #[arg(long, value_enum, conflicts_with = "command", requires = "handler")]
     runtime: Option<command::Language>,
-    /// Invoke it with this JSON file; may be repeated. Without --event and --http each line of standard input is an event.
+    /// Invoke the function with this JSON file; may be repeated. Without --event and --http, each line of standard
+    /// input is an event.
     #[arg(long = "event", value_name = "FILE")]
     events: Vec<PathBuf>,
-    /// Go through the --event files so many times: the first invocation is a cold start.
+    /// Repeat the --event files N times. The first invocation is a cold start.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "events", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// Listen on this port of 127.0.0.1 (0: any): requests become events as of a function URL, and
-    /// `aws lambda invoke --endpoint-url` works.
+    /// Listen on this port of 127.0.0.1 (0: any). Requests become events of a function URL, and `aws lambda invoke
+    /// --endpoint-url` works.
     #[arg(long, value_name = "PORT")]
     http: Option<u16>,
     /// The function's name.
     #[arg(long, default_value = "function")]
     name: String,
-    /// Its timeout: 3s, 15m.
+    /// The function's timeout: 3s, 15m.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s")]
     timeout: Duration,
-    /// Its memory in MB, which is told and not enforced.
+    /// The function's memory in MB; not enforced.
     #[arg(long, value_name = "MB", default_value_t = 128)]
     memory: u64,
-    /// An environment variable of the function; `K` alone takes the value of this shell. May be repeated.
+    /// Environment variable of the function; `K` alone uses this shell's value. May be repeated.
     #[arg(long = "env", value_name = "K=V")]
     variables: Vec<String>,
-    /// Give the function this shell's AWS credentials and region, or those of --profile and --region, so that it reaches AWS.
-    /// Without it both are made up.
+    /// Give the function this shell's AWS credentials and region, or those of --profile and --region. By default it
+    /// gets fake ones.
     #[arg(long)]
     aws: bool,
     #[command(flatten)]
     account: AwsArguments,
-    /// Start the function through the layer's wrapper, which instruments Python and Node functions as they are.
+    /// Start the function through the layer's wrapper, which instruments Python and Node functions.
     #[arg(long)]
     wrapper: bool,
-    /// A further layer's folder, as Lambda mounts it at /opt: its extensions run too. May be repeated.
+    /// Folder of another layer, as Lambda mounts it at /opt; its extensions run too. May be repeated.
     #[arg(long = "layer", value_name = "FOLDER")]
     layers: Vec<PathBuf>,
-    /// The extension's binary; else the one of this checkout, or of the layer beside this program (`lambda-otlp-layer/`).
+    /// The extension's binary; by default, the one of this checkout, or of the layer beside this program
+    /// (`lambda-otlp-layer/`).
     #[arg(long, value_name = "PATH", conflicts_with = "no_extension")]
     extension: Option<PathBuf>,
     /// Run the function without the extension.
@@ -87,10 +88,10 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.output.full_screen && arguments.events.is_empty() && arguments.http.is_none() {
-        bail!("--full-screen has the keyboard: give events with --event, or --http");
+        bail!("--full-screen needs the keyboard: use --event or --http instead of standard input");
     }
     if arguments.account.are_given() && !arguments.aws {
-        bail!("--region and --profile are for a function that is given credentials: add --aws");
+        bail!("--region and --profile need --aws, which gives the function credentials");
     }
     let events = events::read(&arguments.events)?;
     let prepared = Prepared::of(arguments)?;

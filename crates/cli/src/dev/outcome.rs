@@ -1,26 +1,23 @@
-//! What came of an invocation, in a line that says what to do where it failed.
+//! Describes the outcome of an invocation, with a remedy if it failed.
 
 use simulator::{Invocation, InvocationResult};
 use std::time::Duration;
 
-/// How much of a response is shown, in characters.
 const LONGEST_RESPONSE: usize = 2000;
 
-/// The time that Lambda gives a function to ask for its first event, here and there (AWS Lambda "Lambda runtime environment").
+/// Lambda's time limit for Init (AWS Lambda "Lambda runtime environment").
 const INIT: Duration = Duration::from_secs(10);
 
-/// How far the last process of a function came.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
     /// It asked for an event.
     Asked,
-    /// Neither did it, nor any before.
+    /// No process ever asked for an event.
     NeverAsked,
-    /// It did not, and one before did.
+    /// An earlier process asked for an event, and the last one did not.
     NotAgain,
 }
 
-/// A line on the invocation.
 pub(super) fn words(invocation: &Invocation, start: Start, timeout: Duration) -> String {
     let never_asked = start != Start::Asked;
     let millis = invocation.duration.as_secs_f64() * 1e3;
@@ -41,28 +38,25 @@ pub(super) fn words(invocation: &Invocation, start: Start, timeout: Duration) ->
             format!("=> failed after {millis:.1} ms: {error_type}: {}", message(body))
         }
         InvocationResult::Timeout if start == Start::NotAgain => format!(
-            "=> the function was started anew, since its process had ended, and did not ask for an event within {timeout} s: of an \
-             invocation's time that start is a part; --timeout gives it longer"
+            "=> the function's process had ended, and the new one did not ask for an event within {timeout} s, which includes its start: raise --timeout"
         ),
         InvocationResult::Timeout if never_asked => format!(
-            "=> the function did not ask for an event within the {} s of Init and {timeout} s more: COMMAND has to speak Lambda's \
-             Runtime API, as lambda_runtime and awslambdaric do; of a file with a handler give --runtime python|node --handler FILE.FUNCTION",
+            "=> the function did not ask for an event within {} s of Init and {timeout} s more: COMMAND must use Lambda's Runtime API, like lambda_runtime and awslambdaric; for a file with a handler, use --runtime python|node --handler FILE.FUNCTION",
             INIT.as_secs()
         ),
         InvocationResult::Timeout => {
             format!(
-                "=> timed out after {timeout} s, and its process was killed: --timeout gives it longer"
+                "=> timed out after {timeout} s, and its process was killed: raise --timeout if it needs longer"
             )
         }
         InvocationResult::Crash { status: None } => {
-            "=> the function, or an extension of its layers, could not be started".to_owned()
+            "=> the function or an extension of its layers could not be started".to_owned()
         }
         InvocationResult::Crash { status: Some(status) } if never_asked => format!(
-            "=> the function ended with {status} before it asked for an event: what it printed stands above; COMMAND has to speak \
-             Lambda's Runtime API and to go on"
+            "=> the function ended with {status} before it asked for an event: see its output above; COMMAND must use Lambda's Runtime API and keep running"
         ),
         InvocationResult::Crash { status: Some(status) } => {
-            format!("=> the function ended with {status} in the middle of the invocation")
+            format!("=> the function ended with {status} during the invocation")
         }
     }
 }
@@ -76,14 +70,15 @@ fn text(body: &[u8]) -> String {
     }
 }
 
-/// The text in `{"errorMessage": …}`, as Lambda's runtimes write it.
+/// Reads the text of `{"errorMessage": …}`, which Lambda's runtimes write.
 fn message(body: &[u8]) -> String {
     let error = serde_json::from_slice::<serde_json::Value>(body).ok();
     let message = error.as_ref().and_then(|error| error.get("errorMessage")?.as_str());
     text(message.map_or(body, str::as_bytes))
 }
 
-/// How far the last process came, by what Lambda said of its Init (AWS Lambda "Telemetry API", `platform.initRuntimeDone`).
+/// Returns the state of the last process, by Lambda's report of its Init (AWS Lambda "Telemetry API",
+/// `platform.initRuntimeDone`).
 pub(super) fn last_start(platform_events: &[String]) -> Start {
     let is_success = |event: &String| {
         let event: serde_json::Value = serde_json::from_str(event).ok()?;

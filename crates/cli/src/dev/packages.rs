@@ -1,19 +1,18 @@
-//! What the runtimes of Python and Node need beside the function, installed once into the user's cache.
+//! The runtime clients for Python and Node, with OpenTelemetry's packages, installed once in the user's cache.
 
 use super::program::Program;
-use crate::layer;
 use anyhow::{Context as _, bail};
+use console::layer;
 use settings::{Env, Source as _};
 use simulator::packages::{cache, install_once};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// AWS's runtime client for Python, from PyPI.
 const AWSLAMBDARIC: &str = "awslambdaric==4.2.2\n";
-/// The one for Node compiles for minutes; this one calls handlers as the Developer Guide says.
+/// A small runtime client that follows the Developer Guide, because AWS's own for Node compiles C++ for minutes.
 const NODE_RUNTIME: &str = include_str!("../../../../tests/interop/unchanged/node/runtime.mjs");
 
-/// AWS's runtime client on this shell's Python, which has the function's own packages.
+/// Returns AWS's runtime client on this shell's Python, which has the function's own packages.
 pub(super) fn python(handler: &str, instrumented: bool) -> anyhow::Result<Program> {
     let ask = "import sys; print(sys.executable); print('%d.%d' % sys.version_info[:2])";
     let asked = ["python3", "python"].into_iter().find_map(|name| {
@@ -29,7 +28,7 @@ pub(super) fn python(handler: &str, instrumented: bool) -> anyhow::Result<Progra
     if instrumented && !imports(interpreter, "opentelemetry.instrumentation.aws_lambda") {
         let checkout = layer::checkout();
         let file = checkout.map(|root| root.join("extension/layer/python/requirements.txt"));
-        // Where there is no checkout, the packages are the function's or a layer's.
+        // Without a checkout, the packages come from the function or from a layer.
         if let Some(text) = file.and_then(|file| std::fs::read_to_string(file).ok()) {
             pins.push(("instrumentation", text));
         }
@@ -57,14 +56,13 @@ fn imports(interpreter: &str, module: &str) -> bool {
     tried.is_ok_and(|tried| tried.status.success())
 }
 
-/// A folder with these packages for this version of Python.
 fn python_packages(
     interpreter: &str,
     version: &str,
     name: &str,
     pinned: &str,
 ) -> anyhow::Result<PathBuf> {
-    // Without a dot, behind which another extension would replace the rest.
+    // Without the dot, which would look like the beginning of a file extension.
     let folder = format!("python-{}-{name}", version.replace('.', "-"));
     let folder = cache()?.join("dev").join(folder);
     let pins = folder.with_extension("txt");
@@ -80,7 +78,6 @@ fn python_packages(
     Ok(folder)
 }
 
-/// A runtime client on this shell's Node.
 pub(super) fn node(folder: &Path, instrumented: bool) -> anyhow::Result<Program> {
     let asked = Command::new("node").args(["-p", "process.execPath"]).output();
     let asked = asked.ok().filter(|asked| asked.status.success());
@@ -96,7 +93,6 @@ pub(super) fn node(folder: &Path, instrumented: bool) -> anyhow::Result<Program>
     Ok(Program { path: node, arguments: vec![runtime.to_string_lossy().into_owned()], variables })
 }
 
-/// The folder `node_modules` with what these sources pin.
 fn node_packages(sources: &Path) -> anyhow::Result<PathBuf> {
     let folder = cache()?.join("dev/node-instrumentation");
     let pins = ["package.json", "package-lock.json"].map(|file| sources.join(file));

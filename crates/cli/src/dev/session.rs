@@ -1,4 +1,4 @@
-//! The function in the local Lambda, from its first invocation to the end of its environments.
+//! A session with the function, from its first invocation to the end of its environments.
 
 use super::command::Prepared;
 use super::function::Function;
@@ -15,19 +15,16 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// So much may wait to be shown.
 const MOST_WAITING: usize = 64;
 
-/// A function that runs on a thread of its own.
+/// A function on a thread of its own.
 pub(super) struct Session {
-    /// What it leaves to be shown, until its end.
     pub(super) incoming: Receiver<Incoming>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<bool>,
 }
 
 impl Session {
-    /// Creates the function, and begins to invoke it.
     pub(super) fn begin(
         arguments: &Arguments,
         prepared: Prepared,
@@ -70,16 +67,15 @@ impl Session {
         Ok(Self { incoming, stop, thread })
     }
 
-    /// Ends it: whether all invocations succeeded and everything they left was shown and delivered.
+    /// Ends the session. Returns `true` if all invocations succeeded, and all telemetry was shown and delivered.
     pub(super) fn end(self) -> bool {
-        // Nobody looks any more.
+        // The session may have ended already.
         self.stop.send(true).ok();
         drop(self.incoming);
         self.thread.join().unwrap_or(false)
     }
 }
 
-/// What the function is invoked with.
 struct Story {
     files: Vec<String>,
     repeat: u32,
@@ -88,7 +84,7 @@ struct Story {
 }
 
 impl Story {
-    /// Whether everything was as it should be.
+    /// Runs the invocations. Returns `true` if everything succeeded.
     async fn run(self, function: Arc<Function>, folder: TempDir) -> bool {
         let mut stopped = self.stopped.clone();
         let logs = Arc::clone(&function.logs);
@@ -138,7 +134,7 @@ impl Story {
         }
         if !has_come {
             bail!(
-                "no event came, so nothing was invoked: give --event FILE, or a line of JSON on standard input"
+                "nothing was invoked: use --event FILE, or write a line of JSON to standard input"
             );
         }
         Ok(())

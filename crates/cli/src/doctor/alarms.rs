@@ -1,4 +1,4 @@
-//! The alarms of CloudWatch that are in state ALARM.
+//! Checks CloudWatch alarms.
 
 use super::unanswered::denied;
 use crate::aws;
@@ -17,7 +17,6 @@ const NAME: &str = "alarms";
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// A page has at most 100 alarms of some kilobytes each.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
-/// The maximum number of pages to read.
 const MOST_PAGES: usize = 50;
 
 /// A page of `DescribeAlarms` (CloudWatch API Reference).
@@ -65,7 +64,7 @@ struct Metric {
 }
 
 impl Alarm {
-    /// Returns `true` if the alarm watches a function, queue or bucket of one of these names.
+    /// Returns `true` if the alarm watches a function, queue or bucket with one of these names.
     fn watches(&self, names: &[String]) -> bool {
         let of_queries = self.metrics.iter().filter_map(|query| query.metric_stat.as_ref());
         let of_queries = of_queries.flat_map(|stat| &stat.metric.dimensions);
@@ -73,7 +72,6 @@ impl Alarm {
     }
 }
 
-/// Checks the alarms that watch functions, queues and buckets of these names.
 pub(super) async fn check(aws: &SdkConfig, watched: &[String]) -> Vec<Check> {
     match in_alarm(aws).await {
         Ok(Some(alarms)) => ringing(&alarms, watched),
@@ -95,18 +93,18 @@ fn ringing(alarms: &[Alarm], watched: &[String]) -> Vec<Check> {
     checks
 }
 
-/// The account's alarms in state ALARM; `None` without the permission to list them.
+/// Returns the account's alarms in state ALARM; `None` without the permission to list them.
 ///
-/// Source: CloudWatch API Reference, "Making API Requests": the service speaks AWS JSON 1.0.
+/// Source: CloudWatch API Reference, "Making API Requests" (AWS JSON 1.0).
 async fn in_alarm(aws: &SdkConfig) -> anyhow::Result<Option<Vec<Alarm>>> {
     let credentials = aws::signing_credentials(aws).await?;
     let region = aws.region().context("missing region: give --region, or set AWS_REGION")?.as_ref();
     let given = Env.get("AWS_ENDPOINT_URL_CLOUDWATCH");
     let endpoint = match given.or_else(|| aws.endpoint_url().map(str::to_owned)) {
-        Some(url) => Some(Url::parse(&url).with_context(|| format!("{url} is no URL"))?),
+        Some(url) => Some(Url::parse(&url).with_context(|| format!("{url} is not a URL"))?),
         None => service_endpoint("monitoring", None, region),
     };
-    let endpoint = endpoint.with_context(|| format!("{region} is no region"))?;
+    let endpoint = endpoint.with_context(|| format!("{region} is not a region"))?;
     let mut reader = Reader::new(&Env, Table::new(&[settings::PROXY]));
     let client = AwsClient::new(wall_clock_now, Proxy::read(&mut reader));
     let mut alarms = Vec::new();

@@ -1,8 +1,8 @@
-//! Sends a log record, a metric and a span of its own, and reads them back.
+//! Sends a log record, a metric and a span, and reads them back.
 
-use super::reach::{Reach, beside};
-use crate::time_arguments;
 use backend::{Canary, Client, Profile, REQUEST_TIMEOUT};
+use console::reach::{Reach, beside};
+use console::time_arguments;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -19,13 +19,11 @@ use wire::{Metrics, Request, SignalKind, Traces};
 
 const SERVICE: &str = "lambda-otlp-doctor";
 const METRIC: &str = "lambda_otlp_doctor_canary";
-/// By this attribute the metric is found again.
 const LABEL: &str = "canary";
 const PAUSE: Duration = Duration::from_millis(500);
-/// The search ends later than the record's time.
 const MARGIN_MICROS: u64 = 60_000_000;
 
-/// Sends one item of each signal, and waits for at most `within` until the backend shows them.
+/// Sends one item of each signal, and waits up to `within` for the backend to return them.
 pub(crate) async fn check(reach: &Reach, within: Duration) -> Vec<Check> {
     let canary = Canary::at(time_arguments::now_unix_nano(), SERVICE);
     let client = match Client::new(&reach.destination) {
@@ -95,7 +93,7 @@ fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
     ]
 }
 
-/// Searches until the item is there. A stream that nobody knows yet may be known in a moment.
+/// Searches until the item is found. A stream may be unknown at first.
 async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: Instant) -> Check {
     let stream = match kind {
         SignalKind::Metrics => METRIC.to_owned(),
@@ -110,7 +108,8 @@ async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: I
         "from": 0, "size": 10,
     }});
     let Some(url) = beside(reach, &format!("_search?type={}", kind.as_str())) else {
-        let text = format!("{kind}: taken; the endpoint is no base, so nothing was read back");
+        let text =
+            format!("{kind}: accepted; not read back, because the endpoint is not a base URL");
         return Check::warning("canary", text);
     };
     let begun = Instant::now();
@@ -124,19 +123,22 @@ async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: I
         let problem = match asked.await {
             Ok(answer) if answer.status == 200 && hits(&answer.body) > 0 => {
                 let millis = begun.elapsed().as_millis();
-                let text = format!("{kind}: taken, and shown in stream {stream} after {millis} ms");
+                let text =
+                    format!("{kind}: accepted, and found in stream {stream} after {millis} ms");
                 return Check::ok("canary", text);
             }
             Ok(answer) if matches!(answer.status, 401 | 403) => {
-                let text = format!("{kind}: taken; these credentials may not read it back");
+                let text = format!(
+                    "{kind}: accepted; not read back, because these credentials may only write"
+                );
                 return Check::warning("canary", text);
             }
-            Ok(answer) if answer.status == 200 => "it is not shown".to_owned(),
+            Ok(answer) if answer.status == 200 => "it was not found".to_owned(),
             Ok(answer) => format!("the search answered {}", answer.status),
             Err(error) => error.to_string(),
         };
         if Instant::now() + PAUSE >= deadline {
-            return Check::failed("canary", format!("{kind}: taken, and then {problem}"));
+            return Check::failed("canary", format!("{kind}: accepted, but {problem}"));
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -147,7 +149,7 @@ fn hits(body: &[u8]) -> usize {
     body.get("hits").and_then(serde_json::Value::as_array).map_or(0, Vec::len)
 }
 
-/// As OpenObserve normalises it: every run of other characters becomes one `_`.
+/// Normalizes a stream's name like OpenObserve: each run of other characters becomes one `_`.
 pub(crate) fn stream_name(name: &str) -> String {
     let mut stream = String::new();
     for c in name.chars() {

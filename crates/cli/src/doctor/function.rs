@@ -1,18 +1,16 @@
-//! The configuration of a deployed function, as Lambda returns it.
+//! The configuration of a deployed function.
 
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::types::LastUpdateStatus;
 use settings::Check;
 use std::collections::{BTreeMap, HashMap};
 
-/// The part of a function's configuration that is checked.
 #[derive(Debug, Default)]
 pub(crate) struct Function {
     pub(super) name: String,
     pub(super) arn: String,
     pub(super) variables: BTreeMap<String, String>,
     pub(super) layers: Vec<String>,
-    /// The log group that Lambda writes its output to.
     pub(super) log_group: String,
     is_update_failed: bool,
     timeout_s: i32,
@@ -35,8 +33,8 @@ impl Function {
         }
     }
 
-    /// The variables that the function reads. They include the ones that Lambda sets, which no configuration lists, and exclude a
-    /// file of the function's package, which this machine does not have.
+    /// The variables that the function reads, including those that Lambda sets. A file in the function's package is
+    /// left out, because this machine does not have it.
     pub(crate) fn settings(&self) -> HashMap<String, String> {
         const OF_LAMBDA: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
         let mut settings: HashMap<String, String> =
@@ -48,7 +46,6 @@ impl Function {
         settings
     }
 
-    /// Checks its last update and its timeout.
     pub(super) fn check(&self) -> Check {
         let name = &self.name;
         if self.is_update_failed {
@@ -56,7 +53,7 @@ impl Function {
         }
         if self.timeout_s < SHORTEST_TIMEOUT_S {
             let text = format!(
-                "{name}: its timeout is {} s: give it at least {SHORTEST_TIMEOUT_S}, or what a slow backend does not take may not be parked in time",
+                "{name}: its timeout is {} s: set at least {SHORTEST_TIMEOUT_S} s, so that it can queue telemetry for retry when the backend is slow",
                 self.timeout_s
             );
             return Check::warning("function", text);
@@ -65,7 +62,7 @@ impl Function {
     }
 }
 
-/// A delivery may take 10 s, and the forwarder needs time to queue rejected items for retry after it.
+/// A delivery may take 10 s, and queueing rejected items needs time after it.
 const SHORTEST_TIMEOUT_S: i32 = 20;
 
 #[cfg(test)]

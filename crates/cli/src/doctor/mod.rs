@@ -1,33 +1,30 @@
-//! `lambda-otlp doctor`: whether the settings, the backend and a deployed stack fit together.
+//! `lambda-otlp doctor`: checks settings, backend and a deployed stack.
 
 mod alarms;
 mod canary;
 mod function;
 mod pipeline;
-mod reach;
 mod recent;
 mod stack;
 mod unanswered;
 mod wiring;
 
 use crate::aws::{self, AwsArguments};
-use crate::destination::{DestinationArguments, ENDPOINT};
-use crate::time_arguments;
-use crate::waterfall::draw::{BAD, GOOD};
+use crate::destination::DestinationArguments;
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, CredentialsSource};
 use anstyle::{AnsiColor, Style};
 use anyhow::ensure;
 use backend::{DestinationConfig, Profile, read_secret};
 pub(crate) use canary::stream_name;
-use forwarder::{Config, IngestPolicy, OLD_RECORDS, OldRecords};
-pub(crate) use reach::{Reach, beside, check as reach_checks, reach};
-pub(crate) use settings::Check;
-use settings::{Reader, Source, Table, Verdict};
+use console::reach::{self, ENDPOINT, Reach};
+use console::time_arguments;
+use console::waterfall::draw::{BAD, GOOD};
+use forwarder::{Config, IngestPolicy, OLD_RECORDS, OldRecords, wall_clock_now};
+use settings::{Check, Reader, Source, Table, Verdict};
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-/// Arguments of `lambda-otlp doctor`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +37,7 @@ pub(crate) struct Arguments {
     /// Send a log record, a metric and a span, and read them back.
     #[arg(long)]
     canary: bool,
-    /// How long the canary may take.
+    /// Time limit of the canary.
     #[arg(long, value_name = "TIME", value_parser = time_arguments::parse_duration, default_value = "30s")]
     within: Duration,
     #[command(flatten)]
@@ -60,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         "nothing to check: --stack NAME names a deployed stack, --endpoint URL a backend; or set LAMBDA_OTLP_ENDPOINT"
     );
     let checks = runtime.block_on(checked(arguments, &variables));
-    // Colours on a terminal only, and none under NO_COLOR.
+    // anstream writes colours only to a terminal, and none if NO_COLOR is set.
     let mut out = anstream::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", as_json(&checks))?;
@@ -72,7 +69,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if checks.iter().any(Check::is_failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Writes a check as a line, with its verdict in colour.
 fn write(check: &Check, out: &mut dyn Write) -> io::Result<()> {
     let verdict = check.verdict.as_str();
     let style = match check.verdict {
@@ -94,7 +90,7 @@ async fn checked(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
     let function = stack::find(&aws, &arguments.stack).await;
     let mut checks = match &function {
         _ if has_endpoint(variables) => of_backend(arguments, variables).await,
-        // A function in a VPC reaches what this machine may not: without being asked to, nobody sends to its backend from here.
+        // A function in a VPC may use a backend that this machine cannot reach, so only --canary checks it.
         Ok(function) if arguments.canary => of_backend(arguments, &function.settings()).await,
         Err(_) if arguments.canary => vec![Check::skipped("canary")],
         _ => Vec::new(),
@@ -124,7 +120,7 @@ fn has_endpoint(variables: &dyn Source) -> bool {
     ENDPOINTS.iter().any(|name| variables.get(name).is_some())
 }
 
-/// The checks of settings and backend; those that were not come to are named too.
+/// Runs the checks of settings and backend. After a failure, the remaining checks are listed as skipped.
 async fn of_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
     let mut checks = looked_at(arguments, variables).await;
     if checks.iter().any(Check::is_failed) {
@@ -166,7 +162,7 @@ async fn looked_at(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> 
     checks
 }
 
-/// The backend that the variables name, with its secret read; the error is every mistake of the settings.
+/// Returns the backend of the variables, with its secret. The error lists all mistakes in the settings.
 pub(crate) async fn reach_of(aws: &AwsArguments, variables: &dyn Source) -> anyhow::Result<Reach> {
     let (mut checks, config) = settings(variables);
     let destination = config.map(|config| config.destination);
@@ -181,14 +177,13 @@ pub(crate) async fn reach_of(aws: &AwsArguments, variables: &dyn Source) -> anyh
     anyhow::bail!("{}", failed.collect::<Vec<_>>().join("; "))
 }
 
-/// Every mistake of the forwarder's settings, each on a line.
 pub(crate) fn settings(variables: &dyn Source) -> (Vec<Check>, Option<Config>) {
     let (config, warnings) = Config::from_source(variables);
     let warnings = warnings.iter().map(|warning| Check::warning("settings", warning.to_string()));
     let mut checks: Vec<Check> = warnings.collect();
     match config {
         Ok(config) => {
-            checks.push(Check::ok("settings", "every variable can be read"));
+            checks.push(Check::ok("settings", "all variables are valid"));
             (checks, Some(config))
         }
         Err(invalid) => {
@@ -199,7 +194,7 @@ pub(crate) fn settings(variables: &dyn Source) -> (Vec<Check>, Option<Config>) {
     }
 }
 
-/// Reads the destination's secret with this machine's credentials, and puts it among the headers.
+/// Reads the destination's secret with this machine's credentials, and adds it to the headers.
 async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -> Check {
     let Some(reference) = destination.secret.take() else { return Check::ok("secret", "none") };
     let aws = aws::load(arguments).await;
@@ -213,42 +208,40 @@ async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -
     drop(reader.finish());
     settings.credentials = Some(CredentialsSource::Variables(credentials));
     settings.region = aws.region().map(ToString::to_string).or(settings.region);
-    let cached =
-        CachedSecret::new(AwsSecrets::new(settings, wall_clock), reference, Duration::from_mins(5));
+    let cached = CachedSecret::new(
+        AwsSecrets::new(settings, wall_clock_now),
+        reference,
+        Duration::from_mins(5),
+    );
     match read_secret(destination, &cached).await {
         Ok(()) => Check::ok("secret", "can be read with this machine's credentials"),
         Err(problem) => Check::failed("secret", problem),
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "signatures need the time")]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
-}
-
-/// OpenObserve's own default (`ZO_INGEST_ALLOWED_UPTO`).
+/// OpenObserve's default for `ZO_INGEST_ALLOWED_UPTO`.
 const DEFAULT_WINDOW: Duration = Duration::from_hours(5);
 
 fn window(variables: &dyn Source, profile: Profile) -> Option<Check> {
     let mut reader = Reader::new(variables, Table::new(&[OLD_RECORDS]));
     let policy = IngestPolicy::read(&mut reader).of(profile);
     if !reader.finish().is_empty() {
-        // The check of the settings names these mistakes.
+        // The check of the settings reports these mistakes.
         return None;
     }
     let Some(window) = policy.window else {
-        return Some(Check::ok("window", "this backend is taken to accept records of any age"));
+        return Some(Check::ok("window", "this backend accepts records of any age"));
     };
     let fate = match policy.old_records {
-        OldRecords::Keep => "kept among the dead letters",
-        OldRecords::Restamp => "given the present as their time",
+        OldRecords::Keep => "dead-lettered",
+        OldRecords::Restamp => "sent with the present time",
         OldRecords::Drop => "dropped",
     };
     let past = time_arguments::duration_text(window.past);
     let text = format!("logs and traces older than {past} are {fate}");
     Some(if window.past > DEFAULT_WINDOW {
         let text = format!(
-            "{text}; OpenObserve's default is 5h: it has to run with ZO_INGEST_ALLOWED_UPTO={}",
+            "{text}; OpenObserve's default is 5h: run it with ZO_INGEST_ALLOWED_UPTO={}",
             window.past.as_secs().div_ceil(3600)
         );
         Check::warning("window", text)

@@ -1,4 +1,4 @@
-//! Checks that a deployed forwarder runs and delivers: its concurrency, queues, on-failure bucket, alarms and own log.
+//! Checks that a deployed forwarder runs and delivers: concurrency, queues, on-failure bucket, alarms and log.
 
 use super::alarms;
 use super::function::Function;
@@ -14,7 +14,6 @@ use settings::Check;
 const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
 const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
 
-/// Checks the forwarder, its event sources, queues, bucket, alarms and log.
 pub(super) async fn check(
     aws: &SdkConfig,
     forwarder: &Function,
@@ -43,7 +42,7 @@ pub(super) async fn check(
             }
         }
     }
-    // `redrive` shows the reasons, and sends nothing without `--yes`.
+    // `redrive` without `--yes` shows the reasons and sends nothing.
     let redrive = |from: &str| {
         let to = retry.map(|to| format!(" --to {to}")).unwrap_or_default();
         format!("`lambda-otlp redrive {from}{to}` shows why, and with --yes sends them again")
@@ -68,7 +67,6 @@ pub(super) async fn check(
     checks
 }
 
-/// Checks that Lambda may invoke the function.
 async fn concurrency(lambda: &aws_sdk_lambda::Client, name: &str) -> Check {
     const NAME: &str = "concurrency";
     let asked = lambda.get_function_concurrency().function_name(name).send().await;
@@ -86,7 +84,6 @@ async fn concurrency(lambda: &aws_sdk_lambda::Client, name: &str) -> Check {
     }
 }
 
-/// Checks that an event source is read.
 fn source(mapping: &EventSourceMappingConfiguration) -> Check {
     const NAME: &str = "event source";
     let last = |arn: Option<&str>| {
@@ -98,8 +95,7 @@ fn source(mapping: &EventSourceMappingConfiguration) -> Check {
         ("Disabled" | "Disabling", _) => Check::failed(
             NAME,
             format!(
-                "{function} does not read {source}, since its event source mapping is disabled: `aws lambda \
-                 update-event-source-mapping --enabled --uuid {}`",
+                "{function} does not read {source}, because its event source mapping is disabled: `aws lambda update-event-source-mapping --enabled --uuid {}`",
                 mapping.uuid().unwrap_or_default()
             ),
         ),
@@ -108,7 +104,7 @@ fn source(mapping: &EventSourceMappingConfiguration) -> Check {
     }
 }
 
-/// Checks that a function reads this queue; returns the functions that do.
+/// Checks that a function reads this queue, and returns the functions that do.
 async fn readers(lambda: &aws_sdk_lambda::Client, arn: &str) -> (Vec<Check>, Vec<Function>) {
     const NAME: &str = "event source";
     let queue = arn.rsplit(':').next().unwrap_or_default();
@@ -122,7 +118,7 @@ async fn readers(lambda: &aws_sdk_lambda::Client, arn: &str) -> (Vec<Check>, Vec
     };
     if mappings.is_empty() {
         let text = format!(
-            "no function reads {queue}: nothing in it is sent again; deploy the stack again, which makes its event source mapping"
+            "no function reads {queue}, so its messages are not sent again: deploy the stack again to create the event source mapping"
         );
         return (vec![Check::failed(NAME, text)], Vec::new());
     }
@@ -145,12 +141,12 @@ fn name_of_queue(url: &str) -> &str {
     url.rsplit('/').next().unwrap_or_default()
 }
 
-/// Checks that a queue is empty; returns its ARN.
+/// Checks that a queue is empty, and returns its ARN.
 async fn queue(aws: &SdkConfig, url: &str, meaning: &str) -> (Check, Option<String>) {
     const NAME: &str = "queue";
     const COUNTS: [QueueAttributeName; 3] = [
         QueueAttributeName::ApproximateNumberOfMessages,
-        // A message that waits for its next attempt is hidden or delayed.
+        // Messages that wait for their next attempt are hidden or delayed.
         QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         QueueAttributeName::ApproximateNumberOfMessagesDelayed,
     ];
@@ -176,7 +172,6 @@ async fn queue(aws: &SdkConfig, url: &str, meaning: &str) -> (Check, Option<Stri
     }
 }
 
-/// The on-failure bucket, or a check with the reason why the function has none.
 async fn on_failure_bucket(
     lambda: &aws_sdk_lambda::Client,
     function: &str,
@@ -209,7 +204,6 @@ async fn on_failure_bucket(
     })
 }
 
-/// Checks that the on-failure bucket is empty.
 async fn objects(aws: &SdkConfig, bucket: &str, redrive: &str) -> Check {
     const NAME: &str = "bucket";
     match aws::s3(aws).list_objects_v2().bucket(bucket).send().await {

@@ -1,42 +1,37 @@
-//! The recent log events of a log group: errors in a function's own log, and matches of a subscription filter.
+//! Searches recent log events for errors, and for matches of a subscription filter.
 
 use super::unanswered::unanswered;
 use super::wiring::Filter;
-use crate::time_arguments;
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use console::time_arguments;
 use serde_json::{Map, Value};
 use settings::Check;
 use std::time::Duration;
 use subscriber::Collect;
 
 const PERMISSION: &str = "logs:FilterLogEvents";
-/// Words in the lines by which our functions, or Lambda, report a failure.
+/// Words by which our functions or Lambda report a failure.
 const WORDS: [&str; 4] = ["ERROR", "Task timed out", "Runtime exited", "Runtime.ExitError"];
-/// The maximum number of answers to read. Each covers a part of the log group.
+/// The maximum number of answers. Each covers a part of the log group.
 const MOST_PAGES: usize = 20;
-/// Longest excerpt of a line.
 const MOST_CHARS: usize = 300;
 
-/// Log events since some time ago.
 pub(super) struct Recent {
     client: Client,
     from_ms: i64,
     since: String,
 }
 
-/// The log events that a search found.
 #[derive(Default)]
 struct Found {
     count: usize,
-    /// The newest message.
     newest: String,
     newest_ms: i64,
 }
 
 impl Recent {
-    /// The log events of the time since `from_ms`.
     pub(super) fn since(client: Client, from_ms: i64, now_unix_nano: u64) -> Self {
         let age_ms =
             (now_unix_nano / 1_000_000).saturating_sub(u64::try_from(from_ms).unwrap_or(0));
@@ -44,7 +39,6 @@ impl Recent {
         Self { client, from_ms, since }
     }
 
-    /// Checks that a function's own log has no errors.
     pub(super) async fn errors(&self, group: &str) -> Check {
         const NAME: &str = "log";
         let since = &self.since;
@@ -61,14 +55,16 @@ impl Recent {
                 Check::failed(NAME, text)
             }
             // Lambda creates the log group at the first invocation.
-            Err(error) if is_missing(&error) => {
-                Check::ok(NAME, format!("{group}: not there yet, since nothing was written to it"))
-            }
+            Err(error) if is_missing(&error) => Check::ok(
+                NAME,
+                format!("{group}: does not exist yet, because nothing was written to it"),
+            ),
             Err(error) => unanswered(NAME, group, PERMISSION, &error),
         }
     }
 
-    /// Checks that a filter matches some of the log group's events. Returns `None` if it matches all events, or none is expected.
+    /// Checks that a filter matches some of the log group's events. Returns `None` if it matches all events, or none is
+    /// expected.
     pub(super) async fn matched(&self, group: &str, filter: &Filter) -> Option<Check> {
         const NAME: &str = "filter";
         // No function spills while its backend accepts telemetry.
@@ -89,7 +85,7 @@ impl Recent {
                 format!("{group}: {described} matches log events of the last {since}"),
             ),
             Ok((false, 0)) => {
-                Check::ok(NAME, format!("{group}: has no log events of the last {since}"))
+                Check::ok(NAME, format!("{group}: has no log events in the last {since}"))
             }
             Ok((false, _)) => Check::failed(
                 NAME,
@@ -102,7 +98,6 @@ impl Recent {
         })
     }
 
-    /// Looks for log events until `enough` are found.
     async fn search(
         &self,
         group: &str,
@@ -141,7 +136,7 @@ fn is_missing(error: &SdkError<FilterLogEventsError>) -> bool {
     error.as_service_error().is_some_and(FilterLogEventsError::is_resource_not_found_exception)
 }
 
-/// Returns `true` if the line reports a failure. If the line has a level, the level decides, because a warning may quote an error.
+/// Returns `true` if the line reports a failure. A level in the line decides, because a warning may quote an error.
 fn is_error(line: &str) -> bool {
     let fields: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
     match fields.get("level").and_then(Value::as_str) {
@@ -150,7 +145,7 @@ fn is_error(line: &str) -> bool {
     }
 }
 
-/// A shortened line for people. For a JSON line of our functions, it is the message with its fields.
+/// Shortens a line. For a JSON line of our functions, returns the message with its fields.
 fn excerpt(line: &str) -> String {
     let text = match serde_json::from_str::<Map<String, Value>>(line) {
         Ok(mut fields) => {

@@ -1,4 +1,4 @@
-//! Checks a deployed forwarder: its settings, its resource policy, how it runs, and the subscriptions of log groups.
+//! Checks a deployed forwarder: settings, resource policy, state, and the subscriptions of log groups.
 
 use super::function::Function;
 use super::pipeline;
@@ -7,29 +7,29 @@ use super::unanswered::unanswered;
 use super::wiring::{self, Filter, Forwarder};
 use crate::aws::{self, explain};
 use crate::functions::forwarder_of;
-use crate::time_arguments::{self, TimeArgument};
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use aws_sdk_cloudwatchlogs::operation::describe_subscription_filters::DescribeSubscriptionFiltersError;
 use aws_sdk_cloudwatchlogs::types::{AccountPolicy, PolicyType};
 use aws_sdk_lambda::operation::get_policy::GetPolicyError;
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
+use console::time_arguments::{self, TimeArgument};
 use settings::{Check, Verdict};
 
-/// What is deployed.
+/// The deployed forwarder.
 #[derive(clap::Args, Clone, Debug)]
 #[command(group(clap::ArgGroup::new("deployed").args(["function", "stack"])))]
 pub(crate) struct Deployed {
     /// The forwarder's function, by name or ARN.
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
-    /// The stack of template.yaml whose forwarder it is.
+    /// The stack with the forwarder.
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
     /// A log group that should be forwarded; may be repeated.
     #[arg(long = "log-group", value_name = "GROUP", requires = "deployed")]
     log_groups: Vec<String>,
-    /// How far back to look into logs, the forwarder's own among them: `2h`, or a time.
+    /// Period for searching logs, including the forwarder's own: `2h`, or a time.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse, default_value = "1h")]
     since: TimeArgument,
 }
@@ -40,7 +40,6 @@ impl Deployed {
     }
 }
 
-/// The deployed forwarder; else a check that says why it is not known.
 pub(crate) async fn find(aws: &SdkConfig, arguments: &Deployed) -> Result<Function, Check> {
     let lambda = aws_sdk_lambda::Client::new(aws);
     let name = match (&arguments.function, &arguments.stack) {
@@ -71,7 +70,7 @@ pub(crate) async fn check(
     let mut checks = vec![function.check()];
     checks.extend(super::settings(&function.settings()).0);
     let policy = lambda.get_policy().function_name(name).send().await;
-    // No policy at all is an error there.
+    // A function without a policy is reported as an error.
     checks.push(match policy {
         Ok(output) => wiring::permission(output.policy()),
         Err(error)
@@ -107,7 +106,6 @@ pub(crate) async fn check(
     checks
 }
 
-/// The event sources of a function, or a check with the reason why they are unknown.
 async fn sources_of(
     lambda: &aws_sdk_lambda::Client,
     name: &str,
@@ -165,14 +163,13 @@ async fn of_log_group(
     checks
 }
 
-/// The account's policies that subscribe log groups; else a check that says why they are not known.
 async fn policies(logs: &aws_sdk_cloudwatchlogs::Client) -> Result<Vec<AccountPolicy>, Check> {
     let asked = logs.describe_account_policies();
     let asked = asked.policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
     let output = asked.map_err(|error| {
         let permission = "logs:DescribeAccountPolicies";
         let check = unanswered("subscription", "the account's policies", permission, &error);
-        // The log group's own filters are known.
+        // The check of the log group's own filters still applies.
         Check { verdict: Verdict::Warning, ..check }
     })?;
     Ok(output.account_policies.unwrap_or_default())

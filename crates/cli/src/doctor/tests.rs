@@ -21,7 +21,7 @@ async fn sink() -> Sink {
     Sink::builder().user(USER.0, USER.1).start().await.unwrap()
 }
 
-/// The checks that this endpoint and these headers lead to, as `verdict name: text`.
+/// Runs the checks with these variables and arguments. Returns them as `verdict name: text`.
 async fn checks(variables: &[(&str, &str)], words: &[&str]) -> Vec<String> {
     let variables: HashMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -59,10 +59,10 @@ async fn all_is_well_with_a_canary() {
             "ok credentials",
             "ok organization: exists",
             "ok clock",
-            "ok window: logs and traces older than 5h are kept",
-            "ok canary: logs: taken, and shown in stream default",
-            "ok canary: traces: taken, and shown in stream default",
-            "ok canary: metrics: taken, and shown in stream lambda_otlp_doctor_canary",
+            "ok window: logs and traces older than 5h are dead-lettered",
+            "ok canary: logs: accepted, and found in stream default",
+            "ok canary: traces: accepted, and found in stream default",
+            "ok canary: metrics: accepted, and found in stream lambda_otlp_doctor_canary",
         ],
     );
     let counts = sink.counts();
@@ -77,14 +77,14 @@ async fn a_canary_that_is_taken_and_lost_is_a_failure() {
         ("LAMBDA_OTLP_HEADERS", GOOD),
         ("LAMBDA_OTLP_STREAM", "My-Stream"),
     ];
-    // So that the streams are known, and a search that finds nothing is answered with 200.
+    // Creates the streams, so that a search without results returns 200.
     checks(&variables, &["--canary"]).await;
     sink.lose(1);
     let found = checks(&variables, &["--canary", "--within", "1s"]).await;
     let canaries: Vec<String> =
         found.into_iter().filter(|check| check.contains("canary:")).collect();
-    assert!(canaries[0].starts_with("failed canary: logs: taken, and then"), "{canaries:?}");
-    assert!(canaries[1].starts_with("ok canary: traces: taken, and shown in stream my_stream"));
+    assert!(canaries[0].starts_with("failed canary: logs: accepted, but"), "{canaries:?}");
+    assert!(canaries[1].starts_with("ok canary: traces: accepted, and found in stream my_stream"));
 }
 
 #[tokio::test]

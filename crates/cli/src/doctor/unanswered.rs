@@ -19,7 +19,6 @@ pub(super) fn unanswered<E: Error + Send + Sync + 'static>(
     }
 }
 
-/// The check of `what` without the permission it needs.
 pub(super) fn denied(name: &'static str, what: &str, permission: &str) -> Check {
     let text = format!("{what}: not checked: these credentials lack {permission}");
     Check::warning(name, text)

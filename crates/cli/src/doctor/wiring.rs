@@ -1,25 +1,27 @@
-//! Reads policies, filters and variables of a deployed stack: who may invoke the forwarder, and what is sent twice.
+//! Checks the policies, filters and variables of a stack: permission to invoke the forwarder, and telemetry that is
+//! sent twice.
 
 use serde_json::Value;
 use settings::Check;
 use std::collections::BTreeMap;
 use subscriber::Collect;
 
-/// What leads a log group's lines somewhere: a subscription filter of its own, or the account's policy.
+/// A subscription filter of a log group, or a subscription policy of the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) name: String,
     pub(crate) pattern: String,
     pub(crate) destination: String,
-    /// Whether it is a policy of the account, which takes no room of a log group's filters.
+    /// A policy of the account does not count towards a log group's limit of filters.
     pub(crate) is_policy: bool,
 }
 
 impl Filter {
-    /// A policy of the account as a filter of this log group; `None` where it leaves the log group out, or says nothing of subscriptions.
+    /// Reads a policy of the account as a filter of this log group. Returns `None` if it excludes the log group, or is
+    /// not about subscriptions.
     ///
-    /// Source: CloudWatch Logs API Reference, "PutAccountPolicy": the document's `DestinationArn` and `FilterPattern`, and
-    /// `LogGroupName NOT IN ["…"]` as the only criterion.
+    /// Source: CloudWatch Logs API Reference, "PutAccountPolicy": the document's `DestinationArn` and `FilterPattern`,
+    /// and `LogGroupName NOT IN ["…"]` as the only criterion.
     pub(crate) fn of_policy(
         name: &str,
         document: &str,
@@ -57,25 +59,22 @@ impl Filter {
     }
 }
 
-/// The forwarder, and how lines come to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Forwarder<'a> {
     pub(crate) arn: &'a str,
-    /// The Kinesis streams that it reads.
     pub(crate) streams: &'a [String],
 }
 
 impl Forwarder<'_> {
-    /// Returns `true` if the destination of the filter is the forwarder.
     pub(super) fn is_led_to_by(&self, filter: &Filter) -> bool {
         is_function(&filter.destination, self.arn) || self.streams.contains(&filter.destination)
     }
 }
 
-/// CloudWatch Logs takes no third one (quotas of CloudWatch Logs).
+/// The maximum number of filters of a log group (CloudWatch Logs quotas).
 const MOST_FILTERS: usize = 2;
 
-/// Whether the function's resource policy lets CloudWatch Logs invoke it, and only for one account.
+/// Checks that the function's resource policy allows CloudWatch Logs to invoke it, from one account only.
 ///
 /// Source: CloudWatch Logs User Guide, "Subscription filters with AWS Lambda".
 pub(crate) fn permission(policy: Option<&str>) -> Check {
@@ -83,8 +82,7 @@ pub(crate) fn permission(policy: Option<&str>) -> Check {
     let statements = policy.get("Statement").and_then(Value::as_array).cloned().unwrap_or_default();
     let of_logs: Vec<&Value> = statements.iter().filter(|s| is_for_logs(s)).collect();
     if of_logs.is_empty() {
-        let text = "CloudWatch Logs may not invoke the function: no subscription can be made, and those that exist lose \
-                    their events; add a permission for logs.amazonaws.com with SourceAccount";
+        let text = "CloudWatch Logs may not invoke the function, so existing subscriptions lose their events: add a permission for logs.amazonaws.com with SourceAccount";
         return Check::failed("permission", text);
     }
     if of_logs.iter().any(|statement| !has_source_account(statement)) {
@@ -110,7 +108,6 @@ fn has_source_account(statement: &Value) -> bool {
     })
 }
 
-/// What leads a log group's lines somewhere says about this forwarder.
 pub(crate) fn subscription(
     group: &str,
     filters: &[Filter],
@@ -128,7 +125,7 @@ pub(crate) fn subscription(
         )),
         [] => checks.push(Check::failed(
             "subscription",
-            format!("{group}: no filter leads to the forwarder: nothing of it is forwarded"),
+            format!("{group}: no filter leads to the forwarder, so nothing is forwarded"),
         )),
         [filter] => checks.push(Check::ok(
             "subscription",
@@ -136,12 +133,12 @@ pub(crate) fn subscription(
         )),
         several => checks.push(Check::failed(
             "subscription",
-            format!("{group}: {} lead to the forwarder: every event comes twice", names(several)),
+            format!("{group}: {} lead to the forwarder: every event arrives twice", names(several)),
         )),
     }
     if !others.is_empty() {
         let text = format!(
-            "{group}: {} leads elsewhere: if that sends to the same backend, everything is stored twice",
+            "{group}: {} leads elsewhere: if its destination sends to the same backend, everything is stored twice",
             names(&others)
         );
         checks.push(Check::warning("double wiring", text));
@@ -149,7 +146,7 @@ pub(crate) fn subscription(
     checks
 }
 
-/// Whether two ARNs are of one function, whatever the version or alias.
+/// Returns `true` if both ARNs name the same function, with any version or alias.
 fn is_function(arn: &str, other: &str) -> bool {
     let unqualified = |arn: &str| arn.split(':').take(7).collect::<Vec<_>>().join(":");
     unqualified(arn) == unqualified(other)
@@ -160,7 +157,7 @@ fn names(filters: &[&Filter]) -> String {
     names.join(", ")
 }
 
-/// The variable by which an extension sends by itself: ours by `own` too, one of another system by the others.
+/// Returns the variable that puts an extension into direct mode.
 fn sent_directly(
     variables: &BTreeMap<String, String>,
     own: &[&'static str],
@@ -177,8 +174,8 @@ fn sent_directly(
     has_o2.then_some("O2_ORGANIZATION_ID")
 }
 
-/// Whether a function whose log group is subscribed by these filters has an extension that sends the same by itself. What ours does not
-/// get rid of is in lines that say so, and a filter for these alone is as it should be.
+/// Checks whether a function with these filters also has an extension that sends the same telemetry. A filter for
+/// spilled lines does not conflict with our extension.
 pub(crate) fn double_wiring(
     function: &str,
     variables: &BTreeMap<String, String>,
@@ -192,8 +189,7 @@ pub(crate) fn double_wiring(
         let passes_all = |filter: &&Filter| !filter.is_of(Collect::Spilled);
         let filter = filters.iter().find(passes_all).filter(|_| !is_stdout)?;
         let text = format!(
-            "{function} sends by itself ({variable}), and {} passes on what it prints and what Lambda reports as well: that is \
-             stored twice; `lambda-otlp subscribe --collect spilled`, or set {OUTPUT}=stdout",
+            "{function} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice; run `lambda-otlp subscribe --collect spilled`, or set {OUTPUT}=stdout",
             filter.described()
         );
         return Some(Check::failed("double wiring", text));
@@ -206,8 +202,7 @@ pub(crate) fn double_wiring(
         return None;
     }
     let text = format!(
-        "{function} has a layer that sends by itself ({variable}), and its log group is forwarded as well: everything is \
-         stored twice; take the layer away, or put lambda-otlp's in its place"
+        "{function} has a layer that sends telemetry ({variable}), and its log group is also forwarded: everything is stored twice; remove the layer, or replace it with lambda-otlp's"
     );
     Some(Check::failed("double wiring", text))
 }
@@ -319,11 +314,11 @@ mod tests {
                 (&[own], ours, true),
                 (&o2, ours, true),
                 (&[here, own], ours, true),
-                // Ours writes to the log.
+                // Our extension in stdout mode.
                 (&[], ours, false),
                 (&[here], ours, false),
                 (&[own, ("LAMBDA_OTLP_OUTPUT", "stdout")], ours, false),
-                // No extension of these reads our variables, or sends OTLP.
+                // Other extensions that neither read our variables nor send OTLP.
                 (&[own], theirs, false),
                 (&[here], theirs, false),
                 (&[endpoint], "arn:aws:lambda:eu-west-1:1:layer:insights:1", false),

@@ -1,10 +1,9 @@
-//! Sorts a log group's events by stream, as a subscription would have delivered them.
+//! Groups a log group's events by stream, like the deliveries of a subscription.
 
 use forwarder::{Event, LogEvent};
 use std::collections::BTreeMap;
 use subscriber::{LoggedLine, delivery};
 
-/// Events that were read and not forwarded yet.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     streams: BTreeMap<String, Vec<LogEvent>>,
@@ -22,7 +21,6 @@ impl Gathered {
         self.streams.entry(stream).or_default().push(event);
     }
 
-    /// Bytes of the messages.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -32,8 +30,8 @@ impl Gathered {
         self.newest_ms
     }
 
-    /// Takes out the events before this time. Later ones wait, since a line that begins there may go on in events that were
-    /// not read yet.
+    /// Removes the events before this time. Later events stay, because a line that begins there may continue in unread
+    /// events.
     pub(crate) fn take_before(&mut self, cut_ms: i64) -> Vec<StreamEvents> {
         let mut taken = Vec::new();
         let mut rest = BTreeMap::new();
@@ -53,7 +51,7 @@ impl Gathered {
     }
 }
 
-/// The event by which CloudWatch Logs would have delivered these.
+/// Returns the event by which CloudWatch Logs would deliver these.
 pub(crate) fn as_delivered(
     account: &str,
     log_group: &str,

@@ -1,4 +1,4 @@
-//! Log events as the telemetry that the forwarder would make of them.
+//! Converts log events to telemetry like the forwarder.
 
 pub(crate) mod gathered;
 
@@ -14,22 +14,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 use wire::Request;
 
-/// The forwarder's pipeline, whose telemetry stays here.
+/// The forwarder's pipeline with a destination that keeps telemetry in memory.
 pub(crate) struct Converter {
     forwarder: Forwarder<Kept, NoQueue>,
     kept: Kept,
 }
 
-/// What log events became.
 #[derive(Default)]
 pub(crate) struct Converted {
     pub(crate) requests: Vec<Request>,
-    /// What claims to be OTLP and does not decode, in words.
+    /// The errors of OTLP lines that cannot be decoded.
     pub(crate) undecodable: Vec<String>,
 }
 
 impl Converter {
-    /// One for log groups of this region. It has no rules, and changes nothing for the sake of a backend.
+    /// Makes a converter for log groups of this region, without rules and adaptations to a backend.
     pub(crate) fn new(region: Option<&str>) -> anyhow::Result<Self> {
         let variables = HashMap::from([
             ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1/".to_owned()),
@@ -45,7 +44,6 @@ impl Converter {
         Ok(Self { forwarder, kept })
     }
 
-    /// What these events of one stream become.
     pub(crate) async fn convert(&self, events: &StreamOf<'_>) -> anyhow::Result<Converted> {
         let event = events.as_delivered()?;
         let report = self.forwarder.forward(event, &now()).await;
@@ -65,14 +63,13 @@ pub(crate) struct StreamOf<'a> {
 }
 
 impl StreamOf<'_> {
-    /// The event by which CloudWatch Logs would have delivered them.
     pub(crate) fn as_delivered(&self) -> anyhow::Result<forwarder::Event> {
         let Self { account, log_group, stream, events } = self;
         Ok(as_delivered(account, log_group, stream, events)?)
     }
 }
 
-/// How the forwarder works for whoever looks at its telemetry: no log group is its own, and everything wrong is told.
+/// Options for viewing telemetry: the forwarder ignores no log group as its own, and reports every error.
 pub(crate) fn options(config: &Config) -> Options {
     let mut options = Options::of(config);
     options.own_log_groups.clear();
@@ -81,14 +78,12 @@ pub(crate) fn options(config: &Config) -> Options {
     options
 }
 
-/// An invocation that begins now.
 pub(crate) fn now() -> InvocationContext {
     let deadline = Instant::now() + TIME_FOR_EVENT;
-    let observed_unix_nano = crate::time_arguments::now_unix_nano();
+    let observed_unix_nano = console::time_arguments::now_unix_nano();
     InvocationContext { observed_unix_nano, deadline, queue_deadline: deadline, account: None }
 }
 
-/// Accepts everything and keeps it.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<Request>>>);
 

@@ -1,9 +1,9 @@
-//! Speaks to OpenObserve's API: folders, dashboards, alerts, streams.
+//! OpenObserve's API for folders, dashboards, alerts and streams.
 
 use super::shipped::Kind;
-use crate::doctor::{self, Reach};
 use anyhow::{Context as _, anyhow, bail};
 use backend::Client;
+use console::reach::{self, Reach};
 use http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -13,10 +13,9 @@ use url::Url;
 use wire::Request;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// A dashboard of a hundred panels is some 200 kB.
+/// A dashboard of a hundred panels has about 200 kB.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
-/// Which generation of OpenObserve's paths.
 #[derive(Clone, Copy)]
 enum Paths {
     /// `/api/{org}/…`
@@ -25,13 +24,12 @@ enum Paths {
     Second,
 }
 
-/// A dashboard or an alert as it is there.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) content: Value,
-    /// What a change of a dashboard has to name.
+    /// A change of a dashboard must include its hash.
     hash: String,
 }
 
@@ -44,16 +42,16 @@ pub(super) struct Api {
 
 impl Api {
     pub(super) fn new(reach: Reach) -> anyhow::Result<Self> {
-        let base = doctor::beside(&reach, "x").and_then(|url| {
+        let base = reach::beside(&reach, "x").and_then(|url| {
             let (api, organization) = url.path().strip_suffix("/x")?.rsplit_once('/')?;
             (!organization.is_empty()).then(|| (api.to_owned(), organization.to_owned()))
         });
-        let base = base.context("the endpoint has to end in /api/{organization}")?;
+        let base = base.context("the endpoint must end in /api/{organization}")?;
         Ok(Self { reach, base })
     }
 
     fn url(&self, paths: Paths, path: &str) -> anyhow::Result<Url> {
-        let mut url = doctor::beside(&self.reach, path).context("the endpoint is no base")?;
+        let mut url = reach::beside(&self.reach, path).context("the endpoint is not a base URL")?;
         let (api, organization) = &self.base;
         if let Paths::Second = paths {
             let (path, _) = path.split_once('?').unwrap_or((path, ""));
@@ -62,7 +60,7 @@ impl Api {
         Ok(url)
     }
 
-    /// What is answered, as JSON where it is.
+    /// Sends a request, and returns the answer as JSON if possible.
     async fn send(
         &self,
         method: Method,
@@ -100,7 +98,7 @@ impl Api {
         }
     }
 
-    /// The folder of this name: its id, and whether its description says that we made it.
+    /// Returns the id of the folder with this name, and `true` if its description says that we made it.
     pub(super) async fn folder(
         &self,
         kind: Kind,
@@ -109,7 +107,8 @@ impl Api {
         let path = format!("folders/{}", kind.name());
         let answer = self.send(Method::GET, Paths::Second, &path, None).await?;
         let folders = answer.get("list").and_then(Value::as_array);
-        let folders = folders.context("the list of folders is no list: is this OpenObserve?")?;
+        let folders =
+            folders.context("the answer is not a list of folders: is this OpenObserve?")?;
         let found = folders.iter().find(|folder| text(folder, "name") == name);
         Ok(found.map(|folder| {
             (text(folder, "folderId").to_owned(), text(folder, "description") == FOLDER)
@@ -128,7 +127,6 @@ impl Api {
         self.send(Method::DELETE, Paths::Second, &path, None).await.map(drop)
     }
 
-    /// Everything in a folder.
     pub(super) async fn list(&self, kind: Kind, folder: &str) -> anyhow::Result<Vec<Found>> {
         let path = format!("{}?folder={folder}", kind.name());
         let answer = self.send(Method::GET, paths(kind), &path, None).await?;
@@ -138,7 +136,7 @@ impl Api {
         };
         let mut found = Vec::new();
         let list = answer.get(list).and_then(Value::as_array);
-        for item in list.with_context(|| format!("the list of {} is no list", kind.name()))? {
+        for item in list.with_context(|| format!("the answer is not a list of {}", kind.name()))? {
             found.push(self.get(kind, folder, text(item, id)).await?);
         }
         Ok(found)
@@ -182,14 +180,15 @@ impl Api {
         self.send(Method::DELETE, paths(kind), &path, None).await.map(drop)
     }
 
-    /// The streams of metrics.
     pub(super) async fn metric_streams(&self) -> anyhow::Result<BTreeSet<String>> {
         let answer = self.send(Method::GET, Paths::First, "streams?type=metrics", None).await?;
-        let list = answer.get("list").and_then(Value::as_array).context("no list of streams")?;
+        let list = answer
+            .get("list")
+            .and_then(Value::as_array)
+            .context("the answer is not a list of streams")?;
         Ok(list.iter().map(|stream| text(stream, "name").to_owned()).collect())
     }
 
-    /// Sends telemetry as the forwarder does.
     pub(super) async fn export(&self, request: Request) -> anyhow::Result<()> {
         let client = Client::new(&self.reach.destination)?;
         let outcome = client.export(None, request, Instant::now() + REQUEST_TIMEOUT).await;
@@ -200,7 +199,6 @@ impl Api {
     }
 }
 
-/// The description of a folder that we made.
 const FOLDER: &str = "Made by lambda-otlp";
 
 fn paths(kind: Kind) -> Paths {
@@ -217,7 +215,7 @@ fn found(kind: Kind, answer: Value) -> anyhow::Result<Found> {
         Kind::Dashboards => {
             let version = answer.get("version").and_then(Value::as_i64).unwrap_or_default();
             let content = answer.get(format!("v{version}")).filter(|it| it.is_object());
-            (content.context("a dashboard without contents")?.clone(), "dashboardId")
+            (content.context("a dashboard without content")?.clone(), "dashboardId")
         }
     };
     let name = text(&content, kind.name_key()).to_owned();

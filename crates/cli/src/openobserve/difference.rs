@@ -1,19 +1,17 @@
-//! How what is there differs from what is shipped, place by place.
+//! The differences between two JSON values.
 
 use serde_json::Value;
 
-/// One place at which they differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Difference {
-    /// Where: `tabs[0].panels[errors].title`.
+    /// The place: `tabs[0].panels[errors].title`.
     pub(super) at: String,
-    /// Shipped; `None` where there is nothing.
+    /// The value in this version, if any.
     pub(super) shipped: Option<String>,
-    /// There.
+    /// The value on the server, if any.
     pub(super) there: Option<String>,
 }
 
-/// All differences of two essences.
 pub(super) fn differences(shipped: &Value, there: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     compare("", Some(shipped), Some(there), &mut found);
@@ -50,7 +48,7 @@ fn compare(at: &str, shipped: Option<&Value>, there: Option<&Value>, found: &mut
     }
 }
 
-/// Panels have ids, variables names; all else is known by its place.
+/// Identifies a panel by its id, and a variable by its name. Other elements are identified by their index.
 fn id(value: &Value) -> Option<&str> {
     ["id", "tabId", "name"].iter().find_map(|key| value.get(key)?.as_str())
 }

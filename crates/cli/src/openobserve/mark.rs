@@ -1,12 +1,13 @@
-//! The mark by which a dashboard or an alert is known as installed, and as unchanged since, at the end of its description.
+//! The mark at the end of a dashboard's or alert's description, which shows that we installed it and whether it was
+//! edited since.
 //!
-//! `… [lambda-otlp 0.1.0 4be3…]`: the version that installed it, and a fingerprint of what it installed. A second fingerprint
-//! stands behind it where the server keeps it differently, as one does that does not know a key yet.
+//! `… [lambda-otlp 0.1.0 4be3…]` has the version that installed it, and a fingerprint of the installed content. If the
+//! server stores the content differently, for example because it does not know a key, a second fingerprint follows.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// What OpenObserve writes into dashboards and alerts, and `enabled`, since to pause an alert is not to change it.
+/// Keys that OpenObserve writes, and `enabled`, because pausing an alert is not an edit.
 const NOT_OURS: &[&str] = &[
     "dashboardId",
     "id",
@@ -24,28 +25,25 @@ const NOT_OURS: &[&str] = &[
     "enabled",
 ];
 
-/// Who installed it, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// The version of this program.
     pub(super) version: String,
-    /// The fingerprint of what was shipped.
+    /// The fingerprint of the installed content.
     pub(super) shipped: String,
-    /// The fingerprint of what the server kept of it.
+    /// The fingerprint of the content as the server stored it.
     pub(super) kept: String,
 }
 
 const BEGIN: &str = " [lambda-otlp ";
 
 impl Mark {
-    /// The mark of this program on what the server is thought to keep as it is.
+    /// The mark of this program for content that the server stores unchanged.
     pub(super) fn of(content: &Value) -> Self {
         let shipped = fingerprint(content);
         let version = env!("CARGO_PKG_VERSION").to_owned();
         Self { version, kept: shipped.clone(), shipped }
     }
 
-    /// The mark in this description, if there is one.
     pub(super) fn read(content: &Value) -> Option<Self> {
         let (_, mark) = description(content).rsplit_once(BEGIN)?;
         let mut words = mark.strip_suffix(']')?.split(' ').map(str::to_owned);
@@ -54,7 +52,6 @@ impl Mark {
         Some(Self { version, shipped, kept })
     }
 
-    /// The same content with this mark.
     pub(super) fn write(&self, content: &Value) -> Value {
         let Self { version, shipped, kept } = self;
         let second = if kept == shipped { String::new() } else { format!(" {kept}") };
@@ -75,8 +72,8 @@ fn unmarked(description: &str) -> &str {
     description.rsplit_once(BEGIN).map_or(description, |(text, _)| text)
 }
 
-/// What people wrote of it: without the mark, without what the server adds, and without what says nothing (null, `false`, empty
-/// texts and lists), which servers add and leave out as they like.
+/// Returns the content without the mark, the server's own keys, and empty values (null, `false`, empty texts and
+/// lists), which servers add and omit.
 pub(super) fn essence(content: &Value) -> Value {
     let mut map: Map<String, Value> = content.as_object().cloned().unwrap_or_default();
     map.retain(|key, _| !NOT_OURS.contains(&key.as_str()));
@@ -84,16 +81,16 @@ pub(super) fn essence(content: &Value) -> Value {
     telling(&Value::Object(map)).unwrap_or_default()
 }
 
-/// The value without what says nothing; `None` where nothing is left.
+/// Returns the value without empty values; `None` if it is empty.
 fn telling(value: &Value) -> Option<Value> {
     match value {
         Value::Null | Value::Bool(false) => None,
         Value::String(text) if text.is_empty() => None,
-        // A whole number comes back as `0.0`.
+        // The server returns integers as `0.0`.
         Value::Number(number) => Some(json!(number.as_f64())),
         Value::Array(list) if list.is_empty() => None,
         Value::Array(list) => {
-            // Elements keep their places.
+            // Empty elements stay, so that the others keep their index.
             Some(list.iter().map(|value| telling(value).unwrap_or_default()).collect())
         }
         Value::Object(map) => {
@@ -105,7 +102,6 @@ fn telling(value: &Value) -> Option<Value> {
     }
 }
 
-/// The same for everything of which the essence is the same.
 pub(super) fn fingerprint(content: &Value) -> String {
     let mut text = String::new();
     canonical(&essence(content), &mut text);
@@ -113,7 +109,6 @@ pub(super) fn fingerprint(content: &Value) -> String {
     wire::ids::to_hex(hash.get(..8).unwrap_or_default())
 }
 
-/// JSON with the keys in their order.
 fn canonical(value: &Value, text: &mut String) {
     match value {
         Value::Object(map) => {

@@ -1,4 +1,4 @@
-//! `lambda-otlp dashboards` and `alerts`: what is shipped for OpenObserve, installed there, compared, and taken away again.
+//! `lambda-otlp dashboards` and `alerts`: install, compare and remove the dashboards and alerts for OpenObserve.
 
 mod api;
 mod difference;
@@ -22,22 +22,21 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use task::{Care, Task};
 
-/// Where it is.
+/// The OpenObserve organization and folder.
 #[derive(clap::Args)]
 struct Place {
     #[command(flatten)]
     destination: DestinationArguments,
-    /// The folder in OpenObserve; made if it is not there.
+    /// The folder in OpenObserve; created if it is missing.
     #[arg(long, value_name = "NAME", default_value = "lambda-otlp")]
     folder: String,
-    /// Print what was looked at as one JSON array.
+    /// Print the results as one JSON array.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     aws: AwsArguments,
 }
 
-/// Arguments of `lambda-otlp dashboards`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -45,33 +44,9 @@ Examples:
   lambda-otlp dashboards diff --endpoint https://o2.example.com/api/default")]
 pub(crate) struct DashboardsArguments {
     #[command(subcommand)]
-    command: DashboardsCommand,
+    command: Command<NoArguments>,
 }
 
-#[derive(Subcommand)]
-enum DashboardsCommand {
-    /// Installs the dashboards, and updates the ones that were not edited.
-    Install {
-        #[command(flatten)]
-        place: Place,
-        #[command(flatten)]
-        care: Care,
-    },
-    /// Lists the differences between the installed dashboards and the ones of this version.
-    Diff {
-        #[command(flatten)]
-        place: Place,
-    },
-    /// Removes the installed dashboards, and their folder if it is empty then.
-    Remove {
-        #[command(flatten)]
-        place: Place,
-        #[command(flatten)]
-        care: Care,
-    },
-}
-
-/// Arguments of `lambda-otlp alerts`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -79,27 +54,27 @@ Examples:
   lambda-otlp alerts remove --endpoint https://o2.example.com/api/default")]
 pub(crate) struct AlertsArguments {
     #[command(subcommand)]
-    command: AlertsCommand,
+    command: Command<Notify>,
 }
 
+/// A subcommand; `I` has further arguments of `install`.
 #[derive(Subcommand)]
-enum AlertsCommand {
-    /// Installs the alerts, and updates the ones that were not edited.
+enum Command<I: clap::Args> {
+    /// Install them, and update those that were not edited.
     Install {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
         care: Care,
-        /// The alert destination in OpenObserve to notify; may be repeated.
-        #[arg(long, value_name = "DESTINATION", required = true)]
-        notify: Vec<String>,
+        #[command(flatten)]
+        more: I,
     },
-    /// Lists the differences between the installed alerts and the ones of this version.
+    /// List the differences between the installed ones and those of this version.
     Diff {
         #[command(flatten)]
         place: Place,
     },
-    /// Removes the installed alerts, and their folder if it is empty then.
+    /// Remove the installed ones, and their folder if it is empty.
     Remove {
         #[command(flatten)]
         place: Place,
@@ -108,24 +83,34 @@ enum AlertsCommand {
     },
 }
 
+#[derive(clap::Args)]
+struct NoArguments {}
+
+#[derive(clap::Args)]
+struct Notify {
+    /// The alert destination in OpenObserve to notify; may be repeated.
+    #[arg(long, value_name = "DESTINATION", required = true)]
+    notify: Vec<String>,
+}
+
+impl<I: clap::Args> Command<I> {
+    fn parts(&self) -> (&Place, Task, Option<&I>) {
+        match self {
+            Self::Install { place, care, more } => (place, Task::Install(*care), Some(more)),
+            Self::Diff { place } => (place, Task::Diff, None),
+            Self::Remove { place, care } => (place, Task::Remove(*care), None),
+        }
+    }
+}
+
 pub(crate) fn dashboards(arguments: &DashboardsArguments) -> anyhow::Result<ExitCode> {
-    let (place, task) = match &arguments.command {
-        DashboardsCommand::Install { place, care } => (place, Task::Install(*care)),
-        DashboardsCommand::Diff { place } => (place, Task::Diff),
-        DashboardsCommand::Remove { place, care } => (place, Task::Remove(*care)),
-    };
+    let (place, task, _) = arguments.command.parts();
     run(place, Kind::Dashboards, task, &[])
 }
 
 pub(crate) fn alerts(arguments: &AlertsArguments) -> anyhow::Result<ExitCode> {
-    let (place, task, notify) = match &arguments.command {
-        AlertsCommand::Install { place, care, notify } => {
-            (place, Task::Install(*care), notify.as_slice())
-        }
-        AlertsCommand::Diff { place } => (place, Task::Diff, &[][..]),
-        AlertsCommand::Remove { place, care } => (place, Task::Remove(*care), &[][..]),
-    };
-    run(place, Kind::Alerts, task, notify)
+    let (place, task, more) = arguments.command.parts();
+    run(place, Kind::Alerts, task, more.map_or(&[], |more| &more.notify))
 }
 
 fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Result<ExitCode> {
@@ -134,7 +119,7 @@ fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Resu
     let report = runtime.block_on(async {
         let reach = doctor::reach_of(&place.aws, &variables).await?;
         if reach.destination.profile != Profile::OpenObserve {
-            bail!("dashboards and alerts are OpenObserve's: LAMBDA_OTLP_BACKEND says otherwise");
+            bail!("dashboards and alerts need OpenObserve: change LAMBDA_OTLP_BACKEND");
         }
         let stream = doctor::stream_name(reach.destination.stream.as_deref().unwrap_or("default"));
         let shipped = shipped::all(kind, &stream, notify)?;

@@ -1,25 +1,23 @@
-//! What was done, or would be, or differs: a row for each dashboard, alert or stream.
+//! The report: a row for each dashboard, alert or stream.
 
 use super::difference::Difference;
-use crate::waterfall::draw::short;
+use console::waterfall::draw::short;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// What is done to one of them.
+/// The action for one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// It was not there.
+    /// It is missing.
     Install,
-    /// It was there and unchanged, and something else is shipped now.
+    /// It was not edited, and this version has another one.
     Update,
-    /// It is there as it is shipped.
+    /// It equals this version's.
     Keep,
-    /// It is there, and it is not for us to change it.
+    /// It was edited, or someone else made it.
     Leave,
     Remove,
-    /// It is not there (of `diff`).
     Missing,
-    /// It is there and differs (of `diff`).
     Differs,
     /// It cannot be installed yet.
     Wait,
@@ -46,7 +44,6 @@ impl Action {
 pub(super) struct Row {
     pub(super) action: Action,
     pub(super) name: String,
-    /// Why, and what to do; empty where there is nothing to say.
     pub(super) reason: String,
     pub(super) differences: Vec<Difference>,
 }
@@ -54,7 +51,6 @@ pub(super) struct Row {
 #[derive(Debug, Default)]
 pub(super) struct Report(Vec<Row>);
 
-/// Of one dashboard: more of them are of no use.
 const MOST_DIFFERENCES: usize = 20;
 const LONGEST_VALUE: usize = 160;
 
@@ -73,7 +69,7 @@ impl Report {
         self.0.push(Row { action, name: name.to_owned(), reason: reason.into(), differences });
     }
 
-    /// Whether everything is as it should be: done, or, of `diff`, the same.
+    /// Returns `true` if everything was done, or, for `diff`, is equal.
     pub(super) fn is_fine(&self) -> bool {
         self.0.iter().all(|row| {
             let action = row.action;
@@ -109,11 +105,11 @@ impl Report {
             }
             if differences.len() > MOST_DIFFERENCES {
                 let more = differences.len() - MOST_DIFFERENCES;
-                writeln!(out, "        and {more} more: --json has them all")?;
+                writeln!(out, "        and {more} more: use --json for all")?;
             }
         }
         if self.0.is_empty() {
-            writeln!(out, "nothing that was installed is there")?;
+            writeln!(out, "nothing is installed")?;
         }
         if dry_run {
             writeln!(out, "nothing was changed")?;

@@ -1,9 +1,8 @@
-//! The files below `deploy/openobserve/`, which are in this program.
+//! The dashboards and alerts below `deploy/openobserve/`, embedded in this program.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-/// What can be installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Dashboards,
@@ -11,7 +10,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// As OpenObserve's paths have it.
+    /// The name in OpenObserve's paths.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Dashboards => "dashboards",
@@ -19,7 +18,6 @@ impl Kind {
         }
     }
 
-    /// The key under which a dashboard or alert has its name.
     pub(super) fn name_key(self) -> &'static str {
         match self {
             Self::Dashboards => "title",
@@ -28,7 +26,6 @@ impl Kind {
     }
 }
 
-/// A file's name and text.
 type File = (&'static str, &'static str);
 
 macro_rules! files {
@@ -45,15 +42,13 @@ const ALERTS: [File; 7] = files!(
     "pipeline-dead-letters", "pipeline-parked", "pipeline-lag"
 );
 
-/// A dashboard or an alert as it would be installed.
 #[derive(Clone, Debug)]
 pub(super) struct Shipped {
-    /// How OpenObserve's page calls it.
     pub(super) name: String,
     pub(super) content: Value,
 }
 
-/// Everything of a kind, of logs and traces in this stream, alerts for these destinations.
+/// Returns everything of a kind, for logs and traces in this stream, and alerts with these destinations.
 pub(super) fn all(kind: Kind, stream: &str, notify: &[String]) -> anyhow::Result<Vec<Shipped>> {
     let files: &[File] = match kind {
         Kind::Dashboards => &DASHBOARDS,
@@ -75,10 +70,10 @@ pub(super) fn all(kind: Kind, stream: &str, notify: &[String]) -> anyhow::Result
     files.iter().map(read).collect()
 }
 
-/// The stream in which the files look for logs and traces.
+/// The stream of logs and traces in the files.
 const STREAM: &str = "default";
 
-/// Leads all that asks the stream `default` to another one.
+/// Replaces the stream `default` in all queries.
 fn of_stream(value: &mut Value, stream: &str) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(|value| of_stream(value, stream)),
@@ -101,7 +96,7 @@ fn of_stream(value: &mut Value, stream: &str) {
     }
 }
 
-/// The metrics' streams that this asks, as its panels and alerts name them.
+/// Returns the metric streams that panels and alerts query.
 pub(super) fn metric_streams(content: &Value) -> Vec<&str> {
     let mut streams = Vec::new();
     collect_metric_streams(content, &mut streams);
@@ -152,7 +147,7 @@ mod tests {
         let text: String = dashboards.iter().map(|it| it.content.to_string()).collect();
         assert!(text.contains(r#"FROM \"shop\""#) && text.contains(r#""stream":"shop""#));
         assert!(!text.contains(r#"FROM \"default\""#) && !text.contains(r#""stream":"default""#));
-        // Metrics have streams of their own.
+        // Metrics have their own streams.
         assert!(text.contains(r#"FROM \"aws_lambda_invocations\""#));
     }
 

@@ -1,4 +1,4 @@
-//! Installs, compares and removes: what is to be done to each is decided by `state`, and one loop does it.
+//! Installs, compares and removes dashboards and alerts. `state` decides the action for each of them.
 
 use super::api::{Api, Found};
 use super::difference::differences;
@@ -9,7 +9,6 @@ use super::zeros;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
     Install(Care),
@@ -17,13 +16,12 @@ pub(super) enum Task {
     Remove(Care),
 }
 
-/// What may be done to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 pub(super) struct Care {
-    /// Also what somebody changed since it was installed: their changes are lost.
+    /// Also overwrite or remove those that were edited since their installation.
     #[arg(long)]
     changed_too: bool,
-    /// Say what would be done, and do nothing.
+    /// Print the changes without making them.
     #[arg(long)]
     dry_run: bool,
 }
@@ -34,16 +32,15 @@ impl Task {
     }
 }
 
-/// How something there relates to what is shipped.
+/// The relation of installed content to this version's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// As it is shipped.
     Same,
-    /// As it was installed, and something else is shipped now.
+    /// Installed by another version, and not edited.
     Outdated,
-    /// Somebody changed it since it was installed.
+    /// Edited since its installation.
     Changed,
-    /// It has our name and not our mark.
+    /// It has our name and no mark.
     Foreign,
 }
 
@@ -58,7 +55,7 @@ fn state(shipped: &Value, there: &Value) -> State {
     }
 }
 
-const CHANGED: &str = "changed since it was installed: --changed-too replaces it";
+const CHANGED: &str = "edited since its installation: use --changed-too to replace it";
 const FOREIGN: &str = "not installed by lambda-otlp, or its description lost the mark: rename it, or choose another --folder";
 
 pub(super) async fn carry_out(
@@ -83,7 +80,7 @@ pub(super) async fn carry_out(
                 None if care.dry_run => String::new(),
                 None => match api.create_folder(kind, folder).await {
                     Ok(id) => id,
-                    // What was done until then is said all the same.
+                    // Actions before the error are still reported.
                     Err(error) => {
                         report.add(Action::Failed, folder, format!("the folder: {error:#}"));
                         return Ok(report);
@@ -114,7 +111,6 @@ pub(super) async fn carry_out(
     Ok(report)
 }
 
-/// What has this name: ours, if there are several.
 fn named<'a>(shipped: &Shipped, there: &'a [Found]) -> Option<&'a Found> {
     let mut named = there.iter().filter(|found| found.name == shipped.name);
     let first = named.clone().next();
@@ -129,7 +125,7 @@ fn diff(kind: Kind, shipped: &[Shipped], there: &[Found], report: &mut Report) {
             continue;
         };
         let mut expected = shipped.content.clone();
-        // Whom an alert tells is said where it is installed.
+        // The destinations of an alert are chosen at its installation.
         if let (Kind::Alerts, Some(map), Some(destinations)) =
             (kind, expected.as_object_mut(), found.content.get("destinations"))
         {
@@ -140,8 +136,8 @@ fn diff(kind: Kind, shipped: &[Shipped], there: &[Found], report: &mut Report) {
                 report.add(Action::Keep, name, "");
                 continue;
             }
-            State::Outdated => "as it was installed, and another is shipped now",
-            State::Changed => "changed since it was installed",
+            State::Outdated => "not edited; this version has another one",
+            State::Changed => "edited since its installation",
             State::Foreign => "not installed by lambda-otlp, or its description lost the mark",
         };
         let differing = differences(&essence(&expected), &essence(&found.content));
@@ -153,7 +149,6 @@ struct Installation<'a> {
     api: &'a Api,
     kind: Kind,
     folder: &'a str,
-    /// The streams of metrics that are there.
     streams: &'a BTreeSet<String>,
     care: Care,
 }
@@ -189,16 +184,17 @@ impl Installation<'_> {
         }
     }
 
-    /// An alert is refused where its stream is not there.
+    /// Returns a stream that the alert needs and that is missing; OpenObserve would refuse the alert.
     fn missing_stream<'b>(&self, shipped: &'b Shipped) -> Option<&'b str> {
         let mut streams = metric_streams(&shipped.content).into_iter();
         streams.find(|stream| !self.streams.contains(*stream))
     }
 
-    /// Writes it with its mark; once more where the server keeps it differently, so that the mark knows.
+    /// Writes the content with its mark. If the server stores it differently, writes it again with a second
+    /// fingerprint.
     async fn write(&self, shipped: &Shipped, known: Option<&Found>) -> anyhow::Result<()> {
         let mut content = shipped.content.clone();
-        // An alert that somebody paused stays paused.
+        // A paused alert stays paused.
         if let (Some(enabled), Some(map)) =
             (known.and_then(|known| known.content.get("enabled")), content.as_object_mut())
         {
@@ -220,7 +216,7 @@ impl Installation<'_> {
     }
 }
 
-/// Removes it if it is ours; whether that was done.
+/// Removes the content if we installed it. Returns `true` if it was removed.
 async fn remove(
     api: &Api,
     kind: Kind,
@@ -231,7 +227,7 @@ async fn remove(
 ) -> bool {
     let Some(mark) = Mark::read(&found.content) else { return false };
     if mark.kept != fingerprint(&found.content) && !care.changed_too {
-        let reason = "changed since it was installed: --changed-too removes it";
+        let reason = "edited since its installation: use --changed-too to remove it";
         report.add(Action::Leave, &found.name, reason);
         return false;
     }

@@ -1,10 +1,10 @@
-//! Streams of what rarely happens: OpenObserve refuses a query and an alert that ask a stream which is not there yet, and a function that
-//! never failed has no stream of errors.
+//! Streams of rare events. OpenObserve refuses queries and alerts on a missing stream, and a function that never failed
+//! has no stream of errors.
 
 use super::api::Api;
 use super::report::{Action, Report};
 use super::shipped::{Shipped, metric_streams};
-use crate::time_arguments;
+use console::time_arguments;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, ResourceMetrics, ScopeMetrics};
@@ -13,7 +13,7 @@ use platform::{delta_sum, string_attribute};
 use std::collections::BTreeSet;
 use wire::{Metrics, Request};
 
-/// Counters that stay away until what they count happens, by their streams.
+/// Counters that are absent until their event happens, by stream.
 const RARE: [(&str, &str); 4] = [
     ("faas_errors", "faas.errors"),
     ("faas_timeouts", "faas.timeouts"),
@@ -21,10 +21,9 @@ const RARE: [(&str, &str); 4] = [
     ("aws_lambda_out_of_memory", "aws.lambda.out_of_memory"),
 ];
 
-/// The function whose zeros they are.
 const FUNCTION: &str = "none";
 
-/// Gives what is shipped the streams of what rarely happens, each with one zero; the streams of metrics that are there then.
+/// Creates the missing streams with one zero each. Returns all streams of metrics.
 pub(super) async fn of_what_is_rare(
     api: &Api,
     shipped: &[Shipped],
@@ -42,13 +41,12 @@ pub(super) async fn of_what_is_rare(
             report.add(Action::Failed, stream, format!("{error:#}"));
             continue;
         }
-        report.add(Action::Install, stream, "a stream with one zero, since it was not there yet");
+        report.add(Action::Install, stream, "created with one zero, because it was missing");
         there.insert(stream.to_owned());
     }
     Ok(there)
 }
 
-/// What to do where a stream is missing.
 pub(super) fn why_missing(stream: &str) -> String {
     let why = if stream.starts_with("lambda_otlp_forwarder") {
         "set the stack's Vitals to otlp or both, and install again after a delivery"

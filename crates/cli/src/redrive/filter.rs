@@ -1,37 +1,37 @@
-//! Decides which letters are sent again.
+//! Selects the letters to send again.
 
 use super::letter::Letter;
-use crate::time_arguments;
+use console::time_arguments;
 use regex::Regex;
 use std::time::Duration;
 
-/// Which messages and records; what is not named is not asked for.
+/// Selection of messages and records.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Filters {
-    /// Only where this regular expression is found in the reason: `503`, `answered (429|503)`.
+    /// Only letters whose reason matches this regular expression: `503`, `answered (429|503)`.
     #[arg(long, value_name = "REGEX")]
     reason: Option<Regex>,
-    /// Only requests of the destination of this name.
+    /// Only requests for this destination.
     #[arg(long, value_name = "NAME")]
     destination: Option<String>,
     /// Only requests of this signal.
     #[arg(long, value_parser = ["traces", "metrics", "logs"])]
     signal: Option<String>,
-    /// Only what came from this log group; `/aws/lambda/shop-*` for all that begin so. May be repeated.
+    /// Only letters from this log group, or from all with a prefix: `/aws/lambda/shop-*`. May be repeated.
     #[arg(long, value_name = "GROUP")]
     log_group: Vec<String>,
-    /// Only what the forwarder first had longer ago than this: 2h, 14d.
+    /// Only letters that the forwarder first received longer ago: 2h, 14d.
     #[arg(long, value_name = "AGE", value_parser = time_arguments::parse_duration)]
     older_than: Option<Duration>,
-    /// Only what the forwarder first had within this: 2h, 14d.
+    /// Only letters that the forwarder first received within this time: 2h, 14d.
     #[arg(long, value_name = "AGE", value_parser = time_arguments::parse_duration)]
     newer_than: Option<Duration>,
-    /// Also requests of which the backend took a part without saying which: that part is stored twice.
+    /// Also requests of which the backend accepted an unknown part. That part will be stored twice.
     #[arg(long)]
     partial: bool,
 }
 
-/// Why a letter stays.
+/// The reason why a letter stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Skip {
     Reason,
@@ -56,7 +56,7 @@ impl Skip {
 }
 
 impl Filters {
-    /// Why the letter stays; `None` if it is to be sent.
+    /// Returns the reason why the letter stays; `None` if it is to be sent.
     pub(crate) fn skip(&self, letter: &Letter, now_unix_nano: u64) -> Option<Skip> {
         let Self { reason, destination, signal, log_group, older_than, newer_than, partial } = self;
         let age = Duration::from_nanos(now_unix_nano.saturating_sub(letter.first_seen_unix_nano));
@@ -77,7 +77,7 @@ impl Filters {
         if let Some((skip, _)) = checks.iter().find(|(_, passes)| !passes) {
             return Some(*skip);
         }
-        // Last, since it may have to inflate the event.
+        // Last, because it may decompress the event.
         let in_group = log_group.is_empty()
             || letter.log_group().is_some_and(|group| log_group.iter().any(|p| covers(p, &group)));
         (!in_group).then_some(Skip::LogGroup)

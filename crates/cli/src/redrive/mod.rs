@@ -1,35 +1,35 @@
-//! `lambda-otlp redrive`: dead letters and Lambda's on-failure records back to the retry queue.
+//! `lambda-otlp redrive`: returns dead letters and Lambda's on-failure records to the retry queue.
 //!
-//! A letter is removed only after the retry queue took all of its messages. What stays is visible to others again when
-//! the command ends, also after Ctrl-C.
+//! A letter is removed after the retry queue has accepted all of its messages. When the command ends, also by Ctrl-C,
+//! the remaining letters become visible again.
 
 mod filter;
 mod letter;
-mod progress;
 mod roles;
 mod store;
 mod summary;
 
 use crate::aws::{self, AwsArguments, QueueUrl};
-use crate::{broken_pipe, time_arguments};
+use crate::broken_pipe;
+use crate::progress::Progress;
 use ::aws::SqsQueue;
 use anyhow::Context as _;
 use aws_config::SdkConfig;
+use console::quantity::plural;
+use console::time_arguments;
 use filter::Filters;
 use forwarder::{IngestWindow, Message, OLD_RECORDS, Queue as _, QueueError};
-use progress::Progress;
 use roles::Roles;
 use settings::{Env, Reader, Table};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use store::{Bucket, DeadLetterQueue, Found, Store};
-use summary::{LetterFate, Summary, plural};
+use summary::{LetterFate, Summary};
 use tokio::time::Instant;
 
-/// Arguments of `lambda-otlp redrive`.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).multiple(true).args(["from", "bucket", "stack"])))]
 #[command(after_help = "\
@@ -38,7 +38,7 @@ Examples:
   lambda-otlp redrive --from https://sqs.eu-west-1.amazonaws.com/123456789012/dead --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry
   lambda-otlp redrive --bucket on-failure --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry --rate 10 --yes")]
 pub(crate) struct Arguments {
-    /// The stack of template.yaml whose queues these are: from its dead-letter queue, or --bucket, to its retry queue.
+    /// The stack with the queues: from its dead-letter queue, or --bucket, to its retry queue.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["from", "to"])]
     stack: Option<String>,
     /// The dead-letter queue.
@@ -47,21 +47,21 @@ pub(crate) struct Arguments {
     /// The bucket of Lambda's on-failure records.
     #[arg(long, value_name = "NAME", conflicts_with = "from")]
     bucket: Option<String>,
-    /// Only objects whose key begins so.
+    /// Only objects whose key has this prefix.
     #[arg(long, requires = "bucket", value_name = "PREFIX")]
     prefix: Option<String>,
     /// The retry queue.
     #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse, required_unless_present = "stack")]
     to: Option<QueueUrl>,
-    /// Do it. Without this nothing is sent or removed: what would happen is printed.
+    /// Send and remove letters. Without it, the command only prints its plan.
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
     filters: Filters,
-    /// Send at most this many messages a second.
+    /// Send at most this many messages per second.
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<u32>,
-    /// Look at no more than this many messages or objects.
+    /// Read at most this many messages or objects.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Print the counts as one JSON object.
@@ -71,7 +71,7 @@ pub(crate) struct Arguments {
     aws: AwsArguments,
 }
 
-/// `10` or `10/s`.
+/// Parses `10` or `10/s`.
 fn rate(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text).parse().ok();
     number.filter(|rate| *rate > 0).ok_or_else(|| "expected messages a second: 10".to_owned())
@@ -82,8 +82,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let aws = aws::load(&arguments.aws).await;
         let Roles { from, to, waiting } = Roles::of(arguments, &aws).await?;
-        let progress = Progress::new(io::stderr().is_terminal() && !arguments.json, waiting);
-        let redrive = Redrive::new(arguments, &to, &aws, progress)?;
+        let progress = Progress::new(arguments.json);
+        let redrive = Redrive::new(arguments, &to, &aws, progress, waiting)?;
         let stop = Arc::clone(&redrive.stop);
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
@@ -125,7 +125,7 @@ fn report(arguments: &Arguments, summary: &Summary, window: IngestWindow) -> io:
     }
     if summary.partial > 0 {
         eprintln!(
-            "warning: {} of which the backend has a part: that part is stored twice",
+            "warning: {} partly accepted by the backend before: that part is stored twice",
             plural(summary.partial, "message")
         );
     }
@@ -133,17 +133,16 @@ fn report(arguments: &Arguments, summary: &Summary, window: IngestWindow) -> io:
         eprintln!("stopped: {reason}");
     }
     if dry_run {
-        eprintln!("nothing was changed; --yes does it");
+        eprintln!("nothing was changed; use --yes to send");
     }
     Ok(())
 }
 
-/// How long a request to the retry queue may take, repetitions included.
+/// The time limit of a request to the retry queue, including retries.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-/// Credentials are asked for again after this: those of a session expire.
+/// Credentials are refreshed after this time, because sessions expire.
 const CREDENTIALS_AGE: Duration = Duration::from_mins(5);
 
-/// What is done with each letter.
 struct Redrive<'a> {
     filters: &'a Filters,
     to: &'a QueueUrl,
@@ -155,6 +154,7 @@ struct Redrive<'a> {
     now_unix_nano: u64,
     stop: Arc<AtomicBool>,
     progress: Progress,
+    waiting: Option<usize>,
 }
 
 impl<'a> Redrive<'a> {
@@ -163,6 +163,7 @@ impl<'a> Redrive<'a> {
         to: &'a QueueUrl,
         aws: &'a SdkConfig,
         progress: Progress,
+        waiting: Option<usize>,
     ) -> anyhow::Result<Self> {
         let mut reader = Reader::new(&Env, Table::new(&[OLD_RECORDS]));
         let past = reader.duration("LAMBDA_OTLP_INGEST_WINDOW");
@@ -178,16 +179,16 @@ impl<'a> Redrive<'a> {
             now_unix_nano: time_arguments::now_unix_nano(),
             stop: Arc::default(),
             progress,
+            waiting,
         })
     }
 
-    /// Goes through all letters once.
     async fn all<S: Store>(&self, store: &mut S) -> anyhow::Result<Summary> {
         let mut summary = Summary::default();
         let gone_through = self.go_through(store, &mut summary).await;
         self.progress.end();
         let released = store.release().await;
-        // What was done until then is said all the same.
+        // The summary is printed even after an error.
         match gone_through.and(released) {
             Err(error) if summary == Summary::default() => Err(error),
             Err(error) => {
@@ -217,7 +218,9 @@ impl<'a> Redrive<'a> {
             }
             found.truncate(self.limit - seen);
             seen += found.len();
-            self.progress.show(seen);
+            let of = self.waiting.map(|waiting| format!(" of about {}", waiting.max(seen)));
+            let of = of.unwrap_or_default();
+            self.progress.show(format_args!("{}{of} read", plural(seen, "message")));
             let sending: Vec<Sending> =
                 found.into_iter().filter_map(|found| self.decide(found, summary)).collect();
             if sending.is_empty() || self.dry_run {
@@ -231,14 +234,14 @@ impl<'a> Redrive<'a> {
             let last = results.iter().find_map(|result| result.as_ref().err().cloned());
             settle(store, sending, results, summary).await;
             if let (false, Some(error)) = (took_any, last) {
-                summary.stopped = Some(format!("the retry queue takes nothing: {error}"));
+                summary.stopped = Some(format!("the retry queue accepts no messages: {error}"));
                 break;
             }
         }
         Ok(())
     }
 
-    /// What to send of a letter; otherwise its fate is noted.
+    /// Returns the letter if it is to be sent, and otherwise counts its fate.
     fn decide(&self, found: Found, summary: &mut Summary) -> Option<Sending> {
         let unreadable = |error: letter::Unreadable| (LetterFate::Unreadable, error.to_string(), 1);
         let decided = found.letter.map_err(unreadable).and_then(|letter| {
@@ -264,7 +267,6 @@ impl<'a> Redrive<'a> {
     }
 }
 
-/// A letter on its way.
 struct Sending {
     name: String,
     reason: String,
@@ -272,7 +274,7 @@ struct Sending {
     messages: Vec<Message>,
 }
 
-/// The retry queue, and when it may be sent to again.
+/// The retry queue, and the time of the next request to it.
 #[derive(Default)]
 struct Outgoing {
     queue: Option<(SqsQueue, Instant)>,
@@ -280,7 +282,7 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    /// Sends all messages; one result a letter, good only if all of its messages were taken.
+    /// Sends all messages. A letter succeeds if all of its messages were accepted.
     async fn send(
         &mut self,
         redrive: &Redrive<'_>,
@@ -305,7 +307,7 @@ impl Outgoing {
         let mut results = results.into_iter();
         let result_of = |letter: &Sending| {
             let of_messages: Vec<_> = results.by_ref().take(letter.messages.len()).collect();
-            // A queue that says nothing about a message has not taken it.
+            // A message without an answer was not accepted.
             let is_told = of_messages.len() == letter.messages.len();
             let taken: Result<(), QueueError> = of_messages.into_iter().collect();
             taken.and(if is_told { Ok(()) } else { Err(untold(queue.name())) })
@@ -315,11 +317,11 @@ impl Outgoing {
 }
 
 fn untold(queue: &str) -> QueueError {
-    let text = "it says nothing about the message".to_owned();
+    let text = "its answer does not list the message".to_owned();
     QueueError::NoResponse { queue: queue.to_owned(), text, ambiguous: true }
 }
 
-/// Removes what was taken, and notes what became of each letter.
+/// Removes accepted letters, and counts the fate of each.
 async fn settle<S: Store>(
     store: &mut S,
     letters: Vec<Sending>,

@@ -1,4 +1,4 @@
-//! The queues of a redrive, and whether each has the role that the command gives it.
+//! Finds the queues of a redrive, and checks their roles.
 
 use super::Arguments;
 use crate::aws::{self, QueueUrl, explain};
@@ -8,19 +8,16 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::types::QueueAttributeName::{ApproximateNumberOfMessages, RedrivePolicy};
 use serde_json::Value;
 
-/// Where letters come from and go to.
 #[derive(Debug)]
 pub(crate) struct Roles {
     /// The dead-letter queue; `None` for a bucket.
     pub(crate) from: Option<QueueUrl>,
-    /// The retry queue.
     pub(crate) to: QueueUrl,
-    /// The number of messages in the dead-letter queue, as SQS reports it.
     pub(crate) waiting: Option<usize>,
 }
 
 impl Roles {
-    /// The queues of the arguments, or of the stack's forwarder. Fails if they are swapped.
+    /// Returns the queues of the arguments, or of the stack's forwarder. Fails if they are swapped.
     pub(crate) async fn of(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<Self> {
         let (from, to) = match (&arguments.stack, &arguments.to) {
             (Some(stack), _) => {
@@ -28,12 +25,12 @@ impl Roles {
                 (Some(dead_letters), retry)
             }
             (None, Some(to)) => (arguments.from.clone(), to.clone()),
-            (None, None) => return Err(anyhow!("--to is missing: it names the retry queue")),
+            (None, None) => return Err(anyhow!("--to is missing: name the retry queue")),
         };
         let from = from.filter(|_| arguments.bucket.is_none());
         ensure!(
             !from.as_ref().is_some_and(|from| from.is_same(&to)),
-            "--from and --to are the same queue: its letters would come back to it for ever"
+            "--from and --to are the same queue: name the dead-letter queue and the retry queue"
         );
         let waiting = match &from {
             Some(from) => check_from(aws, from, &to).await?,
@@ -44,7 +41,6 @@ impl Roles {
     }
 }
 
-/// The dead-letter queue and the retry queue of a stack's forwarder.
 async fn of_stack(aws: &SdkConfig, stack: &str) -> anyhow::Result<(QueueUrl, QueueUrl)> {
     let function = forwarder_of(aws, stack).await?;
     let name = function.function_name().unwrap_or_default();
@@ -82,7 +78,8 @@ async fn check_from(
     Ok(attributes.get(&ApproximateNumberOfMessages).and_then(|count| count.parse().ok()))
 }
 
-/// Returns `true` if a queue's redrive policy names this queue: `{"deadLetterTargetArn":"arn:aws:sqs:…","maxReceiveCount":1000}`.
+/// Returns `true` if a queue's redrive policy names this queue:
+/// `{"deadLetterTargetArn":"arn:aws:sqs:…","maxReceiveCount":1000}`.
 fn leads_to(policy: &str, queue: &QueueUrl) -> bool {
     let policy: Value = serde_json::from_str(policy).unwrap_or_default();
     let arn = policy.get("deadLetterTargetArn").and_then(Value::as_str).unwrap_or_default();
@@ -98,7 +95,7 @@ async fn check_to(aws: &SdkConfig, to: &QueueUrl) -> anyhow::Result<()> {
         Ok(sources) => match sources.first() {
             None => Ok(()),
             Some(source) => Err(anyhow!(
-                "{} is the dead-letter queue of {source}, and no retry queue: give --to {source}",
+                "{} is the dead-letter queue of {source}, not a retry queue: use --to {source}",
                 to.url
             )),
         },

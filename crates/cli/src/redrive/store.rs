@@ -1,4 +1,4 @@
-//! Where letters wait: the dead-letter queue, or the bucket of Lambda's on-failure records.
+//! The sources of letters: the dead-letter queue, and the bucket of Lambda's on-failure records.
 
 use super::letter::{Letter, Unreadable};
 use crate::aws::explain;
@@ -7,60 +7,57 @@ use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// A letter and how to name it to its store.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) name: String,
     pub(crate) letter: Result<Letter, Unreadable>,
 }
 
-/// A place from which letters are removed once they were sent.
+/// A source of letters, from which sent letters are removed.
 pub(crate) trait Store {
-    /// The next letters; none when all were seen.
+    /// Returns the next letters; none at the end.
     async fn next(&mut self) -> anyhow::Result<Vec<Found>>;
 
-    /// Why there may be more letters after the last; `None` where all were seen.
+    /// Returns the reason why there may be more letters; `None` if all were read.
     fn more(&self) -> Option<String> {
         None
     }
 
-    /// Removes what was sent.
     async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>>;
 
-    /// Lets others see what was not removed.
+    /// Makes the remaining letters visible to other readers.
     async fn release(&mut self) -> anyhow::Result<()>;
 }
 
-/// Messages that are looked at are hidden from others for so long. When the command is killed they come back after it.
+/// The time for which read messages are hidden from other readers, also if the command is killed.
 const HIDDEN: Duration = Duration::from_mins(10);
-/// Long polling asks all servers of the queue (Amazon SQS Developer Guide, "Short and long polling").
+/// Long polling queries all servers of the queue (Amazon SQS Developer Guide, "Short and long polling").
 const WAIT: Duration = Duration::from_secs(1);
-/// A queue that is not empty may say that it is.
+/// A queue with messages may return an empty answer once.
 const EMPTY_ANSWERS: u32 = 2;
-/// Most messages that are hidden at once; SQS allows 120,000 of a queue.
+/// The maximum number of hidden messages; SQS allows 120,000 per queue.
 const MOST_HIDDEN: usize = 100_000;
 
-/// A queue of SQS.
 pub(crate) struct DeadLetterQueue {
     client: aws_sdk_sqs::Client,
     url: String,
-    /// Newest receipts of the messages that are hidden and still there, by message id; `None` once removed.
+    /// The newest receipts of the hidden messages by message id; `None` for removed ones.
     receipts: HashMap<String, Option<String>>,
-    /// How many of them are hidden.
+    /// The number of hidden messages.
     hidden: usize,
     most_hidden: usize,
     page: i32,
 }
 
 impl DeadLetterQueue {
-    /// Of at most `page` messages at a time.
+    /// Reads at most `page` messages at a time.
     pub(crate) fn new(client: aws_sdk_sqs::Client, url: String, page: usize) -> Self {
         let page = i32::try_from(page.clamp(1, 10)).unwrap_or(10);
         let (receipts, most_hidden) = (HashMap::new(), MOST_HIDDEN);
         Self { client, url, receipts, hidden: 0, most_hidden, page }
     }
 
-    /// The same, that hides no more messages than these at once.
+    /// Limits the number of hidden messages.
     #[cfg(test)]
     pub(crate) fn hiding_at_most(self, most_hidden: usize) -> Self {
         Self { most_hidden, ..self }
@@ -85,8 +82,8 @@ impl Store for DeadLetterQueue {
                 let (Some(id), Some(receipt)) = (message.message_id, message.receipt_handle) else {
                     continue;
                 };
-                // A message that was hidden for too long is received again. Its newest receipt counts; what becomes of
-                // it was decided the first time.
+                // The message was hidden for too long and is received again. Its fate is known; only the newest receipt
+                // is valid.
                 if self.receipts.insert(id.clone(), Some(receipt)).is_some() {
                     continue;
                 }
@@ -108,7 +105,7 @@ impl Store for DeadLetterQueue {
     fn more(&self) -> Option<String> {
         (self.hidden >= self.most_hidden).then(|| {
             format!(
-                "{} messages were looked at and left; there may be more behind them: run it again with filters that choose fewer to be left",
+                "{} messages were read and left, and there may be more: run it again with filters that leave fewer",
                 self.hidden
             )
         })
@@ -124,7 +121,7 @@ impl Store for DeadLetterQueue {
         };
         let results = join_all(names.iter().map(delete)).await;
         for name in names {
-            // A message that could not be deleted is not made visible again either: it would only be sent twice.
+            // A message that could not be deleted stays hidden, because another reader would send it twice.
             if self.receipts.insert(name.clone(), None).flatten().is_some() {
                 self.hidden -= 1;
             }
@@ -150,15 +147,15 @@ impl Store for DeadLetterQueue {
     }
 }
 
-/// An invocation's event has at most 6 MB (Lambda quotas), escaped or in base64 somewhat more.
+/// An event has at most 6 MB (Lambda quotas), and more as escaped text or base64.
 const MOST_OBJECT_BYTES: i64 = 32 * 1024 * 1024;
 
-/// Lambda's on-failure records in a bucket of S3.
+/// Lambda's on-failure records in an S3 bucket.
 pub(crate) struct Bucket {
     client: aws_sdk_s3::Client,
     name: String,
     prefix: Option<String>,
-    /// Objects that were listed and not read yet.
+    /// Listed objects that were not read yet.
     listed: Vec<aws_sdk_s3::types::Object>,
     continuation: Option<String>,
     is_listed: bool,
@@ -166,7 +163,7 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// Of at most `page` objects at a time, all of which are in memory.
+    /// Reads at most `page` objects at a time into memory.
     pub(crate) fn new(
         client: aws_sdk_s3::Client,
         name: String,

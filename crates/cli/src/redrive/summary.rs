@@ -1,20 +1,20 @@
-//! Counts what became of each letter, by reason.
+//! Counts the fates of letters by reason.
 
+use console::quantity::plural;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-/// What became of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LetterFate {
-    /// The retry queue has it, and it is gone from where it was.
+    /// Sent and removed.
     Redriven,
-    /// The retry queue has it, and it could not be removed: it will be delivered twice.
+    /// Sent, but not removed: it will be delivered twice.
     Twice,
-    /// It stays: a filter does not ask for it.
+    /// Kept: it does not match the filter.
     Skipped,
-    /// It stays: nobody can read it.
+    /// Kept: it cannot be read.
     Unreadable,
-    /// It stays: the retry queue did not take it.
+    /// Kept: the retry queue did not accept it.
     Failed,
 }
 
@@ -33,10 +33,10 @@ impl LetterFate {
         match self {
             Self::Redriven if dry_run => "would be sent again",
             Self::Redriven => "sent again",
-            Self::Twice => "sent again, and still where it was",
+            Self::Twice => "sent again, but not removed",
             Self::Skipped => "skipped",
-            Self::Unreadable => "not readable, left where it is",
-            Self::Failed => "not sent, left where it is",
+            Self::Unreadable => "unreadable, and kept",
+            Self::Failed => "not sent, and kept",
         }
     }
 }
@@ -47,18 +47,18 @@ struct Count {
     items: usize,
 }
 
-/// Reasons that are told apart; the others are counted together.
+/// The maximum number of separately counted reasons.
 const MOST_REASONS: usize = 100;
 
-/// The account of one run.
+/// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     counts: BTreeMap<(LetterFate, String), Count>,
-    /// Letters that are sent again and hold records that are older than the ingest window.
+    /// Sent letters with records older than the ingest window.
     pub(crate) too_old: usize,
-    /// Letters of which the backend has a part, which are sent again all the same.
+    /// Sent letters of which the backend already has a part.
     pub(crate) partial: usize,
-    /// Why it ended before all were seen.
+    /// The reason why the run ended early.
     pub(crate) stopped: Option<String>,
 }
 
@@ -72,7 +72,6 @@ impl Summary {
         count.items += items;
     }
 
-    /// Letters of this fate.
     pub(crate) fn letters(&self, fate: LetterFate) -> usize {
         self.of(fate).map(|(_, count)| count.letters).sum()
     }
@@ -82,7 +81,7 @@ impl Summary {
         self.counts.iter().filter(same).map(|((_, reason), count)| (reason.as_str(), *count))
     }
 
-    /// Whether everything that was asked for was done.
+    /// Returns `true` if all selected letters were sent and removed.
     pub(crate) fn is_complete(&self) -> bool {
         let failed = [LetterFate::Twice, LetterFate::Unreadable, LetterFate::Failed];
         self.stopped.is_none() && failed.iter().all(|fate| self.letters(*fate) == 0)
@@ -135,8 +134,4 @@ impl Summary {
         }
         json
     }
-}
-
-pub(crate) fn plural(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

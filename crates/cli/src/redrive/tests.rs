@@ -15,7 +15,6 @@ pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const NOW: u64 = 1_790_000_000 * SECOND;
 const HOUR: u64 = 3600 * SECOND;
 
-/// Two log records.
 pub(super) fn log_request() -> Request {
     let record = LogRecord { time_unix_nano: NOW, ..LogRecord::default() };
     let scope_logs = vec![ScopeLogs { log_records: vec![record; 2], ..ScopeLogs::default() }];
@@ -55,7 +54,7 @@ pub(super) fn noise(bytes: usize, seed: u64) -> String {
     (0..bytes).map(|_| next()).collect()
 }
 
-/// A subscription's event of so many log events, each of so many bytes that do not compress.
+/// A subscription's event with incompressible log events of this size.
 pub(super) fn awslogs(events: u64, bytes: usize) -> serde_json::Value {
     let event = |id: u64| {
         let (id, message) = (id.to_string(), noise(bytes, id));
@@ -76,7 +75,7 @@ struct Line {
     arguments: Arguments,
 }
 
-/// Reads a command line; `to` is where letters go.
+/// Parses a command line with this retry queue.
 fn arguments(to: &str, words: &[&str]) -> Arguments {
     let fixed = ["redrive", "--to", to, "--bucket", "unused"];
     Line::try_parse_from(fixed.iter().chain(words)).unwrap().arguments
@@ -184,7 +183,7 @@ impl Queues {
         let aws = aws::for_tests();
         let arguments = arguments(&self.retry.queue_url(), words);
         let to = arguments.to.clone().unwrap();
-        let redrive = Redrive::new(&arguments, &to, &aws, Progress::default()).unwrap();
+        let redrive = Redrive::new(&arguments, &to, &aws, Progress::default(), None).unwrap();
         let redrive = Redrive { now_unix_nano: NOW, ..redrive };
         let from = QueueUrl::parse(&self.dead.queue_url()).unwrap();
         let store = DeadLetterQueue::new(aws::sqs(&aws, &from), from.url.clone(), 10);
@@ -192,7 +191,7 @@ impl Queues {
         redrive.all(&mut store).await.unwrap()
     }
 
-    /// Messages that anyone may receive now.
+    /// The number of messages that can be received now.
     fn visible(&self) -> usize {
         self.dead.queue().receive(10).len()
     }
@@ -288,12 +287,12 @@ async fn a_queue_of_more_messages_than_may_be_hidden_is_sent_again_to_its_end() 
     let summary = queues.redrive_hiding(20, &["--yes"]).await;
     assert_eq!((fates(&summary), summary.stopped), ([45, 0, 0, 0, 0], None));
     assert_eq!(queues.visible(), 0);
-    // What is looked at and left stays hidden: there an end has to be said.
+    // Messages that were read and kept stay hidden, so the limit must be reported.
     let queues = Queues::with(&bodies).await;
     let summary = queues.redrive_hiding(20, &["--yes", "--reason", "other"]).await;
     assert!(!summary.is_complete());
     let said = summary.stopped.unwrap();
-    assert!(said.starts_with("20 messages were looked at and left; there may be more"), "{said}");
+    assert!(said.starts_with("20 messages were read and left, and there may be more"), "{said}");
 }
 
 #[tokio::test]
@@ -331,7 +330,7 @@ impl Store for Objects {
     }
 }
 
-/// Redrives a small and a large record; how many messages were taken, and which objects are left.
+/// Redrives a small and a large record. Returns the number of accepted messages and the remaining objects.
 async fn redrive_objects(answers: &[QueueResponse]) -> (usize, Vec<String>, [usize; 5]) {
     let retry = QueueServer::start(Queue::new("retry")).await.unwrap();
     retry.queue().script(answers.iter().cloned());
@@ -342,7 +341,7 @@ async fn redrive_objects(answers: &[QueueResponse]) -> (usize, Vec<String>, [usi
     }
     let (aws, arguments) = (aws::for_tests(), arguments(&retry.queue_url(), &["--yes"]));
     let to = arguments.to.clone().unwrap();
-    let redrive = Redrive::new(&arguments, &to, &aws, Progress::default()).unwrap();
+    let redrive = Redrive::new(&arguments, &to, &aws, Progress::default(), None).unwrap();
     let summary = redrive.all(&mut store).await.unwrap();
     (retry.queue().len(), store.objects.into_keys().collect(), fates(&summary))
 }

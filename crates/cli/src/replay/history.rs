@@ -8,15 +8,15 @@ use forwarder::LogEvent;
 /// Some events of a range.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
-    /// With their streams; in any order of streams, each stream in order.
+    /// Events with their streams. Each stream is in order.
     pub(crate) events: Vec<(String, LogEvent)>,
-    /// Where the next page is.
+    /// The token of the next page.
     pub(crate) next: Option<String>,
 }
 
-/// Whose events are replayed.
+/// A source of past log events.
 pub(crate) trait History {
-    /// Events from `from_ms` and before `to_ms`. A page without events may have a next one.
+    /// Returns events from `from_ms` to before `to_ms`. An empty page may have a next one.
     async fn page(
         &mut self,
         from_ms: i64,
@@ -25,7 +25,6 @@ pub(crate) trait History {
     ) -> anyhow::Result<Page>;
 }
 
-/// A log group of CloudWatch Logs.
 pub(crate) struct LogGroup {
     pub(crate) client: aws_sdk_cloudwatchlogs::Client,
     pub(crate) name: String,
@@ -33,7 +32,7 @@ pub(crate) struct LogGroup {
 }
 
 impl LogGroup {
-    /// The account that it is in; empty where AWS does not say.
+    /// Returns the log group's account; empty if unknown.
     pub(crate) async fn account(&self, aws: &SdkConfig) -> anyhow::Result<String> {
         let request = self.client.describe_log_groups().log_group_name_prefix(&self.name).send();
         let output = request.await.map_err(|error| explain(&error));
@@ -54,7 +53,7 @@ impl History for LogGroup {
         next: Option<String>,
     ) -> anyhow::Result<Page> {
         let request = self.client.filter_log_events().log_group_name(&self.name);
-        // The range that AWS is asked for includes its end.
+        // AWS includes the end of the range.
         let request = request
             .start_time(from_ms)
             .end_time(to_ms - 1)

@@ -1,22 +1,21 @@
-//! `lambda-otlp replay`: a log group's history through the forwarder's own pipeline.
+//! `lambda-otlp replay`: sends a log group's history through the forwarder's pipeline.
 
 mod history;
 mod plan;
-mod progress;
 mod run;
 
 use crate::aws::{self, AwsArguments};
 use crate::broken_pipe;
 use crate::destination::DestinationArguments;
 use crate::forward::{one_destination, write_ledger};
-use crate::time_arguments::{self, TimeArgument};
+use crate::progress::Progress;
 use ::aws::AwsSecrets;
 use aws_config::SdkConfig;
 use backend::{Authorized, Outcome};
+use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, Export, IngestPolicy, OldRecords, wall_clock_now};
 use history::LogGroup;
 use plan::{Ask, Checkpoint, Person};
-use progress::Progress;
 use run::{Replay, Replayed};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -27,7 +26,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::Request;
 
-/// Arguments of `lambda-otlp replay`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,10 +35,10 @@ pub(crate) struct Arguments {
     /// The log group: `/aws/lambda/shop`.
     #[arg(value_name = "LOG_GROUP")]
     log_group: String,
-    /// From then on: `2026-09-21T14:13:20Z`, or how long ago: `2h`.
+    /// Begin: `2026-09-21T14:13:20Z`, or an age such as `2h`.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse)]
     from: TimeArgument,
-    /// Until then.
+    /// End, in the same form.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse, default_value = "now")]
     to: TimeArgument,
     /// Only log events that match this filter pattern of CloudWatch Logs.
@@ -48,16 +46,16 @@ pub(crate) struct Arguments {
     pattern: Option<String>,
     #[command(flatten)]
     destination: DestinationArguments,
-    /// File that says how far it came: the same command goes on from there.
+    /// File with the progress; the same command continues from there.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// Forward at most this many log events a second.
+    /// Forward at most this many log events per second.
     #[arg(long, value_name = "N")]
     rate: Option<u32>,
-    /// Read everything, send nothing, and say what it would cost.
+    /// Read everything, send nothing, and estimate the cost.
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask before records are sent that are older than the backend takes.
+    /// Send records older than the backend's ingest window without asking.
     #[arg(long)]
     yes: bool,
     /// Print the ledger as one JSON object.
@@ -83,7 +81,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let aws = aws::load(&arguments.aws).await;
     let mut variables = arguments.destination.variables(arguments.dry_run)?;
     if let Some(region) = aws.region() {
-        // `cloud.region` of what is made of the log events.
+        // The telemetry's `cloud.region`.
         variables = variables.with("AWS_REGION", region.to_string());
     }
     let (config, warnings) = Config::from_source(&variables);
@@ -97,7 +95,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     if policy.old_records == OldRecords::Keep {
-        // They go out with their own time: whoever agreed knows what the backend takes.
+        // The user has agreed to send old records, so they keep their own times.
         config.old_records = IngestPolicy::any_time();
     }
     let secrets = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
@@ -110,7 +108,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     report(arguments, &replayed)
 }
 
-/// Whether to go on with records that the backend may not take.
+/// Asks about records that the backend may reject. Returns `true` to continue.
 fn agreed(
     arguments: &Arguments,
     checkpoint: &Checkpoint,
@@ -160,7 +158,7 @@ async fn through<E: Export>(
     let stop = Arc::clone(&replay.stop);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            eprintln!("\nstops after this slice of time; Ctrl-C once more stops at once");
+            eprintln!("\nstopping after this slice of time; press Ctrl-C again to stop at once");
             stop.store(true, Ordering::Relaxed);
         }
         if tokio::signal::ctrl_c().await.is_ok() {
@@ -168,11 +166,10 @@ async fn through<E: Export>(
         }
     });
     let mut options = forwarder::Options::of(config);
-    // Whoever replays a group by its name means it.
+    // The user named this log group, even if it is the forwarder's own.
     options.own_log_groups.clear();
     let forwarder = one_destination(config, secrets, export, options).await?;
-    let mut progress = Progress::new(io::stderr().is_terminal() && !arguments.json);
-    replay.run(&mut history, &forwarder, checkpoint, &mut progress).await
+    replay.run(&mut history, &forwarder, checkpoint, &Progress::new(arguments.json)).await
 }
 
 fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode> {
@@ -196,13 +193,12 @@ fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode
     if *done_before_ms < *to_ms {
         let from = time_text(*done_before_ms);
         eprintln!(
-            "{log_group}: not finished; go on with --from {from}, or with the same --checkpoint"
+            "{log_group}: not finished; continue with --from {from}, or with the same --checkpoint"
         );
     }
     Ok(if replayed.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The range and the number of its log events.
 fn found(replayed: &Replayed) -> String {
     let Checkpoint { log_group, from_ms, done_before_ms, .. } = &replayed.checkpoint;
     let (from, until) = (time_text(*from_ms), time_text(*done_before_ms));
@@ -219,7 +215,7 @@ fn time_text(millis: i64) -> String {
     wire::timestamp::rfc3339_millis(millis.saturating_mul(1_000_000))
 }
 
-/// Sends nothing, and measures what would be sent.
+/// Measures requests instead of sending them.
 struct Measure;
 
 impl Export for Measure {

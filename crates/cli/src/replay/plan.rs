@@ -1,8 +1,8 @@
-//! Decides what a replay covers: its slices of time, where it goes on, what it costs, whether it has to ask.
+//! Plans a replay: time slices, checkpoint, cost and confirmation.
 
 use crate::cost::prices::{EGRESS_GB, GB};
-use crate::time_arguments;
 use anyhow::{Context as _, bail};
+use console::time_arguments;
 use forwarder::OldRecords;
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
@@ -13,7 +13,7 @@ const SHORTEST_SLICE_MS: i64 = 60_000;
 const LONGEST_SLICE_MS: i64 = 3_600_000;
 const SLICES: i64 = 100;
 
-/// A time range in slices: after each the checkpoint is written.
+/// Divides a time range into slices. The checkpoint is saved after each of them.
 pub(crate) fn slices(from_ms: i64, to_ms: i64) -> impl Iterator<Item = (i64, i64)> {
     let length = (to_ms - from_ms) / SLICES;
     let length = length.clamp(SHORTEST_SLICE_MS, LONGEST_SLICE_MS);
@@ -25,22 +25,20 @@ pub(crate) fn slices(from_ms: i64, to_ms: i64) -> impl Iterator<Item = (i64, i64
     })
 }
 
-/// How far a replay came.
+/// The progress of a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Checkpoint {
-    /// Of this file.
     pub(crate) version: u32,
     pub(crate) log_group: String,
     #[serde(default)]
     pub(crate) pattern: Option<String>,
     pub(crate) from_ms: i64,
     pub(crate) to_ms: i64,
-    /// Everything before this was delivered.
+    /// Everything before this time was delivered.
     pub(crate) done_before_ms: i64,
 }
 
 impl Checkpoint {
-    /// Of a replay that has just begun.
     pub(crate) fn new(
         log_group: &str,
         pattern: Option<&str>,
@@ -54,7 +52,7 @@ impl Checkpoint {
         Ok(Self { version: 1, log_group, pattern, from_ms, to_ms, done_before_ms: from_ms })
     }
 
-    /// Goes on where the file says; its range is the one that counts, since `2h` is another one now.
+    /// Continues from a file. Its range applies, because `2h` has moved since.
     pub(crate) fn resume(self, path: &Path) -> anyhow::Result<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -62,13 +60,13 @@ impl Checkpoint {
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
         let found: Self = serde_json::from_str(&text)
-            .with_context(|| format!("{} is no checkpoint of a replay", path.display()))?;
+            .with_context(|| format!("{} is not a checkpoint of a replay", path.display()))?;
         let is_same = found.version == self.version
             && found.log_group == self.log_group
             && found.pattern == self.pattern;
         if !is_same {
             bail!(
-                "{} is of another replay ({}): remove it, or name another file",
+                "{} belongs to another replay ({}): remove it, or name another file",
                 path.display(),
                 found.log_group
             );
@@ -76,7 +74,7 @@ impl Checkpoint {
         Ok(found)
     }
 
-    /// Writes the file whole: one that was cut off would lose the place.
+    /// Replaces the file atomically.
     pub(crate) fn save(&self, path: &Path) -> anyhow::Result<()> {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = directory.unwrap_or(Path::new("."));
@@ -90,17 +88,16 @@ impl Checkpoint {
     }
 }
 
-/// What a replay reads and sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Volume {
     pub(crate) events: usize,
     pub(crate) bytes: usize,
     pub(crate) requests: usize,
-    /// As compressed.
+    /// After compression.
     pub(crate) bytes_sent: usize,
 }
 
-/// The price of the data's way out, read by this machine and sent by it. FilterLogEvents itself has no price.
+/// The price of the traffic to this machine and from it. FilterLogEvents itself is free.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
 pub(crate) fn estimate(volume: &Volume) -> String {
     let megabytes = |bytes: usize| format!("{:.1} MB", bytes as f64 / 1e6);
@@ -119,7 +116,6 @@ pub(crate) fn estimate(volume: &Volume) -> String {
     )
 }
 
-/// Whether a person has to be asked first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     No,
@@ -127,16 +123,14 @@ pub(crate) enum Ask {
     Refuse(String),
 }
 
-/// Who could be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Person {
     AtTerminal,
     Nobody,
-    /// Has said yes already.
     Agreed,
 }
 
-/// Whether to ask before records are sent that are this old; `window`: `None` where the backend takes any time.
+/// Decides whether to ask before sending records of this age. A `window` of `None` accepts any time.
 pub(crate) fn ask(
     oldest: Duration,
     window: Option<Duration>,
@@ -151,19 +145,17 @@ pub(crate) fn ask(
         (time_arguments::duration_text(oldest), time_arguments::duration_text(window));
     let consequence = match old_records {
         OldRecords::Keep => {
-            "discards them unless it is set up to take them (ZO_INGEST_ALLOWED_UPTO); they are sent with their own time. \
-             LAMBDA_OTLP_OLD_RECORDS=restamp gives them the present"
+            "discards them unless ZO_INGEST_ALLOWED_UPTO allows them. They are sent with their own time; LAMBDA_OTLP_OLD_RECORDS=restamp sends them with the present time"
         }
-        OldRecords::Restamp => "would discard them, so they get the present as their time",
+        OldRecords::Restamp => "would discard them, so they are sent with the present time",
         OldRecords::Drop => "would discard them, so they are dropped here",
     };
     let text = format!(
-        "there are records of up to {age} ago, and the backend's window is {window} (LAMBDA_OTLP_INGEST_WINDOW): \
-         OpenObserve {consequence}"
+        "records are up to {age} old, and the backend's ingest window is {window} (LAMBDA_OTLP_INGEST_WINDOW): OpenObserve {consequence}"
     );
     match person {
-        Person::AtTerminal => Ask::Question(format!("{text}. Go on?")),
-        _ => Ask::Refuse(format!("{text}; --yes goes on")),
+        Person::AtTerminal => Ask::Question(format!("{text}. Continue?")),
+        _ => Ask::Refuse(format!("{text}; use --yes to continue")),
     }
 }
 
@@ -227,8 +219,14 @@ mod tests {
         check(4, Some(5), Keep, Person::Nobody, "no");
         check(6, None, Keep, Person::Nobody, "no");
         check(6, Some(5), Keep, Person::Agreed, "no");
-        check(6, Some(5), Keep, Person::AtTerminal, "question: … 6h ago … 5h … discards");
-        check(30, Some(5), Restamp, Person::AtTerminal, "question: … 1d 6h … get the present");
+        check(6, Some(5), Keep, Person::AtTerminal, "question: … 6h old … 5h … discards");
+        check(
+            30,
+            Some(5),
+            Restamp,
+            Person::AtTerminal,
+            "question: … 1d 6h … with the present time",
+        );
         check(6, Some(5), Keep, Person::Nobody, "refuse: … --yes");
     }
 

@@ -1,8 +1,8 @@
 //! Draws the full-screen view.
 
 use super::listed::{Listed, Pane, Trace};
-use crate::waterfall::Waterfall;
-use crate::waterfall::draw::{self, FAILED, Ink, short, time_of_day};
+use console::waterfall::Waterfall;
+use console::waterfall::draw::{self, FAILED, Ink, short, time_of_day};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -12,11 +12,11 @@ use ratatui::widgets::{Block, Paragraph};
 /// The hint after the status text.
 const HINT: &str = "? keys  q quit";
 const KEYS: [(&str, &str); 9] = [
-    ("up, k", "the trace or line before"),
-    ("down, j", "the next trace or line; below the last trace the newest one stays open"),
+    ("up, k", "the previous trace or line"),
+    ("down, j", "the next trace or line; after the last, follow the newest"),
     ("PageUp, PageDown", "20 at a time"),
     ("Home, g / End, G", "the first / the last"),
-    ("Enter", "the chosen trace alone"),
+    ("Enter", "only the chosen trace"),
     ("Tab", "log records of no trace, metrics and other lines; again: the traces"),
     ("Esc", "back to the traces, and from there quit"),
     ("?", "these keys"),
@@ -73,7 +73,6 @@ impl Paint {
     }
 }
 
-/// The traces, the newest at the end.
 fn list(listed: &Listed, paint: Paint, frame: &mut Frame<'_>, area: Rect) {
     let opened = listed.opened().unwrap_or(0);
     let height = usize::from(area.height.saturating_sub(2)).max(1);
@@ -110,10 +109,9 @@ fn entry(trace: &Trace, width: usize) -> String {
     format!("{begin}{:<left$}{end}", short(what, left))
 }
 
-/// The trace that is opened.
 fn trace(trace: Option<&Trace>, scrolled: usize, paint: Paint, frame: &mut Frame<'_>, area: Rect) {
     let Some(trace) = trace else {
-        let text = Paragraph::new("nothing has come yet");
+        let text = Paragraph::new("nothing has arrived yet");
         return frame.render_widget(text.block(Block::bordered()), area);
     };
     let Waterfall { trace_id, label, .. } = &trace.waterfall;
@@ -128,14 +126,13 @@ fn trace(trace: Option<&Trace>, scrolled: usize, paint: Paint, frame: &mut Frame
     frame.render_widget(Paragraph::new(rows).block(Block::bordered().title(title)), area);
 }
 
-/// The keys and their effects.
 fn keys(frame: &mut Frame<'_>, area: Rect) {
     let rows: Vec<Line<'_>> =
         KEYS.iter().map(|(key, does)| Line::raw(format!("{key:<17} {does}"))).collect();
     frame.render_widget(Paragraph::new(rows).block(Block::bordered().title(" Keys ")), area);
 }
 
-/// What is no trace, the newest at the end.
+/// Draws lines that belong to no trace, newest last.
 fn lines(listed: &Listed, frame: &mut Frame<'_>, area: Rect) {
     let height = usize::from(area.height.saturating_sub(2));
     let end = listed.lines.len().saturating_sub(listed.scrolled);

@@ -1,56 +1,49 @@
-//! What the full-screen view shows, and what the keys do.
+//! The state of the full-screen view, and the effects of keys.
 
 use crate::shown::held::Held;
 use crate::shown::text;
-use crate::waterfall::Waterfall;
-use crate::waterfall::draw;
+use console::waterfall::Waterfall;
+use console::waterfall::draw;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
-/// So many traces are kept, the newest.
 const MOST_TRACES: usize = 1000;
-/// So many spans and log records of one trace.
 const MOST_ITEMS: usize = 10_000;
-/// So many lines that are no trace.
 const MOST_LINES: usize = 5000;
 const PAGE: usize = 20;
 
-/// The traces and lines so far, and where the person looks.
+/// The traces and lines so far, and the position in them.
 #[derive(Default)]
 pub(super) struct Listed {
-    /// The newest last.
     pub(super) traces: VecDeque<Trace>,
-    /// Log records of no trace, data points and other lines.
+    /// Log records without a trace, data points and other lines.
     pub(super) lines: VecDeque<String>,
     pub(super) pane: Pane,
-    /// Place of the trace that is opened; none while the newest one is.
+    /// The index of the open trace; `None` follows the newest.
     chosen: Option<usize>,
-    /// So many rows of the opened trace, or of the lines from their end, are out of sight.
+    /// The number of hidden rows before the open trace's first visible row, or after the last visible line.
     pub(super) scrolled: usize,
     pub(super) said: String,
 }
 
-/// Which part has the keys.
+/// The part that receives keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Pane {
     #[default]
     List,
-    /// The opened trace alone.
+    /// The open trace alone.
     Opened,
     Lines,
-    /// The keys and their effects.
     Keys,
 }
 
-/// A trace as far as it came.
 pub(super) struct Trace {
     held: Held,
     pub(super) waterfall: Waterfall,
 }
 
 impl Listed {
-    /// Adds what came to the traces that it is of.
     pub(super) fn add(&mut self, held: Held) {
         for line in text::records(&held).chain(text::metrics(&held)) {
             self.add_line(line.trim().to_owned());
@@ -96,13 +89,12 @@ impl Listed {
         text.clone_into(&mut self.said);
     }
 
-    /// Place of the trace that is opened.
     pub(super) fn opened(&self) -> Option<usize> {
         let last = self.traces.len().checked_sub(1)?;
         Some(self.chosen.map_or(last, |place| place.min(last)))
     }
 
-    /// Does what a key asks for; breaks where that is to close.
+    /// Handles a key. Breaks if the key closes the view.
     pub(super) fn press(&mut self, key: KeyEvent) -> ControlFlow<()> {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
@@ -148,7 +140,7 @@ impl Listed {
             Pane::List => {
                 let last = self.traces.len().saturating_sub(1);
                 let place = self.opened().unwrap_or(0).saturating_add(by);
-                // At the end of the list the newest is opened, whichever that becomes.
+                // At the end of the list the view follows the newest trace.
                 self.chosen = (place < last).then_some(place);
                 self.scrolled = 0;
             }
@@ -169,7 +161,7 @@ impl Trace {
         Self { held: Held::default(), waterfall }
     }
 
-    /// Makes its rows, where it has become larger.
+    /// Draws traces that have grown.
     fn redraw(&mut self) {
         let shown = &self.waterfall;
         let logs = shown.rows.iter().map(|row| row.logs.len()).sum::<usize>() + shown.loose.len();
@@ -180,7 +172,6 @@ impl Trace {
         }
     }
 
-    /// Lines that it takes.
     fn height(&self) -> usize {
         draw::lines(&self.waterfall, 0).len()
     }

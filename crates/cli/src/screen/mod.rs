@@ -1,5 +1,5 @@
-//! The full-screen view: a list of traces, one of them opened, and what is no trace. It is drawn, and keys are read, on a thread of
-//! its own, so that nothing that comes waits for a person.
+//! The full-screen view: a list of traces, the open trace, and other lines. A thread draws it and reads keys, so that
+//! input never waits for a person.
 
 mod draw;
 mod listed;
@@ -16,10 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often it is drawn again.
 const REDRAWN: Duration = Duration::from_millis(100);
 
-/// The terminal while it is full.
 pub(crate) struct Screen {
     choice: Choice,
     listed: Arc<Mutex<Listed>>,
@@ -28,11 +26,10 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Fills the terminal.
     pub(crate) fn open(choice: Choice) -> anyhow::Result<Self> {
         let stdout = io::stdout();
         if !stdout.is_terminal() {
-            bail!("--full-screen needs a terminal; without it the telemetry is printed");
+            bail!("--full-screen needs a terminal");
         }
         let is_coloured = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
         let terminal = ratatui::try_init().context("cannot use the terminal")?;
@@ -50,7 +47,7 @@ impl Screen {
         Ok(Self { choice, listed, is_closed, drawing: Some(drawing) })
     }
 
-    /// Nothing more comes: waits until it is closed.
+    /// Waits at the end of the input until the person closes the view.
     pub(crate) fn wait(mut self, errors: &[anyhow::Error]) -> anyhow::Result<()> {
         match errors.first() {
             Some(error) => self.listed().say(&format!("{error:#}")),
@@ -114,7 +111,7 @@ impl View for Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // After an error the terminal is given back too.
+        // The terminal is restored after an error too.
         self.is_closed.store(true, Ordering::Relaxed);
         if let Some(drawing) = self.drawing.take() {
             drop(drawing.join());

@@ -48,7 +48,7 @@ fn record(of: Option<&HeldSpan>, level: &str, body: &str) -> (String, LogRecord)
     ("orders".to_owned(), record)
 }
 
-/// Three traces, the last of which comes in two parts.
+/// Three traces, the last of which arrives in two parts.
 fn listed() -> Listed {
     let mut listed = Listed::default();
     let reserve = failed(span(2, 2, 1, "orders", "reserve item", 31, 88));
@@ -141,7 +141,7 @@ fn svg(buffer: &Buffer) -> String {
     svg + "</svg>\n"
 }
 
-/// The picture in docs/command-line.md; `UPDATE_EXPECT=1` makes it again.
+/// The picture in docs/command-line.md; `UPDATE_EXPECT=1` renders it again.
 #[test]
 fn the_newest_trace_is_opened_below_the_list() {
     expect_file!["../../../../docs/full-screen.svg"].assert_eq(&svg(&drawn(&listed(), COLUMNS)));
@@ -166,7 +166,7 @@ fn keys_choose_open_scroll_and_close() {
     title(&listed, "37");
     assert!(press(&mut listed, KeyCode::Up));
     title(&listed, "27");
-    // What comes meanwhile does not take the trace away that is looked at.
+    // New traces do not replace the open one.
     let spans = vec![span(4, 1, 0, "late", "late", 0, 1)];
     listed.add(Held { spans, ..Held::default() });
     title(&listed, "27");
@@ -188,7 +188,7 @@ fn keys_choose_open_scroll_and_close() {
 
 #[test]
 fn an_empty_view_and_a_small_terminal_can_be_drawn() {
-    assert!(text(&Listed::default()).contains("nothing has come yet"));
+    assert!(text(&Listed::default()).contains("nothing has arrived yet"));
     let mut terminal = Terminal::new(TestBackend::new(3, 2)).unwrap();
     terminal.draw(|frame| draw(&listed(), false, frame)).unwrap();
 }

@@ -1,32 +1,32 @@
-//! Which telemetry is shown.
+//! Selects the telemetry to show.
 
 use super::held::{Held, HeldSpan, Trace};
-use crate::waterfall::attributes::{has_failed, millis, text_of};
+use console::waterfall::attributes::{has_failed, millis, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use std::collections::BTreeSet;
 
-/// What is asked for; of a trace that is, all spans and log records.
+/// Selection of telemetry. A selected trace is shown with all of its spans and log records.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Choice {
     /// Only traces, log records and metrics of this service.
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
-    /// Only traces with a span that failed.
+    /// Only traces with a failed span.
     #[arg(long)]
     failed: bool,
-    /// Only traces that take at least so many milliseconds.
+    /// Only traces of at least this many milliseconds.
     #[arg(long, value_name = "MS")]
     slower_than: Option<u64>,
-    /// Only traces with a span or log record that has this attribute, and log records that do; may be repeated.
+    /// Only traces with this attribute on a span or log record, and log records with it; may be repeated.
     #[arg(long = "attribute", value_name = "K=V", value_parser = Attribute::parse)]
     attributes: Vec<Attribute>,
-    /// Only the trace whose id begins so.
+    /// Only the trace whose id has this prefix.
     #[arg(long, value_name = "HEX", value_parser = parse_trace_id)]
     trace_id: Option<String>,
 }
 
-/// A key and a value; `K` alone asks for any value.
+/// A key and a value; without a value, any value matches.
 #[derive(Clone, Debug)]
 pub(crate) struct Attribute {
     key: String,
@@ -60,7 +60,6 @@ fn parse_trace_id(text: &str) -> Result<String, String> {
 }
 
 impl Choice {
-    /// Leaves what is asked for; of traces that are, everything.
     pub(crate) fn of(&self, mut held: Held) -> Held {
         let wanted: BTreeSet<Vec<u8>> = held
             .traces()
@@ -101,7 +100,7 @@ impl Choice {
             && wanted.as_ref().is_none_or(|id| wire::ids::to_hex(trace_id).starts_with(id))
     }
 
-    /// Of a log record without a trace.
+    /// Returns `true` for a selected log record without a trace.
     fn takes_record(&self, service: &str, record: &LogRecord) -> bool {
         !self.asks_for_traces()
             && self.service.as_deref().is_none_or(|wanted| wanted == service)
@@ -114,7 +113,7 @@ impl Choice {
             && self.service.as_deref().is_none_or(|wanted| wanted == service)
     }
 
-    /// Whether something is asked for that only traces have.
+    /// Returns `true` if the selection applies to traces only.
     fn asks_for_traces(&self) -> bool {
         self.failed || self.slower_than.is_some() || self.trace_id.is_some()
     }

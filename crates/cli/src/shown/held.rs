@@ -1,7 +1,7 @@
-//! Telemetry that came and is not shown yet.
+//! Telemetry that has arrived and waits to be shown.
 
-use crate::waterfall::attributes::text_of;
-use crate::waterfall::{Naming, RecordOf, SpanOf, Waterfall, waterfalls};
+use console::waterfall::attributes::text_of;
+use console::waterfall::{Naming, RecordOf, SpanOf, Waterfall, waterfalls};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
@@ -18,14 +18,12 @@ pub(crate) struct Held {
     pub(crate) metrics: Vec<(String, Metric)>,
 }
 
-/// A span, its service and its scope's name.
 pub(crate) struct HeldSpan {
     pub(crate) service: String,
     pub(crate) scope: String,
     pub(crate) span: Span,
 }
 
-/// A trace, or what came of it.
 #[derive(Default)]
 pub(crate) struct Trace<'a> {
     pub(crate) spans: Vec<&'a HeldSpan>,
@@ -65,7 +63,6 @@ impl Held {
         }
     }
 
-    /// What came of each trace, by trace id.
     pub(crate) fn traces(&self) -> BTreeMap<&[u8], Trace<'_>> {
         let mut traces: BTreeMap<&[u8], Trace<'_>> = BTreeMap::new();
         for span in &self.spans {
@@ -77,7 +74,6 @@ impl Held {
         traces
     }
 
-    /// All traces as rows.
     pub(crate) fn waterfalls(&self) -> Vec<Waterfall> {
         let spans = self.spans.iter();
         let spans: Vec<SpanOf<'_>> = spans
@@ -89,7 +85,7 @@ impl Held {
     }
 }
 
-/// Traces are called after the invocations in them.
+/// Names traces after their invocations.
 pub(crate) struct Named;
 
 impl Naming for Named {

@@ -1,5 +1,5 @@
-//! Telemetry as JSON, an object a line: `{"trace": …}`, `{"logRecord": …}`, `{"metric": …}`, `{"line": …}`. Spans, log records and
-//! metrics are those of OTLP/JSON, each with its `service`.
+//! Telemetry as JSON objects, one per line: `{"trace": …}`, `{"logRecord": …}`, `{"metric": …}` or `{"line": …}`, in
+//! the form of OTLP/JSON with an additional `service`.
 
 use super::View;
 use super::choice::Choice;
@@ -11,7 +11,6 @@ use std::io::{self, Write};
 pub(crate) struct Json<'a> {
     pub(crate) out: &'a mut dyn Write,
     pub(crate) choice: Choice,
-    /// Lines that are no telemetry are left out.
     pub(crate) telemetry_only: bool,
 }
 

@@ -1,5 +1,4 @@
-//! Shows telemetry as it comes: what came is held for a moment, so that what belongs together stands together, and then goes to a
-//! view.
+//! Shows telemetry as it arrives. It is held briefly, so that related items appear together, and then passed to a view.
 
 pub(crate) mod choice;
 pub(crate) mod held;
@@ -13,60 +12,50 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 use wire::{LineReading, Request};
 
-/// The lines of an invocation come together: what has come is shown when nothing has for so long.
+/// Held telemetry is shown after a pause of this length, because the lines of an invocation arrive together.
 const QUIET: Duration = Duration::from_millis(300);
-/// So much is shown at once at most.
 const MOST_ITEMS: usize = 10_000;
 
-/// What comes to be shown.
 pub(crate) enum Incoming {
-    /// A line of the input.
     Line(Line),
-    /// Telemetry that was made of log events.
+    /// Telemetry made from log events.
     Requests(Vec<Request>),
-    /// Something to be said between the telemetry, behind all that came before it.
+    /// Text between the telemetry, in order.
     Text(String),
-    /// What whoever looks has to know, and that is no telemetry.
+    /// A message for the user.
     Said(String),
-    /// What claims to be OTLP and does not decode, in words.
+    /// The error of an OTLP line that cannot be decoded.
     Wrong(String),
-    /// Nothing more comes of an input, for this reason.
+    /// The error that ended an input.
     Failed(anyhow::Error),
 }
 
-/// How telemetry is shown.
 pub(crate) trait View {
-    /// Shows what belongs together, as far as it was asked for.
     fn show(&mut self, held: Held) -> io::Result<()>;
-    /// Shows a line that is no telemetry.
     fn line(&mut self, line: &str) -> io::Result<()>;
-    /// Says what is wrong, or what else has to be known.
     fn say(&mut self, text: &str) {
         eprintln!("{text}");
     }
-    /// Whether somebody still looks.
+    /// Returns `true` until the user closes the view.
     fn is_open(&self) -> bool {
         true
     }
 }
 
-/// How it ended.
 #[derive(Default)]
 pub(crate) struct Ended {
-    /// Lines that claim to be OTLP and did not decode.
+    /// The number of OTLP lines that cannot be decoded.
     pub(crate) wrong: usize,
-    /// Why inputs could not be read to their ends.
     pub(crate) failed: Vec<anyhow::Error>,
 }
 
 impl Ended {
-    /// Whether all was shown that there was.
     pub(crate) fn is_fine(&self) -> bool {
         self.wrong == 0 && self.failed.is_empty()
     }
 }
 
-/// Shows what comes until nothing more does, and what came before an error too.
+/// Shows input until its end, including the telemetry before an error.
 pub(crate) fn show_all(incoming: &Receiver<Incoming>, view: &mut dyn View) -> io::Result<Ended> {
     let mut showing = Showing {
         view,
@@ -76,7 +65,7 @@ pub(crate) fn show_all(incoming: &Receiver<Incoming>, view: &mut dyn View) -> io
         ended: Ended::default(),
     };
     while showing.view.is_open() {
-        // While anything is held the next line is waited for only so long.
+        // Held telemetry limits the wait for the next line.
         let wait = if showing.holds_anything() { QUIET } else { Duration::from_secs(1) };
         match incoming.recv_timeout(wait) {
             Ok(Incoming::Failed(error)) => showing.ended.failed.push(error),
@@ -92,7 +81,6 @@ pub(crate) fn show_all(incoming: &Receiver<Incoming>, view: &mut dyn View) -> io
 
 struct Showing<'a> {
     view: &'a mut dyn View,
-    /// Of the last line.
     number: usize,
     joining: Joining,
     held: Held,
@@ -113,7 +101,7 @@ impl Showing<'_> {
             }
             Incoming::Line(Line::TooLong) => {
                 self.number += 1;
-                let text = format!("skipped: it is longer than {MAX_LINE_BYTES} bytes");
+                let text = format!("skipped: the line is longer than {MAX_LINE_BYTES} bytes");
                 self.wrong(&format!("line {}: {text}", self.number));
             }
             Incoming::Requests(requests) => {

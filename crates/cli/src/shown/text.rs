@@ -1,28 +1,25 @@
-//! Telemetry as text: traces as waterfalls with their log records, then log records of no trace, and metrics.
+//! Telemetry as text: traces as waterfalls with their log records, then log records without a trace, and metrics.
 
 use super::View;
 use super::choice::Choice;
 use super::held::{Held, Named};
-use crate::quantity::quantity;
-use crate::waterfall::draw::{self, HEADING, short, time_of_day};
-use crate::waterfall::{Log, RecordOf};
+use console::quantity::quantity;
+use console::waterfall::draw::{self, HEADING, short, time_of_day};
+use console::waterfall::{Log, RecordOf};
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use std::io::{self, Write};
 
-/// So much of a log record is shown.
 const LONGEST_BODY: usize = 100;
-/// So much of one that says why something failed, and is perhaps all that there is.
+/// The maximum length of an error record, which may be the only trace of a failure.
 const LONGEST_ERROR: usize = 1000;
-/// So much of a name.
 const LONGEST_NAME: usize = 64;
 
 pub(crate) struct Text<'a> {
     pub(crate) out: &'a mut dyn Write,
     pub(crate) choice: Choice,
-    /// Lines that are no telemetry are left out.
     pub(crate) telemetry_only: bool,
 }
 
@@ -53,7 +50,7 @@ impl View for Text<'_> {
     }
 }
 
-/// Log records without a trace, a line each.
+/// Formats log records without a trace, one per line.
 pub(crate) fn records(held: &Held) -> impl Iterator<Item = String> {
     held.records.iter().filter(|(_, own)| own.trace_id.is_empty()).map(|(service, record)| {
         let Log { level, body, time, .. } = Log::of(RecordOf { service, record }, &Named);
@@ -65,7 +62,7 @@ pub(crate) fn records(held: &Held) -> impl Iterator<Item = String> {
     })
 }
 
-/// Data points, a line each.
+/// Formats data points, one per line.
 pub(crate) fn metrics(held: &Held) -> impl Iterator<Item = String> {
     held.metrics.iter().flat_map(|(service, metric)| {
         let [service, name, unit] =
@@ -75,7 +72,6 @@ pub(crate) fn metrics(held: &Held) -> impl Iterator<Item = String> {
     })
 }
 
-/// The value of each data point, with its unit.
 fn values(metric: &Metric, unit: &str) -> Vec<String> {
     #[expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
     let point = |value: &Option<Value>| match value {

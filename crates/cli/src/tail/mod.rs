@@ -1,5 +1,4 @@
-//! `lambda-otlp tail`: shows the telemetry of OTLP lines as they come, from files, from standard input or from CloudWatch Logs: traces
-//! as waterfalls with their log records, metrics, and between them the lines that are none.
+//! `lambda-otlp tail`: shows the telemetry of files, standard input or CloudWatch Logs as it arrives.
 
 mod cloudwatch;
 
@@ -7,11 +6,10 @@ use crate::aws::AwsArguments;
 use crate::lines::{Line, next_line, open};
 use crate::output::OutputArguments;
 use crate::shown::Incoming;
-use crate::time_arguments::TimeArgument;
+use console::time_arguments::TimeArgument;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-/// Arguments of `lambda-otlp tail`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -20,19 +18,20 @@ Examples:
   lambda-otlp tail shop.log
   cargo lambda watch 2>&1 | lambda-otlp tail -")]
 pub(crate) struct Arguments {
-    /// Files of lines; `-` is standard input, which is also read when no file is named.
+    /// Files of lines; `-` (the default) is standard input.
     #[arg(conflicts_with = "log_groups")]
     files: Vec<String>,
-    /// Follow this log group of CloudWatch Logs; `/aws/lambda/shop-*` for all that are called so. May be repeated.
+    /// Follow this log group, or all that match a pattern: `/aws/lambda/shop-*`. May be repeated.
     #[arg(long = "log-group", value_name = "PATTERN")]
     log_groups: Vec<String>,
     /// Follow the log groups of this CloudFormation stack's functions.
     #[arg(long, value_name = "NAME", conflicts_with = "files")]
     stack: Option<String>,
-    /// From then on: 2026-09-21T14:13:20Z, or how long ago: 10m. CloudWatch Logs is then polled.
+    /// Begin: 2026-09-21T14:13:20Z, or an age such as 10m. CloudWatch Logs is then polled.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse)]
     since: Option<TimeArgument>,
-    /// Ask CloudWatch Logs every two seconds (FilterLogEvents) instead of opening a Live Tail session, which AWS charges by the minute.
+    /// Poll CloudWatch Logs every two seconds (FilterLogEvents) instead of opening a Live Tail session, which AWS
+    /// charges by the minute.
     #[arg(long)]
     poll: bool,
     #[command(flatten)]
@@ -41,7 +40,7 @@ pub(crate) struct Arguments {
     aws: AwsArguments,
 }
 
-/// So many lines may wait to be shown.
+/// The maximum number of lines that wait to be shown.
 pub(crate) const MOST_WAITING: usize = 64;
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -60,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Reads the files one after the other, on a thread, since standard input may have nothing for long.
+/// Reads the files one after the other, on a thread, because standard input may block.
 fn read(files: &[String]) -> anyhow::Result<Receiver<Incoming>> {
     let standard_input = ["-".to_owned()];
     let files = if files.is_empty() { &standard_input } else { files };
@@ -84,7 +83,7 @@ fn read(files: &[String]) -> anyhow::Result<Receiver<Incoming>> {
                 if sender.send(line).is_err() {
                     return;
                 }
-                // A file that cannot be read keeps none of the others from being shown.
+                // The other files are still shown.
                 if has_failed {
                     break;
                 }

@@ -20,6 +20,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lambda-otlp-demo", &["lambda-otlp-exporter"]),
     ("lambda-otlp-example", &["lambda-otlp-exporter"]),
     ("lambda-otlp-demo-parcels", &["lambda-otlp-demo", "lambda-otlp-exporter"]),
+    (
+        "lambda-otlp-console",
+        &[
+            "lambda-otlp-backend",
+            "lambda-otlp-settings",
+            "lambda-otlp-simulator",
+            "lambda-otlp-wire",
+        ],
+    ),
+    ("lambda-otlp-demo-program", &["*"]),
+    ("lambda-otlp-demo-start", &[]),
     ("lambda-otlp-cli", &["*"]),
     ("lambda-otlp-tests", &["*"]),
     ("lambda-otlp-bench", &["*"]),

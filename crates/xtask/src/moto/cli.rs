@@ -98,7 +98,7 @@ impl Stand<'_> {
         let said = self.fails(&swapped).await?;
         ensure!(said.contains("--from and --to are swapped"), "{said}");
         let said = self.fails(&["redrive", "--bucket", BUCKET, "--to", &dead, "--yes"]).await?;
-        ensure!(said.contains(&format!("give --to {retry}")), "{said}");
+        ensure!(said.contains(&format!("use --to {retry}")), "{said}");
         ensure!(self.received(&retry).await?.len() == 1, "a pending message was moved");
         ensure!(self.received(&dead).await?.is_empty(), "the dead-letter queue has a message");
 

@@ -1,4 +1,4 @@
-"""Says how much there is of an item: `{"item": 7}`. The layer makes the invocation's span, the log's lines are log records."""
+"""Returns the stock of an item: `{"item": 7}`. The layer creates the invocation's span, and log lines become log records."""
 
 import logging
 

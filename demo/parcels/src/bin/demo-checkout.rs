@@ -1,7 +1,7 @@
-//! The demo's function "checkout": an axum router that puts each parcel of an order into a queue, by AWS's SDK.
+//! The demo's function "checkout": an axum router that sends each parcel of an order to a queue with AWS's SDK.
 //!
-//! The body of `POST /checkouts/{id}` is `{"parcels": 3, "first_number": 30000}`; the last parcel is fragile. The queue is the one
-//! of `PARCELS_QUEUE_URL`.
+//! The body of `POST /checkouts/{id}` is `{"parcels": 3, "first_number": 30000}`; the last parcel is fragile.
+//! `PARCELS_QUEUE_URL` names the queue.
 
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use axum::Router;
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(ServiceBuilder::new().layer(traced).service(Adapter::from(app))).await
 }
 
-/// A client for the demo's own queue: no TLS, and no credentials that anybody checks.
+/// A client for the demo's local queue, which needs no TLS and checks no credentials.
 fn client(url: &str) -> aws_sdk_sqs::Client {
     let endpoint = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
     let config = aws_sdk_sqs::Config::builder()

@@ -1,5 +1,5 @@
-//! The demo's function "parcels": carries the parcels of a batch of a queue. The first time it drops the fragile ones, and says so in
-//! a partial batch response, so that they come again.
+//! The demo's function "parcels" delivers the parcels of an SQS batch. It fails each fragile parcel once in a partial
+//! batch response, so that the queue delivers it again.
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use demo::ledger::{EndOfSpans, Ledger, number_invocation};
@@ -30,7 +30,7 @@ fn carry(batch: &SqsEvent, ledger: &Ledger) -> Result<Value, Error> {
     for (at, message) in batch.records.iter().enumerate() {
         let parcel: Parcel = serde_json::from_str(message.body.as_deref().unwrap_or_default())?;
         let times = times_received(message);
-        // A message that comes again has numbers of its own each time.
+        // A parcel gets new numbers at each delivery.
         ledger.continue_at(parcel.first_number + 20 * (times - 1));
         if at == 0 {
             number_invocation(ledger);

@@ -1,11 +1,11 @@
-//! The function over HTTP: requests become events as of a function URL (AWS Lambda "Invoking Lambda function URLs", payload format
-//! 2.0), and `POST /2015-03-31/functions/NAME/invocations` is Lambda's own Invoke API.
+//! The function over HTTP: a request becomes an event of a function URL (AWS Lambda "Invoking Lambda function URLs",
+//! payload format 2.0), except on `POST /2015-03-31/functions/NAME/invocations`, Lambda's Invoke API.
 
 use super::function::Function;
-use crate::time_arguments::now_unix_nano;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use console::time_arguments::now_unix_nano;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -22,10 +22,9 @@ use tokio::task::JoinSet;
 
 /// The largest request (AWS Lambda quotas: 6 MB).
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
-/// So many connections may be open.
 const MOST_CONNECTIONS: usize = 256;
 
-/// Answers requests until it is dropped, and then no more of them.
+/// Answers requests until the future is dropped.
 pub(super) async fn serve(listener: TcpListener, function: &Arc<Function>) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     function.logs.say(format!(
@@ -44,7 +43,7 @@ pub(super) async fn serve(listener: TcpListener, function: &Arc<Function>) -> an
                 let function = Arc::clone(&function);
                 async move { Ok::<_, Infallible>(answer(request, &function).await) }
             });
-            // A client that breaks off is no error of ours.
+            // A client may close its connection at any time.
             http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
         });
     }
@@ -53,7 +52,7 @@ pub(super) async fn serve(listener: TcpListener, function: &Arc<Function>) -> an
 async fn answer(request: Request<Incoming>, function: &Function) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
-        return plain(StatusCode::PAYLOAD_TOO_LARGE, "the most is 6 MB");
+        return plain(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 6 MB");
     };
     let body = body.to_bytes();
     let invoked = parts.uri.path().strip_prefix("/2015-03-31/functions/");
@@ -65,19 +64,19 @@ async fn answer(request: Request<Incoming>, function: &Function) -> Response<Ful
     }
 }
 
-/// Lambda's Invoke API (AWS Lambda API reference, "Invoke").
+/// Serves Lambda's Invoke API (AWS Lambda API reference, "Invoke").
 async fn invoke_api(
     name: &str,
     headers: &HeaderMap,
     body: Bytes,
     function: &Function,
 ) -> Response<Full<Bytes>> {
-    // A name, a part of an ARN, or a whole one.
+    // A name, a partial ARN, or an ARN.
     let is_known = name == function.name
         || name.rsplit("%3A").next() == Some(&function.name)
         || name.rsplit(':').next() == Some(&function.name);
     if !is_known {
-        let text = format!("there is no function {name}; this one is called {}", function.name);
+        let text = format!("there is no function {name}: its name is {}", function.name);
         return refused(StatusCode::NOT_FOUND, "ResourceNotFoundException", &text);
     }
     if headers.get("x-amz-invocation-type").is_some_and(|kind| kind == "DryRun") {
@@ -113,12 +112,11 @@ async fn function_url(parts: &Parts, body: &Bytes, function: &Function) -> Respo
     let event = event(parts, body, now_unix_nano()).to_string();
     match function.invoke(event.as_bytes()).await.map(|invocation| invocation.result) {
         Ok(InvocationResult::Response(body)) => of_response(&body),
-        // Lambda tells the caller no more.
+        // Lambda gives callers no details.
         _ => plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
     }
 }
 
-/// The event of a request.
 fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let header = |name: &str| parts.headers.get(name).map(text).unwrap_or_default();
@@ -175,7 +173,7 @@ fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
     event
 }
 
-/// The response that a handler describes; one without a status is the body itself.
+/// Converts the handler's result to a response. A result without a status is the body.
 fn of_response(body: &Bytes) -> Response<Full<Bytes>> {
     let described = serde_json::from_slice::<Map<String, Value>>(body).ok();
     let Some(described) = described.filter(|described| described.contains_key("statusCode")) else {

@@ -1,4 +1,4 @@
-//! Reads what waits to be sent again: a message of the dead-letter queue, or Lambda's record of a failed invocation.
+//! Reads letters: messages of the dead-letter queue, and Lambda's records of failed invocations.
 
 use forwarder::{
     Content, Event, LogEventRange, MAX_MESSAGE_BYTES, Message, NotParked, Parked, QueueBody,
@@ -9,48 +9,45 @@ use serde_json::value::RawValue;
 use std::fmt;
 use wire::SignalKind;
 
-/// Longest reason that is told apart from others.
+/// The maximum length of a reason in the summary.
 const MOST_REASON_CHARS: usize = 200;
 
-/// Something that can be sent again.
+/// Telemetry that can be sent again.
 pub(crate) struct Letter {
     content: LetterContent,
-    /// Why it was not delivered.
     pub(crate) reason: String,
-    /// When the forwarder first had it, in nanoseconds since the Unix epoch; 0 where that is not known.
+    /// The time when the forwarder first received it, in nanoseconds since the Unix epoch; 0 if unknown.
     pub(crate) first_seen_unix_nano: u64,
 }
 
 enum LetterContent {
     Parked(Box<Parked>),
-    /// The event of an invocation, as text and read.
+    /// The event of an invocation, as text and parsed.
     Event(Box<str>, Event),
 }
 
-/// Why something cannot be sent again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error(transparent)]
     Parked(#[from] NotParked),
-    #[error("{0}: nothing that the redrive function takes")]
+    #[error("{0}: the redrive function cannot process it")]
     Event(String),
-    #[error("its log events cannot be read: {0}")]
+    #[error("cannot read its log events: {0}")]
     LogEvents(String),
-    #[error("bytes that nobody could read ({0})")]
+    #[error("invalid bytes ({0})")]
     Raw(String),
     #[error("a part is too large for a message: {0}")]
     TooLarge(String),
 }
 
 impl fmt::Debug for Letter {
-    /// Leaves the content out, which is a customer's data.
+    /// Omits the content, which is a customer's data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Letter({})", self.reason)
     }
 }
 
 impl Letter {
-    /// Reads the body of a message.
     pub(crate) fn from_message(body: &str) -> Result<Self, Unreadable> {
         match Parked::from_body(body) {
             Ok(Parked { content: Content::Raw(bytes), reason, .. }) => {
@@ -65,7 +62,7 @@ impl Letter {
         }
     }
 
-    /// Reads the body of a message that one version of the forwarder could not read and kept as it was; another version may.
+    /// Reads a message that a version of the forwarder could not parse and stored unchanged.
     fn from_raw(bytes: Vec<u8>, reason: &str) -> Result<Self, Unreadable> {
         let unreadable = Unreadable::Raw(short(reason));
         let body = String::from_utf8(bytes).map_err(|_| unreadable.clone())?;
@@ -95,7 +92,7 @@ impl Letter {
         })
     }
 
-    /// Reads Lambda's record of a failed invocation, as its on-failure destination keeps it.
+    /// Reads Lambda's record of a failed invocation from its on-failure destination.
     ///
     /// Source: Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations" (`requestPayload`) and
     /// "Retain discarded batches" of Kinesis (`payload`, the event as text).
@@ -120,7 +117,7 @@ impl Letter {
             #[serde(rename = "errorMessage", default)]
             error_message: String,
         }
-        let other = || Unreadable::Event("no record of a failed invocation".to_owned());
+        let other = || Unreadable::Event("not a record of a failed invocation".to_owned());
         let record: Record<'_> = serde_json::from_slice(json).map_err(|_| other())?;
         let text = match (record.request_payload, &record.payload) {
             (Some(payload), _) => payload.get(),
@@ -147,7 +144,6 @@ impl Letter {
         })
     }
 
-    /// The same, first seen at this time where it does not say when.
     pub(crate) fn or_first_seen(mut self, unix_nano: u64) -> Self {
         if self.first_seen_unix_nano == 0 {
             self.first_seen_unix_nano = unix_nano;
@@ -155,7 +151,7 @@ impl Letter {
         self
     }
 
-    /// Name of the destination; `None` where the forwarder's rules will say.
+    /// The name of the destination; `None` if the forwarder's rules choose it.
     pub(crate) fn destination(&self) -> Option<&str> {
         match &self.content {
             LetterContent::Parked(parked) => match &parked.content {
@@ -166,7 +162,7 @@ impl Letter {
         }
     }
 
-    /// The signal; `None` for what was not converted to a request yet.
+    /// The signal; `None` for log events.
     pub(crate) fn signal(&self) -> Option<SignalKind> {
         match &self.content {
             LetterContent::Parked(parked) => match &parked.content {
@@ -177,14 +173,14 @@ impl Letter {
         }
     }
 
-    /// The log group that it came from; `None` where it does not say.
+    /// The log group of origin, if known.
     pub(crate) fn log_group(&self) -> Option<String> {
         let named = |group: &str| (!group.is_empty()).then(|| group.to_owned());
         match &self.content {
             LetterContent::Parked(parked) => named(&parked.log_events.origin.log_group),
             LetterContent::Event(_, event) => {
                 let mut group = None;
-                // What is wrong with it is said when it is sent.
+                // Sending reports errors of the event.
                 let _later = event.read(&SourceLimits::default(), &mut |batch| {
                     group = named(&batch.origin.log_group);
                     false
@@ -194,12 +190,11 @@ impl Letter {
         }
     }
 
-    /// Whether the backend has it in part, so that sending it stores that part twice.
+    /// Returns `true` if the backend has a part of it, which would be stored twice.
     pub(crate) fn is_partial(&self) -> bool {
         matches!(&self.content, LetterContent::Parked(parked) if parked.partial)
     }
 
-    /// How many items it holds; where log events were not converted yet, how many log events.
     pub(crate) fn items(&self) -> usize {
         match &self.content {
             LetterContent::Parked(parked) => match &parked.content {
@@ -210,7 +205,7 @@ impl Letter {
         }
     }
 
-    /// Time of the oldest record of a request whose backend may have a window: logs and traces.
+    /// The time of the oldest log record or span, which the backend's ingest window may exclude.
     pub(crate) fn oldest_in_window(&self) -> Option<u64> {
         match &self.content {
             LetterContent::Parked(parked)
@@ -222,11 +217,11 @@ impl Letter {
         }
     }
 
-    /// The messages for the retry queue.
+    /// Converts the letter to messages for the retry queue.
     ///
-    /// A parked request starts over: `first_seen` becomes the present time, because the redrive function works out from it
-    /// when the queue will forget the message, and that time starts over too. If the backend has a part of the request, all
-    /// of it is sent again, so that it no longer counts as partial. The times of the records, the origin and the reason stay.
+    /// A parked request starts over. `first_seen` becomes the present time, because the redrive function derives from
+    /// it when the queue will delete the message. A partly accepted request is sent as a whole, and no longer counts as
+    /// partial. The times of the records, the origin and the reason stay.
     pub(crate) fn into_messages(self, now_unix_nano: u64) -> Result<Vec<Message>, Unreadable> {
         let parked = match self.content {
             LetterContent::Parked(parked) => {
@@ -248,7 +243,7 @@ impl Letter {
     }
 }
 
-/// The log events of an event that is larger than a message.
+/// Splits an event that is larger than a message into its log events.
 fn log_events(event: &Event, reason: &str, now: u64) -> Result<Vec<Message>, Unreadable> {
     let mut batches = Vec::new();
     let read = event.read(&SourceLimits::default(), &mut |batch| {
@@ -259,7 +254,7 @@ fn log_events(event: &Event, reason: &str, now: u64) -> Result<Vec<Message>, Unr
     let mut messages = Vec::new();
     for batch in batches {
         messages.extend(divide(Parked {
-            // Log events are routed as if they had just come.
+            // The forwarder's rules route the log events again.
             destination: forwarder::DEFAULT_DESTINATION.to_owned(),
             stream: None,
             items: batch.events.len(),
@@ -283,7 +278,6 @@ fn divide(parked: Parked) -> Result<Vec<Message>, Unreadable> {
     }
 }
 
-/// One line, cut.
 fn short(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     line.chars().take(MOST_REASON_CHARS).collect()

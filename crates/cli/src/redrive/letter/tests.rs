@@ -68,12 +68,12 @@ fn what_is_no_record_says_what_it_is() {
         let error = Letter::from_record(json.as_bytes()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("{expected}: nothing that the redrive function takes")
+            format!("{expected}: the redrive function cannot process it")
         );
     };
-    check("", "no record of a failed invocation");
-    check("[]", "no record of a failed invocation");
-    check("{}", "no record of a failed invocation");
+    check("", "not a record of a failed invocation");
+    check("[]", "not a record of a failed invocation");
+    check("{}", "not a record of a failed invocation");
     check(r#"{"requestPayload":{"orderId":7}}"#, "an event with the keys orderId");
     check(r#"{"requestPayload":7}"#, "the event is no JSON object");
     check(r#"{"payload":"x"}"#, "no event");

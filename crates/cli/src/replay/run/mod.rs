@@ -1,10 +1,10 @@
-//! The loop of a replay: read, sort by stream, forward, note how far it came.
+//! The loop of a replay: read, group by stream, forward, save the checkpoint.
 
 use crate::forward::{TIME_FOR_EVENT, explain};
 use crate::log_events::gathered::{Gathered, StreamEvents, as_delivered};
+use crate::progress::Progress;
 use crate::replay::history::History;
 use crate::replay::plan::{Checkpoint, Volume, slices};
-use crate::replay::progress::Progress;
 use forwarder::{Export, Forwarder, InvocationContext, Ledger, NoQueue};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,12 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Forwarded before more is read.
+/// The size at which events are forwarded before reading more.
 const ENOUGH_BYTES: usize = 8 * 1024 * 1024;
-/// The pieces of one line, and the lines of one stack trace, are closer together.
+/// The longest pause within a line's pieces or a stack trace.
 const LINE_MS: i64 = 1000;
 
-/// How a log group is replayed.
 pub(crate) struct Replay<'a> {
     pub(crate) account: String,
     pub(crate) checkpoint_file: Option<&'a Path>,
@@ -26,24 +25,23 @@ pub(crate) struct Replay<'a> {
     pub(crate) stop: Arc<AtomicBool>,
 }
 
-/// What became of it.
 #[derive(Debug)]
 pub(crate) struct Replayed {
     pub(crate) ledger: Ledger,
     pub(crate) volume: Volume,
     pub(crate) checkpoint: Checkpoint,
-    /// Whether all of it was forwarded and nothing was returned.
+    /// Everything was forwarded, and nothing was returned.
     pub(crate) is_complete: bool,
 }
 
 impl Replay<'_> {
-    /// Replays what the checkpoint leaves to be done. Ends early where something is returned: what follows would be too.
+    /// Replays from the checkpoint. Stops when the pipeline returns telemetry, because the rest would be returned too.
     pub(crate) async fn run<H: History, E: Export>(
         &self,
         history: &mut H,
         forwarder: &Forwarder<E, NoQueue>,
         checkpoint: Checkpoint,
-        progress: &mut Progress,
+        progress: &Progress,
     ) -> anyhow::Result<Replayed> {
         let (from_ms, to_ms) = (checkpoint.from_ms, checkpoint.to_ms);
         let (ledger, volume) = (Ledger::default(), Volume::default());
@@ -63,7 +61,7 @@ impl Replay<'_> {
                 }
                 next = page.next;
                 let is_last = next.is_none();
-                // A line that began before the end of the slice goes on in the next one.
+                // A line that began before the end of the slice may continue in the next one.
                 let cut = match (is_last, end == to_ms) {
                     (true, true) => i64::MAX,
                     (true, false) => end - LINE_MS,
@@ -74,8 +72,9 @@ impl Replay<'_> {
                         self.pace(&mut next_at, events.1.len()).await;
                         self.forward(forwarder, events, &mut replayed).await?;
                     }
-                    let done = replayed.volume.events;
-                    progress.show(cut.min(end) - from_ms, to_ms - from_ms, done);
+                    let percent = (cut.min(end) - from_ms).saturating_mul(100) / (to_ms - from_ms);
+                    let events = replayed.volume.events;
+                    progress.show(format_args!("{:>3}%  {events} log events", percent.max(0)));
                 }
                 if is_last || !replayed.is_complete {
                     break;

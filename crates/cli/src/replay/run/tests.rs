@@ -7,7 +7,7 @@ use wire::{Logs, Request};
 
 const MINUTE: i64 = 60_000;
 
-/// Log events of two streams, one each second of the range, in pages of 50.
+/// Log events of two streams, one for each second of the range, in pages of 50.
 struct Seconds;
 
 impl History for Seconds {
@@ -25,7 +25,7 @@ impl History for Seconds {
     }
 }
 
-/// Takes requests, until it takes no more.
+/// Accepts a limited number of requests.
 #[derive(Default)]
 struct Backend {
     times: Mutex<Vec<u64>>,
@@ -62,7 +62,7 @@ async fn replay(backend: &Backend, checkpoint: Checkpoint, file: Option<&Path>) 
         observed_unix_nano: 1,
         stop: Arc::default(),
     };
-    replay.run(&mut Seconds, &forwarder, checkpoint, &mut Progress::new(false)).await.unwrap()
+    replay.run(&mut Seconds, &forwarder, checkpoint, &Progress::default()).await.unwrap()
 }
 
 fn seconds(from: i64, to: i64) -> Vec<u64> {

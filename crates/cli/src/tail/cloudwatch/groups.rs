@@ -1,4 +1,4 @@
-//! Which log groups are meant.
+//! Finds the log groups to follow.
 
 use super::Asked;
 use crate::aws::{explain, no_log_group};
@@ -9,16 +9,15 @@ use aws_sdk_cloudwatchlogs::types::LogGroup;
 use regex::Regex;
 use std::collections::BTreeMap;
 
-/// A log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Group {
     pub(super) name: String,
-    /// Without the `:*` behind it.
+    /// Without the suffix `:*`.
     pub(super) arn: String,
     pub(super) account: String,
 }
 
-/// The groups that are asked for, each once; an error where a pattern or the stack has none.
+/// Returns the selected log groups. Fails if a pattern or the stack has none.
 pub(super) async fn resolve(
     aws: &SdkConfig,
     client: &Client,
@@ -43,18 +42,18 @@ pub(super) async fn resolve(
             }
             groups.extend(found.into_iter().map(|group| (group.name.clone(), group)));
         }
-        // Lambda makes a function's log group at its first invocation.
+        // Lambda creates a function's log group at its first invocation.
         if !missing.is_empty() {
-            eprintln!("not there yet, and not followed: {}", missing.join(", "));
+            eprintln!("does not exist yet, and is not followed: {}", missing.join(", "));
         }
         if groups.is_empty() {
-            bail!("stack {stack} has no function with a log group: was one of them invoked?");
+            bail!("stack {stack} has no function with a log group: invoke one first");
         }
     }
     Ok(groups.into_values().collect())
 }
 
-/// The groups whose names match; without a `*`, the one of this name.
+/// Returns the groups whose names match; without a `*`, the group with this name.
 async fn matching(client: &Client, pattern: &str) -> anyhow::Result<Vec<Group>> {
     let is_meant = matcher(pattern)?;
     let prefix = pattern.split('*').next().filter(|prefix| !prefix.is_empty());
@@ -72,7 +71,7 @@ async fn matching(client: &Client, pattern: &str) -> anyhow::Result<Vec<Group>> 
     Ok(groups)
 }
 
-/// `*` stands for any characters, everything else for itself.
+/// Compiles a pattern in which `*` matches any characters.
 fn matcher(pattern: &str) -> anyhow::Result<Regex> {
     let parts: Vec<String> = pattern.split('*').map(regex::escape).collect();
     Ok(Regex::new(&format!("^{}$", parts.join(".*")))?)
@@ -86,7 +85,7 @@ fn group(group: LogGroup) -> Option<Group> {
     Some(Group { name, arn: arn.trim_end_matches(":*").to_owned(), account })
 }
 
-/// Log groups of a stack's functions, and those that it makes itself; of the stacks in it too.
+/// Returns the log groups of a stack and of its nested stacks, including those of its functions.
 async fn names_of_stack(aws: &SdkConfig, stack: &str) -> anyhow::Result<Vec<String>> {
     let client = aws_sdk_cloudformation::Client::new(aws);
     let mut names = Vec::new();

@@ -1,4 +1,5 @@
-//! A Live Tail session of CloudWatch Logs, which pushes log events within seconds (Amazon CloudWatch Logs API Reference, StartLiveTail).
+//! A Live Tail session of CloudWatch Logs, which pushes log events within seconds (Amazon CloudWatch Logs API
+//! Reference, StartLiveTail).
 
 use super::Found;
 use super::groups::Group;
@@ -14,10 +15,9 @@ use aws_sdk_cloudwatchlogs::types::{
 use forwarder::LogEvent;
 use std::sync::mpsc::SyncSender;
 
-/// An open session.
 pub(super) struct Session {
     output: StartLiveTailOutput,
-    /// Events so far, which number them: Live Tail tells no ids.
+    /// The number of events, used as their ids, because Live Tail sends none.
     events: u64,
     has_said_sampled: bool,
 }
@@ -25,7 +25,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) async fn open(client: &Client, groups: &[Group]) -> anyhow::Result<Self> {
         let arns = groups.iter().map(|group| group.arn.clone()).collect();
-        // A session with nothing to say is no stalled one.
+        // A session without events is not stalled.
         let patient = StalledStreamProtectionConfig::disabled();
         let patient = Config::builder().stalled_stream_protection(patient);
         let asked = client.start_live_tail().set_log_group_identifiers(Some(arns));
@@ -34,7 +34,7 @@ impl Session {
         Ok(Self { output, events: 0, has_said_sampled: false })
     }
 
-    /// What comes next; an error too where the session ends, which it does after three hours.
+    /// Returns the next events. A session ends with an error after three hours.
     pub(super) async fn next(
         &mut self,
         groups: &[Group],
@@ -44,7 +44,7 @@ impl Session {
         let next = next.map_err(|error| explain(&error))?;
         match next.context("the session has ended")? {
             StartLiveTailResponseStream::SessionUpdate(update) => self.take(update, groups, sender),
-            // That it has started; and a later version of the service may say more.
+            // The start of the session, or an unknown message.
             _ => Ok(Vec::new()),
         }
     }
@@ -57,7 +57,7 @@ impl Session {
     ) -> anyhow::Result<Vec<Found>> {
         let is_sampled = update.session_metadata.is_some_and(|metadata| metadata.sampled);
         if is_sampled && !std::mem::replace(&mut self.has_said_sampled, true) {
-            let said = "Live Tail leaves some out: there are more than 500 log events a second; --poll reads all";
+            let said = "Live Tail omits log events above 500 a second: use --poll to read all";
             sender.send(Incoming::Said(said.to_owned())).ok();
         }
         let events = update.session_results.unwrap_or_default().into_iter();
@@ -104,7 +104,7 @@ mod tests {
     use std::sync::mpsc::sync_channel;
     use std::sync::{Arc, Mutex};
 
-    /// What CloudWatch Logs streams, and what it was asked.
+    /// A stream of CloudWatch Logs, and the requests for it.
     #[derive(Clone, Debug)]
     struct Service {
         stream: Vec<u8>,
@@ -182,7 +182,7 @@ mod tests {
         let found: Vec<_> =
             found.iter().map(|found| (found.group, found.event.message.as_str())).collect();
         assert_eq!(found, [(1, "one"), (0, "two"), (0, "three")]);
-        // That something is missing is said, once.
+        // Missing events are reported once.
         assert!(matches!(said.try_recv(), Ok(Incoming::Said(text)) if text.contains("--poll")));
         assert!(said.try_recv().is_err());
         let asked = service.asked.lock().unwrap().join("\n");

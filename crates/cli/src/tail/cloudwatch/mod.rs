@@ -1,4 +1,4 @@
-//! Follows log groups of CloudWatch Logs: by a Live Tail session where one is to be had, else by asking again and again.
+//! Follows log groups of CloudWatch Logs by a Live Tail session, or by polling.
 
 mod groups;
 mod live;
@@ -10,9 +10,9 @@ use crate::aws::{self, AwsArguments};
 use crate::log_events::gathered::Gathered;
 use crate::log_events::{Converter, StreamOf};
 use crate::shown::Incoming;
-use crate::time_arguments::{TimeArgument, now_unix_nano};
 use anyhow::bail;
 use aws_sdk_cloudwatchlogs::Client;
+use console::time_arguments::{TimeArgument, now_unix_nano};
 use forwarder::LogEvent;
 use groups::Group;
 use poll::Poll;
@@ -20,7 +20,6 @@ use seen::Seen;
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// What to follow.
 pub(super) struct Asked {
     pub(super) patterns: Vec<String>,
     pub(super) stack: Option<String>,
@@ -29,11 +28,12 @@ pub(super) struct Asked {
     pub(super) aws: AwsArguments,
 }
 
-/// Live Tail takes so many log groups at most (StartLiveTail, `logGroupIdentifiers`).
+/// The maximum number of log groups of Live Tail (StartLiveTail, `logGroupIdentifiers`).
 const MOST_GROUPS_LIVE: usize = 10;
-/// Each is asked for every two seconds, and CloudWatch Logs answers a few requests a second.
+/// The maximum number of polled log groups. Each costs a request every two seconds, and CloudWatch Logs allows a few
+/// per second.
 const MOST_GROUPS: usize = 50;
-/// Events of the last moment wait for those that belong to them.
+/// Newer events wait for related ones.
 const SETTLES_MS: i64 = 500;
 
 /// Follows the log groups on a thread, until Ctrl-C.
@@ -44,12 +44,12 @@ pub(super) fn follow(asked: &Asked) -> anyhow::Result<Receiver<Incoming>> {
     let client = Client::new(&aws);
     let groups = runtime.block_on(groups::resolve(&aws, &client, asked))?;
     if groups.len() > MOST_GROUPS {
-        bail!("{} log groups are called so, the most is {MOST_GROUPS}: name fewer", groups.len());
+        bail!("{} log groups match, more than {MOST_GROUPS}: narrow the pattern", groups.len());
     }
     let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
     let following = format!("following {}", names.join(", "));
     let converter = Converter::new(aws.region().map(AsRef::as_ref))?;
-    // A service with another address than AWS's has no Live Tail, whose host is `streaming-` and the address.
+    // Live Tail has its own host, `streaming-` and the service's, which exists only at AWS.
     let is_live = !asked.poll
         && asked.since.is_none()
         && groups.len() <= MOST_GROUPS_LIVE
@@ -62,7 +62,7 @@ pub(super) fn follow(asked: &Asked) -> anyhow::Result<Receiver<Incoming>> {
             let gathered = groups.iter().map(|_| Gathered::default()).collect();
             let mut following = Following { client, groups, converter, gathered, sender };
             let followed = following.follow(is_live, from_ms).await;
-            // What was read is shown, whatever ended it.
+            // Events that were read before the end are still shown.
             following.pass_on(i64::MAX).await.ok();
             if let Err(error) = followed {
                 following.sender.send(Incoming::Failed(error)).ok();
@@ -76,12 +76,10 @@ struct Following {
     client: Client,
     groups: Vec<Group>,
     converter: Converter,
-    /// By group: what was read and not passed on.
     gathered: Vec<Gathered>,
     sender: SyncSender<Incoming>,
 }
 
-/// A log event, and where it is from.
 struct Found {
     group: usize,
     stream: String,
@@ -89,7 +87,7 @@ struct Found {
 }
 
 impl Following {
-    /// Reads until Ctrl-C, or an error that waiting does not heal.
+    /// Reads until Ctrl-C or a permanent error.
     async fn follow(&mut self, is_live: bool, from_ms: i64) -> anyhow::Result<()> {
         let mut stop = pin!(tokio::signal::ctrl_c());
         let mut seen = Seen::default();
@@ -116,8 +114,7 @@ impl Following {
                 },
                 Err(error) => error,
             };
-            let said =
-                format!("no Live Tail ({why:#}): CloudWatch Logs is asked every 2 s instead");
+            let said = format!("no Live Tail ({why:#}): polling CloudWatch Logs every 2 s instead");
             self.sender.send(Incoming::Said(said)).ok();
         }
         let mut poll = Poll::new(self.groups.len(), from_ms, seen);
@@ -144,11 +141,11 @@ impl Following {
         }
     }
 
-    /// Converts what was read before this time, and sends it to be shown.
+    /// Converts the events before this time, and passes them to the view.
     async fn pass_on(&mut self, before_ms: i64) -> anyhow::Result<()> {
         for (group, gathered) in self.groups.iter().zip(&mut self.gathered) {
             for (stream, mut events) in gathered.take_before(before_ms) {
-                // What came late stands where it belongs.
+                // Late events are sorted in.
                 events.sort_by_key(|event| event.timestamp_ms);
                 let (account, log_group) = (group.account.as_str(), group.name.as_str());
                 let events = StreamOf { account, log_group, stream: &stream, events: &events };

@@ -1,5 +1,5 @@
-//! Asks CloudWatch Logs for events again and again. Each time is asked for several times over, since events of one millisecond come
-//! at different times, and some come late; what was there already is left out by its id.
+//! Polls CloudWatch Logs for events. Polls overlap, because events arrive late and out of order; known events are
+//! recognized by their ids.
 
 use super::groups::Group;
 use super::seen::Seen;
@@ -15,22 +15,21 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
-/// An event that comes so late is still shown.
+/// The latest arrival of an event that is still shown.
 pub(super) const OVERLAP_MS: i64 = 30_000;
 
-/// How far each group was read.
 pub(super) struct Poll {
     groups: Vec<Progress>,
-    /// What another way of reading has shown.
+    /// Events that Live Tail has shown.
     seen: Seen,
-    /// Whether the last round could not be finished, which is said once.
+    /// The last poll was incomplete, which was reported.
     is_disturbed: bool,
 }
 
 #[derive(Default)]
 struct Progress {
     from_ms: i64,
-    /// Times of the events that were read, by their ids.
+    /// Times of known events by id.
     ids: HashMap<String, i64>,
 }
 
@@ -44,7 +43,7 @@ impl Poll {
         }
     }
 
-    /// What is new in all groups. Where CloudWatch Logs is busy or away, the next round reads it.
+    /// Polls all groups, and returns the new events. After a passing error, the next poll returns them.
     pub(super) async fn round(
         &mut self,
         client: &Client,
@@ -65,7 +64,7 @@ impl Poll {
             }
         }
         if let Some(error) = disturbed.as_ref().filter(|_| !self.is_disturbed) {
-            let said = format!("CloudWatch Logs is asked again: {error:#}");
+            let said = format!("polling CloudWatch Logs again: {error:#}");
             sender.send(Incoming::Said(said)).ok();
         }
         self.is_disturbed = disturbed.is_some();
@@ -99,7 +98,7 @@ impl Progress {
         Ok(())
     }
 
-    /// Everything before this time was read, late events too.
+    /// Forgets events before this time minus the overlap.
     fn advance(&mut self, to_ms: i64) {
         self.from_ms = self.from_ms.max(to_ms);
         let from_ms = self.from_ms;
@@ -107,7 +106,7 @@ impl Progress {
     }
 }
 
-/// Whether it may be otherwise in two seconds.
+/// Returns `true` for an error that may pass in two seconds.
 fn is_passing(error: &SdkError<FilterLogEventsError>) -> bool {
     const PASSING: [&str; 4] = [
         "ThrottlingException",

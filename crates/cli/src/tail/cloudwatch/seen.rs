@@ -1,10 +1,9 @@
-//! Which log events were shown already, where two ways of reading overlap.
+//! Recognizes events that Live Tail showed before polling began.
 
 use super::Found;
 use std::collections::HashMap;
 
-/// Log events without their ids, which Live Tail does not tell: those of one line that was written twice in a millisecond are as many
-/// as there were.
+/// Counts of events by content, because Live Tail sends no ids.
 #[derive(Debug, Default)]
 pub(super) struct Seen(HashMap<Key, usize>);
 
@@ -22,7 +21,7 @@ impl Key {
             group: *group,
             stream: stream.clone(),
             timestamp_ms: event.timestamp_ms,
-            // Only one of the two ways leaves the line feed out.
+            // Only one of the two APIs returns the line feed.
             message: event.message.trim_end().to_owned(),
         }
     }
@@ -37,7 +36,7 @@ impl Seen {
         self.0.retain(|key, _| key.timestamp_ms >= time_ms);
     }
 
-    /// Whether it was seen, for which it then no longer stands.
+    /// Returns `true` for a known event, and reduces its count.
     pub(super) fn take(&mut self, found: &Found) -> bool {
         match self.0.get_mut(&Key::of(found)) {
             Some(count) if *count > 0 => {

@@ -1,4 +1,4 @@
-//! Stores an order, `{"id": 7}`: a span for the invocation, one for the storing, a log record, and a counter.
+//! Stores an order, `{"id": 7}`, with a span for the invocation, a span for the storing, a log record and a counter.
 
 use exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
 use lambda_runtime::{Error, LambdaEvent, service_fn};

@@ -1,18 +1,19 @@
-//! The items that are owed besides those that the functions wrote down: what their log groups hold, and what Lambda said.
+//! The items that the functions' own file does not list: lines of the log groups, and items that follow from Lambda's
+//! reports.
 //!
-//! Both are the simulator's own records, read with string comparisons and plain JSON, not with the code under test.
+//! They are derived from the simulator's records by string comparison and plain JSON, without the code under test.
 
-use super::accounting::{Item, ItemKind};
-use super::metric_total::Total;
-use super::warehouse::is_never_answered;
+use crate::accounting::{Item, ItemKind};
+use crate::metric_total::Total;
+use crate::warehouse::is_never_answered;
 use serde_json::Value;
 use simulator::queue::ReceivedMessage;
 use simulator::{Invocation, InvocationResult, LogEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Each line of a function's log group that is owed a log record, by id, and each metric that is owed for the reports in it,
-/// with its total.
-pub(super) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
+/// Returns the log lines that must become log records, by id, and the metrics of the reports among them, with their
+/// totals.
+pub(crate) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
     let mut made = Vec::new();
     let (mut reports, mut inits, mut timeouts) = (0u32, 0u32, 0u32);
     let mut reporting_streams = BTreeSet::new();
@@ -26,7 +27,7 @@ pub(super) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
         {
             continue;
         }
-        // The lines of a panic are one record: the first, the message, and the note.
+        // The lines of a panic are one record: the first line, the message and the note.
         let is_part = is_panic;
         is_panic = line.starts_with("thread '") && line.contains(" panicked at ")
             || is_panic && !line.starts_with("note: ");
@@ -52,7 +53,7 @@ pub(super) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
         ("aws.lambda.billed_duration", reports),
         ("aws.lambda.billed_gb_seconds", reports),
         ("aws.lambda.memory_utilization", reports),
-        // A gauge: one point for each delivery that holds a report, and here a stream is one delivery.
+        // A gauge has one point for each delivery with a report, and here each stream is one delivery.
         ("aws.lambda.memory_limit", u32::try_from(reporting_streams.len()).unwrap_or(u32::MAX)),
     ];
     let owed = owed.into_iter().filter(|(_, total)| *total > 0);
@@ -63,15 +64,15 @@ pub(super) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
     made
 }
 
-/// The SERVER span that is owed for each invocation, by request id: the function's own root, or the extension's in its place where
-/// the function's process was killed before.
-pub(super) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item = Item> {
+/// Returns the SERVER span of each invocation, by request id. The extension writes it if the function's process was
+/// killed.
+pub(crate) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item = Item> {
     invocations.iter().map(|invocation| (ItemKind::ServerSpan, invocation.request_id.clone()))
 }
 
-/// The spans that are owed for the function that gives no numbers: one that serves each invocation, by request id, and one for each
-/// request that the warehouse had, by its path. Where the warehouse did not answer neither ended.
-pub(super) fn of_stock(
+/// Returns the spans of "stock", which numbers nothing: one for each invocation, by request id, and one for each
+/// request to the warehouse, by path. If the warehouse does not answer, both are partial.
+pub(crate) fn of_stock(
     invocations: &[Invocation],
     asked: Vec<String>,
 ) -> impl Iterator<Item = Item> {
@@ -86,15 +87,15 @@ pub(super) fn of_stock(
     served.chain(calls)
 }
 
-/// A delivery of the queue: the invocation that it made, and its messages.
-pub(super) struct Delivered {
-    pub(super) request_id: String,
-    pub(super) messages: Vec<ReceivedMessage>,
+/// A delivery of the queue: its invocation and its messages.
+pub(crate) struct Delivered {
+    pub(crate) request_id: String,
+    pub(crate) messages: Vec<ReceivedMessage>,
 }
 
-/// What is owed for the messages of a queue: the span of the SDK's call that sent each, and a link to it from each invocation that
-/// has had the message. Which span it is the message itself says, as it was received.
-pub(super) fn of_queue(deliveries: &[Delivered]) -> Vec<Item> {
+/// Returns the span that sent each message, and a link to it from each invocation that received the message. The
+/// message's `traceparent` names the span.
+pub(crate) fn of_queue(deliveries: &[Delivered]) -> Vec<Item> {
     let mut made = BTreeSet::new();
     for Delivered { request_id, messages } in deliveries {
         for message in messages {
@@ -108,14 +109,13 @@ pub(super) fn of_queue(deliveries: &[Delivered]) -> Vec<Item> {
     made.into_iter().collect()
 }
 
-/// What a link is called.
-pub(super) fn link(request_id: &str, sender: &str) -> String {
+pub(crate) fn link(request_id: &str, sender: &str) -> String {
     format!("{request_id} -> {sender}")
 }
 
-/// The span that is owed for each invocation of a function, by request id, and each metric that only the extension can make, with
-/// its totals. `platform_events` is all that Lambda said.
-pub(super) fn of_platform(function: &str, platform_events: &[String]) -> anyhow::Result<Vec<Item>> {
+/// Returns the extension's span of each invocation, by request id, and its metrics with their totals, from the events
+/// of the Telemetry API.
+pub(crate) fn of_platform(function: &str, platform_events: &[String]) -> anyhow::Result<Vec<Item>> {
     let mut made = Vec::new();
     let mut totals: BTreeMap<&str, Total> = BTreeMap::new();
     for event in platform_events {

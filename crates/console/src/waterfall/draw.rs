@@ -1,52 +1,53 @@
-//! Lays a trace out as lines of a terminal.
+//! Draws a trace in a terminal.
 
 use super::attributes::millis_between;
 use super::{Log, Row, Waterfall};
 use anstyle::{AnsiColor, Style};
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
-pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
-pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
-pub(crate) const HEADING: Style = Style::new().bold();
-/// The bars of the first service of a trace, of its second, and so on.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub const HEADING: Style = Style::new().bold();
+/// The bars of a trace's services, in the order of their first spans.
 const BARS: [Style; 3] =
     [AnsiColor::Cyan.on_default(), AnsiColor::Magenta.on_default(), AnsiColor::Yellow.on_default()];
 
-/// The sign in front of a failed span or trace, for people who do not see its colour.
-pub(crate) const FAILED: &str = "✗";
+/// The sign before a failed span or trace, for readers who do not see its colour.
+pub const FAILED: &str = "✗";
 
-/// Columns of output that goes to a file or another program.
+/// The width of output to a file or pipe.
 const PRINTED: usize = 100;
-/// The narrowest layout, inside the frame of a terminal of 40 columns, and the widest.
+/// The range of widths. The narrowest fits the frame of a terminal with 40 columns.
 const WIDTHS: std::ops::RangeInclusive<usize> = 38..=200;
 /// The columns before a service: a sign and a space.
 const SIGN: usize = 2;
-/// The longest shown name of a log record's severity, which the function chooses.
+/// The function chooses a record's severity text, so its length needs a limit.
 const LONGEST_LEVEL: usize = 16;
 /// Deeper spans are not indented further.
 const DEEPEST: usize = 24;
 
-/// The columns of the terminal, or [`PRINTED`] if stdout is no terminal.
-pub(crate) fn terminal_width() -> usize {
-    let is_terminal = io::stdout().is_terminal();
-    let size = is_terminal.then(ratatui::crossterm::terminal::size).and_then(Result::ok);
-    size.map_or(PRINTED, |(columns, _)| usize::from(columns))
+/// Returns the width of the terminal, or [`PRINTED`] if stdout is not a terminal.
+pub fn terminal_width() -> usize {
+    // The call fails without a terminal, and returns 0 for an unknown size.
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+    columns.unwrap_or(PRINTED)
 }
 
 /// The colour of a piece of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ink {
+pub enum Ink {
     Plain,
-    /// The colour of the service with this place in the trace.
+    /// The colour of the service with this index in the trace.
     Service(usize),
     Failed,
 }
 
-/// A line in pieces.
-pub(crate) type Line = Vec<(Ink, String)>;
+/// A line as coloured pieces.
+pub type Line = Vec<(Ink, String)>;
 
 /// Writes a trace: its spans with their log records.
-pub(crate) fn waterfall(trace: &Waterfall, width: usize, out: &mut dyn Write) -> io::Result<()> {
+pub fn waterfall(trace: &Waterfall, width: usize, out: &mut dyn Write) -> io::Result<()> {
     let label = on_one_line(&trace.label);
     writeln!(out, "\n{HEADING}Trace {}: {label}{HEADING:#}", trace.trace_id)?;
     for line in lines(trace, width) {
@@ -63,8 +64,8 @@ pub(crate) fn waterfall(trace: &Waterfall, width: usize, out: &mut dyn Write) ->
     Ok(())
 }
 
-/// The lines of a trace below its heading, none of them wider than the terminal. Their number does not depend on the width.
-pub(crate) fn lines(trace: &Waterfall, width: usize) -> Vec<Line> {
+/// Returns the lines below a trace's heading. The width limits their length, and does not change their number.
+pub fn lines(trace: &Waterfall, width: usize) -> Vec<Line> {
     let layout = Layout::of(trace, width);
     let mut lines =
         vec![vec![(Ink::Plain, format!("  {}", short(&summary(trace), layout.width - 2)))]];
@@ -88,7 +89,7 @@ pub(crate) fn lines(trace: &Waterfall, width: usize) -> Vec<Line> {
     lines
 }
 
-/// The number of failed spans of a trace, its duration and its time.
+/// The number of failed spans, the duration and the time of a trace.
 fn summary(trace: &Waterfall) -> String {
     let failed = trace.rows.iter().filter(|row| row.has_failed).count();
     let spans = match (trace.rows.len(), failed) {
@@ -105,7 +106,7 @@ fn summary(trace: &Waterfall) -> String {
     }
 }
 
-/// The reason why a span failed, then the reason why it is longer than the span above it.
+/// The reason for a span's failure, and the reason why it exceeds its parent.
 fn remark(row: &Row) -> Option<String> {
     let why = row.why_failed.lines().next().map(|why| format!("ERROR {why}"));
     let remark = (!row.remark.is_empty()).then(|| format!("({})", row.remark));
@@ -113,12 +114,11 @@ fn remark(row: &Row) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
-/// The colour of a span's lines.
 fn ink(row: &Row, unless_failed: Ink) -> Ink {
     if row.has_failed { Ink::Failed } else { unless_failed }
 }
 
-/// A log record: its time since the beginning of its trace, its severity and its text.
+/// A log record: time since the beginning of the trace, severity and text.
 fn log_text(log: &Log, began: u64) -> String {
     let Log { level, body, number, time, .. } = log;
     let time = match (*time, began) {
@@ -151,12 +151,12 @@ impl Layout {
         Self { width, service, name, duration, bar: rest - name }
     }
 
-    /// The deepest indentation, so that half of the column is left to the names.
+    /// The deepest indentation. It leaves half of the column for names.
     fn deepest(&self) -> usize {
         (self.name / 4).min(DEEPEST)
     }
 
-    /// A span of the service with this place in the trace.
+    /// A span of the service with this index in the trace.
     fn span(&self, row: &Row, place: usize) -> Line {
         let Self { service, name: name_width, duration: duration_width, bar, .. } = *self;
         #[expect(
@@ -196,7 +196,7 @@ impl Layout {
     }
 }
 
-/// A span's name, indented by its depth, and its number.
+/// A span's name, indented by its depth, with its number.
 fn name(row: &Row, deepest: usize) -> String {
     let indent = "  ".repeat(row.depth.min(deepest));
     format!("{indent}{} {}", row.name, row.number).trim_end().to_owned()
@@ -206,14 +206,14 @@ fn duration(row: &Row) -> String {
     format!("{:.2} ms", row.millis)
 }
 
-/// The time of day (UTC) of nanoseconds since the Unix epoch; nothing for 0, a time that is not known.
-pub(crate) fn time_of_day(unix_nano: u64) -> String {
+/// Formats a Unix time in nanoseconds as time of day (UTC); empty for 0, an unknown time.
+pub fn time_of_day(unix_nano: u64) -> String {
     let time = (unix_nano > 0).then(|| wire::timestamp::rfc3339_millis(unix_nano));
     time.and_then(|time| Some(time.get(11..23)?.to_owned())).unwrap_or_default()
 }
 
-/// At most `width` characters on one line, none of which moves a terminal.
-pub(crate) fn short(text: &str, width: usize) -> String {
+/// Shortens the first line of the text to `width` characters, without control characters.
+pub fn short(text: &str, width: usize) -> String {
     let line = on_one_line(text.lines().next().unwrap_or_default());
     if line.chars().count() <= width {
         return line;
@@ -222,7 +222,7 @@ pub(crate) fn short(text: &str, width: usize) -> String {
     format!("{kept}…")
 }
 
-/// The text without what moves a terminal, begins a line, or turns the direction of what follows (Unicode, UAX #9).
+/// Replaces control characters, line breaks, and marks that change the direction of text (Unicode, UAX #9) by spaces.
 fn on_one_line(text: &str) -> String {
     let moves = |c: char| {
         c.is_control()

@@ -1,9 +1,9 @@
-//! The totals of Lambda's own metrics, by which what is owed is compared with what the backend has.
+//! The totals of Lambda's metrics, as they should be and as they are in the backend.
 
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 
-/// The metrics that the extension makes, since only it can know them. The forwarder makes all others of Lambda's metrics.
-pub(super) const EXTENSION_METRICS: [&str; 5] = [
+/// The metrics that only the extension can make. The forwarder makes the others.
+pub(crate) const EXTENSION_METRICS: [&str; 5] = [
     "aws.lambda.response_latency",
     "aws.lambda.response_duration",
     "aws.lambda.runtime_overhead",
@@ -11,27 +11,27 @@ pub(super) const EXTENSION_METRICS: [&str; 5] = [
     "aws.lambda.produced_bytes",
 ];
 
-/// What the data points of one metric add up to.
+/// The total of one metric's data points.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Total {
-    /// Of a sum its value, of a histogram how much was measured, of a gauge its points.
-    pub(super) count: f64,
-    /// Of a histogram the sum of what was measured.
-    pub(super) sum: f64,
+pub(crate) struct Total {
+    /// The value of a sum, the count of a histogram, or the number of points of a gauge.
+    pub(crate) count: f64,
+    /// The sum of a histogram.
+    pub(crate) sum: f64,
 }
 
 impl Total {
-    pub(super) fn count(self, service: &str, name: &str) -> String {
+    pub(crate) fn count(self, service: &str, name: &str) -> String {
         format!("{service} {name} {}", self.count)
     }
 
-    /// To the microsecond, which is as much as Lambda says.
-    pub(super) fn in_full(self, service: &str, name: &str) -> String {
+    /// Rounded to microseconds, the precision of Lambda's reports.
+    pub(crate) fn in_full(self, service: &str, name: &str) -> String {
         format!("{service} {name} {}, sum {:.6}", self.count, self.sum)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    pub(super) fn add(&mut self, data: Option<&Data>) {
+    pub(crate) fn add(&mut self, data: Option<&Data>) {
         match data {
             Some(Data::Sum(sum)) => {
                 self.count += sum

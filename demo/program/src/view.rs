@@ -1,25 +1,25 @@
-//! Shows a run in the terminal: each trace as a waterfall with its logs, the metrics, the accounting.
+//! Shows a run in the terminal: traces as waterfalls with their logs, metrics, and the accounting.
 
 #![expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
 
-use super::accounting::{Account, Accounts, ItemKind};
-use super::functions::{CHECKOUT, ORDERS, PARCELS, SHOP, STOCK};
-use super::run::{Labelled, Run, error_message, pids};
-use super::stored::service;
-use super::waterfall::{waterfalls, without_trace};
-use crate::layer::EXTENSION;
-use crate::quantity::quantity;
-use crate::waterfall::Log;
-use crate::waterfall::draw::{self, BAD, GOOD, HEADING, short, terminal_width};
+use crate::accounting::{Account, Accounts, ItemKind};
+use crate::functions::{CHECKOUT, ORDERS, PARCELS, SHOP, STOCK};
+use crate::run::{Labelled, Run, error_message, pids};
+use crate::stored::service;
+use crate::waterfall::{waterfalls, without_trace};
 use anstyle::Style;
+use console::layer::EXTENSION;
+use console::quantity::quantity;
+use console::waterfall::Log;
+use console::waterfall::draw::{self, BAD, GOOD, HEADING, short, terminal_width};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use simulator::InvocationResult;
 use simulator::sink::StoredMetric;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-pub(super) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
-    // Whoever reads the first line only knows how it ended.
+pub(crate) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
+    // The verdict comes first and last.
     verdict(run, accounts, out)?;
     invocations(run, out)?;
     traces(run, out)?;
@@ -28,14 +28,13 @@ pub(super) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::
     verdict(run, accounts, out)
 }
 
-/// How it ended, in one line.
 fn verdict(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
     let (style, text) = told(run, accounts);
     writeln!(out, "{style}demo: {text}{style:#}")
 }
 
-/// The end of the story, and its colour.
-pub(super) fn told(run: &Run, accounts: &Accounts) -> (Style, String) {
+/// The verdict and its colour.
+pub(crate) fn told(run: &Run, accounts: &Accounts) -> (Style, String) {
     let made: usize = accounts.by_kind.values().map(|account| account.made).sum();
     let found: usize = accounts.by_kind.values().map(|account| account.found).sum();
     match (&run.elsewhere, run.refused_elsewhere.is_empty(), accounts.balance()) {
@@ -112,7 +111,6 @@ fn processes(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     line("the local Lambda, and the backend", BTreeSet::from([std::process::id()]))
 }
 
-/// Width of the column of results.
 const RESULT: usize = 34;
 
 fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
@@ -132,8 +130,8 @@ fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What is said above the metrics.
-pub(super) const OF_METRICS: &str = "Lambda's reports contain no handler errors and panics: see the traces; an environment that restarts after a timeout \
+/// The note above the metrics.
+pub(crate) const OF_METRICS: &str = "Lambda's reports contain no handler errors and panics: see the traces; an environment that restarts after a timeout \
      reports no cold start";
 
 fn metrics(run: &Run, out: &mut dyn Write) -> io::Result<()> {
@@ -149,7 +147,7 @@ fn metrics(run: &Run, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The service, name, number of data points and total of each metric.
-pub(super) fn metric_rows(run: &Run) -> Vec<[String; 4]> {
+pub(crate) fn metric_rows(run: &Run) -> Vec<[String; 4]> {
     let mut rows: BTreeMap<(String, &str, &str), Vec<&StoredMetric>> = BTreeMap::new();
     for metric in &run.arrived.metrics {
         let key = (service(metric), metric.item.name.as_str(), metric.item.unit.as_str());
@@ -207,18 +205,18 @@ fn value(value: Option<&number_data_point::Value>) -> f64 {
     }
 }
 
-/// What the numbers of the accounting mean.
-pub(super) const OF_ACCOUNTING: &str = "Each item has a number (#1000), which the function also writes to a file when the item ends. The function \"stock\" is \
+/// The explanation of the accounting.
+pub(crate) const OF_ACCOUNTING: &str = "Each item has a number (#1000), which the function also writes to a file when the item ends. The function \"stock\" is \
      unchanged and writes no such file: the demo counts its invocations and its requests. \"made\" is the number of items in \
      these files, in the log groups, and in the notes of the local Lambda and the warehouse. \"found once\" is the number of them \
      in the OTLP that the backend stored. The demo uses no counter of the forwarder or the extension. Any missing, repeated or unexpected \
      item is a fault. Spans that never ended are partial spans: the function wrote them shortly before the timeout.";
 
-/// The heads of the accounting's columns.
-pub(super) const COLUMNS: [&str; 5] = ["made", "found once", "missing", "repeated", "unexpected"];
+/// The accounting's column headings.
+pub(crate) const COLUMNS: [&str; 5] = ["made", "found once", "missing", "repeated", "unexpected"];
 
 /// The numbers of an account, in the order of [`COLUMNS`].
-pub(super) fn numbers(account: &Account) -> [usize; 5] {
+pub(crate) fn numbers(account: &Account) -> [usize; 5] {
     let Account { made, found, missing, repeated, unexpected } = account;
     [*made, *found, missing.len(), repeated.len(), unexpected.len()]
 }
@@ -250,8 +248,8 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
     Ok(())
 }
 
-/// What is wrong, and what is said besides, a line each.
-pub(super) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
+/// Returns the missing, repeated and unexpected items, and other notes, one per line.
+pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
     let mut details = Vec::new();
     for (what, account) in &accounts.by_kind {
         for (name, numbers) in [
@@ -285,7 +283,7 @@ pub(super) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
     details
 }
 
-/// The text in lines of at most `width` characters, between words.
+/// Wraps the text between words.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

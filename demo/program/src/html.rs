@@ -1,14 +1,14 @@
-//! Shows a run as one HTML page: everything is in it, nothing is loaded from elsewhere, and it runs no script.
+//! Shows a run as one self-contained HTML page without scripts.
 
-use super::accounting::{Account, Accounts, ItemKind};
-use super::run::{Labelled, Run, error_message};
-use super::view::{COLUMNS, OF_ACCOUNTING, OF_METRICS, details, metric_rows, numbers, told};
-use super::waterfall::{waterfalls, without_trace};
-use crate::waterfall::{Log, Row, Waterfall};
+use crate::accounting::{Account, Accounts, ItemKind};
+use crate::run::{Labelled, Run, error_message};
+use crate::view::{COLUMNS, OF_ACCOUNTING, OF_METRICS, details, metric_rows, numbers, told};
+use crate::waterfall::{waterfalls, without_trace};
+use console::waterfall::{Log, Row, Waterfall};
 use simulator::InvocationResult;
 use std::fmt::{self, Write as _};
 
-/// Each colour is defined for both themes, and its contrast is tested; `opacity` would lower it.
+/// Both themes define every colour, and a test checks the contrast. `opacity` would lower it.
 const STYLE: &str = "\
 :root{color-scheme:light dark;--page:#ffffff;--text:#1c2128;--dim:#57606a;--line:#d0d7de;--track:#eef1f4;--bar:#0f766e;--bar2:#6d4aa3;--bad:#b3261e;--good:#1b6e2c}\
 @media(prefers-color-scheme:dark){:root{--page:#15181d;--text:#e6e9ee;--dim:#a3adba;--line:#3a414b;--track:#262b33;--bar:#4fd1c1;--bar2:#b9a1f0;--bad:#ff8a80;--good:#7ddc8c}}\
@@ -28,18 +28,17 @@ td:not(.n):not(:first-child),code,.row,.log,p{overflow-wrap:anywhere}\
 table{font-size:11.5px}td,th{padding:.15rem}\
 .row{grid-template-columns:auto 1fr auto;gap:.1rem .5rem;margin-top:.4rem}.row .track{grid-column:1/-1}.log{margin-left:1rem}}";
 
-/// The sign in front of a failed span, for people who do not see its colour.
+/// The sign before a failed span, for readers who do not see its colour.
 const SIGN: &str = "<strong class=\"bad\" role=\"img\" aria-label=\"failed\">✗</strong> ";
 
-/// The page.
-pub(super) fn page(run: &Run, accounts: &Accounts) -> String {
+pub(crate) fn page(run: &Run, accounts: &Accounts) -> String {
     let mut page = String::new();
     // Writing into a string cannot fail.
     let _written = write(run, accounts, &mut page);
     page
 }
 
-/// A text as it is shown, whoever wrote it.
+/// Text with HTML's special characters escaped.
 struct Escaped<'t>(&'t str);
 
 impl fmt::Display for Escaped<'_> {
@@ -261,7 +260,7 @@ mod tests {
                 assert!(contrast >= 4.5, "--{name} on --{behind}: {contrast:.2} in {theme}");
             }
         }
-        // Every colour comes from a theme at full strength.
+        // Every colour must come from a theme.
         let (_, rules) = STYLE.split_once("body{").unwrap();
         for wrong in ["opacity", "#", "rgb", "hsl"] {
             assert!(!rules.contains(wrong), "{wrong} in {rules}");

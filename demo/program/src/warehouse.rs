@@ -1,27 +1,28 @@
-//! The warehouse that the function "stock" asks over HTTP: it notes each request, so that the calls are known from their other end.
+//! The warehouse that "stock" asks over HTTP. It records each request, so that the demo knows the calls independently
+//! of their spans.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Of this item there is nothing.
-pub(super) const SOLD_OUT: u32 = 25_000;
-/// Whoever asks for this item waits for ever.
-pub(super) const NEVER_COUNTED: u32 = 26_000;
+/// The item with a stock of 0.
+pub(crate) const SOLD_OUT: u32 = 25_000;
+/// The item whose requests get no answer.
+pub(crate) const NEVER_COUNTED: u32 = 26_000;
 
-pub(super) struct Warehouse {
-    pub(super) base: String,
+pub(crate) struct Warehouse {
+    pub(crate) base: String,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Warehouse {
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let base = format!("http://{}", listener.local_addr()?);
         let asked = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&asked);
         std::thread::spawn(move || {
-            // As long as they are open their clients wait.
+            // An open connection keeps its client waiting.
             let mut waiting = Vec::new();
             for connection in listener.incoming().flatten() {
                 if let Ok(path) = answer(&connection) {
@@ -35,18 +36,17 @@ impl Warehouse {
         Ok(Self { base, asked })
     }
 
-    /// The paths of all requests.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Whether a request of this path gets no answer.
-pub(super) fn is_never_answered(path: &str) -> bool {
+/// Returns `true` if a request with this path gets no answer.
+pub(crate) fn is_never_answered(path: &str) -> bool {
     path.ends_with(&NEVER_COUNTED.to_string())
 }
 
-/// Answers one request, and closes; its path.
+/// Answers one request, and returns its path.
 fn answer(mut connection: &TcpStream) -> io::Result<String> {
     let mut lines = BufReader::new(connection).lines();
     let request = lines.next().transpose()?.unwrap_or_default();

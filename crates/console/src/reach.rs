@@ -1,6 +1,5 @@
-//! Asks the backend: is it there, does it take the credentials, does the organization exist, what time is it there.
+//! Checks a backend: connection, credentials, organization and clock.
 
-use crate::destination::ENDPOINT;
 use crate::time_arguments;
 use backend::{
     Advice, DestinationConfig, HttpResponse, HttpTransport, ORGANIZATION_MISSING, Profile,
@@ -11,16 +10,18 @@ use std::time::Duration;
 use url::Url;
 use wire::SignalKind;
 
-/// A difference that nobody would notice in a trace.
+/// The variable that names the endpoint.
+pub const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
+
+/// Too small to notice in a trace.
 const SMALL: Duration = Duration::from_secs(5);
-/// AWS refuses signatures beyond it (Signature Version 4, "Request timestamp").
+/// AWS rejects signatures with a larger difference (Signature Version 4, "Request timestamp").
 const LARGE: Duration = Duration::from_mins(5);
 
-/// A backend and how to speak to it.
-pub(crate) type Reach = backend::Reach<HttpTransport>;
+pub type Reach = backend::Reach<HttpTransport>;
 
-/// The backend of these settings. Advice names the argument or variable of each setting.
-pub(crate) fn reach(
+/// Returns the backend of these settings. Its advice names the argument or variable of each setting.
+pub fn reach(
     destination: DestinationConfig,
     variables: &dyn Source,
 ) -> Result<Reach, backend::ClientError> {
@@ -35,8 +36,8 @@ pub(crate) fn reach(
     Reach::new(destination, transport, Advice { endpoint: endpoint.into(), credentials })
 }
 
-/// OpenObserve's API beside the OTLP paths; `None` where the endpoint is no `{base}/v1/logs`.
-pub(crate) fn beside(reach: &Reach, path: &str) -> Option<Url> {
+/// Returns the URL of an OpenObserve API; `None` if the logs endpoint does not end in `/v1/logs`.
+pub fn beside(reach: &Reach, path: &str) -> Option<Url> {
     let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
     let mut url = reach.logs().clone();
     let base = url.path().strip_suffix(SignalKind::Logs.path())?.to_owned();
@@ -45,8 +46,8 @@ pub(crate) fn beside(reach: &Reach, path: &str) -> Option<Url> {
     Some(url)
 }
 
-/// All checks of the backend; later ones are left out where an earlier one makes them pointless.
-pub(crate) async fn check(reach: &Reach) -> Vec<Check> {
+/// Runs the checks, and stops at a failure that makes the later ones pointless.
+pub async fn check(reach: &Reach) -> Vec<Check> {
     let mut checks = vec![reach.name().await];
     if checks.iter().any(Check::is_failed) {
         return checks;
@@ -66,7 +67,7 @@ pub(crate) async fn check(reach: &Reach) -> Vec<Check> {
     if let Some(answer) = &streams
         && answer.status == 404
     {
-        // A root user's telemetry would make the organization that does not exist.
+        // Telemetry from a root user would create the missing organization.
         checks.push(reach.connected(answer));
         checks.push(Check::failed("organization", ORGANIZATION_MISSING));
         return checks;
@@ -80,7 +81,7 @@ pub(crate) async fn check(reach: &Reach) -> Vec<Check> {
     checks
 }
 
-/// What the answer to the question for streams says about the organization.
+/// Interprets the answer to the list of streams.
 fn organization(streams: Option<&HttpResponse>) -> Check {
     let is_page = streams.is_some_and(is_no_otlp);
     match streams.map(|answer| answer.status) {
@@ -97,7 +98,7 @@ fn organization(streams: Option<&HttpResponse>) -> Check {
     }
 }
 
-/// Compares the backend's clock with this machine's; `None` where it does not say.
+/// Compares the backend's clock with this machine's; `None` if the answer has no valid date.
 fn clock(answer: &HttpResponse, now_unix_nano: u64) -> Option<Check> {
     let date = answer.headers.get(http::header::DATE)?.to_str().ok()?;
     let there = httpdate::parse_http_date(date).ok()?;

@@ -1,22 +1,23 @@
-//! Runs the path: invocations of the functions, their log groups, the forwarder, a backend.
+//! Runs the whole path: invocations, log groups, the forwarder, a backend.
 
-use super::Arguments;
-use super::accounting::{Item, LedgerLine};
-use super::functions::{
+use crate::accounting::{Item, LedgerLine};
+use crate::arguments::Arguments;
+use crate::functions::{
     CALLED, CHECKOUT, CHECKOUT_LABEL, ORDERS, ORDERS_STORY, PARCELS, PARCELS_STORY, SHOP,
     SHOP_STORY, STOCK, STOCK_STORY, Surroundings, checkout_event, orders_event, python, shop_event,
 };
-use super::made::{self, Delivered};
-use super::run::{Labelled, Run, error_message};
-use super::stored::Arrived;
-use super::warehouse::Warehouse;
-use crate::doctor::{self, Check};
-use crate::layer;
-use crate::waterfall::attributes::EXTENSION_SCOPE;
-use anyhow::{Context as _, bail};
+use crate::made::{self, Delivered};
+use crate::run::{Labelled, Run, error_message};
+use crate::stored::Arrived;
+use crate::warehouse::Warehouse;
+use anyhow::{Context as _, bail, ensure};
+use console::layer;
+use console::reach;
+use console::waterfall::attributes::EXTENSION_SCOPE;
+use settings::Check;
 use simulator::queue::{Queue, QueueServer};
 use simulator::sink::Sink;
-use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
+use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -27,49 +28,53 @@ const FORWARDER_ELSEWHERE: &str = "lambda-otlp-forwarder-elsewhere";
 const USER: &str = "root@example.com";
 const PASSWORD: &str = "demo";
 
-/// The programs that take part.
 struct Programs {
     orders: PathBuf,
     checkout: PathBuf,
     parcels: PathBuf,
     extension: PathBuf,
     forwarder: PathBuf,
-    /// The interpreters for "shop" and "stock", else why there is none.
+    /// The interpreters for "shop" and "stock", or the reason why there is none.
     shop: Result<PathBuf, String>,
     stock: Result<PathBuf, String>,
 }
 
 impl Programs {
-    /// PyPI is waited for while cargo compiles.
-    fn build(workspace: &Path) -> anyhow::Result<Self> {
-        let functions = ["demo-function", "demo-checkout", "demo-parcels"];
-        let programs = [&functions[..], &["lambda-otlp-extension", FORWARDER]].concat();
-        std::thread::scope(|scope| {
-            let shop = scope.spawn(|| python(workspace, "python"));
-            let stock = scope.spawn(|| python(workspace, "unchanged"));
-            let built = binaries::build(workspace, &programs)?;
-            Ok(Self {
-                orders: binaries::find(&built, "demo-function")?,
-                checkout: binaries::find(&built, "demo-checkout")?,
-                parcels: binaries::find(&built, "demo-parcels")?,
-                extension: binaries::find(&built, "lambda-otlp-extension")?,
-                forwarder: binaries::find(&built, "lambda-otlp-forwarder")?,
-                shop: shop.join().map_err(|_| anyhow::anyhow!("an installation panicked"))?,
-                stock: stock.join().map_err(|_| anyhow::anyhow!("an installation panicked"))?,
-            })
+    /// Finds the programs in the folder that cargo built them in, and installs the packages of the Python functions.
+    fn find(folder: &Path, workspace: &Path) -> anyhow::Result<Self> {
+        let built = |name: &str| {
+            let program = folder.join(name);
+            ensure!(
+                program.is_file(),
+                "there is no program {}: start the demo by `cargo demo`, which builds it",
+                program.display()
+            );
+            Ok(program)
+        };
+        let [shop, stock] = std::thread::scope(|scope| {
+            let installs = ["python", "unchanged"]
+                .map(|sources| scope.spawn(move || python(workspace, sources)));
+            let panicked = |_| Err("its installation panicked".to_owned());
+            installs.map(|install| install.join().unwrap_or_else(panicked))
+        });
+        Ok(Self {
+            orders: built("demo-function")?,
+            checkout: built("demo-checkout")?,
+            parcels: built("demo-parcels")?,
+            extension: built(layer::EXTENSION)?,
+            forwarder: built(FORWARDER)?,
+            shop,
+            stock,
         })
     }
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
+/// Runs the demo with the programs of this folder.
+pub(crate) async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<Run> {
     check_elsewhere(arguments).await?;
-    progress(
-        "building the functions, the extension and the forwarder (cargo build, once pip install)",
-    );
-    let workspace = layer::checkout().context(
-        "the demo builds its functions from source: run it in a checkout of lambda-otlp",
-    )?;
-    let programs = Programs::build(&workspace)?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    progress("installing the packages of the Python functions (pip install, once)");
+    let programs = Programs::find(folder, &workspace)?;
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let ledger = directory.path().join("made.jsonl");
     let wrapper = layer::Wrapper::of_checkout(&workspace);
@@ -79,13 +84,13 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let sink = Sink::builder().user(USER, PASSWORD).start().await?;
     let process = std::process::id();
     progress(&format!("backend: a fake OpenObserve on {} (process {process})", sink.base()));
-    // Nobody owes what the accounting leaves out: its loss would go unnoticed.
+    // The accounting ignores the extension's own metrics, so it would not notice their loss.
     sink.never_lose(EXTENSION_SCOPE);
     sink.lose_after(arguments.lose_after, arguments.lose);
     let lambda = Lambda::start().await?;
     let surroundings = Surroundings { layer: &layer, ledger: &ledger };
     lambda.create_function(surroundings.orders(&programs.orders)?)?;
-    // What "parcels" does not carry comes again at once.
+    // The queue delivers failed messages again at once.
     let queue = QueueServer::start(Queue::new(PARCELS).visibility_timeout(Duration::ZERO)).await?;
     lambda.create_function(surroundings.checkout(&programs.checkout, &queue.queue_url())?)?;
     lambda.create_function(surroundings.parcels(&programs.parcels)?)?;
@@ -162,7 +167,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     Ok(run)
 }
 
-/// The invocations as they go.
+/// The invocations so far.
 struct Story<'a> {
     lambda: &'a Lambda,
     invocations: Vec<Labelled>,
@@ -179,7 +184,7 @@ impl Story<'_> {
         progress(&format!("invoking {function}: {label}"));
         let invocation = self.lambda.invoke(function, event.to_string()).await?;
         self.invocations.push(Labelled { function, label, invocation });
-        // Who calls a function has its answer before its extensions are done.
+        // The function responds before its extensions are done.
         self.lambda.wait_for_invocations().await;
         let is_known = |invocation: &Invocation| {
             let known = |known: &Labelled| known.invocation.request_id == invocation.request_id;
@@ -203,7 +208,8 @@ impl Story<'_> {
 }
 
 impl Story<'_> {
-    /// Hands what is in the queue to "parcels", as Lambda's event source mapping does with `ReportBatchItemFailures`.
+    /// Invokes "parcels" with the messages in the queue, like Lambda's event source mapping with
+    /// `ReportBatchItemFailures`.
     async fn deliver(&mut self, queue: &Queue, label: &'static str) -> anyhow::Result<Delivered> {
         let messages = queue.receive(10);
         self.invoke(PARCELS, label, &queue.lambda_event(&messages)).await?;
@@ -221,7 +227,7 @@ impl Story<'_> {
     }
 }
 
-/// What was made beside the functions' own ledger.
+/// Returns the items that the functions' file does not list.
 fn others(
     lambda: &Lambda,
     names: &[&str],
@@ -240,7 +246,7 @@ fn others(
     Ok(others)
 }
 
-/// Why the user's own backend did not take everything.
+/// Returns the errors of the user's backend.
 fn refused_elsewhere(lambda: &Lambda) -> BTreeSet<String> {
     let invocations = lambda.invocations(FORWARDER_ELSEWHERE);
     let failed = invocations.iter().filter(|invocation| !invocation.is_success());
@@ -252,7 +258,6 @@ fn refused_elsewhere(lambda: &Lambda) -> BTreeSet<String> {
         .collect()
 }
 
-/// Says what is wrong with `--endpoint` and `--header` before anything is built or run.
 async fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
     let Some(endpoint) = &arguments.endpoint else { return Ok(()) };
     if let Some(header) = arguments.headers.iter().find(|header| !header.contains('=')) {
@@ -265,20 +270,20 @@ async fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
     let (config, _) = forwarder::Config::from_source(&variables);
     let config =
         config.context("--endpoint and --header, which become the forwarder's variables")?;
-    let reach = doctor::reach(config.destination, &variables).context("--endpoint")?;
+    let reach = reach::reach(config.destination, &variables).context("--endpoint")?;
     progress(&format!("asking {endpoint} whether it takes OTLP"));
-    match doctor::reach_checks(&reach).await.into_iter().find(Check::is_failed) {
+    match reach::check(&reach).await.into_iter().find(Check::is_failed) {
         Some(Check { text, .. }) => bail!("--endpoint {endpoint}: {text}"),
         None => Ok(()),
     }
 }
 
 fn progress(text: &str) {
-    // Who reads the result may have left.
+    // The reader of stderr may be gone.
     let _written = writeln!(io::stderr(), "· {text}");
 }
 
-/// Puts a forwarder behind the log groups of these functions.
+/// Subscribes a forwarder to the log groups of these functions.
 fn subscribe(
     lambda: &Lambda,
     functions: &[&str],

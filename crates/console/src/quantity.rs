@@ -1,14 +1,14 @@
-//! Writes numbers with their units for people.
+//! Formats numbers with units.
 
-/// The steps of a unit, the largest first.
+/// The multiples of a unit, largest first.
 type Steps = [(f64, &'static str); 4];
 
-/// Bytes as Lambda counts them: a function of 134217728 bytes has 128 MB.
+/// Bytes in Lambda's multiples: 134217728 bytes are 128 MB.
 const BYTES: Steps = [(1_073_741_824.0, "GB"), (1_048_576.0, "MB"), (1024.0, "KB"), (1.0, "B")];
 const SECONDS: Steps = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")];
 
-/// A value of a UCUM unit: `128 MB` for 134217728 `By`, `1.5 ms` for 0.0015 `s`, `3` for 3 `{invocation}`.
-pub(crate) fn quantity(value: f64, unit: &str) -> String {
+/// Formats a value with a UCUM unit: `128 MB` for 134217728 `By`, `1.5 ms` for 0.0015 `s`, `3` for 3 `{invocation}`.
+pub fn quantity(value: f64, unit: &str) -> String {
     let (factor, steps) = match unit {
         "By" => (1.0, &BYTES),
         "KiBy" => (1024.0, &BYTES),
@@ -18,7 +18,7 @@ pub(crate) fn quantity(value: f64, unit: &str) -> String {
         "us" => (1e-6, &SECONDS),
         "ns" => (1e-9, &SECONDS),
         "GiBy.s" => return format!("{} GB-s", number(value)),
-        // A ratio, or a count of the things in the metric's name.
+        // A ratio, or a count.
         "" | "1" => return number(value),
         unit if unit.starts_with('{') => return number(value),
         unit => return format!("{} {unit}", number(value)),
@@ -31,7 +31,7 @@ pub(crate) fn quantity(value: f64, unit: &str) -> String {
     }
 }
 
-/// A number with at least three digits and without meaningless decimals: `0.47`, not `0.47000000000000003`.
+/// Formats a number with at least three significant digits: `0.47`, not `0.47000000000000003`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "2 to 12")]
 fn number(value: f64) -> String {
     if value.fract() == 0.0 || !value.is_finite() {
@@ -41,6 +41,11 @@ fn number(value: f64) -> String {
     let text = format!("{value:.decimals$}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if matches!(text, "0" | "-0") { format!("{value:e}") } else { text.to_owned() }
+}
+
+/// Formats a count: `1 span`, `2 spans`.
+pub fn plural(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 #[cfg(test)]

@@ -1,35 +1,35 @@
-//! What the backend has, each record as an item of the accounting: one that fits nowhere is an item that nobody made.
+//! The records in the backend as items of the accounting. A record without a counterpart becomes an unexpected item.
 
-use super::accounting::{Item, ItemKind};
-use super::made;
-use super::metric_total::{EXTENSION_METRICS, Total};
-use crate::waterfall::attributes::{EXTENSION_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text_of};
+use crate::accounting::{Item, ItemKind};
+use crate::made;
+use crate::metric_total::{EXTENSION_METRICS, Total};
+use console::waterfall::attributes::{EXTENSION_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
 use simulator::sink::{Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan};
 use std::collections::BTreeMap;
 
-/// The attribute that carries an item's number.
-pub(super) const NUMBER: &str = "demo.number";
+/// The attribute with an item's number.
+pub(crate) const NUMBER: &str = "demo.number";
 
-/// All records of the backend.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Arrived {
-    pub(super) spans: Vec<StoredSpan>,
-    pub(super) log_records: Vec<StoredLogRecord>,
-    pub(super) metrics: Vec<StoredMetric>,
+    pub(crate) spans: Vec<StoredSpan>,
+    pub(crate) log_records: Vec<StoredLogRecord>,
+    pub(crate) metrics: Vec<StoredMetric>,
 }
 
 impl Arrived {
-    pub(super) fn at(sink: &Sink) -> Self {
+    pub(crate) fn at(sink: &Sink) -> Self {
         let mut metrics = sink.metrics();
-        // Counters of ours take no part, and nobody else knows what they should say.
+        // The accounting has no independent source for the extension's own metrics.
         metrics.retain(|metric| metric.scope.name != EXTENSION_SCOPE);
         Self { spans: sink.spans(), log_records: sink.log_records(), metrics }
     }
 
-    /// An item for each span, link and log record (two for a SERVER span), for each data point of a function's own, and for each metric of Lambda's.
+    /// Returns an item for each span, link and log record (two for a SERVER span), for each data point of a function's
+    /// metrics, and for each of Lambda's metrics.
     pub(crate) fn items(&self) -> Vec<Item> {
         let mut items: Vec<Item> = self.spans.iter().map(span).collect();
         items.extend(self.spans.iter().filter_map(server_span));
@@ -74,13 +74,13 @@ fn span(span: &StoredSpan) -> Item {
     (if is_partial(span) { ItemKind::PartialSpan } else { ItemKind::Span }, name)
 }
 
-/// Whether it had not ended when the function wrote it.
-pub(super) fn is_partial(span: &StoredSpan) -> bool {
+/// Returns `true` if the span had not ended when the function wrote it.
+pub(crate) fn is_partial(span: &StoredSpan) -> bool {
     text_of(&span.item.attributes, "lambda_otlp.partial").as_deref() == Some("true")
 }
 
-/// What a span of an instrumentation is called: by the invocation that it serves, by itself where it sends a message that carries
-/// its id, or by the path of the request that it made.
+/// Names a span that has no number: by its invocation, by its own id if it sent a message, or by the path of its
+/// request.
 fn without_number(span: &StoredSpan) -> Option<String> {
     let attributes = &span.item.attributes;
     if span.item.kind == SpanKind::Server as i32 {
@@ -94,7 +94,7 @@ fn without_number(span: &StoredSpan) -> Option<String> {
     Some(format!("calls /{path}"))
 }
 
-/// A SERVER span is an item once more: there is one for an invocation, whoever made it.
+/// A SERVER span is also counted by invocation, because each invocation has exactly one.
 fn server_span(span: &StoredSpan) -> Option<Item> {
     if span.item.kind != SpanKind::Server as i32 {
         return None;
@@ -135,11 +135,11 @@ fn point_attributes(data: Option<&Data>) -> Vec<&[KeyValue]> {
     }
 }
 
-/// `service.name` of what a record belongs to.
-pub(super) fn service<T>(stored: &Stored<T>) -> String {
+/// The `service.name` of a record.
+pub(crate) fn service<T>(stored: &Stored<T>) -> String {
     text_of(&stored.resource.attributes, "service.name").unwrap_or_default()
 }
 
-pub(super) fn number(attributes: &[KeyValue]) -> Option<String> {
+pub(crate) fn number(attributes: &[KeyValue]) -> Option<String> {
     text_of(attributes, NUMBER)
 }

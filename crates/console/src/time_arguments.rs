@@ -1,12 +1,12 @@
-//! Durations and points in time as people write them on a command line, and the clock that they are read against.
+//! Durations and points in time of the command line, and its clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wire::timestamp::parse_rfc3339;
 
 const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
 
-/// `90s`, `15m`, `2h`, `14d`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+/// Parses `90s`, `15m`, `2h` or `14d`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let read = || {
         let (unit, seconds) = UNITS.iter().find(|(unit, _)| text.ends_with(*unit))?;
         let number = text.strip_suffix(*unit)?;
@@ -14,27 +14,27 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         digits.then(|| number.parse::<u64>().ok()?.checked_mul(*seconds)).flatten()
     };
     read().map(Duration::from_secs).ok_or_else(|| {
-        // Others take a number for seconds.
+        // Other tools read a plain number as seconds.
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let seconds = if is_number { format!("{text}s, ") } else { String::new() };
         format!("expected {seconds}90s, 15m, 2h or 14d")
     })
 }
 
-/// A point in time on the command line: a date, or how long ago it was.
+/// A point in time on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TimeArgument {
+pub enum TimeArgument {
     /// Milliseconds since the Unix epoch.
     At(i64),
-    /// Before the present.
+    /// Before now.
     Ago(Duration),
 }
 
 impl TimeArgument {
-    pub(crate) const NOW: Self = Self::Ago(Duration::ZERO);
+    pub const NOW: Self = Self::Ago(Duration::ZERO);
 
-    /// `2026-09-21T14:13:20Z`, `2026-09-21T16:13:20+02:00`, `2h`, or `now`.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Parses `2026-09-21T14:13:20Z`, `2026-09-21T16:13:20+02:00`, `2h` or `now`.
+    pub fn parse(text: &str) -> Result<Self, String> {
         if text == "now" {
             return Ok(Self::NOW);
         }
@@ -48,7 +48,7 @@ impl TimeArgument {
     }
 
     /// Milliseconds since the Unix epoch.
-    pub(crate) fn millis(self, now_unix_nano: u64) -> i64 {
+    pub fn millis(self, now_unix_nano: u64) -> i64 {
         match self {
             Self::At(millis) => millis,
             Self::Ago(ago) => {
@@ -60,8 +60,8 @@ impl TimeArgument {
     }
 }
 
-/// `5h`, `90m`, `14d`, `30s`: the largest unit that is exact, or two of them.
-pub(crate) fn duration_text(duration: Duration) -> String {
+/// Formats a duration in at most two units: `5h`, `1m 30s`.
+pub fn duration_text(duration: Duration) -> String {
     let mut left = duration.as_secs();
     let mut words = Vec::new();
     for (unit, seconds) in UNITS.iter().rev() {
@@ -76,7 +76,7 @@ pub(crate) fn duration_text(duration: Duration) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "where the command line reads the clock")]
-pub(crate) fn now_unix_nano() -> u64 {
+pub fn now_unix_nano() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -102,7 +102,7 @@ mod tests {
             "h",
             "-2h",
             "2026-09-21",
-            // Whose time zone it is nobody can know.
+            // Without a time zone.
             "2026-09-21T14:13:20",
             "2 h",
             "99999999999999999999d",

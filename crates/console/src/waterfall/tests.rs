@@ -14,7 +14,6 @@ impl Naming for Unnamed {
     }
 }
 
-/// A span of the one trace: its id, its parent's, when it begins.
 fn span(id: u8, parent: Option<u8>, start: u64) -> Span {
     Span {
         trace_id: vec![1; 16],
@@ -67,7 +66,7 @@ fn no_span_vanishes_whatever_its_ids_say() {
         &[span(1, Some(2), 0), span(2, Some(1), 0), span(3, Some(2), 0)],
         &[&format!("0 1 1 {CIRCLE}"), "1 2 1", "2 3 1"],
     );
-    // An id that stands twice: its records and its children are shown once.
+    // A duplicate id: its records and children appear once.
     check(
         &[span(1, None, 0), span(1, None, 0), span(2, Some(1), 0)],
         &["0 1 2", "1 2 1", "0 1 0 its span id stands twice"],
@@ -92,7 +91,7 @@ fn a_record_without_a_body_says_its_attributes() {
     assert_eq!(body(&record), "order refused");
 }
 
-/// A trace drawn at this width, without the colours.
+/// A trace drawn at this width, without colours.
 fn drawn(trace: &Waterfall, width: usize) -> String {
     let mut drawn = Vec::new();
     draw::waterfall(trace, width, &mut drawn).unwrap();
@@ -155,7 +154,7 @@ fn no_text_of_telemetry_moves_the_terminal() {
         ..Waterfall::default()
     };
     let drawn = drawn(&trace, 100);
-    // What clears the screen would be gone with the colours.
+    // `strip_str` would have removed a sequence that clears the screen.
     assert!(!drawn.contains("ab"), "{drawn}");
     assert_eq!((drawn.matches("[2J").count(), drawn.lines().count()), (8, 7), "{drawn}");
     assert!(!drawn.contains('\r'), "{drawn}");

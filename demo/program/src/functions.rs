@@ -1,29 +1,30 @@
-//! The demo's functions: "orders" in Rust, "shop" in Python, which invokes it, "stock" in Python, which knows nothing of
-//! OpenTelemetry, and in Rust "checkout", which puts parcels into the queue of "parcels"; all with the extension beside them.
+//! The demo's functions, each with the extension: "orders", "checkout" and "parcels" in Rust, and "shop" and "stock" in
+//! Python. "shop" invokes "orders"; "checkout" sends parcels to the queue of "parcels"; "stock" contains no
+//! OpenTelemetry code.
 
-use super::warehouse::{NEVER_COUNTED, SOLD_OUT};
-use crate::layer;
+use crate::warehouse::{NEVER_COUNTED, SOLD_OUT};
+use console::layer;
 use serde_json::{Value, json};
 use simulator::FunctionSpec;
 use simulator::packages::{self, InstallError, MIN_PYTHON};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(super) const ORDERS: &str = "orders";
-pub(super) const SHOP: &str = "shop";
-pub(super) const STOCK: &str = "stock";
-pub(super) const CHECKOUT: &str = "checkout";
-pub(super) const PARCELS: &str = "parcels";
+pub(crate) const ORDERS: &str = "orders";
+pub(crate) const SHOP: &str = "shop";
+pub(crate) const STOCK: &str = "stock";
+pub(crate) const CHECKOUT: &str = "checkout";
+pub(crate) const PARCELS: &str = "parcels";
 
-/// Short, since one invocation runs into it.
+/// Short, because one invocation times out.
 const ORDERS_TIMEOUT: Duration = Duration::from_secs(2);
-/// The same. What starts in Python is slower.
+/// Longer than for "orders", because Python starts more slowly.
 const STOCK_TIMEOUT: Duration = Duration::from_secs(4);
-/// Long enough for every machine: nothing is expected to take it up.
+/// A timeout that no invocation should reach, even on a slow machine.
 const AMPLE: Duration = Duration::from_mins(1);
 
-/// What "orders" is told, in order.
-pub(super) const ORDERS_STORY: [(&str, &str); 7] = [
+/// The invocations of "orders": label and action.
+pub(crate) const ORDERS_STORY: [(&str, &str); 7] = [
     ("cold, success", "ok"),
     ("warm, success", "ok"),
     ("handler error", "error"),
@@ -33,33 +34,31 @@ pub(super) const ORDERS_STORY: [(&str, &str); 7] = [
     ("after the timeout", "ok"),
 ];
 
-/// What "shop" is told to have "orders" do.
-pub(super) const SHOP_STORY: [(&str, &str); 3] =
+/// The invocations of "shop": label, and action of "orders".
+pub(crate) const SHOP_STORY: [(&str, &str); 3] =
     [("cold, calls orders", "ok"), ("warm, calls orders", "ok"), ("its orders fails", "error")];
 
-/// Which item "stock" is asked for.
-pub(super) const STOCK_STORY: [(&str, u32); 4] = [
+/// The invocations of "stock": label and item.
+pub(crate) const STOCK_STORY: [(&str, u32); 4] = [
     ("cold, unchanged", 24_000),
     ("warm, unchanged", 24_001),
     ("fails, unchanged", SOLD_OUT),
     ("timeout, unchanged", NEVER_COUNTED),
 ];
 
-/// How many parcels "checkout" sends.
 const CHECKED_OUT: u32 = 3;
-pub(super) const CHECKOUT_LABEL: &str = "axum, 3 parcels";
-/// What becomes of the queue's deliveries to "parcels", in order.
-pub(super) const PARCELS_STORY: [&str; 2] = ["batch, one fails", "the one again"];
+pub(crate) const CHECKOUT_LABEL: &str = "axum, 3 parcels";
+/// The deliveries from the queue to "parcels".
+pub(crate) const PARCELS_STORY: [&str; 2] = ["batch, one fails", "the one again"];
 
-/// The label of an invocation of "orders" that "shop" made.
-pub(super) const CALLED: &str = "called by shop";
+/// The label of the invocations of "orders" by "shop".
+pub(crate) const CALLED: &str = "called by shop";
 
-/// What all functions are made with.
-pub(super) struct Surroundings<'a> {
+pub(crate) struct Surroundings<'a> {
     /// A directory as Lambda mounts it at `/opt`, with the extension.
-    pub(super) layer: &'a Path,
-    /// Where the functions write what they made.
-    pub(super) ledger: &'a Path,
+    pub(crate) layer: &'a Path,
+    /// The file to which the functions write the numbers of their items.
+    pub(crate) ledger: &'a Path,
 }
 
 impl Surroundings<'_> {
@@ -69,29 +68,28 @@ impl Surroundings<'_> {
             .env("DEMO_LEDGER", self.ledger.to_string_lossy())
     }
 
-    /// The Rust function.
-    pub(super) fn orders(&self, program: &Path) -> anyhow::Result<FunctionSpec> {
+    pub(crate) fn orders(&self, program: &Path) -> anyhow::Result<FunctionSpec> {
         Ok(self.beside_others(ORDERS, program)?.timeout(ORDERS_TIMEOUT))
     }
 
-    /// The Rust functions on both sides of the queue.
-    pub(super) fn checkout(&self, program: &Path, queue_url: &str) -> anyhow::Result<FunctionSpec> {
+    pub(crate) fn checkout(&self, program: &Path, queue_url: &str) -> anyhow::Result<FunctionSpec> {
         Ok(self.beside_others(CHECKOUT, program)?.env("PARCELS_QUEUE_URL", queue_url))
     }
 
-    pub(super) fn parcels(&self, program: &Path) -> anyhow::Result<FunctionSpec> {
+    pub(crate) fn parcels(&self, program: &Path) -> anyhow::Result<FunctionSpec> {
         self.beside_others(PARCELS, program)
     }
 
-    /// In Lambda each environment has its own loopback; here the extensions share one.
+    /// Gives the extension a port of its own. In Lambda each environment has its own loopback; here the extensions
+    /// share one.
     fn beside_others(&self, name: &str, program: &Path) -> anyhow::Result<FunctionSpec> {
         let spec = self.spec(name, program).timeout(AMPLE);
         Ok(spec.env("OTEL_LAMBDA_RECEIVER_PORT", layer::free_port()?.to_string()))
     }
 
-    /// The Python function on AWS's own runtime client. Where the usual port is free, the SDK is told no address: that is how
-    /// most will run it.
-    pub(super) fn shop(
+    /// A Python function on AWS's runtime client. If the default port is free, the SDK gets no address, as in most
+    /// deployments.
+    pub(crate) fn shop(
         &self,
         interpreter: &Path,
         sources: &Path,
@@ -107,8 +105,9 @@ impl Surroundings<'_> {
         Ok(spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", address))
     }
 
-    /// The Python function that the layer's wrapper instruments. Its metrics would be numbers that nobody else has.
-    pub(super) fn stock(
+    /// A Python function that the layer's wrapper instruments. It exports no metrics, because they would have no
+    /// numbers.
+    pub(crate) fn stock(
         &self,
         interpreter: &Path,
         sources: &Path,
@@ -118,7 +117,8 @@ impl Surroundings<'_> {
         let wrapped = wrapped.argument(interpreter.to_string_lossy());
         Ok(on_runtime_client(wrapped, "stock.handler", sources)
             .timeout(STOCK_TIMEOUT)
-            // The smallest functions have the longest time to export what is open, and this machine may be busy.
+            // The extension gives functions with little memory the longest time to export partial spans, and this
+            // machine may be busy.
             .memory_mb(128)
             .env("WAREHOUSE", warehouse)
             .env("OTEL_METRICS_EXPORTER", "none")
@@ -126,7 +126,7 @@ impl Surroundings<'_> {
     }
 }
 
-/// The rest of a function whose interpreter is given: AWS's runtime client with this handler.
+/// AWS's runtime client with this handler, as arguments of the interpreter.
 fn on_runtime_client(spec: FunctionSpec, handler: &str, sources: &Path) -> FunctionSpec {
     spec.argument("-m")
         .argument("awslambdaric")
@@ -139,8 +139,8 @@ fn on_runtime_client(spec: FunctionSpec, handler: &str, sources: &Path) -> Funct
         .env("PYTHONDONTWRITEBYTECODE", "1")
 }
 
-/// The interpreter with the packages that a folder of the demo's names, else why there is none.
-pub(super) fn python(workspace: &Path, sources: &str) -> Result<PathBuf, String> {
+/// A Python interpreter with the packages of this folder's `requirements.txt`, or the reason why there is none.
+pub(crate) fn python(workspace: &Path, sources: &str) -> Result<PathBuf, String> {
     let Some(python) = packages::find_python() else {
         return Err(format!("there is no Python {MIN_PYTHON} or newer with venv on this machine"));
     };
@@ -156,8 +156,8 @@ pub(super) fn python(workspace: &Path, sources: &str) -> Result<PathBuf, String>
     })
 }
 
-/// What "orders" is invoked with. Each invocation has its own range of numbers.
-pub(super) fn orders_event(index: u32, action: &str) -> Value {
+/// The event of an invocation of "orders". Each invocation has its own range of numbers.
+pub(crate) fn orders_event(index: u32, action: &str) -> Value {
     let first = (index + 1) * 1000;
     http_event(
         "orders/{id}",
@@ -166,21 +166,21 @@ pub(super) fn orders_event(index: u32, action: &str) -> Value {
     )
 }
 
-/// What "shop" is invoked with; the numbers of "orders" follow its own.
-pub(super) fn shop_event(index: u32, action: &str) -> Value {
+/// The event of an invocation of "shop". It includes the range of numbers for "orders".
+pub(crate) fn shop_event(index: u32, action: &str) -> Value {
     let first = (index + 6) * 2000;
     let body =
         json!({"action": action, "first_number": first, "orders_first_number": first + 1000});
     http_event("shop", "shop", &body)
 }
 
-/// What "checkout" is invoked with. API Gateway hands it everything, so that only its router knows the route.
-pub(super) fn checkout_event() -> Value {
+/// The event for "checkout". Its route is a catch-all, so that the span's name has to come from axum's router.
+pub(crate) fn checkout_event() -> Value {
     let body = json!({"parcels": CHECKED_OUT, "first_number": 30_000});
     http_event("{proxy+}", "checkouts/7", &body)
 }
 
-/// An HTTP API event (payload format 2.0), as API Gateway sends it.
+/// An HTTP API event (payload format 2.0).
 fn http_event(route: &str, path: &str, body: &Value) -> Value {
     json!({
         "version": "2.0",

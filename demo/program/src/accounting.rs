@@ -1,42 +1,41 @@
-//! Compares what was made with what the backend received.
+//! Compares the items that were made with the items that the backend received.
 //!
-//! Both sides count by themselves: the functions append the number of each item to a file of their own when the item ends,
-//! the local CloudWatch Logs knows the id of each line, the local Lambda what it said of each invocation, and the backend
-//! reads all of it out of the stored OTLP. No counter of exporter, extension, forwarder or backend client takes part.
+//! The two sides count independently. The functions append the number of each item to a file when the item ends. The
+//! local CloudWatch Logs knows the id of each line, and the local Lambda its own reports. The backend's side is read
+//! from the stored OTLP. No counter of the exporter, extension, forwarder or backend client is used.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// A kind of item, and what tells it from others of its kind.
+/// The kind of an item, and its name among the items of that kind.
 pub(crate) type Item = (ItemKind, String);
 
-/// What an item is.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ItemKind {
     Span,
-    /// A span that began and never ended: it was open shortly before a timeout, when the function writes all.
+    /// A partial span: the function wrote it shortly before a timeout, and it never ended.
     #[serde(skip)]
     PartialSpan,
     #[serde(rename = "log")]
     LogRecord,
     DataPoint,
-    /// A line of the log group that is no OTLP line, by the id of its log event.
+    /// A line of the log group other than an OTLP line, by the id of its log event.
     #[serde(skip)]
     LogLine,
-    /// A metric that the forwarder makes of Lambda's reports, with its total.
+    /// A metric that the forwarder makes from Lambda's reports, with its total.
     #[serde(skip)]
     ReportMetric,
     /// A link from an invocation to the span that sent one of its messages, by request id and span id.
     #[serde(skip)]
     Link,
-    /// The span that serves an invocation, by request id: there is one, whoever makes it.
+    /// The SERVER span of an invocation, by request id.
     #[serde(skip)]
     ServerSpan,
-    /// What the extension says of an invocation, by request id.
+    /// The extension's span of an invocation, by request id.
     #[serde(skip)]
     PlatformSpan,
-    /// A metric that the extension makes of what Lambda tells it, with its totals.
+    /// A metric that the extension makes from the Telemetry API, with its totals.
     #[serde(skip)]
     ExtensionMetric,
 }
@@ -71,7 +70,6 @@ impl ItemKind {
     }
 }
 
-/// One line of the functions' file.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct LedgerLine {
     pub(crate) number: u64,
@@ -79,7 +77,7 @@ pub(crate) struct LedgerLine {
     pub(crate) event: Event,
 }
 
-/// A span is started and ended; the others only end.
+/// Only spans have a line when they start.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Event {
@@ -90,26 +88,22 @@ pub(crate) enum Event {
 /// The account of one kind of item.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    /// Items that ended: each is owed once.
+    /// Items that ended. The backend must have each of them once.
     pub(crate) made: usize,
-    /// Of those, found in the backend exactly once.
     pub(crate) found: usize,
-    /// Owed and not found.
     pub(crate) missing: Vec<String>,
-    /// Found more than once.
     pub(crate) repeated: Vec<String>,
-    /// Found and never made, or found as ended although they never did.
+    /// Items in the backend that no function made, or that are marked as ended although they never ended.
     pub(crate) unexpected: Vec<String>,
 }
 
-/// The accounts of all kinds.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts {
     pub(crate) by_kind: BTreeMap<ItemKind, Account>,
 }
 
 impl Accounts {
-    /// True if every item that ended was found exactly once, and there are some of each kind.
+    /// Returns `true` if every item was found exactly once, and there is at least one of each kind.
     pub(crate) fn balance(&self) -> bool {
         ItemKind::ALL.iter().all(|what| {
             self.by_kind.get(what).is_some_and(|account| {
@@ -122,7 +116,7 @@ impl Accounts {
     }
 }
 
-/// Compares what was made, the functions' file and `others`, with what the backend has.
+/// Compares the functions' file and `others` with the items in the backend.
 pub(crate) fn compare(ledger: &[LedgerLine], others: &[Item], stored: &[Item]) -> Accounts {
     let mut made: BTreeMap<Item, Event> = BTreeMap::new();
     for line in ledger {

@@ -1,16 +1,16 @@
 //! The traces of a run.
 
-use super::run::{Labelled, Run};
-use super::stored;
-use crate::waterfall::{Log, Naming, RecordOf, SpanOf, Waterfall};
+use crate::run::{Labelled, Run};
+use crate::stored;
+use console::waterfall::{Log, Naming, RecordOf, SpanOf, Waterfall};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use simulator::sink::StoredLogRecord;
 use std::collections::BTreeSet;
 
-/// A trace is called after the invocation that it is of, an item by the number that its function gave it.
+/// Names a trace after its invocation, and an item by its number.
 impl Naming for Run {
     fn label(&self, request_ids: &BTreeSet<String>) -> String {
-        // The caller stands before the called.
+        // `invocations` lists a caller before the function that it calls.
         let invocation = self
             .invocations
             .iter()
@@ -26,8 +26,7 @@ impl Naming for Run {
     }
 }
 
-/// All traces, by their beginnings.
-pub(super) fn waterfalls(run: &Run) -> Vec<Waterfall> {
+pub(crate) fn waterfalls(run: &Run) -> Vec<Waterfall> {
     let services: Vec<String> = run.arrived.spans.iter().map(stored::service).collect();
     let spans: Vec<SpanOf<'_>> = run
         .arrived
@@ -44,11 +43,11 @@ pub(super) fn waterfalls(run: &Run) -> Vec<Waterfall> {
         .zip(&services)
         .map(|(record, service)| RecordOf { service, record: &record.item })
         .collect();
-    crate::waterfall::waterfalls(&spans, &records, run)
+    console::waterfall::waterfalls(&spans, &records, run)
 }
 
-/// Log records of no trace.
-pub(super) fn without_trace(run: &Run) -> Vec<Log> {
+/// The log records without a trace.
+pub(crate) fn without_trace(run: &Run) -> Vec<Log> {
     let records = run.arrived.log_records.iter();
     let of = |record: &StoredLogRecord| {
         let service = stored::service(record);

@@ -1,7 +1,7 @@
-//! The traces of spans and log records as rows: spans depth first, with their log records.
+//! Traces as rows: spans depth first, with their log records.
 
-pub(crate) mod attributes;
-pub(crate) mod draw;
+pub mod attributes;
+pub mod draw;
 
 use attributes::{
     INVOCATION_ID, PLATFORM_SCOPE, has_failed, millis, millis_between, text, text_of, why_failed,
@@ -13,75 +13,70 @@ use opentelemetry_proto::tonic::trace::v1::span::Link;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::ids::to_hex;
 
-/// One trace.
 #[derive(Default)]
-pub(crate) struct Waterfall {
-    pub(crate) trace_id: String,
-    /// Which invocation it is of.
-    pub(crate) label: String,
+pub struct Waterfall {
+    pub trace_id: String,
+    /// The name of its invocation.
+    pub label: String,
     /// The time of its first span, in nanoseconds since the Unix epoch; 0 if it has no span yet.
-    pub(crate) began: u64,
+    pub began: u64,
     /// Milliseconds from its first span to the end of its last.
-    pub(crate) millis: f64,
-    pub(crate) rows: Vec<Row>,
-    /// Log records whose span never ended.
-    pub(crate) loose: Vec<Log>,
+    pub millis: f64,
+    pub rows: Vec<Row>,
+    /// Log records without a span in the trace.
+    pub loose: Vec<Log>,
 }
 
-/// One span.
-pub(crate) struct Row {
-    pub(crate) depth: usize,
-    pub(crate) service: String,
-    pub(crate) name: String,
-    /// Where it begins and ends, as parts of the trace's time.
-    pub(crate) from: f64,
-    pub(crate) to: f64,
-    pub(crate) millis: f64,
-    pub(crate) has_failed: bool,
-    /// What it says of its failure, if it does.
-    pub(crate) why_failed: String,
-    /// What else tells it from others, such as the number that the demo's functions give.
-    pub(crate) number: String,
-    /// Why it is longer than the span above it, if it is.
-    pub(crate) remark: &'static str,
-    /// The spans that it is linked to: service, name and trace, else their ids.
-    pub(crate) links: Vec<String>,
-    pub(crate) logs: Vec<Log>,
+pub struct Row {
+    pub depth: usize,
+    pub service: String,
+    pub name: String,
+    /// Beginning and end, as fractions of the trace's duration.
+    pub from: f64,
+    pub to: f64,
+    pub millis: f64,
+    pub has_failed: bool,
+    /// The reason for its failure, if the span has one.
+    pub why_failed: String,
+    /// The number that one of the demo's functions gave it.
+    pub number: String,
+    /// The reason why it exceeds its parent, or another oddity.
+    pub remark: &'static str,
+    /// The linked spans: service, name and trace, or their ids.
+    pub links: Vec<String>,
+    pub logs: Vec<Log>,
 }
 
-/// One log record.
-pub(crate) struct Log {
-    pub(crate) service: String,
-    pub(crate) level: String,
-    pub(crate) body: String,
-    pub(crate) number: String,
-    /// In nanoseconds since the Unix epoch; 0 if it is not known.
-    pub(crate) time: u64,
+pub struct Log {
+    pub service: String,
+    pub level: String,
+    pub body: String,
+    pub number: String,
+    /// In nanoseconds since the Unix epoch; 0 if unknown.
+    pub time: u64,
 }
 
-/// A span, and what it belongs to.
 #[derive(Clone, Copy)]
-pub(crate) struct SpanOf<'a> {
-    pub(crate) service: &'a str,
-    pub(crate) scope: &'a str,
-    pub(crate) span: &'a Span,
+pub struct SpanOf<'a> {
+    pub service: &'a str,
+    pub scope: &'a str,
+    pub span: &'a Span,
 }
 
-/// A log record, and what it belongs to.
 #[derive(Clone, Copy)]
-pub(crate) struct RecordOf<'a> {
-    pub(crate) service: &'a str,
-    pub(crate) record: &'a LogRecord,
+pub struct RecordOf<'a> {
+    pub service: &'a str,
+    pub record: &'a LogRecord,
 }
 
-/// How a trace is called, by the request ids in it, and what tells an item from others, by its attributes.
-pub(crate) trait Naming {
+/// Names traces by their request ids, and items by their attributes.
+pub trait Naming {
     fn label(&self, request_ids: &BTreeSet<String>) -> String;
     fn number(&self, attributes: &[KeyValue]) -> String;
 }
 
-/// All traces, by their beginnings.
-pub(crate) fn waterfalls(
+/// Returns all traces, ordered by their beginnings.
+pub fn waterfalls(
     spans: &[SpanOf<'_>],
     records: &[RecordOf<'_>],
     naming: &dyn Naming,
@@ -104,8 +99,8 @@ pub(crate) fn waterfalls(
 }
 
 impl Log {
-    /// A record without a body says what it has to say in its attributes, as those of `#[instrument(err)]` do.
-    pub(crate) fn of(record: RecordOf<'_>, naming: &dyn Naming) -> Self {
+    /// Uses the attributes as text if the record has no body, like the records of `#[instrument(err)]`.
+    pub fn of(record: RecordOf<'_>, naming: &dyn Naming) -> Self {
         let RecordOf { service, record } = record;
         let mut body = record.body.as_ref().map(text).unwrap_or_default();
         if body.is_empty() {
@@ -142,7 +137,6 @@ struct Trace<'a> {
 }
 
 impl Trace<'_> {
-    /// Whom a link leads to.
     fn linked(&self, link: &Link) -> String {
         let trace = to_hex(&link.trace_id);
         match self.all.get(&(link.trace_id.as_slice(), link.span_id.as_slice())) {
@@ -174,9 +168,10 @@ impl Trace<'_> {
         }
     }
 
-    /// Depth first, children by start; a span whose parent is not here is a root. Each span is one row, whatever its ids
-    /// say: of spans whose parents lead in a circle the first one stands like a root, and below an id that stands twice
-    /// its children are shown once.
+    /// Returns the spans depth first, children by start time. A span without its parent in the trace is a root.
+    ///
+    /// Every span gets one row, whatever its ids are. If parents form a circle, its first span becomes a root. If an id
+    /// occurs twice, its children appear once.
     fn rows(&self, ids: &BTreeSet<&[u8]>) -> Vec<Row> {
         let mut tree = Tree::of(self);
         let mut by_start: Vec<usize> = (0..self.spans.len()).collect();
@@ -208,18 +203,16 @@ impl Trace<'_> {
     }
 }
 
-/// A trace on its way to rows.
+/// A trace that is being converted to rows.
 struct Tree<'t, 'a> {
     trace: &'t Trace<'a>,
-    /// Places of the spans by their parents' ids, the latest first.
+    /// Indexes of spans by parent id, latest first.
     children: BTreeMap<&'a [u8], Vec<usize>>,
-    /// Log records by the ids of their spans.
+    /// Log records by span id.
     logs: BTreeMap<&'a [u8], Vec<RecordOf<'a>>>,
-    /// Beginning and end of the trace.
     bounds: (u64, u64),
-    /// Ids that have a row.
     ids: BTreeSet<&'a [u8]>,
-    /// Which spans have one.
+    /// Spans that have a row, by index.
     done: Vec<bool>,
     rows: Vec<Row>,
 }
@@ -242,7 +235,7 @@ impl<'t, 'a> Tree<'t, 'a> {
         Self { trace, children, logs, bounds: trace.bounds(), ids, done, rows }
     }
 
-    /// Rows of a span and of all below it, unless it has one.
+    /// Adds rows for a span and its descendants that have none yet.
     fn descend(&mut self, root: usize, why_root: &'static str) {
         let mut waiting: Vec<(usize, Option<SpanOf<'a>>, usize)> = vec![(root, None, 0)];
         while let Some((place, parent, depth)) = waiting.pop() {
@@ -297,7 +290,7 @@ impl Row {
     }
 }
 
-/// Why a span is not within the one above it, which readers of waterfalls expect.
+/// Explains why a span exceeds its parent, which readers do not expect.
 fn remark(span: SpanOf<'_>, parent: SpanOf<'_>) -> &'static str {
     let is_within = span.span.start_time_unix_nano >= parent.span.start_time_unix_nano
         && span.span.end_time_unix_nano <= parent.span.end_time_unix_nano;

@@ -1,4 +1,4 @@
-//! The layer on this machine: where its extension comes from, and a folder as Lambda mounts it at `/opt`.
+//! The layer on this machine: its extension, and a folder as Lambda mounts it at `/opt`.
 
 use anyhow::{Context as _, bail};
 use simulator::binaries;
@@ -6,19 +6,19 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// The extension's name, which is that of its file in the layer.
-pub(crate) const EXTENSION: &str = "lambda-otlp-extension";
-/// What starts a function's runtime, in the layer.
-pub(crate) const WRAPPER: &str = "lambda-otlp-handler";
-/// The folder beside it with what it has Python and Node load.
+/// The extension's file name in the layer.
+pub const EXTENSION: &str = "lambda-otlp-extension";
+/// The wrapper script's file name in the layer.
+pub const WRAPPER: &str = "lambda-otlp-handler";
+/// The layer's folder with the files that the wrapper makes Python and Node load.
 const FOR_RUNTIMES: &str = "lambda-otlp";
-/// The layer, unpacked, beside this program where that was not built here.
+/// The unpacked layer beside an installed command line.
 const INSTALLED: &str = "lambda-otlp-layer";
-/// Where the SDKs send OTLP over HTTP, and the extension takes it, if nobody says otherwise.
+/// The default port of OTLP over HTTP.
 const OTLP_PORT: u16 = 4318;
 
-/// The checkout that this program was built in, else the one that it is called in.
-pub(crate) fn checkout() -> Option<PathBuf> {
+/// Returns the checkout that contains this program, or the current folder.
+pub fn checkout() -> Option<PathBuf> {
     let program = std::env::current_exe().ok();
     let here = std::env::current_dir().ok();
     let is_checkout = |folder: &&Path| {
@@ -31,8 +31,8 @@ pub(crate) fn checkout() -> Option<PathBuf> {
         .map(Path::to_owned)
 }
 
-/// The extension's binary: the one that is given, built in the checkout, or of the layer beside this program.
-pub(crate) fn extension(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+/// Returns the given extension, or builds it in the checkout, or finds it in the layer beside this program.
+pub fn extension(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(given) = given {
         if !given.is_file() {
             bail!("--extension: there is no file {}", given.display());
@@ -58,15 +58,15 @@ fn installed() -> std::io::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(INSTALLED))
 }
 
-/// The layer's wrapper, and what it has runtimes load.
-pub(crate) struct Wrapper {
+/// The layer's wrapper and the files that it makes runtimes load.
+pub struct Wrapper {
     program: PathBuf,
     for_runtimes: PathBuf,
 }
 
 impl Wrapper {
-    /// That of the checkout, or of the layer beside this program.
-    pub(crate) fn find() -> Option<Self> {
+    /// Finds the wrapper in the checkout, or in the layer beside this program.
+    pub fn find() -> Option<Self> {
         if let Some(checkout) = checkout() {
             return Some(Self::of_checkout(&checkout));
         }
@@ -75,14 +75,14 @@ impl Wrapper {
         program.is_file().then_some(Self { program, for_runtimes })
     }
 
-    pub(crate) fn of_checkout(checkout: &Path) -> Self {
+    pub fn of_checkout(checkout: &Path) -> Self {
         let sources = checkout.join("extension/layer");
         Self { program: sources.join(WRAPPER), for_runtimes: sources }
     }
 }
 
-/// Makes a layer in this folder, with the extension, and the wrapper where there is one.
-pub(crate) fn assemble(
+/// Makes a layer of this extension and wrapper.
+pub fn assemble(
     folder: &Path,
     extension: &Path,
     wrapper: Option<Wrapper>,
@@ -100,10 +100,10 @@ pub(crate) fn assemble(
     Ok(layer)
 }
 
-/// One folder of several layers, as Lambda makes `/opt` of them: files of later ones replace those of earlier ones.
+/// Merges layers into one folder, as Lambda does for `/opt`: later files replace earlier ones.
 ///
-/// Files are copied, since Node finds a module's neighbours where a link leads to.
-pub(crate) fn merged(folder: &Path, layers: &[PathBuf]) -> anyhow::Result<PathBuf> {
+/// The files are copied, because Node resolves a module's neighbours from a link's target.
+pub fn merged(folder: &Path, layers: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let opt = folder.join("opt");
     for layer in layers {
         copy(layer, &opt).with_context(|| format!("cannot copy layer {}", layer.display()))?;
@@ -123,14 +123,13 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A port that nobody listens on.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
+pub fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot bind a port")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// Whether the extension can listen where SDKs send to.
-pub(crate) fn is_usual_port_free() -> bool {
+/// Returns `true` if the extension can listen on the port that SDKs use by default.
+pub fn is_usual_port_free() -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, OTLP_PORT)).is_ok()
 }
 

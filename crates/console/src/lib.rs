@@ -1,0 +1,7 @@
+//! The parts that the command line and the demo share.
+
+pub mod layer;
+pub mod quantity;
+pub mod reach;
+pub mod time_arguments;
+pub mod waterfall;
