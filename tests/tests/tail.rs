@@ -137,5 +137,5 @@ fn telemetry_moves_no_terminal_and_no_span_of_it_vanishes() {
     let (out, said, code) = shown(&[], &line);
     assert_eq!((said.as_str(), code), ("", Some(0)));
     assert!(out.contains("one [2Jgone") && out.contains("  two"), "{out:?}");
-    assert!(out.contains("(its parents lead back to itself)"), "{out}");
+    assert!(out.contains("(its parents form a circle)"), "{out}");
 }

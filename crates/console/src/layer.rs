@@ -49,7 +49,7 @@ pub fn extension(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         return Ok(extension);
     }
     bail!(
-        "there is no {}: name the extension with --extension PATH (a layer's zip has it in extensions/), or do without: --no-extension",
+        "there is no {}: use --extension PATH (a layer's zip has it in extensions/), or --no-extension",
         extension.display()
     )
 }

@@ -28,10 +28,10 @@ pub fn reach(
     let transport = HttpTransport::new(&destination)?;
     let endpoint = variables.called(ENDPOINT);
     let credentials = if endpoint == ENDPOINT {
-        "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password, or \
-         LAMBDA_OTLP_SECRET"
+        "for OpenObserve, set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password, or \
+         set LAMBDA_OTLP_SECRET"
     } else {
-        "for OpenObserve give --header 'authorization=Basic …' with the base64 of email:password"
+        "for OpenObserve, use --header 'authorization=Basic …' with the base64 of email:password"
     };
     Reach::new(destination, transport, Advice { endpoint: endpoint.into(), credentials })
 }
@@ -86,12 +86,12 @@ fn organization(streams: Option<&HttpResponse>) -> Check {
     let is_page = streams.is_some_and(is_no_otlp);
     match streams.map(|answer| answer.status) {
         Some(200..=299) if is_page => {
-            Check::warning("organization", "not known: the list of streams is a page or an error")
+            Check::warning("organization", "unknown: the answer is not a list of streams")
         }
         Some(200..=299) => Check::ok("organization", "exists"),
         Some(401 | 403) => Check::ok(
             "organization",
-            "not checked: these credentials may write and not read, as a passcode does",
+            "not checked: these credentials may only write, like those with a passcode",
         ),
         Some(status) => Check::warning("organization", format!("answered {status}")),
         None => Check::ok("organization", "this backend has none"),
@@ -116,7 +116,7 @@ fn clock(answer: &HttpResponse, now_unix_nano: u64) -> Option<Check> {
     } else if apart <= LARGE {
         Check::warning("clock", text)
     } else {
-        Check::failed("clock", format!("{text}: set the one that is wrong"))
+        Check::failed("clock", format!("{text}: correct the wrong one"))
     })
 }
 

@@ -214,7 +214,7 @@ impl Story<'_> {
         let messages = queue.receive(10);
         self.invoke(PARCELS, label, &queue.lambda_event(&messages)).await?;
         let own = self.invocations.iter().rfind(|known| known.function == PARCELS);
-        let Some(Labelled { invocation, .. }) = own else { bail!("nobody carried the parcels") };
+        let Some(Labelled { invocation, .. }) = own else { bail!("\"{PARCELS}\" was not invoked") };
         let failed = match &invocation.result {
             InvocationResult::Response(response) => String::from_utf8_lossy(response).into_owned(),
             _ => bail!("\"{PARCELS}\" failed"),
@@ -241,7 +241,7 @@ fn others(
         others.extend(made::of_log(name, &lambda.log_events(name)));
         others.extend(made::of_invocations(&lambda.invocations(name)));
         let said = made::of_platform(name, &lambda.platform_events(name));
-        others.extend(said.context("what Lambda said")?);
+        others.extend(said.context("cannot read an event of the Telemetry API")?);
     }
     Ok(others)
 }
@@ -271,7 +271,7 @@ async fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
     let config =
         config.context("--endpoint and --header, which become the forwarder's variables")?;
     let reach = reach::reach(config.destination, &variables).context("--endpoint")?;
-    progress(&format!("asking {endpoint} whether it takes OTLP"));
+    progress(&format!("checking that {endpoint} accepts OTLP"));
     match reach::check(&reach).await.into_iter().find(Check::is_failed) {
         Some(Check { text, .. }) => bail!("--endpoint {endpoint}: {text}"),
         None => Ok(()),

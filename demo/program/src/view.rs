@@ -46,7 +46,7 @@ pub(crate) fn told(run: &Run, accounts: &Accounts) -> (Style, String) {
         ),
         (Some(endpoint), false, true) => (
             BAD,
-            format!("balanced here, but {endpoint} DID NOT TAKE EVERYTHING; see the accounting"),
+            format!("balanced here, but {endpoint} DID NOT ACCEPT EVERYTHING; see the accounting"),
         ),
         (_, _, true) => (
             GOOD,
@@ -120,7 +120,7 @@ fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     let others = without_trace(run);
     writeln!(
         out,
-        "\n{HEADING}Log records without a trace: {} of {}{HEADING:#} (what Lambda says outside of any invocation)",
+        "\n{HEADING}Log records without a trace: {} of {}{HEADING:#} (Lambda writes them outside of invocations)",
         others.len(),
         run.arrived.log_records.len()
     )?;
@@ -276,7 +276,7 @@ pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
     details.extend(oddities.map(|oddity| format!("OpenObserve would store this wrong: {oddity}")));
     if let Some(endpoint) = &run.elsewhere {
         if run.refused_elsewhere.is_empty() {
-            details.push(format!("{endpoint}: took everything as well"));
+            details.push(format!("{endpoint}: accepted everything"));
         }
         details.extend(run.refused_elsewhere.iter().map(|why| format!("{endpoint}: {why}")));
     }

@@ -41,7 +41,7 @@ pub(super) fn words(invocation: &Invocation, start: Start, timeout: Duration) ->
             "=> the function's process had ended, and the new one did not ask for an event within {timeout} s, which includes its start: raise --timeout"
         ),
         InvocationResult::Timeout if never_asked => format!(
-            "=> the function did not ask for an event within {} s of Init and {timeout} s more: COMMAND must use Lambda's Runtime API, like lambda_runtime and awslambdaric; for a file with a handler, use --runtime python|node --handler FILE.FUNCTION",
+            "=> the function did not ask for an event within the {} s of Init and {timeout} s more: COMMAND must use Lambda's Runtime API, like lambda_runtime and awslambdaric; for a file with a handler, use --runtime python|node --handler FILE.FUNCTION",
             INIT.as_secs()
         ),
         InvocationResult::Timeout => {

@@ -185,7 +185,7 @@ impl Trace<'_> {
             tree.descend(place, "");
         }
         for place in by_start {
-            tree.descend(place, "its parents lead back to itself");
+            tree.descend(place, "its parents form a circle");
         }
         tree.rows
     }
@@ -247,7 +247,7 @@ impl<'t, 'a> Tree<'t, 'a> {
             let span = found.span;
             let is_first = self.ids.insert(&span.span_id);
             let remark = match parent {
-                _ if !is_first => "its span id stands twice",
+                _ if !is_first => "duplicate span id",
                 Some(parent) => remark(found, parent),
                 None => why_root,
             };
@@ -297,7 +297,7 @@ fn remark(span: SpanOf<'_>, parent: SpanOf<'_>) -> &'static str {
     match (is_within, span.scope) {
         (true, _) => "",
         (false, PLATFORM_SCOPE) => "Lambda's own time, around that of the handler",
-        (false, _) => "goes on after the span above it",
+        (false, _) => "exceeds its parent",
     }
 }
 

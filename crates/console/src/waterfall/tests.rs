@@ -47,20 +47,12 @@ fn check(spans: &[Span], expected: &[&str]) {
 #[test]
 fn children_stand_below_their_parents_by_their_beginnings() {
     let spans = [span(3, Some(1), 9), span(1, None, 0), span(2, Some(1), 5), span(4, Some(9), 7)];
-    check(
-        &spans,
-        &[
-            "0 1 1",
-            "1 2 1 goes on after the span above it",
-            "1 3 1 goes on after the span above it",
-            "0 4 1",
-        ],
-    );
+    check(&spans, &["0 1 1", "1 2 1 exceeds its parent", "1 3 1 exceeds its parent", "0 4 1"]);
 }
 
 #[test]
 fn no_span_vanishes_whatever_its_ids_say() {
-    const CIRCLE: &str = "its parents lead back to itself";
+    const CIRCLE: &str = "its parents form a circle";
     check(&[span(1, Some(1), 0)], &[&format!("0 1 1 {CIRCLE}")]);
     check(
         &[span(1, Some(2), 0), span(2, Some(1), 0), span(3, Some(2), 0)],
@@ -69,9 +61,9 @@ fn no_span_vanishes_whatever_its_ids_say() {
     // A duplicate id: its records and children appear once.
     check(
         &[span(1, None, 0), span(1, None, 0), span(2, Some(1), 0)],
-        &["0 1 2", "1 2 1", "0 1 0 its span id stands twice"],
+        &["0 1 2", "1 2 1", "0 1 0 duplicate span id"],
     );
-    check(&[span(0, None, 0), span(0, None, 0)], &["0 0 2", "0 0 0 its span id stands twice"]);
+    check(&[span(0, None, 0), span(0, None, 0)], &["0 0 2", "0 0 0 duplicate span id"]);
 }
 
 #[test]

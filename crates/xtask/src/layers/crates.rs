@@ -30,7 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("lambda-otlp-demo-program", &["*"]),
-    ("lambda-otlp-demo-start", &[]),
+    ("lambda-otlp-start", &[]),
     ("lambda-otlp-cli", &["*"]),
     ("lambda-otlp-tests", &["*"]),
     ("lambda-otlp-bench", &["*"]),
