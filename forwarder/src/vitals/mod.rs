@@ -17,8 +17,8 @@ const NAME: &str = "LAMBDA_OTLP_VITALS";
 pub(crate) const VITALS: Variable = Variable {
     name: NAME,
     default: Some("emf"),
-    kind: Kind::Choice(&["emf", "otlp", "both", "none", "true", "false"]),
-    doc: "The forwarder's own [metrics](vitals.md). `emf` writes them to its log, from where CloudWatch reads four metrics. Set `otlp` to send them to the backend, at most once a minute, or `both`. `true` is `emf`, `false` is `none`.",
+    kind: Kind::Choice(&["emf", "otlp", "both", "none"]),
+    doc: "The forwarder's own [metrics](vitals.md). `emf` writes them to its log, from where CloudWatch reads four metrics. Set `otlp` to send them to the backend, at most once a minute, or `both`.",
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +35,7 @@ impl VitalsSettings {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let (emf, otlp) = ((true, false), (false, true));
         let (both, none) = ((true, true), (false, false));
-        let choices = [
-            ("emf", emf),
-            ("otlp", otlp),
-            ("both", both),
-            ("none", none),
-            ("true", emf),
-            ("false", none),
-        ];
+        let choices = [("emf", emf), ("otlp", otlp), ("both", both), ("none", none)];
         let (emf, otlp) = reader.choice(NAME, &choices, emf);
         let region = reader.string_if_set("AWS_REGION");
         let function = reader.string_if_set("AWS_LAMBDA_FUNCTION_NAME")?;

@@ -59,13 +59,13 @@ fn texts() -> anyhow::Result<[(&'static str, String, String); 2]> {
         std::fs::read_to_string(checks::root()?.join(document)).context(document.to_owned())
     };
     let before = read(SETTINGS)?;
-    let shared = markdown(once(|table| table.shared()));
+    let shared = markdown(once(Table::shared));
     let mut after = replace(&before, SETTINGS, "variables: backend", &shared)?;
     for (name, table) in TABLES {
         after = replace(&after, SETTINGS, &format!("variables: {name}"), &markdown(table.own()))?;
     }
     let migration = read(ALIASES)?;
-    let aliases = markdown(once(|table| table.aliases()));
+    let aliases = markdown(once(Table::aliases));
     let migrated = replace(&migration, ALIASES, "variables: aliases", &aliases)?;
     Ok([(SETTINGS, before, after), (ALIASES, migration, migrated)])
 }

@@ -1,7 +1,7 @@
-"""Prints what AWS makes of a SAM template, as JSON: expand.py TEMPLATE CASES
+"""Prints the CloudFormation template of a SAM template as JSON: expand.py TEMPLATE CASES
 
-CASES is a list of parameters and pseudo parameters, as {"LogGroups": "*", "AWS::Region": "eu-west-1"}. Printed are the CloudFormation
-`template`, and as `folded` the same with the values of each case in place, and defaults for the others.
+CASES is a list of parameters and pseudo parameters, as {"LogGroups": "*", "AWS::Region": "eu-west-1"}. The output has the CloudFormation
+`template`, and in `folded` the template of each case, with its values and the other parameters' defaults.
 """
 
 import json
@@ -13,7 +13,7 @@ from samcli.yamlhelper import yaml_parse
 
 with open(sys.argv[1], encoding="utf-8") as file:
     template = yaml_parse(file.read())
-# What `sam package` puts in the place of folders.
+# `sam package` replaces folders by these objects.
 for properties in [template["Globals"]["Function"], *(resource["Properties"] for resource in template["Resources"].values())]:
     for name in ("CodeUri", "ContentUri", "Location"):
         if isinstance(properties.get(name), str):

@@ -1,5 +1,5 @@
-"""Puts known values into a CloudFormation template: `Ref`s of them, what functions make of them, conditions that they decide, and all
-that these leave out. What is not known stays as it is.
+"""Replaces known values in a CloudFormation template: evaluates references, functions and conditions that depend only on them, and removes
+excluded resources and properties. Unknown values remain.
 
 Source: CloudFormation User Guide, "Intrinsic function reference".
 """
@@ -13,17 +13,17 @@ VARIABLE = re.compile(r"\$\{([^!}]+)\}")
 
 
 def fold(template, known):
-    """The template with the values of `known`: parameters, and pseudo parameters such as AWS::Region. A list is a list."""
+    """Returns the template with the values of `known`: parameters, as lists if they are lists, and pseudo parameters such as AWS::Region."""
     return _Fold(template, known).template()
 
 
 def defaults(template, asked=()):
-    """What each parameter is whose default nobody overrides, but for those that are asked for."""
+    """The defaults of all parameters that are not in `asked`."""
     return {name: _typed(parameter, parameter["Default"]) for name, parameter in template["Parameters"].items() if name not in asked}
 
 
 def values(template, case):
-    """What each parameter is in a case, which may name pseudo parameters too."""
+    """The values of all parameters in a case, which may include pseudo parameters."""
     given = {name: _typed(template["Parameters"][name], value) if name in template["Parameters"] else value for name, value in case.items()}
     return {**defaults(template, [name for name, parameter in template["Parameters"].items() if "Default" not in parameter]), **given}
 
@@ -130,13 +130,13 @@ class _Fold:
         return self.conditions[name]
 
     def undecided(self, name):
-        """The condition by its name, or the other one that it has become."""
+        """The condition of this name, or its simplification."""
         condition = self.condition(name)
         is_another = isinstance(condition, dict) and isinstance(condition.get("Condition"), str)
         return self.undecided(condition["Condition"]) if is_another else name
 
     def value(self, node):
-        """The node with what is known; ABSENT where a known condition leaves nothing."""
+        """The node with known values; ABSENT if a known condition excludes it."""
         if isinstance(node, list):
             return [value for value in map(self.value, node) if value is not ABSENT]
         if not isinstance(node, dict):
@@ -190,7 +190,7 @@ class _Fold:
             return match[0] if value is None or isinstance(value, (dict, list)) else str(value)
 
         text = VARIABLE.sub(known, text)
-        # What a value refers to by itself may stand in the text.
+        # A reference can be inlined in the text.
         for name, value in own.items():
             if isinstance(value, dict) and set(value) == {"Fn::Sub"} and isinstance(value["Fn::Sub"], str):
                 text = text.replace("${" + name + "}", value["Fn::Sub"])
@@ -208,7 +208,7 @@ class _Fold:
         delimiter, items = argument[0], self.value(argument[1])
         if isinstance(items, list) and all(map(_is_known, items)):
             return delimiter.join(map(str, items))
-        # Empty texts say nothing where nothing stands between them.
+        # With an empty separator, empty texts have no effect.
         if isinstance(items, list) and delimiter == "":
             items = [item for item in items if item != ""]
             if len(items) == 1:

@@ -1,4 +1,4 @@
-"""Prints, as JSON, what SAM makes of --parameter-overrides: parameters.py OVERRIDE…"""
+"""Prints the parameters that SAM reads from --parameter-overrides as JSON: parameters.py OVERRIDE…"""
 
 import json
 import sys

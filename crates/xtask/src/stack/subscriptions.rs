@@ -71,7 +71,7 @@ fn who_subscribes(folded: &[Value]) -> anyhow::Result<String> {
         let functions = of_type(template, "AWS::Lambda::Function").len();
         ensure!(functions == 2 + made[2], "{said:?}: {functions} functions");
     }
-    Ok(format!("{} ways to say what: a filter, a policy, the subscriber, or nobody", WAYS.len()))
+    Ok(format!("{} selections: by a filter, a policy, the subscriber, or none", WAYS.len()))
 }
 
 fn subscriptions(template: &Value, folded: &[Value]) -> anyhow::Result<String> {
@@ -91,7 +91,7 @@ fn subscriptions(template: &Value, folded: &[Value]) -> anyhow::Result<String> {
         ["AWS::Logs::SubscriptionFilter", "AWS::Logs::AccountPolicy"]
             .map(|kind| of_type(template, kind).len())
     };
-    ensure!(made(none) == [0, 0], "something is subscribed that nobody asked for");
+    ensure!(made(none) == [0, 0], "log groups are subscribed without a selection");
     ensure!(made(group) == [1, 0] && made(group_by_kinesis) == [1, 0], "not one log group");
     ensure!(made(account) == [0, 1] && made(account_by_kinesis) == [0, 1], "not the account");
 
