@@ -1,7 +1,6 @@
 use super::*;
 use expect_test::expect;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 fn config(variables: &[(&str, &str)]) -> Config {
     let source: BTreeMap<String, String> =
@@ -151,6 +150,7 @@ fn a_small_function_gets_a_small_budget() {
 mod output {
     use super::*;
     use crate::config::Output;
+    use std::time::Duration;
     use wire::SignalKind;
 
     const O2: [(&str, &str); 2] =
