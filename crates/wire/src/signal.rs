@@ -1,4 +1,5 @@
-//! The three signals of OTLP and what differs between them; beside the tables of `schema` no other file has to list all three.
+//! The three signals of OTLP, with their names, paths and shapes. Other code is generic over `Signal` or takes a `SignalKind`, and
+//! names all three only if its own result differs by signal.
 
 use std::fmt;
 
