@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -19,7 +18,7 @@ use super::Flow;
 use super::category::Category;
 use super::controls::{Ledger, Treatment};
 use super::queue::{Batch, Dropped, MIN_BACK_OFF, Queue, Readiness, next_back_off};
-use super::request::{Destination, Schema, Settings};
+use super::request::{Destination, Settings};
 use crate::lock::lock;
 
 /// One extension's subscription, kept over the resets of its environment.
@@ -48,10 +47,6 @@ impl Subscription {
 
     pub(super) fn extension(&self) -> &str {
         &self.extension
-    }
-
-    pub(super) fn schema(&self) -> Schema {
-        lock(&self.settings).schema
     }
 
     pub(super) fn wants(&self, category: Category) -> bool {
@@ -190,28 +185,15 @@ pub(super) async fn run(
 ///
 /// There is no time limit: a frozen listener goes on after the thaw, and an ended one resets the connection.
 async fn send(destination: &Destination, batch: &Batch) -> io::Result<()> {
-    match destination {
-        Destination::Http { port, path, host } => {
-            let body = format!("[{}]", batch.events.join(","));
-            post(*port, path, host, body).await
-        }
-        Destination::Tcp { port } => {
-            let mut stream = TcpStream::connect(("127.0.0.1", *port)).await?;
-            let lines: String = batch.events.iter().flat_map(|event| [event, "\n"]).collect();
-            stream.write_all(lines.as_bytes()).await?;
-            stream.shutdown().await
-        }
-    }
-}
-
-async fn post(port: u16, path: &str, host: &str, body: String) -> io::Result<()> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let Destination { port, path, host } = destination;
+    let body = format!("[{}]", batch.events.join(","));
+    let stream = TcpStream::connect(("127.0.0.1", *port)).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
-    let request = Request::post(path)
-        .header("Host", host)
+    let request = Request::post(path.as_str())
+        .header("Host", host.as_str())
         .header("Content-Type", "application/json")
         .body(Full::new(Bytes::from(body)))
         .map_err(io::Error::other)?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::category::Category;
-use super::request::Schema;
 use crate::clock::Timestamp;
 use crate::function::LogFormat;
 
@@ -70,45 +69,19 @@ impl Generated {
         }
     }
 
-    /// The event in the form of a schema version: under JSON format a line that is an object is passed on as one, except
-    /// to subscribers of the first version (AWS Lambda "Telemetry API Event schema reference").
-    pub(super) fn json(&self, schema: Schema, log_format: LogFormat) -> String {
+    /// The event for subscribers. Under JSON format, a line that is an object is passed on as one (AWS Lambda "Telemetry API
+    /// Event schema reference").
+    pub(super) fn json(&self, log_format: LogFormat) -> String {
         let (time, text) = match &self.content {
             Content::Json(json) => return json.clone(),
             Content::Line { time, text } => (time, text),
         };
-        let object = (log_format == LogFormat::Json && schema != Schema::V2022_07_01)
+        let object = (log_format == LogFormat::Json)
             .then(|| text.trim())
             .filter(|text| text.starts_with('{'))
             .filter(|text| serde_json::from_str::<&RawValue>(text).is_ok());
         let record = object
             .map_or_else(|| serde_json::Value::from(text.as_str()).to_string(), str::to_owned);
         format!(r#"{{"time":"{}","type":"{}","record":{record}}}"#, time.rfc3339(), self.kind)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_an_object_where_format_and_schema_let_it_be_one() {
-        let check = |text: &str, schema, format, record: &str| {
-            let line = Generated::line(Category::Function, Timestamp(0), text.to_owned());
-            let expected = format!(
-                r#"{{"time":"1970-01-01T00:00:00.000Z","type":"function","record":{record}}}"#
-            );
-            assert_eq!(line.json(schema, format), expected);
-        };
-        let (old, middle, new) = (Schema::V2022_07_01, Schema::V2022_12_13, Schema::V2025_01_29);
-        let (text, json) = (LogFormat::Text, LogFormat::Json);
-        check("plain\n", new, json, r#""plain\n""#);
-        check("{\"a\": 1}\n", new, json, r#"{"a": 1}"#);
-        check("{\"a\": 1}\n", middle, json, r#"{"a": 1}"#);
-        check("{\"a\": 1}\n", old, json, r#""{\"a\": 1}\n""#);
-        check("{\"a\": 1}\n", new, text, r#""{\"a\": 1}\n""#);
-        check("{\"a\": 1\n", new, json, r#""{\"a\": 1\n""#);
-        check("[1]\n", new, json, r#""[1]\n""#);
-        check("{} {}\n", new, json, r#""{} {}\n""#);
     }
 }

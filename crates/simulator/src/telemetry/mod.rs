@@ -139,7 +139,7 @@ impl Telemetry {
             return;
         }
         let treatment = self.controls.treatment(&event.kind);
-        let json = event.json(subscription.schema(), self.log_format);
+        let json = event.json(self.log_format);
         subscription.push(&event.kind, event.category, json, treatment);
     }
 

@@ -1,0 +1,142 @@
+//! Filter patterns of subscription filters: terms, and one form of JSON patterns.
+
+use serde_json::Value;
+use thiserror::Error;
+
+/// The longest pattern (CloudWatch Logs: 1,024 characters).
+const MAX_PATTERN_CHARS: usize = 1024;
+
+/// A pattern that selects the events of a log group for a subscription
+/// (AWS: CloudWatch Logs "Filter pattern syntax").
+///
+/// Simulated are the empty pattern, terms (`ERROR "two words"` all of them, `?a ?b` any of them, `-a` none of them), and
+/// `{ $.key IS TRUE }`. Other forms are refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterPattern(Form);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    Terms {
+        required: Vec<String>,
+        optional: Vec<String>,
+        excluded: Vec<String>,
+    },
+    /// The key must be `true`.
+    IsTrue(String),
+}
+
+/// The reason for refusing a filter pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("filter pattern {pattern:?}: {reason}")]
+pub struct InvalidPattern {
+    pattern: String,
+    reason: &'static str,
+}
+
+impl FilterPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// If CloudWatch Logs would refuse it, or the simulator does not know the form.
+    pub fn parse(pattern: &str) -> Result<Self, InvalidPattern> {
+        let refused = |reason| InvalidPattern { pattern: pattern.to_owned(), reason };
+        if pattern.chars().count() > MAX_PATTERN_CHARS {
+            return Err(refused("it is longer than 1,024 characters"));
+        }
+        if let Some(condition) = pattern.trim().strip_prefix('{') {
+            let condition = condition.strip_suffix('}').map(str::trim);
+            let key = condition
+                .and_then(|condition| condition.strip_prefix("$.")?.strip_suffix(" IS TRUE"));
+            let key = key.filter(|key| !key.is_empty() && key.chars().all(is_of_word));
+            let key = key.ok_or_else(|| {
+                refused("of JSON patterns, only `{ $.key IS TRUE }` is simulated")
+            })?;
+            return Ok(Self(Form::IsTrue(key.to_owned())));
+        }
+        let (mut required, mut optional, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rest = pattern.trim_start();
+        while !rest.is_empty() {
+            let (terms, term) = if let Some(term) = rest.strip_prefix('?') {
+                (&mut optional, term)
+            } else if let Some(term) = rest.strip_prefix('-') {
+                (&mut excluded, term)
+            } else {
+                (&mut required, rest)
+            };
+            let (term, after) = match term.strip_prefix('"') {
+                Some(quoted) => {
+                    quoted.split_once('"').ok_or_else(|| refused("a quote is not closed"))?
+                }
+                None => term.split_at(term.find(|c: char| !is_of_word(c)).unwrap_or(term.len())),
+            };
+            let ends = after.is_empty() || after.starts_with(char::is_whitespace);
+            if term.is_empty() || term.contains('\\') || !ends {
+                return Err(refused(
+                    "a term must be a word, or a text in double quotes without backslashes",
+                ));
+            }
+            terms.push(term.to_owned());
+            rest = after.trim_start();
+        }
+        Ok(Self(Form::Terms { required, optional, excluded }))
+    }
+
+    /// Returns `true` if the pattern matches this message.
+    pub fn matches(&self, message: &str) -> bool {
+        match &self.0 {
+            Form::Terms { required, optional, excluded } => {
+                let contains = |term: &String| message.contains(term.as_str());
+                // Optional terms decide only if no term is required.
+                let any =
+                    optional.is_empty() || !required.is_empty() || optional.iter().any(contains);
+                any && required.iter().all(contains) && !excluded.iter().any(contains)
+            }
+            Form::IsTrue(key) => serde_json::from_str::<Value>(message)
+                .is_ok_and(|event| event.get(key) == Some(&Value::Bool(true))),
+        }
+    }
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_as_cloudwatch_would() {
+        let check = |pattern: &str, message: &str, expected: bool| {
+            let pattern = FilterPattern::parse(pattern).unwrap();
+            assert_eq!(pattern.matches(message), expected, "{pattern:?} on {message}");
+        };
+        check("", "anything", true);
+        check("ERROR \"two words\"", "ERROR of two words", true);
+        check("ERROR \"two words\"", "ERROR of words", false);
+        check("?\"REPORT RequestId\" ?platform", "REPORT RequestId: 7", true);
+        check("?a ?b", "c", false);
+        check("ERROR ?b", "ERROR", true);
+        check("ERROR -b", "ERROR b", false);
+        check("{ $.spill IS TRUE }", r#"{"spill":true}"#, true);
+        check("{$.spill IS TRUE}", r#"{"spill":"true"}"#, false);
+        check("{ $.spill IS TRUE }", "no JSON", false);
+    }
+
+    #[test]
+    fn other_patterns_are_refused() {
+        let long = "x".repeat(MAX_PATTERN_CHARS + 1);
+        for pattern in [
+            "two-words",
+            "\"open",
+            "?",
+            "[a, b]",
+            "%regex%",
+            "{ $.a = 1 }",
+            "{ $. IS TRUE }",
+            &long,
+        ] {
+            assert!(FilterPattern::parse(pattern).is_err(), "{pattern}");
+        }
+    }
+}
