@@ -3,148 +3,87 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A counter. Its name is a field of the log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Count {
-    /// OTLP requests read.
-    Received,
-    /// OTLP requests acknowledged.
-    Requests,
-    /// Items (spans, data points, log records) of the acknowledged requests.
-    Items,
-    /// OTLP requests answered with 503, which their senders repeat.
-    RefusedFull,
-    /// OTLP requests that were invalid, too large, or for an unknown path.
-    RefusedInvalid,
-    /// gRPC calls refused by the minimal extension.
-    RefusedGrpc,
-    /// OTLP requests answered with 503 although a part may have been written.
-    Ambiguous,
-    /// Items rejected because they are too large for a line.
-    TooLarge,
-    /// Attribute values shortened so that their item fits a line.
-    Truncated,
-    /// Lines written.
-    Lines,
-    /// Platform events received.
-    Events,
-    /// Repeated events of the Telemetry API.
-    Repeated,
-    /// Printed lines ignored, because CloudWatch Logs has them.
-    LogEvents,
-    /// Printed lines accepted for sending.
-    LogLines,
-    /// OTLP lines that did not decode. Log records report them.
-    Undecodable,
-    /// Deliveries of the Telemetry API answered with 503, which Lambda repeats.
-    TelemetryRefused,
-    /// Deliveries of the Telemetry API, or events in them, that could not be read.
-    Malformed,
-    /// Ends of invocations that an earlier process of the extension closed.
-    Foreign,
-    /// Invocations dropped because the table was full.
-    TableFull,
-    /// Items made from platform events that could not be written.
-    PlatformLost,
-    /// Items accepted by the backend.
-    Delivered,
-    /// Items written as spill lines.
-    Spilled,
-    /// Items rejected by the backend in an accepted request.
-    Rejected,
-    /// Partial spans dropped because their complete spans came.
-    Superseded,
-    /// Flushes that did not deliver everything.
-    FailedFlushes,
-    /// Acknowledged items neither delivered nor written.
-    SpillLost,
-    /// Panics.
-    Panics,
-    /// Hold time in milliseconds.
-    HeldMs,
-    /// Inflated bytes of OTLP requests read.
-    ReceivedBytes,
-    /// Items written in stdout mode.
-    Written,
-    /// Bytes of lines written.
-    LineBytes,
-    /// Compressed bytes of bodies sent to a backend, including repetitions.
-    SentBytes,
+/// Defines the counters and their names, which are fields of the log line.
+macro_rules! counts {
+    ($($(#[$doc:meta])* $count:ident $name:literal,)*) => {
+        /// A counter.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Count {
+            $($(#[$doc])* $count,)*
+        }
+
+        const COUNTS: &[(Count, &str)] = &[$((Count::$count, $name),)*];
+    };
 }
 
-const COUNTS: [Count; 32] = [
-    Count::Received,
-    Count::Requests,
-    Count::Items,
-    Count::RefusedFull,
-    Count::RefusedInvalid,
-    Count::RefusedGrpc,
-    Count::Ambiguous,
-    Count::TooLarge,
-    Count::Truncated,
-    Count::Lines,
-    Count::Events,
-    Count::Repeated,
-    Count::LogEvents,
-    Count::LogLines,
-    Count::Undecodable,
-    Count::TelemetryRefused,
-    Count::Malformed,
-    Count::Foreign,
-    Count::TableFull,
-    Count::PlatformLost,
-    Count::Delivered,
-    Count::Spilled,
-    Count::Rejected,
-    Count::Superseded,
-    Count::FailedFlushes,
-    Count::SpillLost,
-    Count::Panics,
-    Count::HeldMs,
-    Count::ReceivedBytes,
-    Count::Written,
-    Count::LineBytes,
-    Count::SentBytes,
-];
+counts! {
+    /// OTLP requests read.
+    Received "received",
+    /// OTLP requests acknowledged.
+    Requests "requests",
+    /// Items (spans, data points, log records) of the acknowledged requests.
+    Items "items",
+    /// OTLP requests answered with 503, which their senders repeat.
+    RefusedFull "refused_full",
+    /// OTLP requests that were invalid, too large, or for an unknown path.
+    RefusedInvalid "refused_invalid",
+    /// gRPC calls refused by the minimal extension.
+    RefusedGrpc "refused_grpc",
+    /// OTLP requests answered with 503 although a part may have been written.
+    Ambiguous "ambiguous",
+    /// Items rejected because they are too large for a line.
+    TooLarge "too_large",
+    /// Attribute values shortened so that their item fits a line.
+    Truncated "truncated",
+    /// Lines written.
+    Lines "lines",
+    /// Platform events received.
+    Events "events",
+    /// Repeated events of the Telemetry API.
+    Repeated "repeated",
+    /// Printed lines ignored, because CloudWatch Logs has them.
+    LogEvents "log_events",
+    /// Printed lines accepted for sending.
+    LogLines "log_lines",
+    /// OTLP lines that did not decode. Log records report them.
+    Undecodable "undecodable",
+    /// Deliveries of the Telemetry API answered with 503, which Lambda repeats.
+    TelemetryRefused "telemetry_refused",
+    /// Deliveries of the Telemetry API, or events in them, that could not be read.
+    Malformed "malformed",
+    /// Ends of invocations that an earlier process of the extension closed.
+    Foreign "foreign",
+    /// Invocations dropped because the table was full.
+    TableFull "table_full",
+    /// Items made from platform events that could not be written.
+    PlatformLost "platform_lost",
+    /// Items accepted by the backend.
+    Delivered "delivered",
+    /// Items written as spill lines.
+    Spilled "spilled",
+    /// Items rejected by the backend in an accepted request.
+    Rejected "rejected",
+    /// Partial spans dropped because their complete spans came.
+    Superseded "superseded",
+    /// Flushes that did not deliver everything.
+    FailedFlushes "failed_flushes",
+    /// Acknowledged items neither delivered nor written.
+    SpillLost "spill_lost",
+    /// Panics.
+    Panics "panics",
+    /// Hold time in milliseconds.
+    HeldMs "held_ms",
+    /// Inflated bytes of OTLP requests read.
+    ReceivedBytes "received_bytes",
+    /// Items written in stdout mode.
+    Written "written",
+    /// Bytes of lines written.
+    LineBytes "line_bytes",
+    /// Compressed bytes of bodies sent to a backend, including repetitions.
+    SentBytes "sent_bytes",
+}
 
 impl Count {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Requests => "requests",
-            Self::Items => "items",
-            Self::RefusedFull => "refused_full",
-            Self::RefusedInvalid => "refused_invalid",
-            Self::RefusedGrpc => "refused_grpc",
-            Self::Ambiguous => "ambiguous",
-            Self::TooLarge => "too_large",
-            Self::Truncated => "truncated",
-            Self::Lines => "lines",
-            Self::Events => "events",
-            Self::Repeated => "repeated",
-            Self::LogEvents => "log_events",
-            Self::LogLines => "log_lines",
-            Self::Undecodable => "undecodable",
-            Self::TelemetryRefused => "telemetry_refused",
-            Self::Malformed => "malformed",
-            Self::Foreign => "foreign",
-            Self::TableFull => "table_full",
-            Self::PlatformLost => "platform_lost",
-            Self::Delivered => "delivered",
-            Self::Spilled => "spilled",
-            Self::Rejected => "rejected",
-            Self::Superseded => "superseded",
-            Self::FailedFlushes => "failed_flushes",
-            Self::SpillLost => "spill_lost",
-            Self::Panics => "panics",
-            Self::HeldMs => "held_ms",
-            Self::ReceivedBytes => "received_bytes",
-            Self::Written => "written",
-            Self::LineBytes => "line_bytes",
-            Self::SentBytes => "sent_bytes",
-        }
-    }
-
     /// Returns `true` for counters of lost telemetry and of bugs.
     const fn is_loss(self) -> bool {
         matches!(
@@ -177,17 +116,17 @@ impl Counts {
 
     /// Returns `true` if telemetry was lost or a bug occurred.
     pub(crate) fn lost_anything(&self) -> bool {
-        COUNTS.into_iter().any(|count| count.is_loss() && self.get(count) > 0)
+        COUNTS.iter().any(|(count, _)| count.is_loss() && self.get(*count) > 0)
     }
 }
 
 /// Prints the counters above 0: `requests=3 items=12`.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted = COUNTS.into_iter().filter(|count| self.get(*count) > 0);
-        for (position, count) in counted.enumerate() {
+        let counted = COUNTS.iter().filter(|(count, _)| self.get(*count) > 0);
+        for (position, (count, name)) in counted.enumerate() {
             let space = if position > 0 { " " } else { "" };
-            write!(f, "{space}{}={}", count.name(), self.get(count))?;
+            write!(f, "{space}{name}={}", self.get(*count))?;
         }
         Ok(())
     }
@@ -198,10 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_count_has_its_place() {
-        for (position, count) in COUNTS.into_iter().enumerate() {
-            assert_eq!(count as usize, position, "{}", count.name());
-        }
+    fn counters_above_0_are_printed_and_losses_are_known() {
         let counts = Counts::default();
         counts.add(Count::Requests, 2);
         assert!(!counts.lost_anything());
