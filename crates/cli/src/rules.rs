@@ -255,7 +255,9 @@ impl<'a> Trial<'a> {
     }
 
     fn requests(&mut self, origin: &Origin, requests: Vec<Request>) -> anyhow::Result<()> {
-        requests.iter().for_each(|request| count(&mut self.before, request));
+        for request in &requests {
+            count(&mut self.before, request);
+        }
         let applied = self.rules.apply(origin, requests);
         Effect::add_all(&mut self.effects, applied.effects);
         for request in applied.requests {
