@@ -14,12 +14,14 @@ mod bits;
 mod block;
 mod huffman;
 mod matches;
+mod preset;
 mod repeated;
 mod symbols;
 
 use bits::BitWriter;
 use block::BlockWriter;
 use matches::{Effort, MatchFinder};
+pub use preset::Preset;
 use repeated::Repeated;
 use std::ops::Range;
 use symbols::Tokens;
@@ -55,19 +57,50 @@ impl Deflater {
         max_bytes: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), usize> {
-        let mut bits = BitWriter::new(out);
         let Some(effort) = Effort::of_level(level) else {
-            block::write_stored(&mut bits, input, true);
+            block::write_stored(&mut BitWriter::new(out), input, true);
             return Ok(());
         };
         let is_near = repeated.start <= Repeated::FURTHEST;
         let part = input.get(repeated.clone()).filter(|_| is_near).unwrap_or_default();
         self.repeated.find(&mut self.matches, effort, part);
+        self.deflate_after(&Preset::default(), effort, input, repeated, max_bytes, out)
+    }
+
+    /// Like [`deflate`](Self::deflate) at level 9, for readers that have the dictionary.
+    ///
+    /// # Errors
+    /// Like [`deflate`](Self::deflate).
+    pub fn deflate_with(
+        &mut self,
+        preset: &Preset,
+        input: &[u8],
+        max_bytes: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), usize> {
+        let effort = Effort::SMALLEST;
+        self.repeated.find(&mut self.matches, effort, &[]);
+        self.deflate_after(preset, effort, input, 0..0, max_bytes, out)
+    }
+
+    fn deflate_after(
+        &mut self,
+        preset: &Preset,
+        effort: Effort,
+        input: &[u8],
+        repeated: Range<usize>,
+        max_bytes: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), usize> {
+        let none = Preset::default();
+        let mut bits = BitWriter::new(out);
         let mut taken = 0;
         loop {
             let rest = &input[taken..];
             let part = rest.get(..PART_BYTES).unwrap_or(rest);
-            let mut search = self.matches.search(part, effort);
+            // Bytes behind the first part are too far from the dictionary.
+            let preset = if taken == 0 { preset } else { &none };
+            let mut search = self.matches.search(preset, part, effort);
             if taken == 0 && !self.repeated.is_empty() {
                 search.begin_with(&mut self.tokens, repeated.clone(), self.repeated.tokens());
             }

@@ -1,5 +1,6 @@
 //! Finds earlier occurrences: chains of positions with the same three bytes.
 
+use crate::preset::Preset;
 use crate::symbols::{MAX_DISTANCE, MAX_LENGTH, MIN_LENGTH, Tokens};
 use std::ops::Range;
 
@@ -7,12 +8,15 @@ use std::ops::Range;
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Effort {
     /// Maximum number of earlier positions compared with one.
-    places: u32,
+    pub(crate) places: u32,
     /// A copy of this length ends the search.
-    enough: usize,
+    pub(crate) enough: usize,
 }
 
 impl Effort {
+    /// The effort of the highest level.
+    pub(crate) const SMALLEST: Self = Self { places: 4096, enough: MAX_LENGTH };
+
     /// The effort of gzip's levels; `None` for 0, which stores.
     pub(crate) fn of_level(level: u32) -> Option<Self> {
         let (places, enough) = match level {
@@ -25,7 +29,7 @@ impl Effort {
             6 => (48, 128),
             7 => (128, MAX_LENGTH),
             8 => (512, MAX_LENGTH),
-            _ => (4096, MAX_LENGTH),
+            _ => return Some(Self::SMALLEST),
         };
         Some(Self { places, enough })
     }
@@ -60,7 +64,12 @@ fn zeros() -> Box<[u32; PLACES]> {
 }
 
 impl MatchFinder {
-    pub(crate) fn search<'a>(&'a mut self, input: &'a [u8], effort: Effort) -> Search<'a> {
+    pub(crate) fn search<'a>(
+        &'a mut self,
+        preset: &'a Preset,
+        input: &'a [u8],
+        effort: Effort,
+    ) -> Search<'a> {
         let length = input.len() as u32;
         if self.next_number.checked_add(length).is_none() {
             self.last.fill(0);
@@ -72,6 +81,7 @@ impl MatchFinder {
         // rare.
         let bits = (length | 1).ilog2().clamp(9, PLACES.ilog2() - 2) + 2;
         Search {
+            preset,
             input,
             effort,
             last: &mut self.last,
@@ -100,6 +110,8 @@ impl MatchFinder {
 
 /// The search in one input.
 pub(crate) struct Search<'a> {
+    /// Stands before the input.
+    preset: &'a Preset,
     input: &'a [u8],
     effort: Effort,
     last: &'a mut [u32; PLACES],
@@ -170,10 +182,12 @@ impl Search<'_> {
             let next = self.find(end);
             let all_but_first = copy.length - 1;
             let longer = Copy { length: all_but_first + next.length, ..next };
-            let from = end.checked_sub(next.distance + all_but_first);
+            let preset = self.preset.bytes().len();
+            let from = (preset + end).checked_sub(next.distance + all_but_first);
             let begins_earlier = next.length > 0
                 && longer.length <= MAX_LENGTH
-                && from.is_some_and(|from| input[from..from + all_but_first] == input[at + 1..end]);
+                && from
+                    .is_some_and(|from| self.preset.stands_at(from, input, &input[at + 1..end]));
             if begins_earlier {
                 tokens.literal(byte);
                 at += 1;
@@ -216,11 +230,14 @@ impl Search<'_> {
         let Some(word) = word(self.input, at) else { return Copy::default() };
         let earlier = self.enter(at, word);
         let lowest = self.first.max((self.first + at as u32).saturating_sub(MAX_DISTANCE as u32));
-        if earlier < lowest {
-            return Copy::default();
-        }
-        let chain = Chain { before: self.before, first: self.first, lowest };
-        longest(self.input, at, &chain, earlier, self.effort)
+        let copy = if earlier < lowest {
+            Copy::default()
+        } else {
+            let chain = Chain { before: self.before, first: self.first, lowest };
+            longest(self.input, at, &chain, earlier, self.effort)
+        };
+        let longer = self.preset.longer(&self.input[at..], at, copy.length, self.effort);
+        longer.map_or(copy, |(length, distance)| Copy { length, distance })
     }
 }
 
@@ -271,13 +288,13 @@ fn longest(input: &[u8], at: usize, chain: &Chain<'_>, earlier: u32, effort: Eff
 }
 
 #[inline]
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
 }
 
-/// Length of the common prefix with `rest`; `from` is the longer one.
+/// Length of the common prefix.
 #[inline]
-fn length_of_equal(from: &[u8], rest: &[u8]) -> usize {
+pub(crate) fn length_of_equal(from: &[u8], rest: &[u8]) -> usize {
     let ((from_words, _), (words, _)) = (from.as_chunks::<8>(), rest.as_chunks::<8>());
     let mut length = 0;
     for (from, word) in from_words.iter().zip(words) {

@@ -1,6 +1,7 @@
 //! Reuses the search results for a part that many inputs share, such as the resource in each line of a function.
 
 use crate::matches::{Effort, MatchFinder};
+use crate::preset::Preset;
 use crate::symbols::Tokens;
 
 /// A longer part is searched with the rest of its input, to keep this cache small.
@@ -28,7 +29,7 @@ impl Repeated {
         self.bytes.extend_from_slice(part);
         self.effort = Some(effort);
         self.tokens.clear();
-        matches.search(part, effort).fill(&mut self.tokens, usize::MAX);
+        matches.search(&Preset::default(), part, effort).fill(&mut self.tokens, usize::MAX);
     }
 
     /// Returns `true` if there is no such part.

@@ -1,6 +1,6 @@
 //! Deflated data inflate again with a complete implementation of deflate.
 
-use crate::Deflater;
+use crate::{Deflater, Preset};
 use crate::huffman::Code;
 use proptest::prelude::*;
 use std::io::Write as _;
@@ -183,4 +183,45 @@ fn a_part_that_is_too_long_or_far_from_the_beginning_is_none() {
         let with = deflated(&mut Deflater::default(), 6, &input, place.clone());
         assert_eq!(with, deflated(&mut Deflater::default(), 6, &input, 0..0), "{place:?}");
     }
+}
+
+/// Inflates with a dictionary.
+fn inflated(dictionary: &[u8], deflated: &[u8]) -> Vec<u8> {
+    let mut state = flate2::Decompress::new(false);
+    if !dictionary.is_empty() {
+        state.set_dictionary(dictionary).unwrap();
+    }
+    let mut out = Vec::with_capacity(1 << 20);
+    state.decompress_vec(deflated, &mut out, flate2::FlushDecompress::Finish).unwrap();
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn what_is_deflated_with_a_dictionary_inflates_with_it(
+        dictionary in bytes(20),
+        inputs in prop::collection::vec(bytes(20), 1..4),
+    ) {
+        let preset = Preset::new(dictionary.clone().into());
+        let reach = dictionary.len().saturating_sub(32 * 1024);
+        let mut deflater = Deflater::default();
+        for input in inputs.iter().chain([&dictionary]).filter(|input| input.len() < 1 << 20) {
+            let mut out = Vec::new();
+            deflater.deflate_with(&preset, input, usize::MAX, &mut out).unwrap();
+            prop_assert!(&inflated(&dictionary[reach..], &out) == input);
+        }
+    }
+}
+
+#[test]
+fn a_dictionary_saves_the_bytes_that_an_input_has_in_common_with_it() {
+    let text: Vec<u8> = (0..2000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+    let preset = Preset::new(text.clone().into());
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    Deflater::default().deflate_with(&preset, &text[40..1000], usize::MAX, &mut with).unwrap();
+    Deflater::default().deflate(9, &text[40..1000], 0..0, usize::MAX, &mut without).unwrap();
+    assert!(with.len() < 20, "{}", with.len());
+    assert!(without.len() > 400, "{}", without.len());
 }
