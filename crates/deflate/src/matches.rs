@@ -186,8 +186,7 @@ impl Search<'_> {
             let from = (preset + end).checked_sub(next.distance + all_but_first);
             let begins_earlier = next.length > 0
                 && longer.length <= MAX_LENGTH
-                && from
-                    .is_some_and(|from| self.preset.stands_at(from, input, &input[at + 1..end]));
+                && from.is_some_and(|from| self.preset.stands_at(from, input, &input[at + 1..end]));
             if begins_earlier {
                 tokens.literal(byte);
                 at += 1;

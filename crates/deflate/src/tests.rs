@@ -1,7 +1,7 @@
 //! Deflated data inflate again with a complete implementation of deflate.
 
-use crate::{Deflater, Preset};
 use crate::huffman::Code;
+use crate::{Deflater, Preset};
 use proptest::prelude::*;
 use std::io::Write as _;
 use std::ops::Range;

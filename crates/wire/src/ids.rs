@@ -75,6 +75,31 @@ pub fn trace_id_from_request_id(request_id: &str) -> [u8; 16] {
     if is_valid(&id) { id } else { [1; 16] }
 }
 
+/// Appends the lower-case hexadecimal digits of `bytes`.
+#[cfg(feature = "decode")]
+pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    out.extend(digits.filter_map(|value| DIGITS.get(usize::from(value))));
+}
+
+/// The bytes of these lower-case hexadecimal digits; `None` for another number of digits, or other characters.
+#[cfg(feature = "encode")]
+pub(crate) fn lower_hex<'d, const N: usize>(
+    mut digits: impl Iterator<Item = &'d u8>,
+) -> Option<[u8; N]> {
+    let mut digit = || match digits.next()? {
+        digit @ b'0'..=b'9' => Some(digit - b'0'),
+        digit @ b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; N];
+    for byte in &mut bytes {
+        *byte = digit()? << 4 | digit()?;
+    }
+    digits.next().is_none().then_some(bytes)
+}
+
 /// Lower-case hexadecimal text of an id.
 pub fn to_hex(id: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
@@ -92,10 +117,19 @@ fn halves(id: [u8; 16]) -> (u64, u64) {
 }
 
 /// The finalizer of SplitMix64: a bijection on 64 bits that changes half of them for each.
-fn mix(mut value: u64) -> u64 {
+pub(crate) fn mix(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
+}
+
+/// The inverse of [`mix`].
+pub(crate) fn unmix(mut value: u64) -> u64 {
+    value = value ^ (value >> 31) ^ (value >> 62);
+    value = value.wrapping_mul(0x3196_42b2_d24d_8ec3);
+    value = value ^ (value >> 27) ^ (value >> 54);
+    value = value.wrapping_mul(0x96de_1b17_3f11_9089);
+    value ^ (value >> 30) ^ (value >> 60)
 }
 
 fn fnv1a(text: &str, basis: u64) -> u64 {

@@ -13,6 +13,8 @@
 #[cfg(any(feature = "encode", feature = "decode"))]
 mod base64;
 #[cfg(any(feature = "encode", feature = "decode"))]
+pub mod compact;
+#[cfg(any(feature = "encode", feature = "decode"))]
 pub mod gzip;
 pub mod ids;
 pub mod invocation_record;
@@ -36,7 +38,7 @@ pub use line::MARKER;
 #[cfg(feature = "decode")]
 pub use line::{
     DecodedLine, Joined, LineError, LineReading, PayloadError, Rejoin, UndecodableLine,
-    mentions_otlp, read_line, without_headers,
+    mentions_otlp, read_line, read_line_of, without_headers,
 };
 #[cfg(feature = "encode")]
 pub use line::{Envelope, LineEncoder, LineLimits, Written};

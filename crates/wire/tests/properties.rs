@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
+use lambda_otlp_wire::compact::Context;
 use lambda_otlp_wire::{
     Envelope, Joined, Limits, LineEncoder, LineLimits, Logs, MARKER, Metrics, Rejoin, Request,
     Signal, SignalKind, Traces, merge, read_line,
@@ -313,9 +314,9 @@ proptest! {
         let mut rejoin = Rejoin::default();
         prop_assert!(rejoin.begin(first, &first_reading), "{}", first);
         for piece in rest {
-            prop_assert!(matches!(rejoin.go_on(piece, &Limits::default()), Joined::More));
+            prop_assert!(matches!(rejoin.go_on(piece, &Context::default(), &Limits::default()), Joined::More));
         }
-        let Joined::Whole(whole) = rejoin.go_on(last, &Limits::default()) else {
+        let Joined::Whole(whole) = rejoin.go_on(last, &Context::default(), &Limits::default()) else {
             return Err(TestCaseError::fail("not joined"));
         };
         prop_assert!(whole.text.is_none());

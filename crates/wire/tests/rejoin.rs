@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+use lambda_otlp_wire::compact::Context;
 use lambda_otlp_wire::{Joined, Limits, LineReading, Rejoin, SignalKind, Traces, read_line};
 use std::path::PathBuf;
 
@@ -22,7 +23,7 @@ fn events(texts: &[&str]) -> (String, usize) {
     };
     for text in texts {
         if rejoin.is_waiting() {
-            match rejoin.go_on(text, &limits) {
+            match rejoin.go_on(text, &Context::default(), &limits) {
                 Joined::More => {
                     story.push('+');
                     continue;

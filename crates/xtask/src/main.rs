@@ -4,6 +4,7 @@
 
 mod checks;
 mod ci;
+mod dictionary;
 mod dist;
 mod docs;
 mod interop;
@@ -27,7 +28,7 @@ struct Command {
     run: fn() -> anyhow::Result<()>,
 }
 
-const COMMANDS: [Command; 22] = [
+const COMMANDS: [Command; 23] = [
     command(
         "layers",
         "checks which crate uses which, and that no files of one use each other in a circle",
@@ -38,6 +39,11 @@ const COMMANDS: [Command; 22] = [
         "docs --check",
         "checks these tables, links, names of files and quoted messages",
         docs::check,
+    ),
+    command(
+        "dictionary",
+        "trains the compact line's dictionary, and writes it to a new file beside the current one",
+        dictionary::write,
     ),
     command("library", "checks the Rust library's API, its features and its packages", || {
         library::run(Length::Short)

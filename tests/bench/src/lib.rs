@@ -6,6 +6,8 @@ extern crate self as lambda_otlp_bench;
 
 #[cfg(feature = "harness")]
 pub mod build;
+#[cfg(feature = "corpus")]
+pub mod corpus;
 #[cfg(feature = "forward-driver")]
 pub mod forward;
 pub mod random;

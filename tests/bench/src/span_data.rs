@@ -31,6 +31,9 @@ pub fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
         span_kind: match span.kind {
             Kind::Server => SpanKind::Server,
             Kind::Client => SpanKind::Client,
+            Kind::Producer => SpanKind::Producer,
+            Kind::Consumer => SpanKind::Consumer,
+            Kind::Internal => SpanKind::Internal,
         },
         name: span.name.into(),
         start_time: UNIX_EPOCH + Duration::from_nanos(span.start_unix_nanos),

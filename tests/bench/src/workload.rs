@@ -31,6 +31,9 @@ pub enum Kind {
     Server,
     /// A call to an AWS service.
     Client,
+    Producer,
+    Consumer,
+    Internal,
 }
 
 /// One span, in no SDK's words.
@@ -54,7 +57,7 @@ pub struct Service {
     index: u64,
     pub name: String,
     pub account: String,
-    region: &'static str,
+    pub region: &'static str,
     thing: &'static str,
     /// The log stream of its environment.
     pub stream: String,

@@ -194,6 +194,22 @@ fn inflate_stream(
     })
 }
 
+/// Inflates a stream of deflate that begins `input` and was made with a dictionary; returns its length.
+pub(crate) fn inflate_with_dictionary(
+    dictionary: &[u8],
+    input: &[u8],
+    max_bytes: usize,
+    out: &mut Vec<u8>,
+) -> Result<usize, InflateError> {
+    STATE.with_borrow_mut(|state| {
+        state.reset(false);
+        if !dictionary.is_empty() {
+            state.set_dictionary(dictionary).map_err(|_| InflateError::Corrupt)?;
+        }
+        inflate_with(state, input, max_bytes, out)
+    })
+}
+
 fn inflate_with(
     state: &mut Decompress,
     input: &[u8],

@@ -2,6 +2,7 @@
 
 use super::envelope::{Envelope, LINE_END};
 use crate::base64;
+use crate::compact::{self, Flags, Names};
 use crate::gzip::{Compressor, TooLarge};
 use crate::request::Request;
 use crate::request::split::{self, Sizes};
@@ -44,18 +45,29 @@ const TRUNCATED_VALUE_BYTES: [usize; 4] = [16 * 1024, 4 * 1024, 1024, 256];
 /// Encodes requests as lines; keeps its buffers and compression state between calls.
 #[derive(Debug)]
 pub struct LineEncoder {
-    compressor: Compressor,
+    format: Format,
     limits: LineLimits,
     compressed: Vec<u8>,
     #[cfg(test)]
     bytes_to_compress: usize,
 }
 
+#[derive(Debug)]
+enum Format {
+    Standard(Box<Compressor>),
+    Compact(Box<compact::Encoder>, Names),
+}
+
 impl LineEncoder {
+    /// Creates an encoder of compact lines for a function with these names.
+    pub fn compact(names: Names, limits: LineLimits) -> Self {
+        Self { format: Format::Compact(Box::default(), names), ..Self::new(0, limits) }
+    }
+
     /// Creates an encoder of gzip level 0 (stored) to 9 (smallest).
     pub fn new(level: u32, limits: LineLimits) -> Self {
         Self {
-            compressor: Compressor::new(level),
+            format: Format::Standard(Box::new(Compressor::new(level))),
             limits,
             compressed: Vec::new(),
             #[cfg(test)]
@@ -142,6 +154,16 @@ impl LineEncoder {
         out: &mut Vec<u8>,
     ) -> Result<(), LineTooLarge> {
         let start = out.len();
+        let compressor = match &mut self.format {
+            Format::Standard(compressor) => compressor,
+            Format::Compact(encoder, names) => {
+                let compressed = compact_line(encoder, names, envelope, request, max_bytes, out);
+                if compressed.is_err() {
+                    out.truncate(start);
+                }
+                return compressed;
+            }
+        };
         envelope.push_head(request.kind(), out);
         let around_bytes = out.len() - start + LINE_END.len();
         self.compressed.clear();
@@ -149,7 +171,7 @@ impl LineEncoder {
         let payload = max_bytes.saturating_sub(around_bytes) / 4 * 3;
         let bytes = request.bytes();
         let resource = request.resource_place();
-        let compressed = self.compressor.compress(bytes, resource, payload, &mut self.compressed);
+        let compressed = compressor.compress(bytes, resource, payload, &mut self.compressed);
         #[cfg(test)]
         {
             self.bytes_to_compress +=
@@ -163,6 +185,29 @@ impl LineEncoder {
         out.extend_from_slice(LINE_END);
         Ok(())
     }
+}
+
+/// Appends a compact line, or a part of one if it has more than `max_bytes`.
+fn compact_line(
+    encoder: &mut compact::Encoder,
+    names: &Names,
+    envelope: &Envelope<'_>,
+    request: &Request,
+    max_bytes: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), LineTooLarge> {
+    let mut end = Vec::new();
+    envelope.push_compact_end(&mut end);
+    let start = out.len();
+    Envelope::push_compact_head(out);
+    let around_bytes = out.len() - start + end.len();
+    let flags = Flags { spill: envelope.spill, partial: envelope.partial };
+    let content_bytes = max_bytes.saturating_sub(around_bytes);
+    encoder
+        .encode(&names.context(), flags, &[request], content_bytes, out)
+        .map_err(|payload| LineTooLarge { payload, around_bytes })?;
+    out.extend_from_slice(&end);
+    Ok(())
 }
 
 /// The line exceeds its limit.

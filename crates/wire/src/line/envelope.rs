@@ -1,6 +1,6 @@
 //! The JSON around the payload of an OTLP line.
 
-use super::marker::MARKER;
+use super::marker::{COMPACT_MARKER, MARKER};
 use crate::signal::SignalKind;
 use crate::timestamp;
 
@@ -42,6 +42,27 @@ impl Envelope<'_> {
         if self.partial {
             out.extend_from_slice(b",\"partial\":true");
         }
+        self.push_time_and_level(out);
+        out.extend_from_slice(b",\"payload\":\"");
+    }
+}
+
+impl Envelope<'_> {
+    /// Appends what stands in a compact line before its content.
+    pub(super) fn push_compact_head(out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"");
+        out.extend_from_slice(COMPACT_MARKER.as_bytes());
+        out.extend_from_slice(b"\":\"");
+    }
+
+    /// Appends what stands in a compact line behind its content, the newline included.
+    pub(super) fn push_compact_end(&self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        self.push_time_and_level(out);
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn push_time_and_level(&self, out: &mut Vec<u8>) {
         if let Some(unix_nanos) = self.unix_nanos {
             out.extend_from_slice(b",\"timestamp\":\"");
             out.extend_from_slice(timestamp::rfc3339_millis(unix_nanos).as_bytes());
@@ -51,7 +72,6 @@ impl Envelope<'_> {
             out.extend_from_slice(b",\"level\":");
             push_json_string(out, level);
         }
-        out.extend_from_slice(b",\"payload\":\"");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The reason why a claimed OTLP line is invalid.
 
 use super::payload::PayloadError;
+use crate::compact::CompactError;
 use crate::json::JsonError;
 use std::fmt;
 
@@ -14,6 +15,8 @@ pub enum LineError {
     NoPayload,
     /// An undecodable payload.
     Payload(PayloadError),
+    /// An undecodable compact line.
+    Compact(CompactError),
     /// Bare JSON that is not OTLP/JSON.
     NotOtlp(JsonError),
     /// More items than [`Limits::items`](crate::Limits::items) leaves for the line.
@@ -54,6 +57,7 @@ impl fmt::Display for LineError {
                     None => Ok(()),
                 }
             }
+            Self::Compact(error) => error.fmt(f),
             Self::NotOtlp(error) => write!(f, "line is no OTLP/JSON request: {error}"),
             Self::TooManyItems { found, left } => {
                 write!(f, "{found} items in the line, {left} are left of those that are read")

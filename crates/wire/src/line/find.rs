@@ -1,7 +1,7 @@
 //! Finds possible OTLP lines in the text of a log event. Each search reads the text once.
 
 use super::java;
-use super::marker::MARKER;
+use super::marker::{COMPACT_MARKER, MARKER};
 use crate::schema::signal_of_key;
 use memchr::memchr;
 use memchr::memmem::Finder;
@@ -64,19 +64,27 @@ fn signal_names(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The start of the next object whose first key is the marker.
+/// The start of the next object whose first key is a marker.
 pub(super) fn marked_object(text: &str, from: usize) -> Option<usize> {
     let mut from = from;
     loop {
-        let at = from + FIND_MARKER.find(text.get(from..)?.as_bytes())?;
-        let (before, behind) = (text.get(..at)?, text.get(at + MARKER.len()..)?);
+        // Both markers contain the old one.
+        let at = from + FIND_OLD_MARKER.find(text.get(from..)?.as_bytes())?;
+        from = at + OLD_MARKER.len();
+        let name = |start: usize, name: &str| {
+            let behind = text.get(start..)?.strip_prefix(name)?;
+            Some((text.get(..start)?, behind))
+        };
+        let standard = at.checked_sub(1).and_then(|start| name(start, MARKER));
+        let Some((before, behind)) = standard.or_else(|| name(at, COMPACT_MARKER)) else {
+            continue;
+        };
         let before = before.strip_suffix('"').map(str::trim_end);
         let is_first = before.is_some_and(|before| before.ends_with('{'));
         if let (Some(before), true, Some(Key { escaped: false })) = (before, is_first, key(behind))
         {
             return Some(before.len() - 1);
         }
-        from = at + MARKER.len();
     }
 }
 
@@ -144,6 +152,7 @@ fn first_key_claims(text: &str) -> bool {
     let behind = behind.trim_start();
     let Some(value) = behind.strip_prefix(':').map(str::trim_start) else { return false };
     name == OLD_MARKER
+        || name == COMPACT_MARKER
         || (signal_of_key(name).is_some() && (value.is_empty() || value.starts_with('[')))
         || (name == RESOURCE && value.starts_with('{') && has_scopes(value))
 }

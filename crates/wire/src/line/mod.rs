@@ -42,6 +42,6 @@ pub use marker::MARKER;
 #[cfg(feature = "decode")]
 pub use payload::PayloadError;
 #[cfg(feature = "decode")]
-pub use read::{DecodedLine, LineReading, UndecodableLine, read_line};
+pub use read::{DecodedLine, LineReading, UndecodableLine, read_line, read_line_of};
 #[cfg(feature = "decode")]
 pub use rejoin::{Joined, Rejoin};

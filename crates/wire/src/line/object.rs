@@ -2,8 +2,9 @@
 
 use super::error::LineError;
 use super::find::{OLD_MARKER, WRAPPERS};
-use super::marker::MARKER;
+use super::marker::{COMPACT_MARKER, MARKER};
 use super::payload::{self, PayloadError};
+use crate::compact::{self, CompactError, Context};
 use crate::json::{self, KeyIn, text};
 use crate::request::{Limits, Request};
 use crate::schema::signal_of_key;
@@ -17,6 +18,8 @@ use std::fmt;
 pub(super) struct Object<'a> {
     marker: Option<&'a str>,
     has_old_marker: bool,
+    /// The content of a compact line.
+    compact: Option<&'a str>,
     endpoint: Option<&'a str>,
     payload: Option<&'a str>,
     /// `true` if the key of a signal has an array.
@@ -24,7 +27,7 @@ pub(super) struct Object<'a> {
     one_resource: OneResource,
     wrapped: [Option<&'a str>; WRAPPERS.len()],
     /// `true` for partial spans.
-    pub(super) is_partial: bool,
+    is_partial: bool,
     beside: Beside,
 }
 
@@ -103,6 +106,7 @@ impl<'a> Object<'a> {
         match *key {
             Key::Marker => self.marker = Some(value),
             Key::OldMarker => self.has_old_marker = true,
+            Key::Compact => self.compact = Some(value),
             Key::Endpoint => self.endpoint = Some(value),
             // Two payloads are ambiguous.
             Key::Payload if self.payload.is_some() => return Err("payload"),
@@ -146,7 +150,7 @@ impl<'a> Object<'a> {
         // into a line or OTLP/JSON, because the rest of the record would be lost.
         let is_whole =
             self.endpoint.is_some() && self.payload.is_some() && self.beside.begins_as_otlp;
-        let is_line = is_marked && !is_wrapper && (!self.beside.has_other_keys || is_whole);
+        let is_standard = is_marked && !is_wrapper && (!self.beside.has_other_keys || is_whole);
         // A log record with OTLP among its fields is still a log record.
         let is_bare = self.has_resources
             && !is_wrapper
@@ -154,8 +158,13 @@ impl<'a> Object<'a> {
         let OneResource { is_there, has_resource, scopes } = self.one_resource;
         let is_of_line =
             self.beside.has_line_keys || self.endpoint.is_some() || self.payload.is_some();
-        let has_other_keys =
-            self.beside.has_other_keys || is_of_line || is_marked || self.has_resources;
+        let is_compact = self.compact.is_some();
+        let has_other_keys = self.beside.has_other_keys
+            || is_of_line
+            || is_marked
+            || self.has_resources
+            || is_compact;
+        let is_line = is_standard || self.is_compact_line(is_of_line || is_wrapper);
         let one = scopes.filter(|_| has_resource && !has_other_keys && !is_wrapper);
         match (is_line, is_bare, one) {
             (true, ..) => Class::Line,
@@ -167,8 +176,31 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The requests of an object of [`Class::Line`].
-    pub(super) fn requests(&self, limits: &Limits) -> Result<Vec<Request>, LineError> {
+    fn is_compact_line(&self, is_something_else: bool) -> bool {
+        self.compact.is_some()
+            && self.beside.begins_as_otlp
+            && !self.beside.has_other_keys
+            && !self.has_resources
+            && !self.one_resource.is_there
+            && self.marker.is_none()
+            && !is_something_else
+    }
+
+    /// The requests of an object of [`Class::Line`], and whether their spans had not ended.
+    pub(super) fn requests(
+        &self,
+        context: &Context<'_>,
+        limits: &Limits,
+    ) -> Result<(Vec<Request>, bool), LineError> {
+        let Some(compact) = self.compact else {
+            return Ok((self.standard_requests(limits)?, self.is_partial));
+        };
+        let text = text(compact).ok_or(LineError::Compact(CompactError::NotText))?;
+        let line = compact::decode(&text, context, limits).map_err(LineError::Compact)?;
+        Ok((line.requests, line.is_partial))
+    }
+
+    fn standard_requests(&self, limits: &Limits) -> Result<Vec<Request>, LineError> {
         let named =
             self.endpoint.and_then(text).and_then(|endpoint| SignalKind::from_endpoint(&endpoint));
         let payload = self.payload.filter(|payload| *payload != "null");
@@ -214,7 +246,8 @@ impl<'de> Visitor<'de> for Keys {
         let mut is_first = true;
         while let Some(key) = map.next_key_seed(KeyIn(|key: &str| Some(Key::of(key))))? {
             let key = key.unwrap_or(Key::Other);
-            let is_otlp = matches!(key, Key::Marker | Key::OldMarker | Key::Resources);
+            let is_otlp =
+                matches!(key, Key::Marker | Key::Compact | Key::OldMarker | Key::Resources);
             object.beside.begins_as_otlp |= is_first && is_otlp;
             is_first = false;
             match key {
@@ -234,6 +267,7 @@ impl<'de> Visitor<'de> for Keys {
 
 enum Key {
     Marker,
+    Compact,
     OldMarker,
     Endpoint,
     Payload,
@@ -264,6 +298,7 @@ impl Key {
     fn of(key: &str) -> Self {
         match key {
             MARKER => Self::Marker,
+            COMPACT_MARKER => Self::Compact,
             OLD_MARKER => Self::OldMarker,
             "endpoint" => Self::Endpoint,
             "payload" => Self::Payload,

@@ -9,7 +9,8 @@
 //! length at which Lambda cuts. And the joined text must decode to items. Otherwise each event is read alone.
 
 use super::find;
-use super::read::{LineReading, read_line};
+use super::read::{LineReading, read_line_of};
+use crate::compact::Context;
 use crate::request::Limits;
 
 /// Maximum size of a joined line: foreign exporters write lines of any length.
@@ -94,7 +95,7 @@ impl Rejoin {
     }
 
     /// Handles the next event of the stream.
-    pub fn go_on(&mut self, text: &str, limits: &Limits) -> Joined {
+    pub fn go_on(&mut self, text: &str, context: &Context<'_>, limits: &Limits) -> Joined {
         let too_much = self.pieces >= MOST_PIECES || self.text.len() + text.len() > MOST_BYTES;
         let piece = without_newline(text);
         if too_much || find::begins_line(text) || !self.waits_for(piece) {
@@ -109,7 +110,8 @@ impl Rejoin {
             reading.undecodable.is_empty()
                 && reading.decoded.iter().any(|line| line.request.items() > 0)
         };
-        read_line(&whole.text, limits).filter(has_items).map_or(Joined::Broken, Joined::Whole)
+        let reading = read_line_of(&whole.text, context, limits);
+        reading.filter(has_items).map_or(Joined::Broken, Joined::Whole)
     }
 
     /// Stops waiting. The caller reads the kept events alone.

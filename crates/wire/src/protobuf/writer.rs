@@ -146,7 +146,7 @@ pub(crate) fn len_of_delimited(number: u32, len: usize) -> usize {
     varint_len(u64::from(number << 3)) + varint_len(len as u64) + len
 }
 
-fn varint_len(value: u64) -> usize {
+pub(crate) fn varint_len(value: u64) -> usize {
     ((value | 1).ilog2() as usize) / 7 + 1
 }
 
@@ -184,7 +184,7 @@ fn lengthen(out: &mut Vec<u8>, length_at: usize, len: usize) {
 }
 
 #[inline]
-fn push_tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
+pub(crate) fn push_tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
     push_varint(out, u64::from(number << 3 | wire_type));
 }
 

@@ -14,6 +14,12 @@ pub(crate) fn is_any_value(message: &Message) -> bool {
     std::ptr::eq(message, &raw const ANY_VALUE)
 }
 
+/// The table of `AnyValue`.
+#[cfg(any(feature = "encode", feature = "decode"))]
+pub(crate) fn any_value() -> &'static Message {
+    &ANY_VALUE
+}
+
 pub(super) static ANY_VALUE: Message = Message {
     name: "AnyValue",
     fields: &[

@@ -9,9 +9,9 @@ mod message;
 mod metrics;
 mod traces;
 
-#[cfg(any(feature = "encode", feature = "decode"))]
-pub(crate) use common::is_any_value;
 pub(crate) use common::is_key_value;
+#[cfg(any(feature = "encode", feature = "decode"))]
+pub(crate) use common::{any_value, is_any_value};
 #[cfg(feature = "decode")]
 pub(crate) use message::{Enum, Field};
 pub(crate) use message::{Kind, Message, Presence};

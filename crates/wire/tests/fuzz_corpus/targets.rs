@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a library of the fuzz targets, a module of the test")]
 
+use lambda_otlp_wire::compact::Context;
 use lambda_otlp_wire::{
     EmbeddedLines, Joined, Limits, Logs, Metrics, Rejoin, Request, Signal, SignalKind, Traces,
     gzip, merge, read_line as read,
@@ -24,7 +25,7 @@ pub fn read_line(data: &[u8]) {
     let mut rejoin = Rejoin::default();
     for event in text.split('\n') {
         if rejoin.is_waiting() {
-            match rejoin.go_on(event, &LIMITS) {
+            match rejoin.go_on(event, &Context::default(), &LIMITS) {
                 Joined::More => continue,
                 Joined::Whole(reading) => {
                     assert!(reading.undecodable.is_empty());

@@ -10,6 +10,7 @@ use super::find::{self, WRAPPERS, is_blank};
 use super::headers::without_headers_of_lines;
 use super::object::{Class, Object};
 use super::walk::Walk;
+use crate::compact::Context;
 use crate::json;
 use crate::request::{EmbeddedLines, Limits, Request};
 use crate::schema::key_of_signal;
@@ -26,11 +27,18 @@ use crate::schema::key_of_signal;
 ///   with more content than Lambda or a runtime puts around a message is kept, without the line.
 ///
 /// [`Limits::embedded_lines`] enables the last two, and lines in the middle of a text.
+///
+/// Compact lines that need the names of their function do not decode; [`read_line_of`] reads them.
 pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
+    read_line_of(text, &Context::default(), limits)
+}
+
+/// Like [`read_line`], for a text from the log of this function.
+pub fn read_line_of(text: &str, context: &Context<'_>, limits: &Limits) -> Option<LineReading> {
     if !find::has_object(text) {
         return None;
     }
-    let mut reader = Reader::new(limits);
+    let mut reader = Reader::new(context, limits);
     // A newline after a line that was cut inside a string would look like a syntax error.
     let Some(around) = reader.read(text.trim_end(), Level::Event) else {
         let masked = if reader.mentions_otlp { without_headers_of_lines(text) } else { None };
@@ -73,7 +81,8 @@ impl Level {
 ///
 /// Every byte is parsed a bounded number of times, however hostile: after the first broken object of a text only certain lines
 /// are parsed, and a broken object that claims to be a line consumes the rest of the text.
-struct Reader {
+struct Reader<'c> {
+    context: &'c Context<'c>,
     /// Remaining limits: the lines of one event share [`Limits::inflated_bytes`].
     limits: Limits,
     reading: LineReading,
@@ -82,9 +91,10 @@ struct Reader {
     bytes_read: usize,
 }
 
-impl Reader {
-    fn new(limits: &Limits) -> Self {
+impl<'c> Reader<'c> {
+    fn new(context: &'c Context<'c>, limits: &Limits) -> Self {
         Self {
+            context,
             limits: *limits,
             reading: LineReading::default(),
             mentions_otlp: false,
@@ -176,11 +186,13 @@ impl Reader {
             walk.leave_marked(end);
             return;
         }
-        let inside = self.take(object, walk.between(begin, end), level);
+        let Some(inside) = self.take(object, walk.between(begin, end), level) else {
+            walk.leave_marked(end);
+            return;
+        };
         // `null` replaces the line in an object, which thereby stays JSON.
         let in_place = if end <= walk.shell_end { "null" } else { "" };
-        let inside = inside.filter(|text| !text.is_empty());
-        walk.take(begin, end, inside.as_deref().unwrap_or(in_place));
+        walk.take(begin, end, if inside.is_empty() { in_place } else { &inside });
     }
 
     /// Refuses a broken object that was meant as a line, with all text after it, and returns `true`. If lines are not read here,
@@ -255,8 +267,10 @@ impl Reader {
     fn take(&mut self, object: &Object<'_>, line: &str, level: Level) -> Option<String> {
         match object.class() {
             Class::Line => {
-                let requests = object.requests(&self.limits);
-                self.add(requests, line, object.is_partial);
+                match object.requests(self.context, &self.limits) {
+                    Ok((requests, is_partial)) => self.add(Ok(requests), line, is_partial),
+                    Err(error) => self.add(Err(error), line, false),
+                }
                 Some(String::new())
             }
             Class::Bare => {

@@ -7,7 +7,8 @@ use serde_json::json;
 fn readings_of_each_byte(text: &str) -> f64 {
     let modes = [EmbeddedLines::Whole, EmbeddedLines::Read, EmbeddedLines::Never];
     let times = modes.map(|embedded_lines| {
-        let mut reader = Reader::new(&Limits { embedded_lines, ..Limits::default() });
+        let context = Context::default();
+        let mut reader = Reader::new(&context, &Limits { embedded_lines, ..Limits::default() });
         reader.read(text, Level::Event);
         f64::from(u32::try_from(reader.bytes_read).unwrap())
             / f64::from(u32::try_from(text.len()).unwrap())

@@ -1,0 +1,122 @@
+//! Names that both the function and the reader of its log know, so that a line need not repeat them.
+
+/// The names of a function that its log stream's delivery states. An empty name is unknown.
+///
+/// Writer and reader must derive them in the same way, or the line does not decode: the function's name from the log group
+/// (`/aws/lambda/NAME`) or else from the log stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Context<'a> {
+    /// The function's name.
+    pub function: &'a str,
+    /// The account's 12 digits.
+    pub account: &'a str,
+    /// The name of the log stream.
+    pub log_stream: &'a str,
+    /// The region. Only a writer needs it: the line says which one it is.
+    pub region: &'a str,
+}
+
+/// A context that owns its names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    function: String,
+    account: String,
+    log_stream: String,
+    region: String,
+}
+
+impl Names {
+    /// The names of a function that writes to this log group and log stream. A function whose log group has another name than
+    /// Lambda's default does not use its name.
+    pub fn of_function(function: &str, region: &str, log_group: &str, log_stream: &str) -> Self {
+        let is_default = log_group.strip_prefix("/aws/lambda/") == Some(function);
+        Self {
+            function: if is_default { function.to_owned() } else { String::new() },
+            account: String::new(),
+            log_stream: log_stream.to_owned(),
+            region: region.to_owned(),
+        }
+    }
+
+    /// The same with the account.
+    #[must_use]
+    pub fn with_account(self, account: &str) -> Self {
+        Self { account: account.to_owned(), ..self }
+    }
+
+    /// These names.
+    pub fn context(&self) -> Context<'_> {
+        let Self { function, account, log_stream, region } = self;
+        Context { function, account, log_stream, region }
+    }
+}
+
+/// Bits of the names that a line uses.
+pub(super) const FUNCTION: u8 = 1;
+pub(super) const ACCOUNT: u8 = 2;
+pub(super) const LOG_STREAM: u8 = 4;
+pub(super) const REGION: u8 = 8;
+
+impl Context<'_> {
+    /// Returns the check of the names that a line uses.
+    pub(super) fn check(&self, used: u8) -> [u8; 2] {
+        let mut hasher = crc32fast::Hasher::new();
+        let names =
+            [(FUNCTION, self.function), (ACCOUNT, self.account), (LOG_STREAM, self.log_stream)];
+        for (bit, name) in names {
+            if used & bit != 0 {
+                hasher.update(name.as_bytes());
+            }
+            hasher.update(&[0]);
+        }
+        low_bytes(hasher.finalize())
+    }
+}
+
+/// The lowest two bytes of a CRC-32.
+pub(super) fn low_bytes(crc: u32) -> [u8; 2] {
+    let [a, b, ..] = crc.to_le_bytes();
+    [a, b]
+}
+
+/// Regions by number. Regions may be added at the end, never moved.
+pub(super) const REGIONS: [&str; 38] = [
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ca-central-1",
+    "ca-west-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
+];

@@ -1,0 +1,72 @@
+//! Decodes the content of a compact line.
+
+use super::context::{self, Context};
+use super::dictionary;
+use super::error::CompactError;
+use super::history::Unit;
+use super::read::{Bytes, Rebuilder};
+use super::read_text::region;
+use super::text91;
+use crate::gzip;
+use crate::request::{Limits, Request};
+
+/// The content of a compact line.
+#[derive(Debug)]
+pub struct CompactLine {
+    /// Its requests.
+    pub requests: Vec<Request>,
+    /// `true` if the spans in it had not ended when they were written.
+    pub is_partial: bool,
+}
+
+/// Decodes the content of a compact line that a function of this context wrote.
+///
+/// # Errors
+/// If a check fails. Names of the context that the line does not use may be wrong.
+pub fn decode(
+    text: &str,
+    context: &Context<'_>,
+    limits: &Limits,
+) -> Result<CompactLine, CompactError> {
+    let packed = text91::decode(text.as_bytes()).ok_or(CompactError::NotText)?;
+    let mut bytes = Bytes(&packed);
+    let [head, number] = bytes.array()?;
+    let dictionary =
+        dictionary::of_number(number).ok_or(CompactError::UnknownDictionary(number))?;
+    let unit = match head >> 6 {
+        0 => Unit::Nanos,
+        1 => Unit::Micros,
+        2 => Unit::Millis,
+        _ => return Err(CompactError::Corrupt),
+    };
+    let used = head & 0x0f;
+    let mut context = Context { region: "", ..*context };
+    if used & context::REGION != 0 {
+        context.region = region(bytes.byte()?).ok_or(CompactError::Corrupt)?;
+    }
+    if used & !context::REGION != 0 && bytes.array()? != context.check(used) {
+        return Err(CompactError::OtherContext);
+    }
+    let (body, checksum) = bytes.0.split_last_chunk::<2>().ok_or(CompactError::Corrupt)?;
+    let mut skeleton = Vec::new();
+    let deflated =
+        gzip::inflate_with_dictionary(dictionary, body, limits.inflated_bytes, &mut skeleton)
+            .map_err(CompactError::Inflate)?;
+    let holes = body.get(deflated..).unwrap_or_default();
+    let mut rebuilder = Rebuilder::new(&skeleton, holes, context, unit, limits.inflated_bytes);
+    let mut requests = Vec::new();
+    let mut hasher = crc32fast::Hasher::new();
+    while let Some((kind, bytes)) = rebuilder.request()? {
+        hasher.update(&bytes);
+        requests.push((kind, bytes));
+    }
+    if !rebuilder.holes.0.is_empty() {
+        return Err(CompactError::Corrupt);
+    }
+    if context::low_bytes(hasher.finalize()) != *checksum {
+        return Err(CompactError::Checksum);
+    }
+    let requests = requests.into_iter().map(|(kind, bytes)| Request::check(kind, bytes, limits));
+    let requests = requests.collect::<Result<_, _>>().map_err(CompactError::Malformed)?;
+    Ok(CompactLine { requests, is_partial: head & 0x20 != 0 })
+}

@@ -1,0 +1,157 @@
+//! Encodes requests into the content of a compact line.
+
+use super::context::{self, Context, REGIONS};
+use super::dictionary;
+use super::history::Unit;
+use super::text91;
+use super::write::{Parts, Unwritten};
+use crate::gzip::TooLarge;
+use crate::request::Request;
+use deflate::{Deflater, Preset};
+use std::borrow::Cow;
+use std::fmt;
+
+/// Flags of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `true` if the line was to be sent to a backend, and could not be.
+    pub spill: bool,
+    /// `true` if the spans in it had not ended when they were written.
+    pub partial: bool,
+}
+
+/// Bits of the first byte, above those of the context's names.
+pub(super) const SPILL: u8 = 0x10;
+pub(super) const PARTIAL: u8 = 0x20;
+pub(super) const UNIT_SHIFT: u32 = 6;
+
+/// Encodes requests; keeps its buffers, and an index of the dictionary.
+pub struct Encoder {
+    number: u8,
+    preset: Preset,
+    deflater: Deflater,
+    skeleton: Vec<u8>,
+    holes: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder").field("dictionary", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Default for Encoder {
+    /// An encoder with the newest dictionary.
+    fn default() -> Self {
+        Self::new(dictionary::NEWEST, Cow::Borrowed(dictionary::newest()))
+    }
+}
+
+impl Encoder {
+    /// An encoder with a dictionary, which readers know by its number.
+    pub fn new(number: u8, dictionary: Cow<'static, [u8]>) -> Self {
+        Self {
+            number,
+            preset: Preset::new(dictionary),
+            deflater: Deflater::default(),
+            skeleton: Vec::new(),
+            holes: Vec::new(),
+            packed: Vec::new(),
+        }
+    }
+
+    /// Appends the text of these requests to `out`, unless it has more than `max_bytes`.
+    ///
+    /// # Errors
+    /// `out` is as before, and the error says how much of the requests had how many bytes.
+    pub(crate) fn encode(
+        &mut self,
+        context: &Context<'_>,
+        flags: Flags,
+        requests: &[&Request],
+        max_bytes: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TooLarge> {
+        const CHECKSUM: usize = 2;
+        let region = REGIONS.iter().position(|region| *region == context.region);
+        let region = region.and_then(|number| u8::try_from(number).ok());
+        let context = Context { region: region.map_or("", |_| context.region), ..*context };
+        let (used, unit) = self.parts(context, requests);
+        self.packed.clear();
+        let bit = |flag, bit| if flag { bit } else { 0 };
+        let flags = bit(flags.spill, SPILL) | bit(flags.partial, PARTIAL);
+        self.packed.extend_from_slice(&[used | flags | (unit as u8) << UNIT_SHIFT, self.number]);
+        self.packed.extend(region.filter(|_| used & context::REGION != 0));
+        if used & !context::REGION != 0 {
+            self.packed.extend_from_slice(&context.check(used));
+        }
+        let max_packed = text91::bytes_in(max_bytes);
+        let max_deflated = max_packed.saturating_sub(self.holes.len() + CHECKSUM);
+        let input_bytes: usize = requests.iter().map(|request| request.bytes().len()).sum();
+        let deflated = self.deflater.deflate_with(
+            &self.preset,
+            &self.skeleton,
+            max_deflated,
+            &mut self.packed,
+        );
+        let bytes = (self.packed.len() + self.holes.len() + CHECKSUM) * 16 / 13;
+        if let Err(read) = deflated {
+            let input_bytes = input_bytes.saturating_mul(read) / self.skeleton.len().max(1);
+            return Err(TooLarge { input_bytes, bytes });
+        }
+        self.packed.extend_from_slice(&self.holes);
+        let mut hasher = crc32fast::Hasher::new();
+        for request in requests {
+            hasher.update(request.bytes());
+        }
+        self.packed.extend_from_slice(&context::low_bytes(hasher.finalize()));
+        if self.packed.len() > max_packed {
+            return Err(TooLarge { input_bytes, bytes });
+        }
+        text91::push(out, &self.packed);
+        Ok(())
+    }
+
+    /// Writes skeleton and holes; returns the names they use, and the unit of their times.
+    fn parts(&mut self, context: Context<'_>, requests: &[&Request]) -> (u8, Unit) {
+        let mut unit = Unit::Millis;
+        let mut all_plain = false;
+        'again: loop {
+            let (skeleton, holes) = (&mut self.skeleton, &mut self.holes);
+            let mut parts = Parts::new(skeleton, holes, context, unit);
+            for request in requests {
+                if all_plain {
+                    parts.plain(request.kind(), request.bytes());
+                    continue;
+                }
+                match parts.request(request.kind(), request.bytes()) {
+                    Ok(()) => {}
+                    Err(Unwritten::Unit(smaller)) => {
+                        unit = smaller;
+                        continue 'again;
+                    }
+                    Err(Unwritten::Inexpressible) => {
+                        all_plain = true;
+                        continue 'again;
+                    }
+                }
+            }
+            return (parts.used, unit);
+        }
+    }
+
+    /// Returns the skeleton of these requests, from which a dictionary is trained.
+    pub fn skeleton(&mut self, context: &Context<'_>, requests: &[&Request]) -> &[u8] {
+        let _names_and_unit = self.parts(*context, requests);
+        &self.skeleton
+    }
+
+    /// Returns the text of these requests.
+    pub fn text(&mut self, context: &Context<'_>, flags: Flags, requests: &[&Request]) -> String {
+        let mut out = Vec::new();
+        // No text has more bytes than the largest number.
+        let _fits = self.encode(context, flags, requests, usize::MAX, &mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+}

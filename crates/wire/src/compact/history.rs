@@ -1,0 +1,172 @@
+//! Earlier values of the same line, which later ones refer to. Writer and reader keep the same.
+
+#[cfg(feature = "decode")]
+use crate::ids::mix;
+use crate::ids::unmix;
+
+/// 2027-01-01: the first time of a line is written as the difference to it.
+const FIRST_TIME: u64 = 1_798_761_600_000_000_000;
+/// The increment of SplitMix64's counter, and its inverse modulo 2^64.
+#[cfg(feature = "decode")]
+const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+const INVERSE_GAMMA: u64 = 0xf1de_83e1_9937_733d;
+/// Numbers of ids are near if they differ by less.
+#[cfg(feature = "encode")]
+const NEAR: u64 = 1 << 15;
+
+/// Earlier ids and times of a line.
+pub(super) struct History {
+    /// Ids of 8 bytes, of spans.
+    pub(super) short: Recent<u64>,
+    /// Ids of 16 bytes, of traces and invocations.
+    pub(super) long: Recent<u128>,
+    time: u64,
+    /// Nanoseconds of a time's unit.
+    unit: u64,
+    /// The number of the newest id of 8 bytes, if SplitMix64 made it.
+    newest: u64,
+}
+
+impl History {
+    pub(super) fn new(unit: Unit) -> Self {
+        Self {
+            short: Recent::default(),
+            long: Recent::default(),
+            time: FIRST_TIME / unit.nanos(),
+            unit: unit.nanos(),
+            newest: 0,
+        }
+    }
+
+    #[cfg(feature = "encode")]
+    /// Returns the difference to the previous time in units; `None` if the time is no multiple of the unit.
+    pub(super) fn time_difference(&mut self, nanos: u64) -> Option<i64> {
+        if !nanos.is_multiple_of(self.unit) {
+            return None;
+        }
+        let time = nanos / self.unit;
+        let difference = time.wrapping_sub(self.time).cast_signed();
+        self.time = time;
+        Some(difference)
+    }
+
+    #[cfg(feature = "decode")]
+    /// Returns the time of a difference.
+    pub(super) fn time(&mut self, difference: i64) -> u64 {
+        self.time = self.time.wrapping_add_signed(difference);
+        self.time.wrapping_mul(self.unit)
+    }
+
+    #[cfg(feature = "encode")]
+    /// Returns how many ids SplitMix64 made from the newest id to this one, if these are few, and makes it the newest.
+    pub(super) fn id_difference(&mut self, id: u64) -> Option<i64> {
+        let number = unmix(id).wrapping_mul(INVERSE_GAMMA);
+        let difference = number.wrapping_sub(self.newest).cast_signed();
+        self.newest = number;
+        self.short.push(id);
+        (difference.unsigned_abs() < NEAR).then_some(difference)
+    }
+
+    #[cfg(feature = "decode")]
+    /// Returns the id that SplitMix64 made so many ids after the newest one.
+    pub(super) fn near_id(&mut self, difference: i64) -> u64 {
+        self.newest = self.newest.wrapping_add_signed(difference);
+        let id = mix(self.newest.wrapping_mul(GAMMA));
+        self.short.push(id);
+        id
+    }
+
+    #[cfg(feature = "decode")]
+    /// Takes a new id.
+    pub(super) fn new_id(&mut self, id: u64) {
+        self.newest = unmix(id).wrapping_mul(INVERSE_GAMMA);
+        self.short.push(id);
+    }
+}
+
+/// The unit of a line's times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Nanos,
+    Micros,
+    Millis,
+}
+
+impl Unit {
+    #[cfg(feature = "encode")]
+    /// The largest unit of which a time is a multiple.
+    pub(super) fn of(nanos: u64) -> Self {
+        if nanos.is_multiple_of(1_000_000) {
+            Self::Millis
+        } else if nanos.is_multiple_of(1000) {
+            Self::Micros
+        } else {
+            Self::Nanos
+        }
+    }
+
+    const fn nanos(self) -> u64 {
+        match self {
+            Self::Nanos => 1,
+            Self::Micros => 1000,
+            Self::Millis => 1_000_000,
+        }
+    }
+}
+
+const RECENT: usize = 16;
+
+/// The 16 most recently used of some values, the last one first.
+#[derive(Default)]
+pub(super) struct Recent<T> {
+    values: [T; RECENT],
+    count: usize,
+}
+
+impl<T: Copy + PartialEq> Recent<T> {
+    #[cfg(feature = "encode")]
+    /// Returns the rank of a value, which becomes 0.
+    pub(super) fn rank(&mut self, value: T) -> Option<u8> {
+        let recent = self.values.iter().take(self.count);
+        let rank = recent.copied().position(|recent| recent == value)?;
+        let rank = u8::try_from(rank).ok()?;
+        self.take(rank);
+        Some(rank)
+    }
+
+    /// Returns the value of a rank, which becomes 0.
+    pub(super) fn take(&mut self, rank: u8) -> Option<T> {
+        let until = self.values.get_mut(..self.count)?.get_mut(..=usize::from(rank))?;
+        until.rotate_right(1);
+        until.first().copied()
+    }
+
+    pub(super) fn push(&mut self, value: T) {
+        self.values.rotate_right(1);
+        if let Some(first) = self.values.first_mut() {
+            *first = value;
+        }
+        self.count = RECENT.min(self.count + 1);
+    }
+}
+
+#[cfg(all(test, feature = "encode", feature = "decode"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_splitmix64_are_near() {
+        let ids: Vec<u64> =
+            (0..5_u64).map(|n| mix(77_u64.wrapping_add(n).wrapping_mul(GAMMA))).collect();
+        let (mut writer, mut reader) = (History::new(Unit::Nanos), History::new(Unit::Nanos));
+        assert_eq!(writer.id_difference(ids[1]), Some(78));
+        writer.new_id(ids[1]);
+        reader.new_id(ids[1]);
+        for (id, expected) in [(ids[0], -1), (ids[4], 4), (ids[3], -1)] {
+            assert_eq!(writer.id_difference(id), Some(expected));
+            assert_eq!(reader.near_id(expected), id);
+        }
+        assert_eq!(writer.id_difference(1), None);
+        assert_eq!(GAMMA.wrapping_mul(INVERSE_GAMMA), 1);
+    }
+}

@@ -1,0 +1,33 @@
+//! The compact encoding of OTLP requests: the content of a compact line. `docs/line-format.md` specifies it.
+//!
+//! [`Encoder`] separates a request into a skeleton (field numbers, keys, text) and holes (ids, times, long numbers): [`write`]
+//! walks the messages, [`write_text`] the strings. The skeleton is deflated with a preset [`dictionary`]; the holes follow as they
+//! are. [`text91`] makes JSON-safe text of both. [`decode`] and [`read`] reverse this.
+
+mod codes;
+mod context;
+#[cfg(feature = "decode")]
+mod decode;
+pub mod dictionary;
+#[cfg(feature = "encode")]
+mod encoder;
+#[cfg(feature = "decode")]
+mod error;
+mod history;
+#[cfg(feature = "decode")]
+mod read;
+#[cfg(feature = "decode")]
+mod read_text;
+mod text91;
+#[cfg(feature = "encode")]
+mod write;
+#[cfg(feature = "encode")]
+mod write_text;
+
+pub use context::{Context, Names};
+#[cfg(feature = "decode")]
+pub use decode::{CompactLine, decode};
+#[cfg(feature = "encode")]
+pub use encoder::{Encoder, Flags};
+#[cfg(feature = "decode")]
+pub use error::CompactError;

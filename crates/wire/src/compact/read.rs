@@ -1,0 +1,305 @@
+//! Rebuilds requests from a skeleton and its holes.
+
+use super::codes::{self, END, OTHER_FORM, RAW_FIELD};
+use super::context::Context;
+use super::error::CompactError;
+use super::history::{History, Unit};
+use crate::protobuf::{delimited, push_tag, push_varint};
+use crate::schema::{self, Kind, Message, Presence};
+use crate::signal::SignalKind;
+
+/// More than a writer nests.
+const DEEPEST: usize = 100;
+
+type Result<T> = std::result::Result<T, CompactError>;
+
+/// What is left of a skeleton and its holes.
+pub(super) struct Rebuilder<'p> {
+    pub(super) skeleton: Bytes<'p>,
+    pub(super) holes: Bytes<'p>,
+    pub(super) context: Context<'p>,
+    pub(super) history: History,
+    /// Bytes that the requests may still have.
+    pub(super) bytes_left: usize,
+}
+
+impl<'p> Rebuilder<'p> {
+    pub(super) fn new(
+        skeleton: &'p [u8],
+        holes: &'p [u8],
+        context: Context<'p>,
+        unit: Unit,
+        max_bytes: usize,
+    ) -> Self {
+        Self {
+            skeleton: Bytes(skeleton),
+            holes: Bytes(holes),
+            context,
+            history: History::new(unit),
+            bytes_left: max_bytes,
+        }
+    }
+
+    /// Returns the next request; `None` if none is left.
+    pub(super) fn request(&mut self) -> Result<Option<(SignalKind, Vec<u8>)>> {
+        let Ok(code) = self.skeleton.byte() else { return Ok(None) };
+        let is_signal = |kind: &SignalKind| codes::signal_number(*kind) == code & !OTHER_FORM;
+        let kind = SignalKind::ALL.into_iter().find(is_signal).ok_or(CompactError::Corrupt)?;
+        let mut out = Vec::new();
+        if code & OTHER_FORM != 0 {
+            out.extend_from_slice(self.skeleton.sized()?);
+            self.bound(&out)?;
+        } else {
+            self.message(schema::request(kind), &mut out, DEEPEST)?;
+        }
+        self.bytes_left -= out.len().min(self.bytes_left);
+        Ok(Some((kind, out)))
+    }
+
+    pub(super) fn bound(&self, out: &[u8]) -> Result<()> {
+        if out.len() > self.bytes_left { Err(CompactError::TooLarge) } else { Ok(()) }
+    }
+
+    fn message(
+        &mut self,
+        message: &'static Message,
+        out: &mut Vec<u8>,
+        depth_left: usize,
+    ) -> Result<()> {
+        let depth_left = depth_left.checked_sub(1).ok_or(CompactError::Corrupt)?;
+        loop {
+            match self.skeleton.byte()? {
+                END => return Ok(()),
+                RAW_FIELD => out.extend_from_slice(self.skeleton.sized()?),
+                code => self.field(message, code, out, depth_left)?,
+            }
+            self.bound(out)?;
+        }
+    }
+
+    fn field(
+        &mut self,
+        message: &'static Message,
+        code: u8,
+        out: &mut Vec<u8>,
+        depth_left: usize,
+    ) -> Result<()> {
+        let number = u32::from(code & !OTHER_FORM);
+        let is_other_form = code & OTHER_FORM != 0;
+        let known = message.field(number).ok_or(CompactError::Corrupt)?;
+        let Kind::Message(inner) = known.kind else {
+            if is_other_form {
+                return self.packed(number, known.kind, known.presence, out);
+            }
+            return self.scalar(number, known.kind, out);
+        };
+        let mut result = Ok(());
+        delimited(out, number, |out| {
+            result = if schema::is_key_value(inner) && !is_other_form {
+                self.attribute(out, depth_left)
+            } else {
+                self.message(inner, out, depth_left)
+            };
+        });
+        result
+    }
+
+    /// Key and value of an attribute.
+    fn attribute(&mut self, out: &mut Vec<u8>, depth_left: usize) -> Result<()> {
+        let mut result = Ok(());
+        delimited(out, 1, |out| result = self.text(out));
+        result?;
+        let mut result = Ok(());
+        delimited(out, 2, |out| {
+            result = self
+                .skeleton
+                .byte()
+                .and_then(|code| self.field(schema::any_value(), code, out, depth_left));
+        });
+        result
+    }
+
+    fn scalar(&mut self, number: u32, kind: Kind, out: &mut Vec<u8>) -> Result<()> {
+        match kind {
+            Kind::String => {
+                let mut result = Ok(());
+                delimited(out, number, |out| result = self.text(out));
+                result
+            }
+            Kind::Id => {
+                let mut result = Ok(());
+                delimited(out, number, |out| result = self.id(out));
+                result
+            }
+            Kind::Bytes => {
+                let length = self.skeleton.varint()?;
+                let bytes = self.holes.take(length)?;
+                delimited(out, number, |out| out.extend_from_slice(bytes));
+                Ok(())
+            }
+            Kind::Fixed32 => {
+                let value = u32::try_from(self.number()?).map_err(|_| CompactError::Corrupt)?;
+                push_tag(out, number, 5);
+                out.extend_from_slice(&value.to_le_bytes());
+                Ok(())
+            }
+            Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => {
+                push_tag(out, number, 1);
+                self.word(kind, out)
+            }
+            _ => {
+                push_tag(out, number, 0);
+                push_varint(out, self.number()?);
+                Ok(())
+            }
+        }
+    }
+
+    fn word(&mut self, kind: Kind, out: &mut Vec<u8>) -> Result<()> {
+        let value = if matches!(kind, Kind::Double) { self.double()? } else { self.number()? };
+        out.extend_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn packed(
+        &mut self,
+        number: u32,
+        kind: Kind,
+        presence: Presence,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if presence != Presence::Repeated {
+            return Err(CompactError::Corrupt);
+        }
+        let count = self.skeleton.varint()?;
+        let mut result = Ok(());
+        delimited(out, number, |out| {
+            // Each value has a byte in the skeleton, so that a wrong count ends with it.
+            for _ in 0..count {
+                result = match kind {
+                    Kind::Double | Kind::Fixed64 => self.word(kind, out),
+                    Kind::Uint64 => self.number().map(|value| push_varint(out, value)),
+                    _ => Err(CompactError::Corrupt),
+                };
+                if result.is_err() {
+                    return;
+                }
+            }
+        });
+        result
+    }
+
+    fn number(&mut self) -> Result<u64> {
+        use codes::number::{EIGHT_BYTES, HOLE, INLINE, NEGATIVE, TIME};
+        Ok(match self.skeleton.byte()? {
+            value @ 0..INLINE => u64::from(value),
+            INLINE => self.skeleton.long_varint()?,
+            HOLE => self.holes.long_varint()?,
+            NEGATIVE => !self.holes.long_varint()?,
+            TIME => {
+                let difference = self.difference()?;
+                self.history.time(difference)
+            }
+            EIGHT_BYTES => u64::from_le_bytes(self.holes.array()?),
+            _ => return Err(CompactError::Corrupt),
+        })
+    }
+
+    fn difference(&mut self) -> Result<i64> {
+        let zigzag = self.holes.long_varint()?;
+        Ok((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
+    }
+
+    fn double(&mut self) -> Result<u64> {
+        use codes::double::{BITS, MOST_PLACES};
+        match self.skeleton.byte()? {
+            places @ 0..=MOST_PLACES => {
+                Ok(codes::decimal(self.number()?.cast_signed(), places).to_bits())
+            }
+            BITS => Ok(u64::from_le_bytes(self.holes.array()?)),
+            _ => Err(CompactError::Corrupt),
+        }
+    }
+
+    pub(super) fn id(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        use codes::id::{NEAR, NEW_8, NEW_16, NEXT, OTHER_LENGTH, RECENT_16};
+        let code = self.skeleton.byte()?;
+        let short = match code {
+            0..RECENT_16 => self.history.short.take(code).ok_or(CompactError::Corrupt)?,
+            NEW_8 => {
+                let id = u64::from_be_bytes(self.holes.array()?);
+                self.history.new_id(id);
+                id
+            }
+            NEXT => self.history.near_id(1),
+            NEAR => {
+                let difference = self.difference()?;
+                self.history.near_id(difference)
+            }
+            RECENT_16..NEW_8 => {
+                let id = self.history.long.take(code - RECENT_16).ok_or(CompactError::Corrupt)?;
+                out.extend_from_slice(&id.to_be_bytes());
+                return Ok(());
+            }
+            NEW_16 => {
+                let id = self.holes.array()?;
+                self.history.long.push(u128::from_be_bytes(id));
+                out.extend_from_slice(&id);
+                return Ok(());
+            }
+            OTHER_LENGTH => {
+                let length = self.skeleton.varint()?;
+                out.extend_from_slice(self.holes.take(length)?);
+                return Ok(());
+            }
+            _ => return Err(CompactError::Corrupt),
+        };
+        out.extend_from_slice(&short.to_be_bytes());
+        Ok(())
+    }
+}
+
+/// Bytes that are read from their beginning.
+pub(super) struct Bytes<'p>(pub(super) &'p [u8]);
+
+impl<'p> Bytes<'p> {
+    pub(super) fn take(&mut self, length: usize) -> Result<&'p [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(CompactError::Corrupt)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(CompactError::Corrupt)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    #[inline]
+    pub(super) fn byte(&mut self) -> Result<u8> {
+        let (byte, rest) = self.0.split_first().ok_or(CompactError::Corrupt)?;
+        self.0 = rest;
+        Ok(*byte)
+    }
+
+    pub(super) fn long_varint(&mut self) -> Result<u64> {
+        let mut value = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(CompactError::Corrupt)
+    }
+
+    pub(super) fn varint(&mut self) -> Result<usize> {
+        usize::try_from(self.long_varint()?).map_err(|_| CompactError::Corrupt)
+    }
+
+    fn sized(&mut self) -> Result<&'p [u8]> {
+        let length = self.varint()?;
+        self.take(length)
+    }
+}

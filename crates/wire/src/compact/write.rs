@@ -1,0 +1,361 @@
+//! Writes the skeleton and the holes of requests.
+
+use super::codes::{self, END, OTHER_FORM, RAW_FIELD};
+use super::context::{self, Context};
+use super::history::{History, Unit};
+use crate::protobuf::{self, Field, Reader, Value, push_varint};
+use crate::schema::{self, Kind, Message, Presence};
+use crate::signal::SignalKind;
+
+/// Deeper messages are written as plain protobuf.
+const DEEPEST: usize = 64;
+/// Times of this century have more nanoseconds; counts and sums do not.
+const LEAST_TIME: u64 = 1 << 60;
+/// Ports of servers, which are the same in each invocation.
+const PORTS: [u64; 10] = [80, 443, 1433, 3306, 5432, 5672, 6379, 8080, 9092, 27017];
+
+/// The skeleton and the holes of requests, while they are written.
+pub(super) struct Parts<'b> {
+    pub(super) skeleton: &'b mut Vec<u8>,
+    pub(super) holes: &'b mut Vec<u8>,
+    pub(super) context: Context<'b>,
+    pub(super) history: History,
+    /// The names of the context that were used.
+    pub(super) used: u8,
+}
+
+/// Why a message was not written.
+pub(super) enum Unwritten {
+    /// A time is no multiple of the unit, but of this one.
+    Unit(Unit),
+    /// No protobuf, or too many nested messages.
+    Inexpressible,
+}
+
+impl<'b> Parts<'b> {
+    pub(super) fn new(
+        skeleton: &'b mut Vec<u8>,
+        holes: &'b mut Vec<u8>,
+        context: Context<'b>,
+        unit: Unit,
+    ) -> Self {
+        skeleton.clear();
+        holes.clear();
+        Self { skeleton, holes, context, history: History::new(unit), used: 0 }
+    }
+
+    /// Writes a request field by field.
+    pub(super) fn request(&mut self, kind: SignalKind, bytes: &[u8]) -> Result<(), Unwritten> {
+        self.skeleton.push(codes::signal_number(kind));
+        self.message(schema::request(kind), bytes, DEEPEST)
+    }
+
+    /// Writes a request as it is.
+    pub(super) fn plain(&mut self, kind: SignalKind, bytes: &[u8]) {
+        self.skeleton.push(codes::signal_number(kind) | OTHER_FORM);
+        self.sized(bytes);
+    }
+
+    fn sized(&mut self, bytes: &[u8]) {
+        push_varint(self.skeleton, bytes.len() as u64);
+        self.skeleton.extend_from_slice(bytes);
+    }
+
+    fn message(
+        &mut self,
+        message: &'static Message,
+        bytes: &[u8],
+        depth_left: usize,
+    ) -> Result<(), Unwritten> {
+        let depth_left = depth_left.checked_sub(1).ok_or(Unwritten::Inexpressible)?;
+        for field in Reader::new(bytes) {
+            let field = field.map_err(|_| Unwritten::Inexpressible)?;
+            let known = message.field(field.number).filter(|_| is_shortest(&field));
+            let is_written = match known {
+                Some(known) => self.field(known.kind, known.presence, &field, depth_left)?,
+                None => false,
+            };
+            if !is_written {
+                self.skeleton.push(RAW_FIELD);
+                self.sized(field.raw);
+            }
+        }
+        self.skeleton.push(END);
+        Ok(())
+    }
+
+    /// Writes a field, unless its value is of another type.
+    fn field(
+        &mut self,
+        kind: Kind,
+        presence: Presence,
+        field: &Field<'_>,
+        depth_left: usize,
+    ) -> Result<bool, Unwritten> {
+        let code = field.number.to_le_bytes()[0];
+        match (kind, field.value) {
+            (Kind::Message(inner), Value::Len(bytes)) => {
+                if schema::is_key_value(inner)
+                    && let Some((key, value)) = attribute(bytes)
+                {
+                    self.skeleton.push(code);
+                    self.text(key);
+                    self.value(&value, depth_left)?;
+                    return Ok(true);
+                }
+                let is_attribute = schema::is_key_value(inner);
+                self.skeleton.push(if is_attribute { code | OTHER_FORM } else { code });
+                self.message(inner, bytes, depth_left)?;
+            }
+            (kind, Value::Len(packed)) if presence == Presence::Repeated && is_number(kind) => {
+                return self.numbers(kind, code, packed);
+            }
+            (kind, value) if has_type(kind, value) => {
+                self.skeleton.push(code);
+                self.scalar(kind, value)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Writes the one field of an `AnyValue`, without an end.
+    fn value(&mut self, field: &Field<'_>, depth_left: usize) -> Result<(), Unwritten> {
+        let any_value = schema::any_value();
+        let Some(known) = any_value.field(field.number) else {
+            return Err(Unwritten::Inexpressible);
+        };
+        let is_written = self.field(known.kind, known.presence, field, depth_left)?;
+        if is_written { Ok(()) } else { Err(Unwritten::Inexpressible) }
+    }
+
+    fn scalar(&mut self, kind: Kind, value: Value<'_>) -> Result<(), Unwritten> {
+        match (kind, value) {
+            (Kind::Double, Value::Fixed64(bits)) => self.double(bits),
+            (_, Value::Varint(value) | Value::Fixed64(value)) => self.number(value)?,
+            (_, Value::Fixed32(value)) => self.number(u64::from(value))?,
+            (Kind::String, Value::Len(text)) => self.text(text),
+            (Kind::Id, Value::Len(id)) => self.id(id),
+            (_, Value::Len(bytes)) => {
+                push_varint(self.skeleton, bytes.len() as u64);
+                self.holes.extend_from_slice(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, value: u64) -> Result<(), Unwritten> {
+        use codes::number::{EIGHT_BYTES, HOLE, INLINE, NEGATIVE, TIME};
+        match value {
+            _ if is_constant(value) => match u8::try_from(value) {
+                Ok(byte) if byte < INLINE => self.skeleton.push(byte),
+                _ => {
+                    self.skeleton.push(INLINE);
+                    push_varint(self.skeleton, value);
+                }
+            },
+            LEAST_TIME..=0x7fff_ffff_ffff_ffff => {
+                if let Some(difference) = self.history.time_difference(value) {
+                    self.skeleton.push(TIME);
+                    self.difference(difference);
+                } else {
+                    return Err(Unwritten::Unit(Unit::of(value)));
+                }
+            }
+            0x8000_0000_0000_0000.. if !value < LEAST_TIME => {
+                self.skeleton.push(NEGATIVE);
+                push_varint(self.holes, !value);
+            }
+            0x8000_0000_0000_0000.. => {
+                self.skeleton.push(EIGHT_BYTES);
+                self.holes.extend_from_slice(&value.to_le_bytes());
+            }
+            _ => {
+                self.skeleton.push(HOLE);
+                push_varint(self.holes, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// A difference as a varint, small for small amounts (protobuf's `sint64`).
+    fn difference(&mut self, difference: i64) {
+        let zigzag = (difference.cast_unsigned() << 1) ^ (difference >> 63).cast_unsigned();
+        push_varint(self.holes, zigzag);
+    }
+
+    fn double(&mut self, bits: u64) {
+        use codes::double::{BITS, MOST_PLACES};
+        let value = f64::from_bits(bits);
+        let decimal = (0..=MOST_PLACES).find_map(|places| {
+            let digits = (value * codes::power_of_ten(places)).round();
+            #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
+            let digits = Some(digits).filter(|d| d.abs() < MOST_DIGITS).map(|d| d as i64)?;
+            (codes::decimal(digits, places).to_bits() == bits).then_some((places, digits))
+        });
+        // The number of a decimal is never a time.
+        if let Some((places, digits)) = decimal {
+            self.skeleton.push(places);
+            let _is_never_a_time = self.number(digits.cast_unsigned());
+        } else {
+            self.skeleton.push(BITS);
+            self.holes.extend_from_slice(&bits.to_le_bytes());
+        }
+    }
+
+    pub(super) fn id(&mut self, id: &[u8]) {
+        use codes::id::{NEAR, NEW_8, NEW_16, NEXT, OTHER_LENGTH, RECENT_16};
+        if let Ok(id) = <[u8; 8]>::try_from(id) {
+            let number = u64::from_be_bytes(id);
+            if let Some(rank) = self.history.short.rank(number) {
+                self.skeleton.push(rank);
+            } else {
+                match self.history.id_difference(number) {
+                    Some(1) => self.skeleton.push(NEXT),
+                    Some(difference) => {
+                        self.skeleton.push(NEAR);
+                        self.difference(difference);
+                    }
+                    None => {
+                        self.skeleton.push(NEW_8);
+                        self.holes.extend_from_slice(&id);
+                    }
+                }
+            }
+        } else if let Ok(id) = <[u8; 16]>::try_from(id) {
+            let number = u128::from_be_bytes(id);
+            if let Some(rank) = self.history.long.rank(number) {
+                self.skeleton.push(RECENT_16 + rank);
+            } else {
+                self.history.long.push(number);
+                self.skeleton.push(NEW_16);
+                self.holes.extend_from_slice(&id);
+            }
+        } else {
+            self.skeleton.push(OTHER_LENGTH);
+            push_varint(self.skeleton, id.len() as u64);
+            self.holes.extend_from_slice(id);
+        }
+    }
+
+    /// Writes the values of a packed field, unless they are none of its kind.
+    fn numbers(&mut self, kind: Kind, code: u8, packed: &[u8]) -> Result<bool, Unwritten> {
+        let (words, rest) = packed.as_chunks::<8>();
+        match kind {
+            Kind::Double | Kind::Fixed64 if rest.is_empty() => {
+                self.skeleton.push(code | OTHER_FORM);
+                push_varint(self.skeleton, words.len() as u64);
+                for word in words {
+                    self.scalar(kind, Value::Fixed64(u64::from_le_bytes(*word)))?;
+                }
+            }
+            Kind::Uint64 => {
+                let mut bytes = 0;
+                let mut values = Vec::new();
+                for value in protobuf::packed_varints(packed) {
+                    let Ok(value) = value else { return Ok(false) };
+                    bytes += protobuf::varint_len(value);
+                    values.push(value);
+                }
+                if bytes != packed.len() {
+                    return Ok(false);
+                }
+                self.skeleton.push(code | OTHER_FORM);
+                push_varint(self.skeleton, values.len() as u64);
+                for value in values {
+                    self.number(value)?;
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    pub(super) fn uses(&mut self, name: u8) {
+        self.used |= name;
+    }
+
+    /// Returns the text without a name of the context that begins it, and the name's code.
+    pub(super) fn name(&mut self, text: &[u8]) -> Option<(usize, u8)> {
+        use codes::text::{ACCOUNT, FUNCTION, LOG_STREAM, REGION};
+        const SHORTEST: usize = 3;
+        let Context { function, account, log_stream, region } = self.context;
+        let names = [
+            (function, FUNCTION, context::FUNCTION),
+            (account, ACCOUNT, context::ACCOUNT),
+            (log_stream, LOG_STREAM, context::LOG_STREAM),
+            (region, REGION, context::REGION),
+        ];
+        let (name, code, bit) = names.into_iter().find(|(name, ..)| {
+            let follows = text.get(name.len());
+            name.len() >= SHORTEST
+                && text.starts_with(name.as_bytes())
+                && !follows.is_some_and(u8::is_ascii_alphanumeric)
+        })?;
+        self.uses(bit);
+        Some((name.len(), code))
+    }
+}
+
+/// Largest number of digits that a double holds exactly: 2^53.
+const MOST_DIGITS: f64 = 9_007_199_254_740_992.0;
+
+/// Returns `true` if tag and length of a field have no more bytes than they need.
+fn is_shortest(field: &Field<'_>) -> bool {
+    let value = match field.value {
+        Value::Varint(value) => protobuf::varint_len(value),
+        Value::Fixed64(_) => 8,
+        Value::Fixed32(_) => 4,
+        Value::Len(bytes) => protobuf::varint_len(bytes.len() as u64) + bytes.len(),
+    };
+    field.raw.len() == protobuf::varint_len(u64::from(field.number << 3)) + value
+}
+
+/// Returns `true` for numbers that tend to be the same in each invocation: small counts, statuses, ports and configured sizes.
+fn is_constant(value: u64) -> bool {
+    match value {
+        0..32 => true,
+        200..600 => value % 100 < 32,
+        _ => {
+            PORTS.contains(&value)
+                || (value.is_power_of_two() && value < LEAST_TIME)
+                || (value.is_multiple_of(1 << 20) && value < 1 << 40)
+        }
+    }
+}
+
+fn is_number(kind: Kind) -> bool {
+    !matches!(kind, Kind::String | Kind::Bytes | Kind::Id | Kind::Message(_))
+}
+
+/// Returns `true` if a value that is no message has the wire type of its kind.
+fn has_type(kind: Kind, value: Value<'_>) -> bool {
+    match kind {
+        Kind::Fixed32 => matches!(value, Value::Fixed32(_)),
+        Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => matches!(value, Value::Fixed64(_)),
+        Kind::String | Kind::Bytes | Kind::Id => matches!(value, Value::Len(_)),
+        Kind::Message(_) => false,
+        _ => matches!(value, Value::Varint(_)),
+    }
+}
+
+/// Returns the key of an attribute, and its value's one field, if it consists of these.
+fn attribute(key_value: &[u8]) -> Option<(&[u8], Field<'_>)> {
+    let mut fields = Reader::new(key_value);
+    let mut next = |number| {
+        let field = fields.next()?.ok()?;
+        let content = field.as_len().filter(|_| field.number == number && is_shortest(&field))?;
+        Some((content, field))
+    };
+    let (key, _) = next(1)?;
+    let (any_value, _) = next(2)?;
+    let mut of_value = Reader::new(any_value);
+    let value = of_value.next()?.ok().filter(is_shortest)?;
+    let known = schema::any_value().field(value.number)?;
+    let is_known = match (known.kind, value.value) {
+        (Kind::Message(_), value) => matches!(value, Value::Len(_)),
+        (kind, value) => has_type(kind, value),
+    };
+    let is_all = of_value.next().is_none() && fields.next().is_none();
+    (is_known && is_all).then_some((key, value))
+}

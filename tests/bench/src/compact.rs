@@ -1,0 +1,190 @@
+//! Bytes and instructions of compact lines beside crates.io's otlp-stdout-span-exporter and our own OTLP lines.
+//!
+//! `cargo run --release -p lambda-otlp-bench --no-default-features --features corpus,harness --bin compact`. The services of the
+//! workload are compared with the peer's lines, and those of the templates with our OTLP lines, which have .98 to 1.00 of the peer's
+//! bytes. No service, name or id is in the dictionary's training set. A log event costs its bytes and 26.
+
+#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+
+use anyhow::{Context as _, bail};
+use lambda_otlp_bench::build::build_one;
+use lambda_otlp_bench::corpus::{self, Function, Template};
+use lambda_otlp_bench::{SERVICES, Service};
+use std::path::Path;
+use std::process::Command;
+use wire::compact::Names;
+use wire::{Envelope, LineEncoder, LineLimits, Request};
+
+const SPANS: [u64; 5] = [1, 3, 5, 10, 100];
+const OVERHEAD: usize = 26;
+const TEMPLATES: [(&str, &str); 5] = [
+    ("Python", include_str!("corpus/tests/python.txt")),
+    ("Node", include_str!("corpus/tests/node.txt")),
+    ("Java", include_str!("corpus/tests/java.txt")),
+    ("messages", include_str!("corpus/tests/consumer.txt")),
+    ("foreign keys", include_str!("corpus/tests/foreign.txt")),
+];
+/// Things that no training service is about.
+const NAMES: [&str; 10] = [
+    "orders",
+    "customers",
+    "invoices",
+    "payments",
+    "carts",
+    "shipments",
+    "products",
+    "returns",
+    "vouchers",
+    "sessions",
+];
+const FEW: u64 = 5;
+const MANY: u64 = 15;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<u64> =
+        std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
+    match *arguments {
+        [] => table(),
+        [service, spans, prepared, exported] => encode(service, spans, prepared, exported),
+        _ => {
+            bail!("no arguments, or: service, spans, invocations to prepare, invocations to encode")
+        }
+    }
+}
+
+/// What valgrind measures.
+fn encode(service: u64, spans: u64, prepared: u64, exported: u64) -> anyhow::Result<()> {
+    let service = Service::new(service);
+    let mut requests: Vec<Request> = (0..prepared).map(|n| traces(&service, n, spans)).collect();
+    let mut encoder = LineEncoder::compact(names(&service), LineLimits::default());
+    let mut out = Vec::new();
+    for request in requests.drain(..usize::try_from(exported)?) {
+        let written = encoder.encode(&Envelope::default(), request, &mut out);
+        anyhow::ensure!(written.lines == 1, "{written:?}");
+        out.clear();
+    }
+    Ok(())
+}
+
+fn traces(service: &Service, invocation: u64, spans: u64) -> Request {
+    let spans = service.invocation(invocation, spans);
+    corpus::traces(&service.resource(), ("bench", "1.2.3"), &spans)
+}
+
+fn names(service: &Service) -> Names {
+    let Service { name, account, stream, region, .. } = service;
+    let group = format!("/aws/lambda/{name}");
+    Names::of_function(name, region, &group, stream).with_account(account)
+}
+
+fn table() -> anyhow::Result<()> {
+    let peer = build_one("peer", "export-peer")?;
+    println!("| spans | {} |", SPANS.map(|spans| spans.to_string()).join(" | "));
+    println!("|{}", "---|".repeat(SPANS.len() + 1));
+    let mut cells = Vec::new();
+    for spans in SPANS {
+        let (mut compact, mut peers) = (0, 0);
+        for number in 0..SERVICES {
+            let service = Service::new(number);
+            peers += peer_line(&peer, number, spans)? + OVERHEAD;
+            let mut encoder = LineEncoder::compact(names(&service), LineLimits::default());
+            compact += line(&mut encoder, &service.name, traces(&service, 0, spans));
+        }
+        cells.push(ratio(compact, peers));
+    }
+    println!("| workload | {} |", cells.join(" | "));
+    for (name, text) in TEMPLATES {
+        let template = Template::new(text);
+        for all_signals in [false, true] {
+            let mut cells = Vec::new();
+            for spans in SPANS {
+                let (mut compact, mut standard) = (0, 0);
+                for number in 0..10 {
+                    let mut function = Function::new(&template, &NAMES, number);
+                    let mut requests = vec![function.traces(number, spans)];
+                    if all_signals {
+                        requests.push(corpus::logs(&mut function, number, 3));
+                        requests.push(corpus::metrics(&mut function, number));
+                    }
+                    let values = &function.values;
+                    let group = format!("/aws/lambda/{}", values.name);
+                    let names =
+                        Names::of_function(&values.name, values.region, &group, &values.stream)
+                            .with_account(&values.account);
+                    let mut encoder = LineEncoder::new(6, LineLimits::default());
+                    standard += requests
+                        .iter()
+                        .map(|request| line(&mut encoder, &values.name, request.clone()))
+                        .sum::<usize>();
+                    let requests: Vec<&Request> = requests.iter().collect();
+                    let content = wire::compact::Encoder::default().text(
+                        &names.context(),
+                        wire::compact::Flags::default(),
+                        &requests,
+                    );
+                    compact += content.len() + r#"{"_otelc":""}"#.len() + 1 + OVERHEAD;
+                }
+                cells.push(ratio(compact, standard));
+            }
+            let what = if all_signals { ", 3 records, metrics" } else { "" };
+            println!("| {name}{what} | {} |", cells.join(" | "));
+        }
+    }
+    let compact = std::env::current_exe()?;
+    for (tool, label, what) in [
+        (["--tool=callgrind", "--callgrind-out-file=/dev/null"], "Collected :", "instructions"),
+        (["--tool=memcheck", "--leak-check=no"], "total heap usage:", "allocations"),
+    ] {
+        let mut cells = Vec::new();
+        for spans in SPANS {
+            let of = |program: &Path| -> anyhow::Result<u64> {
+                let counted = |exported| counted(&tool, label, program, [0, spans, MANY, exported]);
+                Ok((counted(MANY)?.saturating_sub(counted(FEW)?)) / (MANY - FEW))
+            };
+            let (ours, peers) = (of(&compact)?, of(&peer)?);
+            cells.push(format!("{ours} / {peers}"));
+        }
+        println!("| {what} | {} |", cells.join(" | "));
+    }
+    Ok(())
+}
+
+/// The bytes that CloudWatch charges for a line.
+fn line(encoder: &mut LineEncoder, source: &str, request: Request) -> usize {
+    let mut out = Vec::new();
+    let envelope = Envelope { source, ..Envelope::default() };
+    let written = encoder.encode(&envelope, request, &mut out);
+    out.len() + written.lines * OVERHEAD
+}
+
+fn ratio(compact: usize, other: usize) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let ratio = compact as f64 / other as f64;
+    format!("{ratio:.3}")
+}
+
+/// The bytes of the peer's line of a service's first invocation, newline included.
+fn peer_line(peer: &Path, service: u64, spans: u64) -> anyhow::Result<usize> {
+    let arguments = [service, spans, 1, 1].map(|number| number.to_string());
+    let output = Command::new(peer)
+        .args(arguments)
+        .env_clear()
+        .env("OTEL_SERVICE_NAME", Service::new(service).name)
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.lines().next().context("the peer wrote nothing")?.len() + 1)
+}
+
+fn counted(tool: &[&str], label: &str, program: &Path, arguments: [u64; 4]) -> anyhow::Result<u64> {
+    let output = Command::new("valgrind")
+        .args(tool)
+        .arg(program)
+        .args(arguments.map(|number| number.to_string()))
+        .env("OTEL_SERVICE_NAME", "orders-api")
+        .output()
+        .context("cannot run valgrind")?;
+    let report = String::from_utf8_lossy(&output.stderr);
+    let (_, counted) = report.rsplit_once(label).context("valgrind counted nothing")?;
+    let number = counted.split_whitespace().next().unwrap_or_default();
+    Ok(number.replace(',', "").parse()?)
+}
