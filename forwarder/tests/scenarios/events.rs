@@ -161,6 +161,46 @@ fn a_poisoned_line_does_not_touch_its_neighbours() {
 }
 
 #[test]
+fn a_compact_line_is_read_with_the_names_of_its_delivery() {
+    let names = wire::compact::Names::of_function(
+        "orders",
+        "eu-west-1",
+        "/aws/lambda/orders",
+        "2026/09/21/[$LATEST]abc",
+    );
+    let mut encoder = wire::LineEncoder::compact(names, wire::LineLimits::default());
+    let mut request = Vec::new();
+    wire::protobuf::Writer::new(&mut request).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |span| {
+                span.bytes(1, &[1; 16]);
+                span.bytes(2, &[2; 8]);
+                span.string(5, "orders in 2026/09/21/[$LATEST]abc, eu-west-1");
+            });
+        });
+    });
+    let request = Request::trusted(wire::SignalKind::Traces, request);
+    let mut line = Vec::new();
+    let written = encoder.encode(&wire::Envelope::default(), request, &mut line);
+    assert_eq!(written.lines, 1);
+    let line = String::from_utf8(line).unwrap();
+    let check = |log_group: &str, spans: usize, undecodable: usize| {
+        let report = forward(incoming(&payload(log_group, &[&line, "text"])), default_options());
+        let items = report.account.total.items;
+        assert_eq!((items.spans, items.undecodable), (spans, undecodable), "{log_group}");
+        assert!(report.account.balances());
+        let reasons: Vec<_> =
+            report.undecodable.iter().map(|(_, line)| line.reason.to_string()).collect();
+        let expected =
+            "the compact line was written by another function, or in another log stream or account";
+        assert!(reasons.iter().all(|reason| reason == expected), "{reasons:?}");
+        assert_eq!(reasons.len(), undecodable);
+    };
+    check("/aws/lambda/orders", 1, 0);
+    check("/aws/lambda/payments", 0, 1);
+}
+
+#[test]
 fn undecodable_lines_are_only_reported_where_that_is_wanted() {
     let foreign = r#"{"__otel_otlp_stdout":"1","payload":"AAAA"}"#;
     let event = payload("/aws/lambda/orders", &[foreign, "text", foreign]);
