@@ -2,6 +2,7 @@
 
 use crate::bits::{BitWriter, Room};
 use crate::huffman::{Code, MOST_BITS};
+use crate::shared::SharedCodes;
 use crate::symbols::{self, DISTANCES, END_OF_BLOCK, LITERALS, Meaning, Token, Tokens};
 
 /// Maximum length of a code for code lengths.
@@ -25,14 +26,16 @@ pub(crate) struct BlockWriter {
 }
 
 impl BlockWriter {
-    /// Writes the tokens, which represent `input`, and clears them.
+    /// Writes the tokens, which represent `input`, and clears them. `shared` are codes that may be used without a header; returns
+    /// `true` if they were used.
     pub(crate) fn write(
         &mut self,
         bits: &mut BitWriter<'_>,
         tokens: &mut Tokens,
         input: &[u8],
         is_last: bool,
-    ) {
+        shared: Option<&SharedCodes>,
+    ) -> bool {
         let literal_counts = tokens.literals();
         self.literals.build(&literal_counts, MOST_BITS);
         self.distances.build(tokens.distances(), MOST_BITS);
@@ -49,6 +52,16 @@ impl BlockWriter {
             fixed += (count * (u32::from(FIXED_DISTANCE) + extra)) as usize;
         }
         let stored = (input.len() + (input.len() / STORED_BYTES + 1) * 5) * 8;
+        let shared_bits = shared.map(|codes| codes.bits(&literal_counts, tokens.distances()));
+        if let (Some(codes), Some(shared_bits)) = (shared, shared_bits)
+            && shared_bits <= own.min(fixed).min(stored)
+        {
+            self.literals.assign(&codes.literals);
+            self.distances.assign(&codes.distances);
+            bits.with_room(shared_bits, |room| self.write_tokens(room, tokens.list()));
+            tokens.clear();
+            return true;
+        }
         if stored < own.min(fixed) {
             write_stored(bits, input, is_last);
         } else if fixed <= own {
@@ -70,6 +83,7 @@ impl BlockWriter {
             });
         }
         tokens.clear();
+        false
     }
 
     fn write_tokens<'r>(&self, room: Room<'r>, tokens: &[Token]) -> Room<'r> {
@@ -137,7 +151,7 @@ pub(crate) fn write_stored(bits: &mut BitWriter<'_>, input: &[u8], is_last: bool
 }
 
 /// The codes in a block's header: the code length of each symbol, with runs shortened (3.2.7).
-struct Header {
+pub(crate) struct Header {
     literals: usize,
     distances: usize,
     lengths: usize,
@@ -149,7 +163,7 @@ struct Header {
 }
 
 impl Header {
-    fn new(literals: &Code<512>, distances: &Code<32>, lengths: &mut Code<32>) -> Self {
+    pub(crate) fn new(literals: &Code<512>, distances: &Code<32>, lengths: &mut Code<32>) -> Self {
         let literal_count = (257..=LITERALS).rev().find(|&count| literals.length(count - 1) > 0);
         let distance_count = (1..=DISTANCES).rev().find(|&count| distances.length(count - 1) > 0);
         let mut header = Self {
@@ -212,7 +226,20 @@ impl Header {
         }
     }
 
-    fn write<'r>(&self, mut room: Room<'r>, lengths: &Code<32>) -> Room<'r> {
+    /// The number of bits that it takes.
+    pub(crate) fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// Makes it three bits longer, if it has not all numbers of bits yet.
+    pub(crate) fn add_length(&mut self) -> Option<()> {
+        (self.lengths < LENGTH_ORDER.len()).then(|| {
+            self.lengths += 1;
+            self.bits += 3;
+        })
+    }
+
+    pub(crate) fn write<'r>(&self, mut room: Room<'r>, lengths: &Code<32>) -> Room<'r> {
         room.put(self.literals as u64 - 257, 5);
         room.put(self.distances as u64 - 1, 5);
         room.put(self.lengths as u64 - 4, 4);

@@ -12,14 +12,17 @@
 
 mod bits;
 mod block;
+mod codes;
 mod huffman;
 mod matches;
 mod preset;
 mod repeated;
+mod shared;
 mod symbols;
 
 use bits::BitWriter;
 use block::BlockWriter;
+pub use codes::Codes;
 use matches::{Effort, MatchFinder};
 pub use preset::Preset;
 use repeated::Repeated;
@@ -64,34 +67,54 @@ impl Deflater {
         let is_near = repeated.start <= Repeated::FURTHEST;
         let part = input.get(repeated.clone()).filter(|_| is_near).unwrap_or_default();
         self.repeated.find(&mut self.matches, effort, part);
-        self.deflate_after(&Preset::default(), effort, input, repeated, max_bytes, out)
+        self.deflate_after(&Preset::default(), None, effort, input, repeated, max_bytes, out)
+            .map(|_| ())
     }
 
-    /// Like [`deflate`](Self::deflate) at level 9, for readers that have the dictionary.
+    /// Like [`deflate`](Self::deflate) at level 9, for readers that have the dictionary and the codes.
+    ///
+    /// Returns `true` if all of the input is in one block in these codes, without a header: standard readers have to read
+    /// [`Codes::header`] first.
     ///
     /// # Errors
     /// Like [`deflate`](Self::deflate).
     pub fn deflate_with(
         &mut self,
         preset: &Preset,
+        codes: Option<&Codes>,
         input: &[u8],
         max_bytes: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), usize> {
+    ) -> Result<bool, usize> {
         let effort = Effort::SMALLEST;
         self.repeated.find(&mut self.matches, effort, &[]);
-        self.deflate_after(preset, effort, input, 0..0, max_bytes, out)
+        self.deflate_after(preset, codes, effort, input, 0..0, max_bytes, out)
     }
 
+    /// Returns how often each symbol occurs in an input that is deflated with a dictionary, in the order of [`Codes::lengths`].
+    pub fn count_symbols(&mut self, preset: &Preset, input: &[u8]) -> [u32; Codes::SYMBOLS] {
+        let part = input.get(..PART_BYTES).unwrap_or(input);
+        self.matches.search(preset, part, Effort::SMALLEST).fill(&mut self.tokens, usize::MAX);
+        let mut counts = [0; Codes::SYMBOLS];
+        let all = self.tokens.literals().into_iter().chain(self.tokens.distances().iter().copied());
+        for (count, of_symbol) in counts.iter_mut().zip(all) {
+            *count = of_symbol;
+        }
+        self.tokens.clear();
+        counts
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the two ways to deflate, in one place")]
     fn deflate_after(
         &mut self,
         preset: &Preset,
+        codes: Option<&Codes>,
         effort: Effort,
         input: &[u8],
         repeated: Range<usize>,
         max_bytes: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), usize> {
+    ) -> Result<bool, usize> {
         let none = Preset::default();
         let mut bits = BitWriter::new(out);
         let mut taken = 0;
@@ -107,7 +130,7 @@ impl Deflater {
             let mut start = 0;
             while search.fill(&mut self.tokens, BLOCK_TOKENS) {
                 let end = search.position();
-                self.blocks.write(&mut bits, &mut self.tokens, &part[start..end], false);
+                self.blocks.write(&mut bits, &mut self.tokens, &part[start..end], false, None);
                 start = end;
                 if bits.bytes() > max_bytes {
                     return Err(taken + end);
@@ -115,10 +138,13 @@ impl Deflater {
             }
             taken += part.len();
             let is_last = taken == input.len();
-            self.blocks.write(&mut bits, &mut self.tokens, &part[start..], is_last);
+            let is_only = is_last && start == 0 && part.len() == input.len();
+            let shared = codes.map(|codes| &codes.0).filter(|_| is_only);
+            let is_shared =
+                self.blocks.write(&mut bits, &mut self.tokens, &part[start..], is_last, shared);
             if is_last {
                 bits.finish();
-                return Ok(());
+                return Ok(is_shared);
             }
         }
     }

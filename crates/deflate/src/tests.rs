@@ -1,7 +1,7 @@
 //! Deflated data inflate again with a complete implementation of deflate.
 
 use crate::huffman::Code;
-use crate::{Deflater, Preset};
+use crate::{Codes, Deflater, Preset};
 use proptest::prelude::*;
 use std::io::Write as _;
 use std::ops::Range;
@@ -208,8 +208,16 @@ proptest! {
         let reach = dictionary.len().saturating_sub(32 * 1024);
         let mut deflater = Deflater::default();
         for input in inputs.iter().chain([&dictionary]).filter(|input| input.len() < 1 << 20) {
+            let codes = Codes::of_counts(&deflater.count_symbols(&preset, input));
+            let same = Codes::new(&codes.lengths().collect::<Vec<_>>().try_into().unwrap());
+            prop_assert!(same.unwrap().lengths().eq(codes.lengths()));
+            let Some(header) = codes.header() else { continue };
             let mut out = Vec::new();
-            deflater.deflate_with(&preset, input, usize::MAX, &mut out).unwrap();
+            let is_shared =
+                deflater.deflate_with(&preset, Some(&codes), input, usize::MAX, &mut out).unwrap();
+            if is_shared {
+                out.splice(0..0, header);
+            }
             prop_assert!(&inflated(&dictionary[reach..], &out) == input);
         }
     }
@@ -220,7 +228,9 @@ fn a_dictionary_saves_the_bytes_that_an_input_has_in_common_with_it() {
     let text: Vec<u8> = (0..2000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
     let preset = Preset::new(text.clone().into());
     let (mut with, mut without) = (Vec::new(), Vec::new());
-    Deflater::default().deflate_with(&preset, &text[40..1000], usize::MAX, &mut with).unwrap();
+    Deflater::default()
+        .deflate_with(&preset, None, &text[40..1000], usize::MAX, &mut with)
+        .unwrap();
     Deflater::default().deflate(9, &text[40..1000], 0..0, usize::MAX, &mut without).unwrap();
     assert!(with.len() < 20, "{}", with.len());
     assert!(without.len() > 400, "{}", without.len());

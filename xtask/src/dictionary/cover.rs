@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 const PIECE: usize = 6;
 
 /// Returns a dictionary of at most `size` bytes. The most frequent segments stand at the end, where distances are short.
-pub(super) fn train(samples: &[Vec<u8>], size: usize, segment: usize) -> Vec<u8> {
+pub(crate) fn select(samples: &[&[u8]], size: usize, segment: usize) -> Vec<u8> {
     let mut counts: HashMap<&[u8], u32> = HashMap::new();
     for sample in samples {
         let pieces: HashSet<&[u8]> = sample.windows(PIECE).collect();
@@ -18,9 +18,9 @@ pub(super) fn train(samples: &[Vec<u8>], size: usize, segment: usize) -> Vec<u8>
     // A piece of one sample helps no other.
     counts.retain(|_, count| *count > 1);
     // Equal samples have equal segments.
-    let samples: Vec<&Vec<u8>> = samples.iter().collect::<HashSet<_>>().into_iter().collect();
-    let mut samples = samples;
-    samples.sort();
+    let mut samples: Vec<&[u8]> =
+        samples.iter().copied().collect::<HashSet<_>>().into_iter().collect();
+    samples.sort_unstable();
     let mut selected: Vec<&[u8]> = Vec::new();
     let mut left = size;
     while left >= PIECE {

@@ -30,12 +30,13 @@ const NAMES: [&str; 12] = [
 ];
 const SERVICES: u64 = 60;
 
-/// Skeletons of traces, logs and metrics.
-pub(super) fn samples() -> Vec<Vec<u8>> {
+/// Skeletons of traces, logs and metrics of each kind of services.
+pub(crate) fn samples() -> Vec<Vec<Vec<u8>>> {
     let mut encoder = Encoder::new(0, (&[]).into());
-    let mut samples = Vec::new();
+    let mut kinds = Vec::new();
     for (template, offset) in TEMPLATES.into_iter().zip(0..) {
         let template = Template::new(template);
+        let mut samples = Vec::new();
         for number in 0..SERVICES {
             let mut function = Function::new(&template, &NAMES, 1000 + offset * SERVICES + number);
             let traces = function.traces(number, 5);
@@ -53,6 +54,7 @@ pub(super) fn samples() -> Vec<Vec<u8>> {
                 samples.push(encoder.skeleton(&context, &[request]).to_vec());
             }
         }
+        kinds.push(samples);
     }
-    samples
+    kinds
 }

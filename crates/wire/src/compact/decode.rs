@@ -31,8 +31,8 @@ pub fn decode(
     let packed = text91::decode(text.as_bytes()).ok_or(CompactError::NotText)?;
     let mut bytes = Bytes(&packed);
     let [head, number] = bytes.array()?;
-    let dictionary =
-        dictionary::of_number(number).ok_or(CompactError::UnknownDictionary(number))?;
+    let (number, has_shared_codes) = (number & 0x7f, number & 0x80 != 0);
+    let dictionary = dictionary::to_read(number).ok_or(CompactError::UnknownDictionary(number))?;
     let unit = match head >> 6 {
         0 => Unit::Nanos,
         1 => Unit::Micros,
@@ -49,9 +49,12 @@ pub fn decode(
     }
     let (body, checksum) = bytes.0.split_last_chunk::<2>().ok_or(CompactError::Corrupt)?;
     let mut skeleton = Vec::new();
-    let deflated =
-        gzip::inflate_with_dictionary(dictionary, body, limits.inflated_bytes, &mut skeleton)
-            .map_err(CompactError::Inflate)?;
+    let header: &[u8] = if has_shared_codes { &dictionary.header } else { &[] };
+    let stream = [header, body].concat();
+    let max_bytes = limits.inflated_bytes;
+    let read = gzip::inflate_with_dictionary(dictionary.text, &stream, max_bytes, &mut skeleton)
+        .map_err(CompactError::Inflate)?;
+    let deflated = read.checked_sub(header.len()).ok_or(CompactError::Corrupt)?;
     let holes = body.get(deflated..).unwrap_or_default();
     let mut rebuilder = Rebuilder::new(&skeleton, holes, context, unit, limits.inflated_bytes);
     let mut requests = Vec::new();

@@ -1,13 +1,13 @@
 //! Encodes requests into the content of a compact line.
 
 use super::context::{self, Context, REGIONS};
-use super::dictionary;
+use super::dictionary::{self, ToWrite};
 use super::history::Unit;
 use super::text91;
 use super::write::{Parts, Unwritten};
 use crate::gzip::TooLarge;
 use crate::request::Request;
-use deflate::{Deflater, Preset};
+use deflate::{Codes, Deflater, Preset};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -24,10 +24,13 @@ pub struct Flags {
 pub(super) const SPILL: u8 = 0x10;
 pub(super) const PARTIAL: u8 = 0x20;
 pub(super) const UNIT_SHIFT: u32 = 6;
+/// The bit of the second byte, above the dictionary's number: the skeleton is in the dictionary's codes.
+const SHARED_CODES: u8 = 0x80;
 
 /// Encodes requests; keeps its buffers, and an index of the dictionary.
 pub struct Encoder {
     number: u8,
+    codes: Option<Codes>,
     preset: Preset,
     deflater: Deflater,
     skeleton: Vec<u8>,
@@ -44,16 +47,20 @@ impl fmt::Debug for Encoder {
 impl Default for Encoder {
     /// An encoder with the newest dictionary.
     fn default() -> Self {
-        Self::new(dictionary::NEWEST, Cow::Borrowed(dictionary::newest()))
+        let newest = dictionary::of_number(dictionary::NEWEST).unwrap_or_default();
+        Self::new(dictionary::NEWEST, Cow::Borrowed(newest))
     }
 }
 
 impl Encoder {
-    /// An encoder with a dictionary, which readers know by its number.
-    pub fn new(number: u8, dictionary: Cow<'static, [u8]>) -> Self {
+    /// An encoder with the file of a dictionary, which readers know by its number, up to 127.
+    pub fn new(number: u8, file: Cow<'static, [u8]>) -> Self {
+        let ToWrite { codes, text } = ToWrite::new(file);
         Self {
             number,
-            preset: Preset::new(dictionary),
+            // Without a header no reader knows the codes.
+            codes: codes.filter(|codes| codes.header().is_some()),
+            preset: Preset::new(text),
             deflater: Deflater::default(),
             skeleton: Vec::new(),
             holes: Vec::new(),
@@ -91,14 +98,23 @@ impl Encoder {
         let input_bytes: usize = requests.iter().map(|request| request.bytes().len()).sum();
         let deflated = self.deflater.deflate_with(
             &self.preset,
+            self.codes.as_ref(),
             &self.skeleton,
             max_deflated,
             &mut self.packed,
         );
         let bytes = (self.packed.len() + self.holes.len() + CHECKSUM) * 16 / 13;
-        if let Err(read) = deflated {
-            let input_bytes = input_bytes.saturating_mul(read) / self.skeleton.len().max(1);
-            return Err(TooLarge { input_bytes, bytes });
+        match deflated {
+            Ok(true) => {
+                if let Some(number) = self.packed.get_mut(1) {
+                    *number |= SHARED_CODES;
+                }
+            }
+            Ok(false) => {}
+            Err(read) => {
+                let input_bytes = input_bytes.saturating_mul(read) / self.skeleton.len().max(1);
+                return Err(TooLarge { input_bytes, bytes });
+            }
         }
         self.packed.extend_from_slice(&self.holes);
         let mut hasher = crc32fast::Hasher::new();

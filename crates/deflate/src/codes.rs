@@ -1,0 +1,75 @@
+//! Prefix codes that writer and reader share, so that a block needs no header for them.
+
+use crate::bits::BitWriter;
+use crate::block::Header;
+use crate::huffman::{Code, MOST_BITS};
+use crate::shared::SharedCodes;
+use crate::symbols::{DISTANCES, LITERALS};
+
+/// The numbers of bits of all symbols: bytes, the end of a block and lengths, then distances.
+#[derive(Clone)]
+pub struct Codes(pub(crate) SharedCodes);
+
+impl Codes {
+    /// Number of symbols.
+    pub const SYMBOLS: usize = LITERALS + DISTANCES;
+
+    /// The codes in which symbols that occur so often take the fewest bits. A symbol that does not occur gets a code, too.
+    pub fn of_counts(counts: &[u32; Self::SYMBOLS]) -> Self {
+        let counts = counts.map(|count| count + 1);
+        let (of_literals, of_distances) = counts.split_at(LITERALS);
+        let (mut literals, mut distances) = (Code::<512>::default(), Code::<32>::default());
+        literals.build(of_literals, MOST_BITS);
+        distances.build(of_distances, MOST_BITS);
+        Self(SharedCodes {
+            literals: std::array::from_fn(|symbol| literals.length(symbol) as u8),
+            distances: std::array::from_fn(|symbol| distances.length(symbol) as u8),
+        })
+    }
+
+    /// Reads the numbers of bits as [`lengths`](Self::lengths) gives them; `None` if they are no codes of all symbols.
+    pub fn new(lengths: &[u8; Self::SYMBOLS]) -> Option<Self> {
+        let (literals, distances) = lengths.split_at(LITERALS);
+        let is_complete = |lengths: &[u8]| {
+            let are_short = lengths.iter().all(|bits| (1..=MOST_BITS as u8).contains(bits));
+            are_short
+                && lengths.iter().map(|bits| 1 << (MOST_BITS as u8 - bits)).sum::<u32>()
+                    == 1 << MOST_BITS
+        };
+        (is_complete(literals) && is_complete(distances)).then_some(())?;
+        let (literals, distances) = (literals.try_into().ok()?, distances.try_into().ok()?);
+        Some(Self(SharedCodes { literals, distances }))
+    }
+
+    /// Returns the numbers of bits.
+    pub fn lengths(&self) -> impl Iterator<Item = u8> {
+        self.0.literals.into_iter().chain(self.0.distances)
+    }
+
+    /// Returns what a reader of standard deflate has to read before a block in these codes: whole bytes that end with the block's
+    /// header. `None` for codes whose header cannot end with a byte.
+    pub fn header(&self) -> Option<Vec<u8>> {
+        const EMPTY_BLOCK_BITS: usize = 10;
+        let (mut literals, mut distances) = (Code::<512>::default(), Code::<32>::default());
+        literals.assign(&self.0.literals);
+        distances.assign(&self.0.distances);
+        let mut lengths = Code::<32>::default();
+        let mut header = Header::new(&literals, &distances, &mut lengths);
+        if header.bits().is_multiple_of(2) {
+            header.add_length()?;
+        }
+        let empty_blocks = (0..4)
+            .find(|blocks| (3 + header.bits() + blocks * EMPTY_BLOCK_BITS).is_multiple_of(8))?;
+        let mut out = Vec::new();
+        let mut bits = BitWriter::new(&mut out);
+        bits.with_room(empty_blocks * EMPTY_BLOCK_BITS + 3 + header.bits(), |mut room| {
+            for _ in 0..empty_blocks {
+                room.put(1 << 1, EMPTY_BLOCK_BITS as u32);
+            }
+            room.put(1 | 2 << 1, 3);
+            header.write(room, &lengths)
+        });
+        bits.finish();
+        Some(out)
+    }
+}
