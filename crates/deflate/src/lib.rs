@@ -13,6 +13,8 @@
 mod bits;
 mod block;
 mod codes;
+mod compare;
+mod effort;
 mod huffman;
 mod matches;
 mod preset;
@@ -23,7 +25,8 @@ mod symbols;
 use bits::BitWriter;
 use block::BlockWriter;
 pub use codes::Codes;
-use matches::{Effort, MatchFinder};
+use effort::Effort;
+use matches::MatchFinder;
 pub use preset::Preset;
 use repeated::Repeated;
 use std::ops::Range;
@@ -71,7 +74,7 @@ impl Deflater {
             .map(|_| ())
     }
 
-    /// Like [`deflate`](Self::deflate) at level 9, for readers that have the dictionary and the codes.
+    /// Like [`deflate`](Self::deflate) at level 7, for readers that have the dictionary and the codes.
     ///
     /// Returns `true` if all of the input is in one block in these codes, without a header: standard readers have to read
     /// [`Codes::header`] first.
@@ -86,7 +89,7 @@ impl Deflater {
         max_bytes: usize,
         out: &mut Vec<u8>,
     ) -> Result<bool, usize> {
-        let effort = Effort::SMALLEST;
+        let effort = Effort::WITH_PRESET;
         self.repeated.find(&mut self.matches, effort, &[]);
         self.deflate_after(preset, codes, effort, input, 0..0, max_bytes, out)
     }
@@ -94,7 +97,7 @@ impl Deflater {
     /// Returns how often each symbol occurs in an input that is deflated with a dictionary, in the order of [`Codes::lengths`].
     pub fn count_symbols(&mut self, preset: &Preset, input: &[u8]) -> [u32; Codes::SYMBOLS] {
         let part = input.get(..PART_BYTES).unwrap_or(input);
-        self.matches.search(preset, part, Effort::SMALLEST).fill(&mut self.tokens, usize::MAX);
+        self.matches.search(preset, part, Effort::WITH_PRESET).fill(&mut self.tokens, usize::MAX);
         let mut counts = [0; Codes::SYMBOLS];
         let all = self.tokens.literals().into_iter().chain(self.tokens.distances().iter().copied());
         for (count, of_symbol) in counts.iter_mut().zip(all) {

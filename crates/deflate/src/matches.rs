@@ -1,39 +1,10 @@
 //! Finds earlier occurrences: chains of positions with the same three bytes.
 
+use crate::compare::{length_of_equal, word};
+use crate::effort::Effort;
 use crate::preset::Preset;
 use crate::symbols::{MAX_DISTANCE, MAX_LENGTH, MIN_LENGTH, Tokens};
 use std::ops::Range;
-
-/// The effort of a search.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) struct Effort {
-    /// Maximum number of earlier positions compared with one.
-    pub(crate) places: u32,
-    /// A copy of this length ends the search.
-    pub(crate) enough: usize,
-}
-
-impl Effort {
-    /// The effort of the highest level.
-    pub(crate) const SMALLEST: Self = Self { places: 4096, enough: MAX_LENGTH };
-
-    /// The effort of gzip's levels; `None` for 0, which stores.
-    pub(crate) fn of_level(level: u32) -> Option<Self> {
-        let (places, enough) = match level {
-            0 => return None,
-            1 => (4, 16),
-            2 => (6, 32),
-            3 => (8, 64),
-            4 => (16, 64),
-            5 => (24, 128),
-            6 => (48, 128),
-            7 => (128, MAX_LENGTH),
-            8 => (512, MAX_LENGTH),
-            _ => return Some(Self::SMALLEST),
-        };
-        Some(Self { places, enough })
-    }
-}
 
 /// One entry for each position that a copy can start from.
 const PLACES: usize = MAX_DISTANCE;
@@ -284,25 +255,4 @@ fn longest(input: &[u8], at: usize, chain: &Chain<'_>, earlier: u32, effort: Eff
     let is_short =
         longest.length < MIN_LENGTH || (longest.length == MIN_LENGTH && longest.distance > FAR);
     if is_short { Copy::default() } else { longest }
-}
-
-#[inline]
-pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
-}
-
-/// Length of the common prefix.
-#[inline]
-pub(crate) fn length_of_equal(from: &[u8], rest: &[u8]) -> usize {
-    let ((from_words, _), (words, _)) = (from.as_chunks::<8>(), rest.as_chunks::<8>());
-    let mut length = 0;
-    for (from, word) in from_words.iter().zip(words) {
-        let other = u64::from_le_bytes(*from) ^ u64::from_le_bytes(*word);
-        if other != 0 {
-            return length + (other.trailing_zeros() / u8::BITS) as usize;
-        }
-        length += 8;
-    }
-    let ends = from[length..].iter().zip(&rest[length..]);
-    length + ends.take_while(|(from, byte)| from == byte).count()
 }

@@ -1,6 +1,7 @@
 //! A preset dictionary: bytes that count as text before each input (RFC 1951, 3.2; zlib's `deflateSetDictionary`).
 
-use crate::matches::{Effort, length_of_equal, word};
+use crate::compare::{length_of_equal, word};
+use crate::effort::Effort;
 use crate::symbols::{MAX_DISTANCE, MAX_LENGTH};
 use std::borrow::Cow;
 

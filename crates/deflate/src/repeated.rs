@@ -1,6 +1,7 @@
 //! Reuses the search results for a part that many inputs share, such as the resource in each line of a function.
 
-use crate::matches::{Effort, MatchFinder};
+use crate::effort::Effort;
+use crate::matches::MatchFinder;
 use crate::preset::Preset;
 use crate::symbols::Tokens;
 

@@ -13,6 +13,8 @@
 #[cfg(any(feature = "encode", feature = "decode"))]
 mod base64;
 #[cfg(any(feature = "encode", feature = "decode"))]
+mod base91;
+#[cfg(any(feature = "encode", feature = "decode"))]
 pub mod compact;
 #[cfg(any(feature = "encode", feature = "decode"))]
 pub mod gzip;

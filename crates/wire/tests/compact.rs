@@ -546,7 +546,7 @@ fn contents_of_known_requests() {
     check(
         1,
         TELEMETRY,
-        "o$7KGLm+KbwmShY#m0c4BX;KsB<dCy]H34sk!dR{YN((JJqm&c&>`Oskrz6J@J/h6^l}:[<x^@GOI9MR^M**U{#-_0/4t^F=|y&Gq86$",
+        "o$7KGLm+KbwmShY#m0c4BX;KsB<dSH}%!v_h+-!PvkI#`96HLZsrGT&sfx(|p6Qbrv#~DzPSKjE{Pr91XQx-]Ucp/+iwAEFUNm(iij!",
     );
     let metrics = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"load","gauge":{"dataPoints":[{"timeUnixNano":"1790000000000000000","asDouble":-0.25},{"timeUnixNano":"1790000001000000000","asInt":"-7"},{"timeUnixNano":"1790000002000000000","asDouble":-0.0}]}}]}]}]}"#;
     check(0, metrics, "H#eXYjH0zt59Z1uDD/D9}Q#[;!@iz3p*F47&!!!~[w>$)#V(*PF#!!!!!!!!0mh3");

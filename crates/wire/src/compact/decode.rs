@@ -6,7 +6,7 @@ use super::error::CompactError;
 use super::history::Unit;
 use super::read::{Bytes, Rebuilder};
 use super::read_text::region;
-use super::text91;
+use crate::base91;
 use crate::gzip;
 use crate::request::{Limits, Request};
 
@@ -28,7 +28,7 @@ pub fn decode(
     context: &Context<'_>,
     limits: &Limits,
 ) -> Result<CompactLine, CompactError> {
-    let packed = text91::decode(text.as_bytes()).ok_or(CompactError::NotText)?;
+    let packed = base91::decode(text.as_bytes()).ok_or(CompactError::NotText)?;
     let mut bytes = Bytes(&packed);
     let [head, number] = bytes.array()?;
     let (number, has_shared_codes) = (number & 0x7f, number & 0x80 != 0);

@@ -3,8 +3,8 @@
 use super::context::{self, Context, REGIONS};
 use super::dictionary::{self, ToWrite};
 use super::history::Unit;
-use super::text91;
 use super::write::{Parts, Unwritten};
+use crate::base91;
 use crate::gzip::TooLarge;
 use crate::request::Request;
 use deflate::{Codes, Deflater, Preset};
@@ -93,7 +93,7 @@ impl Encoder {
         if used & !context::REGION != 0 {
             self.packed.extend_from_slice(&context.check(used));
         }
-        let max_packed = text91::bytes_in(max_bytes);
+        let max_packed = base91::bytes_in(max_bytes);
         let max_deflated = max_packed.saturating_sub(self.holes.len() + CHECKSUM);
         let input_bytes: usize = requests.iter().map(|request| request.bytes().len()).sum();
         let deflated = self.deflater.deflate_with(
@@ -125,7 +125,7 @@ impl Encoder {
         if self.packed.len() > max_packed {
             return Err(TooLarge { input_bytes, bytes });
         }
-        text91::push(out, &self.packed);
+        base91::push(out, &self.packed);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Encoder`] separates a request into a skeleton (field numbers, keys, text) and holes (ids, times, long numbers): [`write`]
 //! walks the messages, [`write_text`] the strings. The skeleton is deflated with a preset [`dictionary`]; the holes follow as they
-//! are. [`text91`] makes JSON-safe text of both. [`decode`] and [`read`] reverse this.
+//! are. [`base91`](crate::base91) makes JSON-safe text of both. [`decode`] and [`read`] reverse this.
 
 mod codes;
 mod context;
@@ -18,7 +18,6 @@ mod history;
 mod read;
 #[cfg(feature = "decode")]
 mod read_text;
-mod text91;
 #[cfg(feature = "encode")]
 mod write;
 #[cfg(feature = "encode")]

@@ -11,7 +11,7 @@ const ALPHABET: [u8; RADIX as usize] =
 
 /// Appends the text of `bytes`.
 #[cfg(feature = "encode")]
-pub(super) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     let digit = |value: u32| ALPHABET.get((value % RADIX) as usize).copied().unwrap_or_default();
     out.reserve(bytes.len() * 16 / 13 + 2);
     let (mut bits, mut count) = (0_u32, 0);
@@ -35,7 +35,7 @@ pub(super) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Returns how many bytes have at most so many characters.
 #[cfg(feature = "encode")]
-pub(super) fn bytes_in(characters: usize) -> usize {
+pub(crate) fn bytes_in(characters: usize) -> usize {
     characters / 16 * 13
 }
 
@@ -57,7 +57,7 @@ const VALUES: [u8; 256] = {
 
 /// Returns the bytes of a text; `None` if no bytes have this text.
 #[cfg(feature = "decode")]
-pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let value = |character: u8| {
         let value = VALUES.get(usize::from(character)).copied().filter(|value| *value != NONE);
         value.map(u32::from)
