@@ -92,7 +92,7 @@ pub enum Collect {
     All,
     /// OTLP lines, and Lambda's own reports and failures.
     Telemetry,
-    /// OTLP lines of an extension that sends by itself, of what no backend took: it has sent all else.
+    /// Spilled OTLP lines: telemetry that the extension in direct mode could not send.
     Spilled,
 }
 
@@ -109,29 +109,29 @@ impl Collect {
     }
 }
 
-/// What the subscriber is told by its variables.
+/// The subscriber's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Which log groups are to be subscribed.
+    /// The log groups to subscribe.
     pub selection: Selection,
-    /// How.
+    /// The wanted subscription.
     pub wish: Wish,
-    /// Where CloudWatch Logs is asked.
+    /// Endpoint and credentials of CloudWatch Logs.
     pub logs: LogsSettings,
-    /// Where lines go that were there before the subscription.
+    /// The queue for lines from before a subscription.
     pub retry_queue: Option<SqsSettings>,
-    /// Level of the own log.
+    /// The log level.
     pub log_level: tracing::Level,
 }
 
 impl Config {
-    /// Reads all variables; the error names every mistake at once. The warnings are about names that look misspelt.
+    /// Reads all variables. The error lists every mistake, and the warnings likely misspelt names.
     pub fn from_source(source: &dyn Source) -> (Result<Self, InvalidSettings>, Vec<Warning>) {
         let mut reader = Reader::new(source, TABLE);
         let config = Self::read(&mut reader);
         let warnings = reader.warnings().to_vec();
         let checked = InvalidSettings::check(reader.finish());
-        // Where there is no configuration the reader has noted why.
+        // Without a configuration the reader has noted the reason.
         let config = checked.and_then(|()| config.ok_or_else(|| no_destination().into()));
         (config, warnings)
     }

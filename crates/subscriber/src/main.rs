@@ -23,7 +23,7 @@ async fn main() -> Result<(), Error> {
     }
     if let Err(mistakes) = &config {
         // CloudFormation needs an answer even with invalid settings; the service sends it.
-        tracing::error!(%mistakes, "wrong settings");
+        tracing::error!(%mistakes, "invalid settings");
     }
     let service = Service::new(config.map_err(|error| error.to_string()), wall_clock_now);
     let service = &service;

@@ -195,7 +195,7 @@ async fn wrong_settings_are_an_answer() {
         let (status, reason) = aws.answered();
         assert_eq!(status, expected, "{kind}");
         assert!(
-            reason.starts_with("wrong settings, no log group was looked at: LAMBDA_OTLP_INCLUDE")
+            reason.starts_with("invalid settings, no log group was checked: LAMBDA_OTLP_INCLUDE")
         );
         let error = service.handle(&json!({}), now() + TIME).await.unwrap_err();
         assert!(error.to_string().contains("LAMBDA_OTLP_INCLUDE"), "{error}");

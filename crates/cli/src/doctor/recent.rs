@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn errors_are_told_by_their_level_or_by_lambdas_words() {
         let check = |line: &str, expected: bool| assert_eq!(is_error(line), expected, "{line}");
-        check(r#"{"level":"ERROR","message":"wrong settings"}"#, true);
+        check(r#"{"level":"ERROR","message":"invalid settings"}"#, true);
         check(r#"{"level":"WARN","message":"answered ERROR"}"#, false);
         check("2026-11-22T10:00:00Z 1 Task timed out after 60.00 seconds", true);
         check("RequestId: 1 Error: Runtime exited with error: signal: killed", true);
@@ -179,8 +179,8 @@ mod tests {
 
     #[test]
     fn a_line_of_ours_is_its_message_with_its_fields() {
-        let line = r#"{"timestamp":"2026-11-22T10:00:00Z","level":"ERROR","message":"wrong settings","mistakes":1}"#;
-        assert_eq!(excerpt(line), "wrong settings, mistakes: 1");
+        let line = r#"{"timestamp":"2026-11-22T10:00:00Z","level":"ERROR","message":"invalid settings","mistakes":1}"#;
+        assert_eq!(excerpt(line), "invalid settings, mistakes: 1");
         let line = "2026-11-22T10:00:00Z 1 Task timed out\n after 60.00 seconds\n";
         assert_eq!(excerpt(line), "2026-11-22T10:00:00Z 1 Task timed out after 60.00 seconds");
         assert_eq!(excerpt(&"x".repeat(400)).chars().count(), MOST_CHARS + 1);

@@ -134,7 +134,7 @@ impl Service {
 }
 
 fn wrong_settings(mistakes: &str) -> String {
-    format!("wrong settings, no log group was looked at: {mistakes}")
+    format!("invalid settings, no log group was checked: {mistakes}")
 }
 
 impl Parts {
