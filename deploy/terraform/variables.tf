@@ -39,14 +39,14 @@ variable "endpoint" {
 }
 
 variable "secret" {
-  description = "The backend's credentials, as the ARN of a secret in Secrets Manager or the name of a SecureString parameter that begins with a slash. Append"
+  description = "The backend's credentials, as the ARN of a secret in Secrets Manager or the name of a SecureString parameter that begins with a slash. Append #KEY to read one key of a secret with a JSON object. Empty - Headers, or no credentials."
   type        = string
   default     = ""
   nullable    = false
 
   validation {
     condition     = can(regex("^$|^/[a-zA-Z0-9_.\\-/]+(#[a-zA-Z0-9_.\\-]+)?$|^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:[^#]+(#[a-zA-Z0-9_.\\-]+)?$", var.secret))
-    error_message = "The whole ARN of a secret or the name of an SSM parameter that begins with /, each with"
+    error_message = "The whole ARN of a secret or the name of an SSM parameter that begins with /, each with #KEY for one key of a JSON object; or nothing."
   }
 }
 

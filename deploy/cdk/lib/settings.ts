@@ -8,7 +8,7 @@ export interface Settings {
   readonly endpoint: string;
 
   /**
-   * The backend's credentials, as the ARN of a secret in Secrets Manager or the name of a SecureString parameter that begins with a slash. Append
+   * The backend's credentials, as the ARN of a secret in Secrets Manager or the name of a SecureString parameter that begins with a slash. Append #KEY to read one key of a secret with a JSON object. Empty - Headers, or no credentials.
    * @default ""
    */
   readonly secret?: string;
@@ -265,7 +265,7 @@ export interface Settings {
 /** Pattern and error message of each restricted setting. */
 export const PATTERNS: { readonly [setting: string]: readonly [RegExp, string] } = {
   endpoint: [new RegExp("^https?://(?!([^/?#]*[.@])?openobserve\\.ai([:/?#]|$)).+$|^https?://[^/?#]+(/[^?#]*)?/api/(?!v1(/|$))[^/?#]+.*$"), "A URL that begins with https:// or http://; of OpenObserve Cloud with the organization, as in https://api.openobserve.ai/api/ORGANIZATION."],
-  secret: [new RegExp("^$|^/[a-zA-Z0-9_.\\-/]+(#[a-zA-Z0-9_.\\-]+)?$|^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:[^#]+(#[a-zA-Z0-9_.\\-]+)?$"), "The whole ARN of a secret or the name of an SSM parameter that begins with /, each with"],
+  secret: [new RegExp("^$|^/[a-zA-Z0-9_.\\-/]+(#[a-zA-Z0-9_.\\-]+)?$|^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:[^#]+(#[a-zA-Z0-9_.\\-]+)?$"), "The whole ARN of a secret or the name of an SSM parameter that begins with /, each with #KEY for one key of a JSON object; or nothing."],
   logGroups: [new RegExp("^$|^(?!/lambda-otlp/)[.\\-_/#*A-Za-z0-9]+(,(?!/lambda-otlp/)[.\\-_/#*A-Za-z0-9]+)*$"), "Names of log groups, with * for any text, separated by commas without spaces; none begins with /lambda-otlp/, where the stack's own are."],
   kinesisStreamArn: [new RegExp("^$|^arn:[^:]+:kinesis:[^:]+:[0-9]{12}:stream/.+$"), "The ARN of a stream, or nothing."],
   reservedConcurrency: [new RegExp("^[0-9]*$"), "It does not match ^[0-9]*$."],
