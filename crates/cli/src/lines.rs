@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
+use wire::compact::Context;
 use wire::{Joined, Limits, LineReading, Rejoin, read_line};
 
 /// The longest line. A file without newlines must not fill the memory.
@@ -61,7 +62,7 @@ impl Joining {
         let limits = Limits::default();
         let mut found = Vec::new();
         if self.rejoin.is_waiting() {
-            match self.rejoin.go_on(&line, &limits) {
+            match self.rejoin.go_on(&line, &Context::default(), &limits) {
                 Joined::More => {
                     self.pieces.push((number, line));
                     return found;

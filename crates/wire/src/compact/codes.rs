@@ -84,6 +84,7 @@ pub(super) mod text {
 
 /// Digits of an alphanumeric run, packed in groups.
 pub(super) struct Packing {
+    #[cfg(feature = "encode")]
     pub(super) code: u8,
     pub(super) alphabet: &'static [u8],
     /// The number of characters of a group, and the number of bytes that hold it.
@@ -92,12 +93,14 @@ pub(super) struct Packing {
 }
 
 pub(super) const BASE_36: Packing = Packing {
+    #[cfg(feature = "encode")]
     code: text::BASE_36,
     alphabet: b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     chars: 3,
     bytes: 2,
 };
 pub(super) const BASE_62: Packing = Packing {
+    #[cfg(feature = "encode")]
     code: text::BASE_62,
     alphabet: b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
     chars: 4,

@@ -9,6 +9,8 @@ mod writer;
 pub(crate) use reader::packed_varints;
 pub use reader::{BadField, Field, Reader, Value, messages, messages_of, plain_attribute};
 pub use writer::Writer;
+#[cfg(feature = "encode")]
+pub(crate) use writer::varint_len;
 #[cfg(feature = "decode")]
 pub(crate) use writer::{delimited, push_tag};
-pub(crate) use writer::{len_of_delimited, push_varint, varint_len};
+pub(crate) use writer::{len_of_delimited, push_varint};
