@@ -2,7 +2,7 @@
 //!
 //! A template file describes a kind of function. `resource`, `span KIND NAME`, `log SEVERITY BODY` and `metric FORM UNIT NAME` begin a
 //! block; its lines are attributes, `key=value`. Values with `#` are integers. `{…}` stands for a value of the service or the
-//! invocation, see [`Values::of`].
+//! invocation, see `Values::of`.
 
 mod request;
 mod template;
