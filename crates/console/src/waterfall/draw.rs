@@ -26,7 +26,7 @@ const LONGEST_LEVEL: usize = 16;
 /// Deeper spans are not indented further.
 const DEEPEST: usize = 24;
 
-/// Returns the width of the terminal, or [`PRINTED`] if stdout is not a terminal.
+/// Returns the width of the terminal, or 100 columns if stdout is not a terminal.
 pub fn terminal_width() -> usize {
     // The call fails without a terminal, and returns 0 for an unknown size.
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
