@@ -184,10 +184,12 @@ impl<'s> EventLoop<'s> {
         // An emulator may give no deadline, or one in the past.
         let end_ms = match shutdown.deadline_ms {
             deadline if deadline > begun_ms => deadline - RESERVE_MS.min(deadline - begun_ms),
-            _ => begun_ms + REPORTS_MS,
+            _ => begun_ms + 2 * REPORTS_MS,
         };
-        let end = Instant::now() + Duration::from_millis(end_ms - begun_ms);
-        let reports_end = end.min(Instant::now() + Duration::from_millis(REPORTS_MS));
+        let left = Duration::from_millis(end_ms - begun_ms);
+        let end = Instant::now() + left;
+        // At least half of the time remains for sending and writing.
+        let reports_end = Instant::now() + (left / 2).min(Duration::from_millis(REPORTS_MS));
         while self.state.is_waiting_for_reports() {
             tokio::select! {
                 Some(event) = self.events.recv() => self.take(event),

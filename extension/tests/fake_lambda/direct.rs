@@ -1,6 +1,6 @@
 //! Direct mode with a scripted Lambda: flushes, holds of `next`, and spilled lines.
 
-use crate::support::{Call, Lambda, Script, invoke, shutdown, traces, until};
+use crate::support::{Call, Lambda, Script, invoke, shutdown, shutdown_within, traces, until};
 use lambda_otlp_extension::{Count, Counts};
 use serde_json::{Value, json};
 use simulator::FilterPattern;
@@ -180,6 +180,24 @@ async fn before_the_deadline_what_waits_is_written() {
     ended.unwrap();
     // And the invocation's own span.
     assert_eq!((spilled(&stdout.text()), delivered(&sink)), (3 + 1, 0));
+}
+
+#[tokio::test]
+async fn a_short_shutdown_leaves_time_to_write_the_buffer() {
+    // The report of the invocation never comes.
+    for left in [Duration::from_millis(400), Duration::ZERO] {
+        let sink = silent().await;
+        let hold = [("LAMBDA_OTLP_HOLD", "never")];
+        let mut lambda = sending_to(&sink, &hold, Script::default()).await;
+        lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+        post(&lambda, 3).await;
+        lambda.telemetry(&[runtime_done(FIRST)]).await;
+        lambda.next().await.answer(200, shutdown_within("spindown", left));
+        let (ended, stdout, _) = lambda.ended().await;
+        ended.unwrap();
+        // The invocation's own span is the fourth.
+        assert_eq!((delivered(&sink), spilled(&stdout.text())), (0, 3 + 1), "{left:?}");
+    }
 }
 
 #[tokio::test]

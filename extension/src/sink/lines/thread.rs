@@ -244,5 +244,12 @@ fn write_whole(writer: &mut impl Write, mut line: &[u8], is_cut_off: &mut bool) 
             Err(error) => return Err(error),
         }
     }
-    writer.flush()
+    while let Err(error) = writer.flush() {
+        match error.kind() {
+            ErrorKind::Interrupted => {}
+            ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(1)),
+            _ => return Err(error),
+        }
+    }
+    Ok(())
 }
