@@ -119,6 +119,7 @@ fn feature_names(metadata: &Value) -> Vec<String> {
 /// The crates that are published, packaged as crates.io gets them, and built from that.
 fn packages(metadata: &Value) -> anyhow::Result<String> {
     let names = published(metadata);
+    forget_sources(&names)?;
     let mut package = Command::new("cargo");
     package.args(["package", "--quiet", "--locked", "--allow-dirty"]);
     for name in &names {
@@ -126,6 +127,32 @@ fn packages(metadata: &Value) -> anyhow::Result<String> {
     }
     output(&mut package)?;
     Ok(format!("{} build from what is in them: {}", names.len(), names.join(", ")))
+}
+
+/// Deletes the sources that cargo extracted when it last built these packages: it reuses them for the same version.
+#[expect(clippy::disallowed_methods, reason = "cargo's variable, not a setting of ours")]
+fn forget_sources(names: &[&str]) -> anyhow::Result<()> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let Some(Ok(registries)) = home.map(|home| home.join("registry/src").read_dir()) else {
+        return Ok(());
+    };
+    for registry in registries {
+        let registry = registry?;
+        // The name of a registry on disk, as `cargo package` makes one, begins with its empty host.
+        if !registry.file_name().as_encoded_bytes().starts_with(b"-") {
+            continue;
+        }
+        for source in registry.path().read_dir()? {
+            let source = source?;
+            let directory = source.file_name();
+            let is_ours = |name: &&str| directory.as_encoded_bytes().starts_with(name.as_bytes());
+            if names.iter().any(is_ours) {
+                std::fs::remove_dir_all(source.path())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Packages that say nothing against it.
