@@ -5,6 +5,7 @@
 
 use crate::destination::ingest_window::{IngestPolicy, OldRecords, time_range};
 use backend::{Fate, Outcome, UndeliveredPart};
+use settings::Backoff;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 use wire::{Request, SignalKind};
@@ -13,14 +14,13 @@ use wire::{Request, SignalKind};
 pub(crate) const RETENTION: Duration = Duration::from_hours(14 * 24);
 /// Messages are dead-lettered this long before the queue deletes them.
 const RETENTION_MARGIN: Duration = Duration::from_hours(1);
-/// Pause after the first attempt. It doubles with each further attempt.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
-/// Longest pause in the first hours, so that a recovered backend gets its records soon.
-const LONGEST_PAUSE: Duration = Duration::from_mins(15);
+/// Pauses of the first hours, short so that a recovered backend gets its records soon.
+const EARLY_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_mins(15));
+/// Pauses of a long outage.
+const LATE_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_hours(1));
 /// After this many attempts, about four hours, the outage counts as long.
 const MANY_ATTEMPTS: u32 = 20;
-/// Longest pause in a long outage.
-const LONGEST_LATE_PAUSE: Duration = Duration::from_hours(1);
 /// Longest time to hide a message: SQS allows 12 hours after the receipt, which was at most an invocation ago.
 const LONGEST_HIDDEN: Duration = Duration::from_mins(12 * 60 - 15);
 const LONGEST_DELAY: Duration = Duration::from_mins(15);
@@ -179,11 +179,9 @@ fn time_left(
 /// for another attempt before the message expires.
 fn pause(receipt: Receipt<'_>, retry_after: Option<Duration>, left: Duration) -> Duration {
     let attempt = receipt.receive_count.max(1);
-    let longest = if attempt < MANY_ATTEMPTS { LONGEST_PAUSE } else { LONGEST_LATE_PAUSE };
-    let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(attempt - 1).unwrap_or(u32::MAX));
-    let full = doubled.min(longest);
-    let back_off = full / 2 + full.mul_f64(spread(receipt)) / 2;
-    let wanted = back_off.max(retry_after.unwrap_or_default());
+    let pauses = if attempt < MANY_ATTEMPTS { EARLY_PAUSES } else { LATE_PAUSES };
+    let pause = pauses.delay(attempt - 1, spread(receipt));
+    let wanted = pause.max(retry_after.unwrap_or_default());
     wanted.min((left / 2).max(FIRST_PAUSE))
 }
 
