@@ -5,8 +5,10 @@
 
 use crate::config::Config;
 use crate::{clock, json};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -15,17 +17,43 @@ const OURS: &str = "lambda_otlp_";
 
 /// Returns the subscriber that writes events of at least the configured level; one JSON object a line under Lambda's JSON log format.
 pub fn log(config: &Config) -> impl Subscriber + use<> {
-    Stderr { level: config.log_level, json: config.lines.json_level.is_some() }
+    Stderr {
+        level: config.log_level,
+        json: config.lines.json_level.is_some(),
+        lost: AtomicU64::new(0),
+    }
 }
 
 /// Returns the subscriber for the time before the variables are read.
 pub(crate) fn plain() -> impl Subscriber {
-    Stderr { level: Level::ERROR, json: false }
+    Stderr { level: Level::ERROR, json: false, lost: AtomicU64::new(0) }
 }
 
 struct Stderr {
     level: Level,
     json: bool,
+    /// The number of lines that a full stderr did not take since the last one it took.
+    lost: AtomicU64,
+}
+
+impl Stderr {
+    fn line(&self, fields: &Fields, level: Level) -> String {
+        if self.json { fields.json(level, clock::unix_nanos()) } else { fields.text(level) }
+    }
+}
+
+/// A pipe that is ready has room for so many bytes.
+const PIPE_BUF: usize = 4096;
+
+/// Writes a line, unless stderr is full: the only thread of the extension must not wait for it. Returns `true` if it was written.
+fn write(line: &str) -> bool {
+    let mut stderr = std::io::stderr().lock();
+    line.as_bytes().chunks(PIPE_BUF).all(|part| {
+        let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+        let is_ready = poll(&mut polled, Some(&Timespec::default())) == Ok(1)
+            && polled.iter().all(|stderr| stderr.revents().contains(PollFlags::OUT));
+        is_ready && stderr.write_all(part).is_ok()
+    })
 }
 
 impl Subscriber for Stderr {
@@ -40,13 +68,18 @@ impl Subscriber for Stderr {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let line = if self.json {
-            fields.json(*event.metadata().level(), clock::unix_nanos())
-        } else {
-            fields.text(*event.metadata().level())
-        };
-        // A closed stderr must not disturb the function.
-        drop(std::io::stderr().lock().write_all(line.as_bytes()));
+        let level = *event.metadata().level();
+        let lost = self.lost.load(Ordering::Relaxed);
+        if lost > 0 {
+            let message = "stderr was full, so this log lost lines".to_owned();
+            let told = Fields { message, others: vec![("lines", lost.to_string())] };
+            if write(&self.line(&told, Level::WARN)) {
+                self.lost.fetch_sub(lost, Ordering::Relaxed);
+            }
+        }
+        if !write(&self.line(&fields, level)) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     // The extension opens no spans.

@@ -209,12 +209,13 @@ type Telling = Pin<Box<dyn Future<Output = ()>>>;
 /// Tells the stories whose names contain the filter.
 fn stories(filter: &str) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let stories: [(&str, Telling); 6] = [
+    let stories: [(&str, Telling); 7] = [
         ("on stdout", Box::pin(on_stdout())),
         ("in direct mode", Box::pin(in_direct_mode())),
         ("always", Box::pin(always())),
         ("at the end", Box::pin(at_the_end())),
         ("asked once", Box::pin(async { asked_once() })),
+        ("full stderr", Box::pin(async { full_stderr() })),
         ("reading", Box::pin(reading())),
     ];
     let mut code = ExitCode::SUCCESS;
@@ -332,7 +333,7 @@ struct Answers(TcpListener);
 
 impl Answers {
     /// Starts the extension up to its first `next`. Also returns the port and the path for telemetry.
-    fn start(folder: &Path) -> (Self, Child, String) {
+    fn start(folder: &Path, stderr: Stdio) -> (Self, Child, String) {
         let lambda = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let extension = Command::new(std::env::current_exe().unwrap())
@@ -342,7 +343,8 @@ impl Answers {
             .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
             .env("LAMBDA_OTLP_HOLD", "never")
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .env("LAMBDA_OTLP_LOG_LEVEL", "debug")
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let answers = Self(lambda);
@@ -358,9 +360,25 @@ impl Answers {
         (answers, extension, uri)
     }
 
+    /// Returns the next connection. An extension that hangs makes none.
+    fn accepted(&self) -> TcpStream {
+        self.0.set_nonblocking(true).unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            match self.0.accept() {
+                Ok((connection, _)) => {
+                    connection.set_nonblocking(false).unwrap();
+                    return connection;
+                }
+                Err(error) => assert!(Instant::now() < end, "the extension makes no call: {error}"),
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Returns the connection and the body of the next request, which has to be for this path.
     fn asked(&self, path: &str) -> (TcpStream, String) {
-        let (connection, _) = self.0.accept().unwrap();
+        let connection = self.accepted();
         let mut reader = BufReader::new(&connection);
         let (mut line, mut length) = (String::new(), 0);
         reader.read_line(&mut line).unwrap();
@@ -400,11 +418,13 @@ fn answer(connection: &mut TcpStream, body: &str) {
     write!(connection, "{head}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
 }
 
+/// Lambda's answer to the last `next`.
+const SHUTDOWN: &str = r#"{"eventType":"SHUTDOWN","shutdownReason":"spindown"}"#;
+
 /// Panics while `next` is outstanding do not repeat the call, which Lambda would refuse.
 fn asked_once() {
-    const SHUTDOWN: &str = r#"{"eventType":"SHUTDOWN","shutdownReason":"spindown"}"#;
     let folder = tempfile::tempdir().unwrap();
-    let (lambda, extension, uri) = Answers::start(folder.path());
+    let (lambda, extension, uri) = Answers::start(folder.path(), Stdio::null());
     let (mut next, _) = lambda.asked("/event/next");
     for place in [EVENT, DELIVERY] {
         std::fs::write(place.path(folder.path()), "once").unwrap();
@@ -429,6 +449,19 @@ fn asked_once() {
     }
     answer(&mut next, SHUTDOWN);
     lambda.end(extension);
+}
+
+/// A stderr that nobody reads does not stop the extension.
+fn full_stderr() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let capacity = rustix::pipe::fcntl_getpipe_size(&writer).unwrap();
+    writer.write_all(&vec![b'x'; capacity]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (lambda, extension, _) = Answers::start(folder.path(), writer.into());
+    let (mut next, _) = lambda.asked("/event/next");
+    answer(&mut next, SHUTDOWN);
+    lambda.end(extension);
+    drop(reader);
 }
 
 /// A bug in the reading of variables does not keep the function from starting, nor telemetry from the log.
