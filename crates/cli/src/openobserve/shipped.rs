@@ -34,8 +34,7 @@ macro_rules! files {
     };
 }
 
-const DASHBOARDS: [File; 5] =
-    files!("dashboards": "overview", "function", "traces", "logs", "pipeline");
+const DASHBOARDS: [File; 7] = files!("dashboards": "overview", "function", "invocation", "cost", "traces", "logs", "pipeline");
 
 const ALERTS: [File; 7] = files!(
     "alerts": "lambda-error-share", "lambda-timeouts", "lambda-out-of-memory", "lambda-memory-nearly-full",
