@@ -503,6 +503,41 @@ fn a_request_too_large_for_a_line_becomes_several_lines() {
 }
 
 #[test]
+fn requests_of_one_flush_share_a_line_if_they_fit() {
+    const LOGS: &str = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1790000000123000000","body":{"stringValue":"orders-api of 012345678901"}}]}]}]}"#;
+    let (spans, records) = (request_of(TELEMETRY), request_of(LOGS));
+    let names =
+        Names::of_function("orders-api", "eu-west-1", "/aws/lambda/orders-api", CONTEXT.log_stream);
+    let mut encoder = LineEncoder::compact(names.clone(), LineLimits::default());
+    encoder.set_account(CONTEXT.account);
+    let envelope = Envelope { unix_nanos: Some(7), level: Some("WARN"), ..Envelope::default() };
+    let mut out = b"before".to_vec();
+    let written = encoder.encode_together(&envelope, &[&spans, &records], &mut out).unwrap();
+    assert_eq!((written.lines, written.items, written.dropped_items), (1, 2, 0));
+    let line = String::from_utf8(out.split_off(6)).unwrap();
+    assert!(line.ends_with("\"level\":\"WARN\"}\n") && line.lines().count() == 1, "{line}");
+    let read: Vec<Request> = read_line_of(&line, &CONTEXT, &Limits::default())
+        .unwrap()
+        .decoded
+        .into_iter()
+        .map(|line| line.request)
+        .collect();
+    assert_eq!(read, [spans.clone(), records.clone()]);
+    let other_account = Context { account: "123456789012", ..CONTEXT };
+    let reading = read_line_of(&line, &other_account, &Limits::default()).unwrap();
+    assert_eq!((reading.decoded.len(), reading.undecodable.len()), (0, 1));
+
+    // Standard lines have one request each, and these do not fit into one line.
+    let standard = LineEncoder::new(6, LineLimits::default());
+    let small = LineLimits { max_bytes: 150, ..LineLimits::default() };
+    for mut encoder in [standard, LineEncoder::compact(names, small)] {
+        assert_eq!(encoder.encode_together(&envelope, &[&spans, &records], &mut out), None);
+        assert_eq!(encoder.encode_together(&envelope, &[], &mut out), None);
+        assert_eq!(out, b"before");
+    }
+}
+
+#[test]
 fn a_compact_line_is_found_where_an_otlp_line_is() {
     let mut bytes = Vec::new();
     lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {

@@ -40,8 +40,14 @@ impl Names {
 
     /// The same with the account.
     #[must_use]
-    pub fn with_account(self, account: &str) -> Self {
-        Self { account: account.to_owned(), ..self }
+    pub fn with_account(mut self, account: &str) -> Self {
+        self.set_account(account);
+        self
+    }
+
+    /// Replaces the account, without an allocation if it is the same.
+    pub(crate) fn set_account(&mut self, account: &str) {
+        account.clone_into(&mut self.account);
     }
 
     /// These names.

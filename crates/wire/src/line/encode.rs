@@ -61,18 +61,53 @@ enum Format {
 impl LineEncoder {
     /// Creates an encoder of compact lines for a function with these names.
     pub fn compact(names: Names, limits: LineLimits) -> Self {
-        Self { format: Format::Compact(Box::default(), names), ..Self::new(0, limits) }
+        Self::with_format(Format::Compact(Box::default(), names), limits)
     }
 
     /// Creates an encoder of gzip level 0 (stored) to 9 (smallest).
     pub fn new(level: u32, limits: LineLimits) -> Self {
+        Self::with_format(Format::Standard(Box::new(Compressor::new(level))), limits)
+    }
+
+    fn with_format(format: Format, limits: LineLimits) -> Self {
         Self {
-            format: Format::Standard(Box::new(Compressor::new(level))),
+            format,
             limits,
             compressed: Vec::new(),
             #[cfg(test)]
             bytes_to_compress: 0,
         }
+    }
+
+    /// Adds the account to the names of compact lines, for writers that learn it late.
+    pub fn set_account(&mut self, account: &str) {
+        if let Format::Compact(_, names) = &mut self.format {
+            names.set_account(account);
+        }
+    }
+
+    /// Appends one compact line with all of these requests, of any signals, and returns the number of items in it.
+    ///
+    /// `None` if the requests do not fit into one line, or if lines are standard ones, which hold one request each. Then `out` is
+    /// as before, and [`encode`](Self::encode) writes the lines of each request.
+    pub fn encode_together(
+        &mut self,
+        envelope: &Envelope<'_>,
+        requests: &[&Request],
+        out: &mut Vec<u8>,
+    ) -> Option<Written> {
+        let Format::Compact(encoder, names) = &mut self.format else { return None };
+        let items = requests.iter().map(|request| request.items()).sum();
+        if items == 0 {
+            return None;
+        }
+        let start = out.len();
+        let line = compact_line(encoder, names, envelope, requests, self.limits.max_bytes, out);
+        if line.is_err() {
+            out.truncate(start);
+            return None;
+        }
+        Some(Written { lines: 1, items, ..Written::default() })
     }
 
     /// Appends the lines of `request` to `out`, each with its newline. A request without items writes nothing.
@@ -157,7 +192,7 @@ impl LineEncoder {
         let compressor = match &mut self.format {
             Format::Standard(compressor) => compressor,
             Format::Compact(encoder, names) => {
-                let compressed = compact_line(encoder, names, envelope, request, max_bytes, out);
+                let compressed = compact_line(encoder, names, envelope, &[request], max_bytes, out);
                 if compressed.is_err() {
                     out.truncate(start);
                 }
@@ -192,7 +227,7 @@ fn compact_line(
     encoder: &mut compact::Encoder,
     names: &Names,
     envelope: &Envelope<'_>,
-    request: &Request,
+    requests: &[&Request],
     max_bytes: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), LineTooLarge> {
@@ -204,7 +239,7 @@ fn compact_line(
     let flags = Flags { spill: envelope.spill, partial: envelope.partial };
     let content_bytes = max_bytes.saturating_sub(around_bytes);
     encoder
-        .encode(&names.context(), flags, &[request], content_bytes, out)
+        .encode(&names.context(), flags, requests, content_bytes, out)
         .map_err(|payload| LineTooLarge { payload, around_bytes })?;
     out.extend_from_slice(&end);
     Ok(())
