@@ -18,6 +18,14 @@ pub const LAMBDA_OTLP_LOG_LEVEL: Variable = Variable {
     doc: "Level of this program's own log. `warn` reports the unexpected, `error` lost or undelivered telemetry. Set `debug` to investigate.",
 };
 
+/// Format of OTLP lines.
+pub const LAMBDA_OTLP_LINE: Variable = Variable {
+    name: "LAMBDA_OTLP_LINE",
+    default: Some("standard"),
+    kind: Kind::Choice(&["standard", "compact"]),
+    doc: "Format of OTLP lines. Set `compact` to pay CloudWatch Logs for about a fifth of the bytes, once all forwarders of the log group read compact lines. Other readers understand only `standard`.",
+};
+
 /// Longest OTLP line.
 pub const LAMBDA_OTLP_MAX_LINE_BYTES: Variable = Variable {
     name: "LAMBDA_OTLP_MAX_LINE_BYTES",
@@ -103,6 +111,7 @@ mod tests {
     fn the_rows_are_sound_and_a_table_may_say_what_one_means_in_it() {
         const ROWS: &[Variable] = &[
             LAMBDA_OTLP_BACKEND,
+            LAMBDA_OTLP_LINE,
             LAMBDA_OTLP_LOG_LEVEL,
             LAMBDA_OTLP_MAX_LINE_BYTES,
             LAMBDA_OTLP_NAMES,

@@ -34,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) compression_level: Option<u32>,
     pub(crate) pipe: Option<bool>,
     pub(crate) level: Option<LogLevel>,
+    pub(crate) writes_compact_lines: bool,
     pub(crate) max_line_bytes: usize,
     pub(crate) disabled: bool,
     pub(crate) writes: Writes,
@@ -130,6 +131,11 @@ impl Config {
             compression_level: compression_level(&mut reader),
             pipe,
             level,
+            writes_compact_lines: reader.choice(
+                "LAMBDA_OTLP_LINE",
+                &[("standard", false), ("compact", true)],
+                false,
+            ),
             max_line_bytes: max_line_bytes(&mut reader),
             disabled: reader.choice(
                 "OTEL_SDK_DISABLED",
@@ -228,12 +234,14 @@ mod tests {
             ("OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL", "11"),
             ("LAMBDA_OTLP_MAX_LINE_BYTES", "1MiB"),
             ("LAMBDA_OTLP_MAX_LINE_BYTE", "60KiB"),
+            ("LAMBDA_OTLP_LINE", "short"),
             ("OTEL_TRACES_SAMPLER", "sometimes"),
         ]);
+        assert!(!config.writes_compact_lines);
         assert_eq!(config.queue_size, None);
         assert_eq!(config.compression_level, None);
         assert_eq!(config.max_line_bytes, 250 * 1024);
-        expect_test::expect![[r#"LAMBDA_OTLP_MAX_LINE_BYTE: unknown; did you mean LAMBDA_OTLP_MAX_LINE_BYTES?; LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: "many" is not a whole number; OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: more than 9; LAMBDA_OTLP_MAX_LINE_BYTES: outside 1 KiB to 250 KiB, the nearer end is used; OTEL_TRACES_SAMPLER: "sometimes" is not `always_on`, `always_off`, `traceidratio`, `parentbased_always_on`, `parentbased_always_off` or `parentbased_traceidratio`"#]]
+        expect_test::expect![[r#"LAMBDA_OTLP_MAX_LINE_BYTE: unknown; did you mean LAMBDA_OTLP_MAX_LINE_BYTES?; LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: "many" is not a whole number; OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: more than 9; LAMBDA_OTLP_LINE: "short" is not `standard` or `compact`; LAMBDA_OTLP_MAX_LINE_BYTES: outside 1 KiB to 250 KiB, the nearer end is used; OTEL_TRACES_SAMPLER: "sometimes" is not `always_on`, `always_off`, `traceidratio`, `parentbased_always_on`, `parentbased_always_off` or `parentbased_traceidratio`"#]]
         .assert_eq(&config.complaint);
     }
 

@@ -11,6 +11,7 @@ pub const TABLE: Table = Table::new(&[
             kind: Kind::Choice(&["sync", "async", "finalize"]),
             doc: "When the function writes its telemetry. `sync`: before the response. `async`: after the response, so that the caller does not wait. `finalize`: at the end of the environment, for your own span processors. If a mode is unavailable, the library uses `sync` and prints the reason to stderr.",
         },
+        shared::LAMBDA_OTLP_LINE,
         shared::LAMBDA_OTLP_MAX_LINE_BYTES,
     ],
     &[

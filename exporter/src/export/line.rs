@@ -1,5 +1,6 @@
 //! Writes encoded requests to the output as OTLP lines, the only way out of the function.
 
+use super::gathering::{self, Gathered, Gathering, gather};
 use super::loss_counts::{Loss, LossCounts};
 use super::write_timeout::{Deadline, WriteTimeout};
 use crate::clock::unix_nanos;
@@ -9,9 +10,10 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, Written};
+use wire::compact::Names;
+use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
 
 /// The fields of a line beside its payload, and its compression.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub(crate) struct LineSettings {
     pub(crate) level: Option<String>,
     /// The field `timestamp`, only with Lambda's JSON format.
     pub(crate) with_timestamp: bool,
+    /// The names that compact lines leave out; `None` for standard lines.
+    pub(crate) compact: Option<Names>,
 }
 
 /// Writes encoded requests as OTLP lines, for all three exporters.
@@ -37,6 +41,8 @@ struct Shared {
     output: Arc<dyn Output>,
     settings: LineSettings,
     encoder: Mutex<Encoder>,
+    /// The account of the function, known since the first invocation.
+    account: OnceLock<String>,
     losses: Arc<LossCounts>,
     write_timeout: WriteTimeout,
 }
@@ -63,9 +69,10 @@ impl LineExporter {
         losses: Arc<LossCounts>,
         deadline: Arc<Deadline>,
     ) -> Self {
-        let encoder = Mutex::new(Encoder::new(&settings));
+        let encoder = Mutex::new(Encoder::new(&settings, None));
         let write_timeout = WriteTimeout::new(deadline);
-        let shared = Shared { output, settings, encoder, losses, write_timeout };
+        let account = OnceLock::new();
+        let shared = Shared { output, settings, encoder, account, losses, write_timeout };
         Self { shared: Arc::new(shared) }
     }
 
@@ -90,7 +97,57 @@ impl LineExporter {
             return Ok(());
         }
         let request = Request::trusted(kind, request);
-        self.contained(kind, request.items(), |shared| shared.write(kind, source, request, partial))
+        let request = if partial { Some(request) } else { gather(self.address(), source, request) };
+        let Some(request) = request else { return Ok(()) };
+        self.contained(kind, request.items(), |shared| shared.write(source, request, partial))
+    }
+
+    /// Returns `true` if lines are compact, so that the signals of a flush can share one.
+    pub(crate) fn is_compact(&self) -> bool {
+        self.shared.settings.compact.is_some()
+    }
+
+    /// Holds the complete requests of this thread until [`write_gathered`](Self::write_gathered).
+    pub(crate) fn gather(&self) -> Gathering {
+        Gathering::begin(self.address())
+    }
+
+    /// Writes the gathered requests as one line if they fit, otherwise as lines of each signal, the last request first.
+    ///
+    /// # Errors
+    /// As of [`emit`](Self::emit).
+    pub(crate) fn write_gathered(&self, gathering: Gathering) -> OTelSdkResult {
+        let mut gathered = gathering::end(gathering);
+        gathered.retain(|gathered| gathered.request.items() > 0);
+        gathered.reverse();
+        if gathered.len() > 1 {
+            let kind_and_items = |one: &Gathered| (one.request.kind(), one.request.items());
+            let batches: Vec<_> = gathered.iter().map(kind_and_items).collect();
+            let together = |shared: &Shared| Ok(shared.write_together(&gathered, &batches));
+            if let Some(written) = self.contained_batches(&batches, together)? {
+                return written;
+            }
+        }
+        let mut all_written = Ok(());
+        for Gathered { source, request } in gathered {
+            let (kind, items) = (request.kind(), request.items());
+            let written =
+                self.contained(kind, items, |shared| shared.write(&source, request, false));
+            all_written = all_written.and(written);
+        }
+        all_written
+    }
+
+    /// Notes the account of the function, which compact lines leave out.
+    pub(crate) fn set_account(&self, account: &str) {
+        if self.is_compact() && self.shared.account.get().is_none() {
+            let account = self.shared.account.get_or_init(|| account.to_owned());
+            self.shared.encoder().line.set_account(account);
+        }
+    }
+
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.shared).addr()
     }
 
     /// Encodes and writes. If the encoder panics, `items` are counted as lost.
@@ -139,32 +196,54 @@ impl LineExporter {
         items: usize,
         part: impl FnOnce(&Shared) -> Result<T, OTelSdkError>,
     ) -> Result<T, OTelSdkError> {
+        self.contained_batches(&[(kind, items)], part)
+    }
+
+    /// Like [`contained`](Self::contained), for a part that exports several signals.
+    fn contained_batches<T>(
+        &self,
+        batches: &[(SignalKind, usize)],
+        part: impl FnOnce(&Shared) -> Result<T, OTelSdkError>,
+    ) -> Result<T, OTelSdkError> {
         let contained = catch_unwind(AssertUnwindSafe(|| {
             let _suppressed = Context::enter_telemetry_suppressed_scope();
             part(&self.shared)
         }));
         contained.unwrap_or_else(|_| {
-            self.shared.losses.lose(kind, Loss::Panicked, items);
-            Err(OTelSdkError::InternalFailure(format!("panic while exporting {kind}")))
+            self.shared.lose(batches, Loss::Panicked);
+            Err(OTelSdkError::InternalFailure(format!("panic while exporting {}", names(batches))))
         })
     }
 }
 
+/// The signals of these batches, for messages.
+fn names(batches: &[(SignalKind, usize)]) -> String {
+    let names: Vec<String> = batches.iter().map(|(kind, _)| kind.to_string()).collect();
+    names.join(", ")
+}
+
 impl Encoder {
-    fn new(settings: &LineSettings) -> Self {
+    fn new(settings: &LineSettings, account: Option<&String>) -> Self {
         let limits = LineLimits { max_bytes: settings.max_line_bytes, ..LineLimits::default() };
-        Self { line: LineEncoder::new(settings.compression_level, limits), lines: Vec::new() }
+        let mut line = match &settings.compact {
+            Some(names) => LineEncoder::compact(names.clone(), limits),
+            None => LineEncoder::new(settings.compression_level, limits),
+        };
+        if let Some(account) = account {
+            line.set_account(account);
+        }
+        Self { line, lines: Vec::new() }
     }
 }
 
 impl Shared {
     /// Takes the lines with their buffer out of the encoder, so that it is not locked while they are written: the thread that
     /// holds the lock of stdout may be about to export, too.
-    fn encode(&self, envelope: &Envelope<'_>, request: Request) -> (Vec<u8>, Written) {
+    fn encode<T>(&self, encode: impl FnOnce(&mut LineEncoder, &mut Vec<u8>) -> T) -> (Vec<u8>, T) {
         let mut encoder = self.encoder();
         let Encoder { line, lines } = &mut *encoder;
         lines.clear();
-        let written = line.encode(envelope, request, lines);
+        let written = encode(line, lines);
         (std::mem::take(lines), written)
     }
 
@@ -178,30 +257,56 @@ impl Shared {
         self.encoder.lock().unwrap_or_else(|poisoned| {
             // A panic may have left the compressor in the middle of a stream.
             let mut encoder = PoisonError::into_inner(poisoned);
-            *encoder = Encoder::new(&self.settings);
+            *encoder = Encoder::new(&self.settings, self.account.get());
             self.encoder.clear_poison();
             encoder
         })
     }
 
-    fn write(
-        &self,
-        kind: SignalKind,
-        source: &str,
-        request: Request,
-        partial: bool,
-    ) -> OTelSdkResult {
-        let deadline = self.write_timeout.deadline();
-        if deadline.is_too_close_for(request.bytes().len()) {
-            self.losses.lose(kind, Loss::DeadlineReached, request.items());
+    fn envelope<'a>(&'a self, source: &'a str, partial: bool) -> Envelope<'a> {
+        let now = || unix_nanos(self.write_timeout.deadline().now());
+        let unix_nanos = self.settings.with_timestamp.then(now);
+        let level = self.settings.level.as_deref();
+        Envelope { source, level, unix_nanos, partial, ..Envelope::default() }
+    }
+
+    fn write(&self, source: &str, request: Request, partial: bool) -> OTelSdkResult {
+        let (kind, items) = (request.kind(), request.items());
+        if self.write_timeout.deadline().is_too_close_for(request.bytes().len()) {
+            self.lose(&[(kind, items)], Loss::DeadlineReached);
             return Err(OTelSdkError::InternalFailure(format!("too late to write {kind}")));
         }
-        let unix_nanos = self.settings.with_timestamp.then(|| unix_nanos(deadline.now()));
-        let level = self.settings.level.as_deref();
-        let envelope = Envelope { source, level, unix_nanos, partial, ..Envelope::default() };
-        let (lines, written) = self.encode(&envelope, request);
+        let envelope = self.envelope(source, partial);
+        let (lines, written) = self.encode(|line, lines| line.encode(&envelope, request, lines));
         self.losses.truncate(written.truncated_values);
-        self.losses.lose(kind, Loss::TooLarge, written.dropped_items);
+        self.lose(&[(kind, written.dropped_items)], Loss::TooLarge);
+        self.output(lines, &[(kind, written.items)])
+    }
+
+    /// Writes one line with all requests; `None` if they do not fit, or if there is not enough time for all of them.
+    fn write_together(
+        &self,
+        gathered: &[Gathered],
+        batches: &[(SignalKind, usize)],
+    ) -> Option<OTelSdkResult> {
+        let requests: Vec<&Request> = gathered.iter().map(|gathered| &gathered.request).collect();
+        let bytes = requests.iter().map(|request| request.bytes().len()).sum();
+        if self.write_timeout.deadline().is_too_close_for(bytes) {
+            return None;
+        }
+        // Compact lines have no source.
+        let envelope = self.envelope("", false);
+        let (lines, written) =
+            self.encode(|line, lines| line.encode_together(&envelope, &requests, lines));
+        if written.is_none() {
+            self.keep_buffer(lines);
+            return None;
+        }
+        Some(self.output(lines, batches))
+    }
+
+    /// Writes the lines of these batches.
+    fn output(&self, lines: Vec<u8>, batches: &[(SignalKind, usize)]) -> OTelSdkResult {
         let result = if lines.is_empty() {
             Ok(())
         } else {
@@ -210,11 +315,16 @@ impl Shared {
         let timed_out = |error: &io::Error| error.kind() == ErrorKind::TimedOut;
         self.write_timeout.note(result.as_ref().is_err_and(timed_out));
         self.keep_buffer(lines);
-        if let Err(error) = result {
-            self.losses.lose(kind, Loss::OutputFailed, written.items);
-            return Err(OTelSdkError::InternalFailure(format!("cannot write {kind}: {error}")));
+        result.map_err(|error| {
+            self.lose(batches, Loss::OutputFailed);
+            OTelSdkError::InternalFailure(format!("cannot write {}: {error}", names(batches)))
+        })
+    }
+
+    fn lose(&self, batches: &[(SignalKind, usize)], loss: Loss) {
+        for (kind, items) in batches {
+            self.losses.lose(*kind, loss, *items);
         }
-        Ok(())
     }
 }
 
@@ -238,6 +348,7 @@ mod tests {
             max_line_bytes: 1024,
             level: None,
             with_timestamp: false,
+            compact: None,
         }
     }
 

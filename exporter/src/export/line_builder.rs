@@ -2,12 +2,16 @@
 
 use super::line::{LineExporter, LineSettings};
 use super::write_timeout::Deadline;
+use crate::config::lambda_environment::LambdaEnvironment;
 use crate::config::log_level::LogLevel;
 use crate::config::{Config, DEFAULT_COMPRESSION_LEVEL};
 use crate::output::named_pipe::NamedPipe;
 use crate::output::stdout::Stdout;
 use crate::output::{Output, stderr};
+use std::path::Path;
 use std::sync::Arc;
+use wire::compact::Names;
+use wire::invocation_record;
 
 /// The options shared by the exporters' builders; the environment overrides code.
 #[derive(Debug, Default, Clone)]
@@ -43,6 +47,7 @@ impl LineExporterBuilder {
             max_line_bytes: config.max_line_bytes,
             level,
             with_timestamp: config.lambda.json_log_level.is_some(),
+            compact: config.writes_compact_lines.then(|| names(&config.lambda)),
         };
         let output = self.output.unwrap_or_else(|| {
             if config.pipe.unwrap_or(self.pipe) {
@@ -54,4 +59,17 @@ impl LineExporterBuilder {
         let deadline = self.deadline.unwrap_or_else(Deadline::of_process);
         LineExporter::new(output, settings, Arc::default(), deadline)
     }
+}
+
+/// The names that compact lines leave out, apart from the account, which is in the invoked ARN.
+///
+/// In direct mode our extension reads the function's lines. Lambda hides the log stream from extensions, so these lines must not
+/// leave it out. The extension creates the file of the invocation records before the function starts.
+fn names(lambda: &LambdaEnvironment) -> Names {
+    let record = lambda.runtime_api.as_deref().map(invocation_record::path);
+    let has_extension = record.is_some_and(|path| Path::new(&path).exists());
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let log_stream = if has_extension { String::new() } else { text(&lambda.log_stream) };
+    let (function, region) = (text(&lambda.function_name), text(&lambda.region));
+    Names::of_function(&function, &region, &text(&lambda.log_group), &log_stream)
 }

@@ -3,6 +3,13 @@
 use opentelemetry::KeyValue;
 use wire::resource as names;
 
+/// The account in the invoked ARN.
+pub(super) fn account(lambda: &lambda_runtime::Context) -> Option<&str> {
+    let arn = lambda.invoked_function_arn.as_str();
+    let account = arn.strip_prefix("arn:")?.split(':').nth(3)?;
+    (account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())).then_some(account)
+}
+
 /// Attributes from the invoked ARN: `arn:aws:lambda:<region>:<account>:function:<name>[:<version or alias>]` (semantic
 /// conventions 1.44, `docs/faas/aws-lambda.md`).
 pub(super) fn function_attributes(

@@ -152,11 +152,12 @@ impl InvocationSpan {
         let id = span.span_context().span_id();
         drop(catch_unwind(AssertUnwindSafe(|| ending(id, keys, || span.end()))));
         self.completion.telemetry.running.end(self.number);
-        drop(self.watched.take());
     }
 
-    /// The invocation is flushed.
+    /// The invocation is flushed. Until then it is watched: if the callback of an instrument hangs, the thread that watches the
+    /// deadline writes the rest.
     fn settle(&mut self) {
+        drop(self.watched.take());
         self.completion.forget(self.deadline);
         self.state = State::Flushed;
     }

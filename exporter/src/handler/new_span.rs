@@ -1,7 +1,7 @@
 //! The initial data of an invocation's span: name, kind, attributes, parent and trace id.
 
 use super::deprecated_names::deprecated_names;
-use super::function_attributes::function_attributes;
+use super::function_attributes::{account, function_attributes};
 use super::http_route::HttpInvocation;
 use super::message_span::{describe, kind_field};
 use super::trigger::method_in_name;
@@ -69,6 +69,9 @@ impl NewSpan {
             .or(options.default_name.clone())
             .unwrap_or_else(|| function_name(lambda));
 
+        if let Some(account) = account(lambda) {
+            telemetry.signals.line.set_account(account);
+        }
         let mut attributes =
             function_attributes(lambda, telemetry.facts.function_version.as_deref());
         attributes.push(KeyValue::new("faas.trigger", extracted.trigger.as_str()));

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::config::processor_mode::ProcessorMode;
 use crate::extension;
 use crate::extension::actions::Actions;
+use crate::extension::invocations::Completed;
 use crate::telemetry::Telemetry;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -25,6 +26,9 @@ pub(super) fn start_mode(
     let actions = Actions {
         write: Box::new(move |completed| {
             let Some(telemetry) = of_thread.upgrade() else { return };
+            // As during a write before the response; no running invocation has this number.
+            let watch = |invocation: &Completed| telemetry.deadline.arm(0, invocation.deadline);
+            let _watched: Vec<_> = completed.iter().map(watch).collect();
             telemetry.write(completed.iter().filter_map(|invocation| invocation.record));
             for invocation in completed {
                 telemetry.signals.line.deadline().clear(invocation.deadline);

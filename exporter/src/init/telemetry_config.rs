@@ -6,6 +6,7 @@ use crate::config::processor_mode::ProcessorMode;
 use crate::export::loss_counts::LossCounts;
 use crate::output::{Output, stderr};
 use crate::processor::spans::LambdaSpanProcessor;
+use crate::telemetry::id_generator::SequentialIdGenerator;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry_sdk::Resource;
@@ -13,7 +14,7 @@ use opentelemetry_sdk::logs::{LogProcessor, LoggerProviderBuilder, SdkLoggerProv
 use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{Instrument, MeterProviderBuilder, SdkMeterProvider, Stream};
 use opentelemetry_sdk::trace::{
-    IdGenerator, RandomIdGenerator, SdkTracerProvider, ShouldSample, SpanExporter, SpanProcessor,
+    IdGenerator, SdkTracerProvider, ShouldSample, SpanExporter, SpanProcessor,
     TracerProviderBuilder,
 };
 use std::fmt;
@@ -70,7 +71,7 @@ impl Default for Traces {
             provider: None,
             additional_processors: Vec::new(),
             processors: Vec::new(),
-            id_generator: Box::new(RandomIdGenerator::default()),
+            id_generator: Box::new(SequentialIdGenerator::default()),
             sampler: None,
         }
     }

@@ -9,6 +9,6 @@ mod memory_size;
 pub(crate) mod metrics;
 pub(crate) mod open_spans;
 pub(crate) mod spans;
-mod timed_lock;
+pub(crate) mod timed_lock;
 
 pub use spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};

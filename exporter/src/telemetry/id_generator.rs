@@ -1,12 +1,17 @@
-//! Gives the invocation's span the trace id that the forwarder and the extension derive.
+//! Gives the invocation's span the trace id that the forwarder and the extension derive, and an invocation's spans consecutive
+//! ids, which compact lines leave out.
 
 use opentelemetry::trace::{SpanId, TraceId};
-use opentelemetry_sdk::trace::IdGenerator;
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use wire::ids::id_of_number;
 
 thread_local! {
     /// The trace id for this thread's next span without a parent.
     static NEXT_TRACE_ID: Cell<Option<TraceId>> = const { Cell::new(None) };
+    /// `true` if this thread's next span begins an invocation.
+    static BEGINS_INVOCATION: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `start`, which starts one span on this thread; a span without a parent gets this trace id.
@@ -18,10 +23,12 @@ pub(crate) fn with_trace_id<T>(trace_id: Option<TraceId>, start: impl FnOnce() -
     impl Drop for Cleared {
         fn drop(&mut self) {
             NEXT_TRACE_ID.set(None);
+            BEGINS_INVOCATION.set(false);
         }
     }
     let _cleared = Cleared;
     NEXT_TRACE_ID.set(trace_id);
+    BEGINS_INVOCATION.set(true);
     start()
 }
 
@@ -39,10 +46,83 @@ impl IdGenerator for InvocationIdGenerator {
     }
 }
 
+/// The default generator. Span ids are those of consecutive numbers, from a random one for each invocation.
+///
+/// Two environments have the same span id as rarely as with random ids. Environments that Lambda restores from one snapshot have
+/// the same state, so the random number comes from the system.
+#[derive(Debug)]
+pub(crate) struct SequentialIdGenerator {
+    next: AtomicU64,
+    random: RandomIdGenerator,
+}
+
+impl Default for SequentialIdGenerator {
+    fn default() -> Self {
+        let random = RandomIdGenerator::default();
+        Self { next: AtomicU64::new(random_number(&random)), random }
+    }
+}
+
+impl IdGenerator for SequentialIdGenerator {
+    fn new_trace_id(&self) -> TraceId {
+        self.random.new_trace_id()
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        if BEGINS_INVOCATION.take() {
+            self.next.store(random_number(&self.random), Ordering::Relaxed);
+        }
+        let next = || SpanId::from_bytes(id_of_number(self.next.fetch_add(1, Ordering::Relaxed)));
+        // One number gives the invalid id.
+        Some(next()).filter(|id| *id != SpanId::INVALID).unwrap_or_else(next)
+    }
+}
+
+fn random_number(otherwise: &RandomIdGenerator) -> u64 {
+    let mut bytes = [0; 8];
+    let of_system = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
+    if of_system.is_ok_and(|filled| filled == bytes.len()) {
+        u64::from_ne_bytes(bytes)
+    } else {
+        u64::from_ne_bytes(otherwise.new_span_id().to_bytes())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry_sdk::trace::RandomIdGenerator;
+
+    #[test]
+    fn spans_of_an_invocation_have_consecutive_ids_from_a_random_one() {
+        let generator = SequentialIdGenerator::default();
+        let first = generator.next.load(Ordering::Relaxed);
+        let check = |first: u64, ids: &[SpanId]| {
+            let numbers =
+                (0..).map(|offset| SpanId::from_bytes(id_of_number(first.wrapping_add(offset))));
+            assert!(ids.iter().copied().eq(numbers.take(ids.len())), "{first}: {ids:?}");
+        };
+        check(first, &[generator.new_span_id(), generator.new_span_id()]);
+        let begins = || with_trace_id(None, || generator.new_span_id());
+        let (one, inner, other) = (begins(), generator.new_span_id(), begins());
+        let numbers = generator.next.load(Ordering::Relaxed).wrapping_sub(1);
+        check(numbers, &[other]);
+        assert!(
+            ![id_of_number(first.wrapping_add(2)), id_of_number(numbers)].contains(&one.to_bytes())
+        );
+        assert_ne!(inner, other);
+        with_trace_id(None, || ());
+        check(numbers.wrapping_add(1), &[generator.new_span_id()]);
+        let other = SequentialIdGenerator::default();
+        assert_ne!(other.next.into_inner(), generator.next.into_inner(), "two environments");
+    }
+
+    #[test]
+    fn no_id_is_invalid() {
+        let random = RandomIdGenerator::default();
+        let generator = SequentialIdGenerator { next: AtomicU64::new(u64::MAX), random };
+        let ids = [generator.new_span_id(), generator.new_span_id()];
+        assert_eq!(ids, [u64::MAX, 1].map(|number| SpanId::from_bytes(id_of_number(number))));
+    }
 
     #[test]
     fn the_trace_id_goes_to_one_span_and_to_no_other() {

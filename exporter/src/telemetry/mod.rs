@@ -112,7 +112,7 @@ impl Telemetry {
     /// Writes the telemetry of invocations, and notes their roots as written as soon as they are.
     pub(crate) fn write(&self, records: impl IntoIterator<Item = u64>) {
         // Errors are counted where they occur.
-        drop(self.signals.flush(|| self.say_written(records)));
+        drop(self.signals.flush_invocation(|| self.say_written(records)));
     }
 }
 

@@ -6,6 +6,7 @@ use crate::export::loss_counts::Loss;
 use crate::output::stderr;
 use crate::processor::open_spans::{CutOff, Roots};
 use crate::processor::spans::LambdaSpanProcessor;
+use crate::processor::timed_lock::TimedLock;
 use opentelemetry::Context;
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
@@ -30,6 +31,9 @@ pub(crate) struct Signals {
     pub(crate) line: LineExporter,
     loss_metrics: LossMetrics,
     metrics_panicked: AtomicBool,
+    /// Held while records and spans are taken and written together: a thread that finds nothing must not return the response
+    /// before another one has written them.
+    writing_together: TimedLock,
 }
 
 impl Signals {
@@ -50,6 +54,7 @@ impl Signals {
             line,
             loss_metrics: LossMetrics::default(),
             metrics_panicked: AtomicBool::new(false),
+            writing_together: TimedLock::default(),
         }
     }
 
@@ -74,8 +79,40 @@ impl Signals {
             flush_spans(&|| spans.force_flush());
         }
         flush_spans(&|| self.tracer_provider.force_flush());
-        let logs = self.contained(SignalKind::Logs, || self.logger_provider.force_flush());
-        keep_first(&mut flushed, logs);
+        keep_first(&mut flushed, self.flush_logs());
+        keep_first(&mut flushed, self.flush_metrics());
+        flushed
+    }
+
+    /// Like [`flush`](Self::flush) at the end of an invocation whose deadline is watched. All signals share one compact line if
+    /// they fit.
+    pub(crate) fn flush_invocation(&self, spans_are_written: impl FnOnce()) -> OTelSdkResult {
+        if !self.line.is_compact() || self.has_processors_of_others {
+            return self.flush(spans_are_written);
+        }
+        let gathering = self.line.gather();
+        // Metrics first: the callback of an observable instrument may hang. Records and spans are still in their buffers then, from
+        // which the thread that watches the deadline writes them with `flush`.
+        let mut flushed = self.flush_metrics();
+        let _writing = self.writing_together.lock(self.line.write_timeout());
+        keep_first(&mut flushed, self.flush_logs());
+        let mut spans = match &self.spans {
+            Some(spans) => self.contained(SignalKind::Traces, || spans.force_flush()),
+            None => Ok(()),
+        };
+        keep_first(&mut spans, self.line.write_gathered(gathering));
+        if spans.is_ok() {
+            spans_are_written();
+        }
+        keep_first(&mut flushed, spans);
+        flushed
+    }
+
+    fn flush_logs(&self) -> OTelSdkResult {
+        self.contained(SignalKind::Logs, || self.logger_provider.force_flush())
+    }
+
+    fn flush_metrics(&self) -> OTelSdkResult {
         let mut has_panicked = true;
         let metrics = self.contained(SignalKind::Metrics, || {
             self.loss_metrics.report(self.line.losses(), &self.meter_provider);
@@ -83,14 +120,13 @@ impl Signals {
             has_panicked = false;
             result
         });
-        keep_first(&mut flushed, metrics);
         if has_panicked && !self.metrics_panicked.swap(true, Ordering::Relaxed) {
             stderr::warn(
                 "the callback of an observable instrument panicked: the OpenTelemetry SDK collects no metrics in this \
                  environment any more",
             );
         }
-        flushed
+        metrics
     }
 
     /// Writes the open spans of interrupted invocations as partial spans, and returns them. Never panics.

@@ -24,6 +24,21 @@ use wire::{Limits, Logs, Metrics, Traces};
 pub(super) const REQUEST_ID: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 pub(super) const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:orders";
 
+/// The variables of a function that writes compact lines.
+pub(super) const COMPACT: [(&str, &str); 4] = [
+    ("LAMBDA_OTLP_LINE", "compact"),
+    ("AWS_REGION", "eu-west-1"),
+    ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/orders"),
+    ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/22/[7]0123456789abcdef0123456789abcdef"),
+];
+/// The names in a delivery of the function's log.
+pub(super) const DELIVERY: wire::compact::Context<'_> = wire::compact::Context {
+    function: "orders",
+    account: "123456789012",
+    log_stream: COMPACT[3].1,
+    region: "",
+};
+
 /// One environment of a function, on this thread.
 pub(super) struct Function {
     pub(super) completion: TelemetryCompletionHandler,
@@ -123,9 +138,11 @@ impl Written {
     pub(super) fn read(lines: Vec<String>) -> Self {
         let mut written = Self::default();
         for line in &lines {
-            let reading = wire::read_line(line, &Limits::default()).expect("an OTLP line");
+            let reading = wire::read_line_of(line, &DELIVERY, &Limits::default());
+            let reading = reading.expect("an OTLP line");
             assert_eq!(reading.undecodable.len(), 0);
-            assert!(line.contains(r#""source":"orders""#), "{line}");
+            let is_compact = line.starts_with(r#"{"_otelc":""#);
+            assert!(is_compact || line.contains(r#""source":"orders""#), "{line}");
             for decoded in reading.decoded {
                 assert!(decoded.request.items() > 0, "an empty batch was written");
                 written.add(&decoded.request);

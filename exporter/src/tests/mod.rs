@@ -1,5 +1,6 @@
 //! Whole invocations in process: the traced handler is called like the runtime calls it, and `wire` reads its lines.
 
+mod compact;
 mod driver;
 mod ends;
 mod events;

@@ -1,0 +1,185 @@
+//! Compact lines.
+
+use super::driver::{COMPACT, DELIVERY, Function, NOW_MS, Written, block_on, event};
+use crate::export::loss_counts::Loss;
+use crate::handler::create_traced_handler;
+use crate::output::Output;
+use crate::output::in_memory::InMemoryOutput;
+use lambda_runtime::{Error, LambdaEvent};
+use serde_json::{Value, json};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use wire::compact::Context;
+use wire::{Limits, SignalKind, read_line_of};
+
+/// One invocation with two spans, a log record and a measurement.
+fn invoke(function: &Function) {
+    let counter = function.completion.meter("test").u64_counter("orders").build();
+    let handler = create_traced_handler("orders", function.completion.clone(), {
+        move |_: LambdaEvent<Value>| {
+            let counter = counter.clone();
+            async move {
+                tracing::info_span!("child").in_scope(|| tracing::info!("received"));
+                counter.add(1, &[]);
+                Ok::<_, Error>(json!(null))
+            }
+        }
+    });
+    block_on(handler(event(json!({})))).unwrap();
+}
+
+fn counts(written: &Written) -> [usize; 4] {
+    [written.lines.len(), written.spans.len(), written.logs.len(), written.metrics.len()]
+}
+
+fn lost(function: &Function, loss: Loss) -> [u64; 3] {
+    let losses = function.completion.telemetry.signals.line.losses();
+    SignalKind::ALL.map(|kind| losses.lost(kind, loss))
+}
+
+#[test]
+fn the_signals_of_an_invocation_share_a_line() {
+    let function = Function::with_variables(&COMPACT);
+    for _ in 0..2 {
+        invoke(&function);
+        let written = function.written();
+        assert_eq!(counts(&written), [1, 2, 1, 1]);
+        let (child, record) = (written.span_named("child"), &written.logs[0]);
+        assert_eq!((&record.span_id, &record.trace_id), (&child.span_id, &child.trace_id));
+        assert_eq!(child.parent_span_id, written.span_named("orders").span_id);
+        assert_eq!(written.resource_text("faas.instance"), DELIVERY.log_stream);
+        let line = &written.lines[0];
+        for name in [DELIVERY.function, DELIVERY.account, DELIVERY.log_stream] {
+            assert!(!line.contains(name), "{line}");
+        }
+    }
+    let standard = Function::new();
+    invoke(&standard);
+    assert_eq!(counts(&standard.written()), [3, 2, 1, 1]);
+}
+
+#[test]
+fn under_the_json_log_format_a_compact_line_has_time_and_level() {
+    let json = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "WARN")];
+    let function = Function::with_variables(&[&COMPACT[..], &json].concat());
+    invoke(&function);
+    let line: Value = serde_json::from_str(&function.written().lines[0]).unwrap();
+    let others = json!({
+        "_otelc": line["_otelc"], "timestamp": "2026-09-21T14:13:20.000Z", "level": "WARN",
+    });
+    assert_eq!(line, others);
+}
+
+#[test]
+fn only_names_that_a_delivery_states_are_left_out() {
+    let check = |variables: &[(&str, &str)], known: Context<'_>| {
+        let function = Function::with_variables(variables);
+        invoke(&function);
+        for line in function.output.take_lines() {
+            let reading = read_line_of(&line, &known, &Limits::default()).unwrap();
+            assert_eq!((reading.decoded.len(), reading.undecodable.len()), (3, 0), "{known:?}");
+        }
+    };
+    let unknown_stream = Context { log_stream: "", ..DELIVERY };
+    check(&COMPACT, DELIVERY);
+    check(&COMPACT[..3], unknown_stream);
+    // A reader may derive another name from the name of a custom log group.
+    let custom = [COMPACT[0], ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/shop"), COMPACT[3]];
+    check(&custom, Context { function: "shop", ..DELIVERY });
+    // Our extension reads the function's lines in direct mode, and Lambda hides the log stream from it.
+    let api = format!("compact:{}", std::process::id());
+    let records = wire::invocation_record::path(&api);
+    std::fs::write(&records, "").unwrap();
+    let beside_extension = [&COMPACT[..], &[("AWS_LAMBDA_RUNTIME_API", api.as_str())]].concat();
+    check(&beside_extension, unknown_stream);
+    std::fs::remove_file(records).unwrap();
+}
+
+#[test]
+fn what_fits_no_line_together_is_written_in_several() {
+    let variables = [&COMPACT[..], &[("LAMBDA_OTLP_MAX_LINE_BYTES", "4KiB")]].concat();
+    let function = Function::with_variables(&variables);
+    let counter = function.completion.meter("test").u64_counter("orders").build();
+    let handler = create_traced_handler("orders", function.completion.clone(), {
+        move |_: LambdaEvent<Value>| {
+            counter.add(1, &[]);
+            for item in 0..300_u64 {
+                let noise = item.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                tracing::info!(noise = format!("{noise:o}"), "received");
+                drop(tracing::info_span!("child", item).entered());
+            }
+            async { Ok::<_, Error>(json!(null)) }
+        }
+    });
+    block_on(handler(event(json!({})))).unwrap();
+    let written = function.written();
+    let [lines, items @ ..] = counts(&written);
+    assert!(lines > 3 && written.lines.iter().all(|line| line.len() <= 4096), "{lines}");
+    assert_eq!(items, [301, 300, 1]);
+    assert_eq!(lost(&function, Loss::TooLarge), [0; 3]);
+}
+
+/// Refuses the first batches.
+#[derive(Debug)]
+struct RefusesAtFirst(AtomicU64, InMemoryOutput);
+
+impl Output for RefusesAtFirst {
+    fn write_lines(&self, lines: &[u8], timeout: Duration) -> io::Result<()> {
+        match self.0.fetch_sub(1, Ordering::Relaxed) {
+            0 => {}
+            1 => panic!("output"),
+            _ => return Err(io::ErrorKind::BrokenPipe.into()),
+        }
+        self.0.store(0, Ordering::Relaxed);
+        self.1.write_lines(lines, timeout)
+    }
+}
+
+#[test]
+fn a_shared_line_that_is_not_written_is_counted_by_signal() {
+    let output = Arc::new(RefusesAtFirst(AtomicU64::new(2), InMemoryOutput::default()));
+    let function = Function::with(&COMPACT, |config| config.with_output(Arc::clone(&output) as _));
+    for (loss, lost_before) in [(Loss::OutputFailed, 0), (Loss::Panicked, 3)] {
+        invoke(&function);
+        let items = [2, 1 + lost_before, 1];
+        assert_eq!(lost(&function, loss), items, "{loss:?}");
+    }
+    invoke(&function);
+    let written = Written::read(output.1.take_lines());
+    assert_eq!([written.lines.len(), written.spans.len(), written.logs.len()], [1, 2, 1]);
+}
+
+#[test]
+fn a_callback_that_hangs_costs_metrics_only() {
+    let function = Function::with_variables(&COMPACT);
+    let (hangs, is_hanging) = sync_channel::<()>(0);
+    let (release, released) = sync_channel::<()>(0);
+    let released = Mutex::new(released);
+    let _gauge = function
+        .completion
+        .meter("test")
+        .u64_observable_gauge("stock")
+        .with_callback(move |_| {
+            if hangs.send(()).is_ok() {
+                released.lock().unwrap().recv().unwrap();
+            }
+        })
+        .build();
+    let (telemetry, output) =
+        (Arc::clone(&function.completion.telemetry), Arc::clone(&function.output));
+    let clock = Arc::clone(&function.clock);
+    let watch = std::thread::spawn(move || {
+        is_hanging.recv().unwrap();
+        assert_eq!(output.take_lines(), [""; 0]);
+        clock.store(NOW_MS + 2900, Ordering::Relaxed);
+        telemetry.deadline.step();
+        let lines = output.take_lines();
+        release.send(()).unwrap();
+        lines
+    });
+    invoke(&function);
+    assert_eq!(counts(&Written::read(watch.join().unwrap())), [2, 2, 1, 0]);
+}
