@@ -81,6 +81,8 @@ pub(crate) const TELEMETRY_MAX_BYTES: usize = 262_144;
 /// The format of lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LineFormat {
+    /// `true` for compact lines, except for those of requests that no backend accepted.
+    pub(crate) is_compact: bool,
     /// The maximum length of a line.
     pub(crate) max_bytes: usize,
     /// The gzip level.
@@ -367,6 +369,11 @@ fn lines(reader: &mut Reader<'_>) -> LineFormat {
     let format = reader.string_if_set("AWS_LAMBDA_LOG_FORMAT").unwrap_or_default();
     let log_level = reader.string_if_set("AWS_LAMBDA_LOG_LEVEL");
     LineFormat {
+        is_compact: reader.choice(
+            "LAMBDA_OTLP_LINE",
+            &[("standard", false), ("compact", true)],
+            false,
+        ),
         max_bytes: within(reader, "LAMBDA_OTLP_MAX_LINE_BYTES", max_bytes, &LINE_BYTES),
         compression_level: u32::try_from(level).unwrap_or(9),
         // Lambda's log filter takes a line without a level for INFO.

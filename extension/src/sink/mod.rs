@@ -80,16 +80,18 @@ impl Sink {
         writer: impl Write + Send + 'static,
         counts: &Arc<Counts>,
     ) -> io::Result<Self> {
-        let service_name = &config.service_name;
-        let lines = LineOutput::start(&config.lines, service_name, writer, Arc::clone(counts))?;
+        let lines = LineOutput::start(config, writer, Arc::clone(counts))?;
         let own = Backlog::own(lines.clone(), Arc::clone(counts));
         let door = Door { lines, buffer: buffer(config) };
         Ok(Self { door, own, backend: None, counts: Arc::clone(counts) })
     }
 
-    /// Prepares the connection to the backend. If that fails, telemetry goes to stdout.
+    /// Takes the facts that Lambda stated, and prepares the connection to the backend. If that fails, telemetry goes to stdout.
     pub(crate) fn connect(&mut self, config: &Config, function: platform::Identity) {
         let Door { lines, buffer } = &self.door;
+        if let Some(account) = &function.account {
+            lines.set_account(account);
+        }
         let counts = &self.counts;
         self.backend =
             panics::catch(|| Backend::start(config, function, buffer.as_ref(), lines, counts))

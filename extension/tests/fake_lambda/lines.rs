@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use simulator::sink::Sink;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use wire::compact::Names;
 use wire::protobuf::Writer;
 use wire::{Envelope, LineEncoder, LineLimits, Logs, Request, SignalKind};
 
@@ -171,6 +172,40 @@ async fn otlp_that_is_printed_is_sent_as_what_it_is() {
     assert!(sink.log_records().iter().all(|record| record.item.span_id == [4; 8]));
     let (stdout, counts) = ended(lambda, next).await;
     assert_eq!((stdout.as_str(), counts.get(Count::Undecodable)), ("", 1));
+}
+
+#[tokio::test]
+async fn compact_lines_of_our_exporter_are_sent() {
+    let sink = sink().await;
+    let mut lambda = sending_to(&sink, &[], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut request = Vec::new();
+    Writer::new(&mut request).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |span| {
+                span.bytes(1, &[3; 16]);
+                span.bytes(2, &[5; 8]);
+                span.string(5, "orders of 123456789012 in eu-west-1");
+                span.fixed64(7, 1);
+                span.fixed64(8, 2);
+            });
+        });
+    });
+    // Beside an extension the exporter does not leave out the log stream.
+    let names = Names::of_function("orders", "eu-west-1", "/aws/lambda/orders", "");
+    let mut encoder =
+        LineEncoder::compact(names.with_account("123456789012"), LineLimits::default());
+    let request = Request::trusted(SignalKind::Traces, request);
+    let mut text = Vec::new();
+    assert_eq!(encoder.encode(&Envelope::default(), request, &mut text).lines, 1);
+    lambda.telemetry(&[start(FIRST), line(String::from_utf8(text).unwrap())]).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    let spans = sink.spans();
+    let names: Vec<&str> = spans.iter().map(|span| span.item.name.as_str()).collect();
+    assert!(names.contains(&"orders of 123456789012 in eu-west-1"), "{names:?}");
+    let (stdout, counts) = ended(lambda, next).await;
+    assert_eq!((stdout.as_str(), counts.get(Count::Undecodable)), ("", 0));
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ fn backend_with(sink: &Sink, more: &[(&str, &str)]) -> Backend {
         variables.map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let config = Config::from_source(&source);
     let counts = Arc::<Counts>::default();
-    let output = LineOutput::start(&config.lines, "orders", std::io::sink(), Arc::clone(&counts));
+    let output = LineOutput::start(&config, std::io::sink(), Arc::clone(&counts));
     let output = output.unwrap();
     let buffer = buffer(&config);
     let function = FunctionIdentity::of(&config, &Registration::default()).into_function();

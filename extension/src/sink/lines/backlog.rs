@@ -9,7 +9,7 @@ use wire::{Request, Written};
 
 /// Time limit for the current line when the others are given up.
 const LAST_LINE_TO_COUNT: Duration = Duration::from_millis(50);
-/// The number of the extension's own requests that may wait for room in the queue; the oldest beyond it are dropped.
+/// The number of groups of the extension's own requests that may wait for room in the queue; the oldest beyond it are dropped.
 const MAX_UNWRITTEN: usize = 64;
 
 /// The requests of one origin that wait for room in the queue, or are in it.
@@ -20,13 +20,13 @@ pub(crate) struct Backlog {
     lost: Count,
     most_unwritten: usize,
     counts: Arc<Counts>,
-    /// Requests that did not fit the queue.
-    unwritten: Vec<Request>,
+    /// Groups of requests that did not fit the queue.
+    unwritten: Vec<Vec<Request>>,
     /// Requests in the queue.
     writing: Vec<Writing>,
 }
 
-/// A request in the queue.
+/// A group of requests in the queue.
 struct Writing {
     items: usize,
     #[cfg_attr(not(feature = "direct"), expect(dead_code, reason = "the backend asks for it"))]
@@ -59,7 +59,7 @@ impl Backlog {
         }
     }
 
-    /// Adds requests, and moves as many as possible to the queue.
+    /// Adds requests, which may share a line, and moves as many as possible to the queue.
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
         self.writing.retain_mut(|Writing { items, written, .. }| match written.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => true,
@@ -68,22 +68,27 @@ impl Backlog {
                 false
             }
         });
-        self.unwritten.extend(requests);
+        if self.marks.spill {
+            // Each is as large as requests that are written together.
+            self.unwritten.extend(requests.into_iter().map(|request| vec![request]));
+        } else if !requests.is_empty() {
+            self.unwritten.push(requests);
+        }
         let mut waiting = std::mem::take(&mut self.unwritten).into_iter();
-        for request in waiting.by_ref() {
-            let (items, bytes) = (request.items(), request.bytes().len());
-            match self.output.queue(request, self.marks) {
+        for group in waiting.by_ref() {
+            let (items, bytes) = (items(&group), bytes(&group));
+            match self.output.queue(group, self.marks) {
                 Ok(written) => self.writing.push(Writing { items, bytes, written }),
-                Err(request) => {
-                    self.unwritten.push(request);
+                Err(group) => {
+                    self.unwritten.push(group);
                     break;
                 }
             }
         }
         self.unwritten.extend(waiting);
         let excess = self.unwritten.len().saturating_sub(self.most_unwritten);
-        for request in self.unwritten.drain(..excess) {
-            self.counts.add(self.lost, request.items());
+        for group in self.unwritten.drain(..excess) {
+            self.counts.add(self.lost, items(&group));
         }
     }
 
@@ -115,7 +120,7 @@ impl Backlog {
     /// Returns the number of bytes that are not known to be written.
     #[cfg(feature = "direct")]
     pub(crate) fn bytes(&self) -> usize {
-        let unwritten = self.unwritten.iter().map(|request| request.bytes().len());
+        let unwritten = self.unwritten.iter().map(|group| bytes(group));
         unwritten.chain(self.writing.iter().map(|writing| writing.bytes)).sum()
     }
 
@@ -134,12 +139,20 @@ impl Backlog {
         if self.is_worth_waiting_for() {
             self.output.end(LAST_LINE_TO_COUNT).await;
         }
-        let unwritten = self.unwritten.iter().map(Request::items).sum::<usize>();
+        let unwritten = self.unwritten.iter().map(|group| items(group)).sum::<usize>();
         let writing = self.writing.iter_mut();
         let late =
             writing.map(|Writing { items, written, .. }| lost(*items, written.try_recv().ok()));
         self.counts.add(self.lost, unwritten + late.sum::<usize>());
     }
+}
+
+fn items(requests: &[Request]) -> usize {
+    requests.iter().map(Request::items).sum()
+}
+
+fn bytes(requests: &[Request]) -> usize {
+    requests.iter().map(|request| request.bytes().len()).sum()
 }
 
 /// Counts lost items. Acknowledged ones are logged at once, because the sum of all is logged only at the end of the environment.

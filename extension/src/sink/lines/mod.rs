@@ -7,14 +7,14 @@
 pub(crate) mod backlog;
 mod thread;
 
-use crate::config::LineFormat;
+use crate::config::Config;
 use crate::counts::{Count, Counts};
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 pub(crate) use thread::Marks;
-use thread::{Job, Pending, Progress, Thread};
+use thread::{Function, Job, Pending, Progress, Thread};
 use tokio::sync::{mpsc, oneshot};
 use wire::{Request, Written};
 
@@ -34,6 +34,7 @@ pub(crate) struct Refused;
 #[derive(Clone)]
 pub(crate) struct LineOutput {
     jobs: mpsc::Sender<Job>,
+    function: Arc<Function>,
     progress: Arc<Progress>,
     /// The number of requests in the queue or in the thread.
     pending: Arc<AtomicUsize>,
@@ -45,18 +46,30 @@ pub(crate) struct LineOutput {
 impl LineOutput {
     /// Starts the thread.
     pub(crate) fn start(
-        lines: &LineFormat,
-        service_name: &str,
+        config: &Config,
         writer: impl Write + Send + 'static,
         counts: Arc<Counts>,
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let progress = Arc::<Progress>::default();
         let (watched, told) = (Arc::clone(&progress), Arc::clone(&counts));
-        let mut thread = Thread::new(lines, service_name, writer, watched, told);
+        let function = Arc::new(Function {
+            service_name: config.service_name.clone(),
+            region: config.function.region.clone().unwrap_or_default(),
+            account: OnceLock::new(),
+        });
+        let of_thread = Arc::clone(&function);
+        let mut thread = Thread::new(&config.lines, of_thread, writer, watched, told);
         let lines = std::thread::Builder::new().name("lines".to_owned());
         lines.spawn(move || thread.run(queue))?;
-        Ok(Self { jobs, progress, pending: Arc::default(), stuck: Arc::default(), counts })
+        let (pending, stuck) = (Arc::default(), Arc::default());
+        Ok(Self { jobs, function, progress, pending, stuck, counts })
+    }
+
+    /// Notes the account of the function, which compact lines leave out.
+    pub(crate) fn set_account(&self, account: &str) {
+        // Only set here.
+        self.function.account.set(account.to_owned()).ok();
     }
 
     /// Returns `true` if the current write already took too long once, so that waiting for it is futile.
@@ -84,7 +97,8 @@ impl LineOutput {
         let (written, mut answer) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
         let pending = Pending::begin(&self.pending);
-        let job = Job { request, written, begun: Arc::clone(&begun), keep: false, marks, pending };
+        let (requests, of_job) = (vec![request], Arc::clone(&begun));
+        let job = Job { requests, written, begun: of_job, keep: false, marks, pending };
         let answered = {
             let exchange = async {
                 self.jobs.send(job).await.ok()?;
@@ -105,15 +119,20 @@ impl LineOutput {
         })
     }
 
-    /// Puts a request into the queue, or returns it if the queue is full. The thread writes it even if the caller stops waiting.
-    fn queue(&self, request: Request, marks: Marks) -> Result<oneshot::Receiver<Written>, Request> {
+    /// Puts requests into the queue together, or returns them if the queue is full. The thread writes them even if the caller stops
+    /// waiting.
+    fn queue(
+        &self,
+        requests: Vec<Request>,
+        marks: Marks,
+    ) -> Result<oneshot::Receiver<Written>, Vec<Request>> {
         let (written, answer) = oneshot::channel();
         let pending = Pending::begin(&self.pending);
-        let job = Job { request, written, begun: Arc::default(), keep: true, marks, pending };
+        let job = Job { requests, written, begun: Arc::default(), keep: true, marks, pending };
         match self.jobs.try_send(job) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => {
-                Err(job.request)
+                Err(job.requests)
             }
         }
     }

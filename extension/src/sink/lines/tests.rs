@@ -1,9 +1,11 @@
 use super::backlog::Backlog;
 use super::*;
 use crate::test_spans::{Span, traces};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::{Condvar, Mutex};
 use wire::Limits;
+use wire::compact::Context;
 
 /// A pipe with a slow or missing reader.
 #[derive(Clone, Default)]
@@ -74,14 +76,35 @@ impl Write for Pipe {
 }
 
 fn start(pipe: &Pipe, json_level: Option<&str>) -> (LineOutput, Arc<Counts>) {
-    let lines = LineFormat {
-        max_bytes: 60 * 1024,
-        compression_level: 6,
-        json_level: json_level.map(str::to_owned),
-    };
+    let format = json_level.map(|_| ("AWS_LAMBDA_LOG_FORMAT", "JSON"));
+    let level = json_level.map(|level| ("AWS_LAMBDA_LOG_LEVEL", level));
+    started_with(pipe, format.into_iter().chain(level))
+}
+
+fn started_with<'a>(
+    pipe: &Pipe,
+    variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> (LineOutput, Arc<Counts>) {
+    let variables = variables.into_iter();
+    let source: BTreeMap<String, String> =
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let counts = Arc::new(Counts::default());
-    let output = LineOutput::start(&lines, "fallback", pipe.clone(), Arc::clone(&counts));
+    let config = Config::from_source(&source);
+    let output = LineOutput::start(&config, pipe.clone(), Arc::clone(&counts));
     (output.unwrap(), counts)
+}
+
+/// A log record with the account of the function.
+fn record() -> Request {
+    let mut bytes = Vec::new();
+    wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |record| {
+                record.message(5, |body| body.string(1, "of 123456789012 in eu-west-1"));
+            });
+        });
+    });
+    Request::trusted(wire::SignalKind::Logs, bytes)
 }
 
 async fn write(output: &LineOutput, request: Request) -> Result<Written, Refused> {
@@ -171,6 +194,36 @@ async fn spans_that_had_not_ended_share_no_line_with_others() {
     assert_eq!(items(&others).iter().sum::<usize>(), 1 + 2 + 4);
 }
 
+#[tokio::test]
+async fn own_requests_of_an_invocation_share_a_compact_line_and_spilled_ones_stay_standard() {
+    let pipe = Pipe::default();
+    let variables = [("LAMBDA_OTLP_LINE", "compact"), ("AWS_REGION", "eu-west-1")];
+    let (output, counts) = started_with(&pipe, variables);
+    output.set_account("123456789012");
+    let (spans, record) = (spans(2), record());
+    let mut own = Backlog::own(output.clone(), Arc::clone(&counts));
+    own.write(vec![record.clone(), spans.clone()]);
+    own.wait_written(Duration::from_mins(1)).await;
+    let text = pipe.text();
+    let [line] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert!(line.starts_with(r#"{"_otelc":""#), "{line}");
+    let read = |account| {
+        let delivery = Context { function: "orders", account, log_stream: "any", region: "" };
+        let reading = wire::read_line_of(line, &delivery, &Limits::default()).unwrap();
+        reading.decoded.into_iter().map(|line| line.request).collect::<Vec<_>>()
+    };
+    assert_eq!(read("123456789012"), [spans, record.clone()]);
+    assert_eq!(read("000000000000"), []);
+    assert_eq!((counts.get(Count::Lines), counts.get(Count::Written)), (1, 3));
+
+    // A subscription filter selects spilled lines by their key.
+    let spill = Marks { spill: true, partial: false };
+    assert_eq!(output.write(record, spill).await.map(|written| written.items), Ok(1));
+    let spilled = pipe.text().lines().last().map(str::to_owned).unwrap();
+    assert!(spilled.contains(r#""spill":true"#), "{spilled}");
+    assert_eq!(counts.get(Count::Spilled), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pipe_that_stays_full_costs_one_request_its_time_and_the_others_none() {
     let pipe = Pipe::default();
@@ -204,12 +257,12 @@ async fn our_own_lines_wait_for_a_full_pipe_and_are_not_left_out() {
     let (output, _) = start(&pipe, None);
     let mut waiting = Vec::new();
     let returned = loop {
-        match output.queue(spans(1), Marks::default()) {
+        match output.queue(vec![spans(1)], Marks::default()) {
             Ok(written) => waiting.push(written),
-            Err(request) => break request,
+            Err(requests) => break requests,
         }
     };
-    assert_eq!(returned.items(), 1, "what has no room comes back");
+    assert_eq!(returned, [spans(1)], "what has no room comes back");
     assert!(waiting.len() >= QUEUE, "{}", waiting.len());
     let items = waiting.len();
     // They are written without waiting senders.
@@ -224,11 +277,11 @@ async fn at_the_end_the_line_that_was_begun_becomes_whole_and_no_other_begins() 
     let pipe = Pipe::default();
     pipe.fill(true);
     let (output, _) = start(&pipe, None);
-    let begun = output.queue(spans(2), Marks::default()).unwrap();
+    let begun = output.queue(vec![spans(2)], Marks::default()).unwrap();
     while output.progress.current().is_none() {
         tokio::task::yield_now().await;
     }
-    let behind = output.queue(spans(3), Marks::default()).unwrap();
+    let behind = output.queue(vec![spans(3)], Marks::default()).unwrap();
     output.end(Duration::from_millis(1)).await;
     assert!(output.pending.load(Ordering::SeqCst) > 0, "it has waited so long and no longer");
     tokio::join!(output.end(Duration::from_mins(1)), async { pipe.fill(false) });

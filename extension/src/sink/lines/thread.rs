@@ -6,10 +6,11 @@ use crate::counts::{Count, Counts};
 use crate::otlp_fields::service_name;
 use crate::panics;
 use std::io::{self, ErrorKind, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use wire::compact::Names;
 use wire::{Envelope, LineEncoder, LineLimits, Request, Written};
 
 /// Requests up to this size share lines. A larger one gets its own lines, so that its sender learns how many items were too large for
@@ -18,17 +19,27 @@ const SHARED_BYTES: usize = 32 * 1024;
 const TOGETHER_BYTES: usize = 256 * 1024;
 const TOGETHER_ITEMS: usize = 10_000;
 
-/// A request in the queue.
+/// Requests in the queue that arrived together.
 pub(super) struct Job {
-    pub(super) request: Request,
+    pub(super) requests: Vec<Request>,
     /// Gets the result when the lines are written; dropped if that failed.
     pub(super) written: oneshot::Sender<Written>,
     /// Set before the first byte is written.
     pub(super) begun: Arc<AtomicBool>,
-    /// The request is written even if its sender stopped waiting.
+    /// The requests are written even if its sender stopped waiting.
     pub(super) keep: bool,
     pub(super) marks: Marks,
     pub(super) pending: Pending,
+}
+
+impl Job {
+    fn items(&self) -> usize {
+        self.requests.iter().map(Request::items).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        self.requests.iter().map(|request| request.bytes().len()).sum()
+    }
 }
 
 /// Counts a request while it is in the queue or in the thread.
@@ -94,8 +105,10 @@ impl Progress {
 /// Takes requests out of the queue and writes their lines.
 pub(super) struct Thread<W> {
     lines: LineFormat,
-    service_name: String,
+    function: Arc<Function>,
+    /// Writes standard lines.
     encoder: Option<LineEncoder>,
+    compact: Option<LineEncoder>,
     writer: W,
     progress: Arc<Progress>,
     /// The last line was written in part, so the next one needs a line break before it.
@@ -106,13 +119,21 @@ pub(super) struct Thread<W> {
 impl<W: Write> Thread<W> {
     pub(super) fn new(
         lines: &LineFormat,
-        service_name: &str,
+        function: Arc<Function>,
         writer: W,
         progress: Arc<Progress>,
         counts: Arc<Counts>,
     ) -> Self {
-        let (lines, service_name) = (lines.clone(), service_name.to_owned());
-        Self { lines, service_name, encoder: None, writer, progress, is_cut_off: false, counts }
+        Self {
+            lines: lines.clone(),
+            function,
+            encoder: None,
+            compact: None,
+            writer,
+            progress,
+            is_cut_off: false,
+            counts,
+        }
     }
 
     pub(super) fn run(&mut self, mut queue: mpsc::Receiver<Job>) {
@@ -122,7 +143,7 @@ impl<W: Write> Thread<W> {
             (together, next) = collect(first, &mut queue);
             if panics::catch(|| self.write_together(together)).is_none() {
                 // The encoder's buffers may be half filled.
-                self.encoder = None;
+                (self.encoder, self.compact) = (None, None);
                 self.is_cut_off |= self.progress.current().is_some();
                 self.progress.end_write();
             }
@@ -144,16 +165,17 @@ impl<W: Write> Thread<W> {
         let is_told = jobs.iter().any(|job| !job.keep);
         let (mut requests, mut waiting, mut pending) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
-            let items = job.request.items();
-            requests.push(job.request);
+            let items = job.items();
+            requests.extend(job.requests);
             pending.push(job.pending);
             waiting.push((job.written, items));
         }
-        let alone = requests.len() == 1;
-        let requests = if alone { requests } else { wire::merge(requests, TOGETHER_BYTES) };
+        let alone = waiting.len() == 1;
+        let requests =
+            if requests.len() > 1 { wire::merge(requests, TOGETHER_BYTES) } else { requests };
+        let Ok(results) = self.write_all(requests, marks) else { return };
         let mut all = Written::default();
-        for request in requests {
-            let Ok(written) = self.write(request, marks) else { return };
+        for written in results {
             all.lines += written.lines;
             all.items += written.items;
             all.truncated_values += written.truncated_values;
@@ -172,26 +194,42 @@ impl<W: Write> Thread<W> {
         }
     }
 
-    fn write(&mut self, request: Request, marks: Marks) -> io::Result<Written> {
-        let source = service_name(&request);
-        let json_level = self.lines.json_level.as_deref();
-        let envelope = Envelope {
-            source: source.as_deref().unwrap_or(&self.service_name),
-            level: json_level,
-            unix_nanos: json_level.map(|_| clock::unix_nanos()),
-            spill: marks.spill,
-            partial: marks.partial,
-        };
-        let encoder = self.encoder.get_or_insert_with(|| {
-            let max_bytes = self.lines.max_bytes;
-            let limits = LineLimits { max_bytes, ..LineLimits::default() };
-            LineEncoder::new(self.lines.compression_level, limits)
-        });
-        let mut lines = Vec::new();
-        if self.is_cut_off {
-            lines.push(b'\n');
+    /// Writes one compact line with all requests if they fit, otherwise the lines of each.
+    fn write_all(&mut self, requests: Vec<Request>, marks: Marks) -> io::Result<Vec<Written>> {
+        // A subscription may select spilled lines by their key.
+        let is_compact = self.lines.is_compact && !marks.spill;
+        if is_compact && requests.len() > 1 {
+            let together: Vec<&Request> = requests.iter().collect();
+            let envelope = self.lines.envelope("", marks);
+            let mut lines = self.begin_lines();
+            let encoder = compact_encoder(&mut self.compact, &self.lines, &self.function);
+            if let Some(written) = encoder.encode_together(&envelope, &together, &mut lines) {
+                return self.write_lines(&lines).map(|()| vec![written]);
+            }
         }
+        requests.into_iter().map(|request| self.write(request, marks, is_compact)).collect()
+    }
+
+    fn write(&mut self, request: Request, marks: Marks, is_compact: bool) -> io::Result<Written> {
+        let source = service_name(&request);
+        let source = source.as_deref().unwrap_or(&self.function.service_name);
+        let envelope = self.lines.envelope(source, marks);
+        let mut lines = self.begin_lines();
+        let encoder = if is_compact {
+            compact_encoder(&mut self.compact, &self.lines, &self.function)
+        } else {
+            let new = || LineEncoder::new(self.lines.compression_level, self.lines.limits());
+            self.encoder.get_or_insert_with(new)
+        };
         let written = encoder.encode(&envelope, request, &mut lines);
+        self.write_lines(&lines).map(|()| written)
+    }
+
+    fn begin_lines(&self) -> Vec<u8> {
+        if self.is_cut_off { vec![b'\n'] } else { Vec::new() }
+    }
+
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             if self.progress.has_ended() {
                 return Err(ErrorKind::BrokenPipe.into());
@@ -202,22 +240,59 @@ impl<W: Write> Thread<W> {
             result?;
             self.counts.add(Count::LineBytes, line.len());
         }
-        Ok(written)
+        Ok(())
     }
+}
+
+/// Facts about the function that lines state or leave out.
+#[derive(Debug, Default)]
+pub(super) struct Function {
+    /// The service name of requests without one.
+    pub(super) service_name: String,
+    pub(super) region: String,
+    /// Lambda's answer to register states it.
+    pub(super) account: OnceLock<String>,
+}
+
+impl LineFormat {
+    fn envelope<'a>(&'a self, source: &'a str, marks: Marks) -> Envelope<'a> {
+        let level = self.json_level.as_deref();
+        let unix_nanos = level.map(|_| clock::unix_nanos());
+        Envelope { source, level, unix_nanos, spill: marks.spill, partial: marks.partial }
+    }
+
+    fn limits(&self) -> LineLimits {
+        LineLimits { max_bytes: self.max_bytes, ..LineLimits::default() }
+    }
+}
+
+/// Returns the encoder of compact lines. They leave out neither the function's name nor the log stream: Lambda hides log group and
+/// log stream from extensions, and a reader derives the function's name from them.
+fn compact_encoder<'e>(
+    encoder: &'e mut Option<LineEncoder>,
+    lines: &LineFormat,
+    function: &Function,
+) -> &'e mut LineEncoder {
+    let names = || Names::of_function("", &function.region, "", "");
+    let encoder = encoder.get_or_insert_with(|| LineEncoder::compact(names(), lines.limits()));
+    if let Some(account) = function.account.get() {
+        encoder.set_account(account);
+    }
+    encoder
 }
 
 /// Collects the jobs that may share lines with the first one. Also returns the next job if it may not.
 fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job>) {
-    let is_small = |job: &Job| job.request.bytes().len() <= SHARED_BYTES;
-    let (mut items, mut bytes) = (first.request.items(), first.request.bytes().len());
+    let is_small = |job: &Job| job.bytes() <= SHARED_BYTES;
+    let (mut items, mut bytes) = (first.items(), first.bytes());
     if !is_small(&first) {
         return (vec![first], None);
     }
     let marks = first.marks;
     let mut together = vec![first];
     while let Ok(job) = queue.try_recv() {
-        items += job.request.items();
-        bytes += job.request.bytes().len();
+        items += job.items();
+        bytes += job.bytes();
         let is_too_much = bytes > TOGETHER_BYTES || items > TOGETHER_ITEMS;
         if job.marks != marks || !is_small(&job) || is_too_much {
             return (together, Some(job));
