@@ -111,6 +111,15 @@ fn the_demo_balances_and_shows_one_trace_through_both_functions() {
 }
 
 #[test]
+fn the_demo_balances_with_compact_lines() {
+    let compact = [("LAMBDA_OTLP_LINE", "compact")];
+    let (code, out, said) = demo(&[], Path::new("/nowhere"), &compact);
+    assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
+    assert!(out.contains(" compact lines -> "), "{out}");
+    assert!(out.contains("wait for the bank"), "the partial span\n{out}");
+}
+
+#[test]
 fn the_demo_without_python_says_so_and_balances() {
     let programs = tempfile::tempdir().unwrap();
     for name in ["python3", "python3.12", "python3.13", "python3.14", "pyenv"] {

@@ -59,6 +59,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) layer: &'a Path,
     /// The file to which the functions write the numbers of their items.
     pub(crate) ledger: &'a Path,
+    /// The format of the functions' OTLP lines.
+    pub(crate) line_format: &'a str,
 }
 
 impl Surroundings<'_> {
@@ -66,6 +68,7 @@ impl Surroundings<'_> {
         FunctionSpec::new(name, program)
             .layer(self.layer)
             .env("DEMO_LEDGER", self.ledger.to_string_lossy())
+            .env("LAMBDA_OTLP_LINE", self.line_format)
     }
 
     pub(crate) fn orders(&self, program: &Path) -> anyhow::Result<FunctionSpec> {

@@ -11,6 +11,9 @@ use simulator::queue::ReceivedMessage;
 use simulator::{Invocation, InvocationResult, LogEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The beginning of a compact OTLP line.
+pub(crate) const COMPACT: &str = "{\"_otelc\":\"";
+
 /// Returns the log lines that must become log records, by id, and the metrics of the reports among them, with their
 /// totals.
 pub(crate) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
@@ -22,6 +25,7 @@ pub(crate) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
         let line = event.message.as_str();
         let consumed = ["START RequestId", "END RequestId", "INIT_START"];
         if line.contains("__otel_otlp_stdout")
+            || line.starts_with(COMPACT)
             || consumed.iter().any(|start| line.starts_with(start))
             || line.trim().is_empty()
         {

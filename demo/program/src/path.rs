@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail, ensure};
 use console::layer;
 use console::reach;
 use console::waterfall::attributes::EXTENSION_SCOPE;
-use settings::Check;
+use settings::{Check, Env, Source as _};
 use simulator::queue::{Queue, QueueServer};
 use simulator::sink::Sink;
 use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent};
@@ -88,7 +88,8 @@ pub(crate) async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<
     sink.never_lose(EXTENSION_SCOPE);
     sink.lose_after(arguments.lose_after, arguments.lose);
     let lambda = Lambda::start().await?;
-    let surroundings = Surroundings { layer: &layer, ledger: &ledger };
+    let line_format = Env.get("LAMBDA_OTLP_LINE").unwrap_or_else(|| "standard".to_owned());
+    let surroundings = Surroundings { layer: &layer, ledger: &ledger, line_format: &line_format };
     lambda.create_function(surroundings.orders(&programs.orders)?)?;
     // The queue delivers failed messages again at once.
     let queue = QueueServer::start(Queue::new(PARCELS).visibility_timeout(Duration::ZERO)).await?;

@@ -4,6 +4,7 @@
 
 use crate::accounting::{Account, Accounts, ItemKind};
 use crate::functions::{CHECKOUT, ORDERS, PARCELS, SHOP, STOCK};
+use crate::made::COMPACT;
 use crate::run::{Labelled, Run, error_message, pids};
 use crate::stored::service;
 use crate::waterfall::{waterfalls, without_trace};
@@ -79,9 +80,11 @@ fn invocations(run: &Run, out: &mut dyn Write) -> io::Result<()> {
             invocation.request_id
         )?;
     }
+    let compact = run.lines.values().filter(|line| line.starts_with(COMPACT)).count();
+    let compact = if compact > 0 { format!(", {compact} compact lines") } else { String::new() };
     writeln!(
         out,
-        "  {} log events -> {} invocations of the forwarder",
+        "  {} log events{compact} -> {} invocations of the forwarder",
         run.log_events,
         run.forwarder_invocations.len(),
     )?;

@@ -87,24 +87,30 @@ impl Signals {
     /// Like [`flush`](Self::flush) at the end of an invocation whose deadline is watched. All signals share one compact line if
     /// they fit.
     pub(crate) fn flush_invocation(&self, spans_are_written: impl FnOnce()) -> OTelSdkResult {
-        if !self.line.is_compact() || self.has_processors_of_others {
+        if !self.line.is_compact() {
             return self.flush(spans_are_written);
         }
         let gathering = self.line.gather();
-        // Metrics first: the callback of an observable instrument may hang. Records and spans are still in their buffers then, from
-        // which the thread that watches the deadline writes them with `flush`.
+        // Spans last: the callback of an observable instrument may hang, and a processor of the application. Spans are still in
+        // their buffer then, from which the thread that watches the deadline writes them with `flush`.
         let mut flushed = self.flush_metrics();
-        let _writing = self.writing_together.lock(self.line.write_timeout());
+        let writing = self.writing_together.lock(self.line.write_timeout());
         keep_first(&mut flushed, self.flush_logs());
+        let of_others =
+            || self.contained(SignalKind::Traces, || self.tracer_provider.force_flush());
         let mut spans = match &self.spans {
             Some(spans) => self.contained(SignalKind::Traces, || spans.force_flush()),
-            None => Ok(()),
+            None => of_others(),
         };
         keep_first(&mut spans, self.line.write_gathered(gathering));
         if spans.is_ok() {
             spans_are_written();
         }
         keep_first(&mut flushed, spans);
+        drop(writing);
+        if self.spans.is_some() {
+            keep_first(&mut flushed, of_others());
+        }
         flushed
     }
 

@@ -67,8 +67,41 @@ fn encode(service: u64, spans: u64, prepared: u64, exported: u64) -> anyhow::Res
 }
 
 fn traces(service: &Service, invocation: u64, spans: u64) -> Request {
-    let spans = service.invocation(invocation, spans);
+    traces_with(Ids::Sequential, service, invocation, spans)
+}
+
+/// The span ids of an invocation.
+#[derive(Clone, Copy, Debug)]
+enum Ids {
+    /// Those of other SDKs.
+    Random,
+    /// Those of our library: consecutive from a random one, in the order in which spans begin.
+    Sequential,
+}
+
+fn traces_with(ids: Ids, service: &Service, invocation: u64, spans: u64) -> Request {
+    let mut spans = service.invocation(invocation, spans);
+    let mut begun: Vec<(u64, u64)> =
+        spans.iter().map(|span| (span.start_unix_nanos, span.span_id)).collect();
+    begun.sort_unstable();
+    let first = begun.first().map_or(0, |(_, id)| random_id(*id));
+    let new_id = |id: u64| match ids {
+        _ if id == 0 => 0,
+        Ids::Random => random_id(id),
+        Ids::Sequential => {
+            let at = begun.iter().position(|(_, begun)| *begun == id).unwrap_or_default();
+            u64::from_be_bytes(wire::ids::id_of_number(first.wrapping_add(at as u64)))
+        }
+    };
+    for span in &mut spans {
+        (span.span_id, span.parent_span_id) = (new_id(span.span_id), new_id(span.parent_span_id));
+    }
     corpus::traces(&service.resource(), ("bench", "1.2.3"), &spans)
+}
+
+/// An id that SplitMix64 does not make of a neighbour's number. The workload's ids are its numbers.
+fn random_id(id: u64) -> u64 {
+    (id ^ 0x5bd1_e995_7b2f_a1c3).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }
 
 fn names(service: &Service) -> Names {
@@ -81,18 +114,21 @@ fn table() -> anyhow::Result<()> {
     let peer = build_one("peer", "export-peer")?;
     println!("| spans | {} |", SPANS.map(|spans| spans.to_string()).join(" | "));
     println!("|{}", "---|".repeat(SPANS.len() + 1));
-    let mut cells = Vec::new();
-    for spans in SPANS {
-        let (mut compact, mut peers) = (0, 0);
-        for number in 0..SERVICES {
-            let service = Service::new(number);
-            peers += peer_line(&peer, number, spans)? + OVERHEAD;
-            let mut encoder = LineEncoder::compact(names(&service), LineLimits::default());
-            compact += line(&mut encoder, &service.name, traces(&service, 0, spans));
+    for ids in [Ids::Random, Ids::Sequential] {
+        let mut cells = Vec::new();
+        for spans in SPANS {
+            let (mut compact, mut peers) = (0, 0);
+            for number in 0..SERVICES {
+                let service = Service::new(number);
+                peers += peer_line(&peer, number, spans)? + OVERHEAD;
+                let mut encoder = LineEncoder::compact(names(&service), LineLimits::default());
+                let request = traces_with(ids, &service, 0, spans);
+                compact += line(&mut encoder, &service.name, request);
+            }
+            cells.push(ratio(compact, peers));
         }
-        cells.push(ratio(compact, peers));
+        println!("| workload, {ids:?} ids | {} |", cells.join(" | "));
     }
-    println!("| workload | {} |", cells.join(" | "));
     for (name, text) in TEMPLATES {
         let template = Template::new(text);
         for all_signals in [false, true] {

@@ -39,6 +39,8 @@ const ALL: &[&str] = &[
     "event: gzip with a wrong trailer",
     "event: more than two batches",
     "kill",
+    "line: compact",
+    "line: compact, several requests",
     "old: dead-lettered",
     "old: dropped",
     "old: out of the window while it waited",

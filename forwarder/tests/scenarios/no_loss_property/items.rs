@@ -13,7 +13,14 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use std::cell::RefCell;
+use wire::compact::{Context, Encoder, Flags};
 use wire::{Logs, Metrics, Request, Signal as _, SignalKind, Traces};
+
+thread_local! {
+    /// Shared by the schedules, because indexing the dictionary takes longer than many lines.
+    static COMPACT: RefCell<Encoder> = RefCell::default();
+}
 
 /// Start of every schedule, in milliseconds since the Unix epoch.
 pub(crate) const BEGAN_MS: u64 = 1_790_000_000_000;
@@ -208,9 +215,26 @@ impl Maker {
         r#"{"__otel_otlp_stdout":"0.1.0","source":"s","payload":"!"}"#.to_owned()
     }
 
-    /// An OTLP line with items of any signal.
+    /// An OTLP line with items of any signal. A compact line may have several requests.
     pub(crate) fn line(&mut self, unit: &mut Unit, course: &Course) -> String {
-        line(&self.request(unit, course))
+        if !self.random.percent(40) {
+            return line(&self.request(unit, course));
+        }
+        let requests: Vec<Request> =
+            (0..self.random.between(1, 3)).map(|_| self.request(unit, course)).collect();
+        self.census.met(match requests.len() {
+            1 => "line: compact",
+            _ => "line: compact, several requests",
+        });
+        let Place { account, log_group, log_stream, function } = &course.place;
+        let function = function.as_deref().unwrap_or_default();
+        let names = Context { function, account, log_stream, region: "eu-west-1" };
+        // Raw lines and lines of the retry queue come without the names of their function.
+        let context = if log_group.is_empty() { Context::default() } else { names };
+        let requests: Vec<&Request> = requests.iter().collect();
+        let content =
+            COMPACT.with_borrow_mut(|encoder| encoder.text(&context, Flags::default(), &requests));
+        format!(r#"{{"_otelc":"{content}"}}"#)
     }
 
     pub(crate) fn report(
@@ -352,7 +376,9 @@ fn attribute(key: &str, value: &str) -> KeyValue {
 }
 
 fn resource() -> Resource {
-    let attributes = vec![attribute("service.name", "checkout")];
+    // Compact lines leave out the account and the log stream of the delivery.
+    let writer = "123456789012 in 2026/09/21/[$LATEST]abc";
+    let attributes = vec![attribute("service.name", "checkout"), attribute("writer", writer)];
     Resource { attributes, ..Resource::default() }
 }
 
