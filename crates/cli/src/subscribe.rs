@@ -240,7 +240,42 @@ fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use simulator::FilterPattern;
     use subscriber::{Reason, Unselected};
+
+    /// A span as line, in both formats.
+    fn lines(spill: bool) -> [String; 2] {
+        let names = wire::compact::Names::default();
+        let span = b"\x0a\x04\x12\x02\x12\x00".to_vec();
+        let request = wire::Request::trusted(wire::SignalKind::Traces, span);
+        let envelope = wire::Envelope { spill, ..wire::Envelope::default() };
+        let limits = wire::LineLimits::default();
+        let encoders =
+            [wire::LineEncoder::new(6, limits), wire::LineEncoder::compact(names, limits)];
+        encoders.map(|mut encoder| {
+            let mut line = Vec::new();
+            assert_eq!(encoder.encode(&envelope, request.clone(), &mut line).lines, 1);
+            let line = String::from_utf8(line).unwrap();
+            let reading = wire::read_line(&line, &wire::Limits::default()).unwrap();
+            assert_eq!((reading.decoded.len(), reading.text), (1, None), "{line}");
+            line
+        })
+    }
+
+    #[test]
+    fn each_pattern_selects_the_lines_of_both_formats() {
+        let pattern = |collect: Collect| FilterPattern::parse(collect.pattern()).unwrap();
+        let (telemetry, spilled) = (pattern(Collect::Telemetry), pattern(Collect::Spilled));
+        for spill in [false, true] {
+            for line in lines(spill) {
+                assert!(telemetry.matches(&line), "{line}");
+                assert_eq!(spilled.matches(&line), spill, "{line}");
+                // Printed by a runtime with the JSON log format.
+                let wrapped = serde_json::json!({"level": "INFO", "message": line}).to_string();
+                assert!(telemetry.matches(&wrapped), "{wrapped}");
+            }
+        }
+    }
 
     #[test]
     fn a_whole_name_that_is_not_there_is_missing() {

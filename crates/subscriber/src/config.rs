@@ -102,7 +102,7 @@ impl Collect {
         match self {
             Self::All => "",
             Self::Telemetry => {
-                r#"?"__otel_otlp_stdout" ?"resourceSpans" ?"resourceMetrics" ?"resourceLogs" ?"scopeSpans" ?"scopeMetrics" ?"scopeLogs" ?"REPORT RequestId" ?"INIT_REPORT" ?"Task timed out" ?"Runtime exited" ?"platform.report" ?"platform.initReport""#
+                r#"?"__otel_otlp_stdout" ?"_otelc" ?"resourceSpans" ?"resourceMetrics" ?"resourceLogs" ?"scopeSpans" ?"scopeMetrics" ?"scopeLogs" ?"REPORT RequestId" ?"INIT_REPORT" ?"Task timed out" ?"Runtime exited" ?"platform.report" ?"platform.initReport""#
             }
             Self::Spilled => "{ $.spill IS TRUE }",
         }

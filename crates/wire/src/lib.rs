@@ -36,7 +36,7 @@ pub use base64::decode as decode_base64;
 pub use base64::push as push_base64;
 #[cfg(feature = "decode")]
 pub use json::JsonError;
-pub use line::MARKER;
+pub use line::{COMPACT_MARKER, MARKER};
 #[cfg(feature = "decode")]
 pub use line::{
     DecodedLine, Joined, LineError, LineReading, PayloadError, Rejoin, UndecodableLine,

@@ -5,6 +5,7 @@ use serde_json::Value;
 use settings::Check;
 use std::collections::BTreeMap;
 use subscriber::Collect;
+use wire::{COMPACT_MARKER, MARKER};
 
 /// A subscription filter of a log group, or a subscription policy of the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,7 +144,18 @@ pub(crate) fn subscription(
         );
         checks.push(Check::warning("double wiring", text));
     }
+    checks.extend(own.iter().filter_map(|filter| without_compact_lines(group, filter)));
     checks
+}
+
+/// Warns of a filter from before the compact line: it selects OTLP lines by the standard line's marker only.
+fn without_compact_lines(group: &str, filter: &Filter) -> Option<Check> {
+    let names = |marker| filter.pattern.contains(marker);
+    let text = format!(
+        "{group}: {} selects no compact lines, so it omits the telemetry of functions with LAMBDA_OTLP_LINE=compact: update the stack, or run `lambda-otlp subscribe` again",
+        filter.described()
+    );
+    (names(MARKER) && !names(COMPACT_MARKER)).then(|| Check::warning("filter", text))
 }
 
 /// Returns `true` if both ARNs name the same function, with any version or alias.
@@ -272,6 +284,19 @@ mod tests {
             &[filter("a", other), filter("b", other)],
             &[("subscription", Failed), ("double wiring", Warning)],
         );
+        let with_pattern =
+            |pattern: &str| Filter { pattern: pattern.to_owned(), ..filter("a", FORWARDER) };
+        for pattern in ["", Collect::Telemetry.pattern(), Collect::Spilled.pattern(), "ERROR"] {
+            check(&[with_pattern(pattern)], &[("subscription", Ok)]);
+        }
+        for old in [r#"?"__otel_otlp_stdout" ?"resourceSpans""#, "{ $.__otel_otlp_stdout = * }"] {
+            check(&[with_pattern(old)], &[("subscription", Ok), ("filter", Warning)]);
+            let elsewhere = Filter { destination: other.to_owned(), ..with_pattern(old) };
+            check(
+                &[filter("a", FORWARDER), elsewhere],
+                &[("subscription", Ok), ("double wiring", Warning)],
+            );
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Envelope<'_> {
         );
         out.extend_from_slice(b",\"content-encoding\":\"gzip\"");
         if self.spill {
-            out.extend_from_slice(b",\"spill\":true");
+            out.extend_from_slice(SPILL);
         }
         if self.partial {
             out.extend_from_slice(b",\"partial\":true");
@@ -58,6 +58,9 @@ impl Envelope<'_> {
     /// Appends what stands in a compact line behind its content, the newline included.
     pub(super) fn push_compact_end(&self, out: &mut Vec<u8>) {
         out.push(b'"');
+        if self.spill {
+            out.extend_from_slice(SPILL);
+        }
         self.push_time_and_level(out);
         out.extend_from_slice(b"}\n");
     }
@@ -74,6 +77,9 @@ impl Envelope<'_> {
         }
     }
 }
+
+/// A key, not only a bit of a compact line's content, because filter patterns select keys.
+const SPILL: &[u8] = b",\"spill\":true";
 
 /// The part after the payload, including the newline.
 pub(super) const LINE_END: &[u8] = b"\",\"base64\":true}\n";

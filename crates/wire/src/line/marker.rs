@@ -4,4 +4,4 @@
 pub const MARKER: &str = "__otel_otlp_stdout";
 
 /// The key of a compact line, whose value is its content.
-pub(super) const COMPACT_MARKER: &str = "_otelc";
+pub const COMPACT_MARKER: &str = "_otelc";

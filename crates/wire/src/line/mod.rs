@@ -38,7 +38,7 @@ pub use error::LineError;
 pub use find::mentions_otlp;
 #[cfg(feature = "decode")]
 pub use headers::without_headers;
-pub use marker::MARKER;
+pub use marker::{COMPACT_MARKER, MARKER};
 #[cfg(feature = "decode")]
 pub use payload::PayloadError;
 #[cfg(feature = "decode")]

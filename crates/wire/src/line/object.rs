@@ -135,6 +135,8 @@ impl<'a> Object<'a> {
                 self.is_partial = value == "true";
                 self.beside.has_other_keys = true;
             }
+            // A compact line begins with its content.
+            Key::Spill => self.beside.has_other_keys |= self.compact.is_none(),
             Key::Formatter => {}
             Key::Line => self.beside.has_line_keys = true,
             Key::Other => self.beside.has_other_keys = true,
@@ -251,7 +253,7 @@ impl<'de> Visitor<'de> for Keys {
             object.beside.begins_as_otlp |= is_first && is_otlp;
             is_first = false;
             match key {
-                key @ (Key::Other | Key::Formatter | Key::Line) => {
+                key @ (Key::Other | Key::Formatter | Key::Line | Key::Spill) => {
                     object.set(&key, "").map_err(A::Error::duplicate_field)?;
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -277,6 +279,7 @@ enum Key {
     SchemaUrl,
     Wrapper(usize),
     Partial,
+    Spill,
     /// One of [`FORMATTER_KEYS`].
     Formatter,
     /// One of [`LINE_KEYS`].
@@ -308,6 +311,7 @@ impl Key {
             "scopeLogs" | "scope_logs" => Self::Scopes(SignalKind::Logs),
             "schemaUrl" | "schema_url" => Self::SchemaUrl,
             "partial" => Self::Partial,
+            "spill" => Self::Spill,
             _ if key.starts_with("resource") && signal_of_key(key).is_some() => Self::Resources,
             _ => WRAPPERS
                 .iter()

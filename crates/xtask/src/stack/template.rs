@@ -159,6 +159,7 @@ fn filter_patterns(template: &Value) -> anyhow::Result<String> {
         ("all", own, true),
         ("all", "order stored", true),
         ("telemetry", own, true),
+        ("telemetry", r#"{"_otelc":"!$%"}"#, true),
         ("telemetry", report, true),
         ("telemetry", report_json, true),
         ("telemetry", timeout, true),
@@ -175,6 +176,8 @@ fn filter_patterns(template: &Value) -> anyhow::Result<String> {
         ("telemetry", "START RequestId: 79104EXAMPLEB723 Version: $LATEST\n", false),
         ("spilled", r#"{"__otel_otlp_stdout":"x@1","spill":true,"payload":"H4sI"}"#, true),
         ("spilled", r#"{"__otel_otlp_stdout":"x@1","payload":"H4sI"}"#, false),
+        ("spilled", r#"{"_otelc":"!$%","spill":true}"#, true),
+        ("spilled", r#"{"_otelc":"!$%"}"#, false),
         ("spilled", "order stored", false),
     ];
     for (collect, line, expected) in cases {
