@@ -1,6 +1,6 @@
 //! `lambda-otlp decode`: prints OTLP lines as OTLP/JSON, or a summary.
 
-use crate::lines::{Found, Joining, Line, MAX_LINE_BYTES, next_line, open};
+use crate::lines::{self, Found, Joining, Line, MAX_LINE_BYTES, Writer, next_line, open};
 use anyhow::Context as _;
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
@@ -12,7 +12,7 @@ use wire::{LineReading, SignalKind};
 Examples:
   lambda-otlp decode shop.log
   lambda-otlp decode --summary shop.log orders.log
-  aws logs tail /aws/lambda/shop --format short | lambda-otlp decode")]
+  aws logs tail /aws/lambda/shop | lambda-otlp decode --function shop --account 123456789012")]
 pub(crate) struct Arguments {
     /// Files of lines; `-` (the default) is standard input.
     files: Vec<String>,
@@ -22,6 +22,8 @@ pub(crate) struct Arguments {
     /// Print JSON. Requests always are; with --summary, print an object per file.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    writer: Writer,
 }
 
 #[derive(Default, Serialize)]
@@ -71,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for file in files {
         let requests_to: Option<&mut dyn Write> =
             if arguments.summary { None } else { Some(&mut out) };
-        summaries.push(decode_file(file, requests_to)?);
+        summaries.push(decode_file(file, arguments.writer.clone(), requests_to)?);
     }
     if arguments.summary && arguments.json {
         for summary in &summaries {
@@ -89,11 +91,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if undecodable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn decode_file(file: &str, requests_to: Option<&mut dyn Write>) -> anyhow::Result<Summary> {
+fn decode_file(
+    file: &str,
+    writer: Writer,
+    requests_to: Option<&mut dyn Write>,
+) -> anyhow::Result<Summary> {
     let mut input = open(file)?;
     let summary = Summary { file: file.to_owned(), ..Summary::default() };
     let mut decoding = Decoding { summary, requests_to };
-    let mut joining = Joining::default();
+    let mut joining = Joining::new(writer);
     for number in 1usize.. {
         match next_line(&mut input).with_context(|| format!("cannot read {file}"))? {
             Line::End => break,
@@ -147,9 +153,10 @@ impl Decoding<'_> {
         }
         for undecodable in &reading.undecodable {
             summary.undecodable += undecodable.lines();
+            let reason = lines::reason(&undecodable.reason);
             eprintln!(
-                "{}:{number}: {} ({} bytes, SHA-256 {})",
-                summary.file, undecodable.reason, undecodable.bytes, undecodable.sha256
+                "{}:{number}: {reason} ({} bytes, SHA-256 {})",
+                summary.file, undecodable.bytes, undecodable.sha256
             );
         }
         Ok(())

@@ -1,10 +1,12 @@
 //! Lines of a file or of standard input, and their content.
 
 use anyhow::Context as _;
+use platform::LogSource;
+use serde::Deserialize;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
-use wire::compact::Context;
-use wire::{Joined, Limits, LineReading, Rejoin, read_line};
+use wire::compact::{CompactError, Context, UsedNames};
+use wire::{Joined, Limits, LineError, LineReading, Rejoin, read_line_of};
 
 /// The longest line. A file without newlines must not fill the memory.
 pub(crate) const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
@@ -42,6 +44,93 @@ pub(crate) fn next_line(input: &mut dyn BufRead) -> io::Result<Line> {
     }
 }
 
+/// The function that wrote compact lines, which leave out these names.
+#[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Writer {
+    /// For compact lines: the name of the function that wrote them.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    function: String,
+    /// For compact lines: the function's account.
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    account: String,
+    /// For compact lines: their log stream, unless each line names it, as those of `aws logs tail` do.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    log_stream: String,
+}
+
+/// A log event with its origin, as JSON, or a delivery of CloudWatch Logs with several.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogEvents {
+    #[serde(default, alias = "account")]
+    owner: String,
+    #[serde(default)]
+    log_group: String,
+    #[serde(alias = "logStreamName")]
+    log_stream: String,
+    log_events: Option<Vec<Message>>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    message: String,
+}
+
+impl Writer {
+    fn context(&self) -> Context<'_> {
+        let Self { function, account, log_stream } = self;
+        Context { function, account, log_stream, region: "" }
+    }
+
+    /// Returns the texts of a line, and their writer. Names that the line states take precedence.
+    fn texts_of(&self, line: String) -> (Self, Vec<String>) {
+        let or = |stated: &str, own: &str| if stated.is_empty() { own } else { stated }.to_owned();
+        let is_event = line.starts_with('{') && line.contains("\"logStream");
+        let event = is_event.then(|| serde_json::from_str::<LogEvents>(&line).ok()).flatten();
+        let Some(LogEvents { owner, log_group, log_stream, log_events }) = event else {
+            let log_stream = or(stream_before(&line).unwrap_or_default(), &self.log_stream);
+            return (Self { log_stream, ..self.clone() }, vec![line]);
+        };
+        let (account, log_stream) = (or(&owner, &self.account), or(&log_stream, &self.log_stream));
+        let source = LogSource {
+            account: &account,
+            region: None,
+            log_group: &log_group,
+            log_stream: &log_stream,
+        };
+        let function = or(source.function_name().unwrap_or_default(), &self.function);
+        // The reader finds an OTLP line in the `message` of a single log event.
+        let texts = log_events.map_or_else(
+            || vec![line],
+            |events| events.into_iter().map(|event| event.message).collect(),
+        );
+        (Self { function, account, log_stream }, texts)
+    }
+}
+
+/// Returns the log stream of a line of `aws logs tail`, `TIME LOG_STREAM {…`.
+fn stream_before(line: &str) -> Option<&str> {
+    let mut words = line.split_once('{')?.0.split_whitespace();
+    let stream = words.nth(1).filter(|stream| stream.contains(']'));
+    stream.filter(|_| words.next().is_none())
+}
+
+/// Describes why a line does not decode, with the remedy if a compact line needs names.
+pub(crate) fn reason(error: &LineError) -> String {
+    let LineError::Compact(CompactError::OtherContext(used)) = error else {
+        return error.to_string();
+    };
+    let UsedNames { function, account, log_stream } = *used;
+    let flags = [
+        (function, " --function NAME"),
+        (account, " --account ID"),
+        (log_stream, " --log-stream NAME"),
+    ];
+    let flags: String =
+        flags.into_iter().filter_map(|(is_used, flag)| is_used.then_some(flag)).collect();
+    format!("{error}: name its writer with{flags}")
+}
+
 /// The content of a line, or of several lines that were one.
 pub(crate) enum Found {
     Otlp(Box<LineReading>),
@@ -51,37 +140,59 @@ pub(crate) enum Found {
 /// Joins lines that were split into pieces.
 #[derive(Default)]
 pub(crate) struct Joining {
+    /// The writer of lines that do not state theirs.
+    named: Writer,
+    /// The writer of the last line.
+    writer: Writer,
     rejoin: Rejoin,
     /// Numbers and texts of possible pieces of one line.
     pieces: Vec<(usize, String)>,
 }
 
 impl Joining {
+    pub(crate) fn new(named: Writer) -> Self {
+        Self { named, ..Self::default() }
+    }
+
     /// Adds a line. Returns the complete contents, each with the number of its first line.
     pub(crate) fn take(&mut self, number: usize, line: String) -> Vec<(usize, Found)> {
-        let limits = Limits::default();
+        let (writer, texts) = self.named.texts_of(line);
         let mut found = Vec::new();
+        if self.writer != writer {
+            found = self.rest();
+            self.writer = writer;
+        }
+        for text in texts {
+            self.take_text(number, text, &mut found);
+        }
+        found
+    }
+
+    fn take_text(&mut self, number: usize, text: String, found: &mut Vec<(usize, Found)>) {
+        let (context, limits) = (self.writer.context(), Limits::default());
         if self.rejoin.is_waiting() {
-            match self.rejoin.go_on(&line, &Context::default(), &limits) {
+            match self.rejoin.go_on(&text, &context, &limits) {
                 Joined::More => {
-                    self.pieces.push((number, line));
-                    return found;
+                    self.pieces.push((number, text));
+                    return;
                 }
                 Joined::Whole(reading) => {
                     let first = self.pieces.first().map_or(number, |(first, _)| *first);
                     self.pieces.clear();
                     found.push((first, Found::Otlp(Box::new(reading))));
-                    return found;
+                    return;
                 }
-                Joined::Broken => found = self.alone(),
+                Joined::Broken => {
+                    let pieces = std::mem::take(&mut self.pieces);
+                    found.extend(self.alone(pieces));
+                }
             }
         }
-        match read_line(&line, &limits) {
-            Some(reading) if self.rejoin.begin(&line, &reading) => self.pieces.push((number, line)),
+        match read_line_of(&text, &context, &limits) {
+            Some(reading) if self.rejoin.begin(&text, &reading) => self.pieces.push((number, text)),
             Some(reading) => found.push((number, Found::Otlp(Box::new(reading)))),
-            None => found.push((number, Found::Other(line))),
+            None => found.push((number, Found::Other(text))),
         }
-        found
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -91,25 +202,113 @@ impl Joining {
     /// Returns the pieces of an incomplete line.
     pub(crate) fn rest(&mut self) -> Vec<(usize, Found)> {
         self.rejoin = Rejoin::default();
-        self.alone()
+        let pieces = std::mem::take(&mut self.pieces);
+        self.alone(pieces)
     }
 
-    fn alone(&mut self) -> Vec<(usize, Found)> {
-        let pieces = std::mem::take(&mut self.pieces).into_iter();
+    fn alone(&self, pieces: Vec<(usize, String)>) -> Vec<(usize, Found)> {
         let read = |(number, line): (usize, String)| {
-            let found = match read_line(&line, &Limits::default()) {
+            let found = match read_line_of(&line, &self.writer.context(), &Limits::default()) {
                 Some(reading) => Found::Otlp(Box::new(reading)),
                 None => Found::Other(line),
             };
             (number, found)
         };
-        pieces.map(read).collect()
+        pieces.into_iter().map(read).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+    use wire::compact::Names;
+    use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
+
+    const ACCOUNT: &str = "123456789012";
+    const STREAM: &str = "2026/11/22/[$LATEST]abc";
+
+    /// A line whose span has the names of its function, account and log stream as name.
+    fn compact_line() -> String {
+        let mut request = Vec::new();
+        wire::protobuf::Writer::new(&mut request).message(1, |container| {
+            container.message(2, |scope| {
+                scope.message(2, |span| span.string(5, &format!("orders {ACCOUNT} {STREAM}")));
+            });
+        });
+        let names = Names::of_function("orders", "eu-west-1", "/aws/lambda/orders", STREAM);
+        let mut encoder = LineEncoder::compact(names.with_account(ACCOUNT), LineLimits::default());
+        let mut line = Vec::new();
+        let request = Request::trusted(SignalKind::Traces, request);
+        assert_eq!(encoder.encode(&Envelope::default(), request, &mut line).lines, 1);
+        String::from_utf8(line).unwrap().trim_end().to_owned()
+    }
+
+    /// Decoded requests, reasons of undecodable lines, and other texts.
+    fn read(writer: &Writer, line: &str) -> (usize, Vec<String>, Vec<String>) {
+        let mut joining = Joining::new(writer.clone());
+        let mut found = joining.take(1, line.to_owned());
+        found.extend(joining.rest());
+        let (mut decoded, mut reasons, mut others) = (0, Vec::new(), Vec::new());
+        for (_, found) in found {
+            match found {
+                Found::Other(text) => others.push(text),
+                Found::Otlp(reading) => {
+                    decoded += reading.decoded.len();
+                    reasons.extend(reading.undecodable.iter().map(|line| reason(&line.reason)));
+                }
+            }
+        }
+        (decoded, reasons, others)
+    }
+
+    fn writer(function: &str, account: &str, log_stream: &str) -> Writer {
+        let [function, account, log_stream] = [function, account, log_stream].map(str::to_owned);
+        Writer { function, account, log_stream }
+    }
+
+    #[test]
+    fn a_compact_line_is_read_with_the_names_of_its_writer() {
+        let line = compact_line();
+        let check = |writer: &Writer, text: &str| {
+            let (decoded, reasons, _) = read(writer, text);
+            assert_eq!((decoded, reasons), (1, Vec::new()), "{writer:?} {text}");
+        };
+        check(&writer("orders", ACCOUNT, STREAM), &line);
+        // The lines of `aws logs tail` name their log stream.
+        let of_tail = format!("2026-11-22T14:13:20.123000+00:00 {STREAM} {line}");
+        check(&writer("orders", ACCOUNT, ""), &of_tail);
+        check(&writer("orders", ACCOUNT, "another"), &of_tail);
+        let event = json!({ "logStreamName": STREAM, "message": line }).to_string();
+        check(&writer("orders", ACCOUNT, ""), &event);
+        let event = json!({
+            "owner": ACCOUNT, "logGroup": "/aws/lambda/orders", "logStream": STREAM,
+            "timestamp": 1, "message": line,
+        });
+        check(&Writer::default(), &event.to_string());
+    }
+
+    #[test]
+    fn a_delivery_is_read_as_its_log_events() {
+        let event = |message: &str| json!({ "id": "1", "timestamp": 1, "message": message });
+        let delivery = json!({
+            "messageType": "DATA_MESSAGE", "owner": ACCOUNT, "logGroup": "/aws/lambda/orders",
+            "logStream": STREAM, "subscriptionFilters": ["f"],
+            "logEvents": [event(&compact_line()), event("order stored"), event(&compact_line())],
+        });
+        let found = read(&Writer::default(), &delivery.to_string());
+        assert_eq!(found, (2, Vec::new(), vec!["order stored".to_owned()]));
+    }
+
+    #[test]
+    fn a_compact_line_without_its_names_says_what_to_give() {
+        let expected = "the compact line was written with another function or account or log stream: \
+                        name its writer with --function NAME --account ID --log-stream NAME";
+        for writer in [Writer::default(), writer("payments", ACCOUNT, STREAM)] {
+            let (decoded, reasons, _) = read(&writer, &compact_line());
+            assert_eq!((decoded, reasons), (0, vec![expected.to_owned()]));
+        }
+    }
 
     #[test]
     fn a_file_that_cannot_be_opened_is_named() {

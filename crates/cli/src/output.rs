@@ -1,5 +1,6 @@
 //! Output of telemetry as text, as JSON, or full-screen.
 
+use crate::lines::Writer;
 use crate::screen::Screen;
 use crate::shown::choice::Choice;
 use crate::shown::json::Json;
@@ -24,11 +25,15 @@ pub(crate) struct OutputArguments {
 
 impl OutputArguments {
     /// Shows telemetry until the input ends. Returns `true` if all of it could be read.
-    pub(crate) fn show(&self, incoming: &Receiver<Incoming>) -> anyhow::Result<bool> {
+    pub(crate) fn show(
+        &self,
+        incoming: &Receiver<Incoming>,
+        writer: Writer,
+    ) -> anyhow::Result<bool> {
         let (choice, telemetry_only) = (self.choice.clone(), self.telemetry_only);
         let ended = if self.full_screen {
             let mut screen = Screen::open(choice)?;
-            let ended = show_all(incoming, &mut screen)?;
+            let ended = show_all(incoming, writer, &mut screen)?;
             // The screen stays open after the end of the input.
             screen.wait(&ended.failed)?;
             ended
@@ -36,9 +41,9 @@ impl OutputArguments {
             // anstream writes colours only to a terminal, and none if NO_COLOR is set.
             let out = &mut anstream::stdout().lock();
             if self.json {
-                show_all(incoming, &mut Json { out, choice, telemetry_only })?
+                show_all(incoming, writer, &mut Json { out, choice, telemetry_only })?
             } else {
-                show_all(incoming, &mut Text { out, choice, telemetry_only })?
+                show_all(incoming, writer, &mut Text { out, choice, telemetry_only })?
             }
         };
         for error in &ended.failed {

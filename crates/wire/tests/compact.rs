@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use lambda_otlp_wire::compact::{CompactError, Context, Encoder, Flags, Names, decode};
+use lambda_otlp_wire::compact::{CompactError, Context, Encoder, Flags, Names, UsedNames, decode};
 use lambda_otlp_wire::{
     Envelope, Limits, LineEncoder, LineLimits, Logs, Malformed, Metrics, Request, Signal,
     SignalKind, Traces, read_line, read_line_of,
@@ -434,7 +434,8 @@ fn a_line_of_another_function_or_dictionary_is_refused() {
         Ok(vec![request.clone()])
     );
     let other = Context { function: "payments-api", ..CONTEXT };
-    assert_eq!(read(&other), Err(CompactError::OtherContext));
+    let used = UsedNames { function: true, account: false, log_stream: false };
+    assert_eq!(read(&other), Err(CompactError::OtherContext(used)));
     let mut encoder = Encoder::new(100, (&[]).into());
     let text = encoder.text(&CONTEXT, Flags::default(), &[&request]);
     assert_eq!(requests(&text), Err(CompactError::UnknownDictionary(100)));

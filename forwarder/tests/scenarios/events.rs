@@ -191,8 +191,7 @@ fn a_compact_line_is_read_with_the_names_of_its_delivery() {
         assert!(report.account.balances());
         let reasons: Vec<_> =
             report.undecodable.iter().map(|(_, line)| line.reason.to_string()).collect();
-        let expected =
-            "the compact line was written by another function, or in another log stream or account";
+        let expected = "the compact line was written with another function or log stream";
         assert!(reasons.iter().all(|reason| reason == expected), "{reasons:?}");
         assert_eq!(reasons.len(), undecodable);
     };

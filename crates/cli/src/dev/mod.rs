@@ -13,6 +13,7 @@ mod session;
 
 use crate::aws::AwsArguments;
 use crate::destination::DestinationArguments;
+use crate::lines::Writer;
 use crate::output::OutputArguments;
 use anyhow::bail;
 use command::Prepared;
@@ -96,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let events = events::read(&arguments.events)?;
     let prepared = Prepared::of(arguments)?;
     let session = Session::begin(arguments, prepared, events)?;
-    let is_shown = arguments.output.show(&session.incoming);
+    let is_shown = arguments.output.show(&session.incoming, Writer::default());
     let is_fine = session.end();
     Ok(if is_shown? && is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -5,7 +5,7 @@ pub(crate) mod held;
 pub(crate) mod json;
 pub(crate) mod text;
 
-use crate::lines::{Found, Joining, Line, MAX_LINE_BYTES};
+use crate::lines::{self, Found, Joining, Line, MAX_LINE_BYTES, Writer};
 use held::Held;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -56,11 +56,15 @@ impl Ended {
 }
 
 /// Shows input until its end, including the telemetry before an error.
-pub(crate) fn show_all(incoming: &Receiver<Incoming>, view: &mut dyn View) -> io::Result<Ended> {
+pub(crate) fn show_all(
+    incoming: &Receiver<Incoming>,
+    writer: Writer,
+    view: &mut dyn View,
+) -> io::Result<Ended> {
     let mut showing = Showing {
         view,
         number: 0,
-        joining: Joining::default(),
+        joining: Joining::new(writer),
         held: Held::default(),
         ended: Ended::default(),
     };
@@ -141,10 +145,8 @@ impl Showing<'_> {
             self.held.add(&line.request);
         }
         for undecodable in &reading.undecodable {
-            self.wrong(&format!(
-                "line {number}: {} ({} bytes)",
-                undecodable.reason, undecodable.bytes
-            ));
+            let reason = lines::reason(&undecodable.reason);
+            self.wrong(&format!("line {number}: {reason} ({} bytes)", undecodable.bytes));
         }
         match &reading.text {
             Some(text) if !text.trim().is_empty() => self.view.line(text.trim_end()),

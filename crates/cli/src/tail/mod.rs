@@ -3,9 +3,10 @@
 mod cloudwatch;
 
 use crate::aws::AwsArguments;
-use crate::lines::{Line, next_line, open};
+use crate::lines::{Line, Writer, next_line, open};
 use crate::output::OutputArguments;
 use crate::shown::Incoming;
+use anyhow::bail;
 use console::time_arguments::TimeArgument;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -35,6 +36,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     poll: bool,
     #[command(flatten)]
+    writer: Writer,
+    #[command(flatten)]
     output: OutputArguments,
     #[command(flatten)]
     aws: AwsArguments,
@@ -46,6 +49,8 @@ pub(crate) const MOST_WAITING: usize = 64;
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let incoming = if arguments.log_groups.is_empty() && arguments.stack.is_none() {
         read(&arguments.files)?
+    } else if arguments.writer != Writer::default() {
+        bail!("--function, --account and --log-stream are for files: a log group states them");
     } else {
         cloudwatch::follow(&cloudwatch::Asked {
             patterns: arguments.log_groups.clone(),
@@ -55,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             aws: arguments.aws.clone(),
         })?
     };
-    let is_fine = arguments.output.show(&incoming)?;
+    let is_fine = arguments.output.show(&incoming, arguments.writer.clone())?;
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -63,6 +63,29 @@ pub(super) const ACCOUNT: u8 = 2;
 pub(super) const LOG_STREAM: u8 = 4;
 pub(super) const REGION: u8 = 8;
 
+/// The names of its context that a line uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedNames {
+    /// `true` if it uses the function's name.
+    pub function: bool,
+    /// `true` if it uses the account.
+    pub account: bool,
+    /// `true` if it uses the log stream.
+    pub log_stream: bool,
+}
+
+impl UsedNames {
+    #[cfg(feature = "decode")]
+    pub(super) fn of(bits: u8) -> Self {
+        let is_used = |bit| bits & bit != 0;
+        Self {
+            function: is_used(FUNCTION),
+            account: is_used(ACCOUNT),
+            log_stream: is_used(LOG_STREAM),
+        }
+    }
+}
+
 impl Context<'_> {
     /// Returns the check of the names that a line uses.
     pub(super) fn check(&self, used: u8) -> [u8; 2] {

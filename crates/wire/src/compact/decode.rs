@@ -1,6 +1,6 @@
 //! Decodes the content of a compact line.
 
-use super::context::{self, Context};
+use super::context::{self, Context, UsedNames};
 use super::dictionary;
 use super::error::CompactError;
 use super::history::Unit;
@@ -45,7 +45,7 @@ pub fn decode(
         context.region = region(bytes.byte()?).ok_or(CompactError::Corrupt)?;
     }
     if used & !context::REGION != 0 && bytes.array()? != context.check(used) {
-        return Err(CompactError::OtherContext);
+        return Err(CompactError::OtherContext(UsedNames::of(used)));
     }
     let (body, checksum) = bytes.0.split_last_chunk::<2>().ok_or(CompactError::Corrupt)?;
     let mut skeleton = Vec::new();

@@ -1,5 +1,6 @@
 //! Why a compact line does not decode.
 
+use super::context::UsedNames;
 use crate::gzip::InflateError;
 use crate::request::Malformed;
 use std::fmt;
@@ -14,8 +15,8 @@ pub enum CompactError {
     Corrupt,
     /// Encoded with a dictionary that this version does not have.
     UnknownDictionary(u8),
-    /// Written by another function, or in another log stream or account.
-    OtherContext,
+    /// Written with another function, account or log stream, of which the line uses these.
+    OtherContext(UsedNames),
     /// The skeleton does not inflate.
     Inflate(InflateError),
     /// The requests have more bytes than allowed.
@@ -35,9 +36,13 @@ impl fmt::Display for CompactError {
                 f,
                 "the compact line needs dictionary {number}, which this version does not have"
             ),
-            Self::OtherContext => f.write_str(
-                "the compact line was written by another function, or in another log stream or account",
-            ),
+            Self::OtherContext(UsedNames { function, account, log_stream }) => {
+                let names =
+                    [(*function, "function"), (*account, "account"), (*log_stream, "log stream")];
+                let used = names.into_iter().filter_map(|(is_used, name)| is_used.then_some(name));
+                let used = used.collect::<Vec<_>>().join(" or ");
+                write!(f, "the compact line was written with another {used}")
+            }
             Self::Inflate(error) => write!(f, "the compact line does not inflate: {error}"),
             Self::TooLarge => f.write_str("the compact line decodes to more bytes than allowed"),
             Self::Checksum => f.write_str("the compact line is corrupt (checksum)"),

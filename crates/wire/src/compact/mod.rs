@@ -23,7 +23,7 @@ mod write;
 #[cfg(feature = "encode")]
 mod write_text;
 
-pub use context::{Context, Names};
+pub use context::{Context, Names, UsedNames};
 #[cfg(feature = "decode")]
 pub use decode::{CompactLine, decode};
 #[cfg(feature = "encode")]
