@@ -1,5 +1,6 @@
 //! The forwarder's configuration, read once from the variables.
 
+mod dictionaries;
 pub(crate) mod variables;
 
 use crate::convert::PlatformSpans;
@@ -11,8 +12,10 @@ use crate::vitals::VitalsSettings;
 use aws::{AwsSecretsSettings, SqsSettings};
 use backend::{DestinationConfig, Profile};
 use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
+use std::path::PathBuf;
 use variables::TABLE;
 use wire::EmbeddedLines;
+use wire::compact::Dictionaries;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -35,6 +38,10 @@ pub struct Config {
     pub keep_undecodable: bool,
     /// The OTLP lines to read that do not begin their log event.
     pub embedded_lines: EmbeddedLines,
+    /// Folders with the user's own dictionaries for compact lines.
+    pub dictionary_folders: Vec<PathBuf>,
+    /// These dictionaries, once [`read_dictionaries`](Self::read_dictionaries) has read them.
+    pub dictionaries: Option<&'static Dictionaries>,
     pub own_log_groups: Vec<String>,
     pub vitals: Option<VitalsSettings>,
     pub log_level: tracing::Level,
@@ -129,10 +136,19 @@ impl Config {
             platform_spans,
             keep_undecodable,
             embedded_lines,
+            dictionary_folders: dictionaries::folders(package.as_deref()),
+            dictionaries: None,
             own_log_groups,
             vitals,
             log_level,
         })
+    }
+
+    /// Reads the user's own dictionaries. Returns the problems of files that are none; lines that need them are dead-lettered.
+    pub fn read_dictionaries(&mut self) -> Vec<String> {
+        let (dictionaries, problems) = dictionaries::read(&self.dictionary_folders);
+        self.dictionaries = dictionaries;
+        problems
     }
 }
 

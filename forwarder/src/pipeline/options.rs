@@ -36,7 +36,11 @@ impl Options {
                 platform: config.platform,
                 platform_spans: config.platform_spans,
                 join_stack_traces: true,
-                limits: Limits { embedded_lines: config.embedded_lines, ..Limits::default() },
+                limits: Limits {
+                    embedded_lines: config.embedded_lines,
+                    dictionaries: config.dictionaries,
+                    ..Limits::default()
+                },
                 ..ConvertOptions::default()
             },
             region: config.region.clone(),

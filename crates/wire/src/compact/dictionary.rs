@@ -9,6 +9,13 @@ use std::sync::LazyLock;
 /// The number of the newest dictionary.
 pub const NEWEST: u8 = 1;
 
+/// The numbers of users' own dictionaries.
+#[cfg(feature = "decode")]
+pub(super) const OWN_NUMBERS: std::ops::RangeInclusive<u8> = 64..=127;
+/// Deflate reaches no further back.
+#[cfg(feature = "decode")]
+pub(super) const MOST_TEXT_BYTES: usize = 32 * 1024;
+
 const FIRST: &[u8] = include_bytes!("dictionary-1.bin");
 
 /// Returns the file of a dictionary. Number 0 is an empty one.
@@ -50,22 +57,35 @@ impl ToWrite {
     }
 }
 
+/// Returns the number of a user's own dictionary with this file name, `dictionary-N.bin`.
+#[cfg(feature = "decode")]
+pub(super) fn own_number(file_name: &str) -> Option<u8> {
+    let number = file_name.strip_prefix("dictionary-")?.strip_suffix(".bin")?.parse().ok()?;
+    OWN_NUMBERS.contains(&number).then_some(number)
+}
+
 /// What a reader needs of a dictionary.
 #[cfg(feature = "decode")]
+#[derive(Debug)]
 pub(super) struct ToRead {
     pub(super) text: &'static [u8],
     /// Precedes a stream in the dictionary's codes; empty if there are none.
     pub(super) header: Vec<u8>,
 }
 
+#[cfg(feature = "decode")]
+impl ToRead {
+    pub(super) fn of_file(file: &'static [u8]) -> Self {
+        let (codes, begin) = split(file);
+        let text = file.get(begin..).unwrap_or_default();
+        Self { text, header: codes.and_then(|codes| codes.header()).unwrap_or_default() }
+    }
+}
+
 /// Returns a dictionary for reading.
 #[cfg(feature = "decode")]
 pub(super) fn to_read(number: u8) -> Option<&'static ToRead> {
-    fn of_file(file: &'static [u8]) -> ToRead {
-        let (codes, begin) = split(file);
-        let text = file.get(begin..).unwrap_or_default();
-        ToRead { text, header: codes.and_then(|codes| codes.header()).unwrap_or_default() }
-    }
-    static TO_READ: LazyLock<[ToRead; 2]> = LazyLock::new(|| [of_file(&[]), of_file(FIRST)]);
+    static TO_READ: LazyLock<[ToRead; 2]> =
+        LazyLock::new(|| [ToRead::of_file(&[]), ToRead::of_file(FIRST)]);
     TO_READ.get(usize::from(number))
 }

@@ -1,6 +1,7 @@
 //! Why a compact line does not decode.
 
 use super::context::UsedNames;
+use super::dictionary::OWN_NUMBERS;
 use crate::gzip::InflateError;
 use crate::request::Malformed;
 use std::fmt;
@@ -13,7 +14,7 @@ pub enum CompactError {
     NotText,
     /// Codes or lengths that contradict each other, or an early end.
     Corrupt,
-    /// Encoded with a dictionary that this version does not have.
+    /// Encoded with a dictionary that this reader does not have.
     UnknownDictionary(u8),
     /// Written with another function, account or log stream, of which the line uses these.
     OtherContext(UsedNames),
@@ -32,10 +33,13 @@ impl fmt::Display for CompactError {
         match self {
             Self::NotText => f.write_str("the compact line has characters outside its alphabet"),
             Self::Corrupt => f.write_str("the compact line is corrupt or cut off"),
-            Self::UnknownDictionary(number) => write!(
+            Self::UnknownDictionary(number) if OWN_NUMBERS.contains(number) => write!(
                 f,
-                "the compact line needs dictionary {number}, which this version does not have"
+                "the compact line needs dictionary {number}: add your file dictionary-{number}.bin"
             ),
+            Self::UnknownDictionary(number) => {
+                write!(f, "the compact line needs dictionary {number}: update this program")
+            }
             Self::OtherContext(UsedNames { function, account, log_stream }) => {
                 let names =
                     [(*function, "function"), (*account, "account"), (*log_stream, "log stream")];

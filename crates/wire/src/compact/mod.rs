@@ -8,6 +8,8 @@ mod codes;
 mod context;
 #[cfg(feature = "decode")]
 mod decode;
+#[cfg(feature = "decode")]
+mod dictionaries;
 pub mod dictionary;
 #[cfg(feature = "encode")]
 mod encoder;
@@ -26,6 +28,8 @@ mod write_text;
 pub use context::{Context, Names, UsedNames};
 #[cfg(feature = "decode")]
 pub use decode::{CompactLine, decode};
+#[cfg(feature = "decode")]
+pub use dictionaries::Dictionaries;
 #[cfg(feature = "encode")]
 pub use encoder::{Encoder, Flags};
 #[cfg(feature = "decode")]

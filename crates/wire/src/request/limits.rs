@@ -1,5 +1,8 @@
 //! Limits on decoding.
 
+#[cfg(feature = "decode")]
+use crate::compact::Dictionaries;
+
 /// The positions at which OTLP lines are read, beyond the start of a log event's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EmbeddedLines {
@@ -30,6 +33,9 @@ pub struct Limits {
     pub messages: usize,
     /// The positions at which lines are read.
     pub embedded_lines: EmbeddedLines,
+    /// The user's own dictionaries for compact lines.
+    #[cfg(feature = "decode")]
+    pub dictionaries: Option<&'static Dictionaries>,
 }
 
 impl Default for Limits {
@@ -41,6 +47,8 @@ impl Default for Limits {
             least_item_bytes: 12,
             messages: 500_000,
             embedded_lines: EmbeddedLines::default(),
+            #[cfg(feature = "decode")]
+            dictionaries: None,
         }
     }
 }

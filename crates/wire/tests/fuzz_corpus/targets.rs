@@ -16,6 +16,7 @@ const LIMITS: Limits = Limits {
     least_item_bytes: 0,
     messages: 10_000,
     embedded_lines: EmbeddedLines::Read,
+    dictionaries: None,
 };
 
 /// Any text as log events of one stream, one per line.

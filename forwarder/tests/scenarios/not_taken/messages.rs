@@ -1,6 +1,7 @@
 //! Parked messages that a backend does not accept: number of requests, size of pieces, and the rest.
 
 use super::*;
+use wire::compact::{Encoder, Flags, Names, dictionary};
 
 /// The client's own halves, and four pieces that are halved as far.
 const REQUESTS_IN_VAIN: usize = 7 + 4 * 7;
@@ -190,6 +191,77 @@ async fn a_line_that_somebody_kept_is_kept_whatever_happens_to_others() {
     assert_eq!((report.ledger().dropped, report.ledger().dead_lettered), (0, 1));
     let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line]))).await;
     assert_eq!((report.ledger().dropped, report.ledger().dead_lettered), (1, 0));
+}
+
+/// A line whose span needs the names of its delivery and a dictionary.
+fn compact_line(number: u8, file: &[u8]) -> String {
+    let mut request = Vec::new();
+    Writer::new(&mut request).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |span| {
+                span.bytes(1, &[1; 16]);
+                span.bytes(2, &[2; 8]);
+                span.string(5, "orders of 123456789012 in 2026/09/21/[$LATEST]abc");
+            });
+        });
+    });
+    let request = Request::trusted(SignalKind::Traces, request);
+    let names = Names::of_function("orders", "", "/aws/lambda/orders", "2026/09/21/[$LATEST]abc")
+        .with_account("123456789012");
+    let mut encoder = Encoder::new(number, file.to_vec().into());
+    let content = encoder.text(&names.context(), Flags::default(), &[&request]);
+    format!("{{\"_otelc\":\"{content}\"}}\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_waits_for_its_dictionary_among_the_dead_letters() {
+    let standard = dictionary::of_number(dictionary::NEWEST).unwrap();
+    let mut another = standard.to_vec();
+    another.get_mut(1000..).unwrap().reverse();
+    let with = |files: &[(&str, &[u8])]| {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, file) in files {
+            std::fs::write(folder.path().join(name), file).unwrap();
+        }
+        let mut config = config();
+        config.dictionary_folders = vec![folder.path().join("none"), folder.path().to_owned()];
+        let problems = config.read_dictionaries();
+        (Stack::with(vec![destination("default", Backend(takes))], Options::of(&config)), problems)
+    };
+    let own = compact_line(77, standard);
+    let of_later_version = compact_line(dictionary::NEWEST + 1, standard);
+    let check = async |stack: &Stack<_>, line: &str, expected: &str| {
+        let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line]))).await;
+        let ledger = report.ledger();
+        assert_eq!((ledger.dead_lettered, ledger.items.spans), (1, 0), "{expected}");
+        let mut letters = stack.dead_letters();
+        let letter = letters.pop().unwrap();
+        assert!(letters.is_empty() && letter.reason.contains(expected), "{}", letter.reason);
+        letter
+    };
+    let (without, problems) = with(&[]);
+    assert_eq!(problems, Vec::<String>::new());
+    let needs = "needs dictionary 77: add your file dictionary-77.bin";
+    let letter = check(&without, &own, needs).await;
+    let (of_this_version, _) = with(&[]);
+    let needs = format!("needs dictionary {}: update", dictionary::NEWEST + 1);
+    check(&of_this_version, &of_later_version, &needs).await;
+    // An older file with the same number.
+    let (older, _) = with(&[("dictionary-77.bin", &another)]);
+    check(&older, &own, "the compact line").await;
+
+    let files: [(&str, &[u8]); 4] = [
+        ("dictionary-77.bin", standard),
+        ("dictionary-78.bin", b"text"),
+        ("dictionary-1.bin", standard),
+        ("notes.txt", b""),
+    ];
+    let (updated, problems) = with(&files);
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    updated.park(letter);
+    let report = updated.redrive().await;
+    assert_eq!((report.ledger().accepted, report.ledger().items.spans), (1, 1));
+    assert!(updated.retry.is_empty() && updated.dead_letters.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
