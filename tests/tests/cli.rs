@@ -88,6 +88,45 @@ fn an_undecodable_line_is_named_and_fails_the_command() {
 }
 
 #[test]
+fn a_compact_line_is_read_with_the_names_of_its_function() {
+    let mut request = Vec::new();
+    wire::protobuf::Writer::new(&mut request).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |span| {
+                span.bytes(1, &[1; 16]);
+                span.bytes(2, &[2; 8]);
+                span.string(5, "orders of 123456789012 in 2026/11/22/[$LATEST]abc");
+            });
+        });
+    });
+    let request = wire::Request::trusted(wire::SignalKind::Traces, request);
+    let stream = "2026/11/22/[$LATEST]abc";
+    let names = wire::compact::Names::of_function("orders", "", "/aws/lambda/orders", stream);
+    let names = names.with_account("123456789012");
+    let mut encoder = wire::LineEncoder::compact(names, wire::LineLimits::default());
+    let mut line = Vec::new();
+    assert_eq!(encoder.encode(&wire::Envelope::default(), request, &mut line).lines, 1);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lines");
+    std::fs::write(&path, line).unwrap();
+    let path = path.to_str().unwrap();
+    let flags = ["--function", "orders", "--account", "123456789012", "--log-stream", stream];
+    for command in ["decode", "tail"] {
+        let output = run(&[command, path]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        let expected = "name its writer with --function NAME --account ID --log-stream NAME";
+        assert!(said.contains(expected), "{said}");
+        let output = run(&[[command, path].as_slice(), &flags].concat());
+        let (out, said) = (text(&output.stdout), text(&output.stderr));
+        assert!(out.contains(&format!("orders of 123456789012 in {stream}")), "{out}{said}");
+        assert_eq!(output.status.code(), Some(0), "{said}");
+    }
+    let output = run(&["tail", "--log-group", "/aws/lambda/orders", "--function", "orders"]);
+    assert_eq!(output.status.code(), Some(64), "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_dry_run_prints_the_ledger_and_succeeds() {
     let output = run(&["forward", "events/awslogs-text-mixed.json", "--dry-run", "--json"]);
     let ledger: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();

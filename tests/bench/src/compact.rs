@@ -114,19 +114,25 @@ fn table() -> anyhow::Result<()> {
     let peer = build_one("peer", "export-peer")?;
     println!("| spans | {} |", SPANS.map(|spans| spans.to_string()).join(" | "));
     println!("|{}", "---|".repeat(SPANS.len() + 1));
+    let services = usize::try_from(SERVICES)?;
     for ids in [Ids::Random, Ids::Sequential] {
-        let mut cells = Vec::new();
+        let (mut cells, mut bytes) = (Vec::new(), Vec::new());
         for spans in SPANS {
-            let (mut compact, mut peers) = (0, 0);
+            let (mut compact, mut standard, mut peers) = (0, 0, 0);
             for number in 0..SERVICES {
                 let service = Service::new(number);
                 peers += peer_line(&peer, number, spans)? + OVERHEAD;
+                let request = || traces_with(ids, &service, 0, spans);
                 let mut encoder = LineEncoder::compact(names(&service), LineLimits::default());
-                let request = traces_with(ids, &service, 0, spans);
-                compact += line(&mut encoder, &service.name, request);
+                compact += line(&mut encoder, &service.name, request());
+                let mut encoder = LineEncoder::new(6, LineLimits::default());
+                standard += line(&mut encoder, &service.name, request());
             }
             cells.push(ratio(compact, peers));
+            let [compact, standard] = [compact, standard].map(|bytes| bytes / services - OVERHEAD);
+            bytes.push(format!("{compact} / {standard}"));
         }
+        println!("| bytes, {ids:?} ids, compact / OTLP line | {} |", bytes.join(" | "));
         println!("| workload, {ids:?} ids | {} |", cells.join(" | "));
     }
     for (name, text) in TEMPLATES {

@@ -4,7 +4,7 @@ mod limits;
 mod month;
 pub(crate) mod prices;
 
-use month::Month;
+use month::{Alternative, Month};
 use prices::Architecture;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Spans per invocation
     #[arg(long, value_name = "N", default_value_t = 3)]
     spans: u32,
+    /// Format of the lines: LAMBDA_OTLP_LINE
+    #[arg(long, value_enum, default_value_t = LineFormat::Standard)]
+    line: LineFormat,
     /// Bytes of OTLP lines per invocation; by default, the library's lines for this number of spans
     #[arg(long, value_name = "BYTES")]
     line_bytes: Option<u32>,
@@ -56,6 +59,13 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// The format of OTLP lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LineFormat {
+    Standard,
+    Compact,
+}
+
 /// The stack's `Collect`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Collected {
@@ -68,6 +78,9 @@ enum Through {
     Subscription,
     Kinesis,
 }
+
+const INFREQUENT_ACCESS: &str = "\
+Log groups of the class Infrequent Access have no subscription filters, so no forwarder gets their lines. Use them with direct mode.";
 
 const SECONDS_OF_MONTH: f64 = 30.0 * 86_400.0;
 
@@ -93,11 +106,12 @@ fn invocations(text: &str) -> Result<f64, String> {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let month = Month::of(arguments);
     let limits = limits::of(arguments, &month);
+    let alternatives = Alternative::all(arguments);
     let mut out = anstream::stdout().lock();
     if arguments.json {
-        writeln!(out, "{}", month.to_json(&limits))?;
+        writeln!(out, "{}", month.to_json(&alternatives, &limits))?;
     } else {
-        write(arguments, &month, &limits, &mut out)?;
+        write(arguments, &month, &alternatives, &limits, &mut out)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -105,6 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn write(
     arguments: &Arguments,
     month: &Month,
+    alternatives: &[Alternative],
     limits: &[String],
     out: &mut impl Write,
 ) -> io::Result<()> {
@@ -116,7 +131,11 @@ fn write(
     writeln!(out, "{:<46} {:>28} {total:>12.2}", "in all", "")?;
     let of_million = total / (arguments.invocations / 1e6);
     writeln!(out, "{:<46} {:>28} {of_million:>12.2}", "of a million invocations", "")?;
-    writeln!(out)?;
+    writeln!(out, "\n{:<46} {:>28} {:>12}", "the same telemetry as", "OTLP lines", "USD a month")?;
+    for Alternative { what, line_gb, usd } in alternatives {
+        writeln!(out, "{what:<46} {:>28} {usd:>12.2}", format!("{line_gb:.2} GB"))?;
+    }
+    writeln!(out, "\n{INFREQUENT_ACCESS}\n")?;
     for limit in limits {
         writeln!(out, "{limit}")?;
     }
@@ -166,8 +185,9 @@ mod tests {
 
     #[test]
     fn ingestion_is_what_cloudwatch_asks_for_it() {
-        // 1,213 bytes for three spans and 26 for their log event: 1.239 GB per million.
-        close(row("--invocations 1M", "OTLP lines into"), 0.6195);
+        // 1,831 bytes for three spans and 26 for their log event: 1.857 GB per million.
+        close(row("--invocations 1M", "OTLP lines into"), 0.9285);
+        close(row("--invocations 1M --line compact", "OTLP lines into"), 0.185);
         close(row("--invocations 1M --line-bytes 974", "OTLP lines into"), 0.5);
         // 60 TB: 10 at 0.50, 20 at 0.25, 20 at 0.10, 10 at 0.05.
         close(row("--invocations 60B --line-bytes 974", "OTLP lines into"), 12_500.0);
@@ -201,6 +221,32 @@ mod tests {
     }
 
     #[test]
+    fn the_ways_of_the_same_telemetry_are_compared() {
+        let of = |words: &str, what: &str| {
+            let ways = Alternative::all(&arguments(words));
+            let way = ways.into_iter().find(|way| way.what.contains(what));
+            way.map_or((0.0, 0.0), |way| (way.line_gb, way.usd))
+        };
+        let words = "--invocations 10M";
+        let (standard, compact) = (of(words, "OTLP lines"), of(words, "compact"));
+        close(standard.0, 18.57);
+        close(standard.1, Month::of(&arguments(words)).total());
+        close(compact.0, 3.70);
+        close(standard.1 - compact.1, (standard.0 - compact.0) * (0.50 + 0.03 * 14.0 / 30.0));
+        // The chosen format changes no comparison, and stated bytes scale to the other format.
+        assert_eq!(of("--invocations 10M --line compact", "compact"), compact);
+        let stated = "--invocations 10M --line-bytes 3662";
+        close(of(stated, "compact").0, 10.0 * (0.688 + 0.026));
+        assert_eq!(of(words, "direct").0, 0.0);
+        assert!(of(words, "direct").1 < compact.1);
+        let infrequent = of(words, "Infrequent");
+        close(infrequent.1, 18.57 * (0.25 + 0.03 * 14.0 / 30.0));
+        // 60 TB: 10 at 0.25, 20 at 0.15, 20 at 0.075, 10 at 0.05, and their storage for no day.
+        let much = "--invocations 60B --line-bytes 974 --retention 0";
+        close(of(much, "Infrequent").1, 7_500.0);
+    }
+
+    #[test]
     fn the_limit_that_binds_is_named_with_what_to_do() {
         let said = |words: &str| {
             let arguments = arguments(words);
@@ -224,7 +270,8 @@ mod tests {
         let arguments = arguments("--invocations 10M");
         let month = Month::of(&arguments);
         let mut out = Vec::new();
-        write(&arguments, &month, &limits::of(&arguments, &month), &mut out).unwrap();
+        let (alternatives, limits) = (Alternative::all(&arguments), limits::of(&arguments, &month));
+        write(&arguments, &month, &alternatives, &limits, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         let sum: f64 = month.rows.iter().map(|row| row.usd).sum();
         close(month.total(), sum);

@@ -4,7 +4,7 @@ use super::prices::{
     self, EGRESS_GB, FREE_EGRESS_GB, GB, REQUEST, STORED_GB, STREAM_GB_IN, STREAM_GB_OUT,
     STREAM_HOUR,
 };
-use super::{Arguments, Collected, Through};
+use super::{Arguments, Collected, LineFormat, Through};
 use serde_json::{Value, json};
 
 /// Bytes that CloudWatch Logs counts per log event in addition to its text (CloudWatch Logs User Guide, "Quotas").
@@ -12,17 +12,25 @@ const LOG_EVENT_BYTES: f64 = 26.0;
 /// The memory that gives a function one CPU (Lambda Developer Guide, "Configure Lambda function memory").
 const MB_OF_CPU: f64 = 1769.0;
 
-/// Spans, and bytes of the library's line for them, from `bench`'s table of exports.
-const LINE_BYTES: [(f64, f64); 4] = [(1.0, 846.0), (3.0, 1213.0), (10.0, 1891.0), (100.0, 8640.0)];
+/// Spans, and bytes of the line with them, from `bench`'s program `compact`: means of 40 functions with 14 resource attributes,
+/// and 13 attributes a span.
+const STANDARD_BYTES: [(f64, f64); 5] =
+    [(1.0, 1348.0), (3.0, 1831.0), (5.0, 2124.0), (10.0, 2742.0), (100.0, 11_694.0)];
+const COMPACT_BYTES: [(f64, f64); 5] =
+    [(1.0, 191.0), (3.0, 344.0), (5.0, 474.0), (10.0, 787.0), (100.0, 5897.0)];
 /// CPU milliseconds that the library adds to an invocation: `bench`'s smallest function, mode `sync`, p50.
 const WRITING_MS: f64 = 0.115;
-/// CPU milliseconds of the forwarder per OTLP line, and per invocation's other log events with five lines of its own:
+/// CPU milliseconds of the forwarder per OTLP line of either format, and per invocation's other log events with five lines of its own:
 /// `bench`'s events "OTLP only" and "mixed".
 const LINE_MS: f64 = 11.57 / 600.0;
 const OTHERS_MS: f64 = 17.43 / 500.0 - LINE_MS;
-/// Bytes sent to the backend per byte of OTLP lines, and of an invocation's other log events, from the same events.
-const SENT_OF_LINE: f64 = 166_188.0 / (600.0 * 1213.0);
+/// Bytes sent to the backend per span, and per invocation's other log events, from the same events.
+const SENT_OF_SPAN: f64 = 166_188.0 / 1800.0;
 const SENT_OF_OTHERS: f64 = 148_391.0 / 500.0;
+/// Milliseconds that direct mode adds to an invocation under steady traffic: `bench`'s table of hold times.
+const SENDING_MS: f64 = 0.2;
+/// A request of one invocation has the bytes of a standard line without base64.
+const SENT_DIRECTLY: f64 = 0.75;
 
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -40,12 +48,74 @@ pub(super) struct Month {
     pub(super) delivery_ms: f64,
     /// GB through the stream.
     pub(super) streamed_gb: f64,
+    /// GB of OTLP lines.
+    pub(super) line_gb: f64,
+}
+
+/// Another way of the same telemetry.
+#[derive(Clone, Debug)]
+pub(super) struct Alternative {
+    pub(super) what: &'static str,
+    /// GB of OTLP lines.
+    pub(super) line_gb: f64,
+    pub(super) usd: f64,
+}
+
+impl Alternative {
+    /// The ways that a user can choose from.
+    pub(super) fn all(arguments: &Arguments) -> Vec<Self> {
+        let of_format = |what, format| {
+            let month = Month::of_format(arguments, format);
+            Self { what, line_gb: month.line_gb, usd: month.total() }
+        };
+        let standard_bytes = arguments.line_bytes_in(LineFormat::Standard);
+        let standard_gb = arguments.invocations * (standard_bytes + LOG_EVENT_BYTES) / GB;
+        let sending = arguments.invocations * SENDING_MS / 1000.0 * f64::from(arguments.memory)
+            / 1024.0
+            * arguments.architecture.gb_second();
+        let sent = arguments.invocations * standard_bytes * SENT_DIRECTLY / GB;
+        let stored = standard_gb * (f64::from(arguments.retention) / 30.0) * STORED_GB;
+        vec![
+            of_format("OTLP lines", LineFormat::Standard),
+            of_format("compact lines, LAMBDA_OTLP_LINE=compact", LineFormat::Compact),
+            Self {
+                what: "direct mode, steady traffic",
+                line_gb: 0.0,
+                usd: sending + arguments.egress_usd(sent),
+            },
+            Self {
+                what: "OTLP lines in Infrequent Access, not forwarded",
+                line_gb: standard_gb,
+                usd: prices::ingestion_infrequent(standard_gb) + stored,
+            },
+        ]
+    }
+}
+
+impl Arguments {
+    /// The bytes of an invocation's line. Those that the user states scale to the other format.
+    fn line_bytes_in(&self, format: LineFormat) -> f64 {
+        let measured = |format| match format {
+            LineFormat::Standard => line_bytes(&STANDARD_BYTES, self.spans),
+            LineFormat::Compact => line_bytes(&COMPACT_BYTES, self.spans),
+        };
+        let stated = self.line_bytes.map(|bytes| f64::from(bytes) / measured(self.line));
+        stated.unwrap_or(1.0) * measured(format)
+    }
+
+    fn egress_usd(&self, gb: f64) -> f64 {
+        if self.same_region { 0.0 } else { (gb - FREE_EGRESS_GB).max(0.0) * EGRESS_GB }
+    }
 }
 
 impl Month {
     pub(super) fn of(arguments: &Arguments) -> Self {
+        Self::of_format(arguments, arguments.line)
+    }
+
+    fn of_format(arguments: &Arguments, format: LineFormat) -> Self {
         let invocations = arguments.invocations;
-        let line = arguments.line_bytes.map_or_else(|| line_bytes(arguments.spans), f64::from);
+        let line = arguments.line_bytes_in(format);
         let ingested = invocations * (line + LOG_EVENT_BYTES) / GB;
         let gb_second = arguments.architecture.gb_second();
         let memory = f64::from(arguments.memory);
@@ -63,9 +133,7 @@ impl Month {
         // Lambda bills whole milliseconds.
         let delivery_ms = (cpu_ms + f64::from(arguments.backend_ms)).ceil();
         let forwarding = deliveries * delivery_ms / 1000.0 * forwarder_memory / 1024.0;
-        let sent = invocations * (line * SENT_OF_LINE + others_sent) / GB;
-        let billed_sent =
-            if arguments.same_region { 0.0 } else { (sent - FREE_EGRESS_GB).max(0.0) };
+        let sent = invocations * (f64::from(arguments.spans) * SENT_OF_SPAN + others_sent) / GB;
 
         let stored = ingested * (f64::from(arguments.retention) / 30.0);
         let gb = |gb: f64| format!("{gb:.2} GB");
@@ -91,7 +159,7 @@ impl Month {
                 gb_seconds(delivery_ms, forwarding),
                 forwarding * gb_second,
             ),
-            row("to the backend", gb(sent), billed_sent * EGRESS_GB),
+            row("to the backend", gb(sent), arguments.egress_usd(sent)),
         ];
         let streamed_gb = match arguments.through {
             Through::Subscription => 0.0,
@@ -102,20 +170,28 @@ impl Month {
             let usd = 30.0 * 24.0 * STREAM_HOUR + streamed_gb * (STREAM_GB_IN + STREAM_GB_OUT);
             rows.push(row("Kinesis, one stream on demand", gb(streamed_gb), usd));
         }
-        Self { rows, deliveries, delivery_ms, streamed_gb }
+        Self { rows, deliveries, delivery_ms, streamed_gb, line_gb: ingested }
     }
 
     pub(super) fn total(&self) -> f64 {
         self.rows.iter().map(|row| row.usd).sum()
     }
 
-    pub(super) fn to_json(&self, limits: &[String]) -> Value {
+    pub(super) fn to_json(&self, alternatives: &[Alternative], limits: &[String]) -> Value {
         let rows: Vec<Value> = self
             .rows
             .iter()
             .map(|row| json!({ "what": row.what, "quantity": row.quantity, "usd": row.usd }))
             .collect();
-        json!({ "month": rows, "usd": self.total(), "limits": limits })
+        let alternatives: Vec<Value> = alternatives
+            .iter()
+            .map(|Alternative { what, line_gb, usd }| {
+                json!({ "what": what, "line_gb": line_gb, "usd": usd })
+            })
+            .collect();
+        json!({
+            "month": rows, "usd": self.total(), "alternatives": alternatives, "limits": limits,
+        })
     }
 }
 
@@ -125,9 +201,9 @@ fn on_share_of_cpu(cpu_ms: f64, memory_mb: f64) -> f64 {
 }
 
 /// Interpolates linearly between the measured points, and extrapolates beyond the last.
-fn line_bytes(spans: u32) -> f64 {
+fn line_bytes(measured: &[(f64, f64)], spans: u32) -> f64 {
     let spans = f64::from(spans);
-    let mut pairs = LINE_BYTES.iter().zip(LINE_BYTES.iter().skip(1));
+    let mut pairs = measured.iter().zip(measured.iter().skip(1));
     let within = pairs.clone().find(|(_, (to, _))| spans <= *to).or_else(|| pairs.next_back());
     let Some(((from, first), (to, last))) = within else { return 0.0 };
     if spans < *from { *first } else { first + (spans - from) / (to - from) * (last - first) }
@@ -140,14 +216,15 @@ mod tests {
     #[test]
     fn lines_grow_with_their_spans() {
         let check = |spans, expected: f64| {
-            assert!((line_bytes(spans) - expected).abs() < 1.0, "{spans}: {}", line_bytes(spans));
+            let bytes = line_bytes(&STANDARD_BYTES, spans);
+            assert!((bytes - expected).abs() < 1.0, "{spans}: {bytes}");
         };
-        check(0, 846.0);
-        check(1, 846.0);
-        check(2, 1029.5);
-        check(3, 1213.0);
-        check(10, 1891.0);
-        check(100, 8640.0);
-        check(200, 16139.0);
+        check(0, 1348.0);
+        check(1, 1348.0);
+        check(2, 1589.5);
+        check(3, 1831.0);
+        check(10, 2742.0);
+        check(100, 11_694.0);
+        check(200, 21_640.7);
     }
 }

@@ -27,10 +27,23 @@ pub(crate) const GB: f64 = 1e9;
 const INGESTION: [(f64, f64); 4] =
     [(10_000.0, 0.50), (20_000.0, 0.25), (20_000.0, 0.10), (f64::INFINITY, 0.05)];
 
+/// The same for log groups of the class Infrequent Access.
+const INFREQUENT: [(f64, f64); 4] =
+    [(10_000.0, 0.25), (20_000.0, 0.15), (20_000.0, 0.075), (f64::INFINITY, 0.05)];
+
 /// Price of ingesting Lambda's logs into CloudWatch Logs.
 pub(super) fn ingestion(gb: f64) -> f64 {
+    in_tiers(gb, &INGESTION)
+}
+
+/// Price of ingesting Lambda's logs into log groups of the class Infrequent Access.
+pub(super) fn ingestion_infrequent(gb: f64) -> f64 {
+    in_tiers(gb, &INFREQUENT)
+}
+
+fn in_tiers(gb: f64, tiers: &[(f64, f64)]) -> f64 {
     let mut left = gb;
-    let of_tier = INGESTION.iter().map(|(size, price)| {
+    let of_tier = tiers.iter().map(|(size, price)| {
         let here = left.min(*size);
         left -= here;
         here * price
@@ -51,6 +64,7 @@ pub(super) const STREAM_GB_OUT: f64 = 0.04;
 
 pub(super) const ASSUMED: &str = "\
 Assumed: us-east-1, 30 days, no free tier but 100 GB of data transfer; 0.50 USD a GB into CloudWatch Logs (0.25 from 10 TB on, 0.10 from
-30, 0.05 from 50), 0.03 a GB and month there, 0.20 a million requests, 0.0000133334 a GB-second on arm64, 0.0000166667 on x86_64, 0.09 a
-GB to the internet; Kinesis 0.04 an hour, 0.08 a GB written, 0.04 a GB read. Bytes and CPU time are those of the repository's benches. What
-is not in it: the lines that the function prints anyway, alarms beyond the first ten, a NAT gateway, and the backend.";
+30, 0.05 from 50), 0.25 into its class Infrequent Access (0.15, 0.075 and 0.05), 0.03 a GB and month in both, 0.20 a million requests,
+0.0000133334 a GB-second on arm64, 0.0000166667 on x86_64, 0.09 a GB to the internet; Kinesis 0.04 an hour, 0.08 a GB written, 0.04 a GB
+read. Bytes and CPU time are those of the repository's benches. What is not in it: the lines that the function prints anyway, alarms beyond
+the first ten, a NAT gateway, and the backend.";

@@ -100,3 +100,45 @@ impl Export for Kept {
         outcome
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::compact::Names;
+    use wire::{Envelope, LineEncoder, LineLimits, SignalKind};
+
+    #[tokio::test]
+    async fn a_compact_line_is_read_with_the_names_of_its_log_group() {
+        let (account, stream) = ("123456789012", "2026/11/22/[$LATEST]abc");
+        let mut request = Vec::new();
+        wire::protobuf::Writer::new(&mut request).message(1, |container| {
+            container.message(2, |scope| {
+                scope.message(2, |span| {
+                    span.bytes(1, &[1; 16]);
+                    span.bytes(2, &[2; 8]);
+                    span.string(5, &format!("orders {account} {stream}"));
+                });
+            });
+        });
+        let names = Names::of_function("orders", "eu-west-1", "/aws/lambda/orders", stream);
+        let mut encoder = LineEncoder::compact(names.with_account(account), LineLimits::default());
+        let mut line = Vec::new();
+        let request = Request::trusted(SignalKind::Traces, request);
+        assert_eq!(encoder.encode(&Envelope::default(), request, &mut line).lines, 1);
+        let message = String::from_utf8(line).unwrap();
+        let events = [LogEvent { id: "1".to_owned(), timestamp_ms: 1_790_000_000_000, message }];
+        let converter = Converter::new(Some("eu-west-1")).unwrap();
+        let convert = async |log_group: &str| {
+            let events = StreamOf { account, log_group, stream, events: &events };
+            let converted = converter.convert(&events).await.unwrap();
+            let is_traces = |request: &&Request| request.kind() == SignalKind::Traces;
+            (converted.requests.iter().filter(is_traces).count(), converted.undecodable)
+        };
+        assert_eq!(convert("/aws/lambda/orders").await, (1, Vec::new()));
+        let (traces, undecodable) = convert("/aws/lambda/payments").await;
+        assert!(traces == 0 && undecodable.len() == 1, "{undecodable:?}");
+        let expected =
+            "the compact line was written with another function or account or log stream";
+        assert!(undecodable.iter().all(|text| text.contains(expected)), "{undecodable:?}");
+    }
+}
