@@ -156,4 +156,12 @@ mod tests {
         assert_eq!(sizes(6), (4, 1_024, 1));
         assert_eq!(sizes(11), (8, 1, 12));
     }
+
+    #[test]
+    fn the_first_pieces_are_not_neighbours() {
+        let first =
+            |piece: &Request| crate::destination::ingest_window::time_range(piece).unwrap().0;
+        let Division { pieces, .. } = divide(logs(4_096), 0);
+        assert_eq!(pieces.iter().map(first).collect::<Vec<_>>(), [1, 2_049, 1_025, 3_073]);
+    }
 }

@@ -214,3 +214,59 @@ impl Queue for NoQueue {
         match *self {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parking::Message;
+    use crate::source::LogEventRange;
+
+    /// A queue that answers for its first message only.
+    struct AnswersForOne;
+
+    impl Queue for AnswersForOne {
+        async fn send(
+            &self,
+            _: Vec<Message>,
+            _: Duration,
+            _: Instant,
+        ) -> Vec<Result<(), QueueError>> {
+            vec![Ok(())]
+        }
+
+        async fn postpone(&self, _: &str, _: Duration, _: Instant) -> Result<(), QueueError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn messages_without_an_answer_are_returned_to_lambda() {
+        let part = |fate| {
+            let parked = Parked {
+                destination: "default".to_owned(),
+                stream: None,
+                content: Content::Raw(b"x".to_vec()),
+                items: 1,
+                oldest_unix_nano: 0,
+                newest_unix_nano: 0,
+                first_seen_unix_nano: 0,
+                reason: "503".to_owned(),
+                partial: false,
+                log_events: LogEventRange::default(),
+            };
+            ToEnqueue { parked, fate, is_in_log_group: false }
+        };
+        for (fate, there) in
+            [(Fate::Park, KeptIn::RetryQueue), (Fate::DeadLetter, KeptIn::DeadLetterQueue)]
+        {
+            let queues = Queues { retry: Some(AnswersForOne), dead_letters: Some(AnswersForOne) };
+            let parts = (0..3).map(|_| part(fate)).collect();
+            let enqueued = enqueue(&queues, parts, Duration::ZERO, Instant::now()).await;
+            let places: Vec<_> =
+                enqueued.undelivered.into_iter().map(|part| (part.items, part.kept_in)).collect();
+            assert_eq!(places, [(1, there), (2, KeptIn::Returned(None))]);
+            let ledger = enqueued.account.total;
+            assert_eq!((ledger.parked + ledger.dead_lettered, ledger.returned), (1, 2));
+        }
+    }
+}

@@ -72,11 +72,18 @@ impl<A: Asks> Queue for MemoryQueue<A> {
                 continue;
             }
             match self.asks.send(&self.queue, batch, delay).await {
-                BatchResult::Answered(answers) => results.extend(
-                    answers
-                        .into_iter()
-                        .map(|answer| answer.map(drop).map_err(|refusal| self.refused(refusal))),
-                ),
+                BatchResult::Answered(answers) => {
+                    let is_short = answers.len() < batch.len();
+                    results.extend(
+                        answers.into_iter().map(|answer| {
+                            answer.map(drop).map_err(|refusal| self.refused(refusal))
+                        }),
+                    );
+                    // Results have no names: a later one would count for a message without an answer.
+                    if is_short {
+                        return results;
+                    }
+                }
                 BatchResult::Refused(refusal) => {
                     results.extend(batch.iter().map(|_| Err(self.refused(refusal.clone()))));
                 }

@@ -47,6 +47,7 @@ const ALL: &[&str] = &[
     "old: restamped",
     "panic: after a request was answered",
     "panic: before a request was sent",
+    "queue: answers for some",
     "queue: hangs",
     "queue: loses",
     "queue: refuses",

@@ -100,12 +100,17 @@ impl Scheduled {
         Some(fault)
     }
 
-    /// Scripts the answer to the next request with this number of messages.
-    async fn script(&self, messages: usize) -> QueueResponse {
+    /// Waits for the network, and draws the fault of the request.
+    async fn fault(&self) -> Option<QueueFault> {
         self.current.wait(Duration::from_millis(20)).await;
+        self.draw_fault()
+    }
+
+    /// Scripts the answer to the next request with this number of messages.
+    fn script(&self, fault: Option<QueueFault>, messages: usize) -> QueueResponse {
         let refusal = || Refusal::new(503, "ServiceUnavailable", "scheduled");
-        let answer = match self.draw_fault() {
-            None | Some(QueueFault::Any) => QueueResponse::Take,
+        let answer = match fault {
+            None | Some(QueueFault::Any | QueueFault::AnswersForSome) => QueueResponse::Take,
             Some(QueueFault::Refuses) => QueueResponse::Refuse(refusal()),
             Some(QueueFault::RefusesSome) => {
                 let mut random = self.current.random();
@@ -135,7 +140,16 @@ impl Asks for Scheduled {
         batch: &[String],
         delay: Duration,
     ) -> BatchResult {
-        self.script(batch.len()).await;
+        let fault = self.fault().await;
+        let mut batch = batch;
+        if fault == Some(QueueFault::AnswersForSome) {
+            // It takes the first messages, and says nothing about the others.
+            batch = &batch[..self.current.random().below(batch.len())];
+            if batch.is_empty() {
+                return BatchResult::Answered(Vec::new());
+            }
+        }
+        self.script(fault, batch.len());
         let taken_before = queue.taken();
         let sent = queue.send_batch(batch, delay);
         match &sent {
@@ -165,7 +179,7 @@ impl Asks for Scheduled {
         receipt_handle: &str,
         delay: Duration,
     ) -> Result<(), Refusal> {
-        let answer = self.script(1).await;
+        let answer = self.script(self.fault().await, 1);
         let result = queue.postpone(receipt_handle, delay);
         self.store.changed.notify_waiters();
         match answer {

@@ -123,6 +123,8 @@ impl BackendFault {
 pub(crate) enum QueueFault {
     Refuses,
     RefusesSome,
+    /// Takes some messages and answers for those only.
+    AnswersForSome,
     /// Drops the messages without an answer.
     Loses,
     /// Accepts the messages without an answer.
@@ -134,6 +136,7 @@ pub(crate) enum QueueFault {
 const QUEUE_FAULTS: &[QueueFault] = &[
     QueueFault::Refuses,
     QueueFault::RefusesSome,
+    QueueFault::AnswersForSome,
     QueueFault::Loses,
     QueueFault::Swallows,
     QueueFault::Hangs,
@@ -149,6 +152,7 @@ impl QueueFault {
         match self {
             Self::Refuses => "queue: refuses",
             Self::RefusesSome => "queue: refuses some",
+            Self::AnswersForSome => "queue: answers for some",
             Self::Loses => "queue: loses",
             Self::Swallows => "queue: swallows",
             Self::Hangs => "queue: hangs",
