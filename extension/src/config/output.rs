@@ -7,7 +7,7 @@ use super::variables::{
     PROTOCOL, PROXY, SECRET,
 };
 use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, Secrets, TABLE};
-use backend::{DestinationConfig, Protocol};
+use backend::{DestinationConfig, Profile, Protocol};
 use settings::{InvalidVariable, Kind, Reader, Source};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -161,7 +161,13 @@ pub(super) fn read(
     let has_stream = destination.json_stream().is_some();
     let endpoint = endpoint_variable(&source);
     let variables = Variables::of(reader, endpoint);
-    let protocol = protocol(reader, &source, endpoint);
+    let mut protocol = protocol(reader, &source, endpoint);
+    // OpenObserve 0.92.2 refuses doubles in JSON: "invalid type: map, expected f64".
+    if protocol == Protocol::HttpJson && destination.profile == Profile::OpenObserve {
+        let problem = "OpenObserve refuses numbers with a fraction in http/json: telemetry is sent as http/protobuf; for another backend set LAMBDA_OTLP_BACKEND=otlp";
+        reader.warn(if reader.is_set(PROTOCOL) { PROTOCOL } else { OTEL_PROTOCOL }, problem);
+        protocol = Protocol::HttpProtobuf;
+    }
     let direct = Box::new(Direct { destination, secrets, protocol, flush, variables });
     if chosen == Asked::Otlp {
         return Choice { output: Output::Otlp(direct), because };
@@ -195,6 +201,13 @@ fn warn_of_own_environment(reader: &mut Reader<'_>) {
         let text =
             format!("leads to this environment: telemetry goes to stdout, unless {OUTPUT} is otlp");
         reader.warn(ENDPOINT, text);
+    }
+    // The extension's own endpoint for SDKs has no path.
+    if reader.raw(OTEL_ENDPOINT).is_some_and(|url| url.contains("/api/")) {
+        let text = format!(
+            "leads to this environment: telemetry goes to stdout; for a backend there, set {ENDPOINT} and {OUTPUT}=otlp"
+        );
+        reader.warn(OTEL_ENDPOINT, text);
     }
 }
 

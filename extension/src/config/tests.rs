@@ -253,12 +253,13 @@ mod output {
         let port = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com:4317");
         check(&[OWN], HttpProtobuf);
         check(&[OWN, own("grpc")], Grpc);
-        check(&[OWN, own("http/json")], HttpJson);
+        let other = ("LAMBDA_OTLP_BACKEND", "otlp");
+        check(&[OWN, own("http/json"), other], HttpJson);
         // Settings of the function's SDK do not apply to the extension's own endpoint.
         check(&[OWN, REMOTE, of_sdk("grpc")], HttpProtobuf);
         check(&[OWN, LOCAL, of_sdk("http/json")], HttpProtobuf);
         check(&[REMOTE, of_sdk("grpc")], Grpc);
-        check(&[REMOTE, of_sdk("http/json")], HttpJson);
+        check(&[REMOTE, of_sdk("http/json"), other], HttpJson);
         check(&[REMOTE, of_sdk("grpc"), own("http/protobuf")], HttpProtobuf);
         check(&[port], Grpc);
         check(&[port, of_sdk("http/protobuf")], HttpProtobuf);
@@ -270,6 +271,25 @@ mod output {
         let Output::Json(direct) = &json.choice.output else { panic!("{:?}", json.choice) };
         assert_eq!(direct.protocol, HttpProtobuf);
         assert!(json.complaint().contains("beside json"), "{}", json.complaint());
+    }
+
+    #[test]
+    fn openobserve_gets_protobuf_instead_of_json_and_the_log_says_so() {
+        let check = |variables: &[(&str, &str)], complaint: &str| {
+            let config = config(variables);
+            let Output::Otlp(direct) = &config.choice.output else { panic!("{variables:?}") };
+            assert_eq!(direct.protocol, backend::Protocol::HttpProtobuf, "{variables:?}");
+            let begin = format!("{complaint}: OpenObserve refuses numbers");
+            assert!(config.complaint().starts_with(&begin), "{}", config.complaint());
+        };
+        let own = ("LAMBDA_OTLP_PROTOCOL", "http/json");
+        let of_sdk = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+        check(&[OWN, own], "LAMBDA_OTLP_PROTOCOL");
+        check(&[REMOTE, own], "LAMBDA_OTLP_PROTOCOL");
+        check(&[REMOTE, of_sdk], "OTEL_EXPORTER_OTLP_PROTOCOL");
+        let other = [OWN, own, ("LAMBDA_OTLP_BACKEND", "otlp")];
+        let Output::Otlp(direct) = config(&other).choice.output else { panic!("direct") };
+        assert_eq!(direct.protocol, backend::Protocol::HttpJson);
     }
 
     #[test]
@@ -304,6 +324,8 @@ mod output {
         check(&[here], "LAMBDA_OTLP_ENDPOINT: leads to this environment");
         let here = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", here.1);
         check(&[here], "LAMBDA_OTEL_EXPORTER_ENDPOINT: leads to this environment");
+        let here = ("OTEL_EXPORTER_OTLP_ENDPOINT", here.1);
+        check(&[here], "set LAMBDA_OTLP_ENDPOINT and LAMBDA_OTLP_OUTPUT=otlp");
         check(&[OWN, ("LAMBDA_OTLP_HEADERS", "hunter2")], "LAMBDA_OTLP_HEADERS");
         check(&[OWN, ("LAMBDA_OTLP_CA_FILE", "/nowhere.pem")], "LAMBDA_OTLP_CA_FILE");
         #[cfg(feature = "secrets")]

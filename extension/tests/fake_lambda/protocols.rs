@@ -19,7 +19,7 @@ use wire::SignalKind;
 #[tokio::test]
 async fn json_is_sent_as_otlp_has_it() {
     let sink = sink().await;
-    let json = [("LAMBDA_OTLP_PROTOCOL", "http/json")];
+    let json = [("LAMBDA_OTLP_PROTOCOL", "http/json"), ("LAMBDA_OTLP_BACKEND", "otlp")];
     let (printed, counts) = three_spans(sending_to(&sink, &json, Script::default()).await).await;
     assert_eq!((printed.as_str(), counts.get(Count::Spilled)), ("", 0));
     assert_eq!(delivered(&sink), 3);
