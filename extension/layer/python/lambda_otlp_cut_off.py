@@ -15,11 +15,8 @@ import stat
 import sys
 import threading
 import time
-from urllib.parse import urlsplit
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 # What an export before the deadline needs at most, in seconds: 3 ms of a whole processor, 10 ms where the function computes beside
 # it, of which a function of 256 MB has a seventh. One with less memory gets up to twice the time.
@@ -57,21 +54,39 @@ def reserve():
     return RESERVE * min(2, max(1, ENOUGH_MEMORY / memory))
 
 
-def watch(provider, flush, say):
+class Sdk:
+    """The spans of OpenTelemetry's SDK: how one is made as it is now, and a request of them."""
+
+    receiver = None
+
+    @staticmethod
+    def snapshot(**fields):
+        from opentelemetry.sdk.trace import ReadableSpan
+
+        return ReadableSpan(**fields)
+
+    @staticmethod
+    def encode(spans):
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+        return encode_spans(spans).SerializeToString()
+
+
+def watch(provider, flush, say, kind=Sdk):
     """Watches the invocations whose spans this provider makes; `None` where they are not exported to the extension.
 
     `flush` exports what has ended, `say` says what went wrong.
     """
-    receiver = local_receiver(os.environ)
+    receiver = kind.receiver or local_receiver(os.environ)
     if receiver is None or not hasattr(provider, "add_span_processor"):
         return None
-    open_spans = OpenSpans(Records(os.environ.get("AWS_LAMBDA_RUNTIME_API")))
+    open_spans = OpenSpans(Records(os.environ.get("AWS_LAMBDA_RUNTIME_API")), kind)
     provider.add_span_processor(open_spans)
 
     def export_open(due, message):
         try:
             if spans := open_spans.partial_of(due, time.time_ns(), message):
-                post(receiver, encode_spans(spans).SerializeToString())
+                post(receiver, kind.encode(spans))
         except Exception as error:
             say(f"the open spans of an invocation that is cut off are not written: {error!r}")
 
@@ -88,6 +103,8 @@ def local_receiver(environ):
     if not any(name.strip().startswith("otlp") for name in exporters):
         return None
     endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(endpoint)
         port = parts.port
@@ -111,11 +128,12 @@ def post(receiver, body):
         raise ConnectionError(f"the extension answers {answer[:40]!r}")
 
 
-class OpenSpans(SpanProcessor):
+class OpenSpans:
     """The spans that have begun and not ended. A dictionary that threads change at the same time stays whole: none waits here."""
 
-    def __init__(self, records):
+    def __init__(self, records, kind=Sdk):
         self.records = records
+        self.kind = kind
         self.open = {}
         self.running = []
         self.thread = threading.local()
@@ -143,14 +161,23 @@ class OpenSpans(SpanProcessor):
             invocation.root = context
             self.records.leave(invocation.request_id, context)
 
+    def _on_ending(self, span):
+        pass
+
     def on_end(self, span):
         self.open.pop(span.get_span_context().span_id, None)
+
+    def force_flush(self, timeout_millis=30000):
+        return True
+
+    def shutdown(self):
+        pass
 
     def partial_of(self, due, now, message):
         """The open spans of these invocations, as they are now. Where none runs any more, those that the last one left open."""
         roots = [invocation.root for invocation in due if invocation.root is not None]
         spans = [span for span in list(self.open.values()) if self.is_of(span, due, roots)]
-        return [partial(span, span.get_span_context() in roots, now, message) for span in spans]
+        return [partial(self.kind, span, span.get_span_context() in roots, now, message) for span in spans]
 
     def is_of(self, span, due, roots):
         # Where no other invocation runs, also what began in a thread of its own, in a trace of its own.
@@ -158,12 +185,12 @@ class OpenSpans(SpanProcessor):
         return is_alone or any(span.get_span_context().trace_id == root.trace_id for root in roots)
 
 
-def partial(span, is_root, now, message):
+def partial(kind, span, is_root, now, message):
     attributes = dict(span.attributes)
     if is_root:
         attributes["error.type"] = ERROR_TYPE
     attributes["lambda_otlp.partial"] = True
-    return ReadableSpan(
+    return kind.snapshot(
         name=span.name,
         context=span.get_span_context(),
         parent=span.parent,

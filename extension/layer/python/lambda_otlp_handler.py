@@ -114,6 +114,10 @@ class HandlerFinder:
         packages = os.path.join(self.folder, "python-packages")
         if os.path.isdir(packages):
             sys.path.append(packages)
+        if fast := fast_start(packages):
+            fast.instrument_libraries(instrument_library)
+            self.hook(spec.loader, None, fast)
+            return
         if importlib.util.find_spec("opentelemetry") is None or not has_instrumentation():
             say(
                 "without instrumentation: opentelemetry-distro or opentelemetry-instrumentation-aws-lambda is neither among the "
@@ -124,16 +128,31 @@ class HandlerFinder:
         if hidden is None:
             return
         for_libraries()
-        loader = spec.loader
+        self.hook(spec.loader, hidden)
+
+    def hook(self, loader, hidden, fast=None):
         execute = loader.exec_module
 
         def exec_module(module):
             loader.exec_module = execute
             execute(module)
-            attempt(start, module, self.function, hidden)
+            attempt(start, module, self.function, hidden, fast)
 
         # The loader stays the one that Python chose: programs look at its type.
         loader.exec_module = exec_module
+
+
+def fast_start(packages):
+    """The start without OpenTelemetry's SDK; `None` if the function needs the SDK."""
+    module = beside("lambda_otlp_fast")
+    try:
+        return module.Fast(packages, beside, Bound, say)
+    except module.NotFast as reason:
+        if os.path.isdir(packages):
+            say(f"info: the function starts with OpenTelemetry's SDK, because {reason}")
+    except Exception as error:
+        say(f"info: the function starts with OpenTelemetry's SDK, because the fast start failed: {error!r}")
+    return None
 
 
 def own_import(spec):
@@ -298,7 +317,7 @@ def load_instrumentation(entry):
             say(f"calls of {entry.name} have no spans: {error!r}")
 
 
-def start(module, function, hidden):
+def start(module, function, hidden, fast=None):
     """Starts the SDK and wraps the handler, unless the function has an SDK of its own by now."""
     if not hasattr(module, function):
         # The runtime reports it.
@@ -306,12 +325,49 @@ def start(module, function, hidden):
     if reason := own_sdk():
         leave_alone(reason)
         return
-    show(hidden)
-    configure_sdk()
+    if fast is None:
+        show(hidden)
+        configure_sdk()
+        setup, watching = Sdk, ()
+    else:
+        setup = fast.start()
+        watching = (setup,)
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:
         return
-    wrap_handler(module, function, watch_deadlines())
+    wrap_handler(module, function, watch_deadlines(*watching), setup)
+
+
+class Sdk:
+    """What differs with OpenTelemetry's SDK."""
+
+    @staticmethod
+    def instrument(module, name):
+        """Has OpenTelemetry's instrumentation of Lambda replace the handler."""
+        from opentelemetry.instrumentation.aws_lambda import AwsLambdaInstrumentor
+
+        # It wraps what this variable names, and reads it now.
+        with variables(ORIG_HANDLER=f"{module.__name__}.{name}"):
+            AwsLambdaInstrumentor().instrument(skip_dep_check=True)
+
+    @staticmethod
+    def bound_flushes(calls):
+        """One deadline for all that is flushed at the end of an invocation, which SDKs have for each batch at most."""
+        for provider, exporter_names in zip(providers(), EXPORTERS):
+            if flush := getattr(provider, "force_flush", None):
+                bound = Bound(calls)
+                provider.force_flush = functools.partial(bound.flush, flush)
+                for module, name in exporter_names:
+                    if exporter := getattr(sys.modules.get(module), name, None):
+                        exporter.export = noted(exporter.export, bound)
+
+
+def providers():
+    """Those of spans and of metrics, if somebody has imported the API of metrics."""
+    from opentelemetry import trace
+
+    metrics = sys.modules.get("opentelemetry.metrics")
+    return [trace.get_tracer_provider(), *([metrics.get_meter_provider()] if metrics else [])]
 
 
 def own_sdk():
@@ -396,19 +452,16 @@ def seconds(text):
     return number if 0 < number < MOST_SECONDS else None
 
 
-def watch_deadlines():
+def watch_deadlines(*kind):
     """Has what there is exported before an invocation times out; `None` where that cannot be."""
-    from opentelemetry import metrics, trace
-
-    providers = (trace.get_tracer_provider(), metrics.get_meter_provider())
-    flushes = [provider.force_flush for provider in providers if hasattr(provider, "force_flush")]
+    flushes = [provider.force_flush for provider in providers() if hasattr(provider, "force_flush")]
 
     def flush():
         for each in flushes:
             each()
 
     try:
-        return beside("lambda_otlp_cut_off").watch(providers[0], flush, say)
+        return beside("lambda_otlp_cut_off").watch(providers()[0], flush, say, *kind)
     except Exception as error:
         say(f"of an invocation that times out nothing is written: {error!r}")
         return None
@@ -424,14 +477,12 @@ def beside(name):
     return module
 
 
-def wrap_handler(module, name, watch=None):
+def wrap_handler(module, name, watch=None, setup=Sdk):
     """An event that OpenTelemetry's instrumentation cannot read fails no invocation: the handler is called all the same.
 
     `watch` is told when an invocation begins and when its handler has ended.
     """
-    from opentelemetry import metrics, trace
-    from opentelemetry.instrumentation.aws_lambda import AwsLambdaInstrumentor
-    from opentelemetry.instrumentation.utils import suppress_instrumentation
+    from opentelemetry import trace
 
     handler = getattr(module, name)
     # One for each thread that serves invocations.
@@ -468,7 +519,7 @@ def wrap_handler(module, name, watch=None):
         """The process waits for the function's threads before the SDK exports what it has."""
         if watch:
             watch.leave()
-        for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+        for provider in providers():
             if flush := getattr(provider, "force_flush", None):
                 flush()
 
@@ -492,14 +543,12 @@ def wrap_handler(module, name, watch=None):
 
     setattr(module, name, entered)
     try:
-        # It wraps what this variable names, and reads it now.
-        with variables(ORIG_HANDLER=f"{module.__name__}.{name}"):
-            AwsLambdaInstrumentor().instrument(skip_dep_check=True)
+        setup.instrument(module, name)
     except Exception:
         setattr(module, name, handler)
         raise
     instrumented = getattr(module, name)
-    bound_flushes(calls)
+    setup.bound_flushes(calls)
 
     @functools.wraps(handler, updated=())
     def guarded(*arguments, **named):
@@ -522,6 +571,8 @@ def wrap_handler(module, name, watch=None):
             say(f"an invocation has no span: {error!r}")
             if calls.state == "returned":
                 return calls.result
+            from opentelemetry.instrumentation.utils import suppress_instrumentation
+
             # Its calls would be spans of no invocation, written with the next one's.
             with suppress_instrumentation():
                 return handler(*arguments, **named)
@@ -531,20 +582,6 @@ def wrap_handler(module, name, watch=None):
             calls.__dict__.clear()
 
     setattr(module, name, guarded)
-
-
-def bound_flushes(calls):
-    """One deadline for all that is flushed at the end of an invocation, which SDKs have for each batch at most."""
-    from opentelemetry import metrics, trace
-
-    providers = (trace.get_tracer_provider(), metrics.get_meter_provider())
-    for provider, exporter_names in zip(providers, EXPORTERS):
-        if flush := getattr(provider, "force_flush", None):
-            bound = Bound(calls)
-            provider.force_flush = functools.partial(bound.flush, flush)
-            for module, name in exporter_names:
-                if exporter := getattr(sys.modules.get(module), name, None):
-                    exporter.export = noted(exporter.export, bound)
 
 
 def noted(export, bound):
@@ -605,6 +642,15 @@ class Bound:
             self.is_in_time = False
             return False
         return True
+
+    def deliver_to(self, provider):
+        """A flush that stops by itself when the time is over."""
+        import time
+
+        def flush():
+            self.is_in_time = provider.flush(self.limits(time.monotonic())[1])
+
+        return flush
 
     def run(self, flush, arguments, named):
         import time

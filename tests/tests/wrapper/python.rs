@@ -142,6 +142,60 @@ fn a_python_function_is_set_up_by_what_it_has_and_is_told_why_it_is_left_alone()
 }
 
 #[test]
+fn the_fast_start_is_for_functions_that_ask_for_nothing_else_and_loses_no_request() {
+    let Some(told) = told_by_python("fast.py") else { return };
+    expect_test::expect![[r"
+        nothing else: fast to 127.0.0.1:4318 every 5 s, cumulative
+        delta: fast to 127.0.0.1:4318 every 5 s, delta
+        an instrumentation's: fast to 127.0.0.1:4318 every 5 s, cumulative
+        another protocol: the SDK, because OTEL_EXPORTER_OTLP_PROTOCOL is set
+        another backend: the SDK, because OTEL_EXPORTER_OTLP_ENDPOINT is not the extension
+        another backend for traces: the SDK, because OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set
+        a console: the SDK, because OTEL_TRACES_EXPORTER is set
+        logs: the SDK, because OTEL_LOGS_EXPORTER is set
+        limits: the SDK, because OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is set
+        a delay: fast to 127.0.0.1:4318 every 0.1 s, cumulative
+        no delay: the SDK, because OTEL_BSP_SCHEDULE_DELAY is soon
+        an empty one: fast to 127.0.0.1:4318 every 5 s, cumulative
+        the layer's packages: fast
+        a library: fast
+        packages of the function: /task has packages of OpenTelemetry
+        an instrumentation of the function: /task has openinference-1 for OpenTelemetry
+        an archive: /task on the path is an archive
+        library~=1.0: True
+        library ~= 1.44: True
+        library >= 1.0.0, < 3.0.0: True
+        library~=2.0: False
+        library < 1.44: False
+        library != 2: False
+        other >= 1: False
+        accepted: True, True, bodies ['body 0', 'body 1'], connections 1
+        has no room at first: False, True, bodies ['body 0', 'body 0', 'body 1'], connections 1
+        refused: True, True, bodies ['body 0', 'body 1'], connections 1, the extension does not accept a request of telemetry, which is dropped: it answers 400
+        closed before the answer: False, bodies ['body 0'], connections 1
+        closed twice, then not: False, False, bodies ['body 0', 'body 0'], connections 2
+        answers late: False, True, ['late', 'next'], 0
+        is not there: False, [b'first 1', b'third'], a request of telemetry is dropped: the extension does not answer, and 16 MiB wait for it
+        no time: False
+        'é': 0a02c3a9
+        True: 1001
+        False: 1000
+        0: 1800
+        -1: 18ffffffffffffffffff01
+        1099511627776: 18808080808020
+        1180591620717411303424: 0a1631313830353931363230373137343131333033343234
+        1.5: 21000000000000f83f
+        b'raw': 3a03726177
+        None: 
+        ['a', 1]: 2a090a030a01610a021801
+        {'k': {'n': 2}}: 32120a100a016b120b32090a070a016e12021802
+        '\ud800': 0a013f
+        a span: 0aba010a180a160a0c736572766963652e6e616d6512060a0473686f70129d010a060a0173120131128f010a10000000000000000000000000000000ab120800000000000000cd1a036b3d76220800000000000000cd2a016e30023901000000000000004102000000000000004a070a01611202180150015a0c0903000000000000001201656a210a10000000000000000000000000000000ab120800000000000000cd350003000070ac027a0612026e6f18028501000300001a0175
+    "]]
+    .assert_eq(&told);
+}
+
+#[test]
 fn each_message_of_a_python_invocation_is_linked_to_its_sender_once() {
     let Some(told) = told_by_python("messages.py") else { return };
     expect_test::expect![[r"

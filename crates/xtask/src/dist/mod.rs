@@ -82,8 +82,13 @@ pub(crate) const LOADED: &[&str] = &[
     "node/telemetry.cjs",
     "node/tracers.cjs",
     "python/lambda_otlp_cut_off.py",
+    "python/lambda_otlp_fast.py",
     "python/lambda_otlp_handler.py",
+    "python/lambda_otlp_invocation.py",
     "python/lambda_otlp_messages.py",
+    "python/lambda_otlp_metrics.py",
+    "python/lambda_otlp_spans.py",
+    "python/lambda_otlp_wire.py",
     "python/sitecustomize.py",
 ];
 

@@ -3,7 +3,7 @@
 //!
 //! The content of a zip depends on the pinned packages and the version of Python alone.
 
-use super::Made;
+use super::{LOADED, Made};
 use super::components::Component;
 use super::zip_file::{File, files_below, packed};
 use crate::checks::output;
@@ -18,6 +18,8 @@ const REQUIREMENTS: &str = "extension/layer/python/requirements.txt";
 /// Where the packages lie below `/opt`: the instrumentation puts this folder behind all others of the path, so that a library
 /// of the function or of its runtime is never replaced.
 const FOLDER: &str = "lambda-otlp/python-packages";
+/// Where the instrumentation lies below `/opt`.
+const OWN_FOLDER: &str = "lambda-otlp/python";
 
 /// Largest zip.
 const MAX_BYTES: usize = 4_500_000;
@@ -39,7 +41,7 @@ pub(super) fn layers(
         };
         write(Made {
             name: format!("lambda-otlp-python3.{minor}-layer.zip"),
-            bytes: zip(&packages, python)?,
+            bytes: zip(root, &packages, python)?,
             components: components(root)?,
             max_bytes: MAX_BYTES,
         })?;
@@ -64,9 +66,30 @@ fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
 }
 
 /// The layer for the version of this interpreter.
-pub(crate) fn zip(packages: &Path, python: &Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn zip(root: &Path, packages: &Path, python: &Path) -> anyhow::Result<Vec<u8>> {
+    // Lambda mounts layers read-only and changes file times, so the bytecode is valid without a comparison with its
+    // source.
+    let packages = files_below(packages, is_used)?;
+    let mut files = compiled(python, "unchecked-hash", FOLDER, packages)?;
+    // The sources of the instrumentation are in the layer of the extension, which may be of another version.
+    let sources = LOADED.iter().filter_map(|file| Some((file, file.strip_prefix("python/")?)));
+    let sources = sources
+        .map(|(file, name)| File::read(name, &root.join("extension/layer").join(file)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let own = compiled(python, "checked-hash", OWN_FOLDER, sources)?;
+    files.extend(own.into_iter().filter(|file| file.path.contains("/__pycache__/")));
+    packed(&files)
+}
+
+/// The files with the bytecode of this interpreter, in this folder below `/opt`.
+fn compiled(
+    python: &Path,
+    mode: &str,
+    folder: &str,
+    files: Vec<File>,
+) -> anyhow::Result<Vec<File>> {
     let scratch = tempfile::tempdir()?;
-    for File { path, bytes, .. } in files_below(packages, is_used)? {
+    for File { path, bytes, .. } in files {
         let copy = scratch.path().join(path);
         std::fs::create_dir_all(copy.parent().context("a file without a folder")?)?;
         std::fs::write(copy, bytes)?;
@@ -74,15 +97,10 @@ pub(crate) fn zip(packages: &Path, python: &Path) -> anyhow::Result<Vec<u8>> {
     let mut compile = Command::new(python);
     // Sets in the bytecode have the order of their hashes.
     compile.env("PYTHONHASHSEED", "0").args(["-m", "compileall", "-q"]);
-    // Lambda mounts layers read-only and changes file times, so the bytecode is valid without a comparison with its
-    // source.
-    compile.args(["--invalidation-mode", "unchecked-hash", "-p", &format!("/opt/{FOLDER}"), "-s"]);
+    compile.args(["--invalidation-mode", mode, "-p", &format!("/opt/{folder}"), "-s"]);
     output(compile.arg(scratch.path()).arg(scratch.path()))?;
-    let mut files = files_below(scratch.path(), is_used)?;
-    for file in &mut files {
-        file.path = format!("{FOLDER}/{}", file.path);
-    }
-    packed(&files)
+    let files = files_below(scratch.path(), is_used)?;
+    Ok(files.into_iter().map(|file| file.below(folder)).collect())
 }
 
 /// The folder with the required packages, installed once.

@@ -1,0 +1,449 @@
+"""Starts instrumentation in a fifth of the time that OpenTelemetry's SDK and its distribution need.
+
+Nothing is looked for that the layer knows: which instrumentations there are, and where the extension is. What a function does not use
+is not imported. The parts of OpenTelemetry that take long to import are replaced, the SDK by lambda_otlp_spans.py and
+lambda_otlp_metrics.py, the exporter by lambda_otlp_wire.py.
+
+A function that has packages of OpenTelemetry's itself, or asks for something else by its variables, gets OpenTelemetry's SDK.
+"""
+
+import importlib.machinery
+import os
+import sys
+import threading
+import types
+
+# The instrumentations of requirements.txt: the import that shows that a function uses the library, module and class.
+INSTRUMENTATIONS = {
+    "aiobotocore": ("aiobotocore.client", "botocore", "AiobotocoreInstrumentor"),
+    "botocore": ("botocore.client", "botocore", "BotocoreInstrumentor"),
+    "httpx": ("httpx", "httpx", "HTTPXClientInstrumentor"),
+    "httpx2": ("httpx2", "httpx", "HTTPX2ClientInstrumentor"),
+    "requests": ("requests", "requests", "RequestsInstrumentor"),
+    "urllib": ("urllib.request", "urllib", "URLLibInstrumentor"),
+    "urllib3": ("urllib3", "urllib3", "URLLib3Instrumentor"),
+}
+
+# The values of the SDK's variables for which the fast start does what the SDK does; `None` for any value.
+KNOWN = {
+    "OTEL_BSP_MAX_QUEUE_SIZE": None,
+    "OTEL_BSP_SCHEDULE_DELAY": None,
+    "OTEL_EXPORTER_OTLP_ENDPOINT": None,
+    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": ("http/protobuf",),
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": ("delta", "cumulative", "lowmemory"),
+    "OTEL_EXPORTER_OTLP_PROTOCOL": ("http/protobuf",),
+    "OTEL_EXPORTER_OTLP_TIMEOUT": None,
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": ("http/protobuf",),
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": None,
+    "OTEL_LOGS_EXPORTER": ("none",),
+    "OTEL_METRICS_EXPORTER": ("otlp", "none"),
+    "OTEL_PROPAGATORS": None,
+    "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": None,
+    "OTEL_RESOURCE_ATTRIBUTES": None,
+    "OTEL_SDK_DISABLED": None,
+    "OTEL_SEMCONV_STABILITY_OPT_IN": None,
+    "OTEL_SERVICE_NAME": None,
+    "OTEL_TRACES_EXPORTER": ("otlp",),
+    "OTEL_TRACES_SAMPLER": None,
+    "OTEL_TRACES_SAMPLER_ARG": None,
+}
+# Variables of the extension and of instrumentations, which read them.
+OF_OTHERS = ("OTEL_INSTRUMENTATION_", "OTEL_LAMBDA_", "OTEL_PYTHON_EXCLUDED_URLS")
+LOOPBACK = ("127.0.0.1", "localhost")
+# As in lambda_otlp_handler.py, and the SDK's own delay in milliseconds.
+QUEUE_SIZE = 16384
+DELAY_MS = 5000
+
+
+class NotFast(Exception):
+    """The reason why a function gets OpenTelemetry's SDK."""
+
+
+def settings(environ):
+    """What the variables say; `NotFast` if they ask for something that only the SDK has."""
+    for name, value in environ.items():
+        if name.startswith("OTEL_") and value.strip() and not is_known(name, value.strip()):
+            raise NotFast(f"{name} is set")
+    endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
+    host, _, port = endpoint.removeprefix("http://").rstrip("/").partition(":")
+    if not endpoint.startswith("http://") or host not in LOOPBACK or not port.isdecimal():
+        raise NotFast("OTEL_EXPORTER_OTLP_ENDPOINT is not the extension")
+    return types.SimpleNamespace(
+        address=(host, int(port)),
+        delay=whole(environ, "OTEL_BSP_SCHEDULE_DELAY", DELAY_MS) / 1000,
+        most=whole(environ, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE),
+        has_metrics=environ.get("OTEL_METRICS_EXPORTER", "").strip() != "none",
+        preference=environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower() or "cumulative",
+        sampler=(environ.get("OTEL_TRACES_SAMPLER", "").strip(), environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()),
+        disabled={name.strip() for name in environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")},
+        has_propagators=bool(environ.get("OTEL_PROPAGATORS", "").strip()),
+    )
+
+
+def is_known(name, value):
+    if name.startswith(OF_OTHERS) or name.startswith("OTEL_PYTHON_") and name.endswith("_EXCLUDED_URLS"):
+        return True
+    return name in KNOWN and (KNOWN[name] is None or value.lower() in KNOWN[name])
+
+
+def whole(environ, name, usual):
+    value = environ.get(name, "").strip() or str(usual)
+    if not value.isdecimal() or int(value) == 0:
+        raise NotFast(f"{name} is {value}")
+    return int(value)
+
+
+def resource(environ):
+    """The attributes that the SDK's resource has."""
+    from uuid import uuid4
+
+    found = {
+        "service.instance.id": str(uuid4()),
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.name": "opentelemetry",
+        "telemetry.sdk.version": version_of("opentelemetry/sdk"),
+    }
+    for pair in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+        name, equals, value = pair.partition("=")
+        if equals and name.strip():
+            found[name.strip()] = unquoted(value.strip())
+    if name := environ.get("OTEL_SERVICE_NAME", "").strip():
+        found["service.name"] = name
+    found.setdefault("service.name", "unknown_service")
+    found["telemetry.auto.version"] = version_of("opentelemetry/instrumentation")
+    return found
+
+
+def unquoted(value):
+    if "%" not in value:
+        return value
+    from urllib.parse import unquote
+
+    return unquote(value)
+
+
+def version_of(folder):
+    """The version that a package of the layer has in its file, which is not imported."""
+    for name in ("version.py", "version/__init__.py"):
+        try:
+            with open(os.path.join(Packages.folder, folder, name), encoding="utf-8") as file:
+                for line in file:
+                    if line.startswith("__version__"):
+                        return line.split('"')[1]
+        except (OSError, IndexError):
+            continue
+    return ""
+
+
+class Packages:
+    """The layer's packages, which are behind all others on the path."""
+
+    folder = ""
+
+
+def only_the_layers(folder):
+    """`NotFast` if there are packages of OpenTelemetry's, or for it, beside the layer's."""
+    Packages.folder = folder
+    if not os.path.isdir(os.path.join(folder, "opentelemetry", "sdk")):
+        raise NotFast("the packages are not the layer's")
+    if any(name == "opentelemetry" or name.startswith("opentelemetry.") for name in sys.modules):
+        raise NotFast("OpenTelemetry is loaded already")
+    for entry in dict.fromkeys(sys.path):
+        if entry == folder:
+            continue
+        try:
+            names = os.listdir(entry or ".")
+        except NotADirectoryError:
+            raise NotFast(f"{entry} on the path is an archive") from None
+        except OSError:
+            continue
+        if "opentelemetry" in names:
+            raise NotFast(f"{entry} has packages of OpenTelemetry")
+        for name in names:
+            if name.endswith((".dist-info", ".egg-info")) and is_for_opentelemetry(os.path.join(entry, name, "entry_points.txt")):
+                raise NotFast(f"{entry} has {name.rpartition('.')[0]} for OpenTelemetry")
+
+
+def is_for_opentelemetry(file):
+    try:
+        with open(file, "rb") as opened:
+            return b"[opentelemetry_" in opened.read()
+    except OSError:
+        return False
+
+
+class Lazy(types.ModuleType):
+    """A module of the layer's with the names that are needed soon. It is executed when somebody asks for another name."""
+
+    def __getattr__(self, name):
+        if name.startswith("__") and name != "__all__":
+            raise AttributeError(name)
+        execute(self)
+        return getattr(self, name)
+
+
+def execute(module):
+    module.__class__ = types.ModuleType
+    module.__spec__.loader.exec_module(module)
+
+
+def lazy(name, **names):
+    """Puts a module in the place of one that nobody has imported, if that is the layer's."""
+    if name in sys.modules:
+        return None
+    parent, _, last = name.rpartition(".")
+    spec = importlib.machinery.PathFinder.find_spec(name, sys.modules[parent].__path__ if parent else None)
+    if spec is None or not (spec.origin or "").startswith(Packages.folder + os.sep):
+        return None
+    module = Lazy(name)
+    module.__spec__, module.__loader__, module.__file__ = spec, spec.loader, spec.origin
+    module.__package__ = name if spec.submodule_search_locations else parent
+    if spec.submodule_search_locations:
+        module.__path__ = spec.submodule_search_locations
+    vars(module).update(names)
+    sys.modules[name] = module
+    if parent:
+        setattr(sys.modules[parent], last, module)
+    return module
+
+
+def replace_typing_extensions():
+    """It imports `inspect`, and the API needs one decorator of it, which later versions of Python have."""
+    if sys.version_info >= (3, 13):
+        import typing
+        import warnings
+
+        lazy("typing_extensions", deprecated=warnings.deprecated, assert_never=typing.assert_never)
+
+
+def replace_wrapt():
+    """It imports `asyncio` for decorators that no instrumentation uses."""
+    if module := lazy("wrapt"):
+        from wrapt.__wrapt__ import BaseObjectProxy, BoundFunctionWrapper, FunctionWrapper
+        from wrapt.patches import wrap_function_wrapper
+
+        vars(module).update(
+            BaseObjectProxy=BaseObjectProxy,
+            BoundFunctionWrapper=BoundFunctionWrapper,
+            FunctionWrapper=FunctionWrapper,
+            wrap_function_wrapper=wrap_function_wrapper,
+        )
+
+
+def replace_dependencies():
+    """It imports what parses requirements, for comparisons of two versions."""
+    import opentelemetry.instrumentation  # noqa: F401
+
+    class DependencyConflict:
+        """Takes the place of the real one in annotations."""
+
+    class DependencyConflictError(Exception):
+        def __init__(self, conflict):
+            self.conflict = conflict
+
+        def __str__(self):
+            return str(self.conflict)
+
+    def get_dependency_conflicts(deps, deps_any=None):
+        if not deps_any and all(is_fulfilled(each) for each in deps):
+            return None
+        if isinstance(module, Lazy):
+            execute(module)
+        return module.get_dependency_conflicts(deps, deps_any)
+
+    module = lazy(
+        "opentelemetry.instrumentation.dependencies",
+        DependencyConflict=DependencyConflict,
+        DependencyConflictError=DependencyConflictError,
+        get_dependency_conflicts=get_dependency_conflicts,
+    )
+
+
+def is_fulfilled(requirement):
+    """Returns `True` if a library is certain to have a required version."""
+    import re
+
+    match = re.fullmatch(r"([A-Za-z0-9_]+)((?:\s*,?\s*(?:~=|>=|<)\s*[0-9.]+)+)", str(requirement))
+    version = match and numbers(getattr(sys.modules.get(match[1]), "__version__", None))
+    if not version:
+        return False
+    for operator, text in re.findall(r"(~=|>=|<)\s*([0-9.]+)", match[2]):
+        bound = numbers(text)
+        if not bound or operator == "<" and version >= bound or operator != "<" and version < bound:
+            return False
+        if operator == "~=" and version[: len(bound) - 1] != bound[:-1]:
+            return False
+    return True
+
+
+def numbers(version):
+    parts = version.split(".") if isinstance(version, str) else []
+    return [int(part) for part in parts] if parts and all(part.isdecimal() for part in parts) else None
+
+
+class Imports:
+    """Acts when modules have been imported, once for each."""
+
+    def __init__(self):
+        self.actions = {}
+
+    def when_imported(self, name, action):
+        if name in sys.modules:
+            action()
+        else:
+            self.actions.setdefault(name, []).append(action)
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in self.actions:
+            return None
+        actions = self.actions.pop(name)
+        spec = importlib.util.find_spec(name)
+        loader = getattr(spec, "loader", None)
+        if loader is None or not hasattr(loader, "exec_module"):
+            return spec
+        execute = loader.exec_module
+
+        def exec_module(module):
+            loader.exec_module = execute
+            execute(module)
+            for action in actions:
+                action()
+
+        # The loader stays the one that Python chose: programs look at its type.
+        loader.exec_module = exec_module
+        return spec
+
+
+class Instrumentation:
+    """An entry point of the layer's."""
+
+    def __init__(self, name, module, kind):
+        self.name, self.module, self.kind = name, module, kind
+
+    def load(self):
+        replace_wrapt()
+        replace_dependencies()
+        return getattr(importlib.import_module(f"opentelemetry.instrumentation.{self.module}"), self.kind)
+
+
+class Fast:
+    """The start of one function."""
+
+    def __init__(self, folder, beside, bound, say, environ=os.environ):
+        self.settings = settings(environ)
+        only_the_layers(folder)
+        self.beside, self.bound, self.say, self.environ = beside, bound, say, environ
+        replace_typing_extensions()
+        self.spans = beside("lambda_otlp_spans")
+        self.sampler = self.spans.sampler_of(*self.settings.sampler)
+        if self.sampler is None:
+            raise NotFast(f"OTEL_TRACES_SAMPLER is {' with argument '.join(self.settings.sampler)}")
+        self.imports = Imports()
+
+    def instrument_libraries(self, instrument):
+        """Has each instrumentation wait for its library."""
+        disabled = self.settings.disabled
+        if "*" in disabled:
+            return
+        sys.meta_path.insert(0, self.imports)
+        for name, (library, module, kind) in INSTRUMENTATIONS.items():
+            if name not in disabled:
+                entry = Instrumentation(name, module, kind)
+                self.imports.when_imported(library, lambda entry=entry: instrument(entry))
+        if "threading" not in disabled:
+            carry_context_into_threads(self.imports)
+
+    def start(self):
+        """Registers the providers."""
+        from opentelemetry import trace
+
+        wire = self.beside("lambda_otlp_wire")
+        attributes = resource(self.environ)
+        encoded = wire.resource_of(attributes)
+        receiver = wire.Receiver(self.settings.address, self.say)
+        tracers = self.spans.TracerProvider(
+            receiver,
+            lambda spans: wire.encode_spans(encoded, spans),
+            attributes,
+            self.sampler,
+            self.settings.delay,
+            self.settings.most,
+        )
+        trace.set_tracer_provider(tracers)
+        if self.settings.has_metrics:
+            sys.meta_path.count(self.imports) or sys.meta_path.insert(0, self.imports)
+            self.imports.when_imported("opentelemetry.metrics", lambda: self.start_metrics(tracers, wire, encoded))
+        self.tracers = tracers
+        # For what watches deadlines.
+        self.receiver, self.encode, self.snapshot = self.settings.address, tracers.encode, self.spans.snapshot
+        return self
+
+    def instrument(self, module, name):
+        provider = self.tracers
+        version = provider.resource.attributes["telemetry.auto.version"]
+        instrument = self.beside("lambda_otlp_invocation").instrument
+        handler = instrument(getattr(module, name), provider, version, self.settings.has_propagators)
+        setattr(module, name, handler)
+
+    def bound_flushes(self, calls):
+        """One deadline for all that is flushed at the end of an invocation."""
+        self.tracers.flush_invocation = self.bound(calls).deliver_to(self.tracers)
+
+    def start_metrics(self, tracers, wire, encoded):
+        from opentelemetry import metrics
+
+        provider = self.beside("lambda_otlp_metrics").MeterProvider(
+            tracers, wire, self.spans.ScopeKey, encoded, self.settings.preference
+        )
+        metrics.set_meter_provider(provider)
+        tracers.collect = provider.collect
+
+
+def carry_context_into_threads(imports):
+    """As OpenTelemetry's instrumentation of threads does."""
+    from opentelemetry import context
+
+    def within(carried, function, *arguments, **named):
+        token = context.attach(carried)
+        try:
+            return function(*arguments, **named)
+        finally:
+            context.detach(token)
+
+    def starting(start):
+        def start_with_context(self, *arguments, **named):
+            self._otel_context = context.get_current()
+            return start(self, *arguments, **named)
+
+        return start_with_context
+
+    def running(run):
+        def run_in_context(self, *arguments, **named):
+            carried = getattr(self, "_otel_context", None)
+            if carried is None:
+                return run(self, *arguments, **named)
+            return within(carried, run, self, *arguments, **named)
+
+        return run_in_context
+
+    def submitting(submit):
+        def submit_with_context(self, function, /, *arguments, **named):
+            return submit(self, within, context.get_current(), function, *arguments, **named)
+
+        return submit_with_context
+
+    def patch(holder, name, wrapper):
+        original = getattr(holder, name)
+        patched = wrapper(original)
+        for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+            setattr(patched, attribute, getattr(original, attribute, None))
+        patched.__wrapped__ = original
+        setattr(holder, name, patched)
+
+    def patch_pools():
+        patch(sys.modules["concurrent.futures.thread"].ThreadPoolExecutor, "submit", submitting)
+
+    patch(threading.Thread, "start", starting)
+    patch(threading.Thread, "run", running)
+    patch(threading.Timer, "run", running)
+    imports.when_imported("concurrent.futures.thread", patch_pools)

@@ -1,0 +1,303 @@
+"""OpenTelemetry's API for metrics without OpenTelemetry's SDK: a meter provider whose metrics go to the extension with the spans of an
+invocation.
+
+Sums and histograms with the SDK's own buckets, delta or cumulative, with exemplars of sampled spans.
+
+Source: OpenTelemetry specification 1.60, "Metrics SDK"; opentelemetry-proto 1.9, `metrics.proto`.
+"""
+
+import struct
+import threading
+import time
+from bisect import bisect_left
+
+from opentelemetry import context as contexts
+from opentelemetry import metrics, trace
+
+BOUNDS = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0)
+# The specification's limit of attribute sets, and the attribute of what is beyond.
+MOST_POINTS = 2000
+OVERFLOW = {"otel.metric.overflow": True}
+DELTA, CUMULATIVE = 1, 2
+
+
+class Point:
+    """The state of one set of attributes."""
+
+    __slots__ = ("attributes", "begun", "bounds", "counts", "exemplars", "is_set", "least", "most", "value")
+
+    def __init__(self, attributes, bounds, begun):
+        self.attributes = attributes
+        self.begun = begun
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1) if bounds is not None else None
+        self.exemplars = {}
+        self.is_set = False
+        self.least = self.most = None
+        self.value = 0
+
+
+class Instrument:
+    """What all instruments have: their points, and how they are added up."""
+
+    has_bounds = is_sum = is_monotonic = is_observed = False
+
+    def __init__(self, meter, name, unit, description, bounds=None, callbacks=None):
+        checked = self._check_name_unit_description(name, unit, description)
+        if checked["name"] is None or checked["unit"] is None:
+            raise ValueError(f"a metric's name or unit is not valid: {name!r}, {unit!r}")
+        self.meter = meter
+        self.name, self.unit, self.description = checked["name"].lower(), checked["unit"], checked["description"]
+        self.bounds = tuple(map(float, bounds or BOUNDS)) if self.has_bounds else None
+        self.temporality = meter.provider.temporality(self)
+        self.callbacks = list(callbacks or ())
+        self.points = {}
+        self.before = {}
+        self.begun = time.time_ns()
+        self.lock = threading.Lock()
+
+    def measure(self, value, attributes, context):
+        if self.is_monotonic and value < 0 or self.has_bounds and value < 0:
+            return warn("a negative value of %s is ignored", self.name)
+        span = trace.get_current_span(context).get_span_context()
+        exemplar = (time.time_ns(), value, span) if span.trace_flags.sampled else None
+        with self.lock:
+            point = self.point(attributes)
+            if self.has_bounds:
+                slot = bisect_left(point.bounds, value)
+                point.counts[slot] += 1
+                point.least = value if point.least is None else min(point.least, value)
+                point.most = value if point.most is None else max(point.most, value)
+            else:
+                slot = 0
+            point.value = point.value + value if self.is_sum or self.has_bounds else value
+            point.is_set = True
+            if exemplar is not None:
+                point.exemplars[slot] = exemplar
+
+    def point(self, attributes):
+        key = key_of(attributes)
+        if key not in self.points and len(self.points) >= MOST_POINTS:
+            attributes, key = OVERFLOW, key_of(OVERFLOW)
+        if key not in self.points:
+            self.points[key] = Point(dict(attributes or {}), self.bounds, self.begun)
+        return self.points[key]
+
+    def observe(self):
+        """What the function's callbacks say replaces what they said before."""
+        self.points = {}
+        for callback in self.callbacks:
+            try:
+                observed = callback(metrics.CallbackOptions()) if callable(callback) else callback.send(metrics.CallbackOptions())
+                for each in observed:
+                    point = self.point(each.attributes)
+                    point.value, point.is_set = each.value, True
+            except StopIteration:
+                pass
+            except Exception as error:
+                warn("a callback of %s failed: %r", self.name, error)
+
+    def collected(self, now):
+        """The points as they are, and their start if they are deltas."""
+        with self.lock:
+            if self.is_observed:
+                self.observe()
+            points = [point for point in self.points.values() if point.is_set]
+            if self.is_observed and self.temporality == DELTA:
+                values = {key: point.value for key, point in self.points.items()}
+                for key, point in self.points.items():
+                    point.value -= self.before.get(key, 0)
+                self.before = values
+            encoded = [self.encoded(point, now) for point in points]
+            for point in points:
+                point.exemplars = {}
+            if self.temporality == DELTA or not (self.is_sum or self.has_bounds):
+                self.points = {}
+                self.begun = now
+            return encoded
+
+    def encoded(self, point, now):
+        wire = self.meter.provider.wire
+        times = b"\x19" + wire.pack_fixed64(now)
+        if self.is_sum or self.has_bounds:
+            times = b"\x11" + wire.pack_fixed64(point.begun) + times
+        exemplars = [exemplar_of(wire, *exemplar) for _, exemplar in sorted(point.exemplars.items(), key=lambda item: item[0])]
+        if not self.has_bounds:
+            parts = [wire.attributes_of(0x3A, point.attributes), times, value_of(wire, 0x21, 0x31, point.value)]
+            return b"".join(parts + [wire.message(0x2A, exemplar) for exemplar in exemplars])
+        counts, bounds = point.counts, point.bounds
+        parts = [
+            wire.attributes_of(0x4A, point.attributes),
+            times,
+            b"\x21" + wire.pack_fixed64(sum(counts)),
+            b"\x29" + wire.pack_double(point.value),
+            wire.message(0x32, struct.pack(f"<{len(counts)}Q", *counts)),
+            wire.message(0x3A, struct.pack(f"<{len(bounds)}d", *bounds)),
+            b"\x59" + wire.pack_double(point.least),
+            b"\x61" + wire.pack_double(point.most),
+        ]
+        return b"".join(parts + [wire.message(0x42, exemplar) for exemplar in exemplars])
+
+    def metric(self, now):
+        points = self.collected(now)
+        if not points:
+            return b""
+        wire = self.meter.provider.wire
+        data = b"".join([wire.message(0x0A, point) for point in points])
+        if self.has_bounds:
+            data = wire.message(0x4A, data + wire.number(0x10, self.temporality))
+        elif self.is_sum:
+            data = wire.message(0x3A, data + wire.number(0x10, self.temporality) + wire.number(0x18, int(self.is_monotonic)))
+        else:
+            data = wire.message(0x2A, data)
+        return wire.text(0x0A, self.name) + wire.text(0x12, self.description) + wire.text(0x1A, self.unit) + data
+
+
+def value_of(wire, of_double, of_integer, value):
+    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+        return bytes([of_integer]) + wire.pack_fixed64(value & (1 << 64) - 1)
+    return bytes([of_double]) + wire.pack_double(value)
+
+
+def exemplar_of(wire, at, value, span):
+    return (
+        b"\x11" + wire.pack_fixed64(at) + value_of(wire, 0x19, 0x31, value) + wire.id_of(0x22, span.span_id, 8) + wire.id_of(0x2A, span.trace_id, 16)
+    )
+
+
+def key_of(attributes):
+    if not attributes:
+        return frozenset()
+    try:
+        return frozenset(attributes.items())
+    except TypeError:
+        # A list among the values.
+        return repr(sorted(attributes.items()))
+
+
+def warn(text, *values):
+    import logging
+
+    logging.getLogger("opentelemetry.sdk.metrics").warning(text, *values)
+
+
+class Counter(Instrument, metrics.Counter):
+    is_sum = is_monotonic = True
+
+    def add(self, amount, attributes=None, context=None):
+        self.measure(amount, attributes, context)
+
+
+class UpDownCounter(Instrument, metrics.UpDownCounter):
+    is_sum = True
+
+    def add(self, amount, attributes=None, context=None):
+        self.measure(amount, attributes, context)
+
+
+class Histogram(Instrument, metrics.Histogram):
+    has_bounds = True
+
+    def record(self, amount, attributes=None, context=None):
+        self.measure(amount, attributes, context)
+
+
+class Gauge(Instrument, metrics._Gauge):
+    def set(self, amount, attributes=None, context=None):
+        self.measure(amount, attributes, context)
+
+
+class ObservableCounter(Instrument, metrics.ObservableCounter):
+    is_sum = is_monotonic = is_observed = True
+
+
+class ObservableUpDownCounter(Instrument, metrics.ObservableUpDownCounter):
+    is_sum = is_observed = True
+
+
+class ObservableGauge(Instrument, metrics.ObservableGauge):
+    is_observed = True
+
+
+class Meter(metrics.Meter):
+    def __init__(self, provider, scope):
+        super().__init__(scope.name, scope.version, scope.schema_url)
+        self.provider = provider
+        self.scope = scope
+        self.instruments = {}
+
+    def make(self, kind, name, unit, description, **others):
+        # Instruments of one identity are one instrument.
+        key = (kind, name.lower(), unit, description)
+        if key not in self.instruments:
+            self.instruments[key] = kind(self, name, unit, description, **others)
+        elif callbacks := others.get("callbacks"):
+            self.instruments[key].callbacks.extend(callbacks)
+        return self.instruments[key]
+
+    def create_counter(self, name, unit="", description=""):
+        return self.make(Counter, name, unit, description)
+
+    def create_up_down_counter(self, name, unit="", description=""):
+        return self.make(UpDownCounter, name, unit, description)
+
+    def create_histogram(self, name, unit="", description="", *, explicit_bucket_boundaries_advisory=None):
+        return self.make(Histogram, name, unit, description, bounds=explicit_bucket_boundaries_advisory)
+
+    def create_gauge(self, name, unit="", description=""):
+        return self.make(Gauge, name, unit, description)
+
+    def create_observable_counter(self, name, callbacks=None, unit="", description=""):
+        return self.make(ObservableCounter, name, unit, description, callbacks=callbacks)
+
+    def create_observable_up_down_counter(self, name, callbacks=None, unit="", description=""):
+        return self.make(ObservableUpDownCounter, name, unit, description, callbacks=callbacks)
+
+    def create_observable_gauge(self, name, callbacks=None, unit="", description=""):
+        return self.make(ObservableGauge, name, unit, description, callbacks=callbacks)
+
+
+class MeterProvider(metrics.MeterProvider):
+    def __init__(self, tracers, wire, scope, encoded_resource, preference):
+        self.tracers = tracers
+        self.wire = wire
+        self.scope = scope
+        self.encoded_resource = encoded_resource
+        self.preference = preference
+        self.meters = {}
+
+    def temporality(self, instrument):
+        """Values of OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE."""
+        is_delta = instrument.has_bounds or instrument.is_sum and instrument.is_monotonic
+        if self.preference == "delta":
+            return DELTA if is_delta else CUMULATIVE
+        if self.preference == "lowmemory":
+            return DELTA if is_delta and not instrument.is_observed else CUMULATIVE
+        return CUMULATIVE
+
+    def get_meter(self, name, version=None, schema_url=None, attributes=None):
+        key = (name, version, schema_url, key_of(attributes))
+        if key not in self.meters:
+            self.meters[key] = Meter(self, self.scope(name or "", version, schema_url, attributes))
+        return self.meters[key]
+
+    def collect(self):
+        """A request of all metrics that have points."""
+        # What a callback of the function calls is no part of a trace.
+        token = contexts.attach(contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, True))
+        try:
+            now = time.time_ns()
+            scopes = {}
+            for meter in list(self.meters.values()):
+                found = [metric for instrument in list(meter.instruments.values()) if (metric := instrument.metric(now))]
+                if found:
+                    scopes[meter.scope] = found
+            return self.wire.request_of(self.encoded_resource, scopes) if scopes else b""
+        finally:
+            contexts.detach(token)
+
+    def force_flush(self, timeout_millis=10000):
+        return self.tracers.force_flush(timeout_millis)
+
+    def shutdown(self, timeout_millis=30000):
+        self.force_flush(timeout_millis)

@@ -1,0 +1,370 @@
+"""OpenTelemetry's API for spans without OpenTelemetry's SDK, which takes longer to import: a tracer provider whose spans go to the
+extension.
+
+It does what the SDK does with its defaults, and reads the variables in `VARIABLES`. A function with other variables gets the SDK.
+
+Source: OpenTelemetry specification 1.60, "Trace SDK" and "SDK environment variables".
+"""
+
+import atexit
+import functools
+import os
+import threading
+import time
+import traceback
+from collections import namedtuple
+from types import SimpleNamespace
+
+from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.trace.status import Status, StatusCode
+from opentelemetry.util._decorator import _agnosticcontextmanager
+
+# The SDK's own limits of attributes, events and links.
+LIMIT = 128
+# The SDK's own number of spans in a request.
+BATCH = 512
+UNSET = Status(StatusCode.UNSET)
+RANDOM = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
+
+Scope = namedtuple("Scope", "name version schema_url attributes", defaults=(None, None, None))
+Event = namedtuple("Event", "name attributes timestamp")
+
+
+def snapshot(**fields):
+    """A span as it is now."""
+    return SimpleNamespace(**fields, dropped_attributes=0, dropped_events=0, dropped_links=0)
+
+
+class ScopeKey(Scope):
+    """A scope by its identity: attributes may have values without a hash."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+class Bounded(list):
+    """A list that keeps its last items."""
+
+    __slots__ = ("dropped",)
+
+    def __init__(self):
+        super().__init__()
+        self.dropped = 0
+
+    def append(self, item):
+        if len(self) >= LIMIT:
+            del self[0]
+            self.dropped += 1
+        super().append(item)
+
+
+def sampler_of(name, argument):
+    """A function that decides by parent and trace id; `None` if the SDK has to say what is wrong with the variables."""
+    name = (name or "parentbased_always_on").strip().lower()
+    base = name.removeprefix("parentbased_")
+    if base == "always_on":
+        root = lambda trace_id: True  # noqa: E731
+    elif base == "always_off":
+        root = lambda trace_id: False  # noqa: E731
+    elif base == "traceidratio":
+        try:
+            ratio = 1.0 if not argument else float(argument)
+        except ValueError:
+            return None
+        if not 0 <= ratio <= 1:
+            return None
+        bound = round(ratio * (1 << 64))
+        root = lambda trace_id: trace_id & (1 << 64) - 1 < bound  # noqa: E731
+    else:
+        return None
+    if base == name:
+        return lambda parent, trace_id: root(trace_id)
+    return lambda parent, trace_id: bool(parent.trace_flags.sampled) if parent is not None else root(trace_id)
+
+
+def changes(method):
+    """A method that does nothing after the span's end."""
+
+    @functools.wraps(method)
+    def change(self, *arguments, **named):
+        if self.end_time is None:
+            method(self, *arguments, **named)
+        else:
+            warn("%s of a span that has ended", method.__name__)
+
+    return change
+
+
+def warn(text, *values):
+    import logging
+
+    logging.getLogger("opentelemetry.sdk.trace").warning(text, *values)
+
+
+def bounded(attributes, is_final=True):
+    return BoundedAttributes(LIMIT, attributes, immutable=is_final)
+
+
+class Span(trace.Span):
+    """A span that is recorded. Its names are those of the SDK's `ReadableSpan`."""
+
+    def __init__(self, provider, scope, name, context, parent, kind, attributes, links, start_time, records, sets_status):
+        self.provider = provider
+        self.instrumentation_scope = scope
+        self.name = name
+        self.context = context
+        self.parent = parent
+        self.kind = kind
+        self.attributes = bounded(attributes, is_final=False)
+        self.events = Bounded()
+        self.links = Bounded()
+        self.status = UNSET
+        self.start_time = time.time_ns() if start_time is None else start_time
+        self.end_time = None
+        self.records_exception = records
+        self.sets_status = sets_status
+        for link in links or ():
+            if link:
+                self.add_link(link.context, link.attributes)
+
+    @property
+    def resource(self):
+        return self.provider.resource
+
+    @property
+    def dropped_attributes(self):
+        return self.attributes.dropped
+
+    @property
+    def dropped_events(self):
+        return self.events.dropped
+
+    @property
+    def dropped_links(self):
+        return self.links.dropped
+
+    def get_span_context(self):
+        return self.context
+
+    def is_recording(self):
+        return self.end_time is None
+
+    @changes
+    def set_attributes(self, attributes):
+        for name, value in attributes.items():
+            self.attributes[name] = value
+
+    @changes
+    def set_attribute(self, key, value):
+        self.attributes[key] = value
+
+    @changes
+    def add_event(self, name, attributes=None, timestamp=None):
+        self.events.append(Event(name, bounded(attributes), time.time_ns() if timestamp is None else timestamp))
+
+    @changes
+    def add_link(self, context, attributes=None):
+        if context and (context.is_valid or attributes or context.trace_state):
+            self.links.append(trace.Link(context, bounded(attributes)))
+
+    @changes
+    def update_name(self, name):
+        self.name = name
+
+    @changes
+    def set_status(self, status, description=None):
+        if not isinstance(status, Status):
+            status = Status(status, description)
+        # OK is final, and nothing takes a status away.
+        if self.status.status_code is not StatusCode.OK and status.status_code is not StatusCode.UNSET:
+            self.status = status
+
+    def record_exception(self, exception, attributes=None, timestamp=None, escaped=False):
+        kind = type(exception)
+        module = kind.__module__
+        described = {
+            "exception.type": kind.__qualname__ if module in (None, "", "builtins") else f"{module}.{kind.__qualname__}",
+            "exception.message": str(exception),
+            "exception.stacktrace": "".join(traceback.format_exception(exception)),
+            "exception.escaped": str(escaped),
+            **(attributes or {}),
+        }
+        self.add_event("exception", described, timestamp)
+
+    def end(self, end_time=None):
+        if self.end_time is not None:
+            return warn("end of a span that has ended")
+        self.end_time = time.time_ns() if end_time is None else end_time
+        self.provider.ended(self)
+
+    def __exit__(self, kind, error, frames):
+        if error is not None and self.is_recording():
+            if self.records_exception:
+                self.record_exception(error, escaped=True)
+            if self.sets_status:
+                self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        super().__exit__(kind, error, frames)
+
+
+class Tracer(trace.Tracer):
+    def __init__(self, provider, scope):
+        self.provider = provider
+        self.scope = scope
+
+    def start_span(
+        self,
+        name,
+        context=None,
+        kind=trace.SpanKind.INTERNAL,
+        attributes=None,
+        links=None,
+        start_time=None,
+        record_exception=True,
+        set_status_on_exception=True,
+    ):
+        parent = trace.get_current_span(context).get_span_context()
+        if parent is None or not parent.is_valid:
+            parent = None
+            trace_id = random_id(16)
+            flags = RANDOM
+        else:
+            trace_id = parent.trace_id
+            flags = parent.trace_flags & RANDOM
+        is_sampled = self.provider.sampler(parent, trace_id)
+        own = trace.SpanContext(
+            trace_id,
+            random_id(8),
+            is_remote=False,
+            trace_flags=trace.TraceFlags(flags | is_sampled),
+            trace_state=None if parent is None else parent.trace_state,
+        )
+        if not is_sampled:
+            return trace.NonRecordingSpan(own)
+        span = Span(
+            self.provider,
+            self.scope,
+            name,
+            own,
+            parent,
+            kind,
+            attributes,
+            links,
+            start_time,
+            record_exception,
+            set_status_on_exception,
+        )
+        self.provider.started(span, context)
+        return span
+
+    @_agnosticcontextmanager
+    def start_as_current_span(
+        self,
+        name,
+        context=None,
+        kind=trace.SpanKind.INTERNAL,
+        attributes=None,
+        links=None,
+        start_time=None,
+        record_exception=True,
+        set_status_on_exception=True,
+        end_on_exit=True,
+    ):
+        span = self.start_span(name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception)
+        with trace.use_span(span, end_on_exit, record_exception, set_status_on_exception):
+            yield span
+
+
+def random_id(length):
+    """Random, also in an environment that was restored from a snapshot."""
+    return int.from_bytes(os.urandom(length), "big") or 1
+
+
+class TracerProvider(trace.TracerProvider):
+    """Keeps ended spans until `force_flush`, or the thread that does so every some seconds."""
+
+    def __init__(self, receiver, encode, resource, sampler, delay, most):
+        self.receiver = receiver
+        # Makes a request of spans.
+        self.encode = encode
+        self.resource = SimpleNamespace(attributes=resource, schema_url="")
+        self.sampler = sampler
+        self.delay = delay
+        self.most = most
+        self.processors = []
+        # Further requests: the function's metrics.
+        self.collect = None
+        # What an invocation does at its end.
+        self.flush_invocation = self.force_flush
+        self.renew()
+        os.register_at_fork(after_in_child=self.renew)
+        atexit.register(self.force_flush, 1000)
+
+    def renew(self):
+        """A process that the function forks has neither the thread nor the connection, and the spans are not its own."""
+        self.waiting = []
+        self.dropped = 0
+        self.lock = threading.Lock()
+        self.wake = threading.Event()
+        self.thread = None
+        self.receiver.forget_connection()
+        self.receiver.backlog.clear()
+        self.receiver.bytes = 0
+
+    def get_tracer(
+        self, instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None
+    ):
+        return Tracer(self, ScopeKey(instrumenting_module_name or "", instrumenting_library_version, schema_url, attributes))
+
+    def add_span_processor(self, span_processor):
+        self.processors.append(span_processor)
+
+    def started(self, span, context):
+        for processor in self.processors:
+            processor.on_start(span, parent_context=context)
+
+    def ended(self, span):
+        for processor in self.processors:
+            processor.on_end(span)
+        if len(self.waiting) >= self.most:
+            self.dropped += 1
+            return
+        self.waiting.append(span)
+        if self.thread is None:
+            self.thread = threading.Thread(target=self.run, name="lambda-otlp-spans", daemon=True)
+            self.thread.start()
+        elif len(self.waiting) == BATCH:
+            self.wake.set()
+
+    def run(self):
+        while True:
+            self.wake.wait(self.delay)
+            self.wake.clear()
+            if self.waiting:
+                self.flush(time.monotonic() + 1, has_metrics=False)
+
+    def force_flush(self, timeout_millis=30000):
+        return self.flush(time.monotonic() + timeout_millis / 1000)
+
+    def flush(self, until, has_metrics=True):
+        """Returns `True` if the extension has accepted everything by this time."""
+        if not self.lock.acquire(timeout=max(0, until - time.monotonic())):
+            return False
+        try:
+            while self.waiting:
+                batch = self.waiting[:BATCH]
+                self.receiver.add("/v1/traces", self.encode(batch))
+                del self.waiting[: len(batch)]
+            if has_metrics and self.collect is not None:
+                if body := self.collect():
+                    self.receiver.add("/v1/metrics", body)
+            if self.dropped:
+                self.receiver.say(f"{self.dropped} spans are dropped: more than {self.most} wait to be exported")
+                self.dropped = 0
+            return self.receiver.deliver(until)
+        finally:
+            self.lock.release()
+
+    def shutdown(self):
+        self.force_flush(1000)

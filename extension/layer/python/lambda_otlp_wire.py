@@ -1,0 +1,283 @@
+"""OTLP requests for the extension: the protobuf messages of spans, and a connection to its receiver.
+
+Takes the place of OpenTelemetry's exporter, whose HTTP client and protobuf classes take longer to import than all other parts.
+
+Source: opentelemetry-proto 1.9, `trace.proto`, `common.proto` and `resource.proto`.
+"""
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Mapping, Sequence
+
+# Largest backlog of requests the extension has not accepted. Older requests are dropped first.
+MOST_BYTES = 16 << 20
+# Longest answer that is read.
+MOST_ANSWER = 1 << 16
+# The longest wait for the extension in one piece, in seconds. No invocation lasts as long.
+LONGEST = 86400
+# The bits of `Span.flags` that say whether the parent is remote.
+HAS_IS_REMOTE, IS_REMOTE = 0x100, 0x200
+
+SMALL = [bytes([number]) for number in range(128)]
+pack_double = struct.Struct("<d").pack
+pack_fixed64 = struct.Struct("<Q").pack
+pack_fixed32 = struct.Struct("<I").pack
+
+
+def varint(number):
+    if number < 128:
+        return SMALL[number]
+    encoded = bytearray()
+    while number > 127:
+        encoded.append(number & 127 | 128)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def message(tag, body):
+    """A field that has a length: a message, a string or bytes."""
+    return SMALL[tag] + varint(len(body)) + body
+
+
+def text(tag, value):
+    return message(tag, value.encode("utf-8", "replace")) if value else b""
+
+
+def number(tag, value):
+    return SMALL[tag] + varint(value) if value else b""
+
+
+def any_value(value):
+    if isinstance(value, str):
+        return message(0x0A, value.encode("utf-8", "replace"))
+    if value is None:
+        return b""
+    if isinstance(value, bool):
+        return b"\x10\x01" if value else b"\x10\x00"
+    if isinstance(value, int):
+        if -(1 << 63) <= value < 1 << 63:
+            return b"\x18" + varint(value & (1 << 64) - 1)
+        # OTLP has no larger integer.
+        return any_value(str(value))
+    if isinstance(value, float):
+        return b"\x21" + pack_double(value)
+    if isinstance(value, bytes):
+        return message(0x3A, value)
+    if isinstance(value, Mapping):
+        return message(0x32, attributes_of(0x0A, value))
+    if isinstance(value, Sequence):
+        return message(0x2A, b"".join([message(0x0A, any_value(each)) for each in value]))
+    return any_value(str(value))
+
+
+def attributes_of(tag, attributes):
+    if not attributes:
+        return b""
+    pairs = []
+    for name, value in attributes.items():
+        pairs.append(message(tag, message(0x0A, str(name).encode("utf-8", "replace")) + message(0x12, any_value(value))))
+    return b"".join(pairs)
+
+
+def id_of(tag, number, length):
+    return message(tag, number.to_bytes(length, "big"))
+
+
+def flags_of(context):
+    return HAS_IS_REMOTE | IS_REMOTE if context is not None and context.is_remote else HAS_IS_REMOTE
+
+
+def event_of(event):
+    return (
+        b"\x09"
+        + pack_fixed64(event.timestamp)
+        + text(0x12, event.name)
+        + attributes_of(0x1A, event.attributes)
+        + number(0x20, getattr(event.attributes, "dropped", 0))
+    )
+
+
+def link_of(link):
+    context = link.context
+    return (
+        id_of(0x0A, context.trace_id, 16)
+        + id_of(0x12, context.span_id, 8)
+        + attributes_of(0x22, link.attributes)
+        + number(0x28, getattr(link.attributes, "dropped", 0))
+        + b"\x35"
+        + pack_fixed32(flags_of(context))
+    )
+
+
+def span_of(span):
+    context, parent, status = span.context, span.parent, span.status
+    state = context.trace_state
+    return b"".join(
+        (
+            id_of(0x0A, context.trace_id, 16),
+            id_of(0x12, context.span_id, 8),
+            text(0x1A, ",".join([f"{key}={value}" for key, value in state.items()])) if state else b"",
+            id_of(0x22, parent.span_id, 8) if parent else b"",
+            text(0x2A, span.name),
+            # The values of the API's kinds are smaller by one.
+            number(0x30, span.kind.value + 1),
+            b"\x39" + pack_fixed64(span.start_time),
+            b"\x41" + pack_fixed64(span.end_time),
+            attributes_of(0x4A, span.attributes),
+            number(0x50, span.dropped_attributes),
+            b"".join([message(0x5A, event_of(event)) for event in span.events]),
+            number(0x60, span.dropped_events),
+            b"".join([message(0x6A, link_of(link)) for link in span.links]),
+            number(0x70, span.dropped_links),
+            message(0x7A, text(0x12, status.description) + number(0x18, status.status_code.value)),
+            # Field 16, whose tag has two bytes.
+            b"\x85\x01" + pack_fixed32(flags_of(parent)),
+        )
+    )
+
+
+def scope_of(scope):
+    return text(0x0A, scope.name) + text(0x12, scope.version) + attributes_of(0x1A, scope.attributes)
+
+
+def request_of(resource, scopes):
+    """A request of any signal: the encoded items by their scope."""
+    parts = [message(0x0A, resource)]
+    for scope, items in scopes.items():
+        body = message(0x0A, scope_of(scope)) + b"".join([message(0x12, item) for item in items]) + text(0x1A, scope.schema_url)
+        parts.append(message(0x12, body))
+    return message(0x0A, b"".join(parts))
+
+
+def resource_of(attributes):
+    return attributes_of(0x0A, attributes)
+
+
+def encode_spans(resource, spans):
+    scopes = {}
+    for span in spans:
+        scopes.setdefault(span.instrumentation_scope, []).append(span_of(span))
+    return request_of(resource, scopes)
+
+
+class Receiver:
+    """The extension's receiver: requests go there one after the other, over one connection.
+
+    A request stays in the backlog until the extension has answered. Where a flush gives up waiting, the next one continues with the
+    same bytes, so that the extension gets each request once.
+    """
+
+    def __init__(self, address, say):
+        self.address = address
+        self.say = say
+        self.backlog = []
+        self.bytes = 0
+        self.forget_connection()
+
+    def forget_connection(self):
+        self.connection = None
+        self.unsent = b""
+        self.answer = b""
+        self.is_waiting = False
+
+    def add(self, path, body):
+        head = (
+            f"POST {path} HTTP/1.1\r\nhost: {self.address[0]}:{self.address[1]}\r\ncontent-type: application/x-protobuf\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
+        )
+        self.backlog.append(head.encode() + body)
+        self.bytes += len(body)
+        while self.bytes > MOST_BYTES and len(self.backlog) > 1:
+            # The first one is under way.
+            self.bytes -= len(self.backlog.pop(1))
+            self.say("a request of telemetry is dropped: the extension does not answer, and 16 MiB wait for it")
+
+    def deliver(self, until):
+        """Returns `True` if the backlog is empty by this time."""
+        try:
+            while self.backlog:
+                status = self.exchange(until)
+                if status in (429, 502, 503, 504):
+                    # The extension has no room for it now.
+                    return False
+                done = self.backlog.pop(0)
+                self.bytes -= len(done)
+                if status != 200:
+                    self.say(f"the extension does not accept a request of telemetry, which is dropped: it answers {status}")
+            return True
+        except TimeoutError:
+            return False
+        except OSError:
+            self.close()
+            return False
+
+    def exchange(self, until):
+        """The status of the answer to the first request of the backlog."""
+        for attempt in (0, 1):
+            is_new = self.connection is None
+            try:
+                if is_new:
+                    self.connection = socket.create_connection(self.address, timeout=left(until))
+                    self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                elif not self.is_waiting and select.select([self.connection], [], [], 0)[0]:
+                    # The extension has closed it while it was idle.
+                    self.close()
+                    continue
+                if not self.is_waiting:
+                    self.unsent, self.answer, self.is_waiting = self.backlog[0], b"", True
+                while self.unsent:
+                    self.connection.settimeout(left(until))
+                    self.unsent = self.unsent[self.connection.send(self.unsent) :]
+                return self.status(until)
+            except TimeoutError:
+                raise
+            except OSError:
+                self.close()
+                if is_new or attempt:
+                    raise
+        raise ConnectionError("the connection is closed")
+
+    def status(self, until):
+        while True:
+            head, end, body = self.answer.partition(b"\r\n\r\n")
+            if end:
+                length = content_length(head)
+                if length is not None and len(body) >= length:
+                    break
+                if length is None:
+                    # What follows the head belongs to no next answer.
+                    self.close()
+                    break
+            self.connection.settimeout(left(until))
+            piece = self.connection.recv(4096)
+            if not piece or len(self.answer) > MOST_ANSWER:
+                raise ConnectionError("the answer is incomplete")
+            self.answer += piece
+        self.is_waiting = False
+        if b"connection: close" in head.lower():
+            self.close()
+        return int(head[9:12])
+
+    def close(self):
+        connection = self.connection
+        self.forget_connection()
+        if connection is not None:
+            connection.close()
+
+
+def content_length(head):
+    for line in head.lower().split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name == b"content-length":
+            return int(value)
+    return None
+
+
+def left(until):
+    seconds = min(until - time.monotonic(), LONGEST)
+    if seconds <= 0:
+        raise TimeoutError("the time is over")
+    return seconds

@@ -1,0 +1,285 @@
+"""Measures what an instrumentation adds to a Python or Node function without OpenTelemetry code.
+
+Takes the place of Lambda's Runtime API, of the receivers of telemetry (OTLP, Datadog's agent, X-Ray's daemon) and of the service that
+the function calls. Candidates take turns in fresh processes. README.md has the commands.
+
+Cold: the processor time of the function's process, user and system, until it asks for the first event; the minimum of the runs, because
+other programs only add to it. Warm: the processor time of an invocation with three spans, the median of the last ones of an
+environment, and of these the minimum. Memory: the peak of the process after all invocations, the median.
+"""
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+HERE = Path(__file__).parent
+INVOCATIONS = 30
+WARM = 10
+# The events of an environment; the first one's spans are looked for.
+LIMIT = 60
+
+
+def cpu(pid):
+    """The processor time of a process in milliseconds, in the resolution of the scheduler (clock_getcpuclockid)."""
+    return time.clock_gettime(~pid << 3 | 2) * 1000
+
+
+def peak(pid):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return 0
+
+
+class Server(BaseHTTPRequestHandler):
+    """The services of one environment, by path."""
+
+    protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def log_message(self, *_):
+        pass
+
+    def body(self):
+        if self.headers.get("transfer-encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length") or 0))
+        pieces = []
+        while size := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
+
+    def answer(self, status=200, body=b"{}", **headers):
+        head = [f"HTTP/1.1 {status} OK", f"content-length: {len(body)}"]
+        head += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        self.wfile.write("\r\n".join([*head, "", ""]).encode() + body)
+
+    def do_GET(self):
+        if self.path.endswith("/invocation/next"):
+            return self.server.environment.next(self)
+        self.answer(body=b"3")
+
+    def do_POST(self):
+        body = self.body()
+        if "/runtime/" in self.path:
+            self.server.environment.result(self.path, body)
+            return self.answer(202, content_type="application/json")
+        if self.path.startswith("/v1/"):
+            self.server.environment.telemetry.append((self.path, len(body)))
+            return self.answer(body=b"", content_type=self.headers.get("content-type"))
+        self.server.environment.telemetry.append((self.path, len(body)))
+        self.answer(content_type="application/json")
+
+    do_PUT = do_POST
+
+
+class Listener(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        # A process that is ended breaks off.
+        pass
+
+
+class Environment:
+    """One process of a function, from its start to the last of some invocations."""
+
+    def __init__(self, candidate, invocations):
+        self.invocations = invocations
+        self.times = []
+        self.telemetry = []
+        self.failures = []
+        self.memory = 0
+        self.done = threading.Event()
+        self.servers = [Listener(("127.0.0.1", 0), Server) for _ in range(2)]
+        for server in self.servers:
+            server.environment = self
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        self.daemon = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.daemon.bind(("127.0.0.1", 0))
+        threading.Thread(target=self.receive, daemon=True).start()
+        api, receiver = (f"127.0.0.1:{server.server_port}" for server in self.servers)
+        environ = {
+            "PATH": os.environ["PATH"],
+            "LANG": "en_US.UTF-8",
+            "AWS_LAMBDA_RUNTIME_API": api,
+            "AWS_LAMBDA_FUNCTION_NAME": "measured",
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+            "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{self.daemon.getsockname()[1]}",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "LAMBDA_TASK_ROOT": str(HERE / "task"),
+            "SERVICE": f"http://{receiver}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NODE_NO_WARNINGS": "1",
+            **{name: value.replace("RECEIVER", receiver) for name, value in candidate.environ.items()},
+        }
+        self.output = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            candidate.command, env=environ, cwd=HERE / "task", stdout=self.output, stderr=self.output
+        )
+
+    def receive(self):
+        try:
+            while data := self.daemon.recv(65536):
+                self.telemetry.append(("X-Ray", len(data)))
+        except OSError:
+            pass
+
+    def next(self, request):
+        if threading.current_thread().name != "runtime":
+            threading.current_thread().name = "runtime"
+        self.times.append(cpu(self.process.pid))
+        number = len(self.times)
+        if number > self.invocations:
+            self.memory = peak(self.process.pid)
+            self.done.set()
+            return
+        deadline = int(time.time() * 1000) + LIMIT * 1000
+        request.answer(
+            body=json.dumps({"number": number}).encode(),
+            content_type="application/json",
+            lambda_runtime_aws_request_id=f"8476a536-e9f4-11e8-9739-{number:012x}",
+            lambda_runtime_deadline_ms=deadline,
+            lambda_runtime_invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:measured",
+            lambda_runtime_trace_id=f"Root=1-5bef4de7-{number:024x};Parent=00000000000000aa;Sampled=1",
+        )
+
+    def result(self, path, body):
+        if path.endswith("/error"):
+            self.failures.append(body[:2000].decode(errors="replace"))
+
+    def run(self):
+        ended = False
+        for _ in range(LIMIT * 20):
+            if self.done.wait(0.05):
+                break
+            if self.process.poll() is not None:
+                ended = True
+                break
+        self.process.kill()
+        self.process.wait()
+        for server in self.servers:
+            server.shutdown()
+            server.server_close()
+        self.daemon.close()
+        self.output.seek(0)
+        text = self.output.read().decode(errors="replace")
+        self.output.close()
+        if not self.done.is_set() or self.failures:
+            raise SystemExit(f"the function failed (ended: {ended}): {self.failures} {text[-3000:]}")
+        self.text = text
+        return self
+
+
+class Candidate:
+    def __init__(self, name, command, environ):
+        self.name = name
+        self.command = command
+        self.environ = environ
+
+
+def candidates(options):
+    """Programs by function: the bare one, ours, and the peers whose packages are there."""
+    layer, peers = Path(options.layer), options.peers and Path(options.peers)
+    python, node = options.python, options.node
+    found = {}
+
+    def add(function, name, command, wrapper=None, **environ):
+        environ = {"_HANDLER": function, **environ}
+        if wrapper:
+            command = [str(wrapper), *command]
+        found.setdefault(function, []).append(Candidate(name, command, environ))
+
+    for function in ("plain.handler", "with_boto3.handler", "calls.handler"):
+        runtime = [python, "-m", "awslambdaric", function]
+        path = {"PYTHONPATH": str(HERE / "task")}
+        add(function, "bare", runtime, **path)
+        add(function, "lambda-otlp", runtime, layer / "lambda-otlp-handler", **path, **OURS)
+        if peers and (adot := peers / "adot-python").is_dir():
+            own = {
+                "PYTHONPATH": os.pathsep.join([str(HERE / "task"), str(adot)]),
+                "OTEL_SERVICE_NAME": "measured",
+            }
+            distro = [python, str(HERE / "instrument.py"), str(adot / "bin/opentelemetry-instrument")]
+            add(function, "aws-opentelemetry-distro", distro + runtime, **own, **ADOT)
+            add(function, "aws-opentelemetry-distro, fast start", distro + runtime, OTEL_AWS_LAMBDA_FAST_START="true", **own, **ADOT)
+    for function in ("plain_node.handler", "with_aws.handler", "module.handler", "calls_node.handler"):
+        runtime = [node, str(HERE.parents[1] / "interop/unchanged/node/runtime.mjs")]
+        modules = {"NODE_PATH": options.node_modules}
+        add(function, "bare", runtime, **modules)
+        add(function, "lambda-otlp", runtime, layer / "lambda-otlp-handler", **modules, **OURS)
+    return found
+
+
+OURS = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://RECEIVER"}
+ADOT = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://RECEIVER",
+    "OTEL_PYTHON_DISTRO": "aws_distro",
+    "OTEL_PYTHON_CONFIGURATOR": "aws_configurator",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    "OTEL_METRICS_EXPORTER": "none",
+    "OTEL_LOGS_EXPORTER": "none",
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--layer", required=True, help="both layers' zips, unpacked into this folder")
+    parser.add_argument("--python", default=sys.executable, help="an interpreter with awslambdaric and boto3")
+    parser.add_argument("--node", default="node")
+    parser.add_argument("--node-modules", default="", help="a folder node_modules with @aws-sdk/client-sqs")
+    parser.add_argument("--peers", help="a folder of peers' packages")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--functions", default="", help="only functions whose names contain this")
+    parser.add_argument("--candidates", default="", help="beside the bare one only candidates whose names contain this")
+    parser.add_argument("--output", action="store_true", help="print what the functions print")
+    options = parser.parse_args()
+    print("| function | candidate | cold, ms | added | warm, ms | added | peak, MB | added | telemetry |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for function, all_candidates in candidates(options).items():
+        if options.functions not in function:
+            continue
+        chosen = [each for each in all_candidates if each.name == "bare" or options.candidates in each.name]
+        runs = {each.name: [] for each in chosen}
+        for turn in range(options.runs):
+            for each in chosen if turn % 2 == 0 else chosen[::-1]:
+                ran = Environment(each, INVOCATIONS).run()
+                runs[each.name].append(ran)
+                if options.output and ran.text and turn == 0:
+                    print(f"{each.name}: {ran.text}", file=sys.stderr)
+        bare = None
+        for name, ran in runs.items():
+            cold = min(each.times[0] for each in ran)
+            warm = min(statistics.median(b - a for a, b in zip(each.times[-WARM - 1 :], each.times[-WARM:])) for each in ran)
+            memory = statistics.median(each.memory for each in ran)
+            bare = bare or (cold, warm, memory)
+            requests = {}
+            for path, size in ran[-1].telemetry:
+                count, total = requests.get(path, (0, 0))
+                requests[path] = count + 1, total + size
+            told = ", ".join(f"{path}: {count} ({size // count} B)" for path, (count, size) in sorted(requests.items()))
+            added = [f"{value:.1f} | {value - base:+.1f}" for value, base in zip((cold, warm, memory), bare)]
+            print(f"| {function.split('.')[0]} | {name} | {' | '.join(added)} | {told} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""Has three spans: the invocation's and two calls."""
+
+import os
+import urllib.request
+
+
+def handler(event, context):
+    for item in ("first", "second"):
+        with urllib.request.urlopen(f"{os.environ['SERVICE']}/{item}") as response:
+            response.read()
+    return {"done": event["number"]}

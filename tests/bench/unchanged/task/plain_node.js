@@ -1,0 +1,2 @@
+// Loads nothing.
+exports.handler = async (event) => ({ done: event.number });

@@ -1,0 +1,9 @@
+"""Makes a client of AWS's SDK, as most functions do."""
+
+import boto3
+
+queues = boto3.client("sqs")
+
+
+def handler(event, context):
+    return {"done": event["number"]}
