@@ -16,7 +16,7 @@ pub const PROXY: &[Variable] = &[
         name: HTTPS_PROXY,
         default: None,
         kind: Kind::Proxy,
-        doc: "Proxy for AWS's services, and for an `https` backend unless `LAMBDA_OTLP_PROXY` is set. Set it if the VPC has no endpoints for SQS and Secrets Manager.",
+        doc: "Proxy for AWS's services, and for an `https` backend unless `LAMBDA_OTLP_PROXY` is set. Set it in a VPC without endpoints for SQS and Secrets Manager.",
     },
     Variable {
         name: HTTP_PROXY,
@@ -28,7 +28,7 @@ pub const PROXY: &[Variable] = &[
         name: NO_PROXY,
         default: None,
         kind: Kind::Text,
-        doc: "Hosts, domains and networks to reach without `HTTPS_PROXY` and `HTTP_PROXY`, separated by commas, such as AWS's services with a VPC endpoint. This host is always included.",
+        doc: "Hosts, domains and networks to reach without `HTTPS_PROXY` and `HTTP_PROXY`, such as VPC endpoints. This host is always included.",
     },
 ];
 

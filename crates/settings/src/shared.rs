@@ -7,7 +7,7 @@ pub const LAMBDA_OTLP_BACKEND: Variable = Variable {
     name: "LAMBDA_OTLP_BACKEND",
     default: Some("openobserve"),
     kind: Kind::Choice(&["openobserve", "otlp"]),
-    doc: "Set `otlp` for any backend other than OpenObserve. Metrics are then sent as the functions made them.",
+    doc: "Set `otlp` for any backend other than OpenObserve.",
 };
 
 /// Level of a binary's own log.
@@ -15,7 +15,7 @@ pub const LAMBDA_OTLP_LOG_LEVEL: Variable = Variable {
     name: "LAMBDA_OTLP_LOG_LEVEL",
     default: Some("warn"),
     kind: Kind::Choice(&["error", "warn", "info", "debug"]),
-    doc: "Level of this program's own log. `warn` reports the unexpected, `error` lost or undelivered telemetry. Set `debug` to investigate.",
+    doc: "Level of this program's own log. `error` reports lost or undelivered telemetry. Set `debug` to investigate.",
 };
 
 /// Format of OTLP lines.
@@ -31,7 +31,7 @@ pub const LAMBDA_OTLP_MAX_LINE_BYTES: Variable = Variable {
     name: "LAMBDA_OTLP_MAX_LINE_BYTES",
     default: Some("60KiB"),
     kind: Kind::Bytes,
-    doc: "Maximum length of an OTLP line, from 1 KiB to 250 KiB. Larger batches become several lines. Increase it only if your log pipeline keeps longer lines whole.",
+    doc: "Maximum length of an OTLP line, 1 to 250 KiB. Increase it only if your log pipeline keeps longer lines whole.",
 };
 
 /// Names of metrics and attributes that are made of Lambda's own events.
@@ -39,7 +39,7 @@ pub const LAMBDA_OTLP_NAMES: Variable = Variable {
     name: "LAMBDA_OTLP_NAMES",
     default: Some("current"),
     kind: Kind::Choice(&["current", "legacy"]),
-    doc: "Set `legacy` while your dashboards use the names of older systems, such as the gauge `faas.duration`. Both sets of names are then written.",
+    doc: "Set `legacy` to also write the [names of older systems](signals.md#the-older-names), while your dashboards use them.",
 };
 
 /// What ends the span of an invocation.
@@ -47,7 +47,7 @@ pub const LAMBDA_OTLP_SPAN_END: Variable = Variable {
     name: "LAMBDA_OTLP_SPAN_END",
     default: Some("runtime_done"),
     kind: Kind::Choice(&["runtime_done", "report"]),
-    doc: "Set `report` to have billed duration and memory on the invocation span. The span then arrives with the next invocation.",
+    doc: "Set `report` to have billed duration and memory on the invocation span, which then arrives with the next invocation.",
 };
 
 /// How the phases of an invocation are written.
@@ -55,7 +55,7 @@ pub const LAMBDA_OTLP_SPAN_MAPPING: Variable = Variable {
     name: "LAMBDA_OTLP_SPAN_MAPPING",
     default: Some("span_events"),
     kind: Kind::Choice(&["span_events", "child_spans"]),
-    doc: "Set `child_spans` to see the phases of an invocation as spans of their own instead of events of the invocation span.",
+    doc: "Set `child_spans` to see the phases of an invocation as spans instead of span events.",
 };
 
 /// The older name of [`LAMBDA_OTLP_SPAN_MAPPING`].
@@ -63,7 +63,7 @@ pub const O2_SPAN_MAPPING_STRATEGY: Variable = Variable {
     name: "O2_SPAN_MAPPING_STRATEGY",
     default: None,
     kind: LAMBDA_OTLP_SPAN_MAPPING.kind,
-    doc: "Of OpenObserve's extension. `LAMBDA_OTLP_SPAN_MAPPING`, unless that is set.",
+    doc: "OpenObserve: `LAMBDA_OTLP_SPAN_MAPPING`.",
 };
 
 /// gzip level of OTLP lines.
@@ -71,7 +71,7 @@ pub const OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: Variable = Variable {
     name: "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL",
     default: Some("6"),
     kind: Kind::Count,
-    doc: "Of otlp-stdout-span-exporter. gzip level of OTLP lines, 0 (stored) to 9.",
+    doc: "otlp-stdout-span-exporter: gzip level of OTLP lines, 0 to 9.",
 };
 
 /// The service name.
@@ -79,7 +79,7 @@ pub const OTEL_SERVICE_NAME: Variable = Variable {
     name: "OTEL_SERVICE_NAME",
     default: None,
     kind: Kind::Text,
-    doc: "The `service.name`. Set it if several functions form one service. Default: the function's name.",
+    doc: "The `service.name`, for several functions that form one service. Default: the function's name.",
 };
 
 /// Which headers carry a parent.
@@ -87,7 +87,7 @@ pub const OTEL_PROPAGATORS: Variable = Variable {
     name: "OTEL_PROPAGATORS",
     default: None,
     kind: Kind::Text,
-    doc: "Include `xray-lambda` to make X-Ray's segment the parent of the invocation span and to obey its `Sampled=0`.",
+    doc: "Include `xray-lambda` to make X-Ray's segment the parent of the invocation span, and to obey its `Sampled=0`.",
 };
 
 /// The function's region.

@@ -27,7 +27,7 @@ const OWN: &[Variable] = &[
         name: INCLUDE,
         default: None,
         kind: Kind::Text,
-        doc: "The log groups to subscribe, separated by commas: names, or patterns such as `/aws/lambda/shop-*`. A `/` at the end includes all names below. Empty: the log groups with the tags of `LAMBDA_OTLP_TAGS`.",
+        doc: "Log groups to subscribe: names, or patterns such as `/aws/lambda/shop-*`. A `/` at the end includes all names below. Empty: those with the tags of `LAMBDA_OTLP_TAGS`.",
     },
     Variable {
         name: EXCLUDE,
@@ -39,7 +39,7 @@ const OWN: &[Variable] = &[
         name: TAGS,
         default: None,
         kind: Kind::Text,
-        doc: "Tags that a log group must have, separated by commas: `team=shop`, `stage=prod*`, or a key alone. A log group needs every key, with one of its values. Requires `logs:ListTagsForResource`.",
+        doc: "Tags that a log group must have: `team=shop`, `stage=prod*`, or a key alone. Every key is required, with one of its values. Requires `logs:ListTagsForResource`.",
     },
     Variable {
         name: DESTINATION,
@@ -51,7 +51,7 @@ const OWN: &[Variable] = &[
         name: KINESIS_STREAM,
         default: None,
         kind: Kind::Text,
-        doc: "ARN of a Kinesis stream that the forwarder reads. Set it to subscribe log groups to the stream instead of the forwarder. Requires `LAMBDA_OTLP_KINESIS_ROLE`.",
+        doc: "ARN of a Kinesis stream to subscribe log groups to instead of the forwarder. Requires `LAMBDA_OTLP_KINESIS_ROLE`.",
     },
     Variable {
         name: KINESIS_ROLE,
@@ -63,23 +63,23 @@ const OWN: &[Variable] = &[
         name: COLLECT,
         default: Some("all"),
         kind: Kind::Choice(&["all", "telemetry", "spilled"]),
-        doc: "The log events to forward. Set `telemetry` to forward only OTLP lines and Lambda's reports and failures. Set `spilled` for functions in direct mode, to forward only telemetry that no backend accepted.",
+        doc: "Log events to forward. `telemetry`: only OTLP lines and Lambda's reports and failures. `spilled`, for functions in direct mode: only telemetry that no backend accepted.",
     },
     Variable {
         name: BESIDE_OTHERS,
         default: Some("false"),
         kind: Kind::Switch,
-        doc: "Set `true` to subscribe a log group that already has one filter of another system. Both systems then receive every log event.",
+        doc: "Set `true` to subscribe log groups that have a filter of another system. Both then receive every log event.",
     },
     Variable {
         name: RETRY_QUEUE_URL,
         default: None,
         kind: Kind::Url,
-        doc: "URL of the forwarder's retry queue. The subscriber puts the first events of a new log group there; without it they are lost.",
+        doc: "URL of the forwarder's retry queue, for the first events of a new log group; without it they are lost.",
     },
     shared::LAMBDA_OTLP_LOG_LEVEL
         .with_default("info")
-        .with_doc("Level of this program's own log. `info` reports the number of changed log groups, `warn` those that could not be subscribed."),
+        .with_doc("Level of this program's own log. `warn` reports log groups that could not be subscribed."),
 ];
 
 const LAMBDA: &[Variable] =

@@ -26,19 +26,19 @@ const OWN: &[Variable] = &[
         name: RECEIVER_PORT,
         default: None,
         kind: Kind::Count,
-        doc: "Port of 127.0.0.1 that receives OTLP. Set it if another program uses the default. Unset: the port of a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, otherwise 4318 and 4317.",
+        doc: "Port of 127.0.0.1 that receives OTLP. Set it if another program uses the default: the port of a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, otherwise 4318 and 4317.",
     },
     Variable {
         name: "LAMBDA_OTLP_HOLD",
         default: Some("auto"),
         kind: Kind::Choice(&["auto", "always", "never"]),
-        doc: "Hold time of an environment after the handler returned (25 to 30 ms), to send an invocation's report at once. `auto` holds infrequent invocations that sent no OTLP, and those after a failure. Set `never` if no added duration is acceptable, `always` to see each report at once.",
+        doc: "Hold time after the handler returned (25 to 30 ms), to send an invocation's report at once. `auto` holds infrequent invocations that sent no OTLP, and those after a failure. Set `never` if no added duration is acceptable.",
     },
     Variable {
         name: "LAMBDA_OTLP_INVOCATION_SPAN",
         default: Some("auto"),
         kind: Kind::Choice(&["auto", "always", "never"]),
-        doc: "Set `never` if you do not want the extension's span for each invocation, `always` if you want it beside the function's own root span. `auto` writes it if the function has none.",
+        doc: "The extension's span for each invocation. `auto` writes it if the function has none, `always` also beside the function's own root span.",
     },
     shared::LAMBDA_OTLP_SPAN_MAPPING,
     shared::LAMBDA_OTLP_SPAN_END,
@@ -47,7 +47,7 @@ const OWN: &[Variable] = &[
         name: "O2_TELEMETRY_TYPES",
         default: None,
         kind: Kind::Text,
-        doc: "Events to request from the Telemetry API: `platform`, `function`, `extension`, separated by commas. Add `extension` in direct mode to store the output of other extensions. Default: `platform`, and in direct mode `platform,function`.",
+        doc: "Events to request from the Telemetry API: `platform`, `function`, `extension`. Add `extension` in direct mode to store the output of other extensions. Default: `platform`, in direct mode `platform,function`.",
     },
 ];
 
@@ -98,31 +98,31 @@ const DIRECT: &[Variable] = &[
         name: CONFIG_FILE,
         default: None,
         kind: Kind::Text,
-        doc: "Path of the settings file, relative to the function's code. Set it if the file is in a layer. Default: `lambda-otlp.toml` or `otel-extension.toml` beside the code.",
+        doc: "Path of the [settings file](sending-directly.md#a-file-instead-of-variables). Default: `lambda-otlp.toml` or `otel-extension.toml` beside the function's code.",
     },
     Variable {
         name: OUTPUT,
         default: None,
         kind: Kind::Choice(&["stdout", "otlp", "json"]),
-        doc: "Destination of telemetry. `stdout`: OTLP lines. `otlp`: a backend. `json`: OpenObserve, in the format of its extension. Default: `otlp` if `LAMBDA_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` names another host; `json` if `O2_ORGANIZATION_ID` is set with `O2_AUTHORIZATION_HEADER` or `LAMBDA_OTLP_SECRET`; otherwise `stdout`.",
+        doc: "`stdout`: OTLP lines. `otlp`: a backend. `json`: OpenObserve, in the format of its extension. Default: `otlp` if `LAMBDA_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` names another host; `json` if `O2_ORGANIZATION_ID` is set with credentials; otherwise `stdout`.",
     },
     Variable {
         name: PROTOCOL,
         default: None,
         kind: Kind::Choice(PROTOCOLS),
-        doc: "Protocol of direct mode. Set it if the backend does not accept the default, which is `OTEL_EXPORTER_OTLP_PROTOCOL` for `OTEL_EXPORTER_OTLP_ENDPOINT`, otherwise `http/protobuf`.",
+        doc: "[Protocol](sending-directly.md#protocols) of direct mode. Set it if the backend does not accept `http/protobuf`.",
     },
     Variable {
         name: OTEL_PROTOCOL,
         default: None,
         kind: Kind::Choice(PROTOCOLS),
-        doc: "Protocol for `OTEL_EXPORTER_OTLP_ENDPOINT`; unset, `grpc` for port 4317. If that endpoint is on this host, or another variable names the destination, only the function's SDK uses it.",
+        doc: "Protocol for `OTEL_EXPORTER_OTLP_ENDPOINT`; unset, `grpc` for port 4317. For an endpoint on this host, only the function's SDK uses it.",
     },
     Variable {
         name: FLUSH_TIMEOUT,
         default: Some("1s"),
         kind: Kind::Duration,
-        doc: "Maximum hold time of an invocation in direct mode while its telemetry is sent. Decrease it if callers must not wait for a slow backend. `0` never holds.",
+        doc: "Maximum hold time of an invocation in direct mode. Decrease it if callers must not wait for a slow backend. `0` never holds.",
     },
 ];
 
@@ -133,19 +133,19 @@ const O2_FLUSH: &[Variable] = &[
         name: FLUSH_INTERVAL,
         default: Some("5s"),
         kind: Kind::Duration,
-        doc: "Of OpenObserve's extension. Interval of flushes while a handler runs, and of frequent invocations.",
+        doc: "OpenObserve: interval of flushes while a handler runs, and of frequent invocations.",
     },
     Variable {
         name: MAX_BUFFER,
         default: None,
         kind: Kind::Count,
-        doc: "Of OpenObserve's extension. Size of the send buffer in MiB, up to an eighth of the function's memory. Default: a sixteenth, from 2 to 16. Telemetry beyond it is written as OTLP lines.",
+        doc: "OpenObserve: size of the send buffer in MiB, up to an eighth of the memory. Default: a sixteenth, from 2 to 16. Telemetry beyond it is written as OTLP lines.",
     },
     Variable {
         name: MAX_RETRIES,
         default: Some("3"),
         kind: Kind::Count,
-        doc: "Of OpenObserve's extension. Number of retries of a request, over all invocations, before it is written as OTLP lines.",
+        doc: "OpenObserve: retries of a request, over all invocations, before it is written as OTLP lines.",
     },
 ];
 

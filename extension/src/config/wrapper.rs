@@ -8,12 +8,12 @@ pub const WRAPPER: Table = Table::new(&[&[
         name: "LAMBDA_OTLP_INSTRUMENT",
         default: Some("auto"),
         kind: Kind::Choice(&["auto", "off"]),
-        doc: "Set `off` if Python and Node must not load OpenTelemetry's instrumentations. `auto` loads them unless there is a second wrapper or the handler's module sets up an SDK.",
+        doc: "Set `off` if Python and Node must not load instrumentations. `auto` loads them unless there is a second wrapper or the handler's module sets up an SDK.",
     },
     Variable {
         name: "LAMBDA_OTLP_NEXT_WRAPPER",
         default: None,
         kind: Kind::Text,
-        doc: "Path of a second wrapper to start, if the function needs another layer's wrapper too.",
+        doc: "Path of [another layer's wrapper](layer.md#beside-other-wrappers-and-extensions) to start too.",
     },
 ]]);

@@ -11,12 +11,12 @@ pub const QUEUES: &[Variable] = &[
         name: RETRY_QUEUE_URL,
         default: None,
         kind: Kind::Url,
-        doc: "URL of the SQS queue for telemetry that the backend cannot accept at the moment. The stack sets it. Without it the event is returned to Lambda, which delivers it again.",
+        doc: "URL of the SQS queue for telemetry to send again. The stack sets it. Without it, Lambda delivers the event again.",
     },
     Variable {
         name: DEAD_LETTER_QUEUE_URL,
         default: None,
         kind: Kind::Url,
-        doc: "URL of the SQS queue for telemetry that the backend will never accept. The stack sets it. Without it an undecodable line is only reported, and an event with rejected telemetry is returned to Lambda.",
+        doc: "URL of the SQS queue for telemetry that the backend rejects. The stack sets it. Without it, an undecodable line is only reported, and an event with rejected telemetry is returned to Lambda.",
     },
 ];

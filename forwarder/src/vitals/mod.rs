@@ -18,7 +18,7 @@ pub(crate) const VITALS: Variable = Variable {
     name: NAME,
     default: Some("emf"),
     kind: Kind::Choice(&["emf", "otlp", "both", "none"]),
-    doc: "The forwarder's own [metrics](vitals.md). `emf` writes them to its log, from where CloudWatch reads four metrics. Set `otlp` to send them to the backend, at most once a minute, or `both`.",
+    doc: "The forwarder's own [metrics](vitals.md). `emf` writes them to its log for CloudWatch. Set `otlp` to send them to the backend, or `both`.",
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]

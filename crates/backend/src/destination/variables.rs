@@ -38,32 +38,32 @@ pub const DESTINATION: &[Variable] = &[
         ENDPOINT,
         None,
         Kind::Url,
-        "Base URL of the backend. For OpenObserve it ends in `/api/{organization}`. `/v1/{signal}` is appended.",
+        "Base URL of the backend; for OpenObserve it ends in `/api/{organization}`. `/v1/{signal}` is appended.",
     ),
     row(
         HEADERS,
         None,
         Kind::Headers,
-        "Headers of every request. For OpenObserve set `authorization=Basic …`, or keep the credentials in `LAMBDA_OTLP_SECRET`.",
+        "Headers of every request, such as `authorization=Basic …`. Prefer `LAMBDA_OTLP_SECRET` for credentials.",
     ),
     row(
         STREAM,
         None,
         Kind::Text,
-        "OpenObserve's stream for traces and logs; unset, `default`. Set it to keep applications or a trial apart. In the forwarder it may contain `{account}`, `{region}`, `{log_group}`, `{log_stream}` and `{function}`.",
+        "OpenObserve's stream for traces and logs; unset, `default`. Set it to keep applications apart. The forwarder replaces `{account}`, `{region}`, `{log_group}`, `{log_stream}` and `{function}`.",
     ),
     shared::LAMBDA_OTLP_BACKEND,
     row(
         MAX_REQUEST_BYTES,
         Some("4MiB"),
         Kind::Bytes,
-        "Maximum size of a request before compression. Decrease it if a proxy in front of the backend rejects large bodies.",
+        "Maximum size of a request before compression. Decrease it if a proxy rejects large bodies.",
     ),
     row(
         CA_FILE,
         None,
         Kind::Text,
-        "PEM file with certificates to trust in addition to the system's. Set it if the backend's certificate is self-signed or from your own authority. A relative path counts from the function's code.",
+        "PEM file with additional certificates to trust. Set it if the backend's certificate is self-signed or from your own authority. A relative path starts at the function's code.",
     ),
     row(
         OTEL_ENDPOINT,
@@ -75,19 +75,19 @@ pub const DESTINATION: &[Variable] = &[
         OTEL_TRACES_ENDPOINT,
         None,
         Kind::Url,
-        "Full URL for traces. Set it beside `OTEL_EXPORTER_OTLP_ENDPOINT` if traces go elsewhere.",
+        "Full URL for traces, if they go elsewhere.",
     ),
     row(
         OTEL_METRICS_ENDPOINT,
         None,
         Kind::Url,
-        "Full URL for metrics. Set it beside `OTEL_EXPORTER_OTLP_ENDPOINT` if metrics go elsewhere.",
+        "Full URL for metrics, if they go elsewhere.",
     ),
     row(
         OTEL_LOGS_ENDPOINT,
         None,
         Kind::Url,
-        "Full URL for logs. Set it beside `OTEL_EXPORTER_OTLP_ENDPOINT` if logs go elsewhere.",
+        "Full URL for logs, if they go elsewhere.",
     ),
     row(
         OTEL_HEADERS,
@@ -115,31 +115,31 @@ pub const O2_DESTINATION: &[Variable] = &[
         O2_ENDPOINT,
         Some("https://api.openobserve.ai"),
         Kind::Url,
-        "Of OpenObserve's extension. OpenObserve's URL without the organization. Needs `O2_ORGANIZATION_ID`; every other endpoint wins.",
+        "OpenObserve: the URL without the organization. Every other endpoint wins.",
     ),
     row(
         O2_ORGANIZATION,
         None,
         Kind::Text,
-        "Of OpenObserve's extension. The organization. Needs `O2_AUTHORIZATION_HEADER`.",
+        "OpenObserve: the organization. Needs credentials.",
     ),
     row(
         O2_AUTHORIZATION,
         None,
         Kind::Secret,
-        "Of OpenObserve's extension. The authorization header, `Basic …` or the base64 alone.",
+        "OpenObserve: the authorization header, `Basic …` or the base64 alone.",
     ),
     row(
         O2_STREAM,
         Some("default"),
         Kind::Text,
-        "Of OpenObserve's extension. `LAMBDA_OTLP_STREAM` for `O2_ENDPOINT`.",
+        "OpenObserve: `LAMBDA_OTLP_STREAM` for `O2_ENDPOINT`.",
     ),
     row(
         O2_TIMEOUT,
         None,
         Kind::Duration,
-        "Of OpenObserve's extension. `OTEL_EXPORTER_OTLP_TIMEOUT`, unless that is set.",
+        "OpenObserve: `OTEL_EXPORTER_OTLP_TIMEOUT`.",
     ),
 ];
 
@@ -148,7 +148,7 @@ pub const SECRET_ROW: &[Variable] = &[row(
     SECRET,
     None,
     Kind::SecretReference,
-    "The secret or parameter that holds the authorization header; it replaces the authorization in the headers. Set it to keep credentials out of variables. Its text is `Basic …`, `Bearer …`, the base64 alone, `email:password`, or JSON with `authorization`, or `username` and `password`. Append `#key` to read another key of the JSON.",
+    "Secret or parameter with the authorization header. Set it to keep credentials out of variables. Its text is `Basic …`, `Bearer …`, the base64 alone, `email:password`, or JSON with `authorization`, or `username` and `password`. `#key` at the end selects another key of the JSON.",
 )];
 
 /// The destination's row for binaries that support proxies. The table also needs the rows of [`settings::PROXY`]. Tables without
@@ -157,5 +157,5 @@ pub const PROXY_ROW: &[Variable] = &[row(
     PROXY,
     None,
     Kind::Proxy,
-    "Proxy for the backend alone, `http://user:password@host:port`. Set it if the network allows no direct connection. A backend on this host is reached directly.",
+    "Proxy for the backend alone, `http://user:password@host:port`, if the network allows no direct connection. Not used for this host.",
 )];

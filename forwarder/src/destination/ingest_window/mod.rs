@@ -28,7 +28,7 @@ pub const OLD_RECORDS: &[Variable] = &[
         name: "LAMBDA_OTLP_OLD_RECORDS",
         default: Some("keep"),
         kind: Kind::Choice(&["keep", "restamp", "drop"]),
-        doc: "The fate of logs and traces older than that. `keep` sends them to the dead-letter queue. Set `restamp` to send them with the current time; `lambda_otlp.original_time` then has the original. Set `drop` to discard them.",
+        doc: "Fate of older logs and traces. `keep` dead-letters them. `restamp` sends them with the current time, and the original in `lambda_otlp.original_time`. `drop` discards them.",
     },
 ];
 
