@@ -77,9 +77,9 @@ const OWN: &[Variable] = &[
         kind: Kind::Url,
         doc: "URL of the forwarder's retry queue, for the first events of a new log group; without it they are lost.",
     },
-    shared::LAMBDA_OTLP_LOG_LEVEL
-        .with_default("info")
-        .with_doc("Level of this program's own log. `warn` reports log groups that could not be subscribed."),
+    shared::LAMBDA_OTLP_LOG_LEVEL.with_default("info").with_doc(
+        "Level of this program's own log. `warn` reports log groups that could not be subscribed.",
+    ),
 ];
 
 const LAMBDA: &[Variable] =

@@ -28,9 +28,8 @@ pub(super) fn read(folders: &[PathBuf]) -> (Option<&'static Dictionaries>, Vec<S
         files.sort_unstable();
         for file in files {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            let added = bytes(&file).and_then(|bytes| {
-                dictionaries.add(&name, bytes).map_err(|reason| reason.to_owned())
-            });
+            let added = bytes(&file)
+                .and_then(|bytes| dictionaries.add(&name, bytes).map_err(str::to_owned));
             problems.extend(added.err().map(|reason| format!("{}: {reason}", file.display())));
         }
     }

@@ -71,24 +71,9 @@ pub const DESTINATION: &[Variable] = &[
         Kind::Url,
         "OpenTelemetry's name for `LAMBDA_OTLP_ENDPOINT`, which wins.",
     ),
-    row(
-        OTEL_TRACES_ENDPOINT,
-        None,
-        Kind::Url,
-        "Full URL for traces, if they go elsewhere.",
-    ),
-    row(
-        OTEL_METRICS_ENDPOINT,
-        None,
-        Kind::Url,
-        "Full URL for metrics, if they go elsewhere.",
-    ),
-    row(
-        OTEL_LOGS_ENDPOINT,
-        None,
-        Kind::Url,
-        "Full URL for logs, if they go elsewhere.",
-    ),
+    row(OTEL_TRACES_ENDPOINT, None, Kind::Url, "Full URL for traces, if they go elsewhere."),
+    row(OTEL_METRICS_ENDPOINT, None, Kind::Url, "Full URL for metrics, if they go elsewhere."),
+    row(OTEL_LOGS_ENDPOINT, None, Kind::Url, "Full URL for logs, if they go elsewhere."),
     row(
         OTEL_HEADERS,
         None,
@@ -117,12 +102,7 @@ pub const O2_DESTINATION: &[Variable] = &[
         Kind::Url,
         "OpenObserve: the URL without the organization. Every other endpoint wins.",
     ),
-    row(
-        O2_ORGANIZATION,
-        None,
-        Kind::Text,
-        "OpenObserve: the organization. Needs credentials.",
-    ),
+    row(O2_ORGANIZATION, None, Kind::Text, "OpenObserve: the organization. Needs credentials."),
     row(
         O2_AUTHORIZATION,
         None,
@@ -135,12 +115,7 @@ pub const O2_DESTINATION: &[Variable] = &[
         Kind::Text,
         "OpenObserve: `LAMBDA_OTLP_STREAM` for `O2_ENDPOINT`.",
     ),
-    row(
-        O2_TIMEOUT,
-        None,
-        Kind::Duration,
-        "OpenObserve: `OTEL_EXPORTER_OTLP_TIMEOUT`.",
-    ),
+    row(O2_TIMEOUT, None, Kind::Duration, "OpenObserve: `OTEL_EXPORTER_OTLP_TIMEOUT`."),
 ];
 
 /// The destination's row for binaries that fetch secrets. Tables without it have no secret.

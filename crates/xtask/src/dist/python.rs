@@ -3,9 +3,9 @@
 //!
 //! The content of a zip depends on the pinned packages and the version of Python alone.
 
-use super::{LOADED, Made};
 use super::components::Component;
 use super::zip_file::{File, files_below, packed};
+use super::{LOADED, Made};
 use crate::checks::output;
 use anyhow::{Context as _, bail};
 use simulator::packages::{cache, install_once};
