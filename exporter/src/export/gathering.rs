@@ -15,26 +15,36 @@ thread_local! {
 }
 
 /// Collects the requests of one exporter on this thread, until it is dropped. Other threads write their requests at once.
-pub(crate) struct Gathering(());
+pub(crate) struct Gathering {
+    exporter: usize,
+    /// `false` if the application flushes within a flush.
+    is_outermost: bool,
+}
 
 impl Gathering {
     pub(super) fn begin(exporter: usize) -> Self {
-        GATHERED.set(Some((exporter, Vec::new())));
-        Self(())
+        GATHERED.with_borrow_mut(|gathered| {
+            let is_outermost = gathered.is_none();
+            gathered.get_or_insert_with(|| (exporter, Vec::new()));
+            Self { exporter, is_outermost }
+        })
+    }
+
+    /// Ends the collection and returns its requests in the order in which they were encoded.
+    pub(super) fn end(self) -> Vec<Gathered> {
+        GATHERED.with_borrow_mut(|gathered| match gathered {
+            Some((own, requests)) if *own == self.exporter => std::mem::take(requests),
+            _ => Vec::new(),
+        })
     }
 }
 
 impl Drop for Gathering {
     fn drop(&mut self) {
-        GATHERED.set(None);
+        if self.is_outermost {
+            GATHERED.set(None);
+        }
     }
-}
-
-/// Ends the collection and returns its requests in the order in which they were encoded.
-pub(super) fn end(gathering: Gathering) -> Vec<Gathered> {
-    let gathered = GATHERED.take();
-    drop(gathering);
-    gathered.map(|(_, requests)| requests).unwrap_or_default()
 }
 
 /// Takes a request of this exporter, or returns it if this thread gathers none for the exporter.

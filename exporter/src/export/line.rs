@@ -1,6 +1,6 @@
 //! Writes encoded requests to the output as OTLP lines, the only way out of the function.
 
-use super::gathering::{self, Gathered, Gathering, gather};
+use super::gathering::{Gathered, Gathering, gather};
 use super::loss_counts::{Loss, LossCounts};
 use super::write_timeout::{Deadline, WriteTimeout};
 use crate::clock::unix_nanos;
@@ -117,7 +117,7 @@ impl LineExporter {
     /// # Errors
     /// As of [`emit`](Self::emit).
     pub(crate) fn write_gathered(&self, gathering: Gathering) -> OTelSdkResult {
-        let mut gathered = gathering::end(gathering);
+        let mut gathered = gathering.end();
         gathered.retain(|gathered| gathered.request.items() > 0);
         gathered.reverse();
         if gathered.len() > 1 {

@@ -84,8 +84,7 @@ impl Signals {
         flushed
     }
 
-    /// Like [`flush`](Self::flush) at the end of an invocation whose deadline is watched. All signals share one compact line if
-    /// they fit.
+    /// Like [`flush`](Self::flush) at the end of an invocation: all signals share one compact line if they fit.
     pub(crate) fn flush_invocation(&self, spans_are_written: impl FnOnce()) -> OTelSdkResult {
         if !self.line.is_compact() {
             return self.flush(spans_are_written);

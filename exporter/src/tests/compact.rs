@@ -5,7 +5,11 @@ use crate::export::loss_counts::Loss;
 use crate::handler::create_traced_handler;
 use crate::output::Output;
 use crate::output::in_memory::InMemoryOutput;
+use crate::telemetry::completion::TelemetryCompletionHandler;
 use lambda_runtime::{Error, LambdaEvent};
+use opentelemetry::InstrumentationScope;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
 use serde_json::{Value, json};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -150,6 +154,37 @@ fn a_shared_line_that_is_not_written_is_counted_by_signal() {
     invoke(&function);
     let written = Written::read(output.1.take_lines());
     assert_eq!([written.lines.len(), written.spans.len(), written.logs.len()], [1, 2, 1]);
+}
+
+/// Flushes once within a flush.
+#[derive(Debug, Default, Clone)]
+struct FlushesAgain(Arc<Mutex<Option<TelemetryCompletionHandler>>>);
+
+impl LogProcessor for FlushesAgain {
+    fn emit(&self, _: &mut SdkLogRecord, _: &InstrumentationScope) {}
+
+    fn force_flush(&self) -> OTelSdkResult {
+        let completion = self.0.lock().unwrap().take();
+        completion.inspect(TelemetryCompletionHandler::complete);
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_flush_within_a_flush_loses_nothing() {
+    let again = FlushesAgain::default();
+    let processor = again.clone();
+    let function =
+        Function::with(&COMPACT, |config| config.with_additional_log_processor(processor));
+    *again.0.lock().unwrap() = Some(function.completion.clone());
+    invoke(&function);
+    assert_eq!(counts(&function.written()), [1, 2, 1, 1]);
+    invoke(&function);
+    assert_eq!(counts(&function.written()), [1, 2, 1, 1]);
 }
 
 #[test]

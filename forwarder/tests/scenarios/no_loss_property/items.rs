@@ -230,10 +230,10 @@ impl Maker {
         let function = function.as_deref().unwrap_or_default();
         let names = Context { function, account, log_stream, region: "eu-west-1" };
         // Raw lines and lines of the retry queue come without the names of their function.
-        let context = if log_group.is_empty() { Context::default() } else { names };
+        let names = if log_group.is_empty() { Context::default() } else { names };
         let requests: Vec<&Request> = requests.iter().collect();
         let content =
-            COMPACT.with_borrow_mut(|encoder| encoder.text(&context, Flags::default(), &requests));
+            COMPACT.with_borrow_mut(|encoder| encoder.text(&names, Flags::default(), &requests));
         format!(r#"{{"_otelc":"{content}"}}"#)
     }
 
