@@ -40,7 +40,9 @@ impl Converter {
         config.region = region.map(str::to_owned);
         let kept = Kept::default();
         let destinations = vec![forwarder::default_destination(&config, kept.clone())];
-        let forwarder = Forwarder::new(destinations, Queues::default(), options(&config));
+        // A report lists only undecodable lines that are to be kept.
+        let options = Options { keep_undecodable: true, ..options(&config) };
+        let forwarder = Forwarder::new(destinations, Queues::default(), options);
         Ok(Self { forwarder, kept })
     }
 
