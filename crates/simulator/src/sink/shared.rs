@@ -10,7 +10,10 @@ use super::config::Config;
 use super::http_response::HttpResponse;
 use super::ingest::{self, Submission};
 use super::management::{self, Management};
+use super::oddity::{Oddity, OddityKind};
+use super::route::Target;
 use super::rows;
+use super::schemas;
 use super::script::{Script, ScriptedResponse};
 use super::signal::Signal;
 use super::store::{Counts, ReceivedRequest, Removal, Store, Ticket};
@@ -78,10 +81,27 @@ impl Shared {
         ticket: Ticket,
         refuse: u64,
     ) -> HttpResponse {
-        let verdict = ingest::ingest(&self.config, submission, ticket.index, refuse);
+        let signal = submission.target.as_ref().ok().and_then(Target::signal);
+        let mut verdict = ingest::ingest(&self.config, submission, ticket.index, refuse);
         self.change(|state| {
             let mut stored = 0;
             if let Some(mut records) = verdict.records {
+                let columns = std::mem::take(&mut verdict.columns);
+                if let Some(signal) = signal {
+                    let schemas = &mut state.store.schemas;
+                    let stale =
+                        schemas.merge(&verdict.organization, signal, columns, ticket.schemas);
+                    for (stream, missing) in &stale {
+                        verdict.oddities.push(Oddity {
+                            kind: OddityKind::StaleSchema,
+                            request: ticket.index,
+                            detail: format!("{} {stream}: {missing:?}", signal.name()),
+                        });
+                    }
+                    if !schemas::lose_columns(&mut records, &stale) {
+                        verdict.reply = HttpResponse::error(500, "Error# ArrowJsonEncodeError");
+                    }
+                }
                 state.store.counts.lost += records.remove(&mut state.to_lose);
                 stored = records.items();
                 state.store.keep(records);

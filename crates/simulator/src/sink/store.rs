@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::config::Limits;
 use super::oddity::Oddity;
+use super::schemas::Schemas;
 use super::signal::Signal;
 
 /// One request, as it arrived.
@@ -234,6 +235,8 @@ fn retain_data_points(metric: &mut Metric, mut keeps: impl FnMut() -> bool) {
 pub(super) struct Ticket {
     pub(super) index: usize,
     epoch: u64,
+    /// The version of the schemas that the request saw.
+    pub(super) schemas: u64,
 }
 
 /// Everything the sink remembers.
@@ -247,6 +250,7 @@ pub(super) struct Store {
     pub(super) json_records: Vec<StoredJson>,
     pub(super) oddities: Vec<Oddity>,
     pub(super) counts: Counts,
+    pub(super) schemas: Schemas,
     kept_items: u64,
     kept_body_bytes: usize,
     epoch: u64,
@@ -257,7 +261,7 @@ impl Store {
         Self { limits, ..Self::default() }
     }
 
-    /// Forgets everything but the limits.
+    /// Forgets everything but the limits. Streams have no columns afterwards.
     pub(super) fn clear(&mut self) {
         let (held, epoch) = (self.counts.held, self.epoch + 1);
         *self = Self { epoch, ..Self::new(self.limits) };
@@ -266,10 +270,10 @@ impl Store {
 
     /// Notes a request. Where there is no room for it, its ticket opens nothing.
     pub(super) fn receive(&mut self, mut received: ReceivedRequest) -> Ticket {
-        let index = self.requests.len();
+        let (index, schemas) = (self.requests.len(), self.schemas.version());
         if index >= self.limits.requests {
             self.counts.requests_not_kept += 1;
-            return Ticket { index: usize::MAX, epoch: self.epoch };
+            return Ticket { index: usize::MAX, epoch: self.epoch, schemas };
         }
         let body_bytes = self.kept_body_bytes.saturating_add(received.body.len());
         if body_bytes > self.limits.body_bytes {
@@ -279,7 +283,7 @@ impl Store {
             self.kept_body_bytes = body_bytes;
         }
         self.requests.push(received);
-        Ticket { index, epoch: self.epoch }
+        Ticket { index, epoch: self.epoch, schemas }
     }
 
     pub(super) fn request_mut(&mut self, ticket: Ticket) -> Option<&mut ReceivedRequest> {

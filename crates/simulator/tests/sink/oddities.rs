@@ -1,6 +1,6 @@
 //! Items that OpenObserve accepts silently and shows wrongly.
 
-use lambda_otlp_simulator::sink::OddityKind;
+use lambda_otlp_simulator::sink::{OddityKind, ScriptedResponse, Sink};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -161,4 +161,55 @@ async fn oddities_of_metrics() {
     };
     check(metric(Data::ExponentialHistogram(exponential)), &[OddityKind::ExponentialHistogram])
         .await;
+}
+
+/// Posts two requests at once: both see the stream before either adds its columns.
+async fn at_once(sink: &Sink, path: &str, bodies: [Vec<u8>; 2]) -> [u16; 2] {
+    sink.script([ScriptedResponse::held(), ScriptedResponse::held()]);
+    let [first, second] = bodies.map(|body| post(sink, path, &[PROTOBUF], body));
+    let release = async {
+        sink.wait_until(|counts| counts.held == 2).await;
+        sink.release();
+    };
+    let (first, second, ()) = tokio::join!(first, second, release);
+    [first.status, second.status]
+}
+
+#[tokio::test]
+async fn spans_of_concurrent_requests_lose_the_columns_that_both_add() {
+    let sink = sink().start().await.unwrap();
+    let with = |keys: &[&str]| {
+        let attributes = keys.iter().map(|key| attribute(key, "x")).collect();
+        traces(vec![Span { attributes, ..span("a") }]).encode_to_vec()
+    };
+    let keys =
+        || -> Vec<usize> { sink.spans().iter().map(|span| span.item.attributes.len()).collect() };
+    let equal = || [with(&["http.route", "order"]), with(&["order", "http.route"])];
+    assert_eq!(at_once(&sink, "/v1/traces", equal()).await, [200, 200]);
+    let mut stored = keys();
+    stored.sort_unstable();
+    assert_eq!(stored, [0, 2]);
+    assert_eq!(kinds(&sink), [OddityKind::StaleSchema]);
+    // The columns are there now.
+    assert_eq!(at_once(&sink, "/v1/traces", equal()).await, [200, 200]);
+    // A request that adds a column of its own reads the schema again.
+    let different = [with(&["order", "one"]), with(&["order", "two"])];
+    assert_eq!(at_once(&sink, "/v1/traces", different).await, [200, 200]);
+    assert_eq!(keys()[2..], [2, 2, 2, 2]);
+    assert_eq!(kinds(&sink), [OddityKind::StaleSchema]);
+}
+
+#[tokio::test]
+async fn metrics_of_concurrent_requests_are_stored_in_part_and_answered_500() {
+    let sink = sink().start().await.unwrap();
+    let other = Metric { name: "other".to_owned(), ..gauge(vec![point(1.0)]) };
+    let body = || metrics(vec![gauge(vec![point(1.0)])]).encode_to_vec();
+    let both = metrics(vec![gauge(vec![point(1.0)]), other]).encode_to_vec();
+    let mut answered = at_once(&sink, "/v1/metrics", [body(), body()]).await;
+    answered.sort_unstable();
+    assert_eq!((answered, sink.counts().data_points), ([200, 500], 1));
+    sink.clear();
+    let mut answered = at_once(&sink, "/v1/metrics", [both.clone(), both]).await;
+    answered.sort_unstable();
+    assert_eq!((answered, sink.counts().data_points), ([200, 500], 2));
 }

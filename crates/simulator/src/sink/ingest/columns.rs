@@ -38,6 +38,10 @@ impl Columns {
         self.0.len()
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.iter()
+    }
+
     pub(crate) fn add(&mut self, name: &str) {
         if !self.0.contains(name) {
             self.0.insert(name.to_owned());

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Context, Ingested};
 use crate::sink::http_response::HttpResponse;
 use crate::sink::route::Target;
+use crate::sink::schemas::ColumnsByStream;
 use crate::sink::store::{Records, StoredJson};
 use crate::sink::time;
 
@@ -46,7 +47,7 @@ pub(crate) fn ingest(
             request: context.request,
         });
     }
-    Ingested { records: Records::Json(kept), rejected, message }
+    Ingested { records: Records::Json(kept), rejected, message, columns: ColumnsByStream::new() }
 }
 
 pub(crate) fn answer(target: &Target, ingested: &Ingested) -> HttpResponse {

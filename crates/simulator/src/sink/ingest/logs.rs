@@ -10,6 +10,7 @@ use super::columns::{Columns, column};
 use super::traces::service_name_of;
 use super::{Context, Ingested, Refusal};
 use crate::sink::oddity::{Oddities, OddityKind};
+use crate::sink::schemas::ColumnsByStream;
 use crate::sink::store::{Records, Stored};
 
 /// Columns that OpenObserve fills itself; an attribute of the same name replaces them.
@@ -70,7 +71,8 @@ pub(crate) fn ingest(
         );
         return Err(Refusal::WriteFailed);
     }
-    Ok(Ingested { records: Records::Logs(kept), rejected, message })
+    let columns = ColumnsByStream::new();
+    Ok(Ingested { records: Records::Logs(kept), rejected, message, columns })
 }
 
 fn note(record: &LogRecord, resource: &[KeyValue], oddities: &mut Oddities) {

@@ -1,6 +1,6 @@
 //! OpenObserve's treatment of metrics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -15,6 +15,7 @@ use super::columns::{Columns, stream};
 use super::traces::service_name_of;
 use super::{Context, Ingested, Refusal};
 use crate::sink::oddity::{Oddities, OddityKind};
+use crate::sink::schemas::ColumnsByStream;
 use crate::sink::store::{Records, Stored, data_points};
 
 /// The ingest window is not checked: metrics of any age are accepted.
@@ -24,7 +25,7 @@ pub(crate) fn ingest(
     oddities: &mut Oddities,
 ) -> Result<Ingested, Refusal> {
     let mut kept = Vec::new();
-    let mut columns: BTreeMap<String, Columns> = BTreeMap::new();
+    let mut columns = ColumnsByStream::new();
     for resource_metrics in request.resource_metrics {
         let resource = Arc::new(resource_metrics.resource.unwrap_or_default());
         let service_name = service_name_of(&resource.attributes).unwrap_or_default();
@@ -53,7 +54,8 @@ pub(crate) fn ingest(
     if context.is_json && !kept.is_empty() {
         oddities.add(OddityKind::JsonMetrics, format!("{} metrics", kept.len()));
     }
-    Ok(Ingested { records: Records::Metrics(kept), rejected: 0, message: String::new() })
+    let message = String::new();
+    Ok(Ingested { records: Records::Metrics(kept), rejected: 0, message, columns })
 }
 
 fn note(metric: &Metric, oddities: &mut Oddities) {

@@ -26,6 +26,7 @@ use crate::sink::config::Config;
 use crate::sink::http_response::{HttpResponse, JSON, PROTOBUF};
 use crate::sink::oddity::{Oddities, Oddity, OddityKind};
 use crate::sink::route::Target;
+use crate::sink::schemas::ColumnsByStream;
 use crate::sink::signal::Signal;
 use crate::sink::store::{Records, Removal, data_points};
 use admit::{Encoding, Inflated};
@@ -163,6 +164,8 @@ pub(crate) struct Ingested {
     pub(crate) rejected: u64,
     /// The text for `partial_success`.
     pub(crate) message: String,
+    /// The columns of streams whose schema the request may race for.
+    pub(crate) columns: ColumnsByStream,
 }
 
 /// A request without stored records.
@@ -181,11 +184,20 @@ pub(crate) struct Verdict {
     pub(crate) records: Option<Records>,
     pub(crate) rejected: u64,
     pub(crate) oddities: Vec<Oddity>,
+    pub(crate) organization: String,
+    pub(crate) columns: ColumnsByStream,
 }
 
 impl Verdict {
     fn refused(reply: HttpResponse) -> Self {
-        Self { reply, records: None, rejected: 0, oddities: Vec::new() }
+        Self {
+            reply,
+            records: None,
+            rejected: 0,
+            oddities: Vec::new(),
+            organization: String::new(),
+            columns: ColumnsByStream::new(),
+        }
     }
 }
 
@@ -268,6 +280,8 @@ fn judge(
         rejected: ingested.rejected,
         records: Some(ingested.records),
         oddities: Vec::new(),
+        organization: organization.to_owned(),
+        columns: ingested.columns,
     })
 }
 

@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use super::columns::{Columns, column};
 use super::{Context, Ingested, Refusal};
 use crate::sink::oddity::{Oddities, OddityKind};
+use crate::sink::schemas::ColumnsByStream;
 use crate::sink::store::{Records, Stored, attribute};
 
 /// The answer for each rejected span, independent of the reason.
@@ -79,7 +80,8 @@ pub(crate) fn ingest(
     }
     context.check_columns(&columns, context.stream)?;
     let message = if rejected > 0 { REJECTED.to_owned() } else { String::new() };
-    Ok(Ingested { records: Records::Spans(kept), rejected, message })
+    let columns = ColumnsByStream::from([(context.stream.to_owned(), columns)]);
+    Ok(Ingested { records: Records::Spans(kept), rejected, message, columns })
 }
 
 pub(crate) fn service_name_of(attributes: &[KeyValue]) -> Option<String> {
