@@ -5,7 +5,7 @@
 
 const fs = require("node:fs");
 const path = require("node:path");
-const { syncBuiltinESMExports } = require("node:module");
+const { Module, syncBuiltinESMExports } = require("node:module");
 const { findPackages } = require("./packages.cjs");
 const { PATCHING, findTracer } = require("./tracers.cjs");
 
@@ -29,7 +29,6 @@ function main() {
 function instrument(load, handler) {
   const { instrumentLibraries, startSdk } = require("./telemetry.cjs");
   const { replaceHandler } = require("./handler.cjs");
-  const { Hook } = load("require-in-the-middle");
   const release = instrumentLibraries(load);
   const own = path.dirname(load.resolve("@opentelemetry/instrumentation/package.json")) + path.sep;
   let isDecided = false;
@@ -43,13 +42,19 @@ function instrument(load, handler) {
     leaveAlone(tracer);
     return true;
   };
-  // The first file of such a package is noticed, before the package patches anything.
-  const watch = new Hook(PATCHING, { internals: true }, (exports) => {
-    attempt(undefined, isTraced);
-    return exports;
-  });
+  const patching = new RegExp(`/node_modules/(${PATCHING.join("|")})/`);
+  // Every file of CommonJS passes here once. A hook of `require` would find each file for each of its uses.
+  const compile = Module.prototype._compile;
+  Module.prototype._compile = function (content, file, ...others) {
+    // Before the package patches anything.
+    if (patching.test(file)) attempt(undefined, isTraced);
+    const compiled = compile.call(this, content, file, ...others);
+    if (file === handler.file) this.exports = loaded(this.exports);
+    return compiled;
+  };
+  const patched = Module.prototype._compile;
   const loaded = (exports) => attempt(exports, () => {
-    watch.unhook();
+    if (Module.prototype._compile === patched) Module.prototype._compile = compile;
     if (isTraced()) return exports;
     isDecided = true;
     return replaceHandler(load, startSdk(load), exports, handler.name);
@@ -57,8 +62,6 @@ function instrument(load, handler) {
   if (handler.isModule) {
     patchBuiltins();
     require("./facade.cjs").replaceExport(handler, loaded);
-  } else {
-    new Hook([handler.file], { internals: true }, loaded);
   }
 }
 

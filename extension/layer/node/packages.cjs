@@ -17,12 +17,14 @@ const OLDEST = {
   "@opentelemetry/instrumentation": "0.200.0",
   "@opentelemetry/resources": "2.0.0",
   "@opentelemetry/sdk-trace-base": "2.0.0",
-  "require-in-the-middle": "7.0.0",
 };
 const REMEDY = "add lambda-otlp's Node layer, or set LAMBDA_OTLP_INSTRUMENT=off";
 
 /// Returns a `require` that loads the packages. Throws if there is no complete set, or the function's is too old.
 function findPackages() {
+  // One file for all of them (bundle.mjs), which Node finds, compiles and executes in a fifth of the time.
+  const bundle = path.join(__dirname, "../node-packages/bundle.cjs");
+  if (fs.existsSync(bundle)) return require(bundle).load;
   const layer = createRequire(path.join(__dirname, "../node-packages/_"));
   if (isComplete(layer)) return layer;
   const own = createRequire(path.join(process.env.LAMBDA_TASK_ROOT, "_"));

@@ -2,11 +2,11 @@
 
 "use strict";
 
-const { createRequire } = require("node:module");
 const { BoundExporter, LONGEST_MS, agent } = require("./bound.cjs");
 const { CutOffs } = require("./cut_off.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
 const { isThere } = require("./packages.cjs");
+const { Exporter, encode } = require("./wire.cjs");
 
 // So many spans are kept until the function lets the SDK export them, if its variables say nothing else. The SDK's own bound is for
 // programs that do not wait for the export at the end of each request.
@@ -80,7 +80,7 @@ function startSdk(load) {
   const exporter = isExported && boundExporter(load);
   const batches = isExported && processor(load, exporter);
   const cutOffs = isExported && isLocal() ? new CutOffs(load, () => partialExporter(load)) : undefined;
-  if (cutOffs !== undefined) leaveLastWords({ cutOffs, exporter, flush: () => batches.forceFlush(), encode: encoder(load) });
+  if (cutOffs !== undefined) leaveLastWords({ cutOffs, exporter, flush: () => batches.forceFlush(), encode });
   const processors = [batches, cutOffs];
   const tracers = new BasicTracerProvider({
     resource: defaultResource().merge(detectResources({ detectors: [envDetector] })),
@@ -114,29 +114,42 @@ function isLocal() {
 
 /// The extension writes what has this header as spans that have not ended.
 function partialExporter(load) {
-  const { OTLPTraceExporter } = load("@opentelemetry/exporter-trace-otlp-http");
-  const headers = { "lambda-otlp-partial": "true" };
-  return new OTLPTraceExporter({ headers, timeoutMillis: LONGEST_MS, httpAgentOptions: (protocol) => agent(protocol) });
+  return exporterTo(load, { headers: { "lambda-otlp-partial": "true" }, timeoutMillis: LONGEST_MS });
 }
 
-/// Makes an OTLP request of spans, by the serializer that the exporter itself brings.
-function encoder(load) {
-  return (spans) => {
-    const ofExporter = createRequire(load.resolve("@opentelemetry/exporter-trace-otlp-http"));
-    const { ProtobufTraceSerializer } = ofExporter("@opentelemetry/otlp-transformer");
-    return ProtobufTraceSerializer.serializeRequest(spans);
-  };
+// Variables of OpenTelemetry's exporter that ours does not read.
+const OF_EXPORTER = ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY", "COMPRESSION", "HEADERS", "INSECURE"];
+
+/// The address of the extension; `undefined` if the function's variables ask for something that only OpenTelemetry's exporter does.
+function receiver() {
+  if (!isLocal()) return undefined;
+  const { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: ofTraces, OTEL_EXPORTER_OTLP_ENDPOINT: ofAll } = process.env;
+  const isAsked = OF_EXPORTER.some((name) => process.env[`OTEL_EXPORTER_OTLP_${name}`] || process.env[`OTEL_EXPORTER_OTLP_TRACES_${name}`]);
+  if (isAsked) return undefined;
+  const url = ofTraces || `${ofAll.replace(/\/+$/, "")}/v1/traces`;
+  return url.startsWith("http://") ? url : undefined;
 }
 
-function boundExporter(load) {
+function exporterTo(load, { timeoutMillis, headers, note }) {
+  const url = receiver();
+  if (url !== undefined) {
+    const said = Number(process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT ?? process.env.OTEL_EXPORTER_OTLP_TIMEOUT);
+    const timeout = timeoutMillis ?? (said > 0 ? said : LONGEST_MS);
+    return new Exporter({ url, timeoutMillis: timeout, agent: agent("http:", note), headers });
+  }
   const { OTLPTraceExporter } = load("@opentelemetry/exporter-trace-otlp-http");
-  const { ExportResultCode } = load("@opentelemetry/core");
-  const make = (timeoutMillis, note) => new OTLPTraceExporter({
+  return new OTLPTraceExporter({
     ...(timeoutMillis !== undefined && { timeoutMillis }),
+    ...(headers !== undefined && { headers }),
     httpAgentOptions: (protocol) => agent(protocol, note),
     // A flush exports all batches of the queue at once.
     concurrencyLimit: QUEUE_SIZE,
   });
+}
+
+function boundExporter(load) {
+  const { ExportResultCode } = load("@opentelemetry/core");
+  const make = (timeoutMillis, note) => exporterTo(load, { timeoutMillis, note });
   return new BoundExporter(make, ExportResultCode, load("@opentelemetry/api"));
 }
 

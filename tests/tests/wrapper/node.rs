@@ -121,7 +121,6 @@ fn a_node_function_with_older_packages_is_told_which_one_is_too_old() {
         ("@opentelemetry/instrumentation", "0.205.0"),
         ("@opentelemetry/resources", "2.0.0"),
         ("@opentelemetry/sdk-trace-base", "1.27.0"),
-        ("require-in-the-middle", "7.4.0"),
     ];
     let files = names.map(|(name, version)| {
         let description = format!(r#"{{ "name": "{name}", "version": "{version}" }}"#);
@@ -242,6 +241,45 @@ fn a_node_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
         records: ["v1 3da1f2dc-3222-475e-9205-e2e6c6318895 abababababababababababababababab 00000000000000cd\r","v1 short                                abababababababababababababababab 00000000000000cd\r"]
         what a link names: precious
     "#]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn spans_of_a_node_function_are_sent_as_protobuf_and_again_where_there_is_no_room() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/wire.cjs");
+    let mut node = Command::new("node");
+    let Ok(output) = node.arg(script).arg(wrapper().with_file_name("node")).output() else {
+        return;
+    };
+    let told = String::from_utf8(output.stdout).unwrap();
+    expect_test::expect![[r"
+        a span: 0a670a180a160a0c736572766963652e6e616d6512060a0473686f7012480a060a0173120131123b0a10000000000000000000000000000000ab120800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97177a008501010100001a01751a0172
+        all of it: 0ad6010a180a160a0c736572766963652e6e616d6512060a0473686f7012b6010a060a017312013112a8010a10000000000000000000000000000000ab120800000000000000cd1a036b3d76220800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97174a070a01611202180150015a150903000000000000001201651a070a0161120218016a320a10000000000000000000000000000000ab120800000000000000cd1a036b3d7622070a01621202180228ac02350103000070027a0612026e6f18028501010300001a01751a0172
+        text: 14 bytes, 12040a02c3a97a008501010100001a01751a0172
+        empty: 13 bytes, 12020a007a008501010100001a01751a0172
+        true: 12 bytes, 120210017a008501010100001a01751a0172
+        false: 13 bytes, 120210007a008501010100001a01751a0172
+        zero: 12 bytes, 120218007a008501010100001a01751a0172
+        minus: 22 bytes, 120b18ffffffffffffffffff017a008501010100001a
+        large: 18 bytes, 1207188080808080207a008501010100001a01751a01
+        larger: 21 bytes, 120921000000000000b0437a008501010100001a0175
+        half: 19 bytes, 120921000000000000f83f7a008501010100001a0175
+        list: 21 bytes, 120b2a090a030a01610a0218017a008501010100001a
+        map: 30 bytes, 121432120a100a016e120b32090a070a016d12021802
+        raw: 13 bytes, 12043a0201027a008501010100001a01751a0172
+        null: 10 bytes, 12007a008501010100001a01751a0172
+        undefined: 15 bytes, 12007a008501010100001a01751a0172
+        lone: 15 bytes, 12050a03efbfbd7a008501010100001a01751a0172
+        a thousand: 188920 bytes, the last true
+        accepted: 0  [/v1/traces application/x-protobuf true true]
+        has no room at first: 0  [/v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true]
+        refused: 1 the extension answers 400 [/v1/traces application/x-protobuf true true]
+        closes: 1 socket hang up [/v1/traces application/x-protobuf true true]
+        closes a connection that was used before: 0  [/v1/traces application/x-protobuf true true]
+        closes a connection that was used before: 0  [/v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true]
+        never answers: 1 nobody took it in time [/v1/traces application/x-protobuf true true]
+        a broken span: 1 true
+    "]]
     .assert_eq(&told);
 }
 

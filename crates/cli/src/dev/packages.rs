@@ -102,7 +102,7 @@ fn node_packages(sources: &Path) -> anyhow::Result<PathBuf> {
         for file in &pins {
             std::fs::copy(file, folder.join(file.file_name().unwrap_or_default()))?;
         }
-        let npm = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
+        let npm = ["ci", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts"];
         run(Command::new("npm").args(npm).current_dir(&folder))
     })?;
     Ok(folder.join("node_modules"))

@@ -1,4 +1,5 @@
-//! Makes the layer of OpenTelemetry's packages for Node functions from `package-lock.json` alone.
+//! Makes the layer of OpenTelemetry's packages for Node functions from `package-lock.json` and `bundle.mjs` alone: what esbuild
+//! makes of the packages, and their licences.
 
 use super::Made;
 use super::components::Component;
@@ -11,17 +12,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SOURCE: &str = "extension/layer/node";
-/// Where the packages lie below `/opt`: no library of the function or of its runtime is looked for there.
+/// Where the bundle lies below `/opt`.
 const FOLDER: &str = "lambda-otlp/node-packages";
 
+/// What esbuild makes a file of each.
+const BUNDLES: [&str; 2] = ["bundle", "exporter"];
+
 /// Largest zip.
-const MAX_BYTES: usize = 1_500_000;
+const MAX_BYTES: usize = 400_000;
 
 /// Makes the zip.
 pub(super) fn layer(root: &Path) -> anyhow::Result<Made> {
     Ok(Made {
         name: "lambda-otlp-node-layer.zip".to_owned(),
-        bytes: zip(&packages(root)?)?,
+        bytes: zip(root, &packages(root)?)?,
         components: components(root)?,
         max_bytes: MAX_BYTES,
     })
@@ -35,6 +39,9 @@ fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
     // By its folder; a package may have others of its own in a folder below.
     let pinned = packages.iter().filter_map(|(folder, package)| {
         let (_, name) = folder.rsplit_once("node_modules/")?;
+        if ["dev", "devOptional", "optional"].iter().any(|kind| package.get(kind).is_some()) {
+            return None;
+        }
         Some(Component {
             kind: "npm",
             name: name.to_owned(),
@@ -45,12 +52,20 @@ fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
     Ok(pinned.collect())
 }
 
-pub(crate) fn zip(packages: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut files = files_below(packages, is_used)?;
-    for file in &mut files {
-        file.path = format!("{FOLDER}/node_modules/{}", file.path);
-    }
-    packed(&files)
+pub(crate) fn zip(root: &Path, packages: &Path) -> anyhow::Result<Vec<u8>> {
+    let scratch = tempfile::tempdir()?;
+    let mut esbuild = Command::new(packages.join(".bin/esbuild"));
+    esbuild.args(["--bundle", "--platform=node", "--format=cjs", "--target=node18", "--minify"]);
+    // Of modules of the language only those parts are taken that are used.
+    esbuild.args(["--main-fields=module,main", "--external:./exporter.cjs"]);
+    esbuild.args(["--out-extension:.js=.cjs", "--legal-comments=none", "--log-level=error"]);
+    esbuild.args(BUNDLES.map(|name| root.join(SOURCE).join(format!("{name}.mjs"))));
+    esbuild.arg(format!("--outdir={}", scratch.path().display())).env("NODE_PATH", packages);
+    output(&mut esbuild).context("esbuild")?;
+    let mut files = files_below(scratch.path(), |_| true)?;
+    let licences = files_below(packages, is_used)?;
+    files.extend(licences.into_iter().map(|file| file.below("licences")));
+    packed(&files.into_iter().map(|file| file.below(FOLDER)).collect::<Vec<_>>())
 }
 
 /// The folder `node_modules`, installed once.
@@ -69,15 +84,10 @@ pub(crate) fn packages(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.join("node_modules"))
 }
 
-/// Keeps licences. Leaves out files that only bundlers, editors and type checkers read. Node loads `build/src`.
+/// Folders and licences, without the packages that only make the layer.
 fn is_used(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let of_tools = ["map", "ts", "mts", "cts", "flow"];
-    let extension = Path::new(name).extension().unwrap_or_default();
-    let is_documentation = extension == "md" && !name.to_ascii_uppercase().contains("LICEN");
-    let is_of_bundlers = path.ends_with("/build/esm") || path.ends_with("/build/esnext");
-    !of_tools.iter().any(|of_tools| extension == *of_tools)
-        && !is_documentation
-        && !is_of_bundlers
-        && ![".bin", ".package-lock.json", "test"].contains(&name)
+    let is_licence = name.to_ascii_uppercase().contains("LICEN");
+    let is_of_tools = ["esbuild", "@esbuild", ".bin", ".package-lock.json"].contains(&path);
+    !is_of_tools && (is_licence || Path::new(name).extension().is_none())
 }

@@ -1,0 +1,36 @@
+// What esbuild makes the layer of packages from (cargo xtask dist --node-layer): one file with the parts of OpenTelemetry's packages that
+// the layer uses.
+
+import * as api from "@opentelemetry/api";
+import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
+import {
+  CompositePropagator, ExportResultCode, W3CBaggagePropagator, W3CTraceContextPropagator, suppressTracing,
+} from "@opentelemetry/core";
+import { AwsInstrumentation } from "@opentelemetry/instrumentation-aws-sdk";
+import { HttpInstrumentation } from "@opentelemetry/instrumentation-http";
+import { UndiciInstrumentation } from "@opentelemetry/instrumentation-undici";
+import { defaultResource, detectResources, envDetector } from "@opentelemetry/resources";
+import { BasicTracerProvider, BatchSpanProcessor } from "@opentelemetry/sdk-trace-base";
+
+const EXPORTER = "@opentelemetry/exporter-trace-otlp-http";
+const PACKAGES = {
+  "@opentelemetry/api": api,
+  "@opentelemetry/context-async-hooks": { AsyncLocalStorageContextManager },
+  "@opentelemetry/core": { CompositePropagator, ExportResultCode, W3CBaggagePropagator, W3CTraceContextPropagator, suppressTracing },
+  "@opentelemetry/instrumentation-aws-sdk": { AwsInstrumentation },
+  "@opentelemetry/instrumentation-http": { HttpInstrumentation },
+  "@opentelemetry/instrumentation-undici": { UndiciInstrumentation },
+  "@opentelemetry/resources": { defaultResource, detectResources, envDetector },
+  "@opentelemetry/sdk-trace-base": { BasicTracerProvider, BatchSpanProcessor },
+};
+
+export function load(name) {
+  // Few functions need it, and it is half as large as all others.
+  return name === EXPORTER ? require("./exporter.cjs") : PACKAGES[name];
+}
+
+/// As that of `require`: fails if there is no such package.
+load.resolve = (name) => {
+  if (name in PACKAGES || [EXPORTER, "@opentelemetry/instrumentation/package.json"].includes(name)) return __filename;
+  throw new Error(`Cannot find module '${name}'`);
+};
