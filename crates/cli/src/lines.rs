@@ -61,7 +61,7 @@ pub(crate) struct Writer {
 /// A log event with its origin, as JSON, or a delivery of CloudWatch Logs with several.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct LogEvents {
+struct Delivered {
     #[serde(default, alias = "account")]
     owner: String,
     #[serde(default)]
@@ -86,8 +86,8 @@ impl Writer {
     fn texts_of(&self, line: String) -> (Self, Vec<String>) {
         let or = |stated: &str, own: &str| if stated.is_empty() { own } else { stated }.to_owned();
         let is_event = line.starts_with('{') && line.contains("\"logStream");
-        let event = is_event.then(|| serde_json::from_str::<LogEvents>(&line).ok()).flatten();
-        let Some(LogEvents { owner, log_group, log_stream, log_events }) = event else {
+        let event = is_event.then(|| serde_json::from_str::<Delivered>(&line).ok()).flatten();
+        let Some(Delivered { owner, log_group, log_stream, log_events }) = event else {
             let log_stream = or(stream_before(&line).unwrap_or_default(), &self.log_stream);
             return (Self { log_stream, ..self.clone() }, vec![line]);
         };

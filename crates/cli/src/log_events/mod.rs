@@ -132,9 +132,9 @@ mod tests {
         let converter = Converter::new(Some("eu-west-1")).unwrap();
         let convert = async |log_group: &str| {
             let events = StreamOf { account, log_group, stream, events: &events };
-            let converted = converter.convert(&events).await.unwrap();
+            let result = converter.convert(&events).await.unwrap();
             let is_traces = |request: &&Request| request.kind() == SignalKind::Traces;
-            (converted.requests.iter().filter(is_traces).count(), converted.undecodable)
+            (result.requests.iter().filter(is_traces).count(), result.undecodable)
         };
         assert_eq!(convert("/aws/lambda/orders").await, (1, Vec::new()));
         let (traces, undecodable) = convert("/aws/lambda/payments").await;
