@@ -7,7 +7,9 @@ lambda_otlp_metrics.py, the exporter by lambda_otlp_wire.py.
 A function that has packages of OpenTelemetry's itself, or asks for something else by its variables, gets OpenTelemetry's SDK.
 """
 
+import importlib
 import importlib.machinery
+import importlib.util
 import os
 import sys
 import threading
@@ -187,13 +189,13 @@ def execute(module):
     module.__spec__.loader.exec_module(module)
 
 
-def lazy(name, **names):
-    """Puts a module in the place of one that nobody has imported, if that is the layer's."""
+def lazy(name, names=(), is_of_any=False):
+    """Puts a module in the place of one that nobody has imported, if that is the layer's or may be of any version."""
     if name in sys.modules:
         return None
     parent, _, last = name.rpartition(".")
     spec = importlib.machinery.PathFinder.find_spec(name, sys.modules[parent].__path__ if parent else None)
-    if spec is None or not (spec.origin or "").startswith(Packages.folder + os.sep):
+    if spec is None or not (is_of_any or (spec.origin or "").startswith(Packages.folder + os.sep)):
         return None
     module = Lazy(name)
     module.__spec__, module.__loader__, module.__file__ = spec, spec.loader, spec.origin
@@ -213,7 +215,7 @@ def replace_typing_extensions():
         import typing
         import warnings
 
-        lazy("typing_extensions", deprecated=warnings.deprecated, assert_never=typing.assert_never)
+        lazy("typing_extensions", {"deprecated": warnings.deprecated, "assert_never": typing.assert_never}, is_of_any=True)
 
 
 def replace_wrapt():
@@ -251,12 +253,8 @@ def replace_dependencies():
             execute(module)
         return module.get_dependency_conflicts(deps, deps_any)
 
-    module = lazy(
-        "opentelemetry.instrumentation.dependencies",
-        DependencyConflict=DependencyConflict,
-        DependencyConflictError=DependencyConflictError,
-        get_dependency_conflicts=get_dependency_conflicts,
-    )
+    names = (DependencyConflict, DependencyConflictError, get_dependency_conflicts)
+    module = lazy("opentelemetry.instrumentation.dependencies", {each.__name__: each for each in names})
 
 
 def is_fulfilled(requirement):
@@ -282,14 +280,15 @@ def numbers(version):
 
 
 class Imports:
-    """Acts when modules have been imported, once for each."""
+    """Acts when modules have been imported, once for each. What fails there fails no import."""
 
-    def __init__(self):
+    def __init__(self, attempt):
+        self.attempt = attempt
         self.actions = {}
 
     def when_imported(self, name, action):
         if name in sys.modules:
-            action()
+            self.attempt(action)
         else:
             self.actions.setdefault(name, []).append(action)
 
@@ -307,7 +306,7 @@ class Imports:
             loader.exec_module = execute
             execute(module)
             for action in actions:
-                action()
+                self.attempt(action)
 
         # The loader stays the one that Python chose: programs look at its type.
         loader.exec_module = exec_module
@@ -329,7 +328,7 @@ class Instrumentation:
 class Fast:
     """The start of one function."""
 
-    def __init__(self, folder, beside, bound, say, environ=os.environ):
+    def __init__(self, folder, beside, bound, attempt, say, environ=os.environ):
         self.settings = settings(environ)
         only_the_layers(folder)
         self.beside, self.bound, self.say, self.environ = beside, bound, say, environ
@@ -338,7 +337,7 @@ class Fast:
         self.sampler = self.spans.sampler_of(*self.settings.sampler)
         if self.sampler is None:
             raise NotFast(f"OTEL_TRACES_SAMPLER is {' with argument '.join(self.settings.sampler)}")
-        self.imports = Imports()
+        self.imports = Imports(attempt)
 
     def instrument_libraries(self, instrument):
         """Has each instrumentation wait for its library."""

@@ -146,7 +146,7 @@ def fast_start(packages):
     """The start without OpenTelemetry's SDK; `None` if the function needs the SDK."""
     module = beside("lambda_otlp_fast")
     try:
-        return module.Fast(packages, beside, Bound, say)
+        return module.Fast(packages, beside, Bound, attempt, say)
     except module.NotFast as reason:
         if os.path.isdir(packages):
             say(f"info: the function starts with OpenTelemetry's SDK, because {reason}")

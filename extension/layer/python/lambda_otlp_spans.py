@@ -293,6 +293,7 @@ class TracerProvider(trace.TracerProvider):
         self.delay = delay
         self.most = most
         self.processors = []
+        self.tracers = {}
         # Further requests: the function's metrics.
         self.collect = None
         # What an invocation does at its end.
@@ -305,7 +306,8 @@ class TracerProvider(trace.TracerProvider):
         """A process that the function forks has neither the thread nor the connection, and the spans are not its own."""
         self.waiting = []
         self.dropped = 0
-        self.lock = threading.Lock()
+        # A callback of the function's metrics may flush.
+        self.lock = threading.RLock()
         self.wake = threading.Event()
         self.thread = None
         self.receiver.forget_connection()
@@ -315,7 +317,13 @@ class TracerProvider(trace.TracerProvider):
     def get_tracer(
         self, instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None
     ):
-        return Tracer(self, ScopeKey(instrumenting_module_name or "", instrumenting_library_version, schema_url, attributes))
+        key = (instrumenting_module_name or "", instrumenting_library_version, schema_url)
+        if attributes:
+            return Tracer(self, ScopeKey(*key, attributes))
+        # Spans of one scope are grouped by its identity.
+        if key not in self.tracers:
+            self.tracers[key] = Tracer(self, ScopeKey(*key))
+        return self.tracers[key]
 
     def add_span_processor(self, span_processor):
         self.processors.append(span_processor)

@@ -4,8 +4,8 @@ Takes the place of Lambda's Runtime API, of the receivers of telemetry (OTLP, Da
 the function calls. Candidates take turns in fresh processes. README.md has the commands.
 
 Cold: the processor time of the function's process, user and system, until it asks for the first event; the minimum of the runs, because
-other programs only add to it. Warm: the processor time of an invocation with three spans, the median of the last ones of an
-environment, and of these the minimum. Memory: the peak of the process after all invocations, the median.
+other programs only add to it. Warm: the processor time of an invocation, the median of the last ones of an environment, and of these the
+minimum; three spans in the functions `calls`. Memory: the peak of the process after the first invocations, the median.
 """
 
 import argparse
@@ -22,9 +22,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HERE = Path(__file__).parent
-INVOCATIONS = 30
-WARM = 10
-# The events of an environment; the first one's spans are looked for.
+INVOCATIONS = 100
+WARM = 20
+# After these the memory is measured: garbage collection does not begin early in all runtimes.
+FIRST = 30
+# Seconds that an environment may take.
 LIMIT = 60
 
 
@@ -149,8 +151,9 @@ class Environment:
             threading.current_thread().name = "runtime"
         self.times.append(cpu(self.process.pid))
         number = len(self.times)
-        if number > self.invocations:
+        if number == min(FIRST, self.invocations) + 1:
             self.memory = peak(self.process.pid)
+        if number > self.invocations:
             self.done.set()
             return
         deadline = int(time.time() * 1000) + LIMIT * 1000
@@ -203,8 +206,8 @@ def candidates(options):
     python, node = options.python, options.node
     found = {}
 
-    def add(function, name, command, wrapper=None, **environ):
-        environ = {"_HANDLER": function, **environ}
+    def add(function, name, command, wrapper=None, handler=None, **environ):
+        environ = {"_HANDLER": handler or function, **environ}
         if wrapper:
             command = [str(wrapper), *command]
         found.setdefault(function, []).append(Candidate(name, command, environ))
@@ -215,21 +218,45 @@ def candidates(options):
         add(function, "bare", runtime, **path)
         add(function, "lambda-otlp", runtime, layer / "lambda-otlp-handler", **path, **OURS)
         if peers and (adot := peers / "adot-python").is_dir():
-            own = {
-                "PYTHONPATH": os.pathsep.join([str(HERE / "task"), str(adot)]),
-                "OTEL_SERVICE_NAME": "measured",
-            }
-            distro = [python, str(HERE / "instrument.py"), str(adot / "bin/opentelemetry-instrument")]
-            add(function, "aws-opentelemetry-distro", distro + runtime, **own, **ADOT)
-            add(function, "aws-opentelemetry-distro, fast start", distro + runtime, OTEL_AWS_LAMBDA_FAST_START="true", **own, **ADOT)
+            site = adot / "opentelemetry/instrumentation/auto_instrumentation"
+            add(function, "aws-opentelemetry-distro", runtime, **on_path(site, adot), **ADOT)
+            fast = on_path(HERE / "adot_fast_start", adot)
+            add(function, "the same, fast start", runtime, **fast, **ADOT)
+        if peers and (datadog := peers / "datadog-python").is_dir():
+            handler = "datadog_lambda.handler.handler"
+            command = [*runtime[:-1], handler]
+            add(function, "datadog-lambda", command, handler=handler, DD_LAMBDA_HANDLER=function, **on_path(datadog), **DATADOG)
     for function in ("plain_node.handler", "with_aws.handler", "module.handler", "calls_node.handler"):
         runtime = [node, str(HERE.parents[1] / "interop/unchanged/node/runtime.mjs")]
         modules = {"NODE_PATH": options.node_modules}
         add(function, "bare", runtime, **modules)
         add(function, "lambda-otlp", runtime, layer / "lambda-otlp-handler", **modules, **OURS)
+        if peers and (adot := peers / "adot-node/node_modules").is_dir():
+            register = adot / "@aws/aws-distro-opentelemetry-node-autoinstrumentation/build/src/register.js"
+            registered = {"NODE_OPTIONS": f"--require {register}", **modules, **ADOT}
+            add(function, "@aws/aws-distro-opentelemetry-node-autoinstrumentation", runtime, **registered)
+            add(function, "the same, fast start", runtime, OTEL_AWS_LAMBDA_FAST_START="true", **registered)
+        if peers and (datadog := peers / "dd-node/node_modules").is_dir() and function != "module.handler":
+            handler = f"{datadog}/datadog-lambda-js/dist/handler.handler"
+            paths = {"NODE_PATH": f"{datadog}:{options.node_modules}"}
+            add(function, "datadog-lambda-js", runtime, handler=handler, DD_LAMBDA_HANDLER=function, **paths, **DATADOG)
     return found
 
 
+def on_path(*folders):
+    return {"PYTHONPATH": os.pathsep.join(map(str, [*folders, HERE / "task"]))}
+
+
+# What the peers' layers set, or their documentation asks for.
+DATADOG = {
+    "DD_TRACE_AGENT_URL": "http://RECEIVER",
+    "DD_TRACE_ENABLED": "true",
+    "DD_SERVICE": "measured",
+    "DD_SITE": "datadoghq.com",
+    "DD_API_KEY": "x" * 32,
+    "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+    "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+}
 OURS = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://RECEIVER"}
 ADOT = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://RECEIVER",
@@ -238,6 +265,10 @@ ADOT = {
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     "OTEL_METRICS_EXPORTER": "none",
     "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_SERVICE_NAME": "measured",
+    "OTEL_AWS_APPLICATION_SIGNALS_ENABLED": "false",
+    "OTEL_TRACES_SAMPLER": "always_on",
+    "OTEL_PROPAGATORS": "tracecontext,baggage",
 }
 
 
@@ -276,9 +307,11 @@ def main():
             for path, size in ran[-1].telemetry:
                 count, total = requests.get(path, (0, 0))
                 requests[path] = count + 1, total + size
-            told = ", ".join(f"{path}: {count} ({size // count} B)" for path, (count, size) in sorted(requests.items()))
+            told = [f"{path}: {count} ({size // count} B)" for path, (count, size) in sorted(requests.items())]
+            if lines := ran[-1].text.count("\n"):
+                told.append(f"log: {lines} lines")
             added = [f"{value:.1f} | {value - base:+.1f}" for value, base in zip((cold, warm, memory), bare)]
-            print(f"| {function.split('.')[0]} | {name} | {' | '.join(added)} | {told} |", flush=True)
+            print(f"| {function.split('.')[0]} | {name} | {' | '.join(added)} | {', '.join(told)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -198,20 +198,32 @@ async fn python_function(workshop: &Workshop, python: &Path) -> anyhow::Result<S
     let without = runtime(spec(python));
     let with = spec(&layer.join("lambda-otlp-handler")).layer(&layer);
     let with = runtime(with.argument(python.to_string_lossy()));
-    let fast = compare(workshop, PYTHON_STORY, without.clone(), with.clone()).await;
+    let fast = compare_starts(workshop, PYTHON_STORY, without.clone(), with.clone(), false).await;
     let fast = fast.context("fast start")?;
     // A variable that only the SDK reads.
     let with = with.env("OTEL_BSP_EXPORT_TIMEOUT", "30000");
-    let by_sdk = compare(workshop, PYTHON_STORY, without, with).await.context("the SDK")?;
+    let by_sdk = compare_starts(workshop, PYTHON_STORY, without, with, true).await;
+    let by_sdk = by_sdk.context("the SDK")?;
     Ok(format!("fast start: {fast}; the SDK: {by_sdk}"))
 }
 
-/// Runs the story without the layer and with it, beside another extension that receives OTLP.
 async fn compare(
     workshop: &Workshop,
     story: &[&str],
     without: FunctionSpec,
     with: FunctionSpec,
+) -> anyhow::Result<String> {
+    compare_starts(workshop, story, without, with, false).await
+}
+
+/// Runs the story without the layer and with it, beside another extension that receives OTLP. The log says if the function starts
+/// with OpenTelemetry's SDK for Python.
+async fn compare_starts(
+    workshop: &Workshop,
+    story: &[&str],
+    without: FunctionSpec,
+    with: FunctionSpec,
+    has_sdk: bool,
 ) -> anyhow::Result<String> {
     let services = Services::start()?;
     let expected = run(story, without, &services).await?;
@@ -220,6 +232,8 @@ async fn compare(
     let taken = TcpListener::bind(("127.0.0.1", 4318));
     let found = run(story, with, &services).await?;
     drop(taken);
+    let says_sdk = found.log.iter().any(|line| line.contains("starts with OpenTelemetry's SDK"));
+    ensure!(says_sdk == has_sdk, "not the expected start; its log: {}", found.text());
     for ((action, without), with) in story.iter().zip(&expected.outcomes).zip(&found.outcomes) {
         ensure!(without == with, "{action}: {without} became {with}; its log: {}", found.text());
     }
