@@ -1,6 +1,7 @@
 //! Parked messages that a backend does not accept: number of requests, size of pieces, and the rest.
 
 use super::*;
+use std::path::PathBuf;
 use wire::compact::{Encoder, Flags, Names, dictionary};
 
 /// The client's own halves, and four pieces that are halved as far.
@@ -215,6 +216,8 @@ fn compact_line(number: u8, file: &[u8]) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_line_waits_for_its_dictionary_among_the_dead_letters() {
+    let folders = ["/var/task/dictionaries", "/opt/lambda-otlp/dictionaries"];
+    assert_eq!(config().dictionary_folders, folders.map(PathBuf::from));
     let standard = dictionary::of_number(dictionary::NEWEST).unwrap();
     let mut another = standard.to_vec();
     another.get_mut(1000..).unwrap().reverse();
