@@ -2,7 +2,7 @@
 
 /// Unix time in nanoseconds of an RFC 3339 text, such as `2026-09-21T16:13:20.5+02:00`.
 ///
-/// `None` for other text, for more than nine fraction digits, and for times before 1970 or after 2553.
+/// `None` for other text, for more than nine fraction digits, and for times before 1970 or after `u64::MAX`, in 2554.
 pub fn parse_rfc3339(text: &str) -> Option<u64> {
     parse(text.as_bytes(), &RFC_3339)
 }
@@ -50,7 +50,7 @@ fn parse(mut rest: &[u8], notation: &Notation) -> Option<u64> {
         None => 0,
     };
     let offset_minutes = offset(rest, notation)?;
-    let in_range = (1970..=2553).contains(&year)
+    let in_range = year >= 1970
         && (1..=12).contains(&month)
         && (1..=days_of(year, month)).contains(&day)
         && hour <= 23
@@ -172,6 +172,12 @@ mod tests {
         check("2026-09-21t08:43:20-05:30", 1_790_000_000_000_000_000);
         check("2016-12-31T23:59:60Z", 1_483_228_800_000_000_000);
         check("2100-03-01T00:00:00.000000000Z", 4_107_542_400_000_000_000);
+    }
+
+    #[test]
+    fn the_latest_time_is_read_back() {
+        assert_eq!(parse_rfc3339(&rfc3339_nanos(u64::MAX)), Some(u64::MAX));
+        assert_eq!(parse_rfc3339("2554-07-21T23:34:33.709551616Z"), None);
     }
 
     #[test]

@@ -28,6 +28,13 @@ fn the_documented_example_is_read_and_written_again() {
 }
 
 #[test]
+fn a_message_with_records_of_any_time_is_read() {
+    let parked = decode(&example().to_string()).unwrap();
+    let parked = Parked { oldest_unix_nano: 1, newest_unix_nano: u64::MAX, ..parked };
+    assert_eq!(decode(&encode(&parked).unwrap()), Ok(parked));
+}
+
+#[test]
 fn every_key_is_documented() {
     let page = include_str!("../../../../docs/guarantees.md");
     let line = Content::Line { event_id: "1".to_owned(), timestamp_ms: 1, line: "x".to_owned() };
