@@ -122,6 +122,30 @@ fn a_member_that_is_cut_anywhere_ends_early() {
 }
 
 #[test]
+fn a_member_with_extra_data_alone_is_read() {
+    use std::io::Write as _;
+    let header = flate2::GzBuilder::new().extra("extra");
+    let mut gzip = header.write(Vec::new(), flate2::Compression::default());
+    gzip.write_all(b"some text").unwrap();
+    assert_eq!(inflate(&gzip.finish().unwrap(), 1000).unwrap(), b"some text");
+}
+
+#[test]
+fn the_limit_of_a_member_is_exact_and_counts_no_other_bytes() {
+    let input: Vec<u8> = (0..5000u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
+    let compressed = |max_bytes| {
+        let mut out = b"before".to_vec();
+        let result = Compressor::new(6).compress(&input, 0..0, max_bytes, &mut out);
+        (result.map_err(|error| error.bytes), out.len() - b"before".len())
+    };
+    let (_, size) = compressed(usize::MAX);
+    assert_eq!(compressed(size), (Ok(()), size));
+    assert_eq!(compressed(size - 1), (Err(size), size));
+    let (result, written) = compressed(20);
+    assert_eq!(result, Err(written));
+}
+
+#[test]
 fn what_broke_one_stream_is_forgotten_before_the_next() {
     let gzip = compress(6, b"some text that is long enough to be cut somewhere");
     for broken in [&gzip[..gzip.len() - 9], b"\x1f\x8b\x08\0\0\0\0\0\0\xffnonsense"] {
