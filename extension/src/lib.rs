@@ -34,6 +34,8 @@ pub use lambda::extensions_api::ApiError;
 pub use lifecycle::{Fatal, run};
 pub use log::log;
 pub use panics::report_panics;
+#[doc(hidden)]
+pub use receiver::body::read_body;
 
 use settings::Source;
 

@@ -1,5 +1,5 @@
-//! Runs the gate. The long form adds the demo by its own command, a function that aborts on panic, all property tests over
-//! many more cases, and the released package of the stack.
+//! Runs the gate. The long form adds the demo by its own command, a function that aborts on panic, all property tests and
+//! fuzz corpora over many more cases, and the released package of the stack.
 
 use crate::checks::Length;
 use anyhow::{Context as _, bail, ensure};
@@ -8,6 +8,9 @@ use std::process::Command;
 
 /// Cases of each property; 256 are proptest's own number.
 const LONG_CASES: &str = "20000";
+
+/// Changed inputs for each input of a fuzz corpus; the gate runs 30.
+const LONG_CHANGES: &str = "2000";
 
 /// Schedules of faults for the no-loss property; the gate runs 5,000.
 const LONG_SCHEDULES: &str = "1000000";
@@ -32,6 +35,8 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         let no_loss =
             ["--package", "lambda-otlp-forwarder", "--test", "scenarios", "no_loss_property"];
         long_test(&root, &no_loss, "NO_LOSS_SCHEDULES", LONG_SCHEDULES)?;
+        let fuzz = ["--package", "lambda-otlp-tests", "--test", "fuzz"];
+        long_test(&root, &fuzz, "FUZZ_CHANGES", LONG_CHANGES)?;
         crate::library::run(length)?;
         crate::stack::run(length)?;
     }

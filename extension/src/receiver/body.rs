@@ -87,6 +87,27 @@ pub(crate) fn read(
     }
 }
 
+/// Reads a body like the receivers, for the fuzz targets.
+pub fn read_body(
+    kind: SignalKind,
+    content_type: &str,
+    content_encoding: &str,
+    is_grpc: bool,
+    body: Vec<u8>,
+    max_bytes: usize,
+) -> Result<Request, String> {
+    let format = Format {
+        encoding: Encoding::of(content_type).ok_or("unknown content type")?,
+        compression: ContentCoding::of(Some(content_encoding)).ok_or("unknown content encoding")?,
+        framing: match is_grpc {
+            #[cfg(feature = "grpc")]
+            true => Framing::Message,
+            _ => Framing::None,
+        },
+    };
+    read(kind, format, body, max_bytes).map_err(|refusal| refusal.to_string())
+}
+
 /// Returns `true` if the text contains this signal's key in JSON.
 fn names(body: &[u8], kind: SignalKind) -> bool {
     let keys = match kind {

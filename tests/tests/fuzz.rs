@@ -1,0 +1,61 @@
+//! Replays the corpora of the fuzz targets on stable: whole, cut and changed.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+#[path = "../fuzz/targets/mod.rs"]
+mod targets;
+
+use settings::Source as _;
+use std::path::PathBuf;
+
+/// Changed inputs for each input of a corpus. `FUZZ_CHANGES=100000` replays longer.
+const CHANGES: usize = 30;
+
+#[track_caller]
+fn replay(target: &str, run: fn(&[u8])) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut inputs: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    inputs.sort();
+    assert!(inputs.len() >= 5, "{}: {} inputs", folder.display(), inputs.len());
+    let count = settings::Env.get("FUZZ_CHANGES").map_or(CHANGES, |count| count.parse().unwrap());
+    let mut random = 1u64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random >> 33).unwrap()
+    };
+    for input in inputs {
+        let whole = std::fs::read(&input).unwrap();
+        run(&whole);
+        for _ in 0..count {
+            let mut changed = whole.clone();
+            if changed.is_empty() {
+                break;
+            }
+            for _ in 0..=next() % 3 {
+                let at = next() % changed.len();
+                // Bytes with a meaning in one of the decoders, and any other.
+                changed[at] = match next() % 4 {
+                    0 => b"{}[]\",:\\\n0"[next() % 10],
+                    1 => changed[next() % changed.len()],
+                    _ => u8::try_from(next() % 256).unwrap(),
+                };
+            }
+            if next() % 4 == 0 {
+                changed.truncate(next() % whole.len());
+            }
+            run(&changed);
+        }
+    }
+}
+
+#[test]
+fn every_target_keeps_its_promises_on_its_corpus() {
+    std::thread::scope(|scope| {
+        for (target, run) in targets::TARGETS {
+            scope.spawn(move || replay(target, run));
+        }
+    });
+}
