@@ -12,8 +12,8 @@ use std::path::Path;
 
 /// The output of `create_stack.py` for a stack.
 #[derive(Deserialize)]
-struct Created {
-    status: String,
+pub(super) struct Created {
+    pub(super) status: String,
     outputs: BTreeMap<String, String>,
     /// The variables of each function.
     variables: Vec<HashMap<String, String>>,
@@ -22,11 +22,13 @@ struct Created {
     mappings: usize,
     /// The names of the Kinesis streams.
     streams: Vec<String>,
+    /// What a stack must keep, before and after its update; empty without one.
+    pub(super) kept: Vec<BTreeMap<String, Vec<String>>>,
 }
 
 /// A stack and its expected resources.
-struct Story {
-    name: &'static str,
+pub(super) struct Story {
+    pub(super) name: &'static str,
     parameters: Case,
     layers: usize,
     mappings: usize,
@@ -56,7 +58,7 @@ fn four(further: &[(&str, &str)]) -> Story {
     story(FOUR, &[&said, further].concat())
 }
 
-fn stories_of_whole() -> Vec<Story> {
+pub(super) fn stories_of_whole() -> Vec<Story> {
     let arn = |service: &str, name: &str| format!("arn:aws:{service}:eu-west-1:{ACCOUNT}:{name}");
     let further = [arn("secretsmanager", "secret:a-AbCdEf"), arn("ssm", "parameter/b")].join(",");
     let secret_rules_kinesis = story(
@@ -129,7 +131,7 @@ pub(super) fn check(root: &Path, tools: &Environment, tally: &mut Tally) {
     let mut of_four = Vec::new();
     for (template, stories) in stories {
         let name = |story: &Story| format!("create_stack on moto, {template}, {}", story.name);
-        match create(root, tools, &moto, template, &stories) {
+        match create(root, tools, &moto, template, None, &stories) {
             Ok(created) => {
                 for (story, created) in stories.iter().zip(created) {
                     tally.note(&name(story), as_it_should_be(&created, story));
@@ -144,19 +146,26 @@ pub(super) fn check(root: &Path, tools: &Environment, tally: &mut Tally) {
     tally.note("the usual settings, by each template", the_same(&of_four));
 }
 
-fn create(
+pub(super) fn create(
     root: &Path,
     tools: &Environment,
     moto: &Environment,
     template: &str,
+    older: Option<&str>,
     stories: &[Story],
 ) -> anyhow::Result<Vec<Created>> {
-    let (template, _) = expanded(root, tools, template, &[])?;
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), template.to_string())?;
+    let folder = tempfile::tempdir()?;
+    let mut files = Vec::new();
+    for template in std::iter::once(template).chain(older) {
+        let (expanded, _) = expanded(root, tools, template, &[])?;
+        let file = folder.path().join(files.len().to_string());
+        std::fs::write(&file, expanded.to_string())?;
+        files.push(file);
+    }
     let parameters: Vec<&Case> = stories.iter().map(|story| &story.parameters).collect();
     let mut create = moto.script(&root.join("crates/xtask/src/moto/create_stack.py"));
-    let printed = output(create.arg(file.path()).arg(json!(parameters).to_string()))?;
+    let (template, older) = files.split_at(1);
+    let printed = output(create.args(template).arg(json!(parameters).to_string()).args(older))?;
     serde_json::from_slice(&printed.stdout).context("what create_stack.py printed")
 }
 

@@ -12,6 +12,7 @@ mod settings;
 mod subscriber;
 mod subscriptions;
 mod template;
+mod upgrade;
 
 use crate::checks::{self, Length, Tally, output};
 use crate::pypi::{self, Environment};
@@ -59,6 +60,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     }
     derived::check(&root, &tools, &mut tally);
     creation::check(&root, &tools, &mut tally);
+    upgrade::check(&root, &tools, &mut tally);
     tally.note(EXAMPLE, example::check(&root, &tools));
     for template in ALL.into_iter().chain([EXAMPLE]) {
         tally.note(&format!("sam validate --lint, {template}"), validate(&root, &tools, template));
