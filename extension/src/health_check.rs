@@ -12,7 +12,7 @@ pub async fn health_check(config: &Config) -> Vec<Check> {
         config.mistakes.iter().map(|mistake| Check::failed("settings", mistake.to_string()));
     let mut checks: Vec<Check> = warnings.chain(mistakes).collect();
     if config.mistakes.is_empty() {
-        checks.push(Check::ok("settings", "every variable can be read"));
+        checks.push(Check::ok("settings", "all variables are valid"));
     }
     checks.extend(sink::health_check(config).await);
     checks

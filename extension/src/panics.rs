@@ -22,7 +22,7 @@ pub fn report_panics(counts: &Arc<Counts>) {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);
         if !logged.contains(&place) {
-            tracing::error!(place, "the extension panicked, it goes on");
+            tracing::error!(place, "the extension panicked and continues, please report this");
             logged.push(place);
         }
     }));

@@ -33,7 +33,7 @@ async fn without_an_endpoint_nothing_is_reached_and_all_is_well() {
     let (code, text) = run(&["--health-check"], &[("LAMBDA_OTLP_HOLD", "never")]).await;
     assert_eq!(code, 0, "{text}");
     assert!(text.starts_with(
-        "ok      settings      every variable can be read\nok      output        stdout"
+        "ok      settings      all variables are valid\nok      output        stdout"
     ));
     let (code, text) = run(&["-h"], &[("LAMBDA_OTLP_HOLD", "sometimes")]).await;
     assert_eq!(code, 1);
@@ -100,12 +100,12 @@ mod backend {
             checks(&variables).await,
             0,
             &[
-                "ok settings every variable can be read",
+                "ok settings all variables are valid",
                 "ok output otlp, since LAMBDA_OTLP_OUTPUT is set",
                 "ok endpoint 127.0.0.1 is 127.0.0.1",
                 "ok connection HTTP 200",
                 "ok credentials accepted",
-                "ok record taken: a log record whose trace_id is ca",
+                "ok record accepted: a log record whose trace_id is ca",
             ],
         );
         let counts = sink.counts();
@@ -191,7 +191,7 @@ mod backend {
             &[
                 "warning settings LAMBDA_OTLP_OUTPUT: telemetry goes to stdout",
                 "failed settings LAMBDA_OTLP_ENDPOINT",
-                "ok output stdout, since LAMBDA_OTLP_ENDPOINT is set, but the destination is wrong",
+                "ok output stdout, since LAMBDA_OTLP_ENDPOINT is set, but the destination is invalid",
             ],
         );
     }
@@ -231,7 +231,7 @@ mod backend {
                     "ok endpoint",
                     "ok connection HTTP 200",
                     "ok credentials accepted",
-                    "ok record taken",
+                    "ok record accepted",
                 ],
             );
         }
@@ -314,7 +314,7 @@ mod backend {
         };
         let begin = ["ok settings", "ok output", "ok endpoint localhost is "];
         let good =
-            ["ok connection TLS, gRPC's status 0", "ok credentials accepted", "ok record taken"];
+            ["ok connection TLS, gRPC's status 0", "ok credentials accepted", "ok record accepted"];
         expect(run(server, "h2", GOOD).await, 0, &[begin, good].concat());
         assert_eq!(sink.log_records().len(), 1);
         let wrong = [
@@ -356,7 +356,7 @@ mod backend {
                 &endpoint,
                 "ok connection TLS, HTTP 200",
                 "ok credentials accepted",
-                "ok record taken",
+                "ok record accepted",
             ],
         );
         assert_eq!(sink.log_records().len(), 1);

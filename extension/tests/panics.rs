@@ -199,7 +199,12 @@ fn check(results: &[String], log: &Log, places: usize) {
     assert!(results.iter().all(|result| result == "\"done\""), "{results:?}");
     let lost: Vec<_> = log.wrong.iter().filter(|id| !log.own.contains_key(id)).collect();
     assert_eq!(lost, [&0; 0], "{:?}", own(log));
-    assert_eq!(said(log, "the extension panicked, it goes on"), places, "{:?}", own(log));
+    assert_eq!(
+        said(log, "the extension panicked and continues, please report this"),
+        places,
+        "{:?}",
+        own(log)
+    );
     assert_eq!(said(log, "secret"), 0, "{:?}", own(log));
 }
 
@@ -324,7 +329,7 @@ async fn at_the_end() {
         let log = story.end(End::Shutdown).await;
         check(&results, &log, 1);
         assert_eq!((&log.wrong[..], log.acknowledged), (&[][..], 5), "{:?}", log.text);
-        assert_eq!(said(&log, "something was lost in this environment"), 1, "{:?}", own(&log));
+        assert_eq!(said(&log, "telemetry was lost in this environment"), 1, "{:?}", own(&log));
     }
 }
 

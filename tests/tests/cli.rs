@@ -83,7 +83,10 @@ fn an_undecodable_line_is_named_and_fails_the_command() {
     assert!(text(&output.stdout).contains("\"lines\":2,\"requests\":0"));
     assert!(text(&output.stdout).contains("\"undecodable\":1"));
     let said = text(&output.stderr);
-    assert!(said.contains(":1: payload is no OTLP request") && said.contains("SHA-256"), "{said}");
+    assert!(
+        said.contains(":1: payload is not an OTLP request") && said.contains("SHA-256"),
+        "{said}"
+    );
     assert!(!said.contains("s3cret"), "{said}");
 }
 

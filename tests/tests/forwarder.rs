@@ -165,7 +165,7 @@ async fn what_an_unreachable_backend_does_not_take_is_parked_and_said_so() {
         server.queue().bodies().iter().map(|body| serde_json::from_str(body).unwrap()).collect();
     let items: u64 = parked.iter().map(|message| message["items"].as_u64().unwrap()).sum();
     assert_eq!(items, 30 + 8 + 15);
-    assert!(invoked.log.contains("parked in the retry queue"), "{}", invoked.log);
+    assert!(invoked.log.contains("queued for retry"), "{}", invoked.log);
     assert!(invoked.log.contains("connection refused"), "{}", invoked.log);
     assert!(invoked.log.contains("\"Parked\":53"), "the figures say it too: {}", invoked.log);
 }

@@ -115,6 +115,6 @@ async fn what_is_missing_is_named() {
     let without_region = AwsSecretsSettings { region: None, ..settings(&url) };
     assert_eq!(
         read(without_region, "ssm:/o2").await.unwrap_err(),
-        "cannot read ssm:/o2: in which region is it? Give its ARN, or set AWS_REGION"
+        "cannot read ssm:/o2: its region is unknown; give its ARN, or set AWS_REGION"
     );
 }

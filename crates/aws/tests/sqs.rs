@@ -126,7 +126,7 @@ async fn a_request_holds_a_mebibyte_and_no_more() {
     assert_eq!(errors.len(), 1);
     assert_eq!(
         results[4].as_ref().unwrap_err().to_string(),
-        "message of 1048577 bytes is larger than the 1048576 bytes that queue retry takes"
+        "message of 1048577 bytes is larger than the 1048576 bytes that queue retry accepts"
     );
     assert!(!errors[0].is_ambiguous());
     let held: Vec<usize> = server.queue().bodies().iter().map(String::len).collect();
@@ -195,7 +195,7 @@ async fn what_could_not_be_sent_is_not_ambiguous() {
     let results = sqs(&url).send_messages(&["one"], Duration::ZERO, soon()).await;
     let error = results[0].as_ref().unwrap_err();
     assert!(matches!(error, QueueError::NoResponse { .. }) && !error.is_ambiguous(), "{error}");
-    assert!(error.to_string().starts_with("queue retry gave no answer: "), "{error}");
+    assert!(error.to_string().starts_with("queue retry did not answer: "), "{error}");
 }
 
 #[tokio::test]

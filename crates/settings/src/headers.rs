@@ -45,11 +45,11 @@ impl Headers {
         }
         if !name.bytes().all(is_token_byte) {
             return Err(
-                "a header name may hold only letters, digits and !#$%&'*+-.^_`|~".to_owned()
+                "a header name may contain only letters, digits and !#$%&'*+-.^_`|~".to_owned()
             );
         }
         if !value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f)) {
-            return Err(format!("the value of {name} holds a control character"));
+            return Err(format!("the value of {name} contains a control character"));
         }
         self.0.push((name.to_ascii_lowercase(), Secret::new(value)));
         Ok(())
@@ -170,10 +170,10 @@ mod tests {
         check("=1", Err("entry 1: a header has no name"));
         check(
             "a=1,b c=2",
-            Err("entry 2: a header name may hold only letters, digits and !#$%&'*+-.^_`|~"),
+            Err("entry 2: a header name may contain only letters, digits and !#$%&'*+-.^_`|~"),
         );
-        check("x=a%0d%0aHost: evil", Err("entry 1: the value of x holds a control character"));
-        check("x=%00", Err("entry 1: the value of x holds a control character"));
+        check("x=a%0d%0aHost: evil", Err("entry 1: the value of x contains a control character"));
+        check("x=%00", Err("entry 1: the value of x contains a control character"));
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub(crate) fn url(text: &str) -> Result<url::Url, String> {
     let url = url::Url::parse(text.trim()).map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => format!("not an absolute URL, {EXPECTED}"),
         url::ParseError::IdnaError => {
-            "the host is no name that DNS has; other letters than ASCII's are written in Punycode (xn--…)"
+            "the host is not a DNS name; write letters other than ASCII in Punycode (xn--…)"
                 .to_owned()
         }
         other => format!("{other}, {EXPECTED}"),
@@ -85,7 +85,7 @@ pub(crate) fn url(text: &str) -> Result<url::Url, String> {
         return Err(format!("not an HTTP URL, {EXPECTED}"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds credentials; give them in a header instead".to_owned());
+        return Err("contains credentials; give them in a header instead".to_owned());
     }
     Ok(url)
 }
@@ -98,7 +98,7 @@ pub(crate) fn proxy(text: &str) -> Result<url::Url, String> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = url::Url::parse(&with_scheme).map_err(|error| format!("{error}, {EXPECTED}"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("not a proxy of a kind that is supported, {EXPECTED}"));
+        return Err(format!("unsupported kind of proxy, {EXPECTED}"));
     }
     Ok(url)
 }
@@ -176,13 +176,17 @@ mod tests {
         check("ftp://host/", Err("not an HTTP URL, expected http:// or https://"));
         check("http://", Err("empty host, expected http:// or https://"));
         check("https://xn--bcher-kva.example/x", Ok("https://xn--bcher-kva.example/x"));
-        let letters = "the host is no name that DNS has; other letters than ASCII's are written in Punycode (xn--…)";
+        let letters =
+            "the host is not a DNS name; write letters other than ASCII in Punycode (xn--…)";
         for text in ["https://bücher.example/x", "https://b%C3%BCcher.example/", "https://a%20b/"]
         {
             check(text, Err(letters));
         }
         check("http://host:99999/", Err("invalid port number, expected http:// or https://"));
-        check("https://me:hunter2@host/", Err("holds credentials; give them in a header instead"));
+        check(
+            "https://me:hunter2@host/",
+            Err("contains credentials; give them in a header instead"),
+        );
     }
 
     #[cfg(feature = "url")]
@@ -199,9 +203,7 @@ mod tests {
         check("me:hunter2@proxy:3128", Ok("http://me:hunter2@proxy:3128/"));
         check(
             "socks5://proxy",
-            Err(
-                "not a proxy of a kind that is supported, expected http://host:port or https://host:port",
-            ),
+            Err("unsupported kind of proxy, expected http://host:port or https://host:port"),
         );
         check("http://", Err("empty host, expected http://host:port or https://host:port"));
     }

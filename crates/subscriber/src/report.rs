@@ -150,7 +150,11 @@ impl Report {
     /// A line of the log, and one for each log group whose first lines are not forwarded.
     pub(crate) fn log(&self, run: &str) {
         for problem in &self.not_replayed {
-            tracing::error!(run, problem, "lines from before a subscription are not forwarded");
+            tracing::error!(
+                run,
+                problem,
+                "log events from before a subscription were not forwarded"
+            );
         }
         let sums = (self.count(Action::Put), self.count(Action::Update), self.count(Action::Keep));
         let (put, updated, kept) = sums;

@@ -232,6 +232,6 @@ async fn an_answer_that_nobody_takes_fails_the_invocation_so_that_lambda_repeats
     let service = service(&aws.url(), "/aws/lambda/*", now);
     let ends = now() + Duration::from_secs(3);
     let error = service.handle(&aws.request("Delete"), ends).await.unwrap_err();
-    assert_eq!(error.to_string(), "CloudFormation did not take the answer: status 503");
+    assert_eq!(error.to_string(), "CloudFormation did not accept the answer: status 503");
     assert!(now() < ends);
 }

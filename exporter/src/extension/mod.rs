@@ -88,7 +88,7 @@ pub(crate) fn start(
     let (extension, registered) = match start_thread(api, events, actions, handles_sigterm) {
         Ok(started) => started,
         Err(error) if mode == ProcessorMode::Sync => {
-            stderr::warn(&format!("nothing is written at SIGTERM: {error}"));
+            stderr::warn(&format!("cannot write telemetry at SIGTERM: {error}"));
             return Mode::Sync;
         }
         Err(error) => {
@@ -99,12 +99,14 @@ pub(crate) fn start(
     match (mode, events, registered) {
         (ProcessorMode::Async, Some(_), Ok(())) => Mode::Async(extension),
         (ProcessorMode::Async, Some(Events::Nothing), Err(error)) => {
-            stderr::warn(&format!("no SIGTERM before the end, the Extensions API says: {error}"));
+            stderr::warn(&format!(
+                "Lambda sends no SIGTERM, since the Extensions API refused: {error}"
+            ));
             Mode::Async(extension)
         }
         (ProcessorMode::Finalize, _, Ok(())) => Mode::Finalize,
         (_, Some(_), Err(error)) => {
-            sync_instead(mode, &format!("the Extensions API says: {error}"));
+            sync_instead(mode, &format!("the Extensions API refused: {error}"));
             Mode::Sync
         }
         _ => Mode::Sync,
@@ -112,7 +114,7 @@ pub(crate) fn start(
 }
 
 fn sync_instead(mode: ProcessorMode, why: &str) {
-    stderr::warn(&format!("the {mode} mode cannot be had, sync is used: {why}"));
+    stderr::warn(&format!("mode {mode} is unavailable, using sync: {why}"));
 }
 
 /// Starts the thread and waits for its registration, which must precede the runtime's first request for an event. The thread

@@ -117,7 +117,7 @@ impl Thread {
     fn be_silent(&mut self, error: &io::Error) {
         if self.failures == 0 {
             stderr::warn(&format!(
-                "the Extensions API does not answer, telemetry is written before the response meanwhile: {error}"
+                "the Extensions API does not answer, until it does telemetry is written before the response: {error}"
             ));
         }
         self.again_at = Some(Instant::now() + BACKOFF.delay(self.failures, 1.0));

@@ -159,7 +159,7 @@ impl<X> Instrumentation<X> {
         X: Extractor<T>,
     {
         catch_unwind(AssertUnwindSafe(|| self.extractor.extract(event))).unwrap_or_else(|_| {
-            stderr::warn("the extractor panicked; the span goes without its attributes");
+            stderr::warn("the extractor panicked; the span lacks its attributes");
             SpanAttributes::default()
         })
     }

@@ -298,7 +298,7 @@ impl TelemetryConfigBuilder {
             None if name == "none" => {
                 self.config.propagators.push(Box::new(Propagation::new(Vec::new())));
             }
-            None => stderr::warn(&format!("unknown propagator {name:?}, it is left out")),
+            None => stderr::warn(&format!("unknown propagator {name:?} ignored")),
         }
         self
     }

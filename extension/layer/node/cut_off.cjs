@@ -171,7 +171,7 @@ function partial(api, span, isRoot, now) {
 }
 
 function say(error) {
-  process.stderr.write(`lambda-otlp-handler: the open spans of an invocation that is about to time out are not written: ${error}\n`);
+  process.stderr.write(`lambda-otlp-handler: cannot write the open spans before the timeout: ${error}\n`);
 }
 
 module.exports = { CutOffs };

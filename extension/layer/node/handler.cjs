@@ -53,7 +53,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
       const watched = watch(span, lambda, context);
       return { span, lambda, watched, context: watched?.context ?? context };
     } catch (error) {
-      say(`an invocation has no span: ${error}`);
+      say(`cannot create the invocation's span: ${error}`);
       return undefined;
     }
   }
@@ -63,7 +63,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
     try {
       return cutOffs?.begin(span, lambda, context, () => tracers.forceFlush());
     } catch (error) {
-      say(`of this invocation nothing is written if it times out: ${error}`);
+      say(`cannot watch the deadline, so a timeout of this invocation loses its spans: ${error}`);
       return undefined;
     }
   }
@@ -80,7 +80,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
       span.end();
       await withinTime(() => tracers.forceFlush(), lambda);
     } catch (error) {
-      say(`an invocation's spans are not written: ${error}`);
+      say(`cannot write the invocation's spans: ${error}`);
     }
   }
 

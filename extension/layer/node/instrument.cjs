@@ -13,7 +13,7 @@ function main() {
   const isOff = (process.env.OTEL_SDK_DISABLED ?? "").trim().toLowerCase() === "true";
   if (isOff || !process.env._HANDLER || !process.env.LAMBDA_TASK_ROOT) return;
   const handler = handlerFile();
-  if (handler === undefined) return say(`without instrumentation: there is no file of the handler ${process.env._HANDLER}`);
+  if (handler === undefined) return say(`without instrumentation: there is no file for the handler ${process.env._HANDLER}`);
   // Modules that NODE_OPTIONS names before the layer are loaded already.
   const tracer = findTracer(() => false);
   if (tracer !== undefined) return leaveAlone(tracer);
@@ -98,13 +98,13 @@ function attempt(otherwise, action) {
   try {
     return action();
   } catch (error) {
-    say(`instrumentation failed, the function goes on: ${error}`);
+    say(`instrumentation failed, the function continues without it: ${error}`);
     return otherwise;
   }
 }
 
 function leaveAlone(reason) {
-  say(`info: the function is not instrumented, because ${reason}; LAMBDA_OTLP_INSTRUMENT=off leaves this line out`);
+  say(`info: the function is not instrumented, because ${reason}; LAMBDA_OTLP_INSTRUMENT=off hides this line`);
 }
 
 function say(text) {

@@ -39,9 +39,9 @@ function leaveLastWords({ cutOffs, exporter, flush, encode }) {
       // The invocation's own span ended last.
       const written = writeLines(spans.reverse(), encode, Date.now() + LONGEST_MS);
       cutOffs.records.written(written.map((span) => span.spanContext()));
-      if (written.length < spans.length) throw new Error(`${spans.length - written.length} of ${spans.length} fit no line, or stdout takes no more`);
+      if (written.length < spans.length) throw new Error(`${spans.length - written.length} of ${spans.length} are too large for a line, or stdout is blocked`);
     } catch (error) {
-      process.stderr.write(`lambda-otlp-handler: spans of a process that ends are not written: ${error}\n`);
+      process.stderr.write(`lambda-otlp-handler: cannot write the spans of a process that ends: ${error}\n`);
     }
   }
 }

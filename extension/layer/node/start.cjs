@@ -25,7 +25,7 @@ function start() {
   // What OpenTelemetry's packages need.
   var isNew = version[0] > 20 || (version[0] === 20 && version[1] >= 6) || (version[0] === 18 && version[1] >= 19);
   if (isNew) require("./instrument.cjs").main();
-  else say("without instrumentation: it needs Node 18.19, 20.6 or a later one, and this is " + process.versions.node);
+  else say("without instrumentation: it needs Node 18.19, 20.6 or later, and this is " + process.versions.node);
 }
 
 function say(text) {
@@ -37,6 +37,6 @@ if (threads === null || threads.isMainThread) {
   try {
     start();
   } catch (error) {
-    say("instrumentation failed, the function goes on: " + error);
+    say("instrumentation failed, the function continues without it: " + error);
   }
 }

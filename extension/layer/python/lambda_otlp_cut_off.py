@@ -88,7 +88,7 @@ def watch(provider, flush, say, kind=Sdk):
             if spans := open_spans.partial_of(due, time.time_ns(), message):
                 post(receiver, kind.encode(spans))
         except Exception as error:
-            say(f"the open spans of an invocation that is cut off are not written: {error!r}")
+            say(f"cannot write the open spans before the timeout: {error!r}")
 
     def export(due):
         export_open(due, MESSAGE)

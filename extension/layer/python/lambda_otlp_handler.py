@@ -314,7 +314,7 @@ def load_instrumentation(entry):
     except Exception as error:
         is_missing = hasattr(error, "conflict") and not getattr(error.conflict, "found", None)
         if not is_missing:
-            say(f"calls of {entry.name} have no spans: {error!r}")
+            say(f"cannot instrument {entry.name}, its calls have no spans: {error!r}")
 
 
 def start(module, function, hidden, fast=None):
@@ -463,7 +463,7 @@ def watch_deadlines(*kind):
     try:
         return beside("lambda_otlp_cut_off").watch(providers()[0], flush, say, *kind)
     except Exception as error:
-        say(f"of an invocation that times out nothing is written: {error!r}")
+        say(f"cannot watch deadlines, so a timeout loses the invocation's spans: {error!r}")
         return None
 
 
@@ -492,7 +492,7 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
         try:
             calls.invocation = watch and watch.begin(calls.context)
         except Exception as error:
-            say(f"of this invocation nothing is written if it times out: {error!r}")
+            say(f"cannot watch the deadline, so a timeout of this invocation loses its spans: {error!r}")
 
     def link_messages(event):
         records = event.get("Records") if isinstance(event, dict) else None
@@ -568,7 +568,7 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
                 raise calls.error.with_traceback(frames_below(entered, calls.error))
             if calls.state == "entered":
                 raise
-            say(f"an invocation has no span: {error!r}")
+            say(f"cannot create the invocation's span: {error!r}")
             if calls.state == "returned":
                 return calls.result
             from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -660,7 +660,7 @@ class Bound:
             flush(*arguments, **named)
         except Exception as error:
             self.refused += 1
-            say(f"an invocation's telemetry is not written: {error!r}")
+            say(f"cannot write the invocation's telemetry: {error!r}")
         if self.refused > refused:
             # This includes a failure without delay, because the next attempt may fail only after all its time.
             self.is_in_time = False
@@ -702,7 +702,7 @@ def attempt(action, *arguments):
     try:
         action(*arguments)
     except Exception as error:
-        say(f"instrumentation failed, the function goes on: {error!r}")
+        say(f"instrumentation failed, the function continues without it: {error!r}")
 
 
 def say(text):

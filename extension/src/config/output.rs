@@ -110,7 +110,7 @@ impl Choice {
             Output::Otlp(_) => "otlp",
             Output::Json(_) => "json",
         };
-        tracing::info!(output, because, "where telemetry goes");
+        tracing::info!(output, because, "selected the output");
     }
 }
 
@@ -154,8 +154,8 @@ pub(super) fn read(
     }
     let source = OfExtension { source, is_grpc };
     let Some((destination, secrets)) = destination(reader, &source, receiver_port) else {
-        let because = format!("{because}, but the destination is wrong");
-        reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is wrong");
+        let because = format!("{because}, but the destination is invalid");
+        reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is invalid");
         return Choice { output: Output::Stdout, because };
     };
     let has_stream = destination.json_stream().is_some();

@@ -340,8 +340,8 @@ mod output {
             "LAMBDA_OTLP_SECRET: not read by the extension",
         );
         let socks = "socks5://u:hunter2@p:1";
-        check(&[OWN, ("LAMBDA_OTLP_PROXY", socks)], "LAMBDA_OTLP_PROXY: not a proxy of a kind");
-        check(&[OWN, ("HTTPS_PROXY", socks)], "HTTPS_PROXY: not a proxy of a kind");
+        check(&[OWN, ("LAMBDA_OTLP_PROXY", socks)], "LAMBDA_OTLP_PROXY: unsupported kind of proxy");
+        check(&[OWN, ("HTTPS_PROXY", socks)], "HTTPS_PROXY: unsupported kind of proxy");
         let here = "http://u:hunter2@localhost:4318";
         check(&[OWN, ("LAMBDA_OTLP_PROXY", here)], "LAMBDA_OTLP_PROXY: port 4318 of this");
         check(&[OWN, ("HTTPS_PROXY", here)], "HTTPS_PROXY: port 4318 of this environment");

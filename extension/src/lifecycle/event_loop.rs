@@ -207,7 +207,7 @@ impl<'s> EventLoop<'s> {
         });
         panics::caught(self.sink.shut_down(end, is_cut_off)).await;
         if self.counts.lost_anything() {
-            tracing::error!(counts = %self.counts, "something was lost in this environment");
+            tracing::error!(counts = %self.counts, "telemetry was lost in this environment");
         } else {
             tracing::debug!(counts = %self.counts, "the environment ends");
         }

@@ -34,10 +34,10 @@ const EVENTS: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// Not in Lambda.
-    #[error("AWS_LAMBDA_RUNTIME_API is not set: an extension is started by Lambda")]
+    #[error("AWS_LAMBDA_RUNTIME_API is not set: Lambda must start the extension")]
     NotInLambda,
     /// The variable contains no address.
-    #[error("AWS_LAMBDA_RUNTIME_API is no host and port")]
+    #[error("AWS_LAMBDA_RUNTIME_API is not HOST:PORT")]
     RuntimeApi(#[source] io::Error),
     /// The system provided no thread or no event queue.
     #[error("cannot start")]
@@ -46,7 +46,7 @@ pub enum Fatal {
     #[error(transparent)]
     Api(#[from] ApiError),
     /// The extension panicked before it asked for the first event.
-    #[error("cannot start because of a bug: the error above has its place")]
+    #[error("cannot start because of a bug: please report the error above")]
     Panicked,
 }
 
@@ -82,7 +82,7 @@ async fn live(
     let (api, registration) = register(config, address, name).await?;
     let problems = config.complaint();
     if !problems.is_empty() {
-        tracing::warn!(problems, "some variables are wrong, the rest is used");
+        tracing::warn!(problems, "some variables are invalid, the others apply");
     }
     sink.connect(config, FunctionIdentity::of(config, &registration).into_function());
     let table = InvocationTable::new(
@@ -129,11 +129,11 @@ async fn receive_otlp(
                 }
             }
             Err(error) if port == config.receiver_port => {
-                tracing::warn!(port, %error, "cannot receive OTLP, going on without");
+                tracing::warn!(port, %error, "cannot receive OTLP, continuing without it");
                 // As above.
                 return;
             }
-            Err(_) => tracing::debug!("the port of gRPC is busy, going on without"),
+            Err(_) => tracing::debug!("the gRPC port is in use, continuing without gRPC"),
         }
     }
 }
@@ -161,7 +161,7 @@ async fn receive_telemetry(
     let listener = match Listener::bind(place, RandomState::new().hash_one(())).await {
         Ok(listener) => listener,
         Err(error) => {
-            tracing::warn!(%error, "cannot listen for telemetry, going on without");
+            tracing::warn!(%error, "cannot listen for Lambda's telemetry, continuing without it");
             return false;
         }
     };
@@ -182,14 +182,14 @@ async fn subscribe(config: &Config, api: &ExtensionsApi, uri: &str) -> bool {
         match api.subscribe(&body).await {
             Ok(Subscription::Accepted) => return true,
             Ok(Subscription::Local) => {
-                tracing::info!("there is no Telemetry API here, going on without");
+                tracing::info!("no Telemetry API here, continuing without it");
                 return false;
             }
             Err(error) => refusal = Some(error),
         }
     }
     if let Some(error) = refusal {
-        tracing::warn!(%error, "cannot subscribe to telemetry, going on without");
+        tracing::warn!(%error, "cannot subscribe to Lambda's telemetry, continuing without it");
     }
     false
 }

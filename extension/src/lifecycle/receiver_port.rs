@@ -22,12 +22,12 @@ pub(super) async fn open(port: u16, told: PortTold, file: &Path) -> io::Result<T
     };
     let other = listener.local_addr()?.port();
     if other != port {
-        tracing::info!(port, other, "the port is another extension's, receiving OTLP at another");
+        tracing::info!(port, other, "the port is in use, receiving OTLP at another one");
     }
     if (other != port || told == PortTold::Extension)
         && let Err(error) = std::fs::write(file, format!("{other}\n"))
     {
-        tracing::warn!(other, %error, "cannot tell the wrapper of the port, SDKs have to be told it");
+        tracing::warn!(other, %error, "cannot tell the wrapper the port: set OTEL_EXPORTER_OTLP_ENDPOINT on the function");
     }
     Ok(listener)
 }

@@ -48,11 +48,11 @@ pub(crate) enum Refusal {
     WrongMethod,
     #[error("the request is larger than {max_bytes} bytes")]
     TooLarge { max_bytes: usize },
-    #[error("the request broke off: its client fell silent, or went away")]
+    #[error("the request is incomplete: its client disconnected or stopped sending")]
     BrokenOff,
     #[error("the content type is neither application/x-protobuf nor application/json")]
     ContentType,
-    #[error("the content encoding is none of {ACCEPTED}")]
+    #[error("the content encoding is not one of {ACCEPTED}")]
     ContentEncoding,
     #[error("the extension is full, send again")]
     Full,
@@ -60,7 +60,7 @@ pub(crate) enum Refusal {
     #[error("OTLP is received by Export of TraceService, MetricsService and LogsService")]
     UnknownCall,
     #[cfg(feature = "grpc")]
-    #[error("the grpc-encoding is none of {ACCEPTED}")]
+    #[error("the grpc-encoding is not one of {ACCEPTED}")]
     GrpcEncoding,
 }
 

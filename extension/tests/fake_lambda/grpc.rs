@@ -162,7 +162,7 @@ async fn what_is_no_call_of_otlp_is_refused_and_not_to_be_sent_again() {
     for method in ["/x", &TRACES.replace("Export", "Import"), &TRACES.replace("trace", "logs")] {
         check(method, "identity", &whole, services).await;
     }
-    let encoding = "12 the grpc-encoding is none of gzip, deflate, zstd, identity";
+    let encoding = "12 the grpc-encoding is not one of gzip, deflate, zstd, identity";
     let answer = check(TRACES, "snappy", &message(1, b"x"), encoding).await;
     assert_eq!(answer.headers["grpc-accept-encoding"], "gzip, deflate, zstd, identity");
     next.answer(200, shutdown("spindown"));

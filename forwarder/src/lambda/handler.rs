@@ -152,7 +152,7 @@ fn why(part: &Undelivered) -> String {
 fn log(report: &Report) {
     let ledger = report.ledger();
     if let Some(error) = &report.unread {
-        tracing::error!(%error, accepted = ledger.accepted, "event not read, returned to Lambda");
+        tracing::error!(%error, accepted = ledger.accepted, "cannot read the event, returned to Lambda");
     }
     for (event_id, line) in &report.undecodable {
         tracing::error!(
@@ -176,7 +176,12 @@ fn log(report: &Report) {
     let Report { dropped_for_time, restamped, .. } = *report;
     if dropped_for_time > 0 || restamped > 0 {
         let reason = "outside the time that the backend takes records of";
-        tracing::warn!(dropped = dropped_for_time, restamped, reason, "LAMBDA_OTLP_OLD_RECORDS");
+        tracing::warn!(
+            dropped = dropped_for_time,
+            restamped,
+            reason,
+            "old records dropped or restamped, see LAMBDA_OTLP_OLD_RECORDS"
+        );
     }
     for warning in &report.warnings {
         tracing::warn!(warning, "warning from the backend");
@@ -201,7 +206,7 @@ fn log(report: &Report) {
         );
     }
     if report.panics > 0 {
-        tracing::error!(batches = report.panics, "converting panicked, please report this");
+        tracing::error!(batches = report.panics, "conversion panicked, please report this");
     }
     if !report.account.balances() {
         tracing::error!(
@@ -224,7 +229,7 @@ fn log_undelivered(part: &Undelivered) {
             "stays in the retry queue until a setting is changed"
         ),
         KeptIn::RetryQueue => {
-            tracing::warn!(destination, signal, items, reason, "parked in the retry queue");
+            tracing::warn!(destination, signal, items, reason, "queued for retry");
         }
         KeptIn::Message => {
             tracing::warn!(destination, signal, items, reason, "stays in the retry queue");

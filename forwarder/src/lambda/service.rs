@@ -116,9 +116,7 @@ impl Service {
             return Ok(());
         }
         let problem = rules.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
-        Err(InvocationError::Settings(format!(
-            "cannot put the rules at {source} in force{problem}"
-        )))
+        Err(InvocationError::Settings(format!("cannot apply the rules at {source}{problem}")))
     }
 
     async fn put_in_force(&self, rules: &Arc<RuleSet>) -> Result<(), String> {

@@ -208,7 +208,7 @@ impl<'de> Visitor<'de> for EventVisitor {
 }
 
 fn not_an_object() -> Event {
-    Event::Unknown("the event is no JSON object".to_owned())
+    Event::Unknown("the event is not a JSON object".to_owned())
 }
 
 /// The first keys are enough to identify a service.
@@ -223,13 +223,13 @@ fn of_records(json: &str) -> Event {
     }
     let sources: Vec<RecordSource> = match serde_json::from_str(json) {
         Ok(sources) => sources,
-        Err(_) => return Event::Unknown("`Records` is no list of records".to_owned()),
+        Err(_) => return Event::Unknown("`Records` is not a list of records".to_owned()),
     };
     let source = sources.first().map_or("", |source| source.event_source.as_str());
     let read = match source {
         "aws:kinesis" => serde_json::from_str(json).map(Event::Kinesis),
         "aws:sqs" => serde_json::from_str(json).map(Event::Queue),
-        "" => return Event::Unknown("`Records` do not say where they come from".to_owned()),
+        "" => return Event::Unknown("`Records` have no event source".to_owned()),
         other => return Event::Unknown(format!("records of {}", short(other))),
     };
     // serde_json quotes values of a wrong type, so its error is not shown.
@@ -295,12 +295,12 @@ mod tests {
     fn other_events_are_named() {
         check("{}", "an empty event");
         check("null", "the event is null");
-        check("[1]", "the event is no JSON object");
-        check("\"x\"", "the event is no JSON object");
-        check("7", "the event is no JSON object");
+        check("[1]", "the event is not a JSON object");
+        check("\"x\"", "the event is not a JSON object");
+        check("7", "the event is not a JSON object");
         check(r#"{"awslogs":{}}"#, "`awslogs` without `data`");
-        check(r#"{"Records":7}"#, "`Records` is no list of records");
-        check(r#"{"Records":[]}"#, "`Records` do not say where they come from");
+        check(r#"{"Records":7}"#, "`Records` is not a list of records");
+        check(r#"{"Records":[]}"#, "`Records` have no event source");
         check(r#"{"Records":[{"eventSource":"aws:s3","s3":{}}]}"#, "records of aws:s3");
         check(r#"{"Records":[{"EventSource":"aws:sns","Sns":{}}]}"#, "records of aws:sns");
         check(

@@ -26,7 +26,7 @@ fn a_node_process_that_ends_in_the_middle_leaves_what_has_not_been_exported_and_
         what did not get on its way is written: [1,1,"[\"root\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true] [\"not sent\",null,{},[],true]","true"]
         was about to time out: [1,1,"[\"began later\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true},[],true]","false"]
         writes JSON logs: [1,[{"source":"shop","endpoint":"/v1/traces","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","level":"ERROR","base64":true,"timestamp":24}],"[\"root\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true]","true"]
-        has much: [1,true,1,3002,3002,["lambda-otlp-handler: spans of a process that ends are not written: Error: 1 of 3003 fit no line, or stdout takes no more"],"true"]
+        has much: [1,true,1,3002,3002,["lambda-otlp-handler: cannot write the spans of a process that ends: Error: 1 of 3003 are too large for a line, or stdout is blocked"],"true"]
         nobody reads: [1,true,1,"true",true]
     "#]].assert_eq(&told);
 }
@@ -237,7 +237,7 @@ fn a_node_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
         is not sampled: [[],0]
         is told of no deadline: []
         known at most, and when the invocation is over: [1024,1]
-        has no exporter: ["lambda-otlp-handler: the open spans of an invocation that is about to time out are not written: Error: no exporter","flushed"]
+        has no exporter: ["lambda-otlp-handler: cannot write the open spans before the timeout: Error: no exporter","flushed"]
         records: ["v1 3da1f2dc-3222-475e-9205-e2e6c6318895 abababababababababababababababab 00000000000000cd\r","v1 short                                abababababababababababababababab 00000000000000cd\r"]
         what a link names: precious
     "#]]

@@ -227,7 +227,7 @@ fn a_python_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
         beside another: ['/v1/traces partial ["second error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True", "below error: the invocation was about to time out {\'lambda_otlp.partial\': True} True"]', 'flushed']
         leaves: [True, None, '/v1/traces partial ["of a thread error: the process ended before this span did {\'lambda_otlp.partial\': True} True"]']
         computes: ['/v1/traces partial ["root error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
-        is refused: ['/v1/traces partial', 'the open spans of an invocation that is cut off are not written', 'flushed']
+        is refused: ['/v1/traces partial', 'cannot write the open spans before the timeout', 'flushed']
         is not sampled: ['flushed']
         is told of no deadline: []
         forks: 0

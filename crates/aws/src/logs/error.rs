@@ -25,7 +25,7 @@ pub enum LogsError {
         text: String,
     },
     /// The deadline passed before the request.
-    #[error("{request} was not asked for: time was up")]
+    #[error("{request} was not called: the deadline has passed")]
     Deadline {
         /// The operation, and the log group.
         request: String,

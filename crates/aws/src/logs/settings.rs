@@ -6,16 +6,11 @@ use crate::variables::{ACCESS_KEY_ID, ENDPOINT, LOGS_ENDPOINT, REGION};
 use settings::{Proxy, Reader};
 use url::Url;
 
-/// The settings of a CloudWatch Logs client.
 #[derive(Clone, Debug)]
 pub struct LogsSettings {
-    /// The credentials.
     pub credentials: CredentialsSource,
-    /// The region of the log groups.
     pub region: String,
-    /// The endpoint.
     pub endpoint: Url,
-    /// The proxy.
     pub proxy: Option<Proxy>,
 }
 
@@ -35,7 +30,7 @@ impl LogsSettings {
             );
         }
         let Some(region) = region else {
-            reader.mistake(REGION, "needed: in which region are the log groups?");
+            reader.mistake(REGION, "missing: set the region of the log groups");
             return None;
         };
         let Some(endpoint) = own.or_else(|| logs_endpoint(&region)) else {

@@ -66,7 +66,7 @@ fn header(value: String) -> Result<Secret, String> {
     if is_printable {
         Ok(Secret::new(value))
     } else {
-        Err("it holds characters that a header cannot".to_owned())
+        Err("it contains characters that a header cannot".to_owned())
     }
 }
 
@@ -96,8 +96,8 @@ mod tests {
         check("token", None, Err(expected));
         check("dG9rZW4=", None, Err(expected));
         check("[1]", None, Err(expected));
-        check("Bearer a\nb", None, Err("it holds characters that a header cannot"));
-        check("Bearer é", None, Err("it holds characters that a header cannot"));
+        check("Bearer a\nb", None, Err("it contains characters that a header cannot"));
+        check("Bearer é", None, Err("it contains characters that a header cannot"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub enum SecretError {
         secret: String,
     },
     /// The secret's region is unknown.
-    #[error("cannot read {secret}: in which region is it? Give its ARN, or set AWS_REGION")]
+    #[error("cannot read {secret}: its region is unknown; give its ARN, or set AWS_REGION")]
     NoRegion {
         /// The reference.
         secret: String,

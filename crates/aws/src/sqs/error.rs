@@ -17,7 +17,7 @@ pub enum QueueError {
         hint: String,
     },
     /// No answer, or one that leaves the message's fate unknown.
-    #[error("queue {queue} gave no answer: {text}")]
+    #[error("queue {queue} did not answer: {text}")]
     NoResponse {
         /// The queue's name.
         queue: String,
@@ -27,13 +27,13 @@ pub enum QueueError {
         ambiguous: bool,
     },
     /// The deadline passed before the request.
-    #[error("queue {queue} was not asked: the deadline had come")]
+    #[error("queue {queue} was not called: the deadline has passed")]
     Deadline {
         /// The queue's name.
         queue: String,
     },
     /// The message exceeds the size limit.
-    #[error("message of {bytes} bytes is larger than the {most} bytes that queue {queue} takes")]
+    #[error("message of {bytes} bytes is larger than the {most} bytes that queue {queue} accepts")]
     TooLarge {
         /// The queue's name.
         queue: String,

@@ -105,7 +105,7 @@ impl<T: Transport, S: SecretService> Authorized<T, S> {
             };
         }
         if let Some(failure) = failure {
-            outcome.warn(format!("the secret before is still used: {failure}"));
+            outcome.warn(format!("the previous secret stays in use: {failure}"));
         }
         outcome
     }

@@ -216,7 +216,7 @@ async fn the_secret_before_is_kept_while_the_service_fails() {
     advance(Duration::from_mins(6)).await;
     let outcome = scene.export(1).await;
     assert_eq!(outcome.accepted, 1);
-    let warning = "the secret before is still used: cannot read ssm:/o2: down";
+    let warning = "the previous secret stays in use: cannot read ssm:/o2: down";
     assert_eq!(outcome.warning, warning);
     scene.rotate(NEW, None);
     advance(Duration::from_secs(10)).await;

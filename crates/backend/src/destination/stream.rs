@@ -22,7 +22,7 @@ pub(super) fn read(reader: &mut Reader<'_>, family: Option<Family>) -> Option<St
     };
     let stream = stream?;
     if stream_header(&stream).is_none() {
-        reader.mistake(name, "holds characters that a header cannot");
+        reader.mistake(name, "contains characters that a header cannot");
         return None;
     }
     Some(stream)

@@ -204,7 +204,7 @@ fn all_mistakes_are_found_in_one_pass() {
             LAMBDA_OTLP_MAX_REQUEST_BYTES: must be at least 1KiB
             OTEL_EXPORTER_OTLP_TIMEOUT: must be longer than 0
             LAMBDA_OTLP_HEADERS: content-type cannot be set, it follows from how the body is sent
-            LAMBDA_OTLP_STREAM: holds characters that a header cannot
+            LAMBDA_OTLP_STREAM: contains characters that a header cannot
             LAMBDA_OTLP_ENDPOINT: not an absolute URL, expected http:// or https://"#]],
     );
     check(

@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum ClientError {
     /// A header of the destination is not valid in HTTP.
-    #[error("header {name} holds characters that HTTP does not allow")]
+    #[error("header {name} contains characters that HTTP does not allow")]
     Header {
         /// The header's name.
         name: String,

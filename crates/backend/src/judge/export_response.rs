@@ -8,7 +8,7 @@ use wire::SignalKind;
 use wire::protobuf::{Reader, Value};
 
 /// The complaint about a body that is not an OTLP response.
-const NO_RESPONSE: &str = "a body that is no OTLP response";
+const NO_RESPONSE: &str = "a body that is not an OTLP response";
 
 /// The complaint about a `partial_success` whose count is not a number.
 const NO_COUNT: &str = "a number of rejected items that cannot be read";

@@ -104,7 +104,7 @@ fn judge_success(
         // OpenObserve reports accepted items in an OTLP response; other backends answer in many ways.
         Ok(ExportResponse::Unknown { says_no, partial }) => match (profile, partial) {
             (Profile::OpenObserve, _) => {
-                no_otlp_answer(response.status, "JSON that is no OTLP response")
+                no_otlp_answer(response.status, "JSON that is not an OTLP response")
             }
             (Profile::Otlp, _) if says_no => {
                 no_otlp_answer(response.status, "an error in its body")
@@ -112,7 +112,7 @@ fn judge_success(
             (Profile::Otlp, Some(partial)) if partial.items > 0 => partly(partial, items, mask),
             (Profile::Otlp, _) => {
                 let text = excerpt(body, mask);
-                let warning = format!("accepted with an answer that is none of OTLP: {text}");
+                let warning = format!("accepted, but the answer is not OTLP: {text}");
                 Judgement::Accepted { warning }
             }
         },

@@ -77,16 +77,16 @@ impl fmt::Display for Reason {
             Self::Rejected { text } if text.is_empty() => f.write_str("rejected without a reason"),
             Self::Rejected { text } => write!(f, "rejected: {text}"),
             Self::NoAnswer(error) => write!(f, "{error}"),
-            Self::Deadline => f.write_str("not sent: the deadline had come"),
+            Self::Deadline => f.write_str("not sent: the deadline has passed"),
             Self::Credentials { text } => write!(f, "not sent: no credentials: {text}"),
             Self::UnknownDestination { text } => write!(f, "not sent: {text}"),
             Self::OutsideWindow => f.write_str(
-                "not sent: outside the time that the backend takes records of (LAMBDA_OTLP_INGEST_WINDOW)",
+                "not sent: outside the backend's ingest window (LAMBDA_OTLP_INGEST_WINDOW)",
             ),
             Self::InvalidIds => f.write_str(
                 "not sent: a trace id must have 16 bytes and a span id 8, not all of them zero; check the function's tracer",
             ),
-            Self::ParkedAtOnce { text } => write!(f, "not sent, parked at once: {text}"),
+            Self::ParkedAtOnce { text } => write!(f, "not sent, queued for retry at once: {text}"),
         }
     }
 }
@@ -170,10 +170,10 @@ mod tests {
             Reason::NoOtlpAnswer { status: 200, text: "an HTML page" },
             "answered 200 OK with an HTML page: is the endpoint right?",
         );
-        check(Reason::Deadline, "not sent: the deadline had come");
+        check(Reason::Deadline, "not sent: the deadline has passed");
         let text = "secret o2 not found".to_owned();
         check(Reason::Credentials { text }, "not sent: no credentials: secret o2 not found");
         let text = "answered 503".to_owned();
-        check(Reason::ParkedAtOnce { text }, "not sent, parked at once: answered 503");
+        check(Reason::ParkedAtOnce { text }, "not sent, queued for retry at once: answered 503");
     }
 }

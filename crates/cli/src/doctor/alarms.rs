@@ -88,7 +88,7 @@ fn ringing(alarms: &[Alarm], watched: &[String]) -> Vec<Check> {
     };
     let mut checks: Vec<Check> = ringing.map(failed).collect();
     if checks.is_empty() {
-        checks.push(Check::ok(NAME, "none is in state ALARM"));
+        checks.push(Check::ok(NAME, "no alarm is in state ALARM"));
     }
     checks
 }
@@ -161,12 +161,16 @@ mod tests {
             let checks = ringing(&page.metric_alarms, &watched);
             let texts: Vec<&str> = checks.iter().map(|check| check.text.as_str()).collect();
             assert_eq!(texts, expected);
-            assert_eq!(checks[0].is_failed(), texts[0] != "none is in state ALARM", "{texts:?}");
+            assert_eq!(
+                checks[0].is_failed(),
+                texts[0] != "no alarm is in state ALARM",
+                "{texts:?}"
+            );
         };
         let errors = "errors is in state ALARM: It fails.";
         let backlog = "backlog is in state ALARM: it has no description";
         check(&["forwarder", "retry"], &[errors, backlog]);
         check(&["forwarder"], &[errors]);
-        check(&["elsewhere"], &["none is in state ALARM"]);
+        check(&["elsewhere"], &["no alarm is in state ALARM"]);
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn check(
     if let Some(url) = retry {
         watched.push(name_of_queue(url).to_owned());
         let (check, arn) =
-            queue(aws, url, "wait to be sent again: does the backend accept telemetry?").await;
+            queue(aws, url, "are queued for retry: does the backend accept telemetry?").await;
         checks.push(check);
         if let Some(arn) = arn {
             let (of_readers, readers) = readers(&lambda, &arn).await;
@@ -198,7 +198,7 @@ async fn on_failure_bucket(
     let bucket = destination.as_deref().and_then(|arn| arn.split_once(":s3:::"));
     bucket.map(|(_, bucket)| bucket.to_owned()).ok_or_else(|| {
         let text = format!(
-            "{function} has no bucket as its on-failure destination: Lambda drops events that every attempt failed on"
+            "{function} has no bucket as its on-failure destination: Lambda drops events for which every attempt failed"
         );
         Check::warning(NAME, text)
     })
@@ -214,7 +214,7 @@ async fn objects(aws: &SdkConfig, bucket: &str, redrive: &str) -> Check {
                 count => Check::warning(
                     NAME,
                     format!(
-                        "{bucket}: {least}{count} objects are events that every attempt failed on: {redrive}"
+                        "{bucket}: {least}{count} objects are events for which every attempt failed: {redrive}"
                     ),
                 ),
             }

@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
         let set = self.if_set(name, kind, &parse);
         set.or_else(|| {
             let Some(default) = default else {
-                self.mistake(name, "has no default in the table: a mistake in this program");
+                self.mistake(name, "has no default in the table: please report this bug");
                 return None;
             };
             parse(default).ok()
@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
         if self.row(name, kind).is_none() {
-            self.mistake(name, "not in the table as what it is read as: a mistake in this program");
+            self.mistake(name, "read as another kind than in the table: please report this bug");
         }
         match parse(&self.source.get(name)?) {
             Ok(value) => Some(value),

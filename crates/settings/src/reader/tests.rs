@@ -131,12 +131,12 @@ fn a_name_read_against_the_table_is_a_mistake() {
     assert_eq!(reader.choice("LAMBDA_OTLP_BACKEND", &[("otlp", 1)], 7), 7);
     let mistakes: Vec<String> = reader.finish().iter().map(InvalidVariable::to_string).collect();
     expect![[r"
-        NOT_THERE: not in the table as what it is read as: a mistake in this program
-        LAMBDA_OTLP_MAX_REQUEST_BYTES: not in the table as what it is read as: a mistake in this program
-        LAMBDA_OTLP_MAX_REQUEST_BYTES: has no default in the table: a mistake in this program
-        LAMBDA_OTLP_STREAM: has no default in the table: a mistake in this program
-        LAMBDA_OTLP_BACKEND: not in the table as what it is read as: a mistake in this program
-        LAMBDA_OTLP_BACKEND: has no default in the table: a mistake in this program"]]
+        NOT_THERE: read as another kind than in the table: please report this bug
+        LAMBDA_OTLP_MAX_REQUEST_BYTES: read as another kind than in the table: please report this bug
+        LAMBDA_OTLP_MAX_REQUEST_BYTES: has no default in the table: please report this bug
+        LAMBDA_OTLP_STREAM: has no default in the table: please report this bug
+        LAMBDA_OTLP_BACKEND: read as another kind than in the table: please report this bug
+        LAMBDA_OTLP_BACKEND: has no default in the table: please report this bug"]]
     .assert_eq(&mistakes.join("\n"));
 }
 

@@ -55,9 +55,9 @@ pub(super) async fn send(
             Err(error) => error.to_string(),
         };
         if Instant::now() + PAUSE >= deadline {
-            return Err(format!("CloudFormation did not take the answer: {problem}"));
+            return Err(format!("CloudFormation did not accept the answer: {problem}"));
         }
-        tracing::warn!(problem, "CloudFormation did not take the answer, trying again");
+        tracing::warn!(problem, "CloudFormation did not accept the answer, will retry");
         sleep(PAUSE).await;
     }
 }

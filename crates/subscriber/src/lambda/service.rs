@@ -105,7 +105,7 @@ impl Service {
             Ok(Err(_)) => {
                 Err("the subscriber panicked, please report this; its log says where".to_owned())
             }
-            Err(_) => Err("time was up; the next run goes on".to_owned()),
+            Err(_) => Err("the time limit was reached; the next run continues".to_owned()),
         };
         if let Err(problem) = &outcome {
             let request = request.kind.as_str();

@@ -33,7 +33,7 @@ impl fmt::Display for PayloadError {
             Self::Gzip(_) => f.write_str("payload does not inflate"),
             Self::Encoding(name) => write!(f, "payload is compressed with {name}"),
             Self::Json(_) => f.write_str("payload is no OTLP/JSON request"),
-            Self::Malformed(_) => f.write_str("payload is no OTLP request"),
+            Self::Malformed(_) => f.write_str("payload is not an OTLP request"),
         }
     }
 }

@@ -77,7 +77,7 @@ async fn record(clients: &Clients) -> Check {
     let Outcome { parts, warning, .. } = client.export(None, request, end).await;
     match parts.first() {
         Some(part) => Check::failed("record", part.reason.to_string()),
-        None if !warning.is_empty() => Check::warning("record", format!("taken: {warning}")),
-        None => Check::ok("record", format!("taken: a log record whose {key} is {id}")),
+        None if !warning.is_empty() => Check::warning("record", format!("accepted: {warning}")),
+        None => Check::ok("record", format!("accepted: a log record whose {key} is {id}")),
     }
 }

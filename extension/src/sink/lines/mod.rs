@@ -152,7 +152,7 @@ impl LineOutput {
             seen = current;
         }
         if self.stuck.swap(seen.unwrap_or_default(), Ordering::Relaxed) == 0 {
-            tracing::error!("stdout takes nothing: telemetry is refused until it does");
+            tracing::error!("stdout is blocked: telemetry is refused until Lambda reads it");
         }
     }
 }

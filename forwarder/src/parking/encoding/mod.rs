@@ -30,19 +30,21 @@ const MOST_BODY_BYTES: usize = 8 * 1024 * 1024;
 #[non_exhaustive]
 pub enum NotParked {
     /// Another JSON object, or no JSON.
-    #[error("not a parked message: {0}")]
+    #[error("not a queue message: {0}")]
     Other(String),
     /// Written by a later major version.
-    #[error("parked message of version {0}, this forwarder reads version 1: update it")]
+    #[error(
+        "queue message of version {0}, but this forwarder reads version 1: update the forwarder"
+    )]
     Newer(String),
     /// A field is missing or has another type.
-    #[error("parked message cannot be read: {0}")]
+    #[error("queue message cannot be read: {0}")]
     Json(String),
     /// A field has an invalid value.
-    #[error("parked message with an invalid `{field}`: {problem}")]
+    #[error("queue message with an invalid `{field}`: {problem}")]
     Field { field: &'static str, problem: String },
     /// The content does not match its description.
-    #[error("parked {content} cannot be read: {problem}")]
+    #[error("queued {content} cannot be read: {problem}")]
     Content { content: &'static str, problem: String },
 }
 

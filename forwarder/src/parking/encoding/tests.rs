@@ -94,45 +94,41 @@ fn what_is_refused_says_why() {
         let error = decode(&message.to_string()).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     };
-    check("v", json!("2.0"), "parked message of version 2.0, this forwarder reads version 1");
-    check("v", json!("10.0"), "parked message of version 10.0, this forwarder reads version 1");
-    check("v", json!(1), "not a parked message: ");
-    check("v", json!(null), "not a parked message: missing field `v`");
-    check("destination", json!(null), "not a parked message: missing field `destination`");
-    check("items", json!(-1), "parked message cannot be read: invalid value: integer `-1`");
-    check("items", json!(3), "parked message with an invalid `items`: 3, the request has 2");
-    check("items", json!(1), "parked message with an invalid `items`: 1, the request has 2");
-    check("first_seen", json!(null), "parked message cannot be read: missing field `first_seen`");
+    check("v", json!("2.0"), "queue message of version 2.0, but this forwarder reads version 1");
+    check("v", json!("10.0"), "queue message of version 10.0, but this forwarder reads version 1");
+    check("v", json!(1), "not a queue message: ");
+    check("v", json!(null), "not a queue message: missing field `v`");
+    check("destination", json!(null), "not a queue message: missing field `destination`");
+    check("items", json!(-1), "queue message cannot be read: invalid value: integer `-1`");
+    check("items", json!(3), "queue message with an invalid `items`: 3, the request has 2");
+    check("items", json!(1), "queue message with an invalid `items`: 1, the request has 2");
+    check("first_seen", json!(null), "queue message cannot be read: missing field `first_seen`");
     for no_time in [
         "now",
         "2026-09-21T14:13:20",
         "2026-09-21T14:13:20+02:00",
         "2026-09-21T14:13:20.1234567890Z",
     ] {
-        check("oldest", json!(no_time), "parked message with an invalid `oldest`: expected 2026-");
+        check("oldest", json!(no_time), "queue message with an invalid `oldest`: expected 2026-");
     }
-    check(
-        "content",
-        json!("spans"),
-        "parked message with an invalid `content`: spans is not known",
-    );
-    check("signal", json!("profiles"), "parked message with an invalid `signal`: profiles is not");
-    check("signal", json!(null), "parked message with an invalid `signal`:  is not known");
+    check("content", json!("spans"), "queue message with an invalid `content`: spans is not known");
+    check("signal", json!("profiles"), "queue message with an invalid `signal`: profiles is not");
+    check("signal", json!(null), "queue message with an invalid `signal`:  is not known");
     check(
         "encoding",
         json!("zstd"),
-        "parked message with an invalid `encoding`: zstd, expected gzip",
+        "queue message with an invalid `encoding`: zstd, expected gzip",
     );
-    check("body", json!("!"), "parked request cannot be read: ");
-    check("body", json!("aGVsbG8="), "parked request cannot be read: ");
+    check("body", json!("!"), "queued request cannot be read: ");
+    check("body", json!("aGVsbG8="), "queued request cannot be read: ");
     let bomb = STANDARD.encode(wire::gzip::compress(9, &vec![0; 17 * 1024 * 1024]));
-    check("body", json!(bomb), "parked request cannot be read: gzip stream inflates to more than");
+    check("body", json!(bomb), "queued request cannot be read: gzip stream inflates to more than");
     let no_request = STANDARD.encode(wire::gzip::compress(1, b"no protobuf"));
-    check("body", json!(no_request), "parked request cannot be read: ");
+    check("body", json!(no_request), "queued request cannot be read: ");
     check(
         "stream",
         json!({ "a": "customer's text" }),
-        "parked message cannot be read: invalid type: map",
+        "queue message cannot be read: invalid type: map",
     );
 }
 

@@ -108,7 +108,7 @@ async fn postpone<E: Export, Q: Queue>(
     let Some(queue) = &flusher.queues().retry else { return };
     let deadline = flusher.invocation().queue_deadline;
     if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
-        tracing::warn!(%error, "cannot hide the message, it comes again after the visibility timeout");
+        tracing::warn!(%error, "cannot change the message's visibility timeout, SQS delivers it again after the present one");
     }
 }
 

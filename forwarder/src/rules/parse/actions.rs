@@ -73,11 +73,7 @@ pub(super) fn read<'t>(
 fn only_true<'t>(document: &mut Document<'t>, name: &str, node: &Node<'t>) -> Option<()> {
     let value = document.bool(name, node)?;
     if !value {
-        document.mistake(
-            node.span(),
-            name,
-            "expected true; a rule that shall do nothing is left out",
-        );
+        document.mistake(node.span(), name, "expected true; delete a rule that does nothing");
     }
     value.then_some(())
 }

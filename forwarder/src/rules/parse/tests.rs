@@ -60,7 +60,7 @@ name = "{service}"
             7:31: match.severity.at_least: `loud` is unknown, expected one of trace, debug, info, warn, error, fatal
             8:10: sample: expected a share from 0 to 1: 0.1 keeps a tenth
             11:8: name: the rule in line 1 has the same name
-            12:8: drop: expected true; a rule that shall do nothing is left out
+            12:8: drop: expected true; delete a rule that does nothing
             13:10: redact: a rule does one thing, and this one has `drop`: write a second rule
             15:3: rout: unknown key, did you mean `route`?
             18:1: service: `log_group` is missing
@@ -286,7 +286,7 @@ endpoint = "https://api.openobserve.ai"
             8:10: destination.audit.secret: not an ARN of Secrets Manager or Systems Manager, or ssm:NAME
             9:13: destination.audit.headers.x-api-key: credentials do not belong into this file: name where they are kept, secret = "ssm:NAME" or the ARN of a secret
             10:11: destination.audit.profile: `o2` is unknown, expected one of openobserve, otlp
-            13:12: destination.other.endpoint: holds credentials; give them in a header instead
+            13:12: destination.other.endpoint: contains credentials; give them in a header instead
             16:12: destination.third.endpoint: credentials do not belong into this file: name where they are kept, secret = "ssm:NAME" or the ARN of a secret
             18:1: destination.fourth.endpoint: a destination needs an endpoint
             19:1: destination.fourth.secrets: unknown key, did you mean `secret`?

@@ -153,7 +153,7 @@ fn a_response_that_comes_at_the_end_of_time_is_taken() {
 fn nothing_is_sent_after_the_deadline() {
     let backend = scripted([]);
     let (outcome, _) = deliver_within(&backend, numbered(5), 4 << 20, 0);
-    assert_eq!(summary(&outcome), "0 accepted; 5 Park: not sent: the deadline had come");
+    assert_eq!(summary(&outcome), "0 accepted; 5 Park: not sent: the deadline has passed");
     assert_eq!(backend.sizes(), [0; 0]);
 }
 

@@ -75,7 +75,7 @@ fn what_is_no_record_says_what_it_is() {
     check("[]", "not a record of a failed invocation");
     check("{}", "not a record of a failed invocation");
     check(r#"{"requestPayload":{"orderId":7}}"#, "an event with the keys orderId");
-    check(r#"{"requestPayload":7}"#, "the event is no JSON object");
+    check(r#"{"requestPayload":7}"#, "the event is not a JSON object");
     check(r#"{"payload":"x"}"#, "no event");
 }
 
