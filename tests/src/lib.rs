@@ -11,7 +11,6 @@ use simulator::binaries;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The root of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

@@ -308,7 +308,6 @@ fn wrong_arguments_are_all_named() {
     assert!(said.contains("--endpoint") && said.contains("--stream"), "{said}");
 }
 
-/// A subscription's event with these log messages.
 fn event_file(directory: &Path, messages: &[&str]) -> std::path::PathBuf {
     use base64::Engine as _;
     let events: Vec<_> = messages

@@ -41,7 +41,6 @@ fn demo(
 const BALANCED: &str = "demo: balanced: ";
 const WITHOUT_PYTHON: &str = "without the Python function \"shop\": ";
 
-/// The spans of a waterfall by service, depth and name.
 fn waterfall(out: &str, label: &str) -> Vec<(String, usize, String)> {
     let is_head = |line: &&str| line.starts_with("Trace ") && line.ends_with(label);
     let lines = out.lines().skip_while(|line| !is_head(line)).skip(1);

@@ -19,7 +19,6 @@ fn dev(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// The shown telemetry, the messages, and the exit code.
 fn run(folder: &Path, arguments: &[&str], input: &str) -> (String, String, Option<i32>) {
     let mut child = dev(folder, arguments).spawn().unwrap();
     // A program that refuses the input may have ended.
@@ -33,7 +32,6 @@ fn function() -> String {
     binary("demo-function").to_str().unwrap().to_owned()
 }
 
-/// The demo's Rust function notes its items.
 fn ledger(folder: &Path) -> String {
     format!("DEMO_LEDGER={}", folder.join("ledger").display())
 }
@@ -123,7 +121,6 @@ fn what_is_shown_is_posted_to_a_backend_too() {
     assert!(said.starts_with("lambda-otlp: --endpoint: ") && !said.contains("s3cret"), "{said}");
 }
 
-/// Ends it by itself where a test fails.
 struct Served(Child);
 
 impl Drop for Served {

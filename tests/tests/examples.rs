@@ -46,7 +46,6 @@ struct Case {
     written: Expect,
 }
 
-/// Examples of event sources.
 fn of_events() -> Vec<Case> {
     vec![
         Case {
@@ -91,7 +90,6 @@ fn of_events() -> Vec<Case> {
     ]
 }
 
-/// Examples of telemetry.
 fn of_signals() -> Vec<Case> {
     vec![
         Case {

@@ -38,14 +38,12 @@ fn count<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, usize> {
     counts
 }
 
-/// An attribute, as JSON.
 fn attribute(attributes: &[KeyValue], key: &str) -> Option<Value> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
     let value = serde_json::to_value(&found.value).unwrap();
     Some(value.as_object().unwrap().values().next().unwrap().clone())
 }
 
-/// The number that the function gave an item.
 fn number(attributes: &[KeyValue]) -> Option<i64> {
     attribute(attributes, "demo.number").map(|value| text(&value).parse().unwrap())
 }
@@ -66,7 +64,6 @@ fn points(metrics: &[StoredMetric], name: &str) -> f64 {
     points.map(|point| number(&point["count"]).or(number(&point["asInt"])).unwrap_or(1.0)).sum()
 }
 
-/// The backend's record of a line of the function's log.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
     /// The items in it.
@@ -79,7 +76,6 @@ enum Line {
     Ordinary,
 }
 
-/// By its beginning, as the simulator and the function's libraries write it.
 fn line(message: &str) -> Line {
     // Message and note of a panic are in the record of its first line.
     const CONSUMED: [&str; 5] = [
@@ -128,12 +124,10 @@ fn each_log_record_is_there_once(sink: &Sink, lambda: &Lambda, ledger: &Path) {
     );
 }
 
-/// The function with the layer, and the forwarder behind its log group.
 struct Surroundings {
     sink: Sink,
     lambda: Lambda,
     ledger: PathBuf,
-    /// Of the layer and the ledger, removed with this.
     _directory: TempDir,
 }
 

@@ -18,7 +18,6 @@ fn authorization(password: &str) -> String {
     format!("authorization=Basic {credentials}")
 }
 
-/// The outcome of one asynchronous invocation with an event file, retries included.
 struct Invoked {
     attempts: usize,
     on_failure: Option<OnFailureRecord>,
@@ -26,7 +25,6 @@ struct Invoked {
 }
 
 impl Invoked {
-    /// The error that Lambda keeps with the event.
     fn error(&self) -> String {
         let record = self.on_failure.as_ref().expect("the invocation failed for good");
         assert!(record.request_payload.to_string().contains("awslogs"), "the event is kept whole");
@@ -146,7 +144,6 @@ async fn a_wrong_organization_returns_the_event_and_says_what_to_do() {
     assert!(error.contains("/api/{organization}"), "{error}");
 }
 
-/// The variables of a queue.
 fn queue_variables(server: &QueueServer, name: &'static str) -> Vec<(&'static str, String)> {
     vec![(name, server.queue_url()), ("AWS_ENDPOINT_URL_SQS", server.endpoint())]
 }

@@ -57,7 +57,6 @@ fn items(lambda: &Lambda) -> (Vec<Span>, usize) {
     (spans, logs)
 }
 
-/// The exporter's messages.
 fn said(lambda: &Lambda) -> Vec<String> {
     let events = lambda.log_events(FUNCTION).into_iter().map(|event| event.message);
     events.filter(|line| line.contains("lambda-otlp-exporter: ")).collect()

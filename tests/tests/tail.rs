@@ -12,7 +12,6 @@ fn tail(arguments: &[&str]) -> Child {
     command.stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The output for this input, the messages, and the exit code.
 fn shown(arguments: &[&str], input: &[u8]) -> (String, String, Option<i32>) {
     let mut child = tail(arguments);
     child.stdin.take().unwrap().write_all(input).unwrap();

@@ -27,7 +27,6 @@ fn clock() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(BEGAN + SECONDS.load(Ordering::Relaxed))
 }
 
-/// Returns these answers, and notes the token of each request.
 #[derive(Default)]
 struct Endpoint {
     answers: Mutex<VecDeque<(u16, String)>>,

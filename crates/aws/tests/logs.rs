@@ -42,7 +42,6 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_mins(1)
 }
 
-/// Operation and body of each request.
 fn requests(fake: &Fake) -> Vec<(String, Value)> {
     let requests = fake.requests.lock().unwrap();
     let request = |(target, region, body): &(String, String, String)| {

@@ -14,7 +14,6 @@ pub(crate) enum PlainValue<'a> {
 }
 
 impl PlainValue<'_> {
-    /// Converts to OTLP's struct.
     pub(crate) fn to_any(self) -> Value {
         match self {
             Self::Text(text) => Value::StringValue(text.to_owned()),
@@ -25,7 +24,6 @@ impl PlainValue<'_> {
     }
 }
 
-/// One attribute.
 pub(crate) fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
@@ -34,7 +32,6 @@ pub(crate) fn attribute(key: &str, value: Value) -> KeyValue {
     }
 }
 
-/// Creates a text attribute.
 pub fn string(key: &str, value: impl Into<String>) -> KeyValue {
     attribute(key, Value::StringValue(value.into()))
 }
@@ -53,7 +50,6 @@ pub(crate) fn strings(key: &str, value: &str) -> KeyValue {
     attribute(key, Value::ArrayValue(ArrayValue { values: vec![value] }))
 }
 
-/// The scope of this crate's telemetry, with the crate's version.
 pub(crate) fn scope(name: &str) -> InstrumentationScope {
     InstrumentationScope {
         name: name.to_owned(),

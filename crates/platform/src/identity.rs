@@ -18,9 +18,7 @@ pub struct LogSource<'a> {
     pub account: &'a str,
     /// The region, if known. Few envelopes name it; otherwise the forwarder's own region is used.
     pub region: Option<&'a str>,
-    /// Name of the log group.
     pub log_group: &'a str,
-    /// Name of the log stream.
     pub log_stream: &'a str,
 }
 
@@ -35,12 +33,10 @@ impl<'a> LogSource<'a> {
     }
 }
 
-/// The writer of a log stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The function's name, or the last part of the log group's name if no function is known. Never empty.
     pub service_name: String,
-    /// The function's name, in its original case.
     pub function_name: Option<String>,
     /// The function's version, such as `$LATEST`.
     pub function_version: Option<String>,
@@ -50,14 +46,12 @@ pub struct Identity {
     pub account: Option<String>,
     /// The region, if it is known.
     pub region: Option<String>,
-    /// Name of the log group.
     pub log_group: String,
     /// Name of the log stream. A function has one for each execution environment.
     pub log_stream: String,
 }
 
 impl Identity {
-    /// Reads group and stream names.
     pub fn of(source: &LogSource<'_>) -> Self {
         let stream = LambdaStream::parse(source.log_stream);
         let function_name = source.function_name();
@@ -76,7 +70,6 @@ impl Identity {
         }
     }
 
-    /// The resource of log records.
     pub fn log_resource(&self) -> Resource {
         let mut attributes = self.shared_attributes();
         if self.is_lambda && !self.log_stream.is_empty() {
@@ -172,7 +165,6 @@ impl<'a> LambdaStream<'a> {
 mod tests {
     use super::*;
 
-    /// function, version, service, belongs to Lambda
     #[track_caller]
     fn check(
         log_group: &str,

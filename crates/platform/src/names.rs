@@ -38,9 +38,7 @@ pub(crate) mod lambda {
     pub(crate) const INVOKED_ARN: &str = "aws.lambda.invoked_arn";
     pub(crate) const INSTANCE_ID: &str = "aws.lambda.instance.id";
     pub(crate) const INSTANCE_MAX_MEMORY_MB: &str = "aws.lambda.instance.max_memory_mb";
-    /// The tenant of an invocation with tenant isolation.
     pub(crate) const TENANT_ID: &str = "aws.lambda.tenant_id";
-    /// The durable execution, which consists of many invocations.
     pub(crate) const DURABLE_EXECUTION_ARN: &str = "aws.lambda.durable_execution.arn";
     pub(crate) const TIMEOUT_MS: &str = "aws.lambda.timeout_ms";
     pub(crate) const RUNTIME_VERSION: &str = "aws.lambda.runtime_version";
@@ -74,9 +72,6 @@ pub(crate) const UNDECODABLE_SHA256: &str = "lambda_otlp.undecodable.sha256";
 
 /// Scope of metrics and log records made from Lambda's own events.
 pub const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
-/// Scope of log records made from a function's lines.
 pub(crate) const LOGS_SCOPE: &str = "lambda-otlp/logs";
-/// Scope of metrics made from embedded metric format lines.
 pub(crate) const EMF_SCOPE: &str = "lambda-otlp/emf";
-/// The namespace of a line in the embedded metric format.
 pub(crate) const CLOUDWATCH_NAMESPACE: &str = "aws.cloudwatch.namespace";

@@ -23,10 +23,8 @@ pub enum Names {
 /// The representation of an invocation's phases (`LAMBDA_OTLP_SPAN_MAPPING`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SpanMapping {
-    /// Events of the invocation's span.
     #[default]
     SpanEvents,
-    /// Child spans of the invocation's span.
     ChildSpans,
 }
 
@@ -40,23 +38,17 @@ pub enum SpanEnd {
     Report,
 }
 
-/// Options of converting a stream's log events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlatformOptions {
-    /// The kind of backend that metrics are adapted to.
     pub shape: Shape,
-    /// The names to write.
     pub names: Names,
     /// `true` if START, END, INIT_START and RESTORE_START become log records too (`LAMBDA_OTLP_PLATFORM_LOGS=all`).
     pub platform_logs_all: bool,
 }
 
-/// Options of spans, and their function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpanOptions {
-    /// The representation of phases.
     pub mapping: SpanMapping,
-    /// The end of the span.
     pub end: SpanEnd,
     /// [`Names::Legacy`] adds the attributes of older systems.
     pub names: Names,

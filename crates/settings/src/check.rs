@@ -67,7 +67,6 @@ impl Check {
 }
 
 impl fmt::Display for Check {
-    /// Verdict, name and text, in columns.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<7} {:<13} {}", self.verdict.as_str(), self.name, self.text)
     }

@@ -19,7 +19,6 @@ pub struct SecretReference {
 /// A service that stores secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SecretStore {
-    /// AWS Secrets Manager.
     SecretsManager,
     /// AWS Systems Manager Parameter Store.
     ParameterStore,

@@ -32,7 +32,6 @@ pub(crate) fn uuid() -> String {
 /// The X-Ray context of one invocation (facts: AWS X-Ray "Tracing header").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trace {
-    /// The segment that Lambda itself records.
     pub(crate) segment: String,
     /// The whole value of `Lambda-Runtime-Trace-Id`.
     pub(crate) header: String,

@@ -12,7 +12,6 @@ use crate::error::Error;
 use crate::function::FunctionSpec;
 use crate::platform_events::text;
 
-/// A finished invocation.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Invocation {
@@ -45,7 +44,6 @@ pub struct Invocation {
     pub max_memory_mb: u64,
 }
 
-/// An invocation that has begun.
 #[derive(Debug)]
 pub struct RunningInvocation {
     pub(crate) request_id: String,
@@ -59,23 +57,16 @@ impl RunningInvocation {
     }
 
     /// Waits for the caller's result: it is ready as soon as the runtime posted it, even if extensions still work.
-    ///
-    /// # Errors
-    /// When it was asked for before, or the simulator shuts down.
     pub async fn result(&mut self) -> Result<InvocationResult, Error> {
         (&mut self.result).await.map_err(|_| Error::ShuttingDown)
     }
 
     /// Waits until the invocation is over and its log is written.
-    ///
-    /// # Errors
-    /// When the simulator shuts down.
     pub async fn finished(self) -> Result<Invocation, Error> {
         self.running.await.unwrap_or(Err(Error::ShuttingDown))
     }
 }
 
-/// The caller of an invocation, which gets the result once.
 #[derive(Debug)]
 pub(crate) struct Caller(Option<oneshot::Sender<InvocationResult>>);
 
@@ -93,7 +84,6 @@ impl Caller {
     }
 }
 
-/// The result for a function's caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvocationResult {
     /// The handler's result.

@@ -31,9 +31,6 @@ pub struct Lambda {
 
 impl Lambda {
     /// Starts an empty service with an invoke endpoint on the loopback interface.
-    ///
-    /// # Errors
-    /// When no port can be bound.
     pub async fn start() -> Result<Self, Error> {
         let service = Arc::new(Service::new(Handle::current()));
         let served = Arc::clone(&service);
@@ -47,9 +44,6 @@ impl Lambda {
     }
 
     /// Adds a function; no process is started before its first invocation.
-    ///
-    /// # Errors
-    /// When the name is taken, the bootstrap cannot be executed, or a variable is reserved.
     pub fn create_function(&self, spec: FunctionSpec) -> Result<(), Error> {
         if let Some(variable) = spec.reserved_variable() {
             return Err(Error::ReservedVariable(variable.to_owned()));
@@ -69,9 +63,6 @@ impl Lambda {
     /// Invokes a function and waits until the invocation is over and its log is written.
     ///
     /// The invocation goes on when the returned future is dropped.
-    ///
-    /// # Errors
-    /// When the function does not exist or the payload is not JSON of at most 6 MB.
     pub async fn invoke(
         &self,
         function: &str,
@@ -82,9 +73,6 @@ impl Lambda {
 
     /// Invokes a function without waiting: its result is there as soon as the runtime has posted it, while the
     /// invocation goes on as long as its extensions do.
-    ///
-    /// # Errors
-    /// As for [`invoke`](Self::invoke).
     pub fn begin_invocation(
         &self,
         function: &str,
@@ -95,9 +83,6 @@ impl Lambda {
 
     /// Queues an asynchronous invocation and returns its request id. A failed attempt is repeated as often as the
     /// function's retry delays say; then an on-failure record is kept.
-    ///
-    /// # Errors
-    /// As for [`invoke`](Self::invoke), with 1 MB as the largest payload, and when too many wait already.
     pub fn invoke_async(&self, function: &str, payload: impl AsRef<[u8]>) -> Result<String, Error> {
         self.service.invoke_async(function, Bytes::copy_from_slice(payload.as_ref()))
     }
@@ -116,9 +101,6 @@ impl Lambda {
 
     /// Sends the events of a log group that match a filter pattern to a function, from now on, and probes the function
     /// with a control message.
-    ///
-    /// # Errors
-    /// When the pattern is wrong, the function does not exist, or the group has two filters already.
     pub fn subscribe(
         &self,
         log_group: &str,
@@ -181,7 +163,6 @@ impl Lambda {
         function.map(|function| lock(&function.finished).to_vec()).unwrap_or_default()
     }
 
-    /// The current environments of a function, ended ones included.
     pub fn environments(&self, function: &str) -> Vec<EnvironmentState> {
         let Ok(function) = self.service.function(function) else { return Vec::new() };
         lock(&function.views).to_vec().iter().map(|view| view.state()).collect()
@@ -189,9 +170,6 @@ impl Lambda {
 
     /// Creates an environment and initializes it without an invocation, as Lambda does ahead of time; the next
     /// invocation uses it. Returns `true` if init succeeded.
-    ///
-    /// # Errors
-    /// When the function does not exist.
     pub async fn initialise(&self, function: &str) -> Result<bool, Error> {
         let function = self.service.function(function)?;
         let environment = self.service.initialised(&function).await;
@@ -233,9 +211,6 @@ impl Lambda {
     }
 
     /// Interferes with the telemetry of a function.
-    ///
-    /// # Errors
-    /// When the function does not exist.
     pub fn telemetry(&self, function: &str) -> Result<TelemetryControl, Error> {
         Ok(TelemetryControl(Arc::clone(&self.service.function(function)?.controls)))
     }

@@ -30,9 +30,6 @@ pub enum InstallError {
 }
 
 /// The folder `lambda-otlp` in the user's cache.
-///
-/// # Errors
-/// Where the user has none.
 #[expect(
     clippy::disallowed_methods,
     reason = "the caches' place on this machine, no setting of ours"
@@ -47,9 +44,6 @@ pub fn cache() -> Result<PathBuf, InstallError> {
 
 /// Installs into the folder, unless it already holds the versions that these files pin. Concurrent processes wait for
 /// each other.
-///
-/// # Errors
-/// When the files cannot be read, the folder cannot be written, or the installation fails.
 pub fn install_once<E: From<InstallError>>(
     folder: &Path,
     pins: &[PathBuf],
@@ -96,9 +90,6 @@ pub fn find_python() -> Option<PathBuf> {
 }
 
 /// The interpreter of a virtual environment in the folder, with the packages from PyPI that these files name.
-///
-/// # Errors
-/// As for [`install_once`]; where PyPI cannot be reached that shows within half a minute.
 pub fn python_environment(
     python: &Path,
     folder: &Path,
@@ -118,7 +109,6 @@ pub fn python_environment(
     Ok(interpreter)
 }
 
-/// Compares the first two numbers of versions.
 pub fn is_at_least(version: &str, least: &str) -> bool {
     let numbers = |version: &str| {
         let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());

@@ -9,10 +9,8 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A proxy's treatment of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyAnswer {
-    /// Leads to its host.
     Leads,
     /// Leads there who has this `Proxy-Authorization`, and answers 407 to others.
     Asks(&'static str),
@@ -22,11 +20,9 @@ pub enum ProxyAnswer {
     Endless,
     /// Never answers.
     Hangs,
-    /// Closes the connection.
     Closes,
 }
 
-/// A running proxy.
 #[derive(Debug)]
 pub struct HttpProxy {
     address: SocketAddr,
@@ -52,12 +48,10 @@ impl HttpProxy {
         Self { address, heads }
     }
 
-    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The heads of the requests that began its connections.
     pub fn heads(&self) -> Vec<String> {
         lock(&self.heads).clone()
     }

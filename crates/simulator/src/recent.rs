@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 const MAX_ITEMS: usize = 1000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// Remembers the newest things.
 #[derive(Debug)]
 pub(crate) struct Recent<T> {
     items: VecDeque<(T, usize)>,

@@ -11,10 +11,8 @@ use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-/// The answers of the services.
 #[derive(Clone, Debug)]
 pub enum SecretAnswer {
-    /// The secret with this value.
     Value(String),
     /// `AccessDeniedException`.
     Denied,
@@ -32,7 +30,6 @@ pub struct SecretServer {
 #[derive(Debug)]
 struct State {
     answer: SecretAnswer,
-    /// The operation of each request.
     asked: Vec<String>,
 }
 
@@ -51,12 +48,10 @@ impl SecretServer {
         lock(&self.state).answer = answer;
     }
 
-    /// The endpoint.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address())
     }
 
-    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }

@@ -5,17 +5,14 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The repository's folder.
 pub(crate) fn root() -> std::io::Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()
 }
 
-/// The metadata of the workspace's packages.
 pub(crate) fn metadata() -> anyhow::Result<Value> {
     cargo_metadata("--no-deps")
 }
 
-/// All packages of the lock file.
 pub(crate) fn locked_packages() -> anyhow::Result<Vec<Value>> {
     let metadata = cargo_metadata("--locked")?;
     let packages = metadata.get("packages").and_then(Value::as_array);
@@ -34,7 +31,6 @@ pub(crate) fn has_target(root: &Path, target: &str) -> bool {
     added.is_ok_and(|added| added.status.success())
 }
 
-/// How much is run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {
     /// The checks of every change.
@@ -43,7 +39,6 @@ pub(crate) enum Length {
     Long,
 }
 
-/// How the checks went.
 #[derive(Default)]
 pub(crate) struct Tally {
     passed: usize,
@@ -51,7 +46,6 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Prints the result of one check.
     pub(crate) fn note(&mut self, name: &str, result: anyhow::Result<String>) {
         match result {
             Ok(compared) => {

@@ -27,7 +27,6 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     tally.finish()
 }
 
-/// Writes the public API down.
 pub(crate) fn write() -> anyhow::Result<()> {
     let root = checks::root()?;
     let listing = public_api(&root, &checks::metadata()?)?;

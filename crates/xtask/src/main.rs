@@ -102,7 +102,6 @@ const fn command(
     Command { words, does, run }
 }
 
-/// Wrong arguments, as in sysexits.h.
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {

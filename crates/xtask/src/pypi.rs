@@ -6,9 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A virtual environment.
 pub(crate) struct Environment {
-    /// Its interpreter.
     pub(crate) python: PathBuf,
 }
 
@@ -58,7 +56,6 @@ impl Environment {
         Ok(command)
     }
 
-    /// Its interpreter with a script.
     pub(crate) fn script(&self, script: &Path) -> Command {
         let mut command = Command::new(&self.python);
         command.arg(script).env("AWS_DEFAULT_REGION", "eu-west-1");

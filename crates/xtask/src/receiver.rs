@@ -14,7 +14,6 @@ use simulator::binaries;
 use std::path::Path;
 use std::process::Command;
 
-/// Event files and their expected items.
 const CASES: [(&str, Received); 6] = [
     ("text-mixed", Received { spans: 30, log_records: 8, data_points: 15 }),
     ("otlp-only", Received { spans: 530, log_records: 0, data_points: 0 }),

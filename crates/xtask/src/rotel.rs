@@ -17,14 +17,12 @@ use tempfile::NamedTempFile;
 const ASK: &str = "import sysconfig; print(sysconfig.get_paths()['platlib']); print(sysconfig.get_config_var('LIBDIR') or '')";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running rotel.
 pub(crate) struct Rotel {
     process: Child,
     printed: NamedTempFile,
     port: u16,
 }
 
-/// The items in rotel's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) spans: usize,
@@ -44,7 +42,6 @@ impl Rotel {
         Self::start_at(environment, free_port()?)
     }
 
-    /// Starts it on this port.
     pub(crate) fn start_at(environment: &Environment, port: u16) -> anyhow::Result<Self> {
         let asked = Command::new(&environment.python).args(["-c", ASK]).output()?;
         let answer = String::from_utf8(asked.stdout)?;
@@ -69,7 +66,6 @@ impl Rotel {
         Ok(rotel)
     }
 
-    /// Base URL of OTLP over HTTP.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -111,7 +107,6 @@ impl Drop for Rotel {
     }
 }
 
-/// A port that was free a moment ago.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(listener.local_addr()?.port())

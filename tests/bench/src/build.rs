@@ -6,17 +6,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Builds one driver alone, so that the features of common dependencies do not add up.
-///
-/// # Errors
-/// When cargo cannot build it.
 pub fn build_one(feature: &str, name: &str) -> anyhow::Result<PathBuf> {
     build(&["--release", "--no-default-features", "--features", feature, "--bin", name], name)
 }
 
 /// The program of this name that cargo builds with these arguments.
-///
-/// # Errors
-/// When cargo cannot build it.
 pub fn build(arguments: &[&str], name: &str) -> anyhow::Result<PathBuf> {
     #[derive(Deserialize)]
     struct Artifact {

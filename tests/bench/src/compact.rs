@@ -52,7 +52,6 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// What valgrind measures.
 fn encode(service: u64, spans: u64, prepared: u64, exported: u64) -> anyhow::Result<()> {
     let service = Service::new(service);
     let mut requests: Vec<Request> = (0..prepared).map(|n| traces(&service, n, spans)).collect();

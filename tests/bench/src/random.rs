@@ -1,6 +1,5 @@
 //! Numbers that look random and are the same in every process: SplitMix64.
 
-/// A sequence of numbers that its seed decides.
 pub struct Random {
     state: u64,
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-/// One figure of many runs.
 #[derive(Clone, Debug, Default)]
 pub struct Series(Vec<f64>);
 

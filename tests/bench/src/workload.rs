@@ -7,24 +7,20 @@
 use crate::random::{self, Random};
 use std::borrow::Cow;
 
-/// How many functions there are.
 pub const SERVICES: u64 = 40;
 
-/// A span, or resource, attribute.
 #[derive(Debug, Clone)]
 pub struct Attribute {
     pub key: &'static str,
     pub value: AttributeValue,
 }
 
-/// The value of an attribute.
 #[derive(Debug, Clone)]
 pub enum AttributeValue {
     Text(Cow<'static, str>),
     Integer(i64),
 }
 
-/// The kind of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The invocation.
@@ -51,7 +47,6 @@ pub struct Span {
     pub is_error: bool,
 }
 
-/// One function, in one of its environments.
 #[derive(Debug, Clone)]
 pub struct Service {
     index: u64,
@@ -59,7 +54,6 @@ pub struct Service {
     pub account: String,
     pub region: &'static str,
     thing: &'static str,
-    /// The log stream of its environment.
     pub stream: String,
     memory_mib: i64,
 }

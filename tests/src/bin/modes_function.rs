@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 #[derive(Deserialize)]
 struct Instructions {
     does: Does,
-    /// The name of a span below the invocation's.
     step: String,
 }
 
@@ -33,7 +32,6 @@ enum Does {
     EndLate,
 }
 
-/// A response, and a span that ends with it.
 struct Reply {
     body: Value,
     _open: Option<tracing::Span>,

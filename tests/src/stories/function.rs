@@ -11,11 +11,9 @@ use std::time::Duration;
 use wire::invocation_record;
 use wire::protobuf::Writer;
 
-/// The actions of one invocation.
 #[derive(Deserialize)]
 #[serde(default)]
 struct Payload {
-    /// How many spans it sends in each request.
     spans: Vec<u64>,
     /// `true` if the first of them is the root of the invocation.
     root: bool,
@@ -23,7 +21,6 @@ struct Payload {
     record: bool,
     /// How many bytes of attributes each span has.
     bytes: usize,
-    /// How many lines it prints.
     lines: usize,
     /// How long each is at least.
     line_bytes: usize,

@@ -9,9 +9,7 @@ pub use function::run_in_lambda;
 use std::path::PathBuf;
 pub use story::{EXTENSION, Log, ROOT, Story, TRACE, body};
 
-/// The program's part in the stories.
 pub struct Program {
-    /// The extension's binary.
     pub extension: PathBuf,
     /// The arguments that make this program the function: it has to call [`run_in_lambda`] then.
     pub function: &'static [&'static str],

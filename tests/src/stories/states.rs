@@ -7,13 +7,10 @@ use std::time::Duration;
 
 /// Long enough for every machine: nothing that a test waits for takes it up.
 pub const AMPLE: Duration = Duration::from_mins(1);
-/// Short, for functions that are to time out.
 pub const SHORT: Duration = Duration::from_secs(1);
 
-/// One environment's life.
 pub struct State {
     pub name: &'static str,
-    /// The function's.
     pub timeout: Duration,
     pub variables: &'static [(&'static str, &'static str)],
     pub initialization: Initialization,
@@ -22,7 +19,6 @@ pub struct State {
     pub end: End,
 }
 
-/// The disturbance around the extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Around {
     Nothing,
@@ -38,7 +34,6 @@ pub enum Around {
     OddEvents,
 }
 
-/// The next step.
 pub enum Step {
     /// An invocation. Results with the same label are summed; invocations without a label are preparation.
     Invoke { label: &'static str, payload: Value },
@@ -48,7 +43,6 @@ pub enum Step {
     Pause(Duration),
 }
 
-/// How the environment ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Shutdown,
@@ -253,7 +247,6 @@ pub fn events_of_a_mebibyte() -> State {
     State::new("events of 1 MiB", steps).around(Around::LargeEvents)
 }
 
-/// The number of lines that the function prints in one invocation.
 pub const MANY_LINES: usize = 100_000;
 
 pub fn many_lines() -> State {

@@ -14,12 +14,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 use wire::{Logs, Metrics, Traces};
 
-/// The scope of the function's own spans.
 pub(super) const SCOPE: &str = "the function";
 pub const TRACE: [u8; 16] = [5; 16];
 pub const ROOT: [u8; 8] = [6; 8];
 
-/// The name of the file in the layer.
 pub const EXTENSION: &str = "lambda-otlp-extension";
 
 /// One function, with the extension beside it or without.
@@ -27,30 +25,21 @@ pub struct Story {
     pub lambda: Lambda,
     directory: TempDir,
     invocations: Vec<(&'static str, Invocation)>,
-    /// The owner of the receiver's port.
     _busy: Vec<TcpListener>,
 }
 
-/// The content of the log at the end.
 #[derive(Debug, Default)]
 pub struct Log {
-    /// Ids of the function's own spans, and how often each is there.
     pub own: BTreeMap<u64, usize>,
-    /// Spans that the extension made.
     pub made: Vec<Span>,
-    /// Data points that the extension made, by metric.
     pub points: BTreeMap<String, u64>,
-    /// Bodies of log records that were spilled.
     pub records: Vec<String>,
-    /// The extension's sums, by metric and value of their one attribute.
     pub sums: BTreeMap<String, f64>,
     /// All lines other than OTLP.
     pub text: Vec<String>,
-    /// How many lines are OTLP.
     pub otlp_lines: usize,
     /// How many of these say that no backend took them.
     pub spilled_lines: usize,
-    /// How many of the function's own spans were acknowledged.
     pub acknowledged: usize,
     /// The ids that are not in the log exactly once.
     pub wrong: Vec<u64>,
@@ -59,7 +48,6 @@ pub struct Log {
 }
 
 impl Story {
-    /// A function in this state, before its first invocation.
     pub async fn of(program: &Program, state: &State, with_layer: bool) -> Self {
         let (busy, port) = match state.around {
             Around::BusyPort => {
@@ -197,7 +185,6 @@ impl Story {
         self.step(&Step::Invoke { label: "", payload }).await;
     }
 
-    /// The invocations, by the label of their step.
     pub fn invocations(&self) -> &[(&'static str, Invocation)] {
         &self.invocations
     }
@@ -213,7 +200,6 @@ impl Story {
         self.invocations.iter().map(|(_, invocation)| result(invocation)).collect()
     }
 
-    /// Ends the environment, and reads its log.
     pub async fn end(self, how: End) -> Log {
         match how {
             End::Shutdown => self.lambda.recycle("f").await.unwrap(),
@@ -313,7 +299,6 @@ impl Log {
     }
 }
 
-/// The text of a log record.
 pub fn body(record: &LogRecord) -> String {
     match record.body.as_ref().and_then(|body| body.value.as_ref()) {
         Some(any_value::Value::StringValue(text)) => text.clone(),

@@ -44,7 +44,6 @@ async fn with_header(sink: &Sink, words: &str, header: &str) -> (i32, String, St
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// A user's changes on OpenObserve's page.
 async fn ask(sink: &Sink, method: &str, path: &str, body: Option<&Value>) -> Value {
     let stream = TcpStream::connect(sink.address()).await.unwrap();
     let (mut sender, connection) =
@@ -65,7 +64,6 @@ async fn ask(sink: &Sink, method: &str, path: &str, body: Option<&Value>) -> Val
     serde_json::from_slice(&answer).unwrap_or(Value::Null)
 }
 
-/// The id of the folder.
 async fn folder(sink: &Sink, of: &str) -> Option<String> {
     let folders = ask(sink, "GET", &format!("v2/default/folders/{of}"), None).await;
     let list = folders["list"].as_array().unwrap();

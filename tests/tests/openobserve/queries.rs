@@ -13,7 +13,6 @@ use sqlparser::parser::Parser;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-/// The stored columns of each stream, and the texts in each.
 struct Stored(BTreeMap<(Signal, String), BTreeMap<String, BTreeSet<String>>>);
 
 impl Stored {
@@ -40,7 +39,6 @@ impl Stored {
     }
 }
 
-/// The errors of a query.
 fn mistakes(query: &Query, stored: &Stored) -> Vec<String> {
     let mistakes = match query.language {
         Language::Sql => of_sql(query, stored),
@@ -107,7 +105,6 @@ fn literal(expression: &Expr) -> Option<&str> {
     }
 }
 
-/// The names that the query gives its columns.
 fn aliases(statements: &[Statement]) -> Vec<String> {
     let [Statement::Query(query)] = statements else { panic!("no single query") };
     let SetExpr::Select(select) = query.body.as_ref() else { panic!("no SELECT") };
@@ -119,7 +116,6 @@ fn aliases(statements: &[Statement]) -> Vec<String> {
     named.map(|name| name.expect("a column without a name")).collect()
 }
 
-/// A label, and the value that it has to have.
 type Label = (String, Option<String>);
 
 /// The stream of each selector of a query, and the labels that it needs.
@@ -197,7 +193,6 @@ fn of_promql(query: &Query, stored: &Stored) -> Vec<String> {
     mistakes
 }
 
-/// The labels by which something is grouped.
 fn groupings(expression: &Promql, labels: &mut BTreeSet<String>) {
     match expression {
         Promql::Aggregate(aggregate) => {
@@ -248,7 +243,6 @@ async fn every_query_finds_what_it_asks_for_in_what_a_function_leaves() {
     is_particular(&stored);
 }
 
-/// The check notices each kind of mistake.
 fn is_particular(stored: &Stored) {
     let check = |language, stream: &str, text: &str, expected: &str| {
         let query = Query {

@@ -5,7 +5,6 @@ use lambda_otlp_tests::workspace;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Columns of the grid that panels lie on.
 const GRID: i64 = 48;
 
 fn has(object: &Value, keys: &[&str], at: &str) {

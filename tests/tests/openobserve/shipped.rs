@@ -22,7 +22,6 @@ fn read(path: &Path) -> (String, Value) {
     (name, json)
 }
 
-/// The panels of a dashboard.
 pub(crate) fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     list(&dashboard["tabs"]).iter().flat_map(|tab| list(&tab["panels"]))
 }
@@ -48,20 +47,16 @@ pub(crate) enum Language {
 
 /// A query of a panel or an alert.
 pub(crate) struct Query {
-    /// Its place, for messages.
     pub(crate) at: String,
     pub(crate) language: Language,
-    /// With a value for each variable.
     pub(crate) text: String,
     pub(crate) signal: Signal,
     pub(crate) stream: String,
     /// The columns that the panel shows, by their aliases; none for an alert.
     pub(crate) aliases: Option<Vec<String>>,
-    /// How the panel names the series of PromQL.
     pub(crate) legend: String,
 }
 
-/// All queries of all dashboards and alerts.
 pub(crate) fn queries() -> Vec<Query> {
     let mut queries = Vec::new();
     for (name, dashboard) in files("dashboards") {

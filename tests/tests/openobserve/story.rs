@@ -55,7 +55,6 @@ pub(crate) async fn tell_with(sink: &Sink, headers: &str) {
     lambda.shut_down().await;
 }
 
-/// The rows of that story.
 pub(crate) async fn rows() -> Vec<Row> {
     let sink = Sink::start().await.unwrap();
     tell_with(&sink, "").await;

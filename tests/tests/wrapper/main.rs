@@ -29,7 +29,6 @@ pub(crate) fn layer() -> TempDir {
     layer
 }
 
-/// Runs a program through the wrapper, with Lambda's variables and these.
 fn run(variables: &[(&str, &str)], program: &[&str]) -> Output {
     run_by(&wrapper(), variables, program)
 }
@@ -40,7 +39,6 @@ pub(crate) fn run_by(wrapper: &Path, variables: &[(&str, &str)], program: &[&str
     wrapper.envs(OF_LAMBDA.iter().chain(variables).copied()).output().unwrap()
 }
 
-/// The runtime's OpenTelemetry variables.
 fn seen(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
     let output = run(variables, &["env"]);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");

@@ -56,7 +56,6 @@ fn a_python_function_that_sets_an_sdk_up_is_left_alone_and_its_log_says_why() {
     .assert_eq(&String::from_utf8(output.stderr).unwrap());
 }
 
-/// Prints of a script about the layer's modules.
 fn told_by_python(script: &str) -> Option<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/python").join(script);
     let mut python = Command::new(simulator::packages::find_python()?);

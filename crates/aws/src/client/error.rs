@@ -12,7 +12,6 @@ pub enum NoResponse {
     NotConnected {
         /// The endpoint's host, with its port unless that is the default.
         host: String,
-        /// The cause and the remedy.
         cause: String,
     },
     /// The connection broke, or the response was not HTTP.
@@ -20,10 +19,8 @@ pub enum NoResponse {
     Broken {
         /// The endpoint's host, with its port unless that is the default.
         host: String,
-        /// The cause.
         cause: String,
     },
-    /// The deadline passed.
     #[error("cannot reach {host}: {TIMED_OUT}")]
     Deadline {
         /// The endpoint's host, with its port unless that is the default.

@@ -44,7 +44,6 @@ impl AwsClient {
         Self { clock, transport: Box::new(transport) }
     }
 
-    /// Uses reqwest, through this proxy.
     #[cfg(feature = "reqwest")]
     pub fn new(clock: fn() -> SystemTime, proxy: Option<Proxy>) -> Self {
         Self::keeping_connections(clock, proxy, 0)
@@ -60,12 +59,10 @@ impl AwsClient {
         Self::by(reqwest_transport::ReqwestTransport::new(proxy, most), clock)
     }
 
-    /// The signing time.
     pub fn wall_clock(&self) -> SystemTime {
         (self.clock)()
     }
 
-    /// Sends the request once and reads the response.
     pub async fn send(&self, request: SignedRequest<'_>) -> Result<AwsResponse, NoResponse> {
         let (endpoint, deadline) = (request.endpoint, request.deadline);
         let request = signed(request, &host(endpoint), self.wall_clock())?;
@@ -91,7 +88,6 @@ impl AwsClient {
         self.send_unsigned(request, deadline).await
     }
 
-    /// Sends an unsigned request once and reads the response.
     pub(crate) async fn send_unsigned(
         &self,
         request: AwsHttpRequest<'_>,

@@ -12,21 +12,16 @@ use url::Url;
 /// A request without its signing time.
 #[derive(Debug)]
 pub struct SignedRequest<'a> {
-    /// The credentials.
     pub credentials: &'a Credentials,
     /// The service's name in signatures: `sqs`.
     pub service: &'a str,
-    /// The region of the signature.
     pub region: &'a str,
-    /// The URL.
     pub endpoint: &'a Url,
     /// `application/x-amz-json-1.0` or `-1.1`, depending on the service.
     pub content_type: &'a str,
     /// The operation: `AmazonSQS.SendMessageBatch`.
     pub target: &'a str,
-    /// JSON.
     pub body: Vec<u8>,
-    /// The deadline for the response.
     pub deadline: Instant,
     /// Maximum size of the response in bytes.
     pub max_response_bytes: usize,

@@ -23,7 +23,6 @@ pub(super) struct ReqwestTransport {
 }
 
 impl ReqwestTransport {
-    /// Keeps this many connections for later requests.
     pub(super) fn new(proxy: Option<Proxy>, idle_connections: usize) -> Self {
         let (https, http) = (OnceCell::new(), OnceCell::new());
         Self { proxy, idle_connections, https, http }
@@ -79,7 +78,6 @@ impl RequestSender for ReqwestTransport {
         Box::pin(self.exchange(request))
     }
 
-    /// The host, and the proxy in front of it.
     fn shown(&self, url: &Url) -> String {
         let shown = host(url);
         match self.proxy.as_ref().and_then(|proxy| proxy.of(url)) {

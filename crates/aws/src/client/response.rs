@@ -5,13 +5,11 @@ use serde_json::Value;
 /// A response, successful or not.
 #[derive(Debug)]
 pub struct AwsResponse {
-    /// The HTTP status.
     pub status: u16,
     /// At most the request's limit of bytes.
     pub body: Vec<u8>,
 }
 
-/// An AWS service's error.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// `AccessDeniedException`; empty if the response does not come from the service.

@@ -13,7 +13,6 @@ use wire::timestamp::rfc3339_millis;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// The scope of a signature.
 pub(super) struct Scope<'a> {
     pub(super) service: &'a str,
     pub(super) region: &'a str,
@@ -32,7 +31,6 @@ impl Scope<'_> {
     }
 }
 
-/// A time in the notation of requests and signatures.
 pub(super) fn amz_date(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let text = rfc3339_millis(u64::try_from(since.as_nanos()).unwrap_or_default());
@@ -65,7 +63,6 @@ pub(super) fn authorization(
     )
 }
 
-/// The signature of the canonical request with this digest.
 fn signature(scope: &Scope<'_>, secret_access_key: &Secret, digest: &str) -> String {
     let mut key = format!("AWS4{}", secret_access_key.expose()).into_bytes();
     for part in [scope.date(), scope.region, scope.service, "aws4_request"] {

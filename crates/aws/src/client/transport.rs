@@ -7,15 +7,11 @@ use std::fmt;
 use std::pin::Pin;
 use url::Url;
 
-/// One request, ready to be sent.
 pub struct AwsHttpRequest<'a> {
-    /// Its method.
     pub method: Method,
-    /// Its URL.
     pub url: &'a Url,
     /// All headers except the length.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Vec<u8>,
     /// `true` if the host is this machine, or one that no proxy reaches.
     pub is_direct: bool,
@@ -30,15 +26,12 @@ impl fmt::Debug for AwsHttpRequest<'_> {
     }
 }
 
-/// A pending response.
 pub type Sent<'a> = Pin<Box<dyn Future<Output = Result<AwsResponse, NoResponse>> + Send + 'a>>;
 
 /// Sends one request and returns its response, without retries or redirects. The caller drops the future at the deadline.
 pub trait RequestSender: fmt::Debug + Send + Sync {
-    /// Sends the request.
     fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a>;
 
-    /// The URL's host as named in errors.
     fn shown(&self, url: &Url) -> String {
         host(url)
     }

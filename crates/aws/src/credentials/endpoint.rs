@@ -14,14 +14,11 @@ use tokio::time::Instant;
 use url::{Host, Url};
 use wire::timestamp::parse_rfc3339;
 
-/// It is on the same machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Credentials are renewed this long before they expire, because a request arrives some time after it is signed.
 const AHEAD: Duration = Duration::from_mins(5);
-/// The answer has three strings and a time.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// The credentials endpoint and its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialsEndpoint {
     url: Url,
@@ -37,7 +34,6 @@ pub struct CredentialsError {
     problem: String,
 }
 
-/// The endpoint's answer.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct CredentialsAnswer {
@@ -47,7 +43,6 @@ struct CredentialsAnswer {
     expiration: Option<String>,
 }
 
-/// Credentials that expire.
 #[derive(Debug)]
 pub(super) struct Renewed {
     pub(super) credentials: Credentials,

@@ -38,7 +38,6 @@ impl CredentialsSource {
     }
 }
 
-/// Provides valid credentials.
 #[derive(Debug)]
 pub(crate) struct CurrentCredentials {
     source: CredentialsSource,

@@ -2,14 +2,11 @@
 
 use crate::client::{AwsResponse, excerpt};
 
-/// An error of CloudWatch Logs, on one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogsError {
-    /// The service refused.
     #[error("{request} was refused with {code}{}{}", described(text), hint(code, request))]
     Refused {
-        /// The operation, and the log group.
         request: String,
         /// AWS's code, `AccessDeniedException`; `status 502` if the response does not come from AWS.
         code: String,
@@ -18,18 +15,10 @@ pub enum LogsError {
     },
     /// There was no readable answer.
     #[error("{request} got no answer: {text}")]
-    NoResponse {
-        /// The operation, and the log group.
-        request: String,
-        /// The cause.
-        text: String,
-    },
+    NoResponse { request: String, text: String },
     /// The deadline passed before the request.
     #[error("{request} was not called: the deadline has passed")]
-    Deadline {
-        /// The operation, and the log group.
-        request: String,
-    },
+    Deadline { request: String },
 }
 
 impl LogsError {
@@ -69,7 +58,6 @@ fn hint(code: &str, request: &str) -> String {
     }
 }
 
-/// The kind of an error, which decides about retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
     No,
@@ -79,7 +67,6 @@ pub(super) enum Again {
     UntilTheDeadline,
 }
 
-/// An operation and its object.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'a> {
     pub(super) operation: &'static str,

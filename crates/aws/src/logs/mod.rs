@@ -31,7 +31,6 @@ const MAX_RETRIES: u32 = 4;
 /// Maximum number of concurrent requests; each needs a connection.
 const CONNECTIONS: usize = 8;
 
-/// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// May be empty although there is a next page.
@@ -44,7 +43,6 @@ pub struct Page<T> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogGroup {
-    /// Its name.
     #[serde(rename = "logGroupName")]
     pub name: String,
     /// Its ARN, which ends in `:*`.
@@ -69,13 +67,11 @@ impl LogGroup {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionFilter {
-    /// Its name, which is unique in the log group.
     #[serde(rename = "filterName")]
     pub name: String,
     /// The pattern of the log events to send; empty for all.
     #[serde(rename = "filterPattern", default)]
     pub pattern: String,
-    /// The ARN of the destination.
     #[serde(rename = "destinationArn")]
     pub destination: String,
     /// The ARN of the role for writing to a Kinesis stream; `None` for a function.
@@ -87,23 +83,18 @@ pub struct SubscriptionFilter {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FilteredLogEvent {
-    /// Unique in all log groups.
     #[serde(rename = "eventId")]
     pub id: String,
-    /// The name of its stream.
     #[serde(rename = "logStreamName")]
     pub log_stream: String,
     /// Its time, in milliseconds since the Unix epoch.
     #[serde(rename = "timestamp")]
     pub timestamp_ms: i64,
-    /// The time CloudWatch Logs received it.
     #[serde(rename = "ingestionTime")]
     pub ingested_ms: i64,
-    /// The line.
     pub message: String,
 }
 
-/// CloudWatch Logs of one account and region.
 #[derive(Debug)]
 pub struct CloudWatchLogs {
     region: String,
@@ -120,7 +111,6 @@ impl CloudWatchLogs {
         Self { region, endpoint, credentials: CurrentCredentials::of(credentials), client }
     }
 
-    /// The signing time.
     pub fn wall_clock(&self) -> SystemTime {
         self.client.wall_clock()
     }
@@ -150,7 +140,6 @@ impl CloudWatchLogs {
         Ok(Page { items: log_groups, next: next_token })
     }
 
-    /// The log group with exactly this name.
     pub async fn log_group(
         &self,
         name: &str,
@@ -161,7 +150,6 @@ impl CloudWatchLogs {
         Ok(page.items.into_iter().find(|group| group.name == name))
     }
 
-    /// The tags of a log group.
     pub async fn tags(
         &self,
         group: &LogGroup,
@@ -330,13 +318,11 @@ impl CloudWatchLogs {
     }
 }
 
-/// An object of the members that have a value.
 fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(given.collect())
 }
 
-/// The URL of CloudWatch Logs in this region.
 fn logs_endpoint(region: &str) -> Option<Url> {
     service_endpoint("logs", None, region)
 }

@@ -8,66 +8,35 @@ pub enum SecretError {
     #[error(
         "cannot read {secret}: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set; Lambda sets them from the function's role"
     )]
-    NoCredentials {
-        /// The reference.
-        secret: String,
-    },
+    NoCredentials { secret: String },
     /// The secret's region is unknown.
     #[error("cannot read {secret}: its region is unknown; give its ARN, or set AWS_REGION")]
-    NoRegion {
-        /// The reference.
-        secret: String,
-    },
-    /// The role lacks the permission.
+    NoRegion { secret: String },
     #[error(
         "cannot read {secret}: access denied; allow {action} on {resource} in the function's role ({text})"
     )]
-    Denied {
-        /// The reference.
-        secret: String,
-        /// The missing IAM action.
-        action: &'static str,
-        /// Its resource.
-        resource: String,
-        /// AWS's text, cut.
-        text: String,
-    },
+    Denied { secret: String, action: &'static str, resource: String, text: String },
     /// The secret does not exist.
     #[error(
         "cannot read {secret}: not found in {region}; is it in another region or account, or misspelt?"
     )]
-    NotFound {
-        /// The reference.
-        secret: String,
-        /// The region or store that was searched.
-        region: String,
-    },
+    NotFound { secret: String, region: String },
     /// The service returned another error.
     #[error("cannot read {secret}: {host} answered {}", described(*status, code, text))]
     Refused {
-        /// The reference.
         secret: String,
-        /// The host that answered.
         host: String,
-        /// The HTTP status.
         status: u16,
         /// AWS's code, `ThrottlingException`.
         code: String,
-        /// AWS's text, cut.
         text: String,
     },
     /// The service was unreachable.
     #[error("cannot read {secret}: {text}")]
-    NoResponse {
-        /// The reference.
-        secret: String,
-        /// Host and cause.
-        text: String,
-    },
+    NoResponse { secret: String, text: String },
     /// The service's value is unusable.
     #[error("cannot use {secret}: {problem}")]
     Unusable {
-        /// The reference.
         secret: String,
         /// The error in the value, without any part of it.
         problem: String,

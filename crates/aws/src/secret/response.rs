@@ -5,7 +5,6 @@ use crate::client::{AwsResponse, excerpt};
 use serde::Deserialize;
 use settings::{Secret, SecretReference, SecretStore};
 
-/// A response with its request's reference.
 pub(super) struct SecretResponse<'a> {
     pub(super) reference: &'a SecretReference,
     pub(super) host: &'a str,

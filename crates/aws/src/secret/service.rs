@@ -21,7 +21,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A secret has at most 64 KiB, up to six times as many in JSON.
 const MAX_RESPONSE_BYTES: usize = 512 * 1024;
 
-/// A store of secrets.
 pub trait SecretService: Send + Sync {
     /// Returns the whole stored secret; the reference's key is not applied.
     fn read(
@@ -29,7 +28,6 @@ pub trait SecretService: Send + Sync {
         reference: &SecretReference,
     ) -> impl Future<Output = Result<Secret, SecretError>> + Send;
 
-    /// The wall clock's time, which includes freezes of the environment.
     fn wall_clock(&self) -> SystemTime;
 }
 
@@ -61,7 +59,6 @@ impl AwsSecrets {
         Self::by(client, settings)
     }
 
-    /// Creates a store with this client, whose proxy is used.
     pub fn by(client: AwsClient, settings: AwsSecretsSettings) -> Self {
         let credentials = settings.credentials.clone().map(CurrentCredentials::of);
         Self { settings, credentials, client }
@@ -140,7 +137,6 @@ impl SecretService for AwsSecrets {
     }
 }
 
-/// The URL of the store in this region.
 fn aws_endpoint(reference: &SecretReference, region: &str) -> Option<Url> {
     let service = match reference.store {
         SecretStore::SecretsManager => "secretsmanager",

@@ -9,13 +9,10 @@ use url::Url;
 /// The settings for reading a secret. All are optional, because most installations store no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AwsSecretsSettings {
-    /// The credentials.
     pub credentials: Option<CredentialsSource>,
     /// The default region; an ARN may name another.
     pub region: Option<String>,
-    /// Replaces the URL of Secrets Manager.
     pub secrets_manager: Option<Url>,
-    /// Replaces the URL of Systems Manager.
     pub parameter_store: Option<Url>,
     /// The proxy for both.
     pub proxy: Option<Proxy>,

@@ -6,7 +6,6 @@ use crate::variables::{ENDPOINT, REGION, SQS_ENDPOINT};
 use settings::Reader;
 use url::Url;
 
-/// A queue's address and credentials.
 #[derive(Clone, Debug)]
 pub(super) struct QueueAddress {
     pub(super) url: String,
@@ -73,7 +72,6 @@ impl QueueAddress {
         })
     }
 
-    /// The queue's ARN, as used in policies.
     pub(super) fn arn(&self) -> String {
         let Self { region, account, name, .. } = self;
         let partition = match region.split('-').next() {

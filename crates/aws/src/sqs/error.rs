@@ -7,7 +7,6 @@ pub enum QueueError {
     /// The queue refused the message.
     #[error("queue {queue} refused with {code}{}{hint}", describe(text))]
     Refused {
-        /// The queue's name.
         queue: String,
         /// AWS's code, such as `AccessDenied`.
         code: String,
@@ -19,23 +18,17 @@ pub enum QueueError {
     /// No answer, or one that leaves the message's fate unknown.
     #[error("queue {queue} did not answer: {text}")]
     NoResponse {
-        /// The queue's name.
         queue: String,
-        /// The cause.
         text: String,
         /// `true` if the message may be in the queue.
         ambiguous: bool,
     },
     /// The deadline passed before the request.
     #[error("queue {queue} was not called: the deadline has passed")]
-    Deadline {
-        /// The queue's name.
-        queue: String,
-    },
+    Deadline { queue: String },
     /// The message exceeds the size limit.
     #[error("message of {bytes} bytes is larger than the {most} bytes that queue {queue} accepts")]
     TooLarge {
-        /// The queue's name.
         queue: String,
         /// Its size in bytes.
         bytes: usize,

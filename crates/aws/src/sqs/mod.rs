@@ -35,7 +35,6 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 /// Maximum size of a response: ten entries of about 200 bytes, or more with error texts.
 const MAX_RESPONSE_BYTES: usize = 256 * 1024;
 
-/// Amazon SQS API Reference, "SendMessageBatch".
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct SendMessageBatch<'a> {
@@ -52,7 +51,6 @@ struct Entry<'a> {
     delay_seconds: Option<u64>,
 }
 
-/// Amazon SQS API Reference, "ChangeMessageVisibility".
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct ChangeMessageVisibility<'a> {
@@ -61,7 +59,6 @@ struct ChangeMessageVisibility<'a> {
     visibility_timeout: u64,
 }
 
-/// A queue with its credentials and the proxy.
 #[derive(Clone, Debug)]
 pub struct SqsSettings {
     address: QueueAddress,
@@ -81,7 +78,6 @@ impl SqsSettings {
     }
 }
 
-/// A standard SQS queue.
 #[derive(Debug)]
 pub struct SqsQueue {
     address: QueueAddress,
@@ -97,7 +93,6 @@ impl SqsQueue {
         Self { address, credentials, client: AwsClient::new(clock, proxy) }
     }
 
-    /// The queue's name.
     pub fn name(&self) -> &str {
         &self.address.name
     }

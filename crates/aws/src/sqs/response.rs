@@ -29,7 +29,6 @@ struct AcceptedMessage {
     id: String,
 }
 
-/// A refused message.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct RefusedEntry {
@@ -94,7 +93,6 @@ pub(super) fn of_response(
     Err((error, if repeat { Repeat::Yes } else { Repeat::No }))
 }
 
-/// The meaning of a missing response.
 pub(super) fn of_no_response(queue: &QueueAddress, error: &NoResponse) -> (QueueError, Repeat) {
     match error {
         NoResponse::NotMade(problem) => (queue.refused("InvalidRequest", problem, ""), Repeat::No),

@@ -13,11 +13,9 @@ use url::Url;
 
 pub(crate) const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
-/// The service's reaction to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum ScriptedResponse {
     Is(u16, String),
-    /// Closes the connection.
     Closes,
     Never,
 }
@@ -25,7 +23,6 @@ pub(crate) enum ScriptedResponse {
 #[derive(Debug, Default)]
 pub(crate) struct Fake {
     pub(crate) answers: Mutex<VecDeque<ScriptedResponse>>,
-    /// Target, region of the signature, body.
     pub(crate) requests: Mutex<Vec<(String, String, String)>>,
 }
 

@@ -29,10 +29,8 @@ pub const SPANS_LOG_GROUP: &str = "aws/spans";
 /// line, because a span can take ninety times its size in memory.
 const MAX_LINE_BYTES: usize = 256 * 1024;
 
-/// The content of a line of the log group.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SpanLine {
-    /// A span that ended, with its resource.
     Ended(Box<ResourceSpans>),
     /// A snapshot of an unfinished span. X-Ray writes the span again with the same id when it ends.
     InProgress,
@@ -41,7 +39,6 @@ pub enum SpanLine {
 }
 
 impl SpanLine {
-    /// Reads a line of the log group.
     pub fn read(line: &str) -> Self {
         if line.len() > MAX_LINE_BYTES {
             return Self::Other;
@@ -77,7 +74,6 @@ fn end_of(fields: &Map<String, Value>, start: u64) -> Option<u64> {
     end.or_else(by_duration)
 }
 
-/// The span with all other fields of its line.
 fn with_all_else(mut span: Span, mut fields: Map<String, Value>) -> ResourceSpans {
     // The span's end time already contains both.
     for key in ["endTimeUnixNano", "durationNano"] {
@@ -192,7 +188,6 @@ fn link(value: &Value) -> Option<Link> {
     fields.values().all(is_nothing).then_some(link)
 }
 
-/// The readable elements. Unreadable ones stay in the line's fields.
 fn take_all<T>(
     fields: &mut Map<String, Value>,
     key: &str,

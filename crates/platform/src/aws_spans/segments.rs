@@ -14,7 +14,6 @@ use crate::names;
 /// Maximum length of a chain of parents. X-Ray nests subsegments a few levels deep; the bound also ends circles.
 const MAX_DEPTH: usize = 64;
 
-/// The segments of some lines, and their subsegments.
 #[derive(Debug, Default)]
 pub struct Segments {
     /// By trace id and span id: the service of a span, or its parent.

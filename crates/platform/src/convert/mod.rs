@@ -41,7 +41,6 @@ use crate::read::{telemetry, text};
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::Invocations;
 
-/// The result of converting a stream's log events.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConvertedLines {
     /// The log records with their resource, encoded; `None` if there are none.
@@ -55,7 +54,6 @@ pub struct ConvertedLines {
     /// Number of values missing from the metrics: figures that were not finite, plausible numbers, and values beyond a limit of
     /// the embedded metric format.
     pub dropped_values: usize,
-    /// The state of the stream, for its next chunk.
     pub state: ConverterState,
 }
 
@@ -71,13 +69,10 @@ pub struct ConsumedLines {
 /// The state of a log stream at the end of a chunk.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConverterState {
-    /// The current invocation.
     window: RequestWindow,
-    /// The reports that were counted.
     reports: Reports,
     /// The invocations that were counted, so that lines in a later chunk do not count one twice.
     open: OpenInvocations,
-    /// The invocation of the latest spans, and their ids.
     traced: Option<(String, Traced)>,
     /// The invocations without a report so far; `None` if spans are disabled.
     spans: Option<Box<Invocations>>,
@@ -100,7 +95,6 @@ pub struct Converter {
     platform_records: Records,
     line_records: Records,
     consumed: ConsumedLines,
-    /// Facts that lines stated about their invocations.
     told: ToldOf,
     /// `true` if a line stated a fact that earlier records of its invocation lack.
     is_told_late: bool,
@@ -130,7 +124,6 @@ impl Converter {
         }
     }
 
-    /// Continues after an earlier chunk of the stream.
     #[must_use]
     pub fn with_state(mut self, mut state: ConverterState) -> Self {
         self.aggregator.resume(std::mem::take(&mut state.open));
@@ -167,7 +160,6 @@ impl Converter {
         self
     }
 
-    /// The owner of these lines.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -234,7 +226,6 @@ impl Converter {
         self.record_platform(event, &platform);
     }
 
-    /// Notes the invocation of one of Lambda's events.
     fn observe(&mut self, platform: &mut PlatformEvent) {
         let tenant_id = take_tenant_id(platform);
         self.state.window.observe(platform);
@@ -373,7 +364,6 @@ fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
     Some(platform.other.remove(at).1)
 }
 
-/// Adds the facts stated about an invocation to its span.
 fn tell_of(span: &mut Span, told: &ToldOf) {
     let id = span.attributes.iter().find(|attribute| attribute.key == names::FAAS_INVOCATION_ID);
     if let Some(Any::StringValue(id)) = id.and_then(|id| id.value.as_ref()?.value.as_ref())

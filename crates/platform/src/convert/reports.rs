@@ -13,19 +13,15 @@ use std::hash::Hash;
 /// The beginning of Lambda's JSON lines; those of runtimes' loggers begin with `timestamp` or other keys.
 const JSON_LINE: &str = "{\"time\":\"";
 
-/// The reports of one log stream in one delivery.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Reports {
     /// The running requests, mostly one. Statements about another request may come from the function.
     open: HashSet<String>,
-    /// The end of each request, as far as known.
     ends: HashMap<String, End>,
 }
 
-/// The end of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct End {
-    /// Number of remaining lines that end it.
     ahead: usize,
     /// `true` if its report was counted.
     is_counted: bool,

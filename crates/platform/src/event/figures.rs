@@ -24,7 +24,6 @@ pub struct Figures {
     pub produced_bytes: Option<f64>,
     /// Memory of the environment in MiB (`instanceMaxMemory`).
     pub instance_max_memory_mb: Option<f64>,
-    /// Log records that Lambda dropped.
     pub dropped_records: Option<f64>,
     /// Bytes of log records that Lambda dropped.
     pub dropped_bytes: Option<f64>,

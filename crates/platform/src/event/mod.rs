@@ -10,7 +10,6 @@ pub(crate) mod figures;
 
 use figures::Figures;
 
-/// The kind of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EventKind {
     /// The init phase began (`INIT_START`).
@@ -38,7 +37,6 @@ pub enum EventKind {
     /// The runtime or an extension ended (older lines: `Error: Runtime exited …`,
     /// `Process exited before completing request`).
     ExitError,
-    /// The environment ran out of memory.
     OutOfMemory,
     /// An extension registered or failed (`EXTENSION`).
     Extension,
@@ -111,12 +109,10 @@ impl EventKind {
     }
 }
 
-/// Lambda's X-Ray data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracing {
     /// The X-Ray root as written, `1-<8 hex>-<24 hex>`.
     pub trace_id: Option<String>,
-    /// The segment that Lambda wrote for the function.
     pub segment_id: Option<String>,
     /// The id of the invocation's span assigned by Lambda, 16 hex digits (Telemetry API only).
     pub span_id: Option<String>,
@@ -131,13 +127,11 @@ pub struct Tracing {
 pub struct PhaseSpan {
     /// `responseLatency`, `responseDuration`, `runtimeOverhead`, `extensionOverhead`, or a later addition of AWS.
     pub name: String,
-    /// Its start.
     pub start: Option<SpanStart>,
     /// Its duration in milliseconds.
     pub duration_ms: Option<f64>,
 }
 
-/// The start of a part of a phase.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SpanStart {
     /// Unix time in nanoseconds.
@@ -146,41 +140,31 @@ pub enum SpanStart {
     After(f64),
 }
 
-/// One event of Lambda about a function.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PlatformEvent {
-    /// The kind.
     pub kind: EventKind,
-    /// The request id of its invocation, lower case.
     pub request_id: Option<String>,
     /// `success`, `error`, `failure`, `timeout`, or a later addition of AWS. Reports without a status are in the older notation,
     /// which reports failures in separate lines.
     pub status: Option<String>,
     /// Such as `Runtime.ExitError`.
     pub error_type: Option<String>,
-    /// The text of a failure line.
     pub message: Option<String>,
     /// `on-demand`, `provisioned-concurrency`, `snap-start`, `lambda-managed-instances`, …
     pub initialization_type: Option<String>,
     /// The type of the init phase: `init`, `invoke` (repeated inside an invocation), `snap-start`.
     pub phase: Option<String>,
-    /// Version of the function.
     pub version: Option<String>,
     /// Such as `python:3.13.v64`.
     pub runtime_version: Option<String>,
-    /// ARN of the runtime version.
     pub runtime_version_arn: Option<String>,
-    /// Name of the extension or subscriber.
     pub name: Option<String>,
-    /// State of the extension or subscription.
     pub state: Option<String>,
     /// The execution environment (`instanceId`).
     pub instance_id: Option<String>,
     /// The level of the event (Lambda Web Functions only).
     pub level: Option<String>,
-    /// Figures in Lambda's units.
     pub figures: Figures,
-    /// X-Ray.
     pub tracing: Tracing,
     /// Parts of the phase, at most [`PlatformEvent::MAX_SPANS`].
     pub spans: Vec<PhaseSpan>,
@@ -262,7 +246,6 @@ impl PlatformEvent {
 
 const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
 
-/// Truncates a text at a character boundary.
 pub(crate) fn truncated(text: &str, max_bytes: usize) -> String {
     let mut end = max_bytes.min(text.len());
     while !text.is_char_boundary(end) {

@@ -27,7 +27,6 @@ use crate::read::prefix::prefix;
 use crate::read::runtime_text::is_rust_panic;
 use crate::read::severity::Severity;
 
-/// One log event of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogEventRef<'a> {
     /// CloudWatch's id of the event; empty if it has none.
@@ -157,7 +156,6 @@ pub(crate) fn platform_record(
 /// The reason why a claimed OTLP line was not decoded. The line itself, the function's data, is in the dead-letter queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undecodable<'a> {
-    /// The decoder's reason.
     pub reason: &'a str,
     /// Size of the line in bytes.
     pub size_bytes: usize,
@@ -212,7 +210,6 @@ fn begin_at(
     }
 }
 
-/// Writes the record's invocation and the facts known about it.
 fn request_id(record: &mut RecordWriter<'_, '_>, request_id: Option<&str>, window: &RequestWindow) {
     if let Some(id) = request_id {
         record.invocation(id);

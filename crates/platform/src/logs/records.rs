@@ -17,7 +17,6 @@ use crate::logs::seen_spans::{SeenIds, SeenSpans, TraceId};
 use crate::names;
 use crate::read::severity::Severity;
 
-/// The log records of one scope.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     /// The `log_records` fields of a `ScopeLogs`.
@@ -161,7 +160,6 @@ fn ids_of(root: TraceId, invocation: Option<SeenIds>) -> Option<SeenIds> {
     invocation.filter(|(trace_id, _)| *trace_id == root).or(Some((root, None)))
 }
 
-/// An encoded resource.
 pub(crate) fn encoded_resource(resource: &Resource) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut out = Writer::new(&mut bytes);
@@ -205,18 +203,15 @@ pub(crate) fn request<'r>(
     Some(Request::counted(SignalKind::Logs, bytes, count))
 }
 
-/// A log record under construction.
 pub(crate) struct RecordWriter<'w, 'o> {
     out: &'w mut Writer<'o>,
     root: Option<TraceId>,
     has_trace_id: bool,
-    /// The invocation of the previous record.
     before: Option<&'w str>,
     invocation: InvocationOf,
     repeated_bytes: &'w mut usize,
 }
 
-/// The invocation named by a record.
 enum InvocationOf {
     None,
     /// Usually the previous record's.
@@ -259,7 +254,6 @@ impl RecordWriter<'_, '_> {
         takes_room(self.repeated_bytes, bytes)
     }
 
-    /// The request id of the record's invocation.
     pub(crate) fn invocation(&mut self, request_id: &str) {
         self.invocation = if self.before == Some(request_id) {
             InvocationOf::Before
@@ -304,7 +298,6 @@ fn takes_room(taken: &mut usize, bytes: usize) -> bool {
     fits
 }
 
-/// Field number of LogRecord.
 pub(crate) const ATTRIBUTE: u32 = 6;
 
 fn write_attribute(out: &mut Writer<'_>, number: u32, attribute: &KeyValue) {

@@ -9,7 +9,6 @@ use crate::logs::told::{Facts, Told};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RequestWindow {
     request_id: Option<String>,
-    /// The invocation with the latest facts, and the facts.
     told: Option<Box<(String, Told)>>,
     /// Account and name of this stream's function; only its executions count.
     function: Option<(String, String)>,
@@ -23,7 +22,6 @@ impl RequestWindow {
         self.request_id.as_deref()
     }
 
-    /// Sets the stream's owner, as stated by the envelope.
     pub(crate) fn set_function(&mut self, identity: &Identity) {
         let Identity { account, function_name, .. } = identity;
         self.function = account.clone().zip(function_name.clone());
@@ -50,7 +48,6 @@ impl RequestWindow {
         self.told.is_some()
     }
 
-    /// The facts about this invocation beside its id.
     pub(crate) fn told(&self, request_id: Option<&str>) -> Facts<'_> {
         match &self.told {
             Some(told) if Some(told.0.as_str()) == request_id => told.1.facts(),
@@ -71,18 +68,15 @@ impl RequestWindow {
         self.has_news |= told.1.add(facts);
     }
 
-    /// The latest facts, and their invocation.
     pub(crate) fn last_told(&self) -> Option<(String, Told)> {
         self.told.as_deref().cloned()
     }
 
-    /// New facts since the last call, and their invocation.
     #[inline]
     pub(crate) fn take_news(&mut self) -> Option<(String, Told)> {
         std::mem::take(&mut self.has_news).then(|| self.last_told())?
     }
 
-    /// Notes one of Lambda's own events.
     pub(crate) fn observe(&mut self, event: &PlatformEvent) {
         match event.kind {
             EventKind::Start => self.request_id.clone_from(&event.request_id),

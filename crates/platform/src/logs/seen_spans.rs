@@ -16,13 +16,11 @@ use crate::read::ids::request_id_of;
 
 pub(crate) type TraceId = [u8; 16];
 pub(crate) type SpanId = [u8; 8];
-/// A trace, and a span of it.
 pub(crate) type SeenIds = (TraceId, Option<SpanId>);
 
 /// Maximum number of remembered traces and invocations of one chunk, so that invented ids cannot exhaust the memory.
 const MOST: usize = 50_000;
 
-/// The ids of a chunk's spans.
 #[derive(Debug, Default)]
 pub(crate) struct SeenSpans {
     traces: BTreeSet<TraceId>,
@@ -31,7 +29,6 @@ pub(crate) struct SeenSpans {
     last: Option<String>,
 }
 
-/// The ids of an invocation's spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Traced {
     /// `None` if they belong to several traces.
@@ -55,7 +52,6 @@ impl SeenSpans {
         }
     }
 
-    /// Adds a span made by this crate.
     pub(crate) fn add_own(&mut self, span: &Span) {
         let id = |pair: &&KeyValue| pair.key == names::FAAS_INVOCATION_ID;
         let value = |pair: &'_ KeyValue| pair.value.as_ref()?.value.clone();
@@ -93,7 +89,6 @@ impl SeenSpans {
         self.invocations.remove_entry(self.last.as_deref()?)
     }
 
-    /// Continues after an earlier chunk of the stream.
     pub(crate) fn resume(&mut self, last: Option<(String, Traced)>) {
         self.last = last.as_ref().map(|(request_id, _)| request_id.clone());
         self.invocations.extend(last);

@@ -8,17 +8,13 @@ use crate::attributes::PlainValue;
 use crate::logs::records::{ATTRIBUTE, RecordWriter};
 use crate::names::{self, lambda};
 
-/// The facts about an invocation beside its id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts<'a> {
-    /// The tenant of an invocation with tenant isolation.
     pub(crate) tenant_id: Option<&'a str>,
-    /// The durable execution of the invocation.
     pub(crate) durable_execution_arn: Option<&'a str>,
 }
 
 impl<'a> Facts<'a> {
-    /// The facts as attributes.
     pub(crate) fn attributes(self) -> impl Iterator<Item = (&'static str, &'a str)> {
         let words = [
             (lambda::TENANT_ID, self.tenant_id),
@@ -37,7 +33,6 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Writes the facts stated by the record's own line.
     pub(crate) fn write(self, record: &mut RecordWriter<'_, '_>) {
         for (key, word) in self.attributes() {
             record.attribute(key, PlainValue::Text(word));
@@ -86,7 +81,6 @@ impl Told {
     }
 }
 
-/// The facts about invocations, by request id.
 pub(crate) type ToldOf = BTreeMap<String, Told>;
 
 /// The attributes missing in a record that was written before its invocation's facts were known.

@@ -11,7 +11,6 @@ use crate::options::Shape;
 #[derive(Debug)]
 pub(crate) struct Instrument {
     pub(crate) name: &'static str,
-    /// The unit in UCUM's notation.
     pub(crate) unit: &'static str,
     pub(crate) description: &'static str,
     bounds: Bounds,
@@ -62,7 +61,6 @@ const fn gauge(name: &'static str, unit: &'static str, description: &'static str
     Instrument { name, unit, description, bounds: Bounds::NONE }
 }
 
-/// The bounds of durations in this shape.
 pub(crate) fn duration_bounds(shape: Shape) -> &'static [f64] {
     match shape {
         Shape::Otlp => &ADVISED_DURATION_BOUNDS,
@@ -70,7 +68,6 @@ pub(crate) fn duration_bounds(shape: Shape) -> &'static [f64] {
     }
 }
 
-/// The semantic conventions' advice for FaaS durations.
 const ADVISED_DURATION_BOUNDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 

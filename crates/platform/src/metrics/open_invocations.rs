@@ -30,7 +30,6 @@ pub(crate) enum InvocationState {
     Counted,
 }
 
-/// The kind of failure of an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Timeout,

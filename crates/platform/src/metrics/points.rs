@@ -11,7 +11,6 @@ use crate::metrics::instrument::Instrument;
 use crate::names;
 use crate::options::Shape;
 
-/// The time and the invocation of a measurement.
 #[derive(Clone, Copy)]
 pub(crate) struct Measured<'a> {
     /// Unix time in nanoseconds of the event.
@@ -56,7 +55,6 @@ struct HistogramPoint {
     span: TimeSpan,
 }
 
-/// The newest measurement that names its invocation.
 #[derive(Clone, Debug, Default)]
 struct Newest {
     /// A reused `String`, because each report of a delivery replaces the previous one.
@@ -114,7 +112,6 @@ impl TimeSpan {
 }
 
 impl Points {
-    /// Adds one to a counter.
     pub(crate) fn count(
         &mut self,
         instrument: &'static Instrument,
@@ -124,7 +121,6 @@ impl Points {
         self.add(instrument, error_type, 1, measured);
     }
 
-    /// Adds to a counter.
     pub(crate) fn add(
         &mut self,
         instrument: &'static Instrument,
@@ -219,7 +215,6 @@ impl Points {
         gauge.map(|(_, points)| points)
     }
 
-    /// All metrics, each with the points of its attribute sets.
     pub(crate) fn into_metrics(self, shape: Shape) -> Vec<Metric> {
         let mut metrics: Vec<Metric> = Vec::new();
         for point in self.sums {
@@ -274,7 +269,6 @@ fn sum_of(data_points: Vec<NumberDataPoint>) -> Sum {
     }
 }
 
-/// The data of the metric of that name, created on demand.
 fn metric_data<'a>(
     metrics: &'a mut Vec<Metric>,
     instrument: &'static Instrument,

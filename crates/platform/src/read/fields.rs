@@ -9,11 +9,9 @@ use serde_json::value::RawValue;
 /// An object with more keys is data rather than a log record or an event, and is not read.
 pub(crate) const MAX_KEYS: usize = 1024;
 
-/// A JSON object's fields in order, values unparsed.
 pub(crate) struct Fields<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
-    /// The fields of a text that is exactly one object.
     pub(crate) fn of(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -97,7 +95,6 @@ impl<'de> Deserialize<'de> for JsonKey<'de> {
     }
 }
 
-/// The unparsed elements of a JSON array.
 #[derive(Default)]
 pub(crate) struct Elements<'a> {
     pub(crate) values: Vec<&'a RawValue>,

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-/// Length of a UUID's text.
 pub(crate) const UUID_BYTES: usize = 36;
 
 /// Returns `true` if the text is a UUID as Lambda writes request ids, in either case.
@@ -19,7 +18,6 @@ pub(crate) fn request_id_of(text: &str) -> String {
     if is_uuid(text) { text.to_ascii_lowercase() } else { text.to_owned() }
 }
 
-/// A request id in canonical form, as Lambda writes it.
 pub(crate) fn lower_case(id: &str) -> Cow<'_, str> {
     let has_capitals = match <&[u8; UUID_BYTES]>::try_from(id.as_bytes()) {
         // Reads all bytes, too.

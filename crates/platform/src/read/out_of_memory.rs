@@ -9,7 +9,6 @@
 use crate::read::ids::{UUID_BYTES, is_uuid};
 
 const JAVA_ERROR: &str = "java.lang.OutOfMemoryError";
-/// The beginnings of Java's messages.
 const JAVA_BEGINNINGS: [&str; 9] = [
     JAVA_ERROR,
     "Exception in thread ",
@@ -23,7 +22,6 @@ const JAVA_BEGINNINGS: [&str; 9] = [
 ];
 const V8_ERROR: &str = "FATAL ERROR: ";
 const RUBY_FATAL: &str = "[FATAL] failed to allocate memory";
-/// The directory of Ruby's own code.
 const RUBY_INTERNAL: &str = "<internal:";
 
 /// Returns `true` for such a message. Nearly all other texts are excluded by their first bytes, before a search for the line's

@@ -14,7 +14,6 @@
 use crate::read::ids::is_uuid;
 use crate::read::severity::Severity;
 
-/// The content of a prefix.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Prefix<'a> {
     pub(crate) severity: Option<Severity>,

@@ -12,7 +12,6 @@ pub(crate) const INTERNAL_NAME: &str = "aws.lambda.invocation";
 /// W3C trace flags: sampled.
 const SAMPLED: u32 = 1;
 
-/// The ids of an invocation's spans.
 pub(crate) struct InvocationIds<'a> {
     pub(crate) request: &'a str,
     pub(crate) trace: [u8; 16],

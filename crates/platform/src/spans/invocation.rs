@@ -24,7 +24,6 @@ impl ShutdownReason {
         }
     }
 
-    /// The error type of an invocation closed for this reason.
     pub(crate) fn error_type(self) -> Option<&'static str> {
         match self {
             Self::Spindown => None,
@@ -34,12 +33,9 @@ impl ShutdownReason {
     }
 }
 
-/// The root span written by the function itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionRoot {
-    /// Its trace.
     pub trace_id: [u8; 16],
-    /// Its id.
     pub span_id: [u8; 8],
     /// `true` if it has begun, and the function had not written it at the last check.
     pub is_open: bool,
@@ -72,7 +68,6 @@ impl Phase {
     }
 }
 
-/// The state of one invocation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Invocation {
     pub(crate) request_id: String,

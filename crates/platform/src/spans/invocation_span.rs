@@ -19,7 +19,6 @@ use crate::spans::invocation::Invocation;
 use crate::spans::phases;
 use crate::spans::status::InvocationStatus;
 
-/// The spans with their resource.
 pub fn resource_spans(resource: Resource, spans: Vec<Span>) -> ResourceSpans {
     ResourceSpans {
         resource: Some(resource),
@@ -64,7 +63,6 @@ pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> V
     }
 }
 
-/// The spans of a report that follows the span of its invocation.
 pub(crate) fn late_report(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
     if options.mapping == SpanMapping::SpanEvents {
         return Vec::new();
@@ -74,7 +72,6 @@ pub(crate) fn late_report(invocation: &Invocation, options: &SpanOptions) -> Vec
     phases::report(invocation, &ids, start, end)
 }
 
-/// Start and end of the invocation's span.
 fn extent(invocation: &Invocation, options: &SpanOptions) -> (u64, u64) {
     let began = |kind: &EventKind| {
         let phase = invocation.phase(kind)?;

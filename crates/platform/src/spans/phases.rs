@@ -51,7 +51,6 @@ pub(crate) fn events(invocation: &Invocation, start: u64) -> Vec<Event> {
     events
 }
 
-/// The start of the phase whose end this event reports.
 fn phase_start(invocation: &Invocation, phase: &Phase, start: u64) -> u64 {
     match phase.event.kind {
         EventKind::Report => {

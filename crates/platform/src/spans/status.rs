@@ -6,7 +6,6 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use crate::event::{EventKind, PlatformEvent};
 use crate::spans::invocation::{Invocation, Phase};
 
-/// The result of an invocation or phase.
 pub(crate) enum InvocationStatus {
     Unknown,
     Succeeded,
@@ -57,7 +56,6 @@ impl InvocationStatus {
         }
     }
 
-    /// Converts to the status of a span.
     pub(crate) fn to_otlp(&self) -> Status {
         match self {
             Self::Unknown => Status::default(),

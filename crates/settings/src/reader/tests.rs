@@ -30,7 +30,6 @@ const TABLE: Table = Table::new(&[
 ])
 .with_known_elsewhere(&["LAMBDA_OTLP_HOLD", "O2_STREAM"]);
 
-/// Reads everything, and returns the finding beside the printed line.
 fn read(source: &dyn Source) -> (Duration, Profile, usize, Headers, String) {
     let mut reader = Reader::new(source, TABLE);
     let timeout = reader.duration("OTEL_EXPORTER_OTLP_TIMEOUT");

@@ -8,7 +8,6 @@ use std::fmt;
 /// The kind of a variable's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Any text.
     Text,
     /// Text that is never printed.
     Secret,
@@ -35,7 +34,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The reason why this value is invalid.
     pub(super) fn problem(self, value: &str) -> Option<String> {
         match self {
             // URLs are validated when they are read: the parser is behind a feature.

@@ -20,7 +20,6 @@ pub struct Table {
     known_elsewhere: &'static [&'static str],
 }
 
-/// Rows in parts, which different files define.
 type Rows = &'static [&'static [Variable]];
 
 impl Table {

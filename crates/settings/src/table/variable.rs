@@ -30,7 +30,6 @@ impl Variable {
         Self { default: Some(default), ..self }
     }
 
-    /// The printable value.
     pub(crate) fn masked(&self, value: &str) -> String {
         match self.kind {
             Kind::Secret => "****".to_owned(),

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use crate::telemetry::{InvalidSubscription, Settings};
 
-/// A call of a process to its environment.
 #[derive(Debug)]
 pub(crate) enum Call {
     Next(Reply<Event>),
@@ -18,7 +17,6 @@ pub(crate) enum Call {
     Response {
         request_id: String,
         result: Result<Bytes, Failure>,
-        /// When the first byte of the response had arrived.
         begun: Instant,
         reply: Reply<()>,
     },
@@ -45,7 +43,6 @@ pub(crate) enum Call {
     },
 }
 
-/// An extension's request to be registered.
 #[derive(Debug)]
 pub(crate) struct Registration {
     pub(crate) name: String,
@@ -53,16 +50,13 @@ pub(crate) struct Registration {
     pub(crate) wants_account_id: bool,
 }
 
-/// An extension's own report of a failure.
 #[derive(Debug)]
 pub(crate) struct ExtensionReport {
-    /// Its identifier.
     pub(crate) extension: String,
     pub(crate) error_type: String,
     pub(crate) during_init: bool,
 }
 
-/// How a subscription to telemetry is answered.
 #[derive(Debug)]
 pub(crate) enum Subscribed {
     Yes,
@@ -73,14 +67,12 @@ pub(crate) enum Subscribed {
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refused>>;
 
-/// The answer to a registration.
 #[derive(Debug, Clone)]
 pub(crate) struct Registered {
     pub(crate) identifier: String,
     pub(crate) body: String,
 }
 
-/// Why a call is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     UnknownRequest,
@@ -103,7 +95,6 @@ pub(crate) struct Event {
     pub(crate) payload: Bytes,
 }
 
-/// An error that the runtime reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// The header's `Category.Reason`, else the body's `errorType`.

@@ -25,7 +25,6 @@ enum Form {
     IsTrue(String),
 }
 
-/// The reason for refusing a filter pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("filter pattern {pattern:?}: {reason}")]
 pub struct InvalidPattern {
@@ -35,9 +34,6 @@ pub struct InvalidPattern {
 
 impl FilterPattern {
     /// Reads a pattern.
-    ///
-    /// # Errors
-    /// If CloudWatch Logs would refuse it, or the simulator does not know the form.
     pub fn parse(pattern: &str) -> Result<Self, InvalidPattern> {
         let refused = |reason| InvalidPattern { pattern: pattern.to_owned(), reason };
         if pattern.chars().count() > MAX_PATTERN_CHARS {

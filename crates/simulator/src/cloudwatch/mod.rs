@@ -24,7 +24,6 @@ const MAX_FILTERS_PER_GROUP: usize = 2;
 const MAX_EVENTS_PER_GROUP: usize = 200_000;
 const MAX_BYTES_PER_GROUP: usize = 256 * 1024 * 1024;
 
-/// One event of a log stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEvent {
     /// 56 decimal digits, unique and rising.
@@ -35,7 +34,6 @@ pub struct LogEvent {
     pub message: String,
     pub log_group: Arc<str>,
     pub log_stream: Arc<str>,
-    /// The function that wrote it.
     pub function: Arc<str>,
 }
 
@@ -72,7 +70,6 @@ impl fmt::Debug for CloudWatch {
     }
 }
 
-/// The name of a stream and all it belongs to.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamName {
     pub(crate) group: Arc<str>,

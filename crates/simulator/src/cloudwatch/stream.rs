@@ -12,7 +12,6 @@ use crate::identifiers;
 /// The most bytes Lambda puts into one event: 2^18 less the 26 that CloudWatch adds for each event.
 pub(crate) const MAX_EVENT_BYTES: usize = 262_118;
 
-/// The log stream of one environment. All writers share it.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     cloudwatch: Arc<CloudWatch>,
@@ -54,7 +53,6 @@ impl LogWriter {
         }
     }
 
-    /// Writes an event of Lambda itself.
     pub(crate) fn platform_line(&self, line: String) {
         self.cloudwatch.append(&self.name, clock::now(), line);
     }

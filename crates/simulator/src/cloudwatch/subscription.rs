@@ -34,7 +34,6 @@ struct Waiting {
     events: Vec<Arc<LogEvent>>,
 }
 
-/// Events of one stream that passed one filter.
 #[derive(Debug)]
 pub(crate) struct Batch {
     filter: String,

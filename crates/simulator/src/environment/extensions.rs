@@ -26,17 +26,14 @@ const MAX_EXTENSIONS: usize = 10;
 const INVOKE: &str = "INVOKE";
 const SHUTDOWN: &str = "SHUTDOWN";
 
-/// The error type of an extension that ended unexpectedly.
 pub(crate) const CRASH: &str = "Extension.Crash";
 /// The error type of an extension that could not be started.
 const LAUNCH_ERROR: &str = "Extension.LaunchError";
 
-/// The extensions of one life of an environment.
 #[derive(Debug)]
 pub(crate) struct Extensions {
     function: Arc<FunctionSpec>,
     known: Vec<Extension>,
-    /// The SHUTDOWN event, once it is time for it.
     shutdown: Option<String>,
 }
 
@@ -49,19 +46,15 @@ struct Extension {
     /// When its process was to be started; for one inside the runtime's process, when it registered.
     begun: Instant,
     registered: Option<Registered>,
-    /// How long after that it registered.
     registered_after: Option<Duration>,
     events: Vec<String>,
     /// `true` after it asked for its first event.
     ready: bool,
-    /// How long after it began it did.
     ready_after: Option<Duration>,
     waiting: Option<Reply<String>>,
-    /// The error type that it reported.
     reported: Option<String>,
 }
 
-/// An extension that failed, and with it the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExtensionFailure {
     pub(crate) name: String,
@@ -98,7 +91,6 @@ impl Extensions {
         Ok(extensions)
     }
 
-    /// The extensions that are processes of their own.
     pub(crate) fn seen(&self) -> Vec<SeenExtension> {
         let seen = |extension: &Extension| {
             Some(SeenExtension {
@@ -208,7 +200,6 @@ impl Extensions {
         Some(extension.failure())
     }
 
-    /// The name of a registered extension.
     pub(crate) fn name(&mut self, identifier: &str) -> Option<String> {
         self.by_identifier(identifier).map(|extension| extension.name.clone())
     }
@@ -234,7 +225,6 @@ impl Extensions {
         self.known.iter().all(|extension| !extension.wants(INVOKE) || extension.waiting.is_some())
     }
 
-    /// Gives the event to the extensions that registered for INVOKE.
     pub(crate) fn invoke(&mut self, event: &Event) {
         let invoke = json!({
             "eventType": INVOKE,
@@ -279,7 +269,6 @@ impl Extensions {
         .await
     }
 
-    /// Takes note that the process of this index has ended.
     pub(crate) fn note_end(&mut self, place: usize) -> Option<ExtensionFailure> {
         let extension = self.known.get_mut(place)?;
         extension.ended = true;
@@ -328,7 +317,6 @@ impl Extensions {
         processes.filter_map(Process::peak_memory_mb).sum()
     }
 
-    /// Kills the remaining processes and writes their last lines.
     pub(crate) async fn end(self) {
         for extension in &self.known {
             if let Some(process) = &extension.process {

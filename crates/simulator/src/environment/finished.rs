@@ -42,7 +42,6 @@ fn error_result(error_type: String, message: &str) -> InvocationResult {
     InvocationResult::FunctionError { error_type, body: body.into() }
 }
 
-/// The end of an invocation after a failed init.
 pub(super) fn init_failed(failure: InitFailure, exit: Option<ExitStatus>) -> Finished {
     let status = failure.status();
     let result = match failure {

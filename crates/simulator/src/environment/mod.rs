@@ -25,7 +25,6 @@ use runtime::{InitFailure, Responded, Run, RunEnd, Runtime, ShutdownReason, Surr
 pub(crate) use view::EnvironmentView;
 pub use view::{EnvironmentState, ExtensionState};
 
-/// The parts that all environments of a simulator share.
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     pub(crate) cloudwatch: Arc<CloudWatch>,
@@ -156,7 +155,6 @@ impl Environment {
         }
     }
 
-    /// Ends the environment as Lambda does.
     pub(crate) async fn shut_down(mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shut_down(ShutdownReason::Spindown).await;

@@ -7,7 +7,6 @@ use crate::lock::lock;
 use crate::process::process_state;
 use crate::telemetry::Telemetry;
 
-/// The state of an environment, seen from outside.
 #[derive(Debug)]
 pub(crate) struct EnvironmentView {
     id: String,
@@ -27,7 +26,6 @@ struct Seen {
     ended: bool,
 }
 
-/// An external extension as its environment knows it.
 #[derive(Debug, Clone)]
 pub(crate) struct SeenExtension {
     pub(crate) name: String,
@@ -36,7 +34,6 @@ pub(crate) struct SeenExtension {
     pub(crate) ready_after: Option<Duration>,
 }
 
-/// An environment as it is at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EnvironmentState {
@@ -60,7 +57,6 @@ pub struct EnvironmentState {
     pub telemetry_waiting: usize,
 }
 
-/// An external extension as it is at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExtensionState {
@@ -118,7 +114,6 @@ impl EnvironmentView {
         }
     }
 
-    /// A runtime's process has started.
     pub(crate) fn note_start(&self, pid: u32) {
         let mut seen = lock(&self.seen);
         seen.pid = Some(pid);
@@ -157,7 +152,6 @@ impl EnvironmentView {
         lock(&self.seen).ended = true;
     }
 
-    /// All processes have ended.
     pub(crate) fn note_end(&self) {
         let mut seen = lock(&self.seen);
         seen.pid = None;

@@ -32,7 +32,6 @@ pub struct FunctionSpec {
     pub(crate) log_format: LogFormat,
     pub(crate) application_log_level: LogLevel,
     pub(crate) region: String,
-    /// The variables of its role's credentials.
     credentials: Option<Variables>,
     pub(crate) account_id: String,
     pub(crate) version: String,
@@ -82,7 +81,6 @@ impl LogLevel {
     }
 }
 
-/// How a function's environments come to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Initialization {
     OnDemand,

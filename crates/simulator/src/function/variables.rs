@@ -89,7 +89,6 @@ impl FunctionSpec {
     }
 }
 
-/// Credentials with which nothing can be asked.
 fn made_up() -> Variables {
     let variables = [
         ("AWS_ACCESS_KEY_ID", "ASIASIMULATED"),

@@ -12,7 +12,6 @@ use crate::clock::Timestamp;
 use crate::function::{FunctionSpec, Initialization, LogLevel};
 use crate::identifiers::Trace;
 
-/// The envelope of every event.
 #[derive(Serialize)]
 struct Event<'a, R> {
     time: String,

@@ -66,7 +66,6 @@ impl Phase {
     }
 }
 
-/// The progress of an extension during init.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExtensionEvent<'a> {
     pub(crate) name: &'a str,
@@ -76,12 +75,10 @@ pub(crate) struct ExtensionEvent<'a> {
     pub(crate) error_type: Option<&'a str>,
 }
 
-/// When a response came, and how long it took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ResponseTimes {
     /// From the event being given out to the response's first byte.
     pub(crate) latency: Duration,
-    /// From there to its last byte.
     pub(crate) duration: Duration,
 }
 
@@ -91,14 +88,12 @@ pub(crate) struct RuntimeDone<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) status: &'a Status,
     pub(crate) trace: &'a Trace,
-    /// When the event was given out.
     pub(crate) started: Timestamp,
     pub(crate) duration: Duration,
     pub(crate) response: Option<ResponseTimes>,
     pub(crate) produced_bytes: usize,
 }
 
-/// The figures of a finished invocation.
 #[derive(Debug, Clone)]
 pub(crate) struct Report {
     pub(crate) request_id: String,
@@ -111,7 +106,6 @@ pub(crate) struct Report {
     pub(crate) memory_mb: u64,
     pub(crate) max_memory_mb: u64,
     pub(crate) trace: Trace,
-    /// When the event was given out.
     pub(crate) started: Timestamp,
     pub(crate) response: Option<ResponseTimes>,
     pub(crate) is_managed: bool,
@@ -177,7 +171,6 @@ impl PlatformEvents {
         self.tell_and_write(line, || Some(text::extension(extension)));
     }
 
-    /// An extension has subscribed to telemetry.
     pub(crate) fn telemetry_subscription(
         &self,
         extension: &str,
@@ -217,20 +210,17 @@ impl PlatformEvents {
         });
     }
 
-    /// A snapshot is restored.
     pub(crate) fn restore_start(&self, now: Timestamp) {
         let line = json::restore_start(&self.spec, &self.environment, now);
         self.tell_and_write(line, || Some(text::restore_start(&self.spec.region)));
     }
 
-    /// The restore, with the runtime's hooks, is over.
     pub(crate) fn restore_report(&self, status: &Status, duration: Duration, now: Timestamp) {
         self.tell_and_write(json::restore_runtime_done(status, now), || None);
         let line = json::restore_report(status, duration, now);
         self.tell_and_write(line, || Some(text::restore_report(status, duration)));
     }
 
-    /// An invocation begins.
     pub(crate) fn start(&self, request_id: &str, trace: &Trace, now: Timestamp) {
         let line = json::start(&self.spec, request_id, trace, now);
         self.tell_and_write(line, || Some(text::start(request_id, self.spec.version_name())));
@@ -245,7 +235,6 @@ impl PlatformEvents {
         self.tell_and_write(json::runtime_done(done, now), || None);
     }
 
-    /// An invocation is over.
     pub(crate) fn report(&self, report: &Report, now: Timestamp) {
         let line = json::report(report, now);
         if self.spec.log_format == LogFormat::Text {

@@ -13,10 +13,8 @@ use super::captured_output::CapturedOutput;
 use crate::cloudwatch::MAX_EVENT_BYTES;
 use crate::lock::lock;
 
-/// The size of a pipe's buffer.
 const PIPE_BUFFER_BYTES: usize = 65_536;
 
-/// The standard output and error of one process.
 #[derive(Debug)]
 pub(crate) struct Captures {
     pipes: Vec<Arc<Capture>>,

@@ -11,7 +11,6 @@ use crate::telemetry::{Category, Generated, Telemetry};
 pub(crate) struct CapturedOutput {
     pub(crate) writer: Arc<LogWriter>,
     pub(crate) telemetry: Arc<Telemetry>,
-    /// The origin of the lines.
     pub(crate) category: Category,
 }
 

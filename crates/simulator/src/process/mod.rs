@@ -88,14 +88,12 @@ pub(crate) struct Process {
     reaped: Option<ExitStatus>,
 }
 
-/// A descriptor that becomes readable when the process ends.
 #[expect(deprecated, reason = "sound with an `OwnedFd`; its successor is an unsafe function")]
 fn watch(leader: Pid) -> io::Result<AsyncFd<OwnedFd>> {
     let pidfd = rustix::process::pidfd_open(leader, PidfdFlags::empty())?;
     AsyncFd::with_interest(pidfd, Interest::READABLE)
 }
 
-/// The arguments of a new process.
 pub(crate) struct Start<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: &'a [String],
@@ -201,7 +199,6 @@ impl Process {
         self.captures.drain();
     }
 
-    /// Lets a frozen group go on.
     pub(crate) fn thaw(&mut self) {
         if self.frozen {
             kill_group(self.leader, Signal::CONT);

@@ -43,21 +43,16 @@ use tokio::time::Instant;
 
 /// Largest message, and largest sum of the messages of one batch.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-/// Most messages of a batch.
 pub const MAX_BATCH: usize = 10;
-/// Most attributes of a message.
 const MAX_ATTRIBUTES: usize = 10;
 /// Longest time for which a message is hidden after it was received.
 const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_hours(12);
-/// Longest delay of a message that is sent.
 const MAX_DELAY: Duration = Duration::from_mins(15);
 
-/// The result of a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BatchResult {
     /// One result a message: its id, or why it was not taken.
     Answered(Vec<Result<String, Refusal>>),
-    /// All were refused.
     Refused(Refusal),
     /// No answer; the sender cannot know the fate of the messages.
     NoAnswer,
@@ -65,18 +60,13 @@ pub enum BatchResult {
     Hangs,
 }
 
-/// A message as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedMessage {
-    /// Its id.
     pub message_id: String,
-    /// Names this receipt.
     pub receipt_handle: String,
-    /// Its text.
     pub body: String,
     /// Its attributes, as the sender gave them; null if it gave none.
     pub attributes: Value,
-    /// How often it was received, this time included.
     pub receive_count: u32,
     /// When it was sent, in milliseconds since the Unix epoch.
     pub sent_ms: u64,
@@ -146,21 +136,18 @@ impl Queue {
         self.began_ms + u64::try_from(since).unwrap_or(u64::MAX)
     }
 
-    /// How long a received message is hidden.
     #[must_use]
     pub fn visibility_timeout(self, timeout: Duration) -> Self {
         lock(&self.state).visibility_timeout = timeout;
         self
     }
 
-    /// How long a message is kept.
     #[must_use]
     pub fn retention(self, retention: Duration) -> Self {
         lock(&self.state).retention = retention;
         self
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -260,7 +247,6 @@ impl Queue {
         Ok(())
     }
 
-    /// Deletes a received message.
     pub fn delete(&self, receipt_handle: &str) -> Result<(), Refusal> {
         let mut state = lock(&self.state);
         let id = state.received(receipt_handle)?.id;
@@ -268,7 +254,6 @@ impl Queue {
         Ok(())
     }
 
-    /// Messages in the queue, hidden ones included.
     pub fn len(&self) -> usize {
         let mut state = lock(&self.state);
         state.forget_old(Instant::now());
@@ -280,7 +265,6 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Messages that it took since it was made.
     pub fn taken(&self) -> usize {
         lock(&self.state).taken
     }
@@ -355,7 +339,6 @@ impl State {
     }
 }
 
-/// The attributes in Lambda's event, with lower-case initials.
 fn lambda_attributes(attributes: &Value) -> Value {
     let of_one = |value: &Value| {
         json!({

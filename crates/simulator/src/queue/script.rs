@@ -5,7 +5,6 @@
 pub enum QueueResponse {
     /// The regular answer.
     Take,
-    /// It refuses the request.
     Refuse(Refusal),
     /// It takes the request, but not the entries of these positions.
     RefuseEntries(Vec<usize>, Refusal),
@@ -18,25 +17,20 @@ pub enum QueueResponse {
 }
 
 impl QueueResponse {
-    /// A refusal with this status and AWS's code.
     pub fn refuse(status: u16, code: &str) -> Self {
         Self::Refuse(Refusal::new(status, code, "scripted"))
     }
 }
 
-/// The error of a failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The HTTP status.
     pub status: u16,
     /// AWS's code, such as `AWS.SimpleQueueService.NonExistentQueue`.
     pub code: String,
-    /// The message of the error.
     pub message: String,
 }
 
 impl Refusal {
-    /// A refusal with this status, code and text.
     pub fn new(status: u16, code: &str, message: &str) -> Self {
         Self { status, code: code.to_owned(), message: message.to_owned() }
     }

@@ -16,7 +16,6 @@ use std::time::Duration;
 /// AWS takes 1 MiB of messages; names and quotes come on top.
 const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
 
-/// A request as the server saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueRequest {
     /// The action: `SendMessageBatch`.
@@ -54,17 +53,14 @@ impl QueueServer {
         format!("http://{}", self.server.address())
     }
 
-    /// The queue's URL.
     pub fn queue_url(&self) -> String {
         format!("{}/123456789012/{}", self.endpoint(), self.queue.name())
     }
 
-    /// The queue.
     pub fn queue(&self) -> &Queue {
         &self.queue
     }
 
-    /// All requests, in order.
     pub fn requests(&self) -> Vec<QueueRequest> {
         lock(&self.requests).clone()
     }

@@ -40,9 +40,7 @@ pub(crate) struct Service {
     handle: Handle,
     pub(crate) functions: Mutex<BTreeMap<String, Arc<Function>>>,
     pub(crate) host: Host,
-    /// The number of running invocations.
     pub(crate) running: watch::Sender<usize>,
-    /// The number of asynchronous invocations that have an attempt left.
     queued: watch::Sender<usize>,
     pub(crate) on_failure: Mutex<Recent<OnFailureRecord>>,
 }
@@ -63,7 +61,6 @@ pub(crate) struct Function {
     pub(crate) controls: Arc<Controls>,
 }
 
-/// Counts one up, and down again when it is dropped.
 struct Counted(watch::Sender<usize>);
 
 impl Counted {
@@ -172,7 +169,6 @@ impl Service {
         }
     }
 
-    /// Queues the invocations that bring a batch to its destination.
     pub(crate) async fn deliver(self: &Arc<Self>, batch: &Batch) {
         for payload in cloudwatch::payloads(batch) {
             self.wait_for_queued(MAX_ASYNC_INVOCATIONS).await;
@@ -213,7 +209,6 @@ impl Service {
         RunningInvocation { request_id, result, running }
     }
 
-    /// A new environment after its init.
     pub(crate) async fn initialised(&self, function: &Function) -> Environment {
         let mut environment = self.new_environment(function);
         environment.initialise().await;

@@ -42,7 +42,6 @@ pub struct ResponseContext {
     pub function_error: String,
 }
 
-/// The record of an invocation after its last failed attempt.
 pub(super) fn record(
     spec: &FunctionSpec,
     invocation: &Invocation,

@@ -57,7 +57,6 @@ impl Builder {
         self
     }
 
-    /// Asks for authorization and accepts this root user.
     pub fn user(mut self, email: &str, password: &str) -> Self {
         self.config.users.push(User { credentials: format!("{email}:{password}"), is_root: true });
         self
@@ -75,7 +74,6 @@ impl Builder {
         self
     }
 
-    /// Accepts records of any age.
     pub fn no_window(self) -> Self {
         self.window(Duration::MAX, Duration::MAX)
     }
@@ -110,7 +108,6 @@ impl Builder {
         self
     }
 
-    /// Listens, and serves on the current tokio runtime.
     pub async fn start(self) -> Result<Sink, SinkError> {
         let Self { mut config, port } = self;
         if config.organizations.is_empty() {

@@ -29,7 +29,6 @@ impl Default for Limits {
     }
 }
 
-/// The configuration of a sink.
 pub(super) struct Config {
     pub(super) users: Vec<User>,
     pub(super) organizations: Vec<String>,

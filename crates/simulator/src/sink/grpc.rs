@@ -20,7 +20,6 @@ use tokio::net::{TcpListener, TcpStream};
 /// The length of the message's prefix: a compression flag and the size.
 const PREFIX_BYTES: usize = 5;
 
-/// gRPC before a sink.
 #[derive(Debug)]
 pub struct GrpcFront {
     address: SocketAddr,
@@ -46,12 +45,10 @@ impl GrpcFront {
         Self { address, calls }
     }
 
-    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many calls there were.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
@@ -66,7 +63,6 @@ async fn serve(stream: TcpStream, sink: SocketAddr, calls: Arc<AtomicUsize>) {
     }
 }
 
-/// Where the client goes away the call's answer goes nowhere.
 async fn answer(call: Request<RecvStream>, mut respond: SendResponse<Bytes>, sink: SocketAddr) {
     let (head, mut body) = call.into_parts();
     let mut message = BytesMut::new();

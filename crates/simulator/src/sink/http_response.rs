@@ -40,7 +40,6 @@ impl HttpResponse {
         Self::new(status, JSON, value.to_string())
     }
 
-    /// OpenObserve's error text.
     pub(super) fn error(status: u16, message: &str) -> Self {
         Self::json(status, &serde_json::json!({"code": status, "message": message}))
     }

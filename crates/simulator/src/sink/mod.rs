@@ -139,7 +139,6 @@ impl Sink {
         self.shared.state().store.requests.clone()
     }
 
-    /// The spans stored, in the order of storing.
     pub fn spans(&self) -> Vec<StoredSpan> {
         self.shared.state().store.spans.clone()
     }
@@ -152,7 +151,6 @@ impl Sink {
         self.shared.state().store.metrics.clone()
     }
 
-    /// The rows that OpenObserve would store, for queries.
     pub fn rows(&self) -> Vec<Row> {
         rows::rows(&self.shared.state().store)
     }
@@ -177,7 +175,6 @@ impl Sink {
         self.shared.clear();
     }
 
-    /// Closes the port and all connections. The records stay readable.
     pub async fn stop(&self) {
         let task = lock(&self.server.task).take();
         if let Some(task) = task {
@@ -198,7 +195,6 @@ impl fmt::Debug for Sink {
     }
 }
 
-/// Ends the server's task with the last handle.
 struct Server {
     address: SocketAddr,
     url: String,

@@ -9,7 +9,6 @@ pub struct Oddity {
     pub kind: OddityKind,
     /// Index of the request in [`Sink::requests`](super::Sink::requests).
     pub request: usize,
-    /// Which record, attribute or metric it is.
     pub detail: String,
 }
 
@@ -31,7 +30,6 @@ pub enum OddityKind {
     EndBeforeStart,
     /// An id of zeros, or of a wrong length where that is not rejected: stored as it is, or without the id.
     InvalidId,
-    /// The attribute replaces a column of the same name.
     AttributeReplacesColumn,
     /// No severity text: the column holds the number as text.
     NoSeverityText,
@@ -56,7 +54,6 @@ pub enum OddityKind {
     StaleSchema,
 }
 
-/// Collects the oddities of one request.
 #[derive(Debug)]
 pub(super) struct Oddities {
     request: usize,

@@ -8,7 +8,6 @@ use super::signal::Signal;
 /// The organization of the paths that name none.
 const DEFAULT_ORGANIZATION: &str = "default";
 
-/// The meaning of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Otlp { organization: String, signal: Signal },
@@ -49,7 +48,6 @@ pub(super) fn unknown_organization() -> HttpResponse {
     HttpResponse::text(404, "Organization not found")
 }
 
-/// The meaning of the path for any method.
 pub(super) fn target(path: &str) -> Option<Target> {
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
     let otlp =

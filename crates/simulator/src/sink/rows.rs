@@ -14,11 +14,9 @@ use super::ingest::columns::{FLATTEN_LEVEL, column};
 use super::signal::Signal;
 use super::store::{Store, StoredLogRecord, StoredMetric, StoredSpan};
 
-/// A row of a stream.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Row {
-    /// The type of the stream.
     pub signal: Signal,
     /// The stream. A histogram has several, `…_bucket` among them.
     pub stream: String,
@@ -34,7 +32,6 @@ pub(super) fn rows(store: &Store) -> Vec<Row> {
     rows
 }
 
-/// The streams that an organization has.
 pub(super) fn streams(store: &Store, organization: &str) -> BTreeSet<(Signal, String)> {
     let spans = store.spans.iter().filter(|span| span.organization == organization);
     let records = store.log_records.iter().filter(|record| record.organization == organization);

@@ -19,8 +19,11 @@ pub enum ScriptedResponse {
     RetryAfter(u16, Duration),
     /// This status, and `Retry-After` as an HTTP date this long after the sink's clock.
     RetryAfterDate(u16, Duration),
-    /// This status, these headers and this body.
-    Response { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    Response {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
     /// 503 because the table in memory is full; OpenObserve sends no `Retry-After` with it.
     MemoryTableOverflow,
     /// The disk is full: logs 200 with the body `0a 00`, traces 400, metrics 500.
@@ -43,7 +46,10 @@ pub enum ScriptedResponse {
     /// At most this many of the request's items are refused in `partial_success`; the others are stored.
     PartialSuccess(u64),
     /// An answer body of this many bytes. Stored if the status is 2xx.
-    Huge { status: u16, bytes: u64 },
+    Huge {
+        status: u16,
+        bytes: u64,
+    },
     /// The inner answer, with a gzip-compressed body even if the client did not ask for it.
     Gzipped(Box<ScriptedResponse>),
     /// The inner answer, once [`Sink::release`](super::Sink::release) is called; nothing is stored before.

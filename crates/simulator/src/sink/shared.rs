@@ -30,7 +30,6 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) script: Script,
     pub(super) store: Store,
-    /// Folders, dashboards and alerts.
     management: Management,
     /// The items to drop while the client is told that they are stored.
     pub(super) to_lose: Removal,
@@ -116,7 +115,6 @@ impl Shared {
         verdict.reply
     }
 
-    /// Handles requests about dashboards and alerts.
     pub(super) fn manage(&self, request: management::Request) -> HttpResponse {
         let mut state = self.state();
         let State { management, store, .. } = &mut *state;
@@ -137,7 +135,6 @@ impl Shared {
         });
     }
 
-    /// Waits for the next release.
     pub(super) async fn hold(&self) {
         // Subscribed before anyone can see that it is held: the release that follows is not missed.
         let mut releases = self.releases.subscribe();

@@ -1,6 +1,5 @@
 //! OTLP's signals, as the sink's paths name them.
 
-/// One of OTLP's signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Signal {
     Traces,
@@ -9,7 +8,6 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// The last part of its path.
     pub fn name(self) -> &'static str {
         match self {
             Self::Traces => "traces",

@@ -16,7 +16,6 @@ use super::oddity::Oddity;
 use super::schemas::Schemas;
 use super::signal::Signal;
 
-/// One request, as it arrived.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ReceivedRequest {
@@ -28,32 +27,26 @@ pub struct ReceivedRequest {
     pub encoded_len: usize,
     /// The inflated body. Empty if it did not inflate, was not read, or found no room ([`Counts::bodies_not_kept`]).
     pub body: Bytes,
-    /// The signal that the path names.
     pub signal: Option<Signal>,
     /// The status that was answered; `None` while there is none, and where the connection was closed instead.
     pub status: Option<u16>,
     /// Spans, log records or data points in the body; 0 if it does not decode.
     pub items: u64,
-    /// Stored items.
     pub stored: u64,
     /// Items refused in `partial_success`.
     pub rejected: u64,
     /// `true` if the client got a whole answer. Otherwise it cannot know if the items were stored, so duplicates may
     /// follow only such a request.
     pub answered_whole: bool,
-    /// When the head had been read, on tokio's clock.
     pub begun: Instant,
-    /// When the body had been read.
     pub at: Instant,
     /// When the answer was made; `None` while there is none, and where the connection was closed instead.
     pub answered: Option<Instant>,
 }
 
-/// A stored record with its resource and scope.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Stored<T> {
-    /// The organization of the path.
     pub organization: String,
     /// The stream: the name of a metric, otherwise the header `stream-name`. Normalized.
     pub stream: String,
@@ -71,11 +64,9 @@ pub struct Stored<T> {
 
 pub type StoredSpan = Stored<Span>;
 pub type StoredLogRecord = Stored<LogRecord>;
-/// A metric with its stored data points.
 pub type StoredMetric = Stored<Metric>;
 
 impl<T> Stored<T> {
-    /// The resource's value for this key.
     pub fn resource_attribute(&self, key: &str) -> Option<&AnyValue> {
         attribute(&self.resource.attributes, key)
     }
@@ -97,21 +88,16 @@ pub struct StoredJson {
     pub request: usize,
 }
 
-/// The counts of received, stored and refused items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Requests with complete headers.
     pub requests: u64,
-    /// Requests that got a whole answer.
     pub answered: u64,
     /// Requests that wait for [`Sink::release`](super::Sink::release).
     pub held: u64,
-    /// Spans stored.
     pub spans: u64,
     /// Log records stored, except by `_json`.
     pub log_records: u64,
-    /// Data points stored.
     pub data_points: u64,
     /// Records of `_json` stored.
     pub json_records: u64,
@@ -130,13 +116,11 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Everything that was stored.
     pub fn stored(&self) -> u64 {
         self.spans + self.log_records + self.data_points + self.json_records
     }
 }
 
-/// Records on their way into the store.
 #[derive(Debug)]
 pub(super) enum Records {
     Spans(Vec<StoredSpan>),
@@ -155,7 +139,6 @@ impl Records {
         }
     }
 
-    /// Removes some of them, and returns how many.
     pub(super) fn remove(&mut self, removal: &mut Removal) -> u64 {
         if removal.count == 0 {
             return 0;
@@ -179,9 +162,7 @@ impl Records {
 /// The items to remove: `count` items after the first `kept`.
 #[derive(Debug, Default)]
 pub(super) struct Removal {
-    /// Items that stay before the first goes.
     pub(super) kept: u64,
-    /// Items that go then.
     pub(super) count: u64,
     /// Items of this scope stay, and do not count in `kept`.
     pub(super) never_of: Option<String>,
@@ -239,7 +220,6 @@ pub(super) struct Ticket {
     pub(super) schemas: u64,
 }
 
-/// Everything the sink remembers.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     pub(super) limits: Limits,

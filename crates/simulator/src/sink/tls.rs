@@ -16,13 +16,10 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// The names in certificates.
 const NAMES: [&str; 3] = ["localhost", "o2.internal", "aws.internal"];
 
-/// A certificate authority as companies have them.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// Its certificate is the server's, too.
     is_server: bool,
 }
 
@@ -83,7 +80,6 @@ fn server(until_year: i32) -> CertificateParams {
     params
 }
 
-/// TLS before a sink.
 #[derive(Debug)]
 pub struct TlsFront {
     port: u16,
@@ -144,7 +140,6 @@ impl TlsFront {
         self.port
     }
 
-    /// How many handshakes succeeded.
     pub fn handshakes(&self) -> usize {
         self.handshakes.load(Ordering::Relaxed)
     }

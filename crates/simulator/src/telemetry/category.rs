@@ -1,6 +1,5 @@
 //! The kinds of telemetry that a subscription chooses by.
 
-/// The categories of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Category {
     Platform,
@@ -21,7 +20,6 @@ impl Category {
         }
     }
 
-    /// The name as the TELEMETRY line has it.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Platform => "Platform",

@@ -30,7 +30,6 @@ pub(crate) enum Treatment {
     Duplicate(usize),
 }
 
-/// The rules of one function, and its generated events.
 #[derive(Debug)]
 pub(crate) struct Controls {
     rules: Mutex<Rules>,
@@ -147,26 +146,20 @@ pub struct UndeliveredTelemetry {
     pub function: String,
     /// The 32 hexadecimal digits at the end of the log stream's name.
     pub environment: String,
-    /// The subscriber.
     pub extension: String,
     /// Its `type`.
     pub kind: String,
-    /// The whole event.
     pub event: String,
 }
 
-/// An event of Lambda's own that a subscriber has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeliveredTelemetry {
     pub extension: String,
     /// Its `type`.
     pub kind: String,
-    /// The whole event.
     pub event: String,
-    /// When its delivery began.
     pub sent: Instant,
-    /// When the subscriber had answered it with success.
     pub answered: Instant,
 }
 

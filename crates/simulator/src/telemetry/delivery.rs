@@ -21,12 +21,10 @@ use super::queue::{Batch, Dropped, MIN_BACK_OFF, Queue, Readiness, next_back_off
 use super::request::{Destination, Settings};
 use crate::lock::lock;
 
-/// One extension's subscription, kept over the resets of its environment.
 #[derive(Debug)]
 pub(super) struct Subscription {
     extension: String,
     settings: Mutex<Settings>,
-    /// How often the settings have changed.
     generation: AtomicUsize,
     queue: Mutex<Queue>,
     changed: Notify,

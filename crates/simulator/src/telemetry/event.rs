@@ -8,7 +8,6 @@ use super::category::Category;
 use crate::clock::Timestamp;
 use crate::function::LogFormat;
 
-/// An event as the environment generates it.
 #[derive(Debug, Clone)]
 pub(crate) struct Generated {
     pub(crate) kind: Arc<str>,
@@ -25,7 +24,6 @@ enum Content {
 }
 
 impl Generated {
-    /// An event of Lambda itself, as JSON.
     pub(crate) fn platform(kind: &str, json: String) -> Self {
         Self { kind: kind.into(), category: Category::Platform, content: Content::Json(json) }
     }

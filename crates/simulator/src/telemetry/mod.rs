@@ -44,7 +44,6 @@ pub(crate) enum Flow {
     Flushing,
 }
 
-/// The telemetry of one environment.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     function: String,
@@ -71,7 +70,6 @@ struct Backlog {
     bytes: usize,
 }
 
-/// A subscription and the task that delivers to it.
 #[derive(Debug)]
 struct Subscribed {
     subscription: Arc<Subscription>,
@@ -116,7 +114,6 @@ impl Telemetry {
         self.take_injected();
     }
 
-    /// Hands an event to all who subscribed to its kind.
     pub(crate) fn emit(&self, event: Generated) {
         self.controls.record(&event);
         let mut state = lock(&self.state);
@@ -184,7 +181,6 @@ impl Telemetry {
         }
     }
 
-    /// Passes on the events that tests held back.
     pub(crate) fn release(&self) {
         for Subscribed { subscription, .. } in &lock(&self.state).subscriptions {
             subscription.release();

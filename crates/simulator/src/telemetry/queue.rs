@@ -42,7 +42,6 @@ struct Held {
     json: String,
 }
 
-/// The events dropped since the subscriber was last told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Dropped {
     pub(super) records: u64,
@@ -57,7 +56,6 @@ pub(super) struct Batch {
     pub(super) kinds: Vec<Arc<str>>,
 }
 
-/// The time for the next batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
     Now,

@@ -8,7 +8,6 @@ use thiserror::Error;
 
 use super::category::Category;
 
-/// When a batch leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Buffering {
     pub(crate) max_items: usize,
@@ -24,7 +23,6 @@ pub(crate) struct Destination {
     pub(crate) host: String,
 }
 
-/// A subscription that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) types: Vec<Category>,
@@ -76,10 +74,8 @@ struct RequestedDestination {
     uri: Option<String>,
 }
 
-/// The simulated versions. Their events are equal.
 const SCHEMA_VERSIONS: [&str; 2] = ["2022-12-13", "2025-01-29"];
 
-/// The port of the Runtime API in Lambda.
 const RESERVED_PORT: u16 = 9001;
 
 impl Settings {

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 /// Long enough for every machine: nothing that a test waits for takes it up.
 pub(crate) const AMPLE: Duration = Duration::from_mins(1);
 
-/// Short, for functions that are to time out.
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
 pub(crate) fn function(name: &str) -> FunctionSpec {
@@ -25,7 +24,6 @@ pub(crate) async fn lambda(functions: impl IntoIterator<Item = FunctionSpec>) ->
     lambda
 }
 
-/// The payload with which the function does these steps.
 pub(crate) fn steps(steps: &Value) -> Vec<u8> {
     json!({ "do": steps }).to_string().into_bytes()
 }
@@ -38,7 +36,6 @@ pub(crate) fn messages(lambda: &Lambda, function: &str) -> Vec<String> {
     lambda.log_events(function).into_iter().map(|event| event.message).collect()
 }
 
-/// The function's log, a quoted message a line, with masked values.
 pub(crate) fn log(lambda: &Lambda, function: &str) -> String {
     messages(lambda, function).iter().map(|message| mask(&format!("{message:?}\n"))).collect()
 }

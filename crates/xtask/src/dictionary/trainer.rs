@@ -5,7 +5,6 @@ use deflate::{Codes, Deflater, Preset};
 
 /// Deflate reaches no further back.
 const TEXT_BYTES: usize = 32 * 1024;
-/// Longest segment that is selected at once.
 const SEGMENT: usize = 500;
 
 /// Returns a dictionary's file for skeletons of several kinds of services: the codes' numbers of bits, then the text.

@@ -13,7 +13,6 @@ use std::process::Command;
 pub(super) const PACKAGE: &str = "lambda-otlp-extension";
 const PROFILE: &str = "release-small";
 
-/// The extension, built and looked at.
 pub(super) fn build(
     root: &Path,
     packages: &[Value],

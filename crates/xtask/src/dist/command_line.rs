@@ -14,7 +14,6 @@ use std::path::Path;
 
 const PACKAGE: &str = "lambda-otlp-cli";
 const PROGRAM: &str = "lambda-otlp";
-/// Where the program looks for it.
 const LAYER: &str = "lambda-otlp-layer";
 const PROFILE: &str = "cli";
 const MAX_ZIP_BYTES: usize = 20_000_000;

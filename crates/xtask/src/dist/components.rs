@@ -4,14 +4,12 @@
 
 use serde_json::{Value, json};
 
-/// A package that a zip has something of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Component {
     /// The type of a package URL: `cargo`, `pypi`, `npm`.
     pub(super) kind: &'static str,
     pub(super) name: String,
     pub(super) version: String,
-    /// An SPDX expression.
     pub(super) licence: Option<String>,
 }
 

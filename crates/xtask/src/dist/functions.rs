@@ -13,9 +13,7 @@ use std::process::Command;
 
 /// A program of `deploy/stack/Makefile`, and its size limits, which keep cold starts short.
 pub(crate) struct Program {
-    /// Its package, and its binary.
     name: &'static str,
-    /// Largest binary of the release profile.
     pub(crate) max_bytes: usize,
     max_zip_bytes: usize,
 }
@@ -28,17 +26,14 @@ pub(crate) const SUBSCRIBER: Program =
 /// The glibc of AWS's image for `provided.al2023`.
 const MAX_GLIBC: (u32, u32) = (2, 34);
 
-/// An architecture of functions.
 pub(crate) struct Target {
     /// As Lambda calls it, and the template's parameter `Architecture`.
     pub(crate) architecture: &'static str,
-    /// As rustc calls it.
     pub(crate) triple: &'static str,
     /// As `uname -m` calls it.
     pub(crate) machine: &'static str,
     /// As `readelf` calls it.
     header: &'static str,
-    /// As cargo-lambda's option calls it.
     option: &'static str,
 }
 
@@ -137,7 +132,6 @@ fn readelf(arguments: &[&str], binary: &Path) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&printed.stdout).into_owned())
 }
 
-/// The newest version of glibc that a symbol asks for.
 fn newest_glibc(symbols: &str) -> Option<(u32, u32)> {
     let versions = symbols.split("GLIBC_").skip(1).filter_map(|version| {
         let end = version.find(|character: char| character != '.' && !character.is_ascii_digit());

@@ -30,18 +30,13 @@ use std::path::Path;
 use wire::ids::to_hex;
 use zip_file::{File, packed};
 
-/// Largest zip of the layer.
 const MAX_LAYER_BYTES: usize = 2_000_000;
 
-/// An architecture of layers.
 pub(crate) struct Architecture {
-    /// As Lambda calls it.
     name: &'static str,
     /// As `template.yaml` calls its layer.
     pub(crate) layer: &'static str,
-    /// As rustc calls it.
     pub(crate) target: &'static str,
-    /// As the header of a binary names it.
     machine: u16,
     /// Runs the binaries of another architecture: Debian's package `qemu-user`.
     emulator: &'static str,
@@ -93,17 +88,13 @@ pub(crate) const LOADED: &[&str] = &[
     "python/sitecustomize.py",
 ];
 
-/// A zip.
 struct Made {
     name: String,
     bytes: Vec<u8>,
-    /// Others' packages in it.
     components: Vec<Component>,
-    /// The size limit, which keeps cold starts short.
     max_bytes: usize,
 }
 
-/// The parts to make.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     All,
@@ -119,7 +110,6 @@ pub(crate) enum What {
 const FOLDER: &str = "target/dist";
 /// Where `sha256sum --check` finds the sums.
 const SUMS: &str = "SHA256SUMS";
-/// Files of the repository, and their names beside the zips.
 const BESIDE: [(&str, &str); 4] = [
     ("deploy/template-dist.yaml", "template-dist.yaml"),
     ("deploy/terraform/cloudformation.json", "template-dist-all-settings.json"),
@@ -170,7 +160,6 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
     sums(&folder)
 }
 
-/// Writes a zip, and its list of components beside it.
 fn write(folder: &Path, made: &Made) -> anyhow::Result<()> {
     let Made { name, bytes, components, max_bytes } = made;
     ensure!(bytes.len() <= *max_bytes, "{name}: {} bytes, over {max_bytes}", bytes.len());
@@ -186,7 +175,6 @@ fn sum(bytes: &[u8]) -> String {
     to_hex(&Sha256::digest(bytes))
 }
 
-/// Writes the checksums of the folder's files.
 fn sums(folder: &Path) -> anyhow::Result<()> {
     let mut entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
@@ -238,7 +226,6 @@ fn layer_files(
     Ok(files)
 }
 
-/// Our licences, and the licences of a program's crates.
 fn licences(
     root: &Path,
     packages: &[Value],
@@ -251,7 +238,6 @@ fn licences(
     Ok([apache?, mit?, File::text("THIRD-PARTY.txt", notices)])
 }
 
-/// The extension, and the wrapper's files.
 fn beside_the_function(root: &Path, extension: &Path) -> anyhow::Result<Vec<File>> {
     let source = root.join("extension/layer");
     let mut files = vec![

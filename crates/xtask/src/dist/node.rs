@@ -21,7 +21,6 @@ const BUNDLES: [&str; 2] = ["bundle", "exporter"];
 /// Largest zip.
 const MAX_BYTES: usize = 400_000;
 
-/// Makes the zip.
 pub(super) fn layer(root: &Path) -> anyhow::Result<Made> {
     Ok(Made {
         name: "lambda-otlp-node-layer.zip".to_owned(),
@@ -31,7 +30,6 @@ pub(super) fn layer(root: &Path) -> anyhow::Result<Made> {
     })
 }
 
-/// The packages of the lock file.
 fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
     let lock = std::fs::read(root.join(SOURCE).join("package-lock.json"))?;
     let lock: Value = serde_json::from_slice(&lock)?;

@@ -9,13 +9,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-/// The linker's additions to the crates.
 const TOOLCHAIN: &str = "\
 Rust's standard library: Apache-2.0 OR MIT, https://github.com/rust-lang/rust
 LLVM's libunwind: Apache-2.0 WITH LLVM-exception, https://github.com/llvm/llvm-project
 ";
 
-/// And where the binary is static.
 const MUSL: &str = "musl: MIT, https://git.musl-libc.org/cgit/musl/tree/COPYRIGHT\n";
 
 /// The crates in a program, with their licences, and the texts of these, each once.
@@ -48,7 +46,6 @@ pub(super) fn of(
     Ok(notices)
 }
 
-/// The crates in a program, for its list of components.
 pub(super) fn components(
     root: &Path,
     packages: &[Value],
@@ -89,7 +86,6 @@ fn crates<'a>(
     Ok(crates)
 }
 
-/// Names and versions of the crates that are linked.
 fn linked(root: &Path, program: &str, target: &str) -> anyhow::Result<BTreeSet<String>> {
     let mut cargo = Command::new("cargo");
     cargo.args(["tree", "--locked", "--package", program, "--target", target]);

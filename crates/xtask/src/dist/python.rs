@@ -21,10 +21,8 @@ const FOLDER: &str = "lambda-otlp/python-packages";
 /// Where the instrumentation lies below `/opt`.
 const OWN_FOLDER: &str = "lambda-otlp/python";
 
-/// Largest zip.
 const MAX_BYTES: usize = 4_500_000;
 
-/// Makes the zips, for each Python that this machine has.
 pub(super) fn layers(
     root: &Path,
     write: &mut dyn FnMut(Made) -> anyhow::Result<()>,
@@ -54,7 +52,6 @@ pub(super) fn missing() -> impl Iterator<Item = u32> {
     MINOR_VERSIONS.filter(|minor| find(*minor).is_none())
 }
 
-/// The pins of the requirements, which list every package.
 fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
     let requirements = std::fs::read_to_string(root.join(REQUIREMENTS))?;
     let pinned = requirements.lines().filter_map(|line| {
@@ -103,7 +100,6 @@ fn compiled(
     Ok(files.into_iter().map(|file| file.below(folder)).collect())
 }
 
-/// The folder with the required packages, installed once.
 pub(crate) fn packages(root: &Path, python: &Path) -> anyhow::Result<PathBuf> {
     let requirements = root.join(REQUIREMENTS);
     let folder = cache()?.join("layer/python");

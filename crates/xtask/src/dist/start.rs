@@ -69,7 +69,6 @@ fn registers(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first request.
 fn request(api: &TcpListener, extension: &mut Child) -> anyhow::Result<String> {
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {

@@ -6,7 +6,6 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{DateTime, System, ZipWriter};
 
-/// A file of a zip.
 pub(super) struct File {
     /// Below `/opt`, or a function's folder.
     pub(super) path: String,
@@ -29,7 +28,6 @@ impl File {
         Self { is_program: true, ..self }
     }
 
-    /// The same in this folder.
     pub(super) fn below(self, folder: &str) -> Self {
         Self { path: format!("{folder}/{}", self.path), ..self }
     }

@@ -21,14 +21,10 @@ pub(super) fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>
     Ok(mistakes(&documents, files))
 }
 
-/// The links, code and anchors of a document.
 #[derive(Default)]
 struct Document {
-    /// Targets of its links.
     links: Vec<String>,
-    /// The inline code.
     code: Vec<String>,
-    /// The anchors of its headings, as GitHub makes them.
     anchors: BTreeSet<String>,
 }
 

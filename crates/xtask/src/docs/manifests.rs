@@ -11,10 +11,8 @@ const FIELDS: &[(&str, &str)] = &[
     ("rust_version", "rust-version"),
 ];
 
-/// Crates that are compiled into functions, with an older Rust.
 const IN_FUNCTIONS: &[&str] =
     &["lambda-otlp-deflate", "lambda-otlp-exporter", "lambda-otlp-settings", "lambda-otlp-wire"];
-/// Fields of a published crate on crates.io.
 const PUBLISHED_TEXTS: &[&str] = &["readme"];
 const PUBLISHED_LISTS: &[&str] = &["keywords", "categories"];
 const LICENCES: &[&str] = &["LICENSE-MIT", "LICENSE-APACHE"];

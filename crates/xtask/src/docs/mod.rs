@@ -12,7 +12,6 @@ use anyhow::{Context as _, bail};
 use std::path::Path;
 use std::process::Command;
 
-/// Writes the tables of variables and of signals.
 pub(crate) fn write() -> anyhow::Result<()> {
     signals::write()?;
     variables::write()
@@ -37,7 +36,6 @@ pub(crate) fn check() -> anyhow::Result<()> {
     variables::check()
 }
 
-/// The ending of a file's name.
 fn ending(file: &str) -> Option<&str> {
     Path::new(file).extension()?.to_str()
 }
@@ -52,7 +50,6 @@ fn marked<'a>(text: &'a str, document: &str, mark: &str) -> anyhow::Result<&'a s
     Ok(table)
 }
 
-/// The text with this table there.
 fn replace(text: &str, document: &str, mark: &str, table: &str) -> anyhow::Result<String> {
     let before = marked(text, document, mark)?;
     let (begin, end) = (format!("<!-- {mark} -->\n"), "<!-- end -->");

@@ -4,11 +4,9 @@ use super::ending;
 use anyhow::Context as _;
 use std::path::Path;
 
-/// The document that has them.
 const DOCUMENT: &str = "docs/troubleshooting.md";
 /// Beginnings of commands, and of the prefix of a log line: they are no messages.
 const OTHERS: [&str; 5] = ["lambda-otlp ", "aws ", "cargo ", "doctor ", "["];
-/// Stands for the variable part of a message.
 const LEFT_OUT: char = '…';
 
 /// Messages that the document quotes and no code has.
@@ -49,7 +47,6 @@ fn joined(code: &str) -> String {
     joined
 }
 
-/// Inline code of several words.
 fn quoted(text: &str) -> Vec<String> {
     let outside = text.split("```").step_by(2);
     let codes = outside.flat_map(str::lines).flat_map(|line| line.split('`').skip(1).step_by(2));

@@ -8,10 +8,8 @@ use settings::{Table, Variable, markdown};
 use std::collections::BTreeSet;
 
 const SETTINGS: &str = "docs/configuration.md";
-/// The page that lists the names of other systems.
 const ALIASES: &str = "docs/migration.md";
 
-/// A binary, and its table.
 type Tables = [(&'static str, Table)];
 
 const TABLES: &Tables = &[
@@ -27,7 +25,6 @@ const TABLES: &Tables = &[
 const TOGETHER: &[(&str, &str)] =
     &[("exporter", "extension"), ("extension", "exporter"), ("extension", "wrapper")];
 
-/// Writes the tables into the documents.
 pub(super) fn write() -> anyhow::Result<()> {
     for (document, before, after) in texts()? {
         if before != after {
@@ -70,7 +67,6 @@ fn texts() -> anyhow::Result<[(&'static str, String, String); 2]> {
     Ok([(SETTINGS, before, after), (ALIASES, migration, migrated)])
 }
 
-/// These rows of all tables, each name once.
 fn once<I: Iterator<Item = &'static Variable>>(
     rows: impl Fn(&Table) -> I,
 ) -> impl Iterator<Item = &'static Variable> {

@@ -22,7 +22,6 @@ use tokio::runtime::Runtime;
 /// Long enough for every machine: nothing is expected to take it up.
 const AMPLE: Duration = Duration::from_mins(1);
 const INVOCATIONS: u64 = 4;
-/// The scope of the extension's own telemetry about invocations.
 const EXTENSION_SCOPES: [&str; 2] = ["lambda-otlp/platform", "lambda-otlp/extension"];
 
 pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()> {

@@ -10,12 +10,10 @@ const PACKAGE: &str = "opentelemetry-instrumentation-";
 /// Instrumentations without spans of calls.
 const OTHERS: [&str; 2] = ["aws-lambda", "threading"];
 
-/// The trace that the senders of all messages are in.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 /// Their spans: of a message of a queue, of a topic's in a queue, and of a topic's.
 const SENDERS: [&str; 3] = ["b7ad6b7169203331", "c7ad6b7169203331", "d7ad6b7169203331"];
 
-/// The event fields of the action.
 pub(super) fn records(action: &str) -> Value {
     let [of_queue, in_queue, of_topic] = SENDERS.map(|span| format!("00-{TRACE}-{span}-01"));
     let message = |id, attributes: Value, body: &str| {

@@ -128,10 +128,8 @@ pub(super) fn read_by_forwarder_core(
 }
 
 const SERVICE: &str = "orders-ours";
-/// Enough orders for lines of many spans.
 const ORDERS: usize = 200;
 
-/// Notes each span when it ends.
 #[derive(Debug, Default, Clone)]
 struct Made(Arc<Mutex<Vec<Value>>>);
 

@@ -19,7 +19,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// The parts that all checks need.
 struct Workshop {
     root: PathBuf,
     packages: Packages,
@@ -52,7 +51,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 impl Workshop {
-    /// A new file for a program's notes.
     fn made_file(&self, name: &str) -> PathBuf {
         let name: String = name
             .chars()

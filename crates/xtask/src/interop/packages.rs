@@ -9,17 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-/// The installed packages.
 pub(super) struct Packages {
     /// The interpreter of the virtual environment; none where no Python is new enough.
     pub(super) python: Option<PathBuf>,
     /// The folder `node_modules`; none where there is no Node.
     pub(super) node: Option<PathBuf>,
-    /// The program over the peers' crates.
     pub(super) rust: PathBuf,
 }
 
-/// The peers' packages ask for it.
 const MIN_NODE: &str = "20.6";
 
 /// The pins of Python's packages: the demo's, which the checks use too, and the peers'.
@@ -114,7 +111,6 @@ impl Packages {
     }
 }
 
-/// The pinned version of a package, from the file that pins it.
 pub(super) fn pinned(root: &Path, file: &str, package: &str) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(root.join(file))?;
     let line = text.lines().find(|line| {

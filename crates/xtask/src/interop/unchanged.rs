@@ -43,16 +43,11 @@ const NODE_STORY: &[&str] = &[
     "take", "odd", "take", "fail", "wait", "take", "block", "exit", "take", "throw", "reject",
     "take",
 ];
-/// The instructions after which an invocation ends by itself.
 const ENDS: [&str; 7] = ["take", "odd", "fail", "libraries", "threads", "queue", "topic"];
-/// A short story with one long instruction.
 const SHORT_STORY: &[&str] = &["take", "odd", "fail", "take", "wait"];
-/// Long enough for every machine.
 const INIT: Duration = Duration::from_mins(1);
-/// Some invocations run into it.
 const TIMEOUT: Duration = Duration::from_secs(4);
 const FUNCTION: &str = "shop-unchanged";
-/// The scope of the extension's own telemetry about invocations.
 const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
 const SERVER: u64 = 2;
 const CLIENT: u64 = 3;
@@ -136,7 +131,6 @@ fn node_function(
     Ok((without, with))
 }
 
-/// The function's folder with its packages beside the sources.
 fn node_task(workshop: &Workshop, folder: &str) -> anyhow::Result<PathBuf> {
     let task = workshop.scratch.path().join(format!("task-{folder}"));
     if task.exists() {
@@ -243,7 +237,6 @@ async fn compare_starts(
     Ok(format!("{traces}; init {} ms, {} ms without the layer", init(&found), init(&expected)))
 }
 
-/// The outcome of a story.
 struct Told {
     /// The results, without request ids and source lines.
     outcomes: Vec<String>,

@@ -74,7 +74,6 @@ fn synthesised(root: &Path, packages: &Path) -> anyhow::Result<String> {
     ))
 }
 
-/// Compiles the construct and its test in a temporary folder.
 fn built(root: &Path, packages: &Path) -> anyhow::Result<TempDir> {
     let folder = tempfile::tempdir()?;
     let construct = folder.path().join(CONSTRUCT);
@@ -96,13 +95,11 @@ fn built(root: &Path, packages: &Path) -> anyhow::Result<TempDir> {
     Ok(folder)
 }
 
-/// A nested stack.
 struct Nested {
     template: Value,
     parameters: Value,
 }
 
-/// Returns the nested stack of a synthesized stack.
 fn nested(made: &Path, stack: &str) -> anyhow::Result<Nested> {
     let outer = read(&made.join(format!("{stack}.template.json")))?;
     let resources = outer["Resources"].as_object().context("no resources")?;

@@ -29,7 +29,6 @@ fn zips(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// Writes a zip with this content.
 fn zip(folder: &Path, name: &str, content: &str) -> anyhow::Result<()> {
     let mut zip = zip::ZipWriter::new(std::fs::File::create(folder.join(name))?);
     zip.start_file(content, zip::write::SimpleFileOptions::default())?;

@@ -16,9 +16,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 const MODULE: &str = "deploy/terraform";
-/// The module's own template.
 const TEMPLATE: &str = "deploy/terraform/cloudformation.json";
-/// Terraform and its compatible alternative.
 const PROGRAMS: [&str; 2] = ["terraform", "tofu"];
 /// Exit code of a plan with changes, with `-detailed-exitcode`.
 const CHANGES: i32 = 2;
@@ -85,7 +83,6 @@ fn hidden(root: &Path, program: &str) -> anyhow::Result<String> {
     Ok("headers and proxies are hidden".to_owned())
 }
 
-/// A user's project with the module.
 struct Project {
     program: String,
     folder: TempDir,
@@ -247,7 +244,6 @@ impl Project {
         Ok(serde_json::from_slice(&printed.stdout)?)
     }
 
-    /// Returns the parameters of the deployed stack.
     fn parameters(&self, moto: &Moto) -> anyhow::Result<Value> {
         let printed = output(&mut self.on(moto, &["show", "-json"]))?;
         let state: Value = serde_json::from_slice(&printed.stdout)?;

@@ -17,7 +17,6 @@ use tokio::net::TcpStream;
 pub(super) const REGION: &str = "eu-west-1";
 pub(super) const ACCOUNT: &str = "123456789012";
 
-/// A running moto.
 pub(crate) struct Moto {
     process: Child,
     /// `http://127.0.0.1:PORT`
@@ -71,7 +70,6 @@ impl Moto {
         send(request, body).await.with_context(|| target.to_owned())
     }
 
-    /// Calls an operation of SQS.
     pub(super) async fn sqs(&self, operation: &str, body: &Value) -> anyhow::Result<Value> {
         let request = self.request("sqs", Method::POST, "/", "application/x-amz-json-1.0", body)?;
         let request = request.header("x-amz-target", format!("AmazonSQS.{operation}"));
@@ -105,7 +103,6 @@ impl Moto {
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
-    /// Calls an operation of Lambda.
     pub(super) async fn lambda(
         &self,
         method: Method,

@@ -188,7 +188,6 @@ async fn stopped(workshop: &Workshop) -> anyhow::Result<String> {
     Ok("eight findings, each with its remedy, and none once they are mended".to_owned())
 }
 
-/// An alarm that watches the forwarder, in this state.
 async fn set_alarm(stand: &Stand<'_>, state: &str) -> anyhow::Result<()> {
     let alarm = json!({
         "AlarmName": "errors", "AlarmDescription": "The forwarder fails.", "Namespace": "AWS/Lambda",
@@ -233,7 +232,6 @@ fn expect(checks: &Value, name: &str, verdict: &str, parts: &[&str]) -> anyhow::
     Ok(())
 }
 
-/// The worst verdict of the findings with this name.
 fn verdict<'a>(checks: &'a Value, name: &str) -> &'a str {
     let all: Vec<&str> = checks
         .as_array()

@@ -17,7 +17,6 @@ use tokio::net::{TcpListener, TcpStream};
 /// The share of calls that is throttled, among those that change or describe filters.
 const THROTTLED_OF: usize = 10;
 
-/// A server before moto.
 pub(super) struct Front {
     /// `http://127.0.0.1:PORT`
     pub(super) endpoint: String,
@@ -62,7 +61,6 @@ impl Front {
         Ok(Self { endpoint, state })
     }
 
-    /// Where a custom resource's answers go.
     pub(super) fn response_url(&self) -> String {
         format!("{}/answer?X-Amz-Signature=x", self.endpoint)
     }
@@ -73,7 +71,6 @@ impl Front {
         (std::mem::take(&mut seen.calls), std::mem::take(&mut seen.throttled))
     }
 
-    /// Gives the account these policies.
     pub(super) fn set_account_policies(&self, policies: Vec<Value>) {
         self.state.seen().account_policies = policies;
     }
@@ -120,7 +117,6 @@ impl State {
         Ok(Response::builder().status(head.status).body(Full::new(body))?)
     }
 
-    /// Counts a call.
     fn is_throttled(&self, operation: &str) -> bool {
         let mut seen = self.seen();
         let calls = seen.calls.entry(operation.to_owned()).or_default();

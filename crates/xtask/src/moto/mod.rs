@@ -22,7 +22,6 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 use tokio::runtime::Runtime;
 
-/// The parts that all stories need.
 struct Workshop {
     root: PathBuf,
     environment: Environment,

@@ -151,7 +151,6 @@ async fn queue(moto: &Moto, name: &str) -> anyhow::Result<(SqsQueue, String)> {
     Ok((read(moto, &url)?, url))
 }
 
-/// The queue as the forwarder reads it from its variables.
 fn read(moto: &Moto, url: &str) -> anyhow::Result<SqsQueue> {
     let mut variables: HashMap<String, String> = moto.variables();
     variables.insert(RETRY_QUEUE_URL.to_owned(), url.to_owned());
@@ -169,7 +168,6 @@ async fn send(queue: &SqsQueue, messages: Vec<Message>, delay: Duration) -> anyh
     Ok(())
 }
 
-/// Receives the messages, and hides them for half a minute.
 pub(super) async fn receive(moto: &Moto, url: &str) -> anyhow::Result<Vec<Value>> {
     receive_for(moto, url, 30).await
 }

@@ -19,7 +19,6 @@ use std::time::Duration;
 const FORWARDER: &str = "forwarder";
 const REDRIVE: &str = "redrive";
 
-/// A fixture's event, and its expected items.
 const CASES: [(&str, Received); 2] = [
     ("text-mixed", Received { spans: 30, log_records: 8, data_points: 15 }),
     ("otlp-only", Received { spans: 530, log_records: 0, data_points: 0 }),

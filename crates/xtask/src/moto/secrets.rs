@@ -74,7 +74,6 @@ async fn as_expected(moto: &Moto, reference: &str) -> anyhow::Result<String> {
     Ok("the authorization header".to_owned())
 }
 
-/// The authorization header that a reference gives.
 async fn read(moto: &Moto, reference: &str) -> anyhow::Result<String> {
     let variables = moto.variables();
     let mut reader = Reader::new(&variables, TABLE);

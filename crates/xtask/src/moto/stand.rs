@@ -33,7 +33,6 @@ impl<'a> Stand<'a> {
         self.run_with(arguments, endpoint, &self.moto.endpoint).await
     }
 
-    /// The same with CloudWatch Logs elsewhere.
     pub(super) async fn run_with(
         &self,
         arguments: &[&str],
@@ -62,7 +61,6 @@ impl<'a> Stand<'a> {
         Ok(messages.iter().filter_map(|m| m["Body"].as_str().map(str::to_owned)).collect())
     }
 
-    /// The error output of a failing command.
     pub(super) async fn fails(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new(&self.workshop.command_line);
         let command = command.args(arguments).env_clear().envs(self.moto.variables());

@@ -25,7 +25,6 @@ const OURS: &str = "lambda-otlp/forwarder";
 /// All of them below `/aws/lambda/`; every other one has the tag.
 const LOG_GROUPS: usize = 500;
 const TAG: (&str, &str) = ("team", "shop");
-/// Of those with the tag.
 const INFREQUENT_ACCESS: &str = "/aws/lambda/f-000";
 const WITH_ONE_OTHER: &str = "/aws/lambda/f-002";
 const WITH_TWO_OTHERS: &str = "/aws/lambda/f-004";
@@ -85,7 +84,6 @@ const FIRST: Wanted = Wanted {
     collect: "all",
     stream: false,
 };
-/// Fewer log groups, and another pattern.
 const SECOND: Wanted = Wanted {
     function: "subscriber-updated",
     include: "/aws/lambda/f-0*",
@@ -93,7 +91,6 @@ const SECOND: Wanted = Wanted {
     collect: "telemetry",
     ..FIRST
 };
-/// The same log groups, through a stream.
 const THIRD: Wanted = Wanted { function: "subscriber-stream", stream: true, ..SECOND };
 
 impl Wanted {
@@ -105,7 +102,6 @@ impl Wanted {
         })
     }
 
-    /// The stream and its role, as the template has them.
     fn stream(&self) -> (String, String) {
         if self.stream { (stream_arn(), role_arn()) } else { (String::new(), String::new()) }
     }
@@ -161,7 +157,6 @@ impl<'a> Stand<'a> {
         Ok(stand)
     }
 
-    /// Calls CloudWatch Logs past the front.
     async fn logs(&self, operation: &str, body: &Value) -> anyhow::Result<Value> {
         self.moto.call("logs", &format!("Logs_20140328.{operation}"), body).await
     }
@@ -205,7 +200,6 @@ impl<'a> Stand<'a> {
         Ok(subscribed)
     }
 
-    /// Invokes a subscriber and returns its answer.
     async fn invoke(&self, function: &str, event: &Value) -> anyhow::Result<Value> {
         let invocation = self.lambda.invoke(function, event.to_string()).await?;
         match invocation.result {

@@ -20,7 +20,6 @@ use std::time::{Duration, UNIX_EPOCH};
 pub(super) const FUNCTION: &str = "forwarder";
 const MAX_INFLATED_BYTES: usize = 16 << 20;
 
-/// A fixture's event, and its expected items.
 const CASES: [(&str, Received); 3] = [
     ("text-mixed", Received { spans: 30, log_records: 8, data_points: 15 }),
     ("otlp-only", Received { spans: 530, log_records: 0, data_points: 0 }),
@@ -87,7 +86,6 @@ pub(super) async fn create_function(moto: &Moto, name: &str) -> anyhow::Result<(
     moto.lambda(Method::POST, "/2015-03-31/functions", &function).await.map(drop)
 }
 
-/// The decoded payload of an event file.
 pub(super) fn log_batch(workshop: &Workshop, name: &str) -> anyhow::Result<Value> {
     let file = workshop.root.join(format!("tests/fixtures/events/awslogs-{name}.json"));
     let event: Value = serde_json::from_slice(&std::fs::read(file)?)?;

@@ -17,11 +17,9 @@ use tempfile::TempDir;
 /// The script that a function's package starts. It selects one of the binaries beside it.
 const BOOTSTRAP: &str = "bootstrap";
 
-/// The packages to build, and their profile.
 struct Build {
     profile: &'static str,
     functions: Vec<&'static Target>,
-    /// The architectures for which rustup has libraries.
     layers: Vec<&'static Architecture>,
 }
 
@@ -43,7 +41,6 @@ pub(super) fn check(root: &Path, tools: &Environment, length: Length, tally: &mu
     );
 }
 
-/// Builds the packages and returns their folder.
 fn sam_build(root: &Path, tools: &Environment, build: &Build) -> anyhow::Result<TempDir> {
     let folder = tempfile::tempdir()?;
     let mut sam = tools.command("sam")?;

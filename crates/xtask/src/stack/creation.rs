@@ -15,12 +15,10 @@ use std::path::Path;
 pub(super) struct Created {
     pub(super) status: String,
     outputs: BTreeMap<String, String>,
-    /// The variables of each function.
     variables: Vec<HashMap<String, String>>,
     layers: Vec<String>,
     /// The number of event source mappings.
     mappings: usize,
-    /// The names of the Kinesis streams.
     streams: Vec<String>,
     /// What a stack must keep, before and after its update; empty without one.
     pub(super) kept: Vec<BTreeMap<String, Vec<String>>>,
@@ -51,7 +49,6 @@ fn story(name: &'static str, parameters: &[(&str, &str)]) -> Story {
 
 const FOUR: &str = "the usual settings";
 
-/// The usual settings, which every template has.
 fn four(further: &[(&str, &str)]) -> Story {
     let secret = format!("arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:o2/main-AbCdEf");
     let said = [("Secret", secret.as_str()), ("LogGroups", "*"), ("Architecture", "x86_64")];
@@ -169,7 +166,6 @@ pub(super) fn create(
     serde_json::from_slice(&printed.stdout).context("what create_stack.py printed")
 }
 
-/// Checks that every template gives the functions the same variables.
 fn the_same(created: &[(&str, Created)]) -> anyhow::Result<String> {
     let told = |created: &Created| {
         let variables = created.variables.first().cloned().unwrap_or_default();

@@ -8,12 +8,10 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use std::path::Path;
 
-/// The template that is written by hand.
 pub(super) const WHOLE: &str = "deploy/stack/template.yaml";
 /// The template that `sam build` uses by default.
 pub(super) const SHORT: &str = "template.yaml";
 pub(super) const SHORT_DIST: &str = "deploy/template-dist.yaml";
-/// The template that Terraform and CDK deploy.
 pub(crate) const PLAIN: &str = "deploy/terraform/cloudformation.json";
 pub(super) const ALL: [&str; 3] = [SHORT, SHORT_DIST, WHOLE];
 
@@ -23,7 +21,6 @@ const MAX_BYTES: u64 = 51_200;
 
 const ASKED: [&str; 4] = ["Endpoint", "Secret", "LogGroups", "Architecture"];
 
-/// Generates the files.
 pub(super) fn write(root: &Path, tools: &Environment) -> anyhow::Result<()> {
     print!("{}", derive(root, tools, "write")?);
     Ok(())

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 pub(super) const EXAMPLE: &str = "demo/examples/stack/template.yaml";
-/// The nested stack.
 const NESTED: &str = "Telemetry";
 
 pub(super) fn check(root: &Path, tools: &Environment) -> anyhow::Result<String> {
@@ -49,7 +48,6 @@ pub(super) fn check(root: &Path, tools: &Environment) -> anyhow::Result<String> 
     Ok(format!("{} functions, {} outputs used", functions.len(), used.len()))
 }
 
-/// Collects the used outputs of the nested stack.
 fn outputs<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     if let Some([resource, attribute]) = value["Fn::GetAtt"].as_array().map(Vec::as_slice)
         && resource == NESTED

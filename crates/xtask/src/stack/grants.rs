@@ -151,7 +151,6 @@ fn items(value: &Value) -> &[Value] {
     }
 }
 
-/// Renders a text or an intrinsic function.
 pub(super) fn text(value: &Value) -> String {
     if let Some(text) =
         value.as_str().or_else(|| value["Ref"].as_str()).or_else(|| value["Fn::Sub"].as_str())

@@ -4,7 +4,6 @@ use super::{Case, case};
 use anyhow::{bail, ensure};
 use serde_json::Value;
 
-/// Partitions, each with a region and its domain.
 const PARTITIONS: [(&str, &str, &str); 3] = [
     ("aws", "eu-west-1", "amazonaws.com"),
     ("aws-us-gov", "us-gov-west-1", "amazonaws.com"),
@@ -12,7 +11,6 @@ const PARTITIONS: [(&str, &str, &str); 3] = [
 ];
 const ACCOUNT: &str = "123456789012";
 
-/// The number of stacks in each partition.
 const STACKS: usize = 3;
 
 /// Stacks that together have every resource, in each partition: with a secret and an existing stream; with a parameter and the stack's own

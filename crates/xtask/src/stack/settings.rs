@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-/// SAM's settings in the repository.
 pub(super) const SETTINGS: &str = "samconfig.yaml";
 
 /// The files that `sam deploy --guided` and `--save-params` write, beside either template.

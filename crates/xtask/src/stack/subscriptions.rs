@@ -140,7 +140,6 @@ fn account_policy(template: &Value) -> &Value {
     &template["Resources"]["AccountSubscription"]["Properties"]
 }
 
-/// Parses the policy's document as CloudWatch Logs does.
 fn policy(template: &Value) -> anyhow::Result<Value> {
     let document = text(&account_policy(template)["PolicyDocument"]);
     serde_json::from_str(&document).with_context(|| format!("no JSON: {document}"))

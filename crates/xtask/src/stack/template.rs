@@ -13,7 +13,6 @@ use simulator::FilterPattern;
 use std::collections::BTreeSet;
 use subscriber::Collect;
 
-/// Prefix of the stack's own log groups.
 pub(super) const OWN_GROUPS: &str = "/lambda-otlp/";
 /// The only function that is not the forwarder's binary.
 pub(super) const SUBSCRIBER: &str = "SubscriberFunction";
@@ -22,7 +21,6 @@ const FOURTEEN_DAYS_S: u64 = 14 * 24 * 3600;
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
 const TIMEOUTS_INVISIBLE: u64 = 6;
 
-/// Checks the template and returns a summary.
 type Check = fn(&Value) -> anyhow::Result<String>;
 
 pub(super) fn check(template: &Value, tally: &mut Tally) {

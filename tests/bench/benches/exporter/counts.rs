@@ -8,7 +8,6 @@ const FEW: u64 = 5;
 const MANY: u64 = 15;
 const SERVICES: u64 = 4;
 
-/// The counted events.
 #[derive(Clone, Copy)]
 pub(crate) enum Count {
     Instructions,
@@ -24,7 +23,6 @@ impl Count {
         }
     }
 
-    /// The text before the number in the tool's report.
     fn label(self) -> &'static str {
         match self {
             Self::Instructions => "Collected :",

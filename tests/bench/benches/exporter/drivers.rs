@@ -15,16 +15,11 @@ pub(crate) struct Driver {
     path: PathBuf,
 }
 
-/// The work of a driver.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Workload {
-    /// The number of the service.
     pub(crate) service: u64,
-    /// Spans an invocation.
     pub(crate) spans: u64,
-    /// Invocations made before the first is exported.
     pub(crate) prepared: u64,
-    /// How many of them are exported.
     pub(crate) exported: u64,
     pub(crate) freed_memory: FreedMemory,
 }
@@ -39,11 +34,8 @@ pub(crate) enum FreedMemory {
     Kept,
 }
 
-/// The result of a driver.
 pub(crate) struct Run {
-    /// The exporter's output.
     pub(crate) lines: Vec<String>,
-    /// How long each export took.
     pub(crate) nanos: Vec<u64>,
 }
 

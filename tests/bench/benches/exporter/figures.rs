@@ -59,7 +59,6 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// Ours, the peer's and the ratio, as cells of the table.
 pub(crate) fn cells(ours: f64, peer: f64, digits: usize) -> String {
     format!("{ours:.digits$} | {peer:.digits$} | {:.2}", ours / peer)
 }

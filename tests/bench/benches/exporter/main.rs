@@ -59,7 +59,6 @@ fn times(drivers: &Drivers) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The results of ours and the peer's.
 fn rounds(
     drivers: &Drivers,
     spans: u64,

@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 use simulator::sink::Sink;
 use std::collections::BTreeSet;
 
-/// Lines, and spans.
 const FLOOD: usize = 20_000;
-/// Spans of one request.
 const IN_A_REQUEST: usize = 100;
 
 /// Has each side meet each flood once, and prints a row for it.

@@ -11,7 +11,6 @@ const STEADY: usize = 12;
 /// Rare traffic: the number of invocations, and the pause before each.
 const RARE: (usize, Duration) = (3, Duration::from_secs(31));
 
-/// The situation of the extension.
 struct Scenario {
     name: &'static str,
     /// The backend's constant answer; `None` without a backend.
@@ -42,7 +41,6 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// The results of one side's environments in a scenario.
 #[derive(Default)]
 struct Outcome {
     /// By the number of the invocation; all from the fourth on are one.
@@ -50,7 +48,6 @@ struct Outcome {
     /// The same from Lambda's report of the handler's end on, and for how much of it the backend was at work.
     after_report: [Series; 4],
     backend: [Series; 4],
-    /// The difference of two sets.
     rest: Series,
     cpu_ms: Series,
     peak_kib: Series,

@@ -21,10 +21,8 @@ mod table;
 use anyhow::{Context as _, bail};
 use lambda_otlp_tests::stories::{Program, run_in_lambda};
 
-/// The argument that makes this program the function.
 const FUNCTION: &[&str] = &["the-function"];
 
-/// The request of the command line.
 #[expect(clippy::struct_excessive_bools, reason = "each table is wanted or not")]
 struct Asked {
     states: bool,

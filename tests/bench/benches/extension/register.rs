@@ -7,12 +7,10 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-/// The measurements of one extension.
 #[derive(Default)]
 struct Side {
     registered_ms: Series,
     ready_ms: Series,
-    /// Resident once it waits for its first event.
     rss_kib: Series,
     pss_kib: Series,
 }

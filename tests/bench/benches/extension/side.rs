@@ -13,10 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The scope of the function's own spans.
 const SCOPE: &str = "the function";
 
-/// One extension, and how it is told where to send.
 pub(crate) struct Side {
     pub(crate) name: &'static str,
     program: Program,
@@ -24,7 +22,6 @@ pub(crate) struct Side {
     direct: &'static [(&'static str, &'static str)],
 }
 
-/// Ours, and the peer's.
 pub(crate) fn both(ours: PathBuf, peer: PathBuf) -> [Side; 2] {
     let program = |extension| Program { extension, function: crate::FUNCTION };
     let direct = &[("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", "ENDPOINT")];
@@ -43,21 +40,16 @@ pub(crate) struct AfterReport {
     pub(crate) backend: Duration,
 }
 
-/// The results of an environment.
 pub(crate) struct Account {
-    /// How long each invocation was kept when its handler had ended.
     pub(crate) kept: Vec<Duration>,
     /// The same of each; `None` where the extension had called `next` before it was told.
     pub(crate) after_report: Vec<Option<AfterReport>>,
     pub(crate) acknowledged: usize,
-    /// Of these, at the backend and in lines of the log.
     pub(crate) delivered: usize,
     pub(crate) written: usize,
-    /// Acknowledged, and in neither.
     pub(crate) lost: usize,
     /// The bodies of log records at the backend, and of those in lines of the log.
     pub(crate) bodies: [BTreeSet<String>; 2],
-    /// Of the extension, before its end.
     pub(crate) cpu_ms: f64,
     pub(crate) peak_kib: f64,
 }
@@ -82,7 +74,6 @@ impl Side {
         Story::with(&self.program, change).await
     }
 
-    /// Ends the environment.
     pub(crate) async fn end(&self, story: Story, sink: Option<&Sink>) -> anyhow::Result<Account> {
         let kept = story.invocations().iter().map(|(_, known)| known.post_runtime).collect();
         let reports = story.lambda.telemetry_delivered();

@@ -14,9 +14,7 @@ const STEADY: usize = 50;
 #[derive(Default)]
 struct Side {
     billed: Series,
-    /// The billed duration before rounding.
     exact: Series,
-    /// How long the environment was kept when the runtime was done.
     held: Series,
 }
 
@@ -29,7 +27,6 @@ impl Side {
     }
 }
 
-/// The results of all pairs of a state.
 #[derive(Default)]
 struct Outcome {
     labels: Vec<&'static str>,
@@ -43,7 +40,6 @@ struct Outcome {
     spans: usize,
     admitted_losses: usize,
     undelivered: BTreeMap<String, usize>,
-    /// The resources of the extension's last process, for init and all invocations.
     cpu_ms: Series,
 }
 

@@ -17,7 +17,6 @@ pub(crate) fn same_spans(spans: u64, ours: &Bodies, peer: &Bodies) -> anyhow::Re
     Ok(())
 }
 
-/// How many items of each signal there are.
 pub(crate) fn items(bodies: &Bodies) -> anyhow::Result<[usize; 3]> {
     let mut items = [0; 3];
     for (kind, items) in SignalKind::ALL.into_iter().zip(&mut items) {

@@ -15,18 +15,13 @@ pub(crate) struct Driver {
     path: PathBuf,
 }
 
-/// A forwarder's result for an event.
 pub(crate) struct Run {
-    /// CPU time of the fastest of its passes.
     pub(crate) nanos: u64,
-    /// CPU time of the first pass.
     pub(crate) first_nanos: u64,
-    /// Peak memory before the event was read, and at the end.
     pub(crate) idle_kib: u64,
     pub(crate) peak_kib: u64,
 }
 
-/// The time of a step of the floor.
 pub(crate) struct Step {
     pub(crate) name: String,
     pub(crate) library: String,

@@ -17,7 +17,6 @@ use std::task::{Context, Poll, Waker};
 const SPANS: [u64; 7] = [1, 2, 3, 3, 3, 4, 5];
 const START_MS: u64 = 1_790_000_000_000;
 
-/// An event, as Lambda gives it to the forwarder.
 pub(crate) struct Event {
     pub(crate) name: &'static str,
     pub(crate) bytes: Vec<u8>,
@@ -35,7 +34,6 @@ pub(crate) fn otlp_only() -> anyhow::Result<Event> {
     Ok(Event { spans, ..event("OTLP only", &service, lines)? })
 }
 
-/// Everything that an invocation leaves in its log group.
 pub(crate) fn mixed() -> anyhow::Result<Event> {
     const INVOCATIONS: u64 = 500;
     let service = Service::new(0);

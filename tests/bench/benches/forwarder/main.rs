@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const ROUNDS: u32 = 25;
-/// How often a process forwards the event.
 const TIMES: u32 = 6;
 const STARTS: u32 = 25;
 
@@ -44,7 +43,6 @@ fn main() -> anyhow::Result<()> {
     done
 }
 
-/// Writes the events, for a profiler.
 fn write_events(directory: &Path) -> anyhow::Result<()> {
     for event in [events::otlp_only()?, events::mixed()?, events::thirty_fold()?] {
         let file = directory.join(event.name.replace(' ', "-")).with_extension("json");
@@ -124,7 +122,6 @@ impl Bench {
         Ok(())
     }
 
-    /// The one body of traces, alone in a file as gzip.
     fn traces_body(&self, bodies: &Path) -> anyhow::Result<PathBuf> {
         let bodies = drivers::bodies(bodies)?;
         let mut traces = bodies.iter().filter(|(signal, ..)| signal == "traces");
@@ -196,7 +193,6 @@ fn start_and_size() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The fastest runs of one driver.
 #[derive(Default)]
 struct Best {
     nanos: u64,
@@ -213,7 +209,6 @@ impl Best {
     }
 }
 
-/// The fastest of each step of the floor, by step and library.
 #[derive(Default)]
 struct Floor {
     steps: BTreeMap<String, BTreeMap<String, Step>>,
@@ -252,7 +247,6 @@ impl Floor {
     }
 }
 
-/// Ours, the peer's and the ratio, in millions.
 fn cells(ours: u64, peer: u64) -> String {
     format!("{:.2} | {:.2} | {:.3}", millis(ours), millis(peer), float(ours) / float(peer))
 }

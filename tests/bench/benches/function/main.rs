@@ -14,7 +14,6 @@ use simulator::{FunctionSpec, Lambda};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Environments of each function in each mode.
 const ROUNDS: usize = 12;
 /// Invocations of each environment, and how many of them are left out first.
 const INVOCATIONS: usize = 200;
@@ -76,7 +75,6 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A program that is measured.
 struct Function {
     name: &'static str,
     path: PathBuf,

@@ -16,16 +16,13 @@ use crate::random::Random;
 use crate::workload::Span;
 use template::Block;
 
-/// A function that a template describes, in one of its environments.
 pub struct Function<'t> {
     template: &'t Template,
     pub values: Values,
-    /// The calls that this function makes.
     calls: Vec<&'t Block>,
 }
 
 impl<'t> Function<'t> {
-    /// The function of this number.
     #[must_use]
     pub fn new(template: &'t Template, names: &[&'static str], number: u64) -> Self {
         let mut random = Random::new(number ^ 0x5eed);
@@ -39,7 +36,6 @@ impl<'t> Function<'t> {
         Self { template, values, calls }
     }
 
-    /// The spans of one invocation, in the order in which they end.
     #[must_use]
     pub fn spans(&mut self, invocation: u64, spans: u64) -> Vec<Span> {
         let mut random = self.begin(invocation);

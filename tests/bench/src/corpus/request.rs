@@ -6,7 +6,6 @@ use crate::workload::{Attribute, AttributeValue, Kind, Span};
 use wire::protobuf::Writer;
 use wire::{Request, SignalKind};
 
-/// A traces request of these spans.
 #[must_use]
 pub fn traces(resource: &[Attribute], scope: (&str, &str), spans: &[Span]) -> Request {
     request(SignalKind::Traces, resource, scope, |scope| {
@@ -17,13 +16,11 @@ pub fn traces(resource: &[Attribute], scope: (&str, &str), spans: &[Span]) -> Re
 }
 
 impl Function<'_> {
-    /// The resource's attributes.
     #[must_use]
     pub fn resource(&self) -> Vec<Attribute> {
         self.template.resource.attributes(&self.values, &mut Random::new(self.values.number))
     }
 
-    /// A traces request of one invocation.
     #[must_use]
     pub fn traces(&mut self, invocation: u64, spans: u64) -> Request {
         let spans = self.spans(invocation, spans);
@@ -31,7 +28,6 @@ impl Function<'_> {
     }
 }
 
-/// A logs request of one invocation.
 #[must_use]
 pub fn logs(function: &mut Function<'_>, invocation: u64, records: usize) -> Request {
     let spans = function.spans(invocation, 1);
@@ -65,7 +61,6 @@ pub fn logs(function: &mut Function<'_>, invocation: u64, records: usize) -> Req
     })
 }
 
-/// A metrics request of one invocation.
 #[must_use]
 pub fn metrics(function: &mut Function<'_>, invocation: u64) -> Request {
     let spans = function.spans(invocation, 1);

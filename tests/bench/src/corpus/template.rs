@@ -4,30 +4,24 @@ use super::values::Values;
 use crate::random::Random;
 use crate::workload::{Attribute, AttributeValue, Kind, Span};
 
-/// A kind of function.
 pub struct Template {
     pub(super) resource: Block,
     pub(super) root: Block,
     pub(super) calls: Vec<Block>,
     pub(super) logs: Vec<Block>,
     pub(super) metrics: Vec<Block>,
-    /// The name and version of the scope.
     pub(super) scope: (&'static str, &'static str),
-    /// The resolution of the SDK's clock.
     pub(super) nanos_of_times: u64,
 }
 
-/// One resource, span, log record or metric.
 #[derive(Clone, Default)]
 pub(super) struct Block {
-    /// The words before the name.
     pub(super) words: Vec<&'static str>,
     pub(super) name: &'static str,
     attributes: Vec<(&'static str, &'static str)>,
 }
 
 impl Template {
-    /// Reads a template file.
     #[must_use]
     pub fn new(text: &'static str) -> Self {
         let mut template = Self {
@@ -80,7 +74,6 @@ fn block(line: &'static str, words: usize) -> Block {
 }
 
 impl Block {
-    /// Renders the attributes.
     pub(super) fn attributes(&self, values: &Values, random: &mut Random) -> Vec<Attribute> {
         let attribute = |(key, text): &(&'static str, &'static str)| {
             let value = match text.strip_prefix('#') {

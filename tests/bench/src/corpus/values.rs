@@ -2,7 +2,6 @@
 
 use crate::random::{self, Random};
 
-/// The values of a function, and of its invocation.
 pub struct Values {
     pub number: u64,
     pub name: String,

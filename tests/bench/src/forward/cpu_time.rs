@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-/// The CPU time of all threads since the process began.
 pub fn cpu_time() -> Duration {
     cpu_time::ProcessTime::now().as_duration()
 }

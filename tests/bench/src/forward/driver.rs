@@ -9,16 +9,12 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// The body of a request, compressed.
 pub struct Body<B> {
     pub signal: &'static str,
     pub bytes: B,
 }
 
 /// Forwards as the arguments say; `forward` takes the event's bytes as Lambda gives them.
-///
-/// # Errors
-/// When an argument is missing or wrong, a file cannot be used, or `forward` fails.
 pub fn run<B: AsRef<[u8]>>(
     mut forward: impl FnMut(&[u8]) -> anyhow::Result<Vec<Body<B>>>,
 ) -> anyhow::Result<()> {
@@ -50,7 +46,6 @@ pub fn run<B: AsRef<[u8]>>(
     Ok(())
 }
 
-/// The most memory that this process had.
 fn peak_kib() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status").context("no /proc")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

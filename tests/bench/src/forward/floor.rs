@@ -44,7 +44,6 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The gzip members of the event's lines.
 fn lines(outer: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
     let delivery: Value = serde_json::from_slice(&inflated(outer)?)?;
     let log_events =

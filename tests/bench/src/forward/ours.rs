@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 type Bodies = Arc<Mutex<Vec<driver::Body<Bytes>>>>;
 
-/// Accepts everything.
 struct InMemory {
     bodies: Bodies,
 }

@@ -7,7 +7,6 @@ use super::sdk::trace::SpanData;
 use serde_json::{Map, Value as Json, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The span as it is in memory, before any exporter saw it.
 pub(super) fn span(span: &SpanData, service: &str) -> Json {
     let (status, message) = match &span.status {
         Status::Unset => (0, ""),

@@ -23,7 +23,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Notes one item that was made.
 fn note(item: &Value) {
     let path = std::env::var_os("INTEROP_MADE").expect("INTEROP_MADE is set");
     let mut file = OpenOptions::new()

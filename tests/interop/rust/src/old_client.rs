@@ -49,7 +49,6 @@ impl HttpClient for Client {
     }
 }
 
-/// Notes each span when it ends.
 #[derive(Debug)]
 struct Made;
 

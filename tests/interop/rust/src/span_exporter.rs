@@ -22,7 +22,6 @@ use std::time::Duration;
 
 const SERVICE: &str = "orders-rust";
 
-/// Notes each span when it ends.
 #[derive(Debug)]
 struct Made;
 

@@ -32,19 +32,14 @@ pub struct CachedSecret<S> {
 struct CachedState {
     value: Option<Secret>,
     version: u64,
-    /// The time of the last answer, and its error.
     asked_at: Option<FreezeAwareInstant>,
     failure: Option<SecretError>,
-    /// The remaining validity of the value after that answer.
     good_for: Duration,
 }
 
-/// A known value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentSecret {
-    /// The value of the authorization header.
     pub authorization: Secret,
-    /// Increases exactly when the value changes.
     pub version: u64,
     /// The reason why no newer value could be read; this one is the previous.
     pub failure: Option<SecretError>,
@@ -56,7 +51,6 @@ impl<S: SecretService> CachedSecret<S> {
         Self { service, reference, lifetime, state: Mutex::default() }
     }
 
-    /// The reference.
     pub fn reference(&self) -> &SecretReference {
         &self.reference
     }

@@ -11,7 +11,6 @@ const REFERENCE: &str = "ssm:/o2";
 struct Scripted {
     answers: Mutex<VecDeque<Result<&'static str, ()>>>,
     asked: Mutex<usize>,
-    /// The duration of the environment's freeze.
     frozen: Mutex<Duration>,
 }
 

@@ -28,7 +28,6 @@ fn span() -> InvocationSpan<'static> {
     }
 }
 
-/// The extension's result for these Telemetry API events.
 fn of_environment(events: &[String]) -> ConvertedLines {
     let mut converter =
         Converter::new(identity(), PlatformOptions::default(), 0).counted_elsewhere();
@@ -48,7 +47,6 @@ fn of_environment(events: &[String]) -> ConvertedLines {
     converter.finish()
 }
 
-/// The forwarder's result for the same events in Lambda's JSON log format.
 fn of_stream(events: &[String]) -> ConvertedLines {
     let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
     let body = format!("[{}]", events.join(","));

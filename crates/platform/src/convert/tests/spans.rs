@@ -6,7 +6,6 @@ use expect_test::expect;
 
 use super::*;
 
-/// The spans of chunks of one stream.
 fn spans_of(chunks: &[&[(i64, &str)]], mapping: SpanMapping, end: SpanEnd) -> String {
     const ZERO_MS: i64 = 1_790_000_000_000;
     let mut state = ConverterState::default();

@@ -25,7 +25,6 @@ impl Aggregator {
         self.take_metrics()
     }
 
-    /// Continues after an earlier chunk of the stream.
     pub(crate) fn resume(&mut self, open: OpenInvocations) {
         self.invocations = open.0;
     }
@@ -48,7 +47,6 @@ impl Aggregator {
         (self.take_metrics(), known)
     }
 
-    /// The invocations, oldest first.
     fn drain_by_age(&mut self) -> Vec<(String, OpenInvocation)> {
         let mut by_age: Vec<_> = self.invocations.drain().collect();
         by_age.sort_unstable_by(|(id, one), (other_id, other)| {
@@ -61,7 +59,6 @@ impl Aggregator {
         std::mem::take(&mut self.points).into_metrics(self.shape)
     }
 
-    /// Counts and forgets the oldest invocations beyond the limit.
     fn forget_oldest(&mut self) {
         let excess = self.invocations.len().saturating_sub(Self::MAX_OPEN);
         if excess == 0 {

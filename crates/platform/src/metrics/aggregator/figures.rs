@@ -27,7 +27,6 @@ impl Aggregator {
         }
     }
 
-    /// Records the figures of a report.
     pub(super) fn figures(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
         let figures = &event.figures;
         let restore = figures.restore_duration_ms.map(seconds);

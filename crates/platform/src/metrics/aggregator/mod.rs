@@ -64,7 +64,6 @@ impl Aggregator {
         Self { shape, names, ..Self::default() }
     }
 
-    /// Changes the owner.
     #[must_use]
     pub fn with_owner(mut self, owner: Owner) -> Self {
         self.owner = owner;
@@ -88,7 +87,6 @@ impl Aggregator {
         }
     }
 
-    /// Counts and records the figures owned by the forwarder.
     fn add_report(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
         let figures = &event.figures;
         if event.kind != EventKind::Start
@@ -188,7 +186,6 @@ impl Aggregator {
         self.invocations.insert(key.to_owned(), invocation);
     }
 
-    /// Handles a failure line of the older notation.
     fn fail(&mut self, failure: Failure, event: &PlatformEvent, measured: Measured<'_>) {
         let key = measured.request_id.unwrap_or_default();
         let before = self.invocations.get(key);

@@ -7,7 +7,6 @@ pub(super) const MAX_VALUES: usize = 100;
 /// Maximum value, so that sums stay finite.
 const MAX_VALUE: f64 = 1e18;
 
-/// Reads a number within the limit.
 pub(super) fn number(value: &RawValue) -> Option<f64> {
     value.get().parse().ok().filter(|value: &f64| value.abs() <= MAX_VALUE)
 }

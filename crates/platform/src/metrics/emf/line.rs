@@ -24,12 +24,9 @@ pub(super) const MAX_DIMENSIONS: usize = 30;
 /// Maximum length of a name or of a dimension's value; the specification allows 1,024 characters.
 const MAX_TEXT_BYTES: usize = 4096;
 
-/// The metrics of one line.
 #[derive(Debug, Default)]
 pub(crate) struct EmfLine<'a> {
-    /// The runtime's text before the object.
     pub(crate) prefix: Prefix<'a>,
-    /// The object.
     pub(crate) json: &'a str,
     /// Unix time in nanoseconds.
     pub(crate) time: Option<u64>,
@@ -45,7 +42,6 @@ pub(crate) struct EmfMetric {
     pub(crate) values: Values,
 }
 
-/// The measured values.
 #[derive(Debug)]
 pub(crate) enum Values {
     Single(Vec<f64>),
@@ -59,7 +55,6 @@ pub(crate) struct SeriesKey {
     pub(crate) attributes: Vec<KeyValue>,
 }
 
-/// A unit of CloudWatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unit {
     pub(crate) ucum: &'static str,

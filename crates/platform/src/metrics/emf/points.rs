@@ -16,7 +16,6 @@ use crate::options::Shape;
 /// Maximum number of bytes for the names and attributes of a chunk's series. Without a limit, a short line could take many times
 /// its length, because each metric repeats all dimensions.
 pub(crate) const MAX_SERIES_BYTES: usize = 8 * 1024 * 1024;
-/// The default histogram buckets of OpenTelemetry's SDK specification.
 const BOUNDS: [f64; 15] = [
     0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0,
     10_000.0,
@@ -26,7 +25,6 @@ fn bounds(unit: Unit, shape: Shape) -> &'static [f64] {
     if unit.ucum == "s" { duration_bounds(shape) } else { &BOUNDS }
 }
 
-/// The aggregation of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Total {
     Sum,
@@ -52,7 +50,6 @@ impl Total {
     }
 }
 
-/// The points of all lines of a chunk.
 #[derive(Debug, Default)]
 pub(crate) struct EmfPoints {
     shape: Shape,
@@ -87,7 +84,6 @@ impl EmfPoints {
         Self { shape, ..Self::default() }
     }
 
-    /// Adds the metrics of a line that was logged at this time.
     pub(crate) fn add(&mut self, line: EmfLine<'_>, logged: u64) {
         self.dropped_values += line.refused;
         let plausible = logged.saturating_sub(MAX_AGE)..=logged.saturating_add(MAX_AHEAD);
@@ -143,7 +139,6 @@ impl EmfPoints {
         fits
     }
 
-    /// Number of omitted values.
     pub(crate) fn dropped_values(&self) -> usize {
         self.dropped_values
     }
@@ -230,7 +225,6 @@ impl Series {
         self.fill(value, 1);
     }
 
-    /// Records pre-aggregated values.
     fn record_all(&mut self, distribution: &Distribution, time: u64) {
         self.since = self.since.min(time);
         self.until = self.until.max(time);

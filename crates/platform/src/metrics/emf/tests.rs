@@ -12,7 +12,6 @@ use crate::render;
 
 const LOGGED: u64 = 1_790_000_000_000_000_000;
 
-/// The points of lines, and the number of omitted values.
 #[expect(clippy::needless_pass_by_value, reason = "as expect_test's macro gives it")]
 fn check(lines: &[&str], dropped: usize, expected: Expect) {
     let mut points = EmfPoints::new(Shape::OpenObserve);
@@ -23,7 +22,6 @@ fn check(lines: &[&str], dropped: usize, expected: Expect) {
     expected.assert_eq(&render::points(&points.into_metrics()));
 }
 
-/// A line with one directive, these dimension sets, metrics and further keys.
 fn line(dimensions: &str, metrics: &str, keys: &str) -> String {
     format!(
         r#"{{"_aws":{{"Timestamp":1790000000123,"CloudWatchMetrics":[{{"Namespace":"shop","Dimensions":{dimensions},"Metrics":{metrics}}}]}},{keys}}}"#

@@ -22,17 +22,14 @@ use crate::read::time;
 /// Maximum number of keys that become attributes; the rest becomes one JSON string. OpenObserve refuses a request if its records
 /// have more than 1,000 distinct keys together.
 pub(crate) const MAX_ATTRIBUTES: usize = 32;
-/// A longer key becomes part of that JSON string.
 const MAX_KEY_BYTES: usize = 128;
 /// A longer array or object is kept as a JSON string: parsed, it may take ninety times its size.
 const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// Below this depth a value is kept as a JSON string.
 const MAX_DEPTH: usize = 16;
 
-/// The content of a JSON line.
 #[derive(Debug, Default)]
 pub(crate) struct JsonLine<'a> {
-    /// The time in the line. Its key remains an attribute.
     pub(crate) time_unix_nano: Option<u64>,
     pub(crate) severity: Option<Severity>,
     pub(crate) message: Option<Cow<'a, str>>,
@@ -45,17 +42,14 @@ pub(crate) struct JsonLine<'a> {
     pub(crate) xray_trace_id: Option<String>,
     /// The tenant, if a runtime's formatter wrote the line.
     pub(crate) tenant_id: Option<Cow<'a, str>>,
-    /// The durable execution of the line.
     pub(crate) durable_execution_arn: Option<Cow<'a, str>>,
     /// The value of `tenantId`, which may be the function's own key.
     tenant: Option<&'a RawValue>,
     /// `true` if the request id has the runtimes' key.
     is_of_runtime: bool,
-    /// The other keys, in order.
     pub(crate) attributes: Vec<(Cow<'a, str>, JsonValue<'a>)>,
 }
 
-/// The value of a key.
 #[derive(Debug)]
 pub(crate) enum JsonValue<'a> {
     /// A string, copied only if it has escapes.
@@ -339,7 +333,6 @@ fn number(text: &str) -> Option<Any> {
     }
 }
 
-/// The fields as written, as one object.
 fn json_object(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
     let mut object = String::from("{");
     for (at, (key, raw)) in fields.iter().enumerate() {

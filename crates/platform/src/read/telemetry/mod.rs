@@ -20,25 +20,21 @@ use crate::read::fields::{Elements, Fields, text_of};
 use crate::read::ids::{request_id_of, xray_root};
 use crate::read::{text as text_lines, time};
 
-/// One event of the Telemetry API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TelemetryEvent<'a> {
     /// Unix time in nanoseconds, if stated.
     pub time_unix_nano: Option<u64>,
-    /// The whole event, as received.
     pub text: &'a str,
     /// The content: `record` and `type` of the schema.
     pub record: TelemetryRecord<'a>,
 }
 
-/// The content of a Telemetry API event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TelemetryRecord<'a> {
     /// An event of Lambda's own, or of an unknown type.
     Platform(Box<PlatformEvent>),
     /// A line of the function or an extension.
     Line {
-        /// Its writer.
         from: LineSource,
         /// The line in the form of [`crate::LogEventRef::message`]: text, or the text of a JSON value.
         message: Cow<'a, str>,
@@ -47,19 +43,15 @@ pub enum TelemetryRecord<'a> {
     },
 }
 
-/// The writer of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineSource {
-    /// The function.
     Function,
-    /// An extension, possibly this one.
     Extension,
 }
 
 /// The result of reading one POST body of the Telemetry API.
 #[derive(Debug, Default, PartialEq)]
 pub struct ParsedBatch<'a> {
-    /// The events, in order.
     pub events: Vec<TelemetryEvent<'a>>,
     /// Number of array elements that were not events and are omitted.
     pub refused: usize,

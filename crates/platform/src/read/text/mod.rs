@@ -186,7 +186,6 @@ fn is_platform_error_type(text: &str) -> bool {
         && reason.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_')
 }
 
-/// The destination of a label's value.
 #[derive(Clone, Copy)]
 enum Slot {
     Milliseconds(fn(&mut PlatformEvent) -> &mut Option<f64>),

@@ -282,7 +282,6 @@ fn unknown_fields_are_bounded() {
     assert_eq!(event.other.len(), PlatformEvent::MAX_OTHER);
 }
 
-/// Texts assembled from parts of Lambda's lines.
 fn near_lines() -> impl Strategy<Value = String> {
     let token = prop_oneof![
         Just(ID.to_owned()),

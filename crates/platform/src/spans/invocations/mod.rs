@@ -76,7 +76,6 @@ impl Invocations {
         }
     }
 
-    /// Adds the Extensions API's data about a starting invocation.
     pub fn invoked(&mut self, request_id: &str, invoked_arn: &str, time_unix_nano: u64) {
         if let Some(invocation) = self.entry(request_id, time_unix_nano) {
             invocation.invoked_arn = Some(invoked_arn.to_owned()).filter(|arn| !arn.is_empty());
@@ -121,7 +120,6 @@ impl Invocations {
         self.evicted
     }
 
-    /// The finished spans, each once.
     pub fn take_finished(&mut self) -> Vec<Span> {
         let (end, only_reported) = (self.options.end, self.only_reported);
         for invocation in &mut self.table {
@@ -233,7 +231,6 @@ impl Invocations {
         }
     }
 
-    /// Writes the spans of an invocation that leaves the table.
     fn finish(&mut self, invocation: &Invocation) {
         if invocation.is_written {
             if invocation.reported.is_some() {

@@ -11,7 +11,6 @@ pub(crate) struct ApiClient {
     stream: BufReader<TcpStream>,
 }
 
-/// The response of an API.
 #[derive(Debug)]
 pub(crate) struct ApiResponse {
     pub(crate) status: u16,

@@ -94,7 +94,6 @@ fn init(api: &str) -> io::Result<()> {
     }
 }
 
-/// The invocation in progress.
 struct Current<'a> {
     runtime: &'a mut ApiClient,
     event: &'a ApiResponse,

@@ -21,7 +21,6 @@ pub(crate) use run::{Responded, Run, RunEnd};
 pub(crate) use shutdown::ShutdownReason;
 pub(crate) use surroundings::Surroundings;
 
-/// Running processes together with Lambda's side of their APIs.
 #[derive(Debug)]
 pub(crate) struct Runtime {
     surroundings: Arc<Surroundings>,
@@ -47,7 +46,6 @@ pub(crate) enum InitFailure {
 }
 
 impl InitFailure {
-    /// The status that the events give it.
     pub(crate) fn status(&self) -> Status {
         match self {
             Self::Start(_) => Status::Error(INVALID_ENTRYPOINT.to_owned()),
@@ -60,7 +58,6 @@ impl InitFailure {
 }
 
 impl Runtime {
-    /// Starts the extensions.
     pub(crate) async fn start(surroundings: &Arc<Surroundings>) -> Result<Self, InitFailure> {
         let api = RuntimeApi::start().await.map_err(InitFailure::Start)?;
         let output = surroundings.output(Category::Extension);
@@ -113,7 +110,6 @@ impl Runtime {
         !self.extensions.is_empty()
     }
 
-    /// The most memory that all processes have had, in MB.
     pub(crate) fn peak_memory_mb(&self) -> u64 {
         let runtime = self.process.as_ref().and_then(Process::peak_memory_mb);
         runtime.unwrap_or_default() + self.extensions.peak_memory_mb()
@@ -278,7 +274,6 @@ impl Runtime {
     }
 }
 
-/// AWS's error type for a process that ended by itself.
 pub(crate) const EXIT_ERROR: &str = "Runtime.ExitError";
 /// AWS's error type for a bootstrap that cannot be started.
 pub(crate) const INVALID_ENTRYPOINT: &str = "Runtime.InvalidEntrypoint";

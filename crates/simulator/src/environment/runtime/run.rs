@@ -10,7 +10,6 @@ use crate::environment::extensions::ExtensionFailure;
 use crate::identifiers::Trace;
 use crate::platform_events::{ResponseTimes, RuntimeDone, Status};
 
-/// How far the processes came with an event.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) response: Option<Responded>,

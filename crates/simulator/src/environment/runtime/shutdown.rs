@@ -10,12 +10,10 @@ use crate::clock;
 
 /// The time that Lambda grants an environment with external extensions for its end.
 const SHUTDOWN_WITH_EXTERNAL: Duration = Duration::from_secs(2);
-/// The runtime's share of it, between SIGTERM and SIGKILL.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(300);
 /// The runtime's share if an extension is registered inside its process.
 const RUNTIME_SHUTDOWN_WITH_INTERNAL: Duration = Duration::from_millis(500);
 
-/// Why an environment's processes end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ShutdownReason {
     Spindown,
@@ -39,7 +37,6 @@ impl Runtime {
         self.process.take()?.end().await
     }
 
-    /// Kills everything at once, as when a machine goes away.
     pub(crate) async fn kill(mut self) {
         self.kill_process().await;
         self.extensions.end().await;

@@ -12,7 +12,6 @@ use crate::process::CapturedOutput;
 use crate::process::ProcessTable;
 use crate::telemetry::{Category, Controls, Telemetry};
 
-/// The surroundings of an environment's processes, which outlive resets.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     pub(crate) spec: Arc<FunctionSpec>,

@@ -15,7 +15,6 @@ use crate::sink::signal::Signal;
 /// More bytes than this after a gzip member are noticed, fewer are lost without a word. Measured: 600 kB are lost.
 const LARGEST_UNNOTICED_REST: usize = 1024 * 1024;
 
-/// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Identity,
@@ -36,7 +35,6 @@ impl Encoding {
     }
 }
 
-/// An inflated body.
 #[derive(Debug, Default)]
 pub(crate) struct Inflated {
     pub(crate) body: Bytes,

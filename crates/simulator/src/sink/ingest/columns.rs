@@ -29,7 +29,6 @@ pub(crate) fn stream(name: &str) -> String {
     stream
 }
 
-/// The distinct columns of one stream in one request.
 #[derive(Debug, Default)]
 pub(crate) struct Columns(BTreeSet<String>);
 
@@ -54,7 +53,6 @@ impl Columns {
         }
     }
 
-    /// One column for each attribute.
     pub(crate) fn add_attributes(&mut self, prefix: &str, attributes: &[KeyValue]) {
         for attribute in attributes {
             self.add(&format!("{prefix}{}", column(&attribute.key)));

@@ -36,7 +36,6 @@ use window::IngestWindow;
 /// The stream of requests without the header `stream-name`.
 const DEFAULT_STREAM: &str = "default";
 
-/// A decoded body.
 #[derive(Debug)]
 pub(crate) enum Decoded {
     Traces(ExportTraceServiceRequest),
@@ -91,7 +90,6 @@ fn decode<M: Message + Default + serde::de::DeserializeOwned>(
     }
 }
 
-/// A request with its body, before the checks.
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) target: Result<Target, HttpResponse>,
@@ -133,7 +131,6 @@ impl Submission {
     }
 }
 
-/// The input of a signal's rules.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) organization: &'a str,
@@ -157,7 +154,6 @@ impl Context<'_> {
     }
 }
 
-/// The result of a signal's rules.
 #[derive(Debug)]
 pub(crate) struct Ingested {
     pub(crate) records: Records,
@@ -177,7 +173,6 @@ pub(crate) enum Refusal {
     WriteFailed,
 }
 
-/// The answer, and the fate of the items.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) reply: HttpResponse,

@@ -12,7 +12,6 @@ use crate::sink::oddity::{Oddities, OddityKind};
 use crate::sink::schemas::ColumnsByStream;
 use crate::sink::store::{Records, Stored, attribute};
 
-/// The answer for each rejected span, independent of the reason.
 pub(crate) const REJECTED: &str =
     "Some spans were rejected due to exceeding the allowed retention period";
 

@@ -86,7 +86,6 @@ impl Alerts {
         was_there.then(|| saved("Alert deleted")).ok_or_else(missing)
     }
 
-    /// A stored alert, with the server's additions.
     fn stored(
         &self,
         organization: &str,

@@ -19,7 +19,6 @@ struct Dashboard {
 }
 
 impl Dashboard {
-    /// Changes with everything that the dashboard says.
     fn hash(&self) -> String {
         let mut hasher = DefaultHasher::new();
         self.content.to_string().hash(&mut hasher);
@@ -143,7 +142,6 @@ fn stored(mut body: Value, id: &str, drops: &[String]) -> Result<Dashboard, Http
     Ok(Dashboard { version, content: body })
 }
 
-/// Checks a panel, and adds the server's fields.
 fn complete(panel: &mut Value) -> Result<(), HttpResponse> {
     let keys = ["id", "type", "title", "description", "config", "queries", "layout"];
     require(panel, &keys)?;

@@ -17,7 +17,6 @@ use self::folders::Folders;
 use super::http_response::HttpResponse;
 use super::signal::Signal;
 
-/// The folders, dashboards and alerts of all organizations.
 #[derive(Debug, Default)]
 pub(super) struct Management {
     folders: Folders,
@@ -29,14 +28,12 @@ pub(super) struct Management {
 /// The streams that an alert may watch.
 pub(super) type Streams<'a> = &'a dyn Fn(Signal, &str) -> bool;
 
-/// A request of this API.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) organization: String,
     target: Target,
     method: Method,
     folder: String,
-    /// The version that the client wants to overwrite.
     hash: Option<String>,
     body: Result<Value, String>,
 }
@@ -87,7 +84,6 @@ impl Request {
     }
 }
 
-/// Every organization has it, for each kind.
 const DEFAULT_FOLDER: &str = "default";
 
 impl Management {

@@ -11,7 +11,6 @@ use hyper::body::{Body, Frame, SizeHint};
 #[error("connection closed by the sink's script")]
 pub(crate) struct Abandoned;
 
-/// How the body of a reply is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyShape {
     Whole,
@@ -28,7 +27,6 @@ pub(crate) enum ResponseBody {
     Huge { left: u64 },
 }
 
-/// The promised and the actual length of a half answer.
 const PROMISED_BYTES: u64 = 64;
 const GIVEN: &[u8] = &[0; 32];
 

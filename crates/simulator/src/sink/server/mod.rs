@@ -32,7 +32,6 @@ use crate::sink::signal::Signal;
 use crate::sink::store::{ReceivedRequest, Ticket};
 use body::{Abandoned, BodyShape, ResponseBody};
 
-/// More connections wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 1024;
 
 /// A body may be this much larger than the limit before reading stops: enough to answer 413 to an encoded body.

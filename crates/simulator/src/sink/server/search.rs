@@ -15,7 +15,6 @@ use crate::sink::rows::{self, hex};
 use crate::sink::shared::Shared;
 use crate::sink::signal::Signal;
 
-/// The query.
 pub(crate) struct Question {
     organization: String,
     kind: Kind,

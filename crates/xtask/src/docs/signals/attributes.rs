@@ -7,10 +7,8 @@ use std::collections::BTreeMap;
 /// Keys, and the types of their values in the words of the document.
 pub(super) type Attributes = BTreeMap<String, &'static str>;
 
-/// The types that stand in tables.
 const TYPES: [&str; 5] = ["string", "string[]", "int", "double", "boolean"];
 
-/// Adds the attributes of an item.
 pub(super) fn add(attributes: &mut Attributes, of_item: &[KeyValue]) {
     for KeyValue { key, value, .. } in of_item {
         let value = value.as_ref().and_then(|value| value.value.as_ref());
@@ -39,7 +37,6 @@ pub(super) fn of_table(table: &str) -> Attributes {
     attributes
 }
 
-/// The differences between the attributes of a table and of the code.
 pub(super) fn differences(told: &Attributes, made: &Attributes) -> impl Iterator<Item = String> {
     let missing = made.iter().filter(|(key, _)| !told.contains_key(*key));
     let missing = missing.map(|(key, kind)| format!("`{key}` ({kind}) is made and not there"));

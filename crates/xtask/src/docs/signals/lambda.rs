@@ -57,7 +57,6 @@ fn converter(names: Names) -> Converter {
     Converter::new(identity(), options, TIME_NS)
 }
 
-/// The forwarder's output for everything.
 fn converted(mut converter: Converter) -> ConvertedLines {
     let line = json_line();
     for message in EVENTS.iter().chain(TEXT).copied().chain([line.as_str()]) {
@@ -68,13 +67,11 @@ fn converted(mut converter: Converter) -> ConvertedLines {
     converter.finish()
 }
 
-/// The metrics that the forwarder makes.
 pub(super) fn metrics(names: Names) -> anyhow::Result<Vec<Metric>> {
     let metrics = converted(converter(names)).metrics.context("no metrics of Lambda's lines")?;
     Ok(metrics.scope_metrics.into_iter().flat_map(|scope| scope.metrics).collect())
 }
 
-/// The metrics that the layer makes beside a forwarder.
 pub(super) fn metrics_of_layer() -> anyhow::Result<Vec<Metric>> {
     let mut aggregator =
         Aggregator::new(Shape::default(), Names::Current).with_owner(Owner::Extension);

@@ -8,7 +8,6 @@ use lambda_runtime::LambdaEvent;
 use opentelemetry::Value;
 use serde_json::{Value as Json, json};
 
-/// The attributes of the spans of invocations.
 pub(super) fn span_attributes() -> anyhow::Result<Attributes> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -44,12 +43,10 @@ pub(super) fn span_attributes() -> anyhow::Result<Attributes> {
     })
 }
 
-/// Answers as the event says, or fails.
 async fn handle(event: LambdaEvent<Json>) -> Result<Json, String> {
     event.payload.get("answer").cloned().ok_or_else(|| "the event has no answer".to_owned())
 }
 
-/// An event of each trigger.
 fn payloads() -> Vec<Json> {
     let web = json!({
         "method": "BREW", "path": "/orders/7", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "u",

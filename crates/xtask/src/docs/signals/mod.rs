@@ -19,7 +19,6 @@ use std::path::Path;
 
 const DOCUMENT: &str = "docs/signals.md";
 
-/// Writes the tables of metrics into the document.
 pub(super) fn write() -> anyhow::Result<()> {
     let path = checks::root()?.join(DOCUMENT);
     let before = std::fs::read_to_string(&path).context(DOCUMENT)?;
@@ -67,7 +66,6 @@ fn attributes_made() -> anyhow::Result<[(&'static str, Attributes); 5]> {
     ])
 }
 
-/// The text with its tables of metrics as they should be.
 fn with_metrics(text: &str) -> anyhow::Result<String> {
     let current = lambda::metrics(platform::Names::Current)?;
     let mut older = lambda::metrics(platform::Names::Legacy)?;
@@ -95,7 +93,6 @@ fn kind(metric: &Metric) -> &'static str {
     }
 }
 
-/// A row for each metric, by name.
 fn table(metrics: &[Metric]) -> String {
     let mut metrics: Vec<&Metric> = metrics.iter().collect();
     metrics.sort_by(|one, other| one.name.cmp(&other.name));

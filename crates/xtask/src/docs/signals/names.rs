@@ -5,7 +5,6 @@ use anyhow::Context as _;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Where names stand that are ours to write.
 const CODE: [&str; 8] = [
     "crates/backend/src/",
     "crates/platform/src/",
@@ -17,7 +16,6 @@ const CODE: [&str; 8] = [
     "crates/subscriber/src/",
 ];
 
-/// How they begin.
 const BEGINNINGS: [&str; 27] = [
     "alb.",
     "aws.",
@@ -100,14 +98,12 @@ fn names_in_literals(code: &str) -> BTreeSet<String> {
     literals.filter(|text| is_name(text)).map(str::to_owned).collect()
 }
 
-/// The names between backticks.
 fn names_in_code(document: &str) -> BTreeSet<String> {
     let parts = document.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
     let words = parts.flat_map(|part| part.split(['=', ' ', '"']));
     words.filter(|word| is_name(word)).map(str::to_owned).collect()
 }
 
-/// The names in the first columns of a document's tables.
 fn names_in_tables(document: &str) -> BTreeSet<String> {
     let rows = document.lines().filter(|line| line.starts_with("| `"));
     rows.flat_map(|row| names_in_code(row.split('|').nth(1).unwrap_or_default())).collect()

@@ -22,17 +22,14 @@ pub(super) struct Module {
 /// Reads a file; `None` where there is none.
 pub(super) type ReadFile<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
-/// A declared module, and the context for its children.
 struct Declared {
     parent: Option<usize>,
     file: usize,
-    /// Where the files of its children lie.
     directory: PathBuf,
     source: Source,
 }
 
 impl ModuleTree {
-    /// Reads the crate that begins in this file.
     pub(super) fn read(root: &Path, read_file: ReadFile<'_>) -> anyhow::Result<Self> {
         let mut tree = Self { modules: Vec::new(), files: Vec::new() };
         let source = tree.add_file(root, read_file)?.context("there is no such file")?;
@@ -100,7 +97,6 @@ impl ModuleTree {
         bail!("no file for `mod {name}`, looked for {candidates:?}")
     }
 
-    /// The file in which a module stands.
     pub(super) fn file_of(&self, module: usize) -> usize {
         self.modules.get(module).map_or(0, |module| module.file)
     }
@@ -117,7 +113,6 @@ impl ModuleTree {
         false
     }
 
-    /// The file's path from where the crate's root lies.
     pub(super) fn name_of(&self, file: usize) -> String {
         let root = self.files.first().and_then(|root| root.parent()).unwrap_or(Path::new(""));
         let path = self.files.get(file).map_or(root, PathBuf::as_path);

@@ -5,7 +5,6 @@ use super::module_tree::ModuleTree;
 /// The most re-exports in a chain; a crate that compiles has fewer.
 const MAX_STEPS: usize = 32;
 
-/// The target of a path.
 enum Found {
     Module(usize),
     /// An item, and the module that defines it.

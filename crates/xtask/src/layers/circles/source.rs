@@ -7,13 +7,11 @@ use std::collections::BTreeSet;
 /// The content of one module, without its submodules.
 #[derive(Default)]
 pub(super) struct Source {
-    /// Names that it defines.
     pub(super) items: BTreeSet<String>,
     pub(super) imports: Vec<Import>,
     pub(super) globs: Vec<Glob>,
     /// Paths of at least two names in its code.
     pub(super) paths: Vec<Vec<String>>,
-    /// Names that stand alone in its code.
     pub(super) words: BTreeSet<String>,
     pub(super) children: Vec<Child>,
 }
@@ -25,13 +23,11 @@ pub(super) struct Import {
     pub(super) is_reexport: bool,
 }
 
-/// A glob import.
 pub(super) struct Glob {
     pub(super) path: Vec<String>,
     pub(super) is_reexport: bool,
 }
 
-/// A module that it declares.
 pub(super) struct Child {
     pub(super) name: String,
     pub(super) body: Body,
@@ -64,13 +60,10 @@ const ITEMS: &[&str] = &[
     "unsafe",
     "use",
 ];
-/// Items that end with a semicolon, even after braces.
 const STATEMENTS: &[&str] = &["const", "let", "static", "type", "use"];
-/// Words before the name of a definition.
 const DEFINITIONS: &[&str] =
     &["const", "enum", "fn", "mut", "static", "struct", "trait", "type", "union"];
 
-/// Reads the text of a file.
 pub(super) fn parse(text: &str) -> anyhow::Result<Source> {
     // A first line for the shell is no token.
     let text =
@@ -253,7 +246,6 @@ fn position(tokens: &[TokenTree], from: usize, wanted: impl Fn(&TokenTree) -> bo
     found.map_or(tokens.len(), |position| from + position)
 }
 
-/// Where the item ends that begins with these attributes.
 fn item_end(tokens: &[TokenTree], mut at: usize) -> usize {
     while is_punct(tokens.get(at), '#') {
         at += 2;

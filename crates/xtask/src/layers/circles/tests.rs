@@ -2,7 +2,6 @@ use super::circles_of;
 use super::module_tree::ModuleTree;
 use std::path::Path;
 
-/// Checks the circles of a crate with these files.
 #[track_caller]
 fn check(files: &[(&str, &str)], expected: &[&str]) {
     let read_file = |path: &Path| {

@@ -10,7 +10,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::metrics::open_invocations::OpenInvocations;
 
-/// The sums of the counters of these chunks of one stream.
 fn counters_of_chunks(chunks: &[&[&str]]) -> BTreeMap<String, u64> {
     let mut open = OpenInvocations::default();
     let mut counts = BTreeMap::<String, u64>::new();
