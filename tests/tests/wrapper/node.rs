@@ -145,7 +145,7 @@ fn a_node_handler_whose_file_is_missing_is_told() {
     let variables = [("_HANDLER", "dist/shop.handler"), ("LAMBDA_TASK_ROOT", root)];
     let wrapper = layer.path().join("lambda-otlp-handler");
     let output = run_by(&wrapper, &variables, &[node.trim(), "-e", "console.log('', 3)"]);
-    assert!(said_once(output).contains("no file of the handler dist/shop.handler"));
+    assert!(said_once(output).contains("no file for the handler dist/shop.handler"));
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_python_function_is_set_up_by_what_it_has_and_is_told_why_it_is_left_alone()
     let Some(told) = told_by_python("start.py") else { return };
     expect_test::expect![[r"
         one library after another: None, httpx2 begins, httpx2 is loaded, httpx begins, httpx is loaded
-        after a broken one: None, broken begins, broken is loaded, calls of broken have no spans: RuntimeError('no such function'), httpx begins, httpx is loaded
+        after a broken one: None, broken begins, broken is loaded, cannot instrument broken, its calls have no spans: RuntimeError('no such function'), httpx begins, httpx is loaded
         beside another distribution: distro
         asked for another distribution: aws_distro
         asked for one that is missing: distro, OTEL_PYTHON_DISTRO=other_distro names no installed package: distro is used, as without the variable
