@@ -147,7 +147,6 @@ async fn a_message_that_is_sent_is_a_producer_s_span_and_carries_its_context() {
         messaging.operation.name="send"
         messaging.operation.type="send"
         messaging.system="aws_sqs"
-        peer.service="SQS"
         rpc.method="SendMessage"
         rpc.service="SQS"
         rpc.system="aws-api"

@@ -37,7 +37,7 @@ pub(crate) fn end_all(telemetry: &Arc<Telemetry>, outcome: &HandlerOutcome) {
     within(timeout, move || {
         let running = telemetry.running.take();
         for RunningInvocation { context, .. } in &running {
-            let keys = describe(context, &telemetry.facts, outcome.clone());
+            let keys = describe(context, &telemetry.facts, &outcome);
             let span = context.span();
             ending(span.span_context().span_id(), keys, || span.end());
         }

@@ -29,7 +29,8 @@ macro_rules! span_options {
             self
         }
 
-        /// Sets the kind of the spans, which overrides the event's. The default is SERVER.
+        /// Sets the kind of the spans, which overrides the event's. The default is SERVER, and messages have a CONSUMER span below
+        /// it. With a kind set, the attributes and links of messages belong to the invocation's span.
         #[must_use]
         pub fn with_kind(mut self, kind: SpanKind) -> Self {
             self.instrumentation.options_mut().kind = Some(kind);

@@ -1,7 +1,7 @@
 //! The span of one invocation, which always ends.
 
 use super::http_route;
-use super::new_span::{NewSpan, SpanOptions};
+use super::new_span::{NewSpan, SpanOptions, StartedSpans};
 use super::outcome::HandlerOutcome;
 use super::response::ResponseFacts;
 use super::trigger::span_attributes::SpanAttributes;
@@ -12,7 +12,7 @@ use crate::telemetry::InvocationFacts;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::deadline_watch::Armed;
 use crate::telemetry::running::RunningInvocation;
-use opentelemetry::trace::{Status, TraceContextExt as _};
+use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +25,8 @@ use tokio::runtime::Handle;
 pub(super) struct InvocationSpan {
     completion: TelemetryCompletionHandler,
     context: Context,
-    span: tracing::Span,
+    /// The handler's context and span: those of the messages, or else the invocation's.
+    of_handler: (Context, tracing::Span),
     watched: Option<Armed>,
     deadline: SystemTime,
     /// The number of the record that tells an extension about this span.
@@ -55,7 +56,8 @@ impl InvocationSpan {
     ) -> Option<Self> {
         let started = AssertUnwindSafe(|| {
             let new_span = NewSpan::of(completion, lambda, options, extracted);
-            let (context, span) = new_span.start(completion);
+            let StartedSpans { root: started, consumer } = new_span.start(completion);
+            let context = started.0.clone();
             let root = context.span().span_context().clone();
             let record = completion.telemetry.facts.root_record.leave(&lambda.request_id, &root);
             let invocation = RunningInvocation { context: context.clone(), record };
@@ -71,7 +73,7 @@ impl InvocationSpan {
             Self {
                 completion,
                 context,
-                span,
+                of_handler: consumer.unwrap_or(started),
                 watched,
                 deadline,
                 record,
@@ -85,12 +87,12 @@ impl InvocationSpan {
 
     /// The context in which the handler runs.
     pub(super) fn context(&self) -> &Context {
-        &self.context
+        &self.of_handler.0
     }
 
-    /// The span in `tracing`; disabled without a subscriber of ours.
+    /// The span in `tracing` in which the handler runs; disabled without a subscriber of ours.
     pub(super) fn span(&self) -> &tracing::Span {
-        &self.span
+        &self.of_handler.1
     }
 
     /// Ends the span and writes the telemetry. The application's processors may have exporters that need the runtime's thread,
@@ -144,9 +146,13 @@ impl InvocationSpan {
             return;
         }
         self.state = State::Ended;
+        let consumer = self.of_handler.0.span();
+        if consumer.span_context() != self.context.span().span_context() {
+            drop(catch_unwind(AssertUnwindSafe(|| end_consumer(&consumer, &outcome))));
+        }
         // The telemetry is written even if describing the end panics.
         let facts = &self.completion.telemetry.facts;
-        let described = AssertUnwindSafe(|| describe(&self.context, facts, outcome));
+        let described = AssertUnwindSafe(|| describe(&self.context, facts, &outcome));
         let keys = catch_unwind(described).unwrap_or_default();
         let span = self.context.span();
         let id = span.span_context().span_id();
@@ -167,7 +173,7 @@ impl InvocationSpan {
 pub(super) fn describe(
     context: &Context,
     facts: &InvocationFacts,
-    outcome: HandlerOutcome,
+    outcome: &HandlerOutcome,
 ) -> Vec<&'static str> {
     let span = context.span();
     let mut keys = Vec::new();
@@ -179,17 +185,9 @@ pub(super) fn describe(
         keys.push(key);
         span.set_attribute(KeyValue::new(key, value));
     };
-    let exception = |error_type: &str, message: &str| {
-        let attributes = vec![
-            KeyValue::new("exception.type", error_type.to_owned()),
-            KeyValue::new("exception.message", message.to_owned()),
-        ];
-        span.add_event("exception", attributes);
-        span.set_status(Status::error(message.to_owned()));
-    };
     match outcome {
         // Success leaves the status unset, so that an error set by the handler remains.
-        HandlerOutcome::Response(ResponseFacts { status_code, batch_item_failures }) => {
+        &HandlerOutcome::Response(ResponseFacts { status_code, batch_item_failures }) => {
             if let Some(code) = status_code {
                 let value = i64::from(code);
                 set("http.response.status_code", value.into());
@@ -205,25 +203,34 @@ pub(super) fn describe(
             if let Some(failed) = NonZero::new(batch_item_failures) {
                 let count = i64::try_from(failed.get()).unwrap_or(i64::MAX);
                 set("aws.lambda.batch_item_failures", count.into());
-                set("error.type", "batch_item_failures".into());
-                let message = format!("{failed} of the batch failed, and Lambda gives them again");
-                span.set_status(Status::error(message));
             }
         }
-        HandlerOutcome::Error { error_type, message } => {
-            exception(&error_type, &message);
-            set("error.type", error_type.into());
-        }
-        HandlerOutcome::Panic { message } => {
-            exception("panic", &message);
-            set("error.type", "panic".into());
-        }
-        HandlerOutcome::Cancelled => {
-            set("error.type", "cancelled".into());
-            span.set_status(Status::error("the handler's future was dropped before it was ready"));
-        }
+        HandlerOutcome::Error { error_type, message } => exception(&span, error_type, message),
+        HandlerOutcome::Panic { message } => exception(&span, "panic", message),
+        HandlerOutcome::Cancelled => {}
+    }
+    if let Some((error_type, message)) = outcome.failure() {
+        set("error.type", error_type.to_owned().into());
+        span.set_status(Status::error(message.into_owned()));
     }
     keys
+}
+
+fn exception(span: &SpanRef<'_>, error_type: &str, message: &str) {
+    let attributes = vec![
+        KeyValue::new("exception.type", error_type.to_owned()),
+        KeyValue::new("exception.message", message.to_owned()),
+    ];
+    span.add_event("exception", attributes);
+}
+
+/// Ends the span of the messages, which failed if the handler did.
+fn end_consumer(span: &SpanRef<'_>, outcome: &HandlerOutcome) {
+    if let Some((error_type, message)) = outcome.failure() {
+        span.set_attribute(KeyValue::new("error.type", error_type.to_owned()));
+        span.set_status(Status::error(message.into_owned()));
+    }
+    span.end();
 }
 
 impl Drop for InvocationSpan {

@@ -1,6 +1,7 @@
 //! Wraps a handler so that each invocation is a span and its telemetry is written before the response.
 
 pub(crate) mod abort;
+mod consumer_span;
 mod deprecated_names;
 mod function_attributes;
 pub(crate) mod http_route;

@@ -1,5 +1,6 @@
 //! The initial data of an invocation's span: name, kind, attributes, parent and trace id.
 
+use super::consumer_span::ConsumerSpan;
 use super::deprecated_names::deprecated_names;
 use super::function_attributes::{account, function_attributes};
 use super::http_route::HttpInvocation;
@@ -29,12 +30,21 @@ pub(super) struct SpanOptions {
     pub(super) attributes: Vec<KeyValue>,
 }
 
+/// The context and the `tracing` span of each span of an invocation.
+pub(super) struct StartedSpans {
+    /// The invocation's span.
+    pub(super) root: (Context, tracing::Span),
+    /// The CONSUMER span below it, of an invocation with messages.
+    pub(super) consumer: Option<(Context, tracing::Span)>,
+}
+
 /// The data available at the start of the span.
 pub(super) struct NewSpan {
     name: Cow<'static, str>,
     kind: SpanKind,
     attributes: Vec<KeyValue>,
     links: Vec<Link>,
+    consumer: Option<ConsumerSpan>,
     parent: Context,
     /// The trace id of a span without a parent.
     trace_id: Option<TraceId>,
@@ -46,8 +56,10 @@ impl NewSpan {
         completion: &TelemetryCompletionHandler,
         lambda: &lambda_runtime::Context,
         options: &SpanOptions,
-        extracted: SpanAttributes,
+        mut extracted: SpanAttributes,
     ) -> Self {
+        let kind = options.kind.clone().or(extracted.kind.take());
+        let consumer = if kind.is_none() { ConsumerSpan::of(&mut extracted) } else { None };
         let telemetry = &completion.telemetry;
         let ambient = lambda.xray_trace_id.as_deref();
         // Lambda's API gives a caller no other place for it than the client context.
@@ -98,9 +110,10 @@ impl NewSpan {
         }
         Self {
             name,
-            kind: options.kind.clone().or(extracted.kind).unwrap_or(SpanKind::Server),
+            kind: kind.unwrap_or(SpanKind::Server),
             attributes,
             links: extracted.links,
+            consumer,
             parent,
             // A span with a parent uses its trace id; this one would affect the next span of a processor.
             trace_id: if has_parent {
@@ -114,13 +127,15 @@ impl NewSpan {
 
     /// Starts no span if the SDK is disabled. Starts a `tracing` span if a subscriber has our layer, so that `Span::current()` in
     /// the handler is this span. Without the layer, or if the application's filter disables the span, starts a span of the SDK.
-    pub(super) fn start(self, completion: &TelemetryCompletionHandler) -> (Context, tracing::Span) {
+    pub(super) fn start(mut self, completion: &TelemetryCompletionHandler) -> StartedSpans {
         if completion.telemetry.is_disabled {
-            return (self.parent, tracing::Span::none());
+            let root = (self.parent, tracing::Span::none());
+            return StartedSpans { root, consumer: None };
         }
         let parent = self.parent.span().span_context().clone();
-        let started = self.start_any(completion);
-        let is_left_out = !started.0.span().span_context().is_sampled();
+        let consumer = self.consumer.take();
+        let root = self.start_any(completion);
+        let is_left_out = !root.0.span().span_context().is_sampled();
         let told = &completion.telemetry.facts.told_of_unsampled;
         if parent.is_valid()
             && !parent.is_sampled()
@@ -132,7 +147,8 @@ impl NewSpan {
                  OTEL_TRACES_SAMPLER=always_on writes them all the same",
             );
         }
-        started
+        let consumer = consumer.map(|consumer| consumer.start(completion, &root));
+        StartedSpans { root, consumer }
     }
 
     fn start_any(mut self, completion: &TelemetryCompletionHandler) -> (Context, tracing::Span) {

@@ -3,6 +3,7 @@
 use super::response::ResponseFacts;
 use serde::Serialize;
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -48,6 +49,22 @@ impl HandlerOutcome {
         let (error_type, message) = catch_unwind(AssertUnwindSafe(described))
             .unwrap_or_else(|_| (OTHER.to_owned(), String::new()));
         Self::Error { error_type, message }
+    }
+
+    /// The error type and the message of a failure, except for an HTTP status.
+    pub(super) fn failure(&self) -> Option<(&str, Cow<'_, str>)> {
+        match self {
+            Self::Response(ResponseFacts { batch_item_failures: 0, .. }) => None,
+            Self::Response(ResponseFacts { batch_item_failures: failed, .. }) => {
+                let message = format!("{failed} of the batch failed, and Lambda gives them again");
+                Some(("batch_item_failures", message.into()))
+            }
+            Self::Error { error_type, message } => Some((error_type, message.into())),
+            Self::Panic { message } => Some(("panic", message.into())),
+            Self::Cancelled => {
+                Some(("cancelled", "the handler's future was dropped before it was ready".into()))
+            }
+        }
     }
 
     pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Self {

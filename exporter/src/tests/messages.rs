@@ -1,13 +1,16 @@
 //! Messages of streams and brokers, and a span for each message of a batch.
 
-use super::driver::{Function, attribute, block_on, event, shown};
+use super::driver::{Function, attribute, block_on, event, shown, status};
 use super::triggers::{KafkaEvent, KinesisEvent, PARENT, XRAY, check, described, queue_event};
-use crate::handler::create_traced_handler;
 use crate::handler::trigger::SpanAttributesExtractor;
+use crate::handler::{TracedHandler, create_traced_handler};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect;
-use lambda_runtime::{Error, LambdaEvent};
+use lambda_runtime::{Error, LambdaEvent, Service as _};
+use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::trace::SpanKind;
 use serde_json::{Value, json};
 use wire::ids::to_hex;
 
@@ -298,7 +301,7 @@ fn a_message_that_xray_did_not_sample_has_a_span_where_the_invocation_has_one() 
             assert_eq!(trace_id, "5759e988bd862e3fe1be46a994272793");
         }
     };
-    check(&[], &["below", "process orders", "orders"]);
+    check(&[], &["below", "process orders", "orders process", "orders"]);
     check(&[("OTEL_TRACES_SAMPLER", "parentbased_always_off")], &[]);
 }
 
@@ -319,7 +322,7 @@ fn each_message_has_a_span_in_the_trace_of_the_invocation_or_of_its_sender() {
     let handler = create_traced_handler("orders", function.completion.clone(), handler);
     block_on(handler(event(queue_event()))).unwrap();
     let written = function.written();
-    let invocation = written.span_named("orders");
+    let invocation = written.span_named("orders process");
     let sender = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
 
     let own = written.span_named("store order");
@@ -338,4 +341,66 @@ fn each_message_has_a_span_in_the_trace_of_the_invocation_or_of_its_sender() {
     let without_sender = written.span_named("process message");
     assert_eq!(without_sender.parent_span_id, invocation.span_id);
     assert_eq!(without_sender.links.len(), 0);
+}
+
+#[test]
+fn messages_are_a_consumer_span_between_the_invocations_span_and_the_handlers() {
+    let handler = |event: LambdaEvent<Value>| async move {
+        tracing::info_span!("below").in_scope(|| ());
+        let tenant = Context::current().baggage().get("tenant").map(ToString::to_string);
+        match &event.payload["Records"][0]["EventSource"] {
+            Value::Null => Ok(json!({ "batchItemFailures": [{ "itemIdentifier": "2" }] })),
+            _ => Err(Error::from(tenant.unwrap_or_default())),
+        }
+    };
+    for function in [Function::new(), Function::without_subscriber(&[], |config| config)] {
+        let handler = create_traced_handler("orders", function.completion.clone(), handler);
+        block_on(handler(event(queue_event()))).unwrap();
+        let written = function.written();
+        let (root, consumer) = (written.span_named("orders"), written.span_named("orders process"));
+        assert_eq!((root.kind, root.links.len()), (2, 0));
+        assert_eq!(attribute(root, "faas.trigger").as_deref(), Some("\"pubsub\""));
+        assert_eq!(attribute(root, "messaging.system"), None);
+        assert_eq!((consumer.kind, consumer.links.len()), (5, 4));
+        assert_eq!((&consumer.trace_id, &consumer.parent_span_id), (&root.trace_id, &root.span_id));
+        expect![[r#"
+            error.type="batch_item_failures"
+            messaging.batch.message_count=5
+            messaging.destination.name="orders"
+            messaging.operation.name="process"
+            messaging.operation.type="process"
+            messaging.system="aws_sqs"
+        "#]]
+        .assert_eq(&shown(&consumer.attributes));
+        assert_eq!(status(consumer), "error: 1 of the batch failed, and Lambda gives them again");
+        if let Some(below) = written.spans.iter().find(|span| span.name == "below") {
+            assert_eq!(below.parent_span_id, consumer.span_id);
+        }
+
+        let notification = json!({ "Records": [{ "EventSource": "aws:sns", "Sns": {
+            "TopicArn": "arn:aws:sns:eu-west-1:123456789012:news", "MessageId": "m",
+            "MessageAttributes": {
+                "traceparent": { "Type": "String", "Value": PARENT },
+                "baggage": { "Type": "String", "Value": "tenant=a" },
+            },
+        } }] });
+        block_on(handler(event(notification))).unwrap_err();
+        let written = function.written();
+        let (root, consumer) = (written.span_named("orders"), written.span_named("news process"));
+        assert_eq!(to_hex(&root.parent_span_id), "b7ad6b7169203331");
+        assert_eq!(consumer.parent_span_id, root.span_id);
+        assert_eq!((status(root), status(consumer)), ("error: a".into(), "error: a".into()));
+    }
+}
+
+#[test]
+fn a_kind_that_code_sets_keeps_messages_in_the_invocations_span() {
+    let function = Function::new();
+    let handler = |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!(null)) };
+    let mut handler = TracedHandler::new("orders", function.completion.clone(), handler)
+        .with_kind(SpanKind::Consumer);
+    block_on(handler.call(event(queue_event()))).unwrap();
+    let span = function.span();
+    assert_eq!((span.kind, span.links.len()), (5, 4));
+    assert_eq!(attribute(&span, "messaging.destination.name").as_deref(), Some("\"orders\""));
 }

@@ -174,6 +174,7 @@ fn an_event_of_a_bus_is_a_message_and_a_schedule_is_a_timer() {
         &event,
         &expect![[r#"
             pubsub
+            messaging.destination.name="shop"
             messaging.message.id="e-1"
             messaging.operation.name="process"
             messaging.operation.type="process"
@@ -240,6 +241,10 @@ fn a_change_of_an_object_names_it() {
             faas.document.name="2026/März + 1.pdf"
             faas.document.operation="insert"
             faas.document.time="2026-11-21T10:00:00.000Z"
+            messaging.destination.name="invoices"
+            messaging.operation.name="process"
+            messaging.operation.type="process"
+            messaging.system="aws_s3"
         "#]],
     );
 }

@@ -45,17 +45,25 @@ function wrap(load, { tracers, cutOffs }, handler) {
     try {
       const tracer = tracers.getTracer("lambda-otlp/handler");
       const parent = api.propagation.extract(api.ROOT_CONTEXT, headers(event));
-      const { attributes: ofMessages, links } = messages(api, event);
-      const attributes = { ...ofInvocation(lambda), ...ofRequest(event), ...ofMessages, "faas.coldstart": isColdStart };
+      const batch = messages(api, event);
+      const ofTrigger = batch && { "faas.trigger": batch.trigger };
+      const attributes = { ...ofInvocation(lambda), ...ofRequest(event), ...ofTrigger, "faas.coldstart": isColdStart };
       isColdStart = false;
-      const span = tracer.startSpan(lambda.functionName, { kind: api.SpanKind.SERVER, attributes, links }, parent);
+      const span = tracer.startSpan(lambda.functionName, { kind: api.SpanKind.SERVER, attributes }, parent);
       const context = api.trace.setSpan(parent, span).setValue(within, true);
       const watched = watch(span, lambda, context);
-      return { span, lambda, watched, context: watched?.context ?? context };
+      const invocation = { span, lambda, watched, context: watched?.context ?? context };
+      return batch === undefined ? invocation : consume(tracer, batch, invocation);
     } catch (error) {
       say(`cannot create the invocation's span: ${error}`);
       return undefined;
     }
+  }
+
+  /// The handler of messages runs in a CONSUMER span below the invocation's.
+  function consume(tracer, { name, attributes, links }, invocation) {
+    const consumer = tracer.startSpan(name, { kind: api.SpanKind.CONSUMER, attributes, links }, invocation.context);
+    return { ...invocation, consumer, context: api.trace.setSpan(invocation.context, consumer) };
   }
 
   /// Has what there is exported before the invocation times out.
@@ -69,14 +77,16 @@ function wrap(load, { tracers, cutOffs }, handler) {
   }
 
   /// Never fails and never takes long, whatever the exporter does and whatever it is that the handler ended with.
-  async function end({ span, lambda, watched }, outcome) {
+  async function end({ span, consumer, lambda, watched }, outcome) {
     if (watched !== undefined) cutOffs.end(watched);
     try {
+      if (consumer !== undefined && outcome.hasFailed) consumer.setStatus({ code: api.SpanStatusCode.ERROR });
       describe(span, outcome);
     } catch {
       // What a handler ends with may be an object that nobody can look at. The runtime gets it all the same.
     }
     try {
+      consumer?.end();
       span.end();
       await withinTime(() => tracers.forceFlush(), lambda);
     } catch (error) {

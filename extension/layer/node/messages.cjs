@@ -1,4 +1,4 @@
-// Describes the messages of Amazon SQS and Amazon SNS in an event, and links to the spans that sent them.
+// Describes the messages in an event, for the CONSUMER span below the invocation's, and links to the spans that sent them.
 //
 // Source: OpenTelemetry's semantic conventions, "Messaging spans" and "AWS Lambda"; exporter/src/handler/trigger/messages.rs.
 
@@ -7,49 +7,77 @@
 // The maximum number of links of a span (OpenTelemetry SDK, `LinkCountLimit`); a batch may have 10,000 messages.
 const MOST_LINKS = 128;
 
-/// Returns attributes and links for the span of an invocation.
+// Where a message of each source names the queue, topic, stream or bucket, its id and its sender.
+const SOURCES = new Map([
+  ["aws:sqs", { system: "aws_sqs", source: (record) => record?.eventSourceARN, id: (record) => record?.messageId, sender: ofQueued }],
+  ["aws:sns", { system: "aws.sns", source: (record) => record?.Sns?.TopicArn, id: (record) => record?.Sns?.MessageId, sender: (record) => ofNotification(record?.Sns) }],
+  ["aws:kinesis", { system: "aws_kinesis", source: (record) => record?.eventSourceARN, id: (record) => record?.eventID }],
+  ["aws:kafka", { system: "kafka", source: (record) => record?.topic, sender: ofKafka }],
+  ["aws:s3", { system: "aws_s3", source: (record) => record?.s3?.bucket?.name, trigger: "datasource" }],
+  ["bus", { system: "aws_eventbridge", source: (event) => event.source, id: (event) => event.id, sender: ofDetail }],
+]);
+
+/// Returns the trigger of an invocation, and name, attributes and links of the span of its messages, if there are any.
 function messages(api, event) {
-  const records = Array.isArray(event?.Records) ? event.Records : [];
-  const found = records[0]?.eventSource === "aws:sqs" ? ofQueue(records) : ofTopic(records);
-  if (found === undefined) return {};
-  const { system, sources, ids, carriers } = found;
-  const links = carriers.flatMap((carrier, at) => {
-    const context = api.trace.getSpanContext(api.propagation.extract(api.ROOT_CONTEXT, carrier));
+  const { name, records } = batch(event);
+  const kind = SOURCES.get(name);
+  if (kind === undefined) return undefined;
+  const { system, source, id = () => undefined, sender = () => ({}), trigger = "pubsub" } = kind;
+  const links = records.slice(0, MOST_LINKS).flatMap((record) => {
+    const context = api.trace.getSpanContext(api.propagation.extract(api.ROOT_CONTEXT, sender(record)));
     if (context === undefined || !api.isSpanContextValid(context)) return [];
-    return [{ context, attributes: text("messaging.message.id", ids[at]) }];
+    return [{ context, attributes: text("messaging.message.id", id(record)) }];
   });
-  const isOneSource = typeof sources[0] === "string" && sources.every((source) => source === sources[0]);
+  const first = source(records[0]);
+  const isOneSource = typeof first === "string" && records.every((record) => source(record) === first);
+  const destination = isOneSource ? lastPart(first) : undefined;
   const attributes = {
-    "faas.trigger": "pubsub",
     "messaging.system": system,
     "messaging.operation.type": "process",
     "messaging.operation.name": "process",
-    ...(isOneSource && { "messaging.destination.name": sources[0].split(":").pop() }),
-    ...(records.length === 1 ? text("messaging.message.id", ids[0]) : { "messaging.batch.message_count": records.length }),
+    ...text("messaging.destination.name", destination),
+    ...(records.length === 1 ? text("messaging.message.id", id(records[0])) : { "messaging.batch.message_count": records.length }),
   };
-  return { attributes, links };
+  return { trigger, name: `${destination ?? "multiple_sources"} process`, attributes, links };
 }
 
-function ofQueue(records) {
-  return {
-    system: "aws_sqs",
-    sources: records.map((record) => record?.eventSourceARN),
-    ids: records.map((record) => record?.messageId),
-    carriers: records.slice(0, MOST_LINKS).map((record) => {
-      const own = carrier((name) => record?.messageAttributes?.[name]?.stringValue);
-      return own.traceparent === undefined ? ofEnvelope(record?.body) : own;
-    }),
-  };
+/// The messages of an event, and the name of their source.
+function batch(event) {
+  if (Array.isArray(event?.Records)) {
+    const { Records: records } = event;
+    return { name: records[0]?.eventSource ?? records[0]?.EventSource, records };
+  }
+  if (event?.eventSource === "aws:kafka" || event?.eventSource === "SelfManagedKafka") {
+    const lists = Object.values(event.records ?? {}).filter(Array.isArray);
+    return { name: "aws:kafka", records: lists.flat() };
+  }
+  const isScheduled = event?.source === "aws.events" || event?.source === "aws.scheduler";
+  const isOfBus = typeof event?.source === "string" && event["detail-type"] !== undefined && !isScheduled;
+  return isOfBus ? { name: "bus", records: [event] } : { records: [] };
 }
 
-function ofTopic(records) {
-  if (records[0]?.EventSource !== "aws:sns") return undefined;
-  return {
-    system: "aws.sns",
-    sources: records.map((record) => record?.Sns?.TopicArn),
-    ids: records.map((record) => record?.Sns?.MessageId),
-    carriers: records.slice(0, MOST_LINKS).map((record) => ofNotification(record?.Sns)),
-  };
+/// `orders` of `arn:aws:sqs:region:account:orders` and of `arn:aws:kinesis:region:account:stream/orders`.
+function lastPart(source) {
+  return source.startsWith("arn:") ? source.split(/[:/]/).pop() : source;
+}
+
+function ofQueued(record) {
+  const own = carrier((name) => record?.messageAttributes?.[name]?.stringValue);
+  return own.traceparent === undefined ? ofEnvelope(record?.body) : own;
+}
+
+/// Kafka's headers are a list of objects, whose values are bytes.
+function ofKafka(record) {
+  const headers = Array.isArray(record?.headers) ? record.headers : [];
+  return carrier((name) => {
+    const bytes = headers.findLast((header) => header?.[name] !== undefined)?.[name];
+    return Array.isArray(bytes) ? Buffer.from(bytes).toString() : undefined;
+  });
+}
+
+/// The library for Rust writes a sender into the detail of an event, under `headers`.
+function ofDetail({ detail }) {
+  return carrier((name) => detail?.headers?.[name] ?? detail?.[name]);
 }
 
 /// A topic puts the attributes of its message into the body of the queue's message.

@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from contextlib import nullcontext
 
 # How long the SDK may try to hand an export to the extension, which takes milliseconds where it is there at all. Python's SDK
 # counts it in seconds.
@@ -494,10 +495,14 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
         except Exception as error:
             say(f"cannot watch the deadline, so a timeout of this invocation loses its spans: {error!r}")
 
-    def link_messages(event):
-        records = event.get("Records") if isinstance(event, dict) else None
-        if isinstance(records, list):
-            beside("lambda_otlp_messages").link(records, trace.get_current_span())
+    def consume(event):
+        """Starts the span of the event's messages, or adds links to the span that the instrumentation has made for them."""
+        if not isinstance(event, dict) or not {"Records", "records", "detail-type"} & event.keys():
+            return
+        messages = beside("lambda_otlp_messages")
+        calls.consumer = messages.consumer(event)
+        if isinstance(event.get("Records"), list):
+            messages.link(event["Records"], calls.consumer or trace.get_current_span())
 
     def unwatched():
         if invocation := calls.__dict__.pop("invocation", None):
@@ -527,9 +532,12 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
     def entered(*arguments, **named):
         calls.state = "entered"
         if arguments:
-            attempt(link_messages, arguments[0])
+            attempt(consume, arguments[0])
+        consumer = calls.__dict__.get("consumer")
+        span = trace.use_span(consumer, end_on_exit=True) if consumer else nullcontext()
         try:
-            calls.result = handler(*arguments, **named)
+            with span:
+                calls.result = handler(*arguments, **named)
         except BaseException as error:
             calls.state = "raised"
             calls.error = error

@@ -1,9 +1,9 @@
-"""Links from an invocation to the spans that sent its messages by Amazon SQS or SNS: one for each message.
+"""A CONSUMER span below the invocation's for its messages, and links to the spans that sent them: one for each message.
 
-OpenTelemetry's instrumentation of Lambda links the messages of a queue whose attributes name their sender, in its later versions,
-and neither the messages of a topic nor those that a topic has put into a queue.
+OpenTelemetry's instrumentation of Lambda, in its later versions, makes such a span for a queue, and links messages whose attributes
+name their sender. It makes none for other sources, and does not link messages that a topic has put into a queue.
 
-Source: Lambda Developer Guide, "Using Lambda with Amazon SQS" and "… Amazon SNS", example events; Amazon SNS Developer Guide,
+Source: OpenTelemetry's semantic conventions, "Messaging spans" and "AWS Lambda"; exporter/src/handler/trigger/messages.rs; Lambda Developer Guide, "Using Lambda with Amazon SQS" and "… Amazon SNS", example events; Amazon SNS Developer Guide,
 "Raw message delivery".
 """
 
@@ -15,6 +15,73 @@ from opentelemetry.context import Context
 # The maximum number of links of a span in OpenTelemetry's SDK, which would keep the last ones of more.
 MOST_LINKS = 128
 MESSAGE_ID = "messaging.message.id"
+NO_MESSAGES = [], None, None, None
+
+
+def consumer(event):
+    """Starts the span of an event with messages. `None` without messages, and if the instrumentation has made one."""
+    # The kind is known of an SDK's span only.
+    kind = getattr(trace.get_current_span(), "kind", None)
+    records, system, source, message_id = batch(mapping(event))
+    if kind != trace.SpanKind.SERVER or not records:
+        return None
+    sources = {source(record) for record in records}
+    destination = name_of(text(sources.pop())) if len(sources) == 1 else ""
+    attributes = {"messaging.system": system, "messaging.operation.type": "process", "messaging.operation.name": "process"}
+    if destination:
+        attributes["messaging.destination.name"] = destination
+    if len(records) > 1:
+        attributes["messaging.batch.message_count"] = len(records)
+    elif message := message_id(records[0]):
+        attributes[MESSAGE_ID] = message
+    name = f"{destination or 'multiple_sources'} process"
+    return trace.get_tracer("lambda-otlp/handler").start_span(name, kind=trace.SpanKind.CONSUMER, attributes=attributes)
+
+
+def batch(event):
+    """The messages of an event, their system, and how each names its source and its id."""
+    records = event.get("Records")
+    if isinstance(records, list) and records:
+        records = [mapping(record) for record in records]
+        name = records[0].get("eventSource") or records[0].get("EventSource")
+        if isinstance(name, str) and name in SOURCES:
+            return records, *SOURCES[name]
+        return NO_MESSAGES
+    if event.get("eventSource") in ("aws:kafka", "SelfManagedKafka"):
+        lists = filter(is_list, mapping(event.get("records")).values())
+        return [mapping(record) for records in lists for record in records], "kafka", member("topic"), member()
+    is_scheduled = event.get("source") in ("aws.events", "aws.scheduler")
+    if isinstance(event.get("source"), str) and "detail-type" in event and not is_scheduled:
+        return [event], "aws_eventbridge", member("source"), member("id")
+    return NO_MESSAGES
+
+
+def is_list(value):
+    return isinstance(value, list)
+
+
+def member(*path):
+    """A reader of the text at this path."""
+
+    def read(value):
+        for name in path:
+            value = mapping(value).get(name)
+        return text(value)
+
+    return read
+
+
+SOURCES = {
+    "aws:sqs": ("aws_sqs", member("eventSourceARN"), member("messageId")),
+    "aws:sns": ("aws.sns", member("Sns", "TopicArn"), member("Sns", "MessageId")),
+    "aws:kinesis": ("aws_kinesis", member("eventSourceARN"), member("eventID")),
+    "aws:s3": ("aws_s3", member("s3", "bucket", "name"), member()),
+}
+
+
+def name_of(source):
+    """`orders` of `arn:aws:sqs:region:account:orders` and of `arn:aws:kinesis:region:account:stream/orders`."""
+    return source.replace("/", ":").split(":")[-1] if source.startswith("arn:") else source
 
 
 def link(records, span):

@@ -155,19 +155,25 @@ fn a_node_invocation_is_linked_to_the_spans_that_sent_its_messages() {
     let Ok(output) = Command::new("node").arg(script).arg(folder).output() else { return };
     let told = String::from_utf8(output.stdout).unwrap();
     expect_test::expect![[r#"
-        a batch of two: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":2} a of m1, b of m2
-        two messages of one sender: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":2} a of m1, a of m2
-        one message: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.message.id":"m1"} a of m1
-        a notification in a queue: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.message.id":"m1"} c of m1
-        a notification: {"faas.trigger":"pubsub","messaging.system":"aws.sns","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"news","messaging.message.id":"n"} c of n
-        a notification without attributes: {"faas.trigger":"pubsub","messaging.system":"aws.sns","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"news","messaging.message.id":"n"} 
-        odd messages: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.batch.message_count":4} d of m4
-        a large batch: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":200} 128
-        {"Records":[null]}: {} 
-        {"Records":5}: {} 
-        {"Records":[]}: {} 
-        null: {} 
-        5: {} 
+        a batch of two: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":2} a of m1, b of m2
+        two messages of one sender: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":2} a of m1, a of m2
+        one message: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.message.id":"m1"} a of m1
+        a notification in a queue: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.message.id":"m1"} c of m1
+        a notification: pubsub "news process" {"messaging.system":"aws.sns","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"news","messaging.message.id":"n"} c of n
+        a notification without attributes: pubsub "news process" {"messaging.system":"aws.sns","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"news","messaging.message.id":"n"} 
+        odd messages: pubsub "multiple_sources process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.batch.message_count":4} d of m4
+        a large batch: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":200} 128
+        a stream: pubsub "clicks process" {"messaging.system":"aws_kinesis","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"clicks","messaging.batch.message_count":2} 
+        kafka: pubsub "views process" {"messaging.system":"kafka","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"views","messaging.batch.message_count":2} e of undefined
+        a bucket: datasource "uploads process" {"messaging.system":"aws_s3","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"uploads"} 
+        a bus: pubsub "shop.orders process" {"messaging.system":"aws_eventbridge","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"shop.orders","messaging.message.id":"e1"} f of e1
+        a schedule: undefined "undefined" {} 
+        an unknown source: undefined "undefined" {} 
+        {"Records":[null]}: undefined "undefined" {} 
+        {"Records":5}: undefined "undefined" {} 
+        {"Records":[]}: undefined "undefined" {} 
+        null: undefined "undefined" {} 
+        5: undefined "undefined" {} 
     "#]]
     .assert_eq(&told);
 }
@@ -180,6 +186,8 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
     let told = String::from_utf8(output.stdout).unwrap();
     expect_test::expect![[r#"
         promise: begun shop, ended, flushed, 3
+        messages: begun shop, begun consumer orders process, ended, ended, flushed, 3
+        failed messages: begun shop, begun consumer orders process, failed, failed, failed, ended, ended, flushed, error no
         status: begun shop, http.response.status_code=502, failed, ended, flushed, 3
         rejection: begun shop, failed, failed, ended, flushed, error no
         throw: begun shop, failed, failed, ended, flushed, error no

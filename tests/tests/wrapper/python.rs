@@ -197,7 +197,7 @@ fn the_fast_start_is_for_functions_that_ask_for_nothing_else_and_loses_no_reques
 #[test]
 fn each_message_of_a_python_invocation_is_linked_to_its_sender_once() {
     let Some(told) = told_by_python("messages.py") else { return };
-    expect_test::expect![[r"
+    expect_test::expect![[r#"
         a queue: 1 1, 3 3
         so far: 1 1
         a queue that is linked: 1 1, 2 2
@@ -207,7 +207,19 @@ fn each_message_of_a_python_invocation_is_linked_to_its_sender_once() {
         a sender of its own: 1 1
         beside odd ones:  4
         no more than a span has: 128
-    "]]
+        notification: consumer news process {"messaging.system": "aws.sns", "messaging.operation.type": "process", "messaging.operation.name": "process", "messaging.destination.name": "news", "messaging.message.id": "n"}
+        stream: consumer clicks process {"messaging.system": "aws_kinesis", "messaging.operation.type": "process", "messaging.operation.name": "process", "messaging.destination.name": "clicks", "messaging.batch.message_count": 2}
+        two sources: consumer multiple_sources process {"messaging.system": "aws_kinesis", "messaging.operation.type": "process", "messaging.operation.name": "process", "messaging.batch.message_count": 2}
+        kafka: consumer views process {"messaging.system": "kafka", "messaging.operation.type": "process", "messaging.operation.name": "process", "messaging.destination.name": "views"}
+        bucket: consumer uploads process {"messaging.system": "aws_s3", "messaging.operation.type": "process", "messaging.operation.name": "process", "messaging.destination.name": "uploads"}
+        bus: consumer shop.orders process {"messaging.system": "aws_eventbridge", "messaging.operation.type": "process", "messaging.operation.name": "process", "messaging.destination.name": "shop.orders", "messaging.message.id": "e1"}
+        {"source": "aws.events", "detail-type": "Scheduled Event"}: None
+        {"Records": []}: None
+        {"Records": [5]}: None
+        {"Records": [{"eventSource": {}}]}: None
+        5: None
+        of the instrumentation: None
+    "#]]
     .assert_eq(&told);
 }
 

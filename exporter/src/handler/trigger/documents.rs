@@ -1,5 +1,6 @@
 //! Changes of documents in buckets and tables of any source (semantic conventions 1.44, `docs/faas/faas-spans.md`).
 
+use super::messages::process;
 use super::span_attributes::{SpanAttributes, TriggerType};
 use crate::telemetry::resource::percent_decoded;
 use opentelemetry::KeyValue;
@@ -42,6 +43,18 @@ pub(super) fn changes<'a>(changes: impl IntoIterator<Item = Change<'a>>) -> Span
         trigger: TriggerType::Datasource,
         ..SpanAttributes::default()
     }
+}
+
+/// The attributes for an event of Amazon S3, which are also those of messages from the bucket.
+pub(super) fn objects<'a>(records: impl IntoIterator<Item = Change<'a>>) -> SpanAttributes {
+    let mut described = changes(records);
+    let is_bucket = |own: &&KeyValue| own.key.as_str() == "faas.document.collection";
+    let bucket = described.attributes.iter().find(is_bucket).map(|own| own.value.clone());
+    described.attributes.extend(process("aws_s3"));
+    described
+        .attributes
+        .extend(bucket.map(|name| KeyValue::new("messaging.destination.name", name)));
+    described
 }
 
 fn operation(event_name: &str) -> Option<&'static str> {

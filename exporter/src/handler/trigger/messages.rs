@@ -1,6 +1,6 @@
 //! Messages of queues, topics and streams of any source (semantic conventions 1.44, `docs/messaging/messaging-spans.md`).
 //!
-//! The invocation's span stays the SERVER span of the function, with links to the senders' spans.
+//! Unless code sets the kind of the invocation's span, these attributes and links are those of a CONSUMER span below it.
 
 use super::message::Message;
 use super::sender::Sender;
@@ -30,11 +30,7 @@ pub(super) fn messages<'a>(
             links.extend(sender.map(|sender| sender.link(own_attributes(message))));
         }
     }
-    let mut attributes = vec![
-        KeyValue::new("messaging.system", system),
-        KeyValue::new("messaging.operation.type", "process"),
-        KeyValue::new("messaging.operation.name", "process"),
-    ];
+    let mut attributes = process(system).to_vec();
     let name = destination.and_then(name_of_destination);
     attributes
         .extend(name.map(|name| KeyValue::new("messaging.destination.name", name.to_owned())));
@@ -45,6 +41,15 @@ pub(super) fn messages<'a>(
         attributes.push(KeyValue::new("messaging.batch.message_count", count));
     }
     SpanAttributes { attributes, links, trigger: TriggerType::PubSub, ..SpanAttributes::default() }
+}
+
+/// The attributes of processing messages of this system.
+pub(super) fn process(system: &'static str) -> [KeyValue; 3] {
+    [
+        KeyValue::new("messaging.system", system),
+        KeyValue::new("messaging.operation.type", "process"),
+        KeyValue::new("messaging.operation.name", "process"),
+    ]
 }
 
 /// Describes the invocation for a notification of Amazon SNS. It arrives alone, and the invocation continues the sender's trace.
@@ -104,12 +109,13 @@ pub(super) fn bus_event(source: &str, id: Option<&str>, time: Option<String>) ->
             ..SpanAttributes::default()
         };
     }
-    messages("aws_eventbridge", [BusEvent { id }])
+    messages("aws_eventbridge", [BusEvent { source, id }])
 }
 
 /// Describes the invocation for an event of a bus. The event's detail holds the parent, so there is no link to a sender.
 #[derive(Clone, Copy)]
 struct BusEvent<'a> {
+    source: &'a str,
     id: Option<&'a str>,
 }
 
@@ -118,8 +124,9 @@ impl<'a> Message<'a> for BusEvent<'a> {
         self.id
     }
 
+    /// The event's source, since no event names its bus.
     fn destination(self) -> Option<&'a str> {
-        None
+        Some(self.source)
     }
 
     fn header(self, _name: &str) -> Option<Cow<'a, str>> {

@@ -1,7 +1,9 @@
 //! The event types of `aws_lambda_events`, each behind its feature.
 
 #[cfg(any(feature = "dynamodb", feature = "s3"))]
-use super::documents::{Change, changes};
+use super::documents::Change;
+#[cfg(feature = "dynamodb")]
+use super::documents::changes;
 #[cfg(any(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
 use super::message::Message;
 #[cfg(any(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
@@ -189,7 +191,7 @@ impl SpanAttributesExtractor for aws_lambda_events::dynamodb::Event {
 #[cfg(feature = "s3")]
 impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        changes(self.records.iter().map(|record| Change {
+        super::documents::objects(self.records.iter().map(|record| Change {
             collection: record.s3.bucket.name.as_deref(),
             event_name: record.event_name.as_deref().unwrap_or_default(),
             name: record.s3.object.key.as_deref().map(super::documents::object_name),

@@ -59,8 +59,6 @@ impl Operation {
             KeyValue::new("rpc.system", "aws-api"),
             KeyValue::new("rpc.service", self.service.clone()),
             KeyValue::new("rpc.method", self.name.clone()),
-            // OpenObserve's service map uses it.
-            KeyValue::new("peer.service", self.service.clone()),
         ];
         if let Some((system, kind, name)) = self.messaging() {
             attributes.extend([

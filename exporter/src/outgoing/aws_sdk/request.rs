@@ -100,7 +100,15 @@ impl<'a> Payload<'a> {
                 say("aws.kinesis.stream_name", stream);
                 count = self.list("Records").len();
             }
-            "EventBridge" => count = self.list("Entries").len(),
+            "EventBridge" => {
+                let entries = self.list("Entries");
+                count = entries.len();
+                let mut sources = entries.iter().map(|entry| source_of(entry));
+                let first = sources.next().flatten();
+                let is_shared = sources.all(|source| source == first);
+                // A function gets the event's source, and never the name of the bus.
+                say("messaging.destination.name", first.filter(|_| is_shared));
+            }
             "SFN" => {
                 say("aws.step_functions.state_machine.arn", self.text("stateMachineArn"));
             }
@@ -268,6 +276,11 @@ pub(super) fn server(request: &HttpRequest) -> Vec<KeyValue> {
 
 fn path_of(uri: &str) -> &str {
     uri.split(['?', '#']).next().unwrap_or_default()
+}
+
+/// The source of an event for a bus.
+fn source_of(entry: &RawValue) -> Option<String> {
+    serde_json::from_str(members(entry.get())?.get("Source")?.get()).ok()
 }
 
 fn last_part(text: Option<&str>, separator: char) -> Option<String> {

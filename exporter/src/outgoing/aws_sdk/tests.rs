@@ -192,6 +192,20 @@ fn what_is_addressed_is_said_and_nothing_that_is_sent() {
         "Producer messaging.batch.message_count=2",
     );
     check(
+        ("EventBridge", "PutEvents"),
+        JSON,
+        "/",
+        r#"{"Entries":[{"Source":"shop","Detail":"secret"},{"Source":"shop"}]}"#,
+        "Producer messaging.destination.name=shop messaging.batch.message_count=2",
+    );
+    check(
+        ("EventBridge", "PutEvents"),
+        JSON,
+        "/",
+        r#"{"Entries":[{"Source":"shop"},{"Source":"stock"}]}"#,
+        "Producer messaging.batch.message_count=2",
+    );
+    check(
         ("SFN", "StartExecution"),
         JSON,
         "/",

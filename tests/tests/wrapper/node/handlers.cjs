@@ -14,12 +14,12 @@ const span = {
   end: () => noted.push("ended"),
 };
 const tracers = {
-  getTracer: () => ({ startSpan: (name) => (noted.push(`begun ${name}`), span) }),
+  getTracer: () => ({ startSpan: (name, { kind }) => (noted.push(`begun ${kind ?? ""}${name}`), span) }),
   // Longer than what the handlers do.
   forceFlush: () => new Promise((resolve) => setTimeout(() => resolve(noted.push("flushed")), 20)),
 };
 const api = {
-  SpanKind: {},
+  SpanKind: { CONSUMER: "consumer " },
   SpanStatusCode: {},
   context: {
     active: () => active,
@@ -35,7 +35,7 @@ const api = {
   },
   createContextKey: Symbol,
   propagation: { extract: (context) => context },
-  trace: { setSpan: (context) => context },
+  trace: { setSpan: (context) => context, getSpanContext: () => undefined },
 };
 const context = (value) => ({ getValue: () => value, setValue: (_key, value) => context(value) });
 let active = (api.ROOT_CONTEXT = context(undefined));
@@ -82,6 +82,9 @@ const streaming = Object.assign(async (_event, stream, { functionName }) => `${s
 
 async function main() {
   await check("promise", async () => 3, promised);
+  const queued = { Records: [{ eventSource: "aws:sqs", eventSourceARN: "arn:aws:sqs:eu-west-1:1:orders", messageId: "1" }] };
+  await check("messages", async () => 3, async (handler) => handler(queued, lambda));
+  await check("failed messages", async () => Promise.reject(new Error("no")), async (handler) => handler(queued, lambda));
   await check("status", async () => ({ statusCode: 502, toString: () => "3" }), promised);
   await check("rejection", async () => Promise.reject(new Error("no")), promised);
   await check("throw", () => { throw new Error("no"); }, promised);

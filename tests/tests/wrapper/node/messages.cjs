@@ -14,9 +14,9 @@ const api = {
 };
 
 function check(name, event) {
-  const { attributes = {}, links = [] } = messages(api, event);
+  const { trigger, name: span, attributes = {}, links = [] } = messages(api, event) ?? {};
   const senders = links.map(({ context, attributes }) => `${context.spanId} of ${attributes["messaging.message.id"]}`);
-  console.log(`${name}: ${JSON.stringify(attributes)} ${senders.length > 4 ? senders.length : senders.join(", ")}`);
+  console.log(`${name}: ${trigger} "${span}" ${JSON.stringify(attributes)} ${senders.length > 4 ? senders.length : senders.join(", ")}`);
 }
 
 const arn = "arn:aws:sqs:eu-west-1:123456789012:orders";
@@ -38,4 +38,12 @@ check("a notification", { Records: [{ EventSource: "aws:sns", Sns: { ...topic, M
 check("a notification without attributes", { Records: [{ EventSource: "aws:sns", Sns: topic }] });
 check("odd messages", { Records: [queued(5, 5, { body: "traceparent" }), null, queued("m3", "invalid"), queued("m4", "d", { eventSourceARN: 5 })] });
 check("a large batch", { Records: Array.from({ length: 200 }, () => queued("m", "a")) });
+const record = (number) => ({ eventSource: "aws:kinesis", eventSourceARN: "arn:aws:kinesis:eu-west-1:1:stream/clicks", eventID: `shard:${number}` });
+check("a stream", { Records: [record(1), record(2)] });
+const bytes = [...Buffer.from("e")];
+check("kafka", { eventSource: "SelfManagedKafka", records: { "views-0": [{ topic: "views", headers: [{ traceparent: bytes }] }, { topic: "views", headers: 5 }] } });
+check("a bucket", { Records: [{ eventSource: "aws:s3", s3: { bucket: { name: "uploads" } } }] });
+check("a bus", { source: "shop.orders", "detail-type": "Order", id: "e1", detail: { headers: { traceparent: "f" } } });
+check("a schedule", { source: "aws.events", "detail-type": "Scheduled Event" });
+check("an unknown source", { Records: [{ eventSource: "constructor" }] });
 for (const event of [{ Records: [null] }, { Records: 5 }, { Records: [] }, null, 5]) check(JSON.stringify(event), event);

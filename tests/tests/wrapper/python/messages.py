@@ -26,7 +26,12 @@ def module(name, **contents):
 
 module("opentelemetry.context", Context=Context)
 propagate = module("opentelemetry.propagate", extract=lambda carrier, _: Context(carrier.get("traceparent")))
-trace = module("opentelemetry.trace", get_current_span=lambda context: context)
+kinds = types.SimpleNamespace(SERVER="server", CONSUMER="consumer")
+current = types.SimpleNamespace(kind="server")
+tracer = types.SimpleNamespace(start_span=lambda name, kind, attributes: f"{kind} {name} {json.dumps(attributes)}")
+trace = module(
+    "opentelemetry.trace", get_current_span=lambda context=None: context or current, get_tracer=lambda _: tracer, SpanKind=kinds
+)
 module("opentelemetry", propagate=propagate, trace=trace)
 spec = importlib.util.spec_from_file_location("lambda_otlp_messages", os.path.join(sys.argv[1], "lambda_otlp_messages.py"))
 layer = importlib.util.module_from_spec(spec)
@@ -72,3 +77,24 @@ odd = [5, {}, {"Sns": "x"}, {"Sns": {"MessageAttributes": 5}}, {"messageAttribut
 odd += [queued("2", body='{"MessageAttributes":{"traceparent":{"Value":{}}}}'), queued("3", body='["MessageAttributes"]')]
 check("beside odd ones", [*odd, queued(4, 4)])
 check("no more than a span has", [queued(str(number), number) for number in range(10_000)])
+
+
+def span(form, event):
+    print(f"{form}: {layer.consumer(event)}")
+
+
+def streamed(message):
+    return {"eventSource": "aws:kinesis", "eventSourceARN": "arn:aws:kinesis:eu-west-1:1:stream/clicks", "eventID": message}
+
+
+topic = {"Sns": {"TopicArn": "arn:aws:sns:eu-west-1:1:news", "MessageId": "n"}, "EventSource": "aws:sns"}
+span("notification", {"Records": [topic]})
+span("stream", {"Records": [streamed("1"), streamed("2")]})
+span("two sources", {"Records": [streamed("1"), {"eventSource": "aws:kinesis", "eventSourceARN": 5}]})
+span("kafka", {"eventSource": "SelfManagedKafka", "records": {"views-0": [{"topic": "views"}], "odd": 5}})
+span("bucket", {"Records": [{"eventSource": "aws:s3", "s3": {"bucket": {"name": "uploads"}}}]})
+span("bus", {"source": "shop.orders", "detail-type": "Order", "id": "e1"})
+for event in ({"source": "aws.events", "detail-type": "Scheduled Event"}, {"Records": []}, {"Records": [5]}, {"Records": [{"eventSource": {}}]}, 5):
+    span(json.dumps(event), event)
+current.kind = "consumer"
+span("of the instrumentation", {"Records": [topic]})

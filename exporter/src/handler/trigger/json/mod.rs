@@ -4,7 +4,7 @@ pub(super) mod http;
 mod messages;
 mod text;
 
-use super::documents::{self, Change, changes, object_name};
+use super::documents::{self, Change, changes, object_name, objects};
 use super::messages::{bus_event, name_of_arn};
 use super::sender::headers_of_json;
 use super::span_attributes::SpanAttributes;
@@ -71,7 +71,7 @@ fn of_changes(first: &Value, records: &[Value]) -> Option<SpanAttributes> {
             event_name: event_name(record),
             ..Change::default()
         })),
-        source if source.starts_with("aws:s3") => changes(records.iter().map(|record| Change {
+        source if source.starts_with("aws:s3") => objects(records.iter().map(|record| Change {
             collection: str_of(record, "/s3/bucket/name"),
             event_name: event_name(record),
             name: str_of(record, "/s3/object/key").map(object_name),
