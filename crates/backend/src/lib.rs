@@ -40,4 +40,4 @@ pub use judge::Reason;
 pub use reach::{
     Advice, Answers, Canary, ORGANIZATION_MISSING, REQUEST_TIMEOUT, Reach, is_no_otlp,
 };
-pub use sanitize::{Sanitized, Survey, Times, sanitize, stored_byte, stored_key};
+pub use sanitize::{Sanitized, Survey, Times, sanitize, stored_byte, stored_key, stored_stream};

@@ -8,7 +8,7 @@ pub(crate) mod outgoing;
 
 use crate::destination::circuit_breaker::{Admission, verdict};
 use crate::destination::ingest_window::Sorted;
-use crate::destination::{Destination, Export};
+use crate::destination::{Destination, Export, Place};
 use crate::ledger::{Account, Ledger};
 use crate::source::LogEventRange;
 use backend::{Fate, Outcome, Reason};
@@ -53,6 +53,9 @@ pub(crate) struct Delivered {
 /// memory and connections.
 const MOST_AT_ONCE: usize = 6;
 
+/// Lane and place of a group that is being sent.
+type Busy = (Lane, Option<Place>);
+
 /// Sends all requests, each by the deadline of its lane.
 pub(crate) async fn deliver<E: Export>(
     destinations: &[Arc<Destination<E>>],
@@ -61,9 +64,10 @@ pub(crate) async fn deliver<E: Export>(
     deadline: impl Fn(Lane, Since) -> Instant,
 ) -> Delivered {
     let mut delivered = Delivered::default();
-    let Admitted { mut ready, mut held } = admit(destinations, group(outgoing), context);
+    let Admitted { mut ready, mut held } =
+        admit(destinations, group(destinations, outgoing), context);
     let mut running = futures_util::stream::FuturesUnordered::new();
-    let mut busy: Vec<Lane> = Vec::new();
+    let mut busy: Vec<Busy> = Vec::new();
     let mut since: BTreeMap<Lane, Since> = BTreeMap::new();
     loop {
         while running.len() < MOST_AT_ONCE
@@ -72,16 +76,17 @@ pub(crate) async fn deliver<E: Export>(
             // Always found: `outgoing` was made from the same list.
             if let Some(destination) = destinations.get(group.destination) {
                 let lane = group.lane();
-                busy.push(lane);
+                busy.push((lane, group.place));
                 let since = since.entry(lane).or_insert_with(|| Since::FirstSent(Instant::now()));
                 let deadline = deadline(lane, *since);
                 running.push(send(destination, admission, group, context, deadline));
             }
         }
-        let Some((lane, part)) = futures_util::StreamExt::next(&mut running).await else { break };
-        if let Some(at) = busy.iter().position(|busy| *busy == lane) {
+        let Some((sent, part)) = futures_util::StreamExt::next(&mut running).await else { break };
+        if let Some(at) = busy.iter().position(|busy| *busy == sent) {
             busy.swap_remove(at);
         }
+        let (lane, _) = sent;
         if part.verdict == Some(true) {
             since.insert(lane, Since::LastTaken(Instant::now()));
         }
@@ -104,13 +109,19 @@ pub(crate) async fn deliver<E: Export>(
     delivered
 }
 
-/// Takes the next group, preferably of an idle lane, so that a hanging destination does not block the others.
+/// Takes the next group, preferably of an idle lane, so that a hanging destination does not block the others. The groups of one
+/// place are sent one after another.
 fn take_next(
     ready: &mut VecDeque<(Admission, MergeGroup)>,
-    busy: &[Lane],
+    busy: &[Busy],
 ) -> Option<(Admission, MergeGroup)> {
-    let idle = ready.iter().position(|(_, group)| !busy.contains(&group.lane()));
-    ready.remove(idle.unwrap_or(0))
+    let is_idle = |group: &MergeGroup| busy.iter().all(|(lane, _)| *lane != group.lane());
+    let is_free = |group: &MergeGroup| {
+        group.place.is_none() || busy.iter().all(|(_, place)| *place != group.place)
+    };
+    let idle = ready.iter().position(|(_, group)| is_idle(group) && is_free(group));
+    let next = idle.or_else(|| ready.iter().position(|(_, group)| is_free(group)));
+    ready.remove(next?)
 }
 
 /// The admission of the other groups after a probe.
@@ -169,9 +180,9 @@ async fn send<E: Export>(
     group: MergeGroup,
     context: DeliveryContext,
     deadline: Instant,
-) -> (Lane, Delivered) {
+) -> (Busy, Delivered) {
     let mut delivered = Delivered::default();
-    let (lane, log_events) = (group.lane(), group.log_events());
+    let (busy, log_events) = ((group.lane(), group.place), group.log_events());
     let MergeGroup { stream, requests, survey, .. } = group;
     let item_times = survey.map(|survey| survey.times);
     let has_few_keys = survey.is_some_and(|survey| survey.has_few_keys());
@@ -223,5 +234,5 @@ async fn send<E: Export>(
             log_events: Arc::clone(&log_events),
         }));
     }
-    (lane, delivered)
+    (busy, delivered)
 }

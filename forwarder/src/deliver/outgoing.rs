@@ -1,5 +1,6 @@
 //! Outgoing requests, and groups of requests to merge.
 
+use crate::destination::{Destination, Place};
 use crate::source::LogEventRange;
 use std::sync::Arc;
 use wire::{Request, SignalKind};
@@ -23,6 +24,7 @@ pub(super) struct MergeGroup {
     pub(super) destination: usize,
     pub(super) stream: Option<Arc<str>>,
     pub(super) kind: SignalKind,
+    pub(super) place: Option<Place>,
     pub(super) requests: Vec<Request>,
     pub(super) survey: Option<backend::Survey>,
     log_events: Arc<LogEventRange>,
@@ -49,11 +51,15 @@ impl MergeGroup {
     }
 }
 
-/// Groups requests, in the order of each group's first request.
-pub(super) fn group(outgoing: Vec<Outgoing>) -> Vec<MergeGroup> {
+/// Groups requests, in the order of each group's first request. Metrics have no stream.
+pub(super) fn group<E>(
+    destinations: &[Arc<Destination<E>>],
+    outgoing: Vec<Outgoing>,
+) -> Vec<MergeGroup> {
     let mut groups: Vec<MergeGroup> = Vec::new();
     for Outgoing { destination, stream, request, survey, log_events } in outgoing {
         let kind = request.kind();
+        let stream = stream.filter(|_| kind != SignalKind::Metrics);
         let of_group = |group: &&mut MergeGroup| {
             (group.destination, group.kind) == (destination, kind) && group.stream == stream
         };
@@ -66,6 +72,9 @@ pub(super) fn group(outgoing: Vec<Outgoing>) -> Vec<MergeGroup> {
             }
             None => groups.push(MergeGroup {
                 destination,
+                place: destinations
+                    .get(destination)
+                    .and_then(|it| it.place(kind, stream.as_deref())),
                 stream,
                 kind,
                 requests: vec![request],

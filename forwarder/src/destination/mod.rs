@@ -9,9 +9,10 @@ use ingest_window::IngestPolicy;
 use crate::rules::Template;
 use crate::source::Origin;
 use aws::SecretService;
-use backend::{Authorized, DestinationConfig, Outcome, Profile};
+use backend::{Authorized, DestinationConfig, Endpoints, Outcome, Profile, stored_stream};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 use wire::{Request, SignalKind};
@@ -65,12 +66,19 @@ impl Export for DryRun {
     }
 }
 
+/// A hash of the streams that OpenObserve stores a request in. Concurrent requests to the same streams lose columns or are stored
+/// twice in part if they add columns (v0.92.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(u64);
+
 /// A destination and its requirements.
 #[derive(Debug)]
 pub struct Destination<E> {
     name: String,
     export: E,
     profile: Profile,
+    endpoints: Endpoints,
+    default_stream: Option<String>,
     max_request_bytes: usize,
     policy: IngestPolicy,
     stream: Option<Template>,
@@ -85,6 +93,8 @@ impl<E> Destination<E> {
             name: name.to_owned(),
             export,
             profile: config.profile,
+            endpoints: config.endpoints.clone(),
+            default_stream: config.stream.clone(),
             max_request_bytes: config.max_request_bytes,
             policy,
             stream: None,
@@ -101,6 +111,21 @@ impl<E> Destination<E> {
     /// OpenObserve's stream for this origin; `None` for the default stream.
     pub fn stream(&self, origin: &Origin) -> Option<String> {
         self.stream.as_ref().map(|stream| stream.fill_stream(origin))
+    }
+
+    /// The place of requests of this signal and stream; `None` if the backend is not OpenObserve. Metrics have one place, because
+    /// their streams are the metric names.
+    pub(crate) fn place(&self, kind: SignalKind, stream: Option<&str>) -> Option<Place> {
+        if self.profile != Profile::OpenObserve {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        (self.endpoints.of(kind), kind.as_str()).hash(&mut hasher);
+        if kind != SignalKind::Metrics {
+            let stream = stream.or(self.default_stream.as_deref()).unwrap_or("default");
+            stored_stream(stream).hash(&mut hasher);
+        }
+        Some(Place(hasher.finish()))
     }
 
     /// The name in rules and parked messages.

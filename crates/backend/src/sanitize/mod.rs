@@ -19,7 +19,7 @@ mod tests;
 
 use crate::destination::Profile;
 pub(crate) use columns::split_by_columns;
-pub use names::{stored_byte, stored_key};
+pub use names::{stored_byte, stored_key, stored_stream};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 pub use survey::{Survey, Times};

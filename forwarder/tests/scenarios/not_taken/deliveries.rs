@@ -40,7 +40,7 @@ async fn one_request_finds_out_whether_a_backend_is_back() {
     assert_eq!((ledger.accepted, sent.len()), (3, 3), "they wait for the probe only");
 }
 
-fn span_line() -> String {
+pub(super) fn span_line() -> String {
     line_of_spans(&[(&[1; 16], &[2; 8])])
 }
 

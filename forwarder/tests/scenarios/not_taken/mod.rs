@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod messages;
+mod new_columns;
 mod slow_destinations;
 
 use crate::memory_queue::AtOnce;

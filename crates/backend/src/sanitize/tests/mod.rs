@@ -366,3 +366,11 @@ fn containers_without_items_get_no_service_name() {
     let sent = sanitize(Profile::OpenObserve, request, "orders").request.unwrap();
     assert_eq!(sent, sanitize(Profile::OpenObserve, one, "orders").request.unwrap());
 }
+
+#[test]
+fn streams_are_named_as_openobserve_does() {
+    let check = |name, expected| assert_eq!(stored_stream(name), expected);
+    check("default", "default");
+    check("/aws/lambda/My-Fn.Name", "_aws_lambda_my_fn_name");
+    check("a--b__c", "a_b__c");
+}

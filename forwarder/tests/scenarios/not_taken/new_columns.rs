@@ -1,0 +1,84 @@
+//! Requests that add columns to OpenObserve's streams. OpenObserve 0.92 loses the columns that concurrent requests add.
+
+use super::*;
+use backend::DestinationConfig;
+use simulator::sink::{OddityKind, ScriptedResponse, Signal, Sink};
+use url::Url;
+
+const REPORT: &str = "REPORT RequestId: 6f1a1c3b-1f5b-4d68-9a70-9a0d5f3f1a11\tDuration: 12.00 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\tMax Memory Used: 64 MB\n";
+
+/// A backend that takes its time, so that requests in flight at the same time overlap.
+async fn slow_sink() -> Sink {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    let slow = ScriptedResponse::Delayed(Duration::from_millis(20), Box::new(ScriptedResponse::Ok));
+    sink.script(vec![slow; 5_000]);
+    sink
+}
+
+/// A destination for this organization, with this stream template.
+fn organization(sink: &Sink, name: &str, number: usize, stream: &str) -> Destination<Client> {
+    let base = Url::parse(&format!("{}/api/o{number}", sink.url())).unwrap();
+    let config = DestinationConfig::new(&base);
+    let client = Client::new(&config).unwrap();
+    Destination::new(name, client, &config, IngestPolicy::any_time())
+        .with_stream(Some(Template::parse(stream).unwrap()))
+}
+
+/// Checks that no attribute is lost and no data point is stored twice.
+#[track_caller]
+fn check(sink: &Sink) {
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for metric in sink.metrics() {
+        let what = (&metric.organization, &metric.resource.attributes, &metric.item);
+        *times.entry(format!("{what:?}")).or_default() += 1;
+    }
+    let repeated = times.values().filter(|times| **times > 1).count();
+    let mut lost: BTreeMap<&str, usize> = BTreeMap::new();
+    let oddities = sink.oddities();
+    for oddity in oddities.iter().filter(|oddity| oddity.kind == OddityKind::StaleSchema) {
+        let signal = oddity.detail.split(' ').next().unwrap();
+        *lost.entry(signal).or_default() += oddity.detail.matches('"').count() / 2;
+    }
+    assert_eq!((repeated, lost), (0, BTreeMap::new()), "repeated points, lost columns");
+}
+
+#[tokio::test]
+async fn metrics_of_functions_with_streams_of_their_own_are_sent_one_after_another() {
+    let sink = slow_sink().await;
+    let functions = ["orders", "stock", "billing", "mail", "parcels", "users"];
+    for number in 0..20 {
+        let destination = organization(&sink, "default", number, "{function}");
+        let stack = Stack::with(vec![destination], default_options());
+        // Smaller requests are sent first: the metrics.
+        let report = stack.forward(kinesis(&functions, &[REPORT, &"x".repeat(9_000)])).await;
+        assert_eq!(report.ledger().accepted, report.ledger().items.total(), "{report:?}");
+    }
+    check(&sink);
+}
+
+#[tokio::test]
+async fn destinations_of_one_stream_are_sent_to_one_after_another() {
+    let sink = slow_sink().await;
+    let rules = r#"
+        [destination.other]
+        endpoint = "http://127.0.0.1:9/other"
+        [[route]]
+        log_group = "*stock"
+        to = ["other"]
+        "#;
+    for number in 0..20 {
+        // OpenObserve stores both streams as `all_functions`.
+        let destinations = [("default", "all_functions"), ("other", "All.Functions")]
+            .map(|(name, stream)| Arc::new(organization(&sink, name, number, stream)));
+        let mut stack = Stack::with(Vec::new(), default_options());
+        stack.forwarder.set_rules(Arc::new(RuleSet::parse(rules).unwrap()), destinations.into());
+        let spans = deliveries::span_line();
+        let lines = [REPORT, &spans];
+        let report = stack.forward(kinesis(&["orders", "stock"], &lines)).await;
+        assert_eq!(report.ledger().accepted, report.ledger().items.total(), "{report:?}");
+    }
+    check(&sink);
+    let counts =
+        sink.requests().iter().filter(|request| request.signal == Some(Signal::Traces)).count();
+    assert_eq!(counts, 40);
+}
