@@ -1,6 +1,6 @@
 //! Sends a log record, a metric and a span, and reads them back.
 
-use backend::{Canary, Client, Profile, REQUEST_TIMEOUT};
+use backend::{Canary, Client, Profile, REQUEST_TIMEOUT, stored_stream};
 use console::reach::{Reach, beside};
 use console::time_arguments;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -20,6 +20,66 @@ use wire::{Metrics, Request, SignalKind, Traces};
 const SERVICE: &str = "lambda-otlp-doctor";
 const METRIC: &str = "lambda_otlp_doctor_canary";
 const LABEL: &str = "canary";
+
+/// Attributes of our spans and their resources. The canary's span has them all, empty, so that OpenObserve has their columns before
+/// the first forwarders start: version 0.92 loses the columns that concurrent requests add.
+const SPAN_COLUMNS: &[&str] = &[
+    "aws.lambda.billed_duration_ms",
+    "aws.lambda.billed_restore_duration_ms",
+    "aws.lambda.durable_execution.arn",
+    "aws.lambda.init_duration_ms",
+    "aws.lambda.initialization_type",
+    "aws.lambda.invoked_arn",
+    "aws.lambda.max_memory_used_mb",
+    "aws.lambda.memory_size_mb",
+    "aws.lambda.phase",
+    "aws.lambda.restore_duration_ms",
+    "aws.lambda.runtime_version",
+    "aws.lambda.runtime_version_arn",
+    "aws.lambda.tenant_id",
+    "aws.xray.parent_id",
+    "client.address",
+    "cloud.account.id",
+    "cloud.resource_id",
+    "error.type",
+    "faas.coldstart",
+    "faas.invocation_id",
+    "faas.trigger",
+    "faas.version",
+    "http.request.method",
+    "http.response.status_code",
+    "http.route",
+    "lambda_otlp.partial",
+    "messaging.batch.message_count",
+    "messaging.destination.name",
+    "messaging.message.id",
+    "messaging.operation.name",
+    "messaging.operation.type",
+    "messaging.system",
+    "network.protocol.version",
+    "server.address",
+    "server.port",
+    "url.path",
+    "url.query",
+    "url.scheme",
+    "user_agent.original",
+];
+const RESOURCE_COLUMNS: &[&str] = &[
+    "aws.log.group.names",
+    "aws.log.stream.names",
+    "cloud.account.id",
+    "cloud.platform",
+    "cloud.provider",
+    "cloud.region",
+    "faas.instance",
+    "faas.max_memory",
+    "faas.name",
+    "faas.version",
+    "telemetry.sdk.language",
+    "telemetry.sdk.name",
+    "telemetry.sdk.version",
+];
+
 const PAUSE: Duration = Duration::from_millis(500);
 const MARGIN_MICROS: u64 = 60_000_000;
 
@@ -51,7 +111,10 @@ pub(crate) async fn check(reach: &Reach, within: Duration) -> Vec<Check> {
 }
 
 fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
+    let empty = |key: &&str| string_attribute(key, "");
     let resource = || Some(canary.resource());
+    let mut resource_of_span = canary.resource();
+    resource_of_span.attributes.extend(RESOURCE_COLUMNS.iter().map(empty));
     let now = canary.time_unix_nano;
     let span = Span {
         trace_id: canary.trace_id.to_vec(),
@@ -60,6 +123,7 @@ fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
         kind: 1,
         start_time_unix_nano: now,
         end_time_unix_nano: now + 1_000_000,
+        attributes: SPAN_COLUMNS.iter().map(empty).collect(),
         ..Span::default()
     };
     let point = NumberDataPoint {
@@ -74,7 +138,9 @@ fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
         ..Metric::default()
     };
     let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
-    let spans = ResourceSpans { resource: resource(), scope_spans, ..ResourceSpans::default() };
+    let resource_of_span = Some(resource_of_span);
+    let spans =
+        ResourceSpans { resource: resource_of_span, scope_spans, ..ResourceSpans::default() };
     let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() }];
     let metrics =
         ResourceMetrics { resource: resource(), scope_metrics, ..ResourceMetrics::default() };
@@ -97,7 +163,7 @@ fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
 async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: Instant) -> Check {
     let stream = match kind {
         SignalKind::Metrics => METRIC.to_owned(),
-        _ => stream_name(reach.destination.stream.as_deref().unwrap_or("default")),
+        _ => stored_stream(reach.destination.stream.as_deref().unwrap_or("default")),
     };
     let column = if kind == SignalKind::Metrics { LABEL } else { "trace_id" };
     let id = canary.trace_id_text();
@@ -147,30 +213,4 @@ async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: I
 fn hits(body: &[u8]) -> usize {
     let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     body.get("hits").and_then(serde_json::Value::as_array).map_or(0, Vec::len)
-}
-
-/// Normalizes a stream's name like OpenObserve: each run of other characters becomes one `_`.
-pub(crate) fn stream_name(name: &str) -> String {
-    let mut stream = String::new();
-    for c in name.chars() {
-        if c.is_ascii_alphanumeric() || matches!(c, '_' | ':') {
-            stream.push(c.to_ascii_lowercase());
-        } else if !stream.ends_with('\u{0}') {
-            stream.push('\u{0}');
-        }
-    }
-    stream.replace('\u{0}', "_")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn streams_are_named_as_openobserve_does() {
-        let check = |name, expected| assert_eq!(stream_name(name), expected);
-        check("default", "default");
-        check("/aws/lambda/My-Fn.Name", "_aws_lambda_my_fn_name");
-        check("a--b__c", "a_b__c");
-    }
 }

@@ -15,7 +15,6 @@ use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, CredentialsSource};
 use anstyle::{AnsiColor, Style};
 use anyhow::ensure;
 use backend::{DestinationConfig, Profile, read_secret};
-pub(crate) use canary::stream_name;
 use console::reach::{self, ENDPOINT, Reach};
 use console::time_arguments;
 use console::waterfall::draw::{BAD, GOOD};

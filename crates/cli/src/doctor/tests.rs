@@ -1,8 +1,8 @@
 use super::*;
 use clap::Parser;
 use settings::Verdict;
-use simulator::sink::Sink;
 use simulator::sink::tls::{Authority, TlsFront};
+use simulator::sink::{Signal, Sink};
 use std::collections::HashMap;
 
 #[derive(clap::Parser)]
@@ -67,6 +67,26 @@ async fn all_is_well_with_a_canary() {
     );
     let counts = sink.counts();
     assert_eq!((counts.log_records, counts.spans, counts.data_points), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_canary_creates_the_columns_of_our_spans() {
+    let sink = sink().await;
+    let variables = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", GOOD)];
+    checks(&variables, &["--canary"]).await;
+    let row = sink.rows().into_iter().find(|row| row.signal == Signal::Traces).unwrap();
+    let documented = include_str!("../../../../docs/signals.md");
+    let (_, table) = documented.split_once("<!-- attributes: platform span -->").unwrap();
+    let (table, _) = table.split_once("<!-- end -->").unwrap();
+    let names = table
+        .lines()
+        .filter_map(|line| line.split('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(|name| name.replace('.', "_")));
+    let names: Vec<String> = names.chain(["service_faas_name".to_owned()]).collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names {
+        assert!(row.columns.contains_key(&name), "{name}");
+    }
 }
 
 #[tokio::test]

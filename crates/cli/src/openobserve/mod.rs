@@ -121,7 +121,8 @@ fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Resu
         if reach.destination.profile != Profile::OpenObserve {
             bail!("dashboards and alerts need OpenObserve: change LAMBDA_OTLP_BACKEND");
         }
-        let stream = doctor::stream_name(reach.destination.stream.as_deref().unwrap_or("default"));
+        let stream =
+            backend::stored_stream(reach.destination.stream.as_deref().unwrap_or("default"));
         let shipped = shipped::all(kind, &stream, notify)?;
         let api = Api::new(reach)?;
         task::carry_out(&api, kind, &place.folder, &shipped, task).await
