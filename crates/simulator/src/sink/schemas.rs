@@ -5,13 +5,9 @@
 //! metrics cannot be written. Log records were not seen to lose anything.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-
-use super::ingest::columns::{Columns, column};
+use super::ingest::columns::Columns;
 use super::signal::Signal;
-use super::store::{Records, StoredSpan};
 
 /// The columns that a request has in each of its streams.
 pub(super) type ColumnsByStream = BTreeMap<String, Columns>;
@@ -56,39 +52,5 @@ impl Schemas {
             }
         }
         stale
-    }
-}
-
-/// Removes from the records the values that a stale schema has no columns for. Returns `false` if OpenObserve answers with an
-/// error: it wrote the metrics of the other streams.
-pub(super) fn lose_columns(
-    records: &mut Records,
-    stale: &BTreeMap<String, BTreeSet<String>>,
-) -> bool {
-    match records {
-        Records::Spans(spans) => {
-            for span in spans {
-                if let Some(missing) = stale.get(&span.stream) {
-                    lose_attributes(span, missing);
-                }
-            }
-            true
-        }
-        Records::Metrics(metrics) => {
-            metrics.retain(|metric| !stale.contains_key(&metric.stream));
-            stale.is_empty()
-        }
-        Records::Logs(_) | Records::Json(_) => true,
-    }
-}
-
-fn lose_attributes(span: &mut StoredSpan, missing: &BTreeSet<String>) {
-    span.item.attributes.retain(|attribute| !missing.contains(&column(&attribute.key)));
-    let is_lost = |attribute: &KeyValue| {
-        attribute.key != "service.name"
-            && missing.contains(&format!("service_{}", column(&attribute.key)))
-    };
-    if span.resource.attributes.iter().any(is_lost) {
-        Arc::make_mut(&mut span.resource).attributes.retain(|attribute| !is_lost(attribute));
     }
 }

@@ -13,7 +13,6 @@ use super::management::{self, Management};
 use super::oddity::{Oddity, OddityKind};
 use super::route::Target;
 use super::rows;
-use super::schemas;
 use super::script::{Script, ScriptedResponse};
 use super::signal::Signal;
 use super::store::{Counts, ReceivedRequest, Removal, Store, Ticket};
@@ -97,7 +96,7 @@ impl Shared {
                             detail: format!("{} {stream}: {missing:?}", signal.name()),
                         });
                     }
-                    if !schemas::lose_columns(&mut records, &stale) {
+                    if !records.lose_columns(&stale) {
                         verdict.reply = HttpResponse::error(500, "Error# ArrowJsonEncodeError");
                     }
                 }

@@ -1,5 +1,6 @@
 //! The sink's memory: received requests, stored records, and counts of both beyond the bounds.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::time::Instant;
 
 use super::config::Limits;
+use super::ingest::columns::column;
 use super::oddity::Oddity;
 use super::schemas::Schemas;
 use super::signal::Signal;
@@ -139,6 +141,26 @@ impl Records {
         }
     }
 
+    /// Removes the values that a stale schema has no columns for. Returns `false` if OpenObserve answers with an error: it wrote the
+    /// metrics of the other streams.
+    pub(super) fn lose_columns(&mut self, stale: &BTreeMap<String, BTreeSet<String>>) -> bool {
+        match self {
+            Self::Spans(spans) => {
+                for span in spans {
+                    if let Some(missing) = stale.get(&span.stream) {
+                        lose_attributes(span, missing);
+                    }
+                }
+                true
+            }
+            Self::Metrics(metrics) => {
+                metrics.retain(|metric| !stale.contains_key(&metric.stream));
+                stale.is_empty()
+            }
+            Self::Logs(_) | Self::Json(_) => true,
+        }
+    }
+
     pub(super) fn remove(&mut self, removal: &mut Removal) -> u64 {
         if removal.count == 0 {
             return 0;
@@ -156,6 +178,17 @@ impl Records {
             }),
         }
         before - self.items()
+    }
+}
+
+fn lose_attributes(span: &mut StoredSpan, missing: &BTreeSet<String>) {
+    span.item.attributes.retain(|attribute| !missing.contains(&column(&attribute.key)));
+    let is_lost = |attribute: &KeyValue| {
+        attribute.key != "service.name"
+            && missing.contains(&format!("service_{}", column(&attribute.key)))
+    };
+    if span.resource.attributes.iter().any(is_lost) {
+        Arc::make_mut(&mut span.resource).attributes.retain(|attribute| !is_lost(attribute));
     }
 }
 
