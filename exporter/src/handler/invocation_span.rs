@@ -98,7 +98,7 @@ impl InvocationSpan {
     /// Ends the span and writes the telemetry. The application's processors may have exporters that need the runtime's thread,
     /// which would wait for them; then another thread waits.
     pub(super) async fn finish(mut self, outcome: HandlerOutcome) {
-        self.end_span(outcome);
+        self.end_span(&outcome);
         if self.is_written_later() {
             return;
         }
@@ -117,7 +117,7 @@ impl InvocationSpan {
     /// Ends the span as an error, and writes the telemetry at once.
     pub(super) fn cut_off(mut self, why: &str) {
         let (error_type, message) = ("cancelled".to_owned(), why.to_owned());
-        self.end_span(HandlerOutcome::Error { error_type, message });
+        self.end_span(&HandlerOutcome::Error { error_type, message });
     }
 
     /// Returns `true` if the mode leaves the write to the extension after the response, or to the end of the environment.
@@ -141,18 +141,18 @@ impl InvocationSpan {
         }
     }
 
-    fn end_span(&mut self, outcome: HandlerOutcome) {
+    fn end_span(&mut self, outcome: &HandlerOutcome) {
         if self.state != State::Running {
             return;
         }
         self.state = State::Ended;
         let consumer = self.of_handler.0.span();
         if consumer.span_context() != self.context.span().span_context() {
-            drop(catch_unwind(AssertUnwindSafe(|| end_consumer(&consumer, &outcome))));
+            drop(catch_unwind(AssertUnwindSafe(|| end_consumer(&consumer, outcome))));
         }
         // The telemetry is written even if describing the end panics.
         let facts = &self.completion.telemetry.facts;
-        let described = AssertUnwindSafe(|| describe(&self.context, facts, &outcome));
+        let described = AssertUnwindSafe(|| describe(&self.context, facts, outcome));
         let keys = catch_unwind(described).unwrap_or_default();
         let span = self.context.span();
         let id = span.span_context().span_id();
@@ -237,11 +237,11 @@ impl Drop for InvocationSpan {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The task that drops this span unwinds because of another panic than the handler's.
-            self.end_span(HandlerOutcome::Panic {
+            self.end_span(&HandlerOutcome::Panic {
                 message: "the invocation's task panicked".to_owned(),
             });
         } else {
-            self.end_span(HandlerOutcome::Cancelled);
+            self.end_span(&HandlerOutcome::Cancelled);
         }
         if self.state != State::Flushed && !self.is_written_later() {
             self.completion.telemetry.write(self.record);
