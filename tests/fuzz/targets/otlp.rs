@@ -51,7 +51,8 @@ fn check_reading(text: &str) {
         assert!(line.line.len() <= line.bytes + 4 * text.matches("headers").count());
     }
     let kept = reading.text.as_deref().unwrap_or("x");
-    assert_eq!(kept.trim(), kept);
+    // Without an OTLP line, the text only lost the values of `headers`.
+    assert!(!found || kept.trim() == kept, "{kept:?}");
     assert!(!kept.is_empty());
 }
 
