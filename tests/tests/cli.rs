@@ -287,7 +287,8 @@ fn an_undecodable_line_in_an_event_is_told_with_its_reason_and_counted_as_droppe
     assert!(text(&output.stdout).contains("\"dropped\":1"));
     let said = text(&output.stderr);
     assert!(
-        said.contains("not decoded: event 3193571716593115") && said.contains("not an OTLP request"),
+        said.contains("not decoded: event 3193571716593115")
+            && said.contains("not an OTLP request"),
         "{said}"
     );
 }

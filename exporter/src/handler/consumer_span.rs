@@ -21,7 +21,8 @@ impl ConsumerSpan {
         if !extracted.attributes.iter().any(|own| is(own, "messaging.system")) {
             return None;
         }
-        let is_of_messages = |own: &mut KeyValue| own.key.as_str().starts_with("messaging.");
+        let is_of_messages =
+            |own: &mut KeyValue| own.key.as_str().split('.').next() == Some("messaging");
         let attributes: Vec<_> = extracted.attributes.extract_if(.., is_of_messages).collect();
         let source = attributes.iter().find(|own| is(own, "messaging.destination.name"));
         let name = source.map_or_else(
