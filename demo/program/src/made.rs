@@ -97,11 +97,13 @@ pub(crate) struct Delivered {
     pub(crate) messages: Vec<ReceivedMessage>,
 }
 
-/// Returns the span that sent each message, and a link to it from each invocation that received the message. The
-/// message's `traceparent` names the span.
+/// Returns the SERVER span of each delivery, whose number is on the CONSUMER span below it; the span that sent each
+/// message; and a link to it from each invocation that received the message. The message's `traceparent` names the
+/// span.
 pub(crate) fn of_queue(deliveries: &[Delivered]) -> Vec<Item> {
     let mut made = BTreeSet::new();
     for Delivered { request_id, messages } in deliveries {
+        made.insert((ItemKind::Span, format!("serves {request_id}")));
         for message in messages {
             let sender = message.attributes.pointer("/traceparent/StringValue");
             let sender = sender.and_then(Value::as_str).and_then(|parent| parent.split('-').nth(2));

@@ -6,7 +6,7 @@ use crate::metric_total::{EXTENSION_METRICS, Total};
 use console::waterfall::attributes::{EXTENSION_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use simulator::sink::{Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan};
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl Arrived {
     pub(crate) fn items(&self) -> Vec<Item> {
         let mut items: Vec<Item> = self.spans.iter().map(span).collect();
         items.extend(self.spans.iter().filter_map(server_span));
-        items.extend(self.spans.iter().flat_map(links));
+        items.extend(self.links());
         items.extend(self.log_records.iter().map(log_record));
         let mut totals: BTreeMap<(String, String), Total> = BTreeMap::new();
         for metric in &self.metrics {
@@ -63,11 +63,32 @@ impl Arrived {
     }
 }
 
+impl Arrived {
+    /// A link belongs to the invocation of its span, which a CONSUMER span has as parent.
+    fn links(&self) -> impl Iterator<Item = Item> {
+        let with_id = |span: &StoredSpan| Some((span.item.span_id.clone(), request_id(span)?));
+        let invocations: BTreeMap<_, _> = self.spans.iter().filter_map(with_id).collect();
+        self.spans.iter().flat_map(move |span| {
+            let parent = || invocations.get(&span.item.parent_span_id).cloned();
+            let request_id = request_id(span).or_else(parent).unwrap_or_default();
+            span.item.links.iter().map(move |link| {
+                (ItemKind::Link, made::link(&request_id, &wire::ids::to_hex(&link.span_id)))
+            })
+        })
+    }
+}
+
+fn request_id(span: &StoredSpan) -> Option<String> {
+    text_of(&span.item.attributes, INVOCATION_ID)
+}
+
 fn span(span: &StoredSpan) -> Item {
     let attributes = &span.item.attributes;
     if span.scope.name == PLATFORM_SCOPE {
-        let request_id = text_of(attributes, INVOCATION_ID);
-        return (ItemKind::PlatformSpan, request_id.unwrap_or_else(|| span.item.name.clone()));
+        return (
+            ItemKind::PlatformSpan,
+            request_id(span).unwrap_or_else(|| span.item.name.clone()),
+        );
     }
     let nameless = || format!("{} without a number", span.item.name);
     let name = number(attributes).or_else(|| without_number(span)).unwrap_or_else(nameless);
@@ -84,7 +105,7 @@ pub(crate) fn is_partial(span: &StoredSpan) -> bool {
 fn without_number(span: &StoredSpan) -> Option<String> {
     let attributes = &span.item.attributes;
     if span.item.kind == SpanKind::Server as i32 {
-        return text_of(attributes, INVOCATION_ID).map(|request_id| format!("serves {request_id}"));
+        return request_id(span).map(|request_id| format!("serves {request_id}"));
     }
     if span.item.kind == SpanKind::Producer as i32 {
         return Some(format!("sends {}", wire::ids::to_hex(&span.item.span_id)));
@@ -99,14 +120,7 @@ fn server_span(span: &StoredSpan) -> Option<Item> {
     if span.item.kind != SpanKind::Server as i32 {
         return None;
     }
-    let request_id = text_of(&span.item.attributes, INVOCATION_ID);
-    Some((ItemKind::ServerSpan, request_id.unwrap_or_else(|| span.item.name.clone())))
-}
-
-fn links(span: &StoredSpan) -> impl Iterator<Item = Item> {
-    let request_id = text_of(&span.item.attributes, INVOCATION_ID).unwrap_or_default();
-    let of = move |link: &Link| made::link(&request_id, &wire::ids::to_hex(&link.span_id));
-    span.item.links.iter().map(move |own| (ItemKind::Link, of(own)))
+    Some((ItemKind::ServerSpan, request_id(span).unwrap_or_else(|| span.item.name.clone())))
 }
 
 fn log_record(record: &StoredLogRecord) -> Item {

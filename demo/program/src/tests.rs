@@ -76,7 +76,7 @@ fn a_batch_of_the_queue_is_linked_to_the_spans_that_sent_its_messages() {
     assert_eq!(checkout[0].item.name, "POST /checkouts/{id}", "axum's route, not the gateway's");
     let sent = of(CHECKOUT, SpanKind::Producer);
     assert!(sent.iter().all(|span| span.item.trace_id == checkout[0].item.trace_id));
-    let batches = of(PARCELS, SpanKind::Server);
+    let batches = of(PARCELS, SpanKind::Consumer);
     let links = |span: &StoredSpan| -> BTreeSet<Vec<u8>> {
         span.item.links.iter().map(|link| link.span_id.clone()).collect()
     };
