@@ -205,11 +205,13 @@ fn written(lambda: &Lambda, function: &str) -> String {
     }
     let mut shown = String::new();
     let is_root = |span: &&Span| spans.iter().all(|other| other.span_id != span.parent_span_id);
-    for root in spans.iter().filter(is_root) {
-        writeln!(shown, "{}", described(root)).unwrap();
-        for child in spans.iter().filter(|span| span.parent_span_id == root.span_id) {
-            writeln!(shown, "  {}", described(child)).unwrap();
-        }
+    let mut open: Vec<(usize, &Span)> =
+        spans.iter().filter(is_root).map(|root| (0, root)).collect();
+    open.reverse();
+    while let Some((depth, span)) = open.pop() {
+        writeln!(shown, "{}{}", "  ".repeat(depth), described(span)).unwrap();
+        let children = spans.iter().filter(|child| child.parent_span_id == span.span_id);
+        open.extend(children.rev().map(|child| (depth + 1, child)));
     }
     for line in &others {
         writeln!(shown, "{}", line.trim_end()).unwrap();

@@ -118,9 +118,14 @@ fn feature_names(metadata: &Value) -> Vec<String> {
 /// The crates that are published, packaged as crates.io gets them, and built from that.
 fn packages(metadata: &Value) -> anyhow::Result<String> {
     let names = published(metadata);
+    // Cargo takes a package of the same version for the same sources: neither those nor their build may be left.
     forget_sources(&names)?;
+    let target = Path::new(&metadata_text(metadata, "target_directory")?).join("packages");
+    if target.exists() {
+        std::fs::remove_dir_all(&target)?;
+    }
     let mut package = Command::new("cargo");
-    package.args(["package", "--quiet", "--locked", "--allow-dirty"]);
+    package.args(["package", "--quiet", "--locked", "--allow-dirty", "--target-dir"]).arg(target);
     for name in &names {
         package.args(["--package", name]);
     }
@@ -128,7 +133,7 @@ fn packages(metadata: &Value) -> anyhow::Result<String> {
     Ok(format!("{} build from what is in them: {}", names.len(), names.join(", ")))
 }
 
-/// Deletes the sources that cargo extracted when it last built these packages: it reuses them for the same version.
+/// Deletes the sources that cargo extracted when it last built these packages.
 #[expect(clippy::disallowed_methods, reason = "cargo's variable, not a setting of ours")]
 fn forget_sources(names: &[&str]) -> anyhow::Result<()> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
