@@ -23,7 +23,7 @@ pub const LAMBDA_OTLP_LINE: Variable = Variable {
     name: "LAMBDA_OTLP_LINE",
     default: Some("standard"),
     kind: Kind::Choice(&["standard", "compact"]),
-    doc: "Format of OTLP lines. Set `compact` to pay CloudWatch Logs for about a fifth of the bytes, once all forwarders of the log group read compact lines. Other readers understand only `standard`.",
+    doc: "Format of OTLP lines. Set `compact` to pay CloudWatch Logs for a seventh (1 span) to a half (100 spans) of the bytes, once all forwarders of the log group read compact lines. Other readers understand only `standard`.",
 };
 
 /// Longest OTLP line.

@@ -132,5 +132,5 @@ pub const PROXY_ROW: &[Variable] = &[row(
     PROXY,
     None,
     Kind::Proxy,
-    "Proxy for the backend alone, `http://user:password@host:port`, if the network allows no direct connection. Not used for this host.",
+    "Proxy for the backend alone, `http://user:password@host:port`, if the network allows no direct connection. Not used for a loopback address.",
 )];

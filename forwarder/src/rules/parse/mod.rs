@@ -25,7 +25,11 @@ pub(super) fn parse(text: &str) -> Result<RuleSet, Mistakes> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut document = Document::new(text);
     for error in &errors {
-        document.mistake(error.span().unwrap_or(0..0), "", format!("no TOML: {}", error.message()));
+        document.mistake(
+            error.span().unwrap_or(0..0),
+            "",
+            format!("invalid TOML: {}", error.message()),
+        );
     }
     if !errors.is_empty() {
         // After a syntax error, further mistakes would be guesses.

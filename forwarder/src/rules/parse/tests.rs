@@ -74,8 +74,8 @@ fn what_is_no_toml_is_said_with_its_place() {
     check(
         "[[rule]]\nname = \n[[rule]\n",
         expect![[r"
-        2:8: no TOML: string values must be quoted, expected literal string
-        3:8: no TOML: unclosed array table, expected `]`
+        2:8: invalid TOML: string values must be quoted, expected literal string
+        3:8: invalid TOML: unclosed array table, expected `]`
     "]],
     );
 }
