@@ -457,6 +457,10 @@ fn a_line_that_expands_too_far_is_refused() {
     // Each byte of this skeleton stands for a log stream.
     let many = with_name(&format!("{}/", CONTEXT.log_stream).repeat(30_000));
     assert_eq!(decode(&many, &CONTEXT, &limits).err(), Some(CompactError::TooLarge));
+    // A request without bytes takes memory, too.
+    let empty = Request::trusted(SignalKind::Traces, Vec::new());
+    let many = text(&vec![&empty; 100_000]);
+    assert_eq!(decode(&many, &CONTEXT, &limits).err(), Some(CompactError::TooLarge));
     let deep = Limits { nesting: 2, ..Limits::default() };
     assert_eq!(
         decode(&with_name("x"), &CONTEXT, &deep).err(),
@@ -561,6 +565,9 @@ fn a_compact_line_is_found_where_an_otlp_line_is() {
     check(&line.replacen(":\"", ":\"%", 1), (0, 1, None));
     // A log record that has such a key.
     check(&format!(r#"{{"_otelc":"{content}","more":1}}"#), (0, 0, None));
+    check(&format!(r#"{{"_otelc":"{content}","requestId":"a","logger":"b"}}"#), (0, 0, None));
+    // Two contents are ambiguous.
+    check(&format!(r#"{{"_otelc":"{content}","_otelc":"{content}"}}"#), (0, 1, None));
 }
 
 /// Test vectors for other implementations: these requests of [`CONTEXT`]'s function have this content.

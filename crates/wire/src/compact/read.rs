@@ -5,6 +5,7 @@ use super::context::Context;
 use super::error::CompactError;
 use super::history::{History, Unit};
 use crate::protobuf::{delimited, push_tag, push_varint};
+use crate::request::Request;
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
 
@@ -52,7 +53,8 @@ impl<'p> Rebuilder<'p> {
         } else {
             self.message(schema::request(kind), &mut out, DEEPEST)?;
         }
-        self.bytes_left -= out.len().min(self.bytes_left);
+        let bytes = out.len() + Request::BYTES_BESIDE;
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(CompactError::TooLarge)?;
         Ok(Some((kind, out)))
     }
 

@@ -53,13 +53,11 @@ struct OneResource {
     scopes: Option<SignalKind>,
 }
 
-/// Keys beside the message from Lambda and its runtimes' formatters: the Telemetry API's records, Lambda's JSON log format,
+/// Keys beside the message, and beside `timestamp` and `level`, from Lambda and its runtimes' formatters: the Telemetry API's records, Lambda's JSON log format,
 /// tracing-subscriber's JSON, container runtimes.
-const FORMATTER_KEYS: [&str; 12] = [
+const FORMATTER_KEYS: [&str; 10] = [
     "time",
-    "timestamp",
     "type",
-    "level",
     "requestId",
     "AWSRequestId",
     "tenantId",
@@ -106,6 +104,8 @@ impl<'a> Object<'a> {
         match *key {
             Key::Marker => self.marker = Some(value),
             Key::OldMarker => self.has_old_marker = true,
+            // Two contents are ambiguous, too.
+            Key::Compact if self.compact.is_some() => return Err(COMPACT_MARKER),
             Key::Compact => self.compact = Some(value),
             Key::Endpoint => self.endpoint = Some(value),
             // Two payloads are ambiguous.
@@ -137,7 +137,8 @@ impl<'a> Object<'a> {
             }
             // A compact line begins with its content.
             Key::Spill => self.beside.has_other_keys |= self.compact.is_none(),
-            Key::Formatter => {}
+            Key::Time => {}
+            Key::Formatter => self.beside.has_other_keys |= self.compact.is_some(),
             Key::Line => self.beside.has_line_keys = true,
             Key::Other => self.beside.has_other_keys = true,
         }
@@ -253,7 +254,7 @@ impl<'de> Visitor<'de> for Keys {
             object.beside.begins_as_otlp |= is_first && is_otlp;
             is_first = false;
             match key {
-                key @ (Key::Other | Key::Formatter | Key::Line | Key::Spill) => {
+                key @ (Key::Other | Key::Time | Key::Formatter | Key::Line | Key::Spill) => {
                     object.set(&key, "").map_err(A::Error::duplicate_field)?;
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -280,6 +281,8 @@ enum Key {
     Wrapper(usize),
     Partial,
     Spill,
+    /// `timestamp` or `level`, which lines have in Lambda's JSON format.
+    Time,
     /// One of [`FORMATTER_KEYS`].
     Formatter,
     /// One of [`LINE_KEYS`].
@@ -312,6 +315,7 @@ impl Key {
             "schemaUrl" | "schema_url" => Self::SchemaUrl,
             "partial" => Self::Partial,
             "spill" => Self::Spill,
+            "timestamp" | "level" => Self::Time,
             _ if key.starts_with("resource") && signal_of_key(key).is_some() => Self::Resources,
             _ => WRAPPERS
                 .iter()

@@ -59,6 +59,11 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
+    /// Bytes that count toward [`Limits::inflated_bytes`] for each request of a line beside its own, so that the limit also bounds
+    /// requests without bytes.
+    #[cfg(feature = "decode")]
+    pub(crate) const BYTES_BESIDE: usize = 256;
+
     /// Checks that `bytes` are a request of this signal, as strictly as any protobuf reader.
     ///
     /// Unknown fields are allowed. Does not allocate.

@@ -367,8 +367,8 @@ impl<'c> Reader<'c> {
             Err(reason) => return self.refuse(UndecodableLine::new(line, reason)),
         };
         for request in requests {
-            let left = self.limits.inflated_bytes.saturating_sub(request.bytes().len());
-            self.limits.inflated_bytes = left;
+            let bytes = request.bytes().len() + Request::BYTES_BESIDE;
+            self.limits.inflated_bytes = self.limits.inflated_bytes.saturating_sub(bytes);
             self.limits.items = self.limits.items.saturating_sub(request.items());
             self.reading.decoded.push(DecodedLine { request, is_partial });
         }
