@@ -566,6 +566,8 @@ fn a_compact_line_is_found_where_an_otlp_line_is() {
     // A log record that has such a key.
     check(&format!(r#"{{"_otelc":"{content}","more":1}}"#), (0, 0, None));
     check(&format!(r#"{{"_otelc":"{content}","requestId":"a","logger":"b"}}"#), (0, 0, None));
+    check(r#"{"_otelc":{"a":1}}"#, (0, 0, None));
+    check(r#"{"_otelc":5,"level":"INFO"}"#, (0, 0, None));
     // Two contents are ambiguous.
     check(&format!(r#"{{"_otelc":"{content}","_otelc":"{content}"}}"#), (0, 1, None));
 }

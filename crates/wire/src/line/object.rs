@@ -180,7 +180,7 @@ impl<'a> Object<'a> {
     }
 
     fn is_compact_line(&self, is_something_else: bool) -> bool {
-        self.compact.is_some()
+        self.compact.is_some_and(|content| content.starts_with('"'))
             && self.beside.begins_as_otlp
             && !self.beside.has_other_keys
             && !self.has_resources
