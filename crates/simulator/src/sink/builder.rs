@@ -35,6 +35,7 @@ impl Default for Builder {
             future: Duration::from_hours(24),
             payload_limit: 200 * 1024 * 1024,
             max_columns: 1000,
+            racing_schemas: false,
             limits: Limits::default(),
             unknown_keys: Vec::new(),
             clock: Box::new(system_clock),
@@ -93,6 +94,13 @@ impl Builder {
     /// Most distinct columns of one stream in one request: 1000 (`ZO_COLS_PER_RECORD_LIMIT`).
     pub fn max_columns(mut self, columns: usize) -> Self {
         self.config.max_columns = columns;
+        self
+    }
+
+    /// Concurrent requests that add columns to a stream lose them, as in v0.92.2. Off by default: forwarder environments that
+    /// start at the same time race, and what they lose would differ from run to run.
+    pub fn racing_schemas(mut self) -> Self {
+        self.config.racing_schemas = true;
         self
     }
 

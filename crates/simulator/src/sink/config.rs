@@ -37,6 +37,8 @@ pub(super) struct Config {
     pub(super) future: Duration,
     pub(super) payload_limit: usize,
     pub(super) max_columns: usize,
+    /// Concurrent requests lose the columns that they add.
+    pub(super) racing_schemas: bool,
     pub(super) limits: Limits,
     /// Keys of dashboards that this server does not know.
     pub(super) unknown_keys: Vec<String>,

@@ -85,7 +85,7 @@ impl Shared {
             let mut stored = 0;
             if let Some(mut records) = verdict.records {
                 let columns = std::mem::take(&mut verdict.columns);
-                if let Some(signal) = signal {
+                if let Some(signal) = signal.filter(|_| self.config.racing_schemas) {
                     let schemas = &mut state.store.schemas;
                     let stale =
                         schemas.merge(&verdict.organization, signal, columns, ticket.schemas);

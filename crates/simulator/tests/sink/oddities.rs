@@ -177,7 +177,7 @@ async fn at_once(sink: &Sink, path: &str, bodies: [Vec<u8>; 2]) -> [u16; 2] {
 
 #[tokio::test]
 async fn spans_of_concurrent_requests_lose_the_columns_that_both_add() {
-    let sink = sink().start().await.unwrap();
+    let sink = sink().racing_schemas().start().await.unwrap();
     let with = |keys: &[&str]| {
         let attributes = keys.iter().map(|key| attribute(key, "x")).collect();
         traces(vec![Span { attributes, ..span("a") }]).encode_to_vec()
@@ -201,7 +201,7 @@ async fn spans_of_concurrent_requests_lose_the_columns_that_both_add() {
 
 #[tokio::test]
 async fn metrics_of_concurrent_requests_are_stored_in_part_and_answered_500() {
-    let sink = sink().start().await.unwrap();
+    let sink = sink().racing_schemas().start().await.unwrap();
     let other = Metric { name: "other".to_owned(), ..gauge(vec![point(1.0)]) };
     let body = || metrics(vec![gauge(vec![point(1.0)])]).encode_to_vec();
     let both = metrics(vec![gauge(vec![point(1.0)]), other]).encode_to_vec();

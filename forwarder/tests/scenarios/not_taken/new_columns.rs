@@ -9,7 +9,7 @@ const REPORT: &str = "REPORT RequestId: 6f1a1c3b-1f5b-4d68-9a70-9a0d5f3f1a11\tDu
 
 /// A backend that takes its time, so that requests in flight at the same time overlap.
 async fn slow_sink() -> Sink {
-    let sink = Sink::builder().no_window().start().await.unwrap();
+    let sink = Sink::builder().no_window().racing_schemas().start().await.unwrap();
     let slow = ScriptedResponse::Delayed(Duration::from_millis(20), Box::new(ScriptedResponse::Ok));
     sink.script(vec![slow; 5_000]);
     sink
