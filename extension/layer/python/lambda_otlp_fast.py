@@ -362,7 +362,7 @@ class Fast:
         receiver = wire.Receiver(self.settings.address, self.say)
         tracers = self.spans.TracerProvider(
             receiver,
-            lambda spans: wire.encode_spans(encoded, spans),
+            lambda spans: wire.encode_spans(encoded, spans, self.say),
             attributes,
             self.sampler,
             self.settings.delay,

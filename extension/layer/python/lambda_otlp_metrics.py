@@ -289,12 +289,21 @@ class MeterProvider(metrics.MeterProvider):
             now = time.time_ns()
             scopes = {}
             for meter in list(self.meters.values()):
-                found = [metric for instrument in list(meter.instruments.values()) if (metric := instrument.metric(now))]
+                found = [metric for instrument in list(meter.instruments.values()) if (metric := self.metric(instrument, now))]
                 if found:
                     scopes[meter.scope] = found
             return self.wire.request_of(self.encoded_resource, scopes) if scopes else b""
         finally:
             contexts.detach(token)
+
+    def metric(self, instrument, now):
+        """The encoded metric. One with a value that OTLP does not have costs no other, and not the spans."""
+        try:
+            return instrument.metric(now)
+        except Exception as error:
+            instrument.points = {}
+            self.tracers.receiver.say(f"the metric {instrument.name!r} is dropped, because it cannot be encoded: {error!r}")
+            return b""
 
     def force_flush(self, timeout_millis=10000):
         return self.tracers.force_flush(timeout_millis)

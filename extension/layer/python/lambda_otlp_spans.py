@@ -362,7 +362,8 @@ class TracerProvider(trace.TracerProvider):
         try:
             while self.waiting:
                 batch = self.waiting[:BATCH]
-                self.receiver.add("/v1/traces", self.encode(batch))
+                if body := self.encode(batch):
+                    self.receiver.add("/v1/traces", body)
                 del self.waiting[: len(batch)]
             if has_metrics and self.collect is not None:
                 if body := self.collect():

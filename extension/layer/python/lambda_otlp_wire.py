@@ -43,7 +43,7 @@ def message(tag, body):
 
 
 def text(tag, value):
-    return message(tag, value.encode("utf-8", "replace")) if value else b""
+    return message(tag, str(value).encode("utf-8", "replace")) if value else b""
 
 
 def number(tag, value):
@@ -156,11 +156,17 @@ def resource_of(attributes):
     return attributes_of(0x0A, attributes)
 
 
-def encode_spans(resource, spans):
+def encode_spans(resource, spans, say):
+    """A request of these spans; empty without any. A span with a value that OTLP does not have costs no other span."""
     scopes = {}
     for span in spans:
-        scopes.setdefault(span.instrumentation_scope, []).append(span_of(span))
-    return request_of(resource, scopes)
+        try:
+            encoded = span_of(span)
+        except Exception as error:
+            say(f"the span {span.name!r} is dropped, because it cannot be encoded: {error!r}")
+        else:
+            scopes.setdefault(span.instrumentation_scope, []).append(encoded)
+    return request_of(resource, scopes) if scopes else b""
 
 
 class Receiver:

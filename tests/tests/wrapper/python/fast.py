@@ -187,4 +187,9 @@ span = SimpleNamespace(
     status=status,
     instrumentation_scope=Scope(name="s", version="1", attributes=None, schema_url="u"),
 )
-tell("a span", wire.encode_spans(wire.resource_of({"service.name": "shop"}), [span]).hex())
+resource, said = wire.resource_of({"service.name": "shop"}), []
+encoded = wire.encode_spans(resource, [span], said.append)
+tell("a span", encoded.hex())
+early = SimpleNamespace(**{**vars(span), "name": "early", "start_time": -1})
+is_alone = wire.encode_spans(resource, [early, span], said.append) == encoded
+tell("beside one of no time", is_alone, wire.encode_spans(resource, [early], said.append), *(text.partition(": ")[0] for text in said))
