@@ -6,6 +6,7 @@ Sums and histograms with the SDK's own buckets, delta or cumulative, with exempl
 Source: OpenTelemetry specification 1.60, "Metrics SDK"; opentelemetry-proto 1.9, `metrics.proto`.
 """
 
+import math
 import struct
 import threading
 import time
@@ -59,6 +60,8 @@ class Instrument:
     def measure(self, value, attributes, context):
         if self.is_monotonic and value < 0 or self.has_bounds and value < 0:
             return warn("a negative value of %s is ignored", self.name)
+        if self.has_bounds and not math.isfinite(value):
+            return warn("a value of %s is ignored, because it is not finite: %s", self.name, value)
         span = trace.get_current_span(context).get_span_context()
         exemplar = (time.time_ns(), value, span) if span.trace_flags.sampled else None
         with self.lock:
