@@ -111,6 +111,17 @@ class Writer {
     this.varint(tag);
   }
 
+  /// An item with a value that OTLP does not have costs no other item.
+  item(write, { name }) {
+    const end = this.buffer.length - this.at;
+    try {
+      write();
+    } catch (error) {
+      this.at = this.buffer.length - end;
+      process.stderr.write(`lambda-otlp-handler: the span ${JSON.stringify(name)} is dropped, because it cannot be encoded: ${error}\n`);
+    }
+  }
+
   /// Each item in its order.
   all(items, write) {
     for (let at = items.length - 1; at >= 0; at -= 1) write(items[at]);
@@ -201,7 +212,7 @@ function encode(spans) {
     to.text(0x1a, resource.schemaUrl);
     to.all(grouped(ofResource, (span) => span.instrumentationScope), ([scope, ofScope]) => to.message(0x12, () => {
       to.text(0x1a, scope.schemaUrl);
-      to.all(ofScope, (span) => to.message(0x12, () => writeSpan(to, span)));
+      to.all(ofScope, (span) => to.item(() => to.message(0x12, () => writeSpan(to, span)), span));
       to.message(0x0a, () => {
         writeAttributes(to, 0x1a, scope.attributes);
         to.text(0x12, scope.version);

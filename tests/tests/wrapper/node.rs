@@ -278,6 +278,7 @@ fn spans_of_a_node_function_are_sent_as_protobuf_and_again_where_there_is_no_roo
         null: 10 bytes, 12007a008501010100001a01751a0172
         undefined: 15 bytes, 12007a008501010100001a01751a0172
         lone: 15 bytes, 12050a03efbfbd7a008501010100001a01751a0172
+        beside wrong ones: true
         a thousand: 188920 bytes, the last true
         accepted: 0  [/v1/traces application/x-protobuf true true]
         has no room at first: 0  [/v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true]

@@ -47,6 +47,10 @@ for (const [name, value] of Object.entries(values)) {
   const [without, bytes] = [encode([span({})]), encode([span({ [name]: value })])];
   console.log(`${name}: ${bytes.length - without.length} bytes, ${bytes.toString("hex").split(Buffer.from(name).toString("hex"))[1].slice(0, 44)}`);
 }
+const circle = {};
+circle.circle = circle;
+const wrong = [{ startTime: [NaN, 0] }, { endTime: [-1, 0] }, { attributes: { circle } }].map((others) => span({}, { name: "wrong", ...others }));
+console.log(`beside wrong ones: ${encode([...wrong, span({}), wrong[0]]).equals(encode([span({})]))}`);
 const many = encode(Array.from({ length: 1000 }, (_, number) => span({ number, text: "x".repeat(100) })));
 console.log(`a thousand: ${many.length} bytes, the last ${many.includes(Buffer.from([0x0a, 6, ...Buffer.from("number"), 0x12, 3, 0x18, 0xe7, 0x07]))}`);
 
