@@ -5,6 +5,7 @@
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use wire::compact::Context;
 
 use crate::attributes::{string, strings};
 use crate::names;
@@ -67,6 +68,17 @@ impl Identity {
             region: source.region.and_then(non_empty),
             log_group: source.log_group.to_owned(),
             log_stream: source.log_stream.to_owned(),
+        }
+    }
+
+    /// The names that compact lines of this log stream leave out. Lambda hides the log stream from extensions, so beside an
+    /// extension our exporter does not leave it out.
+    pub fn line_context(&self) -> Context<'_> {
+        Context {
+            function: self.function_name.as_deref().unwrap_or_default(),
+            account: self.account.as_deref().unwrap_or_default(),
+            log_stream: &self.log_stream,
+            region: "",
         }
     }
 

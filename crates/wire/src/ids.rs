@@ -79,9 +79,17 @@ pub fn trace_id_from_request_id(request_id: &str) -> [u8; 16] {
 ///
 /// Different numbers give different ids. Only the number 0 gives the invalid id of zeros.
 pub fn id_of_number(number: u64) -> [u8; 8] {
-    const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
     mix(number.wrapping_mul(GAMMA)).to_be_bytes()
 }
+
+/// The number of an id in SplitMix64's sequence: the inverse of [`id_of_number`].
+pub(crate) fn number_of_id(id: u64) -> u64 {
+    unmix(id).wrapping_mul(INVERSE_GAMMA)
+}
+
+/// The increment of SplitMix64's counter, and its inverse modulo 2^64.
+const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+const INVERSE_GAMMA: u64 = 0xf1de_83e1_9937_733d;
 
 /// Appends the lower-case hexadecimal digits of `bytes`.
 #[cfg(feature = "decode")]
@@ -204,6 +212,8 @@ mod tests {
         // SplitMix64's first three numbers for the seed 0, in every implementation of it.
         let expected = ["e220a8397b1dcdaf", "6e789e6aa1b965f4", "06c45d188009454f"];
         assert_eq!([1, 2, 3].map(|number| to_hex(&id_of_number(number))), expected);
+        assert_eq!(number_of_id(u64::from_be_bytes(id_of_number(77))), 77);
+        assert_eq!(GAMMA.wrapping_mul(INVERSE_GAMMA), 1);
     }
 
     #[test]

@@ -45,6 +45,15 @@ fn request_of(json: &str) -> Request {
     read_line(json, &Limits::default()).unwrap().decoded.remove(0).request
 }
 
+/// A request of one span with this name.
+fn named(name: &str) -> Request {
+    let mut bytes = Vec::new();
+    lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| scope.message(2, |span| span.string(5, name)));
+    });
+    Request::trusted(SignalKind::Traces, bytes)
+}
+
 thread_local! {
     static ENCODER: RefCell<Encoder> = RefCell::default();
 }
@@ -416,13 +425,7 @@ fn a_damaged_line_is_an_error() {
 
 #[test]
 fn a_line_of_another_function_or_dictionary_is_refused() {
-    let mut request = Vec::new();
-    lambda_otlp_wire::protobuf::Writer::new(&mut request).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |span| span.string(5, "orders-api in eu-west-1"));
-        });
-    });
-    let request = Request::trusted(SignalKind::Traces, request);
+    let request = named("orders-api in eu-west-1");
     let text = text(&[&request]);
     let read = |context: &Context<'_>| {
         decode(&text, context, &Limits::default()).map(|line| line.requests)
@@ -444,13 +447,7 @@ fn a_line_of_another_function_or_dictionary_is_refused() {
 #[test]
 fn a_line_that_expands_too_far_is_refused() {
     let limits = Limits { inflated_bytes: 1 << 20, ..Limits::default() };
-    let with_name = |name: &str| {
-        let mut bytes = Vec::new();
-        lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
-            container.message(2, |scope| scope.message(2, |span| span.string(5, name)));
-        });
-        text(&[&Request::trusted(SignalKind::Traces, bytes)])
-    };
+    let with_name = |name: &str| text(&[&named(name)]);
     let large = with_name(&"x".repeat(2 << 20));
     assert!(large.len() < 10_000);
     assert!(matches!(decode(&large, &CONTEXT, &limits), Err(CompactError::Inflate(_))));
@@ -544,11 +541,7 @@ fn requests_of_one_flush_share_a_line_if_they_fit() {
 
 #[test]
 fn a_compact_line_is_found_where_an_otlp_line_is() {
-    let mut bytes = Vec::new();
-    lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| scope.message(2, |span| span.string(5, "work")));
-    });
-    let content = text(&[&Request::trusted(SignalKind::Traces, bytes)]);
+    let content = text(&[&named("work")]);
     let line = format!(r#"{{"_otelc":"{content}"}}"#);
     let check = |text: &str, expected: (usize, usize, Option<&str>)| {
         let reading = read_line_of(text, &CONTEXT, &Limits::default()).unwrap_or_default();

@@ -14,7 +14,7 @@ use stack_traces::Trace;
 use time_shift::TimeShift;
 use wire::{
     Joined, Limits, LineReading, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
-    compact::Context, read_line_of,
+    read_line_of,
 };
 
 #[derive(Clone, Debug)]
@@ -246,7 +246,11 @@ impl<'e> StreamConversion<'_, 'e> {
         #[cfg(test)]
         assert_ne!(event.message, PANICS);
         if self.state.rejoin.is_waiting() {
-            match self.state.rejoin.go_on(&event.message, &context(&self.others), &self.limits()) {
+            match self.state.rejoin.go_on(
+                &event.message,
+                &self.others.identity().line_context(),
+                &self.limits(),
+            ) {
                 Joined::More => {
                     self.state.held.push(event.clone());
                     return;
@@ -261,8 +265,11 @@ impl<'e> StreamConversion<'_, 'e> {
                 Joined::Broken => {
                     self.end_trace();
                     for mut held in std::mem::take(&mut self.state.held) {
-                        let reading =
-                            read_line_of(&held.message, &context(&self.others), &self.limits());
+                        let reading = read_line_of(
+                            &held.message,
+                            &self.others.identity().line_context(),
+                            &self.limits(),
+                        );
                         // Only the first piece has the marker of an OTLP line.
                         if reading.is_none() {
                             held.message = wire::without_headers(&held.message);
@@ -272,7 +279,8 @@ impl<'e> StreamConversion<'_, 'e> {
                 }
             }
         }
-        let reading = read_line_of(&event.message, &context(&self.others), &self.limits());
+        let reading =
+            read_line_of(&event.message, &self.others.identity().line_context(), &self.limits());
         let begins = |reading| self.state.rejoin.begin(&event.message, reading);
         if !self.state.at_end && reading.as_ref().is_some_and(begins) {
             self.state.held.push(event.clone());
@@ -371,17 +379,6 @@ impl<'e> StreamConversion<'_, 'e> {
         if let Some(text) = &reading.text {
             self.others.function_text(&log_event(event, text, self.options));
         }
-    }
-}
-
-/// The names that compact lines of this log stream leave out.
-fn context(others: &Converter) -> Context<'_> {
-    let identity = others.identity();
-    Context {
-        function: identity.function_name.as_deref().unwrap_or_default(),
-        account: identity.account.as_deref().unwrap_or_default(),
-        log_stream: &identity.log_stream,
-        region: "",
     }
 }
 

@@ -9,7 +9,7 @@
 use anyhow::{Context as _, bail};
 use lambda_otlp_bench::build::build_one;
 use lambda_otlp_bench::corpus::{self, Function, Template};
-use lambda_otlp_bench::{SERVICES, Service};
+use lambda_otlp_bench::{SERVICES, Service, THINGS};
 use std::path::Path;
 use std::process::Command;
 use wire::compact::Names;
@@ -23,19 +23,6 @@ const TEMPLATES: [(&str, &str); 5] = [
     ("Java", include_str!("corpus/tests/java.txt")),
     ("messages", include_str!("corpus/tests/consumer.txt")),
     ("foreign keys", include_str!("corpus/tests/foreign.txt")),
-];
-/// Things that no training service is about.
-const NAMES: [&str; 10] = [
-    "orders",
-    "customers",
-    "invoices",
-    "payments",
-    "carts",
-    "shipments",
-    "products",
-    "returns",
-    "vouchers",
-    "sessions",
 ];
 const FEW: u64 = 5;
 const MANY: u64 = 15;
@@ -141,7 +128,7 @@ fn table() -> anyhow::Result<()> {
             for spans in SPANS {
                 let (mut compact, mut standard) = (0, 0);
                 for number in 0..10 {
-                    let mut function = Function::new(&template, &NAMES, number);
+                    let mut function = Function::new(&template, &THINGS, number);
                     let mut requests = vec![function.traces(number, spans)];
                     if all_signals {
                         requests.push(corpus::logs(&mut function, number, 3));

@@ -20,4 +20,4 @@ mod workload;
 #[cfg(feature = "ours")]
 use {opentelemetry as api, opentelemetry_sdk as sdk};
 
-pub use workload::{Attribute, AttributeValue, Kind, SERVICES, Service, Span};
+pub use workload::{Attribute, AttributeValue, Kind, SERVICES, Service, Span, THINGS};

@@ -1,15 +1,11 @@
 //! Earlier values of the same line, which later ones refer to. Writer and reader keep the same.
 
 #[cfg(feature = "decode")]
-use crate::ids::mix;
-use crate::ids::unmix;
+use crate::ids::id_of_number;
+use crate::ids::number_of_id;
 
 /// 2027-01-01: the first time of a line is written as the difference to it.
 const FIRST_TIME: u64 = 1_798_761_600_000_000_000;
-/// The increment of SplitMix64's counter, and its inverse modulo 2^64.
-#[cfg(feature = "decode")]
-const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
-const INVERSE_GAMMA: u64 = 0xf1de_83e1_9937_733d;
 /// Numbers of ids are near if they differ by less.
 #[cfg(feature = "encode")]
 const NEAR: u64 = 1 << 15;
@@ -60,7 +56,7 @@ impl History {
     #[cfg(feature = "encode")]
     /// Returns how many ids SplitMix64 made from the newest id to this one, if these are few, and makes it the newest.
     pub(super) fn id_difference(&mut self, id: u64) -> Option<i64> {
-        let number = unmix(id).wrapping_mul(INVERSE_GAMMA);
+        let number = number_of_id(id);
         let difference = number.wrapping_sub(self.newest).cast_signed();
         self.newest = number;
         self.short.push(id);
@@ -71,7 +67,7 @@ impl History {
     /// Returns the id that SplitMix64 made so many ids after the newest one.
     pub(super) fn near_id(&mut self, difference: i64) -> u64 {
         self.newest = self.newest.wrapping_add_signed(difference);
-        let id = mix(self.newest.wrapping_mul(GAMMA));
+        let id = u64::from_be_bytes(id_of_number(self.newest));
         self.short.push(id);
         id
     }
@@ -79,7 +75,7 @@ impl History {
     #[cfg(feature = "decode")]
     /// Takes a new id.
     pub(super) fn new_id(&mut self, id: u64) {
-        self.newest = unmix(id).wrapping_mul(INVERSE_GAMMA);
+        self.newest = number_of_id(id);
         self.short.push(id);
     }
 }
@@ -157,7 +153,7 @@ mod tests {
     #[test]
     fn ids_of_splitmix64_are_near() {
         let ids: Vec<u64> =
-            (0..5_u64).map(|n| mix(77_u64.wrapping_add(n).wrapping_mul(GAMMA))).collect();
+            (77..82).map(|number| u64::from_be_bytes(id_of_number(number))).collect();
         let (mut writer, mut reader) = (History::new(Unit::Nanos), History::new(Unit::Nanos));
         assert_eq!(writer.id_difference(ids[1]), Some(78));
         writer.new_id(ids[1]);
@@ -167,6 +163,5 @@ mod tests {
             assert_eq!(reader.near_id(expected), id);
         }
         assert_eq!(writer.id_difference(1), None);
-        assert_eq!(GAMMA.wrapping_mul(INVERSE_GAMMA), 1);
     }
 }

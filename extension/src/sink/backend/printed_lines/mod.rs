@@ -21,7 +21,6 @@ use raw_events::RawEvents;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
-use wire::compact::Context;
 use wire::{InvocationSpan, Limits, LineReading, Metrics, Request, Signal as _, read_line_of};
 
 /// The bytes of records that may wait for the end of their invocation.
@@ -91,7 +90,7 @@ impl PrintedLines {
         let time = self.observed(line.time_unix_nano);
         let event = |message| LogEventRef { id: "", time_ms: in_ms(time), message };
         let mut taken = DecodedContent::default();
-        match read_line_of(&line.message, &context(&self.identity), &Limits::default()) {
+        match read_line_of(&line.message, &self.identity.line_context(), &Limits::default()) {
             None => {
                 self.take_text(line, &line.message, time);
                 if line.from == LineSource::Function && is_out_of_memory(&line.message) {
@@ -214,16 +213,6 @@ impl PrintedLines {
         if self.converter.waiting_bytes() > 0 || events > 0 {
             self.since_ms.get_or_insert(now_ms);
         }
-    }
-}
-
-/// The names that compact lines of the function leave out. Lambda hides the log stream from extensions, so beside an extension our
-/// exporter does not leave it out.
-fn context(identity: &Identity) -> Context<'_> {
-    Context {
-        function: identity.function_name.as_deref().unwrap_or_default(),
-        account: identity.account.as_deref().unwrap_or_default(),
-        ..Context::default()
     }
 }
 
