@@ -338,13 +338,13 @@ class Fast:
         if self.sampler is None:
             raise NotFast(f"OTEL_TRACES_SAMPLER is {' with argument '.join(self.settings.sampler)}")
         self.imports = Imports(attempt)
+        sys.meta_path.insert(0, self.imports)
 
     def instrument_libraries(self, instrument):
         """Has each instrumentation wait for its library."""
         disabled = self.settings.disabled
         if "*" in disabled:
             return
-        sys.meta_path.insert(0, self.imports)
         for name, (library, module, kind) in INSTRUMENTATIONS.items():
             if name not in disabled:
                 entry = Instrumentation(name, module, kind)
@@ -370,7 +370,6 @@ class Fast:
         )
         trace.set_tracer_provider(tracers)
         if self.settings.has_metrics:
-            sys.meta_path.count(self.imports) or sys.meta_path.insert(0, self.imports)
             self.imports.when_imported("opentelemetry.metrics", lambda: self.start_metrics(tracers, wire, encoded))
         self.tracers = tracers
         # For what watches deadlines.
