@@ -152,7 +152,7 @@ const CASES: &[Case] = &[
         name: "spans_of_short_objects",
         log_group: "aws/spans",
         messages: || {
-            with_neighbours(160, &span_line(&format!("[{}0]", "{\"\":0},".repeat(35_000))))
+            with_neighbours(40, &span_line(&format!("[{}0]", "{\"\":0},".repeat(35_000))))
         },
         rules: String::new,
         least_records: 1000,
