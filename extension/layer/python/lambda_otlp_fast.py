@@ -49,6 +49,8 @@ KNOWN = {
     "OTEL_TRACES_SAMPLER": None,
     "OTEL_TRACES_SAMPLER_ARG": None,
 }
+# The propagators of the layer's packages.
+PROPAGATORS = ("baggage", "none", "tracecontext", "xray", "xray-lambda")
 # Variables of the extension and of instrumentations, which read them.
 OF_OTHERS = ("OTEL_INSTRUMENTATION_", "OTEL_LAMBDA_", "OTEL_PYTHON_EXCLUDED_URLS")
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -66,6 +68,9 @@ def settings(environ):
     for name, value in environ.items():
         if name.startswith("OTEL_") and value.strip() and not is_known(name, value.strip()):
             raise NotFast(f"{name} is set")
+    for name in filter(None, map(str.strip, environ.get("OTEL_PROPAGATORS", "").split(","))):
+        if name not in PROPAGATORS:
+            raise NotFast(f"OTEL_PROPAGATORS names {name}")
     endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
     host, _, port = endpoint.removeprefix("http://").rstrip("/").partition(":")
     if not endpoint.startswith("http://") or host not in LOOPBACK or not port.isdecimal():
@@ -95,7 +100,7 @@ def whole(environ, name, usual):
     return int(value)
 
 
-def resource(environ):
+def resource(environ, say):
     """The attributes that the SDK's resource has."""
     from uuid import uuid4
 
@@ -109,6 +114,8 @@ def resource(environ):
         name, equals, value = pair.partition("=")
         if equals and name.strip():
             found[name.strip()] = unquoted(value.strip())
+        elif pair.strip():
+            say(f"OTEL_RESOURCE_ATTRIBUTES: {pair.strip()!r} is ignored, because it is not of the form name=value")
     if name := environ.get("OTEL_SERVICE_NAME", "").strip():
         found["service.name"] = name
     found.setdefault("service.name", "unknown_service")
@@ -357,7 +364,7 @@ class Fast:
         from opentelemetry import trace
 
         wire = self.beside("lambda_otlp_wire")
-        attributes = resource(self.environ)
+        attributes = resource(self.environ, self.say)
         encoded = wire.resource_of(attributes)
         receiver = wire.Receiver(self.settings.address, self.say)
         tracers = self.spans.TracerProvider(
@@ -369,6 +376,7 @@ class Fast:
             self.settings.most,
         )
         trace.set_tracer_provider(tracers)
+        self.imports.when_imported("opentelemetry.sdk.trace", self.spans.join_the_sdk)
         if self.settings.has_metrics:
             self.imports.when_imported("opentelemetry.metrics", lambda: self.start_metrics(tracers, wire, encoded))
         self.tracers = tracers

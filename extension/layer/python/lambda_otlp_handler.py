@@ -86,7 +86,7 @@ def wait_for_the_handler(folder):
     # A runtime client in an image of one's own takes the handler as its argument.
     handler = os.environ.get("_HANDLER") or sys.argv[-1]
     module, _, function = handler.rpartition(".")
-    if module and os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
+    if module:
         sys.meta_path.insert(0, HandlerFinder(folder, module.replace("/", "."), function))
 
 
@@ -115,6 +115,9 @@ class HandlerFinder:
         packages = os.path.join(self.folder, "python-packages")
         if os.path.isdir(packages):
             sys.path.append(packages)
+        if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+            # The function may use the API of these packages.
+            return
         if fast := fast_start(packages):
             fast.instrument_libraries(instrument_library)
             self.hook(spec.loader, None, fast)
@@ -211,7 +214,9 @@ def importable(packages):
     except Exception as error:
         say(f"without instrumentation: {misfit() or repr(error)}")
         hide(name for name in set(sys.modules) - before if is_ours(name, packages))
-        if packages in sys.path:
+        # A function that has no API of its own uses that of the layer.
+        others = (os.path.join(entry, "opentelemetry") for entry in sys.path if entry != packages)
+        if packages in sys.path and any(map(os.path.isdir, others)):
             sys.path.remove(packages)
         return None
     return hide(name for name in set(sys.modules) - before if ".".join(name.split(".")[:2]) in SDK)
@@ -331,6 +336,8 @@ def start(module, function, hidden, fast=None):
         configure_sdk()
         setup, watching = Sdk, ()
     else:
+        # Says which of the variables are not used.
+        replaced()
         setup = fast.start()
         watching = (setup,)
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")

@@ -54,8 +54,14 @@ def instrument(handler, provider, version, always_extracts):
 def extracted(headers):
     from opentelemetry.propagate import get_global_textmap
 
-    # Names of headers have no case.
-    return get_global_textmap().extract({name.lower(): value for name, value in headers.items() if isinstance(name, str)})
+    return get_global_textmap().extract(Headers((name.lower(), value) for name, value in headers.items() if isinstance(name, str)))
+
+
+class Headers(dict):
+    """Headers by their names in lower case. X-Ray's propagator asks for `X-Amzn-Trace-Id`."""
+
+    def get(self, name, default=None):
+        return super().get(name.lower(), default)
 
 
 def headers_of(event):

@@ -11,15 +11,19 @@ import struct
 import threading
 import time
 from bisect import bisect_left
+from collections.abc import Generator, Mapping
 
 from opentelemetry import context as contexts
 from opentelemetry import metrics, trace
+from opentelemetry.attributes import BoundedAttributes
 
 BOUNDS = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0)
 # The specification's limit of attribute sets, and the attribute of what is beyond.
 MOST_POINTS = 2000
 OVERFLOW = {"otel.metric.overflow": True}
 DELTA, CUMULATIVE = 1, 2
+# Types of attribute values that need no check.
+SIMPLE = (str, bool, int, float)
 
 
 class Point:
@@ -49,20 +53,29 @@ class Instrument:
             raise ValueError(f"a metric's name or unit is not valid: {name!r}, {unit!r}")
         self.meter = meter
         self.name, self.unit, self.description = checked["name"].lower(), checked["unit"], checked["description"]
-        self.bounds = tuple(map(float, bounds or BOUNDS)) if self.has_bounds else None
+        self.bounds = bounds_of(bounds, name) if self.has_bounds else None
         self.temporality = meter.provider.temporality(self)
-        self.callbacks = list(callbacks or ())
+        self.callbacks = []
+        self.extend(callbacks)
         self.points = {}
         self.before = {}
         self.begun = time.time_ns()
         self.lock = threading.Lock()
 
+    def extend(self, callbacks):
+        for callback in callbacks or ():
+            if isinstance(callback, Generator):
+                # Up to its first `yield`, which gets the options.
+                next(callback)
+                callback = callback.send
+            self.callbacks.append(callback)
+
     def measure(self, value, attributes, context):
+        if not self.is_finite(value):
+            return None
         if self.is_monotonic and value < 0 or self.has_bounds and value < 0:
             return warn("a negative value of %s is ignored", self.name)
-        if self.has_bounds and not math.isfinite(value):
-            return warn("a value of %s is ignored, because it is not finite: %s", self.name, value)
-        span = trace.get_current_span(context).get_span_context()
+        span = trace.get_current_span(context or None).get_span_context()
         exemplar = (time.time_ns(), value, span) if span.trace_flags.sampled else None
         with self.lock:
             point = self.point(attributes)
@@ -78,7 +91,13 @@ class Instrument:
             if exemplar is not None:
                 point.exemplars[slot] = exemplar
 
+    def is_finite(self, value):
+        if math.isfinite(value):
+            return True
+        return warn("a value of %s is ignored, because it is not finite: %s", self.name, value)
+
     def point(self, attributes):
+        attributes = clean(attributes)
         key = key_of(attributes)
         if key not in self.points and len(self.points) >= MOST_POINTS:
             attributes, key = OVERFLOW, key_of(OVERFLOW)
@@ -91,10 +110,11 @@ class Instrument:
         self.points = {}
         for callback in self.callbacks:
             try:
-                observed = callback(metrics.CallbackOptions()) if callable(callback) else callback.send(metrics.CallbackOptions())
-                for each in observed:
-                    point = self.point(each.attributes)
-                    point.value, point.is_set = each.value, True
+                for each in callback(metrics.CallbackOptions()):
+                    if self.is_finite(each.value):
+                        point = self.point(each.attributes)
+                        point.value = point.value + each.value if self.is_sum else each.value
+                        point.is_set = True
             except StopIteration:
                 pass
             except Exception as error:
@@ -103,8 +123,6 @@ class Instrument:
     def collected(self, now):
         """The points as they are, and their start if they are deltas."""
         with self.lock:
-            if self.is_observed:
-                self.observe()
             points = [point for point in self.points.values() if point.is_set]
             if self.is_observed and self.temporality == DELTA:
                 values = {key: point.value for key, point in self.points.items()}
@@ -114,7 +132,7 @@ class Instrument:
             encoded = [self.encoded(point, now) for point in points]
             for point in points:
                 point.exemplars = {}
-            if self.temporality == DELTA or not (self.is_sum or self.has_bounds):
+            if self.temporality == DELTA:
                 self.points = {}
                 self.begun = now
             return encoded
@@ -168,13 +186,39 @@ def exemplar_of(wire, at, value, span):
     )
 
 
+def bounds_of(advised, name):
+    """The function's own bounds, if a histogram can have them."""
+    if advised is None:
+        return BOUNDS
+    try:
+        bounds = tuple(map(float, advised))
+    except (TypeError, ValueError):
+        bounds = (math.nan,)
+    if all(low < high for low, high in zip(bounds, (*bounds[1:], math.inf))):
+        return bounds
+    warn("the bounds of %s are ignored, because they are no increasing numbers: %r", name, advised)
+    return BOUNDS
+
+
+def clean(attributes):
+    """The attributes that the SDK would keep, with values that have a hash."""
+    if not attributes:
+        return {}
+    if isinstance(attributes, Mapping):
+        is_simple = all([name.__class__ is str and name and value.__class__ in SIMPLE for name, value in attributes.items()])
+        return attributes if is_simple else BoundedAttributes(attributes=attributes)
+    warn("attributes are ignored, because they are no mapping: %r", attributes)
+    return {}
+
+
 def key_of(attributes):
+    """The identity of attributes. `1`, `1.0` and `True` are different values."""
     if not attributes:
         return frozenset()
     try:
-        return frozenset(attributes.items())
+        return frozenset([(name, value.__class__, value) for name, value in attributes.items()])
     except TypeError:
-        # A list among the values.
+        # A mapping among the values.
         return repr(sorted(attributes.items()))
 
 
@@ -235,7 +279,7 @@ class Meter(metrics.Meter):
         if key not in self.instruments:
             self.instruments[key] = kind(self, name, unit, description, **others)
         elif callbacks := others.get("callbacks"):
-            self.instruments[key].callbacks.extend(callbacks)
+            self.instruments[key].extend(callbacks)
         return self.instruments[key]
 
     def create_counter(self, name, unit="", description=""):
@@ -268,6 +312,7 @@ class MeterProvider(metrics.MeterProvider):
         self.encoded_resource = encoded_resource
         self.preference = preference
         self.meters = {}
+        self.is_collecting = False
 
     def temporality(self, instrument):
         """Values of OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE."""
@@ -285,18 +330,26 @@ class MeterProvider(metrics.MeterProvider):
         return self.meters[key]
 
     def collect(self):
-        """A request of all metrics that have points."""
+        """A request of all metrics that have points; empty for a callback that flushes."""
+        if self.is_collecting:
+            return b""
+        self.is_collecting = True
         # What a callback of the function calls is no part of a trace.
         token = contexts.attach(contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
+            meters = list(self.meters.values())
+            # A callback may add to other metrics.
+            for instrument in [each for meter in meters for each in list(meter.instruments.values()) if each.is_observed]:
+                instrument.observe()
             now = time.time_ns()
             scopes = {}
-            for meter in list(self.meters.values()):
+            for meter in meters:
                 found = [metric for instrument in list(meter.instruments.values()) if (metric := self.metric(instrument, now))]
                 if found:
                     scopes[meter.scope] = found
             return self.wire.request_of(self.encoded_resource, scopes) if scopes else b""
         finally:
+            self.is_collecting = False
             contexts.detach(token)
 
     def metric(self, instrument, now):

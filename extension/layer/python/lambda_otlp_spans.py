@@ -175,10 +175,12 @@ class Span(trace.Span):
 
     @changes
     def set_status(self, status, description=None):
-        if not isinstance(status, Status):
+        if isinstance(status, StatusCode):
             status = Status(status, description)
         # OK is final, and nothing takes a status away.
-        if self.status.status_code is not StatusCode.OK and status.status_code is not StatusCode.UNSET:
+        if not isinstance(status, Status):
+            warn("set_status ignores %r, which is no status", status)
+        elif self.status.status_code is not StatusCode.OK and status.status_code is not StatusCode.UNSET:
             self.status = status
 
     def record_exception(self, exception, attributes=None, timestamp=None, escaped=False):
@@ -206,6 +208,33 @@ class Span(trace.Span):
             if self.sets_status:
                 self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
         super().__exit__(kind, error, frames)
+
+
+    def to_json(self, indent=4):
+        return readable(self).to_json(indent)
+
+
+def readable(span):
+    """The span as OpenTelemetry's SDK hands it to the function's own processors and exporters."""
+    from opentelemetry.sdk import trace as sdk
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    same = ("name", "context", "parent", "attributes", "links", "kind", "status", "start_time", "end_time")
+    return sdk.ReadableSpan(
+        **{name: getattr(span, name) for name in same},
+        resource=Resource(span.resource.attributes),
+        events=[sdk.Event(*event) for event in span.events],
+        instrumentation_scope=InstrumentationScope(*span.instrumentation_scope),
+    )
+
+
+def join_the_sdk():
+    """Programs that import OpenTelemetry's SDK late ask if the provider is one of it, and add processors to it."""
+    from opentelemetry.sdk import trace as sdk
+
+    sdk.TracerProvider.register(TracerProvider)
+    sdk.Span.register(Span)
 
 
 class Tracer(trace.Tracer):
@@ -334,7 +363,7 @@ class TracerProvider(trace.TracerProvider):
 
     def ended(self, span):
         for processor in self.processors:
-            processor.on_end(span)
+            processor.on_end(readable(span))
         if len(self.waiting) >= self.most:
             self.dropped += 1
             return
@@ -357,6 +386,8 @@ class TracerProvider(trace.TracerProvider):
 
     def flush(self, until, has_metrics=True):
         """Returns `True` if the extension has accepted everything by this time."""
+        for processor in self.processors if has_metrics else ():
+            processor.force_flush(max(0, int((until - time.monotonic()) * 1000)))
         if not self.lock.acquire(timeout=max(0, until - time.monotonic())):
             return False
         try:

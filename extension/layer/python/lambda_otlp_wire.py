@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 
 # Largest backlog of requests the extension has not accepted. Older requests are dropped first.
 MOST_BYTES = 16 << 20
+# As the extension asks for where it has no room, in seconds.
+RETRY = 0.05
 # Longest answer that is read.
 MOST_ANSWER = 1 << 16
 # The longest wait for the extension in one piece, in seconds. No invocation lasts as long.
@@ -208,7 +210,8 @@ class Receiver:
                 status = self.exchange(until)
                 if status in (429, 502, 503, 504):
                     # The extension has no room for it now.
-                    return False
+                    time.sleep(min(RETRY, left(until)))
+                    continue
                 done = self.backlog.pop(0)
                 self.bytes -= len(done)
                 if status != 200:

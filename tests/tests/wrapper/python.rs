@@ -57,9 +57,14 @@ fn a_python_function_that_sets_an_sdk_up_is_left_alone_and_its_log_says_why() {
 }
 
 fn told_by_python(script: &str) -> Option<String> {
+    told_by_python_of(script, Path::new(""))
+}
+
+/// The second argument of the script is the folder of the layer's packages.
+fn told_by_python_of(script: &str, packages: &Path) -> Option<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/python").join(script);
     let mut python = Command::new(simulator::packages::find_python()?);
-    python.arg(script).arg(wrapper().with_file_name("python"));
+    python.arg(script).arg(wrapper().with_file_name("python")).arg(packages);
     let output = python.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     Some(String::from_utf8(output.stdout).unwrap())
@@ -87,7 +92,8 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         nothing is kept: True
         queue: 16384, of the function's own: None
         hidden until the function is loaded: ['good'], False
-        too old: None, False, False
+        too old: None, True, False
+        too old, beside the function's own: None, False, False
         before the first flush: 0.9
         after an export: 0.9
         after one that failed at once: 0.01
@@ -155,6 +161,8 @@ fn the_fast_start_is_for_functions_that_ask_for_nothing_else_and_loses_no_reques
         limits: the SDK, because OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is set
         a delay: fast to 127.0.0.1:4318 every 0.1 s, cumulative
         no delay: the SDK, because OTEL_BSP_SCHEDULE_DELAY is soon
+        propagators: fast to 127.0.0.1:4318 every 5 s, cumulative
+        a propagator of the function: the SDK, because OTEL_PROPAGATORS names b3
         an empty one: fast to 127.0.0.1:4318 every 5 s, cumulative
         the layer's packages: fast
         a library: fast
@@ -169,7 +177,8 @@ fn the_fast_start_is_for_functions_that_ask_for_nothing_else_and_loses_no_reques
         library != 2: False
         other >= 1: False
         accepted: True, True, bodies ['body 0', 'body 1'], connections 1
-        has no room at first: False, True, bodies ['body 0', 'body 0', 'body 1'], connections 1
+        has no room at first: True, True, bodies ['body 0', 'body 0', 'body 1'], connections 1
+        has no room: False, bodies ['body 0'], connections 1
         refused: True, True, bodies ['body 0', 'body 1'], connections 1, the extension does not accept a request of telemetry, which is dropped: it answers 400
         closed before the answer: False, bodies ['body 0'], connections 1
         closed twice, then not: False, False, bodies ['body 0', 'body 0'], connections 2
@@ -193,6 +202,32 @@ fn the_fast_start_is_for_functions_that_ask_for_nothing_else_and_loses_no_reques
         beside one of no time: True, b'', the span 'early' is dropped, because it cannot be encoded, the span 'early' is dropped, because it cannot be encoded
     "]]
     .assert_eq(&told);
+}
+
+/// The packages are there once `cargo xtask dist --python-layer` or `cargo xtask interop` has installed them.
+#[test]
+fn the_fast_start_of_python_exports_what_the_sdk_exports() {
+    let packages = simulator::packages::cache().unwrap().join("layer/python/packages");
+    if !packages.is_dir() {
+        return;
+    }
+    let Some(told) = told_by_python_of("columns.py", &packages) else { return };
+    expect_test::expect![[r#"
+        all: 55 lines
+        cumulative, baggage: 85 lines
+        a parent of X-Ray: 3 lines
+        a callback that flushes: 0 lines
+            +{"resource": {"attributes": [{"key": "service.instance.id"}, {"key": "service.name", "value": {"stringValue": "shop"}}, {"key": "telemetry.auto.version", "value": {"stringValue": "0.66b1"}}, {"key": "telemetry.sdk.language", "value": {"stringValue": "python"}}, {"key": "telemetry.sdk.name", "value": {"stringValue": "opentelemetry"}}, {"key": "telemetry.sdk.version", "value": {"stringValue": "1.45.1"}}]}}
+            +{"attributes": [{"key": "cloud.account.id", "value": {"stringValue": "123456789012"}}, {"key": "cloud.resource_id", "value": {"stringValue": "arn:aws:lambda:eu-west-1:123456789012:function:shop"}}, {"key": "faas.invocation_id", "value": {"stringValue": "8476a536-e9f4-11e8-9739-2dfe598c3fcd"}}], "endTimeUnixNano": "time", "flags": 256, "kind": "SPAN_KIND_SERVER", "name": "shop", "scope": {"schemaUrl": "https://opentelemetry.io/schemas/1.11.0", "scope": {"name": "opentelemetry.instrumentation.aws_lambda", "version": "0.66b1"}}, "startTimeUnixNano": "time", "status": {}}
+            +{"gauge": {"dataPoints": [{"asInt": "1", "timeUnixNano": "time"}]}, "name": "flushed", "scope": {"schemaUrl": "https://example.com/1", "scope": {"name": "shop", "version": "1.2"}}}
+            +{"gauge": {"dataPoints": [{"asInt": "1", "timeUnixNano": "time"}]}, "name": "flushed", "scope": {"schemaUrl": "https://example.com/1", "scope": {"name": "shop", "version": "1.2"}}}
+            +{'statusCode': 200, 'saw': None}
+        odd variables: 2 lines
+            +lambda-otlp-handler: OTEL_RESOURCE_ATTRIBUTES: 'nothing' is ignored, because it is not of the form name=value
+        another propagator: 0 lines, cannot be imported: Propagator b3 not found. It is either misspelled or not installed.
+        no telemetry: 0 lines
+        the SDK, late: 3 lines
+    "#]].assert_eq(&told);
 }
 
 #[test]

@@ -44,6 +44,8 @@ decided("logs", OTEL_LOGS_EXPORTER="otlp")
 decided("limits", OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="5")
 decided("a delay", OTEL_BSP_SCHEDULE_DELAY="100")
 decided("no delay", OTEL_BSP_SCHEDULE_DELAY="soon")
+decided("propagators", OTEL_PROPAGATORS=" tracecontext,baggage , xray")
+decided("a propagator of the function", OTEL_PROPAGATORS="tracecontext,b3")
 decided("an empty one", OTEL_PYTHON_CONFIGURATOR="")
 
 
@@ -136,6 +138,7 @@ def sent(case, answers, flushes, seconds=5):
 
 sent("accepted", [200, 200], 2)
 sent("has no room at first", [503, 200, 200], 2)
+sent("has no room", [503, 200], 1, seconds=0.04)
 sent("refused", [400, 200], 2)
 sent("closed before the answer", ["closes", 200], 1)
 sent("closed twice, then not", ["closes", "closes", 200, 200], 2)

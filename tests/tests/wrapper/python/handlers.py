@@ -218,6 +218,9 @@ with tempfile.TemporaryDirectory() as packages:
     print(f"hidden until the function is loaded: {list(hidden)}, {'good' in sys.modules}")
     layer.NEEDED = ("good", "bad")
     print(f"too old: {layer.importable(packages)}, {packages in sys.path}, {'good' in sys.modules}")
+    os.makedirs(os.path.join(packages, "own", "opentelemetry"))
+    sys.path.append(os.path.join(packages, "own"))
+    print(f"too old, beside the function's own: {layer.importable(packages)}, {packages in sys.path}, {'good' in sys.modules}")
 
 
 

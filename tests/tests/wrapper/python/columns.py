@@ -1,0 +1,162 @@
+"""Runs everything.py by the fast start and by OpenTelemetry's SDK, and compares each column of the telemetry that arrives; prints a
+line for each case, and what differs.
+
+The arguments are the layer's folder and the folder of its packages.
+"""
+
+import difflib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+PARENT = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "k=v", "Baggage": "u=1"}
+TRACING_HEADER = {"X-Amzn-Trace-Id": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"}
+DELTA_OR_NOT = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+ALL = [{"case": case, "headers": PARENT} for case in ("spans", "senders", "counts", "bounds", "observers")]
+CASES = {
+    "all": ([*ALL, {}, {}], {}),
+    "cumulative, baggage": ([*ALL, {}, {}], {DELTA_OR_NOT: "cumulative", "OTEL_PROPAGATORS": "baggage"}),
+    "a parent of X-Ray": ([{"case": "senders", "headers": {**PARENT, **TRACING_HEADER}}], {"OTEL_PROPAGATORS": "tracecontext,xray"}),
+    "a callback that flushes": ([{"case": "flushers"}], {}),
+    "odd variables": ([{}], {"OTEL_RESOURCE_ATTRIBUTES": "a=b%20c, d = e ,a=2,nothing", "OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}),
+    "another propagator": ([{}], {"OTEL_PROPAGATORS": "b3"}),
+    "no telemetry": ([{"case": "spans"}], {"OTEL_SDK_DISABLED": "true"}),
+    "the SDK, late": ([{"case": "sdk"}], {}),
+}
+# The SDK waits 30 seconds for itself.
+WITHOUT_SDK = ("a callback that flushes",)
+# Values that differ from run to run.
+OF_RUN = ("service.instance.id", "exception.stacktrace")
+
+
+class Receiver(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.bodies.append((self.path, body))
+        self.send_response_only(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def run(layer, packages, bytecode, events, variables):
+    """The telemetry of a function, and what it prints."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    server.bodies = []
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    of_wrapper = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+        "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_SERVICE_NAME": "shop",
+        "AWS_LAMBDA_FUNCTION_NAME": "shop",
+        "_HANDLER": "everything.handler",
+        "PYTHONPYCACHEPREFIX": bytecode,
+    }
+    with tempfile.TemporaryDirectory() as opt:
+        os.symlink(packages, os.path.join(opt, "python-packages"))
+        command = [sys.executable, __file__, "function", layer, opt, json.dumps(events)]
+        ended = subprocess.run(command, env={**of_wrapper, **variables}, capture_output=True, text=True)
+    server.shutdown()
+    server.server_close()
+    said = [line for line in ended.stderr.splitlines() if line.startswith("lambda-otlp-handler:") and "starts with OpenTelemetry's SDK" not in line]
+    return ended.stdout.splitlines(), said, columns(server.bodies)
+
+
+def function(layer, opt, events):
+    sys.path[0] = os.path.dirname(os.path.abspath(__file__))
+    sys.path.insert(0, layer)
+    import lambda_otlp_handler
+
+    sys.path.remove(layer)
+    lambda_otlp_handler.wait_for_the_handler(opt)
+    try:
+        import everything
+    except Exception as error:
+        return print(f"cannot be imported: {error}")
+    lambda_context = SimpleNamespace(
+        function_name="shop",
+        aws_request_id="8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+        invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:shop:alias",
+        get_remaining_time_in_millis=lambda: 60000,
+    )
+    for event in events:
+        print(everything.handler(event, lambda_context))
+
+
+def columns(bodies):
+    """Each resource and each item as text, without ids and times."""
+    from google.protobuf.json_format import MessageToDict
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    items, of_resources = [], set()
+    for path, body in bodies:
+        request = (ExportTraceServiceRequest if path == "/v1/traces" else ExportMetricsServiceRequest)()
+        request.ParseFromString(body)
+        for resources in MessageToDict(request).popitem()[1]:
+            scopes = resources.pop("scopeSpans", None) or resources.pop("scopeMetrics")
+            of_resources.add(as_text(resources, {}))
+            for scoped in scopes:
+                found = scoped.pop("spans", None) or scoped.pop("metrics")
+                items += [{"scope": scoped, **item} for item in found]
+    names = {item["spanId"]: item["name"] for item in items if "spanId" in item}
+    return sorted(of_resources) + sorted(as_text(item, names) for item in items)
+
+
+def as_text(item, names):
+    return json.dumps(plain(item, names), sort_keys=True, ensure_ascii=False)
+
+
+def plain(value, names):
+    if isinstance(value, list):
+        found = [plain(each, names) for each in value]
+        # Attributes and points are in no order.
+        return sorted(found, key=json.dumps) if all(isinstance(each, dict) and "name" not in each for each in found) else found
+    if not isinstance(value, dict):
+        return value
+    if value.get("key") in OF_RUN:
+        return {"key": value["key"]}
+    found = {name: plain(each, names) for name, each in value.items() if name not in ("traceId", "spanId")}
+    if "parentSpanId" in found:
+        found["parentSpanId"] = names.get(found["parentSpanId"], found["parentSpanId"])
+    if "exemplars" in found:
+        # The SDK keeps any of the measurements.
+        found["exemplars"] = "exemplars"
+    return {name: "time" if name.endswith("UnixNano") and len(each) > 10 else each for name, each in found.items()}
+
+
+def main(layer, packages):
+    sys.path.append(packages)
+    with tempfile.TemporaryDirectory() as bytecode:
+        sys.pycache_prefix = bytecode
+        compare(layer, packages, bytecode)
+
+
+def compare(layer, packages, bytecode):
+    for case, (events, variables) in CASES.items():
+        # A variable that only the SDK reads.
+        of_sdk = {**variables, "OTEL_BSP_EXPORT_TIMEOUT": "30000"}
+        printed, told, expected = ([], [], []) if case in WITHOUT_SDK else run(layer, packages, bytecode, events, of_sdk)
+        of_fast, said, found = run(layer, packages, bytecode, events, variables)
+        print(f"{case}: {len(expected)} lines", *(line for line in of_fast if line.startswith("cannot be imported")), sep=", ")
+        for before, after in ((expected, found), (printed, of_fast), (told, said)):
+            different = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
+            print("".join(f"    {re.sub(r'127.0.0.1:[0-9]+', 'HOST', line)}\n" for line in different if not line.startswith("@@")), end="")
+
+
+if sys.argv[1] == "function":
+    function(*sys.argv[2:4], json.loads(sys.argv[4]))
+else:
+    main(*sys.argv[1:])
