@@ -155,10 +155,23 @@ function boundExporter(load) {
 
 function processor(load, exporter) {
   const { BatchSpanProcessor } = load("@opentelemetry/sdk-trace-base");
-  return new BatchSpanProcessor(exporter, {
-    maxQueueSize: size("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE),
-    maxExportBatchSize: size("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SIZE),
-  });
+  const maxQueueSize = size("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE);
+  let dropped = 0;
+  /// The SDK reports spans that it drops to a logger that few functions have.
+  class Batches extends BatchSpanProcessor {
+    onEnd(span) {
+      const before = this._droppedSpansCount;
+      super.onEnd(span);
+      if (this._droppedSpansCount > before) dropped += 1;
+    }
+
+    forceFlush() {
+      if (dropped > 0) process.stderr.write(`lambda-otlp-handler: ${dropped} spans are dropped: more than ${maxQueueSize} wait to be exported\n`);
+      dropped = 0;
+      return super.forceFlush();
+    }
+  }
+  return new Batches(exporter, { maxQueueSize, maxExportBatchSize: size("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SIZE) });
 }
 
 /// A number of spans from a variable. The SDK does not check it: a batch size of 0 makes each flush loop forever, and a negative

@@ -11,6 +11,8 @@ const RETRIABLE = [429, 502, 503, 504];
 // The bits of `Span.flags` that say whether the parent is remote.
 const HAS_IS_REMOTE = 0x100;
 const IS_REMOTE = 0x200;
+// OTLP's integers have 64 bits.
+const LARGEST = 2 ** 63;
 
 /// Writes a message from its end to its start, so that each length is known when it is written.
 class Writer {
@@ -135,7 +137,8 @@ class Writer {
 function writeValue(to, value) {
   if (typeof value === "string") return to.string(0x0a, value);
   if (typeof value === "boolean") return to.integer(0x10, value ? 1 : 0);
-  if (typeof value === "number") return Number.isSafeInteger(value) ? to.integer(0x18, value) : to.double(0x21, value);
+  // As OpenTelemetry's exporter, also where a number is too large to be exact.
+  if (typeof value === "number") return Number.isInteger(value) && value >= -LARGEST && value < LARGEST ? to.integer(0x18, value) : to.double(0x21, value);
   if (value instanceof Uint8Array) return to.bytes(0x3a, value);
   if (Array.isArray(value)) {
     return to.message(0x2a, () => to.all(value, (each) => to.message(0x0a, () => writeValue(to, each))));

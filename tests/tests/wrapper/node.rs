@@ -225,6 +225,7 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
         queue of "0.5": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got 0.5: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got 0.5: 512 is used
         queue of "few": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got few: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got few: 512 is used
         queue of "": 16384, batch: 512
+        dropped: lambda-otlp-handler: 3 spans are dropped: more than 16384 wait to be exported
         exports: in vain after its time, in vain after some milliseconds, taken at once, in vain after its time
     "#]]
     .assert_eq(&told);
@@ -260,7 +261,7 @@ fn spans_of_a_node_function_are_sent_as_protobuf_and_again_where_there_is_no_roo
         return;
     };
     let told = String::from_utf8(output.stdout).unwrap();
-    expect_test::expect![[r"
+    expect_test::expect![[r#"
         a span: 0a670a180a160a0c736572766963652e6e616d6512060a0473686f7012480a060a0173120131123b0a10000000000000000000000000000000ab120800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97177a008501010100001a01751a0172
         all of it: 0ad6010a180a160a0c736572766963652e6e616d6512060a0473686f7012b6010a060a017312013112a8010a10000000000000000000000000000000ab120800000000000000cd1a036b3d76220800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97174a070a01611202180150015a150903000000000000001201651a070a0161120218016a320a10000000000000000000000000000000ab120800000000000000cd1a036b3d7622070a01621202180228ac02350103000070027a0612026e6f18028501010300001a01751a0172
         text: 14 bytes, 12040a02c3a97a008501010100001a01751a0172
@@ -270,7 +271,9 @@ fn spans_of_a_node_function_are_sent_as_protobuf_and_again_where_there_is_no_roo
         zero: 12 bytes, 120218007a008501010100001a01751a0172
         minus: 22 bytes, 120b18ffffffffffffffffff017a008501010100001a
         large: 18 bytes, 1207188080808080207a008501010100001a01751a01
-        larger: 21 bytes, 120921000000000000b0437a008501010100001a0175
+        larger: 22 bytes, 120a188080808080808080107a008501010100001a01
+        least: 22 bytes, 120b18808080808080808080017a008501010100001a
+        tooLarge: 23 bytes, 120921000000000000e0437a008501010100001a0175
         half: 19 bytes, 120921000000000000f83f7a008501010100001a0175
         list: 21 bytes, 120b2a090a030a01610a0218017a008501010100001a
         map: 30 bytes, 121432120a100a016e120b32090a070a016d12021802
@@ -288,7 +291,7 @@ fn spans_of_a_node_function_are_sent_as_protobuf_and_again_where_there_is_no_roo
         closes a connection that was used before: 0  [/v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true]
         never answers: 1 nobody took it in time [/v1/traces application/x-protobuf true true]
         a broken span: 1 true
-    "]]
+    "#]]
     .assert_eq(&told);
 }
 

@@ -132,7 +132,21 @@ async function exporting() {
   const load = (name) => SDK[name] ?? api;
   const SDK = {
     "@opentelemetry/exporter-trace-otlp-http": { OTLPTraceExporter: function () { return taking; } },
-    "@opentelemetry/sdk-trace-base": { BatchSpanProcessor: function (...made) { queue(...made); } },
+    "@opentelemetry/sdk-trace-base": {
+      BatchSpanProcessor: class {
+        constructor(...made) {
+          queue(...made);
+          this._droppedSpansCount = 0;
+        }
+
+        // Has room for names.
+        onEnd(span) {
+          this._droppedSpansCount = span.name === undefined ? this._droppedSpansCount + 1 : 0;
+        }
+
+        forceFlush() {}
+      },
+    },
     "@opentelemetry/core": { ExportResultCode: { SUCCESS: 0, FAILED: 1 } },
   };
   const { boundExporter, processor } = require(`${process.argv[2]}/telemetry.cjs`);
@@ -148,7 +162,12 @@ async function exporting() {
     console.log(`queue of ${JSON.stringify(said)}: ${[made[1], ...noted].join(", ")}`);
     noted = [];
   }
+  const batches = processor(load, exporter);
+  for (const span of [{}, {}, { name: "n" }, {}]) batches.onEnd(span);
+  batches.forceFlush();
+  batches.forceFlush();
   process.stderr.write = write;
+  console.log(`dropped: ${noted.join(", ")}`);
   const took = async () => {
     const begun = Date.now();
     const { code } = await new Promise((done) => exporter.export([], done));

@@ -40,7 +40,7 @@ const all = {
 };
 console.log(`all of it: ${encode([span({ a: 1 }, all)]).toString("hex")}`);
 const values = {
-  text: "é", empty: "", true: true, false: false, zero: 0, minus: -1, large: 2 ** 40, larger: 2 ** 60, half: 1.5,
+  text: "é", empty: "", true: true, false: false, zero: 0, minus: -1, large: 2 ** 40, larger: 2 ** 60, least: -(2 ** 63), tooLarge: 2 ** 63, half: 1.5,
   list: ["a", 1], map: { n: { m: 2 } }, raw: Uint8Array.of(1, 2), null: null, undefined: undefined, lone: "\ud800",
 };
 for (const [name, value] of Object.entries(values)) {
