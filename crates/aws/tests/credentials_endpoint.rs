@@ -153,7 +153,7 @@ async fn errors_say_what_was_wrong_and_no_token() {
         assert!(!error.contains("hunter2"), "{error}");
     };
     check((403, "hunter2".to_owned()), "it answered 403").await;
-    check((200, "hunter2".to_owned()), "its answer is no credentials").await;
+    check((200, "hunter2".to_owned()), "its answer contains no credentials").await;
     check((200, "x".repeat(70_000)), "its answer is too long").await;
     check(credentials("soon"), "its answer has no readable expiration").await;
 }

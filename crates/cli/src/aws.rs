@@ -149,7 +149,7 @@ pub(crate) async fn logs_settings(aws: &SdkConfig) -> anyhow::Result<LogsSetting
     let mut reader = Reader::new(&variables, SUBSCRIBING);
     let read = LogsSettings::read(&mut reader);
     InvalidSettings::check(reader.finish())?;
-    read.context("CloudWatch Logs cannot be asked")
+    read.context("cannot call CloudWatch Logs")
 }
 
 /// Returns this machine's credentials as the variables that Lambda sets.

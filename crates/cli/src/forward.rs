@@ -227,7 +227,7 @@ pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) 
         ("  log records", ledger.items.log_records),
         ("  undecodable lines", ledger.items.undecodable),
         (accepted, ledger.accepted),
-        ("parked", ledger.parked),
+        ("queued for retry", ledger.parked),
         ("dead-lettered", ledger.dead_lettered),
         ("dropped", ledger.dropped),
         ("returned", ledger.returned),

@@ -175,14 +175,14 @@ impl fmt::Display for Reason {
             Self::Full(names) => write!(f, "has its two filters already ({names}): remove one"),
             Self::Foreign(name) => write!(
                 f,
-                "has a filter of someone else ({name}); with LAMBDA_OTLP_BESIDE_OTHERS=true ours is put beside it"
+                "has another product's filter ({name}); set LAMBDA_OTLP_BESIDE_OTHERS=true to add ours beside it"
             ),
             Self::LeadsHere(name) => {
                 write!(f, "filter {name}, which is not ours, leads to this forwarder already")
             }
             Self::Twice(name) => write!(
                 f,
-                "filter {name}, which is not ours, leads to this forwarder too: every event comes twice, remove it"
+                "filter {name}, which is not ours, leads to this forwarder too: every event arrives twice; remove it"
             ),
             Self::NameTaken(destination) => {
                 write!(

@@ -176,7 +176,7 @@ impl Report {
                 notable,
                 failed,
                 failure,
-                "log groups are not subscribed as wanted, the next run tries again"
+                "some log groups could not be subscribed, the next run tries again"
             );
         } else if not_reached > 0 || !notable.is_empty() {
             tracing::warn!(
@@ -190,7 +190,7 @@ impl Report {
                 not_reached,
                 replayed_lines,
                 notable,
-                "some log groups are left"
+                "some log groups stay unsubscribed"
             );
         } else {
             tracing::info!(
@@ -202,7 +202,7 @@ impl Report {
                 removed,
                 left,
                 replayed_lines,
-                "log groups are subscribed as wanted"
+                "all selected log groups are subscribed"
             );
         }
     }

@@ -201,7 +201,7 @@ async fn a_proxy_that_hangs_costs_no_span() {
 #[tokio::test]
 async fn a_proxy_that_answers_nonsense_costs_no_span() {
     let nonsense = "SSH-2.0-OpenSSH_9.9\r\nhunter22\r\n\r\n".to_owned();
-    fails(ProxyAnswer::Says(nonsense), "the proxy's answer is no HTTP").await;
+    fails(ProxyAnswer::Says(nonsense), "the proxy's answer is not HTTP").await;
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ pub(super) fn signed<'a>(
     let SignedRequest { service, region, endpoint: url, content_type, target, body, .. } = request;
     let Credentials { access_key_id, secret_access_key, session_token } = request.credentials;
     if url.query().is_some() {
-        return Err(NoResponse::NotMade("the endpoint has a query, and services of AWS have none"));
+        return Err(NoResponse::NotMade("an AWS endpoint must not have a query"));
     }
     let time = amz_date(time);
     let scope = Scope { service, region, time: &time };
@@ -48,7 +48,7 @@ pub(super) fn signed<'a>(
     values.push(("authorization", &authorization));
     let mut headers = HeaderMap::new();
     for (name, value) in values {
-        let unfit = "the credentials hold characters that a header cannot";
+        let unfit = "the credentials contain characters that a header cannot";
         let mut value = HeaderValue::from_str(value).map_err(|_| NoResponse::NotMade(unfit))?;
         value.set_sensitive(matches!(name, "authorization" | "x-amz-security-token"));
         headers.insert(HeaderName::from_static(name), value);

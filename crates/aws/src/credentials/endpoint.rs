@@ -104,7 +104,7 @@ impl CredentialsEndpoint {
         }
         let body = response.body;
         let answer: CredentialsAnswer = serde_json::from_slice(&body)
-            .map_err(|_| failed("its answer is no credentials".to_owned()))?;
+            .map_err(|_| failed("its answer contains no credentials".to_owned()))?;
         let expires = match answer.expiration {
             None => None,
             Some(text) => {

@@ -89,7 +89,7 @@ impl Asked<'_> {
     }
 
     pub(super) fn unreadable(self) -> LogsError {
-        self.no_response("what came is not what this operation answers")
+        self.no_response("the answer has an unexpected form")
     }
 
     pub(super) fn refused(self, response: &AwsResponse) -> (LogsError, Again) {

@@ -34,7 +34,7 @@ impl LogsSettings {
             return None;
         };
         let Some(endpoint) = own.or_else(|| logs_endpoint(&region)) else {
-            reader.mistake(REGION, "is no region");
+            reader.mistake(REGION, "is not a region");
             return None;
         };
         Some(Self { credentials: credentials?, region, endpoint, proxy })

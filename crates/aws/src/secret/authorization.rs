@@ -20,7 +20,7 @@ pub fn authorization(secret: &Secret, key: Option<&str>) -> Result<Secret, Strin
     };
     let member = |name: &str| object.as_ref()?.get(name)?.as_str();
     match (key, &object) {
-        (Some(key), None) => Err(format!("it is no JSON object, so it has no key {key:?}")),
+        (Some(key), None) => Err(format!("it is not a JSON object, so it has no key {key:?}")),
         (Some(key), Some(_)) => match member(key) {
             Some(text) => of_text(text),
             None => Err(format!("it is a JSON object without a text under {key:?}")),
@@ -112,6 +112,6 @@ mod tests {
         check(r#"{"username":"me@h"}"#, None, Err(without));
         check(r#"{"n":1}"#, Some("n"), Err("it is a JSON object without a text under \"n\""));
         check("{}", Some("o2"), Err("it is a JSON object without a text under \"o2\""));
-        check("me@h:pw", Some("o2"), Err("it is no JSON object, so it has no key \"o2\""));
+        check("me@h:pw", Some("o2"), Err("it is not a JSON object, so it has no key \"o2\""));
     }
 }

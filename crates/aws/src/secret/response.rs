@@ -39,14 +39,14 @@ pub(super) fn read_secret(response: &SecretResponse<'_>) -> Result<Secret, Secre
     };
     // The parser's error may quote the secret.
     let found: SecretFields = serde_json::from_slice(&response.response.body)
-        .map_err(|_| unusable(&format!("the answer of {} is not what AWS gives", response.host)))?;
+        .map_err(|_| unusable(&format!("the answer of {} is not in AWS's format", response.host)))?;
     let text = match response.reference.store {
         SecretStore::SecretsManager => found.secret_string,
         SecretStore::ParameterStore => found.parameter.and_then(|parameter| parameter.value),
     };
     match text {
         Some(text) => Ok(Secret::new(text)),
-        None if found.secret_binary.is_some() => Err(unusable("it is binary, keep it as text")),
+        None if found.secret_binary.is_some() => Err(unusable("it is binary; store it as text")),
         None => Err(unusable("it has no value")),
     }
 }
@@ -124,10 +124,10 @@ mod tests {
             ARN,
             200,
             r#"{"SecretBinary":"aHVudGVyMg=="}"#,
-            Err(&unusable("it is binary, keep it as text")),
+            Err(&unusable("it is binary; store it as text")),
         );
         check(ARN, 200, "{}", Err(&unusable("it has no value")));
-        let odd = unusable("the answer of host is not what AWS gives");
+        let odd = unusable("the answer of host is not in AWS's format");
         check(ARN, 200, "<html>", Err(&odd));
         check(ARN, 200, r#"{"SecretString":["hunter2"]}"#, Err(&odd));
     }

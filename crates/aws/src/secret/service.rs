@@ -80,7 +80,7 @@ impl AwsSecrets {
             Some(endpoint) => endpoint.clone(),
             None => aws_endpoint(reference, region).ok_or_else(|| SecretError::Unusable {
                 secret: secret(),
-                problem: format!("{region:?} is no region"),
+                problem: format!("{region:?} is not a region"),
             })?,
         };
         let id = Value::from(reference.id.as_str());

@@ -60,7 +60,7 @@ impl QueueAddress {
             None => Url::parse(&url.origin().ascii_serialization()),
         };
         let Ok(endpoint) = endpoint else {
-            return mistake(variable, "its host is none");
+            return mistake(variable, "the host is not a valid name");
         };
         Some(Self {
             url: url.to_string(),

@@ -107,7 +107,7 @@ pub(super) fn of_no_response(queue: &QueueAddress, error: &NoResponse) -> (Queue
 
 /// The meaning of a response that does not come from SQS or leaves the message's fate unknown.
 fn without_result(queue: &QueueAddress, status: u16) -> (QueueError, Repeat) {
-    ambiguous(queue, format!("answered {status} without saying what became of it"))
+    ambiguous(queue, format!("answered {status} without the fate of the message"))
 }
 
 fn ambiguous(queue: &QueueAddress, text: String) -> (QueueError, Repeat) {

@@ -155,7 +155,7 @@ impl<T: Transport> Client<T> {
                 let head: String = name.chars().take(MOST_STREAM_CHARS).collect();
                 let cut = if head.len() < name.len() { "…" } else { "" };
                 let warning = format!(
-                    "stream {head:?}{cut} is not used, it contains characters that a header cannot"
+                    "stream {head:?}{cut} is not used: it contains characters that a header cannot"
                 );
                 (self.stream.clone(), warning)
             }

@@ -67,12 +67,12 @@ async fn a_stream_of_the_request_goes_before_that_of_the_destination() {
     check(Some("own"), None, "own", "").await;
     check(Some("own"), Some("shop"), "shop", "").await;
     check(Some("own"), Some(""), "own", "").await;
-    let warning = r#"stream "a\nb" is not used, it contains characters that a header cannot"#;
+    let warning = r#"stream "a\nb" is not used: it contains characters that a header cannot"#;
     check(None, Some("a\nb"), "-", warning).await;
     check(Some("own"), Some("a\nb"), "own", warning).await;
     let long = "é".repeat(200);
     let warning = format!(
-        r#"stream "{}"… is not used, it contains characters that a header cannot"#,
+        r#"stream "{}"… is not used: it contains characters that a header cannot"#,
         "é".repeat(60)
     );
     check(None, Some(long.as_str()), "-", &warning).await;

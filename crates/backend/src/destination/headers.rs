@@ -31,7 +31,7 @@ pub(super) fn read(reader: &mut Reader<'_>, family: Option<Family>) -> Headers {
     }
     let has_secret = reader.is_set(SECRET);
     if has_secret && ours.get("authorization").is_some() {
-        reader.warn(HEADERS, format!("its authorization is replaced by that of {SECRET}"));
+        reader.warn(HEADERS, format!("its authorization is ignored: {SECRET} replaces it"));
     }
     if !ours.is_empty() {
         return ours;

@@ -51,14 +51,14 @@ impl OwnAuthority {
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let number = certificates.len() + 1;
             let certificate =
-                certificate.map_err(|_| format!("certificate {number} is no valid PEM"))?;
+                certificate.map_err(|_| format!("certificate {number} is not valid PEM"))?;
             roots
                 .add(certificate.clone())
                 .map_err(|_| format!("certificate {number} is broken or of an unknown kind"))?;
             certificates.push(certificate);
         }
         if certificates.is_empty() {
-            return Err("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".to_owned());
+            return Err("contains no PEM certificate (-----BEGIN CERTIFICATE-----)".to_owned());
         }
         Ok(Self { certificates: certificates.into() })
     }

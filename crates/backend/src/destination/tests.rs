@@ -302,7 +302,7 @@ fn a_secret_stands_for_the_authorization_header() {
     let headers = (HEADERS, "x-scope=a,authorization=Basic c2VjcmV0");
     assert_eq!(
         secret(&[endpoint, headers, (SECRET, arn)]).1,
-        [format!("{HEADERS}: its authorization is replaced by that of {SECRET}")]
+        [format!("{HEADERS}: its authorization is ignored: {SECRET} replaces it")]
     );
 }
 
@@ -341,11 +341,11 @@ fn a_certificate_file_that_is_missing_or_broken_is_named() {
         assert_eq!(mistakes, [format!("{CA_FILE}: {}: {problem}", path.display())]);
     };
     check("missing.pem", "cannot be read: entity not found");
-    let none = "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)";
+    let none = "contains no PEM certificate (-----BEGIN CERTIFICATE-----)";
     check("empty.pem", none);
     check("key.pem", none);
     check("broken.pem", "certificate 1 is broken or of an unknown kind");
-    check("cut.pem", "certificate 1 is no valid PEM");
+    check("cut.pem", "certificate 1 is not valid PEM");
     check("large.pem", "larger than 1 MiB");
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wire::Request;
 
 /// The account of one export: `accepted` and the items of `parts` add up to the items of the request.
-#[must_use = "what was not accepted must be parked, dead-lettered or returned"]
+#[must_use = "unaccepted telemetry must be queued for retry, dead-lettered or returned"]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outcome {
     /// Number of items the backend accepted.

@@ -215,7 +215,7 @@ fn found(kind: Kind, answer: Value) -> anyhow::Result<Found> {
         Kind::Dashboards => {
             let version = answer.get("version").and_then(Value::as_i64).unwrap_or_default();
             let content = answer.get(format!("v{version}")).filter(|it| it.is_object());
-            (content.context("a dashboard without content")?.clone(), "dashboardId")
+            (content.context("OpenObserve's answer contains no dashboard")?.clone(), "dashboardId")
         }
     };
     let name = text(&content, kind.name_key()).to_owned();

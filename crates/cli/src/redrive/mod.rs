@@ -302,7 +302,7 @@ impl Outgoing {
         if !self.queue.as_ref().is_some_and(|(_, made)| is_fresh(made)) {
             self.queue = Some((aws::sending_queue(redrive.aws, redrive.to).await?, now));
         }
-        let (queue, _) = self.queue.as_ref().context("there is no queue")?;
+        let (queue, _) = self.queue.as_ref().context("cannot connect to the retry queue")?;
         let results = queue.send(messages, Duration::ZERO, now + SEND_TIMEOUT).await;
         let mut results = results.into_iter();
         let result_of = |letter: &Sending| {

@@ -35,8 +35,8 @@ impl LetterFate {
             Self::Redriven => "sent again",
             Self::Twice => "sent again, but not removed",
             Self::Skipped => "skipped",
-            Self::Unreadable => "unreadable, and kept",
-            Self::Failed => "not sent, and kept",
+            Self::Unreadable => "unreadable, kept in place",
+            Self::Failed => "not sent, kept in place",
         }
     }
 }
@@ -97,7 +97,7 @@ impl Summary {
 
     pub(crate) fn write(&self, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
         if self.counts.is_empty() {
-            writeln!(out, "there is nothing to send again")?;
+            writeln!(out, "no messages to send")?;
         }
         for fate in Self::FATES {
             let (letters, items) = self
@@ -106,8 +106,8 @@ impl Summary {
             if letters == 0 {
                 continue;
             }
-            let what = format!("{} {}", fate.words(dry_run), plural(letters, "message"));
-            writeln!(out, "{what} with {}", plural(items, "item"))?;
+            let (letters, items) = (plural(letters, "message"), plural(items, "item"));
+            writeln!(out, "{letters} with {items} {}", fate.words(dry_run))?;
             let mut reasons: Vec<_> = self.of(fate).collect();
             reasons.sort_by_key(|(_, count)| std::cmp::Reverse(count.letters));
             for (reason, Count { letters, items }) in reasons {
@@ -133,5 +133,37 @@ impl Summary {
             object.insert("stopped".to_owned(), self.stopped.clone().into());
         }
         json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    #[track_caller]
+    fn check(summary: &Summary, dry_run: bool, expected: Expect) {
+        let mut out = Vec::new();
+        summary.write(dry_run, &mut out).unwrap();
+        expected.assert_eq(&String::from_utf8(out).unwrap());
+    }
+
+    #[test]
+    fn each_fate_is_a_sentence_with_its_reasons() {
+        let mut summary = Summary::default();
+        check(&summary, true, expect!["no messages to send\n"]);
+        summary.note(LetterFate::Redriven, "answered 404", 40);
+        summary.note(LetterFate::Redriven, "answered 404", 41);
+        summary.note(LetterFate::Skipped, "answered 400", 1);
+        check(
+            &summary,
+            true,
+            expect![[r"
+                2 messages with 81 items would be sent again
+                        2        81  answered 404
+                1 message with 1 item skipped
+                        1         1  answered 400
+            "]],
+        );
     }
 }

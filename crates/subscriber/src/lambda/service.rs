@@ -77,7 +77,7 @@ impl Service {
                 parts.of_new_log_group(&name, deadline).await.map_err(Failed)?
             }
             Event::Other(what) => {
-                tracing::warn!(what, "nothing to do");
+                tracing::warn!(what, "event ignored");
                 return Ok(Value::Null);
             }
             _ => parts.run("schedule", deadline).await,

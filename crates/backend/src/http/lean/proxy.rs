@@ -40,7 +40,7 @@ pub(super) async fn tunnel(
 
 /// Reads the head of the answer, and nothing beyond it, and returns its status.
 async fn status(stream: &mut (impl AsyncRead + Unpin + ?Sized)) -> Result<u16, Trouble> {
-    let no_http = || trouble("the proxy's answer is no HTTP".to_owned());
+    let no_http = || trouble("the proxy's answer is not HTTP".to_owned());
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if head.len() == MOST_HEAD_BYTES {
