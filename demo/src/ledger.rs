@@ -11,10 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-/// The attribute with an item's number.
 pub const NUMBER: &str = "demo.number";
 
-/// The kind of a numbered item.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
@@ -43,7 +41,6 @@ struct Line<'a> {
 pub struct Ledger {
     file: Option<Arc<File>>,
     next: Arc<AtomicI64>,
-    /// The number of the current invocation's span.
     invocation: Arc<AtomicI64>,
 }
 
@@ -67,7 +64,6 @@ impl Ledger {
         self.next.store(first, Ordering::Relaxed);
     }
 
-    /// Returns the next number.
     pub fn next_number(&self) -> i64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
@@ -129,7 +125,6 @@ macro_rules! numbered_log {
     }};
 }
 
-/// Numbers the invocation's span, and returns the number.
 pub fn number_invocation(ledger: &Ledger) -> i64 {
     let number = ledger.next_number();
     ledger.started(number, "invocation");

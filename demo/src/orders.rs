@@ -11,14 +11,12 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tracing::Instrument as _;
 
-/// The end of the invocation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Action {
     /// Status 201.
     #[default]
     Ok,
-    /// An error of the handler.
     Error,
     /// Status 502.
     BadGateway,
@@ -61,7 +59,6 @@ impl Order {
     }
 }
 
-/// The metrics of the demo.
 #[derive(Debug, Clone)]
 pub(crate) struct Instruments {
     items: Counter<u64>,
@@ -98,7 +95,6 @@ pub(crate) fn describe(event: &Value, ledger: &Ledger) -> SpanAttributes {
     described
 }
 
-/// Takes one order.
 pub(crate) async fn take(
     order: Order,
     ledger: &Ledger,

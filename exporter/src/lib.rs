@@ -97,7 +97,6 @@ mod tests;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// The code of the guide.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/rust.md")]
 struct Guide;

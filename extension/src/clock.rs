@@ -2,7 +2,6 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Returns the current time.
 #[expect(clippy::disallowed_methods, reason = "the one place where the binary reads the clock")]
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Defines the counters and their names, which are fields of the log line.
 macro_rules! counts {
     ($($(#[$doc:meta])* $count:ident $name:literal,)*) => {
-        /// A counter.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Count {
             $($(#[$doc])* $count,)*
@@ -69,7 +68,6 @@ counts! {
     FailedFlushes "failed_flushes",
     /// Acknowledged items neither delivered nor written.
     SpillLost "spill_lost",
-    /// Panics.
     Panics "panics",
     /// Hold time in milliseconds.
     HeldMs "held_ms",
@@ -109,7 +107,6 @@ impl Counts {
         }
     }
 
-    /// Returns the value of a counter.
     pub fn get(&self, count: Count) -> u64 {
         self.0.get(count as usize).map_or(0, |counter| counter.load(Ordering::Relaxed))
     }

@@ -4,7 +4,6 @@ use crate::invocations::roots::{NamedSpan, Root};
 use platform::{LineSource, PlatformEvent};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// A received delivery.
 #[derive(Debug)]
 pub(crate) enum Event {
     Otlp(OtlpReceived),
@@ -30,7 +29,6 @@ pub(crate) enum TelemetryItem {
     Line(LogLine),
 }
 
-/// A line printed by the function or an extension.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "direct"), expect(dead_code, reason = "only a backend takes lines"))]
 pub(crate) struct LogLine {

@@ -1,12 +1,10 @@
 //! Writes JSON objects as text. `serde_json::Value` would add its map and its writer to the binary.
 
-/// Returns a JSON string with its quotes.
 pub(crate) fn string(text: &str) -> String {
     // Writing a string into memory cannot fail.
     serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
 
-/// Returns an object with these members, whose values are JSON.
 pub(crate) fn object(members: &[(&str, &str)]) -> String {
     let mut object = String::from("{");
     for (position, (key, value)) in members.iter().enumerate() {
@@ -21,7 +19,6 @@ pub(crate) fn object(members: &[(&str, &str)]) -> String {
     object
 }
 
-/// Returns an array of these strings.
 pub(crate) fn strings(texts: &[&str]) -> String {
     let strings: Vec<String> = texts.iter().map(|text| string(text)).collect();
     ["[", &strings.join(","), "]"].concat()

@@ -95,7 +95,6 @@ impl Subscriber for Stderr {
 #[derive(Default)]
 struct Fields {
     message: String,
-    /// Names, and values as JSON.
     others: Vec<(&'static str, String)>,
 }
 

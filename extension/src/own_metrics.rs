@@ -11,10 +11,8 @@ use std::sync::Arc;
 /// Time between reports while nothing is refused or dropped.
 const EVERY_MS: u64 = 60_000;
 
-/// A metric.
 struct Figure {
     name: &'static str,
-    /// A UCUM unit.
     unit: &'static str,
     description: &'static str,
     /// The key of the points' attribute; empty for a single point without attributes.

@@ -3,7 +3,6 @@
 use wire::protobuf::Writer;
 use wire::{Request, SignalKind};
 
-/// The fields of a span that tests choose.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub(crate) id: Vec<u8>,

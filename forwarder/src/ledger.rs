@@ -101,11 +101,9 @@ pub struct Ledger {
     pub consumed: Consumed,
     /// Items made from the other log events.
     pub items: Items,
-    /// Accepted by the backend.
     pub accepted: usize,
     /// In the retry queue.
     pub parked: usize,
-    /// In the dead-letter queue.
     pub dead_lettered: usize,
     /// Dropped by a rule or a variable, not storable by the backend, or undecodable without a dead-letter queue.
     pub dropped: usize,
@@ -193,7 +191,6 @@ pub struct Account {
 }
 
 impl Account {
-    /// Adds the fates of items for a destination.
     pub fn add(&mut self, destination: &str, ledger: Ledger) {
         self.total += ledger;
         match self.destinations.get_mut(destination) {

@@ -15,10 +15,8 @@ const SHORTEST_BYTES: usize = 6;
 /// decoded forms), so this covers a day of hourly secret rotation.
 const MOST_HEADER_TEXTS: usize = 96;
 
-/// The texts to mask.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Mask {
-    /// Texts from the URLs of endpoints and proxies.
     of_urls: Arc<[Secret]>,
     /// Texts from current and former headers, newest first.
     of_headers: Arc<[Secret]>,
@@ -37,7 +35,6 @@ impl Mask {
             .and(&destination.headers)
     }
 
-    /// Returns a mask that also covers the values of these headers.
     pub(crate) fn and(&self, headers: &Headers) -> Self {
         let mut of_headers = Vec::new();
         for (_, value) in headers.iter() {

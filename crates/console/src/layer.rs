@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// The extension's file name in the layer.
 pub const EXTENSION: &str = "lambda-otlp-extension";
 /// The wrapper script's file name in the layer.
 pub const WRAPPER: &str = "lambda-otlp-handler";
@@ -81,7 +80,6 @@ impl Wrapper {
     }
 }
 
-/// Makes a layer of this extension and wrapper.
 pub fn assemble(
     folder: &Path,
     extension: &Path,

@@ -10,7 +10,6 @@ use std::time::Duration;
 use url::Url;
 use wire::SignalKind;
 
-/// The variable that names the endpoint.
 pub const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
 
 /// Too small to notice in a trace.

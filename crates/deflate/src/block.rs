@@ -10,7 +10,6 @@ const MOST_BITS_OF_LENGTHS: usize = 7;
 /// The order of the code lengths' own code (3.2.7).
 const LENGTH_ORDER: [usize; 19] =
     [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-/// Maximum number of bytes of a stored block.
 const STORED_BYTES: usize = u16::MAX as usize;
 /// The header of a block: the final flag and the encoding.
 const BLOCK_TYPE_BITS: usize = 3;
@@ -130,7 +129,6 @@ fn fixed_length(symbol: usize) -> u8 {
     }
 }
 
-/// Writes a stored block.
 pub(crate) fn write_stored(bits: &mut BitWriter<'_>, input: &[u8], is_last: bool) {
     let mut parts = input.chunks(STORED_BYTES).peekable();
     loop {
@@ -158,7 +156,6 @@ pub(crate) struct Header {
     /// A code length or a repetition, and its extra bits.
     runs: [(u8, u8); LITERALS + DISTANCES],
     run_count: usize,
-    /// Size of the header in bits.
     bits: usize,
 }
 
@@ -226,7 +223,6 @@ impl Header {
         }
     }
 
-    /// The number of bits that it takes.
     pub(crate) fn bits(&self) -> usize {
         self.bits
     }
@@ -255,7 +251,6 @@ impl Header {
     }
 }
 
-/// Number of extra bits of a repetition.
 fn run_extra(symbol: usize) -> u32 {
     match symbol {
         16 => 2,

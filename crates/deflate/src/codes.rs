@@ -11,7 +11,6 @@ use crate::symbols::{DISTANCES, LITERALS};
 pub struct Codes(pub(crate) SharedCodes);
 
 impl Codes {
-    /// Number of symbols.
     pub const SYMBOLS: usize = LITERALS + DISTANCES;
 
     /// The codes in which symbols that occur so often take the fewest bits. A symbol that does not occur gets a code, too.
@@ -41,7 +40,6 @@ impl Codes {
         Some(Self(SharedCodes { literals, distances }))
     }
 
-    /// Returns the numbers of bits.
     pub fn lengths(&self) -> impl Iterator<Item = u8> {
         self.0.literals.into_iter().chain(self.0.distances)
     }

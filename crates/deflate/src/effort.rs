@@ -12,7 +12,6 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// Of the highest level.
     const HIGHEST: Self = Self { places: 4096, enough: MAX_LENGTH };
 
     /// For inputs with a preset dictionary, in which most places are found early.

@@ -18,7 +18,6 @@ impl<const N: usize> Default for Code<N> {
 }
 
 impl<const N: usize> Code<N> {
-    /// The bits of a symbol, and their number.
     #[inline]
     pub(crate) fn bits(&self, symbol: usize) -> (u64, u32) {
         let entry = self.entries[symbol & (N - 1)];

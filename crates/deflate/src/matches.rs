@@ -15,7 +15,6 @@ const FAR: usize = 1024;
 /// The last position of each three bytes, and the one before each. Positions are numbered continuously across inputs: a number
 /// below that of an input's first position belongs to an earlier input and is ignored.
 pub(crate) struct MatchFinder {
-    /// The last position, by hash.
     last: Box<[u32; PLACES]>,
     /// The previous position with the same hash.
     before: Box<[u32; PLACES]>,
@@ -68,7 +67,6 @@ impl MatchFinder {
 
 #[cfg(test)]
 impl MatchFinder {
-    /// Number of assigned positions.
     pub(crate) fn places(&self) -> u32 {
         self.next_number
     }
@@ -79,7 +77,6 @@ impl MatchFinder {
     }
 }
 
-/// The search in one input.
 pub(crate) struct Search<'a> {
     /// Stands before the input.
     preset: &'a Preset,
@@ -87,7 +84,6 @@ pub(crate) struct Search<'a> {
     effort: Effort,
     last: &'a mut [u32; PLACES],
     before: &'a mut [u32; PLACES],
-    /// Number of the input's first position.
     first: u32,
     shift: u32,
     position: usize,
@@ -214,7 +210,6 @@ impl Search<'_> {
 /// The earlier positions of one hash, each linked to the one before it.
 struct Chain<'a> {
     before: &'a [u32; PLACES],
-    /// Number of the input's first position.
     first: u32,
     /// Number of the first position that a copy can start from.
     lowest: u32,

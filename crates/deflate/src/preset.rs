@@ -37,7 +37,6 @@ impl Preset {
         Self { bytes, last, before }
     }
 
-    /// The dictionary itself.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -38,7 +38,6 @@ impl Repeated {
         self.bytes.is_empty()
     }
 
-    /// The tokens of the part.
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.tokens
     }

@@ -3,18 +3,14 @@
 pub(crate) const MIN_LENGTH: usize = 3;
 pub(crate) const MAX_LENGTH: usize = 258;
 pub(crate) const MAX_DISTANCE: usize = 32 * 1024;
-/// Number of the symbols for bytes, the end of a block, and lengths.
 pub(crate) const LITERALS: usize = 286;
-/// Number of the symbols for distances.
 pub(crate) const DISTANCES: usize = 30;
 pub(crate) const END_OF_BLOCK: usize = 256;
 const FIRST_LENGTH: usize = 257;
 
-/// A byte, or a copy.
 #[derive(Clone, Copy)]
 pub(crate) struct Token(u32);
 
-/// The meaning of a token.
 pub(crate) enum Meaning {
     Literal(u8),
     /// Length minus 3 and distance minus 1.

@@ -65,7 +65,6 @@ pub(crate) mod legacy {
 pub(crate) const REST: &str = "lambda_otlp.rest";
 /// The reason why a claimed OTLP line was not decoded.
 pub(crate) const UNDECODABLE_REASON: &str = "lambda_otlp.undecodable.reason";
-/// Size of that line in bytes.
 pub(crate) const UNDECODABLE_SIZE: &str = "lambda_otlp.undecodable.size_bytes";
 /// SHA-256 of that line in hex, to find it in the dead-letter queue.
 pub(crate) const UNDECODABLE_SHA256: &str = "lambda_otlp.undecodable.sha256";

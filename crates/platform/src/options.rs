@@ -55,7 +55,6 @@ pub struct SpanOptions {
     /// `true` if `OTEL_PROPAGATORS` names `xray-lambda`: only then is the X-Ray header the parent, and `Sampled=0` suppresses the
     /// spans.
     pub xray_lambda: bool,
-    /// Name of the function, and so of the span.
     pub function_name: String,
     /// Its version, for events that do not state it.
     pub function_version: Option<String>,

@@ -33,7 +33,6 @@ pub(crate) fn attributes(attributes: &[KeyValue]) -> String {
     attributes.iter().map(pair).collect::<Vec<_>>().join(" ")
 }
 
-/// Decodes the records of a request, with the names of their scopes.
 pub(crate) fn log_records(request: &wire::Request) -> Vec<(String, LogRecord)> {
     let request = request.decode::<wire::Logs>().unwrap().unwrap();
     let scopes = request.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-/// The verdict of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Everything is fine.
@@ -27,40 +26,33 @@ impl Verdict {
     }
 }
 
-/// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// The subject: `endpoint`, `credentials`.
     pub name: &'static str,
-    /// The verdict.
     pub verdict: Verdict,
     /// The finding and the remedy.
     pub text: String,
 }
 
 impl Check {
-    /// A passed check.
     pub fn ok(name: &'static str, text: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Ok, text: text.into() }
     }
 
-    /// A passed check with a warning.
     pub fn warning(name: &'static str, text: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Warning, text: text.into() }
     }
 
-    /// A failed check.
     pub fn failed(name: &'static str, text: impl Into<String>) -> Self {
         Self { name, verdict: Verdict::Failed, text: text.into() }
     }
 
-    /// A skipped check.
     pub fn skipped(name: &'static str) -> Self {
         let text = "not checked, because an earlier check failed".to_owned();
         Self { name, verdict: Verdict::Skipped, text }
     }
 
-    /// Returns `true` if the check failed.
     pub fn is_failed(&self) -> bool {
         self.verdict == Verdict::Failed
     }

@@ -7,7 +7,6 @@ use std::fmt;
 /// The text never contains the value of a secret or a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidVariable {
-    /// The variable's name.
     pub name: String,
     /// The problem and the expectation; lower case, no full stop.
     pub problem: String,
@@ -22,7 +21,6 @@ impl fmt::Display for InvalidVariable {
 /// A harmless remark about a variable: a likely misspelling, a value in a legacy unit, or a variable without effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// The variable's name.
     pub name: String,
     /// Lower case, no full stop.
     pub text: String,
@@ -44,7 +42,6 @@ impl InvalidSettings {
         if mistakes.is_empty() { Ok(()) } else { Err(Self(mistakes)) }
     }
 
-    /// The mistakes, in the order of reading.
     pub fn mistakes(&self) -> &[InvalidVariable] {
         &self.0
     }

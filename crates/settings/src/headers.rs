@@ -8,7 +8,6 @@ use std::fmt;
 pub struct Headers(Vec<(String, Secret)>);
 
 impl Headers {
-    /// No headers.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
@@ -55,7 +54,6 @@ impl Headers {
         Ok(())
     }
 
-    /// Replaces all headers of this name.
     pub fn set(&mut self, name: &str, value: impl Into<String>) -> Result<(), String> {
         let mut added = Self::new();
         added.push(name, value)?;
@@ -69,12 +67,10 @@ impl Headers {
         self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Names and values in the order given.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// Number of headers.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -10,7 +10,6 @@ impl Pattern {
         Self(text.to_owned())
     }
 
-    /// The pattern as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -25,7 +24,6 @@ impl Pattern {
         self.0.split('*').max_by_key(|piece| piece.len()).unwrap_or_default()
     }
 
-    /// Returns `true` if the pattern matches the whole text.
     pub fn matches(&self, text: &str) -> bool {
         let Some((first, rest_of_pattern)) = self.0.split_once('*') else { return self.0 == text };
         let Some(mut rest) = text.strip_prefix(first) else { return false };
@@ -40,7 +38,6 @@ impl Pattern {
         rest.ends_with(last)
     }
 
-    /// Returns `true` if one of the patterns matches.
     pub fn any(patterns: &[Self], text: &str) -> bool {
         patterns.iter().any(|pattern| pattern.matches(text))
     }

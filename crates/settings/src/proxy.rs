@@ -44,7 +44,6 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Uses this proxy for everything.
     pub fn new(proxy: &Url) -> Self {
         Self { http: Some(proxy.clone()), https: Some(proxy.clone()), exempt: String::new() }
     }
@@ -58,7 +57,6 @@ impl Proxy {
         (!is_none).then_some(Self { http, https, exempt })
     }
 
-    /// The proxy for this URL.
     pub fn of(&self, url: &Url) -> Option<&Url> {
         let proxy = match url.scheme() {
             "https" => self.https.as_ref(),
@@ -78,7 +76,6 @@ impl Proxy {
         })
     }
 
-    /// All configured proxies.
     pub fn iter(&self) -> impl Iterator<Item = &Url> {
         self.http.iter().chain(&self.https)
     }

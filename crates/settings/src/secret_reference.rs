@@ -8,7 +8,6 @@ use std::fmt;
 /// JSON object follows as `#key`, or after a secret's ARN in ECS's notation, `arn:…:secret:name-a1b2c3:key::`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SecretReference {
-    /// The service.
     pub store: SecretStore,
     /// Its ARN; for a parameter also its name, with `:version` or `:label` if given.
     pub id: String,
@@ -16,7 +15,6 @@ pub struct SecretReference {
     pub key: Option<String>,
 }
 
-/// A service that stores secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SecretStore {
     SecretsManager,
@@ -70,7 +68,6 @@ impl SecretReference {
         }
     }
 
-    /// The region in the ARN.
     pub fn region(&self) -> Option<&str> {
         self.arn_part(3)
     }

@@ -2,7 +2,6 @@
 
 use crate::table::{Kind, Variable};
 
-/// What the backend asks of OTLP.
 pub const LAMBDA_OTLP_BACKEND: Variable = Variable {
     name: "LAMBDA_OTLP_BACKEND",
     default: Some("openobserve"),
@@ -10,7 +9,6 @@ pub const LAMBDA_OTLP_BACKEND: Variable = Variable {
     doc: "Set `otlp` for any backend other than OpenObserve.",
 };
 
-/// Level of a binary's own log.
 pub const LAMBDA_OTLP_LOG_LEVEL: Variable = Variable {
     name: "LAMBDA_OTLP_LOG_LEVEL",
     default: Some("warn"),
@@ -18,7 +16,6 @@ pub const LAMBDA_OTLP_LOG_LEVEL: Variable = Variable {
     doc: "Level of this program's own log. `error` reports lost or undelivered telemetry. Set `debug` to investigate.",
 };
 
-/// Format of OTLP lines.
 pub const LAMBDA_OTLP_LINE: Variable = Variable {
     name: "LAMBDA_OTLP_LINE",
     default: Some("standard"),
@@ -26,7 +23,6 @@ pub const LAMBDA_OTLP_LINE: Variable = Variable {
     doc: "Format of OTLP lines. Set `compact` to pay CloudWatch Logs for a seventh (1 span) to a half (100 spans) of the bytes, once all forwarders of the log group read compact lines. Other readers understand only `standard`.",
 };
 
-/// Longest OTLP line.
 pub const LAMBDA_OTLP_MAX_LINE_BYTES: Variable = Variable {
     name: "LAMBDA_OTLP_MAX_LINE_BYTES",
     default: Some("60KiB"),
@@ -42,7 +38,6 @@ pub const LAMBDA_OTLP_NAMES: Variable = Variable {
     doc: "Set `legacy` to also write the [names of older systems](signals.md#the-older-names), while your dashboards use them.",
 };
 
-/// What ends the span of an invocation.
 pub const LAMBDA_OTLP_SPAN_END: Variable = Variable {
     name: "LAMBDA_OTLP_SPAN_END",
     default: Some("runtime_done"),
@@ -66,7 +61,6 @@ pub const O2_SPAN_MAPPING_STRATEGY: Variable = Variable {
     doc: "OpenObserve: `LAMBDA_OTLP_SPAN_MAPPING`.",
 };
 
-/// gzip level of OTLP lines.
 pub const OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: Variable = Variable {
     name: "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL",
     default: Some("6"),
@@ -74,7 +68,6 @@ pub const OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: Variable = Variable {
     doc: "otlp-stdout-span-exporter: gzip level of OTLP lines, 0 to 9.",
 };
 
-/// The service name.
 pub const OTEL_SERVICE_NAME: Variable = Variable {
     name: "OTEL_SERVICE_NAME",
     default: None,
@@ -90,10 +83,8 @@ pub const OTEL_PROPAGATORS: Variable = Variable {
     doc: "Include `xray-lambda` to make X-Ray's segment the parent of the invocation span, and to obey its `Sampled=0`.",
 };
 
-/// The function's region.
 pub const AWS_REGION: Variable = set_by_lambda("AWS_REGION", "Set by Lambda: `cloud.region`.");
 
-/// The function's name.
 pub const AWS_LAMBDA_FUNCTION_NAME: Variable =
     set_by_lambda("AWS_LAMBDA_FUNCTION_NAME", "Set by Lambda: `faas.name`.");
 

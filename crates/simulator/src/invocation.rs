@@ -86,14 +86,18 @@ impl Caller {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvocationResult {
-    /// The handler's result.
     Response(Bytes),
     /// The handler, or the init phase, reported an error.
-    FunctionError { error_type: String, body: Bytes },
+    FunctionError {
+        error_type: String,
+        body: Bytes,
+    },
     /// The function's timeout passed and its process was killed.
     Timeout,
     /// The process ended before it answered; without a status if it could not be started.
-    Crash { status: Option<ExitStatus> },
+    Crash {
+        status: Option<ExitStatus>,
+    },
 }
 
 impl Invocation {

@@ -24,7 +24,6 @@ pub enum InstallError {
     /// The installer did not start.
     #[error("cannot run {program}")]
     Start { program: String, source: std::io::Error },
-    /// The installer failed, with the end of its output.
     #[error("{program} ended with {status}: {said}")]
     Failed { program: String, status: ExitStatus, said: String },
 }

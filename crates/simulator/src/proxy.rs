@@ -18,7 +18,6 @@ pub enum ProxyAnswer {
     Says(String),
     /// Answers with a head that has no end.
     Endless,
-    /// Never answers.
     Hangs,
     Closes,
 }

@@ -9,7 +9,6 @@ use settings::{InvalidSettings, Kind, PROXY, Reader, Source, Table, Variable, Wa
 const INCLUDE: &str = "LAMBDA_OTLP_INCLUDE";
 const EXCLUDE: &str = "LAMBDA_OTLP_EXCLUDE";
 const TAGS: &str = "LAMBDA_OTLP_TAGS";
-/// The variable that names the forwarder.
 pub const DESTINATION: &str = "LAMBDA_OTLP_DESTINATION";
 const KINESIS_STREAM: &str = "LAMBDA_OTLP_KINESIS_STREAM";
 const KINESIS_ROLE: &str = "LAMBDA_OTLP_KINESIS_ROLE";
@@ -18,7 +17,6 @@ const BESIDE_OTHERS: &str = "LAMBDA_OTLP_BESIDE_OTHERS";
 const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
 const OWN_LOG_GROUP: &str = "AWS_LAMBDA_LOG_GROUP_NAME";
 
-/// All variables of the subscriber.
 pub const TABLE: Table =
     Table::new(&[OWN]).with_shared(&[PROXY]).with_unlisted(&[LAMBDA, LOGS, SQS, AWS]);
 
@@ -88,7 +86,6 @@ const LAMBDA: &[Variable] =
 /// Which lines of a log group are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Collect {
-    /// All.
     All,
     /// OTLP lines, and Lambda's own reports and failures.
     Telemetry,
@@ -109,18 +106,15 @@ impl Collect {
     }
 }
 
-/// The subscriber's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The log groups to subscribe.
     pub selection: Selection,
-    /// The wanted subscription.
     pub wish: Wish,
     /// Endpoint and credentials of CloudWatch Logs.
     pub logs: LogsSettings,
     /// The queue for lines from before a subscription.
     pub retry_queue: Option<SqsSettings>,
-    /// The log level.
     pub log_level: tracing::Level,
 }
 

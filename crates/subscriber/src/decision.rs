@@ -12,15 +12,12 @@ const MOST_FILTERS: usize = 2;
 pub struct OurFilter {
     name: String,
     pattern: String,
-    /// The forwarder's ARN.
     forwarder: String,
     stream: Option<KinesisStream>,
 }
 
-/// A Kinesis stream read by the forwarder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KinesisStream {
-    /// Its ARN.
     pub arn: String,
     /// The ARN of the role with which CloudWatch Logs writes to it.
     pub role: String,
@@ -35,7 +32,6 @@ impl OurFilter {
         Some(Self { name: format!("lambda-otlp/{function}"), pattern, forwarder, stream })
     }
 
-    /// The filter as returned by CloudWatch Logs.
     pub fn as_filter(&self) -> SubscriptionFilter {
         let Self { name, pattern, forwarder, stream } = self.clone();
         let (destination, role) = match stream {
@@ -76,7 +72,6 @@ fn unqualified(arn: &str) -> Vec<&str> {
     arn.split(':').take(7).collect()
 }
 
-/// The wanted subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// The filter for selected log groups.
@@ -87,34 +82,25 @@ pub struct Wish {
     pub beside_others: bool,
 }
 
-/// The current state of a log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State<'a> {
-    /// The selection's result.
     pub selected: Result<(), Unselected>,
     /// `STANDARD`, or a class without subscription filters; `None` if unstated.
     pub class: Option<&'a str>,
-    /// Its subscription filters.
     pub filters: &'a [SubscriptionFilter],
 }
 
-/// The action on a log group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
-    /// Create our filter.
     Put,
-    /// Update our filter.
     Update,
-    /// Keep our filter.
     Keep,
     /// Delete our filter.
     Remove,
-    /// Do nothing.
     Leave,
 }
 
 impl Action {
-    /// In one word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Put => "put",
@@ -197,7 +183,6 @@ impl fmt::Display for Reason {
 /// The decision about one log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The action, as counted.
     pub action: Action,
     /// The reason, if it is not obvious.
     pub reason: Option<Reason>,

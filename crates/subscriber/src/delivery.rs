@@ -9,14 +9,12 @@ use serde_json::{Value, json};
 /// A fast level, because the text only goes to the forwarder.
 const GZIP_LEVEL: u32 = 1;
 
-/// One line of a log stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoggedLine<'a> {
     /// Unique in all log groups.
     pub id: &'a str,
     /// Milliseconds since the Unix epoch.
     pub timestamp_ms: i64,
-    /// The line.
     pub message: &'a str,
 }
 

@@ -25,7 +25,6 @@ pub(crate) fn is_new(group: &LogGroup, now: SystemTime) -> bool {
     now.duration_since(created).is_ok_and(|age| age < NEW)
 }
 
-/// The result of a replay.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Replayed {
     pub(crate) lines: usize,

@@ -8,27 +8,19 @@ use std::time::SystemTime;
 /// Maximum number of log group names in one line of the log, for each reason.
 const MOST_NAMES: usize = 5;
 
-/// The result for a log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name.
     pub group: String,
-    /// The decided action.
     pub action: Action,
-    /// The reason.
     pub reason: Option<Reason>,
-    /// The result of the action.
     pub fate: Fate,
     /// The time when our filter was newly created.
     pub subscribed: Option<SystemTime>,
 }
 
-/// The result of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Done, or nothing to do.
     Done,
-    /// A dry run.
     Planned,
     /// The log group was deleted meanwhile.
     Gone,
@@ -59,7 +51,6 @@ impl Report {
         self.entries.iter().filter(is_done).count()
     }
 
-    /// Number of failed log groups.
     pub fn failed(&self) -> usize {
         self.entries.iter().filter(|entry| matches!(entry.fate, Fate::Failed(_))).count()
     }

@@ -7,7 +7,6 @@ use std::fmt;
 /// The log groups of all stacks of `template.yaml`: a forwarder that reads its own log would never stop.
 const STACKS_LOG_GROUPS: &str = "/lambda-otlp/*";
 
-/// The selection of log groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     include: Vec<Pattern>,
@@ -16,7 +15,6 @@ pub struct Selection {
     own: Vec<Pattern>,
 }
 
-/// A required tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagCondition {
     key: String,
@@ -31,11 +29,8 @@ pub enum Unselected {
     Own,
     /// No pattern matches its name.
     NotIncluded,
-    /// A pattern excludes it.
     Excluded,
-    /// It lacks a tag.
     Tags,
-    /// The subscription is being removed.
     Removed,
 }
 
@@ -71,7 +66,6 @@ impl Selection {
         self.include.is_empty()
     }
 
-    /// The patterns of the included names.
     pub fn include(&self) -> &[Pattern] {
         &self.include
     }

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 /// Number of concurrently handled log groups. The quotas are five requests a second for each operation.
 const AT_A_TIME: usize = 4;
 
-/// The goal of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Subscribe: selected log groups get our filter, others in reach lose it.
@@ -25,17 +24,12 @@ pub enum Task {
 /// One run over log groups.
 #[derive(Debug)]
 pub struct Sweep<'a> {
-    /// The client.
     pub logs: &'a CloudWatchLogs,
-    /// The selection.
     pub selection: &'a Selection,
-    /// The wanted subscription.
     pub wish: &'a Wish,
-    /// The goal.
     pub task: Task,
     /// Names in reach beside those of the selection: previously included ones.
     pub reach: &'a [Pattern],
-    /// `true` for a dry run.
     pub dry_run: bool,
 }
 

@@ -42,7 +42,6 @@ pub(crate) fn bytes_in(characters: usize) -> usize {
 /// No value of a character.
 #[cfg(feature = "decode")]
 const NONE: u8 = u8::MAX;
-/// The value of each character.
 #[cfg(feature = "decode")]
 #[expect(clippy::indexing_slicing, reason = "computed by the compiler")]
 const VALUES: [u8; 256] = {

@@ -33,7 +33,6 @@ pub(crate) fn has_target(root: &Path, target: &str) -> bool {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {
-    /// The checks of every change.
     Short,
     /// Also every property test over many more cases, and the package as it is released.
     Long,

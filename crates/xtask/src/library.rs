@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const LIBRARY: &str = "lambda-otlp-exporter";
-/// The public items of the library with all features, a line each.
 const LISTING: &str = "exporter/public-api.txt";
 
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {

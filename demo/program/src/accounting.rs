@@ -85,7 +85,6 @@ pub(crate) enum Event {
     Ended,
 }
 
-/// The account of one kind of item.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     /// Items that ended. The backend must have each of them once.

@@ -57,9 +57,7 @@ pub(crate) const CALLED: &str = "called by shop";
 pub(crate) struct Surroundings<'a> {
     /// A directory as Lambda mounts it at `/opt`, with the extension.
     pub(crate) layer: &'a Path,
-    /// The file to which the functions write the numbers of their items.
     pub(crate) ledger: &'a Path,
-    /// The format of the functions' OTLP lines.
     pub(crate) line_format: &'a str,
 }
 

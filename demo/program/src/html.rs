@@ -38,7 +38,6 @@ pub(crate) fn page(run: &Run, accounts: &Accounts) -> String {
     page
 }
 
-/// Text with HTML's special characters escaped.
 struct Escaped<'t>(&'t str);
 
 impl fmt::Display for Escaped<'_> {

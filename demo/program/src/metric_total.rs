@@ -11,12 +11,10 @@ pub(crate) const EXTENSION_METRICS: [&str; 5] = [
     "aws.lambda.produced_bytes",
 ];
 
-/// The total of one metric's data points.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Total {
     /// The value of a sum, the count of a histogram, or the number of points of a gauge.
     pub(crate) count: f64,
-    /// The sum of a histogram.
     pub(crate) sum: f64,
 }
 

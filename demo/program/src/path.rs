@@ -69,7 +69,6 @@ impl Programs {
     }
 }
 
-/// Runs the demo with the programs of this folder.
 pub(crate) async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<Run> {
     check_elsewhere(arguments).await?;
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -168,7 +167,6 @@ pub(crate) async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<
     Ok(run)
 }
 
-/// The invocations so far.
 struct Story<'a> {
     lambda: &'a Lambda,
     invocations: Vec<Labelled>,
@@ -247,7 +245,6 @@ fn others(
     Ok(others)
 }
 
-/// Returns the errors of the user's backend.
 fn refused_elsewhere(lambda: &Lambda) -> BTreeSet<String> {
     let invocations = lambda.invocations(FORWARDER_ELSEWHERE);
     let failed = invocations.iter().filter(|invocation| !invocation.is_success());

@@ -20,7 +20,6 @@ pub(crate) struct Run {
     pub(crate) arrived: Arrived,
     /// Values that OpenObserve would store incorrectly.
     pub(crate) oddities: Vec<String>,
-    /// Errors of the user's backend.
     pub(crate) refused_elsewhere: BTreeSet<String>,
     pub(crate) elsewhere: Option<String>,
     /// The number of records that the backend was told to lose, and the number that it lost.
@@ -28,7 +27,6 @@ pub(crate) struct Run {
     pub(crate) lost_on_purpose: u64,
 }
 
-/// One invocation of a function, and its label.
 pub(crate) struct Labelled {
     pub(crate) function: &'static str,
     pub(crate) label: &'static str,
@@ -46,7 +44,6 @@ impl Run {
     }
 }
 
-/// The process ids of these invocations.
 pub(crate) fn pids<'a>(invocations: impl IntoIterator<Item = &'a Invocation>) -> BTreeSet<u32> {
     invocations.into_iter().filter_map(|invocation| invocation.pid).collect()
 }

@@ -10,7 +10,6 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use simulator::sink::{Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan};
 use std::collections::BTreeMap;
 
-/// The attribute with an item's number.
 pub(crate) const NUMBER: &str = "demo.number";
 
 #[derive(Debug, Clone, Default)]

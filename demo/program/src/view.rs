@@ -133,7 +133,6 @@ fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The note above the metrics.
 pub(crate) const OF_METRICS: &str = "Lambda's reports contain no handler errors and panics: see the traces; an environment that restarts after a timeout \
      reports no cold start";
 
@@ -208,14 +207,12 @@ fn value(value: Option<&number_data_point::Value>) -> f64 {
     }
 }
 
-/// The explanation of the accounting.
 pub(crate) const OF_ACCOUNTING: &str = "Each item has a number (#1000), which the function also writes to a file when the item ends. The function \"stock\" is \
      unchanged and writes no such file: the demo counts its invocations and its requests. \"made\" is the number of items in \
      these files, in the log groups, and in the notes of the local Lambda and the warehouse. \"found once\" is the number of them \
      in the OTLP that the backend stored. The demo uses no counter of the forwarder or the extension. Any missing, repeated or unexpected \
      item is a fault. Spans that never ended are partial spans: the function wrote them shortly before the timeout.";
 
-/// The accounting's column headings.
 pub(crate) const COLUMNS: [&str; 5] = ["made", "found once", "missing", "repeated", "unexpected"];
 
 /// The numbers of an account, in the order of [`COLUMNS`].
@@ -286,7 +283,6 @@ pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
     details
 }
 
-/// Wraps the text between words.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

@@ -46,7 +46,6 @@ pub(crate) fn is_never_answered(path: &str) -> bool {
     path.ends_with(&NEVER_COUNTED.to_string())
 }
 
-/// Answers one request, and returns its path.
 fn answer(mut connection: &TcpStream) -> io::Result<String> {
     let mut lines = BufReader::new(connection).lines();
     let request = lines.next().transpose()?.unwrap_or_default();

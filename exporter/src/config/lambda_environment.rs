@@ -21,7 +21,6 @@ pub(crate) struct LambdaEnvironment {
 /// The initialization type of the environment (`AWS_LAMBDA_INITIALIZATION_TYPE`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum InitializationType {
-    /// Started for a waiting invocation.
     #[default]
     OnDemand,
     /// Started ahead of time, so that no invocation waits.

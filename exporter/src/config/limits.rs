@@ -11,7 +11,6 @@ pub(crate) struct SpanLimitsOfEnvironment {
     pub(crate) value_length: usize,
 }
 
-/// Limits of log records.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordLimits {
     pub(crate) attributes: usize,

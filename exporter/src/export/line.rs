@@ -305,7 +305,6 @@ impl Shared {
         Some(self.output(lines, batches))
     }
 
-    /// Writes the lines of these batches.
     fn output(&self, lines: Vec<u8>, batches: &[(SignalKind, usize)]) -> OTelSdkResult {
         let result = if lines.is_empty() {
             Ok(())

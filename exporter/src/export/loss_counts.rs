@@ -14,11 +14,9 @@ pub(crate) const TRUNCATED_METRIC: &str = "lambda_otlp.exporter.truncated_values
 pub(crate) enum Loss {
     /// The buffer was full and could not be written early.
     BufferFull,
-    /// The output refused the line.
     OutputFailed,
     /// The item exceeds the maximum line size even with truncated values.
     TooLarge,
-    /// The exporter itself panicked.
     Panicked,
     /// The invocation was about to time out.
     DeadlineReached,
@@ -99,7 +97,6 @@ impl LossCounts {
         }
     }
 
-    /// Counts truncated attribute values.
     pub(crate) fn truncate(&self, values: usize) {
         self.truncated_values.fetch_add(values as u64, Ordering::Relaxed);
     }

@@ -124,7 +124,6 @@ mod tests {
         UNIX_EPOCH + Duration::from_millis(millis)
     }
 
-    /// A deadline set at the start, and the current time.
     fn deadline(deadline_ms: u64, now_ms: u64) -> Deadline {
         let time = Arc::new(AtomicU64::new(1));
         let clock = Arc::clone(&time);

@@ -7,7 +7,6 @@ type Write = dyn Fn(&[Completed]) + Send + Sync;
 
 /// The actions of the extension; none of them panics.
 pub(crate) struct Actions {
-    /// Writes the telemetry of these invocations.
     pub(crate) write: Box<Write>,
     /// Writes everything at the end of the environment, within bounded time.
     pub(crate) end: Box<dyn Fn() + Send + Sync>,

@@ -34,7 +34,6 @@ pub(super) struct Event {
     pub(super) request_id: String,
 }
 
-/// A registered extension.
 #[derive(Debug)]
 pub(super) struct Client {
     host: String,
@@ -113,7 +112,6 @@ struct Response {
     body: Vec<u8>,
 }
 
-/// Reads one answer.
 fn response(stream: &mut impl io::Read) -> io::Result<Response> {
     let mut received = Vec::new();
     let mut buffer = [0; 4096];

@@ -24,7 +24,6 @@ pub(crate) struct Completed {
 /// The next step of the extension's thread.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Write the telemetry of these invocations.
     Write(Vec<Completed>),
     /// Ask for the next event, which ends the invocation.
     Ask,
@@ -41,9 +40,7 @@ pub(super) struct Invocations {
     pub(super) is_listening: bool,
     /// The invocation that Lambda keeps awake.
     kept: Option<Kept>,
-    /// Running handlers.
     begun: Vec<String>,
-    /// Unwritten telemetry.
     completed: Vec<Completed>,
     /// Ended handlers whose event has not arrived.
     ahead: Vec<String>,
@@ -64,7 +61,6 @@ impl Invocations {
         Self { has_events, ..Self::default() }
     }
 
-    /// A handler starts.
     pub(super) fn begin(&mut self, request_id: &str) {
         self.begun.push(request_id.to_owned());
     }

@@ -25,20 +25,15 @@ use tokio::runtime::Handle;
 /// When the telemetry of an invocation is written.
 #[derive(Debug)]
 pub(crate) enum Mode {
-    /// Before the response.
     Sync,
-    /// After it, by the extension.
     Async(InternalExtension),
-    /// At the end of the environment.
     Finalize,
 }
 
-/// The handlers' interface to the extension.
 #[derive(Debug, Clone)]
 pub(crate) struct InternalExtension(Arc<Shared>);
 
 impl InternalExtension {
-    /// A handler starts.
     pub(crate) fn begin(&self, request_id: &str) {
         self.0.invocations().begin(request_id);
     }

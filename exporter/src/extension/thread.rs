@@ -16,7 +16,6 @@ use tokio::runtime::Handle;
 /// Retry schedule for an unresponsive API.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
 
-/// The state shared by the thread and the handlers.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) invocations: Mutex<Invocations>,
@@ -40,7 +39,6 @@ impl Shared {
     }
 }
 
-/// The thread.
 pub(super) struct Thread {
     pub(super) shared: Arc<Shared>,
     pub(super) woken: UnixStream,

@@ -7,7 +7,6 @@ use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// The data of the span.
 pub(super) struct ConsumerSpan {
     name: String,
     attributes: Vec<KeyValue>,

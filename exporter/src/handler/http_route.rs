@@ -43,7 +43,6 @@ impl HttpInvocation {
     }
 }
 
-/// Sets the route on the span of this context's invocation.
 pub(super) fn describe(context: &Context, span: &SpanRef<'_>) {
     let Some(http) = context.get::<HttpInvocation>() else { return };
     let route = http.route.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -82,7 +82,6 @@ impl Instrumentation<EventExtractor> {
 }
 
 impl<X> Instrumentation<X> {
-    /// The fallback name of spans.
     pub(super) fn default_name(mut self, name: Cow<'static, str>) -> Self {
         self.options_mut().default_name = Some(name);
         self

@@ -38,7 +38,6 @@ pub(super) struct InvocationSpan {
     state: State,
 }
 
-/// The progress of the invocation's end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Running,

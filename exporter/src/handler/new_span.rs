@@ -19,7 +19,6 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use wire::ids::{XRayHeader, to_hex, trace_id_from_request_id};
 use wire::resource as names;
 
-/// Options set by the handler's author.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SpanOptions {
     /// The fallback name; the function's name if unset.
@@ -32,13 +31,11 @@ pub(super) struct SpanOptions {
 
 /// The context and the `tracing` span of each span of an invocation.
 pub(super) struct StartedSpans {
-    /// The invocation's span.
     pub(super) root: (Context, tracing::Span),
     /// The CONSUMER span below it, of an invocation with messages.
     pub(super) consumer: Option<(Context, tracing::Span)>,
 }
 
-/// The data available at the start of the span.
 pub(super) struct NewSpan {
     name: Cow<'static, str>,
     kind: SpanKind,

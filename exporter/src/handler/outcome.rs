@@ -7,15 +7,16 @@ use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The outcome of a handler.
 #[derive(Clone, Debug)]
 pub(crate) enum HandlerOutcome {
-    /// With a response.
     Response(ResponseFacts),
-    /// With an error of the handler.
-    Error { error_type: String, message: String },
-    /// With a panic of the handler.
-    Panic { message: String },
+    Error {
+        error_type: String,
+        message: String,
+    },
+    Panic {
+        message: String,
+    },
     /// Its future was dropped before completion.
     Cancelled,
 }

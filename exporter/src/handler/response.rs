@@ -5,7 +5,6 @@ use serde::ser::{
 };
 use std::fmt;
 
-/// The relevant fields of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ResponseFacts {
     /// The status of an HTTP response, a number or text in `statusCode` (API Gateway Developer Guide, "Output format of a Lambda
@@ -17,7 +16,6 @@ pub(crate) struct ResponseFacts {
 }
 
 impl ResponseFacts {
-    /// Creates the fields of an HTTP response with this status.
     pub(crate) fn of_status(status_code: u16) -> Self {
         Self { status_code: Some(status_code), batch_item_failures: 0 }
     }
@@ -202,7 +200,6 @@ impl Serializer for TopLevel {
 #[derive(Default)]
 struct Search {
     found: ResponseFacts,
-    /// The key of the next value.
     next: Option<Field>,
 }
 
@@ -258,7 +255,6 @@ impl SerializeMap for Search {
     }
 }
 
-/// Visits a map's key.
 struct Key;
 
 impl Serializer for Key {
@@ -276,7 +272,6 @@ impl Serializer for Key {
     refuse_compounds!();
 }
 
-/// Visits the status code.
 struct StatusCode;
 
 impl StatusCode {

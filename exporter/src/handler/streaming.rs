@@ -140,10 +140,8 @@ enum State<Item> {
     Over,
 }
 
-/// The end of the body.
 enum End<Item> {
     Here,
-    /// An error.
     With(Item),
     Panic(Box<dyn Any + Send>),
 }

@@ -85,7 +85,6 @@ impl Traces {
     }
 }
 
-/// Export of log records.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     pub(super) provider: Option<SdkLoggerProvider>,
@@ -226,7 +225,6 @@ pub struct TelemetryConfigBuilder {
     config: TelemetryConfig,
 }
 
-/// Spans.
 impl TelemetryConfigBuilder {
     /// Uses this span processor instead of the [`LambdaSpanProcessor`] that writes lines. Several processors, and exporters added
     /// by [`with_span_exporter`](Self::with_span_exporter), receive each span in the order they were added.
@@ -364,7 +362,6 @@ impl TelemetryConfigBuilder {
     }
 }
 
-/// Options for all signals.
 impl TelemetryConfigBuilder {
     /// Adds these attributes to Lambda's. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` override them.
     #[must_use]

@@ -13,7 +13,6 @@ pub(super) fn members(object: &str) -> Option<Members<'_>> {
     serde_json::from_str(object).ok()
 }
 
-/// A JSON text with pending changes.
 pub(super) struct Edits<'a> {
     text: &'a str,
     edits: Vec<(Range<usize>, String)>,
@@ -33,7 +32,6 @@ impl<'a> Edits<'a> {
         }
     }
 
-    /// Replaces a part of the text.
     #[cfg(feature = "aws-sdk")]
     pub(super) fn replace(&mut self, part: &str, by: String) {
         if let Some(range) = self.range(part) {
@@ -68,12 +66,10 @@ impl<'a> Edits<'a> {
     }
 }
 
-/// `"name":"value"`, as JSON.
 pub(super) fn member(name: &str, value: &str) -> String {
     format!("{}:{}", quoted(name), quoted(value))
 }
 
-/// The text as JSON.
 pub(super) fn quoted(text: &str) -> String {
     // A text is always valid JSON.
     serde_json::to_string(text).unwrap_or_default()

@@ -18,7 +18,6 @@ const MAX_BYTES: usize = 1 << 20;
 pub(crate) struct Buffer<T> {
     kind: SignalKind,
     capacity: usize,
-    /// Approximate size of an item in bytes.
     memory_size: fn(&T) -> usize,
     keep: fn(&T) -> bool,
     items: Mutex<Items<T>>,

@@ -15,7 +15,6 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-/// Fields with their last values.
 type Integers = Vec<(&'static str, i64)>;
 
 thread_local! {
@@ -23,7 +22,6 @@ thread_local! {
     static CLOSING: RefCell<Integers> = const { RefCell::new(Vec::new()) };
 }
 
-/// Replaces the texts by their integers.
 pub(crate) fn settle(span: &mut SpanData) {
     for (key, integer) in replace(Integers::new()) {
         for attribute in span.attributes.iter_mut().filter(|own| own.key.as_str() == key) {

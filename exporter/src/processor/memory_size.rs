@@ -19,7 +19,6 @@ pub(crate) fn of_span(span: &SpanData) -> usize {
         + links.map(|own| OVERHEAD + attributes(&own.attributes)).sum::<usize>()
 }
 
-/// Size of a log record with its body and attributes.
 pub(crate) fn of_record(record: &SdkLogRecord) -> usize {
     let attributes = record.attributes_iter();
     size_of::<SdkLogRecord>()

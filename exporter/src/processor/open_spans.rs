@@ -21,12 +21,10 @@ struct Open {
     written: Vec<SpanId>,
 }
 
-/// The cause of the interruption.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CutOff {
     /// `error.type` of the invocations' spans.
     pub(crate) error_type: &'static str,
-    /// The status of all open spans.
     pub(crate) message: &'static str,
 }
 
@@ -39,12 +37,9 @@ impl CutOff {
         Self { error_type: "panic", message: "the process ended in a panic" };
 }
 
-/// The running invocations by their own spans.
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
-    /// The interrupted ones.
     pub(crate) cut_off: Vec<SpanContext>,
-    /// The continuing ones.
     pub(crate) going_on: Vec<SpanContext>,
 }
 

@@ -128,7 +128,6 @@ impl DeadlineWatch {
         }
     }
 
-    /// Performs the thread's current step.
     #[cfg(test)]
     pub(crate) fn step(&self) {
         let state = self.shared.lock();
@@ -183,7 +182,6 @@ impl Shared {
     }
 }
 
-/// A watched invocation.
 pub(crate) struct Armed {
     shared: Arc<Shared>,
     number: u64,

@@ -164,7 +164,6 @@ const AWS_SDK: [&str; 7] = [
     "aws_types",
 ];
 
-/// Returns `true` if the target's crate is one of these, or begins with its name and `_`.
 fn is_of(target: &str, crates: &[&str]) -> bool {
     let name = target.split("::").next().unwrap_or_default();
     crates.iter().any(|one| {

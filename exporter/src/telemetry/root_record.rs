@@ -69,7 +69,6 @@ mod tests {
         SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default())
     }
 
-    /// Creates records at this path.
     fn records(path: &std::path::Path) -> RootRecord {
         RootRecord { path: Some(path.to_str().unwrap().to_owned()), ..RootRecord::default() }
     }

@@ -6,13 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The data for ending an invocation from outside.
 #[derive(Clone, Debug)]
 pub(crate) struct RunningInvocation {
-    /// The context with its root span.
     pub(crate) context: Context,
     /// The number of the record that tells an extension about the root.
     pub(crate) record: Option<u64>,
 }
 
-/// All running invocations of this process.
 #[derive(Debug, Default)]
 pub(crate) struct RunningInvocations(Mutex<Running>);
 
@@ -36,12 +34,10 @@ impl RunningInvocations {
         self.lock().invocations.retain(|(own, _)| *own != number);
     }
 
-    /// All running ones with their numbers.
     pub(crate) fn all(&self) -> Vec<(u64, RunningInvocation)> {
         self.lock().invocations.clone()
     }
 
-    /// Removes all of them.
     pub(crate) fn take(&self) -> Vec<RunningInvocation> {
         let invocations = std::mem::take(&mut self.lock().invocations);
         invocations.into_iter().map(|(_, invocation)| invocation).collect()

@@ -2,12 +2,10 @@
 
 use std::net::IpAddr;
 
-/// The target of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     /// This environment, with the port if the URL contains one.
     Loopback(Option<u16>),
-    /// Another host.
     Elsewhere,
 }
 

@@ -7,10 +7,8 @@ use settings::{Kind, Variable};
 /// The prefix of djv3's variables.
 pub(super) const PREFIX: &str = "LAMBDA_OTEL_";
 
-/// The meaning of a key.
 #[derive(Clone, Copy)]
 pub(super) enum Meaning {
-    /// The value of this variable.
     Of(&'static str),
     /// Like [`Of`](Self::Of), but a number without unit is milliseconds.
     Milliseconds(&'static str),
@@ -24,7 +22,6 @@ pub(super) enum Meaning {
     QueueBytes,
 }
 
-/// A key and its variable.
 #[derive(Clone, Copy)]
 pub(super) struct ConfigKey {
     /// `section.field`
@@ -139,7 +136,6 @@ const fn key(
     ConfigKey { name, variable: Variable { name: variable, default: None, kind, doc }, meaning }
 }
 
-/// The rows of the variables' table.
 pub(super) const ROWS: [Variable; KEYS.len()] = {
     let mut rows = [KEYS[0].variable; KEYS.len()];
     let (mut left, mut keys): (&mut [Variable], &[ConfigKey]) = (&mut rows, &KEYS);

@@ -41,7 +41,6 @@ pub(crate) enum HoldMode {
     /// Rare invocations without OTLP, and those after a failure.
     #[default]
     Auto,
-    /// Every invocation.
     Always,
     /// No invocation.
     Never,
@@ -71,21 +70,17 @@ pub(crate) enum InvocationSpanMode {
     Auto,
     /// Every invocation.
     Always,
-    /// No invocation.
     Never,
 }
 
 /// The largest delivery to request from the Telemetry API, in bytes: the least that Lambda accepts.
 pub(crate) const TELEMETRY_MAX_BYTES: usize = 262_144;
 
-/// The format of lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LineFormat {
     /// `true` for compact lines, except for those of requests that no backend accepted.
     pub(crate) is_compact: bool,
-    /// The maximum length of a line.
     pub(crate) max_bytes: usize,
-    /// The gzip level.
     pub(crate) compression_level: u32,
     /// The `level` of each line under Lambda's JSON log format.
     pub(crate) json_level: Option<String>,
@@ -94,30 +89,23 @@ pub(crate) struct LineFormat {
 /// Facts about the function in Lambda's variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Function {
-    /// Its name.
     pub(crate) name: String,
     /// `$LATEST` or a number.
     pub(crate) version: Option<String>,
-    /// The region.
     pub(crate) region: Option<String>,
-    /// Configured memory in MiB.
     pub(crate) memory_mib: Option<usize>,
     /// A managed instance has many invocations at a time, but no INVOKE events and no `platform.runtimeDone`.
     pub(crate) is_managed_instance: bool,
 }
 
-/// The settings of the extension.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Host and port of Lambda's APIs; empty outside Lambda.
     pub(crate) runtime_api: String,
-    /// Port of the OTLP receiver.
     pub receiver_port: u16,
     /// The parts that were told that port.
     pub(crate) receiver_port_told: PortTold,
-    /// The hold mode.
     pub(crate) hold: HoldMode,
-    /// The invocations that get a span.
     pub(crate) invocation_span: InvocationSpanMode,
     /// The form of an invocation's phases.
     pub(crate) span_mapping: SpanMapping,
@@ -127,9 +115,7 @@ pub struct Config {
     pub(crate) xray_lambda: bool,
     /// The types of events to request from the Telemetry API: `platform`, `function`, `extension`.
     pub(crate) telemetry_types: Vec<&'static str>,
-    /// The format of lines.
     pub(crate) lines: LineFormat,
-    /// The generation of metric names.
     pub(crate) names: Names,
     /// The backend's shape of metrics.
     pub(crate) shape: Shape,
@@ -137,14 +123,10 @@ pub struct Config {
     pub(crate) service_name: String,
     /// Facts about the function in Lambda's variables.
     pub(crate) function: Function,
-    /// The level of the extension's log.
     pub(crate) log_level: Level,
-    /// The output, and the reason for it.
     #[cfg(feature = "direct")]
     pub(crate) choice: Choice,
-    /// Warnings about variables.
     pub(crate) warnings: Vec<Warning>,
-    /// Wrong variables.
     pub(crate) mistakes: Vec<InvalidVariable>,
 }
 
@@ -251,7 +233,6 @@ impl Config {
         parts.join("; ")
     }
 
-    /// Returns `true` if Lambda started the extension.
     pub fn is_in_lambda(&self) -> bool {
         !self.runtime_api.is_empty()
     }
@@ -288,7 +269,6 @@ impl Function {
     }
 }
 
-/// The variables that Lambda sets.
 struct OfLambda<'a>(&'a dyn Source);
 
 impl Source for OfLambda<'_> {

@@ -14,7 +14,6 @@ use std::time::Duration;
 use url::Url;
 use wire::SignalKind;
 
-/// The output of telemetry.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Output {
     Stdout,
@@ -23,7 +22,6 @@ pub(crate) enum Output {
     Json(Box<Direct>),
 }
 
-/// The requested output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Stdout,
@@ -31,7 +29,6 @@ enum Asked {
     Json,
 }
 
-/// The settings of direct mode.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Direct {
     pub(crate) destination: DestinationConfig,
@@ -44,14 +41,12 @@ pub(crate) struct Direct {
 /// The names of variables in advice about the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Variables {
-    /// The setting that contains the endpoint.
     pub(crate) endpoint: Cow<'static, str>,
     /// The setting to correct if the backend refuses the credentials.
     pub(crate) credentials: &'static str,
 }
 
 impl Variables {
-    /// Returns the names for an endpoint in this variable.
     fn of(reader: &Reader<'_>, endpoint: &'static str) -> Self {
         let credentials = match endpoint {
             _ if reader.is_set(SECRET) => "check what the secret of LAMBDA_OTLP_SECRET holds",
@@ -67,26 +62,21 @@ impl Variables {
     }
 }
 
-/// Returns the variable that contains the endpoint.
 fn endpoint_variable(source: &OfExtension<'_>) -> &'static str {
     let is_set = |name: &&str| source.get(name).is_some();
     [ENDPOINT, OTEL_ENDPOINT].into_iter().find(is_set).unwrap_or(O2_ENDPOINT)
 }
 
-/// The settings of flushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flush {
-    /// The maximum hold time of an invocation.
     pub(crate) timeout: Duration,
     /// The time telemetry may wait while a handler runs.
     pub(crate) interval: Duration,
     /// The number of repeated attempts.
     pub(crate) retries: u32,
-    /// The size of the send buffer.
     pub(crate) buffer_bytes: usize,
 }
 
-/// The output, and the reason for it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Choice {
     pub(crate) output: Output,
@@ -211,7 +201,6 @@ fn warn_of_own_environment(reader: &mut Reader<'_>) {
     }
 }
 
-/// Returns the protocol for the endpoint in this variable.
 fn protocol(reader: &mut Reader<'_>, source: &dyn Source, endpoint: &str) -> Protocol {
     let words = [
         ("http/protobuf", Protocol::HttpProtobuf),
@@ -313,7 +302,6 @@ fn own_receiver(
     })
 }
 
-/// Returns the variable with the proxy for this URL.
 fn proxy_variable(source: &dyn Source, url: &Url) -> &'static str {
     match url.scheme() {
         _ if source.get(PROXY).is_some() => PROXY,

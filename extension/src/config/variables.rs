@@ -3,7 +3,6 @@
 use settings::shared::{self, set_by_lambda};
 use settings::{Kind, Table, Variable};
 
-/// All variables of the extension.
 #[cfg(feature = "direct")]
 pub const TABLE: Table = Table::new(&[OWN, LINES, SDK, DIRECT])
     .with_shared(&[
@@ -91,7 +90,6 @@ pub(super) const MAX_RETRIES: &str = "O2_MAX_RETRIES";
 #[cfg(feature = "direct")]
 pub(super) const CONFIG_FILE: &str = "LAMBDA_OTLP_CONFIG_FILE";
 
-/// The settings of direct mode.
 #[cfg(feature = "direct")]
 const DIRECT: &[Variable] = &[
     Variable {
@@ -155,7 +153,6 @@ const PROTOCOLS: &[&str] = &["http/protobuf", "http/json", "grpc"];
 #[cfg(all(feature = "direct", not(feature = "grpc")))]
 const PROTOCOLS: &[&str] = &["http/protobuf", "http/json"];
 
-/// Set by Lambda itself.
 const LAMBDA: &[Variable] = &[
     #[cfg(feature = "direct")]
     set_by_lambda(

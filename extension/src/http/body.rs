@@ -21,7 +21,6 @@ pub(crate) enum Unread {
     BrokenOff,
 }
 
-/// An unread body.
 pub(crate) struct Body<'c>(pub(super) &'c mut Unfinished);
 
 /// A body that may be read in part.
@@ -70,7 +69,6 @@ impl Unfinished {
 }
 
 impl Body<'_> {
-    /// Returns the announced length.
     pub(crate) fn length(&self) -> Option<usize> {
         let length = self.0.incoming.size_hint().exact()?;
         Some(usize::try_from(length).unwrap_or(usize::MAX))

@@ -6,7 +6,6 @@ use tokio::task::AbortHandle;
 /// The maximum number of connections. SDKs use one or two, but some functions never close any.
 const MOST: usize = 256;
 
-/// All connections of one listener.
 #[derive(Default)]
 pub(super) struct Connections(Mutex<All>);
 
@@ -26,7 +25,6 @@ struct Connection {
     task: Option<AbortHandle>,
 }
 
-/// An open connection.
 pub(super) struct Open {
     connections: Arc<Connections>,
     number: u64,

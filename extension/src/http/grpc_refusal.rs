@@ -101,7 +101,6 @@ impl Conversation {
     }
 }
 
-/// Appends a frame.
 fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     let [_, length @ ..] = u32::try_from(payload.len()).unwrap_or_default().to_be_bytes();
     out.extend_from_slice(&length);

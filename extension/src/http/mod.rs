@@ -32,7 +32,6 @@ use tokio::task::JoinHandle;
 /// The size limit of a head. SDKs send a dozen headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// A request with its unread body.
 pub(crate) struct ReceivedRequest<'c> {
     pub(crate) head: &'c Head,
     pub(crate) body: Body<'c>,
@@ -45,12 +44,10 @@ impl ReceivedRequest<'_> {
     }
 }
 
-/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: &'static str,
-    /// An additional header.
     pub(crate) header: Option<(HeaderName, &'static str)>,
     pub(crate) body: Vec<u8>,
     /// The trailers of HTTP/2. Without them the minimal extension saves 8 kB of hyper.
@@ -75,7 +72,6 @@ impl Answer {
     }
 }
 
-/// Answers requests.
 pub(crate) trait Respond: Send + Sync {
     fn respond<'c>(&'c self, request: ReceivedRequest<'c>) -> BoxedAnswer<'c>;
 

@@ -74,7 +74,6 @@ fn expects_continue(head: &Head) -> bool {
         && header(head, "expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
 }
 
-/// The body and the trailers of an answer.
 pub(super) struct ResponseBody {
     body: Bytes,
     #[cfg(feature = "grpc")]

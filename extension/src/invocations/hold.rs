@@ -17,7 +17,6 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// Notes the beginning of an invocation.
     pub(crate) fn invoked(&mut self, now_ms: u64) {
         if let Some(last) = self.last_ms {
             // A clock set back gives no gap.
@@ -48,7 +47,6 @@ pub(crate) struct Situation {
     pub(crate) rare: bool,
     /// OTLP of this invocation was received and written.
     pub(crate) otlp_received: bool,
-    /// The previous invocation failed.
     pub(crate) last_failed: bool,
     /// `platform.runtimeDone` of this invocation was received.
     pub(crate) runtime_done: bool,

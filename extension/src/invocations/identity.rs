@@ -8,7 +8,6 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::resource_spans;
 use wire::{Metrics, Request, Signal as _, Traces};
 
-/// The scope of the extension's own figures.
 const OWN_SCOPE: &str = "lambda-otlp/extension";
 
 /// The function's identity from Lambda's answer to register, or from variables.
@@ -53,7 +52,6 @@ impl FunctionIdentity {
         self.function.function_version.as_deref()
     }
 
-    /// Makes a request of spans.
     pub(crate) fn traces(&self, spans: Vec<Span>) -> Request {
         let mut resource = self.function.log_resource();
         if let Some(bytes) = self.memory_bytes {

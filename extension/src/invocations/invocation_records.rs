@@ -39,7 +39,6 @@ impl InvocationRecords {
         })
     }
 
-    /// Returns the root spans of all attempts of this request.
     pub(crate) fn find(&self, request_id: &str) -> Vec<RootSpan> {
         (self.0)(request_id)
     }

@@ -25,7 +25,6 @@ pub(crate) struct NamedSpan {
     pub(crate) is_entry: bool,
 }
 
-/// Returns the spans that name their invocation.
 pub(crate) fn named_spans(request: &Request) -> Vec<NamedSpan> {
     let mut named = Vec::new();
     request.each_invocation_span(&mut |span| {

@@ -8,7 +8,6 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Registration {
-    /// Name of the function.
     pub(crate) function_name: String,
     /// `$LATEST` or a number.
     pub(crate) function_version: String,
@@ -16,22 +15,17 @@ pub(crate) struct Registration {
     pub(crate) account_id: Option<String>,
 }
 
-/// The answer to `next`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NextEvent {
-    /// An invocation began.
     Invoke(Invoke),
-    /// The environment ends.
     Shutdown(Shutdown),
     /// An unknown event.
     Other,
 }
 
-/// An invocation began.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Invoke {
-    /// The AWS request id.
     pub(crate) request_id: String,
     /// The end of the invocation's timeout as Unix time in milliseconds.
     pub(crate) deadline_ms: u64,
@@ -39,7 +33,6 @@ pub(crate) struct Invoke {
     pub(crate) invoked_function_arn: String,
 }
 
-/// The environment ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shutdown {
     /// `spindown`, `timeout` or `failure`, in either case.

@@ -10,7 +10,6 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// The address of Lambda's APIs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     /// The text of `AWS_LAMBDA_RUNTIME_API`, for the header `Host`.
@@ -29,7 +28,6 @@ impl Address {
     }
 }
 
-/// A request.
 pub(crate) struct Call<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -38,7 +36,6 @@ pub(crate) struct Call<'a> {
     pub(crate) body: &'a str,
 }
 
-/// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiResponse {
     pub(crate) status: u16,
@@ -47,7 +44,6 @@ pub(crate) struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// Returns the value of the first header with this name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }

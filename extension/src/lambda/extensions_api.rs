@@ -9,36 +9,19 @@ use crate::lambda::client::{Address, ApiResponse, Call, exchange};
 use std::io;
 use std::time::Duration;
 
-/// The error of a call.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// Lambda did not answer.
     #[error("{call} got no answer")]
-    Unreachable {
-        /// The call.
-        call: &'static str,
-        /// The error of the connection.
-        source: io::Error,
-    },
+    Unreachable { call: &'static str, source: io::Error },
     /// Lambda refused the call. After 403 and 500 the process has to exit.
     #[error("{call} was answered with {status}")]
-    Refused {
-        /// The call.
-        call: &'static str,
-        /// The status.
-        status: u16,
-    },
+    Refused { call: &'static str, status: u16 },
     /// The API does not describe such an answer.
     #[error("{call} was answered with {problem}")]
-    Unexpected {
-        /// The call.
-        call: &'static str,
-        /// The problem with the answer.
-        problem: &'static str,
-    },
+    Unexpected { call: &'static str, problem: &'static str },
 }
 
-/// Lambda's answer to a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subscription {
     /// Lambda will send events.
@@ -47,7 +30,6 @@ pub(crate) enum Subscription {
     Local,
 }
 
-/// A registered extension.
 #[derive(Clone, Debug)]
 pub(crate) struct ExtensionsApi {
     address: Address,
@@ -95,7 +77,6 @@ impl ExtensionsApi {
         Ok(next_event(&answer.body))
     }
 
-    /// Subscribes to the Telemetry API with this body.
     pub(crate) async fn subscribe(&self, body: &str) -> Result<Subscription, ApiError> {
         let call = Call {
             method: "PUT",

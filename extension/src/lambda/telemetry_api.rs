@@ -8,7 +8,6 @@ use crate::json;
 /// The schema versions to try in turn. Managed instances accept only the first, older emulators perhaps only the second.
 pub(crate) const SCHEMA_VERSIONS: [&str; 2] = ["2025-01-29", "2022-12-13"];
 
-/// The body of a subscription.
 pub(crate) fn subscription(types: &[&str], schema_version: &str, uri: &str) -> String {
     let buffering = json::object(&[
         // The least values that Lambda accepts: events arrive as early as possible.

@@ -33,7 +33,6 @@ const EVENTS: usize = 256;
 /// The reason why the extension ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
-    /// Not in Lambda.
     #[error("AWS_LAMBDA_RUNTIME_API is not set: Lambda must start the extension")]
     NotInLambda,
     /// The variable contains no address.

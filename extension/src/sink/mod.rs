@@ -63,7 +63,6 @@ impl Door {
     }
 }
 
-/// The loop's side of the sink.
 pub(crate) struct Sink {
     door: Door,
     /// The extension's own telemetry in stdout mode.
@@ -110,7 +109,6 @@ impl Sink {
         self.backend.is_some()
     }
 
-    /// Notes the beginning of an invocation.
     pub(crate) fn invoked(&mut self) {
         if let Some(backend) = &mut self.backend {
             backend.invoked();
@@ -131,7 +129,6 @@ impl Sink {
         }
     }
 
-    /// Takes a printed line.
     pub(crate) fn line(&mut self, line: &LogLine) -> LineFindings {
         self.backend.as_mut().map(|backend| backend.line(line)).unwrap_or_default()
     }

@@ -4,9 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use wire::compact::Dictionaries;
 
-/// The folder of a layer.
 const LAYER: &str = "/opt/lambda-otlp/dictionaries";
-/// The folder in the deployment package.
 const PACKAGE: &str = "dictionaries";
 
 /// A limit for reading only: a dictionary has 33 KB.

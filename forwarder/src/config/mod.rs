@@ -25,7 +25,6 @@ pub struct Config {
     /// Template of OpenObserve's stream, if it depends on the origin.
     pub stream: Option<Template>,
     pub rules: Option<RulesSource>,
-    /// Access to secrets in AWS's services.
     pub secrets: AwsSecretsSettings,
     pub queues: Queues<SqsSettings>,
     /// Treatment of records outside OpenObserve's ingest window.

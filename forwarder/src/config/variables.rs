@@ -8,7 +8,6 @@ use backend::{DESTINATION, O2_DESTINATION, PROXY_ROW, SECRET_ROW};
 use settings::shared::{self, set_by_lambda};
 use settings::{Kind, PROXY, Table, Variable};
 
-/// All variables of the forwarder.
 pub const TABLE: Table = Table::new(&[QUEUES, OLD_RECORDS, OWN])
     .with_shared(&[DESTINATION, SECRET_ROW, PROXY_ROW, PROXY])
     .with_aliases(&[O2_DESTINATION])
@@ -57,7 +56,6 @@ const OWN: &[Variable] = &[
     shared::LAMBDA_OTLP_LOG_LEVEL,
 ];
 
-/// Set by Lambda itself.
 const LAMBDA: &[Variable] = &[
     shared::AWS_LAMBDA_FUNCTION_NAME.with_doc(
         "Set by Lambda: the dimension, and the service name, of the forwarder's own metrics.",

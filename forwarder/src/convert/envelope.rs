@@ -76,7 +76,6 @@ impl ExpectedArn<'_> {
     }
 }
 
-/// The resource derived from the envelope of a delivery.
 #[derive(Debug, Default)]
 pub(super) struct EnvelopeResource {
     resource: Vec<u8>,

@@ -220,11 +220,9 @@ struct StreamConversion<'o, 'e> {
     options: &'o ConvertOptions,
     /// Created for the first OTLP line.
     envelope: Option<EnvelopeResource>,
-    /// Converts all other lines.
     others: Converter,
     state: StreamState,
     converted: Converted,
-    /// Text that may begin a stack trace.
     trace: Option<Trace<'e>>,
     spans: SpanLines,
     partial: Vec<Request>,
@@ -312,7 +310,6 @@ impl<'e> StreamConversion<'_, 'e> {
         }
     }
 
-    /// Converts the collected text.
     fn end_trace(&mut self) {
         if let Some(trace) = self.trace.take() {
             let (event, text, joined) = trace.end();

@@ -6,11 +6,9 @@ use tokio::time::Instant;
 pub(crate) struct DeliveryContext {
     /// Wall-clock time at the start of the invocation.
     pub(crate) observed_unix_nano: u64,
-    /// Monotonic time of that reading.
     pub(crate) observed_at: Instant,
     /// `true` if there is a retry queue. Without one, a failing destination is tried each time, because Lambda retries anyway.
     pub(crate) has_retry_queue: bool,
-    /// Number of deliveries, including this one.
     pub(crate) attempt: u32,
 }
 

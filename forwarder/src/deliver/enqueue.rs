@@ -34,14 +34,12 @@ pub enum KeptIn {
     Returned(Option<QueueError>),
 }
 
-/// Undelivered telemetry, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undelivered {
     pub destination: String,
     /// Its signal; `None` for lines and log events.
     pub kind: Option<SignalKind>,
     pub items: usize,
-    /// The last error.
     pub reason: String,
     pub kept_in: KeptIn,
     /// `true` if the backend accepted the rest of the request, which a second delivery would duplicate.

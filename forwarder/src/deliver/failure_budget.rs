@@ -20,7 +20,6 @@ pub(crate) struct FailureBudget {
 }
 
 impl FailureBudget {
-    /// Creates a budget of this length for each lane.
     pub(crate) fn new(longest: Duration) -> Self {
         Self { longest, failing_since: BTreeMap::new() }
     }

@@ -25,7 +25,6 @@ use tokio::time::Instant;
 pub(crate) struct Remainder {
     pub(crate) destination: usize,
     pub(crate) stream: Option<Arc<str>>,
-    /// The part, with reason and fate.
     pub(crate) part: backend::UndeliveredPart,
     pub(crate) log_events: Arc<LogEventRange>,
 }

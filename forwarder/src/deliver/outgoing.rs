@@ -11,7 +11,6 @@ pub(crate) type Lane = (usize, SignalKind);
 /// An adapted request for one destination.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    /// Position of the destination.
     pub(crate) destination: usize,
     pub(crate) stream: Option<Arc<str>>,
     pub(crate) request: Request,

@@ -20,7 +20,6 @@ use wire::{Request, SignalKind};
 /// Name of the destination that the variables describe.
 pub const DEFAULT_DESTINATION: &str = "default";
 
-/// Sends requests to a destination.
 pub trait Export: Sync {
     /// Sends one request before the deadline, including retries. The outcome accounts for each of its items. `stream` is
     /// OpenObserve's stream for traces and logs; `None` selects the destination's default.
@@ -71,7 +70,6 @@ impl Export for DryRun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(u64);
 
-/// A destination and its requirements.
 #[derive(Debug)]
 pub struct Destination<E> {
     name: String,
@@ -102,7 +100,6 @@ impl<E> Destination<E> {
         }
     }
 
-    /// Adds a template for OpenObserve's stream.
     #[must_use]
     pub fn with_stream(self, stream: Option<Template>) -> Self {
         Self { stream, ..self }

@@ -103,7 +103,6 @@ fn invocation(context: &Context) -> InvocationContext {
     }
 }
 
-/// Converts a report to the response for Lambda.
 pub fn answer(report: Report) -> Result<Response, InvocationError> {
     let ledger = *report.ledger();
     let taken = report.taken_of_returned();

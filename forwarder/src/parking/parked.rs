@@ -100,7 +100,6 @@ impl Parked {
         }
     }
 
-    /// A copy with another request and the items of that request.
     pub(crate) fn with_request(&self, request: Request) -> Self {
         let (oldest_unix_nano, newest_unix_nano) = time_range(&request).unwrap_or_default();
         Self {

@@ -33,7 +33,6 @@ pub(super) struct Flusher<'f, E, Q> {
     outgoing: Vec<Outgoing>,
     /// Dead letters for the next delivery.
     letters: Vec<ToEnqueue>,
-    /// Bytes of both.
     bytes: usize,
     pub(super) report: Report,
 }
@@ -72,7 +71,6 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         self.bytes >= self.options.enough_to_deliver
     }
 
-    /// The destination of this name, with its position.
     pub(super) fn destination(&self, name: &str) -> Option<(usize, &'f Arc<Destination<E>>)> {
         self.destinations.iter().enumerate().find(|(_, destination)| destination.name() == name)
     }

@@ -6,9 +6,7 @@ use tokio::time::Instant;
 pub struct InvocationContext {
     /// Start of the invocation, in nanoseconds since the Unix epoch.
     pub observed_unix_nano: u64,
-    /// Deadline of requests to backends.
     pub deadline: Instant,
-    /// Deadline of requests to queues.
     pub queue_deadline: Instant,
     /// The forwarder's own account, if known. A log group of the same name in another account is foreign.
     pub account: Option<String>,

@@ -8,7 +8,6 @@ use wire::Limits;
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Limits on reading.
     pub source: SourceLimits,
     pub convert: ConvertOptions,
     /// The forwarder's region. Subscriptions deliver within their region, so it is the region of log groups without one.

@@ -40,7 +40,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// The sum of all destinations.
     pub fn ledger(&self) -> &Ledger {
         &self.account.total
     }

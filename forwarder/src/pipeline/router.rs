@@ -33,7 +33,6 @@ pub(super) struct Routing {
     routes: Vec<DestinationRoute>,
 }
 
-/// One destination of a batch, by its position.
 struct DestinationRoute {
     destination: usize,
     stream: Option<Arc<str>>,

@@ -87,7 +87,6 @@ struct Active<'r> {
     rule: &'r Rule,
     /// `true` if its exceptions are still undecided.
     unless: bool,
-    /// Position of its effect.
     effect: usize,
 }
 
@@ -226,7 +225,6 @@ impl Pass<'_> {
         message.finish()
     }
 
-    /// Applies all rules in order to one item.
     fn item<I: Item>(
         &mut self,
         bytes: &[u8],

@@ -5,19 +5,15 @@ use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
 use settings::Pattern;
 
-/// A change of the attributes of a resource or an item.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    /// Existing keys keep their value.
     Add(Vec<(String, NewValue)>),
-    /// Existing keys get this value.
     Set(Vec<(String, NewValue)>),
     /// From, to. If the new name exists, nothing changes.
     Rename(Vec<(String, String)>),
     Remove(Vec<Pattern>),
 }
 
-/// A value from the rules file.
 #[derive(Clone, Debug)]
 pub(super) enum NewValue {
     Text(Template),

@@ -54,7 +54,6 @@ pub(super) struct Surroundings<'a> {
     pub(super) metric_name: &'a str,
 }
 
-/// A condition on an item or its scope.
 #[derive(Clone, Debug)]
 pub(super) enum ItemCondition {
     Attribute(AttributeCondition),
@@ -91,7 +90,6 @@ impl ItemCondition {
     }
 }
 
-/// A condition on the attribute of one key.
 #[derive(Clone, Debug)]
 pub(super) struct AttributeCondition {
     pub(super) key: String,
@@ -111,7 +109,6 @@ pub(super) struct ValueCondition(pub(super) Vec<Test>);
 
 #[derive(Clone, Debug)]
 pub(super) enum Test {
-    /// Equal to one of these.
     Equals(Vec<Scalar>),
     /// Equal to none of these, or no value.
     Not(Vec<Scalar>),
@@ -146,7 +143,6 @@ impl ValueCondition {
         text.filter(|text| text.contains(|c| !"0123456789.+-eEinfNatruls".contains(c)))
     }
 
-    /// Returns `true` if the test needs a value.
     pub(super) fn needs_a_value(&self) -> bool {
         !self.0.iter().all(|test| matches!(test, Test::Not(_) | Test::Exists(false)))
     }

@@ -13,7 +13,6 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RulesSource {
     File(PathBuf),
-    /// A parameter of Systems Manager, by name.
     Parameter(String),
 }
 
@@ -59,7 +58,6 @@ pub(crate) struct LiveRules {
     version: Option<u64>,
     /// `true` after a valid version.
     has_been_good: bool,
-    /// Mistakes in the last version.
     mistakes: Option<Mistakes>,
     /// The last reported reading error.
     unread: Option<String>,

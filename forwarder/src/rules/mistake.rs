@@ -11,7 +11,6 @@ pub struct Mistake {
     pub column: usize,
     /// The key, such as `match.severity`; empty for invalid TOML.
     pub key: String,
-    /// The problem and a suggestion.
     pub problem: String,
 }
 
@@ -39,7 +38,6 @@ impl Mistakes {
         Err(Self(mistakes))
     }
 
-    /// A mistake in the file as a whole.
     pub(super) fn of_file(problem: String) -> Self {
         Self(vec![Mistake { line: 1, column: 1, key: String::new(), problem }])
     }

@@ -97,11 +97,9 @@ struct ServiceRule {
     name: Template,
 }
 
-/// The result of applying the rules to requests of one origin.
 #[derive(Debug, Default)]
 #[must_use = "what was dropped has to be counted"]
 pub struct Applied {
-    /// The remaining requests, in order.
     pub requests: Vec<Request>,
     /// The effects of all rules that matched an item, in the file's order for a single request.
     pub effects: Vec<Effect>,
@@ -123,15 +121,12 @@ pub(crate) struct Growth {
     pub(crate) may_double: bool,
 }
 
-/// The effect of one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
     pub rule: Arc<str>,
     pub matched: usize,
     pub dropped: usize,
-    /// Changed items, scopes and resources.
     pub changed: usize,
-    /// Redacted values.
     pub redacted: usize,
     /// Texts that were replaced whole because they needed too much searching or replacing.
     pub replaced_whole: usize,
@@ -149,7 +144,6 @@ impl Effect {
         self.changed += usize::from(redacted.values > 0);
     }
 
-    /// Adds the effects of the same rules on another request.
     pub fn add_all(effects: &mut Vec<Self>, others: Vec<Self>) {
         for other in others {
             match effects.iter_mut().find(|effect| effect.rule == other.rule) {
@@ -200,7 +194,6 @@ impl RuleSet {
         &self.destinations
     }
 
-    /// The names of the rules in the file's order.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| &*rule.name)
     }
@@ -217,7 +210,6 @@ impl RuleSet {
         })
     }
 
-    /// Number of service names and of routes.
     pub fn counts(&self) -> (usize, usize) {
         (self.services.len(), self.routes.len())
     }
@@ -240,7 +232,6 @@ impl RuleSet {
         growth
     }
 
-    /// Returns `true` if the rules change nothing.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty() && self.services.is_empty() && self.routes.is_empty()
     }

@@ -2,12 +2,10 @@
 
 use wire::protobuf::{Field, Writer};
 
-/// The result for a message.
 #[derive(Debug)]
 pub(super) enum Edited {
     Same,
     Changed(Vec<u8>),
-    /// All of its items were dropped.
     Gone,
 }
 

@@ -22,7 +22,6 @@ pub struct DestinationRule {
     pub profile: Profile,
 }
 
-/// One destination of an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route<'r> {
     /// Name of the destination; `default` for the destination of the variables.

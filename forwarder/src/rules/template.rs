@@ -24,7 +24,6 @@ impl OriginField {
         }
     }
 
-    /// The names of the fields in a rules file.
     pub(super) const NAMED: [(&'static str, Self); 5] = [
         ("account", Self::Account),
         ("region", Self::Region),
@@ -51,7 +50,6 @@ enum TemplatePart {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
-    /// An unknown placeholder.
     #[error(
         "no placeholder is called {{{0}}}: there are {{account}}, {{region}}, {{log_group}}, {{log_stream}} and {{function}}"
     )]

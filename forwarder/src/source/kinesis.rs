@@ -48,7 +48,6 @@ impl KinesisRecord {
         &self.kinesis.sequence_number
     }
 
-    /// The origin of the record, derived from its stream.
     pub fn origin(&self) -> Origin {
         // arn:aws:kinesis:REGION:ACCOUNT:stream/NAME
         let part = |number| self.stream_arn.split(':').nth(number).unwrap_or_default();

@@ -104,7 +104,6 @@ pub enum SourceError {
     /// A Kinesis record with binary data.
     #[error("the Kinesis record is neither gzip nor UTF-8 text")]
     NotText,
-    /// A panic, which is a bug.
     #[error("reading the event panicked, please report this")]
     Panicked,
 }

@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 
 const NAMESPACE: &str = "lambda-otlp";
 
-/// The CloudWatch metrics, which alarms use.
 const METRICS: [(&str, &str); 4] = [
     ("Accepted", "Count"),
     ("Parked", "Count"),

@@ -31,7 +31,6 @@ pub enum NoResponse {
     TooLong {
         /// The endpoint's host, with its port unless that is the default.
         host: String,
-        /// The limit in bytes.
         most: usize,
     },
 }

@@ -23,7 +23,6 @@ pub struct SignedRequest<'a> {
     pub target: &'a str,
     pub body: Vec<u8>,
     pub deadline: Instant,
-    /// Maximum size of the response in bytes.
     pub max_response_bytes: usize,
 }
 

@@ -15,7 +15,6 @@ pub struct AwsHttpRequest<'a> {
     pub body: Vec<u8>,
     /// `true` if the host is this machine, or one that no proxy reaches.
     pub is_direct: bool,
-    /// Maximum size of the response in bytes.
     pub max_response_bytes: usize,
 }
 

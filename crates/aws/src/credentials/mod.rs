@@ -10,7 +10,6 @@ use endpoint::Renewed;
 use settings::Reader;
 use tokio::sync::Mutex;
 
-/// The source of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialsSource {
     /// Variables, which Lambda sets for the lifetime of an environment.

@@ -45,7 +45,6 @@ pub struct Page<T> {
 pub struct LogGroup {
     #[serde(rename = "logGroupName")]
     pub name: String,
-    /// Its ARN, which ends in `:*`.
     #[serde(default)]
     pub arn: String,
     /// `STANDARD`, `INFREQUENT_ACCESS`, `DELIVERY`; `None` if unstated.

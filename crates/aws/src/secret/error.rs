@@ -9,7 +9,6 @@ pub enum SecretError {
         "cannot read {secret}: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set; Lambda sets them from the function's role"
     )]
     NoCredentials { secret: String },
-    /// The secret's region is unknown.
     #[error("cannot read {secret}: its region is unknown; give its ARN, or set AWS_REGION")]
     NoRegion { secret: String },
     #[error(
@@ -21,7 +20,6 @@ pub enum SecretError {
         "cannot read {secret}: not found in {region}; is it in another region or account, or misspelt?"
     )]
     NotFound { secret: String, region: String },
-    /// The service returned another error.
     #[error("cannot read {secret}: {host} answered {}", described(*status, code, text))]
     Refused {
         secret: String,
@@ -34,7 +32,6 @@ pub enum SecretError {
     /// The service was unreachable.
     #[error("cannot read {secret}: {text}")]
     NoResponse { secret: String, text: String },
-    /// The service's value is unusable.
     #[error("cannot use {secret}: {problem}")]
     Unusable {
         secret: String,

@@ -38,8 +38,9 @@ pub(super) fn read_secret(response: &SecretResponse<'_>) -> Result<Secret, Secre
         problem: problem.to_owned(),
     };
     // The parser's error may quote the secret.
-    let found: SecretFields = serde_json::from_slice(&response.response.body)
-        .map_err(|_| unusable(&format!("the answer of {} is not in AWS's format", response.host)))?;
+    let found: SecretFields = serde_json::from_slice(&response.response.body).map_err(|_| {
+        unusable(&format!("the answer of {} is not in AWS's format", response.host))
+    })?;
     let text = match response.reference.store {
         SecretStore::SecretsManager => found.secret_string,
         SecretStore::ParameterStore => found.parameter.and_then(|parameter| parameter.value),

@@ -14,7 +14,6 @@ pub struct AwsSecretsSettings {
     pub region: Option<String>,
     pub secrets_manager: Option<Url>,
     pub parameter_store: Option<Url>,
-    /// The proxy for both.
     pub proxy: Option<Proxy>,
 }
 

@@ -1,10 +1,8 @@
 //! Errors of a queue.
 
-/// An error of a queue, with its answer and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// The queue refused the message.
     #[error("queue {queue} refused with {code}{}{hint}", describe(text))]
     Refused {
         queue: String,
@@ -28,13 +26,7 @@ pub enum QueueError {
     Deadline { queue: String },
     /// The message exceeds the size limit.
     #[error("message of {bytes} bytes is larger than the {most} bytes that queue {queue} accepts")]
-    TooLarge {
-        queue: String,
-        /// Its size in bytes.
-        bytes: usize,
-        /// The limit in bytes.
-        most: usize,
-    },
+    TooLarge { queue: String, bytes: usize, most: usize },
 }
 
 impl QueueError {

@@ -21,9 +21,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Maximum size of a message, and of all messages of one request (Amazon SQS Developer Guide, "Message quotas").
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
-/// Maximum number of messages in one request.
 const MAX_BATCH_ENTRIES: usize = 10;
-/// Maximum delay of a sent message.
 const LONGEST_DELAY: Duration = Duration::from_mins(15);
 /// Maximum visibility timeout: SQS hides a message for at most 12 hours after it was received, possibly a whole invocation ago.
 const LONGEST_VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12 * 60 - 15);

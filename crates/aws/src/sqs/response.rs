@@ -8,7 +8,6 @@ use serde::Deserialize;
 /// The retry decision: only requests that certainly failed, and may succeed soon, are retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// A temporary refusal.
     Yes,
     /// A permanent refusal, or an unknown result.
     No,

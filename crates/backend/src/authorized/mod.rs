@@ -18,7 +18,6 @@ pub struct Authorized<T = HttpTransport, S = AwsSecrets> {
     secret: Option<OwnSecret<S>>,
 }
 
-/// The destination's secret and the version in use.
 #[derive(Debug)]
 struct OwnSecret<S> {
     cached: Arc<CachedSecret<S>>,
@@ -58,7 +57,6 @@ impl<T: Transport, S: SecretService> Authorized<T, S> {
         Self { client, secret }
     }
 
-    /// The inner client.
     pub fn client(&self) -> &Client<T> {
         &self.client
     }

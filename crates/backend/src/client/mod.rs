@@ -48,7 +48,6 @@ impl Client {
 }
 
 impl<T: Transport> Client<T> {
-    /// Creates a client with this transport.
     pub fn with_transport(
         destination: &DestinationConfig,
         transport: T,
@@ -72,7 +71,6 @@ impl<T: Transport> Client<T> {
         })
     }
 
-    /// Replaces the retry schedule.
     #[must_use]
     pub fn with_retry_policy(self, policy: RetryPolicy) -> Self {
         Self { policy, ..self }
@@ -163,7 +161,6 @@ impl<T: Transport> Client<T> {
     }
 }
 
-/// Maximum number of characters of a stream name in a warning.
 const MOST_STREAM_CHARS: usize = 60;
 
 impl<T> Clone for Client<T> {

@@ -12,7 +12,6 @@ use wire::SignalKind;
 /// One backend and its connection settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationConfig {
-    /// The URL of each signal.
     pub endpoints: Endpoints,
     /// Headers of every request, including credentials.
     pub headers: Headers,
@@ -20,15 +19,11 @@ pub struct DestinationConfig {
     pub secret: Option<SecretReference>,
     /// Certificate authorities trusted in addition to the system's.
     pub own_authority: Option<OwnAuthority>,
-    /// The proxy in front of the endpoints.
     pub proxy: Option<Proxy>,
     /// OpenObserve's stream for traces and logs.
     pub stream: Option<String>,
-    /// The kind of backend.
     pub profile: Profile,
-    /// Time limit of one request.
     pub request_timeout: Duration,
-    /// Compression of request bodies.
     pub compression: Compression,
     /// Maximum size of a request before compression, in bytes.
     pub max_request_bytes: usize,

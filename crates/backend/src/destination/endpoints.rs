@@ -11,7 +11,6 @@ use std::fmt;
 use url::{Host, Url};
 use wire::SignalKind;
 
-/// One URL for each signal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoints {
     traces: Url,
@@ -80,7 +79,6 @@ impl Endpoints {
         }
     }
 
-    /// Replaces the URL of this signal.
     #[cfg(feature = "lean")]
     pub(crate) fn set(&mut self, kind: SignalKind, url: Url) {
         *match kind {
@@ -90,7 +88,6 @@ impl Endpoints {
         } = url;
     }
 
-    /// The URLs of all three signals.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Url> {
         SignalKind::ALL.into_iter().map(|kind| self.of(kind))
     }
@@ -164,7 +161,6 @@ fn own_endpoint(
     shared.map(|shared| shared.of(kind).clone())
 }
 
-/// The variable with the URL of this signal.
 fn variable_of(reader: &Reader<'_>, kind: SignalKind) -> &'static str {
     let own = match kind {
         SignalKind::Traces => OTEL_TRACES_ENDPOINT,

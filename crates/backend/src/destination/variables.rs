@@ -94,7 +94,6 @@ pub const DESTINATION: &[Variable] = &[
     ),
 ];
 
-/// The names of OpenObserve's extension for a destination.
 pub const O2_DESTINATION: &[Variable] = &[
     row(
         O2_ENDPOINT,

@@ -20,7 +20,6 @@ struct Inner {
 }
 
 impl Learned {
-    /// Starts with the configured column limit.
     pub(crate) fn new(max_columns: usize) -> Self {
         let max_columns = AtomicUsize::new(max_columns);
         Self(Arc::new(Inner { max_columns, warnings: Mutex::default() }))

@@ -23,10 +23,8 @@ pub use retry::{InvalidRetryPolicy, RetryPolicy};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// The parameters shared by all attempts.
 pub(crate) struct Attempt<'a> {
     pub(crate) compression: Compression,
-    /// Time limit of one attempt.
     pub(crate) timeout: Duration,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) stream: Option<&'a HeaderValue>,

@@ -9,7 +9,6 @@ use wire::Request;
 #[must_use = "unaccepted telemetry must be queued for retry, dead-lettered or returned"]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outcome {
-    /// Number of items the backend accepted.
     pub accepted: usize,
     /// The items the backend did not accept, in pieces that never overlap.
     pub parts: Vec<UndeliveredPart>,
@@ -34,12 +33,10 @@ impl Outcome {
         Self { parts: whole.into_iter().collect(), ..Self::default() }
     }
 
-    /// Number of undelivered items.
     pub fn undelivered(&self) -> usize {
         self.parts.iter().map(|part| part.items).sum()
     }
 
-    /// Number of all items of the request.
     pub fn items(&self) -> usize {
         self.accepted + self.undelivered()
     }
@@ -87,7 +84,6 @@ pub struct UndeliveredPart {
     pub request: Request,
     /// Number of undelivered items: all items of `request`, except for [`Fate::DeadLetterPartial`].
     pub items: usize,
-    /// The last failure.
     pub reason: Reason,
     /// The next step for this piece.
     pub fate: Fate,
@@ -96,7 +92,6 @@ pub struct UndeliveredPart {
 /// The next step for an undelivered piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fate {
-    /// Queue for retry.
     Park,
     /// Queue for retry. The piece is a single record whose content the backend refused. The record is at fault only if the
     /// backend accepts other records meanwhile, which is unknown.

@@ -55,7 +55,6 @@ impl RetryPolicy {
         Self { retries: 0, ..self }
     }
 
-    /// The maximum number of retries.
     pub(super) fn retries(&self) -> u32 {
         self.retries
     }
@@ -83,7 +82,6 @@ impl RetryPolicy {
 pub(crate) struct Jitter(u64);
 
 impl Jitter {
-    /// Starts at this seed.
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(seed)
     }

@@ -23,7 +23,6 @@ impl BoundedBody {
         !self.cut
     }
 
-    /// Returns `true` if the body exceeds the limit.
     pub(super) fn is_cut(&self) -> bool {
         self.cut
     }

@@ -6,10 +6,7 @@
 pub enum ClientError {
     /// A header of the destination is not valid in HTTP.
     #[error("header {name} contains characters that HTTP does not allow")]
-    Header {
-        /// The header's name.
-        name: String,
-    },
+    Header { name: String },
     /// TLS setup failed, for instance because the system has no certificates.
     #[error("cannot set up the HTTP client: {text}")]
     Build {

@@ -13,9 +13,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
 /// A response of the backend, or of a proxy before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpResponse {
-    /// The HTTP status.
     pub status: u16,
-    /// Its headers.
     pub headers: HeaderMap,
     /// At most 64 KiB of its body.
     pub body: Bytes,

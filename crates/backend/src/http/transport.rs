@@ -19,7 +19,6 @@ pub struct HttpRequest {
     pub headers: HeaderMap,
     /// OpenObserve's stream, for traces and logs only: each metric's name is a stream.
     pub stream: Option<HeaderValue>,
-    /// Time limit for the whole response.
     pub timeout: Duration,
 }
 
@@ -32,7 +31,6 @@ impl fmt::Debug for HttpRequest {
 
 /// Sends one request and returns its response. Does not retry or follow redirects, and reads at most 64 KiB of the body.
 pub trait Transport: Sync {
-    /// Sends the request.
     fn send(
         &self,
         request: HttpRequest,

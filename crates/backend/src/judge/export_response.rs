@@ -16,7 +16,6 @@ const NO_COUNT: &str = "a number of rejected items that cannot be read";
 /// The statement of a 2xx response about the items.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ExportResponse {
-    /// All items were accepted.
     Complete,
     /// Some items were rejected, or there is a warning.
     Partial(PartialSuccess),

@@ -15,7 +15,6 @@ pub(crate) enum Judgement {
     Partial {
         /// Number of rejected items, at most the number sent.
         rejected: usize,
-        /// The reason.
         reason: Reason,
     },
     /// Retry after `after` at the earliest; finally queue for retry.
@@ -24,29 +23,18 @@ pub(crate) enum Judgement {
         after: Option<Duration>,
         /// `true` if the backend may have stored the items.
         ambiguous: bool,
-        /// The reason.
         reason: Reason,
     },
     /// The backend answered but wrote nothing: send once more, then halve.
-    OnceMore {
-        /// The reason.
-        reason: Reason,
-    },
+    OnceMore { reason: Reason },
     /// Queue for retry and alert a person: every request fails until a setting changes.
     Alarm {
         /// `true` if the backend may have stored the items.
         ambiguous: bool,
-        /// The reason.
         reason: Reason,
     },
     /// The request is too large: split it by size.
-    Split {
-        /// The reason.
-        reason: Reason,
-    },
+    Split { reason: Reason },
     /// The backend refuses something in the request: halve it until the refused record is alone.
-    Halve {
-        /// The reason.
-        reason: Reason,
-    },
+    Halve { reason: Reason },
 }

@@ -22,7 +22,6 @@ pub use reason::Reason;
 use reason::is_temporary;
 use wire::SignalKind;
 
-/// The header with the result of a gRPC call.
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// OpenObserve's answer after a failed write of logs: a `partial_success` without a count or a text. Every other

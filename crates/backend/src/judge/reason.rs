@@ -11,7 +11,6 @@ use std::fmt;
 pub enum Reason {
     /// The backend answered with this status.
     Status {
-        /// The HTTP status.
         status: u16,
         /// An excerpt of its body.
         text: String,
@@ -23,7 +22,6 @@ pub enum Reason {
     NothingWritten,
     /// The response does not come from an OTLP backend, for example a proxy's page.
     NoOtlpAnswer {
-        /// The HTTP status.
         status: u16,
         /// The problem with the response.
         text: &'static str,
@@ -43,10 +41,7 @@ pub enum Reason {
         text: String,
     },
     /// No setting names the request's destination any more.
-    UnknownDestination {
-        /// The destination and the remedy.
-        text: String,
-    },
+    UnknownDestination { text: String },
     /// Not sent, because the backend discards records of this age.
     OutsideWindow,
     /// Not sent, because a trace id or span id is invalid (OTLP, `trace.proto`).
@@ -115,7 +110,6 @@ impl Reason {
         }
     }
 
-    /// The column limit stated by the backend.
     pub(crate) fn column_limit(&self) -> Option<usize> {
         let Self::Status { status: 400, text, .. } = self else { return None };
         let (_, limit) = text.split_once("only ")?;

@@ -9,7 +9,6 @@ use wire::{Logs, Request};
 /// The fields shared by the records of one test.
 #[derive(Clone, Copy, Debug)]
 pub struct Canary {
-    /// `service.name`.
     pub service: &'static str,
     /// The trace id of each record.
     pub trace_id: [u8; 16],
@@ -37,7 +36,6 @@ impl Canary {
         self.trace_id.iter().skip(8).copied().collect()
     }
 
-    /// The resource of each record.
     pub fn resource(&self) -> Resource {
         let value = Some(AnyValue { value: Some(Value::StringValue(self.service.to_owned())) });
         let key = wire::resource::SERVICE_NAME.to_owned();
@@ -47,7 +45,6 @@ impl Canary {
         }
     }
 
-    /// Creates a log record with this text.
     pub fn log_record(&self, body: &str) -> Request {
         let record = LogRecord {
             time_unix_nano: self.time_unix_nano,

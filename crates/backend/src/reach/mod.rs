@@ -26,10 +26,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The likely mistake if OpenObserve answers 404.
 pub const ORGANIZATION_MISSING: &str = "answered 404: the endpoint has to end in /api/{organization}, without a slash, and the organization to exist";
 
-/// The settings named in advice.
 #[derive(Clone, Debug)]
 pub struct Advice {
-    /// The variable with the endpoint.
     pub endpoint: Cow<'static, str>,
     /// The remedy for refused credentials, as the end of a sentence: `set LAMBDA_OTLP_HEADERS to …`.
     pub credentials: &'static str,
@@ -38,13 +36,10 @@ pub struct Advice {
 /// A backend and the means to ask it.
 #[derive(Debug)]
 pub struct Reach<T> {
-    /// Its endpoints.
     pub destination: DestinationConfig,
-    /// The transport for questions.
     pub transport: T,
     /// The headers of each request, including credentials.
     pub headers: HeaderMap,
-    /// The settings named in advice.
     pub advice: Advice,
 }
 
@@ -73,7 +68,6 @@ impl<T: Transport> Reach<T> {
         excerpt(text.as_bytes(), &Mask::of(&self.destination))
     }
 
-    /// The log endpoint.
     pub fn logs(&self) -> &Url {
         self.destination.endpoints.of(SignalKind::Logs)
     }
@@ -151,7 +145,6 @@ impl<T: Transport> Reach<T> {
         self.transport.send(request).await
     }
 
-    /// Reports the answer.
     pub fn connected(&self, answer: &HttpResponse) -> Check {
         let tls = if self.logs().scheme() == "https" { "TLS, " } else { "" };
         Check::ok("connection", format!("{tls}{}", said(answer, "HTTP ")))
@@ -199,7 +192,6 @@ fn said(answer: &HttpResponse, prefix: &str) -> String {
     }
 }
 
-/// Keys of JSON errors.
 #[derive(Deserialize)]
 struct JsonErrorBody<'a> {
     #[serde(borrow)]

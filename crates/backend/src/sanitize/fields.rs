@@ -14,7 +14,6 @@ pub(super) const VALUE: u32 = 2;
 pub(super) const STRING: u32 = 1;
 pub(super) const MAP: u32 = 6;
 
-/// Key and value of an attribute.
 #[inline]
 pub(super) fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
     match plain_attribute(attribute) {

@@ -40,12 +40,10 @@ impl Reserved {
         Self { columns, shapes }
     }
 
-    /// Number of columns.
     pub(super) const fn len(&self) -> usize {
         self.columns.len()
     }
 
-    /// Their shapes.
     pub(super) const fn shapes(&self) -> Shapes {
         self.shapes
     }
@@ -71,7 +69,6 @@ impl Shapes {
         }
     }
 
-    /// Adds the column of a key with this prefix.
     pub(super) fn add_with_prefix(&mut self, prefix: &[u8], key: &[u8]) {
         let length = if key.is_ascii() { key.len() } else { stored_key(key).count() };
         if let Some((first, last)) = prefix.first().or(key.first()).zip(key.last()) {
@@ -226,7 +223,6 @@ pub(super) static LOG_RESOURCE: Reserved = Reserved::new(&[
     "trace_id",
 ]);
 
-/// Columns of a data point.
 pub(super) static DATA_POINT: Reserved = Reserved::new(&[
     "__hash__",
     "__name__",

@@ -7,7 +7,6 @@
 /// Facts about requests that [`sanitize`](super::sanitize) did not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Survey {
-    /// The times of the items.
     pub times: Times,
     keys: KeySketch,
 }
@@ -58,14 +57,11 @@ impl Survey {
 /// records or, if that is 0, the observed time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// The time of the oldest item.
     pub oldest_unix_nano: u64,
-    /// The time of the newest item.
     pub newest_unix_nano: u64,
 }
 
 impl Times {
-    /// Adds the time of an item.
     pub(super) fn add(&mut self, time_unix_nano: u64) {
         self.oldest_unix_nano = self.oldest_unix_nano.min(time_unix_nano);
         self.newest_unix_nano = self.newest_unix_nano.max(time_unix_nano);

@@ -16,7 +16,6 @@ const MAP_ENTRY: u32 = 1;
 /// Nested maps become columns down to this level; one more is inspected.
 const FLATTEN_LEVELS: usize = 4;
 
-/// Maximum number of prefixes of an attribute.
 const MOST_PREFIXES: usize = 3;
 
 /// Most resources have at most this many attributes.
@@ -25,25 +24,20 @@ const USUAL_ATTRIBUTES: usize = 24;
 /// A resource with more attributes is searched by key.
 const FEW_ATTRIBUTES: usize = 64;
 
-/// The mapping of a signal's items to columns.
 pub(super) struct Signal {
     /// OpenObserve's own columns.
     pub(super) reserved: &'static Reserved,
-    /// The prefix of resource attributes.
     pub(super) resource_prefix: &'static [u8],
     /// `true` if maps become columns instead of text.
     pub(super) flattens: bool,
 }
 
-/// Spans.
 pub(super) static SPANS: Signal =
     Signal { reserved: &names::SPAN, resource_prefix: b"service_", flattens: false };
 
-/// Log records.
 pub(super) static LOG_RECORDS: Signal =
     Signal { reserved: &names::LOG_RECORD, resource_prefix: b"", flattens: true };
 
-/// Data points.
 pub(super) static DATA_POINTS: Signal =
     Signal { reserved: &names::DATA_POINT, resource_prefix: b"", flattens: false };
 
@@ -63,7 +57,6 @@ impl<'c> Taken<'c> {
         Self::beside(signal, messages(container, RESOURCE))
     }
 
-    /// Returns the reserved names for this encoded resource.
     pub(super) fn in_resource(signal: &'static Signal, resource: &'c [u8]) -> Self {
         Self::beside(signal, std::iter::once(resource))
     }

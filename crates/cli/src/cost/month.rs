@@ -42,13 +42,10 @@ pub(super) struct Row {
 #[derive(Clone, Debug)]
 pub(super) struct Month {
     pub(super) rows: Vec<Row>,
-    /// Deliveries to the forwarder.
     pub(super) deliveries: f64,
     /// Milliseconds of the forwarder per delivery.
     pub(super) delivery_ms: f64,
-    /// GB through the stream.
     pub(super) streamed_gb: f64,
-    /// GB of OTLP lines.
     pub(super) line_gb: f64,
 }
 
@@ -56,7 +53,6 @@ pub(super) struct Month {
 #[derive(Clone, Debug)]
 pub(super) struct Alternative {
     pub(super) what: &'static str,
-    /// GB of OTLP lines.
     pub(super) line_gb: f64,
     pub(super) usd: f64,
 }

@@ -17,7 +17,6 @@ use tokio::sync::watch;
 
 const MOST_WAITING: usize = 64;
 
-/// A function on a thread of its own.
 pub(super) struct Session {
     pub(super) incoming: Receiver<Incoming>,
     stop: watch::Sender<bool>,

@@ -64,7 +64,6 @@ struct Metric {
 }
 
 impl Alarm {
-    /// Returns `true` if the alarm watches a function, queue or bucket with one of these names.
     fn watches(&self, names: &[String]) -> bool {
         let of_queries = self.metrics.iter().filter_map(|query| query.metric_stat.as_ref());
         let of_queries = of_queries.flat_map(|stat| &stat.metric.dimensions);

@@ -11,7 +11,6 @@ pub(crate) struct Gathered {
     newest_ms: i64,
 }
 
-/// Events of one stream, in order.
 pub(crate) type StreamEvents = (String, Vec<LogEvent>);
 
 impl Gathered {

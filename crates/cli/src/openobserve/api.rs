@@ -33,7 +33,6 @@ pub(super) struct Found {
     hash: String,
 }
 
-/// An OpenObserve organization.
 pub(super) struct Api {
     reach: Reach,
     /// `/prefix/api` and `organization`.

@@ -5,10 +5,8 @@ use console::waterfall::draw::short;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// The action for one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// It is missing.
     Install,
     /// It was not edited, and this version has another one.
     Update,

@@ -10,7 +10,6 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The name in OpenObserve's paths.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Dashboards => "dashboards",

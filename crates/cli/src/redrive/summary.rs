@@ -47,10 +47,8 @@ struct Count {
     items: usize,
 }
 
-/// The maximum number of separately counted reasons.
 const MOST_REASONS: usize = 100;
 
-/// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     counts: BTreeMap<(LetterFate, String), Count>,

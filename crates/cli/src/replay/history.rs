@@ -10,7 +10,6 @@ use forwarder::LogEvent;
 pub(crate) struct Page {
     /// Events with their streams. Each stream is in order.
     pub(crate) events: Vec<(String, LogEvent)>,
-    /// The token of the next page.
     pub(crate) next: Option<String>,
 }
 

@@ -25,7 +25,6 @@ pub(crate) fn slices(from_ms: i64, to_ms: i64) -> impl Iterator<Item = (i64, i64
     })
 }
 
-/// The progress of a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Checkpoint {
     pub(crate) version: u32,
@@ -74,7 +73,6 @@ impl Checkpoint {
         Ok(found)
     }
 
-    /// Replaces the file atomically.
     pub(crate) fn save(&self, path: &Path) -> anyhow::Result<()> {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = directory.unwrap_or(Path::new("."));

@@ -161,7 +161,6 @@ impl Trace {
         Self { held: Held::default(), waterfall }
     }
 
-    /// Draws traces that have grown.
     fn redraw(&mut self) {
         let shown = &self.waterfall;
         let logs = shown.rows.iter().map(|row| row.logs.len()).sum::<usize>() + shown.loose.len();

@@ -22,11 +22,9 @@ pub(crate) enum Incoming {
     Requests(Vec<Request>),
     /// Text between the telemetry, in order.
     Text(String),
-    /// A message for the user.
     Said(String),
     /// The error of an OTLP line that cannot be decoded.
     Wrong(String),
-    /// The error that ended an input.
     Failed(anyhow::Error),
 }
 

@@ -6,7 +6,6 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 /// The scope of the spans and metrics made from Lambda's reports.
 pub const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
-/// The scope of the extension's own metrics.
 pub const EXTENSION_SCOPE: &str = "lambda-otlp/extension";
 pub const INVOCATION_ID: &str = "faas.invocation_id";
 

@@ -43,7 +43,6 @@ pub enum Ink {
     Failed,
 }
 
-/// A line as coloured pieces.
 pub type Line = Vec<(Ink, String)>;
 
 /// Writes a trace: its spans with their log records.
@@ -186,7 +185,6 @@ impl Layout {
         ]
     }
 
-    /// A text below a span's name.
     fn below(&self, row: &Row, ink: Ink, text: &str) -> Line {
         let column = SIGN + self.service + 1 + 2 * row.depth.min(self.deepest());
         vec![

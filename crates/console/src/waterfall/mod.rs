@@ -16,7 +16,6 @@ use wire::ids::to_hex;
 #[derive(Default)]
 pub struct Waterfall {
     pub trace_id: String,
-    /// The name of its invocation.
     pub label: String,
     /// The time of its first span, in nanoseconds since the Unix epoch; 0 if it has no span yet.
     pub began: u64,
@@ -38,7 +37,6 @@ pub struct Row {
     pub has_failed: bool,
     /// The reason for its failure, if the span has one.
     pub why_failed: String,
-    /// The number that one of the demo's functions gave it.
     pub number: String,
     /// The reason why it exceeds its parent, or another oddity.
     pub remark: &'static str,
@@ -190,7 +188,6 @@ impl Trace<'_> {
         tree.rows
     }
 
-    /// Beginning and end of the trace.
     fn bounds(&self) -> (u64, u64) {
         let spans = || self.spans.iter().map(|span| span.span);
         let start = spans().map(|span| span.start_time_unix_nano).min().unwrap_or(0);

@@ -62,7 +62,6 @@ pub struct ConvertedLines {
 pub struct ConsumedLines {
     /// `START`, `END`, `INIT_START` and `RESTORE_START`.
     pub platform_lines: usize,
-    /// Empty lines.
     pub empty_lines: usize,
 }
 

@@ -18,7 +18,6 @@ pub struct Figures {
     pub init_duration_ms: Option<f64>,
     /// Duration of the SnapStart restore in milliseconds; on a report it marks a cold start.
     pub restore_duration_ms: Option<f64>,
-    /// Billed duration of the SnapStart restore in milliseconds.
     pub billed_restore_duration_ms: Option<f64>,
     /// Bytes of the response (Telemetry API only).
     pub produced_bytes: Option<f64>,
@@ -40,7 +39,6 @@ pub(crate) fn plausible(value: f64) -> Option<f64> {
     (0.0..=MAX_FIGURE).contains(&value).then_some(value)
 }
 
-/// Converts a plausible number of milliseconds to nanoseconds.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -128,7 +128,6 @@ pub struct PhaseSpan {
     /// `responseLatency`, `responseDuration`, `runtimeOverhead`, `extensionOverhead`, or a later addition of AWS.
     pub name: String,
     pub start: Option<SpanStart>,
-    /// Its duration in milliseconds.
     pub duration_ms: Option<f64>,
 }
 

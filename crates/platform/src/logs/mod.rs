@@ -157,7 +157,6 @@ pub(crate) fn platform_record(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undecodable<'a> {
     pub reason: &'a str,
-    /// Size of the line in bytes.
     pub size_bytes: usize,
     /// SHA-256 of the line in hex.
     pub sha256: &'a str,

@@ -43,7 +43,6 @@ const TRACE_ID: u32 = 9;
 const SPAN_ID: u32 = 10;
 
 impl Records {
-    /// Size of the records in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.fields.len()
     }

@@ -24,7 +24,6 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// Not a histogram.
     const NONE: Self = Self::same(&[]);
 
     const fn same(bounds: &'static [f64]) -> Self {

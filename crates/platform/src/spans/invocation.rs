@@ -8,7 +8,6 @@ use crate::options::SpanEnd;
 pub enum ShutdownReason {
     /// The environment ends normally (`spindown`), or for an unknown reason.
     Spindown,
-    /// The function reached its timeout.
     Timeout,
     /// The runtime or an extension failed.
     Failure,

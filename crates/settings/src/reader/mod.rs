@@ -27,7 +27,6 @@ impl<'a> Reader<'a> {
         Self { source, table, mistakes: Vec::new(), warnings }
     }
 
-    /// Returns `true` if the variable is set.
     pub fn is_set(&self, name: &str) -> bool {
         self.source.get(name).is_some()
     }
@@ -232,7 +231,6 @@ impl<'a> Reader<'a> {
 /// A printable row: `NAME=value (from environment)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// The variable's name.
     pub name: &'static str,
     /// Its value, masked if it is secret.
     pub value: String,

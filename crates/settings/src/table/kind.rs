@@ -5,7 +5,6 @@ use crate::parse;
 use crate::secret_reference::SecretReference;
 use std::fmt;
 
-/// The kind of a variable's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
@@ -21,13 +20,10 @@ pub enum Kind {
     Duration,
     /// `900KiB`, `10MB`, or bytes.
     Bytes,
-    /// A whole number.
     Count,
     /// A number from 0 to 1.
     Ratio,
-    /// `true` or `false`.
     Switch,
-    /// One of these words, in any case.
     Choice(&'static [&'static str]),
     /// `name=value,name=value`; the values are never printed.
     Headers,

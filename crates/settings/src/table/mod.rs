@@ -10,7 +10,6 @@ pub use variable::Variable;
 use slips::slips;
 use std::fmt::Write as _;
 
-/// All variables that one binary reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
     own: Rows,
@@ -57,7 +56,6 @@ impl Table {
         self.known_elsewhere
     }
 
-    /// All rows.
     pub fn variables(&self) -> impl Iterator<Item = &'static Variable> + use<> {
         [self.own, self.shared, self.aliases, self.unlisted].into_iter().flat_map(rows)
     }
@@ -77,7 +75,6 @@ impl Table {
         rows(self.aliases)
     }
 
-    /// The row of this name.
     pub fn find(&self, name: &str) -> Option<&'static Variable> {
         self.variables().find(|variable| variable.name == name)
     }
@@ -118,7 +115,6 @@ fn rows(parts: Rows) -> impl Iterator<Item = &'static Variable> {
     parts.iter().flat_map(|part| part.iter())
 }
 
-/// A Markdown table of these variables.
 pub fn markdown<'a>(variables: impl IntoIterator<Item = &'a Variable>) -> String {
     let mut markdown =
         String::from("| variable | default | value | meaning |\n|---|---|---|---|\n");

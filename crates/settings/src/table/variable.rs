@@ -7,7 +7,6 @@ use crate::secret_reference::SecretReference;
 /// One row: a variable's name and its properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
-    /// The name in the environment.
     pub name: &'static str,
     /// The value when it is unset, written as a user would write it.
     pub default: Option<&'static str>,

@@ -33,7 +33,6 @@ pub struct InvalidPattern {
 }
 
 impl FilterPattern {
-    /// Reads a pattern.
     pub fn parse(pattern: &str) -> Result<Self, InvalidPattern> {
         let refused = |reason| InvalidPattern { pattern: pattern.to_owned(), reason };
         if pattern.chars().count() > MAX_PATTERN_CHARS {
@@ -77,7 +76,6 @@ impl FilterPattern {
         Ok(Self(Form::Terms { required, optional, excluded }))
     }
 
-    /// Returns `true` if the pattern matches this message.
     pub fn matches(&self, message: &str) -> bool {
         match &self.0 {
             Form::Terms { required, optional, excluded } => {

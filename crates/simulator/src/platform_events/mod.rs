@@ -244,7 +244,6 @@ impl PlatformEvents {
     }
 }
 
-/// The milliseconds that are billed for a duration.
 pub(crate) fn rounded_up_to_millis(duration: Duration) -> u128 {
     duration.as_nanos().div_ceil(1_000_000)
 }

@@ -26,7 +26,6 @@ pub struct QueueRequest {
     pub security_token: Option<String>,
     /// Entries of a batch, else 1.
     pub entries: usize,
-    /// Bytes of the body.
     pub bytes: usize,
 }
 

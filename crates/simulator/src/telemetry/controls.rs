@@ -147,7 +147,6 @@ pub struct UndeliveredTelemetry {
     /// The 32 hexadecimal digits at the end of the log stream's name.
     pub environment: String,
     pub extension: String,
-    /// Its `type`.
     pub kind: String,
     pub event: String,
 }
@@ -156,7 +155,6 @@ pub struct UndeliveredTelemetry {
 #[non_exhaustive]
 pub struct DeliveredTelemetry {
     pub extension: String,
-    /// Its `type`.
     pub kind: String,
     pub event: String,
     pub sent: Instant,

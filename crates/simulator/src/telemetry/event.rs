@@ -19,8 +19,10 @@ pub(crate) struct Generated {
 enum Content {
     /// The whole event.
     Json(String),
-    /// A line that a process printed.
-    Line { time: Timestamp, text: String },
+    Line {
+        time: Timestamp,
+        text: String,
+    },
 }
 
 impl Generated {
@@ -28,7 +30,6 @@ impl Generated {
         Self { kind: kind.into(), category: Category::Platform, content: Content::Json(json) }
     }
 
-    /// A line of the function or of an extension.
     pub(crate) fn line(category: Category, time: Timestamp, text: String) -> Self {
         Self { kind: category.name().into(), category, content: Content::Line { time, text } }
     }

@@ -52,7 +52,6 @@ pub(super) struct Dropped {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Batch {
     pub(super) events: Vec<String>,
-    /// The `type` of each.
     pub(super) kinds: Vec<Arc<str>>,
 }
 

@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep};
 
 /// A response has at most 4,096 bytes.
 const MOST_REASON_CHARS: usize = 700;
-/// Time limit of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 

@@ -6,12 +6,10 @@ use serde_json::Value;
 use settings::Pattern;
 use url::Url;
 
-/// The task of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// CloudFormation creates, updates or deletes the stack's subscription.
     Resource(Box<ResourceRequest>),
-    /// A log group of this name was created.
     NewLogGroup(String),
     /// The schedule, or a manual invocation with `{}`.
     Run,

@@ -42,7 +42,6 @@ pub struct Service {
     clock: fn() -> SystemTime,
 }
 
-/// The parts created from valid settings.
 #[derive(Debug)]
 struct Parts {
     config: Config,

@@ -8,7 +8,6 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(feature = "encode"), expect(dead_code, reason = "who writes no lines has no limit"))]
 pub(crate) struct TooLarge {
-    /// Number of input bytes
     pub(crate) input_bytes: usize,
     /// that produced this number of bytes in the member.
     pub(crate) bytes: usize,

@@ -146,7 +146,6 @@ impl<'de> Visitor<'de> for Signals<'_, '_> {
     }
 }
 
-/// The destination of a field's value.
 struct FieldTarget<'s, 'l> {
     /// The message that has the field.
     message: &'static Message,

@@ -119,7 +119,6 @@ fn double(raw: &str) -> Option<f64> {
     }
 }
 
-/// The text of a number, bare or in a string.
 fn digits(raw: &str) -> Option<&str> {
     let text = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).unwrap_or(raw);
     let is_number = text

@@ -245,7 +245,6 @@ fn compact_line(
     Ok(())
 }
 
-/// The line exceeds its limit.
 #[derive(Debug)]
 struct LineTooLarge {
     /// The size reached by its payload,

@@ -32,7 +32,6 @@ pub(super) fn is_blank(character: char) -> bool {
     character.is_whitespace() || character == BYTE_ORDER_MARK
 }
 
-/// Returns `true` if an object may begin in the text.
 pub(super) fn has_object(text: &str) -> bool {
     memchr(b'{', text.as_bytes()).is_some()
 }
@@ -88,7 +87,6 @@ pub(super) fn marked_object(text: &str, from: usize) -> Option<usize> {
     }
 }
 
-/// A name at the position of a key.
 struct Key {
     /// `true` in a JSON object that is the text of a string.
     escaped: bool,

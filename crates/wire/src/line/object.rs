@@ -72,7 +72,6 @@ const FORMATTER_KEYS: [&str; 10] = [
 const LINE_KEYS: [&str; 6] =
     ["source", "method", "headers", "content-type", "content-encoding", "base64"];
 
-/// The kind of an object.
 pub(super) enum Class<'a> {
     /// It has the marker, and thus claims to be an OTLP line.
     Line,

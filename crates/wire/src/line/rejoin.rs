@@ -15,7 +15,6 @@ use crate::request::Limits;
 
 /// Maximum size of a joined line: foreign exporters write lines of any length.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
-/// Maximum number of pieces of one line.
 const MOST_PIECES: usize = 512;
 
 /// Lambda cuts a line at multiples of 65,536 bytes, the buffer of a pipe, or at the end of a CloudWatch Logs event, 26 bytes
@@ -146,7 +145,6 @@ impl Rejoin {
         }
     }
 
-    /// Returns `true` if this piece is the last one.
     fn is_last(&self, piece: &str) -> bool {
         match &self.waits_for {
             WaitsFor::Payload => base64_len(piece) < piece.len(),

@@ -2,7 +2,6 @@
 
 use super::find::{self, is_blank};
 
-/// One text, and the position in it.
 pub(super) struct Walk<'t> {
     pub(super) text: &'t str,
     pub(super) at: usize,

@@ -44,7 +44,6 @@ fn items<'b>(bytes: &'b [u8], limits: &Limits) -> impl Iterator<Item = &'b [u8]>
     scopes.flat_map(|scope| messages(scope, ITEMS)).take(most)
 }
 
-/// Returns `true` if this may be an item of the signal.
 fn may_be(kind: SignalKind, message: &[u8]) -> bool {
     match kind {
         SignalKind::Traces => {

@@ -7,7 +7,6 @@ use super::Request;
 use super::items::count;
 use crate::protobuf::{Reader, Writer};
 
-/// The target size of parts, in bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     /// A part is larger only if it cannot be cut.

@@ -1,6 +1,5 @@
 //! The description of a message in the tables: its fields, their kinds, and the encoding of absence.
 
-/// The kind of a field.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Bool,
@@ -24,7 +23,6 @@ pub(crate) enum Kind {
     Message(&'static Message),
 }
 
-/// The presence and cardinality of a field.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Presence {
     /// Zero means absent.
@@ -45,7 +43,6 @@ pub(crate) struct Enum {
     pub(crate) names: &'static [&'static str],
 }
 
-/// One field of a message.
 pub(crate) struct Field {
     pub(crate) number: u32,
     /// The key in OTLP/JSON, which functions do not need.
@@ -55,7 +52,6 @@ pub(crate) struct Field {
     pub(crate) presence: Presence,
 }
 
-/// One message type.
 pub(crate) struct Message {
     pub(crate) name: &'static str,
     pub(crate) fields: &'static [Field],

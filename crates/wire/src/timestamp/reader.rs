@@ -65,13 +65,11 @@ fn parse(mut rest: &[u8], notation: &Notation) -> Option<u64> {
     u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
-/// Takes one of these bytes.
 fn after(rest: &mut &[u8], one_of: &[u8]) -> Option<()> {
     let (first, tail) = rest.split_first()?;
     one_of.contains(first).then(|| *rest = tail)
 }
 
-/// Takes exactly this number of digits.
 fn digits(rest: &mut &[u8], count: usize) -> Option<i64> {
     let (head, tail) = rest.split_at_checked(count)?;
     *rest = tail;

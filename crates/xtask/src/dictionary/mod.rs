@@ -9,7 +9,6 @@ mod training;
 use anyhow::Context as _;
 use std::path::PathBuf;
 
-/// Writes the dictionary of the training set, beside the current one.
 pub(crate) fn write() -> anyhow::Result<()> {
     let dictionary = trainer::train(&training::samples());
     let path = PathBuf::from(concat!(

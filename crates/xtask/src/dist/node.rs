@@ -18,7 +18,6 @@ const FOLDER: &str = "lambda-otlp/node-packages";
 /// What esbuild makes a file of each.
 const BUNDLES: [&str; 2] = ["bundle", "exporter"];
 
-/// Largest zip.
 const MAX_BYTES: usize = 400_000;
 
 pub(super) fn layer(root: &Path) -> anyhow::Result<Made> {

@@ -46,7 +46,6 @@ pub(super) fn check() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The documents, each with its text as it is and as it should be.
 fn texts() -> anyhow::Result<[(&'static str, String, String); 2]> {
     let problems = problems(TABLES, TOGETHER);
     if !problems.is_empty() {

@@ -101,7 +101,6 @@ impl Project {
         self.folder.path().join("zips")
     }
 
-    /// Writes the project with these settings, for AWS or its stand-in.
     fn write(&self, root: &Path, settings: &[(&str, Value)]) -> anyhow::Result<()> {
         let mut module = json!({
             "source": root.join(MODULE),

@@ -36,7 +36,6 @@ pub(super) struct Story {
 const ACCOUNT: &str = "123456789012";
 const ENDPOINT: (&str, &str) = ("Endpoint", "https://o2.example.com/api/default");
 
-/// Returns `true` if the stack contains the subscriber.
 fn has_subscriber(story: &Story) -> bool {
     story.name.contains("subscriber")
 }

@@ -45,7 +45,6 @@ const GRANTS: &[&str] = &[
     "SubscriptionRole: kms:GenerateDataKey on StorageKmsKeyArn where kms:ViaService StringLike kinesis.${AWS::Region}.* if HasStorageKmsKey",
 ];
 
-/// The grants of both the forwarder and the redrive function.
 const GRANTS_OF_BOTH: &[&str] = &[
     "ec2:AssignPrivateIpAddresses on * if HasVpc",
     "ec2:CreateNetworkInterface on * if HasVpc",
@@ -142,7 +141,6 @@ fn requests(condition: &Value) -> String {
     asked.collect()
 }
 
-/// The members of a list, or a single value.
 fn items(value: &Value) -> &[Value] {
     match value {
         Value::Array(items) => items,

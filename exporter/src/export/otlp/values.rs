@@ -52,7 +52,6 @@ fn value(writer: &mut Writer<'_>, value: &Value, length: usize) {
     }
 }
 
-/// A text, truncated to this length.
 fn text(writer: &mut Writer<'_>, text: &str, length: usize) {
     writer.always_string(1, beginning(text, length));
 }

@@ -5,7 +5,6 @@ use super::span_attributes::{SpanAttributes, TriggerType};
 use crate::telemetry::resource::percent_decoded;
 use opentelemetry::KeyValue;
 
-/// The parts of a change that its span uses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Change<'a> {
     /// The bucket, table, collection or repository.

@@ -146,7 +146,6 @@ pub(super) fn web_socket(route_key: String, headers: HashMap<String, String>) ->
     }
 }
 
-/// A query string from encoded parameters.
 pub(super) fn joined(parameters: &[(String, String)]) -> String {
     let parts: Vec<String> =
         parameters.iter().map(|(key, value)| format!("{key}={value}")).collect();

@@ -3,7 +3,6 @@
 use opentelemetry::KeyValue;
 use std::borrow::Cow;
 
-/// The parts of a message that its span uses.
 pub(super) trait Message<'a>: Copy {
     fn id(self) -> Option<&'a str>;
 

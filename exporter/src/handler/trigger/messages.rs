@@ -43,7 +43,6 @@ pub(super) fn messages<'a>(
     SpanAttributes { attributes, links, trigger: TriggerType::PubSub, ..SpanAttributes::default() }
 }
 
-/// The attributes of processing messages of this system.
 pub(super) fn process(system: &'static str) -> [KeyValue; 3] {
     [
         KeyValue::new("messaging.system", system),
@@ -72,7 +71,6 @@ pub(super) fn message<'a>(system: &'static str, message: impl Message<'a>) -> Sp
     }
 }
 
-/// The attributes of one message, for its link and for a span of its own.
 fn own_attributes<'a>(message: impl Message<'a>) -> Vec<KeyValue> {
     let id = message.id().map(|id| KeyValue::new("messaging.message.id", id.to_owned()));
     id.into_iter().chain(message.position()).collect()

@@ -18,9 +18,7 @@ const MOST_HEADER_BYTES: usize = 8192;
 /// The maximum length of a body to search for headers. The interceptor of AWS's SDK writes none into longer bodies either.
 const MOST_BODY_BYTES: usize = 256 * 1024;
 
-/// The sender's span of a message.
 pub(super) struct Sender {
-    /// The headers that name it.
     pub(super) carrier: HashMap<String, String>,
     context: SpanContext,
 }

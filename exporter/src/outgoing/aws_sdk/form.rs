@@ -23,7 +23,6 @@ fn entries(form: &str) -> BTreeSet<String> {
     numbers.collect()
 }
 
-/// Number of entries in a batch.
 pub(super) fn count_entries(form: &str) -> usize {
     entries(form).len()
 }

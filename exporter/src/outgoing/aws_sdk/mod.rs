@@ -117,7 +117,6 @@ impl AwsSdkInterceptor {
         Fields::of(context, own.map(|own| own as _))
     }
 
-    /// Starts the span, and writes its context into the request.
     fn begin(&self, request: &mut HttpRequest, cfg: &mut ConfigBag) {
         let Some(operation) = cfg.load::<Metadata>().map(Operation::of) else { return };
         let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };

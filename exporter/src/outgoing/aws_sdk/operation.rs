@@ -20,7 +20,6 @@ impl Operation {
         self.service == service && names.contains(&self.name.as_str())
     }
 
-    /// "AWS SDK spans", Span name.
     pub(super) fn span_name(&self) -> String {
         format!("{}.{}", self.service, self.name)
     }

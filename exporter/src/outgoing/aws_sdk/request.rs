@@ -25,7 +25,6 @@ const CLIENT_CONTEXT: &str = "x-amz-client-context";
 /// The content of a supported service's request.
 #[derive(Debug, Default)]
 pub(super) struct Payload<'a> {
-    /// The body, and its members.
     json: Option<(&'a str, Members<'a>)>,
     form: Option<&'a str>,
     path: &'a str,
@@ -204,7 +203,6 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// Adds the fields to the attributes of an Amazon SQS message.
 fn add_attributes(edits: &mut Edits<'_>, object: &str, message: &Members<'_>, fields: &Fields) {
     let typed = |name: &str, value: &str| {
         let value = format!("{{\"DataType\":\"String\",{}}}", member("StringValue", value));
@@ -242,7 +240,6 @@ fn replace_text(edits: &mut Edits<'_>, quoted_text: &RawValue, fields: &Fields) 
     }
 }
 
-/// The changes to a request.
 #[derive(Debug)]
 pub(super) struct Edit {
     body: Option<String>,

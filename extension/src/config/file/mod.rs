@@ -20,7 +20,6 @@ const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
 const CODE: &str = "/var/task";
 /// The size limit of the file, which usually has some hundred bytes.
 const MOST_BYTES: u64 = 64 * 1024;
-/// The number of unused names in a message.
 const MOST_NAMED: usize = 10;
 
 const OTEL_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
@@ -37,7 +36,6 @@ const STRATEGIES: [(&str, &str); 5] = [
     ("continuous", "never"),
 ];
 
-/// A value.
 enum Value {
     Text(String),
     Number(String),
@@ -45,21 +43,17 @@ enum Value {
     Headers(String),
 }
 
-/// The settings of one source.
 #[derive(Default)]
 struct Given {
     /// The source, for messages.
     of: Option<&'static str>,
     values: Vec<(&'static ConfigKey, Value)>,
-    /// Unused names.
     unused: Vec<String>,
 }
 
-/// The value of an unset variable.
 struct Filled {
     variable: &'static str,
     value: String,
-    /// The user's name of the setting.
     called: String,
 }
 
@@ -68,7 +62,6 @@ pub(super) struct WithKeys<'a> {
     variables: &'a dyn Source,
     /// The first of two values for a variable counts.
     filled: Vec<Filled>,
-    /// Problems of the variables and the file.
     warnings: Vec<(&'static str, String)>,
     /// The file's name, and the problem of the file as a whole.
     mistake: Option<(&'static str, String)>,
@@ -101,7 +94,6 @@ impl<'a> WithKeys<'a> {
         this
     }
 
-    /// Reports the problems.
     pub(super) fn say(&self, reader: &mut Reader<'_>) {
         if let Some((name, problem)) = &self.mistake {
             reader.mistake(name, problem.as_str());

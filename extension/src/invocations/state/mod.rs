@@ -15,7 +15,6 @@ const BEFORE_DEADLINE_MS: u64 = 150;
 /// Time limit for the first telemetry. Lambda delivers `platform.start` within 25 ms.
 const TRUST_MS: u64 = 500;
 
-/// The newest invocation.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each has happened or not, in any order")]
 struct Current {
@@ -59,11 +58,9 @@ pub(crate) struct Running {
     pub(crate) is_told_of_end: bool,
     pub(crate) is_rare: bool,
     pub(crate) last_failed: bool,
-    /// The usual duration of the handler.
     pub(crate) usual_handler: Option<Duration>,
 }
 
-/// The state of the loop.
 #[derive(Debug)]
 pub(crate) struct InvocationState {
     hold: HoldMode,
@@ -125,7 +122,6 @@ impl InvocationState {
         });
     }
 
-    /// Notes received OTLP.
     pub(crate) fn otlp(&mut self, roots: Vec<Root>) {
         if let Some(current) = &mut self.current {
             current.otlp_received = true;
@@ -240,7 +236,6 @@ impl InvocationState {
         running.then(|| last_moment(current).min(trusts_until.unwrap_or(u64::MAX)))
     }
 
-    /// Returns the due requests.
     pub(crate) fn due(&mut self, now_ms: u64) -> Vec<Request> {
         let mut all = false;
         if let Some(current) = &mut self.current
@@ -260,7 +255,6 @@ impl InvocationState {
         self.telemetry != TelemetryState::Off && is_waiting
     }
 
-    /// Closes all invocations at the end of the environment, and returns the last requests.
     pub(crate) fn close(&mut self, reason: &str, now_ms: u64) -> Vec<Request> {
         self.table.close(reason, now_ms)
     }

@@ -43,7 +43,6 @@ struct Known {
     started: bool,
     has_events: bool,
     root: Option<KnownRoot>,
-    /// The roots of earlier attempts.
     earlier_roots: Vec<SpanId>,
     runtime_done: bool,
     reported: bool,
@@ -64,7 +63,6 @@ impl Known {
     }
 }
 
-/// All invocations of the environment.
 #[derive(Debug)]
 pub(crate) struct InvocationTable {
     identity: FunctionIdentity,
@@ -230,7 +228,6 @@ impl InvocationTable {
         }
     }
 
-    /// Returns the due requests.
     pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<Request> {
         if self.due { self.take_all(now_ms) } else { Vec::new() }
     }
@@ -243,7 +240,6 @@ impl InvocationTable {
         self.requests(metrics, own)
     }
 
-    /// Makes requests of the finished spans and these metrics.
     fn requests(&mut self, metrics: Vec<Metric>, own: Vec<Metric>) -> Vec<Request> {
         self.due = false;
         let mut requests = Vec::new();

@@ -13,7 +13,6 @@ const LINES_PERCENT: usize = 65;
 /// The number of attempts of a request that the backend refused permanently.
 const REFUSED: u32 = u32::MAX;
 
-/// A request in the buffer.
 #[derive(Clone, Debug)]
 struct Batch {
     request: Request,
@@ -82,7 +81,6 @@ impl Buffer {
         Self { keeps_partial: false, ..self }
     }
 
-    /// Adds a request, and returns the number of its items.
     pub(crate) fn put(&self, request: Request) -> Result<usize, Unbuffered> {
         self.put_up_to(FULL_PERCENT, request, BatchOrigin::Otlp)
     }
@@ -193,7 +191,6 @@ impl Buffer {
         TakenBatches { buffer: Arc::clone(self), batches }
     }
 
-    /// Removes the requests with more attempts than this.
     pub(super) fn remove_tried(&self, most_attempts: u32) -> Vec<Request> {
         self.remove(|batch| batch.attempts > most_attempts)
     }
@@ -203,7 +200,6 @@ impl Buffer {
         self.remove(|batch| batch.origin == BatchOrigin::Otlp)
     }
 
-    /// Removes all requests.
     pub(super) fn remove_all(&self) -> Vec<Request> {
         self.remove(|_| true)
     }
@@ -288,7 +284,6 @@ impl TakenBatches {
         parts.into_iter().map(part).collect()
     }
 
-    /// Returns copies of the requests.
     pub(super) fn requests(&self) -> Vec<Request> {
         self.batches.iter().map(|batch| batch.request.clone()).collect()
     }

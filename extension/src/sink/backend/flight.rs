@@ -22,7 +22,6 @@ pub(super) struct Flights {
     counts: Arc<Counts>,
 }
 
-/// A flush in progress.
 struct Flight {
     task: JoinHandle<()>,
     ended: oneshot::Receiver<FlushResult>,

@@ -22,7 +22,6 @@ pub(crate) struct Backlog {
     counts: Arc<Counts>,
     /// Groups of requests that did not fit the queue.
     unwritten: Vec<Vec<Request>>,
-    /// Requests in the queue.
     writing: Vec<Writing>,
 }
 

@@ -44,7 +44,6 @@ pub(crate) struct LineOutput {
 }
 
 impl LineOutput {
-    /// Starts the thread.
     pub(crate) fn start(
         config: &Config,
         writer: impl Write + Send + 'static,

@@ -86,7 +86,6 @@ impl Progress {
         self.writes.store(next, Ordering::Relaxed);
     }
 
-    /// Returns the number of the current write.
     pub(super) fn current(&self) -> Option<u64> {
         Some(self.writes.load(Ordering::Relaxed)).filter(|number| number % 2 == 1)
     }
@@ -106,7 +105,6 @@ impl Progress {
 pub(super) struct Thread<W> {
     lines: LineFormat,
     function: Arc<Function>,
-    /// Writes standard lines.
     encoder: Option<LineEncoder>,
     compact: Option<LineEncoder>,
     writer: W,

@@ -32,7 +32,6 @@ pub const OLD_RECORDS: &[Variable] = &[
     },
 ];
 
-/// The treatment of records outside the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OldRecords {
     /// Dead-letter them.
@@ -40,7 +39,6 @@ pub enum OldRecords {
     Keep,
     /// Give them the present time.
     Restamp,
-    /// Drop and count them.
     Drop,
 }
 
@@ -124,7 +122,6 @@ pub struct Sorted {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IngestWindow {
-    /// Maximum age of a record.
     pub past: Duration,
 }
 
@@ -199,7 +196,6 @@ fn each_time(request: &Request, take: &mut dyn FnMut(u64)) {
     }
 }
 
-/// The time that OpenObserve compares with the window.
 fn item_time(kind: SignalKind, item: &[u8]) -> u64 {
     if kind == SignalKind::Traces {
         return fixed64(item, SPAN_START);

@@ -19,7 +19,6 @@ const MAJOR: &str = "1";
 /// Fast, because the invocation's time is short. Higher levels save a few percent; SQS charges per 64 KiB.
 const GZIP_LEVEL: u32 = 4;
 
-/// Limit on the reason, in characters.
 const MOST_REASON_CHARS: usize = 1000;
 
 /// Size limit for reading. A message has at most 1 MiB, but the on-failure bucket may contain larger wrappers.
@@ -40,7 +39,6 @@ pub enum NotParked {
     /// A field is missing or has another type.
     #[error("queue message cannot be read: {0}")]
     Json(String),
-    /// A field has an invalid value.
     #[error("queue message with an invalid `{field}`: {problem}")]
     Field { field: &'static str, problem: String },
     /// The content does not match its description.

@@ -18,7 +18,6 @@ const CUT_VALUE_BYTES: [usize; 5] = [512 * 1024, 128 * 1024, 16 * 1024, 1024, 12
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     pub body: String,
-    /// Items counted for the message.
     pub items: usize,
 }
 

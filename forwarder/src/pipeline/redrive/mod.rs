@@ -122,7 +122,6 @@ fn dead_letter(parked: &Parked, letter: DeadLetter) -> ToEnqueue {
     }
 }
 
-/// A part of the parked request in a new message.
 fn new_message(parked: &Parked, rest: Remaining) -> ToEnqueue {
     let Remaining { request, reason, fate } = rest;
     let parked = Parked { reason, ..parked.with_request(request) };

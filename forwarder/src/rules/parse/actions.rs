@@ -141,7 +141,6 @@ fn new_value<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> Opt
 const REDACT_KEYS: &[&str] =
     &["presets", "patterns", "keys", "attributes", "except", "in", "with", "salt"];
 
-/// Parses a list of presets, or a table.
 fn redaction<'t>(document: &mut Document<'t>, node: &Node<'t>) -> Redaction {
     let mut redaction = Redaction {
         finders: Vec::new(),

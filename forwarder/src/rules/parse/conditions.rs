@@ -46,7 +46,6 @@ const SPAN_STATUSES: &[(&str, i32)] = &[("unset", 0), ("ok", 1), ("error", 2)];
 const SEVERITIES: &[(&str, i32)] =
     &[("trace", 1), ("debug", 5), ("info", 9), ("warn", 13), ("error", 17), ("fatal", 21)];
 
-/// Parses a table of conditions.
 pub(super) fn read<'t>(document: &mut Document<'t>, path: &str, node: &Node<'t>) -> Conditions {
     let mut conditions = Conditions::default();
     let Some(table) = document.table(path, node) else { return conditions };
@@ -175,7 +174,6 @@ fn attributes<'t>(
 const TESTS: &[&str] =
     &["equals", "not", "contains", "regex", "exists", "above", "at_least", "below", "at_most"];
 
-/// Parses a value, a list of values, or a table of tests.
 fn value<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> ValueCondition {
     let Some(table) = node.get_ref().as_table() else {
         return ValueCondition(vec![Test::Equals(scalars(document, key, node))]);

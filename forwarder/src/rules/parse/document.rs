@@ -99,7 +99,6 @@ impl<'t> Document<'t> {
         None
     }
 
-    /// Reads one string or a list of strings, with their positions.
     pub(super) fn strings<'n>(
         &mut self,
         key: &str,
@@ -111,7 +110,6 @@ impl<'t> Document<'t> {
             .collect()
     }
 
-    /// The elements of a list, or a single value.
     pub(super) fn one_or_some<'n>(
         &mut self,
         key: &str,
@@ -136,7 +134,6 @@ impl<'t> Document<'t> {
         self.strings(key, node).into_iter().map(|(text, _)| Pattern::new(text)).collect()
     }
 
-    /// Reads one or several of these words.
     pub(super) fn words<T: Copy>(
         &mut self,
         key: &str,

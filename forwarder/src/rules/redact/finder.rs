@@ -139,7 +139,6 @@ enum Detect {
 }
 
 impl Finder {
-    /// A pattern of the rules file.
     pub(in super::super) fn of_pattern(name: &str, pattern: &str) -> Result<Self, String> {
         let detect = Detect::Search(Search::new(pattern, false)?);
         Ok(Self { name: name.to_owned(), detect, needles: &[] })
@@ -176,7 +175,6 @@ impl Finder {
     }
 }
 
-/// Returns `true` if `bytes` contain `needle` in any case.
 fn find_any_case(bytes: &[u8], needle: &[u8]) -> bool {
     let Some((first, rest)) = needle.split_first() else { return true };
     let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());

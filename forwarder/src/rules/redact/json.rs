@@ -29,7 +29,6 @@ pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<Rewritten> {
 struct JsonWalk<'t> {
     redaction: &'t Redaction,
     rest: &'t str,
-    /// Length of the whole text.
     before: usize,
     out: String,
     redacted: Redacted,

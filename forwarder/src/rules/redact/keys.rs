@@ -4,10 +4,8 @@
 use super::TextRange;
 use memchr::memmem;
 
-/// Longest key, in bytes.
 const MOST_KEY_BYTES: usize = 256;
 
-/// A key, by its notation.
 enum FoundKey<'t> {
     Quoted(&'t str),
     /// After `{` or `,`, as printed by Node and Java.
@@ -16,7 +14,6 @@ enum FoundKey<'t> {
     Word(&'t str),
 }
 
-/// The beginning of a Go map.
 const GO_MAP: &[u8] = b"map[";
 
 /// Returns `false` if `find` finds nothing in the text.

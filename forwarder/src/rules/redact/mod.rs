@@ -26,7 +26,6 @@ use std::ops::{Add, AddAssign};
 
 type TextRange = std::ops::Range<usize>;
 
-/// A part of the telemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ItemPart {
     Attributes,
@@ -41,7 +40,6 @@ pub(super) enum ItemPart {
 }
 
 impl ItemPart {
-    /// The names of the parts in a rules file.
     pub(super) const NAMED: [(&'static str, Self); 9] = [
         ("attributes", Self::Attributes),
         ("body", Self::Body),
@@ -94,7 +92,6 @@ pub(super) struct Redaction {
     pub(super) has_own_keys: bool,
     /// If not empty, only these attributes are redacted.
     pub(super) only: Vec<Pattern>,
-    /// Exempt attributes.
     pub(super) except: Vec<Pattern>,
     pub(super) parts: Vec<ItemPart>,
     pub(super) replacement: Replacement,
@@ -118,7 +115,6 @@ const REST: &str = "lambda_otlp.rest";
 /// Deeper values are replaced whole.
 const DEEPEST: usize = 100;
 
-/// The effect of a redaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Redacted {
     pub(super) values: usize,

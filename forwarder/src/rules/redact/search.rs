@@ -134,7 +134,6 @@ fn read_to(reader: &DFA, cache: &mut Cache, text: &[u8], from: usize, most: usiz
     text.len()
 }
 
-/// Some of the shortest ASCII texts that match.
 fn shortest_matches(reader: &DFA) -> Vec<String> {
     const MOST: usize = 64;
     const MOST_STATES: usize = 2000;

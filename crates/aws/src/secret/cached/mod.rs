@@ -46,7 +46,6 @@ pub struct CurrentSecret {
 }
 
 impl<S: SecretService> CachedSecret<S> {
-    /// Creates a cache for this reference, which is read on first use.
     pub fn new(service: S, reference: SecretReference, lifetime: Duration) -> Self {
         Self { service, reference, lifetime, state: Mutex::default() }
     }

@@ -36,12 +36,10 @@ pub(crate) struct Delivery {
     outcome: Outcome,
 }
 
-/// The next step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step<'a> {
     /// Send this request, then call [`Delivery::answered`].
     Send {
-        /// The request.
         request: &'a Request,
         /// Equal for retries of the same bytes, so that these are compressed once.
         serial: usize,
@@ -109,7 +107,6 @@ impl Delivery {
         Self { mask, ..self }
     }
 
-    /// The step to take at this time.
     pub(super) fn next(&mut self, now: Duration) -> Step<'_> {
         if now >= self.deadline {
             let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);

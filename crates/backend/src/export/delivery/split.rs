@@ -72,7 +72,6 @@ impl Delivery {
             && reason.column_limit().is_some_and(|columns| self.learned.learn_max_columns(columns))
     }
 
-    /// Splits all waiting parts by the new limit.
     pub(super) fn split_waiting(&mut self) {
         for part in std::mem::take(&mut self.waiting) {
             let pieces = self.split_by_columns(part.request.clone());
@@ -80,7 +79,6 @@ impl Delivery {
         }
     }
 
-    /// Queues the pieces of `whole`.
     fn wait_for(&mut self, whole: &QueuedPart, pieces: Vec<Request>, is_half: bool) {
         for request in pieces {
             let piece = self.new_part(request);

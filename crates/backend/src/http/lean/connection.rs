@@ -36,7 +36,6 @@ pub(super) struct Connection {
     task: AbortHandle,
 }
 
-/// Starts a request.
 pub(super) enum Sender {
     Http1(SendRequest<Full<Bytes>>),
     #[cfg(feature = "grpc")]
@@ -85,7 +84,6 @@ impl Connections {
         Self { tls, version, proxy, idle: Mutex::default() }
     }
 
-    /// The proxy for this URL.
     pub(super) fn proxy_of(&self, url: &Url) -> Option<&Url> {
         self.proxy.as_ref()?.of(url)
     }
@@ -116,7 +114,6 @@ impl Connections {
         Some(idle.remove(position).connection)
     }
 
-    /// Keeps a connection for the next request.
     pub(super) fn keep(&self, url: &Url, connection: Connection) {
         let mut idle = self.lock();
         if idle.len() >= MOST_IDLE {
@@ -129,7 +126,6 @@ impl Connections {
         self.lock().clear();
     }
 
-    /// Opens a connection.
     pub(super) async fn open(&self, url: &Url) -> Result<Connection, Trouble> {
         let late = || io::Error::new(io::ErrorKind::TimedOut, "timed out");
         timeout(CONNECT_TIMEOUT, self.connect(url)).await.map_err(|_| late())?
@@ -177,7 +173,6 @@ fn host(url: &Url) -> Result<Host<&str>, io::Error> {
     url.host().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the URL has no host"))
 }
 
-/// Connects to the URL's host.
 async fn dial(url: &Url) -> Result<Box<dyn ByteStream>, Trouble> {
     let port = url.port_or_known_default().unwrap_or_default();
     let stream = match host(url)? {

@@ -25,7 +25,6 @@ const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 /// The compression flag and the length of a message.
 const PREFIX_BYTES: usize = 5;
 
-/// Builds the call of a signal's method.
 pub(super) fn request(url: &Url, request: HttpRequest) -> Result<Request<Bytes>, Trouble> {
     let host = &url[..Position::AfterPort];
     let uri: Uri = [host, request.kind.grpc_method()].concat().parse()?;

@@ -51,11 +51,9 @@ pub struct LeanTransport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Protobuf,
-    /// OTLP/JSON, converted from protobuf.
     Json(Compression),
     /// Telemetry API events, converted from log records.
     Events(Compression),
-    /// A gRPC call.
     #[cfg(feature = "grpc")]
     Call,
 }
@@ -68,7 +66,6 @@ pub enum Protocol {
     HttpProtobuf,
     /// `http/json`
     HttpJson,
-    /// `grpc`
     #[cfg(feature = "grpc")]
     Grpc,
 }

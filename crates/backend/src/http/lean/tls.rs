@@ -23,7 +23,6 @@ pub(super) fn connector(
     trusting(destination.own_authority.as_ref(), version).map(Some)
 }
 
-/// Creates the connector that trusts the system's authorities and these.
 pub(super) fn trusting(
     own: Option<&OwnAuthority>,
     version: Version,

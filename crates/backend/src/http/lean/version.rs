@@ -1,6 +1,5 @@
 //! HTTP versions.
 
-/// The HTTP version of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     Http1,

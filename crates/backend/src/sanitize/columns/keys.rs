@@ -35,7 +35,6 @@ pub(super) fn are_few(kind: SignalKind, request: &[u8], max_columns: usize) -> b
 
 const RECENT: usize = 1024;
 
-/// The keys seen so far.
 struct SeenKeys<'r> {
     /// The last key at each slot, chosen by its bytes. Most keys are found here without a search in `all`.
     recent: [&'r [u8]; RECENT],

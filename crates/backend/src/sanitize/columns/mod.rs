@@ -86,7 +86,6 @@ struct Splitter {
     hasher: RandomState,
     /// The number of items of each complete piece.
     sizes: Vec<usize>,
-    /// The number of items of the current piece.
     items: usize,
     /// Hashes of the current piece's columns, by the hash of their stream.
     columns: HashMap<u64, HashSet<u64>>,

@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 use std::fmt;
 use wire::SignalKind;
 
-/// The maximum length of a reason in the summary.
 const MOST_REASON_CHARS: usize = 200;
 
 /// Telemetry that can be sent again.

@@ -152,7 +152,9 @@ impl Following {
                 let converted = self.converter.convert(&events).await?;
                 let wrong = converted.undecodable.into_iter().map(Incoming::Wrong);
                 for incoming in [Incoming::Requests(converted.requests)].into_iter().chain(wrong) {
-                    self.sender.send(incoming).map_err(|_| anyhow::anyhow!("the display has ended"))?;
+                    self.sender
+                        .send(incoming)
+                        .map_err(|_| anyhow::anyhow!("the display has ended"))?;
                 }
             }
         }

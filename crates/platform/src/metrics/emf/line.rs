@@ -14,7 +14,6 @@ use crate::read::fields::{Elements, Fields, text_of};
 use crate::read::prefix::{Prefix, object_behind_prefix};
 use crate::read::time;
 
-/// The key that makes a JSON line one of this format.
 pub(crate) const KEY: &str = "_aws";
 
 /// Maximum number of metrics of one line; the specification allows 100 in each directive.

@@ -33,7 +33,6 @@ pub struct TelemetryEvent<'a> {
 pub enum TelemetryRecord<'a> {
     /// An event of Lambda's own, or of an unknown type.
     Platform(Box<PlatformEvent>),
-    /// A line of the function or an extension.
     Line {
         from: LineSource,
         /// The line in the form of [`crate::LogEventRef::message`]: text, or the text of a JSON value.

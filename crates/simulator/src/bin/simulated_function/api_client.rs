@@ -19,7 +19,6 @@ pub(crate) struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// The value of the header with this name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }

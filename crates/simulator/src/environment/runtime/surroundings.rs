@@ -34,7 +34,6 @@ impl Surroundings {
         }
     }
 
-    /// The variables of the runtime or of an extension.
     pub(super) fn variables(
         &self,
         category: Category,

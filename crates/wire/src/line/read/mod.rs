@@ -332,7 +332,6 @@ impl<'c> Reader<'c> {
         Some(left)
     }
 
-    /// Reads a value of a log record.
     fn read_value(&mut self, value: &str, level: Level) -> Option<String> {
         if value.starts_with('{') {
             return self.read(value, level);

@@ -52,7 +52,6 @@ impl UndecodableLine {
         }
     }
 
-    /// Adds the next line of the same text.
     pub(super) fn add(&mut self, next: &Self) {
         self.bytes += next.bytes;
         self.line.push('\n');

@@ -79,7 +79,6 @@ fn with_metrics(text: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Returns `true` if two metrics are one stream of the same kind.
 fn is_same(one: &Metric, other: &Metric) -> bool {
     one.name == other.name && kind(one) == kind(other)
 }

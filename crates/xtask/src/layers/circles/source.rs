@@ -16,7 +16,6 @@ pub(super) struct Source {
     pub(super) children: Vec<Child>,
 }
 
-/// One name of a `use`.
 pub(super) struct Import {
     pub(super) name: String,
     pub(super) path: Vec<String>,

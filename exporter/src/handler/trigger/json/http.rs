@@ -133,7 +133,6 @@ fn query(event: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// One text, or the texts of a list.
 fn values(value: &Value) -> impl Iterator<Item = &str> {
     value
         .as_array()

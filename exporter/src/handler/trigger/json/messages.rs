@@ -14,7 +14,6 @@ use std::borrow::Cow;
 struct Source {
     /// `eventSource`, of the messages or of the event.
     name: &'static str,
-    /// `messaging.system`.
     system: &'static str,
     /// The place of the messages in an event of this source; empty if each message names its source.
     messages: &'static str,
@@ -139,7 +138,6 @@ pub(super) fn of_batch(event: &Value) -> Option<SpanAttributes> {
     Some(messages(source.system, records))
 }
 
-/// One message, for a span of its own.
 pub(super) fn one(record: &Value) -> Option<SpanAttributes> {
     let source = source_of_message(record)?;
     Some(message(source.system, JsonMessage { source, record, destination: None }))

@@ -26,18 +26,14 @@ use wire::{InvocationSpan, Limits, LineReading, Metrics, Request, Signal as _, r
 /// The bytes of records that may wait for the end of their invocation.
 const MOST_WAITING: usize = 256 * 1024;
 
-/// The content of a line besides text.
 #[derive(Debug, Default)]
 pub(super) struct DecodedContent {
-    /// The OTLP.
     pub(super) requests: Vec<Request>,
-    /// Partial spans.
     pub(super) partial: Vec<Request>,
     /// The runtime reports exhausted memory: the request id, if known, and the Unix time in nanoseconds.
     pub(super) out_of_memory: Option<(Option<String>, u64)>,
 }
 
-/// Converts lines to log records.
 pub(super) struct PrintedLines {
     converter: Converter,
     /// The unchanged events of the `json` output, which has no log records.
@@ -85,7 +81,6 @@ impl PrintedLines {
         self.note_waiting(now_ms);
     }
 
-    /// Adds a line.
     pub(super) fn take(&mut self, line: &LogLine, now_ms: u64) -> DecodedContent {
         let time = self.observed(line.time_unix_nano);
         let event = |message| LogEventRef { id: "", time_ms: in_ms(time), message };
@@ -153,7 +148,6 @@ impl PrintedLines {
         }
     }
 
-    /// Notes the spans of a request.
     pub(super) fn spans_of(&mut self, request: &Request) {
         request.each_trace_id(&mut |trace_id| self.converter.trace_seen(trace_id));
         request.each_invocation_span(&mut |span| self.converter.invocation_span_seen(&span));

@@ -15,7 +15,6 @@ struct EventRecord<'a> {
     record: &'a RawValue,
 }
 
-/// Events on their way to the buffer.
 #[derive(Default)]
 pub(super) struct RawEvents {
     records: Vec<u8>,

@@ -24,7 +24,6 @@ const FIRST: u64 = 3;
 /// The time limit of a probe of a failing backend.
 pub(super) const PROBE: Duration = Duration::from_millis(250);
 
-/// The content of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     /// The age of the oldest batch.
@@ -35,12 +34,9 @@ pub(super) struct Waiting {
     pub(super) is_much: bool,
 }
 
-/// The state of the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
-    /// No failure is known.
     Good,
-    /// It asked for a pause.
     Paused,
     /// Several flushes failed, and a probe is due.
     Open,
@@ -48,10 +44,8 @@ pub(super) enum Health {
     OpenAndPaused,
 }
 
-/// The phase of the invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InvocationPhase {
-    /// The handler runs.
     Running,
     /// Lambda reported the end of the handler.
     Done,
@@ -82,7 +76,6 @@ pub(super) struct FlushFacts {
     pub(super) last_failed: bool,
     /// The usual duration of the handler, if known.
     pub(super) handler: Option<Duration>,
-    /// The usual duration of a flush.
     pub(super) cost: Duration,
     /// The time limit of a flush; after the handler, the rest of the hold time.
     pub(super) flush_timeout: Duration,
@@ -98,8 +91,9 @@ pub(super) enum Decision {
     /// Do not call `next` until the handler has ended or a flush is due.
     Hold,
     /// Flush the buffer, and do not call `next` meanwhile.
-    Flush { at_most: Duration },
-    /// Write the buffer as lines.
+    Flush {
+        at_most: Duration,
+    },
     Spill,
 }
 

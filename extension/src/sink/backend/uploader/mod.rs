@@ -21,7 +21,6 @@ pub(super) use without_secret as secret;
 /// The size limit of a request at the end of the environment.
 pub(super) const LAST_BYTES: usize = 512 * 1024;
 
-/// Sends to one backend.
 pub(super) struct Uploader {
     client: Sending,
     /// The client for unchanged events of the Telemetry API.
@@ -40,7 +39,6 @@ pub(super) struct FlushResult {
     pub(super) failed: bool,
     /// The backend refuses a signal regardless of its content.
     refused: bool,
-    /// The backend accepted items.
     delivered: bool,
     pub(super) retry_after: Option<Duration>,
 }

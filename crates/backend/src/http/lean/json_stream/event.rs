@@ -19,9 +19,7 @@ const JSON: &str = "json";
 /// The content of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonStreamRecord<'a> {
-    /// A line of text.
     Text(&'a str),
-    /// A JSON value.
     Json(&'a str),
 }
 
