@@ -16,7 +16,7 @@ pub const PROXY: &[Variable] = &[
         name: HTTPS_PROXY,
         default: None,
         kind: Kind::Proxy,
-        doc: "Proxy for AWS's services, and for an `https` backend unless `LAMBDA_OTLP_PROXY` is set. Set it in a VPC without endpoints for SQS and Secrets Manager.",
+        doc: "Proxy for AWS's services, and for an `https` backend unless `LAMBDA_OTLP_PROXY` is set.",
     },
     Variable {
         name: HTTP_PROXY,

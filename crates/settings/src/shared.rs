@@ -20,7 +20,7 @@ pub const LAMBDA_OTLP_LINE: Variable = Variable {
     name: "LAMBDA_OTLP_LINE",
     default: Some("standard"),
     kind: Kind::Choice(&["standard", "compact"]),
-    doc: "Format of OTLP lines. Set `compact` to pay CloudWatch Logs for a seventh (1 span) to a half (100 spans) of the bytes, once all forwarders of the log group read compact lines. Other readers understand only `standard`.",
+    doc: "Format of OTLP lines. Set `compact` to pay CloudWatch Logs for a seventh to a half of the bytes, once all readers of the log group are forwarders that read compact lines.",
 };
 
 pub const LAMBDA_OTLP_MAX_LINE_BYTES: Variable = Variable {

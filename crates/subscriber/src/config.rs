@@ -37,7 +37,7 @@ const OWN: &[Variable] = &[
         name: TAGS,
         default: None,
         kind: Kind::Text,
-        doc: "Tags that a log group must have: `team=shop`, `stage=prod*`, or a key alone. Every key is required, with one of its values. Requires `logs:ListTagsForResource`.",
+        doc: "Tags that a log group must have: `team=shop`, `stage=prod*`, or a key alone. Every key is required, with one of its values.",
     },
     Variable {
         name: DESTINATION,
@@ -49,7 +49,7 @@ const OWN: &[Variable] = &[
         name: KINESIS_STREAM,
         default: None,
         kind: Kind::Text,
-        doc: "ARN of a Kinesis stream to subscribe log groups to instead of the forwarder. Requires `LAMBDA_OTLP_KINESIS_ROLE`.",
+        doc: "ARN of a Kinesis stream to subscribe log groups to instead of the forwarder, with `LAMBDA_OTLP_KINESIS_ROLE`.",
     },
     Variable {
         name: KINESIS_ROLE,

@@ -25,19 +25,19 @@ pub const TABLE: Table = Table::new(&[
             name: "OTEL_TRACES_EXPORTER",
             default: Some("otlp"),
             kind: Kind::Choice(&["otlp", "otlp/stdout", "none"]),
-            doc: "Set `none` to write no spans. Your own processors and providers still work.",
+            doc: "Set `none` to write no spans, except with your own processors and providers.",
         },
         Variable {
             name: "OTEL_METRICS_EXPORTER",
             default: Some("otlp"),
             kind: Kind::Choice(&["otlp", "otlp/stdout", "none"]),
-            doc: "Set `none` to write no metrics. Your own readers and providers still work.",
+            doc: "Set `none` to write no metrics, except with your own readers and providers.",
         },
         Variable {
             name: "OTEL_LOGS_EXPORTER",
             default: Some("otlp"),
             kind: Kind::Choice(&["otlp", "otlp/stdout", "none"]),
-            doc: "Set `none` to write no log records. Your own processors and providers still work.",
+            doc: "Set `none` to write no log records, except with your own processors and providers.",
         },
         shared::OTEL_SERVICE_NAME,
         Variable {

@@ -25,13 +25,13 @@ const OWN: &[Variable] = &[
         name: RECEIVER_PORT,
         default: None,
         kind: Kind::Count,
-        doc: "Port of 127.0.0.1 that receives OTLP. Set it if another program uses the default: the port of a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, otherwise 4318 and 4317.",
+        doc: "Port of 127.0.0.1 that receives OTLP. Default: the port of a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, otherwise 4318 and 4317.",
     },
     Variable {
         name: "LAMBDA_OTLP_HOLD",
         default: Some("auto"),
         kind: Kind::Choice(&["auto", "always", "never"]),
-        doc: "Hold time after the handler returned (25 to 30 ms), to send an invocation's report at once. `auto` holds infrequent invocations that sent no OTLP, and those after a failure. Set `never` if no added duration is acceptable.",
+        doc: "[Hold time](glossary.md#hold-time) of 25 to 30 ms, to send an invocation's report at once. `auto` holds infrequent invocations that sent no OTLP, and those after a failure. Set `never` if no added duration is acceptable.",
     },
     Variable {
         name: "LAMBDA_OTLP_INVOCATION_SPAN",
@@ -46,7 +46,7 @@ const OWN: &[Variable] = &[
         name: "O2_TELEMETRY_TYPES",
         default: None,
         kind: Kind::Text,
-        doc: "Events to request from the Telemetry API: `platform`, `function`, `extension`. Add `extension` in direct mode to store the output of other extensions. Default: `platform`, in direct mode `platform,function`.",
+        doc: "Events of the Telemetry API: `platform`, `function`, and `extension` (output of other extensions). Default: `platform`, in direct mode `platform,function`.",
     },
 ];
 
@@ -102,7 +102,7 @@ const DIRECT: &[Variable] = &[
         name: OUTPUT,
         default: None,
         kind: Kind::Choice(&["stdout", "otlp", "json"]),
-        doc: "`stdout`: OTLP lines. `otlp`: a backend. `json`: OpenObserve, in the format of its extension. Default: `otlp` if `LAMBDA_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` names another host; `json` if `O2_ORGANIZATION_ID` is set with credentials; otherwise `stdout`.",
+        doc: "`stdout`: OTLP lines. `otlp`: a backend. `json`: OpenObserve, in the format of its extension. Default: `otlp` with an endpoint on another host; `json` with `O2_ORGANIZATION_ID` and credentials; otherwise `stdout`.",
     },
     Variable {
         name: PROTOCOL,
@@ -120,7 +120,7 @@ const DIRECT: &[Variable] = &[
         name: FLUSH_TIMEOUT,
         default: Some("1s"),
         kind: Kind::Duration,
-        doc: "Maximum hold time of an invocation in direct mode. Decrease it if callers must not wait for a slow backend. `0` never holds.",
+        doc: "Maximum hold time in direct mode. Decrease it if callers must not wait for a slow backend. `0` never holds.",
     },
 ];
 

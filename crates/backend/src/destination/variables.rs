@@ -38,7 +38,7 @@ pub const DESTINATION: &[Variable] = &[
         ENDPOINT,
         None,
         Kind::Url,
-        "Base URL of the backend; for OpenObserve it ends in `/api/{organization}`. `/v1/{signal}` is appended.",
+        "Base URL of the backend; for OpenObserve it ends in `/api/{organization}`.",
     ),
     row(
         HEADERS,
@@ -63,7 +63,7 @@ pub const DESTINATION: &[Variable] = &[
         CA_FILE,
         None,
         Kind::Text,
-        "PEM file with additional certificates to trust. Set it if the backend's certificate is self-signed or from your own authority. A relative path starts at the function's code.",
+        "PEM file with certificates to trust, if the backend's is self-signed or from your own authority. A relative path starts at the function's code.",
     ),
     row(
         OTEL_ENDPOINT,
@@ -122,7 +122,7 @@ pub const SECRET_ROW: &[Variable] = &[row(
     SECRET,
     None,
     Kind::SecretReference,
-    "Secret or parameter with the authorization header. Set it to keep credentials out of variables. Its text is `Basic …`, `Bearer …`, the base64 alone, `email:password`, or JSON with `authorization`, or `username` and `password`. `#key` at the end selects another key of the JSON.",
+    "Secret with the authorization header, to keep credentials out of variables: `Basic …`, `Bearer …`, the base64 alone, `email:password`, or JSON with `authorization`, or `username` and `password`. `#key` at the end selects another key.",
 )];
 
 /// The destination's row for binaries that support proxies. The table also needs the rows of [`settings::PROXY`]. Tables without
