@@ -3,10 +3,14 @@
 /// The `level` of a line in the text log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogLevel {
+    /// `DEBUG`
     Debug,
+    /// `INFO`
     #[default]
     Info,
+    /// `WARN`
     Warn,
+    /// `ERROR`
     Error,
 }
 

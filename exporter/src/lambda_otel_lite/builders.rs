@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 /// An attribute: a [`KeyValue`], or a pair of key and value as in a `HashMap`.
 pub trait Attribute: sealed::Sealed {
+    /// The attribute.
     fn into_key_value(self) -> KeyValue;
 }
 
@@ -137,6 +138,7 @@ impl TelemetryCompletionHandler {
     }
 }
 
+/// otlp-stdout-span-exporter's names.
 impl StdoutSpanExporterBuilder {
     /// Has no effect. Credentials do not belong in a log, and OTLP lines have no headers.
     #[deprecated = "lines have no headers; set the headers of the backend where the forwarder or the layer sends"]

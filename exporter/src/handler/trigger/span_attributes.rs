@@ -10,9 +10,11 @@ use std::fmt;
 pub enum TriggerType {
     /// A change in a database or a bucket.
     Datasource,
+    /// An HTTP request.
     Http,
     /// A message or an event.
     PubSub,
+    /// A schedule.
     Timer,
     /// Anything else.
     #[default]
