@@ -152,49 +152,27 @@ impl Report {
         let (removed, left) = (self.count(Action::Remove), self.count(Action::Leave));
         let (log_groups, replayed_lines) = (self.entries.len(), self.replayed_lines);
         let (not_reached, notable) = (self.not_reached(), self.notable());
+        macro_rules! log {
+            ($level:ident, $($more:ident,)* $text:literal) => {
+                tracing::$level!(
+                    run, log_groups, put, updated, kept, removed, left, replayed_lines, $($more,)* $text
+                )
+            };
+        }
         if let Some(failure) = self.failure() {
             let failed = self.failed();
-            tracing::error!(
-                run,
-                log_groups,
-                put,
-                updated,
-                kept,
-                removed,
-                left,
+            log!(
+                error,
                 not_reached,
-                replayed_lines,
                 notable,
                 failed,
                 failure,
                 "some log groups could not be subscribed, the next run tries again"
             );
         } else if not_reached > 0 || !notable.is_empty() {
-            tracing::warn!(
-                run,
-                log_groups,
-                put,
-                updated,
-                kept,
-                removed,
-                left,
-                not_reached,
-                replayed_lines,
-                notable,
-                "some log groups stay unsubscribed"
-            );
+            log!(warn, not_reached, notable, "some log groups stay unsubscribed");
         } else {
-            tracing::info!(
-                run,
-                log_groups,
-                put,
-                updated,
-                kept,
-                removed,
-                left,
-                replayed_lines,
-                "all selected log groups are subscribed"
-            );
+            log!(info, "all selected log groups are subscribed");
         }
     }
 }
