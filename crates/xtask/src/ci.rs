@@ -12,8 +12,8 @@ const LONG_CASES: &str = "20000";
 /// Changed inputs for each input of a fuzz corpus; the gate runs 30.
 const LONG_CHANGES: &str = "2000";
 
-/// Schedules of faults for the no-loss property; the gate runs 5,000.
-const LONG_SCHEDULES: &str = "1000000";
+/// Schedules of faults for the no-loss property; the gate runs 4,000.
+const LONG_SCHEDULES: u64 = 1_000_000;
 
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -32,9 +32,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         ]);
         succeed(abort.current_dir(&root))?;
         long_test(&root, &["--workspace", "--test", "properties"], "PROPTEST_CASES", LONG_CASES)?;
-        let no_loss =
-            ["--package", "lambda-otlp-forwarder", "--test", "scenarios", "no_loss_property"];
-        long_test(&root, &no_loss, "NO_LOSS_SCHEDULES", LONG_SCHEDULES)?;
+        crate::chaos::schedules("NO_LOSS_SCHEDULES", LONG_SCHEDULES)?;
         let fuzz = ["--package", "lambda-otlp-tests", "--test", "fuzz"];
         long_test(&root, &fuzz, "FUZZ_CHANGES", LONG_CHANGES)?;
         crate::library::run(length)?;

@@ -312,11 +312,15 @@ impl World {
                 || in_log_group;
             self.counts.stored += usize::from(is_stored);
             self.counts.kept += usize::from(!is_stored && is_kept);
+            let kind = self.facts.get(mark).map(|fact| fact.kind);
+            self.census.met(fate(kind, is_stored, is_kept));
             if !is_stored && !is_kept && !self.gone.contains(mark) {
                 problems.push(format!("{mark} is missing"));
             }
         }
         self.counts.marks += marks.len();
+        let dropped: usize = self.units.iter().map(|unit| unit.dropped.len()).sum();
+        self.counts.dropped_by_rules += dropped;
         problems.extend(self.unexplained_copies());
         // A request with a poisoned item in each quarter is parked as a whole.
         let is_poisoned =
@@ -387,6 +391,22 @@ impl World {
             })
         });
         unexplained.collect()
+    }
+}
+
+/// The name of a fate in the census.
+fn fate(kind: Option<SignalKind>, is_stored: bool, is_kept: bool) -> &'static str {
+    match (kind, is_stored, is_kept) {
+        (None, _, _) => "fate: undecodable data in a queue, the on-failure store or the log group",
+        (Some(SignalKind::Traces), true, _) => "fate: span stored",
+        (Some(SignalKind::Logs), true, _) => "fate: log record stored",
+        (Some(SignalKind::Metrics), true, _) => "fate: data point stored",
+        (Some(SignalKind::Traces), _, true) => "fate: span in a queue or the on-failure store",
+        (Some(SignalKind::Logs), _, true) => "fate: log record in a queue or the on-failure store",
+        (Some(SignalKind::Metrics), _, true) => {
+            "fate: data point in a queue or the on-failure store"
+        }
+        (Some(_), false, false) => "fate: too old, dropped",
     }
 }
 

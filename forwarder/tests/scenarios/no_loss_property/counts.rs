@@ -14,6 +14,7 @@ pub(crate) struct Counts {
     pub(crate) dead_lettered: usize,
     pub(crate) returned: usize,
     pub(crate) dropped: usize,
+    pub(crate) dropped_by_rules: usize,
     pub(crate) ambiguous: usize,
     pub(crate) duplicates: usize,
     /// Marks that ended in the backend, and elsewhere.
@@ -37,6 +38,7 @@ impl Counts {
             dead_lettered,
             returned,
             dropped,
+            dropped_by_rules,
             ambiguous,
             duplicates,
             stored,
@@ -54,6 +56,7 @@ impl Counts {
         self.dead_lettered += dead_lettered;
         self.returned += returned;
         self.dropped += dropped;
+        self.dropped_by_rules += dropped_by_rules;
         self.ambiguous += ambiguous;
         self.duplicates += duplicates;
         self.stored += stored;

@@ -28,6 +28,8 @@ pub(crate) const BEGAN_MS: u64 = 1_790_000_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Age {
     Fresh,
+    /// From a clock that differs from CloudWatch's by this many seconds.
+    Skewed(i16),
     /// Leaves the ingest window this many seconds after the start.
     Aging(u64),
     /// Left the window an hour ago.
@@ -43,6 +45,7 @@ impl Age {
     pub(crate) fn time_ms(self) -> u64 {
         match self {
             Self::Fresh => BEGAN_MS,
+            Self::Skewed(seconds) => BEGAN_MS.strict_add_signed(i64::from(seconds) * 1000),
             Self::Aging(seconds) => BEGAN_MS - WINDOW_MS + seconds * 1000,
             Self::Old => BEGAN_MS - WINDOW_MS - 3_600_000,
             Self::Ahead => BEGAN_MS + 25 * 3_600_000,
@@ -52,8 +55,8 @@ impl Age {
     pub(crate) fn text(self) -> String {
         match self {
             Self::Fresh => "2026-09-21T14:13:20.000000000Z".to_owned(),
-            Self::Aging(seconds) => {
-                let of_day = 9 * 3600 + 13 * 60 + 20 + seconds;
+            Self::Skewed(_) | Self::Aging(_) => {
+                let of_day = self.time_ms() / 1000 % (24 * 3600);
                 let (hours, minutes) = (of_day / 3600, of_day / 60 % 60);
                 format!("2026-09-21T{hours:02}:{minutes:02}:{:02}.000000000Z", of_day % 60)
             }
@@ -136,7 +139,12 @@ impl Maker {
 
     pub(crate) fn age(&mut self) -> Age {
         if !self.random.percent(self.old_percent) {
-            return Age::Fresh;
+            if !self.random.percent(10) {
+                return Age::Fresh;
+            }
+            self.census.met("clock: skewed");
+            let seconds = i16::try_from(self.random.below(600)).unwrap();
+            return Age::Skewed(if self.random.percent(50) { seconds } else { -seconds });
         }
         match self.random.below(6) {
             0..4 => {
@@ -357,7 +365,7 @@ impl Maker {
     fn point(&mut self, unit: &mut Unit, course: &Course) -> NumberDataPoint {
         let mark = format!("otlp {}", self.serial());
         // OpenObserve cannot store it; the forwarder drops and counts it.
-        let is_number = !self.random.percent(10) || !course.is_ruled;
+        let is_number = !self.random.percent(self.nan_percent) || !course.is_ruled;
         let item = Item { is_number, ..Item::new(mark, SignalKind::Metrics, Age::Fresh) };
         let (item, attributes) = self.otlp(course, item);
         self.owe(unit, course, &item);

@@ -174,6 +174,14 @@ impl Environment {
         Sender { client, world, current }
     }
 
+    /// Waits until Lambda does not throttle the function. A throttled asynchronous invocation is no failed attempt.
+    async fn admit(&self) {
+        while self.current.draw(&self.world, |schedule| &schedule.throttles).is_some() {
+            self.world.lock().census.met("throttled");
+            sleep(Duration::from_secs(30)).await;
+        }
+    }
+
     /// Invokes the function and returns the units that come again.
     pub(crate) async fn invoke(&self, event: &str, holds: &Holds<'_>) -> Vec<UnitId> {
         let mut process = self.process.lock().await;
@@ -261,6 +269,7 @@ pub(crate) async fn deliver_event(
     unit: UnitId,
 ) {
     sleep(start).await;
+    environment.admit().await;
     loop {
         let mut pauses = RETRY_PAUSES.into_iter();
         while !environment.invoke(&event, &Holds::Event(unit)).await.is_empty() {
@@ -269,6 +278,7 @@ pub(crate) async fn deliver_event(
                 return;
             };
             sleep(pause).await;
+            environment.admit().await;
         }
         if !deliver_again(environment, &[unit]) {
             return;

@@ -206,6 +206,12 @@ pub(crate) struct Schedule {
     pub(crate) poison_permille: usize,
     /// Percentage of log events and items with old or future times.
     pub(crate) old_percent: usize,
+    /// Lambda refuses to invoke the function, and tries again later.
+    pub(crate) throttles: Vec<Phase<()>>,
+    /// A seed for each source of telemetry.
+    pub(crate) sources: Vec<u64>,
+    /// The seed of all decisions during the run.
+    pub(crate) luck: u64,
     /// End of all faults.
     pub(crate) healed: Duration,
     /// `true` if an operator then moves the on-failure store's records to the retry queue.
@@ -243,6 +249,9 @@ impl Schedule {
             duplicates_percent: *random.pick(&[0, 0, 5, 20]),
             poison_permille: *random.pick(&[0, 0, 0, 20, 60, 200]),
             old_percent: *random.pick(&[0, 3, 3, 30]),
+            throttles: Vec::new(),
+            sources: Vec::new(),
+            luck: 0,
             healed: Duration::ZERO,
             redrives_on_failure: random.percent(60),
         };
@@ -291,8 +300,52 @@ impl Schedule {
         if schedule.timeout <= SHORTEST_TIMEOUT {
             schedule.enough_to_deliver = schedule.enough_to_deliver.max(300);
         }
+        if random.percent(20) {
+            schedule.throttles = phases(random, 2, SHORT, |_| ());
+        }
+        schedule.sources = (0..random.between(1, 4)).map(|_| random.next()).collect();
+        schedule.luck = random.next();
         schedule.healed = schedule.last_fault() + Duration::from_secs(1);
         schedule
+    }
+
+    /// This schedule without one of its faults or sources, in every way.
+    pub(crate) fn simpler(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut without = |simplify: &dyn Fn(&mut Self)| {
+            let mut simpler = self.clone();
+            simplify(&mut simpler);
+            all.push(simpler);
+        };
+        for at in 0..self.sources.len() {
+            without(&|simpler| _ = simpler.sources.remove(at));
+        }
+        for destination in 0..DESTINATIONS {
+            for at in 0..self.backends[destination].len() {
+                without(&|simpler| _ = simpler.backends[destination].remove(at));
+            }
+        }
+        for at in 0..self.retry_queue.len() {
+            without(&|simpler| _ = simpler.retry_queue.remove(at));
+        }
+        for at in 0..self.dead_letter_queue.len() {
+            without(&|simpler| _ = simpler.dead_letter_queue.remove(at));
+        }
+        for (is_there, simplify) in [
+            (!self.secret.is_empty(), (|it| it.secret.clear()) as fn(&mut Self)),
+            (!self.kills.is_empty(), |it| it.kills.clear()),
+            (!self.panics.is_empty(), |it| it.panics.clear()),
+            (!self.throttles.is_empty(), |it| it.throttles.clear()),
+            (self.rotation.is_some(), |it| it.rotation = None),
+            (self.duplicates_percent > 0, |it| it.duplicates_percent = 0),
+            (self.poison_permille > 0, |it| it.poison_permille = 0),
+            (self.old_percent > 0, |it| it.old_percent = 0),
+        ] {
+            if is_there {
+                without(&simplify);
+            }
+        }
+        all
     }
 
     fn last_fault(&self) -> Duration {
@@ -303,6 +356,7 @@ impl Schedule {
         ends.extend(self.secret.iter().map(|phase| phase.to));
         ends.extend(self.kills.iter().map(|phase| phase.to));
         ends.extend(self.panics.iter().map(|phase| phase.to));
+        ends.extend(self.throttles.iter().map(|phase| phase.to));
         ends.extend(self.rotation.iter().flat_map(|(taken, known)| [*taken, *known]));
         ends.into_iter().max().unwrap()
     }

@@ -19,7 +19,7 @@ use wire::{Request, Signal as _, Traces};
 /// The forwarder's own log group.
 pub(crate) const OWN_LOG_GROUP: &str = "/aws/lambda/forwarder";
 
-const ACCOUNT: &str = "123456789012";
+pub(crate) const ACCOUNT: &str = "123456789012";
 
 /// Creates telemetry with unique marks.
 pub(crate) struct Maker {
@@ -27,10 +27,11 @@ pub(crate) struct Maker {
     pub(crate) random: Random,
     pub(crate) setup: Setup,
     pub(crate) old_percent: usize,
+    pub(crate) nan_percent: usize,
     /// Arrival time of the next telemetry.
     pub(crate) start: Duration,
     has_many_batches: bool,
-    has_small_chunks: bool,
+    pub(crate) chunk_bytes: usize,
     pub(crate) census: Census,
 }
 
@@ -41,9 +42,10 @@ impl Maker {
             random,
             setup: schedule.setup.clone(),
             old_percent: schedule.old_percent,
+            nan_percent: 10,
             start: Duration::ZERO,
             has_many_batches: schedule.has_many_batches,
-            has_small_chunks: schedule.chunk_bytes < SourceLimits::default().chunk_bytes,
+            chunk_bytes: schedule.chunk_bytes,
             census: Census::default(),
         }
     }
@@ -137,7 +139,7 @@ impl Maker {
     }
 
     /// A log group that routes can match.
-    fn place(&mut self) -> Place {
+    pub(crate) fn place(&mut self) -> Place {
         let kind = *self.random.pick(&GROUPS);
         let function = format!("{kind}{}", self.serial());
         Place {
@@ -162,7 +164,8 @@ impl Maker {
         let counts = if self.has_many_batches { [1, 1, 2, 3, 4] } else { [1, 2, 3, 6, 12] };
         let count = *self.random.pick(&counts);
         // A small chunk holds at least one log event.
-        made.batches = if self.has_small_chunks { count } else { 1 };
+        let has_small_chunks = self.chunk_bytes < SourceLimits::default().chunk_bytes;
+        made.batches = if has_small_chunks { count } else { 1 };
         let events: Vec<_> = (0..count)
             .map(|number| {
                 // Lambda reports at the end.
@@ -197,7 +200,7 @@ impl Maker {
         )
     }
 
-    fn count_ways(&mut self, course: &Course) {
+    pub(crate) fn count_ways(&mut self, course: &Course) {
         let Place { log_group, .. } = &course.place;
         if self.setup.service(&course.place).is_some() {
             self.census.met("rule: service named");
@@ -215,7 +218,7 @@ impl Maker {
         }
     }
 
-    fn log_event(
+    pub(crate) fn log_event(
         &mut self,
         id: String,
         age: Age,
@@ -423,5 +426,5 @@ pub(crate) fn on_failure_record(event: &str) -> String {
 const CONTROL: &str = "CONTROL_MESSAGE";
 
 fn unit(marks: Vec<Mark>) -> Unit {
-    Unit { marks, deliveries: 1, ..Unit::default() }
+    Unit { marks, ..Unit::delivered() }
 }

@@ -43,6 +43,11 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
+    /// A unit that the schedule delivers once.
+    pub(crate) fn delivered() -> Self {
+        Self { deliveries: 1, ..Self::default() }
+    }
+
     pub(crate) fn take(&mut self, other: Self) {
         self.marks.extend(other.marks);
         self.facts.extend(other.facts);

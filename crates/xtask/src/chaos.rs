@@ -1,0 +1,28 @@
+//! Runs seeded schedules of faults over the whole path: the forwarder's no-loss property.
+
+use anyhow::ensure;
+use std::process::Command;
+
+/// Schedules of `cargo xtask chaos` without a number; the gate runs 4,000.
+const SCHEDULES: u64 = 20_000;
+
+/// Runs as many schedules as `--seeds` says, or the one of `--seed`.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let number = std::env::args().find_map(|argument| argument.parse().ok());
+    match number {
+        Some(seed) if std::env::args().any(|argument| argument == "--seed") => {
+            schedules("NO_LOSS_SEED", seed)
+        }
+        number => schedules("NO_LOSS_SCHEDULES", number.unwrap_or(SCHEDULES)),
+    }
+}
+
+pub(crate) fn schedules(variable: &str, number: u64) -> anyhow::Result<()> {
+    let mut test = Command::new("cargo");
+    // Link-time optimisation takes minutes and saves seconds.
+    test.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    test.args(["test", "--release", "--package", "lambda-otlp-forwarder", "--test", "scenarios"]);
+    test.args(["no_item_is_lost", "--", "--nocapture"]).env(variable, number.to_string());
+    ensure!(test.status()?.success(), "schedules failed; see above for their seeds");
+    Ok(())
+}
