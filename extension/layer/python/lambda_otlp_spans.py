@@ -9,6 +9,7 @@ Source: OpenTelemetry specification 1.60, "Trace SDK" and "SDK environment varia
 import atexit
 import functools
 import os
+import sys
 import threading
 import time
 import traceback
@@ -362,8 +363,10 @@ class TracerProvider(trace.TracerProvider):
             processor.on_start(span, parent_context=context)
 
     def ended(self, span):
+        # Without the SDK, the function has no processor of its own.
+        ended = readable(span) if "opentelemetry.sdk.trace" in sys.modules else span
         for processor in self.processors:
-            processor.on_end(readable(span))
+            processor.on_end(ended)
         if len(self.waiting) >= self.most:
             self.dropped += 1
             return

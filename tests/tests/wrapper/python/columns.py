@@ -93,6 +93,7 @@ def function(layer, opt, events):
     )
     for event in events:
         print(everything.handler(event, lambda_context))
+    print(f"the SDK is loaded: {'opentelemetry.sdk.trace' in sys.modules}")
 
 
 def columns(bodies):
