@@ -1,19 +1,21 @@
 //! Runs seeded schedules of faults over the whole path: the forwarder's no-loss property.
 
-use anyhow::ensure;
+use anyhow::{Context as _, bail, ensure};
 use std::process::Command;
 
 /// Schedules of `cargo xtask chaos` without a number; the gate runs 4,000.
 const SCHEDULES: u64 = 20_000;
 
+pub(crate) const USAGE: &str = "chaos [--seeds N | --seed N]";
+
 /// Runs as many schedules as `--seeds` says, or the one of `--seed`.
-pub(crate) fn run() -> anyhow::Result<()> {
-    let number = std::env::args().find_map(|argument| argument.parse().ok());
-    match number {
-        Some(seed) if std::env::args().any(|argument| argument == "--seed") => {
-            schedules("NO_LOSS_SEED", seed)
-        }
-        number => schedules("NO_LOSS_SCHEDULES", number.unwrap_or(SCHEDULES)),
+pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    let number = |text: &str| text.parse().with_context(|| format!("{text:?} is not a number"));
+    match arguments {
+        [] => schedules("NO_LOSS_SCHEDULES", SCHEDULES),
+        ["--seeds", seeds] => schedules("NO_LOSS_SCHEDULES", number(seeds)?),
+        ["--seed", seed] => schedules("NO_LOSS_SEED", number(seed)?),
+        _ => bail!("cargo xtask {USAGE}"),
     }
 }
 

@@ -13,6 +13,7 @@ mod layers;
 mod library;
 mod modules;
 mod moto;
+mod openobserve;
 mod pypi;
 mod receiver;
 mod rotel;
@@ -29,7 +30,7 @@ struct Command {
     run: fn() -> anyhow::Result<()>,
 }
 
-const COMMANDS: [Command; 26] = [
+const COMMANDS: [Command; 23] = [
     command(
         "layers",
         "checks which crate uses which, and that no files of one use each other in a circle",
@@ -72,9 +73,6 @@ const COMMANDS: [Command; 26] = [
     command("interop", "runs other people's programs against ours", interop::run),
     command("receiver", "sends event files into rotel and compares the counts", receiver::run),
     command("moto", "runs the deployed path on moto", moto::run),
-    command("chaos", "runs the no-loss property with 20,000 schedules of faults", chaos::run),
-    command("chaos --seeds N", "the same with N schedules", chaos::run),
-    command("chaos --seed N", "runs one schedule, and shrinks it if it fails", chaos::run),
     command("dist", "makes all that is handed out, in target/dist", || dist::run(What::All)),
     command("dist --release", "the same, and fails if the machine cannot make all of it", || {
         dist::run(What::Release)
@@ -106,13 +104,35 @@ const fn command(
     Command { words, does, run }
 }
 
+/// A command with arguments of its own.
+struct WithArguments {
+    word: &'static str,
+    usage: &'static str,
+    does: &'static str,
+    run: fn(&[&str]) -> anyhow::Result<()>,
+}
+
+const WITH_ARGUMENTS: [WithArguments; 2] = [
+    WithArguments {
+        word: "chaos",
+        usage: chaos::USAGE,
+        does: "runs the no-loss property with many schedules of faults, or one, and shrinks what fails",
+        run: chaos::run,
+    },
+    WithArguments {
+        word: "openobserve",
+        usage: openobserve::USAGE,
+        does: "compares all that a server stores with what was sent; without --url, the simulator's server",
+        run: openobserve::run,
+    },
+];
+
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let is_number = |argument: &String| argument.parse::<u64>().is_ok();
-    let words = arguments.iter().map(|it| if is_number(it) { "N" } else { it.as_str() });
-    let asked = words.collect::<Vec<_>>().join(" ");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let asked = arguments.join(" ");
     match asked.as_str() {
         "--help" | "-h" | "help" => {
             print!("{}", help());
@@ -124,11 +144,20 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
+    if let Some((word, rest)) = arguments.split_first()
+        && let Some(command) = WITH_ARGUMENTS.iter().find(|command| command.word == *word)
+    {
+        return exit((command.run)(rest));
+    }
     let Some(command) = COMMANDS.iter().find(|command| command.words == asked) else {
         eprintln!("xtask: there is no {asked:?}; cargo xtask --help lists what there is");
         return ExitCode::from(USAGE);
     };
-    match (command.run)() {
+    exit((command.run)())
+}
+
+fn exit(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
@@ -138,11 +167,10 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
+    let commands = COMMANDS.iter().map(|command| (command.words, command.does));
+    let others = WITH_ARGUMENTS.iter().map(|command| (command.usage, command.does));
     let width = COMMANDS.iter().map(|command| command.words.len()).max().unwrap_or_default();
-    let line =
-        |Command { words, does, .. }: &Command| format!("cargo xtask {words:width$}  {does}\n");
-    ["Chores of the repository.\n\n".to_owned()]
-        .into_iter()
-        .chain(COMMANDS.iter().map(line))
-        .collect()
+    let lines = commands.chain(others);
+    let lines = lines.map(|(usage, does)| format!("cargo xtask {usage:width$}  {does}\n"));
+    ["Chores of the repository.\n\n".to_owned()].into_iter().chain(lines).collect()
 }

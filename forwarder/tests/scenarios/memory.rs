@@ -151,9 +151,7 @@ const CASES: &[Case] = &[
     Case {
         name: "spans_of_short_objects",
         log_group: "aws/spans",
-        messages: || {
-            with_neighbours(40, &span_line(&format!("[{}0]", "{\"\":0},".repeat(35_000))))
-        },
+        messages: || with_neighbours(40, &span_line(&format!("[{}0]", "{\"\":0},".repeat(35_000)))),
         rules: String::new,
         least_records: 1000,
     },

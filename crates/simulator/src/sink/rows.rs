@@ -1,13 +1,14 @@
 //! The rows that OpenObserve would store: columns, stream, and values.
 //!
-//! As measured on v0.60.5. Tests look up the columns that queries of dashboards and alerts name.
+//! As measured on v0.92.2; `cargo xtask openobserve` compares them with a real server's. Tests look up the columns that queries of dashboards and alerts name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
-    HistogramDataPoint, NumberDataPoint, metric::Data, number_data_point,
+    Exemplar, HistogramDataPoint, NumberDataPoint, exemplar, metric::Data, number_data_point,
 };
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use serde_json::{Value, json};
 
 use super::ingest::columns::{FLATTEN_LEVEL, column};
@@ -32,6 +33,34 @@ pub(super) fn rows(store: &Store) -> Vec<Row> {
     rows
 }
 
+/// The rows of one stream.
+pub(super) fn stream(
+    store: &Store,
+    organization: &str,
+    signal: Signal,
+    stream: &str,
+) -> impl Iterator<Item = Row> {
+    let mut rows = Vec::new();
+    match signal {
+        Signal::Traces => {
+            let spans = store.spans.iter().filter(|span| span.organization == organization);
+            rows.extend(spans.map(of_span));
+        }
+        Signal::Logs => {
+            let records = store.log_records.iter();
+            let records = records.filter(|record| record.organization == organization);
+            rows.extend(records.map(of_log_record));
+        }
+        Signal::Metrics => {
+            let metrics = store.metrics.iter();
+            let metrics = metrics.filter(|metric| metric.organization == organization);
+            metrics.for_each(|metric| of_metric(metric, &mut rows));
+        }
+    }
+    rows.into_iter().filter(move |row| row.stream == stream)
+}
+
+/// The streams with telemetry. The name of a histogram is a stream too, without rows.
 pub(super) fn streams(store: &Store, organization: &str) -> BTreeSet<(Signal, String)> {
     let spans = store.spans.iter().filter(|span| span.organization == organization);
     let records = store.log_records.iter().filter(|record| record.organization == organization);
@@ -41,7 +70,7 @@ pub(super) fn streams(store: &Store, organization: &str) -> BTreeSet<(Signal, St
     streams.extend(records.map(|record| (Signal::Logs, record.stream.clone())));
     for metric in metrics {
         let suffixes: &[&str] = match &metric.item.data {
-            Some(Data::Histogram(_)) => &["_count", "_sum", "_min", "_max", "_bucket"],
+            Some(Data::Histogram(_)) => &["", "_count", "_sum", "_min", "_max", "_bucket"],
             _ => &[""],
         };
         let names = suffixes.iter().map(|suffix| format!("{}{suffix}", metric.stream));
@@ -51,6 +80,9 @@ pub(super) fn streams(store: &Store, organization: &str) -> BTreeSet<(Signal, St
 }
 
 type Columns = BTreeMap<String, Value>;
+
+/// Only log records have a limit.
+const LOG_LEVELS: usize = FLATTEN_LEVEL - 1;
 
 fn of_span(stored: &StoredSpan) -> Row {
     let span = &stored.item;
@@ -65,11 +97,11 @@ fn of_span(stored: &StoredSpan) -> Row {
         let name = column(&attribute.key);
         let is_reserved = ["_timestamp", "duration", "start_time", "end_time"].contains(&&*name);
         let name = if is_reserved { format!("attr_{name}") } else { name };
-        columns.insert(name, Value::String(text(attribute.value.as_ref())));
+        put(&mut columns, name, text(attribute.value.as_ref()), usize::MAX);
     }
     for attribute in stored.resource.attributes.iter().filter(|it| it.key != "service.name") {
         let name = format!("service_{}", column(&attribute.key));
-        columns.insert(name, Value::String(text(attribute.value.as_ref())));
+        put(&mut columns, name, text(attribute.value.as_ref()), usize::MAX);
     }
     let times = (span.start_time_unix_nano, span.end_time_unix_nano);
     let own = [
@@ -86,8 +118,8 @@ fn of_span(stored: &StoredSpan) -> Row {
         ("service_name", json!(stored.service_name)),
         ("status_code", json!(status.code)),
         ("status_message", json!(status.message)),
-        ("events", json!(serde_json::to_string(&span.events).unwrap_or_default())),
-        ("links", json!(serde_json::to_string(&span.links).unwrap_or_default())),
+        ("events", json!(span.events.iter().map(event).collect::<Value>().to_string())),
+        ("links", json!(span.links.iter().map(link).collect::<Value>().to_string())),
     ];
     columns.extend(own.map(|(name, value)| (name.to_owned(), value)));
     if !span.parent_span_id.is_empty() {
@@ -99,6 +131,35 @@ fn of_span(stored: &StoredSpan) -> Row {
         columns.extend(parent.map(|(name, value)| (name.to_owned(), Value::String(value))));
     }
     Row { signal: Signal::Traces, stream: stored.stream.clone(), columns }
+}
+
+/// The attributes of an event or link, under their own keys, and these fields.
+fn with_attributes(attributes: &[KeyValue], fields: Value) -> Value {
+    let attributes = attributes.iter();
+    let attributes = attributes.map(|it| (it.key.clone(), text(it.value.as_ref())));
+    let mut object: serde_json::Map<String, Value> = attributes.collect();
+    if let Value::Object(fields) = fields {
+        object.extend(fields);
+    }
+    Value::Object(object)
+}
+
+fn event(event: &Event) -> Value {
+    let own = json!({ "name": event.name, "_timestamp": event.time_unix_nano });
+    with_attributes(&event.attributes, own)
+}
+
+fn link(link: &Link) -> Value {
+    let own = json!({
+        "context": {
+            "traceId": hex(&link.trace_id),
+            "spanId": hex(&link.span_id),
+            "traceFlags": link.flags,
+            "traceState": link.trace_state,
+        },
+        "droppedAttributesCount": link.dropped_attributes_count,
+    });
+    with_attributes(&link.attributes, own)
 }
 
 fn of_log_record(stored: &StoredLogRecord) -> Row {
@@ -117,10 +178,7 @@ fn of_log_record(stored: &StoredLogRecord) -> Row {
     columns.insert("_timestamp".to_owned(), json!(time / 1000));
     columns.insert("severity".to_owned(), json!(severity));
     columns.insert("dropped_attributes_count".to_owned(), json!(record.dropped_attributes_count));
-    match record.body.as_ref().and_then(|body| body.value.as_ref()) {
-        Some(any_value::Value::KvlistValue(map)) => flatten(&mut columns, "body_", &map.values, 2),
-        _ => _ = columns.insert("body".to_owned(), Value::String(text(record.body.as_ref()))),
-    }
+    put(&mut columns, "body".to_owned(), text(record.body.as_ref()), LOG_LEVELS);
     for (name, id, length) in [("trace_id", &record.trace_id, 16), ("span_id", &record.span_id, 8)]
     {
         if id.len() == length && id.iter().any(|byte| *byte != 0) {
@@ -128,9 +186,10 @@ fn of_log_record(stored: &StoredLogRecord) -> Row {
         }
     }
     add_scope(&mut columns, &stored.scope.name, &stored.scope.version);
-    flatten(&mut columns, "", &stored.resource.attributes, 1);
     // Attributes replace the columns of the same name that are there already.
-    flatten(&mut columns, "", &record.attributes, 1);
+    for attribute in stored.resource.attributes.iter().chain(&record.attributes) {
+        put(&mut columns, column(&attribute.key), typed(attribute.value.as_ref()), LOG_LEVELS);
+    }
     Row { signal: Signal::Logs, stream: stored.stream.clone(), columns }
 }
 
@@ -144,23 +203,19 @@ fn add_scope(columns: &mut Columns, name: &str, version: &str) {
     }
 }
 
-/// Maps become columns down to a depth, below it a JSON string; null makes no column.
-fn flatten(columns: &mut Columns, prefix: &str, attributes: &[KeyValue], level: usize) {
-    for attribute in attributes {
-        let name = format!("{prefix}{}", column(&attribute.key));
-        let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
-        let value = match value {
-            None => continue,
-            Some(any_value::Value::KvlistValue(map)) if level < FLATTEN_LEVEL => {
-                flatten(columns, &format!("{name}_"), &map.values, level + 1);
-                continue;
+/// Objects become columns down to this many levels, below them a JSON string; null makes no column.
+fn put(columns: &mut Columns, name: String, value: Value, levels: usize) {
+    match value {
+        Value::Null => {}
+        Value::Object(object) if levels > 0 => {
+            for (key, value) in object {
+                put(columns, format!("{name}_{}", column(&key)), value, levels - 1);
             }
-            Some(any_value::Value::BoolValue(value)) => json!(value),
-            Some(any_value::Value::IntValue(value)) => json!(value),
-            Some(any_value::Value::DoubleValue(value)) => json!(value),
-            Some(_) => Value::String(text(attribute.value.as_ref())),
-        };
-        columns.insert(name, value);
+        }
+        Value::Object(_) | Value::Array(_) => {
+            columns.insert(name, Value::String(value.to_string()));
+        }
+        value => _ = columns.insert(name, value),
     }
 }
 
@@ -199,27 +254,54 @@ fn row(
     stored: &StoredMetric,
     suffix: &str,
     attributes: &[KeyValue],
+    exemplars: &[Exemplar],
     times: (u64, u64),
     own: &[(&str, String)],
     value: Option<f64>,
 ) -> Row {
     let stream = format!("{}{suffix}", stored.stream);
     let mut columns = Columns::new();
+    // Only log records leave out an empty version.
+    if !stored.scope.name.is_empty() {
+        columns.insert("instrumentation_library_version".to_owned(), json!(""));
+    }
     add_scope(&mut columns, &stored.scope.name, &stored.scope.version);
     for attribute in stored.resource.attributes.iter().chain(attributes) {
-        columns.insert(column(&attribute.key), json!(text(attribute.value.as_ref())));
+        put(&mut columns, column(&attribute.key), text(attribute.value.as_ref()), usize::MAX);
     }
     columns.extend(own.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
     let labels = [
         ("__name__", json!(stream)),
         ("_timestamp", json!(times.1 / 1000)),
         ("start_time", json!(times.0.to_string())),
+        ("flag", json!("DATA_POINT_FLAGS_DO_NOT_USE")),
     ];
     columns.extend(labels.map(|(name, value)| (name.to_owned(), value)));
+    // The first rows of a stream without exemplars have null, later rows may have an empty list.
+    if !exemplars.is_empty() {
+        let exemplars: Value = exemplars.iter().map(exemplar).collect();
+        columns.insert("exemplars".to_owned(), json!(exemplars.to_string()));
+    }
     if let Some(value) = value.filter(|value| value.is_finite()) {
         columns.insert("value".to_owned(), json!(value));
     }
     Row { signal: Signal::Metrics, stream, columns }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "OpenObserve stores floats too")]
+fn exemplar(exemplar: &Exemplar) -> Value {
+    let value = exemplar.value.map(|value| match value {
+        exemplar::Value::AsInt(value) => value as f64,
+        exemplar::Value::AsDouble(value) => value,
+    });
+    let time = exemplar.time_unix_nano / 1000;
+    let id = |id: &[u8]| id.iter().any(|byte| *byte != 0).then(|| hex(id));
+    let (trace, span) = (id(&exemplar.trace_id), id(&exemplar.span_id));
+    let mut own = json!({ "value": value, "_timestamp": time, "trace_id": trace, "span_id": span });
+    if let Value::Object(own) = &mut own {
+        own.retain(|_, value| !value.is_null());
+    }
+    with_attributes(&exemplar.filtered_attributes, own)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "OpenObserve stores floats too")]
@@ -229,7 +311,7 @@ fn of_number(stored: &StoredMetric, point: &NumberDataPoint, own: &[(&str, Strin
         number_data_point::Value::AsDouble(value) => value,
     });
     let times = (point.start_time_unix_nano, point.time_unix_nano);
-    row(stored, "", &point.attributes, times, own, value)
+    row(stored, "", &point.attributes, &point.exemplars, times, own, value)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "OpenObserve stores floats too")]
@@ -242,7 +324,7 @@ fn of_histogram(
     let own = ("aggregation_temporality", temporality.to_owned());
     let times = (point.start_time_unix_nano, point.time_unix_nano);
     let mut add = |suffix, own: &[(&str, String)], value| {
-        rows.push(row(stored, suffix, &point.attributes, times, own, value));
+        rows.push(row(stored, suffix, &point.attributes, &point.exemplars, times, own, value));
     };
     let values = [
         ("_count", Some(point.count as f64)),
@@ -261,15 +343,42 @@ fn of_histogram(
     }
 }
 
-/// A value as text: lists and maps as JSON.
-fn text(value: Option<&AnyValue>) -> String {
+/// A value of a log record's attribute. Bytes become a list of numbers.
+fn typed(value: Option<&AnyValue>) -> Value {
     match value.and_then(|value| value.value.as_ref()) {
-        None => String::new(),
-        Some(any_value::Value::StringValue(text)) => text.clone(),
-        Some(any_value::Value::BoolValue(value)) => value.to_string(),
-        Some(any_value::Value::IntValue(value)) => value.to_string(),
-        Some(any_value::Value::DoubleValue(value)) => value.to_string(),
-        Some(other) => serde_json::to_string(other).unwrap_or_default(),
+        Some(any_value::Value::BoolValue(value)) => json!(value),
+        Some(any_value::Value::IntValue(value)) => json!(value),
+        Some(any_value::Value::DoubleValue(value)) => json!(value),
+        Some(any_value::Value::BytesValue(value)) => json!(value),
+        _ => composed(value, typed),
+    }
+}
+
+/// Any other value: scalars become text. Bytes that are not UTF-8 are lost.
+fn text(value: Option<&AnyValue>) -> Value {
+    match value.and_then(|value| value.value.as_ref()) {
+        Some(any_value::Value::BoolValue(value)) => json!(value.to_string()),
+        Some(any_value::Value::IntValue(value)) => json!(value.to_string()),
+        Some(any_value::Value::DoubleValue(value)) => json!(value.to_string()),
+        Some(any_value::Value::BytesValue(value)) => {
+            json!(str::from_utf8(value).unwrap_or_default())
+        }
+        _ => composed(value, text),
+    }
+}
+
+/// A text, list or map with these values.
+fn composed(value: Option<&AnyValue>, of: impl Fn(Option<&AnyValue>) -> Value) -> Value {
+    match value.and_then(|value| value.value.as_ref()) {
+        Some(any_value::Value::StringValue(value)) => json!(value),
+        Some(any_value::Value::ArrayValue(list)) => {
+            list.values.iter().map(|value| of(Some(value))).collect()
+        }
+        Some(any_value::Value::KvlistValue(map)) => {
+            let values = map.values.iter();
+            Value::Object(values.map(|it| (it.key.clone(), of(it.value.as_ref()))).collect())
+        }
+        _ => Value::Null,
     }
 }
 

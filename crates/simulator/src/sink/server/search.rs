@@ -1,17 +1,15 @@
-//! OpenObserve's API beside ingestion: the list of streams, searches of one form, and management.
+//! OpenObserve's API beside ingestion: the list of streams, searches of a few forms, and management.
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
 use serde_json::json;
 
 use crate::sink::http_response::HttpResponse;
 use crate::sink::ingest::admit;
 use crate::sink::management;
 use crate::sink::route::unknown_organization;
-use crate::sink::rows::{self, hex};
+use crate::sink::rows::{self, Row};
 use crate::sink::shared::Shared;
 use crate::sink::signal::Signal;
 
@@ -30,10 +28,12 @@ enum Kind {
         signal: Option<Signal>,
         sql: String,
     },
+    Promql(String),
+    RemoveStream,
 }
 
 impl Question {
-    /// `GET /api/{org}/streams` and `POST /api/{org}/_search?type=`; `None` for any other request.
+    /// Management, the list of streams, a search by SQL or PromQL; `None` for any other request.
     pub(crate) fn of(parts: &Parts, body: &Bytes) -> Option<Self> {
         if let Some(request) = management::Request::of(parts, body) {
             let organization = request.organization.clone();
@@ -54,6 +54,11 @@ impl Question {
                     sql: sql.unwrap_or_default().to_owned(),
                 }
             }
+            ("GET", ["api", _, "prometheus", "api", "v1", "query"]) => {
+                let asked = query.split('&').find_map(|pair| pair.strip_prefix("query="));
+                Kind::Promql(decoded(asked.unwrap_or_default()))
+            }
+            ("DELETE", ["api", _, "streams", _]) => Kind::RemoveStream,
             _ => return None,
         };
         let organization = segments.get(1).copied().unwrap_or_default().to_owned();
@@ -78,69 +83,70 @@ impl Question {
                 HttpResponse::json(200, &json!({ "total": list.len(), "list": list }))
             }
             Kind::Manage(request) => shared.manage(request),
+            Kind::Promql(query) => sum(shared, &self.organization, &query),
+            // Nothing reads a stream again that it removed.
+            Kind::RemoveStream => HttpResponse::json(200, &json!({ "code": 200 })),
             Kind::Search { signal, sql } => search(shared, &self.organization, signal, &sql),
         }
     }
 }
 
-fn search(
-    shared: &Shared,
-    in_organization: &str,
-    signal: Option<Signal>,
-    sql: &str,
-) -> HttpResponse {
-    let (Some(signal), Some((stream, column, value))) = (signal, equality(sql)) else {
+fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str) -> HttpResponse {
+    let (Some(signal), Some((stream, condition))) = (signal, condition(sql)) else {
         return HttpResponse::error(
             400,
-            "the sink reads SELECT … FROM \"stream\" WHERE column='value'",
+            "the sink reads SELECT … FROM \"stream\" WHERE column='value', or all rows",
         );
     };
-    let state = shared.state();
-    let store = &state.store;
-    let here = |organization: &str, found: &str| organization == in_organization && found == stream;
-    let (mut known, mut hits) = (false, 0_usize);
-    let mut look = |is_here: bool, is_hit: bool| {
-        known |= is_here;
-        hits += usize::from(is_here && is_hit);
-    };
-    let is_trace = |id: &[u8]| column == "trace_id" && hex(id) == value;
-    match signal {
-        Signal::Logs => store.log_records.iter().for_each(|record| {
-            look(here(&record.organization, &record.stream), is_trace(&record.item.trace_id));
-        }),
-        Signal::Traces => store.spans.iter().for_each(|span| {
-            look(here(&span.organization, &span.stream), is_trace(&span.item.trace_id));
-        }),
-        Signal::Metrics => store.metrics.iter().for_each(|metric| {
-            let has = labels(&metric.item).any(|label| {
-                label.key == column
-                    && label.value.as_ref().and_then(|v| v.value.as_ref())
-                        == Some(&Value::StringValue(value.to_owned()))
-            });
-            look(here(&metric.organization, &metric.stream), has);
-        }),
-    }
-    if !known {
+    let store = &shared.state().store;
+    let mut rows = rows::stream(store, organization, signal, stream).peekable();
+    if rows.peek().is_none() {
         let message = format!("Search stream not found: {stream}");
         return HttpResponse::json(400, &json!({ "code": 20002, "message": message }));
     }
-    let hits = vec![json!({}); hits];
+    let is_asked = |row: &Row| {
+        condition.is_none_or(|(column, value)| {
+            row.columns.get(column).is_some_and(|found| found == value)
+        })
+    };
+    let hits: Vec<_> = rows.filter(is_asked).map(|row| row.columns).collect();
     HttpResponse::json(200, &json!({ "total": hits.len(), "hits": hits }))
 }
 
-/// Stream, column and value of `… FROM "stream" WHERE column='value'`.
-fn equality(sql: &str) -> Option<(&str, &str, &str)> {
-    let (_, rest) = sql.split_once("FROM \"")?;
-    let (stream, rest) = rest.split_once("\" WHERE ")?;
-    let (column, rest) = rest.split_once("='")?;
-    Some((stream, column.trim(), rest.split('\'').next()?))
+/// The sum of all values of a metric.
+fn sum(shared: &Shared, organization: &str, promql: &str) -> HttpResponse {
+    let metric = promql.strip_prefix("sum(sum_over_time(").and_then(|rest| rest.split('[').next());
+    let Some(metric) = metric else {
+        return HttpResponse::error(400, "the sink reads sum(sum_over_time(metric[1d]))");
+    };
+    let store = &shared.state().store;
+    let rows = rows::stream(store, organization, Signal::Metrics, metric);
+    let values: Vec<f64> = rows.filter_map(|row| row.columns.get("value")?.as_f64()).collect();
+    let sum = values.iter().sum::<f64>().to_string();
+    let series = (!values.is_empty()).then(|| json!({ "metric": {}, "value": [0, sum] }));
+    let result: Vec<_> = series.into_iter().collect();
+    HttpResponse::json(200, &json!({ "status": "success", "data": { "result": result } }))
 }
 
-fn labels(metric: &Metric) -> impl Iterator<Item = &KeyValue> {
-    let points = match &metric.data {
-        Some(Data::Gauge(gauge)) => gauge.data_points.as_slice(),
-        Some(Data::Sum(sum)) => sum.data_points.as_slice(),
-        _ => &[],
+/// Stream, and column and value, of `… FROM "stream" WHERE column='value'` or `… FROM "stream"`.
+fn condition(sql: &str) -> Option<(&str, Option<(&str, &str)>)> {
+    let (_, rest) = sql.split_once("FROM \"")?;
+    let (stream, rest) = rest.split_once('"')?;
+    let Some(rest) = rest.strip_prefix(" WHERE ") else {
+        return rest.is_empty().then_some((stream, None));
     };
-    points.iter().flat_map(|point| &point.attributes)
+    let (column, rest) = rest.split_once("='")?;
+    Some((stream, Some((column.trim(), rest.split('\'').next()?))))
+}
+
+/// Decodes `%28` and the like.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        bytes.extend(u8::from_str_radix(code, 16));
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

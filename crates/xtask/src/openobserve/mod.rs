@@ -1,0 +1,180 @@
+//! Sends fixtures, generated edge cases and the demo into an OpenObserve by every way there is, and compares each column of
+//! each row with a model of what was sent. Without arguments, the server is the simulator's.
+
+mod compare;
+mod edge;
+mod senders;
+mod server;
+mod tee;
+
+use crate::checks;
+use anyhow::{Context as _, bail, ensure};
+use compare::Account;
+use senders::Senders;
+use serde_json::Value;
+use server::{Columns, Server};
+use simulator::sink::Sink;
+use std::collections::BTreeMap;
+use tee::Tee;
+
+pub(crate) const USAGE: &str = "openobserve [--url URL --user EMAIL --password PASSWORD]";
+
+const USER: &str = "root@example.com";
+const PASSWORD: &str = "Complexpass#123";
+
+/// The ways into the backend. Each has an organization of its own.
+const WAYS: [&str; 6] =
+    ["fixtures", "edge cases", "redrive", "direct http/protobuf", "direct http/json", "demo"];
+
+/// The characters that are shown of a difference.
+const LONGEST_SHOWN: usize = 300;
+
+pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start tokio")?;
+    match arguments {
+        [] => runtime.block_on(async {
+            let sink = organizations().user(USER, PASSWORD).start().await?;
+            check(Server::new(sink.url(), USER, PASSWORD)?).await
+        }),
+        ["--url", url, "--user", user, "--password", password] => {
+            runtime.block_on(check(Server::new(url, user, password)?))
+        }
+        _ => bail!("cargo xtask {USAGE}"),
+    }
+}
+
+fn organization(way: &str) -> String {
+    let way: String = way
+        .chars()
+        .map(|character| if character.is_ascii_alphanumeric() { character } else { '_' })
+        .collect();
+    format!("lambda_otlp_{}_{way}", std::process::id())
+}
+
+/// A fake OpenObserve that knows the organizations of this run.
+fn organizations() -> simulator::sink::Builder {
+    WAYS.iter().fold(Sink::builder(), |builder, way| builder.organization(&organization(way)))
+}
+
+async fn check(server: Server) -> anyhow::Result<()> {
+    let root = checks::root()?;
+    let sink = organizations().start().await?;
+    let model = Server::new(sink.url(), "", "")?;
+    let tee = Tee::start(server.clone(), model.clone()).await?;
+    let senders = Senders::new(&root, &tee, &server.authorization)?;
+    let mut accounts = Vec::new();
+    for way in WAYS {
+        println!("sending: {way}");
+        let organization = organization(way);
+        server.create(&organization).await?;
+        let sent = match way {
+            "fixtures" => senders.fixtures(&organization).await,
+            "edge cases" => senders.edge_cases(&organization).await,
+            "redrive" => senders.redrive(&organization).await,
+            "demo" => senders.demo(&organization).await,
+            direct => senders.direct(&organization, direct.trim_start_matches("direct ")).await,
+        };
+        let mut account = Account::default();
+        account.differences.extend(sent.err().map(|error| format!("{error:#}")));
+        account.differences.extend(tee.take_differences());
+        if let Err(error) = read_back(&server, &model, &organization, &mut account).await {
+            account.differences.push(format!("{error:#}"));
+        }
+        accounts.push((way, account));
+    }
+    for (way, account) in &mut accounts {
+        let removed = server.remove(&organization(way)).await;
+        account.differences.extend(removed.err().map(|error| format!("not removed: {error:#}")));
+    }
+    print(&accounts)
+}
+
+/// Reads every stream of an organization by SQL, metrics also by PromQL and traces by their list.
+async fn read_back(
+    server: &Server,
+    model: &Server,
+    organization: &str,
+    account: &mut Account,
+) -> anyhow::Result<()> {
+    let streams = model.streams(organization).await?;
+    for stream in server.streams(organization).await? {
+        if !streams.contains(&stream) {
+            account.differences.push(format!("{} {}: not sent", stream.0, stream.1));
+        }
+    }
+    for (signal, stream) in streams {
+        let sql = format!("SELECT * FROM \"{stream}\"");
+        let sent = model.search(organization, &signal, &sql).await;
+        let stored = server.search(organization, &signal, &sql).await;
+        let name = format!("{signal} {stream}");
+        match (sent, stored) {
+            // The name of a histogram is a stream without rows.
+            (Err(_), Err(_)) => {}
+            (Ok(sent), Ok(stored)) => {
+                if signal == "metrics" {
+                    compare_sum(server, organization, &stream, &sent, account).await;
+                }
+                account.add(&name, sent, stored);
+            }
+            (sent, stored) => {
+                let text = |rows: anyhow::Result<Vec<Columns>>| match rows {
+                    Ok(rows) => format!("{} rows", rows.len()),
+                    Err(error) => format!("{error:#}"),
+                };
+                let difference = format!("{name}: sent {}, stored {}", text(sent), text(stored));
+                account.differences.push(difference);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Compares the sum of a metric's values with the result of PromQL.
+async fn compare_sum(
+    server: &Server,
+    organization: &str,
+    stream: &str,
+    sent: &[Columns],
+    account: &mut Account,
+) {
+    let expected: f64 = sent.iter().filter_map(|row| row.get("value")?.as_f64()).sum();
+    let sum = server.promql(organization, &format!("sum(sum_over_time({stream}[1d]))")).await;
+    let difference = match sum {
+        Ok(series) => {
+            let value = series.first().and_then(|series| series.pointer("/value/1"));
+            let value = value.and_then(Value::as_str).and_then(|value| value.parse::<f64>().ok());
+            let is_equal = value
+                .is_some_and(|value| (value - expected).abs() <= expected.abs().max(1.0) * 1e-9);
+            (!is_equal).then(|| format!("PromQL: sent {expected}, got {value:?}"))
+        }
+        Err(error) => Some(format!("PromQL: {error:#}")),
+    };
+    account.differences.extend(difference.map(|difference| format!("{stream}: {difference}")));
+}
+
+/// The stream, and the column or the reason.
+fn kind(difference: &str) -> String {
+    difference.splitn(3, ": ").take(2).collect()
+}
+
+fn print(accounts: &[(&str, Account)]) -> anyhow::Result<()> {
+    println!("\n{:<22} {:>8} {:>8} {:>8} {:>12}", "rows", "sent", "stored", "equal", "differences");
+    for (way, Account { sent, stored, equal, differences }) in accounts {
+        println!("{way:<22} {sent:>8} {stored:>8} {equal:>8} {:>12}", differences.len());
+    }
+    for (way, account) in accounts {
+        let mut lines: BTreeMap<String, (usize, &str)> = BTreeMap::new();
+        for difference in &account.differences {
+            lines.entry(kind(difference)).or_insert((0, difference)).0 += 1;
+        }
+        for (times, difference) in lines.into_values() {
+            let difference: String = difference.chars().take(LONGEST_SHOWN).collect();
+            println!("{way}: {times} times: {difference}");
+        }
+    }
+    let differences: usize = accounts.iter().map(|(_, account)| account.differences.len()).sum();
+    ensure!(differences == 0, "{differences} differences");
+    let nothing = accounts.iter().find(|(_, account)| account.sent == 0);
+    ensure!(nothing.is_none(), "{}: nothing was sent", nothing.map_or("", |(way, _)| *way));
+    Ok(())
+}

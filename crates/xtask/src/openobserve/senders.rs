@@ -1,0 +1,214 @@
+//! The ways into the backend: the forwarder, its retry queue, direct mode, and the demo.
+
+use super::edge;
+use super::server::range;
+use super::tee::Tee;
+use anyhow::{Context as _, bail, ensure};
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use serde_json::{Value, json};
+use simulator::binaries;
+use simulator::queue::{Queue, QueueServer};
+use simulator::{FunctionSpec, InvocationResult, Lambda};
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::Command;
+
+/// Events whose lines are telemetry or text; the others test refusals.
+const FIXTURES: [&str; 6] =
+    ["apigw-access", "corrupted-mixed", "large", "otlp-only", "text-mixed", "wrapped"];
+
+const PROGRAMS: [&str; 7] = [
+    "lambda-otlp",
+    "lambda-otlp-demo",
+    "lambda-otlp-extension",
+    "lambda-otlp-forwarder",
+    "demo-function",
+    "demo-checkout",
+    "demo-parcels",
+];
+
+pub(super) struct Senders<'a> {
+    root: &'a Path,
+    programs: HashMap<String, PathBuf>,
+    scratch: tempfile::TempDir,
+    tee: &'a Tee,
+    authorization: String,
+}
+
+impl<'a> Senders<'a> {
+    pub(super) fn new(root: &'a Path, tee: &'a Tee, authorization: &str) -> anyhow::Result<Self> {
+        let programs = binaries::build(root, &PROGRAMS)?;
+        let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let extensions = scratch.path().join("layer/extensions");
+        std::fs::create_dir_all(&extensions)?;
+        let extension = binaries::find(&programs, "lambda-otlp-extension")?;
+        std::os::unix::fs::symlink(extension, extensions.join("lambda-otlp-extension"))?;
+        let authorization = format!("authorization={authorization}");
+        Ok(Self { root, programs, scratch, tee, authorization })
+    }
+
+    fn endpoint(&self, organization: &str) -> String {
+        format!("http://{}/api/{organization}", self.tee.address)
+    }
+
+    fn command(&self, program: &str) -> anyhow::Result<Command> {
+        let mut command = Command::new(binaries::find(&self.programs, program)?);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// Recorded events, through the forwarder's pipeline, with times of today.
+    pub(super) async fn fixtures(&self, organization: &str) -> anyhow::Result<()> {
+        for name in FIXTURES {
+            let mut command = self.command("lambda-otlp")?;
+            let event = self.root.join(format!("tests/fixtures/events/awslogs-{name}.json"));
+            command.arg("forward").arg(event).args(["--shift-time", "--stream", name]);
+            command.args(["--endpoint", &self.endpoint(organization)]);
+            let output = command.args(["--header", &self.authorization]).output().await?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            ensure!(output.status.success(), "lambda-otlp forward {name}: {said}");
+        }
+        Ok(())
+    }
+
+    fn forwarder(&self, organization: &str) -> anyhow::Result<FunctionSpec> {
+        let program = binaries::find(&self.programs, "lambda-otlp-forwarder")?;
+        Ok(FunctionSpec::new("forwarder", program)
+            .timeout(Duration::from_mins(1))
+            .env("LAMBDA_OTLP_STREAM", "edge")
+            .env("LAMBDA_OTLP_HEADERS", &self.authorization)
+            .env("LAMBDA_OTLP_ENDPOINT", self.endpoint(organization)))
+    }
+
+    /// Edge cases through the forwarder.
+    pub(super) async fn edge_cases(&self, organization: &str) -> anyhow::Result<()> {
+        let lambda = Lambda::start().await?;
+        lambda.create_function(self.forwarder(organization)?)?;
+        succeed(&lambda, &event(&edge::lines(now()))).await?;
+        lambda.shut_down().await;
+        Ok(())
+    }
+
+    /// Edge cases through the retry queue: the backend is down at first.
+    pub(super) async fn redrive(&self, organization: &str) -> anyhow::Result<()> {
+        let lambda = Lambda::start().await?;
+        let queue =
+            QueueServer::start(Queue::new("retry").visibility_timeout(Duration::ZERO)).await?;
+        let forwarder = self.forwarder(organization)?;
+        let forwarder = forwarder.env("LAMBDA_OTLP_RETRY_QUEUE_URL", queue.queue_url());
+        lambda.create_function(forwarder.env("AWS_ENDPOINT_URL_SQS", queue.endpoint()))?;
+        self.tee.set_down(true);
+        let queued = succeed(&lambda, &event(&edge::lines(now()))).await;
+        self.tee.set_down(false);
+        queued?;
+        ensure!(!queue.queue().is_empty(), "nothing is in the retry queue");
+        // A new environment, without the circuit breaker of the first.
+        lambda.recycle("forwarder").await?;
+        let bodies = queue.queue().bodies();
+        let messages = bodies.iter().map(|body| {
+            json!({
+                "messageId": body.len().to_string(), "receiptHandle": "r", "body": body,
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "0"},
+                "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": "eu-west-1",
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:retry",
+            })
+        });
+        let records: Vec<Value> = messages.collect();
+        let answer = succeed(&lambda, &json!({ "Records": records })).await?;
+        lambda.shut_down().await;
+        ensure!(!answer.contains("itemIdentifier"), "the redrive failed: {answer}");
+        Ok(())
+    }
+
+    /// Edge cases that a function sends to an extension in direct mode with this protocol.
+    pub(super) async fn direct(&self, organization: &str, protocol: &str) -> anyhow::Result<()> {
+        let lambda = Lambda::start().await?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let function =
+            FunctionSpec::new("orders", binaries::find(&self.programs, "demo-function")?)
+                .timeout(Duration::from_secs(3))
+                .layer(self.scratch.path().join("layer"))
+                .env("DEMO_LEDGER", self.scratch.path().join("ledger").to_string_lossy())
+                .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
+                .env("LAMBDA_OTLP_OUTPUT", "otlp")
+                .env("LAMBDA_OTLP_PROTOCOL", protocol)
+                .env("LAMBDA_OTLP_STREAM", "edge")
+                .env("LAMBDA_OTLP_HEADERS", &self.authorization)
+                .env("LAMBDA_OTLP_ENDPOINT", self.endpoint(organization));
+        lambda.create_function(function)?;
+        lambda.invoke("orders", json!({"action": "ok"}).to_string()).await?;
+        // The receiver answers while the handler waits for its timeout; the environment is not frozen then.
+        let waiting = lambda.invoke("orders", json!({"action": "timeout"}).to_string());
+        let (waited, sent) = tokio::join!(waiting, send(port));
+        waited?;
+        sent?;
+        lambda.recycle("orders").await?;
+        let log = lambda.log_events("orders");
+        lambda.shut_down().await;
+        let failed = log.iter().find(|event| event.message.contains("cannot deliver"));
+        match failed {
+            None => Ok(()),
+            Some(event) => bail!("direct mode: {}", event.message.trim_end()),
+        }
+    }
+
+    /// The demo with its functions, log groups and forwarders. In the first run, requests are sent one after another:
+    /// OpenObserve loses columns and repeats rows if several requests create a stream.
+    pub(super) async fn demo(&self, organization: &str) -> anyhow::Result<()> {
+        for is_first in [true, false] {
+            self.tee.set_serial(is_first);
+            let mut command = self.command("lambda-otlp-demo")?;
+            command.args(["--endpoint", &self.endpoint(organization)]);
+            let output = command.args(["--header", &self.authorization]).output().await?;
+            self.tee.set_serial(false);
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last = said.lines().last().unwrap_or_default();
+            ensure!(output.status.success(), "the demo: {last}");
+        }
+        Ok(())
+    }
+}
+
+/// Two minutes ago: no item of a run is in the future.
+fn now() -> u64 {
+    (range().1 - 24 * 60 * 60 * 1_000_000 - 120_000_000) * 1000
+}
+
+/// The subscription's event with these log events.
+fn event(lines: &[String]) -> Value {
+    let time = now() / 1_000_000;
+    let events = lines.iter().zip(1..).map(|(line, id): (&String, u32)| {
+        json!({ "id": format!("{id:056}"), "timestamp": time, "message": line })
+    });
+    let events: Vec<Value> = events.collect();
+    let data = json!({
+        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/edge",
+        "logStream": "2026/11/22/[$LATEST]0", "subscriptionFilters": ["all"], "logEvents": events,
+    });
+    let data = wire::gzip::compress(1, data.to_string().as_bytes());
+    json!({"awslogs": {"data": base64::engine::general_purpose::STANDARD.encode(data)}})
+}
+
+async fn succeed(lambda: &Lambda, event: &Value) -> anyhow::Result<String> {
+    match lambda.invoke("forwarder", event.to_string()).await?.result {
+        InvocationResult::Response(answer) => Ok(String::from_utf8_lossy(&answer).into_owned()),
+        other => bail!("the forwarder failed: {other:?}"),
+    }
+}
+
+/// Sends the edge cases to the extension's receiver.
+async fn send(port: u16) -> anyhow::Result<()> {
+    let receiver = super::server::Server::new(&format!("http://127.0.0.1:{port}"), "", "")?;
+    for (path, body) in edge::requests(now()) {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::CONTENT_TYPE, "application/x-protobuf".parse()?);
+        let answer = receiver.send(Method::POST, path, headers, Bytes::from(body)).await?;
+        ensure!(answer.status().is_success(), "the receiver answered {}", answer.status());
+    }
+    Ok(())
+}

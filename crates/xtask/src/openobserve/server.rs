@@ -1,0 +1,174 @@
+//! Requests to an OpenObserve: rows by SQL, sums by PromQL, traces, and management.
+
+use anyhow::{Context as _, bail, ensure};
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::net::TcpStream;
+
+/// The values of one row by column.
+pub(super) type Columns = BTreeMap<String, Value>;
+
+/// More rows than one stream of a run has.
+const MOST_ROWS: u32 = 50_000;
+const DAY_MICROSECONDS: u64 = 24 * 60 * 60 * 1_000_000;
+
+#[derive(Clone)]
+pub(super) struct Server {
+    /// `host:port`.
+    authority: String,
+    pub(super) authorization: String,
+}
+
+impl Server {
+    pub(super) fn new(url: &str, user: &str, password: &str) -> anyhow::Result<Self> {
+        let authority = url.trim_end_matches('/').strip_prefix("http://");
+        let authority = authority.filter(|authority| !authority.contains('/'));
+        let Some(authority) = authority.filter(|authority| authority.contains(':')) else {
+            bail!("--url {url:?} must be like http://127.0.0.1:5080");
+        };
+        let credentials = format!("{user}:{password}");
+        let credentials = base64::engine::general_purpose::STANDARD.encode(credentials);
+        Ok(Self { authority: authority.to_owned(), authorization: format!("Basic {credentials}") })
+    }
+
+    /// Sends a request with these headers in place of its own ones.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> anyhow::Result<Response<Bytes>> {
+        let stream = TcpStream::connect(&self.authority).await;
+        let stream = stream.with_context(|| format!("cannot connect to {}", self.authority))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).body(Full::new(body))?;
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(http::header::HOST, self.authority.parse()?);
+        let response = sender.send_request(request).await?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        connection.abort();
+        Ok(Response::from_parts(head, body))
+    }
+
+    /// The JSON of a successful answer.
+    pub(super) async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::AUTHORIZATION, self.authorization.parse()?);
+        headers.insert(http::header::CONTENT_TYPE, "application/json".parse()?);
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let answer = self.send(method.clone(), path, headers, body.into()).await?;
+        let text = String::from_utf8_lossy(answer.body());
+        ensure!(answer.status().is_success(), "{method} {path}: {} {text}", answer.status());
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&text).with_context(|| format!("{method} {path}: {text}"))
+    }
+
+    /// Signal and name of the streams with telemetry.
+    pub(super) async fn streams(
+        &self,
+        organization: &str,
+    ) -> anyhow::Result<Vec<(String, String)>> {
+        let answer = self.json(Method::GET, &format!("/api/{organization}/streams"), None).await?;
+        let field = |stream: &Value, key: &str| {
+            stream.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let streams = answer.get("list").and_then(Value::as_array).into_iter().flatten();
+        let streams = streams.map(|stream| (field(stream, "stream_type"), field(stream, "name")));
+        // OpenObserve lists streams of its own too, for instance of the type `metadata`.
+        let ours = |signal: &str| ["traces", "metrics", "logs"].contains(&signal);
+        Ok(streams.filter(|(signal, _)| ours(signal)).collect())
+    }
+
+    /// Makes an organization, by an empty request.
+    pub(super) async fn create(&self, organization: &str) -> anyhow::Result<()> {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::AUTHORIZATION, self.authorization.parse()?);
+        headers.insert(http::header::CONTENT_TYPE, "application/x-protobuf".parse()?);
+        let path = format!("/api/{organization}/v1/logs");
+        let answer = self.send(Method::POST, &path, headers, Bytes::new()).await?;
+        ensure!(answer.status().is_success(), "{path}: answered {}", answer.status());
+        Ok(())
+    }
+
+    /// Removes the streams of an organization. OpenObserve's API cannot remove the organization itself.
+    pub(super) async fn remove(&self, organization: &str) -> anyhow::Result<()> {
+        for (signal, name) in self.streams(organization).await? {
+            let path = format!("/api/{organization}/streams/{name}?type={signal}");
+            self.json(Method::DELETE, &path, None).await?;
+        }
+        Ok(())
+    }
+
+    /// The rows that an SQL query returns.
+    pub(super) async fn search(
+        &self,
+        organization: &str,
+        signal: &str,
+        sql: &str,
+    ) -> anyhow::Result<Vec<Columns>> {
+        let (from, to) = range();
+        let query = json!({"query": {
+            "sql": sql, "start_time": from, "end_time": to, "from": 0, "size": MOST_ROWS,
+        }});
+        let path = format!("/api/{organization}/_search?type={signal}");
+        let answer = self.json(Method::POST, &path, Some(&query)).await?;
+        if let Some(error) = answer.get("function_error").filter(|error| is_error(error)) {
+            bail!("{sql}: {error}");
+        }
+        let hits = answer.get("hits").cloned().unwrap_or_default();
+        serde_json::from_value(hits).with_context(|| format!("the hits of {sql}"))
+    }
+
+    /// The series that a PromQL query returns for this moment.
+    pub(super) async fn promql(
+        &self,
+        organization: &str,
+        query: &str,
+    ) -> anyhow::Result<Vec<Value>> {
+        let query = query.bytes().fold(String::new(), |encoded, byte| {
+            if byte.is_ascii_alphanumeric() {
+                encoded + &char::from(byte).to_string()
+            } else {
+                format!("{encoded}%{byte:02X}")
+            }
+        });
+        let path = format!("/api/{organization}/prometheus/api/v1/query?query={query}");
+        let answer = self.json(Method::GET, &path, None).await?;
+        let result = answer.pointer("/data/result").and_then(Value::as_array);
+        result.cloned().with_context(|| format!("no result: {answer}"))
+    }
+}
+
+fn is_error(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => list.iter().any(is_error),
+        _ => true,
+    }
+}
+
+/// Two days around now, in microseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "a query needs the time of the items that were sent")]
+pub(super) fn range() -> (u64, u64) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(now.as_micros()).unwrap_or_default();
+    (now - DAY_MICROSECONDS, now + DAY_MICROSECONDS)
+}

@@ -1,0 +1,126 @@
+//! A proxy in front of the server: a model of OpenObserve gets every request that the server accepted.
+
+use super::server::Server;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpListener;
+
+pub(super) struct Tee {
+    pub(super) address: SocketAddr,
+    state: Arc<State>,
+}
+
+struct State {
+    server: Server,
+    model: Server,
+    is_down: AtomicBool,
+    is_serial: AtomicBool,
+    /// Held by a request while it is alone.
+    alone: tokio::sync::Mutex<()>,
+    /// Answers of the server that the model did not give.
+    differences: Mutex<Vec<String>>,
+}
+
+impl Tee {
+    pub(super) async fn start(server: Server, model: Server) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State {
+            server,
+            model,
+            is_down: AtomicBool::new(false),
+            is_serial: AtomicBool::new(false),
+            alone: tokio::sync::Mutex::default(),
+            differences: Mutex::default(),
+        });
+        let accepting = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = Arc::clone(&accepting);
+                let answer = service_fn(move |request| answer(Arc::clone(&state), request));
+                let connection =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+                tokio::spawn(async move { connection.await.ok() });
+            }
+        });
+        Ok(Self { address, state })
+    }
+
+    /// Answers 503 to all requests, or passes them on again.
+    pub(super) fn set_down(&self, is_down: bool) {
+        self.state.is_down.store(is_down, Ordering::Relaxed);
+    }
+
+    /// Passes requests on one after another, or at the same time.
+    pub(super) fn set_serial(&self, is_serial: bool) {
+        self.state.is_serial.store(is_serial, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_differences(&self) -> Vec<String> {
+        let mut differences = self.state.differences.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *differences)
+    }
+}
+
+async fn answer(
+    state: Arc<State>,
+    request: Request<Incoming>,
+) -> anyhow::Result<Response<Full<Bytes>>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    if state.is_down.load(Ordering::Relaxed) {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return Ok(response);
+    }
+    let is_serial = state.is_serial.load(Ordering::Relaxed);
+    let _alone = if is_serial { Some(state.alone.lock().await) } else { None };
+    let (method, headers) = (head.method.clone(), head.headers.clone());
+    let served = state.server.send(method, path, headers, body.clone()).await?;
+    if head.method == Method::POST {
+        state.compare(path, head.headers, body, &served).await?;
+    }
+    Ok(served.map(Full::new))
+}
+
+impl State {
+    async fn compare(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        served: &Response<Bytes>,
+    ) -> anyhow::Result<()> {
+        // A request that the server did not accept is sent again, or is in the log of its sender.
+        let mut difference = None;
+        if served.status().is_success() {
+            let modelled = self.model.send(Method::POST, path, headers, body).await?;
+            // Texts of partial successes differ by version; lengths tell if there is one.
+            let is_same = modelled.status() == served.status()
+                && modelled.body().is_empty() == served.body().is_empty();
+            if !is_same {
+                difference = Some(format!("answered {}", modelled.status()));
+            }
+        } else {
+            difference = Some("was not asked".to_owned());
+        }
+        if let Some(model) = difference {
+            let text = String::from_utf8_lossy(served.body());
+            let line = format!(
+                "{path}: the server answered {} {text}, the model {model}",
+                served.status()
+            );
+            self.differences.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+        Ok(())
+    }
+}
