@@ -261,7 +261,7 @@ fn spans_of_a_node_function_are_sent_as_protobuf_and_again_where_there_is_no_roo
         return;
     };
     let told = String::from_utf8(output.stdout).unwrap();
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         a span: 0a670a180a160a0c736572766963652e6e616d6512060a0473686f7012480a060a0173120131123b0a10000000000000000000000000000000ab120800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97177a008501010100001a01751a0172
         all of it: 0ad6010a180a160a0c736572766963652e6e616d6512060a0473686f7012b6010a060a017312013112a8010a10000000000000000000000000000000ab120800000000000000cd1a036b3d76220800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97174a070a01611202180150015a150903000000000000001201651a070a0161120218016a320a10000000000000000000000000000000ab120800000000000000cd1a036b3d7622070a01621202180228ac02350103000070027a0612026e6f18028501010300001a01751a0172
         text: 14 bytes, 12040a02c3a97a008501010100001a01751a0172
@@ -291,7 +291,7 @@ fn spans_of_a_node_function_are_sent_as_protobuf_and_again_where_there_is_no_roo
         closes a connection that was used before: 0  [/v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true]
         never answers: 1 nobody took it in time [/v1/traces application/x-protobuf true true]
         a broken span: 1 true
-    "#]]
+    "]]
     .assert_eq(&told);
 }
 

@@ -140,7 +140,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     #[track_caller]
-    fn check(summary: &Summary, dry_run: bool, expected: Expect) {
+    fn check(summary: &Summary, dry_run: bool, expected: &Expect) {
         let mut out = Vec::new();
         summary.write(dry_run, &mut out).unwrap();
         expected.assert_eq(&String::from_utf8(out).unwrap());
@@ -149,14 +149,14 @@ mod tests {
     #[test]
     fn each_fate_is_a_sentence_with_its_reasons() {
         let mut summary = Summary::default();
-        check(&summary, true, expect!["no messages to send\n"]);
+        check(&summary, true, &expect!["no messages to send\n"]);
         summary.note(LetterFate::Redriven, "answered 404", 40);
         summary.note(LetterFate::Redriven, "answered 404", 41);
         summary.note(LetterFate::Skipped, "answered 400", 1);
         check(
             &summary,
             true,
-            expect![[r"
+            &expect![[r"
                 2 messages with 81 items would be sent again
                         2        81  answered 404
                 1 message with 1 item skipped
