@@ -5,7 +5,8 @@ the function calls. Candidates take turns in fresh processes. README.md has the 
 
 Cold: the processor time of the function's process, user and system, until it asks for the first event; the minimum of the runs, because
 other programs only add to it. Warm: the processor time of an invocation, the median of the last ones of an environment, and of these the
-minimum; three spans in the functions `calls`. Memory: the peak of the process after the first invocations, the median.
+minimum; three spans in the functions `calls`. Memory: the peak of the process after the first invocations, the median. With `--sizes`,
+also the time until a function of this memory asks for the first event, the minimum: it gets its part of a core by a control group.
 """
 
 import argparse
@@ -40,6 +41,22 @@ def peak(pid):
         if line.startswith("VmHWM"):
             return int(line.split()[1]) / 1024
     return 0
+
+
+class Share:
+    """The part of a core that Lambda gives a function of some megabytes after its init phase: a whole one for 1,769. Needs root, and
+    version 1 of control groups."""
+
+    PERIOD = 20000
+
+    def __init__(self, megabytes):
+        self.folder = Path(f"/sys/fs/cgroup/cpu/lambda-otlp-{os.getpid()}-{megabytes}")
+        self.folder.mkdir()
+        (self.folder / "cpu.cfs_period_us").write_text(str(self.PERIOD))
+        (self.folder / "cpu.cfs_quota_us").write_text(str(self.PERIOD * megabytes // 1769))
+
+    def join(self):
+        (self.folder / "cgroup.procs").write_text(str(os.getpid()))
 
 
 class Server(BaseHTTPRequestHandler):
@@ -100,7 +117,7 @@ class Listener(ThreadingHTTPServer):
 class Environment:
     """One process of a function, from its start to the last of some invocations."""
 
-    def __init__(self, candidate, invocations):
+    def __init__(self, candidate, invocations, share=None):
         self.invocations = invocations
         self.times = []
         self.telemetry = []
@@ -135,8 +152,15 @@ class Environment:
             **{name: value.replace("RECEIVER", receiver) for name, value in candidate.environ.items()},
         }
         self.output = tempfile.TemporaryFile()
+        self.begun = time.monotonic()
+        self.elapsed = None
         self.process = subprocess.Popen(
-            candidate.command, env=environ, cwd=HERE / "task", stdout=self.output, stderr=self.output
+            candidate.command,
+            env=environ,
+            cwd=HERE / "task",
+            stdout=self.output,
+            stderr=self.output,
+            preexec_fn=share and share.join,
         )
 
     def receive(self):
@@ -149,6 +173,7 @@ class Environment:
     def next(self, request):
         if threading.current_thread().name != "runtime":
             threading.current_thread().name = "runtime"
+        self.elapsed = self.elapsed or (time.monotonic() - self.begun) * 1000
         self.times.append(cpu(self.process.pid))
         number = len(self.times)
         if number == min(FIRST, self.invocations) + 1:
@@ -217,6 +242,9 @@ def candidates(options):
         path = {"PYTHONPATH": str(HERE / "task")}
         add(function, "bare", runtime, **path)
         add(function, "lambda-otlp", runtime, layer / "lambda-otlp-handler", **path, **OURS)
+        if peers and (otel := peers / "otel-python").is_dir():
+            site = otel / "opentelemetry/instrumentation/auto_instrumentation"
+            add(function, "opentelemetry-distro", runtime, **on_path(site, otel), **OTEL)
         if peers and (adot := peers / "adot-python").is_dir():
             site = adot / "opentelemetry/instrumentation/auto_instrumentation"
             add(function, "aws-opentelemetry-distro", runtime, **on_path(site, adot), **ADOT)
@@ -231,6 +259,9 @@ def candidates(options):
         modules = {"NODE_PATH": options.node_modules}
         add(function, "bare", runtime, **modules)
         add(function, "lambda-otlp", runtime, layer / "lambda-otlp-handler", **modules, **OURS)
+        if peers and (otel := peers / "otel-node/node_modules/@opentelemetry/auto-instrumentations-node").is_dir():
+            register = {"NODE_OPTIONS": f"--require {otel}/build/src/register.js", **modules, **OTEL}
+            add(function, "@opentelemetry/auto-instrumentations-node", runtime, **register)
         if peers and (adot := peers / "adot-node/node_modules").is_dir():
             register = adot / "@aws/aws-distro-opentelemetry-node-autoinstrumentation/build/src/register.js"
             registered = {"NODE_OPTIONS": f"--require {register}", **modules, **ADOT}
@@ -258,14 +289,17 @@ DATADOG = {
     "DD_REMOTE_CONFIGURATION_ENABLED": "false",
 }
 OURS = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://RECEIVER"}
-ADOT = {
+OTEL = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://RECEIVER",
-    "OTEL_PYTHON_DISTRO": "aws_distro",
-    "OTEL_PYTHON_CONFIGURATOR": "aws_configurator",
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     "OTEL_METRICS_EXPORTER": "none",
     "OTEL_LOGS_EXPORTER": "none",
     "OTEL_SERVICE_NAME": "measured",
+}
+ADOT = {
+    **OTEL,
+    "OTEL_PYTHON_DISTRO": "aws_distro",
+    "OTEL_PYTHON_CONFIGURATOR": "aws_configurator",
     "OTEL_AWS_APPLICATION_SIGNALS_ENABLED": "false",
     "OTEL_TRACES_SAMPLER": "always_on",
     "OTEL_PROPAGATORS": "tracecontext,baggage",
@@ -282,19 +316,33 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--functions", default="", help="only functions whose names contain this")
     parser.add_argument("--candidates", default="", help="beside the bare one only candidates whose names contain this")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[], help="megabytes of functions, to measure the elapsed time too")
     parser.add_argument("--output", action="store_true", help="print what the functions print")
     options = parser.parse_args()
-    print("| function | candidate | cold, ms | added | warm, ms | added | peak, MB | added | telemetry |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    sizes = "".join(f" {size} MB, ms | added |" for size in options.sizes)
+    print(f"| function | candidate | cold, ms | added | warm, ms | added | peak, MB | added |{sizes} telemetry |")
+    print("|---|---|---|---|---|---|---|---|" + "---|---|" * len(options.sizes) + "---|")
+    shares = [Share(size) for size in options.sizes]
+    try:
+        measure(options, shares)
+    finally:
+        for share in shares:
+            share.folder.rmdir()
+
+
+def measure(options, shares):
     for function, all_candidates in candidates(options).items():
         if options.functions not in function:
             continue
         chosen = [each for each in all_candidates if each.name == "bare" or options.candidates in each.name]
         runs = {each.name: [] for each in chosen}
+        elapsed = {each.name: [[] for _ in shares] for each in chosen}
         for turn in range(options.runs):
             for each in chosen if turn % 2 == 0 else chosen[::-1]:
                 ran = Environment(each, INVOCATIONS).run()
                 runs[each.name].append(ran)
+                for times, share in zip(elapsed[each.name], shares):
+                    times.append(Environment(each, 0, share).run().elapsed)
                 if options.output and ran.text and turn == 0:
                     print(f"{each.name}: {ran.text}", file=sys.stderr)
         bare = None
@@ -302,7 +350,8 @@ def main():
             cold = min(each.times[0] for each in ran)
             warm = min(statistics.median(b - a for a, b in zip(each.times[-WARM - 1 :], each.times[-WARM:])) for each in ran)
             memory = statistics.median(each.memory for each in ran)
-            bare = bare or (cold, warm, memory)
+            found = (cold, warm, memory, *map(min, elapsed[name]))
+            bare = bare or found
             requests = {}
             for path, size in ran[-1].telemetry:
                 count, total = requests.get(path, (0, 0))
@@ -310,7 +359,7 @@ def main():
             told = [f"{path}: {count} ({size // count} B)" for path, (count, size) in sorted(requests.items())]
             if lines := ran[-1].text.count("\n"):
                 told.append(f"log: {lines} lines")
-            added = [f"{value:.1f} | {value - base:+.1f}" for value, base in zip((cold, warm, memory), bare)]
+            added = [f"{value:.1f} | {value - base:+.1f}" for value, base in zip(found, bare)]
             print(f"| {function.split('.')[0]} | {name} | {' | '.join(added)} | {', '.join(told)} |", flush=True)
 
 
