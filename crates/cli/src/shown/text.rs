@@ -79,9 +79,9 @@ fn values(metric: &Metric, unit: &str) -> Vec<String> {
         Some(Value::AsDouble(value)) => quantity(*value, unit),
         None => "no value".to_owned(),
     };
-    let total = |count: u64, sum: Option<f64>| match sum {
-        Some(sum) => format!("{count} times, sum {}", quantity(sum, unit)),
-        None => format!("{count} times"),
+    let total = |count: u64, sum: Option<f64>| {
+        let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+        sum.map_or_else(|| times.clone(), |sum| format!("{times}, sum {}", quantity(sum, unit)))
     };
     match &metric.data {
         Some(Data::Gauge(data)) => data.data_points.iter().map(|own| point(&own.value)).collect(),

@@ -57,8 +57,17 @@ fn texts() -> anyhow::Result<[(&'static str, String, String); 2]> {
     let before = read(SETTINGS)?;
     let shared = markdown(once(Table::shared));
     let mut after = replace(&before, SETTINGS, "variables: backend", &shared)?;
+    let mut listed: Vec<&Variable> = Vec::new();
     for (name, table) in TABLES {
-        after = replace(&after, SETTINGS, &format!("variables: {name}"), &markdown(table.own()))?;
+        let (above, own): (Vec<_>, Vec<_>) = table.own().partition(|row| listed.contains(row));
+        let table = markdown(own.iter().copied());
+        let names: Vec<String> = above.iter().map(|row| format!("`{}`", row.name)).collect();
+        let text = match names.as_slice() {
+            [] => table,
+            names => format!("{table}\nRead as above: {}.\n", names.join(", ")),
+        };
+        after = replace(&after, SETTINGS, &format!("variables: {name}"), &text)?;
+        listed.extend(own);
     }
     let migration = read(ALIASES)?;
     let aliases = markdown(once(Table::aliases));
