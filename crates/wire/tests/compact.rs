@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use lambda_otlp_wire::compact::{CompactError, Context, Encoder, Flags, Names, UsedNames, decode};
+use lambda_otlp_wire::ids::{id_of_number, to_hex};
 use lambda_otlp_wire::{
     Envelope, Limits, LineEncoder, LineLimits, Logs, Malformed, Metrics, Request, Signal,
     SignalKind, Traces, read_line, read_line_of,
@@ -78,6 +79,9 @@ fn string() -> impl Strategy<Value = String> {
         "0?[0-9]{1,22}",
         "[0-9]{1,3}\\.[0-9]{1,3}\\.[0-9]{1,3}\\.[0-9]{1,3}",
         "[A-Z0-9]{8,60}",
+        "[0-9A-V]{52}",
+        "[0-9A-V]{26}VV4KQNSO5AEMVJF66Q9ASUAAJG",
+        Just("VV4KQNSO5AEMVJF66Q9ASUAAJG".to_owned()),
         "[A-Za-z0-9]{8,300}",
         "[\\x00-\\x20]{1,5}",
         Just(CONTEXT.function.to_owned()),
@@ -364,8 +368,11 @@ proptest! {
 
     #[test]
     fn a_line_decodes_to_the_requests_that_were_encoded(
-        encoded in prop::collection::vec(prop_oneof![traces(), logs(), metrics()], 1..4),
+        mut encoded in prop::collection::vec(prop_oneof![traces(), logs(), metrics()], 1..4),
+        copies in 0..3_usize,
     ) {
+        let first = encoded.first().cloned();
+        encoded.extend(std::iter::repeat_n(first, copies).flatten());
         let text = text(&encoded.iter().collect::<Vec<_>>());
         prop_assert_eq!(requests(&text), Ok(encoded));
     }
@@ -454,6 +461,10 @@ fn a_line_that_expands_too_far_is_refused() {
     // Each byte of this skeleton stands for a log stream.
     let many = with_name(&format!("{}/", CONTEXT.log_stream).repeat(30_000));
     assert_eq!(decode(&many, &CONTEXT, &limits).err(), Some(CompactError::TooLarge));
+    // Each item after the first is two bytes of the skeleton.
+    let large = named(&"x".repeat(60_000));
+    let many = text(&vec![&large; 100]);
+    assert_eq!(decode(&many, &CONTEXT, &limits).err(), Some(CompactError::TooLarge));
     // A request without bytes takes memory, too.
     let empty = Request::trusted(SignalKind::Traces, Vec::new());
     let many = text(&vec![&empty; 100_000]);
@@ -463,6 +474,36 @@ fn a_line_that_expands_too_far_is_refused() {
         decode(&with_name("x"), &CONTEXT, &deep).err(),
         Some(CompactError::Malformed(Malformed::TooDeep(2)))
     );
+}
+
+/// Calls of one kind differ in holes only: times, ids, and the nanoseconds busy and idle, which add up to the duration.
+#[test]
+fn a_span_like_a_recent_one_costs_its_holes() {
+    let calls = |count: u64| {
+        let span = |number: u64| {
+            let (start, busy) = (1_790_000_000_000_000_000 + number * 9_000_017, 50_000 + number);
+            let id = to_hex(&id_of_number(number));
+            format!(
+                r#"{{"spanId":"{id}","name":"DynamoDB.Query","startTimeUnixNano":"{start}","endTimeUnixNano":"{}","flags":257,"attributes":[{{"key":"aws.request_id","value":{{"stringValue":"0123456789ABCDEFGHIJ{:06}VV4KQNSO5AEMVJF66Q9ASUAAJG"}}}},{{"key":"busy_ns","value":{{"intValue":"{busy}"}}}},{{"key":"idle_ns","value":{{"intValue":"{}"}}}}]}}"#,
+                start + 5_000_000,
+                number * 7,
+                5_000_000 - busy + number % 3,
+            )
+        };
+        let spans: Vec<String> = (1..=count).map(span).collect();
+        request_of(&format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}]}}]}}]}}"#,
+            spans.join(",")
+        ))
+    };
+    let lengths = [10, 60].map(|count| {
+        let calls = calls(count);
+        let text = text(&[&calls]);
+        assert_eq!(requests(&text), Ok(vec![calls]));
+        text.len()
+    });
+    // Times of 4 bytes each, 17 of the request id, 3 busy, 1 idle, and a bit of the skeleton: 30 bytes.
+    assert!(lengths[1] - lengths[0] < 50 * 30 * 16 / 13, "{lengths:?}");
 }
 
 #[test]
@@ -588,6 +629,14 @@ fn contents_of_known_requests() {
     );
     let metrics = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"load","gauge":{"dataPoints":[{"timeUnixNano":"1790000000000000000","asDouble":-0.25},{"timeUnixNano":"1790000001000000000","asInt":"-7"},{"timeUnixNano":"1790000002000000000","asDouble":-0.0}]}}]}]}]}"#;
     check(0, metrics, "H#eXYjH0zt59Z1uDD/D9}Q#[;!@iz3p*F47&!!!~[w>$)#V(*PF#!!!!!!!!0mh3");
+    let histogram = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"wait","histogram":{"dataPoints":[{"timeUnixNano":"1790000000000000000","count":"1","sum":71.5,"bucketCounts":["0","1"],"explicitBounds":[750],"min":71.5,"max":71.5}]}},{"name":"wait","histogram":{"dataPoints":[{"timeUnixNano":"1790000000000000000","count":"1","sum":72.5,"bucketCounts":["0","1"],"explicitBounds":[750],"min":72.5,"max":72.5}]}}]}]}]}"#;
+    check(0, histogram, "H#eXYjH0nW?470vrC/D9}Qa`h|J6>4amUTB{$M`tus!yxxg+kge084%!q}qIL5Nk(!8Le!n%");
+    let span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"1790000000000000000","endTimeUnixNano":"1790000000001000000","attributes":[{"key":"busy_ns","value":{"intValue":"300000"}},{"key":"idle_ns","value":{"intValue":"700001"}},{"key":"aws.request_id","value":{"stringValue":"0123456789ABCDEFGHIJKLMNOPVV4KQNSO5AEMVJF66Q9ASUAAJG"}}]}]}]}]}"#;
+    check(
+        0,
+        span,
+        "H#d+ZjH0vO&jRKP_PiMT7D}+t|&Z!>S>}gKO<GHkZ`7]{*S5Qi8S%GU+A1R_zQ5i`P5&Hg>-Zv347e#lPP%LRJ=-vuvL*P!!#~nz1Q&!R@w$iXZ4h!dK.I-0qH(vLT{>0]_0",
+    );
     let logs = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1790000000123000000","severityNumber":9,"body":{"stringValue":"orders-api in eu-west-1: 10.0.0.255, 0123456789, DEADBEEF0123456789AB,\u0001 1-5b8efff7-98038103d269b633813fc60c"},"traceId":"5b8efff798038103d269b633813fc60c"}]}]}]}"#;
     check(
         0,

@@ -1,5 +1,8 @@
 //! Numbers that look random and are the same in every process: SplitMix64.
 
+/// The digits of DynamoDB's and SQS's ids (RFC 4648, section 7).
+pub const BASE_32_HEX: &[u8; 32] = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
+
 pub struct Random {
     state: u64,
 }
@@ -53,14 +56,12 @@ impl Random {
 
     /// A request id as this AWS service gives them: 52 letters and digits, 16, or a UUID.
     pub fn request_id(&mut self, service: &str) -> String {
-        let length = match service {
-            "DynamoDB" => 52,
-            "S3" => 16,
+        let (length, alphabet) = match service {
+            "DynamoDB" => (52, BASE_32_HEX),
+            "S3" => (16, b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"),
             _ => return self.uuid(),
         };
-        (0..length)
-            .map(|_| char::from(*nth(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345", self.next_u64())))
-            .collect()
+        (0..length).map(|_| char::from(*nth(alphabet, self.next_u64()))).collect()
     }
 }
 

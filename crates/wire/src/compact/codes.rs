@@ -16,8 +16,8 @@ pub(super) const END: u8 = 0;
 
 /// A field whose bytes follow as they stand in the message.
 pub(super) const RAW_FIELD: u8 = 0x7f;
-/// Added to a field number: an attribute in the general form of a message, a repeated field that is packed, or a request as
-/// plain protobuf.
+/// Added to a field number: an attribute in the general form of a message, a repeated field that is packed, or an item like a
+/// recent one. Added to a signal: a request as plain protobuf.
 pub(super) const OTHER_FORM: u8 = 0x40;
 
 /// Codes of numbers. Smaller codes are the number itself.
@@ -27,6 +27,8 @@ pub(super) mod number {
     pub(in super::super) const NEGATIVE: u8 = 0xf2;
     pub(in super::super) const TIME: u8 = 0xf3;
     pub(in super::super) const EIGHT_BYTES: u8 = 0xf4;
+    pub(in super::super) const REST: u8 = 0xf5;
+    pub(in super::super) const SAME: u8 = 0xf6;
 }
 
 /// Codes of doubles. Smaller codes are the decimal places of a number that follows.
@@ -75,10 +77,11 @@ pub(super) mod text {
     pub(in super::super) const ACCOUNT: u8 = 14;
     pub(in super::super) const LOG_STREAM: u8 = 15;
     pub(in super::super) const REGION: u8 = 16;
+    pub(in super::super) const BASE_32: u8 = 17;
 
     /// Returns `true` if the byte is a code, so that it needs an escape where it is text.
     pub(in super::super) const fn is_code(byte: u8) -> bool {
-        byte <= REGION && !matches!(byte, b'\t' | b'\n' | b'\r')
+        byte <= BASE_32 && !matches!(byte, b'\t' | b'\n' | b'\r')
     }
 }
 
@@ -92,6 +95,13 @@ pub(super) struct Packing {
     pub(super) bytes: u8,
 }
 
+pub(super) const BASE_32: Packing = Packing {
+    #[cfg(feature = "encode")]
+    code: text::BASE_32,
+    alphabet: b"0123456789ABCDEFGHIJKLMNOPQRSTUV",
+    chars: 8,
+    bytes: 5,
+};
 pub(super) const BASE_36: Packing = Packing {
     #[cfg(feature = "encode")]
     code: text::BASE_36,

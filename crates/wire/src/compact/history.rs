@@ -17,6 +17,9 @@ pub(super) struct History {
     /// Ids of 16 bytes, of traces and invocations.
     pub(super) long: Recent<u128>,
     time: u64,
+    /// The latest difference of times, in nanoseconds, and the latest number in a hole of its own.
+    pub(super) elapsed: u64,
+    pub(super) number: u64,
     /// Nanoseconds of a time's unit.
     unit: u64,
     /// The number of the newest id of 8 bytes, if SplitMix64 made it.
@@ -29,6 +32,8 @@ impl History {
             short: Recent::default(),
             long: Recent::default(),
             time: FIRST_TIME / unit.nanos(),
+            elapsed: 0,
+            number: 0,
             unit: unit.nanos(),
             newest: 0,
         }
@@ -43,6 +48,7 @@ impl History {
         let time = nanos / self.unit;
         let difference = time.wrapping_sub(self.time).cast_signed();
         self.time = time;
+        self.elapsed = difference.cast_unsigned().wrapping_mul(self.unit);
         Some(difference)
     }
 
@@ -50,7 +56,13 @@ impl History {
     /// Returns the time of a difference.
     pub(super) fn time(&mut self, difference: i64) -> u64 {
         self.time = self.time.wrapping_add_signed(difference);
+        self.elapsed = difference.cast_unsigned().wrapping_mul(self.unit);
         self.time.wrapping_mul(self.unit)
+    }
+
+    /// The expected number after the latest one, if both are parts of the time that elapsed: `busy_ns` and `idle_ns` of a span.
+    pub(super) fn rest(&self) -> u64 {
+        self.elapsed.wrapping_sub(self.number)
     }
 
     #[cfg(feature = "encode")]
@@ -119,12 +131,21 @@ pub(super) struct Recent<T> {
     count: usize,
 }
 
-impl<T: Copy + PartialEq> Recent<T> {
+impl<T: Copy> Recent<T> {
     #[cfg(feature = "encode")]
     /// Returns the rank of a value, which becomes 0.
-    pub(super) fn rank(&mut self, value: T) -> Option<u8> {
+    pub(super) fn rank(&mut self, value: T) -> Option<u8>
+    where
+        T: PartialEq,
+    {
+        self.rank_of(|recent| recent == value)
+    }
+
+    #[cfg(feature = "encode")]
+    /// Like [`rank`](Self::rank), of the value that is equal.
+    pub(super) fn rank_of(&mut self, is_equal: impl Fn(T) -> bool) -> Option<u8> {
         let recent = self.values.iter().take(self.count);
-        let rank = recent.copied().position(|recent| recent == value)?;
+        let rank = recent.copied().position(is_equal)?;
         let rank = u8::try_from(rank).ok()?;
         self.take(rank);
         Some(rank)

@@ -3,7 +3,7 @@
 use super::codes::{self, END, OTHER_FORM, RAW_FIELD};
 use super::context::Context;
 use super::error::CompactError;
-use super::history::{History, Unit};
+use super::history::{History, Recent, Unit};
 use crate::protobuf::{delimited, push_tag, push_varint};
 use crate::request::Request;
 use crate::schema::{self, Kind, Message, Presence};
@@ -20,6 +20,8 @@ pub(super) struct Rebuilder<'p> {
     pub(super) holes: Bytes<'p>,
     pub(super) context: Context<'p>,
     pub(super) history: History,
+    /// The skeletons of recent items.
+    items: Recent<&'p [u8]>,
     /// Bytes that the requests may still have.
     pub(super) bytes_left: usize,
 }
@@ -37,6 +39,7 @@ impl<'p> Rebuilder<'p> {
             holes: Bytes(holes),
             context,
             history: History::new(unit),
+            items: Recent::default(),
             bytes_left: max_bytes,
         }
     }
@@ -97,13 +100,38 @@ impl<'p> Rebuilder<'p> {
         };
         let mut result = Ok(());
         delimited(out, number, |out| {
-            result = if schema::is_key_value(inner) && !is_other_form {
+            result = if schema::is_item(inner) {
+                self.item(inner, is_other_form, out, depth_left)
+            } else if schema::is_key_value(inner) && !is_other_form {
                 self.attribute(out, depth_left)
             } else {
                 self.message(inner, out, depth_left)
             };
         });
         result
+    }
+
+    /// A span, a log record or a metric, maybe with the skeleton of a recent one.
+    fn item(
+        &mut self,
+        message: &'static Message,
+        is_recent: bool,
+        out: &mut Vec<u8>,
+        depth_left: usize,
+    ) -> Result<()> {
+        if is_recent {
+            let rank = self.skeleton.byte()?;
+            let item = self.items.take(rank).ok_or(CompactError::Corrupt)?;
+            let rest = std::mem::replace(&mut self.skeleton, Bytes(item));
+            self.message(message, out, depth_left)?;
+            self.skeleton = rest;
+        } else {
+            let before = self.skeleton.0;
+            self.message(message, out, depth_left)?;
+            let item = before.len() - self.skeleton.0.len();
+            self.items.push(before.get(..item).unwrap_or_default());
+        }
+        Ok(())
     }
 
     /// Key and value of an attribute.
@@ -192,15 +220,23 @@ impl<'p> Rebuilder<'p> {
     }
 
     fn number(&mut self) -> Result<u64> {
-        use codes::number::{EIGHT_BYTES, HOLE, INLINE, NEGATIVE, TIME};
+        use codes::number::{EIGHT_BYTES, HOLE, INLINE, NEGATIVE, REST, SAME, TIME};
         Ok(match self.skeleton.byte()? {
             value @ 0..INLINE => u64::from(value),
             INLINE => self.skeleton.long_varint()?,
-            HOLE => self.holes.long_varint()?,
+            HOLE => {
+                self.history.number = self.holes.long_varint()?;
+                self.history.number
+            }
             NEGATIVE => !self.holes.long_varint()?,
             TIME => {
                 let difference = self.difference()?;
                 self.history.time(difference)
+            }
+            SAME => self.history.number,
+            REST => {
+                let difference = self.difference()?;
+                self.history.rest().wrapping_add_signed(difference)
             }
             EIGHT_BYTES => u64::from_le_bytes(self.holes.array()?),
             _ => return Err(CompactError::Corrupt),

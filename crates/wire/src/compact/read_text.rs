@@ -1,6 +1,6 @@
 //! Rebuilds strings.
 
-use super::codes::{BASE_36, BASE_62, END, Packing, text as code};
+use super::codes::{BASE_32, BASE_36, BASE_62, END, Packing, text as code};
 use super::context::REGIONS;
 use super::error::CompactError;
 use super::read::Rebuilder;
@@ -48,6 +48,7 @@ impl Rebuilder<'_> {
                     let address = std::net::Ipv4Addr::from(self.holes.array::<4>()?);
                     let _written = write!(out, "{address}");
                 }
+                code::BASE_32 => self.packed_text(&BASE_32, out)?,
                 code::BASE_36 => self.packed_text(&BASE_36, out)?,
                 code::BASE_62 => self.packed_text(&BASE_62, out)?,
                 code::FUNCTION => out.extend_from_slice(self.context.function.as_bytes()),
@@ -63,15 +64,17 @@ impl Rebuilder<'_> {
     fn packed_text(&mut self, packing: &Packing, out: &mut Vec<u8>) -> Result<()> {
         let length = self.skeleton.byte()?;
         for _ in 0..length / packing.chars {
-            let mut word = [0; 4];
+            let mut word = [0; 8];
             for (byte, hole) in word.iter_mut().zip(self.holes.take(packing.bytes.into())?) {
                 *byte = *hole;
             }
-            let value = u32::from_le_bytes(word) as usize;
-            let radix = packing.alphabet.len();
+            let value = u64::from_le_bytes(word);
+            let radix = packing.alphabet.len() as u64;
             for place in (0..packing.chars).rev() {
                 let digit = value / radix.pow(place.into()) % radix;
-                out.extend(packing.alphabet.get(digit));
+                out.extend(
+                    usize::try_from(digit).ok().and_then(|digit| packing.alphabet.get(digit)),
+                );
             }
         }
         out.extend_from_slice(self.holes.take((length % packing.chars).into())?);

@@ -2,7 +2,7 @@
 
 use super::codes::{self, END, OTHER_FORM, RAW_FIELD};
 use super::context::{self, Context};
-use super::history::{History, Unit};
+use super::history::{History, Recent, Unit};
 use crate::protobuf::{self, Field, Reader, Value, push_varint};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
@@ -11,6 +11,9 @@ use crate::signal::SignalKind;
 const DEEPEST: usize = 64;
 /// Times of this century have more nanoseconds; counts and sums do not.
 const LEAST_TIME: u64 = 1 << 60;
+/// Smaller numbers take two bytes of a hole, as many as most differences to the expected number.
+const LEAST_REST: u64 = 1 << 14;
+const MOST_BEHIND_REST: u64 = 1 << 13;
 /// Ports of servers, which are the same in each invocation.
 const PORTS: [u64; 10] = [80, 443, 1433, 3306, 5432, 5672, 6379, 8080, 9092, 27017];
 
@@ -20,6 +23,8 @@ pub(super) struct Parts<'b> {
     pub(super) holes: &'b mut Vec<u8>,
     pub(super) context: Context<'b>,
     pub(super) history: History,
+    /// Where the skeletons of recent items begin and end.
+    items: Recent<(usize, usize)>,
     /// The names of the context that were used.
     pub(super) used: u8,
 }
@@ -41,7 +46,14 @@ impl<'b> Parts<'b> {
     ) -> Self {
         skeleton.clear();
         holes.clear();
-        Self { skeleton, holes, context, history: History::new(unit), used: 0 }
+        Self {
+            skeleton,
+            holes,
+            context,
+            history: History::new(unit),
+            items: Recent::default(),
+            used: 0,
+        }
     }
 
     /// Writes a request field by field.
@@ -103,9 +115,13 @@ impl<'b> Parts<'b> {
                     self.value(&value, depth_left)?;
                     return Ok(true);
                 }
+                let begin = self.skeleton.len();
                 let is_attribute = schema::is_key_value(inner);
                 self.skeleton.push(if is_attribute { code | OTHER_FORM } else { code });
                 self.message(inner, bytes, depth_left)?;
+                if schema::is_item(inner) {
+                    self.shorten_item(begin);
+                }
             }
             (kind, Value::Len(packed)) if presence == Presence::Repeated && is_number(kind) => {
                 return self.numbers(kind, code, packed);
@@ -117,6 +133,22 @@ impl<'b> Parts<'b> {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Replaces an item whose field begins there by the rank of a recent one with the same skeleton, if there is one.
+    fn shorten_item(&mut self, begin: usize) {
+        let (from, to) = (begin + 1, self.skeleton.len());
+        let item = self.skeleton.get(from..to);
+        let rank = self.items.rank_of(|(from, to)| self.skeleton.get(from..to) == item);
+        if let Some(rank) = rank {
+            self.skeleton.truncate(from);
+            if let Some(code) = self.skeleton.last_mut() {
+                *code |= OTHER_FORM;
+            }
+            self.skeleton.push(rank);
+        } else {
+            self.items.push((from, to));
+        }
     }
 
     /// Writes the one field of an `AnyValue`, without an end.
@@ -131,7 +163,7 @@ impl<'b> Parts<'b> {
 
     fn scalar(&mut self, kind: Kind, value: Value<'_>) -> Result<(), Unwritten> {
         match (kind, value) {
-            (Kind::Double, Value::Fixed64(bits)) => self.double(bits),
+            (Kind::Double, Value::Fixed64(bits)) => self.double(bits, false),
             (_, Value::Varint(value) | Value::Fixed64(value)) => self.number(value)?,
             (_, Value::Fixed32(value)) => self.number(u64::from(value))?,
             (Kind::String, Value::Len(text)) => self.text(text),
@@ -145,15 +177,9 @@ impl<'b> Parts<'b> {
     }
 
     fn number(&mut self, value: u64) -> Result<(), Unwritten> {
-        use codes::number::{EIGHT_BYTES, HOLE, INLINE, NEGATIVE, TIME};
+        use codes::number::{EIGHT_BYTES, HOLE, NEGATIVE, REST, SAME, TIME};
         match value {
-            _ if is_constant(value) => match u8::try_from(value) {
-                Ok(byte) if byte < INLINE => self.skeleton.push(byte),
-                _ => {
-                    self.skeleton.push(INLINE);
-                    push_varint(self.skeleton, value);
-                }
-            },
+            _ if is_constant(value) => self.constant(value),
             LEAST_TIME..=0x7fff_ffff_ffff_ffff => {
                 if let Some(difference) = self.history.time_difference(value) {
                     self.skeleton.push(TIME);
@@ -170,12 +196,32 @@ impl<'b> Parts<'b> {
                 self.skeleton.push(EIGHT_BYTES);
                 self.holes.extend_from_slice(&value.to_le_bytes());
             }
+            _ if value == self.history.number => self.skeleton.push(SAME),
             _ => {
-                self.skeleton.push(HOLE);
-                push_varint(self.holes, value);
+                let behind_rest = value.wrapping_sub(self.history.rest()).cast_signed();
+                if value >= LEAST_REST && behind_rest.unsigned_abs() < MOST_BEHIND_REST {
+                    self.skeleton.push(REST);
+                    self.difference(behind_rest);
+                } else {
+                    self.history.number = value;
+                    self.skeleton.push(HOLE);
+                    push_varint(self.holes, value);
+                }
             }
         }
         Ok(())
+    }
+
+    /// A number that tends to be the same in each invocation.
+    fn constant(&mut self, value: u64) {
+        use codes::number::INLINE;
+        match u8::try_from(value) {
+            Ok(byte) if byte < INLINE => self.skeleton.push(byte),
+            _ => {
+                self.skeleton.push(INLINE);
+                push_varint(self.skeleton, value);
+            }
+        }
     }
 
     /// A difference as a varint, small for small amounts (protobuf's `sint64`).
@@ -184,7 +230,7 @@ impl<'b> Parts<'b> {
         push_varint(self.holes, zigzag);
     }
 
-    fn double(&mut self, bits: u64) {
+    fn double(&mut self, bits: u64, is_constant: bool) {
         use codes::double::{BITS, MOST_PLACES};
         let value = f64::from_bits(bits);
         let decimal = (0..=MOST_PLACES).find_map(|places| {
@@ -196,7 +242,11 @@ impl<'b> Parts<'b> {
         // The number of a decimal is never a time.
         if let Some((places, digits)) = decimal {
             self.skeleton.push(places);
-            let _is_never_a_time = self.number(digits.cast_unsigned());
+            if is_constant && digits >= 0 {
+                self.constant(digits.cast_unsigned());
+            } else {
+                let _is_never_a_time = self.number(digits.cast_unsigned());
+            }
         } else {
             self.skeleton.push(BITS);
             self.holes.extend_from_slice(&bits.to_le_bytes());
@@ -246,7 +296,11 @@ impl<'b> Parts<'b> {
                 self.skeleton.push(code | OTHER_FORM);
                 push_varint(self.skeleton, words.len() as u64);
                 for word in words {
-                    self.scalar(kind, Value::Fixed64(u64::from_le_bytes(*word)))?;
+                    match u64::from_le_bytes(*word) {
+                        // A bound of a histogram.
+                        bits if matches!(kind, Kind::Double) => self.double(bits, true),
+                        count => self.number(count)?,
+                    }
                 }
             }
             Kind::Uint64 => {
@@ -314,7 +368,8 @@ fn is_shortest(field: &Field<'_>) -> bool {
 /// Returns `true` for numbers that tend to be the same in each invocation: small counts, statuses, ports and configured sizes.
 fn is_constant(value: u64) -> bool {
     match value {
-        0..32 => true,
+        // The larger ones are flags of spans: sampled, and whether the parent is known to be remote.
+        0..32 | 0x101 | 0x300 | 0x301 => true,
         200..600 => value % 100 < 32,
         _ => {
             PORTS.contains(&value)

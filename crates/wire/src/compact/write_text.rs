@@ -2,7 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "all places come from the text's own runs")]
 
-use super::codes::{BASE_36, BASE_62, END, Packing, text as code};
+use super::codes::{BASE_32, BASE_36, BASE_62, END, Packing, text as code};
 use super::write::Parts;
 use crate::ids::lower_hex;
 use crate::protobuf::push_varint;
@@ -34,6 +34,9 @@ const CLASSES: [u8; 256] = {
 /// Characters of a UUID, and where its hyphens stand.
 const UUID: usize = 36;
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+/// Characters of DynamoDB's request ids, and those at their end that are the same in all of them.
+const DYNAMODB: usize = 52;
+const DYNAMODB_END: &[u8] = b"VV4KQNSO5AEMVJF66Q9ASUAAJG";
 /// Characters of an X-Ray trace id.
 const XRAY: usize = 35;
 
@@ -116,7 +119,14 @@ impl Parts<'_> {
         if run < 10 || (count < 2 && !(is_upper && run >= 16)) {
             return None;
         }
-        self.packed(if is_upper { &BASE_36 } else { &BASE_62 }, digits)
+        if !is_upper {
+            return self.packed(&BASE_62, digits);
+        }
+        let is_dynamodb = digits.len() == DYNAMODB && digits.iter().all(|digit| *digit <= b'V');
+        if !is_dynamodb {
+            return if digits == DYNAMODB_END { None } else { self.packed(&BASE_36, digits) };
+        }
+        self.packed(&BASE_32, digits.strip_suffix(DYNAMODB_END).unwrap_or(digits))
     }
 
     fn hex(&mut self, digits: &[u8]) -> Option<usize> {
@@ -156,9 +166,9 @@ impl Parts<'_> {
         let groups = digits.chunks_exact(packing.chars.into());
         let rest = groups.remainder();
         for group in groups {
-            let value = group.iter().fold(0, |value, digit| {
+            let value = group.iter().fold(0_u64, |value, digit| {
                 let digit = packing.alphabet.iter().position(|known| known == digit);
-                value * packing.alphabet.len() + digit.unwrap_or_default()
+                value * packing.alphabet.len() as u64 + digit.unwrap_or_default() as u64
             });
             self.holes.extend_from_slice(&value.to_le_bytes()[..packing.bytes.into()]);
         }

@@ -26,7 +26,7 @@ static SCOPE_LOGS: Message = Message {
         one(3, "schemaUrl", String),
     ],
 };
-static LOG_RECORD: Message = Message {
+pub(super) static LOG_RECORD: Message = Message {
     name: "LogRecord",
     fields: &[
         one(1, "timeUnixNano", Fixed64),

@@ -27,7 +27,7 @@ static SCOPE_METRICS: Message = Message {
         one(3, "schemaUrl", String),
     ],
 };
-static METRIC: Message = Message {
+pub(super) static METRIC: Message = Message {
     name: "Metric",
     fields: &[
         one(1, "name", String),

@@ -27,6 +27,13 @@ pub(crate) fn request(kind: SignalKind) -> &'static Message {
     }
 }
 
+/// Returns `true` for a span, a log record and a metric.
+#[cfg(any(feature = "encode", feature = "decode"))]
+pub(crate) fn is_item(message: &Message) -> bool {
+    let items = [&raw const traces::SPAN, &raw const logs::LOG_RECORD, &raw const metrics::METRIC];
+    items.into_iter().any(|item| std::ptr::eq(message, item))
+}
+
 /// The key of a signal's request that contains its resources.
 #[cfg(feature = "decode")]
 pub(crate) fn key_of_signal(kind: SignalKind) -> &'static str {

@@ -26,7 +26,7 @@ static SCOPE_SPANS: Message = Message {
         one(3, "schemaUrl", String),
     ],
 };
-static SPAN: Message = Message {
+pub(super) static SPAN: Message = Message {
     name: "Span",
     fields: &[
         one(1, "traceId", Id),

@@ -13,7 +13,7 @@ pub(crate) fn write() -> anyhow::Result<()> {
     let dictionary = trainer::train(&training::samples());
     let path = PathBuf::from(concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../crates/wire/src/compact/dictionary-new.bin"
+        "/../wire/src/compact/dictionary-new.bin"
     ));
     std::fs::write(&path, &dictionary)
         .with_context(|| format!("cannot write {}", path.display()))?;

@@ -42,7 +42,7 @@ impl Values {
     }
 
     /// Renders a text: `{name}`, `{account}`, `{region}`, `{stream}`, `{thing}`, `{request}` and `{trace}` are the function's and the
-    /// invocation's; `{uuid}`, `{ip}`, `{xray}`, `{n:LIMIT}`, `{hex:DIGITS}`, `{upper:DIGITS}` and `{mixed:DIGITS}` are random;
+    /// invocation's; `{uuid}`, `{ip}`, `{xray}`, `{n:LIMIT}`, `{hex:DIGITS}`, `{upper:DIGITS}`, `{base32:DIGITS}` and `{mixed:DIGITS}` are random;
     /// `{a|b|c}` is one of several texts.
     pub(super) fn of(&self, text: &str, random: &mut Random) -> String {
         let mut out = String::new();
@@ -78,6 +78,7 @@ impl Values {
             Some(("upper", length)) => {
                 characters(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", number(length), random)
             }
+            Some(("base32", length)) => characters(random::BASE_32_HEX, number(length), random),
             Some(("mixed", length)) => characters(MIXED, number(length), random),
             _ => match name {
                 "name" => self.name.clone(),
