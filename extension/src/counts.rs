@@ -50,6 +50,8 @@ counts! {
     TelemetryRefused "telemetry_refused",
     /// Deliveries of the Telemetry API, or events in them, that could not be read.
     Malformed "malformed",
+    /// X-Ray documents, or subsegments in them, that could not be read or did not fit the socket's buffer.
+    XRayLost "xray_lost",
     /// Ends of invocations that an earlier process of the extension closed.
     Foreign "foreign",
     /// Invocations dropped because the table was full.
@@ -87,6 +89,7 @@ impl Count {
         matches!(
             self,
             Self::TooLarge
+                | Self::XRayLost
                 | Self::TableFull
                 | Self::PlatformLost
                 | Self::Rejected
@@ -97,8 +100,14 @@ impl Count {
 }
 
 /// All counters since the environment started, shared by all tasks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counts([AtomicU64; COUNTS.len()]);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; COUNTS.len()])
+    }
+}
 
 impl Counts {
     pub(crate) fn add(&self, count: Count, number: usize) {

@@ -81,9 +81,11 @@ const FIGURES: [Figure; 6] = [
 
 const DROPPED: &str = "dropped";
 /// The counters of lost items.
-const LOST: [Count; 4] = [Count::TooLarge, Count::TableFull, Count::PlatformLost, Count::SpillLost];
+const LOST: [Count; 5] =
+    [Count::TooLarge, Count::TableFull, Count::PlatformLost, Count::SpillLost, Count::XRayLost];
 /// The counters that are reported without delay.
-const URGENT: [Count; 10] = [
+const URGENT: [Count; 11] = [
+    Count::XRayLost,
     Count::TooLarge,
     Count::TableFull,
     Count::PlatformLost,

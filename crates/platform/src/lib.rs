@@ -2,7 +2,7 @@
 //!
 //! `read` parses Lambda's text lines, JSON system lines and Telemetry API events into one event model ([`PlatformEvent`]).
 //! `metrics`, `spans` and `logs` convert such events, and the function's own lines, to OTLP; `identity` builds the resource.
-//! `aws_spans` reads the spans that X-Ray stores in a log group. The forwarder uses a [`Converter`] for the log events of one
+//! `aws_spans` reads the spans that X-Ray stores in a log group, `xray` the documents of X-Ray's SDKs. The forwarder uses a [`Converter`] for the log events of one
 //! stream. The extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`], and in direct mode also a [`Converter`] for
 //! the lines of its environment.
 //!
@@ -22,6 +22,7 @@ mod read;
 #[cfg(test)]
 mod render;
 mod spans;
+mod xray;
 
 pub use attributes::string as string_attribute;
 pub use aws_spans::segments::Segments;
@@ -38,6 +39,7 @@ pub use options::{Names, PlatformOptions, Shape, SpanEnd, SpanMapping, SpanOptio
 pub use read::out_of_memory::is_out_of_memory;
 pub use read::runtime_text::is_rust_panic;
 pub use read::telemetry::{LineSource, TelemetryEvent, TelemetryRecord, parse_batch};
-pub use spans::invocation::{FunctionRoot, ShutdownReason};
+pub use spans::invocation::{FunctionRoot, ShutdownReason, XRaySegment};
 pub use spans::invocation_span::resource_spans;
 pub use spans::invocations::Invocations;
+pub use xray::XRayDocument;

@@ -3,13 +3,15 @@
 //! Each step is guarded: a panic ends that step and not the loop. The outstanding call of `next` survives it.
 
 use super::Fatal;
-use crate::clock::unix_millis;
+use crate::clock::{unix_millis, unix_nanos};
 use crate::counts::Counts;
 use crate::event::{Event, LineFindings, LogLine, TelemetryItem};
+use crate::invocations::roots::roots;
 use crate::invocations::state::{InvocationState, Running};
 use crate::lambda::answers::{Invoke, NextEvent, Shutdown};
 use crate::lambda::extensions_api::{ApiError, ExtensionsApi, retrying};
 use crate::panics;
+use crate::receiver::xray::XRayDaemon;
 use crate::sink::Sink;
 use platform::ShutdownReason;
 use std::pin::Pin;
@@ -33,6 +35,7 @@ type Next = Pin<Box<dyn Future<Output = Option<Result<NextEvent, ApiError>>> + S
 pub(super) struct EventLoop<'s> {
     api: ExtensionsApi,
     events: mpsc::Receiver<Event>,
+    xray: XRayDaemon,
     counts: Arc<Counts>,
     state: InvocationState,
     sink: &'s mut Sink,
@@ -45,10 +48,11 @@ impl<'s> EventLoop<'s> {
         api: ExtensionsApi,
         sink: &'s mut Sink,
         events: mpsc::Receiver<Event>,
+        xray: XRayDaemon,
         state: InvocationState,
         counts: Arc<Counts>,
     ) -> Self {
-        Self { api, events, counts, state, sink, has_panicked: false }
+        Self { api, events, xray, counts, state, sink, has_panicked: false }
     }
 
     /// Runs until SHUTDOWN.
@@ -72,6 +76,9 @@ impl<'s> EventLoop<'s> {
             let is_behind = self.sink.is_behind();
             tokio::select! {
                 Some(event) = self.events.recv(), if !is_behind => self.take(event),
+                () = self.xray.readable(), if !is_behind => {
+                    self.step(Self::take_xray);
+                }
                 answered = answer(&mut next) => {
                     next = None;
                     match answered {
@@ -150,12 +157,27 @@ impl<'s> EventLoop<'s> {
                 });
             }
             Event::Telemetry(batch) => {
+                // The end of an invocation may be among them, and its spans came before.
+                self.step(Self::take_xray);
                 let now_ms = unix_millis();
                 for item in batch.items {
                     self.step(|this| this.take_item(item, now_ms));
                 }
             }
         }
+    }
+
+    /// Takes waiting datagrams. Returns `true` if there were any.
+    fn take_xray(&mut self) -> bool {
+        let received = self.xray.take(unix_nanos());
+        if received.bytes == 0 {
+            return false;
+        }
+        let roots = received.ended.iter().flat_map(roots).collect();
+        self.state.xray(roots, received.segments);
+        self.sink.xray(received.ended, false);
+        self.sink.xray(received.open, true);
+        true
     }
 
     fn take_item(&mut self, item: TelemetryItem, now_ms: u64) {
@@ -199,6 +221,10 @@ impl<'s> EventLoop<'s> {
         while let Ok(event) = self.events.try_recv() {
             self.take(event);
         }
+        // The datagrams that came before a freeze.
+        tokio::task::yield_now().await;
+        while self.step(Self::take_xray).unwrap_or_default() {}
+        self.step(|this| this.xray.count_overflow());
         let reason = &shutdown.shutdown_reason;
         let is_cut_off = ShutdownReason::parse(reason) != ShutdownReason::Spindown;
         self.step(|this| {

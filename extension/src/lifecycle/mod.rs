@@ -18,6 +18,7 @@ use crate::lambda::telemetry_api::{SCHEMA_VERSIONS, subscription};
 use crate::panics;
 use crate::receiver::otlp::Receiver;
 use crate::receiver::telemetry::{Listener, Surroundings};
+use crate::receiver::xray::XRayDaemon;
 use crate::sink::{Door, Sink};
 use event_loop::EventLoop;
 use std::hash::{BuildHasher as _, RandomState};
@@ -75,7 +76,10 @@ async fn live(
 ) -> Result<(), Fatal> {
     let (sender, events) = mpsc::channel(EVENTS);
     // Listen before registering: the function's SDK may connect as soon as its init begins.
-    panics::caught(receive_otlp(config, sink.door(), &sender, counts)).await;
+    let port = panics::caught(receive_otlp(config, sink.door(), &sender, counts)).await;
+    // The wrapper tells X-Ray's SDKs the same port.
+    let port = port.unwrap_or(config.receiver_port);
+    let mut xray = XRayDaemon::bind(port, Arc::clone(counts)).await;
     let records = wire::invocation_record::path(&config.runtime_api);
     invocation_records::make_file(&records);
     let (api, registration) = register(config, address, name).await?;
@@ -83,7 +87,9 @@ async fn live(
     if !problems.is_empty() {
         tracing::warn!(problems, "some variables are invalid, the others apply");
     }
-    sink.connect(config, FunctionIdentity::of(config, &registration).into_function());
+    let function = FunctionIdentity::of(config, &registration).into_function();
+    xray.identify(&function);
+    sink.connect(config, function);
     let table = InvocationTable::new(
         config,
         &registration,
@@ -97,16 +103,16 @@ async fn live(
     if panics::caught(subscribed).await.unwrap_or_default() && told_of_ends {
         state.subscribed();
     }
-    EventLoop::new(api, sink, events, state, Arc::clone(counts)).run().await
+    EventLoop::new(api, sink, events, xray, state, Arc::clone(counts)).run().await
 }
 
-/// Opens the OTLP receiver, on gRPC's port too. A busy port is logged and skipped.
+/// Opens the OTLP receiver, on gRPC's port too, and returns its port. A busy port is logged and skipped.
 async fn receive_otlp(
     config: &Config,
     door: &Door,
     events: &mpsc::Sender<Event>,
     counts: &Arc<Counts>,
-) {
+) -> u16 {
     let budget = config.receive_budget_bytes();
     let (door, events) = (door.clone(), events.clone());
     let service = config.service_name.clone();
@@ -120,21 +126,22 @@ async fn receive_otlp(
         };
         match opened {
             Ok(socket) => {
-                let is_moved = socket.local_addr().is_ok_and(|address| address.port() != port);
+                let opened = socket.local_addr().map_or(port, |address| address.port());
                 drop(listen(socket, Arc::clone(&receiver) as _));
-                if is_moved {
+                if opened != port {
                     // The extension that uses the port may use gRPC's port too.
-                    return;
+                    return opened;
                 }
             }
             Err(error) if port == config.receiver_port => {
                 tracing::warn!(port, %error, "cannot receive OTLP, continuing without it");
                 // As above.
-                return;
+                return port;
             }
             Err(_) => tracing::debug!("the gRPC port is in use, continuing without gRPC"),
         }
     }
+    config.receiver_port
 }
 
 async fn register(

@@ -1,4 +1,4 @@
-//! The receivers of OTLP and of Lambda's Telemetry API.
+//! The receivers of OTLP, of X-Ray's documents, and of Lambda's Telemetry API.
 
 pub(crate) mod body;
 pub(crate) mod compression;
@@ -9,5 +9,6 @@ pub(crate) mod message;
 pub(crate) mod otlp;
 pub(crate) mod response;
 pub(crate) mod telemetry;
+pub(crate) mod xray;
 #[cfg(feature = "zstd")]
 mod zstd;

@@ -9,7 +9,7 @@ mod lines;
 mod without_backend;
 
 use crate::config::Config;
-use crate::counts::Counts;
+use crate::counts::{Count, Counts};
 use crate::event::{LineFindings, LogLine};
 use crate::invocations::roots::{NamedSpan, named_spans};
 use crate::invocations::state::Running;
@@ -67,6 +67,8 @@ pub(crate) struct Sink {
     door: Door,
     /// The extension's own telemetry in stdout mode.
     own: Backlog,
+    /// Partial spans that no request carried, in stdout mode.
+    own_partial: Backlog,
     /// `None` in stdout mode.
     backend: Option<Backend>,
     counts: Arc<Counts>,
@@ -81,8 +83,9 @@ impl Sink {
     ) -> io::Result<Self> {
         let lines = LineOutput::start(config, writer, Arc::clone(counts))?;
         let own = Backlog::own(lines.clone(), Arc::clone(counts));
+        let own_partial = Backlog::partial(lines.clone(), Arc::clone(counts));
         let door = Door { lines, buffer: buffer(config) };
-        Ok(Self { door, own, backend: None, counts: Arc::clone(counts) })
+        Ok(Self { door, own, own_partial, backend: None, counts: Arc::clone(counts) })
     }
 
     /// Takes the facts that Lambda stated, and prepares the connection to the backend. If that fails, telemetry goes to stdout.
@@ -141,6 +144,17 @@ impl Sink {
         }
     }
 
+    /// Takes spans of X-Ray's documents, whose senders expect no answer. `is_partial` is `true` for partial spans.
+    pub(crate) fn xray(&mut self, requests: Vec<Request>, is_partial: bool) {
+        let items: usize = requests.iter().map(Request::items).sum();
+        self.counts.add(Count::Items, items);
+        match &mut self.backend {
+            Some(backend) => backend.xray(requests, is_partial),
+            None if is_partial => self.own_partial.write(requests),
+            None => self.own.write(requests),
+        }
+    }
+
     /// Runs due tasks. Returns `true` if `next` may be called. `is_asking` is `true` if it is called already.
     pub(crate) fn due(&mut self, running: Option<&Running>, is_asking: bool) -> bool {
         self.backend.as_mut().is_none_or(|backend| backend.due(running, is_asking))
@@ -171,6 +185,7 @@ impl Sink {
 
     /// Waits until lines are written, for at most `limit` each, because the environment may freeze.
     pub(crate) async fn wait_written(&mut self, limit: Duration) {
+        self.own_partial.wait_written(limit).await;
         self.own.wait_written(limit).await;
         if let Some(backend) = &mut self.backend {
             backend.wait_written(limit).await;
@@ -189,8 +204,12 @@ impl Sink {
         if let Some(backend) = &mut self.backend {
             backend.shut_down(end, is_cut_off).await;
         }
-        self.own.drain(end).await;
-        self.own.give_up().await;
+        for own in [&mut self.own_partial, &mut self.own] {
+            own.drain(end).await;
+        }
+        for own in [&mut self.own_partial, &mut self.own] {
+            own.give_up().await;
+        }
     }
 
     /// Spills the rest of the buffer and completes the current line, after the end of the loop.

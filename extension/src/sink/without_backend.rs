@@ -83,6 +83,10 @@ impl Backend {
         match *self {}
     }
 
+    pub(crate) fn xray(&mut self, _: Vec<Request>, _: bool) {
+        match *self {}
+    }
+
     pub(crate) fn finish_lines(&mut self) {
         match *self {}
     }

@@ -47,11 +47,15 @@ pub(crate) fn spilled_bodies(stdout: &str) -> Vec<String> {
 
 /// A root span of the invocation, as an SDK sends it.
 pub(crate) fn root(request_id: &str) -> Vec<u8> {
+    root_of(request_id, &[3; 16])
+}
+
+pub(crate) fn root_of(request_id: &str, trace_id: &[u8; 16]) -> Vec<u8> {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
         container.message(2, |scope| {
             scope.message(2, |span| {
-                span.bytes(1, &[3; 16]);
+                span.bytes(1, trace_id);
                 span.bytes(2, &[4; 8]);
                 span.string(5, "handler");
                 span.varint(6, 2);

@@ -27,3 +27,5 @@ mod partial;
 mod protocols;
 mod receiver;
 mod support;
+#[cfg(feature = "direct")]
+mod xray;

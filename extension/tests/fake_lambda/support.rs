@@ -233,10 +233,14 @@ pub(crate) fn shutdown_within(reason: &str, left: Duration) -> String {
         .to_string()
 }
 
-#[expect(clippy::disallowed_methods, reason = "deadlines are points on the wall clock")]
 fn in_ms(left: Duration) -> u64 {
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + left;
-    u64::try_from(at.as_millis()).unwrap()
+    now_ms() + u64::try_from(left.as_millis()).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "deadlines are points on the wall clock")]
+pub(crate) fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(now.as_millis()).unwrap()
 }
 
 /// Takes the lines; while it is full, a write waits.

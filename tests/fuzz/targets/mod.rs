@@ -16,7 +16,7 @@ mod received;
 /// A target, and the name of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("answer", answers::backend),
     ("awslogs", events::awslogs),
     ("inflate", otlp::inflate),
@@ -30,6 +30,7 @@ pub const TARGETS: [Target; 13] = [
     ("rules", events::rules),
     ("sqs", events::sqs),
     ("telemetry", received::telemetry),
+    ("xray", received::xray),
 ];
 
 /// Divides the input into fields that NUL bytes end, and a rest.

@@ -1,4 +1,4 @@
-//! Bodies that the extension receives: OTLP from functions, and the events of Lambda's Telemetry API.
+//! What the extension receives: OTLP and X-Ray's documents from functions, and the events of Lambda's Telemetry API.
 
 use super::fields;
 use platform::{
@@ -27,6 +27,18 @@ fn read(path: &str, content_type: &str, encoding: &str, is_grpc: bool, body: &[u
         Ok(request) => {
             assert_eq!(request.kind(), kind);
             super::otlp::check_limits(&request, MAX_BYTES);
+        }
+        Err(text) => assert!(text.len() < 1_000, "{text}"),
+    }
+}
+
+/// A datagram for X-Ray's daemon.
+pub fn xray(data: &[u8]) {
+    match extension::read_datagram(data, 1) {
+        Ok(requests) => {
+            for request in requests {
+                super::otlp::check_limits(&request, 1 << 20);
+            }
         }
         Err(text) => assert!(text.len() < 1_000, "{text}"),
     }

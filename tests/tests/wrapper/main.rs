@@ -45,7 +45,7 @@ fn seen(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
     let text = String::from_utf8(output.stdout).unwrap();
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     pairs
-        .filter(|(name, _)| name.starts_with("OTEL_"))
+        .filter(|(name, _)| name.starts_with("OTEL_") || name.starts_with("AWS_XRAY_"))
         .map(|(name, value)| (name.into(), value.into()))
         .collect()
 }
@@ -53,6 +53,7 @@ fn seen(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[test]
 fn an_sdk_is_told_where_the_extension_is_and_whose_its_telemetry_is() {
     let expected = [
+        ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:4318"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
@@ -71,6 +72,7 @@ fn an_sdk_is_told_where_the_extension_is_and_whose_its_telemetry_is() {
 #[test]
 fn what_the_function_says_stays() {
     let own = [
+        ("AWS_XRAY_DAEMON_ADDRESS", "tcp:169.254.79.129:2000 udp:169.254.79.129:2000"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4319"),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "cumulative"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
@@ -81,8 +83,10 @@ fn what_the_function_says_stays() {
     for (name, value) in own {
         assert_eq!(all[name], value);
     }
-    let found = seen(&[("OTEL_LAMBDA_RECEIVER_PORT", "4320")]);
+    let of_lambda = ("AWS_XRAY_DAEMON_ADDRESS", "169.254.79.129:2000");
+    let found = seen(&[("OTEL_LAMBDA_RECEIVER_PORT", "4320"), of_lambda]);
     assert_eq!(found["OTEL_EXPORTER_OTLP_ENDPOINT"], "http://127.0.0.1:4320");
+    assert_eq!(found["AWS_XRAY_DAEMON_ADDRESS"], "127.0.0.1:4320");
     for none in ["70000", "0", "00000000000000000004320", "-1", "4318x"] {
         let found = seen(&[("OTEL_LAMBDA_RECEIVER_PORT", none)]);
         assert_eq!(found["OTEL_EXPORTER_OTLP_ENDPOINT"], "http://127.0.0.1:4318", "{none}");

@@ -9,7 +9,7 @@
 //! them). Public repositories with readers of real lines describe the fields.
 
 pub(crate) mod segments;
-mod value;
+pub(crate) mod value;
 
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;

@@ -8,7 +8,7 @@ use crate::attributes::attribute;
 use crate::read::json_line::{id_bytes, typed};
 
 /// Takes a field if `read` understands it.
-pub(super) fn take<T>(
+pub(crate) fn take<T>(
     fields: &mut Map<String, Value>,
     key: &str,
     read: impl FnOnce(&Value) -> Option<T>,
@@ -18,17 +18,17 @@ pub(super) fn take<T>(
     Some(taken)
 }
 
-pub(super) fn take_text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
+pub(crate) fn take_text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
     take(fields, key, |value| value.as_str().map(str::to_owned))
 }
 
 /// A number with the default 0.
-pub(super) fn take_u32(fields: &mut Map<String, Value>, key: &str) -> u32 {
+pub(crate) fn take_u32(fields: &mut Map<String, Value>, key: &str) -> u32 {
     take(fields, key, |value| value.as_u64()?.try_into().ok()).unwrap_or_default()
 }
 
 /// The map under `attributes`.
-pub(super) fn take_attributes(fields: &mut Map<String, Value>) -> Vec<KeyValue> {
+pub(crate) fn take_attributes(fields: &mut Map<String, Value>) -> Vec<KeyValue> {
     match fields.get_mut("attributes").map(Value::take) {
         Some(Value::Object(all)) => {
             fields.remove("attributes");
@@ -43,7 +43,7 @@ pub(super) fn take_attributes(fields: &mut Map<String, Value>) -> Vec<KeyValue> 
 }
 
 /// The members of a map, with keys converted by `key`. Null counts as absent.
-pub(super) fn attributes(all: Map<String, Value>, key: impl Fn(String) -> String) -> Vec<KeyValue> {
+pub(crate) fn attributes(all: Map<String, Value>, key: impl Fn(String) -> String) -> Vec<KeyValue> {
     all.into_iter()
         .filter_map(|(name, value)| {
             let raw = RawValue::from_string(value.to_string()).ok()?;
@@ -53,16 +53,16 @@ pub(super) fn attributes(all: Map<String, Value>, key: impl Fn(String) -> String
 }
 
 /// A number of nanoseconds. Lines contain exact numbers beyond 2^53, so they are never read as floats.
-pub(super) fn moment(value: &Value) -> Option<u64> {
+pub(crate) fn moment(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// A trace id in W3C's or X-Ray's notation.
-pub(super) fn trace_id(value: &Value) -> Option<Vec<u8>> {
+pub(crate) fn trace_id(value: &Value) -> Option<Vec<u8>> {
     let text = value.as_str()?;
     id_bytes(text, 16).or_else(|| wire::ids::xray_trace_id(text).map(Vec::from))
 }
 
-pub(super) fn span_id(value: &Value) -> Option<Vec<u8>> {
+pub(crate) fn span_id(value: &Value) -> Option<Vec<u8>> {
     id_bytes(value.as_str()?, 8)
 }

@@ -36,12 +36,22 @@ impl<'a> InvocationIds<'a> {
             }
             // The invocation's span id from Lambda may be the parent of the function's root. Using it here would make each span
             // the other's parent.
-            let span = derived_span_id(&trace, request, INTERNAL_NAME, u64::from_be_bytes(root));
+            let span = match invocation.xray_segment {
+                // With propagation by X-Ray's header, the segment is the parent of the function's root too.
+                Some(segment) if segment.trace_id == trace && !options.xray_lambda => {
+                    segment.span_id
+                }
+                _ => derived_span_id(&trace, request, INTERNAL_NAME, u64::from_be_bytes(root)),
+            };
             return Some(Self { request, trace, span, parent: root.to_vec() });
         }
-        let xray = tracing.trace_id.as_deref().and_then(wire::ids::xray_trace_id);
+        let segment = invocation.xray_segment;
+        let told = || tracing.trace_id.as_deref().and_then(wire::ids::xray_trace_id);
+        let xray = segment.map(|segment| segment.trace_id).or_else(told);
         let trace = xray.unwrap_or_else(|| wire::ids::trace_id_from_request_id(request));
-        let said = tracing.span_id.as_deref().or(tracing.segment_id.as_deref()).and_then(span_id);
+        let told =
+            || tracing.span_id.as_deref().or(tracing.segment_id.as_deref()).and_then(span_id);
+        let said = segment.map(|segment| segment.span_id).or_else(told);
         // A retry has the request id of the first attempt but another start time, so each attempt gets its own id.
         let attempt = invocation.started.unwrap_or(0);
         let span = said.unwrap_or_else(|| derived_span_id(&trace, request, INTERNAL_NAME, attempt));

@@ -40,6 +40,13 @@ pub struct FunctionRoot {
     pub is_open: bool,
 }
 
+/// X-Ray's segment of an invocation. Only Lambda has it; the function's subsegments name it as their parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XRaySegment {
+    pub trace_id: [u8; 16],
+    pub span_id: [u8; 8],
+}
+
 /// An event of an invocation, or of an init phase or restore before it, with its time.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Phase {
@@ -79,6 +86,7 @@ pub(crate) struct Invocation {
     pub(crate) last_seen: u64,
     pub(crate) tracing: Tracing,
     pub(crate) function_root: Option<FunctionRoot>,
+    pub(crate) xray_segment: Option<XRaySegment>,
     pub(crate) invoked_arn: Option<String>,
     pub(crate) trigger: Option<String>,
     pub(crate) phases: Vec<Phase>,

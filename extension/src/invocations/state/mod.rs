@@ -5,7 +5,7 @@ use crate::invocations::hold::{Situation, Traffic, is_held};
 use crate::invocations::roots::Root;
 use crate::invocations::table::InvocationTable;
 use crate::lambda::answers::Invoke;
-use platform::{EventKind, PlatformEvent};
+use platform::{EventKind, PlatformEvent, XRaySegment};
 use std::time::Duration;
 use wire::Request;
 
@@ -127,6 +127,14 @@ impl InvocationState {
             current.otlp_received = true;
         }
         self.table.roots(roots);
+    }
+
+    /// Notes spans of X-Ray's documents. Unlike OTLP they are not acknowledged, so a rare invocation is held until its end.
+    pub(crate) fn xray(&mut self, roots: Vec<Root>, segments: Vec<(XRaySegment, u64)>) {
+        self.table.roots(roots);
+        for (segment, start_unix_nano) in segments {
+            self.table.xray_segment(segment, start_unix_nano);
+        }
     }
 
     /// Takes an event of the Telemetry API, received at this time.

@@ -15,7 +15,7 @@ use crate::own_metrics::OwnMetrics;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
     Aggregator, EventKind, FunctionRoot, Invocations, Owner, PlatformEvent, ShutdownReason,
-    SpanEnd, SpanOptions,
+    SpanEnd, SpanOptions, XRaySegment,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -163,12 +163,9 @@ impl InvocationTable {
         let (named, unnamed): (Vec<Root>, Vec<Root>) =
             roots.into_iter().partition(|root| root.request_id.is_some());
         for root in named.into_iter().chain(unnamed) {
-            let start_ms = root.start_unix_nano / 1_000_000 + EARLY_MS;
             let is_named = root.request_id.is_some();
             let request_id = root.request_id.map(|id| id.to_ascii_lowercase()).or_else(|| {
-                let began_before =
-                    |known: &&Known| known.invoked_ms.is_some_and(|invoked| invoked <= start_ms);
-                self.known.iter().rev().find(began_before).map(|known| known.request_id.clone())
+                self.newest_at(root.start_unix_nano).map(|known| known.request_id.clone())
             });
             let Some(request_id) = request_id else { continue };
             self.sends_roots = true;
@@ -176,6 +173,24 @@ impl InvocationTable {
             let span = FunctionRoot { trace_id, span_id, is_open: false };
             self.root(&request_id, KnownRoot { span, is_named }, start_unix_nano);
         }
+    }
+
+    /// Takes the segment of a function's X-Ray subsegment that began at this time.
+    pub(crate) fn xray_segment(&mut self, segment: XRaySegment, start_unix_nano: u64) {
+        // A late subsegment must not create its invocation again.
+        let known = self.newest_at(start_unix_nano).filter(|known| !known.reported);
+        let request_id = known.map(|known| known.request_id.clone());
+        if let (Some(request_id), Some(spans)) = (request_id, &mut self.spans) {
+            spans.xray_segment(&request_id, segment, start_unix_nano);
+        }
+    }
+
+    /// Returns the newest invocation that began before a span with this start.
+    fn newest_at(&self, start_unix_nano: u64) -> Option<&Known> {
+        let start_ms = start_unix_nano / 1_000_000 + EARLY_MS;
+        let began_before =
+            |known: &&Known| known.invoked_ms.is_some_and(|invoked| invoked <= start_ms);
+        self.known.iter().rev().find(began_before)
     }
 
     fn root(&mut self, request_id: &str, root: KnownRoot, time: u64) {

@@ -156,8 +156,24 @@ impl Backend {
         LineFindings { roots, out_of_memory }
     }
 
+    /// Takes spans of X-Ray's documents.
+    pub(crate) fn xray(&mut self, requests: Vec<Request>, is_partial: bool) {
+        let put = if is_partial { Buffer::put_partial } else { Buffer::put };
+        for request in requests {
+            self.put_or_spill(put, request);
+        }
+    }
+
     fn put(&mut self, put: fn(&Buffer, Request) -> Result<usize, Unbuffered>, request: Request) {
         self.counts.add(Count::Items, request.items());
+        self.put_or_spill(put, request);
+    }
+
+    fn put_or_spill(
+        &mut self,
+        put: fn(&Buffer, Request) -> Result<usize, Unbuffered>,
+        request: Request,
+    ) {
         if let Err(unbuffered) = put(&self.buffer, request) {
             self.spill.put(unbuffered);
         }

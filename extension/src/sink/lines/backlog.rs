@@ -47,6 +47,11 @@ impl Backlog {
         }
     }
 
+    /// Makes the backlog of partial spans that no request carried.
+    pub(crate) fn partial(output: LineOutput, counts: Arc<Counts>) -> Self {
+        Self { marks: Marks { spill: false, partial: true }, ..Self::own(output, counts) }
+    }
+
     /// Makes the backlog of requests that no backend accepted. Their buffer bounds it.
     #[cfg(feature = "direct")]
     pub(crate) fn spilled(output: LineOutput, counts: Arc<Counts>) -> Self {

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart};
 use crate::options::SpanOptions;
 use crate::read::ids::request_id_of;
-use crate::spans::invocation::{FunctionRoot, Invocation, Phase, ShutdownReason};
+use crate::spans::invocation::{FunctionRoot, Invocation, Phase, ShutdownReason, XRaySegment};
 use crate::spans::invocation_span;
 
 /// The invocations of one execution environment or log stream.
@@ -104,6 +104,14 @@ impl Invocations {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Notes the segment that the function's X-Ray subsegments name as their parent: the invocation's span takes its place. Of
+    /// several the last one counts, because SDKs send a long subsegment's children before it.
+    pub fn xray_segment(&mut self, request_id: &str, segment: XRaySegment, time_unix_nano: u64) {
+        if let Some(invocation) = self.entry(request_id, time_unix_nano) {
+            invocation.xray_segment = Some(segment);
         }
     }
 

@@ -1,0 +1,238 @@
+//! Receives what X-Ray's SDKs send to X-Ray's daemon: UDP datagrams at the port of the OTLP receiver.
+//!
+//! A datagram is a header line and a segment document, or the base64 of an OTLP request of AWS's OpenTelemetry distributions. UDP has no
+//! answers, so the socket's buffer holds what arrives while the loop is busy or the environment is frozen.
+//!
+//! Source: AWS X-Ray Developer Guide, "Sending segment documents to the X-Ray daemon"; aws-observability/aws-otel-js-instrumentation,
+//! `otlp-udp-exporter.ts`.
+
+use crate::counts::{Count, Counts};
+use crate::service_name::named;
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use platform::{Identity, XRayDocument, XRaySegment, string_attribute};
+use serde_json::Value;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use tokio::net::UdpSocket;
+use wire::resource::SERVICE_NAME;
+use wire::{Limits, Request, Signal as _, SignalKind, Traces};
+
+/// A datagram's largest size.
+const MAX_DATAGRAM_BYTES: usize = 64 * 1024;
+/// The socket's buffer: a thousand subsegments with the system's own bytes. Without privileges the system may grant less.
+const SOCKET_BYTES: usize = 4 * 1024 * 1024;
+/// The loop takes datagrams until they have this size together: a thousand subsegments.
+const MAX_TAKEN_BYTES: usize = 1024 * 1024;
+/// The scope of spans made from documents.
+const SCOPE: &str = "lambda-otlp/xray";
+
+/// The content of received datagrams.
+#[derive(Debug, Default)]
+pub(crate) struct XRayReceived {
+    pub(crate) ended: Vec<Request>,
+    pub(crate) open: Vec<Request>,
+    /// The segments of the subsegments, and the start of each.
+    pub(crate) segments: Vec<(XRaySegment, u64)>,
+    /// Bytes of all datagrams, valid or not.
+    pub(crate) bytes: usize,
+}
+
+/// The daemon's place. Without a socket it receives nothing.
+pub(crate) struct XRayDaemon {
+    socket: Option<UdpSocket>,
+    buffer: Vec<u8>,
+    reader: DatagramReader,
+    counts: Arc<Counts>,
+    /// The log already tells of a malformed datagram.
+    has_told: bool,
+}
+
+impl XRayDaemon {
+    /// Opens the port. A busy one is logged.
+    pub(crate) async fn bind(port: u16, counts: Arc<Counts>) -> Self {
+        let socket = match open(port).await {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                tracing::warn!(port, %error, "cannot receive X-Ray's documents, continuing without them");
+                None
+            }
+        };
+        let reader = DatagramReader::default();
+        Self { socket, buffer: Vec::new(), reader, counts, has_told: false }
+    }
+
+    /// Takes the function's identity, which the documents do not contain.
+    pub(crate) fn identify(&mut self, function: &Identity) {
+        self.reader.resource = function.log_resource();
+        self.reader.service_name.clone_from(&function.service_name);
+    }
+
+    /// Waits for datagrams; forever without a socket.
+    pub(crate) async fn readable(&self) {
+        match &self.socket {
+            // An error would repeat at once.
+            Some(socket) if socket.readable().await.is_ok() => {}
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Counts the datagrams that did not fit the socket's buffer, at the end of the environment.
+    pub(crate) fn count_overflow(&self) {
+        let address = self.socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        // An empty buffer has received nothing.
+        let Some(address) = address.filter(|_| !self.buffer.is_empty()) else { return };
+        let table = std::fs::read_to_string("/proc/net/udp").unwrap_or_default();
+        let datagrams = overflowed(&table, address.port());
+        self.counts.add(Count::XRayLost, datagrams);
+        if datagrams > 0 {
+            tracing::error!(
+                datagrams,
+                "X-Ray datagrams were lost: they came faster than they could be read"
+            );
+        }
+    }
+
+    /// Takes the waiting datagrams, up to a bound.
+    pub(crate) fn take(&mut self, now_unix_nano: u64) -> XRayReceived {
+        let mut received = XRayReceived::default();
+        let Some(socket) = &self.socket else { return received };
+        // Most functions send no datagram, and need no memory for one.
+        if self.buffer.is_empty() && socket.try_peek_sender().is_err() {
+            return received;
+        }
+        self.buffer.resize(MAX_DATAGRAM_BYTES, 0);
+        while received.bytes < MAX_TAKEN_BYTES {
+            let Ok(bytes) = socket.try_recv(&mut self.buffer) else { break };
+            // An empty datagram counts too, so that the loop ends.
+            received.bytes += bytes.max(1);
+            let datagram = self.buffer.get(..bytes).unwrap_or_default();
+            self.counts.add(Count::Received, 1);
+            self.counts.add(Count::ReceivedBytes, bytes);
+            let (refused, reason) = match self.reader.read(datagram, now_unix_nano, &mut received) {
+                Ok(0) => continue,
+                Ok(refused) => (refused, "a subsegment without id, name or start_time".to_owned()),
+                Err(reason) => (1, reason),
+            };
+            self.counts.add(Count::XRayLost, refused);
+            if !std::mem::replace(&mut self.has_told, true) {
+                tracing::warn!(
+                    bytes,
+                    reason,
+                    "malformed X-Ray datagram, dropped; further ones are only counted"
+                );
+            }
+        }
+        received
+    }
+}
+
+/// Returns how many datagrams did not fit the buffer of the socket at this port, by the system's table of sockets.
+fn overflowed(table: &str, port: u16) -> usize {
+    let address = format!("0100007F:{port:04X}");
+    let of_socket = |line: &&str| line.split_whitespace().nth(1) == Some(address.as_str());
+    let drops = table.lines().find(of_socket).and_then(|line| line.split_whitespace().last());
+    drops.and_then(|drops| drops.parse().ok()).unwrap_or_default()
+}
+
+async fn open(port: u16) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    if let Err(error) = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BYTES) {
+        tracing::debug!(%error, "cannot enlarge the buffer of the X-Ray socket");
+    }
+    Ok(socket)
+}
+
+/// Reads datagrams.
+#[derive(Debug, Default)]
+pub(crate) struct DatagramReader {
+    resource: Resource,
+    service_name: String,
+}
+
+impl DatagramReader {
+    /// Reads a datagram. Returns the number of malformed subsegments in it, or the reason why all of it is malformed.
+    pub(crate) fn read(
+        &self,
+        datagram: &[u8],
+        now_unix_nano: u64,
+        received: &mut XRayReceived,
+    ) -> Result<usize, String> {
+        // Both formats contain only UTF-8.
+        let text = std::str::from_utf8(datagram).map_err(|_| "not UTF-8")?;
+        // Sampled and unsampled spans of AWS's distributions.
+        if let Some(base64) = text.strip_prefix("T1S").or_else(|| text.strip_prefix("T1U")) {
+            let bytes =
+                wire::decode_base64(base64.trim_end().as_bytes()).ok_or("invalid base64")?;
+            let request = Request::check(SignalKind::Traces, bytes, &Limits::default());
+            let request = request.map_err(|error| error.to_string())?;
+            if request.items() > 0 {
+                received.ended.push(named(request, &self.service_name));
+            }
+            return Ok(0);
+        }
+        let (header, document) = text.split_once('\n').ok_or("no header line")?;
+        let header: Value = serde_json::from_str(header).unwrap_or_default();
+        let format = header.get("format").and_then(Value::as_str);
+        let version = header.get("version").and_then(Value::as_u64);
+        if (format, version) != (Some("json"), Some(1)) {
+            return Err("the header is not {\"format\": \"json\", \"version\": 1}".to_owned());
+        }
+        let document = XRayDocument::read(document, now_unix_nano)
+            .ok_or("no segment document with trace_id, id, name and start_time")?;
+        let XRayDocument { ended, open, service, segment, refused } = document;
+        let start = ended.iter().chain(&open).map(|span| span.start_time_unix_nano).min();
+        received.segments.extend(segment.zip(start));
+        for (spans, to) in [(ended, &mut received.ended), (open, &mut received.open)] {
+            if !spans.is_empty() {
+                to.push(self.request(spans, service.as_deref()));
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Makes a request of spans. A segment is a service of its own.
+    fn request(&self, spans: Vec<Span>, service: Option<&str>) -> Request {
+        let mut resource = self.resource.clone();
+        if let Some(service) = service {
+            resource.attributes.retain(|attribute| attribute.key != SERVICE_NAME);
+            resource.attributes.push(string_attribute(SERVICE_NAME, service));
+        }
+        let scope = InstrumentationScope {
+            name: SCOPE.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..InstrumentationScope::default()
+        };
+        let scope_spans = ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() };
+        Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
+            resource: Some(resource),
+            scope_spans: vec![scope_spans],
+            ..ResourceSpans::default()
+        }]))
+    }
+}
+
+/// Reads a datagram like the receiver, for the fuzz targets. Returns its requests.
+pub fn read_datagram(datagram: &[u8], now_unix_nano: u64) -> Result<Vec<Request>, String> {
+    let mut received = XRayReceived::default();
+    DatagramReader::default().read(datagram, now_unix_nano, &mut received)?;
+    Ok(received.ended.into_iter().chain(received.open).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_table_tells_what_did_not_fit() {
+        // Linux 6.1, /proc/net/udp.
+        let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n  \
+            417: 0100007F:10DE 00000000:0000 07 00000000:00068100 00:00000000 00000000     0        0 4711 2 0000000000000000 12\n  \
+            418: 0100007F:10DF 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4712 2 0000000000000000 3\n";
+        assert_eq!(overflowed(table, 4318), 12);
+        assert_eq!(overflowed(table, 4320), 0);
+        assert_eq!(overflowed("", 4318), 0);
+    }
+}

@@ -1,0 +1,198 @@
+//! Documents of X-Ray's SDKs, sent to the extension as to X-Ray's daemon.
+
+use crate::direct::{FIRST, MINUTE, runtime_done, sending_to, sink};
+use crate::lines::{root_of, start};
+use crate::support::{Lambda, Script, invoke, now_ms, read, shutdown, traces, until};
+use lambda_otlp_extension::Count;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::{Value, json};
+use std::net::UdpSocket;
+use wire::Traces;
+
+const TRACE: &str = "1-5759e988-bd862e3fe1be46a994272793";
+const SEGMENT: [u8; 8] = [0x53, 0x99, 0x5c, 0x3f, 0x42, 0xcd, 0x8a, 0xd8];
+
+fn send(lambda: &Lambda, datagram: &[u8]) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(datagram, lambda.receiver).unwrap();
+}
+
+fn send_document(lambda: &Lambda, document: &Value) {
+    let datagram = format!("{{\"format\": \"json\", \"version\": 1}}\n{document}");
+    send(lambda, datagram.as_bytes());
+}
+
+fn seconds() -> f64 {
+    f64::from(u32::try_from(now_ms() / 1000).unwrap())
+}
+
+/// A subsegment of the invocation's segment.
+fn subsegment(id: u64) -> Value {
+    json!({"type": "subsegment", "trace_id": TRACE, "id": format!("{id:016x}"), "parent_id": "53995c3f42cd8ad8",
+        "name": "## handler", "start_time": seconds() + 1.0, "end_time": seconds() + 1.5})
+}
+
+fn in_progress(id: u64) -> Value {
+    let mut document = subsegment(id);
+    document["in_progress"] = true.into();
+    document.as_object_mut().unwrap().remove("end_time");
+    document
+}
+
+/// Ends the handler, and then the environment.
+async fn end(lambda: &mut Lambda) {
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    lambda.next().await.answer(200, shutdown("spindown"));
+}
+
+fn spans(stdout: &str) -> Vec<Span> {
+    let traces = stdout.lines().filter_map(|line| read(line).decode::<Traces>());
+    let resources = traces.flat_map(|traces| traces.unwrap().resource_spans);
+    resources.flat_map(|of| of.scope_spans).flat_map(|of| of.spans).collect()
+}
+
+fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
+    spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:?}"))
+}
+
+#[tokio::test]
+async fn subsegments_are_children_of_the_invocations_span() {
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.telemetry(&[start(FIRST)]).await;
+    // The SDK for Python sends a subsegment before its parent.
+    let mut below = subsegment(2);
+    below["parent_id"] = "0000000000000001".into();
+    below["name"] = "DynamoDB".into();
+    send_document(&lambda, &below);
+    send_document(&lambda, &subsegment(1));
+    end(&mut lambda).await;
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    let spans = spans(&stdout.text());
+    let (own, call, of_invocation) =
+        (named(&spans, "## handler"), named(&spans, "DynamoDB"), named(&spans, "orders"));
+    assert_eq!(spans.len(), 3, "{spans:?}");
+    assert_eq!(call.parent_span_id, own.span_id);
+    assert_eq!(own.parent_span_id, of_invocation.span_id);
+    assert_eq!(
+        (of_invocation.span_id.as_slice(), of_invocation.parent_span_id.as_slice()),
+        (SEGMENT.as_slice(), [].as_slice())
+    );
+    assert!(spans.iter().all(|span| span.trace_id == own.trace_id));
+    assert_eq!(wire::ids::xray_trace_id(TRACE).unwrap().as_slice(), own.trace_id);
+    assert!(!counts.to_string().contains("lost"), "{counts}");
+}
+
+#[tokio::test]
+async fn beside_a_root_of_opentelemetry_they_are_below_it() {
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.telemetry(&[start(FIRST)]).await;
+    let trace_id = wire::ids::xray_trace_id(TRACE).unwrap();
+    let root = root_of(FIRST, &trace_id);
+    assert_eq!(lambda.protobuf(wire::SignalKind::Traces, &root).await.status, 200);
+    send_document(&lambda, &subsegment(1));
+    end(&mut lambda).await;
+    let (ended, stdout, _) = lambda.ended().await;
+    ended.unwrap();
+    let spans = spans(&stdout.text());
+    let of_invocation = named(&spans, "aws.lambda.invocation");
+    assert_eq!(of_invocation.span_id, SEGMENT);
+    assert_eq!(of_invocation.parent_span_id, named(&spans, "handler").span_id);
+    assert_eq!(named(&spans, "## handler").parent_span_id, SEGMENT);
+}
+
+#[tokio::test]
+async fn a_malformed_datagram_is_counted_and_blocks_no_other() {
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let whole = format!("{{\"format\": \"json\", \"version\": 1}}\n{}", subsegment(1));
+    let cut = &whole.as_bytes()[..whole.len() - 9];
+    for malformed in [b"".as_slice(), b"{}", b"{}\n{}", b"\xff", b"T1S?", b"T1Sabcd", cut] {
+        send(&lambda, malformed);
+    }
+    let mut document = subsegment(1);
+    document["subsegments"] = json!([{"id": "short"}]);
+    send_document(&lambda, &document);
+    end(&mut lambda).await;
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(named(&spans(&stdout.text()), "## handler").end_time_unix_nano % 1_000_000, 0);
+    assert_eq!(counts.get(Count::XRayLost), 8, "{counts}");
+}
+
+#[tokio::test]
+async fn aws_distributions_send_otlp_in_base64() {
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    for sampled in ["T1S", "T1U"] {
+        let mut datagram = sampled.to_owned().into_bytes();
+        wire::push_base64(&mut datagram, &traces(3));
+        send(&lambda, &datagram);
+    }
+    end(&mut lambda).await;
+    let (ended, stdout, _) = lambda.ended().await;
+    ended.unwrap();
+    let queries = spans(&stdout.text()).into_iter().filter(|span| span.name == "query");
+    assert_eq!(queries.count(), 6);
+    assert!(
+        read(stdout.text().lines().next().unwrap()).bytes().windows(6).any(|at| at == b"orders")
+    );
+}
+
+#[tokio::test]
+async fn a_subsegment_in_progress_is_a_partial_span() {
+    // Nothing completes it.
+    let backend = sink().await;
+    let script = Script { subscribe: &[404], ..Script::default() };
+    let mut lambda = sending_to(&backend, &[], script).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let next = lambda.next().await;
+    send_document(&lambda, &in_progress(1));
+    next.answer(200, shutdown("timeout"));
+    lambda.ended().await.0.unwrap();
+    let found = |name: &str| backend.spans().iter().filter(|span| span.item.name == name).count();
+    assert_eq!(found("## handler"), 1);
+
+    let backend = sink().await;
+    let mut lambda = sending_to(&backend, &[], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    send_document(&lambda, &in_progress(1));
+    send_document(&lambda, &subsegment(1));
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    let found = |name: &str| backend.spans().iter().filter(|span| span.item.name == name).count();
+    until(|| found("## handler") == 1).await;
+    next.answer(200, shutdown("spindown"));
+    let (ended, _, counts) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!((found("## handler"), counts.get(Count::Superseded)), (1, 1));
+
+    // The lines tell them apart too.
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    send_document(&lambda, &in_progress(1));
+    send_document(&lambda, &subsegment(1));
+    end(&mut lambda).await;
+    let (ended, stdout, _) = lambda.ended().await;
+    ended.unwrap();
+    let text = stdout.text();
+    let partial = text.lines().filter(|line| line.contains("\"partial\":true"));
+    // The third is the invocation's.
+    assert_eq!((partial.count(), spans(&text).len()), (1, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_subsegments_at_once_are_written_or_counted() {
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    for id in 1..=1000 {
+        send_document(&lambda, &subsegment(id));
+    }
+    end(&mut lambda).await;
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    let written = spans(&stdout.text()).iter().filter(|span| span.name == "## handler").count();
+    assert_eq!(written + usize::try_from(counts.get(Count::XRayLost)).unwrap(), 1000, "{counts}");
+}
