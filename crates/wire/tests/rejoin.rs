@@ -77,6 +77,19 @@ fn a_cut_line_is_joined_at_every_size_of_pieces() {
 }
 
 #[test]
+fn a_line_with_its_last_cut_behind_the_payload_is_joined() {
+    let big = fixture("big-line.jsonl");
+    let line = big.trim_end();
+    for cut in 2..=5 {
+        for last_bytes in (1..30).filter(|last| (line.len() - last).is_multiple_of(cut)) {
+            let story = format!("({}!", "+".repeat(cut - 1));
+            let pieces = pieces(line, (line.len() - last_bytes) / cut);
+            assert_eq!(events(&pieces), (story, 10), "{cut} pieces and {last_bytes} bytes");
+        }
+    }
+}
+
+#[test]
 fn every_kind_of_line_is_joined() {
     let line = fixture("python-10.jsonl").trim_end().to_owned();
     let record = |text: &str| serde_json::json!({"level": "INFO", "message": text}).to_string();

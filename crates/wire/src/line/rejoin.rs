@@ -126,13 +126,8 @@ impl Rejoin {
                 // JSON follows the payload, in a string or not, and is checked in the joined text.
                 let payload = base64_len(piece);
                 let behind = piece.get(payload..).unwrap_or_default();
-                if behind.is_empty() {
-                    // Other programs cut all lines at one length, and Lambda at known ones; an ordinary line of base64 has
-                    // another length.
-                    piece.len() == self.first_bytes || is_cut_by_lambda(piece)
-                } else {
-                    behind.starts_with(['"', '\\'])
-                }
+                let goes_on = behind.is_empty();
+                if goes_on { self.may_be_cut(piece) } else { behind.starts_with(['"', '\\']) }
             }
             WaitsFor::Json(scan) => {
                 scan.read(piece);
@@ -145,11 +140,27 @@ impl Rejoin {
         }
     }
 
-    fn is_last(&self, piece: &str) -> bool {
-        match &self.waits_for {
-            WaitsFor::Payload => base64_len(piece) < piece.len(),
-            WaitsFor::Json(scan) => scan.state == State::Ended,
+    /// Returns `true` if this piece, which is at the end of the text, is the last one.
+    fn is_last(&mut self, piece: &str) -> bool {
+        if let WaitsFor::Payload = self.waits_for {
+            if base64_len(piece) == piece.len() {
+                return false;
+            }
+            let mut scan = Scan::default();
+            scan.read(self.text.get(find::first_object(&self.text)..).unwrap_or_default());
+            if scan.state != State::Inside || !self.may_be_cut(piece) {
+                return true;
+            }
+            // The cut is behind the payload.
+            self.waits_for = WaitsFor::Json(scan);
         }
+        matches!(&self.waits_for, WaitsFor::Json(scan) if scan.state == State::Ended)
+    }
+
+    /// Returns `true` if another piece of a payload may follow this one. Other programs than Lambda cut all lines at one length,
+    /// and an ordinary line of base64 has another length.
+    fn may_be_cut(&self, piece: &str) -> bool {
+        piece.len() == self.first_bytes || is_cut_by_lambda(piece)
     }
 
     fn push(&mut self, piece: &str) {
