@@ -3,6 +3,7 @@
 
 mod compare;
 mod edge;
+mod panels;
 mod senders;
 mod server;
 mod tee;
@@ -34,10 +35,10 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
         [] => runtime.block_on(async {
             let sink = organizations().user(USER, PASSWORD).start().await?;
-            check(Server::new(sink.url(), USER, PASSWORD)?).await
+            check(Server::new(sink.url(), USER, PASSWORD)?, false).await
         }),
         ["--url", url, "--user", user, "--password", password] => {
-            runtime.block_on(check(Server::new(url, user, password)?))
+            runtime.block_on(check(Server::new(url, user, password)?, true))
         }
         _ => bail!("cargo xtask {USAGE}"),
     }
@@ -56,7 +57,8 @@ fn organizations() -> simulator::sink::Builder {
     WAYS.iter().fold(Sink::builder(), |builder, way| builder.organization(&organization(way)))
 }
 
-async fn check(server: Server) -> anyhow::Result<()> {
+/// `runs_queries` is `true` if the server can run the queries of panels.
+async fn check(server: Server, runs_queries: bool) -> anyhow::Result<()> {
     let root = checks::root()?;
     let sink = organizations().start().await?;
     let model = Server::new(sink.url(), "", "")?;
@@ -82,11 +84,27 @@ async fn check(server: Server) -> anyhow::Result<()> {
         }
         accounts.push((way, account));
     }
+    let mut errors = Vec::new();
+    if runs_queries {
+        // The forwarder's own figures, for the dashboard of the pipeline.
+        let organization = organization("demo");
+        senders.edge_cases(&organization).await?;
+        senders.dashboards(&server.endpoint(&organization)).await?;
+        let panels = panels::run(&server, &organization, &root).await?;
+        let (queries, with_rows) = (panels.queries, panels.with_rows);
+        println!("dashboards: {queries} queries, {with_rows} with a result");
+        errors = panels.errors;
+    }
     for (way, account) in &mut accounts {
         let removed = server.remove(&organization(way)).await;
         account.differences.extend(removed.err().map(|error| format!("not removed: {error:#}")));
     }
-    print(&accounts)
+    for error in &errors {
+        println!("{error}");
+    }
+    print(&accounts)?;
+    ensure!(errors.is_empty(), "{} queries of panels failed", errors.len());
+    Ok(())
 }
 
 /// Reads every stream of an organization by SQL, metrics also by PromQL and traces by their list.

@@ -81,6 +81,7 @@ impl<'a> Senders<'a> {
         Ok(FunctionSpec::new("forwarder", program)
             .timeout(Duration::from_mins(1))
             .env("LAMBDA_OTLP_STREAM", "edge")
+            .env("LAMBDA_OTLP_VITALS", "otlp")
             .env("LAMBDA_OTLP_HEADERS", &self.authorization)
             .env("LAMBDA_OTLP_ENDPOINT", self.endpoint(organization)))
     }
@@ -170,6 +171,17 @@ impl<'a> Senders<'a> {
             let last = said.lines().last().unwrap_or_default();
             ensure!(output.status.success(), "the demo: {last}");
         }
+        Ok(())
+    }
+
+    /// Installs the dashboards, not by the proxy.
+    pub(super) async fn dashboards(&self, endpoint: &str) -> anyhow::Result<()> {
+        let mut command = self.command("lambda-otlp")?;
+        command.args(["dashboards", "install", "--endpoint", endpoint]);
+        let output = command.args(["--header", &self.authorization]).output().await?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        ensure!(output.status.success(), "lambda-otlp dashboards install: {said}");
         Ok(())
     }
 }

@@ -96,6 +96,10 @@ impl Server {
         Ok(streams.filter(|(signal, _)| ours(signal)).collect())
     }
 
+    pub(super) fn endpoint(&self, organization: &str) -> String {
+        format!("http://{}/api/{organization}", self.authority)
+    }
+
     /// Makes an organization, by an empty request.
     pub(super) async fn create(&self, organization: &str) -> anyhow::Result<()> {
         let mut headers = HeaderMap::new();
