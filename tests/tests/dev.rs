@@ -232,7 +232,7 @@ fn a_function_that_calls_aws_gets_the_shells_credentials_where_that_is_asked_for
 }
 
 #[test]
-fn a_python_handler_needs_no_program_of_its_own() {
+fn a_python_handler_needs_no_program_of_its_own_and_starts_as_with_the_layer() {
     if find_python().is_none() {
         println!("skipped: there is no Python");
         return;
@@ -254,6 +254,18 @@ fn a_python_handler_needs_no_program_of_its_own() {
         out.contains(" ms INFO hello you") && out.contains("=> {\"hello\": \"you\"} ("),
         "{out}"
     );
+
+    let traced = "from opentelemetry import trace\n\
+        def handler(event, context):\n    return type(trace.get_tracer_provider()).__module__\n";
+    std::fs::write(folder.path().join("app.py"), traced).unwrap();
+    let arguments = ["--wrapper"].into_iter().chain(arguments).collect::<Vec<_>>();
+    let (out, said, code) = run(folder.path(), &arguments, "{}\n");
+    if said.contains("pip") {
+        println!("skipped: {said}");
+        return;
+    }
+    assert_eq!(code, Some(0), "{said} {out}");
+    assert!(out.contains("=> \"lambda_otlp_spans\" ("), "not the layer's start: {out}");
 }
 
 /// Speaks the Runtime API, and needs no other crate. Its second binary is no function.

@@ -32,10 +32,10 @@ impl Prepared {
     pub(super) fn of(arguments: &Arguments) -> anyhow::Result<Self> {
         let variables = variables(&arguments.variables)?;
         let folder = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let mut program = match arguments.runtime {
+        let (mut program, packages) = match arguments.runtime {
             Some(Language::Python) => packages::python(arguments.handler()?, arguments.wrapper)?,
-            Some(Language::Node) => packages::node(folder.path(), arguments.wrapper)?,
-            None => program(&arguments.command)?,
+            Some(Language::Node) => (packages::node(folder.path(), arguments.wrapper)?, None),
+            None => (program(&arguments.command)?, None),
         };
         let mut layers = arguments.layers.clone();
         for layer in &layers {
@@ -47,6 +47,8 @@ impl Prepared {
             let extension = layer::extension(arguments.extension.as_deref())?;
             layers.push(layer::assemble(folder.path(), &extension, layer::Wrapper::find())?);
         }
+        // The function's own layers replace these packages.
+        layers.splice(0..0, packages);
         if layers.len() > 1 {
             layers = vec![layer::merged(folder.path(), &layers)?];
         }

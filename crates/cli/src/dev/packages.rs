@@ -12,8 +12,14 @@ const AWSLAMBDARIC: &str = "awslambdaric==4.2.2\n";
 /// A small runtime client that follows the Developer Guide, because AWS's own for Node compiles C++ for minutes.
 const NODE_RUNTIME: &str = include_str!("../../../../tests/interop/unchanged/node/runtime.mjs");
 
-/// Returns AWS's runtime client on this shell's Python, which has the function's own packages.
-pub(super) fn python(handler: &str, instrumented: bool) -> anyhow::Result<Program> {
+/// The packages' folder in the layer (xtask, `dist --python-layer`).
+const PYTHON_PACKAGES: &str = "lambda-otlp/python-packages";
+
+/// Returns AWS's runtime client on this shell's Python, which has the function's own packages, and the layer of packages.
+pub(super) fn python(
+    handler: &str,
+    instrumented: bool,
+) -> anyhow::Result<(Program, Option<PathBuf>)> {
     let ask = "import sys; print(sys.executable); print('%d.%d' % sys.version_info[:2])";
     let asked = ["python3", "python"].into_iter().find_map(|name| {
         let answer = Command::new(name).args(["-c", ask]).output().ok()?;
@@ -21,21 +27,19 @@ pub(super) fn python(handler: &str, instrumented: bool) -> anyhow::Result<Progra
     });
     let asked = asked.context("there is no python3 on PATH")?;
     let (interpreter, version) = asked.trim().split_once('\n').unwrap_or((asked.trim(), ""));
-    let mut pins = Vec::new();
+    let mut paths = Vec::new();
     if !imports(interpreter, "awslambdaric") {
-        pins.push(("awslambdaric", AWSLAMBDARIC.to_owned()));
+        paths.push(python_packages(interpreter, version, "awslambdaric", "", AWSLAMBDARIC)?);
     }
+    let mut packages = None;
     if instrumented && !imports(interpreter, "opentelemetry.instrumentation.aws_lambda") {
         let checkout = layer::checkout();
         let file = checkout.map(|root| root.join("extension/layer/python/requirements.txt"));
         // Without a checkout, the packages come from the function or from a layer.
         if let Some(text) = file.and_then(|file| std::fs::read_to_string(file).ok()) {
-            pins.push(("instrumentation", text));
+            packages =
+                Some(python_packages(interpreter, version, "layer", PYTHON_PACKAGES, &text)?);
         }
-    }
-    let mut paths = Vec::new();
-    for (name, pinned) in pins {
-        paths.push(python_packages(interpreter, version, name, &pinned)?);
     }
     paths.extend(Env.get("PYTHONPATH").map(PathBuf::from));
     let paths = std::env::join_paths(paths).context("PYTHONPATH")?;
@@ -43,11 +47,8 @@ pub(super) fn python(handler: &str, instrumented: bool) -> anyhow::Result<Progra
     if !paths.is_empty() {
         variables.push(("PYTHONPATH", paths.to_string_lossy().into_owned()));
     }
-    Ok(Program {
-        path: interpreter.into(),
-        arguments: ["-m", "awslambdaric", handler].map(str::to_owned).to_vec(),
-        variables,
-    })
+    let arguments = ["-m", "awslambdaric", handler].map(str::to_owned).to_vec();
+    Ok((Program { path: interpreter.into(), arguments, variables }, packages))
 }
 
 fn imports(interpreter: &str, module: &str) -> bool {
@@ -60,6 +61,7 @@ fn python_packages(
     interpreter: &str,
     version: &str,
     name: &str,
+    target: &str,
     pinned: &str,
 ) -> anyhow::Result<PathBuf> {
     // Without the dot, which would look like the beginning of a file extension.
@@ -72,7 +74,7 @@ fn python_packages(
         eprintln!("installing {name} for Python {version} from PyPI, once");
         let mut pip = Command::new(interpreter);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        pip.args(["--retries", "1", "--timeout", "10", "--target"]).arg(&folder);
+        pip.args(["--retries", "1", "--timeout", "10", "--target"]).arg(folder.join(target));
         run(pip.arg("--requirement").arg(&pins))
     })?;
     Ok(folder)
