@@ -1,4 +1,4 @@
-//! Selects log groups by name and tag, and never those of the delivery path.
+//! Selects log groups by name and tag, except the delivery path's own.
 
 use settings::Pattern;
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ impl fmt::Display for Unselected {
 
 impl Selection {
     /// Selects names in `include` and not in `exclude`, with all of `tags`. With tags but without `include`, any name qualifies.
-    /// `own` are log groups of the delivery path beside those of the stacks.
+    /// `own` are further log groups of the delivery path.
     pub fn new(
         include: Vec<Pattern>,
         exclude: Vec<Pattern>,

@@ -165,7 +165,7 @@ impl Sweep<'_> {
     }
 }
 
-/// The common prefixes of these patterns, none of which begins with another.
+/// The common prefixes of these patterns. None begins with another.
 fn prefixes<'a>(patterns: impl Iterator<Item = &'a Pattern>) -> Vec<&'a str> {
     let mut all: Vec<&str> = patterns.map(Pattern::prefix).collect();
     all.sort_unstable();

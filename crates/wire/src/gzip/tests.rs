@@ -38,7 +38,7 @@ fn what_is_not_plain_is_left_to_the_reader() {
     let mut corrupt = gzip.clone();
     corrupt[20] ^= 1;
     check(&corrupt, 5000, None);
-    // Two members are read completely or not at all, whatever size the last one states.
+    // Two members are read completely or not at all. The size that the last one states does not matter.
     let two = [gzip.as_slice(), gzip.as_slice()].concat();
     let read = inflate_plain(&two, 10_000).map(|out| out.len());
     assert!(read.is_none_or(|read| read == 10_000), "{read:?}");

@@ -63,7 +63,7 @@ fn signal_names(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The start of the next object whose first key is a marker.
+/// The start of the next object that begins with a marker.
 pub(super) fn marked_object(text: &str, from: usize) -> Option<usize> {
     let mut from = from;
     loop {
@@ -127,7 +127,7 @@ pub(super) fn broken_object_claims(text: &str) -> bool {
         })
 }
 
-/// The text before the object whose first key follows `before`.
+/// The text before the object with the first key that follows `before`.
 fn before_first_key(before: &str) -> Option<&str> {
     before.strip_suffix('"')?.trim_end_matches('\\').trim_end().strip_suffix('{')
 }

@@ -49,7 +49,7 @@ struct OneResource {
     is_there: bool,
     /// `true` if `resource` is an object.
     has_resource: bool,
-    /// The signal whose scopes are in an array.
+    /// The signal with scopes in an array.
     scopes: Option<SignalKind>,
 }
 

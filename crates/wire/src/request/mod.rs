@@ -107,7 +107,7 @@ impl Request {
         Self::counted(kind, bytes, items)
     }
 
-    /// Wraps bytes whose items were counted during assembly.
+    /// Wraps bytes with items counted during assembly.
     pub fn counted(kind: SignalKind, bytes: Vec<u8>, items: usize) -> Self {
         Self { kind, bytes, items, few_keys: false }
     }
