@@ -312,11 +312,13 @@ impl World {
                 || in_log_group;
             self.counts.stored += usize::from(is_stored);
             self.counts.kept += usize::from(!is_stored && is_kept);
+            if !is_stored && !is_kept && !self.gone.contains(mark) {
+                self.census.met("fate: missing");
+                problems.push(format!("{mark} is missing"));
+                continue;
+            }
             let kind = self.facts.get(mark).map(|fact| fact.kind);
             self.census.met(fate(kind, is_stored, is_kept));
-            if !is_stored && !is_kept && !self.gone.contains(mark) {
-                problems.push(format!("{mark} is missing"));
-            }
         }
         self.counts.marks += marks.len();
         let dropped: usize = self.units.iter().map(|unit| unit.dropped.len()).sum();
