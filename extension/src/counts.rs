@@ -62,7 +62,7 @@ counts! {
     Delivered "delivered",
     /// Items written as spill lines.
     Spilled "spilled",
-    /// Items rejected by the backend in an accepted request.
+    /// Items that the backend rejected in an accepted request, or cannot store.
     Rejected "rejected",
     /// Partial spans dropped because their complete spans came.
     Superseded "superseded",

@@ -379,3 +379,76 @@ async fn one_signal_that_is_refused_does_not_keep_the_others_back() {
     next.answer(200, shutdown("spindown"));
     lambda.ended().await.0.unwrap();
 }
+
+/// A request with one log record that has these attributes.
+fn log_record(keys: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |resource_logs| {
+        resource_logs.message(2, |scope_logs| {
+            scope_logs.message(2, |record| {
+                record.fixed64(1, crate::support::now_ms() * 1_000_000);
+                for key in keys {
+                    record.message(6, |attribute| {
+                        attribute.string(1, key);
+                        attribute.message(2, |value| value.string(1, "x"));
+                    });
+                }
+            });
+        });
+    });
+    bytes
+}
+
+fn gauges(values: &[f64]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |resource_metrics| {
+        resource_metrics.message(2, |scope_metrics| {
+            for (value, name) in values.iter().zip(["a", "b"]) {
+                scope_metrics.message(2, |metric| {
+                    metric.string(1, name);
+                    metric.message(5, |gauge| {
+                        gauge.message(1, |point| {
+                            point.fixed64(3, crate::support::now_ms() * 1_000_000);
+                            point.always_double(4, *value);
+                        });
+                    });
+                });
+            }
+        });
+    });
+    bytes
+}
+
+/// Returns the attribute keys of the function's record, its gauges, and the counters, as this kind of backend gets them.
+async fn adapted_to(backend: &str) -> (Vec<String>, Vec<String>, Arc<Counts>) {
+    let sink = sink().await;
+    let variables = [("LAMBDA_OTLP_BACKEND", backend)];
+    let mut lambda = sending_to(&sink, &variables, Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let record = log_record(&["_timestamp", "body", "order"]);
+    assert_eq!(lambda.protobuf(SignalKind::Logs, &record).await.status, 200);
+    let points = gauges(&[f64::INFINITY, 1.0]);
+    assert_eq!(lambda.protobuf(SignalKind::Metrics, &points).await.status, 200);
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    lambda.next().await.answer(200, shutdown("spindown"));
+    let (ended, _, counts) = lambda.ended().await;
+    ended.unwrap();
+    let attributes = sink.log_records().into_iter().flat_map(|log| log.item.attributes);
+    let metrics = sink.metrics().into_iter().map(|metric| metric.item.name);
+    (
+        attributes.map(|pair| pair.key).collect(),
+        metrics.filter(|name| name.len() == 1).collect(),
+        counts,
+    )
+}
+
+/// OpenObserve answers 200 to a record with the attribute `_timestamp` and does not store it, and an attribute `body` would replace the text.
+#[tokio::test]
+async fn telemetry_is_adapted_to_openobserve_alone() {
+    let (keys, gauges, counts) = adapted_to("openobserve").await;
+    assert_eq!(keys, ["attr__timestamp", "attr_body", "order"]);
+    assert_eq!((gauges, counts.get(Count::Rejected)), (vec!["b".to_owned()], 1));
+    let (keys, gauges, counts) = adapted_to("otlp").await;
+    assert_eq!(keys, ["_timestamp", "body", "order"]);
+    assert_eq!((gauges.len(), counts.get(Count::Rejected)), (2, 0));
+}

@@ -104,7 +104,8 @@ impl Backend {
         if let Some(secret) = secret {
             secret.read_ahead();
         }
-        let uploader = Uploader::new(otlp, events, direct.destination.max_request_bytes, counts);
+        let service_name = &function.service_name;
+        let uploader = Uploader::new(otlp, events, &direct.destination, service_name, counts);
         Some(Self {
             buffer: Arc::clone(buffer),
             flights: Flights::new(buffer, uploader, counts),

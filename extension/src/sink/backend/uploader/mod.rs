@@ -8,7 +8,7 @@ pub(super) mod without_secret;
 
 use super::buffer::TakenBatches;
 use crate::counts::{Count, Counts};
-use backend::{Fate, Outcome, Reason};
+use backend::{DestinationConfig, Fate, Outcome, Profile, Reason, Sanitized, sanitize};
 use secret::{Sending, drop_connections};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +25,9 @@ pub(super) struct Uploader {
     client: Sending,
     /// The client for unchanged events of the Telemetry API.
     events: Option<Sending>,
+    profile: Profile,
+    /// The `service.name` of resources without one.
+    service_name: String,
     max_request_bytes: usize,
     counts: Arc<Counts>,
     /// The log already says that the backend accepts nothing.
@@ -65,13 +68,16 @@ impl Uploader {
     pub(super) fn new(
         client: Sending,
         events: Option<Sending>,
-        max_request_bytes: usize,
+        destination: &DestinationConfig,
+        service_name: &str,
         counts: &Arc<Counts>,
     ) -> Self {
         Self {
             client,
             events,
-            max_request_bytes,
+            profile: destination.profile,
+            service_name: service_name.to_owned(),
+            max_request_bytes: destination.max_request_bytes,
             counts: Arc::clone(counts),
             has_told: AtomicBool::new(false),
             has_told_of_refusal: AtomicBool::new(false),
@@ -95,7 +101,9 @@ impl Uploader {
         end: Instant,
         is_last: bool,
     ) -> FlushResult {
-        let otlp = Some(&self.client);
+        let otlp = Some((&self.client, self.profile));
+        // Unchanged events are no OTLP.
+        let json = self.events.as_ref().map(|client| (client, Profile::Otlp));
         let max_bytes = if is_last { LAST_BYTES } else { usize::MAX }.min(self.max_request_bytes);
         let first = async {
             let (traces, metrics) = tokio::join!(
@@ -107,7 +115,7 @@ impl Uploader {
         let others = async {
             let (logs, events) = tokio::join!(
                 self.lane(otlp, logs, max_bytes, end),
-                self.lane(self.events.as_ref(), events, max_bytes, end),
+                self.lane(json, events, max_bytes, end),
             );
             logs.and(&events)
         };
@@ -134,12 +142,12 @@ impl Uploader {
     /// Sends the requests of one signal in turn until one fails. Each is settled at once, and stays settled if a later one is aborted.
     async fn lane(
         &self,
-        client: Option<&Sending>,
+        client: Option<(&Sending, Profile)>,
         taken: TakenBatches,
         max_bytes: usize,
         end: Instant,
     ) -> FlushResult {
-        let Some(client) = client else { return FlushResult::default() };
+        let Some((client, profile)) = client else { return FlushResult::default() };
         let mut result = FlushResult::default();
         for part in taken.parts(max_bytes) {
             // Skipped parts return to the buffer.
@@ -148,12 +156,34 @@ impl Uploader {
             }
             let mut account = Account::default();
             for request in wire::merge(part.requests(), max_bytes) {
+                let Some(request) = self.adapted(profile, request, &mut account) else { continue };
                 let outcome = client.export(None, request, end).await;
                 self.settle(outcome, &mut account, &mut result);
             }
             part.settle(account.again, account.never);
         }
         result
+    }
+
+    /// Adapts a request to the backend. Returns `None` if the backend can store none of its items.
+    fn adapted(
+        &self,
+        profile: Profile,
+        request: Request,
+        account: &mut Account,
+    ) -> Option<Request> {
+        let sanitized = sanitize(profile, request, &self.service_name);
+        let Sanitized { request, dropped, refused, .. } = sanitized;
+        if dropped > 0 {
+            self.counts.add(Count::Rejected, dropped);
+            tracing::warn!(dropped, "data points dropped, because their values are not finite");
+        }
+        if let Some(refused) = refused {
+            let what = "spans with invalid ids are in the log";
+            tell_of_refusal(&Reason::InvalidIds, refused.items(), what);
+            account.never.push(refused);
+        }
+        request
     }
 
     fn settle(&self, outcome: Outcome, account: &mut Account, result: &mut FlushResult) {
