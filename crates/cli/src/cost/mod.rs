@@ -187,7 +187,7 @@ mod tests {
     fn ingestion_is_what_cloudwatch_asks_for_it() {
         // 1,831 bytes for three spans and 26 for their log event: 1.857 GB per million.
         close(row("--invocations 1M", "OTLP lines into"), 0.9285);
-        close(row("--invocations 1M --line compact", "OTLP lines into"), 0.185);
+        close(row("--invocations 1M --line compact", "OTLP lines into"), 0.18);
         close(row("--invocations 1M --line-bytes 974", "OTLP lines into"), 0.5);
         // 60 TB: 10 at 0.50, 20 at 0.25, 20 at 0.10, 10 at 0.05.
         close(row("--invocations 60B --line-bytes 974", "OTLP lines into"), 12_500.0);
