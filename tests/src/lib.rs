@@ -33,17 +33,8 @@ pub fn fixture(path: &str) -> Vec<u8> {
 pub fn binary(name: &str) -> PathBuf {
     static BUILT: OnceLock<Result<std::collections::HashMap<String, PathBuf>, String>> =
         OnceLock::new();
-    let programs = [
-        "lambda-otlp",
-        "lambda-otlp-demo",
-        "lambda-otlp-extension",
-        "lambda-otlp-forwarder",
-        "demo-function",
-        "demo-checkout",
-        "demo-parcels",
-    ];
     let built = BUILT.get_or_init(|| {
-        binaries::build(&workspace(), &programs).map_err(|error| error.to_string())
+        binaries::build(&workspace(), &binaries::OF_TESTS).map_err(|error| error.to_string())
     });
     match built {
         Ok(built) => binaries::find(built, name).unwrap_or_else(|error| panic!("{error}")),

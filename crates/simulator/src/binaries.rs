@@ -7,6 +7,17 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
+/// The programs that end-to-end tests run.
+pub const OF_TESTS: [&str; 7] = [
+    "lambda-otlp",
+    "lambda-otlp-demo",
+    "lambda-otlp-extension",
+    "lambda-otlp-forwarder",
+    "demo-function",
+    "demo-checkout",
+    "demo-parcels",
+];
+
 /// The reason why there is no binary.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -22,16 +22,6 @@ use tokio::process::Command;
 const FIXTURES: [&str; 6] =
     ["apigw-access", "corrupted-mixed", "large", "otlp-only", "text-mixed", "wrapped"];
 
-const PROGRAMS: [&str; 7] = [
-    "lambda-otlp",
-    "lambda-otlp-demo",
-    "lambda-otlp-extension",
-    "lambda-otlp-forwarder",
-    "demo-function",
-    "demo-checkout",
-    "demo-parcels",
-];
-
 pub(super) struct Senders<'a> {
     root: &'a Path,
     programs: HashMap<String, PathBuf>,
@@ -42,7 +32,7 @@ pub(super) struct Senders<'a> {
 
 impl<'a> Senders<'a> {
     pub(super) fn new(root: &'a Path, tee: &'a Tee, authorization: &str) -> anyhow::Result<Self> {
-        let programs = binaries::build(root, &PROGRAMS)?;
+        let programs = binaries::build(root, &binaries::OF_TESTS)?;
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let extensions = scratch.path().join("layer/extensions");
         std::fs::create_dir_all(&extensions)?;
