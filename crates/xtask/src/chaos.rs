@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail, ensure};
 use std::process::Command;
 
-/// Schedules of `cargo xtask chaos` without a number; the gate runs 4,000.
+/// Schedules of `cargo xtask chaos` without a number; the gate runs 2,000.
 const SCHEDULES: u64 = 20_000;
 
 pub(crate) const USAGE: &str = "chaos [--seeds N | --seed N]";

@@ -12,7 +12,7 @@ const LONG_CASES: &str = "20000";
 /// Changed inputs for each input of a fuzz corpus; the gate runs 30.
 const LONG_CHANGES: &str = "2000";
 
-/// Schedules of faults for the no-loss property; the gate runs 4,000.
+/// Schedules of faults for the no-loss property; the gate runs 2,000.
 const LONG_SCHEDULES: u64 = 1_000_000;
 
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {

@@ -68,7 +68,7 @@ const CASES: &[Case] = &[
     Case {
         name: "many_buckets",
         log_group: FUNCTION,
-        messages: || with_neighbours(20, &buckets(7 << 20)),
+        messages: || with_neighbours(6, &buckets(7 << 20)),
         rules: String::new,
         least_records: 1000,
     },
@@ -151,7 +151,7 @@ const CASES: &[Case] = &[
     Case {
         name: "spans_of_short_objects",
         log_group: "aws/spans",
-        messages: || with_neighbours(40, &span_line(&format!("[{}0]", "{\"\":0},".repeat(35_000)))),
+        messages: || with_neighbours(10, &span_line(&format!("[{}0]", "{\"\":0},".repeat(35_000)))),
         rules: String::new,
         least_records: 1000,
     },
