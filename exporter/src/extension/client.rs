@@ -1,9 +1,8 @@
-//! A client of Lambda's Extensions API: the necessary part of HTTP/1.1, over one connection within the environment.
+//! A client of Lambda's Extensions API over one connection within the environment.
 //!
-//! An HTTP library would need a tokio runtime in another thread, and more space in the binary than this module: the API is local,
-//! its answers are small, and one thread waits for them.
+//! An HTTP library would need a tokio runtime in another thread, and more space in the binary than this module.
 
-use serde::Deserialize;
+use extensions_api::{NextEvent, Response};
 use std::io::{self, ErrorKind, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,8 +12,6 @@ use std::time::Duration;
 const NAME: &str = "lambda-otlp-exporter";
 /// Time limit for the local API, except for events, which may take hours.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Maximum size of an answer; real ones are far smaller.
-const MOST_BYTES: usize = 64 * 1024;
 
 /// The events for which an extension inside the function's process registers. SHUTDOWN is reserved for separate processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,15 +20,6 @@ pub(super) enum Events {
     Invoke,
     /// None: registration alone makes Lambda send SIGTERM before it kills the process.
     Nothing,
-}
-
-/// An event of the API (AWS Lambda Developer Guide, "Lambda Extensions API", Next).
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Event {
-    pub(super) event_type: String,
-    #[serde(default)]
-    pub(super) request_id: String,
 }
 
 #[derive(Debug)]
@@ -44,18 +32,14 @@ pub(super) struct Client {
 impl Client {
     /// Registers with the API at this host and port. Afterwards the extension must ask for events, because Lambda waits for it.
     pub(super) fn register(host: &str, events: Events) -> io::Result<Self> {
-        let body = match events {
-            Events::Invoke => r#"{"events":["INVOKE"]}"#,
-            Events::Nothing => r#"{"events":[]}"#,
+        let events: &[&str] = match events {
+            Events::Invoke => &["INVOKE"],
+            Events::Nothing => &[],
         };
         let mut stream = connect(host)?;
-        let request = format!(
-            "POST /2020-01-01/extension/register HTTP/1.1\r\nHost: {host}\r\nLambda-Extension-Name: {NAME}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes())?;
-        let identifier = response(&mut stream)?.identifier;
+        stream.write_all(extensions_api::register(host, NAME, events).as_bytes())?;
+        let response = response(&mut stream)?;
+        let identifier = response.identifier().map(str::to_owned);
         let identifier = identifier.ok_or_else(|| invalid("no identifier in the answer"))?;
         Ok(Self { host: host.to_owned(), identifier, stream })
     }
@@ -64,10 +48,7 @@ impl Client {
     /// arrives.
     pub(super) fn ask(&mut self) -> io::Result<()> {
         let Self { host, identifier, stream } = self;
-        let request = format!(
-            "GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: {host}\r\nLambda-Extension-Identifier: {identifier}\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes())
+        stream.write_all(extensions_api::next(host, identifier).as_bytes())
     }
 
     /// Reconnects as the same extension, and asks again.
@@ -77,9 +58,8 @@ impl Client {
     }
 
     /// Reads the requested event.
-    pub(super) fn event(&mut self) -> io::Result<Event> {
-        let body = response(&mut self.stream)?.body;
-        serde_json::from_slice(&body).map_err(io::Error::from)
+    pub(super) fn event(&mut self) -> io::Result<NextEvent> {
+        Ok(NextEvent::parse(&response(&mut self.stream)?.body))
     }
 }
 
@@ -105,79 +85,23 @@ fn connect(host: &str) -> io::Result<TcpStream> {
     Err(error)
 }
 
-/// The relevant parts of an answer with status 200.
-#[derive(Debug, PartialEq, Eq)]
-struct Response {
-    identifier: Option<String>,
-    body: Vec<u8>,
-}
-
+/// Reads an answer. A status other than 200 is an error.
 fn response(stream: &mut impl io::Read) -> io::Result<Response> {
     let mut received = Vec::new();
     let mut buffer = [0; 4096];
     loop {
-        if let Some(response) = whole_response(&received)? {
-            return Ok(response);
-        }
-        if received.len() > MOST_BYTES {
-            return Err(invalid("the answer is too long"));
-        }
-        match stream.read(&mut buffer) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(bytes) => received.extend_from_slice(buffer.get(..bytes).unwrap_or_default()),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Parses an answer; `None` while it is incomplete. A status other than 200 is an error.
-fn whole_response(received: &[u8]) -> io::Result<Option<Response>> {
-    let mut headers = [httparse::EMPTY_HEADER; 32];
-    let mut head = httparse::Response::new(&mut headers);
-    let Ok(parsed) = head.parse(received) else { return Err(invalid("the answer is no HTTP")) };
-    let httparse::Status::Complete(head_bytes) = parsed else { return Ok(None) };
-    let status = head.code.unwrap_or_default();
-    if status != 200 {
-        return Err(invalid(&format!("the answer has status {status}")));
-    }
-    let header = |name: &str| {
-        let header = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(header.value).ok().map(str::trim)
-    };
-    let rest = received.get(head_bytes..).unwrap_or_default();
-    let is_chunked =
-        header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
-    let body = if is_chunked {
-        whole_chunks(rest)?
-    } else {
-        let length = header("content-length").and_then(|length| length.parse().ok());
-        rest.get(..length.unwrap_or_default()).map(<[u8]>::to_vec)
-    };
-    let identifier = header("lambda-extension-identifier").map(str::to_owned);
-    Ok(body.map(|body| Response { identifier, body }))
-}
-
-/// Joins these chunks; `None` while they are incomplete.
-fn whole_chunks(mut rest: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    let mut body = Vec::new();
-    loop {
-        let Ok(parsed) = httparse::parse_chunk_size(rest) else {
-            return Err(invalid("the answer is no HTTP"));
+        let bytes = match stream.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read?,
         };
-        let httparse::Status::Complete((begin, size)) = parsed else { return Ok(None) };
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        if size > MOST_BYTES {
-            return Err(invalid("the answer is too long"));
+        received.extend_from_slice(buffer.get(..bytes).unwrap_or_default());
+        match Response::parse(&received, bytes == 0)? {
+            Some(response) if response.status == 200 => return Ok(response),
+            Some(Response { status, .. }) => {
+                return Err(invalid(&format!("the answer has status {status}")));
+            }
+            None => {}
         }
-        let Some(chunk) = rest.get(begin..begin + size) else { return Ok(None) };
-        // A line feed follows each chunk, and the trailers of the last one; the API sends no trailers.
-        let Some(behind) = rest.get(begin + size + 2..) else { return Ok(None) };
-        if size == 0 {
-            return Ok(Some(body));
-        }
-        body.extend_from_slice(chunk);
-        rest = behind;
     }
 }
 
@@ -206,7 +130,10 @@ mod tests {
     fn an_answer_is_read_however_it_comes() {
         let check = |answer: &str, expected: Result<(Option<&str>, &str), &str>| {
             let read = response(&mut Slow(answer.as_bytes()));
-            let read = read.map(|read| (read.identifier, String::from_utf8(read.body).unwrap()));
+            let read = read.map(|read| {
+                let identifier = read.identifier().map(str::to_owned);
+                (identifier, String::from_utf8(read.body).unwrap())
+            });
             let read = read.map_err(|error| error.to_string());
             let expected = expected
                 .map(|(identifier, body)| (identifier.map(str::to_owned), body.to_owned()))
@@ -224,11 +151,7 @@ mod tests {
         check("HTTP/1.1 200 OK\r\n\r\n", Ok((None, "")));
         check("HTTP/1.1 403 Forbidden\r\n\r\n", Err("the answer has status 403"));
         check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{", Err("unexpected end of file"));
-        check("SSH-2.0\r\n\r\n", Err("the answer is no HTTP"));
-        check(
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n",
-            Err("the answer is too long"),
-        );
+        check("SSH-2.0\r\n\r\n", Err("the answer is not HTTP/1.1"));
         check("", Err("unexpected end of file"));
     }
 }

@@ -4,6 +4,7 @@ use super::actions::Actions;
 use super::client::Client;
 use super::invocations::{Invocations, Step};
 use crate::output::stderr;
+use extensions_api::NextEvent;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use settings::Backoff;
 use std::io::{self, Read as _, Write as _};
@@ -100,9 +101,9 @@ impl Thread {
     fn take_event(&mut self) {
         let Some(client) = &mut self.client else { return };
         match client.event() {
-            Ok(event) if event.event_type == "INVOKE" => {
+            Ok(NextEvent::Invoke(invoke)) => {
                 self.failures = 0;
-                self.shared.invocations().invoked(event.request_id, Instant::now());
+                self.shared.invocations().invoked(invoke.request_id, Instant::now());
             }
             // An extension inside the function's process receives no other event.
             Ok(_) => self.ask(),

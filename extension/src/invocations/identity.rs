@@ -1,7 +1,7 @@
 //! The function's identity, and requests with it as resource.
 
 use crate::config::Config;
-use crate::lambda::answers::Registration;
+use extensions_api::Registration;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::Span;

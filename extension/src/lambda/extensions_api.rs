@@ -1,13 +1,31 @@
 //! The three calls of an extension to Lambda: register, next event, and the subscription to telemetry.
 //!
-//! Source: Lambda Developer Guide, "Using the Lambda Extensions API" (2020-01-01) and "Lambda Telemetry API reference"
-//! (2022-07-01).
+//! Each call has its own connection: over loopback it takes 30 µs, and it is never stale after a freeze.
 
-use crate::json;
-use crate::lambda::answers::{NextEvent, Registration, next_event};
-use crate::lambda::client::{Address, ApiResponse, Call, exchange};
+use extensions_api::{NextEvent, Registration, Response};
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// The text of `AWS_LAMBDA_RUNTIME_API`, for the header `Host`.
+    authority: String,
+    socket: SocketAddr,
+}
+
+impl Address {
+    /// Parses `host:port`. Lambda gives an IP address; a host name is resolved once.
+    pub(crate) fn resolve(authority: &str) -> io::Result<Self> {
+        let socket = match authority.parse() {
+            Ok(socket) => socket,
+            Err(_) => authority.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?,
+        };
+        Ok(Self { authority: authority.to_owned(), socket })
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -39,7 +57,6 @@ pub(crate) struct ExtensionsApi {
 const REGISTER: &str = "register";
 const NEXT: &str = "next";
 const SUBSCRIBE: &str = "subscribe";
-const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 
 impl ExtensionsApi {
     /// Registers for these events. `name` is the name of the file in `/opt/extensions`.
@@ -48,18 +65,10 @@ impl ExtensionsApi {
         name: &str,
         events: &[&str],
     ) -> Result<(Self, Registration), ApiError> {
-        let call = Call {
-            method: "POST",
-            path: "/2020-01-01/extension/register",
-            headers: &[
-                ("Lambda-Extension-Name", name),
-                ("Lambda-Extension-Accept-Feature", "accountId"),
-            ],
-            body: &json::object(&[("events", &json::strings(events))]),
-        };
-        let answer = accepted(REGISTER, ask(REGISTER, address, &call).await?)?;
+        let request = extensions_api::register(&address.authority, name, events);
+        let answer = accepted(REGISTER, ask(REGISTER, address, &request).await?)?;
         let no_identifier = || ApiError::Unexpected { call: REGISTER, problem: "no identifier" };
-        let identifier = answer.header(IDENTIFIER).ok_or_else(no_identifier)?.to_owned();
+        let identifier = answer.identifier().ok_or_else(no_identifier)?.to_owned();
         // An unreadable body says nothing about the function, but the environment variables still do.
         let registration = serde_json::from_slice(&answer.body).unwrap_or_default();
         Ok((Self { address: address.clone(), identifier }, registration))
@@ -67,24 +76,14 @@ impl ExtensionsApi {
 
     /// Tells Lambda that the extension is done, and waits for the next event.
     pub(crate) async fn next(&self) -> Result<NextEvent, ApiError> {
-        let call = Call {
-            method: "GET",
-            path: "/2020-01-01/extension/event/next",
-            headers: &[(IDENTIFIER, &self.identifier)],
-            body: "",
-        };
-        let answer = accepted(NEXT, ask(NEXT, &self.address, &call).await?)?;
-        Ok(next_event(&answer.body))
+        let request = extensions_api::next(&self.address.authority, &self.identifier);
+        let answer = accepted(NEXT, ask(NEXT, &self.address, &request).await?)?;
+        Ok(NextEvent::parse(&answer.body))
     }
 
     pub(crate) async fn subscribe(&self, body: &str) -> Result<Subscription, ApiError> {
-        let call = Call {
-            method: "PUT",
-            path: "/2022-07-01/telemetry",
-            headers: &[(IDENTIFIER, &self.identifier)],
-            body,
-        };
-        let answer = ask(SUBSCRIBE, &self.address, &call).await?;
+        let request = extensions_api::subscribe(&self.address.authority, &self.identifier, body);
+        let answer = ask(SUBSCRIBE, &self.address, &request).await?;
         match answer.status {
             200 => Ok(Subscription::Accepted),
             202 | 404 => Ok(Subscription::Local),
@@ -93,16 +92,25 @@ impl ExtensionsApi {
     }
 }
 
-async fn ask(
-    name: &'static str,
-    address: &Address,
-    call: &Call<'_>,
-) -> Result<ApiResponse, ApiError> {
-    let answer = exchange(address, call).await;
+async fn ask(name: &'static str, address: &Address, request: &str) -> Result<Response, ApiError> {
+    let answer = exchange(address, request).await;
     answer.map_err(|source| ApiError::Unreachable { call: name, source })
 }
 
-fn accepted(call: &'static str, answer: ApiResponse) -> Result<ApiResponse, ApiError> {
+/// Sends a request and waits for the answer. There is no time limit, because Lambda may answer `next` hours later, after a freeze.
+async fn exchange(address: &Address, request: &str) -> io::Result<Response> {
+    let mut stream = TcpStream::connect(address.socket).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut received = Vec::new();
+    loop {
+        let is_end = stream.read_buf(&mut received).await? == 0;
+        if let Some(answer) = Response::parse(&received, is_end)? {
+            return Ok(answer);
+        }
+    }
+}
+
+fn accepted(call: &'static str, answer: Response) -> Result<Response, ApiError> {
     match answer.status {
         200..300 => Ok(answer),
         status => Err(ApiError::Refused { call, status }),

@@ -1,6 +1,4 @@
 //! The calls to Lambda: register, next event, and the subscription to telemetry.
 
-pub(crate) mod answers;
-pub(crate) mod client;
 pub(crate) mod extensions_api;
 pub(crate) mod telemetry_api;

@@ -11,8 +11,13 @@ const FIELDS: &[(&str, &str)] = &[
     ("rust_version", "rust-version"),
 ];
 
-const IN_FUNCTIONS: &[&str] =
-    &["lambda-otlp-deflate", "lambda-otlp-exporter", "lambda-otlp-settings", "lambda-otlp-wire"];
+const IN_FUNCTIONS: &[&str] = &[
+    "lambda-otlp-deflate",
+    "lambda-otlp-exporter",
+    "lambda-otlp-extensions-api",
+    "lambda-otlp-settings",
+    "lambda-otlp-wire",
+];
 const PUBLISHED_TEXTS: &[&str] = &["readme"];
 const PUBLISHED_LISTS: &[&str] = &["keywords", "categories"];
 const LICENCES: &[&str] = &["LICENSE-MIT", "LICENSE-APACHE"];

@@ -7,15 +7,29 @@ use std::process::Command;
 /// Crates and their allowed normal and build dependencies, as in the table of `ARCHITECTURE.md`. `*` allows all.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("lambda-otlp-deflate", &[]),
+    ("lambda-otlp-extensions-api", &[]),
     ("lambda-otlp-wire", &["lambda-otlp-deflate"]),
     ("lambda-otlp-settings", &[]),
     ("lambda-otlp-platform", &["lambda-otlp-wire"]),
     ("lambda-otlp-backend", &["lambda-otlp-wire", "lambda-otlp-settings", "lambda-otlp-aws"]),
     ("lambda-otlp-aws", &["lambda-otlp-wire", "lambda-otlp-settings"]),
-    ("lambda-otlp-exporter", &["lambda-otlp-wire", "lambda-otlp-settings"]),
+    (
+        "lambda-otlp-exporter",
+        &["lambda-otlp-wire", "lambda-otlp-settings", "lambda-otlp-extensions-api"],
+    ),
     ("lambda-otlp-forwarder", SERVICE),
     ("lambda-otlp-subscriber", &["lambda-otlp-wire", "lambda-otlp-settings", "lambda-otlp-aws"]),
-    ("lambda-otlp-extension", SERVICE),
+    (
+        "lambda-otlp-extension",
+        &[
+            "lambda-otlp-wire",
+            "lambda-otlp-settings",
+            "lambda-otlp-extensions-api",
+            "lambda-otlp-platform",
+            "lambda-otlp-backend",
+            "lambda-otlp-aws",
+        ],
+    ),
     ("lambda-otlp-simulator", &["lambda-otlp-wire"]),
     ("lambda-otlp-demo", &["lambda-otlp-exporter"]),
     ("lambda-otlp-example", &["lambda-otlp-exporter"]),

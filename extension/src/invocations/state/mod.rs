@@ -4,7 +4,7 @@ use crate::config::{Config, HoldMode};
 use crate::invocations::hold::{Situation, Traffic, is_held};
 use crate::invocations::roots::Root;
 use crate::invocations::table::InvocationTable;
-use crate::lambda::answers::Invoke;
+use extensions_api::Invoke;
 use platform::{EventKind, PlatformEvent, XRaySegment};
 use std::time::Duration;
 use wire::Request;

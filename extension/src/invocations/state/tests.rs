@@ -1,7 +1,7 @@
 use super::*;
 use crate::counts::{Count, Counts};
 use crate::invocations::invocation_records::InvocationRecords;
-use crate::lambda::answers::Registration;
+use extensions_api::Registration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -10,8 +10,8 @@ use crate::invocations::identity::FunctionIdentity;
 use crate::invocations::invocation_records::InvocationRecords;
 use crate::invocations::recent_events::RecentEvents;
 use crate::invocations::roots::Root;
-use crate::lambda::answers::Registration;
 use crate::own_metrics::OwnMetrics;
+use extensions_api::Registration;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
     Aggregator, EventKind, FunctionRoot, Invocations, Owner, PlatformEvent, ShutdownReason,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::invocations::identity::FunctionIdentity;
-use crate::lambda::answers::Registration;
 use crate::test_spans::{Span, traces};
+use extensions_api::Registration;
 #[cfg(feature = "secrets")]
 use simulator::secrets::{SecretAnswer, SecretServer};
 use simulator::sink::{Faults, ScriptedResponse, Sink};

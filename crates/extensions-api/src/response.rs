@@ -1,86 +1,46 @@
-//! HTTP/1.1 requests to Lambda's APIs, each on its own connection.
+//! Answers as HTTP/1.1.
 //!
-//! A new connection over loopback takes 30 µs and is never stale after a freeze, so a connection pool would not pay. Only Lambda
-//! itself answers here, so a short parser suffices. `httparse` reads chunk sizes only: parsing a head makes it ask the CPU for its
-//! features, which takes 0.1 ms in a virtual machine, a twelfth of the time from start to the first `next`.
+//! Only Lambda itself answers here, so a short parser suffices. `httparse` reads chunk sizes only: parsing a head makes it ask the
+//! CPU for its features, which takes 0.1 ms in a virtual machine, a twelfth of the time from start to the first `next`.
 
+use crate::{IDENTIFIER, MAX_ANSWER_BYTES};
 use httparse::{Status, parse_chunk_size};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
+/// An answer of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    /// The text of `AWS_LAMBDA_RUNTIME_API`, for the header `Host`.
-    authority: String,
-    socket: SocketAddr,
-}
-
-impl Address {
-    /// Parses `host:port`. Lambda gives an IP address; a host name is resolved once.
-    pub(crate) fn resolve(authority: &str) -> io::Result<Self> {
-        let socket = match authority.parse() {
-            Ok(socket) => socket,
-            Err(_) => authority.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?,
-        };
-        Ok(Self { authority: authority.to_owned(), socket })
-    }
-}
-
-pub(crate) struct Call<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) headers: &'a [(&'a str, &'a str)],
-    /// JSON, or empty.
-    pub(crate) body: &'a str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ApiResponse {
-    pub(crate) status: u16,
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
     headers: String,
-    pub(crate) body: Vec<u8>,
+    /// The body, without transfer encoding.
+    pub body: Vec<u8>,
 }
 
-impl ApiResponse {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        header(&self.headers, name)
+impl Response {
+    /// The identifier in the answer to register, which later calls repeat.
+    pub fn identifier(&self) -> Option<&str> {
+        header(&self.headers, IDENTIFIER)
     }
-}
 
-/// Lambda's answers are small: the largest is an INVOKE event, of less than 1 KiB.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
-
-/// Sends a request and waits for the answer. There is no time limit, because Lambda may answer `next` hours later, after a freeze.
-pub(crate) async fn exchange(address: &Address, call: &Call<'_>) -> io::Result<ApiResponse> {
-    let mut stream = TcpStream::connect(address.socket).await?;
-    stream.write_all(request(&address.authority, call).as_bytes()).await?;
-    let mut received = Vec::new();
-    loop {
-        let is_end = stream.read_buf(&mut received).await? == 0;
-        if let Some(answer) = answer(&received, is_end).map_err(io::Error::other)? {
-            return Ok(answer);
-        }
-        if is_end || received.len() > MAX_ANSWER_BYTES {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+    /// Parses an answer, or returns `None` if it is not complete. `is_end` is `true` if no more bytes will come.
+    ///
+    /// # Errors
+    ///
+    /// The answer is not HTTP/1.1, is longer than [`MAX_ANSWER_BYTES`], or ends early.
+    pub fn parse(received: &[u8], is_end: bool) -> io::Result<Option<Self>> {
+        match answer(received, is_end) {
+            Ok(None) if is_end => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(None) if received.len() > MAX_ANSWER_BYTES => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too long"))
+            }
+            parsed => parsed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
         }
     }
-}
-
-fn request(authority: &str, call: &Call<'_>) -> String {
-    let Call { method, path, headers, body } = call;
-    let mut request = [method, " ", path, " HTTP/1.1\r\nHost: ", authority].concat();
-    request.push_str("\r\nConnection: close\r\nContent-Type: application/json");
-    for (name, value) in *headers {
-        request.push_str(&["\r\n", name, ": ", value].concat());
-    }
-    request.push_str(&["\r\nContent-Length: ", &body.len().to_string(), "\r\n\r\n", body].concat());
-    request
 }
 
 /// Parses an answer, or returns `None` if it is not complete. `is_end` is `true` if no more bytes will come.
-fn answer(received: &[u8], is_end: bool) -> Result<Option<ApiResponse>, &'static str> {
+fn answer(received: &[u8], is_end: bool) -> Result<Option<Response>, &'static str> {
     const NOT_HTTP: &str = "the answer is not HTTP/1.1";
     let Some(head_end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         return Ok(None);
@@ -105,7 +65,7 @@ fn answer(received: &[u8], is_end: bool) -> Result<Option<ApiResponse>, &'static
     } else {
         is_end.then(|| rest.to_vec())
     };
-    Ok(body.map(|body| ApiResponse { status, headers: headers.to_owned(), body }))
+    Ok(body.map(|body| Response { status, headers: headers.to_owned(), body }))
 }
 
 /// Joins the chunks, or returns `None` if the last one is missing.
@@ -174,27 +134,12 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_found_in_any_case() {
+    fn the_identifier_is_found_in_any_case() {
         let received =
-            b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier:  an-id \r\nContent-Length: 0\r\n\r\n";
-        let answer = answer(received, false).unwrap().unwrap();
-        assert_eq!(answer.header("lambda-extension-identifier"), Some("an-id"));
-        assert_eq!(answer.header("Lambda"), None);
-    }
-
-    #[test]
-    fn a_request_says_its_length() {
-        let call =
-            Call { method: "POST", path: "/register", headers: &[("A", "b")], body: "{\"e\":1}" };
-        expect_test::expect![[r#"
-            POST /register HTTP/1.1
-            Host: 127.0.0.1:9001
-            Connection: close
-            Content-Type: application/json
-            A: b
-            Content-Length: 7
-
-            {"e":1}"#]]
-        .assert_eq(&request("127.0.0.1:9001", &call).replace('\r', ""));
+            b"HTTP/1.1 200 OK\r\nlambda-extension-identifier:  an-id \r\nContent-Length: 0\r\n\r\n";
+        let answer = Response::parse(received, false).unwrap().unwrap();
+        assert_eq!(answer.identifier(), Some("an-id"));
+        let error = Response::parse(b"HTTP/1.1 200 OK\r\n", true).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -7,58 +7,63 @@ use serde::Deserialize;
 /// Facts about the function in Lambda's answer to register.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Registration {
-    pub(crate) function_name: String,
+pub struct Registration {
+    pub function_name: String,
     /// `$LATEST` or a number.
-    pub(crate) function_version: String,
+    pub function_version: String,
     /// The AWS account, twelve digits, if Lambda supports the feature.
-    pub(crate) account_id: Option<String>,
+    pub account_id: Option<String>,
 }
 
+/// An event of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NextEvent {
+pub enum NextEvent {
     Invoke(Invoke),
     Shutdown(Shutdown),
     /// An unknown event.
     Other,
 }
 
+/// The beginning of an invocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Invoke {
-    pub(crate) request_id: String,
+pub struct Invoke {
+    pub request_id: String,
     /// The end of the invocation's timeout as Unix time in milliseconds.
-    pub(crate) deadline_ms: u64,
+    pub deadline_ms: u64,
     /// The ARN of the call, which may end in a version or an alias.
-    pub(crate) invoked_function_arn: String,
+    pub invoked_function_arn: String,
 }
 
+/// The end of the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shutdown {
+pub struct Shutdown {
     /// `spindown`, `timeout` or `failure`, in either case.
-    pub(crate) shutdown_reason: String,
+    pub shutdown_reason: String,
     /// The time Lambda kills the process, as Unix time in milliseconds.
-    pub(crate) deadline_ms: u64,
+    pub deadline_ms: u64,
 }
 
-/// Parses an event. An unreadable one counts as unknown.
-pub(crate) fn next_event(body: &[u8]) -> NextEvent {
-    // A flat structure, because serde's code for tagged enums is large.
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Body {
-        event_type: String,
-        request_id: String,
-        deadline_ms: u64,
-        invoked_function_arn: String,
-        shutdown_reason: String,
-    }
-    let Body { event_type, request_id, deadline_ms, invoked_function_arn, shutdown_reason } =
-        serde_json::from_slice(body).unwrap_or_default();
-    match event_type.as_str() {
-        "INVOKE" => NextEvent::Invoke(Invoke { request_id, deadline_ms, invoked_function_arn }),
-        "SHUTDOWN" => NextEvent::Shutdown(Shutdown { shutdown_reason, deadline_ms }),
-        _ => NextEvent::Other,
+impl NextEvent {
+    /// Parses the body of an answer to `next`. An unreadable one counts as unknown.
+    pub fn parse(body: &[u8]) -> Self {
+        // A flat structure, because serde's code for tagged enums is large.
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Body {
+            event_type: String,
+            request_id: String,
+            deadline_ms: u64,
+            invoked_function_arn: String,
+            shutdown_reason: String,
+        }
+        let Body { event_type, request_id, deadline_ms, invoked_function_arn, shutdown_reason } =
+            serde_json::from_slice(body).unwrap_or_default();
+        match event_type.as_str() {
+            "INVOKE" => NextEvent::Invoke(Invoke { request_id, deadline_ms, invoked_function_arn }),
+            "SHUTDOWN" => NextEvent::Shutdown(Shutdown { shutdown_reason, deadline_ms }),
+            _ => NextEvent::Other,
+        }
     }
 }
 
@@ -68,8 +73,9 @@ mod tests {
 
     #[test]
     fn events_are_read_leniently() {
-        let check =
-            |body: &str, expected| assert_eq!(next_event(body.as_bytes()), expected, "{body}");
+        let check = |body: &str, expected| {
+            assert_eq!(NextEvent::parse(body.as_bytes()), expected, "{body}");
+        };
         let request_id = "3da1f2dc-3222-475e-9205-e2e6c6318895".to_owned();
         check(
             r#"{"eventType":"INVOKE","deadlineMs":1733312345678,"requestId":"3da1f2dc-3222-475e-9205-e2e6c6318895","invokedFunctionArn":"arn:aws:lambda:us-east-1:123456789012:function:ExtensionTest","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1"},"new":[1]}"#,

@@ -1,0 +1,66 @@
+//! Requests and answers of Lambda's Extensions API, without I/O: the layer's extension waits for answers in a tokio runtime, the
+//! extension inside a Rust function in a thread of its own.
+//!
+//! Source: Lambda Developer Guide, "Using the Lambda Extensions API" (2020-01-01) and "Lambda Telemetry API reference"
+//! (2022-07-01).
+
+mod answers;
+mod response;
+
+pub use answers::{Invoke, NextEvent, Registration, Shutdown};
+pub use response::Response;
+
+/// Lambda's answers are small: the largest is an INVOKE event, of less than 1 KiB.
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+const IDENTIFIER: &str = "Lambda-Extension-Identifier";
+
+/// Returns the HTTP request that registers an extension for events such as `INVOKE`. `authority` is the text of
+/// `AWS_LAMBDA_RUNTIME_API`; `name` is that of the file in `/opt/extensions`, or free for an extension inside the function.
+pub fn register(authority: &str, name: &str, events: &[&str]) -> String {
+    let headers =
+        [("Lambda-Extension-Name", name), ("Lambda-Extension-Accept-Feature", "accountId")];
+    let events = events.iter().map(|event| ["\"", event, "\""].concat()).collect::<Vec<_>>();
+    let body = ["{\"events\":[", &events.join(","), "]}"].concat();
+    request(authority, "POST /2020-01-01/extension/register", &headers, &body)
+}
+
+/// Returns the HTTP request for the next event, which tells Lambda that the extension is done with the previous one.
+pub fn next(authority: &str, identifier: &str) -> String {
+    request(authority, "GET /2020-01-01/extension/event/next", &[(IDENTIFIER, identifier)], "")
+}
+
+/// Returns the HTTP request that subscribes to the Telemetry API. `body` is JSON.
+pub fn subscribe(authority: &str, identifier: &str, body: &str) -> String {
+    request(authority, "PUT /2022-07-01/telemetry", &[(IDENTIFIER, identifier)], body)
+}
+
+fn request(authority: &str, target: &str, headers: &[(&str, &str)], body: &str) -> String {
+    let mut request = [target, " HTTP/1.1\r\nHost: ", authority].concat();
+    request.push_str("\r\nContent-Type: application/json");
+    for (name, value) in headers {
+        request.push_str(&["\r\n", name, ": ", value].concat());
+    }
+    request.push_str(&["\r\nContent-Length: ", &body.len().to_string(), "\r\n\r\n", body].concat());
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_its_host_and_length() {
+        let request = register("127.0.0.1:9001", "otlp", &["INVOKE", "SHUTDOWN"]);
+        expect_test::expect![[r#"
+            POST /2020-01-01/extension/register HTTP/1.1
+            Host: 127.0.0.1:9001
+            Content-Type: application/json
+            Lambda-Extension-Name: otlp
+            Lambda-Extension-Accept-Feature: accountId
+            Content-Length: 32
+
+            {"events":["INVOKE","SHUTDOWN"]}"#]]
+        .assert_eq(&request.replace('\r', ""));
+    }
+}
