@@ -28,7 +28,7 @@ pub struct Row {
 /// The rows of spans, log records and data points, in this order.
 pub(super) fn rows(store: &Store) -> Vec<Row> {
     let mut rows: Vec<Row> = store.spans.iter().map(of_span).collect();
-    rows.extend(store.log_records.iter().map(of_log_record));
+    rows.extend(store.log_records.iter().filter_map(of_log_record));
     store.metrics.iter().for_each(|metric| of_metric(metric, &mut rows));
     rows
 }
@@ -49,7 +49,7 @@ pub(super) fn stream(
         Signal::Logs => {
             let records = store.log_records.iter();
             let records = records.filter(|record| record.organization == organization);
-            rows.extend(records.map(of_log_record));
+            rows.extend(records.filter_map(of_log_record));
         }
         Signal::Metrics => {
             let metrics = store.metrics.iter();
@@ -162,7 +162,8 @@ fn link(link: &Link) -> Value {
     with_attributes(&link.attributes, own)
 }
 
-fn of_log_record(stored: &StoredLogRecord) -> Row {
+/// A record with an attribute `_timestamp` gets that time, or is in no row if it is not an integer.
+fn of_log_record(stored: &StoredLogRecord) -> Option<Row> {
     let record = &stored.item;
     let mut columns = Columns::new();
     let time = if record.time_unix_nano == 0 {
@@ -190,7 +191,8 @@ fn of_log_record(stored: &StoredLogRecord) -> Row {
     for attribute in stored.resource.attributes.iter().chain(&record.attributes) {
         put(&mut columns, column(&attribute.key), typed(attribute.value.as_ref()), LOG_LEVELS);
     }
-    Row { signal: Signal::Logs, stream: stored.stream.clone(), columns }
+    let has_time = columns.get("_timestamp").is_some_and(Value::is_i64);
+    has_time.then(|| Row { signal: Signal::Logs, stream: stored.stream.clone(), columns })
 }
 
 fn add_scope(columns: &mut Columns, name: &str, version: &str) {

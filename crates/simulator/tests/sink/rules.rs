@@ -191,6 +191,30 @@ async fn columns_are_normalised_and_flattened() {
     // A body that is a map has no column `body`.
     check(vec![], Some(map(vec![attribute("level", "x"), attribute("msg", "x")])), 6).await;
     check(vec![KeyValue { key: "null".to_owned(), ..KeyValue::default() }], None, 5).await;
+
+    // Maps of spans become columns down to the last level, beside the 15 that every span has.
+    let deep = |leaf| map(vec![any("b", map(vec![any("c", map(vec![attribute(leaf, "x")]))]))]);
+    let with = |leaf| Span { attributes: vec![any("a", deep(leaf))], ..span("a") };
+    let request = traces(vec![with("d"), with("e")]).encode_to_vec();
+    for (columns, status) in [(17, 200), (16, 400)] {
+        let sink = sink().max_columns(columns).start().await.unwrap();
+        let answered = post(&sink, "/v1/traces", &[PROTOBUF], request.clone()).await;
+        assert_eq!(answered.status, status, "{columns} columns");
+    }
+}
+
+/// A record with an attribute `_timestamp` is accepted, and stored at that time or not at all.
+#[tokio::test]
+async fn an_attribute_is_the_time_of_a_log_record() {
+    let sink = sink().start().await.unwrap();
+    let record = |attribute| LogRecord { attributes: vec![attribute], ..record() };
+    let records =
+        vec![record(attribute("_timestamp", "x")), record(any("_timestamp", Value::IntValue(7)))];
+    let answered = post(&sink, "/v1/logs", &[PROTOBUF], logs(records).encode_to_vec()).await;
+    assert_eq!((answered.status, sink.counts().log_records), (200, 2));
+    let rows = sink.rows();
+    let times: Vec<_> = rows.iter().map(|row| row.columns["_timestamp"].to_string()).collect();
+    assert_eq!(times, ["7"]);
 }
 
 #[tokio::test]

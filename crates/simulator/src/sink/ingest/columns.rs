@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 
-/// Nested maps become columns down to this depth, below it a JSON string (`ZO_INGEST_FLATTEN_LEVEL`).
+/// Nested maps of log records become columns down to this depth, below it a JSON string (`ZO_INGEST_FLATTEN_LEVEL`).
 pub(crate) const FLATTEN_LEVEL: usize = 3;
 
 /// `faas.invocation_id` becomes `faas_invocation_id`: lower case, everything outside `[a-z0-9_]` becomes `_`.
@@ -53,24 +53,14 @@ impl Columns {
         }
     }
 
-    pub(crate) fn add_attributes(&mut self, prefix: &str, attributes: &[KeyValue]) {
-        for attribute in attributes {
-            self.add(&format!("{prefix}{}", column(&attribute.key)));
-        }
-    }
-
-    /// One column for each attribute, maps flattened; a value of null makes none.
-    pub(crate) fn add_flattened(&mut self, attributes: &[KeyValue]) {
-        self.flatten("", attributes, 1);
-    }
-
-    pub(crate) fn flatten(&mut self, prefix: &str, attributes: &[KeyValue], level: usize) {
+    /// One column for each attribute, and for each entry of a map while `levels` remain; a value of null makes none.
+    pub(crate) fn flatten(&mut self, prefix: &str, attributes: &[KeyValue], levels: usize) {
         for attribute in attributes {
             let name = format!("{prefix}{}", column(&attribute.key));
             match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
                 None => {}
-                Some(Value::KvlistValue(map)) if level < FLATTEN_LEVEL => {
-                    self.flatten(&format!("{name}_"), &map.values, level + 1);
+                Some(Value::KvlistValue(map)) if levels > 1 => {
+                    self.flatten(&format!("{name}_"), &map.values, levels - 1);
                 }
                 Some(_) => self.add(&name),
             }

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
-use super::columns::{Columns, column};
+use super::columns::{Columns, FLATTEN_LEVEL, column};
 use super::traces::service_name_of;
 use super::{Context, Ingested, Refusal};
 use crate::sink::oddity::{Oddities, OddityKind};
@@ -108,7 +108,7 @@ fn add_columns(
     columns.add_all(&["_timestamp", "severity", "dropped_attributes_count"]);
     match record.body.as_ref().and_then(|body| body.value.as_ref()) {
         // A body that is a map has columns of its own and no `body`.
-        Some(Value::KvlistValue(map)) => columns.flatten("body_", &map.values, 2),
+        Some(Value::KvlistValue(map)) => columns.flatten("body_", &map.values, FLATTEN_LEVEL - 1),
         _ => columns.add("body"),
     }
     if !scope.name.is_empty() {
@@ -123,6 +123,6 @@ fn add_columns(
     if record.span_id.len() == 8 {
         columns.add("span_id");
     }
-    columns.add_flattened(resource);
-    columns.add_flattened(&record.attributes);
+    columns.flatten("", resource, FLATTEN_LEVEL);
+    columns.flatten("", &record.attributes, FLATTEN_LEVEL);
 }

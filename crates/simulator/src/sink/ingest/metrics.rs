@@ -151,7 +151,7 @@ fn add_columns(
     if !scope.version.is_empty() {
         columns.add("instrumentation_library_version");
     }
-    columns.add_attributes("", &resource.attributes);
+    columns.flatten("", &resource.attributes, usize::MAX);
     let attributes: Vec<&[KeyValue]> = match &metric.data {
         None => Vec::new(),
         Some(Data::Gauge(gauge)) => {
@@ -175,7 +175,7 @@ fn add_columns(
         }
     };
     for attributes in attributes {
-        columns.add_attributes("", attributes);
+        columns.flatten("", attributes, usize::MAX);
     }
 }
 

@@ -131,18 +131,12 @@ fn add_columns(columns: &mut Columns, span: &Span, resource: &[KeyValue]) {
     if !span.parent_span_id.is_empty() {
         columns.add_all(reference);
     }
-    for attribute in resource {
-        if let Some(key) = resource_column(&attribute.key) {
-            columns.add(&format!("service_{key}"));
-        }
+    for attribute in resource.iter().filter(|it| resource_column(&it.key).is_some()) {
+        columns.flatten("service_", std::slice::from_ref(attribute), usize::MAX);
     }
-    // Every value becomes text, so that nested maps are one column each.
     for attribute in &span.attributes {
-        let name = column(&attribute.key);
-        if RENAMED.contains(&name.as_str()) {
-            columns.add(&format!("attr_{name}"));
-        } else {
-            columns.add(&name);
-        }
+        let is_renamed = RENAMED.contains(&column(&attribute.key).as_str());
+        let prefix = if is_renamed { "attr_" } else { "" };
+        columns.flatten(prefix, std::slice::from_ref(attribute), usize::MAX);
     }
 }
