@@ -12,7 +12,11 @@ pub(super) const RESOURCE_ATTRIBUTE: u32 = 1;
 pub(super) const KEY: u32 = 1;
 pub(super) const VALUE: u32 = 2;
 pub(super) const STRING: u32 = 1;
+pub(super) const ARRAY: u32 = 5;
 pub(super) const MAP: u32 = 6;
+pub(super) const BYTES: u32 = 7;
+pub(super) const ARRAY_VALUE: u32 = 1;
+pub(super) const MAP_ENTRY: u32 = 1;
 
 #[inline]
 pub(super) fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
@@ -34,6 +38,13 @@ fn any_key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
         }
     }
     (key, value)
+}
+
+/// Returns `false` if an attribute's value is text, a number or a Boolean, as most are.
+#[inline]
+pub(super) fn may_nest(value: &[u8]) -> bool {
+    // The first byte has the number and the type of the first field; encoders write only one.
+    !matches!(value, [] | [0x0a | 0x10 | 0x18 | 0x21, ..])
 }
 
 /// Returns `true` if an attribute's value is a map.

@@ -1,8 +1,9 @@
 //! Log records: severity and attribute names.
 
 use super::taken::{self, Taken};
-use super::{names, resource};
+use super::{names, resource, same_column, values};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) {
@@ -23,7 +24,14 @@ fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
     if log_record.severity_text.is_empty() {
         severity_name(log_record.severity_number).clone_into(&mut log_record.severity_text);
     }
-    taken.rename(&mut log_record.attributes);
+    let LogRecord { body, attributes, .. } = log_record;
+    taken.adapt(attributes);
+    if let Some(body) = body {
+        values::value_to_text(body);
+        if let Some(Value::KvlistValue(map)) = &mut body.value {
+            same_column::separate_from_body(&mut map.values, attributes);
+        }
+    }
 }
 
 /// The short name of a severity (OpenTelemetry logs data model, "Displaying Severity").

@@ -93,7 +93,7 @@ fn shape_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool, ta
             }
     });
     for point in data_points {
-        taken.rename(&mut point.attributes);
+        taken.adapt(&mut point.attributes);
         if without_start {
             point.start_time_unix_nano = 0;
         }
@@ -104,7 +104,7 @@ fn shape_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) 
     let is_delta = is_delta(histogram.aggregation_temporality);
     histogram.data_points.retain(|point| is_recorded(point.flags));
     for point in &mut histogram.data_points {
-        taken.rename(&mut point.attributes);
+        taken.adapt(&mut point.attributes);
         histograms::complete(point);
         if is_delta {
             point.start_time_unix_nano = 0;
@@ -117,7 +117,7 @@ fn shape_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) 
 }
 
 fn shape_summary(point: &mut SummaryDataPoint, taken: &Taken<'_>) -> bool {
-    taken.rename(&mut point.attributes);
+    taken.adapt(&mut point.attributes);
     // A summary without values has NaN quantiles, but its count and sum are valid.
     point.quantile_values.retain(|quantile| quantile.value.is_finite());
     point.sum.is_finite() && is_recorded(point.flags)

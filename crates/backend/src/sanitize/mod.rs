@@ -9,10 +9,12 @@ mod logs;
 mod metrics;
 mod names;
 mod resource;
+mod same_column;
 mod scan;
 mod survey;
 mod taken;
 mod traces;
+mod values;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Resources: service name and attribute names.
 
-use super::names;
+use super::{names, same_column, values};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use wire::resource::SERVICE_NAME;
@@ -12,6 +12,7 @@ pub(super) fn shape(
     reserved: &names::Reserved,
 ) {
     let resource = resource.get_or_insert_default();
+    values::to_text(&mut resource.attributes);
     names::rename(&mut resource.attributes, reserved);
     let is_service_name = |attribute: &&mut KeyValue| attribute.key == SERVICE_NAME;
     let text = |name: &str| AnyValue { value: Some(Value::StringValue(name.to_owned())) };
@@ -26,4 +27,5 @@ pub(super) fn shape(
             ..Default::default()
         }),
     }
+    same_column::separate(&mut resource.attributes);
 }

@@ -1,10 +1,12 @@
 //! Checks without decoding whether a rule would change a request of traces or logs. Most requests need no change.
 
-use super::fields::{CONTAINER, ITEM, SCOPE, STRING, fields, holds_map, key_and_value};
+use super::fields::{CONTAINER, ITEM, SCOPE, STRING, fields, holds_map, key_and_value, may_nest};
 use super::names::{self, Reserved};
-use super::survey::Survey;
+use super::same_column::{KnownKeys, share_a_column, with_known_keys};
+use super::survey::{KeyHash, Survey};
 use super::taken::{self, Taken};
-use super::traces::{has_valid_ids, is_valid_parent};
+use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
+use super::values::has_bytes;
 use wire::protobuf::{Value, messages};
 use wire::resource::SERVICE_NAME;
 
@@ -23,32 +25,69 @@ fn every_item(
     request: &[u8],
     reserved: &Reserved,
     signal: &'static taken::Signal,
-    passes: fn(&[u8], &Taken<'_>, &mut Survey) -> bool,
+    passes: fn(&[u8], &Taken<'_>, &mut Seen<'_>) -> bool,
 ) -> Option<Survey> {
-    let mut survey = Survey::NOTHING;
-    for container in messages(request, CONTAINER) {
-        let taken = Taken::in_container(signal, container);
-        if !resource_needs_nothing(&taken, reserved, &mut survey) {
-            return None;
-        }
-        for scope in messages(container, SCOPE) {
-            if !messages(scope, ITEM).all(|item| passes(item, &taken, &mut survey)) {
+    with_known_keys(|known| {
+        let mut seen = Seen { survey: Survey::NOTHING, known, may_share: false };
+        for container in messages(request, CONTAINER) {
+            let taken = Taken::in_container(signal, container);
+            if !resource_needs_nothing(&taken, reserved, &mut seen) {
                 return None;
             }
+            for scope in messages(container, SCOPE) {
+                if !messages(scope, ITEM).all(|item| passes(item, &taken, &mut seen)) {
+                    return None;
+                }
+            }
         }
-    }
-    Some(survey)
+        Some(seen.survey)
+    })
 }
 
-fn resource_needs_nothing(taken: &Taken<'_>, reserved: &Reserved, survey: &mut Survey) -> bool {
+/// The facts found, and the keys of earlier requests.
+struct Seen<'k> {
+    survey: Survey,
+    known: &'k mut KnownKeys,
+    /// `true` if attributes of the current item may have the same column.
+    may_share: bool,
+}
+
+impl Seen<'_> {
+    /// Adds an attribute. Returns `false` if a rule would change its value.
+    #[inline]
+    fn add(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
+        self.survey.add_key(hash);
+        self.may_share |= !self.known.is_first(key, hash);
+        !may_nest(value) || self.add_nested(value)
+    }
+
+    /// Adds a value that may be a map. Returns `false` if a rule would change it.
+    #[inline(never)]
+    fn add_nested(&mut self, value: &[u8]) -> bool {
+        if holds_map(value) {
+            self.survey.add_map();
+            self.may_share = true;
+        }
+        !has_bytes(value)
+    }
+
+    /// Returns `true` if two of an item's attributes, all of which were added, have the same column.
+    fn share_a_column<'a>(
+        &mut self,
+        attributes: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> bool {
+        std::mem::take(&mut self.may_share) && share_a_column(attributes)
+    }
+}
+
+fn resource_needs_nothing(taken: &Taken<'_>, reserved: &Reserved, seen: &mut Seen<'_>) -> bool {
     let mut has_service_name = false;
     for (key, value) in taken.of_resource() {
         if names::is_reserved(key, reserved) {
             return false;
         }
-        survey.add_resource_key(key);
-        if holds_map(value) {
-            survey.add_map();
+        if !seen.add(key, KeyHash::of_resource(key), value) {
+            return false;
         }
         // Only the first of several counts, as in `sanitize`.
         if !has_service_name && *key == SERVICE_NAME.as_bytes() {
@@ -58,10 +97,26 @@ fn resource_needs_nothing(taken: &Taken<'_>, reserved: &Reserved, survey: &mut S
             }
         }
     }
-    has_service_name
+    !seen.share_a_column(taken.of_resource().iter().copied()) && has_service_name
 }
 
-fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, survey: &mut Survey) -> bool {
+/// Adds an item's attribute. Returns `false` if a rule would change it.
+#[inline]
+fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
+    let (key, value) = key_and_value(attribute);
+    !taken.has(key, value)
+        && seen.add(key, KeyHash::of_item(key), value)
+        && !(may_nest(value) && taken.has_within(key, value))
+}
+
+/// Returns `true` if attributes of an event or link hide a field or have a value that OpenObserve cannot store.
+fn hides(message: &[u8], number: u32, fields: &[&[u8]]) -> bool {
+    messages(message, number)
+        .map(key_and_value)
+        .any(|(key, value)| fields.contains(&key) || (may_nest(value) && has_bytes(value)))
+}
+
+fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
     let (mut trace_id, mut span_id, mut parent): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
     let (mut start, mut end) = (0, 0);
     for field in fields(span) {
@@ -71,45 +126,38 @@ fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, survey: &mut Survey) -> bo
             (4, Value::Len(id)) => parent = id,
             (7, Value::Fixed64(time)) => start = time,
             (8, Value::Fixed64(time)) => end = time,
-            (9, Value::Len(attribute)) => {
-                let (key, value) = key_and_value(attribute);
-                if taken.has(key, value) {
-                    return false;
-                }
-                survey.add_key(key);
-            }
+            (9, Value::Len(attribute)) if !add_attribute(attribute, taken, seen) => return false,
+            (11, Value::Len(event)) if hides(event, 3, EVENT_FIELDS) => return false,
+            (13, Value::Len(link)) if hides(link, 4, LINK_FIELDS) => return false,
             _ => {}
         }
     }
-    survey.times.add(start);
-    has_valid_ids(trace_id, span_id) && is_valid_parent(parent) && end >= start
+    seen.survey.times.add(start);
+    !seen.share_a_column(messages(span, 9).map(key_and_value))
+        && has_valid_ids(trace_id, span_id)
+        && is_valid_parent(parent)
+        && end >= start
 }
 
-fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, survey: &mut Survey) -> bool {
+fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
     let mut has_severity_text = false;
-    let (mut time, mut observed) = (0, 0);
+    let (mut time, mut observed, mut body) = (0, 0, None);
     for field in fields(log_record) {
         match (field.number, field.value) {
             (1, Value::Fixed64(value)) => time = value,
             (11, Value::Fixed64(value)) => observed = value,
             (3, Value::Len(text)) => has_severity_text = !text.is_empty(),
-            (5, Value::Len(body)) if holds_map(body) => survey.add_map(),
-            (6, Value::Len(attribute)) => {
-                let (key, value) = key_and_value(attribute);
-                if taken.has(key, value) {
+            (5, Value::Len(value)) if may_nest(value) => {
+                if !seen.add_nested(value) {
                     return false;
                 }
-                survey.add_key(key);
-                if holds_map(value) {
-                    if taken.has_within(key, value) {
-                        return false;
-                    }
-                    survey.add_map();
-                }
+                body = Some((b"body".as_slice(), value));
             }
+            (6, Value::Len(attribute)) if !add_attribute(attribute, taken, seen) => return false,
             _ => {}
         }
     }
-    survey.times.add(if time == 0 { observed } else { time });
-    has_severity_text
+    seen.survey.times.add(if time == 0 { observed } else { time });
+    let attributes = messages(log_record, 6).map(key_and_value);
+    !seen.share_a_column(attributes.chain(body)) && has_severity_text
 }

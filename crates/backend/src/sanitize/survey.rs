@@ -38,13 +38,8 @@ impl Survey {
     }
 
     #[inline]
-    pub(super) fn add_key(&mut self, key: &[u8]) {
-        self.keys.add(key, ITEM);
-    }
-
-    /// Adds a resource key, which has a different column than the same key of an item.
-    pub(super) fn add_resource_key(&mut self, key: &[u8]) {
-        self.keys.add(key, RESOURCE);
+    pub(super) fn add_key(&mut self, key: KeyHash) {
+        self.keys.add(key);
     }
 
     /// Notes a map, which has more columns than its key.
@@ -87,7 +82,36 @@ const FEW: u32 = 400;
 
 impl KeySketch {
     #[inline]
-    fn add(&mut self, key: &[u8], seed: u64) {
+    fn add(&mut self, KeyHash { hash, .. }: KeyHash) {
+        // Ten bits: four for the word, six for the bit.
+        let place = (hash >> 54) as u32;
+        if let Some(word) = self.seen.get_mut((place >> 6) as usize) {
+            *word |= 1 << (place & 63);
+        }
+    }
+}
+
+/// The hash of an attribute's key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeyHash {
+    pub(super) hash: u64,
+    pub(super) seed: u64,
+}
+
+impl KeyHash {
+    #[inline]
+    pub(super) fn of_item(key: &[u8]) -> Self {
+        Self::new(key, ITEM)
+    }
+
+    /// A resource key has a different column than the same key of an item.
+    #[inline]
+    pub(super) fn of_resource(key: &[u8]) -> Self {
+        Self::new(key, RESOURCE)
+    }
+
+    #[inline]
+    fn new(key: &[u8], seed: u64) -> Self {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut hash = seed ^ key.len() as u64;
         let last = if let Some(last) = key.last_chunk::<8>() {
@@ -102,11 +126,7 @@ impl KeySketch {
         };
         let product = (hash ^ last).wrapping_mul(ODD);
         // A second multiplication. With only one, keys numbered in equal steps would have hashes in equal steps and share bits.
-        let place = ((product ^ product >> 32).wrapping_mul(ODD) >> 54) as u32;
-        // Ten bits: four for the word, six for the bit.
-        if let Some(word) = self.seen.get_mut((place >> 6) as usize) {
-            *word |= 1 << (place & 63);
-        }
+        Self { hash: (product ^ product >> 32).wrapping_mul(ODD), seed }
     }
 }
 
@@ -116,7 +136,7 @@ mod tests {
 
     fn survey(keys: impl Iterator<Item = String>) -> Survey {
         let mut survey = Survey::NOTHING;
-        keys.for_each(|key| survey.add_key(key.as_bytes()));
+        keys.for_each(|key| survey.add_key(KeyHash::of_item(key.as_bytes())));
         survey
     }
 
@@ -146,7 +166,7 @@ mod tests {
     fn keys_of_resources_and_of_items_are_two_and_a_map_is_many() {
         let mut both = survey((0..250).map(|n| format!("key.{n}")));
         assert!(both.has_few_keys());
-        (0..250).for_each(|n| both.add_resource_key(format!("key.{n}").as_bytes()));
+        (0..250).for_each(|n| both.add_key(KeyHash::of_resource(format!("key.{n}").as_bytes())));
         assert_eq!(both, both.and(&Survey::NOTHING));
         let seen: u32 = both.keys.seen.iter().map(|word| word.count_ones()).sum();
         assert!(seen > 350, "{seen}");

@@ -2,18 +2,18 @@
 //!
 //! OpenObserve stores resource and item in one row. The attribute of a log record or data point overrides the resource attribute
 //! of the same name, so that a field `faas.name` of a JSON log would assign the record to another function. A span's resource
-//! attributes have the prefix `service_`. Maps of a log record become columns too: `{"faas":{"name":…}}` becomes that of
+//! attributes have the prefix `service_`. Maps become columns too: `{"faas":{"name":…}}` becomes that of
 //! `faas.name`.
 
-use super::fields::{MAP, RESOURCE, RESOURCE_ATTRIBUTE, key_and_value};
+use super::fields::{MAP, MAP_ENTRY, RESOURCE, RESOURCE_ATTRIBUTE, key_and_value};
 use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
+use super::{same_column, values};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::collections::HashMap;
 use wire::protobuf::messages;
 
-const MAP_ENTRY: u32 = 1;
-
-/// Nested maps become columns down to this level; one more is inspected.
+/// Nested maps are inspected down to this level. OpenObserve flattens maps of log records down to one level less, and others
+/// completely.
 const FLATTEN_LEVELS: usize = 4;
 
 const MOST_PREFIXES: usize = 3;
@@ -28,18 +28,15 @@ pub(super) struct Signal {
     /// OpenObserve's own columns.
     pub(super) reserved: &'static Reserved,
     pub(super) resource_prefix: &'static [u8],
-    /// `true` if maps become columns instead of text.
-    pub(super) flattens: bool,
 }
 
-pub(super) static SPANS: Signal =
-    Signal { reserved: &names::SPAN, resource_prefix: b"service_", flattens: false };
+pub(super) static SPANS: Signal = Signal { reserved: &names::SPAN, resource_prefix: b"service_" };
 
 pub(super) static LOG_RECORDS: Signal =
-    Signal { reserved: &names::LOG_RECORD, resource_prefix: b"", flattens: true };
+    Signal { reserved: &names::LOG_RECORD, resource_prefix: b"" };
 
 pub(super) static DATA_POINTS: Signal =
-    Signal { reserved: &names::DATA_POINT, resource_prefix: b"", flattens: false };
+    Signal { reserved: &names::DATA_POINT, resource_prefix: b"" };
 
 /// The reserved attribute names for the items of a container.
 pub(super) struct Taken<'c> {
@@ -88,7 +85,7 @@ impl<'c> Taken<'c> {
 
     /// Returns `true` if an entry of this map would overwrite a column.
     pub(super) fn has_within(&self, key: &[u8], map: &[u8]) -> bool {
-        self.signal.flattens && self.holds(&mut stored_key(key).collect(), map, 1)
+        self.holds(&mut stored_key(key).collect(), map, 1)
     }
 
     #[inline(never)]
@@ -138,6 +135,13 @@ impl<'c> Taken<'c> {
                 let mut column = self.column(key);
                 path.iter().all(|byte| column.next() == Some(*byte))
             })
+    }
+
+    /// Makes the attributes of an item such that OpenObserve stores the value of each.
+    pub(super) fn adapt(&self, attributes: &mut [KeyValue]) {
+        self.rename(attributes);
+        values::to_text(attributes);
+        same_column::separate(attributes);
     }
 
     /// Renames a colliding attribute: `severity` becomes `attr_severity`, as OpenObserve 0.92 renames colliding span attributes.

@@ -1,8 +1,9 @@
 //! Spans: ids, times and attribute names.
 
 use super::taken::{self, Taken};
-use super::{names, resource};
+use super::{names, resource, values};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
 const TRACE_ID_BYTES: usize = 16;
@@ -58,7 +59,30 @@ fn shape_span(span: &mut Span, taken: &Taken<'_>) {
     if !is_valid_parent(&span.parent_span_id) {
         span.parent_span_id.clear();
     }
-    taken.rename(&mut span.attributes);
+    taken.adapt(&mut span.attributes);
+    for event in &mut span.events {
+        rename_fields(&mut event.attributes, EVENT_FIELDS);
+    }
+    for link in &mut span.links {
+        rename_fields(&mut link.attributes, LINK_FIELDS);
+    }
+}
+
+/// Fields beside the attributes in the JSON that OpenObserve stores for an event.
+pub(super) const EVENT_FIELDS: &[&[u8]] = &[b"_timestamp", b"name"];
+
+/// Fields beside the attributes in the JSON that OpenObserve stores for a link.
+pub(super) const LINK_FIELDS: &[&[u8]] =
+    &[b"context", b"droppedAttributesCount", b"dropped_attributes_count"];
+
+/// Renames attributes of an event or link that a reader of the JSON would take for a field.
+fn rename_fields(attributes: &mut [KeyValue], fields: &[&[u8]]) {
+    values::to_text(attributes);
+    for attribute in attributes {
+        if fields.contains(&attribute.key.as_bytes()) {
+            attribute.key.insert_str(0, "attr_");
+        }
+    }
 }
 
 pub(super) fn has_valid_ids(trace_id: &[u8], span_id: &[u8]) -> bool {

@@ -156,6 +156,10 @@ fn attributes(number: u64) -> Vec<KeyValue> {
         .collect();
     attributes.extend(changing.map(|value| attribute("edge.changing", value)));
     attributes.push(attribute("edge.number", Value::IntValue(number.cast_signed())));
+    // Keys of one column.
+    for key in ["edge.same key", "edge.same-key", "Edge.Same_Key", "edge.Value-15.inner.key"] {
+        attributes.push(attribute(key, text(key)));
+    }
     // Names of columns that OpenObserve fills itself.
     for name in ["duration", "body", "severity", "_timestamp", "value", "le", "stream"] {
         attributes.push(attribute(name, text("ours")));
@@ -187,13 +191,18 @@ fn span(time: u64, number: u64) -> Span {
             attributes: vec![
                 attribute("exception.message", text("quoted \"ä\"")),
                 attribute("attempt", Value::IntValue(3)),
+                attribute("name", text("ours")),
+                attribute("binary", Value::BytesValue(vec![0, 255])),
             ],
             ..Default::default()
         }],
         links: vec![Link {
             trace_id: trace_id(99),
             span_id: 7_u64.to_be_bytes().to_vec(),
-            attributes: vec![attribute("messaging.message.id", text("m-1"))],
+            attributes: vec![
+                attribute("messaging.message.id", text("m-1")),
+                attribute("context", text("ours")),
+            ],
             ..Default::default()
         }],
         status: Some(Status {
@@ -213,7 +222,11 @@ fn record(time: u64, number: u64) -> LogRecord {
         Value::DoubleValue(4.5),
         Value::BoolValue(false),
         Value::KvlistValue(KeyValueList {
-            values: vec![attribute("level", text("warn")), attribute("n", Value::IntValue(1))],
+            values: vec![
+                attribute("level", text("warn")),
+                attribute("Level", text("error")),
+                attribute("n", Value::IntValue(1)),
+            ],
         }),
         Value::ArrayValue(ArrayValue { values: vec![AnyValue { value: Some(text("x")) }] }),
     ];

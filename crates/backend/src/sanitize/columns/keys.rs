@@ -3,6 +3,7 @@
 use super::{LOG_ATTRIBUTE, LOG_BODY, SPAN_ATTRIBUTE, points};
 use crate::sanitize::fields::{
     CONTAINER, ITEM, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, fields, holds_map, key_and_value,
+    may_nest,
 };
 use std::collections::HashSet;
 use wire::SignalKind;
@@ -20,7 +21,7 @@ pub(super) fn are_few(kind: SignalKind, request: &[u8], max_columns: usize) -> b
         for resource in messages(container, RESOURCE) {
             columns_of_resources += messages(resource, RESOURCE_ATTRIBUTE).count();
             let is_map = |attribute| holds_map(key_and_value(attribute).1);
-            if kind == SignalKind::Logs && messages(resource, RESOURCE_ATTRIBUTE).any(is_map) {
+            if messages(resource, RESOURCE_ATTRIBUTE).any(is_map) {
                 return false;
             }
         }
@@ -46,20 +47,24 @@ impl<'r> SeenKeys<'r> {
     /// Adds the item's keys. Returns `false` after too many keys, or for a map, whose columns are unknown.
     fn take_item(&mut self, kind: SignalKind, item: &'r [u8]) -> bool {
         match kind {
-            SignalKind::Traces => messages(item, SPAN_ATTRIBUTE)
-                .all(|attribute| self.take(key_and_value(attribute).0)),
+            SignalKind::Traces => {
+                messages(item, SPAN_ATTRIBUTE).all(|attribute| self.take_attribute(attribute))
+            }
             SignalKind::Logs => fields(item).all(|field| match (field.number, field.as_len()) {
                 (LOG_BODY, Some(body)) => !holds_map(body),
-                (LOG_ATTRIBUTE, Some(attribute)) => {
-                    let (key, value) = key_and_value(attribute);
-                    !holds_map(value) && self.take(key)
-                }
+                (LOG_ATTRIBUTE, Some(attribute)) => self.take_attribute(attribute),
                 _ => true,
             }),
             SignalKind::Metrics => points(item).all(|(point, attribute)| {
-                messages(point, attribute).all(|attribute| self.take(key_and_value(attribute).0))
+                messages(point, attribute).all(|attribute| self.take_attribute(attribute))
             }),
         }
+    }
+
+    #[inline]
+    fn take_attribute(&mut self, attribute: &'r [u8]) -> bool {
+        let (key, value) = key_and_value(attribute);
+        !(may_nest(value) && holds_map(value)) && self.take(key)
     }
 
     #[inline]

@@ -7,9 +7,10 @@
 mod keys;
 
 use super::fields::{
-    CONTAINER, ITEM, MAP, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, fields, key_and_value,
+    CONTAINER, ITEM, MAP, MAP_ENTRY, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, fields, key_and_value,
 };
 use super::names;
+use super::same_column::MOST_LEVELS;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use wire::protobuf::messages;
@@ -34,7 +35,6 @@ const LOG_BODY: u32 = 5;
 const LOG_ATTRIBUTE: u32 = 6;
 const METRIC_NAME: u32 = 1;
 const POINT: u32 = 1;
-const MAP_ENTRY: u32 = 1;
 
 /// Splits a request, in order, into the fewest pieces with at most `max_columns` distinct columns of one stream.
 ///
@@ -120,7 +120,7 @@ impl Splitter {
                     own.clear();
                     match kind {
                         SignalKind::Traces => {
-                            self.flatten(item, SPAN_ATTRIBUTE, 1, &mut name, &mut own);
+                            self.flatten(item, SPAN_ATTRIBUTE, MOST_LEVELS, &mut name, &mut own);
                             self.place(0, &container, &own, head_bytes);
                         }
                         SignalKind::Logs => {
@@ -136,9 +136,9 @@ impl Splitter {
 
     fn container(&self, kind: SignalKind, index: usize, message: &[u8]) -> Container {
         let (mut name, levels) = match kind {
-            SignalKind::Traces => (b"service_".to_vec(), 1),
+            SignalKind::Traces => (b"service_".to_vec(), MOST_LEVELS),
             SignalKind::Logs => (Vec::new(), FLATTEN_LEVELS),
-            SignalKind::Metrics => (Vec::new(), 1),
+            SignalKind::Metrics => (Vec::new(), MOST_LEVELS),
         };
         let mut columns = Vec::new();
         for resource in messages(message, RESOURCE) {
@@ -169,7 +169,7 @@ impl Splitter {
         let head_bytes = head_bytes + self::head_bytes(metric, &DATA);
         for (point, attribute) in points(metric) {
             let mut own = Vec::new();
-            self.flatten(point, attribute, 1, &mut Vec::new(), &mut own);
+            self.flatten(point, attribute, MOST_LEVELS, &mut Vec::new(), &mut own);
             self.place(stream, container, &own, head_bytes);
         }
     }

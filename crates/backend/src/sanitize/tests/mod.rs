@@ -4,7 +4,9 @@ use super::*;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value,
+};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
@@ -12,6 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use proptest::prelude::*;
 
@@ -245,6 +248,7 @@ fn key() -> impl Strategy<Value = &'static str> {
         "Flags",
         "severity",
         "http.route",
+        "Http_Route",
         "trace_id",
         "é",
     ])
@@ -373,4 +377,173 @@ fn streams_are_named_as_openobserve_does() {
     check("default", "default");
     check("/aws/lambda/My-Fn.Name", "_aws_lambda_my_fn_name");
     check("a--b__c", "a_b__c");
+}
+
+fn map(key: &str, values: Vec<KeyValue>) -> KeyValue {
+    let value = Value::KvlistValue(KeyValueList { values });
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..Default::default()
+    }
+}
+
+/// Adapts attributes of a span, a log record and a data point, which get the same ones.
+#[track_caller]
+fn adapted_attributes(given: &[KeyValue]) -> Vec<KeyValue> {
+    let shop = || resource(&[("service.name", "shop")]);
+    let attributes = || given.to_vec();
+    let span = traces(shop(), vec![Span { attributes: attributes(), ..span() }]);
+    let span = decoded::<Traces>(&for_openobserve(&span));
+    let span = &span.resource_spans[0].scope_spans[0].spans[0];
+    let severity_text = "INFO".to_owned();
+    let record = LogRecord { severity_text, attributes: attributes(), ..Default::default() };
+    let record = decoded::<Logs>(&for_openobserve(&logs(shop(), vec![record])));
+    let record = &record.resource_logs[0].scope_logs[0].log_records[0];
+    let gauge = Gauge {
+        data_points: vec![NumberDataPoint { attributes: attributes(), ..point(1.0, &[]) }],
+    };
+    let gauge = decoded::<Metrics>(&for_openobserve(&metrics(vec![metric(Data::Gauge(gauge))])));
+    let gauge = &gauge.resource_metrics[0].scope_metrics[0].metrics[0];
+    let Some(Data::Gauge(gauge)) = &gauge.data else { panic!("{gauge:?}") };
+    assert_eq!(span.attributes, record.attributes);
+    assert_eq!(span.attributes, gauge.data_points[0].attributes);
+    span.attributes.clone()
+}
+
+#[test]
+fn keys_of_one_column_get_columns_of_their_own() {
+    let texts_of =
+        |keys: &[&str]| -> Vec<KeyValue> { keys.iter().map(|key| attribute(key, key)).collect() };
+    let check = |given: &[&str], expected: &[&str]| {
+        let adapted = adapted_attributes(&texts_of(given));
+        let keys: Vec<&str> = adapted.iter().map(|attribute| attribute.key.as_str()).collect();
+        assert_eq!(keys, expected);
+    };
+    check(&["a b", "http.route"], &["a b", "http.route"]);
+    // Twice: the second time, the keys are known.
+    for _ in 0..2 {
+        check(
+            &["a b", "x", "a-b", "A_B", "attr_a_b"],
+            &["a b", "x", "attr_a-b", "attr_attr_A_B", "attr_attr_attr_a_b"],
+        );
+    }
+    // Known as a column's second key, alone in its item.
+    check(&["a-b"], &["a-b"]);
+    // The same key twice is one attribute.
+    check(&["a b", "a b"], &["a b", "a b"]);
+
+    let adapted = adapted_attributes(&[
+        attribute("m.x", "1"),
+        map("m", vec![attribute("x", "2"), attribute("y z", "3"), attribute("y-z", "4")]),
+        attribute("M_Y_Z", "5"),
+    ]);
+    let inner = vec![attribute("attr_x", "2"), attribute("y z", "3"), attribute("attr_y-z", "4")];
+    let expected = [attribute("m.x", "1"), map("m", inner), attribute("attr_M_Y_Z", "5")];
+    assert_eq!(adapted, expected);
+}
+
+#[test]
+fn a_map_takes_no_column_of_an_item() {
+    let forged =
+        [map("status", vec![attribute("code", "7")]), map("_", vec![attribute("o2.id", "7")])];
+    let shop = resource(&[("service.name", "shop")]);
+    let request = traces(shop, vec![Span { attributes: forged.to_vec(), ..span() }]);
+    let decoded = decoded::<Traces>(&for_openobserve(&request));
+    let attributes = &decoded.resource_spans[0].scope_spans[0].spans[0].attributes;
+    assert_eq!(attributes[0].key, "attr_status");
+}
+
+#[test]
+fn keys_of_a_resource_and_of_a_body_get_columns_of_their_own() {
+    let shop = || {
+        resource(&[
+            ("team_a", "1"),
+            ("Service_Name", "x"),
+            ("service.name", "shop"),
+            ("team.a", "2"),
+        ])
+    };
+    let expected = ["team_a=1", "attr_Service_Name=x", "service.name=shop", "attr_team.a=2"];
+    let body = map("", vec![attribute("k", "1"), attribute("K", "2")]).value;
+    let record = LogRecord {
+        severity_text: "INFO".to_owned(),
+        body,
+        attributes: vec![attribute("body.k", "3")],
+        ..Default::default()
+    };
+    let logs = decoded::<Logs>(&for_openobserve(&logs(shop(), vec![record.clone()])));
+    let adapted = &logs.resource_logs[0];
+    assert_eq!(texts(&adapted.resource.as_ref().unwrap().attributes), expected);
+    let adapted = &adapted.scope_logs[0].log_records[0];
+    let body = map("", vec![attribute("k", "1"), attribute("attr_K", "2")]).value;
+    assert_eq!(
+        *adapted,
+        LogRecord { body, attributes: vec![attribute("attr_body.k", "3")], ..record }
+    );
+    let spans = decoded::<Traces>(&for_openobserve(&traces(shop(), vec![span()])));
+    assert_eq!(texts(&spans.resource_spans[0].resource.as_ref().unwrap().attributes), expected);
+}
+
+#[test]
+fn bytes_that_are_no_text_become_base64() {
+    let bytes = |key: &str, bytes: &[u8]| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(Value::BytesValue(bytes.to_vec())) }),
+        ..Default::default()
+    };
+    let array = |element: &KeyValue| KeyValue {
+        key: "array".to_owned(),
+        value: Some(AnyValue {
+            value: Some(Value::ArrayValue(ArrayValue {
+                values: vec![element.value.clone().unwrap()],
+            })),
+        }),
+        ..Default::default()
+    };
+    let of = |binary: &KeyValue| {
+        vec![binary.clone(), bytes("text", b"abc"), map("map", vec![binary.clone()]), array(binary)]
+    };
+    let (given, expected) = (of(&bytes("b", &[0, 255, 128])), of(&attribute("b", "AP+A")));
+    assert_eq!(adapted_attributes(&given), expected);
+
+    let event = |attributes| Event { attributes, ..Default::default() };
+    let link = |attributes| Link { attributes, ..Default::default() };
+    let span = |attributes: &[KeyValue]| Span {
+        events: vec![event(attributes.to_vec())],
+        links: vec![link(attributes.to_vec())],
+        ..span()
+    };
+    let shop = || resource(&[("service.name", "shop")]);
+    let adapted = decoded::<Traces>(&for_openobserve(&traces(shop(), vec![span(&given)])));
+    assert_eq!(adapted.resource_spans[0].scope_spans[0].spans, [span(&expected)]);
+    let record = |attribute: &KeyValue| LogRecord {
+        severity_text: "INFO".to_owned(),
+        body: attribute.value.clone(),
+        ..Default::default()
+    };
+    let adapted = decoded::<Logs>(&for_openobserve(&logs(shop(), vec![record(&given[0])])));
+    assert_eq!(adapted.resource_logs[0].scope_logs[0].log_records, [record(&expected[0])]);
+}
+
+#[test]
+fn attributes_of_events_and_links_hide_no_field() {
+    let keys = |keys: &[&str]| keys.iter().map(|key| attribute(key, "x")).collect();
+    let check = |events: Vec<KeyValue>, links: Vec<KeyValue>, expected: [&[&str]; 2]| {
+        let span = Span {
+            events: vec![Event { attributes: events, ..Default::default() }],
+            links: vec![Link { attributes: links, ..Default::default() }],
+            ..span()
+        };
+        let shop = resource(&[("service.name", "shop")]);
+        let adapted = decoded::<Traces>(&for_openobserve(&traces(shop, vec![span])));
+        let span = &adapted.resource_spans[0].scope_spans[0].spans[0];
+        let expected: [Vec<KeyValue>; 2] = expected.map(keys);
+        assert_eq!(
+            [&span.events[0].attributes, &span.links[0].attributes],
+            [&expected[0], &expected[1]]
+        );
+    };
+    check(keys(&["name", "Name"]), keys(&["name"]), [&["attr_name", "Name"], &["name"]]);
+    check(keys(&["a"]), keys(&["context"]), [&["a"], &["attr_context"]]);
 }

@@ -1,0 +1,174 @@
+//! Keys that OpenObserve stores in the same column, such as `a b`, `a-b` and `A_B`: it keeps the value of one of them.
+
+use super::fields::{MAP, MAP_ENTRY, holds_map, key_and_value};
+use super::names::stored_key;
+use super::survey::KeyHash;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use wire::protobuf::messages;
+use wire::resource::SERVICE_NAME;
+
+/// Deeper maps are not followed. OpenObserve flattens maps of spans and data points down to the last level.
+pub(super) const MOST_LEVELS: usize = 16;
+
+/// Limit on the prefixes that one key gets.
+const MOST_PREFIXES: usize = 3;
+
+const SLOTS: usize = 2048;
+
+/// Above this number of keys, all are forgotten.
+const MOST_KEYS: usize = 4096;
+
+thread_local! {
+    static KNOWN: RefCell<KnownKeys> = RefCell::new(KnownKeys::new());
+}
+
+/// Calls `with` with the keys that this thread has seen.
+pub(super) fn with_known_keys<R>(with: impl FnOnce(&mut KnownKeys) -> R) -> R {
+    KNOWN.with_borrow_mut(with)
+}
+
+/// Keys of earlier requests. Functions send the same keys in each request, so that most keys cost one comparison.
+pub(super) struct KnownKeys {
+    /// Parts of the hashes of keys that were the first in their columns.
+    first: Box<[u32; SLOTS]>,
+    /// For each column, the hash of the key that was the first in it.
+    columns: HashMap<u64, u64>,
+}
+
+impl KnownKeys {
+    fn new() -> Self {
+        Self { first: Box::new([0; SLOTS]), columns: HashMap::new() }
+    }
+
+    /// Returns `false` if another key is in the column of this key.
+    #[inline]
+    pub(super) fn is_first(&mut self, key: &[u8], hash: KeyHash) -> bool {
+        let (slot, tag) = slot_and_tag(hash);
+        let is_at = |slot: usize| self.first.get(slot).is_some_and(|first| *first == tag);
+        is_at(slot) || is_at(slot ^ 1) || self.learn(key, hash)
+    }
+
+    #[cold]
+    fn learn(&mut self, key: &[u8], hash: KeyHash) -> bool {
+        if self.columns.len() >= MOST_KEYS {
+            self.columns.clear();
+            self.first.fill(0);
+        }
+        // Keys of resources have other columns than keys of items.
+        let (column, _) = below((START.0 ^ hash.seed, START.1), key);
+        let is_first = *self.columns.entry(column).or_insert(hash.hash) == hash.hash;
+        if is_first {
+            let (slot, tag) = slot_and_tag(hash);
+            // The key of the slot moves to the second slot that it may have.
+            let moved = self.first.get_mut(slot).map(|first| std::mem::replace(first, tag));
+            if let Some((other, moved)) = self.first.get_mut(slot ^ 1).zip(moved)
+                && moved != 0
+            {
+                *other = moved;
+            }
+        }
+        is_first
+    }
+}
+
+#[inline]
+fn slot_and_tag(KeyHash { hash, .. }: KeyHash) -> (usize, u32) {
+    // The truncation is the slot: the highest 11 bits. The tag is never 0, which marks an empty slot.
+    #[expect(clippy::cast_possible_truncation, reason = "parts of a hash")]
+    ((hash >> (u64::BITS - SLOTS.ilog2())) as usize, hash as u32 | 1)
+}
+
+/// A column and the key whose value is stored there, as hashes.
+type Place = (u64, u64);
+
+/// Returns `true` if two of these attributes with different keys have the same column.
+#[cold]
+pub(super) fn share_a_column<'a>(attributes: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> bool {
+    let mut places = Vec::new();
+    attributes.for_each(|(key, value)| add_places(START, key, value, MOST_LEVELS, &mut places));
+    places.sort_unstable();
+    places.dedup();
+    places.windows(2).any(|pair| matches!(pair, [(one, _), (other, _)] if one == other))
+}
+
+fn add_places(path: Place, key: &[u8], value: &[u8], levels: usize, places: &mut Vec<Place>) {
+    let place = below(path, key);
+    if levels == 0 || !holds_map(value) {
+        return places.push(place);
+    }
+    for entry in messages(value, MAP).flat_map(|map| messages(map, MAP_ENTRY)) {
+        let (key, value) = key_and_value(entry);
+        add_places(within(place), key, value, levels - 1, places);
+    }
+}
+
+/// Renames each key whose column an earlier key has: `a-b` becomes `attr_a-b` behind `a b`.
+pub(super) fn separate(attributes: &mut [KeyValue]) {
+    let may_share = with_known_keys(|known| {
+        attributes.iter().any(|KeyValue { key, value, .. }| {
+            let value = value.as_ref().and_then(|value| value.value.as_ref());
+            let key = key.as_bytes();
+            matches!(value, Some(Value::KvlistValue(_)))
+                || !known.is_first(key, KeyHash::of_item(key))
+        })
+    });
+    if may_share {
+        let mut used = HashMap::new();
+        // A resource's service name keeps its key.
+        if attributes.iter().any(|attribute| attribute.key == SERVICE_NAME) {
+            used.extend([below(START, SERVICE_NAME.as_bytes())]);
+        }
+        separate_at(START, attributes, MOST_LEVELS, &mut used);
+    }
+}
+
+/// Like [`separate`], for the attributes of a log record whose body is a map with these entries.
+pub(super) fn separate_from_body(body: &mut [KeyValue], attributes: &mut [KeyValue]) {
+    let mut used = HashMap::new();
+    separate_at(within(below(START, b"body")), body, MOST_LEVELS - 1, &mut used);
+    separate_at(START, attributes, MOST_LEVELS, &mut used);
+}
+
+fn separate_at(
+    path: Place,
+    attributes: &mut [KeyValue],
+    levels: usize,
+    used: &mut HashMap<u64, u64>,
+) {
+    for attribute in attributes {
+        let mut place = below(path, attribute.key.as_bytes());
+        let value = attribute.value.as_mut().and_then(|value| value.value.as_mut());
+        if let Some(Value::KvlistValue(map)) = value
+            && levels > 0
+        {
+            separate_at(within(place), &mut map.values, levels - 1, used);
+            continue;
+        }
+        let mut prefixes = 0;
+        while *used.entry(place.0).or_insert(place.1) != place.1 && prefixes < MOST_PREFIXES {
+            attribute.key.insert_str(0, "attr_");
+            prefixes += 1;
+            place = below(path, attribute.key.as_bytes());
+        }
+    }
+}
+
+/// FNV-1a's initial value.
+const START: Place = (0xcbf2_9ce4_8422_2325, 0xcbf2_9ce4_8422_2325);
+
+/// The place of a key's value below a path.
+fn below((column, path): Place, key: &[u8]) -> Place {
+    (stored_key(key).fold(column, hashed), key.iter().copied().fold(path, hashed))
+}
+
+/// The path of a map's entries. The byte 0 ends the key, because `a.b` and the entry `b` of `a` differ.
+fn within((column, path): Place) -> Place {
+    (hashed(column, b'_'), hashed(path, 0))
+}
+
+/// FNV-1a.
+fn hashed(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+}
