@@ -131,6 +131,77 @@ fn a_compact_line_is_read_with_the_names_of_its_function() {
 }
 
 #[test]
+fn a_dictionary_is_trained_from_lines_and_makes_lines_shorter() {
+    let request = |number: u64| {
+        let mut request = Vec::new();
+        wire::protobuf::Writer::new(&mut request).message(1, |container| {
+            container.message(2, |scope| {
+                scope.message(2, |span| {
+                    span.bytes(1, &[7; 16]);
+                    span.bytes(2, &(number + 1).to_be_bytes());
+                    span.fixed64(7, 1_790_000_000_000_000_000 + number * 1_000_000_007);
+                    span.string(5, "settle ledger");
+                    for key in ["acme.ledger.customer", "acme.ledger.currency", "acme.ledger.page"]
+                    {
+                        span.message(9, |attribute| {
+                            attribute.string(1, key);
+                            attribute
+                                .message(2, |value| value.string(1, &format!("{key} {number}")));
+                        });
+                    }
+                });
+            });
+        });
+        wire::Request::trusted(wire::SignalKind::Traces, request)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let in_directory = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (log, dictionary, compact) =
+        (in_directory("log"), in_directory("dictionary-70.bin"), in_directory("compact"));
+    let write = |path: &str, mut encoder: wire::LineEncoder, numbers: std::ops::Range<u64>| {
+        let mut lines = b"START RequestId: 1\n".to_vec();
+        for number in numbers {
+            let written = encoder.encode(&wire::Envelope::default(), request(number), &mut lines);
+            assert_eq!(written.items, 1);
+        }
+        std::fs::write(path, &lines).unwrap();
+        lines.len()
+    };
+    let names = wire::compact::Names::of_function("", "", "", "");
+    let limits = wire::LineLimits::default();
+    write(&log, wire::LineEncoder::new(6, limits), 0..40);
+    let train = |log: &str, output: &str| run(&["dictionary", "train", log, "--output", output]);
+    for (output, status, expected) in [
+        (&dictionary, 0, "made from 40 requests"),
+        (&dictionary, 64, "choose another number"),
+        (&in_directory("own.bin"), 64, "a number from 64 to 127"),
+    ] {
+        let output = train(&log, output);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.code() == Some(status) && said.contains(expected), "{said}");
+    }
+
+    let file = std::fs::read(&dictionary);
+    let own = wire::compact::OwnDictionary::of_file(Path::new(&dictionary), file).unwrap();
+    let encoder = || wire::LineEncoder::compact(names.clone(), limits);
+    let standard_bytes = write(&compact, encoder(), 100..140);
+    let own_bytes = write(&compact, encoder().with_dictionary(Some(own)), 100..140);
+    assert!(own_bytes * 3 < standard_bytes * 2, "{own_bytes} of {standard_bytes} bytes");
+    let output = run(&["decode", &compact]);
+    assert!(text(&output.stderr).contains("dictionary 70"), "{}", text(&output.stderr));
+    for command in ["decode", "tail"] {
+        let output = run(&[command, &compact, "--dictionary", &dictionary]);
+        let (out, said) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(out.matches("settle ledger").count(), 40, "{out}{said}");
+    }
+    // Own lines in that dictionary can train the next one.
+    let next = in_directory("dictionary-71.bin");
+    let output =
+        run(&["dictionary", "train", &compact, "--dictionary", &dictionary, "--output", &next]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_dry_run_prints_the_ledger_and_succeeds() {
     let output = run(&["forward", "events/awslogs-text-mixed.json", "--dry-run", "--json"]);
     let ledger: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();

@@ -48,6 +48,7 @@ impl LineExporterBuilder {
             level,
             with_timestamp: config.lambda.json_log_level.is_some(),
             compact: config.writes_compact_lines.then(|| names(&config.lambda)),
+            dictionary: config.dictionary,
         };
         let output = self.output.unwrap_or_else(|| {
             if config.pipe.unwrap_or(self.pipe) {

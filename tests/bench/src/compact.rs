@@ -12,7 +12,7 @@ use lambda_otlp_bench::corpus::{self, Function, Template};
 use lambda_otlp_bench::{SERVICES, Service, THINGS};
 use std::path::Path;
 use std::process::Command;
-use wire::compact::Names;
+use wire::compact::{Encoder, Names};
 use wire::{Envelope, LineEncoder, LineLimits, Request};
 
 const SPANS: [u64; 5] = [1, 3, 5, 10, 100];
@@ -123,7 +123,8 @@ fn table() -> anyhow::Result<()> {
     }
     for (name, text) in TEMPLATES {
         let template = Template::new(text);
-        for all_signals in [false, true] {
+        let own = own_dictionary(&template);
+        for (all_signals, is_own) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut cells = Vec::new();
             for spans in SPANS {
                 let (mut compact, mut standard) = (0, 0);
@@ -145,17 +146,20 @@ fn table() -> anyhow::Result<()> {
                         .map(|request| line(&mut encoder, &values.name, request.clone()))
                         .sum::<usize>();
                     let requests: Vec<&Request> = requests.iter().collect();
-                    let content = wire::compact::Encoder::default().text(
-                        &names.context(),
-                        wire::compact::Flags::default(),
-                        &requests,
-                    );
+                    let mut encoder = if is_own {
+                        Encoder::new(64, own.clone().into())
+                    } else {
+                        Encoder::default()
+                    };
+                    let content =
+                        encoder.text(&names.context(), wire::compact::Flags::default(), &requests);
                     compact += content.len() + r#"{"_otelc":""}"#.len() + 1 + OVERHEAD;
                 }
                 cells.push(ratio(compact, standard));
             }
             let what = if all_signals { ", 3 records, metrics" } else { "" };
-            println!("| {name}{what} | {} |", cells.join(" | "));
+            let own = if is_own { ", own dictionary" } else { "" };
+            println!("| {name}{what}{own} | {} |", cells.join(" | "));
         }
     }
     let compact = std::env::current_exe()?;
@@ -175,6 +179,30 @@ fn table() -> anyhow::Result<()> {
         println!("| {what} | {} |", cells.join(" | "));
     }
     Ok(())
+}
+
+/// Returns a dictionary of the ten measured functions, trained with other invocations than the measured ones.
+fn own_dictionary(template: &Template) -> Vec<u8> {
+    let mut encoder = Encoder::new(0, (&[]).into());
+    let mut kinds = vec![Vec::new(); 4];
+    for number in 0..10 {
+        let mut function = Function::new(template, &THINGS, number);
+        for (invocation, kind) in (1000..).zip(&mut kinds) {
+            let requests = [
+                function.traces(invocation, 1),
+                function.traces(invocation, 5),
+                corpus::logs(&mut function, invocation, 3),
+                corpus::metrics(&mut function, invocation),
+            ];
+            let values = &function.values;
+            let group = format!("/aws/lambda/{}", values.name);
+            let names = Names::of_function(&values.name, values.region, &group, &values.stream)
+                .with_account(&values.account);
+            let skeleton = |request| encoder.skeleton(&names.context(), &[request]).to_vec();
+            kind.extend(requests.iter().map(skeleton));
+        }
+    }
+    wire::compact::train(&kinds)
 }
 
 /// The bytes that CloudWatch charges for a line.

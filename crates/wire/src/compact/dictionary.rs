@@ -3,6 +3,10 @@
 use deflate::Codes;
 #[cfg(feature = "encode")]
 use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
 #[cfg(feature = "decode")]
 use std::sync::LazyLock;
 
@@ -10,10 +14,8 @@ use std::sync::LazyLock;
 pub const NEWEST: u8 = 1;
 
 /// The numbers of users' own dictionaries.
-#[cfg(feature = "decode")]
 pub(super) const OWN_NUMBERS: std::ops::RangeInclusive<u8> = 64..=127;
 /// Deflate reaches no further back.
-#[cfg(feature = "decode")]
 pub(super) const MOST_TEXT_BYTES: usize = 32 * 1024;
 
 const FIRST: &[u8] = include_bytes!("dictionary-1.bin");
@@ -57,11 +59,43 @@ impl ToWrite {
     }
 }
 
-/// Returns the number of a user's own dictionary with this file name, `dictionary-N.bin`.
-#[cfg(feature = "decode")]
-pub(super) fn own_number(file_name: &str) -> Option<u8> {
-    let number = file_name.strip_prefix("dictionary-")?.strip_suffix(".bin")?.parse().ok()?;
-    OWN_NUMBERS.contains(&number).then_some(number)
+/// A user's own dictionary. It lives as long as the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnDictionary {
+    pub(super) number: u8,
+    pub(super) file: &'static [u8],
+}
+
+impl OwnDictionary {
+    /// Checks the content of a dictionary's file, whose name states its number: `dictionary-64.bin`.
+    ///
+    /// # Errors
+    /// The path, and the reason for refusing the file.
+    pub fn of_file(path: &Path, content: io::Result<Vec<u8>>) -> Result<Self, String> {
+        let refused = |reason: &dyn Display| format!("{}: {reason}", path.display());
+        let file = content.map_err(|error| refused(&error))?;
+        let number = Self::number_of(path).map_err(|reason| refused(&reason))?;
+        let (codes, begin) = split(&file);
+        let has_codes = codes.and_then(|codes| codes.header()).is_some();
+        if !has_codes || file.len() - begin > MOST_TEXT_BYTES {
+            let reason = "it does not hold the codes and at most 32 KiB of text of a dictionary";
+            return Err(refused(&reason));
+        }
+        Ok(Self { number, file: file.leak() })
+    }
+
+    /// Returns the number in the name of a dictionary's file.
+    ///
+    /// # Errors
+    /// The file has another name.
+    pub fn number_of(path: &Path) -> Result<u8, &'static str> {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let number = name.strip_prefix("dictionary-").and_then(|name| name.strip_suffix(".bin"));
+        number
+            .and_then(|number| number.parse().ok())
+            .filter(|number| OWN_NUMBERS.contains(number))
+            .ok_or("a dictionary is named dictionary-N.bin, with a number from 64 to 127")
+    }
 }
 
 /// What a reader needs of a dictionary.

@@ -1,7 +1,7 @@
 //! Encodes requests into the content of a compact line.
 
 use super::context::{self, Context, REGIONS};
-use super::dictionary::{self, ToWrite};
+use super::dictionary::{self, OwnDictionary, ToWrite};
 use super::history::Unit;
 use super::write::{Parts, Unwritten};
 use crate::base91;
@@ -53,6 +53,11 @@ impl Default for Encoder {
 }
 
 impl Encoder {
+    /// An encoder with a user's own dictionary.
+    pub fn with_own(own: OwnDictionary) -> Self {
+        Self::new(own.number, Cow::Borrowed(own.file))
+    }
+
     /// An encoder with the file of a dictionary, which readers know by its number, up to 127.
     pub fn new(number: u8, file: Cow<'static, [u8]>) -> Self {
         let ToWrite { codes, text } = ToWrite::new(file);

@@ -20,6 +20,8 @@ mod history;
 mod read;
 #[cfg(feature = "decode")]
 mod read_text;
+#[cfg(all(feature = "encode", feature = "decode"))]
+mod train;
 #[cfg(feature = "encode")]
 mod write;
 #[cfg(feature = "encode")]
@@ -30,7 +32,10 @@ pub use context::{Context, Names, UsedNames};
 pub use decode::{CompactLine, decode};
 #[cfg(feature = "decode")]
 pub use dictionaries::Dictionaries;
+pub use dictionary::OwnDictionary;
 #[cfg(feature = "encode")]
 pub use encoder::{Encoder, Flags};
 #[cfg(feature = "decode")]
 pub use error::CompactError;
+#[cfg(all(feature = "encode", feature = "decode"))]
+pub use train::train;

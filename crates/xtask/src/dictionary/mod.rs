@@ -3,15 +3,13 @@
 //! A released dictionary never changes, because lines are decoded with it for as long as they are kept: a new one gets a new number.
 //! Dictionary 1 has the text of this training and the code lengths of an earlier one, with which lines of the bench have up to 7 % fewer bytes.
 
-mod cover;
-mod trainer;
 mod training;
 
 use anyhow::Context as _;
 use std::path::PathBuf;
 
 pub(crate) fn write() -> anyhow::Result<()> {
-    let dictionary = trainer::train(&training::samples());
+    let dictionary = wire::compact::train(&training::samples());
     let path = PathBuf::from(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../wire/src/compact/dictionary-new.bin"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::{Condvar, Mutex};
 use wire::Limits;
-use wire::compact::Context;
+use wire::compact::{Context, dictionary};
 
 /// A pipe with a slow or missing reader.
 #[derive(Clone, Default)]
@@ -222,6 +222,22 @@ async fn own_requests_of_an_invocation_share_a_compact_line_and_spilled_ones_sta
     let spilled = pipe.text().lines().last().map(str::to_owned).unwrap();
     assert!(spilled.contains(r#""spill":true"#), "{spilled}");
     assert_eq!(counts.get(Count::Spilled), 1);
+}
+
+#[tokio::test]
+async fn compact_lines_use_the_users_own_dictionary() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dictionary-99.bin");
+    std::fs::write(&path, dictionary::of_number(dictionary::NEWEST).unwrap()).unwrap();
+    let pipe = Pipe::default();
+    let path = path.to_str().unwrap();
+    let variables = [("LAMBDA_OTLP_LINE", "compact"), ("LAMBDA_OTLP_DICTIONARY", path)];
+    let (output, _) = started_with(&pipe, variables);
+    assert!(write(&output, spans(2)).await.is_ok());
+    let reading = wire::read_line(pipe.text().trim(), &Limits::default()).unwrap();
+    let reasons: Vec<String> =
+        reading.undecodable.iter().map(|line| line.reason.to_string()).collect();
+    assert!(matches!(&reasons[..], [reason] if reason.contains("dictionary 99")), "{reasons:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 const PIECE: usize = 6;
 
 /// Returns a dictionary of at most `size` bytes. The most frequent segments stand at the end, where distances are short.
-pub(crate) fn select(samples: &[&[u8]], size: usize, segment: usize) -> Vec<u8> {
+pub(super) fn select(samples: &[&[u8]], size: usize, segment: usize) -> Vec<u8> {
     let mut counts: HashMap<&[u8], u32> = HashMap::new();
     for sample in samples {
         let pieces: HashSet<&[u8]> = sample.windows(PIECE).collect();

@@ -1,21 +1,21 @@
 //! Trains text and codes of a dictionary.
 
-use super::cover;
+mod cover;
+
+use super::dictionary::MOST_TEXT_BYTES;
 use deflate::{Codes, Deflater, Preset};
 
-/// Deflate reaches no further back.
-const TEXT_BYTES: usize = 32 * 1024;
 const SEGMENT: usize = 500;
 
-/// Returns a dictionary's file for skeletons of several kinds of services: the codes' numbers of bits, then the text.
+/// Returns a dictionary's file for [skeletons](super::Encoder::skeleton) of several kinds of services: the codes' numbers of bits, then the text.
 ///
 /// The codes are those of services that the text was not trained with, as a function's are: each kind is deflated with the text of
 /// the others.
-pub(crate) fn train(kinds: &[Vec<Vec<u8>>]) -> Vec<u8> {
+pub fn train(kinds: &[Vec<Vec<u8>>]) -> Vec<u8> {
     let text_without = |left_out: Option<usize>| {
         let others = kinds.iter().enumerate().filter(|(kind, _)| Some(*kind) != left_out);
         let samples: Vec<&[u8]> = others.flat_map(|(_, kind)| kind).map(Vec::as_slice).collect();
-        cover::select(&samples, TEXT_BYTES, SEGMENT)
+        cover::select(&samples, MOST_TEXT_BYTES, SEGMENT)
     };
     let mut counts = [0; Codes::SYMBOLS];
     let mut deflater = Deflater::default();
