@@ -183,7 +183,7 @@ fn log(report: &Report) {
         );
     }
     for warning in &report.warnings {
-        tracing::warn!(warning, "warning from the backend");
+        tracing::warn!(warning, "warning about the backend");
     }
     if report.dropped_figures > 0 {
         tracing::warn!(

@@ -12,7 +12,8 @@ pub struct Survey {
 }
 
 impl Survey {
-    pub(super) const NOTHING: Self = Self {
+    /// The facts about no request.
+    pub const NOTHING: Self = Self {
         times: Times { oldest_unix_nano: u64::MAX, newest_unix_nano: 0 },
         keys: KeySketch { seen: [0; WORDS], has_maps: false },
     };
@@ -33,8 +34,12 @@ impl Survey {
     /// Returns `true` if there are far fewer attribute keys than OpenObserve's column limit. After `false` the keys have to be
     /// counted.
     pub fn has_few_keys(&self) -> bool {
-        let seen: u32 = self.keys.seen.iter().map(|word| word.count_ones()).sum();
-        seen <= FEW && !self.keys.has_maps
+        self.keys.bits() <= FEW && !self.keys.has_maps
+    }
+
+    /// Returns `true` if there are about 900 attribute keys or more.
+    pub fn has_many_keys(&self) -> bool {
+        self.keys.bits() >= MANY
     }
 
     #[inline]
@@ -80,6 +85,9 @@ const RESOURCE: u64 = 0xff51_afd7_ed55_8ccd;
 /// adversarial keys could set this few.
 const FEW: u32 = 400;
 
+/// The bits that 900 keys set. The error is about 25 keys.
+const MANY: u32 = 600;
+
 impl KeySketch {
     #[inline]
     fn add(&mut self, KeyHash { hash, .. }: KeyHash) {
@@ -88,6 +96,10 @@ impl KeySketch {
         if let Some(word) = self.seen.get_mut((place >> 6) as usize) {
             *word |= 1 << (place & 63);
         }
+    }
+
+    fn bits(&self) -> u32 {
+        self.seen.iter().map(|word| word.count_ones()).sum()
     }
 }
 
@@ -157,6 +169,8 @@ mod tests {
                 assert!(!survey((0..many).map(name)).has_few_keys(), "{}: {many}", name(7));
             }
             assert!(survey((0..200).map(name)).has_few_keys(), "{}", name(7));
+            let has_many = |keys| survey((0..keys).map(name)).has_many_keys();
+            assert!(!has_many(750) && has_many(1050), "{}", name(7));
             let (some, others) = (survey((0..400).map(name)), survey((400..900).map(name)));
             assert!(!some.and(&others).has_few_keys(), "{}", name(7));
         }
@@ -168,8 +182,7 @@ mod tests {
         assert!(both.has_few_keys());
         (0..250).for_each(|n| both.add_key(KeyHash::of_resource(format!("key.{n}").as_bytes())));
         assert_eq!(both, both.and(&Survey::NOTHING));
-        let seen: u32 = both.keys.seen.iter().map(|word| word.count_ones()).sum();
-        assert!(seen > 350, "{seen}");
+        assert!(both.keys.bits() > 350, "{}", both.keys.bits());
         let mut map = Survey::NOTHING;
         assert!(map.has_few_keys());
         map.add_map();

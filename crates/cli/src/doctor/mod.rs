@@ -2,6 +2,7 @@
 
 mod alarms;
 mod canary;
+mod columns;
 mod function;
 mod pipeline;
 mod recent;
@@ -155,6 +156,7 @@ async fn looked_at(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> 
     };
     checks.extend(reach::check(&reach).await);
     checks.extend(window(variables, reach.destination.profile));
+    checks.extend(columns::check(&reach).await);
     if arguments.canary && !checks.iter().any(Check::is_failed) {
         checks.extend(canary::check(&reach, arguments.within).await);
     }

@@ -1,9 +1,12 @@
 use super::*;
 use clap::Parser;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use settings::Verdict;
 use simulator::sink::tls::{Authority, TlsFront};
 use simulator::sink::{Signal, Sink};
 use std::collections::HashMap;
+use wire::{Request, Traces};
 
 #[derive(clap::Parser)]
 struct Line {
@@ -67,6 +70,44 @@ async fn all_is_well_with_a_canary() {
     );
     let counts = sink.counts();
     assert_eq!((counts.log_records, counts.spans, counts.data_points), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_stream_with_many_columns_is_named() {
+    let sink = sink().await;
+    let variables = [
+        ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+        ("LAMBDA_OTLP_HEADERS", GOOD),
+        ("LAMBDA_OTLP_STREAM", "My-Stream"),
+    ];
+    let warnings = async || {
+        let mut checks = checks(&variables, &[]).await;
+        checks.retain(|check| check.contains("columns"));
+        checks
+    };
+    assert_eq!(warnings().await, [""; 0]);
+    let attribute = |n| platform::string_attribute(&format!("order.{n}"), "x");
+    let span = Span {
+        trace_id: vec![1; 16],
+        span_id: vec![1; 8],
+        start_time_unix_nano: console::time_arguments::now_unix_nano(),
+        attributes: (0..900).map(attribute).collect(),
+        ..Span::default()
+    };
+    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    let request = Request::encode::<Traces>(&ExportTraceServiceRequest { resource_spans });
+    let line = Line::try_parse_from(["doctor"]).unwrap();
+    let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let reach = reach_of(&line.arguments.aws, &HashMap::from(owned)).await.unwrap();
+    let client = backend::Client::new(&reach.destination).unwrap();
+    let outcome =
+        client.export(None, request, tokio::time::Instant::now() + Duration::from_secs(9)).await;
+    assert_eq!(outcome.accepted, 1);
+    let found = warnings().await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("warning columns: traces: stream my_stream has 91"), "{found:?}");
+    assert!(found[0].contains("begin with order_… (900)"), "{found:?}");
 }
 
 #[tokio::test]

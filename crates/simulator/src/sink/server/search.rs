@@ -1,5 +1,7 @@
 //! OpenObserve's API beside ingestion: the list of streams, searches of a few forms, and management.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
@@ -30,6 +32,10 @@ enum Kind {
     },
     Promql(String),
     RemoveStream,
+    Schema {
+        signal: Option<Signal>,
+        stream: String,
+    },
 }
 
 impl Question {
@@ -59,6 +65,10 @@ impl Question {
                 Kind::Promql(decoded(asked.unwrap_or_default()))
             }
             ("DELETE", ["api", _, "streams", _]) => Kind::RemoveStream,
+            ("GET", ["api", _, "streams", stream, "schema"]) => Kind::Schema {
+                signal: Signal::from_path(signal.unwrap_or("logs")),
+                stream: (*stream).to_owned(),
+            },
             _ => return None,
         };
         let organization = segments.get(1).copied().unwrap_or_default().to_owned();
@@ -86,6 +96,7 @@ impl Question {
             Kind::Promql(query) => sum(shared, &self.organization, &query),
             // Nothing reads a stream again that it removed.
             Kind::RemoveStream => HttpResponse::json(200, &json!({ "code": 200 })),
+            Kind::Schema { signal, stream } => schema(shared, &self.organization, signal, &stream),
             Kind::Search { signal, sql } => search(shared, &self.organization, signal, &sql),
         }
     }
@@ -111,6 +122,24 @@ fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str
     };
     let hits: Vec<_> = rows.filter(is_asked).map(|row| row.columns).collect();
     HttpResponse::json(200, &json!({ "total": hits.len(), "hits": hits }))
+}
+
+/// The columns of a stream's rows, without their types.
+fn schema(
+    shared: &Shared,
+    organization: &str,
+    signal: Option<Signal>,
+    stream: &str,
+) -> HttpResponse {
+    let Some(signal) = signal else { return HttpResponse::error(400, "no type of streams") };
+    let store = &shared.state().store;
+    let rows = rows::stream(store, organization, signal, stream);
+    let columns: BTreeSet<String> = rows.flat_map(|row| row.columns.into_keys()).collect();
+    if columns.is_empty() {
+        return HttpResponse::error(404, "stream not found");
+    }
+    let schema: Vec<_> = columns.iter().map(|name| json!({ "name": name })).collect();
+    HttpResponse::json(200, &json!({ "name": stream, "schema": schema }))
 }
 
 /// The sum of all values of a metric.
