@@ -122,6 +122,13 @@ pub struct Tracing {
     pub sampled: Option<bool>,
 }
 
+impl Tracing {
+    /// The trace id in OTLP's form.
+    pub(crate) fn xray_trace_id(&self) -> Option<[u8; 16]> {
+        self.trace_id.as_deref().and_then(wire::ids::xray_trace_id)
+    }
+}
+
 /// A measured part of a phase (`spans[]` of the Telemetry API).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PhaseSpan {

@@ -46,8 +46,7 @@ impl<'a> InvocationIds<'a> {
             return Some(Self { request, trace, span, parent: root.to_vec() });
         }
         let segment = invocation.xray_segment;
-        let told = || tracing.trace_id.as_deref().and_then(wire::ids::xray_trace_id);
-        let xray = segment.map(|segment| segment.trace_id).or_else(told);
+        let xray = segment.map(|segment| segment.trace_id).or_else(|| tracing.xray_trace_id());
         let trace = xray.unwrap_or_else(|| wire::ids::trace_id_from_request_id(request));
         let told =
             || tracing.span_id.as_deref().or(tracing.segment_id.as_deref()).and_then(span_id);

@@ -177,11 +177,9 @@ impl InvocationTable {
 
     /// Takes the segment of a function's X-Ray subsegment that began at this time.
     pub(crate) fn xray_segment(&mut self, segment: XRaySegment, start_unix_nano: u64) {
-        // A late subsegment must not create its invocation again.
-        let known = self.newest_at(start_unix_nano).filter(|known| !known.reported);
-        let request_id = known.map(|known| known.request_id.clone());
-        if let (Some(request_id), Some(spans)) = (request_id, &mut self.spans) {
-            spans.xray_segment(&request_id, segment, start_unix_nano);
+        let newest = self.newest_at(start_unix_nano).map(|known| known.request_id.clone());
+        if let Some(spans) = &mut self.spans {
+            spans.xray_segment(newest.as_deref(), segment);
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Invocations {
     table: VecDeque<Invocation>,
     /// Events of an init phase or restore that belong to the next invocation.
     pending: VecDeque<Phase>,
+    /// X-Ray's segments whose invocation is still unknown: the function's datagrams may be faster than Lambda's events.
+    segments: VecDeque<XRaySegment>,
     finished: Vec<Span>,
     evicted: usize,
 }
@@ -31,6 +33,9 @@ impl Invocations {
     /// Maximum number of invocations. Without a limit, unfinished ones would accumulate.
     pub const MAX_OPEN: usize = 256;
 
+    /// Maximum number of X-Ray's segments without an invocation.
+    const MAX_SEGMENTS: usize = 16;
+
     /// Creates the table of an extension, which receives an environment's events as they happen.
     pub fn new(options: SpanOptions) -> Self {
         Self {
@@ -38,6 +43,7 @@ impl Invocations {
             only_reported: false,
             table: VecDeque::new(),
             pending: VecDeque::new(),
+            segments: VecDeque::new(),
             finished: Vec::new(),
             evicted: 0,
         }
@@ -74,6 +80,7 @@ impl Invocations {
             | EventKind::Fault => self.within_invocation(phase),
             _ => {}
         }
+        self.join_segment(event);
     }
 
     pub fn invoked(&mut self, request_id: &str, invoked_arn: &str, time_unix_nano: u64) {
@@ -107,12 +114,42 @@ impl Invocations {
         }
     }
 
-    /// Notes the segment that the function's X-Ray subsegments name as their parent: the invocation's span takes its place. Of
-    /// several the last one counts, because SDKs send a long subsegment's children before it.
-    pub fn xray_segment(&mut self, request_id: &str, segment: XRaySegment, time_unix_nano: u64) {
-        if let Some(invocation) = self.entry(request_id, time_unix_nano) {
+    /// Notes the segment that the function's X-Ray subsegments name as their parent: the span of the invocation with its trace takes
+    /// its place. Of several the last one counts, because SDKs send a long subsegment's children before it. `newest` is the newest
+    /// invocation that began before them, which counts if Lambda's events name no trace.
+    pub fn xray_segment(&mut self, newest: Option<&str>, segment: XRaySegment) {
+        let mut open = self.table.iter_mut().rev().filter(|invocation| !invocation.is_written);
+        let found = open.find(|invocation| match invocation.tracing.xray_trace_id() {
+            Some(trace) => trace == segment.trace_id,
+            None => newest == Some(invocation.request_id.as_str()),
+        });
+        let is_certain = found.is_some_and(|invocation| {
             invocation.xray_segment = Some(segment);
+            invocation.tracing.trace_id.is_some()
+        });
+        if is_certain {
+            return;
         }
+        if self.segments.len() == Self::MAX_SEGMENTS {
+            self.segments.pop_front();
+        }
+        self.segments.push_back(segment);
+    }
+
+    /// Takes the segment that came before the event with the trace of its invocation.
+    fn join_segment(&mut self, event: &PlatformEvent) {
+        let (Some(request_id), Some(trace)) = (&event.request_id, event.tracing.xray_trace_id())
+        else {
+            return;
+        };
+        let request_id = request_id_of(request_id);
+        let known = self.table.iter_mut().find(|known| known.request_id == request_id);
+        let Some(invocation) = known else { return };
+        let is_of_trace = |segment: &&XRaySegment| segment.trace_id == trace;
+        let newest = self.segments.iter().rfind(is_of_trace);
+        let newest = newest.or(invocation.xray_segment.as_ref().filter(is_of_trace)).copied();
+        invocation.xray_segment = newest;
+        self.segments.retain(|segment| segment.trace_id != trace);
     }
 
     /// Closes all invocations, because their environment ends.

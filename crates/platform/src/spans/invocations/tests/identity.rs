@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::options::Names;
-use crate::spans::invocation::FunctionRoot;
+use crate::spans::invocation::{FunctionRoot, XRaySegment};
 
 const ROOT: FunctionRoot = FunctionRoot { trace_id: [7; 16], span_id: [9; 8], is_open: false };
 
@@ -101,6 +101,38 @@ fn the_xray_header_is_a_parent_only_where_the_user_says_so() {
     let (trace, id, parent) = span_of(false, "").unwrap();
     assert_eq!(trace, wire::ids::to_hex(&wire::ids::trace_id_from_request_id("r1")));
     assert_eq!((id.len(), parent.as_str()), (16, ""));
+}
+
+#[test]
+fn a_segment_belongs_to_the_invocation_of_its_trace_also_if_it_comes_before() {
+    let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+    let start = |id: &str, trace: char| {
+        let root = format!("1-00000001-{}", trace.to_string().repeat(24));
+        format!(
+            r#""requestId":"{id}","tracing":{{"type":"X-Amzn-Trace-Id","value":"Root={root};Parent=35465b3a9e2f7c6a;Sampled=1"}}"#
+        )
+    };
+    let segment = |trace: u8, span: u8| {
+        let mut trace_id = [trace; 16];
+        trace_id[..4].copy_from_slice(&[0, 0, 0, 1]);
+        XRaySegment { trace_id, span_id: [span; 8] }
+    };
+    // Nothing is known of the first invocation, and of the second not that it began.
+    invocations.xray_segment(None, segment(0xaa, 1));
+    feed(&mut invocations, &[(1.0, "start", &start("r1", 'a'))]);
+    for span in [2, 3] {
+        invocations.xray_segment(Some("r1"), segment(0xbb, span));
+    }
+    let done = |id: &str| format!(r#""requestId":"{id}","status":"success""#);
+    feed(&mut invocations, &[(2.0, "runtimeDone", &done("r1"))]);
+    feed(&mut invocations, &[(3.0, "start", &start("r2", 'b'))]);
+    // A long subsegment comes after its children.
+    invocations.xray_segment(Some("r2"), segment(0xbb, 4));
+    feed(&mut invocations, &[(4.0, "runtimeDone", &done("r2"))]);
+    let spans = invocations.take_finished();
+    let ids: Vec<_> =
+        spans.iter().map(|span| (span.trace_id[15], span.span_id.as_slice())).collect();
+    assert_eq!(ids, [(0xaa, [1; 8].as_slice()), (0xbb, [4; 8].as_slice())]);
 }
 
 #[test]
