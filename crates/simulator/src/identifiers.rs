@@ -38,12 +38,12 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// A new trace that is not sampled, as every invocation without active tracing has one.
-    pub(crate) fn new(now: Timestamp) -> Self {
+    /// A new trace. Without active tracing, Lambda samples none.
+    pub(crate) fn new(now: Timestamp, is_sampled: bool) -> Self {
         let root =
             format!("1-{:08x}-{:08x}{:016x}", now.seconds(), random() & 0xffff_ffff, random());
         let segment = format!("{:016x}", random());
-        let header = format!("Root={root};Parent={segment};Sampled=0");
+        let header = format!("Root={root};Parent={segment};Sampled={}", u8::from(is_sampled));
         Self { segment, header }
     }
 }

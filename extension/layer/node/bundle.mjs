@@ -10,7 +10,7 @@ import { AwsInstrumentation } from "@opentelemetry/instrumentation-aws-sdk";
 import { HttpInstrumentation } from "@opentelemetry/instrumentation-http";
 import { UndiciInstrumentation } from "@opentelemetry/instrumentation-undici";
 import { defaultResource, detectResources, envDetector } from "@opentelemetry/resources";
-import { BasicTracerProvider, BatchSpanProcessor } from "@opentelemetry/sdk-trace-base";
+import { BasicTracerProvider, BatchSpanProcessor, RandomIdGenerator } from "@opentelemetry/sdk-trace-base";
 
 const EXPORTER = "@opentelemetry/exporter-trace-otlp-http";
 const PACKAGES = {
@@ -21,7 +21,7 @@ const PACKAGES = {
   "@opentelemetry/instrumentation-http": { HttpInstrumentation },
   "@opentelemetry/instrumentation-undici": { UndiciInstrumentation },
   "@opentelemetry/resources": { defaultResource, detectResources, envDetector },
-  "@opentelemetry/sdk-trace-base": { BasicTracerProvider, BatchSpanProcessor },
+  "@opentelemetry/sdk-trace-base": { BasicTracerProvider, BatchSpanProcessor, RandomIdGenerator },
 };
 
 export function load(name) {

@@ -75,7 +75,7 @@ function startSdk(load) {
   const { AsyncLocalStorageContextManager } = load("@opentelemetry/context-async-hooks");
   const { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } = load("@opentelemetry/core");
   const { defaultResource, detectResources, envDetector } = load("@opentelemetry/resources");
-  const { BasicTracerProvider } = load("@opentelemetry/sdk-trace-base");
+  const { BasicTracerProvider, RandomIdGenerator } = load("@opentelemetry/sdk-trace-base");
   const isExported = process.env.OTEL_TRACES_EXPORTER !== "none";
   const exporter = isExported && boundExporter(load);
   const batches = isExported && processor(load, exporter);
@@ -85,6 +85,7 @@ function startSdk(load) {
   const tracers = new BasicTracerProvider({
     resource: defaultResource().merge(detectResources({ detectors: [envDetector] })),
     spanProcessors: processors.filter(Boolean),
+    idGenerator: joinXRay(new RandomIdGenerator()),
   });
   const proxies = apiCopies().map((api) => api.trace?.getTracerProvider());
   if (!trace.setGlobalTracerProvider(tracers)) throw new Error("another version of @opentelemetry/api is in use");
@@ -93,6 +94,23 @@ function startSdk(load) {
   const propagators = [new W3CTraceContextPropagator(), new W3CBaggagePropagator()];
   propagation.setGlobalPropagator(new CompositePropagator({ propagators }));
   return { tracers, cutOffs };
+}
+
+/// Gives the first root span of an invocation X-Ray's trace id if X-Ray samples it, so that the subsegments of X-Ray's SDK are in its
+/// trace.
+function joinXRay(random) {
+  let joined;
+  return {
+    generateSpanId: () => random.generateSpanId(),
+    generateTraceId: () => {
+      const header = process.env._X_AMZN_TRACE_ID ?? "";
+      const isNew = header !== joined;
+      joined = header;
+      const [, time, rest] = /(?:^|;) *Root=1-([0-9a-f]{8})-([0-9a-f]{24}) *(?:;|$)/.exec(header) ?? [];
+      const isSampled = /(?:^|;) *Sampled=1 *(?:;|$)/.test(header);
+      return isNew && isSampled && time !== undefined ? time + rest : random.generateTraceId();
+    },
+  };
 }
 
 /// The copies of OpenTelemetry's API that the function has loaded. A tracer that it has taken from one already belongs to the provider

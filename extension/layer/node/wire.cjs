@@ -257,7 +257,9 @@ class Exporter {
 
   send(body, left, answered) {
     const headers = { "content-type": "application/x-protobuf", "content-length": body.length, ...this.headers };
-    const request = require("node:http").request(this.url, { method: "POST", agent: this.agent, headers });
+    // Tracers replace `http.request`, and would record the export as a call of the function.
+    const { ClientRequest } = require("node:http");
+    const request = new ClientRequest(this.url, { method: "POST", agent: this.agent, headers });
     let isDone = false;
     const finish = (error, status) => {
       clearTimeout(timer);

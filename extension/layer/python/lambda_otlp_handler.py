@@ -340,10 +340,39 @@ def start(module, function, hidden, fast=None):
         replaced()
         setup = fast.start()
         watching = (setup,)
+    join_xray()
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:
         return
     wrap_handler(module, function, watch_deadlines(*watching), setup)
+
+
+def join_xray():
+    """Gives the first root span of an invocation X-Ray's trace id if X-Ray samples it, so that the subsegments of X-Ray's SDK are in its trace."""
+    generator = getattr(providers()[0], "id_generator", None)
+    if generator is None:
+        return
+    generate, joined = generator.generate_trace_id, None
+
+    def generate_trace_id():
+        nonlocal joined
+        header = os.environ.get("_X_AMZN_TRACE_ID", "")
+        before, joined = joined, header
+        return header != before and xray_trace_id(header) or generate()
+
+    generator.generate_trace_id = generate_trace_id
+
+
+def xray_trace_id(header):
+    """The trace id in Lambda's header of X-Ray; `None` if the invocation is not sampled."""
+    fields = dict(field.strip().partition("=")[::2] for field in header.split(";"))
+    parts = fields.get("Root", "").split("-")
+    if fields.get("Sampled") != "1" or [len(part) for part in parts] != [1, 8, 24]:
+        return None
+    try:
+        return int(parts[1] + parts[2], 16)
+    except ValueError:
+        return None
 
 
 class Sdk:

@@ -257,7 +257,7 @@ class Tracer(trace.Tracer):
         parent = trace.get_current_span(context).get_span_context()
         if parent is None or not parent.is_valid:
             parent = None
-            trace_id = random_id(16)
+            trace_id = self.provider.id_generator.generate_trace_id()
             flags = RANDOM
         else:
             trace_id = parent.trace_id
@@ -320,6 +320,7 @@ class TracerProvider(trace.TracerProvider):
         self.encode = encode
         self.resource = SimpleNamespace(attributes=resource, schema_url="")
         self.sampler = sampler
+        self.id_generator = SimpleNamespace(generate_trace_id=lambda: random_id(16))
         self.delay = delay
         self.most = most
         self.processors = []

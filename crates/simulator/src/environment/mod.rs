@@ -91,7 +91,7 @@ impl Environment {
         let started = clock::now();
         let begin = Instant::now();
         let deadline = begin + spec.timeout;
-        let trace = Trace::new(started);
+        let trace = Trace::new(started, spec.active_tracing);
         events.start(&request_id, &trace, started);
         let event = Event {
             request_id: request_id.clone(),

@@ -40,6 +40,7 @@ pub struct FunctionSpec {
     pub(crate) max_environments: usize,
     pub(crate) layers: Vec<PathBuf>,
     pub(crate) initialization: Initialization,
+    pub(crate) active_tracing: bool,
 }
 
 /// `LoggingConfig.LogFormat`.
@@ -128,6 +129,7 @@ impl FunctionSpec {
             max_environments: 10,
             layers: Vec::new(),
             initialization: Initialization::OnDemand,
+            active_tracing: false,
         }
     }
 
@@ -249,6 +251,13 @@ impl FunctionSpec {
         if self.is_managed() {
             self.log_format = LogFormat::Json;
         }
+        self
+    }
+
+    /// Samples each invocation for X-Ray, as `TracingConfig.Mode` `Active` and a rule for all requests do.
+    #[must_use]
+    pub fn active_tracing(mut self) -> Self {
+        self.active_tracing = true;
         self
     }
 

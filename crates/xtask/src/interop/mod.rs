@@ -10,6 +10,7 @@ mod items;
 mod lines;
 pub(crate) mod packages;
 mod unchanged;
+mod xray;
 
 use crate::checks::{self, Tally, output};
 use anyhow::Context as _;
@@ -26,18 +27,20 @@ struct Workshop {
     cli: PathBuf,
     extension: PathBuf,
     demo_function: PathBuf,
+    forwarder: PathBuf,
     scratch: TempDir,
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let root = checks::root()?;
     let packages = packages::install(&root)?;
-    let ours = ["lambda-otlp", "lambda-otlp-extension", "demo-function"];
+    let ours = ["lambda-otlp", "lambda-otlp-extension", "demo-function", "lambda-otlp-forwarder"];
     let built = binaries::build(&root, &ours)?;
     let workshop = Workshop {
         cli: binaries::find(&built, "lambda-otlp")?,
         extension: binaries::find(&built, "lambda-otlp-extension")?,
         demo_function: binaries::find(&built, "demo-function")?,
+        forwarder: binaries::find(&built, "lambda-otlp-forwarder")?,
         scratch: tempfile::tempdir().context("cannot make a temporary directory")?,
         root,
         packages,
@@ -47,6 +50,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     functions::check(&workshop, &mut tally)?;
     grpc::check(&workshop, &mut tally)?;
     unchanged::check(&workshop, &mut tally)?;
+    xray::check(&workshop, &mut tally)?;
     tally.finish()
 }
 

@@ -45,9 +45,9 @@ const NODE_STORY: &[&str] = &[
 ];
 const ENDS: [&str; 7] = ["take", "odd", "fail", "libraries", "threads", "queue", "topic"];
 const SHORT_STORY: &[&str] = &["take", "odd", "fail", "take", "wait"];
-const INIT: Duration = Duration::from_mins(1);
+pub(super) const INIT: Duration = Duration::from_mins(1);
 const TIMEOUT: Duration = Duration::from_secs(4);
-const FUNCTION: &str = "shop-unchanged";
+pub(super) const FUNCTION: &str = "shop-unchanged";
 const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
 const SERVER: u64 = 2;
 const CLIENT: u64 = 3;
@@ -107,7 +107,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
 }
 
 /// The function without the layer and with it, with the packages of this folder.
-fn node_function(
+pub(super) fn node_function(
     workshop: &Workshop,
     handler: &str,
     folder: &str,
@@ -177,21 +177,31 @@ async fn own_sdk(workshop: &Workshop) -> anyhow::Result<String> {
     Ok(format!("{} spans of its own", spans.len()))
 }
 
-async fn python_function(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
+/// The function without the layer and with it.
+pub(super) fn python_specs(
+    workshop: &Workshop,
+    python: &Path,
+    handler: &str,
+) -> anyhow::Result<(FunctionSpec, FunctionSpec)> {
     let root = &workshop.root;
     let packages = dist::python::packages(root, python)?;
     let layer = layer(workshop, "python", &dist::python::zip(root, &packages, python)?)?;
     let spec = |program: &Path| {
         FunctionSpec::new(FUNCTION, program)
-            .handler("shop.handler")
+            .handler(handler)
             .directory(workshop.root.join("tests/interop/unchanged/python"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
     };
     let runtime =
-        |spec: FunctionSpec| spec.argument("-m").argument("awslambdaric").argument("shop.handler");
+        |spec: FunctionSpec| spec.argument("-m").argument("awslambdaric").argument(handler);
     let without = runtime(spec(python));
     let with = spec(&layer.join("lambda-otlp-handler")).layer(&layer);
     let with = runtime(with.argument(python.to_string_lossy()));
+    Ok((without, with))
+}
+
+async fn python_function(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
+    let (without, with) = python_specs(workshop, python, "shop.handler")?;
     let fast = compare_starts(workshop, PYTHON_STORY, without.clone(), with.clone(), false).await;
     let fast = fast.context("fast start")?;
     // A variable that only the SDK reads.
@@ -407,12 +417,12 @@ fn layer(workshop: &Workshop, language: &str, packages: &[u8]) -> anyhow::Result
 }
 
 /// Takes the place of the shop's price list and of AWS: each request is answered with an empty JSON object, but for one.
-struct Services {
-    base: String,
+pub(super) struct Services {
+    pub(super) base: String,
 }
 
 impl Services {
-    fn start() -> anyhow::Result<Self> {
+    pub(super) fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let base = format!("http://{}", listener.local_addr()?);
         std::thread::spawn(move || {

@@ -7,10 +7,15 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
+// A function may replace the module's own.
+const { request: open } = http;
+// Lambda names its runtimes, and libraries look if one does.
+process.env.AWS_EXECUTION_ENV ??= `AWS_Lambda_nodejs${process.versions.node.split(".")[0]}.x`;
+
 function call(method, place, body) {
   return new Promise((resolve, reject) => {
     const url = `http://${process.env.AWS_LAMBDA_RUNTIME_API}/2018-06-01/runtime/${place}`;
-    const request = http.request(url, { method }, async (response) => {
+    const request = open(url, { method }, async (response) => {
       const pieces = [];
       for await (const piece of response) pieces.push(piece);
       resolve({ headers: response.headers, text: Buffer.concat(pieces).toString() });
@@ -82,9 +87,12 @@ for (;;) {
   const { headers, text } = await call("GET", "invocation/next");
   const awsRequestId = headers["lambda-runtime-aws-request-id"];
   running = awsRequestId;
+  process.env._X_AMZN_TRACE_ID = headers["lambda-runtime-trace-id"];
   const context = {
     awsRequestId,
     functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
+    functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
+    memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
     invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"],
     getRemainingTimeInMillis: () => Number(headers["lambda-runtime-deadline-ms"]) - Date.now(),
   };
