@@ -11,6 +11,7 @@ mod docs;
 mod interop;
 mod layers;
 mod library;
+mod load;
 mod modules;
 mod moto;
 mod openobserve;
@@ -112,12 +113,18 @@ struct WithArguments {
     run: fn(&[&str]) -> anyhow::Result<()>,
 }
 
-const WITH_ARGUMENTS: [WithArguments; 2] = [
+const WITH_ARGUMENTS: [WithArguments; 3] = [
     WithArguments {
         word: "chaos",
         usage: chaos::USAGE,
         does: "runs the no-loss property with many schedules of faults, or one, and shrinks what fails",
         run: chaos::run,
+    },
+    WithArguments {
+        word: "load",
+        usage: load::USAGE,
+        does: "sustained load on forwarder and layer: throughput, memory, and whether each item arrives once",
+        run: load::run,
     },
     WithArguments {
         word: "openobserve",

@@ -1,11 +1,6 @@
 //! Functions that trace with X-Ray's SDK or Powertools, below the layer's wrapper: a backend gets one tree of spans for each invocation,
 //! with and without our instrumentation, and Powertools' metrics and log records.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "indexing a JSON value returns null if the key is missing"
-)]
-
 use super::packages::{pinned, unchanged_python};
 use super::unchanged::{FUNCTION, INIT, Services, node_function, python_specs};
 use super::{Tally, Workshop};
@@ -124,8 +119,9 @@ fn stored(rows: &[Row], is_sdk: bool) -> anyhow::Result<String> {
     ensure!(is_sdk || !spans.iter().any(|span| is_export(&span)), "an export: {spans:?}");
 
     for (action, number) in STORY.iter().zip(1..) {
+        let order = number.to_string();
         let annotated: Vec<&Value> =
-            spans.iter().filter(|span| span["order"] == number.to_string()).collect();
+            spans.iter().filter(|span| span["order"].as_str() == Some(&order)).collect();
         let [span] = annotated[..] else { bail!("order {number} has the spans {annotated:?}") };
         let is_named = ANNOTATED.iter().any(|name| span["operation_name"] == **name);
         ensure!(is_named && span["aws_xray_annotations"].is_string(), "{span}");

@@ -20,14 +20,14 @@ const MOST_ROWS: u32 = 50_000;
 const DAY_MICROSECONDS: u64 = 24 * 60 * 60 * 1_000_000;
 
 #[derive(Clone)]
-pub(super) struct Server {
+pub(crate) struct Server {
     /// `host:port`.
     authority: String,
     pub(super) authorization: String,
 }
 
 impl Server {
-    pub(super) fn new(url: &str, user: &str, password: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(url: &str, user: &str, password: &str) -> anyhow::Result<Self> {
         let authority = url.trim_end_matches('/').strip_prefix("http://");
         let authority = authority.filter(|authority| !authority.contains('/'));
         let Some(authority) = authority.filter(|authority| authority.contains(':')) else {
@@ -39,7 +39,7 @@ impl Server {
     }
 
     /// Sends a request with these headers in place of its own ones.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,

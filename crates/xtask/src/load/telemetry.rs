@@ -1,0 +1,96 @@
+//! Numbered telemetry. A number stands as `#00001234#` in the body of a log record or the name of a span.
+
+use base64::Engine as _;
+use serde_json::json;
+use std::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
+use wire::protobuf::Writer;
+use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
+
+const LINES: u32 = 6000;
+/// Every tenth line is an OTLP line with this many spans.
+const SPANS: u32 = 3;
+const NUMBERS: u32 = LINES / 10 * (9 + SPANS);
+
+/// An event of the subscription.
+pub(super) struct Event {
+    pub(super) json: String,
+    /// Bytes of its log lines.
+    pub(super) bytes: u64,
+    pub(super) numbers: Range<u32>,
+}
+
+pub(super) fn event(index: u32) -> Event {
+    let numbers = index * NUMBERS..(index + 1) * NUMBERS;
+    let mut encoder = LineEncoder::new(6, LineLimits::default());
+    let envelope = Envelope { source: "checkout", ..Envelope::default() };
+    let mut number = numbers.start;
+    let mut lines = Vec::new();
+    for line in 0..LINES {
+        if line % 10 == 0 {
+            let mut text = Vec::new();
+            let _written = encoder.encode(&envelope, spans(number..number + SPANS), &mut text);
+            number += SPANS;
+            lines.push(String::from_utf8_lossy(&text).into_owned());
+        } else {
+            lines.push(format!(
+                "INFO #{number:08}# checkout: order of customer {} with 17 items was paid in 12 ms, cart c-{}, warehouse north, \
+                 carrier parcel, no voucher, risk low\n",
+                number.wrapping_mul(2_654_435_761) % 1_000_000,
+                number.wrapping_mul(40_503) % 100_000,
+            ));
+            number += 1;
+        }
+    }
+    let time = unix_nanos() / 1_000_000;
+    let bytes = lines.iter().map(|line| line.len() as u64).sum();
+    let events = lines.iter().zip(1..).map(|(line, id): (&String, u32)| {
+        json!({ "id": format!("{id:056}"), "timestamp": time, "message": line })
+    });
+    let events: Vec<_> = events.collect();
+    let data = json!({
+        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/checkout",
+        "logStream": format!("2026/11/23/[$LATEST]{index:032x}"), "subscriptionFilters": ["all"],
+        "logEvents": events,
+    });
+    let data = wire::gzip::compress(6, data.to_string().as_bytes());
+    let data = base64::engine::general_purpose::STANDARD.encode(data);
+    Event { json: json!({"awslogs": {"data": data}}).to_string(), bytes, numbers }
+}
+
+/// A request with a span for each number.
+pub(super) fn spans(numbers: Range<u32>) -> Request {
+    let now = unix_nanos();
+    let mut request = Vec::new();
+    Writer::new(&mut request).message(1, |container| {
+        container.message(1, |resource| attribute(resource, 1, "service.name", "checkout"));
+        container.message(2, |scope| {
+            for number in numbers {
+                scope.message(2, |span| {
+                    span.bytes(1, &u128::from(number + 1).to_be_bytes());
+                    span.bytes(2, &u64::from(number + 1).to_be_bytes());
+                    span.string(5, &format!("#{number:08}#"));
+                    span.fixed64(7, now);
+                    span.fixed64(8, now + 1_000_000);
+                    for key in ["http.route", "db.operation.name", "messaging.destination.name"] {
+                        attribute(span, 9, key, "orders");
+                    }
+                });
+            }
+        });
+    });
+    Request::trusted(SignalKind::Traces, request)
+}
+
+fn attribute(message: &mut Writer<'_>, number: u32, key: &str, text: &str) {
+    message.message(number, |attribute| {
+        attribute.string(1, key);
+        attribute.message(2, |value| value.string(1, text));
+    });
+}
+
+#[expect(clippy::disallowed_methods, reason = "the telemetry is of now")]
+fn unix_nanos() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
