@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use foldhash::HashMap;
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::metrics::v1::Exemplar;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use wire::InvocationSpan;
 
@@ -54,18 +55,15 @@ impl SeenSpans {
 
     pub(crate) fn add_own(&mut self, span: &Span) {
         let id = |pair: &&KeyValue| pair.key == names::FAAS_INVOCATION_ID;
-        let value = |pair: &'_ KeyValue| pair.value.as_ref()?.value.clone();
         let (Ok(trace_id), Ok(span_id)) =
             (span.trace_id.as_slice().try_into(), span.span_id.as_slice().try_into())
         else {
             return;
         };
         self.add_trace(trace_id);
-        if let Some(Value::StringValue(request_id)) =
-            span.attributes.iter().find(id).and_then(value)
-        {
+        if let Some(request_id) = span.attributes.iter().find(id).and_then(text) {
             self.add_invocation(&InvocationSpan {
-                request_id: &request_id,
+                request_id,
                 trace_id,
                 span_id,
                 parent_span_id: span.parent_span_id.as_slice().try_into().ok(),
@@ -82,6 +80,15 @@ impl SeenSpans {
         self.last.get_or_insert_default().clone_from(&request_id);
         let unseen = Traced { trace_id: Some(span.trace_id), root: Root::NotSeen };
         self.invocations.entry(request_id).or_insert(unseen).add(span);
+    }
+
+    /// Gives an exemplar the trace and the root span of its invocation.
+    pub(crate) fn trace(&self, exemplar: &mut Exemplar) {
+        let request_id = exemplar.filtered_attributes.first().and_then(text);
+        if let Some((trace_id, root)) = request_id.and_then(|id| self.of_invocation(id)) {
+            exemplar.trace_id = trace_id.to_vec();
+            exemplar.span_id = root.map_or_else(Vec::new, |span_id| span_id.to_vec());
+        }
     }
 
     /// The invocation named last, because the next chunk may contain more of its lines.
@@ -106,6 +113,13 @@ impl SeenSpans {
             Root::NotSeen | Root::Several => None,
         };
         Some((traced.trace_id?, root))
+    }
+}
+
+fn text(pair: &KeyValue) -> Option<&str> {
+    match pair.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text),
+        _ => None,
     }
 }
 

@@ -323,6 +323,22 @@ impl HistogramPoint {
     }
 }
 
+/// The exemplars of sums and histograms; gauges have none.
+pub(crate) fn exemplars(metrics: &mut [Metric]) -> impl Iterator<Item = &mut Exemplar> {
+    metrics.iter_mut().flat_map(|metric| {
+        let (sums, histograms) = match &mut metric.data {
+            Some(Data::Sum(sum)) => (sum.data_points.as_mut_slice(), [].as_mut_slice()),
+            Some(Data::Histogram(histogram)) => {
+                ([].as_mut_slice(), histogram.data_points.as_mut_slice())
+            }
+            _ => ([].as_mut_slice(), [].as_mut_slice()),
+        };
+        let of_histograms =
+            histograms.iter_mut().flat_map(|point: &mut HistogramDataPoint| &mut point.exemplars);
+        sums.iter_mut().flat_map(|point| &mut point.exemplars).chain(of_histograms)
+    })
+}
+
 fn attributes(error_type: ErrorType) -> Vec<KeyValue> {
     error_type.map(|error_type| string(names::ERROR_TYPE, error_type)).into_iter().collect()
 }

@@ -435,9 +435,19 @@ fn the_span_of_an_invocation_is_known_in_the_next_chunk_too() {
         let state = first.finish().state;
         let mut next =
             Converter::new(identity(), PlatformOptions::default(), OBSERVED).with_state(state);
-        next.log_event(&LogEventRef { id: "", time_ms: 0, message: REPORT.1 });
+        for message in [END.1, REPORT.1] {
+            next.log_event(&LogEventRef { id: "", time_ms: 0, message });
+        }
         assert!(next.awaits_spans());
-        let record = render::log_records(&next.finish().logs.unwrap()).pop().unwrap().1;
+        let converted = next.finish();
+        let record = render::log_records(&converted.logs.unwrap()).pop().unwrap().1;
+        let mut metrics = converted.metrics.unwrap().scope_metrics.remove(0).metrics;
+        let exemplars: Vec<_> = exemplars(&mut metrics).collect();
+        assert!(exemplars.len() > 3, "{exemplars:?}");
+        for exemplar in exemplars {
+            assert_eq!(exemplar.trace_id, record.trace_id);
+            assert_eq!(exemplar.span_id, record.span_id);
+        }
         (record.trace_id == TRACE_ID, record.span_id == [8; 8])
     };
     let id = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
