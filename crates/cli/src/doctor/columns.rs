@@ -10,6 +10,9 @@ use wire::SignalKind;
 /// OpenObserve shows 1,000 columns of `SELECT *`, the first by name.
 const MANY: usize = 900;
 
+/// Fewer columns of a prefix do not grow.
+const FEW: usize = 10;
+
 /// Prefixes that a warning names.
 const MOST_PREFIXES: usize = 3;
 
@@ -60,7 +63,7 @@ fn warning(kind: SignalKind, stream: &str, columns: &[String]) -> Option<Check> 
     }
     let mut by_prefix: Vec<(&str, usize)> = by_prefix.into_iter().collect();
     by_prefix.sort_by_key(|(_, columns)| std::cmp::Reverse(*columns));
-    let most = by_prefix.iter().take(MOST_PREFIXES);
+    let most = by_prefix.iter().filter(|(_, columns)| *columns >= FEW).take(MOST_PREFIXES);
     let most: Vec<String> =
         most.map(|(prefix, columns)| format!("{prefix}… ({columns})")).collect();
     let text = format!(

@@ -3,6 +3,7 @@
 
 mod compare;
 mod edge;
+mod expected;
 mod panels;
 mod senders;
 mod server;
@@ -91,10 +92,12 @@ async fn check(server: Server, is_real: bool) -> anyhow::Result<()> {
         // The forwarder's own figures, for the dashboard of the pipeline.
         let organization = organization(DEMO);
         senders.edge_cases(&organization).await?;
+        // Failures of each kind.
+        senders.fixtures(&organization).await?;
         senders.dashboards(&server.endpoint(&organization)).await?;
-        let panels = panels::run(&server, &organization, &root).await?;
-        let (queries, with_rows) = (panels.queries, panels.with_rows);
-        println!("dashboards: {queries} queries, {with_rows} with a result");
+        let panels = panels::run(&server, &model, &organization, &root).await?;
+        let panels::Panels { queries, compared, .. } = panels;
+        println!("dashboards: {queries} queries, {compared} compared with the rows sent");
         errors = panels.errors;
     }
     for (way, account) in &mut accounts {
@@ -105,7 +108,7 @@ async fn check(server: Server, is_real: bool) -> anyhow::Result<()> {
         println!("{error}");
     }
     print(&accounts)?;
-    ensure!(errors.is_empty(), "{} queries of panels failed", errors.len());
+    ensure!(errors.is_empty(), "{} queries of panels failed or differ", errors.len());
     Ok(())
 }
 

@@ -1,20 +1,23 @@
-//! Runs the query of each panel, with the values of the variables that OpenObserve's page would offer.
+//! Runs the query of each panel, with the values of the variables that OpenObserve's page would offer, and compares the results that
+//! can be computed from the rows of the model.
 
-use super::server::Server;
+use super::expected::{self, Numbers};
+use super::server::{Columns, Server};
 use anyhow::Context as _;
 use serde_json::Value;
 use std::path::Path;
 
-/// Queries that ran, queries with a result, and errors.
+/// Queries that ran, queries whose result was compared, and errors. A panel without any result is an error.
 #[derive(Default)]
 pub(super) struct Panels {
     pub(super) queries: usize,
-    pub(super) with_rows: usize,
+    pub(super) compared: usize,
     pub(super) errors: Vec<String>,
 }
 
 pub(super) async fn run(
     server: &Server,
+    model: &Server,
     organization: &str,
     root: &Path,
 ) -> anyhow::Result<Panels> {
@@ -26,27 +29,16 @@ pub(super) async fn run(
         let variables = variables(server, organization, &dashboard).await?;
         for tab in list(&dashboard, "/tabs") {
             for panel in list(tab, "/panels") {
-                let is_promql = text(panel, "/queryType") == "promql";
                 for query in list(panel, "/queries") {
-                    let mut asked = text(query, "/query").to_owned();
-                    for (name, value) in &variables {
-                        asked = asked.replace(&format!("${name}"), value);
-                    }
-                    let signal = text(query, "/fields/stream_type");
-                    let rows = if is_promql {
-                        server.promql(organization, &asked).await.map(|series| series.len())
-                    } else {
-                        server.search(organization, signal, &asked).await.map(|rows| rows.len())
+                    let name = format!("{}: {}", text(&dashboard, "/title"), text(panel, "/id"));
+                    let ask = Ask {
+                        server,
+                        model,
+                        organization,
+                        signal: text(query, "/fields/stream_type"),
+                        is_promql: text(panel, "/queryType") == "promql",
                     };
-                    panels.queries += 1;
-                    match rows {
-                        Ok(rows) => panels.with_rows += usize::from(rows > 0),
-                        Err(error) => panels.errors.push(format!(
-                            "{}: {}: {error:#}",
-                            text(&dashboard, "/title"),
-                            text(panel, "/id")
-                        )),
-                    }
+                    ask.panel(&name, text(query, "/query"), &variables, &mut panels).await;
                 }
             }
         }
@@ -54,29 +46,136 @@ pub(super) async fn run(
     Ok(panels)
 }
 
-/// Name and value of the dashboard's variables, longer names first: the value that is set, or one that is stored.
+struct Ask<'a> {
+    server: &'a Server,
+    model: &'a Server,
+    organization: &'a str,
+    signal: &'a str,
+    is_promql: bool,
+}
+
+/// The number of rows or series, the numbers that the result must have, if known, and those that it has.
+struct Found {
+    rows: usize,
+    expected: Option<Numbers>,
+    numbers: Numbers,
+}
+
+impl Ask<'_> {
+    /// Asks with one choice of the variables after another, until there is a result.
+    async fn panel(&self, name: &str, query: &str, choices: &[Variables], panels: &mut Panels) {
+        panels.queries += 1;
+        let mut is_compared = false;
+        for variables in choices {
+            let mut asked = query.to_owned();
+            for (name, value) in variables {
+                asked = asked.replace(&format!("${name}"), value);
+            }
+            let found =
+                if self.is_promql { self.promql(&asked).await } else { self.sql(&asked).await };
+            let Found { rows, expected, numbers } = match found {
+                Ok(found) => found,
+                Err(error) => return panels.errors.push(format!("{name}: {error:#}")),
+            };
+            if let Some(expected) = expected {
+                if !are_equal(&expected, &numbers) {
+                    let text = format!("{name}: expected {expected:?}, got {numbers:?}: {asked}");
+                    return panels.errors.push(text);
+                }
+                panels.compared += usize::from(!is_compared);
+                is_compared = true;
+            }
+            if rows > 0 {
+                return;
+            }
+        }
+        panels.errors.push(format!("{name}: no result with any value of the variables"));
+    }
+
+    async fn sql(&self, sql: &str) -> anyhow::Result<Found> {
+        let rows = self.server.search(self.organization, self.signal, sql).await?;
+        let stream = expected::stream(sql).context("the query names no stream")?;
+        let expected = expected::of_sql(sql, &self.sent(self.signal, stream).await);
+        let numbers = expected.as_ref().map(|expected| expected::of_rows(expected, &rows));
+        Ok(Found { rows: rows.len(), expected, numbers: numbers.unwrap_or_default() })
+    }
+
+    async fn promql(&self, query: &str) -> anyhow::Result<Found> {
+        let rows = self.server.promql(self.organization, query).await?.len();
+        let Some(sums) = expected::of_promql(query) else {
+            return Ok(Found { rows, expected: None, numbers: Numbers::new() });
+        };
+        // Over the time of all rows.
+        let series = self.server.promql(self.organization, &query.replace("[5m]", "[1d]")).await?;
+        let values = series.iter().filter_map(|series| series.pointer("/value/1")?.as_str());
+        let value: f64 = values.filter_map(|value| value.parse::<f64>().ok()).sum();
+        let mut expected = 0.0;
+        for sum in sums {
+            expected += sum.of(&self.sent("metrics", sum.metric).await);
+        }
+        let number = |value| vec![("value".to_owned(), value)];
+        Ok(Found { rows, expected: Some(number(expected)), numbers: number(value) })
+    }
+
+    /// The rows of a stream in the model. A stream without rows is unknown there.
+    async fn sent(&self, signal: &str, stream: &str) -> Vec<Columns> {
+        let sql = format!("SELECT * FROM \"{stream}\"");
+        self.model.search(self.organization, signal, &sql).await.unwrap_or_default()
+    }
+}
+
+fn are_equal(expected: &Numbers, found: &Numbers) -> bool {
+    let is_equal = |(expected, found): (&(String, f64), &(String, f64))| {
+        (expected.1 - found.1).abs() <= expected.1.abs().max(1e-9) * 1e-6
+    };
+    expected.len() == found.len() && expected.iter().zip(found).all(is_equal)
+}
+
+/// Names and values, longer names first.
+type Variables = Vec<(String, String)>;
+
+/// Most stored values of a variable that are tried.
+const MOST_CHOICES: usize = 50;
+
+/// Returns choices of the dashboard's variables: the values that are set, and one after another of the values stored. A dashboard has
+/// at most one variable without a value of its own for each panel.
 async fn variables(
     server: &Server,
     organization: &str,
     dashboard: &Value,
-) -> anyhow::Result<Vec<(String, String)>> {
-    let mut variables = Vec::new();
+) -> anyhow::Result<Vec<Variables>> {
+    let mut all = Vec::new();
     for variable in list(dashboard, "/variables/list") {
-        let mut value = text(variable, "/value").to_owned();
-        let field = text(variable, "/query_data/field");
+        let (name, value) = (text(variable, "/name"), text(variable, "/value"));
+        let (signal, stream, field) = match name {
+            // Boxes for an id.
+            "request_id" => ("logs", "default", "faas_invocation_id"),
+            "trace_id" => ("logs", "default", "trace_id"),
+            _ => (
+                text(variable, "/query_data/stream_type"),
+                text(variable, "/query_data/stream"),
+                text(variable, "/query_data/field"),
+            ),
+        };
+        let mut values = vec![value.to_owned()];
         if value.is_empty() && !field.is_empty() {
-            let stream = text(variable, "/query_data/stream");
             let sql =
                 format!("SELECT {field} FROM \"{stream}\" GROUP BY {field} ORDER BY {field} DESC");
-            let signal = text(variable, "/query_data/stream_type");
             let rows = server.search(organization, signal, &sql).await?;
-            let found = rows.first().and_then(|row| row.get(field)).and_then(Value::as_str);
-            value = found.unwrap_or_default().to_owned();
+            let found = rows.iter().filter_map(|row| row.get(field)?.as_str());
+            let found = found.filter(|value| !value.is_empty()).take(MOST_CHOICES);
+            values = found.map(str::to_owned).collect();
         }
-        variables.push((text(variable, "/name").to_owned(), value));
+        all.push((name.to_owned(), values));
     }
-    variables.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-    Ok(variables)
+    all.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    let choices = all.iter().map(|(_, values)| values.len()).max().unwrap_or(1);
+    let choice = |at: usize| {
+        let value =
+            |values: &[String]| values.get(at).or(values.last()).cloned().unwrap_or_default();
+        all.iter().map(|(name, values)| (name.clone(), value(values))).collect()
+    };
+    Ok((0..choices).map(choice).collect())
 }
 
 fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
