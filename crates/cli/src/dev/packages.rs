@@ -5,6 +5,7 @@ use anyhow::{Context as _, bail};
 use console::layer;
 use settings::{Env, Source as _};
 use simulator::packages::{cache, install_once};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -69,7 +70,7 @@ fn python_packages(
     let folder = cache()?.join("dev").join(folder);
     let pins = folder.with_extension("txt");
     std::fs::create_dir_all(folder.parent().unwrap_or(&folder))?;
-    std::fs::write(&pins, pinned).with_context(|| format!("cannot write {}", pins.display()))?;
+    write_whole(&pins, pinned).with_context(|| format!("cannot write {}", pins.display()))?;
     install_once(&folder, std::slice::from_ref(&pins), || -> anyhow::Result<()> {
         eprintln!("installing {name} for Python {version} from PyPI, once");
         let mut pip = Command::new(interpreter);
@@ -78,6 +79,14 @@ fn python_packages(
         run(pip.arg("--requirement").arg(&pins))
     })?;
     Ok(folder)
+}
+
+/// Writes a file that another process may be reading, as it is being installed from.
+fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut written = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(file))?;
+    written.write_all(text.as_bytes())?;
+    written.persist(file)?;
+    Ok(())
 }
 
 pub(super) fn node(folder: &Path, instrumented: bool) -> anyhow::Result<Program> {
@@ -118,4 +127,28 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     bail!("{name} ended with {}: {}", output.status, said.lines().next_back().unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn a_file_of_pins_is_never_seen_in_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, is_over) = (folder.path().join("pins.txt"), AtomicBool::new(false));
+        let pins = "package==1.0\n".repeat(10_000);
+        write_whole(&file, &pins).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    write_whole(&file, &pins).unwrap();
+                }
+            });
+            let is_whole = (0..500).all(|_| std::fs::read_to_string(&file).unwrap() == pins);
+            is_over.store(true, Ordering::Relaxed);
+            assert!(is_whole);
+        });
+    }
 }
