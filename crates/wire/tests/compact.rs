@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
+use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
 use lambda_otlp_wire::compact::{CompactError, Context, Encoder, Flags, Names, UsedNames, decode};
 use lambda_otlp_wire::ids::{id_of_number, to_hex};
 use lambda_otlp_wire::{
@@ -474,6 +475,39 @@ fn a_line_that_expands_too_far_is_refused() {
         decode(&with_name("x"), &CONTEXT, &deep).err(),
         Some(CompactError::Malformed(Malformed::TooDeep(2)))
     );
+}
+
+/// Lines that inflate to much and then fail use up what failing lines may inflate to, and nothing of what good lines may.
+#[test]
+fn undecodable_lines_cost_a_bounded_number_of_bytes() {
+    const MIB: usize = 1 << 20;
+    let mut bytes = Vec::new();
+    lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |span| span.bytes(5, &[vec![b'x'; MIB], vec![0xff]].concat()));
+        });
+    });
+    let standard = |request: &Request| {
+        let payload = STANDARD.encode(lambda_otlp_wire::gzip::compress(6, request.bytes()));
+        format!("{{\"__otel_otlp_stdout\":\"1\",\"payload\":\"{payload}\"}}\n")
+    };
+    let compact = |request: &Request| format!("{{\"_otelc\":\"{}\"}}\n", text(&[request]));
+    let (good, bad) = (named("work"), Request::counted(SignalKind::Traces, bytes, 0));
+    for (good, bad) in [(compact(&good), compact(&bad)), (standard(&good), standard(&bad))] {
+        assert!(bad.len() < 2_500, "{}", bad.len());
+        let many = 20;
+        let limits = Limits { refused_bytes: 2 * MIB, ..Limits::default() };
+        let reading = read_line_of(&(bad.repeat(many) + &good), &CONTEXT, &limits).unwrap();
+        assert_eq!((reading.decoded.len(), reading.undecodable.len()), (1, many));
+        // The limit, the line that exceeds it, and then for skeleton and request 64 times the size of each line.
+        let most = 4 * MIB + many * 2 * 65 * bad.len();
+        assert!(reading.refused_bytes >= 2 * MIB && reading.refused_bytes < most);
+        // The next log event of the same event.
+        let limits = Limits { refused_bytes: 0, ..Limits::default() };
+        let reading = read_line_of(&(bad.clone() + &good), &CONTEXT, &limits).unwrap();
+        assert_eq!((reading.decoded.len(), reading.undecodable.len()), (1, 1));
+        assert!(reading.refused_bytes < 2 * 65 * bad.len(), "{}", reading.refused_bytes);
+    }
 }
 
 /// Calls of one kind differ in holes only: times, ids, and the nanoseconds busy and idle, which add up to the duration.

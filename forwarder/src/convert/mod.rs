@@ -98,11 +98,12 @@ pub struct StreamState {
     read: ReadSoFar,
 }
 
-/// Items and bytes in lines of the event, which are limited.
+/// Items and bytes in lines of the event, and bytes of undecodable lines, which are limited.
 #[derive(Clone, Copy, Debug, Default)]
 struct ReadSoFar {
     items: usize,
     bytes: usize,
+    refused_bytes: usize,
 }
 
 impl StreamState {
@@ -231,10 +232,11 @@ struct StreamConversion<'o, 'e> {
 impl<'e> StreamConversion<'_, 'e> {
     fn limits(&self) -> Limits {
         let limits = self.options.limits;
-        let ReadSoFar { items, bytes } = self.state.read;
+        let ReadSoFar { items, bytes, refused_bytes } = self.state.read;
         Limits {
             items: limits.items.min(self.options.event_items.saturating_sub(items)),
             inflated_bytes: limits.inflated_bytes.min(MOST_EVENT_BYTES.saturating_sub(bytes)),
+            refused_bytes: limits.refused_bytes.saturating_sub(refused_bytes),
             ..limits
         }
     }
@@ -346,6 +348,7 @@ impl<'e> StreamConversion<'_, 'e> {
         if !has_items && reading.undecodable.is_empty() && reading.text.is_none() {
             self.converted.ledger.consumed.lines_without_items += 1;
         }
+        self.state.read.refused_bytes += reading.refused_bytes;
         for line in reading.decoded {
             self.state.read.items += line.request.items();
             self.state.read.bytes += line.request.bytes().len();

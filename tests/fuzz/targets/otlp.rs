@@ -6,8 +6,9 @@ use wire::{
 };
 
 /// Small limits, so that the fuzzer reaches them.
-const LIMITS: Limits = Limits {
+pub const LIMITS: Limits = Limits {
     inflated_bytes: 100_000,
+    refused_bytes: 100_000,
     nesting: 16,
     items: 100,
     least_item_bytes: 0,
@@ -87,7 +88,7 @@ pub fn inflate(data: &[u8]) {
     }
 }
 
-fn check_request(request: &Request) {
+pub fn check_request(request: &Request) {
     assert!(request.items() <= LIMITS.items);
     check_limits(request, LIMITS.inflated_bytes);
 }

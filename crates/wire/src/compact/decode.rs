@@ -28,6 +28,16 @@ pub fn decode(
     context: &Context<'_>,
     limits: &Limits,
 ) -> Result<CompactLine, CompactError> {
+    decode_counted(text, context, limits, &mut 0)
+}
+
+/// Like [`decode`], and adds the bytes that it inflated and rebuilt to `inflated`, also if it fails.
+pub(crate) fn decode_counted(
+    text: &str,
+    context: &Context<'_>,
+    limits: &Limits,
+    inflated: &mut usize,
+) -> Result<CompactLine, CompactError> {
     let packed = base91::decode(text.as_bytes()).ok_or(CompactError::NotText)?;
     let mut bytes = Bytes(&packed);
     let [head, number] = bytes.array()?;
@@ -54,17 +64,26 @@ pub fn decode(
     let header: &[u8] = if has_shared_codes { &dictionary.header } else { &[] };
     let stream = [header, body].concat();
     let max_bytes = limits.inflated_bytes;
-    let read = gzip::inflate_with_dictionary(dictionary.text, &stream, max_bytes, &mut skeleton)
-        .map_err(CompactError::Inflate)?;
+    let read = gzip::inflate_with_dictionary(dictionary.text, &stream, max_bytes, &mut skeleton);
+    *inflated += skeleton.len();
+    let read = read.map_err(CompactError::Inflate)?;
     let deflated = read.checked_sub(header.len()).ok_or(CompactError::Corrupt)?;
     let holes = body.get(deflated..).unwrap_or_default();
-    let mut rebuilder = Rebuilder::new(&skeleton, holes, context, unit, limits.inflated_bytes);
+    let mut rebuilder = Rebuilder::new(&skeleton, holes, context, unit, max_bytes);
     let mut requests = Vec::new();
     let mut hasher = crc32fast::Hasher::new();
-    while let Some((kind, bytes)) = rebuilder.request()? {
-        hasher.update(&bytes);
-        requests.push((kind, bytes));
-    }
+    let rebuilt = loop {
+        match rebuilder.request() {
+            Ok(Some((kind, bytes))) => {
+                hasher.update(&bytes);
+                requests.push((kind, bytes));
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    *inflated += max_bytes - rebuilder.bytes_left;
+    rebuilt?;
     if !rebuilder.holes.0.is_empty() {
         return Err(CompactError::Corrupt);
     }

@@ -29,6 +29,8 @@ mod write_text;
 
 pub use context::{Context, Names, UsedNames};
 #[cfg(feature = "decode")]
+pub(crate) use decode::decode_counted;
+#[cfg(feature = "decode")]
 pub use decode::{CompactLine, decode};
 #[cfg(feature = "decode")]
 pub use dictionaries::Dictionaries;

@@ -50,15 +50,16 @@ impl<'p> Rebuilder<'p> {
         let is_signal = |kind: &SignalKind| codes::signal_number(*kind) == code & !OTHER_FORM;
         let kind = SignalKind::ALL.into_iter().find(is_signal).ok_or(CompactError::Corrupt)?;
         let mut out = Vec::new();
-        if code & OTHER_FORM != 0 {
-            out.extend_from_slice(self.skeleton.sized()?);
-            self.bound(&out)?;
+        let result = if code & OTHER_FORM != 0 {
+            self.skeleton.sized().map(|bytes| out.extend_from_slice(bytes))
         } else {
-            self.message(schema::request(kind), &mut out, DEEPEST)?;
-        }
+            self.message(schema::request(kind), &mut out, DEEPEST)
+        };
         let bytes = out.len() + Request::BYTES_BESIDE;
-        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(CompactError::TooLarge)?;
-        Ok(Some((kind, out)))
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.unwrap_or(0);
+        result?;
+        left.map(|_| Some((kind, out))).ok_or(CompactError::TooLarge)
     }
 
     pub(super) fn bound(&self, out: &[u8]) -> Result<()> {

@@ -56,20 +56,32 @@ impl std::error::Error for InflateError {}
 /// Inflates gzip with one or more members to at most `max_bytes`. Bytes after the last member that do not begin another one are
 /// ignored, as gzip(1) does.
 pub fn inflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
-    #[cfg(feature = "bulk")]
-    if let Some(out) = super::libdeflate::inflate(input, max_bytes) {
-        return Ok(out);
-    }
-    inflate_members(input, max_bytes)
+    inflate_counted(input, max_bytes, &mut 0)
 }
 
-fn inflate_members(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
+/// Like [`inflate`], and adds the bytes that it inflated to `inflated`, also if it fails.
+pub(crate) fn inflate_counted(
+    input: &[u8],
+    max_bytes: usize,
+    inflated: &mut usize,
+) -> Result<Vec<u8>, InflateError> {
     let mut out = Vec::new();
+    #[cfg(feature = "bulk")]
+    if let Some(all) = super::libdeflate::inflate(input, max_bytes) {
+        *inflated += all.len();
+        return Ok(all);
+    }
+    let result = inflate_members(input, max_bytes, &mut out);
+    *inflated += out.len();
+    result.map(|()| out)
+}
+
+fn inflate_members(input: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(), InflateError> {
     let mut rest = input;
     for _ in 0..MAX_MEMBERS {
         let deflated = rest.get(header_len(rest)?..).ok_or(InflateError::EndsEarly)?;
         let begin = out.len();
-        let consumed = inflate_stream(false, deflated, max_bytes, &mut out)?;
+        let consumed = inflate_stream(false, deflated, max_bytes, out)?;
         let behind = deflated.get(consumed..).unwrap_or_default();
         let (trailer, behind) = behind.split_at_checked(8).ok_or(InflateError::EndsEarly)?;
         let inflated = out.get(begin..).unwrap_or_default();
@@ -80,7 +92,7 @@ fn inflate_members(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateErr
         }
         rest = behind;
         if !is_gzip(rest) {
-            return Ok(out);
+            return Ok(());
         }
     }
     Err(InflateError::TooManyMembers)
@@ -135,7 +147,9 @@ pub fn inflate_plain(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
         // ISIZE (RFC 1952, 2.3.1), which is the size of the last member modulo 2^32.
         let size = usize::try_from(u32::from_le_bytes(*input.last_chunk()?)).ok()?;
         let is_small = is_gzip(input) && size <= max_bytes;
-        is_small.then(|| inflate_members(input, max_bytes).ok())?
+        let mut out = Vec::new();
+        let is_whole = is_small && inflate_members(input, max_bytes, &mut out).is_ok();
+        is_whole.then_some(out)
     }
 }
 

@@ -10,9 +10,9 @@ pub use compress::compress;
 #[cfg(feature = "encode")]
 pub(crate) use compress::{Compressor, TooLarge};
 #[cfg(feature = "decode")]
-pub(crate) use inflate::inflate_with_dictionary;
-#[cfg(feature = "decode")]
 pub use inflate::{InflateError, inflate, inflate_deflate, inflate_plain, is_gzip, reader};
+#[cfg(feature = "decode")]
+pub(crate) use inflate::{inflate_counted, inflate_with_dictionary};
 
 #[cfg(test)]
 #[cfg(feature = "decode")]

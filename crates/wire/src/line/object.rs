@@ -188,21 +188,28 @@ impl<'a> Object<'a> {
             && !is_something_else
     }
 
-    /// The requests of an object of [`Class::Line`], and whether their spans had not ended.
+    /// The requests of an object of [`Class::Line`], and whether their spans had not ended. The bytes that it inflated are added to
+    /// `inflated`, also if it fails.
     pub(super) fn requests(
         &self,
         context: &Context<'_>,
         limits: &Limits,
+        inflated: &mut usize,
     ) -> Result<(Vec<Request>, bool), LineError> {
         let Some(compact) = self.compact else {
-            return Ok((self.standard_requests(limits)?, self.is_partial));
+            return Ok((self.standard_requests(limits, inflated)?, self.is_partial));
         };
         let text = text(compact).ok_or(LineError::Compact(CompactError::NotText))?;
-        let line = compact::decode(&text, context, limits).map_err(LineError::Compact)?;
+        let line = compact::decode_counted(&text, context, limits, inflated);
+        let line = line.map_err(LineError::Compact)?;
         Ok((line.requests, line.is_partial))
     }
 
-    fn standard_requests(&self, limits: &Limits) -> Result<Vec<Request>, LineError> {
+    fn standard_requests(
+        &self,
+        limits: &Limits,
+        inflated: &mut usize,
+    ) -> Result<Vec<Request>, LineError> {
         let named =
             self.endpoint.and_then(text).and_then(|endpoint| SignalKind::from_endpoint(&endpoint));
         let payload = self.payload.filter(|payload| *payload != "null");
@@ -218,7 +225,7 @@ impl<'a> Object<'a> {
             return requests.map_err(|error| LineError::Payload(PayloadError::Json(error)));
         }
         let payload = text(payload).ok_or(LineError::NoPayload)?;
-        payload::decode(&payload, named, limits).map_err(LineError::Payload)
+        payload::decode(&payload, named, limits, inflated).map_err(LineError::Payload)
     }
 
     /// otlp-stdout-adapter (Python) writes no payload for an empty body. For all other writers a missing payload is a loss.

@@ -49,11 +49,12 @@ impl std::error::Error for PayloadError {
     }
 }
 
-/// Decodes a text payload. `named` is the signal of the line's endpoint.
+/// Decodes a text payload. `named` is the signal of the line's endpoint. The bytes that it inflated are added to `inflated`.
 pub(super) fn decode(
     payload: &str,
     named: Option<SignalKind>,
     limits: &Limits,
+    inflated: &mut usize,
 ) -> Result<Vec<Request>, PayloadError> {
     if payload.is_empty() {
         return Err(PayloadError::Empty);
@@ -61,7 +62,7 @@ pub(super) fn decode(
     if payload.trim_ascii_start().starts_with('{') {
         return json::read(payload, named, limits).map_err(PayloadError::Json);
     }
-    let bytes = base64::with_decoded(payload, |bytes| inflate(bytes, limits))
+    let bytes = base64::with_decoded(payload, |bytes| inflate(bytes, limits, inflated))
         .ok_or(PayloadError::NotBase64)??;
     // No OTLP field begins with the byte of a brace. But white space before a brace may be protobuf: a request whose first
     // container has 123 bytes begins with a newline and a brace.
@@ -79,9 +80,9 @@ pub(super) fn decode(
 }
 
 /// The inflated bytes, or a copy of uncompressed ones.
-fn inflate(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, PayloadError> {
+fn inflate(bytes: &[u8], limits: &Limits, inflated: &mut usize) -> Result<Vec<u8>, PayloadError> {
     if gzip::is_gzip(bytes) {
-        gzip::inflate(bytes, limits.inflated_bytes).map_err(PayloadError::Gzip)
+        gzip::inflate_counted(bytes, limits.inflated_bytes, inflated).map_err(PayloadError::Gzip)
     } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         Err(PayloadError::Encoding("zstd"))
     } else {

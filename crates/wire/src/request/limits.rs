@@ -21,6 +21,9 @@ pub enum EmbeddedLines {
 pub struct Limits {
     /// Maximum inflated payload of one line, in bytes.
     pub inflated_bytes: usize,
+    /// Bytes that undecodable lines may inflate to together. After that, each line may inflate to at most 64 times its size, so that
+    /// lines made to fail cost little time, and leave room for good lines beside them.
+    pub refused_bytes: usize,
     /// Maximum nesting of messages. Other protobuf readers stop at 100.
     pub nesting: usize,
     /// Maximum number of items (spans, data points, log records) of one request, and of all lines of one text.
@@ -42,6 +45,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             inflated_bytes: 16 * 1024 * 1024,
+            refused_bytes: 16 * 1024 * 1024,
             nesting: 64,
             items: 50_000,
             least_item_bytes: 12,

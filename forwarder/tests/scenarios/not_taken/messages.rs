@@ -267,6 +267,41 @@ async fn a_line_waits_for_its_dictionary_among_the_dead_letters() {
     assert!(updated.retry.is_empty() && updated.dead_letters.is_empty());
 }
 
+/// The log events of one event share what undecodable lines may inflate to.
+#[tokio::test(start_paused = true)]
+async fn lines_that_inflate_in_vain_are_bounded_and_leave_room_for_good_ones() {
+    let mut request = Vec::new();
+    Writer::new(&mut request).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |span| span.bytes(5, &[vec![b'x'; 12 << 20], vec![0xff]].concat()));
+        });
+    });
+    let standard = dictionary::of_number(dictionary::NEWEST).unwrap();
+    let mut encoder = Encoder::new(dictionary::NEWEST, standard.into());
+    let request = Request::counted(SignalKind::Traces, request, 0);
+    let content = encoder.text(&Names::default().context(), Flags::default(), &[&request]);
+    let bad = format!("{{\"_otelc\":\"{content}\"}}\n");
+    let good = compact_line(dictionary::NEWEST, standard);
+    let sent: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let stack = {
+        let sent = Arc::clone(&sent);
+        Stack::new(Backend(move |request: &Request| {
+            sent.lock().unwrap().extend(request.bytes());
+            takes(request)
+        }))
+    };
+    let event = payload("/aws/lambda/orders", &[&bad, &bad, &bad, &good]);
+    let report = stack.forward(incoming(&event)).await;
+    let ledger = report.ledger();
+    assert_eq!((ledger.items.spans, ledger.dead_lettered), (1, 3));
+    // Each log record of a line states the reason in its body and in an attribute.
+    let sent = sent.lock().unwrap();
+    let sent = String::from_utf8_lossy(&sent);
+    let count = |reason: &str| sent.matches(reason).count();
+    let cut = format!("inflates to more than {} bytes", 64 * (bad.len() - 1));
+    assert_eq!((count("field 5 is not UTF-8"), count(&cut)), (2, 4), "{cut}: {sent}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rest_that_waits_for_a_person_says_so() {
     let stack = Stack::new(Backend(|request: &Request| {

@@ -267,23 +267,27 @@ impl<'c> Reader<'c> {
     fn take(&mut self, object: &Object<'_>, line: &str, level: Level) -> Option<String> {
         match object.class() {
             Class::Line => {
-                match object.requests(self.context, &self.limits) {
-                    Ok((requests, is_partial)) => self.add(Ok(requests), line, is_partial),
-                    Err(error) => self.add(Err(error), line, false),
+                let mut inflated = 0;
+                let limits = self.limits_of(line);
+                match object.requests(self.context, &limits, &mut inflated) {
+                    Ok((requests, is_partial)) => {
+                        self.add(Ok(requests), line, is_partial, inflated);
+                    }
+                    Err(error) => self.add(Err(error), line, false, inflated),
                 }
                 Some(String::new())
             }
             Class::Bare => {
                 self.count(line.len());
                 let requests = json::read(line, None, &self.limits).map_err(LineError::NotOtlp);
-                self.add(requests, line, false);
+                self.add(requests, line, false, 0);
                 Some(String::new())
             }
             Class::OneResource(kind) => {
                 self.count(line.len());
                 let request = format!(r#"{{"{}":[{line}]}}"#, key_of_signal(kind));
                 let requests = json::read(&request, None, &self.limits).map_err(LineError::NotOtlp);
-                self.add(requests, line, false);
+                self.add(requests, line, false, 0);
                 Some(String::new())
             }
             Class::Record { values, has_other_keys } => {
@@ -359,11 +363,31 @@ impl<'c> Reader<'c> {
         Ok(requests)
     }
 
-    fn add(&mut self, requests: Result<Vec<Request>, LineError>, line: &str, is_partial: bool) {
+    /// The limits of a line of this text.
+    fn limits_of(&self, line: &str) -> Limits {
+        const MOST_TIMES: usize = 64;
+        let mut limits = self.limits;
+        if limits.refused_bytes == 0 {
+            limits.inflated_bytes = limits.inflated_bytes.min(MOST_TIMES * line.len());
+        }
+        limits
+    }
+
+    fn add(
+        &mut self,
+        requests: Result<Vec<Request>, LineError>,
+        line: &str,
+        is_partial: bool,
+        inflated: usize,
+    ) {
         let requests = requests.and_then(|requests| self.check_items(requests));
         let requests = match requests {
             Ok(requests) => requests,
-            Err(reason) => return self.refuse(UndecodableLine::new(line, reason)),
+            Err(reason) => {
+                self.limits.refused_bytes = self.limits.refused_bytes.saturating_sub(inflated);
+                self.reading.refused_bytes += inflated;
+                return self.refuse(UndecodableLine::new(line, reason));
+            }
         };
         for request in requests {
             let bytes = request.bytes().len() + Request::BYTES_BESIDE;

@@ -17,6 +17,8 @@ pub struct LineReading {
     pub text: Option<String>,
     /// The start of an undecodable line without an end, which later log events may continue, see [`Rejoin`](crate::Rejoin).
     pub unfinished_at: Option<usize>,
+    /// Bytes that the undecodable lines inflated to, which count toward [`Limits::refused_bytes`](crate::Limits::refused_bytes).
+    pub refused_bytes: usize,
 }
 
 /// A decoded request. A line of OTLP/JSON may hold one of each signal.
