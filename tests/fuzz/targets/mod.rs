@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod compact;
 mod events;
 mod otlp;
 mod received;
@@ -16,9 +17,10 @@ mod received;
 /// A target, and the name of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("answer", answers::backend),
     ("awslogs", events::awslogs),
+    ("compact", compact::compact),
     ("inflate", otlp::inflate),
     ("json", otlp::json),
     ("kinesis", events::kinesis),
