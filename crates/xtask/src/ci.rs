@@ -9,6 +9,9 @@ use std::process::Command;
 /// Cases of each property; 256 are proptest's own number.
 const LONG_CASES: &str = "20000";
 
+/// Generated requests and damaged compact lines; the gate has hundreds and thousands.
+const LONG_COMPACT_CASES: &str = "1000000";
+
 /// Changed inputs for each input of a fuzz corpus; the gate runs 30.
 const LONG_CHANGES: &str = "2000";
 
@@ -32,6 +35,8 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         ]);
         succeed(abort.current_dir(&root))?;
         long_test(&root, &["--workspace", "--test", "properties"], "PROPTEST_CASES", LONG_CASES)?;
+        let compact = ["--package", "lambda-otlp-wire", "--test", "compact"];
+        long_test(&root, &compact, "LAMBDA_OTLP_COMPACT_CASES", LONG_COMPACT_CASES)?;
         crate::chaos::schedules("NO_LOSS_SCHEDULES", LONG_SCHEDULES)?;
         let fuzz = ["--package", "lambda-otlp-tests", "--test", "fuzz"];
         long_test(&root, &fuzz, "FUZZ_CHANGES", LONG_CHANGES)?;

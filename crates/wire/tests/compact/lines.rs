@@ -1,0 +1,138 @@
+//! The lines that writers make of requests, and where readers find them.
+
+use super::{CONTEXT, TELEMETRY, named, request_of, requests, text};
+use lambda_otlp_wire::compact::{Context, Names};
+use lambda_otlp_wire::ids::{id_of_number, to_hex};
+use lambda_otlp_wire::{
+    Envelope, Limits, LineEncoder, LineLimits, Request, SignalKind, read_line_of,
+};
+
+/// Calls of one kind differ in holes only: times, ids, and the nanoseconds busy and idle, which add up to the duration.
+#[test]
+fn a_span_like_a_recent_one_costs_its_holes() {
+    let calls = |count: u64| {
+        let span = |number: u64| {
+            let (start, busy) = (1_790_000_000_000_000_000 + number * 9_000_017, 50_000 + number);
+            let id = to_hex(&id_of_number(number));
+            format!(
+                r#"{{"spanId":"{id}","name":"DynamoDB.Query","startTimeUnixNano":"{start}","endTimeUnixNano":"{}","flags":257,"attributes":[{{"key":"aws.request_id","value":{{"stringValue":"0123456789ABCDEFGHIJ{:06}VV4KQNSO5AEMVJF66Q9ASUAAJG"}}}},{{"key":"busy_ns","value":{{"intValue":"{busy}"}}}},{{"key":"idle_ns","value":{{"intValue":"{}"}}}}]}}"#,
+                start + 5_000_000,
+                number * 7,
+                5_000_000 - busy + number % 3,
+            )
+        };
+        let spans: Vec<String> = (1..=count).map(span).collect();
+        request_of(&format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}]}}]}}]}}"#,
+            spans.join(",")
+        ))
+    };
+    let lengths = [10, 60].map(|count| {
+        let calls = calls(count);
+        let text = text(&[&calls]);
+        assert_eq!(requests(&text), Ok(vec![calls]));
+        text.len()
+    });
+    // 29 bytes a span: 8 of times, 17 of the request id, 3 of busy_ns, 1 of idle_ns and few bits of the skeleton.
+    assert!(lengths[1] - lengths[0] < 1800, "{lengths:?}");
+}
+
+#[test]
+fn a_request_too_large_for_a_line_becomes_several_lines() {
+    let names =
+        Names::of_function("orders-api", "eu-west-1", "/aws/lambda/orders-api", CONTEXT.log_stream);
+    let mut encoder = LineEncoder::compact(names, LineLimits::default());
+    let mut bytes = Vec::new();
+    lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            for number in 0..5000_u64 {
+                scope.message(2, |span| {
+                    span.bytes(
+                        2,
+                        &(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 3 ^ number).to_be_bytes(),
+                    );
+                    span.string(5, &format!("span {} of orders-api", number * number));
+                });
+            }
+        });
+    });
+    let request = Request::trusted(SignalKind::Traces, bytes);
+    let mut out = Vec::new();
+    let envelope =
+        Envelope { level: Some("INFO"), unix_nanos: Some(7), partial: true, ..Envelope::default() };
+    let written = encoder.encode(&envelope, request.clone(), &mut out);
+    assert_eq!((written.items, written.dropped_items), (5000, 0));
+    let lines: Vec<&str> = std::str::from_utf8(&out).unwrap().lines().collect();
+    assert!(lines.len() > 1 && lines.len() == written.lines, "{}", lines.len());
+    let mut read = Vec::new();
+    for line in &lines {
+        assert!(line.len() < 60 * 1024, "{}", line.len());
+        let mut reading = read_line_of(line, &CONTEXT, &Limits::default()).unwrap();
+        assert!(reading.undecodable.is_empty() && reading.decoded.len() == 1, "{reading:?}");
+        let line = reading.decoded.remove(0);
+        assert!(line.is_partial);
+        read.push(line.request);
+    }
+    assert_eq!(lambda_otlp_wire::merge(read, usize::MAX), [request]);
+}
+
+#[test]
+fn requests_of_one_flush_share_a_line_if_they_fit() {
+    const LOGS: &str = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1790000000123000000","body":{"stringValue":"orders-api of 012345678901"}}]}]}]}"#;
+    let (spans, records) = (request_of(TELEMETRY), request_of(LOGS));
+    let names =
+        Names::of_function("orders-api", "eu-west-1", "/aws/lambda/orders-api", CONTEXT.log_stream);
+    let mut encoder = LineEncoder::compact(names.clone(), LineLimits::default());
+    encoder.set_account(CONTEXT.account);
+    let envelope = Envelope { unix_nanos: Some(7), level: Some("WARN"), ..Envelope::default() };
+    let mut out = b"before".to_vec();
+    let written = encoder.encode_together(&envelope, &[&spans, &records], &mut out).unwrap();
+    assert_eq!((written.lines, written.items, written.dropped_items), (1, 2, 0));
+    let line = String::from_utf8(out.split_off(6)).unwrap();
+    assert!(line.ends_with("\"level\":\"WARN\"}\n") && line.lines().count() == 1, "{line}");
+    let read: Vec<Request> = read_line_of(&line, &CONTEXT, &Limits::default())
+        .unwrap()
+        .decoded
+        .into_iter()
+        .map(|line| line.request)
+        .collect();
+    assert_eq!(read, [spans.clone(), records.clone()]);
+    let other_account = Context { account: "123456789012", ..CONTEXT };
+    let reading = read_line_of(&line, &other_account, &Limits::default()).unwrap();
+    assert_eq!((reading.decoded.len(), reading.undecodable.len()), (0, 1));
+
+    // Standard lines have one request each, and these do not fit into one line.
+    let standard = LineEncoder::new(6, LineLimits::default());
+    let small = LineLimits { max_bytes: 150, ..LineLimits::default() };
+    for mut encoder in [standard, LineEncoder::compact(names, small)] {
+        assert_eq!(encoder.encode_together(&envelope, &[&spans, &records], &mut out), None);
+        assert_eq!(encoder.encode_together(&envelope, &[], &mut out), None);
+        assert_eq!(out, b"before");
+    }
+}
+
+#[test]
+fn a_compact_line_is_found_where_an_otlp_line_is() {
+    let content = text(&[&named("work")]);
+    let line = format!(r#"{{"_otelc":"{content}"}}"#);
+    let check = |text: &str, expected: (usize, usize, Option<&str>)| {
+        let reading = read_line_of(text, &CONTEXT, &Limits::default()).unwrap_or_default();
+        let found = (reading.decoded.len(), reading.undecodable.len(), reading.text.as_deref());
+        assert_eq!(found, expected, "{text}");
+    };
+    check(&line, (1, 0, None));
+    check(&format!("[INFO]\t2026-09-21T14:13:20.123Z\t8f507cfc-c7a1\t{line}"), (1, 0, None));
+    check(&format!("{line}\n{line}"), (2, 0, None));
+    check(&format!("printed before {line}"), (1, 0, Some("printed before")));
+    check(&format!(r#"{{"message":{}}}"#, serde_json::Value::from(line.as_str())), (1, 0, None));
+    // Cut off, damaged, or without the names of its function.
+    check(line.get(..line.len() - 3).unwrap(), (0, 1, None));
+    check(&line.replacen(":\"", ":\"%", 1), (0, 1, None));
+    // A log record that has such a key.
+    check(&format!(r#"{{"_otelc":"{content}","more":1}}"#), (0, 0, None));
+    check(&format!(r#"{{"_otelc":"{content}","requestId":"a","logger":"b"}}"#), (0, 0, None));
+    check(r#"{"_otelc":{"a":1}}"#, (0, 0, None));
+    check(r#"{"_otelc":5,"level":"INFO"}"#, (0, 0, None));
+    // Two contents are ambiguous.
+    check(&format!(r#"{{"_otelc":"{content}","_otelc":"{content}"}}"#), (0, 1, None));
+}

@@ -1,0 +1,110 @@
+//! Exact round trips of generated requests and of the sample lines, and damaged lines.
+//!
+//! `LAMBDA_OTLP_COMPACT_CASES` sets the number of generated requests and of damaged lines.
+
+use super::generators::{logs, metrics, traces};
+use super::{TELEMETRY, request_of, requests, text};
+use lambda_otlp_wire::compact::CompactError;
+use lambda_otlp_wire::{Limits, Request, read_line};
+use proptest::prelude::*;
+
+#[expect(clippy::disallowed_methods, reason = "the number of cases is no setting of a program")]
+fn cases(fallback: u32) -> ProptestConfig {
+    let cases = std::env::var("LAMBDA_OTLP_COMPACT_CASES").ok();
+    let cases = cases.and_then(|cases| cases.parse().ok());
+    ProptestConfig::with_cases(cases.unwrap_or(fallback))
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn a_line_decodes_to_the_requests_that_were_encoded(
+        mut encoded in prop::collection::vec(prop_oneof![traces(), logs(), metrics()], 1..4),
+        copies in 0..3_usize,
+    ) {
+        let first = encoded.first().cloned();
+        encoded.extend(std::iter::repeat_n(first, copies).flatten());
+        let text = text(&encoded.iter().collect::<Vec<_>>());
+        prop_assert_eq!(requests(&text), Ok(encoded));
+    }
+
+    /// Bytes that are not as encoders write them: unknown fields, other types, lengths with needless bytes, no protobuf at all.
+    #[test]
+    fn odd_bytes_survive_unchanged(
+        request in prop_oneof![traces(), logs(), metrics()],
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        insert in any::<bool>(),
+    ) {
+        let mut bytes = request.bytes().to_vec();
+        for (at, value) in changes {
+            let at = at.index(bytes.len() + 1);
+            match bytes.get_mut(at) {
+                Some(byte) if !insert => *byte = value,
+                _ => bytes.insert(at, value),
+            }
+        }
+        let checked = Request::check(request.kind(), bytes.clone(), &Limits::default());
+        let text = text(&[&Request::counted(request.kind(), bytes, 0)]);
+        let expected = checked.map(|request| vec![request]).map_err(CompactError::Malformed);
+        prop_assert_eq!(requests(&text), expected);
+    }
+}
+
+#[test]
+fn sample_lines_come_back_unchanged_in_fewer_bytes() {
+    const OVERHEAD: usize = 26;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/lines");
+    let mut lines = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap();
+        let sample = std::fs::read_to_string(file.path()).unwrap_or_default();
+        for line in sample.lines() {
+            let reading = read_line(line, &Limits::default()).unwrap_or_default();
+            let decoded: Vec<Request> =
+                reading.decoded.into_iter().map(|line| line.request).collect();
+            let content = text(&decoded.iter().collect::<Vec<_>>());
+            assert_eq!(requests(&content).as_ref(), Ok(&decoded));
+            let spans: usize = decoded.iter().map(Request::items).sum();
+            if spans > 0 && line.contains("gzip") {
+                let standard = line.len() + 1 + OVERHEAD;
+                let compact = content.len() + r#"{"_otelc":""}"#.len() + 1 + OVERHEAD;
+                println!("{:?}, {spans} spans: {compact} of {standard}", file.file_name());
+                assert!(compact < standard, "{:?}: {compact} of {standard}", file.file_name());
+                lines += 1;
+            }
+        }
+    }
+    assert!(lines > 20, "{lines}");
+}
+
+/// One changed, lost or inserted character is an error, except for the odds of a 2-byte checksum.
+#[test]
+fn a_damaged_line_is_an_error() {
+    let cases: u32 = cases(20_000).cases;
+    let request = request_of(TELEMETRY);
+    let text = text(&[&request]).into_bytes();
+    let mut state = 7_u64;
+    let mut random = |bound: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % bound
+    };
+    let mut wrong = 0;
+    for _ in 0..cases {
+        let mut damaged = text.clone();
+        let at = random(damaged.len());
+        match random(4) {
+            0 => drop(damaged.remove(at)),
+            1 => damaged.insert(at, b'!' + u8::try_from(random(90)).unwrap()),
+            2 => damaged.truncate(at),
+            _ => damaged[at] = b'!' + u8::try_from(random(90)).unwrap(),
+        }
+        if damaged != text
+            && let Ok(decoded) = requests(&String::from_utf8(damaged).unwrap())
+        {
+            wrong += u32::from(decoded != [request.clone()]);
+        }
+    }
+    // One in 65,536 of those whose structure is still right.
+    assert!(wrong <= 1 + cases / 30_000, "{wrong} of {cases}");
+}
