@@ -219,7 +219,29 @@ def importable(packages):
         if packages in sys.path and any(map(os.path.isdir, others)):
             sys.path.remove(packages)
         return None
+    forget_the_dead()
     return hide(name for name in set(sys.modules) - before if ".".join(name.split(".")[:2]) in SDK)
+
+
+class Gone:
+    """Takes the place of a protobuf message that is gone."""
+
+    _Modified = _UpdateOneofState = staticmethod(lambda *_: None)
+
+
+def forget_the_dead():
+    """Replaces protobuf's weak references to messages that are gone. gevent's monkey patch looks at all objects, and fails at these."""
+    listener = getattr(sys.modules.get("google.protobuf.internal.python_message"), "_Listener", None)
+    if listener is None or importlib.util.find_spec("gevent") is None:
+        return
+    import gc
+
+    for each in gc.get_objects():
+        if issubclass(type(each), listener):
+            try:
+                each._parent_message_weakref.__class__  # noqa: B018
+            except ReferenceError:
+                each._parent_message_weakref = Gone
 
 
 def is_ours(name, packages):

@@ -62,7 +62,12 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     let name = format!("no code to change: Python with boto3 {aws} below awslambdaric {client}");
     match unchanged_python(root)? {
         Some(python) => {
-            tally.note(&name, runtime.block_on(python_function(workshop, &python)));
+            let plain = python_function(workshop, &python, "shop.handler", PYTHON_STORY);
+            tally.note(&name, runtime.block_on(plain));
+            let name =
+                format!("{name}, patched by gevent {}", pinned(root, requirements, "gevent")?);
+            let patched = python_function(workshop, &python, "patched.handler", SHORT_STORY);
+            tally.note(&name, runtime.block_on(patched));
         }
         None => println!("skip  {name}: there is no Python that is new enough on this machine"),
     }
@@ -200,13 +205,18 @@ pub(super) fn python_specs(
     Ok((without, with))
 }
 
-async fn python_function(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
-    let (without, with) = python_specs(workshop, python, "shop.handler")?;
-    let fast = compare_starts(workshop, PYTHON_STORY, without.clone(), with.clone(), false).await;
+async fn python_function(
+    workshop: &Workshop,
+    python: &Path,
+    handler: &str,
+    story: &[&str],
+) -> anyhow::Result<String> {
+    let (without, with) = python_specs(workshop, python, handler)?;
+    let fast = compare_starts(workshop, story, without.clone(), with.clone(), false).await;
     let fast = fast.context("fast start")?;
     // A variable that only the SDK reads.
     let with = with.env("OTEL_BSP_EXPORT_TIMEOUT", "30000");
-    let by_sdk = compare_starts(workshop, PYTHON_STORY, without, with, true).await;
+    let by_sdk = compare_starts(workshop, story, without, with, true).await;
     let by_sdk = by_sdk.context("the SDK")?;
     Ok(format!("fast start: {fast}; the SDK: {by_sdk}"))
 }

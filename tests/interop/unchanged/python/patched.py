@@ -1,0 +1,7 @@
+"""A function whose module gevent patches first."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+from shop import handler  # noqa: E402, F401
