@@ -30,6 +30,7 @@ mod source;
 mod vitals;
 
 pub use config::Config;
+pub use config::dictionaries::read as read_dictionaries;
 pub use config::variables::TABLE;
 pub use convert::time_shift::TimeShift;
 pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};

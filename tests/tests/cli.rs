@@ -156,8 +156,11 @@ fn a_dictionary_is_trained_from_lines_and_makes_lines_shorter() {
     };
     let directory = tempfile::tempdir().unwrap();
     let in_directory = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-    let (log, dictionary, compact) =
-        (in_directory("log"), in_directory("dictionary-70.bin"), in_directory("compact"));
+    let (log, dictionary, compact) = (
+        in_directory("log"),
+        in_directory("dictionaries/dictionary-70.bin"),
+        in_directory("compact"),
+    );
     let write = |path: &str, mut encoder: wire::LineEncoder, numbers: std::ops::Range<u64>| {
         let mut lines = b"START RequestId: 1\n".to_vec();
         for number in numbers {
@@ -189,15 +192,18 @@ fn a_dictionary_is_trained_from_lines_and_makes_lines_shorter() {
     assert!(own_bytes * 3 < standard_bytes * 2, "{own_bytes} of {standard_bytes} bytes");
     let output = run(&["decode", &compact]);
     assert!(text(&output.stderr).contains("dictionary 70"), "{}", text(&output.stderr));
+    let run_beside = |arguments: &[&str]| {
+        let mut command = Command::new(binary("lambda-otlp"));
+        command.current_dir(directory.path()).args(arguments).stdin(Stdio::null()).output().unwrap()
+    };
     for command in ["decode", "tail"] {
-        let output = run(&[command, &compact, "--dictionary", &dictionary]);
+        let output = run_beside(&[command, "compact"]);
         let (out, said) = (text(&output.stdout), text(&output.stderr));
         assert_eq!(out.matches("settle ledger").count(), 40, "{out}{said}");
     }
-    // Own lines in that dictionary can train the next one.
-    let next = in_directory("dictionary-71.bin");
-    let output =
-        run(&["dictionary", "train", &compact, "--dictionary", &dictionary, "--output", &next]);
+    // Lines with that dictionary can train the next one.
+    let next = ["dictionary", "train", "compact", "--output", "dictionaries/dictionary-71.bin"];
+    let output = run_beside(&next);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 

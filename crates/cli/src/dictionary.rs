@@ -32,7 +32,7 @@ struct TrainArguments {
     #[arg(required = true)]
     files: Vec<String>,
     /// The file to write. Its name states the number of the dictionary, which must be new.
-    #[arg(long, value_name = "FILE", default_value = "dictionary-64.bin")]
+    #[arg(long, value_name = "FILE", default_value = "dictionaries/dictionary-64.bin")]
     output: PathBuf,
     #[command(flatten)]
     writer: Writer,
@@ -72,6 +72,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         measured.iter().copied().map(content).sum::<usize>() / measured.len()
     };
     let (standard, own) = (bytes(Encoder::default()), bytes(Encoder::new(number, trained.into())));
+    if let Some(folder) = arguments.output.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
     fs::write(&arguments.output, train(&parts))
         .with_context(|| format!("cannot write {output}"))?;
     let mut out = std::io::stdout().lock();

@@ -5,8 +5,8 @@ use platform::LogSource;
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
-use std::path::Path;
-use wire::compact::{CompactError, Context, Dictionaries, OwnDictionary, UsedNames};
+use std::sync::OnceLock;
+use wire::compact::{CompactError, Context, Dictionaries, UsedNames};
 use wire::{Joined, Limits, LineError, LineReading, Rejoin, read_line_of};
 
 /// The longest line. A file without newlines must not fill the memory.
@@ -57,13 +57,23 @@ pub(crate) struct Writer {
     /// For compact lines: their log stream, unless each line names it, as those of `aws logs tail` do.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     log_stream: String,
-    /// For compact lines: your own dictionary, if the function uses one.
-    #[arg(long, value_name = "FILE", value_parser = own_dictionary)]
-    dictionary: Option<OwnDictionary>,
 }
 
-fn own_dictionary(path: &str) -> Result<OwnDictionary, String> {
-    OwnDictionary::of_file(Path::new(path), std::fs::read(path))
+/// The user's own dictionaries of compact lines: the files in the folder `dictionaries` here.
+pub(crate) fn dictionaries() -> Option<&'static Dictionaries> {
+    static READ: OnceLock<Option<&Dictionaries>> = OnceLock::new();
+    *READ.get_or_init(|| {
+        let (dictionaries, problems) = forwarder::read_dictionaries(&["dictionaries".into()]);
+        for problem in problems {
+            eprintln!("warning: a dictionary is ignored: {problem}");
+        }
+        dictionaries
+    })
+}
+
+/// The limits of lines, with these dictionaries.
+fn limits() -> Limits {
+    Limits { dictionaries: dictionaries(), ..Limits::default() }
 }
 
 /// A log event with its origin, as JSON, or a delivery of CloudWatch Logs with several.
@@ -86,29 +96,8 @@ struct Message {
 
 impl Writer {
     fn context(&self) -> Context<'_> {
-        let Self { function, account, log_stream, dictionary: _ } = self;
+        let Self { function, account, log_stream } = self;
         Context { function, account, log_stream, region: "" }
-    }
-
-    /// Reads lines whose names are in them or known from elsewhere, with the dictionary of this path, if any.
-    pub(crate) fn with_dictionary(path: Option<&str>) -> anyhow::Result<Self> {
-        let dictionary = path.map(own_dictionary).transpose().map_err(anyhow::Error::msg)?;
-        Ok(Self { dictionary, ..Self::default() })
-    }
-
-    /// Returns `true` if the arguments name the writer, and not only its dictionary.
-    pub(crate) fn is_named(&self) -> bool {
-        self.context() != Context::default()
-    }
-
-    fn limits(&self) -> Limits {
-        let dictionaries = self.dictionary.map(|own| {
-            let mut dictionaries = Dictionaries::default();
-            // The first one has no other beside it.
-            let _added = dictionaries.add(own);
-            &*Box::leak(Box::new(dictionaries))
-        });
-        Limits { dictionaries, ..Limits::default() }
     }
 
     /// Returns the texts of a line, and their writer. Names that the line states take precedence.
@@ -133,7 +122,7 @@ impl Writer {
             || vec![line],
             |events| events.into_iter().map(|event| event.message).collect(),
         );
-        (Self { function, account, log_stream, ..self.clone() }, texts)
+        (Self { function, account, log_stream }, texts)
     }
 }
 
@@ -171,7 +160,6 @@ pub(crate) enum Found {
 pub(crate) struct Joining {
     /// The writer of lines that do not state theirs.
     named: Writer,
-    limits: Limits,
     /// The writer of the last line.
     writer: Writer,
     rejoin: Rejoin,
@@ -181,7 +169,7 @@ pub(crate) struct Joining {
 
 impl Joining {
     pub(crate) fn new(named: Writer) -> Self {
-        Self { limits: named.limits(), named, ..Self::default() }
+        Self { named, ..Self::default() }
     }
 
     /// Adds a line. Returns the complete contents, each with the number of its first line.
@@ -199,7 +187,7 @@ impl Joining {
     }
 
     fn take_text(&mut self, number: usize, text: String, found: &mut Vec<(usize, Found)>) {
-        let (context, limits) = (self.writer.context(), self.limits);
+        let (context, limits) = (self.writer.context(), limits());
         if self.rejoin.is_waiting() {
             match self.rejoin.go_on(&text, &context, &limits) {
                 Joined::More => {
@@ -238,7 +226,7 @@ impl Joining {
 
     fn alone(&self, pieces: Vec<(usize, String)>) -> Vec<(usize, Found)> {
         let read = |(number, line): (usize, String)| {
-            let found = match read_line_of(&line, &self.writer.context(), &self.limits) {
+            let found = match read_line_of(&line, &self.writer.context(), &limits()) {
                 Some(reading) => Found::Otlp(Box::new(reading)),
                 None => Found::Other(line),
             };
@@ -294,7 +282,7 @@ mod tests {
 
     fn writer(function: &str, account: &str, log_stream: &str) -> Writer {
         let [function, account, log_stream] = [function, account, log_stream].map(str::to_owned);
-        Writer { function, account, log_stream, dictionary: None }
+        Writer { function, account, log_stream }
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) fn folders(package: Option<&str>) -> Vec<PathBuf> {
 
 /// Reads all dictionaries of these folders, which need not exist. Returns `None` if there are none, and the problems of other
 /// files.
-pub(super) fn read(folders: &[PathBuf]) -> (Option<&'static Dictionaries>, Vec<String>) {
+pub fn read(folders: &[PathBuf]) -> (Option<&'static Dictionaries>, Vec<String>) {
     let mut dictionaries = Dictionaries::default();
     let mut problems = Vec::new();
     for folder in folders {

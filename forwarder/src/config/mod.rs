@@ -1,6 +1,6 @@
 //! The forwarder's configuration, read once from the variables.
 
-mod dictionaries;
+pub(crate) mod dictionaries;
 pub(crate) mod variables;
 
 use crate::convert::PlatformSpans;

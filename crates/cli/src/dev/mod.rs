@@ -94,14 +94,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.account.are_given() && !arguments.aws {
         bail!("--region and --profile need --aws, which gives the function credentials");
     }
-    let mut variables = arguments.variables.iter();
-    let dictionary =
-        variables.find_map(|variable| variable.strip_prefix("LAMBDA_OTLP_DICTIONARY="));
-    let writer = Writer::with_dictionary(dictionary)?;
     let events = events::read(&arguments.events)?;
     let prepared = Prepared::of(arguments)?;
     let session = Session::begin(arguments, prepared, events)?;
-    let is_shown = arguments.output.show(&session.incoming, writer);
+    let is_shown = arguments.output.show(&session.incoming, Writer::default());
     let is_fine = session.end();
     Ok(if is_shown? && is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -49,7 +49,7 @@ pub(crate) const MOST_WAITING: usize = 64;
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let incoming = if arguments.log_groups.is_empty() && arguments.stack.is_none() {
         read(&arguments.files)?
-    } else if arguments.writer.is_named() {
+    } else if arguments.writer != Writer::default() {
         bail!("--function, --account and --log-stream are for files: a log group states them");
     } else {
         cloudwatch::follow(&cloudwatch::Asked {
