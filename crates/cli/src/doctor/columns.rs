@@ -96,7 +96,7 @@ mod tests {
         let found = warning(SignalKind::Logs, "default", &columns).unwrap();
         assert!(
             found.text.starts_with("logs: stream default has 900 columns")
-                && found.text.contains("begin with user_… (600), cart_… (296), "),
+                && found.text.contains("begin with user_… (600), cart_… (296): "),
             "{}",
             found.text
         );
