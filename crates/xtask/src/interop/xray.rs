@@ -7,7 +7,7 @@ use super::{Tally, Workshop};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use simulator::sink::{Row, Signal, Sink};
-use simulator::{FunctionSpec, Lambda};
+use simulator::{FunctionSpec, Lambda, LogFormat};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -15,7 +15,7 @@ const STORY: [&str; 3] = ["take", "take", "fail"];
 const FAILURE: &str = "the order cannot be fulfilled";
 /// The span with the annotation, for each handler.
 const ANNOTATED: [&str; 3] = ["charge", "## subsegments.charge", "## powertools"];
-/// What starts the function's first span. The third has a variable that only OpenTelemetry's SDK for Python reads.
+/// What starts the function's first span. The first runs in Lambda's JSON log format, the third has a variable that only OpenTelemetry's SDK for Python reads.
 const STARTS: [(&str, &str, &str); 3] = [
     ("fast start", "LAMBDA_OTLP_INSTRUMENT", "auto"),
     ("no instrumentation", "LAMBDA_OTLP_INSTRUMENT", "off"),
@@ -80,7 +80,8 @@ async fn run(workshop: &Workshop, start: &str, with: FunctionSpec) -> anyhow::Re
     lambda.create_function(forwarder)?;
     let with = with.active_tracing().env("PRICES", &services.base).memory_mb(512);
     let with = with.env("POWERTOOLS_SERVICE_NAME", "shop").timeout(INIT).init_timeout(INIT);
-    lambda.create_function(with)?;
+    let format = if start == STARTS[0].0 { LogFormat::Json } else { LogFormat::Text };
+    lambda.create_function(with.log_format(format))?;
     lambda.subscribe(&format!("/aws/lambda/{FUNCTION}"), "forwarder", "")?;
     for (action, number) in STORY.iter().zip(1..) {
         let event = json!({ "action": action, "number": number });
