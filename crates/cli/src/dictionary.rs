@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use wire::compact::{self, Encoder, Flags, Names};
+use wire::compact::{self, Encoder, Flags, Names, Sample};
 use wire::protobuf::{messages, plain_attribute};
 use wire::{Request, resource};
 
@@ -62,20 +62,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         "{} requests are too few for a dictionary: give files with at least {LEAST_REQUESTS}",
         requests.len()
     );
-    let parts: Vec<Vec<&Request>> =
-        (0..PARTS).map(|part| requests.iter().skip(part).step_by(PARTS).collect()).collect();
-    let (measured, others) = parts.split_first().context("no parts")?;
-    let trained = train(others);
+    let measured = requests.iter().step_by(PARTS);
+    let trained = train(requests.iter().enumerate().filter(|(at, _)| at % PARTS != 0));
     let bytes = |mut encoder: Encoder| -> usize {
         let content =
             |request| encoder.text(&names(request).context(), Flags::default(), &[request]).len();
-        measured.iter().copied().map(content).sum::<usize>() / measured.len()
+        measured.clone().map(content).sum::<usize>() / measured.len()
     };
     let (standard, own) = (bytes(Encoder::default()), bytes(Encoder::new(number, trained.into())));
     if let Some(folder) = arguments.output.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    fs::write(&arguments.output, train(&parts))
+    fs::write(&arguments.output, train(requests.iter().enumerate()))
         .with_context(|| format!("cannot write {output}"))?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{output}: made from {} requests", requests.len())?;
@@ -108,13 +106,13 @@ fn requests_of(file: &str, writer: Writer) -> anyhow::Result<Vec<Request>> {
     Ok(requests)
 }
 
-fn train(parts: &[Vec<&Request>]) -> Vec<u8> {
+fn train<'r>(requests: impl Iterator<Item = (usize, &'r Request)>) -> Vec<u8> {
     let mut encoder = Encoder::new(0, (&[]).into());
-    let mut skeleton =
-        |request: &&Request| encoder.skeleton(&names(request).context(), &[request]).to_vec();
-    let skeletons: Vec<Vec<Vec<u8>>> =
-        parts.iter().map(|part| part.iter().map(&mut skeleton).collect()).collect();
-    compact::train(&skeletons)
+    let samples = requests.map(|(at, request)| Sample {
+        skeleton: encoder.skeleton(&names(request).context(), &[request]).to_vec(),
+        groups: vec![at % PARTS],
+    });
+    compact::train(&samples.collect::<Vec<_>>())
 }
 
 /// The names of the function that wrote a request, by its resource: its lines leave them out.

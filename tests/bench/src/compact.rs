@@ -12,7 +12,7 @@ use lambda_otlp_bench::corpus::{self, Function, Template};
 use lambda_otlp_bench::{SERVICES, Service, THINGS};
 use std::path::Path;
 use std::process::Command;
-use wire::compact::{Encoder, Names};
+use wire::compact::{Encoder, Names, Sample};
 use wire::{Envelope, LineEncoder, LineLimits, Request};
 
 const SPANS: [u64; 5] = [1, 3, 5, 10, 100];
@@ -184,10 +184,10 @@ fn table() -> anyhow::Result<()> {
 /// Returns a dictionary of the ten measured functions, trained with other invocations than the measured ones.
 fn own_dictionary(template: &Template) -> Vec<u8> {
     let mut encoder = Encoder::new(0, (&[]).into());
-    let mut kinds = vec![Vec::new(); 4];
+    let mut samples = Vec::new();
     for number in 0..10 {
         let mut function = Function::new(template, &THINGS, number);
-        for (invocation, kind) in (1000..).zip(&mut kinds) {
+        for (group, invocation) in (1000..1004).enumerate() {
             let requests = [
                 function.traces(invocation, 1),
                 function.traces(invocation, 5),
@@ -195,14 +195,16 @@ fn own_dictionary(template: &Template) -> Vec<u8> {
                 corpus::metrics(&mut function, invocation),
             ];
             let values = &function.values;
-            let group = format!("/aws/lambda/{}", values.name);
-            let names = Names::of_function(&values.name, values.region, &group, &values.stream)
+            let log_group = format!("/aws/lambda/{}", values.name);
+            let names = Names::of_function(&values.name, values.region, &log_group, &values.stream)
                 .with_account(&values.account);
-            let skeleton = |request| encoder.skeleton(&names.context(), &[request]).to_vec();
-            kind.extend(requests.iter().map(skeleton));
+            samples.extend(requests.iter().map(|request| Sample {
+                skeleton: encoder.skeleton(&names.context(), &[request]).to_vec(),
+                groups: vec![group],
+            }));
         }
     }
-    wire::compact::train(&kinds)
+    wire::compact::train(&samples)
 }
 
 /// The bytes that CloudWatch charges for a line.

@@ -40,4 +40,4 @@ pub use encoder::{Encoder, Flags};
 #[cfg(feature = "decode")]
 pub use error::CompactError;
 #[cfg(all(feature = "encode", feature = "decode"))]
-pub use train::train;
+pub use train::{Sample, train};

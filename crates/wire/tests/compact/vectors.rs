@@ -22,7 +22,7 @@ fn contents_of_known_requests() {
     check(
         1,
         TELEMETRY,
-        "o$7KGLtgKbuc9GP6c47jH.;2mz4>:hgo+p$tFx87cgA<2l35]|I4Gqqf;gN$oW.}!P(gV?W{b}m,Ut@?/t*KYYShNZT2nm4YG{p+",
+        "o$7KR;|gaB9NEYKLr+O&hU&Y${d&:h4X%p$tFx87cgA<2l35]|I4Gqqf;gN$oW.}!P(gV?W{b}m,Ut@?/t*KYYShNZT2nm4YG{p+",
     );
     let metrics = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"load","gauge":{"dataPoints":[{"timeUnixNano":"1790000000000000000","asDouble":-0.25},{"timeUnixNano":"1790000001000000000","asInt":"-7"},{"timeUnixNano":"1790000002000000000","asDouble":-0.0}]}}]}]}]}"#;
     check(0, metrics, "H#eXYjH0zt59Z1uDD/D9}Q#[;!@iz3p*F47&!!!~[w>$)#V(*PF#!!!!!!!!0mh3");

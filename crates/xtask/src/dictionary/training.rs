@@ -1,7 +1,7 @@
 //! The training set: services of other instrumentations, versions and names than those that tests and benches use.
 
 use lambda_otlp_bench::corpus::{self, Function, Template};
-use wire::compact::{Context, Encoder};
+use wire::compact::{Context, Encoder, Sample};
 
 const TEMPLATES: [&str; 8] = [
     include_str!("training/rust_lite.txt"),
@@ -30,14 +30,16 @@ const NAMES: [&str; 12] = [
 ];
 const SERVICES: u64 = 60;
 
-/// Skeletons of traces, logs and metrics of each kind of services.
-pub(crate) fn samples() -> Vec<Vec<Vec<u8>>> {
+const QUARTERS: usize = 4;
+
+/// Skeletons of traces, logs and metrics of each kind of services. Functions use known instrumentations or others, so the groups are the
+/// kinds of services, and quarters of the services of all kinds.
+pub(crate) fn samples() -> Vec<Sample> {
     let mut encoder = Encoder::new(0, (&[]).into());
-    let mut kinds = Vec::new();
-    for (template, offset) in TEMPLATES.into_iter().zip(0..) {
+    let mut samples = Vec::new();
+    for ((kind, template), offset) in TEMPLATES.into_iter().enumerate().zip(0..) {
         let template = Template::new(template);
-        let mut samples = Vec::new();
-        for number in 0..SERVICES {
+        for (service, number) in (0..SERVICES).enumerate() {
             let mut function = Function::new(&template, &NAMES, 1000 + offset * SERVICES + number);
             let traces = function.traces(number, 5);
             let root = function.traces(number + 1, 1);
@@ -51,10 +53,11 @@ pub(crate) fn samples() -> Vec<Vec<Vec<u8>>> {
                 region: values.region,
             };
             for request in [&traces, &root, &logs, &metrics] {
-                samples.push(encoder.skeleton(&context, &[request]).to_vec());
+                let skeleton = encoder.skeleton(&context, &[request]).to_vec();
+                let groups = vec![kind, TEMPLATES.len() + service % QUARTERS];
+                samples.push(Sample { skeleton, groups });
             }
         }
-        kinds.push(samples);
     }
-    kinds
+    samples
 }
