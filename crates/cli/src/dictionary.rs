@@ -11,6 +11,10 @@ use wire::protobuf::{messages, plain_attribute};
 use wire::{Request, resource};
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  aws logs tail /aws/lambda/shop --since 1d > shop.log
+  lambda-otlp dictionary train shop.log orders.log")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: DictionaryCommand,
@@ -23,10 +27,6 @@ enum DictionaryCommand {
 }
 
 #[derive(clap::Args)]
-#[command(after_help = "\
-Example:
-  aws logs tail /aws/lambda/shop --since 1d > shop.log
-  lambda-otlp dictionary train shop.log orders.log")]
 struct TrainArguments {
     /// Files of lines; `-` is standard input.
     #[arg(required = true)]
