@@ -18,6 +18,7 @@ mod openobserve;
 mod pypi;
 mod receiver;
 mod rotel;
+mod serve;
 mod stack;
 
 use checks::Length;

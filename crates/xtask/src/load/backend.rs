@@ -1,17 +1,14 @@
 //! A backend that accepts everything and counts numbers.
 
+use crate::serve::serve;
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_ENCODING};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::net::TcpListener;
 
 const MOST_BYTES: usize = 64 << 20;
 
@@ -23,19 +20,8 @@ pub(super) struct Backend {
 
 impl Backend {
     pub(super) async fn start() -> std::io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let arrived = Arc::new(Mutex::default());
-        let counting = Arc::clone(&arrived);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let arrived = Arc::clone(&counting);
-                let answer = service_fn(move |request| answer(Arc::clone(&arrived), request));
-                let connection =
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
-                tokio::spawn(async move { connection.await.ok() });
-            }
-        });
+        let arrived = Arc::default();
+        let address = serve(Arc::clone(&arrived), answer).await?;
         Ok(Self { address, arrived })
     }
 

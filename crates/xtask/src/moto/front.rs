@@ -2,6 +2,7 @@
 //! policies that moto lacks, and receives answers for CloudFormation.
 
 use super::aws::Moto;
+use crate::serve::serve;
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -12,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 /// The share of calls that is throttled, among those that change or describe filters.
 const THROTTLED_OF: usize = 10;
@@ -40,24 +41,11 @@ struct Seen {
 
 impl Front {
     pub(super) async fn start(moto: &Moto, infrequent_access: &str) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let endpoint = format!("http://{}", listener.local_addr()?);
         let moto = moto.endpoint.strip_prefix("http://").context("no address")?.to_owned();
         let infrequent_access = infrequent_access.to_owned();
         let state = Arc::new(State { moto, infrequent_access, seen: Mutex::default() });
-        let serving = Arc::clone(&state);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&serving);
-                let service = hyper::service::service_fn(move |request| {
-                    let state = Arc::clone(&state);
-                    async move { state.answer(request).await }
-                });
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service);
-                tokio::spawn(connection);
-            }
-        });
+        let answer = |state: Arc<State>, request| async move { state.answer(request).await };
+        let endpoint = format!("http://{}", serve(Arc::clone(&state), answer).await?);
         Ok(Self { endpoint, state })
     }
 

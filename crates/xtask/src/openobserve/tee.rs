@@ -1,17 +1,14 @@
 //! A proxy in front of the server: a model of OpenObserve gets every request that the server accepted.
 
 use super::server::Server;
+use crate::serve::serve;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::net::TcpListener;
 
 pub(super) struct Tee {
     pub(super) address: SocketAddr,
@@ -31,8 +28,6 @@ struct State {
 
 impl Tee {
     pub(super) async fn start(server: Server, model: Server) -> std::io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
         let state = Arc::new(State {
             server,
             model,
@@ -41,16 +36,7 @@ impl Tee {
             alone: tokio::sync::Mutex::default(),
             differences: Mutex::default(),
         });
-        let accepting = Arc::clone(&state);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&accepting);
-                let answer = service_fn(move |request| answer(Arc::clone(&state), request));
-                let connection =
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
-                tokio::spawn(async move { connection.await.ok() });
-            }
-        });
+        let address = serve(Arc::clone(&state), answer).await?;
         Ok(Self { address, state })
     }
 
