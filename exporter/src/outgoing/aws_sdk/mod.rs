@@ -39,8 +39,8 @@ use std::time::SystemTime;
 ///
 /// The span is named after service and operation, `SQS.SendMessage`. Its kind is PRODUCER for sent messages, and CLIENT
 /// otherwise. Attributes are AWS's request id, the response's status, AWS's error code, the number of retries, and the addressed
-/// queue, topic, stream, table, function or state machine; without a queue, topic, stream or table `peer.service` is the
-/// service. The content of messages, items and payloads is never recorded.
+/// queue, topic, stream, table, bucket, function or state machine. `peer.service` is the table, the bucket, the function or the
+/// service; calls with a queue, topic or stream have none. The content of messages, items and payloads is never recorded.
 ///
 /// The span's context is written into the attributes of SQS messages and of messages to SNS topics, within the limits of ten
 /// attributes and 256 KiB a request, and into the client context of synchronously invoked functions. EventBridge events and
@@ -92,13 +92,7 @@ impl AwsSdkInterceptor {
     fn start(&self, call: &Call, operation: &Operation, payload: &Payload<'_>) -> Context {
         let mut attributes = operation.attributes();
         attributes.extend(payload.attributes(operation));
-        // OpenObserve's service map prefers it to the names of queues and tables, which would all become one node.
-        let names_node = |own: &KeyValue| {
-            matches!(own.key.as_str(), "messaging.destination.name" | "db.collection.name")
-        };
-        if !attributes.iter().any(names_node) {
-            attributes.push(KeyValue::new("peer.service", operation.service.clone()));
-        }
+        attributes.extend(request::peer(operation, &attributes));
         let builder = SpanBuilder::from_name(operation.span_name())
             .with_kind(operation.span_kind())
             .with_start_time(call.started_at)
@@ -236,11 +230,14 @@ impl Intercept for AwsSdkInterceptor {
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         contained(|| {
+            let operation = cfg.load::<Metadata>().map(Operation::of);
+            let bucket = operation.and_then(|own| request::bucket(&own, context.request()));
             let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
             call.times_sent += 1;
             // The address is known from the first attempt on.
             if let Some(span) = call.span.as_ref().filter(|_| call.times_sent == 1) {
                 span.span().set_attributes(request::server(context.request()));
+                span.span().set_attributes(bucket.into_iter().flatten());
             }
         });
         Ok(())

@@ -271,6 +271,35 @@ pub(super) fn server(request: &HttpRequest) -> Vec<KeyValue> {
     attributes
 }
 
+/// `peer.service` for these attributes. OpenObserve's service map makes it a node, and prefers it to the names of queues, topics and
+/// streams, which are the nodes that their consumers name. The name of a bucket is known later: see [`bucket`].
+pub(super) fn peer(operation: &Operation, attributes: &[KeyValue]) -> Option<KeyValue> {
+    let value = |key: &str| {
+        attributes.iter().find(|own| own.key.as_str() == key).map(|own| own.value.clone())
+    };
+    if value("messaging.destination.name").is_some() || operation.service == "S3" {
+        return None;
+    }
+    let addressee = value("db.collection.name").or_else(|| value("faas.invoked_name"));
+    let service = || Value::from(operation.service.clone());
+    Some(KeyValue::new("peer.service", addressee.unwrap_or_else(service)))
+}
+
+/// `aws.s3.bucket` and `peer.service` of a request to Amazon S3 about to be sent (Amazon S3 user guide, "Virtual hosting of
+/// general purpose buckets").
+pub(super) fn bucket(operation: &Operation, request: &HttpRequest) -> Option<[KeyValue; 2]> {
+    let uri = request.uri().parse::<aws_lambda_events::http::Uri>().ok()?;
+    let host = uri.host().filter(|_| operation.service == "S3")?;
+    let virtual_host = || host.split_once(".s3.").or_else(|| host.split_once(".s3-"));
+    let bucket = if host.starts_with("s3.") || host.starts_with("s3-") {
+        uri.path().split('/').nth(1)?
+    } else {
+        virtual_host()?.0
+    };
+    let attribute = |key| KeyValue::new(key, bucket.to_owned());
+    (!bucket.is_empty()).then(|| ["aws.s3.bucket", "peer.service"].map(attribute))
+}
+
 fn path_of(uri: &str) -> &str {
     uri.split(['?', '#']).next().unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 
 use super::super::fields::Fields;
 use super::operation::Operation;
-use super::request::Payload;
+use super::request::{Payload, bucket, peer};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, Metadata};
 use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
@@ -170,7 +170,9 @@ fn what_is_addressed_is_said_and_nothing_that_is_sent() {
         let operation = operation(service, name);
         let request = request(content_type, path, body);
         let mut shown = format!("{:?}", operation.span_kind());
-        for own in Payload::of(&operation, &request).attributes(&operation) {
+        let mut attributes = Payload::of(&operation, &request).attributes(&operation);
+        attributes.extend(peer(&operation, &attributes));
+        for own in attributes {
             write!(shown, " {}={}", own.key, own.value.as_str()).unwrap();
         }
         assert_eq!(shown, expected, "{service}.{name}");
@@ -183,13 +185,13 @@ fn what_is_addressed_is_said_and_nothing_that_is_sent() {
         "TopicArn=arn%3Aaws%3Asns%3Ax%3A1%3Aorders&PublishBatchRequestEntries.member.1.Message=secret",
         "Producer messaging.destination.name=orders aws.sns.topic.arn=arn:aws:sns:x:1:orders messaging.batch.message_count=1",
     );
-    check(("SNS", "Publish"), FORM, "/", "PhoneNumber=secret", "Producer");
+    check(("SNS", "Publish"), FORM, "/", "PhoneNumber=secret", "Producer peer.service=SNS");
     check(
         ("EventBridge", "PutEvents"),
         JSON,
         "/",
         r#"{"Entries":[{"Detail":"secret"},{}]}"#,
-        "Producer messaging.batch.message_count=2",
+        "Producer messaging.batch.message_count=2 peer.service=EventBridge",
     );
     check(
         ("EventBridge", "PutEvents"),
@@ -203,34 +205,40 @@ fn what_is_addressed_is_said_and_nothing_that_is_sent() {
         JSON,
         "/",
         r#"{"Entries":[{"Source":"shop"},{"Source":"stock"}]}"#,
-        "Producer messaging.batch.message_count=2",
+        "Producer messaging.batch.message_count=2 peer.service=EventBridge",
     );
     check(
         ("SFN", "StartExecution"),
         JSON,
         "/",
         r#"{"stateMachineArn":"arn","input":"secret"}"#,
-        "Client aws.step_functions.state_machine.arn=arn",
+        "Client aws.step_functions.state_machine.arn=arn peer.service=SFN",
     );
     check(
         ("DynamoDB", "PutItem"),
         JSON,
         "/",
         r#"{"TableName":"orders","Item":{"id":{"S":"secret"}}}"#,
-        r#"Client db.collection.name=orders aws.dynamodb.table_names=["orders"]"#,
+        r#"Client db.collection.name=orders aws.dynamodb.table_names=["orders"] peer.service=orders"#,
     );
     let invoke =
         |path, expected| check(("Lambda", "Invoke"), "application/json", path, "secret", expected);
-    let stock = "Client faas.invoked_provider=aws faas.invoked_name=stock";
+    let stock = "Client faas.invoked_provider=aws faas.invoked_name=stock peer.service=stock";
     invoke("/2015-03-31/functions/stock/invocations?Qualifier=secret", stock);
     invoke(
         "/2015-03-31/functions/arn%3Aaws%3Alambda%3Ax%3A1%3Afunction%3Astock%3Alive/invocations",
         stock,
     );
-    invoke("/2015-03-31/functions", "Client");
+    invoke("/2015-03-31/functions", "Client peer.service=Lambda");
     check(("S3", "PutObject"), "text/plain", "/secret?X-Amz-Signature=secret", "secret", "Client");
     // A body in another protocol is opaque.
-    check(("Kinesis", "PutRecord"), "application/cbor", "/", "secret", "Producer");
+    check(
+        ("Kinesis", "PutRecord"),
+        "application/cbor",
+        "/",
+        "secret",
+        "Producer peer.service=Kinesis",
+    );
     check(
         ("Kinesis", "PutRecords"),
         JSON,
@@ -238,4 +246,21 @@ fn what_is_addressed_is_said_and_nothing_that_is_sent() {
         r#"{"StreamName":"s","Records":[{"Data":"c2VjcmV0"}]}"#,
         "Producer messaging.destination.name=s aws.kinesis.stream_name=s messaging.batch.message_count=1",
     );
+}
+
+#[test]
+fn a_bucket_is_found_in_the_host_or_in_the_path() {
+    let check = |service, uri: &str, expected: Option<&str>| {
+        let attributes = bucket(&operation(service, "PutObject"), &request("text/plain", uri, ""));
+        let shown = attributes.map(|own| own.map(|own| format!("{}={}", own.key, own.value)));
+        let expected =
+            expected.map(|name| [format!("aws.s3.bucket={name}"), format!("peer.service={name}")]);
+        assert_eq!(shown, expected, "{uri}");
+    };
+    check("S3", "https://uploads.s3.eu-west-1.amazonaws.com/a/b?x-id=PutObject", Some("uploads"));
+    check("S3", "https://my.uploads.s3-fips.us-east-1.amazonaws.com/a", Some("my.uploads"));
+    check("S3", "https://s3.eu-west-1.amazonaws.com/uploads/a?x-id=PutObject", Some("uploads"));
+    check("S3", "https://s3.eu-west-1.amazonaws.com/", None);
+    check("S3", "http://localhost:9000/uploads/a", None);
+    check("SQS", "https://uploads.s3.eu-west-1.amazonaws.com/", None);
 }
