@@ -1,5 +1,5 @@
 //! OTLP over gRPC in front of a [`Sink`], for tests: each call becomes a request over HTTP, and the response becomes
-//! the call's. Panics if it cannot start.
+//! the call's. Panics if it cannot start. The metadata `organization` and `stream-name` have the meaning of OpenObserve.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be made is a mistake in a test")]
 
@@ -32,14 +32,26 @@ impl GrpcFront {
     /// # Panics
     /// When there is no free port.
     pub async fn start(sink: &Sink) -> Self {
+        Self::before(sink.address(), None).await
+    }
+
+    /// Passes each call on to another server too, and answers with its response. The sink gets the calls that it accepts.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn recording(sink: &Sink, server: String) -> Self {
+        Self::before(sink.address(), Some(server.into())).await
+    }
+
+    async fn before(sink: SocketAddr, server: Option<Arc<str>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let calls = Arc::new(AtomicUsize::new(0));
-        let (sink, counted) = (sink.address(), Arc::clone(&calls));
+        let counted = Arc::clone(&calls);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, sink, Arc::clone(&counted)));
+                tokio::spawn(serve(stream, sink, server.clone(), Arc::clone(&counted)));
             }
         });
         Self { address, calls }
@@ -54,23 +66,38 @@ impl GrpcFront {
     }
 }
 
-async fn serve(stream: TcpStream, sink: SocketAddr, calls: Arc<AtomicUsize>) {
+async fn serve(
+    stream: TcpStream,
+    sink: SocketAddr,
+    server: Option<Arc<str>>,
+    calls: Arc<AtomicUsize>,
+) {
     // Connections with another protocol are closed.
     let Ok(mut incoming) = handshake(stream).await else { return };
     while let Some(Ok((call, respond))) = incoming.accept().await {
         calls.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(answer(call, respond, sink));
+        tokio::spawn(answer(call, respond, sink, server.clone()));
     }
 }
 
-async fn answer(call: Request<RecvStream>, mut respond: SendResponse<Bytes>, sink: SocketAddr) {
+async fn answer(
+    call: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    sink: SocketAddr,
+    server: Option<Arc<str>>,
+) {
     let (head, mut body) = call.into_parts();
-    let mut message = BytesMut::new();
-    while let Some(Ok(piece)) = body.data().await {
-        body.flow_control().release_capacity(piece.len()).unwrap();
-        message.extend_from_slice(&piece);
-    }
-    let Some((status, answered)) = forwarded(&head, message.freeze(), sink).await else { return };
+    let message = read(&mut body).await;
+    let answered = match server {
+        None => forwarded(&head, message, sink).await,
+        Some(server) => match passed_on(&head, message.clone(), &server).await {
+            Some((0, answered)) => {
+                forwarded(&head, message, sink).await.map(|(status, _)| (status, answered))
+            }
+            refused => refused,
+        },
+    };
+    let Some((status, answered)) = answered else { return };
     let response = Response::builder().header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
     let Ok(mut stream) = respond.send_response(response, false) else { return };
     let mut framed = BytesMut::new();
@@ -85,6 +112,38 @@ async fn answer(call: Request<RecvStream>, mut respond: SendResponse<Bytes>, sin
     drop(stream.send_trailers(trailers));
 }
 
+async fn read(body: &mut RecvStream) -> Bytes {
+    let mut message = BytesMut::new();
+    while let Some(Ok(piece)) = body.data().await {
+        body.flow_control().release_capacity(piece.len()).unwrap();
+        message.extend_from_slice(&piece);
+    }
+    message.freeze()
+}
+
+/// The gRPC status and the message of a server; nothing if it closes the connection.
+async fn passed_on(
+    head: &http::request::Parts,
+    message: Bytes,
+    server: &str,
+) -> Option<(u16, Bytes)> {
+    let stream = TcpStream::connect(server).await.ok()?;
+    let (sender, connection) = h2::client::handshake(stream).await.ok()?;
+    let connection = tokio::spawn(connection);
+    let uri = format!("http://{server}{}", head.uri.path());
+    let mut request = Request::post(uri).body(()).unwrap();
+    *request.headers_mut() = head.headers.clone();
+    let (response, mut body) = sender.ready().await.ok()?.send_request(request, false).ok()?;
+    body.send_data(message, true).ok()?;
+    let (head, mut body) = response.await.ok()?.into_parts();
+    let answered = read(&mut body).await;
+    // A response without a message may have its status in the head.
+    let trailers = body.trailers().await.ok()?.unwrap_or(head.headers);
+    connection.abort();
+    let status = trailers.get("grpc-status").and_then(|own| own.to_str().ok()?.parse().ok());
+    Some((status.unwrap_or(2), answered.slice(PREFIX_BYTES.min(answered.len())..)))
+}
+
 /// The gRPC status and the sink's message; nothing if the sink closes the connection.
 async fn forwarded(
     head: &http::request::Parts,
@@ -94,14 +153,18 @@ async fn forwarded(
     let services =
         [("TraceService", "traces"), ("MetricsService", "metrics"), ("LogsService", "logs")];
     let signal = services.iter().find(|(service, _)| head.uri.path().contains(service))?.1;
-    let mut request = Request::post(format!("/api/default/v1/{signal}"))
+    let metadata = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let organization = metadata("organization").unwrap_or("default");
+    let mut request = Request::post(format!("/api/{organization}/v1/{signal}"))
         .header("host", sink.to_string())
         .header(CONTENT_TYPE, "application/x-protobuf");
     if message.first() == Some(&1) {
         request = request.header(CONTENT_ENCODING, "gzip");
     }
-    if let Some(authorization) = head.headers.get(AUTHORIZATION) {
-        request = request.header(AUTHORIZATION, authorization);
+    for name in [AUTHORIZATION, HeaderName::from_static("stream-name")] {
+        if let Some(value) = head.headers.get(&name) {
+            request = request.header(name, value);
+        }
     }
     let body = Full::new(message.slice(PREFIX_BYTES.min(message.len())..));
     let stream = TokioIo::new(TcpStream::connect(sink).await.ok()?);

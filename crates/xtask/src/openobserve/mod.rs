@@ -1,6 +1,7 @@
 //! Sends fixtures, generated edge cases and the demo into an OpenObserve by every way there is, and compares each column of
 //! each row with a model of what was sent. Without arguments, the server is the simulator's.
 
+mod alerts;
 mod compare;
 mod edge;
 mod expected;
@@ -17,17 +18,20 @@ use serde_json::Value;
 use server::Columns;
 pub(crate) use server::Server;
 use simulator::sink::Sink;
+use simulator::sink::grpc::GrpcFront;
 use std::collections::BTreeMap;
 use tee::Tee;
 
-pub(crate) const USAGE: &str = "openobserve [--url URL --user EMAIL --password PASSWORD]";
+pub(crate) const USAGE: &str =
+    "openobserve [--url URL --grpc HOST:PORT --user EMAIL --password PASSWORD]";
 
 const USER: &str = "root@example.com";
 const PASSWORD: &str = "Complexpass#123";
 
 /// The ways into the backend. Each has an organization of its own.
-const WAYS: [&str; 6] =
-    ["fixtures", "edge cases", "redrive", "direct http/protobuf", "direct http/json", DEMO];
+const WAYS: [&str; 7] =
+    ["fixtures", "edge cases", "redrive", "direct http/protobuf", "direct http/json", GRPC, DEMO];
+const GRPC: &str = "direct grpc";
 const DEMO: &str = "demo";
 
 /// The characters that are shown of a difference.
@@ -38,10 +42,12 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
         [] => runtime.block_on(async {
             let sink = organizations().user(USER, PASSWORD).start().await?;
-            check(Server::new(sink.url(), USER, PASSWORD)?, false).await
+            let grpc = GrpcFront::start(&sink).await.address().to_string();
+            check(Server::new(sink.url(), USER, PASSWORD)?, grpc, false).await
         }),
-        ["--url", url, "--user", user, "--password", password] => {
-            runtime.block_on(check(Server::new(url, user, password)?, true))
+        ["--url", url, "--grpc", grpc, "--user", user, "--password", password] => {
+            let server = Server::new(url, user, password)?;
+            runtime.block_on(check(server, (*grpc).to_owned(), true))
         }
         _ => bail!("cargo xtask {USAGE}"),
     }
@@ -61,11 +67,12 @@ fn organizations() -> simulator::sink::Builder {
 }
 
 /// `is_real` is `true` for an OpenObserve. The simulator's server runs no queries of panels, and the tests of the demo use it already.
-async fn check(server: Server, is_real: bool) -> anyhow::Result<()> {
+async fn check(server: Server, grpc: String, is_real: bool) -> anyhow::Result<()> {
     let root = checks::root()?;
     let sink = organizations().start().await?;
     let model = Server::new(sink.url(), "", "")?;
     let tee = Tee::start(server.clone(), model.clone()).await?;
+    let grpc = GrpcFront::recording(&sink, grpc).await.address();
     let senders = Senders::new(&root, &tee, &server.authorization)?;
     let mut accounts = Vec::new();
     for way in WAYS.into_iter().filter(|way| is_real || *way != DEMO) {
@@ -76,6 +83,7 @@ async fn check(server: Server, is_real: bool) -> anyhow::Result<()> {
             "fixtures" => senders.fixtures(&organization).await,
             "edge cases" => senders.edge_cases(&organization).await,
             "redrive" => senders.redrive(&organization).await,
+            GRPC => senders.grpc(&organization, grpc).await,
             DEMO => senders.demo(&organization).await,
             direct => senders.direct(&organization, direct.trim_start_matches("direct ")).await,
         };
@@ -94,11 +102,16 @@ async fn check(server: Server, is_real: bool) -> anyhow::Result<()> {
         senders.edge_cases(&organization).await?;
         // Failures of each kind.
         senders.fixtures(&organization).await?;
-        senders.dashboards(&server.endpoint(&organization)).await?;
+        senders.install(&server.endpoint(&organization), &["dashboards", "install"]).await?;
+        errors.extend(edges(&server, &organization).await.err().map(|error| format!("{error:#}")));
         let panels = panels::run(&server, &model, &organization, &root).await?;
         let panels::Panels { queries, compared, .. } = panels;
         println!("dashboards: {queries} queries, {compared} compared with the rows sent");
-        errors = panels.errors;
+        errors.extend(panels.errors);
+        match fire(&server, &senders, &organization).await {
+            Ok(number) => println!("alerts: {number} notified their receiver"),
+            Err(error) => errors.push(format!("{error:#}")),
+        }
     }
     for (way, account) in &mut accounts {
         let removed = server.remove(&organization(way)).await;
@@ -108,8 +121,35 @@ async fn check(server: Server, is_real: bool) -> anyhow::Result<()> {
         println!("{error}");
     }
     print(&accounts)?;
-    ensure!(errors.is_empty(), "{} queries of panels failed or differ", errors.len());
+    ensure!(errors.is_empty(), "{} queries or alerts failed", errors.len());
     Ok(())
+}
+
+/// Checks the edges of the service map for the demo's queue, as OpenObserve's own queries (src/core/src/traces/service_graph) find them.
+async fn edges(server: &Server, organization: &str) -> anyhow::Result<()> {
+    let from_services = "SELECT service_name AS client, infer_service_name AS server FROM \"default\" \
+        WHERE infer_service_name = 'parcels' GROUP BY service_name, infer_service_name";
+    let to_services = "SELECT messaging_destination_name AS client, service_name AS server FROM \"default\" \
+        WHERE CAST(span_kind AS VARCHAR) = '5' GROUP BY messaging_destination_name, service_name";
+    for (sql, expected) in [(from_services, "checkout"), (to_services, "parcels")] {
+        let rows = server.search(organization, "traces", sql).await?;
+        let edges = rows.iter().map(|row| ["client", "server"].map(|end| row.get(end)));
+        let edges: Vec<_> = edges.map(|ends| ends.map(|end| end.and_then(Value::as_str))).collect();
+        ensure!(edges == [[Some(expected), Some("parcels")]], "service map: found {edges:?}");
+    }
+    Ok(())
+}
+
+/// Installs the alerts, and meets their conditions.
+async fn fire(server: &Server, senders: &Senders<'_>, organization: &str) -> anyhow::Result<usize> {
+    senders.failures(organization).await?;
+    let (receiver, destination) = alerts::Receiver::start(server, organization).await?;
+    let alerts = ["alerts", "install", "--notify", destination];
+    senders.install(&server.endpoint(organization), &alerts).await?;
+    let number = receiver.all(server, organization).await;
+    senders.install(&server.endpoint(organization), &["alerts", "remove"]).await?;
+    alerts::Receiver::remove(server, organization).await?;
+    number
 }
 
 /// Reads every stream of an organization by SQL, metrics also by PromQL and traces by their list.

@@ -12,7 +12,7 @@ use simulator::binaries;
 use simulator::queue::{Queue, QueueServer};
 use simulator::{FunctionSpec, InvocationResult, Lambda};
 use std::collections::HashMap;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl<'a> Senders<'a> {
     pub(super) async fn edge_cases(&self, organization: &str) -> anyhow::Result<()> {
         let lambda = Lambda::start().await?;
         lambda.create_function(self.forwarder(organization)?)?;
-        succeed(&lambda, &event(&edge::lines(now()))).await?;
+        succeed(&lambda, &event(now(), &edge::lines(now()))).await?;
         lambda.shut_down().await;
         Ok(())
     }
@@ -93,9 +93,9 @@ impl<'a> Senders<'a> {
         let forwarder = self.forwarder(organization)?;
         let forwarder = forwarder.env("LAMBDA_OTLP_RETRY_QUEUE_URL", queue.queue_url());
         lambda.create_function(forwarder.env("AWS_ENDPOINT_URL_SQS", queue.endpoint()))?;
-        self.tee.set_down(true);
-        let queued = succeed(&lambda, &event(&edge::lines(now()))).await;
-        self.tee.set_down(false);
+        self.tee.set_down(&["/v1/traces", "/v1/metrics", "/v1/logs"]);
+        let queued = succeed(&lambda, &event(now(), &edge::lines(now()))).await;
+        self.tee.set_down(&[]);
         queued?;
         ensure!(!queue.queue().is_empty(), "nothing is in the retry queue");
         // A new environment, without the circuit breaker of the first.
@@ -118,6 +118,22 @@ impl<'a> Senders<'a> {
 
     /// Edge cases that a function sends to an extension in direct mode with this protocol.
     pub(super) async fn direct(&self, organization: &str, protocol: &str) -> anyhow::Result<()> {
+        let endpoint = self.endpoint(organization);
+        self.direct_to(endpoint, &self.authorization, protocol).await
+    }
+
+    /// The same over gRPC, to the server at this address.
+    pub(super) async fn grpc(&self, organization: &str, address: SocketAddr) -> anyhow::Result<()> {
+        let headers = format!("{},organization={organization}", self.authorization);
+        self.direct_to(format!("http://{address}"), &headers, "grpc").await
+    }
+
+    async fn direct_to(
+        &self,
+        endpoint: String,
+        headers: &str,
+        protocol: &str,
+    ) -> anyhow::Result<()> {
         let lambda = Lambda::start().await?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let function =
@@ -128,9 +144,10 @@ impl<'a> Senders<'a> {
                 .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
                 .env("LAMBDA_OTLP_OUTPUT", "otlp")
                 .env("LAMBDA_OTLP_PROTOCOL", protocol)
+                .env("LAMBDA_OTLP_BACKEND", "openobserve")
                 .env("LAMBDA_OTLP_STREAM", "edge")
-                .env("LAMBDA_OTLP_HEADERS", &self.authorization)
-                .env("LAMBDA_OTLP_ENDPOINT", self.endpoint(organization));
+                .env("LAMBDA_OTLP_HEADERS", headers)
+                .env("LAMBDA_OTLP_ENDPOINT", endpoint);
         lambda.create_function(function)?;
         lambda.invoke("orders", json!({"action": "ok"}).to_string()).await?;
         // The receiver answers while the handler waits for its timeout; the environment is not frozen then.
@@ -164,26 +181,60 @@ impl<'a> Senders<'a> {
         Ok(())
     }
 
-    /// Installs the dashboards, not by the proxy.
-    pub(super) async fn dashboards(&self, endpoint: &str) -> anyhow::Result<()> {
+    /// Failures of a function and of the pipeline: a timeout, an environment without memory, rejected and queued items, late events.
+    pub(super) async fn failures(&self, organization: &str) -> anyhow::Result<()> {
+        let text = ["a line of a function".to_owned()];
+        let dead = ("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL", now() - DAY_NANOS);
+        for (variable, time) in [dead, ("LAMBDA_OTLP_RETRY_QUEUE_URL", now())] {
+            let lambda = Lambda::start().await?;
+            let queue = QueueServer::start(Queue::new("queue")).await?;
+            let forwarder = self.forwarder(organization)?.env(variable, queue.queue_url());
+            lambda.create_function(forwarder.env("AWS_ENDPOINT_URL_SQS", queue.endpoint()))?;
+            // The forwarder's own metrics are sent after the first event.
+            self.tee.set_down(if time == dead.1 { &[] } else { &["/v1/logs"] });
+            let sent = succeed(&lambda, &event(time, &text)).await;
+            self.tee.set_down(&[]);
+            sent?;
+            ensure!(!queue.queue().is_empty(), "{variable}: nothing is in the queue");
+            succeed(&lambda, &event(now(), &reports())).await?;
+            lambda.shut_down().await;
+        }
+        Ok(())
+    }
+
+    /// Installs dashboards or alerts, not by the proxy.
+    pub(super) async fn install(&self, endpoint: &str, arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = self.command("lambda-otlp")?;
-        command.args(["dashboards", "install", "--endpoint", endpoint]);
+        command.args(arguments).args(["--endpoint", endpoint]);
         let output = command.args(["--header", &self.authorization]).output().await?;
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
-        ensure!(output.status.success(), "lambda-otlp dashboards install: {said}");
+        ensure!(output.status.success(), "lambda-otlp {}: {said}", arguments.join(" "));
         Ok(())
     }
 }
+
+/// Lambda's reports of failed invocations.
+fn reports() -> [String; 2] {
+    let report = |id: u32, end: &str| {
+        format!(
+            "REPORT RequestId: 8f507cfc-6a9b-4d0f-9c8c-5b6d8e0f00{id:02}\tDuration: 3000.00 ms\tBilled Duration: 3000 ms\t\
+             Memory Size: 128 MB\tMax Memory Used: 128 MB\tStatus: {end}"
+        )
+    };
+    [report(1, "timeout"), report(2, "error\tError Type: Runtime.OutOfMemory")]
+}
+
+const DAY_NANOS: u64 = 24 * 60 * 60 * 1_000_000_000;
 
 /// Two minutes ago: no item of a run is in the future.
 fn now() -> u64 {
     (range().1 - 24 * 60 * 60 * 1_000_000 - 120_000_000) * 1000
 }
 
-/// The subscription's event with these log events.
-fn event(lines: &[String]) -> Value {
-    let time = now() / 1_000_000;
+/// The subscription's event with log events of this time.
+fn event(unix_nano: u64, lines: &[String]) -> Value {
+    let time = unix_nano / 1_000_000;
     let events = lines.iter().zip(1..).map(|(line, id): (&String, u32)| {
         json!({ "id": format!("{id:056}"), "timestamp": time, "message": line })
     });

@@ -18,7 +18,8 @@ pub(super) struct Tee {
 struct State {
     server: Server,
     model: Server,
-    is_down: AtomicBool,
+    /// Ends of the paths that are answered 503.
+    down: Mutex<&'static [&'static str]>,
     is_serial: AtomicBool,
     /// Held by a request while it is alone.
     alone: tokio::sync::Mutex<()>,
@@ -31,7 +32,7 @@ impl Tee {
         let state = Arc::new(State {
             server,
             model,
-            is_down: AtomicBool::new(false),
+            down: Mutex::default(),
             is_serial: AtomicBool::new(false),
             alone: tokio::sync::Mutex::default(),
             differences: Mutex::default(),
@@ -40,9 +41,9 @@ impl Tee {
         Ok(Self { address, state })
     }
 
-    /// Answers 503 to all requests, or passes them on again.
-    pub(super) fn set_down(&self, is_down: bool) {
-        self.state.is_down.store(is_down, Ordering::Relaxed);
+    /// Answers 503 to requests whose path has one of these ends, and passes on the others.
+    pub(super) fn set_down(&self, paths: &'static [&'static str]) {
+        *self.state.down.lock().unwrap_or_else(PoisonError::into_inner) = paths;
     }
 
     /// Passes requests on one after another, or at the same time.
@@ -63,7 +64,8 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    if state.is_down.load(Ordering::Relaxed) {
+    let down = *state.down.lock().unwrap_or_else(PoisonError::into_inner);
+    if down.iter().any(|end| path.ends_with(end)) {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return Ok(response);
