@@ -87,6 +87,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     pub(super) async fn add(&mut self, routed: Routed, routing: &Routing) {
         self.report.account += routed.account;
         self.report.dropped_points += routed.dropped_points;
+        self.report.renamed += routed.renamed;
         self.report.unreadable += routed.unreadable;
         Effect::add_all(&mut self.report.rules, routed.rules);
         self.bytes += routed.outgoing.iter().map(|out| out.request.bytes().len()).sum::<usize>();

@@ -17,6 +17,8 @@ pub struct Report {
     pub undecodable: Vec<(String, UndecodableLine)>,
     /// Dropped data points without a finite value. OpenObserve would store rows that break queries.
     pub dropped_points: usize,
+    /// Attributes whose key was changed, because OpenObserve stores another key in the same column.
+    pub renamed: usize,
     /// Items dropped because of their time (`LAMBDA_OTLP_OLD_RECORDS`).
     pub dropped_for_time: usize,
     /// Items that got the present time (`LAMBDA_OTLP_OLD_RECORDS`).

@@ -53,6 +53,8 @@ pub(super) struct Routed {
     pub(super) refused: Vec<Outgoing>,
     /// Data points without a finite value.
     pub(super) dropped_points: usize,
+    /// Attributes with a changed key.
+    pub(super) renamed: usize,
     pub(super) rules: Vec<Effect>,
     /// Items that rules could not read.
     pub(super) unreadable: usize,
@@ -204,6 +206,7 @@ impl Routed {
         let sanitized = sanitize(destination.profile(), request, service_name);
         let dropped = sanitized.dropped;
         self.dropped_points += dropped;
+        self.renamed += sanitized.renamed;
         self.account.add(destination.name(), Ledger { dropped, ..Ledger::default() });
         let outgoing = |request, survey| Outgoing {
             destination: route.destination,

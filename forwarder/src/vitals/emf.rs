@@ -105,6 +105,7 @@ fn figures(report: &Report, now_ms: u64) -> Vec<(&'static str, i64)> {
     ];
     // Rare: the handler has to end within the last 0.1 s before its timeout.
     figures.extend((ledger.superseded > 0).then(|| ("superseded", signed(ledger.superseded))));
+    figures.extend((report.renamed > 0).then(|| ("renamedKeys", signed(report.renamed))));
     // A redrive has no log events, and must not lower the average.
     figures.extend(lag.map(|lag| ("Lag", lag)));
     figures

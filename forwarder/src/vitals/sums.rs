@@ -52,6 +52,11 @@ const AMBIGUOUS: Counter = Counter(
     "{item}",
     "Items that the backend may have stored twice.",
 );
+const RENAMED: Counter = Counter(
+    "lambda_otlp.forwarder.attributes.renamed",
+    "{attribute}",
+    "Attributes whose key was changed, because OpenObserve stores another key in the same column.",
+);
 const REQUESTS: Counter = Counter(
     "lambda_otlp.forwarder.requests",
     "{request}",
@@ -136,6 +141,9 @@ impl Sums {
         }
         for effect in report.rules.iter().filter(|effect| effect.dropped > 0) {
             self.count(&DROPPED_BY_RULE, &[(RULE, &effect.rule)], effect.dropped);
+        }
+        if report.renamed > 0 {
+            self.count(&RENAMED, &[], report.renamed);
         }
         // A redrive has no log events.
         if let Some(oldest_ms) = report.oldest_event_ms {

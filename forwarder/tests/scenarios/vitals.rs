@@ -239,6 +239,20 @@ async fn the_deployed_forwarder_sends_them_beside_the_delivery() {
 }
 
 #[tokio::test]
+async fn changed_keys_are_counted() {
+    let sink = Sink::start().await.unwrap();
+    let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "otlp")]);
+    let lines =
+        [r#"{"message":"packed","order id":1,"order-id":2}"#, r#"{"a b":1,"a-b":2,"A_B":3}"#];
+    assert_eq!(invoke(&service, &lines).await.unwrap(), Response::Done(()));
+    let metrics = sink.metrics();
+    let renamed =
+        metrics.iter().find(|stored| stored.item.name.ends_with(".attributes.renamed")).unwrap();
+    let Some(Data::Sum(sum)) = &renamed.item.data else { panic!("{renamed:?}") };
+    assert_eq!(sum.data_points[0].value, Some(number_data_point::Value::AsInt(3)));
+}
+
+#[tokio::test]
 async fn a_backend_that_takes_no_metrics_fails_no_invocation() {
     let sink = Sink::start().await.unwrap();
     for refusal in [

@@ -36,6 +36,8 @@ pub struct Sanitized {
     /// Number of data points without a finite value: OpenObserve stores a row without a value, after which PromQL answers 400 for
     /// the metric. They and the items of `request` and `refused` add up to the original request.
     pub dropped: usize,
+    /// Number of attributes whose key was changed, because OpenObserve stores the value of another key in the same column.
+    pub renamed: usize,
     /// Spans without valid ids, unchanged: [`Reason::InvalidIds`].
     ///
     /// [`Reason::InvalidIds`]: crate::Reason::InvalidIds
@@ -78,7 +80,7 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
 
 fn whole(request: Request) -> Sanitized {
     let request = (request.items() > 0).then_some(request);
-    Sanitized { request, dropped: 0, refused: None, survey: None }
+    Sanitized { request, dropped: 0, renamed: 0, refused: None, survey: None }
 }
 
 /// Adapts the request with `shape`, which returns the refused items.
@@ -93,5 +95,5 @@ fn shaped<S: Signal>(
     let shaped = Request::encode::<S>(&decoded);
     let dropped = request.items().saturating_sub(shaped.items() + refused.items());
     let refused = (refused.items() > 0).then_some(refused);
-    Sanitized { dropped, refused, ..whole(shaped) }
+    Sanitized { dropped, renamed: same_column::take_renamed(), refused, ..whole(shaped) }
 }

@@ -12,9 +12,6 @@ use wire::resource::SERVICE_NAME;
 /// Deeper maps are not followed. OpenObserve flattens maps of spans and data points down to the last level.
 pub(super) const MOST_LEVELS: usize = 16;
 
-/// Limit on the prefixes that one key gets.
-const MOST_PREFIXES: usize = 3;
-
 const SLOTS: usize = 2048;
 
 /// Above this number of keys, all are forgotten.
@@ -35,11 +32,18 @@ pub(super) struct KnownKeys {
     first: Box<[u32; SLOTS]>,
     /// For each column, the hash of the key that was the first in it.
     columns: HashMap<u64, u64>,
+    /// Keys renamed since the last [`take_renamed`].
+    renamed: usize,
+}
+
+/// Returns the number of keys that were renamed since the last call, by this thread.
+pub(super) fn take_renamed() -> usize {
+    with_known_keys(|known| std::mem::take(&mut known.renamed))
 }
 
 impl KnownKeys {
     fn new() -> Self {
-        Self { first: Box::new([0; SLOTS]), columns: HashMap::new() }
+        Self { first: Box::new([0; SLOTS]), columns: HashMap::new(), renamed: 0 }
     }
 
     /// Returns `false` if another key is in the column of this key.
@@ -104,7 +108,7 @@ fn add_places(path: Place, key: &[u8], value: &[u8], levels: usize, places: &mut
     }
 }
 
-/// Renames each key whose column an earlier key has: `a-b` becomes `attr_a-b` behind `a b`.
+/// Renames each key whose column an earlier key has: `a-b` becomes `attr_a-b` behind `a b`, and `A_B` becomes `attr_2_A_B`.
 pub(super) fn separate(attributes: &mut [KeyValue]) {
     let may_share = with_known_keys(|known| {
         attributes.iter().any(|KeyValue { key, value, .. }| {
@@ -115,10 +119,10 @@ pub(super) fn separate(attributes: &mut [KeyValue]) {
         })
     });
     if may_share {
-        let mut used = HashMap::new();
+        let mut used = UsedColumns::default();
         // A resource's service name keeps its key.
         if attributes.iter().any(|attribute| attribute.key == SERVICE_NAME) {
-            used.extend([below(START, SERVICE_NAME.as_bytes())]);
+            used.is_free(below(START, SERVICE_NAME.as_bytes()));
         }
         separate_at(START, attributes, MOST_LEVELS, &mut used);
     }
@@ -126,19 +130,31 @@ pub(super) fn separate(attributes: &mut [KeyValue]) {
 
 /// Like [`separate`], for the attributes of a log record whose body is a map with these entries.
 pub(super) fn separate_from_body(body: &mut [KeyValue], attributes: &mut [KeyValue]) {
-    let mut used = HashMap::new();
+    let mut used = UsedColumns::default();
     separate_at(within(below(START, b"body")), body, MOST_LEVELS - 1, &mut used);
     separate_at(START, attributes, MOST_LEVELS, &mut used);
 }
 
-fn separate_at(
-    path: Place,
-    attributes: &mut [KeyValue],
-    levels: usize,
-    used: &mut HashMap<u64, u64>,
-) {
+/// For each column of an item, the key that has it, and the last number that a renamed key got.
+#[derive(Default)]
+struct UsedColumns(HashMap<u64, (u64, usize)>);
+
+impl UsedColumns {
+    /// Returns `true` if no other key has the column of this key, which has it from then on.
+    fn is_free(&mut self, (column, key): Place) -> bool {
+        self.0.entry(column).or_insert((key, 1)).0 == key
+    }
+
+    fn next_number(&mut self, (column, key): Place) -> usize {
+        let (_, number) = self.0.entry(column).or_insert((key, 1));
+        *number += 1;
+        *number
+    }
+}
+
+fn separate_at(path: Place, attributes: &mut [KeyValue], levels: usize, used: &mut UsedColumns) {
     for attribute in attributes {
-        let mut place = below(path, attribute.key.as_bytes());
+        let place = below(path, attribute.key.as_bytes());
         let value = attribute.value.as_mut().and_then(|value| value.value.as_mut());
         if let Some(Value::KvlistValue(map)) = value
             && levels > 0
@@ -146,12 +162,16 @@ fn separate_at(
             separate_at(within(place), &mut map.values, levels - 1, used);
             continue;
         }
-        let mut prefixes = 0;
-        while *used.entry(place.0).or_insert(place.1) != place.1 && prefixes < MOST_PREFIXES {
-            attribute.key.insert_str(0, "attr_");
-            prefixes += 1;
-            place = below(path, attribute.key.as_bytes());
+        if used.is_free(place) {
+            continue;
         }
+        let mut renamed = format!("attr_{}", attribute.key);
+        // Each number is tried once for a column, so that many such keys cost no more than their number.
+        while !used.is_free(below(path, renamed.as_bytes())) {
+            renamed = format!("attr_{}_{}", used.next_number(place), attribute.key);
+        }
+        attribute.key = renamed;
+        with_known_keys(|known| known.renamed += 1);
     }
 }
 

@@ -425,9 +425,14 @@ fn keys_of_one_column_get_columns_of_their_own() {
     for _ in 0..2 {
         check(
             &["a b", "x", "a-b", "A_B", "attr_a_b"],
-            &["a b", "x", "attr_a-b", "attr_attr_A_B", "attr_attr_attr_a_b"],
+            &["a b", "x", "attr_a-b", "attr_2_A_B", "attr_attr_a_b"],
         );
     }
+    // Any number of keys, also beside keys that look renamed.
+    check(
+        &["attr_2_a_b", "a b", "a-b", "A_B", "A.b", "A-b", "a.b"],
+        &["attr_2_a_b", "a b", "attr_a-b", "attr_3_A_B", "attr_4_A.b", "attr_5_A-b", "attr_6_a.b"],
+    );
     // Known as a column's second key, alone in its item.
     check(&["a-b"], &["a-b"]);
     // The same key twice is one attribute.
