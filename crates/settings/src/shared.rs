@@ -37,6 +37,13 @@ pub const LAMBDA_OTLP_MAX_LINE_BYTES: Variable = Variable {
     doc: "Maximum length of an OTLP line, 1 to 250 KiB. Increase it only if your log pipeline keeps longer lines whole.",
 };
 
+pub const LAMBDA_OTLP_INFERRED_SPANS: Variable = Variable {
+    name: "LAMBDA_OTLP_INFERRED_SPANS",
+    default: Some("false"),
+    kind: Kind::Switch,
+    doc: "Set `true` to see how long requests and messages [waited](signals.md#waiting-time) at API Gateway, SQS or EventBridge: one more span for each invocation.",
+};
+
 /// Names of metrics and attributes that are made of Lambda's own events.
 pub const LAMBDA_OTLP_NAMES: Variable = Variable {
     name: "LAMBDA_OTLP_NAMES",

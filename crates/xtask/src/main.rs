@@ -5,6 +5,7 @@
 mod chaos;
 mod checks;
 mod ci;
+mod clock;
 mod dictionary;
 mod dist;
 mod docs;

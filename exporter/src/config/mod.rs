@@ -26,6 +26,7 @@ const MAX_LINE_BYTES: std::ops::RangeInclusive<usize> = 1024..=250 * 1024;
 
 /// The configuration from variables; `None` leaves the choice to code or default.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each variable")]
 pub(crate) struct Config {
     pub(crate) mode: Option<ProcessorMode>,
     pub(crate) queue_size: Option<usize>,
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) temporality: Temporality,
     /// `true` if the deprecated names of HTTP attributes are written beside the stable ones.
     pub(crate) duplicate_http_names: bool,
+    /// `true` if a span tells how long the request or the messages waited.
+    pub(crate) inferred_spans: bool,
     pub(crate) lambda: LambdaEnvironment,
     /// Mistakes and warnings about variables, in one line for stderr; empty without any.
     pub(crate) complaint: String,
@@ -155,6 +158,7 @@ impl Config {
             sampler: sampler(&mut reader),
             temporality,
             duplicate_http_names: semconv.split(',').any(|name| name.trim() == "http/dup"),
+            inferred_spans: reader.bool("LAMBDA_OTLP_INFERRED_SPANS"),
             lambda: LambdaEnvironment::from_source(source),
             complaint: String::new(),
         };

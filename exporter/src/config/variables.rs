@@ -11,6 +11,7 @@ pub const TABLE: Table = Table::new(&[
             kind: Kind::Choice(&["sync", "async", "finalize"]),
             doc: "When the function writes its telemetry. `sync`: before the response. `async`: after it, so that the caller does not wait. `finalize`: at the end of the environment, for your own span processors. `sync` replaces an unavailable mode.",
         },
+        shared::LAMBDA_OTLP_INFERRED_SPANS,
         shared::LAMBDA_OTLP_LINE,
         shared::LAMBDA_OTLP_DICTIONARY,
         shared::LAMBDA_OTLP_MAX_LINE_BYTES,

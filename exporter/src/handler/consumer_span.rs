@@ -8,7 +8,7 @@ use opentelemetry::{Context, KeyValue};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 pub(super) struct ConsumerSpan {
-    name: String,
+    pub(super) source: String,
     attributes: Vec<KeyValue>,
     links: Vec<Link>,
 }
@@ -24,11 +24,9 @@ impl ConsumerSpan {
             |own: &mut KeyValue| own.key.as_str().split('.').next() == Some("messaging");
         let attributes: Vec<_> = extracted.attributes.extract_if(.., is_of_messages).collect();
         let source = attributes.iter().find(|own| is(own, "messaging.destination.name"));
-        let name = source.map_or_else(
-            || "multiple_sources process".to_owned(),
-            |source| format!("{} process", source.value.as_str()),
-        );
-        Some(Self { name, attributes, links: std::mem::take(&mut extracted.links) })
+        let source = source.map(|source| source.value.as_str().into_owned());
+        let source = source.unwrap_or_else(|| "multiple_sources".to_owned());
+        Some(Self { source, attributes, links: std::mem::take(&mut extracted.links) })
     }
 
     /// Starts the span below the invocation's, by the same means.
@@ -37,11 +35,12 @@ impl ConsumerSpan {
         completion: &TelemetryCompletionHandler,
         (context, root): &(Context, tracing::Span),
     ) -> (Context, tracing::Span) {
+        let name = format!("{} process", self.source);
         if !root.is_none() {
             let span = tracing::info_span!(
                 parent: root,
                 "messages",
-                otel.name = self.name,
+                otel.name = name,
                 otel.kind = "consumer",
             );
             describe(&span, &self.attributes, &self.links);
@@ -53,7 +52,7 @@ impl ConsumerSpan {
         }
         let tracer = &completion.telemetry.tracer;
         let builder = tracer
-            .span_builder(self.name)
+            .span_builder(name)
             .with_kind(SpanKind::Consumer)
             .with_attributes(self.attributes)
             .with_links(self.links);

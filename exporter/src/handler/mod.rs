@@ -16,6 +16,7 @@ mod response;
 pub(crate) mod streaming;
 pub(crate) mod tracing_layer;
 pub(crate) mod trigger;
+mod waiting_span;
 
 use crate::telemetry::completion::TelemetryCompletionHandler;
 pub use instrumentation::InvocationFuture;

@@ -7,6 +7,7 @@ use super::http_route::HttpInvocation;
 use super::message_span::{describe, kind_field};
 use super::trigger::method_in_name;
 use super::trigger::span_attributes::{SpanAttributes, TriggerType};
+use super::waiting_span;
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::id_generator::with_trace_id;
@@ -15,6 +16,7 @@ use opentelemetry::{Context, KeyValue};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use wire::ids::{XRayHeader, to_hex, trace_id_from_request_id};
 use wire::resource as names;
@@ -46,6 +48,7 @@ pub(super) struct NewSpan {
     /// The trace id of a span without a parent.
     trace_id: Option<TraceId>,
     request_id: String,
+    received_at: Option<SystemTime>,
 }
 
 impl NewSpan {
@@ -119,6 +122,7 @@ impl NewSpan {
                 invocation_trace_id(&xray, &lambda.request_id)
             },
             request_id: lambda.request_id.clone(),
+            received_at: extracted.received_at.filter(|_| telemetry.facts.inferred_spans),
         }
     }
 
@@ -131,6 +135,7 @@ impl NewSpan {
         }
         let parent = self.parent.span().span_context().clone();
         let consumer = self.consumer.take();
+        let received_at = self.received_at.take();
         let root = self.start_any(completion);
         let is_left_out = !root.0.span().span_context().is_sampled();
         let told = &completion.telemetry.facts.told_of_unsampled;
@@ -143,6 +148,10 @@ impl NewSpan {
                 "the caller's trace is not sampled, so no spans of this invocation are written, nor of others like it: \
                  OTEL_TRACES_SAMPLER=always_on writes them all the same",
             );
+        }
+        if let Some(received_at) = received_at {
+            let waited_for = consumer.as_ref().map_or("HTTP", |consumer| &consumer.source);
+            waiting_span::write(completion, waited_for, received_at, &root.0);
         }
         let consumer = consumer.map(|consumer| consumer.start(completion, &root));
         StartedSpans { root, consumer }

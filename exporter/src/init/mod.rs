@@ -131,6 +131,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
                 function_version: environment.lambda.function_version.clone(),
                 initialization_type: environment.lambda.initialization_type,
                 duplicate_http_names: environment.duplicate_http_names,
+                inferred_spans: environment.inferred_spans,
                 is_cold: AtomicBool::new(true),
                 root_record: RootRecord::new(runtime_api),
                 told_of_unsampled: AtomicBool::new(false),

@@ -122,6 +122,7 @@ pub(crate) struct InvocationFacts {
     pub(crate) function_version: Option<String>,
     pub(crate) initialization_type: InitializationType,
     pub(crate) duplicate_http_names: bool,
+    pub(crate) inferred_spans: bool,
     /// `true` until the first invocation.
     pub(crate) is_cold: AtomicBool,
     pub(crate) root_record: RootRecord,

@@ -15,3 +15,4 @@ mod spans_of_tracing;
 mod standard_variables;
 mod streaming;
 mod triggers;
+mod waiting;

@@ -9,6 +9,7 @@ const { withinTime } = require("./bound.cjs");
 const { Ending, isPromise } = require("./ending.cjs");
 const { recordFailure } = require("./failure.cjs");
 const { messages } = require("./messages.cjs");
+const { wait } = require("./waiting.cjs");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 
@@ -38,6 +39,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
   const api = load("@opentelemetry/api");
   // A handler that calls itself is within its invocation.
   const within = api.createContextKey("lambda-otlp: invocation");
+  const isInferred = ["true", "1"].includes((process.env.LAMBDA_OTLP_INFERRED_SPANS ?? "").trim().toLowerCase());
   let isColdStart = process.env.AWS_LAMBDA_INITIALIZATION_TYPE !== "provisioned-concurrency";
 
   function begin(event, lambda) {
@@ -51,6 +53,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
       isColdStart = false;
       const span = tracer.startSpan(lambda.functionName, { kind: api.SpanKind.SERVER, attributes }, parent);
       const context = api.trace.setSpan(parent, span).setValue(within, true);
+      if (isInferred) wait(tracer, event, batch, context);
       const watched = watch(span, lambda, context);
       const invocation = { span, lambda, watched, context: watched?.context ?? context };
       return batch === undefined ? invocation : consume(tracer, batch, invocation);

@@ -38,7 +38,7 @@ function messages(api, event) {
     ...text("messaging.destination.name", destination),
     ...(records.length === 1 ? text("messaging.message.id", id(records[0])) : { "messaging.batch.message_count": records.length }),
   };
-  return { trigger, name: `${destination ?? "multiple_sources"} process`, attributes, links };
+  return { trigger, source: destination ?? "multiple_sources", name: `${destination ?? "multiple_sources"} process`, attributes, links };
 }
 
 /// The messages of an event, and the name of their source.

@@ -553,6 +553,11 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
         except Exception as error:
             say(f"cannot watch the deadline, so a timeout of this invocation loses its spans: {error!r}")
 
+    is_inferred = os.environ.get("LAMBDA_OTLP_INFERRED_SPANS", "").strip().lower() in ("true", "1")
+
+    def wait(event):
+        beside("lambda_otlp_messages").wait(event)
+
     def consume(event):
         """Starts the span of the event's messages, or adds links to the span that the instrumentation has made for them."""
         if not isinstance(event, dict) or not {"Records", "records", "detail-type"} & event.keys():
@@ -589,6 +594,8 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
     @functools.wraps(handler, updated=())
     def entered(*arguments, **named):
         calls.state = "entered"
+        if arguments and is_inferred:
+            attempt(wait, arguments[0])
         if arguments:
             attempt(consume, arguments[0])
         consumer = calls.__dict__.get("consumer")

@@ -8,6 +8,7 @@ Source: OpenTelemetry's semantic conventions, "Messaging spans" and "AWS Lambda"
 """
 
 import json
+import time
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
@@ -15,6 +16,8 @@ from opentelemetry.context import Context
 # The maximum number of links of a span in OpenTelemetry's SDK, which would keep the last ones of more.
 MOST_LINKS = 128
 MESSAGE_ID = "messaging.message.id"
+# OpenObserve rejects spans older than five hours.
+LONGEST_WAIT_NS = 4 * 60 * 60 * 1_000_000_000
 NO_MESSAGES = [], None, None, None
 
 
@@ -36,6 +39,38 @@ def consumer(event):
         attributes[MESSAGE_ID] = message
     name = f"{destination or 'multiple_sources'} process"
     return trace.get_tracer("lambda-otlp/handler").start_span(name, kind=trace.SpanKind.CONSUMER, attributes=attributes)
+
+
+def wait(event):
+    """Makes a span for the time that a request or message waited at API Gateway, SQS or EventBridge, by the event's own time."""
+    current, now = trace.get_current_span(), time.time_ns()
+    records, _, source, _ = batch(mapping(event))
+    began = received_ns(mapping(event))
+    if began is None or not 0 <= now - began <= LONGEST_WAIT_NS:
+        return
+    sources = {name_of(source(record)) for record in records}
+    name = "HTTP" if not records else sources.pop() if len(sources) == 1 else "multiple_sources"
+    # Below the invocation's span, not below the messages'.
+    if getattr(current, "kind", None) == trace.SpanKind.CONSUMER and current.parent is not None:
+        current = trace.NonRecordingSpan(current.parent)
+    tracer = trace.get_tracer("lambda-otlp/handler")
+    attributes = {"lambda_otlp.inferred": True}
+    tracer.start_span(f"{name} wait", trace.set_span_in_context(current), start_time=began, attributes=attributes).end(now)
+
+
+def received_ns(event):
+    """The time at which AWS's service got the request or the oldest message. `None` if the event has none."""
+    request = mapping(event.get("requestContext"))
+    milliseconds = request.get("timeEpoch") or request.get("requestTimeEpoch")
+    records, system, _, _ = batch(event)
+    if system == "aws_sqs":
+        sent = [text(mapping(record.get("attributes")).get("SentTimestamp")) for record in records]
+        milliseconds = min((int(sent) for sent in sent if sent.isascii() and sent.isdigit()), default=None)
+    if system == "aws_eventbridge" and (sent := text(event.get("time"))):
+        from datetime import datetime
+
+        milliseconds = int(datetime.fromisoformat(sent.replace("Z", "+00:00")).timestamp() * 1000)
+    return milliseconds * 1_000_000 if isinstance(milliseconds, int) else None
 
 
 def batch(event):

@@ -188,7 +188,7 @@ const LAMBDA: &[Variable] = &[
 
 /// What others read: the forwarder, since a set of variables may be made once for all functions, and the layer's wrapper.
 #[cfg(feature = "direct")]
-const KNOWN_ELSEWHERE: &[&str] = &[SECRET, INSTRUMENT, NEXT_WRAPPER];
+const KNOWN_ELSEWHERE: &[&str] = &[SECRET, INFERRED_SPANS, INSTRUMENT, NEXT_WRAPPER];
 #[cfg(not(feature = "direct"))]
 const KNOWN_ELSEWHERE: &[&str] = &[
     ENDPOINT,
@@ -197,10 +197,12 @@ const KNOWN_ELSEWHERE: &[&str] = &[
     "LAMBDA_OTLP_STREAM",
     PROXY,
     "LAMBDA_OTLP_CONFIG_FILE",
+    INFERRED_SPANS,
     INSTRUMENT,
     NEXT_WRAPPER,
 ];
 
+const INFERRED_SPANS: &str = "LAMBDA_OTLP_INFERRED_SPANS";
 const INSTRUMENT: &str = "LAMBDA_OTLP_INSTRUMENT";
 const NEXT_WRAPPER: &str = "LAMBDA_OTLP_NEXT_WRAPPER";
 

@@ -1,9 +1,10 @@
 //! The table of the variables that the layer's wrapper (`layer/lambda-otlp-handler`) reads and no binary does.
 
-use settings::{Kind, Table, Variable};
+use settings::{Kind, Table, Variable, shared};
 
 /// The variables that only the wrapper reads.
 pub const WRAPPER: Table = Table::new(&[&[
+    shared::LAMBDA_OTLP_INFERRED_SPANS,
     Variable {
         name: "LAMBDA_OTLP_INSTRUMENT",
         default: Some("auto"),

@@ -76,6 +76,7 @@ pub(crate) const LOADED: &[&str] = &[
     "node/start.cjs",
     "node/telemetry.cjs",
     "node/tracers.cjs",
+    "node/waiting.cjs",
     "node/wire.cjs",
     "python/lambda_otlp_cut_off.py",
     "python/lambda_otlp_fast.py",

@@ -14,11 +14,12 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 /// Their spans: of a message of a queue, of a topic's in a queue, and of a topic's.
 const SENDERS: [&str; 3] = ["b7ad6b7169203331", "c7ad6b7169203331", "d7ad6b7169203331"];
 
-pub(super) fn records(action: &str) -> Value {
+/// The messages of an event, which were sent at this time.
+pub(super) fn records(action: &str, sent_ms: u64) -> Value {
     let [of_queue, in_queue, of_topic] = SENDERS.map(|span| format!("00-{TRACE}-{span}-01"));
     let message = |id, attributes: Value, body: &str| {
         json!({
-            "messageId": id, "body": body, "attributes": {}, "messageAttributes": attributes,
+            "messageId": id, "body": body, "attributes": {"SentTimestamp": sent_ms.to_string()}, "messageAttributes": attributes,
             "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders",
         })
     };

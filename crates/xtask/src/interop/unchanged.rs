@@ -8,6 +8,7 @@
 
 use super::packages::{pinned, unchanged_node, unchanged_python};
 use super::{Tally, Workshop, instrumented, items, output};
+use crate::clock::unix_nanos;
 use crate::dist;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::{Value, json};
@@ -46,9 +47,12 @@ const NODE_STORY: &[&str] = &[
 const ENDS: [&str; 7] = ["take", "odd", "fail", "libraries", "threads", "queue", "topic"];
 const SHORT_STORY: &[&str] = &["take", "odd", "fail", "take", "wait"];
 pub(super) const INIT: Duration = Duration::from_mins(1);
+/// The time that requests and messages waited, by their events.
+const WAITED_NANOS: u64 = 2_000_000_000;
 const TIMEOUT: Duration = Duration::from_secs(4);
 pub(super) const FUNCTION: &str = "shop-unchanged";
 const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
+const INTERNAL: u64 = 1;
 const SERVER: u64 = 2;
 const CLIENT: u64 = 3;
 const CONSUMER: u64 = 5;
@@ -275,7 +279,7 @@ async fn run(story: &[&str], spec: FunctionSpec, services: &Services) -> anyhow:
     let spec = spec.timeout(TIMEOUT).init_timeout(INIT).memory_mb(512);
     let spec = spec.env("PRICES", &services.base).env("AWS_ENDPOINT_URL", &services.base);
     // Ended spans are exported soon: by default, five seconds after their end.
-    let spec = spec.env("OTEL_BSP_SCHEDULE_DELAY", "100");
+    let spec = spec.env("OTEL_BSP_SCHEDULE_DELAY", "100").env("LAMBDA_OTLP_INFERRED_SPANS", "true");
     let lambda = Lambda::start().await?;
     lambda.create_function(spec)?;
     let mut invocations: Vec<Invocation> = Vec::new();
@@ -284,8 +288,11 @@ async fn run(story: &[&str], spec: FunctionSpec, services: &Services) -> anyhow:
         let parent = if *action == "odd" { json!(5) } else { Value::Null };
         let mut event =
             json!({ "action": action, "number": number, "headers": { "traceparent": parent } });
-        if let records @ Value::Array(_) = instrumented::records(action) {
+        let sent_ms = (unix_nanos() - WAITED_NANOS) / 1_000_000;
+        if let records @ Value::Array(_) = instrumented::records(action, sent_ms) {
             event["Records"] = records;
+        } else if *action == "take" {
+            event["requestContext"] = json!({ "requestTimeEpoch": sent_ms });
         }
         invocations.push(lambda.invoke(FUNCTION, event.to_string()).await?);
     }
@@ -356,6 +363,21 @@ fn check_calls(root: &Path, action: &str, server: &Value, found: &[Value]) -> an
     let consumers = below(CONSUMER, server);
     let calls = below(CLIENT, consumers.first().copied().unwrap_or(server));
     instrumented::check(root, action, &calls, found)?;
+    if let Some(name) = match action {
+        "take" => Some("HTTP wait"),
+        "queue" => Some("orders wait"),
+        _ => None,
+    } {
+        let waits = below(INTERNAL, server);
+        let [wait] = waits.iter().filter(|span| span["name"] == name).collect::<Vec<_>>()[..]
+        else {
+            bail!("{action}: not one span {name}: {found:?}")
+        };
+        ensure!(wait["attributes"]["lambda_otlp.inferred"] == true, "{wait}");
+        let start = |span: &Value| span["start"].as_str().and_then(|text| text.parse::<u64>().ok());
+        let waited = start(server).zip(start(wait)).map(|(server, wait)| server - wait);
+        ensure!(waited >= Some(WAITED_NANOS), "{action}: {wait} of {server}");
+    }
     let has = |part: &str, is_partial: bool| {
         calls.iter().any(|span| {
             span["name"].as_str().is_some_and(|name| name.contains(part))

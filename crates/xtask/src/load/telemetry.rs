@@ -1,9 +1,9 @@
 //! Numbered telemetry. A number stands as `#00001234#` in the body of a log record or the name of a span.
 
+use crate::clock::unix_nanos;
 use base64::Engine as _;
 use serde_json::json;
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
 use wire::protobuf::Writer;
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
 
@@ -87,10 +87,4 @@ fn attribute(message: &mut Writer<'_>, number: u32, key: &str, text: &str) {
         attribute.string(1, key);
         attribute.message(2, |value| value.string(1, text));
     });
-}
-
-#[expect(clippy::disallowed_methods, reason = "the telemetry is of now")]
-fn unix_nanos() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -19,7 +19,6 @@ use crate::pypi::{self, Environment};
 use anyhow::Context as _;
 use simulator::binaries;
 use std::path::PathBuf;
-use std::time::SystemTime;
 use tokio::runtime::Runtime;
 
 struct Workshop {
@@ -51,9 +50,4 @@ pub(crate) fn run() -> anyhow::Result<()> {
         subscriber::check(&workshop, &mut tally).await;
     });
     tally.finish()
-}
-
-#[expect(clippy::disallowed_methods, reason = "where these checks read the clock")]
-fn now() -> SystemTime {
-    SystemTime::now()
 }

@@ -15,7 +15,7 @@ use crate::checks::Tally;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use simulator::{FunctionSpec, InvocationResult, Lambda};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::process::Command;
 
 const FORWARDER: &str = "forwarder";
@@ -295,7 +295,7 @@ impl<'a> Stand<'a> {
         self.log_group(group, &json!({ TAG.0: TAG.1 })).await?;
         let names = json!({ "logGroupName": group, "logStreamName": stream });
         self.logs("CreateLogStream", &names).await?;
-        let now_ms = u64::try_from(super::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        let now_ms = crate::clock::unix_nanos() / 1_000_000;
         let mut put = names;
         put["logEvents"] = json!([
             { "timestamp": now_ms, "message": "one" }, { "timestamp": now_ms + 1, "message": "two" },

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde_json::{Value, json};
 use simulator::{FunctionSpec, Lambda};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 pub(super) const FUNCTION: &str = "forwarder";
 const MAX_INFLATED_BYTES: usize = 16 << 20;
@@ -108,7 +108,7 @@ pub(super) async fn subscribe(moto: &Moto, event: &Value) -> anyhow::Result<()> 
 
 /// Puts the log events as of now: CloudWatch Logs refuses old ones.
 pub(super) async fn put(moto: &Moto, event: &Value) -> anyhow::Result<()> {
-    let now_ms = u64::try_from(super::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let now_ms = crate::clock::unix_nanos() / 1_000_000;
     let events: Vec<Value> = event["logEvents"]
         .as_array()
         .context("no log events")?

@@ -1,8 +1,8 @@
 //! The ways into the backend: the forwarder, its retry queue, direct mode, and the demo.
 
 use super::edge;
-use super::server::range;
 use super::tee::Tee;
+use crate::clock::unix_nanos;
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
 use bytes::Bytes;
@@ -229,7 +229,7 @@ const DAY_NANOS: u64 = 24 * 60 * 60 * 1_000_000_000;
 
 /// Two minutes ago: no item of a run is in the future.
 fn now() -> u64 {
-    (range().1 - 24 * 60 * 60 * 1_000_000 - 120_000_000) * 1000
+    unix_nanos() - 120_000_000_000
 }
 
 /// The subscription's event with log events of this time.

@@ -1,5 +1,6 @@
 //! Requests to an OpenObserve: rows by SQL, sums by PromQL, traces, and management.
 
+use crate::clock::unix_nanos;
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
 use bytes::Bytes;
@@ -9,7 +10,6 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
 
 /// The values of one row by column.
@@ -170,9 +170,7 @@ fn is_error(value: &Value) -> bool {
 }
 
 /// Two days around now, in microseconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "a query needs the time of the items that were sent")]
 pub(super) fn range() -> (u64, u64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = u64::try_from(now.as_micros()).unwrap_or_default();
+    let now = unix_nanos() / 1000;
     (now - DAY_MICROSECONDS, now + DAY_MICROSECONDS)
 }

@@ -51,6 +51,7 @@ impl SpanAttributesExtractor for ApiGatewayV2httpRequest {
             user_agent: http.user_agent.clone(),
             target_group: None,
             headers: headers(&self.headers),
+            received_ms: u64::try_from(self.request_context.time_epoch).ok(),
         }
         .into_span_attributes()
     }
@@ -92,6 +93,7 @@ impl SpanAttributesExtractor for ApiGatewayProxyRequest {
             user_agent: context.identity.user_agent.clone(),
             target_group: None,
             headers: all_headers(&self.headers, &self.multi_value_headers),
+            received_ms: u64::try_from(context.request_time_epoch).ok(),
         }
         .into_span_attributes()
     }

@@ -1,6 +1,6 @@
 //! An HTTP event, typed or as JSON.
 
-use super::span_attributes::{SpanAttributes, TriggerType};
+use super::span_attributes::{SpanAttributes, TriggerType, received_at};
 use opentelemetry::KeyValue;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +22,8 @@ pub(super) struct HttpRequest {
     pub(super) target_group: Option<KeyValue>,
     /// Names in lower case.
     pub(super) headers: HashMap<String, String>,
+    /// The time at which the gateway received the request, in milliseconds since the Unix epoch.
+    pub(super) received_ms: Option<u64>,
 }
 
 impl HttpRequest {
@@ -69,6 +71,7 @@ impl HttpRequest {
             attributes,
             carrier: Some(self.headers),
             trigger: TriggerType::Http,
+            received_at: self.received_ms.and_then(received_at),
             ..SpanAttributes::default()
         }
     }

@@ -4,7 +4,7 @@
 
 use super::message::Message;
 use super::sender::Sender;
-use super::span_attributes::{SpanAttributes, TriggerType};
+use super::span_attributes::{SpanAttributes, TriggerType, received_at};
 use opentelemetry::KeyValue;
 use std::borrow::Cow;
 
@@ -17,6 +17,7 @@ pub(super) fn messages<'a>(
     messages: impl IntoIterator<Item = impl Message<'a>>,
 ) -> SpanAttributes {
     let mut links = Vec::new();
+    let mut received_ms = u64::MAX;
     let (mut count, mut first, mut destination) = (0_usize, None, None);
     for message in messages {
         if count == 0 {
@@ -24,6 +25,10 @@ pub(super) fn messages<'a>(
         }
         count += 1;
         destination = destination.filter(|first| message.destination() == Some(*first));
+        if system == "aws_sqs" {
+            let sent: Option<u64> = message.header("SentTimestamp").and_then(|ms| ms.parse().ok());
+            received_ms = received_ms.min(sent.unwrap_or(u64::MAX));
+        }
         // Looking for the sender may read the whole message.
         if count <= MOST_LINKS {
             let sender = Sender::of(message);
@@ -40,7 +45,13 @@ pub(super) fn messages<'a>(
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         attributes.push(KeyValue::new("messaging.batch.message_count", count));
     }
-    SpanAttributes { attributes, links, trigger: TriggerType::PubSub, ..SpanAttributes::default() }
+    SpanAttributes {
+        attributes,
+        links,
+        trigger: TriggerType::PubSub,
+        received_at: received_at(received_ms),
+        ..SpanAttributes::default()
+    }
 }
 
 pub(super) fn process(system: &'static str) -> [KeyValue; 3] {
@@ -107,7 +118,9 @@ pub(super) fn bus_event(source: &str, id: Option<&str>, time: Option<String>) ->
             ..SpanAttributes::default()
         };
     }
-    messages("aws_eventbridge", [BusEvent { source, id }])
+    let nanos = time.as_deref().and_then(wire::timestamp::parse_aws);
+    let received_at = nanos.and_then(|nanos| received_at(nanos / 1_000_000));
+    SpanAttributes { received_at, ..messages("aws_eventbridge", [BusEvent { source, id }]) }
 }
 
 /// Describes the invocation for an event of a bus. The event's detail holds the parent, so there is no link to a sender.

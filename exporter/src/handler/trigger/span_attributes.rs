@@ -4,6 +4,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{Link, SpanKind};
 use std::collections::HashMap;
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The trigger of the function (semantic conventions, `faas.trigger`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +42,11 @@ impl fmt::Display for TriggerType {
     }
 }
 
+/// The time of milliseconds since the Unix epoch. `None` if the system cannot express it.
+pub(super) fn received_at(unix_ms: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_millis(unix_ms))
+}
+
 /// An event's data for the invocation's span.
 ///
 /// ```
@@ -68,6 +74,8 @@ pub struct SpanAttributes {
     pub carrier: Option<HashMap<String, String>>,
     /// The trigger.
     pub trigger: TriggerType,
+    /// The time at which API Gateway, Amazon SQS or Amazon EventBridge received the request or the oldest message.
+    pub received_at: Option<SystemTime>,
 }
 
 impl SpanAttributes {

@@ -39,6 +39,7 @@ pub(in super::super) fn version_2(event: &Value) -> HttpRequest {
         user_agent: text(event, "/requestContext/http/userAgent"),
         target_group: None,
         headers: own_headers(event),
+        received_ms: number(event, "/requestContext/timeEpoch"),
     }
 }
 
@@ -60,7 +61,12 @@ pub(in super::super) fn version_1(event: &Value) -> HttpRequest {
         target_group: text(event, "/requestContext/elb/targetGroupArn")
             .map(|arn| KeyValue::new("alb.target_group_arn", arn)),
         headers: own_headers(event),
+        received_ms: number(event, "/requestContext/requestTimeEpoch"),
     }
+}
+
+fn number(event: &Value, pointer: &str) -> Option<u64> {
+    event.pointer(pointer)?.as_u64()
 }
 
 /// A request through Amazon VPC Lattice (VPC Lattice User Guide, "Lambda functions as targets", version 2).
