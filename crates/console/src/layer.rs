@@ -121,11 +121,6 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-pub fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot bind a port")?;
-    Ok(listener.local_addr()?.port())
-}
-
 /// Returns `true` if the extension can listen on the port that SDKs use by default.
 pub fn is_usual_port_free() -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, OTLP_PORT)).is_ok()

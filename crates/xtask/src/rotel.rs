@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -39,7 +39,7 @@ impl fmt::Display for Received {
 
 impl Rotel {
     pub(crate) fn start(environment: &Environment) -> anyhow::Result<Self> {
-        Self::start_at(environment, free_port()?)
+        Self::start_at(environment, simulator::free_port())
     }
 
     pub(crate) fn start_at(environment: &Environment, port: u16) -> anyhow::Result<Self> {
@@ -47,7 +47,7 @@ impl Rotel {
         let answer = String::from_utf8(asked.stdout)?;
         let (packages, libraries) = answer.trim_end().split_once('\n').unwrap_or((&answer, ""));
         let agent = PathBuf::from(packages.trim()).join("rotel/rotel-agent");
-        let grpc_port = free_port()?;
+        let grpc_port = simulator::free_port();
         let printed = NamedTempFile::new().context("cannot make a temporary file")?;
         let process = Command::new(agent)
             .arg("start")
@@ -105,11 +105,6 @@ impl Drop for Rotel {
         drop(self.process.kill());
         drop(self.process.wait());
     }
-}
-
-pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
-    Ok(listener.local_addr()?.port())
 }
 
 /// Items begin with a line such as `Span #3`.

@@ -69,23 +69,23 @@ impl Surroundings<'_> {
             .env("LAMBDA_OTLP_LINE", self.line_format)
     }
 
-    pub(crate) fn orders(&self, program: &Path) -> anyhow::Result<FunctionSpec> {
-        Ok(self.beside_others(ORDERS, program)?.timeout(ORDERS_TIMEOUT))
+    pub(crate) fn orders(&self, program: &Path) -> FunctionSpec {
+        self.beside_others(ORDERS, program).timeout(ORDERS_TIMEOUT)
     }
 
-    pub(crate) fn checkout(&self, program: &Path, queue_url: &str) -> anyhow::Result<FunctionSpec> {
-        Ok(self.beside_others(CHECKOUT, program)?.env("PARCELS_QUEUE_URL", queue_url))
+    pub(crate) fn checkout(&self, program: &Path, queue_url: &str) -> FunctionSpec {
+        self.beside_others(CHECKOUT, program).env("PARCELS_QUEUE_URL", queue_url)
     }
 
-    pub(crate) fn parcels(&self, program: &Path) -> anyhow::Result<FunctionSpec> {
+    pub(crate) fn parcels(&self, program: &Path) -> FunctionSpec {
         self.beside_others(PARCELS, program)
     }
 
     /// Gives the extension a port of its own. In Lambda each environment has its own loopback; here the extensions
     /// share one.
-    fn beside_others(&self, name: &str, program: &Path) -> anyhow::Result<FunctionSpec> {
+    fn beside_others(&self, name: &str, program: &Path) -> FunctionSpec {
         let spec = self.spec(name, program).timeout(AMPLE);
-        Ok(spec.env("OTEL_LAMBDA_RECEIVER_PORT", layer::free_port()?.to_string()))
+        spec.env("OTEL_LAMBDA_RECEIVER_PORT", simulator::free_port().to_string())
     }
 
     /// A Python function on AWS's runtime client. If the default port is free, the SDK gets no address, as in most
@@ -95,15 +95,15 @@ impl Surroundings<'_> {
         interpreter: &Path,
         sources: &Path,
         invoke_endpoint: &str,
-    ) -> anyhow::Result<FunctionSpec> {
+    ) -> FunctionSpec {
         let spec = on_runtime_client(self.spec(SHOP, interpreter), "shop.handler", sources)
             .env("AWS_ENDPOINT_URL_LAMBDA", invoke_endpoint)
             .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta");
         if layer::is_usual_port_free() {
-            return Ok(spec);
+            return spec;
         }
-        let address = format!("http://127.0.0.1:{}", layer::free_port()?);
-        Ok(spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", address))
+        let address = format!("http://127.0.0.1:{}", simulator::free_port());
+        spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", address)
     }
 
     /// A Python function that the layer's wrapper instruments. It exports no metrics, because they would have no
@@ -113,17 +113,17 @@ impl Surroundings<'_> {
         interpreter: &Path,
         sources: &Path,
         warehouse: &str,
-    ) -> anyhow::Result<FunctionSpec> {
+    ) -> FunctionSpec {
         let wrapped = self.spec(STOCK, &self.layer.join(layer::WRAPPER));
         let wrapped = wrapped.argument(interpreter.to_string_lossy());
-        Ok(on_runtime_client(wrapped, "stock.handler", sources)
+        on_runtime_client(wrapped, "stock.handler", sources)
             .timeout(STOCK_TIMEOUT)
             // The extension gives functions with little memory the longest time to export partial spans, and this
             // machine may be busy.
             .memory_mb(128)
             .env("WAREHOUSE", warehouse)
             .env("OTEL_METRICS_EXPORTER", "none")
-            .env("OTEL_LAMBDA_RECEIVER_PORT", layer::free_port()?.to_string()))
+            .env("OTEL_LAMBDA_RECEIVER_PORT", simulator::free_port().to_string())
     }
 }
 

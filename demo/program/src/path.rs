@@ -89,17 +89,17 @@ pub(crate) async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<
     let lambda = Lambda::start().await?;
     let line_format = Env.get("LAMBDA_OTLP_LINE").unwrap_or_else(|| "standard".to_owned());
     let surroundings = Surroundings { layer: &layer, ledger: &ledger, line_format: &line_format };
-    lambda.create_function(surroundings.orders(&programs.orders)?)?;
+    lambda.create_function(surroundings.orders(&programs.orders))?;
     // The queue delivers failed messages again at once.
     let queue = QueueServer::start(Queue::new(PARCELS).visibility_timeout(Duration::ZERO)).await?;
-    lambda.create_function(surroundings.checkout(&programs.checkout, &queue.queue_url())?)?;
-    lambda.create_function(surroundings.parcels(&programs.parcels)?)?;
+    lambda.create_function(surroundings.checkout(&programs.checkout, &queue.queue_url()))?;
+    lambda.create_function(surroundings.parcels(&programs.parcels))?;
     let mut names = vec![ORDERS, CHECKOUT, PARCELS];
     match &programs.shop {
         Ok(python) => {
             let endpoint = format!("http://{}", lambda.endpoint());
             let sources = workspace.join("demo/python");
-            lambda.create_function(surroundings.shop(python, &sources, &endpoint)?)?;
+            lambda.create_function(surroundings.shop(python, &sources, &endpoint))?;
             names.push(SHOP);
         }
         Err(why) => progress(&format!("without the Python function \"{SHOP}\": {why}")),
@@ -107,7 +107,7 @@ pub(crate) async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<
     match &programs.stock {
         Ok(python) => {
             let sources = workspace.join("demo/unchanged");
-            lambda.create_function(surroundings.stock(python, &sources, &warehouse.base)?)?;
+            lambda.create_function(surroundings.stock(python, &sources, &warehouse.base))?;
             names.push(STOCK);
         }
         Err(why) => progress(&format!("without the Python function \"{STOCK}\": {why}")),

@@ -7,10 +7,10 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
+use simulator::free_port;
 use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 use wire::{Logs, Metrics, Traces};
 
@@ -322,18 +322,6 @@ fn number(point: &NumberDataPoint) -> f64 {
         Some(number_data_point::Value::AsDouble(value)) => value,
         Some(number_data_point::Value::AsInt(value)) => f64::from(u32::try_from(value).unwrap()),
         None => 0.0,
-    }
-}
-
-/// A port without a listener: the kernel assigns no free port below 32768.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let offset = std::process::id() * 64 + u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = 10_000 + u16::try_from(offset % 20_000).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 

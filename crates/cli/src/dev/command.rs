@@ -84,7 +84,7 @@ impl Prepared {
             spec = spec.env("PATH", path);
         }
         if !arguments.no_extension && !layer::is_usual_port_free() {
-            let port = layer::free_port()?.to_string();
+            let port = simulator::free_port().to_string();
             spec = spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
             spec = spec.env("OTEL_LAMBDA_RECEIVER_PORT", port);
         }

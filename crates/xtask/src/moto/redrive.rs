@@ -10,7 +10,7 @@ use super::aws::{ACCOUNT, Moto, REGION};
 use super::queues::receive;
 use super::subscription::{create_function, log_batch, put, subscribe};
 use crate::checks::Tally;
-use crate::rotel::{Received, Rotel, free_port};
+use crate::rotel::{Received, Rotel};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 use simulator::{FunctionSpec, InvocationResult, Lambda};
@@ -38,7 +38,7 @@ async fn parked_and_redriven(
     name: &str,
     expected: Received,
 ) -> anyhow::Result<String> {
-    let port = free_port()?;
+    let port = simulator::free_port();
     let lambda = Lambda::start().await?;
     let moto = Moto::start(
         &workshop.root,

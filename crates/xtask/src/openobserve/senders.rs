@@ -12,7 +12,7 @@ use simulator::binaries;
 use simulator::queue::{Queue, QueueServer};
 use simulator::{FunctionSpec, InvocationResult, Lambda};
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -135,7 +135,7 @@ impl<'a> Senders<'a> {
         protocol: &str,
     ) -> anyhow::Result<()> {
         let lambda = Lambda::start().await?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = simulator::free_port();
         let function =
             FunctionSpec::new("orders", binaries::find(&self.programs, "demo-function")?)
                 .timeout(Duration::from_secs(3))
