@@ -36,6 +36,12 @@ def ended(number, what, name):
     _write({"number": number, "what": what, "event": "ended", "name": name})
 
 
+def ended_with(number, what, name, attributes):
+    """Like `ended`, with the content that the backend must receive."""
+    attributes = ", ".join(f"{key}={text(value)}" for key, value in sorted(attributes.items()))
+    _write({"number": number, "what": what, "event": "ended", "name": name, "content": f"{name} | {attributes}"})
+
+
 def _write(line):
     # One call for each line, so that a kill cannot cut it and functions can share the file.
     if _file is not None:
@@ -46,4 +52,8 @@ class EndOfSpans(SpanProcessor):
     """Writes the number of each span when it ends."""
 
     def on_end(self, span):
-        ended(span.attributes[NUMBER], "span", span.name)
+        ended_with(span.attributes[NUMBER], "span", span.name, span.attributes)
+
+
+def text(value):
+    return str(value).lower() if isinstance(value, bool) else "list" if isinstance(value, tuple) else str(value)

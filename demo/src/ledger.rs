@@ -1,10 +1,14 @@
 //! The demo's own list of items: one JSON line for each item, written when the item ends.
 
+use exporter::TelemetryConfig;
+use opentelemetry::logs::AnyValue;
 use opentelemetry::trace::TraceContextExt as _;
-use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry::{Context, InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -34,6 +38,9 @@ struct Line<'a> {
     what: What,
     event: Event,
     name: &'a str,
+    /// Name or body, and all attributes: `GET /orders | http.route=/orders, parcel=1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
 }
 
 /// Numbers items, and writes the numbers to the file `DEMO_LEDGER`, if it is set.
@@ -83,12 +90,18 @@ impl Ledger {
     /// Writes that a span started. A span without a second line was still open when the process ended, and may be
     /// exported as a partial span.
     pub fn started(&self, number: i64, name: &str) {
-        self.write(&Line { number, what: What::Span, event: Event::Started, name });
+        let event = Event::Started;
+        self.write(&Line { number, what: What::Span, event, name, content: None });
     }
 
     /// Writes that the item is complete. From then on the backend must receive it.
     pub fn ended(&self, number: i64, what: What, name: &str) {
-        self.write(&Line { number, what, event: Event::Ended, name });
+        self.write(&Line { number, what, event: Event::Ended, name, content: None });
+    }
+
+    /// Like [`ended`](Self::ended), with the content that the backend must receive.
+    fn ended_with(&self, number: i64, what: What, name: &str, content: String) {
+        self.write(&Line { number, what, event: Event::Ended, name, content: Some(content) });
     }
 
     /// Writes each line with one call, so that a kill cannot cut it and environments can share the file.
@@ -125,6 +138,14 @@ macro_rules! numbered_log {
     }};
 }
 
+/// Returns the content of an item: its attributes are sorted by key, and a list is only named.
+fn content(head: &str, attributes: impl Iterator<Item = (String, String)>) -> String {
+    let attributes: BTreeMap<String, String> = attributes.collect();
+    let attributes: Vec<String> =
+        attributes.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{head} | {}", attributes.join(", "))
+}
+
 pub fn number_invocation(ledger: &Ledger) -> i64 {
     let number = ledger.next_number();
     ledger.started(number, "invocation");
@@ -132,17 +153,61 @@ pub fn number_invocation(ledger: &Ledger) -> i64 {
     number
 }
 
-/// Writes the number of each span when it ends, including the invocation's span, which ends after the handler.
-#[derive(Debug)]
-pub struct EndOfSpans(pub Ledger);
+/// The configuration of a function that lists its items.
+pub fn telemetry(ledger: &Ledger) -> TelemetryConfig {
+    TelemetryConfig::builder()
+        .with_additional_span_processor(Lister(ledger.clone()))
+        .with_additional_log_processor(Lister(ledger.clone()))
+        .build()
+}
 
-impl SpanProcessor for EndOfSpans {
+/// Writes number and content of each span when it ends, including the invocation's span, which ends after the handler, and of each
+/// log record.
+#[derive(Debug)]
+struct Lister(Ledger);
+
+impl LogProcessor for Lister {
+    fn emit(&self, record: &mut SdkLogRecord, _scope: &InstrumentationScope) {
+        let text = |value: &AnyValue| match value {
+            AnyValue::Int(value) => value.to_string(),
+            AnyValue::Double(value) => value.to_string(),
+            AnyValue::Boolean(value) => value.to_string(),
+            AnyValue::String(value) => value.to_string(),
+            _ => "list".to_owned(),
+        };
+        let body = record.body().map(text).unwrap_or_default();
+        let attributes =
+            record.attributes_iter().map(|(key, value)| (key.to_string(), text(value)));
+        let attributes: Vec<_> = attributes.collect();
+        let number = attributes.iter().find(|(key, _)| key == NUMBER);
+        if let Some(number) = number.and_then(|(_, number)| number.parse().ok()) {
+            self.0.ended_with(number, What::Log, "log", content(&body, attributes.into_iter()));
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+impl SpanProcessor for Lister {
     fn on_start(&self, _span: &mut Span, _parent: &Context) {}
 
     fn on_end(&self, span: SpanData) {
         let number = span.attributes.iter().find(|attribute| attribute.key.as_str() == NUMBER);
         if let Some(Value::I64(number)) = number.map(|attribute| &attribute.value) {
-            self.0.ended(*number, What::Span, &span.name);
+            let attributes = span.attributes.iter().map(|attribute| {
+                let text = match &attribute.value {
+                    Value::Array(_) => "list".to_owned(),
+                    value => value.to_string(),
+                };
+                (attribute.key.to_string(), text)
+            });
+            self.0.ended_with(*number, What::Span, &span.name, content(&span.name, attributes));
         }
     }
 

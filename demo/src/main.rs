@@ -6,8 +6,8 @@
 
 mod orders;
 
-use exporter::{TelemetryConfig, TracedHandler, init_telemetry};
-use lambda_otlp_demo::ledger::{EndOfSpans, Ledger};
+use exporter::{TracedHandler, init_telemetry};
+use lambda_otlp_demo::ledger::{Ledger, telemetry};
 use lambda_runtime::{Error, LambdaEvent};
 use orders::{Instruments, Order, describe, take};
 use serde_json::Value;
@@ -15,10 +15,7 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let ledger = Ledger::open()?;
-    let config = TelemetryConfig::builder()
-        .with_additional_span_processor(EndOfSpans(ledger.clone()))
-        .build();
-    let (_tracer, completion_handler) = init_telemetry(config).await?;
+    let (_tracer, completion_handler) = init_telemetry(telemetry(&ledger)).await?;
     let instruments = Instruments::new(&completion_handler.meter("orders"));
     let described = ledger.clone();
     let handler =

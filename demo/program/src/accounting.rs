@@ -6,6 +6,7 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 /// The kind of an item, and its name among the items of that kind.
 pub(crate) type Item = (ItemKind, String);
@@ -75,6 +76,9 @@ pub(crate) struct LedgerLine {
     pub(crate) number: u64,
     pub(crate) what: ItemKind,
     pub(crate) event: Event,
+    /// Name or body, and all attributes, as the SDK had them when the item ended.
+    #[serde(default)]
+    pub(crate) content: Option<String>,
 }
 
 /// Only spans have a line when they start.
@@ -115,15 +119,25 @@ impl Accounts {
     }
 }
 
+/// The name of an item with a number: its content is compared too.
+pub(crate) fn numbered(number: impl Display, content: Option<&str>) -> String {
+    content.map_or_else(|| number.to_string(), |content| format!("{number} {content}"))
+}
+
 /// Compares the functions' file and `others` with the items in the backend.
 pub(crate) fn compare(ledger: &[LedgerLine], others: &[Item], stored: &[Item]) -> Accounts {
-    let mut made: BTreeMap<Item, Event> = BTreeMap::new();
+    let mut of_ledger: BTreeMap<(ItemKind, u64), LedgerLine> = BTreeMap::new();
     for line in ledger {
-        let event = made.entry((line.what, line.number.to_string())).or_insert(line.event);
+        let item = of_ledger.entry((line.what, line.number)).or_insert_with(|| line.clone());
         if line.event == Event::Ended {
-            *event = Event::Ended;
+            item.event = Event::Ended;
         }
+        item.content = line.content.clone().or(item.content.take());
     }
+    let mut made: BTreeMap<Item, Event> = BTreeMap::new();
+    made.extend(of_ledger.into_iter().map(|((what, number), line)| {
+        ((what, numbered(number, line.content.as_deref())), line.event)
+    }));
     made.extend(others.iter().map(|item| (item.clone(), Event::Ended)));
     let mut times: BTreeMap<Item, usize> = BTreeMap::new();
     for item in stored {
@@ -156,7 +170,8 @@ mod tests {
     use super::*;
 
     fn line(number: u64, what: ItemKind, event: Event) -> LedgerLine {
-        LedgerLine { number, what, event }
+        let content = (number == 1 && event == Event::Ended).then(|| "pack | a=1".to_owned());
+        LedgerLine { number, what, event, content }
     }
 
     fn ledger() -> Vec<LedgerLine> {
@@ -187,7 +202,7 @@ mod tests {
     #[test]
     fn only_exactly_once_balances() {
         let all = [
-            (ItemKind::Span, "1"),
+            (ItemKind::Span, "1 pack | a=1"),
             (ItemKind::LogRecord, "3"),
             (ItemKind::DataPoint, "4"),
             (ItemKind::LogLine, "id"),
@@ -215,6 +230,7 @@ mod tests {
             (ItemKind::PartialSpan, "1"),
             (ItemKind::PartialSpan, "9"),
             (ItemKind::Span, "2"),
+            (ItemKind::Span, "1 pack | a=2"),
             (ItemKind::LogRecord, "1"),
             (ItemKind::ReportMetric, "x 1"),
         ] {

@@ -1,10 +1,13 @@
 //! The records in the backend as items of the accounting. A record without a counterpart becomes an unexpected item.
 
-use crate::accounting::{Item, ItemKind};
+use crate::accounting::{Item, ItemKind, numbered};
 use crate::made;
 use crate::metric_total::{EXTENSION_METRICS, Total};
-use console::waterfall::attributes::{EXTENSION_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text_of};
+use console::waterfall::attributes::{
+    EXTENSION_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text, text_of,
+};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use simulator::sink::{Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan};
@@ -90,8 +93,28 @@ fn span(span: &StoredSpan) -> Item {
         );
     }
     let nameless = || format!("{} without a number", span.item.name);
-    let name = number(attributes).or_else(|| without_number(span)).unwrap_or_else(nameless);
-    (if is_partial(span) { ItemKind::PartialSpan } else { ItemKind::Span }, name)
+    let is_partial = is_partial(span);
+    // Partial spans have only a number in the functions' list.
+    let content = (!is_partial).then(|| content(&span.item.name, attributes));
+    let name = number(attributes).map(|number| numbered(number, content.as_deref()));
+    let name = name.or_else(|| without_number(span)).unwrap_or_else(nameless);
+    (if is_partial { ItemKind::PartialSpan } else { ItemKind::Span }, name)
+}
+
+/// The content of an item in the notation of the functions' list.
+fn content(head: &str, attributes: &[KeyValue]) -> String {
+    let attributes = attributes.iter().map(|KeyValue { key, value, .. }| {
+        let text = match value.as_ref().map(|value| (&value.value, value)) {
+            Some((Some(Value::ArrayValue(_)), _)) => "list".to_owned(),
+            Some((_, value)) => text(value),
+            None => String::new(),
+        };
+        (key, text)
+    });
+    let attributes: BTreeMap<_, _> = attributes.collect();
+    let attributes: Vec<_> =
+        attributes.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{head} | {}", attributes.join(", "))
 }
 
 /// Returns `true` if the span had not ended when the function wrote it.
@@ -125,7 +148,8 @@ fn server_span(span: &StoredSpan) -> Option<Item> {
 fn log_record(record: &StoredLogRecord) -> Item {
     let attributes = &record.item.attributes;
     if let Some(number) = number(attributes) {
-        return (ItemKind::LogRecord, number);
+        let body = record.item.body.as_ref().map(text).unwrap_or_default();
+        return (ItemKind::LogRecord, numbered(number, Some(&content(&body, attributes))));
     }
     let line = text_of(attributes, "log.record.uid");
     (ItemKind::LogLine, line.unwrap_or_else(|| format!("without an id: {:?}", record.item.body)))

@@ -8,11 +8,9 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::post;
-use demo::ledger::{EndOfSpans, Ledger, number_invocation};
+use demo::ledger::{Ledger, number_invocation, telemetry};
 use demo::{numbered_log, numbered_span};
-use exporter::{
-    AwsSdkInterceptor, MatchedPathLayer, OtelTracingLayer, TelemetryConfig, init_telemetry,
-};
+use exporter::{AwsSdkInterceptor, MatchedPathLayer, OtelTracingLayer, init_telemetry};
 use lambda_http::Adapter;
 use lambda_otlp_demo_parcels::Parcel;
 use lambda_runtime::Error;
@@ -37,10 +35,7 @@ struct Queue {
 #[expect(clippy::disallowed_methods, reason = "the demo's own variable")]
 async fn main() -> Result<(), Error> {
     let ledger = Ledger::open()?;
-    let config = TelemetryConfig::builder()
-        .with_additional_span_processor(EndOfSpans(ledger.clone()))
-        .build();
-    let (_tracer, completion_handler) = init_telemetry(config).await?;
+    let (_tracer, completion_handler) = init_telemetry(telemetry(&ledger)).await?;
     let url = std::env::var("PARCELS_QUEUE_URL")?;
     let app = Router::new()
         .route("/checkouts/{id}", post(check_out))

@@ -2,9 +2,9 @@
 //! batch response, so that the queue delivers it again.
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
-use demo::ledger::{EndOfSpans, Ledger, number_invocation};
+use demo::ledger::{Ledger, number_invocation, telemetry};
 use demo::{numbered_log, numbered_span};
-use exporter::{TelemetryConfig, TracedHandler, init_telemetry};
+use exporter::{TracedHandler, init_telemetry};
 use lambda_otlp_demo_parcels::Parcel;
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
@@ -12,10 +12,7 @@ use serde_json::{Value, json};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let ledger = Ledger::open()?;
-    let config = TelemetryConfig::builder()
-        .with_additional_span_processor(EndOfSpans(ledger.clone()))
-        .build();
-    let (_tracer, completion_handler) = init_telemetry(config).await?;
+    let (_tracer, completion_handler) = init_telemetry(telemetry(&ledger)).await?;
     let handler =
         TracedHandler::new("parcels", completion_handler, move |event: LambdaEvent<SqsEvent>| {
             let carried = carry(&event.payload, &ledger);
