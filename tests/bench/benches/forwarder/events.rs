@@ -1,5 +1,6 @@
 //! The events for the forwarders: deliveries of one log stream by CloudWatch Logs.
 
+use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use exporter::{InMemoryOutput, StdoutSpanExporter};
@@ -12,6 +13,8 @@ use serde_json::json;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use wire::compact::Names;
+use wire::{Envelope, Limits, LineEncoder, LineLimits, read_line};
 
 /// Spans of the invocations, one after the other; three on average.
 const SPANS: [u64; 7] = [1, 2, 3, 3, 3, 4, 5];
@@ -32,6 +35,24 @@ pub(crate) fn otlp_only() -> anyhow::Result<Event> {
     let lines = otlp_lines(&service, 600)?;
     let spans = (0..600).map(spans_of).sum();
     Ok(Event { spans, ..event("OTLP only", &service, lines)? })
+}
+
+/// The same spans in compact lines.
+pub(crate) fn compact() -> anyhow::Result<Event> {
+    let service = Service::new(0);
+    let Service { name, account, stream, region, .. } = &service;
+    let names = Names::of_function(name, region, &format!("/aws/lambda/{name}"), stream);
+    let mut encoder = LineEncoder::compact(names.with_account(account), LineLimits::default());
+    let mut out = Vec::new();
+    for line in otlp_lines(&service, 600)? {
+        let reading = read_line(&line, &Limits::default()).context("no OTLP line")?;
+        for decoded in reading.decoded {
+            let written = encoder.encode(&Envelope::default(), decoded.request, &mut out);
+            ensure!(written.lines == 1, "{written:?}");
+        }
+    }
+    let lines = String::from_utf8(out)?.lines().map(str::to_owned).collect();
+    event("compact lines", &service, lines)
 }
 
 pub(crate) fn mixed() -> anyhow::Result<Event> {

@@ -44,7 +44,9 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn write_events(directory: &Path) -> anyhow::Result<()> {
-    for event in [events::otlp_only()?, events::mixed()?, events::thirty_fold()?] {
+    for event in
+        [events::otlp_only()?, events::compact()?, events::mixed()?, events::thirty_fold()?]
+    {
         let file = directory.join(event.name.replace(' ', "-")).with_extension("json");
         std::fs::write(&file, &event.bytes)?;
     }
@@ -119,6 +121,24 @@ impl Bench {
                 floor.describe(ours.nanos),
             );
         }
+        self.compact()
+    }
+
+    /// Compares compact lines with OTLP lines of the same spans.
+    fn compact(&self) -> anyhow::Result<()> {
+        let (compact, standard) = (events::compact()?, events::otlp_only()?);
+        let (mut of_compact, mut of_standard) = (Best::default(), Best::default());
+        for _ in 0..ROUNDS {
+            for (event, best) in [(&compact, &mut of_compact), (&standard, &mut of_standard)] {
+                best.add(&self.drivers.ours.run(
+                    &self.write(event)?,
+                    TIMES,
+                    &self.file("ours"),
+                )?)?;
+            }
+        }
+        println!("\n| the same spans | compact lines | OTLP lines | ratio |\n|---|---|---|---|");
+        println!("| CPU time | {} |", cells(of_compact.nanos, of_standard.nanos));
         Ok(())
     }
 
@@ -136,7 +156,9 @@ impl Bench {
         println!("Peak memory above idle of a process that forwards one event, MiB.\n");
         println!("| event | bytes | inflated | ours | peer's |");
         println!("|---|---|---|---|---|");
-        for event in [events::otlp_only()?, events::mixed()?, events::thirty_fold()?] {
+        for event in
+            [events::otlp_only()?, events::compact()?, events::mixed()?, events::thirty_fold()?]
+        {
             let path = self.write(&event)?;
             let mib = |driver: &Driver| -> anyhow::Result<String> {
                 let runs = (0..5).map(|_| driver.run(&path, 1, &self.file("bodies")));
