@@ -28,8 +28,10 @@ fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
     taken.adapt(attributes);
     if let Some(body) = body {
         values::value_to_text(body);
-        if let Some(Value::KvlistValue(map)) = &mut body.value {
-            same_column::separate_from_body(&mut map.values, attributes);
+        if let Some(Value::KvlistValue(map)) = &mut body.value
+            && same_column::separate_from_body(&mut map.values, attributes)
+        {
+            taken.rename(attributes);
         }
     }
 }

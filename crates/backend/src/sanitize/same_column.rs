@@ -108,8 +108,9 @@ fn add_places(path: Place, key: &[u8], value: &[u8], levels: usize, places: &mut
     }
 }
 
-/// Renames each key whose column an earlier key has: `a-b` becomes `attr_a-b` behind `a b`, and `A_B` becomes `attr_2_A_B`.
-pub(super) fn separate(attributes: &mut [KeyValue]) {
+/// Renames each key whose column an earlier key has: `a-b` becomes `attr_a-b` behind `a b`, and `A_B` becomes `attr_2_A_B`. Returns `true` if it
+/// renamed one.
+pub(super) fn separate(attributes: &mut [KeyValue]) -> bool {
     let may_share = with_known_keys(|known| {
         attributes.iter().any(|KeyValue { key, value, .. }| {
             let value = value.as_ref().and_then(|value| value.value.as_ref());
@@ -118,21 +119,22 @@ pub(super) fn separate(attributes: &mut [KeyValue]) {
                 || !known.is_first(key, KeyHash::of_item(key))
         })
     });
-    if may_share {
-        let mut used = UsedColumns::default();
-        // A resource's service name keeps its key.
-        if attributes.iter().any(|attribute| attribute.key == SERVICE_NAME) {
-            used.is_free(below(START, SERVICE_NAME.as_bytes()));
-        }
-        separate_at(START, attributes, MOST_LEVELS, &mut used);
+    if !may_share {
+        return false;
     }
+    let mut used = UsedColumns::default();
+    // A resource's service name keeps its key.
+    if attributes.iter().any(|attribute| attribute.key == SERVICE_NAME) {
+        used.is_free(below(START, SERVICE_NAME.as_bytes()));
+    }
+    separate_at(START, attributes, MOST_LEVELS, &mut used)
 }
 
 /// Like [`separate`], for the attributes of a log record whose body is a map with these entries.
-pub(super) fn separate_from_body(body: &mut [KeyValue], attributes: &mut [KeyValue]) {
+pub(super) fn separate_from_body(body: &mut [KeyValue], attributes: &mut [KeyValue]) -> bool {
     let mut used = UsedColumns::default();
     separate_at(within(below(START, b"body")), body, MOST_LEVELS - 1, &mut used);
-    separate_at(START, attributes, MOST_LEVELS, &mut used);
+    separate_at(START, attributes, MOST_LEVELS, &mut used)
 }
 
 /// For each column of an item, the key that has it, and the last number that a renamed key got.
@@ -152,14 +154,20 @@ impl UsedColumns {
     }
 }
 
-fn separate_at(path: Place, attributes: &mut [KeyValue], levels: usize, used: &mut UsedColumns) {
+fn separate_at(
+    path: Place,
+    attributes: &mut [KeyValue],
+    levels: usize,
+    used: &mut UsedColumns,
+) -> bool {
+    let mut has_renamed = false;
     for attribute in attributes {
         let place = below(path, attribute.key.as_bytes());
         let value = attribute.value.as_mut().and_then(|value| value.value.as_mut());
         if let Some(Value::KvlistValue(map)) = value
             && levels > 0
         {
-            separate_at(within(place), &mut map.values, levels - 1, used);
+            has_renamed |= separate_at(within(place), &mut map.values, levels - 1, used);
             continue;
         }
         if used.is_free(place) {
@@ -171,8 +179,10 @@ fn separate_at(path: Place, attributes: &mut [KeyValue], levels: usize, used: &m
             renamed = format!("attr_{}_{}", used.next_number(place), attribute.key);
         }
         attribute.key = renamed;
+        has_renamed = true;
         with_known_keys(|known| known.renamed += 1);
     }
+    has_renamed
 }
 
 /// FNV-1a's initial value.

@@ -141,7 +141,13 @@ impl<'c> Taken<'c> {
     pub(super) fn adapt(&self, attributes: &mut [KeyValue]) {
         self.rename(attributes);
         values::to_text(attributes);
-        same_column::separate(attributes);
+        // A key that leaves a shared column may meet a column of the resource.
+        for _ in 0..MOST_PREFIXES {
+            if !same_column::separate(attributes) {
+                break;
+            }
+            self.rename(attributes);
+        }
     }
 
     /// Renames a colliding attribute: `severity` becomes `attr_severity`, as OpenObserve 0.92 renames colliding span attributes.

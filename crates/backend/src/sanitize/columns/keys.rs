@@ -85,7 +85,6 @@ impl<'r> SeenKeys<'r> {
 
 /// The slot of a key in `recent`. The keys of one program should use different slots, because keys in one slot keep replacing
 /// each other.
-/// each other again and again.
 #[inline]
 fn place(key: &[u8]) -> usize {
     let (first, last) = match (key.first_chunk(), key.last_chunk()) {

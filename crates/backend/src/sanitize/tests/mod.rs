@@ -313,6 +313,31 @@ proptest! {
     }
 }
 
+/// `Http_Route` shares a column with `http.route`, and its new name must not take the column of a resource attribute. So does
+/// `body_a` with the entry `a` of the body.
+#[test]
+fn a_key_moved_out_of_a_shared_column_takes_no_column_of_its_resource() {
+    let resource = || {
+        resource(&[
+            ("service.name", "shop"),
+            ("attr_Http_Route", "of the resource"),
+            ("attr_body_a", "of the resource"),
+        ])
+    };
+    let body = Value::KvlistValue(KeyValueList { values: vec![attribute("a", "x")] });
+    let record = LogRecord {
+        severity_text: "INFO".to_owned(),
+        body: Some(AnyValue { value: Some(body) }),
+        attributes: ["http.route", "Http_Route", "body_a"].map(|key| attribute(key, "x")).to_vec(),
+        ..Default::default()
+    };
+    let decoded = decoded::<Logs>(&for_openobserve(&logs(resource(), vec![record])));
+    assert_eq!(
+        texts(&decoded.resource_logs[0].scope_logs[0].log_records[0].attributes),
+        ["http.route=x", "attr_attr_Http_Route=x", "attr_attr_body_a=x"]
+    );
+}
+
 /// A span's resource attributes are stored with the prefix `service_`, a data point's without one.
 #[test]
 fn attributes_of_an_item_take_no_column_of_its_resource() {
