@@ -61,7 +61,6 @@ fn to_f64(count: u64) -> f64 {
 ///
 /// The bounds depend on the unit alone. Queries add the points of many environments bound by bound, so each point needs the same
 /// bounds, whatever its range.
-/// them, whatever range its own values have.
 pub(super) fn to_explicit_buckets(
     point: ExponentialHistogramDataPoint,
     unit: &str,
