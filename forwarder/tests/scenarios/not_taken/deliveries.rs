@@ -19,7 +19,7 @@ async fn one_request_finds_out_whether_a_backend_is_back() {
     let forwarded = async || {
         let report = stack.forward(event()).await;
         let sent = std::mem::take(&mut *sent.lock().unwrap());
-        assert_eq!(report.requests_sent, sent.len());
+        assert_eq!((report.requests_sent, report.bytes_sent), (sent.len(), sent.iter().sum()));
         (*report.ledger(), sent)
     };
     let mut smallest = usize::MAX;
@@ -38,6 +38,40 @@ async fn one_request_finds_out_whether_a_backend_is_back() {
     tokio::time::advance(Duration::from_secs(31)).await;
     let (ledger, sent) = forwarded().await;
     assert_eq!((ledger.accepted, sent.len()), (3, 3), "they wait for the probe only");
+}
+
+/// Merges nothing, so that a group of three functions is three requests.
+fn unmerged<E: Export>(export: E) -> Stack<E> {
+    let mut config = config().destination;
+    config.max_request_bytes = 1;
+    let destination = Destination::new("default", export, &config, IngestPolicy::any_time());
+    Stack::with(vec![destination], default_options())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_stops_only_a_probe() {
+    let (answers, sent) = (Mutex::new(vec![true, true, false]), Mutex::new(0));
+    let stack = unmerged(Backend(|request: &Request| {
+        *sent.lock().unwrap() += 1;
+        let is_up = answers.lock().unwrap().pop().unwrap_or(false);
+        if is_up { takes(request) } else { refuses(request, 503, Fate::Park) }
+    }));
+    let event = || kinesis(&["orders", "stock", "billing"], &["one", "two"]);
+    let report = stack.forward(event()).await;
+    assert_eq!((report.ledger().accepted, report.ledger().parked), (4, 2));
+    let parked = Parked::from_body(&stack.retry.bodies()[0]).unwrap();
+    let LogEventRange { origin, first_event_id, last_event_id } = parked.log_events;
+    let whole = payload("/aws/lambda/orders", &["one", "two"]);
+    assert_eq!(first_event_id, whole["logEvents"][0]["id"].as_str().unwrap());
+    assert_eq!(last_event_id, whole["logEvents"][1]["id"].as_str().unwrap());
+    assert_ne!(origin, Origin::default());
+    for _ in 0..3 {
+        assert_eq!(stack.forward(event()).await.ledger().parked, 6);
+    }
+    tokio::time::advance(Duration::from_secs(31)).await;
+    *sent.lock().unwrap() = 0;
+    assert_eq!(stack.forward(event()).await.ledger().parked, 6);
+    assert_eq!(*sent.lock().unwrap(), 1, "the probe's other requests are parked unsent");
 }
 
 pub(super) fn span_line() -> String {
@@ -240,4 +274,15 @@ async fn what_happens_to_records_for_their_time_is_reported() {
         let report = stack.forward(incoming(&payload("/aws/lambda/orders", &["a line"]))).await;
         assert_eq!((report.dropped_for_time, report.restamped), expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn log_events_without_items_are_counted_over_all_records() {
+    let stack = Stack::new(Backend(takes));
+    let start = "START RequestId: 6bc28136-5f1b-4365-b021-0ce6b2e64ab0 Version: $LATEST";
+    let report = stack.forward(kinesis(&["orders", "stock"], &[start, "", "a line"])).await;
+    let ledger = report.ledger();
+    assert_eq!((ledger.events, ledger.accepted), (6, 2));
+    assert_eq!((ledger.consumed.platform_lines, ledger.consumed.empty_lines), (2, 2));
+    assert!(!ledger.to_json().contains("superseded"), "rare: {}", ledger.to_json());
 }

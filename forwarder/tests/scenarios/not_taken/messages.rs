@@ -9,8 +9,10 @@ const REQUESTS_IN_VAIN: usize = 7 + 4 * 7;
 
 #[tokio::test(start_paused = true)]
 async fn bad_records_all_over_a_message_do_not_keep_the_good_ones_back() {
-    for (records, every) in [(1_000, 200), (1_000, 10), (3_000, 2), (5, 2)] {
-        let server = Server::default();
+    for (records, every, status) in
+        [(1_000, 200, 400), (1_000, 10, 422), (3_000, 2, 400), (5, 2, 422)]
+    {
+        let server = Server { refuses_with: status, ..Server::default() };
         let stack = Stack::new(client(server.clone()));
         let name =
             |n: usize| if n % every == every / 2 { format!("bad {n}") } else { n.to_string() };
@@ -48,8 +50,29 @@ async fn a_backend_that_refuses_everything_costs_no_record_and_few_requests() {
         let report = stack.redrive().await;
         assert_eq!(report.ledger().returned, 1_000);
         assert!(report.requests_sent <= REQUESTS_IN_VAIN, "{}", report.requests_sent);
+        assert!(report.undelivered.iter().all(|part| !part.alarm));
     }
     assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_stays_whole_if_its_dead_letter_is_refused() {
+    // Accepts the first record, blames the second one, and is too busy for the third one.
+    let stack = Stack::new(Backend(|request: &Request| {
+        let (first, others) = request.clone().split_at(1);
+        let (second, third) = others.split_at(1);
+        let mut outcome = takes(&first);
+        outcome += refuses(&second, 400, Fate::DeadLetter);
+        outcome += refuses(&third, 503, Fate::Park);
+        outcome
+    }));
+    let request = logs((0..3).map(|n| n.to_string()));
+    stack.park(parked("default", Content::Request(request), 3));
+    stack.dead_letters.script([QueueResponse::refuse(403, "AccessDenied")]);
+    let report = stack.redrive().await;
+    let ledger = report.ledger();
+    assert_eq!((ledger.accepted, ledger.returned, ledger.ambiguous), (1, 2, 1));
+    assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0), "the rest is in it");
 }
 
 /// A firewall in front of the backend, which answers each request with this page.
@@ -89,6 +112,7 @@ async fn a_page_of_a_firewall_costs_no_record_however_few_there_are() {
             for _ in 0..3 {
                 let report = stack.redrive().await;
                 assert_eq!(report.ledger().returned, records);
+                assert!(report.undelivered.iter().any(|part| part.alarm));
                 assert!(report.requests_sent <= REQUESTS_IN_VAIN);
             }
             assert!(stack.dead_letters.is_empty());

@@ -159,19 +159,28 @@ impl<F: Fn(&Request) -> Outcome + Sync> Export for Backend<F> {
 }
 
 fn takes(request: &Request) -> Outcome {
-    Outcome { accepted: request.items(), requests_sent: 1, ..Outcome::default() }
+    let (accepted, bytes_sent) = (request.items(), request.bytes().len());
+    Outcome { accepted, requests_sent: 1, bytes_sent, ..Outcome::default() }
 }
 
 fn refuses(request: &Request, status: u16, fate: Fate) -> Outcome {
     let reason = Reason::Status { status, text: String::new(), hint: "" };
-    Outcome { requests_sent: 1, ..Outcome::unsent(request.clone(), reason, fate) }
+    let bytes_sent = request.bytes().len();
+    Outcome { requests_sent: 1, bytes_sent, ..Outcome::unsent(request.clone(), reason, fate) }
 }
 
 /// An HTTP server that rejects requests with a bad record and stores the others.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Server {
     refuses_all: bool,
+    refuses_with: u16,
     stored: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { refuses_all: false, refuses_with: 400, stored: Arc::default() }
+    }
 }
 
 impl Transport for Server {
@@ -185,7 +194,7 @@ impl Transport for Server {
                 *stored.entry(body).or_default() += 1;
             }
         }
-        let (status, body) = if is_bad { (400, "Invalid record") } else { (200, "") };
+        let (status, body) = if is_bad { (self.refuses_with, "Invalid record") } else { (200, "") };
         let body = Bytes::from_static(body.as_bytes());
         Ok(HttpResponse { status, headers: HeaderMap::new(), body, cut: false })
     }

@@ -202,6 +202,14 @@ fn a_backend_that_refuses_everything_gets_six_halves_and_then_the_whole_is_parke
 }
 
 #[test]
+fn a_single_record_with_too_many_columns_is_blamed_although_nothing_is_accepted() {
+    let outcome = deliver(&scripted([Reply::TooManyColumns]), 1);
+    assert_eq!((outcome.accepted, outcome.parts[0].fate), (0, Fate::DeadLetter));
+    let outcome = deliver(&scripted([Reply::Status(400)]), 1);
+    assert_eq!((outcome.accepted, outcome.parts[0].fate), (0, Fate::ParkRefused));
+}
+
+#[test]
 fn a_request_that_is_too_large_is_split_by_bytes() {
     let backend = scripted([]).taking_at_most(20);
     let outcome = deliver(&backend, 64);

@@ -43,6 +43,7 @@ pub(super) enum Reply {
     /// Answers this status and stores everything.
     StoredBut(u16),
     RetryAfter(u64),
+    TooManyColumns,
     /// Answers 200 `0a 00` and stores nothing.
     NothingWritten,
     /// Answers 200 `0a 00` and stores everything.
@@ -142,6 +143,10 @@ impl Transport for Scripted {
                 response.headers.insert(http::header::RETRY_AFTER, seconds.into());
                 response
             }
+            Reply::TooManyColumns => response(
+                400,
+                b"Got 1018 columns for stream [default], but only 1000 columns accept",
+            ),
             Reply::NothingWritten => response(200, &[0x0a, 0x00]),
             Reply::StoredButNothingWritten => {
                 self.store(&numbers);

@@ -106,7 +106,10 @@ fn what_needs_nothing_passes_with_the_same_bytes() {
     let resource = || resource(&[("service.name", "shop"), ("faas.name", "f")]);
     let parent = Span {
         parent_span_id: vec![3; 8],
-        attributes: vec![attribute("http.route", "/")],
+        attributes: vec![
+            attribute("http.route", "/"),
+            map("outer", vec![map("inner", vec![attribute("text", "x")])]),
+        ],
         ..span()
     };
     let record = LogRecord {
@@ -117,6 +120,7 @@ fn what_needs_nothing_passes_with_the_same_bytes() {
     for request in [traces(resource(), vec![span(), parent]), logs(resource(), vec![record])] {
         let sanitized = for_openobserve(&request);
         assert_eq!(sanitized.request, Some(request));
+        assert!(sanitized.survey.is_some(), "decoded");
     }
 }
 
@@ -210,9 +214,10 @@ fn log_records_get_a_severity_text_and_keep_their_own_fields() {
             .clone()
     };
     assert_eq!(
-        [0, 1, 9, 12, 17, 24, 25, -1].map(severity),
-        ["UNSPECIFIED", "TRACE", "INFO", "INFO", "ERROR", "FATAL", "UNSPECIFIED", "UNSPECIFIED"]
+        [1, 5, 8, 9, 12, 13, 16, 17, 24].map(severity),
+        ["TRACE", "DEBUG", "DEBUG", "INFO", "INFO", "WARN", "WARN", "ERROR", "FATAL"]
     );
+    assert_eq!([0, 25, -1].map(severity), ["UNSPECIFIED"; 3]);
 
     let record = LogRecord {
         severity_text: "warning".to_owned(),
@@ -536,6 +541,10 @@ fn bytes_that_are_no_text_become_base64() {
     };
     let (given, expected) = (of(&bytes("b", &[0, 255, 128])), of(&attribute("b", "AP+A")));
     assert_eq!(adapted_attributes(&given), expected);
+    // Each is also found alone.
+    for (given, expected) in given.chunks(1).zip(expected.chunks(1)) {
+        assert_eq!(adapted_attributes(given), expected);
+    }
 
     let event = |attributes| Event { attributes, ..Default::default() };
     let link = |attributes| Link { attributes, ..Default::default() };
