@@ -12,9 +12,8 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
 use simulator::sink::{Sink, StoredMetric};
-use simulator::{FunctionSpec, Lambda};
+use simulator::{FunctionSpec, Lambda, free_port};
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -131,22 +130,21 @@ struct Surroundings {
     _directory: TempDir,
 }
 
-async fn surroundings(timeout: Duration) -> Surroundings {
+async fn surroundings(program: PathBuf, timeout: Duration) -> Surroundings {
     let sink = Sink::builder().no_window().start().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let ledger = directory.path().join("ledger");
     let layer = layer(directory.path().join("layer"));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
 
     let lambda = Lambda::start().await.unwrap();
     let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
         .timeout(AMPLE)
         .env("LAMBDA_OTLP_ENDPOINT", sink.base());
     lambda.create_function(forwarder).unwrap();
-    let orders = FunctionSpec::new("orders", binary("demo-function"))
+    let orders = FunctionSpec::new("orders", program)
         .timeout(timeout)
         .layer(layer)
-        .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
+        .env("OTEL_LAMBDA_RECEIVER_PORT", free_port().to_string())
         .env("DEMO_LEDGER", ledger.to_str().unwrap());
     lambda.create_function(orders).unwrap();
     lambda.subscribe("/aws/lambda/orders", "forwarder", "").unwrap();
@@ -155,7 +153,8 @@ async fn surroundings(timeout: Duration) -> Surroundings {
 
 #[tokio::test]
 async fn each_item_is_in_the_backend_once() {
-    let Surroundings { sink, lambda, ledger, _directory } = surroundings(AMPLE).await;
+    let Surroundings { sink, lambda, ledger, _directory } =
+        surroundings(binary("demo-function"), AMPLE).await;
     let mut request_ids = Vec::new();
     for action in ["ok", "ok", "error", "panic", "ok"] {
         let payload = json!({"action": action, "children": 2, "logs": 1}).to_string();
@@ -205,9 +204,58 @@ async fn each_item_is_in_the_backend_once() {
     lambda.shut_down().await;
 }
 
+/// A shell script has no SDK: the layer alone makes spans and metrics, and printed lines become log records.
+#[tokio::test]
+async fn a_custom_runtime_without_an_sdk_has_spans_metrics_and_log_records() {
+    let bootstrap = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/custom-runtime/bootstrap");
+    let Surroundings { sink, lambda, _directory, .. } = surroundings(bootstrap, AMPLE).await;
+    let mut request_ids = Vec::new();
+    for order in ["a book", "a sold out book"] {
+        request_ids
+            .push(lambda.invoke("orders", json!(order).to_string()).await.unwrap().request_id);
+    }
+    lambda.recycle("orders").await.unwrap();
+    lambda.flush_subscriptions().await;
+    lambda.wait_for_async_invocations().await;
+
+    let spans = sink.spans();
+    let served = spans.iter().filter(|span| span.item.kind == SpanKind::Server as i32);
+    let served = served.map(|span| {
+        assert_eq!(span.item.name, "orders");
+        let has_failed = span.item.status.as_ref().is_some_and(|status| status.code == 2);
+        (text(&attribute(&span.item.attributes, "faas.invocation_id").unwrap()), has_failed)
+    });
+    let expected = request_ids.iter().cloned().zip([false, true]);
+    assert_eq!(served.collect::<BTreeMap<_, _>>(), expected.collect::<BTreeMap<_, _>>());
+
+    let metrics = sink.metrics();
+    for (name, expected) in [
+        ("aws.lambda.invocations", 2.0),
+        ("faas.invoke_duration", 2.0),
+        ("aws.lambda.response_latency", 2.0),
+        ("faas.coldstarts", 1.0),
+    ] {
+        assert!(
+            (points(&metrics, name) - expected).abs() < 0.1,
+            "{name}: {}",
+            points(&metrics, name)
+        );
+    }
+    let records = sink.log_records();
+    for (body, request_id) in
+        ["a parcel is packed", "no parcel is left"].into_iter().zip(&request_ids)
+    {
+        let is_it = |own: &serde_json::Value| own["body"]["stringValue"] == body;
+        let record = records.iter().map(|record| serde_json::to_value(&record.item).unwrap());
+        assert_eq!(record.filter(is_it).count(), 1, "{body} of {request_id}: {records:?}");
+    }
+    lambda.shut_down().await;
+}
+
 #[tokio::test]
 async fn an_invocation_that_times_out_has_its_server_span_with_its_children_below() {
-    let Surroundings { sink, lambda, _directory, .. } = surroundings(Duration::from_secs(2)).await;
+    let Surroundings { sink, lambda, _directory, .. } =
+        surroundings(binary("demo-function"), Duration::from_secs(2)).await;
 
     let payload = json!({"action": "timeout", "children": 2, "logs": 0}).to_string();
     let request_id = lambda.invoke("orders", payload).await.unwrap().request_id;
