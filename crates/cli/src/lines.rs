@@ -200,7 +200,7 @@ impl Joining {
                     found.push((first, Found::Otlp(Box::new(reading))));
                     return;
                 }
-                Joined::Broken => {
+                Joined::Broken { .. } => {
                     let pieces = std::mem::take(&mut self.pieces);
                     found.extend(self.alone(pieces));
                 }

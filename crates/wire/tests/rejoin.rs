@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_wire::compact::Context;
+use lambda_otlp_wire::protobuf::Writer;
 use lambda_otlp_wire::{Joined, Limits, LineReading, Rejoin, SignalKind, Traces, read_line};
 use std::path::PathBuf;
 
@@ -33,7 +36,7 @@ fn events(texts: &[&str]) -> (String, usize) {
                     story.push('!');
                     continue;
                 }
-                Joined::Broken => story.push('x'),
+                Joined::Broken { .. } => story.push('x'),
             }
         }
         match read_line(text, &limits) {
@@ -147,6 +150,29 @@ fn what_is_no_piece_ends_the_waiting() {
     // Complete, and undecodable: unrelated to pieces.
     check(&[&line.replace("H4sI", "****")], "u", 0);
     check(&[r#"{"__otel_otlp_stdout":"1" nonsense"#, second], "ut", 0);
+}
+
+/// The caller limits how much broken lines may inflate to.
+#[test]
+fn a_joined_line_without_items_says_how_much_it_inflated_to() {
+    let refused = |bytes: &[u8]| {
+        let payload = STANDARD.encode(lambda_otlp_wire::gzip::compress(6, bytes));
+        let line = format!(r#"{{"__otel_otlp_stdout":"1","base64":true,"payload":"{payload}"}}"#);
+        let (first, last) = line.split_at(1_100);
+        let limits = Limits::default();
+        let mut rejoin = Rejoin::default();
+        assert!(rejoin.begin(first, &read_line(first, &limits).unwrap()));
+        match rejoin.go_on(last, &Context::default(), &limits) {
+            Joined::Broken { refused_bytes } => refused_bytes,
+            joined => panic!("{joined:?}"),
+        }
+    };
+    let mut request = Vec::new();
+    Writer::new(&mut request).message(1, |spans| spans.string(3, &"x".repeat(1_200_000)));
+    let bytes = request.len();
+    assert_eq!(refused(&request), bytes, "no items");
+    request.push(0xff);
+    assert_eq!(refused(&request), bytes + 1, "not a request");
 }
 
 /// Texts of an attacker who can write to a function's log: none of them affects ordinary lines.

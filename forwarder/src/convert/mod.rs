@@ -262,7 +262,8 @@ impl<'e> StreamConversion<'_, 'e> {
                     self.take_reading(held.first().unwrap_or(event), reading);
                     return;
                 }
-                Joined::Broken => {
+                Joined::Broken { refused_bytes } => {
+                    self.state.read.refused_bytes += refused_bytes;
                     self.end_trace();
                     for mut held in std::mem::take(&mut self.state.held) {
                         let reading = read_line_of(

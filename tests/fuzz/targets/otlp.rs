@@ -30,7 +30,7 @@ pub fn read_line(data: &[u8]) {
                     assert!(reading.undecodable.is_empty());
                     continue;
                 }
-                Joined::Broken => assert!(!rejoin.is_waiting()),
+                Joined::Broken { .. } => assert!(!rejoin.is_waiting()),
             }
         }
         if let Some(reading) = read(event, &LIMITS) {

@@ -58,7 +58,10 @@ pub enum Joined {
     /// Not a piece, so the kept events are not pieces either: the caller reads each of them alone. None begins another line, and
     /// only the first contains the marker, so text of the others goes through [`without_headers`](crate::without_headers). The
     /// event at hand is still unread, and may begin a line.
-    Broken,
+    Broken {
+        /// Bytes that the joined text inflated to, which count toward [`Limits::refused_bytes`].
+        refused_bytes: usize,
+    },
 }
 
 impl Rejoin {
@@ -98,25 +101,23 @@ impl Rejoin {
         let too_much = self.pieces >= MOST_PIECES || self.text.len() + text.len() > MOST_BYTES;
         let piece = without_newline(text);
         if too_much || find::begins_line(text) || !self.waits_for(piece) {
-            return self.give_up();
+            *self = Self::default();
+            return Joined::Broken { refused_bytes: 0 };
         }
         self.push(piece);
         if !self.is_last(piece) {
             return Joined::More;
         }
         let whole = std::mem::take(self);
-        let has_items = |reading: &LineReading| {
-            reading.undecodable.is_empty()
-                && reading.decoded.iter().any(|line| line.request.items() > 0)
+        let Some(reading) = read_line_of(&whole.text, context, limits) else {
+            return Joined::Broken { refused_bytes: 0 };
         };
-        let reading = read_line_of(&whole.text, context, limits);
-        reading.filter(has_items).map_or(Joined::Broken, Joined::Whole)
-    }
-
-    /// Stops waiting. The caller reads the kept events alone.
-    pub fn give_up(&mut self) -> Joined {
-        *self = Self::default();
-        Joined::Broken
+        let requests = || reading.decoded.iter().map(|line| &line.request);
+        if reading.undecodable.is_empty() && requests().any(|request| request.items() > 0) {
+            return Joined::Whole(reading);
+        }
+        let decoded_bytes: usize = requests().map(|request| request.bytes().len()).sum();
+        Joined::Broken { refused_bytes: reading.refused_bytes + decoded_bytes }
     }
 
     /// Returns `true` if the text may be the next piece.

@@ -81,6 +81,19 @@ fn what_the_lines_of_an_event_inflate_to_has_a_bound_together() {
     assert!(report.is_complete());
 }
 
+/// Each of them is decoded when its last piece arrives, and counts toward what undecodable lines of an event may inflate to.
+#[test]
+fn what_joined_lines_inflate_to_has_a_bound_together() {
+    let small = line_of_records(1, 1_000_000);
+    let broken = line_of(&vec![b'x'; 2_000_000], "logs");
+    let (first, last) = broken.split_at(1_200);
+    for (lines, undecodable) in [(7, 7), (9, 9 + 1)] {
+        let pieces = [first, last].repeat(lines).into_iter().chain([small.as_str()]);
+        let (report, ..) = forwarded(&pieces.collect::<Vec<_>>(), default_options());
+        assert_eq!(report.account.total.items.undecodable, undecodable, "{lines}");
+    }
+}
+
 #[test]
 fn the_lines_of_an_event_have_a_bound_together() {
     let line = line_of_records(40_000, 20);
