@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let window = IngestPolicy { old_records: OldRecords::Drop, ..config.old_records };
     // The user wants the file's own times; the backend reports those that it rejects.
     config.old_records = IngestPolicy::any_time();
-    config.dictionaries = lines::dictionaries();
+    config.dictionaries = Some(lines::dictionaries());
     let mut options = forwarder::Options::of(&config);
     // No event comes from this process's own log group.
     options.own_log_groups.clear();

@@ -60,9 +60,9 @@ pub(crate) struct Writer {
 }
 
 /// The user's own dictionaries of compact lines: the files in the folder `dictionaries` here.
-pub(crate) fn dictionaries() -> Option<&'static Dictionaries> {
-    static READ: OnceLock<Option<&Dictionaries>> = OnceLock::new();
-    *READ.get_or_init(|| {
+pub(crate) fn dictionaries() -> &'static Dictionaries {
+    static READ: OnceLock<&Dictionaries> = OnceLock::new();
+    READ.get_or_init(|| {
         let (dictionaries, problems) = forwarder::read_dictionaries(&["dictionaries".into()]);
         for problem in problems {
             eprintln!("warning: a dictionary is ignored: {problem}");
@@ -73,7 +73,7 @@ pub(crate) fn dictionaries() -> Option<&'static Dictionaries> {
 
 /// The limits of lines, with these dictionaries.
 fn limits() -> Limits {
-    Limits { dictionaries: dictionaries(), ..Limits::default() }
+    Limits { dictionaries: Some(dictionaries()), ..Limits::default() }
 }
 
 /// A log event with its origin, as JSON, or a delivery of CloudWatch Logs with several.

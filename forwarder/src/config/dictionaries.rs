@@ -12,9 +12,8 @@ pub(super) fn folders(package: Option<&str>) -> Vec<PathBuf> {
     vec![Path::new(package.unwrap_or("/var/task")).join(PACKAGE), PathBuf::from(LAYER)]
 }
 
-/// Reads all dictionaries of these folders, which need not exist. Returns `None` if there are none, and the problems of other
-/// files.
-pub fn read(folders: &[PathBuf]) -> (Option<&'static Dictionaries>, Vec<String>) {
+/// Reads all dictionaries of these folders, which need not exist. Returns also the problems of other files.
+pub fn read(folders: &[PathBuf]) -> (&'static Dictionaries, Vec<String>) {
     let mut dictionaries = Dictionaries::default();
     let mut problems = Vec::new();
     for folder in folders {
@@ -28,6 +27,5 @@ pub fn read(folders: &[PathBuf]) -> (Option<&'static Dictionaries>, Vec<String>)
             problems.extend(added.err());
         }
     }
-    let dictionaries = (!dictionaries.is_empty()).then(|| &*Box::leak(Box::new(dictionaries)));
-    (dictionaries, problems)
+    (Box::leak(Box::new(dictionaries)), problems)
 }

@@ -146,7 +146,7 @@ impl Config {
     /// Reads the user's own dictionaries. Returns the problems of files that are none; lines that need them are dead-lettered.
     pub fn read_dictionaries(&mut self) -> Vec<String> {
         let (dictionaries, problems) = dictionaries::read(&self.dictionary_folders);
-        self.dictionaries = dictionaries;
+        self.dictionaries = Some(dictionaries);
         problems
     }
 }

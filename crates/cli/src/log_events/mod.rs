@@ -39,7 +39,7 @@ impl Converter {
         let mut config = config.context("the forwarder's settings")?;
         config.old_records = IngestPolicy::any_time();
         config.region = region.map(str::to_owned);
-        config.dictionaries = lines::dictionaries();
+        config.dictionaries = Some(lines::dictionaries());
         let kept = Kept::default();
         let destinations = vec![forwarder::default_destination(&config, kept.clone())];
         // A report lists only undecodable lines that are to be kept.

@@ -90,7 +90,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         eprintln!("warning: {warning}");
     }
     let mut config = config?;
-    config.dictionaries = lines::dictionaries();
+    config.dictionaries = Some(lines::dictionaries());
     let policy = config.old_records.of(config.destination.profile);
     if !arguments.dry_run && !agreed(arguments, &checkpoint, policy, now)? {
         eprintln!("nothing was sent");

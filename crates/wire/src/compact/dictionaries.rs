@@ -19,11 +19,6 @@ impl Dictionaries {
         Ok(())
     }
 
-    /// Returns `true` if there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn get(&self, number: u8) -> Option<&ToRead> {
         self.0.iter().find(|(own, _)| *own == number).map(|(_, dictionary)| dictionary)
     }

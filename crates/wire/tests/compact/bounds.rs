@@ -33,6 +33,9 @@ fn a_line_that_expands_too_far_is_refused() {
     let large = with_name(&"x".repeat(2 << 20));
     assert!(large.len() < 10_000);
     assert!(matches!(decode(&large, &CONTEXT, &limits), Err(CompactError::Inflate(_))));
+    let line = format!("{{\"_otelc\":\"{large}\"}}\n");
+    let reading = read_line_of(&line, &CONTEXT, &limits).unwrap();
+    assert!(reading.decoded.is_empty() && reading.refused_bytes >= 1 << 20);
     // Each byte of this skeleton stands for a log stream.
     let many = with_name(&format!("{}/", CONTEXT.log_stream).repeat(30_000));
     assert_eq!(decode(&many, &CONTEXT, &limits).err(), Some(CompactError::TooLarge));

@@ -1,7 +1,7 @@
 //! The lines that writers make of requests, and where readers find them.
 
 use super::{CONTEXT, TELEMETRY, named, request_of, requests, text};
-use lambda_otlp_wire::compact::{Context, Names};
+use lambda_otlp_wire::compact::{CompactError, Context, Names, UsedNames};
 use lambda_otlp_wire::ids::{id_of_number, to_hex};
 use lambda_otlp_wire::{
     Envelope, Limits, LineEncoder, LineLimits, Request, SignalKind, read_line_of,
@@ -135,4 +135,19 @@ fn a_compact_line_is_found_where_an_otlp_line_is() {
     check(r#"{"_otelc":5,"level":"INFO"}"#, (0, 0, None));
     // Two contents are ambiguous.
     check(&format!(r#"{{"_otelc":"{content}","_otelc":"{content}"}}"#), (0, 1, None));
+}
+
+#[test]
+fn errors_name_the_remedy() {
+    let said = |error: CompactError| error.to_string();
+    assert!(said(CompactError::UnknownDictionary(63)).ends_with("update this program"));
+    for own in [64, 127] {
+        let file = format!("add your file dictionary-{own}.bin");
+        assert!(said(CompactError::UnknownDictionary(own)).ends_with(&file));
+    }
+    let used = UsedNames { function: true, account: false, log_stream: true };
+    assert_eq!(
+        said(CompactError::OtherContext(used)),
+        "the compact line was written with another function or log stream"
+    );
 }
