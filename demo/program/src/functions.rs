@@ -1,6 +1,6 @@
 //! The demo's functions, each with the extension: "orders", "checkout" and "parcels" in Rust, and "shop" and "stock" in
 //! Python. "shop" invokes "orders"; "checkout" sends parcels to the queue of "parcels"; "stock" contains no
-//! OpenTelemetry code.
+//! OpenTelemetry code, but Powertools' Tracer.
 
 use crate::warehouse::{NEVER_COUNTED, SOLD_OUT};
 use console::layer;
@@ -106,8 +106,8 @@ impl Surroundings<'_> {
         spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", address)
     }
 
-    /// A Python function that the layer's wrapper instruments. It exports no metrics, because they would have no
-    /// numbers.
+    /// A Python function that the layer's wrapper instruments, sampled for X-Ray. It exports no metrics, because they
+    /// would have no numbers.
     pub(crate) fn stock(
         &self,
         interpreter: &Path,
@@ -118,6 +118,7 @@ impl Surroundings<'_> {
         let wrapped = wrapped.argument(interpreter.to_string_lossy());
         on_runtime_client(wrapped, "stock.handler", sources)
             .timeout(STOCK_TIMEOUT)
+            .active_tracing()
             // The extension gives functions with little memory the longest time to export partial spans, and this
             // machine may be busy.
             .memory_mb(128)

@@ -74,8 +74,9 @@ pub(crate) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item =
     invocations.iter().map(|invocation| (ItemKind::ServerSpan, invocation.request_id.clone()))
 }
 
-/// Returns the spans of "stock", which numbers nothing: one for each invocation, by request id, and one for each
-/// request to the warehouse, by path. If the warehouse does not answer, both are partial.
+/// Returns the spans of "stock", which numbers nothing: one for each invocation, by request id, one for each request to
+/// the warehouse, by path, and the X-Ray subsegment around the request. If the warehouse does not answer, the first two
+/// are partial, and X-Ray's SDK sends nothing.
 pub(crate) fn of_stock(
     invocations: &[Invocation],
     asked: Vec<String>,
@@ -85,9 +86,11 @@ pub(crate) fn of_stock(
         let has_ended = !matches!(result, InvocationResult::Timeout);
         (kind(has_ended), format!("serves {request_id}"))
     });
-    let calls = asked
-        .into_iter()
-        .map(move |path| (kind(!is_never_answered(&path)), format!("calls {path}")));
+    let calls = asked.into_iter().flat_map(move |path| {
+        let has_ended = !is_never_answered(&path);
+        let around = has_ended.then(|| (ItemKind::Span, format!("waits for {path}")));
+        around.into_iter().chain([(kind(has_ended), format!("calls {path}"))])
+    });
     served.chain(calls)
 }
 

@@ -48,19 +48,27 @@ fn what_was_made_is_found_once_in_every_service() {
 }
 
 #[test]
-fn a_function_that_knows_nothing_of_opentelemetry_has_its_call_in_its_trace() {
+fn a_function_that_knows_nothing_of_opentelemetry_has_its_calls_in_its_trace() {
     let own = |kind: SpanKind| {
         let spans = RUN.arrived.spans.iter().filter(move |span| span.item.kind == kind as i32);
-        spans.filter(|span| service(span) == STOCK && span.scope.name != PLATFORM_SCOPE)
+        spans.filter(|span| service(span) == STOCK)
+    };
+    let children = |parent: &StoredSpan, kind: SpanKind| -> Vec<&StoredSpan> {
+        let is_child = |span: &&StoredSpan| {
+            span.item.parent_span_id == parent.item.span_id
+                && span.item.trace_id == parent.item.trace_id
+        };
+        own(kind).filter(is_child).collect()
     };
     let invocations = if functions().contains(STOCK) { 4 } else { 0 };
     assert_eq!(own(SpanKind::Server).count(), invocations);
     for server in own(SpanKind::Server) {
-        let children = own(SpanKind::Client).filter(|call| {
-            call.item.parent_span_id == server.item.span_id
-                && call.item.trace_id == server.item.trace_id
-        });
-        assert_eq!(children.count(), 1, "{server:?}");
+        assert_eq!(children(server, SpanKind::Client).len(), 1, "{server:?}");
+        // Powertools' subsegment is below the extension's span.
+        let [of_extension] = children(server, SpanKind::Internal)[..] else { panic!("{server:?}") };
+        assert_eq!(of_extension.scope.name, PLATFORM_SCOPE);
+        let subsegments = children(of_extension, SpanKind::Internal).len();
+        assert_eq!(subsegments, usize::from(!is_partial(server)), "{server:?}");
     }
 }
 

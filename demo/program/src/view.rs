@@ -208,7 +208,7 @@ fn value(value: Option<&number_data_point::Value>) -> f64 {
 }
 
 pub(crate) const OF_ACCOUNTING: &str = "Each item has a number (#1000), which the function also writes to a file when the item ends, for spans and log records with all attributes. The function \"stock\" is \
-     unchanged and writes no such file: the demo counts its invocations and its requests. \"made\" is the number of items in \
+     unchanged and writes no such file: the demo counts its invocations, its requests and their X-Ray subsegments. \"made\" is the number of items in \
      these files, in the log groups, and in the notes of the local Lambda and the warehouse. \"found once\" is the number of them \
      in the OTLP that the backend stored, with the same attributes. The demo uses no counter of the forwarder or the extension. Any missing, repeated or unexpected \
      item is a fault. Spans that never ended are partial spans: the function wrote them shortly before the timeout.";
