@@ -1,28 +1,58 @@
-//! A backend that accepts everything and counts numbers.
+//! A backend that counts numbers. It can be down, or slow.
 
 use crate::serve::serve;
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{Request, Response, header::CONTENT_ENCODING};
+use http::{Request, Response, StatusCode, header::CONTENT_ENCODING};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::sleep;
 
 const MOST_BYTES: usize = 64 << 20;
 
 pub(super) struct Backend {
     address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
     /// How often each number arrived.
-    arrived: Arc<Mutex<Vec<u32>>>,
+    arrived: Mutex<Vec<u32>>,
+    /// Answers 503.
+    is_down: AtomicBool,
+    /// The bytes that it takes in a second; 0 for any number.
+    bytes_a_second: AtomicU64,
+    /// The requests that wait for others.
+    turns: tokio::sync::Mutex<()>,
+    /// Accepted bytes, inflated.
+    bytes: Arc<AtomicU64>,
 }
 
 impl Backend {
     pub(super) async fn start() -> std::io::Result<Self> {
-        let arrived = Arc::default();
-        let address = serve(Arc::clone(&arrived), answer).await?;
-        Ok(Self { address, arrived })
+        let state = Arc::default();
+        let address = serve(Arc::clone(&state), answer).await?;
+        Ok(Self { address, state })
+    }
+
+    pub(super) fn set_down(&self, is_down: bool) {
+        self.state.is_down.store(is_down, Ordering::Relaxed);
+    }
+
+    /// Takes no more bytes in a second from now on.
+    pub(super) fn limit(&self, bytes_a_second: u64) {
+        self.state.bytes_a_second.store(bytes_a_second, Ordering::Relaxed);
+    }
+
+    /// The number of bytes accepted so far.
+    pub(super) fn bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.state.bytes)
     }
 
     pub(super) fn endpoint(&self) -> String {
@@ -31,7 +61,7 @@ impl Backend {
 
     /// Returns how many of these numbers, each sent `times` times, arrived less often and more often.
     pub(super) fn differences(&self, numbers: Range<u32>, times: u32) -> [usize; 2] {
-        let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        let arrived = self.state.arrived.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |number: u32| arrived.get(number as usize).copied().unwrap_or_default();
         let missing = numbers.clone().filter(|number| of(*number) < times).count();
         [missing, numbers.filter(|number| of(*number) > times).count()]
@@ -39,16 +69,27 @@ impl Backend {
 }
 
 async fn answer(
-    arrived: Arc<Mutex<Vec<u32>>>,
+    state: Arc<State>,
     request: Request<Incoming>,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
+    if state.is_down.load(Ordering::Relaxed) {
+        let down = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE);
+        return Ok(down.body(Full::default())?);
+    }
     let body = body.collect().await?.to_bytes();
     let body = match head.headers.get(CONTENT_ENCODING) {
         Some(_) => wire::gzip::inflate(&body, MOST_BYTES).context("a body is not gzip")?,
         None => body.to_vec(),
     };
-    let mut arrived = arrived.lock().unwrap_or_else(PoisonError::into_inner);
+    let bytes = body.len() as u64;
+    let bytes_a_second = state.bytes_a_second.load(Ordering::Relaxed);
+    if bytes_a_second > 0 {
+        let _turn = state.turns.lock().await;
+        sleep(Duration::from_secs(bytes) / u32::try_from(bytes_a_second)?).await;
+    }
+    state.bytes.fetch_add(bytes, Ordering::Relaxed);
+    let mut arrived = state.arrived.lock().unwrap_or_else(PoisonError::into_inner);
     for number in numbers(&body) {
         let number = number as usize;
         if arrived.len() <= number {

@@ -7,10 +7,8 @@ use std::ops::Range;
 use wire::protobuf::Writer;
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
 
-const LINES: u32 = 6000;
 /// Every tenth line is an OTLP line with this many spans.
 const SPANS: u32 = 3;
-const NUMBERS: u32 = LINES / 10 * (9 + SPANS);
 
 /// An event of the subscription.
 pub(super) struct Event {
@@ -20,13 +18,15 @@ pub(super) struct Event {
     pub(super) numbers: Range<u32>,
 }
 
-pub(super) fn event(index: u32) -> Event {
-    let numbers = index * NUMBERS..(index + 1) * NUMBERS;
+/// The event of a log group, with this number of lines.
+pub(super) fn event(index: u32, line_count: u32) -> Event {
+    let items = line_count / 10 * (9 + SPANS);
+    let numbers = index * items..(index + 1) * items;
     let mut encoder = LineEncoder::new(6, LineLimits::default());
     let envelope = Envelope { source: "checkout", ..Envelope::default() };
     let mut number = numbers.start;
     let mut lines = Vec::new();
-    for line in 0..LINES {
+    for line in 0..line_count {
         if line % 10 == 0 {
             let mut text = Vec::new();
             let _written = encoder.encode(&envelope, spans(number..number + SPANS), &mut text);
@@ -49,7 +49,7 @@ pub(super) fn event(index: u32) -> Event {
     });
     let events: Vec<_> = events.collect();
     let data = json!({
-        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/checkout",
+        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": format!("/aws/lambda/checkout-{index}"),
         "logStream": format!("2026/11/23/[$LATEST]{index:032x}"), "subscriptionFilters": ["all"],
         "logEvents": events,
     });

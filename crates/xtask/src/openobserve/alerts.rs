@@ -54,7 +54,7 @@ impl Receiver {
 
     /// Waits until all alerts of the organization have notified; returns their number.
     pub(super) async fn all(&self, server: &Server, organization: &str) -> anyhow::Result<usize> {
-        let path = format!("/api/v2/{organization}/alerts?folder=");
+        let path = format!("/api/v2/{organization}/alerts");
         let answer = server.json(Method::GET, &path, None).await?;
         let alerts = answer.get("list").and_then(Value::as_array).into_iter().flatten();
         let alerts = alerts.filter_map(|alert| alert.get("name")?.as_str().map(str::to_owned));

@@ -1,0 +1,90 @@
+//! A backlog in the retry queue, and its delivery once the backend answers again.
+
+use super::backend::Backend;
+use super::forwarder::{FORWARDER, begin, function, processes, response};
+use super::picture::Curve;
+use super::sampling::Sampling;
+use super::{report, telemetry};
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use simulator::Lambda;
+use simulator::queue::{Queue, QueueServer};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// Events while the backend is down, with a million items.
+const EVENTS: u32 = 140;
+const LINES: u32 = 6000;
+/// What the backend takes once it is up.
+const BYTES_A_SECOND: u64 = 10_000_000;
+/// Batches of messages that Lambda's pollers deliver at the same time.
+const BATCHES: usize = 4;
+const BATCH: usize = 10;
+
+pub(super) async fn delivered(programs: &HashMap<String, PathBuf>) -> anyhow::Result<Curve> {
+    let backend = Backend::start().await?;
+    let queue =
+        QueueServer::start(Queue::new("retry").visibility_timeout(Duration::from_mins(6))).await?;
+    let lambda = Arc::new(Lambda::start().await?);
+    let forwarder = function(programs, &backend)?
+        .env("LAMBDA_OTLP_RETRY_QUEUE_URL", queue.queue_url())
+        .env("AWS_ENDPOINT_URL_SQS", queue.endpoint());
+    lambda.create_function(forwarder)?;
+    backend.set_down(true);
+    let mut items = 0;
+    for index in 0..EVENTS {
+        let event = telemetry::event(index, LINES);
+        response(begin(&lambda, &event.json)?).await?;
+        items += event.numbers.len();
+    }
+    println!("backlog: {items} items in {} messages", queue.queue().len());
+    backend.set_down(false);
+    backend.limit(BYTES_A_SECOND);
+    let delivered = backend.bytes();
+    let sampling = Sampling::begin(delivered, processes(&lambda));
+    let mut batches = JoinSet::new();
+    for _ in 0..BATCHES {
+        let (lambda, queue) = (Arc::clone(&lambda), queue.queue().clone());
+        batches.spawn(async move {
+            while !queue.is_empty() {
+                deliver(&lambda, &queue).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = batches.join_next().await {
+        ended??;
+    }
+    let curve = sampling.end("backlog", "MB/s", 1e6)?;
+    let last = u32::try_from(items)?;
+    report(&curve, items, backend.differences(0..last, 1))?;
+    lambda.recycle(FORWARDER).await?;
+    Ok(curve)
+}
+
+/// Delivers a batch of messages like Lambda's event source mapping with `ReportBatchItemFailures`.
+async fn deliver(lambda: &Lambda, queue: &Queue) -> anyhow::Result<()> {
+    let messages = queue.receive(BATCH);
+    if messages.is_empty() {
+        sleep(Duration::from_millis(100)).await;
+        return Ok(());
+    }
+    let answer = response(begin(lambda, &queue.lambda_event(&messages).to_string())?).await?;
+    let answer: Value = serde_json::from_slice(&answer).context(FORWARDER)?;
+    let failures = answer.pointer("/batchItemFailures").and_then(Value::as_array);
+    let failures = failures.context("the forwarder's response has no batchItemFailures")?;
+    for message in &messages {
+        let is_failed = |failure: &Value| {
+            failure.pointer("/itemIdentifier").and_then(Value::as_str) == Some(&message.message_id)
+        };
+        if !failures.iter().any(is_failed) {
+            let deleted = queue.delete(&message.receipt_handle);
+            ensure!(deleted.is_ok(), "a message cannot be deleted: {deleted:?}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! The layer in direct mode.
+
+use super::backend::Backend;
+use super::picture::Curve;
+use super::sampling::Sampling;
+use super::{report, telemetry};
+use crate::openobserve::Server;
+use anyhow::{Context as _, ensure};
+use http::{HeaderMap, Method};
+use serde_json::json;
+use simulator::{FunctionSpec, Lambda, binaries};
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Requests a second into the layer's receiver, and their spans: 10,000 spans a second.
+const REQUESTS_A_SECOND: u32 = 100;
+const SPANS_OF_REQUEST: u32 = 100;
+
+/// The layer in direct mode beside a function that waits, while a client sends spans to the layer's receiver.
+pub(super) async fn sustained(
+    programs: &HashMap<String, PathBuf>,
+    duration: Duration,
+) -> anyhow::Result<Curve> {
+    let backend = Backend::start().await?;
+    let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let extensions = scratch.path().join("layer/extensions");
+    std::fs::create_dir_all(&extensions)?;
+    let extension = binaries::find(programs, "lambda-otlp-extension")?;
+    std::os::unix::fs::symlink(extension, extensions.join("lambda-otlp-extension"))?;
+    let lambda = Arc::new(Lambda::start().await?);
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let function = FunctionSpec::new("orders", binaries::find(programs, "demo-function")?)
+        .timeout(duration + Duration::from_secs(5))
+        .layer(scratch.path().join("layer"))
+        .env("DEMO_LEDGER", scratch.path().join("ledger").to_string_lossy())
+        .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
+        .env("LAMBDA_OTLP_ENDPOINT", backend.endpoint())
+        .env("LAMBDA_OTLP_OUTPUT", "otlp");
+    lambda.create_function(function)?;
+    lambda.invoke("orders", json!({"action": "ok"}).to_string()).await?;
+    let sent = Arc::new(AtomicU64::new(0));
+    let sampling = Sampling::begin(Arc::clone(&sent), {
+        let lambda = Arc::clone(&lambda);
+        move || {
+            let environments = lambda.environments("orders");
+            let extensions = environments.iter().flat_map(|environment| &environment.extensions);
+            extensions.map(|extension| extension.pid).collect()
+        }
+    });
+    // The receiver answers while the handler waits for its timeout; the environment is not frozen then.
+    let waiting = lambda.invoke("orders", json!({"action": "timeout"}).to_string());
+    let sending = async {
+        let numbers = send_spans(port, duration, &sent).await?;
+        anyhow::Ok((numbers, sampling.end("layer", "spans/s", 1.0)?))
+    };
+    let (waited, sent) = tokio::join!(waiting, sending);
+    waited?;
+    let (numbers, curve) = sent?;
+    lambda.recycle("orders").await?;
+    report(&curve, numbers as usize, backend.differences(0..numbers, 1))?;
+    Ok(curve)
+}
+
+/// Sends requests at a constant rate; returns the number of spans.
+async fn send_spans(port: u16, duration: Duration, sent: &AtomicU64) -> anyhow::Result<u32> {
+    let receiver = Server::new(&format!("http://127.0.0.1:{port}"), "", "")?;
+    let mut ticks = interval(Duration::from_secs(1) / REQUESTS_A_SECOND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let begun = Instant::now();
+    let mut numbers = 0;
+    while begun.elapsed() < duration {
+        ticks.tick().await;
+        let request = telemetry::spans(numbers..numbers + SPANS_OF_REQUEST);
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::CONTENT_TYPE, "application/x-protobuf".parse()?);
+        let body = request.into_bytes().into();
+        let answer = receiver.send(Method::POST, "/v1/traces", headers, body).await?;
+        ensure!(answer.status().is_success(), "the receiver answered {}", answer.status());
+        numbers += SPANS_OF_REQUEST;
+        sent.fetch_add(u64::from(SPANS_OF_REQUEST), Ordering::Relaxed);
+    }
+    Ok(numbers)
+}

@@ -1,0 +1,59 @@
+//! Throughput and memory of processes, second by second.
+
+use super::picture::Curve;
+use anyhow::ensure;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::interval;
+
+/// Measures throughput and memory every second.
+pub(super) struct Sampling(JoinHandle<()>, Arc<Mutex<Vec<(u64, f64)>>>);
+
+impl Sampling {
+    /// `sent` counts bytes or items.
+    pub(super) fn begin(
+        sent: Arc<AtomicU64>,
+        processes: impl Fn() -> Vec<u32> + Send + 'static,
+    ) -> Self {
+        let samples: Arc<Mutex<Vec<(u64, f64)>>> = Arc::default();
+        let taken = Arc::clone(&samples);
+        let task = tokio::spawn(async move {
+            let mut ticks = interval(Duration::from_secs(1));
+            loop {
+                ticks.tick().await;
+                let mib = processes().into_iter().filter_map(resident_mib).sum();
+                let sample = (sent.load(Ordering::Relaxed), mib);
+                taken.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+            }
+        });
+        Self(task, samples)
+    }
+
+    /// `unit` is the number of bytes or items in a unit of the throughput.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub(super) fn end(
+        self,
+        name: &'static str,
+        throughput: &'static str,
+        unit: f64,
+    ) -> anyhow::Result<Curve> {
+        self.0.abort();
+        let samples = std::mem::take(&mut *self.1.lock().unwrap_or_else(PoisonError::into_inner));
+        ensure!(samples.len() > 3, "{name}: the run was too short for a curve");
+        let rate = |pair: &[(u64, f64)]| match pair {
+            [(earlier, _), (later, _)] => (later - earlier) as f64 / unit,
+            _ => 0.0,
+        };
+        let rates = samples.windows(2).map(rate).collect();
+        let memory = samples.iter().map(|(_, mib)| *mib).collect();
+        Ok(Curve { name, unit: throughput, rates, memory })
+    }
+}
+
+fn resident_mib(pid: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches(" kB").parse::<f64>().ok().map(|kib| kib / 1024.0)
+}
