@@ -1,7 +1,7 @@
 //! Receives what X-Ray's SDKs send to X-Ray's daemon: UDP datagrams at the port of the OTLP receiver.
 //!
-//! A datagram is a header line and a segment document, or the base64 of an OTLP request of AWS's OpenTelemetry distributions. UDP has no
-//! answers, so the socket's buffer holds what arrives while the loop is busy or the environment is frozen.
+//! A datagram is a header line and a segment document, or in its place the base64 of an OTLP request of AWS's OpenTelemetry
+//! distributions. UDP has no answers, so the socket's buffer holds what arrives while the loop is busy or the environment is frozen.
 //!
 //! Source: AWS X-Ray Developer Guide, "Sending segment documents to the X-Ray daemon"; aws-observability/aws-otel-js-instrumentation,
 //! `otlp-udp-exporter.ts`.
@@ -162,23 +162,22 @@ impl DatagramReader {
     ) -> Result<usize, String> {
         // Both formats contain only UTF-8.
         let text = std::str::from_utf8(datagram).map_err(|_| "not UTF-8")?;
-        // Sampled and unsampled spans of AWS's distributions.
-        if let Some(base64) = text.strip_prefix("T1S").or_else(|| text.strip_prefix("T1U")) {
-            let bytes =
-                wire::decode_base64(base64.trim_end().as_bytes()).ok_or("invalid base64")?;
-            let request = Request::check(SignalKind::Traces, bytes, &Limits::default());
-            let request = request.map_err(|error| error.to_string())?;
-            if request.items() > 0 {
-                received.ended.push(named(request, &self.service_name));
-            }
-            return Ok(0);
-        }
         let (header, document) = text.split_once('\n').ok_or("no header line")?;
         let header: Value = serde_json::from_str(header).unwrap_or_default();
         let format = header.get("format").and_then(Value::as_str);
         let version = header.get("version").and_then(Value::as_u64);
         if (format, version) != (Some("json"), Some(1)) {
             return Err("the header is not {\"format\": \"json\", \"version\": 1}".to_owned());
+        }
+        if let Some((kind, base64)) = otlp(document) {
+            let bytes =
+                wire::decode_base64(base64.trim_end().as_bytes()).ok_or("invalid base64")?;
+            let request = Request::check(kind, bytes, &Limits::default());
+            let request = request.map_err(|error| error.to_string())?;
+            if request.items() > 0 {
+                received.ended.push(named(request, &self.service_name));
+            }
+            return Ok(0);
         }
         let document = XRayDocument::read(document, now_unix_nano)
             .ok_or("no segment document with trace_id, id, name and start_time")?;
@@ -212,6 +211,13 @@ impl DatagramReader {
             ..ResourceSpans::default()
         }]))
     }
+}
+
+/// The base64 of an OTLP request of AWS's distributions: sampled or unsampled spans, or metrics of Application Signals.
+fn otlp(document: &str) -> Option<(SignalKind, &str)> {
+    let prefixes =
+        [("T1S", SignalKind::Traces), ("T1U", SignalKind::Traces), ("M1", SignalKind::Metrics)];
+    prefixes.into_iter().find_map(|(prefix, kind)| Some((kind, document.strip_prefix(prefix)?)))
 }
 
 /// Reads a datagram like the receiver, for the fuzz targets. Returns its requests.

@@ -103,14 +103,20 @@ async fn beside_a_root_of_opentelemetry_they_are_below_it() {
     assert_eq!(named(&spans, "## handler").parent_span_id, SEGMENT);
 }
 
+/// As AWS's OpenTelemetry distributions write it.
+const HEADER: &str = "{\"format\":\"json\",\"version\":1}\n";
+
 #[tokio::test]
 async fn a_malformed_datagram_is_counted_and_blocks_no_other() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let whole = format!("{{\"format\": \"json\", \"version\": 1}}\n{}", subsegment(1));
+    let whole = format!("{HEADER}{}", subsegment(1));
     let cut = &whole.as_bytes()[..whole.len() - 9];
-    for malformed in [b"".as_slice(), b"{}", b"{}\n{}", b"\xff", b"T1S?", b"T1Sabcd", cut] {
+    for malformed in [b"".as_slice(), b"{}", b"{}\n{}", b"\xff", cut] {
         send(&lambda, malformed);
+    }
+    for otlp in ["T1S?", "T1Sabcd"] {
+        send(&lambda, format!("{HEADER}{otlp}").as_bytes());
     }
     let mut document = subsegment(1);
     document["subsegments"] = json!([{"id": "short"}]);
@@ -126,19 +132,37 @@ async fn a_malformed_datagram_is_counted_and_blocks_no_other() {
 async fn aws_distributions_send_otlp_in_base64() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    for sampled in ["T1S", "T1U"] {
-        let mut datagram = sampled.to_owned().into_bytes();
-        wire::push_base64(&mut datagram, &traces(3));
+    let metrics = metrics("Latency");
+    for (prefix, request) in [("T1S", traces(3)), ("T1U", traces(3)), ("M1", metrics)] {
+        let mut datagram = format!("{HEADER}{prefix}").into_bytes();
+        wire::push_base64(&mut datagram, &request);
         send(&lambda, &datagram);
     }
     end(&mut lambda).await;
-    let (ended, stdout, _) = lambda.ended().await;
+    let (ended, stdout, counts) = lambda.ended().await;
     ended.unwrap();
-    let queries = spans(&stdout.text()).into_iter().filter(|span| span.name == "query");
-    assert_eq!(queries.count(), 6);
-    assert!(
-        read(stdout.text().lines().next().unwrap()).bytes().windows(6).any(|at| at == b"orders")
-    );
+    let text = stdout.text();
+    let queries = spans(&text).into_iter().filter(|span| span.name == "query");
+    assert_eq!((queries.count(), counts.get(Count::XRayLost)), (6, 0));
+    let has = |text: &[u8]| {
+        let requests: Vec<wire::Request> = stdout.text().lines().map(read).collect();
+        requests.iter().any(|request| request.bytes().windows(text.len()).any(|at| at == text))
+    };
+    assert!(has(b"orders") && has(b"Latency"));
+}
+
+/// A request with a gauge of this name.
+fn metrics(name: &str) -> Vec<u8> {
+    let mut request = Vec::new();
+    wire::protobuf::Writer::new(&mut request).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |metric| {
+                metric.string(1, name);
+                metric.message(5, |gauge| gauge.message(1, |point| point.fixed64(4, 0)));
+            });
+        });
+    });
+    request
 }
 
 #[tokio::test]

@@ -83,10 +83,10 @@ pub(crate) fn node_modules(source: &Path, folder: &Path) -> anyhow::Result<PathB
 }
 
 /// The interpreter of the unchanged function, in an environment without OpenTelemetry.
-pub(super) fn unchanged_python(root: &Path) -> anyhow::Result<Option<PathBuf>> {
+pub(super) fn unchanged_python(root: &Path, folder: &str) -> anyhow::Result<Option<PathBuf>> {
     let Some(interpreter) = find_python() else { return Ok(None) };
-    let requirements = root.join("tests/interop/unchanged/python/requirements.txt");
-    let folder = cache()?.join("interop/unchanged-python");
+    let requirements = root.join("tests/interop/unchanged").join(folder).join("requirements.txt");
+    let folder = cache()?.join(format!("interop/unchanged-{folder}"));
     python_environment(&interpreter, &folder, &[requirements]).context("PyPI").map(Some)
 }
 

@@ -64,7 +64,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     let (client, aws) =
         (pinned(root, requirements, "awslambdaric")?, pinned(root, requirements, "boto3")?);
     let name = format!("no code to change: Python with boto3 {aws} below awslambdaric {client}");
-    match unchanged_python(root)? {
+    match unchanged_python(root, "python")? {
         Some(python) => {
             let plain = python_function(workshop, &python, "shop.handler", PYTHON_STORY);
             tally.note(&name, runtime.block_on(plain));

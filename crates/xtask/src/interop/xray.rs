@@ -1,13 +1,15 @@
-//! Functions that trace with X-Ray's SDK or Powertools, below the layer's wrapper: a backend gets one tree of spans for each invocation,
-//! with and without our instrumentation, and Powertools' metrics and log records.
+//! Functions that send to X-Ray's daemon: a backend gets one tree of spans for each invocation. X-Ray's SDK and Powertools run below the
+//! layer's wrapper, with and without our instrumentation, with Powertools' metrics and log records.
 
 use super::packages::{pinned, unchanged_python};
 use super::unchanged::{FUNCTION, INIT, Services, node_function, python_specs};
 use super::{Tally, Workshop};
+use crate::dist;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use simulator::sink::{Row, Signal, Sink};
 use simulator::{FunctionSpec, Lambda, LogFormat};
+use std::path::Path;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -26,7 +28,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     let root = &workshop.root;
     let runtime = Runtime::new().context("cannot start tokio")?;
     let requirements = "tests/interop/unchanged/python/requirements.txt";
-    let python = unchanged_python(root)?;
+    let python = unchanged_python(root, "python")?;
     for (handler, package) in
         [("subsegments.sdk", "aws-xray-sdk"), ("subsegments.powertools", "aws-lambda-powertools")]
     {
@@ -37,6 +39,14 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
         };
         let (_, with) = python_specs(workshop, python, handler)?;
         tally.note(&name, runtime.block_on(each_start(workshop, &with, &STARTS)));
+    }
+    let requirements = "tests/interop/unchanged/aws_distro/requirements.txt";
+    let package = "aws-opentelemetry-distro";
+    let name = format!("X-Ray: PyPI {package} {}", pinned(root, requirements, package)?);
+    if let Some(python) = unchanged_python(root, "aws_distro")? {
+        tally.note(&name, runtime.block_on(aws_distro(workshop, &python)));
+    } else {
+        println!("skip  {name}: there is no Python that is new enough on this machine");
     }
     let description = "tests/interop/unchanged/node/package.json";
     for (handler, package) in [
@@ -71,6 +81,14 @@ async fn each_start(
 }
 
 async fn run(workshop: &Workshop, start: &str, with: FunctionSpec) -> anyhow::Result<String> {
+    let with = with.active_tracing().env("POWERTOOLS_SERVICE_NAME", "shop");
+    let format = if start == STARTS[0].0 { LogFormat::Json } else { LogFormat::Text };
+    let (rows, log) = told(workshop, with.log_format(format)).await?;
+    stored(&rows, start == STARTS[2].0).map_err(|error| anyhow!("{error:#}; its log: {log}"))
+}
+
+/// Invokes the function; returns what a forwarder sent to a backend, and the function's log.
+async fn told(workshop: &Workshop, function: FunctionSpec) -> anyhow::Result<(Vec<Row>, String)> {
     let services = Services::start()?;
     let sink = Sink::start().await?;
     let lambda = Lambda::start().await?;
@@ -78,10 +96,8 @@ async fn run(workshop: &Workshop, start: &str, with: FunctionSpec) -> anyhow::Re
         .timeout(Duration::from_mins(1))
         .env("LAMBDA_OTLP_ENDPOINT", sink.base());
     lambda.create_function(forwarder)?;
-    let with = with.active_tracing().env("PRICES", &services.base).memory_mb(512);
-    let with = with.env("POWERTOOLS_SERVICE_NAME", "shop").timeout(INIT).init_timeout(INIT);
-    let format = if start == STARTS[0].0 { LogFormat::Json } else { LogFormat::Text };
-    lambda.create_function(with.log_format(format))?;
+    let function = function.env("PRICES", &services.base).memory_mb(512);
+    lambda.create_function(function.timeout(INIT).init_timeout(INIT))?;
     lambda.subscribe(&format!("/aws/lambda/{FUNCTION}"), "forwarder", "")?;
     for (action, number) in STORY.iter().zip(1..) {
         let event = json!({ "action": action, "number": number });
@@ -92,27 +108,88 @@ async fn run(workshop: &Workshop, start: &str, with: FunctionSpec) -> anyhow::Re
     lambda.flush_subscriptions().await;
     let log = lambda.log_events(FUNCTION);
     lambda.shut_down().await;
-    let checked = stored(&sink.rows(), start == STARTS[2].0);
-    let text = || log.iter().map(|event| event.message.as_str()).collect::<Vec<_>>().join("\n");
-    checked.map_err(|error| anyhow!("{error:#}; its log: {}", text()))
+    let log: Vec<_> = log.iter().map(|event| event.message.as_str()).collect();
+    Ok((sink.rows(), log.join("\n")))
 }
 
-/// Checks the backend's rows.
-fn stored(rows: &[Row], is_sdk: bool) -> anyhow::Result<String> {
-    let of =
-        |signal| rows.iter().filter(move |row| row.signal == signal).map(|row| json!(row.columns));
-    let spans: Vec<Value> = of(Signal::Traces).collect();
-    // Every span is below the root of its trace, and each invocation has one root.
-    for span in &spans {
+/// The fast start of AWS's distribution, which sends to X-Ray's daemon, beside the layer without its wrapper.
+async fn aws_distro(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
+    let root = &workshop.root;
+    let layer = workshop.scratch.path().join("opt-aws-distro");
+    dist::unpack(root, &workshop.extension, &layer)?;
+    let start = root.join("tests/bench/unchanged/adot_fast_start");
+    let sources = root.join("tests/interop/unchanged/aws_distro");
+    let port = simulator::free_port();
+    let function = FunctionSpec::new(FUNCTION, python)
+        .argument("-m")
+        .argument("awslambdaric")
+        .argument("charge.handler")
+        .handler("charge.handler")
+        .directory(&sources)
+        .layer(&layer)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONPATH", format!("{}:{}", start.display(), sources.display()))
+        .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
+        .env("AWS_XRAY_DAEMON_ADDRESS", format!("127.0.0.1:{port}"));
+    let mut found = Vec::new();
+    for (sampled, function) in
+        [("sampled", function.clone().active_tracing()), ("not sampled", function)]
+    {
+        let (rows, log) = told(workshop, function).await?;
+        let checked = calls_below_invocations(&rows);
+        let spans = checked.map_err(|error| anyhow!("{sampled}: {error:#}; its log: {log}"))?;
+        found.push(format!("{sampled}: {spans} spans"));
+    }
+    Ok(found.join("; "))
+}
+
+/// Checks the spans of AWS's distribution; returns their number.
+fn calls_below_invocations(rows: &[Row]) -> anyhow::Result<usize> {
+    let spans = spans(rows);
+    let roots = roots(&spans)?;
+    for (action, number) in STORY.iter().zip(1..) {
+        let order = number.to_string();
+        let of_order = |span: &&&Value| span["order"].as_str() == Some(&order);
+        let served: Vec<&Value> = spans.iter().filter(|span| of_order(&span)).collect();
+        let [served] = served[..] else {
+            bail!("order {number} has the spans {served:?} of {spans:?}")
+        };
+        ensure!(roots.iter().any(|root| root["trace_id"] == served["trace_id"]), "{served}");
+        let has_failed = *action == "fail";
+        ensure!((served["span_status"] == "ERROR") == has_failed, "{served}");
+        let is_told = served["events"].as_str().is_some_and(|events| events.contains(FAILURE));
+        ensure!(is_told == has_failed, "{served}");
+        let calls = spans.iter().filter(|span| {
+            span["reference_parent_span_id"] == served["span_id"] && span["operation_name"] == "GET"
+        });
+        ensure!(calls.count() == usize::from(!has_failed), "{served}: its call in {spans:?}");
+    }
+    Ok(spans.len())
+}
+
+fn spans(rows: &[Row]) -> Vec<Value> {
+    let traces = rows.iter().filter(|row| row.signal == Signal::Traces);
+    traces.map(|row| json!(row.columns)).collect()
+}
+
+/// Returns the root of each invocation. Fails if a span is not below the root of its trace.
+fn roots(spans: &[Value]) -> anyhow::Result<Vec<&Value>> {
+    for span in spans {
         let parent = &span["reference_parent_span_id"];
         let is_parent =
             |other: &&Value| other["trace_id"] == span["trace_id"] && other["span_id"] == *parent;
         ensure!(parent.is_null() || spans.iter().any(|other| is_parent(&other)), "orphan: {span}");
     }
-    let roots: Vec<&Value> =
-        spans.iter().filter(|span| span["reference_parent_span_id"].is_null()).collect();
+    let roots = spans.iter().filter(|span| span["reference_parent_span_id"].is_null());
+    let roots: Vec<&Value> = roots.collect();
     ensure!(roots.len() == STORY.len(), "{} roots: {roots:?}", roots.len());
+    Ok(roots)
+}
 
+/// Checks the backend's rows.
+fn stored(rows: &[Row], is_sdk: bool) -> anyhow::Result<String> {
+    let spans = spans(rows);
+    let roots = roots(&spans)?;
     // The export of telemetry is none of the function's calls. OpenTelemetry's SDK for Python exports by `requests`, which Powertools
     // traces.
     let is_export =
@@ -139,8 +216,10 @@ fn stored(rows: &[Row], is_sdk: bool) -> anyhow::Result<String> {
         ensure!(has_stack == has_failed, "{span}");
     }
 
+    let records = rows.iter().filter(|row| row.signal == Signal::Logs);
+    let charged = records.map(|row| json!(row.columns));
     let charged: Vec<Value> =
-        of(Signal::Logs).filter(|row| row["body"] == "the order is charged").collect();
+        charged.filter(|record| record["body"] == "the order is charged").collect();
     for record in &charged {
         let is_below = |span: &&Value| {
             span["trace_id"] == record["trace_id"] && span["span_id"] == record["span_id"]
