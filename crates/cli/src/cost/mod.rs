@@ -64,7 +64,7 @@ pub(crate) struct Arguments {
 enum LineFormat {
     Standard,
     Compact,
-    /// Compact, with a dictionary of the user's own
+    /// Compact, with a dictionary of your own
     OwnDictionary,
 }
 
