@@ -121,8 +121,11 @@ const GIB_SECONDS_BOUNDS: [f64; 14] =
 
 pub(crate) static SUCCESSES: Instrument =
     counter("faas.invocations", "{invocation}", "Number of successful invocations");
-pub(crate) static ERRORS: Instrument =
-    counter("faas.errors", "{error}", "Number of invocations that failed according to Lambda, except timeouts");
+pub(crate) static ERRORS: Instrument = counter(
+    "faas.errors",
+    "{error}",
+    "Number of invocations that failed according to Lambda, except timeouts",
+);
 pub(crate) static TIMEOUTS: Instrument =
     counter("faas.timeouts", "{timeout}", "Number of invocations that ran into the timeout");
 pub(crate) static COLDSTARTS: Instrument =
