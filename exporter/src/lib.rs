@@ -63,13 +63,13 @@
 //! [`inject_client_context`] write the context into them. With the feature `aws-sdk` an interceptor does so for clients of AWS's
 //! SDK, and creates a span for each call.
 //!
-//! Telemetry never makes the function fail: panics of the exporter are contained, an invalid variable is one line on stderr,
-//! memory is bounded, and losses are counted in the metric `lambda_otlp.exporter.lost`.
+//! Telemetry never makes the function fail: panics of the exporter are contained, an invalid variable causes one line on
+//! stderr, memory is bounded, and losses are counted in the metric `lambda_otlp.exporter.lost`.
 //!
-//! With `panic = "abort"` in the function's profile, each panic ends the process. A panic hook, which [`init_telemetry`] adds
-//! after the existing one, then ends the running invocations' spans with the exception and writes everything within the time
-//! limit of a write, open child spans as partial ones. This telemetry is lost if a hook that is set later does not call the
-//! previous one.
+//! With `panic = "abort"` in the function's profile, each panic ends the process. [`init_telemetry`] therefore adds a panic
+//! hook after the existing one. The hook ends the spans of the running invocations with the exception, and writes all telemetry
+//! within the time limit of a write. Open child spans become partial spans. This telemetry is lost if a hook that you set later does
+//! not call the previous one.
 
 #![warn(missing_docs)]
 // Shows the required feature of each item on docs.rs.

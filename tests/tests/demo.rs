@@ -68,7 +68,7 @@ fn the_demo_balances_and_shows_one_trace_through_both_functions() {
     assert!(out.starts_with(BALANCED), "{out}");
     assert_eq!(out.lines().next(), out.lines().next_back());
     assert!(!out.contains('\u{1b}'), "colours belong on a terminal");
-    assert!(out.contains("(Lambda's own time, around that of the handler)"), "{out}");
+    assert!(out.contains("(Lambda's own time, including the handler)"), "{out}");
     for process in ["orders (Rust)", "lambda-otlp-extension beside orders", "lambda-otlp-forwarder"]
     {
         assert!(out.contains(process), "{out}");

@@ -35,7 +35,7 @@ fn traces_are_shown_with_their_spans_and_other_lines_pass() {
     assert_eq!((said.as_str(), code), ("", Some(0)));
     assert!(out.starts_with("hello from the function\n"), "{out}");
     for expected in [
-        "Trace dad19102a8bfb4f5b14aa986d2a0e596: of no invocation",
+        "Trace dad19102a8bfb4f5b14aa986d2a0e596: without an invocation id",
         "POST /orders/{id}",
         "  child-9",
         "invocation 8f507cfc-req",

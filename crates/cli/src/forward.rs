@@ -1,4 +1,4 @@
-//! `lambda-otlp forward`: sends Lambda event files through the forwarder's pipeline.
+//! `lambda-otlp forward`: sends event files through the forwarder's pipeline.
 
 use crate::broken_pipe;
 use crate::destination::DestinationArguments;
@@ -28,7 +28,7 @@ Examples:
   lambda-otlp forward event.json --dry-run
   lambda-otlp forward event.json --shift-time --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'")]
 pub(crate) struct Arguments {
-    /// Lambda event files: `{"awslogs":{"data":"…"}}`.
+    /// Event files: `{"awslogs":{"data":"…"}}`.
     #[arg(required = true, value_name = "EVENT.json")]
     events: Vec<PathBuf>,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     /// Send nothing, and count the items that would be sent.
     #[arg(long)]
     dry_run: bool,
-    /// Print the ledger as one JSON object.
+    /// Print the fates of the items as one JSON object.
     #[arg(long)]
     json: bool,
 }

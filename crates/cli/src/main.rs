@@ -47,7 +47,7 @@ enum Command {
     /// Show the telemetry of files, standard input or CloudWatch Logs as it arrives: traces as waterfalls, log records,
     /// metrics.
     Tail(Box<tail::Arguments>),
-    /// Send Lambda event files of CloudWatch Logs through the forwarder's pipeline.
+    /// Send files of CloudWatch Logs events through the forwarder's pipeline.
     Forward(forward::Arguments),
     /// Check a rules file, or show its effect on events.
     Rules(rules::Arguments),

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 enum Command {
     /// Print all errors of a rules file as FILE:LINE:COLUMN. The exit code is 1 if there are any.
     Check(CheckArguments),
-    /// Show the effect of the rules on Lambda event files, without sending anything.
+    /// Show the effect of the rules on event files, without sending anything.
     Test(TestArguments),
 }
 
@@ -50,7 +50,7 @@ struct TestArguments {
     /// The rules file (TOML).
     #[arg(value_name = "RULES.toml")]
     file: PathBuf,
-    /// Lambda event files: `{"awslogs":{"data":"…"}}`.
+    /// Event files: `{"awslogs":{"data":"…"}}`.
     #[arg(required = true, value_name = "EVENT.json")]
     events: Vec<PathBuf>,
     /// The forwarder's region.

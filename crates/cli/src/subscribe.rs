@@ -73,7 +73,7 @@ Examples:
 pub(crate) struct SubscribeArguments {
     #[command(flatten)]
     which: Which,
-    /// The lines to send to the forwarder.
+    /// Log events to forward.
     #[arg(long, value_enum, default_value_t)]
     collect: CollectArgument,
     /// The role with which CloudWatch Logs writes to --kinesis-stream; needs iam:PassRole.

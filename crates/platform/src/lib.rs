@@ -1,10 +1,10 @@
-//! AWS Lambda's own statements about functions, and their conversion to OTLP.
+//! Converts Lambda's own telemetry about functions to OTLP.
 //!
 //! `read` parses Lambda's text lines, JSON system lines and Telemetry API events into one event model ([`PlatformEvent`]).
 //! `metrics`, `spans` and `logs` convert such events, and the function's own lines, to OTLP; `identity` builds the resource.
-//! `aws_spans` reads the spans that X-Ray stores in a log group, `xray` the documents of X-Ray's SDKs. The forwarder uses a [`Converter`] for the log events of one
-//! stream. The extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`], and in direct mode also a [`Converter`] for
-//! the lines of its environment.
+//! `aws_spans` reads the spans that X-Ray stores in a log group, `xray` the documents of X-Ray's SDKs. The forwarder uses a
+//! [`Converter`] for the log events of one stream. The extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`], and in
+//! direct mode also a [`Converter`] for the lines of its environment.
 //!
 //! The crate is pure: events in, OTLP out. Time and identity are arguments; environment, clock and network are not used. No input
 //! panics.

@@ -13,7 +13,7 @@
 //!     name: "LAMBDA_OTLP_INGEST_WINDOW",
 //!     default: Some("5h"),
 //!     kind: Kind::Duration,
-//!     doc: "How old a record may be.",
+//!     doc: "Maximum age of a record.",
 //! }]]);
 //!
 //! let source = HashMap::from([("LAMBDA_OTLP_INGEST_WINDOW".to_owned(), "90m".to_owned())]);

@@ -15,7 +15,8 @@
 //! managed instance gets one invocation at a time. Not simulated: the Logs API, `/opt`, memory limits, and a private
 //! `/tmp`.
 //!
-//! It writes Lambda's events itself and shares no code with the crates that read them: a shared mistake would hide.
+//! It writes Lambda's events itself and shares no code with the crates that read them, so that no shared mistake
+//! goes unnoticed.
 //!
 //! ```no_run
 //! use std::time::Duration;

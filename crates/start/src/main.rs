@@ -1,4 +1,4 @@
-//! `cargo demo` and `cargo xtask`: builds the programs, and starts the one.
+//! `cargo demo` and `cargo xtask`: builds the programs and starts the requested one.
 //!
 //! This program has no dependencies, so that its message appears before cargo compiles the others. It builds them with the features
 //! of `cargo test`, so that cargo compiles each dependency once for the demo, xtask and the tests.

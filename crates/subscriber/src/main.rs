@@ -1,4 +1,4 @@
-//! The subscriber's binary: settings, service, run.
+//! The subscriber's binary.
 
 use lambda_otlp_subscriber::{Config, Service, init_log};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};

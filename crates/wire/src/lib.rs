@@ -1,6 +1,6 @@
 //! Reads and writes OTLP lines: OTLP requests as single JSON lines on stdout.
 //!
-//! This crate is the agreement between the function, which writes lines with [`LineEncoder`], and the forwarder, which reads them
+//! This crate is the contract between the function, which writes lines with [`LineEncoder`], and the forwarder, which reads them
 //! with [`read_line`]. It also has the common path of the three signals ([`SignalKind`], [`Signal`]), ids, and the names of
 //! resource attributes. `docs/line-format.md` specifies the format. The crate does no I/O, reads no variables and no clock, and
 //! never panics.

@@ -58,7 +58,7 @@ impl ItemKind {
     pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Span => "spans",
-            Self::PartialSpan => "spans that never ended",
+            Self::PartialSpan => "partial spans",
             Self::Link => "links to senders",
             Self::LogRecord => "log records",
             Self::DataPoint => "data points",

@@ -51,9 +51,7 @@ pub(crate) fn told(run: &Run, accounts: &Accounts) -> (Style, String) {
         ),
         (_, _, true) => (
             GOOD,
-            format!(
-                "balanced: {made} items were made, and every one that ended was found exactly once in the backend"
-            ),
+            format!("balanced: each of the {made} items was found exactly once in the backend"),
         ),
     }
 }
@@ -207,11 +205,12 @@ fn value(value: Option<&number_data_point::Value>) -> f64 {
     }
 }
 
-pub(crate) const OF_ACCOUNTING: &str = "Each item has a number (#1000), which the function also writes to a file when the item ends, for spans and log records with all attributes. The function \"stock\" is \
-     unchanged and writes no such file: the demo counts its invocations, its requests and their X-Ray subsegments. \"made\" is the number of items in \
-     these files, in the log groups, and in the notes of the local Lambda and the warehouse. \"found once\" is the number of them \
-     in the OTLP that the backend stored, with the same attributes. The demo uses no counter of the forwarder or the extension. Any missing, repeated or unexpected \
-     item is a fault. Spans that never ended are partial spans: the function wrote them shortly before the timeout.";
+pub(crate) const OF_ACCOUNTING: &str = "Each item has a number (#1000). The functions also write it to a file, for spans and log records with all attributes. The \
+     function \"stock\" is unchanged and writes no such file, so the demo counts its invocations, requests and X-Ray \
+     subsegments. \"made\" is the number of items in these files, in the log groups, and in the notes of the local Lambda and the warehouse. \"found once\" is \
+     the number of them in the OTLP that the backend stored, with the same attributes. The demo uses no counter of the forwarder \
+     or the extension. Any missing, repeated or unexpected item is a fault. The function wrote partial spans shortly before the \
+     timeout, while they were open.";
 
 pub(crate) const COLUMNS: [&str; 5] = ["made", "found once", "missing", "repeated", "unexpected"];
 

@@ -1,4 +1,4 @@
-//! Shifts the times of telemetry, so that old samples fit into a backend's ingest window.
+//! Shifts the times of telemetry, so that old telemetry fits into a backend's ingest window.
 
 use opentelemetry_proto::tonic::metrics::v1::{Exemplar, metric::Data};
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};

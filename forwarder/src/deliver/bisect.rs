@@ -1,7 +1,7 @@
 //! Sends a rejected request again in pieces, so that bad records do not block good ones forever.
 //!
 //! The backend's client halves a rejected request. If it accepts none of the first halves, the client stops, because the fault
-//! may be the server's. A message with bad records all over would stop there each time. So each attempt divides the request into
+//! may be the server's. A message with bad records throughout would stop there each time. So each attempt divides the request into
 //! finer pieces, each with the client's full limits, until some records are accepted. The rest then goes into new messages.
 
 use crate::destination::Export;

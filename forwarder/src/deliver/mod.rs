@@ -1,4 +1,4 @@
-//! Merges requests and delivers them, with each destination and signal in parallel.
+//! Merges requests and delivers them, in parallel for each destination and signal.
 
 mod bisect;
 pub(crate) mod context;

@@ -1,7 +1,7 @@
 //! Forwards the records of a Kinesis event, and names the first record that has to be delivered again.
 //!
 //! Lambda repeats a shard's records from the first failed one (Lambda Developer Guide, "Configuring partial batch
-//! response with Kinesis"). Records behind it are therefore not sent.
+//! response with Kinesis"). Records after it are therefore not sent.
 
 use super::stages::Stages;
 use crate::destination::Export;

@@ -1,4 +1,4 @@
-//! One message of an SQS queue, as Lambda hands it on.
+//! One message of an SQS queue, as Lambda passes it on.
 //!
 //! Source: Lambda Developer Guide, "Using Lambda with SQS".
 

@@ -50,7 +50,7 @@ pub const DESTINATION: &[Variable] = &[
         STREAM,
         None,
         Kind::Text,
-        "OpenObserve's stream for traces and logs; unset, `default`. Set it to keep applications apart. The forwarder replaces `{account}`, `{region}`, `{log_group}`, `{log_stream}` and `{function}`.",
+        "OpenObserve's stream for traces and logs, `default` if unset. Set it to keep applications apart. The forwarder replaces `{account}`, `{region}`, `{log_group}`, `{log_stream}` and `{function}`.",
     ),
     shared::LAMBDA_OTLP_BACKEND,
     row(

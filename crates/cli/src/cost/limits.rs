@@ -16,18 +16,18 @@ pub(super) fn of(arguments: &Arguments, month: &Month) -> Vec<String> {
     let deliveries = month.deliveries / SECONDS_OF_MONTH * PEAK;
     let at_once = deliveries * month.delivery_ms / 1000.0;
     let mut limits = vec![format!(
-        "At a peak of {PEAK} times the mean: {deliveries:.1} deliveries a second, {at_once:.1} forwarders at a time."
+        "At a peak of {PEAK} times the mean: {deliveries:.1} events per second, {at_once:.1} concurrent forwarders."
     )];
     let room = ACCOUNT_CONCURRENCY * SHARE;
     match arguments.through {
         Through::Subscription if at_once <= room => limits.push(format!(
-            "That is within a fifth of the {ACCOUNT_CONCURRENCY} concurrent invocations of an account: subscribe the forwarder directly. If other functions need the rest, limit the forwarder with ReservedConcurrency."
+            "That is within a fifth of the {ACCOUNT_CONCURRENCY} concurrent invocations of an account: subscribe the forwarder directly. To protect the concurrency of other functions, set ReservedConcurrency."
         )),
         Through::Subscription if at_once > ACCOUNT_CONCURRENCY => limits.push(format!(
             "That exceeds the {ACCOUNT_CONCURRENCY} concurrent invocations of an account: use a stream (--through kinesis), or ask AWS for a higher quota."
         )),
         Through::Subscription => limits.push(format!(
-            "That exceeds a fifth of the {ACCOUNT_CONCURRENCY} concurrent invocations of an account. If few invocations share a delivery, use a stream (--through kinesis), whose batches combine log groups; Collect=telemetry, if the functions also send logs as OTLP; a higher quota; or several stacks, each for some of the log groups."
+            "That exceeds a fifth of the {ACCOUNT_CONCURRENCY} concurrent invocations of an account. Use a stream (--through kinesis), whose batches combine log groups; Collect=telemetry, if the functions also send logs as OTLP; a higher quota; or several stacks, each for some of the log groups."
         )),
         Through::Kinesis => {
             let peak = month.streamed_gb * 1000.0 / SECONDS_OF_MONTH * PEAK;

@@ -64,7 +64,7 @@ pub(crate) struct Arguments {
 enum LineFormat {
     Standard,
     Compact,
-    /// Compact, with a dictionary of the user's own
+    /// Compact, with a dictionary of your own
     OwnDictionary,
 }
 
@@ -125,15 +125,15 @@ fn write(
     limits: &[String],
     out: &mut impl Write,
 ) -> io::Result<()> {
-    writeln!(out, "{:<46} {:>28} {:>12}", "a month", "", "USD")?;
+    writeln!(out, "{:<46} {:>28} {:>12}", "per month", "", "USD")?;
     for row in &month.rows {
         writeln!(out, "{:<46} {:>28} {:>12.2}", row.what, row.quantity, row.usd)?;
     }
     let total = month.total();
-    writeln!(out, "{:<46} {:>28} {total:>12.2}", "in all", "")?;
+    writeln!(out, "{:<46} {:>28} {total:>12.2}", "total", "")?;
     let of_million = total / (arguments.invocations / 1e6);
-    writeln!(out, "{:<46} {:>28} {of_million:>12.2}", "of a million invocations", "")?;
-    writeln!(out, "\n{:<46} {:>28} {:>12}", "the same telemetry as", "OTLP lines", "USD a month")?;
+    writeln!(out, "{:<46} {:>28} {of_million:>12.2}", "per million invocations", "")?;
+    writeln!(out, "\n{:<46} {:>28} {:>12}", "alternatives", "OTLP lines", "USD per month")?;
     for Alternative { what, line_gb, usd } in alternatives {
         writeln!(out, "{what:<46} {:>28} {usd:>12.2}", format!("{line_gb:.2} GB"))?;
     }
@@ -188,19 +188,19 @@ mod tests {
     #[test]
     fn ingestion_is_what_cloudwatch_asks_for_it() {
         // 1,831 bytes for three spans and 26 for their log event: 1.857 GB per million.
-        close(row("--invocations 1M", "OTLP lines into"), 0.9285);
-        close(row("--invocations 1M --line compact", "OTLP lines into"), 0.179);
-        close(row("--invocations 1M --line-bytes 974", "OTLP lines into"), 0.5);
+        close(row("--invocations 1M", "CloudWatch Logs: ingestion"), 0.9285);
+        close(row("--invocations 1M --line compact", "CloudWatch Logs: ingestion"), 0.179);
+        close(row("--invocations 1M --line-bytes 974", "CloudWatch Logs: ingestion"), 0.5);
         // 60 TB: 10 at 0.50, 20 at 0.25, 20 at 0.10, 10 at 0.05.
-        close(row("--invocations 60B --line-bytes 974", "OTLP lines into"), 12_500.0);
+        close(row("--invocations 60B --line-bytes 974", "CloudWatch Logs: ingestion"), 12_500.0);
     }
 
     #[test]
     fn the_forwarder_costs_most_where_each_invocation_is_a_delivery() {
-        let alone = row("--invocations 10M", "the forwarder's requests");
+        let alone = row("--invocations 10M", "forwarder: requests");
         close(alone, 2.0);
-        close(row("--invocations 10M --per-delivery 100", "the forwarder's requests"), 0.02);
-        let time = |words: &str| row(words, "the forwarder's time");
+        close(row("--invocations 10M --per-delivery 100", "forwarder: requests"), 0.02);
+        let time = |words: &str| row(words, "forwarder: duration");
         assert!(time("--invocations 10M") > 50.0 * time("--invocations 10M --per-delivery 100"));
         let shared = "--invocations 10M --per-delivery 100";
         assert!(time(&format!("{shared} --collect telemetry")) < time(shared));
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn what_leaves_the_region_is_billed_beyond_the_first_100_gb() {
-        let sent = "to the backend";
+        let sent = "traffic to the backend";
         close(row("--invocations 1M", sent), 0.0);
         assert!(row("--invocations 1B", sent) > 10.0);
         close(row("--invocations 1B --same-region", sent), 0.0);
@@ -280,7 +280,7 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let sum: f64 = month.rows.iter().map(|row| row.usd).sum();
         close(month.total(), sum);
-        for part in ["a month", "in all", "of a million invocations", "us-east-1", "0.50 USD"] {
+        for part in ["per month", "total", "per million invocations", "us-east-1", "0.50 USD"] {
             assert!(text.contains(part), "{part}\n{text}");
         }
     }

@@ -143,24 +143,20 @@ impl Month {
         };
         let row = |what, quantity, usd| Row { what, quantity, usd };
         let mut rows = vec![
-            row("OTLP lines into CloudWatch Logs", gb(ingested), prices::ingestion(ingested)),
-            row("kept there", gb(stored), stored * STORED_GB),
             row(
-                "the functions' time to write them",
+                "CloudWatch Logs: ingestion of OTLP lines",
+                gb(ingested),
+                prices::ingestion(ingested),
+            ),
+            row("CloudWatch Logs: storage", gb(stored), stored * STORED_GB),
+            row(
+                "functions: writing OTLP lines",
                 gb_seconds(writing_ms, writing),
                 writing * gb_second,
             ),
-            row(
-                "the forwarder's requests",
-                format!("{deliveries:.0} deliveries"),
-                deliveries * REQUEST,
-            ),
-            row(
-                "the forwarder's time",
-                gb_seconds(delivery_ms, forwarding),
-                forwarding * gb_second,
-            ),
-            row("to the backend", gb(sent), arguments.egress_usd(sent)),
+            row("forwarder: requests", format!("{deliveries:.0} events"), deliveries * REQUEST),
+            row("forwarder: duration", gb_seconds(delivery_ms, forwarding), forwarding * gb_second),
+            row("traffic to the backend", gb(sent), arguments.egress_usd(sent)),
         ];
         let streamed_gb = match arguments.through {
             Through::Subscription => 0.0,

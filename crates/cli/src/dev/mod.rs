@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// The function: a program, `cargo run …`, or a runtime client such as `python3 -m awslambdaric app.handler`.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
-    /// The handler, FILE.FUNCTION, in the variable `_HANDLER`.
+    /// The handler, which the runtime gets in the variable `_HANDLER`.
     #[arg(long, value_name = "FILE.FUNCTION")]
     handler: Option<String>,
     /// Use the runtime client of this language with --handler, instead of COMMAND.

@@ -29,7 +29,7 @@ pub(crate) struct Deployed {
     /// A log group that should be forwarded; may be repeated.
     #[arg(long = "log-group", value_name = "GROUP", requires = "deployed")]
     log_groups: Vec<String>,
-    /// Period for searching logs, including the forwarder's own: `2h`, or a time.
+    /// Search the log groups and the forwarder's own log since this age or time: `2h`.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse, default_value = "1h")]
     since: TimeArgument,
 }

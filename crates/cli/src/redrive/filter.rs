@@ -1,4 +1,4 @@
-//! Selects the letters to send again.
+//! Selects the messages to send again.
 
 use super::letter::Letter;
 use console::time_arguments;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Selection of messages and records.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Filters {
-    /// Only letters whose reason matches this regular expression: `503`, `answered (429|503)`.
+    /// Only messages whose reason matches this regular expression: `503`, `answered (429|503)`.
     #[arg(long, value_name = "REGEX")]
     reason: Option<Regex>,
     /// Only requests for this destination.
@@ -17,13 +17,13 @@ pub(crate) struct Filters {
     /// Only requests of this signal.
     #[arg(long, value_parser = ["traces", "metrics", "logs"])]
     signal: Option<String>,
-    /// Only letters from this log group, or from all with a prefix: `/aws/lambda/shop-*`. May be repeated.
+    /// Only messages from this log group, or from all with a prefix: `/aws/lambda/shop-*`. May be repeated.
     #[arg(long, value_name = "GROUP")]
     log_group: Vec<String>,
-    /// Only letters that the forwarder first received longer ago: 2h, 14d.
+    /// Only messages that the forwarder first received longer ago than this: 2h, 14d.
     #[arg(long, value_name = "AGE", value_parser = time_arguments::parse_duration)]
     older_than: Option<Duration>,
-    /// Only letters that the forwarder first received within this time: 2h, 14d.
+    /// Only messages that the forwarder first received within this time: 2h, 14d.
     #[arg(long, value_name = "AGE", value_parser = time_arguments::parse_duration)]
     newer_than: Option<Duration>,
     /// Also requests of which the backend accepted an unknown part. That part will be stored twice.

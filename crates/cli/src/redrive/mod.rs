@@ -38,13 +38,13 @@ Examples:
   lambda-otlp redrive --from https://sqs.eu-west-1.amazonaws.com/123456789012/dead --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry
   lambda-otlp redrive --bucket on-failure --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry --rate 10 --yes")]
 pub(crate) struct Arguments {
-    /// The stack with the queues: from its dead-letter queue, or --bucket, to its retry queue.
+    /// Send from the dead-letter queue of this stack, or from --bucket, to its retry queue.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["from", "to"])]
     stack: Option<String>,
     /// The dead-letter queue.
     #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse)]
     from: Option<QueueUrl>,
-    /// The bucket of Lambda's on-failure records.
+    /// The on-failure bucket, instead of the dead-letter queue.
     #[arg(long, value_name = "NAME", conflicts_with = "from")]
     bucket: Option<String>,
     /// Only objects whose key has this prefix.
@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
     /// The retry queue.
     #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse, required_unless_present = "stack")]
     to: Option<QueueUrl>,
-    /// Send and remove letters. Without it, the command only prints its plan.
+    /// Send the messages, and remove them from their source. Without --yes, the command only prints its plan.
     #[arg(long)]
     yes: bool,
     #[command(flatten)]

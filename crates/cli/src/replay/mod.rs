@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     /// The log group: `/aws/lambda/shop`.
     #[arg(value_name = "LOG_GROUP")]
     log_group: String,
-    /// Begin: `2026-09-21T14:13:20Z`, or an age such as `2h`.
+    /// Start: `2026-09-21T14:13:20Z`, or an age such as `2h`.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse)]
     from: TimeArgument,
     /// End, in the same form.
@@ -59,7 +59,7 @@ pub(crate) struct Arguments {
     /// Send records older than the backend's ingest window without asking.
     #[arg(long)]
     yes: bool,
-    /// Print the ledger as one JSON object.
+    /// Print the fates of the items as one JSON object.
     #[arg(long)]
     json: bool,
     #[command(flatten)]

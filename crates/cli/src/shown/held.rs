@@ -92,7 +92,7 @@ impl Naming for Named {
     fn label(&self, request_ids: &BTreeSet<String>) -> String {
         let ids: Vec<&str> = request_ids.iter().map(String::as_str).collect();
         match ids.as_slice() {
-            [] => "of no invocation".to_owned(),
+            [] => "without an invocation id".to_owned(),
             [one] => format!("invocation {one}"),
             several => format!("invocations {}", several.join(", ")),
         }

@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// Follow the log groups of this CloudFormation stack's functions.
     #[arg(long, value_name = "NAME", conflicts_with = "files")]
     stack: Option<String>,
-    /// Begin: 2026-09-21T14:13:20Z, or an age such as 10m. CloudWatch Logs is then polled.
+    /// Start: 2026-09-21T14:13:20Z, or an age such as 10m. CloudWatch Logs is then polled.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse)]
     since: Option<TimeArgument>,
     /// Poll CloudWatch Logs every two seconds (FilterLogEvents) instead of opening a Live Tail session, which AWS

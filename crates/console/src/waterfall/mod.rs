@@ -293,7 +293,7 @@ fn remark(span: SpanOf<'_>, parent: SpanOf<'_>) -> &'static str {
         && span.span.end_time_unix_nano <= parent.span.end_time_unix_nano;
     match (is_within, span.scope) {
         (true, _) => "",
-        (false, PLATFORM_SCOPE) => "Lambda's own time, around that of the handler",
+        (false, PLATFORM_SCOPE) => "Lambda's own time, including the handler",
         (false, _) => "exceeds its parent",
     }
 }

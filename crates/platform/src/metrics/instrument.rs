@@ -121,14 +121,17 @@ const GIB_SECONDS_BOUNDS: [f64; 14] =
 
 pub(crate) static SUCCESSES: Instrument =
     counter("faas.invocations", "{invocation}", "Number of successful invocations");
-pub(crate) static ERRORS: Instrument =
-    counter("faas.errors", "{error}", "Number of invocations that the platform saw fail");
+pub(crate) static ERRORS: Instrument = counter(
+    "faas.errors",
+    "{error}",
+    "Number of invocations that failed according to Lambda, except timeouts",
+);
 pub(crate) static TIMEOUTS: Instrument =
     counter("faas.timeouts", "{timeout}", "Number of invocations that ran into the timeout");
 pub(crate) static COLDSTARTS: Instrument =
     counter("faas.coldstarts", "{coldstart}", "Number of invocations that were a cold start");
 pub(crate) static INVOCATIONS: Instrument =
-    counter("aws.lambda.invocations", "{invocation}", "Number of invocations, however they ended");
+    counter("aws.lambda.invocations", "{invocation}", "Number of all invocations");
 pub(crate) static OUT_OF_MEMORY: Instrument =
     counter("aws.lambda.out_of_memory", "{error}", "Number of invocations that ran out of memory");
 
@@ -157,7 +160,7 @@ pub(crate) static RUNTIME_OVERHEAD: Instrument = seconds(
 );
 pub(crate) static EXTENSION_OVERHEAD: Instrument = seconds(
     "aws.lambda.extension_overhead",
-    "Time from the runtime being ready until the last extension was",
+    "Time that extensions added after the runtime was ready",
 );
 
 pub(crate) static PRODUCED_BYTES: Instrument = Instrument {
@@ -187,7 +190,7 @@ pub(crate) static MEMORY_UTILIZATION: Instrument = Instrument {
 pub(crate) static BILLED_GB_SECONDS: Instrument = Instrument {
     name: "aws.lambda.billed_gb_seconds",
     unit: "GiBy.s",
-    description: "Billed duration times configured memory: what AWS's price per GB-second counts",
+    description: "Billed duration times configured memory, the quantity that AWS bills",
     // OpenObserve stores a row for each bucket, and this metric is used by its sum.
     bounds: Bounds { otlp: &GIB_SECONDS_BOUNDS, openobserve: &[] },
 };

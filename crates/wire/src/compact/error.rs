@@ -1,4 +1,4 @@
-//! Why a compact line does not decode.
+//! The reasons why a compact line does not decode.
 
 use super::context::UsedNames;
 use super::dictionary::OWN_NUMBERS;

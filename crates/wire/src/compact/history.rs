@@ -1,4 +1,4 @@
-//! Earlier values of the same line, which later ones refer to. Writer and reader keep the same.
+//! Earlier values of a line, to which later ones refer. Writer and reader keep the same history.
 
 #[cfg(feature = "decode")]
 use crate::ids::id_of_number;

@@ -1,8 +1,8 @@
 //! The compact encoding of OTLP requests: the content of a compact line. `docs/line-format.md` specifies it.
 //!
 //! [`Encoder`] separates a request into a skeleton (field numbers, keys, text) and holes (ids, times, long numbers): `write`
-//! walks the messages, `write_text` the strings. The skeleton is deflated with a preset `dictionary`; the holes follow as they
-//! are. `base91` makes JSON-safe text of both. `decode` and `read` reverse this.
+//! walks the messages, `write_text` the strings. The skeleton is deflated with a preset `dictionary`; the holes follow
+//! uncompressed. `base91` encodes both as JSON-safe text. `decode` and `read` reverse this.
 
 mod codes;
 mod context;

@@ -1,4 +1,4 @@
-//! Writes strings: what differs from one invocation to the next goes into holes.
+//! Writes strings. Parts that differ between invocations go into holes.
 
 #![expect(clippy::indexing_slicing, reason = "all places come from the text's own runs")]
 

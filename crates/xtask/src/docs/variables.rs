@@ -64,7 +64,7 @@ fn texts() -> anyhow::Result<[(&'static str, String, String); 2]> {
         let names: Vec<String> = above.iter().map(|row| format!("`{}`", row.name)).collect();
         let text = match names.as_slice() {
             [] => table,
-            names => format!("{table}\nRead as above: {}.\n", names.join(", ")),
+            names => format!("{table}\nAlso read, as described above: {}.\n", names.join(", ")),
         };
         after = replace(&after, SETTINGS, &format!("variables: {name}"), &text)?;
         listed.extend(own);

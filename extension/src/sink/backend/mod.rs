@@ -1,7 +1,8 @@
 //! The backend as a sink (direct mode): requests wait in a buffer, and are sent when that costs the function least.
 //!
-//! A request is acknowledged when it is in the buffer. A request that no backend accepts is spilled: written to stdout as lines that
-//! say so. So every acknowledged item is delivered, spilled, or rejected by the backend, as long as this process can write.
+//! A request is acknowledged when it is in the buffer. A request that the backend does not accept is spilled: written to
+//! stdout as OTLP lines with the key `spill`. So every acknowledged item is delivered, spilled, or rejected by the backend, as long as
+//! this process can write.
 
 mod buffer;
 mod flight;

@@ -1,4 +1,4 @@
-//! The way back to stdout: requests that no backend accepted become lines that say so.
+//! Writes requests that the backend did not accept to stdout, as OTLP lines with the key `spill`.
 
 use super::buffer::{SharedBuffer, Unbuffered};
 use crate::counts::Counts;

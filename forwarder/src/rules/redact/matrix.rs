@@ -1,4 +1,4 @@
-//! Every preset and `keys`, in the format of every writer, at every position in a text.
+//! Tests every preset and `keys`, in the format of every writer, at every position in a text.
 
 use super::tests::redaction;
 use super::*;

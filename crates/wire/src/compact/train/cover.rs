@@ -1,5 +1,5 @@
-//! Selects the segments of a training set that most of it has in common, as zstd's COVER does (Liao, Petri, Moffat and Wirth,
-//! "Effective Construction of Relative Lempel-Ziv Dictionaries", 2016).
+//! Selects the segments that are most common in a training set, as zstd's COVER does (Liao, Petri, Moffat and Wirth, "Effective
+//! Construction of Relative Lempel-Ziv Dictionaries", 2016).
 
 use std::collections::{HashMap, HashSet};
 

@@ -96,7 +96,7 @@ fn table(metrics: &[Metric]) -> String {
     let mut metrics: Vec<&Metric> = metrics.iter().collect();
     metrics.sort_by(|one, other| one.name.cmp(&other.name));
     let mut table =
-        "| metric | unit | kind | attributes | is |\n|---|---|---|---|---|\n".to_owned();
+        "| metric | unit | kind | attributes | meaning |\n|---|---|---|---|---|\n".to_owned();
     for metric in metrics {
         let Metric { name, unit, description, .. } = metric;
         let keys = keys_of_points(metric);

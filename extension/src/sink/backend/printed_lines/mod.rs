@@ -1,8 +1,7 @@
-//! Lines that the function printed: OTLP lines are decoded, and the others become log records, the same as the forwarder makes. With the
-//! `json` output they are sent unchanged.
+//! Lines that the function printed: OTLP lines are decoded, and other lines become the same log records as in the forwarder. With the
+//! `json` output, lines are sent unchanged.
 //!
-//! The records of an invocation wait for its end, because they get the ids of the span that names the invocation, which mostly comes
-//! last.
+//! The records of an invocation wait for its end, to get the ids of the span that names the invocation. It usually arrives last.
 
 mod raw_events;
 
