@@ -64,6 +64,8 @@ counts! {
     Spilled "spilled",
     /// Items that the backend rejected in an accepted request, or cannot store.
     Rejected "rejected",
+    /// Attributes sent with a changed key, because another key has their column in OpenObserve.
+    Renamed "renamed",
     /// Partial spans dropped because their complete spans came.
     Superseded "superseded",
     /// Flushes that did not deliver everything.

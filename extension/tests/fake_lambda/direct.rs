@@ -51,6 +51,39 @@ async fn post(lambda: &Lambda, spans: u64) {
     assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(spans)).await.status, 200);
 }
 
+#[tokio::test]
+async fn an_attribute_whose_column_another_key_has_is_sent_and_counted() {
+    let sink = sink().await;
+    let mut lambda = sending_to(&sink, &[], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut request = Vec::new();
+    Writer::new(&mut request).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |span| {
+                span.bytes(1, &[3; 16]);
+                span.bytes(2, &[4; 8]);
+                for key in ["order id", "order-id"] {
+                    span.message(9, |attribute| {
+                        attribute.string(1, key);
+                        attribute.message(2, |value| value.string(1, "17"));
+                    });
+                }
+            });
+        });
+    });
+    assert_eq!(lambda.protobuf(SignalKind::Traces, &request).await.status, 200);
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    lambda.next().await.answer(200, shutdown("spindown"));
+    let (ended, _, counts) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(counts.get(Count::Renamed), 1, "{counts}");
+    let spans = sink.spans();
+    let keys = spans.iter().flat_map(|span| &span.item.attributes).map(|attribute| &*attribute.key);
+    assert!(
+        keys.clone().any(|key| key == "order id") && keys.clone().any(|key| key == "attr_order-id")
+    );
+}
+
 /// Runs an extension without a report of the handler's end, and acknowledges posts of these numbers of spans.
 async fn left_behind(sink: &Sink, more: &[(&str, &str)], posts: &[u64]) -> (Lambda, Call) {
     let script = Script { subscribe: &[404], ..Script::default() };

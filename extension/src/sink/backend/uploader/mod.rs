@@ -173,7 +173,8 @@ impl Uploader {
         account: &mut Account,
     ) -> Option<Request> {
         let sanitized = sanitize(profile, request, &self.service_name);
-        let Sanitized { request, dropped, refused, .. } = sanitized;
+        let Sanitized { request, dropped, renamed, refused, .. } = sanitized;
+        self.counts.add(Count::Renamed, renamed);
         if dropped > 0 {
             self.counts.add(Count::Rejected, dropped);
             tracing::warn!(dropped, "data points dropped, because their values are not finite");
