@@ -16,7 +16,9 @@ fn queue_event(sent: [SystemTime; 2]) -> Value {
         let sent = sent.duration_since(UNIX_EPOCH).unwrap().as_millis();
         json!({
             "messageId": "m", "body": "{}", "eventSource": "aws:sqs", "awsRegion": "eu-west-1",
-            "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders", "messageAttributes": {},
+            "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders",
+            // An attribute that the sender has set.
+            "messageAttributes": {"SentTimestamp": {"stringValue": "1", "dataType": "String"}},
             "attributes": {"SentTimestamp": sent.to_string()},
         })
     });

@@ -14,18 +14,26 @@ function wait(tracer, event, batch, context) {
   tracer.startSpan(`${batch?.source ?? "HTTP"} wait`, { startTime: new Date(began), attributes }, context).end(new Date(now));
 }
 
-/// Milliseconds since the Unix epoch; not a number if the event has no time.
+/// Milliseconds since the Unix epoch; not finite if the event has no time.
 function receivedAt(event, batch) {
   switch (batch?.attributes["messaging.system"]) {
     case undefined:
-      return Number(event?.requestContext?.timeEpoch ?? event?.requestContext?.requestTimeEpoch);
+      return milliseconds(event?.requestContext?.timeEpoch ?? event?.requestContext?.requestTimeEpoch);
     case "aws_sqs":
-      return Math.min(...event.Records.map((record) => Number(record?.attributes?.SentTimestamp)));
+      return event.Records.reduce((oldest, record) => {
+        const sent = milliseconds(record?.attributes?.SentTimestamp);
+        return sent < oldest ? sent : oldest;
+      }, Infinity);
     case "aws_eventbridge":
-      return Date.parse(event.time);
+      return typeof event.time === "string" ? Date.parse(event.time) : Number.NaN;
     default:
       return Number.NaN;
   }
+}
+
+/// Not a number for other values than a number and its text: an object may be impossible to convert.
+function milliseconds(value) {
+  return typeof value === "number" || typeof value === "string" ? Number.parseFloat(value) : Number.NaN;
 }
 
 module.exports = { wait };

@@ -49,7 +49,7 @@ def wait(event):
     if began is None or not 0 <= now - began <= LONGEST_WAIT_NS:
         return
     sources = {name_of(source(record)) for record in records}
-    name = "HTTP" if not records else sources.pop() if len(sources) == 1 else "multiple_sources"
+    name = "HTTP" if not records else len(sources) == 1 and sources.pop() or "multiple_sources"
     # Below the invocation's span, not below the messages'.
     if getattr(current, "kind", None) == trace.SpanKind.CONSUMER and current.parent is not None:
         current = trace.NonRecordingSpan(current.parent)
@@ -63,13 +63,16 @@ def received_ns(event):
     request = mapping(event.get("requestContext"))
     milliseconds = request.get("timeEpoch") or request.get("requestTimeEpoch")
     records, system, _, _ = batch(event)
-    if system == "aws_sqs":
-        sent = [text(mapping(record.get("attributes")).get("SentTimestamp")) for record in records]
-        milliseconds = min((int(sent) for sent in sent if sent.isascii() and sent.isdigit()), default=None)
-    if system == "aws_eventbridge" and (sent := text(event.get("time"))):
-        from datetime import datetime
+    try:
+        if system == "aws_sqs":
+            sent = [text(mapping(record.get("attributes")).get("SentTimestamp")) for record in records]
+            milliseconds = min((int(sent) for sent in sent if sent.isascii() and sent.isdigit()), default=None)
+        if system == "aws_eventbridge" and (sent := text(event.get("time"))):
+            from datetime import datetime
 
-        milliseconds = int(datetime.fromisoformat(sent.replace("Z", "+00:00")).timestamp() * 1000)
+            milliseconds = int(datetime.fromisoformat(sent.replace("Z", "+00:00")).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
     return milliseconds * 1_000_000 if isinstance(milliseconds, int) else None
 
 

@@ -174,6 +174,28 @@ fn a_node_invocation_is_linked_to_the_spans_that_sent_its_messages() {
         {"Records":[]}: undefined "undefined" {} 
         null: undefined "undefined" {} 
         5: undefined "undefined" {} 
+        wait, a batch: orders wait, 9000 ms
+        wait, a batch with odd times: orders wait, 1000 ms
+        wait, a request: HTTP wait, 1000 ms
+        wait, an event: shop wait, 1000 ms
+        wait, a request at object: none
+        wait, an event at object: none
+        wait, a request at object: none
+        wait, an event at object: none
+        wait, a request at object: none
+        wait, an event at object: none
+        wait, a request at string: none
+        wait, an event at string: none
+        wait, a request at number: none
+        wait, an event at number: none
+        wait, a request at number: none
+        wait, an event at number: none
+        wait, a request at number: none
+        wait, an event at number: none
+        wait, a request at number: none
+        wait, an event at number: none
+        wait, a request at number: none
+        wait, an event at number: none
     "#]]
     .assert_eq(&told);
 }

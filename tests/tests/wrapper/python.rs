@@ -264,6 +264,28 @@ fn each_message_of_a_python_invocation_is_linked_to_its_sender_once() {
         {"Records": [{"eventSource": {}}]}: None
         5: None
         of the instrumentation: None
+        wait, a batch: orders wait, 9000 ms
+        wait, a batch with odd times: orders wait, 1000 ms
+        wait, a queue without a name: multiple_sources wait, 1000 ms
+        wait, digits beyond a number: 
+        wait, a request: HTTP wait, 1000 ms
+        wait, an event: shop wait, 1000 ms
+        wait, a request at bool: 
+        wait, a request at str: 
+        wait, a request at list: 
+        wait, a request at NoneType: 
+        wait, a request at int: 
+        wait, a request at float: 
+        wait, a request at float: 
+        wait, a request at float: 
+        wait, a request at int: 
+        wait, a request at int: 
+        wait, a request at int: 
+        wait, an event at x: 
+        wait, an event at Z: 
+        wait, an event at 5: 
+        wait, an event at 0001-01-01T00:00:00+23:59: 
+        wait, an event at 9999-12-31T23:59:59Z: 
     "#]]
     .assert_eq(&told);
 }

@@ -147,6 +147,15 @@ impl UsedColumns {
         self.0.entry(column).or_insert((key, 1)).0 == key
     }
 
+    /// Returns `true` if no key has the column of this renamed key, which has it from then on, also if another key has the same text.
+    fn take(&mut self, (column, key): Place) -> bool {
+        let vacant = !self.0.contains_key(&column);
+        if vacant {
+            self.0.insert(column, (!key, 1));
+        }
+        vacant
+    }
+
     fn next_number(&mut self, (column, key): Place) -> usize {
         let (_, number) = self.0.entry(column).or_insert((key, 1));
         *number += 1;
@@ -175,7 +184,7 @@ fn separate_at(
         }
         let mut renamed = format!("attr_{}", attribute.key);
         // Each number is tried once for a column, so that many such keys cost no more than their number.
-        while !used.is_free(below(path, renamed.as_bytes())) {
+        while !used.take(below(path, renamed.as_bytes())) {
             renamed = format!("attr_{}_{}", used.next_number(place), attribute.key);
         }
         attribute.key = renamed;

@@ -17,6 +17,11 @@ pub(super) trait Message<'a>: Copy {
     /// The text of a header. Amazon SQS adds `AWSTraceHeader` if X-Ray traces the sender.
     fn header(self, name: &str) -> Option<Cow<'a, str>>;
 
+    /// The time at which Amazon SQS received the message, in milliseconds since the Unix epoch. Not a header, which its sender may set.
+    fn sent_ms(self) -> Option<u64> {
+        None
+    }
+
     /// The content, in which the sender, a topic or a bus may have put headers.
     fn body(self) -> Option<Cow<'a, [u8]>>;
 }

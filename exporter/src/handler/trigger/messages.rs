@@ -25,10 +25,7 @@ pub(super) fn messages<'a>(
         }
         count += 1;
         destination = destination.filter(|first| message.destination() == Some(*first));
-        if system == "aws_sqs" {
-            let sent: Option<u64> = message.header("SentTimestamp").and_then(|ms| ms.parse().ok());
-            received_ms = received_ms.min(sent.unwrap_or(u64::MAX));
-        }
+        received_ms = received_ms.min(message.sent_ms().unwrap_or(u64::MAX));
         // Looking for the sender may read the whole message.
         if count <= MOST_LINKS {
             let sender = Sender::of(message);

@@ -53,6 +53,10 @@ impl<'a> Message<'a> for &'a aws_lambda_events::sqs::SqsMessage {
         own.or_else(|| self.attributes.get(name)).map(Cow::from)
     }
 
+    fn sent_ms(self) -> Option<u64> {
+        self.attributes.get("SentTimestamp")?.parse().ok()
+    }
+
     fn body(self) -> Option<Cow<'a, [u8]>> {
         Some(self.body.as_ref()?.as_bytes().into())
     }

@@ -1,9 +1,10 @@
-// Prints the attributes and the senders that the layer's messages.cjs finds in events of Amazon SQS and Amazon SNS. The first argument is
-// the folder of messages.cjs.
+// Prints the attributes and the senders that the layer's messages.cjs finds in events, and the waiting time that waiting.cjs finds. The
+// first argument is their folder.
 
 "use strict";
 
 const { messages } = require(`${process.argv[2]}/messages.cjs`);
+const { wait } = require(`${process.argv[2]}/waiting.cjs`);
 
 // As OpenTelemetry's API and W3C's propagator do.
 const api = {
@@ -47,3 +48,26 @@ check("a bus", { source: "shop.orders", "detail-type": "Order", id: "e1", detail
 check("a schedule", { source: "aws.events", "detail-type": "Scheduled Event" });
 check("an unknown source", { Records: [{ eventSource: "constructor" }] });
 for (const event of [{ Records: [null] }, { Records: 5 }, { Records: [] }, null, 5]) check(JSON.stringify(event), event);
+
+const now = Date.now();
+
+function checkWait(name, event) {
+  let told = "none";
+  const end = (name, startTime) => (time) => (told = `${name}, ${time >= startTime ? now - startTime : "ends before it begins"} ms`);
+  const tracer = { startSpan: (name, { startTime }) => ({ end: end(name, startTime) }) };
+  wait(tracer, event, messages(api, event));
+  console.log(`wait, ${name}: ${told}`);
+}
+
+const sent = (...times) => ({ Records: times.map((time) => queued("m", "a", { attributes: { SentTimestamp: time } })) });
+const requested = (timeEpoch) => ({ requestContext: { timeEpoch } });
+const published = (time) => ({ source: "shop", "detail-type": "Order", time });
+const unconvertible = { toString: 1, valueOf: 2 };
+checkWait("a batch", sent(...[3, 9, 1].map((seconds) => String(now - seconds * 1000))));
+checkWait("a batch with odd times", sent(unconvertible, "", "x", undefined, null, String(now - 1000)));
+checkWait("a request", requested(now - 1000));
+checkWait("an event", published(new Date(now - 1000).toISOString()));
+for (const time of [unconvertible, [], null, "x", -1, 1e300, Infinity, now + 1e6, now - 1e9]) {
+  checkWait(`a request at ${typeof time}`, requested(time));
+  checkWait(`an event at ${typeof time}`, published(time));
+}

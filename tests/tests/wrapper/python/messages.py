@@ -1,10 +1,11 @@
 """Links messages by the layer's lambda_otlp_messages.py, with an API that reads `traceparent` only. The first argument is the module's
-folder; prints the links of each event."""
+folder; prints the links, the messages' span and the waiting time of each event."""
 
 import importlib.util
 import json
 import os
 import sys
+import time
 import types
 
 
@@ -98,3 +99,43 @@ for event in ({"source": "aws.events", "detail-type": "Scheduled Event"}, {"Reco
     span(json.dumps(event), event)
 current.kind = "consumer"
 span("of the instrumentation", {"Records": [topic]})
+
+now = 1_790_000_000_000
+time.time_ns = lambda: now * 1_000_000
+
+
+def wait(form, event):
+    waits = []
+
+    def start_span(name, _context, start_time, attributes):
+        return types.SimpleNamespace(end=lambda end: waits.append(f"{name}, {(end - start_time) // 1_000_000} ms"))
+
+    tracer.start_span = start_span
+    layer.wait(event)
+    print(f"wait, {form}: {', '.join(waits)}")
+
+
+def sent(*times, **more):
+    more = {"eventSourceARN": "arn:aws:sqs:eu-west-1:1:orders", **more}
+    return {"Records": [{**queued("m"), **more, "attributes": {"SentTimestamp": each}} for each in times]}
+
+
+def requested(at):
+    return {"requestContext": {"timeEpoch": at}}
+
+
+def published(at):
+    return {"source": "shop", "detail-type": "Order", "time": at}
+
+
+current.kind, trace.set_span_in_context = "server", lambda span: span
+wait("a batch", sent(*(str(now - seconds * 1000) for seconds in (3, 9, 1))))
+wait("a batch with odd times", sent("", "x", None, {}, "-1", "\u0663", str(now - 1000)))
+wait("a queue without a name", sent(str(now - 1000), eventSourceARN=5))
+wait("digits beyond a number", sent("9" * 5000))
+wait("a request", requested(now - 1000))
+wait("an event", published("2026-09-21T14:13:19Z"))
+for odd in (True, "x", [], None, -1, 1e300, float("nan"), float("inf"), 10**400, now + 10**6, now - 10**9):
+    wait(f"a request at {type(odd).__name__}", requested(odd))
+for odd in ("x", "Z", 5, "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z"):
+    wait(f"an event at {odd}", published(odd))

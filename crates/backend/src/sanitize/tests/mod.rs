@@ -463,6 +463,9 @@ fn keys_of_one_column_get_columns_of_their_own() {
         &["attr_2_a_b", "a b", "a-b", "A_B", "A.b", "A-b", "a.b"],
         &["attr_2_a_b", "a b", "attr_a-b", "attr_3_A_B", "attr_4_A.b", "attr_5_A-b", "attr_6_a.b"],
     );
+    // A key that is a renamed one's text, before or behind it.
+    check(&["a b", "a-b", "attr_a-b"], &["a b", "attr_a-b", "attr_attr_a-b"]);
+    check(&["attr_a-b", "a b", "a-b"], &["attr_a-b", "a b", "attr_2_a-b"]);
     // Known as a column's second key, alone in its item.
     check(&["a-b"], &["a-b"]);
     // The same key twice is one attribute.

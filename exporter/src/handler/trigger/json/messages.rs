@@ -195,6 +195,10 @@ impl<'a> Message<'a> for JsonMessage<'a> {
         places.into_iter().find_map(|headers| header_in(headers, name))
     }
 
+    fn sent_ms(self) -> Option<u64> {
+        str_of(self.record, "/attributes/SentTimestamp")?.parse().ok()
+    }
+
     fn body(self) -> Option<Cow<'a, [u8]>> {
         match self.source.body {
             Body::None => None,
