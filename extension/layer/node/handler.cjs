@@ -187,7 +187,8 @@ function ofRequest(event) {
   const method = http?.method ?? event?.httpMethod;
   const path = event?.rawPath ?? event?.path;
   if (typeof method !== "string" || typeof path !== "string") return {};
-  const route = event.resource ?? event.routeKey?.split(" ")[1];
+  const { resource, routeKey } = event;
+  const route = resource ?? (typeof routeKey === "string" ? routeKey.split(" ")[1] : undefined);
   return {
     "faas.trigger": "http",
     "http.request.method": method,

@@ -71,7 +71,7 @@ function ofKafka(record) {
   const headers = Array.isArray(record?.headers) ? record.headers : [];
   return carrier((name) => {
     const bytes = headers.findLast((header) => header?.[name] !== undefined)?.[name];
-    return Array.isArray(bytes) ? Buffer.from(bytes).toString() : undefined;
+    return Array.isArray(bytes) && bytes.every(Number.isInteger) ? Buffer.from(bytes).toString() : undefined;
   });
 }
 

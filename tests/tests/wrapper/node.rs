@@ -165,6 +165,7 @@ fn a_node_invocation_is_linked_to_the_spans_that_sent_its_messages() {
         a large batch: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":200} 128
         a stream: pubsub "clicks process" {"messaging.system":"aws_kinesis","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"clicks","messaging.batch.message_count":2} 
         kafka: pubsub "views process" {"messaging.system":"kafka","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"views","messaging.batch.message_count":2} e of undefined
+        odd kafka: pubsub "views process" {"messaging.system":"kafka","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"views"} 
         a bucket: datasource "uploads process" {"messaging.system":"aws_s3","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"uploads"} 
         a bus: pubsub "shop.orders process" {"messaging.system":"aws_eventbridge","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"shop.orders","messaging.message.id":"e1"} f of e1
         a schedule: undefined "undefined" {} 
@@ -209,6 +210,7 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
     expect_test::expect![[r#"
         promise: begun shop, ended, flushed, 3
         messages: begun shop, begun consumer orders process, ended, ended, flushed, 3
+        odd route: begun shop, ended, flushed, 3
         failed messages: begun shop, begun consumer orders process, failed, failed, failed, ended, ended, flushed, error no
         status: begun shop, http.response.status_code=502, failed, ended, flushed, 3
         rejection: begun shop, failed, failed, ended, flushed, error no

@@ -84,6 +84,7 @@ async function main() {
   await check("promise", async () => 3, promised);
   const queued = { Records: [{ eventSource: "aws:sqs", eventSourceARN: "arn:aws:sqs:eu-west-1:1:orders", messageId: "1" }] };
   await check("messages", async () => 3, async (handler) => handler(queued, lambda));
+  await check("odd route", async () => 3, async (handler) => handler({ rawPath: "/", httpMethod: "GET", routeKey: 5 }, lambda));
   await check("failed messages", async () => Promise.reject(new Error("no")), async (handler) => handler(queued, lambda));
   await check("status", async () => ({ statusCode: 502, toString: () => "3" }), promised);
   await check("rejection", async () => Promise.reject(new Error("no")), promised);

@@ -43,6 +43,7 @@ const record = (number) => ({ eventSource: "aws:kinesis", eventSourceARN: "arn:a
 check("a stream", { Records: [record(1), record(2)] });
 const bytes = [...Buffer.from("e")];
 check("kafka", { eventSource: "SelfManagedKafka", records: { "views-0": [{ topic: "views", headers: [{ traceparent: bytes }] }, { topic: "views", headers: 5 }] } });
+check("odd kafka", { eventSource: "aws:kafka", records: { "views-0": [{ topic: "views", headers: [{ traceparent: [{ toString: 1 }] }] }] } });
 check("a bucket", { Records: [{ eventSource: "aws:s3", s3: { bucket: { name: "uploads" } } }] });
 check("a bus", { source: "shop.orders", "detail-type": "Order", id: "e1", detail: { headers: { traceparent: "f" } } });
 check("a schedule", { source: "aws.events", "detail-type": "Scheduled Event" });
