@@ -57,18 +57,22 @@ fn programs(root: &Path) -> anyhow::Result<HashMap<String, PathBuf>> {
     Ok(binaries::build_with(root, &arguments)?)
 }
 
-/// Prints a row. Fails if a number is missing or repeated, or if the memory grew.
+/// Prints a row. Fails if a number is missing or repeated, or if the memory grew: its median, because it has peaks.
 fn report(curve: &Curve, items: usize, [missing, repeated]: [usize; 2]) -> anyhow::Result<()> {
     let Curve { name, unit, rates, memory } = curve;
     #[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
     let mean = rates.iter().sum::<f64>() / rates.len() as f64;
-    let most = |part: &[f64]| part.iter().copied().fold(0.0, f64::max);
-    let (middle, last) = (memory.len() / 3, memory.len() * 2 / 3);
-    let before = most(memory.get(..last).unwrap_or_default().get(middle..).unwrap_or_default());
-    let after = most(memory.get(last..).unwrap_or_default());
+    let median = |part: &[f64]| {
+        let mut part = part.to_vec();
+        part.sort_unstable_by(f64::total_cmp);
+        part.get(part.len() / 2).copied().unwrap_or_default()
+    };
+    let (before, after) = memory.split_at(memory.len() * 2 / 3);
+    let before = median(before.get(memory.len() / 3..).unwrap_or_default());
+    let (after, most) = (median(after), memory.iter().copied().fold(0.0, f64::max));
     println!(
         "{name}: {} s, {mean:.1} {unit}, {items} items, {missing} missing, {repeated} repeated, {before:.0} MiB in the second \
-         third, {after:.0} MiB in the last",
+         third, {after:.0} MiB in the last, at most {most:.0} MiB",
         rates.len()
     );
     ensure!(missing + repeated == 0, "{name}: items are missing or repeated");

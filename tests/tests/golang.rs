@@ -1,0 +1,88 @@
+//! A Go function with OpenTelemetry's SDK and the layer: each invocation has one trace, and a timeout loses no ended span.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use lambda_otlp_tests::{binary, layer, workspace};
+use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
+use serde_json::json;
+use simulator::sink::Sink;
+use simulator::{FunctionSpec, Lambda, free_port};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Compiles the function with Debian's packages.
+fn build(directory: &Path) -> PathBuf {
+    let bootstrap = directory.join("bootstrap");
+    let mut go = Command::new("go");
+    go.args(["build", "-o"]).arg(&bootstrap).arg(".");
+    go.current_dir(workspace().join("tests/fixtures/go"));
+    // Debian's packages are no modules.
+    go.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode");
+    go.env("GOCACHE", directory.join("cache")).env_remove("GOFLAGS");
+    let status = go.status().unwrap();
+    assert!(status.success(), "{go:?} ended with {status}");
+    bootstrap
+}
+
+#[tokio::test]
+#[ignore = "needs Debian's Go and its OpenTelemetry SDK; `cargo xtask ci --long` runs it"]
+async fn a_go_function_has_one_trace_an_invocation() {
+    let directory = tempfile::tempdir().unwrap();
+    let bootstrap = build(directory.path());
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    let lambda = Lambda::start().await.unwrap();
+    let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
+        .timeout(Duration::from_mins(1))
+        .env("LAMBDA_OTLP_ENDPOINT", sink.base());
+    lambda.create_function(forwarder).unwrap();
+    let port = free_port().to_string();
+    let orders = FunctionSpec::new("orders", bootstrap)
+        .timeout(Duration::from_secs(2))
+        .layer(layer(directory.path().join("layer")))
+        .env("OTEL_LAMBDA_RECEIVER_PORT", &port)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://localhost:{port}"));
+    lambda.create_function(orders).unwrap();
+    lambda.subscribe("/aws/lambda/orders", "forwarder", "").unwrap();
+    for order in ["a book", "a sold out book", "a slow book"] {
+        lambda.invoke("orders", json!(order).to_string()).await.unwrap();
+    }
+    lambda.recycle("orders").await.unwrap();
+    lambda.flush_subscriptions().await;
+    lambda.wait_for_async_invocations().await;
+
+    let stored = sink.spans();
+    let spans: Vec<&Span> = stored.iter().map(|span| &span.item).collect();
+    let own = stored.iter().filter(|span| span.scope.name == "shop").map(|span| &span.item);
+    let (roots, children): (Vec<&Span>, Vec<&Span>) =
+        own.partition(|span| span.kind == SpanKind::Server as i32);
+    // The timeout keeps the function's span of the invocation open. The layer writes one instead.
+    assert_eq!(roots.len(), 2, "{spans:#?}");
+    let served = spans.iter().filter(|span| span.kind == SpanKind::Server as i32);
+    assert_eq!(served.count(), 3, "{spans:#?}");
+    assert_eq!(children.len(), 3, "the timeout lost an ended span: {spans:#?}");
+    for root in &roots {
+        let below = spans.iter().filter(|span| span.parent_span_id == root.span_id);
+        let mut below: Vec<(&str, bool)> =
+            below.map(|span| (span.name.as_str(), span.trace_id == root.trace_id)).collect();
+        below.sort_unstable();
+        assert_eq!(below, [("aws.lambda.invocation", true), ("reserve item", true)]);
+    }
+    let has_failed = |root: &&&Span| {
+        root.status.as_ref().is_some_and(|status| status.message == "no parcel is left")
+    };
+    let failed: Vec<&&Span> = roots.iter().filter(has_failed).collect();
+    let [failed] = failed.as_slice() else { panic!("{} failed: {spans:#?}", failed.len()) };
+    let events: Vec<&str> = failed.events.iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(events, ["exception"]);
+    let records = sink.log_records();
+    let is_printed =
+        |record: &serde_json::Value| record["body"]["stringValue"] == "a parcel is packed";
+    let printed = records.iter().map(|record| serde_json::to_value(&record.item).unwrap());
+    let printed: Vec<serde_json::Value> = printed.filter(is_printed).collect();
+    let served = roots.iter().find(|root| root.span_id != failed.span_id).unwrap();
+    let served = serde_json::to_value(served).unwrap();
+    let traces: Vec<_> = printed.iter().map(|record| &record["traceId"]).collect();
+    assert_eq!(traces, [&served["traceId"]]);
+    lambda.shut_down().await;
+}
