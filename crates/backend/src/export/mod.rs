@@ -52,9 +52,7 @@ pub(crate) async fn export(
                     gzip: attempt.compression == Compression::Gzip,
                     headers: attempt.headers.clone(),
                     stream: attempt.stream.cloned(),
-                    timeout: attempt
-                        .timeout
-                        .min(deadline.saturating_duration_since(Instant::now())),
+                    timeout: attempt.timeout.min(transport_time(deadline)),
                 };
                 let response = timeout_at(deadline, transport.send(http_request)).await;
                 let response = response.unwrap_or_else(|_| {
@@ -67,4 +65,11 @@ pub(crate) async fn export(
             Step::Done => return Outcome { requests_sent, bytes_sent, ..delivery.finish() },
         }
     }
+}
+
+/// The time that a request has before `deadline`, a little less than is left: only the transport's own error names the host,
+/// and says whether anything was sent.
+fn transport_time(deadline: Instant) -> Duration {
+    let left = deadline.saturating_duration_since(Instant::now());
+    left.saturating_sub((left / 20).min(Duration::from_millis(20)))
 }

@@ -19,6 +19,7 @@ pub struct HttpRequest {
     pub headers: HeaderMap,
     /// OpenObserve's stream, for traces and logs only: each metric's name is a stream.
     pub stream: Option<HeaderValue>,
+    /// The request should end within this time, with its response or an error that names the host.
     pub timeout: Duration,
 }
 

@@ -218,7 +218,8 @@ async fn a_backend_that_never_answers_costs_the_deadline_and_no_more() {
     let start = Instant::now();
     let client = Client::new(&destination).unwrap();
     let outcome = client.export(None, numbered(0..10), start + Duration::from_secs(4)).await;
-    assert_eq!(start.elapsed().as_secs(), 4);
+    let elapsed = start.elapsed();
+    assert!((3950..=4000).contains(&elapsed.as_millis()), "{elapsed:?}");
     assert_eq!((outcome.undelivered(), outcome.ambiguous_items), (10, 10));
 }
 

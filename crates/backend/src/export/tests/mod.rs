@@ -84,7 +84,7 @@ fn a_response_decides_what_becomes_of_the_items() {
     check(&[Unreachable; 3], 10, "0 accepted; 10 Park: no answer from test");
     check(&[closed], 10, "10 accepted, 10 ambiguous");
     check(&[closed; 3], 10, "0 accepted, 10 ambiguous; 10 Park: no answer from test");
-    check(&[Hangs], 10, "0 accepted, 10 ambiguous; 10 Park: no answer before the deadline");
+    check(&[Hangs], 10, "0 accepted, 10 ambiguous; 10 Park: no answer from test");
     check(
         &[Status(401)],
         10,
@@ -125,7 +125,8 @@ fn a_retry_that_would_come_too_late_is_not_waited_for() {
 #[test]
 fn a_backend_that_hangs_costs_no_more_than_the_deadline() {
     let (outcome, elapsed) = deliver_within(&scripted([Reply::Hangs]), numbered(5), 4 << 20, 2);
-    assert_eq!((outcome.undelivered(), elapsed), (5, Duration::from_secs(2)));
+    assert_eq!((outcome.undelivered(), elapsed.as_secs_f64().round()), (5, 2.0));
+    assert!(elapsed <= Duration::from_secs(2), "{elapsed:?}");
     // The schedule's time limit holds although the caller would wait longer.
     let (outcome, elapsed) = deliver_within(
         &scripted([Reply::RetryAfter(9), Reply::RetryAfter(9)]),

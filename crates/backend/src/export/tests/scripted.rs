@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
+use std::time::Duration;
 use wire::Request;
 
 /// Log records whose bodies are the numbers from 0.
@@ -58,7 +59,7 @@ pub(super) enum Reply {
     Closed {
         stored: bool,
     },
-    /// Never answers.
+    /// Answers nothing within the request's timeout.
     Hangs,
 }
 
@@ -110,7 +111,8 @@ pub(super) fn response(status: u16, body: &[u8]) -> HttpResponse {
 
 impl Transport for Scripted {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
-        assert!(!request.timeout.is_zero());
+        let request_timeout = request.timeout;
+        assert!(!request_timeout.is_zero());
         let body = if request.gzip {
             wire::gzip::inflate(&request.body, 1 << 20).unwrap()
         } else {
@@ -168,7 +170,11 @@ impl Transport for Scripted {
                 }
                 return no_answer(true);
             }
-            Reply::Hangs => std::future::pending().await,
+            Reply::Hangs => {
+                // A transport begins to measure the time later than its caller.
+                tokio::time::sleep(request_timeout + Duration::from_millis(2)).await;
+                return no_answer(true);
+            }
         };
         Ok(response)
     }
