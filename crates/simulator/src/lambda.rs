@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::api::server::Server;
 use crate::clock;
-use crate::cloudwatch::{self, FilterPattern, LogEvent};
+use crate::cloudwatch::{self, Batch, FilterPattern, LogEvent};
 use crate::environment::EnvironmentState;
 use crate::error::Error;
 use crate::function::FunctionSpec;
@@ -130,6 +130,15 @@ impl Lambda {
             }
             self.wait_for_async_invocations().await;
         }
+    }
+
+    /// Sends log events of one stream to a function as CloudWatch Logs does, by asynchronous invocations, and returns
+    /// their request ids. The caller decides which events, in which order and how often.
+    pub fn deliver(&self, destination: &str, events: &[LogEvent]) -> Result<Vec<String>, Error> {
+        let account_id = self.service.function(destination)?.spec.account_id.as_str().into();
+        let batch = Batch::new(destination.to_owned(), account_id, events);
+        let payloads = cloudwatch::payloads(&batch).into_iter();
+        payloads.map(|payload| self.service.invoke_async(destination, payload.into())).collect()
     }
 
     /// The records of asynchronous invocations that failed in every attempt, oldest first; the last 1,000

@@ -17,6 +17,7 @@ const LONG_CHANGES: &str = "2000";
 
 /// Schedules of faults for the no-loss property; the gate runs 2,000.
 const LONG_SCHEDULES: u64 = 1_000_000;
+const LONG_SCHEDULES_OF_PROCESSES: u64 = 50;
 
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -39,6 +40,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         let compact = ["--package", "lambda-otlp-wire", "--test", "compact"];
         long_test(&root, &compact, "LAMBDA_OTLP_COMPACT_CASES", LONG_COMPACT_CASES)?;
         crate::chaos::schedules("NO_LOSS_SCHEDULES", LONG_SCHEDULES)?;
+        crate::chaos::processes::run(0..LONG_SCHEDULES_OF_PROCESSES)?;
         let fuzz = ["--package", "lambda-otlp-tests", "--test", "fuzz"];
         long_test(&root, &fuzz, "FUZZ_CHANGES", LONG_CHANGES)?;
         crate::library::run(length)?;

@@ -42,6 +42,13 @@ pub(crate) struct Batch {
     events: Vec<Arc<LogEvent>>,
 }
 
+impl Batch {
+    pub(crate) fn new(destination: String, account_id: Arc<str>, events: &[LogEvent]) -> Self {
+        let events = events.iter().cloned().map(Arc::new).collect();
+        Self { filter: destination.clone(), destination, account_id, events }
+    }
+}
+
 impl Subscription {
     pub(super) fn new(name: String, destination: String, pattern: FilterPattern) -> Self {
         Self { name, destination, pattern, waiting: BTreeMap::new() }

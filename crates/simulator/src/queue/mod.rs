@@ -247,6 +247,14 @@ impl Queue {
         Ok(())
     }
 
+    /// Makes hidden messages visible, as if their visibility timeouts had passed.
+    pub fn reveal(&self) {
+        let now = Instant::now();
+        for message in &mut lock(&self.state).messages {
+            message.visible_at = message.visible_at.min(now);
+        }
+    }
+
     pub fn delete(&self, receipt_handle: &str) -> Result<(), Refusal> {
         let mut state = lock(&self.state);
         let id = state.received(receipt_handle)?.id;

@@ -47,7 +47,8 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn programs(root: &Path) -> anyhow::Result<HashMap<String, PathBuf>> {
+/// Forwarder, extension and the demo's function, as releases.
+pub(crate) fn programs(root: &Path) -> anyhow::Result<HashMap<String, PathBuf>> {
     // Link-time optimisation takes minutes, and changes little here.
     let settings = ["profile.release.lto='off'", "profile.release.codegen-units=16"];
     let settings = settings.iter().flat_map(|setting| ["--config", setting]);

@@ -1,4 +1,9 @@
-//! Runs seeded schedules of faults over the whole path: the forwarder's no-loss property.
+//! Seeded schedules of faults over the whole path: in one process (the forwarder's no-loss property), and with real
+//! processes.
+
+mod items;
+pub(crate) mod processes;
+mod world;
 
 use anyhow::{Context as _, bail, ensure};
 use std::process::Command;
@@ -6,7 +11,7 @@ use std::process::Command;
 /// Schedules of `cargo xtask chaos` without a number; the gate runs 2,000.
 const SCHEDULES: u64 = 20_000;
 
-pub(crate) const USAGE: &str = "chaos [--seeds N | --seed N]";
+pub(crate) const USAGE: &str = "chaos [--seeds N | --seed N | --processes N | --processes-seed N]";
 
 /// Runs as many schedules as `--seeds` says, or the one of `--seed`.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
@@ -15,6 +20,8 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         [] => schedules("NO_LOSS_SCHEDULES", SCHEDULES),
         ["--seeds", seeds] => schedules("NO_LOSS_SCHEDULES", number(seeds)?),
         ["--seed", seed] => schedules("NO_LOSS_SEED", number(seed)?),
+        ["--processes", seeds] => processes::run(0..number(seeds)?),
+        ["--processes-seed", seed] => processes::run(std::iter::once(number(seed)?)),
         _ => bail!("cargo xtask {USAGE}"),
     }
 }

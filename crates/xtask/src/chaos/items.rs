@@ -1,0 +1,136 @@
+//! Items by their content: OTLP in log lines, and OTLP in the backend.
+
+use anyhow::ensure;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use simulator::LogEvent;
+use std::fmt;
+use wire::compact::Context;
+use wire::{Limits, Logs, Metrics, Request, Traces};
+
+/// The attribute with which the demo's functions number their items.
+const NUMBER: &str = "demo.number";
+
+/// A span, log record or data point.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Item {
+    /// The name of its function.
+    pub(super) function: String,
+    /// All of its bytes, after the name of its metric if it is a data point.
+    content: Vec<u8>,
+    pub(super) number: Option<i64>,
+    /// The id of the log event, if it is the record of a printed line.
+    pub(super) event: Option<String>,
+    /// Trace id and span id, if it is a span.
+    pub(super) span: Option<Vec<u8>>,
+    /// `true` for a span that had not ended.
+    pub(super) is_partial: bool,
+}
+
+impl fmt::Debug for Item {
+    /// Shows names and texts, as far as bytes are ASCII.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_text = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+        let text: Vec<u8> = self.content.iter().copied().filter(is_text).collect();
+        write!(formatter, "{} {:?} {}", self.function, self.number, String::from_utf8_lossy(&text))
+    }
+}
+
+impl Item {
+    fn new(content: Vec<u8>, attributes: &[KeyValue]) -> Self {
+        let value =
+            |key: &str| attributes.iter().find(|attribute| attribute.key == key)?.value.clone();
+        let number = match value(NUMBER) {
+            Some(AnyValue { value: Some(Value::IntValue(number)) }) => Some(number),
+            _ => None,
+        };
+        let is_partial = value("lambda_otlp.partial").is_some();
+        let event = match value("log.record.uid") {
+            Some(AnyValue { value: Some(Value::StringValue(event)) }) => Some(event),
+            _ => None,
+        };
+        Self { function: String::new(), content, number, event, span: None, is_partial }
+    }
+
+    pub(super) fn made_by(self, function: &str) -> Self {
+        Self { function: function.to_owned(), ..self }
+    }
+
+    pub(super) fn of_span(span: &Span) -> Self {
+        let ids = [span.trace_id.as_slice(), &span.span_id].concat();
+        Self { span: Some(ids), ..Self::new(span.encode_to_vec(), &span.attributes) }
+    }
+
+    pub(super) fn of_log_record(record: &LogRecord) -> Self {
+        Self::new(record.encode_to_vec(), &record.attributes)
+    }
+
+    /// One item for each data point, without its start, which the forwarder leaves out for OpenObserve.
+    pub(super) fn of_metric(metric: &Metric) -> Vec<Self> {
+        macro_rules! items {
+            ($data:expr) => {
+                $data.data_points.iter().map(|point| {
+                    let mut point = point.clone();
+                    point.start_time_unix_nano = 0;
+                    let content = [metric.name.as_bytes(), &point.encode_to_vec()].concat();
+                    Item::new(content, &point.attributes)
+                })
+            };
+        }
+        match &metric.data {
+            Some(Data::Gauge(data)) => items!(data).collect(),
+            Some(Data::Sum(data)) => items!(data).collect(),
+            Some(Data::Histogram(data)) => items!(data).collect(),
+            Some(Data::ExponentialHistogram(data)) => items!(data).collect(),
+            Some(Data::Summary(data)) => items!(data).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The items in the OTLP lines of a log event; `None` if it has none.
+    pub(super) fn of_event(
+        event: &LogEvent,
+        account: &str,
+        region: &str,
+    ) -> anyhow::Result<Option<Vec<Self>>> {
+        let (function, log_stream) = (&*event.function, &*event.log_stream);
+        let context = Context { function, account, log_stream, region };
+        let Some(reading) = wire::read_line_of(&event.message, &context, &Limits::default()) else {
+            return Ok(None);
+        };
+        ensure!(reading.undecodable.is_empty(), "undecodable: {}", event.message);
+        let items = reading.decoded.iter().map(|line| Self::of_request(&line.request));
+        let items = items.collect::<anyhow::Result<Vec<_>>>()?.concat().into_iter();
+        Ok(Some(items.map(|item| item.made_by(function)).collect()))
+    }
+
+    fn of_request(request: &Request) -> anyhow::Result<Vec<Self>> {
+        let mut items = Vec::new();
+        if let Some(traces) = request.decode::<Traces>().transpose()? {
+            let scopes = traces.resource_spans.iter().flat_map(|part| &part.scope_spans);
+            items.extend(scopes.flat_map(|scope| &scope.spans).map(Self::of_span));
+        }
+        if let Some(logs) = request.decode::<Logs>().transpose()? {
+            let scopes = logs.resource_logs.iter().flat_map(|part| &part.scope_logs);
+            items.extend(scopes.flat_map(|scope| &scope.log_records).map(Self::of_log_record));
+        }
+        if let Some(metrics) = request.decode::<Metrics>().transpose()? {
+            let scopes = metrics.resource_metrics.iter().flat_map(|part| &part.scope_metrics);
+            items.extend(scopes.flat_map(|scope| &scope.metrics).flat_map(Self::of_metric));
+        }
+        Ok(items)
+    }
+
+    /// The body of a log record, if it is a text.
+    pub(super) fn text(record: &LogRecord) -> &str {
+        match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+            Some(Value::StringValue(text)) => text,
+            _ => "",
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Schedules of faults with real processes: functions with the layer, their log, the forwarder, its queue and a backend.
+//! A seed chooses the faults; the machine decides what they meet.
+
+use super::items::Item;
+use super::world::{DIRECT, FUNCTIONS, World};
+use crate::checks;
+use anyhow::{Context as _, ensure};
+use fastrand::Rng;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as AttributeValue;
+use serde_json::Value;
+use simulator::LogEvent;
+use simulator::sink::Stored;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Account and region of the local Lambda.
+const ACCOUNT: &str = "123456789012";
+const REGION: &str = "us-east-1";
+
+/// What became of a schedule, in items.
+#[derive(Debug, Default)]
+struct Fates {
+    in_log: usize,
+    stored: usize,
+    duplicates: usize,
+}
+
+pub(crate) fn run(seeds: impl Iterator<Item = u64>) -> anyhow::Result<()> {
+    let programs = crate::load::programs(&checks::root()?)?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start tokio")?;
+    let (mut faults, mut total, mut schedules) = (BTreeMap::new(), Fates::default(), 0);
+    for seed in seeds {
+        let (of_seed, fates) = runtime
+            .block_on(schedule(seed, &programs))
+            .with_context(|| format!("--processes-seed {seed}"))?;
+        println!(
+            "seed {seed}: {} items in the log, {} stored, {} duplicates explained, 0 missing",
+            fates.in_log, fates.stored, fates.duplicates
+        );
+        for (fault, times) in of_seed {
+            *faults.entry(fault).or_insert(0) += times;
+        }
+        total.in_log += fates.in_log;
+        total.stored += fates.stored;
+        total.duplicates += fates.duplicates;
+        schedules += 1;
+    }
+    for (fault, times) in faults {
+        println!("{times:6} × {fault}");
+    }
+    println!(
+        "{schedules} schedules: {} items in the log, {} stored, {} duplicates explained, 0 missing",
+        total.in_log, total.stored, total.duplicates
+    );
+    Ok(())
+}
+
+async fn schedule(
+    seed: u64,
+    programs: &HashMap<String, PathBuf>,
+) -> anyhow::Result<(BTreeMap<&'static str, u32>, Fates)> {
+    let mut random = Rng::with_seed(seed);
+    let world = World::start(programs).await?;
+    let (of_faults, of_log, of_queue) = (random.fork(), random.fork(), random.fork());
+    let is_over = Cell::new(false);
+    let functions = (0..FUNCTIONS.len()).map(|index| world.invoke(index, random.fork()));
+    let [first, second, third] =
+        <[_; 3]>::try_from(functions.collect::<Vec<_>>()).ok().context("three functions")?;
+    let invoking = async {
+        let invoked = tokio::try_join!(first, second, third);
+        is_over.set(true);
+        invoked
+    };
+    let failing = async {
+        let mut random = of_faults;
+        while !is_over.get() {
+            sleep(Duration::from_millis(random.u64(..200))).await;
+            world.fault(&mut random).await?;
+        }
+        anyhow::Ok(())
+    };
+    let delivering = async {
+        let mut random = of_log;
+        while !is_over.get() {
+            sleep(Duration::from_millis(random.u64(..200))).await;
+            world.deliver(&mut random, false)?;
+        }
+        anyhow::Ok(())
+    };
+    let redriving = async {
+        let mut random = of_queue;
+        while !is_over.get() {
+            sleep(Duration::from_millis(random.u64(..200))).await;
+            world.redrive(&mut random, false).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(invoking, failing, delivering, redriving)?;
+    world.settle(&mut random).await?;
+    let fates = check(&world).with_context(|| world.log_of_forwarder())?;
+    let faults = world.faults.take();
+    world.lambda.shut_down().await;
+    Ok((faults, fates))
+}
+
+/// Compares what the functions made, what their log has, and what the backend stored.
+fn check(world: &World) -> anyhow::Result<Fates> {
+    let stored = stored(world);
+    let (mut in_log, mut sources) = (HashSet::new(), HashMap::new());
+    let mut missing = String::new();
+    for name in FUNCTIONS {
+        for event in world.lambda.log_events(name) {
+            let Some(items) = Item::of_event(&event, ACCOUNT, REGION)? else {
+                if name != DIRECT && !is_stored_line(world, &event) {
+                    writeln!(missing, "log line {}: {}", event.id, event.message)?;
+                }
+                continue;
+            };
+            for item in items {
+                sources.entry(item.clone()).or_insert_with(Vec::new).push(event.id.clone());
+                in_log.insert(item);
+            }
+        }
+    }
+    let ended: HashSet<_> = stored
+        .keys()
+        .filter(|item| !item.is_partial)
+        .filter_map(|item| item.span.clone())
+        .collect();
+    for item in &in_log {
+        // The forwarder leaves a partial span out if it has the ended one.
+        let is_superseded =
+            item.is_partial && item.span.as_ref().is_some_and(|span| ended.contains(span));
+        if !is_superseded && !stored.contains_key(item) {
+            writeln!(missing, "item of the log event {:?}: {item:?}", sources.get(item))?;
+        }
+    }
+    let arrived: HashSet<i64> =
+        stored.keys().filter(|item| !item.is_partial).filter_map(|item| item.number).collect();
+    let made = std::fs::read_to_string(&world.ledger).context("the functions listed nothing")?;
+    let killed = world.killed.borrow();
+    for line in made.lines() {
+        let line: Value = serde_json::from_str(line).context("the functions' list")?;
+        let number = line.get("number").and_then(Value::as_i64).unwrap_or_default();
+        let has_ended = line.get("event").and_then(Value::as_str) == Some("ended");
+        let is_killed = killed.contains(&(number / 1000 * 1000));
+        if has_ended && !is_killed && !arrived.contains(&number) {
+            writeln!(missing, "number {line}")?;
+        }
+    }
+    ensure!(missing.is_empty(), "missing:\n{}", first(&missing));
+    let repeated = world.repeated();
+    let requests = world.sink.requests();
+    let mut unexplained = String::new();
+    let mut duplicates = 0;
+    let is_repeated = |event: &String| repeated.contains(event);
+    for (item, of_requests) in &stored {
+        let copies = of_requests.len();
+        duplicates += copies - 1;
+        let is_ambiguous =
+            |request: &usize| requests.get(*request).is_some_and(|request| !request.answered_whole);
+        let events = sources.get(item).map(Vec::as_slice).unwrap_or_default();
+        let is_explained = of_requests.iter().any(is_ambiguous)
+            || events.iter().chain(&item.event).any(is_repeated)
+            // An item in several log events was written several times.
+            || copies <= events.len()
+            // The forwarder made it from a log event, but it does not say from which.
+            || (item.function != DIRECT && events.is_empty() && item.event.is_none() && !repeated.is_empty());
+        if copies > 1 && !is_explained {
+            writeln!(unexplained, "{copies} times, of the log events {events:?}: {item:?}")?;
+        }
+    }
+    ensure!(unexplained.is_empty(), "duplicates:\n{}", first(&unexplained));
+    Ok(Fates { in_log: in_log.len(), stored: stored.len(), duplicates })
+}
+
+/// The first lines of a text, and how many it has.
+fn first(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    format!(
+        "{}\nin all {}",
+        lines.get(..lines.len().min(20)).unwrap_or_default().join("\n"),
+        lines.len()
+    )
+}
+
+/// The items in the backend, and the requests that brought each.
+fn stored(world: &World) -> HashMap<Item, Vec<usize>> {
+    fn of<T>(
+        stored: &Stored<T>,
+        items: impl FnOnce(&T) -> Vec<Item>,
+    ) -> impl Iterator<Item = (Item, usize)> {
+        let function = stored.resource_attribute("faas.name").and_then(|name| name.value.clone());
+        let function = match function {
+            Some(AttributeValue::StringValue(function)) => function,
+            _ => String::new(),
+        };
+        let (items, request) = (items(&stored.item).into_iter(), stored.request);
+        items.map(move |item| (item.made_by(&function), request))
+    }
+    let (spans, records, metrics) =
+        (world.sink.spans(), world.sink.log_records(), world.sink.metrics());
+    let all = (spans.iter().flat_map(|span| of(span, |span| vec![Item::of_span(span)])))
+        .chain(records.iter().flat_map(|record| of(record, |item| vec![Item::of_log_record(item)])))
+        .chain(metrics.iter().flat_map(|metric| of(metric, Item::of_metric)));
+    let mut items: HashMap<Item, Vec<usize>> = HashMap::new();
+    for (item, request) in all {
+        items.entry(item).or_default().push(request);
+    }
+    items
+}
+
+/// Returns `true` if a record has this line, on its own or with others, or if it is a line that Lambda writes for each invocation.
+fn is_stored_line(world: &World, event: &LogEvent) -> bool {
+    let line = event.message.trim();
+    let consumed = ["START RequestId", "END RequestId", "INIT_START"];
+    line.is_empty()
+        || consumed.iter().any(|start| line.starts_with(start))
+        || world.sink.log_records().iter().any(|record| Item::text(&record.item).contains(line))
+}

@@ -1,0 +1,360 @@
+//! Functions with the layer, their log, the forwarder, its retry queue and a backend, and the faults that happen to
+//! them.
+
+use anyhow::{Context as _, bail};
+use fastrand::Rng;
+use serde_json::{Value, json};
+use simulator::queue::{Queue, QueueResponse, QueueServer};
+use simulator::sink::{Faults, ScriptedResponse, Sink};
+use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+const EXTENSION: &str = "lambda-otlp-extension";
+const FORWARDER: &str = "forwarder";
+/// In direct mode: only its spilled lines go to the forwarder.
+pub(super) const DIRECT: &str = "direct";
+/// Names of the functions. Each has one environment, because environments share this machine's loopback.
+pub(super) const FUNCTIONS: [&str; 3] = ["standard", "compact", DIRECT];
+const ACTIONS: [&str; 9] =
+    ["ok", "ok", "ok", "ok", "error", "bad_gateway", "panic", "timeout", "exit"];
+/// Numbers of an invocation's items.
+const NUMBERS: i64 = 1000;
+/// A queue receives at most as many messages at once.
+const MESSAGES: usize = 10;
+/// Rounds in which everything that waits must arrive, once nothing fails.
+const ROUNDS: usize = 50;
+
+pub(super) struct World {
+    pub(super) lambda: Lambda,
+    pub(super) sink: Sink,
+    queue: QueueServer,
+    /// The list of items that the functions write.
+    pub(super) ledger: PathBuf,
+    /// Log events that were not delivered yet.
+    waiting: Arc<Mutex<Vec<LogEvent>>>,
+    /// The log events of each asynchronous invocation of the forwarder.
+    deliveries: RefCell<HashMap<String, Vec<String>>>,
+    /// Ids of log events that the forwarder got more than once, or whose items a queue delivered more than once.
+    repeated: RefCell<HashSet<String>>,
+    /// When the backend may answer again.
+    down_until: Cell<Instant>,
+    /// On-failure records that were delivered again.
+    redriven: Cell<usize>,
+    pub(super) faults: RefCell<BTreeMap<&'static str, u32>>,
+    /// The first numbers of the invocations whose process was killed, or left by itself.
+    pub(super) killed: RefCell<HashSet<i64>>,
+    _scratch: TempDir,
+}
+
+impl World {
+    pub(super) async fn start(programs: &HashMap<String, PathBuf>) -> anyhow::Result<Self> {
+        let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let layer = layer(scratch.path(), programs)?;
+        let ledger = scratch.path().join("ledger");
+        let sink = Sink::start().await?;
+        let queue = QueueServer::start(Queue::new("retry")).await?;
+        let lambda = Lambda::start().await?;
+        let forwarder =
+            FunctionSpec::new(FORWARDER, binaries::find(programs, "lambda-otlp-forwarder")?)
+                .timeout(Duration::from_secs(30))
+                .max_environments(4)
+                .env("LAMBDA_OTLP_ENDPOINT", sink.base())
+                .env("LAMBDA_OTLP_RETRY_QUEUE_URL", queue.queue_url())
+                .env("AWS_ENDPOINT_URL_SQS", queue.endpoint());
+        lambda.create_function(forwarder)?;
+        for name in FUNCTIONS {
+            let mut function = FunctionSpec::new(name, binaries::find(programs, "demo-function")?)
+                .timeout(Duration::from_secs(2))
+                .max_environments(1)
+                .layer(&layer)
+                .env("DEMO_LEDGER", ledger.to_string_lossy())
+                .env("OTEL_LAMBDA_RECEIVER_PORT", simulator::free_port().to_string());
+            match name {
+                DIRECT => {
+                    let endpoint = ("LAMBDA_OTLP_ENDPOINT", sink.base());
+                    function =
+                        function.env(endpoint.0, endpoint.1).env("LAMBDA_OTLP_OUTPUT", "otlp");
+                }
+                "compact" => function = function.env("LAMBDA_OTLP_LINE", "compact"),
+                _ => {}
+            }
+            lambda.create_function(function)?;
+        }
+        let waiting: Arc<Mutex<Vec<LogEvent>>> = Arc::default();
+        let written = Arc::clone(&waiting);
+        lambda.observe_logs(move |event| {
+            let is_delivered = match &*event.function {
+                FORWARDER => false,
+                DIRECT => event.message.contains("\"spill\":true"),
+                _ => true,
+            };
+            if is_delivered {
+                written.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+            }
+        });
+        Ok(Self {
+            lambda,
+            sink,
+            queue,
+            ledger,
+            waiting,
+            deliveries: RefCell::default(),
+            repeated: RefCell::default(),
+            down_until: Cell::new(Instant::now()),
+            redriven: Cell::new(0),
+            faults: RefCell::default(),
+            killed: RefCell::default(),
+            _scratch: scratch,
+        })
+    }
+
+    /// Invokes a function several times, and notes which invocations may have lost what they had not written.
+    pub(super) async fn invoke(&self, index: usize, mut random: Rng) -> anyhow::Result<()> {
+        let Some(name) = FUNCTIONS.get(index) else { return Ok(()) };
+        for invocation in 0..random.usize(10..=25) {
+            let first = i64::try_from(100 * (index + 1) + invocation)? * NUMBERS;
+            let action = random.choice(ACTIONS).unwrap_or("ok");
+            let order = json!({
+                "action": action, "first_number": first, "children": random.usize(..40), "logs": random.usize(..6),
+            });
+            let Invocation { result, .. } = self.lambda.invoke(name, order.to_string()).await?;
+            let is_killed = match &result {
+                InvocationResult::Crash { .. } => true,
+                InvocationResult::FunctionError { error_type, .. } => {
+                    error_type.starts_with("Extension.")
+                }
+                _ => false,
+            };
+            if is_killed {
+                self.killed.borrow_mut().insert(first);
+            }
+            self.count(match result {
+                InvocationResult::Timeout => "timeout of a function",
+                InvocationResult::Crash { .. } => "end of a function's process",
+                InvocationResult::FunctionError { .. } if is_killed => "failed extension",
+                InvocationResult::FunctionError { .. } => "error of a function",
+                InvocationResult::Response(_) => "response of a function",
+            });
+            sleep(Duration::from_millis(random.u64(..150))).await;
+        }
+        Ok(())
+    }
+
+    /// Lets one fault happen.
+    pub(super) async fn fault(&self, random: &mut Rng) -> anyhow::Result<()> {
+        let name = random.choice(FUNCTIONS).unwrap_or(DIRECT);
+        let lambda = &self.lambda;
+        let (fault, is_done) = match random.usize(..13) {
+            0 => ("function out of memory", lambda.exhaust_memory(name) > 0),
+            1 | 2 => ("forwarder killed", lambda.exhaust_memory(FORWARDER) > 0),
+            // In direct mode, telemetry in the extension's memory ends with it, as documented.
+            3 if name != DIRECT => ("extension killed", lambda.kill_extension(name, EXTENSION) > 0),
+            4 => {
+                let stopped = lambda.stop_extension(name, EXTENSION);
+                sleep(Duration::from_millis(random.u64(..400))).await;
+                lambda.continue_extension(name, EXTENSION);
+                ("extension stopped for a while", stopped > 0)
+            }
+            5 => ("environment shut down", lambda.recycle(name).await? > 0),
+            6 if name != DIRECT => {
+                ("environment never thawed again", lambda.kill_idle(name).await? > 0)
+            }
+            7 => ("forwarder's environments ended", lambda.kill_idle(FORWARDER).await? > 0),
+            8 => {
+                let failing = [
+                    QueueResponse::refuse(403, "AccessDeniedException"),
+                    QueueResponse::refuse(500, "InternalFailure"),
+                    QueueResponse::refuse(400, "RequestThrottled"),
+                    QueueResponse::Lose,
+                ];
+                self.queue.queue().script(random.choice(failing));
+                ("queue refuses or is silent", true)
+            }
+            9 | 10 if Instant::now() > self.down_until.get() => {
+                let delay = Duration::from_millis(random.u64(..800));
+                let slow = ScriptedResponse::Delayed(delay, Box::new(ScriptedResponse::Ok));
+                let kinds = Faults::transient().into_iter().chain([slow.clone(), slow]);
+                let probability = random.choice([0.1, 0.5]).unwrap_or(1.0);
+                self.sink.inject(Faults::seeded(random.u64(..), probability).among(kinds));
+                ("backend fails or is slow", true)
+            }
+            11 if Instant::now() > self.down_until.get() => {
+                let down = [ScriptedResponse::Status(503), ScriptedResponse::CloseBeforeBody];
+                self.sink.inject(Faults::seeded(random.u64(..), 1.0).among(down));
+                self.down_until.set(Instant::now() + Duration::from_millis(random.u64(1000..6000)));
+                ("backend down for seconds", true)
+            }
+            _ => {
+                if Instant::now() > self.down_until.get() {
+                    self.sink.heal();
+                }
+                ("", false)
+            }
+        };
+        if is_done {
+            self.count(fault);
+        }
+        Ok(())
+    }
+
+    /// Delivers the new log events of each stream in parts. Some parts are late, out of order or repeated, unless `all`.
+    pub(super) fn deliver(&self, random: &mut Rng, all: bool) -> anyhow::Result<()> {
+        let mut streams: BTreeMap<Arc<str>, Vec<LogEvent>> = BTreeMap::new();
+        for event in
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        {
+            streams.entry(Arc::clone(&event.log_stream)).or_default().push(event);
+        }
+        for mut events in streams.into_values() {
+            while !events.is_empty() {
+                let part: Vec<_> = events.drain(..random.usize(1..=events.len())).collect();
+                let times = match random.usize(..10) {
+                    0 | 1 if !all => 0,
+                    2 => 2,
+                    _ => 1,
+                };
+                for _ in 0..times {
+                    let ids: Vec<String> = part.iter().map(|event| event.id.clone()).collect();
+                    for request_id in self.lambda.deliver(FORWARDER, &part)? {
+                        self.deliveries.borrow_mut().insert(request_id, ids.clone());
+                    }
+                    if times > 1 {
+                        self.repeated.borrow_mut().extend(ids);
+                    }
+                }
+                if times == 0 {
+                    self.count("log events delivered late");
+                    self.waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(part);
+                } else if times > 1 {
+                    self.count("log events delivered twice");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers messages of the retry queue like Lambda's event source mapping, and returns their number. Some are not deleted
+    /// after their success, unless `all`.
+    pub(super) async fn redrive(&self, random: &mut Rng, all: bool) -> anyhow::Result<usize> {
+        let queue = self.queue.queue();
+        let messages = queue.receive(random.usize(1..=MESSAGES));
+        if messages.is_empty() {
+            return Ok(0);
+        }
+        let event = queue.lambda_event(&messages).to_string();
+        let invocation = self.lambda.invoke(FORWARDER, event).await?;
+        let answer: Option<Value> =
+            invocation.response().and_then(|answer| serde_json::from_slice(answer).ok());
+        let failures =
+            answer.as_ref().and_then(|answer| answer.pointer("/batchItemFailures")?.as_array());
+        for message in &messages {
+            self.count("message of the retry queue");
+            let is_failed = |failures: &Vec<Value>| {
+                let mut ids =
+                    failures.iter().filter_map(|failure| failure.get("itemIdentifier")?.as_str());
+                ids.any(|id| id == message.message_id)
+            };
+            match failures.map(is_failed) {
+                Some(true) => {}
+                Some(false) if all || random.usize(..20) > 0 => {
+                    // A message that became visible again meanwhile has another receipt.
+                    let _deleted = queue.delete(&message.receipt_handle);
+                }
+                answered => {
+                    self.count(match answered {
+                        Some(_) => "message delivered twice",
+                        None => "redrive failed",
+                    });
+                    self.repeat_events_of(&message.body)?;
+                }
+            }
+        }
+        Ok(messages.len())
+    }
+
+    /// Notes that the log events of a message are delivered again.
+    fn repeat_events_of(&self, message: &str) -> anyhow::Result<()> {
+        let message: Value = serde_json::from_str(message).context("a message is not JSON")?;
+        let text =
+            |pointer: &str| message.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (stream, first, last) =
+            (text("/origin/stream"), text("/origin/first_event_id"), text("/origin/last_event_id"));
+        for name in FUNCTIONS {
+            let events = self.lambda.log_events(name).into_iter();
+            let of_message = events.filter(|event| {
+                &*event.log_stream == stream && (first..=last).contains(&event.id.as_str())
+            });
+            self.repeated.borrow_mut().extend(of_message.map(|event| event.id));
+        }
+        Ok(())
+    }
+
+    /// Ends all faults, and delivers what waits until nothing waits any more.
+    pub(super) async fn settle(&self, random: &mut Rng) -> anyhow::Result<()> {
+        self.sink.heal();
+        self.lambda.wait_for_async_invocations().await;
+        self.lambda.wait_for_invocations().await;
+        for name in FUNCTIONS {
+            self.lambda.recycle(name).await?;
+        }
+        // New environments try the backend at once.
+        self.lambda.recycle(FORWARDER).await?;
+        for _ in 0..ROUNDS {
+            self.deliver(random, true)?;
+            self.lambda.wait_for_async_invocations().await;
+            let failed = self.lambda.on_failure_records();
+            for record in failed.iter().skip(self.redriven.replace(failed.len())) {
+                let events =
+                    self.deliveries.borrow().get(&record.request_context.request_id).cloned();
+                let request_id =
+                    self.lambda.invoke_async(FORWARDER, record.request_payload.to_string())?;
+                self.deliveries.borrow_mut().insert(request_id, events.unwrap_or_default());
+                self.count("event in the on-failure bucket");
+            }
+            self.lambda.wait_for_async_invocations().await;
+            self.queue.queue().reveal();
+            while self.redrive(random, true).await? > 0 {}
+            let is_empty = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+            let is_redriven = self.lambda.on_failure_records().len() == self.redriven.get();
+            if is_empty && is_redriven && self.queue.queue().is_empty() {
+                return Ok(());
+            }
+        }
+        bail!("after {ROUNDS} rounds without faults, {} messages wait", self.queue.queue().len())
+    }
+
+    /// The ids of the log events whose items may arrive several times.
+    pub(super) fn repeated(&self) -> HashSet<String> {
+        let mut repeated = self.repeated.borrow().clone();
+        let deliveries = self.deliveries.borrow();
+        // Lambda repeats a failed asynchronous invocation.
+        let failed =
+            self.lambda.invocations(FORWARDER).into_iter().filter(|ended| !ended.is_success());
+        let events = failed.filter_map(|failed| deliveries.get(&failed.request_id));
+        repeated.extend(events.flatten().cloned());
+        repeated
+    }
+
+    /// The forwarder's log, for a failed run.
+    pub(super) fn log_of_forwarder(&self) -> String {
+        self.lambda.log_events(FORWARDER).into_iter().map(|event| event.message).collect()
+    }
+
+    fn count(&self, fault: &'static str) {
+        *self.faults.borrow_mut().entry(fault).or_default() += 1;
+    }
+}
+
+fn layer(scratch: &Path, programs: &HashMap<String, PathBuf>) -> anyhow::Result<PathBuf> {
+    let layer = scratch.join("layer");
+    let extensions = layer.join("extensions");
+    std::fs::create_dir_all(&extensions)?;
+    std::os::unix::fs::symlink(binaries::find(programs, EXTENSION)?, extensions.join(EXTENSION))?;
+    Ok(layer)
+}
