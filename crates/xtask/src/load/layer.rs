@@ -20,8 +20,12 @@ use tokio::time::{MissedTickBehavior, interval};
 /// Requests a second into the layer's receiver, and their spans: 10,000 spans a second.
 const REQUESTS_A_SECOND: u32 = 100;
 const SPANS_OF_REQUEST: u32 = 100;
+/// Lines that the function prints.
+const LINES_A_SECOND: u32 = 5_000;
+/// The number of the first line; spans have the numbers below.
+const FIRST_LINE: u32 = 50_000_000;
 
-/// The layer in direct mode beside a function that waits, while a client sends spans to the layer's receiver.
+/// The layer in direct mode beside a function that prints lines, while a client sends spans to the layer's receiver.
 pub(super) async fn sustained(
     programs: &HashMap<String, PathBuf>,
     duration: Duration,
@@ -34,15 +38,14 @@ pub(super) async fn sustained(
     std::os::unix::fs::symlink(extension, extensions.join("lambda-otlp-extension"))?;
     let lambda = Arc::new(Lambda::start().await?);
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let function = FunctionSpec::new("orders", binaries::find(programs, "demo-function")?)
-        .timeout(duration + Duration::from_secs(5))
+    let function = FunctionSpec::new("orders", binaries::find(programs, "simulated-function")?)
+        .timeout(duration + Duration::from_secs(10))
         .layer(scratch.path().join("layer"))
-        .env("DEMO_LEDGER", scratch.path().join("ledger").to_string_lossy())
         .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
         .env("LAMBDA_OTLP_ENDPOINT", backend.endpoint())
         .env("LAMBDA_OTLP_OUTPUT", "otlp");
     lambda.create_function(function)?;
-    lambda.invoke("orders", json!({"action": "ok"}).to_string()).await?;
+    lambda.invoke("orders", "{}").await?;
     let sent = Arc::new(AtomicU64::new(0));
     let sampling = Sampling::begin(Arc::clone(&sent), {
         let lambda = Arc::clone(&lambda);
@@ -52,17 +55,23 @@ pub(super) async fn sustained(
             extensions.map(|extension| extension.pid).collect()
         }
     });
-    // The receiver answers while the handler waits for its timeout; the environment is not frozen then.
-    let waiting = lambda.invoke("orders", json!({"action": "timeout"}).to_string());
+    // The environment is not frozen while the handler prints.
+    let seconds = u32::try_from(duration.as_secs())?;
+    let lines = LINES_A_SECOND * seconds;
+    let print = json!({"first": FIRST_LINE, "count": lines, "seconds": seconds});
+    let printing = lambda.invoke("orders", json!({"do": [{"print_numbers": print}]}).to_string());
     let sending = async {
         let numbers = send_spans(port, duration, &sent).await?;
-        anyhow::Ok((numbers, sampling.end("layer", "spans/s", 1.0)?))
+        anyhow::Ok((numbers, sampling.end("layer, with 5,000 lines/s", "spans/s", 1.0)?))
     };
-    let (waited, sent) = tokio::join!(waiting, sending);
-    waited?;
+    let (printed, sent) = tokio::join!(printing, sending);
+    ensure!(printed?.is_success(), "the function that prints failed");
     let (numbers, curve) = sent?;
     lambda.recycle("orders").await?;
-    report(&curve, numbers as usize, backend.differences(0..numbers, 1))?;
+    let spans = backend.differences(0..numbers, 1);
+    let printed = backend.differences(FIRST_LINE..FIRST_LINE + lines, 1);
+    let ([missing, repeated], [lost, again]) = (spans, printed);
+    report(&curve, (numbers + lines) as usize, [missing + lost, repeated + again])?;
     Ok(curve)
 }
 

@@ -11,6 +11,7 @@ mod api_client;
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,6 +29,12 @@ struct Instructions {
 enum Step {
     Print(String),
     PrintError(String),
+    /// Lines with these numbers, `#00001234#`, evenly over a time.
+    PrintNumbers {
+        first: u32,
+        count: u32,
+        seconds: u32,
+    },
     PrintUnfinished(String),
     /// Answers with a value, or the environment.
     Respond(Value),
@@ -126,6 +133,7 @@ impl<'a> Current<'a> {
         match step {
             Step::Print(line) | Step::PrintAfterResponse(line) => println!("{line}"),
             Step::PrintError(line) => eprintln!("{line}"),
+            Step::PrintNumbers { first, count, seconds } => print_numbers(first, count, seconds)?,
             Step::PrintUnfinished(text) => {
                 print!("{text}");
                 io::stdout().flush()?;
@@ -177,6 +185,21 @@ impl<'a> Current<'a> {
         }
         environment
     }
+}
+
+/// Prints a part of the lines every hundredth of a second.
+fn print_numbers(first: u32, count: u32, seconds: u32) -> io::Result<()> {
+    let begun = Instant::now();
+    let parts = seconds * 100;
+    for part in 0..parts {
+        let numbers = (count / parts * part)..(count / parts * (part + 1));
+        let lines =
+            numbers.map(|number| format!("INFO #{:08}# an order was paid\n", first + number));
+        io::stdout().write_all(lines.collect::<String>().as_bytes())?;
+        let due = Duration::from_millis(10) * (part + 1);
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+    }
+    io::stdout().flush()
 }
 
 impl Step {
