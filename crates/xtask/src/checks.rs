@@ -10,18 +10,19 @@ pub(crate) fn root() -> std::io::Result<PathBuf> {
 }
 
 pub(crate) fn metadata() -> anyhow::Result<Value> {
-    cargo_metadata("--no-deps")
+    cargo_metadata(&root()?, "--no-deps")
 }
 
-pub(crate) fn locked_packages() -> anyhow::Result<Vec<Value>> {
-    let metadata = cargo_metadata("--locked")?;
+pub(crate) fn locked_packages(root: &Path) -> anyhow::Result<Vec<Value>> {
+    let metadata = cargo_metadata(root, "--locked")?;
     let packages = metadata.get("packages").and_then(Value::as_array);
     Ok(packages.cloned().unwrap_or_default())
 }
 
-fn cargo_metadata(argument: &str) -> anyhow::Result<Value> {
+fn cargo_metadata(root: &Path, argument: &str) -> anyhow::Result<Value> {
     let mut cargo = Command::new("cargo");
-    let printed = output(cargo.args(["metadata", "--format-version", "1", argument]))?;
+    cargo.args(["metadata", "--format-version", "1", argument]).current_dir(root);
+    let printed = output(&mut cargo)?;
     serde_json::from_slice(&printed.stdout).context("cargo metadata")
 }
 

@@ -115,7 +115,7 @@ struct WithArguments {
     run: fn(&[&str]) -> anyhow::Result<()>,
 }
 
-const WITH_ARGUMENTS: [WithArguments; 3] = [
+const WITH_ARGUMENTS: [WithArguments; 4] = [
     WithArguments {
         word: "chaos",
         usage: chaos::USAGE,
@@ -133,6 +133,12 @@ const WITH_ARGUMENTS: [WithArguments; 3] = [
         usage: openobserve::USAGE,
         does: "compares all that a server stores with what was sent; without --url, the simulator's server",
         run: openobserve::run,
+    },
+    WithArguments {
+        word: "release",
+        usage: dist::USAGE,
+        does: "makes the release files of this commit in two folders, compares them, and publishes nothing",
+        run: dist::dry_run,
     },
 ];
 

@@ -16,6 +16,7 @@ pub(crate) mod node;
 mod notices;
 pub(crate) mod python;
 mod release;
+mod reproduction;
 mod start;
 mod zip_file;
 
@@ -23,6 +24,7 @@ use crate::checks::{has_target, locked_packages, root};
 use anyhow::ensure;
 pub(crate) use binary::inspect;
 use components::Component;
+pub(crate) use reproduction::{USAGE, run as dry_run};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -118,13 +120,17 @@ const BESIDE: [(&str, &str); 4] = [
     ("docs/release-files.md", "INSTALL.md"),
 ];
 
-/// Makes these parts in `target/dist`. All parts together replace the folder.
+/// Makes these parts in `target/dist`.
 pub(crate) fn run(what: What) -> anyhow::Result<()> {
-    let root = root()?;
+    make(&root()?, what)
+}
+
+/// Makes these parts of a working folder in its `target/dist`. All parts together replace the folder.
+fn make(root: &Path, what: What) -> anyhow::Result<()> {
     let folder = root.join(FOLDER);
     let is_all = [What::All, What::Release].contains(&what);
     if what == What::Release {
-        release::can_be_made(&root)?;
+        release::can_be_made(root)?;
     }
     if is_all && folder.exists() {
         std::fs::remove_dir_all(&folder)?;
@@ -135,22 +141,22 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
         release::has_readelf()?;
     }
     if is(What::Functions) || is(What::Layer) || is(What::CommandLine) {
-        let packages = locked_packages()?;
+        let packages = locked_packages(root)?;
         if is(What::Functions) {
-            functions::make(&root, &packages, &mut |made| write(&folder, &made))?;
+            functions::make(root, &packages, &mut |made| write(&folder, &made))?;
         }
         if is(What::Layer) {
-            layer(&root, &packages, &mut |made| write(&folder, &made))?;
+            layer(root, &packages, &mut |made| write(&folder, &made))?;
         }
         if is(What::CommandLine) {
-            command_line::make(&root, &packages, &mut |made| write(&folder, &made))?;
+            command_line::make(root, &packages, &mut |made| write(&folder, &made))?;
         }
     }
     if is(What::PythonLayers) {
-        python::layers(&root, &mut |made| write(&folder, &made))?;
+        python::layers(root, &mut |made| write(&folder, &made))?;
     }
     if is(What::NodeLayer) {
-        write(&folder, &node::layer(&root)?)?;
+        write(&folder, &node::layer(root)?)?;
     }
     for (file, name) in BESIDE {
         std::fs::copy(root.join(file), folder.join(name))?;
