@@ -1,6 +1,7 @@
 //! Lists log groups, collects the data of each decision, and performs it.
 
 use crate::decision::{Action, State, Wish, decide};
+use crate::replay::is_new;
 use crate::report::{Entry, Fate, Report};
 use crate::selection::{Selection, Unselected};
 use aws::{CloudWatchLogs, LogGroup, LogsError, SubscriptionFilter};
@@ -38,11 +39,10 @@ impl Sweep<'_> {
     pub async fn run(&self, deadline: Instant) -> (Report, Vec<(LogGroup, SystemTime)>) {
         let (groups, not_listed) = self.list(deadline).await;
         let mut groups: Vec<LogGroup> = groups.into_values().collect();
-        // Each run starts elsewhere, in case time is too short for all.
-        let since = self.logs.wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let start = usize::try_from(since.as_millis()).unwrap_or_default();
-        let start = start.checked_rem(groups.len()).unwrap_or_default();
+        let start = start(groups.len(), self.logs.wall_clock());
         groups.rotate_left(start);
+        // The lines of a new log group can be replayed for a short time.
+        groups.sort_by_key(|group| !is_new(group, self.logs.wall_clock()));
         let looks = groups.into_iter().map(async |group| {
             let entry = self.look_at(&group, deadline).await;
             (entry, group)
@@ -163,6 +163,17 @@ impl Sweep<'_> {
         let filters = self.logs.subscription_filters(&group.name, deadline).await?;
         Ok((selected, filters))
     }
+}
+
+/// The first of this number of log groups in a run, in case time is too short for all. In each hour it moves on by the golden ratio
+/// of the list: hourly runs start far from all recent ones, and a run soon after another starts where that may have ended.
+fn start(groups: usize, now: SystemTime) -> usize {
+    const HOUR_MS: u128 = 3_600_000;
+    const MILLIONTHS: u128 = 618_034;
+    let turn = HOUR_MS * 1_000_000;
+    let since_ms = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let start = since_ms * MILLIONTHS % turn * groups as u128 / turn;
+    usize::try_from(start).unwrap_or_default()
 }
 
 /// The common prefixes of these patterns. None begins with another.

@@ -16,9 +16,13 @@ pub enum LogsError {
     /// There was no readable answer.
     #[error("{request} got no answer: {text}")]
     NoResponse { request: String, text: String },
-    /// The deadline passed before the request.
-    #[error("{request} was not called: the deadline has passed")]
-    Deadline { request: String },
+    /// The deadline passed before the request, or before its next attempt.
+    #[error("{}", late(request, cause.as_deref()))]
+    Deadline {
+        request: String,
+        /// The temporary error of the last attempt; `None` if there was no attempt.
+        cause: Option<Box<Self>>,
+    },
 }
 
 impl LogsError {
@@ -33,7 +37,7 @@ impl LogsError {
         self.code() == Some("LimitExceededException")
     }
 
-    /// Returns `true` if the deadline passed before the request.
+    /// Returns `true` if the deadline passed, and a later request may succeed.
     pub fn is_late(&self) -> bool {
         matches!(self, Self::Deadline { .. })
     }
@@ -43,6 +47,13 @@ impl LogsError {
             Self::Refused { code, .. } => Some(code),
             _ => None,
         }
+    }
+}
+
+fn late(request: &str, cause: Option<&LogsError>) -> String {
+    match cause {
+        Some(cause) => format!("{cause}; the deadline has passed"),
+        None => format!("{request} was not called: the deadline has passed"),
     }
 }
 
@@ -80,8 +91,8 @@ impl Asked<'_> {
         if subject.is_empty() { operation.to_owned() } else { format!("{operation} of {subject}") }
     }
 
-    pub(super) fn too_late(self) -> LogsError {
-        LogsError::Deadline { request: self.request() }
+    pub(super) fn too_late(self, cause: Option<LogsError>) -> LogsError {
+        LogsError::Deadline { request: self.request(), cause: cause.map(Box::new) }
     }
 
     pub(super) fn no_response(self, text: &str) -> LogsError {

@@ -105,8 +105,13 @@ pub struct CloudWatchLogs {
 impl CloudWatchLogs {
     /// Creates a client from these settings; `clock` gives the signing time.
     pub fn new(settings: LogsSettings, clock: fn() -> SystemTime) -> Self {
-        let LogsSettings { credentials, region, endpoint, proxy } = settings;
-        let client = AwsClient::keeping_connections(clock, proxy, CONNECTIONS);
+        let client = AwsClient::keeping_connections(clock, settings.proxy.clone(), CONNECTIONS);
+        Self::by(settings, client)
+    }
+
+    /// Sends with this client, which knows the proxy.
+    pub fn by(settings: LogsSettings, client: AwsClient) -> Self {
+        let LogsSettings { credentials, region, endpoint, proxy: _ } = settings;
         Self { region, endpoint, credentials: CurrentCredentials::of(credentials), client }
     }
 
@@ -263,7 +268,7 @@ impl CloudWatchLogs {
         let mut retries = 0;
         for attempt in 0.. {
             if Instant::now() >= deadline {
-                return Err(asked.too_late());
+                return Err(asked.too_late(None));
             }
             let (error, again) = match self.send_once(asked, body, deadline).await {
                 Ok(response) => return Ok(response),
@@ -275,13 +280,16 @@ impl CloudWatchLogs {
                 Again::AFewTimes => retries == MAX_RETRIES,
             };
             let next = Instant::now() + BACKOFF.delay(attempt, self.jitter());
-            if is_last || next >= deadline {
+            if is_last {
                 return Err(error);
+            }
+            if next >= deadline {
+                return Err(asked.too_late(Some(error)));
             }
             sleep_until(next).await;
             retries += u32::from(again == Again::AFewTimes);
         }
-        Err(asked.too_late())
+        Err(asked.too_late(None))
     }
 
     async fn send_once(

@@ -86,9 +86,15 @@ pub struct SqsQueue {
 impl SqsQueue {
     /// Creates a queue from these settings; `clock` gives the signing time.
     pub fn new(settings: SqsSettings, clock: fn() -> SystemTime) -> Self {
-        let SqsSettings { address, proxy } = settings;
+        let client = AwsClient::new(clock, settings.proxy.clone());
+        Self::by(settings, client)
+    }
+
+    /// Sends with this client, which knows the proxy.
+    pub fn by(settings: SqsSettings, client: AwsClient) -> Self {
+        let SqsSettings { address, proxy: _ } = settings;
         let credentials = CurrentCredentials::of(address.credentials.clone());
-        Self { address, credentials, client: AwsClient::new(clock, proxy) }
+        Self { address, credentials, client }
     }
 
     pub fn name(&self) -> &str {

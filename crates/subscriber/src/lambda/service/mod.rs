@@ -21,6 +21,8 @@ use tokio::time::{Instant, timeout_at};
 const RESERVE: Duration = Duration::from_secs(20);
 /// Time reserved after that answer.
 const LAST_RESERVE: Duration = Duration::from_millis(500);
+/// The part of a run that is reserved for the first lines of new log groups: one of this number.
+const REPLAY_PART: u32 = 8;
 
 /// The reason of a failed invocation, which Lambda repeats twice.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +147,10 @@ impl Parts {
 
     /// Handles all included log groups.
     async fn run(&self, run: &str, deadline: Instant) -> Report {
-        let (mut report, new) = self.sweep(&self.config.wish, &[]).run(deadline).await;
+        let time = deadline.saturating_duration_since(Instant::now());
+        let reserve = if self.retry_queue.is_some() { time / REPLAY_PART } else { Duration::ZERO };
+        let sweep = self.sweep(&self.config.wish, &[]);
+        let (mut report, new) = sweep.run(deadline - reserve).await;
         for (group, subscribed) in &new {
             self.replay_new(group, *subscribed, &mut report, deadline).await;
         }
@@ -226,3 +231,6 @@ impl Parts {
         report.not_replayed.extend(replayed.problem);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! 20,000 log groups, with the quotas of CloudWatch Logs, refusals and lost answers, in simulated time.
+
+use super::*;
+use aws::{AwsHttpRequest, AwsResponse, NoResponse, RequestSender, Sent};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::UNIX_EPOCH;
+use tokio::time::{sleep, sleep_until};
+
+const OURS: &str = "lambda-otlp/fwd";
+const FORWARDER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:fwd";
+const FOREIGN: &str = "arn:aws:firehose:eu-west-1:123456789012:deliverystream/x";
+const LOG_GROUPS: usize = 20_000;
+/// 200 have filters of others, 40 a class without filters.
+const FOREIGN_OR_UNFIT: usize = 240;
+/// The timeout of the template, and its schedule.
+const TIMEOUT: Duration = Duration::from_mins(15);
+const SCHEDULE: Duration = Duration::from_hours(1);
+
+const LATENCY: Duration = Duration::from_millis(100);
+
+thread_local! {
+    static START: Instant = Instant::now();
+}
+
+/// The wall clock, which goes with the paused one.
+fn clock() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_785_500_000) + START.with(Instant::elapsed)
+}
+
+fn in_ms(time: SystemTime) -> u128 {
+    time.duration_since(UNIX_EPOCH).unwrap().as_millis()
+}
+
+fn name(number: usize) -> String {
+    format!("/aws/lambda/f-{number:05}")
+}
+
+/// The filters that others have made.
+fn foreign(number: usize) -> usize {
+    match number {
+        number if number.is_multiple_of(1000) => 2,
+        number if number.is_multiple_of(100) => 1,
+        _ => 0,
+    }
+}
+
+fn is_standard(number: usize) -> bool {
+    number % 500 != 7
+}
+
+/// CloudWatch Logs in an account: its log groups with their filters.
+#[derive(Debug)]
+struct Account {
+    groups: BTreeMap<String, Group>,
+    /// The time when the next call of an operation is allowed, by the token bucket of its quota.
+    quotas: BTreeMap<String, Instant>,
+    seed: u64,
+    calls: usize,
+    throttled: usize,
+    in_flight: BTreeSet<String>,
+    /// Messages in the retry queue.
+    messages: usize,
+}
+
+#[derive(Debug)]
+struct Group {
+    class: &'static str,
+    created_ms: u128,
+    filters: BTreeMap<String, Value>,
+    /// How often our filter was added.
+    added: usize,
+}
+
+impl Account {
+    fn new(seed: u64) -> Self {
+        let audit =
+            |number: usize| (format!("audit-{number}"), json!({ "destinationArn": FOREIGN }));
+        let group = |number: usize| {
+            let class = if is_standard(number) { "STANDARD" } else { "INFREQUENT_ACCESS" };
+            let filters = (0..foreign(number)).map(audit).collect();
+            (name(number), Group { class, created_ms: 0, filters, added: 0 })
+        };
+        let groups = (0..LOG_GROUPS).map(group).collect();
+        let (quotas, in_flight) = (BTreeMap::new(), BTreeSet::new());
+        Self { groups, quotas, seed, calls: 0, throttled: 0, in_flight, messages: 0 }
+    }
+
+    /// One of this number of calls, chosen by the seed.
+    fn is_one_of(&mut self, number: u64) -> bool {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.seed >> 33).is_multiple_of(number)
+    }
+
+    /// Returns `true` if a call exceeds its quota, or is one of the tenth that others of the account have exceeded.
+    fn is_throttled(&mut self, operation: &str) -> bool {
+        let rate = if operation == "DescribeLogGroups" { 10 } else { 5 };
+        let now = Instant::now();
+        let next = self.quotas.entry(operation.to_owned()).or_insert(now);
+        let allowed = *next <= now + Duration::from_secs(1);
+        if allowed {
+            *next = (*next).max(now) + Duration::from_secs(1) / rate;
+        }
+        !allowed || self.is_one_of(10)
+    }
+
+    fn perform(&mut self, operation: &str, body: &Value) -> (u16, Value) {
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        if operation == "DescribeLogGroups" {
+            let (prefix, from) = (text("logGroupNamePrefix"), text("nextToken"));
+            let mut found = self.groups.range(from..).filter(|(name, _)| name.starts_with(&prefix));
+            let page = found.by_ref().take(50).map(|(name, group)| {
+                json!({ "logGroupName": name, "logGroupClass": group.class, "creationTime": group.created_ms })
+            });
+            let page: Vec<Value> = page.collect();
+            return (
+                200,
+                json!({ "logGroups": page, "nextToken": found.next().map(|(name, _)| name) }),
+            );
+        }
+        if let Some(entries) = body["Entries"].as_array() {
+            self.messages += entries.len();
+            let accepted: Vec<Value> =
+                entries.iter().map(|entry| json!({ "Id": entry["Id"] })).collect();
+            return (200, json!({ "Successful": accepted }));
+        }
+        let group = self.groups.get_mut(&text("logGroupName")).unwrap();
+        assert_eq!(group.class, "STANDARD", "{operation} of a class without filters");
+        match operation {
+            "DescribeSubscriptionFilters" => {
+                let filters = group.filters.iter().map(|(name, filter)| {
+                    let mut filter = filter.clone();
+                    filter["filterName"] = name.as_str().into();
+                    filter
+                });
+                (200, json!({ "subscriptionFilters": filters.collect::<Vec<_>>() }))
+            }
+            "PutSubscriptionFilter" => {
+                let name = text("filterName");
+                assert_eq!(name, OURS);
+                if group.filters.len() == 2 && !group.filters.contains_key(&name) {
+                    return (400, json!({ "__type": "LimitExceededException" }));
+                }
+                let filter = json!({ "destinationArn": body["destinationArn"] });
+                group.added += usize::from(group.filters.insert(name, filter).is_none());
+                (200, json!({}))
+            }
+            "FilterLogEvents" => {
+                let line = json!({ "logStreamName": "s", "ingestionTime": group.created_ms, "message": "first" });
+                (200, json!({ "events": [line] }))
+            }
+            other => panic!("a call of {other}"),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Fake(Arc<Mutex<Account>>);
+
+impl Fake {
+    fn count(&self, is: impl Fn(&Group) -> bool) -> usize {
+        self.0.lock().unwrap().groups.values().filter(|group| is(group)).count()
+    }
+
+    async fn answer(&self, request: AwsHttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
+        let target = request.headers["x-amz-target"].to_str().unwrap().to_owned();
+        let (_, operation) = target.split_once('.').unwrap();
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let group = body["logGroupName"].as_str().unwrap_or_default().to_owned();
+        sleep(LATENCY / 2).await;
+        let (is_lost, (status, answer)) = {
+            let mut account = self.0.lock().unwrap();
+            account.calls += 1;
+            if account.is_throttled(operation) {
+                account.throttled += 1;
+                (
+                    false,
+                    (400, json!({ "__type": "ThrottlingException", "message": "Rate exceeded" })),
+                )
+            } else if !group.is_empty() && !account.in_flight.insert(group.clone()) {
+                (false, (400, json!({ "__type": "OperationAbortedException" })))
+            } else {
+                (account.is_one_of(50), account.perform(operation, &body))
+            }
+        };
+        sleep(LATENCY / 2).await;
+        self.0.lock().unwrap().in_flight.remove(&group);
+        if is_lost {
+            return Err(NoResponse::Broken { host: "logs".to_owned(), cause: "reset".to_owned() });
+        }
+        Ok(AwsResponse { status, body: answer.to_string().into_bytes() })
+    }
+}
+
+impl RequestSender for Fake {
+    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a> {
+        Box::pin(self.answer(request))
+    }
+}
+
+fn service(fake: &Fake) -> Service {
+    let variables = [
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "AKID"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+        ("LAMBDA_OTLP_INCLUDE", "/aws/lambda/*"),
+        ("LAMBDA_OTLP_DESTINATION", FORWARDER),
+        ("LAMBDA_OTLP_RETRY_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/retry"),
+    ];
+    let variables: std::collections::HashMap<String, String> =
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let config = Config::from_source(&variables).0.unwrap();
+    let client = || AwsClient::by(fake.clone(), clock);
+    let logs = CloudWatchLogs::by(config.logs.clone(), client());
+    let retry_queue = config.retry_queue.clone().map(|queue| SqsQueue::by(queue, client()));
+    Service { parts: Ok(Parts { config, logs, retry_queue }), answers: client(), clock }
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_subscribe_twenty_thousand_log_groups_once_and_go_on_from_each_other() {
+    let fake = Fake(Arc::new(Mutex::new(Account::new(7))));
+    let mut notable = String::new();
+    let mut runs = 0;
+    while fake.count(|group| group.added == 0) > FOREIGN_OR_UNFIT {
+        runs += 1;
+        assert!(
+            runs <= 12,
+            "{} log groups without our filter",
+            fake.count(|group| group.added == 0)
+        );
+        let (begun, ends) = (Instant::now(), clock() + TIMEOUT);
+        // Each in an environment of its own.
+        let sums = service(&fake).handle(&json!({}), ends).await.unwrap();
+        assert!(clock() < ends);
+        assert_eq!((&sums["log_groups"], &sums["failed"]), (&json!(LOG_GROUPS), &json!(0)));
+        assert!(sums["not_reached"].as_u64() > Some(0), "time is too short for one run: {sums}");
+        notable += sums["notable"].as_str().unwrap();
+        sleep_until(begun + SCHEDULE).await;
+    }
+    let account = fake.0.lock().unwrap();
+    for (number, group) in account.groups.values().enumerate() {
+        let is_ours = is_standard(number) && foreign(number) == 0;
+        assert_eq!(group.added, usize::from(is_ours), "{}", name(number));
+        assert_eq!(group.filters.len(), foreign(number) + group.added, "{}", name(number));
+    }
+    for reason in ["a filter of others", "two filters of others", "class without"] {
+        assert!(notable.contains(reason), "{notable}");
+    }
+    assert!(account.throttled > account.calls / 10, "{} of {}", account.throttled, account.calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_log_groups_are_subscribed_with_their_first_lines_if_time_is_too_short_for_all() {
+    let fake = Fake(Arc::new(Mutex::new(Account::new(8))));
+    let new = [3, 7003, 14003];
+    for number in new {
+        let created = clock() - Duration::from_mins(5);
+        fake.0.lock().unwrap().groups.get_mut(&name(number)).unwrap().created_ms = in_ms(created);
+    }
+    let sums = service(&fake).handle(&json!({}), clock() + TIMEOUT).await.unwrap();
+    assert!(sums["not_reached"].as_u64() > Some(0), "{sums}");
+    assert_eq!(sums["replayed_lines"], new.len(), "{sums}");
+    let account = fake.0.lock().unwrap();
+    assert_eq!(account.messages, new.len());
+    assert!(new.iter().all(|number| account.groups[&name(*number)].added == 1));
+}
