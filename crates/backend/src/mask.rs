@@ -54,11 +54,33 @@ impl Mask {
     /// Replaces each secret with `****` in any spelling a server may use: percent-encoded, base64url, other case, JSON escapes,
     /// or folded into several lines.
     pub(crate) fn apply<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {
-        let (letters, places): (Vec<u8>, Vec<Range<usize>>) = letters(&text).unzip();
-        let mut found: Vec<Range<usize>> = Vec::new();
+        let mut found = self.places(&text, true);
+        // A percent sign before a secret that begins with two digits is no escape.
+        found.extend(self.places(&text, false));
+        if found.is_empty() {
+            return text;
+        }
+        found.sort_unstable_by_key(|place| place.start);
+        let mut masked = String::with_capacity(text.len());
+        let mut end = 0;
+        for place in found {
+            if place.start >= end {
+                masked.push_str(text.get(end..place.start).unwrap_or_default());
+                masked.push_str("****");
+            }
+            end = end.max(place.end);
+        }
+        masked.push_str(text.get(end..).unwrap_or_default());
+        masked.into()
+    }
+
+    /// The places of secrets in a text, with or without its escapes decoded.
+    fn places(&self, text: &str, decodes: bool) -> Vec<Range<usize>> {
+        let (letters, places): (Vec<u8>, Vec<Range<usize>>) = letters(text, decodes).unzip();
+        let mut found = Vec::new();
         for secret in self.of_urls.iter().chain(self.of_headers.iter()) {
             let mut secret: Vec<u8> =
-                self::letters(secret.expose()).map(|(byte, _)| byte).collect();
+                self::letters(secret.expose(), decodes).map(|(byte, _)| byte).collect();
             if secret.len() < SHORTEST_BYTES {
                 continue;
             }
@@ -77,37 +99,26 @@ impl Mask {
                 }
             }
         }
-        if found.is_empty() {
-            return text;
-        }
-        found.sort_unstable_by_key(|place| place.start);
-        let mut masked = String::with_capacity(text.len());
-        let mut end = 0;
-        for place in found {
-            if place.start >= end {
-                masked.push_str(text.get(end..place.start).unwrap_or_default());
-                masked.push_str("****");
-            }
-            end = end.max(place.end);
-        }
-        masked.push_str(text.get(end..).unwrap_or_default());
-        masked.into()
+        found
     }
 }
 
-/// The bytes of a text in one spelling with their positions: decoded, lower case, standard base64 alphabet, no white space.
-fn letters(text: &str) -> impl Iterator<Item = (u8, Range<usize>)> {
+/// The bytes of a text in one spelling with their positions: lower case, standard base64 alphabet, no white space, and without
+/// escapes if they are decoded.
+fn letters(text: &str, decodes: bool) -> impl Iterator<Item = (u8, Range<usize>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {
             let rest = text.as_bytes().get(at..)?;
             let (byte, len) = match *rest {
-                [b'%', high, low, ..] => hex(high, low).map_or((b'%', 1), |byte| (byte, 3)),
-                [b'\\', b'u', b'0', b'0', high, low, ..] => {
+                [b'%', high, low, ..] if decodes => {
+                    hex(high, low).map_or((b'%', 1), |byte| (byte, 3))
+                }
+                [b'\\', b'u', b'0', b'0', high, low, ..] if decodes => {
                     hex(high, low).map_or((b' ', 1), |byte| (byte, 6))
                 }
-                [b'\\', b'n' | b'r' | b't', ..] => (b' ', 2),
-                [b'\\', ..] => (b' ', 1),
+                [b'\\', b'n' | b'r' | b't', ..] if decodes => (b' ', 2),
+                [b'\\', ..] if decodes => (b' ', 1),
                 [byte, ..] => (byte, 1),
                 [] => return None,
             };
@@ -206,6 +217,7 @@ mod tests {
         check("password p>?ä ~pass/word!", "password ****!");
         check("password p%3E%3F%C3%A4%20~pass%2Fword!", "password ****!");
         check("100% of ab+/cd, %zz \\ é", "100% of ab+/cd, %zz \\ é");
+        check("100%ab+/cd+/ef+/gh==, \\u00ab+/cd+/ef+/gh", "100%****, \\u00****");
     }
 
     #[test]
