@@ -10,6 +10,8 @@
 //! | log4j2, with the pattern that AWS documents | `<date> <time> <request id> INFO …` |
 //! | logback, by default | `<time> [<thread>] INFO …` |
 //! | tracing-subscriber (Rust) | `<time>  INFO …` |
+//! | loguru (Python) | `<date> <time> \| INFO \| …` |
+//! | structlog (Python), its console format | `<date> <time> [info     ] …` |
 
 use crate::read::ids::is_uuid;
 use crate::read::severity::Severity;
@@ -20,7 +22,7 @@ pub(crate) struct Prefix<'a> {
     pub(crate) request_id: Option<&'a str>,
 }
 
-/// The prefix has at most four fields: date, time, request id, level.
+/// The prefix has at most four fields: date, time, and two of request id, thread, separator and level.
 const MAX_FIELDS: usize = 4;
 
 /// Reads the prefix of a line; a line without one has an empty prefix.
@@ -135,19 +137,27 @@ fn dated(line: &str) -> Prefix<'_> {
     if let Some(prefix) = tabbed(line).or_else(|| logback(line)) {
         return prefix;
     }
-    let mut fields = line.split(['\t', ' ']).filter(|field| !field.is_empty());
+    let mut fields =
+        line.split(['\t', ' ']).filter(|field| !field.is_empty()).take(MAX_FIELDS).peekable();
     let mut prefix = Prefix::default();
     if !fields.next().is_some_and(is_date) {
         return prefix;
     }
-    for field in fields.take(MAX_FIELDS - 1) {
+    while let Some(field) = fields.next() {
         if let Some(severity) = Severity::of_text(field) {
             prefix.severity = Some(severity);
             break;
         }
         if is_uuid(field) && prefix.request_id.is_none() {
             prefix.request_id = Some(field);
-        } else if !is_time(field) && field != "undefined" && !is_thread(field) {
+        } else if let Some(level) = field.strip_prefix('[')
+            && fields.peek() == Some(&"]")
+        {
+            // Of structlog, which pads its levels, and writes them in lower case.
+            let is_lower = level.bytes().all(|byte| byte.is_ascii_lowercase());
+            prefix.severity = Severity::of_word(level).filter(|_| is_lower);
+            break;
+        } else if !is_time(field) && !["undefined", "|"].contains(&field) && !is_thread(field) {
             break;
         }
     }
@@ -241,6 +251,11 @@ mod tests {
         // Rust, tracing-subscriber
         check("2026-09-21T14:13:20.123456Z  WARN orders: order 42", (Some("WARN"), false));
         check("2026-09-21T14:13:20.123456Z TRACE orders: order 42", (Some("TRACE"), false));
+        // Python's loguru and structlog
+        check("2026-09-21 14:13:20.123 | WARNING  | shop:handler:5 - low", (Some("WARN"), false));
+        check("2026-09-21 14:13:20.123 | SUCCESS  | shop:handler:5 - done", (None, false));
+        check("2026-09-21 14:13:20 [error    ] declined       order=7", (Some("ERROR"), false));
+        check("2026-09-21T14:13:20.123456Z [critical ] declined", (Some("FATAL"), false));
     }
 
     #[test]
@@ -273,6 +288,10 @@ mod tests {
         check("I, for one, [2026-09-21] INFO -- x", (None, false));
         check("Error, [2026-09-21T14:13:20 #8] ERROR -- : x", (None, false));
         check("Did, [x", (None, false));
+        check("2026-09-21 14:13:20 [error] x", (None, false));
+        check("2026-09-21 14:13:20 [error is a word ] x", (None, false));
+        check("2026-09-21 14:13:20 [Error ] x", (None, false));
+        check("2026-09-21 14:13:20 | x ERROR", (None, false));
         check("14:13 [main] INFO x", (None, false));
         check("99 [bottles] INFO x", (None, false));
         check("14:13:20.123 [main] Information", (None, false));

@@ -1,7 +1,7 @@
 //! Reads a line that is one JSON object: level, message and ids for the log record's fields, and all other keys as attributes.
 //!
 //! Source: the keys of Lambda's JSON log format (each runtime has its own), Powertools for AWS Lambda, pino, tracing-subscriber,
-//! and OpenTelemetry's log instrumentations (`trace_id`, `otelTraceID`). `tenantId`: Lambda Developer Guide, "Monitoring
+//! structlog (`event`), loguru (`record`), and OpenTelemetry's log instrumentations (`trace_id`, `otelTraceID`). `tenantId`: Lambda Developer Guide, "Monitoring
 //! tenant-isolated functions". `durableExecutionArn`: Durable Execution SDK, "Logging".
 
 use std::borrow::Cow;
@@ -45,6 +45,8 @@ pub(crate) struct JsonLine<'a> {
     pub(crate) durable_execution_arn: Option<Cow<'a, str>>,
     /// The value of `tenantId`, which may be the function's own key.
     tenant: Option<&'a RawValue>,
+    /// The value of `event`, structlog's message, which other loggers use as an attribute.
+    event: Option<&'a RawValue>,
     /// `true` if the request id has the runtimes' key.
     is_of_runtime: bool,
     pub(crate) attributes: Vec<(Cow<'a, str>, JsonValue<'a>)>,
@@ -70,6 +72,12 @@ impl<'a> JsonLine<'a> {
         for (key, raw) in fields {
             if !read.lift(&key, raw) {
                 read.keep(key, raw, &mut rest);
+            }
+        }
+        if let Some(raw) = read.event.take() {
+            let message = text_of(raw).filter(|_| read.severity.is_some());
+            if !set(&mut read.message, message) {
+                read.keep("event".into(), raw, &mut rest);
             }
         }
         if let Some(raw) = read.tenant.take() {
@@ -113,6 +121,7 @@ impl<'a> JsonLine<'a> {
             | "FunctionRequestId"
             | "lambda_request_id"
             | names::FAAS_INVOCATION_ID => self.lift_request_id(raw),
+            "event" => set(&mut self.event, Some(raw)),
             "tenantId" => set(&mut self.tenant, Some(raw)),
             // The loggers of AWS's durable execution SDKs.
             "durableExecutionArn" | "executionArn" => {
@@ -134,8 +143,8 @@ impl<'a> JsonLine<'a> {
             | names::AWS_XRAY_TRACE_ID => {
                 set(&mut self.xray_trace_id, text_of(raw).as_deref().and_then(xray_root))
             }
-            // tracing-subscriber's keys stay attributes, and their content is searched too.
-            "fields" | "span" | "spans" => {
+            // The keys of tracing-subscriber and loguru stay attributes, and their content is searched too.
+            "fields" | "span" | "spans" | "record" => {
                 self.look_into(key, raw);
                 false
             }
@@ -158,10 +167,12 @@ impl<'a> JsonLine<'a> {
         set(&mut self.severity, level)
     }
 
-    /// Takes the message from tracing-subscriber's `fields`, and the ids from its spans.
+    /// Takes the message from tracing-subscriber's `fields` or loguru's `record`, and the ids from tracing-subscriber's spans.
     fn look_into(&mut self, key: &str, raw: &RawValue) {
         let Ok(value) = serde_json::from_str::<Value>(raw.get()) else { return };
-        if key == "fields" {
+        if matches!(key, "fields" | "record") {
+            let level = value.pointer("/level/name").and_then(Value::as_str);
+            set(&mut self.severity, level.and_then(Severity::of_word));
             let message = value.get("message").and_then(Value::as_str);
             set(&mut self.message, message.map(|message| message.to_owned().into()));
             return;

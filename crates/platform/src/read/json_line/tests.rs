@@ -47,6 +47,19 @@ const XRAY: &str = "1-5759e988-bd862e3fe1be46a994272793";
 
 #[test]
 fn lines_of_loggers() {
+    // Python's structlog and loguru.
+    check(
+        r#"{"order":7,"event":"declined","level":"error","timestamp":"2026-09-21T14:13:20.123Z"}"#,
+        "level:ERROR body:declined order=7 timestamp=2026-09-21T14:13:20.123Z",
+    );
+    check(
+        r#"{"text":"… low\n","record":{"level":{"icon":"!","name":"WARNING","no":30},"message":"low","extra":{"order":7}}}"#,
+        "level:WARN body:low text=… low\n record={level={icon=! name=WARNING no=30} message=low extra={order=7}}",
+    );
+    check(r#"{"event":"order","level":"info","msg":"x"}"#, "level:INFO body:x event=order");
+    check(r#"{"level":"info","event":{"id":7}}"#, "level:INFO event={id=7}");
+    check(r#"{"event":"order","n":1}"#, "n=1 event=order");
+    check(r#"{"record":{"level":"low","message":5}}"#, "record={level=low message=5}");
     check(
         &format!(
             r#"{{"timestamp":"2026-09-21T14:13:20.123Z","level":"INFO","requestId":"{ID}","message":"order 42"}}"#
