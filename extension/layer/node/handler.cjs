@@ -84,7 +84,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
     if (watched !== undefined) cutOffs.end(watched);
     try {
       if (consumer !== undefined && outcome.hasFailed) consumer.setStatus({ code: api.SpanStatusCode.ERROR });
-      describe(span, outcome);
+      describe(span, consumer, outcome);
     } catch {
       // What a handler ends with may be an object that nobody can look at. The runtime gets it all the same.
     }
@@ -97,14 +97,20 @@ function wrap(load, { tracers, cutOffs }, handler) {
     }
   }
 
-  function describe(span, { hasFailed, value }) {
-    if (!hasFailed) {
-      const status = value?.statusCode;
-      if (typeof status === "number") span.setAttribute("http.response.status_code", status);
-      if (status >= 500) span.setStatus({ code: api.SpanStatusCode.ERROR });
-      return;
+  function describe(span, consumer, { hasFailed, value }) {
+    if (hasFailed) return span.setAttribute("error.type", recordFailure(api, span, value).name);
+    const status = value?.statusCode;
+    if (typeof status === "number") span.setAttribute("http.response.status_code", status);
+    if (status >= 500) {
+      span.setAttribute("error.type", String(status));
+      span.setStatus({ code: api.SpanStatusCode.ERROR });
     }
-    recordFailure(api, span, value);
+    const failures = value?.batchItemFailures;
+    if (!Array.isArray(failures) || failures.length === 0) return;
+    const message = `${failures.length} of the batch failed, and Lambda gives them again`;
+    span.setAttribute("aws.lambda.batch_item_failures", failures.length);
+    span.setAttribute("error.type", "batch_item_failures");
+    for (const each of [span, consumer]) each?.setStatus({ code: api.SpanStatusCode.ERROR, message });
   }
 
   function wrapped(event, ...others) {

@@ -571,17 +571,38 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
         if invocation := calls.__dict__.pop("invocation", None):
             watch.end(invocation)
 
-    def describe_exit(error):
-        """OpenTelemetry's instrumentation does so for what is an `Exception` only, and `sys.exit` raises none."""
+    def spans_to_mark():
         spans = [trace.get_current_span()]
         if invocation := calls.__dict__.get("invocation"):
             # Of messages the current one's is below it.
             root = watch.root_of(invocation)
             spans += [root] if root is not None and root is not spans[0] else []
-        for span in spans:
+        return spans
+
+    def describe_error(error):
+        """OpenTelemetry's instrumentation does the rest for what is an `Exception` only, and `sys.exit` raises none."""
+        for span in spans_to_mark():
             span.set_attribute("error.type", type(error).__name__)
-            span.record_exception(error)
-            span.set_status(trace.Status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+            if not isinstance(error, Exception):
+                span.record_exception(error)
+                span.set_status(trace.Status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+
+    def describe_result(result):
+        """Functions report many failures by what they return, and OpenTelemetry's instrumentation takes that for a success."""
+        if not isinstance(result, dict):
+            return
+        status, messages = result.get("statusCode"), result.get("batchItemFailures")
+        if isinstance(messages, list) and messages:
+            message = f"{len(messages)} of the batch failed, and Lambda gives them again"
+            attributes = {"error.type": "batch_item_failures", "aws.lambda.batch_item_failures": len(messages)}
+        elif isinstance(status, int) and status >= 500:
+            message, attributes = None, {"error.type": str(status)}
+        else:
+            return
+        for span in spans_to_mark():
+            for name, value in attributes.items():
+                span.set_attribute(name, value)
+            span.set_status(trace.Status(trace.StatusCode.ERROR, message))
 
     def flush_at_exit():
         """The process waits for the function's threads before the SDK exports what it has."""
@@ -603,11 +624,11 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
         try:
             with span:
                 calls.result = handler(*arguments, **named)
+                attempt(describe_result, calls.result)
         except BaseException as error:
             calls.state = "raised"
             calls.error = error
-            if not isinstance(error, Exception):
-                attempt(describe_exit, error)
+            attempt(describe_error, error)
             raise
         finally:
             unwatched()

@@ -211,22 +211,24 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
         promise: begun shop, ended, flushed, 3
         messages: begun shop, begun consumer orders process, ended, ended, flushed, 3
         odd route: begun shop, ended, flushed, 3
-        failed messages: begun shop, begun consumer orders process, failed, failed, failed, ended, ended, flushed, error no
-        status: begun shop, http.response.status_code=502, failed, ended, flushed, 3
-        rejection: begun shop, failed, failed, ended, flushed, error no
-        throw: begun shop, failed, failed, ended, flushed, error no
+        failed messages: begun shop, begun consumer orders process, failed, failed, failed, error.type=Error, ended, ended, flushed, error no
+        returned messages: begun shop, begun consumer orders process, aws.lambda.batch_item_failures=1, error.type=batch_item_failures, failed, failed, ended, ended, flushed, 3
+        no returned messages: begun shop, ended, flushed, 3
+        status: begun shop, http.response.status_code=502, error.type=502, failed, ended, flushed, 3
+        rejection: begun shop, failed, failed, error.type=Error, ended, flushed, error no
+        throw: begun shop, failed, failed, error.type=Error, ended, flushed, error no
         value: begun shop, ended, flushed, 3
         value beside a callback: begun shop, ended, flushed, null
-        async function that never settles: begun shop, failed, failed, ended, flushed, null
+        async function that never settles: begun shop, failed, failed, error.type=Error, ended, flushed, null
         promise that never settles: begun shop, ended, flushed, null
         callback: begun shop, ended, flushed, 3
-        failed callback: begun shop, failed, failed, ended, flushed, error no
+        failed callback: begun shop, failed, failed, error.type=Error, ended, flushed, error no
         callback of a promise: begun shop, ended, flushed, 3
         callback before the promise: begun shop, ended, flushed, 3
         callback before an error: begun shop, ended, flushed, 3
         callback of the arguments: begun shop, ended, flushed, 3
         context: begun shop, ended, flushed, 3
-        failed context: begun shop, failed, failed, ended, flushed, error no
+        failed context: begun shop, failed, failed, error.type=Error, ended, flushed, error no
         thrown null: begun shop, ended, flushed, undefined
         thenable: begun shop, ended, flushed, 3
         status that throws: begun shop, ended, flushed, 3
@@ -234,7 +236,7 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
         calls itself: begun shop, ended, flushed, 3
         stream: begun shop, ended, flushed, stream shop
         watched: begun shop, watched, let go, ended, flushed, 3
-        watched rejection: begun shop, watched, let go, failed, failed, ended, flushed, error no
+        watched rejection: begun shop, watched, let go, failed, failed, error.type=Error, ended, flushed, error no
         watched callback: begun shop, watched, let go, ended, flushed, 3
         watched value beside a callback: begun shop, watched, let go, ended, flushed, null
         watched calls itself: begun shop, watched, let go, ended, flushed, 3

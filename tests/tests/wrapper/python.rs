@@ -73,17 +73,22 @@ fn told_by_python_of(script: &str, packages: &Path) -> Option<String> {
 #[test]
 fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
     let Some(told) = told_by_python("handlers.py") else { return };
-    expect_test::expect![[r"
+    expect_test::expect![[r#"
         value: begun, flushed, flushed, 3
-        failure: begun, charged, flushed, flushed, ValueError declined in ['charge']
-        failure in C: begun, flushed, flushed, TypeError str.join() takes exactly one argument (2 given) in []
-        one parameter: begun, flushed, flushed, TypeError <lambda>() takes 1 positional argument but 2 were given in []
+        failure: begun, charged, current error.type=ValueError, flushed, flushed, ValueError declined in ['charge']
+        failure in C: begun, current error.type=TypeError, flushed, flushed, TypeError str.join() takes exactly one argument (2 given) in []
+        status: begun, current error.type=502, current error: None, flushed, flushed, {'statusCode': 502}
+        status of the client: begun, flushed, flushed, {'statusCode': 404, 'batchItemFailures': []}
+        status as text: begun, flushed, flushed, {'statusCode': '5xx'}
+        failed messages: begun, current error.type=batch_item_failures, current aws.lambda.batch_item_failures=1, current error: 1 of the batch failed, and Lambda gives them again, flushed, flushed, {'batchItemFailures': [{'itemIdentifier': '1'}]}
+        one parameter: begun, current error.type=TypeError, flushed, flushed, TypeError <lambda>() takes 1 positional argument but 2 were given in []
         exit: begun, charged, current error.type=SystemExit, current error: SystemExit: 3, flushed, flushed, SystemExit 3 in ['leave']
         calls itself: begun, flushed, flushed, 0
         odd event: suppressed, 3
         broken instrumentation: begun, charged, flushed, flushed, 3
         watched: watched, begun, let go, flushed, flushed, 3
-        watched failure: watched, begun, charged, let go, flushed, flushed, ValueError declined in ['charge']
+        watched failure: watched, begun, charged, current error.type=ValueError, root error.type=ValueError, let go, flushed, flushed, ValueError declined in ['charge']
+        watched status: watched, begun, current error.type=502, current error: None, root error.type=502, root error: None, let go, flushed, flushed, {'statusCode': 502}
         watched exit: watched, begun, charged, current error.type=SystemExit, current error: SystemExit: 3, root error.type=SystemExit, root error: SystemExit: 3, let go, left, flushed, flushed, SystemExit 3 in ['leave']
         watched odd event: watched, suppressed, let go, 3
         watched calls itself: watched, begun, let go, flushed, flushed, 0
@@ -107,7 +112,7 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         in some milliseconds: True
         no time left: begun, 3
         at once: True
-    "]]
+    "#]]
     .assert_eq(&told);
 }
 

@@ -86,6 +86,8 @@ async function main() {
   await check("messages", async () => 3, async (handler) => handler(queued, lambda));
   await check("odd route", async () => 3, async (handler) => handler({ rawPath: "/", httpMethod: "GET", routeKey: 5 }, lambda));
   await check("failed messages", async () => Promise.reject(new Error("no")), async (handler) => handler(queued, lambda));
+  await check("returned messages", async () => ({ batchItemFailures: [{ itemIdentifier: "1" }], toString: () => "3" }), async (handler) => handler(queued, lambda));
+  await check("no returned messages", async () => ({ batchItemFailures: [], toString: () => "3" }), promised);
   await check("status", async () => ({ statusCode: 502, toString: () => "3" }), promised);
   await check("rejection", async () => Promise.reject(new Error("no")), promised);
   await check("throw", () => { throw new Error("no"); }, promised);
