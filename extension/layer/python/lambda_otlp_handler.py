@@ -67,6 +67,9 @@ LIBRARIES = {
     "urllib3": "urllib3",
 }
 
+# Modules of web frameworks that start a request's span by `propagate.extract`: FastAPI's own one, and Starlette's middleware.
+FRAMEWORKS = ("fastapi.telemetry._asgi", "starlette.middleware.opentelemetry")
+
 # A module that imports these sets an SDK or its instrumentations up by itself.
 OWN_SETUP = ("opentelemetry.sdk", "opentelemetry.instrumentation")
 
@@ -120,6 +123,8 @@ class HandlerFinder:
             return
         if fast := fast_start(packages):
             fast.instrument_libraries(instrument_library)
+            for name in FRAMEWORKS:
+                fast.imports.when_imported(name, lambda name=name: join_invocation(sys.modules[name]))
             self.hook(spec.loader, None, fast)
             return
         if importlib.util.find_spec("opentelemetry") is None or not has_instrumentation():
@@ -311,6 +316,29 @@ def for_libraries():
             wrapt.register_post_import_hook(functools.partial(instrument_library, entry), library)
         else:
             instrument_library(entry)
+    for name in FRAMEWORKS:
+        wrapt.register_post_import_hook(functools.partial(attempt, join_invocation), name)
+
+
+def join_invocation(framework):
+    """Has a web framework start the span of a request below the invocation's.
+
+    By itself it looks for the parent in the headers alone, where it finds the parent of the invocation, or none.
+    """
+    from opentelemetry import context, propagate, trace
+
+    def extract(*arguments, **named):
+        found = propagate.extract(*arguments, **named)
+        current, sender = trace.get_current_span(), trace.get_current_span(found).get_span_context()
+        parent = getattr(current, "parent", None)
+        # A request that the function sends to itself has another parent.
+        if not current.get_span_context().is_valid or sender.is_valid and (parent is None or parent.span_id != sender.span_id):
+            return found
+        return trace.set_span_in_context(current, context.Context({**context.get_current(), **found}))
+
+    # The module's own view of what it imported.
+    framework.propagate = type(propagate)(propagate.__name__)
+    vars(framework.propagate).update({**vars(propagate), "extract": extract})
 
 
 # Instrumentations whose library has been imported, the first of which is being loaded.

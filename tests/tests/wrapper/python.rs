@@ -218,10 +218,10 @@ fn the_fast_start_of_python_exports_what_the_sdk_exports() {
     }
     let Some(told) = told_by_python_of("columns.py", &packages) else { return };
     expect_test::expect![[r#"
-        all: 55 lines
+        all: 60 lines
             -the SDK is loaded: True
             +the SDK is loaded: False
-        cumulative, baggage: 85 lines
+        cumulative, baggage: 90 lines
             -the SDK is loaded: True
             +the SDK is loaded: False
         a parent of X-Ray: 3 lines
@@ -233,6 +233,15 @@ fn the_fast_start_of_python_exports_what_the_sdk_exports() {
             +{"gauge": {"dataPoints": [{"asInt": "1", "timeUnixNano": "time"}]}, "name": "flushed", "scope": {"schemaUrl": "https://example.com/1", "scope": {"name": "shop", "version": "1.2"}}}
             +{"gauge": {"dataPoints": [{"asInt": "1", "timeUnixNano": "time"}]}, "name": "flushed", "scope": {"schemaUrl": "https://example.com/1", "scope": {"name": "shop", "version": "1.2"}}}
             +{'statusCode': 200, 'saw': None}
+            +the SDK is loaded: False
+        a web framework: 0 lines
+            +{"resource": {"attributes": [{"key": "service.instance.id"}, {"key": "service.name", "value": {"stringValue": "shop"}}, {"key": "telemetry.auto.version", "value": {"stringValue": "0.66b1"}}, {"key": "telemetry.sdk.language", "value": {"stringValue": "python"}}, {"key": "telemetry.sdk.name", "value": {"stringValue": "opentelemetry"}}, {"key": "telemetry.sdk.version", "value": {"stringValue": "1.45.1"}}]}}
+            +{"attributes": [{"key": "cloud.account.id", "value": {"stringValue": "123456789012"}}, {"key": "cloud.resource_id", "value": {"stringValue": "arn:aws:lambda:eu-west-1:123456789012:function:shop"}}, {"key": "faas.invocation_id", "value": {"stringValue": "8476a536-e9f4-11e8-9739-2dfe598c3fcd"}}], "endTimeUnixNano": "time", "flags": 768, "kind": "SPAN_KIND_SERVER", "name": "shop", "parentSpanId": "t61rcWkgMzE=", "scope": {"schemaUrl": "https://opentelemetry.io/schemas/1.11.0", "scope": {"name": "opentelemetry.instrumentation.aws_lambda", "version": "0.66b1"}}, "startTimeUnixNano": "time", "status": {}, "traceState": "k=v"}
+            +{"endTimeUnixNano": "time", "flags": 256, "kind": "SPAN_KIND_INTERNAL", "name": "request", "parentSpanId": "shop", "scope": {"scope": {"name": "fastapi"}}, "startTimeUnixNano": "time", "status": {}, "traceState": "k=v"}
+            +{"endTimeUnixNano": "time", "flags": 256, "kind": "SPAN_KIND_INTERNAL", "name": "request", "parentSpanId": "shop", "scope": {"scope": {"name": "fastapi"}}, "startTimeUnixNano": "time", "status": {}, "traceState": "k=v"}
+            +{"endTimeUnixNano": "time", "flags": 256, "kind": "SPAN_KIND_INTERNAL", "name": "sends", "parentSpanId": "shop", "scope": {"schemaUrl": "https://example.com/1", "scope": {"attributes": [{"key": "a", "value": {"intValue": "1"}}], "name": "shop", "version": "1.2"}}, "startTimeUnixNano": "time", "status": {}, "traceState": "k=v"}
+            +{"endTimeUnixNano": "time", "flags": 768, "kind": "SPAN_KIND_INTERNAL", "name": "request", "parentSpanId": "sends", "scope": {"scope": {"name": "fastapi"}}, "startTimeUnixNano": "time", "status": {}, "traceState": "k=v"}
+            +{'statusCode': 200, 'saw': [(True, ['u']), (True, ['u']), (False, ['u'])]}
             +the SDK is loaded: False
         odd variables: 2 lines
             -the SDK is loaded: True

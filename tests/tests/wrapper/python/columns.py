@@ -18,19 +18,20 @@ from types import SimpleNamespace
 PARENT = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "k=v", "Baggage": "u=1"}
 TRACING_HEADER = {"X-Amzn-Trace-Id": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"}
 DELTA_OR_NOT = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
-ALL = [{"case": case, "headers": PARENT} for case in ("spans", "senders", "counts", "bounds", "observers")]
+ALL = [{"case": case, "headers": PARENT} for case in ("spans", "senders", "requests", "counts", "bounds", "observers")]
 CASES = {
     "all": ([*ALL, {}, {}], {}),
     "cumulative, baggage": ([*ALL, {}, {}], {DELTA_OR_NOT: "cumulative", "OTEL_PROPAGATORS": "baggage"}),
     "a parent of X-Ray": ([{"case": "senders", "headers": {**PARENT, **TRACING_HEADER}}], {"OTEL_PROPAGATORS": "tracecontext,xray"}),
     "a callback that flushes": ([{"case": "flushers"}], {}),
+    "a web framework": ([{"case": "requests", "headers": {name.lower(): value for name, value in PARENT.items()}}], {}),
     "odd variables": ([{}], {"OTEL_RESOURCE_ATTRIBUTES": "a=b%20c, d = e ,a=2,nothing", "OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}),
     "another propagator": ([{}], {"OTEL_PROPAGATORS": "b3"}),
     "no telemetry": ([{"case": "spans"}], {"OTEL_SDK_DISABLED": "true"}),
     "the SDK, late": ([{"case": "sdk"}], {}),
 }
-# The SDK waits 30 seconds for itself.
-WITHOUT_SDK = ("a callback that flushes",)
+# The SDK waits 30 seconds for itself; and what both see is shown once.
+WITHOUT_SDK = ("a callback that flushes", "a web framework")
 # Values that differ from run to run.
 OF_RUN = ("service.instance.id", "exception.stacktrace")
 

@@ -113,5 +113,18 @@ def sdk():
     return is_sdk, [(each.name, each.resource.attributes["service.name"], each.instrumentation_scope.name) for each in exporter.get_finished_spans()]
 
 
+def requests():
+    """A web framework gets the headers of the event, none, or those that the function itself sends to it."""
+    framework = importlib.import_module("fastapi.telemetry._asgi")
+    own = {}
+    with tracer.start_as_current_span("sends"):
+        propagate.inject(own)
+    return [framework.request(headers) for headers in (HEADERS, {}, own)]
+
+
+HEADERS = {}
+
+
 def handler(event, lambda_context):
+    HEADERS.update(event.get("headers", {}))
     return {"statusCode": 200, "saw": globals()[event["case"]]() if "case" in event else None}
