@@ -63,7 +63,8 @@ pub(crate) fn line_record(
 
 /// The maximum difference between the time in a line and the time of its log event, in nanoseconds: one minute. A time further
 /// away belongs to something else, such as an order, or comes from a wrong clock.
-const MOST_TIME_APART: u64 = 60_000_000_000;
+const MOST_TIME_APART: u64 = 60 * SECOND;
+const SECOND: u64 = 1_000_000_000;
 
 fn text_record(
     event: &LogEventRef<'_>,
@@ -97,6 +98,12 @@ fn json_record(
     let body = json.message.as_deref().unwrap_or_else(|| without_line_end(event.message));
     let logged = event.time_unix_nano();
     let stated = json.time_unix_nano.filter(|time| time.abs_diff(logged) <= MOST_TIME_APART);
+    // Loggers that write whole seconds, such as Python's in Lambda, would move records before their invocation. CloudWatch's time is
+    // more precise within the second.
+    let stated = stated.map(|time| match time % SECOND {
+        0 => logged.clamp(time, time.saturating_add(SECOND - 1)),
+        _ => time,
+    });
     begin_at(stated.unwrap_or(logged), event, severity, body, observed_unix_nano, record);
     let said = prefix.and_then(|prefix| prefix.request_id).map(str::to_ascii_lowercase);
     let own = json.request_id.as_deref().or(said.as_deref());

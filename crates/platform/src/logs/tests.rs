@@ -86,6 +86,14 @@ fn the_time_is_the_events_or_a_stated_one_near_it_and_the_observed_time_the_deli
     assert_eq!(stated(at_event + 59), 59_123_456_000);
     assert_eq!(stated(at_event + 61), 123_000_000);
     assert_eq!(stated(at_event - 61), 123_000_000);
+    // Python's JSON log format and others write whole seconds. Base: 14:13:00.
+    let whole = |second: u32| {
+        let line = format!(r#"{{"timestamp":"2026-09-21T14:13:{second:02}Z","msg":"x"}}"#);
+        line_of(&event(&line), &window()).time_unix_nano - 1_789_999_980_000_000_000
+    };
+    assert_eq!(whole(20), 20_123_000_000);
+    assert_eq!(whole(19), 19_999_999_999);
+    assert_eq!(whole(21), 21_000_000_000);
     let time = |time_ms| LogEventRef { id: "", time_ms, message: "" }.time_unix_nano();
     assert_eq!((time(-1), time(i64::MIN), time(i64::MAX)), (0, 0, u64::MAX));
 }
