@@ -14,6 +14,10 @@ fn check_line(line: &str, record: &LogRecord) -> Result<(), String> {
     let Ok(Json::Object(fields)) = serde_json::from_str::<Json>(line) else {
         return same("body", &body, &whole);
     };
+    // `event` is the message of structlog and of Powertools' formatters that imitate it.
+    let is_text = |key: &&str| fields.get(*key).is_some_and(Json::is_string);
+    let names = if fields.contains_key("level") { &["message", "event"][..] } else { &["message"] };
+    let message = names.iter().copied().find(is_text);
     for (key, value) in &fields {
         let at = |name: &str| attribute(&record.attributes, name);
         match (key.as_str(), value) {
@@ -25,7 +29,7 @@ fn check_line(line: &str, record: &LogRecord) -> Result<(), String> {
                     &json!(level.as_str().unwrap().to_uppercase()),
                 )?;
             }
-            ("message", Json::String(_)) => same("message", &body, value)?,
+            (key, _) if Some(key) == message => same("message", &body, value)?,
             ("xray_trace_id", Json::String(root)) if root.starts_with("1-") => {
                 same(key, &at("aws.xray.trace_id"), &Some(value.clone()))?;
             }
@@ -41,8 +45,7 @@ fn check_line(line: &str, record: &LogRecord) -> Result<(), String> {
             (key, _) => same(key, &at(key), &Some(value.clone()))?,
         }
     }
-    let has_message = fields.get("message").is_some_and(Json::is_string);
-    if has_message { Ok(()) } else { same("body", &body, &whole) }
+    if message.is_some() { Ok(()) } else { same("body", &body, &whole) }
 }
 
 #[test]
