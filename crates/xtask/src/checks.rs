@@ -1,6 +1,6 @@
 //! Shared parts of the checks: their length, a tally, and the output of other programs.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -67,6 +67,17 @@ impl Tally {
         }
         Ok(())
     }
+}
+
+/// Runs a test of a package, which reads from this variable how many cases to run.
+pub(crate) fn long_test(test: &[&str], variable: &str, number: u64) -> anyhow::Result<()> {
+    let mut cargo = Command::new("cargo");
+    // Link-time optimisation takes minutes and saves seconds.
+    cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    cargo.args(["test", "--release", "--package"]).args(test).args(["--", "--nocapture"]);
+    let status = cargo.env(variable, number.to_string()).status()?;
+    ensure!(status.success(), "{test:?} ended with {status}");
+    Ok(())
 }
 
 /// Runs a program to its end. If it fails, the error has the end of its output.

@@ -19,6 +19,9 @@ const LONG_CHANGES: &str = "2000";
 const LONG_SCHEDULES: u64 = 1_000_000;
 const LONG_SCHEDULES_OF_PROCESSES: u64 = 50;
 
+/// Invocations of each process that must not grow; the gate makes 1,200.
+const LONG_INVOCATIONS: &str = "1000000";
+
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     succeed(Command::new("bash").arg(".ci/run").current_dir(&root))?;
@@ -41,6 +44,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         long_test(&root, &compact, "LAMBDA_OTLP_COMPACT_CASES", LONG_COMPACT_CASES)?;
         crate::chaos::schedules("NO_LOSS_SCHEDULES", LONG_SCHEDULES)?;
         crate::chaos::processes::run(0..LONG_SCHEDULES_OF_PROCESSES)?;
+        crate::load::run(&["--invocations", LONG_INVOCATIONS])?;
         let fuzz = ["--package", "lambda-otlp-tests", "--test", "fuzz"];
         long_test(&root, &fuzz, "FUZZ_CHANGES", LONG_CHANGES)?;
         crate::library::run(length)?;

@@ -5,8 +5,8 @@ mod items;
 pub(crate) mod processes;
 mod world;
 
-use anyhow::{Context as _, bail, ensure};
-use std::process::Command;
+use crate::checks::long_test;
+use anyhow::{Context as _, bail};
 
 /// Schedules of `cargo xtask chaos` without a number; the gate runs 2,000.
 const SCHEDULES: u64 = 20_000;
@@ -27,11 +27,6 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 pub(crate) fn schedules(variable: &str, number: u64) -> anyhow::Result<()> {
-    let mut test = Command::new("cargo");
-    // Link-time optimisation takes minutes and saves seconds.
-    test.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-    test.args(["test", "--release", "--package", "lambda-otlp-forwarder", "--test", "scenarios"]);
-    test.args(["no_item_is_lost", "--", "--nocapture"]).env(variable, number.to_string());
-    ensure!(test.status()?.success(), "schedules failed; see above for their seeds");
-    Ok(())
+    let test = ["lambda-otlp-forwarder", "--test", "scenarios", "no_item_is_lost"];
+    long_test(&test, variable, number).context("schedules failed; see above for their seeds")
 }

@@ -17,11 +17,16 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) const USAGE: &str = "load [--seconds N] [--picture FILE]";
+pub(crate) const USAGE: &str = "load [--seconds N] [--picture FILE] | load --invocations N";
 
 const SECONDS: u64 = 60;
 
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    if let ["--invocations", number] = arguments {
+        let number = number.parse().context("--invocations: not a number")?;
+        let test = ["lambda-otlp-tests", "--test", "growth"];
+        return checks::long_test(&test, "GROWTH_INVOCATIONS", number);
+    }
     let (mut seconds, mut picture) = (SECONDS, None);
     for argument in arguments.chunks(2) {
         match argument {

@@ -1,0 +1,176 @@
+//! The extension between a scripted Lambda, a function with an SDK, and a backend.
+
+use crate::http_peer::{Answer, Client, serve};
+use crate::{Growth, SLACK};
+use bytes::Bytes;
+use extension::{Config, Counts, run};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use tokio::sync::{mpsc, oneshot};
+use wire::protobuf::Writer;
+
+/// Of the requests that wait for the backend, more or fewer are in memory.
+const BUFFERED: usize = 1024 * 1024;
+
+/// A call of `next`, to be answered with an event.
+type Next = oneshot::Sender<Value>;
+
+fn text(body: impl Into<Bytes>) -> Answer {
+    let answer = http::Response::builder().header("Lambda-Extension-Identifier", "i");
+    answer.body(Full::new(body.into())).unwrap()
+}
+
+/// The trace of one invocation: a root span that names it, and a query.
+fn traces(number: u64, request_id: &str) -> Vec<u8> {
+    let trace_id = [number.to_be_bytes(), (!number).to_be_bytes()].concat();
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |root| {
+                root.bytes(1, &trace_id);
+                root.bytes(2, &(number * 2 + 1).to_be_bytes());
+                root.string(5, "orders");
+                root.fixed64(7, 1_790_000_000_000_000_000 + number);
+                root.fixed64(8, 1_790_000_000_000_000_001 + number);
+                root.message(9, |attribute| {
+                    attribute.string(1, "faas.invocation_id");
+                    attribute.message(2, |value| value.string(1, request_id));
+                });
+            });
+            scope.message(2, |query| {
+                query.bytes(1, &trace_id);
+                query.bytes(2, &(number * 2 + 2).to_be_bytes());
+                query.bytes(4, &(number * 2 + 1).to_be_bytes());
+                query.string(5, "query");
+            });
+        });
+    });
+    bytes
+}
+
+/// Lambda's events about an invocation, and a line of the function. Some invocations time out. Of some there is no end, or no event
+/// at all.
+fn telemetry(number: u64, is_first: bool, request_id: &str) -> Vec<Value> {
+    let time = |millis: u64| {
+        let (minutes, seconds) = (number / 60 % 1440, number % 60);
+        format!("2026-09-21T{:02}:{:02}:{seconds:02}.{millis:03}Z", minutes / 60, minutes % 60)
+    };
+    let trace = format!("Root=1-5bef4de7-{number:024x};Parent={number:016x};Sampled=1");
+    let status = if number.is_multiple_of(13) { "timeout" } else { "success" };
+    let start = json!({ "time": time(0), "type": "platform.start", "record": {
+        "requestId": request_id, "version": "$LATEST",
+        "tracing": { "type": "X-Amzn-Trace-Id", "value": trace, "spanId": format!("{number:016x}") } } });
+    let line = json!({ "time": time(1), "type": "function", "record": format!("order {number} of {request_id}") });
+    let done = json!({ "time": time(2), "type": "platform.runtimeDone", "record": {
+        "requestId": request_id, "status": status, "metrics": { "durationMs": 2.0, "producedBytes": 8 },
+        "spans": [{ "name": "responseLatency", "start": time(1), "durationMs": 1.0 }] } });
+    let report = json!({ "time": time(3), "type": "platform.report", "record": {
+        "requestId": request_id, "status": status, "metrics": { "durationMs": 2.0, "billedDurationMs": 3,
+        "memorySizeMB": 128, "maxMemoryUsedMB": 64 } } });
+    match number % 17 {
+        // These fill the tables.
+        _ if is_first => vec![start, line],
+        5 => vec![start, line],
+        6 => Vec::new(),
+        7 => vec![start, line, report],
+        _ => vec![start, line, done, report],
+    }
+}
+
+async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
+    let (asks, mut asked) = mpsc::channel::<Next>(1);
+    let subscribed = Arc::new(Mutex::new(None::<String>));
+    let destination = Arc::clone(&subscribed);
+    let api = serve(move |asked, body| {
+        let (asks, destination) = (asks.clone(), Arc::clone(&destination));
+        async move {
+            match asked.as_str() {
+                "POST /2020-01-01/extension/register" => text(
+                    r#"{"functionName":"orders","functionVersion":"7","handler":"h","accountId":"123456789012"}"#,
+                ),
+                "PUT /2022-07-01/telemetry" => {
+                    let body: Value = serde_json::from_slice(&body).unwrap();
+                    let uri = body["destination"]["URI"].as_str().map(str::to_owned);
+                    *destination.lock().unwrap() = uri;
+                    text("OK")
+                }
+                "GET /2020-01-01/extension/event/next" => {
+                    let (answer, answered) = oneshot::channel();
+                    asks.send(answer).await.unwrap();
+                    text(answered.await.unwrap().to_string())
+                }
+                other => panic!("{other}"),
+            }
+        }
+    })
+    .await;
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (api, port) = (api.to_string(), free.port().to_string());
+    let own = [
+        ("AWS_LAMBDA_RUNTIME_API", api.as_str()),
+        ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
+        ("OTEL_LAMBDA_RECEIVER_PORT", &port),
+        // Otherwise `next` waits after a failure for the events that never come.
+        ("LAMBDA_OTLP_HOLD", "never"),
+    ];
+    let variables = own.iter().chain(variables);
+    let variables: HashMap<String, String> =
+        variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let config = Config::from_source(&variables);
+    let counts = Arc::new(Counts::default());
+    let counted = Arc::clone(&counts);
+    let extension =
+        tokio::spawn(async move { run(&config, "extension", std::io::sink(), &counted).await });
+    let mut next = asked.recv().await.unwrap();
+    let receiver = SocketAddr::from((Ipv4Addr::LOCALHOST, free.port()));
+    let uri = subscribed.lock().unwrap().clone().unwrap();
+    let (authority, path) = uri.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let path = format!("/{path}");
+    let listener = (Ipv4Addr::LOCALHOST, authority.rsplit_once(':').unwrap().1.parse().unwrap());
+    let (mut sdk, mut events) =
+        (Client::connect(receiver).await, Client::connect(listener.into()).await);
+    let (invocations, mut growth) = Growth::new();
+    for number in 0..invocations {
+        let request_id = format!("3da1f2dc-3222-475e-9205-{number:012x}");
+        let arn = format!("arn:aws:lambda:eu-west-1:123456789012:function:orders:{}", number % 997);
+        next.send(json!({ "eventType": "INVOKE", "requestId": request_id, "deadlineMs": u64::MAX / 2, "invokedFunctionArn": arn })).unwrap();
+        if number.is_multiple_of(100) {
+            sdk = Client::connect(receiver).await;
+        }
+        let status =
+            sdk.post("/v1/traces", "application/x-protobuf", traces(number, &request_id)).await;
+        assert!([200, 503].contains(&status), "{status}");
+        let body =
+            serde_json::to_vec(&telemetry(number, growth.is_first(number), &request_id)).unwrap();
+        events.post(&path, "application/json", body).await;
+        next = asked.recv().await.unwrap();
+        growth.note(number);
+    }
+    next.send(json!({ "eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": 0 }))
+        .unwrap();
+    extension.await.unwrap().unwrap();
+    println!("{what}: {counts}");
+    growth.check(what, slack);
+}
+
+#[tokio::test]
+#[ignore = "a process of no_process_grows_with_its_invocations"]
+async fn an_extension_that_writes_lines() {
+    lambda(&[], "the extension in stdout mode", SLACK).await;
+}
+
+#[tokio::test]
+#[ignore = "a process of no_process_grows_with_its_invocations"]
+async fn an_extension_that_sends() {
+    let backend = serve(|_, _| async { text("") }).await;
+    let endpoint = format!("http://{backend}");
+    lambda(
+        &[("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", &endpoint)],
+        "the extension in direct mode",
+        BUFFERED,
+    )
+    .await;
+}

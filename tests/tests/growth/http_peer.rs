@@ -1,0 +1,70 @@
+//! The smallest HTTP/1.1 server and client: their own allocations end with each exchange.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// Answers each request with method and path, and its body, on a port of this machine.
+pub(crate) async fn serve<F>(
+    answer: impl Fn(String, Bytes) -> F + Send + Sync + 'static,
+) -> SocketAddr
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = Arc::new(answer);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let answer = Arc::clone(&answer);
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                let answer = Arc::clone(&answer);
+                async move {
+                    let (head, body) = request.into_parts();
+                    let body = body.collect().await.map(http_body_util::Collected::to_bytes);
+                    let asked = format!("{} {}", head.method, head.uri.path());
+                    Ok::<_, Infallible>(answer(asked, body.unwrap_or_default()).await)
+                }
+            });
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    address
+}
+
+/// A connection that is kept.
+pub(crate) struct Client(SocketAddr, SendRequest<Full<Bytes>>);
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self(address, sender)
+    }
+
+    /// Posts, and returns the status.
+    pub(crate) async fn post(&mut self, path: &str, content_type: &str, body: Vec<u8>) -> u16 {
+        let request = Request::post(path).header("host", self.0.to_string());
+        let request = request.header("content-type", content_type);
+        self.1.ready().await.unwrap();
+        let answer =
+            self.1.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+        let status = answer.status().as_u16();
+        answer.into_body().collect().await.unwrap();
+        status
+    }
+}
