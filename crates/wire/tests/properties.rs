@@ -433,3 +433,91 @@ fn an_item_that_no_line_holds_is_truncated_and_counted() {
     assert!(value.ends_with("bytes truncated]"), "{}", value.len());
     assert_eq!(span.attributes.len(), 2);
 }
+
+#[test]
+fn only_values_longer_than_the_limit_are_truncated() {
+    let text = |text: String| attribute("text", Value::StringValue(text));
+    let bytes = |bytes: usize| attribute("bytes", Value::BytesValue(vec![7; bytes]));
+    let request = |attributes: Vec<KeyValue>| {
+        let span = Span {
+            trace_id: vec![1; 16],
+            span_id: vec![2; 8],
+            name: "n".repeat(300),
+            attributes,
+            ..Default::default()
+        };
+        Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans { spans: vec![span], ..Default::default() }],
+            ..Default::default()
+        }]))
+    };
+    let (x, e) = ("x", "é");
+    let long =
+        [text(x.repeat(100)), text(x.repeat(101)), text(e.repeat(60)), bytes(100), bytes(101)];
+    let truncated = [
+        text(x.repeat(100)),
+        text(format!("{}…[1 bytes truncated]", x.repeat(78))),
+        // No character is cut in two.
+        text(format!("{}…[20 bytes truncated]", e.repeat(38))),
+        bytes(100),
+        bytes(100),
+    ];
+    assert_eq!(request(long.into()).with_values_cut(100), (request(truncated.into()), 3));
+}
+
+#[test]
+fn large_values_of_resource_and_scope_are_truncated_and_those_of_items_are_not() {
+    let noise = |bytes: usize| -> String {
+        let mut state = 7u64;
+        let next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            char::from(b'!' + u8::try_from(state % 90).unwrap())
+        };
+        std::iter::repeat_with(next).take(bytes).collect()
+    };
+    let large = || vec![attribute("large", Value::StringValue(noise(80_000)))];
+    let resource = Resource { attributes: large(), ..Default::default() };
+    let point = NumberDataPoint {
+        attributes: vec![attribute("own", Value::StringValue(noise(20_000)))],
+        value: Some(number_data_point::Value::AsInt(1)),
+        ..Default::default()
+    };
+    let gauge = Gauge { data_points: vec![point.clone(); 6] };
+    let metric = Metric { data: Some(metric::Data::Gauge(gauge)), ..Default::default() };
+    let request = Request::encode::<Metrics>(&Metrics::request(vec![ResourceMetrics {
+        resource: Some(resource),
+        scope_metrics: vec![ScopeMetrics { metrics: vec![metric], ..Default::default() }],
+        ..Default::default()
+    }]));
+    let limits = LineLimits { max_bytes: 50_000, ..LineLimits::default() };
+    let encode = |request: Request| {
+        let mut out = Vec::new();
+        let written = LineEncoder::new(6, limits).encode(&Envelope::default(), request, &mut out);
+        assert_eq!((written.items, written.truncated_values, written.dropped_items), (6, 1, 0));
+        out
+    };
+    let scope = InstrumentationScope { attributes: large(), ..Default::default() };
+    let spans = vec![Span { name: noise(1_000), ..Default::default() }; 6];
+    encode(Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
+        scope_spans: vec![ScopeSpans { scope: Some(scope), spans, ..Default::default() }],
+        ..Default::default()
+    }])));
+    let out = encode(request);
+    for line in String::from_utf8(out).unwrap().lines() {
+        let reading = read_line(line, &Limits::default()).unwrap();
+        let metrics = reading.decoded[0].request.decode::<Metrics>().unwrap().unwrap();
+        for of_resource in metrics.resource_metrics {
+            let large = &of_resource.resource.unwrap().attributes[0];
+            let Some(Value::StringValue(text)) = &large.value.as_ref().unwrap().value else {
+                panic!("{large:?}")
+            };
+            assert_eq!(text.len(), 16 * 1024);
+            for metric in of_resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
+                let Some(metric::Data::Gauge(gauge)) = metric.data else { panic!() };
+                assert!(gauge.data_points.iter().all(|own| *own == point));
+            }
+        }
+    }
+}

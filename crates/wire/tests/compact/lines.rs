@@ -64,6 +64,8 @@ fn a_request_too_large_for_a_line_becomes_several_lines() {
     assert_eq!((written.items, written.dropped_items), (5000, 0));
     let lines: Vec<&str> = std::str::from_utf8(&out).unwrap().lines().collect();
     assert!(lines.len() > 1 && lines.len() == written.lines, "{}", lines.len());
+    // Full lines: each log event costs bytes of its own.
+    assert!(lines.len() <= 1 + out.len() / (30 * 1024), "{} in {}", out.len(), lines.len());
     let mut read = Vec::new();
     for line in &lines {
         assert!(line.len() < 60 * 1024, "{}", line.len());
