@@ -235,6 +235,24 @@ proptest! {
     }
 
     #[test]
+    fn containers_without_items_are_dropped(shapes in prop::collection::vec(shape(), 2..4)) {
+        let mut next = 0;
+        let requests: Vec<_> = shapes.iter().map(|shape| spans(shape, &mut next)).collect();
+        let mut results: Vec<_> =
+            requests.iter().map(|request| request.clone().without_empty_containers()).collect();
+        prop_assert_eq!(places(&results), places(&requests));
+        // A request without others of its signal stays as it is.
+        if requests.iter().filter(|request| request.items() > 0).count() > 1 {
+            results.extend(merge(requests, usize::MAX));
+        }
+        for request in results {
+            for container in request.decode::<Traces>().unwrap().unwrap().resource_spans {
+                prop_assert!(container.scope_spans.iter().any(|scope| !scope.spans.is_empty()));
+            }
+        }
+    }
+
+    #[test]
     fn equal_resources_and_scopes_become_one(shapes in prop::collection::vec(shape(), 2..5)) {
         let mut next = 0;
         let requests: Vec<_> = shapes.iter().map(|shape| spans(shape, &mut next)).collect();
@@ -519,5 +537,19 @@ fn large_values_of_resource_and_scope_are_truncated_and_those_of_items_are_not()
                 assert!(gauge.data_points.iter().all(|own| *own == point));
             }
         }
+    }
+}
+
+#[test]
+fn a_size_below_each_item_gives_every_item_its_part() {
+    let spans = vec![Span { name: "n".into(), ..Default::default() }; 5];
+    let request = Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
+        scope_spans: vec![ScopeSpans { spans, ..Default::default() }],
+        ..Default::default()
+    }]));
+    for max_bytes in 0..8 {
+        let parts = request.clone().split_by_size(max_bytes);
+        let items: Vec<_> = parts.iter().map(Request::items).collect();
+        assert_eq!(items, [1; 5], "{max_bytes}");
     }
 }
