@@ -237,28 +237,38 @@ mod tests {
         }
     }
 
+    fn part(fate: Fate, reason: &str) -> ToEnqueue {
+        let parked = Parked {
+            destination: "default".to_owned(),
+            stream: None,
+            content: Content::Raw(b"x".to_vec()),
+            items: 1,
+            oldest_unix_nano: 0,
+            newest_unix_nano: 0,
+            first_seen_unix_nano: 0,
+            reason: reason.to_owned(),
+            partial: false,
+            log_events: LogEventRange::default(),
+        };
+        ToEnqueue { parked, fate, is_in_log_group: false }
+    }
+
+    #[tokio::test]
+    async fn only_the_first_hundred_reasons_are_logged_and_everything_is_counted() {
+        let parts = (0..150).map(|number| part(Fate::Park, &format!("reason {number}"))).collect();
+        let none = Queues::<NoQueue>::default();
+        let enqueued = enqueue(&none, parts, Duration::ZERO, Instant::now()).await;
+        assert_eq!(enqueued.undelivered.len(), 100);
+        assert_eq!(enqueued.account.total.returned, 150);
+    }
+
     #[tokio::test]
     async fn messages_without_an_answer_are_returned_to_lambda() {
-        let part = |fate| {
-            let parked = Parked {
-                destination: "default".to_owned(),
-                stream: None,
-                content: Content::Raw(b"x".to_vec()),
-                items: 1,
-                oldest_unix_nano: 0,
-                newest_unix_nano: 0,
-                first_seen_unix_nano: 0,
-                reason: "503".to_owned(),
-                partial: false,
-                log_events: LogEventRange::default(),
-            };
-            ToEnqueue { parked, fate, is_in_log_group: false }
-        };
         for (fate, there) in
             [(Fate::Park, KeptIn::RetryQueue), (Fate::DeadLetter, KeptIn::DeadLetterQueue)]
         {
             let queues = Queues { retry: Some(AnswersForOne), dead_letters: Some(AnswersForOne) };
-            let parts = (0..3).map(|_| part(fate)).collect();
+            let parts = (0..3).map(|_| part(fate, "503")).collect();
             let enqueued = enqueue(&queues, parts, Duration::ZERO, Instant::now()).await;
             let places: Vec<_> =
                 enqueued.undelivered.into_iter().map(|part| (part.items, part.kept_in)).collect();
