@@ -73,7 +73,7 @@ fn told_by_python_of(script: &str, packages: &Path) -> Option<String> {
 #[test]
 fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
     let Some(told) = told_by_python("handlers.py") else { return };
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         value: begun, flushed, flushed, 3
         failure: begun, charged, current error.type=ValueError, flushed, flushed, ValueError declined in ['charge']
         failure in C: begun, current error.type=TypeError, flushed, flushed, TypeError str.join() takes exactly one argument (2 given) in []
@@ -112,7 +112,7 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         in some milliseconds: True
         no time left: begun, 3
         at once: True
-    "#]]
+    "]]
     .assert_eq(&told);
 }
 
