@@ -53,6 +53,9 @@ KNOWN = {
 PROPAGATORS = ("baggage", "none", "tracecontext", "xray", "xray-lambda")
 # Variables of the extension and of instrumentations, which read them.
 OF_OTHERS = ("OTEL_INSTRUMENTATION_", "OTEL_LAMBDA_", "OTEL_PYTHON_EXCLUDED_URLS")
+# What the package opentelemetry-api has in the folder `opentelemetry`, and its oldest version that was tried with the layer's packages.
+API = "__pycache__ _events _logs attributes baggage context environment_variables metrics propagate propagators py trace util version".split()
+OLDEST_API = [1, 30]
 LOOPBACK = ("127.0.0.1", "localhost")
 # As in lambda_otlp_handler.py, and the SDK's own delay in milliseconds.
 QUEUE_SIZE = 16384
@@ -131,11 +134,11 @@ def unquoted(value):
     return unquote(value)
 
 
-def version_of(folder):
-    """The version that a package of the layer has in its file, which is not imported."""
+def version_of(package, folder=None):
+    """The version that a package has in its file, which is not imported."""
     for name in ("version.py", "version/__init__.py"):
         try:
-            with open(os.path.join(Packages.folder, folder, name), encoding="utf-8") as file:
+            with open(os.path.join(folder or Packages.folder, package, name), encoding="utf-8") as file:
                 for line in file:
                     if line.startswith("__version__"):
                         return line.split('"')[1]
@@ -151,7 +154,7 @@ class Packages:
 
 
 def only_the_layers(folder):
-    """`NotFast` if there are packages of OpenTelemetry's, or for it, beside the layer's."""
+    """`NotFast` if there are packages of OpenTelemetry's, or for it, beside the layer's and an API."""
     Packages.folder = folder
     if not os.path.isdir(os.path.join(folder, "opentelemetry", "sdk")):
         raise NotFast("the packages are not the layer's")
@@ -167,10 +170,21 @@ def only_the_layers(folder):
         except OSError:
             continue
         if "opentelemetry" in names:
-            raise NotFast(f"{entry} has packages of OpenTelemetry")
+            only_the_api(entry)
         for name in names:
-            if name.endswith((".dist-info", ".egg-info")) and is_for_opentelemetry(os.path.join(entry, name, "entry_points.txt")):
+            if not name.endswith((".dist-info", ".egg-info")) or name.startswith("opentelemetry_api-"):
+                continue
+            if is_for_opentelemetry(os.path.join(entry, name, "entry_points.txt")):
                 raise NotFast(f"{entry} has {name.rpartition('.')[0]} for OpenTelemetry")
+
+
+def only_the_api(entry):
+    """`NotFast` if a folder on the path has more of OpenTelemetry's than the API, on which libraries such as FastAPI depend."""
+    if not all(name.partition(".")[0] in API for name in os.listdir(os.path.join(entry or ".", "opentelemetry"))):
+        raise NotFast(f"{entry} has packages of OpenTelemetry")
+    version = version_of("opentelemetry", entry)
+    if not OLDEST_API <= (numbers(version) or []) < [2]:
+        raise NotFast(f"{entry} has opentelemetry-api {version}")
 
 
 def is_for_opentelemetry(file):
@@ -341,6 +355,8 @@ class Fast:
         self.beside, self.bound, self.say, self.environ = beside, bound, say, environ
         replace_typing_extensions()
         self.spans = beside("lambda_otlp_spans")
+        if missing := {name for kind in (self.spans.Span, self.spans.Tracer, self.spans.TracerProvider) for name in kind.__abstractmethods__}:
+            raise NotFast(f"the function's opentelemetry-api has {' and '.join(sorted(missing))}, which came after this layer")
         self.sampler = self.spans.sampler_of(*self.settings.sampler)
         if self.sampler is None:
             raise NotFast(f"OTEL_TRACES_SAMPLER is {' with argument '.join(self.settings.sampler)}")

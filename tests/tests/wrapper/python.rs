@@ -172,6 +172,10 @@ fn the_fast_start_is_for_functions_that_ask_for_nothing_else_and_loses_no_reques
         the layer's packages: fast
         a library: fast
         packages of the function: /task has packages of OpenTelemetry
+        an API: fast
+        an old API: /task has opentelemetry-api 1.29.0
+        a later API: /task has opentelemetry-api 2.0.0
+        an API without a version: /task has opentelemetry-api 
         an instrumentation of the function: /task has openinference-1 for OpenTelemetry
         an archive: /task on the path is an archive
         library~=1.0: True
@@ -250,6 +254,9 @@ fn the_fast_start_of_python_exports_what_the_sdk_exports() {
         another propagator: 0 lines, cannot be imported: Propagator b3 not found. It is either misspelled or not installed.
         no telemetry: 0 lines
         the SDK, late: 3 lines
+        an API of the function: 44 lines
+            -the SDK is loaded: True
+            +the SDK is loaded: False
     "#]].assert_eq(&told);
 }
 

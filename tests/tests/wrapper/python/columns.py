@@ -143,9 +143,21 @@ def plain(value, names):
 
 def main(layer, packages):
     sys.path.append(packages)
-    with tempfile.TemporaryDirectory() as bytecode:
+    with tempfile.TemporaryDirectory() as bytecode, tempfile.TemporaryDirectory() as task:
         sys.pycache_prefix = bytecode
+        link_api(packages, task)
+        CASES["an API of the function"] = (ALL, {"PYTHONPATH": task})
         compare(layer, packages, bytecode)
+
+
+def link_api(packages, task):
+    """Puts opentelemetry-api into a function's package, as libraries that depend on it do."""
+    os.mkdir(os.path.join(task, "opentelemetry"))
+    information = next(name for name in os.listdir(packages) if name.startswith("opentelemetry_api-"))
+    with open(os.path.join(packages, information, "RECORD")) as record:
+        files = [line.split(",")[0].split("/") for line in record]
+    for name in {information, *(os.path.join(*file[:2]) for file in files if file[0] == "opentelemetry")}:
+        os.symlink(os.path.join(packages, name), os.path.join(task, name))
 
 
 def compare(layer, packages, bytecode):

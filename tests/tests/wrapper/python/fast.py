@@ -71,7 +71,12 @@ def found(case, *files, at="task"):
 
 found("the layer's packages")
 found("a library", ("boto3/__init__.py", ""), ("boto3-1.dist-info/entry_points.txt", "[console_scripts]\na = b:c"))
-found("packages of the function", ("opentelemetry/trace/__init__.py", ""))
+found("packages of the function", ("opentelemetry/sdk/__init__.py", ""))
+API = ("opentelemetry_api-1.dist-info/entry_points.txt", "[opentelemetry_context]\na = b:C"), ("opentelemetry/trace/__init__.py", "")
+found("an API", *API, ("opentelemetry/version/__init__.py", '__version__ = "1.45.2"'))
+found("an old API", *API, ("opentelemetry/version/__init__.py", '__version__ = "1.29.0"'))
+found("a later API", *API, ("opentelemetry/version/__init__.py", '__version__ = "2.0.0"'))
+found("an API without a version", *API)
 found("an instrumentation of the function", ("openinference-1.dist-info/entry_points.txt", "[opentelemetry_instrumentor]\na = b:C"))
 found("an archive", ("task", ""), at="")
 
