@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// A response has at most 4,096 bytes.
-const MOST_REASON_CHARS: usize = 700;
+/// A response has at most 4,096 bytes, in which JSON may double a text.
+const MOST_TEXT_BYTES: usize = 1_400;
 const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The answer to a request: success with totals, or the reason of a failure.
 pub(super) fn response(request: &ResourceRequest, outcome: &Result<Value, String>) -> Value {
     let (status, reason, sums) = match outcome {
-        Ok(sums) => ("SUCCESS", "see the subscriber's log".to_owned(), sums.clone()),
+        Ok(sums) => ("SUCCESS", "see the subscriber's log".to_owned(), cut_texts(sums)),
         // A failed removal must not block the deletion of a stack.
         Err(problem) if request.kind == RequestKind::Delete => ("SUCCESS", cut(problem), json!({})),
         Err(problem) => ("FAILED", cut(problem), json!({})),
@@ -32,9 +32,18 @@ pub(super) fn response(request: &ResourceRequest, outcome: &Result<Value, String
     })
 }
 
+/// The log has the whole text.
+fn cut_texts(sums: &Value) -> Value {
+    let sums = sums.as_object().into_iter().flatten();
+    let cut = sums.map(|(name, sum)| {
+        (name.clone(), sum.as_str().map_or_else(|| sum.clone(), |text| cut(text).into()))
+    });
+    Value::Object(cut.collect())
+}
+
 fn cut(text: &str) -> String {
-    let head: String = text.chars().take(MOST_REASON_CHARS).collect();
-    if head.len() < text.len() { format!("{head}…") } else { head }
+    let head = text.get(..text.floor_char_boundary(MOST_TEXT_BYTES)).unwrap_or_default();
+    if head.len() < text.len() { format!("{head}…") } else { head.to_owned() }
 }
 
 /// Puts the answer to CloudFormation's URL until it is accepted.
@@ -58,5 +67,28 @@ pub(super) async fn send(
         }
         tracing::warn!(problem, "CloudFormation did not accept the answer, will retry");
         sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::Event;
+    use super::*;
+
+    #[test]
+    fn long_texts_fit_into_an_answer_and_totals_stay() {
+        let event = Event::read(&json!({
+            "RequestType": "Update", "ResponseURL": "https://s3.example.com/b/k", "RequestId": "r".repeat(128),
+            "StackId": "s".repeat(256), "LogicalResourceId": "l".repeat(128), "PhysicalResourceId": "p".repeat(256),
+        }));
+        let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
+        let long = "\"é ".repeat(2_000);
+        let answer = response(&request, &Ok(json!({ "put": 3, "notable": long })));
+        assert!(answer.to_string().len() <= 4096, "{answer}");
+        assert_eq!(answer["Data"]["put"], 3);
+        assert!(answer["Data"]["notable"].as_str().unwrap().ends_with('…'));
+        let answer = response(&request, &Err(long));
+        assert_eq!(answer["Status"], "FAILED");
+        assert!(answer.to_string().len() <= 4096, "{answer}");
     }
 }
