@@ -1,4 +1,4 @@
-//! Puts undelivered telemetry into the retry queue or the dead-letter queue. If neither accepts it, it is returned to Lambda.
+//! Puts undelivered telemetry into the retry queue or the dead-letter queue. What the queue does not accept is returned to Lambda.
 
 use crate::ledger::{Account, Ledger};
 use crate::parking::{Content, MAX_MESSAGE_BYTES, Parked, Queue, QueueError};
