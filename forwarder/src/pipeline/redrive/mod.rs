@@ -28,8 +28,11 @@ pub(super) async fn redrive<E: Export, Q: Queue>(
     flusher.report.account.add(&destination, Ledger::of_items(kind, request.items()));
     let (outcome, policy) = send_parked(flusher, message, &parked, request).await;
     let accepted = outcome.accepted;
-    let first_reason = outcome.parts.first().map(|part| part.reason.to_string());
-    let alarm = outcome.parts.iter().any(|part| part.fate == Fate::ParkWithAlarm);
+    let needs_a_person = outcome.parts.iter().find(|part| part.fate == Fate::ParkWithAlarm);
+    let alarm = needs_a_person.is_some();
+    // One line reports all parts of a message, so its reason is the one that only a person can remove.
+    let reason = needs_a_person.or(outcome.parts.first()).map(|part| part.reason.to_string());
+    let reason = reason.unwrap_or_default();
     let first_received = message.first_received_unix_nano();
     let has_taken_since = |destination: &Arc<Destination<E>>| {
         destination.breaker(kind, |breaker| breaker.has_taken_since(first_received))
@@ -51,13 +54,11 @@ pub(super) async fn redrive<E: Export, Q: Queue>(
     match decision.next {
         Next::Done => {}
         Next::ComeAgain { items, after } => {
-            let reason = first_reason.unwrap_or_default();
             flusher.report.keep_in_message(&destination, kind, items, reason, alarm);
             postpone(flusher, message, after).await;
         }
         Next::SendRest { rest, .. } if has_to_stay => {
             let items = rest.iter().map(|rest| rest.request.items()).sum();
-            let reason = first_reason.unwrap_or_default();
             flusher.report.keep_in_message(&destination, kind, items, reason, alarm);
         }
         Next::SendRest { rest, delay } => {

@@ -75,6 +75,23 @@ async fn a_message_stays_whole_if_its_dead_letter_is_refused() {
     assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0), "the rest is in it");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_message_that_stays_reports_the_reason_that_needs_a_person() {
+    // Too busy for the first record, and rejects the credentials for the second one.
+    let stack = Stack::new(Backend(|request: &Request| {
+        let (first, second) = request.clone().split_at(1);
+        let mut outcome = refuses(&first, 503, Fate::Park);
+        outcome += refuses(&second, 401, Fate::ParkWithAlarm);
+        outcome
+    }));
+    let request = logs((0..2).map(|n| n.to_string()));
+    stack.park(parked("default", Content::Request(request), 2));
+    let report = stack.redrive().await;
+    let [stays] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
+    assert!(stays.alarm && stays.items == 2, "{stays:?}");
+    assert!(stays.reason.contains("401"), "{}", stays.reason);
+}
+
 /// A firewall in front of the backend, which answers each request with this page.
 struct Firewall {
     content_type: Option<&'static str>,
