@@ -427,12 +427,15 @@ fn of_several_invocations_only_the_spans_of_the_one_that_times_out_are_partial()
         invocation
     };
     let (first, second) = (started("of the first", 3), started("of the second", 60));
+    let tracer = function.completion.tracer();
+    let of_neither = tracer
+        .build_with_context(tracer.span_builder("of neither"), &opentelemetry::Context::new());
     function.clock.store(NOW_MS + 2900, Ordering::Relaxed);
     function.completion.telemetry.deadline.step();
     let written = function.written();
     assert_eq!(written.span_names(), ["orders", "of the first"]);
-    drop((first, second));
-    assert_eq!(function.written().spans.len(), 4);
+    drop((of_neither, first, second));
+    assert_eq!(function.written().spans.len(), 5);
     function.completion.telemetry.deadline.step();
     assert_eq!(function.written().lines, [""; 0]);
 }

@@ -2,14 +2,21 @@
 
 use super::driver::{Function, Written, block_on, event, shown};
 use crate::handler::create_traced_handler;
+use crate::output::Output;
+use crate::output::in_memory::InMemoryOutput;
 use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent};
-use opentelemetry::KeyValue;
+use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::metrics::Meter;
-use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt as _, Tracer as _};
+use opentelemetry::{Array, Context, KeyValue};
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::Value as Number};
+use opentelemetry_sdk::logs::SdkLogRecord;
+use opentelemetry_sdk::trace::Span;
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// Runs one invocation with this body.
@@ -268,4 +275,128 @@ fn an_item_that_fits_no_line_is_shortened_and_counted_in_a_metric() {
     assert_eq!(written.spans.len(), 2);
     assert_eq!(points(&written), ["lambda_otlp.exporter.truncated_values 1 delta=true "]);
     assert!(written.lines.iter().all(|line| line.len() < 250 * 1024));
+}
+
+/// Eight of them exceed the limit of a buffer, 1 MiB.
+const LARGE: usize = 150_000;
+
+fn large_text() -> String {
+    "x".repeat(LARGE)
+}
+
+fn array(values: Array) -> KeyValue {
+    KeyValue::new("values", opentelemetry::Value::Array(values))
+}
+
+#[test]
+fn large_spans_are_written_before_the_invocation_ends() {
+    let large_in: [fn(&mut Span); 9] = [
+        |span| span.update_name(large_text()),
+        |span| span.set_attribute(KeyValue::new(large_text(), true)),
+        |span| span.set_attribute(KeyValue::new("text", large_text())),
+        |span| span.set_attribute(array(Array::String(vec![large_text().into()]))),
+        |span| span.set_attribute(array(Array::I64(vec![7; LARGE / 8]))),
+        |span| span.set_attribute(array(Array::F64(vec![0.5; LARGE / 8]))),
+        |span| span.set_attribute(array(Array::Bool(vec![true; LARGE]))),
+        |span| span.add_event("event", vec![KeyValue::new("text", large_text())]),
+        |span| {
+            let attributes = vec![KeyValue::new("text", large_text())];
+            span.add_link(SpanContext::empty_context(), attributes);
+        },
+    ];
+    for (place, add_large) in large_in.into_iter().enumerate() {
+        let function = Function::new();
+        for _ in 0..8 {
+            let mut span = function.completion.tracer().start("step");
+            add_large(&mut span);
+            span.end();
+        }
+        assert_ne!(function.output.take_lines(), [""; 0], "{place}");
+    }
+}
+
+#[test]
+fn large_log_records_are_written_before_the_invocation_ends() {
+    let large_in: [fn(&mut SdkLogRecord); 6] = [
+        |record| record.set_body(AnyValue::from(large_text())),
+        |record| record.set_body(AnyValue::Bytes(Box::new(vec![7; LARGE]))),
+        |record| record.set_body(AnyValue::ListAny(Box::new(vec![AnyValue::from(large_text())]))),
+        |record| {
+            let map = [("text".into(), AnyValue::from(large_text()))];
+            record.set_body(AnyValue::Map(Box::new(map.into())));
+        },
+        |record| record.add_attribute(large_text(), true),
+        |record| record.add_attribute("text", large_text()),
+    ];
+    for (place, add_large) in large_in.into_iter().enumerate() {
+        let function = Function::new();
+        let logger = function.completion.logger_provider().logger("orders");
+        for _ in 0..8 {
+            let mut record = logger.create_log_record();
+            add_large(&mut record);
+            logger.emit(record);
+        }
+        assert_ne!(function.output.take_lines(), [""; 0], "{place}");
+    }
+}
+
+#[test]
+fn ordinary_spans_and_log_records_are_written_when_the_invocation_ends() {
+    let function = Function::new();
+    let logger = function.completion.logger_provider().logger("orders");
+    let attributes = || vec![KeyValue::new("order.id", "0a1b2c3d4e5f")];
+    for _ in 0..400 {
+        let mut span = function.completion.tracer().start("reserve parcels");
+        span.set_attributes(attributes());
+        span.add_event("parcel found", attributes());
+        span.add_link(SpanContext::empty_context(), attributes());
+        span.end();
+        let mut record = logger.create_log_record();
+        record.set_body("a parcel was found".into());
+        record.add_attribute("order.id", "0a1b2c3d4e5f");
+        record.add_attribute("sizes", AnyValue::ListAny(Box::new(vec![7.into(), 8.into()])));
+        logger.emit(record);
+    }
+    assert_eq!(function.output.take_lines(), [""; 0]);
+    function.completion.complete();
+    let written = function.written();
+    assert_eq!((written.spans.len(), written.logs.len()), (400, 400));
+}
+
+/// Ends spans during its first write, as other threads may.
+#[derive(Debug, Default)]
+struct EndsSpans {
+    memory: InMemoryOutput,
+    to_end: Mutex<Vec<Context>>,
+}
+
+impl Output for EndsSpans {
+    fn write_lines(&self, lines: &[u8], timeout: Duration) -> std::io::Result<()> {
+        let to_end = std::mem::take(&mut *self.to_end.lock().unwrap());
+        for context in to_end {
+            context.span().end();
+        }
+        self.memory.write_lines(lines, timeout)
+    }
+}
+
+#[test]
+fn while_a_full_buffer_is_written_spans_are_lost_but_not_the_invocations() {
+    let output = Arc::new(EndsSpans::default());
+    let of_two = [("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "2")];
+    let function = Function::with(&of_two, |config| config.with_output(Arc::clone(&output) as _));
+    let tracer = function.completion.tracer();
+    let root = Context::new().with_span(tracer.start("orders"));
+    let child = |name: &'static str| {
+        let child = tracer.build_with_context(tracer.span_builder(name), &root);
+        Context::new().with_span(child)
+    };
+    let of_the_first_batch = [child("1"), child("2")];
+    output.to_end.lock().unwrap().extend([child("3"), child("4"), child("5"), root]);
+    for context in of_the_first_batch {
+        context.span().end();
+    }
+    function.completion.complete();
+    let written = Written::read(output.memory.take_lines());
+    assert_eq!(written.span_names(), ["1", "2", "3", "orders"]);
 }

@@ -1,6 +1,8 @@
 //! `tracing` spans as OpenTelemetry's: fields keep their types.
 
 use super::driver::{Function, attribute};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Span as _, Tracer as _};
 
 #[tracing::instrument]
 fn store(id: u64, small: u8, wide: i128, too_wide: u128, beyond: u64, text: &str) {
@@ -59,4 +61,17 @@ fn a_field_that_is_recorded_again_is_there_once_with_its_last_value() {
         Some("\"0x7\""),
         "a text is not taken for the integer"
     );
+}
+
+#[test]
+fn the_integer_of_a_span_that_is_not_recorded_changes_no_other_spans_text() {
+    let function = Function::with_variables(&[("OTEL_TRACES_SAMPLER", "always_off")]);
+    let recorded = Function::without_subscriber(&[], |config| config);
+    drop(tracing::info_span!("store", id = 7_u64));
+    let mut span = recorded.completion.tracer().start("other");
+    span.set_attribute(KeyValue::new("id", "7"));
+    span.end();
+    recorded.completion.complete();
+    assert_eq!(attribute(&recorded.span(), "id").as_deref(), Some("\"7\""));
+    drop(function);
 }
