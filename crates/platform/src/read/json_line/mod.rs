@@ -47,6 +47,8 @@ pub(crate) struct JsonLine<'a> {
     tenant: Option<&'a RawValue>,
     /// The value of `event`, structlog's message, which other loggers use as an attribute.
     event: Option<&'a RawValue>,
+    /// The message of an error that the runtimes write, which its logger may have given another one.
+    error_message: Option<Cow<'a, str>>,
     /// `true` if the request id has the runtimes' key.
     is_of_runtime: bool,
     pub(crate) attributes: Vec<(Cow<'a, str>, JsonValue<'a>)>,
@@ -80,6 +82,8 @@ impl<'a> JsonLine<'a> {
                 read.keep("event".into(), raw, &mut rest);
             }
         }
+        let error_message = read.error_message.take();
+        set(&mut read.message, error_message);
         if let Some(raw) = read.tenant.take() {
             read.tenant_id = text_of(raw).filter(|id| read.is_of_runtime && is_tenant_id(id));
             if read.tenant_id.is_none() {
@@ -109,7 +113,17 @@ impl<'a> JsonLine<'a> {
                 set(&mut self.time_unix_nano, stated_time(raw));
                 false
             }
+            // Lambda's Node runtime writes an error alone as an object, which stays an attribute.
+            "message" if raw.get().starts_with('{') => {
+                let error = Fields::of(raw.get()).and_then(|error| error.text("errorMessage"));
+                set(&mut self.error_message, error);
+                false
+            }
             "message" | "Message" | "msg" | "@m" => set(&mut self.message, text_of(raw)),
+            "errorMessage" => {
+                set(&mut self.error_message, text_of(raw));
+                false
+            }
             "requestId" | "AWSRequestId" => {
                 self.is_of_runtime = self.lift_request_id(raw);
                 self.is_of_runtime

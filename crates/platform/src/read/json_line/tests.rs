@@ -98,7 +98,21 @@ fn lines_of_loggers() {
     );
     check(
         r#"{"level":"ERROR","errorMessage":"no","errorType":"ValueError","stackTrace":["a","b"]}"#,
-        "level:ERROR errorMessage=no errorType=ValueError stackTrace=[a,b]",
+        "level:ERROR body:no errorMessage=no errorType=ValueError stackTrace=[a,b]",
+    );
+    // Python's `logger.exception("failed")`, and Node's `console.error(error)`.
+    check(
+        r#"{"level":"ERROR","errorMessage":"no","errorType":"ValueError","message":"failed"}"#,
+        "level:ERROR body:failed errorMessage=no errorType=ValueError",
+    );
+    check(
+        r#"{"level":"ERROR","message":{"errorType":"TypeError","errorMessage":"no \"x\"","stackTrace":["a"]}}"#,
+        r#"level:ERROR body:no "x" message={errorType=TypeError errorMessage=no "x" stackTrace=[a]}"#,
+    );
+    check(r#"{"message":{"errorMessage":7}}"#, "message={errorMessage=7}");
+    check(
+        r#"{"errorMessage":"first","message":{"errorMessage":"b"}}"#,
+        "body:first errorMessage=first message={errorMessage=b}",
     );
 }
 
