@@ -66,6 +66,18 @@ class CutOffs {
     this.running.delete(invocation);
   }
 
+  /// A request ends when its answer has been read. If the function does not read it, that is in a later invocation, or never.
+  endAnswered(invocation) {
+    for (const { span, invocation: own } of [...this.open.values()]) {
+      if (own === invocation && this.isAnswered(span)) span.end();
+    }
+  }
+
+  isAnswered({ kind, attributes }) {
+    const status = attributes["http.response.status_code"] ?? attributes["http.status_code"];
+    return kind === this.api.SpanKind.CLIENT && status !== undefined;
+  }
+
   onStart(span, context) {
     const invocation = context.getValue(this.key);
     if (invocation !== undefined && span.isRecording()) this.keep(span, invocation);

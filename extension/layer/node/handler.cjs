@@ -89,6 +89,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
       // What a handler ends with may be an object that nobody can look at. The runtime gets it all the same.
     }
     try {
+      if (watched !== undefined) cutOffs.endAnswered(watched);
       consumer?.end();
       span.end();
       await withinTime(() => tracers.forceFlush(), lambda);
@@ -99,7 +100,8 @@ function wrap(load, { tracers, cutOffs }, handler) {
 
   function describe(span, consumer, { hasFailed, value }) {
     if (hasFailed) return span.setAttribute("error.type", recordFailure(api, span, value).name);
-    const status = value?.statusCode;
+    const stated = value?.statusCode;
+    const status = typeof stated === "string" && /^\d{3}$/.test(stated) ? Number(stated) : stated;
     if (typeof status === "number") span.setAttribute("http.response.status_code", status);
     if (status >= 500) {
       span.setAttribute("error.type", String(status));
@@ -167,12 +169,15 @@ function wrap(load, { tracers, cutOffs }, handler) {
   return wrapped;
 }
 
+/// Of several values of a header, which a load balancer may send instead, the first one counts.
 function headers(event) {
   const carrier = {};
-  const found = event?.headers;
-  if (found === null || typeof found !== "object") return carrier;
-  for (const [name, value] of Object.entries(found)) {
-    if (typeof value === "string") carrier[name.toLowerCase()] = value;
+  for (const found of [event?.headers, event?.multiValueHeaders]) {
+    if (found === null || typeof found !== "object") continue;
+    for (const [name, values] of Object.entries(found)) {
+      const value = Array.isArray(values) ? values[0] : values;
+      if (typeof value === "string") carrier[name.toLowerCase()] = value;
+    }
   }
   return carrier;
 }

@@ -620,6 +620,8 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
         if not isinstance(result, dict):
             return
         status, messages = result.get("statusCode"), result.get("batchItemFailures")
+        if isinstance(status, str) and status.isascii() and status.isdigit():
+            status = int(status)
         if isinstance(messages, list) and messages:
             message = f"{len(messages)} of the batch failed, and Lambda gives them again"
             attributes = {"error.type": "batch_item_failures", "aws.lambda.batch_item_failures": len(messages)}

@@ -211,9 +211,11 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
         promise: begun shop, ended, flushed, 3
         messages: begun shop, begun consumer orders process, ended, ended, flushed, 3
         odd route: begun shop, ended, flushed, 3
+        several values of a header: called by a, begun shop, ended, flushed, 3
         failed messages: begun shop, begun consumer orders process, failed, failed, failed, error.type=Error, ended, ended, flushed, error no
         returned messages: begun shop, begun consumer orders process, aws.lambda.batch_item_failures=1, error.type=batch_item_failures, failed, failed, ended, ended, flushed, 3
         no returned messages: begun shop, ended, flushed, 3
+        status as text: begun shop, http.response.status_code=503, error.type=503, failed, ended, flushed, 3
         status: begun shop, http.response.status_code=502, error.type=502, failed, ended, flushed, 3
         rejection: begun shop, failed, failed, error.type=Error, ended, flushed, error no
         throw: begun shop, failed, failed, error.type=Error, ended, flushed, error no
@@ -235,11 +237,11 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
         error without a text: begun shop, failed, ended, flushed, error no
         calls itself: begun shop, ended, flushed, 3
         stream: begun shop, ended, flushed, stream shop
-        watched: begun shop, watched, let go, ended, flushed, 3
-        watched rejection: begun shop, watched, let go, failed, failed, error.type=Error, ended, flushed, error no
-        watched callback: begun shop, watched, let go, ended, flushed, 3
-        watched value beside a callback: begun shop, watched, let go, ended, flushed, null
-        watched calls itself: begun shop, watched, let go, ended, flushed, 3
+        watched: begun shop, watched, let go, answered ended, ended, flushed, 3
+        watched rejection: begun shop, watched, let go, failed, failed, error.type=Error, answered ended, ended, flushed, error no
+        watched callback: begun shop, watched, let go, answered ended, ended, flushed, 3
+        watched value beside a callback: begun shop, watched, let go, answered ended, ended, flushed, null
+        watched calls itself: begun shop, watched, let go, answered ended, ended, flushed, 3
         broken watch: begun shop, ended, flushed, 3
         no time left: begun shop, ended, 3
         failed flush: begun shop, ended, 3
@@ -272,6 +274,7 @@ fn a_node_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
         is not sampled: [[],0]
         is told of no deadline: []
         known at most, and when the invocation is over: [1024,1]
+        requests that are answered end: [true,true,false,false,false]
         has no exporter: ["lambda-otlp-handler: cannot write the open spans before the timeout: Error: no exporter","flushed"]
         records: ["v1 3da1f2dc-3222-475e-9205-e2e6c6318895 abababababababababababababababab 00000000000000cd\r","v1 short                                abababababababababababababababab 00000000000000cd\r"]
         what a link names: precious

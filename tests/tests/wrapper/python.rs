@@ -79,7 +79,8 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         failure in C: begun, current error.type=TypeError, flushed, flushed, TypeError str.join() takes exactly one argument (2 given) in []
         status: begun, current error.type=502, current error: None, flushed, flushed, {'statusCode': 502}
         status of the client: begun, flushed, flushed, {'statusCode': 404, 'batchItemFailures': []}
-        status as text: begun, flushed, flushed, {'statusCode': '5xx'}
+        status as text: begun, current error.type=503, current error: None, flushed, flushed, {'statusCode': '503'}
+        no status: begun, flushed, flushed, {'statusCode': '5xx'}
         failed messages: begun, current error.type=batch_item_failures, current aws.lambda.batch_item_failures=1, current error: 1 of the batch failed, and Lambda gives them again, flushed, flushed, {'batchItemFailures': [{'itemIdentifier': '1'}]}
         one parameter: begun, current error.type=TypeError, flushed, flushed, TypeError <lambda>() takes 1 positional argument but 2 were given in []
         exit: begun, charged, current error.type=SystemExit, current error: SystemExit: 3, flushed, flushed, SystemExit 3 in ['leave']

@@ -15,6 +15,8 @@ struct Pipe(Arc<(Mutex<Content>, Condvar)>);
 struct Content {
     bytes: Vec<u8>,
     is_full: bool,
+    /// Number of writes that a full pipe still takes.
+    room: usize,
     /// Each of these goes wrong in turn.
     troubles: Vec<Trouble>,
 }
@@ -39,6 +41,11 @@ impl Pipe {
         self.0.1.notify_all();
     }
 
+    fn take_one_line(&self) {
+        self.0.0.lock().unwrap().room += 1;
+        self.0.1.notify_all();
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.0.0.lock().unwrap().bytes.clone()).unwrap()
     }
@@ -57,7 +64,9 @@ impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let trouble = {
             let state = self.0.0.lock().unwrap();
-            let mut state = self.0.1.wait_while(state, |state| state.is_full).unwrap();
+            let is_full = |state: &mut Content| state.is_full && state.room == 0;
+            let mut state = self.0.1.wait_while(state, is_full).unwrap();
+            state.room = state.room.saturating_sub(1);
             state.troubles.pop()
         };
         let bytes = match trouble {
@@ -264,6 +273,40 @@ async fn a_pipe_that_stays_full_costs_one_request_its_time_and_the_others_none()
     }
     assert!(timed(3).await.0);
     assert_eq!(pipe.items(), [1, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_that_is_read_slowly_refuses_nothing() {
+    const LINES: usize = 8;
+    let pipe = Pipe::default();
+    pipe.fill(true);
+    let (output, _) = start(&pipe, None);
+    for line in 1..LINES {
+        // Requests with the same marks would share a line.
+        let marks = Marks { partial: line % 2 == 1, ..Marks::default() };
+        drop(output.queue(vec![spans(1)], marks));
+    }
+    let reader = async {
+        loop {
+            let current = loop {
+                match output.progress.current() {
+                    Some(current) => break current,
+                    None => tokio::task::yield_now().await,
+                }
+            };
+            tokio::time::sleep(FULL_PIPE_TIMEOUT / 3).await;
+            pipe.take_one_line();
+            while output.progress.current() == Some(current) {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let written = tokio::select! {
+        written = write(&output, spans(2)) => written,
+        () = reader => unreachable!("it reads for ever"),
+    };
+    assert!(written.is_ok() && !output.is_stuck());
+    assert_eq!(pipe.items(), [1, 1, 1, 1, 1, 1, 1, 2]);
 }
 
 #[tokio::test]

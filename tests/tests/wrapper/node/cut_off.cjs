@@ -15,6 +15,7 @@ const context = (values = new Map()) => ({
 let isSuppressed = false;
 const api = {
   ROOT_CONTEXT: context(),
+  SpanKind: { CLIENT: 2 },
   SpanStatusCode: { ERROR: "error" },
   TraceFlags: { SAMPLED: 1 },
   createContextKey: Symbol,
@@ -48,6 +49,10 @@ class Span {
 
   isRecording() {
     return this.traceFlags === 1;
+  }
+
+  end() {
+    this.ended = true;
   }
 }
 
@@ -131,6 +136,21 @@ async function main() {
   cutOffs.end(leaking);
   begin(SECOND, 3_600_000, new Span("root", "a"));
   check("known at most, and when the invocation is over", [most, cutOffs.open.size]);
+
+  ({ noted, cutOffs, begin, flushed } = story());
+  invocation = begin(FIRST, 3_600_000, new Span("root", "0"));
+  const requests = [
+    [2, { "http.response.status_code": 200 }],
+    [2, { "http.status_code": 200 }],
+    [2, { "url.full": "http://127.0.0.1" }],
+    [0, { "http.response.status_code": 200 }],
+  ];
+  const sent = requests.map(([kind, attributes], at) => Object.assign(new Span("GET", `${at + 1}`), { kind, attributes }));
+  const ofAnother = Object.assign(new Span("GET", "9"), { kind: 2, attributes: { "http.status_code": 200 } });
+  for (const span of sent) cutOffs.onStart(span, invocation.context);
+  cutOffs.onStart(ofAnother, begin(SECOND, 3_600_000, new Span("root", "a")).context);
+  cutOffs.endAnswered(invocation);
+  check("requests that are answered end", [...sent, ofAnother].map(({ ended }) => ended));
 
   ({ noted, cutOffs, begin, flushed } = story());
   cutOffs.makePartial = () => { throw new Error("no exporter"); };

@@ -34,7 +34,12 @@ const api = {
     },
   },
   createContextKey: Symbol,
-  propagation: { extract: (context) => context },
+  propagation: {
+    extract: (context, { traceparent }) => {
+      if (traceparent !== undefined) noted.push(`called by ${traceparent}`);
+      return context;
+    },
+  },
   trace: { setSpan: (context) => context, getSpanContext: () => undefined },
 };
 const context = (value) => ({ getValue: () => value, setValue: (_key, value) => context(value) });
@@ -44,6 +49,7 @@ const lambda = { functionName: "shop", awsRequestId: "1", invokedFunctionArn: "a
 const watch = {
   begin: (_span, _lambda, context) => (noted.push("watched"), { context }),
   end: () => noted.push("let go"),
+  endAnswered: () => noted.push("answered ended"),
 };
 const brokenWatch = { begin: () => { throw new Error("no timer"); } };
 
@@ -85,9 +91,12 @@ async function main() {
   const queued = { Records: [{ eventSource: "aws:sqs", eventSourceARN: "arn:aws:sqs:eu-west-1:1:orders", messageId: "1" }] };
   await check("messages", async () => 3, async (handler) => handler(queued, lambda));
   await check("odd route", async () => 3, async (handler) => handler({ rawPath: "/", httpMethod: "GET", routeKey: 5 }, lambda));
+  const balanced = { multiValueHeaders: { TraceParent: ["a", "b"], Accept: [] } };
+  await check("several values of a header", async () => 3, async (handler) => handler(balanced, lambda));
   await check("failed messages", async () => Promise.reject(new Error("no")), async (handler) => handler(queued, lambda));
   await check("returned messages", async () => ({ batchItemFailures: [{ itemIdentifier: "1" }], toString: () => "3" }), async (handler) => handler(queued, lambda));
   await check("no returned messages", async () => ({ batchItemFailures: [], toString: () => "3" }), promised);
+  await check("status as text", async () => ({ statusCode: "503", toString: () => "3" }), promised);
   await check("status", async () => ({ statusCode: 502, toString: () => "3" }), promised);
   await check("rejection", async () => Promise.reject(new Error("no")), promised);
   await check("throw", () => { throw new Error("no"); }, promised);
