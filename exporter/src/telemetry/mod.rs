@@ -133,8 +133,11 @@ pub(crate) struct InvocationFacts {
 impl InvocationFacts {
     /// Returns `true` for the invocation that waited for the start of the environment, at most once.
     pub(crate) fn take_cold_start(&self) -> bool {
-        self.is_cold.swap(false, Ordering::Relaxed)
-            && self.initialization_type != InitializationType::ProvisionedConcurrency
+        let is_ready_before = matches!(
+            self.initialization_type,
+            InitializationType::ProvisionedConcurrency | InitializationType::ManagedInstances
+        );
+        self.is_cold.swap(false, Ordering::Relaxed) && !is_ready_before
     }
 }
 

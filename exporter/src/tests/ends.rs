@@ -183,12 +183,14 @@ fn two_invocations_are_two_traces_and_only_the_first_is_cold() {
 }
 
 #[test]
-fn nobody_waited_for_provisioned_concurrency() {
-    let function =
-        Function::with_variables(&[("AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency")]);
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-    block_on(handler(event(json!({})))).unwrap();
-    assert_eq!(attribute(&function.span(), "faas.coldstart").as_deref(), Some("false"));
+fn nobody_waits_for_an_environment_that_is_ready_before() {
+    for initialization in ["provisioned-concurrency", "lambda-managed-instances"] {
+        let function =
+            Function::with_variables(&[("AWS_LAMBDA_INITIALIZATION_TYPE", initialization)]);
+        let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+        block_on(handler(event(json!({})))).unwrap();
+        assert_eq!(attribute(&function.span(), "faas.coldstart").as_deref(), Some("false"));
+    }
 }
 
 #[test]

@@ -12,6 +12,8 @@ const { messages } = require("./messages.cjs");
 const { wait } = require("./waiting.cjs");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
+/// The status codes of streamed HTTP responses, by their streams.
+const statusCodes = new WeakMap();
 
 /// The module's exports with the wrapped handler in them.
 function replaceHandler(load, sdk, exports, name) {
@@ -21,6 +23,7 @@ function replaceHandler(load, sdk, exports, name) {
   const handler = holder?.[last];
   if (typeof handler !== "function") return exports;
   const wrapped = wrap(load, sdk, handler);
+  noteStatusCodes();
   try {
     holder[last] = wrapped;
     if (holder[last] === wrapped) return exports;
@@ -35,12 +38,25 @@ function replaceHandler(load, sdk, exports, name) {
   return Object.defineProperty(copy, last, { value: wrapped, enumerable: true, configurable: true });
 }
 
+/// A streamed HTTP response says its status code only here.
+function noteStatusCodes() {
+  const responses = globalThis.awslambda?.HttpResponseStream;
+  if (typeof responses?.from !== "function") return;
+  const { from } = responses;
+  responses.from = function (stream, metadata, ...others) {
+    const made = from.call(this, stream, metadata, ...others);
+    statusCodes.set(stream, metadata?.statusCode);
+    return made;
+  };
+}
+
 function wrap(load, { tracers, cutOffs }, handler) {
   const api = load("@opentelemetry/api");
   // A handler that calls itself is within its invocation.
   const within = api.createContextKey("lambda-otlp: invocation");
   const isInferred = ["true", "1"].includes((process.env.LAMBDA_OTLP_INFERRED_SPANS ?? "").trim().toLowerCase());
-  let isColdStart = process.env.AWS_LAMBDA_INITIALIZATION_TYPE !== "provisioned-concurrency";
+  // The environments of these types are ready before there is an invocation.
+  let isColdStart = !["provisioned-concurrency", "lambda-managed-instances"].includes(process.env.AWS_LAMBDA_INITIALIZATION_TYPE);
 
   function begin(event, lambda) {
     // An event may be anything that its sender likes.
@@ -98,9 +114,9 @@ function wrap(load, { tracers, cutOffs }, handler) {
     }
   }
 
-  function describe(span, consumer, { hasFailed, value }) {
+  function describe(span, consumer, { hasFailed, value, streamed }) {
     if (hasFailed) return span.setAttribute("error.type", recordFailure(api, span, value).name);
-    const stated = value?.statusCode;
+    const stated = streamed ?? value?.statusCode;
     const status = typeof stated === "string" && /^\d{3}$/.test(stated) ? Number(stated) : stated;
     if (typeof status === "number") span.setAttribute("http.response.status_code", status);
     if (status >= 500) {
@@ -121,7 +137,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
     const invocation = isInner ? undefined : begin(event, isStreaming ? others[1] : others[0]);
     if (invocation === undefined) return handler.call(this, event, ...others);
     const ending = new Ending(
-      (outcome) => end(invocation, outcome),
+      (outcome) => end(invocation, isStreaming ? { ...outcome, streamed: statusCodes.get(others[0]) } : outcome),
       (action) => api.context.with(api.ROOT_CONTEXT, action),
     );
     const callback = others[1];

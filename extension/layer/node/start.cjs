@@ -6,18 +6,16 @@
 "use strict";
 
 /* eslint-disable no-var */
-var threads = null;
-try {
-  threads = require("worker_threads");
-} catch (error) {
-  // Node 10 has none.
-}
+var LAYER = /^--require=.*\/lambda-otlp\/node\/start\.cjs$/;
 
+/// Programs and threads that the function starts load this without the layer's option, or are never told of it: they are not
+/// instrumented.
 function start() {
-  // Programs that the function starts are not instrumented.
-  var rest = (process.env.NODE_OPTIONS || "").split(" ").filter(function (option) {
-    return option !== "" && !/^--require=.*\/lambda-otlp\/node\/start\.cjs$/.test(option);
+  var options = (process.env.NODE_OPTIONS || "").split(" ").filter(Boolean);
+  var rest = options.filter(function (option) {
+    return !LAYER.test(option);
   });
+  if (rest.length === options.length || leavesHandlersToThreads()) return;
   if (rest.length > 0) process.env.NODE_OPTIONS = rest.join(" ");
   else delete process.env.NODE_OPTIONS;
 
@@ -28,15 +26,17 @@ function start() {
   else say("without instrumentation: it needs Node 18.19, 20.6 or later, and this is " + process.versions.node);
 }
 
+/// On Lambda Managed Instances, the runtime's own threads load and call the handler (aws-lambda-ric 4, `WorkerManager`).
+function leavesHandlersToThreads() {
+  return process.env.AWS_LAMBDA_MAX_CONCURRENCY !== undefined && require("worker_threads").isMainThread;
+}
+
 function say(text) {
   process.stderr.write("lambda-otlp-handler: " + text + "\n");
 }
 
-// A thread that the function starts, and the loader's own, load this too.
-if (threads === null || threads.isMainThread) {
-  try {
-    start();
-  } catch (error) {
-    say("instrumentation failed, the function continues without it: " + error);
-  }
+try {
+  start();
+} catch (error) {
+  say("instrumentation failed, the function continues without it: " + error);
 }

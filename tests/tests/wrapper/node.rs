@@ -31,9 +31,22 @@ fn a_node_process_that_ends_in_the_middle_leaves_what_has_not_been_exported_and_
     "#]].assert_eq(&told);
 }
 
+const CALLS: &str = "const { handler } = require(`${process.env.LAMBDA_TASK_ROOT}/shop.js`); \
+                     console.log(process.env.NODE_OPTIONS, handler(1, 2))";
+
 /// Runs Node through the wrapper, with a module `shop` as the handler's and these files beside it. `NODE_OPTIONS` begins with
 /// `options`. Returns nothing if there is no Node.
 fn node_with(files: &[(&str, &str)], options: &str, shop: &str) -> Option<Output> {
+    node_calling(files, &[("NODE_OPTIONS", options)], shop, CALLS)
+}
+
+/// The same with these variables, and with a program in the runtime's place.
+fn node_calling(
+    files: &[(&str, &str)],
+    variables: &[(&str, &str)],
+    shop: &str,
+    program: &str,
+) -> Option<Output> {
     let (layer, task) = (layer(), tempfile::tempdir().unwrap());
     let node = Command::new("node").args(["-p", "process.execPath"]).output().ok()?.stdout;
     let node = String::from_utf8(node).unwrap();
@@ -42,14 +55,11 @@ fn node_with(files: &[(&str, &str)], options: &str, shop: &str) -> Option<Output
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    let options = options.replace("TASK", task.path().to_str().unwrap());
-    let variables = [
-        ("_HANDLER", "shop.handler"),
-        ("LAMBDA_TASK_ROOT", task.path().to_str().unwrap()),
-        ("NODE_OPTIONS", &options),
-    ];
-    let program = "const { handler } = require(`${process.env.LAMBDA_TASK_ROOT}/shop.js`); \
-                   console.log(process.env.NODE_OPTIONS, handler(1, 2))";
+    let root = task.path().to_str().unwrap();
+    let variables: Vec<_> =
+        variables.iter().map(|(name, value)| (*name, value.replace("TASK", root))).collect();
+    let mut variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
+    variables.extend([("_HANDLER", "shop.handler"), ("LAMBDA_TASK_ROOT", root)]);
     let wrapper = layer.path().join("lambda-otlp-handler");
     Some(run_by(&wrapper, &variables, &[node.trim(), "-e", program]))
 }
@@ -71,6 +81,21 @@ fn said_once(output: Output) -> String {
 #[test]
 fn a_node_function_without_the_packages_runs_as_without_the_layer_and_is_told_once() {
     let Some(output) = node(ADDS) else { return };
+    assert_eq!(output.stdout, b"--no-warnings 3\n", "children are not instrumented");
+    assert!(said_once(output).contains("neither among the function's nor in a layer"));
+}
+
+#[test]
+fn on_managed_instances_the_threads_that_call_a_node_handler_are_instrumented_and_no_others() {
+    // As Lambda's runtime client does (aws-lambda-ric 4, `WorkerManager`). The second thread is one of the function's own.
+    let program = format!(
+        "const {{ Worker }} = require('worker_threads'); \
+         const own = `new (require('worker_threads').Worker)('', {{ eval: true }})`; \
+         const code = {CALLS:?} + '; ' + own; \
+         new Worker(code, {{ eval: true, env: process.env, execArgv: [] }})"
+    );
+    let variables = [("NODE_OPTIONS", "--no-warnings"), ("AWS_LAMBDA_MAX_CONCURRENCY", "10")];
+    let Some(output) = node_calling(&[], &variables, ADDS, &program) else { return };
     assert_eq!(output.stdout, b"--no-warnings 3\n", "children are not instrumented");
     assert!(said_once(output).contains("neither among the function's nor in a layer"));
 }
@@ -237,6 +262,7 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
         error without a text: begun shop, failed, ended, flushed, error no
         calls itself: begun shop, ended, flushed, 3
         stream: begun shop, ended, flushed, stream shop
+        stream with a status: begun shop, http.response.status_code=503, error.type=503, failed, ended, flushed, undefined
         watched: begun shop, watched, let go, answered ended, ended, flushed, 3
         watched rejection: begun shop, watched, let go, failed, failed, error.type=Error, answered ended, ended, flushed, error no
         watched callback: begun shop, watched, let go, answered ended, ended, flushed, 3
@@ -346,9 +372,10 @@ fn a_node_that_is_too_old_reads_what_it_is_given_and_is_told_so() {
         assert!(!code.clone().any(|line| line.contains(new)), "{new}");
     }
     let script = "Object.defineProperty(process.versions, 'node', { value: '12.22.12' }); \
+                  process.env.NODE_OPTIONS = '--no-warnings --require=/opt/lambda-otlp/node/start.cjs'; \
                   require(process.argv[1]); console.log(process.env.NODE_OPTIONS)";
     let mut node = Command::new("node");
-    node.args(["-e", script]).arg(&start).env("NODE_OPTIONS", "--no-warnings");
+    node.args(["-e", script]).arg(&start);
     let Ok(output) = node.output() else { return };
     assert_eq!(output.stdout, b"--no-warnings\n");
     let said = String::from_utf8(output.stderr).unwrap();

@@ -12,7 +12,7 @@ use crate::clock::unix_nanos;
 use crate::dist;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::{Value, json};
-use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda};
+use simulator::{FunctionSpec, Initialization, Invocation, InvocationResult, Lambda};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -95,6 +95,12 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
             }
             Err(skipped) => println!("skip  {name}: {skipped}"),
         }
+    }
+
+    if workshop.packages.node().is_ok() {
+        let name = "no code to change: Node on managed instances, in a thread of the runtime's";
+        let ran = in_a_thread(workshop);
+        tally.note(name, runtime.block_on(ran));
     }
 
     let sdk = pinned(
@@ -259,6 +265,30 @@ async fn compare_starts(
     let traces = traces.map_err(|error| anyhow!("{error:#}; its log: {}", found.text()))?;
     let init = |run: &Told| run.init.map_or(0, |init| init.as_millis());
     Ok(format!("{traces}; init {} ms, {} ms without the layer", init(&found), init(&expected)))
+}
+
+/// On managed instances, a thread of the runtime's calls the handler, and the extension writes spans when it likes.
+async fn in_a_thread(workshop: &Workshop) -> anyhow::Result<String> {
+    let (services, story) = (Services::start()?, ["take", "odd", "fail", "take"]);
+    let (without, with) = node_function(workshop, "shop.handler", "node")?;
+    let managed = |spec: FunctionSpec| spec.initialization(Initialization::ManagedInstances);
+    let expected = run(&story, managed(without), &services).await?;
+    let told = run(&story, managed(with), &services).await?;
+    ensure!(told.outcomes == expected.outcomes, "{:?}; its log: {}", told.outcomes, told.text());
+    let all = spans_in(workshop, &told.log)?;
+    for (action, request_id) in story.iter().zip(&told.request_ids) {
+        let is_server = |span: &&Value| {
+            span["kind"] == SERVER && span["attributes"]["faas.invocation_id"] == **request_id
+        };
+        let [server] = all.iter().filter(is_server).collect::<Vec<_>>()[..] else {
+            bail!("{action}: not one SERVER span: {all:?}; its log: {}", told.text())
+        };
+        ensure!(server["attributes"]["faas.coldstart"] == false, "{server}");
+        let of_trace = all.iter().filter(|span| span["trace_id"] == server["trace_id"]);
+        let of_trace: Vec<_> = of_trace.cloned().collect();
+        check_calls(&workshop.root, action, server, &of_trace)?;
+    }
+    Ok(format!("{} spans, {} outcomes as without", all.len(), story.len()))
 }
 
 struct Told {

@@ -6,11 +6,14 @@ import http from "node:http";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
+import { isMainThread, Worker } from "node:worker_threads";
 
 // A function may replace the module's own.
 const { request: open } = http;
 // Lambda names its runtimes, and libraries look if one does.
 process.env.AWS_EXECUTION_ENV ??= `AWS_Lambda_nodejs${process.versions.node.split(".")[0]}.x`;
+
+const isManaged = process.env.AWS_LAMBDA_MAX_CONCURRENCY !== undefined;
 
 function call(method, place, body) {
   return new Promise((resolve, reject) => {
@@ -82,24 +85,30 @@ function endWith(exitCode, errorType) {
 process.on("uncaughtException", endWith(129));
 process.on("unhandledRejection", endWith(128, "Runtime.UnhandledPromiseRejection"));
 
-const handler = await load();
-for (;;) {
-  const { headers, text } = await call("GET", "invocation/next");
-  const awsRequestId = headers["lambda-runtime-aws-request-id"];
-  running = awsRequestId;
-  process.env._X_AMZN_TRACE_ID = headers["lambda-runtime-trace-id"];
-  const context = {
-    awsRequestId,
-    functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
-    functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
-    memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
-    invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"],
-    getRemainingTimeInMillis: () => Number(headers["lambda-runtime-deadline-ms"]) - Date.now(),
-  };
-  try {
-    const result = await invoke(handler, JSON.parse(text), context);
-    await call("POST", `invocation/${awsRequestId}/response`, JSON.stringify(result === undefined ? null : result));
-  } catch (error) {
-    await call("POST", `invocation/${awsRequestId}/error`, JSON.stringify(failureOf(error)));
+async function serve() {
+  const handler = await load();
+  for (;;) {
+    const { headers, text } = await call("GET", "invocation/next");
+    const awsRequestId = headers["lambda-runtime-aws-request-id"];
+    running = awsRequestId;
+    if (!isManaged) process.env._X_AMZN_TRACE_ID = headers["lambda-runtime-trace-id"];
+    const context = {
+      awsRequestId,
+      functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
+      functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
+      memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+      invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"],
+      getRemainingTimeInMillis: () => Number(headers["lambda-runtime-deadline-ms"]) - Date.now(),
+    };
+    try {
+      const result = await invoke(handler, JSON.parse(text), context);
+      await call("POST", `invocation/${awsRequestId}/response`, JSON.stringify(result === undefined ? null : result));
+    } catch (error) {
+      await call("POST", `invocation/${awsRequestId}/error`, JSON.stringify(failureOf(error)));
+    }
   }
 }
+
+// On Lambda Managed Instances, threads call the handler (aws-lambda-ric 4, `WorkerManager`).
+if (isManaged && isMainThread) new Worker(new URL(import.meta.url), { env: process.env, execArgv: process.execArgv });
+else await serve();

@@ -119,6 +119,9 @@ async function main() {
   const inner = { wrapped: async (event, own) => (event === 1 ? 3 : inner.wrapped(1, own)) };
   await check("calls itself", inner.wrapped, (handler) => promised((inner.wrapped = handler)));
   await check("stream", streaming, streamed);
+  const responses = (globalThis.awslambda = { HttpResponseStream: class { static from(stream) { return stream; } } }).HttpResponseStream;
+  const unavailable = Object.assign(async (_event, stream) => void responses.from(stream, { statusCode: 503 }), { [STREAMING]: "response" });
+  await check("stream with a status", unavailable, async (handler) => handler({}, {}, lambda));
   await check("watched", async () => 3, promised, watch);
   await check("watched rejection", async () => Promise.reject(new Error("no")), promised, watch);
   await check("watched callback", (_event, _lambda, callback) => void setTimeout(callback, 1, null, 3), calledBack, watch);
