@@ -67,6 +67,29 @@ async fn the_stream_has_what_the_older_extension_wrote() {
 }
 
 #[tokio::test]
+async fn a_line_after_the_report_has_no_request_id() {
+    let sink = sink().await;
+    let mut lambda = started(&sink, &[]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let report = |request_id| {
+        let metrics = json!({"durationMs": 12.0, "billedDurationMs": 12, "memorySizeMB": 128, "maxMemoryUsedMB": 64});
+        let record = json!({"requestId": request_id, "status": "success", "metrics": metrics});
+        json!({"time": TIME, "type": "platform.report", "record": record})
+    };
+    let late = report("8fbb3a0c-5bd2-4a15-9a3d-0d3f1a7a2d11");
+    let (within, after) = (line("within\n"), line("after\n"));
+    lambda
+        .telemetry(&[start(FIRST), late, within, runtime_done(FIRST), report(FIRST), after])
+        .await;
+    let next = lambda.next().await;
+    ended(lambda, next).await;
+    let records = sink.json_records().into_iter().map(|record| record.record);
+    let lines = records.filter(|record| record["type"] == "function");
+    let request_ids: Vec<_> = lines.map(|line| line["requestId"].clone()).collect();
+    assert_eq!(request_ids, [json!(FIRST), Value::Null]);
+}
+
+#[tokio::test]
 async fn records_that_are_not_stored_are_sent_again_or_in_the_log() {
     // The answer counts none of them: the write failed, though the status is 200.
     let sink = sink().await;

@@ -136,6 +136,22 @@ async fn a_line_says_its_service_and_under_json_its_level() {
 }
 
 #[tokio::test]
+async fn no_line_is_longer_than_the_variable_allows() {
+    // Ids that do not compress.
+    let id = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes().to_vec();
+    let spans: Vec<_> =
+        (1..=400).map(|number| Span { id: id(number), ..Span::default() }).collect();
+    for format in ["standard", "compact"] {
+        let pipe = Pipe::default();
+        let variables = [("LAMBDA_OTLP_MAX_LINE_BYTES", "1024"), ("LAMBDA_OTLP_LINE", format)];
+        let (output, _) = started_with(&pipe, variables);
+        assert_eq!(write(&output, traces(&spans)).await.map(|written| written.items), Ok(400));
+        let text = pipe.text();
+        assert!(text.lines().count() > 1 && text.lines().all(|line| line.len() <= 1024), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_pipe_that_takes_parts_gets_the_whole() {
     let troubles = [
         Trouble::Part(10),
