@@ -342,3 +342,30 @@ impl<'p> Bytes<'p> {
         self.take(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compact::Encoder;
+    use crate::protobuf::Writer;
+
+    #[test]
+    fn a_request_that_grows_over_its_bound_is_not_rebuilt_to_its_end() {
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).message(1, |container| {
+            container.message(2, |scope| {
+                for length in 0..1000 {
+                    let text = "x".repeat(length);
+                    scope.message(2, |record| record.message(5, |body| body.string(1, &text)));
+                }
+            });
+        });
+        let request = Request::trusted(SignalKind::Logs, bytes);
+        let mut encoder = Encoder::new(0, (&[]).into());
+        let skeleton = encoder.skeleton(&Context::default(), &[&request]).to_vec();
+        let mut rebuilder = Rebuilder::new(&skeleton, &[], Context::default(), Unit::Nanos, 10_000);
+        assert!(matches!(rebuilder.request(), Err(CompactError::TooLarge)));
+        let left = rebuilder.skeleton.0.len();
+        assert!(left > skeleton.len() / 2, "{left} of {}", skeleton.len());
+    }
+}
