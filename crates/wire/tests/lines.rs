@@ -275,6 +275,7 @@ fn bare_otlp_json_is_read() {
     );
     check(&logs.replace("resourceLogs", "resource_logs"), "1 logs");
     check(r#"{"resourceSpans":[]}"#, "0 traces");
+    check(r#"{"resource":{},"scopeSpans":[{"spans":[{"name":"x"}]}],"schemaUrl":"y"}"#, "1 traces");
     // One error refuses the line: a part of it would be a wrong answer.
     check(
         &format!(r#"{{{},"resourceSpans":[5]}}"#, inside(logs)),

@@ -406,10 +406,10 @@ proptest! {
 }
 
 #[test]
-fn an_item_that_no_line_holds_is_truncated_and_counted() {
+fn an_item_that_no_line_holds_is_truncated_as_little_as_possible_and_counted() {
     // Printable and incompressible.
     let mut state = 1u64;
-    let noise: String = (0..400_000)
+    let noise: String = (0..420_000)
         .map(|_| {
             state ^= state << 13;
             state ^= state >> 7;
@@ -417,39 +417,47 @@ fn an_item_that_no_line_holds_is_truncated_and_counted() {
             char::from(b' ' + u8::try_from(state % 90).unwrap())
         })
         .collect();
-    let span = |value: String| Span {
-        name: "large".into(),
-        trace_id: vec![1; 16],
-        span_id: vec![2; 8],
-        attributes: vec![
-            attribute("large", Value::StringValue(value)),
-            attribute("small", Value::IntValue(1)),
-        ],
-        ..Default::default()
-    };
-    let request = Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
-        scope_spans: vec![ScopeSpans {
-            spans: vec![span("short".into()), span(noise)],
+    let span = |values: &[&str]| {
+        let large =
+            values.iter().map(|value| attribute("large", Value::StringValue((*value).into())));
+        Span {
+            name: "large".into(),
+            trace_id: vec![1; 16],
+            span_id: vec![2; 8],
+            attributes: large.chain([attribute("small", Value::IntValue(1))]).collect(),
             ..Default::default()
-        }],
-        ..Default::default()
-    }]));
-    let mut out = Vec::new();
-    let written =
-        LineEncoder::new(6, LineLimits::default()).encode(&Envelope::default(), request, &mut out);
-    assert_eq!((written.lines, written.items), (2, 2));
-    assert_eq!((written.truncated_values, written.dropped_items), (1, 0));
-    let text = String::from_utf8(out).unwrap();
-    assert!(text.lines().all(|line| line.len() < 250 * 1024));
-    let last = read_line(text.lines().last().unwrap(), &Limits::default()).unwrap();
-    let spans = last.decoded[0].request.decode::<Traces>().unwrap().unwrap();
-    let span = &spans.resource_spans[0].scope_spans[0].spans[0];
-    let Some(Value::StringValue(value)) = &span.attributes[0].value.as_ref().unwrap().value else {
-        panic!("{:?}", span.attributes)
+        }
     };
-    assert_eq!(value.len(), 16 * 1024);
-    assert!(value.ends_with("bytes truncated]"), "{}", value.len());
-    assert_eq!(span.attributes.len(), 2);
+    for (values, bytes) in [(1, 16 * 1024), (20, 4 * 1024), (80, 1024), (300, 256)] {
+        let length = noise.len() / values;
+        let large: Vec<&str> =
+            (0..values).map(|at| &noise[at * length..(at + 1) * length]).collect();
+        let request = Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans {
+                spans: vec![span(&["short"]), span(&large)],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }]));
+        let mut out = Vec::new();
+        let mut encoder = LineEncoder::new(6, LineLimits::default());
+        let written = encoder.encode(&Envelope::default(), request, &mut out);
+        assert_eq!((written.lines, written.items), (2, 2));
+        assert_eq!((written.truncated_values, written.dropped_items), (values, 0));
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.lines().all(|line| line.len() < 250 * 1024));
+        let last = read_line(text.lines().last().unwrap(), &Limits::default()).unwrap();
+        let spans = last.decoded[0].request.decode::<Traces>().unwrap().unwrap();
+        let span = &spans.resource_spans[0].scope_spans[0].spans[0];
+        assert_eq!(span.attributes.len(), values + 1);
+        for attribute in &span.attributes[..values] {
+            let Some(Value::StringValue(value)) = &attribute.value.as_ref().unwrap().value else {
+                panic!("{attribute:?}")
+            };
+            assert_eq!(value.len(), bytes);
+            assert!(value.ends_with("bytes truncated]"), "{value}");
+        }
+    }
 }
 
 #[test]

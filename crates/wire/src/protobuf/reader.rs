@@ -229,6 +229,17 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn an_attribute_in_another_encoding_is_not_plain() {
+        let plain = [0x0a, 1, b'k', 0x12, 2, 0x18, 5];
+        assert_eq!(plain_attribute(&plain), Some((&b"k"[..], &[0x18, 5][..])));
+        let value_first = [0x12, 2, 0x18, 5, 0x0a, 1, b'k'];
+        let with_another_field = [&plain[..], &[0x18, 1]].concat();
+        for other in [&plain[..6], &value_first, &with_another_field, &[]] {
+            assert_eq!(plain_attribute(other), None, "{other:x?}");
+        }
+    }
+
+    #[test]
     fn bad_bytes_are_refused() {
         let check = |bytes: &[u8], expected: BadField| {
             let error = Reader::new(bytes).find_map(Result::err);

@@ -218,6 +218,8 @@ mod tests {
         writer.message(5, |m| m.string(1, &"x".repeat(200)));
         writer.sint32(6, -3);
         writer.message(7, |m| m.string(1, &"x".repeat(20_000)));
+        writer.packed_varint(8, [1, 300].into_iter());
+        writer.packed_varint(9, [].into_iter());
         let fields: Vec<_> = Reader::new(&out).map(|field| field.unwrap()).collect();
         assert_eq!(fields[0].value, Value::Varint(300));
         assert_eq!(fields[1].value, Value::Fixed64(7));
@@ -228,6 +230,7 @@ mod tests {
         assert_eq!(fields[5].value, Value::Varint(5));
         let inner = Reader::new(fields[6].as_len().unwrap()).next().unwrap().unwrap();
         assert_eq!(inner.as_len().unwrap(), "x".repeat(20_000).as_bytes());
+        assert_eq!(fields[7].value, Value::Len(&[1, 0xac, 0x02]));
         assert_eq!(fields.iter().map(|f| f.raw.len()).sum::<usize>(), out.len());
     }
 
