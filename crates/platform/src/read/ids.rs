@@ -38,3 +38,17 @@ pub(crate) fn xray_root(text: &str) -> Option<String> {
     };
     (is_hex(epoch, 8) && is_hex(unique, 24)).then(|| root.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_in_capitals_is_the_same_id() {
+        const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+        for id in [ID, "an-id-of-an-emulator"] {
+            assert_eq!(lower_case(&id.to_ascii_uppercase()), id);
+            assert!(matches!(lower_case(id), Cow::Borrowed(same) if same == id));
+        }
+    }
+}

@@ -135,3 +135,45 @@ fn is_of_go(line: &str) -> bool {
             .contains(&reason)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_forms_of_runtimes_count() {
+        for text in [
+            "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+            "\n<--- Last few GCs --->\n\n[8] 99 ms\n\nFATAL ERROR: x - JavaScript heap out of memory\n",
+            "java.lang.OutOfMemoryError: Java heap space",
+            "Metaspace: java.lang.OutOfMemoryError",
+            "Exception in thread \"main\" java.lang.OutOfMemoryError: Java heap space",
+            "Terminating due to java.lang.OutOfMemoryError",
+            "failed to allocate memory (NoMemoryError)",
+            "[FATAL] failed to allocate memory",
+            "/var/task/shop.rb:3:in 'handler': failed to allocate memory (NoMemoryError)",
+            "<internal:kernel>:187:in 'loop': failed to allocate memory (NoMemoryError)",
+            "fatal error: runtime: out of memory",
+            "2026-09-21T14:13:20.123Z 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 fatal error: out of memory",
+        ] {
+            assert!(is_out_of_memory(text), "{text}");
+        }
+        for text in [
+            "FATAL ERROR: v8::ToLocalChecked Empty MaybeLocal",
+            "<--- Last few GCs --->\n\nthe order is out of memory",
+            "java.lang.OutOfMemoryError: unable to create native thread",
+            "Java heap space: 5 MB",
+            "Exception in thread \"main\" java.lang.NullPointerException",
+            "[FATAL] failed to allocate memory for order 5",
+            "/orders: failed to allocate memory",
+            "/orders failed to allocate memory (NoMemoryError)",
+            "<internal:x> failed to allocate memory (NoMemoryError)",
+            "fatal error: all goroutines are asleep",
+            "yesterday 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 fatal error: out of memory",
+            "2026-09-21T14:13:20.123Z somebody fatal error: out of memory",
+            "the function said: fatal error: out of memory",
+        ] {
+            assert!(!is_out_of_memory(text), "{text}");
+        }
+    }
+}

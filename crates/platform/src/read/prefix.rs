@@ -259,6 +259,27 @@ mod tests {
     }
 
     #[test]
+    fn an_object_stands_behind_a_whole_prefix() {
+        let check = |line: &str, expected: Option<&str>| {
+            let line = line.replace("{id}", ID);
+            let object = object_behind_prefix(&line).map(|(.., object)| object);
+            assert_eq!(object, expected, "{line:?}");
+        };
+        check("[INFO]\t2026-09-21T14:13:20.123Z\t{id}\t{}", Some("{}"));
+        check("2026-09-21T14:13:20.123Z\t{id}\tINFO\t{}", Some("{}"));
+        check("2026-09-21T14:13:20.123Z\tundefined\tINFO\t{}", Some("{}"));
+        for other in [
+            "[INFO]\t2026-09-21T14:13:20.123Z\tsomebody\t{}",
+            "INFO\t2026-09-21T14:13:20.123Z\t{id}\t{}",
+            "2026-09-21T14:13:20.123Z\tsomebody\tINFO\t{}",
+            "[INFO]\tyesterday\t{id}\t{}",
+            "[INFO]\t2026-09-21T14:13:20.123Z\t{id}\tx\t{}",
+        ] {
+            check(other, None);
+        }
+    }
+
+    #[test]
     fn a_level_is_read_where_it_stands_and_nowhere_else() {
         check("", (None, false));
         check("plain", (None, false));
@@ -283,6 +304,7 @@ mod tests {
         check("2026-09-21T14:13:20.123Z\t{id}\tinfo", (None, true));
         check("2026-09-21T14:13:20.123Z {id} info x", (None, true));
         check("2026-09-21T14:13:20.123Z\tsomebody\tinfo\tx", (None, false));
+        check("2026-09-21T14:13:20.123Z\tsomebody\tINFO\tx", (None, false));
         check("I, [2026-09-21T14:13:20.123456 #8]  INFO {id} : x", (None, false));
         check("I, [yesterday #8]  INFO {id} -- : x", (None, false));
         check("I, for one, [2026-09-21] INFO -- x", (None, false));

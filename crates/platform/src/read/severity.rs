@@ -75,3 +75,16 @@ impl Severity {
             .then_some(Self { number: SeverityNumber::Unspecified, text: Cow::Owned(text) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_of_pino_and_bunyan_are_numbers() {
+        let text = |number| Severity::of_number(number).map(|severity| severity.text);
+        let texts = [10, 20, 30, 40, 50, 60].map(text).map(Option::unwrap_or_default);
+        assert_eq!(texts, ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]);
+        assert_eq!([0, 35, 70].map(text), [None, None, None]);
+    }
+}
