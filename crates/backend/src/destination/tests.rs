@@ -95,6 +95,14 @@ fn endpoints_of_single_signals_are_used_as_given() {
             OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: missing, and so is OTEL_EXPORTER_OTLP_ENDPOINT: traces have no endpoint
             OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: missing, and so is OTEL_EXPORTER_OTLP_ENDPOINT: metrics have no endpoint"]],
     );
+    // Only what is wrong is said.
+    check(
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost"),
+            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://localhost:9/custom"),
+        ],
+        &expect!["OTEL_EXPORTER_OTLP_ENDPOINT: not an absolute URL, expected http:// or https://"],
+    );
 }
 
 #[test]

@@ -200,6 +200,10 @@ fn figures_that_are_none_are_left_out() {
         "REPORT RequestId: {id} Duration: 5 XRAY TraceId: x",
         "report id=5b866fb1 trace=x duration=5",
     );
+    check(
+        "REPORT RequestId: {id} Duration: 5 Later Figure: 7",
+        "report id=5b866fb1 duration=5 other:Later Figure=7",
+    );
 }
 
 #[test]
