@@ -1,7 +1,7 @@
 //! The lines that writers make of requests, and where readers find them.
 
 use super::{CONTEXT, TELEMETRY, named, request_of, requests, text};
-use lambda_otlp_wire::compact::{CompactError, Context, Names, UsedNames};
+use lambda_otlp_wire::compact::{CompactError, Context, Encoder, Flags, Names, UsedNames, decode};
 use lambda_otlp_wire::ids::{id_of_number, to_hex};
 use lambda_otlp_wire::{
     Envelope, Limits, LineEncoder, LineLimits, Request, SignalKind, read_line_of,
@@ -35,6 +35,20 @@ fn a_span_like_a_recent_one_costs_its_holes() {
     });
     // 29 bytes a span: 8 of times, 17 of the request id, 3 of busy_ns, 1 of idle_ns and few bits of the skeleton.
     assert!(lengths[1] - lengths[0] < 1800, "{lengths:?}");
+}
+
+#[test]
+fn a_region_that_the_format_does_not_number_is_written_out() {
+    for region in [CONTEXT.region, "moon-north-1"] {
+        let context = Context { region, ..CONTEXT };
+        let request = named(&format!("lambda.{region}.amazonaws.com"));
+        let text = Encoder::default().text(&context, Flags::default(), &[&request]);
+        // The line states its region.
+        for reader in [&context, &Context { region: "sa-east-1", ..CONTEXT }] {
+            let read = decode(&text, reader, &Limits::default()).map(|line| line.requests);
+            assert_eq!(read, Ok(vec![request.clone()]), "{region}");
+        }
+    }
 }
 
 #[test]
