@@ -70,6 +70,8 @@ async fn all_is_well_with_a_canary() {
     );
     let counts = sink.counts();
     assert_eq!((counts.log_records, counts.spans, counts.data_points), (1, 1, 1));
+    let (record, span) = (&sink.log_records()[0].item, &sink.spans()[0].item);
+    assert_eq!((&record.trace_id, &record.span_id), (&span.trace_id, &span.span_id));
 }
 
 #[tokio::test]
