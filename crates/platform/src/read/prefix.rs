@@ -300,6 +300,9 @@ mod tests {
         check("2026 INFO", (None, false));
         check("99 bottles INFO", (None, false));
         check("2026-09-21 14:13:20 14:13:20 14:13:20 INFO", (None, false));
+        check("2026-09-21 14:13:20.123 [main WARN x", (None, false));
+        check("2026-09-21 x:y WARN z", (None, false));
+        check("2026-09-21 14 WARN z", (None, false));
         // For .NET, Ruby and logback only the complete form is a prefix.
         check("2026-09-21T14:13:20.123Z\t{id}\tinfo", (None, true));
         check("2026-09-21T14:13:20.123Z {id} info x", (None, true));

@@ -308,3 +308,14 @@ proptest! {
         JsonLine::parse(&format!("{{{key}:{value}}}"));
     }
 }
+
+#[test]
+fn only_an_arn_names_a_durable_execution() {
+    let arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders:1/durable-execution/n/i";
+    assert!(is_durable_execution(arn));
+    let too_long = format!("{arn}{}", "x".repeat(500));
+    for other in ["orders/durable-execution/n/i", "arn:aws:lambda:::function:orders", &too_long] {
+        assert!(!is_durable_execution(other), "{other}");
+    }
+    assert!(!is_durable_execution(&arn.replace(":function:", ":layer:")));
+}
