@@ -169,8 +169,8 @@ mod tests {
             "/orders failed to allocate memory (NoMemoryError)",
             "<internal:x> failed to allocate memory (NoMemoryError)",
             "fatal error: all goroutines are asleep",
-            "yesterday 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 fatal error: out of memory",
-            "2026-09-21T14:13:20.123Z somebody fatal error: out of memory",
+            "2026-09-21 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 fatal error: out of memory",
+            "2026-09-21T14:13:20.123Z 8f507cfc-c7a1-4d2e-8c3b-somebody1234 fatal error: out of memory",
             "the function said: fatal error: out of memory",
         ] {
             assert!(!is_out_of_memory(text), "{text}");

@@ -319,3 +319,14 @@ fn only_an_arn_names_a_durable_execution() {
     }
     assert!(!is_durable_execution(&arn.replace(":function:", ":layer:")));
 }
+
+#[test]
+fn only_a_very_large_object_is_kept_as_a_string() {
+    for (bytes, is_map) in [(60_000, true), (70_000, false)] {
+        let note = "x".repeat(bytes);
+        let shown = show(&format!(r#"{{"order":{{"note":"{note}"}}}}"#));
+        let map = format!("order={{note={note}}}");
+        let string = format!(r#"order={{"note":"{note}"}}"#);
+        assert_eq!((shown == map, shown == string), (is_map, !is_map), "{bytes}");
+    }
+}
