@@ -246,6 +246,8 @@ mod tests {
             assert_eq!(error, Some(expected), "{bytes:x?}");
         };
         check(&[0x08], BadField::Truncated);
+        // A field number of 30 bits.
+        check(&[0x80, 0x80, 0x80, 0x80, 0x10, 0x00], BadField::BadVarint);
         check(&[0x0a, 0x05, b'a'], BadField::Truncated);
         check(&[0x09, 1, 2, 3], BadField::Truncated);
         check(&[0x0d, 1, 2, 3], BadField::Truncated);
