@@ -56,10 +56,10 @@ fn node_calling(
         std::fs::write(path, text).unwrap();
     }
     let root = task.path().to_str().unwrap();
-    let variables: Vec<_> =
+    let given: Vec<_> =
         variables.iter().map(|(name, value)| (*name, value.replace("TASK", root))).collect();
-    let mut variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
-    variables.extend([("_HANDLER", "shop.handler"), ("LAMBDA_TASK_ROOT", root)]);
+    let mut variables = vec![("_HANDLER", "shop.handler"), ("LAMBDA_TASK_ROOT", root)];
+    variables.extend(given.iter().map(|(name, value)| (*name, &**value)));
     let wrapper = layer.path().join("lambda-otlp-handler");
     Some(run_by(&wrapper, &variables, &[node.trim(), "-e", program]))
 }
@@ -92,9 +92,12 @@ fn on_managed_instances_the_threads_that_call_a_node_handler_are_instrumented_an
         "const {{ Worker }} = require('worker_threads'); \
          const own = `new (require('worker_threads').Worker)('', {{ eval: true }})`; \
          const code = {CALLS:?} + '; ' + own; \
-         new Worker(code, {{ eval: true, env: process.env, execArgv: [] }})"
+         const env = {{ ...process.env, _HANDLER: 'shop.handler' }}; \
+         new Worker(code, {{ eval: true, env, execArgv: [] }})"
     );
-    let variables = [("NODE_OPTIONS", "--no-warnings"), ("AWS_LAMBDA_MAX_CONCURRENCY", "10")];
+    // Without a handler, the main thread says nothing.
+    let variables =
+        [("NODE_OPTIONS", "--no-warnings"), ("AWS_LAMBDA_MAX_CONCURRENCY", "10"), ("_HANDLER", "")];
     let Some(output) = node_calling(&[], &variables, ADDS, &program) else { return };
     assert_eq!(output.stdout, b"--no-warnings 3\n", "children are not instrumented");
     assert!(said_once(output).contains("neither among the function's nor in a layer"));
