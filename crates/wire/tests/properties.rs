@@ -430,8 +430,11 @@ fn an_item_that_no_line_holds_is_truncated_as_little_as_possible_and_counted() {
     };
     for (values, bytes) in [(1, 16 * 1024), (20, 4 * 1024), (80, 1024), (300, 256)] {
         let length = noise.len() / values;
-        let large: Vec<&str> =
-            (0..values).map(|at| &noise[at * length..(at + 1) * length]).collect();
+        let large: Vec<&str> = noise
+            .as_bytes()
+            .chunks_exact(length)
+            .map(|bytes| std::str::from_utf8(bytes).unwrap())
+            .collect();
         let request = Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
             scope_spans: vec![ScopeSpans {
                 spans: vec![span(&["short"]), span(&large)],
