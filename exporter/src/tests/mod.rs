@@ -1,6 +1,7 @@
 //! Whole invocations in process: the traced handler is called like the runtime calls it, and `wire` reads its lines.
 
 mod compact;
+mod cut_off;
 mod driver;
 mod ends;
 mod events;

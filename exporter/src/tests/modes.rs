@@ -1,12 +1,12 @@
 //! The modes, with an Extensions API played by the test.
 
-use super::driver::{Function, NOW_MS, block_on, context, event};
+use super::driver::{Function, NOW_MS, block_on, context, event, succeed};
 use crate::extension::Mode;
 use crate::handler::create_traced_handler;
 use crate::output::Output;
 use crate::output::in_memory::InMemoryOutput;
-use lambda_runtime::{Error, LambdaEvent};
-use serde_json::{Value, json};
+use lambda_runtime::LambdaEvent;
+use serde_json::json;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -99,10 +99,6 @@ fn read_request(connection: &mut BufReader<TcpStream>) -> Option<String> {
     let mut body = vec![0; length];
     std::io::Read::read_exact(connection, &mut body).ok()?;
     Some(format!("{} {}", first.trim(), String::from_utf8(body).unwrap()).trim().to_owned())
-}
-
-async fn succeed(_event: LambdaEvent<Value>) -> Result<Value, Error> {
-    Ok(json!({ "statusCode": 200 }))
 }
 
 /// Accepts lines when the test allows it.

@@ -1,0 +1,209 @@
+//! Before an invocation times out, and when its environment ends, its open spans are written as partial ones.
+
+use super::driver::{
+    Function, NOW_MS, Written, attribute, block_on, event, make_records, root, shown, status,
+    succeed,
+};
+use crate::handler::{TracedHandler, create_traced_handler};
+use expect_test::expect;
+use lambda_runtime::{Error, LambdaEvent, Service as _};
+use opentelemetry::trace::Tracer as _;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+/// Runs an invocation whose handler blocks its thread in a span after another has ended, and calls `meanwhile` on another thread.
+fn while_a_handler_blocks<R: Send + 'static>(
+    function: &Function,
+    meanwhile: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    let (blocked, is_blocked) = sync_channel::<()>(0);
+    let (release, released) = sync_channel::<()>(0);
+    let released = std::sync::Mutex::new(released);
+    let handler = TracedHandler::new("orders", function.completion.clone(), {
+        move |_: LambdaEvent<Value>| {
+            drop(tracing::info_span!("finished").entered());
+            tracing::info!("reading");
+            let _open = tracing::info_span!("open", bank = "north").entered();
+            blocked.send(()).unwrap();
+            released.lock().unwrap().recv().unwrap();
+            async { Ok::<Value, Error>(json!(null)) }
+        }
+    });
+    let other = std::thread::spawn(move || {
+        is_blocked.recv().unwrap();
+        let result = meanwhile();
+        release.send(()).unwrap();
+        result
+    });
+    block_on(handler.clone().call(event(json!({})))).unwrap();
+    other.join().unwrap()
+}
+
+#[test]
+fn shortly_before_the_deadline_all_spans_are_written_those_that_are_open_as_partial() {
+    let function = Function::new();
+    let (watch, clock) = (function.completion.clone(), Arc::clone(&function.clock));
+    let output = Arc::clone(&function.output);
+    let lines = while_a_handler_blocks(&function, move || {
+        clock.store(NOW_MS + 2899, Ordering::Relaxed);
+        watch.telemetry.deadline.step();
+        assert_eq!(output.take_lines(), [""; 0], "too early");
+        clock.store(NOW_MS + 2900, Ordering::Relaxed);
+        watch.telemetry.deadline.step();
+        output.take_lines()
+    });
+    let late = function.written();
+    assert_eq!(late.span_names(), ["open", "orders"], "the handler has ended all the same");
+    assert!(late.lines.iter().all(|line| !line.contains("partial")));
+    let is_partial = |line: &String| line.contains(r#""content-encoding":"gzip","partial":true"#);
+    assert_eq!(lines.iter().map(is_partial).collect::<Vec<_>>(), [true, false, false]);
+    let early = Written::read(lines);
+    assert_eq!(early.span_names(), ["orders", "open", "finished"]);
+    assert_eq!(early.logs.len(), 1);
+    let timed_out = "error: the invocation was about to time out";
+    for name in ["orders", "open"] {
+        let (partial, whole) = (early.span_named(name), late.span_named(name));
+        assert_eq!(
+            (&partial.span_id, &partial.trace_id, &partial.parent_span_id, partial.kind),
+            (&whole.span_id, &whole.trace_id, &whole.parent_span_id, whole.kind)
+        );
+        assert_eq!(partial.start_time_unix_nano, whole.start_time_unix_nano);
+        assert!(partial.end_time_unix_nano >= partial.start_time_unix_nano);
+        assert_eq!(status(partial), timed_out);
+        assert_eq!(attribute(partial, "lambda_otlp.partial").as_deref(), Some("true"));
+        assert_eq!(attribute(whole, "lambda_otlp.partial"), None);
+    }
+    assert_eq!(attribute(early.span_named("open"), "bank").as_deref(), Some(r#""north""#));
+    expect![[r#"
+        aws.lambda.invoked_arn="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+        cloud.account.id="123456789012"
+        cloud.resource_id="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+        error.type="timeout"
+        faas.coldstart=true
+        faas.invocation_id="3da1f2dc-3222-475e-9205-e2e6c6318895"
+        faas.trigger="other"
+        lambda_otlp.partial=true
+    "#]]
+    .assert_eq(&shown(&early.span_named("orders").attributes));
+}
+
+#[test]
+fn an_extension_is_told_of_a_root_that_is_written_as_partial() {
+    let api = format!("partial:{}", std::process::id());
+    make_records(&api);
+    let function = Function::with_variables(&[("AWS_LAMBDA_RUNTIME_API", api.as_str())]);
+    let (watch, clock) = (function.completion.clone(), Arc::clone(&function.clock));
+    let of_thread = api.clone();
+    let is_open = while_a_handler_blocks(&function, move || {
+        let before = root(&of_thread).is_open;
+        clock.store(NOW_MS + 2900, Ordering::Relaxed);
+        watch.telemetry.deadline.step();
+        [before, root(&of_thread).is_open]
+    });
+    assert_eq!(is_open, [true, false]);
+    std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
+}
+
+#[test]
+fn of_several_invocations_only_the_spans_of_the_one_that_times_out_are_partial() {
+    let function = Function::without_subscriber(&[], |config| config);
+    let handler = create_traced_handler("orders", function.completion.clone(), {
+        let tracer = function.completion.tracer().clone();
+        move |event: LambdaEvent<Value>| {
+            let name = event.payload["name"].as_str().unwrap().to_owned();
+            let child = tracer.start(name);
+            async move {
+                let _child = child;
+                std::future::pending::<Result<Value, Error>>().await
+            }
+        }
+    });
+    // Both have the same caller, as two of its requests may run in one environment.
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let started = |name: &str, seconds: u64| {
+        let payload = json!({ "name": name, "headers": { "traceparent": parent } });
+        let mut event = event(payload);
+        event.context.deadline = NOW_MS + seconds * 1000;
+        let mut invocation = handler(event);
+        let poll = invocation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll.is_pending());
+        invocation
+    };
+    let (first, second) = (started("of the first", 3), started("of the second", 60));
+    let tracer = function.completion.tracer();
+    let of_neither = tracer
+        .build_with_context(tracer.span_builder("of neither"), &opentelemetry::Context::new());
+    function.clock.store(NOW_MS + 2900, Ordering::Relaxed);
+    function.completion.telemetry.deadline.step();
+    let written = function.written();
+    assert_eq!(written.span_names(), ["orders", "of the first"]);
+    drop((of_neither, first, second));
+    assert_eq!(function.written().spans.len(), 5);
+    function.completion.telemetry.deadline.step();
+    assert_eq!(function.written().lines, [""; 0]);
+}
+
+#[test]
+fn an_invocation_that_is_over_is_not_watched() {
+    let function = Function::new();
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    block_on(handler(event(json!({})))).unwrap();
+    drop(function.written());
+    drop(function.completion.tracer().start("between invocations"));
+    function.clock.store(NOW_MS + 2900, Ordering::Relaxed);
+    function.completion.telemetry.deadline.step();
+    assert_eq!(function.written().lines.len(), 0);
+}
+
+#[test]
+fn a_shutdown_during_an_invocation_writes_open_spans_as_partial_ones() {
+    let function = Function::new();
+    let completion = function.completion.clone();
+    let handler = create_traced_handler("orders", function.completion.clone(), move |event| {
+        let _open = tracing::info_span!("store").entered();
+        completion.shutdown(Duration::from_secs(60)).unwrap();
+        succeed(event)
+    });
+    block_on(handler(event(json!({})))).unwrap();
+    let written = function.written();
+    let mut names = written.span_names();
+    names.sort_unstable();
+    assert_eq!(names, ["orders", "store"]);
+    for span in &written.spans {
+        assert_eq!(status(span), "error: the environment ended during the invocation");
+        assert_eq!(attribute(span, "lambda_otlp.partial").as_deref(), Some("true"));
+    }
+    let error_type = |name| attribute(written.span_named(name), "error.type");
+    assert_eq!(
+        (error_type("orders").as_deref(), error_type("store")),
+        (Some(r#""shutdown""#), None)
+    );
+}
+
+/// If an extension is registered, Lambda sends SIGTERM after a timeout.
+#[test]
+fn a_shutdown_after_a_timeout_writes_what_is_new_and_loses_nothing() {
+    let function = Function::new();
+    let (completion, clock) = (function.completion.clone(), Arc::clone(&function.clock));
+    let output = Arc::clone(&function.output);
+    let handler = create_traced_handler("orders", function.completion.clone(), move |event| {
+        let _open = tracing::info_span!("store").entered();
+        clock.store(NOW_MS + 2900, Ordering::Relaxed);
+        completion.telemetry.deadline.step();
+        assert_eq!(Written::read(output.take_lines()).span_names(), ["orders", "store"]);
+        let _new = tracing::info_span!("retry").entered();
+        tracing::info!("late");
+        clock.store(NOW_MS + 3001, Ordering::Relaxed);
+        completion.shutdown(Duration::from_secs(60)).unwrap();
+        succeed(event)
+    });
+    block_on(handler(event(json!({})))).unwrap();
+    let written = function.written();
+    assert_eq!(written.span_names(), ["retry"], "the others were written before the timeout");
+    assert_eq!(written.logs.len(), 1);
+    assert_eq!(written.metrics.len(), 0, "nothing is reported as lost");
+}
