@@ -137,7 +137,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
     const invocation = isInner ? undefined : begin(event, isStreaming ? others[1] : others[0]);
     if (invocation === undefined) return handler.call(this, event, ...others);
     const ending = new Ending(
-      (outcome) => end(invocation, isStreaming ? { ...outcome, streamed: statusCodes.get(others[0]) } : outcome),
+      (outcome) => end(invocation, { ...outcome, streamed: statusCodes.get(others[0]) }),
       (action) => api.context.with(api.ROOT_CONTEXT, action),
     );
     const callback = others[1];
