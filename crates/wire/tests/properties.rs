@@ -405,18 +405,21 @@ proptest! {
     }
 }
 
+/// Printable and incompressible.
+fn noise(bytes: usize) -> String {
+    let mut state = 7u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'!' + u8::try_from(state % 90).unwrap())
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
 #[test]
 fn an_item_that_no_line_holds_is_truncated_as_little_as_possible_and_counted() {
-    // Printable and incompressible.
-    let mut state = 1u64;
-    let noise: String = (0..420_000)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            char::from(b' ' + u8::try_from(state % 90).unwrap())
-        })
-        .collect();
+    let noise = noise(420_000);
     let span = |values: &[&str]| {
         let large =
             values.iter().map(|value| attribute("large", Value::StringValue((*value).into())));
@@ -496,16 +499,6 @@ fn only_values_longer_than_the_limit_are_truncated() {
 
 #[test]
 fn large_values_of_resource_and_scope_are_truncated_and_those_of_items_are_not() {
-    let noise = |bytes: usize| -> String {
-        let mut state = 7u64;
-        let next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            char::from(b'!' + u8::try_from(state % 90).unwrap())
-        };
-        std::iter::repeat_with(next).take(bytes).collect()
-    };
     let large = || vec![attribute("large", Value::StringValue(noise(80_000)))];
     let resource = Resource { attributes: large(), ..Default::default() };
     let point = NumberDataPoint {
