@@ -99,16 +99,9 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
 
     if workshop.packages.node().is_ok() {
         let name = "no code to change: Node on managed instances, in a thread of the runtime's";
-        let ran = in_a_thread(workshop);
-        tally.note(name, runtime.block_on(ran));
-    }
-
-    let sdk = pinned(
-        root,
-        "tests/interop/unchanged/own_sdk/package.json",
-        "@opentelemetry/sdk-trace-base",
-    )?;
-    if workshop.packages.node().is_ok() {
+        tally.note(name, runtime.block_on(in_a_thread(workshop)));
+        let sdk = "@opentelemetry/sdk-trace-base";
+        let sdk = pinned(root, "tests/interop/unchanged/own_sdk/package.json", sdk)?;
         let name = format!("no code to change: Node with OpenTelemetry {sdk} among its packages");
         let ran = async {
             let (without, with) = node_function(workshop, "shop.handler", "own_sdk")?;
@@ -277,12 +270,7 @@ async fn in_a_thread(workshop: &Workshop) -> anyhow::Result<String> {
     ensure!(told.outcomes == expected.outcomes, "{:?}; its log: {}", told.outcomes, told.text());
     let all = spans_in(workshop, &told.log)?;
     for (action, request_id) in story.iter().zip(&told.request_ids) {
-        let is_server = |span: &&Value| {
-            span["kind"] == SERVER && span["attributes"]["faas.invocation_id"] == **request_id
-        };
-        let [server] = all.iter().filter(is_server).collect::<Vec<_>>()[..] else {
-            bail!("{action}: not one SERVER span: {all:?}; its log: {}", told.text())
-        };
+        let server = server(&all, action, request_id)?;
         ensure!(server["attributes"]["faas.coldstart"] == false, "{server}");
         let of_trace = all.iter().filter(|span| span["trace_id"] == server["trace_id"]);
         let of_trace: Vec<_> = of_trace.cloned().collect();
@@ -357,12 +345,7 @@ fn traces(workshop: &Workshop, story: &[&str], told: &Told) -> anyhow::Result<St
     ids.sort_unstable();
     ensure!(ids.windows(2).all(|pair| pair[0] != pair[1]), "a span was written twice: {all:?}");
     for (&action, request_id) in story.iter().zip(&told.request_ids) {
-        let servers = all.iter().filter(|span| {
-            span["kind"] == SERVER && span["attributes"]["faas.invocation_id"] == **request_id
-        });
-        let [server] = servers.collect::<Vec<_>>()[..] else {
-            bail!("{action}: not one SERVER span: {all:?}")
-        };
+        let server = server(&all, action, request_id)?;
         let found = written_before_the_end(workshop, told, request_id)?;
         // Not every instrumentation can read the odd event.
         if action == "odd" && found.is_empty() {
@@ -379,6 +362,17 @@ fn traces(workshop: &Workshop, story: &[&str], told: &Told) -> anyhow::Result<St
         spans += found.len();
     }
     Ok(format!("{spans} spans in {traces} traces, {} outcomes as without", story.len()))
+}
+
+/// The one SERVER span of an invocation.
+fn server<'s>(all: &'s [Value], action: &str, request_id: &str) -> anyhow::Result<&'s Value> {
+    let servers = all.iter().filter(|span| {
+        span["kind"] == SERVER && span["attributes"]["faas.invocation_id"] == *request_id
+    });
+    let [server] = servers.collect::<Vec<_>>()[..] else {
+        bail!("{action}: not one SERVER span: {all:?}")
+    };
+    Ok(server)
 }
 
 /// Calls are below the invocation's span. Spans that were open when the invocation was cut off are partial and
