@@ -156,15 +156,11 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
     growth.check(what, slack);
 }
 
-#[tokio::test]
-#[ignore = "a process of no_process_grows_with_its_invocations"]
-async fn an_extension_that_writes_lines() {
+pub(crate) async fn an_extension_that_writes_lines() {
     lambda(&[], "the extension in stdout mode", SLACK).await;
 }
 
-#[tokio::test]
-#[ignore = "a process of no_process_grows_with_its_invocations"]
-async fn an_extension_that_sends() {
+pub(crate) async fn an_extension_that_sends() {
     let backend = serve(|_, _| async { text("") }).await;
     let endpoint = format!("http://{backend}");
     lambda(

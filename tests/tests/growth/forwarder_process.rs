@@ -45,9 +45,7 @@ fn answer(requests: &AtomicU64) -> Answer {
     http::Response::builder().status(status).body(Full::new(Bytes::new())).unwrap()
 }
 
-#[tokio::test(start_paused = true)]
-#[ignore = "a process of no_process_grows_with_its_invocations"]
-async fn a_forwarder() {
+pub(crate) async fn a_forwarder() {
     let requests = AtomicU64::new(0);
     let backend = serve(move |_, _| std::future::ready(answer(&requests))).await;
     let variables = HashMap::from([

@@ -15,6 +15,7 @@ mod http_peer;
 use cap::Cap;
 use std::alloc::System;
 use std::process::Command;
+use tokio::runtime::Builder;
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
@@ -29,9 +30,13 @@ const FIRST: usize = 2;
 /// The last part may have this many bytes more than the first one with full tables.
 const SLACK: usize = 48 * 1024;
 
-#[expect(clippy::disallowed_methods, reason = "a variable of the tests")]
+#[expect(clippy::disallowed_methods, reason = "variables of the tests")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 fn given() -> Option<u64> {
-    std::env::var(INVOCATIONS).ok().map(|text| text.parse().unwrap())
+    variable(INVOCATIONS).map(|text| text.parse().unwrap())
 }
 
 /// The least number of allocated bytes after an invocation, in each part of the run.
@@ -70,24 +75,38 @@ impl Growth {
     }
 }
 
-const PROCESSES: [&str; 3] = [
-    "extension_process::an_extension_that_writes_lines",
-    "forwarder_process::a_forwarder",
-    "extension_process::an_extension_that_sends",
-];
+/// Names the process that the test is to be.
+const PROCESS: &str = "GROWTH_PROCESS";
+const FORWARDER: &str = "forwarder";
+const EXTENSION: &str = "extension";
+const DIRECT_MODE: &str = "direct mode";
 
 #[test]
 fn no_process_grows_with_its_invocations() {
+    if let Some(process) = variable(PROCESS) {
+        return run(&process);
+    }
     // The buffer of direct mode fills for 20 s before it is sent, so a short run says nothing.
-    let processes = if given().is_some() { &PROCESSES[..] } else { &PROCESSES[..2] };
-    let start = |name: &&'static str| {
+    let processes = [EXTENSION, FORWARDER].into_iter().chain(given().map(|_| DIRECT_MODE));
+    let start = |name| {
         let mut test = Command::new(std::env::current_exe().unwrap());
-        test.args([name, "--exact", "--ignored", "--nocapture"]);
-        (*name, test.spawn().unwrap())
+        test.args(["no_process_grows_with_its_invocations", "--exact", "--nocapture"]);
+        (name, test.env(PROCESS, name).spawn().unwrap())
     };
     // All at once.
-    let processes: Vec<_> = processes.iter().map(start).collect();
+    let processes: Vec<_> = processes.map(start).collect();
     for (name, mut process) in processes {
         assert!(process.wait().unwrap().success(), "{name}");
+    }
+}
+
+fn run(process: &str) {
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(process == FORWARDER).build().unwrap();
+    match process {
+        FORWARDER => runtime.block_on(forwarder_process::a_forwarder()),
+        EXTENSION => runtime.block_on(extension_process::an_extension_that_writes_lines()),
+        DIRECT_MODE => runtime.block_on(extension_process::an_extension_that_sends()),
+        other => panic!("{PROCESS} is {other}"),
     }
 }
