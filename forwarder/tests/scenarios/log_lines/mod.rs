@@ -218,6 +218,7 @@ fn panics_of_every_form_are_joined() {
         &[
             "the thread 'main' panicked at noon:",
             "thread 'main' (soon) panicked at noon:",
+            "thread 'main' panicked at midnight: or so: they say",
             "text",
             "thread 'main' panicked at src/main.rs:2:5:",
             &report,
@@ -225,6 +226,7 @@ fn panics_of_every_form_are_joined() {
         &[
             "INFO the thread 'main' panicked at noon:",
             "INFO thread 'main' (soon) panicked at noon:",
+            "INFO thread 'main' panicked at midnight: or so: they say",
             "INFO text",
             "ERROR thread 'main' panicked at src/main.rs:2:5:",
             &format!("INFO (ID) {}", report.trim_end()),
@@ -260,7 +262,7 @@ fn out_of_memory(messages: &[&str]) -> f64 {
     counted.iter().filter(|(name, _)| *name == "aws.lambda.out_of_memory").map(|(_, sum)| sum).sum()
 }
 
-const OUT_OF_MEMORY: [&str; 12] = [
+const OUT_OF_MEMORY: [&str; 13] = [
     "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n",
     "FATAL ERROR: Ineffective mark-compacts near heap limit Allocation failed - JavaScript heap out of memory\n 1: 0xb7b3e0 node::Abort() [node]\n",
     "\n<--- Last few GCs --->\n\n[8:0x6bf0]     1200 ms: Mark-sweep 90.1 (94.2) -> 89.9 (94.2) MB\n\n\n<--- JS stacktrace --->\n\nFATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n",
@@ -272,6 +274,7 @@ const OUT_OF_MEMORY: [&str; 12] = [
     "[FATAL] failed to allocate memory\n",
     "failed to allocate memory (NoMemoryError)",
     "/var/task/shop.rb:3:in 'String#*': failed to allocate memory (NoMemoryError)\n",
+    "<internal:kernel>:187:in 'loop': failed to allocate memory (NoMemoryError)\n",
     "fatal error: runtime: out of memory\n",
 ];
 
@@ -333,7 +336,14 @@ fn a_text_about_memory_that_a_function_logs_does_not_count() {
         // The thread limit is reached, not the memory limit.
         "java.lang.OutOfMemoryError: unable to create native thread: possibly out of memory",
         "java.lang.OutOfMemoryErrors are no fun",
+        "<--- Last few GCs --->\n\nthe order is out of memory",
+        "Java heap space: 5 MB",
         "failed to allocate memory for order 7",
+        "[FATAL] failed to allocate memory for order 7",
+        "/orders failed to allocate memory (NoMemoryError)",
+        "<internal:x> failed to allocate memory (NoMemoryError)",
+        "2026-09-21 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 fatal error: out of memory",
+        "2026-09-21T14:13:20.123Z 8f507cfc-c7a1-4d2e-8c3b-somebody1234 fatal error: out of memory",
         "fatal error: runtime: out of memory is what Go prints",
         "no stock: java.lang.OutOfMemoryError",
     ] {
