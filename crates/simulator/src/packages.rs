@@ -99,7 +99,8 @@ pub fn python_environment(
         run(Command::new(python).args(["-m", "venv"]).arg(folder))?;
         let mut pip = Command::new(&interpreter);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        pip.args(["--retries", "1", "--timeout", "10"]);
+        // Most modules are never imported, and Python compiles the others then.
+        pip.args(["--no-compile", "--retries", "1", "--timeout", "10"]);
         for file in requirements {
             pip.arg("--requirement").arg(file);
         }
