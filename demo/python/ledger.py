@@ -27,12 +27,12 @@ def next_number():
 
 
 def started(number, name):
-    """A span without a second line was still open when the process ended, and may be missing in the backend."""
+    """Records the start of a span. Without an end line, it was open at exit, and the backend may miss it."""
     _write({"number": number, "what": "span", "event": "started", "name": name})
 
 
 def ended(number, what, name):
-    """The item is complete. From then on the backend must receive it."""
+    """Records that the item is complete. From then on, the backend must receive it."""
     _write({"number": number, "what": what, "event": "ended", "name": name})
 
 

@@ -31,8 +31,7 @@ export interface LambdaOtlpProps extends Settings {
 const TEMPLATE = path.join(__dirname, "cloudformation.json");
 
 /**
- * lambda-otlp as a nested stack of its usual template. Settings may contain values that CloudFormation resolves, such as the ARN of a
- * secret of this stack.
+ * lambda-otlp as a nested stack. Settings may contain values that CloudFormation resolves, such as the ARN of a secret in this stack.
  */
 export class LambdaOtlp extends Construct {
   /** The nested stack. */
@@ -67,7 +66,7 @@ export class LambdaOtlp extends Construct {
     return this.stack.getAtt(`Outputs.${OUTPUTS[name]}`).toString();
   }
 
-  /** Makes the template take each zip from an asset, and returns the parameters that name the assets. */
+  /** Changes the template to take each zip from an asset. Returns the parameters that name the assets. */
   private withAssets(template: any, folder: string, settings: Settings): { [name: string]: string } {
     const parameters: { [name: string]: string } = {};
     const assets = new Map<string, Asset>();
@@ -108,7 +107,7 @@ function isNeeded(resource: string, settings: Settings): boolean {
   }
 }
 
-/** The parameters of CloudFormation as texts. */
+/** Converts settings to parameters of CloudFormation. Throws if a setting does not match its pattern. */
 function told(settings: Settings): { [name: string]: string } {
   const parameters: { [name: string]: string } = {};
   for (const [setting, value] of Object.entries(settings)) {

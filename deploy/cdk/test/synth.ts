@@ -27,7 +27,7 @@ const ofBucket = new Stack(app, "Bucket");
 new LambdaOtlp(ofBucket, "LambdaOtlp", { artifactBucket: "artifacts", artifactPrefix: "lambda-otlp/1/", endpoint });
 app.synth();
 
-// Errors of the compiler.
+// Compile-time errors.
 const stack = () => new Stack(new App(), "Wrong");
 // @ts-expect-error: no such level
 assert.ok(new LambdaOtlp(stack(), "a", { artifactBucket: "artifacts", endpoint, logLevel: "loud" }));
@@ -36,7 +36,7 @@ assert.ok(new LambdaOtlp(stack(), "a", { artifactBucket: "artifacts" }));
 // @ts-expect-error: no such output
 assert.ok(otlp.output("layer"));
 
-// Errors at run time.
+// Run-time errors.
 const refuses = (props: ConstructorParameters<typeof LambdaOtlp>[2], expected: RegExp) =>
   assert.throws(() => new LambdaOtlp(stack(), "a", props), expected);
 refuses({ endpoint }, /either zips, a folder, or artifactBucket/);

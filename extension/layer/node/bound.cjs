@@ -1,15 +1,15 @@
-// No invocation waits for its export for long, whatever becomes of it: where nobody takes what is exported, the first waits for a
-// second, and the next ones for some milliseconds, until somebody has taken it again.
+// Limits the time that an invocation waits for its export. If the receiver accepts no spans, the first export waits for its timeout,
+// by default one second. The next exports wait for 10 ms each until the receiver accepts spans again.
 
 "use strict";
 
-// What an export may take, where nothing else is said.
+// Default timeout of an export.
 const LONGEST_MS = 1000;
-// And while nobody takes it: enough to see that somebody does again.
+// Wait for an export after a failed one: enough to notice that the receiver accepts spans again.
 const SHORTEST_MS = 10;
-// How long what nobody may take goes on beside the function's work, so that it is not tried again and again.
+// Timeout of an export after a failed one. It continues beside the function's work, and a short timeout avoids endless retries.
 const ASIDE_MS = 100;
-// What the response needs of an invocation's time.
+// Time reserved for the invocation's response.
 const RESPONSE_MS = 50;
 
 let isTaken = true;
@@ -20,13 +20,13 @@ function limit() {
   return said > 0 ? said : LONGEST_MS;
 }
 
-/// Gives the SDK a result in time. What is taken after that is not lost, and has the next export wait again. `make` makes an
-/// exporter that gives up after some milliseconds, by default after those that the function's variables say, and calls what else it is
-/// given with each of its requests.
+/// Reports a result to the SDK within the limit. A batch that the receiver accepts later is not lost, and restores the full wait for
+/// the next export. `make(timeoutMillis, note)` returns an exporter that calls `note` with each of its requests. Without a timeout,
+/// the function's variables set it.
 class BoundExporter {
   constructor(make, codes, api) {
     this.api = api;
-    /// In the context of all that an export does.
+    /// Key of the batch in the context of its export.
     this.key = api.createContextKey("lambda-otlp: what is exported");
     this.underWay = new Set();
     this.take = undefined;
@@ -61,8 +61,8 @@ class BoundExporter {
     return api.context.with(api.context.active().setValue(this.key, batch), () => exporter.export(items, finish));
   }
 
-  /// What was to be exported and cannot be any more, since the process ends: what `flush` exports, and what is under way, unless all
-  /// of its request has been handed to the system, which delivers it.
+  /// Returns the spans that are not exported when the process ends: the spans that `flush` exports, and the batches under way. It omits
+  /// a batch if the operating system has its whole request, and delivers it.
   rest(flush) {
     const items = [...this.underWay].filter((batch) => !isSent(batch)).flatMap((batch) => batch.items);
     this.underWay.clear();
@@ -86,8 +86,8 @@ function isSent({ request }) {
   return request.res ? request.res.statusCode < 300 : !request.destroyed;
 }
 
-/// An invocation that waits until nothing is under way does not wait for connections on which nobody answers. What waits for an
-/// export has a timer. `note` is called with each request.
+/// Returns an agent with unreferenced sockets: an invocation that ends with an idle event loop does not wait for unanswered connections.
+/// Code that waits for an export has its own timer. The agent calls `note` with each request.
 function agent(protocol, note) {
   const { Agent } = require(protocol === "https:" ? "https" : "http");
   const agent = new Agent({ keepAlive: true });
@@ -110,7 +110,7 @@ function agent(protocol, note) {
   return agent;
 }
 
-/// Waits for the flush, but not until the function's time is over.
+/// Waits for the flush within the export limit, and leaves time for the invocation's response.
 async function withinTime(flush, lambda) {
   const most = Math.min(limit(), timeLeft(lambda) - RESPONSE_MS);
   let timer;

@@ -1,5 +1,5 @@
-// What esbuild makes the layer of packages from (cargo xtask dist --node-layer): one file with the parts of OpenTelemetry's packages that
-// the layer uses.
+// The entry point from which esbuild creates the packages layer (cargo xtask dist --node-layer): one file with the parts of
+// OpenTelemetry's packages that the layer uses.
 
 import * as api from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
@@ -25,11 +25,11 @@ const PACKAGES = {
 };
 
 export function load(name) {
-  // Few functions need it, and it is half as large as all others.
+  // Few functions need the exporter, and it is half as large as all other packages together.
   return name === EXPORTER ? require("./exporter.cjs") : PACKAGES[name];
 }
 
-/// As that of `require`: fails if there is no such package.
+/// Throws like `require.resolve` if there is no such package.
 load.resolve = (name) => {
   if (name in PACKAGES || [EXPORTER, "@opentelemetry/instrumentation/package.json"].includes(name)) return __filename;
   throw new Error(`Cannot find module '${name}'`);

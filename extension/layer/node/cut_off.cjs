@@ -1,8 +1,8 @@
-// What is left of an invocation that is cut off by its timeout; and what ends with its process (last_words.cjs).
+// Exports the spans of an invocation before its timeout, and ends open spans when the process exits (last_words.cjs).
 //
-// Shortly before the deadline what has ended is exported, and the spans that are open, as partial ones: errors that end when they are
-// exported. Where one ends after all, it is exported as ever, and takes the place of its partial version. A function that computes until
-// its deadline lets no timer run: of its invocation the record is left (records.cjs), and what was exported before.
+// Shortly before the deadline, a timer exports the ended spans. It also exports the open spans as partial spans: errors that end at the
+// time of the export. If such a span ends after all, its final version replaces the partial one. A function that blocks the event loop
+// until its deadline lets no timer run. Its invocation leaves only its record (records.cjs) and the spans exported earlier.
 //
 // Source: docs/line-format.md, `partial`.
 
@@ -12,36 +12,38 @@ const { timeLeft } = require("./bound.cjs");
 const { recordFailure } = require("./failure.cjs");
 const { Records } = require("./records.cjs");
 
-// What an export before the deadline needs at most: 15 ms of a whole processor, of which a function of 256 MB has a seventh. One with
-// less memory gets up to twice the time.
+// Time reserved for the export before the deadline. It needs at most 15 ms of a full CPU, and a function with 256 MB has a seventh of
+// one. Functions with less memory reserve up to twice the time.
 const RESERVE_MS = 100;
 const ENOUGH_MEMORY = 256;
-// And never more than this part of an invocation's time.
+// Maximum share of an invocation's time to reserve.
 const MOST_OF_BUDGET = 0.1;
-// So many open spans are known at most: of more, those that began first are exported.
+// Limit on tracked open spans. At the limit, the spans of finished invocations are dropped. If that frees no room, new spans are not
+// tracked.
 const MOST_OPEN = 1024;
 
 const ERROR_TYPE = "timeout";
 const MESSAGE = "the invocation was about to time out";
 const PARTIAL = "lambda_otlp.partial";
-// As Lambda calls it.
+// Lambda's error type of a process that exits.
 const EXITED = "Runtime.ExitError";
 
-/// A span processor that knows which spans are open, and of which invocation.
+/// A span processor that tracks the open spans of each invocation.
 class CutOffs {
-  /// `makePartial` makes an exporter that says of what it exports that it has not ended.
+  /// `makePartial` returns an exporter that marks its spans as partial.
   constructor(load, makePartial) {
     this.api = load("@opentelemetry/api");
     this.suppressTracing = load("@opentelemetry/core").suppressTracing;
     this.makePartial = makePartial;
-    /// In the context of all that an invocation does.
+    /// Key of the invocation in the contexts of its spans.
     this.key = this.api.createContextKey("lambda-otlp: the invocation's end");
     this.records = new Records(process.env.AWS_LAMBDA_RUNTIME_API);
     this.open = new Map();
     this.running = new Set();
   }
 
-  /// An invocation begins with this span; `flush` exports what has ended. Its spans begin in the invocation's `context`.
+  /// Starts to track an invocation with this root span. Its other spans start in the `context` of the returned invocation. `flush`
+  /// exports ended spans.
   begin(span, lambda, context, flush) {
     const invocation = { root: span, flush, context, timer: undefined, failure: undefined };
     if ((span.spanContext().traceFlags & this.api.TraceFlags.SAMPLED) === 0) return invocation;
@@ -49,24 +51,25 @@ class CutOffs {
     this.keep(span, invocation);
     this.records.leave(lambda.awsRequestId, span.spanContext());
     const left = timeLeft(lambda);
-    // Who tells no time tells of no deadline.
+    // Without a remaining time, there is no known deadline.
     if (left > 0 && left !== Infinity) {
       const reserved = Math.min(reserve(), left * MOST_OF_BUDGET);
       invocation.timer = setTimeout(() => this.export(invocation), left - reserved);
-      // It keeps nothing alive.
+      // The timer must not keep the process alive.
       invocation.timer.unref();
     }
     this.running.add(invocation);
     return invocation;
   }
 
-  /// Its handler has ended by itself.
+  /// Stops the timer of an invocation and marks it as finished, because its handler has ended.
   end(invocation) {
     clearTimeout(invocation.timer);
     this.running.delete(invocation);
   }
 
-  /// A request ends when its answer has been read. If the function does not read it, that is in a later invocation, or never.
+  /// Ends CLIENT spans that have a response. The instrumentation ends such a span after the function has read the response, which may
+  /// happen in a later invocation or never.
   endAnswered(invocation) {
     for (const { span, invocation: own } of [...this.open.values()]) {
       if (own === invocation && this.isAnswered(span)) span.end();
@@ -96,14 +99,14 @@ class CutOffs {
     if (this.open.size < MOST_OPEN) this.open.set(span.spanContext().spanId, { span, invocation });
   }
 
-  /// What an invocation has never ended is nobody's when it is over.
+  /// Stops tracking the spans that finished invocations left open.
   forget() {
     for (const [id, { invocation }] of this.open) {
       if (!this.running.has(invocation)) this.open.delete(id);
     }
   }
 
-  /// Nothing here fails or waits: what is exported is on its way.
+  /// Exports the ended spans and, as partial spans, the open ones. Never throws, and does not wait for the exports.
   export(invocation) {
     const { api } = this;
     api.context.with(this.suppressTracing(api.ROOT_CONTEXT), () => {
@@ -112,14 +115,14 @@ class CutOffs {
         if (spans.length > 0) {
           this.makePartial().export(spans, ({ error }) => {
             if (error !== undefined) return say(error);
-            // They are not written once more if the process ends.
+            // Stops tracking them, so that a process exit does not write them again.
             spans.forEach((span) => this.onEnd(span));
           });
         }
       } catch (error) {
         say(error);
       }
-      // What fails here is exported at the invocation's end, if it has one.
+      // A failure is ignored. Open spans are exported when they end, but the SDK drops a batch of ended spans if its export fails.
       Promise.resolve(invocation.flush()).catch(() => {});
     });
   }
@@ -129,12 +132,12 @@ class CutOffs {
     return open.map(({ span }) => partial(this.api, span, span === invocation.root, now));
   }
 
-  /// Nobody handles this, so that the process may end by it.
+  /// Notes an unhandled failure, because the process may end by it.
   fail(value) {
     for (const invocation of this.running) invocation.failure = { value };
   }
 
-  /// The process ends with this exit code, and what is open of the invocations that run ends with it: what began last is first.
+  /// Ends the open spans of running invocations, because the process ends with this exit code. The span that began last ends first.
   endOpen(code) {
     const open = [...this.open.values()].filter(({ invocation }) => this.running.has(invocation));
     for (const { span, invocation } of open.reverse()) {
@@ -146,7 +149,7 @@ class CutOffs {
     }
   }
 
-  /// Whether it says by what the process ended.
+  /// Sets `error.type`. Returns `true` if it recorded the failure that ended the process.
   describe(span, failure) {
     span.setAttribute("error.type", EXITED);
     if (failure === undefined) return false;
@@ -154,7 +157,7 @@ class CutOffs {
       span.setAttribute("error.type", recordFailure(this.api, span, failure.value).name);
       return true;
     } catch {
-      // It may be an object that nobody can look at.
+      // The value may be an object without a conversion to text.
       return false;
     }
   }
@@ -165,11 +168,11 @@ function reserve() {
   return memory > 0 ? RESERVE_MS * Math.min(2, Math.max(1, ENOUGH_MEMORY / memory)) : RESERVE_MS;
 }
 
-/// The span as it is now, which ends here. It goes on behind this view of it.
+/// Returns a view of the span that ends now. The span itself continues.
 function partial(api, span, isRoot, now) {
   const end = [Math.trunc(now / 1000), (now % 1000) * 1e6];
   const begun = span.startTime;
-  // An end never lies before its start.
+  // The end must not precede the start.
   const isLater = end[0] > begun[0] || (end[0] === begun[0] && end[1] >= begun[1]);
   const values = {
     attributes: { ...span.attributes, ...(isRoot && { "error.type": ERROR_TYPE }), [PARTIAL]: true },

@@ -1,39 +1,39 @@
-// The end of an invocation: of all ways in which a handler may answer the first counts, as in the runtime, and the runtime gets
-// the answer when the spans have been written.
+// Ends an invocation with the first answer of its handler: a value, a promise, the callback or the context. The runtime uses the
+// first answer too. It gets the answer after the spans have been written.
 //
-// Source: Lambda Developer Guide, "Using callback-based function handlers" and "context object"; what Lambda's runtime client for
-// Node (aws-lambda-ric) does with them.
+// Source: Lambda Developer Guide, "Using callback-based function handlers" and "context object"; Lambda's runtime client for Node
+// (aws-lambda-ric).
 
 "use strict";
 
-/// Those that have not answered yet, with what the runtime answers when nothing is under way any more. There is one invocation at a
-/// time, but for what came to nothing.
+/// Invocations without an answer, each with its outcome if the event loop becomes idle. There is more than one on Lambda Managed
+/// Instances, or after an invocation that never answered.
 const open = new Map();
 let isWatching = false;
 
 class Ending {
-  /// `end` makes and writes the span, and never fails. `outside` does something that is not within the invocation's trace.
+  /// `end` ends and writes the spans, and never fails. `outside` runs an action outside the invocation's trace.
   constructor(end, outside) {
     this.end = end;
     this.outside = outside;
     this.answer = undefined;
     this.isLeftToTheRuntime = false;
-    /// While the handler itself runs: what the runtime is told when it throws.
+    /// The runtime's callback, for errors that the handler throws. Set while the handler's synchronous part runs.
     this.thrown = undefined;
   }
 
-  /// A function of the runtime's that answers. `outcomeOf` says what its arguments mean.
+  /// Wraps a function of the runtime that takes the answer. `outcomeOf` converts its arguments to an outcome.
   answering(respond, outcomeOf) {
     const ending = this;
     return function answer(...values) {
-      // The runtime itself calls what it gave the context, with what the promise had.
+      // After a promise settles, the runtime itself calls the context's functions with the result.
       if (ending.isLeftToTheRuntime) return respond.apply(this, values);
       if (ending.answer !== undefined) return undefined;
       open.delete(ending);
       const { thrown } = ending;
       ending.answer = ending.end(outcomeOf(...values)).then(() => new Promise((resolve) => {
-        // What the runtime throws at an answer that it cannot send fails the invocation as without this: the handler would throw
-        // it, and where that is done already, nobody catches it.
+        // The runtime throws if it cannot send an answer. As without the layer, this error fails the invocation: the handler throws
+        // it, or it is an uncaught exception if the handler has already returned.
         setImmediate(() => {
           try {
             ending.outside(() => respond.apply(this, values));
@@ -49,7 +49,7 @@ class Ending {
     };
   }
 
-  /// The context's own ways to answer, which are no part of Node's runtime any more where there is no callback.
+  /// Wraps the context's functions that answer. Node's runtimes without callbacks do not have them.
   watch(lambda) {
     const ways = {
       succeed: (value) => ({ hasFailed: false, value }),
@@ -62,12 +62,12 @@ class Ending {
       try {
         if (typeof lambda[name] === "function") lambda[name] = this.answering(lambda[name], outcomeOf);
       } catch {
-        // A context that cannot be changed: the span ends with the invocation's work.
+        // The context is read-only. The span ends with the handler's promise, or when the event loop is idle.
       }
     }
   }
 
-  /// Done before the promise that the handler returned has the runtime answer. What answered before it wins.
+  /// Ends the invocation with the result of the handler, before the runtime gets it. An earlier answer wins.
   before(outcome) {
     open.delete(this);
     this.answer ??= this.end(outcome).then(() => {
@@ -76,7 +76,7 @@ class Ending {
     return this.answer;
   }
 
-  /// Ends with `outcome` when nothing is under way any more, unless something answers before.
+  /// Ends the invocation with `outcome` when the event loop is idle, unless the handler answers before.
   whenIdle(returned, outcome = { hasFailed: false, value: undefined }) {
     if (this.answer === undefined) {
       open.set(this, outcome);
@@ -86,8 +86,8 @@ class Ending {
   }
 }
 
-/// Node says that nothing is under way any more, at which the runtime answers. What has something to write before makes
-/// Node say it once more.
+/// Intercepts `beforeExit`, which Node emits when the event loop is idle, and at which the runtime answers. The spans are written
+/// first; Node then emits the event again.
 function watchForIdleness() {
   if (isWatching) return;
   isWatching = true;
@@ -96,14 +96,14 @@ function watchForIdleness() {
     if (event !== "beforeExit" || open.size === 0) return emit.call(this, event, ...values);
     const ended = [...open].map(([ending, outcome]) => ending.before(outcome));
     open.clear();
-    // Node goes on as long as there is a timer.
+    // The timer keeps the event loop alive until the spans are written.
     const timer = setInterval(() => {}, 1000);
     Promise.all(ended).then(() => clearInterval(timer));
     return true;
   };
 }
 
-/// As Lambda's runtime sees it.
+/// Returns `true` if Lambda's runtime treats the value as a promise.
 function isPromise(value) {
   return Boolean(value) && typeof value.then === "function";
 }

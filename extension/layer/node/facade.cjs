@@ -1,29 +1,29 @@
-// Gives the runtime the handler's module, where that is one of the language, with another handler in it. The runtime gets a module
-// that re-exports the real one and names the handler anew. Everybody else gets the real one, also in a circle of imports: nothing
-// is copied, so that all sees what a module assigns to its exports later.
+// Replaces the handler in an ES module for the runtime. The runtime gets a facade module, which re-exports the real module and
+// overrides the handler's name. All other importers get the real module, including circular imports. Nothing is copied, so that
+// importers see later assignments to the module's exports.
 //
-// Where Node customizes imports in a thread, that thread gets functions of this file as the text of a module: the start of the thread
-// takes 4 ms longer if it has to load a CommonJS file.
+// Versions of Node without `registerHooks` run import hooks in a thread. That thread gets functions of this file as source text: its
+// start takes 4 ms longer if it loads a CommonJS file.
 //
 // Source: Node.js documentation, "Modules: node:module API", "Customization Hooks".
 
 "use strict";
 
 const MARK = "?lambda-otlp";
-/// Of the handler's module, and of what the runtime gets for it.
+/// URL of the handler's module, and source of the facade module.
 let url;
 let source;
 let isGiven = false;
 let replace;
 
-/// Has the module at `file` get what `replaced` makes of its exports, under the first part of `name`.
+/// Replaces the export of the module at `file` that the first part of `name` selects. `replaced` maps the exports to new ones.
 function replaceExport({ file, name }, replaced) {
   const nodeModule = require("node:module");
   const { pathToFileURL } = require("node:url");
   const [exported] = name.split(".");
   url = pathToFileURL(file).href;
   const real = JSON.stringify(url);
-  // What the real one exports under the name is hidden by what this one does.
+  // The explicit export takes precedence over the same name in `export *`.
   source = `import { createRequire } from "node:module";
 import * as real from ${real};
 export * from ${real};
@@ -39,19 +39,19 @@ export { exported as ${JSON.stringify(exported)} };`;
     resolve: (specifier, context, next) => resolved(next(specifier, context)),
     load: (address, context, next) => {
       if (address !== url + MARK) return next(address, context);
-      // Nothing that the function loads passes here.
+      // The function's modules load after this, without the hooks.
       hooks.deregister();
       return loaded();
     },
   });
 }
 
-/// Called by the module that the runtime gets.
+/// Returns the replaced exports. The facade module calls it.
 function replacement(real) {
   return replace(real);
 }
 
-/// The same hooks for the thread, without anything of this file around them.
+/// Returns the source of the same hooks for the thread, without the rest of this file.
 function hooksOfThread() {
   return `const [MARK, url, source] = ${JSON.stringify([MARK, url, source])};
 let isGiven = false;
@@ -61,7 +61,7 @@ export const resolve = async (specifier, context, next) => resolved(await next(s
 export const load = async (address, context, next) => address === url + MARK ? loaded() : next(address, context);`;
 }
 
-/// The first that imports the handler's module is the runtime.
+/// Resolves the first import of the handler's module, which is the runtime's, to the facade module.
 function resolved(found) {
   if (isGiven || found.url !== url) return found;
   isGiven = true;

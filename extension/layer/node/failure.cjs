@@ -1,8 +1,8 @@
-// What the span of an invocation says of the failure that it ended with.
+// Records the failure of an invocation on its span.
 
 "use strict";
 
-/// Returns the failure as an error. Throws where it is an object that nobody can look at.
+/// Returns the failure as an error. Throws if the failure is an object without a conversion to text.
 function recordFailure(api, span, value) {
   span.setStatus({ code: api.SpanStatusCode.ERROR });
   const error = value instanceof Error ? value : new Error(String(value));

@@ -1,5 +1,5 @@
-// Makes each invocation a SERVER span, and has all spans written before the runtime gets the response. Handlers are functions that
-// return a promise or a value, take a callback, use the context, or write to a stream: each stays what it was.
+// Creates a SERVER span for each invocation, and writes all spans before the runtime gets the response. A handler may return a promise
+// or a value, take a callback, use the context, or write to a stream. The wrapped handler keeps its form.
 //
 // Source: Lambda Developer Guide, "Define Lambda function handler in Node.js"; OpenTelemetry's semantic conventions, "AWS Lambda".
 
@@ -12,10 +12,10 @@ const { messages } = require("./messages.cjs");
 const { wait } = require("./waiting.cjs");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
-/// The status codes of streamed HTTP responses, by their streams.
+/// Status codes of streamed HTTP responses, by stream.
 const statusCodes = new WeakMap();
 
-/// The module's exports with the wrapped handler in them.
+/// Returns the module's exports with the wrapped handler.
 function replaceHandler(load, sdk, exports, name) {
   const names = name.split(".");
   const last = names.pop();
@@ -28,7 +28,7 @@ function replaceHandler(load, sdk, exports, name) {
     holder[last] = wrapped;
     if (holder[last] === wrapped) return exports;
   } catch {
-    // A bundler's exports are getters that cannot be changed.
+    // Exports of a bundle may be getters, which cannot be assigned.
   }
   if (holder !== exports) return exports;
   const copy = Object.create(Object.getPrototypeOf(exports));
@@ -38,7 +38,7 @@ function replaceHandler(load, sdk, exports, name) {
   return Object.defineProperty(copy, last, { value: wrapped, enumerable: true, configurable: true });
 }
 
-/// A streamed HTTP response says its status code only here.
+/// Wraps `HttpResponseStream.from`, the only source of a streamed HTTP response's status code.
 function noteStatusCodes() {
   const responses = globalThis.awslambda?.HttpResponseStream;
   if (typeof responses?.from !== "function") return;
@@ -52,14 +52,14 @@ function noteStatusCodes() {
 
 function wrap(load, { tracers, cutOffs }, handler) {
   const api = load("@opentelemetry/api");
-  // A handler that calls itself is within its invocation.
+  // Marks an invocation's context: a handler that calls itself gets no second span.
   const within = api.createContextKey("lambda-otlp: invocation");
   const isInferred = ["true", "1"].includes((process.env.LAMBDA_OTLP_INFERRED_SPANS ?? "").trim().toLowerCase());
-  // The environments of these types are ready before there is an invocation.
+  // Lambda initializes environments of these types before the first invocation, so that it is no cold start.
   let isColdStart = !["provisioned-concurrency", "lambda-managed-instances"].includes(process.env.AWS_LAMBDA_INITIALIZATION_TYPE);
 
   function begin(event, lambda) {
-    // An event may be anything that its sender likes.
+    // The sender of an event chooses its content, which may make any of these steps fail.
     try {
       const tracer = tracers.getTracer("lambda-otlp/handler");
       const parent = api.propagation.extract(api.ROOT_CONTEXT, headers(event));
@@ -79,13 +79,13 @@ function wrap(load, { tracers, cutOffs }, handler) {
     }
   }
 
-  /// The handler of messages runs in a CONSUMER span below the invocation's.
+  /// Starts the CONSUMER span in which the handler of messages runs, as a child of the invocation's span.
   function consume(tracer, { name, attributes, links }, invocation) {
     const consumer = tracer.startSpan(name, { kind: api.SpanKind.CONSUMER, attributes, links }, invocation.context);
     return { ...invocation, consumer, context: api.trace.setSpan(invocation.context, consumer) };
   }
 
-  /// Has what there is exported before the invocation times out.
+  /// Schedules the export of the invocation's spans shortly before its timeout.
   function watch(span, lambda, context) {
     try {
       return cutOffs?.begin(span, lambda, context, () => tracers.forceFlush());
@@ -95,14 +95,14 @@ function wrap(load, { tracers, cutOffs }, handler) {
     }
   }
 
-  /// Never fails and never takes long, whatever the exporter does and whatever it is that the handler ended with.
+  /// Ends the spans and flushes them within the time limit. Never fails, for any exporter error and any result of the handler.
   async function end({ span, consumer, lambda, watched }, outcome) {
     if (watched !== undefined) cutOffs.end(watched);
     try {
       if (consumer !== undefined && outcome.hasFailed) consumer.setStatus({ code: api.SpanStatusCode.ERROR });
       describe(span, consumer, outcome);
     } catch {
-      // What a handler ends with may be an object that nobody can look at. The runtime gets it all the same.
+      // Access to the handler's result may throw. The runtime gets the result all the same.
     }
     try {
       if (watched !== undefined) cutOffs.endAnswered(watched);
@@ -154,7 +154,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
     try {
       returned = api.context.with(invocation.context, () => handler.call(this, event, ...others));
     } catch (error) {
-      // The runtime would do this, with what it takes for a failure.
+      // The runtime passes a thrown value to the callback too. It is no failure if it is `null` or `undefined`.
       if (takesCallback) return void others[1](error);
       return ending.before({ hasFailed: true, value: error }).then(() => {
         throw error;
@@ -171,13 +171,13 @@ function wrap(load, { tracers, cutOffs }, handler) {
         }),
       );
     }
-    // A runtime with callbacks takes no value, but waits for an answer, or until nothing is under way any more.
+    // A runtime with callbacks ignores a returned value. It waits for an answer or an idle event loop.
     if (takesCallback) return ending.whenIdle(returned);
     return ending.before({ hasFailed: false, value: returned }).then(() => returned);
   }
 
-  // The runtime looks at all of these: a handler with three parameters takes a callback, one with the symbol a stream, and an async
-  // function whose promise never settles has failed, where any other function has answered with null.
+  // The runtime inspects all of these. A handler with three parameters takes a callback, and a handler with the symbol a stream. If
+  // nothing settles, an async function has failed, and any other function has answered with null.
   Object.setPrototypeOf(wrapped, Object.getPrototypeOf(handler));
   Object.defineProperty(wrapped, "length", { value: handler.length, configurable: true });
   Object.defineProperty(wrapped, "name", { value: handler.name, configurable: true });
@@ -185,7 +185,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
   return wrapped;
 }
 
-/// Of several values of a header, which a load balancer may send instead, the first one counts.
+/// Returns the event's headers. A load balancer may send several values of a header, and the first one counts.
 function headers(event) {
   const carrier = {};
   for (const found of [event?.headers, event?.multiValueHeaders]) {
@@ -202,13 +202,13 @@ function ofInvocation({ awsRequestId, invokedFunctionArn }) {
   const parts = invokedFunctionArn?.split(":") ?? [];
   return {
     "faas.invocation_id": awsRequestId,
-    // Without an alias or a version.
+    // The ARN without an alias or a version.
     "cloud.resource_id": parts.slice(0, 7).join(":"),
     "cloud.account.id": parts[4],
   };
 }
 
-/// What API Gateway, a load balancer or a function URL says of an HTTP request.
+/// Returns the attributes of an HTTP request from API Gateway, a load balancer or a function URL.
 function ofRequest(event) {
   const http = event?.requestContext?.http;
   const method = http?.method ?? event?.httpMethod;
@@ -224,12 +224,12 @@ function ofRequest(event) {
   };
 }
 
-/// As Lambda's runtime sees it.
+/// Returns `true` if Lambda's runtime treats the handler as an async function.
 function isAsync(handler) {
   return handler.constructor?.name === "AsyncFunction";
 }
 
-/// What a callback gets is a failure unless its first argument is nothing.
+/// Returns the outcome of a callback: a failure, unless its first argument is `null` or `undefined`.
 function failed(failure, result) {
   const hasFailed = failure !== undefined && failure !== null;
   return { hasFailed, value: hasFailed ? failure : result };

@@ -1,5 +1,5 @@
-// Makes OpenTelemetry's instrumentations ready, each for the moment when its library is loaded, and waits for the handler's module.
-// Once the handler's module is loaded and nothing else traces the function, the SDK starts and the handler is wrapped.
+// Prepares OpenTelemetry's instrumentations. Each one patches its library when the function loads it. Once the handler's module is
+// loaded and no other tracer is present, starts the SDK and wraps the handler.
 
 "use strict";
 
@@ -14,7 +14,7 @@ function main() {
   if (isOff || !process.env._HANDLER || !process.env.LAMBDA_TASK_ROOT) return;
   const handler = handlerFile();
   if (handler === undefined) return say(`without instrumentation: there is no file for the handler ${process.env._HANDLER}`);
-  // Modules that NODE_OPTIONS names before the layer are loaded already.
+  // Node has already loaded the modules that precede the layer in NODE_OPTIONS.
   const tracer = findTracer(() => false);
   if (tracer !== undefined) return leaveAlone(tracer);
   let load;
@@ -32,7 +32,7 @@ function instrument(load, handler) {
   const release = instrumentLibraries(load);
   const own = path.dirname(load.resolve("@opentelemetry/instrumentation/package.json")) + path.sep;
   let isDecided = false;
-  /// Returns `true` if the function is left alone.
+  /// Returns `true` if another tracer is present, or if the decision has been made.
   const isTraced = () => {
     if (isDecided) return true;
     const tracer = findTracer((file) => file.startsWith(own));
@@ -43,10 +43,10 @@ function instrument(load, handler) {
     return true;
   };
   const patching = new RegExp(`/node_modules/(${PATCHING.join("|")})/`);
-  // Every file of CommonJS passes here once. A hook of `require` would find each file for each of its uses.
+  // Node compiles each CommonJS file once. A hook of `require` would resolve a file for each of its uses.
   const compile = Module.prototype._compile;
   Module.prototype._compile = function (content, file, ...others) {
-    // Before the package patches anything.
+    // Looks for another tracer before its package patches anything.
     if (patching.test(file)) attempt(undefined, isTraced);
     const compiled = compile.call(this, content, file, ...others);
     if (file === handler.file) this.exports = loaded(this.exports);
@@ -65,15 +65,15 @@ function instrument(load, handler) {
   }
 }
 
-/// What is patched for `require` is patched for `import` too, without a copy of any module: what the instrumentations patch are
-/// modules of Node's and CommonJS, whatever imports them. A copy would not follow what a module assigns to its exports.
+/// Makes the patches of Node's modules visible to `import`. The instrumentations patch only modules of Node and CommonJS modules, so
+/// no ES module needs a patched copy. A copy would miss later assignments to the module's exports.
 function patchBuiltins() {
   require("http");
   require("https");
   syncBuiltinESMExports();
 }
 
-/// The handler's file and name, found as Lambda's runtime does: `src/app.handler`, below the task's root.
+/// Finds the handler's file and name as Lambda's runtime does, such as `src/app.handler` below the task's root.
 function handlerFile() {
   const { _HANDLER: handler, LAMBDA_TASK_ROOT: root } = process.env;
   const [, module, name] = /^([^.]*)\.(.+)$/.exec(path.basename(handler)) ?? [];

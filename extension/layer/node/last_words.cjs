@@ -1,22 +1,23 @@
-// What is left of an invocation in whose middle the process ends: by an exception that nobody catches, a rejection that nobody handles,
-// or `process.exit()`.
+// Writes the spans of an invocation if the process ends during it: by an uncaught exception, an unhandled rejection, or
+// `process.exit()`.
 //
-// When the process ends nothing can be waited for. What has ended and is not on its way to the extension is written as lines, and so
-// are the spans that are open, which end there: errors with `lambda_otlp.partial`, the invocation's own with the exception. They are
-// final, since nothing comes after them. A process that ends between invocations has nothing to write.
+// A process that ends cannot wait for an export. Ended spans that are not on their way to the extension are written as OTLP lines.
+// Open spans end and are written too, as errors with `lambda_otlp.partial`. The invocation's span records the exception. These spans
+// are final, because no later version can follow. A process that ends between invocations has nothing to write.
 //
 // Source: Node.js documentation, "Process", events `exit`, `uncaughtExceptionMonitor` and `unhandledRejection`.
 
 "use strict";
 
-// What all of it may take.
+// Time limit for writing the lines.
 const LONGEST_MS = 1000;
 
-/// `flush` has the SDK export what has ended, which gives it to `exporter` at once; `encode` makes an OTLP request of spans.
+/// Prepares the process for its end. `flush` makes the SDK pass ended spans to `exporter` synchronously. `encode` returns an OTLP request
+/// with the given spans.
 function leaveLastWords({ cutOffs, exporter, flush, encode }) {
   const emit = process.emit;
-  // No listeners: where there is one for a rejection that nobody handles, Node leaves it at that, and what the function listens to
-  // at its end may end spans.
+  // Patches `emit` instead of adding listeners. A listener for `unhandledRejection` would disable Node's default, which ends the
+  // process. The function's own listeners for `exit` may end spans, and must run first.
   process.emit = function (event, ...values) {
     if (event === "uncaughtExceptionMonitor" || event === "unhandledRejection") cutOffs.fail(values[0]);
     try {
@@ -29,14 +30,14 @@ function leaveLastWords({ cutOffs, exporter, flush, encode }) {
   function write(code) {
     try {
       const spans = exporter.rest(() => {
-        // What has ended makes room for what is open.
+        // Flushing the ended spans makes room in the queue for the open ones.
         flush();
         cutOffs.endOpen(code);
         flush();
       });
       if (spans.length === 0) return;
       const { writeLines } = require("./lines.cjs");
-      // The invocation's own span ended last.
+      // Writes the invocation's span first, which ended last.
       const written = writeLines(spans.reverse(), encode, Date.now() + LONGEST_MS);
       cutOffs.records.written(written.map((span) => span.spanContext()));
       if (written.length < spans.length) throw new Error(`${spans.length - written.length} of ${spans.length} are too large for a line, or stdout is blocked`);

@@ -1,4 +1,4 @@
-// Writes spans as OTLP lines on stdout, at once: for a process that ends and can wait for nobody.
+// Writes spans as OTLP lines to stdout synchronously, for a process that ends.
 //
 // Source: docs/line-format.md; crates/wire/src/line/encode.rs.
 
@@ -8,17 +8,17 @@ const fs = require("node:fs");
 const zlib = require("node:zlib");
 
 const VERSION = "0.1.0";
-// A longer line may arrive as several log events.
+// Size limit of a line. A longer line may arrive as several log events.
 const MAX_BYTES = 60 * 1024;
-// One span may have a line of up to this size, which one event of Lambda holds.
+// Size limit of a line with a single span. One log event of Lambda holds such a line.
 const MAX_SPAN_BYTES = 250 * 1024;
-// So many spans are compressed at once.
+// Maximum number of spans in a line.
 const MOST_SPANS = 512;
 
-/// Writes what it can until this time, the first spans first, and returns the spans that are in a line. `encode` makes an OTLP request
-/// of spans.
+/// Writes spans in their order until the time `until`, and returns the written spans. `encode` returns an OTLP request with the given
+/// spans.
 function writeLines(spans, encode, until) {
-  // Once Node has looked at it, it is waited for by nobody: a full pipe says so.
+  // Access to `process.stdout` makes a pipe non-blocking: a write to a full pipe fails with EAGAIN.
   void process.stdout;
   const written = [];
   const waiting = [];
@@ -40,7 +40,7 @@ function writeLines(spans, encode, until) {
 
 function line(spans, encode) {
   const { AWS_LAMBDA_LOG_FORMAT: format, AWS_LAMBDA_LOG_LEVEL: level } = process.env;
-  // Else Lambda takes the line for one of INFO, and may drop it.
+  // Lambda treats a line without a level as INFO, and may drop it.
   const isJson = format?.toLowerCase() === "json";
   const around = {
     __otel_otlp_stdout: VERSION,
@@ -56,7 +56,7 @@ function line(spans, encode) {
   return Buffer.from(`${JSON.stringify(around)}\n`);
 }
 
-/// Whether all of it was taken.
+/// Returns `true` if the whole text was written.
 function writeAll(text, until) {
   for (let at = 0; at < text.length; ) {
     try {

@@ -1,4 +1,4 @@
-// Describes the messages in an event, for the CONSUMER span below the invocation's, and links to the spans that sent them.
+// Describes the messages in an event for the CONSUMER span below the invocation's span, with links to the spans that sent them.
 //
 // Source: OpenTelemetry's semantic conventions, "Messaging spans" and "AWS Lambda"; exporter/src/handler/trigger/messages.rs.
 
@@ -7,7 +7,7 @@
 // The maximum number of links of a span (OpenTelemetry SDK, `LinkCountLimit`); a batch may have 10,000 messages.
 const MOST_LINKS = 128;
 
-// Where a message of each source names the queue, topic, stream or bucket, its id and its sender.
+// For each source: the fields of a message with its queue, topic, stream or bucket, its id and its sender.
 const SOURCES = new Map([
   ["aws:sqs", { system: "aws_sqs", source: (record) => record?.eventSourceARN, id: (record) => record?.messageId, sender: ofQueued }],
   ["aws:sns", { system: "aws.sns", source: (record) => record?.Sns?.TopicArn, id: (record) => record?.Sns?.MessageId, sender: (record) => ofNotification(record?.Sns) }],
@@ -17,7 +17,8 @@ const SOURCES = new Map([
   ["bus", { system: "aws_eventbridge", source: (event) => event.source, id: (event) => event.id, sender: ofDetail }],
 ]);
 
-/// Returns the trigger of an invocation, and name, attributes and links of the span of its messages, if there are any.
+/// Returns the trigger and the source of the invocation, and the name, attributes and links of the span of its messages. Returns
+/// `undefined` for an event without messages.
 function messages(api, event) {
   const { name, records } = batch(event);
   const kind = SOURCES.get(name);
@@ -41,7 +42,7 @@ function messages(api, event) {
   return { trigger, source: destination ?? "multiple_sources", name: `${destination ?? "multiple_sources"} process`, attributes, links };
 }
 
-/// The messages of an event, and the name of their source.
+/// Returns the messages of an event, and the name of their source.
 function batch(event) {
   if (Array.isArray(event?.Records)) {
     const { Records: records } = event;
@@ -56,7 +57,7 @@ function batch(event) {
   return isOfBus ? { name: "bus", records: [event] } : { records: [] };
 }
 
-/// `orders` of `arn:aws:sqs:region:account:orders` and of `arn:aws:kinesis:region:account:stream/orders`.
+/// Returns `orders` for `arn:aws:sqs:region:account:orders` and for `arn:aws:kinesis:region:account:stream/orders`.
 function lastPart(source) {
   return source.startsWith("arn:") ? source.split(/[:/]/).pop() : source;
 }
@@ -66,7 +67,7 @@ function ofQueued(record) {
   return own.traceparent === undefined ? ofEnvelope(record?.body) : own;
 }
 
-/// Kafka's headers are a list of objects, whose values are bytes.
+/// Reads Kafka's headers: a list of objects with bytes as values.
 function ofKafka(record) {
   const headers = Array.isArray(record?.headers) ? record.headers : [];
   return carrier((name) => {
@@ -75,14 +76,14 @@ function ofKafka(record) {
   });
 }
 
-/// The library for Rust writes a sender into the detail of an event, under `headers`.
+/// Reads the sender in the detail of an event. The Rust library writes it under `headers`.
 function ofDetail({ detail }) {
   return carrier((name) => detail?.headers?.[name] ?? detail?.[name]);
 }
 
-/// A topic puts the attributes of its message into the body of the queue's message.
+/// Reads the sender in the body of an SQS message. SNS writes the attributes of its own message there.
 function ofEnvelope(body) {
-  // Few messages contain them; the others are not parsed.
+  // Few messages contain a trace context. The others are not parsed.
   if (typeof body !== "string" || !body.includes("traceparent")) return {};
   try {
     return ofNotification(JSON.parse(body));

@@ -1,6 +1,6 @@
-// Finds OpenTelemetry's packages: the layer's, or the function's own if there is no layer of them. All of them come from one place,
-// because the function's versions need not fit the layer's. A package is loaded from the layer only for the layer's use, so the
-// function keeps every library it brings.
+// Finds OpenTelemetry's packages in the layer or, without a packages layer, in the function's package. All packages come from one
+// place, because the versions of the function and the layer may be incompatible. Only our own code loads packages from the layer, so
+// the function keeps its libraries.
 
 "use strict";
 
@@ -20,9 +20,9 @@ const OLDEST = {
 };
 const REMEDY = "add lambda-otlp's Node layer, or set LAMBDA_OTLP_INSTRUMENT=off";
 
-/// Returns a `require` that loads the packages. Throws if there is no complete set, or the function's is too old.
+/// Returns a `require` that loads the packages. Throws if there is no complete set, or if a package of the function is too old.
 function findPackages() {
-  // One file for all of them (bundle.mjs), which Node finds, compiles and executes in a fifth of the time.
+  // The layer has all packages in one file (bundle.mjs). Node finds, compiles and executes it in a fifth of the time.
   const bundle = path.join(__dirname, "../node-packages/bundle.cjs");
   if (fs.existsSync(bundle)) return require(bundle).load;
   const layer = createRequire(path.join(__dirname, "../node-packages/_"));

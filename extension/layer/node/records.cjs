@@ -1,6 +1,5 @@
-// Says which span is the root of an invocation, in a file in `/tmp`: where the invocation is cut off before it exports that span, the
-// extension writes it in the function's place, so that what has been exported before is below it. Nothing here waits, and what fails
-// costs only the record.
+// Records the root span of each invocation in a file in `/tmp`. If the invocation is cut off before it exports that span, the extension
+// writes the span instead, so that spans exported earlier have their parent. Nothing here waits, and a failure costs only the record.
 //
 // Source: crates/wire/src/invocation_record.rs.
 
@@ -17,12 +16,12 @@ class Records {
     this.runtimeApi = runtimeApi;
     this.file = undefined;
     this.number = 0;
-    /// The roots by the slots of their records.
+    /// Ids of the root spans, by the slots of their records.
     this.roots = [];
   }
 
   leave(requestId, { traceId, spanId }) {
-    // The last byte says that the span is in no line yet.
+    // The carriage return marks a span that is in no line yet.
     const record = Buffer.from(`v1 ${String(requestId).padEnd(36)} ${traceId} ${spanId}\r`);
     if (this.runtimeApi === undefined || record.length !== BYTES) return;
     try {
@@ -36,7 +35,7 @@ class Records {
     }
   }
 
-  /// Says of the roots among these spans that they are in a line.
+  /// Marks the root spans among these spans as written to a line.
   written(spans) {
     if (this.file === undefined) return;
     for (const { spanId } of spans) {
@@ -49,7 +48,7 @@ class Records {
 function opened(runtimeApi) {
   const name = runtimeApi.slice(0, 100).replace(/[^0-9A-Za-z.]/g, "-");
   const { O_WRONLY, O_CREAT, O_NONBLOCK, O_NOFOLLOW } = fs.constants;
-  // What else may be in its place is left alone: a pipe would have to be waited for, and what a link names is somebody else's.
+  // Accepts only a regular file: a pipe could block, and a symbolic link could name a file of another program.
   const file = fs.openSync(`/tmp/.lambda-otlp-invocations-${name}`, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOFOLLOW, 0o666);
   if (fs.fstatSync(file).isFile()) return file;
   fs.closeSync(file);

@@ -1,15 +1,15 @@
-// Node loads this before the function's runtime, because the wrapper named it in NODE_OPTIONS. Every Node has to be able to read
-// it: in an image of one's own nobody but Node itself says how old it is.
+// Node loads this file before the function's runtime, because the wrapper adds it to NODE_OPTIONS. Its syntax must suit every version
+// of Node: in a custom image, only Node itself knows its version.
 //
-// Whatever goes wrong here is a line on stderr, and the function runs without.
+// A failure here is a line on stderr, and the function runs without instrumentation.
 
 "use strict";
 
 /* eslint-disable no-var */
 var LAYER = /^--require=.*\/lambda-otlp\/node\/start\.cjs$/;
 
-/// Programs and threads that the function starts load this without the layer's option, or are never told of it: they are not
-/// instrumented.
+/// Instruments only the thread that runs the handler, and removes the layer's option from NODE_OPTIONS. Programs that the function
+/// starts do not load this file. Its threads load it without the option, and stop here.
 function start() {
   var options = (process.env.NODE_OPTIONS || "").split(" ").filter(Boolean);
   var rest = options.filter(function (option) {
@@ -20,13 +20,14 @@ function start() {
   else delete process.env.NODE_OPTIONS;
 
   var version = process.versions.node.split(".").map(Number);
-  // What OpenTelemetry's packages need.
+  // The versions that OpenTelemetry's packages support.
   var isNew = version[0] > 20 || (version[0] === 20 && version[1] >= 6) || (version[0] === 18 && version[1] >= 19);
   if (isNew) require("./instrument.cjs").main();
   else say("without instrumentation: it needs Node 18.19, 20.6 or later, and this is " + process.versions.node);
 }
 
-/// On Lambda Managed Instances, the runtime's own threads load and call the handler (aws-lambda-ric 4, `WorkerManager`).
+/// Returns `true` in the main thread on Lambda Managed Instances: the runtime's own threads load and call the handler (aws-lambda-ric 4,
+/// `WorkerManager`).
 function leavesHandlersToThreads() {
   return process.env.AWS_LAMBDA_MAX_CONCURRENCY !== undefined && require("worker_threads").isMainThread;
 }

@@ -1,4 +1,4 @@
-// OpenTelemetry's SDK and its instrumentations, as the function's variables want them.
+// Configures OpenTelemetry's SDK and its instrumentations from the function's variables.
 
 "use strict";
 
@@ -8,27 +8,27 @@ const { leaveLastWords } = require("./last_words.cjs");
 const { isThere } = require("./packages.cjs");
 const { Exporter, encode } = require("./wire.cjs");
 
-// So many spans are kept until the function lets the SDK export them, if its variables say nothing else. The SDK's own bound is for
-// programs that do not wait for the export at the end of each request.
+// Default limit of spans that wait for their export. The SDK's own limit suits programs that do not wait for the export at the end of
+// each request.
 const QUEUE_SIZE = 16384;
-// The SDK's own default.
+// Default number of spans in an export, as in the SDK.
 const BATCH_SIZE = 512;
 
-// By the names that OTEL_NODE_DISABLED_INSTRUMENTATIONS has for them. Calls outside of an invocation have no trace to stand in,
-// and those of a runtime client to Lambda are none of the function's. A call of AWS's SDK is one span.
+// Instrumentations by their names in OTEL_NODE_DISABLED_INSTRUMENTATIONS. Calls outside an invocation get no span, because they have no
+// trace. A runtime client's calls to Lambda are not the function's. A call of AWS's SDK is one span.
 const LIBRARIES = {
   "aws-sdk": ["AwsInstrumentation", { suppressInternalInstrumentation: true }],
   http: ["HttpInstrumentation", {
     requireParentforOutgoingSpans: true,
     disableIncomingRequestInstrumentation: true,
-    // The runtime tells of an error that nobody catches from within the invocation.
+    // The runtime reports an uncaught error in the context of the invocation.
     ignoreOutgoingRequestHook: ({ hostname, host, port }) => `${hostname ?? host}:${port}` === process.env.AWS_LAMBDA_RUNTIME_API,
     requestHook: nameAwsCall,
   }],
   undici: ["UndiciInstrumentation", { requireParentforSpans: true }],
 };
 
-/// Has each instrumentation wait for its library. Returns a function that has them let everything pass.
+/// Creates the instrumentations, which wait for their libraries. Returns a function that disables them.
 function instrumentLibraries(load) {
   const disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
   const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS;
@@ -38,7 +38,7 @@ function instrumentLibraries(load) {
     const instrumentation = `@opentelemetry/instrumentation-${name}`;
     if (isWanted(name) && isThere(load, instrumentation)) made.push(new (load(instrumentation)[type])(config));
   }
-  // Nothing is unwrapped: above these patches there may be others by now, and shimmer would remove those in their place.
+  // The patches stay. Another tracer may have patched on top of them, and shimmer would remove its patches instead.
   return () => made.forEach((instrumentation) => {
     const off = { enabled: false, suppressInternalInstrumentation: false, ignoreOutgoingRequestHook: () => true };
     instrumentation.setConfig({ ...instrumentation.getConfig(), ...off });
@@ -49,8 +49,8 @@ function instrumentLibraries(load) {
 
 let isBundleKnown = false;
 
-/// Names the request of an AWS SDK that a bundler has copied into the function, where no instrumentation finds it. The SDK says which
-/// service it calls in `user-agent`, and which operation in `x-amz-target` or, for Amazon S3, in the query.
+/// Names the request of an AWS SDK that a bundler has copied into the function, out of reach of the instrumentation. The SDK names the
+/// service in `user-agent`, and the operation in `x-amz-target` or, for Amazon S3, in the query.
 function nameAwsCall(span, request) {
   // A request within a span of the SDK's instrumentation is not recorded.
   if (!span.isRecording()) return;
@@ -68,8 +68,8 @@ function nameAwsCall(span, request) {
   );
 }
 
-/// Starts the SDK: the provider of the function's spans, and what watches the ends of invocations, where there is somebody to export
-/// to then.
+/// Starts the SDK. Returns the provider of the function's spans and, if spans are exported to the extension, the tracking of invocations
+/// that are cut off.
 function startSdk(load) {
   const { context, propagation, trace } = load("@opentelemetry/api");
   const { AsyncLocalStorageContextManager } = load("@opentelemetry/context-async-hooks");
@@ -96,8 +96,8 @@ function startSdk(load) {
   return { tracers, cutOffs };
 }
 
-/// Gives the first root span of an invocation X-Ray's trace id if X-Ray samples it, so that the subsegments of X-Ray's SDK are in its
-/// trace.
+/// Returns an id generator. The first root span of an invocation gets X-Ray's trace id if X-Ray samples the invocation, so that
+/// subsegments of X-Ray's SDK are in its trace.
 function joinXRay(random) {
   let joined;
   return {
@@ -113,14 +113,14 @@ function joinXRay(random) {
   };
 }
 
-/// The copies of OpenTelemetry's API that the function has loaded. A tracer that it has taken from one already belongs to the provider
-/// of that copy.
+/// Returns the copies of OpenTelemetry's API that the function has loaded. A tracer that the function got from a copy belongs to the
+/// proxy provider of that copy.
 function apiCopies() {
   const files = Object.keys(require.cache).filter((file) => file.endsWith("/@opentelemetry/api/build/src/index.js"));
   return files.map((file) => require.cache[file].exports);
 }
 
-/// Whether spans are exported to the extension: what goes elsewhere it could not tell from what is complete.
+/// Returns `true` if spans are exported to the extension. Other receivers could not distinguish partial spans from complete ones.
 function isLocal() {
   try {
     const { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: ofTraces, OTEL_EXPORTER_OTLP_ENDPOINT: ofAll } = process.env;
@@ -130,15 +130,16 @@ function isLocal() {
   }
 }
 
-/// The extension writes what has this header as spans that have not ended.
+/// Returns an exporter of partial spans. The extension recognizes them by the header.
 function partialExporter(load) {
   return exporterTo(load, { headers: { "lambda-otlp-partial": "true" }, timeoutMillis: LONGEST_MS });
 }
 
-// Variables of OpenTelemetry's exporter that ours does not read.
+// Settings of OpenTelemetry's exporter that our exporter does not read.
 const OF_EXPORTER = ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY", "COMPRESSION", "HEADERS", "INSECURE"];
 
-/// The address of the extension; `undefined` if the function's variables ask for something that only OpenTelemetry's exporter does.
+/// Returns the address of the extension. Returns `undefined` if the function exports elsewhere, or needs a feature that only
+/// OpenTelemetry's exporter has.
 function receiver() {
   if (!isLocal()) return undefined;
   const { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: ofTraces, OTEL_EXPORTER_OTLP_ENDPOINT: ofAll } = process.env;
@@ -175,7 +176,7 @@ function processor(load, exporter) {
   const { BatchSpanProcessor } = load("@opentelemetry/sdk-trace-base");
   const maxQueueSize = size("OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE);
   let dropped = 0;
-  /// The SDK reports spans that it drops to a logger that few functions have.
+  /// Reports dropped spans. The SDK reports them only to its diagnostic logger, which few functions set.
   class Batches extends BatchSpanProcessor {
     onEnd(span) {
       const before = this._droppedSpansCount;
@@ -192,8 +193,8 @@ function processor(load, exporter) {
   return new Batches(exporter, { maxQueueSize, maxExportBatchSize: size("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SIZE) });
 }
 
-/// A number of spans from a variable. The SDK does not check it: a batch size of 0 makes each flush loop forever, and a negative
-/// queue drops every span.
+/// Returns a number of spans from a variable. The SDK does not check it: with a batch size of 0 each flush loops forever, and with a
+/// negative queue size every span is dropped.
 function size(variable, usual) {
   const said = (process.env[variable] ?? "").trim();
   if (said === "") return usual;

@@ -1,16 +1,16 @@
-// Finds out whether something else traces the function. Two tracers would make two spans of each call and send the headers of two
-// traces, so such a function is left alone.
+// Finds other tracers in the function. Two tracers would create two spans for each call and send the headers of two traces, so a
+// function with its own tracer is left alone.
 //
-// What counts is which packages are loaded and what is registered, not the text of a source file: a comment may name any package.
+// Loaded packages and registered providers count, not the text of source files: a comment may name any package.
 
 "use strict";
 
-// OpenTelemetry's API registers under this symbol in all versions 1.x, also if a bundler has copied it into the function.
+// OpenTelemetry's API registers under this symbol in all versions 1.x, even if a bundler has copied it into the function.
 const GLOBAL = Symbol.for("opentelemetry.js.api.1");
-/// The packages that patch libraries. Sentry's SDKs since version 8 load the first of them.
+/// Packages that patch libraries. Sentry's SDKs load the first one since version 8.
 const PATCHING = ["@opentelemetry/instrumentation", "dd-trace"];
 
-/// Returns the reason to leave the function alone, or `undefined`. `isOurs` tells the layer's own files from the function's.
+/// Returns the reason to leave the function alone, or `undefined`. `isOurs` returns `true` for files of the layer.
 function findTracer(isOurs) {
   const files = Object.keys(require.cache).filter((file) => !isOurs(file));
   const loaded = (pattern) => {

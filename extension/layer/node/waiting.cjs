@@ -1,11 +1,11 @@
-// Makes a span for the time that a request or message waited at API Gateway, SQS or EventBridge, by the event's own time.
+// Creates a span for the time that a request or message waited at API Gateway, SQS or EventBridge, based on the time in the event.
 
 "use strict";
 
-// OpenObserve rejects spans older than five hours.
+// Longest wait with a span. OpenObserve rejects spans older than five hours.
 const LONGEST_MS = 4 * 60 * 60 * 1000;
 
-/// The span is below the invocation's, although it begins earlier: as its parent, it would hide the caller from service maps.
+/// Creates the span below the invocation's span, although it begins earlier. As the parent, it would hide the caller from service maps.
 function wait(tracer, event, batch, context) {
   const now = Date.now();
   const began = receivedAt(event, batch);
@@ -14,7 +14,7 @@ function wait(tracer, event, batch, context) {
   tracer.startSpan(`${batch?.source ?? "HTTP"} wait`, { startTime: new Date(began), attributes }, context).end(new Date(now));
 }
 
-/// Milliseconds since the Unix epoch; not finite if the event has no time.
+/// Returns the time of the event in milliseconds since the Unix epoch. The value is not finite if the event has no time.
 function receivedAt(event, batch) {
   switch (batch?.attributes["messaging.system"]) {
     case undefined:
@@ -31,7 +31,7 @@ function receivedAt(event, batch) {
   }
 }
 
-/// Not a number for other values than a number and its text: an object may be impossible to convert.
+/// Returns NaN for values other than numbers and texts: the conversion of an object may throw.
 function milliseconds(value) {
   return typeof value === "number" || typeof value === "string" ? Number.parseFloat(value) : Number.NaN;
 }

@@ -1,17 +1,17 @@
-// OTLP requests of spans for the extension: the protobuf messages, and an exporter that sends them. It takes the place of
-// OpenTelemetry's exporter, whose packages take longer to load than the SDK.
+// Encodes spans as OTLP requests in protobuf, and exports them to the extension. It replaces OpenTelemetry's exporter: its packages take
+// longer to load than the SDK.
 //
 // Source: opentelemetry-proto 1.9, trace.proto, common.proto and resource.proto; OTLP specification, "OTLP/HTTP Response".
 
 "use strict";
 
-// As the extension asks for where it has no room.
+// Retry delay while the extension has no room, as in the `RetryInfo` of its gRPC responses.
 const RETRY_MS = 50;
 const RETRIABLE = [429, 502, 503, 504];
-// The bits of `Span.flags` that say whether the parent is remote.
+// Bits of `Span.flags`: the parent is known to be local or remote, and it is remote.
 const HAS_IS_REMOTE = 0x100;
 const IS_REMOTE = 0x200;
-// OTLP's integers have 64 bits.
+// Bound of OTLP's signed integers of 64 bits.
 const LARGEST = 2 ** 63;
 
 /// Writes a message from its end to its start, so that each length is known when it is written.
@@ -50,7 +50,7 @@ class Writer {
     if (number >= 0) {
       this.varint(number);
     } else {
-      // Ten bytes, as for a number of 64 bits without a sign.
+      // Protobuf encodes a negative number as an unsigned integer of 64 bits, in ten bytes.
       this.room(10);
       let rest = BigInt.asUintN(64, BigInt(number));
       this.at -= 10;
@@ -113,7 +113,7 @@ class Writer {
     this.varint(tag);
   }
 
-  /// An item with a value that OTLP does not have costs no other item.
+  /// Drops an item that cannot be encoded, and keeps all others.
   item(write, { name }) {
     const end = this.buffer.length - this.at;
     try {
@@ -124,7 +124,7 @@ class Writer {
     }
   }
 
-  /// Each item in its order.
+  /// Writes the last item first, which keeps the order of the items.
   all(items, write) {
     for (let at = items.length - 1; at >= 0; at -= 1) write(items[at]);
   }
@@ -137,7 +137,7 @@ class Writer {
 function writeValue(to, value) {
   if (typeof value === "string") return to.string(0x0a, value);
   if (typeof value === "boolean") return to.integer(0x10, value ? 1 : 0);
-  // As OpenTelemetry's exporter, also where a number is too large to be exact.
+  // Like OpenTelemetry's exporter, even if a number is too large to be exact.
   if (typeof value === "number") return Number.isInteger(value) && value >= -LARGEST && value < LARGEST ? to.integer(0x18, value) : to.double(0x21, value);
   if (value instanceof Uint8Array) return to.bytes(0x3a, value);
   if (Array.isArray(value)) {
@@ -163,7 +163,7 @@ function flagsOf(flags, isRemote) {
 function writeSpan(to, span) {
   const context = span.spanContext();
   const parent = span.parentSpanContext;
-  // Field 16.
+  // `flags` is field 16.
   to.fixed32(16 * 8 + 5, flagsOf(context.traceFlags, parent?.isRemote));
   to.message(0x7a, () => {
     to.number(0x18, span.status.code);
@@ -189,7 +189,7 @@ function writeSpan(to, span) {
   writeAttributes(to, 0x4a, span.attributes);
   to.time(0x41, span.endTime);
   to.time(0x39, span.startTime);
-  // The values of the API's kinds are smaller by one.
+  // Kinds of the API are smaller by one.
   to.number(0x30, (span.kind ?? 0) + 1);
   to.text(0x2a, span.name);
   if (parent?.spanId) to.id(0x22, parent.spanId);
@@ -208,7 +208,7 @@ function grouped(items, keyOf) {
   return [...groups];
 }
 
-/// An OTLP request of spans.
+/// Returns an OTLP request with the spans.
 function encode(spans) {
   const to = new Writer();
   to.all(grouped(spans, (span) => span.resource), ([resource, ofResource]) => to.message(0x0a, () => {
@@ -227,7 +227,7 @@ function encode(spans) {
   return to.done();
 }
 
-/// Sends spans to the extension, and again where it has no room for them, until the time is over.
+/// Sends spans to the extension, and retries until the timeout while the extension has no room.
 class Exporter {
   constructor({ url, timeoutMillis, agent, headers }) {
     this.url = url;
@@ -257,7 +257,7 @@ class Exporter {
 
   send(body, left, answered) {
     const headers = { "content-type": "application/x-protobuf", "content-length": body.length, ...this.headers };
-    // Tracers replace `http.request`, and would record the export as a call of the function.
+    // Tracers patch `http.request`, and would record the export as a call of the function.
     const { ClientRequest } = require("node:http");
     const request = new ClientRequest(this.url, { method: "POST", agent: this.agent, headers });
     let isDone = false;
@@ -268,7 +268,7 @@ class Exporter {
     };
     const timer = setTimeout(() => request.destroy(new Error("nobody took it in time")), left);
     request.on("error", (error) => {
-      // The extension has closed the connection while it was idle.
+      // The extension closed the connection while it was idle. The request needs a new connection.
       if (!isDone && request.reusedSocket && error.code === "ECONNRESET") {
         clearTimeout(timer);
         isDone = true;

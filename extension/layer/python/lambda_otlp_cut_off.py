@@ -1,10 +1,10 @@
-"""What is left of an invocation that is cut off, by its timeout or with its process.
+"""Preserves the spans of an invocation that is cut short by a timeout or the exit of its process.
 
-Shortly before the deadline a thread exports what has ended, and the spans that are open, as partial ones: errors that end when they
-are exported. Where one ends after all, it is exported as ever, and takes the place of its partial version.
+Shortly before the deadline, a thread exports the ended spans, and the open ones as partial spans. A partial span has the status
+ERROR and ends at the time of its export. If the span ends normally later, its final version supersedes the partial span.
 
-Of an invocation that leaves no time for that, the record of its root in `/tmp` is left: the extension writes that span in the
-function's place, so that what has been exported before is below it.
+Some invocations leave no time for this export. For these, the extension reads the record of the root span in `/tmp` and writes that
+span itself, so that the spans exported before keep their parent.
 
 Source: docs/line-format.md, `partial`; the record is `crates/wire/src/invocation_record.rs`.
 """
@@ -18,16 +18,16 @@ import time
 
 from opentelemetry import trace
 
-# What an export before the deadline needs at most, in seconds: 3 ms of a whole processor, 10 ms where the function computes beside
-# it, of which a function of 256 MB has a seventh. One with less memory gets up to twice the time.
+# Time reserved for the export before the deadline, in seconds. The export needs 3 ms of a full processor, or 10 ms if the function
+# computes at the same time. A function with 256 MB has a seventh of a processor. Smaller functions reserve up to twice the time.
 RESERVE = 0.1
 ENOUGH_MEMORY = 256
-# And never more than this part of an invocation's time.
+# Upper limit of the reserved time, as a share of the invocation's remaining time.
 MOST_OF_BUDGET = 0.1
-# So many open spans are known at most: of more, those that began first are exported.
+# Maximum number of tracked open spans. Spans that start beyond it are not tracked.
 MOST_OPEN = 1024
-# How long a thread of the function may keep the interpreter while the export waits for it, which it does at each step: with Python's
-# own bound, ten times as long, an export takes 31 ms instead of 10 beside a thread that computes.
+# Python's switch interval during an export, in seconds. At each step, the export may wait this long until a thread of the function
+# releases the interpreter. With Python's default, ten times as long, an export beside a computing thread takes 31 ms instead of 10.
 SWITCH_INTERVAL = 0.0005
 
 ERROR_TYPE = "timeout"
@@ -36,7 +36,7 @@ LEFT = "the process ended before this span did"
 
 
 class Invocation:
-    """One that runs. Its root is the first span that begins in its thread."""
+    """A running invocation. Its root is the first sampled span that starts in its thread."""
 
     __slots__ = ("request_id", "root", "export_at")
 
@@ -55,7 +55,7 @@ def reserve():
 
 
 class Sdk:
-    """The spans of OpenTelemetry's SDK: how one is made as it is now, and a request of them."""
+    """Snapshots and encodes spans with OpenTelemetry's SDK."""
 
     receiver = None
 
@@ -73,9 +73,9 @@ class Sdk:
 
 
 def watch(provider, flush, say, kind=Sdk):
-    """Watches the invocations whose spans this provider makes; `None` where they are not exported to the extension.
+    """Watches invocations with spans of this provider. Returns `None` if spans are not exported to the extension.
 
-    `flush` exports what has ended, `say` says what went wrong.
+    `flush` exports ended spans, `say` logs errors.
     """
     receiver = kind.receiver or local_receiver(os.environ)
     if receiver is None or not hasattr(provider, "add_span_processor"):
@@ -98,7 +98,7 @@ def watch(provider, flush, say, kind=Sdk):
 
 
 def local_receiver(environ):
-    """Host and port of the extension, if spans are exported there: what goes elsewhere it could not tell from what is complete."""
+    """Returns the extension's host and port if spans are exported there. Other receivers cannot identify partial spans."""
     exporters = environ.get("OTEL_TRACES_EXPORTER", "otlp").split(",")
     if not any(name.strip().startswith("otlp") for name in exporters):
         return None
@@ -116,7 +116,7 @@ def local_receiver(environ):
 
 
 def post(receiver, body):
-    """With as few steps as possible: at each a thread that computes has the interpreter for a while."""
+    """Sends a request in as few steps as possible, because a computing thread can take the interpreter at each step."""
     head = (
         f"POST /v1/traces HTTP/1.1\r\nhost: {receiver[0]}\r\nconnection: close\r\ncontent-type: application/x-protobuf\r\n"
         f"content-length: {len(body)}\r\nlambda-otlp-partial: true\r\n\r\n"
@@ -129,7 +129,7 @@ def post(receiver, body):
 
 
 class OpenSpans:
-    """The spans that have begun and not ended. A dictionary that threads change at the same time stays whole: none waits here."""
+    """Tracks open spans. Concurrent changes do not corrupt a dictionary, so no thread waits for a lock here."""
 
     def __init__(self, records, kind=Sdk):
         self.records = records
@@ -140,7 +140,7 @@ class OpenSpans:
 
     def begin(self, invocation):
         if not self.running:
-            # What an earlier invocation never ended is none of this one's.
+            # Spans that earlier invocations left open do not belong to this one.
             self.open.clear()
         self.running.append(invocation)
         self.thread.invocation = invocation
@@ -174,13 +174,13 @@ class OpenSpans:
         pass
 
     def partial_of(self, due, now, message):
-        """The open spans of these invocations, as they are now. Where none runs any more, those that the last one left open."""
+        """Returns the open spans of these invocations as partial spans, or all open spans if no other invocation is running."""
         roots = [invocation.root for invocation in due if invocation.root is not None]
         spans = [span for span in list(self.open.values()) if self.is_of(span, due, roots)]
         return [partial(self.kind, span, span.get_span_context() in roots, now, message) for span in spans]
 
     def is_of(self, span, due, roots):
-        # Where no other invocation runs, also what began in a thread of its own, in a trace of its own.
+        # If no other invocation is running, spans in other threads and traces belong to these invocations too.
         is_alone = all(invocation in due for invocation in list(self.running))
         return is_alone or any(span.get_span_context().trace_id == root.trace_id for root in roots)
 
@@ -207,34 +207,34 @@ def partial(kind, span, is_root, now, message):
 
 
 class Watch:
-    """Exports by a thread of its own, which the first invocation starts and which waits between them.
+    """Exports in a background thread, which the first invocation starts and which sleeps between deadlines.
 
-    It looks at the clock whenever it wakes, since its timer stands still while the environment is frozen.
+    The thread checks the clock at each wake-up, because its timer stops while the environment is frozen.
     """
 
     def __init__(self, open_spans, export, leave):
         self.open_spans = open_spans
         self.export = export
-        # The process ends by itself, when the handler has ended: what its threads have open is exported.
+        # Exports open spans if the process exits by itself. The handler has ended by then, but its threads may have open spans.
         self.leave = leave
         self.renew()
         os.register_at_fork(after_in_child=self.renew)
 
     def renew(self):
-        """A process that the function forks has no such thread, which may have had the lock just then."""
+        """Resets the state, also in a forked process: the child lacks the background thread, which may have held the lock."""
         self.changed = threading.Condition()
         self.armed = []
         self.is_running = False
         self.wakes_at = None
 
     def begin(self, context):
-        """Watches an invocation until its end."""
+        """Starts watching an invocation."""
         now = time.time()
         left = context.get_remaining_time_in_millis() / 1000
         invocation = Invocation(context.aws_request_id, now + left, now)
         self.open_spans.begin(invocation)
         if left <= 0:
-            # Who tells no time tells of no deadline.
+            # A runtime client that reports no remaining time reports no deadline.
             return invocation
         with self.changed:
             self.armed.append(invocation)
@@ -246,14 +246,14 @@ class Watch:
         return invocation
 
     def end(self, invocation):
-        # The thread is not woken: when it wakes by itself it finds nothing to do.
+        # The thread needs no wake-up here. It finds nothing to do when its wait ends.
         with self.changed:
             if invocation in self.armed:
                 self.armed.remove(invocation)
         self.open_spans.end(invocation)
 
     def root_of(self, invocation):
-        """The span of the invocation, while it is open."""
+        """Returns the root span of the invocation while it is open."""
         return invocation.root and self.open_spans.open.get(invocation.root.span_id)
 
     def run(self):
@@ -278,14 +278,14 @@ class Watch:
         try:
             self.export(due)
         except Exception:
-            # What cannot be exported here has been said, or is exported at the invocation's end.
+            # `export` logs failures with partial spans itself. The flush at the end of the invocation exports the ended spans.
             pass
         finally:
             sys.setswitchinterval(interval)
 
 
 class Records:
-    """Says which span is the root of an invocation. Nothing here waits, and what fails costs only the record."""
+    """Records the root span of each invocation in `/tmp`. No call blocks. After an error, no further records are written."""
 
     SLOTS = 64
     BYTES = 90
@@ -299,7 +299,7 @@ class Records:
         if self.runtime_api is None:
             return
         try:
-            # The last byte says that the span is in no line yet.
+            # The carriage return marks a span that is in no OTLP line yet.
             record = f"v1 {request_id:<36} {root.trace_id:032x} {root.span_id:016x}\r".encode()
             if len(record) == self.BYTES:
                 if self.file is None:
@@ -311,7 +311,7 @@ class Records:
 
     def opened(self):
         name = "".join(each if each.isascii() and each.isalnum() or each == "." else "-" for each in self.runtime_api[:100])
-        # What else may be in its place is left alone: a pipe would have to be waited for, and what a link names is somebody else's.
+        # Only a regular file is written. Opening a pipe could block, and a link may point to another program's file.
         flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW
         file = os.open(f"/tmp/.lambda-otlp-invocations-{name}", flags, 0o666)
         if not stat.S_ISREG(os.fstat(file).st_mode):

@@ -1,10 +1,11 @@
 """Starts instrumentation in a fifth of the time that OpenTelemetry's SDK and its distribution need.
 
-Nothing is looked for that the layer knows: which instrumentations there are, and where the extension is. What a function does not use
-is not imported. The parts of OpenTelemetry that take long to import are replaced, the SDK by lambda_otlp_spans.py and
-lambda_otlp_metrics.py, the exporter by lambda_otlp_wire.py.
+The layer knows its instrumentations and the extension's address, so this module searches for neither. It imports only modules that
+the function uses, and replaces slow imports: the SDK by lambda_otlp_spans.py and lambda_otlp_metrics.py, the exporter by
+lambda_otlp_wire.py.
 
-A function that has packages of OpenTelemetry's itself, or asks for something else by its variables, gets OpenTelemetry's SDK.
+A function gets OpenTelemetry's SDK if it has instrumentations or OpenTelemetry packages of its own, except the API, or if it sets
+variables that this module does not support.
 """
 
 import importlib
@@ -15,7 +16,7 @@ import sys
 import threading
 import types
 
-# The instrumentations of requirements.txt: the import that shows that a function uses the library, module and class.
+# The instrumentations of requirements.txt by name: the library import that triggers one, its module and its class.
 INSTRUMENTATIONS = {
     "aiobotocore": ("aiobotocore.client", "botocore", "AiobotocoreInstrumentor"),
     "botocore": ("botocore.client", "botocore", "BotocoreInstrumentor"),
@@ -26,7 +27,7 @@ INSTRUMENTATIONS = {
     "urllib3": ("urllib3", "urllib3", "URLLib3Instrumentor"),
 }
 
-# The values of the SDK's variables for which the fast start does what the SDK does; `None` for any value.
+# Variables of the SDK, with the values that the fast start supports. `None` means any value.
 KNOWN = {
     "OTEL_BSP_MAX_QUEUE_SIZE": None,
     "OTEL_BSP_SCHEDULE_DELAY": None,
@@ -49,15 +50,15 @@ KNOWN = {
     "OTEL_TRACES_SAMPLER": None,
     "OTEL_TRACES_SAMPLER_ARG": None,
 }
-# The propagators of the layer's packages.
+# Propagators in the layer's packages.
 PROPAGATORS = ("baggage", "none", "tracecontext", "xray", "xray-lambda")
-# Variables of the extension and of instrumentations, which read them.
+# Prefixes of variables that the extension or the instrumentations read.
 OF_OTHERS = ("OTEL_INSTRUMENTATION_", "OTEL_LAMBDA_", "OTEL_PYTHON_EXCLUDED_URLS")
-# What the package opentelemetry-api has in the folder `opentelemetry`, and its oldest version that was tried with the layer's packages.
+# Contents of the folder `opentelemetry` in opentelemetry-api, and the oldest version tested with the layer's packages.
 API = "__pycache__ _events _logs attributes baggage context environment_variables metrics propagate propagators py trace util version".split()
 OLDEST_API = [1, 30]
 LOOPBACK = ("127.0.0.1", "localhost")
-# As in lambda_otlp_handler.py, and the SDK's own delay in milliseconds.
+# The queue size of lambda_otlp_handler.py, and the SDK's default delay in milliseconds.
 QUEUE_SIZE = 16384
 DELAY_MS = 5000
 
@@ -67,7 +68,7 @@ class NotFast(Exception):
 
 
 def settings(environ):
-    """What the variables say; `NotFast` if they ask for something that only the SDK has."""
+    """Reads the settings from the variables. Raises `NotFast` if only the SDK supports them."""
     for name, value in environ.items():
         if name.startswith("OTEL_") and value.strip() and not is_known(name, value.strip()):
             raise NotFast(f"{name} is set")
@@ -104,7 +105,7 @@ def whole(environ, name, usual):
 
 
 def resource(environ, say):
-    """The attributes that the SDK's resource has."""
+    """Returns the attributes of the SDK's resource."""
     from uuid import uuid4
 
     found = {
@@ -135,7 +136,7 @@ def unquoted(value):
 
 
 def version_of(package, folder=None):
-    """The version that a package has in its file, which is not imported."""
+    """Reads a package's version from its version file, without importing it."""
     for name in ("version.py", "version/__init__.py"):
         try:
             with open(os.path.join(folder or Packages.folder, package, name), encoding="utf-8") as file:
@@ -148,13 +149,13 @@ def version_of(package, folder=None):
 
 
 class Packages:
-    """The layer's packages, which are behind all others on the path."""
+    """The layer's packages, which come last on the path."""
 
     folder = ""
 
 
 def only_the_layers(folder):
-    """`NotFast` if there are packages of OpenTelemetry's, or for it, beside the layer's and an API."""
+    """Raises `NotFast` if the path has packages of or for OpenTelemetry other than the layer's and an API."""
     Packages.folder = folder
     if not os.path.isdir(os.path.join(folder, "opentelemetry", "sdk")):
         raise NotFast("the packages are not the layer's")
@@ -179,7 +180,7 @@ def only_the_layers(folder):
 
 
 def only_the_api(entry):
-    """`NotFast` if a folder on the path has more of OpenTelemetry's than the API, on which libraries such as FastAPI depend."""
+    """Raises `NotFast` if the folder has OpenTelemetry packages other than a supported API. FastAPI and others depend on the API."""
     if not all(name.partition(".")[0] in API for name in os.listdir(os.path.join(entry or ".", "opentelemetry"))):
         raise NotFast(f"{entry} has packages of OpenTelemetry")
     version = version_of("opentelemetry", entry)
@@ -196,7 +197,7 @@ def is_for_opentelemetry(file):
 
 
 class Lazy(types.ModuleType):
-    """A module of the layer's with the names that are needed soon. It is executed when somebody asks for another name."""
+    """A module that starts with a few predefined names. Access to another name executes it."""
 
     def __getattr__(self, name):
         if name.startswith("__") and name != "__all__":
@@ -211,7 +212,7 @@ def execute(module):
 
 
 def lazy(name, names=(), is_of_any=False):
-    """Puts a module in the place of one that nobody has imported, if that is the layer's or may be of any version."""
+    """Installs a `Lazy` module for one not imported yet, which must be the layer's unless `is_of_any` is set."""
     if name in sys.modules:
         return None
     parent, _, last = name.rpartition(".")
@@ -231,7 +232,7 @@ def lazy(name, names=(), is_of_any=False):
 
 
 def replace_typing_extensions():
-    """It imports `inspect`, and the API needs one decorator of it, which later versions of Python have."""
+    """Replaces `typing_extensions`, which imports `inspect`. Python 3.13 and later provide the two names that the API needs."""
     if sys.version_info >= (3, 13):
         import typing
         import warnings
@@ -240,7 +241,7 @@ def replace_typing_extensions():
 
 
 def replace_wrapt():
-    """It imports `asyncio` for decorators that no instrumentation uses."""
+    """Replaces `wrapt`, which imports `asyncio` for decorators that no instrumentation uses."""
     if module := lazy("wrapt"):
         from wrapt.__wrapt__ import BaseObjectProxy, BoundFunctionWrapper, FunctionWrapper
         from wrapt.patches import wrap_function_wrapper
@@ -254,11 +255,11 @@ def replace_wrapt():
 
 
 def replace_dependencies():
-    """It imports what parses requirements, for comparisons of two versions."""
+    """Replaces OpenTelemetry's module `dependencies`, which imports a requirements parser to compare two versions."""
     import opentelemetry.instrumentation  # noqa: F401
 
     class DependencyConflict:
-        """Takes the place of the real one in annotations."""
+        """Replaces the real class in annotations."""
 
     class DependencyConflictError(Exception):
         def __init__(self, conflict):
@@ -301,7 +302,7 @@ def numbers(version):
 
 
 class Imports:
-    """Acts when modules have been imported, once for each. What fails there fails no import."""
+    """Runs actions after modules are imported, once for each module. A failed action does not fail the import."""
 
     def __init__(self, attempt):
         self.attempt = attempt
@@ -329,13 +330,13 @@ class Imports:
             for action in actions:
                 self.attempt(action)
 
-        # The loader stays the one that Python chose: programs look at its type.
+        # The loader keeps its type, because programs check it.
         loader.exec_module = exec_module
         return spec
 
 
 class Instrumentation:
-    """An entry point of the layer's."""
+    """An instrumentation of the layer, with the interface of an entry point."""
 
     def __init__(self, name, module, kind):
         self.name, self.module, self.kind = name, module, kind
@@ -347,7 +348,7 @@ class Instrumentation:
 
 
 class Fast:
-    """The start of one function."""
+    """The fast start of one function."""
 
     def __init__(self, folder, beside, bound, attempt, say, environ=os.environ):
         self.settings = settings(environ)
@@ -364,7 +365,7 @@ class Fast:
         sys.meta_path.insert(0, self.imports)
 
     def instrument_libraries(self, instrument):
-        """Has each instrumentation wait for its library."""
+        """Registers each instrumentation to load after its library is imported."""
         disabled = self.settings.disabled
         if "*" in disabled:
             return
@@ -376,7 +377,7 @@ class Fast:
             carry_context_into_threads(self.imports)
 
     def start(self):
-        """Registers the providers."""
+        """Registers the tracer provider, and the meter provider once the metrics API is imported."""
         from opentelemetry import trace
 
         wire = self.beside("lambda_otlp_wire")
@@ -396,7 +397,7 @@ class Fast:
         if self.settings.has_metrics:
             self.imports.when_imported("opentelemetry.metrics", lambda: self.start_metrics(tracers, wire, encoded))
         self.tracers = tracers
-        # For what watches deadlines.
+        # lambda_otlp_cut_off.py uses these.
         self.receiver, self.encode, self.snapshot = self.settings.address, tracers.encode, self.spans.snapshot
         return self
 
@@ -408,7 +409,7 @@ class Fast:
         setattr(module, name, handler)
 
     def bound_flushes(self, calls):
-        """One deadline for all that is flushed at the end of an invocation."""
+        """Applies one deadline to all telemetry flushed at the end of an invocation."""
         self.tracers.flush_invocation = self.bound(calls).deliver_to(self.tracers)
 
     def start_metrics(self, tracers, wire, encoded):
@@ -422,7 +423,7 @@ class Fast:
 
 
 def carry_context_into_threads(imports):
-    """As OpenTelemetry's instrumentation of threads does."""
+    """Carries the context into threads, like OpenTelemetry's threading instrumentation."""
     from opentelemetry import context
 
     def within(carried, function, *arguments, **named):

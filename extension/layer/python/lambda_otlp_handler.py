@@ -1,11 +1,11 @@
-"""Instruments a function that knows nothing of it: its handler is a SERVER span, and what it calls are children.
+"""Instruments a function without OpenTelemetry code. The handler becomes a SERVER span, and its calls become child spans.
 
-When the runtime imports the handler's module, OpenTelemetry's instrumentations are made ready, each for the moment when its
-library is imported, so that what the function does not use costs nothing. When the module has been loaded and has not set an
-SDK up by itself, the SDK is started by its own variables, and the handler wrapped by OpenTelemetry's instrumentation of Lambda,
-which also flushes before the response.
+When the runtime imports the handler's module, each OpenTelemetry instrumentation is registered to load with its library, so that
+unused libraries cost nothing. After the module has loaded, the SDK starts with its own variables, unless the module has set up an
+SDK itself. OpenTelemetry's Lambda instrumentation then wraps the handler, and flushes before the response. In most functions,
+lambda_otlp_fast.py replaces the SDK and the Lambda instrumentation.
 
-Whatever goes wrong here is a line on stderr, and the function runs without.
+Errors here are logged to stderr, and the function runs without instrumentation.
 """
 
 import functools
@@ -15,26 +15,24 @@ import os
 import sys
 from contextlib import nullcontext
 
-# How long the SDK may try to hand an export to the extension, which takes milliseconds where it is there at all. Python's SDK
-# counts it in seconds.
+# Export timeout of the SDK, in seconds, the unit of Python's SDK. An export takes milliseconds if the extension is running.
 EXPORT_TIMEOUT = "1"
-# No invocation lasts as long, and Python's sockets take no infinite time.
+# Upper limit of a timeout, in seconds. No invocation lasts this long, and Python's sockets accept no infinite timeout.
 MOST_SECONDS = 86400
 
-# What an invocation waits for its flush at most, in seconds, where the function's variables say nothing else: less than an export
-# in vain takes.
+# Longest wait of an invocation for its flush, as a share of the export timeout. The wait ends before an export times out.
 LONGEST_FLUSH = 0.9
-# And after one in vain: enough to see that somebody takes what is exported again.
+# Wait after a failed flush, in seconds. It is long enough to notice that the extension accepts exports again.
 SHORTEST_FLUSH = 0.01
-# What the response needs of an invocation's time.
+# Time reserved for the response before an invocation's deadline, in seconds.
 RESPONSE = 0.05
 
-# So many spans are kept until the SDK's thread has exported them. The SDK's own bound is for programs that do not wait for the
-# export at the end of each request.
+# Maximum number of spans that wait for the SDK's export thread. The SDK's default is for programs that do not flush at the end of
+# each request.
 QUEUE_SIZE = "16384"
 
-# What is needed to write a span. Imported before anything is patched: where the function has another version of one package, the
-# others may not go with it.
+# Modules required to export spans. They are imported before anything is patched: if the function has another version of one package,
+# the others may be incompatible.
 NEEDED = (
     "opentelemetry.instrumentation.aws_lambda",
     "opentelemetry.distro",
@@ -42,13 +40,12 @@ NEEDED = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
 )
-# What of it nobody but who sets an SDK up imports.
+# Packages that only the setup of an SDK imports.
 SDK = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.distro")
-# Whose versions are looked at if they do not.
+# Packages to check for version conflicts if an import fails.
 PACKAGES = ("opentelemetry-sdk", "opentelemetry-instrumentation", "opentelemetry-exporter-otlp-proto-http")
 
-# Which import shows that a function uses a library, by the name of its instrumentation. An instrumentation that is not among
-# these is loaded at once.
+# The import that shows that a function uses a library, by name of the instrumentation. An instrumentation not listed loads at once.
 LIBRARIES = {
     "aiobotocore": "aiobotocore.client",
     "aiohttp-client": "aiohttp",
@@ -67,16 +64,16 @@ LIBRARIES = {
     "urllib3": "urllib3",
 }
 
-# Modules of web frameworks that start a request's span by `propagate.extract`: FastAPI's own one, and Starlette's middleware.
+# Modules of web frameworks that call `propagate.extract` to start a request's span: FastAPI's own, and Starlette's middleware.
 FRAMEWORKS = ("fastapi.telemetry._asgi", "starlette.middleware.opentelemetry")
 
-# A module that imports these sets an SDK or its instrumentations up by itself.
+# A module that imports these sets up an SDK or instrumentations itself.
 OWN_SETUP = ("opentelemetry.sdk", "opentelemetry.instrumentation")
 
-# Other protocols that Python's SDK can export by, with the entry points of their exporters.
+# Other export protocols of Python's SDK, with the entry points of their exporters.
 PROTOCOLS = {"grpc": "otlp_proto_grpc"}
 
-# The exporters of spans and of metrics, which report whether the extension accepted an export.
+# Exporters of spans and of metrics. Their result shows if the extension accepted an export.
 OTLP = "opentelemetry.exporter.otlp.proto"
 EXPORTERS = (
     ((f"{OTLP}.http.trace_exporter", "OTLPSpanExporter"), (f"{OTLP}.grpc.trace_exporter", "OTLPSpanExporter")),
@@ -85,8 +82,8 @@ EXPORTERS = (
 
 
 def wait_for_the_handler(folder):
-    """Acts when the handler's module is imported. `folder` is the layer's own."""
-    # A runtime client in an image of one's own takes the handler as its argument.
+    """Instruments the function when the handler's module is imported. `folder` is the layer's folder."""
+    # In a custom image, the runtime client takes the handler as its argument.
     handler = os.environ.get("_HANDLER") or sys.argv[-1]
     module, _, function = handler.rpartition(".")
     if module:
@@ -94,7 +91,7 @@ def wait_for_the_handler(folder):
 
 
 class HandlerFinder:
-    """Finds the handler's module, once, as Python would."""
+    """Hooks into the first import of the handler's module. Python's own finders locate the module."""
 
     def __init__(self, folder, module, function):
         self.folder = folder
@@ -114,12 +111,12 @@ class HandlerFinder:
         if own := own_import(spec):
             leave_alone(f"{self.module} imports {own}")
             return
-        # Behind all others: a library that the function or its runtime has is never replaced by one of ours.
+        # The layer's packages come last on the path, so that they never replace a library of the function or its runtime.
         packages = os.path.join(self.folder, "python-packages")
         if os.path.isdir(packages):
             sys.path.append(packages)
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-            # The function may use the API of these packages.
+            # The function may use the API in the layer's packages.
             return
         if fast := fast_start(packages):
             fast.instrument_libraries(instrument_library)
@@ -147,12 +144,12 @@ class HandlerFinder:
             execute(module)
             attempt(start, module, self.function, hidden, fast)
 
-        # The loader stays the one that Python chose: programs look at its type.
+        # The loader keeps its type, because programs check it.
         loader.exec_module = exec_module
 
 
 def fast_start(packages):
-    """The start without OpenTelemetry's SDK; `None` if the function needs the SDK."""
+    """Returns the start without OpenTelemetry's SDK, or `None` if the function needs the SDK."""
     module = beside("lambda_otlp_fast")
     try:
         return module.Fast(packages, beside, Bound, attempt, say)
@@ -165,18 +162,18 @@ def fast_start(packages):
 
 
 def own_import(spec):
-    """The import by which the handler's module sets up telemetry, or `None`."""
+    """Returns the import with which the handler's module sets up telemetry, or `None`."""
     try:
         source = spec.loader.get_data(spec.origin)
     except (AttributeError, OSError, TypeError):
         return None
-    # Few functions mention them, and the others need not be compiled for this.
+    # Few modules contain these names, so most need not be compiled here.
     if not any(name.encode() in source for name in OWN_SETUP):
         return None
     try:
         return next(filter(sets_up, imported(spec.loader.get_code(spec.name))), None)
     except (AttributeError, SyntaxError, ValueError):
-        # The module is machine code, or the runtime reports why it cannot be compiled.
+        # The module is machine code, or does not compile. The runtime reports the latter.
         return None
 
 
@@ -185,7 +182,7 @@ def sets_up(name):
 
 
 def imported(code):
-    """The modules that this code and the functions in it import by a dotted name: no other name in code has a dot."""
+    """Yields the modules that this code and its functions import by a dotted name. No other name in `co_names` has a dot."""
     yield from (name for name in code.co_names if "." in name)
     for constant in code.co_consts:
         if hasattr(constant, "co_names"):
@@ -208,9 +205,10 @@ def has_instrumentation():
 
 
 def importable(packages):
-    """The SDK's modules, if all that is needed can be imported; else None, and nothing stays of what could.
+    """Imports the modules in `NEEDED` and returns the SDK's. If an import fails, unloads the imported ones and returns `None`.
 
-    They are not among the loaded modules until the function's is: what it imports of the SDK shows that it sets one up by itself.
+    The SDK's modules stay out of `sys.modules` until the function's module has loaded. If the function imports them, it sets up an
+    SDK itself.
     """
     before = set(sys.modules)
     try:
@@ -219,7 +217,7 @@ def importable(packages):
     except Exception as error:
         say(f"without instrumentation: {misfit() or repr(error)}")
         hide(name for name in set(sys.modules) - before if is_ours(name, packages))
-        # A function that has no API of its own uses that of the layer.
+        # A function without its own OpenTelemetry packages keeps the API of the layer.
         others = (os.path.join(entry, "opentelemetry") for entry in sys.path if entry != packages)
         if packages in sys.path and any(map(os.path.isdir, others)):
             sys.path.remove(packages)
@@ -229,13 +227,13 @@ def importable(packages):
 
 
 class Gone:
-    """Takes the place of a protobuf message that is gone."""
+    """Stands in for a deleted protobuf message."""
 
     _Modified = _UpdateOneofState = staticmethod(lambda *_: None)
 
 
 def forget_the_dead():
-    """Replaces protobuf's weak references to messages that are gone. gevent's monkey patch looks at all objects, and fails at these."""
+    """Replaces protobuf's weak references to deleted messages. gevent's monkey patch inspects all objects and fails on these."""
     listener = getattr(sys.modules.get("google.protobuf.internal.python_message"), "_Listener", None)
     if listener is None or importlib.util.find_spec("gevent") is None:
         return
@@ -271,7 +269,7 @@ def show(hidden):
 
 
 def misfit():
-    """Which package is of a version that others do not go with."""
+    """Describes the first version conflict between packages. Returns `None` if there is none."""
     try:
         from importlib.metadata import requires, version
 
@@ -285,7 +283,7 @@ def misfit():
                 if not requirement.specifier.contains(found, prereleases=True):
                     return f"{requirement.name} {found} does not go with {package} {version(package)}, which needs {requirement}"
     except Exception:
-        # What could not be imported is said instead.
+        # The caller logs the import error instead.
         pass
     return None
 
@@ -296,15 +294,15 @@ def entry_points(group):
 
 @functools.cache
 def all_entry_points():
-    """The entry points of all packages, whose files take milliseconds to read."""
-    # Milliseconds to import, for a runtime that starts without instrumentation too.
+    """Returns the entry points of all packages. Reading their files takes milliseconds."""
+    # This import takes milliseconds, which a runtime without instrumentation saves.
     from importlib.metadata import entry_points
 
     return entry_points()
 
 
 def for_libraries():
-    """Has each instrumentation wait for its library."""
+    """Registers each instrumentation to load after its library is imported."""
     import wrapt
 
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
@@ -321,9 +319,9 @@ def for_libraries():
 
 
 def join_invocation(framework):
-    """Has a web framework start the span of a request below the invocation's.
+    """Makes the span that a web framework starts for a request a child of the invocation's span.
 
-    By itself it looks for the parent in the headers alone, where it finds the parent of the invocation, or none.
+    The framework searches for a parent in the headers only. It finds the invocation's parent there, or none.
     """
     from opentelemetry import context, propagate, trace
 
@@ -331,25 +329,24 @@ def join_invocation(framework):
         found = propagate.extract(*arguments, **named)
         current, sender = trace.get_current_span(), trace.get_current_span(found).get_span_context()
         parent = getattr(current, "parent", None)
-        # A request that the function sends to itself has another parent.
+        # A request that the function sends to itself keeps its own parent.
         if not current.get_span_context().is_valid or sender.is_valid and (parent is None or parent.span_id != sender.span_id):
             return found
         return trace.set_span_in_context(current, context.Context({**context.get_current(), **found}))
 
-    # The module's own view of what it imported.
+    # Replaces `propagate` in this module only.
     framework.propagate = type(propagate)(propagate.__name__)
     vars(framework.propagate).update({**vars(propagate), "extract": extract})
 
 
-# Instrumentations whose library has been imported, the first of which is being loaded.
+# Instrumentations of imported libraries. The first one is being loaded.
 waiting = []
 
 
 def instrument_library(entry, _library=None):
     """Instruments one library after another.
 
-    The module of one instrumentation may import a library that a second one in the same module waits for, before Python has
-    finished loading that module.
+    One module may contain two instrumentations. While Python loads it for the first, it may import the library of the second.
     """
     waiting.append(entry)
     if len(waiting) > 1:
@@ -374,9 +371,9 @@ def load_instrumentation(entry):
 
 
 def start(module, function, hidden, fast=None):
-    """Starts the SDK and wraps the handler, unless the function has an SDK of its own by now."""
+    """Starts the SDK and wraps the handler, unless the function has set up its own SDK."""
     if not hasattr(module, function):
-        # The runtime reports it.
+        # The runtime reports the missing handler.
         return
     if reason := own_sdk():
         leave_alone(reason)
@@ -386,7 +383,7 @@ def start(module, function, hidden, fast=None):
         configure_sdk()
         setup, watching = Sdk, ()
     else:
-        # Says which of the variables are not used.
+        # Logs variables with unusable values.
         replaced()
         setup = fast.start()
         watching = (setup,)
@@ -398,7 +395,10 @@ def start(module, function, hidden, fast=None):
 
 
 def join_xray():
-    """Gives the first root span of an invocation X-Ray's trace id if X-Ray samples it, so that the subsegments of X-Ray's SDK are in its trace."""
+    """Uses X-Ray's trace id for the first root span of an invocation that X-Ray samples.
+
+    The subsegments of X-Ray's SDK are then in the same trace.
+    """
     generator = getattr(providers()[0], "id_generator", None)
     if generator is None:
         return
@@ -414,7 +414,7 @@ def join_xray():
 
 
 def xray_trace_id(header):
-    """The trace id in Lambda's header of X-Ray; `None` if the invocation is not sampled."""
+    """Returns the trace id in Lambda's X-Ray header, or `None` if the invocation is not sampled."""
     fields = dict(field.strip().partition("=")[::2] for field in header.split(";"))
     parts = fields.get("Root", "").split("-")
     if fields.get("Sampled") != "1" or [len(part) for part in parts] != [1, 8, 24]:
@@ -426,20 +426,20 @@ def xray_trace_id(header):
 
 
 class Sdk:
-    """What differs with OpenTelemetry's SDK."""
+    """The setup steps for OpenTelemetry's SDK. The fast start has its own."""
 
     @staticmethod
     def instrument(module, name):
-        """Has OpenTelemetry's instrumentation of Lambda replace the handler."""
+        """Wraps the handler with OpenTelemetry's Lambda instrumentation."""
         from opentelemetry.instrumentation.aws_lambda import AwsLambdaInstrumentor
 
-        # It wraps what this variable names, and reads it now.
+        # The instrumentation wraps the handler that this variable names. It reads the variable only in this call.
         with variables(ORIG_HANDLER=f"{module.__name__}.{name}"):
             AwsLambdaInstrumentor().instrument(skip_dep_check=True)
 
     @staticmethod
     def bound_flushes(calls):
-        """One deadline for all that is flushed at the end of an invocation, which SDKs have for each batch at most."""
+        """Applies one deadline to all flushes at the end of an invocation. SDKs have at most one for each batch."""
         for provider, exporter_names in zip(providers(), EXPORTERS):
             if flush := getattr(provider, "force_flush", None):
                 bound = Bound(calls)
@@ -450,7 +450,7 @@ class Sdk:
 
 
 def providers():
-    """Those of spans and of metrics, if somebody has imported the API of metrics."""
+    """Returns the tracer provider, and the meter provider if the metrics API has been imported."""
     from opentelemetry import trace
 
     metrics = sys.modules.get("opentelemetry.metrics")
@@ -458,7 +458,7 @@ def providers():
 
 
 def own_sdk():
-    """The sign that a function has set up an SDK while it was loaded, or `None`."""
+    """Returns evidence that the function set up an SDK while it loaded, or `None`."""
     from opentelemetry import trace
 
     if "opentelemetry.sdk.trace" in sys.modules:
@@ -470,12 +470,12 @@ def own_sdk():
 
 
 def user_of_the_sdk():
-    """The first module outside OpenTelemetry that has something of the SDK among its names."""
+    """Returns the first module outside OpenTelemetry that contains a class or module of the SDK, or `None`."""
     kinds = (type, type(sys))
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] == "opentelemetry" or not isinstance(module, type(sys)):
             continue
-        # Objects of some libraries act when other code inspects them.
+        # Only classes and modules are inspected, because inspecting other objects can run a library's code.
         values = [value for value in list(vars(module).values()) if issubclass(type(value), kinds)]
         origins = [vars(value).get("__module__" if isinstance(value, type) else "__name__") for value in values]
         if any(sets_up(str(origin)) for origin in origins):
@@ -484,7 +484,7 @@ def user_of_the_sdk():
 
 
 def configure_sdk():
-    """The distribution sets the defaults of OpenTelemetry's variables, and its configurator reads them."""
+    """Starts the SDK. The distribution sets defaults of OpenTelemetry's variables, and its configurator reads them."""
     from opentelemetry.instrumentation.version import __version__
 
     chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").load()().configure()
@@ -496,9 +496,9 @@ def configure_sdk():
 
 
 def chosen(group, variable, usual):
-    """The entry point that a variable names, else the one of `opentelemetry-distro`.
+    """Returns the entry point that the variable names, or else the one from `opentelemetry-distro`.
 
-    Other packages of the function may have entry points of the same group: `aws-opentelemetry-distro` exports to X-Ray's daemon.
+    Other packages of the function may have entry points in the same group: `aws-opentelemetry-distro` exports to X-Ray's daemon.
     """
     found = {entry.name: entry for entry in entry_points(group)}
     asked = os.environ.get(variable, usual)
@@ -508,7 +508,7 @@ def chosen(group, variable, usual):
 
 
 def replaced():
-    """Other values for the variables with which the SDK would not start, because the function lacks a package."""
+    """Returns new values for variables that would stop the SDK from starting: a package is missing, or a timeout is invalid."""
     replaced = {}
     if os.environ.get("OTEL_CONFIG_FILE") and importlib.util.find_spec("opentelemetry.configuration") is None:
         say("OTEL_CONFIG_FILE is not read, since opentelemetry-configuration is not installed: the other OTEL_… variables are used")
@@ -531,7 +531,7 @@ def replaced():
 
 
 def seconds(text):
-    """A time within which an export can succeed; `None` for any other text."""
+    """Parses a timeout in seconds. Returns `None` if no export can succeed within it."""
     try:
         number = float(text)
     except (TypeError, ValueError):
@@ -540,7 +540,7 @@ def seconds(text):
 
 
 def watch_deadlines(*kind):
-    """Has what there is exported before an invocation times out; `None` where that cannot be."""
+    """Exports telemetry before an invocation times out. Returns `None` if this cannot be set up."""
     flushes = [provider.force_flush for provider in providers() if hasattr(provider, "force_flush")]
 
     def flush():
@@ -556,7 +556,7 @@ def watch_deadlines(*kind):
 
 @functools.cache
 def beside(name):
-    """A module of the layer's own folder, which is not on the path."""
+    """Loads a module from the layer's folder, which is not on the path."""
     place = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"{name}.py")
     spec = importlib.util.spec_from_file_location(name, place)
     module = importlib.util.module_from_spec(spec)
@@ -565,14 +565,14 @@ def beside(name):
 
 
 def wrap_handler(module, name, watch=None, setup=Sdk):
-    """An event that OpenTelemetry's instrumentation cannot read fails no invocation: the handler is called all the same.
+    """Wraps the handler with the instrumentation. If the instrumentation cannot read an event, the handler still runs.
 
-    `watch` is told when an invocation begins and when its handler has ended.
+    `watch` is notified when an invocation begins and when its handler has ended.
     """
     from opentelemetry import trace
 
     handler = getattr(module, name)
-    # One for each thread that serves invocations.
+    # The state of the current invocation, for each thread that serves invocations.
     calls = importlib.import_module("threading").local()
 
     def watched():
@@ -587,7 +587,7 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
         beside("lambda_otlp_messages").wait(event)
 
     def consume(event):
-        """Starts the span of the event's messages, or adds links to the span that the instrumentation has made for them."""
+        """Starts a span for the event's messages, unless the instrumentation has started one, and adds links to the senders."""
         if not isinstance(event, dict) or not {"Records", "records", "detail-type"} & event.keys():
             return
         messages = beside("lambda_otlp_messages")
@@ -602,13 +602,13 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
     def spans_to_mark():
         spans = [trace.get_current_span()]
         if invocation := calls.__dict__.get("invocation"):
-            # Of messages the current one's is below it.
+            # The current span may be the messages' span, a child of the root.
             root = watch.root_of(invocation)
             spans += [root] if root is not None and root is not spans[0] else []
         return spans
 
     def describe_error(error):
-        """OpenTelemetry's instrumentation does the rest for what is an `Exception` only, and `sys.exit` raises none."""
+        """Marks the spans as failed. OpenTelemetry's instrumentation records an `Exception`, but not the `SystemExit` of `sys.exit`."""
         for span in spans_to_mark():
             span.set_attribute("error.type", type(error).__name__)
             if not isinstance(error, Exception):
@@ -616,7 +616,7 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
                 span.set_status(trace.Status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}"))
 
     def describe_result(result):
-        """Functions report many failures by what they return, and OpenTelemetry's instrumentation takes that for a success."""
+        """Marks the spans as failed if the result reports a failure. OpenTelemetry's instrumentation takes it for a success."""
         if not isinstance(result, dict):
             return
         status, messages = result.get("statusCode"), result.get("batchItemFailures")
@@ -635,7 +635,7 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
             span.set_status(trace.Status(trace.StatusCode.ERROR, message))
 
     def flush_at_exit():
-        """The process waits for the function's threads before the SDK exports what it has."""
+        """Exports all spans when the process exits. The SDK would only do so after the function's threads have ended."""
         if watch:
             watch.leave()
         for provider in providers():
@@ -677,7 +677,7 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
     @functools.wraps(handler, updated=())
     def guarded(*arguments, **named):
         if calls.__dict__:
-            # A handler that calls itself is within its invocation.
+            # The handler calls itself within an invocation.
             return handler(*arguments, **named)
         calls.state = "begun"
         calls.context = arguments[1] if len(arguments) > 1 else None
@@ -688,7 +688,7 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
             if not isinstance(error, Exception):
                 attempt(flush_at_exit)
             if calls.state == "raised":
-                # What the function's log shows of a failure begins with the function's own frames, where it has any.
+                # The traceback in the log begins with the function's own frames, if there are any.
                 raise calls.error.with_traceback(frames_below(entered, calls.error))
             if calls.state == "entered":
                 raise
@@ -697,19 +697,19 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
                 return calls.result
             from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-            # Its calls would be spans of no invocation, written with the next one's.
+            # The handler's calls would become spans without an invocation, exported with the spans of the next one.
             with suppress_instrumentation():
                 return handler(*arguments, **named)
         finally:
             unwatched()
-            # Neither a result nor the frames of a failure are kept until the next invocation.
+            # The result and the frames of an error must not stay in memory until the next invocation.
             calls.__dict__.clear()
 
     setattr(module, name, guarded)
 
 
 def noted(export, bound):
-    """SDKs do not report whether a flush exported anything."""
+    """Wraps `export` to note its result, because the SDK's flush does not return it."""
 
     @functools.wraps(export)
     def noting(*arguments, **named):
@@ -728,7 +728,7 @@ def frames_below(function, error):
 
 
 class Bound:
-    """Flushes one provider in threads, and stops waiting for them when the time is over."""
+    """Flushes one provider in a thread, and stops waiting for it at the deadline."""
 
     def __init__(self, calls):
         self.calls = calls
@@ -746,17 +746,17 @@ class Bound:
 
     def flush(self, flush, *arguments, **named):
         if self.calls.__dict__.get("state") not in ("returned", "raised"):
-            # The function itself does, and says for how long.
+            # The function itself flushes, with its own timeout.
             return flush(*arguments, **named)
         import threading
         import time
 
         last, wait_until = self.limits(time.monotonic())
-        # What an earlier one is still at comes first. There are never two of them.
+        # An earlier flush must end first. At most one runs at a time.
         if self.running is not None:
             self.running.join(max(0, wait_until - time.monotonic()))
         if time.monotonic() >= last or self.running is not None and self.running.is_alive():
-            # What is not flushed now is with the next invocation's.
+            # The next invocation flushes the rest.
             self.is_in_time = False
             return False
         self.running = threading.Thread(target=self.run, args=(flush, arguments, named), name="lambda-otlp-flush", daemon=True)
@@ -768,7 +768,7 @@ class Bound:
         return True
 
     def deliver_to(self, provider):
-        """A flush that stops by itself when the time is over."""
+        """Returns a flush for a provider that stops by itself at the deadline."""
         import time
 
         def flush():
@@ -786,26 +786,26 @@ class Bound:
             self.refused += 1
             say(f"cannot write the invocation's telemetry: {error!r}")
         if self.refused > refused:
-            # This includes a failure without delay, because the next attempt may fail only after all its time.
+            # This includes an immediate failure, because the next attempt may use its whole timeout.
             self.is_in_time = False
         elif self.accepted > accepted or self.accepted + self.refused == 0:
-            # An exporter of the function's own reports nothing, and only its time is known.
+            # A custom exporter reports no result. Only the duration of the flush is known.
             self.is_in_time = time.monotonic() - begun < self.longest
 
     def limits(self, now):
-        """The latest start of a flush, and the end of the wait for it."""
+        """Returns the latest start of a flush, and the end of the wait for it."""
         begun = self.calls.__dict__.setdefault("flushes_begun", now)
         last = begun + self.longest
         try:
             last = min(last, now + self.calls.context.get_remaining_time_in_millis() / 1000 - RESPONSE)
         except Exception:
-            # Without a remaining time there is no deadline.
+            # A context without a remaining time has no deadline.
             pass
         return last, last if self.is_in_time else min(last, begun + SHORTEST_FLUSH)
 
 
 class variables:
-    """Variables of the environment, as long as somebody reads them; the function sees its own."""
+    """Sets environment variables for the duration of a `with` block. The function sees its own values."""
 
     def __init__(self, **values):
         self.values = values

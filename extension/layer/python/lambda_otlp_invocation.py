@@ -1,4 +1,6 @@
-"""Makes an invocation a SERVER span, with the attributes of OpenTelemetry's instrumentation of Lambda, which takes long to import.
+"""Creates a SERVER span for each invocation, with the attributes of OpenTelemetry's Lambda instrumentation.
+
+This module replaces that instrumentation in the fast start, because it takes long to import.
 
 Source: OpenTelemetry's semantic conventions, "AWS Lambda" and "AWS Lambda, SQS"; opentelemetry-instrumentation-aws-lambda 0.66.
 """
@@ -9,15 +11,16 @@ from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace.status import Status, StatusCode
 
-# Of that instrumentation, so that a span says the same in a function that has OpenTelemetry's SDK.
+# Scope and schema of that instrumentation. Functions with OpenTelemetry's SDK have the same in their spans.
 SCOPE = "opentelemetry.instrumentation.aws_lambda"
 SCHEMA = "https://opentelemetry.io/schemas/1.11.0"
 
 
 def instrument(handler, provider, version, always_extracts):
-    """The handler within a span. What fails before the handler is called is for the caller.
+    """Wraps the handler in a span. The caller handles errors raised before the handler's call.
 
-    `version` is that of OpenTelemetry's instrumentations. `always_extracts` is `True` if a propagator may find a parent elsewhere than in the event.
+    `version` is the version of OpenTelemetry's instrumentations. `always_extracts` is `True` if a propagator may find a parent
+    outside the event.
     """
     tracer = provider.get_tracer(SCOPE, version, SCHEMA)
 
@@ -58,7 +61,7 @@ def extracted(headers):
 
 
 class Headers(dict):
-    """Headers by their names in lower case. X-Ray's propagator asks for `X-Amzn-Trace-Id`."""
+    """Headers with lower-case keys and a case-insensitive `get`. X-Ray's propagator asks for `X-Amzn-Trace-Id`."""
 
     def get(self, name, default=None):
         return super().get(name.lower(), default)
@@ -78,7 +81,7 @@ def of_invocation(context):
     parts = context.invoked_function_arn.split(":")
     return {
         "cloud.account.id": parts[4],
-        # Without an alias or a version.
+        # The function's ARN without an alias or a version.
         "cloud.resource_id": ":".join(parts[:7]),
         "faas.invocation_id": context.aws_request_id,
     }
@@ -136,7 +139,7 @@ def records_of_queue(event):
 
 
 def of_queue(records):
-    """Name, attributes and links of the span of a queue's messages."""
+    """Returns the name, attributes and links of the span for a queue's messages."""
     parts = str(records[0].get("eventSourceARN", "")).split(":")
     queue = parts[5] if len(parts) >= 6 else ":".join(parts)
     attributes = {

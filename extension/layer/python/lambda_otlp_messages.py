@@ -1,10 +1,10 @@
-"""A CONSUMER span below the invocation's for its messages, and links to the spans that sent them: one for each message.
+"""Creates a CONSUMER span for an invocation's messages, below the invocation's span, with a link to the sender of each message.
 
-OpenTelemetry's instrumentation of Lambda, in its later versions, makes such a span for a queue, and links messages whose attributes
-name their sender. It makes none for other sources, and does not link messages that a topic has put into a queue.
+Later versions of OpenTelemetry's Lambda instrumentation create such a span for a queue, and link messages that name their sender in
+an attribute. They create none for other sources, and do not link messages that a topic has put into a queue.
 
-Source: OpenTelemetry's semantic conventions, "Messaging spans" and "AWS Lambda"; exporter/src/handler/trigger/messages.rs; Lambda Developer Guide, "Using Lambda with Amazon SQS" and "… Amazon SNS", example events; Amazon SNS Developer Guide,
-"Raw message delivery".
+Source: OpenTelemetry's semantic conventions, "Messaging spans" and "AWS Lambda"; exporter/src/handler/trigger/messages.rs; Lambda
+Developer Guide, "Using Lambda with Amazon SQS" and "… Amazon SNS", example events; Amazon SNS Developer Guide, "Raw message delivery".
 """
 
 import json
@@ -13,7 +13,7 @@ import time
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
-# The maximum number of links of a span in OpenTelemetry's SDK, which would keep the last ones of more.
+# Maximum number of links of a span in OpenTelemetry's SDK. Beyond it, the SDK drops the oldest links.
 MOST_LINKS = 128
 MESSAGE_ID = "messaging.message.id"
 # OpenObserve rejects spans older than five hours.
@@ -22,8 +22,8 @@ NO_MESSAGES = [], None, None, None
 
 
 def consumer(event):
-    """Starts the span of an event with messages. `None` without messages, and if the instrumentation has made one."""
-    # The kind is known of an SDK's span only.
+    """Starts the span of an event's messages. Returns `None` if it has none, or if the instrumentation has created the span."""
+    # Only recording spans have a kind.
     kind = getattr(trace.get_current_span(), "kind", None)
     records, system, source, message_id = batch(mapping(event))
     if kind != trace.SpanKind.SERVER or not records:
@@ -42,7 +42,10 @@ def consumer(event):
 
 
 def wait(event):
-    """Makes a span for the time that a request or message waited at API Gateway, SQS or EventBridge, by the event's own time."""
+    """Creates a span for the time that a request or message waited at API Gateway, SQS or EventBridge.
+
+    The span starts at the time in the event.
+    """
     current, now = trace.get_current_span(), time.time_ns()
     records, _, source, _ = batch(mapping(event))
     began = received_ns(mapping(event))
@@ -50,7 +53,7 @@ def wait(event):
         return
     sources = {name_of(source(record)) for record in records}
     name = "HTTP" if not records else len(sources) == 1 and sources.pop() or "multiple_sources"
-    # Below the invocation's span, not below the messages'.
+    # The parent is the invocation's span, not the messages' span.
     if getattr(current, "kind", None) == trace.SpanKind.CONSUMER and current.parent is not None:
         current = trace.NonRecordingSpan(current.parent)
     tracer = trace.get_tracer("lambda-otlp/handler")
@@ -59,7 +62,7 @@ def wait(event):
 
 
 def received_ns(event):
-    """The time at which AWS's service got the request or the oldest message. `None` if the event has none."""
+    """Returns the time at which AWS's service received the request or the oldest message, or `None` if the event has none."""
     request = mapping(event.get("requestContext"))
     milliseconds = request.get("timeEpoch") or request.get("requestTimeEpoch")
     records, system, _, _ = batch(event)
@@ -77,7 +80,7 @@ def received_ns(event):
 
 
 def batch(event):
-    """The messages of an event, their system, and how each names its source and its id."""
+    """Returns the messages of an event, their system, and readers of a message's source and id."""
     records = event.get("Records")
     if isinstance(records, list) and records:
         records = [mapping(record) for record in records]
@@ -99,7 +102,7 @@ def is_list(value):
 
 
 def member(*path):
-    """A reader of the text at this path."""
+    """Returns a reader of the text at this path."""
 
     def read(value):
         for name in path:
@@ -118,7 +121,7 @@ SOURCES = {
 
 
 def name_of(source):
-    """`orders` of `arn:aws:sqs:region:account:orders` and of `arn:aws:kinesis:region:account:stream/orders`."""
+    """Returns `orders` for `arn:aws:sqs:region:account:orders` and for `arn:aws:kinesis:region:account:stream/orders`."""
     return source.replace("/", ":").split(":")[-1] if source.startswith("arn:") else source
 
 
@@ -143,7 +146,7 @@ def key_of(context, message_id):
 
 
 def sender(record):
-    """The id of a message, and the context of the span that sent it, from its attributes."""
+    """Returns the id of a message, and the attributes that carry the sender's context."""
     notification = mapping(mapping(record).get("Sns"))
     if notification:
         return text(notification.get("MessageId")), headers(notification.get("MessageAttributes"), "Value")
@@ -153,7 +156,7 @@ def sender(record):
 
 
 def of_topic(body):
-    """The attributes of a notification that a topic has put into a queue."""
+    """Returns the attributes of a notification that a topic has put into a queue."""
     if not isinstance(body, str) or '"MessageAttributes"' not in body:
         return None
     try:

@@ -1,7 +1,7 @@
-"""OpenTelemetry's API for metrics without OpenTelemetry's SDK: a meter provider whose metrics go to the extension with the spans of an
-invocation.
+"""OpenTelemetry's metrics API without OpenTelemetry's SDK. The meter provider sends metrics to the extension with an invocation's
+spans.
 
-Sums and histograms with the SDK's own buckets, delta or cumulative, with exemplars of sampled spans.
+It supports gauges, sums, and histograms with the SDK's default buckets, delta or cumulative, with exemplars of sampled spans.
 
 Source: OpenTelemetry specification 1.60, "Metrics SDK"; opentelemetry-proto 1.9, `metrics.proto`.
 """
@@ -18,7 +18,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.attributes import BoundedAttributes
 
 BOUNDS = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0)
-# The specification's limit of attribute sets, and the attribute of what is beyond.
+# The specification's limit of attribute sets for each metric, and the attribute of the point for further ones.
 MOST_POINTS = 2000
 OVERFLOW = {"otel.metric.overflow": True}
 DELTA, CUMULATIVE = 1, 2
@@ -27,7 +27,7 @@ SIMPLE = (str, bool, int, float)
 
 
 class Point:
-    """The state of one set of attributes."""
+    """The state of one attribute set."""
 
     __slots__ = ("attributes", "begun", "bounds", "counts", "exemplars", "is_set", "least", "most", "value")
 
@@ -43,7 +43,7 @@ class Point:
 
 
 class Instrument:
-    """What all instruments have: their points, and how they are added up."""
+    """The base of all instruments. It keeps their points and aggregates values."""
 
     has_bounds = is_sum = is_monotonic = is_observed = False
 
@@ -65,7 +65,7 @@ class Instrument:
     def extend(self, callbacks):
         for callback in callbacks or ():
             if isinstance(callback, Generator):
-                # Up to its first `yield`, which gets the options.
+                # The generator runs to its first `yield`, which receives the options.
                 next(callback)
                 callback = callback.send
             self.callbacks.append(callback)
@@ -106,7 +106,7 @@ class Instrument:
         return self.points[key]
 
     def observe(self):
-        """What the function's callbacks say replaces what they said before."""
+        """Replaces the previous observations with new ones from the function's callbacks."""
         self.points = {}
         for callback in self.callbacks:
             try:
@@ -121,7 +121,7 @@ class Instrument:
                 warn("a callback of %s failed: %r", self.name, error)
 
     def collected(self, now):
-        """The points as they are, and their start if they are deltas."""
+        """Returns the encoded points. With delta temporality, starts the next interval."""
         with self.lock:
             points = [point for point in self.points.values() if point.is_set]
             if self.is_observed and self.temporality == DELTA:
@@ -187,7 +187,7 @@ def exemplar_of(wire, at, value, span):
 
 
 def bounds_of(advised, name):
-    """The function's own bounds, if a histogram can have them."""
+    """Returns the function's own bounds if they are valid, otherwise the default ones."""
     if advised is None:
         return BOUNDS
     try:
@@ -201,7 +201,7 @@ def bounds_of(advised, name):
 
 
 def clean(attributes):
-    """The attributes that the SDK would keep, with values that have a hash."""
+    """Returns the attributes that the SDK would keep, with hashable values."""
     if not attributes:
         return {}
     if isinstance(attributes, Mapping):
@@ -212,13 +212,13 @@ def clean(attributes):
 
 
 def key_of(attributes):
-    """The identity of attributes. `1`, `1.0` and `True` are different values."""
+    """Returns the identity of attributes. `1`, `1.0` and `True` are different values."""
     if not attributes:
         return frozenset()
     try:
         return frozenset([(name, value.__class__, value) for name, value in attributes.items()])
     except TypeError:
-        # A mapping among the values.
+        # A value is not hashable, such as a mapping.
         return repr(sorted(attributes.items()))
 
 
@@ -274,7 +274,7 @@ class Meter(metrics.Meter):
         self.instruments = {}
 
     def make(self, kind, name, unit, description, **others):
-        # Instruments of one identity are one instrument.
+        # Requests with the same identity share one instrument.
         key = (kind, name.lower(), unit, description)
         if key not in self.instruments:
             self.instruments[key] = kind(self, name, unit, description, **others)
@@ -315,7 +315,7 @@ class MeterProvider(metrics.MeterProvider):
         self.is_collecting = False
 
     def temporality(self, instrument):
-        """Values of OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE."""
+        """Returns the temporality by OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE."""
         is_delta = instrument.has_bounds or instrument.is_sum and instrument.is_monotonic
         if self.preference == "delta":
             return DELTA if is_delta else CUMULATIVE
@@ -330,15 +330,15 @@ class MeterProvider(metrics.MeterProvider):
         return self.meters[key]
 
     def collect(self):
-        """A request of all metrics that have points; empty for a callback that flushes."""
+        """Encodes a request of all metrics with points. It is empty if there are none, or if a callback flushes."""
         if self.is_collecting:
             return b""
         self.is_collecting = True
-        # What a callback of the function calls is no part of a trace.
+        # Calls from the function's callbacks must not create spans.
         token = contexts.attach(contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             meters = list(self.meters.values())
-            # A callback may add to other metrics.
+            # Callbacks run first, because they may add to other metrics.
             for instrument in [each for meter in meters for each in list(meter.instruments.values()) if each.is_observed]:
                 instrument.observe()
             now = time.time_ns()
@@ -353,7 +353,7 @@ class MeterProvider(metrics.MeterProvider):
             contexts.detach(token)
 
     def metric(self, instrument, now):
-        """The encoded metric. One with a value that OTLP does not have costs no other, and not the spans."""
+        """Encodes a metric. A metric that cannot be encoded is dropped, and affects no other metric and no span."""
         try:
             return instrument.metric(now)
         except Exception as error:

@@ -1,7 +1,8 @@
-"""OpenTelemetry's API for spans without OpenTelemetry's SDK, which takes longer to import: a tracer provider whose spans go to the
+"""OpenTelemetry's tracing API without OpenTelemetry's SDK, which takes longer to import. The tracer provider sends spans to the
 extension.
 
-It does what the SDK does with its defaults, and reads the variables in `VARIABLES`. A function with other variables gets the SDK.
+It behaves like the SDK with its defaults, and supports the variables in lambda_otlp_fast.py. A function with other variables gets
+the SDK.
 
 Source: OpenTelemetry specification 1.60, "Trace SDK" and "SDK environment variables".
 """
@@ -21,9 +22,9 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
-# The SDK's own limits of attributes, events and links.
+# The SDK's default limits of attributes, events and links.
 LIMIT = 128
-# The SDK's own number of spans in a request.
+# The SDK's default number of spans in a request.
 BATCH = 512
 UNSET = Status(StatusCode.UNSET)
 RANDOM = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
@@ -33,12 +34,12 @@ Event = namedtuple("Event", "name attributes timestamp")
 
 
 def snapshot(**fields):
-    """A span as it is now."""
+    """Returns a snapshot of a span with these fields."""
     return SimpleNamespace(**fields, dropped_attributes=0, dropped_events=0, dropped_links=0)
 
 
 class ScopeKey(Scope):
-    """A scope by its identity: attributes may have values without a hash."""
+    """A scope that is compared by identity, because attributes may have unhashable values."""
 
     __slots__ = ()
     __hash__ = object.__hash__
@@ -46,7 +47,7 @@ class ScopeKey(Scope):
 
 
 class Bounded(list):
-    """A list that keeps its last items."""
+    """A list that keeps its last `LIMIT` items."""
 
     __slots__ = ("dropped",)
 
@@ -62,7 +63,7 @@ class Bounded(list):
 
 
 def sampler_of(name, argument):
-    """A function that decides by parent and trace id; `None` if the SDK has to say what is wrong with the variables."""
+    """Returns a function that samples by parent and trace id. Returns `None` for values that the SDK must handle or reject."""
     name = (name or "parentbased_always_on").strip().lower()
     base = name.removeprefix("parentbased_")
     if base == "always_on":
@@ -86,7 +87,7 @@ def sampler_of(name, argument):
 
 
 def changes(method):
-    """A method that does nothing after the span's end."""
+    """Decorates a method so that it only logs a warning after the span's end."""
 
     @functools.wraps(method)
     def change(self, *arguments, **named):
@@ -109,7 +110,7 @@ def bounded(attributes, is_final=True):
 
 
 class Span(trace.Span):
-    """A span that is recorded. Its names are those of the SDK's `ReadableSpan`."""
+    """A recording span. Its attributes have the names of the SDK's `ReadableSpan`."""
 
     def __init__(self, provider, scope, name, context, parent, kind, attributes, links, start_time, records, sets_status):
         self.provider = provider
@@ -178,7 +179,7 @@ class Span(trace.Span):
     def set_status(self, status, description=None):
         if isinstance(status, StatusCode):
             status = Status(status, description)
-        # OK is final, and nothing takes a status away.
+        # OK is final, and UNSET replaces no status.
         if not isinstance(status, Status):
             warn("set_status ignores %r, which is no status", status)
         elif self.status.status_code is not StatusCode.OK and status.status_code is not StatusCode.UNSET:
@@ -216,7 +217,7 @@ class Span(trace.Span):
 
 
 def readable(span):
-    """The span as OpenTelemetry's SDK hands it to the function's own processors and exporters."""
+    """Converts a span to the SDK's `ReadableSpan` for the function's own processors and exporters."""
     from opentelemetry.sdk import trace as sdk
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -231,7 +232,7 @@ def readable(span):
 
 
 def join_the_sdk():
-    """Programs that import OpenTelemetry's SDK late ask if the provider is one of it, and add processors to it."""
+    """Registers our classes as subclasses of the SDK's. Programs that import the SDK late check this, then add processors."""
     from opentelemetry.sdk import trace as sdk
 
     sdk.TracerProvider.register(TracerProvider)
@@ -307,16 +308,16 @@ class Tracer(trace.Tracer):
 
 
 def random_id(length):
-    """Random, also in an environment that was restored from a snapshot."""
+    """Returns a random id. Environments restored from the same snapshot create different ids."""
     return int.from_bytes(os.urandom(length), "big") or 1
 
 
 class TracerProvider(trace.TracerProvider):
-    """Keeps ended spans until `force_flush`, or the thread that does so every some seconds."""
+    """Keeps ended spans until a flush, by `force_flush` or by the thread that flushes every `delay` seconds."""
 
     def __init__(self, receiver, encode, resource, sampler, delay, most):
         self.receiver = receiver
-        # Makes a request of spans.
+        # Encodes spans as a request.
         self.encode = encode
         self.resource = SimpleNamespace(attributes=resource, schema_url="")
         self.sampler = sampler
@@ -325,19 +326,19 @@ class TracerProvider(trace.TracerProvider):
         self.most = most
         self.processors = []
         self.tracers = {}
-        # Further requests: the function's metrics.
+        # Encodes the function's metrics as a request, if the metrics API is in use.
         self.collect = None
-        # What an invocation does at its end.
+        # The flush at the end of an invocation.
         self.flush_invocation = self.force_flush
         self.renew()
         os.register_at_fork(after_in_child=self.renew)
         atexit.register(self.force_flush, 1000)
 
     def renew(self):
-        """A process that the function forks has neither the thread nor the connection, and the spans are not its own."""
+        """Resets the state, also in a forked process: the child has no thread or connection, and the parent exports the spans."""
         self.waiting = []
         self.dropped = 0
-        # A callback of the function's metrics may flush.
+        # The lock is reentrant, because a callback of the function's metrics may flush.
         self.lock = threading.RLock()
         self.wake = threading.Event()
         self.thread = None
@@ -351,7 +352,7 @@ class TracerProvider(trace.TracerProvider):
         key = (instrumenting_module_name or "", instrumenting_library_version, schema_url)
         if attributes:
             return Tracer(self, ScopeKey(*key, attributes))
-        # Spans of one scope are grouped by its identity.
+        # One tracer for each scope, because spans are grouped by the scope's identity.
         if key not in self.tracers:
             self.tracers[key] = Tracer(self, ScopeKey(*key))
         return self.tracers[key]
@@ -364,7 +365,7 @@ class TracerProvider(trace.TracerProvider):
             processor.on_start(span, parent_context=context)
 
     def ended(self, span):
-        # Without the SDK, the function has no processor of its own.
+        # The function has its own processors only if it has imported the SDK.
         ended = readable(span) if "opentelemetry.sdk.trace" in sys.modules else span
         for processor in self.processors:
             processor.on_end(ended)
@@ -389,7 +390,7 @@ class TracerProvider(trace.TracerProvider):
         return self.flush(time.monotonic() + timeout_millis / 1000)
 
     def flush(self, until, has_metrics=True):
-        """Returns `True` if the extension has accepted everything by this time."""
+        """Sends spans and metrics. Returns `True` if the extension has answered all requests by this time."""
         for processor in self.processors if has_metrics else ():
             processor.force_flush(max(0, int((until - time.monotonic()) * 1000)))
         if not self.lock.acquire(timeout=max(0, until - time.monotonic())):

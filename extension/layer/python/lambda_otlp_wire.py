@@ -1,6 +1,7 @@
 """OTLP requests for the extension: the protobuf messages of spans, and a connection to its receiver.
 
-Takes the place of OpenTelemetry's exporter, whose HTTP client and protobuf classes take longer to import than all other parts.
+This module replaces OpenTelemetry's exporter. The exporter's HTTP client and protobuf classes take longer to import than all other
+parts.
 
 Source: opentelemetry-proto 1.9, `trace.proto`, `common.proto` and `resource.proto`.
 """
@@ -11,15 +12,15 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 
-# Largest backlog of requests the extension has not accepted. Older requests are dropped first.
+# Size limit of the backlog, in bytes. Beyond it, the oldest requests are dropped, except the first, which may be in progress.
 MOST_BYTES = 16 << 20
-# As the extension asks for where it has no room, in seconds.
+# Retry interval while the extension has no room, in seconds. The extension's gRPC answers ask for the same.
 RETRY = 0.05
-# Longest answer that is read.
+# Size limit of an answer, in bytes.
 MOST_ANSWER = 1 << 16
-# The longest wait for the extension in one piece, in seconds. No invocation lasts as long.
+# Upper limit of one wait for the extension, in seconds. No invocation lasts this long.
 LONGEST = 86400
-# The bits of `Span.flags` that say whether the parent is remote.
+# Bits of `Span.flags`: the second tells if the parent is remote, and the first that the second is valid.
 HAS_IS_REMOTE, IS_REMOTE = 0x100, 0x200
 
 SMALL = [bytes([number]) for number in range(128)]
@@ -40,7 +41,7 @@ def varint(number):
 
 
 def message(tag, body):
-    """A field that has a length: a message, a string or bytes."""
+    """Encodes a length-delimited field: a message, a string or bytes."""
     return SMALL[tag] + varint(len(body)) + body
 
 
@@ -62,7 +63,7 @@ def any_value(value):
     if isinstance(value, int):
         if -(1 << 63) <= value < 1 << 63:
             return b"\x18" + varint(value & (1 << 64) - 1)
-        # OTLP has no larger integer.
+        # OTLP integers have 64 bits.
         return any_value(str(value))
     if isinstance(value, float):
         return b"\x21" + pack_double(value)
@@ -124,7 +125,7 @@ def span_of(span):
             text(0x1A, ",".join([f"{key}={value}" for key, value in state.items()])) if state else b"",
             id_of(0x22, parent.span_id, 8) if parent else b"",
             text(0x2A, span.name),
-            # The values of the API's kinds are smaller by one.
+            # OTLP's kinds are the API's plus one.
             number(0x30, span.kind.value + 1),
             b"\x39" + pack_fixed64(span.start_time),
             b"\x41" + pack_fixed64(span.end_time),
@@ -135,7 +136,7 @@ def span_of(span):
             b"".join([message(0x6A, link_of(link)) for link in span.links]),
             number(0x70, span.dropped_links),
             message(0x7A, text(0x12, status.description) + number(0x18, status.status_code.value)),
-            # Field 16, whose tag has two bytes.
+            # Field 16 has a tag of two bytes.
             b"\x85\x01" + pack_fixed32(flags_of(parent)),
         )
     )
@@ -146,7 +147,7 @@ def scope_of(scope):
 
 
 def request_of(resource, scopes):
-    """A request of any signal: the encoded items by their scope."""
+    """Encodes a request of any signal from encoded items, which are grouped by scope."""
     parts = [message(0x0A, resource)]
     for scope, items in scopes.items():
         body = message(0x0A, scope_of(scope)) + b"".join([message(0x12, item) for item in items]) + text(0x1A, scope.schema_url)
@@ -159,7 +160,7 @@ def resource_of(attributes):
 
 
 def encode_spans(resource, spans, say):
-    """A request of these spans; empty without any. A span with a value that OTLP does not have costs no other span."""
+    """Encodes a request of these spans. It is empty if there are none. A span that cannot be encoded is dropped alone."""
     scopes = {}
     for span in spans:
         try:
@@ -172,10 +173,10 @@ def encode_spans(resource, spans, say):
 
 
 class Receiver:
-    """The extension's receiver: requests go there one after the other, over one connection.
+    """A client of the extension's receiver, which sends one request after the other over one connection.
 
-    A request stays in the backlog until the extension has answered. Where a flush gives up waiting, the next one continues with the
-    same bytes, so that the extension gets each request once.
+    A request stays in the backlog until the extension has answered it. If a flush stops waiting, the next one continues at the same
+    byte, so that the extension gets the request once.
     """
 
     def __init__(self, address, say):
@@ -199,17 +200,17 @@ class Receiver:
         self.backlog.append(head.encode() + body)
         self.bytes += len(body)
         while self.bytes > MOST_BYTES and len(self.backlog) > 1:
-            # The first one is under way.
+            # The first request may be in progress.
             self.bytes -= len(self.backlog.pop(1))
             self.say("a request of telemetry is dropped: the extension does not answer, and 16 MiB wait for it")
 
     def deliver(self, until):
-        """Returns `True` if the backlog is empty by this time."""
+        """Sends the backlog. Returns `True` if it is empty by this time."""
         try:
             while self.backlog:
                 status = self.exchange(until)
                 if status in (429, 502, 503, 504):
-                    # The extension has no room for it now.
+                    # The extension has no room at the moment.
                     time.sleep(min(RETRY, left(until)))
                     continue
                 done = self.backlog.pop(0)
@@ -224,7 +225,7 @@ class Receiver:
             return False
 
     def exchange(self, until):
-        """The status of the answer to the first request of the backlog."""
+        """Sends the first request of the backlog and returns the status of its answer."""
         for attempt in (0, 1):
             is_new = self.connection is None
             try:
@@ -232,7 +233,7 @@ class Receiver:
                     self.connection = socket.create_connection(self.address, timeout=left(until))
                     self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 elif not self.is_waiting and select.select([self.connection], [], [], 0)[0]:
-                    # The extension has closed it while it was idle.
+                    # The extension has closed the idle connection.
                     self.close()
                     continue
                 if not self.is_waiting:
@@ -257,7 +258,7 @@ class Receiver:
                 if length is not None and len(body) >= length:
                     break
                 if length is None:
-                    # What follows the head belongs to no next answer.
+                    # The end of the answer is unknown, so another request cannot use this connection.
                     self.close()
                     break
             self.connection.settimeout(left(until))

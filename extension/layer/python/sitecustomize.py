@@ -1,7 +1,7 @@
-"""Python imports this when the function's runtime starts, because the wrapper put this folder in front of PYTHONPATH.
+"""Python imports this module when the function's runtime starts, because the wrapper put this folder in front of PYTHONPATH.
 
-It leaves everything as it would be without the wrapper (the path, the variable, a `sitecustomize` that somebody else has), and
-waits for the runtime to import the handler's module. Nothing of OpenTelemetry is imported before.
+The module restores the path and PYTHONPATH, and imports another `sitecustomize` if there is one. It waits for the runtime to
+import the handler's module, and imports no OpenTelemetry module before.
 
 Source: Python's documentation of the module `site`.
 """
@@ -11,7 +11,7 @@ import sys
 
 
 def leave_the_path_as_it_was(folder):
-    """AWS's runtime adds a layer's packages to the path only where PYTHONPATH is not set."""
+    """Removes this folder from the path and PYTHONPATH. AWS's runtime adds layers' packages only if PYTHONPATH is not set."""
     sys.path[:] = [entry for entry in sys.path if entry != folder]
     rest = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     rest = [entry for entry in rest if entry and entry != folder]
@@ -22,7 +22,7 @@ def leave_the_path_as_it_was(folder):
 
 
 def hand_on():
-    """There is one module of this name, and ours took the place of what the path has."""
+    """Imports the next `sitecustomize` on the path, which this module has shadowed."""
     own = sys.modules.pop("sitecustomize", None)
     try:
         import sitecustomize  # noqa: F401

@@ -1,12 +1,15 @@
-"""Measures what an instrumentation adds to a Python or Node function without OpenTelemetry code.
+"""Measures the overhead of an instrumentation in a Python or Node function without OpenTelemetry code.
 
 Takes the place of Lambda's Runtime API, of the receivers of telemetry (OTLP, Datadog's agent, X-Ray's daemon) and of the service that
 the function calls. Candidates take turns in fresh processes. README.md has the commands.
 
-Cold: the processor time of the function's process, user and system, until it asks for the first event; the minimum of the runs, because
-other programs only add to it. Warm: the processor time of an invocation, the median of the last ones of an environment, and of these the
-minimum; three spans in the functions `calls`. Memory: the peak of the process after the first invocations, the median. With `--sizes`,
-also the time until a function of this memory asks for the first event, the minimum: it gets its part of a core by a control group.
+- Cold: the CPU time of the function's process, user and system, until it requests the first event. The minimum of the runs, because
+  other programs only add to it.
+- Warm: the CPU time of an invocation. The median of an environment's last invocations, and the minimum of these medians. The `calls`
+  functions create three spans.
+- Memory: the peak of the process after the first invocations. The median of the runs.
+- With `--sizes`, also the elapsed time until a function of this memory requests the first event. The minimum of the runs. A control
+  group limits the function to its share of a core.
 """
 
 import argparse
@@ -25,14 +28,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 INVOCATIONS = 100
 WARM = 20
-# After these the memory is measured: garbage collection does not begin early in all runtimes.
+# Invocations before the memory is measured, because some runtimes begin garbage collection late.
 FIRST = 30
-# Seconds that an environment may take.
+# Time limit of an environment in seconds.
 LIMIT = 60
 
 
 def cpu(pid):
-    """The processor time of a process in milliseconds, in the resolution of the scheduler (clock_getcpuclockid)."""
+    """Returns the CPU time of a process in milliseconds, in the scheduler's resolution (clock_getcpuclockid)."""
     return time.clock_gettime(~pid << 3 | 2) * 1000
 
 
@@ -44,7 +47,7 @@ def peak(pid):
 
 
 class Share:
-    """The part of a core that Lambda gives a function of some megabytes after its init phase: a whole one for 1,769. Needs root, and
+    """The share of a core that Lambda gives a function of this memory after its init phase: a whole core for 1,769 MB. Needs root and
     version 1 of control groups."""
 
     PERIOD = 20000
@@ -110,12 +113,12 @@ class Listener(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_):
-        # A process that is ended breaks off.
+        # A killed process breaks its connections.
         pass
 
 
 class Environment:
-    """One process of a function, from its start to the last of some invocations."""
+    """One process of a function, from its start to its last invocation."""
 
     def __init__(self, candidate, invocations, share=None):
         self.invocations = invocations
@@ -226,7 +229,7 @@ class Candidate:
 
 
 def candidates(options):
-    """Programs by function: the bare one, ours, and the peers whose packages are there."""
+    """Returns the candidates by function: the bare one, ours, and the peers with installed packages."""
     layer, peers = Path(options.layer), options.peers and Path(options.peers)
     python, node = options.python, options.node
     found = {}
@@ -278,7 +281,7 @@ def on_path(*folders):
     return {"PYTHONPATH": os.pathsep.join(map(str, [*folders, HERE / "task"]))}
 
 
-# What the peers' layers set, or their documentation asks for.
+# Variables that the peers' layers set or their documentation requires.
 DATADOG = {
     "DD_TRACE_AGENT_URL": "http://RECEIVER",
     "DD_TRACE_ENABLED": "true",
@@ -308,15 +311,15 @@ ADOT = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layer", required=True, help="both layers' zips, unpacked into this folder")
+    parser.add_argument("--layer", required=True, help="the folder with the unpacked zips of the layers")
     parser.add_argument("--python", default=sys.executable, help="an interpreter with awslambdaric and boto3")
     parser.add_argument("--node", default="node")
     parser.add_argument("--node-modules", default="", help="a folder node_modules with @aws-sdk/client-sqs")
     parser.add_argument("--peers", help="a folder of peers' packages")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--functions", default="", help="only functions whose names contain this")
-    parser.add_argument("--candidates", default="", help="beside the bare one only candidates whose names contain this")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[], help="megabytes of functions, to measure the elapsed time too")
+    parser.add_argument("--functions", default="", help="only functions with this text in their names")
+    parser.add_argument("--candidates", default="", help="only the bare function and candidates with this text in their names")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[], help="memory sizes in MB, for which the elapsed time is measured too")
     parser.add_argument("--output", action="store_true", help="print what the functions print")
     options = parser.parse_args()
     sizes = "".join(f" {size} MB, ms | added |" for size in options.sizes)

@@ -1,5 +1,5 @@
-// A plain process as a function: OpenTelemetry's SDK sends three signals to the extension, in the encoding that
-// INTEROP_ENCODING names, `http` (JSON), `proto` or `grpc`. AWS's own Node runtime client compiles for minutes, hence the loop.
+// A plain process as a function. OpenTelemetry's SDK sends three signals to the extension, in the encoding of INTEROP_ENCODING: `http`
+// (JSON), `proto` or `grpc`. The loop replaces AWS's Node runtime client, which takes minutes to compile.
 
 const { ROOT_CONTEXT, SpanKind, trace } = require("@opentelemetry/api");
 const { resourceFromAttributes } = require("@opentelemetry/resources");
@@ -31,7 +31,7 @@ const loggers = new LoggerProvider({
   resource,
   processors: [new made.Logs(), new BatchLogRecordProcessor({ exporter: new OTLPLogExporter() })],
 });
-// Nothing is exported between the flushes: the period is longer than the function lives.
+// Exports metrics only at a flush: the interval is longer than the function's lifetime.
 const reader = new PeriodicExportingMetricReader({
   exporter: new NotingMetricExporter(),
   exportIntervalMillis: 3_600_000,

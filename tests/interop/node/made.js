@@ -1,4 +1,4 @@
-// Notes what the SDK has made, as it is in memory and before any exporter saw it: one JSON object a line.
+// Writes each item of the SDK to a file before an exporter gets it: one JSON object per line.
 
 const fs = require("node:fs");
 
@@ -63,7 +63,7 @@ class Logs {
 
 const KINDS = ["histogram", "exponentialhistogram", "gauge", "sum"];
 
-// Notes the data points of one export.
+// Writes the data points of one export.
 function metrics({ resource, scopeMetrics }) {
   for (const { scope, metrics } of scopeMetrics) {
     for (const { descriptor, dataPointType, dataPoints } of metrics) {

@@ -1,4 +1,4 @@
-// Spans with everything in them that a span can have.
+// Creates spans with every field of a span.
 
 const { SpanKind, SpanStatusCode, trace } = require("@opentelemetry/api");
 
@@ -9,7 +9,7 @@ const linked = {
   isRemote: true,
 };
 
-// Works below `parent`, an OpenTelemetry context.
+// Creates the spans of one order below `parent`, an OpenTelemetry context.
 function take(tracer, parent) {
   const attributes = {
     "order.id": "7",

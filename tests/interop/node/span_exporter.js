@@ -1,4 +1,4 @@
-// npm @dev7a/otlp-stdout-span-exporter: one line with the spans of one order, and one with a single span.
+// Writes two lines with npm @dev7a/otlp-stdout-span-exporter: the spans of one order, and a single span.
 
 const { ROOT_CONTEXT } = require("@opentelemetry/api");
 const { resourceFromAttributes } = require("@opentelemetry/resources");

@@ -45,7 +45,7 @@ trace.set_tracer_provider(tracers)
 loggers = LoggerProvider(resource=resource)
 loggers.add_log_record_processor(made.Logs())
 loggers.add_log_record_processor(BatchLogRecordProcessor(LogExporter()))
-# Nothing is exported between the flushes: the period is longer than the function lives.
+# Only flushes export: the interval is longer than the function lives.
 reader = PeriodicExportingMetricReader(NotingMetricExporter(), export_interval_millis=3_600_000)
 meters = MeterProvider(resource=resource, metric_readers=[reader])
 
@@ -62,7 +62,7 @@ def handler(event, context):
     attributes = {"faas.invocation_id": context.aws_request_id, "number": number}
     with tracer.start_as_current_span("invocation", kind=trace.SpanKind.SERVER, attributes=attributes):
         orders.take(tracer)
-        # A batch of 512 spans is one printed line of half a megabyte, which Lambda cuts.
+        # A batch of 512 spans is printed as one line of half a megabyte, which Lambda splits.
         for child in range(600 if os.environ.get("INTEROP_PRINTS") and number == 2 else 0):
             with tracer.start_as_current_span(f"page-{child}", attributes={"page": child, "text": "é" * 100}):
                 pass
@@ -79,5 +79,5 @@ def handler(event, context):
         stock.set(100.25 - number)
     flushed = [provider.force_flush() for provider in (tracers, loggers, meters)]
     if not all(flushed):
-        raise RuntimeError("the extension did not take everything")
+        raise RuntimeError("the extension did not accept all telemetry")
     return {"done": number}

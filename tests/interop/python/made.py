@@ -1,4 +1,4 @@
-"""Notes what the SDK has made, as it is in memory and before any exporter saw it: one JSON object a line."""
+"""Records the SDK's telemetry from memory, before any exporter sees it: one JSON object per line."""
 
 import json
 import os
@@ -75,7 +75,7 @@ class Logs(LogRecordProcessor):
 
 
 def metrics(data):
-    """Notes the data points of one export."""
+    """Records the data points of one export."""
     for resource in data.resource_metrics:
         for scope in resource.scope_metrics:
             for metric in scope.metrics:

@@ -1,4 +1,4 @@
-"""Spans with everything in them that a span can have."""
+"""Spans with every field that a span can have."""
 
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 

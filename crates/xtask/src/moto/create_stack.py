@@ -1,7 +1,7 @@
-"""Creates a stack in moto, once with each set of parameters, and prints what exists: create_stack.py TEMPLATE PARAMETERS [OLDER]
+"""Creates a stack in moto, once with each set of parameters, and prints its state: create_stack.py TEMPLATE PARAMETERS [OLDER]
 
 TEMPLATE is CloudFormation as JSON, PARAMETERS a JSON list of {"name": "value"}. With OLDER, the stack is created from that template,
-used, and updated; `kept` then has the names and the content of its stores and its filters before and after.
+used, and updated; `kept` then contains its filters and the names and contents of its stores, before and after the update.
 """
 
 import io
@@ -10,12 +10,12 @@ import sys
 import zipfile
 
 import boto3
-import patches  # noqa: F401 - what it changes in moto
+import patches  # noqa: F401 - patches moto when imported
 from moto import mock_aws
 
 
 def package():
-    """A zip that moto takes for the functions' code."""
+    """Returns a zip that moto accepts as a function's code."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("bootstrap", "")

@@ -1,4 +1,4 @@
-"""Where moto differs from CloudFormation, for stacks whose functions have no code."""
+"""Corrects differences of moto from CloudFormation, for stacks of functions without code."""
 
 from moto import settings
 from moto.awslambda.models import LambdaFunction
@@ -16,7 +16,7 @@ def clean_json(*arguments):
 
 
 def parameter_list(stack):
-    """CloudFormation says a list as the text that it was told."""
+    """CloudFormation returns a list as the given text; moto returns a list."""
     as_text = lambda value: ",".join(value) if isinstance(value, list) else value  # noqa: E731
     return [{**parameter, "ParameterValue": as_text(parameter["ParameterValue"])} for parameter in moto_parameter_list(stack)]
 
@@ -24,8 +24,8 @@ def parameter_list(stack):
 parsing.clean_json = clean_json
 moto_parameter_list = Stack.parameter_list.fget
 Stack.parameter_list = property(parameter_list)
-# A custom resource counts as answered.
+# Custom resources count as created without a response.
 LambdaFunction.invoke = lambda *arguments: None
 CustomModel.is_created = lambda resource: True
-# moto looks for a docker, and prints that there is none.
+# Otherwise moto looks for Docker, and prints that it is missing.
 settings.moto_server_host = lambda: "http://localhost"

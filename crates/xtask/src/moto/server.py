@@ -1,6 +1,6 @@
-"""moto's server, whose Lambda functions run elsewhere: server.py http://HOST:PORT
+"""Runs moto's server with Lambda functions that run elsewhere: server.py http://HOST:PORT
 
-Prints its own address, and ends when stdin does. Invocations are posted to the given address, as Lambda's Invoke API has them.
+Prints its own address, and exits when stdin ends. Posts invocations to the given address, in the format of the Invoke API.
 """
 
 import sys
@@ -16,7 +16,7 @@ ELSEWHERE = sys.argv[1]
 
 
 def invoke(function, body, request_headers, response_headers):
-    # A subscription has no headers; CloudWatch Logs invokes asynchronously.
+    # Invocations by a subscription have no headers. CloudWatch Logs invokes asynchronously.
     kind = request_headers.get("x-amz-invocation-type", "RequestResponse") if request_headers else "Event"
     request = urllib.request.Request(
         f"{ELSEWHERE}/2015-03-31/functions/{function.function_name}/invocations",
@@ -30,7 +30,7 @@ def invoke(function, body, request_headers, response_headers):
 
 
 def with_aws_id(make):
-    """Ids of log events are texts of 56 digits in AWS; in moto they are small numbers."""
+    """Pads the ids of log events to 56 digits, as in AWS; moto's are small numbers."""
 
     def made(event, *arguments):
         make(event, *arguments)

@@ -1,12 +1,12 @@
-"""moto's server for stacks whose functions have no code, with a bucket `artifacts`: stack_server.py
+"""Runs moto's server for stacks of functions without code, with a bucket `artifacts`: stack_server.py
 
-Prints its own address, and ends when stdin does.
+Prints its own address, and exits when stdin ends.
 """
 
 import sys
 
 import boto3
-import patches  # noqa: F401 - what it changes in moto
+import patches  # noqa: F401 - patches moto when imported
 from moto.core.config import default_user_config
 from moto.server import ThreadedMotoServer
 

@@ -69,7 +69,7 @@ def main(root, mode):
             (root / name).write_text(made[name], encoding="utf-8")
             print(f"wrote {name}")
     elif differing:
-        sys.exit(f"not as generated from {SOURCE}: {', '.join(differing)}; run cargo xtask stack --write")
+        sys.exit(f"{', '.join(differing)}: differs from the text generated from {SOURCE}; run `cargo xtask stack --write`")
     else:
         print(f"{', '.join(made)}")
 

@@ -22,7 +22,7 @@ SAVED = "Saved arguments to config file"
 LONGEST_S = 120
 SETTINGS = "samconfig.yaml"
 REGION = "eu-central-1"
-# The stack with SAM's bucket for code, which SAM otherwise creates with a change set: moto loses the tags of those.
+# The stack with SAM's bucket for code. SAM would create it with a change set, and moto loses the tags of such stacks.
 MANAGED = """
 Resources: {Bucket: {Type: AWS::S3::Bucket}}
 Outputs: {SourceBucket: {Value: !Ref Bucket}}

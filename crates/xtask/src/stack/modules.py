@@ -6,11 +6,11 @@ import json
 import re
 
 BOOLEAN = ["true", "false"]
-# Settings whose values may contain credentials. `terraform plan` hides them.
+# Settings that may contain credentials. `terraform plan` hides them.
 SENSITIVE = ("Headers", "HttpsProxy")
 # Terraform's regular expressions have no lookaheads, so CloudFormation alone checks them. A lookahead may contain groups.
 LOOKAHEAD = re.compile(r"\(\?!(?:[^()]|\([^()]*\))*\)")
-# A parameter's name in a sentence. A name of one word may be an ordinary word.
+# A parameter's name in a sentence. Names of one word do not match, because they may be ordinary words.
 NAMED = re.compile(r"\b[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+\b")
 
 

@@ -1,4 +1,4 @@
-"""Does what the fast start of AWS's layer does, whose wrapper is in no package."""
+"""Reproduces the fast start of AWS's layer, since its wrapper is in no package."""
 
 from amazon.opentelemetry.distro.opentelemetry_lite_sdk import configure_lite_mode
 from opentelemetry.instrumentation.aws_lambda import AwsLambdaInstrumentor

@@ -1,4 +1,4 @@
-"""Has three spans: the invocation's and two calls."""
+"""Creates three spans: the invocation and two calls."""
 
 import os
 import urllib.request

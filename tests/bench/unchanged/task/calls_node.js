@@ -1,4 +1,4 @@
-// Has three spans: the invocation's and two calls.
+// Creates three spans: the invocation and two HTTP calls.
 const http = require("node:http");
 
 function get(item) {

@@ -1,2 +1,2 @@
-// A module of the language.
+// A handler in an ES module.
 export const handler = async (event) => ({ done: event.number });

@@ -1,2 +1,2 @@
-// Loads nothing.
+// A handler without imports.
 exports.handler = async (event) => ({ done: event.number });

@@ -1,4 +1,4 @@
-// Makes a client of AWS's SDK, as most functions do.
+// Creates a client of the AWS SDK, as most functions do.
 const { SQSClient, ListQueuesCommand } = require("@aws-sdk/client-sqs");
 
 const queues = new SQSClient({});

@@ -1,4 +1,4 @@
-"""Makes a client of AWS's SDK, as most functions do."""
+"""Makes an AWS SDK client, as most functions do."""
 
 import boto3
 

@@ -1,5 +1,5 @@
-// Takes the place of Lambda's runtime for Node, whose client compiles for minutes: it finds, loads and calls a handler as the Developer
-// Guide says ("Define Lambda function handler in Node.js"), one invocation after the other.
+// Replaces Lambda's runtime for Node, because its client takes minutes to compile. Finds, loads and calls a handler as described in the
+// Developer Guide ("Define Lambda function handler in Node.js"), one invocation after the other.
 
 import { existsSync, readFileSync, statSync } from "node:fs";
 import http from "node:http";
@@ -8,9 +8,9 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { isMainThread, Worker } from "node:worker_threads";
 
-// A function may replace the module's own.
+// The function under test may patch `http.request`.
 const { request: open } = http;
-// Lambda names its runtimes, and libraries look if one does.
+// Lambda's runtimes have this variable, and libraries check it.
 process.env.AWS_EXECUTION_ENV ??= `AWS_Lambda_nodejs${process.versions.node.split(".")[0]}.x`;
 
 const isManaged = process.env.AWS_LAMBDA_MAX_CONCURRENCY !== undefined;
@@ -40,7 +40,7 @@ async function load() {
   return names.reduce((holder, name) => holder[name], module);
 }
 
-/// Returns the `type` of the nearest package.json. Node's `require` loads modules too, but Lambda imports them.
+/// Returns `true` if the nearest package.json has the type `module`. Node's `require` loads ES modules too, but Lambda imports them.
 function isModuleFolder(folder) {
   const description = path.join(folder, "package.json");
   if (existsSync(description)) return JSON.parse(readFileSync(description, "utf8")).type === "module";
@@ -51,8 +51,8 @@ function isModuleFolder(folder) {
 let whenIdle;
 process.on("beforeExit", () => whenIdle?.());
 
-/// The first of promise, callback and context answers. Of a handler that does none of these the invocation ends when nothing is under
-/// way any more: an async function has failed, and any other has answered with null. The value that it returned is not used.
+/// Resolves with the first answer: the promise, the callback or the context. Without an answer, the invocation ends when the event loop
+/// is idle: an async function fails, and any other function answers with null. A returned value is not used.
 function invoke(handler, event, context) {
   return new Promise((resolve, reject) => {
     const callback = (error, result) => (error === undefined || error === null ? resolve(result) : reject(error));
@@ -67,15 +67,15 @@ function invoke(handler, event, context) {
   });
 }
 
-/// A handler may fail with any value.
+/// Describes the failure for the Runtime API. A handler may fail with any value.
 function failureOf(error, errorType) {
   if (!(error instanceof Error)) return { errorType: errorType ?? typeof error, errorMessage: String(error), trace: [] };
   return { errorType: errorType ?? error.name, errorMessage: error.message, trace: String(error.stack).split("\n") };
 }
 
-/// The invocation that runs.
+/// The request id of the current invocation.
 let running;
-/// As Lambda's runtime client does (aws-lambda-ric, index.mjs): it tells of the error, and ends the process.
+/// Returns a listener that reports the error and ends the process, as Lambda's runtime client does (aws-lambda-ric, index.mjs).
 function endWith(exitCode, errorType) {
   return async (error) => {
     await call("POST", `invocation/${running}/error`, JSON.stringify({ ...failureOf(error, errorType), trace: [] }));

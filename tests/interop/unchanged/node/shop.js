@@ -1,5 +1,4 @@
-// A function that loads nothing of OpenTelemetry: it asks for a price over HTTP and for the queues of SQS. Its handler in the forms
-// that Lambda knows.
+// A function without OpenTelemetry. It requests a price over HTTP and the queues of SQS, and exports its handler in several forms.
 
 const http = require("node:http");
 const { ListQueuesCommand, SQSClient } = require("@aws-sdk/client-sqs");
@@ -11,10 +10,10 @@ async function handler(event) {
   await ask("price");
   await queues.send(new ListQueuesCommand({}));
   if (event.action === "wait") await ask("never");
-  // Until what has ended is exported.
+  // Waits until the ended spans are exported.
   if (event.action === "block") await new Promise((resolve) => setTimeout(resolve, 500));
   while (event.action === "block");
-  // Nothing of this has been exported when the process ends.
+  // The process ends before the spans of this invocation are exported.
   if (["exit", "throw", "reject"].includes(event.action)) {
     const answer = ask("never");
     if (event.action === "exit") process.exit(3);
@@ -35,7 +34,7 @@ function calledBack(event, context, callback) {
   handler(event).then((result) => callback(null, result), callback);
 }
 
-// As bundlers write the exports of a module: getters, which nobody can change.
+// Bundlers write the exports of a module as getters without setters.
 const bundled = {};
 for (const [name, value] of Object.entries({ handler, calledBack, inside: { handler } })) {
   Object.defineProperty(bundled, name, { enumerable: true, get: () => value });

@@ -1,4 +1,4 @@
-// The same as a module, with the client that the language has.
+// The function of shop.js as an ES module, with `fetch`.
 
 import { ListQueuesCommand, SQSClient } from "@aws-sdk/client-sqs";
 

@@ -1,4 +1,4 @@
-// An SDK that a function sets up by NODE_OPTIONS, as OpenTelemetry's "Getting started" for Node does.
+// Sets up the function's own SDK through NODE_OPTIONS, as in OpenTelemetry's "Getting started" for Node.
 
 const { OTLPTraceExporter } = require("@opentelemetry/exporter-trace-otlp-http");
 const { registerInstrumentations } = require("@opentelemetry/instrumentation");

@@ -1,4 +1,4 @@
-"""A function whose module gevent patches first."""
+"""A function that gevent patches first."""
 
 from gevent import monkey
 

@@ -1,6 +1,6 @@
-"""A function that imports nothing of OpenTelemetry: it asks for a price over HTTP and for the queues of SQS.
+"""A function without OpenTelemetry imports: requests a price over HTTP, and lists the queues of SQS.
 
-A comment that mentions opentelemetry.sdk is no import of it.
+The wrapper must not take this mention of opentelemetry.sdk for an import.
 """
 
 import os
@@ -45,7 +45,7 @@ def handler(event, context):
     if event["action"] == "leave":
         sys.exit(3)
     if event["action"] == "kill":
-        # Until what has ended is exported.
+        # Leaves time to export the ended spans.
         time.sleep(0.5)
         os._exit(3)
     return {"done": event["number"]}

@@ -1,4 +1,4 @@
-"""Functions that trace with X-Ray's SDK, and with Powertools, as their documentation shows them."""
+"""Functions that trace with X-Ray's SDK and with Powertools, as in the documentation of these."""
 
 import os
 import urllib.request

@@ -1,5 +1,5 @@
-// Runs invocations under the layer's cut_off.cjs, with spans and an exporter that only note what happens. The first argument is the
-// folder of cut_off.cjs, the second one for files; prints a line for each case.
+// Runs invocations with the layer's cut_off.cjs, and with spans and an exporter that only record events. The first argument is the folder
+// of cut_off.cjs, the second is a folder for files. Prints a line for each case.
 
 "use strict";
 
@@ -37,7 +37,7 @@ const folder = process.argv[2];
 const { CutOffs } = require(`${folder}/cut_off.cjs`);
 const { Records } = require(`${folder}/records.cjs`);
 
-/// As the SDK's: what it has not itself comes from its class.
+/// Mimics a span of the SDK, with methods in its class and values in the object.
 class Span {
   constructor(name, spanId, traceFlags = 1, startTime = [1, 0]) {
     Object.assign(this, { name, spanId, traceFlags, startTime, attributes: {}, ended: false, endTime: [0, 0] });
@@ -56,7 +56,7 @@ class Span {
   }
 }
 
-/// Something that watches, what was noted, and a promise of the flush of what has ended.
+/// Returns a `CutOffs`, its recorded events, a function that begins an invocation, and a promise of the first flush.
 function story() {
   const noted = [];
   const exporter = {
@@ -89,7 +89,7 @@ function check(form, told) {
 }
 
 async function main() {
-  // Nothing here waits for longer than this: the timers of the layer keep no process alive.
+  // Keeps the process alive for at most 20 s, because the layer's timers do not.
   const alive = setTimeout(() => process.exit(1), 20_000);
   let { noted, cutOffs, begin, flushed } = story();
   let invocation = begin(FIRST, 50, new Span("root", "1", 1, [9e9, 0]));

@@ -1,5 +1,5 @@
-// Calls handlers of each form through the layer's handler.cjs, as Lambda's runtime does, with an SDK that only notes what happens.
-// The first argument is the folder of handler.cjs; prints a line for each form.
+// Calls handlers of each form through the layer's handler.cjs, as Lambda's runtime does, with an SDK that only records events. The
+// argument is the folder of handler.cjs. Prints a line for each form.
 
 "use strict";
 
@@ -15,7 +15,7 @@ const span = {
 };
 const tracers = {
   getTracer: () => ({ startSpan: (name, { kind }) => (noted.push(`begun ${kind ?? ""}${name}`), span) }),
-  // Longer than what the handlers do.
+  // Takes longer than the handlers.
   forceFlush: () => new Promise((resolve) => setTimeout(() => resolve(noted.push("flushed")), 20)),
 };
 const api = {
@@ -64,7 +64,7 @@ async function check(form, handler, call, cutOffs) {
 }
 
 const promised = async (handler) => handler({}, lambda);
-/// The first answer counts, as in Lambda's runtime.
+/// Calls a handler as Lambda's runtime does: the first answer counts.
 const calledBack = (handler) => new Promise((resolve, reject) => {
   const done = (error, result) => (error === undefined || error === null ? resolve(result) : reject(error));
   const own = { ...lambda, done, succeed: (result) => done(null, result), fail: (error) => done(error ?? "handled") };
@@ -76,7 +76,8 @@ const calledBack = (handler) => new Promise((resolve, reject) => {
   }
   if (typeof returned?.then === "function") returned.then(own.succeed, own.fail).catch(own.fail);
 });
-/// Node says that nothing is under way, says it once more after what that began, and the runtime answers.
+/// Emits `beforeExit` as Node does: when the event loop is idle, and again after work that the first event started. Then the runtime
+/// answers.
 const idle = (handler) => new Promise((resolve) => {
   handler({}, lambda, () => {});
   process.once("beforeExit", () => resolve(null));
@@ -137,7 +138,7 @@ async function main() {
   await check("no span", async () => 3, promised);
 }
 
-/// Exports to somebody who takes what is exported only sometimes.
+/// Exports to a receiver that accepts spans only sometimes.
 async function exporting() {
   process.env.OTEL_EXPORTER_OTLP_TIMEOUT = "200";
   let made;
@@ -154,7 +155,7 @@ async function exporting() {
           this._droppedSpansCount = 0;
         }
 
-        // Has room for names.
+        // Drops spans without a name.
         onEnd(span) {
           this._droppedSpansCount = span.name === undefined ? this._droppedSpansCount + 1 : 0;
         }

@@ -1,5 +1,6 @@
-// Ends processes in the middle of an invocation under the layer's last_words.cjs, with an SDK of which only spans and a queue are there.
-// The first argument is the folder of last_words.cjs, the second one for files; prints a line for each case, which is a process of its own.
+// Ends processes in the middle of an invocation with the layer's last_words.cjs, and with a fake SDK that has only spans and a queue.
+// The first argument is the folder of last_words.cjs, the second is a folder for files. Prints a line for each case; each case is a
+// process.
 
 "use strict";
 
@@ -18,7 +19,7 @@ const CASES = {
     child("ended").end();
     child("open");
     child("open later");
-    // What the function does when its process ends is done.
+    // The spans of the function's own `exit` listeners are written too.
     process.on("exit", () => child("of a listener").end());
     queue("of an earlier one");
     process.exit(3);
@@ -35,7 +36,7 @@ const CASES = {
   },
   async rejects({ begin }) {
     begin();
-    // As the runtime does, which tells Lambda before.
+    // Delays the exit as the runtime does, which first reports the error to Lambda.
     process.on("unhandledRejection", () => setTimeout(() => process.exit(128), 10));
     Promise.reject(new RangeError("nobody handles this"));
   },
@@ -108,7 +109,7 @@ function noise(bytes) {
   return require("node:crypto").randomBytes(bytes / 2).toString("hex");
 }
 
-/// As the SDK's.
+/// Mimics a span of the SDK.
 class Span {
   constructor(name, processors) {
     const spanId = String(Span.made = (Span.made ?? 0) + 1).padStart(16, "0");
@@ -158,7 +159,7 @@ function sdk() {
   return (name) => (name.endsWith("/core") ? { suppressTracing: (within) => within } : api);
 }
 
-/// Posts what it exports, and says when all of that has arrived.
+/// Posts the exported spans. The promise `arrived` resolves when the server has them.
 class Exporter {
   constructor(agent) {
     this.agent = agent;
@@ -167,12 +168,12 @@ class Exporter {
 
   export(spans, done) {
     if (this.isTaken) return done({ code: 0 });
-    // As the exporter does.
+    // OpenTelemetry's exporter sends asynchronously too.
     Promise.resolve().then(() => {
       const request = http.request(address, { method: "POST", agent: this.agent });
       request.on("error", () => {});
       request.end(JSON.stringify(spans.map(({ name }) => name)));
-      // The server tells of what has arrived by beginning to answer another request.
+      // The response to a second request shows that the first request has arrived.
       http.get(`${address}/arrived`, this.arrive);
     });
   }
@@ -188,7 +189,7 @@ async function run() {
   cutOffs.records.runtimeApi = "127.0.0.1:9001";
   cutOffs.records.file = fs.openSync(`${files}/records`, "w+");
   let waiting = [];
-  // The queue has room for no more.
+  // The size limit of the queue.
   const batches = { onEnd: (span) => waiting.length < 3002 && waiting.push(span) };
   const flush = () => {
     const ended = waiting;

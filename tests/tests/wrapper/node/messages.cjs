@@ -1,12 +1,12 @@
 // Prints the attributes and the senders that the layer's messages.cjs finds in events, and the waiting time that waiting.cjs finds. The
-// first argument is their folder.
+// argument is their folder.
 
 "use strict";
 
 const { messages } = require(`${process.argv[2]}/messages.cjs`);
 const { wait } = require(`${process.argv[2]}/waiting.cjs`);
 
-// As OpenTelemetry's API and W3C's propagator do.
+// Mimics OpenTelemetry's API and the W3C propagator.
 const api = {
   ROOT_CONTEXT: undefined,
   propagation: { extract: (_context, carrier) => carrier },

@@ -1,5 +1,5 @@
-// Imports a handler's module as Lambda's runtime does, with another handler in it, and prints what the handler says.
-// The first argument is the folder of facade.cjs, the second an empty one for the function.
+// Imports a handler's module as Lambda's runtime does, with a replaced handler, and prints the handler's result.
+// The first argument is the folder of facade.cjs, the second is an empty folder for the function.
 
 "use strict";
 

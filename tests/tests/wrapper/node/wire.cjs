@@ -1,5 +1,5 @@
-// Encodes spans and sends them by the layer's wire.cjs to a server that answers as it is told. The first argument is the folder of
-// wire.cjs; prints a line for each case.
+// Encodes spans and sends them with the layer's wire.cjs to a server with prepared responses. The argument is the folder of wire.cjs.
+// Prints a line for each case.
 
 "use strict";
 

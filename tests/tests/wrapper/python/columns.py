@@ -1,5 +1,5 @@
-"""Runs everything.py by the fast start and by OpenTelemetry's SDK, and compares each column of the telemetry that arrives; prints a
-line for each case, and what differs.
+"""Runs everything.py with the fast start and with OpenTelemetry's SDK, and compares each column of the received telemetry. Prints a
+line and the differences for each case.
 
 The arguments are the layer's folder and the folder of its packages.
 """
@@ -30,9 +30,9 @@ CASES = {
     "no telemetry": ([{"case": "spans"}], {"OTEL_SDK_DISABLED": "true"}),
     "the SDK, late": ([{"case": "sdk"}], {}),
 }
-# The SDK waits 30 seconds for itself; and what both see is shown once.
+# In the first case, the SDK would wait 30 seconds for itself. In the second, the comparison with an empty result prints all values.
 WITHOUT_SDK = ("a callback that flushes", "a web framework")
-# Values that differ from run to run.
+# Attributes with values that differ from run to run.
 OF_RUN = ("service.instance.id", "exception.stacktrace")
 
 
@@ -51,7 +51,7 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 def run(layer, packages, bytecode, events, variables):
-    """The telemetry of a function, and what it prints."""
+    """Returns a function's output, the wrapper's messages, and the received telemetry."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     server.bodies = []
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -61,7 +61,7 @@ def run(layer, packages, bytecode, events, variables):
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
         "OTEL_LOGS_EXPORTER": "none",
         "OTEL_SERVICE_NAME": "shop",
-        # Nothing is dropped on a busy machine.
+        # Prevents dropped telemetry on a busy machine.
         "OTEL_EXPORTER_OTLP_TIMEOUT": "20",
         "AWS_LAMBDA_FUNCTION_NAME": "shop",
         "_HANDLER": "everything.handler",
@@ -100,7 +100,7 @@ def function(layer, opt, events):
 
 
 def columns(bodies):
-    """Each resource and each item as text, without ids and times."""
+    """Returns each resource and each item as text, without ids and times."""
     from google.protobuf.json_format import MessageToDict
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -126,7 +126,7 @@ def as_text(item, names):
 def plain(value, names):
     if isinstance(value, list):
         found = [plain(each, names) for each in value]
-        # Attributes and points are in no order.
+        # Attributes and data points have no order.
         return sorted(found, key=json.dumps) if all(isinstance(each, dict) and "name" not in each for each in found) else found
     if not isinstance(value, dict):
         return value
@@ -136,7 +136,7 @@ def plain(value, names):
     if "parentSpanId" in found:
         found["parentSpanId"] = names.get(found["parentSpanId"], found["parentSpanId"])
     if "exemplars" in found:
-        # The SDK keeps any of the measurements.
+        # The SDK keeps an arbitrary measurement.
         found["exemplars"] = "exemplars"
     return {name: "time" if name.endswith("UnixNano") and len(each) > 10 else each for name, each in found.items()}
 
@@ -162,7 +162,7 @@ def link_api(packages, task):
 
 def compare(layer, packages, bytecode):
     for case, (events, variables) in CASES.items():
-        # A variable that only the SDK reads.
+        # Only the SDK supports this variable, so the function starts with the SDK.
         of_sdk = {**variables, "OTEL_BSP_EXPORT_TIMEOUT": "30000"}
         printed, told, expected = ([], [], []) if case in WITHOUT_SDK else run(layer, packages, bytecode, events, of_sdk)
         of_fast, said, found = run(layer, packages, bytecode, events, variables)

@@ -1,5 +1,5 @@
-"""Runs invocations under the layer's lambda_otlp_cut_off.py, with an SDK of which only spans are there and an extension that only
-notes what it gets. The first argument is the module's folder, the second a folder for files; prints a line for each case."""
+"""Runs invocations with the layer's lambda_otlp_cut_off.py, a fake SDK that only has spans, and a fake extension that records its
+requests. The first argument is the module's folder, the second a folder for files. Prints a line for each case."""
 
 import importlib.util
 import json
@@ -65,7 +65,7 @@ spec.loader.exec_module(layer)
 
 
 class Extension:
-    """Notes what it gets, in the order of its coming."""
+    """Records its requests in the order of their arrival."""
 
     def __init__(self, answer=b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"):
         self.answer = answer
@@ -111,7 +111,7 @@ SOON, LATE = 50, 3_600_000
 
 
 def story(extension=None):
-    """A watch, its provider, and an event that is set when what has ended was flushed."""
+    """Returns an extension, a watch, the watch's span processor, and an event that a flush of the ended spans sets."""
     extension = extension or Extension()
     os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = extension.endpoint()
     provider, flushed = Provider(), threading.Event()
@@ -222,7 +222,7 @@ held, released = threading.Event(), threading.Event()
 
 
 def hold():
-    """As the thread that watches does for moments."""
+    """Holds the lock, as the watching thread does for moments."""
     with watch.changed:
         held.set()
         released.wait(20)

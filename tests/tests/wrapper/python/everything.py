@@ -1,4 +1,4 @@
-"""A function that uses OpenTelemetry's API in every way that columns.py compares. It returns what it sees itself."""
+"""A function that uses OpenTelemetry's API in every way that columns.py compares. It returns the values that it observes."""
 
 import importlib
 
@@ -31,7 +31,7 @@ def spans():
 
 
 def senders():
-    """What an event and the function itself pass on."""
+    """Returns the names of the headers and the baggage that the function passes on."""
     carrier = {}
     with tracer.start_as_current_span("sends", context=baggage.set_baggage("user", "é")):
         propagate.inject(carrier)
@@ -100,7 +100,7 @@ def bounds():
 
 
 def sdk():
-    """A library of the function's that imports the SDK late, and has a processor of its own."""
+    """Acts as a library that imports the SDK late and adds its own span processor."""
     sdk, export, memory = (importlib.import_module(f"opentelemetry.sdk.trace{name}") for name in ("", ".export", ".export.in_memory_span_exporter"))
     provider, exporter = trace.get_tracer_provider(), memory.InMemorySpanExporter()
     provider.add_span_processor(export.BatchSpanProcessor(exporter))
@@ -114,7 +114,7 @@ def sdk():
 
 
 def requests():
-    """A web framework gets the headers of the event, none, or those that the function itself sends to it."""
+    """Calls a web framework with the event's headers, without headers, and with headers of the function itself."""
     framework = importlib.import_module("fastapi.telemetry._asgi")
     own = {}
     with tracer.start_as_current_span("sends"):

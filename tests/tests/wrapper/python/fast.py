@@ -1,4 +1,4 @@
-"""Checks lambda_otlp_wire.py and what lambda_otlp_fast.py decides, without OpenTelemetry's packages; prints a line for each case.
+"""Checks lambda_otlp_wire.py and the decisions of lambda_otlp_fast.py, without OpenTelemetry's packages. Prints a line for each case.
 
 The first argument is the layer's folder.
 """
@@ -21,7 +21,7 @@ def tell(case, *values):
     print(f"{case}: {', '.join(map(str, values))}")
 
 
-# What the variables ask for.
+# Settings in variables.
 EXTENSION = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_LOGS_EXPORTER": "none"}
 
 
@@ -49,7 +49,7 @@ decided("a propagator of the function", OTEL_PROPAGATORS="tracecontext,b3")
 decided("an empty one", OTEL_PYTHON_CONFIGURATOR="")
 
 
-# What is on the path.
+# Packages on the path.
 def found(case, *files, at="task"):
     with tempfile.TemporaryDirectory() as folder:
         layer = os.path.join(folder, "layer")
@@ -86,9 +86,9 @@ for requirement in ("library~=1.0", "library ~= 1.44", "library >= 1.0.0, < 3.0.
     tell(requirement, fast.is_fulfilled(requirement))
 
 
-# The extension.
+# Delivery to the extension.
 class Extension(threading.Thread):
-    """Answers requests as it is told, and notes their bodies."""
+    """Gives requests the specified answers, and records their bodies."""
 
     def __init__(self, *answers):
         super().__init__(daemon=True)
@@ -166,7 +166,7 @@ for body in (b"first 1", b"second", b"third"):
 tell("is not there", to.deliver(time.monotonic() + 5), [each.rpartition(b"\n")[2] for each in to.backlog], *said)
 tell("no time", to.deliver(time.monotonic() - 1))
 
-# Messages.
+# Encoding of protobuf messages.
 for value in ("é", True, False, 0, -1, 1 << 40, 1 << 70, 1.5, b"raw", None, ["a", 1], {"k": {"n": 2}}, "\ud800"):
     tell(repr(value), wire.any_value(value).hex())
 context = SimpleNamespace(trace_id=0xAB, span_id=0xCD, trace_state={"k": "v"}, is_remote=True)

@@ -1,5 +1,5 @@
-"""Calls handlers of each form through the layer's lambda_otlp_handler.py, with an instrumentation of Lambda that only notes what
-happens. The first argument is the module's folder; prints a line for each form."""
+"""Calls handlers of each form through the layer's lambda_otlp_handler.py, with a fake Lambda instrumentation that records the
+calls. The first argument is the module's folder. Prints a line for each form."""
 
 import gc
 import importlib.util
@@ -30,7 +30,7 @@ provider, meters = Provider(), Provider()
 
 
 class AwsLambdaInstrumentor:
-    """As OpenTelemetry's: it looks at the event before, and has what failed raised again behind the flush."""
+    """Like OpenTelemetry's: reads the event first, and raises the handler's exception again after the flush."""
 
     def instrument(self, skip_dep_check):
         module, name = os.environ["ORIG_HANDLER"].rsplit(".", 1)
@@ -140,13 +140,10 @@ def check(form, handler, event={"is": "usual"}, times=1, watch=None):
             frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)][2:]
             noted.append(f"{type(error).__name__} {error} in {frames}")
         took = time.monotonic() - begun
-    # A flush that takes long ends at some time.
+    # A slow flush ends at an arbitrary time.
     told = [str(each) for each in noted if not (Provider.takes and each == "flushed")]
     print(f"{form}: {', '.join(told)}")
     return took
-
-
-    __call__ = staticmethod(eval("''.join"))
 
 
 def charge(*_):
@@ -243,7 +240,7 @@ class Failing(Exporter):
 
 
 def waits(form, *flushes):
-    """How long the next flush is waited for, in seconds."""
+    """Prints the time limit of the next flush in seconds."""
     bound = layer.Bound(types.SimpleNamespace(state="returned", context=Context()))
     Exporter.export = layer.noted(export, bound)
     for exporter, result in flushes:

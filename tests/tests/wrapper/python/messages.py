@@ -1,5 +1,5 @@
-"""Links messages by the layer's lambda_otlp_messages.py, with an API that reads `traceparent` only. The first argument is the module's
-folder; prints the links, the messages' span and the waiting time of each event."""
+"""Links messages with the layer's lambda_otlp_messages.py and a fake API that only reads `traceparent`. The first argument is the
+module's folder. Prints the links, the consumer span and the waiting time of each event."""
 
 import importlib.util
 import json

@@ -1,5 +1,5 @@
-"""Runs the decisions of the layer's lambda_otlp_handler.py at the start of a function, with packages of which only the names are
-there. The first argument is the module's folder; prints a line for each case."""
+"""Checks the decisions of the layer's lambda_otlp_handler.py at the start of a function, with fake packages that are empty. The first
+argument is the module's folder. Prints a line for each case."""
 
 import importlib.util
 import os
@@ -20,7 +20,7 @@ def check(form, told):
 
 
 class Instrumentation:
-    """Its module imports another library while it is loaded, as that of httpx and httpx2 does."""
+    """Imports another library while its module is loaded, like the instrumentation of httpx and httpx2."""
 
     def __init__(self, name, imports=None):
         self.name = name

@@ -1,4 +1,4 @@
-"""Starts the span of a request as FastAPI 0.165 does in its module of this name: its parent is in the headers, or nowhere."""
+"""Starts a request's span like FastAPI 0.165 in its module of this name, which takes the parent only from the headers."""
 
 from opentelemetry import baggage, propagate, trace
 
