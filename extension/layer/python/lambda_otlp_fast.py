@@ -408,6 +408,9 @@ class Fast:
         handler = instrument(getattr(module, name), provider, version, self.settings.has_propagators)
         setattr(module, name, handler)
 
+    def flushes(self):
+        return [self.tracers.flush_invocation]
+
     def bound_flushes(self, calls):
         """Applies one deadline to all telemetry flushed at the end of an invocation."""
         self.tracers.flush_invocation = self.bound(calls).deliver_to(self.tracers)

@@ -438,6 +438,10 @@ class Sdk:
             AwsLambdaInstrumentor().instrument(skip_dep_check=True)
 
     @staticmethod
+    def flushes():
+        return [provider.force_flush for provider in providers() if hasattr(provider, "force_flush")]
+
+    @staticmethod
     def bound_flushes(calls):
         """Applies one deadline to all flushes at the end of an invocation. SDKs have at most one for each batch."""
         for provider, exporter_names in zip(providers(), EXPORTERS):
@@ -541,7 +545,7 @@ def seconds(text):
 
 def watch_deadlines(*kind):
     """Exports telemetry before an invocation times out. Returns `None` if this cannot be set up."""
-    flushes = [provider.force_flush for provider in providers() if hasattr(provider, "force_flush")]
+    flushes = Sdk.flushes()
 
     def flush():
         for each in flushes:
@@ -638,9 +642,8 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
         """Exports all spans when the process exits. The SDK would only do so after the function's threads have ended."""
         if watch:
             watch.leave()
-        for provider in providers():
-            if flush := getattr(provider, "force_flush", None):
-                flush()
+        for flush in setup.flushes():
+            flush()
 
     @functools.wraps(handler, updated=())
     def entered(*arguments, **named):

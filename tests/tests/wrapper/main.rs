@@ -87,14 +87,26 @@ fn what_the_function_says_stays() {
     let found = seen(&[("OTEL_LAMBDA_RECEIVER_PORT", "4320"), of_lambda]);
     assert_eq!(found["OTEL_EXPORTER_OTLP_ENDPOINT"], "http://127.0.0.1:4320");
     assert_eq!(found["AWS_XRAY_DAEMON_ADDRESS"], "127.0.0.1:4320");
+    let xray_with = |endpoint: &str| {
+        let found = seen(&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]);
+        found["AWS_XRAY_DAEMON_ADDRESS"].clone()
+    };
+    assert_eq!(xray_with("http://localhost:5000"), "127.0.0.1:5000");
+    assert_eq!(xray_with("http://127.0.0.1:5000/v1/traces"), "127.0.0.1:5000");
+    for none in
+        ["http://localhost", "http://localhost:x", "https://o2.example.com:5080/api/default"]
+    {
+        assert_eq!(xray_with(none), "127.0.0.1:4318", "{none}");
+    }
     for none in ["70000", "0", "00000000000000000004320", "-1", "4318x"] {
         let found = seen(&[("OTEL_LAMBDA_RECEIVER_PORT", none)]);
         assert_eq!(found["OTEL_EXPORTER_OTLP_ENDPOINT"], "http://127.0.0.1:4318", "{none}");
     }
-    let attributes = "team=blue,service.name=checkout";
-    let found = seen(&[("OTEL_RESOURCE_ATTRIBUTES", attributes)]);
-    assert!(found["OTEL_RESOURCE_ATTRIBUTES"].ends_with(&format!(",{attributes}")));
-    assert!(!found.contains_key("OTEL_SERVICE_NAME"), "it would win over the attribute");
+    for attributes in ["team=blue,service.name=checkout", "team=blue, service.name=checkout"] {
+        let found = seen(&[("OTEL_RESOURCE_ATTRIBUTES", attributes)]);
+        assert!(found["OTEL_RESOURCE_ATTRIBUTES"].ends_with(&format!(",{attributes}")));
+        assert!(!found.contains_key("OTEL_SERVICE_NAME"), "it would win over the attribute");
+    }
 }
 
 #[test]

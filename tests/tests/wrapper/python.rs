@@ -73,7 +73,7 @@ fn told_by_python_of(script: &str, packages: &Path) -> Option<String> {
 #[test]
 fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
     let Some(told) = told_by_python("handlers.py") else { return };
-    expect_test::expect![[r"
+    expect_test::expect![[r#"
         value: begun, flushed, flushed, 3
         failure: begun, charged, current error.type=ValueError, flushed, flushed, ValueError declined in ['charge']
         failure in C: begun, current error.type=TypeError, flushed, flushed, TypeError str.join() takes exactly one argument (2 given) in []
@@ -91,6 +91,7 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         watched failure: watched, begun, charged, current error.type=ValueError, root error.type=ValueError, let go, flushed, flushed, ValueError declined in ['charge']
         watched status: watched, begun, current error.type=502, current error: None, root error.type=502, root error: None, let go, flushed, flushed, {'statusCode': 502}
         watched exit: watched, begun, charged, current error.type=SystemExit, current error: SystemExit: 3, root error.type=SystemExit, root error: SystemExit: 3, let go, left, flushed, flushed, SystemExit 3 in ['leave']
+        exit, fast start: watched, charged, current error.type=SystemExit, current error: SystemExit: 3, root error.type=SystemExit, root error: SystemExit: 3, let go, left, flushed within 1 s, SystemExit 3 in ['leave']
         watched odd event: watched, suppressed, let go, 3
         watched calls itself: watched, begun, let go, flushed, flushed, 0
         broken watch: begun, flushed, flushed, 3
@@ -113,7 +114,7 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         in some milliseconds: True
         no time left: begun, 3
         at once: True
-    "]]
+    "#]]
     .assert_eq(&told);
 }
 

@@ -11,6 +11,7 @@ import traceback
 import types
 import weakref
 
+sys.path.append(sys.argv[1])
 spec = importlib.util.spec_from_file_location("lambda_otlp_handler", os.path.join(sys.argv[1], "lambda_otlp_handler.py"))
 layer = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(layer)
@@ -125,12 +126,28 @@ class BrokenWatch:
         raise RuntimeError("no thread")
 
 
-def check(form, handler, event={"is": "usual"}, times=1, watch=None):
+class Tracers:
+    def force_flush(self, timeout=30000):
+        noted.append(f"flushed within {timeout / 1000:.0f} s")
+
+    def flush(self, until):
+        noted.append(f"flushed within {until - time.monotonic():.0f} s")
+
+
+class FastStart(importlib.import_module("lambda_otlp_fast").Fast):
+    def __init__(self):
+        self.tracers, self.bound = Tracers(), layer.Bound
+
+    def instrument(self, module, name):
+        pass
+
+
+def check(form, handler, event={"is": "usual"}, times=1, watch=None, setup=layer.Sdk):
     global shop
     shop = module("shop", handler=handler)
     for each in (provider, meters):
         vars(each).clear()
-    layer.wrap_handler(shop, "handler", watch)
+    layer.wrap_handler(shop, "handler", watch, setup)
     for _ in range(times):
         noted.clear()
         begun = time.monotonic()
@@ -190,6 +207,7 @@ check("watched", lambda event, context: 3, watch=Watch())
 check("watched failure", charge, watch=Watch())
 check("watched status", lambda event, context: {"statusCode": 502}, watch=Watch())
 check("watched exit", leave, watch=Watch())
+check("exit, fast start", leave, watch=Watch(), setup=FastStart())
 check("watched odd event", lambda event, context: 3, {}, watch=Watch())
 check("watched calls itself", countdown, {"is": "usual", "n": 3}, watch=Watch())
 check("broken watch", lambda event, context: 3, watch=BrokenWatch())
