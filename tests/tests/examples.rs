@@ -72,8 +72,8 @@ fn of_events() -> Vec<Case> {
             payload: batch(),
             answer: json!({ "batchItemFailures": [{ "itemIdentifier": "two" }] }),
             written: expect![[r#"
-        orders, error "1 of the batch failed, and Lambda gives them again"
-          orders process, error "1 of the batch failed, and Lambda gives them again", 2 links
+        orders, error "1 of the batch's messages failed; Lambda delivers them again"
+          orders process, error "1 of the batch's messages failed; Lambda delivers them again", 2 links
             store order, 1 links
             store order, error "invalid digit found in string", 1 links
         record "order stored" id

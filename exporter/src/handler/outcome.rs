@@ -57,7 +57,8 @@ impl HandlerOutcome {
         match self {
             Self::Response(ResponseFacts { batch_item_failures: 0, .. }) => None,
             Self::Response(ResponseFacts { batch_item_failures: failed, .. }) => {
-                let message = format!("{failed} of the batch failed, and Lambda gives them again");
+                let message =
+                    format!("{failed} of the batch's messages failed; Lambda delivers them again");
                 Some(("batch_item_failures", message.into()))
             }
             Self::Error { error_type, message } => Some((error_type, message.into())),

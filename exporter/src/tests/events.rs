@@ -245,7 +245,7 @@ fn a_batch_that_fails_in_part_is_an_error_that_says_how_many() {
         assert_eq!(attribute(&span, "error.type").as_deref(), error_type);
     };
     let failed = json!([{ "itemIdentifier": "one" }, { "itemIdentifier": "two" }]);
-    let message = "error: 2 of the batch failed, and Lambda gives them again";
+    let message = "error: 2 of the batch's messages failed; Lambda delivers them again";
     check(json!({ "batchItemFailures": failed }), message, Some("2"));
     check(json!({ "batchItemFailures": [] }), "unset", None);
 }

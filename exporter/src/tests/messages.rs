@@ -372,7 +372,10 @@ fn messages_are_a_consumer_span_between_the_invocations_span_and_the_handlers() 
             messaging.system="aws_sqs"
         "#]]
         .assert_eq(&shown(&consumer.attributes));
-        assert_eq!(status(consumer), "error: 1 of the batch failed, and Lambda gives them again");
+        assert_eq!(
+            status(consumer),
+            "error: 1 of the batch's messages failed; Lambda delivers them again"
+        );
         if let Some(below) = written.spans.iter().find(|span| span.name == "below") {
             assert_eq!(below.parent_span_id, consumer.span_id);
         }

@@ -56,7 +56,7 @@ class BoundExporter {
       if (!isDone) done(result);
       isDone = true;
     };
-    const timer = setTimeout(() => finish({ code: this.codes.FAILED, error: new Error("nobody took it in time") }), limit());
+    const timer = setTimeout(() => finish({ code: this.codes.FAILED, error: new Error("the export timed out") }), limit());
     const exporter = isTaken ? this.patient : this.hasty;
     return api.context.with(api.context.active().setValue(this.key, batch), () => exporter.export(items, finish));
   }

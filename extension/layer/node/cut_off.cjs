@@ -186,7 +186,7 @@ function partial(api, span, isRoot, now) {
 }
 
 function say(error) {
-  process.stderr.write(`lambda-otlp-handler: cannot write the open spans before the timeout: ${error}\n`);
+  process.stderr.write(`lambda-otlp-handler: cannot export the open spans: ${error}\n`);
 }
 
 module.exports = { CutOffs };

@@ -90,7 +90,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
     try {
       return cutOffs?.begin(span, lambda, context, () => tracers.forceFlush());
     } catch (error) {
-      say(`cannot watch the deadline, so a timeout of this invocation loses its spans: ${error}`);
+      say(`cannot watch the deadline: if this invocation times out, its open spans are lost: ${error}`);
       return undefined;
     }
   }
@@ -110,7 +110,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
       span.end();
       await withinTime(() => tracers.forceFlush(), lambda);
     } catch (error) {
-      say(`cannot write the invocation's spans: ${error}`);
+      say(`cannot export the invocation's spans: ${error}`);
     }
   }
 
@@ -125,7 +125,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
     }
     const failures = value?.batchItemFailures;
     if (!Array.isArray(failures) || failures.length === 0) return;
-    const message = `${failures.length} of the batch failed, and Lambda gives them again`;
+    const message = `${failures.length} of the batch's messages failed; Lambda delivers them again`;
     span.setAttribute("aws.lambda.batch_item_failures", failures.length);
     span.setAttribute("error.type", "batch_item_failures");
     for (const each of [span, consumer]) each?.setStatus({ code: api.SpanStatusCode.ERROR, message });

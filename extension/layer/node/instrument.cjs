@@ -13,7 +13,7 @@ function main() {
   const isOff = (process.env.OTEL_SDK_DISABLED ?? "").trim().toLowerCase() === "true";
   if (isOff || !process.env._HANDLER || !process.env.LAMBDA_TASK_ROOT) return;
   const handler = handlerFile();
-  if (handler === undefined) return say(`without instrumentation: there is no file for the handler ${process.env._HANDLER}`);
+  if (handler === undefined) return say(`not instrumented: no file found for the handler ${process.env._HANDLER}`);
   // Node has already loaded the modules that precede the layer in NODE_OPTIONS.
   const tracer = findTracer(() => false);
   if (tracer !== undefined) return leaveAlone(tracer);
@@ -21,7 +21,7 @@ function main() {
   try {
     load = findPackages();
   } catch (error) {
-    return say(`without instrumentation: ${error.message}`);
+    return say(`not instrumented: ${error.message}`);
   }
   instrument(load, handler);
 }

@@ -40,9 +40,10 @@ function leaveLastWords({ cutOffs, exporter, flush, encode }) {
       // Writes the invocation's span first, which ended last.
       const written = writeLines(spans.reverse(), encode, Date.now() + LONGEST_MS);
       cutOffs.records.written(written.map((span) => span.spanContext()));
-      if (written.length < spans.length) throw new Error(`${spans.length - written.length} of ${spans.length} are too large for a line, or stdout is blocked`);
+      const lost = spans.length - written.length;
+      if (lost > 0) throw new Error(`${lost} of ${spans.length} spans are too large for an OTLP line, or stdout is blocked`);
     } catch (error) {
-      process.stderr.write(`lambda-otlp-handler: cannot write the spans of a process that ends: ${error}\n`);
+      process.stderr.write(`lambda-otlp-handler: cannot write all spans at process exit: ${error}\n`);
     }
   }
 }

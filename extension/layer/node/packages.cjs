@@ -29,11 +29,11 @@ function findPackages() {
   if (isComplete(layer)) return layer;
   const own = createRequire(path.join(process.env.LAMBDA_TASK_ROOT, "_"));
   if (!isComplete(own)) {
-    throw new Error(`OpenTelemetry's packages are neither among the function's nor in a layer: ${REMEDY}`);
+    throw new Error(`OpenTelemetry's packages are missing from the function and its layers: ${REMEDY}`);
   }
   for (const [name, oldest] of Object.entries(OLDEST)) {
     const version = versionOf(own.resolve(name), name);
-    if (isOlder(version, oldest)) throw new Error(`the function's ${name} is ${version}, and ${oldest} is needed: update it, ${REMEDY}`);
+    if (isOlder(version, oldest)) throw new Error(`the function's ${name} is ${version}, but ${oldest} or later is required: update it, ${REMEDY}`);
   }
   return own;
 }

@@ -23,7 +23,7 @@ function start() {
   // The versions that OpenTelemetry's packages support.
   var isNew = version[0] > 20 || (version[0] === 20 && version[1] >= 6) || (version[0] === 18 && version[1] >= 19);
   if (isNew) require("./instrument.cjs").main();
-  else say("without instrumentation: it needs Node 18.19, 20.6 or later, and this is " + process.versions.node);
+  else say("not instrumented: Node 18.19, 20.6 or later is required, got " + process.versions.node);
 }
 
 /// Returns `true` in the main thread on Lambda Managed Instances: the runtime's own threads load and call the handler (aws-lambda-ric 4,

@@ -63,8 +63,8 @@ function nameAwsCall(span, request) {
   if (isBundleKnown) return;
   isBundleKnown = true;
   process.stderr.write(
-    "lambda-otlp-handler: info: the AWS SDK is part of a bundle, or its instrumentation is switched off: its spans are named after " +
-      "their HTTP requests, and the messages it sends carry no trace context; exclude @aws-sdk/* and @smithy/* from the bundle\n",
+    "lambda-otlp-handler: info: the AWS SDK is bundled, or its instrumentation is disabled. Its spans are named after their HTTP " +
+      "requests, and the messages it sends carry no trace context. Exclude @aws-sdk/* and @smithy/* from the bundle\n",
   );
 }
 
@@ -185,7 +185,7 @@ function processor(load, exporter) {
     }
 
     forceFlush() {
-      if (dropped > 0) process.stderr.write(`lambda-otlp-handler: ${dropped} spans are dropped: more than ${maxQueueSize} wait to be exported\n`);
+      if (dropped > 0) process.stderr.write(`lambda-otlp-handler: dropped ${dropped} spans: the queue of ${maxQueueSize} spans is full\n`);
       dropped = 0;
       return super.forceFlush();
     }
@@ -200,7 +200,7 @@ function size(variable, usual) {
   if (said === "") return usual;
   const number = Number(said);
   if (Number.isSafeInteger(number) && number > 0) return number;
-  process.stderr.write(`lambda-otlp-handler: ${variable} must be a whole number above 0, got ${said}: ${usual} is used\n`);
+  process.stderr.write(`lambda-otlp-handler: ${variable} must be a whole number above 0, got ${said}; using ${usual}\n`);
   return usual;
 }
 

@@ -21,7 +21,7 @@ function findTracer(isOurs) {
   const isRegistered = globalThis[GLOBAL]?.trace !== undefined;
   if (patching === undefined && !isRegistered) return undefined;
   const name = loaded(/\/node_modules\/(@sentry\/[^/]+)\//) ?? patching ?? loaded(/\/node_modules\/(@opentelemetry\/sdk-[^/]+)\//);
-  return name === undefined ? "it has registered a tracer provider of its own" : `it is traced by ${name}, which it loads`;
+  return name === undefined ? "it has registered a tracer provider of its own" : `it loads ${name}, which traces it`;
 }
 
 module.exports = { PATCHING, findTracer };

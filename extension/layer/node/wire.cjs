@@ -248,7 +248,7 @@ class Exporter {
       if (error !== undefined) return done({ code: 1, error });
       if (status === 200) return done({ code: 0 });
       if (!RETRIABLE.includes(status) || Date.now() + RETRY_MS >= until) {
-        return done({ code: 1, error: new Error(`the extension answers ${status}`) });
+        return done({ code: 1, error: new Error(`the extension answered ${status}`) });
       }
       return setTimeout(attempt, RETRY_MS);
     });
@@ -266,7 +266,7 @@ class Exporter {
       if (!isDone) answered(error, status);
       isDone = true;
     };
-    const timer = setTimeout(() => request.destroy(new Error("nobody took it in time")), left);
+    const timer = setTimeout(() => request.destroy(new Error("the export timed out")), left);
     request.on("error", (error) => {
       // The extension closed the connection while it was idle. The request needs a new connection.
       if (!isDone && request.reusedSocket && error.code === "ECONNRESET") {
@@ -277,7 +277,7 @@ class Exporter {
       return finish(error);
     });
     request.on("response", (response) => {
-      response.on("error", finish).on("close", () => finish(new Error("the answer is incomplete")));
+      response.on("error", finish).on("close", () => finish(new Error("the response is incomplete")));
       response.resume().on("end", () => finish(undefined, response.statusCode));
     });
     request.end(body);

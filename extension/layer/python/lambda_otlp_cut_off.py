@@ -32,7 +32,7 @@ SWITCH_INTERVAL = 0.0005
 
 ERROR_TYPE = "timeout"
 MESSAGE = "the invocation was about to time out"
-LEFT = "the process ended before this span did"
+LEFT = "the process exited before the span ended"
 
 
 class Invocation:
@@ -88,7 +88,7 @@ def watch(provider, flush, say, kind=Sdk):
             if spans := open_spans.partial_of(due, time.time_ns(), message):
                 post(receiver, kind.encode(spans))
         except Exception as error:
-            say(f"cannot write the open spans before the timeout: {error!r}")
+            say(f"cannot export the open spans: {error!r}")
 
     def export(due):
         export_open(due, MESSAGE)
@@ -125,7 +125,7 @@ def post(receiver, body):
         connection.sendall(head.encode() + body)
         answer = connection.recv(64)
     if answer[9:12] != b"200":
-        raise ConnectionError(f"the extension answers {answer[:40]!r}")
+        raise ConnectionError(f"the extension answered {answer[:40]!r}")
 
 
 class OpenSpans:

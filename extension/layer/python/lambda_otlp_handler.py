@@ -126,8 +126,8 @@ class HandlerFinder:
             return
         if importlib.util.find_spec("opentelemetry") is None or not has_instrumentation():
             say(
-                "without instrumentation: opentelemetry-distro or opentelemetry-instrumentation-aws-lambda is neither among the "
-                "function's packages nor in a layer: add lambda-otlp's Python layer, or set LAMBDA_OTLP_INSTRUMENT=off"
+                "not instrumented: opentelemetry-distro or opentelemetry-instrumentation-aws-lambda is missing from the "
+                "function's package and its layers: add lambda-otlp's Python layer, or set LAMBDA_OTLP_INSTRUMENT=off"
             )
             return
         hidden = importable(packages)
@@ -191,7 +191,7 @@ def imported(code):
 
 def leave_alone(reason):
     say(
-        f"the function is not instrumented, because it sets OpenTelemetry up itself: {reason}; remove that to have it instrumented, "
+        f"the function is not instrumented, because it sets up OpenTelemetry itself: {reason}; to instrument it, remove that setup, "
         "or set LAMBDA_OTLP_INSTRUMENT=off to keep it"
     )
 
@@ -215,7 +215,7 @@ def importable(packages):
         for name in NEEDED:
             importlib.import_module(name)
     except Exception as error:
-        say(f"without instrumentation: {misfit() or repr(error)}")
+        say(f"not instrumented: {misfit() or repr(error)}")
         hide(name for name in set(sys.modules) - before if is_ours(name, packages))
         # A function without its own OpenTelemetry packages keeps the API of the layer.
         others = (os.path.join(entry, "opentelemetry") for entry in sys.path if entry != packages)
@@ -281,7 +281,7 @@ def misfit():
                     continue
                 found = version(requirement.name)
                 if not requirement.specifier.contains(found, prereleases=True):
-                    return f"{requirement.name} {found} does not go with {package} {version(package)}, which needs {requirement}"
+                    return f"{requirement.name} {found} is incompatible with {package} {version(package)}, which requires {requirement}"
     except Exception:
         # The caller logs the import error instead.
         pass
@@ -367,7 +367,7 @@ def load_instrumentation(entry):
     except Exception as error:
         is_missing = hasattr(error, "conflict") and not getattr(error.conflict, "found", None)
         if not is_missing:
-            say(f"cannot instrument {entry.name}, its calls have no spans: {error!r}")
+            say(f"cannot instrument {entry.name}, so its calls have no spans: {error!r}")
 
 
 def start(module, function, hidden, fast=None):
@@ -507,7 +507,7 @@ def chosen(group, variable, usual):
     found = {entry.name: entry for entry in entry_points(group)}
     asked = os.environ.get(variable, usual)
     if asked not in found:
-        say(f"{variable}={asked} names no installed package: {usual} is used, as without the variable")
+        say(f"{variable} names {asked}, which is not installed; using {usual}")
     return found.get(asked, found[usual])
 
 
@@ -515,7 +515,7 @@ def replaced():
     """Returns new values for variables that would stop the SDK from starting: a package is missing, or a timeout is invalid."""
     replaced = {}
     if os.environ.get("OTEL_CONFIG_FILE") and importlib.util.find_spec("opentelemetry.configuration") is None:
-        say("OTEL_CONFIG_FILE is not read, since opentelemetry-configuration is not installed: the other OTEL_… variables are used")
+        say("OTEL_CONFIG_FILE is ignored, because opentelemetry-configuration is not installed; the other OTEL_… variables apply")
         replaced["OTEL_CONFIG_FILE"] = ""
     for signal in ("", "TRACES_", "METRICS_", "LOGS_"):
         name = f"OTEL_EXPORTER_OTLP_{signal}PROTOCOL"
@@ -523,13 +523,13 @@ def replaced():
         if asked in ("", "http/protobuf"):
             continue
         if PROTOCOLS.get(asked) not in {entry.name for entry in entry_points("opentelemetry_traces_exporter")}:
-            say(f"{name}={asked} has no exporter in this function: http/protobuf is used; remove the variable, or install the exporter")
+            say(f"{name} is {asked}, but the function has no exporter for it; using http/protobuf: install the exporter, or remove the variable")
             replaced[name] = "http/protobuf"
     for signal in ("", "TRACES_", "METRICS_"):
         name = f"OTEL_EXPORTER_OTLP_{signal}TIMEOUT"
         asked = os.environ.get(name, "").strip()
         if asked and seconds(asked) is None:
-            say(f"{name} must be a number of seconds above 0, got {asked}: {EXPORT_TIMEOUT} is used")
+            say(f"{name} must be a number of seconds above 0, got {asked}; using {EXPORT_TIMEOUT}")
             replaced[name] = EXPORT_TIMEOUT
     return replaced
 
@@ -583,7 +583,7 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
         try:
             calls.invocation = watch and watch.begin(calls.context)
         except Exception as error:
-            say(f"cannot watch the deadline, so a timeout of this invocation loses its spans: {error!r}")
+            say(f"cannot watch the deadline: if this invocation times out, its open spans are lost: {error!r}")
 
     is_inferred = os.environ.get("LAMBDA_OTLP_INFERRED_SPANS", "").strip().lower() in ("true", "1")
 
@@ -627,7 +627,7 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
         if isinstance(status, str) and status.isascii() and status.isdigit():
             status = int(status)
         if isinstance(messages, list) and messages:
-            message = f"{len(messages)} of the batch failed, and Lambda gives them again"
+            message = f"{len(messages)} of the batch's messages failed; Lambda delivers them again"
             attributes = {"error.type": "batch_item_failures", "aws.lambda.batch_item_failures": len(messages)}
         elif isinstance(status, int) and status >= 500:
             message, attributes = None, {"error.type": str(status)}
@@ -787,7 +787,7 @@ class Bound:
             flush(*arguments, **named)
         except Exception as error:
             self.refused += 1
-            say(f"cannot write the invocation's telemetry: {error!r}")
+            say(f"cannot export the invocation's telemetry: {error!r}")
         if self.refused > refused:
             # This includes an immediate failure, because the next attempt may use its whole timeout.
             self.is_in_time = False

@@ -196,7 +196,7 @@ def bounds_of(advised, name):
         bounds = (math.nan,)
     if all(low < high for low, high in zip(bounds, (*bounds[1:], math.inf))):
         return bounds
-    warn("the bounds of %s are ignored, because they are no increasing numbers: %r", name, advised)
+    warn("the bounds of %s are ignored, because they are not increasing numbers: %r", name, advised)
     return BOUNDS
 
 
@@ -207,7 +207,7 @@ def clean(attributes):
     if isinstance(attributes, Mapping):
         is_simple = all([name.__class__ is str and name and value.__class__ in SIMPLE for name, value in attributes.items()])
         return attributes if is_simple else BoundedAttributes(attributes=attributes)
-    warn("attributes are ignored, because they are no mapping: %r", attributes)
+    warn("attributes are ignored, because they are not a mapping: %r", attributes)
     return {}
 
 

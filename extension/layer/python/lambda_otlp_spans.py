@@ -405,7 +405,7 @@ class TracerProvider(trace.TracerProvider):
                 if body := self.collect():
                     self.receiver.add("/v1/metrics", body)
             if self.dropped:
-                self.receiver.say(f"{self.dropped} spans are dropped: more than {self.most} wait to be exported")
+                self.receiver.say(f"dropped {self.dropped} spans: the queue of {self.most} spans is full")
                 self.dropped = 0
             return self.receiver.deliver(until)
         finally:

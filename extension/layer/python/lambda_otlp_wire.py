@@ -202,7 +202,7 @@ class Receiver:
         while self.bytes > MOST_BYTES and len(self.backlog) > 1:
             # The first request may be in progress.
             self.bytes -= len(self.backlog.pop(1))
-            self.say("a request of telemetry is dropped: the extension does not answer, and 16 MiB wait for it")
+            self.say("dropped a request: the extension does not answer, and the queue of 16 MiB is full")
 
     def deliver(self, until):
         """Sends the backlog. Returns `True` if it is empty by this time."""
@@ -216,7 +216,7 @@ class Receiver:
                 done = self.backlog.pop(0)
                 self.bytes -= len(done)
                 if status != 200:
-                    self.say(f"the extension does not accept a request of telemetry, which is dropped: it answers {status}")
+                    self.say(f"dropped a request: the extension answered {status}")
             return True
         except TimeoutError:
             return False
@@ -264,7 +264,7 @@ class Receiver:
             self.connection.settimeout(left(until))
             piece = self.connection.recv(4096)
             if not piece or len(self.answer) > MOST_ANSWER:
-                raise ConnectionError("the answer is incomplete")
+                raise ConnectionError("the response is incomplete")
             self.answer += piece
         self.is_waiting = False
         if b"connection: close" in head.lower():
@@ -289,5 +289,5 @@ def content_length(head):
 def left(until):
     seconds = min(until - time.monotonic(), LONGEST)
     if seconds <= 0:
-        raise TimeoutError("the time is over")
+        raise TimeoutError("the export timed out")
     return seconds

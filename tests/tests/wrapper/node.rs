@@ -26,7 +26,7 @@ fn a_node_process_that_ends_in_the_middle_leaves_what_has_not_been_exported_and_
         what did not get on its way is written: [1,1,"[\"root\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true] [\"not sent\",null,{},[],true]","true"]
         was about to time out: [1,1,"[\"began later\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true},[],true]","false"]
         writes JSON logs: [1,[{"source":"shop","endpoint":"/v1/traces","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","level":"ERROR","base64":true,"timestamp":24}],"[\"root\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true]","true"]
-        has much: [1,true,1,3002,3002,["lambda-otlp-handler: cannot write the spans of a process that ends: Error: 1 of 3003 are too large for a line, or stdout is blocked"],"true"]
+        has much: [1,true,1,3002,3002,["lambda-otlp-handler: cannot write all spans at process exit: Error: 1 of 3003 spans are too large for an OTLP line, or stdout is blocked"],"true"]
         nobody reads: [1,true,1,"true",true]
     "#]].assert_eq(&told);
 }
@@ -82,7 +82,7 @@ fn said_once(output: Output) -> String {
 fn a_node_function_without_the_packages_runs_as_without_the_layer_and_is_told_once() {
     let Some(output) = node(ADDS) else { return };
     assert_eq!(output.stdout, b"--no-warnings 3\n", "children are not instrumented");
-    assert!(said_once(output).contains("neither among the function's nor in a layer"));
+    assert!(said_once(output).contains("missing from the function and its layers"));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn on_managed_instances_the_threads_that_call_a_node_handler_are_instrumented_an
         [("NODE_OPTIONS", "--no-warnings"), ("AWS_LAMBDA_MAX_CONCURRENCY", "10"), ("_HANDLER", "")];
     let Some(output) = node_calling(&[], &variables, ADDS, &program) else { return };
     assert_eq!(output.stdout, b"--no-warnings 3\n", "children are not instrumented");
-    assert!(said_once(output).contains("neither among the function's nor in a layer"));
+    assert!(said_once(output).contains("missing from the function and its layers"));
 }
 
 #[test]
@@ -119,13 +119,13 @@ fn a_node_function_that_another_tracer_has_instrumented_is_left_alone_and_is_tol
         return;
     }
     let sentry = format!("require('@sentry/node'); {registered}");
-    check(&sentry, "@sentry/node", "traced by @sentry/node,");
-    check("require('dd-trace');", "dd-trace", "traced by dd-trace,");
+    check(&sentry, "@sentry/node", "it loads @sentry/node,");
+    check("require('dd-trace');", "dd-trace", "it loads dd-trace,");
     let instruments = "require('@opentelemetry/instrumentation');";
     check(
         instruments,
         "@opentelemetry/instrumentation",
-        "traced by @opentelemetry/instrumentation,",
+        "it loads @opentelemetry/instrumentation,",
     );
 }
 
@@ -134,7 +134,7 @@ fn a_text_that_names_a_tracer_is_no_reason_to_leave_a_node_function_alone() {
     let shop = format!("// Not NodeSDK, require('@opentelemetry/sdk-node') or dd-trace.\n{ADDS}");
     let Some(output) = node(&shop) else { return };
     assert!(
-        said_once(output).contains("OpenTelemetry's packages are neither"),
+        said_once(output).contains("OpenTelemetry's packages are missing"),
         "they were looked for"
     );
 }
@@ -158,10 +158,7 @@ fn a_node_function_with_older_packages_is_told_which_one_is_too_old() {
     let files: Vec<_> = files.iter().chain(&mains).map(|(path, text)| (&**path, &**text)).collect();
     let Some(output) = node_with(&files, "--no-warnings", ADDS) else { return };
     let said = said_once(output);
-    assert!(
-        said.contains("@opentelemetry/sdk-trace-base is 1.27.0, and 2.0.0 is needed"),
-        "{said}"
-    );
+    assert!(said.contains("@opentelemetry/sdk-trace-base is 1.27.0, but 2.0.0 or later"), "{said}");
 }
 
 #[test]
@@ -173,7 +170,7 @@ fn a_node_handler_whose_file_is_missing_is_told() {
     let variables = [("_HANDLER", "dist/shop.handler"), ("LAMBDA_TASK_ROOT", root)];
     let wrapper = layer.path().join("lambda-otlp-handler");
     let output = run_by(&wrapper, &variables, &[node.trim(), "-e", "console.log('', 3)"]);
-    assert!(said_once(output).contains("no file for the handler dist/shop.handler"));
+    assert!(said_once(output).contains("no file found for the handler dist/shop.handler"));
 }
 
 #[test]
@@ -277,12 +274,12 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
         no span: 3
         queue: 16384, batch: 512
         queue of "8": 8, batch: 8
-        queue of "0": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got 0: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got 0: 512 is used
-        queue of "-5": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got -5: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got -5: 512 is used
-        queue of "0.5": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got 0.5: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got 0.5: 512 is used
-        queue of "few": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got few: 16384 is used, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got few: 512 is used
+        queue of "0": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got 0; using 16384, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got 0; using 512
+        queue of "-5": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got -5; using 16384, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got -5; using 512
+        queue of "0.5": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got 0.5; using 16384, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got 0.5; using 512
+        queue of "few": 16384, batch: 512, lambda-otlp-handler: OTEL_BSP_MAX_QUEUE_SIZE must be a whole number above 0, got few; using 16384, lambda-otlp-handler: OTEL_BSP_MAX_EXPORT_BATCH_SIZE must be a whole number above 0, got few; using 512
         queue of "": 16384, batch: 512
-        dropped: lambda-otlp-handler: 3 spans are dropped: more than 16384 wait to be exported
+        dropped: lambda-otlp-handler: dropped 3 spans: the queue of 16384 spans is full
         exports: in vain after its time, in vain after some milliseconds, taken at once, in vain after its time
     "#]]
     .assert_eq(&told);
@@ -304,7 +301,7 @@ fn a_node_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
         is told of no deadline: []
         known at most, and when the invocation is over: [1024,1]
         requests that are answered end: [true,true,false,false,false]
-        has no exporter: ["lambda-otlp-handler: cannot write the open spans before the timeout: Error: no exporter","flushed"]
+        has no exporter: ["lambda-otlp-handler: cannot export the open spans: Error: no exporter","flushed"]
         records: ["v1 3da1f2dc-3222-475e-9205-e2e6c6318895 abababababababababababababababab 00000000000000cd\r","v1 short                                abababababababababababababababab 00000000000000cd\r"]
         what a link names: precious
     "#]]
@@ -343,11 +340,11 @@ fn spans_of_a_node_function_are_sent_as_protobuf_and_again_where_there_is_no_roo
         a thousand: 188920 bytes, the last true
         accepted: 0  [/v1/traces application/x-protobuf true true]
         has no room at first: 0  [/v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true]
-        refused: 1 the extension answers 400 [/v1/traces application/x-protobuf true true]
+        refused: 1 the extension answered 400 [/v1/traces application/x-protobuf true true]
         closes: 1 socket hang up [/v1/traces application/x-protobuf true true]
         closes a connection that was used before: 0  [/v1/traces application/x-protobuf true true]
         closes a connection that was used before: 0  [/v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true]
-        never answers: 1 nobody took it in time [/v1/traces application/x-protobuf true true]
+        never answers: 1 the export timed out [/v1/traces application/x-protobuf true true]
         a broken span: 1 true
     "]]
     .assert_eq(&told);

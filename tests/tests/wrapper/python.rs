@@ -31,7 +31,7 @@ fn a_python_function_without_the_packages_runs_as_without_the_layer_and_is_told_
     let shop = "def handler(event, context):\n    return event + context\n";
     let Some(output) = python(&[], shop, program) else { return };
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("lambda-otlp-handler: without instrumentation: "), "{said}");
+    assert!(said.starts_with("lambda-otlp-handler: not instrumented: "), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "None\n3\n");
 
@@ -51,7 +51,7 @@ fn a_python_function_that_sets_an_sdk_up_is_left_alone_and_its_log_says_why() {
     let Some(output) = python(&[], shop, program) else { return };
     assert_eq!(output.stdout, b"3\n");
     expect_test::expect![[r"
-        lambda-otlp-handler: the function is not instrumented, because it sets OpenTelemetry up itself: shop imports opentelemetry.sdk; remove that to have it instrumented, or set LAMBDA_OTLP_INSTRUMENT=off to keep it
+        lambda-otlp-handler: the function is not instrumented, because it sets up OpenTelemetry itself: shop imports opentelemetry.sdk; to instrument it, remove that setup, or set LAMBDA_OTLP_INSTRUMENT=off to keep it
     "]]
     .assert_eq(&String::from_utf8(output.stderr).unwrap());
 }
@@ -73,7 +73,7 @@ fn told_by_python_of(script: &str, packages: &Path) -> Option<String> {
 #[test]
 fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
     let Some(told) = told_by_python("handlers.py") else { return };
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         value: begun, flushed, flushed, 3
         failure: begun, charged, current error.type=ValueError, flushed, flushed, ValueError declined in ['charge']
         failure in C: begun, current error.type=TypeError, flushed, flushed, TypeError str.join() takes exactly one argument (2 given) in []
@@ -81,7 +81,7 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         status of the client: begun, flushed, flushed, {'statusCode': 404, 'batchItemFailures': []}
         status as text: begun, current error.type=503, current error: None, flushed, flushed, {'statusCode': '503'}
         no status: begun, flushed, flushed, {'statusCode': '5xx'}
-        failed messages: begun, current error.type=batch_item_failures, current aws.lambda.batch_item_failures=1, current error: 1 of the batch failed, and Lambda gives them again, flushed, flushed, {'batchItemFailures': [{'itemIdentifier': '1'}]}
+        failed messages: begun, current error.type=batch_item_failures, current aws.lambda.batch_item_failures=1, current error: 1 of the batch's messages failed; Lambda delivers them again, flushed, flushed, {'batchItemFailures': [{'itemIdentifier': '1'}]}
         one parameter: begun, current error.type=TypeError, flushed, flushed, TypeError <lambda>() takes 1 positional argument but 2 were given in []
         exit: begun, charged, current error.type=SystemExit, current error: SystemExit: 3, flushed, flushed, SystemExit 3 in ['leave']
         calls itself: begun, flushed, flushed, 0
@@ -114,7 +114,7 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         in some milliseconds: True
         no time left: begun, 3
         at once: True
-    "#]]
+    "]]
     .assert_eq(&told);
 }
 
@@ -123,21 +123,21 @@ fn a_python_function_is_set_up_by_what_it_has_and_is_told_why_it_is_left_alone()
     let Some(told) = told_by_python("start.py") else { return };
     expect_test::expect![[r"
         one library after another: None, httpx2 begins, httpx2 is loaded, httpx begins, httpx is loaded
-        after a broken one: None, broken begins, broken is loaded, cannot instrument broken, its calls have no spans: RuntimeError('no such function'), httpx begins, httpx is loaded
+        after a broken one: None, broken begins, broken is loaded, cannot instrument broken, so its calls have no spans: RuntimeError('no such function'), httpx begins, httpx is loaded
         beside another distribution: distro
         asked for another distribution: aws_distro
-        asked for one that is missing: distro, OTEL_PYTHON_DISTRO=other_distro names no installed package: distro is used, as without the variable
+        asked for one that is missing: distro, OTEL_PYTHON_DISTRO names other_distro, which is not installed; using distro
         says nothing: {}
         http/protobuf: {}
-        grpc: {'OTEL_EXPORTER_OTLP_PROTOCOL': 'http/protobuf'}, OTEL_EXPORTER_OTLP_PROTOCOL=grpc has no exporter in this function: http/protobuf is used; remove the variable, or install the exporter
-        http/json for traces: {'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL': 'http/protobuf'}, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/json has no exporter in this function: http/protobuf is used; remove the variable, or install the exporter
+        grpc: {'OTEL_EXPORTER_OTLP_PROTOCOL': 'http/protobuf'}, OTEL_EXPORTER_OTLP_PROTOCOL is grpc, but the function has no exporter for it; using http/protobuf: install the exporter, or remove the variable
+        http/json for traces: {'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL': 'http/protobuf'}, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is http/json, but the function has no exporter for it; using http/protobuf: install the exporter, or remove the variable
         times: {}
-        a time of 0: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got 0: 1 is used
-        a time of -1: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got -1: 1 is used
-        a time of nan: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got nan: 1 is used
-        a time of inf: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got inf: 1 is used
-        a time of soon: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got soon: 1 is used
-        a file: {'OTEL_CONFIG_FILE': ''}, OTEL_CONFIG_FILE is not read, since opentelemetry-configuration is not installed: the other OTEL_… variables are used
+        a time of 0: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got 0; using 1
+        a time of -1: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got -1; using 1
+        a time of nan: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got nan; using 1
+        a time of inf: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got inf; using 1
+        a time of soon: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got soon; using 1
+        a file: {'OTEL_CONFIG_FILE': ''}, OTEL_CONFIG_FILE is ignored, because opentelemetry-configuration is not installed; the other OTEL_… variables apply
         grpc with its exporter: {}
         a comment: None
         the API: None
@@ -149,7 +149,7 @@ fn a_python_function_is_set_up_by_what_it_has_and_is_told_why_it_is_left_alone()
         another provider: its tracer provider is ddtrace.opentelemetry.OfAnother
         an SDK that somebody has loaded: one of its modules imports opentelemetry.sdk
         an SDK that a library has loaded: sentry_sdk imports opentelemetry.sdk
-        left alone: None, the function is not instrumented, because it sets OpenTelemetry up itself: sentry_sdk imports opentelemetry.sdk; remove that to have it instrumented, or set LAMBDA_OTLP_INSTRUMENT=off to keep it
+        left alone: None, the function is not instrumented, because it sets up OpenTelemetry itself: sentry_sdk imports opentelemetry.sdk; to instrument it, remove that setup, or set LAMBDA_OTLP_INSTRUMENT=off to keep it
     "]].assert_eq(&told);
 }
 
@@ -190,11 +190,11 @@ fn the_fast_start_is_for_functions_that_ask_for_nothing_else_and_loses_no_reques
         accepted: True, True, bodies ['body 0', 'body 1'], connections 1
         has no room at first: True, True, bodies ['body 0', 'body 0', 'body 1'], connections 1
         has no room: False, bodies ['body 0'], connections 1
-        refused: True, True, bodies ['body 0', 'body 1'], connections 1, the extension does not accept a request of telemetry, which is dropped: it answers 400
+        refused: True, True, bodies ['body 0', 'body 1'], connections 1, dropped a request: the extension answered 400
         closed before the answer: False, bodies ['body 0'], connections 1
         closed twice, then not: False, False, bodies ['body 0', 'body 0'], connections 2
         answers late: False, True, ['late', 'next'], 0
-        is not there: False, [b'first 1', b'third'], a request of telemetry is dropped: the extension does not answer, and 16 MiB wait for it
+        is not there: False, [b'first 1', b'third'], dropped a request: the extension does not answer, and the queue of 16 MiB is full
         no time: False
         'é': 0a02c3a9
         True: 1001
@@ -326,9 +326,9 @@ fn a_python_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
         what was left open before is not among the next one's: ['/v1/traces partial ["next error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
         ends in time: ['/v1/traces partial ["next error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
         beside another: ['/v1/traces partial ["second error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True", "below error: the invocation was about to time out {\'lambda_otlp.partial\': True} True"]', 'flushed']
-        leaves: [True, None, '/v1/traces partial ["of a thread error: the process ended before this span did {\'lambda_otlp.partial\': True} True"]']
+        leaves: [True, None, '/v1/traces partial ["of a thread error: the process exited before the span ended {\'lambda_otlp.partial\': True} True"]']
         computes: ['/v1/traces partial ["root error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
-        is refused: ['/v1/traces partial', 'cannot write the open spans before the timeout', 'flushed']
+        is refused: ['/v1/traces partial', 'cannot export the open spans', 'flushed']
         is not sampled: ['flushed']
         is told of no deadline: []
         forks: 0

@@ -165,7 +165,7 @@ async fn own_sdk(workshop: &Workshop) -> anyhow::Result<String> {
     let with = with.env("NODE_OPTIONS", "--require ./tracing.js");
     let story = ["take"; 4];
     let told = run(&story, with, &services).await?;
-    let why = "not instrumented, because it is traced by @opentelemetry/instrumentation";
+    let why = "not instrumented, because it loads @opentelemetry/instrumentation";
     let said = told.log.iter().filter(|line| line.contains(why)).count();
     ensure!(said == 1, "the reason was told {said} times; its log: {}", told.text());
     let spans = spans_in(workshop, &told.log)?;
