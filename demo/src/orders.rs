@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_is_the_event_or_the_body_of_an_http_event() {
+    fn an_order_is_read_from_event_or_http_body() {
         let check = |event: Value, action, children, first_number| {
             let order = Order::of_event(&event).unwrap();
             assert_eq!(order, Order { action, children, logs: 2, first_number });

@@ -58,7 +58,7 @@ mod tests {
 
     #[tokio::test]
     #[expect(clippy::float_cmp, reason = "counts are exact")]
-    async fn an_order_is_a_span_below_the_invocation_a_log_record_and_a_count() {
+    async fn an_order_writes_a_span_a_record_and_a_count() {
         let written = invoke(json!({ "id": 7 })).await;
         let root = written.span("orders");
         assert_eq!(root.attribute("http.response.status_code"), Some(&201.into()));

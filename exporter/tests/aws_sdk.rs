@@ -129,7 +129,7 @@ fn text(value: &str) -> MessageAttributeValue {
 }
 
 #[tokio::test]
-async fn a_message_that_is_sent_is_a_producer_s_span_and_carries_its_context() {
+async fn a_sent_message_carries_the_context_of_its_producer_span() {
     let function = Function::new().await;
     let (client, url) = (function.client(function.interceptor()), function.server.queue_url());
     let spans = function
@@ -161,7 +161,7 @@ async fn a_message_that_is_sent_is_a_producer_s_span_and_carries_its_context() {
 }
 
 #[tokio::test]
-async fn every_message_of_a_batch_has_the_context_that_has_room_for_it() {
+async fn each_batch_message_with_room_gets_the_context() {
     let function = Function::new().await;
     let (client, url) = (function.client(function.interceptor()), function.server.queue_url());
     let full: HashMap<_, _> = (0..10).map(|at| (format!("a{at}"), text("x"))).collect();
@@ -188,7 +188,7 @@ async fn every_message_of_a_batch_has_the_context_that_has_room_for_it() {
 }
 
 #[tokio::test]
-async fn attempts_are_counted_and_a_failure_has_its_code_and_no_words() {
+async fn retries_are_counted_and_failures_have_only_a_code() {
     let function = Function::new().await;
     let queue = function.server.queue();
     queue.script([503, 500].map(|status| QueueResponse::refuse(status, "InternalError")));
@@ -219,7 +219,7 @@ async fn attempts_are_counted_and_a_failure_has_its_code_and_no_words() {
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_waits_for_any_more_ends_as_an_error() {
+async fn a_cancelled_call_ends_its_span_as_an_error() {
     let function = Function::new().await;
     function.server.queue().script([QueueResponse::Hang]);
     let (client, url) = (function.client(function.interceptor()), function.server.queue_url());
@@ -236,7 +236,7 @@ async fn a_call_that_nobody_waits_for_any_more_ends_as_an_error() {
 }
 
 #[tokio::test]
-async fn a_request_without_room_and_one_that_is_to_stay_as_it_is_stay_as_they_are() {
+async fn oversized_and_opted_out_requests_are_left_unchanged() {
     let function = Function::new().await;
     let url = function.server.queue_url();
     let large = function.client(function.interceptor());
@@ -257,7 +257,7 @@ async fn a_request_without_room_and_one_that_is_to_stay_as_it_is_stay_as_they_ar
 }
 
 #[tokio::test]
-async fn the_parent_is_the_function_s_own_span_and_the_sdk_s_are_not_recorded() {
+async fn sdk_spans_never_separate_an_aws_call_from_its_parent() {
     let config = TelemetryConfig::builder().with_max_level(LevelFilter::TRACE);
     let function = Function::with(config).await;
     let subscriber =

@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 #[tokio::test]
-async fn an_installed_subscriber_stays_and_the_invocation_is_a_span_still() {
+async fn an_installed_subscriber_is_kept_and_invocations_are_traced() {
     let own = tracing_subscriber::registry().with(LevelFilter::ERROR);
     tracing::subscriber::set_global_default(own).unwrap();
     let output = Arc::new(InMemoryOutput::default());

@@ -40,7 +40,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
 }
 
 #[tokio::test]
-async fn the_next_function_goes_on_with_the_trace_of_the_span_that_sent_to_it() {
+async fn the_next_function_continues_the_trace_of_the_sending_span() {
     let output = Arc::new(InMemoryOutput::default());
     let config = TelemetryConfig::builder().with_output(Arc::clone(&output) as _).build();
     let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();

@@ -25,7 +25,7 @@ use wire::{Limits, Logs, Traces};
 
 /// The paths of modules, each used once.
 #[test]
-fn names_stand_where_they_stood() {
+fn lambda_otel_lite_paths_resolve_to_our_types() {
     use lambda_otel_lite::{events, telemetry};
     use lambda_otel_lite::{extractors, handler, layer, mode, processor, propagation, resource};
 
@@ -99,7 +99,7 @@ fn event_of(shelf: i64) -> LambdaEvent<Counted> {
 }
 
 #[tokio::test]
-async fn a_ported_function_has_its_attributes_its_parent_and_its_events() {
+async fn a_ported_function_writes_its_attributes_parent_and_events() {
     let output = Arc::new(InMemoryOutput::default());
     let config = TelemetryConfig::builder()
         .resource(Resource::builder().with_attribute(KeyValue::new("team", "shop")).build())
@@ -151,7 +151,7 @@ async fn a_ported_function_has_its_attributes_its_parent_and_its_events() {
 /// otlp-stdout-span-exporter's example sets headers, and lambda-otel-lite's getters have the prefix `get_`.
 #[tokio::test]
 #[expect(deprecated, reason = "the name of a port")]
-async fn what_has_another_name_or_no_effect_here_still_compiles() {
+async fn renamed_and_ineffective_options_still_compile() {
     let headers = HashMap::from([("authorization".to_string(), "Basic hunter2".to_string())]);
     let output = Arc::new(InMemoryOutput::default());
     let exporter = OtlpStdoutSpanExporter::builder().headers(headers).output(output.clone());
@@ -173,7 +173,7 @@ async fn what_has_another_name_or_no_effect_here_still_compiles() {
 
 /// A chain of custom processors from lambda-otel-lite's documentation.
 #[test]
-fn processors_are_made_as_they_were() {
+fn a_custom_processor_chain_of_lambda_otel_lite_still_compiles() {
     let exporter = || OtlpStdoutSpanExporter::builder().compression_level(5).pipe(false).build();
     let processor =
         LambdaSpanProcessor::builder().exporter(exporter()).max_queue_size(4096).build();

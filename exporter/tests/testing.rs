@@ -26,7 +26,7 @@ async fn sent(function: &TestFunction) -> (Value, String) {
 }
 
 #[tokio::test]
-async fn what_a_function_sends_has_the_context_of_its_own_propagators() {
+async fn outgoing_requests_use_the_functions_own_propagators() {
     let function = TestFunction::new(TelemetryConfig::builder());
     let (headers, expected) = sent(&function).await;
     assert_eq!(headers, json!([expected, null]));
@@ -50,7 +50,7 @@ async fn what_a_function_sends_has_the_context_of_its_own_propagators() {
 
 #[tokio::test]
 #[expect(clippy::float_cmp, reason = "counts are exact")]
-async fn of_several_spans_and_metrics_of_a_name_the_newest_is_found() {
+async fn the_newest_span_and_metric_of_a_name_are_returned() {
     let function = TestFunction::new(TelemetryConfig::builder());
     let telemetry = function.completion_handler();
     let stored = telemetry.meter("orders").u64_counter("shop.orders").build();

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_above_0_are_printed_and_losses_are_known() {
+    fn only_nonzero_counters_are_printed_and_panics_count_as_loss() {
         let counts = Counts::default();
         counts.add(Count::Requests, 2);
         assert!(!counts.lost_anything());

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_json() {
+    fn written_objects_are_valid_json() {
         assert_eq!(object(&[]), "{}");
         let text =
             object(&[("a\"b", "1"), ("c", &string("x\n\"y\"")), ("d", &strings(&["e", "f"]))]);

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_line_in_both_formats() {
+    fn a_message_is_one_line_in_text_and_json_formats() {
         assert_eq!(
             fields().text(Level::WARN),
             "[WARN] lambda-otlp-extension: cannot bind port=4318 error=\"in \\\"use\\\"\"\n"

@@ -37,7 +37,7 @@ mod tests {
     use wire::SignalKind;
 
     #[test]
-    fn the_service_is_named_by_its_resource() {
+    fn the_service_name_is_read_from_the_resource() {
         assert_eq!(service_name(&traces(&[Span::default()])).as_deref(), Some("orders"));
         assert_eq!(service_name(&Request::trusted(SignalKind::Logs, Vec::new())), None);
     }

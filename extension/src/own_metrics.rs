@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_told_once_a_minute_and_each_thing_once() {
+    fn own_metrics_are_reported_once_a_minute_without_repetition() {
         let counts = Arc::new(Counts::default());
         let mut own = OwnMetrics::new(Arc::clone(&counts), Shape::OpenObserve, 0);
         assert_eq!(told(own.take_due(60_000)), "", "nothing has happened");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_or_dropped_is_told_at_once() {
+    fn refused_and_dropped_items_are_reported_immediately() {
         for count in URGENT {
             let counts = Arc::new(Counts::default());
             let mut own = OwnMetrics::new(Arc::clone(&counts), Shape::Otlp, 1_000);

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_without_items_are_no_work() {
+    fn empty_containers_are_dropped_when_naming_the_service() {
         let one = request(SignalKind::Traces, &[""]);
         let mut bytes = [0x0a, 0x00].repeat(10_000);
         bytes.extend_from_slice(one.bytes());
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_name_of_its_service_gets_the_functions() {
+    fn resources_without_a_service_name_get_the_function_name() {
         for kind in SignalKind::ALL {
             let check = |before: &[&str], expected: &[&str]| {
                 let named = named(request(kind, before), "shop");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_name_stays_where_it_is() {
+    fn a_request_with_service_names_is_not_copied() {
         for kind in SignalKind::ALL {
             let two = resource(&[
                 attribute(SERVICE_NAME, r#"{"stringValue":"unknown_service"}"#),

@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_function_puts_in_a_files_place_is_not_waited_for() {
+    fn links_and_pipes_in_place_of_files_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("file"), "some").unwrap();

@@ -15,7 +15,7 @@ async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
 }
 
 #[tokio::test]
-async fn it_says_what_it_is_and_what_it_can_be_asked() {
+async fn the_command_prints_its_version_and_help() {
     let version = concat!("lambda-otlp-extension ", env!("CARGO_PKG_VERSION"), "\n");
     for argument in ["--version", "-v"] {
         assert_eq!(run(&[argument], &[]).await, (0, version.to_owned()));
@@ -29,7 +29,7 @@ async fn it_says_what_it_is_and_what_it_can_be_asked() {
 }
 
 #[tokio::test]
-async fn without_an_endpoint_nothing_is_reached_and_all_is_well() {
+async fn without_an_endpoint_the_health_check_tests_only_settings() {
     let (code, text) = run(&["--health-check"], &[("LAMBDA_OTLP_HOLD", "never")]).await;
     assert_eq!(code, 0, "{text}");
     assert!(text.starts_with(
@@ -93,7 +93,7 @@ mod backend {
     }
 
     #[tokio::test]
-    async fn a_record_is_taken() {
+    async fn the_health_check_sends_a_record_to_the_backend() {
         let sink = sink().await;
         let variables = otlp(sink.base(), GOOD);
         expect(
@@ -113,7 +113,7 @@ mod backend {
     }
 
     #[tokio::test]
-    async fn one_of_openobserves_extension_finds_its_record_in_its_stream() {
+    async fn with_o2_variables_the_record_goes_to_the_json_stream() {
         let sink = sink().await;
         let endpoint = sink.url().to_owned();
         let variables = [
@@ -136,7 +136,7 @@ mod backend {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_is_named_with_what_to_do() {
+    async fn failed_checks_are_reported_with_their_remedy() {
         let sink = sink().await;
         let variables = otlp(sink.base(), WRONG);
         expect(
@@ -198,7 +198,7 @@ mod backend {
 
     #[cfg(feature = "secrets")]
     #[tokio::test]
-    async fn credentials_that_are_kept_elsewhere_are_read_first() {
+    async fn a_stored_secret_is_read_before_the_backend_is_checked() {
         const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
         let sink = sink().await;
         let value = "root@example.com:pass".to_owned();
@@ -255,7 +255,7 @@ mod backend {
     }
 
     #[tokio::test]
-    async fn the_backends_own_words_are_said_without_what_they_repeat() {
+    async fn backend_errors_are_printed_without_echoed_credentials() {
         let sink = sink().await;
         let variables = otlp(sink.base(), GOOD);
         let echo = format!("{{\"message\":\"the disk is full, {GOOD}\"}}");
@@ -297,7 +297,7 @@ mod backend {
 
     #[cfg(feature = "grpc")]
     #[tokio::test]
-    async fn grpc_over_tls_is_looked_at_too() {
+    async fn the_health_check_supports_grpc_over_tls() {
         let (sink, authority) = (sink().await, Authority::new("Shop CA"));
         let server = GrpcFront::start(&sink).await.address();
         let trusted = tempfile::NamedTempFile::new().unwrap();
@@ -330,7 +330,7 @@ mod backend {
     }
 
     #[tokio::test]
-    async fn the_way_through_a_proxy_is_said_and_tried() {
+    async fn the_health_check_connects_through_the_proxy_and_reports_it() {
         let (sink, authority) = (sink().await, Authority::new("Shop CA"));
         let port = TlsFront::start(&sink, &authority, 2500).await.port();
         let trusted = tempfile::NamedTempFile::new().unwrap();

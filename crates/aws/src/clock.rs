@@ -29,7 +29,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     #[tokio::test(start_paused = true)]
-    async fn the_clock_that_went_further_counts() {
+    async fn a_duration_is_over_when_either_clock_has_passed_it() {
         let noon = UNIX_EPOCH + Duration::from_hours(12);
         let then = FreezeAwareInstant::now(noon);
         let minute = Duration::from_mins(1);

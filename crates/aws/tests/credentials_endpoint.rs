@@ -85,7 +85,7 @@ fn read(variables: &[(&str, &str)]) -> (AwsSecretsSettings, String) {
 }
 
 #[tokio::test]
-async fn credentials_are_renewed_before_they_expire_and_serve_to_their_end() {
+async fn credentials_are_renewed_early_and_used_until_they_expire() {
     let good = || credentials("2026-07-31T12:43:20Z");
     let later = credentials("2026-07-31T13:43:20Z");
     let (endpoint, url) =
@@ -135,7 +135,7 @@ async fn credentials_are_renewed_before_they_expire_and_serve_to_their_end() {
 }
 
 #[tokio::test]
-async fn errors_say_what_was_wrong_and_no_token() {
+async fn credential_errors_state_the_cause_without_the_token() {
     let check = async |answer: (u16, String), expected: &str| {
         let (_endpoint, url) = Endpoint::start([answer.clone(), answer]).await;
         let (settings, mistakes) = read(&[
@@ -159,7 +159,7 @@ async fn errors_say_what_was_wrong_and_no_token() {
 }
 
 #[test]
-fn the_token_goes_to_nobody_else() {
+fn plain_http_credential_urls_are_limited_to_known_hosts() {
     for url in ["http://example.com/", "http://169.254.170.3/", "http://[fd00::1]/"] {
         let (settings, mistakes) = read(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)]);
         assert_eq!(settings.credentials, None);
@@ -180,7 +180,7 @@ fn the_token_goes_to_nobody_else() {
 }
 
 #[test]
-fn keys_in_variables_win() {
+fn keys_in_variables_take_precedence_over_the_endpoint() {
     let keys = [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "hunter2")];
     let url = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/");
     assert_eq!(read(&[keys[0], keys[1], url]).0.credentials, read(&keys).0.credentials);

@@ -57,7 +57,7 @@ fn throttled() -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn log_groups_come_in_pages() {
+async fn log_groups_are_listed_page_by_page() {
     let group = json!({
         "logGroupName": "/aws/lambda/a", "logGroupClass": "INFREQUENT_ACCESS", "creationTime": 7,
         "arn": "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/a:*", "storedBytes": 1,
@@ -79,7 +79,7 @@ async fn log_groups_come_in_pages() {
 }
 
 #[tokio::test]
-async fn what_is_throttled_is_asked_again_and_what_is_refused_is_not() {
+async fn throttled_requests_are_retried_and_denied_ones_are_not() {
     let denied = (400, json!({ "__type": "AccessDeniedException", "message": "no" }));
     let (fake, logs) = logs(&[throttled(), throttled(), (200, json!({})), denied]).await;
     let filter = SubscriptionFilter {
@@ -101,7 +101,7 @@ async fn what_is_throttled_is_asked_again_and_what_is_refused_is_not() {
 }
 
 #[tokio::test]
-async fn throttling_ends_at_the_deadline() {
+async fn retries_after_throttling_stop_at_the_deadline() {
     let answers = vec![throttled(); 20];
     let (fake, logs) = logs(&answers).await;
     let deadline = Instant::now() + Duration::from_millis(500);
@@ -113,7 +113,7 @@ async fn throttling_ends_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_filter_that_is_gone_is_deleted() {
+async fn deleting_a_missing_filter_succeeds() {
     let gone = (400, json!({ "__type": "ResourceNotFoundException", "message": "none" }));
     let (fake, logs) = logs(&[gone.clone(), gone]).await;
     logs.delete_subscription_filter("/g", "f", soon()).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_filter_that_is_gone_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_made_again_and_silence_ends() {
+async fn broken_connections_are_retried_and_silent_ones_time_out() {
     let answered = ScriptedResponse::Is(200, json!({ "tags": { "team": "shop" } }).to_string());
     let answers = [ScriptedResponse::Closes, answered, ScriptedResponse::Never];
     let (fake, logs) = logs_that(answers).await;

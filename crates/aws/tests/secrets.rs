@@ -41,7 +41,7 @@ fn found() -> ScriptedResponse {
 }
 
 #[tokio::test]
-async fn a_secret_is_asked_for_in_the_region_of_its_arn() {
+async fn a_secret_is_requested_in_the_region_of_its_arn() {
     let (fake, url) = Fake::start([found()]).await;
     let secret = read(settings(&url), &format!("{ARN}#key")).await;
     assert_eq!(secret.as_deref(), Ok("hunter2"));
@@ -51,7 +51,7 @@ async fn a_secret_is_asked_for_in_the_region_of_its_arn() {
 }
 
 #[tokio::test]
-async fn a_parameter_is_asked_for_decrypted() {
+async fn a_parameter_is_requested_with_decryption() {
     let answer = ScriptedResponse::Is(200, r#"{"Parameter":{"Value":"hunter2"}}"#.to_owned());
     let (fake, url) = Fake::start([answer]).await;
     assert_eq!(read(settings(&url), "ssm:/o2/auth").await.as_deref(), Ok("hunter2"));
@@ -61,7 +61,7 @@ async fn a_parameter_is_asked_for_decrypted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_pass_is_repeated_once_and_nothing_else_is() {
+async fn transient_failures_are_retried_once_and_others_are_not() {
     let check = async |answers: &[ScriptedResponse], expected: &str| {
         let (fake, url) = Fake::start(answers.iter().cloned()).await;
         let result = read(settings(&url), ARN).await.unwrap_or_else(|error| error);
@@ -90,7 +90,7 @@ async fn what_may_pass_is_repeated_once_and_nothing_else_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_never_answers_costs_seconds() {
+async fn an_unresponsive_secret_service_times_out_within_seconds() {
     let (_fake, url) = Fake::start([ScriptedResponse::Never, ScriptedResponse::Never]).await;
     let start = Instant::now();
     let error = read(settings(&url), ARN).await.unwrap_err();
@@ -105,7 +105,7 @@ async fn a_service_that_never_answers_costs_seconds() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named() {
+async fn missing_credentials_and_region_are_reported() {
     let url = Url::parse("http://127.0.0.1:9/").unwrap();
     let without_credentials = AwsSecretsSettings { credentials: None, ..settings(&url) };
     assert_eq!(

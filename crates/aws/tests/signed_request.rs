@@ -45,7 +45,7 @@ async fn send(endpoint: &Url) -> Result<(u16, Vec<u8>), NoResponse> {
 }
 
 #[tokio::test]
-async fn every_answer_within_the_bound_comes_back() {
+async fn every_response_within_the_size_limit_is_returned() {
     let check = async |status: u16, body: &str| {
         let (fake, url) = Fake::start([ScriptedResponse::Is(status, body.to_owned())]).await;
         assert_eq!(send(&url).await, Ok((status, body.as_bytes().to_vec())));
@@ -64,7 +64,7 @@ async fn every_answer_within_the_bound_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_service_may_have_seen_may_have_arrived() {
+async fn a_request_without_a_readable_response_may_have_arrived() {
     let check = async |answer: ScriptedResponse, expected: &str| {
         // A retry would be answered by a second one.
         let (fake, url) = Fake::start([answer, ScriptedResponse::Is(200, "{}".to_owned())]).await;
@@ -88,7 +88,7 @@ async fn what_the_service_may_have_seen_may_have_arrived() {
 }
 
 #[tokio::test]
-async fn what_was_not_sent_did_not_arrive() {
+async fn an_unsent_request_is_reported_as_not_arrived() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
     let error = send_through(None, "two\nlines", &url).await.unwrap_err();
@@ -106,7 +106,7 @@ async fn what_was_not_sent_did_not_arrive() {
 }
 
 #[tokio::test]
-async fn a_proxy_is_asked_unless_the_host_is_exempt() {
+async fn the_proxy_is_used_unless_the_host_is_exempt() {
     let queue = Url::parse("http://sqs.nowhere.invalid/").unwrap();
     let (fake, at) = Fake::start([ScriptedResponse::Is(200, "{}".to_owned())]).await;
     let answer = send_through(Some(Proxy::new(&at)), SESSION_TOKEN, &queue).await;
@@ -121,7 +121,7 @@ async fn a_proxy_is_asked_unless_the_host_is_exempt() {
 }
 
 #[tokio::test]
-async fn tls_goes_through_a_tunnel_and_the_error_names_the_proxy() {
+async fn tls_is_tunnelled_and_errors_name_the_proxy() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = Url::parse(&format!("http://me:hunter22@{}", listener.local_addr().unwrap()));
     let proxy = proxy.unwrap();

@@ -73,7 +73,7 @@ async fn messages_are_sent_in_order_with_the_functions_credentials() {
 }
 
 #[tokio::test]
-async fn what_the_queue_answers_is_told_message_by_message() {
+async fn queue_responses_decide_retry_and_result_of_each_message() {
     let throttled = QueueResponse::refuse(400, "RequestThrottled");
     let broken = QueueResponse::refuse(503, "ServiceUnavailable");
     let denied = QueueResponse::refuse(403, "AccessDeniedException");
@@ -115,7 +115,7 @@ async fn what_the_queue_answers_is_told_message_by_message() {
 }
 
 #[tokio::test]
-async fn a_request_holds_a_mebibyte_and_no_more() {
+async fn a_request_contains_at_most_one_mebibyte_of_messages() {
     let server = server().await;
     let mebibyte = 1024 * 1024;
     let sizes = [mebibyte, 10, mebibyte - 10, 5, mebibyte + 1, 7];
@@ -136,7 +136,7 @@ async fn a_request_holds_a_mebibyte_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_delayed_message_is_not_seen_before() {
+async fn a_message_delay_is_limited_to_15_minutes() {
     let server = server().await;
     let queue = sqs(&server.queue_url());
     let delay = Duration::from_hours(1);
@@ -148,7 +148,7 @@ async fn a_delayed_message_is_not_seen_before() {
 }
 
 #[tokio::test]
-async fn errors_name_the_queue_the_code_and_what_to_do() {
+async fn queue_errors_state_the_code_and_the_remedy() {
     let check = async |answer: QueueResponse, expected: &str| {
         let server = server().await;
         server.queue().script([answer]);
@@ -187,7 +187,7 @@ async fn errors_name_the_queue_the_code_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_sent_is_not_ambiguous() {
+async fn a_failed_connection_is_not_ambiguous() {
     // A port that was just free.
     let gone = server().await;
     let url = gone.queue_url();
@@ -199,7 +199,7 @@ async fn what_could_not_be_sent_is_not_ambiguous() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_behind_the_request_is_ambiguous() {
+async fn a_connection_closed_after_the_request_is_ambiguous() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/123456789012/retry", listener.local_addr().unwrap());
     let breaking = async {
@@ -214,7 +214,7 @@ async fn a_connection_that_breaks_behind_the_request_is_ambiguous() {
 }
 
 #[tokio::test]
-async fn a_proxys_answer_does_not_say_what_became_of_the_message() {
+async fn a_proxy_timeout_is_ambiguous_and_a_proxy_refusal_is_not() {
     let (words, _, requests) = sent(&[QueueResponse::refuse(504, "")]).await;
     assert_eq!((words, requests), (vec!["ambiguous".to_owned(); 3], 1));
     let (words, _, requests) = sent(&[QueueResponse::refuse(403, "")]).await;
@@ -222,7 +222,7 @@ async fn a_proxys_answer_does_not_say_what_became_of_the_message() {
 }
 
 #[tokio::test]
-async fn a_queue_that_hangs_is_left_at_the_deadline() {
+async fn a_hanging_queue_is_abandoned_at_the_deadline() {
     let server = server().await;
     server.queue().script([QueueResponse::Hang, QueueResponse::Hang]);
     let queue = sqs(&server.queue_url());
@@ -239,7 +239,7 @@ async fn a_queue_that_hangs_is_left_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_after_the_deadline() {
+async fn no_request_is_made_after_the_deadline() {
     let server = server().await;
     let queue = sqs(&server.queue_url());
     let results = queue.send_messages(&["one"], Duration::ZERO, Instant::now()).await;
@@ -251,7 +251,7 @@ async fn nothing_is_asked_after_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_postponed_message_comes_again_when_it_was_told() {
+async fn change_visibility_sets_the_time_until_redelivery() {
     let server = server().await;
     let queue = sqs(&server.queue_url());
     assert_eq!(queue.send_messages(&["one"], Duration::ZERO, soon()).await, [Ok(())]);

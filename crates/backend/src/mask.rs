@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_is_masked_in_every_spelling() {
+    fn a_credential_is_masked_in_every_encoding() {
         let mut destination = DestinationConfig::new(&Url::parse("http://h/").unwrap());
         // `root@example.com:p>?ä ~pass/word`
         let basic = "cm9vdEBleGFtcGxlLmNvbTpwPj/DpCB+cGFzcy93b3Jk";
@@ -221,14 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_in_one_spelling_is_no_credential() {
+    fn values_with_a_short_decoded_form_are_not_masked() {
         let mut destination = DestinationConfig::new(&Url::parse("http://h/?a=======").unwrap());
         destination.headers.push("x-key", "%61%62%63").unwrap();
         assert_eq!(Mask::of(&destination).apply("abc = = x".into()), "abc = = x");
     }
 
     #[test]
-    fn what_proxies_are_told_is_masked() {
+    fn proxy_credentials_are_masked() {
         let mut destination = DestinationConfig::new(&Url::parse("http://h/").unwrap());
         // `me:hunt er22`
         let proxy = Url::parse("http://me:hunt%20er22@proxy:3128").unwrap();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_basic_credentials_hold_is_masked_decoded() {
+    fn decoded_basic_credentials_are_masked() {
         let mask_of = |value: &str| {
             let mut destination = DestinationConfig::new(&Url::parse("http://h/").unwrap());
             destination.headers.push("authorization", value).unwrap();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_a_credential_once_stays_masked_for_a_while() {
+    fn recently_replaced_credentials_stay_masked() {
         let headers = |number: usize| {
             let mut headers = Headers::new();
             headers.push("authorization", format!("Basic secret-{number:03}")).unwrap();

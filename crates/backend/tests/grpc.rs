@@ -178,7 +178,7 @@ async fn serve(
 }
 
 #[tokio::test]
-async fn a_call_is_of_its_signals_method_and_carries_the_destinations_headers() {
+async fn a_grpc_call_uses_its_method_and_destination_headers() {
     let server = Server::start(vec![taken(0, "")]).await;
     let client = server.client(|destination| destination.stream = Some("orders".to_owned()));
     let end = Instant::now() + Duration::from_secs(20);
@@ -215,7 +215,7 @@ async fn a_call_is_of_its_signals_method_and_carries_the_destinations_headers() 
 }
 
 #[tokio::test]
-async fn what_is_larger_than_a_window_is_sent_whole_and_uncompressed_where_asked() {
+async fn an_uncompressed_message_larger_than_the_window_is_sent() {
     let server = Server::start(vec![taken(0, "")]).await;
     let client = server.client(|destination| destination.compression = Compression::None);
     let body = "x".repeat(300_000);
@@ -228,7 +228,7 @@ async fn what_is_larger_than_a_window_is_sent_whole_and_uncompressed_where_asked
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_ends_is_replaced() {
+async fn a_connection_closed_with_goaway_is_replaced() {
     let server = Server::start(vec![Answer { last: true, ..taken(0, "") }]).await;
     let client = server.client(|_| ());
     for _ in 0..3 {
@@ -266,7 +266,7 @@ async fn of(answer: Answer) -> (String, Option<u64>, usize) {
 }
 
 #[tokio::test]
-async fn each_status_means_what_it_means_in_otlp() {
+async fn each_grpc_status_decides_fate_and_ambiguity() {
     for (answer, expected, after, ambiguous) in [
         (taken(0, ""), "taken", None, 0),
         (taken(1, "too old"), "rejected: rejected: too old", None, 0),
@@ -357,7 +357,7 @@ async fn each_status_means_what_it_means_in_otlp() {
 }
 
 #[tokio::test]
-async fn how_long_to_wait_is_read_from_the_details() {
+async fn the_retry_delay_is_read_from_the_status_details() {
     for (code, details, fate, after) in [
         (14, details(RETRY_INFO, 2, 0), "later: answered 503", Some(2)),
         (14, details(RETRY_INFO, 2, 1), "later: answered 503", Some(3)),
@@ -386,7 +386,7 @@ async fn how_long_to_wait_is_read_from_the_details() {
 }
 
 #[tokio::test]
-async fn what_a_server_repeats_of_the_credentials_is_masked() {
+async fn credentials_echoed_in_a_grpc_status_are_masked() {
     let (text, _, _) = of(status(14, "cannot take Basic aHVudGVyMg%3D%3D")).await;
     assert!(text.ends_with("cannot take ****"), "{text}");
 }

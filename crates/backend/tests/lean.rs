@@ -43,7 +43,7 @@ async fn failure(destination: &DestinationConfig) -> (String, usize) {
 }
 
 #[tokio::test]
-async fn a_request_has_the_headers_of_its_destination() {
+async fn a_lean_request_carries_its_destination_headers() {
     let sink = sink().await;
     assert_eq!(export(&client(&destination(sink.base()))).await.accepted, 1);
     let requests = sink.requests();
@@ -60,7 +60,7 @@ async fn a_request_has_the_headers_of_its_destination() {
 }
 
 #[tokio::test]
-async fn a_server_that_signed_its_own_certificate_is_trusted_by_that_one() {
+async fn a_self_signed_server_is_trusted_by_its_certificate() {
     trusts_a_self_signed_server_by_its_own_certificate(&sink().await, destination, client).await;
 }
 
@@ -96,7 +96,7 @@ async fn certificates_are_verified() {
 }
 
 #[tokio::test]
-async fn connections_are_kept_until_they_are_dropped() {
+async fn connections_are_reused_until_dropped() {
     let (sink, authority) = (sink().await, Authority::new("Shop CA"));
     let front = TlsFront::start(&sink, &authority, 2500).await;
     let mut destination = destination(&format!("https://localhost:{}/api/default", front.port()));
@@ -105,7 +105,7 @@ async fn connections_are_kept_until_they_are_dropped() {
 }
 
 #[tokio::test]
-async fn connections_through_a_proxy_are_kept_and_what_it_refuses_is_not_ambiguous() {
+async fn proxy_connections_are_reused_and_proxy_refusals_reported() {
     let (sink, authority) = (sink().await, Authority::new("Shop CA"));
     let tls = TlsFront::start(&sink, &authority, 2500).await.port();
     let (leads, asks) = (ProxyAnswer::Leads, ProxyAnswer::Asks("Basic eDp5"));
@@ -135,7 +135,7 @@ async fn connections_through_a_proxy_are_kept_and_what_it_refuses_is_not_ambiguo
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_has_closed_costs_nothing() {
+async fn a_closed_idle_connection_is_replaced_without_a_retry() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
@@ -159,7 +159,7 @@ async fn a_connection_that_the_server_has_closed_costs_nothing() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_named_and_said_to_be_ambiguous_where_it_is() {
+async fn transport_failures_are_reported_with_their_ambiguity() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     assert_eq!(
         failure(&destination(&format!("http://{closed}"))).await,

@@ -40,12 +40,12 @@ async fn refusal(destination: &DestinationConfig) -> String {
 }
 
 #[tokio::test]
-async fn a_server_that_signed_its_own_certificate_is_trusted_by_that_one() {
+async fn a_self_signed_server_is_trusted_by_its_certificate() {
     trusts_a_self_signed_server_by_its_own_certificate(&sink().await, destination, client).await;
 }
 
 #[tokio::test]
-async fn an_own_authority_is_trusted_and_others_are_not() {
+async fn only_the_configured_authority_is_trusted() {
     let (sink, authority) = (sink().await, authority());
     let port = TlsFront::start(&sink, &authority, 2500).await.port();
     let mut destination = destination(&format!("https://localhost:{port}/api/default"));
@@ -72,7 +72,7 @@ async fn an_own_authority_is_trusted_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_called_so() {
+async fn an_expired_certificate_is_reported_as_expired() {
     let (sink, authority) = (sink().await, authority());
     let port = TlsFront::start(&sink, &authority, 2020).await.port();
     let mut destination = destination(&format!("https://localhost:{port}/api/default"));
@@ -87,7 +87,7 @@ async fn an_expired_certificate_is_called_so() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_another_name_is_refused() {
+async fn a_certificate_for_another_host_name_is_rejected() {
     let (sink, authority) = (sink().await, authority());
     let port = TlsFront::start(&sink, &authority, 2500).await.port();
     let mut destination = destination(&format!("https://127.0.0.1:{port}/api/default"));
@@ -97,7 +97,7 @@ async fn a_certificate_of_another_name_is_refused() {
 }
 
 #[tokio::test]
-async fn connections_are_kept_until_they_are_dropped() {
+async fn connections_are_reused_until_dropped() {
     let (sink, authority) = (sink().await, authority());
     let front = TlsFront::start(&sink, &authority, 2500).await;
     let port = front.port();
@@ -107,7 +107,7 @@ async fn connections_are_kept_until_they_are_dropped() {
 }
 
 #[tokio::test]
-async fn a_proxy_is_used_for_both_schemes_and_sees_its_credentials_alone() {
+async fn a_proxy_serves_both_schemes_with_its_own_credentials() {
     let (sink, authority) = (sink().await, authority());
     let port = TlsFront::start(&sink, &authority, 2500).await.port();
     let server = HttpProxy::start(ProxyAnswer::Leads).await;
@@ -141,7 +141,7 @@ async fn a_proxy_is_used_for_both_schemes_and_sees_its_credentials_alone() {
 }
 
 #[tokio::test]
-async fn this_host_and_exempt_ones_are_reached_directly() {
+async fn loopback_and_exempt_hosts_bypass_the_proxy() {
     let sink = sink().await;
     let server = HttpProxy::start(ProxyAnswer::Leads).await;
     let proxy = Proxy::new(&Url::parse(&format!("http://{}", server.address())).unwrap());
@@ -155,7 +155,7 @@ async fn this_host_and_exempt_ones_are_reached_directly() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_cannot_be_reached_is_named_without_its_credentials() {
+async fn an_unreachable_proxy_is_named_without_its_credentials() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut destination = destination("https://o2.example.com/api/default");
     destination.own_authority = Some(trusting(&authority()));

@@ -39,7 +39,7 @@ proptest! {
 
     /// One state for all, as in the exporter.
     #[test]
-    fn what_is_deflated_inflates_again(inputs in prop::collection::vec((bytes(40), 0..11_u32), 1..4)) {
+    fn deflated_data_inflates_unchanged(inputs in prop::collection::vec((bytes(40), 0..11_u32), 1..4)) {
         let mut deflater = Deflater::default();
         for (input, level) in &inputs {
             round_trip(&mut deflater, *level, input);
@@ -48,7 +48,7 @@ proptest! {
 
     /// Regardless of earlier inputs' parts.
     #[test]
-    fn what_is_known_of_a_part_changes_nothing_that_is_written(
+    fn a_cached_part_does_not_change_the_output(
         part in bytes(20),
         inputs in prop::collection::vec(
             (prop::collection::vec(any::<u8>(), 0..40), bytes(20), any::<bool>(), 0..11_u32),
@@ -70,7 +70,7 @@ proptest! {
 
     /// A decodable code: no symbol's bits are a prefix of another's, and none are unused (Kraft's sum is one).
     #[test]
-    fn a_code_is_complete_and_within_its_limit(
+    fn huffman_codes_are_complete_and_within_the_length_limit(
         counts in prop::collection::vec(prop_oneof![Just(0), 1..10_u32, (0..17_u32).prop_map(|n| 1 << n)], 2..286),
     ) {
         let used = counts.iter().filter(|&&count| count > 0).count();
@@ -87,7 +87,7 @@ proptest! {
 }
 
 #[test]
-fn windows_blocks_and_parts_have_ends() {
+fn inputs_at_window_block_and_part_boundaries_round_trip() {
     let mut deflater = Deflater::default();
     let numbers: Vec<u8> = (0..60_000_u32).flat_map(u32::to_le_bytes).collect();
     for input in [
@@ -111,7 +111,7 @@ fn windows_blocks_and_parts_have_ends() {
 }
 
 #[test]
-fn a_copy_comes_from_as_far_as_deflate_can_say_and_from_no_further() {
+fn copies_reach_back_32768_bytes_and_no_further() {
     let mut deflater = Deflater::default();
     let mark = b"a mark that is long enough to be worth a copy";
     // Six bits a byte, so that no block is stored, and the mark as the only copy.
@@ -135,7 +135,7 @@ fn a_copy_comes_from_as_far_as_deflate_can_say_and_from_no_further() {
 }
 
 #[test]
-fn what_an_earlier_input_left_is_in_no_later_one() {
+fn earlier_inputs_do_not_change_the_deflated_size() {
     let mut deflater = Deflater::default();
     let first: Vec<u8> = (0..2000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
     let alone = round_trip(&mut Deflater::default(), 6, &first);
@@ -150,7 +150,7 @@ fn what_an_earlier_input_left_is_in_no_later_one() {
 }
 
 #[test]
-fn what_cannot_be_compressed_grows_by_five_bytes_a_block_of_64_kib() {
+fn incompressible_data_is_stored_with_little_overhead() {
     let mut state = 1_u64;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -163,7 +163,7 @@ fn what_cannot_be_compressed_grows_by_five_bytes_a_block_of_64_kib() {
 }
 
 #[test]
-fn a_part_that_inputs_have_in_common_is_searched_once() {
+fn a_part_shared_by_several_inputs_is_searched_once() {
     let mut deflater = Deflater::default();
     let part: Vec<u8> = (0..500_u16).flat_map(u16::to_le_bytes).collect();
     let mut places = Vec::new();
@@ -177,7 +177,7 @@ fn a_part_that_inputs_have_in_common_is_searched_once() {
 }
 
 #[test]
-fn a_part_that_is_too_long_or_far_from_the_beginning_is_none() {
+fn repeated_parts_out_of_range_are_ignored() {
     let input = vec![7; 10_000];
     for place in [0..10_000, 33..43, 9_999..10_001, 20_000..20_001] {
         let with = deflated(&mut Deflater::default(), 6, &input, place.clone());
@@ -200,7 +200,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn what_is_deflated_with_a_dictionary_inflates_with_it(
+    fn data_deflated_with_a_dictionary_inflates_unchanged(
         dictionary in bytes(20),
         inputs in prop::collection::vec(bytes(20), 1..4),
     ) {
@@ -224,7 +224,7 @@ proptest! {
 }
 
 #[test]
-fn a_dictionary_saves_the_bytes_that_an_input_has_in_common_with_it() {
+fn a_dictionary_saves_the_bytes_shared_with_the_input() {
     let text: Vec<u8> = (0..2000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
     let preset = Preset::new(text.clone().into());
     let (mut with, mut without) = (Vec::new(), Vec::new());

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_names_its_host_and_length() {
+    fn a_request_has_host_and_content_length_headers() {
         let request = register("127.0.0.1:9001", "otlp", &["INVOKE", "SHUTDOWN"]);
         expect_test::expect![[r#"
             POST /2020-01-01/extension/register HTTP/1.1

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_read_in_every_framing() {
+    fn api_responses_are_parsed_in_every_framing() {
         let check = |received: &str, is_end, expected: Result<Option<(u16, &str)>, ()>| {
             let answer = answer(received.as_bytes(), is_end);
             let read = answer.as_ref().map(|answer| {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_identifier_is_found_in_any_case() {
+    fn the_identifier_header_is_case_insensitive() {
         let received =
             b"HTTP/1.1 200 OK\r\nlambda-extension-identifier:  an-id \r\nContent-Length: 0\r\n\r\n";
         let answer = Response::parse(received, false).unwrap().unwrap();

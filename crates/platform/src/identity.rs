@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_envelope_does_not_say_is_not_written() {
+    fn missing_envelope_fields_are_omitted_from_the_resource() {
         let source = LogSource { account: "", region: None, log_group: "", log_stream: "" };
         let identity = Identity::of(&source);
         let expected =

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_in_columns() {
+    fn check_results_are_printed_in_columns() {
         let check = |check: Check, expected| assert_eq!(check.to_string(), expected);
         check(Check::ok("settings", "all"), "ok      settings      all");
         check(Check::warning("endpoint", "no TLS"), "warning endpoint      no TLS");

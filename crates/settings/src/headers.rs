@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_set_replaces_all_of_its_name() {
+    fn setting_a_header_replaces_all_headers_of_that_name() {
         let mut headers = Headers::parse("b=1,authorization=old,B=2").unwrap();
         headers.set("Authorization", "new").unwrap();
         headers.set("b", "3").unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_masked_in_print() {
+    fn printed_header_values_are_masked() {
         let headers = Headers::parse("authorization=Basic hunter2,x=y").unwrap();
         assert_eq!(headers.to_string(), "authorization=****,x=****");
         assert_eq!(format!("{headers:?}"), r#"{"authorization": ****, "x": ****}"#);

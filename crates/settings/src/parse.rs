@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
+    fn durations_are_parsed_with_and_without_units() {
         let check = |text, millis: Option<u64>| {
             assert_eq!(duration(text).ok(), millis.map(Duration::from_millis), "{text}");
         };
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn sizes_are_parsed_with_and_without_units() {
         let check =
             |text, expected: Option<usize>| assert_eq!(bytes(text).ok(), expected, "{text}");
         check("4194304", Some(4 << 20));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_switches() {
+    fn counts_ratios_and_switches_are_parsed() {
         assert_eq!((count("7"), count("-7"), count("7.0")), (Ok(7), Err(COUNT), Err(COUNT)));
         assert_eq!((ratio("0.25"), ratio("1"), ratio("0")), (Ok(0.25), Ok(1.0), Ok(0.0)));
         assert_eq!(
@@ -159,7 +159,7 @@ mod tests {
 
     #[cfg(feature = "url")]
     #[test]
-    fn urls_are_absolute_and_without_credentials() {
+    fn urls_must_be_absolute_http_without_credentials() {
         let check = |text, expected: Result<&str, &str>| {
             let parsed = url(text);
             assert_eq!(
@@ -191,7 +191,7 @@ mod tests {
 
     #[cfg(feature = "url")]
     #[test]
-    fn proxies_may_have_credentials_and_need_no_scheme() {
+    fn proxy_urls_may_have_credentials_and_need_no_scheme() {
         let check = |text, expected: Result<&str, &str>| {
             let parsed = proxy(text);
             let parsed = parsed.as_ref().map(url::Url::as_str).map_err(String::as_str);

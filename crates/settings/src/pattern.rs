@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stars_stand_for_anything() {
+    fn stars_match_any_text() {
         let check = |pattern: &str, text: &str, expected: bool| {
             assert_eq!(Pattern::new(pattern).matches(text), expected, "{pattern} / {text}");
         };
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_matches_begin_with() {
+    fn the_prefix_of_a_pattern_ends_at_the_first_star() {
         let check = |pattern: &str, prefix| assert_eq!(Pattern::new(pattern).prefix(), prefix);
         check("/aws/lambda/*", "/aws/lambda/");
         check("/aws/lambda/a*b*", "/aws/lambda/a");

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_exempt_is_what_reqwest_exempts() {
+    fn proxy_exemptions_agree_with_reqwest() {
         let entries = [
             "",
             "example.com",
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn this_host_is_behind_no_proxy() {
+    fn requests_to_the_local_host_bypass_the_proxy() {
         for host in ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.8.9.1", "[::1]"] {
             assert!(!proxied("", &format!("https://{host}:5080/")), "{host}");
         }

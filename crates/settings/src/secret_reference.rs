@@ -110,7 +110,7 @@ mod tests {
     const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
 
     #[test]
-    fn references() {
+    fn secret_references_are_parsed() {
         let check = |text: &str, store, id: &str, key: Option<&str>| {
             let reference = SecretReference::parse(text).unwrap();
             let expected =
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reference() {
+    fn invalid_secret_references_are_rejected() {
         let with = |end: &str| format!("{ARN}{end}");
         let wrong = [
             String::new(),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arn_names_its_region_and_partition() {
+    fn region_and_partition_come_from_the_arn() {
         let check = |text: &str, expected| {
             let reference = SecretReference::parse(text).unwrap();
             assert_eq!((reference.partition(), reference.region()), expected, "{text}");

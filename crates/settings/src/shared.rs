@@ -113,7 +113,7 @@ mod tests {
     use crate::table::Table;
 
     #[test]
-    fn the_rows_are_sound_and_a_table_may_say_what_one_means_in_it() {
+    fn shared_rows_are_valid_and_tables_can_override_them() {
         const ROWS: &[Variable] = &[
             LAMBDA_OTLP_BACKEND,
             LAMBDA_OTLP_LINE,

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_value_is_unset_in_every_source() {
+    fn an_empty_value_counts_as_unset_in_every_source() {
         let pairs = [("A", ""), ("B", "b")];
         let owned = || pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         let hash_map: HashMap<_, _> = owned().collect();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_gives_what_the_process_was_started_with() {
+    fn the_env_source_reads_the_process_environment() {
         // Cargo sets CARGO_PKG_NAME for every test it runs.
         assert_eq!(Env.get("CARGO_PKG_NAME").as_deref(), Some("lambda-otlp-settings"));
         assert!(Env.names().contains(&"CARGO_PKG_NAME".to_owned()));

@@ -92,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_decodes_to_its_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn base91_text_decodes_to_the_encoded_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut text = Vec::new();
             push(&mut text, &bytes);
             prop_assert!(bytes_in(text.len()) <= bytes.len());
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_has_two_characters_for_13_bits() {
+    fn two_characters_encode_13_bits_and_invalid_text_yields_no_bytes() {
         let mut text = Vec::new();
         push(&mut text, &[0xff; 13]);
         assert_eq!(text, b"#~#~#~#~#~#~#~#~".map(|c| if c == b'#' { text[0] } else { text[1] }));

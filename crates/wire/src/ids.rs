@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn xray_headers_are_read_in_every_form() {
+    fn xray_headers_are_parsed_and_malformed_fields_ignored() {
         let check = |header: &str, trace: Option<&str>, parent: Option<&str>, sampled| {
             let parsed = XRayHeader::parse(header);
             assert_eq!(parsed.trace_id.map(|id| to_hex(&id)).as_deref(), trace, "{header}");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_a_sequence_are_those_of_splitmix64() {
+    fn numbered_ids_follow_splitmix64_and_convert_back() {
         // SplitMix64's first three numbers for the seed 0, in every implementation of it.
         let expected = ["e220a8397b1dcdaf", "6e789e6aa1b965f4", "06c45d188009454f"];
         assert_eq!([1, 2, 3].map(|number| to_hex(&id_of_number(number))), expected);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn ratio_samplers_see_no_bias() {
+    fn trace_ids_from_request_ids_do_not_bias_ratio_samplers() {
         // opentelemetry_sdk compares the low 63 bits with the ratio.
         let below_half = (0..1000u32)
             .filter(|n| {

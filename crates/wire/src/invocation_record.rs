@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_is_open_until_it_is_written_and_unknown_of_older_writers() {
+    fn only_unmarked_roots_of_current_writers_are_open() {
         let mut bytes = record(FIRST, &[0xab; 16], &[0xcd; 8]).unwrap();
         let is_open = |bytes: &[u8]| find(bytes, FIRST).next().map(|root| root.is_open);
         assert_eq!(is_open(&bytes), Some(true));
@@ -113,7 +113,7 @@ mod tests {
     const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 
     #[test]
-    fn a_record_has_its_size_and_is_found() {
+    fn a_record_of_fixed_size_is_found_by_request_id() {
         let check = |request_id: &str| {
             let bytes = record(request_id, &[0xab; 16], &[0xcd; 8]).unwrap();
             assert_eq!(bytes.len(), RECORD_BYTES, "{request_id}");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_invocation_s_own_record_is_found() {
+    fn only_the_complete_record_of_the_invocation_is_found() {
         let mut file = vec![0; RECORD_BYTES * 3];
         let second = usize::try_from(offset(SLOTS + 1)).unwrap();
         file[second..second + RECORD_BYTES]

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endpoints_name_their_signal() {
+    fn the_signal_is_derived_from_the_endpoint_path() {
         let check = |endpoint: &str, expected| {
             assert_eq!(SignalKind::from_endpoint(endpoint), expected, "{endpoint}");
         };

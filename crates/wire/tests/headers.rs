@@ -12,7 +12,7 @@ fn read(line: &str) -> LineReading {
 }
 
 #[test]
-fn no_header_value_survives_in_an_undecodable_line() {
+fn header_values_are_removed_from_undecodable_lines() {
     let line = HEADERS.replace("\"payload\":\"", "\"payload\":\"!");
     assert!(line.contains("secret=123"), "the sample holds a secret");
     let reading = read(&line);
@@ -23,7 +23,7 @@ fn no_header_value_survives_in_an_undecodable_line() {
 }
 
 #[test]
-fn headers_are_removed_from_text_that_is_no_json() {
+fn headers_are_removed_from_valid_quoted_and_truncated_json() {
     let check = |line: &str, expected: &str| {
         assert_eq!(without_headers(line), expected);
     };
@@ -56,7 +56,7 @@ fn headers_are_removed_from_text_that_is_no_json() {
 }
 
 #[test]
-fn no_header_value_survives_in_what_becomes_text() {
+fn header_values_are_removed_from_remaining_text() {
     let line = r#"{"__otel_otlp_stdout":"1","payload":"","headers":{"authorization":"s3cret"}}"#;
     let quoted = |line: &str| serde_json::to_string(line).unwrap();
     let wrap = |levels: usize| {

@@ -45,7 +45,7 @@ fn data(metric: &Json) -> Result<Data, String> {
 }
 
 #[test]
-fn values_are_read_in_every_spelling() {
+fn values_are_parsed_in_every_spelling() {
     let check = |json: &str, expected: Value| {
         assert_eq!(body(json).as_ref(), Ok(&Some(expected)), "{json}");
     };
@@ -82,7 +82,7 @@ fn values_are_read_in_every_spelling() {
 }
 
 #[test]
-fn half_a_surrogate_pair_costs_one_character_only() {
+fn a_lone_surrogate_becomes_a_replacement_character() {
     let Ok(Some(Value::StringValue(text))) = body(r#"{"stringValue":"a\ud83d b"}"#) else {
         panic!()
     };
@@ -90,7 +90,7 @@ fn half_a_surrogate_pair_costs_one_character_only() {
 }
 
 #[test]
-fn null_keeps_its_place_in_an_array_of_values_and_is_absent_elsewhere() {
+fn null_is_an_empty_array_value_and_otherwise_absent() {
     let Ok(Some(Value::ArrayValue(array))) =
         body(r#"{"arrayValue":{"values":[{"intValue":1},null,{"intValue":3}]}}"#)
     else {
@@ -108,7 +108,7 @@ fn null_keeps_its_place_in_an_array_of_values_and_is_absent_elsewhere() {
 }
 
 #[test]
-fn ids_are_hexadecimal_in_either_case() {
+fn ids_are_parsed_from_hexadecimal_or_base64() {
     let check = |id: &str, expected: &[u8]| {
         assert_eq!(span(&json!({"traceId": id})).unwrap().trace_id, expected, "{id}");
         assert_eq!(span(&json!({"parentSpanId": id})).unwrap().parent_span_id, expected, "{id}");
@@ -134,7 +134,7 @@ fn ids_are_hexadecimal_in_either_case() {
 }
 
 #[test]
-fn ids_of_links_log_records_and_exemplars_are_hexadecimal_too() {
+fn ids_of_links_log_records_and_exemplars_are_hexadecimal() {
     let (trace, id) = ("00000000000000000000000000000001", "0000000000000002");
     let linked = span(&json!({"links": [{"traceId": trace, "spanId": id}]})).unwrap();
     let record = log_record(&json!({"traceId": trace, "spanId": id})).unwrap();
@@ -153,7 +153,7 @@ fn ids_of_links_log_records_and_exemplars_are_hexadecimal_too() {
 }
 
 #[test]
-fn enumerations_are_numbers_or_names() {
+fn enumerations_are_parsed_from_numbers_and_names() {
     let kind = |json: Json| span(&json!({"kind": json})).map(|span| span.kind);
     assert_eq!(kind(json!(2)), Ok(2));
     assert_eq!(kind(json!("SPAN_KIND_SERVER")), Ok(2));
@@ -191,7 +191,7 @@ fn enumerations_are_numbers_or_names() {
 }
 
 #[test]
-fn points_in_time_are_exact() {
+fn nanosecond_times_are_parsed_exactly() {
     let start =
         |json: Json| span(&json!({"startTimeUnixNano": json})).map(|s| s.start_time_unix_nano);
     assert_eq!(start(json!("1790000000123456789")), Ok(1_790_000_000_123_456_789));
@@ -214,7 +214,7 @@ fn points_in_time_are_exact() {
 }
 
 #[test]
-fn zero_counts_where_it_is_a_value() {
+fn an_explicit_zero_is_kept_in_optional_fields() {
     let point = json!({"sum": 0, "min": "0", "count": "2", "bucketCounts": ["0", 2], "explicitBounds": [0.0]});
     let Ok(Data::Histogram(histogram)) = data(&json!({"histogram": {"dataPoints": [point]}}))
     else {
@@ -235,7 +235,7 @@ fn zero_counts_where_it_is_a_value() {
 }
 
 #[test]
-fn keys_are_read_as_the_proto_files_spell_them_too() {
+fn snake_case_keys_are_accepted_and_other_spellings_ignored() {
     let spelled =
         span(&json!({"trace_id": "01", "start_time_unix_nano": 1, "dropped_attributes_count": 2}));
     let spelled = spelled.unwrap();
@@ -254,7 +254,7 @@ fn keys_are_read_as_the_proto_files_spell_them_too() {
 }
 
 #[test]
-fn what_can_be_read_in_two_ways_is_refused() {
+fn duplicate_keys_and_second_values_are_rejected() {
     let check = |json: &str, expected: &str| {
         assert_eq!(log_record_of_text(json), Err(expected.to_owned()), "{json}");
     };
@@ -272,7 +272,7 @@ fn what_can_be_read_in_two_ways_is_refused() {
 }
 
 #[test]
-fn values_of_the_wrong_type_are_refused_by_name() {
+fn a_value_of_the_wrong_type_is_reported_by_field() {
     let check = |json: &str, expected: &str| {
         assert_eq!(log_record_of_text(json), Err(expected.to_owned()), "{json}");
     };
@@ -309,7 +309,7 @@ fn values_of_the_wrong_type_are_refused_by_name() {
 }
 
 #[test]
-fn what_is_no_json_object_is_refused_without_a_quote_of_it() {
+fn invalid_json_is_rejected_without_quoting_its_content() {
     let check = |json: &str, expected: &str| {
         assert_eq!(read_text::<Traces>(json), Err(expected.to_owned()), "{json}");
     };
@@ -335,7 +335,7 @@ fn what_is_no_json_object_is_refused_without_a_quote_of_it() {
 }
 
 #[test]
-fn nesting_size_and_items_are_bounded() {
+fn nesting_size_and_item_count_are_limited() {
     let limits = Limits { inflated_bytes: 1000, nesting: 8, items: 3, ..Limits::default() };
     let read = |json: &str| {
         Request::from_json(SignalKind::Logs, json.as_bytes(), &limits).map_err(|e| e.to_string())
@@ -369,7 +369,7 @@ fn nesting_size_and_items_are_bounded() {
 /// The cases for which opentelemetry-proto's reader is unsuitable: if one of these begins to pass there, the reason for ours is
 /// gone.
 #[test]
-fn opentelemetry_proto_refuses_or_mistakes_these() {
+fn opentelemetry_proto_rejects_or_misreads_some_otlp_json() {
     let theirs = |value: &str| {
         serde_json::from_str::<LogRecord>(&format!(r#"{{"body":{value}}}"#))
             .map(|record| record.body.and_then(|body| body.value))
@@ -396,7 +396,7 @@ fn opentelemetry_proto_refuses_or_mistakes_these() {
 
 /// The cases for which opentelemetry-proto's writer is unsuitable: if its text becomes ours, the reason for ours is gone.
 #[test]
-fn opentelemetry_proto_loses_or_adds_these() {
+fn opentelemetry_proto_loses_some_doubles_and_writes_absent_fields() {
     let check = |log_record: &str, theirs: &str| {
         let json =
             format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{log_record}]}}]}}]}}"#);
@@ -429,7 +429,7 @@ fn opentelemetry_proto_loses_or_adds_these() {
 }
 
 #[test]
-fn requests_are_written_as_the_specification_has_it() {
+fn requests_are_written_in_the_specified_json_encoding() {
     let check = |kind: SignalKind, json: &str| {
         let request = Request::from_json(kind, json.as_bytes(), &Limits::default()).unwrap();
         assert_eq!(request.to_json(), json);
@@ -450,7 +450,7 @@ fn requests_are_written_as_the_specification_has_it() {
 }
 
 #[test]
-fn what_protobuf_merges_is_written_once() {
+fn repeated_protobuf_fields_are_merged_in_json() {
     let mut bytes = Vec::new();
     lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
         container.message(1, |resource| resource.varint(2, 1));
@@ -479,7 +479,7 @@ fn what_protobuf_merges_is_written_once() {
 }
 
 #[test]
-fn a_request_with_too_many_messages_is_refused_before_all_of_it_is_read() {
+fn json_parsing_stops_at_the_message_limit() {
     let limits = Limits { messages: 3, ..Limits::default() };
     let read = |json: &str| {
         let read = Request::from_json(SignalKind::Logs, json.as_bytes(), &limits);

@@ -358,7 +358,7 @@ proptest! {
     }
 
     #[test]
-    fn every_double_comes_out_exact(number in any::<f64>().prop_filter("JSON", |number| number.is_finite())) {
+    fn finite_doubles_round_trip_exactly(number in any::<f64>().prop_filter("JSON", |number| number.is_finite())) {
         let json = format!(
             r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{"doubleValue":{number:e}}}}}]}}]}}]}}"#
         );

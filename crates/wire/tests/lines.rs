@@ -39,7 +39,7 @@ fn check(file: &str, lines: usize, spans: usize) {
 }
 
 #[test]
-fn lines_of_the_peers_current_exporters_are_read() {
+fn lines_of_current_otlp_stdout_span_exporters_are_decoded() {
     for language in ["python", "node", "rust"] {
         check(&format!("{language}-1.jsonl"), 1, 1);
         check(&format!("{language}-10.jsonl"), 1, 10);
@@ -115,7 +115,7 @@ const WHY: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn each_broken_line_has_the_outcome_of_the_table() {
+fn damaged_lines_have_the_documented_results() {
     let mut table = String::from(
         "# Damaged and unusual OTLP lines\n\n\
          The result of reading each line of `tests/fixtures/lines/corrupted.jsonl` and `bombs.jsonl`. \
@@ -141,7 +141,7 @@ fn bare(file: &str) -> String {
 }
 
 #[test]
-fn lines_of_the_older_client_are_read_in_all_four_forms() {
+fn lines_of_the_older_client_are_decoded_in_all_forms() {
     let text = fixture("rust-oldclient.jsonl");
     let outcomes: Vec<_> = text.lines().map(signals).collect();
     expect![[r"
@@ -186,7 +186,7 @@ fn shown(reading: LineReading) -> String {
 }
 
 #[test]
-fn a_payload_is_read_by_what_it_is() {
+fn a_payload_is_decoded_by_its_content() {
     let json = bare("python-1.jsonl");
     let check = |payload: &str, rest: &str, expected: &str| {
         let line = format!(r#"{{"__otel_otlp_stdout":"x","payload":{payload}{rest}}}"#);
@@ -219,7 +219,7 @@ fn a_payload_is_read_by_what_it_is() {
 
 /// Protobuf may begin like JSON after a newline, by its field number and its length.
 #[test]
-fn protobuf_of_each_length_is_read_as_protobuf() {
+fn protobuf_of_any_length_is_not_mistaken_for_json() {
     for name in 0..300 {
         let mut bytes = Vec::new();
         Writer::new(&mut bytes).message(1, |container| {
@@ -243,7 +243,7 @@ fn protobuf_of_each_length_is_read_as_protobuf() {
 }
 
 #[test]
-fn only_the_python_adapter_leaves_out_a_payload() {
+fn only_lines_of_the_python_adapter_may_omit_the_payload() {
     let check = |writer: &str, expected: &str| {
         let line = format!(r#"{{"__otel_otlp_stdout":"{writer}","endpoint":"/v1/logs"}}"#);
         assert_eq!(signals(&line), expected, "{writer}");
@@ -254,7 +254,7 @@ fn only_the_python_adapter_leaves_out_a_payload() {
 }
 
 #[test]
-fn bare_otlp_json_is_read() {
+fn bare_otlp_json_is_decoded() {
     let spans = bare("python-10.jsonl");
     let logs =
         r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}"#;
@@ -288,7 +288,7 @@ fn bare_otlp_json_is_read() {
 }
 
 #[test]
-fn what_only_looks_like_otlp_json_stays_text() {
+fn text_that_resembles_otlp_json_remains_text() {
     let spans = bare("python-1.jsonl");
     for text in [
         r#"{"resource":{"attributes":[]},"scopeSpans":[{"spans":[{"name":"x"}]}],"user":"x"}"#,
@@ -304,7 +304,7 @@ fn what_only_looks_like_otlp_json_stays_text() {
 }
 
 #[test]
-fn wrapped_lines_are_read_without_their_wrapping() {
+fn wrapped_sample_lines_are_decoded() {
     let text = fixture("wrapped.jsonl");
     let outcomes = text.lines().map(|row| {
         let row: serde_json::Value = serde_json::from_str(row).unwrap();
@@ -325,7 +325,7 @@ fn wrapped_lines_are_read_without_their_wrapping() {
 }
 
 #[test]
-fn every_kind_of_line_is_read_in_every_wrapping() {
+fn every_kind_of_line_is_decoded_in_every_wrapping() {
     let line = fixture("python-10.jsonl").trim_end().to_owned();
     let old = fixture("rust-oldclient.jsonl")
         .lines()
@@ -377,7 +377,7 @@ fn every_kind_of_line_is_read_in_every_wrapping() {
 }
 
 #[test]
-fn a_broken_line_is_refused_in_every_wrapping() {
+fn a_broken_line_is_rejected_in_every_wrapping() {
     let line = r#"{"__otel_otlp_stdout":"1","payload":"!","headers":{"k":"s3cret"}}"#;
     let quoted = serde_json::to_string(line).unwrap();
     let refused = "refused: payload is not base64";
@@ -401,7 +401,7 @@ fn a_broken_line_is_refused_in_every_wrapping() {
 }
 
 #[test]
-fn the_lines_of_one_event_share_one_bound() {
+fn the_lines_of_one_log_event_share_one_inflation_limit() {
     let bomb = fixture("bombs.jsonl").lines().nth(1).unwrap().to_owned();
     let bomb: serde_json::Value = serde_json::from_str(&bomb).unwrap();
     let bomb = bomb["line"].as_str().unwrap();
@@ -411,7 +411,7 @@ fn the_lines_of_one_event_share_one_bound() {
 }
 
 #[test]
-fn a_text_that_only_mentions_the_marker_stays_text() {
+fn text_that_only_mentions_the_marker_remains_text() {
     for text in [
         r#"debug: {"__otel_otlp_stdout" was seen"#,
         r#"I looked for {"__otel_otlp_stdout" in the docs, and more text that a person wrote"#,
@@ -427,7 +427,7 @@ fn a_text_that_only_mentions_the_marker_stays_text() {
 }
 
 #[test]
-fn a_line_in_an_object_leaves_no_broken_json() {
+fn removing_a_line_from_an_object_leaves_valid_json() {
     let line = fixture("python-1.jsonl").trim_end().to_owned();
     let check = |text: &str, expected: &str| assert_eq!(signals(text), expected, "{text}");
     check(&format!(r#"{{"level":"INFO","message":{line}}}"#), "1 traces");
@@ -447,7 +447,7 @@ fn embedded(line: &str, embedded_lines: EmbeddedLines) -> String {
 }
 
 #[test]
-fn a_line_in_the_middle_of_a_text_is_text() {
+fn embedded_lines_are_decoded_as_the_setting_allows() {
     let line = fixture("python-1.jsonl").trim_end().to_owned();
     let text = |line: &str| serde_json::to_string(line).unwrap();
     let check = |log_event: &str, [whole, read, never]: [&str; 3]| {
@@ -492,7 +492,7 @@ fn a_line_in_the_middle_of_a_text_is_text() {
 const NOTE: &str = "(an OTLP line was taken out of this message)";
 
 #[test]
-fn a_record_around_a_line_stays_a_record() {
+fn only_records_with_other_keys_are_kept_around_a_line() {
     let empty = r#"{"__otel_otlp_stdout":"1","payload":{}}"#;
     let quoted = serde_json::to_string(empty).unwrap();
     let left = |record: &str| {
@@ -545,7 +545,7 @@ fn a_record_around_a_line_stays_a_record() {
 }
 
 #[test]
-fn ordinary_lines_claim_nothing() {
+fn ordinary_lines_are_not_otlp_lines() {
     for line in [
         "",
         "text",
@@ -562,7 +562,7 @@ fn ordinary_lines_claim_nothing() {
 }
 
 #[test]
-fn very_many_undecodable_lines_of_a_text_are_refused_together() {
+fn many_undecodable_lines_of_a_text_are_reported_together() {
     // A credential with an unclear end does not affect the next line.
     let bad = [
         r#"{"__otel_otlp_stdout":"a","payload":"H4sI"}"#,

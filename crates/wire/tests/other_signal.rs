@@ -154,12 +154,12 @@ fn is_refused(kind: SignalKind, request: &Request) -> bool {
 
 proptest! {
     #[test]
-    fn a_valid_request_is_never_taken_for_one_of_another_signal(request in request()) {
+    fn a_valid_request_is_never_mistaken_for_another_signal(request in request()) {
         prop_assert_eq!(told(request.kind(), &request), None);
     }
 
     #[test]
-    fn what_passes_as_another_signal_is_told_by_its_own_or_not_at_all(
+    fn signal_detection_returns_the_actual_signal_or_none(
         request in request(),
         kind in 0..3_usize,
     ) {
@@ -170,7 +170,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_an_sdk_sends_is_taken_at_another_signals_path(
+    fn sdk_requests_are_rejected_at_the_path_of_another_signal(
         mut spans in vec(span(), 1..4),
         mut gauges in vec((metric(), vec(point(), 1..3)), 1..4),
         mut records in vec(log_record(), 1..4),
@@ -197,7 +197,7 @@ proptest! {
 }
 
 #[test]
-fn what_protobuf_readers_take_for_another_signal_is_told() {
+fn requests_valid_as_another_signal_are_detected_if_unambiguous() {
     let check = |kind, request: &Request, expected| {
         let bytes = request.bytes().to_vec();
         let passes = Request::check(kind, bytes, &Limits::default()).is_ok();

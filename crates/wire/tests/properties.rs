@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn data_points_are_split_too(metrics in prop::collection::vec(0..5u8, 0..5), at in 0..20usize) {
+    fn splitting_keeps_every_data_point_in_order(metrics in prop::collection::vec(0..5u8, 0..5), at in 0..20usize) {
         let request = data_points(&metrics);
         let before = points(std::slice::from_ref(&request));
         prop_assert_eq!(request.items(), before.len());
@@ -189,7 +189,7 @@ proptest! {
     }
 
     #[test]
-    fn splitting_repeats_little(
+    fn splitting_by_size_at_most_triples_the_bytes(
         containers in prop::collection::vec((0..1500usize, 0..1500usize, prop::collection::vec(0..800usize, 0..30)), 1..4),
         max in 1..4000usize,
     ) {
@@ -253,7 +253,7 @@ proptest! {
     }
 
     #[test]
-    fn equal_resources_and_scopes_become_one(shapes in prop::collection::vec(shape(), 2..5)) {
+    fn merging_combines_equal_resources_and_scopes(shapes in prop::collection::vec(shape(), 2..5)) {
         let mut next = 0;
         let requests: Vec<_> = shapes.iter().map(|shape| spans(shape, &mut next)).collect();
         if requests.iter().filter(|request| request.items() > 0).count() < 2 {
@@ -270,7 +270,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read(shapes in prop::collection::vec(shape(), 1..3), level in 0..10u32) {
+    fn encoded_lines_decode_to_the_same_request(shapes in prop::collection::vec(shape(), 1..3), level in 0..10u32) {
         let mut next = 0;
         let mut encoder = LineEncoder::new(level, LineLimits::default());
         for shape in &shapes {
@@ -290,7 +290,7 @@ proptest! {
     }
 
     #[test]
-    fn a_line_is_read_in_any_wrapping_and_in_pieces_of_any_size(
+    fn a_wrapped_line_is_decoded_whole_and_in_pieces(
         shape in shape(),
         wrappings in prop::collection::vec(0..5usize, 0..4),
         prefix in 0..3usize,
@@ -342,7 +342,7 @@ proptest! {
     }
 
     #[test]
-    fn small_lines_hold_every_item(shape in shape(), max_bytes in 500..3000usize) {
+    fn small_line_limits_lose_no_items(shape in shape(), max_bytes in 500..3000usize) {
         let request = spans(&shape, &mut 0);
         let before = places(std::slice::from_ref(&request));
         let limits = LineLimits { max_bytes, ..LineLimits::default() };
@@ -361,7 +361,7 @@ proptest! {
     }
 
     #[test]
-    fn what_passes_the_check_decodes_elsewhere(
+    fn requests_that_pass_the_check_decode_with_prost(
         shape in shape(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         kind in prop::sample::select(SignalKind::ALL.to_vec()),
@@ -384,7 +384,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_panics(text in ".{0,200}", around in any::<bool>()) {
+    fn arbitrary_line_text_never_panics(text in ".{0,200}", around in any::<bool>()) {
         let text = if around { format!("{text}{{\"__otel_otlp_stdout\":\"1\",{text}") } else { text };
         let _ = read_line(&text, &Limits::default());
         let _ = lambda_otlp_wire::without_headers(&text);
@@ -393,7 +393,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn arbitrary_request_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         for kind in SignalKind::ALL {
             let request = Request::trusted(kind, bytes.clone());
             let _ = request.clone().split_at(1);
@@ -418,7 +418,7 @@ fn noise(bytes: usize) -> String {
 }
 
 #[test]
-fn an_item_that_no_line_holds_is_truncated_as_little_as_possible_and_counted() {
+fn an_oversized_item_is_truncated_minimally_and_counted() {
     let noise = noise(420_000);
     let span = |values: &[&str]| {
         let large =
@@ -498,7 +498,7 @@ fn only_values_longer_than_the_limit_are_truncated() {
 }
 
 #[test]
-fn large_values_of_resource_and_scope_are_truncated_and_those_of_items_are_not() {
+fn resource_and_scope_values_are_truncated_before_item_values() {
     let large = || vec![attribute("large", Value::StringValue(noise(80_000)))];
     let resource = Resource { attributes: large(), ..Default::default() };
     let point = NumberDataPoint {
@@ -545,7 +545,7 @@ fn large_values_of_resource_and_scope_are_truncated_and_those_of_items_are_not()
 }
 
 #[test]
-fn a_size_below_each_item_gives_every_item_its_part() {
+fn items_above_the_size_limit_each_get_their_own_part() {
     let spans = vec![Span { name: "n".into(), ..Default::default() }; 5];
     let request = Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
         scope_spans: vec![ScopeSpans { spans, ..Default::default() }],

@@ -65,7 +65,7 @@ fn pieces(line: &str, size: usize) -> Vec<&str> {
 }
 
 #[test]
-fn a_cut_line_is_joined_at_every_size_of_pieces() {
+fn a_cut_line_is_rejoined_for_every_piece_size() {
     let big = fixture("big-line.jsonl");
     for (size, story) in
         [(262_144, "(!"), (65_536, "(++++++!"), (16_384, "(++++++++++++++++++++++++++++!")]
@@ -80,7 +80,7 @@ fn a_cut_line_is_joined_at_every_size_of_pieces() {
 }
 
 #[test]
-fn a_line_with_its_last_cut_behind_the_payload_is_joined() {
+fn a_line_cut_after_its_payload_is_rejoined() {
     let big = fixture("big-line.jsonl");
     let line = big.trim_end();
     for cut in 2..=5 {
@@ -93,7 +93,7 @@ fn a_line_with_its_last_cut_behind_the_payload_is_joined() {
 }
 
 #[test]
-fn every_kind_of_line_is_joined() {
+fn every_kind_of_line_is_rejoined() {
     let line = fixture("python-10.jsonl").trim_end().to_owned();
     let record = |text: &str| serde_json::json!({"level": "INFO", "message": text}).to_string();
     let check = |line: &str, size: usize| {
@@ -132,7 +132,7 @@ fn bare(name: &str) -> String {
 }
 
 #[test]
-fn what_is_no_piece_ends_the_waiting() {
+fn an_unrelated_log_event_aborts_rejoining() {
     let line = fixture("python-10.jsonl").trim_end().to_owned();
     let (first, second) = line.split_at(1_100);
     let check = |texts: &[&str], story: &str, items: usize| {
@@ -154,7 +154,7 @@ fn what_is_no_piece_ends_the_waiting() {
 
 /// The caller limits how much broken lines may inflate to.
 #[test]
-fn a_joined_line_without_items_says_how_much_it_inflated_to() {
+fn a_rejoined_line_without_items_reports_its_inflated_size() {
     let refused = |bytes: &[u8]| {
         let payload = STANDARD.encode(lambda_otlp_wire::gzip::compress(6, bytes));
         let line = format!(r#"{{"__otel_otlp_stdout":"1","base64":true,"payload":"{payload}"}}"#);
@@ -177,7 +177,7 @@ fn a_joined_line_without_items_says_how_much_it_inflated_to() {
 
 /// Texts of an attacker who can write to a function's log: none of them affects ordinary lines.
 #[test]
-fn ordinary_lines_are_no_pieces() {
+fn an_unfinished_line_swallows_no_ordinary_lines() {
     // As long as a piece that Lambda cuts.
     let cut = |begin: &str| format!("{begin:65535}");
     let padding = "A".repeat(70_000);
@@ -210,7 +210,7 @@ fn ordinary_lines_are_no_pieces() {
 }
 
 #[test]
-fn waiting_is_bounded() {
+fn rejoining_is_limited_in_pieces_and_bytes() {
     let piece = "A".repeat(1_000);
     let first = format!("{:A<1000}", r#"{"__otel_otlp_stdout":"1","payload":""#);
     let mut texts = vec![first.as_str()];

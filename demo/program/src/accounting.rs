@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn only_exactly_once_balances() {
+    fn accounts_balance_only_if_each_item_arrives_once() {
         let all = [
             (ItemKind::Span, "1 pack | a=1"),
             (ItemKind::LogRecord, "3"),

@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_cannot_become_markup() {
+    fn html_special_characters_are_escaped() {
         let text = "<script>alert('x' & \"y\")</script>";
         assert_eq!(
             Escaped(text).to_string(),

@@ -39,7 +39,7 @@ fn functions() -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn what_was_made_is_found_once_in_every_service() {
+fn every_service_stores_its_items_exactly_once() {
     assert!(RUN.accounts().balance(), "{:?}", RUN.accounts());
     assert_eq!(RUN.oddities, [""; 0]);
     let services: BTreeSet<String> = RUN.arrived.spans.iter().map(service).collect();
@@ -48,7 +48,7 @@ fn what_was_made_is_found_once_in_every_service() {
 }
 
 #[test]
-fn a_function_that_knows_nothing_of_opentelemetry_has_its_calls_in_its_trace() {
+fn an_uninstrumented_functions_calls_are_in_its_trace() {
     let own = |kind: SpanKind| {
         let spans = RUN.arrived.spans.iter().filter(move |span| span.item.kind == kind as i32);
         spans.filter(|span| service(span) == STOCK)
@@ -73,7 +73,7 @@ fn a_function_that_knows_nothing_of_opentelemetry_has_its_calls_in_its_trace() {
 }
 
 #[test]
-fn a_batch_of_the_queue_is_linked_to_the_spans_that_sent_its_messages() {
+fn parcels_batches_link_to_the_sending_spans_of_checkout() {
     let of = |function: &str, kind: SpanKind| -> Vec<&StoredSpan> {
         let own = RUN.arrived.spans.iter().filter(|span| service(span) == function);
         let own = own.filter(|span| span.scope.name != PLATFORM_SCOPE);
@@ -105,7 +105,7 @@ fn a_batch_of_the_queue_is_linked_to_the_spans_that_sent_its_messages() {
 }
 
 #[test]
-fn a_link_that_is_lost_is_noticed() {
+fn a_lost_link_is_detected() {
     let at = RUN.arrived.spans.iter().position(|span| !span.item.links.is_empty()).unwrap();
     let mut arrived = RUN.arrived.clone();
     arrived.spans[at].item.links.pop();
@@ -113,7 +113,7 @@ fn a_link_that_is_lost_is_noticed() {
 }
 
 #[test]
-fn shop_and_the_orders_that_it_invokes_are_one_trace() {
+fn the_shop_and_its_orders_share_one_trace() {
     if !functions().contains(SHOP) {
         return;
     }
@@ -149,7 +149,7 @@ fn shop_and_the_orders_that_it_invokes_are_one_trace() {
 }
 
 #[test]
-fn only_records_outside_of_any_invocation_have_no_trace() {
+fn only_records_outside_an_invocation_have_no_trace_id() {
     let without: Vec<String> = RUN
         .arrived
         .log_records
@@ -162,7 +162,7 @@ fn only_records_outside_of_any_invocation_have_no_trace() {
 }
 
 #[test]
-fn a_lost_span_or_log_record_is_noticed_by_its_number() {
+fn a_lost_span_or_log_record_is_reported_by_number() {
     let check = |what: ItemKind, number: Option<String>, arrived: &Arrived| {
         let accounts = accounts_of(arrived);
         assert!(!accounts.balance(), "{what:?} {number:?}");
@@ -185,7 +185,7 @@ fn a_lost_span_or_log_record_is_noticed_by_its_number() {
 }
 
 #[test]
-fn a_lost_or_changed_attribute_is_noticed() {
+fn a_lost_attribute_or_log_body_is_detected() {
     let mut attributes = 0;
     for at in 0..RUN.arrived.spans.len() {
         let span = &RUN.arrived.spans[at];
@@ -211,7 +211,7 @@ fn a_lost_or_changed_attribute_is_noticed() {
 }
 
 #[test]
-fn a_lost_data_point_is_noticed() {
+fn a_lost_data_point_is_detected() {
     let mut points = 0;
     for (at, metric) in RUN.arrived.metrics.iter().enumerate() {
         for point in 0..point_count(&metric.item) {
@@ -225,7 +225,7 @@ fn a_lost_data_point_is_noticed() {
 }
 
 #[test]
-fn what_comes_twice_is_noticed() {
+fn duplicate_items_are_detected() {
     for span in &RUN.arrived.spans {
         let mut arrived = RUN.arrived.clone();
         arrived.spans.push(span.clone());
@@ -244,7 +244,7 @@ fn what_comes_twice_is_noticed() {
 }
 
 #[test]
-fn a_second_span_that_serves_an_invocation_is_noticed() {
+fn a_second_server_span_of_an_invocation_is_detected() {
     let platform = RUN.arrived.spans.iter().position(|span| span.scope.name == PLATFORM_SCOPE);
     let mut arrived = RUN.arrived.clone();
     arrived.spans[platform.unwrap()].item.kind = SpanKind::Server as i32;

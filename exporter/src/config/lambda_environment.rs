@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_json_log_format_gives_the_configured_level() {
+    fn lambdas_log_level_applies_only_to_the_json_format() {
         let check = |variables: &[(&str, &str)], expected: Option<&str>| {
             let source: std::collections::BTreeMap<String, String> =
                 variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();

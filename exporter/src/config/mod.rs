@@ -230,13 +230,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_right() {
+    fn the_table_of_variables_is_consistent() {
         assert_eq!(TABLE.problems(), [""; 0]);
         assert_eq!(Config::from_source(&[]).complaint, "", "each variable is read as its row says");
     }
 
     #[test]
-    fn all_mistakes_are_named_in_one_line_and_nothing_stops() {
+    fn all_invalid_variables_are_reported_in_one_line() {
         let config = Config::from_source(&[
             ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "many"),
             ("OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL", "11"),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unsupported_standard_variable_or_exporter_is_named_and_lines_are_written() {
+    fn unsupported_standard_variables_are_reported_and_ignored() {
         let config = Config::from_source(&[
             ("OTEL_CONFIG_FILE", "/var/task/otel.yaml"),
             ("OTEL_METRICS_EXPORTER", "prometheus"),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_is_neither_empty_nor_endless() {
+    fn the_queue_size_is_kept_between_1_and_65536() {
         let check = |value: &str, expected, complaint: &str| {
             let config = Config::from_source(&[("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", value)]);
             assert_eq!(config.queue_size, expected);

@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_reader_is_waited_for_once() {
+    fn the_write_timeout_is_short_while_stdout_is_stuck() {
         let output = Arc::new(StuckAtFirst::default());
         let line = exporter(Arc::clone(&output) as _);
         for _ in 0..4 {
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_locked_while_lines_are_written() {
+    fn no_lock_is_held_while_lines_are_written() {
         let output = Arc::new(Exports::default());
         let line = exporter(Arc::clone(&output) as _);
         output.0.set(line.clone()).unwrap();
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_costs_a_batch_which_is_counted_and_the_next_batch_is_tried() {
+    fn a_panic_drops_one_batch_and_the_next_is_tried() {
         let line = exporter(Arc::new(Panics));
         for batches in 1..=2 {
             assert!(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).is_err());
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn right_before_the_deadline_lines_are_counted_and_not_written() {
+    fn records_are_dropped_and_counted_right_before_the_deadline() {
         let output = Arc::new(InMemoryOutput::default());
         let line = exporter(Arc::clone(&output) as _);
         line.deadline().set(UNIX_EPOCH + Duration::from_millis(5));

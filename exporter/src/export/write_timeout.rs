@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn shortly_before_the_deadline_large_batches_are_given_up_first() {
+    fn near_the_deadline_large_batches_are_dropped_first() {
         let check = |left_ms: u64, bytes, expected| {
             let deadline = deadline(1_000_000 + left_ms, 1_000_000);
             assert_eq!(deadline.is_too_close_for(bytes), expected, "{left_ms} ms, {bytes} bytes");
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_invocations_the_first_deadline_counts() {
+    fn the_earliest_deadline_of_concurrent_invocations_applies() {
         let deadline = deadline(2000, 1000);
         deadline.set(at(900_000));
         assert_eq!(deadline.time_left(), Some(Duration::from_secs(1)), "not the last one's");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_counts_while_its_invocation_runs() {
+    fn a_deadline_applies_until_its_invocation_ends() {
         let deadline = deadline(2000, 1000);
         deadline.clear(at(3000));
         assert_eq!(deadline.time_left(), Some(Duration::from_secs(1)), "another's");

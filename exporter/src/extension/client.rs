@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_read_however_it_comes() {
+    fn a_response_is_read_byte_by_byte_in_every_framing() {
         let check = |answer: &str, expected: Result<(Option<&str>, &str), &str>| {
             let read = response(&mut Slow(answer.as_bytes()));
             let read = read.map(|read| {

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invocation_is_kept_until_its_telemetry_is_written() {
+    fn an_invocation_stays_open_until_its_telemetry_is_written() {
         let (mut invocations, now) = (listening(true), Instant::now());
         invocations.invoked("r-1".to_owned(), now);
         invocations.begin("r-1");
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_may_be_faster_than_the_event() {
+    fn a_handler_may_end_before_its_event_arrives() {
         let (mut invocations, now) = (listening(true), Instant::now());
         invocations.begin("r-1");
         invocations.complete(completed("r-1")).unwrap();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invocation_that_no_handler_begins_does_not_hang() {
+    fn an_invocation_without_a_handler_is_released_after_a_timeout() {
         let (mut invocations, now) = (listening(true), Instant::now());
         invocations.invoked("r-1".to_owned(), now);
         assert_eq!(invocations.step(now), Step::Wait(Some(PATIENCE)));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_that_is_not_wrapped_writes_by_itself_and_is_not_waited_for() {
+    fn an_unwrapped_handler_releases_its_invocation_immediately() {
         let (mut invocations, now) = (listening(true), Instant::now());
         invocations.invoked("r-1".to_owned(), now);
         invocations.release();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_api_handlers_write_by_themselves_and_what_was_left_is_written() {
+    fn after_an_api_failure_handlers_write_their_own_telemetry() {
         let (mut invocations, now) = (listening(true), Instant::now());
         invocations.invoked("r-1".to_owned(), now);
         invocations.begin("r-1");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn where_many_run_at_a_time_and_no_event_comes_each_is_written_when_it_ends() {
+    fn concurrent_invocations_without_events_are_written_as_they_end() {
         let (mut invocations, now) = (listening(false), Instant::now());
         let ids: Vec<String> = (0..200).map(|number| format!("r-{number}")).collect();
         for id in &ids {

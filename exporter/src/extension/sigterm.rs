@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mask_tells_whether_sigterm_is_caught() {
+    fn a_caught_sigterm_is_detected_from_the_signal_mask() {
         let check = |mask: &str, expected| {
             let status = format!("Name:\tx\nSigIgn:\tffffffffffffffff\nSigCgt:\t{mask}\n");
             assert_eq!(is_caught(&status), expected, "{mask}");

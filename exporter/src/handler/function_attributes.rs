@@ -39,7 +39,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     #[test]
-    fn the_arn_is_taken_apart_and_an_alias_replaced() {
+    fn the_version_replaces_an_alias_in_the_arn() {
         let check = |arn: &str, version: Option<&str>, expected: Expect| {
             let mut context = lambda_runtime::Context::default();
             context.invoked_function_arn = arn.to_owned();

@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_trace_id_is_the_one_that_the_platform_derives() {
+    fn the_trace_id_derives_from_xray_header_or_request_id() {
         let request_id = "3da1f2dc-3222-475e-9205-e2e6c6318895";
         let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0";
         let check = |header: &str, request_id, expected: Option<[u8; 16]>| {

@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn typed_responses_are_read_too() {
+    fn the_status_code_is_read_from_typed_responses() {
         let mut response = ApiGatewayV2httpResponse::default();
         response.status_code = 503;
         assert_eq!(ResponseFacts::of(&response).status_code, Some(503));
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn the_records_that_lambda_is_to_give_again_are_counted() {
+    fn batch_item_failures_of_a_response_are_counted() {
         let check = |response: Value, expected| {
             assert_eq!(ResponseFacts::of(&response).batch_item_failures, expected, "{response}");
         };

@@ -28,7 +28,7 @@ mod tests {
     use opentelemetry::propagation::Injector as _;
 
     #[test]
-    fn baggage_without_room_does_not_take_the_trace_along() {
+    fn oversized_baggage_is_dropped_before_the_traceparent() {
         let check = |existing: Option<usize>, baggage: usize, expected: Option<&[&str]>| {
             let existing = existing
                 .map(|bytes| STANDARD.encode(format!("{{\"client\":\"{}\"}}", "x".repeat(bytes))));

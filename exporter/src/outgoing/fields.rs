@@ -102,7 +102,7 @@ mod tests {
     use std::collections::HashMap;
 
     #[test]
-    fn what_a_caller_sends_makes_no_message_that_a_service_refuses() {
+    fn baggage_and_tracestate_beyond_printable_ascii_are_dropped() {
         let propagation = Propagation::new(propagation::default());
         let check = |name: &str, value: &str, expected: Option<&str>| {
             let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -114,7 +114,7 @@ mod tests {
     use opentelemetry::propagation::Injector as _;
 
     #[test]
-    fn the_fields_stand_in_the_object_and_the_rest_stays_byte_for_byte() {
+    fn fields_are_inserted_without_changing_the_rest_of_the_json() {
         let mut fields = Fields::default();
         fields.set("Traceparent", "00-\"".to_owned());
         fields.set("tracestate", String::new());

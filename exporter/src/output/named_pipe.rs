@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pipe_is_tried_again_and_nothing_is_written_twice() {
+    fn a_full_pipe_is_retried_without_duplicate_bytes() {
         let mut pipe = Narrow { taken: Vec::new(), at_once: 3, refusals: 4, refuse_next: false };
         write_until_timeout(&mut pipe, b"{\"a\":1}\n", Duration::from_millis(4)).unwrap();
         assert_eq!(pipe.taken, b"{\"a\":1}\n");
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_takes_the_lines_and_one_without_a_reader_does_not_block() {
+    fn a_pipe_receives_all_lines_and_requires_a_reader() {
         use std::io::Read as _;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pipe");

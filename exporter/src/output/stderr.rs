@@ -31,7 +31,7 @@ mod tests {
     use std::io::{Read as _, Write as _};
 
     #[test]
-    fn a_line_is_cut_and_a_full_pipe_is_not_waited_for() {
+    fn long_stderr_lines_are_truncated_and_full_pipes_never_block() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let (mut reader, mut writer) = (File::from(reader), File::from(writer));
         write_if_writable(&writer, &"é".repeat(3000));

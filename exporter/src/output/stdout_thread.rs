@@ -151,7 +151,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_lock_held_elsewhere_costs_the_lines_and_not_the_thread() {
+    fn writes_time_out_while_stdout_is_locked_and_resume_afterwards() {
         let stdout_thread = StdoutThread::new(write_to_memory);
         stdout_thread.write_lines(b"first\n".to_vec(), LONG).unwrap();
         let held = LOCK.lock().unwrap();

@@ -65,7 +65,7 @@ mod tests {
     use std::io::{Read as _, Write as _};
 
     #[test]
-    fn a_line_waits_until_it_fits_and_not_for_ever() {
+    fn a_write_waits_for_pipe_space_until_its_timeout() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let (mut reader, mut writer) = (std::fs::File::from(reader), std::fs::File::from(writer));
         let short = 100;

@@ -45,7 +45,7 @@ mod tests {
     use std::future::{pending, poll_fn};
 
     #[test]
-    fn what_is_never_ready_is_given_up_and_what_wakes_us_is_not() {
+    fn a_future_is_polled_when_woken_and_abandoned_at_timeout() {
         assert_eq!(block_on(async { 7 }, || unreachable!("ready at once")), Some(7));
         assert_eq!(block_on(pending::<()>(), || Duration::from_millis(1)), None);
         let mut polls = 0;

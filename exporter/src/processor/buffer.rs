@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_buffer_is_written_early_and_nothing_is_lost() {
+    fn a_full_buffer_is_written_early_without_loss() {
         let buffer = buffer(3);
         let mut written = Vec::new();
         for item in 1..=7 {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn while_a_batch_is_being_written_the_root_is_kept_and_the_others_are_counted() {
+    fn a_full_buffer_keeps_the_root_and_counts_dropped_items() {
         let buffer = buffer(2);
         buffer.push(1, no_wait, |_| ());
         buffer.push(2, no_wait, |_| {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_filled_up_while_another_was_written_is_written_next() {
+    fn a_buffer_filled_during_a_write_is_written_next() {
         let buffer = buffer(2);
         buffer.push(1, no_wait, |_| ());
         buffer.push(2, no_wait, |_| {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_make_items_faster_than_they_are_written_lose_none() {
+    fn fast_producers_wait_for_the_write_and_lose_no_items() {
         let (buffer, written) = (buffer(4), Mutex::new(Vec::new()));
         let write = |batch| {
             std::thread::sleep(Duration::from_micros(50));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_waits_once_for_a_write_that_does_not_end() {
+    fn a_producer_waits_only_once_for_a_stuck_write() {
         let buffer = buffer(1);
         let (began, begins) = std::sync::mpsc::sync_channel(1);
         let (end, ends) = std::sync::mpsc::sync_channel::<()>(1);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_is_over_is_waited_for_again_whoever_wrote() {
+    fn producers_wait_for_writes_again_after_a_flush() {
         let buffer = buffer(1);
         buffer.was_in_vain.store(true, Ordering::Relaxed);
         buffer.push(1, no_wait, |_| ());
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn few_large_items_are_a_full_buffer_too() {
+    fn a_buffer_with_1_mib_of_items_is_full() {
         let memory_size = |item: &i32| usize::try_from(*item).unwrap() * 1024;
         let buffer = Buffer::new(SignalKind::Traces, 1000, memory_size, |_| false, Arc::default());
         let mut written = Vec::new();

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_keys_the_one_that_is_there_twice_is_found() {
+    fn a_duplicate_key_among_many_attributes_is_detected() {
         let mut attributes: Vec<_> =
             (0..128).map(|number| KeyValue::new(format!("shop.item.{number}"), number)).collect();
         assert!(!has_duplicates(&attributes));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_handlers_value_wins_over_the_ends_and_the_last_over_earlier_ones() {
+    fn the_handlers_last_value_of_a_key_overrides_end_attributes() {
         let check = |given: &[(&'static str, i64)], of_end: &[&'static str], expected: &[_]| {
             let mut attributes: Vec<_> =
                 given.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect();

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_thread_holds_the_lock_and_the_next_gets_it() {
+    fn a_released_lock_passes_to_a_waiting_thread() {
         let lock = TimedLock::default();
         let guard = lock.lock(Duration::ZERO).unwrap();
         assert!(lock.lock(Duration::MAX).is_none(), "it is this thread's own");

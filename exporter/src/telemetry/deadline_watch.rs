@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_waits_writes_and_parks() {
+    fn the_thread_parks_waits_or_writes_by_the_earliest_deadline() {
         let check = |now, earliest: Option<u64>, expected| {
             assert_eq!(next_step(at(now), earliest.map(at)), expected);
         };
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_is_not_woken_by_each_invocation() {
+    fn a_waiting_thread_is_not_woken_for_a_later_deadline() {
         let now_ms = Arc::new(std::sync::atomic::AtomicU64::new(0));
         let clock = Arc::clone(&now_ms);
         let clock = Clock::new(move || at(clock.load(std::sync::atomic::Ordering::Relaxed)));
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_itself_writes_for_an_invocation_that_is_due_and_for_none_that_ended() {
+    fn the_thread_writes_due_invocations_and_skips_ended_ones() {
         let (written, writes) = std::sync::mpsc::sync_channel(1);
         let watch = DeadlineWatch::new(Clock::new(|| at(1000)), move |due| {
             written.send(due.to_vec()).unwrap();

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_of_an_invocation_have_consecutive_ids_from_a_random_one() {
+    fn span_ids_count_up_from_a_random_id_per_invocation() {
         let generator = SequentialIdGenerator::default();
         let first = generator.next.load(Ordering::Relaxed);
         let check = |first: u64, ids: &[SpanId]| {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn no_id_is_invalid() {
+    fn sequential_span_ids_skip_the_invalid_id() {
         let random = RandomIdGenerator::default();
         let generator = SequentialIdGenerator { next: AtomicU64::new(u64::MAX), random };
         let ids = [generator.new_span_id(), generator.new_span_id()];
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trace_id_goes_to_one_span_and_to_no_other() {
+    fn the_invocations_trace_id_is_handed_out_only_once() {
         let generator = InvocationIdGenerator(Box::new(RandomIdGenerator::default()));
         let wanted = TraceId::from(7_u128);
         let (first, second) =

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_xray_header_counts_only_where_it_is_asked_for() {
+    fn an_xray_parent_is_used_only_with_an_xray_propagator() {
         let event = [("X-Amzn-Trace-Id", XRAY_UNSAMPLED)];
         check("tracecontext", &event, Some(XRAY), "none");
         check("xray", &event, Some(XRAY), "53995c3f42cd8ad8 unsampled");
@@ -178,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn baggage_is_carried_on() {
+    fn the_default_propagators_extract_baggage() {
         let headers = HashMap::from([("baggage".to_owned(), "tenant=a".to_owned())]);
         let parent = Propagation::new(default()).parent(Some(&headers), None);
         assert_eq!(parent.baggage().get("tenant").map(ToString::to_string).as_deref(), Some("a"));
     }
 
     #[test]
-    fn unknown_names_are_reported() {
+    fn unknown_propagators_are_reported() {
         assert_eq!(by_names("tracecontext, b3 ,jaeger").1, ["b3", "jaeger"]);
     }
 }

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_sdk_and_the_runtime_say_is_left_out() {
+    fn the_filter_rejects_sdk_runtime_and_http_client_targets() {
         let filter = RecordFilter::new(LevelFilter::TRACE, None, directives(Some("trace")).0);
         let check = |target, expected| {
             assert_eq!(filter.takes_event_of(target, Level::ERROR), expected, "{target}");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_chooses_events_and_adds_spans() {
+    fn the_log_filter_sets_event_levels_and_only_adds_spans() {
         const INFO: LevelFilter = LevelFilter::INFO;
         check(INFO, None, None, "orders", ("INFO", "INFO"));
         check(LevelFilter::DEBUG, None, None, "orders", ("DEBUG", "DEBUG"));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_of_spans_or_fields_selects_the_whole_target() {
+    fn a_span_or_field_filter_applies_to_its_whole_target() {
         let check = |text, expected| check(LevelFilter::INFO, None, Some(text), "orders", expected);
         check("orders[store]=debug", ("DEBUG", "DEBUG"));
         check("warn,orders[store{id=7,name}]=debug", ("DEBUG", "DEBUG"));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_level_of_lambda_adds_and_takes_nothing() {
+    fn lambdas_log_level_can_raise_but_not_lower_verbosity() {
         check(LevelFilter::INFO, Some("DEBUG"), None, "orders", ("DEBUG", "DEBUG"));
         check(LevelFilter::DEBUG, Some("INFO"), None, "orders", ("DEBUG", "DEBUG"));
         check(LevelFilter::INFO, Some("FATAL"), None, "orders", ("INFO", "INFO"));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_of_the_aws_sdk_are_recorded_where_it_is_named_only() {
+    fn aws_sdk_spans_require_a_filter_that_names_the_sdk() {
         let check = |max_level, text, expected| {
             check(max_level, None, text, "aws_smithy_runtime::client", expected);
         };

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_function_is_described_by_its_environment() {
+    fn resource_attributes_come_from_lambdas_variables() {
         check(
             &[
                 ("AWS_REGION", "eu-west-1"),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_lambda_there_is_a_service_name_still() {
+    fn the_service_name_is_unknown_service_outside_lambda() {
         check(
             &[],
             &[],

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_neither_waited_for_nor_overwritten() {
+    fn a_pipe_or_link_in_place_of_the_file_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (pipe, link, precious) =
             (folder.path().join("pipe"), folder.path().join("link"), folder.path().join("own"));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_extension_that_has_made_the_file_nothing_is_written() {
+    fn no_root_record_is_written_if_the_file_is_missing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("records");
         let records = records(&path);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invocation_that_outlasts_very_many_others_marks_none_of_theirs() {
+    fn a_late_mark_does_not_change_a_reused_record_slot() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("records");
         std::fs::write(&path, "").unwrap();

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_xray_header_is_written_as_it_is_read() {
+    fn a_parsed_xray_header_is_written_back_unchanged() {
         const XRAY: &str =
             "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
         let parent = xray_parent(XRAY).unwrap();

@@ -67,7 +67,7 @@ fn the_signals_of_an_invocation_share_a_line() {
 }
 
 #[test]
-fn lines_need_the_users_own_dictionary_if_there_is_one() {
+fn lines_are_encoded_with_a_valid_custom_dictionary() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dictionary-64.bin");
     let path = path.to_str().unwrap();
@@ -99,7 +99,7 @@ fn lines_need_the_users_own_dictionary_if_there_is_one() {
 }
 
 #[test]
-fn under_the_json_log_format_a_compact_line_has_time_and_level() {
+fn compact_lines_have_timestamp_and_level_in_json_log_format() {
     let json = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "WARN")];
     let function = Function::with_variables(&[&COMPACT[..], &json].concat());
     invoke(&function);
@@ -111,7 +111,7 @@ fn under_the_json_log_format_a_compact_line_has_time_and_level() {
 }
 
 #[test]
-fn only_names_that_a_delivery_states_are_left_out() {
+fn compact_lines_omit_only_names_known_from_the_delivery() {
     let check = |variables: &[(&str, &str)], known: Context<'_>| {
         let function = Function::with_variables(variables);
         invoke(&function);
@@ -136,7 +136,7 @@ fn only_names_that_a_delivery_states_are_left_out() {
 }
 
 #[test]
-fn what_fits_no_line_together_is_written_in_several() {
+fn signals_exceeding_one_line_are_written_in_several() {
     let variables = [&COMPACT[..], &[("LAMBDA_OTLP_MAX_LINE_BYTES", "4KiB")]].concat();
     let function = Function::with_variables(&variables);
     let counter = function.completion.meter("test").u64_counter("orders").build();
@@ -176,7 +176,7 @@ impl Output for RefusesAtFirst {
 }
 
 #[test]
-fn a_shared_line_that_is_not_written_is_counted_by_signal() {
+fn a_failed_compact_line_is_counted_per_signal() {
     let output = Arc::new(RefusesAtFirst(AtomicU64::new(2), InMemoryOutput::default()));
     let function = Function::with(&COMPACT, |config| config.with_output(Arc::clone(&output) as _));
     for (loss, lost_before) in [(Loss::OutputFailed, 0), (Loss::Panicked, 3)] {
@@ -221,7 +221,7 @@ fn a_flush_within_a_flush_loses_nothing() {
 }
 
 #[test]
-fn a_callback_that_hangs_costs_metrics_only() {
+fn a_hanging_metric_callback_delays_only_metrics() {
     let function = Function::with_variables(&COMPACT);
     let (hangs, is_hanging) = sync_channel::<()>(0);
     let (release, released) = sync_channel::<()>(0);

@@ -44,7 +44,7 @@ fn while_a_handler_blocks<R: Send + 'static>(
 }
 
 #[test]
-fn shortly_before_the_deadline_all_spans_are_written_those_that_are_open_as_partial() {
+fn open_spans_are_written_as_partial_spans_before_the_deadline() {
     let function = Function::new();
     let (watch, clock) = (function.completion.clone(), Arc::clone(&function.clock));
     let output = Arc::clone(&function.output);
@@ -92,7 +92,7 @@ fn shortly_before_the_deadline_all_spans_are_written_those_that_are_open_as_part
 }
 
 #[test]
-fn an_extension_is_told_of_a_root_that_is_written_as_partial() {
+fn a_root_written_as_partial_is_marked_as_written() {
     let api = format!("partial:{}", std::process::id());
     make_records(&api);
     let function = Function::with_variables(&[("AWS_LAMBDA_RUNTIME_API", api.as_str())]);
@@ -109,7 +109,7 @@ fn an_extension_is_told_of_a_root_that_is_written_as_partial() {
 }
 
 #[test]
-fn of_several_invocations_only_the_spans_of_the_one_that_times_out_are_partial() {
+fn only_spans_of_the_invocation_that_times_out_become_partial() {
     let function = Function::without_subscriber(&[], |config| config);
     let handler = create_traced_handler("orders", function.completion.clone(), {
         let tracer = function.completion.tracer().clone();
@@ -148,7 +148,7 @@ fn of_several_invocations_only_the_spans_of_the_one_that_times_out_are_partial()
 }
 
 #[test]
-fn an_invocation_that_is_over_is_not_watched() {
+fn the_deadline_watch_ignores_a_finished_invocation() {
     let function = Function::new();
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     block_on(handler(event(json!({})))).unwrap();
@@ -160,7 +160,7 @@ fn an_invocation_that_is_over_is_not_watched() {
 }
 
 #[test]
-fn a_shutdown_during_an_invocation_writes_open_spans_as_partial_ones() {
+fn a_shutdown_during_an_invocation_writes_partial_spans() {
     let function = Function::new();
     let completion = function.completion.clone();
     let handler = create_traced_handler("orders", function.completion.clone(), move |event| {
@@ -186,7 +186,7 @@ fn a_shutdown_during_an_invocation_writes_open_spans_as_partial_ones() {
 
 /// If an extension is registered, Lambda sends SIGTERM after a timeout.
 #[test]
-fn a_shutdown_after_a_timeout_writes_what_is_new_and_loses_nothing() {
+fn a_shutdown_after_a_timeout_writes_only_new_items() {
     let function = Function::new();
     let (completion, clock) = (function.completion.clone(), Arc::clone(&function.clock));
     let output = Arc::clone(&function.output);

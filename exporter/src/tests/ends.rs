@@ -43,7 +43,7 @@ fn a_success_is_one_server_span_with_lambdas_attributes() {
 }
 
 #[test]
-fn where_a_panic_ends_the_process_what_there_is_is_written_before() {
+fn telemetry_is_written_before_an_aborting_panic_ends_the_process() {
     let function = Function::new();
     let telemetry = Arc::clone(&function.completion.telemetry);
     let handler = create_traced_handler("orders", function.completion.clone(), move |event| {
@@ -77,7 +77,7 @@ impl Output for ClosedOutput {
 }
 
 #[test]
-fn an_extension_is_told_of_the_root_and_when_it_is_written() {
+fn the_root_record_is_open_until_its_span_is_written() {
     let api = format!("test:{}", std::process::id());
     make_records(&api);
     let variables = [("AWS_LAMBDA_RUNTIME_API", api.as_str())];
@@ -100,7 +100,7 @@ fn an_extension_is_told_of_the_root_and_when_it_is_written() {
 
 /// Telemetry refused by stdout is in no line, even if it was refused because of a full buffer.
 #[test]
-fn a_root_that_is_lost_is_not_told_as_written() {
+fn a_lost_root_span_is_not_marked_as_written() {
     for queue_size in ["2048", "1"] {
         let api = format!("lost-{queue_size}:{}", std::process::id());
         make_records(&api);
@@ -118,7 +118,7 @@ fn a_root_that_is_lost_is_not_told_as_written() {
 }
 
 #[test]
-fn a_root_is_told_as_written_before_all_else_is() {
+fn the_root_is_marked_as_written_before_metrics_are_collected() {
     let api = format!("first:{}", std::process::id());
     make_records(&api);
     let function = Function::with_variables(&[("AWS_LAMBDA_RUNTIME_API", api.as_str())]);
@@ -168,7 +168,7 @@ fn two_invocations_are_two_traces_and_only_the_first_is_cold() {
 }
 
 #[test]
-fn nobody_waits_for_an_environment_that_is_ready_before() {
+fn a_preinitialized_environment_reports_no_cold_start() {
     for initialization in ["provisioned-concurrency", "lambda-managed-instances"] {
         let function =
             Function::with_variables(&[("AWS_LAMBDA_INITIALIZATION_TYPE", initialization)]);
@@ -202,7 +202,7 @@ fn the_status_follows_the_response() {
 }
 
 #[test]
-fn an_error_of_the_handler_is_an_error_with_an_exception_event() {
+fn a_handler_error_sets_the_status_and_an_exception_event() {
     let function = Function::new();
     let handler = create_traced_handler(
         "orders",
@@ -224,7 +224,7 @@ fn an_error_of_the_handler_is_an_error_with_an_exception_event() {
 }
 
 #[test]
-fn a_panic_reaches_the_runtime_and_its_spans_the_output() {
+fn a_panic_reaches_the_runtime_and_its_spans_are_written() {
     let function = Function::new();
     let tracer = function.completion.tracer_provider().tracer("test");
     let handler = create_traced_handler("orders", function.completion.clone(), {
@@ -255,7 +255,7 @@ fn a_panic_reaches_the_runtime_and_its_spans_the_output() {
 }
 
 #[test]
-fn a_panic_before_the_first_await_is_no_different() {
+fn a_panic_before_the_future_is_recorded_and_propagated() {
     let function = Function::new();
     let handler = create_traced_handler(
         "orders",
@@ -271,7 +271,7 @@ fn a_panic_before_the_first_await_is_no_different() {
 }
 
 #[test]
-fn a_dropped_future_ends_its_span_and_those_inside() {
+fn a_dropped_future_ends_its_span_and_child_spans() {
     let function = Function::new();
     let handler = create_traced_handler(
         "orders",
@@ -295,7 +295,7 @@ fn a_dropped_future_ends_its_span_and_those_inside() {
 }
 
 #[test]
-fn a_panicking_extractor_costs_attributes_only() {
+fn a_panicking_extractor_does_not_fail_the_invocation() {
     let function = Function::new();
     let handler = TracedHandler::new("orders", function.completion.clone(), succeed)
         .with_extractor(|_: &Value| panic!("extractor"));
@@ -304,7 +304,7 @@ fn a_panicking_extractor_costs_attributes_only() {
 }
 
 #[test]
-fn an_output_that_fails_costs_telemetry_only_and_is_counted() {
+fn a_failing_output_counts_lost_spans_and_the_handler_succeeds() {
     let function = Function::with(&[], |config| config.with_output(Arc::new(ClosedOutput)));
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     block_on(handler(event(json!({})))).unwrap();
@@ -314,7 +314,7 @@ fn an_output_that_fails_costs_telemetry_only_and_is_counted() {
 }
 
 #[test]
-fn an_exporter_that_is_never_ready_costs_its_spans_only() {
+fn an_exporter_that_never_finishes_loses_only_its_spans() {
     #[derive(Debug)]
     struct NeverReady;
     impl opentelemetry_sdk::trace::SpanExporter for NeverReady {
@@ -337,7 +337,7 @@ fn an_exporter_that_is_never_ready_costs_its_spans_only() {
 }
 
 #[test]
-fn an_exporter_that_needs_the_runtime_has_it_while_the_invocation_is_written() {
+fn an_exporter_can_spawn_tokio_tasks_during_the_flush() {
     /// Its connection is a task of the runtime, which has one thread.
     #[derive(Clone, Debug, Default)]
     struct Connected(Arc<std::sync::Mutex<Vec<String>>>);
@@ -362,7 +362,7 @@ fn an_exporter_that_needs_the_runtime_has_it_while_the_invocation_is_written() {
 }
 
 #[test]
-fn an_invocation_that_is_over_hurries_nobody() {
+fn a_finished_invocation_does_not_shorten_later_write_timeouts() {
     #[derive(Debug, Default)]
     struct Notes(std::sync::Mutex<Vec<Duration>>);
     impl Output for Notes {
@@ -385,7 +385,7 @@ fn an_invocation_that_is_over_hurries_nobody() {
 }
 
 #[test]
-fn what_the_handler_says_of_its_end_stays_and_is_said_once() {
+fn handler_attributes_override_end_attributes_without_duplicates() {
     use opentelemetry::trace::TraceContextExt as _;
     let check = |function: &Function| {
         let handler = create_traced_handler(
@@ -417,7 +417,7 @@ fn what_the_handler_says_of_its_end_stays_and_is_said_once() {
 }
 
 #[test]
-fn the_context_of_the_runtime_may_be_empty() {
+fn an_empty_runtime_context_yields_a_valid_trace_id() {
     let function = Function::new();
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     let event = LambdaEvent::new(json!({}), lambda_runtime::Context::default());

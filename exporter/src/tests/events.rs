@@ -100,7 +100,7 @@ fn an_http_api_is_described_by_its_route() {
 }
 
 #[test]
-fn the_default_route_is_no_route_and_the_path_never_a_name() {
+fn the_default_route_sets_neither_route_nor_span_name() {
     let extracted = version_2("$default").extract_span_attributes();
     assert_eq!(extracted.span_name, None);
     assert!(extracted.attributes.iter().all(|own| own.key.as_str() != "http.route"));
@@ -193,7 +193,7 @@ fn an_http_invocation_is_one_span_with_typed_attributes() {
 }
 
 #[test]
-fn the_deprecated_names_come_where_they_are_asked_for() {
+fn the_opt_in_variable_adds_deprecated_http_attributes() {
     let function = Function::with_variables(&[("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")]);
     let handler = TracedHandler::new("orders", function.completion.clone(), bad_gateway::<Value>);
     block_on(handler.clone().call(event(version_2("GET /orders/{id}")))).unwrap();
@@ -229,7 +229,7 @@ fn the_deprecated_names_come_where_they_are_asked_for() {
 }
 
 #[test]
-fn a_batch_that_fails_in_part_is_an_error_that_says_how_many() {
+fn a_partial_batch_failure_is_an_error_with_count() {
     let check = |response: Value, expected: &str, failures: Option<&str>| {
         let function = Function::new();
         let handler = create_traced_handler("parcels", function.completion.clone(), move |_| {
@@ -251,7 +251,7 @@ fn a_batch_that_fails_in_part_is_an_error_that_says_how_many() {
 }
 
 #[test]
-fn what_the_author_says_wins_over_the_event() {
+fn name_kind_and_attributes_of_code_override_the_event() {
     let function = Function::new();
     let handler = TracedHandler::new("orders", function.completion.clone(), bad_gateway::<Value>)
         .with_span_name("mine")
@@ -265,7 +265,7 @@ fn what_the_author_says_wins_over_the_event() {
 }
 
 #[test]
-fn the_tenant_for_whom_the_function_was_invoked_stands_on_the_span() {
+fn the_span_has_the_tenant_id_of_the_invocation() {
     let invoke = |tenant_id: Option<&str>| {
         let function = Function::new();
         let handler = create_traced_handler(

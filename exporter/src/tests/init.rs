@@ -93,7 +93,7 @@ fn invoke(
 }
 
 #[test]
-fn processors_and_exporters_see_spans_in_the_order_they_are_given() {
+fn additional_span_processors_run_first_and_others_in_given_order() {
     let seen = Seen::default();
     let own = |name| Own(name, seen.clone());
     let (_, written) = invoke(&[], |config| {
@@ -122,7 +122,7 @@ fn processors_and_exporters_see_spans_in_the_order_they_are_given() {
 }
 
 #[test]
-fn an_exporter_of_lines_beside_ones_own_writes_them_as_well() {
+fn an_additional_span_processor_does_not_replace_the_lines() {
     let seen = Seen::default();
     let (_, written) =
         invoke(&[], |config| config.with_additional_span_processor(Own("own", seen.clone())));
@@ -158,7 +158,7 @@ fn the_environment_wins_over_code_and_code_over_the_default() {
 }
 
 #[test]
-fn propagators_of_code_are_those_that_are_asked_unless_the_environment_names_others() {
+fn otel_propagators_overrides_the_propagators_of_code() {
     let parent = |variables: &[(&str, &str)], named: &str| {
         let function = Function::with(variables, |config| config.with_named_propagator(named));
         let handler = create_traced_handler("orders", function.completion.clone(), handle);
@@ -187,13 +187,13 @@ impl IdGenerator for Counting {
 }
 
 #[test]
-fn ids_are_made_by_the_generator_that_is_given() {
+fn a_custom_id_generator_creates_the_ids() {
     let (_, written) = invoke(&[], |config| config.with_id_generator(Counting));
     assert_eq!(written.span_named("child").span_id, [0, 0, 0, 0, 0, 0, 0, 9]);
 }
 
 #[test]
-fn records_are_of_the_processors_that_are_given() {
+fn a_log_processor_replaces_the_lines_unless_it_is_additional() {
     let seen = Seen::default();
     let own = || Own("own", seen.clone());
     let (_, written) = invoke(&[], |config| config.with_additional_log_processor(own()));
@@ -204,7 +204,7 @@ fn records_are_of_the_processors_that_are_given() {
 }
 
 #[test]
-fn without_the_bridge_events_are_no_records_and_records_of_ones_own_still_are() {
+fn without_the_log_bridge_only_explicit_records_are_written() {
     let (function, written) = invoke(&[], |config| config.with_log_bridge(false));
     assert_eq!((written.spans.len(), written.logs.len()), (2, 0));
     let logger = function.completion.logger_provider().logger("own");
@@ -216,7 +216,7 @@ fn without_the_bridge_events_are_no_records_and_records_of_ones_own_still_are() 
 }
 
 #[test]
-fn views_change_streams_and_a_reader_of_ones_own_is_in_place_of_the_lines() {
+fn views_rename_metrics_and_a_custom_reader_replaces_the_lines() {
     let renamed = |instrument: &Instrument| {
         let stream = Stream::builder().with_name(format!("shop.{}", instrument.name()));
         stream.build().ok()
@@ -230,7 +230,7 @@ fn views_change_streams_and_a_reader_of_ones_own_is_in_place_of_the_lines() {
 }
 
 #[test]
-fn providers_that_are_there_already_are_used_and_flushed() {
+fn existing_providers_are_used_and_flushed() {
     let seen = Seen::default();
     let tracer_provider =
         SdkTracerProvider::builder().with_span_processor(Own("theirs", seen.clone())).build();
@@ -253,7 +253,7 @@ fn providers_that_are_there_already_are_used_and_flushed() {
 }
 
 #[test]
-fn a_disabled_sdk_asks_nobody() {
+fn a_disabled_sdk_calls_no_processors() {
     let seen = Seen::default();
     let own = || Own("own", seen.clone());
     let (_, written) = invoke(&[("OTEL_SDK_DISABLED", "true")], |config| {
@@ -263,7 +263,7 @@ fn a_disabled_sdk_asks_nobody() {
 }
 
 #[test]
-fn a_reader_with_a_thread_of_its_own_is_flushed_with_the_invocation() {
+fn a_periodic_reader_is_flushed_with_the_invocation() {
     #[derive(Debug)]
     struct Exporter(Seen);
     impl opentelemetry_sdk::metrics::exporter::PushMetricExporter for Exporter {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 #[test]
-fn an_invocation_of_a_service_is_a_span_with_its_work_below() {
+fn the_layer_records_a_root_span_above_the_services_spans() {
     let function = Function::new();
     let layer = OtelTracingLayer::new(function.completion.clone())
         .with_name("orders")
@@ -31,7 +31,7 @@ fn an_invocation_of_a_service_is_a_span_with_its_work_below() {
 }
 
 #[test]
-fn what_a_service_does_when_it_is_called_is_in_the_span_too_and_a_panic_there_ends_it() {
+fn work_and_panics_before_the_future_belong_to_the_span() {
     let function = Function::new();
     let layer = OtelTracingLayer::new(function.completion.clone()).with_span_name("mine");
     let mut service = ServiceBuilder::new().layer(layer).service_fn(|event: LambdaEvent<Value>| {
@@ -49,7 +49,7 @@ fn what_a_service_does_when_it_is_called_is_in_the_span_too_and_a_panic_there_en
 }
 
 #[test]
-fn events_of_any_type_are_described_by_an_extractor() {
+fn an_extractor_describes_events_of_any_type() {
     struct Opaque(Value);
     let function = Function::new();
     let layer = OtelTracingLayer::new(function.completion.clone())
@@ -86,7 +86,7 @@ pub(super) fn http_event(route_key: &str) -> Value {
 
 #[cfg(feature = "lambda_http")]
 #[test]
-fn a_function_of_lambda_http_has_its_route_its_parent_and_its_status() {
+fn a_lambda_http_function_reports_route_parent_and_status() {
     use lambda_http::request::LambdaRequest;
     use lambda_http::{Adapter, Body, Response};
     let function = Function::new();
@@ -108,7 +108,7 @@ fn a_function_of_lambda_http_has_its_route_its_parent_and_its_status() {
 
 #[cfg(all(feature = "axum", feature = "lambda_http"))]
 #[test]
-fn the_route_that_axum_matched_names_the_span() {
+fn axums_matched_route_names_the_span() {
     use crate::handler::matched_path::MatchedPathLayer;
     use axum::{Router, routing::get};
     use lambda_http::Adapter;

@@ -33,7 +33,7 @@ fn stream_record(number: u64, data: &str) -> Value {
 }
 
 #[test]
-fn records_of_a_stream_link_the_spans_that_their_data_name() {
+fn stream_records_link_to_the_spans_named_in_their_data() {
     let of_datadog = json!({ "_datadog": { "traceparent": PARENT.replace("b7ad", "aaaa") } });
     let records = [
         stream_record(1, &injected()),
@@ -64,7 +64,7 @@ fn kafka_record(topic: &str, offset: i64, headers: &Value, value: &str) -> Value
 }
 
 #[test]
-fn records_of_kafka_link_the_spans_that_their_headers_or_values_name() {
+fn kafka_records_link_to_the_spans_in_headers_or_values() {
     let bytes = |text: &str| Value::from(text.as_bytes());
     let headers = json!([
         { "traceparent": bytes("overwritten") },
@@ -103,7 +103,7 @@ fn records_of_kafka_link_the_spans_that_their_headers_or_values_name() {
 }
 
 #[test]
-fn messages_of_brokers_link_the_spans_that_their_headers_name() {
+fn broker_messages_link_to_the_spans_in_properties_or_data() {
     let event = json!({
         "eventSource": "aws:mq", "eventSourceArn": "arn:aws:mq:eu-west-1:123456789012:broker:b:c",
         "messages": [
@@ -143,7 +143,7 @@ fn messages_of_brokers_link_the_spans_that_their_headers_name() {
 }
 
 #[test]
-fn a_transformation_of_firehose_and_a_mail_are_messages() {
+fn firehose_records_and_ses_mails_are_messages() {
     let event = json!({
         "invocationId": "i", "region": "eu-west-1",
         "deliveryStreamArn": "arn:aws:firehose:eu-west-1:123456789012:deliverystream/clicks",
@@ -174,7 +174,7 @@ fn a_transformation_of_firehose_and_a_mail_are_messages() {
 
 /// Each of these is nonsense or too expensive.
 #[test]
-fn what_is_too_long_or_has_another_type_names_no_sender() {
+fn oversized_or_mistyped_trace_context_is_ignored() {
     let links = |record: Value| {
         let extracted = json!({ "Records": [record] }).extract_span_attributes();
         extracted.links.len()
@@ -209,7 +209,7 @@ fn what_is_too_long_or_has_another_type_names_no_sender() {
 
 /// A notification within a queue that contains an event of a bus, with surrounding fields.
 #[test]
-fn the_innermost_envelope_names_the_sender() {
+fn the_innermost_envelope_supplies_the_trace_context() {
     let of_bus = json!({ "detail": { "traceparent": PARENT } }).to_string();
     let of_topic = json!({ "Type": "Notification", "Message": of_bus, "MessageAttributes": {} });
     let message = json!({ "eventSource": "aws:sqs", "body": of_topic.to_string() });
@@ -218,7 +218,7 @@ fn the_innermost_envelope_names_the_sender() {
 }
 
 #[test]
-fn one_message_is_described_for_a_span_of_its_own() {
+fn a_single_message_yields_attributes_for_its_own_span() {
     let event = queue_event();
     expect![[r#"
         process orders: pubsub
@@ -252,7 +252,7 @@ fn one_message_is_described_for_a_span_of_its_own() {
 /// The messages of `aws_lambda_events` are described like those in JSON.
 #[test]
 #[cfg(all(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
-fn one_typed_message_is_described_like_one_of_json() {
+fn a_typed_message_yields_the_same_attributes_as_json() {
     fn check<T: serde::de::DeserializeOwned + SpanAttributesExtractor>(message: &Value) {
         let typed: T = serde_json::from_value(message.clone()).unwrap();
         let described_json = described(&message.extract_span_attributes());
@@ -277,7 +277,7 @@ fn one_typed_message_is_described_like_one_of_json() {
 
 /// X-Ray samples few requests, and its decision counts if `OTEL_PROPAGATORS` names it.
 #[test]
-fn a_message_that_xray_did_not_sample_has_a_span_where_the_invocation_has_one() {
+fn a_message_unsampled_by_xray_follows_the_invocations_decision() {
     let check = |variables: &[(&str, &str)], expected: &[&str]| {
         let function = Function::with_variables(variables);
         let handler = |event: LambdaEvent<Value>| async move {
@@ -306,7 +306,7 @@ fn a_message_that_xray_did_not_sample_has_a_span_where_the_invocation_has_one() 
 }
 
 #[test]
-fn each_message_has_a_span_in_the_trace_of_the_invocation_or_of_its_sender() {
+fn a_message_span_joins_the_invocations_or_the_senders_trace() {
     let function = Function::new();
     let handler = |event: LambdaEvent<Value>| async move {
         let messages = event.payload["Records"].as_array().unwrap();
@@ -344,7 +344,7 @@ fn each_message_has_a_span_in_the_trace_of_the_invocation_or_of_its_sender() {
 }
 
 #[test]
-fn messages_are_a_consumer_span_between_the_invocations_span_and_the_handlers() {
+fn messages_get_a_consumer_span_between_root_and_handler_spans() {
     let handler = |event: LambdaEvent<Value>| async move {
         tracing::info_span!("below").in_scope(|| ());
         let tenant = Context::current().baggage().get("tenant").map(ToString::to_string);
@@ -397,7 +397,7 @@ fn messages_are_a_consumer_span_between_the_invocations_span_and_the_handlers() 
 }
 
 #[test]
-fn a_kind_that_code_sets_keeps_messages_in_the_invocations_span() {
+fn an_explicit_span_kind_prevents_the_extra_consumer_span() {
     let function = Function::new();
     let handler = |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!(null)) };
     let mut handler = TracedHandler::new("orders", function.completion.clone(), handler)

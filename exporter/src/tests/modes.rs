@@ -118,7 +118,7 @@ impl Output for Stuck {
 }
 
 #[test]
-fn the_response_waits_for_no_write_and_lambda_waits_for_it() {
+fn async_mode_writes_between_the_response_and_the_next_event() {
     let api = Api::start(REGISTERED);
     let (begins, began) = sync_channel(1);
     let (go_on, goes_on) = sync_channel(1);
@@ -142,7 +142,7 @@ fn the_response_waits_for_no_write_and_lambda_waits_for_it() {
 }
 
 #[test]
-fn a_refused_registration_is_sync() {
+fn a_refused_registration_falls_back_to_sync_mode() {
     for mode in ["async", "finalize"] {
         let api = Api::start(REFUSED);
         let function = api.function(mode, &[], None);
@@ -154,7 +154,7 @@ fn a_refused_registration_is_sync() {
 }
 
 #[test]
-fn a_mode_that_lambda_does_not_offer_is_sync() {
+fn async_mode_becomes_sync_without_an_api_or_under_snapstart() {
     let none = Function::with_variables(&[("LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE", "async")]);
     assert!(matches!(none.completion.telemetry.mode(), Mode::Sync), "outside Lambda");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -170,7 +170,7 @@ fn a_mode_that_lambda_does_not_offer_is_sync() {
 }
 
 #[test]
-fn while_the_api_is_silent_handlers_write_by_themselves_and_it_is_asked_again() {
+fn async_mode_retries_the_api_and_writes_spans_once() {
     let api = Api::start(REGISTERED);
     let function = api.function("async", &[], None);
     api.asked();
@@ -186,7 +186,7 @@ fn while_the_api_is_silent_handlers_write_by_themselves_and_it_is_asked_again() 
 }
 
 #[test]
-fn invocations_at_the_same_time_are_each_written_once_in_each_mode() {
+fn concurrent_invocations_are_each_written_once_in_every_mode() {
     for mode in ["sync", "async", "finalize"] {
         let api = Api::start(REGISTERED);
         let managed = [("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")];
@@ -229,7 +229,7 @@ fn invocations_at_the_same_time_are_each_written_once_in_each_mode() {
 }
 
 #[test]
-fn force_flush_and_shutdown_wait_for_a_bounded_time() {
+fn force_flush_times_out_and_shutdown_writes_the_rest() {
     let (begins, began) = sync_channel(10);
     let (go_on, goes_on) = sync_channel(10);
     let memory = InMemoryOutput::default();

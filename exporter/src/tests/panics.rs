@@ -58,7 +58,7 @@ impl SpanProcessor for PanicsAtFlush {
 }
 
 #[test]
-fn a_processor_that_panics_at_the_flush_costs_nothing_of_ours() {
+fn a_panicking_processor_flush_is_counted_and_loses_no_lines() {
     let function =
         Function::with(&[], |config| config.with_additional_span_processor(PanicsAtFlush));
     let written = invoke(&function, json!({}));
@@ -68,7 +68,7 @@ fn a_processor_that_panics_at_the_flush_costs_nothing_of_ours() {
 }
 
 #[test]
-fn an_instruments_callback_that_panics_costs_metrics_only() {
+fn a_panicking_metric_callback_loses_only_metrics() {
     let function = Function::new();
     let meter = function.completion.meter("test");
     let _gauge = meter.u64_observable_gauge("stock").with_callback(|_| panic!("callback")).build();
@@ -94,7 +94,7 @@ impl Output for FlushesAgain {
 }
 
 #[test]
-fn metrics_are_collected_by_one_until_they_are_written() {
+fn a_second_metrics_flush_fails_while_the_first_is_written() {
     let output = Arc::new(FlushesAgain::default());
     let function = Function::with(&[], |config| config.with_output(Arc::clone(&output) as _));
     function.completion.meter("test").u64_counter("orders").build().add(1, &[]);
@@ -132,7 +132,7 @@ impl SpanProcessor for Shared {
 }
 
 #[test]
-fn the_invocations_trace_id_goes_to_no_other_span_where_it_has_a_parent() {
+fn an_unneeded_derived_trace_id_reaches_no_other_span() {
     let other = Arc::new(StartsAnother::default());
     let processor = Shared(Arc::clone(&other));
     let function = Function::with(&[], |config| config.with_additional_span_processor(processor));

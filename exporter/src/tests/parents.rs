@@ -42,7 +42,7 @@ fn invoke(
 }
 
 #[test]
-fn the_ambient_xray_header_gives_the_trace_id_and_nothing_else() {
+fn the_ambient_xray_header_supplies_only_the_trace_id() {
     let (trace, parent, xray_parent) = invoke(&[], None, Some(UNSAMPLED)).unwrap();
     assert_eq!((trace.as_str(), parent.as_str()), (XRAY_TRACE, ""));
     assert_eq!(xray_parent.as_deref(), Some("\"53995c3f42cd8ad8\""));
@@ -56,7 +56,7 @@ fn without_an_xray_header_the_request_id_gives_the_trace_id() {
 }
 
 #[test]
-fn a_w3c_parent_is_obeyed_in_both_ways() {
+fn a_w3c_parents_sampling_decision_is_respected() {
     let sampled = format!("00-{W3C_TRACE}-b7ad6b7169203331-01");
     let (trace, parent, _) = invoke(&[], Some(&sampled), Some(UNSAMPLED)).unwrap();
     assert_eq!((trace.as_str(), parent.as_str()), (W3C_TRACE, "b7ad6b7169203331"));
@@ -66,7 +66,7 @@ fn a_w3c_parent_is_obeyed_in_both_ways() {
 
 /// An API Gateway request sent by a test or another function with `Lambda.Invoke` has headers without a `traceparent`.
 #[test]
-fn the_client_context_counts_where_the_headers_name_no_parent() {
+fn the_client_context_supplies_the_parent_missing_from_headers() {
     let invoke = |headers: Value| {
         let function = Function::with_variables(&[]);
         let handler = create_traced_handler(
@@ -93,7 +93,7 @@ fn the_client_context_counts_where_the_headers_name_no_parent() {
 }
 
 #[test]
-fn a_caller_s_decision_that_leaves_spans_out_is_said_once() {
+fn an_unsampled_parent_drops_the_spans_and_is_reported() {
     let check = |variables: &[(&str, &str)], flags: &str, expected: bool| {
         let function = Function::with_variables(variables);
         let handler = create_traced_handler(
@@ -113,7 +113,7 @@ fn a_caller_s_decision_that_leaves_spans_out_is_said_once() {
 }
 
 #[test]
-fn xray_lambda_takes_the_ambient_header_as_parent_and_as_decision() {
+fn xray_lambda_uses_the_ambient_header_as_parent_and_decision() {
     let variables = [("OTEL_PROPAGATORS", "tracecontext,xray-lambda")];
     assert_eq!(invoke(&variables, None, Some(UNSAMPLED)), None);
     let sampled = UNSAMPLED.replace("Sampled=0", "Sampled=1");
@@ -123,7 +123,7 @@ fn xray_lambda_takes_the_ambient_header_as_parent_and_as_decision() {
 }
 
 #[test]
-fn the_sampler_of_the_environment_wins() {
+fn otel_traces_sampler_selects_the_sampler() {
     let check = |sampler: &str, argument: &str, is_recorded: bool| {
         let variables = [("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)];
         let recorded = invoke(&variables, None, None).is_some();
@@ -160,7 +160,7 @@ impl ShouldSample for RecordOnly {
 }
 
 #[test]
-fn a_span_that_is_recorded_and_not_sampled_is_not_written() {
+fn a_recorded_but_unsampled_span_is_not_written() {
     let function = Function::with(&[], |config| config.with_sampler(RecordOnly));
     drop(function.completion.tracer().start("recorded"));
     function.completion.complete();

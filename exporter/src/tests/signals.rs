@@ -35,7 +35,7 @@ fn invoke(function: &Function, body: impl Fn() + Clone + Send + Sync + 'static) 
 }
 
 #[test]
-fn tracing_spans_and_the_sdks_own_are_one_tree() {
+fn tracing_spans_and_sdk_spans_form_one_tree() {
     let function = Function::new();
     let tracer = function.completion.tracer().clone();
     let written = invoke(&function, move || {
@@ -58,7 +58,7 @@ fn tracing_spans_and_the_sdks_own_are_one_tree() {
 }
 
 #[test]
-fn the_current_span_in_the_handler_is_the_invocation() {
+fn the_invocations_span_is_current_in_the_handler() {
     let function = Function::new();
     let written = invoke(&function, || {
         tracing::Span::current().set_attribute("order.id", 7);
@@ -73,7 +73,7 @@ fn the_current_span_in_the_handler_is_the_invocation() {
 }
 
 #[test]
-fn events_are_log_records_of_their_span() {
+fn tracing_events_become_log_records_of_their_span() {
     let function = Function::new();
     let written = invoke(&function, || {
         tracing::info!(order = 7, "received");
@@ -105,7 +105,7 @@ fn events_are_log_records_of_their_span() {
 }
 
 #[test]
-fn an_instrumented_functions_error_is_its_spans_error() {
+fn an_error_of_an_instrumented_function_is_its_spans_status() {
     #[tracing::instrument(err)]
     fn store() -> Result<(), std::num::ParseIntError> {
         "x".parse::<u8>().map(drop)
@@ -119,7 +119,7 @@ fn an_instrumented_functions_error_is_its_spans_error() {
 }
 
 #[test]
-fn an_event_without_a_message_has_a_body() {
+fn fields_form_the_body_of_an_event_without_message() {
     #[tracing::instrument(ret)]
     fn price() -> u64 {
         950
@@ -191,7 +191,7 @@ fn measurements_are_written_with_each_invocation_as_deltas() {
 }
 
 #[test]
-fn the_temporality_may_be_cumulative() {
+fn a_variable_selects_cumulative_temporality() {
     let function = Function::with_variables(&[(
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
         "cumulative",
@@ -206,7 +206,7 @@ fn the_temporality_may_be_cumulative() {
 }
 
 #[test]
-fn under_the_json_log_format_each_line_has_time_and_the_configured_level() {
+fn json_format_lines_have_timestamp_and_configured_level() {
     let variables = [
         ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
         ("AWS_LAMBDA_LOG_LEVEL", "WARN"),
@@ -230,7 +230,7 @@ fn under_the_json_log_format_each_line_has_time_and_the_configured_level() {
 }
 
 #[test]
-fn in_text_format_the_level_is_the_users_choice() {
+fn in_text_format_only_the_exporters_variable_sets_the_level() {
     let check = |variables: &[(&str, &str)], expected: Option<&str>| {
         let written = invoke(&Function::with_variables(variables), || ());
         let line: Value = serde_json::from_str(&written.lines[0]).unwrap();
@@ -243,7 +243,7 @@ fn in_text_format_the_level_is_the_users_choice() {
 }
 
 #[test]
-fn a_full_buffer_and_a_long_line_lose_nothing() {
+fn full_buffers_and_the_line_limit_lose_no_spans() {
     let function = Function::with_variables(&[
         ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "100"),
         ("LAMBDA_OTLP_MAX_LINE_BYTES", "2KiB"),
@@ -259,7 +259,7 @@ fn a_full_buffer_and_a_long_line_lose_nothing() {
 }
 
 #[test]
-fn an_item_that_fits_no_line_is_shortened_and_counted_in_a_metric() {
+fn an_item_exceeding_a_line_is_truncated_and_counted() {
     let function = Function::new();
     let written = invoke(&function, || {
         // Incompressible text.
@@ -381,7 +381,7 @@ impl Output for EndsSpans {
 }
 
 #[test]
-fn while_a_full_buffer_is_written_spans_are_lost_but_not_the_invocations() {
+fn a_full_buffer_drops_children_but_keeps_the_root_span() {
     let output = Arc::new(EndsSpans::default());
     let of_two = [("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "2")];
     let function = Function::with(&of_two, |config| config.with_output(Arc::clone(&output) as _));

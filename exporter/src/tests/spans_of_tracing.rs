@@ -10,7 +10,7 @@ fn store(id: u64, small: u8, wide: i128, too_wide: u128, beyond: u64, text: &str
 }
 
 #[test]
-fn integers_of_any_width_stay_integers_where_otlp_has_them() {
+fn integer_fields_that_fit_otlp_are_exported_as_integers() {
     let function = Function::new();
     store(7, 8, -9, u128::MAX, u64::MAX, "7");
     function.completion.complete();
@@ -25,7 +25,7 @@ fn integers_of_any_width_stay_integers_where_otlp_has_them() {
 }
 
 #[test]
-fn a_field_that_is_recorded_later_and_one_of_a_parent_stay_integers_too() {
+fn fields_recorded_later_or_on_a_parent_span_stay_integers() {
     let function = Function::new();
     let outer = tracing::info_span!("outer", items = 3_u64, left = tracing::field::Empty);
     outer.in_scope(|| {
@@ -42,7 +42,7 @@ fn a_field_that_is_recorded_later_and_one_of_a_parent_stay_integers_too() {
 }
 
 #[test]
-fn a_field_that_is_recorded_again_is_there_once_with_its_last_value() {
+fn a_field_recorded_again_appears_once_with_its_last_value() {
     let function = Function::new();
     let span = tracing::info_span!("store", id = 7_u64, done = 0_u64);
     span.record("id", "0x7");
@@ -64,7 +64,7 @@ fn a_field_that_is_recorded_again_is_there_once_with_its_last_value() {
 }
 
 #[test]
-fn the_integer_of_a_span_that_is_not_recorded_changes_no_other_spans_text() {
+fn an_unsampled_spans_integer_does_not_change_another_spans_text() {
     let function = Function::with_variables(&[("OTEL_TRACES_SAMPLER", "always_off")]);
     let recorded = Function::without_subscriber(&[], |config| config);
     drop(tracing::info_span!("store", id = 7_u64));

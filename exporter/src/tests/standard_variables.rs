@@ -34,7 +34,7 @@ fn invoke(function: &Function, payload: Value) -> (Value, Written) {
 }
 
 #[test]
-fn an_exporter_that_is_none_writes_no_lines_of_its_signal() {
+fn an_exporter_set_to_none_suppresses_its_signals_lines() {
     let check = |variable: (&str, &str), expected: (usize, usize, usize)| {
         let (sent, written) = invoke(&Function::with_variables(&[variable]), json!({}));
         let counts = (written.spans.len(), written.logs.len(), written.metrics.len());
@@ -50,7 +50,7 @@ fn an_exporter_that_is_none_writes_no_lines_of_its_signal() {
 
 /// An extension would make the invocation's span a child of an unwritten root.
 #[test]
-fn without_an_exporter_of_traces_no_extension_is_told_of_a_root() {
+fn no_root_record_is_written_without_a_traces_exporter() {
     let api = format!("none:{}", std::process::id());
     let path = wire::invocation_record::path(&api);
     std::fs::write(&path, "").unwrap();
@@ -65,7 +65,7 @@ fn without_an_exporter_of_traces_no_extension_is_told_of_a_root() {
 }
 
 #[test]
-fn a_disabled_sdk_hands_the_callers_context_on_unchanged() {
+fn a_disabled_sdk_forwards_the_callers_context_unchanged() {
     let function = Function::with_variables(&[("OTEL_SDK_DISABLED", "TRUE")]);
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let headers = json!({ "traceparent": traceparent, "baggage": "tenant=a" });
@@ -145,7 +145,7 @@ fn shown_limited(written: &Written) -> String {
 }
 
 #[test]
-fn attributes_keep_to_the_limits_of_the_environment() {
+fn attributes_respect_the_limits_of_the_environment() {
     let check = |variables: &[(&str, &str)], expected: expect_test::Expect| {
         expected.assert_eq(&shown_limited(&limited(variables)));
     };

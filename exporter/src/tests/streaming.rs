@@ -51,7 +51,7 @@ fn next<S: Stream + Unpin>(body: &mut S) -> Option<S::Item> {
 }
 
 #[test]
-fn the_span_ends_with_the_body_and_is_written_before_the_end_is_handed_on() {
+fn the_span_is_written_when_the_streamed_body_ends() {
     let function = Function::new();
     let mut response = response(&function, 201, vec![Some(Ok("an ")), Some(Ok("order"))]);
     assert_eq!(next(&mut response.stream).unwrap().unwrap(), "an ");
@@ -69,7 +69,7 @@ fn the_span_ends_with_the_body_and_is_written_before_the_end_is_handed_on() {
 }
 
 #[test]
-fn a_body_that_fails_is_dropped_or_panics_is_an_error() {
+fn a_failed_dropped_or_panicking_body_is_a_span_error() {
     let check = |parts: Parts, polls: usize, expected: &str, error_type: &str| {
         let function = Function::new();
         let mut response = response(&function, 200, parts);
@@ -94,7 +94,7 @@ fn a_body_that_fails_is_dropped_or_panics_is_an_error() {
 }
 
 #[test]
-fn a_service_that_fails_before_it_has_a_body_is_an_error_too() {
+fn a_service_failure_before_the_body_is_a_span_error() {
     let function = Function::new();
     let layer = OtelTracingLayer::new(function.completion.clone()).with_name("shop");
     let mut service = ServiceBuilder::new().layer(layer.for_streaming()).service_fn(
@@ -114,7 +114,7 @@ fn a_service_that_fails_before_it_has_a_body_is_an_error_too() {
 
 #[cfg(feature = "lambda_http")]
 #[test]
-fn a_function_of_lambda_http_that_streams_has_its_route_and_its_status() {
+fn a_streaming_lambda_http_function_reports_route_and_status() {
     use lambda_http::{Body, Request, Response, StreamAdapter};
     let function = Function::new();
     let app = lambda_http::service_fn(async |_: Request| {

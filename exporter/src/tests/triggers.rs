@@ -101,7 +101,7 @@ pub(super) fn queue_event() -> Value {
 }
 
 #[test]
-fn a_batch_of_a_queue_links_the_spans_that_sent_its_messages() {
+fn a_queue_batch_links_to_its_sending_spans() {
     check::<SqsEvent>(
         &queue_event(),
         &expect![[r#"
@@ -120,7 +120,7 @@ fn a_batch_of_a_queue_links_the_spans_that_sent_its_messages() {
 }
 
 #[test]
-fn a_large_batch_has_as_many_links_as_a_span_takes() {
+fn a_large_batch_is_limited_to_128_links() {
     let mut event = queue_event();
     let first = event["Records"][0].clone();
     event["Records"] = vec![first; 10_000].into();
@@ -130,7 +130,7 @@ fn a_large_batch_has_as_many_links_as_a_span_takes() {
 }
 
 #[test]
-fn a_notification_of_a_topic_goes_on_with_the_trace() {
+fn a_topic_notification_continues_the_senders_trace() {
     let mut sns = json!({
         "Type": "Notification", "MessageId": "m-1", "Subject": null, "Message": "x",
         "TopicArn": "arn:aws:sns:eu-west-1:123456789012:orders",
@@ -164,7 +164,7 @@ fn a_notification_of_a_topic_goes_on_with_the_trace() {
 }
 
 #[test]
-fn an_event_of_a_bus_is_a_message_and_a_schedule_is_a_timer() {
+fn bus_events_are_messages_and_schedules_are_timers() {
     let mut event = json!({
         "version": "0", "id": "e-1", "detail-type": "Order", "source": "shop",
         "account": "123456789012", "time": "2026-11-21T10:00:00+00:00", "region": "eu-west-1",
@@ -194,7 +194,7 @@ fn an_event_of_a_bus_is_a_message_and_a_schedule_is_a_timer() {
 }
 
 #[test]
-fn changes_of_a_table_say_what_they_have_in_common() {
+fn table_changes_are_described_by_their_common_attributes() {
     let change = |name: &str| {
         json!({
             "eventID": "1", "eventName": name, "eventVersion": "1.1", "eventSource": "aws:dynamodb",
@@ -223,7 +223,7 @@ fn changes_of_a_table_say_what_they_have_in_common() {
 }
 
 #[test]
-fn a_change_of_an_object_names_it() {
+fn an_object_change_names_its_bucket_and_key() {
     check::<S3Event>(
         &json!({ "Records": [{
             "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "eu-west-1",
@@ -250,7 +250,7 @@ fn a_change_of_an_object_names_it() {
 }
 
 #[test]
-fn a_load_balancer_says_who_asks_for_what_and_where() {
+fn a_load_balancer_request_has_client_server_and_url_attributes() {
     check::<AlbRequest>(
         &json!({
             "requestContext": { "elb": { "targetGroupArn": "arn:aws:elb:target-group" } },
@@ -297,7 +297,7 @@ fn a_load_balancer_says_who_asks_for_what_and_where() {
 }
 
 #[test]
-fn a_request_through_a_lattice_has_lists_of_headers_and_parameters() {
+fn a_vpc_lattice_request_is_read_with_multi_value_fields() {
     let event = json!({
         "version": "2.0", "path": "/health", "method": "GET", "isBase64Encoded": false,
         "headers": { "user-agent": ["curl/8"], "x-forwarded-for": ["10.0.2.100"], "Traceparent": [PARENT] },
@@ -319,7 +319,7 @@ fn a_request_through_a_lattice_has_lists_of_headers_and_parameters() {
 }
 
 #[test]
-fn a_field_of_graphql_is_resolved_in_the_trace_of_the_request() {
+fn a_graphql_resolver_continues_the_trace_of_the_request() {
     let field = |parent: &str| {
         json!({
             "arguments": { "id": 7 }, "identity": { "sourceIp": ["192.0.2.1"] },
@@ -355,7 +355,7 @@ fn a_field_of_graphql_is_resolved_in_the_trace_of_the_request() {
 }
 
 #[test]
-fn a_call_by_an_agent_is_no_request() {
+fn a_call_by_a_bedrock_agent_is_a_tool_execution() {
     let mut event = json!({
         "messageVersion": "1.0", "agent": { "name": "clerk", "id": "A1", "alias": "a", "version": "1" },
         "inputText": "secret", "sessionId": "s-1", "actionGroup": "orders", "apiPath": "/orders/{id}",
@@ -376,7 +376,7 @@ fn a_call_by_an_agent_is_no_request() {
 }
 
 #[test]
-fn changes_of_documents_and_repositories_are_those_of_a_data_source() {
+fn document_and_repository_changes_are_data_source_events() {
     let change = |operation: &str| {
         json!({ "event": {
             "clusterTime": { "$timestamp": { "t": 1_795_255_200, "i": 9 } }, "operationType": operation,
@@ -416,7 +416,7 @@ fn changes_of_documents_and_repositories_are_those_of_a_data_source() {
 }
 
 #[test]
-fn a_web_socket_is_called_by_its_route() {
+fn a_websocket_span_is_named_by_its_route() {
     let event = json!({ "requestContext": { "routeKey": "$connect", "connectionId": "c" },
         "headers": { "Traceparent": PARENT } });
     let extracted = event.extract_span_attributes();
@@ -427,7 +427,7 @@ fn a_web_socket_is_called_by_its_route() {
 
 /// Events as services really send them, if the files exist; each is described as its own kind.
 #[test]
-fn events_of_real_services_are_known_by_their_shape() {
+fn real_events_are_recognised_by_their_shape() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../shared/samples/peers/trigger-events");
     let Ok(files) = std::fs::read_dir(&folder) else {

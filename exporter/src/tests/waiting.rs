@@ -40,7 +40,7 @@ fn names(variables: &[(&str, &str)], payload: Value) -> Vec<String> {
 }
 
 #[test]
-fn a_span_covers_the_time_that_the_oldest_message_waited() {
+fn a_wait_span_starts_when_the_oldest_message_was_sent() {
     let function = Function::with_variables(&[SWITCHED_ON]);
     let handler = create_traced_handler("orders", function.completion.clone(), handle);
     let sent = opentelemetry::time::now() - Duration::from_secs(90);
@@ -57,7 +57,7 @@ fn a_span_covers_the_time_that_the_oldest_message_waited() {
 }
 
 #[test]
-fn requests_and_events_wait_too_if_the_variable_is_set() {
+fn requests_and_bus_events_get_a_wait_span_if_enabled() {
     let ms = opentelemetry::time::now().duration_since(UNIX_EPOCH).unwrap().as_millis() - 1000;
     let ms = u64::try_from(ms).unwrap();
     let request = json!({"httpMethod": "GET", "requestContext": {"requestTimeEpoch": ms}});
@@ -70,7 +70,7 @@ fn requests_and_events_wait_too_if_the_variable_is_set() {
 }
 
 #[test]
-fn times_of_other_clocks_and_of_old_messages_make_no_span() {
+fn future_old_or_invalid_times_yield_no_wait_span() {
     let now = opentelemetry::time::now();
     let without = ["orders", "orders process"];
     let (tomorrow, hours) = (now + Duration::from_secs(24 * 3600), Duration::from_secs(5 * 3600));

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_told_from_elsewhere() {
+    fn loopback_endpoints_are_recognized_with_their_port() {
         let check = |url, expected| assert_eq!(endpoint(url), expected, "{url}");
         check("http://localhost:4318", Endpoint::Loopback(Some(4318)));
         check("http://LOCALHOST:4318/v1/traces", Endpoint::Loopback(Some(4318)));

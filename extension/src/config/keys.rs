@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_is_named_as_its_key() {
+    fn variable_names_are_prefixed_keys_in_upper_case() {
         for ConfigKey { name, variable, .. } in KEYS {
             let expected = [PREFIX, &name.replace('.', "_").to_uppercase()].concat();
             assert_eq!(variable.name, expected);

@@ -9,13 +9,13 @@ fn config(variables: &[(&str, &str)]) -> Config {
 }
 
 #[test]
-fn the_table_is_right_and_each_variable_is_read_as_its_row_says() {
+fn the_settings_table_is_consistent_and_defaults_are_valid() {
     assert_eq!(TABLE.problems(), [""; 0]);
     assert_eq!(config(&[]).complaint(), "");
 }
 
 #[test]
-fn what_lambda_says_can_be_read_without_what_others_say() {
+fn the_lambda_config_ignores_variables_not_set_by_lambda() {
     let variables = [
         ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
         ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
@@ -37,7 +37,7 @@ fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
 
 #[cfg(not(feature = "direct"))]
 #[test]
-fn whoever_asks_it_to_send_is_told_that_it_writes_to_the_log() {
+fn a_build_without_direct_mode_reports_backend_variables() {
     let check = |variables: &[(&'static str, &'static str)], named: &str| {
         let complaint = config(variables).complaint();
         assert_eq!(complaint.is_empty(), named.is_empty(), "{variables:?}: {complaint}");
@@ -58,7 +58,7 @@ fn whoever_asks_it_to_send_is_told_that_it_writes_to_the_log() {
 }
 
 #[test]
-fn the_receiver_listens_where_the_function_sends() {
+fn the_receiver_port_follows_the_sdk_endpoint() {
     let check = |variables: &[(&str, &str)], expected| {
         assert_eq!(config(variables).receiver_port, expected, "{variables:?}");
     };
@@ -81,7 +81,7 @@ fn the_receiver_listens_where_the_function_sends() {
 }
 
 #[test]
-fn grpc_is_answered_at_its_port_only_beside_the_default_one() {
+fn the_grpc_port_opens_only_with_the_default_http_port() {
     assert_eq!(config(&[]).grpc_port(), Some(4317));
     assert_eq!(config(&[("OTEL_LAMBDA_RECEIVER_PORT", "6000")]).grpc_port(), None);
     // Then the receiver itself is there.
@@ -92,7 +92,7 @@ fn grpc_is_answered_at_its_port_only_beside_the_default_one() {
 }
 
 #[test]
-fn the_older_name_of_the_mapping_counts_where_ours_is_unset() {
+fn the_o2_span_mapping_variable_applies_if_ours_is_unset() {
     let older = ("O2_SPAN_MAPPING_STRATEGY", "child_spans");
     let check = |variables: &[(&str, &str)], expected| {
         assert_eq!(config(variables).span_mapping, expected, "{variables:?}");
@@ -113,7 +113,7 @@ fn the_json_log_format_gives_lines_a_level() {
 }
 
 #[test]
-fn all_mistakes_are_named_in_one_line_and_the_nearest_sense_is_made() {
+fn mistakes_are_reported_in_one_line_and_numbers_clamped() {
     let config = config(&[
         ("LAMBDA_OTLP_HOLD", "sometimes"),
         ("O2_TELEMETRY_TYPES", "function, platfrom,function"),
@@ -136,7 +136,7 @@ fn all_mistakes_are_named_in_one_line_and_the_nearest_sense_is_made() {
 }
 
 #[test]
-fn a_small_function_gets_a_small_budget() {
+fn the_receive_budget_grows_with_the_function_memory() {
     let check = |memory: &str, expected: usize| {
         let config = config(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory)]);
         assert_eq!(config.receive_budget_bytes(), expected << 20, "{memory}");
@@ -178,7 +178,7 @@ mod output {
     }
 
     #[test]
-    fn it_is_chosen_by_its_variable_and_else_by_the_endpoint() {
+    fn the_output_follows_its_variable_or_else_the_endpoint() {
         let check = |variables: &[(&str, &str)], output: &str, because: &str| {
             let expected = (output.to_owned(), because.to_owned());
             assert_eq!(chosen(variables), expected, "{variables:?}");
@@ -222,7 +222,7 @@ mod output {
 
     #[cfg(not(feature = "grpc"))]
     #[test]
-    fn grpc_of_the_functions_sdk_means_stdout_or_the_other_variables() {
+    fn without_grpc_support_a_grpc_endpoint_selects_stdout_or_o2() {
         let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
         let port = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com:4317");
         let json = "json https://api.openobserve.ai/api/shop/v1/traces";
@@ -237,7 +237,7 @@ mod output {
 
     #[cfg(feature = "grpc")]
     #[test]
-    fn the_protocol_is_that_of_the_endpoint() {
+    fn the_protocol_comes_from_the_source_of_the_endpoint() {
         use backend::Protocol::{self, Grpc, HttpJson, HttpProtobuf};
         let check = |variables: &[(&str, &str)], expected: Protocol| {
             let config = config(variables);
@@ -274,7 +274,7 @@ mod output {
     }
 
     #[test]
-    fn openobserve_gets_protobuf_instead_of_json_and_the_log_says_so() {
+    fn json_for_openobserve_is_replaced_by_protobuf_and_reported() {
         let check = |variables: &[(&str, &str)], complaint: &str| {
             let config = config(variables);
             let Output::Otlp(direct) = &config.choice.output else { panic!("{variables:?}") };
@@ -293,7 +293,7 @@ mod output {
     }
 
     #[test]
-    fn a_destination_that_is_wrong_means_stdout() {
+    fn an_invalid_destination_selects_stdout_and_is_reported() {
         let check = |variables: &[(&str, &str)], complaint: &str| {
             let config = config(variables);
             assert_eq!(config.choice.output, Output::Stdout, "{variables:?}");
@@ -348,7 +348,7 @@ mod output {
     }
 
     #[test]
-    fn the_proxy_of_our_own_variable_wins_over_those_of_all() {
+    fn our_proxy_variable_overrides_https_proxy_and_no_proxy() {
         let check = |variables: &[(&str, &str)], expected: Option<&str>| {
             let Output::Otlp(direct) = config(variables).choice.output else { panic!() };
             let url = direct.destination.endpoints.of(wire::SignalKind::Traces);
@@ -366,7 +366,7 @@ mod output {
     }
 
     #[test]
-    fn no_time_to_flush_keeps_no_invocation() {
+    fn a_zero_flush_timeout_disables_holding_in_direct_mode() {
         let hold = |more: &[(&'static str, &'static str)]| {
             config(&[&[OWN, ("OTEL_LAMBDA_FLUSH_TIMEOUT", "0")], more].concat()).hold
         };
@@ -377,7 +377,7 @@ mod output {
     }
 
     #[test]
-    fn a_wrong_value_with_a_default_does_not_stop_the_sending() {
+    fn invalid_values_are_replaced_and_direct_mode_stays_on() {
         let config = config(&[
             OWN,
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),

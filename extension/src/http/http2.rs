@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_are_answered_several_at_a_time() {
+    async fn concurrent_requests_on_one_connection_are_answered() {
         let address = server().await;
         let client = connect(address).await;
         let (slow, mut body) = begin(&client, "/slow").await.unwrap();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_whose_client_falls_silent_is_answered_and_stops_no_other() {
+    async fn a_stalled_body_times_out_and_blocks_no_other_request() {
         let address = server().await;
         let client = connect(address).await;
         let (silent, mut body) = begin(&client, "/silent").await.unwrap();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn calls_under_way_keep_their_connection_and_idle_ones_make_room() {
+    async fn active_connections_stay_open_and_idle_ones_are_closed() {
         let address = server().await;
         let mut idle = Vec::new();
         for _ in 0..256 {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_begins_and_resets_without_end_costs_its_own_connection_only() {
+    async fn a_rapid_reset_attack_affects_only_its_own_connection() {
         let address = server().await;
         let other = connect(address).await;
         assert!(ask(&other, "/a", b"").await.is_some());
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_costs_one_call_and_its_connection_goes_on() {
+    async fn a_panic_fails_one_call_and_the_connection_stays_open() {
         let address = server().await;
         let client = connect(address).await;
         let (answer, _body) = begin(&client, "/panic").await.unwrap();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_has_a_bound() {
+    async fn request_headers_above_the_limit_are_rejected() {
         let address = server().await;
         let client = connect(address).await;
         for (bytes, expected) in [(10_000, 200), (20_000, 431)] {

@@ -80,7 +80,7 @@ fn answers(received: &str) -> String {
 }
 
 #[tokio::test]
-async fn requests_are_answered_in_every_framing_however_they_are_cut() {
+async fn requests_are_parsed_in_every_framing_and_segmentation() {
     let address = server().await;
     let check = async |sent: &str, expected: &str| {
         for piece_bytes in [1, 7, 100_000] {
@@ -112,7 +112,7 @@ async fn requests_are_answered_in_every_framing_however_they_are_cut() {
 }
 
 #[tokio::test]
-async fn the_path_is_told_from_host_and_query() {
+async fn the_path_is_extracted_from_absolute_urls_and_queries() {
     let address = server().await;
     let check = async |target: &str, expected: &str| {
         let received = exchange(address, &format!("POST {target} HTTP/1.1\r\n\r\n"), 100).await;
@@ -124,7 +124,7 @@ async fn the_path_is_told_from_host_and_query() {
 }
 
 #[tokio::test]
-async fn a_body_is_framed_in_one_way_only() {
+async fn ambiguous_body_framing_is_rejected_or_closes_the_connection() {
     let address = server().await;
     let check = async |headers: &str, body: &str, expected: &str| {
         let sent = format!("POST / HTTP/1.1\r\n{headers}\r\n\r\n{body}GET /b HTTP/1.1\r\n\r\n");
@@ -147,7 +147,7 @@ async fn a_body_is_framed_in_one_way_only() {
 }
 
 #[tokio::test]
-async fn a_connection_goes_on_unless_one_side_says_otherwise() {
+async fn keep_alive_follows_the_http_version_and_connection_header() {
     let address = server().await;
     let check = async |first: &str, expected: &str| {
         let sent = format!("GET /a {first}\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
@@ -160,7 +160,7 @@ async fn a_connection_goes_on_unless_one_side_says_otherwise() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_read_to_its_end_so_that_the_next_request_is_understood() {
+async fn a_refused_body_is_drained_before_the_next_request() {
     let address = server().await;
     let check = async |sent: &str, expected: &str| {
         let received = exchange(address, sent, 10).await;
@@ -185,7 +185,7 @@ async fn what_is_refused_is_read_to_its_end_so_that_the_next_request_is_understo
 }
 
 #[tokio::test]
-async fn a_panic_costs_one_request_and_its_connection_goes_on() {
+async fn a_panic_fails_one_request_and_the_connection_stays_open() {
     let address = server().await;
     let sent = "POST /panic HTTP/1.1\r\nContent-Length: 5\r\n\r\nhelloGET /b HTTP/1.1\r\n\r\n";
     assert_eq!(answers(&exchange(address, sent, 1000).await), "500:  | 200: GET /b ");
@@ -193,7 +193,7 @@ async fn a_panic_costs_one_request_and_its_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn a_body_is_asked_for_only_where_it_will_be_read() {
+async fn continue_is_sent_only_if_the_body_is_read() {
     let address = server().await;
     let head = "HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
     let received = exchange(address, &format!("POST /a {head}hello"), 1000).await;
@@ -203,7 +203,7 @@ async fn a_body_is_asked_for_only_where_it_will_be_read() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_ends_its_connection_and_nothing_else() {
+async fn an_invalid_request_closes_only_its_own_connection() {
     let address = server().await;
     let check = async |sent: &str, expected: &str| {
         let received = exchange(address, sent, 1000).await;
@@ -243,7 +243,7 @@ async fn what_is_no_request_ends_its_connection_and_nothing_else() {
 
 #[cfg(not(feature = "grpc"))]
 #[tokio::test]
-async fn a_call_over_grpc_is_refused_and_frames_that_are_wrong_end_their_connection() {
+async fn grpc_calls_are_refused_and_invalid_frames_close_the_connection() {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
     let address = server().await;
@@ -275,7 +275,7 @@ async fn a_call_over_grpc_is_refused_and_frames_that_are_wrong_end_their_connect
 }
 
 #[tokio::test]
-async fn the_connection_that_was_idle_for_the_longest_makes_room() {
+async fn the_longest_idle_connection_is_closed_at_the_limit() {
     let address = server().await;
     let ask = async |connection: &mut TcpStream| {
         connection.write_all(b"GET /a HTTP/1.1\r\n\r\n").await.ok()?;
@@ -302,7 +302,7 @@ async fn the_connection_that_was_idle_for_the_longest_makes_room() {
 }
 
 #[tokio::test]
-async fn connections_with_a_request_under_way_are_not_closed_for_others() {
+async fn connections_with_an_active_request_are_never_evicted() {
     let address = server().await;
     let mut busy = Vec::new();
     let begun = b"POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\n1";
@@ -322,7 +322,7 @@ async fn connections_with_a_request_under_way_are_not_closed_for_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_whose_client_falls_silent_is_given_up() {
+async fn a_stalled_body_closes_the_connection_without_a_response() {
     let address = server().await;
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(b"POST /a HTTP/1.1\r\nContent-Length: 9\r\n\r\n1").await.unwrap();

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn next_is_held_only_where_it_pays() {
+    fn each_hold_mode_holds_only_while_telemetry_is_expected() {
         let check = |text: &str, expected| {
             let has = |word: &str| text.split(' ').any(|part| part == word);
             let mode = HoldMode::CHOICES.iter().find(|(word, _)| has(word)).unwrap().1;
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn traffic_is_judged_by_its_usual_gap() {
+    fn traffic_is_rare_if_the_usual_gap_is_long() {
         let check = |times_s: &[u64], expected| {
             let mut traffic = Traffic::default();
             for second in times_s {

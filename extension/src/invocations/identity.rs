@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lambda_answers_is_believed_before_the_variables() {
+    fn the_registration_response_overrides_the_variables() {
         let variables = [
             ("AWS_LAMBDA_FUNCTION_NAME", "variable"),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1"),

@@ -56,7 +56,7 @@ mod tests {
     use wire::invocation_record::record;
 
     #[test]
-    fn the_file_is_made_once_and_a_link_is_not_followed() {
+    fn the_file_is_created_once_and_links_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         make_file(&path("file"));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_neither_waited_for_nor_followed() {
+    fn pipes_and_links_replacing_the_record_file_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let found = |name: &str| InvocationRecords::file(path(name)).find("r-1").len();

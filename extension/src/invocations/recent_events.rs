@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_recognised_among_the_newest() {
+    fn a_repeated_event_is_detected_among_the_newest() {
         let mut recent = RecentEvents::default();
         assert!(!recent.is_repeated(&event(Some(0))));
         assert!(recent.is_repeated(&event(Some(0))));

@@ -90,7 +90,7 @@ mod tests {
     use crate::test_spans::{Span, traces};
 
     #[test]
-    fn roots_are_told_from_other_spans() {
+    fn root_spans_are_detected_by_parent_and_kind() {
         let check = |span: Span, expected: Option<Option<&str>>| {
             let found = roots(&traces(std::slice::from_ref(&span)));
             let found: Vec<Option<&str>> =

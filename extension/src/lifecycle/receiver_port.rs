@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_port_that_nobody_named_is_replaced_where_it_is_taken() {
+    async fn a_busy_default_port_is_replaced_and_saved_to_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("port");
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_where_the_wrapper_looks() {
+    fn the_port_file_has_the_path_expected_by_the_wrapper() {
         assert_eq!(file("127.0.0.1:9001"), Path::new("/tmp/.lambda-otlp-receiver-127.0.0.1-9001"));
     }
 }

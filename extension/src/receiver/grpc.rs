@@ -125,7 +125,7 @@ mod tests {
     use hyper::Request;
 
     #[test]
-    fn a_call_is_known_by_version_and_content_type() {
+    fn a_grpc_call_is_recognized_by_version_and_content_type() {
         let check = |version, content_type: &str, expected| {
             let request = Request::post("/x").version(version).header(CONTENT_TYPE, content_type);
             let (head, ()) = request.body(()).unwrap().into_parts();
@@ -140,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_may_hold_everything() {
+    fn grpc_messages_are_percent_encoded() {
         assert_eq!(percent_encoded("100 % of \"é\"\n"), "100 %25 of \"%C3%A9\"%0A");
     }
 
     #[test]
-    fn how_long_to_wait_is_said_where_another_attempt_may_help() {
+    fn retryable_refusals_carry_a_retry_delay() {
         let said = |refusal: &Refusal| {
             let trailers = refused(refusal).trailers.unwrap_or_default();
             let text = |name: HeaderName| Some(trailers.get(name)?.to_str().unwrap().to_owned());

@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lambda_is_known_by_its_hosts_file_or_its_port() {
+    fn lambda_is_detected_by_its_hosts_file_or_api_port() {
         let check = |hosts_file: &str, runtime_api, expected| {
             assert_eq!(
                 Surroundings::of(hosts_file, runtime_api),
@@ -269,7 +269,7 @@ mod tests {
     const EVENT: &str = r#"[{"time":"2026-09-21T14:13:20.123Z","type":"platform.start","record":{"requestId":"r"}}]"#;
 
     #[test]
-    fn a_full_buffer_is_said_and_has_room_again_when_it_is_emptied() {
+    fn a_full_buffer_refuses_telemetry_until_it_is_drained() {
         let (intake, mut buffer) = intake(8);
         assert_eq!(intake.take(EVENT.as_bytes()), 200);
         assert_eq!(intake.take(EVENT.as_bytes()), 200);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_that_is_behind_refuses_and_counts_nothing_as_taken() {
+    fn a_full_channel_refuses_telemetry_without_counting_events() {
         let (intake, _buffer) = intake(1);
         assert_eq!(intake.take(EVENT.as_bytes()), 200);
         assert_eq!(intake.take(EVENT.as_bytes()), 503);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_follow_the_subscription() {
+    fn a_large_delivery_fits_the_bounds_of_the_subscription() {
         let (sender, _receiver) = mpsc::channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let listener = runtime.block_on(Listener::bind(Surroundings::Elsewhere, 7)).unwrap();

@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_systems_table_tells_what_did_not_fit() {
+    fn lost_datagrams_are_read_from_proc_net_udp() {
         // Linux 6.1, /proc/net/udp.
         let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n  \
             417: 0100007F:10DE 00000000:0000 07 00000000:00068100 00:00000000 00000000     0        0 4711 2 0000000000000000 12\n  \

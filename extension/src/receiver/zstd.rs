@@ -38,7 +38,7 @@ mod tests {
         \x73\x61\x79\x73\x20\x74\x68\x65\x20\x6f\x72\x64\x65\x72\x01\x00\xa7\x4b\x12\xa4\xc1\x55\xdc";
 
     #[test]
-    fn frames_are_inflated_to_the_end_and_within_the_bound() {
+    fn all_zstd_frames_are_inflated_up_to_the_limit() {
         assert_eq!(inflate(FRAME, TEXT.len()).unwrap(), TEXT);
         let two = [FRAME, FRAME].concat();
         assert_eq!(inflate(&two, 2 * TEXT.len()).unwrap(), [TEXT, TEXT].concat());
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_or_asks_for_too_much_memory_is_corrupt() {
+    fn invalid_frames_and_oversized_windows_are_corrupt() {
         for bytes in 0..FRAME.len() {
             assert_eq!(inflate(&FRAME[..bytes], 1000), Err(InflateError::Corrupt), "{bytes}");
         }

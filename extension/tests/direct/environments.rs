@@ -9,7 +9,7 @@ use serde_json::json;
 use simulator::{FunctionSpec, Initialization};
 
 #[tokio::test]
-async fn forty_environments_at_once() {
+async fn forty_environments_deliver_all_spans() {
     let sink = sink().await;
     let payload = json!({"spans": [3, 2], "root": true});
     let story = Story::crowd(&program(), 40, &payload, |spec| sending_to(sink.base(), spec)).await;
@@ -21,7 +21,7 @@ async fn forty_environments_at_once() {
 }
 
 #[tokio::test]
-async fn restored_environments_and_managed_instances() {
+async fn restored_environments_and_managed_instances_deliver_all_spans() {
     for initialization in [Initialization::SnapStart, Initialization::ManagedInstances] {
         let sink = sink().await;
         let change = |spec: FunctionSpec| spec.initialization(initialization);
@@ -33,7 +33,7 @@ async fn restored_environments_and_managed_instances() {
 }
 
 #[tokio::test]
-async fn an_exhausted_memory_takes_nothing_with_it() {
+async fn no_acknowledged_span_is_lost_when_memory_is_exhausted() {
     let sink = sink().await;
     let mut story = Story::with(&program(), |spec| sending_to(sink.base(), spec)).await;
     let payload = json!({"spans": [3], "root": true});
@@ -48,7 +48,7 @@ async fn an_exhausted_memory_takes_nothing_with_it() {
 }
 
 #[tokio::test]
-async fn without_a_subscription_all_is_delivered_or_in_the_log() {
+async fn without_a_subscription_all_spans_are_delivered_or_spilled() {
     for status in [202, 404, 500] {
         let sink = sink().await;
         let mut story = Story::with(&program(), |spec| sending_to(sink.base(), spec)).await;
@@ -64,7 +64,7 @@ async fn without_a_subscription_all_is_delivered_or_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_lines_beside_what_is_sent() {
+async fn no_span_is_lost_beside_a_hundred_thousand_log_lines() {
     let sink = sink().await;
     let payloads = [
         json!({"spans": [3], "root": true}),

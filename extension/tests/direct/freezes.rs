@@ -18,7 +18,7 @@ const LATE: Duration = Duration::from_secs(6);
 
 /// A flush never is under way when `next` is called, but the host of an environment may stop it at any moment.
 #[tokio::test]
-async fn an_environment_that_is_stopped_in_the_middle_of_a_flush_loses_nothing() {
+async fn an_extension_paused_during_a_flush_delivers_all_spans() {
     // The backend has the request and loses the connection meanwhile, before it has stored anything, or after.
     for answer in [ScriptedResponse::CloseAfterBody, ScriptedResponse::CloseAfterStore] {
         let sink = sink().await;
@@ -46,7 +46,7 @@ async fn an_environment_that_is_stopped_in_the_middle_of_a_flush_loses_nothing()
 }
 
 #[tokio::test]
-async fn an_environment_that_is_thawed_late_sends_on_new_connections() {
+async fn an_environment_thawed_late_sends_on_new_connections() {
     let sink = sink().await;
     let path = Path::start(&sink).await;
     let endpoint = sink.base().replace(&sink.address().to_string(), &path.address.to_string());
@@ -100,7 +100,7 @@ impl Path {
 }
 
 #[tokio::test]
-async fn what_was_sent_is_there_even_if_the_environment_never_wakes_again() {
+async fn the_first_invocations_are_flushed_before_the_freeze() {
     let sink = sink().await;
     // An environment's first three invocations are kept for their flushes.
     let mut story = Story::with(&program(), |spec| sending_to(sink.base(), spec)).await;

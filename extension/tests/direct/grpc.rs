@@ -35,7 +35,7 @@ fn told_why(account: &Account) -> Vec<&String> {
 }
 
 #[tokio::test]
-async fn it_is_spoken_over_tls_where_the_server_offers_http_2() {
+async fn grpc_over_tls_works_with_h2_and_without_alpn() {
     // By name, and by saying nothing, as load balancers do that know TLS alone.
     for protocols in [&["h2"][..], &["http/1.1", "h2"], &[]] {
         let sink = sink().await;
@@ -47,7 +47,7 @@ async fn it_is_spoken_over_tls_where_the_server_offers_http_2() {
 }
 
 #[tokio::test]
-async fn a_server_without_http_2_is_named_and_all_is_in_the_log() {
+async fn a_server_without_http_2_is_reported_and_spans_spilled() {
     let advice = "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf";
     for protocols in [&["http/1.1"][..], &[]] {
         let sink = sink().await;
@@ -59,7 +59,7 @@ async fn a_server_without_http_2_is_named_and_all_is_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_refused_and_all_is_in_the_log() {
+async fn an_untrusted_certificate_is_refused_and_spans_spilled() {
     let sink = sink().await;
     let server = GrpcFront::start(&sink).await;
     let front =

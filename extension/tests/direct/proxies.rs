@@ -49,7 +49,7 @@ fn all_is_delivered(account: &Account) {
 }
 
 #[tokio::test]
-async fn tls_goes_through_a_tunnel_to_a_name_that_the_proxy_alone_knows() {
+async fn tls_is_tunneled_to_hosts_resolved_by_the_proxy() {
     for name in ["LAMBDA_OTLP_PROXY", "HTTPS_PROXY"] {
         let (sink, authority) = (sink().await, Authority::new("Shop CA"));
         let port = TlsFront::start(&sink, &authority, 2500).await.port();
@@ -75,7 +75,7 @@ async fn tls_goes_through_a_tunnel_to_a_name_that_the_proxy_alone_knows() {
 }
 
 #[tokio::test]
-async fn a_backend_without_tls_is_asked_for_by_its_whole_url() {
+async fn requests_without_tls_send_the_absolute_url_to_the_proxy() {
     for name in ["LAMBDA_OTLP_PROXY", "HTTP_PROXY"] {
         let sink = sink().await;
         let port = sink.address().port();
@@ -91,7 +91,7 @@ async fn a_backend_without_tls_is_asked_for_by_its_whole_url() {
 }
 
 #[tokio::test]
-async fn the_way_to_the_proxy_may_be_tls_itself() {
+async fn the_connection_to_the_proxy_may_use_tls() {
     let (sink, authority) = (sink().await, Authority::new("Shop CA"));
     let port = TlsFront::start(&sink, &authority, 2500).await.port();
     let proxy = HttpProxy::start(ProxyAnswer::Asks(BASIC)).await;
@@ -115,7 +115,7 @@ async fn the_way_to_the_proxy_may_be_tls_itself() {
 
 #[cfg(feature = "grpc")]
 #[tokio::test]
-async fn grpc_goes_through_a_tunnel_with_tls_and_without() {
+async fn grpc_is_tunneled_with_and_without_tls() {
     for is_encrypted in [true, false] {
         let (sink, authority) = (sink().await, Authority::new("Shop CA"));
         let server = GrpcFront::start(&sink).await;
@@ -141,7 +141,7 @@ async fn grpc_goes_through_a_tunnel_with_tls_and_without() {
 }
 
 #[tokio::test]
-async fn exempt_hosts_and_this_one_are_reached_directly() {
+async fn exempt_hosts_and_loopback_bypass_the_proxy() {
     let sink = sink().await;
     let proxy = HttpProxy::start(ProxyAnswer::Leads).await;
     let url = url_of(&proxy);
@@ -184,7 +184,7 @@ async fn fails(answer: ProxyAnswer, why: &str) {
 }
 
 #[tokio::test]
-async fn a_proxy_that_wants_other_credentials_costs_no_span() {
+async fn spans_are_spilled_on_wrong_proxy_credentials() {
     fails(
         ProxyAnswer::Asks("Basic b3RoZXI6b3RoZXI="),
         "the proxy answered 407: user and password of its URL are wrong or missing",
@@ -193,29 +193,29 @@ async fn a_proxy_that_wants_other_credentials_costs_no_span() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_hangs_costs_no_span() {
+async fn spans_are_spilled_if_the_proxy_hangs() {
     // The flush ends before the connection's own time.
     fails(ProxyAnswer::Hangs, "").await;
 }
 
 #[tokio::test]
-async fn a_proxy_that_answers_nonsense_costs_no_span() {
+async fn spans_are_spilled_on_an_invalid_proxy_response() {
     let nonsense = "SSH-2.0-OpenSSH_9.9\r\nhunter22\r\n\r\n".to_owned();
     fails(ProxyAnswer::Says(nonsense), "the proxy's answer is not HTTP").await;
 }
 
 #[tokio::test]
-async fn a_proxy_whose_answer_has_no_end_costs_no_span() {
+async fn spans_are_spilled_on_an_endless_proxy_response() {
     fails(ProxyAnswer::Endless, "the head of the proxy's answer is longer than 8 KiB").await;
 }
 
 #[tokio::test]
-async fn a_proxy_that_hangs_up_costs_no_span() {
+async fn spans_are_spilled_if_the_proxy_closes_the_connection() {
     fails(ProxyAnswer::Closes, "the proxy hung up before it answered").await;
 }
 
 #[tokio::test]
-async fn a_proxy_that_does_not_lead_to_the_host_costs_no_span() {
+async fn spans_are_spilled_if_the_proxy_refuses_the_host() {
     let (sink, authority) = (sink().await, Authority::new("Shop CA"));
     let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned();
     let proxy = HttpProxy::start(ProxyAnswer::Says(refusal)).await;
@@ -232,7 +232,7 @@ async fn a_proxy_that_does_not_lead_to_the_host_costs_no_span() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_nobody_is_at_is_named() {
+async fn an_unreachable_proxy_is_named_in_the_log() {
     let closed: SocketAddr =
         tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let url = format!("http://{USER}{closed}");
@@ -245,7 +245,7 @@ async fn a_proxy_that_nobody_is_at_is_named() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_the_extension_itself_means_stdout() {
+async fn the_extension_as_its_own_proxy_selects_stdout() {
     let sink = sink().await;
     let endpoint = format!("http://o2.internal:{}/api/default", sink.address().port());
     for url in ["http://localhost:4318", "http://127.0.0.1:4317"] {
@@ -258,7 +258,7 @@ async fn a_proxy_that_is_the_extension_itself_means_stdout() {
 
 #[cfg(feature = "secrets")]
 #[tokio::test]
-async fn credentials_that_are_kept_elsewhere_are_read_through_it_too() {
+async fn secrets_are_read_through_the_proxy() {
     const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
     let sink = Sink::builder().no_window().user("root@example.com", "pass").start().await.unwrap();
     let value = SecretAnswer::Value("root@example.com:pass".to_owned());

@@ -31,21 +31,21 @@ fn value() -> SecretAnswer {
 }
 
 #[tokio::test]
-async fn a_secret_is_read_once_and_all_is_delivered_with_it() {
+async fn a_secret_is_read_once_and_all_spans_are_delivered() {
     let (account, asked) = told_with(ARN, value()).await;
     assert_eq!((account.delivered.len(), account.spilled()), (15, 0), "{account:?}");
     assert_eq!(asked, ["GetSecretValue"]);
 }
 
 #[tokio::test]
-async fn a_parameter_is_one_too() {
+async fn credentials_can_come_from_the_parameter_store() {
     let (account, asked) = told_with("ssm:/o2/auth", value()).await;
     assert_eq!((account.delivered.len(), account.spilled()), (15, 0), "{account:?}");
     assert_eq!(asked, ["GetParameter"]);
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_named_once_with_what_to_allow_and_all_is_in_the_log() {
+async fn an_unreadable_secret_is_reported_once_and_spans_spilled() {
     let (account, _) = told_with(ARN, SecretAnswer::Denied).await;
     assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
     let advice = format!("access denied; allow secretsmanager:GetSecretValue on {ARN}");
@@ -54,7 +54,7 @@ async fn what_cannot_be_read_is_named_once_with_what_to_allow_and_all_is_in_the_
 }
 
 #[tokio::test]
-async fn a_service_that_hangs_costs_no_more_than_a_backend_that_does() {
+async fn spans_are_spilled_quickly_if_the_secret_service_hangs() {
     let (account, _) = told_with(ARN, SecretAnswer::Hangs).await;
     assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
     let said = account.log.text.iter().filter(|line| line.contains("cannot deliver")).count();

@@ -40,7 +40,7 @@ async fn taken_by_nobody(sink: &Sink, endpoint: &str, may_repeat: bool) -> Accou
 }
 
 #[tokio::test]
-async fn all_is_delivered_and_nothing_written() {
+async fn a_healthy_backend_gets_all_telemetry_and_stdout_none() {
     let sink = sink().await;
     // The first ones are flushed at their end, the later ones ride along or wait for SHUTDOWN.
     let account = told(&sink, sink.base(), &invocations(8), |spec| spec).await;
@@ -52,7 +52,7 @@ async fn all_is_delivered_and_nothing_written() {
 }
 
 #[tokio::test]
-async fn a_backend_that_answers_503_for_ever_costs_no_span_and_little_time() {
+async fn spans_are_spilled_and_one_error_logged_on_503() {
     let sink = always(ScriptedResponse::Status(503)).await;
     let account = taken_by_nobody(&sink, sink.base(), false).await;
     let told = account.log.text.iter().filter(|line| line.contains("cannot deliver")).count();
@@ -60,24 +60,24 @@ async fn a_backend_that_answers_503_for_ever_costs_no_span_and_little_time() {
 }
 
 #[tokio::test]
-async fn a_backend_that_hangs_costs_no_span_and_a_bounded_time() {
+async fn spans_are_spilled_quickly_if_the_backend_hangs() {
     let sink = always(ScriptedResponse::held()).await;
     taken_by_nobody(&sink, sink.base(), false).await;
 }
 
 #[tokio::test]
-async fn a_backend_that_closes_connections_costs_no_span() {
+async fn spans_are_spilled_if_the_backend_closes_connections() {
     let sink = always(ScriptedResponse::CloseBeforeBody).await;
     taken_by_nobody(&sink, sink.base(), true).await;
 }
 
 #[tokio::test]
-async fn a_host_that_nobody_knows_costs_no_span() {
+async fn spans_are_spilled_if_the_backend_host_is_unknown() {
     taken_by_nobody(&sink().await, "http://nowhere.invalid/api/default", false).await;
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_named_once_and_what_they_keep_back_is_in_the_log() {
+async fn wrong_credentials_are_reported_once_and_spans_spilled() {
     let sink = Sink::builder().no_window().user("root@example.com", "pass").start().await.unwrap();
     let headers = "authorization=Basic d3Jvbmc6aHVudGVyMjI=";
     let account =
@@ -92,7 +92,7 @@ async fn wrong_credentials_are_named_once_and_what_they_keep_back_is_in_the_log(
 }
 
 #[tokio::test]
-async fn tls_is_spoken_with_those_whose_authority_is_trusted() {
+async fn tls_requires_a_trusted_certificate_authority() {
     let sink = sink().await;
     let authority = Authority::new("Shop CA");
     let front = TlsFront::start(&sink, &authority, 2500).await;
@@ -113,7 +113,7 @@ async fn tls_is_spoken_with_those_whose_authority_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_backend_that_recovers_gets_all_of_it() {
+async fn a_recovering_backend_gets_all_spans() {
     let sink = sink().await;
     sink.script([503, 503, 503, 429].map(ScriptedResponse::Status));
     let account = told(&sink, sink.base(), &invocations(8), |spec| spec).await;
@@ -122,7 +122,7 @@ async fn a_backend_that_recovers_gets_all_of_it() {
 }
 
 #[tokio::test]
-async fn an_answer_that_got_lost_may_repeat_spans_and_loses_none() {
+async fn a_lost_response_may_repeat_spans_but_loses_none() {
     let sink = sink().await;
     sink.script([ScriptedResponse::CloseAfterStore, ScriptedResponse::CloseAfterBody]);
     let account = told(&sink, sink.base(), &invocations(5), |spec| spec).await;
@@ -131,7 +131,7 @@ async fn an_answer_that_got_lost_may_repeat_spans_and_loses_none() {
 }
 
 #[tokio::test]
-async fn some_items_that_are_rejected_are_neither_repeated_nor_spilled() {
+async fn rejected_items_are_neither_resent_nor_spilled() {
     let sink = sink().await;
     sink.script_for(simulator::sink::Signal::Traces, [ScriptedResponse::PartialSuccess(2)]);
     let account = told(&sink, sink.base(), &invocations(5), |spec| spec).await;
@@ -142,7 +142,7 @@ async fn some_items_that_are_rejected_are_neither_repeated_nor_spilled() {
 }
 
 #[tokio::test]
-async fn a_failure_of_the_handler_changes_nothing() {
+async fn no_acknowledged_span_is_lost_when_the_handler_fails() {
     for end in ["fail", "exit", "panic", "hang"] {
         let sink = sink().await;
         let mut payloads = invocations(2);
@@ -155,7 +155,7 @@ async fn a_failure_of_the_handler_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_function_that_times_out_beside_a_backend_that_hangs_loses_nothing() {
+async fn spans_are_spilled_on_a_timeout_with_a_hanging_backend() {
     let sink = always(ScriptedResponse::held()).await;
     let payloads = [json!({"spans": [3], "root": true}), json!({"spans": [2], "end": "hang"})];
     let account = told(&sink, sink.base(), &payloads, |spec| spec.timeout(SHORT)).await;
@@ -164,7 +164,7 @@ async fn a_function_that_times_out_beside_a_backend_that_hangs_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_good_backend_gets_what_one_of_the_first_invocations_left_that_times_out() {
+async fn spans_of_an_early_timed_out_invocation_reach_the_backend() {
     let sink = sink().await;
     let payloads = [json!({"spans": [3], "root": true}), json!({"spans": [2], "end": "hang"})];
     let account = told(&sink, sink.base(), &payloads, |spec| spec.timeout(SHORT)).await;
@@ -173,7 +173,7 @@ async fn a_good_backend_gets_what_one_of_the_first_invocations_left_that_times_o
 }
 
 #[tokio::test]
-async fn more_than_the_buffer_holds_is_written() {
+async fn spans_beyond_the_buffer_are_spilled_if_the_backend_hangs() {
     let sink = always(ScriptedResponse::held()).await;
     let payloads = vec![json!({"spans": [20, 20], "bytes": 20_000}); 3];
     let account = told(&sink, sink.base(), &payloads, |spec| {
@@ -185,7 +185,7 @@ async fn more_than_the_buffer_holds_is_written() {
 }
 
 #[tokio::test]
-async fn what_the_function_prints_is_sent_with_its_spans() {
+async fn printed_lines_are_delivered_with_their_trace_id() {
     let sink = sink().await;
     let payloads = vec![json!({"spans": [3], "root": true, "lines": 20}); 6];
     let account = told(&sink, sink.base(), &payloads, |spec| spec).await;
@@ -200,7 +200,7 @@ async fn what_the_function_prints_is_sent_with_its_spans() {
 }
 
 #[tokio::test]
-async fn what_the_function_prints_is_in_the_log_as_records_where_nobody_takes_it() {
+async fn printed_lines_are_spilled_as_records_if_the_backend_fails() {
     let sink = always(ScriptedResponse::Status(503)).await;
     let payloads = vec![json!({"spans": [3], "root": true, "lines": 500}); 4];
     let account = told(&sink, sink.base(), &payloads, |spec| spec).await;
@@ -210,7 +210,7 @@ async fn what_the_function_prints_is_in_the_log_as_records_where_nobody_takes_it
 }
 
 #[tokio::test]
-async fn a_destination_that_is_wrong_means_stdout() {
+async fn an_invalid_endpoint_switches_to_stdout_mode() {
     for (endpoint, complaint) in [
         ("o2.example.com", "LAMBDA_OTLP_ENDPOINT"),
         ("https://o2.example.com/v1/traces", "/v1/traces"),

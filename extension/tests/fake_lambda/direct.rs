@@ -52,7 +52,7 @@ async fn post(lambda: &Lambda, spans: u64) {
 }
 
 #[tokio::test]
-async fn an_attribute_whose_column_another_key_has_is_sent_and_counted() {
+async fn an_attribute_with_a_colliding_column_is_renamed_and_counted() {
     let sink = sink().await;
     let mut lambda = sending_to(&sink, &[], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
@@ -117,7 +117,7 @@ pub(crate) fn spilled(lambda_text: &str) -> usize {
 }
 
 #[tokio::test]
-async fn next_is_not_called_while_anything_is_under_way() {
+async fn next_is_not_called_during_a_flush() {
     let sink = sink().await;
     sink.script([ScriptedResponse::held()]);
     let mut lambda =
@@ -141,7 +141,7 @@ async fn next_is_not_called_while_anything_is_under_way() {
 }
 
 #[tokio::test]
-async fn a_flush_ends_with_its_time_and_nothing_of_it_is_under_way_then() {
+async fn a_flush_timeout_aborts_its_requests() {
     let sink = silent().await;
     let mut lambda =
         sending_to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")], Script::default()).await;
@@ -163,7 +163,7 @@ async fn a_flush_ends_with_its_time_and_nothing_of_it_is_under_way_then() {
 }
 
 #[tokio::test]
-async fn three_signals_go_side_by_side() {
+async fn three_signals_are_sent_concurrently() {
     let sink = silent().await;
     let mut lambda =
         sending_to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s")], Script::default()).await;
@@ -186,7 +186,7 @@ async fn three_signals_go_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_long_handler_s_telemetry_does_not_wait_for_its_end() {
+async fn telemetry_of_a_long_handler_is_sent_before_its_end() {
     let sink = sink().await;
     let mut lambda = sending_to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
@@ -198,7 +198,7 @@ async fn a_long_handler_s_telemetry_does_not_wait_for_its_end() {
 }
 
 #[tokio::test]
-async fn before_the_deadline_what_waits_is_written() {
+async fn buffered_spans_are_spilled_before_the_deadline() {
     // A good one would be sent it.
     let sink = silent().await;
     let mut lambda = sending_to(&sink, &[], Script::default()).await;
@@ -216,7 +216,7 @@ async fn before_the_deadline_what_waits_is_written() {
 }
 
 #[tokio::test]
-async fn a_short_shutdown_leaves_time_to_write_the_buffer() {
+async fn a_short_shutdown_still_spills_the_buffer() {
     // The report of the invocation never comes.
     for left in [Duration::from_millis(400), Duration::ZERO] {
         let sink = silent().await;
@@ -234,7 +234,7 @@ async fn a_short_shutdown_leaves_time_to_write_the_buffer() {
 }
 
 #[tokio::test]
-async fn what_is_left_at_shutdown_is_sent_and_else_written() {
+async fn the_buffer_is_sent_at_shutdown_or_else_spilled() {
     let sink = sink().await;
     let (lambda, next) = left_behind(&sink, &[], &[3]).await;
     next.answer(200, shutdown("spindown"));
@@ -259,7 +259,7 @@ async fn what_is_left_at_shutdown_is_sent_and_else_written() {
 }
 
 #[tokio::test]
-async fn a_line_that_was_begun_before_the_end_is_whole() {
+async fn shutdown_completes_a_line_already_started() {
     let sink = silent().await;
     let (lambda, next) = left_behind(&sink, &[], &[3]).await;
     lambda.stdout.fill(true);
@@ -275,7 +275,7 @@ async fn a_line_that_was_begun_before_the_end_is_whole() {
 }
 
 #[tokio::test]
-async fn what_waits_when_lambda_ends_the_extension_is_written() {
+async fn buffered_spans_are_spilled_if_next_fails() {
     let sink = sink().await;
     let (lambda, next) = left_behind(&sink, &[], &[3]).await;
     next.answer(403, "");
@@ -285,7 +285,7 @@ async fn what_waits_when_lambda_ends_the_extension_is_written() {
 }
 
 #[tokio::test]
-async fn without_the_telemetry_api_what_is_left_goes_beside_a_later_handler() {
+async fn without_the_telemetry_api_spans_are_sent_during_later_handlers() {
     let sink = sink().await;
     let variables = [("O2_FLUSH_INTERVAL_MS", "1")];
     let mut lambda =
@@ -310,7 +310,7 @@ pub(crate) fn numbered(number: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_handler_that_has_ended_does_not_time_out() {
+async fn the_deadline_spills_no_spans_after_the_handler_ended() {
     let sink = sink().await;
     let mut lambda = sending_to(&sink, &[("LAMBDA_OTLP_HOLD", "never")], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
@@ -326,7 +326,7 @@ async fn a_handler_that_has_ended_does_not_time_out() {
 }
 
 #[tokio::test]
-async fn what_keeps_arriving_does_not_keep_the_invocation() {
+async fn continuous_posts_do_not_prolong_the_invocation() {
     let sink = sink().await;
     let slow = ScriptedResponse::Delayed(Duration::from_millis(50), Box::new(ScriptedResponse::Ok));
     sink.inject(Faults::seeded(1, 1.0).among([slow]));
@@ -344,7 +344,7 @@ async fn what_keeps_arriving_does_not_keep_the_invocation() {
 }
 
 #[tokio::test]
-async fn what_is_refused_at_shutdown_is_sent_once_and_written() {
+async fn spans_rejected_at_shutdown_are_spilled_and_not_resent() {
     let sink = sink().await;
     // The posted span and the extension's own are refused together, then one of them alone.
     let mut answers = vec![ScriptedResponse::Status(400); 100];
@@ -360,7 +360,7 @@ async fn what_is_refused_at_shutdown_is_sent_once_and_written() {
 }
 
 #[tokio::test]
-async fn what_was_taken_before_the_end_is_not_written_too() {
+async fn spans_accepted_during_shutdown_are_not_spilled_too() {
     let sink = sink().await;
     let slow =
         ScriptedResponse::Delayed(Duration::from_millis(400), Box::new(ScriptedResponse::Ok));
@@ -377,7 +377,7 @@ async fn what_was_taken_before_the_end_is_not_written_too() {
 }
 
 #[tokio::test]
-async fn a_timeout_of_nothing_keeps_no_invocation_and_sends_beside_handlers() {
+async fn a_zero_flush_timeout_sends_only_during_handlers() {
     let sink = sink().await;
     let variables = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "0"), ("O2_FLUSH_INTERVAL_MS", "20")];
     let mut lambda = sending_to(&sink, &variables, Script::default()).await;
@@ -394,7 +394,7 @@ async fn a_timeout_of_nothing_keeps_no_invocation_and_sends_beside_handlers() {
 }
 
 #[tokio::test]
-async fn one_signal_that_is_refused_does_not_keep_the_others_back() {
+async fn a_rejected_signal_does_not_delay_the_others() {
     let sink = sink().await;
     let refused = vec![ScriptedResponse::Status(404); 100];
     sink.script_for(simulator::sink::Signal::Metrics, refused);
@@ -477,7 +477,7 @@ async fn adapted_to(backend: &str) -> (Vec<String>, Vec<String>, Arc<Counts>) {
 
 /// OpenObserve answers 200 to a record with the attribute `_timestamp` and does not store it, and an attribute `body` would replace the text.
 #[tokio::test]
-async fn telemetry_is_adapted_to_openobserve_alone() {
+async fn telemetry_is_adapted_only_for_openobserve() {
     let (keys, gauges, counts) = adapted_to("openobserve").await;
     assert_eq!(keys, ["attr__timestamp", "attr_body", "order"]);
     assert_eq!((gauges, counts.get(Count::Rejected)), (vec!["b".to_owned()], 1));

@@ -114,7 +114,7 @@ fn described(span: &Span, expected: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn sequences_of_telemetry_become_the_spans_and_metrics_that_others_make() {
+async fn peer_event_sequences_give_the_expected_spans_and_metrics() {
     let Some(sequences) = sequences() else {
         return eprintln!("skipped: telemetry-events.jsonl is not here");
     };

@@ -43,7 +43,7 @@ async fn export(client: &mut Client, spans: u64) -> String {
 }
 
 #[tokio::test]
-async fn all_signals_are_on_stdout_before_they_are_acknowledged() {
+async fn all_signals_are_written_to_stdout_before_acknowledgement() {
     let mut lambda = Lambda::start(&[]).await;
     let next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;
@@ -64,7 +64,7 @@ async fn all_signals_are_on_stdout_before_they_are_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_message_is_inflated_where_it_says_that_it_is_compressed() {
+async fn a_message_is_inflated_according_to_its_compression_flag() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;
@@ -82,7 +82,7 @@ async fn a_message_is_inflated_where_it_says_that_it_is_compressed() {
 }
 
 #[tokio::test]
-async fn signals_that_are_flushed_at_once_are_all_taken_at_once() {
+async fn concurrent_exports_of_three_signals_are_all_accepted() {
     let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     let _next = lambda.next().await;
     let client = connect(lambda.receiver).await;
@@ -103,7 +103,7 @@ async fn signals_that_are_flushed_at_once_are_all_taken_at_once() {
 }
 
 #[tokio::test]
-async fn items_that_no_line_can_hold_are_named_in_the_answer() {
+async fn oversized_items_are_reported_as_partial_success() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;
@@ -131,7 +131,7 @@ async fn items_that_no_line_can_hold_are_named_in_the_answer() {
 }
 
 #[tokio::test]
-async fn what_is_no_call_of_otlp_is_refused_and_not_to_be_sent_again() {
+async fn invalid_grpc_calls_are_rejected_as_not_retryable() {
     let mut lambda = Lambda::start(&[]).await;
     let next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;
@@ -172,7 +172,7 @@ async fn what_is_no_call_of_otlp_is_refused_and_not_to_be_sent_again() {
 }
 
 #[tokio::test]
-async fn a_message_that_says_it_is_too_large_is_refused_before_it_is_sent() {
+async fn a_message_declared_too_large_is_rejected_before_its_body() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;
@@ -186,7 +186,7 @@ async fn a_message_that_says_it_is_too_large_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn calls_that_fall_silent_in_the_middle_of_a_message_keep_nobody_out() {
+async fn stalled_calls_do_not_block_other_calls() {
     let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     let _next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;
@@ -202,7 +202,7 @@ async fn calls_that_fall_silent_in_the_middle_of_a_message_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn while_stdout_is_stuck_every_call_is_told_at_once_to_come_again() {
+async fn calls_are_refused_immediately_while_stdout_is_blocked() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;
@@ -220,7 +220,7 @@ async fn while_stdout_is_stuck_every_call_is_told_at_once_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_call_that_its_client_gives_up_is_not_written_unless_it_was_begun() {
+async fn a_canceled_call_is_written_only_if_its_line_started() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;
@@ -243,7 +243,7 @@ async fn a_call_that_its_client_gives_up_is_not_written_unless_it_was_begun() {
 }
 
 #[tokio::test]
-async fn a_connection_lives_through_a_freeze_of_any_length() {
+async fn a_grpc_connection_survives_a_long_freeze() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;
@@ -255,7 +255,7 @@ async fn a_connection_lives_through_a_freeze_of_any_length() {
 }
 
 #[tokio::test]
-async fn grpcs_own_port_is_open_beside_the_default_one() {
+async fn the_default_grpc_port_is_open_beside_the_http_port() {
     let mut lambda = Lambda::start(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]).await;
     let _next = lambda.next().await;
     for port in [4317, 4318] {
@@ -265,7 +265,7 @@ async fn grpcs_own_port_is_open_beside_the_default_one() {
 }
 
 #[tokio::test]
-async fn otlp_over_http_is_taken_in_http_2_as_well() {
+async fn otlp_over_http_is_accepted_on_http_2() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;

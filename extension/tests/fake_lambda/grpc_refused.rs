@@ -15,7 +15,7 @@ async fn said(client: &mut Client, metadata: &str, message: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn each_call_of_a_client_that_speaks_grpc_ends_at_once_with_what_to_set() {
+async fn each_grpc_call_is_refused_with_the_variable_to_set() {
     let mut lambda = Lambda::start(&[]).await;
     let next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;
@@ -35,7 +35,7 @@ async fn each_call_of_a_client_that_speaks_grpc_ends_at_once_with_what_to_set() 
 }
 
 #[tokio::test]
-async fn grpcs_own_port_is_answered_beside_the_default_one() {
+async fn calls_to_the_grpc_port_are_refused_with_advice() {
     let mut lambda = Lambda::start(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]).await;
     let next = lambda.next().await;
     let mut client = connect(SocketAddr::from(([127, 0, 0, 1], 4317))).await;

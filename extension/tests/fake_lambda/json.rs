@@ -35,7 +35,7 @@ async fn printed(lambda: &mut Lambda) -> Call {
 }
 
 #[tokio::test]
-async fn the_stream_has_what_the_older_extension_wrote() {
+async fn the_json_stream_matches_that_of_openobserves_extension() {
     let sink = sink().await;
     let mut lambda = started(&sink, &[]).await;
     let next = printed(&mut lambda).await;
@@ -90,7 +90,7 @@ async fn a_line_after_the_report_has_no_request_id() {
 }
 
 #[tokio::test]
-async fn records_that_are_not_stored_are_sent_again_or_in_the_log() {
+async fn records_not_stored_are_resent_or_spilled() {
     // The answer counts none of them: the write failed, though the status is 200.
     let sink = sink().await;
     let failed = ScriptedResponse::WriteFailed;
@@ -114,7 +114,7 @@ async fn records_that_are_not_stored_are_sent_again_or_in_the_log() {
 }
 
 #[tokio::test]
-async fn records_that_are_rejected_are_counted() {
+async fn rejected_json_records_are_counted() {
     let sink = Sink::builder().start().await.unwrap();
     // All of it is older than the backend takes.
     let mut lambda = started(&sink, &[]).await;

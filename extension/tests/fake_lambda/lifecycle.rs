@@ -42,7 +42,7 @@ const PLATFORM_METRICS: [&str; 5] = [
 ];
 
 #[tokio::test]
-async fn a_first_invocation_is_held_for_its_end_and_written() {
+async fn the_first_invocation_is_held_until_its_end_and_written() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
@@ -58,7 +58,7 @@ async fn a_first_invocation_is_held_for_its_end_and_written() {
 }
 
 #[tokio::test]
-async fn an_end_that_is_read_before_its_beginning_is_not_waited_for() {
+async fn an_end_received_before_its_invocation_causes_no_hold() {
     let mut lambda = Lambda::start(&[]).await;
     let next = lambda.next().await;
     assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
@@ -69,7 +69,7 @@ async fn an_end_that_is_read_before_its_beginning_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_steady_function_is_never_held() {
+async fn frequent_invocations_are_not_held() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke("first", MINUTE));
     lambda.telemetry(&[runtime_done("first", "success")]).await;
@@ -87,7 +87,7 @@ async fn a_steady_function_is_never_held() {
 }
 
 #[tokio::test]
-async fn otlp_of_the_invocation_ends_the_wait_and_a_failure_begins_one() {
+async fn otlp_ends_the_hold_and_a_failure_causes_one() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke("first", MINUTE));
     // The first invocation is rare, so the extension waits for its telemetry.
@@ -142,14 +142,14 @@ async fn a_shutdown_without_a_report_ends_too() {
 }
 
 #[tokio::test]
-async fn the_file_for_records_of_roots_is_there_when_the_extension_registers() {
+async fn the_invocation_record_file_exists_before_registration() {
     let mut lambda = Lambda::begin(&[]).await;
     let _register = lambda.call("POST /2020-01-01/extension/register").await;
     assert!(lambda.has_made_records());
 }
 
 #[tokio::test]
-async fn a_managed_instance_registers_for_its_end_only() {
+async fn a_managed_instance_registers_only_for_shutdown() {
     let kind = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
     let mut lambda = Lambda::begin(&[kind]).await;
     let register = lambda.call("POST /2020-01-01/extension/register").await;
@@ -164,7 +164,7 @@ async fn a_managed_instance_registers_for_its_end_only() {
 }
 
 #[tokio::test]
-async fn the_subscription_says_what_the_variables_say() {
+async fn the_subscription_requests_the_configured_telemetry_types() {
     let mut lambda = Lambda::begin(&[("O2_TELEMETRY_TYPES", "platform,function")]).await;
     lambda.call("POST /2020-01-01/extension/register").await.answer(200, "{}");
     let subscribe = lambda.call("PUT /2022-07-01/telemetry").await;
@@ -189,7 +189,7 @@ async fn the_subscription_says_what_the_variables_say() {
 }
 
 #[tokio::test]
-async fn log_lines_are_counted_and_no_line_is_made_of_them() {
+async fn in_stdout_mode_log_lines_are_counted_and_not_written() {
     let mut lambda = Lambda::start(&[("O2_TELEMETRY_TYPES", "platform,function,extension")]).await;
     let next = lambda.next().await;
     let line =
@@ -206,7 +206,7 @@ async fn log_lines_are_counted_and_no_line_is_made_of_them() {
 }
 
 #[tokio::test]
-async fn telemetry_that_is_no_array_of_events_is_counted_and_not_asked_for_again() {
+async fn malformed_telemetry_is_counted_and_acknowledged() {
     let mut lambda = Lambda::start(&[]).await;
     let next = lambda.next().await;
     for body in ["", "{}", "nonsense", r#"[1, {"type": "platform.start"}, {"no": "type"}]"#, "[}"] {
@@ -218,7 +218,7 @@ async fn telemetry_that_is_no_array_of_events_is_counted_and_not_asked_for_again
 }
 
 #[tokio::test]
-async fn only_lambda_knows_where_telemetry_is_taken() {
+async fn telemetry_posted_to_another_path_is_rejected() {
     let mut lambda = Lambda::start(&[]).await;
     let next = lambda.next().await;
     let uri = lambda.telemetry_uri.clone().unwrap();
@@ -230,7 +230,7 @@ async fn only_lambda_knows_where_telemetry_is_taken() {
 }
 
 #[tokio::test]
-async fn telemetry_that_was_taken_before_shutdown_is_written() {
+async fn telemetry_received_before_shutdown_is_written() {
     let dropped = json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.logsDropped",
         "record": {"droppedBytes": 12, "droppedRecords": 3, "reason": "too slow"}});
     let mut lambda = Lambda::start(&[]).await;
@@ -242,7 +242,7 @@ async fn telemetry_that_was_taken_before_shutdown_is_written() {
 }
 
 #[tokio::test]
-async fn a_shutdown_without_an_invocation_waits_for_nothing() {
+async fn a_shutdown_without_an_invocation_ends_and_writes_nothing() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, shutdown("spindown"));
     let (ended, stdout, _) = lambda.ended().await;
@@ -251,7 +251,7 @@ async fn a_shutdown_without_an_invocation_waits_for_nothing() {
 }
 
 #[tokio::test]
-async fn an_unknown_event_is_passed_over() {
+async fn unknown_events_are_ignored() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, r#"{"eventType":"HIBERNATE"}"#);
     lambda.next().await.answer(200, "nonsense");
@@ -260,7 +260,7 @@ async fn an_unknown_event_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_refused_subscription_costs_only_the_telemetry() {
+async fn a_refused_subscription_does_not_stop_the_extension() {
     for subscribe in [&[202][..], &[404], &[500, 500], &[400, 400], &[400, 200]] {
         let script = Script { subscribe, ..Script::default() };
         let mut lambda = Lambda::scripted(&[], script).await;
@@ -274,7 +274,7 @@ async fn a_refused_subscription_costs_only_the_telemetry() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_register_or_next_ends_it_at_once() {
+async fn a_refused_register_or_next_call_ends_the_extension() {
     for status in [403, 500] {
         let mut lambda = Lambda::begin(&[]).await;
         let register = lambda.call("POST /2020-01-01/extension/register").await;
@@ -288,7 +288,7 @@ async fn a_refusal_of_register_or_next_ends_it_at_once() {
 }
 
 #[tokio::test]
-async fn wrong_variables_and_a_busy_port_stop_nothing() {
+async fn the_extension_tolerates_invalid_variables_and_a_busy_port() {
     let busy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = busy.local_addr().unwrap().port().to_string();
     let mut lambda = Lambda::start(&[

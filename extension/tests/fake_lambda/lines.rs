@@ -132,7 +132,7 @@ async fn lines_become_records_of_their_invocation() {
 }
 
 #[tokio::test]
-async fn without_an_sdk_lines_have_the_ids_of_the_invocation_s_own_span() {
+async fn without_an_sdk_lines_get_the_invocation_span_ids() {
     let sink = sink().await;
     let mut lambda = sending_to(&sink, &[], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
@@ -152,7 +152,7 @@ async fn without_an_sdk_lines_have_the_ids_of_the_invocation_s_own_span() {
 }
 
 #[tokio::test]
-async fn otlp_that_is_printed_is_sent_as_what_it_is() {
+async fn printed_otlp_lines_are_decoded_and_sent() {
     let sink = sink().await;
     let mut lambda = sending_to(&sink, &[], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
@@ -213,7 +213,7 @@ async fn compact_lines_of_our_exporter_are_sent() {
 }
 
 #[tokio::test]
-async fn what_the_extension_itself_writes_never_comes_back() {
+async fn lines_of_the_extension_itself_are_not_sent() {
     let sink = sink().await;
     let types = [("O2_TELEMETRY_TYPES", "platform,function,extension")];
     let mut lambda = sending_to(&sink, &types, Script::default()).await;
@@ -237,7 +237,7 @@ async fn what_the_extension_itself_writes_never_comes_back() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_lambda_repeats_is_taken_once() {
+async fn a_repeated_telemetry_delivery_is_processed_once() {
     let sink = sink().await;
     let mut lambda = sending_to(&sink, &[], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
@@ -253,7 +253,7 @@ async fn a_delivery_that_lambda_repeats_is_taken_once() {
 }
 
 #[tokio::test]
-async fn before_the_deadline_lines_are_in_the_log_as_records() {
+async fn buffered_lines_are_spilled_as_records_before_the_deadline() {
     let sink = sink().await;
     let mut lambda =
         sending_to(&sink, &[("O2_FLUSH_INTERVAL_MS", "60000")], Script::default()).await;
@@ -267,7 +267,7 @@ async fn before_the_deadline_lines_are_in_the_log_as_records() {
 }
 
 #[tokio::test]
-async fn what_lambda_tells_in_the_log_is_a_record_and_metrics() {
+async fn a_platform_report_becomes_a_log_record_and_metrics() {
     let sink = sink().await;
     let mut lambda = sending_to(&sink, &[], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
@@ -294,7 +294,7 @@ async fn what_lambda_tells_in_the_log_is_a_record_and_metrics() {
 
 /// Sends many lines to a failing backend. Each becomes a record in the log, and Lambda keeps the lines without room.
 #[tokio::test]
-async fn a_flood_beside_a_backend_that_hangs_loses_no_line() {
+async fn a_flood_of_lines_is_spilled_if_the_backend_hangs() {
     const LINES: usize = 20_000;
     let sink = silent().await;
     let mut lambda = sending_to(&sink, &[("O2_MAX_BUFFER_SIZE_MB", "1")], Script::default()).await;
@@ -344,7 +344,7 @@ async fn ended_with_much(sink: &Sink, left: Duration) -> Lambda {
 }
 
 #[tokio::test]
-async fn at_the_end_what_is_in_no_log_as_text_comes_first() {
+async fn posted_telemetry_is_flushed_before_printed_lines_at_shutdown() {
     let taking = sink().await;
     let (ended, stdout, _) = ended_with_much(&taking, MINUTE).await.ended().await;
     ended.unwrap();
@@ -367,7 +367,7 @@ async fn at_the_end_what_is_in_no_log_as_text_comes_first() {
 }
 
 #[tokio::test]
-async fn a_log_that_takes_nothing_leaves_lines_with_lambda() {
+async fn lines_are_refused_and_not_lost_while_stdout_is_blocked() {
     let sink = silent().await;
     let mut lambda = sending_to(&sink, &[("O2_MAX_BUFFER_SIZE_MB", "1")], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
@@ -399,7 +399,7 @@ async fn a_log_that_takes_nothing_leaves_lines_with_lambda() {
 }
 
 #[tokio::test]
-async fn lines_wait_for_their_span_only_so_long() {
+async fn a_line_waits_for_its_span_for_a_limited_time() {
     let sink = sink().await;
     let mut lambda = sending_to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
@@ -411,7 +411,7 @@ async fn lines_wait_for_their_span_only_so_long() {
 }
 
 #[tokio::test]
-async fn to_stdout_lines_are_not_written_again() {
+async fn stdout_mode_does_not_write_log_lines_again() {
     let types = [("O2_TELEMETRY_TYPES", "platform,function")];
     let mut lambda = Lambda::start(&types).await;
     lambda.next().await.answer(200, invoke(&numbered(1), MINUTE));

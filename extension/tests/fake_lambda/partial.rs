@@ -38,7 +38,7 @@ fn servers(sink: &Sink) -> usize {
 }
 
 #[tokio::test]
-async fn a_line_says_that_its_spans_had_not_ended() {
+async fn only_lines_of_partial_spans_are_marked_partial() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     assert_eq!(post_partial(&lambda, &root(FIRST)).await.status, 200);
@@ -73,7 +73,7 @@ async fn an_invocation_with_a_partial_root_has_no_second_server_span() {
 }
 
 #[tokio::test]
-async fn to_a_backend_go_spans_that_never_ended_and_no_others() {
+async fn a_partial_span_is_sent_unless_a_complete_one_follows() {
     // The invocation is cut off.
     let backend = sink().await;
     let mut lambda = sending_to(&backend, &[], Script::default()).await;
@@ -112,7 +112,7 @@ async fn to_a_backend_go_spans_that_never_ended_and_no_others() {
 }
 
 #[tokio::test]
-async fn what_is_printed_as_partial_is_sent_where_it_never_ended_and_else_not() {
+async fn a_printed_partial_span_is_sent_unless_completed_later() {
     let check = async |told: &Value, printed: &[String], superseded: u64| {
         let backend = sink().await;
         let mut lambda = sending_to(&backend, &[], Script::default()).await;

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use wire::SignalKind;
 
 #[tokio::test]
-async fn json_is_sent_as_otlp_has_it() {
+async fn otlp_json_requests_are_gzipped_with_the_json_content_type() {
     let sink = sink().await;
     let json = [("LAMBDA_OTLP_PROTOCOL", "http/json"), ("LAMBDA_OTLP_BACKEND", "otlp")];
     let (printed, counts) = three_spans(sending_to(&sink, &json, Script::default()).await).await;
@@ -32,7 +32,7 @@ async fn json_is_sent_as_otlp_has_it() {
 /// The server is another extension's receiver, which writes the content.
 #[cfg(feature = "grpc")]
 #[tokio::test]
-async fn grpc_is_sent_as_servers_of_it_take_it() {
+async fn spans_sent_over_grpc_are_accepted_by_a_grpc_receiver() {
     let mut backend = Lambda::start(&[]).await;
     let _next_of_backend = backend.next().await;
     let (printed, counts) = sent_to(&format!("http://{}", backend.receiver)).await;
@@ -48,7 +48,7 @@ async fn grpc_is_sent_as_servers_of_it_take_it() {
 
 #[cfg(feature = "grpc")]
 #[tokio::test]
-async fn what_nobody_takes_over_grpc_is_in_the_log() {
+async fn spans_are_spilled_if_the_grpc_server_is_unreachable() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (printed, _) = sent_to(&format!("http://{closed}")).await;
     assert_eq!(spilled(&printed), 4);

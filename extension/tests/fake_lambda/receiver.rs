@@ -21,7 +21,7 @@ fn said(posted: &Posted) -> String {
 }
 
 #[tokio::test]
-async fn what_is_taken_is_on_stdout_before_it_is_acknowledged() {
+async fn spans_are_written_to_stdout_before_acknowledgement() {
     let mut lambda = Lambda::start(&[]).await;
     let next = lambda.next().await;
     let posted = lambda.protobuf(SignalKind::Traces, &traces(3)).await;
@@ -39,7 +39,7 @@ async fn what_is_taken_is_on_stdout_before_it_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn json_is_taken_and_answered_in_json() {
+async fn json_requests_are_accepted_and_answered_in_json() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let id = "0102030405060708";
@@ -62,7 +62,7 @@ async fn json_is_taken_and_answered_in_json() {
 }
 
 #[tokio::test]
-async fn what_names_no_service_is_written_with_the_functions() {
+async fn requests_without_a_service_name_get_the_function_name() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let unknown = r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":
@@ -77,7 +77,7 @@ async fn what_names_no_service_is_written_with_the_functions() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_why_in_the_type_of_the_request() {
+async fn a_refusal_uses_the_content_type_of_the_request() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let posted = lambda.otlp("/v1/profiles", &[PROTOBUF], b"").await;
@@ -93,7 +93,7 @@ async fn a_refusal_says_why_in_the_type_of_the_request() {
 }
 
 #[tokio::test]
-async fn what_is_no_otlp_is_refused_and_writes_nothing() {
+async fn invalid_otlp_requests_are_rejected_and_not_written() {
     let mut lambda = Lambda::start(&[]).await;
     let next = lambda.next().await;
     let whole = traces(3);
@@ -125,7 +125,7 @@ async fn what_is_no_otlp_is_refused_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn the_side_doors_answer() {
+async fn the_health_and_completion_routes_answer() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     assert_eq!(get(&lambda.receiver.to_string(), "/health").await.status, 200);
@@ -133,7 +133,7 @@ async fn the_side_doors_answer() {
 }
 
 #[tokio::test]
-async fn a_megabyte_becomes_lines_that_log_events_can_hold() {
+async fn a_megabyte_of_spans_fits_lines_shorter_than_60_kib() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let body = traces(16_000);
@@ -145,7 +145,7 @@ async fn a_megabyte_becomes_lines_that_log_events_can_hold() {
 }
 
 #[tokio::test]
-async fn requests_that_arrive_together_share_a_line() {
+async fn concurrent_requests_share_a_line() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     lambda.stdout.fill(true);
@@ -165,7 +165,7 @@ async fn requests_that_arrive_together_share_a_line() {
 }
 
 #[tokio::test]
-async fn a_full_pipe_refuses_and_what_was_not_begun_is_left_out() {
+async fn a_full_pipe_refuses_requests_and_drops_lines_not_started() {
     let mut lambda = Lambda::start(&[]).await;
     let next = lambda.next().await;
     lambda.stdout.fill(true);
@@ -184,7 +184,7 @@ async fn a_full_pipe_refuses_and_what_was_not_begun_is_left_out() {
 }
 
 #[tokio::test]
-async fn what_requests_inflate_to_has_a_bound_too() {
+async fn the_inflated_size_of_concurrent_requests_is_bounded() {
     let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     let _next = lambda.next().await;
     lambda.stdout.fill(true);
@@ -227,7 +227,7 @@ async fn status_of(lambda: &Lambda, request: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn signals_that_are_flushed_at_once_in_chunks_are_all_taken_at_once() {
+async fn concurrent_chunked_requests_are_all_accepted() {
     let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     let _next = lambda.next().await;
     let request = chunked(&traces(3));
@@ -239,7 +239,7 @@ async fn signals_that_are_flushed_at_once_in_chunks_are_all_taken_at_once() {
 }
 
 #[tokio::test]
-async fn clients_that_fall_silent_in_the_middle_of_a_body_keep_nobody_out() {
+async fn stalled_clients_do_not_block_other_requests() {
     let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     let _next = lambda.next().await;
     let request = chunked(&traces(3));
@@ -254,7 +254,7 @@ async fn clients_that_fall_silent_in_the_middle_of_a_body_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_body_of_another_signal_is_refused_and_not_lost() {
+async fn a_body_of_another_signal_is_rejected_with_its_path() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let logs =
@@ -294,7 +294,7 @@ fn zstd(content: &[u8]) -> Vec<u8> {
 type Compress = fn(&[u8]) -> Vec<u8>;
 
 #[tokio::test]
-async fn a_body_is_inflated_by_its_coding_and_within_the_bound() {
+async fn a_body_is_inflated_by_its_content_encoding_within_limits() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let whole = traces(3);
@@ -323,7 +323,7 @@ async fn a_body_is_inflated_by_its_coding_and_within_the_bound() {
 }
 
 #[tokio::test]
-async fn identity_beside_gzip_changes_nothing() {
+async fn the_identity_encoding_is_ignored_beside_gzip() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
     let body = gzip::compress(6, &traces(2));

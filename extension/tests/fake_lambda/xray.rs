@@ -85,7 +85,7 @@ async fn subsegments_are_children_of_the_invocations_span() {
 }
 
 #[tokio::test]
-async fn beside_a_root_of_opentelemetry_they_are_below_it() {
+async fn with_an_opentelemetry_root_subsegments_stay_below_the_invocation() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     lambda.telemetry(&[start(FIRST)]).await;
@@ -129,7 +129,7 @@ async fn a_malformed_datagram_is_counted_and_blocks_no_other() {
 }
 
 #[tokio::test]
-async fn aws_distributions_send_otlp_in_base64() {
+async fn base64_otlp_datagrams_of_aws_distributions_are_accepted() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     let metrics = metrics("Latency");

@@ -7,7 +7,7 @@ use lambda_otlp_tests::stories::states::{self, End};
 use serde_json::json;
 
 #[tokio::test]
-async fn forty_environments_at_once() {
+async fn forty_environments_write_all_spans() {
     let payload = json!({"spans": [3, 2], "root": true});
     let story = Story::crowd(&program(), 40, &payload, |spec| spec).await;
     assert!(story.results().iter().all(|result| result == "\"done\""), "{:?}", story.results());
@@ -17,14 +17,14 @@ async fn forty_environments_at_once() {
 }
 
 #[tokio::test]
-async fn where_others_have_the_usual_ports_otlp_is_received_at_another() {
+async fn otlp_is_received_on_another_port_if_defaults_are_busy() {
     let log = told(&states::busy_default_ports()).await;
     assert_eq!((log.own.len(), log.acknowledged), (6, 6), "{log:?}");
     assert_eq!(log.spans(), vec!["internal ok".to_owned(); 2]);
 }
 
 #[tokio::test]
-async fn an_environment_that_is_restored_from_a_snapshot() {
+async fn a_restored_environment_writes_all_spans() {
     let log = told(&states::snap_start()).await;
     assert_eq!((log.own.len(), log.acknowledged), (6, 6), "{log:?}");
     let mut spans = log.spans();
@@ -33,7 +33,7 @@ async fn an_environment_that_is_restored_from_a_snapshot() {
 }
 
 #[tokio::test]
-async fn a_managed_instance() {
+async fn a_managed_instance_writes_all_spans_and_metrics() {
     let log = told(&states::managed_instance()).await;
     assert_eq!((log.own.len(), log.acknowledged), (6, 6), "{log:?}");
     let mut spans = log.spans();

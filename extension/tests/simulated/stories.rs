@@ -70,7 +70,7 @@ async fn cold_and_warm_invocations_are_written_once_each() {
 }
 
 #[tokio::test]
-async fn what_the_extension_costs_and_refuses_is_told_at_the_end_with_what_is_written_anyway() {
+async fn own_metrics_are_written_once_at_shutdown() {
     let mut story = Story::with(&program(), |spec| spec).await;
     // The first one is held for its end.
     for payload in [json!({}), json!({"spans": [3], "root": true}), json!({})] {
@@ -95,14 +95,14 @@ async fn what_the_extension_costs_and_refuses_is_told_at_the_end_with_what_is_wr
 }
 
 #[tokio::test]
-async fn a_root_may_be_one_of_many_requests() {
+async fn the_root_is_found_among_several_requests() {
     let payload = json!({"spans": [2, 1], "root": true});
     let log = invoked(&[payload.clone(), payload]).await;
     assert_eq!((log.own.len(), log.spans()), (6, vec!["internal ok".to_owned(); 2]));
 }
 
 #[tokio::test]
-async fn a_function_that_sends_nothing_gets_invocation_spans() {
+async fn a_function_without_otlp_gets_invocation_spans() {
     let log = invoked(&[json!({}), json!({"end": "fail"}), json!({})]).await;
     assert_eq!(log.spans(), ["server ok", "server error", "server ok"]);
 }
@@ -117,24 +117,24 @@ fn is_between_good_ones(log: &Log) {
 }
 
 #[tokio::test]
-async fn an_error_and_a_panic_end_as_without_the_layer() {
+async fn the_layer_does_not_change_an_error_or_panic() {
     is_between_good_ones(&told(&states::handler_error()).await);
     is_between_good_ones(&told(&states::panic()).await);
 }
 
 #[tokio::test]
-async fn a_crash_and_a_timeout_end_as_without_the_layer() {
+async fn the_layer_does_not_change_a_crash_or_timeout() {
     is_between_good_ones(&told(&states::crash()).await);
     is_between_good_ones(&told(&states::timeout()).await);
 }
 
 #[tokio::test]
-async fn an_exhausted_memory_ends_as_without_the_layer() {
+async fn the_layer_does_not_change_an_out_of_memory_failure() {
     is_between_good_ones(&told(&states::out_of_memory()).await);
 }
 
 #[tokio::test]
-async fn the_exporter_s_record_tells_the_root() {
+async fn the_exporter_record_identifies_the_root() {
     let log = invoked(&[json!({"record": true}), json!({})]).await;
     assert_eq!(log.spans(), ["internal ok", "server ok"]);
     assert_eq!(
@@ -144,7 +144,7 @@ async fn the_exporter_s_record_tells_the_root() {
 }
 
 #[tokio::test]
-async fn a_root_that_the_function_could_not_write_is_written_by_the_extension() {
+async fn the_extension_writes_roots_lost_in_crashes_or_timeouts() {
     for end in ["exit", "hang"] {
         let mut story = Story::with(&program(), |spec| spec.timeout(states::SHORT)).await;
         story.invoke(json!({"record": true, "end": end})).await;
@@ -157,7 +157,7 @@ async fn a_root_that_the_function_could_not_write_is_written_by_the_extension() 
 }
 
 #[tokio::test]
-async fn an_environment_that_was_made_ahead_and_never_used_writes_nothing() {
+async fn an_environment_initialized_but_never_invoked_writes_nothing() {
     let story = Story::with(&program(), |spec| spec).await;
     assert!(story.lambda.initialise("f").await.unwrap());
     let log = complete(story, End::Shutdown).await;
@@ -165,7 +165,7 @@ async fn an_environment_that_was_made_ahead_and_never_used_writes_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_outlives_the_function_and_the_extension() {
+async fn acknowledged_spans_survive_a_killed_extension() {
     let mut story = Story::with(&program(), |spec| spec).await;
     story.invoke(json!({"spans": [5]})).await;
     assert_eq!(story.lambda.kill_extension("f", EXTENSION), 1);
@@ -175,7 +175,7 @@ async fn what_was_acknowledged_outlives_the_function_and_the_extension() {
 }
 
 #[tokio::test]
-async fn lines_carry_the_level_that_lambda_lets_pass() {
+async fn lines_pass_the_application_log_level_filter() {
     let mut story = Story::with(&program(), |spec| {
         spec.log_format(LogFormat::Json).application_log_level(LogLevel::Error)
     })
@@ -185,7 +185,7 @@ async fn lines_carry_the_level_that_lambda_lets_pass() {
 }
 
 #[tokio::test]
-async fn what_is_not_held_is_written_after_the_freeze() {
+async fn without_a_hold_telemetry_is_written_after_the_freeze() {
     let log = told(&states::frozen()).await;
     assert_eq!(log.own.len(), 9);
     let mut spans = log.spans();
@@ -195,7 +195,7 @@ async fn what_is_not_held_is_written_after_the_freeze() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_there_even_if_the_environment_never_wakes_again() {
+async fn acknowledged_spans_are_logged_if_the_environment_never_thaws() {
     let log = told(&states::never_thawed()).await;
     assert_eq!(log.own.len(), 3 + 4 + 3);
     // Lambda reports an invocation when its extensions are done, so that the last report is never delivered.
@@ -203,7 +203,7 @@ async fn what_was_acknowledged_is_there_even_if_the_environment_never_wakes_agai
 }
 
 #[tokio::test]
-async fn a_busy_port_costs_otlp_and_nothing_else() {
+async fn a_busy_port_disables_only_the_otlp_receiver() {
     let log = told(&states::busy_port()).await;
     assert_eq!(log.spans(), ["server ok"; 2]);
     assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
@@ -211,7 +211,7 @@ async fn a_busy_port_costs_otlp_and_nothing_else() {
 
 #[cfg(feature = "grpc")]
 #[tokio::test]
-async fn a_connection_of_grpc_lives_through_freezes() {
+async fn a_grpc_connection_survives_freezes() {
     const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut story =
@@ -251,7 +251,7 @@ async fn a_connection_of_grpc_lives_through_freezes() {
 
 #[cfg(not(feature = "grpc"))]
 #[tokio::test]
-async fn the_log_says_once_what_clients_that_speak_grpc_have_to_set() {
+async fn advice_for_grpc_clients_is_logged_once() {
     const SAID: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut story =
@@ -280,7 +280,7 @@ async fn the_log_says_once_what_clients_that_speak_grpc_have_to_set() {
 
 #[cfg(feature = "direct")]
 #[tokio::test]
-async fn a_file_of_settings_is_read_where_lambda_starts_the_extension() {
+async fn the_config_file_is_read_in_lambda() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("settings.toml");
     std::fs::write(&file, "[correlation]\nmax_correlation_delay = 500\n").unwrap();
@@ -294,7 +294,7 @@ async fn a_file_of_settings_is_read_where_lambda_starts_the_extension() {
 }
 
 #[tokio::test]
-async fn wrong_settings_are_named_once_and_stop_nothing() {
+async fn invalid_settings_are_logged_once_and_lose_no_span() {
     let state = states::wrong_settings();
     let log = told(&state).await;
     assert_eq!(log.own.len(), 6);
@@ -307,7 +307,7 @@ async fn wrong_settings_are_named_once_and_stop_nothing() {
 }
 
 #[tokio::test]
-async fn a_refused_subscription_costs_only_what_lambda_says() {
+async fn without_a_subscription_only_platform_telemetry_is_missing() {
     for status in [202, 404, 500] {
         let log = told(&states::subscription(status)).await;
         assert_eq!((log.own.len(), log.spans()), (6, Vec::<String>::new()), "{status}");
@@ -323,7 +323,7 @@ async fn unknown_and_repeated_events_change_nothing() {
 }
 
 #[tokio::test]
-async fn events_of_a_mebibyte_keep_nothing_back() {
+async fn events_of_one_mebibyte_block_no_other_telemetry() {
     let log = told(&states::events_of_a_mebibyte()).await;
     assert_eq!((log.own.len(), log.spans()), (9, vec!["internal ok".to_owned(); 3]));
     assert_eq!(log.points.get("aws.lambda.logs_dropped"), Some(&1), "{:?}", log.points);
@@ -331,14 +331,14 @@ async fn events_of_a_mebibyte_keep_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_report_that_is_outstanding_at_shutdown_is_waited_for() {
+async fn shutdown_waits_for_an_outstanding_report() {
     let log = told(&states::report_outstanding()).await;
     assert_eq!(log.spans(), ["server ok"; 2]);
     assert_eq!(log.points.get("aws.lambda.extension_overhead"), Some(&2), "{:?}", log.points);
 }
 
 #[tokio::test]
-async fn a_megabyte_in_one_request_or_in_one_batch() {
+async fn one_mebibyte_of_otlp_or_log_lines_loses_no_span() {
     let log = told(&states::mebibyte_of_otlp()).await;
     assert_eq!((log.own.len(), log.spans().len()), (506, 3));
     let log = told(&states::mebibyte_of_telemetry()).await;
@@ -346,7 +346,7 @@ async fn a_megabyte_in_one_request_or_in_one_batch() {
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_lines_in_one_invocation() {
+async fn no_span_or_line_of_a_hundred_thousand_is_lost() {
     for state in [states::many_lines(), states::many_lines_subscribed()] {
         let log = told(&state).await;
         assert_eq!((log.own.len(), log.spans().len(), lines_in(&log)), (9, 3, MANY_LINES));

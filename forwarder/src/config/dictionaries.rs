@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_files_in_the_folder_are_not_read_and_few_are_named() {
+    fn foreign_files_are_not_opened_and_only_some_are_listed() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for number in 0..100 {

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_as_documented() {
+    fn log_level_and_platform_options_have_their_defaults() {
         let config =
             read(&[("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default")]).unwrap();
         assert_eq!(config.log_level, tracing::Level::WARN);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_queues_are_two() {
+    fn the_dead_letter_queue_must_differ_from_the_retry_queue() {
         let read = |dead_letters| {
             read(&[
                 ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_named_at_once() {
+    fn all_invalid_forwarder_variables_are_reported_together() {
         let error = read(&[
             ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
             ("LAMBDA_OTLP_NAMES", "old"),

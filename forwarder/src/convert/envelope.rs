@@ -329,7 +329,7 @@ mod tests {
     use crate::source::Origin;
 
     #[test]
-    fn all_that_the_envelope_says_is_known_but_the_services_name() {
+    fn the_envelope_knows_every_attribute_except_service_name() {
         let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s[7]x");
         let identity = origin.identity();
         let resource = identity.log_resource();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arn_of_another_region_is_another_function_s() {
+    fn an_arn_of_another_region_does_not_match() {
         let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s[7]x");
         let envelope = EnvelopeResource::of(&origin.identity(), &[]);
         let is_told = |region: &str| {

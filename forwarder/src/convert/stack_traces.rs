@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_traces_of_all_languages_are_joined() {
+    fn stack_traces_of_supported_languages_are_joined() {
         check(
             &[
                 "before",
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_stay_alone() {
+    fn lines_outside_a_stack_trace_are_not_joined() {
         check(&["a", "b"], &["a", "b"]);
         check(&["list:", "  one", "  two"], &["list:", "  one", "  two"]);
         check(&["{\"a\":1}", "\tat x"], &["{\"a\":1}", "\tat x"]);
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_much_later_is_another_ones() {
+    fn a_gap_over_one_second_ends_a_stack_trace() {
         let event = |timestamp_ms, message: &str| LogEvent {
             timestamp_ms,
             message: message.to_owned(),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lambda_says_of_extensions_is_no_line_of_a_traceback() {
+    fn extension_platform_lines_are_not_joined_to_a_traceback() {
         for line in [
             "EXTENSION\tName: otel\tState: Crashed\tEvents: [INVOKE]",
             "TELEMETRY\tName: otel\tState: Subscribed\tTypes: [Platform]",

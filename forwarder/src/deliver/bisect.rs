@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_become_finer_and_lie_elsewhere() {
+    fn refinements_shrink_and_shift_the_pieces_then_start_over() {
         let sizes = |refinement| {
             let Division { pieces, .. } = divide(logs(4_096), refinement);
             let first = crate::destination::ingest_window::time_range(&pieces[0]).unwrap().0;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_pieces_are_not_neighbours() {
+    fn the_first_two_pieces_are_not_adjacent() {
         let first =
             |piece: &Request| crate::destination::ingest_window::time_range(piece).unwrap().0;
         let Division { pieces, .. } = divide(logs(4_096), 0);

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_first_hundred_reasons_are_logged_and_everything_is_counted() {
+    async fn a_hundred_undelivered_parts_are_listed_and_all_are_counted() {
         let parts = (0..150).map(|number| part(Fate::Park, &format!("reason {number}"))).collect();
         let none = Queues::<NoQueue>::default();
         let enqueued = enqueue(&none, parts, Duration::ZERO, Instant::now()).await;
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn messages_without_an_answer_are_returned_to_lambda() {
+    async fn messages_without_a_queue_answer_are_returned_to_lambda() {
         for (fate, there) in
             [(Fate::Park, KeptIn::RetryQueue), (Fate::DeadLetter, KeptIn::DeadLetterQueue)]
         {

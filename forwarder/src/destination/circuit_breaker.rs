@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_after_three_failures_in_a_row() {
+    fn the_breaker_opens_after_three_consecutive_failures() {
         let mut breaker = Breaker::default();
         for _ in 0..2 {
             assert_eq!(breaker.admit(SECOND), Admission::Send);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn it_probes_every_half_minute_and_one_success_closes_it() {
+    fn an_open_breaker_probes_every_30_s_and_closes_on_success() {
         let mut breaker = Breaker::default();
         (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND));
         assert_eq!(breaker.admit(130 * SECOND - 1), Admission::Park);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_does_not_end_the_probing() {
+    fn probing_continues_after_the_clock_is_set_back() {
         let mut breaker = Breaker::default();
         (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND));
         assert_eq!(breaker.admit(SECOND), Admission::Probe);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_as_a_failure() {
+    fn a_failure_requires_sent_requests_and_only_parked_items() {
         use Fate::{DeadLetter, DeadLetterPartial, Park, ParkRefused, ParkWithAlarm};
         let check = |accepted, fates: &[Fate], requests, expected| {
             let outcome = outcome(accepted, fates, requests);

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_names_rules_that_replaced_texts_whole() {
+    fn a_rule_that_replaces_whole_texts_is_logged_as_a_warning() {
         let effect = |rule: &str, replaced_whole| Effect {
             rule: rule.into(),
             matched: 3,

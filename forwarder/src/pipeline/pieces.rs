@@ -91,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_hold_all_items_and_become_no_more_than_they_may(
+        fn pieces_contain_all_items_and_stay_within_the_size_limit(
             sizes in prop::collection::vec(prop::collection::vec(1usize..300, 1..40), 0..6),
             item_bytes in 0usize..500,
             may_double in any::<bool>(),

@@ -29,7 +29,7 @@ impl Queue for Kept {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_costs_its_chunk_which_is_dead_lettered() {
+async fn a_panic_dead_letters_only_its_own_chunk() {
     let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9/api/o".to_owned());
     let mut config = Config::from_source(&HashMap::from([endpoint])).0.unwrap();
     config.old_records = crate::destination::ingest_window::IngestPolicy::any_time();
@@ -74,7 +74,7 @@ async fn a_panic_costs_its_chunk_which_is_dead_lettered() {
 }
 
 #[tokio::test]
-async fn a_partial_span_goes_where_its_final_version_is_in_the_same_delivery() {
+async fn a_completed_span_replaces_its_partial_span_in_a_delivery() {
     let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9/api/o".to_owned());
     let mut config = Config::from_source(&HashMap::from([endpoint])).0.unwrap();
     config.old_records = crate::destination::ingest_window::IngestPolicy::any_time();

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_good_version_stays_in_force() {
+    async fn the_last_valid_rules_stay_active_after_an_invalid_version() {
         let mut case = Case::new();
         assert_eq!(case.look(0, Ok(GOOD)).await, (Refreshed::Loaded, "all".into()));
         assert_eq!(case.look(59, Ok(BETTER)).await, (Refreshed::Unchanged, "all".into()));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_said_once_and_changes_nothing() {
+    async fn an_unreadable_source_is_reported_once_and_keeps_the_rules() {
         let mut case = Case::new();
         let denied = || Refreshed::Unread("access denied".into());
         assert_eq!(case.look(0, Err("access denied")).await, (denied(), String::new()));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_first_version_keeps_everything() {
+    async fn an_invalid_first_version_loads_no_rules() {
         let mut case = Case::new();
         let (refreshed, names) = case.look(0, Ok(WRONG)).await;
         let Refreshed::Wrong(mistakes) = refreshed else { panic!("{refreshed:?}") };
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_a_path_in_the_package_or_a_parameter() {
+    fn a_rules_source_is_a_file_path_or_an_ssm_parameter() {
         let check = |text: &str, package: Option<&str>, expected: &str| {
             assert_eq!(RulesSource::parse(text, package).to_string(), expected, "{text}");
         };
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_read_up_to_its_bound() {
+    async fn a_rules_file_above_the_size_limit_is_rejected() {
         let path = std::env::temp_dir().join(format!("lambda-otlp-rules-{}", std::process::id()));
         std::fs::write(&path, "#".repeat(MOST_BYTES + 7)).unwrap();
         let mut live = LiveRules::new(RulesSource::File(path.clone()), Duration::from_mins(1));

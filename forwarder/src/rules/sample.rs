@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_keeps_its_share_of_ids_of_any_kind() {
+    fn a_share_keeps_the_expected_fraction_of_any_kind_of_id() {
         let check = |kind: &str, id: &dyn Fn(u64) -> Vec<u8>| {
             for share in [0.0, 0.01, 0.1, 0.5, 1.0] {
                 let kept = (0..20_000).filter(|n| Share(share).keeps(&id(*n))).count();
@@ -93,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_small_share_keeps_a_larger_one_keeps_too() {
+    fn a_larger_share_keeps_every_id_of_a_smaller_one() {
         let id = |n: u64| u128::from(n).to_be_bytes();
         assert!((0..5_000).all(|n| !Share(0.1).keeps(&id(n)) || Share(0.2).keeps(&id(n))));
     }
 
     #[test]
-    fn a_share_is_between_none_and_all() {
+    fn a_share_must_be_between_0_and_1() {
         assert_eq!(Share::new(1.1), None);
         assert_eq!(Share::new(-0.1), None);
         assert_eq!(Share::new(f64::NAN), None);

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_told_by_its_shape() {
+    fn an_event_source_is_recognized_by_its_shape() {
         check(r#"{"awslogs":{"data":"abc"}}"#, "Subscription(3 bytes)");
         check(
             r#"{"Records":[{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"1","data":""}}]}"#,
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn other_events_are_named() {
+    fn unsupported_events_are_described() {
         check("{}", "an empty event");
         check("null", "the event is null");
         check("[1]", "the event is not a JSON object");

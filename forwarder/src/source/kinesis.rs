@@ -175,7 +175,7 @@ mod tests {
     const DELIVERY: &str = r#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[{"id":"9","timestamp":5,"message":"m"}]}"#;
 
     #[test]
-    fn a_record_holds_a_delivery_or_lines() {
+    fn a_kinesis_record_contains_a_delivery_or_text_lines() {
         check(&wire::gzip::compress(6, DELIVERY.as_bytes()), "1/eu-west-1/g/s: 9@5 m");
         check(DELIVERY.as_bytes(), "1/eu-west-1/g/s: 9@5 m");
         check(
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_aggregated_record_holds_what_several_producers_wrote() {
+    fn an_aggregated_record_is_split_into_its_user_records() {
         let aggregate = |datas: &[&[u8]]| {
             let mut content = Vec::new();
             let mut out = wire::protobuf::Writer::new(&mut content);

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_told_by_its_shape() {
+    fn a_queue_body_is_recognized_by_its_shape() {
         check(r#"{"awslogs":{"data":"abc"}}"#, "Event(CloudWatchLogs(Subscription(3 bytes)))");
         check(
             r#"{"version":"1.0","requestContext":{"condition":"RetriesExhausted"},"requestPayload":{"awslogs":{"data":"abc"}}}"#,

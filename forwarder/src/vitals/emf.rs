@@ -118,7 +118,7 @@ mod tests {
     use expect_test::expect;
 
     #[test]
-    fn one_line_holds_all_figures() {
+    fn an_emf_line_contains_all_figures_of_a_report() {
         let mut report =
             Report { oldest_event_ms: Some(1_000), requests_sent: 3, ..Report::default() };
         report.account.total.events = 7;
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn without_log_events_there_is_no_lag_to_speak_of() {
+    fn without_log_events_the_lag_metric_is_omitted() {
         let line = line(&Report::default(), "redrive", 2_500_000_000);
         let line: Value = serde_json::from_str(&line).unwrap();
         assert!(line.get("Lag").is_none());

@@ -124,7 +124,7 @@ mod tests {
     use url::Url;
 
     #[tokio::test]
-    async fn a_destination_that_takes_nothing_is_not_sent_figures_either() {
+    async fn vitals_are_not_sent_while_the_circuit_breaker_is_open() {
         let config = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
         let destination = Destination::new("default", DryRun, &config, IngestPolicy::any_time());
         let note = |verdict| {

@@ -70,7 +70,7 @@ fn described(spans: &[ResourceSpans]) -> String {
 }
 
 #[test]
-fn awss_spans_become_spans_with_the_resource_that_they_name() {
+fn aws_spans_are_converted_with_the_resource_they_name() {
     let (report, spans, records) = forwarded("aws/spans", &lines());
     expect!["4 events, 1 consumed: 3 spans, 0 data points, 0 log records, 0 undecodable"]
         .assert_eq(&ledger(&report));
@@ -85,13 +85,13 @@ fn awss_spans_become_spans_with_the_resource_that_they_name() {
 }
 
 #[test]
-fn a_subsegment_without_its_segment_has_the_log_groups_name_for_a_service() {
+fn an_orphan_subsegment_uses_the_log_group_as_service_name() {
     let (_, spans, _) = forwarded("aws/spans", &lines()[3..]);
     expect!["spans - [] 3 DynamoDB parent Some(2)\n"].assert_eq(&described(&spans));
 }
 
 #[test]
-fn a_function_forges_no_span_of_another_service() {
+fn xray_spans_from_other_log_groups_stay_log_records() {
     for group in ["/aws/lambda/orders", "aws/spans2", "/aws/spans", ""] {
         let (report, spans, records) = forwarded(group, &lines());
         assert_eq!((report.ledger().items.log_records, spans), (4, Vec::new()), "{group}");
@@ -104,7 +104,7 @@ fn a_function_forges_no_span_of_another_service() {
 }
 
 #[test]
-fn what_is_no_span_stays_a_log_record_and_keeps_no_span_back() {
+fn invalid_xray_lines_become_log_records_beside_valid_spans() {
     let lines = lines();
     let [good, .., _] = lines.as_slice() else { panic!() };
     let mut all = vec![

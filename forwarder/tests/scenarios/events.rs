@@ -79,7 +79,7 @@ fn every_log_event_becomes_items_or_is_consumed() {
 }
 
 #[test]
-fn small_chunks_change_nothing() {
+fn chunk_size_does_not_change_spans_and_log_records() {
     for name in ["text-mixed", "large", "corrupted-mixed"] {
         let whole = forward(fixture(&format!("awslogs-{name}")), default_options()).account.total;
         let mut options = default_options();
@@ -95,7 +95,7 @@ fn small_chunks_change_nothing() {
 }
 
 #[test]
-fn events_of_the_own_log_group_are_dropped_and_counted() {
+fn events_of_the_forwarders_log_group_are_dropped_and_counted() {
     let own = || incoming(&payload("/aws/lambda/forwarder", &["a line of the forwarder", "END"]));
     let mut options = default_options();
     options.own_log_groups = vec!["/aws/lambda/forwarder".to_owned()];
@@ -109,7 +109,7 @@ fn events_of_the_own_log_group_are_dropped_and_counted() {
 }
 
 #[test]
-fn the_log_groups_of_all_stacks_are_refused_and_said_so() {
+fn events_from_any_forwarder_stack_are_dropped_with_a_warning() {
     for account in ["123456789012", "999999999999"] {
         let mut of = payload("/lambda-otlp/other-stack/forwarder", &["a line of a forwarder"]);
         of["owner"] = account.into();
@@ -130,7 +130,7 @@ fn the_log_groups_of_all_stacks_are_refused_and_said_so() {
 }
 
 #[test]
-fn invocation_spans_are_written_where_they_are_asked_for() {
+fn invocation_spans_are_created_only_if_enabled() {
     let messages = [
         "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: $LATEST",
         "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11",
@@ -148,7 +148,7 @@ fn invocation_spans_are_written_where_they_are_asked_for() {
 }
 
 #[test]
-fn a_poisoned_line_does_not_touch_its_neighbours() {
+fn an_undecodable_line_does_not_affect_its_neighbours() {
     let good = std::fs::read_to_string(
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines/python-10.jsonl"),
     )
@@ -168,7 +168,7 @@ fn a_poisoned_line_does_not_touch_its_neighbours() {
 }
 
 #[test]
-fn a_compact_line_is_read_with_the_names_of_its_delivery() {
+fn a_compact_line_is_decoded_with_the_names_of_its_delivery() {
     let names = wire::compact::Names::of_function(
         "orders",
         "eu-west-1",
@@ -207,7 +207,7 @@ fn a_compact_line_is_read_with_the_names_of_its_delivery() {
 }
 
 #[test]
-fn undecodable_lines_are_only_reported_where_that_is_wanted() {
+fn undecodable_lines_are_not_kept_if_the_option_is_off() {
     let foreign = r#"{"__otel_otlp_stdout":"1","payload":"AAAA"}"#;
     let event = payload("/aws/lambda/orders", &[foreign, "text", foreign]);
     let options = Options { keep_undecodable: false, ..default_options() };
@@ -221,7 +221,7 @@ fn undecodable_lines_are_only_reported_where_that_is_wanted() {
 }
 
 #[test]
-fn text_around_a_line_is_kept() {
+fn text_before_or_after_an_otlp_line_is_kept() {
     let good = std::fs::read_to_string(
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines/rust-1.jsonl"),
     )
@@ -271,7 +271,7 @@ fn ledger(messages: &[&str]) -> String {
 }
 
 #[test]
-fn a_line_in_pieces_is_joined_and_its_first_event_stands_for_it() {
+fn a_split_otlp_line_is_joined_and_its_other_pieces_consumed() {
     let check = |messages: &[&str], expected: Expect| expected.assert_eq(&ledger(messages));
     // Cut like CloudWatch does.
     let big = pieces("big-line.jsonl", 262_144);
@@ -301,7 +301,7 @@ fn a_line_in_pieces_is_joined_and_its_first_event_stands_for_it() {
 }
 
 #[test]
-fn pieces_that_do_not_fit_are_kept_one_by_one() {
+fn pieces_that_do_not_match_become_separate_log_records() {
     let check = |messages: &[&str], expected: Expect| expected.assert_eq(&ledger(messages));
     let halves = pieces("python-500.jsonl", 10_000);
     let [first, second] = halves.as_slice() else { panic!() };
@@ -333,7 +333,7 @@ fn pieces_that_do_not_fit_are_kept_one_by_one() {
 }
 
 #[test]
-fn an_xray_root_is_the_trace_of_a_record_where_a_span_of_the_delivery_carries_it() {
+fn an_xray_trace_id_is_set_only_with_a_matching_span() {
     let span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5759e988bd862e3fe1be46a994272793",
         "spanId":"00f067aa0ba902b7","name":"GET","startTimeUnixNano":"1790000000000000000","endTimeUnixNano":"1790000000000000001"}]}]}]}"#;
     let line = |epoch: &str| {
@@ -353,7 +353,7 @@ fn an_xray_root_is_the_trace_of_a_record_where_a_span_of_the_delivery_carries_it
 
 /// One environment sends 600 keys in each of three events: the second makes them more than 900.
 #[tokio::test]
-async fn a_stream_with_many_keys_is_named_once() {
+async fn a_stream_with_too_many_keys_is_reported_once() {
     let queues = Queues::<NoQueue>::default();
     let destination = default_destination(&config(), DryRun);
     let forwarder = Forwarder::new(vec![destination], queues, default_options());

@@ -43,7 +43,7 @@ fn record(number: u64, age_ms: u64) -> serde_json::Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_leaves_the_window_during_a_long_invocation_is_not_sent() {
+async fn records_expiring_during_an_invocation_are_not_sent() {
     let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9/api/o".to_owned());
     let config = Config::from_source(&HashMap::from([endpoint])).0.unwrap();
     let began = Instant::now();

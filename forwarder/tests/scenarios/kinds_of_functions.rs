@@ -98,7 +98,7 @@ fn all(messages: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_tenant_stands_on_records_and_spans_and_on_no_metric() {
+fn the_tenant_id_is_set_on_records_and_spans_only() {
     let json = all(&[
         r#"{"time":"2025-10-13T19:48:06.990Z","type":"platform.start","record":{"requestId":"{id}","functionArn":"arn:aws:lambda:us-east-1:123456789012:function:orders","version":"$LATEST","tenantId":"BlueTenant"}}"#,
         r#"{"timestamp":"2025-10-13T19:48:06.992Z","level":"INFO","requestId":"{id}","tenantId":"BlueTenant","message":"custom log line1"}"#,
@@ -150,7 +150,7 @@ fn a_tenant_stands_on_records_and_spans_and_on_no_metric() {
 }
 
 #[test]
-fn a_functions_own_tenant_id_is_its_own() {
+fn a_tenant_id_outside_lambdas_format_stays_a_plain_field() {
     let lines = all(&[
         r#"{"level":"INFO","tenantId":"a customer of ours","message":"x"}"#,
         r#"{"level":"INFO","function_request_id":"{id}","tenantId":"a customer of ours","message":"x"}"#,
@@ -172,7 +172,7 @@ fn a_functions_own_tenant_id_is_its_own() {
 }
 
 #[test]
-fn the_records_of_an_invocation_name_its_durable_execution() {
+fn records_of_an_invocation_carry_its_durable_execution_arn() {
     let lines = all(&[
         "START RequestId: {id} Version: 7\n",
         "printed before the first line of the SDK's logger",
@@ -217,7 +217,7 @@ fn the_records_of_an_invocation_name_its_durable_execution() {
 }
 
 #[test]
-fn a_line_moves_no_other_record_to_a_tenant_or_to_another_functions_execution() {
+fn a_log_line_sets_tenant_and_execution_only_for_itself() {
     let lines = all(&[
         "START RequestId: {id} Version: 7\n",
         r#"{"level":"INFO","requestId":"{id}","tenantId":"forged","durableExecutionArn":"arn:aws:lambda:eu-west-1:123456789012:function:payments:7/durable-execution/a/b","message":"said by somebody"}"#,
@@ -235,7 +235,7 @@ fn a_line_moves_no_other_record_to_a_tenant_or_to_another_functions_execution() 
 }
 
 #[test]
-fn events_of_web_functions_are_records_and_no_invocations() {
+fn web_function_events_become_log_records_not_invocations() {
     let envelope = |level: &str, kind: &str, record: &str| {
         format!(
             r#"{{"timestamp":"2026-09-21T14:13:20.123Z","level":"{level}","type":"platform.{kind}","region":"eu-west-1","record":{record}}}"#
@@ -276,7 +276,7 @@ fn events_of_web_functions_are_records_and_no_invocations() {
 }
 
 #[test]
-fn a_managed_instances_report_says_the_response_where_nobody_else_does() {
+fn response_metrics_come_from_the_report_without_extension() {
     let lines = all(&[
         r#"{"time":"2026-09-21T14:13:20.100Z","type":"platform.start","record":{"requestId":"{id}","version":"8"}}"#,
         r#"{"time":"2026-09-21T14:13:20.105Z","type":"platform.start","record":{"requestId":"NEXT","version":"8"}}"#,

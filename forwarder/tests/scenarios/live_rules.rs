@@ -35,7 +35,7 @@ impl Drop for RulesFile {
 }
 
 #[tokio::test]
-async fn good_rules_are_in_force_from_the_first_invocation_on() {
+async fn valid_rules_apply_from_the_first_invocation() {
     let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("good"));
     rules.write(GOOD);
     let service = rules.service(&sink);
@@ -46,7 +46,7 @@ async fn good_rules_are_in_force_from_the_first_invocation_on() {
 }
 
 #[tokio::test]
-async fn until_rules_are_in_force_nothing_is_sent() {
+async fn nothing_is_sent_until_rules_are_loaded() {
     let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("late"));
     let service = rules.service(&sink);
     let fails = async || {
@@ -62,7 +62,7 @@ async fn until_rules_are_in_force_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn rules_that_never_were_good_stop_the_forwarder_until_they_are_corrected() {
+async fn invalid_initial_rules_stop_the_forwarder_until_corrected() {
     let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("wrong"));
     rules.write(WRONG);
     let service = rules.service(&sink);

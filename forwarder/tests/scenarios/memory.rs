@@ -464,7 +464,7 @@ fn process_of_one_event() {
 }
 
 #[test]
-fn no_event_takes_more_memory_than_the_smallest_function_has() {
+fn peak_memory_of_any_event_fits_the_smallest_function() {
     let (cases, too_large) = (Mutex::new(CASES.iter()), Mutex::new(Vec::new()));
     let next = || cases.lock().unwrap().next();
     let measure = || {

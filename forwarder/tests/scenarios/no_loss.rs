@@ -89,7 +89,7 @@ fn stored(sink: &Sink) -> BTreeMap<String, (usize, usize)> {
 }
 
 #[tokio::test]
-async fn any_schedule_of_faults_balances() {
+async fn items_are_accounted_for_under_random_faults() {
     for (name, seeds) in [("text-mixed", 0..60), ("otlp-only", 60..80)] {
         for seed in seeds {
             let sink = Sink::builder().no_window().start().await.unwrap();
@@ -142,7 +142,7 @@ fn event_of_many_keys(lines: usize, keys: usize) -> Event {
 }
 
 #[tokio::test]
-async fn lines_with_many_different_keys_arrive_too() {
+async fn lines_with_many_keys_are_stored_without_a_rejection() {
     let sink = Sink::builder().no_window().start().await.unwrap();
     let report =
         forward_event(event_of_many_keys(300, 30), &sink, "4MiB", Duration::from_mins(1)).await;
@@ -152,7 +152,7 @@ async fn lines_with_many_different_keys_arrive_too() {
 }
 
 #[tokio::test]
-async fn what_was_returned_arrives_with_the_next_delivery() {
+async fn returned_items_are_delivered_by_the_next_attempt() {
     let sink = Sink::builder().no_window().start().await.unwrap();
     sink.script([
         ScriptedResponse::Status(401),

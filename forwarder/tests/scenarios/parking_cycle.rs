@@ -31,7 +31,7 @@ fn parked(content: Content) -> Parked {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parked_message_is_received_as_it_was_sent() {
+async fn a_parked_message_round_trips_through_the_queue() {
     let queue = MemoryQueue { queue: Queue::new("retry"), asks: AtOnce };
     let original = parked(Content::Raw(b"content".to_vec()));
     let (messages, _) = original.clone().into_messages(MAX_MESSAGE_BYTES);
@@ -250,7 +250,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn each_record_is_accepted_or_put_aside_once_however_backend_and_queue_behave(
+    fn each_unambiguous_record_is_accepted_or_dead_lettered_once(
         sizes in prop::collection::vec(1usize..20, 1..5),
         script in prop::collection::vec(behaviours(), 0..40),
         refusals in prop::collection::vec(prop::option::weighted(0.2, Just(())), 0..40),

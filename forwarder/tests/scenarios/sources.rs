@@ -47,7 +47,7 @@ fn queue(bodies: &[&str]) -> Event {
 }
 
 #[test]
-fn kinesis_records_hold_deliveries_and_raw_lines() {
+fn kinesis_records_contain_deliveries_or_raw_lines() {
     check(
         fixture("kinesis-cwl"),
         &expect![[r#"
@@ -63,7 +63,7 @@ fn kinesis_records_hold_deliveries_and_raw_lines() {
 }
 
 #[test]
-fn a_kinesis_record_that_nobody_can_read_comes_again_where_no_queue_keeps_it() {
+fn an_unreadable_kinesis_record_is_returned_without_a_queue() {
     let good = gzip(&payload("/aws/lambda/orders", &["a line"]));
     check(
         kinesis(&[&good, "/v8=", &good]),
@@ -88,7 +88,7 @@ impl Export for Refusing {
 }
 
 #[test]
-fn a_record_that_is_delivered_in_parts_is_returned_with_all_of_them() {
+fn a_kinesis_record_delivered_in_parts_is_returned_as_a_whole() {
     let delivery = payload("/aws/lambda/orders", &["a line", "another"]).to_string();
     let two = STANDARD.encode(wire::gzip::compress(6, delivery.repeat(2).as_bytes()));
     let options = Options { enough_to_deliver: 1, ..default_options() };
@@ -99,7 +99,7 @@ fn a_record_that_is_delivered_in_parts_is_returned_with_all_of_them() {
 }
 
 #[test]
-fn messages_hold_events_and_records_of_failed_invocations() {
+fn queue_messages_contain_events_or_failed_invocation_records() {
     let delivery = payload("/aws/lambda/orders", &["a line", "another"]);
     let subscription = json!({"awslogs": {"data": gzip(&delivery)}}).to_string();
     let failed = json!({"version": "1.0", "requestContext": {"condition": "RetriesExhausted"},
@@ -120,7 +120,7 @@ fn messages_hold_events_and_records_of_failed_invocations() {
 }
 
 #[test]
-fn an_unreadable_record_of_a_failed_invocation_keeps_no_other_back() {
+fn an_unreadable_kinesis_record_does_not_block_its_neighbours() {
     let good = gzip(&payload("/aws/lambda/orders", &["a line"]));
     let record = |number: usize, data: &str| json!({"eventSource": "aws:kinesis", "kinesis": {"sequenceNumber": number.to_string(), "data": data}});
     let records = [record(0, &good), record(1, "/v8="), record(2, &good)];
@@ -134,7 +134,7 @@ fn an_unreadable_record_of_a_failed_invocation_keeps_no_other_back() {
 }
 
 #[test]
-fn messages_of_a_queue_inside_a_message_are_not_taken_for_done() {
+fn an_sqs_event_inside_a_queue_message_is_not_acknowledged() {
     let inside = r#"{"requestPayload":{"Records":[{"eventSource":"aws:sqs","messageId":"x","receiptHandle":"r","body":"b"}]}}"#;
     check(
         queue(&[inside]),
@@ -145,7 +145,7 @@ fn messages_of_a_queue_inside_a_message_are_not_taken_for_done() {
 }
 
 #[test]
-fn other_events_are_errors_that_name_them() {
+fn an_unsupported_event_is_rejected_with_its_kind() {
     check(
         fixture("firehose-cwl"),
         &expect![[r"
@@ -189,7 +189,7 @@ fn described(request: &Request) -> Vec<String> {
 
 /// Test cases of OpenTelemetry Collector's subscription decoder, if present.
 #[test]
-fn the_collectors_cases_become_the_same_log_records() {
+fn test_cases_of_the_collector_yield_the_same_log_records() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../shared/samples/peers/subscription-filter");
     if !folder.exists() {

@@ -128,7 +128,7 @@ fn attributes(attributes: &[KeyValue]) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn figures_are_added_up_and_sent_once_a_minute() {
+async fn vitals_are_summed_and_sent_once_a_minute() {
     let (vitals, backend) = (vitals(), Backend::default());
     let destination = destination(&backend);
     for second in [1_002, 1_003, 1_061, 1_062, 1_063] {
@@ -183,7 +183,7 @@ async fn figures_are_added_up_and_sent_once_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_taken_stays_for_the_next_minute() {
+async fn rejected_vitals_are_added_to_the_next_minute() {
     let (vitals, backend) = (vitals(), Backend::default());
     let destination = destination(&backend);
     backend.script.lock().unwrap().extend([Scripted::Refuse, Scripted::Hang]);
@@ -207,7 +207,7 @@ async fn what_is_not_taken_stays_for_the_next_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_sent_past_the_invocations_deadline() {
+async fn sending_vitals_ends_by_the_queue_deadline() {
     let (vitals, backend) = (vitals(), Backend::default());
     backend.script.lock().unwrap().push_back(Scripted::Hang);
     let begin = Instant::now();
@@ -218,7 +218,7 @@ async fn nothing_is_sent_past_the_invocations_deadline() {
 }
 
 #[tokio::test]
-async fn by_default_there_is_no_request_for_them() {
+async fn vitals_are_not_sent_over_otlp_by_default() {
     let sink = Sink::start().await.unwrap();
     let answer = invoke(&service(&sink, &[]), &["hello"]).await;
     assert_eq!(answer.unwrap(), Response::Done(()));
@@ -226,7 +226,7 @@ async fn by_default_there_is_no_request_for_them() {
 }
 
 #[tokio::test]
-async fn the_deployed_forwarder_sends_them_beside_the_delivery() {
+async fn enabled_vitals_are_sent_once_beside_the_deliveries() {
     let sink = Sink::start().await.unwrap();
     let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "otlp")]);
     for _ in 0..3 {
@@ -239,7 +239,7 @@ async fn the_deployed_forwarder_sends_them_beside_the_delivery() {
 }
 
 #[tokio::test]
-async fn changed_keys_are_counted() {
+async fn renamed_attribute_keys_are_counted_in_vitals() {
     let sink = Sink::start().await.unwrap();
     let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "otlp")]);
     let lines =
@@ -253,7 +253,7 @@ async fn changed_keys_are_counted() {
 }
 
 #[tokio::test]
-async fn a_backend_that_takes_no_metrics_fails_no_invocation() {
+async fn a_backend_rejecting_vitals_fails_no_invocation() {
     let sink = Sink::start().await.unwrap();
     for refusal in [
         ScriptedResponse::Status(500),

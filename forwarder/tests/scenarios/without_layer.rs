@@ -52,7 +52,7 @@ fn forwarded(messages: &[String]) -> (Report, usize, usize) {
 }
 
 #[test]
-fn each_writers_line_is_read_whole_and_cut() {
+fn otlp_json_lines_of_each_writer_are_read_whole_or_split() {
     let check = |prefix: &str, line: &dyn Fn(usize) -> String| {
         for count in [1, 1500] {
             let messages = cut(&format!("{prefix}{}", line(count)));
@@ -79,7 +79,7 @@ fn each_writers_line_is_read_whole_and_cut() {
 }
 
 #[test]
-fn all_signals_of_one_resource_are_read() {
+fn logs_and_metrics_of_a_single_resource_are_read() {
     let resource = r#"{"attributes":[]}"#;
     let logs = format!(
         r#"INFO: {{"resource":{resource},"scopeLogs":[{{"logRecords":[{{"body":{{"stringValue":"x"}}}}]}}],"schemaUrl":"https://opentelemetry.io/schemas/1.24.0"}}"#
@@ -93,7 +93,7 @@ fn all_signals_of_one_resource_are_read() {
 }
 
 #[test]
-fn a_record_that_has_the_words_stays_a_record() {
+fn a_record_resembling_a_writers_line_stays_a_log_record() {
     let one = spans(1).to_string();
     let with_user = one.replacen('{', r#"{"user":"eve","#, 1);
     let both = one.replacen('{', r#"{"scopeLogs":[],"#, 1);

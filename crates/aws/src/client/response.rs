@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_read_in_every_spelling() {
+    fn error_responses_are_parsed_in_every_spelling() {
         let check = |body: &str, code: &str, message: &str| {
             let refusal = AwsResponse { status: 400, body: body.into() }.refusal();
             assert_eq!(

@@ -103,7 +103,7 @@ mod tests {
 
     /// AWS's documented example ("Examples of how to derive a signing key for Signature Version 4", and its request).
     #[test]
-    fn the_example_of_the_documentation_has_its_signature() {
+    fn the_signature_of_the_aws_example_matches() {
         let scope = Scope { service: "iam", region: "us-east-1", time: "20150830T123600Z" };
         let digest = "f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59";
         assert_eq!(
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_paths_are_written_as_they_are_signed() {
+    fn times_and_paths_are_formatted_for_signing() {
         let at = |seconds| amz_date(UNIX_EPOCH + Duration::from_secs(seconds));
         assert_eq!(
             (at(1_440_938_160).as_str(), at(0).as_str()),

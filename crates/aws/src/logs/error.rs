@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_asked_again() {
+    fn errors_of_cloudwatch_logs_are_classified_for_retry() {
         let check = |status, body: &str, expected: Again, words: &str| {
             let asked = Asked { operation: "PutSubscriptionFilter", subject: "/g" };
             let (error, again) = asked.refused(&AwsResponse { status, body: body.into() });

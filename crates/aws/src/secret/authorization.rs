@@ -84,7 +84,7 @@ mod tests {
     const BASIC: Result<&str, &str> = Ok("Basic bWVAaDpwdw==");
 
     #[test]
-    fn texts() {
+    fn text_secrets_become_authorization_headers() {
         check("Basic bWVAaDpwdw==", None, BASIC);
         check(" Bearer abc\n", None, Ok("Bearer abc"));
         check("bWVAaDpwdw==", None, BASIC);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn objects() {
+    fn json_secrets_become_authorization_headers() {
         check(r#"{"authorization":"Bearer a"}"#, None, Ok("Bearer a"));
         check(r#"{"authorization":"me@h:pw","username":"x","password":"y"}"#, None, BASIC);
         check(r#"{"username":"me@h","password":"pw","engine":"x"}"#, None, BASIC);

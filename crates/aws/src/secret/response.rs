@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn values() {
+    fn secret_values_are_extracted_from_responses() {
         check(ARN, 200, r#"{"ARN":"x","SecretString":"a\"b"}"#, Ok("a\"b"));
         check("ssm:/o2", 200, r#"{"Parameter":{"Name":"/o2","Value":"v"}}"#, Ok("v"));
         let unusable = |problem: &str| format!("cannot use {ARN}: {problem}");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_say_what_to_do() {
+    fn refusals_of_a_secret_are_reported_with_their_remedy() {
         let denied = r#"{"__type":"AccessDeniedException","Message":"User: arn:aws:sts::1:assumed-role/f/f is not authorized"}"#;
         check(
             ARN,

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_partition_has_its_domain() {
+    fn endpoints_use_the_domain_of_their_partition() {
         let check = |reference: &str, region: &str, expected: Option<&str>| {
             let reference = SecretReference::parse(reference).unwrap();
             let region = reference.region().unwrap_or(region);

@@ -64,14 +64,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_needed() {
+    fn all_settings_are_optional() {
         assert_eq!(read(&[]), AwsSecretsSettings::default());
         assert_eq!(read(&[(ACCESS_KEY_ID, "AKID")]).credentials, None);
         assert_eq!(read(&[(REGION, "eu-west-1")]).region.as_deref(), Some("eu-west-1"));
     }
 
     #[test]
-    fn a_services_own_endpoint_goes_before_the_one_for_all() {
+    fn a_service_endpoint_takes_precedence_over_the_common_one() {
         let settings =
             read(&[(ENDPOINT, "http://127.0.0.1:5000"), (SSM_ENDPOINT, "http://127.0.0.1:5001")]);
         let url = |store| settings.endpoint(store).unwrap().as_str();
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proxy_is_the_one_of_everything() {
+    fn the_proxy_is_read_from_the_standard_variables() {
         let proxy = read(&[
             ("HTTPS_PROXY", "http://proxy:3128"),
             ("NO_PROXY", "ssm.eu-west-1.amazonaws.com"),

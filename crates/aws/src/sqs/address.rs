@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_known_by_its_url() {
+    fn endpoint_and_arn_are_derived_from_the_queue_url() {
         let check = |url: &str, endpoint: &str, arn: &str| {
             let address = read(url, &[("AWS_REGION", "eu-west-3")]).unwrap();
             assert_eq!(
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoint_variables_win_over_the_urls_host() {
+    fn endpoint_variables_take_precedence_over_the_queue_url() {
         let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/retry";
         let all = ("AWS_ENDPOINT_URL", "http://127.0.0.1:5000");
         let sqs = ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:6000");
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_the_variable_and_what_to_do() {
+    fn queue_url_mistakes_name_the_variable_and_the_remedy() {
         let check = |url: &str, others: &[(&str, &str)], expected: &str| {
             let error = read(url, others).unwrap_err();
             assert!(error.starts_with(NAME) && error.contains(expected), "{error}");

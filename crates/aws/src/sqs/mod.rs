@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_keep_to_both_limits() {
+    fn batches_respect_count_and_byte_limits() {
         let check = |sizes: &[usize], expected: &[usize]| {
             let batches = batches(sizes);
             let lengths: Vec<usize> = batches.iter().map(ExactSizeIterator::len).collect();
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_second_is_a_whole_one() {
+    fn fractions_of_a_second_are_rounded_up() {
         assert_eq!(whole_seconds(Duration::ZERO), 0);
         assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
         assert_eq!(whole_seconds(Duration::from_secs(2)), 2);

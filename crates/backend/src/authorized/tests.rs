@@ -147,7 +147,7 @@ fn reasons(outcome: &Outcome) -> Vec<String> {
 const REFUSED: &str = "1 ParkWithAlarm: answered 401 Unauthorized: check the authorization header";
 
 #[tokio::test(start_paused = true)]
-async fn the_secret_is_loaded_before_the_first_request_and_replaces_the_header() {
+async fn the_secret_is_read_once_and_replaces_the_header() {
     let scene = Scene::new(OLD, Some(OLD));
     assert_eq!(scene.export(1).await.accepted, 1);
     assert_eq!(scene.export(1).await.accepted, 1);
@@ -156,7 +156,7 @@ async fn the_secret_is_loaded_before_the_first_request_and_replaces_the_header()
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_any_secret_nothing_is_sent_and_everything_parked_with_alarm() {
+async fn without_a_secret_all_items_are_parked_with_alarm() {
     let scene = Scene::new(OLD, None);
     let outcome = scene.export(3).await;
     assert_eq!(
@@ -173,7 +173,7 @@ async fn without_any_secret_nothing_is_sent_and_everything_parked_with_alarm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_changed_is_read_once_and_what_was_refused_sent_again() {
+async fn refused_items_are_resent_with_the_rotated_secret() {
     let scene = Scene::new(OLD, Some(OLD));
     assert_eq!(scene.export(1).await.accepted, 1);
     advance(Duration::from_secs(10)).await;
@@ -186,7 +186,7 @@ async fn a_secret_that_changed_is_read_once_and_what_was_refused_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn signals_that_are_refused_together_share_one_read_and_each_is_sent_again() {
+async fn concurrent_refusals_share_one_secret_read() {
     let scene = Scene::new(OLD, Some(OLD));
     assert_eq!(scene.export(1).await.accepted, 1);
     advance(Duration::from_secs(10)).await;
@@ -197,7 +197,7 @@ async fn signals_that_are_refused_together_share_one_read_and_each_is_sent_again
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_did_not_change_is_sent_once() {
+async fn an_unchanged_secret_causes_no_resend() {
     let scene = Scene::new(NEW, Some(OLD));
     let outcome = scene.export(1).await;
     assert_eq!(reasons(&outcome), [REFUSED]);
@@ -209,7 +209,7 @@ async fn a_secret_that_did_not_change_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_secret_before_is_kept_while_the_service_fails() {
+async fn the_previous_secret_is_kept_while_the_service_fails() {
     let scene = Scene::new(OLD, Some(OLD));
     assert_eq!(scene.export(1).await.accepted, 1);
     scene.rotate(OLD, None);
@@ -225,7 +225,7 @@ async fn the_secret_before_is_kept_while_the_service_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_refusals_read_nothing_again() {
+async fn other_errors_do_not_reread_the_secret() {
     let scene = Scene::new(OLD, Some(OLD));
     scene.backend.statuses.lock().unwrap().extend([503, 404]);
     let outcome = scene.export(1).await;
@@ -236,7 +236,7 @@ async fn other_refusals_read_nothing_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_bounds_the_reading_too() {
+async fn the_deadline_bounds_the_secret_read() {
     let scene = Scene::new(OLD, Some(OLD));
     let outcome = scene.authorized.export(None, numbered(1), Instant::now() + 5 * MS).await;
     assert_eq!(
@@ -269,7 +269,7 @@ fn round() -> impl Strategy<Value = Round> {
 
 proptest! {
     #[test]
-    fn every_item_has_one_place(rounds in prop::collection::vec(round(), 1..5)) {
+    fn every_item_is_stored_or_undelivered_exactly_once(rounds in prop::collection::vec(round(), 1..5)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)

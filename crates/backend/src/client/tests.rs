@@ -55,7 +55,7 @@ fn soon() -> Instant {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_of_the_request_goes_before_that_of_the_destination() {
+async fn the_stream_of_a_request_overrides_the_default_stream() {
     let check = async |own, asked, expected: &str, expected_warning: &str| {
         let client = client(own);
         let outcome = client.export(asked, one_record(), soon()).await;
@@ -79,7 +79,7 @@ async fn a_stream_of_the_request_goes_before_that_of_the_destination() {
 }
 
 #[test]
-fn metrics_have_no_stream() {
+fn metrics_are_sent_without_a_stream() {
     let streams = SignalKind::ALL
         .map(|kind| client(Some("own")).stream_for(Some("x\n"), kind))
         .map(|(stream, warning)| (stream.is_some(), !warning.is_empty()));
@@ -87,7 +87,7 @@ fn metrics_have_no_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn headers_are_replaced_for_all_clones_and_old_ones_stay_masked() {
+async fn new_headers_apply_to_clones_and_old_ones_stay_masked() {
     let client = client(None);
     let clone = client.clone();
     clone.set_headers(&authorization("Basic second-secret")).unwrap();
@@ -104,7 +104,7 @@ async fn headers_are_replaced_for_all_clones_and_old_ones_stay_masked() {
 }
 
 #[test]
-fn dropping_connections_is_the_transports_to_do() {
+fn dropping_connections_is_delegated_to_the_transport() {
     let client = client(None);
     client.drop_connections().unwrap();
     assert_eq!(*client.transport.dropped.lock().unwrap(), 1);
@@ -121,7 +121,7 @@ impl Transport for Busy {
 }
 
 #[tokio::test(start_paused = true)]
-async fn equal_seeds_wait_equally_and_each_delivery_for_itself() {
+async fn seeded_retry_delays_are_reproducible_per_delivery() {
     let waits = async |seed| {
         let destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
         let client = Client::with_transport(&destination, Busy).unwrap().with_seeded_waits(seed);
@@ -154,7 +154,7 @@ impl Transport for Answers {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_warning_is_told_once() {
+async fn a_repeated_warning_is_reported_once() {
     let check = async |profile, body, expected: [&str; 3]| {
         let mut destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
         destination.profile = profile;

@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_openobserve_cloud_is_asked_for_its_organization() {
+    fn only_openobserve_cloud_urls_require_an_organization() {
         let check = |url: &str, is_missing: bool| {
             let found = missing_organization(&Url::parse(url).unwrap());
             assert_eq!(found.is_some(), is_missing, "{url}: {found:?}");

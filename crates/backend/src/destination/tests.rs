@@ -46,7 +46,7 @@ fn the_table_is_sound() {
 }
 
 #[test]
-fn signals_are_appended_to_a_base() {
+fn signal_paths_are_appended_to_the_base_url() {
     check(
         &[
             ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default/"),
@@ -75,7 +75,7 @@ fn signals_are_appended_to_a_base() {
 }
 
 #[test]
-fn endpoints_of_single_signals_are_used_as_given() {
+fn signal_specific_endpoints_are_used_unchanged() {
     check(
         &[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
@@ -106,7 +106,7 @@ fn endpoints_of_single_signals_are_used_as_given() {
 }
 
 #[test]
-fn the_variables_of_openobserves_extension_make_an_otlp_endpoint() {
+fn o2_variables_define_an_otlp_endpoint() {
     check(
         &[("O2_ORGANIZATION_ID", "my org"), ("O2_AUTHORIZATION_HEADER", "Basic cHJhYmhhdA==")],
         &expect![[r"
@@ -165,7 +165,7 @@ fn the_variables_of_openobserves_extension_make_an_otlp_endpoint() {
 }
 
 #[test]
-fn credentials_of_one_family_never_go_to_the_endpoint_of_another() {
+fn credentials_never_go_to_an_endpoint_of_another_family() {
     check(
         &[
             ("LAMBDA_OTLP_ENDPOINT", "https://ours.example.com"),
@@ -185,7 +185,7 @@ fn credentials_of_one_family_never_go_to_the_endpoint_of_another() {
 }
 
 #[test]
-fn a_missing_endpoint_names_all_three_ways() {
+fn a_missing_endpoint_error_names_all_three_options() {
     check(
         &[],
         &expect![
@@ -195,7 +195,7 @@ fn a_missing_endpoint_names_all_three_ways() {
 }
 
 #[test]
-fn all_mistakes_are_found_in_one_pass() {
+fn all_invalid_variables_are_reported_together() {
     check(
         &[
             ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
@@ -224,7 +224,7 @@ fn all_mistakes_are_found_in_one_pass() {
 }
 
 #[test]
-fn a_url_of_openobserve_cloud_without_organization_is_refused() {
+fn a_cloud_url_without_an_organization_is_rejected() {
     let problem = "the URL of OpenObserve Cloud names no organization";
     let check = |variables: &[(&str, &str)], expected: Option<&str>| {
         let source: std::collections::HashMap<_, _> = variables
@@ -253,7 +253,7 @@ fn a_url_of_openobserve_cloud_without_organization_is_refused() {
 }
 
 #[test]
-fn a_small_timeout_is_seconds_only_beside_o2_variables() {
+fn a_small_timeout_means_seconds_only_with_o2_variables() {
     let timeout = |variables: &[(&'static str, &'static str)]| {
         let mut source =
             std::collections::HashMap::from([(ENDPOINT.to_owned(), "http://localhost".to_owned())]);
@@ -281,7 +281,7 @@ fn a_small_timeout_is_seconds_only_beside_o2_variables() {
 }
 
 #[test]
-fn debug_shows_no_credential() {
+fn debug_output_of_a_destination_hides_credentials() {
     let base = Url::parse("https://user:hunter2@h:8080/x?token=s3cret#part").unwrap();
     let mut destination = DestinationConfig::new(&base);
     destination.headers.push("authorization", "Basic c2VjcmV0").unwrap();
@@ -293,7 +293,7 @@ fn debug_shows_no_credential() {
 }
 
 #[test]
-fn a_secret_stands_for_the_authorization_header() {
+fn a_secret_reference_replaces_the_authorization_header() {
     let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
     let secret = |source: &dyn Source| {
         let mut reader = Reader::new(source, TABLE);
@@ -315,7 +315,7 @@ fn a_secret_stands_for_the_authorization_header() {
 }
 
 #[test]
-fn a_secret_pasted_in_place_of_its_reference_is_not_printed() {
+fn a_secret_pasted_as_a_reference_is_not_printed() {
     check(
         &[("LAMBDA_OTLP_ENDPOINT", "http://localhost"), ("LAMBDA_OTLP_SECRET", "Basic c2VjcmV0")],
         &expect![[r"
@@ -328,7 +328,7 @@ fn a_secret_pasted_in_place_of_its_reference_is_not_printed() {
 }
 
 #[test]
-fn a_certificate_file_that_is_missing_or_broken_is_named() {
+fn an_invalid_certificate_file_is_reported_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("empty.pem", "");
@@ -358,7 +358,7 @@ fn a_certificate_file_that_is_missing_or_broken_is_named() {
 }
 
 #[test]
-fn proxies() {
+fn proxy_variables_select_a_proxy_per_scheme() {
     let check = |source: &dyn Source, http: &str, https: &str, exempt: &str| {
         let mut reader = Reader::new(source, TABLE);
         let proxy = DestinationConfig::read(&mut reader).unwrap().proxy;
@@ -390,7 +390,7 @@ fn proxies() {
 }
 
 #[test]
-fn a_table_without_their_rows_has_neither_secret_nor_proxy() {
+fn a_table_without_secret_and_proxy_rows_ignores_both() {
     const LEAN: Table = Table::new(&[DESTINATION, O2_DESTINATION]);
     let source = [
         (ENDPOINT, "https://o2.example.com/api/default"),
@@ -406,7 +406,7 @@ fn a_table_without_their_rows_has_neither_secret_nor_proxy() {
 
 #[cfg(feature = "lean")]
 #[test]
-fn the_stream_of_json_stands_beside_the_paths_of_otlp() {
+fn the_json_stream_changes_only_the_logs_endpoint() {
     use wire::SignalKind;
     let check = |base: &str, stream: Option<&str>, expected: &str| {
         let mut otlp = DestinationConfig::new(&Url::parse(base).unwrap());

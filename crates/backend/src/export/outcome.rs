@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unsent_request_is_undelivered_as_a_whole() {
+    fn an_unsent_request_is_entirely_undelivered() {
         let outcome = Outcome::unsent(one_record(), Reason::Deadline, Fate::Park);
         assert_eq!((outcome.items(), outcome.undelivered(), outcome.requests_sent), (1, 1, 0));
         let empty = Request::encode::<wire::Logs>(&ExportLogsServiceRequest::default());
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_add_up() {
+    fn adding_outcomes_sums_their_counts() {
         let mut outcome = Outcome::unsent(one_record(), Reason::Deadline, Fate::Park);
         outcome.warning = "older".to_owned();
         let other = Outcome {

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_checked_once() {
+    fn a_retry_policy_rejects_invalid_values() {
         let check = |retries, first, longest, budget, problem: Option<&str>| {
             let result = RetryPolicy::new(retries, ms(first), ms(longest), ms(budget));
             assert_eq!(result.err().map(|InvalidRetryPolicy(text)| text), problem);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_backend_may_ask_for_more_but_not_for_less() {
+    fn retry_after_extends_the_delay_but_never_shortens_it() {
         let policy = RetryPolicy::default();
         let mut jitter = Jitter::seeded(1);
         assert_eq!(policy.wait(0, Some(ms(120_000)), &mut jitter), ms(120_000));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_seeds_wait_equally_and_others_do_not() {
+    fn equal_seeds_give_equal_retry_delays() {
         let waits = |seed| {
             let mut jitter = Jitter::seeded(seed);
             [0, 1, 2].map(|number| RetryPolicy::default().wait(number, None, &mut jitter))

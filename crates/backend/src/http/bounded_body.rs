@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_there_is_no_room_for_is_left_out_and_said() {
+    fn an_overlong_body_is_truncated_and_marked_cut() {
         let check = |pieces: &[&str], kept: &str, is_cut: bool| {
             let mut body = BoundedBody::new(5);
             let all = pieces.iter().all(|piece| body.take(piece.as_bytes()));

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_in_retry_after_counts_from_the_responses_own_date() {
+    fn a_retry_after_date_is_relative_to_the_date_header() {
         let check = |retry_after: &str, date: Option<&str>, expected: Option<u64>| {
             let mut headers = HeaderMap::new();
             headers.insert(header::RETRY_AFTER, retry_after.parse().unwrap());

@@ -28,7 +28,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_and_put_on_one_line() {
+    fn an_excerpt_is_one_truncated_line() {
         assert_eq!(excerpt(b" disk\r\nfull\x07 "), "disk full");
         assert_eq!(excerpt(b""), "");
         assert_eq!(excerpt(&[0xff, b'a']), "\u{fffd}a");

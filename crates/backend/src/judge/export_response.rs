@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn protobuf_is_read_to_its_end() {
+    fn protobuf_responses_are_parsed_completely() {
         check(Traces, [], "all taken");
         check(Traces, "\r\n", "all taken");
         check(Logs, [0x0a, 0], "0 rejected: ");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_in_either_spelling() {
+    fn json_responses_are_parsed_in_both_spellings() {
         check(Traces, "{}", "all taken");
         check(Traces, r#"{"partialSuccess":null}"#, "all taken");
         for unknown in [
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_response() {
+    fn other_bodies_are_no_export_response() {
         check(Traces, "Unauthorized: please log in", NO_RESPONSE);
         check(Traces, "ok", NO_RESPONSE);
         check(Traces, "<html>", NO_RESPONSE);

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_sentences() {
+    fn reasons_are_displayed_as_readable_text() {
         let check = |reason: Reason, expected| assert_eq!(reason.to_string(), expected);
         let status =
             |status, text: &str, hint| Reason::Status { status, text: text.to_owned(), hint };

@@ -51,7 +51,7 @@ fn reason(judgement: Judgement) -> String {
 }
 
 #[test]
-fn each_status_has_one_meaning() {
+fn each_status_yields_one_judgement() {
     #[track_caller]
     fn check(text: &str, expected: &str) {
         for profile in [OpenObserve, Otlp] {
@@ -136,7 +136,7 @@ fn each_status_has_one_meaning() {
 }
 
 #[test]
-fn an_empty_partial_success_is_a_failed_write_only_where_openobserve_says_it_so() {
+fn an_empty_partial_success_fails_only_openobserve_logs() {
     let check = |profile, kind, body: &'static [u8], expected| {
         let response = HttpResponse { body: Bytes::from_static(body), ..response("200") };
         assert_eq!(
@@ -172,7 +172,7 @@ fn an_empty_partial_success_is_a_failed_write_only_where_openobserve_says_it_so(
 }
 
 #[test]
-fn openobserves_206_is_read() {
+fn a_206_of_openobserve_is_a_partial_success() {
     let body = r#"{"partialSuccess":{"rejectedSpans":1,"errorMessage":"too old"}}"#;
     let mut found = response("206, content-type: application/json");
     found.body = body.into();
@@ -182,7 +182,7 @@ fn openobserves_206_is_read() {
 }
 
 #[test]
-fn a_compressed_response_is_read_and_a_cut_one_is_not_trusted() {
+fn gzip_responses_are_read_and_truncated_ones_distrusted() {
     let mut partial = response("200, content-encoding: gzip");
     partial.body = wire::gzip::compress(6, &[0x0a, 0x02, 0x08, 0x03]).into();
     assert_eq!(one_word(&judge(OpenObserve, Logs, 10, &partial)), "partial 3");
@@ -193,7 +193,7 @@ fn a_compressed_response_is_read_and_a_cut_one_is_not_trusted() {
 }
 
 #[test]
-fn reasons_say_what_to_do() {
+fn reasons_of_refusals_include_a_remedy() {
     let check = |profile, text: &str, expected| {
         assert_eq!(reason(judge(profile, Traces, 10, &response(text))), expected);
     };

@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_no_backend() {
+    fn web_pages_and_json_errors_are_no_otlp_response() {
         let check = |content_type: &'static str, body: &'static str, expected| {
             let mut headers = HeaderMap::new();
             headers.insert(http::header::CONTENT_TYPE, content_type.parse().unwrap());

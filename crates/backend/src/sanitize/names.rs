@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_compared_as_openobserve_stores_them() {
+    fn reserved_keys_are_matched_in_openobserve_spelling() {
         let check = |key: &str, expected| {
             assert_eq!(is_reserved(key.as_bytes(), &LOG_RECORD), expected, "{key}");
         };

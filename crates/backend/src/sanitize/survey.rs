@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn few_keys_are_known_and_many_never_taken_for_few() {
+    fn the_survey_tells_few_keys_from_many() {
         let names: [fn(usize) -> String; 7] = [
             // One multiplication alone puts 1,100 of these on 390 bits, and as many of the next on 435.
             |n| format!("attr{:08}000", n * 50),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_resources_and_of_items_are_two_and_a_map_is_many() {
+    fn the_survey_separates_resource_keys_from_item_keys() {
         let mut both = survey((0..250).map(|n| format!("key.{n}")));
         assert!(both.has_few_keys());
         (0..250).for_each(|n| both.add_key(KeyHash::of_resource(format!("key.{n}").as_bytes())));

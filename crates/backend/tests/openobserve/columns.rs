@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
-async fn one_bad_record_of_64_is_dead_lettered_and_its_neighbours_are_stored() {
+async fn only_the_bad_item_of_64_is_dead_lettered() {
     // More columns than the stream may have: logs answer 200 `0a 00`, traces 400.
     let many = (0..200).map(|index| attribute(&format!("key{index}"))).collect::<Vec<_>>();
     let sink = started(Sink::builder().max_columns(100)).await;
@@ -50,7 +50,7 @@ fn own_keys(item: usize, keys: usize) -> Vec<KeyValue> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_merged_request_of_too_many_columns_is_split_before_it_is_sent() {
+async fn a_request_over_the_column_limit_is_split_before_sending() {
     let sink = started(Sink::builder()).await;
     let item = |item| Span { attributes: own_keys(item, 100), ..span() };
     let traces = spans((0..60).map(item).collect());
@@ -68,7 +68,7 @@ async fn a_merged_request_of_too_many_columns_is_split_before_it_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stricter_server_is_not_given_up_while_requests_hold_several_items() {
+async fn splitting_continues_for_a_server_with_a_lower_column_limit() {
     let sink = started(Sink::builder().max_columns(100)).await;
     let item = |item| Span { attributes: own_keys(item, 40), ..span() };
     let outcome = export(&destination(sink.base()), spans((0..12).map(item).collect())).await;
@@ -80,7 +80,7 @@ async fn a_stricter_server_is_not_given_up_while_requests_hold_several_items() {
 
 /// OpenObserve Cloud accepts 200 columns and says so for traces. Later requests keep to that limit.
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_the_answer_names_is_kept_to_from_then_on() {
+async fn a_column_limit_in_a_response_binds_later_requests() {
     let sink = started(Sink::builder().max_columns(200)).await;
     let traces = || {
         let item = |item| Span { attributes: own_keys(item, 40), ..span() };
@@ -100,7 +100,7 @@ async fn a_limit_that_the_answer_names_is_kept_to_from_then_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_is_set_is_kept_to_before_anything_is_refused() {
+async fn a_configured_column_limit_applies_from_the_first_request() {
     let sink = started(Sink::builder().max_columns(200)).await;
     let config = DestinationConfig { max_columns: 200, ..destination(sink.base()) };
     let item = |item| LogRecord { attributes: own_keys(item, 40), ..log_record(item) };

@@ -26,7 +26,7 @@ async fn deliver_ten(answers: impl IntoIterator<Item = ScriptedResponse>) -> (St
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_decide_what_becomes_of_ten_records() {
+async fn each_scripted_response_decides_the_fate_of_ten_records() {
     #[track_caller]
     fn check(found: &(String, usize), outcome: &str, stored: usize) {
         assert_eq!((found.0.as_str(), found.1), (outcome, stored));
@@ -76,7 +76,7 @@ async fn answers_decide_what_becomes_of_ten_records() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_password_is_said_and_never_shown() {
+async fn a_wrong_password_is_reported_but_never_shown() {
     let sink = started(Sink::builder().user("root@example.com", "right")).await;
     let mut destination = destination(sink.base());
     // root@example.com:hunter2
@@ -98,7 +98,7 @@ async fn a_wrong_password_is_said_and_never_shown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_server_repeats_of_a_credential_is_masked_wherever_it_stands() {
+async fn echoed_credentials_are_masked_at_any_position() {
     let sink = started(Sink::builder()).await;
     let mut destination = destination(&format!("{}?token=s3cret-token", sink.base()));
     destination.profile = Profile::Otlp;
@@ -122,7 +122,7 @@ async fn what_a_server_repeats_of_a_credential_is_masked_wherever_it_stands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_without_end_is_bounded_by_the_deadline() {
+async fn an_unlimited_retry_budget_allows_a_long_retry_after() {
     let sink = started(Sink::builder()).await;
     sink.script([ScriptedResponse::RetryAfter(503, Duration::from_mins(1))]);
     let second = Duration::from_secs(1);
@@ -133,7 +133,7 @@ async fn a_policy_without_end_is_bounded_by_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_right_password_opens_every_signal() {
+async fn every_signal_is_accepted_with_valid_credentials() {
     let sink = started(Sink::builder().user("root@example.com", "right")).await;
     let mut destination = destination(sink.base());
     // root@example.com:right
@@ -162,7 +162,7 @@ async fn a_right_password_opens_every_signal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_organization_is_told_how_a_base_url_looks() {
+async fn a_wrong_organization_is_reported_with_the_base_url_format() {
     let sink = started(Sink::builder().strict_organizations()).await;
     let outcome = export(&destination(&format!("{}/api/nope", sink.url())), numbered(0..10)).await;
     let text = summary(&outcome);
@@ -179,7 +179,7 @@ async fn a_wrong_organization_is_told_how_a_base_url_looks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unreachable_port_is_named_and_not_ambiguous() {
+async fn an_unreachable_backend_is_reported_as_unambiguous() {
     let sink = started(Sink::builder()).await;
     let address = sink.address();
     sink.stop().await;
@@ -194,7 +194,7 @@ async fn an_unreachable_port_is_named_and_not_ambiguous() {
 }
 
 #[tokio::test]
-async fn tls_that_fails_is_not_ambiguous() {
+async fn a_failed_tls_handshake_makes_no_item_ambiguous() {
     let sink = started(Sink::builder()).await;
     let https = destination(&sink.base().replace("http://", "https://"));
     // On a system without certificates there is no client, and no panic.
@@ -210,7 +210,7 @@ async fn tls_that_fails_is_not_ambiguous() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_that_never_answers_costs_the_deadline_and_no_more() {
+async fn waiting_for_an_unresponsive_backend_ends_at_the_deadline() {
     let sink = started(Sink::builder()).await;
     sink.script([ScriptedResponse::held(), ScriptedResponse::held(), ScriptedResponse::held()]);
     let mut destination = destination(sink.base());
@@ -224,7 +224,7 @@ async fn a_backend_that_never_answers_costs_the_deadline_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_too_large_is_split() {
+async fn a_request_over_the_payload_limit_is_split() {
     let request = numbered(0..64);
     let sink = started(Sink::builder().payload_limit(request.bytes().len() / 3)).await;
     let outcome = export(&destination(sink.base()), request).await;
@@ -233,7 +233,7 @@ async fn a_request_that_is_too_large_is_split() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn under_random_faults_every_record_is_stored_or_kept() {
+async fn every_record_is_stored_or_kept_under_random_faults() {
     for seed in 0..30 {
         let sink = started(Sink::builder()).await;
         let mut kinds = Faults::transient();

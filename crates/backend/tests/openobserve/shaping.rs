@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use wire::{Request, Traces};
 
 #[tokio::test(start_paused = true)]
-async fn what_openobserve_would_show_wrongly_is_shaped_before() {
+async fn sanitized_telemetry_causes_no_oddities() {
     let nameless = |request: Request| {
         // A second resource, without a service name.
         let mut decoded = request.decode::<Traces>().unwrap().unwrap();

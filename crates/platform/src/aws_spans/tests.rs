@@ -54,7 +54,7 @@ fn check(line: &str, expected: &Expect) {
 }
 
 #[test]
-fn a_line_becomes_a_span_with_all_that_it_says() {
+fn an_aws_span_line_becomes_a_complete_span() {
     check(
         line(0),
         &expect![[r#"
@@ -88,7 +88,7 @@ fn a_line_becomes_a_span_with_all_that_it_says() {
 }
 
 #[test]
-fn a_copy_of_a_span_that_goes_on_is_told_from_one_without_an_end() {
+fn in_progress_span_copies_are_recognized() {
     let check =
         |line: &str, expected: &SpanLine| assert_eq!(SpanLine::read(line), *expected, "{line}");
     check(line(1), &SpanLine::InProgress);
@@ -104,7 +104,7 @@ fn a_copy_of_a_span_that_goes_on_is_told_from_one_without_an_end() {
 }
 
 #[test]
-fn what_is_spelt_otherwise_is_read_or_kept() {
+fn alternative_spellings_are_parsed_or_preserved() {
     let by_duration = with(0, r#""endTimeUnixNano":1789999990480000000,"#, "");
     assert_eq!(ended(&by_duration).2, ended(line(0)).2);
     let as_text = with(0, "1789999990480000000", "\"1789999990480000000\"");
@@ -155,7 +155,7 @@ fn services(lines: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn a_subsegment_is_of_its_segments_service() {
+fn a_subsegment_gets_the_service_of_its_segment() {
     let (segment, subsegment) = (line(2).to_owned(), line(3).to_owned());
     // A subsegment below the other one.
     let below = with(3, "a1b2c3d4e5f60003", "a1b2c3d4e5f60004");
@@ -179,7 +179,7 @@ fn a_subsegment_is_of_its_segments_service() {
 }
 
 #[test]
-fn what_has_no_ids_or_no_times_is_no_span() {
+fn lines_without_valid_ids_or_times_yield_no_span() {
     for line in [
         String::new(),
         "1".to_owned(),
@@ -201,7 +201,7 @@ fn what_has_no_ids_or_no_times_is_no_span() {
 
 proptest::proptest! {
     #[test]
-    fn no_line_panics(from in 0_usize..2_000, to in 0_usize..2_000, number in 0_usize..4, with in ".{0,8}") {
+    fn parsing_aws_span_lines_never_panics(from in 0_usize..2_000, to in 0_usize..2_000, number in 0_usize..4, with in ".{0,8}") {
         let mut line: Vec<char> = line(number).chars().collect();
         let to = to.min(line.len());
         let from = from.min(to);

@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_what_others_read() {
+    fn written_log_records_decode_to_the_same_fields() {
         let long = "x".repeat(20_000);
         let nested = Any::KvlistValue(KeyValueList {
             values: vec![
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn resource_and_scopes_are_around_their_records() {
+    fn requests_group_records_by_resource_and_scope() {
         let resource = Resource {
             attributes: vec![attribute("service.name", Any::StringValue("s".repeat(200)))],
             ..Resource::default()

@@ -40,7 +40,7 @@ fn check(message: &str, expected: &str) {
 }
 
 #[test]
-fn lines_become_records() {
+fn log_lines_become_log_records() {
     check("plain\n", "9 INFO | plain | ID");
     check("no errors\r\n", "9 INFO | no errors | ID");
     check("ends in tabs\t \n\n", "9 INFO | ends in tabs\t  | ID");
@@ -60,7 +60,7 @@ fn lines_become_records() {
 }
 
 #[test]
-fn ids_of_a_json_line_are_the_records() {
+fn a_json_line_sets_the_trace_ids_of_its_record() {
     let line =
         "{\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\",\"span_id\":\"b7ad6b7169203331\"}";
     let record = line_of(&event(line), &RequestWindow::default());
@@ -70,7 +70,7 @@ fn ids_of_a_json_line_are_the_records() {
 }
 
 #[test]
-fn the_time_is_the_events_or_a_stated_one_near_it_and_the_observed_time_the_deliverys() {
+fn stated_times_are_used_only_near_the_log_event() {
     let record = line_of(&event("x"), &RequestWindow::default());
     assert_eq!(record.time_unix_nano, 1_790_000_000_123_000_000);
     assert_eq!(record.observed_time_unix_nano, OBSERVED);
@@ -99,13 +99,13 @@ fn the_time_is_the_events_or_a_stated_one_near_it_and_the_observed_time_the_deli
 }
 
 #[test]
-fn an_event_without_id_has_no_uid() {
+fn a_log_event_without_an_id_gets_no_uid() {
     let event = LogEventRef { id: "", time_ms: 0, message: "x" };
     assert_eq!(line_of(&event, &RequestWindow::default()).attributes, []);
 }
 
 #[test]
-fn the_window_is_open_between_start_and_end() {
+fn the_request_window_closes_at_end_or_report() {
     let observe = |line: &str| {
         let mut window = window();
         window.observe(&text::parse(line).unwrap());
@@ -133,7 +133,7 @@ fn check_platform(message: &str, expected: &str) {
 }
 
 #[test]
-fn lambdas_events_become_records_with_their_figures() {
+fn platform_lines_become_records_with_their_figures() {
     check_platform(
         "REPORT RequestId: {id}\tDuration: 619.31 ms\tBilled Duration: 700 ms\tFuture Field: 7 ms\t\n",
         "9 platform.report log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.report faas.coldstart=false aws.lambda.duration_ms=619.31 aws.lambda.billed_duration_ms=700.0 aws.lambda.other={\"Future Field\":\"7 ms\"}",

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_in_capitals_is_the_same_id() {
+    fn request_ids_are_lowercased() {
         const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
         for id in [ID, "an-id-of-an-emulator"] {
             assert_eq!(lower_case(&id.to_ascii_uppercase()), id);

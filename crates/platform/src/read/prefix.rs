@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_of_the_runtimes() {
+    fn runtime_prefixes_yield_level_and_request_id() {
         // Python
         check("[INFO]\t2026-09-21T14:13:20.123Z\t{id}\torder 42", (Some("INFO"), true));
         check("[WARNING]\t2026-09-21T14:13:20.123Z\t{id}\torder 42", (Some("WARN"), true));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_stands_behind_a_whole_prefix() {
+    fn a_json_object_is_found_only_after_a_complete_prefix() {
         let check = |line: &str, expected: Option<&str>| {
             let line = line.replace("{id}", ID);
             let object = object_behind_prefix(&line).map(|(.., object)| object);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_read_where_it_stands_and_nowhere_else() {
+    fn text_without_a_valid_prefix_yields_no_level() {
         check("", (None, false));
         check("plain", (None, false));
         check("there were no ERRORs", (None, false));

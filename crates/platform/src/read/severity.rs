@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_of_pino_and_bunyan_are_numbers() {
+    fn numeric_levels_of_pino_and_bunyan_are_mapped() {
         let text = |number| Severity::of_number(number).map(|severity| severity.text);
         let texts = [10, 20, 30, 40, 50, 60].map(text).map(Option::unwrap_or_default);
         assert_eq!(texts, ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]);

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_behind_lambdas_words_is_seen() {
+    fn trailing_text_disqualifies_a_platform_line() {
         let check = |message: &str, expected| {
             assert_eq!(is_lambdas_to_the_end(message), expected, "{message}");
         };

@@ -47,7 +47,7 @@ fn check(document: &str, expected: &Expect) {
 }
 
 #[test]
-fn subsegments_of_the_sdks_become_spans() {
+fn xray_sdk_subsegments_become_spans() {
     let line = |number: usize| DOCUMENTS.lines().nth(number).unwrap();
     check(
         line(0),
@@ -112,7 +112,7 @@ fn subsegments_of_the_sdks_become_spans() {
 }
 
 #[test]
-fn a_segment_is_a_server_and_its_subsegments_are_its_children() {
+fn a_segment_becomes_a_server_span_with_children() {
     let document = r#"{"trace_id":"1-5759e988-bd862e3fe1be46a994272793","id":"00000000000000a1","name":"shop","start_time":1.5,"end_time":2.5,
         "http":{"request":{"method":"POST","client_ip":"192.0.2.1","url":"http://shop/","user_agent":"curl","x_forwarded_for":true},"response":{"status":200,"content_length":7}},
         "user":"u1","resource_arn":"arn:x","fault":false,"annotations":{"http.url":"own","tier":2},
@@ -140,7 +140,7 @@ fn a_segment_is_a_server_and_its_subsegments_are_its_children() {
 }
 
 #[test]
-fn other_text_is_no_document() {
+fn invalid_xray_documents_are_rejected() {
     let valid = DOCUMENTS.lines().next().unwrap();
     for (from, to) in [
         ("\"id\": \"", "\"id\": \"0"),

@@ -52,7 +52,7 @@ fn defaults_come_from_the_table() {
 }
 
 #[test]
-fn all_mistakes_are_reported_in_one_line_and_no_secret_is_in_it() {
+fn all_mistakes_are_reported_in_one_line_without_secrets() {
     let source = [
         ("LAMBDA_OTLP_HEADERS", "Basic hunter2"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "ten"),
@@ -77,7 +77,7 @@ fn all_mistakes_are_reported_in_one_line_and_no_secret_is_in_it() {
 
 #[cfg(feature = "url")]
 #[test]
-fn a_wrong_endpoint_is_named_beside_a_wrong_timeout() {
+fn a_wrong_endpoint_is_reported_with_a_wrong_timeout() {
     let source =
         [("LAMBDA_OTLP_ENDPOINT", "o2.example.com"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "ten")];
     expect![[r#"OTEL_EXPORTER_OTLP_TIMEOUT: "ten" is not a duration (5s, 500ms, or milliseconds); LAMBDA_OTLP_ENDPOINT: not an absolute URL, expected http:// or https://"#]]
@@ -85,7 +85,7 @@ fn a_wrong_endpoint_is_named_beside_a_wrong_timeout() {
 }
 
 #[test]
-fn a_mistake_is_reported_once_however_often_it_is_read() {
+fn a_mistake_in_a_variable_read_twice_is_reported_once() {
     let source = [("OTEL_EXPORTER_OTLP_TIMEOUT", "soon")];
     let mut reader = Reader::new(&source, TABLE);
     for _ in 0..2 {
@@ -95,12 +95,12 @@ fn a_mistake_is_reported_once_however_often_it_is_read() {
 }
 
 #[test]
-fn words_are_read_in_whatever_case() {
+fn choices_are_parsed_case_insensitively() {
     assert_eq!(read(&[("LAMBDA_OTLP_BACKEND", " OTLP")]).1, Profile::Otlp);
 }
 
 #[test]
-fn a_misspelt_name_is_pointed_out() {
+fn a_misspelt_variable_is_reported_with_a_suggestion() {
     let source = [
         ("LAMBDA_OTLP_ENDPIONT", "x"),
         ("LAMBDA_OTLP_HEADER", "x"),
@@ -122,7 +122,7 @@ fn a_misspelt_name_is_pointed_out() {
 }
 
 #[test]
-fn a_name_read_against_the_table_is_a_mistake() {
+fn reading_a_variable_contrary_to_the_table_is_reported() {
     let mut reader = Reader::new(&[("NOT_THERE", "1")], TABLE);
     assert_eq!(reader.string_if_set("NOT_THERE").as_deref(), Some("1"));
     assert_eq!(reader.count("LAMBDA_OTLP_MAX_REQUEST_BYTES"), 0);

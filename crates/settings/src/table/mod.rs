@@ -155,7 +155,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_table_documents_its_variables() {
+    fn variables_are_documented_in_a_markdown_table() {
         expect![[r"
             | variable | default | value | meaning |
             |---|---|---|---|
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_table_names_its_mistakes() {
+    fn problems_of_an_invalid_table_are_reported() {
         const WRONG: &[Variable] = &[
             Variable { name: "A", default: Some("ten"), kind: Kind::Duration, doc: "A." },
             Variable { name: "A", default: None, kind: Kind::Text, doc: "no sentence" },

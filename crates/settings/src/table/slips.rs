@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_of_the_finger_are_counted() {
+    fn typing_mistakes_between_two_names_are_counted() {
         let check = |left, right, expected| {
             assert_eq!(slips(left, right), expected, "{left} {right}");
             assert_eq!(slips(right, left), expected, "{right} {left}");

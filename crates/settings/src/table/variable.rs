@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_in_a_url_are_not_printed() {
+    fn credentials_in_a_url_are_masked() {
         let check = |url, expected| assert_eq!(without_userinfo(url), expected);
         check("https://host/path?x=a@b", "https://host/path?x=a@b");
         check("https://me:hunter2@host/path", "https://****@host/path");

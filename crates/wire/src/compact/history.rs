@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_of_splitmix64_are_near() {
+    fn nearby_splitmix64_ids_are_encoded_as_differences() {
         let ids: Vec<u64> =
             (77..82).map(|number| u64::from_be_bytes(id_of_number(number))).collect();
         let (mut writer, mut reader) = (History::new(Unit::Nanos), History::new(Unit::Nanos));

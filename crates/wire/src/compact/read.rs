@@ -350,7 +350,7 @@ mod tests {
     use crate::protobuf::Writer;
 
     #[test]
-    fn a_request_that_grows_over_its_bound_is_not_rebuilt_to_its_end() {
+    fn rebuilding_stops_when_a_request_exceeds_its_limit() {
         let mut bytes = Vec::new();
         Writer::new(&mut bytes).message(1, |container| {
             container.message(2, |scope| {

@@ -5,7 +5,7 @@ use super::*;
 use std::io::Read as _;
 
 #[test]
-fn what_is_compressed_inflates_again_at_every_level() {
+fn compressed_data_inflates_unchanged_at_every_level() {
     let input: Vec<u8> = (0..100_000u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
     for level in 0..=9 {
         let mut compressor = Compressor::new(level);
@@ -18,14 +18,14 @@ fn what_is_compressed_inflates_again_at_every_level() {
 }
 
 #[test]
-fn the_bound_is_exact() {
+fn inflate_accepts_output_of_exactly_the_limit() {
     let gzip = compress(6, &[7; 5000]);
     assert_eq!(inflate(&gzip, 5000).unwrap().len(), 5000);
     assert_eq!(inflate(&gzip, 4999), Err(InflateError::TooLarge { max_bytes: 4999 }));
 }
 
 #[test]
-fn what_is_not_plain_is_left_to_the_reader() {
+fn inflate_plain_declines_truncated_corrupt_or_oversized_input() {
     let check = |gzip: &[u8], max_bytes, expected: Option<usize>| {
         assert_eq!(inflate_plain(gzip, max_bytes).map(|out| out.len()), expected);
     };
@@ -45,7 +45,7 @@ fn what_is_not_plain_is_left_to_the_reader() {
 }
 
 #[test]
-fn the_reader_has_the_same_bound() {
+fn the_gzip_reader_enforces_the_same_limit() {
     let gzip = compress(6, &[7; 5000]);
     let mut out = Vec::new();
     assert_eq!(reader(gzip.as_slice(), 5000).read_to_end(&mut out).unwrap(), 5000);
@@ -54,7 +54,7 @@ fn the_reader_has_the_same_bound() {
 }
 
 #[test]
-fn members_are_read_to_the_end_and_garbage_behind_them_is_not() {
+fn all_members_are_inflated_and_trailing_garbage_is_ignored() {
     let two = [compress(6, b"one"), compress(6, b"two")].concat();
     assert_eq!(inflate(&two, 100).unwrap(), b"onetwo");
     let garbage = [compress(6, b"one"), b"garbage".to_vec()].concat();
@@ -62,7 +62,7 @@ fn members_are_read_to_the_end_and_garbage_behind_them_is_not() {
 }
 
 #[test]
-fn deflate_is_read_in_the_frame_of_zlib_and_without() {
+fn deflate_is_inflated_with_and_without_a_zlib_header() {
     use flate2::write::{DeflateEncoder, ZlibEncoder};
     use std::io::Write as _;
     let input: Vec<u8> = (0..50_000u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
@@ -86,7 +86,7 @@ fn deflate_is_read_in_the_frame_of_zlib_and_without() {
 }
 
 #[test]
-fn broken_streams_say_how() {
+fn truncated_and_corrupt_streams_report_different_errors() {
     let gzip = compress(6, b"some text that is long enough to be cut somewhere");
     assert_eq!(inflate(&gzip[..gzip.len() - 9], 1000), Err(InflateError::EndsEarly));
     assert_eq!(inflate(&gzip[..20], 1000), Err(InflateError::EndsEarly));
@@ -98,7 +98,7 @@ fn broken_streams_say_how() {
 }
 
 #[test]
-fn a_member_that_is_cut_anywhere_ends_early() {
+fn a_member_truncated_at_any_byte_reports_an_early_end() {
     use flate2::GzBuilder;
     use std::io::Write as _;
     let header = GzBuilder::new().extra("extra").filename("name").comment("comment");
@@ -122,7 +122,7 @@ fn a_member_that_is_cut_anywhere_ends_early() {
 }
 
 #[test]
-fn a_member_with_extra_data_alone_is_read() {
+fn a_member_with_only_an_extra_field_is_inflated() {
     use std::io::Write as _;
     let header = flate2::GzBuilder::new().extra("extra");
     let mut gzip = header.write(Vec::new(), flate2::Compression::default());
@@ -131,7 +131,7 @@ fn a_member_with_extra_data_alone_is_read() {
 }
 
 #[test]
-fn the_limit_of_a_member_is_exact_and_counts_no_other_bytes() {
+fn the_compressed_size_limit_is_exact_and_ignores_earlier_bytes() {
     let input: Vec<u8> = (0..5000u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
     let compressed = |max_bytes| {
         let mut out = b"before".to_vec();
@@ -146,7 +146,7 @@ fn the_limit_of_a_member_is_exact_and_counts_no_other_bytes() {
 }
 
 #[test]
-fn what_broke_one_stream_is_forgotten_before_the_next() {
+fn a_broken_stream_does_not_affect_the_next_one() {
     let gzip = compress(6, b"some text that is long enough to be cut somewhere");
     for broken in [&gzip[..gzip.len() - 9], b"\x1f\x8b\x08\0\0\0\0\0\0\xffnonsense"] {
         assert!(inflate(broken, 1000).is_err());
@@ -155,7 +155,7 @@ fn what_broke_one_stream_is_forgotten_before_the_next() {
 }
 
 #[test]
-fn members_that_hold_nothing_are_counted() {
+fn empty_members_count_towards_the_member_limit() {
     let empty = super::compress(6, b"");
     let many = |members: usize| [empty.repeat(members), super::compress(6, b"order")].concat();
     assert_eq!(super::inflate(&many(1000), 100).unwrap(), b"order");

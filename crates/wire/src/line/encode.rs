@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_is_compressed_much_more_than_once() {
+    fn splitting_a_request_compresses_each_byte_about_once() {
         let check = |request: &Request, least_lines: usize| {
             let mut encoder = LineEncoder::new(6, LineLimits::default());
             let mut out = Vec::new();
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn large_heads_are_shortened_before_they_are_repeated() {
+    fn large_resource_values_are_truncated_before_lines_repeat_them() {
         let check = |attribute: usize, spans_bytes: &[usize], lines: usize, values: usize| {
             let request = spans(attribute, spans_bytes.iter().copied());
             let mut out = Vec::new();
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_of_many_short_values_get_larger_lines() {
+    fn resources_with_many_short_values_get_larger_lines() {
         let with_attributes = |attributes: usize, items: usize| {
             let mut state = 7;
             let mut bytes = Vec::new();

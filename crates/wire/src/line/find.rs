@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_of_the_runtimes_are_known() {
+    fn log_prefixes_of_the_runtimes_are_recognized() {
         let check = |text: &str, expected: &str| {
             assert_eq!(text.get(prefix_len(text)..), Some(expected), "{text:?}");
         };
@@ -233,7 +233,7 @@ mod tests {
 
     /// A later piece of a split line may look like an object.
     #[test]
-    fn only_an_object_of_otlp_begins_a_line() {
+    fn only_an_otlp_object_starts_an_otlp_line() {
         for text in [r#"{"resourceSpans":["#, r#" {"resource":{},"scopeSpans":["#] {
             assert!(begins_line(text), "{text}");
         }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn only_texts_that_may_hold_otlp_are_read() {
+    fn only_text_with_an_otlp_key_is_searched_for_lines() {
         for text in [
             r#"{"__otel_otlp_stdout":1}"#,
             r#"x {"_otel":1}"#,

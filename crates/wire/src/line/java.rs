@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_of_loggers_are_known() {
+    fn prefixes_of_java_loggers_are_recognized() {
         let check = |prefix: &str| {
             assert_eq!(prefix_len(&format!("{prefix}{{}}")), prefix.len(), "{prefix:?}");
         };
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_names_a_logger_is_no_prefix() {
+    fn text_that_mentions_a_logger_is_not_a_prefix() {
         for none in [
             "",
             "INFO: user {}",

@@ -229,7 +229,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_attribute_in_another_encoding_is_not_plain() {
+    fn plain_attribute_accepts_only_the_common_encoding() {
         let plain = [0x0a, 1, b'k', 0x12, 2, 0x18, 5];
         assert_eq!(plain_attribute(&plain), Some((&b"k"[..], &[0x18, 5][..])));
         let value_first = [0x12, 2, 0x18, 5, 0x0a, 1, b'k'];
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_bytes_are_refused() {
+    fn malformed_protobuf_fields_are_rejected() {
         let check = |bytes: &[u8], expected: BadField| {
             let error = Reader::new(bytes).find_map(Result::err);
             assert_eq!(error, Some(expected), "{bytes:x?}");
@@ -259,7 +259,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quick_ways_read_what_the_slow_one_reads(
+        fn the_fast_and_slow_field_readers_agree(
             fields in prop::collection::vec(
                 (0..20u8, 0..6u8, prop::collection::vec(0x80..=u8::MAX, 0..3), 0..4u8, 0..600usize),
                 1..4,

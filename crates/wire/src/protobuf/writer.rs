@@ -208,7 +208,7 @@ mod tests {
     use crate::protobuf::{Reader, Value};
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn written_fields_are_read_back_unchanged() {
         let mut out = Vec::new();
         let mut writer = Writer::new(&mut out);
         writer.varint(1, 300);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn default_values_are_left_out() {
+    fn default_values_are_omitted() {
         let mut out = Vec::new();
         let mut writer = Writer::new(&mut out);
         writer.varint(1, 0);

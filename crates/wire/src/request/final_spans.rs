@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_come_to_its_end_is_taken_out_and_all_else_stays() {
+    fn only_partial_spans_with_a_final_span_are_removed() {
         let check = |partial: &str, others: &[&str], expected: &str, expected_taken: usize| {
             let others: Vec<Request> = others.iter().map(|text| request(text)).collect();
             let (left, taken) = request(partial).without_spans_of(&others);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn another_span_of_the_same_id_is_none_of_its() {
+    fn a_final_span_must_match_signal_and_start_time() {
         let mut other = Span { trace_id: vec![1; 16], span_id: vec![b'a'; 8], ..Span::default() };
         other.start_time_unix_nano = 7;
         let scope_spans = vec![ScopeSpans { spans: vec![other], ..ScopeSpans::default() }];

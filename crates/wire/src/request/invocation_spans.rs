@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_that_name_their_invocation_are_found() {
+    fn spans_with_an_invocation_id_are_found() {
         let text = |text: &str| any_value::Value::StringValue(text.to_owned());
         let named = Span {
             trace_id: vec![1; 16],

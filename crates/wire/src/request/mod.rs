@@ -229,7 +229,7 @@ mod tests {
     use crate::protobuf::Writer;
 
     #[test]
-    fn the_first_resource_is_found_where_a_request_begins_with_one() {
+    fn the_first_resource_at_the_start_of_a_request_is_located() {
         let check = |write: &dyn Fn(&mut Writer<'_>), expected: &[u8]| {
             let mut bytes = Vec::new();
             write(&mut Writer::new(&mut bytes));

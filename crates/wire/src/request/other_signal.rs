@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_is_looked_at_than_a_request_may_hold() {
+    fn signal_detection_stops_at_the_message_limit() {
         let limits = Limits { messages: 10, ..Limits::default() };
         // Resources with a scope that has an item, and resources without any before one of these.
         let one = [10, 4, 18, 2, 18, 0];

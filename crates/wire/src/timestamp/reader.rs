@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_of_aws_are_read() {
+    fn aws_timestamp_variants_are_parsed() {
         let check = check_aws;
         check("2022-10-12T00:00:15.064Z", Some("2022-10-12T00:00:15.064Z"));
         check("2022-08-02T12:01:23:521Z", Some("2022-08-02T12:01:23.521Z"));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc_3339_is_read_to_the_nanosecond() {
+    fn rfc_3339_times_are_parsed_to_the_nanosecond() {
         let check = |text: &str, expected: u64| {
             assert_eq!(parse_rfc3339(text), Some(expected), "{text}");
             assert_eq!(parse_aws(text), Some(expected), "{text}");
@@ -173,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_time_is_read_back() {
+    fn the_latest_representable_time_round_trips() {
         assert_eq!(parse_rfc3339(&rfc3339_nanos(u64::MAX)), Some(u64::MAX));
         assert_eq!(parse_rfc3339("2554-07-21T23:34:33.709551616Z"), None);
     }
 
     #[test]
-    fn other_text_is_no_time() {
+    fn invalid_times_are_rejected() {
         for text in [
             "",
             "Z",
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_aws_writes_is_not_rfc_3339() {
+    fn the_rfc_3339_parser_rejects_aws_variants() {
         for text in [
             "2022-08-02T12:01:23:521Z",
             "2022-08-02T12:01:23,521Z",
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_is_read_back() {
+    fn a_time_on_every_day_round_trips() {
         for day in 0..80_000u64 {
             let unix_nano = day * 86_400_000_000_000 + 123_456_789;
             assert_eq!(parse_rfc3339(&rfc3339_nanos(unix_nano)), Some(unix_nano));

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_in_time_are_written_as_text() {
+    fn times_are_formatted_as_rfc_3339() {
         let check = |seconds: u64, nanos: u64, expected: &str| {
             let unix_nano = seconds * 1_000_000_000 + nanos;
             assert_eq!(rfc3339_nanos(unix_nano), expected);

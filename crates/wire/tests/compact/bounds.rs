@@ -6,7 +6,7 @@ use lambda_otlp_wire::compact::{CompactError, Context, Encoder, Flags, UsedNames
 use lambda_otlp_wire::{Limits, Malformed, Request, SignalKind, read_line_of};
 
 #[test]
-fn a_line_of_another_function_or_dictionary_is_refused() {
+fn a_line_of_another_function_or_dictionary_is_rejected() {
     let request = named("orders-api in eu-west-1");
     let text = text(&[&request]);
     let read = |context: &Context<'_>| {
@@ -27,7 +27,7 @@ fn a_line_of_another_function_or_dictionary_is_refused() {
 }
 
 #[test]
-fn a_line_that_expands_too_far_is_refused() {
+fn a_line_that_expands_beyond_a_limit_is_rejected() {
     let limits = Limits { inflated_bytes: 1 << 20, ..Limits::default() };
     let with_name = |name: &str| text(&[&named(name)]);
     let large = with_name(&"x".repeat(2 << 20));
@@ -56,7 +56,7 @@ fn a_line_that_expands_too_far_is_refused() {
 
 /// Lines that inflate to much and then fail use up what failing lines may inflate to, and nothing of what good lines may.
 #[test]
-fn undecodable_lines_cost_a_bounded_number_of_bytes() {
+fn undecodable_lines_inflate_to_a_bounded_number_of_bytes() {
     const MIB: usize = 1 << 20;
     let mut bytes = Vec::new();
     lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {

@@ -9,7 +9,7 @@ use lambda_otlp_wire::{
 
 /// Calls of one kind differ in holes only: times, ids, and the nanoseconds busy and idle, which add up to the duration.
 #[test]
-fn a_span_like_a_recent_one_costs_its_holes() {
+fn a_span_similar_to_a_recent_one_takes_few_bytes() {
     let calls = |count: u64| {
         let span = |number: u64| {
             let (start, busy) = (1_790_000_000_000_000_000 + number * 9_000_017, 50_000 + number);
@@ -38,7 +38,7 @@ fn a_span_like_a_recent_one_costs_its_holes() {
 }
 
 #[test]
-fn a_region_that_the_format_does_not_number_is_written_out() {
+fn a_region_unknown_to_the_format_is_written_in_full() {
     for region in [CONTEXT.region, "moon-north-1"] {
         let context = Context { region, ..CONTEXT };
         let request = named(&format!("lambda.{region}.amazonaws.com"));
@@ -128,7 +128,7 @@ fn requests_of_one_flush_share_a_line_if_they_fit() {
 }
 
 #[test]
-fn a_compact_line_is_found_where_an_otlp_line_is() {
+fn compact_lines_are_recognized_in_log_events() {
     let content = text(&[&named("work")]);
     let line = format!(r#"{{"_otelc":"{content}"}}"#);
     let check = |text: &str, expected: (usize, usize, Option<&str>)| {
@@ -154,7 +154,7 @@ fn a_compact_line_is_found_where_an_otlp_line_is() {
 }
 
 #[test]
-fn errors_name_the_remedy() {
+fn compact_line_errors_state_cause_and_remedy() {
     let said = |error: CompactError| error.to_string();
     assert!(said(CompactError::UnknownDictionary(63)).ends_with("update this program"));
     for own in [64, 127] {

@@ -19,7 +19,7 @@ proptest! {
     #![proptest_config(cases(300))]
 
     #[test]
-    fn a_line_decodes_to_the_requests_that_were_encoded(
+    fn a_line_decodes_to_the_encoded_requests(
         mut encoded in prop::collection::vec(prop_oneof![traces(), logs(), metrics()], 1..4),
         copies in 0..3_usize,
     ) {
@@ -31,7 +31,7 @@ proptest! {
 
     /// Bytes that are not as encoders write them: unknown fields, other types, lengths with needless bytes, no protobuf at all.
     #[test]
-    fn odd_bytes_survive_unchanged(
+    fn unusual_request_bytes_round_trip_or_are_rejected(
         request in prop_oneof![traces(), logs(), metrics()],
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         insert in any::<bool>(),
@@ -52,7 +52,7 @@ proptest! {
 }
 
 #[test]
-fn sample_lines_come_back_unchanged_in_fewer_bytes() {
+fn sample_lines_round_trip_in_fewer_bytes() {
     const OVERHEAD: usize = 26;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/lines");
     let mut lines = 0;
@@ -80,7 +80,7 @@ fn sample_lines_come_back_unchanged_in_fewer_bytes() {
 
 /// One changed, lost or inserted character is an error, except for the odds of a 2-byte checksum.
 #[test]
-fn a_damaged_line_is_an_error() {
+fn damaged_lines_are_rejected_within_the_odds_of_the_checksum() {
     let cases: u32 = cases(20_000).cases;
     let request = request_of(TELEMETRY);
     let text = text(&[&request]).into_bytes();

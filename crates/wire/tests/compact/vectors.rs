@@ -5,7 +5,7 @@ use lambda_otlp_wire::compact::{Encoder, Flags};
 
 /// These requests of [`CONTEXT`]'s function have this content.
 #[test]
-fn contents_of_known_requests() {
+fn known_requests_encode_to_fixed_content() {
     let check = |dictionary: u8, json: &str, expected: &str| {
         let request = request_of(json);
         let bytes = lambda_otlp_wire::compact::dictionary::of_number(dictionary).unwrap();

@@ -163,7 +163,7 @@ fn rich_span(id: u64, scope: InstrumentationScope) -> SpanData {
 }
 
 #[test]
-fn spans_are_what_the_transform_makes_of_them() {
+fn the_encoding_of_spans_matches_opentelemetry_proto() {
     let [first, second, third] = scopes();
     let mut spans = vec![rich_span(1, first.clone()), span(2, second), rich_span(3, third)];
     for (id, kind) in [SpanKind::Server, SpanKind::Client, SpanKind::Producer, SpanKind::Consumer]
@@ -234,7 +234,7 @@ fn records() -> Vec<(SdkLogRecord, InstrumentationScope)> {
 }
 
 #[test]
-fn log_records_are_what_the_transform_makes_of_them() {
+fn the_encoding_of_log_records_matches_opentelemetry_proto() {
     let records = records();
     let borrowed: Vec<_> = records.iter().map(|(record, scope)| (record, scope)).collect();
     let batch = LogBatch::new(&borrowed);
@@ -342,7 +342,7 @@ impl opentelemetry_sdk::metrics::reader::MetricReader for Shared {
 }
 
 #[test]
-fn metrics_are_what_the_transform_makes_of_them() {
+fn the_encoding_of_metrics_matches_opentelemetry_proto() {
     for temporality in [Temporality::Delta, Temporality::Cumulative, Temporality::LowMemory] {
         let collected = collected(temporality);
         let theirs = ExportMetricsServiceRequest::from(&collected);
@@ -370,7 +370,7 @@ fn equal_resources_give_equal_bytes() {
 }
 
 #[test]
-fn the_service_is_the_function_where_the_sdk_knows_none() {
+fn the_function_name_replaces_an_unknown_service_name() {
     let check = |name: Option<&str>, function: Option<&str>, expected: &str| {
         let name = name.map(|name| KeyValue::new("service.name", name.to_owned()));
         let resource = Resource::builder_empty().with_attributes(name).build();

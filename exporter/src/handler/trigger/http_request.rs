@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_client_is_the_first_address_that_was_forwarded() {
+    fn the_client_address_is_the_first_valid_forwarded_address() {
         let check =
             |header, expected: Option<&str>| assert_eq!(client_of(header).as_deref(), expected);
         check("192.0.2.1", Some("192.0.2.1"));
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_in_a_name_has_no_ids_and_a_bounded_length() {
+    fn ids_in_a_path_are_replaced_and_long_paths_truncated() {
         let check = |path, expected| assert_eq!(without_ids(path), expected);
         check("/", "/");
         check("", "/");
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grants_access_is_left_out_of_a_query() {
+    fn credentials_in_a_query_are_redacted() {
         let check = |query, expected| assert_eq!(redacted(query), expected);
         check("a=1&b", "a=1&b");
         check("sig=s3cr3t", "sig=REDACTED");

@@ -66,7 +66,7 @@ mod tests {
     use aws_smithy_types::body::SdkBody;
 
     #[test]
-    fn the_code_is_found_in_every_protocol_and_nothing_else_is_taken_for_one() {
+    fn the_error_type_is_aws_error_code_or_http_status() {
         let check = |header: Option<&'static str>, body: &'static str, expected: &str| {
             let mut response = HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body));
             if let Some(header) = header {

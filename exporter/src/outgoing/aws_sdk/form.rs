@@ -56,7 +56,7 @@ mod tests {
     use opentelemetry::propagation::Injector as _;
 
     #[test]
-    fn each_message_has_the_fields_behind_its_own_attributes() {
+    fn each_message_gets_the_fields_after_its_own_attributes() {
         let mut fields = Fields::default();
         fields.set("traceparent", "00-1".to_owned());
         fields.set("tracestate", "a=1,b=2".to_owned());

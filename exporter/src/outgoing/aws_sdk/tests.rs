@@ -48,7 +48,7 @@ fn written(
 }
 
 #[test]
-fn events_and_inputs_have_the_context_where_it_is_asked_for() {
+fn event_details_and_execution_inputs_get_the_context_on_request() {
     let check = |operation, body: &str, expected: &str| {
         assert_eq!(written(operation, JSON, body, true), expected, "{operation:?}");
         assert_eq!(written(operation, JSON, body, false), body, "not asked for");
@@ -83,7 +83,7 @@ fn events_and_inputs_have_the_context_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_topic_s_messages_have_the_context_and_a_telephone_s_have_not() {
+fn topic_messages_get_the_context_and_sms_messages_do_not() {
     let check = |operation, body: &str, added: &str| {
         assert_eq!(written(operation, FORM, body, false), format!("{body}{added}"));
     };
@@ -98,7 +98,7 @@ fn a_topic_s_messages_have_the_context_and_a_telephone_s_have_not() {
 }
 
 #[test]
-fn messages_that_are_no_messages_stay_as_they_are() {
+fn malformed_batches_of_messages_are_left_unchanged() {
     let check = |body: &str| {
         assert_eq!(written(("SQS", "SendMessageBatch"), JSON, body, false), body);
     };
@@ -109,7 +109,7 @@ fn messages_that_are_no_messages_stay_as_they_are() {
 }
 
 #[test]
-fn x_rays_header_has_a_place_of_its_own_in_a_message() {
+fn the_xray_header_is_sent_as_a_message_system_attribute() {
     let operation = operation("SQS", "SendMessage");
     let mut fields = Fields::default();
     fields.set("X-Amzn-Trace-Id", "Root=1".to_owned());
@@ -122,7 +122,7 @@ fn x_rays_header_has_a_place_of_its_own_in_a_message() {
 }
 
 #[test]
-fn a_function_that_is_waited_for_has_the_context_in_its_client_context() {
+fn a_synchronous_invoke_carries_the_context_in_its_client_context() {
     let base64 = base64::engine::general_purpose::STANDARD;
     let check = |kind: Option<&'static str>, existing: Option<&str>, expected: Option<&str>| {
         let operation = operation("Lambda", "Invoke");
@@ -161,7 +161,7 @@ fn a_function_that_is_waited_for_has_the_context_in_its_client_context() {
 }
 
 #[test]
-fn what_is_addressed_is_said_and_nothing_that_is_sent() {
+fn spans_name_the_target_resource_but_no_payload() {
     let check = |(service, name): (&'static str, &'static str),
                  content_type,
                  path,
@@ -249,7 +249,7 @@ fn what_is_addressed_is_said_and_nothing_that_is_sent() {
 }
 
 #[test]
-fn a_bucket_is_found_in_the_host_or_in_the_path() {
+fn the_bucket_name_is_read_from_host_or_path() {
     let check = |service, uri: &str, expected: Option<&str>| {
         let attributes = bucket(&operation(service, "PutObject"), &request("text/plain", uri, ""));
         let shown = attributes.map(|own| own.map(|own| format!("{}={}", own.key, own.value)));

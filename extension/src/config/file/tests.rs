@@ -48,7 +48,7 @@ const FILE: &str = r#"
 "#;
 
 #[test]
-fn its_values_are_those_of_variables() {
+fn the_file_sets_the_same_options_as_variables() {
     let config = config(FILE, &[]);
     assert_eq!(config.complaint(), "");
     let url = "https://file.example.com/api/default/v1/traces";
@@ -66,7 +66,7 @@ fn its_values_are_those_of_variables() {
 }
 
 #[test]
-fn a_file_may_have_another_name_and_lambda_hides_where_the_code_is() {
+fn the_file_path_is_configurable_and_the_task_root_defaulted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("settings.toml");
     std::fs::write(&path, "[receiver]\nhttp_port = 4400\n[flush]\ninterval = \"soon\"\n").unwrap();
@@ -86,7 +86,7 @@ fn a_file_may_have_another_name_and_lambda_hides_where_the_code_is() {
 }
 
 #[test]
-fn variables_win_and_credentials_stay_with_their_endpoint() {
+fn variables_override_the_file_but_keep_headers_with_their_endpoint() {
     let check = |variables: &[(&str, &str)], url: &str, authorization: &str| {
         let config = config(FILE, variables);
         let expected = (format!("{url}/v1/traces"), authorization.to_owned());
@@ -111,7 +111,7 @@ fn variables_win_and_credentials_stay_with_their_endpoint() {
 }
 
 #[test]
-fn what_is_not_used_is_said_in_one_line() {
+fn unused_keys_are_reported_in_one_line() {
     let text = r#"
         title = "hunter2"
         [exporter]
@@ -128,7 +128,7 @@ fn what_is_not_used_is_said_in_one_line() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_named_with_its_line_and_nothing_of_it_is_used() {
+fn invalid_toml_is_reported_with_its_line_and_ignored() {
     let text = "[exporter]\nendpoint = \"https://o2.example.com\"\nheaders = hunter2\n";
     let config = config(text, &[]);
     assert_eq!(config.choice.output, Output::Stdout);
@@ -138,7 +138,7 @@ fn a_file_that_is_no_toml_is_named_with_its_line_and_nothing_of_it_is_used() {
 }
 
 #[test]
-fn a_value_that_is_wrong_is_named_as_it_was_called() {
+fn an_invalid_value_is_reported_under_its_file_key() {
     let config = config("[flush]\ninterval = \"soon\"\nstrategy = \"later\"\n", &[]);
     let complaint = config.complaint();
     for name in ["flush.interval of lambda-otlp.toml: ", "flush.strategy of lambda-otlp.toml: "] {
@@ -162,7 +162,7 @@ const OTHER: &str = r#"
 "#;
 
 #[test]
-fn djv3s_variables_mean_what_his_keys_do_and_win_over_the_file() {
+fn djv3_variables_are_supported_and_override_the_file() {
     let variables = [
         ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com"),
         ("LAMBDA_OTEL_EXPORTER_HEADERS", r#"{authorization="Basic ZGp2Mw==", x-tenant=shop}"#),
@@ -193,7 +193,7 @@ fn djv3s_variables_mean_what_his_keys_do_and_win_over_the_file() {
 }
 
 #[test]
-fn variables_of_djv3_stand_behind_ours_and_opentelemetrys() {
+fn our_and_opentelemetry_variables_override_those_of_djv3() {
     let endpoint = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com");
     let headers = ("LAMBDA_OTEL_EXPORTER_HEADERS", "authorization=Basic%20ZGp2Mw==");
     let check = |more: &[(&str, &str)], url: &str, authorization: &str| {
@@ -235,7 +235,7 @@ fn variables_of_djv3_stand_behind_ours_and_opentelemetrys() {
 }
 
 #[test]
-fn headers_go_to_no_other_endpoint_than_the_one_they_stand_beside() {
+fn headers_set_with_an_endpoint_are_sent_to_no_other() {
     let endpoint = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com");
     let headers = ("LAMBDA_OTEL_EXPORTER_HEADERS", r#"{"authorization"=Basic b3RoZXI=}"#);
     let url = |host: &str| format!("https://{host}.example.com/v1/traces");
@@ -252,7 +252,7 @@ fn headers_go_to_no_other_endpoint_than_the_one_they_stand_beside() {
 }
 
 #[test]
-fn an_endpoint_of_this_environment_is_no_receivers() {
+fn a_loopback_endpoint_in_the_file_sets_no_receiver_port() {
     let file = "[exporter]\nendpoint = \"http://127.0.0.1:5080/c\"\nheaders = { authorization = \"Basic aHVudGVyMg==\" }\n";
     let asked = config(file, &[("LAMBDA_OTLP_OUTPUT", "otlp")]);
     let url = "http://127.0.0.1:5080/c/v1/traces";
@@ -265,7 +265,7 @@ fn an_endpoint_of_this_environment_is_no_receivers() {
 }
 
 #[test]
-fn variables_that_mean_nothing_are_named_in_one_line() {
+fn unused_o2_and_djv3_variables_are_reported_in_one_line() {
     let o2 = [("O2_BATCH_SIZE", "hunter2"), ("O2_MAX_RETRY_DELAY_MS", "hunter2")];
     let said = "O2_*: these variables are not used: O2_BATCH_SIZE, O2_MAX_RETRY_DELAY_MS";
     assert_eq!(config("", &o2).complaint(), said);

@@ -53,7 +53,7 @@ impl Story {
 }
 
 #[test]
-fn telemetry_that_never_comes_is_not_waited_for_long() {
+fn missing_telemetry_is_awaited_for_a_limited_time() {
     let mut story = Story::new("always");
     story.invoke("first", 0);
     assert_eq!(story.next_at(0), TRUST_MS);
@@ -62,7 +62,7 @@ fn telemetry_that_never_comes_is_not_waited_for_long() {
 }
 
 #[test]
-fn an_end_is_waited_for_until_shortly_before_the_deadline() {
+fn the_hold_ends_with_runtime_done_or_before_the_deadline() {
     let mut story = Story::new("always");
     story.event(EventKind::InitStart, "", "success", 0);
     story.invoke("first", 0);
@@ -72,7 +72,7 @@ fn an_end_is_waited_for_until_shortly_before_the_deadline() {
 }
 
 #[test]
-fn telemetry_that_failed_to_tell_an_end_is_trusted_again_when_it_tells_one() {
+fn telemetry_is_trusted_again_after_it_reports_an_end() {
     let mut story = Story::new("always");
     story.event(EventKind::InitStart, "", "success", 0);
     story.invoke("first", 0);
@@ -85,7 +85,7 @@ fn telemetry_that_failed_to_tell_an_end_is_trusted_again_when_it_tells_one() {
 }
 
 #[test]
-fn a_failure_holds_the_next_one_and_a_success_lets_go() {
+fn an_invocation_is_held_if_the_previous_one_failed() {
     let mut story = Story::new("auto");
     story.event(EventKind::InitStart, "", "success", 0);
     for (request_id, now_ms) in [("first", 0), ("second", 100), ("third", 200)] {
@@ -102,7 +102,7 @@ fn a_failure_holds_the_next_one_and_a_success_lets_go() {
 }
 
 #[test]
-fn a_deadline_that_is_near_or_missing_holds_nothing() {
+fn a_near_or_missing_deadline_disables_the_hold() {
     let mut story = Story::new("always");
     story.event(EventKind::InitStart, "", "success", 0);
     story.invoke("first", 0);
@@ -112,7 +112,7 @@ fn a_deadline_that_is_near_or_missing_holds_nothing() {
 }
 
 #[test]
-fn what_waits_is_written_before_the_deadline() {
+fn a_pending_platform_event_is_written_before_the_deadline() {
     let mut story = Story::new("never");
     story.invoke("first", 0);
     assert!(story.0.due(0).is_empty());
@@ -155,7 +155,7 @@ fn held(
 }
 
 #[test]
-fn an_environment_is_held_from_the_end_of_the_handler_until_next_is_called() {
+fn hold_time_lasts_from_handler_end_to_the_next_call() {
     let mut story = Story::new("auto");
     let mut check = |request_id: &str, ended_ms, told_ms, asked_ms, held_ms| {
         held(&mut story, request_id, ended_ms, told_ms, asked_ms, held_ms);

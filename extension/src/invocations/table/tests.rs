@@ -113,7 +113,7 @@ fn an_invocation_without_a_root_becomes_a_server_span_once() {
 }
 
 #[test]
-fn the_function_s_root_gets_a_child_instead() {
+fn an_invocation_with_a_root_becomes_its_internal_child() {
     let mut by_record = Story::new(&[]);
     by_record.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
     by_record.invocation(FIRST, 10_000);
@@ -134,7 +134,7 @@ fn the_function_s_root_gets_a_child_instead() {
 }
 
 #[test]
-fn attempts_at_one_request_have_roots_of_their_own() {
+fn each_attempt_of_a_request_uses_its_own_root() {
     const AGAIN: RootSpan = RootSpan { trace_id: [4; 16], span_id: [8; 8], is_open: false };
     let mut story = Story::new(&[]);
     story.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
@@ -154,7 +154,7 @@ fn attempts_at_one_request_have_roots_of_their_own() {
 }
 
 #[test]
-fn a_root_that_was_cut_off_is_written_in_its_place() {
+fn the_open_root_of_a_failed_invocation_is_written() {
     let check = |reason: Option<&str>, is_open, expected: &str| {
         let mut story = Story::new(&[]);
         story.records.lock().unwrap().push((FIRST.to_owned(), RootSpan { is_open, ..ROOT }));
@@ -178,7 +178,7 @@ fn a_root_that_was_cut_off_is_written_in_its_place() {
 }
 
 #[test]
-fn a_root_that_names_its_invocation_wins_over_one_that_does_not() {
+fn a_root_with_a_request_id_wins_over_one_without() {
     let mut story = Story::new(&[]);
     story.invoke(FIRST, 10_000);
     // A span of another library that has no parent, posted before the handler's.
@@ -197,7 +197,7 @@ fn a_root_that_names_its_invocation_wins_over_one_that_does_not() {
 }
 
 #[test]
-fn the_user_chooses_the_invocation_span() {
+fn a_variable_selects_the_invocation_span() {
     let check = |choice, expected: &str| {
         let mut story = Story::new(&[("LAMBDA_OTLP_INVOCATION_SPAN", choice)]);
         story.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
@@ -214,7 +214,7 @@ fn the_user_chooses_the_invocation_span() {
 }
 
 #[test]
-fn where_roots_come_by_otlp_an_end_waits_for_its_own() {
+fn an_invocation_end_waits_for_a_root_sent_by_otlp() {
     let mut story = Story::new(&[]);
     story.invoke(FIRST, 10_000);
     story.root_by_otlp(None, 10_000);
@@ -242,7 +242,7 @@ fn where_roots_come_by_otlp_an_end_waits_for_its_own() {
 }
 
 #[test]
-fn a_root_that_names_no_invocation_belongs_to_the_one_that_it_began_in() {
+fn a_root_without_request_id_is_matched_by_start_time() {
     let mut story = Story::new(&[]);
     story.table.sends_roots = true;
     story.invoke(FIRST, 10_000);
@@ -255,7 +255,7 @@ fn a_root_that_names_no_invocation_belongs_to_the_one_that_it_began_in() {
 }
 
 #[test]
-fn the_report_ends_the_span_if_it_is_to() {
+fn the_report_ends_the_span_if_configured() {
     let mut story = Story::new(&[("LAMBDA_OTLP_SPAN_END", "report")]);
     story.invoke(FIRST, 10_000);
     story.event(EventKind::Start, FIRST, 10_000);
@@ -266,7 +266,7 @@ fn the_report_ends_the_span_if_it_is_to() {
 }
 
 #[test]
-fn a_managed_instance_says_only_reports() {
+fn on_a_managed_instance_the_report_ends_the_span() {
     let managed = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
     let mut story = Story::new(&[managed]);
     story.event(EventKind::Start, FIRST, 10_000);
@@ -280,7 +280,7 @@ fn a_managed_instance_says_only_reports() {
 }
 
 #[test]
-fn an_end_without_a_beginning_waits_for_it_and_is_else_the_former_process_s() {
+fn an_early_end_waits_for_its_invocation_or_is_foreign() {
     let mut story = Story::new(&[]);
     story.event(EventKind::RuntimeDone, FIRST, 11_000);
     story.event(EventKind::Report, FIRST, 12_000);
@@ -294,7 +294,7 @@ fn an_end_without_a_beginning_waits_for_it_and_is_else_the_former_process_s() {
 }
 
 #[test]
-fn what_has_no_end_is_closed_with_the_environment() {
+fn an_invocation_without_an_end_is_closed_at_shutdown() {
     let check = |reason, expected: &str| {
         let mut story = Story::new(&[]);
         story.invoke(FIRST, 10_000);
@@ -313,7 +313,7 @@ fn what_has_no_end_is_closed_with_the_environment() {
 }
 
 #[test]
-fn a_repeated_delivery_counts_once() {
+fn repeated_telemetry_events_are_ignored_and_counted() {
     let mut story = Story::new(&[]);
     story.invocation(FIRST, 10_000);
     assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
@@ -325,7 +325,7 @@ fn a_repeated_delivery_counts_once() {
 }
 
 #[test]
-fn without_a_subscription_no_span_is_invented() {
+fn without_a_subscription_no_invocation_span_is_written() {
     let mut story = Story::new(&[]);
     story.table.spans = None;
     story.invoke(FIRST, 10_000);
@@ -334,7 +334,7 @@ fn without_a_subscription_no_span_is_invented() {
 }
 
 #[test]
-fn the_table_is_bounded_and_counts_what_it_gives_up() {
+fn a_full_table_writes_surplus_spans_early_and_counts_them() {
     let mut story = Story::new(&[]);
     for number in 0..2000 {
         story.event(EventKind::Start, &format!("request-{number}"), 10_000);
@@ -348,7 +348,7 @@ fn the_table_is_bounded_and_counts_what_it_gives_up() {
 }
 
 #[test]
-fn ends_that_wait_are_bounded() {
+fn invocations_awaiting_their_root_are_bounded_and_none_is_lost() {
     let managed = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
     let mut story = Story::new(&[managed]);
     story.table.sends_roots = true;

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_fill_it_is_given_back() {
+    fn a_full_buffer_returns_the_request() {
         let buffer = buffer();
         let mut taken = 0;
         let full = loop {
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_leave_room_for_what_is_nowhere_else() {
+    fn printed_lines_leave_room_for_posted_telemetry() {
         let buffer = buffer();
         while buffer.put_lines(one()).is_ok() {}
         assert!(buffer.bytes() > 0);
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_had_not_ended_waits_apart_until_somebody_says_whether_it_has() {
+    fn partial_spans_are_kept_apart_until_their_end_is_known() {
         let buffer = buffer();
         assert_eq!(buffer.put_partial(one()).unwrap(), 1);
         assert_eq!((buffer.oldest(), buffer.bytes()), (None, one().bytes().len()));
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_waits_again_and_was_tried_once() {
+    fn aborted_and_failed_batches_are_requeued_with_their_attempts() {
         let buffer = buffer();
         buffer.put(one()).unwrap();
         drop(buffer.take(SignalKind::Traces));
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_has_its_own_account() {
+    fn each_part_of_a_flush_is_settled_separately() {
         let len = one().bytes().len();
         let buffer = Arc::new(Buffer::new(1 << 20));
         buffer.put(one()).unwrap();

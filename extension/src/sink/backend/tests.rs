@@ -84,7 +84,7 @@ async fn a_probe_outlasts_the_handler_and_closes_the_circuit() {
 }
 
 #[tokio::test]
-async fn what_became_due_meanwhile_wakes_the_loop_at_once() {
+async fn an_overdue_flush_wakes_the_loop_immediately() {
     let sink = slow_sink().await;
     let mut backend = backend(&sink);
     backend.invoked();
@@ -97,7 +97,7 @@ async fn what_became_due_meanwhile_wakes_the_loop_at_once() {
 
 #[cfg(feature = "secrets")]
 #[tokio::test]
-async fn credentials_are_read_at_once_and_what_has_none_yet_waits() {
+async fn credentials_are_read_at_start_and_required_for_sending() {
     let sink = slow_sink().await;
     let secrets = SecretServer::start(SecretAnswer::Denied).await.unwrap();
     let mut backend = backend_with(
@@ -153,7 +153,7 @@ impl tracing::Subscriber for PanicsAt {
 }
 
 #[tokio::test]
-async fn a_flush_that_panics_is_spilled_and_not_repeated() {
+async fn telemetry_of_a_panicking_flush_is_spilled_and_not_resent() {
     let sink = Sink::builder().no_window().start().await.unwrap();
     sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::Status(503)]));
     let mut backend = backend(&sink);

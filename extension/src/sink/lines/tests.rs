@@ -125,7 +125,7 @@ fn spans(number: usize) -> Request {
 }
 
 #[tokio::test]
-async fn a_line_says_its_service_and_under_json_its_level() {
+async fn a_line_carries_its_service_and_in_json_its_level() {
     let pipe = Pipe::default();
     assert!(write(&start(&pipe, None).0, spans(1)).await.is_ok());
     assert!(pipe.text().contains(r#""source":"orders""#), "{}", pipe.text());
@@ -152,7 +152,7 @@ async fn no_line_is_longer_than_the_variable_allows() {
 }
 
 #[tokio::test]
-async fn a_pipe_that_takes_parts_gets_the_whole() {
+async fn partial_and_interrupted_writes_are_continued() {
     let troubles = [
         Trouble::Part(10),
         Trouble::Error(ErrorKind::WouldBlock),
@@ -165,7 +165,7 @@ async fn a_pipe_that_takes_parts_gets_the_whole() {
 }
 
 #[tokio::test]
-async fn a_broken_pipe_and_a_panic_refuse_one_request_and_the_thread_lives() {
+async fn a_broken_pipe_or_panic_refuses_only_one_request() {
     for trouble in [Trouble::Error(ErrorKind::BrokenPipe), Trouble::Panic] {
         let pipe = Pipe::troubled(&[trouble]);
         let (output, _) = start(&pipe, None);
@@ -178,7 +178,7 @@ async fn a_broken_pipe_and_a_panic_refuse_one_request_and_the_thread_lives() {
 }
 
 #[tokio::test]
-async fn a_line_behind_one_that_was_cut_off_begins_on_its_own() {
+async fn a_truncated_line_is_ended_before_the_next_one() {
     for trouble in [Trouble::Error(ErrorKind::BrokenPipe), Trouble::Panic] {
         let pipe = Pipe::troubled(&[Trouble::Part(20), trouble]);
         let (output, _) = start(&pipe, None);
@@ -195,7 +195,7 @@ async fn a_line_behind_one_that_was_cut_off_begins_on_its_own() {
 }
 
 #[tokio::test]
-async fn spans_that_had_not_ended_share_no_line_with_others() {
+async fn partial_spans_share_no_line_with_other_spans() {
     let pipe = Pipe::default();
     pipe.fill(true);
     let (output, _) = start(&pipe, None);
@@ -220,7 +220,7 @@ async fn spans_that_had_not_ended_share_no_line_with_others() {
 }
 
 #[tokio::test]
-async fn own_requests_of_an_invocation_share_a_compact_line_and_spilled_ones_stay_standard() {
+async fn own_requests_share_a_compact_line_and_spills_stay_standard() {
     let pipe = Pipe::default();
     let variables = [("LAMBDA_OTLP_LINE", "compact"), ("AWS_REGION", "eu-west-1")];
     let (output, counts) = started_with(&pipe, variables);
@@ -266,7 +266,7 @@ async fn compact_lines_use_the_users_own_dictionary() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pipe_that_stays_full_costs_one_request_its_time_and_the_others_none() {
+async fn a_full_pipe_refuses_later_requests_without_delay() {
     let pipe = Pipe::default();
     pipe.fill(true);
     let (output, _) = start(&pipe, None);
@@ -292,7 +292,7 @@ async fn a_pipe_that_stays_full_costs_one_request_its_time_and_the_others_none()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pipe_that_is_read_slowly_refuses_nothing() {
+async fn a_slowly_read_pipe_refuses_no_request() {
     const LINES: usize = 8;
     let pipe = Pipe::default();
     pipe.fill(true);
@@ -326,7 +326,7 @@ async fn a_pipe_that_is_read_slowly_refuses_nothing() {
 }
 
 #[tokio::test]
-async fn our_own_lines_wait_for_a_full_pipe_and_are_not_left_out() {
+async fn queued_own_lines_are_written_once_the_pipe_is_read() {
     let pipe = Pipe::default();
     pipe.fill(true);
     let (output, _) = start(&pipe, None);
@@ -348,7 +348,7 @@ async fn our_own_lines_wait_for_a_full_pipe_and_are_not_left_out() {
 }
 
 #[tokio::test]
-async fn at_the_end_the_line_that_was_begun_becomes_whole_and_no_other_begins() {
+async fn shutdown_completes_the_current_line_and_starts_no_other() {
     let pipe = Pipe::default();
     pipe.fill(true);
     let (output, _) = start(&pipe, None);
@@ -367,7 +367,7 @@ async fn at_the_end_the_line_that_was_begun_becomes_whole_and_no_other_begins() 
 }
 
 #[tokio::test]
-async fn what_is_given_up_is_counted_but_for_the_line_that_was_begun() {
+async fn abandoned_items_are_counted_except_those_of_the_current_line() {
     let pipe = Pipe::default();
     pipe.fill(true);
     let (output, counts) = start(&pipe, None);
@@ -384,7 +384,7 @@ async fn what_is_given_up_is_counted_but_for_the_line_that_was_begun() {
 }
 
 #[tokio::test]
-async fn an_item_that_no_line_can_hold_is_told_to_its_sender_alone() {
+async fn an_oversized_item_is_reported_to_its_sender_only() {
     // Deflate makes nothing of these.
     let mut state = 1_u64;
     let noise = (0..400_000).map(|_| {

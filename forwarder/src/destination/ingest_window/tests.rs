@@ -101,7 +101,7 @@ fn original_time(attributes: &[KeyValue]) -> Vec<&str> {
 }
 
 #[test]
-fn the_window_is_five_hours_back_and_a_day_ahead_less_a_margin() {
+fn the_ingest_window_is_narrowed_by_a_margin_at_both_ends() {
     let check = |time: u64, misses: bool| {
         assert_eq!(WINDOW.misses(time, NOW), misses, "{time}");
     };
@@ -118,7 +118,7 @@ fn the_window_is_five_hours_back_and_a_day_ahead_less_a_margin() {
 }
 
 #[test]
-fn records_outside_are_kept_dropped_or_moved() {
+fn records_outside_the_window_are_kept_dropped_or_restamped() {
     // Recent, old, by observed time, old by observed time, no time at all, too far ahead.
     let times = [
         (NOW, 0),
@@ -156,7 +156,7 @@ fn records_outside_are_kept_dropped_or_moved() {
 }
 
 #[test]
-fn a_request_without_old_records_is_not_touched_and_one_of_them_alone_leaves_nothing() {
+fn requests_of_only_recent_or_only_old_records_stay_whole() {
     let recent = logs(&[(NOW, 0)]);
     for old_records in [OldRecords::Keep, OldRecords::Restamp, OldRecords::Drop] {
         let sorted = policy(old_records).sort(recent.clone(), None, NOW);
@@ -168,7 +168,7 @@ fn a_request_without_old_records_is_not_touched_and_one_of_them_alone_leaves_not
 }
 
 #[test]
-fn a_span_that_is_moved_keeps_its_duration_and_its_events_with_it() {
+fn a_restamped_span_keeps_its_duration_and_event_offsets() {
     let start = NOW - 10 * HOUR;
     let event =
         |time| span::Event { time_unix_nano: time, name: "e".to_owned(), ..Default::default() };
@@ -213,7 +213,7 @@ fn metrics_and_other_backends_have_no_window() {
 }
 
 #[test]
-fn the_range_of_times_is_known() {
+fn time_range_returns_the_oldest_and_newest_timestamp() {
     assert_eq!(time_range(&logs(&[(5, 0), (0, 3), (0, 0), (9, 1)])), Some((3, 9)));
     assert_eq!(time_range(&logs(&[(0, 0)])), None);
     assert_eq!(time_range(&metrics(&[4, 2, 0])), Some((2, 4)));
@@ -223,7 +223,7 @@ fn the_range_of_times_is_known() {
 }
 
 #[test]
-fn variables_are_read() {
+fn the_ingest_policy_is_read_from_variables() {
     use settings::Table;
     const TABLE: Table = Table::new(&[OLD_RECORDS]);
     assert_eq!(TABLE.problems(), Vec::<String>::new());
@@ -249,7 +249,7 @@ fn variables_are_read() {
 
 proptest! {
     #[test]
-    fn items_add_up_and_keep_their_order(
+    fn sorting_preserves_the_number_and_order_of_items(
         hours in prop::collection::vec((0u64..12, 0u64..12), 0..20),
         zeros in prop::collection::vec(any::<bool>(), 20),
     ) {
@@ -285,7 +285,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), traces: bool) {
+    fn arbitrary_bytes_are_sorted_without_panic_or_loss(bytes in prop::collection::vec(any::<u8>(), 0..200), traces: bool) {
         let kind = if traces { SignalKind::Traces } else { SignalKind::Logs };
         let request = Request::trusted(kind, bytes);
         for old_records in [OldRecords::Keep, OldRecords::Restamp, OldRecords::Drop] {

@@ -13,7 +13,7 @@ fn example() -> Value {
 }
 
 #[test]
-fn the_documented_example_is_read_and_written_again() {
+fn the_documented_example_round_trips() {
     let example = example();
     let parked = decode(&example.to_string()).unwrap();
     assert_eq!(parked.destination, "default");
@@ -28,14 +28,14 @@ fn the_documented_example_is_read_and_written_again() {
 }
 
 #[test]
-fn a_message_with_records_of_any_time_is_read() {
+fn messages_with_extreme_timestamps_round_trip() {
     let parked = decode(&example().to_string()).unwrap();
     let parked = Parked { oldest_unix_nano: 1, newest_unix_nano: u64::MAX, ..parked };
     assert_eq!(decode(&encode(&parked).unwrap()), Ok(parked));
 }
 
 #[test]
-fn every_key_is_documented() {
+fn every_message_key_is_documented() {
     let page = include_str!("../../../../docs/guarantees.md");
     let line = Content::Line { event_id: "1".to_owned(), timestamp_ms: 1, line: "x".to_owned() };
     let request = decode(&example().to_string()).unwrap();
@@ -49,7 +49,7 @@ fn every_key_is_documented() {
 }
 
 #[test]
-fn events_are_an_event_for_the_forwarder() {
+fn a_parked_batch_is_readable_as_a_subscription_event() {
     let batch = LogBatch {
         message_type: MessageType::Data,
         origin: Origin::new("1", "eu-north-1", "g", "s"),
@@ -70,7 +70,7 @@ fn events_are_an_event_for_the_forwarder() {
 }
 
 #[test]
-fn later_minor_versions_and_unknown_keys_are_read() {
+fn later_minor_versions_and_unknown_keys_are_accepted() {
     let check = |key: &str, value: Value| {
         let mut message = example();
         message[key] = value;
@@ -83,7 +83,7 @@ fn later_minor_versions_and_unknown_keys_are_read() {
 }
 
 #[test]
-fn what_is_refused_says_why() {
+fn invalid_messages_are_rejected_with_a_reason() {
     let check = |key: &str, value: Value, expected: &str| {
         let mut message = example();
         if value.is_null() {
@@ -133,7 +133,7 @@ fn what_is_refused_says_why() {
 }
 
 #[test]
-fn other_json_is_told_from_a_message_that_is_wrong() {
+fn foreign_bodies_are_recognized_and_no_error_quotes_content() {
     for other in ["", "null", "{}", "[]", "\"v\"", r#"{"awslogs":{"data":"x"}}"#, r#"{"v":"1.0"}"#]
     {
         assert!(matches!(decode(other), Err(NotParked::Other(_))), "{other}");

@@ -118,7 +118,7 @@ fn read_back(original: &Parked, max_bytes: usize) -> (Vec<Parked>, Vec<TooLargeF
 }
 
 #[test]
-fn each_kind_of_content_comes_back_as_it_was() {
+fn each_kind_of_content_round_trips() {
     let contents = [
         Content::Request(log_records(vec!["one".to_owned(), "two".to_owned()], 10)),
         Content::Line {
@@ -138,7 +138,7 @@ fn each_kind_of_content_comes_back_as_it_was() {
 }
 
 #[test]
-fn what_is_unknown_stays_unknown() {
+fn absent_fields_remain_absent_after_a_round_trip() {
     let original = Parked {
         stream: None,
         oldest_unix_nano: 0,
@@ -151,7 +151,7 @@ fn what_is_unknown_stays_unknown() {
 }
 
 #[test]
-fn a_request_larger_than_a_message_becomes_several_in_order() {
+fn a_large_request_is_split_into_ordered_messages() {
     let lines: Vec<String> = (0..40).map(|seed| noise(100_000, seed)).collect();
     let original = parked(Content::Request(log_records(lines.clone(), 100)));
     let (read, too_large) = read_back(&original, MAX_MESSAGE_BYTES);
@@ -172,7 +172,7 @@ fn a_request_larger_than_a_message_becomes_several_in_order() {
 }
 
 #[test]
-fn times_are_those_of_the_content() {
+fn a_message_gets_the_time_range_of_its_content() {
     let check = |content, expected| {
         let parked = parked(content).with_times();
         assert_eq!((parked.oldest_unix_nano, parked.newest_unix_nano), expected);
@@ -191,7 +191,7 @@ fn times_are_those_of_the_content() {
 }
 
 #[test]
-fn events_larger_than_a_message_become_several_in_order() {
+fn a_large_batch_is_split_into_ordered_messages() {
     let lines: Vec<String> = (0..30).map(|seed| noise(100_000, seed)).collect();
     let original = parked(Content::Events(batch(lines.clone())));
     let (read, too_large) = read_back(&original, MAX_MESSAGE_BYTES);
@@ -206,7 +206,7 @@ fn events_larger_than_a_message_become_several_in_order() {
 }
 
 #[test]
-fn a_record_that_no_message_holds_is_cut_and_its_neighbours_are_whole() {
+fn an_oversized_record_is_truncated_and_its_neighbours_stay_whole() {
     let lines = vec![noise(10, 1), noise(5000, 2), noise(10, 3)];
     let original = parked(Content::Request(log_records(lines.clone(), 10)));
     let (read, too_large) = read_back(&original, 3000);
@@ -226,7 +226,7 @@ fn a_record_that_no_message_holds_is_cut_and_its_neighbours_are_whole() {
 }
 
 #[test]
-fn what_no_message_holds_comes_back_and_its_neighbours_are_sent() {
+fn content_too_large_for_any_message_is_handed_back() {
     // The fields around the content leave no room for the smallest content.
     let original = parked(Content::Request(log_records(vec![noise(5000, 2)], 10)));
     let (read, too_large) = read_back(&original, 300);
@@ -246,7 +246,7 @@ fn what_no_message_holds_comes_back_and_its_neighbours_are_sent() {
 }
 
 #[test]
-fn a_resource_that_fills_every_part_is_not_multiplied() {
+fn splitting_limits_the_copies_of_a_large_resource() {
     let lines = (0..2000).map(|at| at.to_string()).collect();
     let original = parked(Content::Request(log_records(lines, 100_000)));
     let whole_bytes = original.content_bytes();
@@ -257,7 +257,7 @@ fn a_resource_that_fills_every_part_is_not_multiplied() {
 }
 
 #[test]
-fn names_that_fill_a_message_do_not_make_a_message_an_item() {
+fn a_batch_is_not_split_if_its_origin_fills_a_message() {
     let mut original = parked(Content::Events(batch(vec!["x".to_owned(); 1000])));
     original.log_events.origin.log_group = noise(3000, 1);
     let (read, too_large) = read_back(&original, 3000);
@@ -266,7 +266,7 @@ fn names_that_fill_a_message_do_not_make_a_message_an_item() {
 }
 
 #[test]
-fn a_request_of_more_items_than_are_read_is_divided() {
+fn a_request_above_the_item_limit_is_split() {
     // Two bytes each, far below the size limit of a message.
     let limits = Limits { items: usize::MAX, messages: usize::MAX, ..Limits::default() };
     let records = [0x12, 0x00].repeat(120_000);
@@ -282,7 +282,7 @@ fn a_request_of_more_items_than_are_read_is_divided() {
 }
 
 #[test]
-fn the_items_of_a_partial_request_add_up_when_it_is_divided() {
+fn splitting_a_partial_request_preserves_its_item_count() {
     let lines = (0..10).map(|seed| noise(1000, seed)).collect();
     let original =
         Parked { items: 3, partial: true, ..parked(Content::Request(log_records(lines, 10))) };
@@ -292,7 +292,7 @@ fn the_items_of_a_partial_request_add_up_when_it_is_divided() {
 }
 
 #[test]
-fn a_long_reason_is_cut_and_no_character_is_one_that_a_queue_refuses() {
+fn a_long_reason_is_truncated_and_encoded_in_allowed_characters() {
     let original = Parked {
         reason: "\u{fffe}\u{ffff}\u{0}\u{7f}\r\n".repeat(1000),
         ..parked(Content::Raw(vec![1]))
@@ -306,7 +306,7 @@ fn a_long_reason_is_cut_and_no_character_is_one_that_a_queue_refuses() {
 }
 
 #[test]
-fn debug_shows_sizes_only() {
+fn debug_output_shows_only_sizes() {
     let original = parked(Content::Events(batch(vec!["secret".to_owned()])));
     let shown = format!("{original:?} {:?}", original.clone().into_messages(1000));
     assert!(
@@ -320,7 +320,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn nothing_vanishes_whatever_the_sizes(
+    fn splitting_loses_no_item_at_any_message_size(
         sizes in prop::collection::vec(0usize..1500, 1..20),
         resource_bytes in 0usize..1000,
         max_bytes in 0usize..4000,
@@ -360,7 +360,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_reader_panic(text in "\\PC*", raw in prop::collection::vec(any::<u8>(), 0..50)) {
+    fn arbitrary_text_is_rejected_without_panic(text in "\\PC*", raw in prop::collection::vec(any::<u8>(), 0..50)) {
         prop_assert!(Parked::from_body(&text).is_err());
         let (messages, _) = parked(Content::Raw(raw)).into_messages(MAX_MESSAGE_BYTES);
         let body = &messages[0].body;

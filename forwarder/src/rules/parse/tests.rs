@@ -19,7 +19,7 @@ fn check_rule(lines: &str, expected: Expect) {
 }
 
 #[test]
-fn an_empty_file_is_good() {
+fn an_empty_rules_file_is_valid() {
     check(
         "",
         expect![[r"
@@ -30,7 +30,7 @@ fn an_empty_file_is_good() {
 }
 
 #[test]
-fn all_mistakes_are_found_at_once() {
+fn all_mistakes_of_a_rules_file_are_reported_together() {
     check(
         r#"[[rule]]
 name = "a"
@@ -70,7 +70,7 @@ name = "{service}"
 }
 
 #[test]
-fn what_is_no_toml_is_said_with_its_place() {
+fn invalid_toml_is_reported_with_its_position() {
     check(
         "[[rule]]\nname = \n[[rule]\n",
         expect![[r"
@@ -81,7 +81,7 @@ fn what_is_no_toml_is_said_with_its_place() {
 }
 
 #[test]
-fn mistakes_in_conditions() {
+fn mistakes_in_conditions_are_reported_with_position() {
     check_rule(
         "drop = true\nmatch = 7",
         expect![[r"
@@ -163,7 +163,7 @@ fn mistakes_in_conditions() {
 }
 
 #[test]
-fn mistakes_in_actions() {
+fn mistakes_in_actions_are_reported_with_position() {
     check_rule(
         "",
         expect![[r"
@@ -254,7 +254,7 @@ fn mistakes_in_actions() {
 }
 
 #[test]
-fn mistakes_in_routes_and_destinations() {
+fn mistakes_in_routes_and_destinations_are_reported_with_position() {
     check(
         r#"
 [destination.default]
@@ -323,7 +323,7 @@ account = "1"
 }
 
 #[test]
-fn a_file_is_bounded() {
+fn rule_pattern_and_file_size_limits_are_enforced() {
     let rule = |n: usize| format!("[[rule]]\nname = \"{n}\"\ndrop = true\n");
     let rules: String = (0..257).map(rule).collect();
     check(

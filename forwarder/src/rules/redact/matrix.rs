@@ -186,7 +186,7 @@ impl Checked {
 }
 
 #[test]
-fn every_preset_in_every_format_at_every_position() {
+fn every_preset_redacts_in_every_format_and_position() {
     let punctuation = (0..128u8).filter(|byte| !byte.is_ascii_alphanumeric());
     let punctuation = punctuation.map(|byte| char::from(byte).to_string());
     let neighbours: Vec<String> =
@@ -286,7 +286,7 @@ fn percent_json(text: &str) -> String {
 }
 
 #[test]
-fn keys_in_every_format() {
+fn values_of_secret_keys_are_redacted_in_every_format() {
     let mut redaction = redaction("jwt", "****");
     redaction.finders.clear();
     redaction.keys = vec![Pattern::new("*password")];

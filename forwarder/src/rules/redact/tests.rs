@@ -29,7 +29,7 @@ fn check(preset: &str, cases: &[(&str, &str)]) {
 
 /// Every match of a preset contains one of its needles, and its keys do too.
 #[test]
-fn needles_rule_out_only_what_is_not_there() {
+fn needles_skip_only_texts_without_a_match() {
     let plain = b"GET /orders 200 took 17 ms";
     for preset in PRESETS {
         let redaction = redaction(preset.name, "****");
@@ -190,7 +190,7 @@ fn card() {
 /// Rate at which random digits look like a card number: one in ten has a valid check digit, and the schemes exclude a part of
 /// those.
 #[test]
-fn card_false_positives_are_as_many_as_documented() {
+fn random_digits_match_the_card_preset_at_the_documented_rate() {
     let mut state = 7u64;
     let mut count = |len: usize| {
         let is_found = |_: &u32| {
@@ -337,7 +337,7 @@ fn jwt() {
 }
 
 #[test]
-fn json_stays_json() {
+fn redaction_replaces_json_values_and_preserves_the_structure() {
     check(
         "email",
         &[
@@ -361,7 +361,7 @@ fn json_stays_json() {
 }
 
 #[test]
-fn depth_of_json_changes_nothing() {
+fn json_is_redacted_at_any_nesting_depth() {
     for depth in [90, 110, 500, 100_000] {
         let deep = format!(
             r#"{}{{"authorization":"abc","a":"bob@example.com"}}{}"#,
@@ -394,7 +394,7 @@ const SLOW: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn a_text_that_a_pattern_reads_again_and_again_is_replaced_whole() {
+fn a_long_text_is_replaced_whole_if_a_pattern_is_slow() {
     for (pattern, piece) in SLOW {
         let redaction = with_pattern(pattern);
         let text = piece.repeat(3000);
@@ -412,7 +412,7 @@ fn a_text_that_a_pattern_reads_again_and_again_is_replaced_whole() {
 }
 
 #[test]
-fn many_matches_alone_are_replaced_one_by_one() {
+fn many_matches_of_a_fast_pattern_are_replaced_one_by_one() {
     for (pattern, one, expected) in [
         ("C-[0-9]{6}", "C-123456 ", "**** "),
         (r"sid=(?<value>[0-9a-f]+)", "x sid=12 ", "x sid=**** "),
@@ -430,7 +430,7 @@ fn many_matches_alone_are_replaced_one_by_one() {
 }
 
 #[test]
-fn slow_patterns_are_known_without_a_text() {
+fn slow_patterns_are_detected_before_use() {
     for (pattern, _) in SLOW {
         assert!(Finder::of_pattern("own", pattern).unwrap().is_slow(), "{pattern}");
     }
@@ -440,7 +440,7 @@ fn slow_patterns_are_known_without_a_text() {
 }
 
 #[test]
-fn what_is_put_in_its_place_can_be_chosen() {
+fn the_replacement_text_is_configurable() {
     let case = |with: &str, text: &str| {
         let mut text = text.to_owned();
         redaction("email", with).text(ItemPart::Body, &mut text);
@@ -456,7 +456,7 @@ fn what_is_put_in_its_place_can_be_chosen() {
 }
 
 #[test]
-fn overlaps_are_covered_whole() {
+fn overlapping_matches_are_replaced_as_one() {
     let mut redaction = redaction("email", "[{name}]");
     redaction.finders.push(Finder::of_pattern("host", r"example\.com/\w+").unwrap());
     redaction.finders.push(Finder::of_pattern("key", r"key=(?<value>\w+)").unwrap());
@@ -466,7 +466,7 @@ fn overlaps_are_covered_whole() {
 }
 
 #[test]
-fn types_and_keys_stay() {
+fn redaction_preserves_attribute_keys_and_value_types() {
     let value = |value| AnyValue { value: Some(value) };
     let text = |text: &str| value(Value::StringValue(text.to_owned()));
     let pair = |key: &str, value| KeyValue {
@@ -515,7 +515,7 @@ fn types_and_keys_stay() {
 
 /// Fields without an attribute of their own are in this attribute, under any key.
 #[test]
-fn the_rest_of_a_json_line_is_looked_into_whatever_attributes_are_named() {
+fn the_rest_attribute_is_redacted_despite_an_attribute_filter() {
     let mut redaction = redaction("email", "****");
     redaction.only = vec![Pattern::new("enduser.*")];
     let text = r#"{"enduser.id":"bob@example.com"}"#;

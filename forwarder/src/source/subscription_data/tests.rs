@@ -18,7 +18,7 @@ const TWO: &str = r#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","l
     {"id":2,"timestamp":6,"message":"two","extractedFields":{"k":"v"}}]}"#;
 
 #[test]
-fn log_events_come_in_order_with_their_envelope() {
+fn log_events_are_read_in_order_with_their_envelope() {
     let all = batches(TWO, 1000).unwrap();
     assert_eq!(all.len(), 1);
     assert_eq!(all[0].origin.log_group, "g");
@@ -31,7 +31,7 @@ fn log_events_come_in_order_with_their_envelope() {
 }
 
 #[test]
-fn an_envelope_behind_its_events_is_waited_for() {
+fn log_events_before_their_envelope_form_one_batch() {
     let late = r#"{"logEvents":[{"id":"1","timestamp":5,"message":"one"},
         {"id":"2","timestamp":6,"message":"two"}],"logStream":"s","owner":"1","logGroup":"g"}"#;
     let batches = batches(late, 1).unwrap();
@@ -41,7 +41,7 @@ fn an_envelope_behind_its_events_is_waited_for() {
 }
 
 #[test]
-fn nothing_of_a_delivery_that_is_too_large_is_handed_on() {
+fn an_oversized_delivery_yields_no_batches() {
     let large = TWO.replace("two", &"x".repeat(20_000));
     let gzip = wire::gzip::compress(6, large.as_bytes());
     let limits = SourceLimits { chunk_bytes: 1, inflated_bytes: 10_000 };
@@ -55,7 +55,7 @@ fn nothing_of_a_delivery_that_is_too_large_is_handed_on() {
 }
 
 #[test]
-fn half_a_surrogate_pair_costs_one_character() {
+fn a_lone_surrogate_becomes_replacement_characters() {
     let json = TWO.replace("two", "bad \\ud800 x");
     let all = batches(&json, 1000).unwrap();
     assert_eq!(all[0].events[0].message, "one\n");
@@ -66,7 +66,7 @@ fn half_a_surrogate_pair_costs_one_character() {
 }
 
 #[test]
-fn what_was_read_before_a_mistake_is_handed_on() {
+fn log_events_before_a_json_error_are_still_yielded() {
     let cut = TWO
         .split_once(
             r#",
@@ -91,7 +91,7 @@ fn what_was_read_before_a_mistake_is_handed_on() {
 }
 
 #[test]
-fn a_wrong_checksum_behind_whole_json_is_an_error() {
+fn a_gzip_checksum_mismatch_is_reported_as_corrupt() {
     let mut gzip = wire::gzip::compress(6, TWO.as_bytes());
     let checksum = gzip.len() - 8;
     gzip[checksum] ^= 1;
@@ -119,7 +119,7 @@ fn a_truncated_delivery_is_reported_as_truncated() {
 }
 
 #[test]
-fn control_messages_and_empty_deliveries_are_batches_too() {
+fn control_messages_and_empty_deliveries_yield_batches() {
     let control = r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"",
         "logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":1,"message":"CWL"}]}"#;
     assert_eq!(batches(control, 10).unwrap()[0].message_type, MessageType::Control);
@@ -129,7 +129,7 @@ fn control_messages_and_empty_deliveries_are_batches_too() {
 }
 
 #[test]
-fn what_is_no_delivery_is_an_error_that_says_so() {
+fn invalid_deliveries_are_rejected_with_a_reason() {
     let check = |json: &str, expected: &str| {
         let error = batches(json, 10).unwrap_err();
         assert!(error.contains(expected), "{error}");
@@ -166,7 +166,7 @@ fn check(json: &str, expected: &str) {
 }
 
 #[test]
-fn objects_behind_each_other_are_deliveries_of_their_own() {
+fn concatenated_json_objects_are_separate_deliveries() {
     let other = r#"{"owner":"2","logGroup":"h","logStream":"s","logEvents":[{"id":"3","timestamp":7,"message":"three"}]}"#;
     check(&format!("{TWO}{other}\n"), "1  g: one\n,two | 2  h: three");
     check(&format!("{TWO}\n\n{other}{other}"), "1  g: one\n,two | 2  h: three | 2  h: three");
@@ -177,7 +177,7 @@ fn objects_behind_each_other_are_deliveries_of_their_own() {
 }
 
 #[test]
-fn extracted_fields_name_account_and_region() {
+fn extracted_fields_override_account_and_region() {
     let with = |fields: &str| TWO.replace(r#"{"k":"v"}"#, fields);
     check(&with(r#"{"k":"v","@x":{"y":[1]}}"#), "1  g: one\n,two");
     check(

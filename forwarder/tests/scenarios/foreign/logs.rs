@@ -49,7 +49,7 @@ fn check_line(line: &str, record: &LogRecord) -> Result<(), String> {
 }
 
 #[test]
-fn lines_of_other_loggers_keep_all_that_they_say() {
+fn json_lines_of_other_loggers_keep_all_their_fields() {
     check_all(
         "json-logs.jsonl",
         |_| true,
@@ -65,7 +65,7 @@ fn lines_of_other_loggers_keep_all_that_they_say() {
 }
 
 #[test]
-fn deliveries_of_other_forwarders_keep_all_that_they_say() {
+fn sample_deliveries_of_other_forwarders_keep_all_fields() {
     check_all(
         "log-events.jsonl",
         |_| true,

@@ -47,7 +47,7 @@ fn expected(json: &Json) -> Result<Decoded, String> {
 }
 
 #[test]
-fn otlp_json_of_other_writers_is_read_to_the_end() {
+fn otlp_json_of_other_writers_is_decoded_completely() {
     check_all(
         "foreign-otlp-json.jsonl",
         |_| true,

@@ -8,7 +8,7 @@ fn hex(id: &[u8]) -> String {
 }
 
 #[test]
-fn system_log_lines_become_the_span_and_the_metrics_of_their_invocation() {
+fn system_log_lines_become_span_and_metrics_of_the_invocation() {
     let is_of_lines = |case: &Json| case["lines"].is_array();
     check_all("telemetry-events.jsonl", is_of_lines, 3, |case| {
         let variables: Vec<(&str, &str)> = case["env"]

@@ -27,7 +27,7 @@ fn rounded(value: Option<f64>) -> Option<String> {
 }
 
 #[test]
-fn report_lines_say_what_others_read_in_them() {
+fn report_lines_yield_the_same_values_as_other_forwarders() {
     check_all(
         "report-lines.jsonl",
         |_| true,

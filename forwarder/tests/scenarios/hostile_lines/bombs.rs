@@ -43,7 +43,7 @@ pub(crate) fn line_of_records(records: usize, body_bytes: usize) -> String {
 }
 
 #[test]
-fn a_line_of_empty_records_is_refused_and_its_neighbours_are_not() {
+fn an_otlp_line_of_empty_records_is_rejected_alone() {
     let bomb = line_of_records(49_000, 0);
     assert!(bomb.len() < 2_500, "{}", bomb.len());
     let mut lines = vec![bomb.as_str(); 100];
@@ -61,7 +61,7 @@ fn a_line_of_empty_records_is_refused_and_its_neighbours_are_not() {
 }
 
 #[test]
-fn small_records_that_say_something_are_read() {
+fn few_empty_or_many_small_records_are_decoded() {
     for (records, body_bytes) in [(100, 0), (49_000, 1), (20_000, 20)] {
         let (report, ..) = forwarded(&[&line_of_records(records, body_bytes)], default_options());
         assert_eq!(report.account.total.items.log_records, records);
@@ -69,7 +69,7 @@ fn small_records_that_say_something_are_read() {
 }
 
 #[test]
-fn what_the_lines_of_an_event_inflate_to_has_a_bound_together() {
+fn inflated_lines_of_one_event_share_a_size_limit() {
     // 15 MB each, in 20 kB.
     let line = line_of_records(1, 15_000_000);
     assert!(line.len() < 25_000, "{}", line.len());
@@ -83,7 +83,7 @@ fn what_the_lines_of_an_event_inflate_to_has_a_bound_together() {
 
 /// Each of them is decoded when its last piece arrives, and counts toward what undecodable lines of an event may inflate to.
 #[test]
-fn what_joined_lines_inflate_to_has_a_bound_together() {
+fn joined_undecodable_lines_share_the_inflation_limit() {
     let small = line_of_records(1, 1_000_000);
     let broken = line_of(&vec![b'x'; 2_000_000], "logs");
     let (first, last) = broken.split_at(1_200);
@@ -95,7 +95,7 @@ fn what_joined_lines_inflate_to_has_a_bound_together() {
 }
 
 #[test]
-fn the_lines_of_an_event_have_a_bound_together() {
+fn otlp_lines_of_one_event_share_an_item_limit() {
     let line = line_of_records(40_000, 20);
     let lines: Vec<&str> = std::iter::repeat_n(line.as_str(), 20).chain(["hello"]).collect();
     let (report, records, _) = forwarded(&lines, default_options());
@@ -111,7 +111,7 @@ fn the_lines_of_an_event_have_a_bound_together() {
 
 /// Fifty thousand undecodable OTLP lines, and one log event with twenty thousand of them. A few dead letters contain all of them.
 #[tokio::test(start_paused = true)]
-async fn very_many_lines_that_do_not_decode_are_kept_in_few_messages() {
+async fn many_undecodable_lines_fit_into_few_dead_letters() {
     let lines: Vec<String> =
         (0..50_000).map(|n| format!(r#"{{"__otel_otlp_stdout":"1","payload":"{n}"}}"#)).collect();
     let object = r#"{"__otel_otlp_stdout":"1","payload":"x"} "#;

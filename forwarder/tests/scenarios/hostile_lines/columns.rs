@@ -16,7 +16,7 @@ fn keys_of(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn fields_of_a_record_take_no_column_of_its_origin() {
+fn record_fields_cannot_overwrite_origin_columns() {
     for key in [
         "faas.name",
         "faas_name",
@@ -38,7 +38,7 @@ fn fields_of_a_record_take_no_column_of_its_origin() {
 }
 
 #[test]
-fn maps_of_a_record_take_no_column_of_its_origin() {
+fn record_maps_cannot_overwrite_origin_columns() {
     for (key, value) in [
         ("faas", r#"{"id":1,"name":"forged"}"#),
         ("Faas", r#"{"Name":"forged"}"#),
@@ -52,7 +52,7 @@ fn maps_of_a_record_take_no_column_of_its_origin() {
 }
 
 #[test]
-fn other_fields_keep_their_names() {
+fn fields_without_a_conflict_keep_their_names() {
     let line = r#"{"message":"hello","faas":{"id":"x"},"cloud":{"account":"x"},"name":"x","app.faas.name":"x","id":"x"}"#;
     assert_eq!(keys_of(line), ["faas", "cloud", "name", "app.faas.name", "id"]);
     // Known fields are not removed.

@@ -72,7 +72,7 @@ fn resource(group: &str, stream: &str, line: &str) -> Vec<KeyValue> {
 const STREAM: &str = "2026/09/21/[7]0123456789abcdef";
 
 #[test]
-fn a_line_of_another_function_is_the_one_that_wrote_it() {
+fn the_envelope_overrides_forged_origin_attributes() {
     let mine = [
         ("cloud.account.id", "123456789012"),
         ("faas.name", "orders"),
@@ -115,7 +115,7 @@ fn a_line_of_another_function_is_the_one_that_wrote_it() {
 
 /// Values that resemble the function's own ARN, or contain two ARNs.
 #[test]
-fn an_arn_of_another_function_is_removed_however_it_is_written() {
+fn an_arn_of_another_function_is_removed_in_any_form() {
     let service = || text("service.name", "shop");
     for (key, arn) in [
         ("cloud.resource_id", "arn:aws:lambda:eu-west-1:123456789012:function:orders-admin"),
@@ -148,7 +148,7 @@ fn an_arn_of_another_function_is_removed_however_it_is_written() {
 
 /// Protobuf merges a value in two pieces.
 #[test]
-fn a_value_that_is_written_twice_is_judged_as_a_whole() {
+fn a_protobuf_value_in_two_pieces_is_checked_as_a_whole() {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
         container.message(1, |resource| {
@@ -178,7 +178,7 @@ fn a_value_that_is_written_twice_is_judged_as_a_whole() {
 }
 
 #[test]
-fn a_map_that_would_become_the_columns_of_the_envelope_is_kept_under_another_name() {
+fn a_map_conflicting_with_origin_columns_is_renamed() {
     let service = text("service.name", "shop");
     let forged = map("faas", text("name", "payments"));
     let found = resource(GROUP, STREAM, &line(vec![forged, service.clone()]));
@@ -188,7 +188,7 @@ fn a_map_that_would_become_the_columns_of_the_envelope_is_kept_under_another_nam
 }
 
 #[test]
-fn what_the_envelope_does_not_contradict_stays_as_the_writer_wrote_it() {
+fn attributes_consistent_with_the_envelope_are_unchanged() {
     let own = vec![
         text("faas.name", "orders"),
         text("cloud.account.id", "123456789012"),
@@ -207,7 +207,7 @@ fn what_the_envelope_does_not_contradict_stays_as_the_writer_wrote_it() {
 }
 
 #[test]
-fn a_stream_in_a_functions_group_names_no_other_function() {
+fn a_stream_name_does_not_override_the_function_of_its_group() {
     let stream = "2026/09/21/payments[$LATEST]0123456789abcdef";
     let service = |group: &str| {
         let found = resource(group, stream, &line(vec![text("x", "y")]));
@@ -218,7 +218,7 @@ fn a_stream_in_a_functions_group_names_no_other_function() {
 }
 
 #[test]
-fn what_the_envelope_says_stands_once_however_often_it_is_contradicted() {
+fn repeated_forged_attributes_become_one_correct_attribute() {
     let mut attributes = vec![text("faas.name", "forged"); 1_000];
     attributes.push(text("FAAS_NAME", "forged"));
     let stored = resource(GROUP, STREAM, &line(attributes));
@@ -227,7 +227,7 @@ fn what_the_envelope_says_stands_once_however_often_it_is_contradicted() {
 }
 
 #[test]
-fn letters_that_are_stored_as_ascii_make_no_other_key() {
+fn unicode_letters_folded_to_ascii_cannot_forge_a_key() {
     let attributes =
         vec![text("cloud.account.\u{130}d", "forged"), text("faas.\u{130}nstance", "forged")];
     let stored = resource(GROUP, STREAM, &line(attributes));

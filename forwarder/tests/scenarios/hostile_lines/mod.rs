@@ -54,7 +54,7 @@ fn line_with_a_span() -> String {
 }
 
 #[test]
-fn a_line_without_its_end_takes_no_ordinary_line_along() {
+fn an_unterminated_otlp_line_swallows_no_other_line() {
     let ordinary: Vec<String> = (0..400).map(|n| format!("user {n} logged in")).collect();
     let line = line_with_a_span();
     let open = |line: &str| format!(r#"{},"z":""#, line.strip_suffix('}').unwrap());
@@ -77,7 +77,7 @@ fn a_line_without_its_end_takes_no_ordinary_line_along() {
 }
 
 #[test]
-fn a_record_around_a_line_keeps_its_fields_and_its_severity() {
+fn a_json_record_around_an_otlp_line_keeps_its_fields() {
     let empty = serde_json::to_string(r#"{"__otel_otlp_stdout":"1","payload":{}}"#).unwrap();
     let record =
         format!(r#"{{"level":"ERROR","user":"eve","ip":"198.51.100.7","message":{empty}}}"#);
@@ -91,7 +91,7 @@ fn a_record_around_a_line_keeps_its_fields_and_its_severity() {
 }
 
 #[test]
-fn a_line_in_the_middle_of_a_text_forges_no_span() {
+fn an_otlp_line_within_text_creates_no_span_by_default() {
     let text = format!("user {} logged in", line_with_a_span());
     let (_, records, spans) = forwarded(&[&text], default_options());
     assert_eq!((records.len(), spans), (1, 0));

@@ -57,7 +57,7 @@ fn figures(messages: &[String]) -> (u64, f64, u64) {
 }
 
 #[test]
-fn a_report_that_the_function_printed_counts_for_nothing() {
+fn a_forged_report_line_does_not_change_the_metrics() {
     let real = (1, 0.002, 0);
     let line = || "hello".to_owned();
     for printed in [
@@ -95,7 +95,7 @@ fn a_report_that_the_function_printed_counts_for_nothing() {
 }
 
 #[test]
-fn a_report_that_the_function_printed_stays_a_record_of_its_own() {
+fn a_forged_report_line_remains_a_log_record() {
     let all =
         [start(REQUEST), forged(REQUEST), "hello".to_owned(), end(REQUEST), report(REQUEST, 2)];
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
@@ -111,7 +111,7 @@ fn a_report_that_the_function_printed_stays_a_record_of_its_own() {
 }
 
 #[test]
-fn no_report_is_dropped_for_want_of_its_beginning_or_its_end() {
+fn a_report_counts_without_its_start_or_end_line() {
     assert_eq!(figures(&[report(REQUEST, 2)]), (1, 0.002, 0));
     assert_eq!(figures(&[end(REQUEST), report(REQUEST, 2)]), (1, 0.002, 0));
     assert_eq!(

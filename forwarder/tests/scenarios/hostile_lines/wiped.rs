@@ -21,7 +21,7 @@ fn all_stay(messages: &[&str]) {
 }
 
 #[test]
-fn one_key_of_a_json_record_makes_no_line_of_it() {
+fn a_json_record_with_one_otlp_key_stays_a_log_record() {
     for chosen in [
         r#""__otel_otlp_stdout":"otlp-stdout-adapter@1""#,
         r#""resourceSpans":[]"#,
@@ -40,7 +40,7 @@ fn one_key_of_a_json_record_makes_no_line_of_it() {
 }
 
 #[test]
-fn of_two_messages_neither_is_lost() {
+fn a_json_record_with_two_message_keys_is_kept() {
     let line = r#"{\"__otel_otlp_stdout\":\"otlp-stdout-adapter@1\"}"#;
     let record = format!(r#"{{"level":"ERROR","message":"payment lost","message":"{line}"}}"#);
     let (report, records, _) = forwarded(&[&record], default_options());
@@ -48,7 +48,7 @@ fn of_two_messages_neither_is_lost() {
 }
 
 #[test]
-fn what_stands_behind_the_words_of_lambda_is_kept() {
+fn platform_lines_with_extra_text_become_log_records() {
     for text in [
         format!("START RequestId: {REQUEST} Version: 1 deleted account 17 (audit)"),
         format!("END RequestId: {REQUEST} Version: x tried to log in 40 times"),
@@ -63,7 +63,7 @@ fn what_stands_behind_the_words_of_lambda_is_kept() {
 }
 
 #[test]
-fn a_line_above_a_bound_is_of_no_other_signal() {
+fn an_oversized_logs_line_is_not_read_as_metrics() {
     // Read as metrics, it would have no items, and the records would disappear.
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
@@ -85,7 +85,7 @@ fn a_line_above_a_bound_is_of_no_other_signal() {
 }
 
 #[test]
-fn an_ordinary_line_between_two_hostile_ones_is_no_piece() {
+fn an_ordinary_line_is_not_joined_with_hostile_pieces() {
     let span = r#"{"resource":{},"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"n","startTimeUnixNano":"1","endTimeUnixNano":"2"}]}]}"#;
     let record = format!(
         r#"{{"level":"ERROR","message":"payment failed","items":["{}"]}}"#,

@@ -80,7 +80,7 @@ fn sums(metrics: &[Metric]) -> Vec<(&str, f64)> {
 }
 
 #[test]
-fn embedded_metrics_are_read_behind_a_prefix_and_what_is_no_figure_is_counted() {
+fn embedded_metrics_are_read_and_invalid_values_are_counted() {
     let document = |values: &str| {
         let metrics = r#"[{"Name":"orders","Unit":"Count"},{"Name":"latency","Unit":"Seconds"}]"#;
         format!(
@@ -107,7 +107,7 @@ fn embedded_metrics_are_read_behind_a_prefix_and_what_is_no_figure_is_counted() 
 }
 
 #[test]
-fn a_panic_is_one_error_and_an_empty_line_is_no_record() {
+fn a_panic_becomes_one_error_and_empty_lines_no_record() {
     let start = format!("START RequestId: {ID} Version: 1\n");
     let (report, records, _) = forwarded(&[
         &start,
@@ -132,7 +132,7 @@ fn a_panic_is_one_error_and_an_empty_line_is_no_record() {
 }
 
 #[test]
-fn an_otlp_line_in_the_middle_of_a_panic_does_not_end_it() {
+fn an_otlp_line_within_a_panic_does_not_end_it() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let line = path.join("../tests/fixtures/lines/rust-1.jsonl");
     let line = std::fs::read_to_string(line).unwrap();
@@ -235,7 +235,7 @@ fn panics_of_every_form_are_joined() {
 }
 
 #[test]
-fn what_lambda_says_is_no_part_of_a_text_that_wants_more_lines() {
+fn platform_lines_never_join_a_panic_or_traceback() {
     let says = [
         format!("REPORT RequestId: {ID}\tDuration: 1.00 ms\tStatus: error\n"),
         format!(
@@ -279,7 +279,7 @@ const OUT_OF_MEMORY: [&str; 13] = [
 ];
 
 #[test]
-fn runtimes_that_run_out_of_memory_are_counted_once_an_invocation() {
+fn running_out_of_memory_counts_once_per_invocation() {
     let start = format!("START RequestId: {ID} Version: 1\n");
     let exit = format!(
         "RequestId: {ID} Error: Runtime exited with error: signal: aborted\nRuntime.ExitError\n"
@@ -315,7 +315,7 @@ fn runtimes_that_run_out_of_memory_are_counted_once_an_invocation() {
 }
 
 #[test]
-fn a_text_about_memory_that_a_function_logs_does_not_count() {
+fn logged_text_about_memory_does_not_count_as_out_of_memory() {
     for text in OUT_OF_MEMORY {
         let text = text.trim();
         let in_json = serde_json::json!({"level": "ERROR", "message": text}).to_string();

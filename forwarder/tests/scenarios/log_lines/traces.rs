@@ -93,7 +93,7 @@ fn records_of_an_invocation_get_the_ids_of_its_root_span() {
 }
 
 #[test]
-fn no_record_gets_the_ids_of_a_span_by_a_guess() {
+fn a_record_gets_no_span_id_from_ambiguous_spans() {
     let start = format!("START RequestId: {ID} Version: 1\n");
     let check = |spans: &[serde_json::Value], expected: &str| {
         assert_eq!(linked(&[&start, "text", &line_of(spans)]), [expected], "{spans:#?}");
@@ -119,7 +119,7 @@ fn no_record_gets_the_ids_of_a_span_by_a_guess() {
 }
 
 #[test]
-fn a_span_says_nothing_of_another_log_stream() {
+fn a_span_does_not_link_records_of_another_log_stream() {
     let start = format!("START RequestId: {ID} Version: 1\n");
     let spans = line_of(&[span(TRACE, ROOT, "", 2, Some(ID))]);
     let record = |stream: &str, messages: &[&str]| {

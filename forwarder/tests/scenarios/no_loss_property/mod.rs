@@ -252,7 +252,7 @@ fn no_item_is_lost() {
 }
 
 #[test]
-fn equal_seeds_run_equally() {
+fn equal_seeds_produce_equal_runs() {
     for seed in 0..60 {
         let schedule = schedule(seed);
         assert_eq!(format!("{:?}", run(&schedule)), format!("{:?}", run(&schedule)), "seed {seed}");

@@ -4,7 +4,7 @@ use super::*;
 
 /// A Kinesis event with one record per function, with these lines.
 #[tokio::test(start_paused = true)]
-async fn one_request_finds_out_whether_a_backend_is_back() {
+async fn the_smallest_request_probes_a_failed_backend() {
     let is_up = Mutex::new(false);
     let sent = Mutex::new(Vec::new());
     let backend = Backend(|request: &Request| {
@@ -49,7 +49,7 @@ fn unmerged<E: Export>(export: E) -> Stack<E> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_stops_only_a_probe() {
+async fn only_a_failed_probe_stops_the_other_requests() {
     let (answers, sent) = (Mutex::new(vec![true, true, false]), Mutex::new(0));
     let stack = unmerged(Backend(|request: &Request| {
         *sent.lock().unwrap() += 1;
@@ -102,7 +102,7 @@ fn line_of_spans(ids: &[(&[u8], &[u8])]) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn spans_with_invalid_ids_are_dead_lettered_and_their_neighbours_sent() {
+async fn only_spans_with_invalid_ids_are_dead_lettered() {
     let stack = Stack::new(Backend(takes));
     let good: (&[u8], &[u8]) = (&[1; 16], &[2; 8]);
     let zeros: (&[u8], &[u8]) = (&[0; 16], &[2; 8]);
@@ -134,7 +134,7 @@ impl Export for SilentAboutSpans {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signal_that_is_taken_does_not_keep_another_one_waiting() {
+async fn accepted_logs_do_not_reset_the_failures_of_traces() {
     let options = Options { enough_to_deliver: 1, ..default_options() };
     let backend = Arc::new(SilentAboutSpans(Mutex::default()));
     let stack = Stack::with(vec![destination("default", Shared(Arc::clone(&backend)))], options);
@@ -167,7 +167,7 @@ impl<E: Export + Send> Export for Shared<E> {
 
 /// On a running clock: a paused one waits for the reading thread, which waits for its batches.
 #[tokio::test]
-async fn an_event_that_neither_backend_nor_queue_takes_ends_and_is_returned() {
+async fn an_event_is_returned_if_backend_and_queue_hang() {
     let options = Options { enough_to_deliver: 1, ..default_options() };
     let stack = Stack::with(vec![destination("default", Shared(Arc::new(Hangs)))], options);
     stack.retry.script(std::iter::repeat_n(QueueResponse::Hang, 100));
@@ -205,7 +205,7 @@ fn event(text: &str) -> Event {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_with_a_mistake_in_it_is_delivered_up_to_there_once_and_kept() {
+async fn a_corrupt_event_is_delivered_partly_and_dead_lettered() {
     let stack = Stack::new(Backend(takes));
     let text = payload("/aws/lambda/orders", &["one", "two"]).to_string() + "garbage";
     let report = stack.forward(event(&text)).await;
@@ -223,7 +223,7 @@ async fn an_event_with_a_mistake_in_it_is_delivered_up_to_there_once_and_kept() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_goes_several_ways_is_delivered_in_smaller_pieces() {
+async fn telemetry_for_several_destinations_uses_smaller_requests() {
     let largest = Arc::new(Mutex::new(0));
     let names = ["default", "a", "b", "c"];
     let largest_of = |largest: &Arc<Mutex<usize>>| {
@@ -263,7 +263,7 @@ async fn what_goes_several_ways_is_delivered_in_smaller_pieces() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_happens_to_records_for_their_time_is_reported() {
+async fn dropped_and_restamped_records_are_reported() {
     let window = Some(IngestWindow { past: Duration::from_hours(5) });
     for (old_records, expected) in [(OldRecords::Drop, (1, 0)), (OldRecords::Restamp, (0, 1))] {
         let policy = IngestPolicy { window, old_records };
@@ -277,7 +277,7 @@ async fn what_happens_to_records_for_their_time_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn log_events_without_items_are_counted_over_all_records() {
+async fn log_events_without_items_are_summed_over_kinesis_records() {
     let stack = Stack::new(Backend(takes));
     let start = "START RequestId: 6bc28136-5f1b-4365-b021-0ce6b2e64ab0 Version: $LATEST";
     let report = stack.forward(kinesis(&["orders", "stock"], &[start, "", "a line"])).await;

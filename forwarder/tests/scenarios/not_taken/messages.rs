@@ -8,7 +8,7 @@ use wire::compact::{Encoder, Flags, Names, dictionary};
 const REQUESTS_IN_VAIN: usize = 7 + 4 * 7;
 
 #[tokio::test(start_paused = true)]
-async fn bad_records_all_over_a_message_do_not_keep_the_good_ones_back() {
+async fn scattered_bad_records_do_not_block_the_good_ones() {
     for (records, every, status) in
         [(1_000, 200, 400), (1_000, 10, 422), (3_000, 2, 400), (5, 2, 422)]
     {
@@ -42,7 +42,7 @@ async fn bad_records_all_over_a_message_do_not_keep_the_good_ones_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_that_refuses_everything_costs_no_record_and_few_requests() {
+async fn total_rejection_loses_no_record_and_costs_few_requests() {
     let stack = Stack::new(client(Server { refuses_all: true, ..Server::default() }));
     let request = logs((0..1_000).map(|n| n.to_string()));
     stack.park(parked("default", Content::Request(request), 1_000));
@@ -56,7 +56,7 @@ async fn a_backend_that_refuses_everything_costs_no_record_and_few_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_stays_whole_if_its_dead_letter_is_refused() {
+async fn a_message_stays_queued_if_its_dead_letter_is_rejected() {
     // Accepts the first record, blames the second one, and is too busy for the third one.
     let stack = Stack::new(Backend(|request: &Request| {
         let (first, others) = request.clone().split_at(1);
@@ -76,7 +76,7 @@ async fn a_message_stays_whole_if_its_dead_letter_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_stays_reports_the_reason_that_needs_a_person() {
+async fn a_requeued_message_reports_the_reason_that_raises_an_alarm() {
     // Too busy for the first record, and rejects the credentials for the second one.
     let stack = Stack::new(Backend(|request: &Request| {
         let (first, second) = request.clone().split_at(1);
@@ -108,7 +108,7 @@ impl Transport for Firewall {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_of_a_firewall_costs_no_record_however_few_there_are() {
+async fn a_firewall_error_page_dead_letters_no_record() {
     let page = "<html><head><title>400 Bad Request</title></head></html>";
     let pages = [
         (Some("text/html; charset=utf-8"), page),
@@ -148,7 +148,7 @@ impl Transport for Full {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_that_writes_nothing_is_asked_little_more_in_pieces() {
+async fn a_backend_with_a_full_disk_gets_few_requests_per_attempt() {
     let stack = Stack::new(client(Full));
     let request = logs((0..1_000).map(|n| n.to_string()));
     stack.park(parked("default", Content::Request(request), 1_000));
@@ -172,7 +172,7 @@ impl Transport for Busy {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_is_hidden_as_long_as_the_backend_asked_for() {
+async fn a_message_stays_hidden_for_the_requested_retry_delay() {
     let stack = Stack::new(client(Busy));
     stack.park(parked("default", Content::Request(logs(["one".to_owned()].into_iter())), 1));
     let report = stack.redrive().await;
@@ -181,7 +181,7 @@ async fn a_message_is_hidden_as_long_as_the_backend_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_can_read_is_counted_for_its_own_destination() {
+async fn unreadable_content_is_counted_for_its_own_destination() {
     let stack = Stack::new(Backend(takes));
     stack.park(parked("audit", Content::Raw(b"bytes".to_vec()), 1));
     let report = stack.redrive().await;
@@ -192,7 +192,7 @@ async fn what_nobody_can_read_is_counted_for_its_own_destination() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_comes_out_of_the_queue_stays_there_without_a_queue_for_dead_letters() {
+async fn without_a_dead_letter_queue_an_undecodable_line_stays_queued() {
     let mut stack = Stack::new(Backend(takes));
     stack.forwarder = Forwarder::new(
         vec![Arc::new(destination("default", Backend(takes)))],
@@ -219,7 +219,7 @@ async fn a_line_that_comes_out_of_the_queue_stays_there_without_a_queue_for_dead
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_somebody_kept_is_kept_whatever_happens_to_others() {
+async fn a_queued_undecodable_line_is_dead_lettered_not_dropped() {
     let options = Options { keep_undecodable: false, ..default_options() };
     let stack = Stack::with(vec![destination("default", Backend(takes))], options);
     let line = r#"{"__otel_otlp_stdout":"0.1.0","payload":"no base64"}"#;
@@ -256,7 +256,7 @@ fn compact_line(number: u8, file: &[u8]) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_waits_for_its_dictionary_among_the_dead_letters() {
+async fn a_dead_lettered_line_is_redriven_once_its_dictionary_exists() {
     let folders = ["/var/task/dictionaries", "/opt/lambda-otlp/dictionaries"];
     assert_eq!(config().dictionary_folders, folders.map(PathBuf::from));
     let standard = dictionary::of_number(dictionary::NEWEST).unwrap();
@@ -310,7 +310,7 @@ async fn a_line_waits_for_its_dictionary_among_the_dead_letters() {
 
 /// The log events of one event share what undecodable lines may inflate to.
 #[tokio::test(start_paused = true)]
-async fn lines_that_inflate_in_vain_are_bounded_and_leave_room_for_good_ones() {
+async fn the_inflation_limit_of_bad_lines_does_not_affect_good_ones() {
     let mut request = Vec::new();
     Writer::new(&mut request).message(1, |container| {
         container.message(2, |scope| {
@@ -344,7 +344,7 @@ async fn lines_that_inflate_in_vain_are_bounded_and_leave_room_for_good_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rest_that_waits_for_a_person_says_so() {
+async fn the_remainder_of_a_message_keeps_its_alarm() {
     let stack = Stack::new(Backend(|request: &Request| {
         let (first, second) = request.clone().split_at(1);
         let mut outcome = takes(&first);
@@ -359,7 +359,7 @@ async fn a_rest_that_waits_for_a_person_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proxy_that_refuses_everything_costs_no_record_however_few_there_are() {
+async fn a_proxy_rejecting_everything_dead_letters_no_record() {
     for records in [1, 2, 3] {
         let stack = Stack::new(client(Server { refuses_all: true, ..Server::default() }));
         let lines: Vec<String> = (0..records).map(|n| format!("line {n}")).collect();
@@ -374,7 +374,7 @@ async fn a_proxy_that_refuses_everything_costs_no_record_however_few_there_are()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_is_refused_again_after_others_were_taken_is_dead_lettered() {
+async fn a_lone_bad_record_is_dead_lettered_after_another_is_accepted() {
     let stack = Stack::new(client(Server::default()));
     let one = |body: &str| Content::Request(logs(std::iter::once(body.to_owned())));
     stack.park(parked("default", one("bad"), 1));
@@ -388,7 +388,7 @@ async fn a_record_that_is_refused_again_after_others_were_taken_is_dead_lettered
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_of_its_own_is_not_dead_lettered_for_what_was_taken_before_it_came() {
+async fn an_earlier_acceptance_does_not_dead_letter_a_record() {
     let stack = Stack::new(client(Server::default()));
     let one = |body: &str| Content::Request(logs(std::iter::once(body.to_owned())));
     stack.park(parked("default", one("good"), 1));
@@ -411,7 +411,7 @@ fn noise(bytes: usize) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_larger_than_a_message_is_cut_and_its_neighbours_are_parked_once() {
+async fn an_oversized_record_is_truncated_and_its_neighbours_queued_once() {
     let stack = Stack::new(client(Busy));
     let large = noise(3 << 20);
     let event = incoming(&payload("/aws/lambda/a", &["before", &large, "after"]));

@@ -43,7 +43,7 @@ fn check(sink: &Sink) {
 }
 
 #[tokio::test]
-async fn metrics_of_functions_with_streams_of_their_own_are_sent_one_after_another() {
+async fn metrics_for_separate_streams_are_sent_sequentially() {
     let sink = slow_sink().await;
     let functions = ["orders", "stock", "billing", "mail", "parcels", "users"];
     for number in 0..20 {
@@ -57,7 +57,7 @@ async fn metrics_of_functions_with_streams_of_their_own_are_sent_one_after_anoth
 }
 
 #[tokio::test]
-async fn destinations_of_one_stream_are_sent_to_one_after_another() {
+async fn destinations_sharing_a_stream_are_served_sequentially() {
     let sink = slow_sink().await;
     let rules = r#"
         [destination.other]

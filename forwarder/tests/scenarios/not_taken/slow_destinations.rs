@@ -32,7 +32,7 @@ fn functions(number: usize) -> Event {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_that_hangs_keeps_no_other_waiting() {
+async fn a_hanging_destination_does_not_block_another() {
     let rules = RuleSet::parse(
         r#"
         [destination.other]
@@ -54,7 +54,7 @@ async fn a_destination_that_hangs_keeps_no_other_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_that_takes_its_time_is_sent_everything() {
+async fn a_slow_destination_receives_all_requests_six_at_once() {
     let slow = Slow { hangs: false, time: Duration::from_secs(1) };
     let stack = Stack::with(vec![by_function("default", slow)], default_options());
     let began = Instant::now();

@@ -17,7 +17,7 @@ fn check(text: &str, requests: Vec<Request>, expected: Expect) {
 }
 
 #[test]
-fn later_rules_see_what_earlier_ones_changed() {
+fn later_rules_see_the_changes_of_earlier_rules() {
     let request = || vec![logs("", "", vec![log(9, "bob@example.com", "a=1")])];
     let rename = "[[rule]]\nname = \"rename\"\nrename = { a = \"b\" }\n";
     let drop = "[[rule]]\nname = \"drop\"\nmatch.attributes.b = 1\ndrop = true\n";
@@ -70,7 +70,7 @@ fn later_rules_see_what_earlier_ones_changed() {
 }
 
 #[test]
-fn what_is_kept_is_dropped_by_no_later_rule() {
+fn a_kept_item_is_not_dropped_by_a_later_rule() {
     let keep = "[[rule]]\nname = \"keep\"\nmatch.severity = \"ERROR\"\nkeep = true\n";
     let all = "[[rule]]\nname = \"all\"\ndrop = true\n";
     let none = "[[rule]]\nname = \"none\"\nsample = 0\n";
@@ -106,7 +106,7 @@ fn what_is_kept_is_dropped_by_no_later_rule() {
 }
 
 #[test]
-fn sampling_goes_by_the_trace_wherever_it_is_written() {
+fn items_of_one_trace_or_request_are_sampled_together() {
     let half = rules("[[rule]]\nname = \"half\"\nsample = 0.5\n");
     let kept = |request: Request| !half.apply(&place(), vec![request]).requests.is_empty();
     for n in 0..100u8 {
@@ -126,7 +126,7 @@ fn sampling_goes_by_the_trace_wherever_it_is_written() {
 }
 
 #[test]
-fn empty_shells_are_removed() {
+fn empty_resources_and_metrics_are_removed() {
     let text = "[[rule]]\nname = \"x\"\nmatch.attributes.x = 1\ndrop = true\n";
     let mixed = |attributes: [&str; 2]| {
         let [first, second] =
@@ -164,7 +164,7 @@ fn empty_shells_are_removed() {
 }
 
 #[test]
-fn what_no_rule_touches_comes_back_byte_for_byte() {
+fn an_unchanged_request_is_returned_byte_for_byte() {
     let text = "[[rule]]\nname = \"x\"\nmatch.attributes.x = 1\ndrop = true\n\n[[rule]]\nname = \"y\"\nredact = [\"email\", \"card\"]\n";
     let request = traces("host=x", "s", vec![span(1, "x", 1, 0, "y=1 to=someone")]);
     let applied = rules(text).apply(&place(), vec![request.clone()]);
@@ -176,7 +176,7 @@ fn what_no_rule_touches_comes_back_byte_for_byte() {
 
 /// Only changed messages are encoded again.
 #[test]
-fn fields_of_later_versions_stay() {
+fn unknown_protobuf_fields_are_preserved() {
     let unknown = |bytes: &mut Vec<u8>| Writer::new(bytes).always_string(999, "new");
     let mut item = Vec::new();
     Writer::new(&mut item).always_bytes(6, &[]);
@@ -204,7 +204,7 @@ fn fields_of_later_versions_stay() {
 }
 
 #[test]
-fn values_are_compared_as_what_they_are() {
+fn conditions_compare_numbers_texts_and_booleans() {
     let check = |condition: &str, attributes: &str, expected: bool| {
         let text =
             format!("[[rule]]\nname = \"r\"\nmatch.attributes.a = {condition}\ndrop = true\n");
@@ -241,7 +241,7 @@ fn values_are_compared_as_what_they_are() {
 
 /// A request without the text of a condition is not decoded, which must not change the matches.
 #[test]
-fn looking_ahead_finds_what_decoding_would_find() {
+fn skipping_the_decoding_does_not_change_the_matches() {
     let check = |condition: &str, expected: usize| {
         let text = format!("[[rule]]\nname = \"r\"\nmatch.{condition}\ndrop = true\n");
         let records = vec![log(9, "GET /health_check 200", "k.x=1"), log(9, "7", "")];
@@ -268,7 +268,7 @@ fn looking_ahead_finds_what_decoding_would_find() {
 }
 
 #[test]
-fn a_rule_that_asks_items_leaves_their_resource() {
+fn a_rule_with_item_conditions_does_not_redact_the_resource() {
     let resource = "owner=bob@example.com";
     let request =
         || vec![logs(resource, "", vec![log(9, "bob@example.com", ""), log(17, "x", "")])];
@@ -335,7 +335,7 @@ fn a_rule_that_asks_items_leaves_their_resource() {
 
 /// If a pattern cannot be searched in bounded time, the text is never sent unchanged.
 #[test]
-fn the_rule_that_replaced_texts_whole_is_named() {
+fn whole_text_replacements_are_counted_for_their_rule() {
     let text = r#"
         [[rule]]
         name = "slow"

@@ -28,7 +28,7 @@ fn check(text: &str, place: Origin, requests: Vec<Request>, expected: Expect) {
 }
 
 #[test]
-fn every_block_is_a_good_file() {
+fn every_toml_example_in_the_docs_parses() {
     let blocks = blocks();
     assert_eq!(blocks.len(), 10, "a new example needs a test of its effect below");
     for block in blocks {
@@ -39,7 +39,7 @@ fn every_block_is_a_good_file() {
 }
 
 #[test]
-fn every_condition_test_and_action_is_in_an_example() {
+fn every_condition_and_action_has_an_example_in_the_docs() {
     let toml: String = blocks().concat();
     for word in [
         "signal",
@@ -95,7 +95,7 @@ fn every_condition_test_and_action_is_in_an_example() {
 }
 
 #[test]
-fn failures_are_kept_and_of_the_rest_a_tenth() {
+fn failures_are_kept_and_a_tenth_of_the_rest() {
     let spans = |status| (0..50).map(|n| span(n, "GET /orders", 2, status, "")).collect();
     let records = (0..50).map(|n| in_trace(log(9, "x", ""), n)).collect();
     let mut requests = vec![traces("", "", spans(0)), logs("", "", records)];

@@ -92,7 +92,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
     #[test]
-    fn every_item_is_left_or_dropped(request in request(), text in rules()) {
+    fn every_item_is_kept_or_counted_as_dropped(request in request(), text in rules()) {
         // Sampling metrics alone is a mistake; such rules are skipped.
         let Ok(rules) = RuleSet::parse(&text) else { return Ok(()) };
         let (kind, items) = (request.kind(), request.items());
@@ -108,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_panics_and_every_mistake_has_a_place(text in "[\\[\\]a-z\"=.{} \n0-9*]{0,80}") {
+    fn parsing_never_panics_and_every_mistake_has_a_line(text in "[\\[\\]a-z\"=.{} \n0-9*]{0,80}") {
         if let Err(mistakes) = RuleSet::parse(&text) {
             let lines = text.split('\n').count();
             prop_assert!(mistakes.iter().all(|mistake| (1..=lines).contains(&mistake.line)));
@@ -118,7 +118,7 @@ proptest! {
 
     /// Redacted text has no further matches, and JSON stays JSON.
     #[test]
-    fn redacting_again_changes_nothing(body in "(\\{\"[a-z@.]{1,12}\": ?(\"[ -~]{0,20}\"|[0-9]{1,17})\\}|[ -~]{0,40})") {
+    fn redaction_is_idempotent_and_preserves_json_validity(body in "(\\{\"[a-z@.]{1,12}\": ?(\"[ -~]{0,20}\"|[0-9]{1,17})\\}|[ -~]{0,40})") {
         let rules = &*REDACTION;
         let was_json = serde_json::from_str::<serde_json::Value>(&body).is_ok();
         let first = rules.apply(&place(), vec![logs("", "", vec![log(9, &body, "")])]).requests;

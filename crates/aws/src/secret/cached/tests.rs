@@ -59,7 +59,7 @@ const fn secs(seconds: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_is_read_once_in_its_lifetime() {
+async fn a_secret_is_read_once_per_lifetime() {
     let cached = cached(&[Ok("Bearer a"), Ok("Bearer a"), Ok("Bearer b")]);
     for _ in 0..3 {
         assert_eq!(shown(cached.current().await), "Bearer a, version 1");
@@ -76,7 +76,7 @@ async fn a_value_is_read_once_in_its_lifetime() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_in_a_freeze_counts() {
+async fn time_in_a_freeze_counts_as_elapsed() {
     let cached = cached(&[Ok("Bearer a"), Ok("Bearer b"), Ok("Bearer c")]);
     assert_eq!(shown(cached.current().await), "Bearer a, version 1");
     *cached.service.frozen.lock().unwrap() += secs(300);
@@ -87,7 +87,7 @@ async fn time_in_a_freeze_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_meanwhile_shares_the_answer() {
+async fn concurrent_callers_share_one_read() {
     let cached = cached(&[Ok("Bearer a"), Ok("Bearer b")]);
     let (first, second, third) = tokio::join!(cached.current(), cached.current(), cached.reread());
     for current in [first, second, third] {
@@ -101,7 +101,7 @@ async fn whoever_asks_meanwhile_shares_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_ask_again_but_not_for_every_request() {
+async fn rejected_secrets_are_reread_at_most_every_five_seconds() {
     let cached = cached(&[Ok("Bearer a"), Ok("Bearer b"), Ok("Bearer c")]);
     assert_eq!(shown(cached.current().await), "Bearer a, version 1");
     advance(secs(4)).await;
@@ -114,7 +114,7 @@ async fn refusals_ask_again_but_not_for_every_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_value_before_is_kept_while_the_service_fails() {
+async fn the_last_value_is_kept_while_the_service_fails() {
     let cached = cached(&[Ok("Bearer a"), Err(()), Err(()), Ok("Bearer b")]);
     assert_eq!(shown(cached.current().await), "Bearer a, version 1");
     advance(secs(301)).await;
@@ -148,7 +148,7 @@ impl SecretService for AnswersOnce {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_that_hangs_costs_a_second_every_half_minute() {
+async fn a_hanging_refresh_costs_one_second_per_half_minute() {
     let reference = SecretReference::parse(REFERENCE).unwrap();
     let service = Arc::new(AnswersOnce::default());
     let cached = CachedSecret::new(Arc::clone(&service), reference, Duration::from_mins(5));
@@ -172,7 +172,7 @@ async fn a_refresh_that_hangs_costs_a_second_every_half_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_any_value_the_service_is_asked_every_few_seconds() {
+async fn without_a_value_the_service_is_asked_every_five_seconds() {
     // The stored value is not an authorization.
     let cached = cached(&[Err(()), Ok("hunter2"), Ok("Bearer a")]);
     let down = "cannot read ssm:/o2: down";
@@ -189,7 +189,7 @@ async fn without_any_value_the_service_is_asked_every_few_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_gives_up_does_not_stop_the_others() {
+async fn a_caller_that_times_out_does_not_cancel_the_others() {
     let cached = cached(&[Ok("Bearer a")]);
     let hurried = tokio::time::timeout(Duration::from_millis(50), cached.current());
     let (hurried, other) = tokio::join!(hurried, cached.current());

@@ -62,7 +62,7 @@ fn summary(outcome: &Outcome) -> String {
 }
 
 #[test]
-fn a_response_decides_what_becomes_of_the_items() {
+fn each_reply_decides_the_fate_of_the_items() {
     #[track_caller]
     fn check(steps: &[Reply], records: usize, expected: &str) {
         let backend = scripted(steps.iter().copied());
@@ -112,7 +112,7 @@ fn a_response_decides_what_becomes_of_the_items() {
 }
 
 #[test]
-fn a_retry_that_would_come_too_late_is_not_waited_for() {
+fn a_retry_after_the_deadline_is_not_attempted() {
     let (outcome, elapsed) =
         deliver_within(&scripted([Reply::RetryAfter(60)]), numbered(1), 4 << 20, 10);
     assert_eq!((outcome.requests_sent, elapsed), (1, Duration::ZERO));
@@ -123,7 +123,7 @@ fn a_retry_that_would_come_too_late_is_not_waited_for() {
 }
 
 #[test]
-fn a_backend_that_hangs_costs_no_more_than_the_deadline() {
+fn a_hanging_backend_cannot_exceed_the_deadline() {
     let (outcome, elapsed) = deliver_within(&scripted([Reply::Hangs]), numbered(5), 4 << 20, 2);
     assert_eq!((outcome.undelivered(), elapsed.as_secs_f64().round()), (5, 2.0));
     assert!(elapsed <= Duration::from_secs(2), "{elapsed:?}");
@@ -138,7 +138,7 @@ fn a_backend_that_hangs_costs_no_more_than_the_deadline() {
 }
 
 #[test]
-fn a_response_that_comes_at_the_end_of_time_is_taken() {
+fn a_response_at_the_maximum_time_is_handled() {
     let request = numbered(1);
     let (policy, jitter) = (RetryPolicy::default(), Jitter::seeded(1));
     let deadline = Duration::from_secs(10);
@@ -159,7 +159,7 @@ fn nothing_is_sent_after_the_deadline() {
 }
 
 #[test]
-fn one_bad_record_of_64_is_found_and_its_neighbours_are_accepted() {
+fn halving_isolates_one_bad_record_of_64() {
     for bad in [0, 31, 40, 63] {
         let backend = scripted([]).refusing([bad]);
         let outcome = deliver(&backend, 64);
@@ -174,7 +174,7 @@ fn one_bad_record_of_64_is_found_and_its_neighbours_are_accepted() {
 }
 
 #[test]
-fn halving_stops_after_24_more_requests_and_parks_what_is_left() {
+fn halving_parks_the_rest_after_24_more_requests() {
     let backend = scripted([]).refusing([1, 3, 20, 25, 40]);
     let outcome = deliver(&backend, 64);
     assert_eq!(outcome.requests_sent, 25);
@@ -186,7 +186,7 @@ fn halving_stops_after_24_more_requests_and_parks_what_is_left() {
 }
 
 #[test]
-fn a_backend_that_refuses_everything_gets_six_halves_and_then_the_whole_is_parked() {
+fn a_fully_refused_request_is_parked_after_six_halves() {
     for records in [4, 64] {
         let backend = scripted([]).refusing(0..records);
         let outcome = deliver(&backend, records);
@@ -203,7 +203,7 @@ fn a_backend_that_refuses_everything_gets_six_halves_and_then_the_whole_is_parke
 }
 
 #[test]
-fn a_single_record_with_too_many_columns_is_blamed_although_nothing_is_accepted() {
+fn a_single_record_over_the_column_limit_is_dead_lettered() {
     let outcome = deliver(&scripted([Reply::TooManyColumns]), 1);
     assert_eq!((outcome.accepted, outcome.parts[0].fate), (0, Fate::DeadLetter));
     let outcome = deliver(&scripted([Reply::Status(400)]), 1);
@@ -211,7 +211,7 @@ fn a_single_record_with_too_many_columns_is_blamed_although_nothing_is_accepted(
 }
 
 #[test]
-fn a_request_that_is_too_large_is_split_by_bytes() {
+fn a_request_answered_with_413_is_split_by_bytes() {
     let backend = scripted([]).taking_at_most(20);
     let outcome = deliver(&backend, 64);
     assert_eq!(summary(&outcome), "64 accepted");
@@ -219,7 +219,7 @@ fn a_request_that_is_too_large_is_split_by_bytes() {
 }
 
 #[test]
-fn splitting_stops_after_24_more_requests_and_parks_what_is_left() {
+fn splitting_parks_the_rest_after_24_more_requests() {
     let backend = scripted([]).taking_at_most(1);
     let outcome = deliver(&backend, 64);
     assert_eq!(outcome.requests_sent, 25);
@@ -228,7 +228,7 @@ fn splitting_stops_after_24_more_requests_and_parks_what_is_left() {
 }
 
 #[test]
-fn a_write_that_fails_is_repeated_once_and_its_halves_are_not() {
+fn a_failed_write_is_retried_once_before_halving() {
     let backend = scripted([Reply::NothingWritten; 8]);
     let outcome = deliver(&backend, 4);
     assert_eq!(backend.sizes(), [4, 4, 2, 2, 1, 1, 1, 1]);
@@ -239,7 +239,7 @@ fn a_write_that_fails_is_repeated_once_and_its_halves_are_not() {
 }
 
 #[test]
-fn a_warning_is_no_reason_to_send_again() {
+fn a_warning_causes_no_retry() {
     let backend = scripted([Reply::Warning; 8]);
     let outcome = deliver(&backend, 100);
     assert_eq!((summary(&outcome).as_str(), outcome.warning.as_str()), ("100 accepted", "old"));
@@ -247,7 +247,7 @@ fn a_warning_is_no_reason_to_send_again() {
 }
 
 #[test]
-fn a_request_above_the_bound_is_split_before_it_is_sent() {
+fn an_oversized_request_is_split_before_sending() {
     let request = numbered(64);
     let max_bytes = request.bytes().len() / 3;
     let backend = scripted([]);
@@ -257,7 +257,7 @@ fn a_request_above_the_bound_is_split_before_it_is_sent() {
 }
 
 #[test]
-fn what_is_still_to_be_sent_is_parked_with_what_failed() {
+fn unsent_pieces_are_parked_with_the_failed_piece() {
     let request = numbered(64);
     let max_bytes = request.bytes().len() / 3;
     let backend = scripted([Reply::Ok, Reply::Status(503), Reply::Status(503), Reply::Status(503)]);
@@ -271,7 +271,7 @@ fn what_is_still_to_be_sent_is_parked_with_what_failed() {
 }
 
 #[test]
-fn what_is_parked_for_different_reasons_is_not_joined() {
+fn parked_parts_with_different_reasons_stay_separate() {
     use Reply::{NothingWritten, Status};
     let steps =
         [NothingWritten, NothingWritten, NothingWritten, Status(503), Status(503), Status(503)];
@@ -283,7 +283,7 @@ fn what_is_parked_for_different_reasons_is_not_joined() {
 }
 
 #[test]
-fn errors_of_the_transport_are_masked() {
+fn transport_errors_are_masked() {
     let base = url::Url::parse("http://h/?token=s3cret-token").unwrap();
     let mask = Mask::of(&DestinationConfig::new(&base));
     let (policy, jitter) = (RetryPolicy::default().once(), Jitter::seeded(1));
@@ -304,7 +304,7 @@ fn errors_of_the_transport_are_masked() {
 }
 
 #[test]
-fn a_repetition_sends_the_same_bytes() {
+fn a_retry_sends_the_same_bytes() {
     let backend = scripted([Reply::Status(503)]);
     let outcome = deliver(&backend, 10);
     let one = wire::gzip::compress(gzip_level(SignalKind::Logs), numbered(10).bytes()).len();

@@ -94,7 +94,7 @@ fn check(request: Request, columns: usize, expected: &[usize]) {
 }
 
 #[test]
-fn items_go_together_until_their_columns_are_too_many() {
+fn items_share_a_request_up_to_the_column_limit() {
     let three = || vec![keys(0..10), keys(10..20), keys(20..30)];
     let spans = |items| traces(vec![(vec![], items)]);
     check(spans(three()), 30, &[3]);
@@ -108,7 +108,7 @@ fn items_go_together_until_their_columns_are_too_many() {
 }
 
 #[test]
-fn the_columns_of_a_resource_count_in_every_piece() {
+fn resource_columns_count_in_every_piece() {
     let items = || vec![keys(0..10), keys(10..20), keys(20..30)];
     check(traces(vec![(keys(90..110), items())]), 49, &[2, 1]);
     check(logs(keys(90..110), log_records(items())), 49, &[2, 1]);
@@ -122,14 +122,14 @@ fn the_columns_of_a_resource_count_in_every_piece() {
 }
 
 #[test]
-fn a_resource_that_has_too_many_columns_is_not_repeated() {
+fn an_oversized_resource_is_not_repeated() {
     let lost = || (keys(0..50), vec![keys(0..10); 4]);
     let good = || (keys(0..5), vec![keys(0..10); 2]);
     check(traces(vec![good(), lost(), good()]), 30, &[2, 4, 2]);
 }
 
 #[test]
-fn what_splitting_repeats_is_bounded() {
+fn resource_bytes_repeated_by_splitting_are_bounded() {
     let large =
         vec![attribute("large", Value::StringValue("x".repeat(MOST_REPEATED_BYTES / 3 - 99)))];
     let items = (0..10).map(|n| keys(n * 10..n * 10 + 10)).collect();
@@ -137,7 +137,7 @@ fn what_splitting_repeats_is_bounded() {
 }
 
 #[test]
-fn each_metric_has_columns_of_its_own() {
+fn columns_are_counted_per_metric_stream() {
     let point = |numbers| gauge(vec![keys(numbers)]);
     check(metrics(vec![], vec![("a", point(0..10)), ("b", point(10..20))]), 10, &[2]);
     check(metrics(vec![], vec![("a", point(0..10)), ("A", point(10..20))]), 10, &[1, 1]);
@@ -164,7 +164,7 @@ fn each_metric_has_columns_of_its_own() {
 }
 
 #[test]
-fn keys_are_counted_as_openobserve_stores_them() {
+fn columns_are_counted_in_openobserve_spelling() {
     let pair = |first: KeyValue, second: KeyValue| {
         // Ten more keys make a split necessary.
         let with = |attribute| [keys(0..10), vec![attribute]].concat();
@@ -207,7 +207,7 @@ fn small_and_empty_requests_stay_whole() {
 }
 
 #[test]
-fn a_thousand_pieces_are_cut_quickly_and_keep_their_order() {
+fn a_thousand_pieces_keep_their_order() {
     let item = |n: usize| keys(n * 20..n * 20 + 20);
     let request = traces(vec![(keys(0..1), (0..1000).map(item).collect())]);
     let pieces = split_by_columns(request, 18 + 25);
@@ -219,7 +219,7 @@ fn a_thousand_pieces_are_cut_quickly_and_keep_their_order() {
 proptest! {
     /// Nothing is lost or reordered, and only pieces with a single item exceed the limit.
     #[test]
-    fn pieces_are_the_request_within_the_bound(
+    fn pieces_preserve_all_items_within_the_column_limit(
         resources in proptest::collection::vec(
             (0usize..20, proptest::collection::vec((0usize..60, 0usize..15), 0..8)),
             0..5,
@@ -260,7 +260,7 @@ proptest! {
 }
 
 #[test]
-fn few_keys_are_seen_to_be_few_and_only_they() {
+fn the_key_count_check_detects_few_keys() {
     let check = |request: &Request, max: usize, expected: bool| {
         let found = super::keys::are_few(request.kind(), request.bytes(), max);
         assert_eq!(found, expected, "{request:?} {max}");

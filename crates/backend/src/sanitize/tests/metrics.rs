@@ -24,7 +24,7 @@ fn shaped_metrics(given: Vec<Metric>) -> (Vec<Metric>, usize) {
 }
 
 #[test]
-fn values_that_are_no_numbers_are_dropped_and_counted() {
+fn points_without_a_finite_value_are_dropped_and_counted() {
     let numbers = vec![
         point(f64::NAN, &[]),
         point(1.0, &[]),
@@ -71,7 +71,7 @@ fn values_that_are_no_numbers_are_dropped_and_counted() {
 }
 
 #[test]
-fn a_summary_keeps_its_sum_when_a_quantile_is_no_number() {
+fn a_summary_with_a_nan_quantile_keeps_its_sum() {
     let quantile = |value| summary_data_point::ValueAtQuantile { quantile: 0.5, value };
     let summary = |sum, values: &[f64]| SummaryDataPoint {
         sum,
@@ -86,7 +86,7 @@ fn a_summary_keeps_its_sum_when_a_quantile_is_no_number() {
 }
 
 #[test]
-fn deltas_lose_their_start_time_and_cumulative_sums_keep_it() {
+fn only_cumulative_sums_keep_their_start_time() {
     let sum = |temporality, point| {
         metric(Data::Sum(Sum {
             data_points: vec![point],
@@ -103,7 +103,7 @@ fn deltas_lose_their_start_time_and_cumulative_sums_keep_it() {
 }
 
 #[test]
-fn a_gauge_has_one_set_of_attribute_keys() {
+fn a_gauge_is_split_by_attribute_keys() {
     let points = vec![
         point(1.0, &["a"]),
         point(2.0, &[]),
@@ -139,7 +139,7 @@ fn only_histogram(given: Metric) -> HistogramDataPoint {
 }
 
 #[test]
-fn a_histogram_has_sum_minimum_and_maximum() {
+fn a_histogram_gets_missing_sum_minimum_and_maximum() {
     #[track_caller]
     fn check(counts: &[u64], bounds: &[f64], given: [Option<f64>; 3], expected: [f64; 3]) {
         let [sum, min, max] = given;
@@ -209,7 +209,7 @@ fn explicit(point: ExponentialHistogramDataPoint, unit: &str) -> Vec<(f64, u64)>
 }
 
 #[test]
-fn exponential_buckets_become_explicit_ones() {
+fn exponential_buckets_become_explicit_buckets() {
     // Scale 0: (1, 2], (2, 4], (4, 8].
     assert_eq!(explicit(exponential(0, 1, 0, &[2, 0, 3]), "s"), [(0.0, 1), (2.0, 2), (8.0, 3)]);
     // Scale 1: (0.5, 0.71], (0.71, 1], (1, 1.41], (1.41, 2], (2, 2.83].
@@ -230,7 +230,7 @@ fn exponential_buckets_become_explicit_ones() {
 }
 
 #[test]
-fn a_gauge_whose_groups_would_repeat_megabytes_stays_one() {
+fn a_gauge_with_a_long_description_is_not_split() {
     let keys: Vec<String> = (0..100).map(|number| format!("key{number}")).collect();
     let points = || keys.iter().map(|key| point(1.0, &[key.as_str()])).collect();
     let groups = |description: &str| {

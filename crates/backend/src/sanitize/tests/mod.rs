@@ -102,7 +102,7 @@ fn decoded<S: Signal>(sanitized: &Sanitized) -> S::Request {
 }
 
 #[test]
-fn what_needs_nothing_passes_with_the_same_bytes() {
+fn valid_requests_pass_unchanged() {
     let resource = || resource(&[("service.name", "shop"), ("faas.name", "f")]);
     let parent = Span {
         parent_span_id: vec![3; 8],
@@ -125,7 +125,7 @@ fn what_needs_nothing_passes_with_the_same_bytes() {
 }
 
 #[test]
-fn other_backends_get_what_the_user_sent() {
+fn requests_to_other_backends_stay_unchanged() {
     let gauge = Gauge { data_points: vec![point(f64::NAN, &[])] };
     for request in [
         metrics(vec![metric(Data::Gauge(gauge))]),
@@ -138,7 +138,7 @@ fn other_backends_get_what_the_user_sent() {
 }
 
 #[test]
-fn every_resource_has_a_service_name() {
+fn every_resource_gets_a_service_name() {
     #[track_caller]
     fn check(given: impl Into<Option<Resource>>, expected: &[&str]) {
         let given = given.into();
@@ -161,7 +161,7 @@ fn every_resource_has_a_service_name() {
 }
 
 #[test]
-fn spans_get_times_ids_and_names_that_openobserve_can_store() {
+fn spans_are_adapted_to_openobserve() {
     #[track_caller]
     fn check(given: Span, expected: Span) {
         let sanitized =
@@ -186,7 +186,7 @@ fn spans_get_times_ids_and_names_that_openobserve_can_store() {
 }
 
 #[test]
-fn spans_with_invalid_ids_are_refused_as_they_came() {
+fn spans_with_invalid_ids_are_refused_unchanged() {
     // Without a service name, which the adaptation would add.
     let shop = resource(&[("team", "shop")]);
     let invalid = [
@@ -205,7 +205,7 @@ fn spans_with_invalid_ids_are_refused_as_they_came() {
 }
 
 #[test]
-fn log_records_get_a_severity_text_and_keep_their_own_fields() {
+fn records_get_a_severity_text_and_unreserved_keys() {
     let severity = |number| {
         let record = LogRecord { severity_number: number, ..Default::default() };
         let sanitized = for_openobserve(&logs(resource(&[("service.name", "shop")]), vec![record]));
@@ -267,7 +267,7 @@ fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
 proptest! {
     /// The scan without decoding agrees with the rules: a request passes the scan only if no rule changes it.
     #[test]
-    fn the_scan_finds_exactly_what_the_rules_change(
+    fn the_scan_agrees_with_the_sanitizing_rules(
         resource_attributes in attributes(),
         span_attributes in attributes(),
         (start, end) in (0u64..3, 0u64..3),
@@ -321,7 +321,7 @@ proptest! {
 /// `Http_Route` shares a column with `http.route`, and its new name must not take the column of a resource attribute. So does
 /// `body_a` with the entry `a` of the body.
 #[test]
-fn a_key_moved_out_of_a_shared_column_takes_no_column_of_its_resource() {
+fn a_renamed_key_avoids_the_columns_of_its_resource() {
     let resource = || {
         resource(&[
             ("service.name", "shop"),
@@ -345,7 +345,7 @@ fn a_key_moved_out_of_a_shared_column_takes_no_column_of_its_resource() {
 
 /// A span's resource attributes are stored with the prefix `service_`, a data point's without one.
 #[test]
-fn attributes_of_an_item_take_no_column_of_its_resource() {
+fn item_attributes_never_overwrite_resource_columns() {
     let resource = || {
         let attributes = [("service.name", "orders"), ("faas.name", "orders")];
         let attributes = attributes.iter().map(|(key, value)| attribute(key, value)).collect();
@@ -376,7 +376,7 @@ fn attributes_of_an_item_take_no_column_of_its_resource() {
 
 /// A resource with very many attributes is indexed, and protects its columns as well.
 #[test]
-fn a_resource_of_many_attributes_is_looked_up() {
+fn a_resource_with_many_attributes_protects_its_columns() {
     let mut attributes: Vec<KeyValue> =
         (0..20_000).map(|n| attribute(&format!("k{n}"), "x")).collect();
     attributes.extend([attribute("service.name", "orders"), attribute("faas.name", "orders")]);
@@ -391,7 +391,7 @@ fn a_resource_of_many_attributes_is_looked_up() {
 }
 
 #[test]
-fn containers_without_items_get_no_service_name() {
+fn empty_containers_are_removed() {
     let one = logs(resource(&[]), vec![LogRecord::default()]);
     let mut bytes = [0x0a, 0].repeat(10_000);
     bytes.extend_from_slice(one.bytes());
@@ -402,7 +402,7 @@ fn containers_without_items_get_no_service_name() {
 }
 
 #[test]
-fn streams_are_named_as_openobserve_does() {
+fn stream_names_are_normalized_like_in_openobserve() {
     let check = |name, expected| assert_eq!(stored_stream(name), expected);
     check("default", "default");
     check("/aws/lambda/My-Fn.Name", "_aws_lambda_my_fn_name");
@@ -442,7 +442,7 @@ fn adapted_attributes(given: &[KeyValue]) -> Vec<KeyValue> {
 }
 
 #[test]
-fn keys_of_one_column_get_columns_of_their_own() {
+fn keys_sharing_a_column_get_distinct_names() {
     let texts_of =
         |keys: &[&str]| -> Vec<KeyValue> { keys.iter().map(|key| attribute(key, key)).collect() };
     let check = |given: &[&str], expected: &[&str]| {
@@ -482,7 +482,7 @@ fn keys_of_one_column_get_columns_of_their_own() {
 }
 
 #[test]
-fn a_map_takes_no_column_of_an_item() {
+fn a_map_never_overwrites_a_column_of_its_item() {
     let forged =
         [map("status", vec![attribute("code", "7")]), map("_", vec![attribute("o2.id", "7")])];
     let shop = resource(&[("service.name", "shop")]);
@@ -493,7 +493,7 @@ fn a_map_takes_no_column_of_an_item() {
 }
 
 #[test]
-fn keys_of_a_resource_and_of_a_body_get_columns_of_their_own() {
+fn resource_and_body_keys_sharing_a_column_are_renamed() {
     let shop = || {
         resource(&[
             ("team_a", "1"),
@@ -524,7 +524,7 @@ fn keys_of_a_resource_and_of_a_body_get_columns_of_their_own() {
 }
 
 #[test]
-fn bytes_that_are_no_text_become_base64() {
+fn binary_values_become_base64() {
     let bytes = |key: &str, bytes: &[u8]| KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue { value: Some(Value::BytesValue(bytes.to_vec())) }),
@@ -569,7 +569,7 @@ fn bytes_that_are_no_text_become_base64() {
 }
 
 #[test]
-fn attributes_of_events_and_links_hide_no_field() {
+fn event_and_link_attributes_never_hide_a_field() {
     let keys = |keys: &[&str]| keys.iter().map(|key| attribute(key, "x")).collect();
     let check = |events: Vec<KeyValue>, links: Vec<KeyValue>, expected: [&[&str]; 2]| {
         let span = Span {

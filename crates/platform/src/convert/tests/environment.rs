@@ -62,7 +62,7 @@ fn of_stream(events: &[String]) -> ConvertedLines {
 }
 
 #[test]
-fn forwarder_and_extension_make_the_same_of_a_line() {
+fn forwarder_and_extension_convert_lines_alike() {
     let line = |text: &str| {
         let text = serde_json::Value::from(text);
         format!(r#"{{"time":"{TIME}","type":"function","record":{text}}}"#)
@@ -100,7 +100,7 @@ fn forwarder_and_extension_make_the_same_of_a_line() {
 }
 
 #[test]
-fn what_the_function_prints_is_not_lambdas() {
+fn printed_platform_lines_stay_plain_logs() {
     let printed = format!("REPORT RequestId: {ID}\tDuration: 7.50 ms\n");
     let printed = serde_json::Value::from(printed);
     let line = format!(r#"{{"time":"{TIME}","type":"function","record":{printed}}}"#);
@@ -111,7 +111,7 @@ fn what_the_function_prints_is_not_lambdas() {
 }
 
 #[test]
-fn of_an_instance_with_many_invocations_no_line_belongs_to_the_newest() {
+fn concurrent_invocations_assign_no_request_id_to_lines() {
     let mut converter =
         Converter::new(identity(), PlatformOptions::default(), OBSERVED).counted_elsewhere();
     let start = start();

@@ -102,7 +102,7 @@ fn sums_of_document(document: &Value) -> Sums {
 }
 
 #[test]
-fn documents_in_the_embedded_metric_format_are_read() {
+fn emf_documents_yield_their_metric_sums() {
     check_all("emf.jsonl", 38, |case| {
         let line = case["line"].as_str().unwrap();
         let document = match case.get("emf") {

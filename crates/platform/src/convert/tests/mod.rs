@@ -83,7 +83,7 @@ const REPORT: (i64, &str) = (
 );
 
 #[test]
-fn the_lines_of_text_mixed_become_logs_or_are_consumed() {
+fn text_lines_become_logs_or_are_consumed() {
     let converted = text_mixed(PlatformOptions::default());
     check(
         records(&converted),
@@ -104,7 +104,7 @@ fn the_lines_of_text_mixed_become_logs_or_are_consumed() {
 }
 
 #[test]
-fn the_reports_of_text_mixed_become_metrics() {
+fn text_reports_become_metrics() {
     let converted = text_mixed(PlatformOptions::default());
     check(
         points(&converted),
@@ -129,14 +129,14 @@ fn the_reports_of_text_mixed_become_metrics() {
 }
 
 #[test]
-fn under_all_the_bracket_lines_become_logs_too_and_the_metrics_stay() {
+fn platform_logs_all_keeps_start_and_end_lines_as_logs() {
     let all = text_mixed(PlatformOptions { platform_logs_all: true, ..PlatformOptions::default() });
     assert_eq!((all.consumed, log_records(&all)), (ConsumedLines::default(), 15));
     assert_eq!(all.metrics, text_mixed(PlatformOptions::default()).metrics);
 }
 
 #[test]
-fn every_event_is_consumed_or_one_log_record() {
+fn every_log_event_is_consumed_or_becomes_one_record() {
     let messages = ["", "\n", "{", "{}", "END", "REPORT", "START RequestId: x", "\u{0}\u{feff}🦀"];
     let converted = lines(&messages, PlatformOptions::default());
     assert_eq!(consumed(&converted) + log_records(&converted), messages.len());
@@ -144,19 +144,19 @@ fn every_event_is_consumed_or_one_log_record() {
 }
 
 #[test]
-fn nothing_taken_makes_nothing() {
+fn no_log_events_convert_to_nothing() {
     assert_eq!(lines(&[], PlatformOptions::default()), ConvertedLines::default());
 }
 
 #[test]
-fn lines_that_are_only_consumed_make_no_empty_resource() {
+fn consumed_lines_leave_no_empty_resource() {
     let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n";
     let converted = lines(&[start], PlatformOptions::default());
     assert_eq!((&converted.logs, &converted.metrics, consumed(&converted)), (&None, &None, 1));
 }
 
 #[test]
-fn a_line_belongs_to_the_invocation_it_stands_in() {
+fn a_line_belongs_to_its_enclosing_invocation() {
     let converted = lines(
         &[
             "before",
@@ -180,7 +180,7 @@ fn a_line_belongs_to_the_invocation_it_stands_in() {
 }
 
 #[test]
-fn the_state_goes_over_to_the_next_chunk() {
+fn the_open_invocation_carries_over_to_the_next_chunk() {
     let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n";
     let state = lines(&[start], PlatformOptions::default()).state;
     let mut next =
@@ -197,7 +197,7 @@ fn the_state_goes_over_to_the_next_chunk() {
 }
 
 #[test]
-fn an_undecodable_line_is_reported_and_not_shown() {
+fn an_undecodable_line_is_reported_without_its_content() {
     let mut stream = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
     stream.undecodable(
         &LogEventRef { id: "7", time_ms: 5, message: "{\"__otel_otlp_stdout\":\"secret\"}" },
@@ -259,7 +259,7 @@ const JSON_LINES: [&str; 8] = [
 ];
 
 #[test]
-fn json_system_lines_become_what_text_lines_become() {
+fn json_system_lines_become_logs_and_metrics() {
     let converted = lines(&JSON_LINES, PlatformOptions::default());
     check(
         records(&converted),
@@ -293,7 +293,7 @@ fn json_system_lines_become_what_text_lines_become() {
 }
 
 #[test]
-fn what_a_line_told_of_its_invocation_holds_in_the_next_chunk() {
+fn the_tenant_carries_over_to_the_next_chunk() {
     let start = r#"{"time":"2026-09-21T14:13:20.100Z","type":"platform.start","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","tenantId":"blue"}}"#;
     let report = r#"{"time":"2026-09-21T14:13:20.201Z","type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","status":"success","metrics":{"durationMs":1}}}"#;
     let first = lines(&[start], PlatformOptions::default());
@@ -329,7 +329,7 @@ fn a_timeout_and_its_report_in_two_chunks_count_once() {
 /// Deliveries from the tests of New Relic's forwarder (newrelic/aws-log-ingestion), read in place. The test is skipped if they
 /// are absent.
 #[test]
-fn deliveries_of_new_relics_tests_are_converted() {
+fn new_relic_test_deliveries_are_converted() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared/samples/peers/newrelic");
     if !folder.is_dir() {
@@ -364,7 +364,7 @@ fn deliveries_of_new_relics_tests_are_converted() {
 }
 
 #[test]
-fn a_line_in_the_embedded_metric_format_becomes_metrics_and_a_log() {
+fn an_emf_line_becomes_metrics_and_a_log() {
     let emf = r#"{"_aws":{"Timestamp":1790000000000,"CloudWatchMetrics":[{"Namespace":"shop","Dimensions":[["service"]],"Metrics":[{"Name":"orders","Unit":"Count"}]}]},"service":"api","orders":[1,2,"x"],"level":"WARN","message":"two orders"}"#;
     let malformed = r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":"1"}"#;
     let converted = lines(&[emf, malformed, REPORT.1], PlatformOptions::default());
@@ -389,7 +389,7 @@ fn a_line_in_the_embedded_metric_format_becomes_metrics_and_a_log() {
 }
 
 #[test]
-fn an_xray_root_is_a_trace_id_only_where_a_span_carries_it() {
+fn an_xray_root_requires_a_span_with_its_trace_id() {
     const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
     let line = format!(r#"{{"message":"x","xray_trace_id":"{ROOT}"}}"#);
     let other = line.replace("5759e988", "5759e989");
@@ -416,7 +416,7 @@ fn an_xray_root_is_a_trace_id_only_where_a_span_carries_it() {
 }
 
 #[test]
-fn the_span_of_an_invocation_is_known_in_the_next_chunk_too() {
+fn an_invocation_span_carries_over_to_the_next_chunk() {
     const TRACE_ID: [u8; 16] = [7; 16];
     let span = |request_id, trace_id| InvocationSpan {
         request_id,
@@ -474,7 +474,7 @@ fn invocations_of(messages: &[String]) -> Vec<Option<String>> {
 }
 
 #[test]
-fn the_end_of_another_request_ends_nothing() {
+fn the_end_of_another_request_is_ignored() {
     let found = invocations_of(&[
         format!("START RequestId: {REQUEST} Version: $LATEST"),
         format!("END RequestId: {OTHER}"),
@@ -484,7 +484,7 @@ fn the_end_of_another_request_ends_nothing() {
 }
 
 #[test]
-fn a_tenant_is_told_where_a_request_begins_and_nowhere_in_it() {
+fn the_tenant_is_read_only_from_the_start_line() {
     let tells = |line: String| {
         let converted = lines(
             &[&format!("START RequestId: {REQUEST} Version: 1"), "one", &line, "two"],
@@ -503,7 +503,7 @@ fn a_tenant_is_told_where_a_request_begins_and_nowhere_in_it() {
 }
 
 #[test]
-fn an_execution_of_another_function_stands_on_no_other_record() {
+fn a_foreign_durable_execution_marks_only_its_own_record() {
     let other = "arn:aws:lambda:eu-west-1:999999999999:function:payments:1/durable-execution/:123456789012:function:orders:/y";
     let own = "arn:aws:lambda:eu-west-1:123456789012:function:orders:1/durable-execution/x/y";
     for (arn, expected) in [(other, 1), (own, 2)] {
@@ -516,7 +516,7 @@ fn an_execution_of_another_function_stands_on_no_other_record() {
 }
 
 #[test]
-fn what_is_left_around_a_line_is_not_lambdas() {
+fn function_text_is_never_parsed_as_a_platform_line() {
     let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
     let event = |message| LogEventRef { id: "1", time_ms: 1_790_000_000_000, message };
     let start = format!("START RequestId: {OTHER}");

@@ -32,7 +32,7 @@ fn spans_of(chunks: &[&[(i64, &str)]], mapping: SpanMapping, end: SpanEnd) -> St
 }
 
 #[test]
-fn invocations_of_text_lines_become_spans_if_asked_for() {
+fn text_invocations_become_spans_only_when_enabled() {
     check(
         spans_of(&[&[START, END, REPORT]], SpanMapping::SpanEvents, SpanEnd::RuntimeDone),
         expect![[r#"
@@ -55,7 +55,7 @@ fn invocations_of_text_lines_become_spans_if_asked_for() {
 }
 
 #[test]
-fn however_a_stream_is_cut_each_invocation_is_one_span() {
+fn each_invocation_yields_one_span_for_any_cut() {
     let timeout = (
         202,
         "2026-09-21T14:13:21.000Z 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Task timed out after 3.00 seconds\n\n",
@@ -78,7 +78,7 @@ fn however_a_stream_is_cut_each_invocation_is_one_span() {
 }
 
 #[test]
-fn invocations_of_json_lines_become_spans_at_the_times_of_their_log_events() {
+fn json_invocation_spans_use_log_event_times() {
     let moved: Vec<(i64, &str)> = (0..).map(|n| 5_000_000 + n * 100).zip(JSON_LINES).collect();
     check(
         spans_of(&[&moved], SpanMapping::ChildSpans, SpanEnd::RuntimeDone),

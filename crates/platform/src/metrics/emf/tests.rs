@@ -29,7 +29,7 @@ fn line(dimensions: &str, metrics: &str, keys: &str) -> String {
 }
 
 #[test]
-fn the_example_of_the_specification_is_read() {
+fn the_emf_specification_example_is_parsed() {
     check(
         &[
             r#"{"_aws":{"Timestamp":1574109732004,"CloudWatchMetrics":[{"Namespace":"lambda-function-metrics","Dimensions":[["functionVersion"]],"Metrics":[{"Name":"time","Unit":"Milliseconds","StorageResolution":60}]}]},"functionVersion":"$LATEST","time":100,"requestId":"989ffbf8-9ace-4817-a57c-e4dd734019ee"}"#,
@@ -42,7 +42,7 @@ fn the_example_of_the_specification_is_read() {
 }
 
 #[test]
-fn counts_are_sums_and_all_else_histograms() {
+fn count_metrics_become_sums_and_others_histograms() {
     let metrics = r#"[{"Name":"orders","Unit":"Count"},{"Name":"latency","Unit":"Seconds"},{"Name":"depth"}]"#;
     check(
         &[
@@ -65,7 +65,7 @@ fn counts_are_sums_and_all_else_histograms() {
 }
 
 #[test]
-fn all_dimension_sets_are_the_attributes_of_one_point() {
+fn all_dimension_sets_merge_into_one_data_point() {
     let metrics = r#"[{"Name":"orders","Unit":"Count"}]"#;
     check(
         &[
@@ -90,7 +90,7 @@ fn all_dimension_sets_are_the_attributes_of_one_point() {
 }
 
 #[test]
-fn a_metric_with_negative_values_has_one_kind() {
+fn a_metric_with_negative_values_keeps_its_kind() {
     let metrics = r#"[{"Name":"balance","Unit":"None"},{"Name":"stock","Unit":"Count"}]"#;
     let lines = [
         line(r#"[["a"]]"#, metrics, r#""a":"1","balance":[1,2,3,-1],"stock":[1,2,3,-1]"#),
@@ -125,7 +125,7 @@ fn a_metric_with_negative_values_has_one_kind() {
 }
 
 #[test]
-fn several_directives_and_namespaces_stay_apart() {
+fn directives_and_namespaces_stay_separate() {
     check(
         &[
             r#"{"_aws":{"CloudWatchMetrics":[{"Namespace":"a","Metrics":[{"Name":"x","Unit":"Count"}]},{"Namespace":"b","Dimensions":[["d"]],"Metrics":[{"Name":"x","Unit":"Bytes"},{"Name":"gone"}]}]},"x":3,"d":"e"}"#,
@@ -139,7 +139,7 @@ fn several_directives_and_namespaces_stay_apart() {
 }
 
 #[test]
-fn values_that_are_none_are_counted_and_the_rest_is_kept() {
+fn invalid_emf_values_are_counted_and_valid_ones_kept() {
     let metrics = r#"[{"Name":"a","Unit":"Count"},{"Name":"b"},{"Name":"c"},{"Name":"missing"},{"Unit":"Count"},7,{"Name":""}]"#;
     check(
         &[&line("[]", metrics, r#""a":[1,"2",null,1e400,1e19,[3]],"b":"12","c":{"d":1},"":5"#)],
@@ -159,7 +159,7 @@ fn values_that_are_none_are_counted_and_the_rest_is_kept() {
 }
 
 #[test]
-fn a_distribution_is_a_histogram_of_whatever_unit() {
+fn a_distribution_becomes_a_histogram_for_every_unit() {
     let metrics = r#"[{"Name":"set","Unit":"Milliseconds"},{"Name":"counted","Unit":"Count"}]"#;
     let set = r#"{"Count":5,"Sum":25.0,"Min":1,"Max":10}"#;
     let counted =
@@ -182,7 +182,7 @@ fn a_distribution_is_a_histogram_of_whatever_unit() {
 }
 
 #[test]
-fn the_buckets_of_a_distribution_are_those_of_its_values() {
+fn a_distribution_fills_the_buckets_of_its_values() {
     let buckets_of = |value: &str| {
         let mut points = EmfPoints::new(Shape::Otlp);
         let line = line("[]", r#"[{"Name":"m"}]"#, &format!(r#""m":{value}"#));
@@ -203,7 +203,7 @@ fn the_buckets_of_a_distribution_are_those_of_its_values() {
 }
 
 #[test]
-fn a_distribution_that_is_none_is_counted() {
+fn an_invalid_distribution_counts_as_dropped() {
     let dropped = |value: &str, expected: usize| {
         let line = line("[]", r#"[{"Name":"m"}]"#, &format!(r#""m":{value}"#));
         let mut points = EmfPoints::new(Shape::OpenObserve);
@@ -246,7 +246,7 @@ fn a_distribution_that_is_none_is_counted() {
 }
 
 #[test]
-fn a_line_behind_a_runtimes_prefix_is_read() {
+fn emf_after_a_runtime_prefix_is_parsed() {
     let without_time =
         line("[]", r#"[{"Name":"m"}]"#, r#""m":7"#).replace(r#""Timestamp":1790000000123,"#, "");
     for (prefix, id) in [
@@ -274,7 +274,7 @@ fn a_line_behind_a_runtimes_prefix_is_read() {
 }
 
 #[test]
-fn malformed_lines_stay_logs() {
+fn malformed_emf_lines_yield_no_metrics() {
     for (text, dropped) in [
         ("", None),
         ("CloudWatchMetrics", None),
@@ -300,7 +300,7 @@ fn malformed_lines_stay_logs() {
 }
 
 #[test]
-fn the_time_is_the_lines_own_if_cloudwatch_would_take_it() {
+fn an_emf_timestamp_is_used_only_if_plausible() {
     let time_of = |timestamp: &str| {
         let line = format!(
             r#"{{"_aws":{{"Timestamp":{timestamp},"CloudWatchMetrics":[{{"Metrics":[{{"Name":"x"}}]}}]}},"x":1}}"#
@@ -321,7 +321,7 @@ fn the_time_is_the_lines_own_if_cloudwatch_would_take_it() {
 }
 
 #[test]
-fn what_a_chunk_keeps_is_bounded() {
+fn emf_series_of_a_chunk_are_bounded() {
     let metrics: Vec<String> = (0..300).map(|n| format!(r#"{{"Name":"m{n}"}}"#)).collect();
     let names: Vec<String> = (0..50).map(|n| format!(r#""d{n}""#)).collect();
     let values: Vec<String> = (0..300).map(|n| format!(r#""m{n}":1"#)).collect();
@@ -346,7 +346,7 @@ fn what_a_chunk_keeps_is_bounded() {
 
 proptest! {
     #[test]
-    fn no_line_panics(
+    fn parsing_emf_lines_never_panics(
         dimensions in "\\[(\\[(\"[ab]\",?){0,2}\\],?){0,2}\\]|null|7",
         value in "[-0-9.eE]{1,8}|\\[[-0-9,.]{0,9}\\]|\"x\"|null",
         text in "\\PC*",
@@ -357,7 +357,7 @@ proptest! {
 }
 
 #[test]
-fn names_of_dimensions_are_looked_up_to_a_bound() {
+fn dimension_lookup_is_bounded() {
     let dimensions = |unknown: usize| {
         let names = vec![r#""none""#; unknown].join(",");
         let line = line(&format!(r#"[[{names},"d"]]"#), r#"[{"Name":"m"}]"#, r#""m":1,"d":"x""#);

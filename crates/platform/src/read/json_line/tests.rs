@@ -46,7 +46,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const XRAY: &str = "1-5759e988-bd862e3fe1be46a994272793";
 
 #[test]
-fn lines_of_loggers() {
+fn json_lines_of_common_loggers_are_parsed() {
     // Python's structlog and loguru.
     check(
         r#"{"order":7,"event":"declined","level":"error","timestamp":"2026-09-21T14:13:20.123Z"}"#,
@@ -117,7 +117,7 @@ fn lines_of_loggers() {
 }
 
 #[test]
-fn lines_of_powertools_in_each_language() {
+fn powertools_lines_are_parsed_in_every_language() {
     // Python, TypeScript, Java: snake case. The order of the keys differs.
     check(
         &format!(
@@ -150,7 +150,7 @@ fn lines_of_powertools_in_each_language() {
 }
 
 #[test]
-fn lines_of_lambda_runtimes_tracing() {
+fn json_lines_of_lambda_runtimes_are_parsed() {
     check(
         &format!(
             r#"{{"level":"WARN","fields":{{"message":"slow","took_ms":12}},"target":"orders","spans":[{{"requestId":"{ID}","xrayTraceId":"Root={XRAY};Sampled=0","name":"Lambda runtime invoke"}},{{"requestId":"another","name":"inner"}}]}}"#
@@ -169,7 +169,7 @@ fn lines_of_lambda_runtimes_tracing() {
 }
 
 #[test]
-fn what_has_another_form_stays_an_attribute() {
+fn malformed_known_fields_stay_attributes() {
     check(r#"{"trace_id":"123"}"#, "trace_id=123");
     check(
         r#"{"trace_id":"00000000000000000000000000000000"}"#,
@@ -203,7 +203,7 @@ fn what_has_another_form_stays_an_attribute() {
 }
 
 #[test]
-fn values_keep_their_types() {
+fn json_values_keep_their_types() {
     check(
         r#"{"s":"ü","i":-3,"f":2.5,"b":false,"n":null,"a":[1,null,"x"],"o":{"k":{"d":1},"n":null}}"#,
         "s=ü i=-3 f=2.5 b=false a=[1,none,x] o={k={d=1}}",
@@ -221,13 +221,13 @@ fn values_keep_their_types() {
 }
 
 #[test]
-fn a_repeated_key_loses_no_value() {
+fn repeated_keys_keep_all_their_values() {
     check(r#"{"o":{"a":1,"a":2}}"#, r#"o={"a":1,"a":2}"#);
     check(r#"{"l":[{"k":1,"o":{"a":1,"b":0,"a":2}}]}"#, r#"l=[{k=1 o={"a":1,"b":0,"a":2}}]"#);
 }
 
 #[test]
-fn a_line_states_its_time() {
+fn the_time_of_a_json_line_is_parsed() {
     let check = |line: &str, expected: Option<u64>| {
         assert_eq!(JsonLine::parse(line).unwrap().time_unix_nano, expected, "{line}");
     };
@@ -246,7 +246,7 @@ fn a_line_states_its_time() {
 }
 
 #[test]
-fn keys_beyond_the_bounds_become_one_json_string() {
+fn excess_and_reserved_keys_become_one_json_string() {
     let fields: Vec<String> =
         (0..MAX_ATTRIBUTES + 2).map(|n| format!(r#""k{n}": [{n}]"#)).collect();
     let line = format!("{{{}}}", fields.join(","));
@@ -268,7 +268,7 @@ fn keys_beyond_the_bounds_become_one_json_string() {
 }
 
 #[test]
-fn what_is_no_object_stays_text() {
+fn text_other_than_one_json_object_is_not_parsed() {
     for line in
         ["", "{", "}", "{}x", "[1]", "\"{}\"", "{a}", "{\"a\":1}{\"b\":2}", "{\"a\":}", "{'a':1}"]
     {
@@ -281,7 +281,7 @@ fn what_is_no_object_stays_text() {
 }
 
 #[test]
-fn deep_nesting_is_cut_off() {
+fn deep_nesting_becomes_json_text() {
     let nested = |depth| format!("{}\"x\"{}", "[".repeat(depth), "]".repeat(depth));
     let line = |depth| format!("{{\"a\":{}}}", nested(depth));
     let typed = |depth| format!("a={}", nested(depth).replace('"', ""));
@@ -294,13 +294,13 @@ fn deep_nesting_is_cut_off() {
 
 proptest! {
     #[test]
-    fn no_text_panics(line in "\\PC*") {
+    fn parsing_arbitrary_json_lines_never_panics(line in "\\PC*") {
         JsonLine::parse(&line);
         JsonLine::parse(&format!("{{{line}}}"));
     }
 
     #[test]
-    fn no_value_panics(
+    fn parsing_arbitrary_json_values_never_panics(
         key in "(level|message|requestId|traceId|span_id|xray_trace_id|fields|spans|\\PC{0,3})",
         value in "(null|-?[0-9]{1,25}|[0-9]e[0-9]{1,4}|\"[0-9a-f-]{0,36}\"|\"\\\\u[0-9a-f]{4}\"|\\{\"message\":[0-9]\\}|\\[\\{\"requestId\":null\\}\\])",
     ) {
@@ -310,7 +310,7 @@ proptest! {
 }
 
 #[test]
-fn only_an_arn_names_a_durable_execution() {
+fn only_a_valid_arn_names_a_durable_execution() {
     let arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders:1/durable-execution/n/i";
     assert!(is_durable_execution(arn));
     let too_long = format!("{arn}{}", "x".repeat(500));
@@ -321,7 +321,7 @@ fn only_an_arn_names_a_durable_execution() {
 }
 
 #[test]
-fn only_a_very_large_object_is_kept_as_a_string() {
+fn only_very_large_objects_become_json_strings() {
     for (bytes, is_map) in [(60_000, true), (70_000, false)] {
         let note = "x".repeat(bytes);
         let shown = show(&format!(r#"{{"order":{{"note":"{note}"}}}}"#));

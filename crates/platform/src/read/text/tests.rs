@@ -14,7 +14,7 @@ fn check(line: &str, expected: &str) {
 }
 
 #[test]
-fn lines_of_the_documentation_and_of_captured_events() {
+fn documented_and_captured_platform_lines_are_parsed() {
     check(
         "INIT_START Runtime Version: python:3.12.v45\tRuntime Version ARN: arn:aws:lambda:us-east-1::runtime:ab12\n",
         "initStart runtime=python:3.12.v45 arn=arn:aws:lambda:us-east-1::runtime:ab12",
@@ -92,7 +92,7 @@ fn lines_of_the_documentation_and_of_captured_events() {
 }
 
 #[test]
-fn failures_in_their_variants() {
+fn failure_line_variants_are_parsed() {
     check(
         "RequestId: {id} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n",
         "exitError id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited with error: exit status 1",
@@ -124,7 +124,7 @@ fn failures_in_their_variants() {
 }
 
 #[test]
-fn fields_in_any_order_missing_unknown_or_twice() {
+fn report_fields_may_be_reordered_missing_unknown_or_repeated() {
     check("REPORT RequestId: {id}", "report id=5b866fb1");
     check("REPORT RequestId: {id}\t\n", "report id=5b866fb1");
     check(
@@ -162,7 +162,7 @@ fn fields_in_any_order_missing_unknown_or_twice() {
 }
 
 #[test]
-fn figures_that_are_none_are_left_out() {
+fn invalid_figures_of_text_lines_are_omitted() {
     let figure = |value: &str, expected: &str| {
         let expected = format!("report id=5b866fb1 status=error{expected}");
         check(&format!("REPORT RequestId: {{id}}\tDuration: {value}\tStatus: error"), &expected);
@@ -207,7 +207,7 @@ fn figures_that_are_none_are_left_out() {
 }
 
 #[test]
-fn the_boundaries_of_requests_are_those_of_parsed_lines() {
+fn request_boundaries_match_the_parsed_lines() {
     for line in [
         "START RequestId: {id} Version: 1",
         "END RequestId: {id}",
@@ -226,7 +226,7 @@ fn the_boundaries_of_requests_are_those_of_parsed_lines() {
 }
 
 #[test]
-fn lines_of_the_function_are_left_alone() {
+fn function_lines_are_not_parsed_as_platform_lines() {
     for line in [
         "2024-03-04T17:22Z {id} Task timed out after 3.00 seconds",
         "2024-03-04T17:22:38+ {id} Task timed out after 3.00 seconds",
@@ -292,7 +292,7 @@ fn lines_of_the_function_are_left_alone() {
 }
 
 #[test]
-fn a_line_too_long_for_lambda_is_the_functions() {
+fn an_overlong_line_is_not_parsed_as_a_platform_line() {
     let line =
         |filler: usize| format!("REPORT RequestId: {ID}\tDuration: 5 ms{}", " ".repeat(filler));
     let shortest = line(0).len();
@@ -301,7 +301,7 @@ fn a_line_too_long_for_lambda_is_the_functions() {
 }
 
 #[test]
-fn unknown_fields_are_bounded() {
+fn unknown_report_fields_are_bounded() {
     let fields = "\tField: x".repeat(PlatformEvent::MAX_OTHER + 5);
     let event = parse(&format!("REPORT RequestId: {ID}{fields}")).unwrap();
     assert_eq!(event.other.len(), PlatformEvent::MAX_OTHER);
@@ -343,12 +343,12 @@ fn check_figures(line: &str) {
 
 proptest! {
     #[test]
-    fn no_text_panics(line in "\\PC*") {
+    fn any_text_yields_only_valid_figures(line in "\\PC*") {
         check_figures(&line);
     }
 
     #[test]
-    fn no_text_that_is_nearly_lambdas_panics(line in near_lines()) {
+    fn near_platform_lines_yield_only_valid_figures(line in near_lines()) {
         check_figures(&line);
         check_figures(&format!("REPORT RequestId: {ID}\t{line}"));
         check_figures(&format!("RequestId: {ID} {line}"));
@@ -357,7 +357,7 @@ proptest! {
     }
 
     #[test]
-    fn a_report_is_read_back_whole(
+    fn report_figures_are_parsed_exactly(
         duration in 0u32..90_000_000,
         billed in 0u32..900_000,
         memory in 128u32..10_240,

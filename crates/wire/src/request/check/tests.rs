@@ -97,7 +97,7 @@ fn the_check_agrees_with_prost_on_every_field() {
 }
 
 #[test]
-fn what_becomes_much_larger_as_structs_is_refused() {
+fn requests_that_expand_to_too_many_messages_are_rejected() {
     let check = |bytes: Vec<u8>, limit: usize, passes: bool| {
         let limits = Limits { messages: limit, ..Limits::default() };
         let result = Request::check(SignalKind::Metrics, bytes, &limits);
@@ -137,7 +137,7 @@ fn what_becomes_much_larger_as_structs_is_refused() {
 }
 
 #[test]
-fn items_of_few_fields_are_what_the_endpoint_says() {
+fn the_endpoint_decides_the_signal_of_ambiguous_items() {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
         container.message(2, |scope| {
@@ -154,7 +154,7 @@ fn items_of_few_fields_are_what_the_endpoint_says() {
 }
 
 #[test]
-fn limits_are_the_same_for_attributes_that_are_read_in_one_look() {
+fn attributes_on_the_fast_path_obey_the_same_limits() {
     let check = |value: &[u8], nesting, messages, expected: bool| {
         let mut request = Vec::new();
         Writer::new(&mut request).message(1, |resource_spans| {

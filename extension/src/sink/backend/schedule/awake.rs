@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_event_after_a_freeze_shows_it() {
+    fn a_freeze_is_detected_by_the_first_event_after_it() {
         let begun = Instant::now();
         let at = |millis| begun + Duration::from_millis(millis);
         let mut awake = Awake::new(0, begun);

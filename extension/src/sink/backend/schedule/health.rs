@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_that_the_backend_asks_for_is_kept_within_a_bound() {
+    fn a_pause_requested_by_the_backend_is_capped() {
         let mut record = BackendHealth::default();
         record.failed(Some(Duration::from_secs(2)), 1000);
         record.invoked();

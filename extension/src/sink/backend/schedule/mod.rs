@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn it_sends_where_it_costs_nothing_or_pays() {
+    fn the_schedule_decides_by_traffic_deadline_and_backend_health() {
         let check = |words: &str, expected: &str| {
             let decided = match decide(&facts(words)) {
                 Decision::Pass => "pass".to_owned(),

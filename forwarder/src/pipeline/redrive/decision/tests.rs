@@ -83,7 +83,7 @@ fn words(decision: &Decision) -> String {
 }
 
 #[test]
-fn each_answer_has_one_consequence() {
+fn each_combination_of_fates_leads_to_one_decision() {
     use Fate::{DeadLetter, DeadLetterPartial, Park, ParkWithAlarm};
     #[track_caller]
     fn check(accepted: usize, fates: &[Fate], expected: &str) {
@@ -113,7 +113,7 @@ fn each_answer_has_one_consequence() {
 }
 
 #[test]
-fn nothing_is_dead_lettered_for_its_age_before_its_time_is_over() {
+fn items_are_dead_lettered_once_window_or_retention_ends() {
     use OldRecords::{Drop, Keep, Restamp};
     use SignalKind::{Logs, Metrics, Traces};
     const DAY: u64 = 24 * HOUR;
@@ -157,7 +157,7 @@ fn nothing_is_dead_lettered_for_its_age_before_its_time_is_over() {
 }
 
 #[test]
-fn a_dead_letter_says_why_and_what_was_answered() {
+fn a_dead_letter_contains_the_reason_and_the_last_answer() {
     let outcome = outcome(0, vec![part(logs(&[6 * HOUR]), Fate::Park)]);
     let decision = decide(outcome, receipt(1, 0), policy(OldRecords::Keep), NOW);
     let reason = &decision.dead_letters[0].reason;
@@ -174,7 +174,7 @@ fn after(receipt: Receipt<'_>, retry_after: Option<u64>, record_age: u64) -> Dur
 }
 
 #[test]
-fn the_back_off_grows_with_the_attempts() {
+fn the_retry_delay_grows_with_the_attempts() {
     let check = |receive_count, full: u64| {
         let after = after(receipt(receive_count, 0), None, 0);
         let full = Duration::from_secs(full);
@@ -195,7 +195,7 @@ fn the_back_off_grows_with_the_attempts() {
 }
 
 #[test]
-fn the_backends_wish_is_obeyed_as_far_as_the_queue_and_the_window_allow() {
+fn retry_after_is_honoured_within_queue_and_window_limits() {
     let check = |retry_after, record_age, expected: u64| {
         let after = after(receipt(1, 0), Some(retry_after), record_age);
         assert_eq!(after.as_secs(), expected, "{retry_after}");
@@ -214,7 +214,7 @@ fn the_backends_wish_is_obeyed_as_far_as_the_queue_and_the_window_allow() {
 }
 
 #[test]
-fn a_new_message_is_delayed_by_no_more_than_the_queue_takes() {
+fn the_delay_of_a_new_message_is_at_most_15_minutes() {
     let some = outcome(1, vec![part(logs(&[0]), Fate::Park)]);
     let some = Outcome { retry_after: Some(Duration::from_hours(2)), ..some };
     let decision = decide(some, receipt(1, 0), policy(OldRecords::Keep), NOW);
@@ -224,7 +224,7 @@ fn a_new_message_is_delayed_by_no_more_than_the_queue_takes() {
 
 proptest! {
     #[test]
-    fn items_in_are_items_out_and_nothing_that_was_accepted_stays(
+    fn decisions_account_for_all_items_and_retry_none_accepted(
         accepted in 0usize..3,
         parts in prop::collection::vec(
             (0usize..4, prop::collection::vec(0u64..8 * 60, 1..4), 0usize..3), 0..5),

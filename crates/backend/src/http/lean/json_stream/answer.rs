@@ -63,7 +63,7 @@ mod tests {
     use wire::SignalKind;
 
     #[test]
-    fn the_counts_are_believed() {
+    fn json_stream_counts_decide_the_judgement() {
         let check = |status, body: &str, expected: &str| {
             let mut headers = http::HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_written_as_the_older_extension_wrote_them() {
+    fn json_events_match_the_previous_extension_format() {
         let mut records = Vec::new();
         let event = |kind, record, request_id| JsonStreamEvent {
             time_unix_nano: 1_790_000_000_123_456_789,

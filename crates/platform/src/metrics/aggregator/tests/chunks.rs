@@ -67,7 +67,7 @@ fn lines_of_one_invocation_in_two_chunks_count_once() {
 }
 
 #[test]
-fn between_batches_the_newest_invocations_are_remembered() {
+fn the_newest_open_invocations_survive_between_batches() {
     let mut aggregator = Aggregator::default();
     let mut event = PlatformEvent::new(EventKind::Timeout);
     let ids: Vec<String> =
@@ -93,7 +93,7 @@ proptest! {
     /// The numbers of invocations, ends and exhausted memories do not depend on the cut into chunks. The kind of end may: a
     /// counted end stays counted.
     #[test]
-    fn chunks_count_as_many_as_the_whole(
+    fn totals_do_not_depend_on_the_cut_into_chunks(
         lines in proptest::collection::vec(0..9usize, 0..30),
         size in 1..10usize,
     ) {

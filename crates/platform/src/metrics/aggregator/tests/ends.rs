@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_invocation_ends_in_one_way_whatever_lines_tell_of_it() {
+fn each_invocation_counts_with_exactly_one_result() {
     // In the newer notation the report states everything.
     check(&[START, REPORT], "all=1 ok=1");
     check(&["REPORT RequestId: A\tStatus: success"], "all=1 ok=1");
@@ -36,7 +36,7 @@ fn an_invocation_ends_in_one_way_whatever_lines_tell_of_it() {
 }
 
 #[test]
-fn each_invocation_is_counted() {
+fn each_attempt_of_an_invocation_is_counted() {
     const REPORT_B: &str = "REPORT RequestId: B\tDuration: 5 ms";
     check(&[REPORT, REPORT_B], "all=2 ok=2");
     check(&[TIMED_OUT, REPORT_B, REPORT], "all=2 ok=1 timeouts=1");
@@ -55,7 +55,7 @@ fn each_invocation_is_counted() {
 }
 
 #[test]
-fn init_and_restore_mark_a_cold_start_on_the_report_only() {
+fn only_the_report_counts_a_cold_start() {
     check(&["REPORT RequestId: A\tInit Duration: 5 ms"], "all=1 coldstarts=1 ok=1");
     check(&["REPORT RequestId: A\tRestore Duration: 5 ms"], "all=1 coldstarts=1 ok=1");
     check(&["INIT_REPORT Init Duration: 5 ms Phase: init Status: error"], "");
@@ -63,7 +63,7 @@ fn init_and_restore_mark_a_cold_start_on_the_report_only() {
 }
 
 #[test]
-fn error_types_are_bounded() {
+fn unknown_error_types_count_as_other() {
     for (said, counted) in [
         ("Runtime.ImportModuleError", "Runtime.ImportModuleError"),
         ("Extension.Crash", "Extension.Crash"),

@@ -22,7 +22,7 @@ fn check_durations(lines: &[&str], expected: Expect) {
 }
 
 #[test]
-fn an_init_phase_or_restore_is_measured_once() {
+fn each_init_or_restore_is_measured_once() {
     check_durations(
         &[
             "INIT_REPORT Init Duration: 100 ms Phase: init",
@@ -79,7 +79,7 @@ fn sum<'a>(metrics: &'a [Metric], name: &str) -> &'a NumberDataPoint {
 }
 
 #[test]
-fn values_fall_into_the_bucket_whose_bound_they_do_not_exceed() {
+fn bucket_upper_bounds_are_inclusive() {
     let report = |ms: &str| format!("REPORT RequestId: A\tDuration: {ms} ms");
     let reports: Vec<String> = ["0", "5", "5.01", "10000", "10000.01", "900000"].map(report).into();
     let reports: Vec<&str> = reports.iter().map(String::as_str).collect();
@@ -106,7 +106,7 @@ fn quantile(point: &HistogramDataPoint, quantile: f64) -> f64 {
 }
 
 #[test]
-fn a_percentile_of_equal_durations_reads_as_about_that_duration() {
+fn a_percentile_of_equal_durations_approximates_them() {
     let check = |ms: f64, lowest_ms: f64, highest_ms: f64| {
         let report = format!("REPORT RequestId: A\tDuration: {ms} ms\tInit Duration: {ms} ms");
         let metrics = metrics_of(&[report.as_str(); 100], Shape::OpenObserve, Names::default());
@@ -127,7 +127,7 @@ fn a_percentile_of_equal_durations_reads_as_about_that_duration() {
 }
 
 #[test]
-fn the_request_id_is_in_exemplars_and_nowhere_else() {
+fn request_ids_appear_only_in_exemplars() {
     let lines = [REPORT_ERROR, "REPORT RequestId: B\tDuration: 2000 ms\tInit Duration: 7 ms"];
     let mut metrics = metrics_of(&lines, Shape::default(), Names::default());
     let point = histogram(&metrics, "faas.invoke_duration");
@@ -153,7 +153,7 @@ fn the_request_id_is_in_exemplars_and_nowhere_else() {
 }
 
 #[test]
-fn a_bucket_has_one_exemplar_however_many_invocations() {
+fn a_bucket_keeps_only_its_newest_exemplar() {
     let lines = vec![REPORT; 1000];
     let metrics = metrics_of(&lines, Shape::default(), Names::default());
     let point = histogram(&metrics, "faas.invoke_duration");
@@ -172,7 +172,7 @@ fn a_point_has_the_time_of_its_newest_event() {
 }
 
 #[test]
-fn for_other_backends_a_point_starts_where_its_oldest_invocation_began() {
+fn otlp_points_start_with_their_oldest_invocation() {
     let lines = [REPORT, "REPORT RequestId: B\tDuration: 300 ms"];
     let metrics = metrics_of(&lines, Shape::Otlp, Names::default());
     let point = histogram(&metrics, "faas.invoke_duration");
@@ -184,7 +184,7 @@ fn for_other_backends_a_point_starts_where_its_oldest_invocation_began() {
 }
 
 #[test]
-fn the_memory_limit_is_the_newest() {
+fn the_newest_memory_limit_is_reported() {
     let lines =
         ["REPORT RequestId: A\tMemory Size: 128 MB", "REPORT RequestId: B\tMemory Size: 256 MB"];
     let metrics = metrics_of(&lines, Shape::default(), Names::default());
@@ -192,7 +192,7 @@ fn the_memory_limit_is_the_newest() {
 }
 
 #[test]
-fn figures_that_are_no_numbers_are_counted_and_left_out() {
+fn invalid_figures_are_counted_and_omitted() {
     let mut event = PlatformEvent::new(EventKind::Report);
     event.request_id = Some(A.to_owned());
     event.figures.duration_ms = Some(f64::NAN);
@@ -211,7 +211,7 @@ fn figures_that_are_no_numbers_are_counted_and_left_out() {
 }
 
 #[test]
-fn events_without_a_request_id_count_each() {
+fn each_report_without_a_request_id_counts() {
     let report = PlatformEvent::new(EventKind::Report);
     let mut aggregator = Aggregator::default();
     aggregator.add(&report, T0);
@@ -224,7 +224,7 @@ fn events_without_a_request_id_count_each() {
 }
 
 #[test]
-fn under_legacy_names_the_older_gauges_stand_beside_the_metrics() {
+fn legacy_names_add_the_older_gauges() {
     let lines = [
         "REPORT RequestId: A\tDuration: 102.25 ms\tBilled Duration: 356 ms\tMemory Size: 128 MB\tMax Memory Used: 64 MB\tInit Duration: 253.61 ms",
         "REPORT RequestId: B\tDuration: 2 ms\tBilled Duration: 3 ms\tMemory Size: 128 MB\tMax Memory Used: 64 MB",

@@ -30,7 +30,7 @@ fn metrics_of_telemetry(owner: Owner, batches: &[&str]) -> String {
 }
 
 #[test]
-fn each_metric_has_one_owner() {
+fn each_metric_belongs_to_one_owner() {
     expect![[r#"
         aws.lambda.logs_dropped [{record}] 123
         aws.lambda.response_latency [s] n=1 sum=0.02000 min=0.02000 max=0.02000
@@ -67,7 +67,7 @@ fn each_metric_has_one_owner() {
 }
 
 #[test]
-fn a_failed_runtime_waits_for_its_report_over_the_batches() {
+fn a_failed_runtime_is_counted_with_its_later_report() {
     let done = r#"[{"type":"platform.runtimeDone","record":{"requestId":"r","status":"timeout"}}]"#;
     let report = r#"[{"type":"platform.report","record":{"requestId":"r","status":"timeout"}}]"#;
     expect![[r#"
@@ -91,7 +91,7 @@ fn a_failed_runtime_waits_for_its_report_over_the_batches() {
 }
 
 #[test]
-fn a_fault_is_an_error_of_its_invocation() {
+fn a_fault_counts_as_an_error_of_its_invocation() {
     let fault = r#"[{"type":"platform.fault","record":"RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Process exited before completing request"}]"#;
     let report = r#"[{"type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"}}]"#;
     expect![[r#"
@@ -104,7 +104,7 @@ fn a_fault_is_an_error_of_its_invocation() {
 }
 
 #[test]
-fn a_fault_by_exhausted_memory_counts_as_one() {
+fn an_out_of_memory_fault_counts_as_one_error() {
     let fault = r#"[{"type":"platform.fault","record":"RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n"}]"#;
     let report = r#"[{"type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"}}]"#;
     expect![[r#"
@@ -118,7 +118,7 @@ fn a_fault_by_exhausted_memory_counts_as_one() {
 }
 
 #[test]
-fn managed_instances_say_the_response_in_the_report() {
+fn managed_instances_report_response_metrics() {
     let report = r#"[{"type":"platform.report","record":{"requestId":"r","status":"success","metrics":{"durationMs":3.5},"spans":[{"name":"responseLatency","durationMs":3},{"name":"responseDuration","durationMs":0.5}]}}]"#;
     expect![[r#"
         aws.lambda.invocations [{invocation}] 1

@@ -41,7 +41,7 @@ fn check(kind: &str, record: &str, expected: &str) {
 }
 
 #[test]
-fn every_kind_of_the_schema_reference_is_read() {
+fn every_event_kind_of_the_telemetry_schema_is_parsed() {
     check(
         "platform.initStart",
         r#"{"initializationType":"on-demand","phase":"init","runtimeVersion":"nodejs-14.v3","runtimeVersionArn":"arn","functionName":"myFunction","functionVersion":"$LATEST","instanceId":"82561ce0","instanceMaxMemory":256}"#,
@@ -125,7 +125,7 @@ fn every_kind_of_the_schema_reference_is_read() {
 }
 
 #[test]
-fn events_of_the_older_logs_api_are_read() {
+fn logs_api_events_are_parsed() {
     check("platform.end", r#"{"requestId":"{id}"}"#, "end id=459921b5");
     check(
         "platform.logsSubscription",
@@ -146,7 +146,7 @@ fn events_of_the_older_logs_api_are_read() {
 }
 
 #[test]
-fn managed_instances_say_the_duration_only() {
+fn managed_instance_events_are_parsed() {
     check(
         "platform.initStart",
         r#"{"initializationType":"lambda-managed-instances","phase":"init"}"#,
@@ -160,7 +160,7 @@ fn managed_instances_say_the_duration_only() {
 }
 
 #[test]
-fn what_is_not_known_passes() {
+fn unknown_kinds_and_fields_are_tolerated() {
     check("platform.spinDownStart", r#"{"a":{"b":1}}"#, r#"spinDownStart other:a={"b":1}"#);
     check("platform.", "{}", " ".trim_end_matches(' '));
     check("weather", r#"{"requestId":"{id}"}"#, "weather id=459921b5");
@@ -185,7 +185,7 @@ fn what_is_not_known_passes() {
 }
 
 #[test]
-fn figures_are_floats_and_others_are_left_out() {
+fn invalid_figures_of_telemetry_events_are_omitted() {
     check(
         "platform.report",
         r#"{"metrics":{"durationMs":"invalid","billedDurationMs":124.5,"memorySizeMB":"512","maxMemoryUsedMB":-1,"initDurationMs":1e400,"restoreDurationMs":null,"newFigureMs":3}}"#,
@@ -196,7 +196,7 @@ fn figures_are_floats_and_others_are_left_out() {
 }
 
 #[test]
-fn spans_start_in_either_spelling_or_in_milliseconds() {
+fn span_starts_are_parsed_in_every_format() {
     check(
         "platform.runtimeDone",
         r#"{"spans":[{"name":"a","start":"2022-08-02T12:01:23:521Z","durationMs":1},{"name":"b","start":0.0,"durationMs":"2.5"},{"name":"c","start":1666361103165,"durationMs":1e999},{"name":"d","start":12.5},{"name":"e","start":"1666361103165"},{"name":"f","start":"soon","durationMs":3},{"start":1},17,null,{"name":"g","start":-1}]}"#,
@@ -214,7 +214,7 @@ fn spans_start_in_either_spelling_or_in_milliseconds() {
 }
 
 #[test]
-fn tracing_is_optional_and_read_in_parts() {
+fn tracing_fields_are_optional() {
     let tracing = |tracing: &str| format!(r#"{{"tracing":{tracing}}}"#);
     for nothing in
         ["{}", "[]", r#""Root""#, r#"{"value":17}"#, r#"{"value":"Self=1","spanId":"x"}"#]
@@ -234,7 +234,7 @@ fn tracing_is_optional_and_read_in_parts() {
 }
 
 #[test]
-fn lines_of_function_and_extension_are_passed_on() {
+fn function_and_extension_lines_pass_through() {
     check("function", r#""hello\nworld\n""#, "Function: hello\nworld\n");
     check("extension", r#""[INFO] x""#, "Extension: [INFO] x");
     check(
@@ -247,7 +247,7 @@ fn lines_of_function_and_extension_are_passed_on() {
 }
 
 #[test]
-fn the_envelope_of_web_functions_has_a_timestamp_and_a_level() {
+fn the_web_function_envelope_is_parsed() {
     let json = r#"{"timestamp":"2026-09-21T14:13:20.123Z","level":"WARN","type":"platform.requestComplete","region":"eu-west-1","record":{"status":200}}"#;
     assert_eq!(shown(json), "14:13:20.123Z requestComplete level=WARN other:status=200");
     assert_eq!(
@@ -257,7 +257,7 @@ fn the_envelope_of_web_functions_has_a_timestamp_and_a_level() {
 }
 
 #[test]
-fn a_line_is_lambdas_only_with_the_whole_envelope() {
+fn a_platform_line_requires_the_whole_envelope() {
     let check = |line: &str, is_lambdas: bool| {
         assert_eq!(parse_line(line).is_some(), is_lambdas, "{line}");
     };
@@ -279,7 +279,7 @@ fn a_line_is_lambdas_only_with_the_whole_envelope() {
 }
 
 #[test]
-fn a_bad_event_costs_only_itself() {
+fn an_invalid_event_does_not_affect_the_others() {
     let start = r#"{"time":"2022-10-12T00:00:15.064Z","type":"platform.start","record":{}}"#;
     let check = |body: &str, events: usize, refused: usize, is_broken: bool| {
         let batch = parse_batch(body);
@@ -301,7 +301,7 @@ fn a_bad_event_costs_only_itself() {
 }
 
 #[test]
-fn what_an_event_keeps_is_bounded() {
+fn fields_of_a_telemetry_event_are_bounded() {
     let long = "ä".repeat(5000);
     let fields: Vec<String> = (0..100).map(|n| format!(r#""k{n}":"{long}""#)).collect();
     let json = format!(
@@ -321,7 +321,7 @@ fn what_an_event_keeps_is_bounded() {
 
 proptest! {
     #[test]
-    fn no_json_panics(
+    fn parsing_telemetry_json_never_panics(
         kind in "platform\\.(report|start|fault|x)|function",
         key in "requestId|metrics|tracing|spans|status|instanceMaxMemory|x",
         value in "[-0-9eE.]{1,9}|\"(\\PC|\\\\n){0,20}\"|\\[\\{\"name\":\"a\",\"start\":[0-9.e+]{1,6}\\}\\]|null",
@@ -335,7 +335,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_panics(text in "\\PC*") {
+    fn parsing_arbitrary_telemetry_text_never_panics(text in "\\PC*") {
         let _ = parse_line(&text);
         let _ = parse_batch(&text);
     }

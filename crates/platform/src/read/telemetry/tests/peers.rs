@@ -51,7 +51,7 @@ const DIFFERENCES: &[(&str, RangeInclusive<usize>, &str)] = &[
 ];
 
 #[test]
-fn events_of_other_systems_are_read() {
+fn telemetry_samples_of_other_projects_are_parsed() {
     let Some(peers) = peers() else { return };
     let mut shown_all = String::new();
     let mut stated = 0;

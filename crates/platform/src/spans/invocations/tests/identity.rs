@@ -7,7 +7,7 @@ use crate::spans::invocation::{FunctionRoot, XRaySegment};
 const ROOT: FunctionRoot = FunctionRoot { trace_id: [7; 16], span_id: [9; 8], is_open: false };
 
 #[test]
-fn under_the_functions_own_root_it_is_an_internal_child() {
+fn a_function_root_makes_the_invocation_an_internal_child() {
     for mapping in [SpanMapping::SpanEvents, SpanMapping::ChildSpans] {
         let mut invocations = Invocations::new(options(mapping, SpanEnd::RuntimeDone));
         assert!(invocations.function_root("r1", ROOT, ZERO));
@@ -35,7 +35,7 @@ fn under_the_functions_own_root_it_is_an_internal_child() {
 }
 
 #[test]
-fn it_takes_the_place_of_a_root_that_will_never_be_written() {
+fn a_failed_invocation_replaces_its_open_root_span() {
     let check = |is_open, end: Result<&str, ShutdownReason>, expected: bool| {
         let mut invocations =
             Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
@@ -74,7 +74,7 @@ fn it_takes_the_place_of_a_root_that_will_never_be_written() {
 }
 
 #[test]
-fn the_xray_header_is_a_parent_only_where_the_user_says_so() {
+fn the_xray_header_sets_the_parent_only_when_enabled() {
     let span_of = |xray_lambda: bool, tracing: &str| {
         let mut invocations = Invocations::new(SpanOptions {
             xray_lambda,
@@ -104,7 +104,7 @@ fn the_xray_header_is_a_parent_only_where_the_user_says_so() {
 }
 
 #[test]
-fn a_segment_belongs_to_the_invocation_of_its_trace_also_if_it_comes_before() {
+fn an_early_segment_is_matched_by_its_trace_id() {
     let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
     let start = |id: &str, trace: char| {
         let root = format!("1-00000001-{}", trace.to_string().repeat(24));
@@ -136,7 +136,7 @@ fn a_segment_belongs_to_the_invocation_of_its_trace_also_if_it_comes_before() {
 }
 
 #[test]
-fn arn_trigger_and_older_names_are_attributes() {
+fn arn_trigger_and_legacy_names_become_attributes() {
     let attributes_of = |names: Names, arn: &str| {
         let mut invocations = Invocations::new(SpanOptions {
             names,

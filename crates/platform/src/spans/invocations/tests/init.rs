@@ -7,7 +7,7 @@ use expect_test::expect;
 use super::*;
 
 #[test]
-fn a_restore_belongs_to_the_first_invocation_and_the_init_phase_before_the_snapshot_to_none() {
+fn only_the_restore_joins_the_first_snapstart_invocation() {
     check(
         options(SpanMapping::ChildSpans, SpanEnd::RuntimeDone),
         &[
@@ -33,7 +33,7 @@ fn a_restore_belongs_to_the_first_invocation_and_the_init_phase_before_the_snaps
 }
 
 #[test]
-fn an_init_phase_ahead_of_time_is_no_cold_start() {
+fn a_preinitialized_environment_has_no_cold_start() {
     let cold = |kind: &str| {
         let mut invocations =
             Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
@@ -46,7 +46,7 @@ fn an_init_phase_ahead_of_time_is_no_cold_start() {
 }
 
 #[test]
-fn a_suppressed_init_is_part_of_the_running_invocation() {
+fn a_suppressed_init_joins_the_running_invocation() {
     let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
     feed(
         &mut invocations,

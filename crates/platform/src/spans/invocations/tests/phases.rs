@@ -7,7 +7,7 @@ use expect_test::expect;
 use super::*;
 
 #[test]
-fn the_phases_of_a_cold_invocation_are_events_of_one_span() {
+fn cold_invocation_phases_become_span_events() {
     check(
         options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone),
         COLD,
@@ -26,7 +26,7 @@ fn the_phases_of_a_cold_invocation_are_events_of_one_span() {
 }
 
 #[test]
-fn or_children_of_it() {
+fn cold_invocation_phases_become_child_spans() {
     check(
         options(SpanMapping::ChildSpans, SpanEnd::RuntimeDone),
         COLD,
@@ -43,7 +43,7 @@ fn or_children_of_it() {
 }
 
 #[test]
-fn the_report_child_follows_when_its_parent_is_out() {
+fn a_late_report_becomes_a_child_of_the_finished_span() {
     let mut invocations = Invocations::new(options(SpanMapping::ChildSpans, SpanEnd::RuntimeDone));
     feed(&mut invocations, COLD);
     let first = invocations.take_finished();
@@ -66,7 +66,7 @@ fn the_report_child_follows_when_its_parent_is_out() {
 }
 
 #[test]
-fn a_late_report_makes_no_second_span() {
+fn a_late_report_creates_no_second_span() {
     let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
     feed(&mut invocations, COLD);
     assert_eq!(invocations.take_finished().len(), 1);
@@ -81,7 +81,7 @@ fn a_late_report_makes_no_second_span() {
 }
 
 #[test]
-fn under_report_the_span_waits_and_has_the_figures() {
+fn a_span_that_ends_with_the_report_includes_its_figures() {
     let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::Report));
     feed(&mut invocations, COLD);
     assert_eq!(invocations.take_finished(), []);
@@ -103,7 +103,7 @@ fn under_report_the_span_waits_and_has_the_figures() {
 }
 
 #[test]
-fn an_end_never_lies_before_its_start() {
+fn a_span_never_ends_before_its_start() {
     let odd: &[(f64, &str, &str)] = &[
         (-0.6, "initReport", r#""metrics":{"durationMs":100000000000000}"#),
         (2.0, "start", r#""requestId":"r1""#),
@@ -125,7 +125,7 @@ fn an_end_never_lies_before_its_start() {
 }
 
 #[test]
-fn invocations_without_a_start_begin_their_duration_ago() {
+fn a_missing_start_is_derived_from_the_duration() {
     check(
         options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone),
         &[(
@@ -149,7 +149,7 @@ fn invocations_without_a_start_begin_their_duration_ago() {
 }
 
 #[test]
-fn managed_instances_end_with_the_report_and_interleave() {
+fn managed_instance_spans_interleave_and_end_with_the_report() {
     check(
         options(SpanMapping::ChildSpans, SpanEnd::RuntimeDone),
         &[

@@ -17,7 +17,7 @@ fn check_status(events: &[(f64, &str, &str)], expected: &str) {
 }
 
 #[test]
-fn the_status_is_an_error_if_any_is() {
+fn the_span_status_combines_all_reported_results() {
     let start = (1.0, "start", r#""requestId":"r1""#);
     let done = |record: &'static str| (1.5, "runtimeDone", record);
     let report = |record: &'static str| (1.6, "report", record);
@@ -59,7 +59,7 @@ fn the_status_is_an_error_if_any_is() {
 }
 
 #[test]
-fn a_fault_is_an_error() {
+fn a_fault_sets_the_span_status_to_error() {
     let check = |text: &str, expected: &str| {
         let options = options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone);
         let mut invocations = Invocations::new(options);
@@ -83,7 +83,7 @@ fn a_fault_is_an_error() {
 }
 
 #[test]
-fn unfinished_invocations_are_closed_with_the_environment() {
+fn shutdown_closes_unfinished_invocation_spans() {
     let check = |reason: &str, expected: &str| {
         let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::Report));
         feed(&mut invocations, &[(1.0, "start", r#""requestId":"r1""#)]);

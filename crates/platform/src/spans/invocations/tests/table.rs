@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn a_retry_with_the_same_request_id_is_a_span_of_its_own() {
+fn a_retry_under_its_request_id_gets_its_own_span() {
     let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
     feed(
         &mut invocations,
@@ -31,7 +31,7 @@ fn a_retry_with_the_same_request_id_is_a_span_of_its_own() {
 }
 
 #[test]
-fn the_table_is_bounded_and_gives_up_the_oldest() {
+fn a_full_table_evicts_the_oldest_invocation() {
     let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
     for n in 0..1000 {
         feed(&mut invocations, &[(1.0, "start", &format!(r#""requestId":"r{n}""#))]);
@@ -56,7 +56,7 @@ fn the_table_is_bounded_and_gives_up_the_oldest() {
 }
 
 #[test]
-fn of_a_log_stream_only_the_report_makes_a_span() {
+fn in_a_log_stream_only_the_report_creates_a_span() {
     let mut invocations =
         Invocations::of_stream(options(SpanMapping::ChildSpans, SpanEnd::RuntimeDone));
     feed(&mut invocations, WARM);
@@ -74,7 +74,7 @@ proptest! {
     /// For any order of events: at most one invocation span for each start, or for each id without a start; no end before its
     /// start; and no entry left that has its report.
     #[test]
-    fn any_events_make_valid_spans(
+    fn events_in_any_order_create_valid_spans(
         events in proptest::collection::vec((0..10u8, 0..3u8, -5..100i64), 0..60),
         child_spans: bool,
         at_report: bool,
