@@ -3,7 +3,7 @@
 #[expect(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
-    reason = "what goes wrong in the local Lambda fails the test that tells the story"
+    reason = "a failure of the local Lambda fails the test"
 )]
 pub mod stories;
 

@@ -10,7 +10,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(crate) struct Timestamp(pub(crate) u64);
 
 /// The only place of the simulator that reads the wall clock.
-#[expect(clippy::disallowed_methods, reason = "the simulator stands for AWS, whose clock is real")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the simulator stands for AWS, which uses the real clock"
+)]
 pub(crate) fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))

@@ -1,7 +1,7 @@
 //! An HTTP proxy on loopback, for tests: it tunnels (`CONNECT`) and forwards, refuses, hangs or answers nonsense. To it every name
 //! is one of this machine, as names are that only a proxy can resolve.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be made is a mistake in a test")]
+#![expect(clippy::unwrap_used, reason = "a failure here is a mistake in a test")]
 
 use crate::lock::lock;
 use std::net::SocketAddr;

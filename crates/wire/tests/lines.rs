@@ -279,7 +279,7 @@ fn bare_otlp_json_is_decoded() {
     // One error refuses the line: a part of it would be a wrong answer.
     check(
         &format!(r#"{{{},"resourceSpans":[5]}}"#, inside(logs)),
-        "refused: line is no OTLP/JSON request: ExportTraceServiceRequest: `resourceSpans` is not an object",
+        "refused: line is not an OTLP/JSON request: ExportTraceServiceRequest: `resourceSpans` is not an object",
     );
     check(
         spans.get(..200).unwrap(),

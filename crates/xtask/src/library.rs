@@ -80,7 +80,7 @@ fn same_as_written(root: &Path, listing: &str) -> anyhow::Result<String> {
     let differences = differences(&written, listing);
     if !differences.is_empty() {
         bail!(
-            "{LISTING} says otherwise; what is gone breaks users, and what is new stays for long. If it is meant, run \
+            "the public API differs from {LISTING}. Removals break users, and additions must be supported. If the change is intended, run \
              `cargo xtask library --write`\n{}",
             differences.join("\n")
         );
@@ -129,7 +129,7 @@ fn packages(metadata: &Value) -> anyhow::Result<String> {
         package.args(["--package", name]);
     }
     output(&mut package)?;
-    Ok(format!("{} build from what is in them: {}", names.len(), names.join(", ")))
+    Ok(format!("{} packages build from their own files: {}", names.len(), names.join(", ")))
 }
 
 /// Deletes the sources that cargo extracted when it last built these packages.
@@ -182,7 +182,7 @@ fn oldest_rust(metadata: &Value) -> anyhow::Result<String> {
     }
     let target = metadata_text(metadata, "target_directory")?;
     output(check.args(["--target-dir".into(), Path::new(&target).join("oldest-rust")]))?;
-    Ok(format!("{toolchain} compiles what is published"))
+    Ok(format!("{toolchain} compiles the published packages"))
 }
 
 fn packages_of(metadata: &Value) -> impl Iterator<Item = &Value> {

@@ -36,13 +36,13 @@ struct Command {
 const COMMANDS: [Command; 23] = [
     command(
         "layers",
-        "checks which crate uses which, and that no files of one use each other in a circle",
+        "checks the dependencies between crates, and that no files of a crate use each other in a circle",
         layers::check,
     ),
     command("docs", "writes the tables of variables and signals into the documents", docs::write),
     command(
         "docs --check",
-        "checks these tables, links, names of files and quoted messages",
+        "checks these tables, links, file names and quoted messages",
         docs::check,
     ),
     command(
@@ -53,7 +53,7 @@ const COMMANDS: [Command; 23] = [
     command("library", "checks the Rust library's API, its features and its packages", || {
         library::run(Length::Short)
     }),
-    command("library --long", "the same, and that the oldest Rust it promises compiles it", || {
+    command("library --long", "the same, and compiles it with the oldest supported Rust", || {
         library::run(Length::Long)
     }),
     command(
@@ -61,25 +61,27 @@ const COMMANDS: [Command; 23] = [
         "writes the library's API to exporter/public-api.txt",
         library::write,
     ),
-    command("stack", "checks the deployed stack's template, its build and what it grants", || {
+    command("stack", "checks the stack's template, its build and its permissions", || {
         stack::run(Length::Short)
     }),
-    command("stack --long", "the same of the release profile and both architectures", || {
+    command("stack --long", "the same for the release profile and both architectures", || {
         stack::run(Length::Long)
     }),
     command(
         "stack --write",
-        "makes the other templates, Terraform's files and CDK's of deploy/stack/template.yaml",
+        "generates the other templates, and the Terraform and CDK files, from deploy/stack/template.yaml",
         stack::write,
     ),
-    command("modules", "checks what Terraform and CDK deploy the stack by", modules::run),
+    command("modules", "checks the Terraform module and the CDK construct", modules::run),
     command("interop", "runs other people's programs against ours", interop::run),
     command("receiver", "sends event files into rotel and compares the counts", receiver::run),
     command("moto", "runs the deployed path on moto", moto::run),
-    command("dist", "makes all that is handed out, in target/dist", || dist::run(What::All)),
-    command("dist --release", "the same, and fails if the machine cannot make all of it", || {
-        dist::run(What::Release)
-    }),
+    command("dist", "builds all release files in target/dist", || dist::run(What::All)),
+    command(
+        "dist --release",
+        "the same, and fails if this machine cannot build all of them",
+        || dist::run(What::Release),
+    ),
     command("dist --functions", "only the zips of the stack's functions", || {
         dist::run(What::Functions)
     }),
@@ -94,7 +96,7 @@ const COMMANDS: [Command; 23] = [
         dist::run(What::NodeLayer)
     }),
     command("ci", "runs the gate", || ci::run(Length::Short)),
-    command("ci --long", "the same, with more cases and what is released", || {
+    command("ci --long", "the same, with more cases and the release profile", || {
         ci::run(Length::Long)
     }),
 ];
@@ -119,25 +121,25 @@ const WITH_ARGUMENTS: [WithArguments; 4] = [
     WithArguments {
         word: "chaos",
         usage: chaos::USAGE,
-        does: "runs the no-loss property with many schedules of faults, or one, and shrinks what fails",
+        does: "runs the no-loss property with many fault schedules, or one, and shrinks failing ones",
         run: chaos::run,
     },
     WithArguments {
         word: "load",
         usage: load::USAGE,
-        does: "sustained load on forwarder and layer: throughput, memory, and whether each item arrives once",
+        does: "puts sustained load on forwarder and layer: throughput, memory, and each item arrives once",
         run: load::run,
     },
     WithArguments {
         word: "openobserve",
         usage: openobserve::USAGE,
-        does: "compares all that a server stores with what was sent; without --url, the simulator's server",
+        does: "compares the stored with the sent telemetry; without --url, of the simulator's server",
         run: openobserve::run,
     },
     WithArguments {
         word: "release",
         usage: dist::USAGE,
-        does: "makes the release files of this commit in two folders, compares them, and publishes nothing",
+        does: "builds the release files of this commit in two folders and compares them; publishes nothing",
         run: dist::dry_run,
     },
 ];
@@ -165,7 +167,7 @@ fn main() -> ExitCode {
         return exit((command.run)(rest));
     }
     let Some(command) = COMMANDS.iter().find(|command| command.words == asked) else {
-        eprintln!("xtask: there is no {asked:?}; cargo xtask --help lists what there is");
+        eprintln!("xtask: unknown command {asked:?}; cargo xtask --help lists the commands");
         return ExitCode::from(USAGE);
     };
     exit((command.run)())

@@ -76,7 +76,7 @@ fn write(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
     let others = without_trace(run);
     writeln!(
         page,
-        "<h2>Log records without a trace: {} of {}</h2>\n<p>What Lambda says outside of any invocation.</p>",
+        "<h2>Log records without a trace: {} of {}</h2>\n<p>Log lines of Lambda outside any invocation.</p>",
         others.len(),
         run.arrived.log_records.len()
     )?;

@@ -50,7 +50,7 @@ impl Loss {
     const fn remedy(self) -> &'static str {
         match self {
             Self::ExporterNotReady => {
-                " (if it needs the tokio runtime whose only thread waited for it: flush on another thread, as TracedHandler does)"
+                " (the exporter may need the tokio runtime whose only thread waited for the flush: flush on another thread, as TracedHandler does)"
             }
             _ => "",
         }

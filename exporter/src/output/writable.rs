@@ -47,7 +47,7 @@ pub(crate) fn wait_until_writable(
 }
 
 fn full() -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, "the pipe is full and nobody reads it")
+    io::Error::new(ErrorKind::TimedOut, "the pipe is full, and its reader does not read")
 }
 
 fn is_pipe(fd: &impl AsFd) -> bool {

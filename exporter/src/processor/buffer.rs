@@ -249,6 +249,7 @@ mod tests {
         let buffer = buffer(1);
         buffer.was_in_vain.store(true, Ordering::Relaxed);
         buffer.push(1, no_wait, |_| ());
+        assert!(!buffer.was_in_vain.load(Ordering::Relaxed));
         buffer.was_in_vain.store(true, Ordering::Relaxed);
         assert_eq!(buffer.flush(Duration::ZERO, |_| ()), None);
         assert!(!buffer.was_in_vain.load(Ordering::Relaxed));

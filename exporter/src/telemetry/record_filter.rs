@@ -117,7 +117,6 @@ pub(crate) fn directives(text: Option<&str>) -> (Option<Targets>, Option<String>
 
 /// The filter with `crate=level` in place of `crate[span{field}]=level`, which selects more. `Targets` would treat the brackets
 /// as a part of the crate's name, and select nothing. `None` if a bracket is not closed.
-/// the crate's name, and so select nothing. `None` if a bracket is not closed.
 fn without_span_filters(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('[') {
         return Some(Cow::Borrowed(text));

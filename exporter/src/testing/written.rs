@@ -59,7 +59,7 @@ fn newest<'a, T>(all: &'a [T], name: &str, name_of: impl Fn(&T) -> &str) -> &'a 
     newest.unwrap_or_else(|| {
         assert!(
             !all.is_empty(),
-            "none is called {name:?}, and there are no others: what goes through `opentelemetry::global` needs \
+            "none is called {name:?}, and there are no others: telemetry through `opentelemetry::global` needs \
              `TestFunction::set_globals`"
         );
         let names: Vec<&str> = all.iter().map(name_of).collect();

@@ -49,7 +49,7 @@ pub(crate) struct Variables {
 impl Variables {
     fn of(reader: &Reader<'_>, endpoint: &'static str) -> Self {
         let credentials = match endpoint {
-            _ if reader.is_set(SECRET) => "check what the secret of LAMBDA_OTLP_SECRET holds",
+            _ if reader.is_set(SECRET) => "check the content of the secret in LAMBDA_OTLP_SECRET",
             ENDPOINT => {
                 "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password"
             }
@@ -163,12 +163,12 @@ pub(super) fn read(
         return Choice { output: Output::Otlp(direct), because };
     }
     if !has_stream {
-        let problem = "json goes to OpenObserve alone, whose base URL ends in /api/{organization}: telemetry is sent as otlp";
+        let problem = "json needs OpenObserve's base URL, which ends in /api/{organization}: telemetry is sent as otlp";
         reader.mistake(OUTPUT, problem);
         return Choice { output: Output::Otlp(direct), because };
     }
     if direct.protocol != Protocol::HttpProtobuf {
-        reader.mistake(PROTOCOL, "what goes beside json is sent as http/protobuf");
+        reader.mistake(PROTOCOL, "telemetry that json does not cover is sent as http/protobuf");
     }
     let direct = Box::new(Direct { protocol: Protocol::HttpProtobuf, ..*direct });
     Choice { output: Output::Json(direct), because }
@@ -278,8 +278,9 @@ fn destination(
             None => (endpoint_variable(source), "backend"),
             Some(url) => (proxy_variable(source, url), "proxy"),
         };
-        let problem =
-            format!("port {port} of this environment is where telemetry is received, not a {what}");
+        let problem = format!(
+            "port {port} of this environment is the extension's own receiver, not a {what}"
+        );
         reader.mistake(name, problem);
         return None;
     }

@@ -270,7 +270,7 @@ mod output {
         let json = config(&[O2[0], O2[1], own("grpc")]);
         let Output::Json(direct) = &json.choice.output else { panic!("{:?}", json.choice) };
         assert_eq!(direct.protocol, HttpProtobuf);
-        assert!(json.complaint().contains("beside json"), "{}", json.complaint());
+        assert!(json.complaint().contains("that json does not cover"), "{}", json.complaint());
     }
 
     #[test]

@@ -161,14 +161,14 @@ const LAMBDA: &[Variable] = &[
     #[cfg(feature = "direct")]
     set_by_lambda(
         "LAMBDA_TASK_ROOT",
-        "Where the function's code is. Lambda hides it from extensions, whose default is `/var/task`.",
+        "The folder of the function's code. Lambda hides this variable from extensions; the default is `/var/task`.",
     ),
     set_by_lambda("AWS_LAMBDA_RUNTIME_API", "Set by Lambda: host and port of its APIs."),
     shared::AWS_LAMBDA_FUNCTION_NAME,
     set_by_lambda("AWS_LAMBDA_FUNCTION_VERSION", "Set by Lambda: `faas.version`."),
     set_by_lambda(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-        "Set by Lambda: an eighth of it bounds what waits in memory.",
+        "Set by Lambda: an eighth of it limits the telemetry in memory.",
     ),
     #[cfg(not(feature = "direct"))]
     shared::AWS_REGION,

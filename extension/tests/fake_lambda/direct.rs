@@ -154,7 +154,11 @@ async fn a_flush_timeout_aborts_its_requests() {
     // The server has seen the end of both connections.
     sink.release();
     sink.heal();
-    until(|| sink.requests().iter().all(|request| !request.answered_whole)).await;
+    until(|| {
+        let requests = sink.requests();
+        !requests.is_empty() && requests.iter().all(|request| !request.answered_whole)
+    })
+    .await;
     next.answer(200, shutdown("spindown"));
     let (ended, stdout, counts) = lambda.ended().await;
     ended.unwrap();

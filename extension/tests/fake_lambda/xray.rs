@@ -219,4 +219,5 @@ async fn a_thousand_subsegments_at_once_are_written_or_counted() {
     ended.unwrap();
     let written = spans(&stdout.text()).iter().filter(|span| span.name == "## handler").count();
     assert_eq!(written + usize::try_from(counts.get(Count::XRayLost)).unwrap(), 1000, "{counts}");
+    assert!(written > 0, "{counts}");
 }

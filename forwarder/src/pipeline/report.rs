@@ -8,7 +8,7 @@ use crate::source::{LogBatch, SourceError};
 use wire::{SignalKind, UndecodableLine};
 
 #[derive(Debug, Default)]
-#[must_use = "what was returned has to fail the invocation"]
+#[must_use = "returned telemetry must fail the invocation"]
 pub struct Report {
     pub account: Account,
     /// Telemetry that was not accepted, with the reason and its place.

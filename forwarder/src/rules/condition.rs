@@ -192,7 +192,7 @@ impl Scalar {
     fn is(&self, leaf: &Leaf<'_>) -> bool {
         match self {
             Self::Text(pattern) => pattern.matches(&leaf.text()),
-            #[expect(clippy::float_cmp, reason = "equal is what the rule says")]
+            #[expect(clippy::float_cmp, reason = "the rule asks for equality")]
             Self::Number(number) => leaf.number().is_some_and(|value| value == *number),
             Self::Bool(wanted) => match leaf {
                 Leaf::Bool(value) => value == wanted,

@@ -98,7 +98,7 @@ struct ServiceRule {
 }
 
 #[derive(Debug, Default)]
-#[must_use = "what was dropped has to be counted"]
+#[must_use = "dropped items must be counted"]
 pub struct Applied {
     pub requests: Vec<Request>,
     /// The effects of all rules that matched an item, in the file's order for a single request.

@@ -98,7 +98,7 @@ pub enum SourceError {
     },
     /// The data is too large. Nothing was delivered.
     #[error(
-        "{what} inflates to {bytes} bytes, more than the limit of {most}; nothing of it was delivered"
+        "{what} inflates to {bytes} bytes, more than the limit of {most}; none of it was delivered"
     )]
     TooLarge { what: &'static str, bytes: usize, most: usize },
     /// A Kinesis record with binary data.

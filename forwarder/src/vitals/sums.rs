@@ -37,11 +37,8 @@ const HANDLED: Counter = Counter(
     "{item}",
     "Spans, data points and log records on their way to a destination, and undecodable lines.",
 );
-const PLACED: Counter = Counter(
-    "lambda_otlp.forwarder.items.placed",
-    "{item}",
-    "The same items by what became of them.",
-);
+const PLACED: Counter =
+    Counter("lambda_otlp.forwarder.items.placed", "{item}", "The same items by fate.");
 const DROPPED_BY_RULE: Counter = Counter(
     "lambda_otlp.forwarder.items.dropped_by_rule",
     "{item}",

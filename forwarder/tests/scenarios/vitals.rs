@@ -215,6 +215,7 @@ async fn sending_vitals_ends_by_the_queue_deadline() {
     let short = InvocationContext { deadline: begin, queue_deadline, ..invocation(0) };
     vitals.tell(&report(), &short, &destination(&backend)).await;
     assert!(Instant::now() <= queue_deadline);
+    assert!(backend.script.lock().unwrap().is_empty(), "one request was sent");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@
 //! "Foreign keys" are those of conventions and instrumentations that the training set lacks, beside a few common ones, such as
 //! `process.pid`. Some of their names are made up after the real ones. "Private keys" are in no registry.
 
-#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its table")]
 
 use anyhow::{Context as _, bail};
 use lambda_otlp_bench::build::build_one;

@@ -220,6 +220,7 @@ pub fn subscription(status: u16) -> State {
     State::new(name, steps).around(Around::Subscription(status))
 }
 
+/// An unknown event, and a known one with unknown fields.
 pub fn unknown_event() -> State {
     let steps = vec![quiet(""), quiet("it"), quiet("it")];
     State::new("unknown event", steps).around(Around::OddEvents)
@@ -241,7 +242,6 @@ pub fn mebibyte_of_telemetry() -> State {
         .variables(&[("O2_TELEMETRY_TYPES", "platform,function")])
 }
 
-/// An unknown event, and a known one with unknown fields.
 pub fn events_of_a_mebibyte() -> State {
     let steps = vec![otlp(""), otlp("it"), otlp("the one after it")];
     State::new("events of 1 MiB", steps).around(Around::LargeEvents)

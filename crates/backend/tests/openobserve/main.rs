@@ -130,6 +130,11 @@ async fn an_unlimited_retry_budget_allows_a_long_retry_after() {
     let client = Client::new(&destination(sink.base())).unwrap().with_retry_policy(policy);
     let outcome = client.export(None, numbered(0..1), Instant::now() + 100 * second).await;
     assert_eq!(summary(&outcome), "1 accepted, 0 ambiguous");
+    sink.script([ScriptedResponse::RetryAfter(503, Duration::from_mins(1))]);
+    let begun = Instant::now();
+    let outcome = client.export(None, numbered(0..1), begun + 30 * second).await;
+    assert_eq!(outcome.undelivered(), 1);
+    assert!(begun.elapsed() <= 30 * second);
 }
 
 #[tokio::test(start_paused = true)]

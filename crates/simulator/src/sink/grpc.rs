@@ -1,7 +1,7 @@
 //! OTLP over gRPC in front of a [`Sink`], for tests: each call becomes a request over HTTP, and the response becomes
 //! the call's. Panics if it cannot start. The metadata `organization` and `stream-name` have the meaning of OpenObserve.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be made is a mistake in a test")]
+#![expect(clippy::unwrap_used, reason = "a failure here is a mistake in a test")]
 
 use crate::sink::Sink;
 use bytes::{BufMut as _, Bytes, BytesMut};

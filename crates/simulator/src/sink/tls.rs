@@ -1,7 +1,7 @@
 //! TLS in front of a [`Sink`], for tests: an own certificate authority, valid and expired certificates, real
 //! handshakes. Panics if it cannot start.
 
-#![expect(clippy::unwrap_used, reason = "what cannot be made is a mistake in a test")]
+#![expect(clippy::unwrap_used, reason = "a failure here is a mistake in a test")]
 
 use crate::sink::Sink;
 use rcgen::{

@@ -58,12 +58,12 @@ impl fmt::Display for LineError {
                 }
             }
             Self::Compact(error) => error.fmt(f),
-            Self::NotOtlp(error) => write!(f, "line is no OTLP/JSON request: {error}"),
+            Self::NotOtlp(error) => write!(f, "line is not an OTLP/JSON request: {error}"),
             Self::TooManyItems { found, left } => {
-                write!(f, "{found} items in the line, {left} are left of those that are read")
+                write!(f, "{found} items in the line, but at most {left} more are read")
             }
             Self::SmallItems { found, bytes, least } => {
-                write!(f, "{found} items in {bytes} bytes, one has {least} at least")
+                write!(f, "{found} items in {bytes} bytes, but an item has at least {least}")
             }
             Self::Together { lines, first } => {
                 write!(f, "{lines} more lines of the log event, the first of them: {first}")

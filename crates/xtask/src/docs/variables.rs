@@ -91,7 +91,7 @@ fn problems(tables: &Tables, together: &[(&str, &str)]) -> Vec<String> {
             let is_read =
                 tables.iter().any(|(other, rows)| other != binary && rows.find(known).is_some());
             if !is_read {
-                problems.push(format!("{binary} knows {known}, which nobody else reads"));
+                problems.push(format!("{binary} lists {known}, but no other binary reads it"));
             }
         }
     }

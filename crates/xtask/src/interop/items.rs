@@ -13,7 +13,9 @@ use std::path::Path;
 /// Reads a script's notes: one item a line.
 pub(super) fn made(file: &Path) -> anyhow::Result<Vec<Value>> {
     let text = std::fs::read_to_string(file).context("the program noted nothing")?;
-    text.lines().map(|line| serde_json::from_str(line).context("what the program noted")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).context("cannot parse the program's notes"))
+        .collect()
 }
 
 /// Reads requests of OTLP/JSON, one a line, as `lambda-otlp decode` prints them.

@@ -85,7 +85,7 @@ pub(super) fn check(metadata: &Value) -> anyhow::Result<()> {
         .context("cannot run cargo tree")?;
     let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
     if !tree.starts_with("lambda-otlp-exporter ") {
-        bail!("cargo tree did not say what lambda-otlp-exporter depends on");
+        bail!("cargo tree did not list the dependencies of lambda-otlp-exporter");
     }
     if let Some(heavy) = NEVER_IN_THE_FUNCTION
         .iter()

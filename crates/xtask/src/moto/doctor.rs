@@ -19,7 +19,7 @@ use simulator::sink::Sink;
 pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
     tally.note("doctor of a deployed function", deployed(workshop).await);
     tally.note("doctor of a stopped pipeline", stopped(workshop).await);
-    tally.note("doctor that is not told what to check", misdirected(workshop).await);
+    tally.note("doctor without a target", misdirected(workshop).await);
 }
 
 /// The forwarder, and the log group of an event that leads to it.

@@ -131,7 +131,7 @@ async fn missing(moto: &Moto) -> anyhow::Result<String> {
         Ok(()) => bail!("a queue that does not exist took a message"),
         Err(error) => {
             let text = format!("{error:#}");
-            ensure!(text.contains("there is no queue none"), "nothing says what to do: {text}");
+            ensure!(text.contains("there is no queue none"), "no remedy: {text}");
             Ok(text)
         }
     }

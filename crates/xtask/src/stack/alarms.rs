@@ -49,8 +49,8 @@ pub(super) fn check(root: &Path, template: &Value) -> anyhow::Result<String> {
         for actions in ["AlarmActions", "OKActions"] {
             ensure!(properties[actions] == topic, "{name}: {actions} are {}", properties[actions]);
         }
-        ensure!(properties["AlarmDescription"].is_string(), "{name} says nothing");
-        ensure!(manual.contains(&format!("`{name}`")), "{MANUAL} does not say what {name} means");
+        ensure!(properties["AlarmDescription"].is_string(), "{name} has no description");
+        ensure!(manual.contains(&format!("`{name}`")), "{MANUAL} does not explain {name}");
     }
     let expected: BTreeSet<String> = ALARMS.iter().map(|alarm| (*alarm).to_owned()).collect();
     let unexpected: Vec<_> = found.difference(&expected).collect();

@@ -61,7 +61,10 @@ pub(super) fn check(template: &Value) -> anyhow::Result<String> {
     for rule in ["NewLogGroups", "SubscriberSchedule"] {
         let awaited = &template["Resources"][rule]["DependsOn"];
         let waits = awaited.as_array().is_some_and(|all| all.contains(&json!("Subscriptions")));
-        ensure!(waits, "{rule} may subscribe what the stack's deletion has taken away");
+        ensure!(
+            waits,
+            "{rule} may subscribe log groups after the stack's deletion has unsubscribed them"
+        );
         same(rule, &resource(template, rule)?["Targets"][0]["Arn"], arn_of(SUBSCRIBER))?;
     }
     let permission = resource(template, "SubscriberPermission")?;

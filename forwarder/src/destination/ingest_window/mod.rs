@@ -110,7 +110,7 @@ impl IngestPolicy {
 
 /// The sorted items of a request. The items of `send`, `keep` and `dropped` add up to all items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use = "what is kept has to be dead-lettered, and what is dropped counted"]
+#[must_use = "`keep` must be dead-lettered, and `dropped` counted"]
 pub struct Sorted {
     pub send: Option<Request>,
     /// Items for the dead-letter queue.

@@ -240,7 +240,7 @@ fn replacement<'t>(
         document.mistake(node.span(), key, "the only placeholders are {name} and {hash}");
     }
     if with.contains("{hash}") && !table.contains_key("salt") {
-        let problem = "{hash} needs a `salt`: without one, anybody finds out the few values that there are by trying";
+        let problem = "{hash} needs a `salt`: without one, an attacker can find values with few possibilities by trying them";
         document.mistake(node.span(), key, problem);
     }
 }

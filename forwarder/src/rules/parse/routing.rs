@@ -212,7 +212,7 @@ fn origin<'t>(
                 key.span(),
                 &path,
                 "a route is chosen by account, region, log_group, log_stream and function only: \
-                 nothing inside a log event may decide where data is sent, or whoever writes a log line could",
+                 the content of a log event must not choose a destination, because its author could redirect telemetry",
             );
         }
     }

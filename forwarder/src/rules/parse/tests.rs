@@ -234,7 +234,7 @@ fn mistakes_in_actions_are_reported_with_position() {
     check_rule(
         "redact = { presets = \"ip\", with = \"{hash}\" }",
         expect![[r"
-        3:35: redact.with: {hash} needs a `salt`: without one, anybody finds out the few values that there are by trying
+        3:35: redact.with: {hash} needs a `salt`: without one, an attacker can find values with few possibilities by trying them
     "]],
     );
     check_rule(
@@ -311,8 +311,8 @@ stream = "{service}"
 account = "1"
 "#,
         expect![[r"
-            3:1: route.service_name: a route is chosen by account, region, log_group, log_stream and function only: nothing inside a log event may decide where data is sent, or whoever writes a log line could
-            7:1: route.body: a route is chosen by account, region, log_group, log_stream and function only: nothing inside a log event may decide where data is sent, or whoever writes a log line could
+            3:1: route.service_name: a route is chosen by account, region, log_group, log_stream and function only: the content of a log event must not choose a destination, because its author could redirect telemetry
+            7:1: route.body: a route is chosen by account, region, log_group, log_stream and function only: the content of a log event must not choose a destination, because its author could redirect telemetry
             8:7: route.to: there is no [destination.audit], and `default` is the only other
             8:27: route.to: `default` is named twice
             11:1: route.log_groop: unknown key, did you mean `log_group`?

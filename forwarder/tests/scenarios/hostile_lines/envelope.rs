@@ -235,4 +235,5 @@ fn unicode_letters_folded_to_ascii_cannot_forge_a_key() {
         !stored.iter().any(|attribute| *attribute == text(&attribute.key, "forged")),
         "{stored:?}"
     );
+    assert!(stored.contains(&text("service.name", "orders")), "{stored:?}");
 }

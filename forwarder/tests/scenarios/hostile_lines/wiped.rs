@@ -45,6 +45,7 @@ fn a_json_record_with_two_message_keys_is_kept() {
     let record = format!(r#"{{"level":"ERROR","message":"payment lost","message":"{line}"}}"#);
     let (report, records, _) = forwarded(&[&record], default_options());
     assert_eq!((report.ledger().lost(), records.len()), (0, 1));
+    assert_eq!(body(&records[0]), "payment lost");
 }
 
 #[test]

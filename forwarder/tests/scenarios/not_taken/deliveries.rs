@@ -2,7 +2,6 @@
 
 use super::*;
 
-/// A Kinesis event with one record per function, with these lines.
 #[tokio::test(start_paused = true)]
 async fn the_smallest_request_probes_a_failed_backend() {
     let is_up = Mutex::new(false);

@@ -4,7 +4,7 @@
 //! allocations under valgrind instead of measuring time. Each exporter is a program of its own. Both take turns in
 //! fresh processes with the same spans, and their decoded output is compared.
 
-#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its table")]
 
 mod compare;
 mod counts;

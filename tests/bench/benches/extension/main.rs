@@ -5,11 +5,8 @@
 //! `tests/src/stories`, with the layer and without, in turns. The other tables compare the layer's extension with the
 //! peer's.
 
-#![expect(clippy::print_stdout, reason = "the tables are what this program is for")]
-#![expect(
-    clippy::indexing_slicing,
-    reason = "what goes wrong in the local Lambda ends the program"
-)]
+#![expect(clippy::print_stdout, reason = "the program prints its tables")]
+#![expect(clippy::indexing_slicing, reason = "a failure of the local Lambda ends the program")]
 
 mod binaries;
 mod flood;

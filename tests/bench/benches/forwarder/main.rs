@@ -4,7 +4,7 @@
 //! valgrind instead. Each forwarder is a program of its own. They take turns in fresh processes with the same event,
 //! and their sent spans are compared.
 
-#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its table")]
 
 mod compare;
 mod drivers;

@@ -4,7 +4,7 @@
 //! `cargo bench -p lambda-otlp-bench --bench function`. Each function is a program of its own, with a user's profile; the three take
 //! turns, each time in a new environment of the local Lambda.
 
-#![expect(clippy::print_stdout, reason = "the tables are what this program is for")]
+#![expect(clippy::print_stdout, reason = "the program prints its tables")]
 
 use anyhow::{Context as _, bail, ensure};
 use lambda_otlp_bench::build::build;

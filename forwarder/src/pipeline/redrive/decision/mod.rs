@@ -38,7 +38,7 @@ pub struct Receipt<'a> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "what is not accepted has to stay, be sent again or dead-lettered"]
+#[must_use = "telemetry that is not accepted must stay, be sent again or be dead-lettered"]
 pub struct Decision {
     pub accepted: usize,
     /// Parts that are never sent again. They go into the dead-letter queue first; if that fails, the message has to stay.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use wire::protobuf::Writer;
 
 /// Without the counts the number of stored records is unknown.
-const NO_ANSWER: &str = "no counts of what was stored";
+const NO_ANSWER: &str = "no counts of stored records";
 
 #[derive(Deserialize)]
 struct Answer {
