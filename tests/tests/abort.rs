@@ -12,7 +12,7 @@ use wire::{Limits, Logs, Traces};
 
 #[tokio::test]
 #[ignore = "compiles the demo again, for `panic = \"abort\"`; `cargo xtask ci --long` runs it"]
-async fn a_panic_that_aborts_leaves_the_invocation_in_the_log() {
+async fn an_aborting_panic_writes_the_spans_of_its_invocation() {
     let profile = ["--config", "profile.dev.panic=\"abort\"", "--target-dir", "target/abort"];
     let arguments = [&profile[..], &["--package", "lambda-otlp-demo"]].concat();
     let built = binaries::build_with(&workspace(), &arguments).unwrap();

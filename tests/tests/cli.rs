@@ -20,7 +20,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_summary_counts_what_the_samples_hold() {
+fn the_decode_summary_counts_requests_and_spans() {
     let check = |file: &str, counts: [usize; 3]| {
         let output = run(&["decode", "--summary", "--json", &format!("lines/{file}.jsonl")]);
         let [lines, requests, spans] = counts;
@@ -44,7 +44,7 @@ fn the_summary_counts_what_the_samples_hold() {
 }
 
 #[test]
-fn a_line_in_pieces_is_joined() {
+fn a_line_split_in_two_is_joined() {
     let line = String::from_utf8(fixture("lines/python-10.jsonl")).unwrap();
     let (head, tail) = line.trim_end().split_at(1_100);
     let directory = tempfile::tempdir().unwrap();
@@ -58,7 +58,7 @@ fn a_line_in_pieces_is_joined() {
 }
 
 #[test]
-fn decoded_requests_are_otlp_json_without_any_header_value() {
+fn decoded_requests_are_otlp_json_without_header_values() {
     let output =
         run(&["decode", "lines/rust-headers-level.jsonl", "lines/node-headers-level.jsonl"]);
     let out = text(&output.stdout);
@@ -71,7 +71,7 @@ fn decoded_requests_are_otlp_json_without_any_header_value() {
 }
 
 #[test]
-fn an_undecodable_line_is_named_and_fails_the_command() {
+fn an_undecodable_line_is_reported_and_fails_decode() {
     let output = run(&["decode", "--summary", "lines/bombs.jsonl"]);
     // Each row of that file is an object with a `line` that is not at the top level.
     assert_eq!(output.status.code(), Some(0));
@@ -91,7 +91,7 @@ fn an_undecodable_line_is_named_and_fails_the_command() {
 }
 
 #[test]
-fn a_compact_line_is_read_with_the_names_of_its_function() {
+fn decode_and_tail_read_compact_lines_with_given_names() {
     let mut request = Vec::new();
     wire::protobuf::Writer::new(&mut request).message(1, |container| {
         container.message(2, |scope| {
@@ -131,7 +131,7 @@ fn a_compact_line_is_read_with_the_names_of_its_function() {
 }
 
 #[test]
-fn a_dictionary_is_trained_from_lines_and_makes_lines_shorter() {
+fn a_trained_dictionary_shortens_compact_lines() {
     let request = |number: u64| {
         let mut request = Vec::new();
         wire::protobuf::Writer::new(&mut request).message(1, |container| {
@@ -233,7 +233,7 @@ fn a_dry_run_prints_the_ledger_and_succeeds() {
 }
 
 #[test]
-fn exit_codes_are_those_of_the_documentation() {
+fn exit_codes_match_the_documentation() {
     let page = std::fs::read_to_string(workspace().join("docs/command-line.md")).unwrap();
     let check = |code: i32, arguments: &[&str]| {
         assert!(page.contains(&format!("\n| {code} | ")), "{code}");
@@ -261,7 +261,7 @@ fn exit_codes_are_those_of_the_documentation() {
 }
 
 #[test]
-fn a_file_for_the_other_command_is_told_so() {
+fn a_wrong_input_file_suggests_the_matching_command() {
     let event = "events/awslogs-text-mixed.json";
     let output = run(&["decode", event]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
@@ -289,7 +289,7 @@ fn a_file_for_the_other_command_is_told_so() {
 }
 
 #[test]
-fn the_rules_of_the_forwarder_hold_for_files_too() {
+fn forward_applies_the_rules_of_the_forwarder() {
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules.toml");
     std::fs::write(&rules, "[[rule]]\nname = \"no logs\"\nmatch.signal = \"logs\"\ndrop = true\n")
@@ -314,7 +314,7 @@ fn the_rules_of_the_forwarder_hold_for_files_too() {
 }
 
 #[test]
-fn what_the_backend_did_not_take_fails_the_command() {
+fn undelivered_telemetry_fails_the_forward_command() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let endpoint = format!("http://127.0.0.1:{port}");
     let event = "events/awslogs-otlp-only.json";
@@ -344,7 +344,7 @@ fn what_the_backend_did_not_take_fails_the_command() {
 }
 
 #[test]
-fn a_file_that_is_no_event_does_not_stop_the_others() {
+fn an_invalid_event_file_does_not_stop_the_others() {
     let output = run(&[
         "forward",
         "lines/python-1.jsonl",
@@ -358,7 +358,7 @@ fn a_file_that_is_no_event_does_not_stop_the_others() {
 }
 
 #[test]
-fn an_undecodable_line_in_an_event_is_told_with_its_reason_and_counted_as_dropped() {
+fn an_undecodable_line_in_an_event_is_reported_and_dropped() {
     let output = run(&["forward", "events/awslogs-one-garbage.json", "--dry-run", "--json"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stdout).contains("\"dropped\":1"));
@@ -371,7 +371,7 @@ fn an_undecodable_line_in_an_event_is_told_with_its_reason_and_counted_as_droppe
 }
 
 #[test]
-fn wrong_arguments_are_all_named() {
+fn forward_reports_all_wrong_arguments() {
     let output = run(&[
         "forward",
         "events/awslogs-empty.json",
@@ -408,7 +408,7 @@ fn event_file(directory: &Path, messages: &[&str]) -> std::path::PathBuf {
 }
 
 #[test]
-fn telemetry_that_moving_the_log_events_does_not_reach_is_named() {
+fn telemetry_outside_the_window_after_a_time_shift_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let line = |seconds: u64| {
         format!(
@@ -427,7 +427,7 @@ fn telemetry_that_moving_the_log_events_does_not_reach_is_named() {
 }
 
 #[test]
-fn output_that_nobody_reads_is_no_failure_and_changes_no_exit_code() {
+fn a_closed_output_pipe_does_not_change_the_exit_code() {
     let check = |code: i32, arguments: &[&str]| {
         // The pipes are closed before the program writes.
         let closed = |out: bool| {
@@ -464,7 +464,7 @@ fn output_that_nobody_reads_is_no_failure_and_changes_no_exit_code() {
 }
 
 #[test]
-fn the_verdicts_of_doctor_have_colours_where_they_are_asked_for() {
+fn doctor_colours_its_verdicts_on_request() {
     let doctor = |variables: &[(&str, &str)]| {
         let mut command = Command::new(binary("lambda-otlp"));
         command.args(["doctor", "--endpoint", "http://127.0.0.1:1"]).stdin(Stdio::null());

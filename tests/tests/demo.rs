@@ -61,7 +61,7 @@ fn waterfall(out: &str, label: &str) -> Vec<(String, usize, String)> {
 }
 
 #[test]
-fn the_demo_balances_and_shows_one_trace_through_both_functions() {
+fn the_demo_balances_and_shows_a_trace_of_both_functions() {
     let (code, out, said) = demo(&[], Path::new("/nowhere"), &[]);
     assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
     // The verdict comes first and last.
@@ -119,7 +119,7 @@ fn the_demo_balances_with_compact_lines() {
 }
 
 #[test]
-fn the_demo_without_python_says_so_and_balances() {
+fn the_demo_balances_without_python() {
     let programs = tempfile::tempdir().unwrap();
     for name in ["python3", "python3.12", "python3.13", "python3.14", "pyenv"] {
         let program = programs.path().join(name);
@@ -134,7 +134,7 @@ fn the_demo_without_python_says_so_and_balances() {
 }
 
 #[test]
-fn the_demo_without_pypi_says_so_and_balances() {
+fn the_demo_balances_without_pypi() {
     let cache = tempfile::tempdir().unwrap();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let variables = [
@@ -153,7 +153,7 @@ fn the_demo_without_pypi_says_so_and_balances() {
 }
 
 #[test]
-fn the_demo_notices_what_the_backend_lost() {
+fn the_demo_reports_items_lost_by_the_backend() {
     for after in ["0", "70"] {
         let arguments = ["--lose", "1", "--lose-after", after];
         let (code, out, said) = demo(&arguments, Path::new("/nowhere"), &[]);
@@ -168,7 +168,7 @@ fn the_demo_notices_what_the_backend_lost() {
 }
 
 #[test]
-fn wrong_arguments_end_the_demo_before_anything_runs() {
+fn wrong_arguments_end_the_demo_before_it_starts() {
     for arguments in [["--header", "a=b"], ["--endpoint", "nonsense"]] {
         let (code, out, said) = demo(&arguments, Path::new("/nowhere"), &[]);
         assert_eq!((code, out.as_str()), (Some(64), ""), "{said}");
@@ -176,7 +176,7 @@ fn wrong_arguments_end_the_demo_before_anything_runs() {
 }
 
 #[test]
-fn a_backend_that_cannot_be_reached_is_said_before_anything_runs() {
+fn an_unreachable_backend_ends_the_demo_before_it_starts() {
     let nobody = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
     let endpoint = format!("http://{nobody}/api/default");
     let (code, out, said) = demo(&["--endpoint", &endpoint], Path::new("/nowhere"), &[]);
@@ -186,7 +186,7 @@ fn a_backend_that_cannot_be_reached_is_said_before_anything_runs() {
 }
 
 #[test]
-fn the_page_holds_the_run_and_needs_nothing_from_elsewhere() {
+fn the_html_report_is_complete_and_self_contained() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.html");
     let arguments = ["--html", path.to_str().unwrap()];

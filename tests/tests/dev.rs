@@ -39,7 +39,7 @@ fn ledger(folder: &Path) -> String {
 const ORDER: &str = r#"{"action":"ok","children":2,"first_number":1000}"#;
 
 #[test]
-fn a_rust_function_is_shown_cold_and_warm_with_its_traces_logs_and_metrics() {
+fn dev_shows_the_telemetry_of_cold_and_warm_invocations() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("order.json"), ORDER).unwrap();
     let ledger = ledger(folder.path());
@@ -78,7 +78,7 @@ fn a_rust_function_is_shown_cold_and_warm_with_its_traces_logs_and_metrics() {
 }
 
 #[test]
-fn lines_of_standard_input_are_events_and_an_error_of_the_function_is_told() {
+fn dev_reads_events_from_stdin_and_reports_function_errors() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path());
     // The settings of the layer, beside the code.
@@ -101,7 +101,7 @@ fn lines_of_standard_input_are_events_and_an_error_of_the_function_is_told() {
 }
 
 #[test]
-fn what_is_shown_is_posted_to_a_backend_too() {
+fn dev_also_sends_telemetry_to_a_backend() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path());
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -140,7 +140,7 @@ fn post(address: &str, path: &str, body: &str) -> String {
 }
 
 #[test]
-fn over_http_it_is_a_function_url_and_lambdas_invoke_api_until_ctrl_c() {
+fn dev_serves_a_function_url_and_the_invoke_api() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path());
     let arguments = ["--name", "orders", "--http", "0", "--env", &ledger, "--", &function()];
@@ -175,7 +175,7 @@ fn over_http_it_is_a_function_url_and_lambdas_invoke_api_until_ctrl_c() {
 }
 
 #[test]
-fn what_is_no_function_is_told_in_one_line_with_what_to_do() {
+fn dev_explains_a_function_that_cannot_run() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("app.py"), "").unwrap();
     let refused = |arguments: &[&str], expected: &str| {
@@ -218,7 +218,7 @@ fn what_is_no_function_is_told_in_one_line_with_what_to_do() {
 }
 
 #[test]
-fn a_function_that_calls_aws_gets_the_shells_credentials_where_that_is_asked_for() {
+fn dev_passes_aws_credentials_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let script =
         "echo $AWS_ACCESS_KEY_ID-$AWS_SECRET_ACCESS_KEY-$AWS_SESSION_TOKEN-$AWS_REGION; exit 3";
@@ -232,7 +232,7 @@ fn a_function_that_calls_aws_gets_the_shells_credentials_where_that_is_asked_for
 }
 
 #[test]
-fn a_python_handler_needs_no_program_of_its_own_and_starts_as_with_the_layer() {
+fn dev_runs_a_python_handler_with_or_without_the_wrapper() {
     if find_python().is_none() {
         println!("skipped: there is no Python");
         return;
@@ -306,7 +306,7 @@ fn main() {
 "#;
 
 #[test]
-fn cargo_run_is_built_before_it_is_started() {
+fn dev_builds_a_cargo_run_command_before_starting_it() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     std::fs::create_dir_all(folder.path().join("src/bin")).unwrap();

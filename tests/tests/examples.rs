@@ -15,7 +15,7 @@ use wire::{Limits, Logs, Metrics, Traces};
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[tokio::test]
-async fn each_example_writes_what_it_says() {
+async fn each_example_writes_its_documented_telemetry() {
     let cases: Vec<Case> = of_events().into_iter().chain(of_signals()).collect();
     // No package is named, so cargo selects the features of `cargo test`.
     let arguments: Vec<&str> = cases.iter().flat_map(|case| ["--example", case.example]).collect();

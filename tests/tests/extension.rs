@@ -152,7 +152,7 @@ async fn surroundings(program: PathBuf, timeout: Duration) -> Surroundings {
 }
 
 #[tokio::test]
-async fn each_item_is_in_the_backend_once() {
+async fn each_item_reaches_the_backend_once() {
     let Surroundings { sink, lambda, ledger, _directory } =
         surroundings(binary("demo-function"), AMPLE).await;
     let mut request_ids = Vec::new();
@@ -206,7 +206,7 @@ async fn each_item_is_in_the_backend_once() {
 
 /// A shell script has no SDK: the layer alone makes spans and metrics, and printed lines become log records.
 #[tokio::test]
-async fn a_custom_runtime_without_an_sdk_has_spans_metrics_and_log_records() {
+async fn a_custom_runtime_without_an_sdk_has_all_signals() {
     let bootstrap = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/custom-runtime/bootstrap");
     let Surroundings { sink, lambda, _directory, .. } = surroundings(bootstrap, AMPLE).await;
     let mut request_ids = Vec::new();
@@ -253,7 +253,7 @@ async fn a_custom_runtime_without_an_sdk_has_spans_metrics_and_log_records() {
 }
 
 #[tokio::test]
-async fn an_invocation_that_times_out_has_its_server_span_with_its_children_below() {
+async fn a_timed_out_invocation_keeps_its_server_span_and_children() {
     let Surroundings { sink, lambda, _directory, .. } =
         surroundings(binary("demo-function"), Duration::from_secs(2)).await;
 

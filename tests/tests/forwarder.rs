@@ -66,7 +66,7 @@ async fn sink() -> Sink {
 }
 
 #[tokio::test]
-async fn a_mixed_event_arrives_whole() {
+async fn a_mixed_event_is_forwarded_completely() {
     let sink = sink().await;
     let headers = authorization(PASSWORD);
     let invoked = invoke(
@@ -87,7 +87,7 @@ async fn a_mixed_event_arrives_whole() {
 }
 
 #[tokio::test]
-async fn a_backend_that_recovers_gets_everything_once() {
+async fn a_recovered_backend_receives_each_span_once() {
     let sink = sink().await;
     sink.script([ScriptedResponse::Status(503), ScriptedResponse::MemoryTableOverflow]);
     let headers = authorization(PASSWORD);
@@ -113,7 +113,7 @@ async fn an_unreachable_backend_returns_the_event() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_returns_the_event_and_is_not_shown() {
+async fn a_wrong_password_returns_the_event_and_is_not_logged() {
     let sink = sink().await;
     let headers = authorization("wr0ng-password");
     let invoked = invoke(
@@ -130,7 +130,7 @@ async fn a_wrong_password_returns_the_event_and_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_wrong_organization_returns_the_event_and_says_what_to_do() {
+async fn a_wrong_organization_returns_the_event_with_a_remedy() {
     let sink = sink().await;
     let headers = authorization(PASSWORD);
     let endpoint = format!("{}/api/nobody", sink.url());
@@ -149,7 +149,7 @@ fn queue_variables(server: &QueueServer, name: &'static str) -> Vec<(&'static st
 }
 
 #[tokio::test]
-async fn what_an_unreachable_backend_does_not_take_is_parked_and_said_so() {
+async fn telemetry_for_an_unreachable_backend_is_queued_for_retry() {
     let server = QueueServer::start(Queue::new("retry")).await.unwrap();
     let mut variables = queue_variables(&server, "LAMBDA_OTLP_RETRY_QUEUE_URL");
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -168,7 +168,7 @@ async fn what_an_unreachable_backend_does_not_take_is_parked_and_said_so() {
 }
 
 #[tokio::test]
-async fn a_full_queue_returns_the_event() {
+async fn a_refusing_retry_queue_returns_the_event() {
     let queue = Queue::new("retry");
     queue
         .script(std::iter::repeat_n(simulator::queue::QueueResponse::refuse(403, "OverLimit"), 50));
@@ -187,7 +187,7 @@ async fn a_full_queue_returns_the_event() {
 }
 
 #[tokio::test]
-async fn wrong_variables_are_all_named_and_the_event_is_returned() {
+async fn invalid_variables_are_all_reported_and_return_the_event() {
     let invoked = invoke(
         "otlp-only",
         &[
@@ -205,7 +205,7 @@ async fn wrong_variables_are_all_named_and_the_event_is_returned() {
 }
 
 #[tokio::test]
-async fn an_event_of_another_service_is_an_error_that_says_so() {
+async fn an_event_of_another_service_is_rejected() {
     let sink = sink().await;
     let lambda = Lambda::start().await.unwrap();
     let function = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))

@@ -52,7 +52,7 @@ fn replay(target: &str, run: fn(&[u8])) {
 }
 
 #[test]
-fn every_target_keeps_its_promises_on_its_corpus() {
+fn every_fuzz_target_passes_on_its_corpus() {
     std::thread::scope(|scope| {
         for (target, run) in targets::TARGETS {
             scope.spawn(move || replay(target, run));

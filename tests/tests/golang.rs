@@ -27,7 +27,7 @@ fn build(directory: &Path) -> PathBuf {
 
 #[tokio::test]
 #[ignore = "needs Debian's Go and its OpenTelemetry SDK; `cargo xtask ci --long` runs it"]
-async fn a_go_function_has_one_trace_an_invocation() {
+async fn each_go_invocation_has_one_server_span() {
     let directory = tempfile::tempdir().unwrap();
     let bootstrap = build(directory.path());
     let sink = Sink::builder().no_window().start().await.unwrap();

@@ -63,7 +63,7 @@ fn said(lambda: &Lambda) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_invocation_is_written_once_and_when_its_mode_says() {
+async fn each_mode_writes_an_invocation_once_at_its_time() {
     for mode in MODES {
         let lambda = Lambda::start().await.unwrap();
         lambda.create_function(function(mode)).unwrap();
@@ -82,7 +82,7 @@ async fn each_invocation_is_written_once_and_when_its_mode_says() {
 }
 
 #[tokio::test]
-async fn an_error_and_a_panic_are_written_in_each_mode_and_the_function_goes_on() {
+async fn each_mode_writes_errors_and_panics_and_keeps_the_function() {
     for mode in MODES {
         let lambda = Lambda::start().await.unwrap();
         lambda.create_function(function(mode)).unwrap();
@@ -111,7 +111,7 @@ async fn an_error_and_a_panic_are_written_in_each_mode_and_the_function_goes_on(
 }
 
 #[tokio::test]
-async fn what_ends_after_the_last_response_is_written_at_sigterm() {
+async fn spans_ended_after_the_last_response_are_written_at_sigterm() {
     let directory = tempfile::tempdir().unwrap();
     let layer = layer(directory.path().to_owned());
     for mode in MODES {
@@ -134,7 +134,7 @@ async fn what_ends_after_the_last_response_is_written_at_sigterm() {
 
 /// Lambda kills the process, and sends no SIGTERM.
 #[tokio::test]
-async fn a_timeout_leaves_all_spans_in_each_mode_the_open_ones_as_errors() {
+async fn each_mode_writes_open_spans_as_errors_at_a_timeout() {
     for mode in MODES {
         for hangs in ["hang", "block"] {
             let lambda = Lambda::start().await.unwrap();
@@ -157,7 +157,7 @@ async fn a_timeout_leaves_all_spans_in_each_mode_the_open_ones_as_errors() {
 }
 
 #[tokio::test]
-async fn an_event_that_the_handler_does_not_take_hangs_in_no_mode() {
+async fn an_event_of_the_wrong_type_hangs_in_no_mode() {
     for mode in MODES {
         let lambda = Lambda::start().await.unwrap();
         lambda.create_function(function(mode)).unwrap();
@@ -174,7 +174,7 @@ async fn an_event_that_the_handler_does_not_take_hangs_in_no_mode() {
 }
 
 #[tokio::test]
-async fn the_batch_processor_of_the_sdk_is_flushed_at_the_end_of_the_environment() {
+async fn the_batch_processor_is_flushed_at_shutdown() {
     let lambda = Lambda::start().await.unwrap();
     lambda.create_function(function("finalize").env("SPANS", "batch")).unwrap();
     invoke(&lambda, "a:ok b:panic c:ok").await;

@@ -30,7 +30,7 @@ fn lines() -> Vec<u8> {
 }
 
 #[test]
-fn traces_are_shown_with_their_spans_and_other_lines_pass() {
+fn tail_shows_traces_and_passes_other_lines_through() {
     let (out, said, code) = shown(&[], &lines());
     assert_eq!((said.as_str(), code), ("", Some(0)));
     assert!(out.starts_with("hello from the function\n"), "{out}");
@@ -47,7 +47,7 @@ fn traces_are_shown_with_their_spans_and_other_lines_pass() {
 }
 
 #[test]
-fn what_is_shown_can_be_chosen() {
+fn tail_filters_traces_by_its_arguments() {
     let check = |arguments: &[&str], node: bool, rust: bool, text: bool| {
         let (out, _, code) = shown(arguments, &lines());
         assert_eq!(code, Some(0));
@@ -67,7 +67,7 @@ fn what_is_shown_can_be_chosen() {
 }
 
 #[test]
-fn a_line_that_does_not_decode_is_named_and_the_others_are_shown() {
+fn tail_reports_an_undecodable_line_and_shows_the_others() {
     let line = fixture("lines/node-1.jsonl");
     let cut = line.get(..200).unwrap();
     let input = [b"text\n", cut, b"\n", line.as_slice()].concat();
@@ -78,7 +78,7 @@ fn a_line_that_does_not_decode_is_named_and_the_others_are_shown() {
 }
 
 #[test]
-fn what_has_come_is_shown_while_more_may_come() {
+fn tail_shows_traces_while_its_input_is_open() {
     let mut child = tail(&[]);
     let mut input = child.stdin.take().unwrap();
     input.write_all(&lines()).unwrap();
@@ -95,7 +95,7 @@ fn what_has_come_is_shown_while_more_may_come() {
 }
 
 #[test]
-fn what_came_before_an_input_that_cannot_be_read_is_shown_and_so_is_what_follows() {
+fn tail_continues_after_an_unreadable_input() {
     let folder = tempfile::tempdir().unwrap();
     let [first, last] = ["node-10", "rust-lite-handler"].map(|name| {
         let path = folder.path().join(name);
@@ -110,7 +110,7 @@ fn what_came_before_an_input_that_cannot_be_read_is_shown_and_so_is_what_follows
 }
 
 #[test]
-fn json_is_an_object_a_line_with_the_items_of_otlp() {
+fn tail_prints_one_json_object_per_line() {
     let (out, said, code) = shown(&["--json"], &lines());
     assert_eq!((said.as_str(), code), ("", Some(0)));
     let objects: Vec<serde_json::Value> =
@@ -127,7 +127,7 @@ fn json_is_an_object_a_line_with_the_items_of_otlp() {
 }
 
 #[test]
-fn telemetry_moves_no_terminal_and_no_span_of_it_vanishes() {
+fn tail_removes_control_characters_and_shows_cyclic_spans() {
     let line = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[
         {"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","parentSpanId":"b7ad6b7169203332","name":"one\u001b[2Jgone","startTimeUnixNano":"1","endTimeUnixNano":"2"},
         {"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203332","parentSpanId":"b7ad6b7169203331","name":"two","startTimeUnixNano":"1","endTimeUnixNano":"2"}

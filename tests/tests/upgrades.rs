@@ -35,7 +35,7 @@ fn assert_same(read: &Request, expected: &Request) {
 }
 
 #[test]
-fn otlp_lines_are_read() {
+fn otlp_lines_of_older_versions_are_read() {
     use SignalKind::{Logs, Metrics, Traces};
     // The last two are partial spans, and spilled logs in Lambda's JSON log format.
     let expected =
@@ -101,14 +101,14 @@ fn messages() -> Vec<Parked> {
 }
 
 #[test]
-fn queued_messages_are_read() {
+fn queued_messages_of_older_versions_are_read() {
     let frozen = text("messages.jsonl");
     let read: Vec<Parked> = frozen.lines().map(|body| Parked::from_body(body).unwrap()).collect();
     assert_eq!(read, messages());
 }
 
 #[test]
-fn records_of_root_spans_are_found() {
+fn root_spans_recorded_by_older_versions_are_found() {
     assert_eq!(
         invocation_record::path("127.0.0.1:9001"),
         "/tmp/.lambda-otlp-invocations-127.0.0.1-9001"
@@ -122,7 +122,7 @@ fn records_of_root_spans_are_found() {
 }
 
 #[test]
-fn names_of_settings_and_parameters_stay() {
+fn names_of_released_settings_and_parameters_are_kept() {
     let tables: [(&str, Table); 5] = [
         ("exporter", exporter::TABLE),
         ("extension", extension::TABLE),

@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queues_url_says_where_it_is() {
+    fn a_queue_url_names_its_region_or_endpoint() {
         let check = |url: &str, region: Option<&str>, endpoint: Option<&str>| {
             let queue = QueueUrl::parse(url).unwrap();
             assert_eq!(queue.region.as_deref(), region, "{url}");
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_is_one_line_with_its_cause_and_what_to_do() {
+    async fn an_aws_error_is_explained_in_one_line() {
         use aws_sdk_sqs::config::http::HttpResponse;
         use aws_sdk_sqs::error::SdkError;
         use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;

@@ -110,7 +110,7 @@ mod tests {
     use forwarder::Config;
 
     #[test]
-    fn mistakes_name_the_arguments_that_were_given() {
+    fn mistakes_name_arguments_instead_of_variables() {
         let check =
             |endpoint: Option<&str>, headers: &[&str], stream: Option<&str>, expected: &[&str]| {
                 let arguments = DestinationArguments {

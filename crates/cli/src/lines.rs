@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compact_line_is_read_with_the_names_of_its_writer() {
+    fn a_compact_line_decodes_with_the_names_of_its_writer() {
         let line = compact_line();
         let check = |writer: &Writer, text: &str| {
             let (decoded, reasons, _) = read(writer, text);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_is_read_as_its_log_events() {
+    fn a_cloudwatch_delivery_is_read_as_its_log_events() {
         let event = |message: &str| json!({ "id": "1", "timestamp": 1, "message": message });
         let delivery = json!({
             "messageType": "DATA_MESSAGE", "owner": ACCOUNT, "logGroup": "/aws/lambda/orders",
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compact_line_without_its_names_says_what_to_give() {
+    fn a_compact_line_without_names_asks_for_its_writer() {
         let expected = "the compact line was written with another function or account or log stream: \
                         name its writer with --function NAME --account ID --log-stream NAME";
         for writer in [Writer::default(), writer("payments", ACCOUNT, STREAM)] {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_opened_is_named() {
+    fn an_unreadable_file_is_named_in_the_error() {
         let error = open("/nonexistent/shop.log").err().unwrap();
         assert!(
             format!("{error:#}").starts_with("cannot open /nonexistent/shop.log: "),

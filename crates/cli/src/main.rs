@@ -120,7 +120,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_arguments_of_all_commands_fit_together() {
+    fn the_definition_of_arguments_is_consistent() {
         super::Arguments::command().debug_assert();
     }
 
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn each_command_has_examples_that_it_takes() {
+    fn each_command_accepts_the_examples_in_its_help() {
         let mut command = super::Arguments::command();
         command.build();
         for subcommand in command.get_subcommands().filter(|it| it.get_name() != "help") {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_calls_itself_by_its_own_name() {
+    fn the_version_starts_with_the_program_name() {
         let version = super::Arguments::command().render_version();
         assert_eq!(version, concat!("lambda-otlp ", env!("CARGO_PKG_VERSION"), "\n"));
     }

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn each_command_has_its_page() {
+    fn each_command_has_a_manual_page() {
         let folder = tempfile::tempdir().unwrap();
         let pages = folder.path().join("man1");
         man(&ManArguments { folder: pages.clone() }).unwrap();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn shells_complete_commands_and_their_arguments() {
+    fn completion_scripts_contain_commands_and_arguments() {
         use clap::ValueEnum as _;
         for shell in clap_complete::Shell::value_variants() {
             let script = String::from_utf8(script(*shell)).unwrap();

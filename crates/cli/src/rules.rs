@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn events_go_through_the_conversion_and_the_rules() {
+    fn a_rules_test_reports_the_effect_of_each_rule() {
         check(
             "",
             "awslogs-text-mixed.json",
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn the_json_says_what_the_report_says() {
+    fn a_rules_test_reports_counts_and_routes_as_json() {
         let rules = r#"
             [[rule]]
             name = "points"
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_as_json_has_all_mistakes_with_their_places() {
+    fn a_rules_check_as_json_locates_mistakes() {
         let file = Path::new("rules.toml");
         let none = json!({
             "file": "rules.toml", "good": true,
@@ -510,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_warns_of_patterns_that_may_read_a_text_very_often() {
+    fn a_rules_check_warns_of_slow_patterns() {
         let rules = |pattern| {
             let text = format!("[[rule]]\nname = \"r\"\nredact.patterns.token = '{pattern}'\n");
             RuleSet::parse(&text).unwrap()
@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_an_error() {
+    fn a_rules_test_rejects_unsupported_or_missing_files() {
         let (rules, arguments) = (RuleSet::default(), TestArguments::default());
         let mut trial = Trial::new(&rules, &arguments);
         assert!(trial.event(&fixture("firehose-cwl.json")).is_err());

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn each_pattern_selects_the_lines_of_both_formats() {
+    fn each_pattern_matches_plain_and_json_wrapped_lines() {
         let pattern = |collect: Collect| FilterPattern::parse(collect.pattern()).unwrap();
         let (telemetry, spilled) = (pattern(Collect::Telemetry), pattern(Collect::Spilled));
         for spill in [false, true] {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_name_that_is_not_there_is_missing() {
+    fn a_log_group_name_without_match_is_missing() {
         let entry = Entry {
             group: "/aws/lambda/shop".to_owned(),
             action: Action::Put,
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_names_what_is_done_and_what_is_left_for_a_reason() {
+    fn the_subscription_table_gives_each_action_and_its_reason() {
         let entry = |group: &str, action, reason, fate| Entry {
             group: group.to_owned(),
             action,

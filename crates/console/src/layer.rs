@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_later_layers_replace_those_of_earlier_ones() {
+    fn files_of_later_layers_replace_earlier_ones() {
         let folder = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
             let path = folder.path().join(path);

@@ -53,7 +53,7 @@ mod tests {
     use super::quantity;
 
     #[test]
-    fn values_are_scaled_to_units_that_people_read() {
+    fn quantities_are_scaled_to_readable_units() {
         let check = |value, unit, expected| assert_eq!(quantity(value, unit), expected, "{unit}");
         check(134_217_728.0, "By", "128 MB");
         check(1536.0, "By", "1.5 KB");

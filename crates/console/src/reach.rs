@@ -127,7 +127,7 @@ mod tests {
     use settings::Verdict;
 
     #[test]
-    fn clocks_are_compared() {
+    fn clock_skew_beyond_a_limit_warns_or_fails() {
         let check = |date: &str, expected: Option<Verdict>| {
             let mut headers = HeaderMap::new();
             headers.insert(http::header::DATE, date.parse().unwrap());

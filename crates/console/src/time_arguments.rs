@@ -88,7 +88,7 @@ mod tests {
     const NOW: u64 = 1_790_000_000_000_000_000;
 
     #[test]
-    fn points_in_time_are_read() {
+    fn times_are_relative_or_rfc3339() {
         let check = |text: &str, expected: Option<i64>| {
             assert_eq!(TimeArgument::parse(text).ok().map(|m| m.millis(NOW)), expected, "{text}");
         };
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_is_written_in_its_largest_units() {
+    fn a_duration_is_formatted_in_its_largest_units() {
         for (seconds, expected) in
             [(0, "0s"), (90, "1m 30s"), (18_000, "5h"), (93_784, "1d 2h"), (86_400, "1d")]
         {

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_written_as_lambda_writes_it() {
+    fn a_timestamp_is_formatted_as_in_lambda() {
         let check = |millis, rfc3339: &str, path: &str| {
             assert_eq!(
                 (Timestamp(millis).rfc3339().as_str(), Timestamp(millis).date_path().as_str()),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_rfc3339_counts_as_a_time() {
+    fn only_rfc3339_timestamps_are_recognised() {
         let check = |text, expected| assert_eq!(is_rfc3339(text), expected, "{text}");
         check("2024-10-27T19:17:45.586Z", true);
         check("2024-10-27T19:17:45Z", true);

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_filled_once_for_each_content_of_its_pins() {
+    fn packages_are_installed_once_for_each_pin_set() {
         let directory = tempfile::tempdir().unwrap();
         let (folder, pins) = (directory.path().join("packages"), directory.path().join("pins"));
         let check = |pinned: &str, fails: bool, installs: bool| {

@@ -234,12 +234,12 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_sound() {
+    fn the_table_of_the_subscriber_has_no_problems() {
         assert_eq!(TABLE.problems(), Vec::<String>::new());
     }
 
     #[test]
-    fn without_names_and_tags_nothing_is_selected() {
+    fn an_empty_configuration_selects_no_log_group() {
         let config = read(&[]).unwrap();
         assert!(config.selection.is_empty() && !config.wish.beside_others);
         assert_eq!(config.wish.ours.as_filter().pattern, "");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn names_tags_and_own_log_groups_are_taken() {
+    fn names_and_tags_select_and_own_log_groups_are_excluded() {
         let config =
             read(&[(INCLUDE, "/aws/lambda/*, /own/"), (EXCLUDE, "*-dev"), (COLLECT, "telemetry")]);
         let config = config.unwrap();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_and_its_role_are_where_the_filter_leads() {
+    fn a_filter_targets_the_kinesis_stream_with_its_role() {
         let stream = (KINESIS_STREAM, "arn:aws:kinesis:eu-west-1:123456789012:stream/s");
         let role = (KINESIS_ROLE, "arn:aws:iam::123456789012:role/r");
         let filter = read(&[stream, role]).unwrap().wish.ours.as_filter();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_named_at_once() {
+    fn the_subscriber_reports_all_invalid_settings_at_once() {
         let error = read(&[
             (INCLUDE, "/aws/{x}"),
             (TAGS, "=x"),

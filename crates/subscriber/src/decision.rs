@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_others_there_is_one_place() {
+    fn our_filter_is_added_beside_one_other_filter() {
         let check = |has, expected| check(has, Ok(()), true, expected);
         check("audit>else", "put");
         check("audit>else audit2>else", "leave: two filters of others");
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_of_a_former_forwarder_makes_room_for_ours() {
+    fn our_filter_replaces_the_filter_of_a_former_forwarder() {
         let check = |has, expected| check(has, Ok(()), false, expected);
         check("lambda-otlp/old>old", "update, deletes lambda-otlp/old");
         check("lambda-otlp/old>old audit>else", "update, deletes lambda-otlp/old");
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_through_the_stream_takes_the_place_of_the_one_without_and_back() {
+    fn direct_and_kinesis_filters_replace_each_other() {
         let direct = OurFilter::new(HERE, None, "p").unwrap();
         let check = |ours: &OurFilter, former: &OurFilter, has: &str, expected: &str| {
             let (ours, former) = (ours.clone(), Some(former.clone()));
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_of_its_own_is_put_again() {
+    fn a_filter_with_another_role_is_updated() {
         let ours = through_the_stream();
         let other = SubscriptionFilter { role: Some("other".to_owned()), ..ours.as_filter() };
         let wish = Wish { ours, former: None, beside_others: false };
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_selected_loses_ours_and_nothing_else() {
+    fn an_unselected_log_group_loses_only_our_filter() {
         for why in [Unselected::Excluded, Unselected::Tags, Unselected::Removed] {
             let check = |has, expected| check(has, Err(why), true, expected);
             check("", "leave: not selected");
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_without_subscription_filters_are_skipped() {
+    fn log_classes_without_filter_support_are_skipped() {
         for class in ["INFREQUENT_ACCESS", "DELIVERY", "ONE_OF_TOMORROW"] {
             let state = State { selected: Ok(()), class: Some(class), filters: &[] };
             let decision = decide(&wish(true), &state);
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_function_can_be_the_forwarder() {
+    fn only_a_function_arn_is_a_valid_destination() {
         assert!(OurFilter::new(&format!("{HERE}:live"), None, "").is_some());
         for other in [ELSEWHERE, "arn:aws:lambda:eu-west-1:1:function:", "forwarder", ""] {
             assert_eq!(OurFilter::new(other, None, ""), None, "{other}");
@@ -444,7 +444,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn others_filters_stay_no_third_is_made_and_a_second_run_does_nothing(
+        fn decisions_keep_foreign_filters_and_are_idempotent(
             mut filters in prop::collection::vec(any_filter(), 0..=2),
             is_selected: bool,
             beside_others: bool,

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_new_log_groups_are_replayed() {
+    fn only_recently_created_log_groups_are_replayed() {
         let noon = UNIX_EPOCH + Duration::from_hours(12);
         let created =
             |hours: i64| LogGroup { created_ms: hours * 3_600_000, ..LogGroup::default() };
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_whole_and_fit() {
+    fn replayed_log_events_are_split_into_fitting_parts() {
         let check = |sizes: &[usize], expected: &[usize]| {
             let event = |size: &usize| FilteredLogEvent {
                 message: "x".repeat(*size),

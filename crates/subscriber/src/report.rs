@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_and_notable_reasons() {
+    fn a_report_counts_actions_and_notable_reasons() {
         let full = |group: &str| {
             entry(group, Action::Leave, Some(Reason::Full("a, b".to_owned())), Fate::Done)
         };

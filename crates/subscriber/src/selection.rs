@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn names_select_and_exclude() {
+    fn name_patterns_include_and_exclude_log_groups() {
         let check = |include: &str, exclude: &str, name: &str, expected: Result<(), Unselected>| {
             let found = selection(include, exclude, "").by_name(name);
             assert_eq!(found, expected, "{include} - {exclude} / {name}");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_select() {
+    fn tag_patterns_select_log_groups() {
         let check = |tags: &str, has: &[(&str, &str)], expected: bool| {
             let has = has.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
             assert_eq!(selection("", "", tags).by_tags(&has).is_ok(), expected, "{tags} / {has:?}");
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_said() {
+    fn invalid_patterns_and_tags_are_reported() {
         let error = parse_patterns("/aws/lambda/*,/aws/{lambda}").unwrap_err();
         assert!(error.starts_with(r#""/aws/{lambda}" holds '{'"#), "{error}");
         assert!(parse_tags("=shop").unwrap_err().contains("has no key"));

@@ -195,7 +195,7 @@ mod tests {
     use crate::selection::parse_patterns;
 
     #[test]
-    fn each_log_group_is_listed_once() {
+    fn overlapping_patterns_share_a_listing_prefix() {
         let check = |patterns: &str, expected: &[&str]| {
             let patterns = parse_patterns(patterns).unwrap();
             assert_eq!(prefixes(patterns.iter()), expected);

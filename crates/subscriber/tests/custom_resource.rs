@@ -150,7 +150,7 @@ async fn answer(logs: Logs, kind: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn what_went_well_is_a_success() {
+async fn a_completed_request_is_answered_with_success() {
     for kind in ["Create", "Update", "Delete"] {
         let (status, _) = answer(Logs::HasNoGroups, kind).await;
         assert_eq!(status, "SUCCESS", "{kind}");
@@ -158,7 +158,7 @@ async fn what_went_well_is_a_success() {
 }
 
 #[tokio::test]
-async fn what_aws_refuses_fails_the_stack_and_never_its_deletion() {
+async fn an_aws_refusal_fails_the_stack_but_not_its_deletion() {
     for (kind, expected) in [("Create", "FAILED"), ("Update", "FAILED"), ("Delete", "SUCCESS")] {
         let (status, reason) = answer(Logs::Refuses, kind).await;
         assert_eq!(status, expected, "{kind}");
@@ -168,14 +168,14 @@ async fn what_aws_refuses_fails_the_stack_and_never_its_deletion() {
 }
 
 #[tokio::test]
-async fn an_aws_that_fails_is_asked_again_and_then_said() {
+async fn a_failing_aws_api_fails_the_stack_with_its_status() {
     let (status, reason) = answer(Logs::Fails, "Create").await;
     assert_eq!(status, "FAILED");
     assert!(reason.contains("status 500"), "{reason}");
 }
 
 #[tokio::test]
-async fn the_answer_is_there_before_the_time_is_up() {
+async fn an_unresponsive_aws_api_is_answered_before_the_timeout() {
     for (kind, expected) in [("Create", "FAILED"), ("Delete", "SUCCESS")] {
         let aws = Aws::start(Logs::IsSilent, 0).await;
         let service = service(&aws.url(), "/aws/lambda/*", now);
@@ -187,7 +187,7 @@ async fn the_answer_is_there_before_the_time_is_up() {
 }
 
 #[tokio::test]
-async fn wrong_settings_are_an_answer() {
+async fn invalid_settings_are_reported_to_cloudformation() {
     for (kind, expected) in [("Create", "FAILED"), ("Delete", "SUCCESS")] {
         let aws = Aws::start(Logs::HasNoGroups, 0).await;
         let service = service(&aws.url(), "/aws/{lambda}", now);
@@ -203,7 +203,7 @@ async fn wrong_settings_are_an_answer() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_answer() {
+async fn a_panic_is_reported_to_cloudformation() {
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     fn clock() -> SystemTime {
         // The first call precedes any action.
@@ -219,7 +219,7 @@ async fn a_panic_is_an_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_taken_is_given_again() {
+async fn a_response_rejected_by_cloudformation_is_retried() {
     let aws = Aws::start(Logs::HasNoGroups, 2).await;
     let service = service(&aws.url(), "/aws/lambda/*", now);
     service.handle(&aws.request("Create"), now() + TIME).await.unwrap();
@@ -227,7 +227,7 @@ async fn an_answer_that_is_not_taken_is_given_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_takes_fails_the_invocation_so_that_lambda_repeats_it() {
+async fn an_undeliverable_response_fails_the_invocation() {
     let aws = Aws::start(Logs::HasNoGroups, usize::MAX).await;
     let service = service(&aws.url(), "/aws/lambda/*", now);
     let ends = now() + Duration::from_secs(3);

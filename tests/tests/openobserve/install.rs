@@ -90,7 +90,7 @@ fn actions(printed: &str) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_done_before_a_folder_cannot_be_made_is_said() {
+async fn a_failed_folder_creation_is_reported_and_resumable() {
     let sink = sink().start().await.unwrap();
     let zeros = std::iter::repeat_n(ScriptedResponse::Ok, 4);
     sink.script(zeros.chain([ScriptedResponse::Status(503)]));
@@ -106,7 +106,7 @@ async fn what_was_done_before_a_folder_cannot_be_made_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dashboards_are_installed_once_kept_updated_and_removed() {
+async fn dashboards_are_installed_kept_updated_and_removed() {
     let sink = sink().start().await.unwrap();
     let count = files("dashboards").len();
 
@@ -182,7 +182,7 @@ async fn dashboards_are_installed_once_kept_updated_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_does_not_know_a_key_yet_changes_nothing_of_that() {
+async fn keys_unknown_to_the_server_cause_no_difference() {
     let sink = sink().unknown_keys(["step_value", "showDynamicFilters"]).start().await.unwrap();
     let count = files("dashboards").len();
     lambda_otlp(&sink, "dashboards install").await;
@@ -197,7 +197,7 @@ async fn a_server_that_does_not_know_a_key_yet_changes_nothing_of_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dashboard_of_somebody_else_with_our_name_is_left_alone() {
+async fn a_foreign_dashboard_with_our_title_is_left_alone() {
     let sink = sink().start().await.unwrap();
     let body = json!({"name": "lambda-otlp"});
     let folder = ask(&sink, "POST", "v2/default/folders/dashboards", Some(&body)).await;
@@ -213,7 +213,7 @@ async fn a_dashboard_of_somebody_else_with_our_name_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_not_be_done_is_said_before_anything_is() {
+async fn missing_permissions_and_arguments_are_reported_first() {
     let sink = sink().start().await.unwrap();
     let wrong = format!("authorization={}", authorization("wr0ng-password"));
     let (code, printed, said) = with_header(&sink, "dashboards install", &wrong).await;
@@ -225,7 +225,7 @@ async fn what_may_not_be_done_is_said_before_anything_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_a_server_s_is_one_line_without_credentials() {
+async fn an_error_page_is_printed_in_one_line_without_credentials() {
     let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}/api/default", server.local_addr().unwrap());
     tokio::spawn(async move {
@@ -253,7 +253,7 @@ async fn a_page_of_a_server_s_is_one_line_without_credentials() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn alerts_are_installed_where_their_streams_are_and_told_to_whom() {
+async fn alerts_are_installed_once_their_streams_exist() {
     let sink = sink().start().await.unwrap();
     let count = files("alerts").len();
     let template = json!({"name": "text", "body": "{\"text\":\"{alert_name}\"}", "type": "http"});

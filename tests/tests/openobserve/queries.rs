@@ -216,7 +216,7 @@ fn groupings(expression: &Promql, labels: &mut BTreeSet<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_query_finds_what_it_asks_for_in_what_a_function_leaves() {
+async fn every_query_finds_its_columns_in_stored_telemetry() {
     let stored = Stored::of(story::rows().await);
     let queries = queries();
     let mut mistakes: Vec<String> =

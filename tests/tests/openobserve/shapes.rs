@@ -14,7 +14,7 @@ fn has(object: &Value, keys: &[&str], at: &str) {
 }
 
 #[test]
-fn dashboards_have_what_version_5_asks_for() {
+fn dashboards_have_the_fields_of_version_5() {
     for (name, dashboard) in files("dashboards") {
         has(&dashboard, &["title", "description", "tabs", "variables"], &name);
         assert_eq!(dashboard["version"], 5, "{name}");
@@ -59,7 +59,7 @@ fn lies_on_the_grid(dashboard: &Value, name: &str) {
 }
 
 #[test]
-fn the_page_has_each_dashboard_and_alert() {
+fn the_documentation_lists_each_dashboard_and_alert() {
     let page = std::fs::read_to_string(workspace().join("docs/dashboards.md")).unwrap();
     for (_, dashboard) in files("dashboards") {
         let (title, description) = (text(&dashboard["title"]), text(&dashboard["description"]));
@@ -73,7 +73,7 @@ fn the_page_has_each_dashboard_and_alert() {
 }
 
 #[test]
-fn alerts_have_what_the_second_version_asks_for() {
+fn alerts_have_the_fields_of_version_2() {
     for (name, alert) in files("alerts") {
         has(&alert, &["name", "description", "stream_type", "stream_name"], &name);
         has(&alert, &["is_real_time", "query_condition", "trigger_condition", "enabled"], &name);

@@ -51,7 +51,7 @@ fn seen(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn an_sdk_is_told_where_the_extension_is_and_whose_its_telemetry_is() {
+fn the_wrapper_sets_endpoint_and_resource_for_the_sdk() {
     let expected = [
         ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:4318"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
@@ -70,7 +70,7 @@ fn an_sdk_is_told_where_the_extension_is_and_whose_its_telemetry_is() {
 }
 
 #[test]
-fn what_the_function_says_stays() {
+fn variables_of_the_function_take_precedence() {
     let own = [
         ("AWS_XRAY_DAEMON_ADDRESS", "tcp:169.254.79.129:2000 udp:169.254.79.129:2000"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4319"),
@@ -110,7 +110,7 @@ fn what_the_function_says_stays() {
 }
 
 #[test]
-fn an_sdk_is_told_the_port_that_the_extension_had_to_take() {
+fn the_wrapper_sets_the_fallback_port_of_the_extension() {
     // A unique address: the process's number is no port in use.
     let api = format!("127.9.9.9:{}", std::process::id());
     let file = PathBuf::from(format!("/tmp/.lambda-otlp-receiver-{}", api.replace(':', "-")));
@@ -131,7 +131,7 @@ fn an_sdk_is_told_the_port_that_the_extension_had_to_take() {
 }
 
 #[test]
-fn a_file_that_replaces_the_variables_is_said() {
+fn the_wrapper_warns_of_a_configuration_file() {
     let output = run(&[("OTEL_CONFIG_FILE", "/var/task/otel.yaml")], &["echo", "runtime"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("OTEL_CONFIG_FILE is set") && said.lines().count() == 1, "{said}");
@@ -139,14 +139,14 @@ fn a_file_that_replaces_the_variables_is_said() {
 }
 
 #[test]
-fn the_runtime_gets_its_arguments_and_its_exit_code_is_the_wrappers() {
+fn the_wrapper_passes_arguments_and_exit_code_through() {
     let output = run(&[], &["sh", "-c", "printf '%s|' \"$@\"; exit 7", "sh", "two words", "*", ""]);
     assert_eq!(output.stdout, b"two words|*||");
     assert_eq!(output.status.code(), Some(7));
 }
 
 #[test]
-fn another_wrapper_comes_next_and_a_missing_one_stops_nothing() {
+fn the_next_wrapper_runs_and_an_unusable_one_is_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let next = folder.path().join("next");
     std::fs::write(&next, "#!/bin/sh\necho \"next for $OTEL_SERVICE_NAME\"\nexec \"$@\"\n")
@@ -176,7 +176,7 @@ fn loaded(variables: &[(&str, &str)], name: &str) -> (Output, String) {
 }
 
 #[test]
-fn each_runtime_is_given_what_instruments_its_language() {
+fn the_wrapper_loads_the_instrumentation_of_each_runtime() {
     let check = |variables: &[(&str, &str)], program, expected: &str| {
         let (output, told) = loaded(variables, program);
         assert_eq!(told, expected, "{program} {variables:?}");
@@ -217,7 +217,7 @@ fn each_runtime_is_given_what_instruments_its_language() {
 }
 
 #[test]
-fn beside_another_wrapper_and_a_misspelt_switch_nothing_is_instrumented() {
+fn another_wrapper_or_a_misspelt_switch_disables_instrumentation() {
     let next = [("LAMBDA_OTLP_NEXT_WRAPPER", "/usr/bin/env")];
     let (output, told) = loaded(&next, "python3");
     assert_eq!(told, "unset unset");

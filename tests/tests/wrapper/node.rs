@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 #[test]
-fn a_node_process_that_ends_in_the_middle_leaves_what_has_not_been_exported_and_others_nothing() {
+fn unexported_node_spans_are_written_at_process_exit() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/last_words.cjs");
     let (folder, files) = (wrapper().with_file_name("node"), tempfile::tempdir().unwrap());
     let version = format!("const VERSION = \"{}\";", env!("CARGO_PKG_VERSION"));
@@ -79,14 +79,14 @@ fn said_once(output: Output) -> String {
 }
 
 #[test]
-fn a_node_function_without_the_packages_runs_as_without_the_layer_and_is_told_once() {
+fn a_node_function_without_the_packages_runs_uninstrumented() {
     let Some(output) = node(ADDS) else { return };
     assert_eq!(output.stdout, b"--no-warnings 3\n", "children are not instrumented");
     assert!(said_once(output).contains("missing from the function and its layers"));
 }
 
 #[test]
-fn on_managed_instances_the_threads_that_call_a_node_handler_are_instrumented_and_no_others() {
+fn only_handler_threads_of_managed_node_instances_are_instrumented() {
     // As Lambda's runtime client does (aws-lambda-ric 4, `WorkerManager`). The second thread is one of the function's own.
     let program = format!(
         "const {{ Worker }} = require('worker_threads'); \
@@ -104,7 +104,7 @@ fn on_managed_instances_the_threads_that_call_a_node_handler_are_instrumented_an
 }
 
 #[test]
-fn a_node_function_that_another_tracer_has_instrumented_is_left_alone_and_is_told_why() {
+fn a_node_function_with_another_tracer_is_left_alone() {
     let check = |tracing: &str, package: &str, expected: &str| {
         let package = format!("node_modules/{package}/index.js");
         let files = [("tracing.js", tracing), (&package, "")];
@@ -130,7 +130,7 @@ fn a_node_function_that_another_tracer_has_instrumented_is_left_alone_and_is_tol
 }
 
 #[test]
-fn a_text_that_names_a_tracer_is_no_reason_to_leave_a_node_function_alone() {
+fn a_tracer_named_in_a_comment_does_not_stop_instrumentation() {
     let shop = format!("// Not NodeSDK, require('@opentelemetry/sdk-node') or dd-trace.\n{ADDS}");
     let Some(output) = node(&shop) else { return };
     assert!(
@@ -140,7 +140,7 @@ fn a_text_that_names_a_tracer_is_no_reason_to_leave_a_node_function_alone() {
 }
 
 #[test]
-fn a_node_function_with_older_packages_is_told_which_one_is_too_old() {
+fn an_outdated_node_package_is_reported() {
     let names = [
         ("@opentelemetry/api", "1.9.0"),
         ("@opentelemetry/context-async-hooks", "2.0.0"),
@@ -162,7 +162,7 @@ fn a_node_function_with_older_packages_is_told_which_one_is_too_old() {
 }
 
 #[test]
-fn a_node_handler_whose_file_is_missing_is_told() {
+fn a_missing_node_handler_file_is_reported() {
     let asked = Command::new("node").args(["-p", "process.execPath"]).output();
     let Ok(node) = asked.map(|asked| String::from_utf8(asked.stdout).unwrap()) else { return };
     let layer = layer();
@@ -174,7 +174,7 @@ fn a_node_handler_whose_file_is_missing_is_told() {
 }
 
 #[test]
-fn a_node_invocation_is_linked_to_the_spans_that_sent_its_messages() {
+fn a_node_invocation_links_to_the_senders_of_its_messages() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/messages.cjs");
     let folder = wrapper().with_file_name("node");
     let Ok(output) = Command::new("node").arg(script).arg(folder).output() else { return };
@@ -227,7 +227,7 @@ fn a_node_invocation_is_linked_to_the_spans_that_sent_its_messages() {
 }
 
 #[test]
-fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result() {
+fn node_handlers_keep_their_result_and_are_flushed_before_it() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/handlers.cjs");
     let folder = wrapper().with_file_name("node");
     let Ok(output) = Command::new("node").arg(script).arg(folder).output() else { return };
@@ -286,7 +286,7 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
 }
 
 #[test]
-fn a_node_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
+fn open_spans_of_a_timed_out_node_invocation_are_exported() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/cut_off.cjs");
     let (folder, files) = (wrapper().with_file_name("node"), tempfile::tempdir().unwrap());
     let mut node = Command::new("node");
@@ -309,7 +309,7 @@ fn a_node_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
 }
 
 #[test]
-fn spans_of_a_node_function_are_sent_as_protobuf_and_again_where_there_is_no_room() {
+fn node_spans_are_sent_as_protobuf_and_retried_on_503() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/wire.cjs");
     let mut node = Command::new("node");
     let Ok(output) = node.arg(script).arg(wrapper().with_file_name("node")).output() else {
@@ -351,7 +351,7 @@ fn spans_of_a_node_function_are_sent_as_protobuf_and_again_where_there_is_no_roo
 }
 
 #[test]
-fn a_node_function_of_modules_sees_what_they_assign_later() {
+fn a_node_es_module_sees_later_assigned_exports() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/modules.cjs");
     let folder = wrapper().with_file_name("node");
     let task = tempfile::tempdir().unwrap();
@@ -364,7 +364,7 @@ fn a_node_function_of_modules_sees_what_they_assign_later() {
 }
 
 #[test]
-fn a_node_that_is_too_old_reads_what_it_is_given_and_is_told_so() {
+fn an_outdated_node_version_parses_the_script_and_is_reported() {
     let start = wrapper().with_file_name("node/start.cjs");
     let source = std::fs::read_to_string(&start).unwrap();
     let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));

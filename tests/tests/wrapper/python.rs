@@ -26,7 +26,7 @@ fn python(variables: &[(&str, &str)], shop: &str, program: &str) -> Option<Outpu
 }
 
 #[test]
-fn a_python_function_without_the_packages_runs_as_without_the_layer_and_is_told_once() {
+fn a_python_function_without_the_packages_runs_uninstrumented() {
     let program = "import os, shop; print(os.environ.get('PYTHONPATH')); print(shop.handler(1, 2))";
     let shop = "def handler(event, context):\n    return event + context\n";
     let Some(output) = python(&[], shop, program) else { return };
@@ -44,7 +44,7 @@ fn a_python_function_without_the_packages_runs_as_without_the_layer_and_is_told_
 }
 
 #[test]
-fn a_python_function_that_sets_an_sdk_up_is_left_alone_and_its_log_says_why() {
+fn a_python_function_with_its_own_sdk_is_left_alone() {
     let shop = "import sys\ndef unused():\n    import opentelemetry.sdk\n\
                 def handler(event, context):\n    return 3\n";
     let program = "import shop; print(shop.handler(1, 2))";
@@ -71,7 +71,7 @@ fn told_by_python_of(script: &str, packages: &Path) -> Option<String> {
 }
 
 #[test]
-fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
+fn python_handlers_keep_their_result_and_are_flushed_in_time() {
     let Some(told) = told_by_python("handlers.py") else { return };
     expect_test::expect![[r"
         value: begun, flushed, flushed, 3
@@ -119,7 +119,7 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
 }
 
 #[test]
-fn a_python_function_is_set_up_by_what_it_has_and_is_told_why_it_is_left_alone() {
+fn python_instrumentation_adapts_to_installed_packages() {
     let Some(told) = told_by_python("start.py") else { return };
     expect_test::expect![[r"
         one library after another: None, httpx2 begins, httpx2 is loaded, httpx begins, httpx is loaded
@@ -154,7 +154,7 @@ fn a_python_function_is_set_up_by_what_it_has_and_is_told_why_it_is_left_alone()
 }
 
 #[test]
-fn the_fast_start_is_for_functions_that_ask_for_nothing_else_and_loses_no_request() {
+fn the_python_fast_start_requires_default_settings() {
     let Some(told) = told_by_python("fast.py") else { return };
     expect_test::expect![[r"
         nothing else: fast to 127.0.0.1:4318 every 5 s, cumulative
@@ -217,7 +217,7 @@ fn the_fast_start_is_for_functions_that_ask_for_nothing_else_and_loses_no_reques
 
 /// The packages are there once `cargo xtask dist --python-layer` or `cargo xtask interop` has installed them.
 #[test]
-fn the_fast_start_of_python_exports_what_the_sdk_exports() {
+fn the_python_fast_start_exports_the_same_telemetry_as_the_sdk() {
     let packages = simulator::packages::cache().unwrap().join("layer/python/packages");
     if !packages.is_dir() {
         return;
@@ -263,7 +263,7 @@ fn the_fast_start_of_python_exports_what_the_sdk_exports() {
 }
 
 #[test]
-fn each_message_of_a_python_invocation_is_linked_to_its_sender_once() {
+fn a_python_invocation_links_each_message_to_its_sender_once() {
     let Some(told) = told_by_python("messages.py") else { return };
     expect_test::expect![[r#"
         a queue: 1 1, 3 3
@@ -314,7 +314,7 @@ fn each_message_of_a_python_invocation_is_linked_to_its_sender_once() {
 }
 
 #[test]
-fn a_python_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
+fn open_spans_of_a_timed_out_python_invocation_are_exported() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/python/cut_off.py");
     let (folder, files) = (wrapper().with_file_name("python"), tempfile::tempdir().unwrap());
     let Some(python) = simulator::packages::find_python() else { return };

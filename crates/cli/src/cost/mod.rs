@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_they_are_written() {
+    fn invocation_counts_accept_units_and_rates() {
         let check = |text: &str, expected: Option<f64>| {
             assert_eq!(invocations(text).ok(), expected, "{text}");
         };
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn ingestion_is_what_cloudwatch_asks_for_it() {
+    fn ingestion_cost_follows_cloudwatch_pricing_tiers() {
         // 1,831 bytes for three spans and 26 for their log event: 1.857 GB per million.
         close(row("--invocations 1M", "CloudWatch Logs: ingestion"), 0.9285);
         close(row("--invocations 1M --line compact", "CloudWatch Logs: ingestion"), 0.179);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forwarder_costs_most_where_each_invocation_is_a_delivery() {
+    fn larger_deliveries_make_the_forwarder_cheaper() {
         let alone = row("--invocations 10M", "forwarder: requests");
         close(alone, 2.0);
         close(row("--invocations 10M --per-delivery 100", "forwarder: requests"), 0.02);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_the_region_is_billed_beyond_the_first_100_gb() {
+    fn traffic_to_another_region_is_billed_above_100_gb() {
         let sent = "traffic to the backend";
         close(row("--invocations 1M", sent), 0.0);
         assert!(row("--invocations 1B", sent) > 10.0);
@@ -217,13 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_paid_for_by_the_hour() {
+    fn a_kinesis_stream_is_billed_by_the_hour() {
         assert!(row("--invocations 1M --through kinesis", "Kinesis") > 28.0);
         close(row("--invocations 1M", "Kinesis"), 0.0);
     }
 
     #[test]
-    fn the_ways_of_the_same_telemetry_are_compared() {
+    fn alternatives_compare_volume_and_cost() {
         let of = |words: &str, what: &str| {
             let ways = Alternative::all(&arguments(words));
             let way = ways.into_iter().find(|way| way.what.contains(what));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_that_binds_is_named_with_what_to_do() {
+    fn the_binding_limit_is_reported_with_its_remedy() {
         let said = |words: &str| {
             let arguments = arguments(words);
             limits::of(&arguments, &Month::of(&arguments)).join("\n")
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_says_what_it_assumes() {
+    fn the_cost_table_states_its_assumptions() {
         let arguments = arguments("--invocations 10M");
         let month = Month::of(&arguments);
         let mut out = Vec::new();

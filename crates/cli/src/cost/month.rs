@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_grow_with_their_spans() {
+    fn line_size_grows_with_the_number_of_spans() {
         let check = |spans, expected: f64| {
             let bytes = line_bytes(&STANDARD_BYTES, spans);
             assert!((bytes - expected).abs() < 1.0, "{spans}: {bytes}");

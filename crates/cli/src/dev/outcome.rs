@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_start_that_fails_after_another_did_not_is_told_from_one_that_never_was() {
+    fn a_failed_restart_differs_from_a_start_that_never_succeeded() {
         let check = |statuses: &[&str], expected: Start| {
             let end = |status: &&str| {
                 format!(r#"{{"type":"platform.initRuntimeDone","record":{{"status":"{status}"}}}}"#)

@@ -135,7 +135,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
-    fn a_file_of_pins_is_never_seen_in_part() {
+    fn a_pin_file_is_replaced_atomically() {
         let folder = tempfile::tempdir().unwrap();
         let (file, is_over) = (folder.path().join("pins.txt"), AtomicBool::new(false));
         let pins = "package==1.0\n".repeat(10_000);

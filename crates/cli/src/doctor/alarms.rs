@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn alarms_are_the_stacks_by_what_they_watch() {
+    fn only_alarms_of_watched_resources_are_reported() {
         let page = json!({ "MetricAlarms": [
             { "AlarmName": "errors", "AlarmDescription": "It fails.", "Dimensions": [{ "Name": "FunctionName", "Value": "forwarder" }] },
             { "AlarmName": "backlog", "Metrics": [

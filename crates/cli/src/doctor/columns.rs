@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_names_the_prefixes_that_grow() {
+    fn a_column_warning_names_the_most_frequent_prefixes() {
         let own = ["_timestamp", "service_name", "severity"].map(str::to_owned);
         let users = (0..600).map(|n| format!("user_{n}_name"));
         let carts = (0..296).map(|n| format!("cart_item{}", "_x".repeat(n)));

@@ -71,7 +71,7 @@ mod tests {
     use settings::Verdict;
 
     #[test]
-    fn what_lambda_sets_is_no_mistake_of_a_deployed_function() {
+    fn settings_of_a_deployed_function_are_valid_outside_lambda() {
         let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/retry";
         let variables = [
             ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),

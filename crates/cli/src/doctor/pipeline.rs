@@ -229,7 +229,7 @@ mod tests {
     use settings::Verdict;
 
     #[test]
-    fn an_event_source_that_is_not_read_is_a_failure_with_its_remedy() {
+    fn a_disabled_or_failing_event_source_fails_the_check() {
         let check = |state: &str, result: &str, verdict: Verdict, text: &str| {
             let mapping = EventSourceMappingConfiguration::builder()
                 .uuid("1-2-3")

@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_told_by_their_level_or_by_lambdas_words() {
+    fn errors_are_recognised_by_level_or_platform_message() {
         let check = |line: &str, expected: bool| assert_eq!(is_error(line), expected, "{line}");
         check(r#"{"level":"ERROR","message":"invalid settings"}"#, true);
         check(r#"{"level":"WARN","message":"answered ERROR"}"#, false);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_ours_is_its_message_with_its_fields() {
+    fn an_excerpt_shows_the_message_and_fields_of_a_line() {
         let line = r#"{"timestamp":"2026-11-22T10:00:00Z","level":"ERROR","message":"invalid settings","mistakes":1}"#;
         assert_eq!(excerpt(line), "invalid settings, mistakes: 1");
         let line = "2026-11-22T10:00:00Z 1 Task timed out\n after 60.00 seconds\n";

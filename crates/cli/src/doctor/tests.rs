@@ -50,7 +50,7 @@ fn expect(found: &[String], expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn all_is_well_with_a_canary() {
+async fn doctor_passes_and_finds_its_canary() {
     let sink = sink().await;
     let variables = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", GOOD)];
     expect(
@@ -75,7 +75,7 @@ async fn all_is_well_with_a_canary() {
 }
 
 #[tokio::test]
-async fn a_stream_with_many_columns_is_named() {
+async fn doctor_warns_of_a_stream_with_many_columns() {
     let sink = sink().await;
     let variables = [
         ("LAMBDA_OTLP_ENDPOINT", sink.base()),
@@ -113,7 +113,7 @@ async fn a_stream_with_many_columns_is_named() {
 }
 
 #[tokio::test]
-async fn a_canary_creates_the_columns_of_our_spans() {
+async fn a_canary_creates_the_documented_span_columns() {
     let sink = sink().await;
     let variables = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", GOOD)];
     checks(&variables, &["--canary"]).await;
@@ -133,7 +133,7 @@ async fn a_canary_creates_the_columns_of_our_spans() {
 }
 
 #[tokio::test]
-async fn a_canary_that_is_taken_and_lost_is_a_failure() {
+async fn a_canary_lost_after_acceptance_fails() {
     let sink = sink().await;
     let variables = [
         ("LAMBDA_OTLP_ENDPOINT", sink.base()),
@@ -151,7 +151,7 @@ async fn a_canary_that_is_taken_and_lost_is_a_failure() {
 }
 
 #[tokio::test]
-async fn another_backend_is_only_sent_to() {
+async fn a_canary_is_not_read_back_from_another_backend() {
     let sink = Sink::start().await.unwrap();
     let variables = [("LAMBDA_OTLP_ENDPOINT", sink.url()), ("LAMBDA_OTLP_BACKEND", "otlp")];
     let found = checks(&variables, &["--canary"]).await;
@@ -160,7 +160,7 @@ async fn another_backend_is_only_sent_to() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_named() {
+async fn doctor_reports_a_wrong_password() {
     let sink = sink().await;
     for headers in [WRONG, "x-other=1"] {
         let variables = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", headers)];
@@ -181,7 +181,7 @@ async fn a_wrong_password_is_named() {
 }
 
 #[tokio::test]
-async fn a_wrong_organization_is_named_and_not_made() {
+async fn doctor_reports_a_missing_organization_without_creating_it() {
     let sink = sink().await;
     let base = format!("{}/api/other", sink.url());
     let variables = [("LAMBDA_OTLP_ENDPOINT", base.as_str()), ("LAMBDA_OTLP_HEADERS", GOOD)];
@@ -200,7 +200,7 @@ async fn a_wrong_organization_is_named_and_not_made() {
 }
 
 #[tokio::test]
-async fn a_failing_backend_is_named() {
+async fn doctor_reports_a_failing_backend() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}/api/default", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -226,7 +226,7 @@ async fn a_failing_backend_is_named() {
 }
 
 #[tokio::test]
-async fn an_unreachable_backend_is_named() {
+async fn doctor_reports_an_unreachable_backend() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}/api/default", listener.local_addr().unwrap());
     drop(listener);
@@ -257,7 +257,7 @@ async fn an_unreachable_backend_is_named() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_named_and_a_good_one_is_not() {
+async fn doctor_reports_an_expired_certificate() {
     let (sink, authority) = (sink().await, Authority::new("Shop CA"));
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), authority.pem()).unwrap();
@@ -281,7 +281,7 @@ async fn an_expired_certificate_is_named_and_a_good_one_is_not() {
 }
 
 #[tokio::test]
-async fn every_mistake_of_the_settings_is_named() {
+async fn doctor_reports_every_mistake_of_the_settings() {
     let variables = [
         ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
         ("LAMBDA_OTLP_NAMES", "old"),
@@ -302,7 +302,7 @@ async fn every_mistake_of_the_settings_is_named() {
 }
 
 #[tokio::test]
-async fn a_window_beyond_openobserves_own_is_announced() {
+async fn doctor_warns_of_a_window_wider_than_the_default() {
     let sink = Sink::start().await.unwrap();
     let found =
         checks(&[("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_INGEST_WINDOW", "30h")], &[])

@@ -31,7 +31,7 @@ mod tests {
     use std::io;
 
     #[test]
-    fn a_missing_permission_is_named_and_fails_nothing() {
+    fn a_missing_permission_is_only_a_warning() {
         let check = |error: &str| {
             unanswered("alarms", "the stack", "cloudwatch:DescribeAlarms", &io::Error::other(error))
         };

@@ -228,7 +228,7 @@ mod tests {
     const FORWARDER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:forwarder";
 
     #[test]
-    fn the_policy_lets_logs_invoke_for_one_account() {
+    fn the_invoke_permission_must_be_limited_to_one_account() {
         let check = |principal: &str, condition: Value, expected: Verdict| {
             let policy = json!({ "Statement": [{
                 "Effect": "Allow", "Principal": { "Service": principal },
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_lead_to_the_forwarder_once() {
+    fn duplicate_or_missing_forwarder_filters_fail_the_check() {
         let filter = |name: &str, destination: &str| Filter {
             name: name.to_owned(),
             destination: destination.to_owned(),
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_accounts_policy_is_a_filter_of_all_log_groups_that_it_does_not_leave_out() {
+    fn an_account_policy_filters_all_log_groups_except_excluded_ones() {
         let document =
             json!({ "DestinationArn": FORWARDER, "FilterPattern": "p", "Distribution": "Random" });
         let document = document.to_string();
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_sends_by_itself_is_found() {
+    fn double_wiring_of_a_direct_sender_is_detected() {
         let check = |variables: &[(&str, &str)], layer: &str, pattern: &str, expected: bool| {
             let variables =
                 variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();

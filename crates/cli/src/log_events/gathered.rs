@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_taken_by_stream_and_those_after_the_cut_wait() {
+    fn gathered_events_before_the_cut_are_taken_by_stream() {
         let mut gathered = Gathered::default();
         for (stream, time) in [("a", 1), ("b", 2), ("a", 3), ("b", 9), ("c", 8)] {
             gathered.add(stream.to_owned(), event(time, "xx"));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_event_is_what_the_forwarder_reads() {
+    fn the_forwarder_reads_a_rebuilt_delivery() {
         let events = [event(1, "one\n"), event(2, "two \u{1f600}")];
         let event = as_delivered("123456789012", "/g", "s", &events).unwrap();
         let mut read = Vec::new();

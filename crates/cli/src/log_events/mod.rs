@@ -112,7 +112,7 @@ mod tests {
     use wire::{Envelope, LineEncoder, LineLimits, SignalKind};
 
     #[tokio::test]
-    async fn a_compact_line_is_read_with_the_names_of_its_log_group() {
+    async fn a_compact_line_decodes_with_the_names_of_its_log_group() {
         let (account, stream) = ("123456789012", "2026/11/22/[$LATEST]abc");
         let mut request = Vec::new();
         wire::protobuf::Writer::new(&mut request).message(1, |container| {

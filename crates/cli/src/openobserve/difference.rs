@@ -71,7 +71,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn each_difference_is_named_by_its_place() {
+    fn each_difference_is_named_by_its_path() {
         let shipped = json!({"title": "a", "panels": [{"id": "x", "w": 1}, {"id": "y", "w": 2}], "list": [1, 2]});
         let there =
             json!({"title": "b", "panels": [{"id": "y", "w": 3}, {"id": "z"}], "list": [1, 2, 4]});

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_read_back_and_changes_no_fingerprint() {
+    fn a_mark_is_readable_and_keeps_the_fingerprint() {
         let content = json!({"title": "a", "description": "What it says."});
         let mark = Mark::of(&content);
         let marked = mark.write(&content);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_adds_is_no_change_and_what_people_change_is() {
+    fn the_fingerprint_ignores_server_defaults_but_not_edits() {
         let shipped = json!({"title": "a", "config": {"decimals": 0, "show_legends": true}, "tabs": [{"x": []}]});
         let same = |other: Value| fingerprint(&shipped) == fingerprint(&other);
         assert!(same(json!({

@@ -127,7 +127,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_file_is_in_the_program() {
+    fn every_shipped_file_is_embedded() {
         let check = |folder: &str, files: &[File]| {
             let path = format!("{}/../../deploy/openobserve/{folder}", env!("CARGO_MANIFEST_DIR"));
             let there = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().file_name());
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn logs_and_traces_may_be_in_another_stream() {
+    fn dashboards_query_the_configured_stream() {
         let dashboards = all(Kind::Dashboards, "shop", &[]).unwrap();
         let text: String = dashboards.iter().map(|it| it.content.to_string()).collect();
         assert!(text.contains(r#"FROM \"shop\""#) && text.contains(r#""stream":"shop""#));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_them_apart() {
+    fn shipped_names_are_unique() {
         for kind in [Kind::Dashboards, Kind::Alerts] {
             let all = all(kind, "default", &["pager".to_owned()]).unwrap();
             let names: BTreeSet<&str> = all.iter().map(|it| it.name.as_str()).collect();

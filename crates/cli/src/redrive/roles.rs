@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redrive_policy_names_its_dead_letter_queue() {
+    fn a_redrive_policy_identifies_its_dead_letter_queue() {
         let check = |arn: &str, url: &str, expected: bool| {
             let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":1000}}"#);
             let queue = QueueUrl::parse(url).unwrap();

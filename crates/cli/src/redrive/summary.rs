@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fate_is_a_sentence_with_its_reasons() {
+    fn the_summary_lists_each_fate_with_its_reasons() {
         let mut summary = Summary::default();
         check(&summary, true, &expect!["no messages to send\n"]);
         summary.note(LetterFate::Redriven, "answered 404", 40);

@@ -82,7 +82,7 @@ fn arguments(to: &str, words: &[&str]) -> Arguments {
 }
 
 #[tokio::test]
-async fn a_queue_is_not_redriven_to_itself() {
+async fn redriving_a_queue_to_itself_is_rejected() {
     let check = async |from: &str, to: &str| {
         let line = Line::try_parse_from(["redrive", "--from", from, "--to", to]).unwrap();
         let error = Roles::of(&line.arguments, &aws::for_tests()).await.unwrap_err();
@@ -93,7 +93,7 @@ async fn a_queue_is_not_redriven_to_itself() {
 }
 
 #[test]
-fn a_source_and_a_target_are_asked_for() {
+fn redrive_requires_a_source_and_a_target() {
     let check = |words: &str, is_fine: bool| {
         let words = ["redrive"].into_iter().chain(words.split(' '));
         assert_eq!(Line::try_parse_from(words.clone()).is_ok(), is_fine, "{words:?}");
@@ -117,7 +117,7 @@ fn check_filter(words: &[&str], expected: Option<filter::Skip>, parked: Parked) 
 }
 
 #[test]
-fn filters_ask_for_what_they_name() {
+fn filters_select_parked_requests_by_their_fields() {
     use filter::Skip;
     let letter = || parked("answered 503 Service Unavailable", NOW - 2 * HOUR);
     for (words, expected) in [
@@ -145,7 +145,7 @@ fn filters_ask_for_what_they_name() {
 }
 
 #[test]
-fn log_events_have_a_group_and_no_destination() {
+fn filters_select_log_events_by_log_group_only() {
     use filter::Skip;
     let check = |words: &[&str], expected| {
         let letter = Letter::from_message(&awslogs(1, 1).to_string()).unwrap();
@@ -218,7 +218,7 @@ fn fates(summary: &Summary) -> [usize; 5] {
 }
 
 #[tokio::test]
-async fn a_dry_run_changes_nothing() {
+async fn a_redrive_dry_run_changes_nothing() {
     let queues = Queues::with(&letters()).await;
     let summary = queues.redrive(&[]).await;
     assert_eq!(fates(&summary), [2, 0, 1, 1, 0]);
@@ -227,7 +227,7 @@ async fn a_dry_run_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_the_retry_queue_took_is_gone_and_the_rest_is_visible() {
+async fn redriven_messages_are_deleted_and_the_others_become_visible() {
     let queues = Queues::with(&letters()).await;
     let summary = queues.redrive(&["--yes"]).await;
     assert_eq!(fates(&summary), [2, 0, 1, 1, 0]);
@@ -241,7 +241,7 @@ async fn what_the_retry_queue_took_is_gone_and_the_rest_is_visible() {
 }
 
 #[tokio::test]
-async fn what_the_retry_queue_refused_stays_and_is_visible() {
+async fn a_message_refused_by_the_retry_queue_is_kept() {
     let queues = Queues::with(&letters()).await;
     let refusal = Refusal::new(400, "InvalidMessageContents", "no");
     queues.retry.queue().script([QueueResponse::RefuseEntries(vec![1], refusal)]);
@@ -251,7 +251,7 @@ async fn what_the_retry_queue_refused_stays_and_is_visible() {
 }
 
 #[tokio::test]
-async fn without_an_answer_the_message_stays_and_is_said_to_be_perhaps_there() {
+async fn a_message_without_a_send_response_is_kept_and_reported() {
     let queues = Queues::with(&letters()[..1]).await;
     queues.retry.queue().script([QueueResponse::Swallow]);
     let summary = queues.redrive(&["--yes"]).await;
@@ -262,7 +262,7 @@ async fn without_an_answer_the_message_stays_and_is_said_to_be_perhaps_there() {
 }
 
 #[tokio::test]
-async fn a_queue_that_takes_nothing_is_not_asked_again() {
+async fn redriving_stops_when_the_queue_denies_access() {
     let bodies: Vec<String> = (0..30).map(|_| body(parked("x", NOW))).collect();
     let queues = Queues::with(&bodies).await;
     queues.retry.queue().script((0..30).map(|_| QueueResponse::refuse(403, "AccessDenied")));
@@ -273,7 +273,7 @@ async fn a_queue_that_takes_nothing_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn a_limit_leaves_the_others_visible() {
+async fn messages_beyond_the_limit_become_visible_again() {
     let queues = Queues::with(&letters()).await;
     let summary = queues.redrive(&["--yes", "--limit", "1"]).await;
     assert_eq!(fates(&summary), [1, 0, 0, 0, 0]);
@@ -281,7 +281,7 @@ async fn a_limit_leaves_the_others_visible() {
 }
 
 #[tokio::test]
-async fn a_queue_of_more_messages_than_may_be_hidden_is_sent_again_to_its_end() {
+async fn redriving_continues_beyond_the_in_flight_limit() {
     let bodies: Vec<String> = (0..45).map(|_| body(parked("x", NOW - HOUR))).collect();
     let queues = Queues::with(&bodies).await;
     let summary = queues.redrive_hiding(20, &["--yes"]).await;
@@ -296,7 +296,7 @@ async fn a_queue_of_more_messages_than_may_be_hidden_is_sent_again_to_its_end() 
 }
 
 #[tokio::test]
-async fn records_that_are_too_old_are_told() {
+async fn requests_outside_the_ingest_window_are_counted() {
     let bodies = [body(parked("x", NOW - 6 * HOUR)), body(parked("x", NOW - HOUR))];
     let summary = Queues::with(&bodies).await.redrive(&[]).await;
     assert_eq!((summary.too_old, summary.letters(LetterFate::Redriven)), (1, 2));
@@ -347,7 +347,7 @@ async fn redrive_objects(answers: &[QueueResponse]) -> (usize, Vec<String>, [usi
 }
 
 #[tokio::test]
-async fn an_object_is_deleted_only_after_all_its_messages_were_taken() {
+async fn an_object_is_deleted_only_after_all_its_messages_are_accepted() {
     let (messages, left, fates) = redrive_objects(&[]).await;
     assert!(messages >= 3, "{messages}");
     assert_eq!((left, fates), (vec![], [2, 0, 0, 0, 0]));

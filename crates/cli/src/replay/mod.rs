@@ -235,7 +235,7 @@ mod tests {
     use plan::Volume;
 
     #[test]
-    fn a_replay_says_which_range_it_read_and_what_it_found() {
+    fn a_replay_reports_its_range_and_log_events() {
         let replayed = |events| Replayed {
             ledger: Ledger::default(),
             volume: Volume { events, ..Volume::default() },

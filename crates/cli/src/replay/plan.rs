@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_cover_the_range_without_gap() {
+    fn slices_cover_the_range_without_gaps() {
         let check = |from: i64, to: i64, count: usize| {
             let slices: Vec<_> = slices(from, to).collect();
             assert_eq!(slices.len(), count, "{from}..{to}");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_goes_on_where_its_file_says() {
+    fn a_replay_resumes_from_its_checkpoint() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("checkpoint.json");
         let fresh = || Checkpoint::new("/g", None, 100, 200).unwrap();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_outside_the_window_is_asked_for() {
+    fn replaying_beyond_the_ingest_window_needs_consent() {
         use OldRecords::{Keep, Restamp};
         let hours = Duration::from_hours;
         let check = |oldest, window: Option<u64>, policy, person, expected: &str| {

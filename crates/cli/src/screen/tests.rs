@@ -148,7 +148,7 @@ fn the_newest_trace_is_opened_below_the_list() {
 }
 
 #[test]
-fn a_trace_that_comes_in_parts_is_one() {
+fn parts_of_a_trace_are_merged() {
     let text = text(&listed());
     assert!(text.contains(" Traces (3) "), "{text}");
     assert!(text.contains("POST /shop") && text.contains("4 spans"), "{text}");
@@ -157,7 +157,7 @@ fn a_trace_that_comes_in_parts_is_one() {
 }
 
 #[test]
-fn keys_choose_open_scroll_and_close() {
+fn keys_select_open_scroll_and_close_traces() {
     let mut listed = listed();
     let title = |listed: &Listed, trace: &str| {
         let text = text(listed);
@@ -187,14 +187,14 @@ fn keys_choose_open_scroll_and_close() {
 }
 
 #[test]
-fn an_empty_view_and_a_small_terminal_can_be_drawn() {
+fn an_empty_view_and_a_tiny_terminal_are_drawn() {
     assert!(text(&Listed::default()).contains("nothing has arrived yet"));
     let mut terminal = Terminal::new(TestBackend::new(3, 2)).unwrap();
     terminal.draw(|frame| draw(&listed(), false, frame)).unwrap();
 }
 
 #[test]
-fn a_question_mark_shows_the_keys_and_leads_back() {
+fn a_question_mark_toggles_the_help() {
     let mut listed = listed();
     assert!(text(&listed).contains("? keys"), "{}", text(&listed));
     assert!(press(&mut listed, KeyCode::Char('?')));
@@ -208,7 +208,7 @@ fn a_question_mark_shows_the_keys_and_leads_back() {
 }
 
 #[test]
-fn a_narrow_terminal_shows_the_status_failures_names_and_durations() {
+fn failures_and_durations_are_visible_at_each_terminal_width() {
     for columns in [40, 60, 80, COLUMNS, 200] {
         let text = text_of(&listed(), columns);
         let rows: Vec<&str> = text.lines().collect();

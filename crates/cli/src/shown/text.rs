@@ -105,7 +105,7 @@ mod tests {
     use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint};
 
     #[test]
-    fn values_of_metrics_have_readable_units() {
+    fn metric_values_are_shown_with_readable_units() {
         let check = |value, unit: &str, expected: &str| {
             let point = NumberDataPoint { value: Some(value), ..NumberDataPoint::default() };
             let data = Some(Data::Gauge(Gauge { data_points: vec![point] }));

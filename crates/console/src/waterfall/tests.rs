@@ -45,13 +45,13 @@ fn check(spans: &[Span], expected: &[&str]) {
 }
 
 #[test]
-fn children_stand_below_their_parents_by_their_beginnings() {
+fn child_spans_follow_their_parent_in_start_order() {
     let spans = [span(3, Some(1), 9), span(1, None, 0), span(2, Some(1), 5), span(4, Some(9), 7)];
     check(&spans, &["0 1 1", "1 2 1 exceeds its parent", "1 3 1 exceeds its parent", "0 4 1"]);
 }
 
 #[test]
-fn no_span_vanishes_whatever_its_ids_say() {
+fn spans_with_cyclic_or_duplicate_ids_are_shown() {
     const CIRCLE: &str = "its parents form a circle";
     check(&[span(1, Some(1), 0)], &[&format!("0 1 1 {CIRCLE}")]);
     check(
@@ -67,7 +67,7 @@ fn no_span_vanishes_whatever_its_ids_say() {
 }
 
 #[test]
-fn a_record_without_a_body_says_its_attributes() {
+fn a_record_without_a_body_shows_its_attributes() {
     use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
     let said = string_attribute("error", "expected an id");
     let at = KeyValue {
@@ -103,7 +103,7 @@ fn check_failed(status: Status, error_type: Option<&str>, expected: &str) {
 }
 
 #[test]
-fn a_span_that_failed_says_why() {
+fn a_failed_span_shows_its_error() {
     let failed = |message: &str| Status { code: 2, message: message.to_owned() };
     let check = |status, error_type, expected: &str| {
         check_failed(status, error_type, &format!("✗\n✗ s\n{expected}"));
@@ -117,7 +117,7 @@ fn a_span_that_failed_says_why() {
 }
 
 #[test]
-fn no_text_of_telemetry_moves_the_terminal() {
+fn control_characters_in_a_trace_are_not_printed() {
     let failed = |message: &str| Status { code: 2, message: message.to_owned() };
     let check = |status, expected: &str| {
         check_failed(status, None, &format!("✗\n✗ s\n{expected}"));
@@ -153,7 +153,7 @@ fn no_text_of_telemetry_moves_the_terminal() {
 }
 
 #[test]
-fn a_chain_of_spans_however_long_does_not_widen_what_is_drawn() {
+fn deep_nesting_does_not_widen_the_waterfall() {
     let span = span(1, None, 0);
     let log = Log {
         service: String::new(),

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_matches_as_cloudwatch_would() {
+    fn a_filter_pattern_matches_as_in_cloudwatch() {
         let check = |pattern: &str, message: &str, expected: bool| {
             let pattern = FilterPattern::parse(pattern).unwrap();
             assert_eq!(pattern.matches(message), expected, "{pattern:?} on {message}");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn other_patterns_are_refused() {
+    fn unsupported_filter_patterns_are_rejected() {
         let long = "x".repeat(MAX_PATTERN_CHARS + 1);
         for pattern in [
             "two-words",

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_level_of_a_line_is_what_lambda_reads_from_it() {
+    fn the_log_level_is_parsed_as_in_lambda() {
         let check =
             |line: &str, expected| assert_eq!(level_of(line.as_bytes()), expected, "{line}");
         check(

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_values_of_variables_are_never_printed() {
+    fn debug_output_hides_the_values_of_variables() {
         let spec =
             FunctionSpec::new("f", "/bin/f").env("O2_AUTHORIZATION_HEADER", "Basic cm9vdDpwdw==");
         let printed = format!("{spec:?}");

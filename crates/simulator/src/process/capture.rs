@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn output_is_cut_into_lines_whatever_the_reads() {
+    fn output_is_split_into_lines_across_reads() {
         #[track_caller]
         fn check(reads: &[&str], expected: &[&str]) {
             let mut splitter = LineSplitter::new(4);

@@ -270,7 +270,7 @@ mod tests {
     use crate::telemetry::{Category, Telemetry};
 
     #[tokio::test]
-    async fn a_frozen_process_has_nothing_left_in_its_pipes() {
+    async fn freezing_a_process_drains_its_pipes() {
         let (cloudwatch, table) = (Arc::<CloudWatch>::default(), Arc::<ProcessTable>::default());
         let spec = FunctionSpec::new("f", "/bin/sh");
         let writer = Arc::new(LogWriter::new(&cloudwatch, &spec, "environment"));

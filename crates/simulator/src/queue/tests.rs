@@ -12,7 +12,7 @@ fn send(queue: &Queue, body: &str, delay: Duration) -> Result<(), String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_is_hidden_received_again_and_forgotten() {
+async fn a_message_reappears_after_its_visibility_timeout_and_expires() {
     let queue = Queue::new("q").retention(Duration::from_mins(10));
     send(&queue, "a", Duration::from_mins(2)).unwrap();
     assert!(queue.receive(10).is_empty());
@@ -31,7 +31,7 @@ async fn a_message_is_hidden_received_again_and_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_hidden_message_is_postponed_and_twelve_hours_at_most() {
+async fn only_an_in_flight_message_is_postponed_up_to_twelve_hours() {
     let queue = Queue::new("q");
     send(&queue, "a", Duration::ZERO).unwrap();
     let handle = queue.receive(1)[0].receipt_handle.clone();
@@ -46,7 +46,7 @@ async fn only_a_hidden_message_is_postponed_and_twelve_hours_at_most() {
 }
 
 #[tokio::test]
-async fn limits_are_awss() {
+async fn the_queue_enforces_the_limits_of_sqs() {
     let queue = Queue::new("q");
     let check = |bodies: &[String], expected: &str| match queue.send_batch(bodies, Duration::ZERO) {
         BatchResult::Refused(refusal) => {
@@ -67,7 +67,7 @@ async fn limits_are_awss() {
 }
 
 #[tokio::test]
-async fn answers_come_in_the_order_of_the_script() {
+async fn scripted_queue_responses_are_used_in_order() {
     let queue = Queue::new("q");
     queue.script([QueueResponse::Lose, QueueResponse::Swallow, QueueResponse::Hang]);
     queue.script([QueueResponse::RefuseEntries(vec![0], Refusal::new(500, "InternalError", "x"))]);
@@ -86,7 +86,7 @@ async fn answers_come_in_the_order_of_the_script() {
 }
 
 #[tokio::test]
-async fn attributes_travel_with_their_message_and_ten_at_most() {
+async fn a_message_carries_at_most_ten_attributes() {
     let queue = Queue::new("q");
     let attributes = |count: usize, value: &str| -> Value {
         let of_one =

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rfc3339() {
+    fn rfc3339_timestamps_are_parsed_to_nanoseconds() {
         let check =
             |text, expect: Option<u64>| assert_eq!(parse_rfc3339_nano(text), expect, "{text}");
         check("1994-11-06T08:49:37Z", Some(784_111_777_000_000_000));

@@ -28,7 +28,7 @@ async fn a_warm_environment_is_frozen_between_its_invocations() {
 }
 
 #[tokio::test]
-async fn a_handler_error_is_the_callers_and_leaves_the_environment_warm() {
+async fn a_handler_error_is_returned_and_the_environment_stays_warm() {
     let lambda = lambda([function("f")]).await;
     let failed = invoke(&lambda, "f", json!([{ "fail": "OrderRejected" }])).await;
     let InvocationResult::FunctionError { error_type, body } = &failed.result else {
@@ -41,7 +41,7 @@ async fn a_handler_error_is_the_callers_and_leaves_the_environment_warm() {
 }
 
 #[tokio::test]
-async fn a_timeout_kills_the_process_and_the_next_invocation_has_a_suppressed_init() {
+async fn a_timeout_kills_the_process_and_suppresses_the_next_init() {
     let lambda = lambda([function("f").timeout(SHORT)]).await;
     let warm = invoke(&lambda, "f", json!([])).await;
     let late = invoke(&lambda, "f", json!([{ "print": "before" }, "hang"])).await;
@@ -67,7 +67,7 @@ async fn a_timeout_kills_the_process_and_the_next_invocation_has_a_suppressed_in
 }
 
 #[tokio::test]
-async fn an_exit_is_a_crash_with_its_status() {
+async fn a_process_exit_is_a_crash_with_its_status() {
     let lambda = lambda([function("f")]).await;
     let crashed =
         invoke(&lambda, "f", json!([{ "print_unfinished": "last words" }, { "exit": 3 }])).await;
@@ -86,7 +86,7 @@ async fn an_exit_is_a_crash_with_its_status() {
 }
 
 #[tokio::test]
-async fn a_failure_after_the_response_does_not_take_it_back() {
+async fn a_failure_after_the_response_keeps_the_response() {
     let lambda = lambda([function("f").timeout(SHORT)]).await;
     let answered =
         invoke(&lambda, "f", json!([{ "respond": 1 }, { "exit_after_response": 2 }])).await;
@@ -103,7 +103,7 @@ async fn a_failure_after_the_response_does_not_take_it_back() {
 }
 
 #[tokio::test]
-async fn an_init_that_fails_is_tried_again_inside_the_invocation() {
+async fn a_failed_init_is_retried_inside_the_invocation() {
     let files = tempfile::tempdir().unwrap();
     let once = |name: &str, init: &str| {
         let marker = files.path().join(name).to_string_lossy().into_owned();
@@ -127,7 +127,7 @@ async fn an_init_that_fails_is_tried_again_inside_the_invocation() {
 }
 
 #[tokio::test]
-async fn nothing_outlives_the_simulator() {
+async fn no_process_outlives_the_simulator() {
     for gentle in [true, false] {
         let lambda = lambda([function("idle"), function("busy")]).await;
         let idle = invoke(&lambda, "idle", json!([])).await.pid.unwrap();

@@ -12,7 +12,7 @@ fn environment(invocation: &Invocation) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn text_lines_have_lambdas_shape() {
+async fn platform_lines_in_text_format_match_lambda() {
     let lambda = lambda([function("f").timeout(SHORT)]).await;
     invoke(&lambda, "f", json!([{ "print": "to stdout" }, { "print_after_response": "late" }]))
         .await;
@@ -44,7 +44,7 @@ async fn text_lines_have_lambdas_shape() {
 }
 
 #[tokio::test]
-async fn json_lines_have_lambdas_shape() {
+async fn platform_lines_in_json_format_match_lambda() {
     let lambda = lambda([function("f").log_format(LogFormat::Json).timeout(SHORT)]).await;
     invoke(&lambda, "f", json!([{ "print": "plain" }])).await;
     invoke(&lambda, "f", json!(["hang"])).await;
@@ -72,7 +72,7 @@ async fn json_lines_have_lambdas_shape() {
 }
 
 #[tokio::test]
-async fn a_process_has_lambdas_environment_and_the_users_and_no_other() {
+async fn a_process_sees_only_the_variables_of_lambda_and_the_user() {
     let json = function("json")
         .log_format(LogFormat::Json)
         .application_log_level(LogLevel::Warn)

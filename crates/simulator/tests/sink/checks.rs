@@ -8,7 +8,7 @@ use prost::Message;
 use super::support::{GZIP, JSON, PROTOBUF, basic, gzip, post, send, sink, span, traces, zlib};
 
 #[tokio::test]
-async fn paths() {
+async fn each_request_path_is_routed_or_rejected() {
     let sink = sink().start().await.unwrap();
     let body = Bytes::from(traces(vec![span("a")]).encode_to_vec());
     let check = async |method: Method, path: &str, status: u16, text: &str| {
@@ -36,7 +36,7 @@ async fn paths() {
 }
 
 #[tokio::test]
-async fn authorization_and_organizations() {
+async fn credentials_and_organizations_are_checked() {
     let open = sink().start().await.unwrap();
     let closed = sink()
         .user("root@example.com", "pass")
@@ -88,7 +88,7 @@ async fn authorization_and_organizations() {
 }
 
 #[tokio::test]
-async fn content_types() {
+async fn content_types_are_checked_for_each_signal() {
     let sink = sink().start().await.unwrap();
     let check = async |signal: &str, content_type: Option<&str>, status: u16| {
         let body =
@@ -115,7 +115,7 @@ async fn content_types() {
 }
 
 #[tokio::test]
-async fn content_encodings() {
+async fn unsupported_content_encodings_are_rejected() {
     let sink = sink().user("root@example.com", "pass").start().await.unwrap();
     let root = basic("root@example.com", "pass");
     let plain = traces(vec![span("a"), span("b")]).encode_to_vec();
@@ -171,7 +171,7 @@ async fn gzip_members_after_the_first_are_lost() {
 }
 
 #[tokio::test]
-async fn sizes() {
+async fn a_body_above_the_payload_limit_is_rejected() {
     let body = traces(vec![span("a")]).encode_to_vec();
     let check = async |limit: usize, headers: &[(&str, &str)], body: Vec<u8>, status: u16| {
         let sink = sink().payload_limit(limit).start().await.unwrap();
@@ -192,7 +192,7 @@ async fn sizes() {
 }
 
 #[tokio::test]
-async fn bodies_that_do_not_decode() {
+async fn undecodable_bodies_are_rejected() {
     let sink = sink().start().await.unwrap();
     let check =
         async |path: &str, header: (&str, &str), body: &'static [u8], status: u16, start: &str| {

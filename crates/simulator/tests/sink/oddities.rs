@@ -19,7 +19,7 @@ use super::support::{
 };
 
 #[tokio::test]
-async fn oddities_of_spans() {
+async fn odd_spans_are_stored_and_noted() {
     let sink = sink().start().await.unwrap();
     let check = async |change: fn(&mut Span), expect: &[OddityKind]| {
         sink.clear();
@@ -58,7 +58,7 @@ async fn oddities_of_spans() {
 }
 
 #[tokio::test]
-async fn spans_without_service_name_take_the_previous_one() {
+async fn spans_without_a_service_name_get_the_previous_one() {
     let sink = sink().start().await.unwrap();
     let nameless = Some(Resource::default());
     let request = ExportTraceServiceRequest {
@@ -83,7 +83,7 @@ async fn spans_without_service_name_take_the_previous_one() {
 }
 
 #[tokio::test]
-async fn oddities_of_log_records() {
+async fn odd_log_records_are_stored_and_noted() {
     let sink = sink().start().await.unwrap();
     let check = async |change: fn(&mut LogRecord), expect: &[OddityKind]| {
         sink.clear();
@@ -113,7 +113,7 @@ async fn oddities_of_log_records() {
 }
 
 #[tokio::test]
-async fn oddities_of_metrics() {
+async fn odd_metrics_are_noted() {
     let sink = sink().start().await.unwrap();
     let check = async |metric: Metric, expect: &[OddityKind]| {
         sink.clear();
@@ -176,7 +176,7 @@ async fn at_once(sink: &Sink, path: &str, bodies: [Vec<u8>; 2]) -> [u16; 2] {
 }
 
 #[tokio::test]
-async fn spans_of_concurrent_requests_lose_the_columns_that_both_add() {
+async fn concurrent_requests_lose_new_columns_of_spans() {
     let sink = sink().racing_schemas().start().await.unwrap();
     let with = |keys: &[&str]| {
         let attributes = keys.iter().map(|key| attribute(key, "x")).collect();
@@ -200,7 +200,7 @@ async fn spans_of_concurrent_requests_lose_the_columns_that_both_add() {
 }
 
 #[tokio::test]
-async fn metrics_of_concurrent_requests_are_stored_in_part_and_answered_500() {
+async fn concurrent_requests_lose_metrics_with_status_500() {
     let sink = sink().racing_schemas().start().await.unwrap();
     let other = Metric { name: "other".to_owned(), ..gauge(vec![point(1.0)]) };
     let body = || metrics(vec![gauge(vec![point(1.0)])]).encode_to_vec();

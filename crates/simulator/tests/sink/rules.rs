@@ -17,7 +17,7 @@ use super::support::{
 };
 
 #[tokio::test]
-async fn streams() {
+async fn the_stream_header_names_streams_of_spans_and_logs() {
     let sink = sink().start().await.unwrap();
     let check = async |name: Option<&str>, stream: &str| {
         let mut headers = vec![PROTOBUF];
@@ -42,7 +42,7 @@ async fn streams() {
 }
 
 #[tokio::test]
-async fn window_of_logs() {
+async fn logs_outside_the_ingest_window_are_rejected() {
     let sink = sink().start().await.unwrap();
     let check = async |times: &[(u64, u64)], rejected: i64, message: &str| {
         let records = times.iter().map(|(time, observed)| LogRecord {
@@ -74,7 +74,7 @@ async fn window_of_logs() {
 }
 
 #[tokio::test]
-async fn spans_that_are_rejected() {
+async fn old_spans_and_spans_with_invalid_ids_are_rejected() {
     let sink = sink().start().await.unwrap();
     let check = async |change: fn(&mut Span), rejected: i64| {
         let mut odd = span("odd");
@@ -99,7 +99,7 @@ async fn spans_that_are_rejected() {
 }
 
 #[tokio::test]
-async fn window_can_be_wider_and_metrics_have_none() {
+async fn the_ingest_window_is_configurable_and_ignores_metrics() {
     let wide = sink().no_window().start().await.unwrap();
     let body = logs(vec![LogRecord { time_unix_nano: 1, ..record() }]).encode_to_vec();
     assert_eq!(partial(&post(&wide, "/v1/logs", &[PROTOBUF], body).await).0, 0);
@@ -116,7 +116,7 @@ async fn window_can_be_wider_and_metrics_have_none() {
 
 /// 1000 distinct columns of one stream in one request are accepted, 1001 are not, and logs are lost without a word.
 #[tokio::test]
-async fn columns() {
+async fn more_than_1000_columns_are_rejected_or_lost() {
     let many = |count: usize| {
         (0..count).map(|number| attribute(&format!("key.{number}"), "x")).collect::<Vec<_>>()
     };
@@ -205,7 +205,7 @@ async fn columns_are_normalised_and_flattened() {
 
 /// A record with an attribute `_timestamp` is accepted, and stored at that time or not at all.
 #[tokio::test]
-async fn an_attribute_is_the_time_of_a_log_record() {
+async fn a_timestamp_attribute_replaces_the_time_of_a_log_record() {
     let sink = sink().start().await.unwrap();
     let record = |attribute| LogRecord { attributes: vec![attribute], ..record() };
     let records =
@@ -218,7 +218,7 @@ async fn an_attribute_is_the_time_of_a_log_record() {
 }
 
 #[tokio::test]
-async fn json_requests() {
+async fn json_requests_are_decoded_and_answered() {
     let sink = sink().start().await.unwrap();
     let (now, old) = (NOW, NOW - 6 * HOUR);
     let spans = |time: u64| {
@@ -252,7 +252,7 @@ async fn json_requests() {
 }
 
 #[tokio::test]
-async fn json_streams() {
+async fn json_streams_parse_timestamps_and_count_failures() {
     let sink = sink().start().await.unwrap();
     let check = async |body: &'static str, status: u16, expect: &str| {
         let answered = post(&sink, "/api/acme/My-Logs/_json", &[JSON], body).await;

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_texts_fit_into_an_answer_and_totals_stay() {
+    fn long_texts_are_truncated_to_fit_the_response() {
         let event = Event::read(&json!({
             "RequestType": "Update", "ResponseURL": "https://s3.example.com/b/k", "RequestId": "r".repeat(128),
             "StackId": "s".repeat(256), "LogicalResourceId": "l".repeat(128), "PhysicalResourceId": "p".repeat(256),

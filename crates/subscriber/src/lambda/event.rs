@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_physical_id_is_made_once() {
+    fn the_physical_id_is_kept_after_creation() {
         let created = resource(&request("Create", &json!({})));
         assert_eq!(created.physical_resource_id, "lambda-otlp-Subscriptions");
         let updated = request("Update", &json!({ "PhysicalResourceId": "other" }));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_included_before_is_in_reach() {
+    fn previously_included_patterns_stay_in_reach() {
         let names = |request: &ResourceRequest| {
             request.reach.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>()
         };
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_before_is_part_of_the_filter_before() {
+    fn the_former_filter_includes_its_kinesis_stream() {
         let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/s";
         let before = json!({ "OldResourceProperties": {
             "Destination": "arn:aws:lambda:eu-west-1:123456789012:function:fwd",
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_told_apart() {
+    fn subscriber_events_are_classified() {
         let check = |event: Value, expected: Event| {
             assert_eq!(Event::read(&event).unwrap(), expected, "{event}");
         };

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_names_the_zips_of_a_release_and_no_others() {
+    fn the_release_page_names_exactly_the_released_zips() {
         let page = read("docs/release-files.md");
         let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let words = page.split(|c: char| !is_of_name(c));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_without_one_of_its_files_is_refused() {
+    fn an_incomplete_release_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let is_complete = || is_complete(folder.path()).map_err(|error| error.to_string());
         for zip in ZIPS {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_workflow_makes_the_release_with_every_python() {
+    fn the_release_workflow_installs_every_python_version() {
         let workflow = read(".github/workflows/release.yml");
         assert!(workflow.contains("run: cargo xtask dist --release\n"), "{workflow}");
         let of_python = ZIPS.iter().filter_map(|zip| zip.strip_prefix("lambda-otlp-python"));

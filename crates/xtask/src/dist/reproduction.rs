@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_and_files_state_the_same_version() {
+    fn a_package_with_a_different_version_is_rejected() {
         let (root, mut metadata) = (root().unwrap(), metadata().unwrap());
         assert!(version(&root, &metadata).is_ok());
         metadata["packages"][3]["version"] = "0.1.1".into();

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_leads_nowhere_is_named() {
+    fn broken_links_and_paths_are_reported() {
         let check = |text: &str, expected: &[&str]| {
             let other = "# Where telemetry is, and `why`?\n## Second-hand";
             let documents = BTreeMap::from([

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_that_no_code_has_is_found() {
+    fn quoted_messages_are_looked_up_in_the_code() {
         let code = joined(
             "warn!(\"cannot send, \\\n        telemetry goes to stdout\");\nsay(\"one \"\n    \"two\")\n",
         );

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_may_hold_credentials_are_sensitive_and_say_where_they_are_visible() {
+    fn settings_with_credentials_are_sensitive_and_documented() {
         let root = crate::checks::root().unwrap();
         let template: Value =
             serde_json::from_slice(&std::fs::read(root.join(TEMPLATE)).unwrap()).unwrap();

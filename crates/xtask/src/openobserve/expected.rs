@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_of_panels_are_known() {
+    fn expected_values_are_computed_from_panel_queries() {
         let check = |sql: &str, expected: Option<&[(&str, f64)]>| {
             let found = of_sql(sql, &rows());
             let expected = expected.map(|numbers| {

@@ -6,7 +6,7 @@ fn parts(request: http::request::Builder) -> Parts {
 }
 
 #[test]
-fn a_request_becomes_the_event_of_a_function_url() {
+fn an_http_request_becomes_a_function_url_event() {
     let request = Request::builder().method("POST").uri("/orders/7?a=1&b=x%20y&a=2");
     let request =
         request.header("host", "127.0.0.1:9000").header("x-two", "a").header("x-two", "b");
@@ -56,7 +56,7 @@ fn a_request_becomes_the_event_of_a_function_url() {
 }
 
 #[test]
-fn a_body_that_is_no_text_is_in_base64() {
+fn a_binary_body_is_base64_encoded() {
     let parts = parts(Request::builder().uri("/"));
     let with = event(&parts, &Bytes::from_static(&[0xff, 0]), 0);
     assert_eq!((&with["body"], &with["isBase64Encoded"]), (&"/wA=".into(), &true.into()));
@@ -65,7 +65,7 @@ fn a_body_that_is_no_text_is_in_base64() {
 }
 
 #[tokio::test]
-async fn a_response_is_what_the_handler_describes() {
+async fn a_handler_result_becomes_an_http_response() {
     let check = async |body: &'static str, expected: &str| {
         let response = of_response(&Bytes::from_static(body.as_bytes()));
         let (parts, body) = response.into_parts();

@@ -31,7 +31,7 @@ fn record(payload: &serde_json::Value) -> Vec<u8> {
 }
 
 #[test]
-fn a_small_record_is_sent_as_the_event_that_failed() {
+fn a_small_record_is_redriven_as_its_original_event() {
     let event = awslogs(3, 10);
     let letter = Letter::from_record(&record(&event)).unwrap();
     assert_eq!(letter.reason, "RetriesExhausted: LAMBDA_OTLP_ENDPOINT: not set");
@@ -42,7 +42,7 @@ fn a_small_record_is_sent_as_the_event_that_failed() {
 }
 
 #[test]
-fn the_log_events_of_a_large_record_are_shared_out_in_order() {
+fn a_large_record_is_split_with_log_events_in_order() {
     let letter = Letter::from_record(&record(&awslogs(130, 8000))).unwrap();
     let messages = letter.into_messages(NOW).unwrap();
     assert!(messages.len() > 1);
@@ -51,7 +51,7 @@ fn the_log_events_of_a_large_record_are_shared_out_in_order() {
 }
 
 #[test]
-fn a_batch_of_kinesis_is_read_from_its_text() {
+fn a_kinesis_record_keeps_its_payload() {
     let awslogs = awslogs(2, 10);
     let event = json!({ "Records": [{
         "eventSource": "aws:kinesis",
@@ -63,7 +63,7 @@ fn a_batch_of_kinesis_is_read_from_its_text() {
 }
 
 #[test]
-fn what_is_no_record_says_what_it_is() {
+fn an_unsupported_record_is_described_in_the_error() {
     let check = |json: &str, expected: &str| {
         let error = Letter::from_record(json.as_bytes()).unwrap_err();
         assert_eq!(
@@ -80,7 +80,7 @@ fn what_is_no_record_says_what_it_is() {
 }
 
 #[test]
-fn a_log_event_that_fits_no_message_keeps_its_record() {
+fn a_log_event_larger_than_a_message_is_rejected() {
     let events = vec![LogEvent { id: "1".into(), timestamp_ms: 1, message: noise(1_100_000, 1) }];
     let batch = LogBatch { events, ..LogBatch::default() };
     let body = Parked { content: Content::Events(batch), ..parked("x", NOW) };
@@ -88,7 +88,7 @@ fn a_log_event_that_fits_no_message_keeps_its_record() {
 }
 
 #[test]
-fn a_parked_request_begins_anew_and_keeps_the_rest() {
+fn a_redriven_request_restarts_its_retry_period() {
     let before = Parked { partial: true, items: 1, ..parked("answered 503", NOW - SECOND) };
     let (message, _) = before.clone().into_messages(MAX);
     let letter = Letter::from_message(&message[0].body).unwrap();
@@ -102,7 +102,7 @@ fn a_parked_request_begins_anew_and_keeps_the_rest() {
 }
 
 #[test]
-fn a_body_that_could_not_be_read_is_tried_again() {
+fn a_raw_body_is_decoded_again_when_redriven() {
     let raw = |bytes: Vec<u8>| {
         let parked = Parked { content: Content::Raw(bytes), items: 1, ..parked("too new", NOW) };
         parked.into_messages(MAX).0.remove(0).body

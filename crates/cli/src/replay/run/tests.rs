@@ -87,7 +87,7 @@ async fn every_log_event_of_the_range_is_forwarded_once() {
 }
 
 #[tokio::test]
-async fn what_was_not_taken_is_forwarded_by_the_next_run() {
+async fn a_resumed_replay_forwards_the_remaining_log_events() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("checkpoint");
     let checkpoint = || Checkpoint::new("/g", None, 0, 6 * MINUTE).unwrap();

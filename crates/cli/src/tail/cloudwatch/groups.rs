@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_any_characters() {
+    fn a_star_matches_any_characters() {
         let check = |pattern: &str, name: &str, expected: bool| {
             assert_eq!(matcher(pattern).unwrap().is_match(name), expected, "{pattern} {name}");
         };

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_session_pushes_is_found_with_its_group_until_it_ends() {
+    async fn live_events_are_attributed_to_their_log_group() {
         let group = |name: &str| Group {
             name: name.to_owned(),
             arn: format!("arn:aws:logs:eu-central-1:1:log-group:{name}"),

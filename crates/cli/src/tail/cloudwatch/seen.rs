@@ -54,7 +54,7 @@ mod tests {
     use forwarder::LogEvent;
 
     #[test]
-    fn what_was_seen_once_is_left_out_once() {
+    fn each_seen_event_is_skipped_once() {
         let found = |timestamp_ms, message: &str| {
             let message = message.to_owned();
             let event = LogEvent { id: String::new(), timestamp_ms, message };

@@ -218,7 +218,7 @@ fn service(fake: &Fake) -> Service {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_subscribe_twenty_thousand_log_groups_once_and_go_on_from_each_other() {
+async fn successive_runs_subscribe_twenty_thousand_log_groups_once() {
     let fake = Fake(Arc::new(Mutex::new(Account::new(7))));
     let mut notable = String::new();
     let mut runs = 0;
@@ -251,7 +251,7 @@ async fn runs_subscribe_twenty_thousand_log_groups_once_and_go_on_from_each_othe
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_log_groups_are_subscribed_with_their_first_lines_if_time_is_too_short_for_all() {
+async fn a_short_run_subscribes_and_replays_new_log_groups() {
     let fake = Fake(Arc::new(Mutex::new(Account::new(8))));
     let new = [3, 7003, 14003];
     for number in new {

@@ -15,7 +15,7 @@ fn check(files: &[(&str, &str)], expected: &[&str]) {
 const A_AND_B: (&str, &str) = ("lib.rs", "mod a; mod b;");
 
 #[test]
-fn a_circle_is_named_with_what_ties_it() {
+fn a_dependency_circle_names_its_edges() {
     let circle = "2 files use each other in a circle\n  a.rs -> b.rs: B, help\n  b.rs -> a.rs: A";
     let b = ("b.rs", "use super::a::A; pub struct B; pub fn help() {} fn f(_: A) {}");
     check(
@@ -41,7 +41,7 @@ fn a_circle_is_named_with_what_ties_it() {
 }
 
 #[test]
-fn a_circle_may_have_three_files() {
+fn a_circle_of_three_files_is_found() {
     let lib = ("lib.rs", "mod a; mod b; mod c;");
     let (a, b) =
         (("a.rs", "pub use crate::b::B; pub struct A(B);"), ("b.rs", "pub struct B(crate::c::C);"));
@@ -53,7 +53,7 @@ fn a_circle_may_have_three_files() {
 }
 
 #[test]
-fn a_module_and_what_is_inside_it_may_know_each_other() {
+fn a_module_and_its_children_may_use_each_other() {
     let a = ("a/mod.rs", "mod one; mod two; pub use one::One; pub struct A(two::Two);");
     let one = ("a/one/mod.rs", "mod deep; use super::A; pub struct One(A); pub use deep::Deep;");
     let deep = ("a/one/deep.rs", "use crate::a::A; use super::One; pub struct Deep(A, One);");
@@ -67,7 +67,7 @@ fn a_module_and_what_is_inside_it_may_know_each_other() {
 }
 
 #[test]
-fn a_circle_through_the_file_of_a_folder_is_named() {
+fn a_circle_through_a_module_file_is_found() {
     let lib = ("lib.rs", "mod a; mod b;");
     let (a, b) =
         (("a/mod.rs", "mod one; pub struct A(one::One);"), ("b.rs", "pub struct B(crate::a::A);"));
@@ -83,7 +83,7 @@ fn a_circle_through_the_file_of_a_folder_is_named() {
 }
 
 #[test]
-fn a_facade_stands_for_the_file_that_defines_the_name() {
+fn a_reexport_resolves_to_the_defining_file() {
     let lib = ("lib.rs", "mod a; mod b; pub use b::B as Other;");
     let a = ("a/mod.rs", "mod name; mod user; pub(crate) use name::{Name, *};");
     let user = ("a/user.rs", "pub struct User(crate::b::B);");
@@ -97,7 +97,7 @@ fn a_facade_stands_for_the_file_that_defines_the_name() {
 }
 
 #[test]
-fn code_for_tests_does_not_count() {
+fn test_code_adds_no_dependency() {
     let b = ("b.rs", "pub struct B(crate::a::A);");
     for tests in [
         "#[cfg(test)] mod tests { use crate::b::B; }",
@@ -128,7 +128,7 @@ fn code_for_tests_does_not_count() {
 }
 
 #[test]
-fn other_crates_and_words_that_look_alike_do_not_count() {
+fn similar_paths_and_text_add_no_dependency() {
     let b = ("b.rs", "pub struct B(crate::a::A);");
     for a in [
         "use ::b::B; pub struct A(B);",
@@ -143,7 +143,7 @@ fn other_crates_and_words_that_look_alike_do_not_count() {
 }
 
 #[test]
-fn modules_are_found_where_rust_looks() {
+fn modules_resolve_to_the_same_files_as_in_rust() {
     let lib = (
         "lib.rs",
         "mod a { pub mod inner; pub struct A; } mod b; #[path = \"elsewhere/c.rs\"] mod c;",
