@@ -1,5 +1,5 @@
-//! Runs the gate. The long form adds the demo by its own command, a function that aborts on panic, a Go function, all
-//! property tests and fuzz corpora over many more cases, and the released package of the stack.
+//! Runs the gate. The long form adds the demo by its own command, a function that aborts on panic, all property tests
+//! and fuzz corpora over many more cases, and the released package of the stack.
 
 use crate::checks::Length;
 use anyhow::{Context as _, bail, ensure};
@@ -38,7 +38,6 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
             "--ignored",
         ]);
         succeed(abort.current_dir(&root))?;
-        golang(&root)?;
         long_test(&root, &["--workspace", "--test", "properties"], "PROPTEST_CASES", LONG_CASES)?;
         let compact = ["--package", "lambda-otlp-wire", "--test", "compact"];
         long_test(&root, &compact, "LAMBDA_OTLP_COMPACT_CASES", LONG_COMPACT_CASES)?;
@@ -66,23 +65,6 @@ fn demo(root: &Path) -> anyhow::Result<()> {
         output.status
     );
     Ok(())
-}
-
-/// Debian's package of OpenTelemetry's SDK for Go.
-const GO_SDK: &str = "/usr/share/gocode/src/go.opentelemetry.io/otel";
-
-/// Runs the Go function, if Debian's Go and SDK are installed.
-fn golang(root: &Path) -> anyhow::Result<()> {
-    let has_go = Command::new("go").arg("version").output().is_ok();
-    if !has_go || !Path::new(GO_SDK).exists() {
-        println!(
-            "skipped the Go function: it needs `apt-get install golang-go golang-opentelemetry-otel-dev`"
-        );
-        return Ok(());
-    }
-    let mut test = Command::new("cargo");
-    test.args(["test", "--package", "lambda-otlp-tests", "--test", "golang", "--", "--ignored"]);
-    succeed(test.current_dir(root))
 }
 
 fn long_test(root: &Path, which: &[&str], variable: &str, number: &str) -> anyhow::Result<()> {

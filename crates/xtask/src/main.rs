@@ -127,13 +127,13 @@ const WITH_ARGUMENTS: [WithArguments; 4] = [
     WithArguments {
         word: "load",
         usage: load::USAGE,
-        does: "puts sustained load on forwarder and layer: throughput, memory, and each item arrives once",
+        does: "measures forwarder and layer under sustained load, and checks that each item arrives once",
         run: load::run,
     },
     WithArguments {
         word: "openobserve",
         usage: openobserve::USAGE,
-        does: "compares the stored with the sent telemetry; without --url, of the simulator's server",
+        does: "compares a server's stored telemetry with the sent one; without --url, the simulator's server",
         run: openobserve::run,
     },
     WithArguments {
