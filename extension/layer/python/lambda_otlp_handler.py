@@ -391,7 +391,7 @@ def start(module, function, hidden, fast=None):
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:
         return
-    wrap_handler(module, function, watch_deadlines(*watching), setup)
+    wrap_handler(module, function, watch_deadlines(setup, *watching), setup)
 
 
 def join_xray():
@@ -543,9 +543,9 @@ def seconds(text):
     return number if 0 < number < MOST_SECONDS else None
 
 
-def watch_deadlines(*kind):
+def watch_deadlines(setup, *kind):
     """Exports telemetry before an invocation times out. Returns `None` if this cannot be set up."""
-    flushes = Sdk.flushes()
+    flushes = setup.flushes()
 
     def flush():
         for each in flushes:
