@@ -48,15 +48,19 @@ class BoundExporter {
     const { api } = this;
     const batch = { items, request: undefined };
     this.underWay.add(batch);
-    let isDone = false;
+    let isReported = false;
+    const report = (result) => {
+      isTaken = result.code === this.codes.SUCCESS;
+      if (!isReported) done(result);
+      isReported = true;
+    };
+    const timer = setTimeout(() => report({ code: this.codes.FAILED, error: new Error("the export timed out") }), limit());
     const finish = (result) => {
       clearTimeout(timer);
+      // Until now, the request may be unsent, even if the wait for it is over.
       this.underWay.delete(batch);
-      isTaken = result.code === this.codes.SUCCESS;
-      if (!isDone) done(result);
-      isDone = true;
+      report(result);
     };
-    const timer = setTimeout(() => finish({ code: this.codes.FAILED, error: new Error("the export timed out") }), limit());
     const exporter = isTaken ? this.patient : this.hasty;
     return api.context.with(api.context.active().setValue(this.key, batch), () => exporter.export(items, finish));
   }

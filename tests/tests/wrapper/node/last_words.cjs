@@ -78,6 +78,15 @@ const CASES = {
     exporter.flushed();
     process.exit(1);
   },
+  async "what is still unsent after the wait is written"({ begin, child, exporter }) {
+    process.env.OTEL_EXPORTER_OTLP_TIMEOUT = "10";
+    // A request that waits for its connection.
+    exporter.patient.export = () => {};
+    begin();
+    child("not sent").end();
+    await exporter.flushed();
+    process.exit(1);
+  },
   async "was about to time out"({ begin, child, cutOffs }) {
     const invocation = begin();
     child("open");
