@@ -53,7 +53,7 @@ impl fmt::Display for Malformed {
             }
             Self::TooDeep(limit) => write!(f, "messages are nested deeper than {limit} levels"),
             Self::TooManyItems { found, allowed } => {
-                write!(f, "{found} items in one request, at most {allowed} are read")
+                write!(f, "{found} items in one request, but the limit leaves room for {allowed}")
             }
             Self::TooManyMessages(limit) => {
                 write!(f, "more than {limit} attributes, values and other messages in one request")

@@ -103,7 +103,7 @@ fn otlp_lines_of_one_event_share_an_item_limit() {
     // Six of them fit into 250,000 items. Each other line becomes one record with the reason.
     assert_eq!((items.log_records, items.undecodable), (6 * 40_000 + 14 + 1, 14));
     assert!(records.iter().any(|record| body(record) == "hello"));
-    let reason = "40000 items in one request, at most 10000 are read";
+    let reason = "40000 items in one request, but the limit leaves room for 10000";
     let said = report.undecodable[0].1.reason.to_string();
     assert!(said.ends_with(reason), "{said}");
     assert!(report.is_complete());
