@@ -167,6 +167,10 @@ fn an_empty_partial_success_fails_only_openobserve_logs() {
     // Rejections are recognized even if a gateway adds fields.
     let with_more: &[u8] = br#"{"partialSuccess":{"rejectedSpans":"2"},"took":3}"#;
     check(Otlp, Traces, with_more, "partial 2");
+    let without_rejections: &[u8] = br#"{"partialSuccess":{},"took":3}"#;
+    let warning =
+        r#"accepted, accepted, but the answer is not OTLP: {"partialSuccess":{},"took":3}"#;
+    check(Otlp, Traces, without_rejections, warning);
     let more_than_sent: &[u8] = &[0x0a, 0x02, 0x08, 0x7f];
     check(Otlp, Metrics, more_than_sent, "partial 10");
 }
