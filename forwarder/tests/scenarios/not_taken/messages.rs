@@ -161,6 +161,16 @@ async fn a_backend_with_a_full_disk_gets_few_requests_per_attempt() {
     assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_message_is_not_divided_while_the_backend_is_down() {
+    let stack = Stack::new(Backend(|request: &Request| refuses(request, 503, Fate::Park)));
+    let request = logs((0..1_000).map(|n| n.to_string()));
+    stack.park(parked("default", Content::Request(request), 1_000));
+    for _ in 0..3 {
+        assert_eq!(stack.redrive().await.requests_sent, 1);
+    }
+}
+
 struct Busy;
 
 impl Transport for Busy {
