@@ -246,3 +246,33 @@ impl AddAssign for Ledger {
         self.ambiguous += ambiguous;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_without_a_fate_is_lost() {
+        let complete = Ledger { accepted: 1, parked: 1, ..Ledger::of_items(SignalKind::Logs, 2) };
+        let short = Ledger { accepted: 1, ..Ledger::of_items(SignalKind::Logs, 2) };
+        let twice = Ledger { accepted: 2, returned: 1, ..Ledger::of_items(SignalKind::Logs, 2) };
+        assert_eq!([complete, short, twice].map(|ledger| ledger.lost()), [0, 1, -1]);
+        let account = |ledgers: &[(&str, Ledger)]| {
+            let mut account = Account::default();
+            ledgers.iter().for_each(|(destination, ledger)| account.add(destination, *ledger));
+            account
+        };
+        assert!(account(&[("default", complete), ("audit", complete)]).balances());
+        assert!(!account(&[("default", short)]).balances());
+        // Their sum is complete.
+        assert!(!account(&[("default", short), ("audit", twice)]).balances());
+    }
+
+    #[test]
+    fn the_printed_ledger_states_the_lost_items() {
+        let ledger = Ledger { accepted: 1, ..Ledger::of_items(SignalKind::Logs, 3) };
+        let superseded = Ledger::of_superseded(1).to_json();
+        expect_test::expect![[r#"{"events":0,"consumed":0,"consumed_by":{"platform_lines":0,"empty_lines":0,"lines_without_items":0,"line_pieces":0,"trace_lines":0,"spans_in_progress":0,"own_log_group":0,"control_messages":0},"items":{"spans":0,"data_points":0,"log_records":3,"undecodable":0},"accepted":1,"parked":0,"dead_lettered":0,"dropped":0,"returned":0,"lost":2}"#]].assert_eq(&ledger.to_json());
+        expect_test::expect![[r#"{"events":0,"consumed":0,"consumed_by":{"platform_lines":0,"empty_lines":0,"lines_without_items":0,"line_pieces":0,"trace_lines":0,"spans_in_progress":0,"own_log_group":0,"control_messages":0},"items":{"spans":1,"data_points":0,"log_records":0,"undecodable":0},"accepted":0,"parked":0,"dead_lettered":0,"dropped":0,"superseded":1,"returned":0,"lost":0}"#]].assert_eq(&superseded);
+    }
+}

@@ -355,7 +355,10 @@ fn nesting_size_and_item_count_are_limited() {
         format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}]}}"#)
     };
     assert_eq!(read(&records(3)).unwrap().items(), 3);
-    assert_eq!(read(&records(4)), Err("4 items in one request, but the limit leaves room for 3".into()));
+    assert_eq!(
+        read(&records(4)),
+        Err("4 items in one request, but the limit leaves room for 3".into())
+    );
     assert_eq!(read(&records(600)), Err("request becomes larger than 1000 bytes".into()));
     // Two bytes of JSON become eight of protobuf.
     let counts = vec!["0"; 200].join(",");

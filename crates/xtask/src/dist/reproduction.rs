@@ -39,11 +39,13 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     ensure!(changed.is_empty(), "these files are not committed, commit or remove them:\n{changed}");
     let scratch = tempfile::tempdir_in(root.join("target"))?;
     // A path in a file, or its length, makes the file differ.
-    let made = ["one", "two/in-a-deeper-folder"].map(|name| {
-        let folder = scratch.path().join(name);
+    let folders = ["one", "two/in-a-deeper-folder"].map(|name| scratch.path().join(name));
+    for folder in &folders {
         let clone = folder.to_str().context("a folder whose name is not UTF-8")?;
         git(&["clone", "--quiet", ".", clone])?;
-        println!("make  {name} of commit {}", git(&["rev-parse", "--short", "HEAD"])?);
+    }
+    println!("make  the files of commit {} twice", git(&["rev-parse", "--short", "HEAD"])?);
+    let made = folders.map(|folder| {
         make(&folder, what)?;
         let sums = std::fs::read_to_string(folder.join(FOLDER).join(SUMS))?;
         anyhow::Ok(sums.lines().map(str::to_owned).collect::<BTreeSet<_>>())
