@@ -259,7 +259,9 @@ mod tests {
         assert_eq!([complete, short, twice].map(|ledger| ledger.lost()), [0, 1, -1]);
         let account = |ledgers: &[(&str, Ledger)]| {
             let mut account = Account::default();
-            ledgers.iter().for_each(|(destination, ledger)| account.add(destination, *ledger));
+            for (destination, ledger) in ledgers {
+                account.add(destination, *ledger);
+            }
             account
         };
         assert!(account(&[("default", complete), ("audit", complete)]).balances());
