@@ -401,6 +401,29 @@ fn a_broken_line_is_rejected_in_every_wrapping() {
 }
 
 #[test]
+fn only_the_value_true_marks_a_line_of_partial_spans() {
+    let line = fixture("python-1.jsonl");
+    let is_partial = |value: &str| {
+        let line = line.trim_end().strip_suffix('}').unwrap();
+        let reading = read(&format!(r#"{line},"partial":{value}}}"#));
+        reading.decoded.iter().map(|decoded| decoded.is_partial).collect::<Vec<_>>()
+    };
+    assert_eq!(is_partial("true"), [true]);
+    assert_eq!(is_partial("false"), [false]);
+    assert_eq!(is_partial(r#""true""#), [false]);
+    assert!(!read(&line).decoded[0].is_partial);
+}
+
+#[test]
+fn a_line_may_have_exactly_as_many_items_as_the_limit() {
+    let request = serde_json::json!({"resourceLogs":[{"scopeLogs":[{"logRecords":vec![serde_json::json!({}); 3]}]}]});
+    let line = request.to_string();
+    let read = |items| read_line(&line, &Limits { items, ..Limits::default() }).unwrap();
+    assert_eq!(read(3).decoded.len(), 1);
+    assert_eq!(read(2).undecodable.len(), 1);
+}
+
+#[test]
 fn the_lines_of_one_log_event_share_one_inflation_limit() {
     let bomb = fixture("bombs.jsonl").lines().nth(1).unwrap().to_owned();
     let bomb: serde_json::Value = serde_json::from_str(&bomb).unwrap();
@@ -554,6 +577,10 @@ fn ordinary_lines_are_not_otlp_lines() {
         "[1]",
         "__otel_otlp_stdout",
         "\"__otel_otlp_stdout\"",
+        // Other keys beside the marker, but no payload or no endpoint.
+        r#"{"__otel_otlp_stdout":"1","user":"eve"}"#,
+        r#"{"__otel_otlp_stdout":"1","user":"eve","endpoint":"/v1/logs"}"#,
+        r#"{"__otel_otlp_stdout":"1","user":"eve","payload":"H4sI"}"#,
     ] {
         assert!(read_line(line, &Limits::default()).is_none(), "{line}");
     }
