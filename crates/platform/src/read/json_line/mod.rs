@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::attributes::attribute;
 use crate::names;
+use crate::read::colours::without_colours;
 use crate::read::fields::{Elements, Fields, text_of};
 use crate::read::ids::{is_uuid, xray_root};
 use crate::read::severity::Severity;
@@ -175,7 +176,10 @@ impl<'a> JsonLine<'a> {
             return false;
         }
         let level = match text_of(raw) {
-            Some(word) => Severity::of_word(&word).or_else(|| Severity::of_own_word(&word)),
+            Some(word) => {
+                let word = without_colours(&word);
+                Severity::of_word(&word).or_else(|| Severity::of_own_word(&word))
+            }
             None => raw.get().parse().ok().and_then(Severity::of_number),
         };
         set(&mut self.severity, level)

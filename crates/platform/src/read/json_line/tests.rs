@@ -199,6 +199,14 @@ fn malformed_known_fields_stay_attributes() {
     check(r#"{"level":""}"#, "level=");
     check(r#"{"level":"  Error "}"#, "level:ERROR");
     check(r#"{"level":" audit "}"#, "level:AUDIT");
+    // Node's winston with `format.colorize()`.
+    check(r#"{"level":"\u001b[31merror\u001b[39m"}"#, "level:ERROR");
+    check(r#"{"level":"\u001b[1;34maudit\u001b[0m"}"#, "level:AUDIT");
+    // Not a level. Rules redact attributes, but no severity.
+    check(r#"{"level":"bob@example.com"}"#, "level=bob@example.com");
+    check(r#"{"level":"gold customer"}"#, "level=gold customer");
+    let long = "x".repeat(33);
+    check(&format!(r#"{{"level":"{long}"}}"#), &format!("level={long}"));
     check(r#"{"xray_trace_id":"1-2-3"}"#, "xray_trace_id=1-2-3");
 }
 
