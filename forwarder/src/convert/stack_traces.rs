@@ -112,7 +112,8 @@ impl TraceState {
         if matches!(self, Self::Panic | Self::PanicMessage | Self::Backtrace | Self::PanicEnd) {
             return self.after_in_panic(line);
         }
-        if is_traceback(line) {
+        let is_in_group = self == Self::Traceback && line.starts_with(' ');
+        if is_traceback(line) && !is_in_group {
             // A second trace is another error, unless it was announced.
             return matches!(self, Self::Text | Self::Chained).then_some(Self::Traceback);
         }
@@ -386,6 +387,21 @@ mod tests {
         ];
         let joined = pieces.map(|piece| piece.trim_end_matches('\n')).join("\n");
         check(&[&pieces[..], &["behind"]].concat(), &[joined.as_str(), "behind"]);
+    }
+
+    #[test]
+    fn the_traceback_of_an_exception_group_is_joined() {
+        let pieces = [
+            "  + Exception Group Traceback (most recent call last):",
+            "  |   File \"/var/task/shop.py\", line 3, in handler",
+            "  | ExceptionGroup: both (1 sub-exception)",
+            "  +-+---------------- 1 ----------------",
+            "    | Traceback (most recent call last):",
+            "    |   File \"/var/task/shop.py\", line 2, in handler",
+            "    | ValueError: no",
+            "    +------------------------------------",
+        ];
+        check(&[&pieces[..], &["next line"]].concat(), &[&pieces.join("\n"), "next line"]);
     }
 
     #[test]
