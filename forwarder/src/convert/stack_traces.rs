@@ -52,10 +52,8 @@ impl<'e> Trace<'e> {
         let may_begin = !text.trim_start().starts_with(['{', '[']) && !is_platform(text);
         let state = if is_rust_panic(text) {
             TraceState::of_panic(text)
-        } else if is_traceback(text) {
-            TraceState::Traceback
         } else {
-            TraceState::Text
+            TraceState::of_text(text)
         };
         may_begin.then_some(Self {
             event,
@@ -72,7 +70,7 @@ impl<'e> Trace<'e> {
         let is_near = event.timestamp_ms.abs_diff(self.last_ms) <= MOST_GAP_MS.unsigned_abs();
         let has_room =
             self.lines < MOST_LINES && self.text.len() + line.len() < MOST_BYTES && is_near;
-        let Some(state) = self.state.after(line).filter(|_| has_room) else { return false };
+        let Some(state) = self.state.after_event(line).filter(|_| has_room) else { return false };
         let text = self.text.to_mut();
         text.truncate(text.trim_end_matches(['\r', '\n']).len());
         text.push('\n');
@@ -95,19 +93,34 @@ impl<'e> Trace<'e> {
 }
 
 impl TraceState {
+    /// The state after a log event; `None` if its first line is not part of the trace.
+    fn after_event(self, text: &str) -> Option<Self> {
+        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+        // A logger writes a message and its traceback at once. They have a level, a time and a request id of their own.
+        let is_whole = self == Self::Text && is_traceback(first) && !rest.is_empty();
+        let state = self.after(first).filter(|_| !is_whole)?;
+        Some(state.after_lines(rest))
+    }
+
+    /// The state after further lines of a log event.
+    fn after_lines(self, lines: &str) -> Self {
+        lines.lines().fold(self, |state, line| state.after(line).unwrap_or(state))
+    }
+
     /// The state after a line; `None` if the line is not part of the trace.
     fn after(self, line: &str) -> Option<Self> {
         if matches!(self, Self::Panic | Self::PanicMessage | Self::Backtrace | Self::PanicEnd) {
             return self.after_in_panic(line);
         }
-        if is_traceback(line) {
+        let is_in_group = self == Self::Traceback && line.starts_with(' ');
+        if is_traceback(line) && !is_in_group {
             // A second trace is another error, unless it was announced.
             return matches!(self, Self::Text | Self::Chained).then_some(Self::Traceback);
         }
         let is_blank = line.trim().is_empty();
         match self {
             Self::Traceback if is_blank || line.starts_with([' ', '\t']) => Some(self),
-            Self::Traceback if is_other(line) => None,
+            Self::Traceback if is_other(line) || !names_exception(line) => None,
             Self::Traceback => Some(Self::Named),
             Self::Named | Self::Chained if is_blank => Some(self),
             Self::Named if announces_another(line) => Some(Self::Chained),
@@ -133,7 +146,14 @@ impl TraceState {
         }
     }
 
-    /// The state after the first line, if it is a panic.
+    /// The state after the first log event, if it is not a panic.
+    fn of_text(text: &str) -> Self {
+        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+        let begin = if is_traceback(first) { Self::Traceback } else { Self::Text };
+        begin.after_lines(rest)
+    }
+
+    /// The state after the first log event, if it is a panic.
     fn of_panic(text: &str) -> Self {
         let mut lines = text.trim().lines();
         let has_message_behind = lines.next().is_some_and(|line| line.trim_end().ends_with(':'));
@@ -142,13 +162,23 @@ impl TraceState {
     }
 }
 
+/// Returns `true` for the first line of a Python traceback. Python draws a frame around those of an exception group.
 fn is_traceback(line: &str) -> bool {
-    FIND_TRACEBACK.find(line.as_bytes()).is_some()
+    let text = line.trim_start_matches([' ', '|', '+']);
+    text.strip_prefix("Exception Group ")
+        .unwrap_or(text)
+        .starts_with("Traceback (most recent call last):")
+}
+
+/// Returns `true` for the end of a Python traceback: the exception's dotted name, and usually its message.
+fn names_exception(line: &str) -> bool {
+    let name = line.split_once(": ").map_or(line, |(name, _)| name);
+    let name = name.trim_end().strip_suffix(':').unwrap_or(name.trim_end());
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '<' | '>');
+    name.starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(is_part)
 }
 
 // Created once: creating a finder takes longer than searching one line.
-static FIND_TRACEBACK: LazyLock<Finder<'static>> =
-    LazyLock::new(|| Finder::new("Traceback (most recent call last):"));
 static FIND_TIMEOUT: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new(" Task timed out after "));
 
@@ -321,6 +351,80 @@ mod tests {
             &["Traceback (most recent call last):", "  File \"x\"", "E: 1", "next line"],
             &["Traceback (most recent call last):\n  File \"x\"\nE: 1", "next line"],
         );
+    }
+
+    #[test]
+    fn a_whole_traceback_of_one_log_event_stays_a_record_of_its_own() {
+        const TRACEBACK: &str = "Traceback (most recent call last):\n  File \"/var/task/shop.py\", line 3, in handler\n    raise ValueError(\"no\")\nValueError: no";
+        for begin in [
+            "[ERROR]\t2026-11-24T10:00:00.123Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tfailed\n",
+            "2026-11-24 10:00:00.123 | ERROR    | shop:handler:3 - failed\n",
+            "ERROR:root:failed\n",
+            "",
+        ] {
+            let error = format!("{begin}{TRACEBACK}");
+            let lines = ["before", &error, "behind"];
+            check(&lines, &lines);
+        }
+        // Lambda's Python runtime writes the exception's name before the frames.
+        let unhandled = "[ERROR] ValueError: no\nTraceback (most recent call last):\n  File \"/var/task/shop.py\", line 3, in handler";
+        let lines = ["before", unhandled, "behind"];
+        check(&lines, &lines);
+    }
+
+    #[test]
+    fn a_traceback_printed_in_pieces_of_several_lines_is_joined() {
+        // `traceback.print_exc` writes a frame with its source line at once.
+        let pieces = [
+            "failed",
+            "Traceback (most recent call last):",
+            "  File \"/var/task/shop.py\", line 3, in handler\n    raise KeyError(\"x\")",
+            "KeyError: 'x'",
+            "\nDuring handling of the above exception, another exception occurred:\n",
+            "Traceback (most recent call last):",
+            "  File \"/var/task/shop.py\", line 5, in handler\n    raise ValueError(\"no\")",
+            "ValueError: no",
+        ];
+        let joined = pieces.map(|piece| piece.trim_end_matches('\n')).join("\n");
+        check(&[&pieces[..], &["behind"]].concat(), &[joined.as_str(), "behind"]);
+    }
+
+    #[test]
+    fn the_traceback_of_an_exception_group_is_joined() {
+        let pieces = [
+            "  + Exception Group Traceback (most recent call last):",
+            "  |   File \"/var/task/shop.py\", line 3, in handler",
+            "  | ExceptionGroup: both (1 sub-exception)",
+            "  +-+---------------- 1 ----------------",
+            "    | Traceback (most recent call last):",
+            "    |   File \"/var/task/shop.py\", line 2, in handler",
+            "    | ValueError: no",
+            "    +------------------------------------",
+        ];
+        check(&[&pieces[..], &["next line"]].concat(), &[&pieces.join("\n"), "next line"]);
+    }
+
+    #[test]
+    fn only_the_name_of_an_exception_ends_a_traceback() {
+        let frame = "  File \"/var/task/shop.py\", line 3, in handler";
+        let header = "Traceback (most recent call last):";
+        for name in
+            ["KeyError", "shop.Error: no", "__main__.f.<locals>.E: no", "asyncio.TimeoutError"]
+        {
+            let joined = [header, frame, name].join("\n");
+            check(&[header, frame, name, "behind"], &[joined.as_str(), "behind"]);
+        }
+        for other in [
+            "[INFO]\t2026-11-24T10:00:00.123Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tnext",
+            "2026-11-24 10:00:00.123 | WARNING  | shop:handler:3 - next",
+            "ERROR payment 17 failed",
+            "INFO:root:next",
+        ] {
+            let joined = [header, frame].join("\n");
+            check(&[header, frame, other], &[joined.as_str(), other]);
+        }
+        let quoted = ["user said: Traceback (most recent call last):", "ERROR payment 17 failed"];
+        check(&quoted, &quoted);
     }
 
     #[test]

@@ -79,8 +79,9 @@ impl Item for LogRecord {
     }
 
     fn redact(&mut self, redaction: &Redaction) -> Redacted {
+        let attributes = &self.attributes;
         let body = self.body.as_mut();
-        let in_body = body.map(|body| redaction.value(ItemPart::Body, body)).unwrap_or_default();
+        let in_body = body.map(|body| redaction.body(body, attributes)).unwrap_or_default();
         in_body + redaction.attributes(ItemPart::Attributes, &mut self.attributes)
     }
 

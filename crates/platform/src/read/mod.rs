@@ -4,6 +4,7 @@
 //! model of [`crate::event`]. `prefix` and `json_line` read the function's lines: level, ids and attributes of their log records.
 //! `runtime_text` and `out_of_memory` recognize messages of runtimes. The other files are shared helpers.
 
+pub(crate) mod colours;
 pub(crate) mod fields;
 pub(crate) mod ids;
 pub(crate) mod json_line;

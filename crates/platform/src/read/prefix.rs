@@ -12,7 +12,10 @@
 //! | tracing-subscriber (Rust) | `<time>  INFO …` |
 //! | loguru (Python) | `<date> <time> \| INFO \| …` |
 //! | structlog (Python), its console format | `<date> <time> [info     ] …` |
+//!
+//! tracing-subscriber and structlog may colour their lines.
 
+use crate::read::colours::{ESC, without_colours};
 use crate::read::ids::is_uuid;
 use crate::read::severity::Severity;
 
@@ -31,8 +34,21 @@ pub(crate) fn prefix(line: &str) -> Prefix<'_> {
         Some(b'[') => python(line),
         Some(b'0'..=b'9') => dated(line),
         Some(b'D' | b'I' | b'W' | b'E' | b'F' | b'A') => ruby(line),
+        Some(0x1b) => coloured(line),
         _ => Prefix::default(),
     }
+}
+
+/// Reads the level of a line that begins with a terminal colour. Loggers that write request ids write no colours.
+fn coloured(line: &str) -> Prefix<'_> {
+    /// A prefix with its colours is shorter.
+    const MOST_BYTES: usize = 256;
+    let head = line.get(..line.floor_char_boundary(MOST_BYTES)).unwrap_or_default();
+    let plain = without_colours(head);
+    if plain.starts_with(ESC) {
+        return Prefix::default();
+    }
+    Prefix { severity: prefix(&plain).severity, request_id: None }
 }
 
 /// Splits a JSON object behind the prefix of Node's, .NET's or Python's runtime into the prefix, its time as Unix time in
@@ -251,7 +267,17 @@ mod tests {
         // Rust, tracing-subscriber
         check("2026-09-21T14:13:20.123456Z  WARN orders: order 42", (Some("WARN"), false));
         check("2026-09-21T14:13:20.123456Z TRACE orders: order 42", (Some("TRACE"), false));
+        check(
+            "\x1b[2m2026-09-21T14:13:20.123456Z\x1b[0m \x1b[33m WARN\x1b[0m \x1b[2morders\x1b[0m\x1b[2m:\x1b[0m order 42",
+            (Some("WARN"), false),
+        );
         // Python's loguru and structlog
+        check(
+            "\x1b[2m2026-09-21 14:13:20\x1b[0m [\x1b[31m\x1b[1merror    \x1b[0m] \x1b[1mdeclined\x1b[0m",
+            (Some("ERROR"), false),
+        );
+        check("\x1b[31m", (None, false));
+        check("\x1b\x1b[31m[ERROR] x", (None, false));
         check("2026-09-21 14:13:20.123 | WARNING  | shop:handler:5 - low", (Some("WARN"), false));
         check("2026-09-21 14:13:20.123 | SUCCESS  | shop:handler:5 - done", (None, false));
         check("2026-09-21 14:13:20 [error    ] declined       order=7", (Some("ERROR"), false));

@@ -68,11 +68,14 @@ impl Severity {
         })
     }
 
-    /// An unknown level: its text in upper case, truncated.
+    /// An unknown level: one short word, in upper case. Other text is no level, and rules must be able to redact it.
     pub(crate) fn of_own_word(word: &str) -> Option<Self> {
-        let text: String = word.trim().chars().take(32).collect::<String>().to_uppercase();
-        (!text.is_empty())
-            .then_some(Self { number: SeverityNumber::Unspecified, text: Cow::Owned(text) })
+        const MOST_BYTES: usize = 32;
+        let word = word.trim();
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        let is_level = (1..=MOST_BYTES).contains(&word.len()) && word.chars().all(is_part);
+        let text = || Cow::Owned(word.to_uppercase());
+        is_level.then(|| Self { number: SeverityNumber::Unspecified, text: text() })
     }
 }
 

@@ -160,17 +160,45 @@ impl Redaction {
         if !self.looks_into(part) {
             return Redacted::default();
         }
-        let is_meant = |key: &str| {
-            let is_named = self.only.is_empty() || key == REST || Pattern::any(&self.only, key);
-            is_named && !Pattern::any(&self.except, key)
-        };
-        let meant = attributes.iter_mut().filter(|attribute| is_meant(&attribute.key));
+        let meant = attributes.iter_mut().filter(|attribute| self.is_meant(&attribute.key));
         meant.map(|attribute| self.key_value(attribute, false, 0)).sum()
     }
 
-    /// Redacts a value without a key, such as the body of a log record.
-    pub(super) fn value(&self, part: ItemPart, value: &mut AnyValue) -> Redacted {
-        if self.looks_into(part) { self.any_value(value, false, 0) } else { Redacted::default() }
+    fn is_meant(&self, key: &str) -> bool {
+        let is_named = self.only.is_empty() || key == REST || Pattern::any(&self.only, key);
+        is_named && !Pattern::any(&self.except, key)
+    }
+
+    /// Redacts the body of a log record. The body of a JSON line may repeat the value of a key such as `errorMessage`, which is
+    /// hidden in both places.
+    pub(super) fn body(&self, body: &mut AnyValue, attributes: &[KeyValue]) -> Redacted {
+        if !self.looks_into(ItemPart::Body) {
+            return Redacted::default();
+        }
+        let hidden = match &body.value {
+            Some(Value::StringValue(text)) if !self.keys.is_empty() && !text.is_empty() => {
+                let mut attributes = attributes.iter();
+                self.looks_into(ItemPart::Attributes)
+                    && attributes.any(|attribute| {
+                        self.is_meant(&attribute.key) && self.hides_in(attribute, text, false, 0)
+                    })
+            }
+            _ => false,
+        };
+        self.any_value(body, hidden, 0)
+    }
+
+    /// Returns `true` if this text is the value of a hidden key in the attribute.
+    fn hides_in(&self, attribute: &KeyValue, text: &str, hidden: bool, depth: usize) -> bool {
+        let hidden = hidden || self.hides(&attribute.key);
+        match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+            Some(Value::StringValue(value)) => hidden && value == text,
+            Some(Value::KvlistValue(list)) if depth < DEEPEST => {
+                let mut values = list.values.iter();
+                values.any(|attribute| self.hides_in(attribute, text, hidden, depth + 1))
+            }
+            _ => false,
+        }
     }
 
     pub(super) fn text(&self, part: ItemPart, text: &mut String) -> Redacted {

@@ -3,6 +3,8 @@
 use super::support::*;
 use expect_test::{Expect, expect};
 use lambda_otlp_forwarder::RuleSet;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, KeyValueList, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::protobuf::Writer;
 use wire::{Limits, Request, SignalKind};
 
@@ -332,6 +334,54 @@ fn a_rule_with_item_conditions_does_not_redact_the_resource() {
         log 17 x
     "]],
     );
+}
+
+/// The forwarder copies `errorMessage` and the `message` of some maps to the body.
+#[test]
+fn a_body_that_repeats_the_value_of_a_hidden_key_is_redacted() {
+    let request = || {
+        let in_map = |body: &str, key: &str| {
+            let mut record = log(9, body, "");
+            let values = attributes(&format!("{key}=ssn_123"));
+            let value = Some(Value::KvlistValue(KeyValueList { values }));
+            let value = Some(AnyValue { value });
+            record.attributes.push(KeyValue {
+                key: "fields".to_owned(),
+                value,
+                ..KeyValue::default()
+            });
+            record
+        };
+        let records = vec![
+            log(17, "ssn 123", "errorMessage=ssn_123"),
+            log(17, "another", "errorMessage=ssn_123"),
+            log(17, "ssn 123", "other=ssn_123"),
+            in_map("ssn 123", "errorMessage"),
+            in_map("ssn 123", "other"),
+        ];
+        vec![logs("", "", records)]
+    };
+    let bodies = |options: &str| -> Vec<String> {
+        let text = format!(
+            "[[rule]]\nname = \"keys\"\n[rule.redact]\nkeys = [\"errormessage\"]\n{options}"
+        );
+        let applied = rules(&text).apply(&place(), request());
+        let left = applied.requests[0].decode::<wire::Logs>().unwrap().unwrap();
+        let records = &left.resource_logs[0].scope_logs[0].log_records;
+        let body = |record: &LogRecord| match &record.body.as_ref().unwrap().value {
+            Some(Value::StringValue(text)) => text.clone(),
+            other => panic!("{other:?}"),
+        };
+        records.iter().map(body).collect()
+    };
+    assert_eq!(bodies(""), ["****", "another", "ssn 123", "****", "ssn 123"]);
+    for options in ["in = [\"attributes\"]", "in = [\"body\"]", "attributes = [\"other\"]"] {
+        assert_eq!(
+            bodies(options),
+            ["ssn 123", "another", "ssn 123", "ssn 123", "ssn 123"],
+            "{options}"
+        );
+    }
 }
 
 /// If a pattern cannot be searched in bounded time, the text is never sent unchanged.

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::attributes::attribute;
 use crate::names;
+use crate::read::colours::without_colours;
 use crate::read::fields::{Elements, Fields, text_of};
 use crate::read::ids::{is_uuid, xray_root};
 use crate::read::severity::Severity;
@@ -38,6 +39,8 @@ pub(crate) struct JsonLine<'a> {
     pub(crate) trace_id: Vec<u8>,
     /// The span id: 8 bytes, or empty.
     pub(crate) span_id: Vec<u8>,
+    /// The value of the span id's key.
+    span: Option<&'a RawValue>,
     /// The X-Ray root, separate from the trace id because its trace may not be exported.
     pub(crate) xray_trace_id: Option<String>,
     /// The tenant, if a runtime's formatter wrote the line.
@@ -92,8 +95,10 @@ impl<'a> JsonLine<'a> {
         }
         if read.trace_id.is_empty() && !read.span_id.is_empty() {
             // OTLP's span id has no meaning without a trace id, so it stays an attribute.
-            let span_id = std::mem::take(&mut read.span_id);
-            read.attributes.push(("span_id".into(), JsonValue::Text(hex(&span_id).into())));
+            read.span_id = Vec::new();
+            if let Some(raw) = read.span.take() {
+                read.keep("span_id".into(), raw, &mut rest);
+            }
         }
         if !rest.is_empty() {
             read.attributes.push((names::REST.into(), JsonValue::Text(json_object(&rest).into())));
@@ -147,7 +152,8 @@ impl<'a> JsonLine<'a> {
                     || set(&mut self.xray_trace_id, text_of(raw).as_deref().and_then(xray_root))
             }
             "span_id" | "spanId" | "SpanId" | "span.id" | "otelSpanID" | "@sp" => {
-                set_bytes(&mut self.span_id, text_of(raw).and_then(|id| id_bytes(&id, 8)))
+                let id = text_of(raw).and_then(|id| id_bytes(&id, 8));
+                set_bytes(&mut self.span_id, id) && set(&mut self.span, Some(raw))
             }
             "xray_trace_id"
             | "xrayTraceId"
@@ -175,7 +181,10 @@ impl<'a> JsonLine<'a> {
             return false;
         }
         let level = match text_of(raw) {
-            Some(word) => Severity::of_word(&word).or_else(|| Severity::of_own_word(&word)),
+            Some(word) => {
+                let word = without_colours(&word);
+                Severity::of_word(&word).or_else(|| Severity::of_own_word(&word))
+            }
             None => raw.get().parse().ok().and_then(Severity::of_number),
         };
         set(&mut self.severity, level)
@@ -292,15 +301,6 @@ pub(crate) fn id_bytes(text: &str, length: usize) -> Option<Vec<u8>> {
         })
         .collect();
     bytes.filter(|bytes| bytes.iter().any(|byte| *byte != 0))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        for digit in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(u32::from(digit), 16));
-        }
-        text
-    })
 }
 
 /// The typed value; `None` for null.

@@ -24,8 +24,8 @@ fn show(line: &str) -> String {
         ("body", json.message.map(Cow::into_owned)),
         ("request", json.request_id),
         ("xray", json.xray_trace_id),
-        ("trace", Some(hex(&json.trace_id)).filter(|id| !id.is_empty())),
-        ("span", Some(hex(&json.span_id)).filter(|id| !id.is_empty())),
+        ("trace", Some(wire::ids::to_hex(&json.trace_id)).filter(|id| !id.is_empty())),
+        ("span", Some(wire::ids::to_hex(&json.span_id)).filter(|id| !id.is_empty())),
     ]
     .into_iter()
     .filter_map(|(key, word)| Some(format!("{key}:{}", word?)))
@@ -199,6 +199,19 @@ fn malformed_known_fields_stay_attributes() {
     check(r#"{"level":""}"#, "level=");
     check(r#"{"level":"  Error "}"#, "level:ERROR");
     check(r#"{"level":" audit "}"#, "level:AUDIT");
+    // Each key once: a span id without a trace stays an attribute.
+    check(
+        r#"{"span_id":[7],"spanId":"EEE19B7EC3C1B174"}"#,
+        r#"span_id=[7] lambda_otlp.rest={"span_id":"EEE19B7EC3C1B174"}"#,
+    );
+    // Node's winston with `format.colorize()`.
+    check(r#"{"level":"\u001b[31merror\u001b[39m"}"#, "level:ERROR");
+    check(r#"{"level":"\u001b[1;34maudit\u001b[0m"}"#, "level:AUDIT");
+    // Not a level. Rules redact attributes, but no severity.
+    check(r#"{"level":"bob@example.com"}"#, "level=bob@example.com");
+    check(r#"{"level":"gold customer"}"#, "level=gold customer");
+    let long = "x".repeat(33);
+    check(&format!(r#"{{"level":"{long}"}}"#), &format!("level={long}"));
     check(r#"{"xray_trace_id":"1-2-3"}"#, "xray_trace_id=1-2-3");
 }
 
