@@ -209,6 +209,7 @@ mod tests {
     use super::*;
     use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
     use serde_json::{Value, json};
+    use std::collections::BTreeMap;
 
     #[test]
     fn the_status_code_is_found_at_the_top_level_only() {
@@ -251,5 +252,11 @@ mod tests {
         check(json!({"batchItemFailures": "two"}), 0);
         check(json!({"inner": {"batchItemFailures": [1]}}), 0);
         check(json!([{"batchItemFailures": [1]}]), 0);
+    }
+
+    #[test]
+    fn batch_item_failures_in_an_array_of_fixed_length_are_counted() {
+        let response = BTreeMap::from([("batchItemFailures", ["a", "b"])]);
+        assert_eq!(ResponseFacts::of(&response).batch_item_failures, 2);
     }
 }
