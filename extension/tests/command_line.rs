@@ -44,13 +44,10 @@ async fn without_an_endpoint_the_health_check_tests_only_settings() {
 mod backend {
     use super::run;
     use simulator::proxy::{HttpProxy, ProxyAnswer};
-    #[cfg(feature = "secrets")]
     use simulator::secrets::{SecretAnswer, SecretServer};
-    #[cfg(feature = "grpc")]
     use simulator::sink::grpc::GrpcFront;
     use simulator::sink::tls::{Authority, TlsFront};
     use simulator::sink::{ScriptedResponse, Sink};
-    #[cfg(feature = "grpc")]
     use std::net::SocketAddr;
     use tokio::net::TcpListener;
 
@@ -196,7 +193,6 @@ mod backend {
         );
     }
 
-    #[cfg(feature = "secrets")]
     #[tokio::test]
     async fn a_stored_secret_is_read_before_the_backend_is_checked() {
         const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
@@ -295,7 +291,6 @@ mod backend {
         assert_eq!(sink.log_records().len(), 1);
     }
 
-    #[cfg(feature = "grpc")]
     #[tokio::test]
     async fn the_health_check_supports_grpc_over_tls() {
         let (sink, authority) = (sink().await, Authority::new("Shop CA"));

@@ -103,32 +103,22 @@ fn is_token_byte(byte: u8) -> bool {
 }
 
 /// Decodes each `%XX` and keeps all other text. Returns the input unchanged if the result were not UTF-8.
-fn percent_decoded(text: &str) -> String {
+pub fn percent_decoded(text: &str) -> String {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         let escaped = match tail {
-            [high, low, ..] if *first == b'%' => hex_digit(*high).zip(hex_digit(*low)),
+            [high, low, after @ ..] if *first == b'%' => digit(high)
+                .zip(digit(low))
+                .and_then(|(high, low)| Some((u8::try_from(high * 16 + low).ok()?, after))),
             _ => None,
         };
-        if let Some((high, low)) = escaped {
-            decoded.push(high * 16 + low);
-            rest = tail.get(2..).unwrap_or_default();
-        } else {
-            decoded.push(*first);
-            rest = tail;
-        }
+        let (byte, after) = escaped.unwrap_or((*first, tail));
+        decoded.push(byte);
+        rest = after;
     }
     String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ mod table;
 pub use backoff::Backoff;
 pub use check::{Check, Verdict};
 pub use error::{InvalidSettings, InvalidVariable, Warning};
-pub use headers::Headers;
+pub use headers::{Headers, percent_decoded};
 pub use pattern::Pattern;
 #[cfg(feature = "url")]
 pub use proxy::{PROXY, Proxy};

@@ -55,17 +55,6 @@ impl Loss {
             _ => "",
         }
     }
-
-    const fn index(self) -> usize {
-        match self {
-            Self::BufferFull => 0,
-            Self::OutputFailed => 1,
-            Self::TooLarge => 2,
-            Self::Panicked => 3,
-            Self::DeadlineReached => 4,
-            Self::ExporterNotReady => 5,
-        }
-    }
 }
 
 /// Counters since the environment started, shared by all parts of one exporter.
@@ -111,6 +100,6 @@ impl LossCounts {
 
     fn counter(&self, kind: SignalKind, loss: Loss) -> Option<&AtomicU64> {
         let signal = SignalKind::ALL.iter().position(|own| *own == kind)?;
-        self.lost.get(signal)?.get(loss.index())
+        self.lost.get(signal)?.get(loss as usize)
     }
 }

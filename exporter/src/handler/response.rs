@@ -1,8 +1,7 @@
 //! Extracts fields of a response without serializing the response.
 
-use serde::ser::{
-    Error as _, Impossible, Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer,
-};
+use serde::ser::{Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
+use serde_json::Value;
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +21,10 @@ impl ResponseFacts {
 
     /// A response may have megabytes: only its top level is visited, and values under other keys are skipped.
     pub(crate) fn of<R: Serialize + ?Sized>(response: &R) -> Self {
-        response.serialize(TopLevel).unwrap_or_default()
+        match response.serialize(TopLevel) {
+            Ok(Seen::Facts(facts)) => facts,
+            _ => Self::default(),
+        }
     }
 }
 
@@ -43,158 +45,93 @@ impl Field {
     }
 }
 
-/// The error for an irrelevant value; it never leaves this module.
-#[derive(Debug)]
-struct NotOfThisKind;
-
-impl fmt::Display for NotOfThisKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not of this kind")
-    }
+/// The part of a value that [`TopLevel`] sees.
+enum Seen {
+    /// Of a map or a struct.
+    Facts(ResponseFacts),
+    Key(Field),
 }
 
-impl std::error::Error for NotOfThisKind {}
-
-impl serde::ser::Error for NotOfThisKind {
-    fn custom<T: fmt::Display>(_message: T) -> Self {
-        Self
-    }
-}
-
-/// Serializer methods that refuse.
-macro_rules! refuse {
-    ($($method:ident($($type:ty),*);)*) => {
-        $(fn $method(self, $(_: $type),*) -> Result<Self::Ok, NotOfThisKind> { Err(NotOfThisKind) })*
-    };
-}
-
-macro_rules! refuse_integers {
-    () => {
-        refuse! {
-            serialize_i8(i8); serialize_i16(i16); serialize_i32(i32); serialize_i64(i64);
-            serialize_u8(u8); serialize_u16(u16); serialize_u32(u32); serialize_u64(u64);
-        }
-    };
-}
-
-macro_rules! refuse_other_scalars {
-    () => {
-        refuse! {
-            serialize_bool(bool); serialize_f32(f32); serialize_f64(f64); serialize_char(char);
-            serialize_bytes(&[u8]); serialize_none(); serialize_unit();
-            serialize_unit_struct(&'static str);
-            serialize_unit_variant(&'static str, u32, &'static str);
-        }
-    };
-}
-
-macro_rules! refuse_maps {
-    () => {
-        type SerializeMap = Impossible<Self::Ok, NotOfThisKind>;
-        type SerializeStruct = Impossible<Self::Ok, NotOfThisKind>;
-        fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, NotOfThisKind> {
-            Err(NotOfThisKind)
-        }
-        fn serialize_struct(
-            self,
-            _: &'static str,
-            _: usize,
-        ) -> Result<Self::SerializeStruct, NotOfThisKind> {
-            Err(NotOfThisKind)
-        }
-    };
-}
-
-macro_rules! refuse_sequences {
-    () => {
-        type SerializeSeq = Impossible<Self::Ok, NotOfThisKind>;
-        fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, NotOfThisKind> {
-            Err(NotOfThisKind)
-        }
-    };
-}
-
-macro_rules! refuse_compounds {
-    () => {
-        type SerializeTuple = Impossible<Self::Ok, NotOfThisKind>;
-        type SerializeTupleStruct = Impossible<Self::Ok, NotOfThisKind>;
-        type SerializeTupleVariant = Impossible<Self::Ok, NotOfThisKind>;
-        type SerializeStructVariant = Impossible<Self::Ok, NotOfThisKind>;
-        fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, NotOfThisKind> {
-            Err(NotOfThisKind)
-        }
-        fn serialize_tuple_struct(
-            self,
-            _: &'static str,
-            _: usize,
-        ) -> Result<Self::SerializeTupleStruct, NotOfThisKind> {
-            Err(NotOfThisKind)
-        }
-        fn serialize_tuple_variant(
-            self,
-            _: &'static str,
-            _: u32,
-            _: &'static str,
-            _: usize,
-        ) -> Result<Self::SerializeTupleVariant, NotOfThisKind> {
-            Err(NotOfThisKind)
-        }
-        fn serialize_struct_variant(
-            self,
-            _: &'static str,
-            _: u32,
-            _: &'static str,
-            _: usize,
-        ) -> Result<Self::SerializeStructVariant, NotOfThisKind> {
-            Err(NotOfThisKind)
-        }
-        fn serialize_newtype_variant<T: Serialize + ?Sized>(
-            self,
-            _: &'static str,
-            _: u32,
-            _: &'static str,
-            _: &T,
-        ) -> Result<Self::Ok, NotOfThisKind> {
-            Err(NotOfThisKind)
-        }
-        fn serialize_some<T: Serialize + ?Sized>(
-            self,
-            value: &T,
-        ) -> Result<Self::Ok, NotOfThisKind> {
-            value.serialize(self)
-        }
-        fn serialize_newtype_struct<T: Serialize + ?Sized>(
-            self,
-            _: &'static str,
-            value: &T,
-        ) -> Result<Self::Ok, NotOfThisKind> {
-            value.serialize(self)
-        }
-    };
-}
-
-/// Visits a map or a struct.
+/// Visits a response or one of its keys, and refuses all other values.
 struct TopLevel;
 
+type Refused = Impossible<Seen, fmt::Error>;
+
+macro_rules! refuse {
+    ($($method:ident($($type:ty),*) -> $ok:ty;)*) => {
+        $(fn $method(self, $(_: $type),*) -> Result<$ok, fmt::Error> { Err(fmt::Error) })*
+    };
+}
+
 impl Serializer for TopLevel {
-    type Ok = ResponseFacts;
-    type Error = NotOfThisKind;
+    type Ok = Seen;
+    type Error = fmt::Error;
     type SerializeMap = Search;
     type SerializeStruct = Search;
+    type SerializeSeq = Refused;
+    type SerializeTuple = Refused;
+    type SerializeTupleStruct = Refused;
+    type SerializeTupleVariant = Refused;
+    type SerializeStructVariant = Refused;
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Search, NotOfThisKind> {
+    fn serialize_map(self, _: Option<usize>) -> Result<Search, fmt::Error> {
         Ok(Search::default())
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Search, NotOfThisKind> {
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Search, fmt::Error> {
         Ok(Search::default())
     }
 
-    refuse! { serialize_str(&str); }
-    refuse_integers!();
-    refuse_other_scalars!();
-    refuse_sequences!();
-    refuse_compounds!();
+    fn serialize_str(self, key: &str) -> Result<Seen, fmt::Error> {
+        Field::of(key).map(Seen::Key).ok_or(fmt::Error)
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Seen, fmt::Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<Seen, fmt::Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: &T,
+    ) -> Result<Seen, fmt::Error> {
+        Err(fmt::Error)
+    }
+
+    refuse! {
+        serialize_bool(bool) -> Seen;
+        serialize_i8(i8) -> Seen;
+        serialize_i16(i16) -> Seen;
+        serialize_i32(i32) -> Seen;
+        serialize_i64(i64) -> Seen;
+        serialize_u8(u8) -> Seen;
+        serialize_u16(u16) -> Seen;
+        serialize_u32(u32) -> Seen;
+        serialize_u64(u64) -> Seen;
+        serialize_f32(f32) -> Seen;
+        serialize_f64(f64) -> Seen;
+        serialize_char(char) -> Seen;
+        serialize_bytes(&[u8]) -> Seen;
+        serialize_none() -> Seen;
+        serialize_unit() -> Seen;
+        serialize_unit_struct(&'static str) -> Seen;
+        serialize_unit_variant(&'static str, u32, &'static str) -> Seen;
+        serialize_seq(Option<usize>) -> Refused;
+        serialize_tuple(usize) -> Refused;
+        serialize_tuple_struct(&'static str, usize) -> Refused;
+        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Refused;
+        serialize_struct_variant(&'static str, u32, &'static str, usize) -> Refused;
+    }
 }
 
 #[derive(Default)]
@@ -205,150 +142,65 @@ struct Search {
 
 impl Search {
     fn read<T: Serialize + ?Sized>(&mut self, field: Field, value: &T) {
+        let value = serde_json::to_value(value).unwrap_or_default();
         match field {
-            Field::StatusCode => self.found.status_code = value.serialize(StatusCode).ok(),
+            Field::StatusCode => self.found.status_code = status_code(&value),
             Field::BatchItemFailures => {
-                self.found.batch_item_failures = value.serialize(Entries).unwrap_or_default();
+                self.found.batch_item_failures = value.as_array().map_or(0, Vec::len);
             }
         }
     }
 }
 
+fn status_code(value: &Value) -> Option<u16> {
+    let code = match value {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_u64().and_then(|number| number.try_into().ok()),
+    };
+    code.filter(|code| (100..=999).contains(code))
+}
+
 impl SerializeStruct for Search {
-    type Ok = ResponseFacts;
-    type Error = NotOfThisKind;
+    type Ok = Seen;
+    type Error = fmt::Error;
 
     fn serialize_field<T: Serialize + ?Sized>(
         &mut self,
         key: &'static str,
         value: &T,
-    ) -> Result<(), NotOfThisKind> {
+    ) -> Result<(), fmt::Error> {
         if let Some(field) = Field::of(key) {
             self.read(field, value);
         }
         Ok(())
     }
 
-    fn end(self) -> Result<Self::Ok, NotOfThisKind> {
-        Ok(self.found)
+    fn end(self) -> Result<Seen, fmt::Error> {
+        Ok(Seen::Facts(self.found))
     }
 }
 
 impl SerializeMap for Search {
-    type Ok = ResponseFacts;
-    type Error = NotOfThisKind;
+    type Ok = Seen;
+    type Error = fmt::Error;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), NotOfThisKind> {
-        self.next = key.serialize(Key).ok().flatten();
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), fmt::Error> {
+        self.next = match key.serialize(TopLevel) {
+            Ok(Seen::Key(field)) => Some(field),
+            _ => None,
+        };
         Ok(())
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), NotOfThisKind> {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), fmt::Error> {
         if let Some(field) = self.next.take() {
             self.read(field, value);
         }
         Ok(())
     }
 
-    fn end(self) -> Result<Self::Ok, NotOfThisKind> {
-        Ok(self.found)
-    }
-}
-
-struct Key;
-
-impl Serializer for Key {
-    type Ok = Option<Field>;
-    type Error = NotOfThisKind;
-
-    fn serialize_str(self, key: &str) -> Result<Self::Ok, NotOfThisKind> {
-        Ok(Field::of(key))
-    }
-
-    refuse_integers!();
-    refuse_other_scalars!();
-    refuse_maps!();
-    refuse_sequences!();
-    refuse_compounds!();
-}
-
-struct StatusCode;
-
-impl StatusCode {
-    fn number(value: impl TryInto<u16>) -> Result<u16, NotOfThisKind> {
-        value.try_into().ok().filter(|code| (100..=999).contains(code)).ok_or(NotOfThisKind)
-    }
-}
-
-impl Serializer for StatusCode {
-    type Ok = u16;
-    type Error = NotOfThisKind;
-
-    fn serialize_i16(self, value: i16) -> Result<u16, NotOfThisKind> {
-        Self::number(value)
-    }
-    fn serialize_i32(self, value: i32) -> Result<u16, NotOfThisKind> {
-        Self::number(value)
-    }
-    fn serialize_i64(self, value: i64) -> Result<u16, NotOfThisKind> {
-        Self::number(value)
-    }
-    fn serialize_u8(self, value: u8) -> Result<u16, NotOfThisKind> {
-        Self::number(value)
-    }
-    fn serialize_u16(self, value: u16) -> Result<u16, NotOfThisKind> {
-        Self::number(value)
-    }
-    fn serialize_u32(self, value: u32) -> Result<u16, NotOfThisKind> {
-        Self::number(value)
-    }
-    fn serialize_u64(self, value: u64) -> Result<u16, NotOfThisKind> {
-        Self::number(value)
-    }
-    fn serialize_str(self, value: &str) -> Result<u16, NotOfThisKind> {
-        Self::number(value.parse::<u16>().map_err(NotOfThisKind::custom)?)
-    }
-
-    // No status code is as small.
-    refuse! { serialize_i8(i8); }
-    refuse_other_scalars!();
-    refuse_maps!();
-    refuse_sequences!();
-    refuse_compounds!();
-}
-
-/// Counts the entries of a list without visiting them.
-struct Entries;
-
-impl Serializer for Entries {
-    type Ok = usize;
-    type Error = NotOfThisKind;
-    type SerializeSeq = Counter;
-
-    fn serialize_seq(self, _: Option<usize>) -> Result<Counter, NotOfThisKind> {
-        Ok(Counter(0))
-    }
-
-    refuse! { serialize_str(&str); }
-    refuse_integers!();
-    refuse_other_scalars!();
-    refuse_maps!();
-    refuse_compounds!();
-}
-
-struct Counter(usize);
-
-impl SerializeSeq for Counter {
-    type Ok = usize;
-    type Error = NotOfThisKind;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, _: &T) -> Result<(), NotOfThisKind> {
-        self.0 += 1;
-        Ok(())
-    }
-
-    fn end(self) -> Result<usize, NotOfThisKind> {
-        Ok(self.0)
+    fn end(self) -> Result<Seen, fmt::Error> {
+        SerializeStruct::end(self)
     }
 }
 
@@ -357,6 +209,7 @@ mod tests {
     use super::*;
     use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
     use serde_json::{Value, json};
+    use std::collections::BTreeMap;
 
     #[test]
     fn the_status_code_is_found_at_the_top_level_only() {
@@ -399,5 +252,11 @@ mod tests {
         check(json!({"batchItemFailures": "two"}), 0);
         check(json!({"inner": {"batchItemFailures": [1]}}), 0);
         check(json!([{"batchItemFailures": [1]}]), 0);
+    }
+
+    #[test]
+    fn batch_item_failures_in_an_array_of_fixed_length_are_counted() {
+        let response = BTreeMap::from([("batchItemFailures", ["a", "b"])]);
+        assert_eq!(ResponseFacts::of(&response).batch_item_failures, 2);
     }
 }

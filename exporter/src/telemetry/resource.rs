@@ -5,7 +5,7 @@ use crate::config::lambda_environment::LambdaEnvironment;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
-use settings::{Env, Source};
+use settings::{Env, Source, percent_decoded};
 use wire::resource as names;
 
 /// The resource of this function from its environment: Lambda's attributes, `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`.
@@ -89,29 +89,6 @@ fn environment_attributes(text: &str) -> Vec<KeyValue> {
         .filter(|(key, _)| !key.is_empty())
         .map(|(key, value)| KeyValue::new(key, value))
         .collect()
-}
-
-/// Decodes each `%XX` and keeps all other text. Returns the input unchanged if the result were not UTF-8.
-pub(crate) fn percent_decoded(text: &str) -> String {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        match tail {
-            [high, low, after @ ..] if *first == b'%' => {
-                let digit = |byte: &u8| char::from(*byte).to_digit(16);
-                let byte = digit(high).zip(digit(low)).map(|(high, low)| high * 16 + low);
-                if let Some(byte) = byte.and_then(|byte| u8::try_from(byte).ok()) {
-                    decoded.push(byte);
-                    rest = after;
-                    continue;
-                }
-            }
-            _ => {}
-        }
-        decoded.push(*first);
-        rest = tail;
-    }
-    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
 }
 
 #[cfg(test)]

@@ -7,11 +7,9 @@ mod file;
 mod keys;
 #[cfg(feature = "direct")]
 mod output;
-#[cfg(feature = "secrets")]
+#[cfg(feature = "direct")]
 mod secrets;
 mod variables;
-#[cfg(all(feature = "direct", not(feature = "secrets")))]
-mod without_secrets;
 mod wrapper;
 
 use endpoint::{Endpoint, endpoint};
@@ -28,8 +26,6 @@ use variables::SENT_BY_OTHERS;
 pub use variables::TABLE;
 use variables::{OTEL_ENDPOINT, RECEIVER_PORT};
 use wire::compact::OwnDictionary;
-#[cfg(all(feature = "direct", not(feature = "secrets")))]
-use without_secrets as secrets;
 pub use wrapper::WRAPPER;
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;

@@ -3,8 +3,8 @@
 use super::endpoint::{Endpoint, endpoint, host_and_port};
 use super::variables::{
     ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, HTTP_PROXY, HTTPS_PROXY, MAX_BUFFER, MAX_RETRIES,
-    NOT_READ, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT,
-    PROTOCOL, PROXY, SECRET,
+    O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT, PROTOCOL,
+    PROXY, SECRET,
 };
 use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, Secrets, TABLE};
 use backend::{DestinationConfig, Profile, Protocol};
@@ -114,8 +114,7 @@ pub(super) fn read(
     let words = [("stdout", Asked::Stdout), ("otlp", Asked::Otlp), ("json", Asked::Json)];
     let asked = reader.choice_if_set(OUTPUT, &words);
     let flush = flush(reader, budget_bytes);
-    let is_grpc = !cfg!(feature = "grpc") && asked.is_none() && is_grpc(source);
-    let implied = implied_by(reader, is_grpc).filter(|_| asked.is_none());
+    let implied = implied_by(reader).filter(|_| asked.is_none());
     let name = asked.map(|_| OUTPUT).or(implied);
     let chosen = asked.unwrap_or(match implied {
         None => Asked::Stdout,
@@ -123,26 +122,17 @@ pub(super) fn read(
         Some(O2_ORGANIZATION) => Asked::Json,
         Some(_) => Asked::Otlp,
     });
-    let is_stdout = chosen == Asked::Stdout;
     let because = name.map_or("no endpoint of another host is set".to_owned(), |name| {
         format!("{} is set", reader.called(name))
     });
-    if is_stdout && is_grpc {
-        let because = format!("{OTEL_ENDPOINT} is for gRPC");
-        reader.warn(
-            OTEL_ENDPOINT,
-            "telemetry goes to stdout, since the extension sends no gRPC: set LAMBDA_OTLP_ENDPOINT to send over HTTP",
-        );
-        return Choice { output: Output::Stdout, because };
-    }
-    if is_stdout {
+    if chosen == Asked::Stdout {
         if asked.is_none() {
             warn_of_missing_half(reader);
             warn_of_own_environment(reader);
         }
         return Choice { output: Output::Stdout, because };
     }
-    let source = OfExtension { source, is_grpc };
+    let source = OfExtension(source);
     let Some((destination, secrets)) = destination(reader, &source, receiver_port) else {
         let because = format!("{because}, but the destination is invalid");
         reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is invalid");
@@ -205,7 +195,6 @@ fn protocol(reader: &mut Reader<'_>, source: &dyn Source, endpoint: &str) -> Pro
     let words = [
         ("http/protobuf", Protocol::HttpProtobuf),
         ("http/json", Protocol::HttpJson),
-        #[cfg(feature = "grpc")]
         ("grpc", Protocol::Grpc),
     ];
     if let Some(own) = reader.choice_if_set(PROTOCOL, &words) {
@@ -215,25 +204,17 @@ fn protocol(reader: &mut Reader<'_>, source: &dyn Source, endpoint: &str) -> Pro
     if endpoint != OTEL_ENDPOINT {
         return Protocol::HttpProtobuf;
     }
-    let of_port = if is_grpc(source) { AT_PORT_OF_GRPC } else { Protocol::HttpProtobuf };
+    let of_port = if is_grpc(source) { Protocol::Grpc } else { Protocol::HttpProtobuf };
     reader.choice_if_set(OTEL_PROTOCOL, &words).unwrap_or(of_port)
 }
 
-#[cfg(feature = "grpc")]
-const AT_PORT_OF_GRPC: Protocol = Protocol::Grpc;
-/// The protocol if the output is requested nevertheless.
-#[cfg(not(feature = "grpc"))]
-const AT_PORT_OF_GRPC: Protocol = Protocol::HttpProtobuf;
-
 /// Returns the variable that implies direct mode.
-fn implied_by(reader: &Reader<'_>, is_grpc: bool) -> Option<&'static str> {
+fn implied_by(reader: &Reader<'_>) -> Option<&'static str> {
     let leads_elsewhere =
         |name: &&str| reader.raw(name).is_some_and(|url| endpoint(&url) == Endpoint::Elsewhere);
-    let names = if is_grpc { &[ENDPOINT][..] } else { &[ENDPOINT, OTEL_ENDPOINT] };
-    let endpoint = names.iter().copied().find(leads_elsewhere);
+    let endpoint = [ENDPOINT, OTEL_ENDPOINT].into_iter().find(leads_elsewhere);
     let has_o2 = reader.is_set(O2_ORGANIZATION)
-        && (reader.is_set(O2_AUTHORIZATION)
-            || (cfg!(feature = "secrets") && reader.is_set(SECRET)));
+        && (reader.is_set(O2_AUTHORIZATION) || reader.is_set(SECRET));
     endpoint.or(has_o2.then_some(O2_ORGANIZATION))
 }
 
@@ -267,10 +248,6 @@ fn destination(
     }
     for warning in warnings {
         reader.warn(&warning.name, warning.text);
-    }
-    for (name, instead) in NOT_READ.iter().filter(|(name, _)| source.get(name).is_some()) {
-        is_wrong = true;
-        reader.mistake(name, format!("not read by the extension: {instead}"));
     }
     let destination = destination.filter(|_| !is_wrong)?;
     if let Some((port, proxied)) = own_receiver(&destination, receiver_port) {
@@ -347,21 +324,17 @@ fn flush(reader: &mut Reader<'_>, budget_bytes: usize) -> Flush {
 }
 
 /// The variables without those that point the function's SDK to this extension.
-struct OfExtension<'a> {
-    source: &'a dyn Source,
-    /// OpenTelemetry's variables are for gRPC.
-    is_grpc: bool,
-}
+struct OfExtension<'a>(&'a dyn Source);
 
 impl Source for OfExtension<'_> {
     fn get(&self, name: &str) -> Option<String> {
-        let value = self.source.get(name)?;
-        let is_here = |url: &str| self.is_grpc || endpoint(url) != Endpoint::Elsewhere;
+        let value = self.0.get(name)?;
+        let is_here = |url: &str| endpoint(url) != Endpoint::Elsewhere;
         let is_own_endpoint =
             name.starts_with(OTEL) && name.ends_with("_ENDPOINT") && is_here(&value);
         // Headers go with the endpoint.
         let is_of_sdk = name == "OTEL_EXPORTER_OTLP_HEADERS"
-            && self.source.get(OTEL_ENDPOINT).is_some_and(|url| is_here(&url));
+            && self.0.get(OTEL_ENDPOINT).is_some_and(|url| is_here(&url));
         (!is_own_endpoint && !is_of_sdk).then_some(value)
     }
 
@@ -371,7 +344,7 @@ impl Source for OfExtension<'_> {
     }
 
     fn origin(&self) -> &'static str {
-        self.source.origin()
+        self.0.origin()
     }
 }
 

@@ -197,12 +197,9 @@ mod output {
         check(&[REMOTE, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
         check(&[LOCAL, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
         check(&O2, json, "O2_ORGANIZATION_ID is set");
-        #[cfg(feature = "secrets")]
-        {
-            let secret = ("LAMBDA_OTLP_SECRET", "ssm:/o2");
-            check(&[O2[0], secret], json, "O2_ORGANIZATION_ID is set");
-            check(&[OWN, secret], own, "LAMBDA_OTLP_ENDPOINT is set");
-        }
+        let secret = ("LAMBDA_OTLP_SECRET", "ssm:/o2");
+        check(&[O2[0], secret], json, "O2_ORGANIZATION_ID is set");
+        check(&[OWN, secret], own, "LAMBDA_OTLP_ENDPOINT is set");
         check(&[O2[0], O2[1], LOCAL], json, "O2_ORGANIZATION_ID is set");
         check(&[O2[0], O2[1], asked], o2, "LAMBDA_OTLP_OUTPUT is set");
         let as_they_come = ("LAMBDA_OTLP_OUTPUT", "json");
@@ -220,22 +217,6 @@ mod output {
         check(&[OWN, ("HTTP_PROXY", "socks5://p")], own, "LAMBDA_OTLP_ENDPOINT is set");
     }
 
-    #[cfg(not(feature = "grpc"))]
-    #[test]
-    fn without_grpc_support_a_grpc_endpoint_selects_stdout_or_o2() {
-        let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
-        let port = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com:4317");
-        let json = "json https://api.openobserve.ai/api/shop/v1/traces";
-        assert_eq!(chosen(&[O2[0], O2[1], port]).0, json);
-        for variables in [&[REMOTE, grpc][..], &[port]] {
-            let config = config(variables);
-            assert_eq!(config.choice.output, Output::Stdout, "{variables:?}");
-            let said = "OTEL_EXPORTER_OTLP_ENDPOINT: telemetry goes to stdout, since the extension sends no gRPC";
-            assert!(config.complaint().starts_with(said), "{}", config.complaint());
-        }
-    }
-
-    #[cfg(feature = "grpc")]
     #[test]
     fn the_protocol_comes_from_the_source_of_the_endpoint() {
         use backend::Protocol::{self, Grpc, HttpJson, HttpProtobuf};
@@ -328,17 +309,9 @@ mod output {
         check(&[here], "set LAMBDA_OTLP_ENDPOINT and LAMBDA_OTLP_OUTPUT=otlp");
         check(&[OWN, ("LAMBDA_OTLP_HEADERS", "hunter2")], "LAMBDA_OTLP_HEADERS");
         check(&[OWN, ("LAMBDA_OTLP_CA_FILE", "/nowhere.pem")], "LAMBDA_OTLP_CA_FILE");
-        #[cfg(feature = "secrets")]
-        {
-            check(&[OWN, ("LAMBDA_OTLP_SECRET", "hunter2")], "LAMBDA_OTLP_SECRET: not an ARN");
-            let of_aws = [OWN, ("LAMBDA_OTLP_SECRET", "ssm:/o2"), ("AWS_ENDPOINT_URL", "hunter2")];
-            check(&of_aws, "AWS_ENDPOINT_URL: not an absolute URL");
-        }
-        #[cfg(not(feature = "secrets"))]
-        check(
-            &[OWN, ("LAMBDA_OTLP_SECRET", "ssm:/o2")],
-            "LAMBDA_OTLP_SECRET: not read by the extension",
-        );
+        check(&[OWN, ("LAMBDA_OTLP_SECRET", "hunter2")], "LAMBDA_OTLP_SECRET: not an ARN");
+        let of_aws = [OWN, ("LAMBDA_OTLP_SECRET", "ssm:/o2"), ("AWS_ENDPOINT_URL", "hunter2")];
+        check(&of_aws, "AWS_ENDPOINT_URL: not an absolute URL");
         let socks = "socks5://u:hunter2@p:1";
         check(&[OWN, ("LAMBDA_OTLP_PROXY", socks)], "LAMBDA_OTLP_PROXY: unsupported kind of proxy");
         check(&[OWN, ("HTTPS_PROXY", socks)], "HTTPS_PROXY: unsupported kind of proxy");

@@ -152,10 +152,8 @@ const O2_FLUSH: &[Variable] = &[
 ];
 
 /// The words of [`backend::Protocol`].
-#[cfg(all(feature = "direct", feature = "grpc"))]
+#[cfg(feature = "direct")]
 const PROTOCOLS: &[&str] = &["http/protobuf", "http/json", "grpc"];
-#[cfg(all(feature = "direct", not(feature = "grpc")))]
-const PROTOCOLS: &[&str] = &["http/protobuf", "http/json"];
 
 const LAMBDA: &[Variable] = &[
     #[cfg(feature = "direct")]
@@ -188,7 +186,7 @@ const LAMBDA: &[Variable] = &[
 
 /// What others read: the forwarder, since a set of variables may be made once for all functions, and the layer's wrapper.
 #[cfg(feature = "direct")]
-const KNOWN_ELSEWHERE: &[&str] = &[SECRET, INFERRED_SPANS, INSTRUMENT, NEXT_WRAPPER];
+const KNOWN_ELSEWHERE: &[&str] = &[INFERRED_SPANS, INSTRUMENT, NEXT_WRAPPER];
 #[cfg(not(feature = "direct"))]
 const KNOWN_ELSEWHERE: &[&str] = &[
     ENDPOINT,
@@ -219,13 +217,6 @@ pub(super) const PROXY: &str = "LAMBDA_OTLP_PROXY";
 pub(super) const HTTP_PROXY: &str = "HTTP_PROXY";
 #[cfg(feature = "direct")]
 pub(super) const HTTPS_PROXY: &str = "HTTPS_PROXY";
-
-/// What the forwarder reads for its destination and the extension does not, and what to do instead.
-#[cfg(feature = "direct")]
-pub(super) const NOT_READ: &[(&str, &str)] = &[
-    #[cfg(not(feature = "secrets"))]
-    (SECRET, "set LAMBDA_OTLP_HEADERS, or let the forwarder send"),
-];
 
 /// What OpenObserve's extension reads, or says that it reads, and nobody here does.
 #[cfg(feature = "direct")]

@@ -5,9 +5,9 @@
 
 mod body;
 mod connections;
-#[cfg(not(feature = "grpc"))]
+#[cfg(not(feature = "direct"))]
 mod grpc_refusal;
-#[cfg(feature = "grpc")]
+#[cfg(feature = "direct")]
 mod http2;
 mod preface;
 mod service;
@@ -16,7 +16,7 @@ use crate::tasks;
 pub(crate) use body::{Body, Unread};
 use connections::Connections;
 use hyper::StatusCode;
-#[cfg(feature = "grpc")]
+#[cfg(feature = "direct")]
 use hyper::header::HeaderMap;
 use hyper::header::HeaderName;
 pub(crate) use hyper::http::request::Parts as Head;
@@ -51,7 +51,7 @@ pub(crate) struct Answer {
     pub(crate) header: Option<(HeaderName, &'static str)>,
     pub(crate) body: Vec<u8>,
     /// The trailers of HTTP/2. Without them the minimal extension saves 8 kB of hyper.
-    #[cfg(feature = "grpc")]
+    #[cfg(feature = "direct")]
     pub(crate) trailers: Option<HeaderMap>,
 }
 
@@ -66,7 +66,7 @@ impl Answer {
             content_type,
             header: None,
             body: body.into(),
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "direct")]
             trailers: None,
         }
     }
@@ -79,7 +79,7 @@ pub(crate) trait Respond: Send + Sync {
     fn after_panic(&self) -> StatusCode;
 
     /// Counts a refused gRPC call, and returns the message of its answer: at most 126 ASCII characters, without `%`.
-    #[cfg(not(feature = "grpc"))]
+    #[cfg(not(feature = "direct"))]
     fn refuse_grpc(&self) -> &'static str {
         ""
     }
@@ -111,9 +111,9 @@ async fn serve(listener: TcpListener, responder: Arc<dyn Respond>) {
                 serve_http1(stream, service).await;
                 return;
             }
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "direct")]
             http2::serve(stream, service).await;
-            #[cfg(not(feature = "grpc"))]
+            #[cfg(not(feature = "direct"))]
             drop(grpc_refusal::refuse(stream, &*service.responder).await);
         });
         connections.served_by(number, task.abort_handle());

@@ -6,7 +6,7 @@ use super::{Answer, Head, ReceivedRequest, Respond, header};
 use crate::panics;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-#[cfg(feature = "grpc")]
+#[cfg(feature = "direct")]
 use hyper::header::HeaderMap;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, Version};
@@ -54,7 +54,7 @@ async fn respond(
     let is_read = head.version == Version::HTTP_2 || body.drain().await?;
     let mut response = Response::new(ResponseBody {
         body: Bytes::from(answer.body),
-        #[cfg(feature = "grpc")]
+        #[cfg(feature = "direct")]
         trailers: answer.trailers,
     });
     *response.status_mut() = answer.status;
@@ -76,16 +76,16 @@ fn expects_continue(head: &Head) -> bool {
 
 pub(super) struct ResponseBody {
     body: Bytes,
-    #[cfg(feature = "grpc")]
+    #[cfg(feature = "direct")]
     trailers: Option<HeaderMap>,
 }
 
 impl ResponseBody {
-    #[cfg_attr(not(feature = "grpc"), expect(clippy::unused_self, reason = "only gRPC has any"))]
+    #[cfg_attr(not(feature = "direct"), expect(clippy::unused_self, reason = "only gRPC has any"))]
     fn has_trailers(&self) -> bool {
-        #[cfg(feature = "grpc")]
+        #[cfg(feature = "direct")]
         return self.trailers.is_some();
-        #[cfg(not(feature = "grpc"))]
+        #[cfg(not(feature = "direct"))]
         false
     }
 
@@ -94,9 +94,9 @@ impl ResponseBody {
         if !body.is_empty() {
             return Some(Frame::data(body));
         }
-        #[cfg(feature = "grpc")]
+        #[cfg(feature = "direct")]
         return self.trailers.take().map(Frame::trailers);
-        #[cfg(not(feature = "grpc"))]
+        #[cfg(not(feature = "direct"))]
         None
     }
 }

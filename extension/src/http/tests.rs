@@ -29,7 +29,7 @@ impl Respond for Echo {
         StatusCode::INTERNAL_SERVER_ERROR
     }
 
-    #[cfg(not(feature = "grpc"))]
+    #[cfg(not(feature = "direct"))]
     fn refuse_grpc(&self) -> &'static str {
         "not here"
     }
@@ -241,7 +241,7 @@ async fn an_invalid_request_closes_only_its_own_connection() {
     check("GET /a HTTP/1.1\r\n\r\n", "200: GET /a ").await;
 }
 
-#[cfg(not(feature = "grpc"))]
+#[cfg(not(feature = "direct"))]
 #[tokio::test]
 async fn grpc_calls_are_refused_and_invalid_frames_close_the_connection() {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

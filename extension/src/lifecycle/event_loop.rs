@@ -33,28 +33,17 @@ const AFTER_PANIC: Duration = Duration::from_millis(100);
 type Next = Pin<Box<dyn Future<Output = Option<Result<NextEvent, ApiError>>> + Send>>;
 
 pub(super) struct EventLoop<'s> {
-    api: ExtensionsApi,
-    events: mpsc::Receiver<Event>,
-    xray: XRayDaemon,
-    counts: Arc<Counts>,
-    state: InvocationState,
-    sink: &'s mut Sink,
+    pub(super) api: ExtensionsApi,
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) xray: XRayDaemon,
+    pub(super) counts: Arc<Counts>,
+    pub(super) state: InvocationState,
+    pub(super) sink: &'s mut Sink,
     /// A step panicked since the last pause.
-    has_panicked: bool,
+    pub(super) has_panicked: bool,
 }
 
-impl<'s> EventLoop<'s> {
-    pub(super) fn new(
-        api: ExtensionsApi,
-        sink: &'s mut Sink,
-        events: mpsc::Receiver<Event>,
-        xray: XRayDaemon,
-        state: InvocationState,
-        counts: Arc<Counts>,
-    ) -> Self {
-        Self { api, events, xray, counts, state, sink, has_panicked: false }
-    }
-
+impl EventLoop<'_> {
     /// Runs until SHUTDOWN.
     pub(super) async fn run(&mut self) -> Result<(), Fatal> {
         let mut next = None;

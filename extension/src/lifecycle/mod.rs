@@ -102,7 +102,8 @@ async fn live(
     if panics::caught(subscribed).await.unwrap_or_default() && told_of_ends {
         state.subscribed();
     }
-    EventLoop::new(api, sink, events, xray, state, Arc::clone(counts)).run().await
+    let counts = Arc::clone(counts);
+    EventLoop { api, events, xray, counts, state, sink, has_panicked: false }.run().await
 }
 
 /// Opens the OTLP receiver, on gRPC's port too, and returns its port. A busy port is logged and skipped.

@@ -1,6 +1,6 @@
 //! Inflates bodies and messages, within a bound.
 
-#[cfg(feature = "zstd")]
+#[cfg(feature = "direct")]
 use super::zstd;
 use wire::gzip::{self, InflateError};
 
@@ -10,14 +10,14 @@ pub(crate) enum ContentCoding {
     None,
     Gzip,
     Deflate,
-    #[cfg(feature = "zstd")]
+    #[cfg(feature = "direct")]
     Zstd,
 }
 
 /// The supported names, for error messages.
-#[cfg(feature = "zstd")]
+#[cfg(feature = "direct")]
 pub(crate) const ACCEPTED: &str = "gzip, deflate, zstd, identity";
-#[cfg(not(feature = "zstd"))]
+#[cfg(not(feature = "direct"))]
 pub(crate) const ACCEPTED: &str = "gzip, deflate, identity";
 
 impl ContentCoding {
@@ -30,7 +30,7 @@ impl ContentCoding {
                 (same, "" | "identity") => same,
                 (Self::None, "gzip") => Self::Gzip,
                 (Self::None, "deflate") => Self::Deflate,
-                #[cfg(feature = "zstd")]
+                #[cfg(feature = "direct")]
                 (Self::None, "zstd") => Self::Zstd,
                 _ => return None,
             }
@@ -44,7 +44,7 @@ impl ContentCoding {
             Self::None => "identity",
             Self::Gzip => "gzip",
             Self::Deflate => "deflate",
-            #[cfg(feature = "zstd")]
+            #[cfg(feature = "direct")]
             Self::Zstd => "zstd",
         }
     }
@@ -55,7 +55,7 @@ impl ContentCoding {
             Self::None => Ok(body),
             Self::Gzip => gzip::inflate(&body, max_bytes),
             Self::Deflate => gzip::inflate_deflate(&body, max_bytes),
-            #[cfg(feature = "zstd")]
+            #[cfg(feature = "direct")]
             Self::Zstd => zstd::inflate(&body, max_bytes),
         }
     }

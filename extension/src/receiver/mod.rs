@@ -2,13 +2,13 @@
 
 pub(crate) mod body;
 pub(crate) mod compression;
-#[cfg(feature = "grpc")]
+#[cfg(feature = "direct")]
 pub(crate) mod grpc;
-#[cfg(feature = "grpc")]
+#[cfg(feature = "direct")]
 pub(crate) mod message;
 pub(crate) mod otlp;
 pub(crate) mod response;
 pub(crate) mod telemetry;
 pub(crate) mod xray;
-#[cfg(feature = "zstd")]
+#[cfg(feature = "direct")]
 mod zstd;

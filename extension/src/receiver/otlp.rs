@@ -2,7 +2,7 @@
 
 use super::body::{self, Format, Framing};
 use super::compression::ContentCoding;
-#[cfg(feature = "grpc")]
+#[cfg(feature = "direct")]
 use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
 use crate::counts::{Count, Counts};
@@ -13,7 +13,7 @@ use crate::service_name::named;
 use crate::sink::Door;
 use hyper::{Method, StatusCode};
 use std::sync::Arc;
-#[cfg(not(feature = "grpc"))]
+#[cfg(not(feature = "direct"))]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
@@ -32,7 +32,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// The header, with the value `true`, of a request with partial spans. A mark in the spans could be forged by the function's data.
 const PARTIAL: &str = "lambda-otlp-partial";
 
-#[cfg(not(feature = "grpc"))]
+#[cfg(not(feature = "direct"))]
 const NO_GRPC: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
 
 /// The state that all connections share.
@@ -45,7 +45,7 @@ pub(crate) struct Receiver {
     /// One permit per KiB of requests that may be in memory.
     room: Semaphore,
     /// The log already says that gRPC is not received.
-    #[cfg(not(feature = "grpc"))]
+    #[cfg(not(feature = "direct"))]
     has_told_of_grpc: AtomicBool,
     max_request_bytes: usize,
 }
@@ -61,7 +61,7 @@ impl Respond for Receiver {
         StatusCode::INTERNAL_SERVER_ERROR
     }
 
-    #[cfg(not(feature = "grpc"))]
+    #[cfg(not(feature = "direct"))]
     fn refuse_grpc(&self) -> &'static str {
         self.counts.add(Count::RefusedGrpc, 1);
         if !self.has_told_of_grpc.swap(true, Ordering::Relaxed) {
@@ -85,7 +85,7 @@ impl Receiver {
             counts,
             service_name,
             room: Semaphore::new(budget_bytes / 1024),
-            #[cfg(not(feature = "grpc"))]
+            #[cfg(not(feature = "direct"))]
             has_told_of_grpc: AtomicBool::new(false),
             // The memory holds a request's body, inflated bytes and lines.
             max_request_bytes: MAX_REQUEST_BYTES.min(budget_bytes / 2),
@@ -94,7 +94,7 @@ impl Receiver {
 
     /// Answers one request.
     async fn answer(&self, request: ReceivedRequest<'_>) -> Answer {
-        #[cfg(feature = "grpc")]
+        #[cfg(feature = "direct")]
         if grpc::is_call(request.head) {
             return self.answer_call(request).await;
         }
@@ -119,7 +119,7 @@ impl Receiver {
     }
 
     /// Answers one call of gRPC.
-    #[cfg(feature = "grpc")]
+    #[cfg(feature = "direct")]
     async fn answer_call(&self, request: ReceivedRequest<'_>) -> Answer {
         let received = match grpc::signal_and_format(request.head) {
             Ok((kind, format)) => self.receive(kind, format, request).await,
@@ -155,7 +155,7 @@ impl Receiver {
         while let Some(piece) = body.next(bytes.len(), max_body_bytes).await.map_err(unread)? {
             self.hold_more(&mut held, bytes.len() + piece.len()).await?;
             bytes.extend_from_slice(&piece);
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "direct")]
             format.framing.check(&bytes, max_bytes)?;
         }
         let request = body::read(kind, format, bytes, max_bytes)?;

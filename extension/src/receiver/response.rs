@@ -56,17 +56,17 @@ pub(crate) enum Refusal {
     ContentEncoding,
     #[error("the extension is full, send again")]
     Full,
-    #[cfg(feature = "grpc")]
+    #[cfg(feature = "direct")]
     #[error("OTLP is received by Export of TraceService, MetricsService and LogsService")]
     UnknownCall,
-    #[cfg(feature = "grpc")]
+    #[cfg(feature = "direct")]
     #[error("the grpc-encoding is not one of {ACCEPTED}")]
     GrpcEncoding,
 }
 
 impl Refusal {
     /// Returns `true` if a repetition may succeed.
-    #[cfg(feature = "grpc")]
+    #[cfg(feature = "direct")]
     pub(super) const fn may_be_sent_again(&self) -> bool {
         matches!(self, Self::Full | Self::BrokenOff)
     }
@@ -81,7 +81,7 @@ impl Refusal {
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, 3),
             Self::ContentType | Self::ContentEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 3),
             Self::Full | Self::BrokenOff => (StatusCode::SERVICE_UNAVAILABLE, 14),
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "direct")]
             Self::UnknownCall | Self::GrpcEncoding => (StatusCode::OK, 12),
         }
     }

@@ -6,10 +6,8 @@
 mod account;
 mod environments;
 mod freezes;
-#[cfg(feature = "grpc")]
 mod grpc;
 mod proxies;
-#[cfg(feature = "secrets")]
 mod secrets;
 mod stories;
 

@@ -4,10 +4,8 @@ use crate::account::{Account, told};
 use crate::stories::{ONE_FLUSH, invocations, sink};
 use simulator::FunctionSpec;
 use simulator::proxy::{HttpProxy, ProxyAnswer};
-#[cfg(feature = "secrets")]
 use simulator::secrets::{SecretAnswer, SecretServer};
 use simulator::sink::Sink;
-#[cfg(feature = "grpc")]
 use simulator::sink::grpc::GrpcFront;
 use simulator::sink::tls::{Authority, TlsFront};
 use std::net::SocketAddr;
@@ -113,7 +111,6 @@ async fn the_connection_to_the_proxy_may_use_tls() {
     assert!(before.handshakes() > 1);
 }
 
-#[cfg(feature = "grpc")]
 #[tokio::test]
 async fn grpc_is_tunneled_with_and_without_tls() {
     for is_encrypted in [true, false] {
@@ -256,7 +253,6 @@ async fn the_extension_as_its_own_proxy_selects_stdout() {
     }
 }
 
-#[cfg(feature = "secrets")]
 #[tokio::test]
 async fn secrets_are_read_through_the_proxy() {
     const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";

@@ -11,10 +11,10 @@
 #[cfg(feature = "direct")]
 mod direct;
 mod foreign;
-#[cfg(feature = "grpc")]
+#[cfg(feature = "direct")]
 mod grpc;
 mod grpc_client;
-#[cfg(not(feature = "grpc"))]
+#[cfg(not(feature = "direct"))]
 mod grpc_refused;
 #[cfg(feature = "direct")]
 mod json;

@@ -1,19 +1,10 @@
 //! OTLP sent by each protocol, to a server that speaks it.
 
-#[cfg(feature = "grpc")]
-use crate::direct::spilled;
-use crate::direct::{delivered, sending_to, sink, three_spans};
-use crate::support::Script;
-#[cfg(feature = "grpc")]
-use crate::support::{Lambda, read};
-use lambda_otlp_extension::Count;
-#[cfg(feature = "grpc")]
-use lambda_otlp_extension::Counts;
-#[cfg(feature = "grpc")]
+use crate::direct::{delivered, sending_to, sink, spilled, three_spans};
+use crate::support::{Lambda, Script, read};
+use lambda_otlp_extension::{Count, Counts};
 use std::sync::Arc;
-#[cfg(feature = "grpc")]
 use tokio::net::TcpListener;
-#[cfg(feature = "grpc")]
 use wire::SignalKind;
 
 #[tokio::test]
@@ -30,7 +21,6 @@ async fn otlp_json_requests_are_gzipped_with_the_json_content_type() {
 }
 
 /// The server is another extension's receiver, which writes the content.
-#[cfg(feature = "grpc")]
 #[tokio::test]
 async fn spans_sent_over_grpc_are_accepted_by_a_grpc_receiver() {
     let mut backend = Lambda::start(&[]).await;
@@ -46,7 +36,6 @@ async fn spans_sent_over_grpc_are_accepted_by_a_grpc_receiver() {
     assert_eq!((printed.as_str(), counts.get(Count::Spilled)), ("", 0));
 }
 
-#[cfg(feature = "grpc")]
 #[tokio::test]
 async fn spans_are_spilled_if_the_grpc_server_is_unreachable() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
@@ -55,7 +44,6 @@ async fn spans_are_spilled_if_the_grpc_server_is_unreachable() {
 }
 
 /// As [`three_spans`], over gRPC.
-#[cfg(feature = "grpc")]
 async fn sent_to(endpoint: &str) -> (String, Arc<Counts>) {
     let own = [
         ("LAMBDA_OTLP_OUTPUT", "otlp"),

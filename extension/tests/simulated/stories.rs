@@ -7,7 +7,7 @@ use serde_json::json;
 use simulator::{LogFormat, LogLevel};
 use std::net::TcpListener;
 use std::time::Duration;
-#[cfg(not(feature = "grpc"))]
+#[cfg(not(feature = "direct"))]
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -209,7 +209,7 @@ async fn a_busy_port_disables_only_the_otlp_receiver() {
     assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
 }
 
-#[cfg(feature = "grpc")]
+#[cfg(feature = "direct")]
 #[tokio::test]
 async fn a_grpc_connection_survives_freezes() {
     const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -249,7 +249,7 @@ async fn a_grpc_connection_survives_freezes() {
     complete(story, End::Shutdown).await;
 }
 
-#[cfg(not(feature = "grpc"))]
+#[cfg(not(feature = "direct"))]
 #[tokio::test]
 async fn advice_for_grpc_clients_is_logged_once() {
     const SAID: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";

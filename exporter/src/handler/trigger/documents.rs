@@ -2,8 +2,8 @@
 
 use super::messages::process;
 use super::span_attributes::{SpanAttributes, TriggerType};
-use crate::telemetry::resource::percent_decoded;
 use opentelemetry::KeyValue;
+use settings::percent_decoded;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Change<'a> {

@@ -77,9 +77,6 @@ impl<'a> WithKeys<'a> {
             Err(mistake) => this.mistake = Some(mistake),
         }
         for given in &mut places {
-            given
-                .values
-                .sort_by_key(|(key, _)| KEYS.iter().position(|other| other.name == key.name));
             this.take(given);
         }
         let is_endpoint = |filled: &&Filled| [ENDPOINT, OTEL_ENDPOINT].contains(&filled.variable);
@@ -306,27 +303,27 @@ fn of_text(name: &'static str, text: &str) -> Result<Given, String> {
         let line = before.matches('\n').count() + 1;
         return Err(format!("line {line}: {}: the file is not used", error.message()));
     }
+    let table = table.get_ref();
     let mut given = Given { of: Some(name), ..Given::default() };
-    for (section, values) in table.get_ref() {
+    // The order of the keys decides which of two with one meaning counts.
+    given.values = KEYS.iter().filter_map(|key| Some((key, of_table(key, table)?))).collect();
+    for (section, values) in table {
         let section = section.get_ref().as_ref();
         let DeValue::Table(values) = values.get_ref() else {
             given.unused.push(section.to_owned());
             continue;
         };
-        for (field, value) in values {
-            let name = [section, field.get_ref()].join(".");
-            let key = KEYS.iter().find(|key| key.name == name);
-            let value = key.and_then(|key| Some((key, of_toml(key, value.get_ref())?)));
-            match value {
-                Some(value) => given.values.push(value),
-                None => given.unused.push(name),
-            }
-        }
+        let names = values.keys().map(|field| [section, field.get_ref()].join("."));
+        let is_used = |name: &String| given.values.iter().any(|(key, _)| key.name == *name);
+        given.unused.extend(names.filter(|name| !is_used(name)));
     }
     Ok(given)
 }
 
-fn of_toml(key: &ConfigKey, value: &DeValue<'_>) -> Option<Value> {
+/// Reads the value of a key, if it is there and has a supported type.
+fn of_table(key: &ConfigKey, table: &DeTable<'_>) -> Option<Value> {
+    let (section, field) = key.name.split_once('.')?;
+    let value = table.get(section)?.get_ref().get(field)?.get_ref();
     let is_headers = matches!(key.meaning, Meaning::Headers);
     Some(match value {
         DeValue::Table(headers) if is_headers => Value::Headers(pairs(headers)),

@@ -2,7 +2,6 @@ use super::*;
 use crate::invocations::identity::FunctionIdentity;
 use crate::test_spans::{Span, traces};
 use extensions_api::Registration;
-#[cfg(feature = "secrets")]
 use simulator::secrets::{SecretAnswer, SecretServer};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::collections::BTreeMap;
@@ -95,7 +94,6 @@ async fn an_overdue_flush_wakes_the_loop_immediately() {
     assert_eq!(backend.wake_at_ms(Some(&running(false)), false, now_ms), Some(now_ms));
 }
 
-#[cfg(feature = "secrets")]
 #[tokio::test]
 async fn credentials_are_read_at_start_and_required_for_sending() {
     let sink = slow_sink().await;

@@ -1,10 +1,7 @@
 //! Sends the buffer to the backend: the three signals concurrently, one attempt each, with an account of every item.
 
 pub(super) mod clients;
-#[cfg(feature = "secrets")]
 pub(super) mod secret;
-#[cfg(not(feature = "secrets"))]
-pub(super) mod without_secret;
 
 use super::buffer::TakenBatches;
 use crate::counts::{Count, Counts};
@@ -15,8 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::Request;
-#[cfg(not(feature = "secrets"))]
-pub(super) use without_secret as secret;
 
 /// The size limit of a request at the end of the environment.
 pub(super) const LAST_BYTES: usize = 512 * 1024;
