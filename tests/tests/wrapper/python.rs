@@ -97,6 +97,7 @@ fn python_handlers_keep_their_result_and_are_flushed_in_time() {
         broken watch: begun, flushed, flushed, 3
         result: begun, flushed, flushed, 3
         nothing is kept: True
+        application with state: [('first', True), ('second', True)], True, True, True
         queue: 16384, of the function's own: None
         hidden until the function is loaded: ['good'], False
         too old: None, True, False
