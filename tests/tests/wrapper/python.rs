@@ -158,6 +158,14 @@ fn python_instrumentation_adapts_to_installed_packages() {
 fn the_python_fast_start_requires_default_settings() {
     let Some(told) = told_by_python("fast.py") else { return };
     expect_test::expect![[r"
+        finds searched: True, True
+        finds missing: False, False
+        imports missing: ModuleNotFoundError
+        imports missing: ModuleNotFoundError
+        finds broken: True, True
+        imports broken: ValueError
+        imports broken: ValueError
+        imported: searched
         nothing else: fast to 127.0.0.1:4318 every 5 s, cumulative
         delta: fast to 127.0.0.1:4318 every 5 s, delta
         an instrumentation's: fast to 127.0.0.1:4318 every 5 s, cumulative
