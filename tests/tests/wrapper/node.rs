@@ -262,6 +262,7 @@ fn node_handlers_keep_their_result_and_are_flushed_before_it() {
         status that throws: begun shop, ended, flushed, 3
         error without a text: begun shop, failed, ended, flushed, error no
         calls itself: begun shop, ended, flushed, 3
+        keeps a count: begun shop, ended, flushed, 3
         stream: begun shop, ended, flushed, stream shop
         stream with a status: begun shop, http.response.status_code=503, error.type=503, failed, ended, flushed, undefined
         watched: begun shop, watched, let go, answered ended, ended, flushed, 3
