@@ -283,6 +283,11 @@ fn node_handlers_keep_their_result_and_are_flushed_before_it() {
         queue of "": 16384, batch: 512
         dropped: lambda-otlp-handler: dropped 3 spans: the queue of 16384 spans is full
         exports: in vain after its time, in vain after some milliseconds, taken at once, in vain after its time
+        enabled undefined: [AwsInstrumentation, HttpInstrumentation, UndiciInstrumentation]
+        enabled "": [AwsInstrumentation, HttpInstrumentation, UndiciInstrumentation]
+        enabled " ": [AwsInstrumentation, HttpInstrumentation, UndiciInstrumentation]
+        enabled "http": [HttpInstrumentation]
+        enabled "other": []
     "#]]
     .assert_eq(&told);
 }

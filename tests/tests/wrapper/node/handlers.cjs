@@ -196,4 +196,16 @@ async function exporting() {
   console.log(`exports: ${await took()}, ${await took()}, ${((isTaking = true), await took())}, ${((isTaking = false), await took())}`);
 }
 
-main().then(exporting);
+/// Creates the instrumentations for several values of the variable that selects them.
+function selecting() {
+  const { instrumentLibraries } = require(`${process.argv[2]}/telemetry.cjs`);
+  for (const said of [undefined, "", " ", "http", "other"]) {
+    const made = [];
+    const types = new Proxy({}, { get: (_, type) => class { constructor() { made.push(type); } } });
+    if (said !== undefined) process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS = said;
+    instrumentLibraries(Object.assign(() => types, { resolve: (name) => name }));
+    console.log(`enabled ${JSON.stringify(said)}: [${made.join(", ")}]`);
+  }
+}
+
+main().then(exporting).then(selecting);
