@@ -131,11 +131,11 @@ function wrap(load, { tracers, cutOffs }, handler) {
     for (const each of [span, consumer]) each?.setStatus({ code: api.SpanStatusCode.ERROR, message });
   }
 
-  function wrapped(event, ...others) {
+  function call(self, event, ...others) {
     const isStreaming = handler[STREAMING] !== undefined;
     const isInner = api.context.active().getValue(within) === true;
     const invocation = isInner ? undefined : begin(event, isStreaming ? others[1] : others[0]);
-    if (invocation === undefined) return handler.call(this, event, ...others);
+    if (invocation === undefined) return handler.call(self, event, ...others);
     const ending = new Ending(
       (outcome) => end(invocation, { ...outcome, streamed: statusCodes.get(others[0]) }),
       (action) => api.context.with(api.ROOT_CONTEXT, action),
@@ -152,7 +152,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
       : { hasFailed: false, value: undefined };
     let returned;
     try {
-      returned = api.context.with(invocation.context, () => handler.call(this, event, ...others));
+      returned = api.context.with(invocation.context, () => handler.call(self, event, ...others));
     } catch (error) {
       // The runtime passes a thrown value to the callback too. It is no failure if it is `null` or `undefined`.
       if (takesCallback) return void others[1](error);
@@ -176,13 +176,9 @@ function wrap(load, { tracers, cutOffs }, handler) {
     return ending.before({ hasFailed: false, value: returned }).then(() => returned);
   }
 
-  // The runtime inspects all of these. A handler with three parameters takes a callback, and a handler with the symbol a stream. If
-  // nothing settles, an async function has failed, and any other function has answered with null.
-  Object.setPrototypeOf(wrapped, Object.getPrototypeOf(handler));
-  Object.defineProperty(wrapped, "length", { value: handler.length, configurable: true });
-  Object.defineProperty(wrapped, "name", { value: handler.name, configurable: true });
-  for (const symbol of Object.getOwnPropertySymbols(handler)) wrapped[symbol] = handler[symbol];
-  return wrapped;
+  // A proxy looks like the handler: its length, symbols and type tell the runtime whether it takes a callback or a stream, and the
+  // function may keep values in its properties.
+  return new Proxy(handler, { apply: (_handler, self, values) => call(self, ...values) });
 }
 
 /// Returns the event's headers. A load balancer may send several values of a header, and the first one counts.

@@ -31,8 +31,8 @@ const LIBRARIES = {
 /// Creates the instrumentations, which wait for their libraries. Returns a function that disables them.
 function instrumentLibraries(load) {
   const disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
-  const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS;
-  const isWanted = (name) => !disabled.includes(name) && (enabled === undefined || names(enabled).includes(name));
+  const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS?.trim();
+  const isWanted = (name) => !disabled.includes(name) && (!enabled || names(enabled).includes(name));
   const made = [];
   for (const [name, [type, config]] of Object.entries(LIBRARIES)) {
     const instrumentation = `@opentelemetry/instrumentation-${name}`;

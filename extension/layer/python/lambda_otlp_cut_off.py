@@ -221,7 +221,11 @@ class Watch:
         os.register_at_fork(after_in_child=self.renew)
 
     def renew(self):
-        """Resets the state, also in a forked process: the child lacks the background thread, which may have held the lock."""
+        """Resets the state, also in a forked process: the child lacks the background thread, which may have held the lock.
+
+        The parent process exports the spans that are open at a fork.
+        """
+        self.open_spans.open.clear()
         self.changed = threading.Condition()
         self.armed = []
         self.is_running = False

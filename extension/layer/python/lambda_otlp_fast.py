@@ -307,6 +307,7 @@ class Imports:
     def __init__(self, attempt):
         self.attempt = attempt
         self.actions = {}
+        self.searched = set()
 
     def when_imported(self, name, action):
         if name in sys.modules:
@@ -315,10 +316,13 @@ class Imports:
             self.actions.setdefault(name, []).append(action)
 
     def find_spec(self, name, path=None, target=None):
-        if name not in self.actions:
+        if name not in self.actions or name in self.searched:
             return None
-        actions = self.actions.pop(name)
-        spec = importlib.util.find_spec(name)
+        self.searched.add(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.searched.discard(name)
         loader = getattr(spec, "loader", None)
         if loader is None or not hasattr(loader, "exec_module"):
             return spec
@@ -327,7 +331,8 @@ class Imports:
         def exec_module(module):
             loader.exec_module = execute
             execute(module)
-            for action in actions:
+            # A program may search for a module without importing it.
+            for action in self.actions.pop(name, ()):
                 self.attempt(action)
 
         # The loader keeps its type, because programs check it.

@@ -708,7 +708,30 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
             # The result and the frames of an error must not stay in memory until the next invocation.
             calls.__dict__.clear()
 
-    setattr(module, name, guarded)
+    setattr(module, name, handler)
+    hand_over(module, name, guarded)
+
+
+def hand_over(module, name, wrapped):
+    """Gives the wrapped handler to the next reader of the module's attribute, the runtime.
+
+    All other code keeps the original handler, which may be an object with attributes of its own.
+    """
+    kind = type(module)
+
+    def take(module):
+        module.__class__ = kind
+        return wrapped
+
+    def replace(module, value):
+        module.__class__ = kind
+        setattr(module, name, value)
+
+    try:
+        module.__class__ = type(kind.__name__, (kind,), {name: property(take, replace)})
+    except TypeError:
+        # Only the class of a module can change. The function may have put another object in its place.
+        setattr(module, name, wrapped)
 
 
 def noted(export, bound):

@@ -114,6 +114,7 @@ class Span(trace.Span):
 
     def __init__(self, provider, scope, name, context, parent, kind, attributes, links, start_time, records, sets_status):
         self.provider = provider
+        self.process = provider.process
         self.instrumentation_scope = scope
         self.name = name
         self.context = context
@@ -336,6 +337,7 @@ class TracerProvider(trace.TracerProvider):
 
     def renew(self):
         """Resets the state, also in a forked process: the child has no thread or connection, and the parent exports the spans."""
+        self.process = os.getpid()
         self.waiting = []
         self.dropped = 0
         # The lock is reentrant, because a callback of the function's metrics may flush.
@@ -365,6 +367,9 @@ class TracerProvider(trace.TracerProvider):
             processor.on_start(span, parent_context=context)
 
     def ended(self, span):
+        if span.process != self.process:
+            # The span began before a fork. The parent process ends it too, and exports it.
+            return
         # The function has its own processors only if it has imported the SDK.
         ended = readable(span) if "opentelemetry.sdk.trace" in sys.modules else span
         for processor in self.processors:

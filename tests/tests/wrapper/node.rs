@@ -262,6 +262,7 @@ fn node_handlers_keep_their_result_and_are_flushed_before_it() {
         status that throws: begun shop, ended, flushed, 3
         error without a text: begun shop, failed, ended, flushed, error no
         calls itself: begun shop, ended, flushed, 3
+        keeps a count: begun shop, ended, flushed, 3
         stream: begun shop, ended, flushed, stream shop
         stream with a status: begun shop, http.response.status_code=503, error.type=503, failed, ended, flushed, undefined
         watched: begun shop, watched, let go, answered ended, ended, flushed, 3
@@ -282,6 +283,11 @@ fn node_handlers_keep_their_result_and_are_flushed_before_it() {
         queue of "": 16384, batch: 512
         dropped: lambda-otlp-handler: dropped 3 spans: the queue of 16384 spans is full
         exports: in vain after its time, in vain after some milliseconds, taken at once, in vain after its time
+        enabled undefined: [AwsInstrumentation, HttpInstrumentation, UndiciInstrumentation]
+        enabled "": [AwsInstrumentation, HttpInstrumentation, UndiciInstrumentation]
+        enabled " ": [AwsInstrumentation, HttpInstrumentation, UndiciInstrumentation]
+        enabled "http": [HttpInstrumentation]
+        enabled "other": []
     "#]]
     .assert_eq(&told);
 }

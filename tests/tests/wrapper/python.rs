@@ -97,6 +97,7 @@ fn python_handlers_keep_their_result_and_are_flushed_in_time() {
         broken watch: begun, flushed, flushed, 3
         result: begun, flushed, flushed, 3
         nothing is kept: True
+        application with state: [('first', True), ('second', True)], True, True, True
         queue: 16384, of the function's own: None
         hidden until the function is loaded: ['good'], False
         too old: None, True, False
@@ -157,6 +158,14 @@ fn python_instrumentation_adapts_to_installed_packages() {
 fn the_python_fast_start_requires_default_settings() {
     let Some(told) = told_by_python("fast.py") else { return };
     expect_test::expect![[r"
+        finds searched: True, True
+        finds missing: False, False
+        imports missing: ModuleNotFoundError
+        imports missing: ModuleNotFoundError
+        finds broken: True, True
+        imports broken: ValueError
+        imports broken: ValueError
+        imported: searched
         nothing else: fast to 127.0.0.1:4318 every 5 s, cumulative
         delta: fast to 127.0.0.1:4318 every 5 s, delta
         an instrumentation's: fast to 127.0.0.1:4318 every 5 s, cumulative
@@ -239,6 +248,13 @@ fn the_python_fast_start_exports_the_same_telemetry_as_the_sdk() {
             +{"gauge": {"dataPoints": [{"asInt": "1", "timeUnixNano": "time"}]}, "name": "flushed", "scope": {"schemaUrl": "https://example.com/1", "scope": {"name": "shop", "version": "1.2"}}}
             +{"gauge": {"dataPoints": [{"asInt": "1", "timeUnixNano": "time"}]}, "name": "flushed", "scope": {"schemaUrl": "https://example.com/1", "scope": {"name": "shop", "version": "1.2"}}}
             +{'statusCode': 200, 'saw': None}
+            +the SDK is loaded: False
+        a forked process: 0 lines
+            +{"resource": {"attributes": [{"key": "service.instance.id"}, {"key": "service.name", "value": {"stringValue": "shop"}}, {"key": "telemetry.auto.version", "value": {"stringValue": "0.66b1"}}, {"key": "telemetry.sdk.language", "value": {"stringValue": "python"}}, {"key": "telemetry.sdk.name", "value": {"stringValue": "opentelemetry"}}, {"key": "telemetry.sdk.version", "value": {"stringValue": "1.45.1"}}]}}
+            +{"attributes": [{"key": "cloud.account.id", "value": {"stringValue": "123456789012"}}, {"key": "cloud.resource_id", "value": {"stringValue": "arn:aws:lambda:eu-west-1:123456789012:function:shop"}}, {"key": "faas.invocation_id", "value": {"stringValue": "8476a536-e9f4-11e8-9739-2dfe598c3fcd"}}], "endTimeUnixNano": "time", "flags": 256, "kind": "SPAN_KIND_SERVER", "name": "shop", "scope": {"schemaUrl": "https://opentelemetry.io/schemas/1.11.0", "scope": {"name": "opentelemetry.instrumentation.aws_lambda", "version": "0.66b1"}}, "startTimeUnixNano": "time", "status": {}}
+            +{"endTimeUnixNano": "time", "flags": 256, "kind": "SPAN_KIND_INTERNAL", "name": "forks", "parentSpanId": "shop", "scope": {"schemaUrl": "https://example.com/1", "scope": {"attributes": [{"key": "a", "value": {"intValue": "1"}}], "name": "shop", "version": "1.2"}}, "startTimeUnixNano": "time", "status": {}}
+            +{"endTimeUnixNano": "time", "flags": 256, "kind": "SPAN_KIND_INTERNAL", "name": "of the child", "parentSpanId": "forks", "scope": {"schemaUrl": "https://example.com/1", "scope": {"attributes": [{"key": "a", "value": {"intValue": "1"}}], "name": "shop", "version": "1.2"}}, "startTimeUnixNano": "time", "status": {}}
+            +{'statusCode': 200, 'saw': 3}
             +the SDK is loaded: False
         a web framework: 0 lines
             +{"resource": {"attributes": [{"key": "service.instance.id"}, {"key": "service.name", "value": {"stringValue": "shop"}}, {"key": "telemetry.auto.version", "value": {"stringValue": "0.66b1"}}, {"key": "telemetry.sdk.language", "value": {"stringValue": "python"}}, {"key": "telemetry.sdk.name", "value": {"stringValue": "opentelemetry"}}, {"key": "telemetry.sdk.version", "value": {"stringValue": "1.45.1"}}]}}

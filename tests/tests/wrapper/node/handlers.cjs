@@ -119,6 +119,9 @@ async function main() {
   await check("error without a text", async () => Promise.reject(Object.create(null, { message: { value: "no" } })), promised);
   const inner = { wrapped: async (event, own) => (event === 1 ? 3 : inner.wrapped(1, own)) };
   await check("calls itself", inner.wrapped, (handler) => promised((inner.wrapped = handler)));
+  // As TypeScript compiles `handler.calls += 1`.
+  const exported = { wrapped: Object.assign(async () => (exported.wrapped.calls += 1), { calls: 2 }) };
+  await check("keeps a count", exported.wrapped, (handler) => promised((exported.wrapped = handler)));
   await check("stream", streaming, streamed);
   const responses = (globalThis.awslambda = { HttpResponseStream: class { static from(stream) { return stream; } } }).HttpResponseStream;
   const unavailable = Object.assign(async (_event, stream) => void responses.from(stream, { statusCode: 503 }), { [STREAMING]: "response" });
@@ -193,4 +196,16 @@ async function exporting() {
   console.log(`exports: ${await took()}, ${await took()}, ${((isTaking = true), await took())}, ${((isTaking = false), await took())}`);
 }
 
-main().then(exporting);
+/// Creates the instrumentations for several values of the variable that selects them.
+function selecting() {
+  const { instrumentLibraries } = require(`${process.argv[2]}/telemetry.cjs`);
+  for (const said of [undefined, "", " ", "http", "other"]) {
+    const made = [];
+    const types = new Proxy({}, { get: (_, type) => class { constructor() { made.push(type); } } });
+    if (said !== undefined) process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS = said;
+    instrumentLibraries(Object.assign(() => types, { resolve: (name) => name }));
+    console.log(`enabled ${JSON.stringify(said)}: [${made.join(", ")}]`);
+  }
+}
+
+main().then(exporting).then(selecting);

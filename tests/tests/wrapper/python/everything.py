@@ -1,6 +1,8 @@
 """A function that uses OpenTelemetry's API in every way that columns.py compares. It returns the values that it observes."""
 
 import importlib
+import os
+import sys
 
 from opentelemetry import baggage, context, metrics, propagate, trace
 
@@ -92,6 +94,16 @@ def observers():
 
 def flushers():
     meter.create_observable_gauge("flushed", [flushes])
+
+
+def forks():
+    """Ends a child process normally within the spans of its parent. Only the child's own span is the child's to export."""
+    with tracer.start_as_current_span("forks"):
+        child = os.fork()
+        if child == 0:
+            with tracer.start_as_current_span("of the child"):
+                sys.exit(3)
+        return os.waitpid(child, 0)[1] >> 8
 
 
 def bounds():

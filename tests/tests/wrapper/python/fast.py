@@ -4,6 +4,7 @@ The first argument is the layer's folder.
 """
 
 import importlib
+import importlib.util
 import os
 import socket
 import sys
@@ -20,6 +21,26 @@ wire = importlib.import_module("lambda_otlp_wire")
 def tell(case, *values):
     print(f"{case}: {', '.join(map(str, values))}")
 
+
+# Libraries that the function searches for before it imports them.
+with tempfile.TemporaryDirectory() as folder:
+    for name, text in (("searched", ""), ("broken", "raise ValueError")):
+        with open(os.path.join(folder, f"{name}.py"), "w") as file:
+            file.write(text)
+    sys.path.append(folder)
+    imports, imported = fast.Imports(lambda action: action()), []
+    sys.meta_path.insert(0, imports)
+    for name in ("searched", "missing", "broken"):
+        imports.when_imported(name, lambda name=name: imported.append(name))
+        tell(f"finds {name}", *(importlib.util.find_spec(name) is not None for _ in range(2)))
+        for _ in range(2):
+            try:
+                importlib.import_module(name)
+            except Exception as error:
+                tell(f"imports {name}", type(error).__name__)
+    tell("imported", *imported)
+    sys.meta_path.remove(imports)
+    sys.path.remove(folder)
 
 # Settings in variables.
 EXTENSION = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_LOGS_EXPORTER": "none"}
