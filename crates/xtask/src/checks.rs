@@ -59,6 +59,19 @@ impl Tally {
         }
     }
 
+    /// Notes a check that needs something of this machine, or prints why it is skipped.
+    pub(crate) fn note_with<T>(
+        &mut self,
+        name: &str,
+        needed: Result<T, String>,
+        check: impl FnOnce(T) -> anyhow::Result<String>,
+    ) {
+        match needed {
+            Ok(needed) => self.note(name, check(needed)),
+            Err(reason) => println!("skip  {name}: {reason}"),
+        }
+    }
+
     /// Prints the sum; one failed check is an error.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         println!("{} passed, {} failed", self.passed, self.failed);
@@ -69,14 +82,14 @@ impl Tally {
     }
 }
 
-/// Runs a test of a package, which reads from this variable how many cases to run.
-pub(crate) fn long_test(test: &[&str], variable: &str, number: u64) -> anyhow::Result<()> {
+/// Runs tests that read from this variable how many cases to run.
+pub(crate) fn long_test(tests: &[&str], variable: &str, number: u64) -> anyhow::Result<()> {
     let mut cargo = Command::new("cargo");
     // Link-time optimisation takes minutes and saves seconds.
     cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-    cargo.args(["test", "--release", "--package"]).args(test).args(["--", "--nocapture"]);
-    let status = cargo.env(variable, number.to_string()).status()?;
-    ensure!(status.success(), "{test:?} ended with {status}");
+    cargo.args(["test", "--release"]).args(tests).args(["--", "--nocapture"]);
+    let status = cargo.env(variable, number.to_string()).current_dir(root()?).status()?;
+    ensure!(status.success(), "{tests:?} ended with {status}");
     Ok(())
 }
 

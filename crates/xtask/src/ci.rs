@@ -1,19 +1,19 @@
 //! Runs the gate. The long form adds the demo by its own command, a function that aborts on panic, all property tests
 //! and fuzz corpora over many more cases, and the released package of the stack.
 
-use crate::checks::Length;
+use crate::checks::{Length, long_test};
 use anyhow::{Context as _, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Cases of each property; 256 are proptest's own number.
-const LONG_CASES: &str = "20000";
+const LONG_CASES: u64 = 20_000;
 
 /// Generated requests and damaged compact lines; the gate has hundreds and thousands.
-const LONG_COMPACT_CASES: &str = "1000000";
+const LONG_COMPACT_CASES: u64 = 1_000_000;
 
 /// Changed inputs for each input of a fuzz corpus; the gate runs 30.
-const LONG_CHANGES: &str = "2000";
+const LONG_CHANGES: u64 = 2000;
 
 /// Schedules of faults for the no-loss property; the gate runs 2,000.
 const LONG_SCHEDULES: u64 = 1_000_000;
@@ -38,14 +38,14 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
             "--ignored",
         ]);
         succeed(abort.current_dir(&root))?;
-        long_test(&root, &["--workspace", "--test", "properties"], "PROPTEST_CASES", LONG_CASES)?;
+        long_test(&["--workspace", "--test", "properties"], "PROPTEST_CASES", LONG_CASES)?;
         let compact = ["--package", "lambda-otlp-wire", "--test", "compact"];
-        long_test(&root, &compact, "LAMBDA_OTLP_COMPACT_CASES", LONG_COMPACT_CASES)?;
+        long_test(&compact, "LAMBDA_OTLP_COMPACT_CASES", LONG_COMPACT_CASES)?;
         crate::chaos::schedules("NO_LOSS_SCHEDULES", LONG_SCHEDULES)?;
         crate::chaos::processes::run(0..LONG_SCHEDULES_OF_PROCESSES)?;
         crate::load::run(&["--invocations", LONG_INVOCATIONS])?;
         let fuzz = ["--package", "lambda-otlp-tests", "--test", "fuzz"];
-        long_test(&root, &fuzz, "FUZZ_CHANGES", LONG_CHANGES)?;
+        long_test(&fuzz, "FUZZ_CHANGES", LONG_CHANGES)?;
         crate::library::run(length)?;
         crate::stack::run(length)?;
     }
@@ -65,11 +65,6 @@ fn demo(root: &Path) -> anyhow::Result<()> {
         output.status
     );
     Ok(())
-}
-
-fn long_test(root: &Path, which: &[&str], variable: &str, number: &str) -> anyhow::Result<()> {
-    let mut test = Command::new("cargo");
-    succeed(test.args(["test", "--release"]).args(which).current_dir(root).env(variable, number))
 }
 
 fn succeed(command: &mut Command) -> anyhow::Result<()> {

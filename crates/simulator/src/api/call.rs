@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::telemetry::{InvalidSubscription, Settings};
+use crate::telemetry::Settings;
 
 #[derive(Debug)]
 pub(crate) enum Call {
@@ -38,7 +38,8 @@ pub(crate) enum Call {
     },
     Subscribe {
         extension: String,
-        settings: Result<Settings, InvalidSubscription>,
+        /// The settings, or why Lambda rejects them.
+        settings: Result<Settings, String>,
         reply: Reply<Subscribed>,
     },
 }
@@ -60,7 +61,7 @@ pub(crate) struct ExtensionReport {
 #[derive(Debug)]
 pub(crate) enum Subscribed {
     Yes,
-    Invalid(InvalidSubscription),
+    Invalid(String),
     /// With a status that a test asked for.
     Scripted(u16),
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::call::{Call, ExtensionReport, Registration, Subscribed};
-use super::response::{accepted, ask, header, not_found};
+use super::response::{RouteResult, accepted, ask, header, not_found};
 use super::server::{self, Unread};
 use crate::identifiers;
 use crate::telemetry::Settings;
@@ -35,8 +35,6 @@ pub(crate) async fn route(
     };
     answer.unwrap_or_else(|refused| refused)
 }
-
-type RouteResult = Result<Response<Full<Bytes>>, Response<Full<Bytes>>>;
 
 async fn register(request: Request<Incoming>, calls: &mpsc::Sender<Call>) -> RouteResult {
     let name = header(request.headers(), "Lambda-Extension-Name").filter(|name| !name.is_empty());
@@ -89,7 +87,7 @@ async fn report(
     // The body is optional and tells Lambda nothing.
     body(request).await?;
     let report = ExtensionReport { extension, error_type, during_init };
-    Ok(accepted(ask(calls, |reply| Call::ExtensionReport { report, reply }).await))
+    ask(calls, |reply| Call::ExtensionReport { report, reply }).await.map(accepted)
 }
 
 /// `PUT /2022-07-01/telemetry`
@@ -106,7 +104,7 @@ pub(crate) async fn subscribe(
     match subscribe.await {
         Ok(Subscribed::Yes) => server::json(StatusCode::OK, r#""OK""#),
         Ok(Subscribed::Invalid(error)) => {
-            server::error(StatusCode::BAD_REQUEST, "ValidationError", &error.to_string())
+            server::error(StatusCode::BAD_REQUEST, "ValidationError", &error)
         }
         Ok(Subscribed::Scripted(202)) => server::error(
             StatusCode::ACCEPTED,

@@ -34,50 +34,46 @@ pub(crate) async fn ask<T>(
 }
 
 fn refusal(refused: Refused) -> Response<Full<Bytes>> {
-    match refused {
-        Refused::UnknownRequest => server::error(
+    let of_extension = |error_type, message| (StatusCode::FORBIDDEN, error_type, message);
+    let (status, error_type, message) = match refused {
+        Refused::UnknownRequest => (
             StatusCode::BAD_REQUEST,
             "InvalidRequestID",
             "no invocation with this request id is running",
         ),
-        Refused::WrongState => server::error(
+        Refused::WrongState => (
             StatusCode::FORBIDDEN,
             "InvalidStateTransition",
             "the call is not allowed in this state",
         ),
-        Refused::UnknownExtension => server::error(
-            StatusCode::FORBIDDEN,
-            "Extension.UnknownExtensionIdentifier",
-            "no such extension",
-        ),
-        Refused::UnsupportedEvent => server::error(
+        Refused::UnsupportedEvent => (
             StatusCode::BAD_REQUEST,
             "Extension.InvalidEventType",
             "an extension registers for INVOKE, SHUTDOWN or nothing, an internal one not for SHUTDOWN",
         ),
-        Refused::WrongExtensionState => server::error(
-            StatusCode::FORBIDDEN,
+        Refused::UnknownExtension => {
+            of_extension("Extension.UnknownExtensionIdentifier", "no such extension")
+        }
+        Refused::WrongExtensionState => of_extension(
             "Extension.InvalidExtensionState",
             "the call is not allowed in this state of the extension",
         ),
-        Refused::TooManyExtensions => server::error(
-            StatusCode::FORBIDDEN,
+        Refused::TooManyExtensions => of_extension(
             "Extension.TooManyExtensions",
             "ten extensions are registered, which is the most there may be",
         ),
-        Refused::InitIsOver => server::error(
-            StatusCode::FORBIDDEN,
-            "Extension.RegistrationClosed",
-            "the init phase is over",
-        ),
-    }
+        Refused::InitIsOver => {
+            of_extension("Extension.RegistrationClosed", "the init phase is over")
+        }
+    };
+    server::error(status, error_type, message)
 }
 
-pub(crate) fn accepted(reply: Result<(), Response<Full<Bytes>>>) -> Response<Full<Bytes>> {
-    match reply {
-        Ok(()) => server::json(StatusCode::ACCEPTED, r#"{"status":"OK"}"#),
-        Err(answer) => answer,
-    }
+/// The response to a request, or the response that refuses it.
+pub(crate) type RouteResult = Result<Response<Full<Bytes>>, Response<Full<Bytes>>>;
+
+pub(crate) fn accepted((): ()) -> Response<Full<Bytes>> {
+    server::json(StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
 }
 
 pub(crate) fn not_found() -> Response<Full<Bytes>> {

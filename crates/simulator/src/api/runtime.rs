@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::call::{Call, Failure};
 use super::extensions;
-use super::response::{accepted, ask, header, not_found};
+use super::response::{RouteResult, accepted, ask, header, not_found};
 use super::server::{self, Server, Unread};
 
 /// The largest response of a buffered invocation, in bytes (AWS Lambda quotas: 6 MB).
@@ -55,52 +55,51 @@ async fn route(
         return extensions::subscribe(request, &calls).await;
     }
     let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else { return not_found() };
+    of_runtime(path, request, &calls).await.unwrap_or_else(|refused| refused)
+}
+
+async fn of_runtime(
+    path: &str,
+    request: Request<Incoming>,
+    calls: &mpsc::Sender<Call>,
+) -> RouteResult {
     let segments: Vec<&str> = path.split('/').collect();
     match (request.method(), segments.as_slice()) {
-        (&Method::GET, ["invocation", "next"]) => next(&calls).await,
+        (&Method::GET, ["invocation", "next"]) => next(calls).await,
         (&Method::POST, ["invocation", request_id, "response"]) => {
-            response(request_id, request, &calls).await
+            response(request_id, request, calls).await
         }
         (&Method::POST, ["invocation", request_id, "error"]) => {
-            let failure = match failure(request).await {
-                Ok(failure) => failure,
-                Err(answer) => return answer,
-            };
-            let (request_id, begun, result) =
-                ((*request_id).to_owned(), Instant::now(), Err(failure));
+            let result = Err(failure(request).await?);
+            let (request_id, begun) = ((*request_id).to_owned(), Instant::now());
             let call = |reply| Call::Response { request_id, result, begun, reply };
-            accepted(ask(&calls, call).await)
+            ask(calls, call).await.map(accepted)
         }
-        (&Method::GET, ["restore", "next"]) => match ask(&calls, Call::RestoreNext).await {
-            Ok(()) => server::json(StatusCode::OK, Bytes::new()),
-            Err(answer) => answer,
-        },
-        (&Method::POST, ["restore", "error"]) => match failure(request).await {
-            Ok(failure) => {
-                accepted(ask(&calls, |reply| Call::RestoreError { failure, reply }).await)
-            }
-            Err(answer) => answer,
-        },
-        (&Method::POST, ["init", "error"]) => match failure(request).await {
-            Ok(failure) => accepted(ask(&calls, |reply| Call::InitError { failure, reply }).await),
-            Err(answer) => answer,
-        },
-        _ => not_found(),
+        (&Method::GET, ["restore", "next"]) => {
+            ask(calls, Call::RestoreNext).await?;
+            Ok(server::json(StatusCode::OK, Bytes::new()))
+        }
+        (&Method::POST, ["restore", "error"]) => {
+            let failure = failure(request).await?;
+            ask(calls, |reply| Call::RestoreError { failure, reply }).await.map(accepted)
+        }
+        (&Method::POST, ["init", "error"]) => {
+            let failure = failure(request).await?;
+            ask(calls, |reply| Call::InitError { failure, reply }).await.map(accepted)
+        }
+        _ => Ok(not_found()),
     }
 }
 
-async fn next(calls: &mpsc::Sender<Call>) -> Response<Full<Bytes>> {
-    let event = match ask(calls, Call::Next).await {
-        Ok(event) => event,
-        Err(answer) => return answer,
-    };
+async fn next(calls: &mpsc::Sender<Call>) -> RouteResult {
+    let event = ask(calls, Call::Next).await?;
     let builder = Response::builder()
         .header("Content-Type", "application/json")
         .header("Lambda-Runtime-Aws-Request-Id", event.request_id)
         .header("Lambda-Runtime-Deadline-Ms", event.deadline_ms)
         .header("Lambda-Runtime-Invoked-Function-Arn", event.function_arn)
         .header("Lambda-Runtime-Trace-Id", event.trace_header);
-    builder.body(Full::new(event.payload)).unwrap_or_else(|_| {
+    builder.body(Full::new(event.payload)).map_err(|_| {
         server::error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "header refused")
     })
 }
@@ -109,7 +108,7 @@ async fn response(
     request_id: &str,
     request: Request<Incoming>,
     calls: &mpsc::Sender<Call>,
-) -> Response<Full<Bytes>> {
+) -> RouteResult {
     let streaming =
         header(request.headers(), "Lambda-Runtime-Function-Response-Mode") == Some("streaming");
     let limit = if streaming { MAX_STREAMED_BYTES } else { MAX_RESPONSE_BYTES };
@@ -117,7 +116,8 @@ async fn response(
     match server::read_body(request.into_body(), limit).await {
         Ok(body) => {
             let result = failure_in_trailers(&body.trailers).map_or(Ok(body.bytes), Err);
-            accepted(ask(calls, |reply| Call::Response { request_id, result, begun, reply }).await)
+            let call = |reply| Call::Response { request_id, result, begun, reply };
+            ask(calls, call).await.map(accepted)
         }
         Err(Unread::TooLarge) => {
             let message = format!(
@@ -127,17 +127,15 @@ async fn response(
             let body =
                 serde_json::json!({ "errorMessage": message, "errorType": error_type }).to_string();
             let result = Err(Failure::new(Some(error_type), body.into()));
-            match ask(calls, |reply| Call::Response { request_id, result, begun, reply }).await {
-                Ok(()) => {
-                    server::error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
-                }
-                Err(answer) => answer,
-            }
+            ask(calls, |reply| Call::Response { request_id, result, begun, reply }).await?;
+            Ok(server::error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message))
         }
-        Err(Unread::BrokenOff) => {
-            server::error(StatusCode::BAD_REQUEST, "BadRequest", "the body broke off")
-        }
+        Err(Unread::BrokenOff) => Err(broken_off()),
     }
+}
+
+fn broken_off() -> Response<Full<Bytes>> {
+    server::error(StatusCode::BAD_REQUEST, "BadRequest", "the body broke off")
 }
 
 /// An error in the middle of a streamed response comes in trailers (AWS Lambda "Building a custom runtime").
@@ -158,8 +156,6 @@ async fn failure(request: Request<Incoming>) -> Result<Failure, Response<Full<By
             "RequestEntityTooLarge",
             "the error is larger than 6 MB",
         )),
-        Err(Unread::BrokenOff) => {
-            Err(server::error(StatusCode::BAD_REQUEST, "BadRequest", "the body broke off"))
-        }
+        Err(Unread::BrokenOff) => Err(broken_off()),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::view::SeenExtension;
+use super::view::ExtensionState;
 use crate::api::call::{Event, Refused, Registered, Registration, Reply, answer};
 use crate::clock;
 use crate::function::FunctionSpec;
@@ -91,11 +91,12 @@ impl Extensions {
         Ok(extensions)
     }
 
-    pub(crate) fn seen(&self) -> Vec<SeenExtension> {
+    pub(crate) fn seen(&self) -> Vec<ExtensionState> {
         let seen = |extension: &Extension| {
-            Some(SeenExtension {
+            Some(ExtensionState {
                 name: extension.name.clone(),
                 pid: extension.process.as_ref()?.pid(),
+                process_state: None,
                 registered_after: extension.registered_after,
                 ready_after: extension.ready_after,
             })

@@ -18,20 +18,12 @@ pub(crate) struct EnvironmentView {
 #[derive(Debug, Default)]
 struct Seen {
     pid: Option<u32>,
-    extensions: Vec<SeenExtension>,
+    extensions: Vec<ExtensionState>,
     out_of_memory: bool,
     busy: bool,
     invocations: u64,
     starts: u64,
     ended: bool,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct SeenExtension {
-    pub(crate) name: String,
-    pub(crate) pid: u32,
-    pub(crate) registered_after: Option<Duration>,
-    pub(crate) ready_after: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +82,10 @@ impl EnvironmentView {
 
     pub(crate) fn state(&self) -> EnvironmentState {
         let seen = lock(&self.seen);
+        let mut extensions = seen.extensions.clone();
+        for extension in &mut extensions {
+            extension.process_state = process_state(extension.pid);
+        }
         EnvironmentState {
             id: self.id.clone(),
             log_stream: self.log_stream.clone(),
@@ -99,17 +95,7 @@ impl EnvironmentView {
             invocations: seen.invocations,
             starts: seen.starts,
             ended: seen.ended,
-            extensions: seen
-                .extensions
-                .iter()
-                .map(|extension| ExtensionState {
-                    name: extension.name.clone(),
-                    pid: extension.pid,
-                    process_state: process_state(extension.pid),
-                    registered_after: extension.registered_after,
-                    ready_after: extension.ready_after,
-                })
-                .collect(),
+            extensions,
             telemetry_waiting: self.telemetry.waiting(),
         }
     }
@@ -120,7 +106,7 @@ impl EnvironmentView {
         seen.starts += 1;
     }
 
-    pub(crate) fn note_extensions(&self, extensions: Vec<SeenExtension>) {
+    pub(crate) fn note_extensions(&self, extensions: Vec<ExtensionState>) {
         lock(&self.seen).extensions = extensions;
     }
 

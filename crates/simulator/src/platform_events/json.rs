@@ -12,151 +12,59 @@ use crate::clock::Timestamp;
 use crate::function::{FunctionSpec, Initialization, LogLevel};
 use crate::identifiers::Trace;
 
-#[derive(Serialize)]
-struct Event<'a, R> {
-    time: String,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    record: R,
-}
+/// The members of a JSON object in Lambda's order; a `serde_json::Value` would sort them.
+#[derive(Default)]
+struct Object(String);
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct InitStart<'a> {
-    initialization_type: &'a str,
-    phase: &'a str,
-    runtime_version: &'a str,
-    runtime_version_arn: String,
-    function_name: &'a str,
-    function_version: &'a str,
-    instance_id: &'a str,
-    instance_max_memory: u64,
-}
+impl Object {
+    fn with(self, key: &str, value: impl Serialize) -> Self {
+        // Values are texts and numbers: nothing in them can fail to be written.
+        self.with_json(key, &serde_json::to_string(&value).unwrap_or_default())
+    }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RestoreStart<'a> {
-    runtime_version: &'a str,
-    runtime_version_arn: String,
-    function_name: &'a str,
-    function_version: &'a str,
-    instance_id: &'a str,
-    instance_max_memory: u64,
-}
+    fn with_some(self, key: &str, value: Option<impl Serialize>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RestoreDone<'a> {
-    status: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metrics: Option<InitMetrics>,
-}
+    fn with_object(self, key: &str, object: &Self) -> Self {
+        self.with_json(key, &object.json())
+    }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct InitDone<'a> {
-    initialization_type: &'a str,
-    phase: &'a str,
-    status: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metrics: Option<InitMetrics>,
-}
+    fn with_json(mut self, key: &str, json: &str) -> Self {
+        let comma = if self.0.is_empty() { "" } else { "," };
+        self.0.extend([comma, "\"", key, "\":", json]);
+        self
+    }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct InitMetrics {
-    duration_ms: f64,
-}
+    fn with_status(self, status: &Status) -> Self {
+        self.with("status", status.name()).with_some("errorType", status.error_type())
+    }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Extension<'a> {
-    name: &'a str,
-    state: &'a str,
-    events: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_type: Option<&'a str>,
-}
+    fn with_tracing(self, trace: &Trace) -> Self {
+        let tracing = Self::default()
+            .with("spanId", &trace.segment)
+            .with("type", "X-Amzn-Trace-Id")
+            .with("value", &trace.header);
+        self.with_object("tracing", &tracing)
+    }
 
-#[derive(Serialize)]
-struct TelemetrySubscription<'a> {
-    name: &'a str,
-    state: &'a str,
-    types: &'a [&'a str],
-}
+    /// Adds members that describe the runtime, the function and the environment.
+    fn with_environment(self, spec: &FunctionSpec, environment: &str) -> Self {
+        let arn = format!("arn:aws:lambda:{}::runtime:{RUNTIME_VERSION_HASH}", spec.region);
+        self.with("runtimeVersion", RUNTIME_VERSION)
+            .with("runtimeVersionArn", arn)
+            .with("functionName", spec.name())
+            .with("functionVersion", spec.version_name())
+            .with("instanceId", environment)
+            .with("instanceMaxMemory", spec.memory_mb)
+    }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Start<'a> {
-    request_id: &'a str,
-    version: &'a str,
-    tracing: Tracing<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Tracing<'a> {
-    span_id: &'a str,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    value: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Done<'a, M> {
-    request_id: &'a str,
-    status: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    spans: Vec<Span>,
-    metrics: M,
-    tracing: Tracing<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Span {
-    name: &'static str,
-    start: String,
-    duration_ms: f64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RuntimeMetrics {
-    duration_ms: f64,
-    produced_bytes: usize,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ReportMetrics {
-    duration_ms: f64,
-    #[serde(flatten)]
-    of_environment: Option<EnvironmentMetrics>,
-}
-
-/// The figures of an on-demand environment. A managed instance has none of them.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EnvironmentMetrics {
-    billed_duration_ms: u128,
-    #[serde(rename = "memorySizeMB")]
-    memory_size_mb: u64,
-    #[serde(rename = "maxMemoryUsedMB")]
-    max_memory_used_mb: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    init_duration_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    restore_duration_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    billed_restore_duration_ms: Option<u128>,
+    fn json(&self) -> String {
+        format!("{{{}}}", self.0)
+    }
 }
 
 pub(super) fn init_start(
@@ -165,17 +73,14 @@ pub(super) fn init_start(
     phase: Phase,
     now: Timestamp,
 ) -> SystemLine {
-    let record = InitStart {
-        initialization_type: spec.initialization.name(),
-        phase: phase.name(),
-        runtime_version: RUNTIME_VERSION,
-        runtime_version_arn: runtime_version_arn(spec),
-        function_name: spec.name(),
-        function_version: spec.version_name(),
-        instance_id: environment,
-        instance_max_memory: spec.memory_mb,
-    };
-    line(LogLevel::Info, "platform.initStart", record, now)
+    let record = init(spec, phase).with_environment(spec, environment);
+    line(LogLevel::Info, "platform.initStart", &record, now)
+}
+
+fn init(spec: &FunctionSpec, phase: Phase) -> Object {
+    Object::default()
+        .with("initializationType", spec.initialization.name())
+        .with("phase", phase.name())
 }
 
 pub(super) fn init_runtime_done(
@@ -184,8 +89,8 @@ pub(super) fn init_runtime_done(
     status: &Status,
     now: Timestamp,
 ) -> SystemLine {
-    let record = init_done(spec, phase, status, None);
-    line(debug_or_warn(status), "platform.initRuntimeDone", record, now)
+    let record = init(spec, phase).with_status(status);
+    line(debug_or_warn(status), "platform.initRuntimeDone", &record, now)
 }
 
 pub(super) fn init_report(
@@ -195,64 +100,34 @@ pub(super) fn init_report(
     duration: Duration,
     now: Timestamp,
 ) -> SystemLine {
-    let metrics = InitMetrics { duration_ms: milliseconds(duration) };
-    let record = init_done(spec, phase, status, Some(metrics));
+    let record = init(spec, phase).with_status(status).with_object("metrics", &lasted(duration));
     let is_on_demand = spec.initialization == Initialization::OnDemand;
     let level = if is_on_demand { debug_or_warn(status) } else { info_or_warn(status) };
-    line(level, "platform.initReport", record, now)
-}
-
-fn init_done<'a>(
-    spec: &FunctionSpec,
-    phase: Phase,
-    status: &'a Status,
-    metrics: Option<InitMetrics>,
-) -> InitDone<'a> {
-    InitDone {
-        initialization_type: spec.initialization.name(),
-        phase: phase.name(),
-        status: status.name(),
-        error_type: status.error_type(),
-        metrics,
-    }
-}
-
-fn runtime_version_arn(spec: &FunctionSpec) -> String {
-    format!("arn:aws:lambda:{}::runtime:{RUNTIME_VERSION_HASH}", spec.region)
+    line(level, "platform.initReport", &record, now)
 }
 
 pub(super) fn restore_start(spec: &FunctionSpec, environment: &str, now: Timestamp) -> SystemLine {
-    let record = RestoreStart {
-        runtime_version: RUNTIME_VERSION,
-        runtime_version_arn: runtime_version_arn(spec),
-        function_name: spec.name(),
-        function_version: spec.version_name(),
-        instance_id: environment,
-        instance_max_memory: spec.memory_mb,
-    };
-    line(LogLevel::Info, "platform.restoreStart", record, now)
+    let record = Object::default().with_environment(spec, environment);
+    line(LogLevel::Info, "platform.restoreStart", &record, now)
 }
 
 pub(super) fn restore_runtime_done(status: &Status, now: Timestamp) -> SystemLine {
-    let record =
-        RestoreDone { status: status.name(), error_type: status.error_type(), metrics: None };
-    line(debug_or_warn(status), "platform.restoreRuntimeDone", record, now)
+    let record = Object::default().with_status(status);
+    line(debug_or_warn(status), "platform.restoreRuntimeDone", &record, now)
 }
 
 pub(super) fn restore_report(status: &Status, duration: Duration, now: Timestamp) -> SystemLine {
-    let metrics = Some(InitMetrics { duration_ms: milliseconds(duration) });
-    let record = RestoreDone { status: status.name(), error_type: status.error_type(), metrics };
-    line(info_or_warn(status), "platform.restoreReport", record, now)
+    let record = Object::default().with_status(status).with_object("metrics", &lasted(duration));
+    line(info_or_warn(status), "platform.restoreReport", &record, now)
 }
 
 pub(super) fn extension(extension: &ExtensionEvent<'_>, now: Timestamp) -> SystemLine {
-    let record = Extension {
-        name: extension.name,
-        state: extension.state,
-        events: extension.events,
-        error_type: extension.error_type,
-    };
-    line(LogLevel::Info, "platform.extension", record, now)
+    let record = Object::default()
+        .with("name", extension.name)
+        .with("state", extension.state)
+        .with("events", extension.events)
+        .with_some("errorType", extension.error_type);
+    line(LogLevel::Info, "platform.extension", &record, now)
 }
 
 pub(super) fn telemetry_subscription(
@@ -260,8 +135,9 @@ pub(super) fn telemetry_subscription(
     types: &[&str],
     now: Timestamp,
 ) -> SystemLine {
-    let record = TelemetrySubscription { name: extension, state: "Subscribed", types };
-    line(LogLevel::Info, "platform.telemetrySubscription", record, now)
+    let record =
+        Object::default().with("name", extension).with("state", "Subscribed").with("types", types);
+    line(LogLevel::Info, "platform.telemetrySubscription", &record, now)
 }
 
 pub(super) fn start(
@@ -270,8 +146,11 @@ pub(super) fn start(
     trace: &Trace,
     now: Timestamp,
 ) -> SystemLine {
-    let record = Start { request_id, version: spec.version_name(), tracing: tracing(trace) };
-    line(LogLevel::Info, "platform.start", record, now)
+    let record = Object::default()
+        .with("requestId", request_id)
+        .with("version", spec.version_name())
+        .with_tracing(trace);
+    line(LogLevel::Info, "platform.start", &record, now)
 }
 
 pub(super) fn runtime_done(done: &RuntimeDone<'_>, now: Timestamp) -> SystemLine {
@@ -284,18 +163,9 @@ pub(super) fn runtime_done(done: &RuntimeDone<'_>, now: Timestamp) -> SystemLine
             span("runtimeOverhead", answered.after(duration), overhead),
         ]
     });
-    let record = Done {
-        request_id: done.request_id,
-        status: done.status.name(),
-        error_type: done.status.error_type(),
-        spans,
-        metrics: RuntimeMetrics {
-            duration_ms: milliseconds(done.duration),
-            produced_bytes: done.produced_bytes,
-        },
-        tracing: tracing(done.trace),
-    };
-    line(debug_or_warn(done.status), "platform.runtimeDone", record, now)
+    let metrics = lasted(done.duration).with("producedBytes", done.produced_bytes);
+    let record = ended(done.request_id, done.status, &spans, &metrics, done.trace);
+    line(debug_or_warn(done.status), "platform.runtimeDone", &record, now)
 }
 
 pub(super) fn report(report: &Report, now: Timestamp) -> SystemLine {
@@ -311,39 +181,53 @@ pub(super) fn report(report: &Report, now: Timestamp) -> SystemLine {
             span("responseDuration", answered, duration),
         ]
     });
-    let record = Done {
-        request_id: &report.request_id,
-        status: report.status.name(),
-        error_type: report.status.error_type(),
-        // For a managed instance, the report carries the spans of `platform.runtimeDone` (AWS Lambda "Telemetry API
-        // Event schema reference").
-        spans: if report.is_managed {
-            response.into_iter().flatten().collect()
-        } else {
-            overhead.into_iter().collect()
-        },
-        metrics: ReportMetrics {
-            duration_ms: milliseconds(report.duration),
-            of_environment: (!report.is_managed).then(|| EnvironmentMetrics {
-                billed_duration_ms: report.billed.as_millis(),
-                memory_size_mb: report.memory_mb,
-                max_memory_used_mb: report.max_memory_mb,
-                init_duration_ms: report.init.map(milliseconds),
-                restore_duration_ms: report.restore.map(milliseconds),
-                billed_restore_duration_ms: report.restore.map(rounded_up_to_millis),
-            }),
-        },
-        tracing: tracing(&report.trace),
+    // For a managed instance, the report carries the spans of `platform.runtimeDone` (AWS Lambda "Telemetry API Event
+    // schema reference").
+    let spans: Vec<Object> = if report.is_managed {
+        response.into_iter().flatten().collect()
+    } else {
+        overhead.into_iter().collect()
     };
-    line(info_or_warn(&report.status), "platform.report", record, now)
+    let mut metrics = lasted(report.duration);
+    // A managed instance has none of these figures.
+    if !report.is_managed {
+        metrics = metrics
+            .with("billedDurationMs", report.billed.as_millis())
+            .with("memorySizeMB", report.memory_mb)
+            .with("maxMemoryUsedMB", report.max_memory_mb)
+            .with_some("initDurationMs", report.init.map(milliseconds))
+            .with_some("restoreDurationMs", report.restore.map(milliseconds))
+            .with_some("billedRestoreDurationMs", report.restore.map(rounded_up_to_millis));
+    }
+    let record = ended(&report.request_id, &report.status, &spans, &metrics, &report.trace);
+    line(info_or_warn(&report.status), "platform.report", &record, now)
 }
 
-fn tracing(trace: &Trace) -> Tracing<'_> {
-    Tracing { span_id: &trace.segment, kind: "X-Amzn-Trace-Id", value: &trace.header }
+/// The record of an invocation that has ended.
+fn ended(
+    request_id: &str,
+    status: &Status,
+    spans: &[Object],
+    metrics: &Object,
+    trace: &Trace,
+) -> Object {
+    let mut record = Object::default().with("requestId", request_id).with_status(status);
+    if !spans.is_empty() {
+        let spans: Vec<String> = spans.iter().map(Object::json).collect();
+        record = record.with_json("spans", &format!("[{}]", spans.join(",")));
+    }
+    record.with_object("metrics", metrics).with_tracing(trace)
 }
 
-fn span(name: &'static str, start: Timestamp, duration: Duration) -> Span {
-    Span { name, start: start.rfc3339(), duration_ms: milliseconds(duration) }
+fn span(name: &str, start: Timestamp, duration: Duration) -> Object {
+    Object::default()
+        .with("name", name)
+        .with("start", start.rfc3339())
+        .with("durationMs", milliseconds(duration))
+}
+
+fn lasted(duration: Duration) -> Object {
+    Object::default().with("durationMs", milliseconds(duration))
 }
 
 fn info_or_warn(status: &Status) -> LogLevel {
@@ -367,13 +251,7 @@ pub(super) struct SystemLine {
     pub(super) json: String,
 }
 
-fn line<R: Serialize>(
-    level: LogLevel,
-    kind: &'static str,
-    record: R,
-    now: Timestamp,
-) -> SystemLine {
-    // Records are made of texts and numbers: nothing in them can fail to be written.
-    let json = serde_json::to_string(&Event { time: now.rfc3339(), kind, record });
-    SystemLine { level, kind, json: json.unwrap_or_default() }
+fn line(level: LogLevel, kind: &'static str, record: &Object, now: Timestamp) -> SystemLine {
+    let event = Object::default().with("time", now.rfc3339()).with("type", kind);
+    SystemLine { level, kind, json: event.with_object("record", record).json() }
 }

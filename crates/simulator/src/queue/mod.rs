@@ -3,28 +3,6 @@
 //! Messages are hidden while they are received or delayed, return after their visibility timeout, and expire after
 //! the retention period, all on tokio's clock, so a test with a paused clock skips days. The queue's answers can be
 //! scripted. Limits are from the Amazon SQS Developer Guide, "Message quotas".
-//!
-//! ```
-//! use std::time::Duration;
-//! use lambda_otlp_simulator::queue::{QueueResponse, BatchResult, Queue};
-//!
-//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
-//! # async fn main() {
-//! let queue = Queue::new("retry").visibility_timeout(Duration::from_secs(60));
-//! queue.script([QueueResponse::refuse(403, "AccessDeniedException")]);
-//! assert!(matches!(queue.send_batch(&["one".to_owned()], Duration::ZERO), BatchResult::Refused(_)));
-//! queue.send_batch(&["one".to_owned()], Duration::ZERO);
-//! let received = queue.receive(10);
-//! assert_eq!((received[0].body.as_str(), received[0].receive_count), ("one", 1));
-//! assert!(queue.receive(10).is_empty());
-//! queue.postpone(&received[0].receipt_handle, Duration::from_secs(5)).unwrap();
-//! tokio::time::advance(Duration::from_secs(5)).await;
-//! let again = queue.receive(10);
-//! assert_eq!(again[0].receive_count, 2);
-//! queue.delete(&again[0].receipt_handle).unwrap();
-//! assert!(queue.is_empty());
-//! # }
-//! ```
 
 mod script;
 mod server;
@@ -44,7 +22,8 @@ use tokio::time::Instant;
 /// Largest message, and largest sum of the messages of one batch.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 pub const MAX_BATCH: usize = 10;
-const MAX_ATTRIBUTES: usize = 10;
+/// Our template's retention.
+const RETENTION: Duration = Duration::from_hours(14 * 24);
 /// Longest time for which a message is hidden after it was received.
 const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_hours(12);
 const MAX_DELAY: Duration = Duration::from_mins(15);
@@ -92,7 +71,6 @@ struct State {
     messages: VecDeque<Stored>,
     script: VecDeque<QueueResponse>,
     visibility_timeout: Duration,
-    retention: Duration,
     next_id: u64,
     taken: usize,
 }
@@ -107,13 +85,12 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// An empty queue, with AWS's defaults for the visibility timeout and our template's retention.
+    /// An empty queue, with AWS's default for the visibility timeout.
     pub fn new(name: &str) -> Self {
         let state = State {
             messages: VecDeque::new(),
             script: VecDeque::new(),
             visibility_timeout: Duration::from_secs(30),
-            retention: Duration::from_hours(14 * 24),
             next_id: 0,
             taken: 0,
         };
@@ -139,12 +116,6 @@ impl Queue {
     #[must_use]
     pub fn visibility_timeout(self, timeout: Duration) -> Self {
         lock(&self.state).visibility_timeout = timeout;
-        self
-    }
-
-    #[must_use]
-    pub fn retention(self, retention: Duration) -> Self {
-        lock(&self.state).retention = retention;
         self
     }
 
@@ -183,9 +154,7 @@ impl Queue {
                 QueueResponse::RefuseEntries(refused, refusal) if refused.contains(&position) => {
                     Err(refusal.clone())
                 }
-                _ => check_body(body)
-                    .and_then(|()| check_attributes(attributes))
-                    .map(|()| state.store(body, attributes, delay)),
+                _ => check_body(body).map(|()| state.store(body, attributes, delay)),
             })
             .collect();
         if answer == QueueResponse::Swallow {
@@ -334,8 +303,7 @@ impl State {
     }
 
     fn forget_old(&mut self, now: Instant) {
-        let retention = self.retention;
-        self.messages.retain(|message| now.saturating_duration_since(message.sent_at) < retention);
+        self.messages.retain(|message| now.saturating_duration_since(message.sent_at) < RETENTION);
     }
 
     /// The message that the receipt names; only the newest receipt counts.
@@ -375,19 +343,6 @@ fn check_batch(bodies: &[(String, Value)], delay: Duration) -> Result<(), Refusa
     }
     if delay > MAX_DELAY {
         return Err(Refusal::sender("InvalidParameterValue", "DelaySeconds is at most 900"));
-    }
-    Ok(())
-}
-
-/// Amazon SQS Developer Guide, "Message quotas"; an empty value is none.
-fn check_attributes(attributes: &Value) -> Result<(), Refusal> {
-    let Some(attributes) = attributes.as_object() else { return Ok(()) };
-    let is_text = |value: &Value| {
-        value.get("StringValue").and_then(Value::as_str).is_some_and(|text| !text.is_empty())
-    };
-    if attributes.len() > MAX_ATTRIBUTES || !attributes.values().all(is_text) {
-        let message = "more than 10 message attributes, or one without a value";
-        return Err(Refusal::sender("InvalidParameterValue", message));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::config::{Config, Limits, User};
+use super::config::{Config, User};
 use super::shared::Shared;
 use super::{Server, Sink, server};
 
@@ -36,7 +36,6 @@ impl Default for Builder {
             payload_limit: 200 * 1024 * 1024,
             max_columns: 1000,
             racing_schemas: false,
-            limits: Limits::default(),
             unknown_keys: Vec::new(),
             clock: Box::new(system_clock),
         };

@@ -58,19 +58,15 @@ pub enum OddityKind {
 pub(super) struct Oddities {
     request: usize,
     found: Vec<Oddity>,
-    limit: usize,
 }
 
 impl Oddities {
-    pub(super) fn new(request: usize, limit: usize) -> Self {
-        Self { request, found: Vec::new(), limit }
+    pub(super) fn new(request: usize) -> Self {
+        Self { request, found: Vec::new() }
     }
 
-    /// One more than the limit is kept, so that the store counts that there were more.
     pub(super) fn add(&mut self, kind: OddityKind, detail: impl Into<String>) {
-        if self.found.len() <= self.limit {
-            self.found.push(Oddity { kind, request: self.request, detail: detail.into() });
-        }
+        self.found.push(Oddity { kind, request: self.request, detail: detail.into() });
     }
 
     pub(super) fn into_vec(self) -> Vec<Oddity> {

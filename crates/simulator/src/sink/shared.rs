@@ -25,7 +25,7 @@ pub(super) struct Shared {
     releases: watch::Sender<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) script: Script,
     pub(super) store: Store,
@@ -36,13 +36,9 @@ pub(super) struct State {
 
 impl Shared {
     pub(super) fn new(config: Config) -> Self {
-        let store = Store::new(config.limits);
-        let management = Management::default();
-        let state =
-            State { script: Script::default(), store, management, to_lose: Removal::default() };
         Self {
             config,
-            state: Mutex::new(state),
+            state: Mutex::default(),
             counts: watch::Sender::new(Counts::default()),
             releases: watch::Sender::new(0),
         }
@@ -105,7 +101,7 @@ impl Shared {
                 state.store.keep(records);
             }
             state.store.counts.rejected += verdict.rejected;
-            state.store.note(verdict.oddities);
+            state.store.oddities.extend(verdict.oddities);
             if let Some(received) = state.store.request_mut(ticket) {
                 received.stored = stored;
                 received.rejected = verdict.rejected;

@@ -1,4 +1,4 @@
-//! The sink's memory: received requests, stored records, and counts of both beyond the bounds.
+//! The sink's memory: received requests and stored records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::time::Instant;
 
-use super::config::Limits;
 use super::ingest::columns::column;
 use super::oddity::Oddity;
 use super::schemas::Schemas;
@@ -27,7 +26,7 @@ pub struct ReceivedRequest {
     pub headers: HeaderMap,
     /// Bytes of the body as it was sent.
     pub encoded_len: usize,
-    /// The inflated body. Empty if it did not inflate, was not read, or found no room ([`Counts::bodies_not_kept`]).
+    /// The inflated body. Empty if it did not inflate or was not read.
     pub body: Bytes,
     pub signal: Option<Signal>,
     /// The status that was answered; `None` while there is none, and where the connection was closed instead.
@@ -107,14 +106,6 @@ pub struct Counts {
     pub rejected: u64,
     /// Items dropped on purpose while 200 was answered, see [`Sink::lose`](super::Sink::lose).
     pub lost: u64,
-    /// Items that were accepted and counted above, but are not kept: the store was full.
-    pub items_not_kept: u64,
-    /// Requests that are not in [`Sink::requests`](super::Sink::requests): the list was full.
-    pub requests_not_kept: u64,
-    /// Requests that are in the list without their body.
-    pub bodies_not_kept: u64,
-    /// Oddities that are not in [`Sink::oddities`](super::Sink::oddities): the list was full.
-    pub oddities_not_kept: u64,
 }
 
 impl Counts {
@@ -255,7 +246,6 @@ pub(super) struct Ticket {
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    pub(super) limits: Limits,
     pub(super) requests: Vec<ReceivedRequest>,
     pub(super) spans: Vec<StoredSpan>,
     pub(super) log_records: Vec<StoredLogRecord>,
@@ -264,38 +254,20 @@ pub(super) struct Store {
     pub(super) oddities: Vec<Oddity>,
     pub(super) counts: Counts,
     pub(super) schemas: Schemas,
-    kept_items: u64,
-    kept_body_bytes: usize,
     epoch: u64,
 }
 
 impl Store {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
-    }
-
-    /// Forgets everything but the limits. Streams have no columns afterwards.
+    /// Forgets everything. Streams have no columns afterwards.
     pub(super) fn clear(&mut self) {
         let (held, epoch) = (self.counts.held, self.epoch + 1);
-        *self = Self { epoch, ..Self::new(self.limits) };
+        *self = Self { epoch, ..Self::default() };
         self.counts.held = held;
     }
 
-    /// Notes a request. Where there is no room for it, its ticket opens nothing.
-    pub(super) fn receive(&mut self, mut received: ReceivedRequest) -> Ticket {
-        let (index, schemas) = (self.requests.len(), self.schemas.version());
-        if index >= self.limits.requests {
-            self.counts.requests_not_kept += 1;
-            return Ticket { index: usize::MAX, epoch: self.epoch, schemas };
-        }
-        let body_bytes = self.kept_body_bytes.saturating_add(received.body.len());
-        if body_bytes > self.limits.body_bytes {
-            self.counts.bodies_not_kept += 1;
-            received.body = Bytes::new();
-        } else {
-            self.kept_body_bytes = body_bytes;
-        }
+    pub(super) fn receive(&mut self, received: ReceivedRequest) -> Ticket {
         self.requests.push(received);
+        let (index, schemas) = (self.requests.len() - 1, self.schemas.version());
         Ticket { index, epoch: self.epoch, schemas }
     }
 
@@ -303,32 +275,24 @@ impl Store {
         if ticket.epoch == self.epoch { self.requests.get_mut(ticket.index) } else { None }
     }
 
-    /// Stores the accepted records within the bounds, and counts the rest.
-    pub(super) fn keep(&mut self, mut records: Records) {
+    pub(super) fn keep(&mut self, records: Records) {
         let items = records.items();
-        match &records {
-            Records::Spans(_) => self.counts.spans += items,
-            Records::Logs(_) => self.counts.log_records += items,
-            Records::Metrics(_) => self.counts.data_points += items,
-            Records::Json(_) => self.counts.json_records += items,
-        }
-        let room = self.limits.records.saturating_sub(self.kept_items);
-        self.counts.items_not_kept += records.remove(&mut Removal::behind(room, items));
-        self.kept_items += records.items();
         match records {
-            Records::Spans(spans) => self.spans.extend(spans),
-            Records::Logs(log_records) => self.log_records.extend(log_records),
-            Records::Metrics(metrics) => self.metrics.extend(metrics),
-            Records::Json(json_records) => self.json_records.extend(json_records),
-        }
-    }
-
-    pub(super) fn note(&mut self, oddities: Vec<Oddity>) {
-        for oddity in oddities {
-            if self.oddities.len() < self.limits.oddities {
-                self.oddities.push(oddity);
-            } else {
-                self.counts.oddities_not_kept += 1;
+            Records::Spans(spans) => {
+                self.counts.spans += items;
+                self.spans.extend(spans);
+            }
+            Records::Logs(log_records) => {
+                self.counts.log_records += items;
+                self.log_records.extend(log_records);
+            }
+            Records::Metrics(metrics) => {
+                self.counts.data_points += items;
+                self.metrics.extend(metrics);
+            }
+            Records::Json(json_records) => {
+                self.counts.json_records += items;
+                self.json_records.extend(json_records);
             }
         }
     }

@@ -12,9 +12,6 @@ use super::queue::Batch;
 use crate::lock::lock;
 use crate::recent::Recent;
 
-/// The most events that may be injected into a function.
-const MAX_INJECTED: usize = 10_000;
-
 /// How many of Lambda's own events are remembered for each function.
 const MAX_GENERATED: usize = 20_000;
 
@@ -74,14 +71,9 @@ impl TelemetryControl {
     }
 
     /// Sends every subscriber of every environment, present or to come, this event as it is. It need be neither of a known
-    /// type nor valid. Beyond 10,000 nothing is taken.
+    /// type nor valid.
     pub fn inject(&self, event: impl Into<String>) {
-        {
-            let mut rules = lock(&self.0.rules);
-            if rules.injected.len() < MAX_INJECTED {
-                rules.injected.push(Generated::injected(event.into()));
-            }
-        }
+        lock(&self.0.rules).injected.push(Generated::injected(event.into()));
         for telemetry in self.0.environments() {
             telemetry.take_injected();
         }

@@ -19,7 +19,7 @@ pub(crate) use controls::{Controls, Ledger};
 pub use controls::{DeliveredTelemetry, TelemetryControl, UndeliveredTelemetry};
 use delivery::Subscription;
 pub(crate) use event::Generated;
-pub(crate) use request::{InvalidSubscription, Settings};
+pub(crate) use request::Settings;
 
 use crate::clock;
 use crate::function::LogFormat;

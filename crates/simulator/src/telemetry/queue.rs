@@ -16,15 +16,13 @@ const PLATFORM_RESERVE_BYTES: usize = 1024 * 1024;
 /// The most bytes that wait for one subscriber.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// The most events that are held back on a test's request.
-const MAX_HELD: usize = 10_000;
-
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// Events in delivery stay at the front until they are acknowledged.
     waiting: VecDeque<Item>,
     bytes: usize,
-    held: Vec<Held>,
+    /// Events that a test keeps back until it releases them.
+    held: Vec<(Arc<str>, String)>,
     dropped: Dropped,
 }
 
@@ -33,13 +31,6 @@ struct Item {
     kind: Arc<str>,
     json: String,
     since: Instant,
-}
-
-/// An event that a test keeps back until it is released.
-#[derive(Debug)]
-struct Held {
-    kind: Arc<str>,
-    json: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,7 +61,9 @@ impl Queue {
         let is_line = matches!(category, Category::Function | Category::Extension);
         let reserve = if is_line { 0 } else { PLATFORM_RESERVE_BYTES };
         if self.bytes + json.len() > MAX_BYTES + reserve {
-            return self.drop_one(&json);
+            self.dropped.records += 1;
+            self.dropped.bytes += json.len();
+            return;
         }
         self.bytes += json.len();
         self.waiting.push_back(Item { kind: Arc::clone(kind), json, since: now });
@@ -78,20 +71,12 @@ impl Queue {
 
     /// Keeps an event back until `release`.
     pub(super) fn hold(&mut self, kind: &Arc<str>, json: String) {
-        if self.held.len() >= MAX_HELD {
-            return self.drop_one(&json);
-        }
-        self.held.push(Held { kind: Arc::clone(kind), json });
-    }
-
-    fn drop_one(&mut self, json: &str) {
-        self.dropped.records += 1;
-        self.dropped.bytes += json.len();
+        self.held.push((Arc::clone(kind), json));
     }
 
     /// Passes on the events that are held back, also beyond the bound: they were accepted already.
     pub(super) fn release(&mut self, now: Instant) {
-        for Held { kind, json } in std::mem::take(&mut self.held) {
+        for (kind, json) in std::mem::take(&mut self.held) {
             self.bytes += json.len();
             self.waiting.push_back(Item { kind, json, since: now });
         }
@@ -143,11 +128,7 @@ impl Queue {
     pub(super) fn take_all(&mut self) -> Vec<(Arc<str>, String)> {
         self.bytes = 0;
         let waiting = std::mem::take(&mut self.waiting).into_iter();
-        let held = std::mem::take(&mut self.held).into_iter();
-        waiting
-            .map(|item| (item.kind, item.json))
-            .chain(held.map(|held| (held.kind, held.json)))
-            .collect()
+        waiting.map(|item| (item.kind, item.json)).chain(std::mem::take(&mut self.held)).collect()
     }
 }
 

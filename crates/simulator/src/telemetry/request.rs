@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::Uri;
 use serde::Deserialize;
-use thiserror::Error;
 
 use super::category::Category;
 
@@ -28,25 +27,6 @@ pub(crate) struct Settings {
     pub(crate) types: Vec<Category>,
     pub(crate) buffering: Buffering,
     pub(crate) destination: Destination,
-}
-
-/// Why a subscription is refused with 400.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub(crate) enum InvalidSubscription {
-    #[error("the body is no subscription: {0}")]
-    Json(String),
-    #[error("schemaVersion `{0}` is unknown; use 2025-01-29")]
-    Schema(String),
-    #[error("types is empty; name platform, function or extension")]
-    NoTypes,
-    #[error("type `{0}` is unknown; use platform, function or extension")]
-    Type(String),
-    #[error("buffering.{name} is {value}, not within {min} and {max}")]
-    OutOfRange { name: &'static str, value: u64, min: u64, max: u64 },
-    #[error("destination.protocol `{0}` is not simulated; use HTTP")]
-    Protocol(String),
-    #[error("destination `{0}` is not http://sandbox.localdomain:PORT")]
-    Destination(String),
 }
 
 #[derive(Deserialize)]
@@ -79,18 +59,21 @@ const SCHEMA_VERSIONS: [&str; 2] = ["2022-12-13", "2025-01-29"];
 const RESERVED_PORT: u16 = 9001;
 
 impl Settings {
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, InvalidSubscription> {
+    /// Returns an error if Lambda would answer 400.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, String> {
         let request: Request = serde_json::from_slice(body)
-            .map_err(|error| InvalidSubscription::Json(error.to_string()))?;
-        if !SCHEMA_VERSIONS.contains(&request.schema_version.as_str()) {
-            return Err(InvalidSubscription::Schema(request.schema_version));
+            .map_err(|error| format!("the body is no subscription: {error}"))?;
+        let version = request.schema_version;
+        if !SCHEMA_VERSIONS.contains(&version.as_str()) {
+            return Err(format!("schemaVersion `{version}` is unknown; use 2025-01-29"));
         }
         if request.types.is_empty() {
-            return Err(InvalidSubscription::NoTypes);
+            return Err("types is empty; name platform, function or extension".to_owned());
         }
-        let types = request.types.iter().map(|name| {
-            Category::parse(name).ok_or_else(|| InvalidSubscription::Type(name.clone()))
-        });
+        let unknown =
+            |name| format!("type `{name}` is unknown; use platform, function or extension");
+        let types =
+            request.types.iter().map(|name| Category::parse(name).ok_or_else(|| unknown(name)));
         let types = types.collect::<Result<_, _>>()?;
         let buffering = buffering(&request.buffering.unwrap_or_default())?;
         let destination = destination(request.destination)?;
@@ -98,10 +81,10 @@ impl Settings {
     }
 }
 
-fn buffering(requested: &RequestedBuffering) -> Result<Buffering, InvalidSubscription> {
+fn buffering(requested: &RequestedBuffering) -> Result<Buffering, String> {
     let within = |name, value: Option<u64>, default, min, max| match value.unwrap_or(default) {
         value if (min..=max).contains(&value) => Ok(value),
-        value => Err(InvalidSubscription::OutOfRange { name, value, min, max }),
+        value => Err(format!("buffering.{name} is {value}, not within {min} and {max}")),
     };
     let max_items = within("maxItems", requested.max_items, 10_000, 1000, 10_000)?;
     let max_bytes = within("maxBytes", requested.max_bytes, 262_144, 262_144, 1_048_576)?;
@@ -113,12 +96,14 @@ fn buffering(requested: &RequestedBuffering) -> Result<Buffering, InvalidSubscri
     })
 }
 
-fn destination(requested: RequestedDestination) -> Result<Destination, InvalidSubscription> {
-    if requested.protocol != "HTTP" {
-        return Err(InvalidSubscription::Protocol(requested.protocol));
+fn destination(requested: RequestedDestination) -> Result<Destination, String> {
+    let RequestedDestination { protocol, uri } = requested;
+    if protocol != "HTTP" {
+        return Err(format!("destination.protocol `{protocol}` is not simulated; use HTTP"));
     }
-    let text = requested.uri.unwrap_or_default();
-    http_destination(&text).ok_or(InvalidSubscription::Destination(text))
+    let text = uri.unwrap_or_default();
+    let wrong = || format!("destination `{text}` is not http://sandbox.localdomain:PORT");
+    http_destination(&text).ok_or_else(wrong)
 }
 
 /// `sandbox.localdomain` stands for this machine, as `sandbox` does; so do, outside Lambda, the loopback names.

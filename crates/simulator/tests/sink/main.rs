@@ -1,5 +1,5 @@
 //! The sink answers as OpenObserve was measured to answer: a table of request and answer for every quirk.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod checks;
 mod oddities;

@@ -252,45 +252,20 @@ async fn json_requests_are_decoded_and_answered() {
 }
 
 #[tokio::test]
-async fn json_streams_parse_timestamps_and_count_failures() {
+async fn json_streams_count_rejected_and_unwritten_records() {
     let sink = sink().start().await.unwrap();
-    let check = async |body: &'static str, status: u16, expect: &str| {
+    let check = async |body: &'static str, expected: &str| {
         let answered = post(&sink, "/api/acme/My-Logs/_json", &[JSON], body).await;
-        assert_eq!(answered.status, status, "{body}");
-        let value: serde_json::Value = serde_json::from_slice(&answered.body).unwrap();
-        let found = if status == 200 {
-            value["status"][0].to_string()
-        } else {
-            value["message"].to_string()
-        };
-        assert!(found.contains(expect), "{body}: {found}");
+        assert!(answered.text().contains(expected), "{body}: {}", answered.text());
     };
-    check("[]", 200, r#"{"failed":0,"name":"my_logs","successful":0}"#).await;
-    check(r#"{"a":1}"#, 200, r#""successful":1"#).await;
-    check(r#"[{"a":1},{"_timestamp":null}]"#, 200, r#""successful":2"#).await;
-    // Seconds, milliseconds, microseconds, nanoseconds, text.
-    check(r#"[{"_timestamp":1767225600},{"_timestamp":1767225600000}]"#, 200, r#""successful":2"#)
+    check(r#"[{"a":1},{"_timestamp":1767225600}]"#, r#""successful":2"#).await;
+    check(r#"[{"_timestamp":"soon"},{"a":1}]"#, r#""error":"Can't parse timestamp","failed":1"#)
         .await;
-    check(
-        r#"[{"_timestamp":1767225600000000},{"_timestamp":1767225600000000000}]"#,
-        200,
-        r#""successful":2"#,
-    )
-    .await;
-    check(r#"{"_timestamp":"2026-01-01T01:00:00.5+01:00"}"#, 200, r#""successful":1"#).await;
-    check(
-        r#"[{"_timestamp":"soon"},{"a":1}]"#,
-        200,
-        r#"{"error":"Can't parse timestamp","failed":1,"name":"my_logs","successful":1}"#,
-    )
-    .await;
-    check(r#"{"_timestamp":1767200000}"#, 200, "Too old data").await;
-    check("", 400, "Invalid json").await;
-    check("[1]", 400, "Invalid json").await;
-    check(r#"[{"a":1},2]"#, 400, "Invalid json").await;
+    check(r#"{"_timestamp":1767200000}"#, "Too old data").await;
+    check(r#"[{"a":1},2]"#, "Invalid json").await;
     sink.script([ScriptedResponse::WriteFailed]);
-    check(r#"{"a":1}"#, 200, r#"{"failed":0,"name":"my_logs","successful":0}"#).await;
-    assert_eq!((sink.counts().json_records, sink.counts().rejected), (9, 2));
+    check(r#"{"a":1}"#, r#"{"failed":0,"name":"my_logs","successful":0}"#).await;
+    assert_eq!((sink.counts().json_records, sink.counts().rejected), (3, 2));
     let records = sink.json_records();
     assert_eq!((records[0].organization.as_str(), records[0].stream.as_str()), ("acme", "my_logs"));
 }

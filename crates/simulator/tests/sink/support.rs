@@ -1,9 +1,8 @@
 //! A client for the sink, and small requests to send.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use lambda_otlp_simulator::sink::{Builder, OddityKind, Sink};
 use opentelemetry_proto::tonic::collector::logs::v1::{
@@ -53,45 +52,25 @@ impl Answered {
     }
 }
 
-/// One request on a connection of its own; `None` where the connection ends without a whole answer.
-pub(crate) async fn send(
-    sink: &Sink,
-    method: Method,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: impl Into<Bytes>,
-) -> Option<Answered> {
-    let (parts, body) = head(sink, method, path, headers, body).await?.into_parts();
-    let body = body.collect().await.ok()?.to_bytes();
-    Some(Answered { status: parts.status.as_u16(), headers: parts.headers, body })
-}
-
-/// As [`send`], but the answer's body is not read yet; `None` where there is not even a head.
-pub(crate) async fn head(
-    sink: &Sink,
-    method: Method,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: impl Into<Bytes>,
-) -> Option<Response<Incoming>> {
-    let stream = TcpStream::connect(sink.address()).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    sender.send_request(request.body(Full::new(body.into())).unwrap()).await.ok()
-}
-
+/// Posts a request on a connection of its own.
 pub(crate) async fn post(
     sink: &Sink,
     path: &str,
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Answered {
-    send(sink, Method::POST, path, headers, body).await.expect("a whole answer")
+    let stream = TcpStream::connect(sink.address()).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut request = Request::builder().method("POST").uri(path).header("host", "localhost");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = sender.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answered { status: parts.status.as_u16(), headers: parts.headers, body }
 }
 
 pub(crate) fn attribute(key: &str, value: &str) -> KeyValue {
@@ -178,12 +157,6 @@ pub(crate) fn gauge(data_points: Vec<NumberDataPoint>) -> Metric {
 
 pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(body).unwrap();
-    encoder.finish().unwrap()
-}
-
-pub(crate) fn zlib(body: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(body).unwrap();
     encoder.finish().unwrap()
 }

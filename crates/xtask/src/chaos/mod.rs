@@ -11,8 +11,6 @@ use anyhow::{Context as _, bail};
 /// Schedules of `cargo xtask chaos` without a number; the gate runs 2,000.
 const SCHEDULES: u64 = 20_000;
 
-pub(crate) const USAGE: &str = "chaos [--seeds N | --seed N | --processes N | --processes-seed N]";
-
 /// Runs as many schedules as `--seeds` says, or the one of `--seed`.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     let number = |text: &str| text.parse().with_context(|| format!("{text:?} is not a number"));
@@ -22,11 +20,11 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         ["--seed", seed] => schedules("NO_LOSS_SEED", number(seed)?),
         ["--processes", seeds] => processes::run(0..number(seeds)?),
         ["--processes-seed", seed] => processes::run(std::iter::once(number(seed)?)),
-        _ => bail!("cargo xtask {USAGE}"),
+        _ => bail!("unknown arguments; cargo xtask --help lists them"),
     }
 }
 
 pub(crate) fn schedules(variable: &str, number: u64) -> anyhow::Result<()> {
-    let test = ["lambda-otlp-forwarder", "--test", "scenarios", "no_item_is_lost"];
+    let test = ["--package", "lambda-otlp-forwarder", "--test", "scenarios", "no_item_is_lost"];
     long_test(&test, variable, number).context("schedules failed; see above for their seeds")
 }

@@ -24,7 +24,7 @@ use crate::checks::{has_target, locked_packages, root};
 use anyhow::ensure;
 pub(crate) use binary::inspect;
 use components::Component;
-pub(crate) use reproduction::{USAGE, run as dry_run};
+pub(crate) use reproduction::run as dry_run;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;

@@ -8,9 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-pub(crate) const USAGE: &str =
-    "release --dry-run [--functions | --layer | --cli | --python-layer | --node-layer]";
-
 /// The files outside cargo's packages that state their version, and the text before it.
 const STATED: [(&str, &str); 4] = [
     ("CHANGELOG.md", "\n## "),
@@ -19,16 +16,7 @@ const STATED: [(&str, &str); 4] = [
     ("extension/layer/node/lines.cjs", "VERSION = \""),
 ];
 
-pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
-    let what = match arguments {
-        ["--dry-run"] => What::All,
-        ["--dry-run", "--functions"] => What::Functions,
-        ["--dry-run", "--layer"] => What::Layer,
-        ["--dry-run", "--cli"] => What::CommandLine,
-        ["--dry-run", "--python-layer"] => What::PythonLayers,
-        ["--dry-run", "--node-layer"] => What::NodeLayer,
-        _ => bail!("usage: cargo xtask {USAGE}; a pushed tag publishes (release.yml)"),
-    };
+pub(crate) fn run() -> anyhow::Result<()> {
     let root = root()?;
     println!("pass  version: {} everywhere", version(&root, &metadata()?)?);
     let git = |arguments: &[&str]| {
@@ -46,7 +34,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     }
     println!("make  the files of commit {} twice", git(&["rev-parse", "--short", "HEAD"])?);
     let made = folders.map(|folder| {
-        make(&folder, what)?;
+        make(&folder, What::All)?;
         let sums = std::fs::read_to_string(folder.join(FOLDER).join(SUMS))?;
         anyhow::Ok(sums.lines().map(str::to_owned).collect::<BTreeSet<_>>())
     });

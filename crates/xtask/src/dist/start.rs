@@ -1,4 +1,4 @@
-//! Starts the extension in a root folder that holds nothing else.
+//! Starts the extension against a stand-in for Lambda.
 
 use super::Architecture;
 use anyhow::{Context as _, bail};
@@ -13,39 +13,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts the extension and waits until it registers; says how it was started, or why it was not.
 pub(super) fn check(architecture: &Architecture, extension: &Path) -> anyhow::Result<String> {
-    let root = tempfile::tempdir()?;
-    std::fs::copy(extension, root.path().join("extension"))?;
-    let is_native = architecture.target.starts_with(std::env::consts::ARCH);
-    if !is_native {
-        // An emulator is a program of this machine, so it cannot stand in the empty root.
-        if Command::new(architecture.emulator).arg("--version").output().is_err() {
-            return Ok(format!("not started: there is no {}", architecture.emulator));
-        }
-        let mut emulator = Command::new(architecture.emulator);
-        registers(emulator.arg(root.path().join("extension")))?;
-        return Ok(format!("registered below {}", architecture.emulator));
+    if architecture.target.starts_with(std::env::consts::ARCH) {
+        registers(&mut Command::new(extension))?;
+        return Ok("registered".to_owned());
     }
-    for (how, program) in [("chroot", "chroot"), ("unshare", "unshare")] {
-        let mut command = Command::new(program);
-        if program == "unshare" {
-            command.args(["--map-root-user", "--root"]);
-        }
-        command.arg(root.path()).arg("/extension");
-        if may(program) {
-            registers(&mut command)?;
-            return Ok(format!("registered in a root that holds nothing else ({how})"));
-        }
+    let emulator = architecture.emulator;
+    if Command::new(emulator).arg("--version").output().is_err() {
+        return Ok(format!("not started: there is no {emulator}"));
     }
-    registers(&mut Command::new(root.path().join("extension")))?;
-    Ok("registered; this user may not change its root".to_owned())
-}
-
-/// Returns `true` if this user may start a program in another root.
-fn may(program: &str) -> bool {
-    let arguments: &[&str] =
-        if program == "unshare" { &["--map-root-user", "true"] } else { &["/", "true"] };
-    let tried = Command::new(program).args(arguments).stderr(Stdio::null()).status();
-    tried.is_ok_and(|status| status.success())
+    registers(Command::new(emulator).arg(extension))?;
+    Ok(format!("registered below {emulator}"))
 }
 
 /// Takes the place of Lambda's API until the extension has registered.
@@ -54,8 +31,8 @@ fn may(program: &str) -> bool {
 fn registers(command: &mut Command) -> anyhow::Result<()> {
     let api = TcpListener::bind("127.0.0.1:0")?;
     api.set_nonblocking(true)?;
-    // Nothing of this machine's settings, but where the program stands that starts it.
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    // Nothing of this machine's settings, but the place of the emulator.
+    command.env_clear().env("PATH", "/usr/bin:/bin");
     command.env("AWS_LAMBDA_RUNTIME_API", api.local_addr()?.to_string());
     let extension = command.stdout(Stdio::null()).spawn();
     let mut extension = extension.with_context(|| format!("cannot start {command:?}"))?;

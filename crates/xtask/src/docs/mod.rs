@@ -1,8 +1,6 @@
-//! Keeps the documents true: writes the tables of variables and signals, and checks links, names of files, quoted messages and the
-//! crates' descriptions.
+//! Keeps the documents true: writes the tables of variables and signals, and checks links, names of files and quoted messages.
 
 mod links;
-mod manifests;
 mod quotes;
 mod signals;
 mod variables;
@@ -17,15 +15,13 @@ pub(crate) fn write() -> anyhow::Result<()> {
     variables::write()
 }
 
-/// Fails if a document is outdated or empty or has a broken link, or if a crate lacks a field.
+/// Fails if a document is outdated or has a broken link.
 pub(crate) fn check() -> anyhow::Result<()> {
     let root = checks::root()?;
     let mut mistakes = Vec::new();
     let files = files(&root)?;
-    mistakes.extend(empty(&root, &files)?);
     mistakes.extend(links::check(&root, &files)?);
     mistakes.extend(quotes::check(&root, &files)?);
-    mistakes.extend(manifests::mistakes(&checks::metadata()?));
     for mistake in &mistakes {
         eprintln!("{mistake}");
     }
@@ -65,14 +61,4 @@ fn files(root: &Path) -> anyhow::Result<Vec<String>> {
     // A file that is deleted and not yet committed is still in the index.
     let there = names.lines().filter(|name| root.join(name).is_file());
     Ok(there.map(str::to_owned).collect())
-}
-
-fn empty(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
-    let mut empty = Vec::new();
-    for file in files {
-        if root.join(file).metadata().with_context(|| file.clone())?.len() == 0 {
-            empty.push(format!("{file}: is empty"));
-        }
-    }
-    Ok(empty)
 }

@@ -33,29 +33,25 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     let client = pinned(root, "demo/python/requirements.txt", "awslambdaric")?;
     let sdk = pinned(root, "demo/python/requirements.txt", "opentelemetry-sdk")?;
     let name = format!("extension: PyPI opentelemetry-sdk {sdk} below awslambdaric {client}");
-    match workshop.packages.python() {
-        Ok(python) => tally.note(&name, runtime.block_on(python_function(workshop, python))),
-        Err(skipped) => println!("skip  {name}: {skipped}"),
-    }
+    tally.note_with(&name, workshop.packages.python(), |python| {
+        let spec = python_spec(workshop, python);
+        runtime.block_on(with_the_extension(workshop, "python", spec))
+    });
 
     let package = "opentelemetry-exporter-otlp-json-file";
     let version = pinned(root, "tests/interop/python/requirements.txt", package)?;
     let name = format!("no layer: PyPI {package} {version} below awslambdaric {client}");
-    match workshop.packages.python() {
-        Ok(python) => tally.note(&name, runtime.block_on(printing_function(workshop, python))),
-        Err(skipped) => println!("skip  {name}: {skipped}"),
-    }
+    tally.note_with(&name, workshop.packages.python(), |python| {
+        runtime.block_on(printing_function(workshop, python))
+    });
 
     for (encoding, words) in [("http", "JSON"), ("proto", "protobuf")] {
         let package = format!("@opentelemetry/exporter-trace-otlp-{encoding}");
         let version = pinned(root, "tests/interop/node/package.json", &package)?;
         let name = format!("extension: npm {package} {version} ({words})");
-        match workshop.packages.node() {
-            Ok(modules) => {
-                tally.note(&name, runtime.block_on(node_function(workshop, modules, encoding)));
-            }
-            Err(skipped) => println!("skip  {name}: {skipped}"),
-        }
+        tally.note_with(&name, workshop.packages.node(), |modules| {
+            runtime.block_on(node_function(workshop, modules, encoding))
+        });
     }
     Ok(())
 }
@@ -87,10 +83,6 @@ async fn the_demo(workshop: &Workshop) -> anyhow::Result<String> {
         bail!("the function noted {noted:?}, of {} spans read are {numbers:?}", read.len());
     }
     Ok(format!("{compared} in {} lines", lines.len()))
-}
-
-async fn python_function(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
-    with_the_extension(workshop, "python", python_spec(workshop, python)).await
 }
 
 /// A function without a layer and with an SDK that prints OTLP/JSON: all its items must be in the log group,

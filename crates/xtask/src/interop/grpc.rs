@@ -13,23 +13,16 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     let package = "opentelemetry-exporter-otlp-proto-grpc";
     let version = pinned(root, "tests/interop/python/requirements.txt", package)?;
     let name = format!("extension: PyPI {package} {version}");
-    match workshop.packages.python() {
-        Ok(python) => {
-            let spec = python_spec(workshop, python).env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
-            let ran = runtime.block_on(with_the_extension(workshop, "python-grpc", spec));
-            tally.note(&name, ran);
-        }
-        Err(skipped) => println!("skip  {name}: {skipped}"),
-    }
+    tally.note_with(&name, workshop.packages.python(), |python| {
+        let spec = python_spec(workshop, python).env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+        runtime.block_on(with_the_extension(workshop, "python-grpc", spec))
+    });
 
     let package = "@opentelemetry/exporter-trace-otlp-grpc";
     let version = pinned(root, "tests/interop/node/package.json", package)?;
     let name = format!("extension: npm {package} {version}");
-    match workshop.packages.node() {
-        Ok(modules) => {
-            tally.note(&name, runtime.block_on(node_function(workshop, modules, "grpc")));
-        }
-        Err(skipped) => println!("skip  {name}: {skipped}"),
-    }
+    tally.note_with(&name, workshop.packages.node(), |modules| {
+        runtime.block_on(node_function(workshop, modules, "grpc"))
+    });
     Ok(())
 }

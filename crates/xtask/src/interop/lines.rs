@@ -26,15 +26,12 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
         [("span_exporter.py", "otlp-stdout-span-exporter"), ("otel_lite.py", "lambda-otel-lite")]
     {
         let name = named(workshop, "PyPI", "tests/interop/python/requirements.txt", package);
-        match workshop.packages.python() {
-            Ok(python) => {
-                let mut command = Command::new(python);
-                command.arg(workshop.root.join("tests/interop/python").join(script));
-                command.env("PYTHONDONTWRITEBYTECODE", "1");
-                tally.note(&name, decode_what_it_prints(workshop, &name, &mut command));
-            }
-            Err(skipped) => println!("skip  {name}: {skipped}"),
-        }
+        tally.note_with(&name, workshop.packages.python(), |python| {
+            let mut command = Command::new(python);
+            command.arg(workshop.root.join("tests/interop/python").join(script));
+            command.env("PYTHONDONTWRITEBYTECODE", "1");
+            decode_what_it_prints(workshop, &name, &mut command)
+        });
     }
 
     let name = named(
@@ -43,15 +40,12 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
         "tests/interop/node/package.json",
         "@dev7a/otlp-stdout-span-exporter",
     );
-    match workshop.packages.node() {
-        Ok(modules) => {
-            let mut command = Command::new("node");
-            command.arg(workshop.root.join("tests/interop/node/span_exporter.js"));
-            command.env("NODE_PATH", modules);
-            tally.note(&name, decode_what_it_prints(workshop, &name, &mut command));
-        }
-        Err(skipped) => println!("skip  {name}: {skipped}"),
-    }
+    tally.note_with(&name, workshop.packages.node(), |modules| {
+        let mut command = Command::new("node");
+        command.arg(workshop.root.join("tests/interop/node/span_exporter.js"));
+        command.env("NODE_PATH", modules);
+        decode_what_it_prints(workshop, &name, &mut command)
+    });
 
     let crates = "tests/interop/rust/Cargo.toml";
     for (peer, package) in

@@ -82,12 +82,19 @@ pub(crate) fn node_modules(source: &Path, folder: &Path) -> anyhow::Result<PathB
     Ok(folder.join("node_modules"))
 }
 
-/// The interpreter of the unchanged function, in an environment without OpenTelemetry.
-pub(super) fn unchanged_python(root: &Path, folder: &str) -> anyhow::Result<Option<PathBuf>> {
-    let Some(interpreter) = find_python() else { return Ok(None) };
+/// The interpreter of the unchanged function, in an environment without OpenTelemetry; an inner error says why there is none.
+pub(super) fn unchanged_python(
+    root: &Path,
+    folder: &str,
+) -> anyhow::Result<Result<PathBuf, String>> {
+    let Some(interpreter) = find_python() else { return Ok(Err(no_python())) };
     let requirements = root.join("tests/interop/unchanged").join(folder).join("requirements.txt");
     let folder = cache()?.join(format!("interop/unchanged-{folder}"));
-    python_environment(&interpreter, &folder, &[requirements]).context("PyPI").map(Some)
+    python_environment(&interpreter, &folder, &[requirements]).context("PyPI").map(Ok)
+}
+
+fn no_python() -> String {
+    format!("there is no Python {MIN_PYTHON} on this machine")
 }
 
 /// The folder `node_modules` of an unchanged function, for the `package.json` in this folder of
@@ -100,13 +107,12 @@ pub(super) fn unchanged_node(root: &Path, folder: &str) -> anyhow::Result<PathBu
 impl Packages {
     /// The virtual environment's interpreter, for a script beside which there are modules of ours.
     pub(super) fn python(&self) -> Result<&Path, String> {
-        let needed = || format!("skipped: there is no Python {MIN_PYTHON} on this machine");
-        self.python.as_deref().ok_or_else(needed)
+        self.python.as_deref().ok_or_else(no_python)
     }
 
     /// The folder `node_modules`.
     pub(super) fn node(&self) -> Result<&Path, String> {
-        let needed = || format!("skipped: there is no Node {MIN_NODE} on this machine");
+        let needed = || format!("there is no Node {MIN_NODE} on this machine");
         self.node.as_deref().ok_or_else(needed)
     }
 }

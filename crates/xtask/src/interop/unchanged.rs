@@ -64,16 +64,14 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     let (client, aws) =
         (pinned(root, requirements, "awslambdaric")?, pinned(root, requirements, "boto3")?);
     let name = format!("no code to change: Python with boto3 {aws} below awslambdaric {client}");
-    match unchanged_python(root, "python")? {
-        Some(python) => {
-            let plain = python_function(workshop, &python, "shop.handler", PYTHON_STORY);
-            tally.note(&name, runtime.block_on(plain));
-            let name =
-                format!("{name}, patched by gevent {}", pinned(root, requirements, "gevent")?);
-            let patched = python_function(workshop, &python, "patched.handler", SHORT_STORY);
-            tally.note(&name, runtime.block_on(patched));
-        }
-        None => println!("skip  {name}: there is no Python that is new enough on this machine"),
+    let python = unchanged_python(root, "python")?;
+    let patched = format!("{name}, patched by gevent {}", pinned(root, requirements, "gevent")?);
+    for (name, handler, story) in
+        [(name, "shop.handler", PYTHON_STORY), (patched, "patched.handler", SHORT_STORY)]
+    {
+        tally.note_with(&name, python.as_ref().map_err(Clone::clone), |python| {
+            runtime.block_on(python_function(workshop, python, handler, story))
+        });
     }
 
     let aws = pinned(root, "tests/interop/unchanged/node/package.json", "@aws-sdk/client-sqs")?;
@@ -85,16 +83,10 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
         ("shop_module.handler", SHORT_STORY),
     ] {
         let name = format!("no code to change: Node with @aws-sdk/client-sqs {aws}, {handler}");
-        match workshop.packages.node() {
-            Ok(_) => {
-                let ran = async {
-                    let (without, with) = node_function(workshop, handler, "node")?;
-                    compare(workshop, story, without, with).await
-                };
-                tally.note(&name, runtime.block_on(ran));
-            }
-            Err(skipped) => println!("skip  {name}: {skipped}"),
-        }
+        tally.note_with(&name, workshop.packages.node(), |_| {
+            let (without, with) = node_function(workshop, handler, "node")?;
+            runtime.block_on(compare(workshop, story, without, with))
+        });
     }
 
     if workshop.packages.node().is_ok() {

@@ -33,33 +33,27 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
         [("subsegments.sdk", "aws-xray-sdk"), ("subsegments.powertools", "aws-lambda-powertools")]
     {
         let name = format!("X-Ray: PyPI {package} {}", pinned(root, requirements, package)?);
-        let Some(python) = &python else {
-            println!("skip  {name}: there is no Python that is new enough on this machine");
-            continue;
-        };
-        let (_, with) = python_specs(workshop, python, handler)?;
-        tally.note(&name, runtime.block_on(each_start(workshop, &with, &STARTS)));
+        tally.note_with(&name, python.as_ref().map_err(Clone::clone), |python| {
+            let (_, with) = python_specs(workshop, python, handler)?;
+            runtime.block_on(each_start(workshop, &with, &STARTS))
+        });
     }
     let requirements = "tests/interop/unchanged/aws_distro/requirements.txt";
     let package = "aws-opentelemetry-distro";
     let name = format!("X-Ray: PyPI {package} {}", pinned(root, requirements, package)?);
-    if let Some(python) = unchanged_python(root, "aws_distro")? {
-        tally.note(&name, runtime.block_on(aws_distro(workshop, &python)));
-    } else {
-        println!("skip  {name}: there is no Python that is new enough on this machine");
-    }
+    tally.note_with(&name, unchanged_python(root, "aws_distro")?, |python| {
+        runtime.block_on(aws_distro(workshop, &python))
+    });
     let description = "tests/interop/unchanged/node/package.json";
     for (handler, package) in [
         ("subsegments.sdk", "aws-xray-sdk-core"),
         ("subsegments.powertools", "@aws-lambda-powertools/tracer"),
     ] {
         let name = format!("X-Ray: npm {package} {}", pinned(root, description, package)?);
-        if let Err(skipped) = workshop.packages.node() {
-            println!("skip  {name}: {skipped}");
-            continue;
-        }
-        let (_, with) = node_function(workshop, handler, "node")?;
-        tally.note(&name, runtime.block_on(each_start(workshop, &with, &STARTS[..2])));
+        tally.note_with(&name, workshop.packages.node(), |_| {
+            let (_, with) = node_function(workshop, handler, "node")?;
+            runtime.block_on(each_start(workshop, &with, &STARTS[..2]))
+        });
     }
     Ok(())
 }

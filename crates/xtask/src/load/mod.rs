@@ -17,14 +17,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) const USAGE: &str = "load [--seconds N] [--picture FILE] | load --invocations N";
-
 const SECONDS: u64 = 60;
 
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     if let ["--invocations", number] = arguments {
         let number = number.parse().context("--invocations: not a number")?;
-        let test = ["lambda-otlp-tests", "--test", "growth"];
+        let test = ["--package", "lambda-otlp-tests", "--test", "growth"];
         return checks::long_test(&test, "GROWTH_INVOCATIONS", number);
     }
     let (mut seconds, mut picture) = (SECONDS, None);
@@ -32,7 +30,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         match argument {
             ["--seconds", number] => seconds = number.parse().context("--seconds: not a number")?,
             ["--picture", file] => picture = Some(*file),
-            _ => bail!("cargo xtask {USAGE}"),
+            _ => bail!("unknown arguments; cargo xtask --help lists them"),
         }
     }
     let duration = Duration::from_secs(seconds);

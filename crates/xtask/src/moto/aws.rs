@@ -1,18 +1,18 @@
 //! moto's server as a process, and calls of the APIs that it stands in for.
 
+use super::Workshop;
 use crate::pypi::Environment;
-use anyhow::{Context as _, bail};
+use crate::serve::{percent_encoded, send};
+use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use http::{Method, Request, Uri};
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use http::{Method, Request};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use simulator::Lambda;
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use tokio::net::TcpStream;
 
 pub(super) const REGION: &str = "eu-west-1";
 pub(super) const ACCOUNT: &str = "123456789012";
@@ -24,14 +24,13 @@ pub(crate) struct Moto {
 }
 
 impl Moto {
-    /// Starts it; its functions run in the local Lambda at this address.
-    pub(super) fn start(
-        root: &Path,
-        environment: &Environment,
-        lambda: &str,
-    ) -> anyhow::Result<Self> {
-        let mut server = environment.script(&root.join("crates/xtask/src/moto/server.py"));
-        server.arg(lambda);
+    /// Starts it. Its functions run in the local Lambda, or nowhere.
+    pub(super) fn start(workshop: &Workshop, lambda: Option<&Lambda>) -> anyhow::Result<Self> {
+        let script = workshop.root.join("crates/xtask/src/moto/server.py");
+        let mut server = workshop.environment.script(&script);
+        let address =
+            lambda.map_or("127.0.0.1:1".to_owned(), |lambda| lambda.endpoint().to_string());
+        server.arg(format!("http://{address}"));
         Self::started(server)
     }
 
@@ -64,32 +63,70 @@ impl Moto {
         target: &str,
         body: &Value,
     ) -> anyhow::Result<Value> {
-        let request =
-            self.request(service, Method::POST, "/", "application/x-amz-json-1.1", body)?;
-        let request = request.header("x-amz-target", target);
-        send(request, body).await.with_context(|| target.to_owned())
+        let version = if service == "sqs" { "1.0" } else { "1.1" };
+        let content_type = format!("application/x-amz-json-{version}");
+        let headers = [("content-type", content_type.as_str()), ("x-amz-target", target)];
+        let answer = self.send(service, Method::POST, "/", &headers, body.to_string()).await;
+        json(&answer.with_context(|| target.to_owned())?)
     }
 
     pub(super) async fn sqs(&self, operation: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.request("sqs", Method::POST, "/", "application/x-amz-json-1.0", body)?;
-        let request = request.header("x-amz-target", format!("AmazonSQS.{operation}"));
-        send(request, body).await.with_context(|| operation.to_owned())
+        self.call("sqs", &format!("AmazonSQS.{operation}"), body).await
+    }
+
+    /// Makes a queue; returns its URL.
+    pub(super) async fn create_queue(&self, name: &str) -> anyhow::Result<String> {
+        let created = self.sqs("CreateQueue", &json!({ "QueueName": name })).await?;
+        Ok(created.get("QueueUrl").and_then(Value::as_str).context("no queue")?.to_owned())
     }
 
     /// Calls an operation of AWS's query protocol, which answers in XML.
     pub(super) async fn query(&self, service: &str, form: &[(&str, &str)]) -> anyhow::Result<()> {
-        let form: Vec<String> =
-            form.iter().map(|(key, value)| format!("{key}={}", percent(value))).collect();
-        let body = form.join("&");
-        let kind = "application/x-www-form-urlencoded";
-        let request = self.request_of(service, Method::POST, "/", kind, &body)?;
-        send_bytes(request, &body).await.map(drop)
+        let pair = |(key, value): &(&str, &str)| format!("{key}={}", percent_encoded(value));
+        let body = form.iter().map(pair).collect::<Vec<_>>().join("&");
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        self.send(service, Method::POST, "/", &headers, body).await.map(drop)
     }
 
     /// Puts a bucket (`/name`) or an object (`/name/key`) of S3.
     pub(super) async fn put_s3(&self, path: &str, body: &str) -> anyhow::Result<()> {
-        let request = self.request_of("s3", Method::PUT, path, "application/octet-stream", body)?;
-        send_text(request, body).await.with_context(|| path.to_owned()).map(drop)
+        let headers = [("content-type", "application/octet-stream")];
+        let put = self.send("s3", Method::PUT, path, &headers, body.to_owned()).await;
+        put.with_context(|| path.to_owned()).map(drop)
+    }
+
+    pub(super) async fn lambda(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        let headers = [("content-type", "application/json")];
+        let answer = self.send("lambda", method, path, &headers, body.to_string()).await;
+        json(&answer.with_context(|| path.to_owned())?)
+    }
+
+    /// moto reads the service from the signature's scope, and checks no signature.
+    async fn send(
+        &self,
+        service: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> anyhow::Result<Bytes> {
+        let scope =
+            format!("AWS4-HMAC-SHA256 Credential=x/20261120/{REGION}/{service}/aws4_request");
+        let authorization = format!("{scope}, SignedHeaders=host, Signature=x");
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers.iter().chain(&[("authorization", authorization.as_str())]) {
+            request = request.header(*name, *value);
+        }
+        let authority = self.endpoint.strip_prefix("http://").context("no address")?;
+        let answer = send(authority, request.body(Full::from(body))?).await?;
+        let (status, body) = (answer.status(), answer.into_body());
+        ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+        Ok(body)
     }
 
     /// The variables by which a function finds it instead of AWS.
@@ -102,52 +139,6 @@ impl Moto {
         ];
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
-
-    pub(super) async fn lambda(
-        &self,
-        method: Method,
-        path: &str,
-        body: &Value,
-    ) -> anyhow::Result<Value> {
-        send(self.request("lambda", method, path, "application/json", body)?, body)
-            .await
-            .with_context(|| path.to_owned())
-    }
-
-    /// moto reads the service from the signature's scope, and checks no signature.
-    fn request(
-        &self,
-        service: &str,
-        method: Method,
-        path: &str,
-        content_type: &str,
-        body: &Value,
-    ) -> anyhow::Result<http::request::Builder> {
-        self.request_of(service, method, path, content_type, &body.to_string())
-    }
-
-    fn request_of(
-        &self,
-        service: &str,
-        method: Method,
-        path: &str,
-        content_type: &str,
-        body: &str,
-    ) -> anyhow::Result<http::request::Builder> {
-        let uri: Uri = format!("{}{path}", self.endpoint).parse()?;
-        let host = uri.authority().context("no address")?.to_string();
-        let scope =
-            format!("AWS4-HMAC-SHA256 Credential=x/20261120/{REGION}/{service}/aws4_request");
-        let authorization = format!("{scope}, SignedHeaders=host, Signature=x");
-        let length = body.len();
-        Ok(Request::builder()
-            .method(method)
-            .uri(uri)
-            .header("host", host)
-            .header("content-type", content_type)
-            .header("content-length", length)
-            .header("authorization", authorization))
-    }
 }
 
 impl Drop for Moto {
@@ -158,36 +149,6 @@ impl Drop for Moto {
     }
 }
 
-async fn send(request: http::request::Builder, body: &Value) -> anyhow::Result<Value> {
-    send_text(request, &body.to_string()).await
-}
-
-/// Everything but letters and digits as `%XX`.
-fn percent(text: &str) -> String {
-    let escaped = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(escaped).collect()
-}
-
-async fn send_text(request: http::request::Builder, body: &str) -> anyhow::Result<Value> {
-    let answer = send_bytes(request, body).await?;
-    if answer.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&answer)?) }
-}
-
-async fn send_bytes(request: http::request::Builder, body: &str) -> anyhow::Result<Bytes> {
-    let request = request.body(Full::new(Bytes::from(body.to_owned())))?;
-    let address = request.headers().get("host").context("no address")?.to_str()?.to_owned();
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(TcpStream::connect(address).await?)).await?;
-    let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request).await?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await?.to_bytes();
-    connection.abort();
-    if !status.is_success() {
-        bail!("{status}: {}", String::from_utf8_lossy(&body));
-    }
-    Ok(body)
+fn json(answer: &Bytes) -> anyhow::Result<Value> {
+    if answer.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(answer)?) }
 }

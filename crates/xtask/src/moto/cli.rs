@@ -38,7 +38,8 @@ pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
 
 impl Stand<'_> {
     async fn redrive_queue(&self) -> anyhow::Result<String> {
-        let (dead, retry) = (self.queue("dead").await?, self.queue("retry").await?);
+        let (dead, retry) =
+            (self.moto.create_queue("dead").await?, self.moto.create_queue("retry").await?);
         for reason in [REASON, REASON, "answered 400"] {
             let (messages, _) = line(reason).into_messages(MAX_MESSAGE_BYTES);
             let body = &messages.first().context("no message")?.body;
@@ -62,7 +63,7 @@ impl Stand<'_> {
     }
 
     async fn redrive_bucket(&self) -> anyhow::Result<String> {
-        let retry = self.queue("retry-of-bucket").await?;
+        let retry = self.moto.create_queue("retry-of-bucket").await?;
         self.create_bucket(BUCKET).await?;
         let file = self.workshop.root.join("tests/fixtures/events/awslogs-text-mixed.json");
         let event: Value = serde_json::from_slice(&std::fs::read(file)?)?;
@@ -82,7 +83,7 @@ impl Stand<'_> {
     }
 
     async fn redrive_stack(&self) -> anyhow::Result<String> {
-        let dead = self.queue("dead-of-stack").await?;
+        let dead = self.moto.create_queue("dead-of-stack").await?;
         let target = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:dead-of-stack");
         let policy = json!({ "deadLetterTargetArn": target, "maxReceiveCount": 1000 }).to_string();
         let create =

@@ -73,7 +73,7 @@ async fn deployed(workshop: &Workshop) -> anyhow::Result<String> {
         ensure!(verdict(&after, name) == "ok", "{name}: {after}");
     }
     // As deployed, and without a backend in this shell: settings and backend are the function's.
-    let queue = stand.queue("waiting").await?;
+    let queue = stand.moto.create_queue("waiting").await?;
     let variables =
         json!({ "LAMBDA_OTLP_ENDPOINT": sink.base(), "LAMBDA_OTLP_RETRY_QUEUE_URL": queue });
     configure(&stand, &variables).await?;
@@ -111,7 +111,8 @@ async fn stopped(workshop: &Workshop) -> anyhow::Result<String> {
     let (stand, event) = subscribed(workshop).await?;
     let moto = &stand.moto;
     let group = event["logGroup"].as_str().context("no group")?;
-    let (retry, dead) = (stand.queue("retry").await?, stand.queue("dead").await?);
+    let (retry, dead) =
+        (stand.moto.create_queue("retry").await?, stand.moto.create_queue("dead").await?);
     configure(
         &stand,
         &json!({

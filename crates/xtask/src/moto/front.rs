@@ -2,18 +2,15 @@
 //! policies that moto lacks, and receives answers for CloudFormation.
 
 use super::aws::Moto;
-use crate::serve::serve;
+use crate::serve::{send, serve};
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::net::TcpStream;
 
 /// The share of calls that is throttled, among those that change or describe filters.
 const THROTTLED_OF: usize = 10;
@@ -92,13 +89,8 @@ impl State {
             let policies = json!({ "accountPolicies": self.seen().account_policies });
             return Ok(Response::new(Full::from(policies.to_string())));
         }
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(TcpStream::connect(&self.moto).await?)).await?;
-        let connection = tokio::spawn(connection);
-        let answer = sender.send_request(Request::from_parts(head, Full::new(body))).await?;
-        let (head, body) = answer.into_parts();
-        let mut body = body.collect().await?.to_bytes();
-        connection.abort();
+        let request = Request::from_parts(head, Full::new(body));
+        let (head, mut body) = send(&self.moto, request).await?.into_parts();
         if operation == "DescribeLogGroups" {
             body = self.with_class(&body)?;
         }

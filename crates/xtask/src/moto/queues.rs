@@ -27,7 +27,7 @@ const AT_ONCE: Duration = Duration::ZERO;
 const AN_HOUR: Duration = Duration::from_hours(1);
 
 pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
-    let moto = match Moto::start(&workshop.root, &workshop.environment, "http://127.0.0.1:1") {
+    let moto = match Moto::start(workshop, None) {
         Ok(moto) => moto,
         Err(error) => return tally.note("SQS", Err(error)),
     };
@@ -146,8 +146,7 @@ fn deadline() -> Instant {
 }
 
 async fn queue(moto: &Moto, name: &str) -> anyhow::Result<(SqsQueue, String)> {
-    let created = moto.sqs("CreateQueue", &json!({ "QueueName": name })).await?;
-    let url = created["QueueUrl"].as_str().context("no queue")?.to_owned();
+    let url = moto.create_queue(name).await?;
     Ok((read(moto, &url)?, url))
 }
 

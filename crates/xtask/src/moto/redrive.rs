@@ -11,7 +11,7 @@ use super::queues::receive;
 use super::subscription::{create_function, log_batch, put, subscribe};
 use crate::checks::Tally;
 use crate::rotel::{Received, Rotel};
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use serde_json::{Value, json};
 use simulator::{FunctionSpec, InvocationResult, Lambda};
 use std::time::Duration;
@@ -40,13 +40,9 @@ async fn parked_and_redriven(
 ) -> anyhow::Result<String> {
     let port = simulator::free_port();
     let lambda = Lambda::start().await?;
-    let moto = Moto::start(
-        &workshop.root,
-        &workshop.environment,
-        &format!("http://{}", lambda.endpoint()),
-    )?;
-    let retry_queue = create_queue(&moto, "retry").await?;
-    let dead_letter_queue = create_queue(&moto, "dead-letters").await?;
+    let moto = Moto::start(workshop, Some(&lambda))?;
+    let retry_queue = moto.create_queue("retry").await?;
+    let dead_letter_queue = moto.create_queue("dead-letters").await?;
     for function in [FORWARDER, REDRIVE] {
         lambda.create_function(
             FunctionSpec::new(function, &workshop.forwarder)
@@ -86,11 +82,6 @@ async fn parked_and_redriven(
     let dead = receive(&moto, &dead_letter_queue).await?;
     ensure!(dead.is_empty(), "{} dead letters", dead.len());
     Ok(format!("{received}, each once, by {} messages", messages.len()))
-}
-
-async fn create_queue(moto: &Moto, name: &str) -> anyhow::Result<String> {
-    let created = moto.sqs("CreateQueue", &json!({ "QueueName": name })).await?;
-    Ok(created["QueueUrl"].as_str().context("no queue")?.to_owned())
 }
 
 /// The event with which Lambda passes a message on (Lambda Developer Guide, "Using Lambda with Amazon SQS").

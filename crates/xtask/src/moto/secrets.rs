@@ -13,7 +13,7 @@ const TABLE: Table = Table::new(&[AWS, SECRETS, settings::PROXY]);
 const BASIC: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpwYXNz";
 
 pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
-    let moto = match Moto::start(&workshop.root, &workshop.environment, "http://127.0.0.1:1") {
+    let moto = match Moto::start(workshop, None) {
         Ok(moto) => moto,
         Err(error) => return tally.note("secrets", Err(error)),
     };

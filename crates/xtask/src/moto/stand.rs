@@ -20,7 +20,7 @@ pub(super) struct Stand<'a> {
 
 impl<'a> Stand<'a> {
     pub(super) fn start(workshop: &'a Workshop) -> anyhow::Result<Self> {
-        let moto = Moto::start(&workshop.root, &workshop.environment, "http://127.0.0.1:1")?;
+        let moto = Moto::start(workshop, None)?;
         Ok(Self { workshop, moto })
     }
 
@@ -46,11 +46,6 @@ impl<'a> Stand<'a> {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let printed = serde_json::from_slice(&output.stdout).with_context(|| said)?;
         Ok((output.status.code().unwrap_or(-1), printed))
-    }
-
-    pub(super) async fn queue(&self, name: &str) -> anyhow::Result<String> {
-        let created = self.moto.sqs("CreateQueue", &json!({ "QueueName": name })).await?;
-        Ok(created["QueueUrl"].as_str().context("no queue")?.to_owned())
     }
 
     /// Bodies of up to ten messages that anyone may receive.

@@ -110,13 +110,12 @@ impl Wanted {
 impl<'a> Stand<'a> {
     async fn new(workshop: &'a Workshop) -> anyhow::Result<Self> {
         let lambda = Lambda::start().await?;
-        let moto = Moto::start(&workshop.root, &workshop.environment, "http://127.0.0.1:1")?;
+        let moto = Moto::start(workshop, None)?;
         let front = Front::start(&moto, INFREQUENT_ACCESS).await?;
         for function in [FORWARDER, AUDIT] {
             create_function(&moto, function).await?;
         }
-        let created = moto.sqs("CreateQueue", &json!({ "QueueName": "retry" })).await?;
-        let retry_queue = created["QueueUrl"].as_str().context("no queue")?.to_owned();
+        let retry_queue = moto.create_queue("retry").await?;
         let stream = json!({ "StreamName": STREAM, "ShardCount": 1 });
         moto.call("kinesis", "Kinesis_20131202.CreateStream", &stream).await?;
         for wanted in [FIRST, SECOND, THIRD] {

@@ -45,11 +45,7 @@ async fn put_log_events(
         .env("LAMBDA_OTLP_ENDPOINT", rotel.endpoint())
         .env("LAMBDA_OTLP_BACKEND", "otlp");
     lambda.create_function(forwarder)?;
-    let moto = Moto::start(
-        &workshop.root,
-        &workshop.environment,
-        &format!("http://{}", lambda.endpoint()),
-    )?;
+    let moto = Moto::start(workshop, Some(&lambda))?;
     create_function(&moto, FUNCTION).await?;
 
     let event = log_batch(workshop, name)?;

@@ -23,9 +23,6 @@ use simulator::sink::grpc::GrpcFront;
 use std::collections::BTreeMap;
 use tee::Tee;
 
-pub(crate) const USAGE: &str =
-    "openobserve [--url URL --grpc HOST:PORT --user EMAIL --password PASSWORD]";
-
 const USER: &str = "root@example.com";
 const PASSWORD: &str = "Complexpass#123";
 
@@ -50,7 +47,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
             let server = Server::new(url, user, password)?;
             runtime.block_on(check(server, (*grpc).to_owned(), true))
         }
-        _ => bail!("cargo xtask {USAGE}"),
+        _ => bail!("unknown arguments; cargo xtask --help lists them"),
     }
 }
 

@@ -1,16 +1,14 @@
 //! Requests to an OpenObserve: rows by SQL, sums by PromQL, traces, and management.
 
 use crate::clock::unix_nanos;
+use crate::serve;
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tokio::net::TcpStream;
 
 /// The values of one row by column.
 pub(super) type Columns = BTreeMap<String, Value>;
@@ -46,18 +44,9 @@ impl Server {
         headers: HeaderMap,
         body: Bytes,
     ) -> anyhow::Result<Response<Bytes>> {
-        let stream = TcpStream::connect(&self.authority).await;
-        let stream = stream.with_context(|| format!("cannot connect to {}", self.authority))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path).body(Full::new(body))?;
         *request.headers_mut() = headers;
-        request.headers_mut().insert(http::header::HOST, self.authority.parse()?);
-        let response = sender.send_request(request).await?;
-        let (head, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
-        connection.abort();
-        Ok(Response::from_parts(head, body))
+        serve::send(&self.authority, request).await
     }
 
     /// The JSON of a successful answer.
@@ -146,13 +135,7 @@ impl Server {
         organization: &str,
         query: &str,
     ) -> anyhow::Result<Vec<Value>> {
-        let query = query.bytes().fold(String::new(), |encoded, byte| {
-            if byte.is_ascii_alphanumeric() {
-                encoded + &char::from(byte).to_string()
-            } else {
-                format!("{encoded}%{byte:02X}")
-            }
-        });
+        let query = serve::percent_encoded(query);
         let path = format!("/api/{organization}/prometheus/api/v1/query?query={query}");
         let answer = self.json(Method::GET, &path, None).await?;
         let result = answer.pointer("/data/result").and_then(Value::as_array);

@@ -24,15 +24,12 @@ const TIMEOUTS_INVISIBLE: u64 = 6;
 type Check = fn(&Value) -> anyhow::Result<String>;
 
 pub(super) fn check(template: &Value, tally: &mut Tally) {
-    let checks: [(&str, Check); 8] = [
+    let checks: [(&str, Check); 5] = [
         ("functions", functions),
         ("variables", variables),
-        ("permission", permission),
         ("filter patterns", filter_patterns),
-        ("on-failure destinations", on_failure),
-        ("queues", queues),
-        ("redrive source", redrive_source),
-        ("bucket", bucket),
+        ("properties", properties),
+        ("telemetry", telemetry),
     ];
     for (name, check) in checks {
         tally.note(name, check(template));
@@ -129,24 +126,6 @@ fn variables(template: &Value) -> anyhow::Result<String> {
     Ok(format!("{} variables, each in the forwarder's table", documented.len()))
 }
 
-fn permission(template: &Value) -> anyhow::Result<String> {
-    let permissions = of_type(template, "AWS::Lambda::Permission");
-    let names: Vec<_> = permissions.iter().map(|(name, _)| name.as_str()).collect();
-    ensure!(names == ["ForwarderPermission", "SubscriberPermission"], "{names:?}");
-    let properties = resource(template, "ForwarderPermission")?;
-    same("Action", &properties["Action"], "lambda:InvokeFunction")?;
-    same("FunctionName", &properties["FunctionName"], arn_of("ForwarderFunction"))?;
-    same(
-        "Principal",
-        &properties["Principal"],
-        json!({ "Fn::Sub": "logs.${AWS::Region}.${AWS::URLSuffix}" }),
-    )?;
-    let groups = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*";
-    same("SourceArn", &properties["SourceArn"], json!({ "Fn::Sub": groups }))?;
-    same("SourceAccount", &properties["SourceAccount"], json!({ "Ref": "AWS::AccountId" }))?;
-    Ok("one, for all log groups of this account and region only".to_owned())
-}
-
 fn filter_patterns(template: &Value) -> anyhow::Result<String> {
     let own = r#"{"__otel_otlp_stdout":"0.1.0","source":"orders","payload":"H4sI"}"#;
     let report =
@@ -193,99 +172,93 @@ fn filter_patterns(template: &Value) -> anyhow::Result<String> {
     Ok(format!("{} lines", cases.len()))
 }
 
-fn on_failure(template: &Value) -> anyhow::Result<String> {
-    let config = resource(template, "ForwarderInvokeConfig")?;
-    same("FunctionName", &config["FunctionName"], json!({ "Ref": "ForwarderFunction" }))?;
-    same("MaximumRetryAttempts", &config["MaximumRetryAttempts"], 2)?;
-    same("MaximumEventAgeInSeconds", &config["MaximumEventAgeInSeconds"], 6 * 3600)?;
-    same(
-        "asynchronous",
-        &config["DestinationConfig"]["OnFailure"]["Destination"],
-        arn_of("OnFailureBucket"),
-    )?;
-    let kinesis = resource(template, "KinesisSource")?;
-    same(
-        "Kinesis",
-        &kinesis["DestinationConfig"]["OnFailure"]["Destination"],
-        arn_of("OnFailureBucket"),
-    )?;
-    same("BisectBatchOnFunctionError", &kinesis["BisectBatchOnFunctionError"], true)?;
-    same(
-        "FunctionResponseTypes",
-        &kinesis["FunctionResponseTypes"],
-        json!(["ReportBatchItemFailures"]),
-    )?;
-    Ok("the bucket, for log events and for Kinesis".to_owned())
-}
-
-fn queues(template: &Value) -> anyhow::Result<String> {
-    let redrive = resource(template, "RedriveFunction")?;
-    let timeout = redrive["Timeout"].as_u64().context("no timeout")?;
-    for name in ["RetryQueue", "DeadLetterQueue"] {
-        let queue = resource(template, name)?;
-        same(name, &queue["MessageRetentionPeriod"], FOURTEEN_DAYS_S)?;
-        let (none, key) = (json!({ "Ref": "AWS::NoValue" }), json!({ "Ref": "StorageKmsKeyArn" }));
-        let encryption =
-            [("SqsManagedSseEnabled", &none, &json!(true)), ("KmsMasterKeyId", &key, &none)];
-        for (property, with_own_key, otherwise) in encryption {
-            let expected = json!({ "Fn::If": ["HasStorageKmsKey", with_own_key, otherwise] });
-            same(&format!("{name}, {property}"), &queue[property], expected)?;
+/// Checks properties that permissions, retries and redrives rely on.
+fn properties(template: &Value) -> anyhow::Result<String> {
+    let permissions = of_type(template, "AWS::Lambda::Permission");
+    let names: Vec<_> = permissions.iter().map(|(name, _)| name.as_str()).collect();
+    ensure!(names == ["ForwarderPermission", "SubscriberPermission"], "{names:?}");
+    let on_failure = json!({ "OnFailure": { "Destination": arn_of("OnFailureBucket") } });
+    let groups = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*";
+    let (none, key) = (json!({ "Ref": "AWS::NoValue" }), json!({ "Ref": "StorageKmsKeyArn" }));
+    // Messages stay as long as SQS allows, encrypted by SQS or by the user's key.
+    let queue = json!({
+        "MessageRetentionPeriod": FOURTEEN_DAYS_S,
+        "SqsManagedSseEnabled": { "Fn::If": ["HasStorageKmsKey", none, true] },
+        "KmsMasterKeyId": { "Fn::If": ["HasStorageKmsKey", key, none] },
+    });
+    let expected = json!({
+        "ForwarderPermission": {
+            "Action": "lambda:InvokeFunction",
+            "FunctionName": arn_of("ForwarderFunction"),
+            "Principal": { "Fn::Sub": "logs.${AWS::Region}.${AWS::URLSuffix}" },
+            "SourceArn": { "Fn::Sub": groups },
+            "SourceAccount": { "Ref": "AWS::AccountId" },
+        },
+        "ForwarderInvokeConfig": {
+            "FunctionName": { "Ref": "ForwarderFunction" },
+            "MaximumRetryAttempts": 2,
+            "MaximumEventAgeInSeconds": 6 * 3600,
+            "DestinationConfig": on_failure,
+        },
+        "KinesisSource": {
+            "DestinationConfig": on_failure,
+            "BisectBatchOnFunctionError": true,
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        },
+        "RedriveSource": {
+            "FunctionName": { "Ref": "RedriveFunction" },
+            "EventSourceArn": arn_of("RetryQueue"),
+            "BatchSize": 1,
+            "ScalingConfig": { "MaximumConcurrency": 2 },
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        },
+        "RetryQueue": queue,
+        "DeadLetterQueue": queue,
+        "QueuePolicy": { "Queues": [{ "Ref": "RetryQueue" }, { "Ref": "DeadLetterQueue" }] },
+        "OnFailureBucket": { "PublicAccessBlockConfiguration": {
+            "BlockPublicAcls": true, "BlockPublicPolicy": true,
+            "IgnorePublicAcls": true, "RestrictPublicBuckets": true,
+        } },
+    });
+    let expected = expected.as_object().context("no resources")?;
+    for (name, properties) in expected {
+        let found = resource(template, name)?;
+        for (property, expected) in properties.as_object().into_iter().flatten() {
+            same(&format!("{name}, {property}"), &found[property], expected.clone())?;
         }
     }
+    Ok(format!("of {} resources", expected.len()))
+}
+
+/// Checks that telemetry in queues and bucket is protected, and stays when the stack goes.
+fn telemetry(template: &Value) -> anyhow::Result<String> {
+    let timeout = resource(template, "RedriveFunction")?["Timeout"].as_u64();
+    let timeout = timeout.context("no timeout")?;
     let invisible = resource(template, "RetryQueue")?["VisibilityTimeout"].as_u64().unwrap_or(30);
     ensure!(
         invisible >= TIMEOUTS_INVISIBLE * timeout,
         "{invisible} s invisible, for a timeout of {timeout} s"
     );
-    let policy = resource(template, "QueuePolicy")?;
-    same(
-        "policy",
-        &policy["Queues"],
-        json!([{ "Ref": "RetryQueue" }, { "Ref": "DeadLetterQueue" }]),
-    )?;
-    tls_only(policy, "sqs:*")?;
-    stays(template, ["RetryQueue", "DeadLetterQueue", "QueuePolicy"])?;
-    Ok(format!("14 days, encrypted, TLS only, {invisible} s invisible, stay when the stack goes"))
-}
-
-fn redrive_source(template: &Value) -> anyhow::Result<String> {
-    let source = resource(template, "RedriveSource")?;
-    same("FunctionName", &source["FunctionName"], json!({ "Ref": "RedriveFunction" }))?;
-    same("EventSourceArn", &source["EventSourceArn"], arn_of("RetryQueue"))?;
-    same("BatchSize", &source["BatchSize"], 1)?;
-    same("MaximumConcurrency", &source["ScalingConfig"]["MaximumConcurrency"], 2)?;
-    same(
-        "FunctionResponseTypes",
-        &source["FunctionResponseTypes"],
-        json!(["ReportBatchItemFailures"]),
-    )?;
-    Ok("one message at a time, two at once, partial failures".to_owned())
-}
-
-fn bucket(template: &Value) -> anyhow::Result<String> {
     let bucket = resource(template, "OnFailureBucket")?;
     let encryption = &bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"];
-    ensure!(encryption.is_array(), "not encrypted");
+    ensure!(encryption.is_array(), "the bucket is not encrypted");
     ensure!(bucket["LifecycleConfiguration"]["Rules"].is_array(), "objects are kept for ever");
-    let blocked = &bucket["PublicAccessBlockConfiguration"];
-    for switch in
-        ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"]
-    {
-        same(switch, &blocked[switch], true)?;
-    }
-    stays(template, ["OnFailureBucket", "OnFailureBucketPolicy"])?;
+    tls_only(resource(template, "QueuePolicy")?, "sqs:*")?;
     tls_only(resource(template, "OnFailureBucketPolicy")?, "s3:*")?;
-    Ok("encrypted, not public, TLS only, expires, stays when the stack goes".to_owned())
-}
-
-/// Checks that resources with telemetry remain after the stack is deleted, unless its creation failed.
-fn stays<const N: usize>(template: &Value, names: [&str; N]) -> anyhow::Result<()> {
-    for name in names {
+    // They remain after the stack is deleted, unless its creation failed.
+    let kept = [
+        "RetryQueue",
+        "DeadLetterQueue",
+        "QueuePolicy",
+        "OnFailureBucket",
+        "OnFailureBucketPolicy",
+    ];
+    for name in kept {
         let resource = &template["Resources"][name];
         same(name, &resource["DeletionPolicy"], "RetainExceptOnCreate")?;
         same(name, &resource["UpdateReplacePolicy"], "Retain")?;
     }
-    Ok(())
+    Ok(format!("encrypted, TLS only, {invisible} s invisible, stays when the stack goes"))
 }
 
 fn tls_only(policy: &Value, action: &str) -> anyhow::Result<()> {

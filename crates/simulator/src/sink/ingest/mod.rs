@@ -203,7 +203,7 @@ pub(crate) fn ingest(
     request: usize,
     refuse: u64,
 ) -> Verdict {
-    let mut oddities = Oddities::new(request, config.limits.oddities);
+    let mut oddities = Oddities::new(request);
     let mut verdict = match judge(config, submission, request, refuse, &mut oddities) {
         Ok(verdict) => verdict,
         Err(reply) => Verdict::refused(reply),

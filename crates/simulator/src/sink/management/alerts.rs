@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::kept::{Kept, Made};
-use super::{Streams, default, saved, text};
+use super::{Answer, Streams, default, saved, text};
 use crate::sink::http_response::HttpResponse;
 use crate::sink::signal::Signal;
 
@@ -48,7 +48,7 @@ impl Alerts {
         id: String,
         body: Value,
         streams: Streams<'_>,
-    ) -> Result<HttpResponse, HttpResponse> {
+    ) -> Answer {
         let name = text(&body, "name").to_owned();
         let is_it = |alert: &Made<Value>| text(&alert.content, "name") == name;
         if self.kept.of(organization, &folder).any(is_it) {
@@ -60,7 +60,7 @@ impl Alerts {
         Ok(HttpResponse::json(200, &answer))
     }
 
-    pub(super) fn get(&self, organization: &str, id: &str) -> Result<HttpResponse, HttpResponse> {
+    pub(super) fn get(&self, organization: &str, id: &str) -> Answer {
         let found = self.kept.get(organization, id);
         found.map(|alert| HttpResponse::json(200, &alert.content)).ok_or_else(missing)
     }
@@ -71,17 +71,13 @@ impl Alerts {
         id: &str,
         body: Value,
         streams: Streams<'_>,
-    ) -> Result<HttpResponse, HttpResponse> {
+    ) -> Answer {
         let content = self.stored(organization, id, body, streams)?;
         self.kept.get_mut(organization, id).ok_or_else(missing)?.content = content;
         Ok(saved("Alert Updated"))
     }
 
-    pub(super) fn delete(
-        &mut self,
-        organization: &str,
-        id: &str,
-    ) -> Result<HttpResponse, HttpResponse> {
+    pub(super) fn delete(&mut self, organization: &str, id: &str) -> Answer {
         let was_there = self.kept.remove(organization, id);
         was_there.then(|| saved("Alert deleted")).ok_or_else(missing)
     }
@@ -168,11 +164,7 @@ impl Alerts {
         HttpResponse::json(200, &json!(list))
     }
 
-    pub(super) fn add_destination(
-        &mut self,
-        organization: &str,
-        body: Value,
-    ) -> Result<HttpResponse, HttpResponse> {
+    pub(super) fn add_destination(&mut self, organization: &str, body: Value) -> Answer {
         let template = (organization.to_owned(), text(&body, "template").to_owned());
         if text(&body, "name").is_empty() || text(&body, "url").is_empty() {
             return Err(HttpResponse::error(400, "Alert destination name and url are required"));
@@ -184,11 +176,7 @@ impl Alerts {
         Ok(saved("Alert destination saved"))
     }
 
-    pub(super) fn add_template(
-        &mut self,
-        organization: &str,
-        body: &Value,
-    ) -> Result<HttpResponse, HttpResponse> {
+    pub(super) fn add_template(&mut self, organization: &str, body: &Value) -> Answer {
         let name = text(body, "name");
         if name.is_empty() || text(body, "body").is_empty() {
             return Err(HttpResponse::error(400, "Alert template name and body are required"));

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use serde_json::{Value, json};
 
 use super::kept::{Kept, Made};
-use super::{default, text};
+use super::{Answer, default, text};
 use crate::sink::http_response::HttpResponse;
 
 /// The newest version of dashboards, and the one of a body that names none.
@@ -73,14 +73,14 @@ impl Dashboards {
         id: String,
         body: Value,
         drops: &[String],
-    ) -> Result<HttpResponse, HttpResponse> {
+    ) -> Answer {
         let content = stored(body, &id, drops)?;
         let answer = HttpResponse::json(200, &content.details());
         self.0.add(Made { organization: organization.to_owned(), folder, id, content });
         Ok(answer)
     }
 
-    pub(super) fn get(&self, organization: &str, id: &str) -> Result<HttpResponse, HttpResponse> {
+    pub(super) fn get(&self, organization: &str, id: &str) -> Answer {
         let found = self.0.get(organization, id);
         found.map(|it| HttpResponse::json(200, &it.content.details())).ok_or_else(missing)
     }
@@ -93,7 +93,7 @@ impl Dashboards {
         hash: Option<&str>,
         body: Value,
         drops: &[String],
-    ) -> Result<HttpResponse, HttpResponse> {
+    ) -> Answer {
         let dashboard = &mut self.0.get_mut(organization, id).ok_or_else(missing)?.content;
         if hash != Some(dashboard.hash().as_str()) {
             let message = "Conflict: Failed to save due to concurrent changes. Please refresh the page after backing up your work to avoid losing changes.";
@@ -103,11 +103,7 @@ impl Dashboards {
         Ok(HttpResponse::json(200, &dashboard.details()))
     }
 
-    pub(super) fn delete(
-        &mut self,
-        organization: &str,
-        id: &str,
-    ) -> Result<HttpResponse, HttpResponse> {
+    pub(super) fn delete(&mut self, organization: &str, id: &str) -> Answer {
         let deleted =
             || HttpResponse::json(200, &json!({"code": 200, "message": "Dashboard deleted"}));
         self.0.remove(organization, id).then(deleted).ok_or_else(missing)

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::kept::{Kept, Made};
-use super::text;
+use super::{Answer, text};
 use crate::sink::http_response::HttpResponse;
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Folders {
         of: &str,
         id: String,
         body: &Value,
-    ) -> Result<HttpResponse, HttpResponse> {
+    ) -> Answer {
         let name = text(body, "name").trim();
         if name.is_empty() {
             return Err(HttpResponse::error(400, "Folder name cannot be empty"));
@@ -73,7 +73,7 @@ impl Folders {
         of: &str,
         id: &str,
         is_used: bool,
-    ) -> Result<HttpResponse, HttpResponse> {
+    ) -> Answer {
         if !self.has(organization, of, id) {
             return Err(HttpResponse::error(404, "Folder not found"));
         }

@@ -25,6 +25,9 @@ pub(super) struct Management {
     made: u64,
 }
 
+/// The response of a request that was carried out, or of one that was refused.
+type Answer = Result<HttpResponse, HttpResponse>;
+
 /// The streams that an alert may watch.
 pub(super) type Streams<'a> = &'a dyn Fn(Signal, &str) -> bool;
 
@@ -105,7 +108,7 @@ impl Management {
         id: String,
         streams: Streams<'_>,
         drops: &[String],
-    ) -> Result<HttpResponse, HttpResponse> {
+    ) -> Answer {
         let Request { organization, target, method, folder, hash, body } = request;
         let body = || {
             let body = body.map_err(|error| HttpResponse::error(400, &error))?;
