@@ -16,7 +16,7 @@ let isTaken = true;
 
 function limit() {
   if (!isTaken) return SHORTEST_MS;
-  const said = Number(process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT ?? process.env.OTEL_EXPORTER_OTLP_TIMEOUT);
+  const said = Number(process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT || process.env.OTEL_EXPORTER_OTLP_TIMEOUT);
   return said > 0 ? said : LONGEST_MS;
 }
 
@@ -34,7 +34,7 @@ class BoundExporter {
       const batch = api.context.active().getValue(this.key);
       if (batch !== undefined) batch.request = request;
     };
-    const isSaid = Boolean(process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT ?? process.env.OTEL_EXPORTER_OTLP_TIMEOUT);
+    const isSaid = Boolean(process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT || process.env.OTEL_EXPORTER_OTLP_TIMEOUT);
     this.patient = make(isSaid ? undefined : LONGEST_MS, noteRequest);
     this.hasty = make(ASIDE_MS, noteRequest);
     this.codes = codes;

@@ -152,7 +152,7 @@ function receiver() {
 function exporterTo(load, { timeoutMillis, headers, note }) {
   const url = receiver();
   if (url !== undefined) {
-    const said = Number(process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT ?? process.env.OTEL_EXPORTER_OTLP_TIMEOUT);
+    const said = Number(process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT || process.env.OTEL_EXPORTER_OTLP_TIMEOUT);
     const timeout = timeoutMillis ?? (said > 0 ? said : LONGEST_MS);
     return new Exporter({ url, timeoutMillis: timeout, agent: agent("http:", note), headers });
   }

@@ -691,7 +691,7 @@ def wrap_handler(module, name, watch=None, setup=Sdk):
             if not isinstance(error, Exception):
                 attempt(flush_at_exit)
             if calls.state == "raised":
-                # The traceback in the log begins with the function's own frames, if there are any.
+                # Below the frame of this function, the traceback in the log has only the frames of the user's code.
                 raise calls.error.with_traceback(frames_below(entered, calls.error))
             if calls.state == "entered":
                 raise
