@@ -212,6 +212,12 @@ fn malformed_known_fields_stay_attributes() {
     check(r#"{"level":"gold customer"}"#, "level=gold customer");
     let long = "x".repeat(33);
     check(&format!(r#"{{"level":"{long}"}}"#), &format!("level={long}"));
+    // Only the first trace id counts.
+    let other = "1".repeat(32);
+    check(
+        &format!(r#"{{"trace_id":"{TRACE}","traceId":"{other}"}}"#),
+        &format!("trace:{TRACE} traceId={other}"),
+    );
     check(r#"{"xray_trace_id":"1-2-3"}"#, "xray_trace_id=1-2-3");
 }
 
