@@ -80,7 +80,7 @@ impl<'a> Senders<'a> {
     pub(super) async fn edge_cases(&self, organization: &str) -> anyhow::Result<()> {
         let lambda = Lambda::start().await?;
         lambda.create_function(self.forwarder(organization)?)?;
-        succeed(&lambda, &event(now(), &edge::lines(now()))).await?;
+        succeed(&lambda, &event(now(), &edge::lines(now())?)).await?;
         lambda.shut_down().await;
         Ok(())
     }
@@ -94,7 +94,7 @@ impl<'a> Senders<'a> {
         let forwarder = forwarder.env("LAMBDA_OTLP_RETRY_QUEUE_URL", queue.queue_url());
         lambda.create_function(forwarder.env("AWS_ENDPOINT_URL_SQS", queue.endpoint()))?;
         self.tee.set_down(&["/v1/traces", "/v1/metrics", "/v1/logs"]);
-        let queued = succeed(&lambda, &event(now(), &edge::lines(now()))).await;
+        let queued = succeed(&lambda, &event(now(), &edge::lines(now())?)).await;
         self.tee.set_down(&[]);
         queued?;
         ensure!(!queue.queue().is_empty(), "nothing is in the retry queue");
@@ -257,7 +257,7 @@ async fn succeed(lambda: &Lambda, event: &Value) -> anyhow::Result<String> {
 /// Sends the edge cases to the extension's receiver.
 async fn send(port: u16) -> anyhow::Result<()> {
     let receiver = super::server::Server::new(&format!("http://127.0.0.1:{port}"), "", "")?;
-    for (path, body) in edge::requests(now()) {
+    for (path, body) in edge::requests(now())? {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::CONTENT_TYPE, "application/x-protobuf".parse()?);
         let answer = receiver.send(Method::POST, path, headers, Bytes::from(body)).await?;

@@ -23,11 +23,7 @@ const TIMES: u32 = 6;
 const STARTS: u32 = 25;
 
 fn main() -> anyhow::Result<()> {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let what = arguments.next();
-    if what.as_deref() == Some("--events") {
-        return write_events(arguments.next().context("--events needs a directory")?.as_ref());
-    }
+    let what = std::env::args().skip(1).find(|argument| argument != "--bench");
     let drivers = drivers::build()?;
     let directory = std::env::temp_dir().join(format!("forwarder-bench-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
@@ -35,22 +31,10 @@ fn main() -> anyhow::Result<()> {
     let done = match what.as_deref() {
         None => bench.times().and_then(|()| bench.memory()).and_then(|()| start_and_size()),
         Some("--instructions") => bench.instructions(),
-        Some(other) => {
-            bail!("unknown argument {other}; there are --instructions and --events DIRECTORY")
-        }
+        Some(other) => bail!("unknown argument {other}; there is only --instructions"),
     };
     std::fs::remove_dir_all(&bench.directory)?;
     done
-}
-
-fn write_events(directory: &Path) -> anyhow::Result<()> {
-    for event in
-        [events::otlp_only()?, events::compact()?, events::mixed()?, events::thirty_fold()?]
-    {
-        let file = directory.join(event.name.replace(' ', "-")).with_extension("json");
-        std::fs::write(&file, &event.bytes)?;
-    }
-    Ok(())
 }
 
 struct Bench {
