@@ -6,30 +6,35 @@ use lambda_otlp_tests::{binary, fixture, workspace};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-fn run(arguments: &[&str]) -> Output {
-    Command::new(binary("lambda-otlp"))
-        .current_dir(workspace().join("tests/fixtures"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary("lambda-otlp"));
+    let folder = workspace().join("tests/fixtures");
+    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    command
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+/// Returns the exit code, the standard output and the standard error.
+fn output_of(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    output_of(&mut command(arguments))
 }
 
 #[test]
 fn the_decode_summary_counts_requests_and_spans() {
     let check = |file: &str, counts: [usize; 3]| {
-        let output = run(&["decode", "--summary", "--json", &format!("lines/{file}.jsonl")]);
+        let (code, out, said) =
+            run(&["decode", "--summary", "--json", &format!("lines/{file}.jsonl")]);
         let [lines, requests, spans] = counts;
         let expected = format!(
             "{{\"file\":\"lines/{file}.jsonl\",\"lines\":{lines},\"requests\":{requests},\"spans\":{spans},\
              \"data_points\":0,\"log_records\":0,\"undecodable\":0}}\n"
         );
-        assert_eq!(text(&output.stdout), expected);
-        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+        assert_eq!((code, out, said.as_str()), (0, expected, ""));
     };
     for language in ["python", "node", "rust"] {
         check(&format!("{language}-1"), [1, 1, 1]);
@@ -50,18 +55,16 @@ fn a_line_split_in_two_is_joined() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pieces");
     std::fs::write(&path, format!("text\n{head}\n{tail}\n{head}\ntext\n")).unwrap();
-    let output = run(&["decode", "--summary", "--json", path.to_str().unwrap()]);
-    let out = text(&output.stdout);
+    let (_, out, said) = run(&["decode", "--summary", "--json", path.to_str().unwrap()]);
     assert!(out.contains("\"lines\":5,\"requests\":1,\"spans\":10"), "{out}");
     assert!(out.contains("\"undecodable\":1"), "{out}");
-    assert!(text(&output.stderr).contains(":4: "), "{}", text(&output.stderr));
+    assert!(said.contains(":4: "), "{said}");
 }
 
 #[test]
 fn decoded_requests_are_otlp_json_without_header_values() {
-    let output =
+    let (_, out, _) =
         run(&["decode", "lines/rust-headers-level.jsonl", "lines/node-headers-level.jsonl"]);
-    let out = text(&output.stdout);
     assert_eq!(out.lines().count(), 2);
     for line in out.lines() {
         let request: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -72,17 +75,17 @@ fn decoded_requests_are_otlp_json_without_header_values() {
 
 #[test]
 fn an_undecodable_line_is_reported_and_fails_decode() {
-    let output = run(&["decode", "--summary", "lines/bombs.jsonl"]);
-    // Each row of that file is an object with a `line` that is not at the top level.
-    assert_eq!(output.status.code(), Some(0));
+    // Each row of this file is an object with a `line` that is not at the top level.
+    assert_eq!(run(&["decode", "--summary", "lines/bombs.jsonl"]).0, 0);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lines");
     std::fs::write(&path, "{\"__otel_otlp_stdout\":\"1\",\"headers\":{\"k\":\"s3cret\"},\"payload\":\"AAAA\"}\ntext\n").unwrap();
-    let output = run(&["decode", "--summary", "--json", path.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stdout).contains("\"lines\":2,\"requests\":0"));
-    assert!(text(&output.stdout).contains("\"undecodable\":1"));
-    let said = text(&output.stderr);
+    let (code, out, said) = run(&["decode", "--summary", "--json", path.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("\"lines\":2,\"requests\":0") && out.contains("\"undecodable\":1"),
+        "{out}"
+    );
     assert!(
         said.contains(":1: payload is not an OTLP request") && said.contains("SHA-256"),
         "{said}"
@@ -115,19 +118,18 @@ fn decode_and_tail_read_compact_lines_with_given_names() {
     let path = path.to_str().unwrap();
     let flags = ["--function", "orders", "--account", "123456789012", "--log-stream", stream];
     for command in ["decode", "tail"] {
-        let output = run(&[command, path]);
-        assert_eq!(output.status.code(), Some(1));
-        let said = text(&output.stderr);
+        let (code, _, said) = run(&[command, path]);
+        assert_eq!(code, 1);
         let expected = "name its writer with --function NAME --account ID --log-stream NAME";
         assert!(said.contains(expected), "{said}");
-        let output = run(&[[command, path].as_slice(), &flags].concat());
-        let (out, said) = (text(&output.stdout), text(&output.stderr));
+        let (code, out, said) = run(&[[command, path].as_slice(), &flags].concat());
         // The waterfall shortens names.
         assert!(out.contains("orders of 123456789012 in 2026/11/22/["), "{out}{said}");
-        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert_eq!(code, 0, "{said}");
     }
-    let output = run(&["tail", "--log-group", "/aws/lambda/orders", "--function", "orders"]);
-    assert_eq!(output.status.code(), Some(64), "{}", text(&output.stderr));
+    let (code, _, said) =
+        run(&["tail", "--log-group", "/aws/lambda/orders", "--function", "orders"]);
+    assert_eq!(code, 64, "{said}");
 }
 
 #[test]
@@ -179,9 +181,9 @@ fn a_trained_dictionary_shortens_compact_lines() {
         (&dictionary, 64, "choose another number"),
         (&in_directory("own.bin"), 64, "a number from 64 to 127"),
     ] {
-        let output = train(&log, output);
-        let said = text(&output.stdout) + &text(&output.stderr);
-        assert!(output.status.code() == Some(status) && said.contains(expected), "{said}");
+        let (code, out, said) = train(&log, output);
+        assert_eq!(code, status, "{said}");
+        assert!((out + &said).contains(expected), "{said}");
     }
 
     let file = std::fs::read(&dictionary);
@@ -190,27 +192,24 @@ fn a_trained_dictionary_shortens_compact_lines() {
     let standard_bytes = write(&compact, encoder(), 100..140);
     let own_bytes = write(&compact, encoder().with_dictionary(Some(own)), 100..140);
     assert!(own_bytes * 3 < standard_bytes * 2, "{own_bytes} of {standard_bytes} bytes");
-    let output = run(&["decode", &compact]);
-    assert!(text(&output.stderr).contains("dictionary 70"), "{}", text(&output.stderr));
-    let run_beside = |arguments: &[&str]| {
-        let mut command = Command::new(binary("lambda-otlp"));
-        command.current_dir(directory.path()).args(arguments).stdin(Stdio::null()).output().unwrap()
-    };
+    let (_, _, said) = run(&["decode", &compact]);
+    assert!(said.contains("dictionary 70"), "{said}");
+    let run_beside =
+        |arguments: &[&str]| output_of(command(arguments).current_dir(directory.path()));
     for command in ["decode", "tail"] {
-        let output = run_beside(&[command, "compact"]);
-        let (out, said) = (text(&output.stdout), text(&output.stderr));
+        let (_, out, said) = run_beside(&[command, "compact"]);
         assert_eq!(out.matches("settle ledger").count(), 40, "{out}{said}");
     }
     // Lines with that dictionary can train the next one.
     let next = ["dictionary", "train", "compact", "--output", "dictionaries/dictionary-71.bin"];
-    let output = run_beside(&next);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let (code, _, said) = run_beside(&next);
+    assert_eq!(code, 0, "{said}");
 }
 
 #[test]
 fn a_dry_run_prints_the_ledger_and_succeeds() {
-    let output = run(&["forward", "events/awslogs-text-mixed.json", "--dry-run", "--json"]);
-    let ledger: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    let (code, out, _) = run(&["forward", "events/awslogs-text-mixed.json", "--dry-run", "--json"]);
+    let ledger: serde_json::Value = serde_json::from_str(&out).unwrap();
     let keys: Vec<&str> = ledger.as_object().unwrap().keys().map(String::as_str).collect();
     let mut expected = [
         "events",
@@ -229,7 +228,7 @@ fn a_dry_run_prints_the_ledger_and_succeeds() {
     assert_eq!(ledger["events"], 18);
     assert_eq!(ledger["items"]["spans"], 30);
     assert_eq!(ledger["lost"], 0);
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(code, 0);
 }
 
 #[test]
@@ -237,9 +236,8 @@ fn exit_codes_match_the_documentation() {
     let page = std::fs::read_to_string(workspace().join("docs/command-line.md")).unwrap();
     let check = |code: i32, arguments: &[&str]| {
         assert!(page.contains(&format!("\n| {code} | ")), "{code}");
-        let output = run(arguments);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        let (found, _, said) = run(arguments);
+        assert_eq!(found, code, "{arguments:?}: {said}");
         // Errors are printed, and only errors.
         assert_eq!(said.is_empty(), code == 0, "{arguments:?}: {said}");
     };
@@ -263,29 +261,26 @@ fn exit_codes_match_the_documentation() {
 #[test]
 fn a_wrong_input_file_suggests_the_matching_command() {
     let event = "events/awslogs-text-mixed.json";
-    let output = run(&["decode", event]);
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
-    let said = text(&output.stderr);
+    let (code, out, said) = run(&["decode", event]);
+    assert_eq!((code, out.as_str()), (0, ""));
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains(&format!("`lambda-otlp forward --dry-run {event}`")), "{said}");
 
     // A single line is also a JSON object.
     for lines in ["lines/python-10.jsonl", "lines/rust-1.jsonl"] {
-        let output = run(&["forward", lines, "--dry-run"]);
-        assert_eq!(output.status.code(), Some(1));
-        let said = text(&output.stderr);
+        let (code, _, said) = run(&["forward", lines, "--dry-run"]);
+        assert_eq!(code, 1);
         assert!(said.contains(&format!("`lambda-otlp decode {lines}`")), "{said}");
     }
 
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("plain.log");
     std::fs::write(&plain, "one\n\ntwo\n").unwrap();
-    let output = run(&["decode", plain.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(0));
-    let said = text(&output.stderr);
+    let (code, _, said) = run(&["decode", plain.to_str().unwrap()]);
+    assert_eq!(code, 0);
     assert!(said.ends_with("plain.log: no OTLP line among 2\n"), "{said}");
     // A file with OTLP lines needs no hint.
-    assert_eq!(text(&run(&["decode", "lines/python-10.jsonl"]).stderr), "");
+    assert_eq!(run(&["decode", "lines/python-10.jsonl"]).2, "");
 }
 
 #[test]
@@ -295,22 +290,17 @@ fn forward_applies_the_rules_of_the_forwarder() {
     std::fs::write(&rules, "[[rule]]\nname = \"no logs\"\nmatch.signal = \"logs\"\ndrop = true\n")
         .unwrap();
     let forward = || {
-        Command::new(binary("lambda-otlp"))
-            .args(["forward", "events/awslogs-text-mixed.json", "--dry-run", "--json"])
-            .current_dir(workspace().join("tests/fixtures"))
-            .env("LAMBDA_OTLP_RULES", &rules)
-            .output()
-            .unwrap()
+        let arguments = ["forward", "events/awslogs-text-mixed.json", "--dry-run", "--json"];
+        output_of(command(&arguments).env("LAMBDA_OTLP_RULES", &rules))
     };
-    let output = forward();
-    let ledger: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    let (_, out, _) = forward();
+    let ledger: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&ledger["dropped"], &ledger["lost"]), (&8.into(), &0.into()));
     std::fs::write(&rules, "[[rule]]\nname = \"x\"\nmatch.signal = \"smoke\"\ndrop = true\n")
         .unwrap();
-    let output = forward();
-    let said = text(&output.stderr);
+    let (code, _, said) = forward();
     assert!(said.contains("rules.toml") && said.contains("smoke"), "{said}");
-    assert!(!output.status.success(), "what may have to be redacted is not sent without the rules");
+    assert_ne!(code, 0, "what may have to be redacted is not sent without the rules");
 }
 
 #[test]
@@ -318,25 +308,16 @@ fn undelivered_telemetry_fails_the_forward_command() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let endpoint = format!("http://127.0.0.1:{port}");
     let event = "events/awslogs-otlp-only.json";
-    let output = run(&[
-        "forward",
-        event,
-        "--endpoint",
-        &endpoint,
-        "--header",
-        "authorization=Basic s3cret",
-        "--json",
-    ]);
-    assert_eq!(output.status.code(), Some(1));
-    let ledger: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    let header = "--header=authorization=Basic s3cret";
+    let (code, out, said) = run(&["forward", event, "--endpoint", &endpoint, header, "--json"]);
+    assert_eq!(code, 1);
+    let ledger: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&ledger["returned"], &ledger["lost"]), (&530.into(), &0.into()));
-    let said = text(&output.stderr);
     assert!(said.contains("returned: 530 spans of traces") && said.contains("refused"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
 
     // All three signals fail for the same reason, which is printed once.
-    let output = run(&["forward", "events/awslogs-text-mixed.json", "--endpoint", &endpoint]);
-    let said = text(&output.stderr);
+    let (_, _, said) = run(&["forward", "events/awslogs-text-mixed.json", "--endpoint", &endpoint]);
     assert_eq!(said.matches("connection refused").count(), 1, "{said}");
     for signal in ["spans of traces", "data points of metrics", "log records of logs"] {
         assert!(said.contains(signal), "{said}");
@@ -345,24 +326,19 @@ fn undelivered_telemetry_fails_the_forward_command() {
 
 #[test]
 fn an_invalid_event_file_does_not_stop_the_others() {
-    let output = run(&[
-        "forward",
-        "lines/python-1.jsonl",
-        "events/awslogs-otlp-only.json",
-        "--dry-run",
-        "--json",
-    ]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stdout).contains("\"spans\":530"));
-    assert!(text(&output.stderr).contains("python-1.jsonl"), "{}", text(&output.stderr));
+    let files = ["lines/python-1.jsonl", "events/awslogs-otlp-only.json"];
+    let (code, out, said) = run(&["forward", files[0], files[1], "--dry-run", "--json"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("\"spans\":530"), "{out}");
+    assert!(said.contains("python-1.jsonl"), "{said}");
 }
 
 #[test]
 fn an_undecodable_line_in_an_event_is_reported_and_dropped() {
-    let output = run(&["forward", "events/awslogs-one-garbage.json", "--dry-run", "--json"]);
-    assert_eq!(output.status.code(), Some(0));
-    assert!(text(&output.stdout).contains("\"dropped\":1"));
-    let said = text(&output.stderr);
+    let (code, out, said) =
+        run(&["forward", "events/awslogs-one-garbage.json", "--dry-run", "--json"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("\"dropped\":1"), "{out}");
     assert!(
         said.contains("not decoded: event 3193571716593115")
             && said.contains("not an OTLP request"),
@@ -372,17 +348,10 @@ fn an_undecodable_line_in_an_event_is_reported_and_dropped() {
 
 #[test]
 fn forward_reports_all_wrong_arguments() {
-    let output = run(&[
-        "forward",
-        "events/awslogs-empty.json",
-        "--endpoint",
-        "nowhere",
-        "--stream",
-        "a b\n",
-        "--json",
-    ]);
-    assert_eq!(output.status.code(), Some(64));
-    let said = text(&output.stderr);
+    let event = "events/awslogs-empty.json";
+    let (code, _, said) =
+        run(&["forward", event, "--endpoint=nowhere", "--stream=a b\n", "--json"]);
+    assert_eq!(code, 64);
     assert!(said.contains("--endpoint") && said.contains("--stream"), "{said}");
 }
 
@@ -417,9 +386,10 @@ fn telemetry_outside_the_window_after_a_time_shift_is_reported() {
     };
     let said = |seconds: u64| {
         let path = event_file(directory.path(), &[&line(seconds), "a line"]);
-        let output = run(&["forward", "--dry-run", "--shift-time", path.to_str().unwrap()]);
-        assert_eq!(output.status.code(), Some(0));
-        text(&output.stderr)
+        let (code, _, said) =
+            run(&["forward", "--dry-run", "--shift-time", path.to_str().unwrap()]);
+        assert_eq!(code, 0);
+        said
     };
     assert_eq!(said(1_790_000_000 - 60), "");
     let warning = said(1_790_000_000 - 86_400);
@@ -433,17 +403,11 @@ fn a_closed_output_pipe_does_not_change_the_exit_code() {
         let closed = |out: bool| {
             let (reader, writer) = std::io::pipe().unwrap();
             drop(reader);
-            let mut command = Command::new(binary("lambda-otlp"));
-            command.current_dir(workspace().join("tests/fixtures")).args(arguments);
-            command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
-            if out {
-                command.stdout(writer)
-            } else {
-                command.stderr(writer)
-            };
-            let output = command.output().unwrap();
-            assert_eq!(output.status.code(), Some(code), "{arguments:?}, stdout: {out}");
-            text(&output.stderr)
+            let mut command = command(arguments);
+            let command = if out { command.stdout(writer) } else { command.stderr(writer) };
+            let (found, _, said) = output_of(command);
+            assert_eq!(found, code, "{arguments:?}, stdout: {out}");
+            said
         };
         let said = closed(true);
         assert!(!said.contains("ipe"), "{arguments:?}: {said}");
@@ -466,9 +430,8 @@ fn a_closed_output_pipe_does_not_change_the_exit_code() {
 #[test]
 fn doctor_colours_its_verdicts_on_request() {
     let doctor = |variables: &[(&str, &str)]| {
-        let mut command = Command::new(binary("lambda-otlp"));
-        command.args(["doctor", "--endpoint", "http://127.0.0.1:1"]).stdin(Stdio::null());
-        text(&command.envs(variables.iter().copied()).output().unwrap().stdout)
+        let mut command = command(&["doctor", "--endpoint", "http://127.0.0.1:1"]);
+        output_of(command.envs(variables.iter().copied())).1
     };
     let coloured = doctor(&[("CLICOLOR_FORCE", "1")]);
     assert!(
