@@ -29,108 +29,89 @@ struct Case {
     least_records: usize,
 }
 
+/// Most cases have no rules, and 1,000 ordinary log events beside the large ones.
+const CASE: Case = Case {
+    name: "",
+    log_group: FUNCTION,
+    messages: Vec::new,
+    rules: String::new,
+    least_records: 1000,
+};
+
 const CASES: &[Case] = &[
     Case {
         name: "gauge_of_many_key_sets",
-        log_group: FUNCTION,
         messages: || with_neighbours(1, &gauge_of_many_key_sets()),
-        rules: String::new,
-        least_records: 1000,
+        ..CASE
     },
     Case {
         name: "resource_that_contradicts",
-        log_group: FUNCTION,
         messages: || with_neighbours(1, &resource_that_contradicts()),
-        rules: String::new,
-        least_records: 1000,
+        ..CASE
     },
-    Case {
-        name: "empty_containers",
-        log_group: FUNCTION,
-        messages: || with_neighbours(1, &empty_containers()),
-        rules: String::new,
-        least_records: 1000,
-    },
-    Case {
-        name: "three_histograms",
-        log_group: FUNCTION,
-        messages: || with_neighbours(3, &histograms(30_000)),
-        rules: String::new,
-        least_records: 1000,
-    },
+    Case { name: "empty_containers", messages: || with_neighbours(1, &empty_containers()), ..CASE },
+    Case { name: "three_histograms", messages: || with_neighbours(3, &histograms(30_000)), ..CASE },
     Case {
         name: "twenty_histograms",
-        log_group: FUNCTION,
         messages: || with_neighbours(20, &histograms(30_000)),
-        rules: String::new,
-        least_records: 1000,
+        ..CASE
     },
-    Case {
-        name: "many_buckets",
-        log_group: FUNCTION,
-        messages: || with_neighbours(6, &buckets(7 << 20)),
-        rules: String::new,
-        least_records: 1000,
-    },
+    Case { name: "many_buckets", messages: || with_neighbours(6, &buckets(7 << 20)), ..CASE },
     Case {
         name: "set_rules",
-        log_group: FUNCTION,
         messages: || with_neighbours(1, &line_of_records(49_000, 0)),
         rules: || sets(10),
-        least_records: 1000,
+        ..CASE
     },
     Case {
         name: "set_rules_twenty_lines",
-        log_group: FUNCTION,
         messages: || with_neighbours(20, &line_of_records(49_000, 2)),
         rules: || sets(10),
-        least_records: 1000,
+        ..CASE
     },
     Case {
         name: "twenty_rules_over_short_lines",
-        log_group: FUNCTION,
         messages: || (0..55_000).map(|n| format!("line {n}")).collect(),
         rules: || sets(20),
         least_records: 55_000,
+        ..CASE
     },
     Case {
         name: "a_large_record_on_sixteen_routes",
-        log_group: FUNCTION,
         messages: || with_neighbours(1, &line_of_records(1, 15 << 20)),
         rules: routes,
         least_records: 16 * 1001,
+        ..CASE
     },
     Case {
         name: "many_records_on_sixteen_routes",
-        log_group: FUNCTION,
         messages: || with_neighbours(4, &line_of_records(10_000, 1_500)),
         rules: routes,
         least_records: 16 * 41_000,
+        ..CASE
     },
     Case {
         name: "redacted_digits",
-        log_group: FUNCTION,
         messages: || with_neighbours(1, &line_of_records(1, 15 << 20)),
         rules: redacts,
         least_records: 1001,
+        ..CASE
     },
     Case {
         name: "redacted_short_lines",
-        log_group: FUNCTION,
         messages: || (0..55_000).map(|n| format!("x{n}xxxxx")).collect(),
         rules: redacts,
         least_records: 55_000,
+        ..CASE
     },
     Case {
         name: "an_execution_told_behind_short_lines",
-        log_group: FUNCTION,
         messages: told_behind_short_lines,
-        rules: String::new,
         least_records: 55_001,
+        ..CASE
     },
     Case {
         name: "an_execution_told_before_short_lines",
-        log_group: FUNCTION,
         messages: || {
             let mut messages = told_behind_short_lines();
             // After START.
@@ -138,90 +119,80 @@ const CASES: &[Case] = &[
             messages.insert(1, logged);
             messages
         },
-        rules: String::new,
         least_records: 55_001,
+        ..CASE
     },
     Case {
         name: "records_of_objects",
-        log_group: FUNCTION,
         messages: || with_neighbours(40, &format!(r#"{{"x":[{}0]}}"#, "{\"\":0},".repeat(140_000))),
-        rules: String::new,
         least_records: 1040,
+        ..CASE
     },
     Case {
         name: "spans_of_short_objects",
-        log_group: "aws/spans",
         messages: || with_neighbours(10, &span_line(&format!("[{}0]", "{\"\":0},".repeat(35_000)))),
-        rules: String::new,
-        least_records: 1000,
+        log_group: "aws/spans",
+        ..CASE
     },
     Case {
         name: "spans_of_arrays",
-        log_group: "aws/spans",
         messages: || with_neighbours(40, &span_line(&format!("[{}0]", "0,".repeat(500_000)))),
-        rules: String::new,
-        least_records: 1000,
+        log_group: "aws/spans",
+        ..CASE
     },
     Case {
         name: "spans_of_objects",
-        log_group: "aws/spans",
         messages: || {
             with_neighbours(40, &span_line(&format!("[{}0]", "{\"\":0},".repeat(140_000))))
         },
+        log_group: "aws/spans",
         rules: || sets(10),
-        least_records: 1000,
+        ..CASE
     },
     Case {
         name: "truncated_gzip",
-        log_group: FUNCTION,
         messages: || undecodable("H4sI"),
-        rules: String::new,
         least_records: 1000 + 16 * 101,
+        ..CASE
     },
     Case {
         name: "gzip_with_a_wrong_checksum",
-        log_group: FUNCTION,
         messages: || undecodable(&with_a_wrong_checksum()),
-        rules: String::new,
         least_records: 1000 + 16 * 101,
+        ..CASE
     },
     Case {
         name: "empty_payloads",
-        log_group: FUNCTION,
         messages: || undecodable(""),
-        rules: String::new,
         least_records: 1000 + 16 * 101,
+        ..CASE
     },
     Case {
         name: "payloads_that_are_not_gzip",
-        log_group: FUNCTION,
         messages: || undecodable("bm90IGd6aXA="),
-        rules: String::new,
         least_records: 1000 + 16 * 101,
+        ..CASE
     },
     Case {
         name: "escaped_lines_with_truncated_gzip",
-        log_group: FUNCTION,
         messages: || {
             let escape = |text| serde_json::json!({ "message": text }).to_string();
             undecodable("H4sI").into_iter().map(escape).collect()
         },
-        rules: String::new,
         least_records: 1000 + 16 * 101,
+        ..CASE
     },
     Case {
         name: "log_events_with_truncated_gzip",
-        log_group: FUNCTION,
         messages: || with_neighbours(60_000, &undecodable_line("H4sI")),
-        rules: String::new,
         least_records: 61_000,
+        ..CASE
     },
     Case {
         name: "log_events_with_a_wrong_checksum",
-        log_group: FUNCTION,
         messages: || with_neighbours(60_000, &undecodable_line(&with_a_wrong_checksum())),
-        rules: String::new,
         least_records: 61_000,
+        ..CASE
     },
 ];
 

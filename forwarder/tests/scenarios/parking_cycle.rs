@@ -2,6 +2,7 @@
 
 use crate::memory_queue::AtOnce;
 use crate::memory_queue::MemoryQueue;
+use crate::support::{bodies, logs};
 use backend::{Fate, Outcome, Reason};
 use lambda_otlp_forwarder::{
     Content, DeadLetter, IngestPolicy, IngestWindow, LogEventRange, MAX_MESSAGE_BYTES, Next,
@@ -12,8 +13,7 @@ use simulator::queue::{Queue, QueueResponse, ReceivedMessage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::protobuf::{Reader, Writer};
-use wire::{Request, SignalKind};
+use wire::Request;
 
 fn parked(content: Content) -> Parked {
     Parked {
@@ -58,32 +58,12 @@ async fn a_parked_message_round_trips_through_the_queue() {
 const NOW: u64 = 1_790_000_000_000_000_000;
 
 /// Log records, each with its own mark.
-fn logs(marks: std::ops::Range<usize>) -> Request {
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            for mark in marks {
-                scope.message(2, |record| {
-                    record.fixed64(1, NOW);
-                    record.string(3, &mark.to_string());
-                });
-            }
-        });
-    });
-    Request::trusted(SignalKind::Logs, bytes)
+fn marked(marks: std::ops::Range<usize>) -> Request {
+    logs(marks.map(|mark| mark.to_string()))
 }
 
 fn marks(request: &Request) -> Vec<usize> {
-    let inner = |message: &[u8], number| -> Vec<Vec<u8>> {
-        let fields = Reader::new(message).map(|field| field.unwrap());
-        let wanted = fields.filter(|field| field.number == number);
-        wanted.map(|field| field.as_len().unwrap().to_vec()).collect()
-    };
-    let containers = inner(request.bytes(), 1);
-    let scopes = containers.iter().flat_map(|container| inner(container, 2));
-    let records = scopes.flat_map(|scope| inner(&scope, 2));
-    let texts = records.flat_map(|record| inner(&record, 3));
-    texts.map(|text| String::from_utf8(text).unwrap().parse().unwrap()).collect()
+    bodies(request).iter().map(|body| body.parse().unwrap()).collect()
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -270,7 +250,7 @@ proptest! {
             let mut world = World::new(answers);
             let mut count = 0;
             for size in &sizes {
-                world.park(logs(count..count + size), "down", Duration::ZERO).await.unwrap();
+                world.park(marked(count..count + size), "down", Duration::ZERO).await.unwrap();
                 count += size;
             }
             world.run(&script).await;

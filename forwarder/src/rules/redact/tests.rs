@@ -66,6 +66,7 @@ fn email() {
             ("https://root:pass@o2.example.com/x", "https://root:****/x"),
             ("git@github.com:a/b.git", "****:a/b.git"), // a known false positive
             ("o'brien@example.com", "o'****"),          // a known rest
+            (r"to\nbob@example.com", r"to\n****"),
         ],
     );
     check_stays(
@@ -218,6 +219,7 @@ fn aws_keys() {
     check(
         "aws_keys",
         &[
+            (r"\033[31mAKIAIOSFODNN7EXAMPLE\033[0m", r"\033[31m****\033[0m"),
             ("AKIAIOSFODNN7EXAMPLE", "****"),
             ("key=ASIAIOSFODNN7EXAMPLE;", "key=****;"),
             (
@@ -483,6 +485,7 @@ fn redaction_preserves_attribute_keys_and_value_types() {
         pair("number", value(Value::IntValue(4_111_111_111_111_111))),
         pair("other", value(Value::IntValue(4_111_111_111_111_112))),
         pair("ratio", value(Value::DoubleValue(4_111_111_111_111_111.0))),
+        pair("raw", value(Value::BytesValue(vec![1]))),
         pair("user.Password", value(Value::DoubleValue(1.5))),
         pair(
             "password",
@@ -499,6 +502,7 @@ fn redaction_preserves_attribute_keys_and_value_types() {
         pair("number", value(Value::IntValue(0))),
         pair("other", value(Value::IntValue(4_111_111_111_111_112))),
         pair("ratio", value(Value::DoubleValue(4_111_111_111_111_111.0))),
+        pair("raw", value(Value::BytesValue(vec![1]))),
         pair("user.Password", value(Value::DoubleValue(0.0))),
         pair(
             "password",

@@ -365,6 +365,7 @@ async fn the_remainder_of_a_message_keeps_its_alarm() {
     stack.park(parked("default", content, 2));
     let report = stack.redrive().await;
     let [rest] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
+    assert_eq!(rest.kind, Some(SignalKind::Logs));
     assert_eq!((&rest.kept_in, rest.items, rest.alarm), (&KeptIn::RetryQueue, 1, true));
 }
 

@@ -7,7 +7,7 @@ mod slow_destinations;
 
 use crate::memory_queue::AtOnce;
 use crate::memory_queue::MemoryQueue;
-use crate::support::{config, default_options, incoming, payload};
+use crate::support::{bodies, config, default_options, incoming, logs, payload};
 use backend::{
     Client, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport, TransportError,
 };
@@ -26,38 +26,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
-use wire::protobuf::{Reader, Writer};
+use wire::protobuf::Writer;
 use wire::{Request, SignalKind};
 
 const NOW: u64 = 1_790_000_000_000_000_000;
-
-fn logs(bodies: impl Iterator<Item = String>) -> Request {
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            for body in bodies {
-                scope.message(2, |record| {
-                    record.fixed64(1, NOW);
-                    record.string(3, &body);
-                });
-            }
-        });
-    });
-    Request::trusted(SignalKind::Logs, bytes)
-}
-
-fn bodies(request: &Request) -> Vec<String> {
-    let inner = |message: &[u8], number| -> Vec<Vec<u8>> {
-        let fields = Reader::new(message).map(|field| field.unwrap());
-        let wanted = fields.filter(|field| field.number == number);
-        wanted.map(|field| field.as_len().unwrap().to_vec()).collect()
-    };
-    let containers = inner(request.bytes(), 1);
-    let scopes = containers.iter().flat_map(|container| inner(container, 2));
-    let records = scopes.flat_map(|scope| inner(&scope, 2));
-    let texts = records.flat_map(|record| inner(&record, 3));
-    texts.map(|text| String::from_utf8(text).unwrap()).collect()
-}
 
 fn parked(destination: &str, content: Content, items: usize) -> Parked {
     Parked {

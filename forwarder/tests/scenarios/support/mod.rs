@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
-use wire::Request;
+use wire::protobuf::{Reader, Writer};
+use wire::{Request, SignalKind};
 
 pub(crate) fn config() -> Config {
     let variables = HashMap::from([(
@@ -45,6 +46,35 @@ pub(crate) fn payload(log_group: &str, messages: &[&str]) -> serde_json::Value {
         .collect();
     json!({"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": log_group,
         "logStream": "2026/09/21/[$LATEST]abc", "subscriptionFilters": ["f"], "logEvents": events})
+}
+
+/// Log records with these bodies.
+pub(crate) fn logs(bodies: impl Iterator<Item = String>) -> Request {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            for body in bodies {
+                scope.message(2, |record| {
+                    record.fixed64(1, 1_790_000_000_000_000_000);
+                    record.string(3, &body);
+                });
+            }
+        });
+    });
+    Request::trusted(SignalKind::Logs, bytes)
+}
+
+pub(crate) fn bodies(request: &Request) -> Vec<String> {
+    let inner = |message: &[u8], number| -> Vec<Vec<u8>> {
+        let fields = Reader::new(message).map(|field| field.unwrap());
+        let wanted = fields.filter(|field| field.number == number);
+        wanted.map(|field| field.as_len().unwrap().to_vec()).collect()
+    };
+    let containers = inner(request.bytes(), 1);
+    let scopes = containers.iter().flat_map(|container| inner(container, 2));
+    let records = scopes.flat_map(|scope| inner(&scope, 2));
+    let texts = records.flat_map(|record| inner(&record, 3));
+    texts.map(|text| String::from_utf8(text).unwrap()).collect()
 }
 
 /// The deployed forwarder, with this backend and additional variables.
