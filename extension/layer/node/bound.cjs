@@ -14,10 +14,19 @@ const RESPONSE_MS = 50;
 
 let isTaken = true;
 
-function limit() {
-  if (!isTaken) return SHORTEST_MS;
-  const said = Number(process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT || process.env.OTEL_EXPORTER_OTLP_TIMEOUT);
+/// The timeout of an export as the function's variables state it. An empty value counts as not set.
+function statedTimeout() {
+  return process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT || process.env.OTEL_EXPORTER_OTLP_TIMEOUT;
+}
+
+/// Returns the timeout of an export in milliseconds.
+function timeoutMs() {
+  const said = Number(statedTimeout());
   return said > 0 ? said : LONGEST_MS;
+}
+
+function limit() {
+  return isTaken ? timeoutMs() : SHORTEST_MS;
 }
 
 /// Reports a result to the SDK within the limit. A batch that the receiver accepts later is not lost, and restores the full wait for
@@ -34,8 +43,7 @@ class BoundExporter {
       const batch = api.context.active().getValue(this.key);
       if (batch !== undefined) batch.request = request;
     };
-    const isSaid = Boolean(process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT || process.env.OTEL_EXPORTER_OTLP_TIMEOUT);
-    this.patient = make(isSaid ? undefined : LONGEST_MS, noteRequest);
+    this.patient = make(statedTimeout() ? undefined : LONGEST_MS, noteRequest);
     this.hasty = make(ASIDE_MS, noteRequest);
     this.codes = codes;
   }
@@ -134,4 +142,4 @@ function timeLeft(lambda) {
   }
 }
 
-module.exports = { BoundExporter, LONGEST_MS, agent, timeLeft, withinTime };
+module.exports = { BoundExporter, LONGEST_MS, agent, timeLeft, timeoutMs, withinTime };

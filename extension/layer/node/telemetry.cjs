@@ -2,7 +2,7 @@
 
 "use strict";
 
-const { BoundExporter, LONGEST_MS, agent } = require("./bound.cjs");
+const { BoundExporter, LONGEST_MS, agent, timeoutMs } = require("./bound.cjs");
 const { CutOffs } = require("./cut_off.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
 const { isThere } = require("./packages.cjs");
@@ -152,9 +152,7 @@ function receiver() {
 function exporterTo(load, { timeoutMillis, headers, note }) {
   const url = receiver();
   if (url !== undefined) {
-    const said = Number(process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT || process.env.OTEL_EXPORTER_OTLP_TIMEOUT);
-    const timeout = timeoutMillis ?? (said > 0 ? said : LONGEST_MS);
-    return new Exporter({ url, timeoutMillis: timeout, agent: agent("http:", note), headers });
+    return new Exporter({ url, timeoutMillis: timeoutMillis ?? timeoutMs(), agent: agent("http:", note), headers });
   }
   const { OTLPTraceExporter } = load("@opentelemetry/exporter-trace-otlp-http");
   return new OTLPTraceExporter({
