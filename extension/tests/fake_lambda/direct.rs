@@ -255,7 +255,7 @@ async fn the_buffer_is_sent_at_shutdown_or_else_spilled() {
     assert_eq!((delivered(&sink), spilled(&stdout.text())), (0, 3));
     let own = stdout.items(SignalKind::Metrics) as u64;
     assert_eq!((counts.get(Count::Spilled), counts.get(Count::SpillLost)), (3 + own, 0));
-    // The pattern of docs/sending-directly.md.
+    // The filter pattern of `Collect=spilled`.
     let pattern = FilterPattern::parse("{ $.spill IS TRUE }").unwrap();
     assert!(stdout.text().lines().all(|line| pattern.matches(line)));
     let plain = stdout.text().replace(",\"spill\":true", "");
