@@ -102,6 +102,8 @@ const CASES = {
   },
   async "has much"({ begin, queue }) {
     begin();
+    // The time limit is never reached.
+    Date.now = () => 0;
     for (let number = 0; number < 3000; number += 1) queue(noise(100));
     queue(noise(100_000));
     queue(noise(1_000_000));
