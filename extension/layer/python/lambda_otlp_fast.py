@@ -16,6 +16,8 @@ import sys
 import threading
 import types
 
+from lambda_otlp_load import attempt, beside, say
+
 # The instrumentations of requirements.txt by name: the library import that triggers one, its module and its class.
 INSTRUMENTATIONS = {
     "aiobotocore": ("aiobotocore.client", "botocore", "AiobotocoreInstrumentor"),
@@ -58,7 +60,7 @@ OF_OTHERS = ("OTEL_INSTRUMENTATION_", "OTEL_LAMBDA_", "OTEL_PYTHON_EXCLUDED_URLS
 API = "__pycache__ _events _logs attributes baggage context environment_variables metrics propagate propagators py trace util version".split()
 OLDEST_API = [1, 30]
 LOOPBACK = ("127.0.0.1", "localhost")
-# The queue size of lambda_otlp_handler.py, and the SDK's default delay in milliseconds.
+# The queue size of lambda_otlp_sdk.py, and the SDK's default delay in milliseconds.
 QUEUE_SIZE = 16384
 DELAY_MS = 5000
 
@@ -355,10 +357,10 @@ class Instrumentation:
 class Fast:
     """The fast start of one function."""
 
-    def __init__(self, folder, beside, bound, attempt, say, environ=os.environ):
+    def __init__(self, folder, environ=os.environ):
         self.settings = settings(environ)
         only_the_layers(folder)
-        self.beside, self.bound, self.say, self.environ = beside, bound, say, environ
+        self.environ = environ
         replace_typing_extensions()
         self.spans = beside("lambda_otlp_spans")
         if missing := {name for kind in (self.spans.Span, self.spans.Tracer, self.spans.TracerProvider) for name in kind.__abstractmethods__}:
@@ -385,13 +387,13 @@ class Fast:
         """Registers the tracer provider, and the meter provider once the metrics API is imported."""
         from opentelemetry import trace
 
-        wire = self.beside("lambda_otlp_wire")
-        attributes = resource(self.environ, self.say)
+        wire = beside("lambda_otlp_wire")
+        attributes = resource(self.environ, say)
         encoded = wire.resource_of(attributes)
-        receiver = wire.Receiver(self.settings.address, self.say)
+        receiver = wire.Receiver(self.settings.address, say)
         tracers = self.spans.TracerProvider(
             receiver,
-            lambda spans: wire.encode_spans(encoded, spans, self.say),
+            lambda spans: wire.encode_spans(encoded, spans, say),
             attributes,
             self.sampler,
             self.settings.delay,
@@ -409,7 +411,7 @@ class Fast:
     def instrument(self, module, name):
         provider = self.tracers
         version = provider.resource.attributes["telemetry.auto.version"]
-        instrument = self.beside("lambda_otlp_invocation").instrument
+        instrument = beside("lambda_otlp_invocation").instrument
         handler = instrument(getattr(module, name), provider, version, self.settings.has_propagators)
         setattr(module, name, handler)
 
@@ -418,12 +420,12 @@ class Fast:
 
     def bound_flushes(self, calls):
         """Applies one deadline to all telemetry flushed at the end of an invocation."""
-        self.tracers.flush_invocation = self.bound(calls).deliver_to(self.tracers)
+        self.tracers.flush_invocation = beside("lambda_otlp_flush").Bound(calls).deliver_to(self.tracers)
 
     def start_metrics(self, tracers, wire, encoded):
         from opentelemetry import metrics
 
-        provider = self.beside("lambda_otlp_metrics").MeterProvider(
+        provider = beside("lambda_otlp_metrics").MeterProvider(
             tracers, wire, self.spans.ScopeKey, encoded, self.settings.preference
         )
         metrics.set_meter_provider(provider)

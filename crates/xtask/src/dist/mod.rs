@@ -82,12 +82,17 @@ pub(crate) const LOADED: &[&str] = &[
     "node/wire.cjs",
     "python/lambda_otlp_cut_off.py",
     "python/lambda_otlp_fast.py",
+    "python/lambda_otlp_flush.py",
     "python/lambda_otlp_handler.py",
     "python/lambda_otlp_invocation.py",
+    "python/lambda_otlp_load.py",
     "python/lambda_otlp_messages.py",
     "python/lambda_otlp_metrics.py",
+    "python/lambda_otlp_sdk.py",
     "python/lambda_otlp_spans.py",
+    "python/lambda_otlp_variables.py",
     "python/lambda_otlp_wire.py",
+    "python/lambda_otlp_wrap.py",
     "python/sitecustomize.py",
 ];
 

@@ -1,5 +1,5 @@
-"""Calls handlers of each form through the layer's lambda_otlp_handler.py, with a fake Lambda instrumentation that records the
-calls. The first argument is the module's folder. Prints a line for each form."""
+"""Calls handlers of each form through the layer's lambda_otlp_wrap.py, with a fake Lambda instrumentation that records the calls.
+The first argument is the layer's folder. Prints a line for each form."""
 
 import gc
 import importlib.util
@@ -12,9 +12,8 @@ import types
 import weakref
 
 sys.path.append(sys.argv[1])
-spec = importlib.util.spec_from_file_location("lambda_otlp_handler", os.path.join(sys.argv[1], "lambda_otlp_handler.py"))
-layer = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(layer)
+beside = importlib.import_module("lambda_otlp_load").beside
+flush, sdk, wrap_handler = beside("lambda_otlp_flush"), beside("lambda_otlp_sdk"), beside("lambda_otlp_wrap").wrap_handler
 noted = []
 
 
@@ -136,18 +135,18 @@ class Tracers:
 
 class FastStart(importlib.import_module("lambda_otlp_fast").Fast):
     def __init__(self):
-        self.tracers, self.bound = Tracers(), layer.Bound
+        self.tracers = Tracers()
 
     def instrument(self, module, name):
         pass
 
 
-def check(form, handler, event={"is": "usual"}, times=1, watch=None, setup=layer.Sdk):
+def check(form, handler, event={"is": "usual"}, times=1, watch=None, setup=sdk):
     global shop
     shop = module("shop", handler=handler)
     for each in (provider, meters):
         vars(each).clear()
-    layer.wrap_handler(shop, "handler", watch, setup)
+    wrap_handler(shop, "handler", watch, setup)
     # The runtime gets the handler once.
     given = shop.handler
     for _ in range(times):
@@ -232,7 +231,7 @@ def route():
 """
 api = module("api")
 exec(routes, vars(api))
-layer.wrap_handler(api, "application")
+wrap_handler(api, "application", None, sdk)
 given = api.application
 results = [given({"is": each}, Context()) for each in ("first", "second")]
 print(f"application with state: {results}, {given is not api.original}, {api.application is api.original}, {type(api) is types.ModuleType}")
@@ -246,8 +245,8 @@ class Configurator:
 
 noted.clear()
 module("opentelemetry.instrumentation.version", __version__="1")
-layer.chosen = lambda *_: Configurator
-layer.configure_sdk()
+sdk.chosen = lambda *_: Configurator
+sdk.configure()
 print(f"queue: {noted[-1]}, of the function's own: {os.environ.get('OTEL_BSP_MAX_QUEUE_SIZE')}")
 
 with tempfile.TemporaryDirectory() as packages:
@@ -255,14 +254,14 @@ with tempfile.TemporaryDirectory() as packages:
         with open(os.path.join(packages, f"{name}.py"), "w") as file:
             file.write(source)
     sys.path.append(packages)
-    layer.NEEDED, layer.SDK = (("good",), ("good",))
-    hidden = layer.importable(packages)
+    sdk.NEEDED, sdk.SDK = (("good",), ("good",))
+    hidden = sdk.importable(packages)
     print(f"hidden until the function is loaded: {list(hidden)}, {'good' in sys.modules}")
-    layer.NEEDED = ("good", "bad")
-    print(f"too old: {layer.importable(packages)}, {packages in sys.path}, {'good' in sys.modules}")
+    sdk.NEEDED = ("good", "bad")
+    print(f"too old: {sdk.importable(packages)}, {packages in sys.path}, {'good' in sys.modules}")
     os.makedirs(os.path.join(packages, "own", "opentelemetry"))
     sys.path.append(os.path.join(packages, "own"))
-    print(f"too old, beside the function's own: {layer.importable(packages)}, {packages in sys.path}, {'good' in sys.modules}")
+    print(f"too old, beside the function's own: {sdk.importable(packages)}, {packages in sys.path}, {'good' in sys.modules}")
 
 
 
@@ -280,8 +279,8 @@ class Failing(Exporter):
 
 def waits(form, *flushes):
     """Prints the time limit of the next flush in seconds."""
-    bound = layer.Bound(types.SimpleNamespace(state="returned", context=Context()))
-    Exporter.export = layer.noted(export, bound)
+    bound = flush.Bound(types.SimpleNamespace(state="returned", context=Context()))
+    Exporter.export = sdk.noted(export, bound)
     for exporter, result in flushes:
         exporter.result = result
         bound.flush(exporter.export if result else lambda: None)
@@ -299,7 +298,7 @@ waits("after one that is accepted again", (exporter, "FAILURE"), (exporter, "SUC
 waits("after an exception", (unwatched, "SUCCESS"))
 waits("after an exporter that reports nothing", (exporter, None))
 
-layer.LONGEST_FLUSH = 0.2
+flush.LONGEST_FLUSH = 0.2
 Provider.takes = 0.5
 took = check("slow flush", lambda event, context: 3)
 print(f"in time: {0.2 <= took < 0.45}")

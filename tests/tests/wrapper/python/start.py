@@ -1,5 +1,5 @@
-"""Checks the decisions of the layer's lambda_otlp_handler.py at the start of a function, with fake packages that are empty. The first
-argument is the module's folder. Prints a line for each case."""
+"""Checks the layer's decisions at the start of a function, with fake packages that are empty. The first argument is the layer's
+folder. Prints a line for each case."""
 
 import importlib.util
 import os
@@ -7,11 +7,11 @@ import sys
 import tempfile
 import types
 
-spec = importlib.util.spec_from_file_location("lambda_otlp_handler", os.path.join(sys.argv[1], "lambda_otlp_handler.py"))
-layer = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(layer)
+sys.path.append(sys.argv[1])
 noted = []
-layer.say = noted.append
+load = importlib.import_module("lambda_otlp_load")
+load.say = noted.append
+layer, settings, sdk = (importlib.import_module(f"lambda_otlp_{name}") for name in ("handler", "variables", "sdk"))
 
 
 def check(form, told):
@@ -43,12 +43,12 @@ check("after a broken one", layer.instrument_library(Instrumentation("broken", I
 
 
 def entries(*names):
-    layer.entry_points = lambda group: [types.SimpleNamespace(name=name) for name in names]
+    settings.entry_points = sdk.entry_points = lambda group: [types.SimpleNamespace(name=name) for name in names]
 
 
 def distribution(asked=None):
-    with layer.variables(**({} if asked is None else {"OTEL_PYTHON_DISTRO": asked})):
-        return layer.chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").name
+    with settings.variables(**({} if asked is None else {"OTEL_PYTHON_DISTRO": asked})):
+        return sdk.chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").name
 
 
 entries("aws_distro", "distro")
@@ -58,8 +58,8 @@ check("asked for one that is missing", distribution("other_distro"))
 
 
 def replaced(**values):
-    with layer.variables(**values):
-        return layer.replaced()
+    with settings.variables(**values):
+        return settings.replaced()
 
 
 sys.modules["opentelemetry"] = types.ModuleType("opentelemetry")

@@ -1,0 +1,92 @@
+"""Bounds the flush at the end of an invocation."""
+
+import os
+
+from lambda_otlp_load import say
+from lambda_otlp_variables import seconds
+
+# Longest wait of an invocation for its flush, as a share of the export timeout. The wait ends before an export times out.
+LONGEST_FLUSH = 0.9
+
+# Wait after a failed flush, in seconds. It is long enough to notice that the extension accepts exports again.
+SHORTEST_FLUSH = 0.01
+
+# Time reserved for the response before an invocation's deadline, in seconds.
+RESPONSE = 0.05
+
+
+class Bound:
+    """Flushes one provider in a thread, and stops waiting for it at the deadline."""
+
+    def __init__(self, calls):
+        self.calls = calls
+        said = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT")
+        self.longest = (seconds(said) or 1) * LONGEST_FLUSH
+        self.is_in_time = True
+        self.running = None
+        self.accepted = self.refused = 0
+
+    def note(self, is_accepted):
+        if is_accepted:
+            self.accepted += 1
+        else:
+            self.refused += 1
+
+    def flush(self, flush, *arguments, **named):
+        if self.calls.__dict__.get("state") not in ("returned", "raised"):
+            # The function itself flushes, with its own timeout.
+            return flush(*arguments, **named)
+        import threading
+        import time
+
+        last, wait_until = self.limits(time.monotonic())
+        # An earlier flush must end first. At most one runs at a time.
+        if self.running is not None:
+            self.running.join(max(0, wait_until - time.monotonic()))
+        if time.monotonic() >= last or self.running is not None and self.running.is_alive():
+            # The next invocation flushes the rest.
+            self.is_in_time = False
+            return False
+        self.running = threading.Thread(target=self.run, args=(flush, arguments, named), name="lambda-otlp-flush", daemon=True)
+        self.running.start()
+        self.running.join(max(0, wait_until - time.monotonic()))
+        if self.running.is_alive():
+            self.is_in_time = False
+            return False
+        return True
+
+    def deliver_to(self, provider):
+        """Returns a flush for a provider that stops by itself at the deadline."""
+        import time
+
+        def flush():
+            self.is_in_time = provider.flush(self.limits(time.monotonic())[1])
+
+        return flush
+
+    def run(self, flush, arguments, named):
+        import time
+
+        begun, accepted, refused = time.monotonic(), self.accepted, self.refused
+        try:
+            flush(*arguments, **named)
+        except Exception as error:
+            self.refused += 1
+            say(f"cannot export the invocation's telemetry: {error!r}")
+        if self.refused > refused:
+            # This includes an immediate failure, because the next attempt may use its whole timeout.
+            self.is_in_time = False
+        elif self.accepted > accepted or self.accepted + self.refused == 0:
+            # A custom exporter reports no result. Only the duration of the flush is known.
+            self.is_in_time = time.monotonic() - begun < self.longest
+
+    def limits(self, now):
+        """Returns the latest start of a flush, and the end of the wait for it."""
+        begun = self.calls.__dict__.setdefault("flushes_begun", now)
+        last = begun + self.longest
+        try:
+            last = min(last, now + self.calls.context.get_remaining_time_in_millis() / 1000 - RESPONSE)
+        except Exception:
+            # A context without a remaining time has no deadline.
+            pass
+        return last, last if self.is_in_time else min(last, begun + SHORTEST_FLUSH)

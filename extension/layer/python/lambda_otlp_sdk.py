@@ -1,0 +1,236 @@
+"""Starts OpenTelemetry's SDK and the instrumentations of the function's package, for functions without the fast start."""
+
+import functools
+import importlib
+import importlib.util
+import os
+import sys
+
+from lambda_otlp_load import attempt, beside, say
+from lambda_otlp_variables import EXPORT_TIMEOUT, entry_points, replaced, variables
+
+# Maximum number of spans that wait for the SDK's export thread. The SDK's default is for programs that do not flush at the end of
+# each request.
+QUEUE_SIZE = "16384"
+
+# Modules required to export spans. They are imported before anything is patched: if the function has another version of one package,
+# the others may be incompatible.
+NEEDED = (
+    "opentelemetry.instrumentation.aws_lambda",
+    "opentelemetry.distro",
+    "opentelemetry.sdk._configuration",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+)
+
+# Packages that only the setup of an SDK imports.
+SDK = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.distro")
+
+# Packages to check for version conflicts if an import fails.
+PACKAGES = ("opentelemetry-sdk", "opentelemetry-instrumentation", "opentelemetry-exporter-otlp-proto-http")
+
+# The import that shows that a function uses a library, by name of the instrumentation. An instrumentation not listed loads at once.
+LIBRARIES = {
+    "aiobotocore": "aiobotocore.client",
+    "aiohttp-client": "aiohttp",
+    "asyncpg": "asyncpg",
+    "botocore": "botocore.client",
+    "httpx": "httpx",
+    "httpx2": "httpx2",
+    "psycopg": "psycopg",
+    "psycopg2": "psycopg2",
+    "pymongo": "pymongo",
+    "pymysql": "pymysql",
+    "redis": "redis",
+    "requests": "requests",
+    "sqlalchemy": "sqlalchemy",
+    "urllib": "urllib.request",
+    "urllib3": "urllib3",
+}
+
+# Exporters of spans and of metrics. Their result shows if the extension accepted an export.
+OTLP = "opentelemetry.exporter.otlp.proto"
+
+EXPORTERS = (
+    ((f"{OTLP}.http.trace_exporter", "OTLPSpanExporter"), (f"{OTLP}.grpc.trace_exporter", "OTLPSpanExporter")),
+    ((f"{OTLP}.http.metric_exporter", "OTLPMetricExporter"), (f"{OTLP}.grpc.metric_exporter", "OTLPMetricExporter")),
+)
+
+
+def has_instrumentation():
+    names = ("opentelemetry.instrumentation.aws_lambda", "opentelemetry.distro", "opentelemetry.sdk")
+    try:
+        return all(importlib.util.find_spec(name) for name in names)
+    except ModuleNotFoundError:
+        return False
+
+
+def importable(packages):
+    """Imports the modules in `NEEDED` and returns the SDK's. If an import fails, unloads the imported ones and returns `None`.
+
+    The SDK's modules stay out of `sys.modules` until the function's module has loaded. If the function imports them, it sets up an
+    SDK itself.
+    """
+    before = set(sys.modules)
+    try:
+        for name in NEEDED:
+            importlib.import_module(name)
+    except Exception as error:
+        say(f"not instrumented: {misfit() or repr(error)}")
+        hide(name for name in set(sys.modules) - before if is_ours(name, packages))
+        # A function without its own OpenTelemetry packages keeps the API of the layer.
+        others = (os.path.join(entry, "opentelemetry") for entry in sys.path if entry != packages)
+        if packages in sys.path and any(map(os.path.isdir, others)):
+            sys.path.remove(packages)
+        return None
+    forget_the_dead()
+    return hide(name for name in set(sys.modules) - before if ".".join(name.split(".")[:2]) in SDK)
+
+
+class Gone:
+    """Stands in for a deleted protobuf message."""
+
+    _Modified = _UpdateOneofState = staticmethod(lambda *_: None)
+
+
+def forget_the_dead():
+    """Replaces protobuf's weak references to deleted messages. gevent's monkey patch inspects all objects and fails on these."""
+    listener = getattr(sys.modules.get("google.protobuf.internal.python_message"), "_Listener", None)
+    if listener is None or importlib.util.find_spec("gevent") is None:
+        return
+    import gc
+
+    for each in gc.get_objects():
+        if issubclass(type(each), listener):
+            try:
+                each._parent_message_weakref.__class__  # noqa: B018
+            except ReferenceError:
+                each._parent_message_weakref = Gone
+
+
+def is_ours(name, packages):
+    origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None) or ""
+    return name.split(".")[0] == "opentelemetry" or origin.startswith(packages + os.sep)
+
+
+def hide(names):
+    hidden = {name: sys.modules.pop(name) for name in list(names)}
+    for name in hidden:
+        parent, _, last = name.rpartition(".")
+        if parent in sys.modules:
+            vars(sys.modules[parent]).pop(last, None)
+    return hidden
+
+
+def show(hidden):
+    sys.modules.update(hidden)
+    for name, module in hidden.items():
+        parent, _, last = name.rpartition(".")
+        setattr(sys.modules[parent], last, module)
+
+
+def misfit():
+    """Describes the first version conflict between packages. Returns `None` if there is none."""
+    try:
+        from importlib.metadata import requires, version
+
+        from packaging.requirements import Requirement
+
+        for package in PACKAGES:
+            for requirement in map(Requirement, requires(package) or ()):
+                if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+                    continue
+                found = version(requirement.name)
+                if not requirement.specifier.contains(found, prereleases=True):
+                    return f"{requirement.name} {found} is incompatible with {package} {version(package)}, which requires {requirement}"
+    except Exception:
+        # The caller logs the import error instead.
+        pass
+    return None
+
+
+def instrument_libraries(instrument):
+    """Registers each instrumentation to load after its library is imported."""
+    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
+    disabled = {name.strip() for name in disabled}
+    for entry in entry_points("opentelemetry_instrumentor"):
+        if entry.name == "aws-lambda" or disabled & {entry.name, "*"}:
+            continue
+        if library := LIBRARIES.get(entry.name):
+            when_imported(library, functools.partial(instrument, entry))
+        else:
+            instrument(entry)
+
+
+def when_imported(name, action):
+    import wrapt
+
+    wrapt.register_post_import_hook(lambda _: attempt(action), name)
+
+
+def configure():
+    """Starts the SDK. The distribution sets defaults of OpenTelemetry's variables, and its configurator reads them."""
+    from opentelemetry.instrumentation.version import __version__
+
+    chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").load()().configure()
+    configurator = chosen("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR", "configurator")
+    defaults = {"OTEL_EXPORTER_OTLP_TIMEOUT": EXPORT_TIMEOUT, "OTEL_BSP_MAX_QUEUE_SIZE": QUEUE_SIZE}
+    defaults = {name: os.environ.get(name, value) for name, value in defaults.items()}
+    with variables(**{**defaults, **replaced()}):
+        configurator.load()().configure(auto_instrumentation_version=__version__)
+
+
+def chosen(group, variable, usual):
+    """Returns the entry point that the variable names, or else the one from `opentelemetry-distro`.
+
+    Other packages of the function may have entry points in the same group: `aws-opentelemetry-distro` exports to X-Ray's daemon.
+    """
+    found = {entry.name: entry for entry in entry_points(group)}
+    asked = os.environ.get(variable, usual)
+    if asked not in found:
+        say(f"{variable} names {asked}, which is not installed; using {usual}")
+    return found.get(asked, found[usual])
+
+
+def noted(export, bound):
+    """Wraps `export` to note its result, because the SDK's flush does not return it."""
+
+    @functools.wraps(export)
+    def noting(*arguments, **named):
+        result = export(*arguments, **named)
+        bound.note(getattr(result, "name", None) == "SUCCESS")
+        return result
+
+    return noting
+
+
+def providers():
+    """Returns the tracer provider, and the meter provider if the metrics API has been imported."""
+    from opentelemetry import trace
+
+    metrics = sys.modules.get("opentelemetry.metrics")
+    return [trace.get_tracer_provider(), *([metrics.get_meter_provider()] if metrics else [])]
+
+
+def instrument(module, name):
+    """Wraps the handler with OpenTelemetry's Lambda instrumentation."""
+    from opentelemetry.instrumentation.aws_lambda import AwsLambdaInstrumentor
+
+    # The instrumentation wraps the handler that this variable names. It reads the variable only in this call.
+    with variables(ORIG_HANDLER=f"{module.__name__}.{name}"):
+        AwsLambdaInstrumentor().instrument(skip_dep_check=True)
+
+
+def flushes():
+    return [provider.force_flush for provider in providers() if hasattr(provider, "force_flush")]
+
+
+def bound_flushes(calls):
+    """Applies one deadline to all flushes at the end of an invocation. SDKs have at most one for each batch."""
+    for provider, exporter_names in zip(providers(), EXPORTERS):
+        if flush := getattr(provider, "force_flush", None):
+            bound = beside("lambda_otlp_flush").Bound(calls)
+            provider.force_flush = functools.partial(bound.flush, flush)
+            for module, name in exporter_names:
+                if exporter := getattr(sys.modules.get(module), name, None):
+                    exporter.export = noted(exporter.export, bound)

@@ -1,0 +1,79 @@
+"""OpenTelemetry's variables: their values if the SDK cannot use the given ones."""
+
+import functools
+import importlib.util
+import os
+
+from lambda_otlp_load import say
+
+# Export timeout of the SDK, in seconds, the unit of Python's SDK. An export takes milliseconds if the extension is running.
+EXPORT_TIMEOUT = "1"
+
+# Upper limit of a timeout, in seconds. No invocation lasts this long, and Python's sockets accept no infinite timeout.
+MOST_SECONDS = 86400
+
+# Other export protocols of Python's SDK, with the entry points of their exporters.
+PROTOCOLS = {"grpc": "otlp_proto_grpc"}
+
+
+def replaced():
+    """Returns new values for variables that would stop the SDK from starting: a package is missing, or a timeout is invalid."""
+    replaced = {}
+    if os.environ.get("OTEL_CONFIG_FILE") and importlib.util.find_spec("opentelemetry.configuration") is None:
+        say("OTEL_CONFIG_FILE is ignored, because opentelemetry-configuration is not installed; the other OTEL_… variables apply")
+        replaced["OTEL_CONFIG_FILE"] = ""
+    for signal in ("", "TRACES_", "METRICS_", "LOGS_"):
+        name = f"OTEL_EXPORTER_OTLP_{signal}PROTOCOL"
+        asked = os.environ.get(name, "").strip()
+        if asked in ("", "http/protobuf"):
+            continue
+        if PROTOCOLS.get(asked) not in {entry.name for entry in entry_points("opentelemetry_traces_exporter")}:
+            say(f"{name} is {asked}, but the function has no exporter for it; using http/protobuf: install the exporter, or remove the variable")
+            replaced[name] = "http/protobuf"
+    for signal in ("", "TRACES_", "METRICS_"):
+        name = f"OTEL_EXPORTER_OTLP_{signal}TIMEOUT"
+        asked = os.environ.get(name, "").strip()
+        if asked and seconds(asked) is None:
+            say(f"{name} must be a number of seconds above 0, got {asked}; using {EXPORT_TIMEOUT}")
+            replaced[name] = EXPORT_TIMEOUT
+    return replaced
+
+
+def seconds(text):
+    """Parses a timeout in seconds. Returns `None` if no export can succeed within it."""
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 < number < MOST_SECONDS else None
+
+
+def entry_points(group):
+    return all_entry_points().select(group=group)
+
+
+@functools.cache
+def all_entry_points():
+    """Returns the entry points of all packages. Reading their files takes milliseconds."""
+    # This import takes milliseconds, which a runtime without instrumentation saves.
+    from importlib.metadata import entry_points
+
+    return entry_points()
+
+
+class variables:
+    """Sets environment variables for the duration of a `with` block. The function sees its own values."""
+
+    def __init__(self, **values):
+        self.values = values
+
+    def __enter__(self):
+        self.before = {name: os.environ.get(name) for name in self.values}
+        os.environ.update(self.values)
+
+    def __exit__(self, *_):
+        for name, value in self.before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

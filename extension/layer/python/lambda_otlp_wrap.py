@@ -1,0 +1,181 @@
+"""Wraps the handler: an invocation's span, the spans of its messages, its result, and its deadline."""
+
+import functools
+import importlib
+import os
+from contextlib import nullcontext
+
+from lambda_otlp_load import attempt, beside, say
+
+
+def wrap_handler(module, name, watch, setup):
+    """Wraps the handler with the instrumentation. If the instrumentation cannot read an event, the handler still runs.
+
+    `watch` is notified when an invocation begins and when its handler has ended.
+    """
+    from opentelemetry import trace
+
+    handler = getattr(module, name)
+    # The state of the current invocation, for each thread that serves invocations.
+    calls = importlib.import_module("threading").local()
+
+    def watched():
+        try:
+            calls.invocation = watch and watch.begin(calls.context)
+        except Exception as error:
+            say(f"cannot watch the deadline: if this invocation times out, its open spans are lost: {error!r}")
+
+    is_inferred = os.environ.get("LAMBDA_OTLP_INFERRED_SPANS", "").strip().lower() in ("true", "1")
+
+    def wait(event):
+        beside("lambda_otlp_messages").wait(event)
+
+    def consume(event):
+        """Starts a span for the event's messages, unless the instrumentation has started one, and adds links to the senders."""
+        if not isinstance(event, dict) or not {"Records", "records", "detail-type"} & event.keys():
+            return
+        messages = beside("lambda_otlp_messages")
+        calls.consumer = messages.consumer(event)
+        if isinstance(event.get("Records"), list):
+            messages.link(event["Records"], calls.consumer or trace.get_current_span())
+
+    def unwatched():
+        if invocation := calls.__dict__.pop("invocation", None):
+            watch.end(invocation)
+
+    def spans_to_mark():
+        spans = [trace.get_current_span()]
+        if invocation := calls.__dict__.get("invocation"):
+            # The current span may be the messages' span, a child of the root.
+            root = watch.root_of(invocation)
+            spans += [root] if root is not None and root is not spans[0] else []
+        return spans
+
+    def describe_error(error):
+        """Marks the spans as failed. OpenTelemetry's instrumentation records an `Exception`, but not the `SystemExit` of `sys.exit`."""
+        for span in spans_to_mark():
+            span.set_attribute("error.type", type(error).__name__)
+            if not isinstance(error, Exception):
+                span.record_exception(error)
+                span.set_status(trace.Status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+
+    def describe_result(result):
+        """Marks the spans as failed if the result reports a failure. OpenTelemetry's instrumentation takes it for a success."""
+        if not isinstance(result, dict):
+            return
+        status, messages = result.get("statusCode"), result.get("batchItemFailures")
+        if isinstance(status, str) and status.isascii() and status.isdigit():
+            status = int(status)
+        if isinstance(messages, list) and messages:
+            message = f"{len(messages)} of the batch's messages failed; Lambda delivers them again"
+            attributes = {"error.type": "batch_item_failures", "aws.lambda.batch_item_failures": len(messages)}
+        elif isinstance(status, int) and status >= 500:
+            message, attributes = None, {"error.type": str(status)}
+        else:
+            return
+        for span in spans_to_mark():
+            for name, value in attributes.items():
+                span.set_attribute(name, value)
+            span.set_status(trace.Status(trace.StatusCode.ERROR, message))
+
+    def flush_at_exit():
+        """Exports all spans when the process exits. The SDK would only do so after the function's threads have ended."""
+        if watch:
+            watch.leave()
+        for flush in setup.flushes():
+            flush()
+
+    @functools.wraps(handler, updated=())
+    def entered(*arguments, **named):
+        calls.state = "entered"
+        if arguments and is_inferred:
+            attempt(wait, arguments[0])
+        if arguments:
+            attempt(consume, arguments[0])
+        consumer = calls.__dict__.get("consumer")
+        span = trace.use_span(consumer, end_on_exit=True) if consumer else nullcontext()
+        try:
+            with span:
+                calls.result = handler(*arguments, **named)
+                attempt(describe_result, calls.result)
+        except BaseException as error:
+            calls.state = "raised"
+            calls.error = error
+            attempt(describe_error, error)
+            raise
+        finally:
+            unwatched()
+        calls.state = "returned"
+        return calls.result
+
+    setattr(module, name, entered)
+    try:
+        setup.instrument(module, name)
+    except Exception:
+        setattr(module, name, handler)
+        raise
+    instrumented = getattr(module, name)
+    setup.bound_flushes(calls)
+
+    @functools.wraps(handler, updated=())
+    def guarded(*arguments, **named):
+        if calls.__dict__:
+            # The handler calls itself within an invocation.
+            return handler(*arguments, **named)
+        calls.state = "begun"
+        calls.context = arguments[1] if len(arguments) > 1 else None
+        watched()
+        try:
+            return instrumented(*arguments, **named)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                attempt(flush_at_exit)
+            if calls.state == "raised":
+                # Below the frame of this function, the traceback in the log has only the frames of the user's code.
+                raise calls.error.with_traceback(frames_below(entered, calls.error))
+            if calls.state == "entered":
+                raise
+            say(f"cannot create the invocation's span: {error!r}")
+            if calls.state == "returned":
+                return calls.result
+            from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+            # The handler's calls would become spans without an invocation, exported with the spans of the next one.
+            with suppress_instrumentation():
+                return handler(*arguments, **named)
+        finally:
+            unwatched()
+            # The result and the frames of an error must not stay in memory until the next invocation.
+            calls.__dict__.clear()
+
+    setattr(module, name, handler)
+    hand_over(module, name, guarded)
+
+
+def hand_over(module, name, wrapped):
+    """Gives the wrapped handler to the next reader of the module's attribute, the runtime.
+
+    All other code keeps the original handler, which may be an object with attributes of its own.
+    """
+    kind = type(module)
+
+    def take(module):
+        module.__class__ = kind
+        return wrapped
+
+    def replace(module, value):
+        module.__class__ = kind
+        setattr(module, name, value)
+
+    try:
+        module.__class__ = type(kind.__name__, (kind,), {name: property(take, replace)})
+    except TypeError:
+        # Only the class of a module can change. The function may have put another object in its place.
+        setattr(module, name, wrapped)
+
+
+def frames_below(function, error):
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code is not function.__code__:
+        traceback = traceback.tb_next
+    return traceback and traceback.tb_next
