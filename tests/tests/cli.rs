@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lambda_otlp_tests::{binary, fixture, workspace};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -281,6 +282,32 @@ fn a_wrong_input_file_suggests_the_matching_command() {
     assert!(said.ends_with("plain.log: no OTLP line among 2\n"), "{said}");
     // A file with OTLP lines needs no hint.
     assert_eq!(run(&["decode", "lines/python-10.jsonl"]).2, "");
+}
+
+#[test]
+fn a_given_profile_takes_precedence_over_credentials_of_the_environment() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = folder.path().join("credentials");
+    let profile = "[other]\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = s3cret\n";
+    std::fs::write(&credentials, profile).unwrap();
+    let request_of = |profile: &[&str]| {
+        let replay = ["replay", "/g", "--from", "1h", "--dry-run", "--region", "eu-west-1"];
+        let mut command = command(&[&replay, profile].concat());
+        command.env("AWS_SHARED_CREDENTIALS_FILE", &credentials).env("AWS_ENDPOINT_URL", &endpoint);
+        command.env("AWS_ACCESS_KEY_ID", "AKIDSHELL").env("AWS_SECRET_ACCESS_KEY", "s3cret");
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut request = [0; 8192];
+        let read = listener.accept().unwrap().0.read(&mut request).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        String::from_utf8_lossy(&request[..read]).into_owned()
+    };
+    let request = request_of(&[]);
+    assert!(request.contains("Credential=AKIDSHELL/"), "{request}");
+    let request = request_of(&["--profile", "other"]);
+    assert!(request.contains("Credential=AKIDPROFILE/"), "{request}");
 }
 
 #[test]
