@@ -311,6 +311,17 @@ fn a_given_profile_takes_precedence_over_credentials_of_the_environment() {
 }
 
 #[test]
+fn an_empty_pattern_does_not_select_all_log_groups() {
+    let forwarder = "--destination=arn:aws:lambda:eu-west-1:123456789012:function:f";
+    for (command, argument) in
+        [("subscribe", "--include"), ("subscribe", "--tag"), ("unsubscribe", "--include")]
+    {
+        let (code, _, said) = run(&[command, forwarder, argument, ""]);
+        assert_eq!((code, said), (64, format!("lambda-otlp: {argument} is empty\n")));
+    }
+}
+
+#[test]
 fn forward_applies_the_rules_of_the_forwarder() {
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules.toml");
