@@ -322,6 +322,20 @@ fn an_empty_pattern_does_not_select_all_log_groups() {
 }
 
 #[test]
+fn a_checkpoint_of_another_range_is_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.json");
+    let saved = r#"{"version":1,"log_group":"/g","from_ms":1790000000000,"to_ms":1790003600000,"done_before_ms":1790003600000}"#;
+    std::fs::write(&path, saved).unwrap();
+    let from = "--from=2026-09-22T00:00:00Z";
+    let arguments = ["replay", "/g", "--dry-run", from, "--checkpoint", path.to_str().unwrap()];
+    let (code, _, said) = run(&arguments);
+    assert_eq!(code, 64);
+    let expected = "belongs to another replay (/g from 2026-09-21T14:13:20.000Z to 2026-09-21T15:";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
 fn forward_applies_the_rules_of_the_forwarder() {
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules.toml");

@@ -1,6 +1,7 @@
 use super::super::history::Page;
 use super::*;
 use backend::{Fate, Outcome, Reason};
+use console::time_arguments::TimeArgument;
 use forwarder::{IngestPolicy, LogEvent, Queues};
 use std::sync::Mutex;
 use wire::{Logs, Request};
@@ -97,7 +98,7 @@ async fn a_resumed_replay_forwards_the_remaining_log_events() {
     assert!(replayed.ledger.returned > 0);
 
     let backend = Backend { takes: usize::MAX, ..Backend::default() };
-    let resumed = checkpoint().resume(&file).unwrap();
+    let resumed = checkpoint().resume(&file, [TimeArgument::NOW; 2]).unwrap();
     assert_eq!(resumed, replayed.checkpoint);
     assert!(resumed.done_before_ms > 0, "the first slices were delivered");
     let replayed = replay(&backend, resumed.clone(), Some(&file)).await;
