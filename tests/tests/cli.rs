@@ -336,6 +336,33 @@ fn a_checkpoint_of_another_range_is_rejected() {
 }
 
 #[test]
+fn rules_test_explains_a_wrong_event_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.toml");
+    std::fs::write(&rules, "").unwrap();
+    let test = |event| run(&["rules", "test", rules.to_str().unwrap(), event]);
+    let (code, _, said) = test("lines/python-1.jsonl");
+    assert_eq!(code, 1);
+    assert!(said.contains("`lambda-otlp decode lines/python-1.jsonl`"), "{said}");
+    let (code, _, said) = test("no-such-file");
+    assert_eq!(code, 1);
+    assert!(said.starts_with("cannot open no-such-file: "), "{said}");
+}
+
+#[test]
+fn forward_reads_an_event_from_standard_input() {
+    let event = workspace().join("tests/fixtures/events/awslogs-otlp-only.json");
+    let mut forward = command(&["forward", "-", "--dry-run", "--json"]);
+    let (code, out, said) = output_of(forward.stdin(std::fs::File::open(event).unwrap()));
+    assert_eq!(code, 0, "{said}");
+    assert!(out.contains("\"spans\":530"), "{out}");
+    // --shift-time reads each file more than once.
+    let (code, _, said) = run(&["forward", "-", "--dry-run", "--shift-time"]);
+    assert_eq!(code, 64);
+    assert!(said.contains("--shift-time"), "{said}");
+}
+
+#[test]
 fn forward_applies_the_rules_of_the_forwarder() {
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules.toml");
