@@ -165,7 +165,7 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let mut complete = true;
     for path in &arguments.events {
         let partly = || format!("{}: cannot read all of it", path.display());
-        let tried = forward::read(path).and_then(|event| trial.event(event).with_context(partly));
+        let tried = forward::read(path).and_then(|event| trial.event(&event).with_context(partly));
         if let Err(error) = tried {
             if broken_pipe::is_broken_pipe(&error) {
                 return Err(error);
@@ -210,7 +210,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn event(&mut self, event: Event) -> anyhow::Result<()> {
+    fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         let mut stream = StreamState::default();
         let mut printed = Ok(());
         let read = event.read(&SourceLimits::default(), &mut |batch| {
@@ -393,7 +393,7 @@ mod tests {
         let arguments =
             TestArguments { region: Some("eu-west-1".to_owned()), ..TestArguments::default() };
         let mut trial = Trial::new(&rules, &arguments);
-        trial.event(fixture(event)).unwrap();
+        trial.event(&fixture(event)).unwrap();
         expected.assert_eq(&trial.report());
     }
 
@@ -477,7 +477,7 @@ mod tests {
         let rules = RuleSet::parse(rules).unwrap();
         let arguments = TestArguments::default();
         let mut trial = Trial::new(&rules, &arguments);
-        trial.event(fixture("awslogs-text-mixed.json")).unwrap();
+        trial.event(&fixture("awslogs-text-mixed.json")).unwrap();
         let expected = json!({
             "log_groups": [{
                 "log_group": "/aws/lambda/orders", "service_name": null,
@@ -526,6 +526,6 @@ mod tests {
     fn a_rules_test_rejects_unsupported_events() {
         let (rules, arguments) = (RuleSet::default(), TestArguments::default());
         let mut trial = Trial::new(&rules, &arguments);
-        assert!(trial.event(fixture("firehose-cwl.json")).is_err());
+        assert!(trial.event(&fixture("firehose-cwl.json")).is_err());
     }
 }
