@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lambda_otlp_tests::{binary, fixture, workspace};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -253,6 +254,10 @@ fn exit_codes_match_the_documentation() {
     check(64, &["nonsense"]);
     check(64, &["decode", "--nonsense"]);
     check(64, &["decode", "no-such-file"]);
+    check(64, &["decode", "lines"]);
+    check(64, &["tail", "lines"]);
+    let (_, out, _) = run(&["decode", "lines/python-1.jsonl", "no-such-file"]);
+    assert_eq!(out, "", "nothing was done");
     check(64, &["rules", "check", "no-such-file"]);
     check(64, &["forward", "events/awslogs-text-mixed.json"]);
     check(64, &["redrive"]);
@@ -279,8 +284,102 @@ fn a_wrong_input_file_suggests_the_matching_command() {
     let (code, _, said) = run(&["decode", plain.to_str().unwrap()]);
     assert_eq!(code, 0);
     assert!(said.ends_with("plain.log: no OTLP line among 2\n"), "{said}");
+    // Other formats of AWS's commands, and of exports.
+    let line = String::from_utf8(fixture("lines/python-1.jsonl")).unwrap();
+    let pretty: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let message = serde_json::to_string_pretty(&serde_json::json!({ "message": line })).unwrap();
+    let formats = [
+        (b"\x1f\x8b\x08\x00\x00".to_vec(), "gunzip -c"),
+        (message.into_bytes(), "jq -r '.. | strings'"),
+        (format!("1,\"{}\"\n", line.replace('"', "\"\"")).into_bytes(), "sed 's/\"\"/\"/g'"),
+        (serde_json::to_vec_pretty(&pretty).unwrap(), "--format detailed"),
+    ];
+    for (bytes, remedy) in formats {
+        std::fs::write(&plain, bytes).unwrap();
+        let (code, out, said) = run(&["decode", plain.to_str().unwrap()]);
+        assert_eq!((code, out.as_str(), said.lines().count()), (0, "", 1), "{said}");
+        assert!(said.contains(remedy), "{said}");
+    }
     // A file with OTLP lines needs no hint.
     assert_eq!(run(&["decode", "lines/python-10.jsonl"]).2, "");
+}
+
+#[test]
+fn rules_test_explains_a_wrong_event_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.toml");
+    std::fs::write(&rules, "").unwrap();
+    let test = |event| run(&["rules", "test", rules.to_str().unwrap(), event]);
+    let (code, _, said) = test("lines/python-1.jsonl");
+    assert_eq!(code, 1);
+    assert!(said.contains("`lambda-otlp decode lines/python-1.jsonl`"), "{said}");
+    let (code, _, said) = test("no-such-file");
+    assert_eq!(code, 1);
+    assert!(said.starts_with("cannot open no-such-file: "), "{said}");
+}
+
+#[test]
+fn forward_reads_an_event_from_standard_input() {
+    let event = workspace().join("tests/fixtures/events/awslogs-otlp-only.json");
+    let mut forward = command(&["forward", "-", "--dry-run", "--json"]);
+    let (code, out, said) = output_of(forward.stdin(std::fs::File::open(event).unwrap()));
+    assert_eq!(code, 0, "{said}");
+    assert!(out.contains("\"spans\":530"), "{out}");
+    // --shift-time reads each file more than once.
+    let (code, _, said) = run(&["forward", "-", "--dry-run", "--shift-time"]);
+    assert_eq!(code, 64);
+    assert!(said.contains("--shift-time"), "{said}");
+}
+
+#[test]
+fn a_given_profile_takes_precedence_over_credentials_of_the_environment() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = folder.path().join("credentials");
+    let profile = "[other]\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = s3cret\n";
+    std::fs::write(&credentials, profile).unwrap();
+    let request_of = |profile: &[&str]| {
+        let replay = ["replay", "/g", "--from", "1h", "--dry-run", "--region", "eu-west-1"];
+        let mut command = command(&[&replay, profile].concat());
+        command.env("AWS_SHARED_CREDENTIALS_FILE", &credentials).env("AWS_ENDPOINT_URL", &endpoint);
+        command.env("AWS_ACCESS_KEY_ID", "AKIDSHELL").env("AWS_SECRET_ACCESS_KEY", "s3cret");
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut request = [0; 8192];
+        let read = listener.accept().unwrap().0.read(&mut request).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        String::from_utf8_lossy(&request[..read]).into_owned()
+    };
+    let request = request_of(&[]);
+    assert!(request.contains("Credential=AKIDSHELL/"), "{request}");
+    let request = request_of(&["--profile", "other"]);
+    assert!(request.contains("Credential=AKIDPROFILE/"), "{request}");
+}
+
+#[test]
+fn an_empty_pattern_does_not_select_all_log_groups() {
+    let forwarder = "--destination=arn:aws:lambda:eu-west-1:123456789012:function:f";
+    for (command, argument) in
+        [("subscribe", "--include"), ("subscribe", "--tag"), ("unsubscribe", "--include")]
+    {
+        let (code, _, said) = run(&[command, forwarder, argument, ""]);
+        assert_eq!((code, said), (64, format!("lambda-otlp: {argument} is empty\n")));
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_range_is_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.json");
+    let saved = r#"{"version":1,"log_group":"/g","from_ms":1790000000000,"to_ms":1790003600000,"done_before_ms":1790003600000}"#;
+    std::fs::write(&path, saved).unwrap();
+    let from = "--from=2026-09-22T00:00:00Z";
+    let arguments = ["replay", "/g", "--dry-run", from, "--checkpoint", path.to_str().unwrap()];
+    let (code, _, said) = run(&arguments);
+    assert_eq!(code, 64);
+    let expected = "belongs to another replay (/g from 2026-09-21T14:13:20.000Z to 2026-09-21T15:";
+    assert!(said.contains(expected), "{said}");
 }
 
 #[test]

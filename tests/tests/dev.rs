@@ -175,6 +175,21 @@ fn dev_serves_a_function_url_and_the_invoke_api() {
 }
 
 #[test]
+fn dev_ends_the_function_when_it_is_terminated() {
+    for signal in ["-TERM", "-HUP"] {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = ledger(folder.path());
+        let arguments = ["--name", "orders", "--http", "0", "--env", &ledger, "--", &function()];
+        let mut served = Served(dev(folder.path(), &arguments).spawn().unwrap());
+        let mut said = BufReader::new(served.0.stderr.take().unwrap());
+        said.read_line(&mut String::new()).unwrap();
+        let pid = served.0.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert_eq!(served.0.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
 fn dev_explains_a_function_that_cannot_run() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("app.py"), "").unwrap();

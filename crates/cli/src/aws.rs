@@ -6,8 +6,10 @@
 
 use ::aws::{Credentials, LOGS, LogsSettings, SQS, SqsQueue, SqsSettings};
 use anyhow::{Context as _, anyhow};
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_sqs::config::{ProvideCredentials as _, SharedHttpClient};
+use aws_sdk_sqs::config::{ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient};
 use aws_sdk_sqs::error::ErrorMetadata;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use forwarder::{QUEUES, RETRY_QUEUE_URL, wall_clock_now};
@@ -37,10 +39,16 @@ pub(crate) async fn load(arguments: &AwsArguments) -> SdkConfig {
     if let Some(region) = &arguments.region {
         loader = loader.region(Region::new(region.clone()));
     }
-    if let Some(profile) = &arguments.profile {
-        loader = loader.profile_name(profile);
-    }
-    loader.load().await
+    let Some(profile) = &arguments.profile else { return loader.load().await };
+    let aws = loader.profile_name(profile).load().await;
+    // Like in the AWS CLI, `--profile` takes precedence over the environment's credentials.
+    let provider = ProviderConfig::without_region()
+        .with_region(aws.region().cloned())
+        .with_http_client(http_client());
+    let provider =
+        ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
+    let provider = SharedCredentialsProvider::new(provider.build());
+    aws.into_builder().credentials_provider(provider).build()
 }
 
 fn http_client() -> SharedHttpClient {

@@ -3,7 +3,7 @@
 use crate::lines::{self, Found, Joining, Line, MAX_LINE_BYTES, Writer, next_line, open};
 use anyhow::Context as _;
 use serde::Serialize;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead, BufWriter, Write};
 use std::process::ExitCode;
 use wire::{LineReading, SignalKind};
 
@@ -36,9 +36,9 @@ struct Summary {
     log_records: usize,
     /// OTLP lines that cannot be decoded.
     undecodable: usize,
-    /// The file looks like an event of the forwarder.
+    /// How to read the file, if it has another format.
     #[serde(skip)]
-    is_event: bool,
+    remedy: Option<&'static str>,
 }
 
 impl Summary {
@@ -48,20 +48,34 @@ impl Summary {
         if self.requests > 0 || self.undecodable > 0 {
             return None;
         }
-        Some(if self.is_event {
-            format!(
-                "{file}: no OTLP line; for a Lambda event, use `lambda-otlp forward --dry-run {file}`"
-            )
-        } else {
-            format!("{file}: no OTLP line among {lines}")
+        let name = if file == "-" { "FILE" } else { file };
+        Some(match self.remedy {
+            Some(remedy) => format!("{file}: no OTLP line; {}", remedy.replace("FILE", name)),
+            None => format!("{file}: no OTLP line among {lines}"),
         })
     }
 }
 
-/// Returns `true` if the line begins a delivery of CloudWatch Logs, Kinesis or SQS.
-fn begins_event(line: &str) -> bool {
-    let line = line.trim_start().trim_start_matches('{').trim_start();
-    line.starts_with("\"awslogs\"") || line.starts_with("\"Records\"")
+/// Returns how to read a file with this line, if the line shows that it has another format.
+fn remedy(line: &str) -> Option<&'static str> {
+    let has_key = |before: &str| {
+        ["__otel_otlp_stdout", "_otelc"].iter().any(|key| line.contains(&format!("{before}{key}")))
+    };
+    let begin = line.trim_start().trim_start_matches('{').trim_start();
+    if begin.starts_with("\"awslogs\"") || begin.starts_with("\"Records\"") {
+        // A delivery of CloudWatch Logs, Kinesis or SQS.
+        Some("for a Lambda event, use `lambda-otlp forward --dry-run FILE`")
+    } else if line.starts_with("\u{1f}\u{fffd}") {
+        Some("for gzip, use `gunzip -c FILE | lambda-otlp decode`")
+    } else if has_key("\\\"") {
+        Some("for lines in JSON strings, use `jq -r '.. | strings' FILE | lambda-otlp decode`")
+    } else if has_key("\"\"") {
+        Some("for CSV, use `sed 's/\"\"/\"/g' FILE | lambda-otlp decode`")
+    } else if begin.starts_with("\"__otel_otlp_stdout\"") || begin.starts_with("\"_otelc\"") {
+        Some("for `aws logs tail`, use `--format detailed`, which keeps each line whole")
+    } else {
+        None
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -69,11 +83,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let standard_input = ["-".to_owned()];
     let files =
         if arguments.files.is_empty() { &standard_input } else { arguments.files.as_slice() };
+    let inputs = files.iter().map(|file| open(file)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut summaries = Vec::new();
-    for file in files {
+    for (file, input) in files.iter().zip(inputs) {
         let requests_to: Option<&mut dyn Write> =
             if arguments.summary { None } else { Some(&mut out) };
-        summaries.push(decode_file(file, arguments.writer.clone(), requests_to)?);
+        summaries.push(decode_file(file, input, arguments.writer.clone(), requests_to)?);
     }
     if arguments.summary && arguments.json {
         for summary in &summaries {
@@ -93,10 +108,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn decode_file(
     file: &str,
+    mut input: Box<dyn BufRead + Send>,
     writer: Writer,
     requests_to: Option<&mut dyn Write>,
 ) -> anyhow::Result<Summary> {
-    let mut input = open(file)?;
     let summary = Summary { file: file.to_owned(), ..Summary::default() };
     let mut decoding = Decoding { summary, requests_to };
     let mut joining = Joining::new(writer);
@@ -131,7 +146,9 @@ impl Decoding<'_> {
         for (number, found) in found {
             match found {
                 Found::Otlp(reading) => self.take_reading(number, &reading)?,
-                Found::Other(line) => self.summary.is_event |= begins_event(&line),
+                Found::Other(line) => {
+                    self.summary.remedy = self.summary.remedy.or_else(|| remedy(&line));
+                }
             }
         }
         Ok(())

@@ -28,7 +28,7 @@ Examples:
   lambda-otlp forward event.json --dry-run
   lambda-otlp forward event.json --shift-time --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'")]
 pub(crate) struct Arguments {
-    /// Event files: `{"awslogs":{"data":"…"}}`.
+    /// Event files: `{"awslogs":{"data":"…"}}`; `-` is standard input.
     #[arg(required = true, value_name = "EVENT.json")]
     events: Vec<PathBuf>,
     #[command(flatten)]
@@ -48,6 +48,9 @@ pub(crate) struct Arguments {
 pub(crate) const TIME_FOR_EVENT: Duration = Duration::from_mins(15);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.shift_time && arguments.events.iter().any(|path| path == STANDARD_INPUT) {
+        bail!("--shift-time reads each file more than once: name a file instead of `-`");
+    }
     let source = arguments.destination.variables(arguments.dry_run)?;
     let (config, warnings) = Config::from_source(&source);
     for warning in warnings {
@@ -248,8 +251,12 @@ pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) 
     writeln!(out, "{:<22}{:>10}", "lost", ledger.lost())
 }
 
-fn read(path: &Path) -> anyhow::Result<Event> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot open {}", path.display()))?;
+const STANDARD_INPUT: &str = "-";
+
+/// Reads an event file, or standard input.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Event> {
+    let file = if path == STANDARD_INPUT { Path::new("/dev/stdin") } else { path };
+    let bytes = std::fs::read(file).with_context(|| format!("cannot open {}", path.display()))?;
     if let Ok(text) = std::str::from_utf8(&bytes)
         && let Some(line) = text.lines().find(|line| !line.trim().is_empty())
         && read_line(line, &Limits::default()).is_some()

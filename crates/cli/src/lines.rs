@@ -4,7 +4,8 @@ use anyhow::Context as _;
 use platform::LogSource;
 use serde::Deserialize;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read as _};
+use std::path::Path;
 use std::sync::OnceLock;
 use wire::compact::{CompactError, Context, Dictionaries, UsedNames};
 use wire::{Joined, Limits, LineError, LineReading, Rejoin, read_line_of};
@@ -16,7 +17,15 @@ pub(crate) fn open(file: &str) -> anyhow::Result<Box<dyn BufRead + Send>> {
     if file == "-" {
         return Ok(Box::new(BufReader::new(io::stdin())));
     }
-    Ok(Box::new(BufReader::new(File::open(file).with_context(|| format!("cannot open {file}"))?)))
+    let open = || {
+        // A folder can be opened, but not read.
+        if Path::new(file).is_dir() {
+            Err(ErrorKind::IsADirectory.into())
+        } else {
+            File::open(file)
+        }
+    };
+    Ok(Box::new(BufReader::new(open().with_context(|| format!("cannot open {file}"))?)))
 }
 
 pub(crate) enum Line {

@@ -109,6 +109,9 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if broken_pipe::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
+            // Only errors of printing have no context.
+            let is_of_output = error.chain().len() == 1 && error.is::<std::io::Error>();
+            let error = if is_of_output { error.context("cannot write the output") } else { error };
             eprintln!("lambda-otlp: {error:#}");
             ExitCode::from(USAGE)
         }

@@ -1,6 +1,6 @@
 //! `lambda-otlp rules`: checks a rules file, or shows its effect on events.
 
-use crate::broken_pipe;
+use crate::{broken_pipe, forward};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use console::quantity::plural;
@@ -50,7 +50,7 @@ struct TestArguments {
     /// The rules file (TOML).
     #[arg(value_name = "RULES.toml")]
     file: PathBuf,
-    /// Event files: `{"awslogs":{"data":"…"}}`.
+    /// Event files: `{"awslogs":{"data":"…"}}`; `-` is standard input.
     #[arg(required = true, value_name = "EVENT.json")]
     events: Vec<PathBuf>,
     /// The forwarder's region.
@@ -164,11 +164,13 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let mut trial = Trial::new(&rules, arguments);
     let mut complete = true;
     for path in &arguments.events {
-        if let Err(error) = trial.event(path) {
+        let partly = || format!("{}: cannot read all of it", path.display());
+        let tried = forward::read(path).and_then(|event| trial.event(&event).with_context(partly));
+        if let Err(error) = tried {
             if broken_pipe::is_broken_pipe(&error) {
                 return Err(error);
             }
-            eprintln!("{}: cannot read all of it: {error:#}", path.display());
+            eprintln!("{error:#}");
             complete = false;
         }
     }
@@ -208,9 +210,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn event(&mut self, path: &Path) -> anyhow::Result<()> {
-        let bytes = std::fs::read(path)?;
-        let event: Event = serde_json::from_slice(&bytes).context("not a Lambda event")?;
+    fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         let mut stream = StreamState::default();
         let mut printed = Ok(());
         let read = event.read(&SourceLimits::default(), &mut |batch| {
@@ -382,8 +382,9 @@ mod tests {
     use super::*;
     use expect_test::{Expect, expect};
 
-    fn fixture(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/events").join(name)
+    fn fixture(name: &str) -> Event {
+        let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/events");
+        forward::read(&events.join(name)).unwrap()
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]
@@ -522,10 +523,9 @@ mod tests {
     }
 
     #[test]
-    fn a_rules_test_rejects_unsupported_or_missing_files() {
+    fn a_rules_test_rejects_unsupported_events() {
         let (rules, arguments) = (RuleSet::default(), TestArguments::default());
         let mut trial = Trial::new(&rules, &arguments);
         assert!(trial.event(&fixture("firehose-cwl.json")).is_err());
-        assert!(trial.event(Path::new("no-such-file.json")).is_err());
     }
 }

@@ -4,7 +4,7 @@ use crate::aws::{self, AwsArguments};
 use crate::broken_pipe;
 use crate::functions::{forwarder_of, stream_of};
 use ::aws::CloudWatchLogs;
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use aws_config::SdkConfig;
 use clap::ValueEnum;
 use forwarder::wall_clock_now;
@@ -123,12 +123,9 @@ fn run(
     collect: Collect,
     beside_others: bool,
 ) -> anyhow::Result<ExitCode> {
-    let patterns = |argument: &str, texts: &[String]| {
-        parse_patterns(&texts.join(",")).map_err(|problem| anyhow!("{argument}: {problem}"))
-    };
-    let named = patterns("--include", &which.include)?;
-    let exclude = patterns("--exclude", &which.exclude)?;
-    let tags = parse_tags(&which.tags.join(",")).map_err(|problem| anyhow!("--tag: {problem}"))?;
+    let named = parsed("--include", &which.include, parse_patterns)?;
+    let exclude = parsed("--exclude", &which.exclude, parse_patterns)?;
+    let tags = parsed("--tag", &which.tags, parse_tags)?;
     let include =
         if named.is_empty() { parse_patterns("*").map_err(|e| anyhow!(e))? } else { named.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -165,6 +162,17 @@ fn run(
     }
     let is_done = report.failure().is_none() && report.not_reached() == 0 && missing.is_empty();
     Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Parses the values of an argument. An empty shell variable must not select all log groups.
+fn parsed<T>(
+    argument: &str,
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<Vec<T>, String>,
+) -> anyhow::Result<Vec<T>> {
+    let parsed = parse(&texts.join(",")).map_err(|problem| anyhow!("{argument}: {problem}"))?;
+    ensure!(texts.is_empty() || !parsed.is_empty(), "{argument} is empty");
+    Ok(parsed)
 }
 
 /// Returns the name if it names a log group that does not exist.

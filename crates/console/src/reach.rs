@@ -3,7 +3,7 @@
 use crate::time_arguments;
 use backend::{
     Advice, DestinationConfig, HttpResponse, HttpTransport, ORGANIZATION_MISSING, Profile,
-    REQUEST_TIMEOUT, is_no_otlp,
+    REQUEST_TIMEOUT,
 };
 use settings::{Check, Source};
 use std::time::Duration;
@@ -80,11 +80,15 @@ pub async fn check(reach: &Reach) -> Vec<Check> {
     checks
 }
 
+const LIST: &[u8] = b"\"list\":";
+
 /// Interprets the answer to the list of streams.
 fn organization(streams: Option<&HttpResponse>) -> Check {
-    let is_page = streams.is_some_and(is_no_otlp);
+    // A long list is cut, so it may not parse.
+    let is_list =
+        streams.is_some_and(|answer| answer.body.windows(LIST.len()).any(|window| window == LIST));
     match streams.map(|answer| answer.status) {
-        Some(200..=299) if is_page => {
+        Some(200..=299) if !is_list => {
             Check::warning("organization", "unknown: the answer is not a list of streams")
         }
         Some(200..=299) => Check::ok("organization", "exists"),
@@ -104,10 +108,10 @@ fn clock(answer: &HttpResponse, now_unix_nano: u64) -> Option<Check> {
     let here = std::time::UNIX_EPOCH + Duration::from_nanos(now_unix_nano);
     let (apart, direction) = match here.duration_since(there) {
         Ok(apart) => (apart, "behind"),
-        Err(error) => (error.duration(), "ahead"),
+        Err(error) => (error.duration(), "ahead of"),
     };
     let text = format!(
-        "the backend's is {} {direction} of this machine's",
+        "the backend's is {} {direction} this machine's",
         time_arguments::duration_text(apart)
     );
     Some(if apart <= SMALL {
@@ -125,6 +129,20 @@ mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
     use settings::Verdict;
+
+    #[test]
+    fn only_a_list_of_streams_shows_that_the_organization_exists() {
+        let check = |body: &'static str, expected: Verdict| {
+            let (headers, body) = (HeaderMap::new(), Bytes::from_static(body.as_bytes()));
+            let answer = HttpResponse { status: 200, headers, body, cut: false };
+            assert_eq!(organization(Some(&answer)).verdict, expected);
+        };
+        check(r#"{"list":[],"total":0}"#, Verdict::Ok);
+        check(r#"{"total":9,"list":[{"na"#, Verdict::Ok);
+        check("", Verdict::Warning);
+        check("{}", Verdict::Warning);
+        check("<html>", Verdict::Warning);
+    }
 
     #[test]
     fn clock_skew_beyond_a_limit_warns_or_fails() {

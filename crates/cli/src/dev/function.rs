@@ -3,6 +3,7 @@
 use super::logs::Logs;
 use super::outcome::{last_start, words};
 use crate::shown::Incoming;
+use anyhow::Context as _;
 use simulator::{Invocation, Lambda};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +23,8 @@ impl Function {
     }
 
     pub(super) async fn invoke(&self, event: &[u8]) -> anyhow::Result<Invocation> {
-        let invocation = self.lambda.invoke(&self.name, event).await?;
+        let invocation = self.lambda.invoke(&self.name, event).await;
+        let invocation = invocation.context("cannot invoke the function")?;
         self.logs.pass_on().await;
         let start = last_start(&self.lambda.platform_events(&self.name));
         if !invocation.is_success() {

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 const MOST_WAITING: usize = 64;
@@ -75,6 +76,14 @@ impl Session {
     }
 }
 
+/// Waits for a signal, whose default would leave the function's processes running.
+async fn received(kind: SignalKind) {
+    match signal(kind) {
+        Ok(mut signal) => drop(signal.recv().await),
+        Err(_) => std::future::pending().await,
+    }
+}
+
 struct Story {
     files: Vec<String>,
     repeat: u32,
@@ -91,7 +100,10 @@ impl Story {
         let showing = tokio::spawn(async move { showing.show_as_it_comes().await });
         let told = tokio::select! {
             told = self.tell(&function) => told,
-            _ = tokio::signal::ctrl_c() => Ok(()),
+            () = received(SignalKind::interrupt()) => Ok(()),
+            () = received(SignalKind::terminate()) => Ok(()),
+            // The terminal was closed.
+            () = received(SignalKind::hangup()) => Ok(()),
             _ = stopped.wait_for(|stopped| *stopped) => Ok(()),
         };
         showing.abort();

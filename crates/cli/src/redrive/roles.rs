@@ -5,7 +5,10 @@ use crate::aws::{self, QueueUrl, explain};
 use crate::functions::forwarder_of;
 use anyhow::{Context as _, anyhow, ensure};
 use aws_config::SdkConfig;
-use aws_sdk_sqs::types::QueueAttributeName::{ApproximateNumberOfMessages, RedrivePolicy};
+use aws_sdk_sqs::types::QueueAttributeName::{
+    ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible, RedrivePolicy,
+};
+use console::quantity::plural;
 use serde_json::Value;
 
 #[derive(Debug)]
@@ -60,7 +63,10 @@ async fn check_from(
     to: &QueueUrl,
 ) -> anyhow::Result<Option<usize>> {
     let asked = aws::sqs(aws, from).get_queue_attributes().queue_url(&from.url);
-    let asked = asked.attribute_names(RedrivePolicy).attribute_names(ApproximateNumberOfMessages);
+    let asked = asked
+        .attribute_names(RedrivePolicy)
+        .attribute_names(ApproximateNumberOfMessages)
+        .attribute_names(ApproximateNumberOfMessagesNotVisible);
     let attributes = match asked.send().await {
         Ok(output) => output.attributes.unwrap_or_default(),
         Err(error) => {
@@ -75,7 +81,18 @@ async fn check_from(
         from.url,
         to.url
     );
-    Ok(attributes.get(&ApproximateNumberOfMessages).and_then(|count| count.parse().ok()))
+    let count = |name| attributes.get(&name).and_then(|count| count.parse().ok());
+    if let Some(hidden @ 1..) = count(ApproximateNumberOfMessagesNotVisible) {
+        eprintln!("warning: {}", hidden_text(hidden));
+    }
+    Ok(count(ApproximateNumberOfMessages))
+}
+
+fn hidden_text(hidden: usize) -> String {
+    let messages = plural(hidden, "message");
+    format!(
+        "of the dead-letter queue, {messages} cannot be read, because another redrive is running or was killed: try again after 10 minutes"
+    )
 }
 
 /// Returns `true` if a queue's redrive policy names this queue:
@@ -114,6 +131,12 @@ fn unchecked(url: &str, permission: &str, why: &anyhow::Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hidden_messages_are_explained() {
+        let text = hidden_text(12);
+        assert!(text.contains("12 messages cannot be read, because another redrive is"), "{text}");
+    }
 
     #[test]
     fn a_redrive_policy_identifies_its_dead_letter_queue() {

@@ -16,7 +16,7 @@ use backend::{Authorized, Outcome};
 use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, Export, IngestPolicy, OldRecords, wall_clock_now};
 use history::LogGroup;
-use plan::{Ask, Checkpoint, Person};
+use plan::{Ask, Checkpoint, Person, time_text};
 use run::{Replay, Replayed};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -76,9 +76,10 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (from, to) = (arguments.from.millis(now), arguments.to.millis(now));
     let checkpoint = Checkpoint::new(&arguments.log_group, arguments.pattern.as_deref(), from, to)?;
     let checkpoint = match &arguments.checkpoint {
-        Some(path) => checkpoint.resume(path)?,
+        Some(path) => checkpoint.resume(path, [arguments.from, arguments.to])?,
         None => checkpoint,
     };
+    let was_done = checkpoint.done_before_ms >= checkpoint.to_ms;
     let aws = aws::load(&arguments.aws).await;
     let mut variables = arguments.destination.variables(arguments.dry_run)?;
     if let Some(region) = aws.region() {
@@ -107,7 +108,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let client = Authorized::new(&config.destination, &secrets, ::aws::SECRET_LIFETIME)?;
         through(arguments, (&aws, &secrets), &config, client, checkpoint, now).await?
     };
-    report(arguments, &replayed)
+    report(arguments, &replayed, was_done)
 }
 
 /// Asks about records that the backend may reject. Returns `true` to continue.
@@ -174,7 +175,7 @@ async fn through<E: Export>(
     replay.run(&mut history, &forwarder, checkpoint, &Progress::new(arguments.json)).await
 }
 
-fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode> {
+fn report(arguments: &Arguments, replayed: &Replayed, was_done: bool) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     broken_pipe::ignored(if arguments.json {
         let mut json: serde_json::Value = serde_json::from_str(&replayed.ledger.to_json())?;
@@ -191,7 +192,7 @@ fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode
         written.and_then(|()| estimate.map_or(Ok(()), |text| writeln!(out, "\n{text}")))
     })?;
     let Checkpoint { log_group, to_ms, done_before_ms, .. } = &replayed.checkpoint;
-    eprintln!("{}", found(replayed));
+    eprintln!("{}", found(replayed, was_done));
     if *done_before_ms < *to_ms {
         let from = time_text(*done_before_ms);
         eprintln!(
@@ -201,20 +202,18 @@ fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode
     Ok(if replayed.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn found(replayed: &Replayed) -> String {
+fn found(replayed: &Replayed, was_done: bool) -> String {
     let Checkpoint { log_group, from_ms, done_before_ms, .. } = &replayed.checkpoint;
     let (from, until) = (time_text(*from_ms), time_text(*done_before_ms));
     match replayed.volume.events {
+        _ if was_done => format!(
+            "{log_group}: already complete from {from} to {until}; for another range, name another --checkpoint"
+        ),
         0 => format!(
             "{log_group}: no log events from {from} to {until}; check --from and --to against the times and the retention of the log group"
         ),
         events => format!("{log_group}: {events} log events from {from} to {until}"),
     }
-}
-
-fn time_text(millis: i64) -> String {
-    let millis = u64::try_from(millis).unwrap_or_default();
-    wire::timestamp::rfc3339_millis(millis.saturating_mul(1_000_000))
 }
 
 /// Measures requests instead of sending them.
@@ -245,10 +244,12 @@ mod tests {
         let mut some = replayed(7);
         some.checkpoint.done_before_ms = some.checkpoint.to_ms;
         let range = "from 2026-09-21T14:13:20.000Z to 2026-09-21T14:14:20.000Z";
-        assert_eq!(found(&some), format!("/g: 7 log events {range}"));
+        assert_eq!(found(&some, false), format!("/g: 7 log events {range}"));
         let mut none = replayed(0);
         none.checkpoint.done_before_ms = none.checkpoint.to_ms;
         let expected = format!("/g: no log events {range}; check --from");
-        assert!(found(&none).starts_with(&expected), "{}", found(&none));
+        assert!(found(&none, false).starts_with(&expected), "{}", found(&none, false));
+        let expected = format!("/g: already complete {range}; for another range, ");
+        assert!(found(&none, true).starts_with(&expected), "{}", found(&none, true));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cost::prices::{EGRESS_GB, GB};
 use anyhow::{Context as _, bail};
-use console::time_arguments;
+use console::time_arguments::{self, TimeArgument};
 use forwarder::OldRecords;
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
@@ -51,8 +51,8 @@ impl Checkpoint {
         Ok(Self { version: 1, log_group, pattern, from_ms, to_ms, done_before_ms: from_ms })
     }
 
-    /// Continues from a file. Its range applies, because `2h` has moved since.
-    pub(crate) fn resume(self, path: &Path) -> anyhow::Result<Self> {
+    /// Continues from a file. Its range applies, because `2h` has moved since. Times in `stated` must be of this range.
+    pub(crate) fn resume(self, path: &Path, stated: [TimeArgument; 2]) -> anyhow::Result<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(self),
@@ -62,12 +62,17 @@ impl Checkpoint {
             .with_context(|| format!("{} is not a checkpoint of a replay", path.display()))?;
         let is_same = found.version == self.version
             && found.log_group == self.log_group
-            && found.pattern == self.pattern;
+            && found.pattern == self.pattern
+            && stated.into_iter().zip([found.from_ms, found.to_ms]).all(
+                |(time, millis)| !matches!(time, TimeArgument::At(stated) if stated != millis),
+            );
         if !is_same {
             bail!(
-                "{} belongs to another replay ({}): remove it, or name another file",
+                "{} belongs to another replay ({} from {} to {}): remove it, or name another file",
                 path.display(),
-                found.log_group
+                found.log_group,
+                time_text(found.from_ms),
+                time_text(found.to_ms),
             );
         }
         Ok(found)
@@ -84,6 +89,11 @@ impl Checkpoint {
         };
         save().with_context(|| format!("cannot write the checkpoint {}", path.display()))
     }
+}
+
+pub(crate) fn time_text(millis: i64) -> String {
+    let millis = u64::try_from(millis).unwrap_or_default();
+    wire::timestamp::rfc3339_millis(millis.saturating_mul(1_000_000))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,21 +193,28 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("checkpoint.json");
         let fresh = || Checkpoint::new("/g", None, 100, 200).unwrap();
-        assert_eq!(fresh().resume(&path).unwrap(), fresh());
+        let ages = [TimeArgument::NOW; 2];
+        assert_eq!(fresh().resume(&path, ages).unwrap(), fresh());
         let before = Checkpoint { done_before_ms: 150, ..fresh() };
         before.save(&path).unwrap();
         let later = Checkpoint::new("/g", None, 130, 230).unwrap();
-        assert_eq!(later.resume(&path).unwrap(), before);
+        assert_eq!(later.clone().resume(&path, ages).unwrap(), before);
+        let [from, to] = [100, 200].map(TimeArgument::At);
+        assert_eq!(later.clone().resume(&path, [from, to]).unwrap(), before);
+        assert!(later.resume(&path, [from, TimeArgument::At(201)]).is_err());
         let other = [
             Checkpoint { log_group: "/other".to_owned(), ..fresh() },
             Checkpoint { pattern: Some("ERROR".to_owned()), ..fresh() },
         ];
         for other in other {
-            let error = other.resume(&path).unwrap_err().to_string();
-            assert!(error.contains("another replay (/g)"), "{error}");
+            let error = other.resume(&path, ages).unwrap_err().to_string();
+            assert!(
+                error.contains("another replay (/g from 1970-01-01T00:00:00.100Z to "),
+                "{error}"
+            );
         }
         std::fs::write(&path, "{}").unwrap();
-        assert!(fresh().resume(&path).is_err());
+        assert!(fresh().resume(&path, ages).is_err());
         assert!(Checkpoint::new("/g", None, 200, 200).is_err());
     }
 

@@ -48,6 +48,8 @@ impl Replay<'_> {
         let mut replayed = Replayed { ledger, volume, checkpoint, is_complete: true };
         let mut gathered = Gathered::default();
         let mut next_at = Instant::now();
+        // Fails before anything is sent if the file cannot be written.
+        self.save(&replayed)?;
         for (start, end) in slices(replayed.checkpoint.done_before_ms, to_ms) {
             if self.stop.load(Ordering::Relaxed) {
                 replayed.is_complete = false;
@@ -55,7 +57,16 @@ impl Replay<'_> {
             }
             let mut next = None;
             loop {
-                let page = history.page(start, end, next).await?;
+                let page = match history.page(start, end, next).await {
+                    // The report tells where to continue.
+                    Err(error) if replayed.volume.events > 0 => {
+                        progress.end();
+                        eprintln!("lambda-otlp: {error:#}");
+                        replayed.is_complete = false;
+                        break;
+                    }
+                    page => page?,
+                };
                 for (stream, event) in page.events {
                     gathered.add(stream, event);
                 }
@@ -85,12 +96,14 @@ impl Replay<'_> {
             }
             let done = if end == to_ms { to_ms } else { end - LINE_MS };
             replayed.checkpoint.done_before_ms = done.max(replayed.checkpoint.done_before_ms);
-            if let Some(path) = self.checkpoint_file {
-                replayed.checkpoint.save(path)?;
-            }
+            self.save(&replayed)?;
         }
         progress.end();
         Ok(replayed)
+    }
+
+    fn save(&self, replayed: &Replayed) -> anyhow::Result<()> {
+        self.checkpoint_file.map_or(Ok(()), |path| replayed.checkpoint.save(path))
     }
 
     async fn pace(&self, next_at: &mut Instant, events: usize) {

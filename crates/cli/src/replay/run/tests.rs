@@ -1,6 +1,7 @@
 use super::super::history::Page;
 use super::*;
 use backend::{Fate, Outcome, Reason};
+use console::time_arguments::TimeArgument;
 use forwarder::{IngestPolicy, LogEvent, Queues};
 use std::sync::Mutex;
 use wire::{Logs, Request};
@@ -25,6 +26,16 @@ impl History for Seconds {
     }
 }
 
+/// Like [`Seconds`], until a time.
+struct Until(i64);
+
+impl History for Until {
+    async fn page(&mut self, from: i64, to: i64, next: Option<String>) -> anyhow::Result<Page> {
+        anyhow::ensure!(from < self.0, "the credentials have expired");
+        Seconds.page(from, to, next).await
+    }
+}
+
 /// Accepts a limited number of requests.
 #[derive(Default)]
 struct Backend {
@@ -46,6 +57,15 @@ impl Export for &Backend {
 }
 
 async fn replay(backend: &Backend, checkpoint: Checkpoint, file: Option<&Path>) -> Replayed {
+    replay_of(&mut Seconds, backend, checkpoint, file).await.unwrap()
+}
+
+async fn replay_of<H: History>(
+    history: &mut H,
+    backend: &Backend,
+    checkpoint: Checkpoint,
+    file: Option<&Path>,
+) -> anyhow::Result<Replayed> {
     let variables = std::collections::HashMap::from([(
         "LAMBDA_OTLP_ENDPOINT".to_owned(),
         "http://127.0.0.1/".to_owned(),
@@ -62,7 +82,7 @@ async fn replay(backend: &Backend, checkpoint: Checkpoint, file: Option<&Path>) 
         observed_unix_nano: 1,
         stop: Arc::default(),
     };
-    replay.run(&mut Seconds, &forwarder, checkpoint, &Progress::default()).await.unwrap()
+    replay.run(history, &forwarder, checkpoint, &Progress::default()).await
 }
 
 fn seconds(from: i64, to: i64) -> Vec<u64> {
@@ -97,7 +117,7 @@ async fn a_resumed_replay_forwards_the_remaining_log_events() {
     assert!(replayed.ledger.returned > 0);
 
     let backend = Backend { takes: usize::MAX, ..Backend::default() };
-    let resumed = checkpoint().resume(&file).unwrap();
+    let resumed = checkpoint().resume(&file, [TimeArgument::NOW; 2]).unwrap();
     assert_eq!(resumed, replayed.checkpoint);
     assert!(resumed.done_before_ms > 0, "the first slices were delivered");
     let replayed = replay(&backend, resumed.clone(), Some(&file)).await;
@@ -109,4 +129,20 @@ async fn a_resumed_replay_forwards_the_remaining_log_events() {
     assert_eq!(all, seconds(0, 6 * MINUTE));
     let done = u64::try_from(resumed.done_before_ms).unwrap() * 1_000_000;
     assert!(second.iter().all(|time| *time >= done), "what was done is not sent again");
+}
+
+#[tokio::test]
+async fn a_replay_that_can_read_no_more_reports_its_progress() {
+    let backend = Backend { takes: usize::MAX, ..Backend::default() };
+    let checkpoint = || Checkpoint::new("/g", None, 0, 6 * MINUTE).unwrap();
+    let replayed = replay_of(&mut Until(3 * MINUTE), &backend, checkpoint(), None).await.unwrap();
+    assert!(!replayed.is_complete);
+    assert_eq!(replayed.checkpoint.done_before_ms, 3 * MINUTE - LINE_MS);
+    assert_eq!(replayed.ledger.accepted, backend.times.lock().unwrap().len());
+    // Nothing was done.
+    assert!(replay_of(&mut Until(0), &backend, checkpoint(), None).await.is_err());
+    let file = Some(Path::new("/dev/null/checkpoint"));
+    let sent = backend.times.lock().unwrap().len();
+    assert!(replay_of(&mut Seconds, &backend, checkpoint(), file).await.is_err());
+    assert_eq!(backend.times.lock().unwrap().len(), sent);
 }
