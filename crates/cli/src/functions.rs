@@ -1,37 +1,43 @@
 //! Finds a stack's forwarder and stream.
 
 use crate::aws::{explain, place};
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use aws_config::SdkConfig;
-use aws_sdk_lambda::types::FunctionConfiguration;
+use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use subscriber::KinesisStream;
 
-/// Returns the forwarder of a stack. CloudFormation names it `{stack}-{logical id}-{random}`.
+/// The logical id of the forwarder in the stack's template.
+const FORWARDER: &str = "ForwarderFunction";
+
+/// Returns the name of a stack's forwarder. CloudFormation truncates the stack's name in it.
+pub(crate) async fn forwarder_name(aws: &SdkConfig, stack: &str) -> anyhow::Result<String> {
+    let client = aws_sdk_cloudformation::Client::new(aws);
+    let asked = client.describe_stack_resource().stack_name(stack).logical_resource_id(FORWARDER);
+    let name = match asked.send().await {
+        Ok(output) => Ok(output.stack_resource_detail.and_then(|found| found.physical_resource_id)),
+        Err(error) => Err(explain(&error)),
+    };
+    let found = name.and_then(|name| name.context("AWS returned a resource without a name"));
+    match found {
+        Ok(name) => Ok(name),
+        Err(error) => {
+            let place = place(aws).await;
+            Err(error).with_context(|| {
+                format!("no {FORWARDER} of a stack {stack} in {place}: check --stack, --region and --profile")
+            })
+        }
+    }
+}
+
+/// Returns the forwarder of a stack.
 pub(crate) async fn forwarder_of(
     aws: &SdkConfig,
     stack: &str,
-) -> anyhow::Result<FunctionConfiguration> {
+) -> anyhow::Result<GetFunctionConfigurationOutput> {
+    let name = forwarder_name(aws, stack).await?;
     let lambda = aws_sdk_lambda::Client::new(aws);
-    let prefix = format!("{stack}-ForwarderFunction-");
-    let mut marker = None;
-    loop {
-        let asked = lambda.list_functions().set_marker(marker).send().await;
-        let output = asked.map_err(|error| explain(&error)).context("cannot list functions")?;
-        let is_named = |function: &FunctionConfiguration| {
-            function.function_name().is_some_and(|name| name.starts_with(&prefix))
-        };
-        let mut functions = output.functions.unwrap_or_default().into_iter();
-        if let Some(function) = functions.find(is_named) {
-            return Ok(function);
-        }
-        marker = output.next_marker;
-        if marker.is_none() {
-            let place = place(aws).await;
-            bail!(
-                "no function is called {prefix}… in {place}: check --stack, --region and --profile"
-            );
-        }
-    }
+    let asked = lambda.get_function_configuration().function_name(&name).send().await;
+    asked.map_err(|error| explain(&error)).with_context(|| format!("cannot read function {name}"))
 }
 
 /// Returns the Kinesis stream of a stack; `None` if its log groups invoke the forwarder directly.

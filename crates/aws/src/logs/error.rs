@@ -113,15 +113,16 @@ impl Asked<'_> {
     }
 }
 
-/// CloudWatch Logs API Reference, "Common errors"; "PutSubscriptionFilter" for a function whose permission has not propagated,
-/// and `OperationAbortedException` for concurrent changes.
+/// CloudWatch Logs API Reference, "Common errors"; "PutSubscriptionFilter" for a function or a stream whose permission has not
+/// propagated, and `OperationAbortedException` for concurrent changes.
 fn again(status: u16, code: &str, message: &str) -> Again {
     let is_throttling = ["Throttl", "TooManyRequests", "RequestLimitExceeded"];
     if status == 429 || is_throttling.iter().any(|throttling| code.contains(throttling)) {
         return Again::UntilTheDeadline;
     }
-    let is_permission_on_its_way =
-        code == "InvalidParameterException" && message.contains("execute the lambda function");
+    let no_permission_yet = ["execute the lambda function", "deliver test message"];
+    let is_permission_on_its_way = code == "InvalidParameterException"
+        && no_permission_yet.iter().any(|problem| message.contains(problem));
     let passes = status >= 500 || code == "OperationAbortedException" || is_permission_on_its_way;
     if passes { Again::AFewTimes } else { Again::No }
 }
@@ -160,6 +161,12 @@ mod tests {
             r#"{"__type":"InvalidParameterException","message":"Could not execute the lambda function."}"#,
             Again::AFewTimes,
             "PutSubscriptionFilter of /g was refused with InvalidParameterException: Could not execute the lambda function.",
+        );
+        check(
+            400,
+            r#"{"__type":"InvalidParameterException","message":"Could not deliver test message to specified Kinesis stream."}"#,
+            Again::AFewTimes,
+            "PutSubscriptionFilter of /g was refused with InvalidParameterException: Could not deliver test message to specified Kinesis stream.",
         );
         check(
             400,

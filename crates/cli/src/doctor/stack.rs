@@ -6,7 +6,7 @@ use super::recent::Recent;
 use super::unanswered::unanswered;
 use super::wiring::{self, Filter, Forwarder};
 use crate::aws::{self, explain};
-use crate::functions::forwarder_of;
+use crate::functions::forwarder_name;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use aws_sdk_cloudwatchlogs::operation::describe_subscription_filters::DescribeSubscriptionFiltersError;
@@ -45,12 +45,11 @@ pub(crate) async fn find(aws: &SdkConfig, arguments: &Deployed) -> Result<Functi
     let name = match (&arguments.function, &arguments.stack) {
         (Some(function), _) => function.clone(),
         (None, stack) => {
-            let found = forwarder_of(aws, stack.as_deref().unwrap_or_default()).await;
-            let found = found.map_err(|error| {
+            let found = forwarder_name(aws, stack.as_deref().unwrap_or_default()).await;
+            found.map_err(|error| {
                 let text = format!("{error:#}; --function names the function itself");
                 Check::failed("function", text)
-            })?;
-            found.function_name.unwrap_or_default()
+            })?
         }
     };
     let asked = lambda.get_function_configuration().function_name(&name).send().await;

@@ -103,8 +103,10 @@ impl Stand<'_> {
         ensure!(self.received(&retry).await?.len() == 1, "a pending message was moved");
         ensure!(self.received(&dead).await?.is_empty(), "the dead-letter queue has a message");
 
-        let function = "lambda-otlp-ForwarderFunction-1A2B3C";
-        create_function(&self.moto, function).await?;
+        // CloudFormation truncates the stack's name in a function's name, which has at most 64 characters.
+        let stack = "lambda-otlp-of-a-team-with-a-very-long-name-production";
+        let function = "lambda-otlp-of-a-team-with-a-very-ForwarderFunction-1A2B3C4D5E6F";
+        self.create_stack(stack, &stack_with(function)).await?;
         let variables = json!({
             "LAMBDA_OTLP_RETRY_QUEUE_URL": retry, "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL": dead,
         });
@@ -113,7 +115,7 @@ impl Stand<'_> {
         self.moto.lambda(Method::PUT, &path, &variables).await?;
         let send = json!({ "QueueUrl": dead, "MessageBody": body });
         self.moto.sqs("SendMessage", &send).await?;
-        let (code, printed) = self.run(&["redrive", "--stack", "lambda-otlp", "--yes"], "").await?;
+        let (code, printed) = self.run(&["redrive", "--stack", stack, "--yes"], "").await?;
         ensure!(code == 0 && printed["redriven"][0]["messages"] == 1, "{printed}");
         ensure!(self.received(&dead).await?.is_empty(), "it is still a dead letter");
         ensure!(self.received(&retry).await?.len() == 2, "it is not in the retry queue");
@@ -212,24 +214,40 @@ impl Stand<'_> {
         Ok("two groups, each trace and each line once, while they are written to".to_owned())
     }
 
+    async fn create_stack(&self, name: &str, resources: &Value) -> anyhow::Result<()> {
+        let template = json!({ "Resources": resources }).to_string();
+        let create = [
+            ("Action", "CreateStack"),
+            ("Version", "2010-05-15"),
+            ("StackName", name),
+            ("TemplateBody", &template),
+        ];
+        self.moto.query("cloudformation", &create).await.map(drop)
+    }
+
     async fn tail_of_stack(&self) -> anyhow::Result<String> {
         let group = "/of-a-stack/tail";
         let resources = json!({ "Group": {
             "Type": "AWS::Logs::LogGroup", "Properties": { "LogGroupName": group },
         } });
-        let template = json!({ "Resources": resources }).to_string();
-        let create = [
-            ("Action", "CreateStack"),
-            ("Version", "2010-05-15"),
-            ("StackName", "shop"),
-            ("TemplateBody", &template),
-        ];
-        self.moto.query("cloudformation", &create).await?;
+        self.create_stack("shop", &resources).await?;
         self.write(group, &format!("{:032x}", 5), "words of the stack").await?;
         let follow = ["--stack", "shop", "--since", "5m"];
         self.followed(&follow, &["words of the stack"]).await?;
         Ok("the log group that the stack made".to_owned())
     }
+}
+
+/// A stack's forwarder with this name.
+fn stack_with(function: &str) -> Value {
+    json!({ "ForwarderFunction": {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "FunctionName": function, "Runtime": "provided.al2023", "Handler": "bootstrap",
+            "Role": format!("arn:aws:iam::{ACCOUNT}:role/forwarder"),
+            "Code": { "ZipFile": "none" },
+        },
+    } })
 }
 
 fn line(reason: &str) -> Parked {

@@ -7,12 +7,21 @@ from moto.cloudformation.custom_model import CustomModel
 from moto.cloudformation.models import Stack
 
 moto_clean_json = parsing.clean_json
+moto_parse_and_update_resource = parsing.parse_and_update_resource
 
 
 def clean_json(*arguments):
     """CloudFormation drops AWS::NoValue from lists; moto leaves a null there."""
     cleaned = moto_clean_json(*arguments)
     return [item for item in cleaned if item is not None] if isinstance(cleaned, list) else cleaned
+
+
+def parse_and_update_resource(logical_id, resource_json, resources_map, **arguments):
+    """An update has no effect on a resource whose condition is false; moto evaluates its properties, which may name absent resources."""
+    condition = resource_json.get("Condition")
+    if condition and not resources_map.lazy_condition_map[condition]:
+        return None
+    return moto_parse_and_update_resource(logical_id, resource_json, resources_map, **arguments)
 
 
 def parameter_list(stack):
@@ -22,6 +31,7 @@ def parameter_list(stack):
 
 
 parsing.clean_json = clean_json
+parsing.parse_and_update_resource = parse_and_update_resource
 moto_parameter_list = Stack.parameter_list.fget
 Stack.parameter_list = property(parameter_list)
 # Custom resources count as created without a response.

@@ -30,7 +30,8 @@ def values(template, case):
 
 def _typed(parameter, value):
     if parameter["Type"] == "CommaDelimitedList":
-        return [item for item in value.split(",") if item]
+        # CloudFormation makes an empty value a list with one empty item.
+        return [item.strip() for item in value.split(",")]
     return value
 
 
@@ -167,6 +168,10 @@ class _Fold:
     def equals(self, argument):
         one, other = self.value(argument)
         return str(one) == str(other) if _is_known(one) and _is_known(other) else None
+
+    def contains(self, argument):
+        items, text = self.value(argument)
+        return text in items if isinstance(items, list) and all(map(_is_known, [*items, text])) else None
 
     def not_(self, argument):
         (condition,) = self.value(argument)

@@ -8,6 +8,7 @@ mod endpoint;
 mod example;
 mod grants;
 mod partitions;
+mod permissions;
 mod settings;
 mod subscriber;
 mod subscriptions;
@@ -61,6 +62,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     derived::check(&root, &tools, &mut tally);
     creation::check(&root, &tools, &mut tally);
     upgrade::check(&root, &tools, &mut tally);
+    tally.note("permissions to deploy", permissions::check(&root, &tools));
     tally.note(EXAMPLE, example::check(&root, &tools));
     for template in ALL.into_iter().chain([EXAMPLE]) {
         tally.note(&format!("sam validate --lint, {template}"), validate(&root, &tools, template));

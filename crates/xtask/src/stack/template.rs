@@ -24,7 +24,8 @@ const TIMEOUTS_INVISIBLE: u64 = 6;
 type Check = fn(&Value) -> anyhow::Result<String>;
 
 pub(super) fn check(template: &Value, tally: &mut Tally) {
-    let checks: [(&str, Check); 5] = [
+    let checks: [(&str, Check); 6] = [
+        ("rules", rules),
         ("functions", functions),
         ("variables", variables),
         ("filter patterns", filter_patterns),
@@ -55,6 +56,52 @@ pub(super) fn same(name: &str, found: &Value, expected: impl Into<Value>) -> any
 
 pub(super) fn arn_of(name: &str) -> Value {
     json!({ "Fn::GetAtt": [name, "Arn"] })
+}
+
+/// The functions that CloudFormation supports in the section `Rules`. It refuses a template with any other, which AWS's linters accept.
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-rules.html>
+const RULE_FUNCTIONS: [&str; 11] = [
+    "Ref",
+    "Fn::And",
+    "Fn::Contains",
+    "Fn::EachMemberEquals",
+    "Fn::EachMemberIn",
+    "Fn::Equals",
+    "Fn::Not",
+    "Fn::Or",
+    "Fn::RefAll",
+    "Fn::ValueOf",
+    "Fn::ValueOfAll",
+];
+
+fn rules(template: &Value) -> anyhow::Result<String> {
+    let rules = template["Rules"].as_object().context("no rules")?;
+    for (name, rule) in rules {
+        let asserts = rule["Assertions"].as_array().into_iter().flatten();
+        let asserts = asserts.map(|assertion| &assertion["Assert"]);
+        for expression in asserts.chain([&rule["RuleCondition"]]) {
+            let used = functions_in(expression);
+            let unsupported: Vec<_> =
+                used.iter().filter(|function| !RULE_FUNCTIONS.contains(function)).collect();
+            ensure!(
+                unsupported.is_empty(),
+                "{name}: CloudFormation supports no {unsupported:?} in rules"
+            );
+        }
+    }
+    Ok(format!("{}, with the functions that CloudFormation supports there", rules.len()))
+}
+
+/// The names of all functions in an expression.
+fn functions_in(expression: &Value) -> Vec<&str> {
+    match expression {
+        Value::Array(items) => items.iter().flat_map(functions_in).collect(),
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, value)| std::iter::once(name.as_str()).chain(functions_in(value)))
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn functions(template: &Value) -> anyhow::Result<String> {
@@ -176,7 +223,10 @@ fn filter_patterns(template: &Value) -> anyhow::Result<String> {
 fn properties(template: &Value) -> anyhow::Result<String> {
     let permissions = of_type(template, "AWS::Lambda::Permission");
     let names: Vec<_> = permissions.iter().map(|(name, _)| name.as_str()).collect();
-    ensure!(names == ["ForwarderPermission", "SubscriberPermission"], "{names:?}");
+    ensure!(
+        names == ["ForwarderPermission", "NewLogGroupsPermission", "SubscriberSchedulePermission"],
+        "{names:?}"
+    );
     let on_failure = json!({ "OnFailure": { "Destination": arn_of("OnFailureBucket") } });
     let groups = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*";
     let (none, key) = (json!({ "Ref": "AWS::NoValue" }), json!({ "Ref": "StorageKmsKeyArn" }));
