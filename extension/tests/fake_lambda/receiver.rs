@@ -125,6 +125,25 @@ async fn invalid_otlp_requests_are_rejected_and_not_written() {
 }
 
 #[tokio::test]
+async fn invalid_utf8_is_replaced_instead_of_rejecting_the_request() {
+    let lambda = Lambda::start(&[]).await;
+    let text = "query".as_bytes();
+    let at = traces(1).windows(text.len()).position(|part| part == text).unwrap();
+    let mut body = [traces(1), traces(1)].concat();
+    // JavaScript's half of an emoji.
+    body[at + 2..at + 5].copy_from_slice(b"\xed\xa0\xbd");
+    let posted = lambda.protobuf(SignalKind::Traces, &body).await;
+    assert_eq!(said(&posted), "200 application/x-protobuf");
+    let request = read(lambda.stdout.text().trim_end()).decode::<wire::Traces>().unwrap().unwrap();
+    let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+    let names: Vec<&str> =
+        scopes.flat_map(|scope| &scope.spans).map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["qu\u{fffd}\u{fffd}\u{fffd}", "query"]);
+    body.pop();
+    assert_eq!(lambda.protobuf(SignalKind::Traces, &body).await.status, 400);
+}
+
+#[tokio::test]
 async fn the_health_and_completion_routes_answer() {
     let mut lambda = Lambda::start(&[]).await;
     let _next = lambda.next().await;
