@@ -146,11 +146,11 @@ impl Subscriber for Warnings {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &tracing::Event<'_>) {
-        let mut fields = String::new();
+        let mut fields = Vec::new();
         event.record(&mut |field: &Field, value: &dyn Debug| {
-            fields += &format!("{field}={value:?} ");
+            fields.push(format!("{field}={value:?}"));
         });
-        self.0.lock().unwrap().push(fields.trim_end().to_owned());
+        self.0.lock().unwrap().push(fields.join(" "));
     }
 
     fn enter(&self, _: &span::Id) {}
