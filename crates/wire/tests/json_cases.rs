@@ -60,6 +60,8 @@ fn values_are_parsed_in_every_spelling() {
     check(r#"{"intValue":-0.0}"#, Value::IntValue(0));
     check(r#"{"intValue":1e3}"#, Value::IntValue(1000));
     check(r#"{"intValue":"2.0"}"#, Value::IntValue(2));
+    check(r#"{"intValue":9223372036854775808}"#, Value::DoubleValue(9_223_372_036_854_775_808.0));
+    check(r#"{"intValue":-1e+21}"#, Value::DoubleValue(-1e21));
     check(r#"{"doubleValue":0}"#, Value::DoubleValue(0.0));
     check(r#"{"doubleValue":"1.5e-3"}"#, Value::DoubleValue(0.0015));
     check(
@@ -289,9 +291,10 @@ fn a_value_of_the_wrong_type_is_reported_by_field() {
     check(r#"{"body":{"boolValue":"true"}}"#, "AnyValue: `boolValue` is not true or false");
     check(r#"{"body":{"intValue":1.5}}"#, "AnyValue: `intValue` is not a 64-bit integer");
     check(
-        r#"{"body":{"intValue":9223372036854775808}}"#,
+        r#"{"body":{"intValue":"9223372036854775808"}}"#,
         "AnyValue: `intValue` is not a 64-bit integer",
     );
+    check(r#"{"body":{"intValue":1e999}}"#, "AnyValue: `intValue` is not a 64-bit integer");
     check(r#"{"body":{"doubleValue":"nan"}}"#, "AnyValue: `doubleValue` is not a number");
     check(r#"{"body":{"doubleValue":1e999}}"#, "AnyValue: `doubleValue` is not a number");
     check(r#"{"body":{"bytesValue":"s€cret"}}"#, "AnyValue: `bytesValue` is not base64");

@@ -68,7 +68,7 @@ pub(crate) fn read(
     match format.encoding {
         Encoding::Protobuf => match Request::other_signal(kind, &body, &limits) {
             Some(other) => Err(holds_other(other)),
-            None => Request::check(kind, body, &limits)
+            None => Request::check_repairing(kind, body, &limits)
                 .map_err(|error| Refusal::Invalid(error.to_string())),
         },
         Encoding::Json => {

@@ -172,7 +172,7 @@ impl DatagramReader {
         if let Some((kind, base64)) = otlp(document) {
             let bytes =
                 wire::decode_base64(base64.trim_end().as_bytes()).ok_or("invalid base64")?;
-            let request = Request::check(kind, bytes, &Limits::default());
+            let request = Request::check_repairing(kind, bytes, &Limits::default());
             let request = request.map_err(|error| error.to_string())?;
             if request.items() > 0 {
                 received.ended.push(named(request, &self.service_name));

@@ -262,12 +262,21 @@ fn read_field<'de, A: MapAccess<'de>>(
             if raw == "null" {
                 return Ok(false);
             }
-            match scalar::write(into.field, raw, into.out) {
-                Ok(()) => Ok(true),
-                Err(expected) => Err(into.wrong(expected)),
-            }
+            let written = scalar::write(into.field, raw, into.out).or_else(|expected| {
+                let double = double_for(into.message, into.field, raw).ok_or(expected)?;
+                scalar::write(double, raw, into.out)
+            });
+            written.map(|()| true).map_err(|expected| into.wrong(expected))
         }
     }
+}
+
+/// Returns the field for a whole number of `intValue` beyond 64 bits. OpenTelemetry's SDK for JavaScript, whose numbers are doubles,
+/// writes every whole number as an integer.
+fn double_for(message: &Message, field: &Field, raw: &str) -> Option<&'static Field> {
+    let is_whole = raw.parse().is_ok_and(|number: f64| number.fract() == 0.0);
+    let is_int = matches!(field.kind, Kind::Int64);
+    if is_int && is_whole { message.field_of_key("doubleValue") } else { None }
 }
 
 /// Reads an array. Returns `false` for `null`, which means absent.

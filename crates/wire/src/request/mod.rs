@@ -16,6 +16,8 @@ mod merge;
 mod other_signal;
 pub(crate) mod split;
 pub(crate) mod truncate;
+#[cfg(feature = "decode")]
+mod utf8;
 
 #[cfg(feature = "decode")]
 pub use invocation_spans::InvocationSpan;
@@ -70,6 +72,23 @@ impl Request {
     pub fn check(kind: SignalKind, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Malformed> {
         let items = count_checked(kind, &bytes, limits)?;
         Ok(Self::counted(kind, bytes, items))
+    }
+
+    /// Like [`check`](Self::check), but replaces invalid UTF-8 in strings with U+FFFD. protobufjs 7, which OpenTelemetry's exporters
+    /// for JavaScript used, writes half a surrogate pair, as in text cut within an emoji, as three invalid bytes.
+    #[cfg(feature = "decode")]
+    pub fn check_repairing(
+        kind: SignalKind,
+        bytes: Vec<u8>,
+        limits: &Limits,
+    ) -> Result<Self, Malformed> {
+        match count_checked(kind, &bytes, limits) {
+            Err(error @ Malformed::NotUtf8 { .. }) => {
+                let repaired = utf8::repaired(kind, &bytes, limits).ok_or(error)?;
+                Self::check(kind, repaired, limits)
+            }
+            checked => Ok(Self::counted(kind, bytes, checked?)),
+        }
     }
 
     /// Detects the signal of bytes from their structure. `named` only decides between signals that fit equally: requests without

@@ -1,0 +1,37 @@
+//! Replaces invalid UTF-8 in the strings of a request.
+
+use super::Limits;
+use crate::protobuf::{Reader, Value, Writer, delimited};
+use crate::schema::{self, Kind, Message};
+use crate::signal::SignalKind;
+
+/// Returns the request with U+FFFD in place of invalid UTF-8, or `None` if it is malformed in another way.
+pub(super) fn repaired(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(bytes.len() + 64);
+    message(schema::request(kind), bytes, limits.nesting, &mut out).then_some(out)
+}
+
+fn message(
+    message_kind: &'static Message,
+    bytes: &[u8],
+    depth_left: usize,
+    out: &mut Vec<u8>,
+) -> bool {
+    let Some(depth_left) = depth_left.checked_sub(1) else { return false };
+    Reader::new(bytes).all(|field| {
+        let Ok(field) = field else { return false };
+        let mut is_valid = true;
+        match (message_kind.field(field.number).map(|known| known.kind), field.value) {
+            (Some(Kind::Message(inner)), Value::Len(content)) => {
+                delimited(out, field.number, |out| {
+                    is_valid = message(inner, content, depth_left, out);
+                });
+            }
+            (Some(Kind::String), Value::Len(text)) => {
+                Writer::new(out).always_string(field.number, &String::from_utf8_lossy(text));
+            }
+            _ => out.extend_from_slice(field.raw),
+        }
+        is_valid
+    })
+}
