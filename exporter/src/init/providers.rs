@@ -31,8 +31,15 @@ impl Parts<'_> {
         let of_others = traces.is_of_others() || logs.is_of_others() || metrics.is_of_others();
         let (spans, tracer_provider) = self.traces(traces);
         let (logger_provider, meter_provider) = (self.logs(logs), self.metrics(metrics));
-        let line = self.line.clone();
-        Signals::new(spans, of_others, tracer_provider, logger_provider, meter_provider, line)
+        Signals::new(
+            spans,
+            of_others,
+            tracer_provider,
+            logger_provider,
+            meter_provider,
+            self.line.clone(),
+            self.environment.temporality,
+        )
     }
 
     fn traces(&self, traces: Traces) -> (Option<Arc<LambdaSpanProcessor>>, SdkTracerProvider) {

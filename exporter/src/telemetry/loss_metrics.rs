@@ -3,22 +3,31 @@
 use crate::export::loss_counts::{LOST_METRIC, Loss, LossCounts, TRUNCATED_METRIC};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, MeterProvider as _};
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
 use std::sync::{Mutex, PoisonError};
 use wire::SignalKind;
 
 /// Measures losses; without a loss there is no instrument.
-#[derive(Default)]
 pub(super) struct LossMetrics {
-    reported: Mutex<Reported>,
+    is_delta: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    reported: Reported,
+    /// The value of `reported` before the last report.
+    previous: Reported,
+    /// Lost data points whose whole batch was lost, at the last report.
+    lost_batches: [u64; 2],
+    instruments: Option<Instruments>,
 }
 
 /// The part of the counts that is already measured.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Reported {
     lost: [[u64; Loss::ALL.len()]; 3],
     truncated_values: u64,
-    instruments: Option<Instruments>,
 }
 
 struct Instruments {
@@ -37,10 +46,21 @@ impl Instruments {
 }
 
 impl LossMetrics {
-    /// Measures the losses since the last call.
+    pub(super) fn new(temporality: Temporality) -> Self {
+        Self { is_delta: temporality != Temporality::Cumulative, state: Mutex::default() }
+    }
+
+    /// Measures the losses since the last call. Repeats the last report if its delta metrics were lost.
     pub(super) fn report(&self, losses: &LossCounts, meter_provider: &SdkMeterProvider) {
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        let Reported { lost, truncated_values, instruments } = &mut *reported;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { reported, previous, lost_batches, instruments } = &mut *state;
+        let now_lost = [Loss::OutputFailed, Loss::DeadlineReached]
+            .map(|loss| losses.lost(SignalKind::Metrics, loss));
+        if std::mem::replace(lost_batches, now_lost) != now_lost && self.is_delta {
+            *reported = *previous;
+        }
+        *previous = *reported;
+        let Reported { lost, truncated_values } = reported;
         let new_instruments = || Instruments::new(meter_provider);
         for (kind, lost) in SignalKind::ALL.into_iter().zip(lost) {
             for (loss, before) in Loss::ALL.into_iter().zip(lost) {

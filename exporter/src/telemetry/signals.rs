@@ -11,7 +11,7 @@ use opentelemetry::Context;
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanProcessor as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -44,6 +44,7 @@ impl Signals {
         logger_provider: SdkLoggerProvider,
         meter_provider: SdkMeterProvider,
         line: LineExporter,
+        temporality: Temporality,
     ) -> Self {
         Self {
             spans,
@@ -52,7 +53,7 @@ impl Signals {
             logger_provider,
             meter_provider,
             line,
-            loss_metrics: LossMetrics::default(),
+            loss_metrics: LossMetrics::new(temporality),
             metrics_panicked: AtomicBool::new(false),
             writing_together: TimedLock::default(),
         }

@@ -3,16 +3,20 @@
 
 use super::record_filter::RecordFilter;
 use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
+use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::SdkTracer;
 use std::fmt;
+use std::sync::OnceLock;
+use tracing::dispatcher::{Dispatch, WeakDispatch};
 use tracing::{Event, Metadata, Subscriber};
-use tracing_subscriber::Layer;
+use tracing_opentelemetry::get_otel_context;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::layer::{self, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Spans, and log records if events are not printed, because printed ones would be stored twice.
@@ -39,8 +43,31 @@ where
     // A missing layer as `Option` would disable everything, including spans, that no other layer requests.
     let wanted: fn(&RecordFilter, &Metadata<'_>) -> bool =
         if bridges_logs { RecordFilter::takes_event } else { |_, _| false };
-    let bridge = OpenTelemetryTracingBridge::new(logger_provider);
+    let bridge = WithExplicitParent {
+        bridge: OpenTelemetryTracingBridge::new(logger_provider),
+        dispatch: OnceLock::new(),
+    };
     spans.and_then(bridge.with_filter(filter.only(wanted)))
+}
+
+/// Passes an event with an explicit parent (`parent: &span`) to the bridge in the context of that span: the bridge itself uses
+/// the current context for all events.
+struct WithExplicitParent<B> {
+    bridge: B,
+    dispatch: OnceLock<WeakDispatch>,
+}
+
+impl<S: Subscriber, B: Layer<S>> Layer<S> for WithExplicitParent<B> {
+    fn on_register_dispatch(&self, dispatch: &Dispatch) {
+        self.dispatch.get_or_init(|| dispatch.downgrade());
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: layer::Context<'_, S>) {
+        let explicit = event.parent().filter(|_| !Context::is_current_telemetry_suppressed());
+        let parent = explicit.and_then(|id| get_otel_context(id, &self.dispatch.get()?.upgrade()?));
+        let _attached = parent.map(Context::attach);
+        self.bridge.on_event(event, context);
+    }
 }
 
 /// Formats an event like `tracing_subscriber`, without the surrounding spans: the fields of the invocation's span would precede

@@ -1,22 +1,25 @@
 //! However an invocation ends, its span ends and everything is written.
 
 use super::driver::{
-    Function, NOW_MS, attribute, block_on, context, event, make_records, root, shown, status,
-    succeed,
+    COMPACT, Function, NOW_MS, Written, attribute, block_on, context, event, make_records, root,
+    shown, status, succeed,
 };
 use crate::export::loss_counts::Loss;
 use crate::handler::abort::end_all;
 use crate::handler::outcome::HandlerOutcome;
 use crate::handler::{TracedHandler, create_traced_handler};
 use crate::output::Output;
+use crate::output::in_memory::InMemoryOutput;
 use crate::processor::spans::LambdaSpanProcessor;
 use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent, Service as _};
 use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as PointValue;
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -311,6 +314,48 @@ fn a_failing_output_counts_lost_spans_and_the_handler_succeeds() {
     let losses = function.completion.telemetry.signals.line.losses();
     let lost = losses.lost(wire::SignalKind::Traces, Loss::OutputFailed);
     assert_eq!(lost, 1);
+}
+
+/// Refuses lines until it is open.
+#[derive(Debug, Default)]
+struct Valve {
+    is_open: AtomicBool,
+    output: InMemoryOutput,
+}
+
+impl Output for Valve {
+    fn write_lines(&self, lines: &[u8], timeout: Duration) -> std::io::Result<()> {
+        if !self.is_open.load(Ordering::Relaxed) {
+            return Err(std::io::ErrorKind::BrokenPipe.into());
+        }
+        self.output.write_lines(lines, timeout)
+    }
+}
+
+#[test]
+fn losses_are_reported_once_when_the_output_works_again() {
+    let cumulative = [("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "cumulative")];
+    for variables in [&[][..], &COMPACT, &cumulative] {
+        let valve = Arc::new(Valve::default());
+        let function =
+            Function::with(variables, |config| config.with_output(Arc::clone(&valve) as _));
+        let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+        let mut lost_spans = Vec::new();
+        for is_open in [false, false, true, true, true] {
+            valve.is_open.store(is_open, Ordering::Relaxed);
+            block_on(handler(event(json!({})))).unwrap();
+            let written = Written::read(valve.output.take_lines());
+            let sums = written.metrics.into_iter().filter_map(|metric| match metric.data? {
+                Data::Sum(sum) => Some(sum.data_points),
+                _ => None,
+            });
+            let of_spans =
+                sums.flatten().filter(|point| shown(&point.attributes).contains("traces"));
+            lost_spans.extend(of_spans.filter_map(|point| point.value));
+        }
+        let expected = if variables == cumulative { 3 } else { 1 };
+        assert_eq!(lost_spans, vec![PointValue::AsInt(2); expected], "{variables:?}");
+    }
 }
 
 #[test]

@@ -75,3 +75,20 @@ fn an_unsampled_spans_integer_does_not_change_another_spans_text() {
     assert_eq!(attribute(&recorded.span(), "id").as_deref(), Some("\"7\""));
     drop(function);
 }
+
+#[test]
+fn a_record_belongs_to_its_explicit_parent_or_else_to_the_current_span() {
+    let function = Function::new();
+    let (current, parent) = (tracing::info_span!("current"), tracing::info_span!("parent"));
+    current.in_scope(|| {
+        tracing::info!(parent: &parent, "explicit");
+        tracing::info!("contextual");
+        tracing::info!(parent: None, "none");
+    });
+    drop((current, parent));
+    function.completion.complete();
+    let written = function.written();
+    let spans = written.logs.iter().map(|log| log.span_id.as_slice());
+    let id = |name| written.span_named(name).span_id.as_slice();
+    assert_eq!(spans.collect::<Vec<_>>(), [id("parent"), id("current"), id("current")]);
+}

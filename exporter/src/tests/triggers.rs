@@ -3,6 +3,7 @@
 use super::driver::shown;
 use crate::SpanAttributes;
 use crate::handler::trigger::SpanAttributesExtractor;
+use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use expect_test::{Expect, expect};
 use opentelemetry::KeyValue;
 use serde_json::{Value, json};
@@ -417,12 +418,12 @@ fn document_and_repository_changes_are_data_source_events() {
 
 #[test]
 fn a_websocket_span_is_named_by_its_route() {
-    let event = json!({ "requestContext": { "routeKey": "$connect", "connectionId": "c" },
+    let event = json!({ "requestContext": { "routeKey": "$connect", "connectedAt": 0, "requestTimeEpoch": 0 },
         "headers": { "Traceparent": PARENT } });
-    let extracted = event.extract_span_attributes();
-    assert!(
-        described(&extracted).starts_with("$connect: http\nhttp.route=\"$connect\"\nparent 00-")
-    );
+    let untyped = described(&event.extract_span_attributes());
+    assert!(untyped.starts_with("$connect: http\nhttp.route=\"$connect\"\nparent 00-"));
+    let typed: ApiGatewayWebsocketProxyRequest = serde_json::from_value(event).unwrap();
+    assert_eq!(described(&typed.extract_span_attributes()), untyped);
 }
 
 /// Events as services really send them, if the files exist; each is described as its own kind.

@@ -1,9 +1,11 @@
 //! API Gateway: REST APIs (payload version 1) and HTTP APIs (version 2, which function URLs use too).
 
-use super::http_request::{HttpRequest, query_string, route_of_key};
+use super::http_request::{HttpRequest, query_string, route_of_key, web_socket};
 use super::span_attributes::SpanAttributes;
 use super::{Extractor, SpanAttributesExtractor, json};
-use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
+use aws_lambda_events::apigw::{
+    ApiGatewayProxyRequest, ApiGatewayV2httpRequest, ApiGatewayWebsocketProxyRequest,
+};
 use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::query_map::QueryMap;
 use serde_json::Value;
@@ -99,6 +101,13 @@ impl SpanAttributesExtractor for ApiGatewayProxyRequest {
     }
 }
 
+impl SpanAttributesExtractor for ApiGatewayWebsocketProxyRequest {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        let route_key = self.request_context.route_key.clone().unwrap_or_default();
+        web_socket(route_key, headers(&self.headers))
+    }
+}
+
 /// All parameters if an event repeats a name, or else the single ones.
 fn query(single: &QueryMap, several: &QueryMap) -> Vec<(String, String)> {
     let parameters = if several.is_empty() { single } else { several };
@@ -111,7 +120,7 @@ fn all_headers(single: &HeaderMap, several: &HeaderMap) -> HashMap<String, Strin
     all
 }
 
-pub(super) fn headers(headers: &HeaderMap) -> HashMap<String, String> {
+fn headers(headers: &HeaderMap) -> HashMap<String, String> {
     headers
         .iter()
         .filter_map(|(name, value)| {

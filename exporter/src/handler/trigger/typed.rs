@@ -211,10 +211,7 @@ impl SpanAttributesExtractor for lambda_http::request::LambdaRequest {
             Self::ApiGatewayV1(event) => event.extract_span_attributes(),
             Self::ApiGatewayV2(event) => event.extract_span_attributes(),
             Self::Alb(event) => event.extract_span_attributes(),
-            Self::WebSocket(event) => super::http_request::web_socket(
-                event.request_context.route_key.clone().unwrap_or_default(),
-                super::api_gateway::headers(&event.headers),
-            ),
+            Self::WebSocket(event) => event.extract_span_attributes(),
             // The application's features determine the other variants.
             #[allow(unreachable_patterns, reason = "as above")]
             _ => SpanAttributes::default(),
