@@ -256,7 +256,7 @@ impl Backend {
         }
         match decide(&facts) {
             Decision::Pass => true,
-            Decision::Hold => false,
+            Decision::Hold => self.is_behind(),
             Decision::Spill => {
                 self.spill.all();
                 true
