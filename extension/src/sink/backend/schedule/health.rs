@@ -7,7 +7,7 @@ use std::time::Duration;
 const MOST_FAILURES: u32 = 3;
 /// Time between probes from then on.
 const PROBE_EVERY_MS: u64 = 10_000;
-/// The time limit of the first probe.
+/// The least time limit of the first probe.
 pub(crate) const PROBE: Duration = Duration::from_millis(250);
 /// The number of times that a failed probe doubles the limit of the next.
 const MOST_DOUBLINGS: u32 = 8;
@@ -44,7 +44,9 @@ impl BackendHealth {
 
     /// Returns the time limit of a probe. It doubles with each failed one, because the backend may have become slower.
     pub(crate) fn probe(&self) -> Duration {
-        PROBE * (1 << self.failures.saturating_sub(MOST_FAILURES).min(MOST_DOUBLINGS))
+        // A new connection takes three round trips more than a usual flush.
+        let first = PROBE.max(self.cost() * 4);
+        first * (1 << self.failures.saturating_sub(MOST_FAILURES).min(MOST_DOUBLINGS))
     }
 
     /// Notes a flush that delivered everything.
@@ -105,6 +107,9 @@ mod tests {
         assert_eq!((record.at(12_000), record.probe().as_millis()), (Health::OpenAndPaused, 500));
         record.succeeded(Duration::from_millis(20));
         assert_eq!((record.at(12_000), record.cost()), (Health::Good, Duration::from_millis(20)));
+        // The first probe of a distant backend may open a connection.
+        record.succeeded(Duration::from_millis(420));
+        assert_eq!(record.probe(), Duration::from_millis(4 * 140));
     }
 
     #[test]

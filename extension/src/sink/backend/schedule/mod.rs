@@ -106,7 +106,9 @@ pub(super) fn decide(facts: &FlushFacts) -> Decision {
     let is_beside = facts.phase != InvocationPhase::Done && facts.flush_timeout.is_zero();
     let longest = if is_beside { BESIDE_HANDLER } else { facts.flush_timeout };
     let budget = longest.min(facts.left.saturating_sub(RESERVE));
-    let at_most = if is_open { budget.min(facts.probe) } else { budget };
+    // On a managed instance no invocation waits for a probe.
+    let is_short = is_open && facts.phase != InvocationPhase::Unbounded;
+    let at_most = if is_short { budget.min(facts.probe) } else { budget };
     let may_try = is_asked && !at_most.is_zero();
     let flush = Decision::Flush { at_most };
     if facts.phase == InvocationPhase::Unbounded {
@@ -316,5 +318,6 @@ mod tests {
         check("managed oldest=5000", "flush 1000");
         check("managed oldest=1 much", "flush 1000");
         check("managed oldest=60000 open-paused", "pass");
+        check("managed oldest=60000 open", "flush 1000");
     }
 }
