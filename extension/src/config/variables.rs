@@ -124,7 +124,7 @@ const DIRECT: &[Variable] = &[
         name: FLUSH_TIMEOUT,
         default: Some("1s"),
         kind: Kind::Duration,
-        doc: "Maximum hold time in direct mode. Decrease it if callers must not wait for a slow backend. `0` never holds.",
+        doc: "Time limit of a flush in direct mode, and so of hold time. Increase it if the backend takes longer. With `0`, no flush begins after the handler, and others take at most 1 s.",
     },
 ];
 

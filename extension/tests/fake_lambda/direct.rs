@@ -12,6 +12,7 @@ use wire::protobuf::Writer;
 
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 pub(crate) const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
+const SECOND: &str = "4da1f2dc-3222-475e-9205-e2e6c6318896";
 
 pub(crate) fn runtime_done(request_id: &str) -> Value {
     json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
@@ -276,6 +277,27 @@ async fn shutdown_completes_a_line_already_started() {
     ended.unwrap();
     assert_eq!(stdout.lines(), [(SignalKind::Traces, 3)], "and no other was begun");
     assert!(counts.get(Count::SpillLost) > 3, "{counts}");
+}
+
+#[tokio::test]
+async fn a_blocked_stdout_holds_no_invocation_until_its_deadline() {
+    let sink = sink().await;
+    sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::Status(503)]));
+    let mut lambda = sending_to(&sink, &[("O2_MAX_RETRIES", "0")], Script::default()).await;
+    lambda.stdout.fill(true);
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    post(&lambda, 40_000).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    // More than a mebibyte waits for stdout.
+    lambda.next().await.answer(200, invoke(SECOND, MINUTE));
+    post(&lambda, 1).await;
+    lambda.telemetry(&[runtime_done(SECOND)]).await;
+    let next = lambda.next().await;
+    lambda.stdout.fill(false);
+    next.answer(200, shutdown("spindown"));
+    let (ended, stdout, _) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(spilled(&stdout.text()), 40_001 + 2, "with the invocations' spans");
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ impl DestinationConfig {
             proxy: None,
             stream: None,
             profile: Profile::default(),
-            request_timeout: Duration::from_secs(10),
+            request_timeout: limits::DEFAULT_TIMEOUT,
             compression: Compression::default(),
             max_request_bytes: 4 << 20,
             max_columns: DEFAULT_MAX_COLUMNS,

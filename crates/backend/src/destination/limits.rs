@@ -6,6 +6,8 @@ use super::variables::{
 use settings::Reader;
 use std::time::Duration;
 
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Time limit of one request.
 ///
 /// OpenTelemetry defines `OTEL_EXPORTER_OTLP_TIMEOUT` in milliseconds, OpenObserve's extension used seconds. A number of at most
@@ -32,6 +34,7 @@ pub(super) fn request_timeout(reader: &mut Reader<'_>) -> Duration {
     };
     if timeout.is_zero() {
         reader.mistake(name, "must be longer than 0");
+        return DEFAULT_TIMEOUT;
     }
     timeout
 }

@@ -281,6 +281,20 @@ fn a_small_timeout_means_seconds_only_with_o2_variables() {
 }
 
 #[test]
+fn a_timeout_of_0_is_reported_and_the_default_applies() {
+    for name in [OTEL_TIMEOUT, O2_TIMEOUT] {
+        let source = [(ENDPOINT, "http://localhost"), (name, "0")];
+        let source = source.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let source = std::collections::HashMap::from(source);
+        let mut reader = Reader::new(&source, TABLE);
+        let timeout = DestinationConfig::read(&mut reader).unwrap().request_timeout;
+        assert_eq!(timeout, Duration::from_secs(10), "{name}");
+        let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
+        assert_eq!(mistakes, [format!("{name}: must be longer than 0")]);
+    }
+}
+
+#[test]
 fn debug_output_of_a_destination_hides_credentials() {
     let base = Url::parse("https://user:hunter2@h:8080/x?token=s3cret#part").unwrap();
     let mut destination = DestinationConfig::new(&base);

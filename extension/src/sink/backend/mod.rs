@@ -25,9 +25,10 @@ pub(crate) use health_check::health_check;
 use platform::{EventKind, PlatformEvent};
 use printed_lines::{DecodedContent, PrintedLines};
 use schedule::awake::Awake;
+use schedule::health::PROBE;
 use schedule::{
-    BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, PROBE, Waiting,
-    decide, is_near_deadline,
+    BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, Waiting, decide,
+    is_near_deadline,
 };
 use spill::Spill;
 pub(crate) use spill::spill_rest;
@@ -255,7 +256,7 @@ impl Backend {
         }
         match decide(&facts) {
             Decision::Pass => true,
-            Decision::Hold => false,
+            Decision::Hold => self.is_behind(),
             Decision::Spill => {
                 self.spill.all();
                 true
@@ -380,6 +381,7 @@ impl Backend {
             is_done: running.is_some_and(|running| running.is_done),
             waiting,
             health: self.flights.health.at(now_ms),
+            probe: self.flights.health.probe(),
             left: Duration::from_millis(left),
             invocations: self.invocations,
             hold: self.hold,

@@ -44,9 +44,12 @@ fn running(is_done: bool) -> Running {
 }
 
 async fn slow_sink() -> Sink {
+    sink_with_delay(Duration::from_millis(100)).await
+}
+
+async fn sink_with_delay(delay: Duration) -> Sink {
     let sink = Sink::builder().no_window().start().await.unwrap();
-    let slow =
-        ScriptedResponse::Delayed(Duration::from_millis(100), Box::new(ScriptedResponse::Ok));
+    let slow = ScriptedResponse::Delayed(delay, Box::new(ScriptedResponse::Ok));
     sink.inject(Faults::seeded(1, 1.0).among([slow]));
     sink
 }
@@ -80,6 +83,23 @@ async fn a_probe_outlasts_the_handler_and_closes_the_circuit() {
     assert_eq!(backend.flights.health.at(unix_millis()), Health::Good);
     assert_eq!((sink.spans().len(), backend.buffer.bytes()), (1, 0));
     assert!(backend.due(Some(&running(true)), false));
+}
+
+#[tokio::test]
+async fn after_failed_probes_a_slower_backend_closes_the_circuit() {
+    let sink = sink_with_delay(Duration::from_millis(400)).await;
+    let mut backend = backend(&sink);
+    backend.invoked();
+    // Three flushes and two probes failed.
+    for _ in 0..5 {
+        backend.flights.health.failed(None, unix_millis() - 20_000);
+    }
+    backend.buffer.put(traces(&[Span::default()])).unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!backend.due(Some(&running(false)), false), "the probe is under way");
+    backend.landed().await;
+    assert_eq!(backend.flights.health.at(unix_millis()), Health::Good);
+    assert_eq!((sink.spans().len(), backend.buffer.bytes()), (1, 0));
 }
 
 #[tokio::test]

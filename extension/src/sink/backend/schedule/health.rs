@@ -7,6 +7,10 @@ use std::time::Duration;
 const MOST_FAILURES: u32 = 3;
 /// Time between probes from then on.
 const PROBE_EVERY_MS: u64 = 10_000;
+/// The least time limit of the first probe.
+pub(crate) const PROBE: Duration = Duration::from_millis(250);
+/// The number of times that a failed probe doubles the limit of the next.
+const MOST_DOUBLINGS: u32 = 8;
 /// Time between attempts within one invocation.
 const AGAIN_MS: u64 = 5_000;
 /// Limit of `Retry-After`.
@@ -36,6 +40,13 @@ impl BackendHealth {
 
     pub(crate) fn cost(&self) -> Duration {
         Duration::from_millis(self.cost_ms.unwrap_or(50))
+    }
+
+    /// Returns the time limit of a probe. It doubles with each failed one, because the backend may have become slower.
+    pub(crate) fn probe(&self) -> Duration {
+        // A new connection takes three round trips more than a usual flush.
+        let first = PROBE.max(self.cost() * 4);
+        first * (1 << self.failures.saturating_sub(MOST_FAILURES).min(MOST_DOUBLINGS))
     }
 
     /// Notes a flush that delivered everything.
@@ -91,10 +102,14 @@ mod tests {
         assert_eq!(record.at(10_999), Health::OpenAndPaused);
         assert_eq!(record.at(11_000), Health::Open);
         assert_eq!(record.again_at_ms(1000), Some(11_000));
+        assert_eq!(record.probe(), Duration::from_millis(250));
         record.failed(None, 11_000);
-        assert_eq!(record.at(12_000), Health::OpenAndPaused);
+        assert_eq!((record.at(12_000), record.probe().as_millis()), (Health::OpenAndPaused, 500));
         record.succeeded(Duration::from_millis(20));
         assert_eq!((record.at(12_000), record.cost()), (Health::Good, Duration::from_millis(20)));
+        // The first probe of a distant backend may open a connection.
+        record.succeeded(Duration::from_millis(420));
+        assert_eq!(record.probe(), Duration::from_millis(4 * 140));
     }
 
     #[test]

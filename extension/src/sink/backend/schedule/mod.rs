@@ -22,8 +22,6 @@ const RESERVE: Duration = Duration::from_millis(100);
 const OLDEST: Duration = Duration::from_secs(20);
 /// The number of first invocations, which say nothing about the traffic.
 const FIRST: u64 = 3;
-/// The time limit of a probe of a failing backend.
-pub(super) const PROBE: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
@@ -66,6 +64,8 @@ pub(super) struct FlushFacts {
     /// `None` if the buffer is empty.
     pub(super) waiting: Option<Waiting>,
     pub(super) health: Health,
+    /// The time limit of a probe of a failing backend.
+    pub(super) probe: Duration,
     /// Time until the deadline.
     pub(super) left: Duration,
     /// The number of invocations, including this one.
@@ -106,7 +106,9 @@ pub(super) fn decide(facts: &FlushFacts) -> Decision {
     let is_beside = facts.phase != InvocationPhase::Done && facts.flush_timeout.is_zero();
     let longest = if is_beside { BESIDE_HANDLER } else { facts.flush_timeout };
     let budget = longest.min(facts.left.saturating_sub(RESERVE));
-    let at_most = if is_open { budget.min(PROBE) } else { budget };
+    // On a managed instance no invocation waits for a probe.
+    let is_short = is_open && facts.phase != InvocationPhase::Unbounded;
+    let at_most = if is_short { budget.min(facts.probe) } else { budget };
     let may_try = is_asked && !at_most.is_zero();
     let flush = Decision::Flush { at_most };
     if facts.phase == InvocationPhase::Unbounded {
@@ -207,6 +209,7 @@ mod tests {
                 () if has("open-paused") => Health::OpenAndPaused,
                 () => Health::Good,
             },
+            probe: ms(number("probe").unwrap_or(250)),
             left: number("left").map_or(ms(3000), ms),
             invocations: number("invocations").unwrap_or(100),
             hold: match () {
@@ -302,6 +305,8 @@ mod tests {
         // A backend that takes nothing is probed beside the handler, and nothing is held for it.
         check("rare oldest=1 open", "pass");
         check("rare oldest=5000 open", "flush 250");
+        check("rare oldest=5000 open probe=500", "flush 500");
+        check("rare oldest=5000 open probe=2000", "flush 1000");
         check("oldest=100 left-over handler=50 open", "flush 250");
         check("rare oldest=5000 open-paused", "pass");
         check("rare done oldest=60000 open", "pass");
@@ -313,5 +318,6 @@ mod tests {
         check("managed oldest=5000", "flush 1000");
         check("managed oldest=1 much", "flush 1000");
         check("managed oldest=60000 open-paused", "pass");
+        check("managed oldest=60000 open", "flush 1000");
     }
 }
