@@ -13,7 +13,6 @@ use crate::service_name::named;
 use crate::sink::Door;
 use hyper::{Method, StatusCode};
 use std::sync::Arc;
-#[cfg(not(feature = "direct"))]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
@@ -44,6 +43,8 @@ pub(crate) struct Receiver {
     service_name: String,
     /// One permit per KiB of requests that may be in memory.
     room: Semaphore,
+    /// The log already tells of a refused request.
+    has_told: AtomicBool,
     /// The log already says that gRPC is not received.
     #[cfg(not(feature = "direct"))]
     has_told_of_grpc: AtomicBool,
@@ -85,6 +86,7 @@ impl Receiver {
             counts,
             service_name,
             room: Semaphore::new(budget_bytes / 1024),
+            has_told: AtomicBool::new(false),
             #[cfg(not(feature = "direct"))]
             has_told_of_grpc: AtomicBool::new(false),
             // The memory holds a request's body, inflated bytes and lines.
@@ -210,6 +212,11 @@ impl Receiver {
             _ => Count::RefusedInvalid,
         };
         self.counts.add(count, 1);
+        // After the other refusals SDKs repeat the request.
+        let is_final = !matches!(refusal, Refusal::Full | Refusal::BrokenOff);
+        if is_final && !self.has_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(reason = %refusal, "an OTLP request was refused; further ones are only counted");
+        }
     }
 }
 

@@ -3,9 +3,13 @@
 use crate::support::{Lambda, Posted, get, read, shutdown, traces, until};
 use lambda_otlp_extension::Count;
 use serde_json::json;
+use std::fmt::Debug;
 use std::io::Write as _;
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tracing::field::Field;
+use tracing::{Level, Metadata, Subscriber, span};
 use wire::protobuf::Writer;
 use wire::{SignalKind, gzip};
 
@@ -122,6 +126,52 @@ async fn invalid_otlp_requests_are_rejected_and_not_written() {
     let (_, stdout, counts) = lambda.ended().await;
     assert_eq!(stdout.text(), "");
     assert_eq!(crate::support::counts(&counts), "refused_invalid=10 events=1");
+}
+
+/// A log that keeps warnings.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut fields = Vec::new();
+        event.record(&mut |field: &Field, value: &dyn Debug| {
+            fields.push(format!("{field}={value:?}"));
+        });
+        self.0.lock().unwrap().push(fields.join(" "));
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn the_first_refusal_that_an_sdk_does_not_retry_is_logged() {
+    let warnings = Warnings::default();
+    let _log = tracing::subscriber::set_default(warnings.clone());
+    let lambda = Lambda::start(&[]).await;
+    for _ in 0..2 {
+        assert_eq!(lambda.otlp("/v1/traces", &[JSON], b"[]").await.status, 400);
+    }
+    assert_eq!(
+        *warnings.0.lock().unwrap(),
+        [
+            "message=an OTLP request was refused; further ones are only counted reason=cannot read the request: not a JSON object"
+        ]
+    );
 }
 
 #[tokio::test]
