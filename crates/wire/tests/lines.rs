@@ -109,7 +109,10 @@ const WHY: &[(&str, &str)] = &[
         "the structure is valid; the forwarder removes and counts the span, because OpenObserve would reject it",
     ),
     ("empty-trace-id", "as bad-trace-id-length"),
-    ("invalid-utf8-string", "a backend rejects the whole request for one such string"),
+    (
+        "invalid-utf8-string",
+        "OpenTelemetry's older exporters for JavaScript cut text within an emoji",
+    ),
     ("deep-anyvalue-90", "the limit is 64 levels; other protobuf readers have 100"),
     ("dup-keys", "two payloads are ambiguous"),
 ];

@@ -112,10 +112,15 @@ impl Request {
                 | Malformed::TooManyItems { .. }
                 | Malformed::TooManyMessages(_)),
             ) => return Err(error),
-            Err(error) => others
-                .map(|kind| (kind, count_checked(kind, &bytes, limits)))
-                .find_map(|(kind, result)| Some((kind, result.ok().filter(|items| *items > 0)?)))
-                .ok_or(error)?,
+            Err(error) => {
+                let mut others =
+                    others.map(|kind| (kind, count_checked(kind, &bytes, limits).unwrap_or(0)));
+                match others.find(|(_, items)| *items > 0) {
+                    Some(found) => found,
+                    None if named.is_some() => return Self::check_repairing(first, bytes, limits),
+                    None => return Err(error),
+                }
+            }
         };
         Ok(Self::counted(kind, bytes, items))
     }

@@ -154,6 +154,30 @@ fn the_endpoint_decides_the_signal_of_ambiguous_items() {
 }
 
 #[test]
+fn invalid_utf8_is_replaced_if_the_signal_is_named() {
+    let record = |body: &[u8]| {
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).message(1, |container| {
+            container.message(2, |scope| {
+                scope.message(2, |record| {
+                    record.fixed64(1, 7);
+                    record.message(5, |value| value.bytes(1, body));
+                });
+            });
+        });
+        bytes
+    };
+    // Half a surrogate pair.
+    let cut = record(b"cut \xed\xa0\xbd");
+    let limits = Limits::default();
+    let read = Request::check_any(Some(SignalKind::Logs), cut.clone(), &limits).unwrap();
+    assert_eq!(read.bytes(), record("cut \u{fffd}\u{fffd}\u{fffd}".as_bytes()));
+    assert!(Request::check_any(None, cut, &limits).is_err());
+    let broken = [record(b"\xff"), vec![0x0a, 5, 1]].concat();
+    assert!(Request::check_any(Some(SignalKind::Logs), broken, &limits).is_err());
+}
+
+#[test]
 fn attributes_on_the_fast_path_obey_the_same_limits() {
     let check = |value: &[u8], nesting, messages, expected: bool| {
         let mut request = Vec::new();
