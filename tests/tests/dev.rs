@@ -130,6 +130,23 @@ impl Drop for Served {
     }
 }
 
+/// The address of `dev --http 0`.
+fn address(served: &mut Served) -> String {
+    let mut said = BufReader::new(served.0.stderr.as_mut().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    line.strip_prefix("listening on http://").unwrap().split(';').next().unwrap().to_owned()
+}
+
+/// The processes that this process has started.
+fn children(pid: &str) -> Vec<String> {
+    let tasks = std::fs::read_dir(Path::new("/proc").join(pid).join("task")).unwrap();
+    let children = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")));
+    children
+        .flat_map(|pids| pids.unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
 fn post(address: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
@@ -145,10 +162,7 @@ fn dev_serves_a_function_url_and_the_invoke_api() {
     let ledger = ledger(folder.path());
     let arguments = ["--name", "orders", "--http", "0", "--env", &ledger, "--", &function()];
     let mut served = Served(dev(folder.path(), &arguments).spawn().unwrap());
-    let mut said = BufReader::new(served.0.stderr.take().unwrap());
-    let mut line = String::new();
-    said.read_line(&mut line).unwrap();
-    let address = line.strip_prefix("listening on http://").unwrap().split(';').next().unwrap();
+    let address = &address(&mut served);
 
     let answer = post(address, "/orders/7", ORDER);
     assert!(answer.starts_with("HTTP/1.1 201 ") && answer.ends_with("\r\n\r\n1000"), "{answer}");
@@ -181,11 +195,15 @@ fn dev_ends_the_function_when_it_is_terminated() {
         let ledger = ledger(folder.path());
         let arguments = ["--name", "orders", "--http", "0", "--env", &ledger, "--", &function()];
         let mut served = Served(dev(folder.path(), &arguments).spawn().unwrap());
-        let mut said = BufReader::new(served.0.stderr.take().unwrap());
-        said.read_line(&mut String::new()).unwrap();
+        let address = address(&mut served);
+        assert!(post(&address, "/orders/7", ORDER).starts_with("HTTP/1.1 201 "));
         let pid = served.0.id().to_string();
+        let processes = children(&pid);
+        assert!(!processes.is_empty());
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         assert_eq!(served.0.wait().unwrap().code(), Some(0), "{signal}");
+        let left = processes.into_iter().filter(|pid| Path::new("/proc").join(pid).exists());
+        assert_eq!(left.count(), 0, "{signal}");
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) async fn load(arguments: &AwsArguments) -> SdkConfig {
     }
     let Some(profile) = &arguments.profile else { return loader.load().await };
     let aws = loader.profile_name(profile).load().await;
-    // Like in the AWS CLI, `--profile` takes precedence over the environment's credentials.
+    // As in the AWS CLI, `--profile` takes precedence over the environment's credentials.
     let provider = ProviderConfig::without_region()
         .with_region(aws.region().cloned())
         .with_http_client(http_client());

@@ -36,7 +36,7 @@ struct Summary {
     log_records: usize,
     /// OTLP lines that cannot be decoded.
     undecodable: usize,
-    /// How to read the file, if it has another format.
+    /// Hint for a file of another format.
     #[serde(skip)]
     remedy: Option<&'static str>,
 }
@@ -56,23 +56,21 @@ impl Summary {
     }
 }
 
-/// Returns how to read a file with this line, if the line shows that it has another format.
+/// Returns a hint if this line shows another format.
 fn remedy(line: &str) -> Option<&'static str> {
-    let has_key = |before: &str| {
-        ["__otel_otlp_stdout", "_otelc"].iter().any(|key| line.contains(&format!("{before}{key}")))
-    };
+    let has = |keys: [&str; 2]| keys.iter().any(|key| line.contains(key));
     let begin = line.trim_start().trim_start_matches('{').trim_start();
     if begin.starts_with("\"awslogs\"") || begin.starts_with("\"Records\"") {
         // A delivery of CloudWatch Logs, Kinesis or SQS.
         Some("for a Lambda event, use `lambda-otlp forward --dry-run FILE`")
     } else if line.starts_with("\u{1f}\u{fffd}") {
         Some("for gzip, use `gunzip -c FILE | lambda-otlp decode`")
-    } else if has_key("\\\"") {
+    } else if has(["\\\"__otel_otlp_stdout", "\\\"_otelc"]) {
         Some("for lines in JSON strings, use `jq -r '.. | strings' FILE | lambda-otlp decode`")
-    } else if has_key("\"\"") {
+    } else if has(["\"\"__otel_otlp_stdout", "\"\"_otelc"]) {
         Some("for CSV, use `sed 's/\"\"/\"/g' FILE | lambda-otlp decode`")
     } else if begin.starts_with("\"__otel_otlp_stdout\"") || begin.starts_with("\"_otelc\"") {
-        Some("for `aws logs tail`, use `--format detailed`, which keeps each line whole")
+        Some("`aws logs tail --format json` splits lines: use `--format detailed`")
     } else {
         None
     }
@@ -83,12 +81,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let standard_input = ["-".to_owned()];
     let files =
         if arguments.files.is_empty() { &standard_input } else { arguments.files.as_slice() };
-    let inputs = files.iter().map(|file| open(file)).collect::<anyhow::Result<Vec<_>>>()?;
+    // A missing file is reported before anything is printed.
+    for file in files {
+        lines::check(file)?;
+    }
     let mut summaries = Vec::new();
-    for (file, input) in files.iter().zip(inputs) {
+    for file in files {
         let requests_to: Option<&mut dyn Write> =
             if arguments.summary { None } else { Some(&mut out) };
-        summaries.push(decode_file(file, input, arguments.writer.clone(), requests_to)?);
+        summaries.push(decode_file(file, open(file)?, arguments.writer.clone(), requests_to)?);
     }
     if arguments.summary && arguments.json {
         for summary in &summaries {

@@ -14,7 +14,7 @@ use forwarder::{
     wall_clock_now,
 };
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -255,8 +255,13 @@ const STANDARD_INPUT: &str = "-";
 
 /// Reads an event file, or standard input.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Event> {
-    let file = if path == STANDARD_INPUT { Path::new("/dev/stdin") } else { path };
-    let bytes = std::fs::read(file).with_context(|| format!("cannot open {}", path.display()))?;
+    let bytes = if path == STANDARD_INPUT {
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    let bytes = bytes.with_context(|| format!("cannot open {}", path.display()))?;
     if let Ok(text) = std::str::from_utf8(&bytes)
         && let Some(line) = text.lines().find(|line| !line.trim().is_empty())
         && read_line(line, &Limits::default()).is_some()

@@ -23,7 +23,7 @@ pub(crate) async fn forwarder_name(aws: &SdkConfig, stack: &str) -> anyhow::Resu
         Err(error) => {
             let place = place(aws).await;
             Err(error).with_context(|| {
-                format!("no {FORWARDER} of a stack {stack} in {place}: check --stack, --region and --profile")
+                format!("cannot find {FORWARDER} of the stack {stack} in {place}; check --stack, --region and --profile")
             })
         }
     }

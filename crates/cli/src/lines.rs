@@ -5,7 +5,6 @@ use platform::LogSource;
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read as _};
-use std::path::Path;
 use std::sync::OnceLock;
 use wire::compact::{CompactError, Context, Dictionaries, UsedNames};
 use wire::{Joined, Limits, LineError, LineReading, Rejoin, read_line_of};
@@ -17,15 +16,19 @@ pub(crate) fn open(file: &str) -> anyhow::Result<Box<dyn BufRead + Send>> {
     if file == "-" {
         return Ok(Box::new(BufReader::new(io::stdin())));
     }
-    let open = || {
-        // A folder can be opened, but not read.
-        if Path::new(file).is_dir() {
-            Err(ErrorKind::IsADirectory.into())
-        } else {
-            File::open(file)
-        }
+    check(file)?;
+    Ok(Box::new(BufReader::new(File::open(file).with_context(|| format!("cannot open {file}"))?)))
+}
+
+/// Fails for a file that does not exist, and for a folder, which can be opened but not read.
+pub(crate) fn check(file: &str) -> anyhow::Result<()> {
+    let checked = match file {
+        "-" => Ok(()),
+        _ => std::fs::metadata(file).and_then(|found| {
+            if found.is_dir() { Err(ErrorKind::IsADirectory.into()) } else { Ok(()) }
+        }),
     };
-    Ok(Box::new(BufReader::new(open().with_context(|| format!("cannot open {file}"))?)))
+    checked.with_context(|| format!("cannot open {file}"))
 }
 
 pub(crate) enum Line {

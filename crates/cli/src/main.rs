@@ -28,6 +28,7 @@ mod subscribe;
 mod tail;
 
 use clap::{Parser, Subcommand};
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 /// Shows, sends and checks OTLP telemetry of AWS Lambda functions that arrives through CloudWatch Logs.
@@ -109,13 +110,19 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if broken_pipe::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Only errors of printing have no context.
-            let is_of_output = error.chain().len() == 1 && error.is::<std::io::Error>();
-            let error = if is_of_output { error.context("cannot write the output") } else { error };
+            let error =
+                if is_full_disk(&error) { error.context("cannot write the output") } else { error };
             eprintln!("lambda-otlp: {error:#}");
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// Returns `true` for an error without context that only writing can cause.
+fn is_full_disk(error: &anyhow::Error) -> bool {
+    let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
+    error.chain().len() == 1
+        && error.downcast_ref::<std::io::Error>().is_some_and(|error| full.contains(&error.kind()))
 }
 
 #[cfg(test)]

@@ -171,7 +171,10 @@ fn parsed<T>(
     parse: impl Fn(&str) -> Result<Vec<T>, String>,
 ) -> anyhow::Result<Vec<T>> {
     let parsed = parse(&texts.join(",")).map_err(|problem| anyhow!("{argument}: {problem}"))?;
-    ensure!(texts.is_empty() || !parsed.is_empty(), "{argument} is empty");
+    ensure!(
+        texts.is_empty() || !parsed.is_empty(),
+        "{argument} is empty: name a value, or omit the argument"
+    );
     Ok(parsed)
 }
 

@@ -111,7 +111,7 @@ const WHY: &[(&str, &str)] = &[
     ("empty-trace-id", "as bad-trace-id-length"),
     (
         "invalid-utf8-string",
-        "OpenTelemetry's older exporters for JavaScript cut text within an emoji",
+        "OpenTelemetry's older exporters for JavaScript encode half an emoji as invalid UTF-8",
     ),
     ("deep-anyvalue-90", "the limit is 64 levels; other protobuf readers have 100"),
     ("dup-keys", "two payloads are ambiguous"),

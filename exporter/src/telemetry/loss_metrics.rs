@@ -18,7 +18,7 @@ struct State {
     reported: Reported,
     /// The value of `reported` before the last report.
     previous: Reported,
-    /// Lost data points whose whole batch was lost, at the last report.
+    /// Data points lost with their whole batch, by reason, as of the last report.
     lost_batches: [u64; 2],
     instruments: Option<Instruments>,
 }

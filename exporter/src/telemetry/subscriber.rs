@@ -63,6 +63,7 @@ impl<S: Subscriber, B: Layer<S>> Layer<S> for WithExplicitParent<B> {
     }
 
     fn on_event(&self, event: &Event<'_>, context: layer::Context<'_, S>) {
+        // Attaching the span's context would end a suppression.
         let explicit = event.parent().filter(|_| !Context::is_current_telemetry_suppressed());
         let parent = explicit.and_then(|id| get_otel_context(id, &self.dispatch.get()?.upgrade()?));
         let _attached = parent.map(Context::attach);

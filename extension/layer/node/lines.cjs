@@ -14,7 +14,7 @@ const MAX_BYTES = 60 * 1024;
 const MAX_SPAN_BYTES = 250 * 1024;
 // Maximum number of spans in a line.
 const MOST_SPANS = 512;
-// A longer request of several spans is divided before it is compressed, which takes the most time. Few shrink to a tenth.
+// A larger request of several spans is divided before compression, the slowest step. Few requests shrink to a tenth.
 const MAX_REQUEST_BYTES = 10 * MAX_BYTES;
 
 /// Writes spans in their order until the time `until`, and returns the written spans. `encode` returns an OTLP request with the given

@@ -1,4 +1,7 @@
-"""Loads the layer's files, runs the steps of the instrumentation, and logs their errors, so that none stops the function."""
+"""Loads files of the layer and entry points of packages, and runs steps whose failure must not stop the function.
+
+The other files find this module in `sys.modules`, because the folder leaves the path when the runtime starts.
+"""
 
 import functools
 import importlib.util
@@ -25,3 +28,16 @@ def attempt(action, *arguments):
 
 def say(text):
     print(f"lambda-otlp-handler: {text}", file=sys.stderr, flush=True)
+
+
+def entry_points(group):
+    return all_entry_points().select(group=group)
+
+
+@functools.cache
+def all_entry_points():
+    """Returns the entry points of all packages. Reading their files takes milliseconds."""
+    # This import takes milliseconds, which a runtime without instrumentation saves.
+    from importlib.metadata import entry_points
+
+    return entry_points()

@@ -6,8 +6,8 @@ import importlib.util
 import os
 import sys
 
-from lambda_otlp_load import attempt, beside, say
-from lambda_otlp_variables import EXPORT_TIMEOUT, entry_points, replaced, variables
+from lambda_otlp_load import attempt, beside, entry_points, say
+from lambda_otlp_variables import EXPORT_TIMEOUT, replaced, variables
 
 # Maximum number of spans that wait for the SDK's export thread. The SDK's default is for programs that do not flush at the end of
 # each request.
@@ -149,7 +149,7 @@ def misfit():
     return None
 
 
-def instrument_libraries(instrument):
+def instrument_libraries(load):
     """Registers each instrumentation to load after its library is imported."""
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
     disabled = {name.strip() for name in disabled}
@@ -157,9 +157,9 @@ def instrument_libraries(instrument):
         if entry.name == "aws-lambda" or disabled & {entry.name, "*"}:
             continue
         if library := LIBRARIES.get(entry.name):
-            when_imported(library, functools.partial(instrument, entry))
+            when_imported(library, functools.partial(load, entry))
         else:
-            instrument(entry)
+            load(entry)
 
 
 def when_imported(name, action):

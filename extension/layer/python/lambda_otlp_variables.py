@@ -1,10 +1,9 @@
-"""OpenTelemetry's variables: their values if the SDK cannot use the given ones."""
+"""Checks OpenTelemetry's variables, and replaces values that the SDK cannot use."""
 
-import functools
 import importlib.util
 import os
 
-from lambda_otlp_load import say
+from lambda_otlp_load import entry_points, say
 
 # Export timeout of the SDK, in seconds, the unit of Python's SDK. An export takes milliseconds if the extension is running.
 EXPORT_TIMEOUT = "1"
@@ -46,19 +45,6 @@ def seconds(text):
     except (TypeError, ValueError):
         return None
     return number if 0 < number < MOST_SECONDS else None
-
-
-def entry_points(group):
-    return all_entry_points().select(group=group)
-
-
-@functools.cache
-def all_entry_points():
-    """Returns the entry points of all packages. Reading their files takes milliseconds."""
-    # This import takes milliseconds, which a runtime without instrumentation saves.
-    from importlib.metadata import entry_points
-
-    return entry_points()
 
 
 class variables:

@@ -1,4 +1,4 @@
-"""Wraps the handler: an invocation's span, the spans of its messages, its result, and its deadline."""
+"""Wraps the handler. The wrapper starts the spans of an invocation and its messages, records the result, and watches the deadline."""
 
 import functools
 import importlib
@@ -11,7 +11,8 @@ from lambda_otlp_load import attempt, beside, say
 def wrap_handler(module, name, watch, setup):
     """Wraps the handler with the instrumentation. If the instrumentation cannot read an event, the handler still runs.
 
-    `watch` is notified when an invocation begins and when its handler has ended.
+    `watch` is notified when an invocation begins and when its handler has ended. `setup` is the SDK's (lambda_otlp_sdk.py) or the fast
+    start's.
     """
     from opentelemetry import trace
 

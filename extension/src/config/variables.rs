@@ -124,7 +124,7 @@ const DIRECT: &[Variable] = &[
         name: FLUSH_TIMEOUT,
         default: Some("1s"),
         kind: Kind::Duration,
-        doc: "Time limit of a flush in direct mode, and so of hold time. Increase it if the backend takes longer. With `0`, no flush begins after the handler, and others take at most 1 s.",
+        doc: "Time limit of each flush in direct mode, which also limits hold time. Increase it for a slow backend; decrease it if callers must not wait. With `0`, no flush begins after the handler, and a flush during the handler takes at most 1 s.",
     },
 ];
 

@@ -119,7 +119,7 @@ impl EventLoop<'_> {
     }
 
     fn may_call_next(&mut self) -> bool {
-        // A loop that takes no events does not learn of the handler's end.
+        // While stdout is blocked, the loop takes no events and would miss the handler's end.
         self.state.may_call_next(unix_millis()) || self.sink.is_behind()
     }
 

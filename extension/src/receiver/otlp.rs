@@ -43,8 +43,8 @@ pub(crate) struct Receiver {
     service_name: String,
     /// One permit per KiB of requests that may be in memory.
     room: Semaphore,
-    /// The log already tells of a refused request.
-    has_told: AtomicBool,
+    /// A refused request has been logged.
+    has_told_of_refusal: AtomicBool,
     /// The log already says that gRPC is not received.
     #[cfg(not(feature = "direct"))]
     has_told_of_grpc: AtomicBool,
@@ -86,7 +86,7 @@ impl Receiver {
             counts,
             service_name,
             room: Semaphore::new(budget_bytes / 1024),
-            has_told: AtomicBool::new(false),
+            has_told_of_refusal: AtomicBool::new(false),
             #[cfg(not(feature = "direct"))]
             has_told_of_grpc: AtomicBool::new(false),
             // The memory holds a request's body, inflated bytes and lines.
@@ -212,9 +212,7 @@ impl Receiver {
             _ => Count::RefusedInvalid,
         };
         self.counts.add(count, 1);
-        // After the other refusals SDKs repeat the request.
-        let is_final = !matches!(refusal, Refusal::Full | Refusal::BrokenOff);
-        if is_final && !self.has_told.swap(true, Ordering::Relaxed) {
+        if !refusal.may_be_sent_again() && !self.has_told_of_refusal.swap(true, Ordering::Relaxed) {
             tracing::warn!(reason = %refusal, "an OTLP request was refused; further ones are only counted");
         }
     }

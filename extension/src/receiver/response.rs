@@ -66,7 +66,6 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// Returns `true` if a repetition may succeed.
-    #[cfg(feature = "direct")]
     pub(super) const fn may_be_sent_again(&self) -> bool {
         matches!(self, Self::Full | Self::BrokenOff)
     }

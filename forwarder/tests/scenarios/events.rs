@@ -66,7 +66,7 @@ fn every_log_event_becomes_items_or_is_consumed() {
     );
     check(
         "corrupted-mixed",
-        &expect!["54 events, 1 consumed: 380 spans, 0 data points, 18 log records, 16 undecodable"],
+        &expect!["54 events, 1 consumed: 390 spans, 0 data points, 17 log records, 15 undecodable"],
     );
     check(
         "apigw-access",

@@ -76,7 +76,7 @@ impl Session {
     }
 }
 
-/// Waits for a signal, whose default would leave the function's processes running.
+/// Waits for a signal. Its default action would leave the function's processes running.
 async fn received(kind: SignalKind) {
     match signal(kind) {
         Ok(mut signal) => drop(signal.recv().await),

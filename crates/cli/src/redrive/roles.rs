@@ -91,7 +91,7 @@ async fn check_from(
 fn hidden_text(hidden: usize) -> String {
     let messages = plural(hidden, "message");
     format!(
-        "of the dead-letter queue, {messages} cannot be read, because another redrive is running or was killed: try again after 10 minutes"
+        "{messages} in the dead-letter queue cannot be read, because another redrive is running or was killed: try again after 10 minutes"
     )
 }
 

@@ -207,7 +207,7 @@ fn found(replayed: &Replayed, was_done: bool) -> String {
     let (from, until) = (time_text(*from_ms), time_text(*done_before_ms));
     match replayed.volume.events {
         _ if was_done => format!(
-            "{log_group}: already complete from {from} to {until}; for another range, name another --checkpoint"
+            "{log_group}: already complete from {from} to {until}; for another range, use another --checkpoint file"
         ),
         0 => format!(
             "{log_group}: no log events from {from} to {until}; check --from and --to against the times and the retention of the log group"

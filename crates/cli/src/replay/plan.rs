@@ -51,7 +51,7 @@ impl Checkpoint {
         Ok(Self { version: 1, log_group, pattern, from_ms, to_ms, done_before_ms: from_ms })
     }
 
-    /// Continues from a file. Its range applies, because `2h` has moved since. Times in `stated` must be of this range.
+    /// Continues from a file. Its range applies, because `2h` has moved since. Absolute times in `stated` must match that range.
     pub(crate) fn resume(self, path: &Path, stated: [TimeArgument; 2]) -> anyhow::Result<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -60,6 +60,10 @@ impl Checkpoint {
         };
         let found: Self = serde_json::from_str(&text)
             .with_context(|| format!("{} is not a checkpoint of a replay", path.display()))?;
+        if found.done_before_ms == found.from_ms {
+            // Nothing was done.
+            return Ok(self);
+        }
         let is_same = found.version == self.version
             && found.log_group == self.log_group
             && found.pattern == self.pattern

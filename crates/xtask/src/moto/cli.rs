@@ -238,7 +238,7 @@ impl Stand<'_> {
     }
 }
 
-/// A stack's forwarder with this name.
+/// The resources of a stack whose forwarder has this name.
 fn stack_with(function: &str) -> Value {
     json!({ "ForwarderFunction": {
         "Type": "AWS::Lambda::Function",

@@ -17,7 +17,7 @@ def clean_json(*arguments):
 
 
 def parse_and_update_resource(logical_id, resource_json, resources_map, **arguments):
-    """An update has no effect on a resource whose condition is false; moto evaluates its properties, which may name absent resources."""
+    """CloudFormation skips a resource whose condition is false. moto evaluates its properties, which may refer to absent resources."""
     condition = resource_json.get("Condition")
     if condition and not resources_map.lazy_condition_map[condition]:
         return None

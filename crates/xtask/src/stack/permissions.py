@@ -1,4 +1,4 @@
-"""Prints the permissions that CloudFormation needs for a template and that a page does not list: permissions.py TEMPLATE PAGE
+"""Prints the permissions that CloudFormation needs for a template, but a page does not list: permissions.py TEMPLATE PAGE
 
 TEMPLATE is CloudFormation as JSON. The permissions are those of the resource types' handlers in cfn-lint's copy of CloudFormation's schemas.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cfnlint
 
-# Actions for properties that the template does not use, or for tags.
+# Actions for tags, for properties that the template does not use, and for keys of the user's own.
 UNUSED = [
     "*:TagResource", "*:UntagResource", "*:TagQueue", "*:UntagQueue", "*:CreateLogDelivery", "firehose:*", "elasticfilesystem:*", "kms:*",
     "s3files:*", "s3tables:*", "s3:REST.PUT.OBJECT", "s3:DeleteObject", "s3:*MetadataTable*", "s3:*Metadata*TableConfiguration",
@@ -38,4 +38,5 @@ for file in (Path(cfnlint.__file__).parent / "data/schemas/resources").glob("*.j
         for name, handler in schema.get("handlers", {}).items():
             needed |= set(handler.get("permissions", [])) if name != "list" else set()
 missing = sorted(action for action in needed if not matches(action, [*listed, *UNUSED]))
-json.dump({"missing": missing, "needed": len(needed), "types": sorted(types - read)}, sys.stdout)
+unused = [pattern for pattern in UNUSED if not any(matches(action, [pattern]) for action in needed)]
+json.dump({"missing": missing, "unused": unused, "needed": len(needed), "types": sorted(types - read)}, sys.stdout)

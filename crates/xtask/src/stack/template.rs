@@ -58,7 +58,7 @@ pub(super) fn arn_of(name: &str) -> Value {
     json!({ "Fn::GetAtt": [name, "Arn"] })
 }
 
-/// The functions that CloudFormation supports in the section `Rules`. It refuses a template with any other, which AWS's linters accept.
+/// The functions that CloudFormation supports in the section `Rules`. It refuses templates with other functions; AWS's linters accept them.
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-rules.html>
 const RULE_FUNCTIONS: [&str; 11] = [
     "Ref",
@@ -85,7 +85,7 @@ fn rules(template: &Value) -> anyhow::Result<String> {
                 used.iter().filter(|function| !RULE_FUNCTIONS.contains(function)).collect();
             ensure!(
                 unsupported.is_empty(),
-                "{name}: CloudFormation supports no {unsupported:?} in rules"
+                "{name}: CloudFormation does not support {unsupported:?} in rules"
             );
         }
     }

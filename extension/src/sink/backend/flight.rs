@@ -85,7 +85,7 @@ impl Flights {
             return self.note(&result, flight.begun.elapsed());
         }
         self.counts.add(Count::FailedFlushes, 1);
-        self.health.failed(None, unix_millis());
+        self.health.failed(flight.begun.elapsed(), None, unix_millis());
     }
 
     /// Opens new connections from now on.
@@ -95,7 +95,7 @@ impl Flights {
 
     fn note(&mut self, result: &FlushResult, took: Duration) {
         if result.failed {
-            self.health.failed(result.retry_after, unix_millis());
+            self.health.failed(took, result.retry_after, unix_millis());
         } else {
             self.health.succeeded(took);
         }

@@ -25,7 +25,6 @@ pub(crate) use health_check::health_check;
 use platform::{EventKind, PlatformEvent};
 use printed_lines::{DecodedContent, PrintedLines};
 use schedule::awake::Awake;
-use schedule::health::PROBE;
 use schedule::{
     BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, Waiting, decide,
     is_near_deadline,
@@ -256,6 +255,7 @@ impl Backend {
         }
         match decide(&facts) {
             Decision::Pass => true,
+            // While stdout is blocked, no event tells of the handler's end.
             Decision::Hold => self.is_behind(),
             Decision::Spill => {
                 self.spill.all();
@@ -321,7 +321,7 @@ impl Backend {
         // A failing backend gets one probe.
         let is_open =
             matches!(self.flights.health.at(unix_millis()), Health::Open | Health::OpenAndPaused);
-        let most = if is_open { PROBE } else { left };
+        let most = if is_open { self.flights.health.probe() } else { left };
         let send_time = left.saturating_sub(reserve).max(left / 4).min(most);
         let send_end = Instant::now() + send_time;
         loop {

@@ -72,7 +72,7 @@ async fn a_probe_outlasts_the_handler_and_closes_the_circuit() {
     let mut backend = backend(&sink);
     backend.invoked();
     for _ in 0..3 {
-        backend.flights.health.failed(None, unix_millis() - 20_000);
+        backend.flights.health.failed(Duration::ZERO, None, unix_millis() - 20_000);
     }
     assert_eq!(backend.flights.health.at(unix_millis()), Health::Open);
     backend.buffer.put(traces(&[Span::default()])).unwrap();
@@ -92,7 +92,7 @@ async fn after_failed_probes_a_slower_backend_closes_the_circuit() {
     backend.invoked();
     // Three flushes and two probes failed.
     for _ in 0..5 {
-        backend.flights.health.failed(None, unix_millis() - 20_000);
+        backend.flights.health.failed(Duration::ZERO, None, unix_millis() - 20_000);
     }
     backend.buffer.put(traces(&[Span::default()])).unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;

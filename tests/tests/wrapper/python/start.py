@@ -11,7 +11,8 @@ sys.path.append(sys.argv[1])
 noted = []
 load = importlib.import_module("lambda_otlp_load")
 load.say = noted.append
-layer, settings, sdk = (importlib.import_module(f"lambda_otlp_{name}") for name in ("handler", "variables", "sdk"))
+layer, settings = (importlib.import_module(f"lambda_otlp_{name}") for name in ("handler", "variables"))
+sdk = load.beside("lambda_otlp_sdk")
 
 
 def check(form, told):

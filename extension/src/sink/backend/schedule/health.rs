@@ -1,19 +1,22 @@
 //! The backend's health: flush results decide when to try again.
 
 use super::Health;
+use std::cmp::Ordering;
 use std::time::Duration;
 
-/// After this many failures in a row, no invocation waits for the backend.
+/// After this many failures in a row, invocations wait for nothing but probes that outlast their handler.
 const MOST_FAILURES: u32 = 3;
-/// Time between probes from then on.
-const PROBE_EVERY_MS: u64 = 10_000;
-/// The least time limit of the first probe.
-pub(crate) const PROBE: Duration = Duration::from_millis(250);
-/// The number of times that a failed probe doubles the limit of the next.
+/// Shortest time between probes from then on.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// Time between probes as a multiple of the last one's duration, so that probes hold an environment for at most a fortieth of the time.
+const PROBE_SHARE: u32 = 40;
+/// Shortest time limit of a probe.
+const PROBE: Duration = Duration::from_millis(250);
+/// Maximum number of doublings of a probe's time limit.
 const MOST_DOUBLINGS: u32 = 8;
 /// Time between attempts within one invocation.
-const AGAIN_MS: u64 = 5_000;
-/// Limit of `Retry-After`.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Limit of `Retry-After`, and of the time between probes.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// The results of past flushes.
@@ -57,13 +60,18 @@ impl BackendHealth {
         (self.failures, self.asked_until_ms, self.own_until_ms) = (0, 0, 0);
     }
 
-    /// Notes a failed flush, and the pause that the backend asked for.
-    pub(crate) fn failed(&mut self, retry_after: Option<Duration>, now_ms: u64) {
+    /// Notes a failed flush, its duration, and the pause that the backend asked for.
+    pub(crate) fn failed(&mut self, took: Duration, retry_after: Option<Duration>, now_ms: u64) {
         self.failures = self.failures.saturating_add(1);
-        let asked = retry_after.unwrap_or_default().min(LONGEST_PAUSE).as_millis();
-        self.asked_until_ms = now_ms + u64::try_from(asked).unwrap_or_default();
-        let is_open = self.failures >= MOST_FAILURES;
-        self.own_until_ms = now_ms + if is_open { PROBE_EVERY_MS } else { AGAIN_MS };
+        let after = |pause: Duration| {
+            now_ms + u64::try_from(pause.min(LONGEST_PAUSE).as_millis()).unwrap_or_default()
+        };
+        self.asked_until_ms = after(retry_after.unwrap_or_default());
+        self.own_until_ms = after(match self.failures.cmp(&MOST_FAILURES) {
+            Ordering::Less => AGAIN,
+            Ordering::Equal => PROBE_EVERY,
+            Ordering::Greater => PROBE_EVERY.max(took.saturating_mul(PROBE_SHARE)),
+        });
     }
 
     /// Notes the beginning of an invocation. Each may wait for one failing flush until the circuit opens.
@@ -87,23 +95,25 @@ impl BackendHealth {
 mod tests {
     use super::*;
 
+    const QUICK: Duration = Duration::from_millis(3);
+
     #[test]
     fn three_failures_open_the_circuit_and_one_success_closes_it() {
         let mut record = BackendHealth::default();
         for _ in 0..2 {
-            record.failed(None, 1000);
+            record.failed(QUICK, None, 1000);
             // Not once more in the same invocation, unless it is a long one.
             assert_eq!((record.at(5999), record.at(6000)), (Health::Paused, Health::Good));
             record.invoked();
             assert_eq!(record.at(1000), Health::Good);
         }
-        record.failed(None, 1000);
+        record.failed(Duration::from_secs(1), None, 1000);
         record.invoked();
         assert_eq!(record.at(10_999), Health::OpenAndPaused);
         assert_eq!(record.at(11_000), Health::Open);
         assert_eq!(record.again_at_ms(1000), Some(11_000));
         assert_eq!(record.probe(), Duration::from_millis(250));
-        record.failed(None, 11_000);
+        record.failed(QUICK, None, 11_000);
         assert_eq!((record.at(12_000), record.probe().as_millis()), (Health::OpenAndPaused, 500));
         record.succeeded(Duration::from_millis(20));
         assert_eq!((record.at(12_000), record.cost()), (Health::Good, Duration::from_millis(20)));
@@ -113,12 +123,23 @@ mod tests {
     }
 
     #[test]
+    fn probes_take_a_fortieth_of_the_time() {
+        let mut record = BackendHealth::default();
+        let pauses = [1000, 1000, 1000, 3, 250, 500, 1000, 2000].map(|took| {
+            record.failed(Duration::from_millis(took), None, 0);
+            record.again_at_ms(0)
+        });
+        let pauses = pauses.map(Option::unwrap_or_default);
+        assert_eq!(pauses, [5000, 5000, 10_000, 10_000, 10_000, 20_000, 40_000, 60_000]);
+    }
+
+    #[test]
     fn a_pause_requested_by_the_backend_is_capped() {
         let mut record = BackendHealth::default();
-        record.failed(Some(Duration::from_secs(2)), 1000);
+        record.failed(QUICK, Some(Duration::from_secs(2)), 1000);
         record.invoked();
         assert_eq!((record.at(2999), record.at(3000)), (Health::Paused, Health::Good));
-        record.failed(Some(Duration::from_hours(1)), 1000);
+        record.failed(QUICK, Some(Duration::from_hours(1)), 1000);
         record.invoked();
         assert_eq!((record.at(60_999), record.at(61_000)), (Health::Paused, Health::Good));
     }
