@@ -364,7 +364,9 @@ fn an_empty_pattern_does_not_select_all_log_groups() {
         [("subscribe", "--include"), ("subscribe", "--tag"), ("unsubscribe", "--include")]
     {
         let (code, _, said) = run(&[command, forwarder, argument, ""]);
-        assert_eq!((code, said), (64, format!("lambda-otlp: {argument} is empty\n")));
+        let expected =
+            format!("lambda-otlp: {argument} is empty: name a value, or omit the argument\n");
+        assert_eq!((code, said), (64, expected));
     }
 }
 
