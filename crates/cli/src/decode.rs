@@ -3,7 +3,7 @@
 use crate::lines::{self, Found, Joining, Line, MAX_LINE_BYTES, Writer, next_line, open};
 use anyhow::Context as _;
 use serde::Serialize;
-use std::io::{self, BufRead, BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 use wire::{LineReading, SignalKind};
 
@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for file in files {
         let requests_to: Option<&mut dyn Write> =
             if arguments.summary { None } else { Some(&mut out) };
-        summaries.push(decode_file(file, open(file)?, arguments.writer.clone(), requests_to)?);
+        summaries.push(decode_file(file, arguments.writer.clone(), requests_to)?);
     }
     if arguments.summary && arguments.json {
         for summary in &summaries {
@@ -109,10 +109,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn decode_file(
     file: &str,
-    mut input: Box<dyn BufRead + Send>,
     writer: Writer,
     requests_to: Option<&mut dyn Write>,
 ) -> anyhow::Result<Summary> {
+    let mut input = open(file)?;
     let summary = Summary { file: file.to_owned(), ..Summary::default() };
     let mut decoding = Decoding { summary, requests_to };
     let mut joining = Joining::new(writer);
