@@ -8,7 +8,7 @@ use std::time::Duration;
 const MOST_FAILURES: u32 = 3;
 /// Shortest time between probes from then on.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
-/// Time between probes as a multiple of the last one's duration, so that probes hold an environment for at most a fortieth of the time.
+/// Time between probes as a multiple of the last one's duration. Probes of up to 1.5 s take at most a fortieth of the time.
 const PROBE_SHARE: u32 = 40;
 /// Shortest time limit of a probe.
 const PROBE: Duration = Duration::from_millis(250);
