@@ -33,7 +33,7 @@ ci [--long]          runs the gate; with --long also more cases and the release 
 layers               checks the dependencies between crates, and that no files of a crate use each other in a circle
 docs                 writes the tables of variables and signals into the documents
 docs --check         checks these tables, links, file names and quoted messages
-library [--long]     checks the Rust library's API, its features and its packages; with --long also the oldest supported Rust
+library [--long]     checks the Rust library's API and its features; with --long also its packages and the oldest supported Rust
 library --write      writes the library's API to exporter/public-api.txt
 dictionary           trains the compact line's dictionary, and writes it to a new file beside the current one
 
@@ -41,7 +41,7 @@ stack [--long]       checks the stack's template, its build and its permissions;
                      both architectures
 stack --write        generates the other templates, and the Terraform and CDK files, from deploy/stack/template.yaml
 modules              checks the Terraform module and the CDK construct
-interop              runs other people's programs against ours
+interop [--long]     runs other people's programs against ours; with --long also the peers' crates
 receiver             sends event files into rotel and compares the counts
 moto                 runs the deployed path on moto
 openobserve [--url URL --grpc HOST:PORT --user EMAIL --password PASSWORD]
@@ -82,7 +82,8 @@ fn main() -> ExitCode {
         ["stack", "--long"] => stack::run(Length::Long),
         ["stack", "--write"] => stack::write(),
         ["modules"] => modules::run(),
-        ["interop"] => interop::run(),
+        ["interop"] => interop::run(Length::Short),
+        ["interop", "--long"] => interop::run(Length::Long),
         ["receiver"] => receiver::run(),
         ["moto"] => moto::run(),
         ["openobserve", rest @ ..] => openobserve::run(rest),

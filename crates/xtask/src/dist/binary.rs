@@ -65,11 +65,14 @@ pub(super) fn folders(root: &Path, packages: &[Value]) -> Vec<(PathBuf, &'static
     registries.chain([(root.to_owned(), "lambda-otlp")]).collect()
 }
 
-/// A binary that needs no loader, and so no libc of the system, for the right machine.
+/// Checks that a binary is small, for the right machine, and needs no loader, and so no libc of the system.
 pub(crate) fn inspect(bytes: &[u8], architecture: &Architecture) -> anyhow::Result<()> {
     let binary = ElfBytes::<AnyEndian>::minimal_parse(bytes)?;
     if binary.ehdr.e_machine != architecture.machine {
         bail!("is for machine {}, not {}", binary.ehdr.e_machine, architecture.machine);
+    }
+    if bytes.len() > architecture.max_bytes {
+        bail!("has {} bytes, over {}", bytes.len(), architecture.max_bytes);
     }
     let segments = binary.segments().context("no segments")?;
     if segments.iter().any(|segment| segment.p_type == elf::abi::PT_INTERP) {

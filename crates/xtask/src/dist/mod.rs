@@ -40,6 +40,8 @@ pub(crate) struct Architecture {
     pub(crate) layer: &'static str,
     pub(crate) target: &'static str,
     machine: u16,
+    /// Of the extension: its size is part of the function's cold start.
+    max_bytes: usize,
     /// Runs the binaries of another architecture: Debian's package `qemu-user`.
     emulator: &'static str,
 }
@@ -50,6 +52,7 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
         layer: "LayerArm64",
         target: "aarch64-unknown-linux-musl",
         machine: elf::abi::EM_AARCH64,
+        max_bytes: 3_300_000,
         emulator: "qemu-aarch64",
     },
     Architecture {
@@ -57,6 +60,7 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
         layer: "LayerX8664",
         target: "x86_64-unknown-linux-musl",
         machine: elf::abi::EM_X86_64,
+        max_bytes: 3_800_000,
         emulator: "qemu-x86_64",
     },
 ];

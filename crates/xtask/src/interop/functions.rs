@@ -27,7 +27,9 @@ const EXTENSION_SCOPES: [&str; 2] = ["lambda-otlp/platform", "lambda-otlp/extens
 pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()> {
     let runtime = Runtime::new().context("cannot start tokio")?;
     let name = format!("{} reads the log of the demo's function", forwarder_core(workshop));
-    tally.note(&name, runtime.block_on(the_demo(workshop)));
+    tally.note_with(&name, workshop.packages.rust(), |rust| {
+        runtime.block_on(the_demo(workshop, rust))
+    });
 
     let root = &workshop.root;
     let client = pinned(root, "demo/python/requirements.txt", "awslambdaric")?;
@@ -58,7 +60,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
 
 /// The exporter's lines in the log group: dev7a's forwarder must find the function's spans with the same content as
 /// `decode`.
-async fn the_demo(workshop: &Workshop) -> anyhow::Result<String> {
+async fn the_demo(workshop: &Workshop, rust: &Path) -> anyhow::Result<String> {
     let ledger = workshop.made_file("demo");
     let spec = FunctionSpec::new("orders", &workshop.demo_function)
         .env("DEMO_LEDGER", ledger.to_string_lossy());
@@ -68,7 +70,7 @@ async fn the_demo(workshop: &Workshop) -> anyhow::Result<String> {
         serde_json::from_str(line).is_ok_and(|line: Value| line["endpoint"] == "/v1/traces")
     };
     let lines: Vec<String> = log.iter().filter(is_traces).cloned().collect();
-    let read = read_by_forwarder_core(workshop, &lines)?;
+    let read = read_by_forwarder_core(rust, &lines)?;
     let decoded = items::decoded(&workshop.decode(lines.join("\n").as_bytes())?)?;
     let compared = items::compare(&decoded, &read)?;
 

@@ -17,6 +17,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
 use serde_json::Value;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,27 +53,31 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
         [("span-exporter", "otlp-stdout-span-exporter"), ("lite", "lambda-otel-lite")]
     {
         let name = named(workshop, "crates.io", crates, package);
-        let mut command = Command::new(&workshop.packages.rust);
-        // Without a level of the log lambda-otel-lite makes no spans.
-        command.arg(peer).env("RUST_LOG", "info");
-        tally.note(&name, decode_what_it_prints(workshop, &name, &mut command));
+        tally.note_with(&name, workshop.packages.rust(), |rust| {
+            let mut command = Command::new(rust);
+            // Without a level of the log lambda-otel-lite makes no spans.
+            command.arg(peer).env("RUST_LOG", "info");
+            decode_what_it_prints(workshop, &name, &mut command)
+        });
     }
     for protocol in ["http/protobuf", "http/json"] {
         for compression in ["none", "gzip"] {
             let name = named(workshop, "crates.io", crates, "otlp-stdout-client");
             let name = format!("{name} ({protocol}, {compression})");
-            let mut command = Command::new(&workshop.packages.rust);
-            command.arg("old-client").env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
-            command.env_remove("OTEL_EXPORTER_OTLP_COMPRESSION");
-            if compression != "none" {
-                command.env("OTEL_EXPORTER_OTLP_COMPRESSION", compression);
-            }
-            tally.note(&name, decode_what_it_prints(workshop, &name, &mut command));
+            tally.note_with(&name, workshop.packages.rust(), |rust| {
+                let mut command = Command::new(rust);
+                command.arg("old-client").env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+                command.env_remove("OTEL_EXPORTER_OTLP_COMPRESSION");
+                if compression != "none" {
+                    command.env("OTEL_EXPORTER_OTLP_COMPRESSION", compression);
+                }
+                decode_what_it_prints(workshop, &name, &mut command)
+            });
         }
     }
 
     let name = format!("{} reads the lines of our exporter", forwarder_core(workshop));
-    tally.note(&name, our_lines(workshop));
+    tally.note_with(&name, workshop.packages.rust(), our_lines);
 }
 
 /// The name of a package in the checks: registry, name and pinned version.
@@ -97,12 +102,9 @@ fn decode_what_it_prints(
     items::compare(&items::made(&made)?, &items::decoded(&workshop.decode(&lines)?)?)
 }
 
-/// The requests of dev7a's forwarder for these lines in one delivery.
-pub(super) fn read_by_forwarder_core(
-    workshop: &Workshop,
-    lines: &[String],
-) -> anyhow::Result<Vec<Value>> {
-    let mut reader = Command::new(&workshop.packages.rust)
+/// The requests of dev7a's forwarder, which the program of the peers' crates contains, for these lines in one delivery.
+pub(super) fn read_by_forwarder_core(rust: &Path, lines: &[String]) -> anyhow::Result<Vec<Value>> {
+    let mut reader = Command::new(rust)
         .arg("core")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -144,7 +146,7 @@ impl SpanProcessor for Made {
     }
 }
 
-fn our_lines(workshop: &Workshop) -> anyhow::Result<String> {
+fn our_lines(rust: &Path) -> anyhow::Result<String> {
     let (made, lines) = (Made::default(), Arc::new(InMemoryOutput::default()));
     let exporter = StdoutSpanExporter::builder().with_output(Arc::clone(&lines) as _).build();
     let provider = SdkTracerProvider::builder()
@@ -158,7 +160,7 @@ fn our_lines(workshop: &Workshop) -> anyhow::Result<String> {
     }
     provider.shutdown().context("our exporter")?;
     let lines = lines.take_lines();
-    let read = read_by_forwarder_core(workshop, &lines)?;
+    let read = read_by_forwarder_core(rust, &lines)?;
     let made = made.0.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(format!("{} in {} lines", items::compare(&made, &read)?, lines.len()))
 }

@@ -1,6 +1,7 @@
 //! Installs the peers' packages by name and pinned version into the user's cache, and finds Python and Node.
 
 use super::output;
+use crate::checks::Length;
 use anyhow::{Context as _, bail};
 use simulator::packages::{
     MIN_PYTHON, cache, find_python, install_once, is_at_least, python_environment,
@@ -14,7 +15,8 @@ pub(super) struct Packages {
     pub(super) python: Option<PathBuf>,
     /// The folder `node_modules`; none where there is no Node.
     pub(super) node: Option<PathBuf>,
-    pub(super) rust: PathBuf,
+    /// The program with the peers' crates; only in the long form, because it takes two minutes of processor time to compile.
+    pub(super) rust: Option<PathBuf>,
 }
 
 const MIN_NODE: &str = "20.6";
@@ -23,13 +25,13 @@ const MIN_NODE: &str = "20.6";
 const PYTHON_PINS: [&str; 2] =
     ["demo/python/requirements.txt", "tests/interop/python/requirements.txt"];
 
-pub(super) fn install(root: &Path) -> anyhow::Result<Packages> {
+pub(super) fn install(root: &Path, length: Length) -> anyhow::Result<Packages> {
     let cache = cache()?.join("interop");
     // The registries are waited for while the crates compile.
     thread::scope(|scope| {
         let python = scope.spawn(|| python(root, &cache));
         let node = scope.spawn(|| node(root, &cache));
-        let rust = rust(root, &cache);
+        let rust = (length == Length::Long).then(|| rust(root, &cache)).transpose();
         let joined = |_| anyhow::anyhow!("an installation panicked");
         Ok(Packages {
             python: python.join().map_err(joined)??,
@@ -108,6 +110,13 @@ impl Packages {
     /// The virtual environment's interpreter, for a script beside which there are modules of ours.
     pub(super) fn python(&self) -> Result<&Path, String> {
         self.python.as_deref().ok_or_else(no_python)
+    }
+
+    /// The program with the peers' crates.
+    pub(super) fn rust(&self) -> Result<&Path, String> {
+        self.rust
+            .as_deref()
+            .ok_or_else(|| "only `cargo xtask interop --long` compiles it".to_owned())
     }
 
     /// The folder `node_modules`.

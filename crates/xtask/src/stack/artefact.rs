@@ -25,13 +25,19 @@ struct Build {
 
 pub(super) fn check(root: &Path, tools: &Environment, length: Length, tally: &mut Tally) {
     tally.note("bootstrap", chooses(&root.join("deploy/stack").join(BOOTSTRAP)));
-    // The release profile adds minutes of link-time optimization but the same libraries and symbols. A second architecture takes as
-    // long as the first.
+    // The functions' release profile adds minutes of link-time optimization but the same libraries and symbols. A second architecture
+    // takes as long as the first.
     let (profile, architectures) = if length == Length::Long { ("release", 2) } else { ("dev", 1) };
     let has = |function: &&Target| has_target(root, function.triple);
     let functions: Vec<_> = TARGETS.iter().filter(has).take(architectures).collect();
     let is_built = |architecture: &&Architecture| has_target(root, architecture.target);
-    let layers = ARCHITECTURES.iter().filter(is_built).collect();
+    let layers: Vec<_> = ARCHITECTURES.iter().filter(is_built).take(architectures).collect();
+    if layers.len() < architectures {
+        println!(
+            "skip  layers that rustup has no target for: {} of {architectures} built",
+            layers.len()
+        );
+    }
     let build = Build { profile, functions, layers };
     let names: Vec<&str> = build.functions.iter().map(|function| function.architecture).collect();
     let name = format!("sam build, {}, profile {}", names.join(" and "), build.profile);
@@ -47,11 +53,8 @@ fn sam_build(root: &Path, tools: &Environment, build: &Build) -> anyhow::Result<
     sam.args(["build", "--config-file", SETTINGS, "--build-dir"]).arg(folder.path());
     let names: Vec<&str> = build.functions.iter().map(|function| function.architecture).collect();
     sam.env("ARCHITECTURES", names.join(" ")).env("PROFILE", build.profile).current_dir(root);
-    let layer_profile = if build.profile == "dev" { "dev" } else { "release-small" };
-    sam.env("LAYER_PROFILE", layer_profile);
-    for Architecture { layer, target, .. } in &ARCHITECTURES {
+    for Architecture { layer, .. } in &ARCHITECTURES {
         if !build.layers.iter().any(|built| built.layer == *layer) {
-            println!("without {layer}: rustup cannot add {target} on this machine");
             sam.args(["--exclude", layer]);
         }
     }
@@ -104,9 +107,9 @@ fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
                 bail!("{layer} has no lambda-otlp/{loaded}, which the wrapper has a runtime load");
             }
         }
-        layers.push(layer);
+        layers.push(format!("{layer} {} bytes", bytes.len()));
     }
-    said.push(format!("static: {layers:?}"));
+    said.push(format!("static: {}", layers.join(", ")));
     Ok(said.join("; "))
 }
 
