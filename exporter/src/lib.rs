@@ -68,8 +68,8 @@
 //!
 //! With `panic = "abort"` in the function's profile, each panic ends the process. [`init_telemetry`] therefore adds a panic
 //! hook after the existing one. The hook ends the spans of the running invocations with the exception, and writes all telemetry
-//! within the time limit of a write. Open child spans become partial spans. This telemetry is lost if a hook that you set later does
-//! not call the previous one.
+//! within the time limit of a write. Open child spans become partial spans. This telemetry is lost if a hook that you set later
+//! does not call the previous one.
 
 #![warn(missing_docs)]
 // Shows the required feature of each item on docs.rs.

@@ -1,9 +1,9 @@
 //! The Lambda extension: functions in any language send OTLP to it, and it writes OTLP lines or sends it to a backend.
 //!
 //! `receiver` accepts OTLP and X-Ray's documents on loopback, and events of the Telemetry API. It passes them to the `sink`: OTLP
-//! lines on stdout, which Lambda ships to CloudWatch Logs, or a buffer for a backend (direct mode). A request is acknowledged when its
-//! lines are written or when it is in the buffer, so no request waits for a network. One loop (`lifecycle`) owns the state; its
-//! decisions (`invocations`) have no I/O.
+//! lines on stdout, which Lambda ships to CloudWatch Logs, or a buffer for a backend (direct mode). A request is acknowledged
+//! when its lines are written or when it is in the buffer, so no request waits for a network. One loop (`lifecycle`) owns the
+//! state; its decisions (`invocations`) have no I/O.
 
 mod clock;
 mod config;

@@ -15,7 +15,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 const OURS: &str = "lambda_otlp_";
 
-/// Returns the subscriber that writes events of at least the configured level; one JSON object a line under Lambda's JSON log format.
+/// Returns the subscriber that writes events of at least the configured level; one JSON object a line under Lambda's JSON log
+/// format.
 pub fn log(config: &Config) -> impl Subscriber + use<> {
     Stderr {
         level: config.log_level,

@@ -1,7 +1,7 @@
 //! The extension's own metrics: its cost for the function, and the telemetry it passed on, refused or dropped.
 //!
-//! They share requests with the platform's metrics, at most once a minute, because each byte of a line costs money. Refused, spilled
-//! and dropped telemetry is reported with the next request, and everything at SHUTDOWN.
+//! They share requests with the platform's metrics, at most once a minute, because each byte of a line costs money. Refused,
+//! spilled and dropped telemetry is reported with the next request, and everything at SHUTDOWN.
 
 use crate::counts::{Count, Counts};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint, number_data_point::Value};

@@ -1,7 +1,7 @@
 //! Adds the function's service name to requests without one, so that one function is one service.
 //!
-//! Source: OpenTelemetry, resource semantic conventions, `service.name`: the default is `unknown_service`, or `unknown_service:` and the
-//! name of the process.
+//! Source: OpenTelemetry, resource semantic conventions, `service.name`: the default is `unknown_service`, or `unknown_service:`
+//! and the name of the process.
 
 use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES};
 use wire::Request;

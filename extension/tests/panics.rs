@@ -1,8 +1,9 @@
-//! Panics of the extension in the local Lambda: the function does not notice them, and acknowledged items reach the log or the backend.
+//! Panics of the extension in the local Lambda: the function does not notice them, and acknowledged items reach the log or the
+//! backend.
 //!
-//! No request makes the released program panic. So this program is the extension too, when Lambda starts it: the same code with the same
-//! log, except that logging a chosen event panics, and so does writing a line, when a file asks for it. The test has no harness, because
-//! Lambda starts extensions without arguments.
+//! No request makes the released program panic. So this program is the extension too, when Lambda starts it: the same code with
+//! the same log, except that logging a chosen event panics, and so does writing a line, when a file asks for it. The test has no
+//! harness, because Lambda starts extensions without arguments.
 
 #![expect(clippy::unwrap_used, reason = "an error in the local Lambda fails the test")]
 #![expect(clippy::print_stdout, reason = "in place of the harness")]

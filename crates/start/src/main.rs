@@ -1,7 +1,7 @@
 //! `cargo demo` and `cargo xtask`: builds the programs and starts the requested one.
 //!
-//! This program has no dependencies, so that its message appears before cargo compiles the others. It builds them with the features
-//! of `cargo test`, so that cargo compiles each dependency once for the demo, xtask and the tests.
+//! This program has no dependencies, so that its message appears before cargo compiles the others. It builds them with the
+//! features of `cargo test`, so that cargo compiles each dependency once for the demo, xtask and the tests.
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;

@@ -165,8 +165,8 @@ impl Sweep<'_> {
     }
 }
 
-/// The first of this number of log groups in a run, in case time is too short for all. In each hour it moves on by the golden ratio
-/// of the list: hourly runs start far from all recent ones, and a run soon after another starts where that may have ended.
+/// The first of this number of log groups in a run, in case time is too short for all. In each hour it moves on by the golden
+/// ratio of the list: hourly runs start far from all recent ones, and a run soon after another starts where that may have ended.
 fn start(groups: usize, now: SystemTime) -> usize {
     const HOUR_MS: u128 = 3_600_000;
     const MILLIONTHS: u128 = 618_034;

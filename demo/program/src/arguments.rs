@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-/// Runs functions, the extension, the forwarder and a backend on this machine, and compares every item that the functions made with
-/// the items in the backend.
+/// Runs functions, the extension, the forwarder and a backend on this machine, and compares every item that the functions made
+/// with the items in the backend.
 #[derive(clap::Parser, Default)]
 #[command(
     name = "cargo demo",

@@ -1,4 +1,5 @@
-//! Limits of attributes (OpenTelemetry specification, "Environment Variable Specification": attribute, span and log record limits).
+//! Limits of attributes (OpenTelemetry specification, "Environment Variable Specification": attribute, span and log record
+//! limits).
 
 use opentelemetry_sdk::trace::SpanLimits;
 use settings::Reader;

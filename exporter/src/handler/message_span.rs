@@ -24,9 +24,9 @@ impl SpanAttributes {
         describe(span, &self.attributes, &self.links);
     }
 
-    /// Returns a `tracing` span that continues the trace of the sender and has a link to the current span. Without a sender, it is a
-    /// child of the current span. Its kind is CONSUMER, unless [`kind`](Self::kind) is set. It is sampled like the sender. If only
-    /// X-Ray's header names the sender and no propagator reads that header, it is sampled like the current span.
+    /// Returns a `tracing` span that continues the trace of the sender and has a link to the current span. Without a sender, it
+    /// is a child of the current span. Its kind is CONSUMER, unless [`kind`](Self::kind) is set. It is sampled like the sender.
+    /// If only X-Ray's header names the sender and no propagator reads that header, it is sampled like the current span.
     ///
     /// ```
     /// use lambda_otlp_exporter::SpanAttributesExtractor;

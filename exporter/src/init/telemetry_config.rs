@@ -254,8 +254,8 @@ impl TelemetryConfigBuilder {
 
     /// Creates span ids, and the trace ids of spans outside of invocations, with this generator.
     ///
-    /// This does not apply to an invocation without a parent: its trace id comes from Lambda's X-Ray header, or is derived from the
-    /// request id. The forwarder and the layer derive the same id for their spans of the invocation, so all share one trace.
+    /// This does not apply to an invocation without a parent: its trace id comes from Lambda's X-Ray header, or is derived from
+    /// the request id. The forwarder and the layer derive the same id for their spans of the invocation, so all share one trace.
     #[must_use]
     pub fn with_id_generator(mut self, id_generator: impl IdGenerator + 'static) -> Self {
         self.config.traces.id_generator = Box::new(id_generator);

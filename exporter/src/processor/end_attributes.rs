@@ -16,13 +16,6 @@ thread_local! {
 /// The SDK's span does not reveal its attributes, and setting one again appends it. So the end sets its attributes, which every
 /// processor receives, and our processor removes those that the handler has also set.
 pub(crate) fn ending<T>(span: SpanId, keys: Vec<&'static str>, end: impl FnOnce() -> T) -> T {
-    struct Cleared;
-    impl Drop for Cleared {
-        fn drop(&mut self) {
-            ENDING.take();
-        }
-    }
-    let _cleared = Cleared;
     ENDING.set(Some((span, keys)));
     end()
 }
@@ -56,27 +49,24 @@ fn without_duplicates(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
 }
 
 /// Returns `true` if a key repeats. Most spans have none, and up to 128 attributes: a key is compared with earlier ones only if
-/// one of them set the same of 1,024 bits.
+/// one of them has the same hash.
 fn has_duplicates(attributes: &[KeyValue]) -> bool {
-    let mut seen = [0_u64; 16];
+    let mut seen = [false; 1024];
     attributes.iter().enumerate().any(|(at, own)| {
-        let hash = hash(own.key.as_str());
-        let bit = 1 << (hash % 64);
-        let Some(word) = seen.get_mut((hash / 64 % 16) as usize) else { return true };
-        let may_be_twice = *word & bit != 0;
-        *word |= bit;
+        let Some(seen) = seen.get_mut(hash(own.key.as_str())) else { return true };
+        let may_be_twice = std::mem::replace(seen, true);
         may_be_twice && attributes.iter().take(at).any(|other| other.key == own.key)
     })
 }
 
-/// A hash of a key's length and its end, which vary more than its beginning.
-fn hash(key: &str) -> u64 {
+/// A hash of 10 bits of a key's length and its end, which vary more than its beginning.
+fn hash(key: &str) -> usize {
     let end = match key.as_bytes().last_chunk() {
         Some(end) => u64::from_le_bytes(*end),
         None => key.bytes().fold(0, |end, byte| end << 8 | u64::from(byte)),
     };
     // The golden ratio; the highest bits depend on all.
-    (end ^ key.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54
+    ((end ^ key.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
 }
 
 #[cfg(test)]

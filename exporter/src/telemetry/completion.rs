@@ -60,8 +60,8 @@ impl TelemetryCompletionHandler {
         self.telemetry.force_flush(timeout)
     }
 
-    /// Writes all telemetry, with open spans as partial spans, and shuts the providers down. Waits for at most `timeout`. Nothing is
-    /// recorded afterwards.
+    /// Writes all telemetry, with open spans as partial spans, and shuts the providers down. Waits for at most `timeout`. Nothing
+    /// is recorded afterwards.
     ///
     /// Not needed for SIGTERM, which Lambda sends before it ends an environment with an extension: everything is written then.
     ///

@@ -223,8 +223,8 @@ pub(super) const HTTPS_PROXY: &str = "HTTPS_PROXY";
 pub(super) const O2_UNUSED: [&str; 3] =
     ["O2_BATCH_SIZE", "O2_INITIAL_RETRY_DELAY_MS", "O2_MAX_RETRY_DELAY_MS"];
 
-/// Variables that make other extensions send telemetry by themselves, of OpenObserve's extension, OpenTelemetry's and djv3's. Whoever
-/// moves from one of them is told that the minimal extension does not.
+/// Variables that make other extensions send telemetry by themselves, of OpenObserve's extension, OpenTelemetry's and djv3's.
+/// Whoever moves from one of them is told that the minimal extension does not.
 #[cfg(not(feature = "direct"))]
 pub(super) const SENT_BY_OTHERS: [&[&str]; 3] =
     [&[O2_ORGANIZATION, O2_AUTHORIZATION], &[ENDPOINT], &["LAMBDA_OTEL_EXPORTER_ENDPOINT"]];

@@ -6,7 +6,8 @@ use std::io;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The size up to which an unneeded body is read. A client that is still writing would see a reset connection instead of the answer.
+/// The size up to which an unneeded body is read. A client that is still writing would see a reset connection instead of the
+/// answer.
 const DRAINED_BYTES: usize = 64 * 1024 * 1024;
 
 /// The time limit for the next piece of a body. Over loopback it takes microseconds.
@@ -51,8 +52,8 @@ impl Unfinished {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// Reads the rest of the body, so that the client sees the answer and can go on. Returns `false` if a rest remains, because the client
-    /// waits for 100 Continue or the rest is too large.
+    /// Reads the rest of the body, so that the client sees the answer and can go on. Returns `false` if a rest remains, because
+    /// the client waits for 100 Continue or the rest is too large.
     pub(super) async fn drain(mut self) -> io::Result<bool> {
         if self.broke_off {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -31,7 +31,8 @@ pub(super) struct Open {
 }
 
 impl Connections {
-    /// Registers a new connection. At the bound, the connection with the longest idle time is closed. Returns `None` if all are busy.
+    /// Registers a new connection. At the bound, the connection with the longest idle time is closed. Returns `None` if all are
+    /// busy.
     pub(super) fn open(self: &Arc<Self>) -> Option<Open> {
         let mut all = self.all();
         if all.open.len() >= MOST {

@@ -1,7 +1,7 @@
 //! Refuses gRPC calls in the minimal extension, with advice in the status message.
 //!
-//! An SDK that cannot connect, or whose connection is closed, retries until its timeout, and the invocation waits for it. The status
-//! UNIMPLEMENTED ends its export at once. The code reads only the necessary frames of HTTP/2, and no header fields.
+//! An SDK that cannot connect, or whose connection is closed, retries until its timeout, and the invocation waits for it. The
+//! status UNIMPLEMENTED ends its export at once. The code reads only the necessary frames of HTTP/2, and no header fields.
 //!
 //! Sources: RFC 9113 (frames), RFC 7541 (header fields), "gRPC over HTTP2" (`Trailers-Only`), OTLP 1.x ("Failures").
 

@@ -1,7 +1,7 @@
 //! The HTTP server of the OTLP receiver and the telemetry listener: hyper, with bounds.
 //!
-//! Its clients are the function's SDKs and Lambda, over loopback. They use a connection for many requests, across freezes. The server
-//! supports HTTP/1.1, and HTTP/2 for gRPC. The minimal extension refuses gRPC.
+//! Its clients are the function's SDKs and Lambda, over loopback. They use a connection for many requests, across freezes. The
+//! server supports HTTP/1.1, and HTTP/2 for gRPC. The minimal extension refuses gRPC.
 
 mod body;
 mod connections;

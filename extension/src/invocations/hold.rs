@@ -1,8 +1,8 @@
 //! Decides whether `next` is held after an invocation: a pure function of the traffic.
 //!
-//! Holding `next` keeps the environment awake, which costs money. Lambda delivers `platform.runtimeDone` 25 to 30 ms after the handler.
-//! Without a hold, its telemetry is written with the next invocation or at SHUTDOWN: later, but never lost. So a hold only makes the
-//! data fresher, and only rare traffic needs that.
+//! Holding `next` keeps the environment awake, which costs money. Lambda delivers `platform.runtimeDone` 25 to 30 ms after the
+//! handler. Without a hold, its telemetry is written with the next invocation or at SHUTDOWN: later, but never lost. So a hold
+//! only makes the data fresher, and only rare traffic needs that.
 
 use crate::config::HoldMode;
 

@@ -64,8 +64,8 @@ impl FunctionIdentity {
         Request::encode::<Traces>(&Traces::request(vec![resource_spans(resource, spans)]))
     }
 
-    /// Makes a request of Lambda's metrics and the extension's own. The resource is short, because each attribute becomes a label of every
-    /// series.
+    /// Makes a request of Lambda's metrics and the extension's own. The resource is short, because each attribute becomes a label
+    /// of every series.
     pub(crate) fn metrics(&self, platform: Vec<Metric>, own: Vec<Metric>) -> Request {
         let of_scope = |(name, metrics): (&str, Vec<Metric>)| ScopeMetrics {
             scope: Some(InstrumentationScope {

@@ -8,8 +8,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use wire::invocation_record::{RECORD_BYTES, RootSpan, SLOTS, find};
 
-/// Creates the file. Its existence tells our exporter to write records. The exporter looks for it when the first invocation begins, and
-/// Lambda waits with that until all extensions have registered.
+/// Creates the file. Its existence tells our exporter to write records. The exporter looks for it when the first invocation
+/// begins, and Lambda waits with that until all extensions have registered.
 pub(crate) fn make_file(path: &str) {
     let mut options = File::options();
     options.write(true).create(true).truncate(false).custom_flags(tmp_file::FLAGS).open(path).ok();

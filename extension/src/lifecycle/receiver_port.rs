@@ -1,7 +1,7 @@
 //! Opens the port of the OTLP receiver, or another one if the default port is busy.
 //!
-//! A file tells the layer's wrapper of the runtime (`layer/lambda-otlp-handler`) a port that it does not know, and the wrapper tells
-//! the SDK. Lambda starts the runtime after all extensions have registered.
+//! A file tells the layer's wrapper of the runtime (`layer/lambda-otlp-handler`) a port that it does not know, and the wrapper
+//! tells the SDK. Lambda starts the runtime after all extensions have registered.
 
 use crate::config::PortTold;
 use std::io;
@@ -9,8 +9,8 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 
-/// Opens `port`, or another one if it is busy and no SDK was told it. Afterwards the file exists only if the wrapper needs it: a reset
-/// environment keeps its files.
+/// Opens `port`, or another one if it is busy and no SDK was told it. Afterwards the file exists only if the wrapper needs it: a
+/// reset environment keeps its files.
 pub(super) async fn open(port: u16, told: PortTold, file: &Path) -> io::Result<TcpListener> {
     let opened = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     drop(std::fs::remove_file(file));

@@ -25,8 +25,8 @@ const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-det
 const RETRY_INFO: HeaderName = HeaderName::from_static("google.rpc.retryinfo-bin");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
-/// The delay before a repetition. Without it clients wait for seconds, within an invocation. It is longer than the time that empties
-/// a full pipe, and not nothing: Python's SDK gives up after six attempts.
+/// The delay before a repetition. Without it clients wait for seconds, within an invocation. It is longer than the time that
+/// empties a full pipe, and not nothing: Python's SDK gives up after six attempts.
 const RETRY_NANOS: u64 = 50_000_000;
 
 /// Returns `true` for a gRPC call with protobuf. OTLP over HTTP may use HTTP/2 too.

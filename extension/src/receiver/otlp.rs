@@ -229,8 +229,8 @@ fn format(encoding: Option<Encoding>, request: &ReceivedRequest<'_>) -> Result<F
     Ok(Format { encoding, compression, framing: Framing::None })
 }
 
-/// Answers two requests that are not OTLP: a health check, and the end of a handler as djv3's wrapper reports it. Lambda reports the
-/// end too.
+/// Answers two requests that are not OTLP: a health check, and the end of a handler as djv3's wrapper reports it. Lambda reports
+/// the end too.
 fn side_door(method: &Method, path: &str) -> Option<Answer> {
     let known =
         matches!((method.as_str(), path), ("GET", "/health") | ("POST", "/invocation/complete"));

@@ -70,8 +70,8 @@ impl Refusal {
         matches!(self, Self::Full | Self::BrokenOff)
     }
 
-    /// Returns the HTTP status and the `google.rpc.Code`. Only temporary refusals have retryable codes: Python's SDK would repeat a too
-    /// large request for ten seconds after RESOURCE_EXHAUSTED (8).
+    /// Returns the HTTP status and the `google.rpc.Code`. Only temporary refusals have retryable codes: Python's SDK would repeat
+    /// a too large request for ten seconds after RESOURCE_EXHAUSTED (8).
     pub(super) const fn codes(&self) -> (StatusCode, u64) {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, 3),

@@ -1,7 +1,7 @@
 //! Receives the events of Lambda's Telemetry API and passes them to the loop.
 //!
-//! Source: Lambda Developer Guide, "Lambda Telemetry API reference". Lambda repeats deliveries that are not answered with 200, so 200
-//! means that the events are in the loop's channel, and 503 that it is full.
+//! Source: Lambda Developer Guide, "Lambda Telemetry API reference". Lambda repeats deliveries that are not answered with 200, so
+//! 200 means that the events are in the loop's channel, and 503 that it is full.
 
 use crate::config::TELEMETRY_MAX_BYTES;
 use crate::counts::{Count, Counts};
@@ -36,7 +36,8 @@ pub(crate) enum Surroundings {
 }
 
 impl Surroundings {
-    /// Recognizes Lambda by the name of the sandbox in the hosts file, or by port 9001 of its APIs. A DNS lookup could take seconds.
+    /// Recognizes Lambda by the name of the sandbox in the hosts file, or by port 9001 of its APIs. A DNS lookup could take
+    /// seconds.
     pub(crate) fn of(hosts_file: &str, runtime_api: &str) -> Self {
         let address = hosts_file.lines().find_map(|line| {
             let line = line.split('#').next().unwrap_or_default();

@@ -1,9 +1,11 @@
 //! Receives what X-Ray's SDKs send to X-Ray's daemon: UDP datagrams at the port of the OTLP receiver.
 //!
 //! A datagram is a header line and a segment document, or in its place the base64 of an OTLP request of AWS's OpenTelemetry
-//! distributions. UDP has no answers, so the socket's buffer holds what arrives while the loop is busy or the environment is frozen.
+//! distributions. UDP has no answers, so the socket's buffer holds what arrives while the loop is busy or the environment is
+//! frozen.
 //!
-//! Source: AWS X-Ray Developer Guide, "Sending segment documents to the X-Ray daemon"; aws-observability/aws-otel-js-instrumentation,
+//! Source: AWS X-Ray Developer Guide, "Sending segment documents to the X-Ray daemon";
+//! aws-observability/aws-otel-js-instrumentation,
 //! `otlp-udp-exporter.ts`.
 
 use crate::counts::{Count, Counts};

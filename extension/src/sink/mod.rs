@@ -36,8 +36,8 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Puts a request into the buffer, or writes its lines if there is no buffer or no room. `is_partial` is `true` for partial spans.
-    /// The request may be acknowledged when this returns `Ok`.
+    /// Puts a request into the buffer, or writes its lines if there is no buffer or no room. `is_partial` is `true` for partial
+    /// spans. The request may be acknowledged when this returns `Ok`.
     pub(crate) async fn accept(
         &self,
         request: Request,

@@ -33,8 +33,8 @@ impl Account {
         self.log.own.len()
     }
 
-    /// Each line that the function printed and Lambda delivered is at the backend or spilled, once. It prints lines of the same words
-    /// in each invocation.
+    /// Each line that the function printed and Lambda delivered is at the backend or spilled, once. It prints lines of the same
+    /// words in each invocation.
     pub(crate) fn has_printed(&self, lines: usize, times: usize) {
         for number in 0..lines {
             let line = format!("a line of the function, number {number}");

@@ -1,4 +1,5 @@
-//! Environments in less common ways: forty at once, restored, on a managed instance, out of memory, without telemetry or with much.
+//! Environments in less common ways: forty at once, restored, on a managed instance, out of memory, without telemetry or with
+//! much.
 
 use crate::account::{account, ended, sending_to, told};
 use crate::program;

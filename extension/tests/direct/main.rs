@@ -1,5 +1,5 @@
-//! Direct mode beside a function, in a local Lambda that freezes, kills and shuts down. The function's result is the same as without the
-//! layer, its time has a bound, and acknowledged items are delivered or in the log.
+//! Direct mode beside a function, in a local Lambda that freezes, kills and shuts down. The function's result is the same as
+//! without the layer, its time has a bound, and acknowledged items are delivered or in the log.
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in the local Lambda fails the test")]
 

@@ -501,7 +501,8 @@ async fn adapted_to(backend: &str) -> (Vec<String>, Vec<String>, Arc<Counts>) {
     )
 }
 
-/// OpenObserve answers 200 to a record with the attribute `_timestamp` and does not store it, and an attribute `body` would replace the text.
+/// OpenObserve answers 200 to a record with the attribute `_timestamp` and does not store it, and an attribute `body` would
+/// replace the text.
 #[tokio::test]
 async fn telemetry_is_adapted_only_for_openobserve() {
     let (keys, gauges, counts) = adapted_to("openobserve").await;

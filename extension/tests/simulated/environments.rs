@@ -1,4 +1,5 @@
-//! Environments in less common ways: forty at once, restored from a snapshot, on a managed instance, with others on the usual ports.
+//! Environments in less common ways: forty at once, restored from a snapshot, on a managed instance, with others on the usual
+//! ports.
 
 use crate::program;
 use crate::stories::{complete, told};

@@ -1,5 +1,5 @@
-//! The extension as a process beside a function, in a local Lambda that freezes, kills and shuts down. The function's result is the same
-//! as without the layer, and acknowledged items are in the log.
+//! The extension as a process beside a function, in a local Lambda that freezes, kills and shuts down. The function's result is
+//! the same as without the layer, and acknowledged items are in the log.
 
 #![expect(clippy::indexing_slicing, reason = "what goes wrong in the local Lambda fails the test")]
 

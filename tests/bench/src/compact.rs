@@ -1,11 +1,12 @@
 //! Bytes and instructions of compact lines beside crates.io's otlp-stdout-span-exporter and our own OTLP lines.
 //!
 //! `cargo run --release -p lambda-otlp-bench --no-default-features --features corpus,harness --bin compact`. The services of the
-//! workload are compared with the peer's lines, and those of the templates with our OTLP lines, which have .98 to 1.00 of the peer's
-//! bytes. No service, name or id is in the dictionary's training set. A log event costs its bytes and 26.
+//! workload are compared with the peer's lines, and those of the templates with our OTLP lines, which have .98 to 1.00 of the
+//! peer's bytes. No service, name or id is in the dictionary's training set. A log event costs its bytes and 26.
 //!
-//! The workload has the keys of lambda-otel-lite, which the training set knows: its figures are optimistic for other instrumentations.
-//! "Foreign keys" are those of conventions and instrumentations that the training set lacks, beside a few common ones, such as
+//! The workload has the keys of lambda-otel-lite, which the training set knows: its figures are optimistic for other
+//! instrumentations. "Foreign keys" are those of conventions and instrumentations that the training set lacks, beside a few
+//! common ones, such as
 //! `process.pid`. Some of their names are made up after the real ones. "Private keys" are in no registry.
 
 #![expect(clippy::print_stdout, reason = "the program prints its table")]

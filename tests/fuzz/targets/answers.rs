@@ -21,7 +21,8 @@ impl Transport for Answers {
     }
 }
 
-/// Status, content type, other headers as lines, and the body of an answer. Each item has one fate, and no text has the credentials.
+/// Status, content type, other headers as lines, and the body of an answer. Each item has one fate, and no text has the
+/// credentials.
 pub fn backend(data: &[u8]) {
     let ([status, content_type, others], body) = fields(data);
     let (profile, status) = status.split_once(' ').unwrap_or(("openobserve", status));

@@ -51,8 +51,8 @@ fn traces(number: u64, request_id: &str) -> Vec<u8> {
     bytes
 }
 
-/// Lambda's events about an invocation, and a line of the function. Some invocations time out. Of some there is no end, or no event
-/// at all.
+/// Lambda's events about an invocation, and a line of the function. Some invocations time out. Of some there is no end, or no
+/// event at all.
 fn telemetry(number: u64, is_first: bool, request_id: &str) -> Vec<Value> {
     let time = |millis: u64| {
         let (minutes, seconds) = (number / 60 % 1440, number % 60);

@@ -108,8 +108,8 @@ fn add_places(path: Place, key: &[u8], value: &[u8], levels: usize, places: &mut
     }
 }
 
-/// Renames each key whose column an earlier key has: `a-b` becomes `attr_a-b` behind `a b`, and `A_B` becomes `attr_2_A_B`. Returns `true` if it
-/// renamed one.
+/// Renames each key whose column an earlier key has: `a-b` becomes `attr_a-b` behind `a b`, and `A_B` becomes `attr_2_A_B`.
+/// Returns `true` if it renamed one.
 pub(super) fn separate(attributes: &mut [KeyValue]) -> bool {
     let may_share = with_known_keys(|known| {
         attributes.iter().any(|KeyValue { key, value, .. }| {
@@ -147,7 +147,8 @@ impl UsedColumns {
         self.0.entry(column).or_insert((key, 1)).0 == key
     }
 
-    /// Returns `true` if no key has the column of this renamed key, which has it from then on, also if another key has the same text.
+    /// Returns `true` if no key has the column of this renamed key, which has it from then on, also if another key has the same
+    /// text.
     fn take(&mut self, (column, key): Place) -> bool {
         let vacant = !self.0.contains_key(&column);
         if vacant {

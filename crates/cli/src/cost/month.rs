@@ -23,7 +23,8 @@ const OWN_DICTIONARY_BYTES: [(f64, f64); 5] =
     [(1.0, 121.0), (3.0, 220.0), (5.0, 318.0), (10.0, 556.0), (100.0, 4718.0)];
 /// CPU milliseconds that the library adds to an invocation: `bench`'s smallest function, mode `sync`, p50.
 const WRITING_MS: f64 = 0.115;
-/// CPU milliseconds of the forwarder per OTLP line of either format, and per invocation's other log events with five lines of its own:
+/// CPU milliseconds of the forwarder per OTLP line of either format, and per invocation's other log events with five lines of its
+/// own:
 /// `bench`'s events "OTLP only" and "mixed".
 const LINE_MS: f64 = 11.57 / 600.0;
 const OTHERS_MS: f64 = 17.43 / 500.0 - LINE_MS;

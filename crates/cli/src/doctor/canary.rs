@@ -21,8 +21,8 @@ const SERVICE: &str = "lambda-otlp-doctor";
 const METRIC: &str = "lambda_otlp_doctor_canary";
 const LABEL: &str = "canary";
 
-/// Attributes of our spans and their resources. The canary's span has them all, empty, so that OpenObserve has their columns before
-/// the first forwarders start: version 0.92 loses the columns that concurrent requests add.
+/// Attributes of our spans and their resources. The canary's span has them all, empty, so that OpenObserve has their columns
+/// before the first forwarders start: version 0.92 loses the columns that concurrent requests add.
 const SPAN_COLUMNS: &[&str] = &[
     "aws.lambda.billed_duration_ms",
     "aws.lambda.billed_restore_duration_ms",

@@ -98,8 +98,8 @@ fn json_record(
     let body = json.message.as_deref().unwrap_or_else(|| without_line_end(event.message));
     let logged = event.time_unix_nano();
     let stated = json.time_unix_nano.filter(|time| time.abs_diff(logged) <= MOST_TIME_APART);
-    // Loggers that write whole seconds, such as Python's in Lambda, would move records before their invocation. CloudWatch's time is
-    // more precise within the second.
+    // Loggers that write whole seconds, such as Python's in Lambda, would move records before their invocation. CloudWatch's time
+    // is more precise within the second.
     let stated = stated.map(|time| match time % SECOND {
         0 => logged.clamp(time, time.saturating_add(SECOND - 1)),
         _ => time,

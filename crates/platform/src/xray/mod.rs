@@ -1,7 +1,7 @@
 //! Converts a document of X-Ray's SDKs to spans: a segment or subsegment, and the subsegments in it.
 //!
-//! The attributes are those of the OpenTelemetry Collector's `awsxrayreceiver`, so that queries for its spans apply. Fields unknown to
-//! it get the prefix `aws.xray.`.
+//! The attributes are those of the OpenTelemetry Collector's `awsxrayreceiver`, so that queries for its spans apply. Fields
+//! unknown to it get the prefix `aws.xray.`.
 //!
 //! Source: AWS X-Ray Developer Guide, "X-Ray segment documents"; OpenTelemetry Collector contrib, `receiver/awsxrayreceiver`.
 

@@ -89,8 +89,8 @@ pub enum Initialization {
     ProvisionedConcurrency,
     /// Environments are initialised, frozen and restored. The runtime may call `restore/next`.
     SnapStart,
-    /// Environments on instances of the customer's (AWS Lambda "Lambda Managed Instances"): never frozen, extensions are told of no
-    /// invocation, telemetry of no `platform.runtimeDone`, and logs are JSON. Only one invocation at a time is given to each.
+    /// Environments on instances of the customer's (AWS Lambda "Lambda Managed Instances"): never frozen, extensions are told of
+    /// no invocation, telemetry of no `platform.runtimeDone`, and logs are JSON. Only one invocation at a time is given to each.
     ManagedInstances,
 }
 

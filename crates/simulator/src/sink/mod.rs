@@ -1,6 +1,7 @@
 //! A fake OpenObserve on loopback: its paths, answers and quirks, scripted faults, and a record of all it received.
 //!
-//! The quirks were measured on a running OpenObserve v0.60.5, the race of `schemas` on v0.92.2. Bodies are read with `opentelemetry-proto`, never with
+//! The quirks were measured on a running OpenObserve v0.60.5, the race of `schemas` on v0.92.2. Bodies are read with
+//! `opentelemetry-proto`, never with
 //! `wire`, so that a mistake of ours cannot hide on both sides.
 //!
 //! ```no_run

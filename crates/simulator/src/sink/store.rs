@@ -132,8 +132,8 @@ impl Records {
         }
     }
 
-    /// Removes the values that a stale schema has no columns for. Returns `false` if OpenObserve answers with an error: it wrote the
-    /// metrics of the other streams.
+    /// Removes the values that a stale schema has no columns for. Returns `false` if OpenObserve answers with an error: it wrote
+    /// the metrics of the other streams.
     pub(super) fn lose_columns(&mut self, stale: &BTreeMap<String, BTreeSet<String>>) -> bool {
         match self {
             Self::Spans(spans) => {

@@ -34,8 +34,8 @@ impl Authority {
         Self::self_signed(params, false)
     }
 
-    /// A server that signed its own certificate, which is an authority's too, as `openssl req -x509` makes it. It is valid until this
-    /// year begins.
+    /// A server that signed its own certificate, which is an authority's too, as `openssl req -x509` makes it. It is valid until
+    /// this year begins.
     ///
     /// # Panics
     /// When it cannot be made.

@@ -36,7 +36,7 @@ fn split(file: &[u8]) -> (Option<Codes>, usize) {
     (codes, text)
 }
 
-/// What a writer needs of a dictionary.
+/// The parts of a dictionary that a writer needs.
 #[cfg(feature = "encode")]
 pub(super) struct ToWrite {
     /// The codes; `None` if the file does not begin with codes.
@@ -98,7 +98,7 @@ impl OwnDictionary {
     }
 }
 
-/// What a reader needs of a dictionary.
+/// The parts of a dictionary that a reader needs.
 #[cfg(feature = "decode")]
 #[derive(Debug)]
 pub(super) struct ToRead {

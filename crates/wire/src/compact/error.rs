@@ -16,13 +16,13 @@ pub enum CompactError {
     Corrupt,
     /// Encoded with a dictionary that this reader does not have.
     UnknownDictionary(u8),
-    /// Written with another function, account or log stream, of which the line uses these.
+    /// Written by another function, account or log stream. The line refers to these names.
     OtherContext(UsedNames),
     /// The skeleton does not inflate.
     Inflate(InflateError),
     /// The requests have more bytes than allowed.
     TooLarge,
-    /// The rebuilt requests differ from those that were written.
+    /// The rebuilt requests differ from the written ones.
     Checksum,
     /// A rebuilt request is no OTLP.
     Malformed(Malformed),

@@ -14,7 +14,7 @@ const DEEPEST: usize = 100;
 
 type Result<T> = std::result::Result<T, CompactError>;
 
-/// What is left of a skeleton and its holes.
+/// The unread rest of a skeleton and its holes.
 pub(super) struct Rebuilder<'p> {
     pub(super) skeleton: Bytes<'p>,
     pub(super) holes: Bytes<'p>,

@@ -81,8 +81,8 @@ impl Parts<'_> {
         self.skeleton.push(END);
     }
 
-    /// Writes the beginning of `rest` as a code and a hole; returns its length. The first `run` bytes are letters and digits of these
-    /// classes.
+    /// Writes the beginning of `rest` as a code and a hole; returns its length. The first `run` bytes are letters and digits of
+    /// these classes.
     fn hole(&mut self, rest: &[u8], run: usize, classes: u8) -> Option<usize> {
         if let Some((length, code)) = self.name(rest) {
             self.skeleton.push(code);

@@ -271,8 +271,8 @@ fn read_field<'de, A: MapAccess<'de>>(
     }
 }
 
-/// Returns `doubleValue` for a whole number in `intValue` that exceeds 64 bits. OpenTelemetry's SDK for JavaScript writes every whole
-/// number as an integer.
+/// Returns `doubleValue` for a whole number in `intValue` that exceeds 64 bits. OpenTelemetry's SDK for JavaScript writes every
+/// whole number as an integer.
 fn double_for(message: &Message, field: &Field, raw: &str) -> Option<&'static Field> {
     let is_whole = raw.parse().is_ok_and(|number: f64| number.fract() == 0.0);
     let is_int = matches!(field.kind, Kind::Int64);

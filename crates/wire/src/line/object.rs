@@ -45,7 +45,7 @@ struct Beside {
 /// The keys of the telemetry of one resource.
 #[derive(Default)]
 struct OneResource {
-    /// `true` if there is any, whatever its value.
+    /// `true` if the object has one of them.
     is_there: bool,
     /// `true` if `resource` is an object.
     has_resource: bool,
@@ -53,8 +53,8 @@ struct OneResource {
     scopes: Option<SignalKind>,
 }
 
-/// Keys beside the message, and beside `timestamp` and `level`, from Lambda and its runtimes' formatters: the Telemetry API's records, Lambda's JSON log format,
-/// tracing-subscriber's JSON, container runtimes.
+/// Keys beside the message, and beside `timestamp` and `level`, from Lambda and its runtimes' formatters: the Telemetry API's
+/// records, Lambda's JSON log format, tracing-subscriber's JSON, container runtimes.
 const FORMATTER_KEYS: [&str; 10] = [
     "time",
     "type",
@@ -188,7 +188,8 @@ impl<'a> Object<'a> {
             && !is_something_else
     }
 
-    /// The requests of an object of [`Class::Line`], and whether their spans had not ended. The bytes that it inflated are added to
+    /// The requests of an object of [`Class::Line`], and whether their spans had not ended. The bytes that it inflated are added
+    /// to
     /// `inflated`, also if it fails.
     pub(super) fn requests(
         &self,

@@ -202,7 +202,7 @@ fn lengths(message: &[u8], is_wanted: impl Fn(u32) -> bool) -> impl Iterator<Ite
 }
 
 /// Reads key and value of an attribute in the common encoding: a `KeyValue` with exactly key and value, in this order, each
-/// shorter than 128 bytes. `None` for any other, whose fields must be read one by one.
+/// shorter than 128 bytes. `None` for other encodings: read their fields one by one.
 #[inline]
 pub fn plain_attribute(key_value: &[u8]) -> Option<(&[u8], &[u8])> {
     let [0x0a, len @ ..0x80, rest @ ..] = key_value else { return None };

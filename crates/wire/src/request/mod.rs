@@ -74,8 +74,8 @@ impl Request {
         Ok(Self::counted(kind, bytes, items))
     }
 
-    /// Like [`check`](Self::check), but replaces invalid UTF-8 in strings with U+FFFD. protobufjs 7, used by older OpenTelemetry exporters
-    /// for JavaScript, encodes half a surrogate pair as three invalid bytes. Text cut within an emoji contains one.
+    /// Like [`check`](Self::check), but replaces invalid UTF-8 in strings with U+FFFD. protobufjs 7, used by older OpenTelemetry
+    /// exporters for JavaScript, encodes half a surrogate pair as three invalid bytes. Text cut within an emoji contains one.
     #[cfg(feature = "decode")]
     pub fn check_repairing(
         kind: SignalKind,

@@ -5,8 +5,8 @@ use crate::protobuf::{Reader, Value, Writer, delimited};
 use crate::schema::{self, Kind, Message};
 use crate::signal::SignalKind;
 
-/// Returns the request with U+FFFD in place of invalid UTF-8. Returns `None` if it is malformed in another way, or becomes larger than
-/// [`Limits::inflated_bytes`], because one byte may become three.
+/// Returns the request with U+FFFD in place of invalid UTF-8. Returns `None` if it is malformed in another way, or becomes larger
+/// than [`Limits::inflated_bytes`], because one byte may become three.
 pub(super) fn repaired(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(bytes.len() + 64);
     let is_read = message(schema::request(kind), bytes, limits.nesting, &mut out);

@@ -54,7 +54,7 @@ fn a_line_that_expands_beyond_a_limit_is_rejected() {
     );
 }
 
-/// Lines that inflate to much and then fail use up what failing lines may inflate to, and nothing of what good lines may.
+/// Lines that inflate to many bytes and then fail use up the limit for failing lines, not the limit for good lines.
 #[test]
 fn undecodable_lines_inflate_to_a_bounded_number_of_bytes() {
     const MIB: usize = 1 << 20;

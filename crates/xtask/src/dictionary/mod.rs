@@ -1,7 +1,7 @@
 //! Trains the preset dictionary of compact lines.
 //!
-//! A released dictionary never changes, because lines are decoded with it for as long as they are kept: a new one gets a new number.
-//! Dictionary 1 is the result of this training.
+//! A released dictionary never changes, because lines are decoded with it for as long as they are kept: a new one gets a new
+//! number. Dictionary 1 is the result of this training.
 
 mod training;
 

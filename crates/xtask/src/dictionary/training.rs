@@ -32,8 +32,8 @@ const SERVICES: u64 = 60;
 
 const QUARTERS: usize = 4;
 
-/// Skeletons of traces, logs and metrics of each kind of services. Functions use known instrumentations or others, so the groups are the
-/// kinds of services, and quarters of the services of all kinds.
+/// Skeletons of traces, logs and metrics of each kind of services. Functions use known instrumentations or others, so the groups
+/// are the kinds of services, and quarters of the services of all kinds.
 pub(crate) fn samples() -> Vec<Sample> {
     let mut encoder = Encoder::new(0, (&[]).into());
     let mut samples = Vec::new();

@@ -1,4 +1,5 @@
-//! Makes the zips of the command line for Linux: the program, which starts with glibc 2.34 and newer, and beside it the layer, which
+//! Makes the zips of the command line for Linux: the program, which starts with glibc 2.34 and newer, and beside it the layer,
+//! which
 //! `lambda-otlp dev` puts beside a function.
 
 use super::components::Component;

@@ -1,5 +1,5 @@
-//! Makes the zips of the stack's functions: one for each program and architecture, with a binary that names no folder of this machine
-//! and needs no newer glibc than Lambda's image has, and the licences.
+//! Makes the zips of the stack's functions: one for each program and architecture, with a binary that names no folder of this
+//! machine and needs no newer glibc than Lambda's image has, and the licences.
 
 use super::binary::{folders, names_no_folder};
 use super::zip_file::{File, packed};

@@ -1,5 +1,5 @@
-//! Checks of one invocation's spans: each library that the layer instruments has its own, threads go on with the trace, and messages
-//! are linked to their senders.
+//! Checks of one invocation's spans: each library that the layer instruments has its own, threads go on with the trace, and
+//! messages are linked to their senders.
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};

@@ -150,7 +150,8 @@ fn node_task(workshop: &Workshop, folder: &str) -> anyhow::Result<PathBuf> {
     Ok(task)
 }
 
-/// An SDK that the function sets up by `NODE_OPTIONS` has its own spans of the calls, each once, and the log says why there are no others.
+/// An SDK that the function sets up by `NODE_OPTIONS` has its own spans of the calls, each once, and the log says why there are
+/// no others.
 async fn own_sdk(workshop: &Workshop) -> anyhow::Result<String> {
     let services = Services::start()?;
     let (_, with) = node_function(workshop, "shop.handler", "own_sdk")?;
@@ -329,7 +330,8 @@ fn outcome(result: &InvocationResult) -> String {
     }
 }
 
-/// Each invocation has one SERVER span, of the function's name, in a trace of its own, with its calls as children, however it ended.
+/// Each invocation has one SERVER span, of the function's name, in a trace of its own, with its calls as children, however it
+/// ended.
 fn traces(workshop: &Workshop, story: &[&str], told: &Told) -> anyhow::Result<String> {
     let (mut spans, mut traces) = (0, 0);
     let all = spans_in(workshop, &told.log)?;

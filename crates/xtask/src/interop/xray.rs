@@ -1,5 +1,5 @@
-//! Functions that send to X-Ray's daemon: a backend gets one tree of spans for each invocation. X-Ray's SDK and Powertools run below the
-//! layer's wrapper, with and without our instrumentation, with Powertools' metrics and log records.
+//! Functions that send to X-Ray's daemon: a backend gets one tree of spans for each invocation. X-Ray's SDK and Powertools run
+//! below the layer's wrapper, with and without our instrumentation, with Powertools' metrics and log records.
 
 use super::packages::{pinned, unchanged_python};
 use super::unchanged::{FUNCTION, INIT, Services, node_function, python_specs};
@@ -17,7 +17,8 @@ const STORY: [&str; 3] = ["take", "take", "fail"];
 const FAILURE: &str = "the order cannot be fulfilled";
 /// The span with the annotation, for each handler.
 const ANNOTATED: [&str; 3] = ["charge", "## subsegments.charge", "## powertools"];
-/// What starts the function's first span. The first runs in Lambda's JSON log format, the third has a variable that only OpenTelemetry's SDK for Python reads.
+/// What starts the function's first span. The first runs in Lambda's JSON log format, the third has a variable that only
+/// OpenTelemetry's SDK for Python reads.
 const STARTS: [(&str, &str, &str); 3] = [
     ("fast start", "LAMBDA_OTLP_INSTRUMENT", "auto"),
     ("no instrumentation", "LAMBDA_OTLP_INSTRUMENT", "off"),
@@ -184,8 +185,8 @@ fn roots(spans: &[Value]) -> anyhow::Result<Vec<&Value>> {
 fn stored(rows: &[Row], is_sdk: bool) -> anyhow::Result<String> {
     let spans = spans(rows);
     let roots = roots(&spans)?;
-    // The export of telemetry is none of the function's calls. OpenTelemetry's SDK for Python exports by `requests`, which Powertools
-    // traces.
+    // The export of telemetry is none of the function's calls. OpenTelemetry's SDK for Python exports by `requests`, which
+    // Powertools traces.
     let is_export =
         |span: &&Value| span["http_url"].as_str().is_some_and(|url| url.contains("/v1/"));
     ensure!(is_sdk || !spans.iter().any(|span| is_export(&span)), "an export: {spans:?}");

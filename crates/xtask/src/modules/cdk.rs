@@ -111,8 +111,8 @@ fn nested(made: &Path, stack: &str) -> anyhow::Result<Nested> {
     Ok(Nested { template, parameters: properties["Parameters"].clone() })
 }
 
-/// Replaces assets by our names of zips, removes their parameters and returns the number of assets. Each asset must equal the zip that our
-/// template names.
+/// Replaces assets by our names of zips, removes their parameters and returns the number of assets. Each asset must equal the zip
+/// that our template names.
 fn assets(
     template: &mut Value,
     parameters: &mut Value,

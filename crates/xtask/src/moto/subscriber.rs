@@ -1,5 +1,5 @@
-//! The subscriber on moto: 500 log groups with tags and pages, throttling, filters of others, through a stack's life; and the same from the
-//! command line.
+//! The subscriber on moto: 500 log groups with tags and pages, throttling, filters of others, through a stack's life; and the
+//! same from the command line.
 
 #![expect(
     clippy::indexing_slicing,

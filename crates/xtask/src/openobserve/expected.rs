@@ -1,7 +1,7 @@
 //! The results that queries of panels must have, computed from the rows of the model.
 //!
-//! Only the forms that panels use are known: sums, counts, minima and maxima of rows that satisfy a condition, lists of such rows, and
-//! sums over time.
+//! Only the forms that panels use are known: sums, counts, minima and maxima of rows that satisfy a condition, lists of such
+//! rows, and sums over time.
 
 use super::server::Columns;
 use serde_json::Value;

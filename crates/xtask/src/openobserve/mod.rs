@@ -64,7 +64,8 @@ fn organizations() -> simulator::sink::Builder {
     WAYS.iter().fold(Sink::builder(), |builder, way| builder.organization(&organization(way)))
 }
 
-/// `is_real` is `true` for an OpenObserve. The simulator's server runs no queries of panels, and the tests of the demo use it already.
+/// `is_real` is `true` for an OpenObserve. The simulator's server runs no queries of panels, and the tests of the demo use it
+/// already.
 async fn check(server: Server, grpc: String, is_real: bool) -> anyhow::Result<()> {
     let root = checks::root()?;
     let sink = organizations().start().await?;

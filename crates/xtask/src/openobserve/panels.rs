@@ -1,5 +1,5 @@
-//! Runs the query of each panel, with the values of the variables that OpenObserve's page would offer, and compares the results that
-//! can be computed from the rows of the model.
+//! Runs the query of each panel, with the values of the variables that OpenObserve's page would offer, and compares the results
+//! that can be computed from the rows of the model.
 
 use super::expected::{self, Numbers};
 use super::server::{Columns, Server};
@@ -137,8 +137,8 @@ type Variables = Vec<(String, String)>;
 /// Most stored values of a variable that are tried.
 const MOST_CHOICES: usize = 50;
 
-/// Returns choices of the dashboard's variables: the values that are set, and one after another of the values stored. A dashboard has
-/// at most one variable without a value of its own for each panel.
+/// Returns choices of the dashboard's variables: the values that are set, and one after another of the values stored. A dashboard
+/// has at most one variable without a value of its own for each panel.
 async fn variables(
     server: &Server,
     organization: &str,

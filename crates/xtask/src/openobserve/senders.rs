@@ -181,7 +181,8 @@ impl<'a> Senders<'a> {
         Ok(())
     }
 
-    /// Failures of a function and of the pipeline: a timeout, an environment without memory, rejected and queued items, late events.
+    /// Failures of a function and of the pipeline: a timeout, an environment without memory, rejected and queued items, late
+    /// events.
     pub(super) async fn failures(&self, organization: &str) -> anyhow::Result<()> {
         let text = ["a line of a function".to_owned()];
         let dead = ("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL", now() - DAY_NANOS);

@@ -25,8 +25,8 @@ struct Build {
 
 pub(super) fn check(root: &Path, tools: &Environment, length: Length, tally: &mut Tally) {
     tally.note("bootstrap", chooses(&root.join("deploy/stack").join(BOOTSTRAP)));
-    // The functions' release profile adds minutes of link-time optimization but the same libraries and symbols. A second architecture
-    // takes as long as the first.
+    // The functions' release profile adds minutes of link-time optimization but the same libraries and symbols. A second
+    // architecture takes as long as the first.
     let (profile, architectures) = if length == Length::Long { ("release", 2) } else { ("dev", 1) };
     let has = |function: &&Target| has_target(root, function.triple);
     let functions: Vec<_> = TARGETS.iter().filter(has).take(architectures).collect();

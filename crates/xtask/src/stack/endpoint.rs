@@ -1,4 +1,5 @@
-//! Checks the pattern of the parameter Endpoint: a URL of OpenObserve Cloud must name the organization; other hosts are not restricted.
+//! Checks the pattern of the parameter Endpoint: a URL of OpenObserve Cloud must name the organization; other hosts are not
+//! restricted.
 
 use crate::checks::output;
 use crate::pypi::Environment;

@@ -1,4 +1,5 @@
-//! Checks `deploy/stack/template.yaml` and the files generated from it: with AWS's tools, in each partition, on moto, and by `sam build`.
+//! Checks `deploy/stack/template.yaml` and the files generated from it: with AWS's tools, in each partition, on moto, and by `sam
+//! build`.
 
 mod alarms;
 mod artefact;

@@ -13,8 +13,8 @@ const ACCOUNT: &str = "123456789012";
 
 const STACKS: usize = 3;
 
-/// Stacks that together have every resource, in each partition: with a secret and an existing stream; with a parameter and the stack's own
-/// stream for the account; with the subscriber.
+/// Stacks that together have every resource, in each partition: with a secret and an existing stream; with a parameter and the
+/// stack's own stream for the account; with the subscriber.
 pub(super) fn cases() -> Vec<Case> {
     let in_partition = |(partition, region, suffix): (&str, &str, &str)| {
         let arn = |service: &str, name: &str| {

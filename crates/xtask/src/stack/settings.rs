@@ -1,4 +1,5 @@
-//! Checks SAM's settings: git ignores the files with a user's answers, and the file of parameters has every parameter of the template.
+//! Checks SAM's settings: git ignores the files with a user's answers, and the file of parameters has every parameter of the
+//! template.
 
 use crate::checks::output;
 use crate::pypi::Environment;
@@ -27,8 +28,8 @@ pub(super) fn check(root: &Path, tools: &Environment, template: &Value) -> anyho
     Ok(format!("{parameters} parameters"))
 }
 
-/// Returns the number of parameters in the file as SAM reads it. Unedited, it sets only those without a default. With all comments removed, it
-/// sets each parameter to its default.
+/// Returns the number of parameters in the file as SAM reads it. Unedited, it sets only those without a default. With all
+/// comments removed, it sets each parameter to its default.
 fn parameters(root: &Path, tools: &Environment, template: &Value) -> anyhow::Result<usize> {
     let known = template.get("Parameters").and_then(Value::as_object).context("no parameters")?;
     let example = root.join(PARAMETERS);

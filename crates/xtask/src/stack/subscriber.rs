@@ -72,7 +72,8 @@ pub(super) fn check(template: &Value) -> anyhow::Result<String> {
     Ok(format!("{} parts, {variables} variables, {waits} s for an answer", PARTS.len()))
 }
 
-/// Every `LAMBDA_OTLP_` variable of the subscriber but its log level can be set, no other, and a parameter's default is the variable's.
+/// Every `LAMBDA_OTLP_` variable of the subscriber but its log level can be set, no other, and a parameter's default is the
+/// variable's.
 fn variables(template: &Value, function: &Value) -> anyhow::Result<usize> {
     let table = ::subscriber::TABLE;
     let variables = function["Environment"]["Variables"].as_object().context("no variables")?;

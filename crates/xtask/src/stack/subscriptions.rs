@@ -1,5 +1,5 @@
-//! Checks the stack's subscriptions: of one log group or the account, with or without a stream, or by the subscriber; never of its own log
-//! groups.
+//! Checks the stack's subscriptions: of one log group or the account, with or without a stream, or by the subscriber; never of
+//! its own log groups.
 
 #![expect(
     clippy::indexing_slicing,

@@ -58,8 +58,8 @@ pub(super) fn arn_of(name: &str) -> Value {
     json!({ "Fn::GetAtt": [name, "Arn"] })
 }
 
-/// The functions that CloudFormation supports in the section `Rules`. It refuses templates with other functions; AWS's linters accept them.
-/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-rules.html>
+/// The functions that CloudFormation supports in the section `Rules`. It refuses templates with other functions; AWS's linters
+/// accept them. <https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-rules.html>
 const RULE_FUNCTIONS: [&str; 11] = [
     "Ref",
     "Fn::And",
@@ -137,7 +137,8 @@ const WITHOUT_PARAMETER: [&str; 2] = [
     "LAMBDA_OTLP_MAX_REQUEST_BYTES",
 ];
 
-/// Checks that the template sets every `LAMBDA_OTLP_` variable of the forwarder and its proxy, no other, and uses the variable's default.
+/// Checks that the template sets every `LAMBDA_OTLP_` variable of the forwarder and its proxy, no other, and uses the variable's
+/// default.
 fn variables(template: &Value) -> anyhow::Result<String> {
     let is_parameter = |name: &&str| {
         (name.starts_with("LAMBDA_OTLP_") && !WITHOUT_PARAMETER.contains(name))

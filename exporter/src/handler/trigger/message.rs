@@ -17,7 +17,8 @@ pub(super) trait Message<'a>: Copy {
     /// The text of a header. Amazon SQS adds `AWSTraceHeader` if X-Ray traces the sender.
     fn header(self, name: &str) -> Option<Cow<'a, str>>;
 
-    /// The time at which Amazon SQS received the message, in milliseconds since the Unix epoch. Not a header, which its sender may set.
+    /// The time at which Amazon SQS received the message, in milliseconds since the Unix epoch. Not a header, which its sender
+    /// may set.
     fn sent_ms(self) -> Option<u64> {
         None
     }

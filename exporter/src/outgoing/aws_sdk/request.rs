@@ -271,8 +271,8 @@ pub(super) fn server(request: &HttpRequest) -> Vec<KeyValue> {
     attributes
 }
 
-/// `peer.service` for these attributes. OpenObserve's service map makes it a node, and prefers it to the names of queues, topics and
-/// streams, which are the nodes that their consumers name. The name of a bucket is known later: see [`bucket`].
+/// `peer.service` for these attributes. OpenObserve's service map makes it a node, and prefers it to the names of queues, topics
+/// and streams, which are the nodes that their consumers name. The name of a bucket is known later: see [`bucket`].
 pub(super) fn peer(operation: &Operation, attributes: &[KeyValue]) -> Option<KeyValue> {
     let value = |key: &str| {
         attributes.iter().find(|own| own.key.as_str() == key).map(|own| own.value.clone())

@@ -1,4 +1,5 @@
-//! Reads the settings behind the variables: djv3's variables, then `lambda-otlp.toml` beside the function's code, or djv3's own file.
+//! Reads the settings behind the variables: djv3's variables, then `lambda-otlp.toml` beside the function's code, or djv3's own
+//! file.
 
 use super::endpoint::{Endpoint, endpoint};
 use super::keys::{ConfigKey, KEYS, Meaning, PREFIX};
@@ -204,8 +205,8 @@ impl<'a> WithKeys<'a> {
         true
     }
 
-    /// Returns the variables that this endpoint and its headers correspond to: OpenTelemetry's, or ours if OpenTelemetry's point the
-    /// function's SDK to this extension. Returns `None` if variables already name a destination.
+    /// Returns the variables that this endpoint and its headers correspond to: OpenTelemetry's, or ours if OpenTelemetry's point
+    /// the function's SDK to this extension. Returns `None` if variables already name a destination.
     fn names_of_destination(&self, url: &str) -> Option<[&'static str; 2]> {
         if self.has_destination() {
             return None;

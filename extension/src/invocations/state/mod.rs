@@ -256,8 +256,8 @@ impl InvocationState {
         if all { self.table.take_all(now_ms) } else { self.table.take_due(now_ms) }
     }
 
-    /// Returns `true` if reports of invocations are outstanding. A managed instance always expects some, because only telemetry reports
-    /// its invocations.
+    /// Returns `true` if reports of invocations are outstanding. A managed instance always expects some, because only telemetry
+    /// reports its invocations.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
         let is_waiting = self.is_managed || self.table.is_waiting_for_reports();
         self.telemetry != TelemetryState::Off && is_waiting

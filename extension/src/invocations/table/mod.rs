@@ -1,7 +1,7 @@
 //! The invocations of the environment until their spans and metrics are written, in bounded memory.
 //!
-//! `platform` makes spans and metrics from the events of an invocation. The table passes the events on, and delays an invocation's end
-//! while the function's own root span may still come.
+//! `platform` makes spans and metrics from the events of an invocation. The table passes the events on, and delays an
+//! invocation's end while the function's own root span may still come.
 
 use crate::clock::unix_millis;
 use crate::config::{Config, InvocationSpanMode};
@@ -318,8 +318,8 @@ impl InvocationTable {
         }
     }
 
-    /// Returns `true` for the end of an invocation whose beginning this process has not read. Either the beginning is about to come, or
-    /// an earlier process of the extension closed the invocation at its SHUTDOWN, so that no second span may be written.
+    /// Returns `true` for the end of an invocation whose beginning this process has not read. Either the beginning is about to
+    /// come, or an earlier process of the extension closed the invocation at its SHUTDOWN, so that no second span may be written.
     fn is_foreign(&self, event: &PlatformEvent) -> bool {
         let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
         let known = event.request_id.as_deref().and_then(|request_id| self.find(request_id));

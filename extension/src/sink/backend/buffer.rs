@@ -156,8 +156,8 @@ impl Buffer {
         Ok((inner, request))
     }
 
-    /// Returns the time of the oldest batch to send, and `true` if the buffer is more than half full; `None` if there is nothing to
-    /// send.
+    /// Returns the time of the oldest batch to send, and `true` if the buffer is more than half full; `None` if there is nothing
+    /// to send.
     pub(super) fn oldest(&self) -> Option<(u64, bool)> {
         let inner = self.lock();
         let to_send = inner.batches.iter().filter(|batch| batch.attempts < REFUSED);
@@ -249,8 +249,8 @@ pub(super) struct TakenBatches {
 }
 
 impl TakenBatches {
-    /// Splits the batches into parts that are settled separately, so that a settled part stays settled if a later one is aborted. The
-    /// merged request of each part has at most `max_bytes`. Batches keep their ages and attempts.
+    /// Splits the batches into parts that are settled separately, so that a settled part stays settled if a later one is aborted.
+    /// The merged request of each part has at most `max_bytes`. Batches keep their ages and attempts.
     pub(super) fn parts(mut self, max_bytes: usize) -> Vec<Self> {
         // A panic in `split_by_size` must find all batches in place.
         let too_large = self.batches.iter().filter(|batch| batch.request.bytes().len() > max_bytes);

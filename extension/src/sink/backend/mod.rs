@@ -1,8 +1,8 @@
 //! The backend as a sink (direct mode): requests wait in a buffer, and are sent when that costs the function least.
 //!
 //! A request is acknowledged when it is in the buffer. A request that the backend does not accept is spilled: written to
-//! stdout as OTLP lines with the key `spill`. So every acknowledged item is delivered, spilled, or rejected by the backend, as long as
-//! this process can write.
+//! stdout as OTLP lines with the key `spill`. So every acknowledged item is delivered, spilled, or rejected by the backend, as
+//! long as this process can write.
 
 mod buffer;
 mod flight;
@@ -38,8 +38,8 @@ use uploader::clients::Clients;
 use uploader::{LAST_BYTES, Uploader};
 use wire::{Request, SignalKind};
 
-/// Time at SHUTDOWN reserved for spilling, and more for each MiB in the buffer: compressing one takes 50 to 120 ms of a whole CPU, and a
-/// small function has only a part of one.
+/// Time at SHUTDOWN reserved for spilling, and more for each MiB in the buffer: compressing one takes 50 to 120 ms of a whole
+/// CPU, and a small function has only a part of one.
 const SPILL_TIME: Duration = Duration::from_millis(300);
 const SPILL_TIME_OF_MIB: Duration = Duration::from_millis(600);
 /// Time between the end of the last flush and its abortion, which would discard the result of its last request.
@@ -306,8 +306,8 @@ impl Backend {
         }
     }
 
-    /// Sends the buffer until `end`, less the time for spilling, and spills the rest. `is_cut_off` is `true` if an invocation did not end
-    /// normally.
+    /// Sends the buffer until `end`, less the time for spilling, and spills the rest. `is_cut_off` is `true` if an invocation did
+    /// not end normally.
     pub(crate) async fn shut_down(&mut self, end: Instant, is_cut_off: bool) {
         if is_cut_off {
             self.buffer.add_partial();
@@ -395,8 +395,8 @@ impl Backend {
         })
     }
 
-    /// Returns the rest of the hold time, so that a stream of telemetry does not hold the invocation to its deadline. A rest too short
-    /// for a flush counts as 0: the flush would fail and be repeated.
+    /// Returns the rest of the hold time, so that a stream of telemetry does not hold the invocation to its deadline. A rest too
+    /// short for a flush counts as 0: the flush would fail and be repeated.
     fn left_after_handler(&self, done: Instant) -> Duration {
         let left = self.flush.timeout.saturating_sub(done.elapsed());
         let least = self.flights.health.cost().min(self.flush.timeout / 2);

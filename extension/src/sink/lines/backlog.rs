@@ -1,4 +1,5 @@
-//! Requests to write to stdout whose senders do not wait: the extension's own telemetry, and requests that the backend did not accept.
+//! Requests to write to stdout whose senders do not wait: the extension's own telemetry, and requests that the backend did not
+//! accept.
 
 use super::{LineOutput, Marks};
 use crate::counts::{Count, Counts};

@@ -1,8 +1,8 @@
 //! Writes requests as OTLP lines on stdout: one thread behind a bounded queue, one `write` per line.
 //!
-//! A request is acknowledged after its last line was written. Requests that arrive together share lines. If the pipe stays full for
-//! 200 ms, the waiting requests are refused. A thread writes because writing to stdout has to block: O_NONBLOCK would apply to the
-//! other processes that share the descriptor.
+//! A request is acknowledged after its last line was written. Requests that arrive together share lines. If the pipe stays full
+//! for 200 ms, the waiting requests are refused. A thread writes because writing to stdout has to block: O_NONBLOCK would apply
+//! to the other processes that share the descriptor.
 
 pub(crate) mod backlog;
 mod thread;
@@ -118,8 +118,8 @@ impl LineOutput {
         })
     }
 
-    /// Puts requests into the queue together, or returns them if the queue is full. The thread writes them even if the caller stops
-    /// waiting.
+    /// Puts requests into the queue together, or returns them if the queue is full. The thread writes them even if the caller
+    /// stops waiting.
     fn queue(
         &self,
         requests: Vec<Request>,

@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use wire::compact::Names;
 use wire::{Envelope, LineEncoder, LineLimits, Request, Written};
 
-/// Requests up to this size share lines. A larger one gets its own lines, so that its sender learns how many items were too large for
-/// a line.
+/// Requests up to this size share lines. A larger one gets its own lines, so that its sender learns how many items were too large
+/// for a line.
 const SHARED_BYTES: usize = 32 * 1024;
 const TOGETHER_BYTES: usize = 256 * 1024;
 const TOGETHER_ITEMS: usize = 10_000;
@@ -152,8 +152,8 @@ impl<W: Write> Thread<W> {
         if self.progress.has_ended() {
             return;
         }
-        // Mark jobs as begun before looking for closed channels. A sender that gives up does both in the other order, so an abandoned
-        // job is either never written or known to be begun.
+        // Mark jobs as begun before looking for closed channels. A sender that gives up does both in the other order, so an
+        // abandoned job is either never written or known to be begun.
         for job in &jobs {
             job.begun.store(true, Ordering::SeqCst);
         }
@@ -302,7 +302,8 @@ fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job
     (together, None)
 }
 
-/// Writes a whole line, in several parts if the pipe accepts only parts. `is_cut_off` is `true` if it returns or panics in between.
+/// Writes a whole line, in several parts if the pipe accepts only parts. `is_cut_off` is `true` if it returns or panics in
+/// between.
 fn write_whole(writer: &mut impl Write, mut line: &[u8], is_cut_off: &mut bool) -> io::Result<()> {
     while !line.is_empty() {
         match writer.write(line) {

@@ -1,8 +1,8 @@
 //! The cost of our library in the smallest function, beside lambda-otel-lite of crates.io: bytes, setup, time of an
 //! invocation.
 //!
-//! `cargo bench -p lambda-otlp-bench --bench function`. Each function is a program of its own, with a user's profile; the three take
-//! turns, each time in a new environment of the local Lambda.
+//! `cargo bench -p lambda-otlp-bench --bench function`. Each function is a program of its own, with a user's profile; the three
+//! take turns, each time in a new environment of the local Lambda.
 
 #![expect(clippy::print_stdout, reason = "the program prints its tables")]
 

@@ -1,8 +1,8 @@
 //! Telemetry of services that are described by templates: for the compact line's bench, and for training its dictionary.
 //!
-//! A template file describes a kind of function. `resource`, `span KIND NAME`, `log SEVERITY BODY` and `metric FORM UNIT NAME` begin a
-//! block; its lines are attributes, `key=value`. Values with `#` are integers. `{…}` stands for a value of the service or the
-//! invocation, see `Values::of`.
+//! A template file describes a kind of function. `resource`, `span KIND NAME`, `log SEVERITY BODY` and `metric FORM UNIT NAME`
+//! begin a block; its lines are attributes, `key=value`. Values with `#` are integers. `{…}` stands for a value of the service or
+//! the invocation, see `Values::of`.
 
 mod request;
 mod template;

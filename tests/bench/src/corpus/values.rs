@@ -41,8 +41,9 @@ impl Values {
         self.trace_hex = format!("{:032x}", random.next_u128());
     }
 
-    /// Renders a text: `{name}`, `{account}`, `{region}`, `{stream}`, `{thing}`, `{request}` and `{trace}` are the function's and the
-    /// invocation's; `{uuid}`, `{ip}`, `{xray}`, `{n:LIMIT}`, `{hex:DIGITS}`, `{upper:DIGITS}`, `{base32:DIGITS}` and `{mixed:DIGITS}` are random;
+    /// Renders a text: `{name}`, `{account}`, `{region}`, `{stream}`, `{thing}`, `{request}` and `{trace}` are the function's and
+    /// the invocation's; `{uuid}`, `{ip}`, `{xray}`, `{n:LIMIT}`, `{hex:DIGITS}`, `{upper:DIGITS}`, `{base32:DIGITS}` and
+    /// `{mixed:DIGITS}` are random;
     /// `{a|b|c}` is one of several texts.
     pub(super) fn of(&self, text: &str, random: &mut Random) -> String {
         let mut out = String::new();

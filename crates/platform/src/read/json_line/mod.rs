@@ -1,8 +1,8 @@
 //! Reads a line that is one JSON object: level, message and ids for the log record's fields, and all other keys as attributes.
 //!
 //! Source: the keys of Lambda's JSON log format (each runtime has its own), Powertools for AWS Lambda, pino, tracing-subscriber,
-//! structlog (`event`), loguru (`record`), and OpenTelemetry's log instrumentations (`trace_id`, `otelTraceID`). `tenantId`: Lambda Developer Guide, "Monitoring
-//! tenant-isolated functions". `durableExecutionArn`: Durable Execution SDK, "Logging".
+//! structlog (`event`), loguru (`record`), and OpenTelemetry's log instrumentations (`trace_id`, `otelTraceID`). `tenantId`:
+//! Lambda Developer Guide, "Monitoring tenant-isolated functions". `durableExecutionArn`: Durable Execution SDK, "Logging".
 
 use std::borrow::Cow;
 

@@ -114,9 +114,9 @@ impl Invocations {
         }
     }
 
-    /// Notes the segment that the function's X-Ray subsegments name as their parent: the span of the invocation with its trace takes
-    /// its place. Of several the last one counts, because SDKs send a long subsegment's children before it. `newest` is the newest
-    /// invocation that began before them, which counts if Lambda's events name no trace.
+    /// Notes the segment that the function's X-Ray subsegments name as their parent: the span of the invocation with its trace
+    /// takes its place. Of several the last one counts, because SDKs send a long subsegment's children before it. `newest` is the
+    /// newest invocation that began before them, which counts if Lambda's events name no trace.
     pub fn xray_segment(&mut self, newest: Option<&str>, segment: XRaySegment) {
         let mut open = self.table.iter_mut().rev().filter(|invocation| !invocation.is_written);
         let found = open.find(|invocation| match invocation.tracing.xray_trace_id() {

@@ -37,7 +37,7 @@ pub(super) fn select(samples: &[&[u8]], size: usize, segment: usize) -> Vec<u8> 
     selected.concat()
 }
 
-/// The segment whose pieces are the most frequent, without a beginning and an end that are in the dictionary already.
+/// The segment with the most frequent pieces. Its beginning and end are cut off if they are in the dictionary already.
 fn best_segment<'s>(
     sample: &'s [u8],
     segment: usize,

@@ -123,8 +123,8 @@ fn of_bus(event: &Value) -> Option<SpanAttributes> {
     Some(SpanAttributes { carrier, ..described })
 }
 
-/// A call of an action group by an agent (Amazon Bedrock User Guide, "Configure Lambda functions to send information that an Amazon
-/// Bedrock agent elicits from the user"; semantic conventions 1.44, `docs/gen-ai/gen-ai-spans.md`, "Execute tool span").
+/// A call of an action group by an agent (Amazon Bedrock User Guide, "Configure Lambda functions to send information that an
+/// Amazon Bedrock agent elicits from the user"; semantic conventions 1.44, `docs/gen-ai/gen-ai-spans.md`, "Execute tool span").
 fn bedrock_agent(event: &Value) -> Option<SpanAttributes> {
     let agent = event.get("agent").filter(|_| event.get("actionGroup").is_some())?;
     let path = || Some(format!("{} {}", str_of(event, "/httpMethod")?, str_of(event, "/apiPath")?));

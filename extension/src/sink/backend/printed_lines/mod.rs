@@ -1,4 +1,5 @@
-//! Lines that the function printed: OTLP lines are decoded, and other lines become the same log records as in the forwarder. With the
+//! Lines that the function printed: OTLP lines are decoded, and other lines become the same log records as in the forwarder. With
+//! the
 //! `json` output, lines are sent unchanged.
 //!
 //! The records of an invocation wait for its end, to get the ids of the span that names the invocation. It usually arrives last.
@@ -157,7 +158,8 @@ impl PrintedLines {
         self.since_ms
     }
 
-    /// Returns `true` if the records should wait no longer: their invocation has ended, they are older than `interval`, or they are many.
+    /// Returns `true` if the records should wait no longer: their invocation has ended, they are older than `interval`, or they
+    /// are many.
     pub(super) fn is_due(
         &self,
         running: Option<&Running>,

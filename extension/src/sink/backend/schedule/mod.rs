@@ -1,8 +1,8 @@
 //! Decides when the buffer is flushed: a pure function of the invocation, the traffic and the backend's health.
 //!
 //! During a flush the loop does not call `next`, because no request may be in flight across a freeze. A flush while a longer
-//! handler runs costs nothing. A flush after the handler costs its own time, so it happens only if telemetry would otherwise wait too
-//! long.
+//! handler runs costs nothing. A flush after the handler costs its own time, so it happens only if telemetry would otherwise wait
+//! too long.
 
 pub(super) mod awake;
 pub(super) mod health;

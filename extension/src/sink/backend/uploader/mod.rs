@@ -134,7 +134,8 @@ impl Uploader {
         FlushResult { failed, ..result }
     }
 
-    /// Sends the requests of one signal in turn until one fails. Each is settled at once, and stays settled if a later one is aborted.
+    /// Sends the requests of one signal in turn until one fails. Each is settled at once, and stays settled if a later one is
+    /// aborted.
     async fn lane(
         &self,
         client: Option<(&Sending, Profile)>,

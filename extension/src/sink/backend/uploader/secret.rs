@@ -1,5 +1,5 @@
-//! Reads the destination's credentials from Secrets Manager or the parameter store: while the function starts, and again when they are
-//! old or refused.
+//! Reads the destination's credentials from Secrets Manager or the parameter store: while the function starts, and again when
+//! they are old or refused.
 
 use crate::clock;
 use crate::config::{Direct, Secrets};
@@ -28,8 +28,8 @@ impl KeptSecret {
         Some(Self(Arc::new(CachedSecret::new(service, reference, *lifetime))))
     }
 
-    /// Reads the secret in the background. The function's init mostly takes longer. If it does not, or a freeze interrupts the read,
-    /// the first flush waits for the secret within its own time limit.
+    /// Reads the secret in the background. The function's init mostly takes longer. If it does not, or a freeze interrupts the
+    /// read, the first flush waits for the secret within its own time limit.
     pub(crate) fn read_ahead(self) {
         drop(tasks::spawn(async move { drop(self.0.current().await) }));
     }
