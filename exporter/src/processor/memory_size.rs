@@ -54,3 +54,36 @@ fn any(value: &AnyValue) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::Key;
+
+    #[test]
+    fn texts_count_wherever_they_are() {
+        let text = "x".repeat(1000);
+        let own = || AnyValue::from(text.clone());
+        let map = AnyValue::Map(Box::new([(Key::new("key"), own())].into()));
+        let values = [
+            own(),
+            AnyValue::Bytes(Box::new(text.clone().into_bytes())),
+            AnyValue::ListAny(Box::new(vec![own()])),
+            map.clone(),
+            AnyValue::ListAny(Box::new(vec![map])),
+        ];
+        for value in values {
+            assert!((1000..1200).contains(&any(&value)), "{value:?}");
+        }
+        let arrays = [
+            Array::String(vec![text.clone().into()]),
+            Array::I64(vec![1; 125]),
+            Array::F64(vec![1.0; 125]),
+            Array::Bool(vec![true; 1000]),
+        ];
+        for array in arrays.map(Value::Array).into_iter().chain([text.into()]) {
+            let attributes = attributes(&[KeyValue::new("key", array.clone())]);
+            assert!((1000..1200).contains(&attributes), "{array:?}");
+        }
+    }
+}

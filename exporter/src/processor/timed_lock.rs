@@ -71,6 +71,7 @@ mod tests {
             drop(guard);
             assert!(next.join().unwrap());
         });
+        assert_eq!(lock.state().waiting, 0);
         assert!(lock.lock(Duration::ZERO).is_some());
     }
 }
