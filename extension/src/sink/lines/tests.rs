@@ -220,6 +220,18 @@ async fn partial_spans_share_no_line_with_other_spans() {
 }
 
 #[tokio::test]
+async fn the_sink_waits_for_its_own_lines_before_the_environment_may_freeze() {
+    let (pipe, counts) = (Pipe::default(), Arc::default());
+    pipe.fill(true);
+    let config = Config::from_source(&BTreeMap::new());
+    let mut sink = crate::sink::Sink::open(&config, pipe.clone(), &counts).unwrap();
+    sink.xray(vec![spans(3)], true);
+    sink.write(vec![spans(2)]);
+    tokio::join!(sink.wait_written(Duration::from_mins(1)), async { pipe.fill(false) });
+    assert_eq!(pipe.items().iter().sum::<usize>(), 3 + 2);
+}
+
+#[tokio::test]
 async fn own_requests_share_a_compact_line_and_spills_stay_standard() {
     let pipe = Pipe::default();
     let variables = [("LAMBDA_OTLP_LINE", "compact"), ("AWS_REGION", "eu-west-1")];
