@@ -6,6 +6,20 @@ use simulator::secrets::{SecretAnswer, SecretServer};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::collections::BTreeMap;
 
+/// A pipe with a slow reader.
+struct SlowStdout;
+
+impl std::io::Write for SlowStdout {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(20));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A backend sink that sends to this simulated backend, and does not wait long beside a handler.
 fn backend(sink: &Sink) -> Backend {
     backend_with(sink, &[])
@@ -23,7 +37,7 @@ fn backend_with(sink: &Sink, more: &[(&str, &str)]) -> Backend {
         variables.map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let config = Config::from_source(&source);
     let counts = Arc::<Counts>::default();
-    let output = LineOutput::start(&config, std::io::sink(), Arc::clone(&counts));
+    let output = LineOutput::start(&config, SlowStdout, Arc::clone(&counts));
     let output = output.unwrap();
     let buffer = buffer(&config);
     let function = FunctionIdentity::of(&config, &Registration::default()).into_function();
