@@ -231,7 +231,7 @@ impl Redaction {
                 *number = 0.0;
                 Redacted::ONE
             }
-            Some(Value::BytesValue(bytes)) if hidden => {
+            Some(Value::BytesValue(bytes)) if hidden || self.finds_in_bytes(bytes) => {
                 bytes.clear();
                 Redacted::ONE
             }
@@ -349,6 +349,11 @@ impl Redaction {
             finds |= is_whole.is_err();
         }
         finds
+    }
+
+    /// Bytes with a match become empty, because their format is unknown.
+    fn finds_in_bytes(&self, bytes: &[u8]) -> bool {
+        self.redacted(&String::from_utf8_lossy(bytes)).is_some()
     }
 
     fn hides(&self, key: &str) -> bool {

@@ -486,6 +486,7 @@ fn redaction_preserves_attribute_keys_and_value_types() {
         pair("other", value(Value::IntValue(4_111_111_111_111_112))),
         pair("ratio", value(Value::DoubleValue(4_111_111_111_111_111.0))),
         pair("raw", value(Value::BytesValue(vec![1]))),
+        pair("body", value(Value::BytesValue(b"\xff4111111111111111".to_vec()))),
         pair("user.Password", value(Value::DoubleValue(1.5))),
         pair(
             "password",
@@ -503,6 +504,7 @@ fn redaction_preserves_attribute_keys_and_value_types() {
         pair("other", value(Value::IntValue(4_111_111_111_111_112))),
         pair("ratio", value(Value::DoubleValue(4_111_111_111_111_111.0))),
         pair("raw", value(Value::BytesValue(vec![1]))),
+        pair("body", value(Value::BytesValue(Vec::new()))),
         pair("user.Password", value(Value::DoubleValue(0.0))),
         pair(
             "password",
@@ -514,7 +516,7 @@ fn redaction_preserves_attribute_keys_and_value_types() {
         ),
     ];
     assert_eq!(attributes, expected);
-    assert_eq!(changed, Redacted { values: 5, whole: 0 });
+    assert_eq!(changed, Redacted { values: 6, whole: 0 });
 }
 
 /// Fields without an attribute of their own are in this attribute, under any key.
