@@ -237,7 +237,7 @@ fn an_explicit_zero_is_kept_in_optional_fields() {
 }
 
 #[test]
-fn snake_case_keys_are_accepted_and_other_spellings_ignored() {
+fn snake_case_and_older_keys_are_accepted_and_other_spellings_ignored() {
     let spelled =
         span(&json!({"trace_id": "01", "start_time_unix_nano": 1, "dropped_attributes_count": 2}));
     let spelled = spelled.unwrap();
@@ -248,6 +248,11 @@ fn snake_case_keys_are_accepted_and_other_spellings_ignored() {
     let request =
         read::<Logs>(&json!({"resource_logs": [{"scope_logs": [{"log_records": [{}, {}]}]}]}));
     assert_eq!(request.unwrap().resource_logs[0].scope_logs[0].log_records.len(), 2);
+    let before_0_15 = json!({"instrumentationLibrary": {"name": "shop"}, "spans": [{}]});
+    let before_0_15 = json!({"resourceSpans": [{"instrumentationLibrarySpans": [before_0_15]}]});
+    let request = read::<Traces>(&before_0_15).unwrap();
+    let scope = &request.resource_spans[0].scope_spans[0];
+    assert_eq!((scope.scope.as_ref().unwrap().name.as_str(), scope.spans.len()), ("shop", 1));
     // No other spelling is a key.
     let spelled = span(
         &json!({"trace__id": "01", "TraceId": "02", "traceid": "03", "trace_Id": "04", "trace_id_": "5"}),

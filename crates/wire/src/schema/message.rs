@@ -67,9 +67,16 @@ impl Message {
         }
     }
 
-    /// The field of this key, in lowerCamelCase or as the `.proto` files spell it.
+    /// The field of this key, in lowerCamelCase or as the `.proto` files spell it, or of its name before OTLP 0.15.
     #[cfg(feature = "decode")]
     pub(crate) fn field_of_key(&self, key: &str) -> Option<&'static Field> {
+        let key = match key {
+            "instrumentationLibrarySpans" => "scopeSpans",
+            "instrumentationLibraryLogs" => "scopeLogs",
+            "instrumentationLibraryMetrics" => "scopeMetrics",
+            "instrumentationLibrary" => "scope",
+            _ => key,
+        };
         let exact = self.fields.iter().find(|field| field.name == key);
         exact.or_else(|| {
             let spelled_as_in_proto = key.contains('_');
