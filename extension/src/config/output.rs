@@ -2,9 +2,9 @@
 
 use super::endpoint::{Endpoint, endpoint, host_and_port};
 use super::variables::{
-    ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, HTTP_PROXY, HTTPS_PROXY, MAX_BUFFER, MAX_RETRIES,
-    O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT, PROTOCOL,
-    PROXY, SECRET,
+    ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, HEADERS, HTTP_PROXY, HTTPS_PROXY, MAX_BUFFER,
+    MAX_RETRIES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL,
+    OUTPUT, PROTOCOL, PROXY, SECRET,
 };
 use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, Secrets, TABLE};
 use backend::{DestinationConfig, Profile, Protocol};
@@ -213,9 +213,20 @@ fn implied_by(reader: &Reader<'_>) -> Option<&'static str> {
     let leads_elsewhere =
         |name: &&str| reader.raw(name).is_some_and(|url| endpoint(&url) == Endpoint::Elsewhere);
     let endpoint = [ENDPOINT, OTEL_ENDPOINT].into_iter().find(leads_elsewhere);
-    let has_o2 = reader.is_set(O2_ORGANIZATION)
-        && (reader.is_set(O2_AUTHORIZATION) || reader.is_set(SECRET));
+    let has_o2 = names_openobserve(|name| reader.raw(name));
     endpoint.or(has_o2.then_some(O2_ORGANIZATION))
+}
+
+/// Returns `true` if these variables contain an organization of OpenObserve, and credentials for it.
+pub(super) fn names_openobserve(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let has_credentials = || {
+        let headers = variable(HEADERS).is_some_and(|headers| {
+            let mut names = headers.split(',').filter_map(|header| header.split_once('='));
+            names.any(|(name, _)| name.trim().eq_ignore_ascii_case("authorization"))
+        });
+        headers || [O2_AUTHORIZATION, SECRET].iter().any(|name| variable(name).is_some())
+    };
+    variable(O2_ORGANIZATION).is_some() && has_credentials()
 }
 
 /// Returns `true` if the SDK's endpoint is another program that receives gRPC.

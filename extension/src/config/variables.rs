@@ -206,7 +206,15 @@ const NEXT_WRAPPER: &str = "LAMBDA_OTLP_NEXT_WRAPPER";
 
 pub(super) const RECEIVER_PORT: &str = "OTEL_LAMBDA_RECEIVER_PORT";
 pub(super) const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
+#[cfg(feature = "direct")]
+pub(super) const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
 pub(super) const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+#[cfg(feature = "direct")]
+pub(super) const OTEL_SIGNAL_ENDPOINTS: [&str; 3] = [
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+];
 #[cfg(feature = "direct")]
 pub(super) const O2_ENDPOINT: &str = "O2_ENDPOINT";
 pub(super) const O2_ORGANIZATION: &str = "O2_ORGANIZATION_ID";

@@ -125,6 +125,7 @@ pub(super) enum Test {
 pub(super) enum Scalar {
     Text(Pattern),
     Number(f64),
+    Whole(i64),
     Bool(bool),
 }
 
@@ -194,6 +195,11 @@ impl Scalar {
             Self::Text(pattern) => pattern.matches(&leaf.text()),
             #[expect(clippy::float_cmp, reason = "the rule asks for equality")]
             Self::Number(number) => leaf.number().is_some_and(|value| value == *number),
+            Self::Whole(number) => match leaf.whole() {
+                Some(value) => value == *number,
+                #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "a fraction")]
+                None => leaf.number().is_some_and(|value| value == *number as f64),
+            },
             Self::Bool(wanted) => match leaf {
                 Leaf::Bool(value) => value == wanted,
                 leaf => leaf.text() == if *wanted { "true" } else { "false" },
@@ -221,6 +227,14 @@ impl Leaf<'_> {
             Self::Int(number) => Cow::Owned(number.to_string()),
             Self::Double(number) => Cow::Owned(number.to_string()),
             Self::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
+        }
+    }
+
+    fn whole(&self) -> Option<i64> {
+        match self {
+            Self::Text(text) => text.trim().parse().ok(),
+            Self::Int(number) => Some(*number),
+            Self::Double(_) | Self::Bool(_) => None,
         }
     }
 

@@ -167,8 +167,12 @@ fn variable_of(reader: &Reader<'_>, kind: SignalKind) -> &'static str {
         SignalKind::Metrics => OTEL_METRICS_ENDPOINT,
         SignalKind::Logs => OTEL_LOGS_ENDPOINT,
     };
-    let names = [ENDPOINT, own, OTEL_ENDPOINT, O2_ENDPOINT];
-    names.into_iter().find(|name| reader.is_set(name)).unwrap_or(ENDPOINT)
+    match Family::of(reader) {
+        Some(Family::OpenTelemetry) if reader.is_set(own) => own,
+        Some(Family::OpenTelemetry) => OTEL_ENDPOINT,
+        Some(Family::OpenObserve) => O2_ENDPOINT,
+        Some(Family::Ours) | None => ENDPOINT,
+    }
 }
 
 fn is_loopback(url: &Url) -> bool {

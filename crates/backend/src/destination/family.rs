@@ -18,22 +18,18 @@ pub(super) enum Family {
 }
 
 impl Family {
-    /// The first family whose endpoint is set.
+    /// The first family whose endpoint is set. The endpoint of one signal may be meant for the function's SDK only.
     pub(super) fn of(reader: &Reader<'_>) -> Option<Self> {
-        let any_set = |names: &[&str]| names.iter().any(|name| reader.is_set(name));
-        if any_set(&[ENDPOINT]) {
+        let signals = [OTEL_TRACES_ENDPOINT, OTEL_METRICS_ENDPOINT, OTEL_LOGS_ENDPOINT];
+        let is_set = |name: &&str| reader.is_set(name);
+        if reader.is_set(ENDPOINT) {
             Some(Self::Ours)
-        } else if any_set(&[
-            OTEL_ENDPOINT,
-            OTEL_TRACES_ENDPOINT,
-            OTEL_METRICS_ENDPOINT,
-            OTEL_LOGS_ENDPOINT,
-        ]) {
+        } else if reader.is_set(OTEL_ENDPOINT) || signals.iter().all(is_set) {
             Some(Self::OpenTelemetry)
-        } else if any_set(&[O2_ORGANIZATION, O2_AUTHORIZATION]) {
+        } else if [O2_ORGANIZATION, O2_AUTHORIZATION].iter().any(is_set) {
             Some(Self::OpenObserve)
         } else {
-            None
+            signals.iter().any(is_set).then_some(Self::OpenTelemetry)
         }
     }
 }

@@ -3,9 +3,10 @@
 
 use super::endpoint::{Endpoint, endpoint};
 use super::keys::{ConfigKey, KEYS, Meaning, PREFIX};
+use super::output::names_openobserve;
 use super::variables::{
-    CONFIG_FILE, ENDPOINT, MAX_BUFFER, O2_AUTHORIZATION, O2_ORGANIZATION, O2_UNUSED, OTEL_ENDPOINT,
-    OTEL_PROTOCOL, PROTOCOL,
+    CONFIG_FILE, ENDPOINT, HEADERS, MAX_BUFFER, O2_UNUSED, OTEL_ENDPOINT, OTEL_PROTOCOL,
+    OTEL_SIGNAL_ENDPOINTS, PROTOCOL,
 };
 use settings::{Reader, Source};
 use std::fs::File;
@@ -24,7 +25,6 @@ const MOST_BYTES: u64 = 64 * 1024;
 const MOST_NAMED: usize = 10;
 
 const OTEL_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
 const HOLD: &str = "LAMBDA_OTLP_HOLD";
 const MIB: u64 = 1 << 20;
 
@@ -63,7 +63,7 @@ pub(super) struct WithKeys<'a> {
     variables: &'a dyn Source,
     /// The first of two values for a variable counts.
     filled: Vec<Filled>,
-    warnings: Vec<(&'static str, String)>,
+    warnings: Vec<(String, String)>,
     /// The file's name, and the problem of the file as a whole.
     mistake: Option<(&'static str, String)>,
 }
@@ -154,10 +154,10 @@ impl<'a> WithKeys<'a> {
         let more = unused.len().saturating_sub(MOST_NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let text = format!("these {what} are not used: {}{more}", named.join(", "));
-        self.warnings.push((of, text));
+        self.warnings.push((of.to_owned(), text));
     }
 
-    /// Adds a value. Returns `false` if it is invalid.
+    /// Adds a value. Returns `false` if nothing uses this key.
     fn value(
         &mut self,
         key: &ConfigKey,
@@ -176,23 +176,26 @@ impl<'a> WithKeys<'a> {
             // Variables with another protocol are meant for the function's SDK or for this extension.
             Meaning::Protocol if self.is_remote_told() && self.is_set(OTEL_PROTOCOL) => {}
             Meaning::Protocol => {
-                let protocol = if text == "http" { "http/protobuf".to_owned() } else { text };
+                let is_http = text.trim().eq_ignore_ascii_case("http");
+                let protocol = if is_http { "http/protobuf".to_owned() } else { text };
                 self.fill(PROTOCOL, protocol, key, of);
             }
             Meaning::Strategy => {
-                let hold = STRATEGIES.iter().find(|(strategy, _)| *strategy == text);
-                let hold = hold.map_or(text, |(_, hold)| (*hold).to_owned());
-                self.fill(HOLD, hold, key, of);
+                let is_this = |(word, _): &&(&str, _)| text.trim().eq_ignore_ascii_case(word);
+                match STRATEGIES.iter().find(is_this) {
+                    Some((_, hold)) => self.fill(HOLD, (*hold).to_owned(), key, of),
+                    None => self.warn_invalid(key, of, "default, end, periodic or continuous"),
+                }
             }
-            Meaning::CompletionWait => match text.as_str() {
+            Meaning::CompletionWait => match text.trim().to_ascii_lowercase().as_str() {
                 "off" => self.fill(HOLD, "never".to_owned(), key, of),
                 // The strategy decides.
                 "auto" => {}
-                _ => return false,
+                _ => self.warn_invalid(key, of, "auto or off"),
             },
-            Meaning::QueueBytes => match text.parse::<u64>() {
+            Meaning::QueueBytes => match text.trim().parse::<u64>() {
                 Ok(bytes) => self.fill(MAX_BUFFER, bytes.div_ceil(MIB).to_string(), key, of),
-                Err(_) => return false,
+                Err(_) => self.warn_invalid(key, of, "a number of bytes"),
             },
             // A small number in the variable may mean seconds.
             Meaning::Milliseconds(variable) if is_number => {
@@ -205,18 +208,25 @@ impl<'a> WithKeys<'a> {
         true
     }
 
+    fn warn_invalid(&mut self, key: &ConfigKey, of: Option<&str>, expected: &str) {
+        self.warnings.push((called(key, of), format!("expected {expected}: the default is used")));
+    }
+
     /// Returns the variables that this endpoint and its headers correspond to: OpenTelemetry's, or ours if OpenTelemetry's point
     /// the function's SDK to this extension. Returns `None` if variables already name a destination.
     fn names_of_destination(&self, url: &str) -> Option<[&'static str; 2]> {
         if self.has_destination() {
             return None;
         }
-        let is_of_sdk = self.is_set(OTEL_ENDPOINT) || endpoint(url) != Endpoint::Elsewhere;
+        // OpenTelemetry's headers would also go to the host of a signal's endpoint.
+        let is_of_sdk = self.is_set(OTEL_ENDPOINT)
+            || OTEL_SIGNAL_ENDPOINTS.iter().any(|name| self.is_set(name))
+            || endpoint(url) != Endpoint::Elsewhere;
         Some(if is_of_sdk { [ENDPOINT, HEADERS] } else { [OTEL_ENDPOINT, OTEL_HEADERS] })
     }
 
     fn has_destination(&self) -> bool {
-        let has_o2 = self.is_set(O2_ORGANIZATION) && self.is_set(O2_AUTHORIZATION);
+        let has_o2 = names_openobserve(|name| self.variables.get(name));
         self.is_set(ENDPOINT) || has_o2 || self.is_remote_told()
     }
 
@@ -231,11 +241,7 @@ impl<'a> WithKeys<'a> {
     }
 
     fn fill(&mut self, variable: &'static str, value: String, key: &ConfigKey, of: Option<&str>) {
-        let called = match of {
-            Some(file) => format!("{} of {file}", key.name),
-            None => key.variable.name.to_owned(),
-        };
-        self.filled.push(Filled { variable, value, called });
+        self.filled.push(Filled { variable, value, called: called(key, of) });
     }
 
     /// Returns the value of an unset variable.
@@ -249,6 +255,14 @@ const ELSEWHERE: &str = " (another endpoint is used)";
 
 fn is_endpoint(key: &ConfigKey) -> bool {
     matches!(key.meaning, Meaning::Endpoint)
+}
+
+/// Returns how messages call a key of the file, or its variable.
+fn called(key: &ConfigKey, of: Option<&str>) -> String {
+    match of {
+        Some(file) => format!("{} of {file}", key.name),
+        None => key.variable.name.to_owned(),
+    }
 }
 
 /// Returns the name of the key in the file, or of its variable.
@@ -337,7 +351,12 @@ fn of_table(key: &ConfigKey, table: &DeTable<'_>) -> Option<Value> {
 
 fn pairs(headers: &DeTable<'_>) -> String {
     let pairs = headers.iter().filter_map(|(name, value)| {
-        let value = value.get_ref().as_str()?;
+        let value = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) => number.to_string(),
+            DeValue::Boolean(value) => value.to_string(),
+            _ => return None,
+        };
         // A comma would begin another header.
         let value = value.replace('%', "%25").replace(',', "%2C");
         Some([name.get_ref().as_ref(), &value].join("="))

@@ -252,6 +252,75 @@ fn headers_set_with_an_endpoint_are_sent_to_no_other() {
 }
 
 #[test]
+fn headers_do_not_go_to_the_endpoint_that_an_sdk_has_for_one_signal() {
+    let djv3 = [
+        ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com"),
+        ("LAMBDA_OTEL_EXPORTER_HEADERS", "authorization=Basic%20ZGp2Mw=="),
+    ];
+    for signal in ["TRACES", "METRICS", "LOGS"] {
+        let name = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
+        let of_sdk = (name.as_str(), "https://sdk.example.com/v1/any");
+        for config in [config("", &[djv3[0], djv3[1], of_sdk]), config(FILE, &[of_sdk])] {
+            let Output::Otlp(direct) = &config.choice.output else { panic!("{signal}") };
+            let endpoints = format!("{:?}", direct.destination.endpoints);
+            assert!(!endpoints.contains("sdk.example.com"), "{signal}: {endpoints}");
+            assert_ne!(destination(&config).1, "", "{signal}");
+        }
+    }
+}
+
+#[test]
+fn credentials_for_openobserve_may_come_from_our_variables() {
+    let djv3 = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com");
+    let organization = ("O2_ORGANIZATION_ID", "shop");
+    let headers = ("LAMBDA_OTLP_HEADERS", "x-a=b,Authorization=Basic%20b3Vycw==");
+    let with = config("", &[organization, headers, djv3]);
+    let Output::Json(direct) = &with.choice.output else { panic!("{:?}", with.choice) };
+    let url = "https://api.openobserve.ai/api/shop/v1/traces";
+    assert_eq!(direct.destination.endpoints.of(SignalKind::Traces).as_str(), url);
+    let without = [organization, ("LAMBDA_OTLP_HEADERS", "x-a=b")];
+    assert_eq!(config("", &without).choice.output, Output::Stdout);
+}
+
+#[test]
+fn an_endpoint_for_one_signal_leaves_the_others_to_openobserve() {
+    let variables = [
+        ("O2_ORGANIZATION_ID", "shop"),
+        ("O2_AUTHORIZATION_HEADER", "Basic bzI="),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://sdk.example.com/v1/traces"),
+    ];
+    let config = config("", &variables);
+    let Output::Json(direct) = &config.choice.output else { panic!("{:?}", config.choice) };
+    let url = "https://api.openobserve.ai/api/shop/v1/traces";
+    assert_eq!(direct.destination.endpoints.of(SignalKind::Traces).as_str(), url);
+}
+
+#[test]
+fn djv3_keywords_ignore_case_and_wrong_ones_are_reported() {
+    let config_with = |name: &str, value: &str| config("", &[(name, value)]);
+    let hold = |name: &str, value: &str| config_with(name, value).hold;
+    assert_eq!(hold("LAMBDA_OTEL_FLUSH_STRATEGY", "Continuous"), HoldMode::Never);
+    assert_eq!(hold("LAMBDA_OTEL_FLUSH_COMPLETION_WAIT", "OFF"), HoldMode::Never);
+    let check = |name: &str, value: &str, expected: &str| {
+        let said = format!("{name}: expected {expected}: the default is used");
+        assert_eq!(config_with(name, value).complaint(), said);
+    };
+    check("LAMBDA_OTEL_FLUSH_STRATEGY", "later", "default, end, periodic or continuous");
+    check("LAMBDA_OTEL_FLUSH_COMPLETION_WAIT", "250", "auto or off");
+    check("LAMBDA_OTEL_FLUSH_MAX_QUEUE_BYTES", "4MiB", "a number of bytes");
+    let file = "[exporter]\nendpoint = \"https://file.example.com\"\nheaders = { x-org = 42 }\n";
+    let with = config(file, &[]);
+    let Output::Otlp(direct) = &with.choice.output else { panic!() };
+    assert!(
+        direct
+            .destination
+            .headers
+            .iter()
+            .any(|(name, value)| name == "x-org" && value.expose() == "42")
+    );
+}
+
+#[test]
 fn a_loopback_endpoint_in_the_file_sets_no_receiver_port() {
     let file = "[exporter]\nendpoint = \"http://127.0.0.1:5080/c\"\nheaders = { authorization = \"Basic aHVudGVyMg==\" }\n";
     let asked = config(file, &[("LAMBDA_OTLP_OUTPUT", "otlp")]);
@@ -275,12 +344,11 @@ fn unused_o2_and_djv3_variables_are_reported_in_one_line() {
             ("LAMBDA_OTEL_FLUSH_MAX_BATCH_BYTES", "hunter2"),
             ("LAMBDA_OTEL_CORRELATION_EMIT_ORPHANED_SPANS", "true"),
             ("LAMBDA_OTEL_ENDPOINT", "https://hunter2.example.com"),
-            ("LAMBDA_OTEL_FLUSH_COMPLETION_WAIT", "250"),
             ("LAMBDA_OTEL_FLUSH_INTERVAL", "soon"),
         ],
     );
     let said = "LAMBDA_OTEL_*: these variables are not used: LAMBDA_OTEL_CORRELATION_EMIT_ORPHANED_SPANS, \
-                LAMBDA_OTEL_ENDPOINT, LAMBDA_OTEL_FLUSH_MAX_BATCH_BYTES, LAMBDA_OTEL_FLUSH_COMPLETION_WAIT; \
+                LAMBDA_OTEL_ENDPOINT, LAMBDA_OTEL_FLUSH_MAX_BATCH_BYTES; \
                 LAMBDA_OTEL_FLUSH_INTERVAL: \"soon\" is not a duration (5s, 500ms, or milliseconds)";
     assert_eq!(config.complaint(), said);
 }

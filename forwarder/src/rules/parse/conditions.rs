@@ -219,6 +219,12 @@ fn scalars<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> Vec<S
         let scalar = match node.get_ref() {
             DeValue::String(text) => Some(Scalar::Text(Pattern::new(text))),
             DeValue::Boolean(value) => Some(Scalar::Bool(*value)),
+            DeValue::Integer(number) => {
+                match i64::from_str_radix(number.as_str(), number.radix()) {
+                    Ok(whole) => Some(Scalar::Whole(whole)),
+                    Err(_) => document.number(key, node).map(Scalar::Number),
+                }
+            }
             _ => document.number(key, node).map(Scalar::Number),
         };
         scalars.extend(scalar);

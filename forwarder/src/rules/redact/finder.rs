@@ -45,7 +45,7 @@ pub(in super::super) const PRESETS: &[Preset] = &[
         detectors: &[
             Detector::Word("(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}"),
             Detector::Regex(concat!(
-                r"(?i-u:secret[ _-]?access[ _-]?key|aws[ _-]?secret[ _-]?key)",
+                r"(?i-u:secret[ _-]?(?:access[ _-]?)?key)",
                 r#"["'\\]*[ \t]*(?:[:=]+>?|>)[ \t]*[\["'\\]*(?<value>[0-9A-Za-z/+=]{40})"#
             )),
             Detector::Regex(concat!(

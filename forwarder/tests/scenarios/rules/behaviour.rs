@@ -240,6 +240,9 @@ fn conditions_compare_numbers_texts_and_booleans() {
     check("{ regex = \"^a.c$\" }", "a=abc", true);
     check("{ regex = '^\\d+$' }", "a=12", true);
     check("\"Abc\"", "a=abc", false);
+    check("1234567890123456789", "a=1234567890123456789", true);
+    check("1234567890123456789", "a=1234567890123456788", false);
+    check("{ not = 9007199254740993 }", "a=9007199254740992", true);
 }
 
 /// A request without the text of a condition is not decoded, which must not change the matches.
