@@ -405,6 +405,19 @@ fn forward_applies_the_rules_of_the_forwarder() {
 }
 
 #[test]
+fn ignored_routes_to_other_destinations_are_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rules.toml");
+    let rules = "[destination.audit]\nendpoint = \"https://audit.example.com\"\n\
+                 [[route]]\nlog_group = \"*\"\nto = \"audit\"\n";
+    std::fs::write(&path, rules).unwrap();
+    let mut forward = command(&["forward", "events/awslogs-text-mixed.json", "--dry-run"]);
+    let (code, _, said) = output_of(forward.env("LAMBDA_OTLP_RULES", &path));
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("routes to destinations of the rules are ignored"), "{said}");
+}
+
+#[test]
 fn undelivered_telemetry_fails_the_forward_command() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let endpoint = format!("http://127.0.0.1:{port}");

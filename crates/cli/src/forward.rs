@@ -111,6 +111,11 @@ pub(crate) async fn one_destination<E: Export>(
 ) -> anyhow::Result<Forwarder<E, NoQueue>> {
     let destinations = vec![forwarder::default_destination(config, export)];
     let rules = read_rules(config, aws).await.map_err(anyhow::Error::msg)?;
+    if !rules.destinations().is_empty() {
+        eprintln!(
+            "lambda-otlp: routes to destinations of the rules are ignored: everything goes to one endpoint"
+        );
+    }
     let mut forwarder = Forwarder::new(destinations.clone(), Queues::default(), options);
     // Routes would send telemetry to the destinations of the deployed forwarder.
     forwarder.set_rules(rules, destinations);

@@ -227,6 +227,10 @@ fn aws_keys() {
                 "aws_secret_access_key = ****",
             ),
             (
+                "ReadOnlyCredentials(secret_key='wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY')",
+                "ReadOnlyCredentials(secret_key='****')",
+            ),
+            (
                 r#"SecretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY""#,
                 r#"SecretAccessKey: "****""#,
             ),
