@@ -95,20 +95,20 @@ impl Service {
                     tracing::error!(
                         source,
                         error,
-                        "cannot apply the new rules, the previous ones stay in force"
+                        "cannot apply the new rules; previous ones, if any, stay in force"
                     );
                 }
             },
             Refreshed::Wrong(mistakes) => {
                 for mistake in mistakes.iter() {
-                    tracing::error!(source, %mistake, "invalid rules, the previous ones stay in force");
+                    tracing::error!(source, %mistake, "invalid rules; previous ones, if any, stay in force");
                 }
             }
             Refreshed::Unread(error) => {
                 tracing::error!(
                     source,
                     error,
-                    "cannot read the rules, the previous ones stay in force"
+                    "cannot read the rules; previous ones, if any, stay in force"
                 );
             }
         }

@@ -312,12 +312,9 @@ fn on_resource<'r>(active: &Active<'r>, resource: &Resource) -> Option<Active<'r
     Some(Active { unless: unless.is_some(), ..*active })
 }
 
-/// The first rule that keeps, drops or samples, if it drops all items without looking at them.
+/// The first rule, if it drops all items without looking at them. A rule before it needs the items for its counts.
 fn drops_all<'a, 'r>(active: &'a [Active<'r>]) -> Option<&'a Active<'r>> {
-    let decides = |active: &&Active<'_>| {
-        matches!(active.rule.action, Action::Keep | Action::Drop | Action::Sample(_))
-    };
-    let first = active.iter().find(decides)?;
+    let first = active.first()?;
     (matches!(first.rule.action, Action::Drop) && !first.asks_items()).then_some(first)
 }
 

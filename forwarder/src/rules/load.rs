@@ -17,11 +17,11 @@ pub enum RulesSource {
 }
 
 impl RulesSource {
-    /// Parses `ssm:NAME`, or a path relative to `package` (`LAMBDA_TASK_ROOT`, else `/var/task`).
+    /// Parses `ssm:NAME`, or a path relative to `package` (`LAMBDA_TASK_ROOT`, else the current folder).
     pub fn parse(text: &str, package: Option<&str>) -> Self {
         match text.trim().strip_prefix("ssm:") {
             Some(name) => Self::Parameter(name.to_owned()),
-            None => Self::File(Path::new(package.unwrap_or("/var/task")).join(text.trim())),
+            None => Self::File(Path::new(package.unwrap_or("")).join(text.trim())),
         }
     }
 }
@@ -249,8 +249,8 @@ mod tests {
         let check = |text: &str, package: Option<&str>, expected: &str| {
             assert_eq!(RulesSource::parse(text, package).to_string(), expected, "{text}");
         };
-        check("rules.toml", None, "/var/task/rules.toml");
-        check("rules.toml", Some("/opt/fn"), "/opt/fn/rules.toml");
+        check("rules.toml", None, "rules.toml");
+        check("rules.toml", Some("/var/task"), "/var/task/rules.toml");
         check("/opt/rules.toml", None, "/opt/rules.toml");
         check("ssm:/lambda-otlp/rules", None, "ssm:/lambda-otlp/rules");
     }

@@ -33,18 +33,13 @@ pub(super) fn read(reader: &mut Reader<'_>, family: Option<Family>) -> Headers {
     if has_secret && ours.get("authorization").is_some() {
         reader.warn(HEADERS, format!("its authorization is ignored: {SECRET} replaces it"));
     }
-    if !ours.is_empty() {
-        return ours;
-    }
     match family {
-        Some(Family::OpenTelemetry) => otel,
-        Some(Family::OpenObserve) => {
-            let mut headers = Headers::new();
+        Some(Family::OpenObserve) if ours.get("authorization").is_none() => {
+            let mut headers = ours;
             let Some(value) = o2 else {
-                if has_secret {
-                    return headers;
+                if headers.is_empty() && !has_secret {
+                    reader.mistake(O2_AUTHORIZATION, format!("missing beside {O2_ORGANIZATION}"));
                 }
-                reader.mistake(O2_AUTHORIZATION, format!("missing beside {O2_ORGANIZATION}"));
                 return headers;
             };
             let value = value.expose().trim();
@@ -55,7 +50,9 @@ pub(super) fn read(reader: &mut Reader<'_>, family: Option<Family>) -> Headers {
             }
             headers
         }
-        Some(Family::Ours) | None => {
+        _ if !ours.is_empty() => ours,
+        Some(Family::OpenTelemetry) => otel,
+        _ => {
             if !otel.is_empty() {
                 reader.warn(OTEL_HEADERS, format!("not sent to {ENDPOINT}; set {HEADERS} for it"));
             }

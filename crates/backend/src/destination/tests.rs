@@ -162,6 +162,34 @@ fn o2_variables_define_an_otlp_endpoint() {
         &[("O2_AUTHORIZATION_HEADER", "hunter2")],
         &expect!["O2_ORGANIZATION_ID: missing beside O2_AUTHORIZATION_HEADER"],
     );
+    let ours = |headers| {
+        [
+            ("LAMBDA_OTLP_HEADERS", headers),
+            ("O2_ORGANIZATION_ID", "default"),
+            ("O2_AUTHORIZATION_HEADER", "cHJhYmhhdA=="),
+        ]
+    };
+    check(
+        &ours("x-team=shop"),
+        &expect![[r"
+        https://api.openobserve.ai/api/default/v1/traces
+        https://api.openobserve.ai/api/default/v1/metrics
+        https://api.openobserve.ai/api/default/v1/logs
+        x-team: shop
+        authorization: Basic cHJhYmhhdA==
+        stream default
+        OpenObserve 10s Gzip 4194304"]],
+    );
+    check(
+        &ours("authorization=Bearer t0ken"),
+        &expect![[r"
+        https://api.openobserve.ai/api/default/v1/traces
+        https://api.openobserve.ai/api/default/v1/metrics
+        https://api.openobserve.ai/api/default/v1/logs
+        authorization: Bearer t0ken
+        stream default
+        OpenObserve 10s Gzip 4194304"]],
+    );
 }
 
 #[test]

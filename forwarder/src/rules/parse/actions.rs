@@ -16,6 +16,8 @@ use toml::de::{DeTable, DeValue};
 pub(super) const NAMES: [&str; 8] =
     ["keep", "drop", "sample", "redact", "add", "set", "rename", "remove"];
 
+const NO_NAME: &str = "the name of an attribute cannot be empty";
+
 pub(super) fn read<'t>(
     document: &mut Document<'t>,
     at: &Range<usize>,
@@ -61,6 +63,9 @@ pub(super) fn read<'t>(
             let mut pairs = Vec::new();
             for (key, node) in table {
                 let from = key.get_ref();
+                if from.is_empty() {
+                    document.mistake(node.span(), name, NO_NAME);
+                }
                 let to = document.string(&join(name, from), node);
                 pairs.extend(to.map(|to| (from.to_string(), to.to_owned())));
             }
@@ -100,6 +105,9 @@ fn new_values<'t>(
     let mut values = Vec::new();
     for (key, node) in table {
         let name = key.get_ref();
+        if name.is_empty() {
+            document.mistake(node.span(), path, NO_NAME);
+        }
         let value = new_value(document, &join(path, name), node);
         values.extend(value.map(|value| (name.to_string(), value)));
     }

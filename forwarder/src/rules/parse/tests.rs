@@ -195,6 +195,19 @@ fn mistakes_in_actions_are_reported_with_position() {
     "#]],
     );
     check_rule(
+        "add = { \"\" = 1 }",
+        expect![[r"
+            3:14: add: the name of an attribute cannot be empty
+        "]],
+    );
+    check_rule(
+        "rename = { a = \"\", \"\" = \"b\" }",
+        expect![[r"
+            3:16: rename.a: expected a string that is not empty
+            3:25: rename: the name of an attribute cannot be empty
+        "]],
+    );
+    check_rule(
         "add = { a = \"{service}\" }\non = \"resources\"",
         expect![[r"
         3:13: add.a: no placeholder is called {service}: there are {account}, {region}, {log_group}, {log_stream} and {function}

@@ -57,6 +57,7 @@ fn later_rules_see_the_changes_of_earlier_rules() {
         &format!("{stage}{by_stage}"),
         request(),
         expect![[r"
+            stage: 1 matched, 0 dropped, 1 changed, 0 redacted
             by: 1 matched, 1 dropped, 0 changed, 0 redacted
         "]],
     );
@@ -67,6 +68,15 @@ fn later_rules_see_the_changes_of_earlier_rules() {
         resource stage=x
         log 9 bob@example.com a=1
         stage: 1 matched, 0 dropped, 1 changed, 0 redacted
+    "]],
+    );
+    let all = "[[rule]]\nname = \"all\"\ndrop = true\n";
+    check(
+        &format!("{redact}{all}{stage}"),
+        request(),
+        expect![[r"
+        redact: 1 matched, 0 dropped, 1 changed, 1 redacted
+        all: 1 matched, 1 dropped, 0 changed, 0 redacted
     "]],
     );
 }
