@@ -259,6 +259,7 @@ mod tests {
             r#"{"status":"ok"}"#,
             r#"{"partialSuccess":{},"took":3}"#,
             r#"{"code":200,"message":"done"}"#,
+            r#"{"code":399}"#,
             r#"{"success":true,"error":null,"errors":[]}"#,
             r#"{"code":200,"status":[{"name":"j1","successful":4,"failed":0}]}"#,
         ] {
@@ -268,6 +269,8 @@ mod tests {
             r#"{"code":503,"message":"Error# MemoryTableOverflowError"}"#,
             r#"{"code":401,"message":"Unauthorized Access"}"#,
             r#"{"code":"503"}"#,
+            r#"{"code":400}"#,
+            r#"{"code":"400"}"#,
             r#"{"errorMessage":"Task timed out after 3.00 seconds"}"#,
             r#"{"error":"login"}"#,
             r#"{"errors":[{"reason":"x"}]}"#,

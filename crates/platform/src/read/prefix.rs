@@ -113,7 +113,6 @@ fn tabbed(line: &str) -> Option<Prefix<'_>> {
     let mut fields = rest.get(1..)?.splitn(2, '\t');
     let label = fields.next()?;
     let severity = match label {
-        "" => return None,
         "trce" | "trace" => "TRACE",
         "dbug" | "debug" => "DEBUG",
         "info" => "INFO",

@@ -137,20 +137,9 @@ fn header_len(member: &[u8]) -> Result<usize, InflateError> {
 
 /// Inflates `input` if it is exactly one gzip member whose stated size is at most `max_bytes`: faster, because the size is known.
 /// Returns `None` otherwise; [`reader`] then reads it or reports the error.
+#[cfg(feature = "bulk")]
 pub fn inflate_plain(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
-    #[cfg(feature = "bulk")]
-    {
-        super::libdeflate::inflate(input, max_bytes)
-    }
-    #[cfg(not(feature = "bulk"))]
-    {
-        // ISIZE (RFC 1952, 2.3.1), which is the size of the last member modulo 2^32.
-        let size = usize::try_from(u32::from_le_bytes(*input.last_chunk()?)).ok()?;
-        let is_small = is_gzip(input) && size <= max_bytes;
-        let mut out = Vec::new();
-        let is_whole = is_small && inflate_members(input, max_bytes, &mut out).is_ok();
-        is_whole.then_some(out)
-    }
+    super::libdeflate::inflate(input, max_bytes)
 }
 
 /// Inflates while reading, for streams that need not be in memory as a whole. Errors contain an [`InflateError`]; above

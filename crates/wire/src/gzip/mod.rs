@@ -9,8 +9,10 @@ mod libdeflate;
 pub use compress::compress;
 #[cfg(feature = "encode")]
 pub(crate) use compress::{Compressor, TooLarge};
+#[cfg(feature = "bulk")]
+pub use inflate::inflate_plain;
 #[cfg(feature = "decode")]
-pub use inflate::{InflateError, inflate, inflate_deflate, inflate_plain, is_gzip, reader};
+pub use inflate::{InflateError, inflate, inflate_deflate, is_gzip, reader};
 #[cfg(feature = "decode")]
 pub(crate) use inflate::{inflate_counted, inflate_with_dictionary};
 

@@ -24,6 +24,7 @@ fn inflate_accepts_output_of_exactly_the_limit() {
     assert_eq!(inflate(&gzip, 4999), Err(InflateError::TooLarge { max_bytes: 4999 }));
 }
 
+#[cfg(feature = "bulk")]
 #[test]
 fn inflate_plain_declines_truncated_corrupt_or_oversized_input() {
     let check = |gzip: &[u8], max_bytes, expected: Option<usize>| {
@@ -93,7 +94,9 @@ fn truncated_and_corrupt_streams_report_different_errors() {
     let mut crc = gzip.clone();
     let at = crc.len() - 6;
     crc[at] ^= 1;
-    assert_eq!(inflate(&crc, 1000), Err(InflateError::Corrupt));
+    let mut inflated = 1;
+    assert_eq!(inflate_counted(&crc, 1000, &mut inflated), Err(InflateError::Corrupt));
+    assert_eq!(inflated, 1 + "some text that is long enough to be cut somewhere".len());
     assert_eq!(inflate(b"\x1f\x8bnonsense", 1000), Err(InflateError::Corrupt));
 }
 
@@ -118,6 +121,7 @@ fn a_member_truncated_at_any_byte_reports_an_early_end() {
             assert_eq!(read.unwrap_err().to_string(), "gzip stream ends early", "{end}");
         }
         assert_eq!(inflate(&gzip, 1000).unwrap(), b"some text");
+        assert_eq!(inflate(&gzip.repeat(2), 1000).unwrap(), b"some textsome text");
     }
 }
 
@@ -143,6 +147,13 @@ fn the_compressed_size_limit_is_exact_and_ignores_earlier_bytes() {
     assert_eq!(compressed(size - 1), (Err(size), size));
     let (result, written) = compressed(20);
     assert_eq!(result, Err(written));
+    // Stops within the input.
+    let mut out = b"before".to_vec();
+    let random: Vec<u8> =
+        (0..10_000u32).flat_map(|n| crc32fast::hash(&n.to_le_bytes()).to_le_bytes()).collect();
+    let error = Compressor::new(6).compress(&random, 0..0, 20, &mut out).unwrap_err();
+    assert!(error.input_bytes < random.len());
+    assert_eq!(error.bytes, out.len() - b"before".len());
 }
 
 #[test]

@@ -116,6 +116,8 @@ fn ip() {
             ("2001:db8::1.", "****."),
             ("1:2:3:4:5:6:7:8:443", "****:443"),
             ("::ffff:10.1.2.3:443", "****:443"),
+            ("2001:db8:0:1:2:3:4:5", "****"),
+            ("peer::1", "peer****"),
         ],
     );
     check_stays(
@@ -130,6 +132,9 @@ fn ip() {
             "00:1a:2b:3c:4d:5e",
             "std::fmt::add",
             "std::f64::abs",
+            "shop::f64: overflow",
+            "h264::1",
+            "::1.2.3",
             "a::b1::c",
             "Face::Add",
             "a::b",
@@ -220,6 +225,11 @@ fn aws_keys() {
         "aws_keys",
         &[
             (r"\033[31mAKIAIOSFODNN7EXAMPLE\033[0m", r"\033[31m****\033[0m"),
+            (r"\e[31mAKIAIOSFODNN7EXAMPLE\e[0m", r"\e[31m****\e[0m"),
+            (
+                r"aws_secret_access_key = wJalrXUtnFEMI\/K7MDENG\/bPxRfiCYEXAMPLEKEY",
+                "aws_secret_access_key = ****",
+            ),
             ("AKIAIOSFODNN7EXAMPLE", "****"),
             ("key=ASIAIOSFODNN7EXAMPLE;", "key=****;"),
             (

@@ -1,10 +1,14 @@
 //! Hanging and slow destinations beside others.
 
 use super::*;
+use lambda_otlp_forwarder::Config;
+use std::collections::HashMap;
 
 struct Slow {
     hangs: bool,
     time: Duration,
+    /// Refuses later requests.
+    accepts_until: Option<Instant>,
 }
 
 impl Export for Slow {
@@ -16,6 +20,9 @@ impl Export for Slow {
             tokio::time::sleep_until(deadline).await;
             return refuses(&request, 503, Fate::Park);
         }
+        if self.accepts_until.is_some_and(|until| Instant::now() > until) {
+            return refuses(&request, 503, Fate::Park);
+        }
         tokio::time::sleep(self.time).await;
         takes(&request)
     }
@@ -23,7 +30,11 @@ impl Export for Slow {
 
 /// Creates one request per function with a stream template.
 fn by_function(name: &str, slow: Slow) -> Destination<Slow> {
-    destination(name, slow).with_stream(Some(Template::parse("{function}").unwrap()))
+    let endpoint = format!("http://127.0.0.1:9/api/{name}");
+    let variables = HashMap::from([("LAMBDA_OTLP_ENDPOINT".to_owned(), endpoint)]);
+    let config = Config::from_source(&variables).0.unwrap();
+    let destination = Destination::new(name, slow, &config.destination, IngestPolicy::any_time());
+    destination.with_stream(Some(Template::parse("{function}").unwrap()))
 }
 
 fn functions(number: usize) -> Event {
@@ -44,8 +55,9 @@ async fn a_hanging_destination_does_not_block_another() {
     )
     .unwrap();
     let time = Duration::from_millis(100);
-    let destinations = ["default", "other"]
-        .map(|name| Arc::new(by_function(name, Slow { hangs: name == "default", time })));
+    let accepts_until = Some(Instant::now() + 12 * time);
+    let slow = |name| Slow { hangs: name == "default", time, accepts_until };
+    let destinations = ["default", "other"].map(|name| Arc::new(by_function(name, slow(name))));
     let mut stack = Stack::with(Vec::new(), default_options());
     stack.forwarder.set_rules(Arc::new(rules), destinations.into());
     let report = stack.forward(functions(12)).await;
@@ -55,7 +67,7 @@ async fn a_hanging_destination_does_not_block_another() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_destination_receives_all_requests_six_at_once() {
-    let slow = Slow { hangs: false, time: Duration::from_secs(1) };
+    let slow = Slow { hangs: false, time: Duration::from_secs(1), accepts_until: None };
     let stack = Stack::with(vec![by_function("default", slow)], default_options());
     let began = Instant::now();
     assert_eq!(stack.forward(functions(90)).await.ledger().accepted, 90);

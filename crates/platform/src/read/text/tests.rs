@@ -172,6 +172,8 @@ fn invalid_figures_of_text_lines_are_omitted() {
     figure("1.5", " duration=1.5");
     figure("1.5ms", " duration=1.5");
     figure("1.5 s", " duration=1500");
+    figure("1.5s", " duration=1500");
+    figure("5 secs", "");
     figure("900000.00 ms", " duration=900000");
     figure("999999999999 ms", " duration=999999999999");
     figure("9999999999999 ms", "");
@@ -204,6 +206,12 @@ fn invalid_figures_of_text_lines_are_omitted() {
         "REPORT RequestId: {id} Duration: 5 Later Figure: 7",
         "report id=5b866fb1 duration=5 other:Later Figure=7",
     );
+    for label in ["New Figure", "tag", "later figure"] {
+        check(
+            &format!("REPORT RequestId: {{id}} Duration: 5 {label}: 7"),
+            &format!("report id=5b866fb1 duration=5 other:{label}=7"),
+        );
+    }
 }
 
 #[test]

@@ -226,6 +226,10 @@ fn tracing_fields_are_optional() {
         &tracing(r#"{"value":"Lineage=a87bd80c:0; Root=1-692cc535-0338d3516cb745b7b41f878e"}"#),
         "start trace=1-692cc535-0338d3516cb745b7b41f878e",
     );
+    for span_id in ["0000000000000000", "24cd7d670fa455f", "24cd7d670fa455fx"] {
+        let tracing = tracing(&format!(r#"{{"spanId":"{span_id}","value":"Sampled=0"}}"#));
+        check("platform.start", &tracing, "start sampled=false");
+    }
     check(
         "platform.start",
         &tracing(r#"{"spanId":"0000000000000000","value":"Root=1-5-2;Sampled=0"}"#),
