@@ -28,6 +28,7 @@ fn headers_are_removed_from_valid_quoted_and_truncated_json() {
         assert_eq!(without_headers(line), expected);
     };
     check(r#"{"headers":{"a":"}\""},"payload":1}"#, r#"{"headers":null,"payload":1}"#);
+    check(r#"{"headers":{"a":"x\\\"}s3cret"},"b":2}"#, r#"{"headers":null,"b":2}"#);
     check(r#"{"headers" : ["x,]", {"k":"v"}] ,"b":2}"#, r#"{"headers":null ,"b":2}"#);
     check(r#"{"headers":"x","b":2}"#, r#"{"headers":null,"b":2}"#);
     check(r#"{"headers":12,"b":2}"#, r#"{"headers":null,"b":2}"#);

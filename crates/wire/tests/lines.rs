@@ -584,6 +584,9 @@ fn ordinary_lines_are_not_otlp_lines() {
         r#"{"__otel_otlp_stdout":"1","user":"eve"}"#,
         r#"{"__otel_otlp_stdout":"1","user":"eve","endpoint":"/v1/logs"}"#,
         r#"{"__otel_otlp_stdout":"1","user":"eve","payload":"H4sI"}"#,
+        r#"{"_otel":"1"}"#,
+        r#"{"payload":"__otel_otlp_stdout"}"#,
+        r#"{"user":"eve","resourceSpans":[]}"#,
     ] {
         assert!(read_line(line, &Limits::default()).is_none(), "{line}");
     }

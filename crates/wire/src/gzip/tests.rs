@@ -58,6 +58,8 @@ fn the_gzip_reader_enforces_the_same_limit() {
 fn all_members_are_inflated_and_trailing_garbage_is_ignored() {
     let two = [compress(6, b"one"), compress(6, b"two")].concat();
     assert_eq!(inflate(&two, 100).unwrap(), b"onetwo");
+    let ten_thousand = compress(6, &[7; 10_000]);
+    assert_eq!(inflate(&ten_thousand.repeat(2), 20_000).unwrap().len(), 20_000);
     let garbage = [compress(6, b"one"), b"garbage".to_vec()].concat();
     assert_eq!(inflate(&garbage, 100).unwrap(), b"one");
 }

@@ -354,6 +354,33 @@ mod tests {
     }
 
     #[test]
+    fn no_line_exceeds_its_limit() {
+        for (items, is_compact) in [(1, false), (2, false), (1, true), (2, true)] {
+            let request = spans(10, std::iter::repeat_n(100, items));
+            let written = |max_bytes| {
+                let mut limits = LineLimits::default();
+                *(if items == 1 { &mut limits.max_item_bytes } else { &mut limits.max_bytes }) =
+                    max_bytes;
+                let mut encoder = if is_compact {
+                    LineEncoder::compact(Names::default(), limits)
+                } else {
+                    LineEncoder::new(6, limits)
+                };
+                let mut out = Vec::new();
+                let written = encoder.encode(&Envelope::default(), request.clone(), &mut out);
+                (written.lines, written.dropped_items, out.len())
+            };
+            let (_, _, len) = written(10_000);
+            // Base91 reserves for the longest text of the same number of bytes.
+            let fits = if is_compact { len + 16 } else { len };
+            assert_eq!(written(fits), (1, 0, len), "{items} {is_compact}");
+            let (lines, dropped, _) = written(len - 1);
+            let expected = if items == 1 { (0, 1) } else { (2, 0) };
+            assert_eq!((lines, dropped), expected, "{items} {is_compact}");
+        }
+    }
+
+    #[test]
     fn large_resource_values_are_truncated_before_lines_repeat_them() {
         let check = |attribute: usize, spans_bytes: &[usize], lines: usize, values: usize| {
             let request = spans(attribute, spans_bytes.iter().copied());

@@ -93,6 +93,9 @@ mod tests {
         check(
             "2026-11-20 12:00:00 8edab1f8-7d34-4a8e-a965-15ccbbb78d4c INFO  OtlpJsonLoggingSpanExporter:80 - ",
         );
+        check(
+            "2026-11-20 12:00:00 edab1f88-7d34-4a8e-a965-15ccbbb78d4c INFO  OtlpJsonLoggingSpanExporter:80 - ",
+        );
         check("12:00:00.123 [main] INFO  i.o.e.l.o.OtlpJsonLoggingMetricExporter - ");
         check(
             "2026-11-20T12:00:00.123Z  INFO 1 --- [           main] i.o.e.l.otlp.OtlpJsonLoggingLogRecordExporter  : ",
@@ -110,6 +113,7 @@ mod tests {
             "OtlpJsonLoggingSpanExporter failed {}",
             "OtlpJsonLoggingSpanExporter - x {}",
             "2026-11-20 INFO com.Evil/OtlpJsonLoggingSpanExporter - {}",
+            "12:00:00 a-word-with-four-dashes INFO OtlpJsonLoggingSpanExporter - {}",
         ] {
             assert_eq!(prefix_len(none), 0, "{none:?}");
         }
