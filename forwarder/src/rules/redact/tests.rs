@@ -377,6 +377,12 @@ fn redaction_replaces_json_values_and_preserves_the_structure() {
 }
 
 #[test]
+fn numbers_of_a_hidden_key_become_0_and_other_scalars_stay() {
+    let line = |a, b| format!(r#"{{"authorization":[{a},{b},0,true,false,null],"n":7}}"#);
+    check("bearer", &[(&line("1", "-2.5"), &line("0", "0"))]);
+}
+
+#[test]
 fn json_is_redacted_at_any_nesting_depth() {
     for depth in [90, 110, 500, 100_000] {
         let deep = format!(
