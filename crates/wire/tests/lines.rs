@@ -427,6 +427,24 @@ fn a_line_may_have_exactly_as_many_items_as_the_limit() {
 }
 
 #[test]
+fn more_than_100_items_need_12_bytes_each() {
+    let read = |items: usize, body: &str| {
+        let records = vec![format!(r#"{{"body":{{"stringValue":"{body}"}}}}"#); items].join(",");
+        let reading = read_line(
+            &format!(
+                r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}],"x":1}}"#
+            ),
+            &Limits::default(),
+        );
+        let reading = reading.unwrap();
+        (reading.decoded.len(), reading.undecodable.len())
+    };
+    assert_eq!(read(100, ""), (1, 0));
+    assert_eq!(read(101, ""), (0, 1));
+    assert_eq!(read(101, "a body"), (1, 0));
+}
+
+#[test]
 fn the_lines_of_one_log_event_share_one_inflation_limit() {
     let bomb = fixture("bombs.jsonl").lines().nth(1).unwrap().to_owned();
     let bomb: serde_json::Value = serde_json::from_str(&bomb).unwrap();
@@ -434,6 +452,9 @@ fn the_lines_of_one_log_event_share_one_inflation_limit() {
     let limits = Limits { inflated_bytes: 100_000_000, ..Limits::default() };
     let reading = read_line(&bomb.repeat(3), &limits).unwrap();
     assert_eq!((reading.decoded.len(), reading.undecodable.len()), (1, 2));
+    let small = fixture("python-1.jsonl").trim_end().to_owned();
+    let limits = Limits { inflated_bytes: 10_000, ..Limits::default() };
+    assert_eq!(read_line(&small.repeat(4), &limits).unwrap().decoded.len(), 4);
 }
 
 #[test]
@@ -494,6 +515,8 @@ fn embedded_lines_are_decoded_as_the_setting_allows() {
     // Text that an attacker put into a name.
     let middle = r#"1 traces, text: "user  logged in""#;
     check(&format!("user {line} logged in"), ["", middle, ""]);
+    let twice = r#"1 traces, 1 traces, text: "user   logged in""#;
+    check(&format!("user {line} {line} logged in"), ["", twice, ""]);
     check(&format!(r#"user {line}{{"a":1}}"#), ["", r#"1 traces, text: "user {\"a\":1}""#, ""]);
     let whole = format!(r#"{{"level":"INFO","message":{}}}"#, text(&line));
     check(&whole, ["1 traces", "1 traces", ""]);
@@ -551,6 +574,12 @@ fn only_records_with_other_keys_are_kept_around_a_line() {
         &format!(r#"{{"timestamp":"t","fields":{{"message":{quoted},"order":7}},"target":"a"}}"#),
         r#"{"timestamp":"t","fields":{"message":"NOTE","order":7},"target":"a"}"#,
     );
+    for key in ["endpoint", "payload", "headers", "__otel_otlp_stdout"] {
+        check(
+            &format!(r#"{{"message":{quoted},"{key}":"x"}}"#),
+            &format!(r#"{{"message":"NOTE","{key}":"x"}}"#),
+        );
+    }
     // Only the output of Lambda and its runtimes.
     for record in [
         format!(r#"{{"timestamp":"t","level":"INFO","requestId":"r","message":{quoted}}}"#),
@@ -587,6 +616,7 @@ fn ordinary_lines_are_not_otlp_lines() {
         r#"{"_otel":"1"}"#,
         r#"{"payload":"__otel_otlp_stdout"}"#,
         r#"{"user":"eve","resourceSpans":[]}"#,
+        r#"{"resources":["__otel_otlp_stdout"]}"#,
     ] {
         assert!(read_line(line, &Limits::default()).is_none(), "{line}");
     }
