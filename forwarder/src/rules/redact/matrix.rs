@@ -196,7 +196,7 @@ fn every_preset_redacts_in_every_format_and_position() {
         let redaction = redaction(preset, "****");
         for (writer, spell, prefix, suffix) in WRITERS {
             let case = format!("{preset}, {writer}");
-            let secret = [spell(secret)];
+            let ends = [&secret[..3], &secret[secret.len() - 3..]].map(spell);
             for n in &neighbours {
                 let spelt = [
                     format!("before {n}{text} after"),
@@ -211,7 +211,7 @@ fn every_preset_redacts_in_every_format_and_position() {
                     // A session token may be percent-encoded, and text after `{` or `,` may be a value.
                     let may_lose = writer == "a query" || n.ends_with(['{', ',']);
                     let keeps: &[&str] = if may_lose { &["before"] } else { &["before", "after"] };
-                    checked.check(&redaction, &case, &line, &secret, keeps);
+                    checked.check(&redaction, &case, &line, &ends, keeps);
                 }
             }
         }
@@ -219,7 +219,7 @@ fn every_preset_redacts_in_every_format_and_position() {
     checked.finish();
 }
 
-/// Values of a hidden key: pieces that must not remain, and the text between them.
+/// Text between the halves of a hidden key's value.
 const BETWEEN: [&str; 14] = [
     "",
     " ",
@@ -292,10 +292,10 @@ fn values_of_secret_keys_are_redacted_in_every_format() {
     redaction.keys = vec![Pattern::new("*password")];
     redaction.has_own_keys = true;
     let mut checked = Checked::default();
-    let pieces = ["FIRST".to_owned(), "SECOND".to_owned()];
+    let pieces = ["FIRST", "SECOND", "Q"].map(str::to_owned);
     for (writer, spell, object, note) in OBJECTS {
         for between in BETWEEN {
-            let value = spell(&format!("FIRST{between}SECOND"));
+            let value = spell(&format!("QFIRST{between}SECONDQ"));
             let value = match note {
                 "in JSON" => json(&value),
                 // Decoded quotes are indistinguishable from quotes of the value.
@@ -314,7 +314,7 @@ fn values_of_secret_keys_are_redacted_in_every_format() {
         }
     }
     // Node's quotes for a string with both other quotes.
-    let line = "{ user: 'bob', password: `FIRST'\"SECOND`, n: 1 }";
+    let line = "{ user: 'bob', password: `QFIRST'\"SECONDQ`, n: 1 }";
     checked.check(&redaction, "backticks", line, &pieces, &["user", "n: 1"]);
     // A bare value ends at a comma or a bracket.
     for object in [
@@ -324,7 +324,7 @@ fn values_of_secret_keys_are_redacted_in_every_format() {
         "map[password:@ user:bob]",
         "[map[user:bob password:@]]",
     ] {
-        let line = object.replace('@', "FIRST/SECOND");
+        let line = object.replace('@', "QFIRST/SECONDQ");
         checked.check(&redaction, "a bare value", &line, &pieces, &[]);
     }
     checked.finish();
