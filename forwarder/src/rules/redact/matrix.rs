@@ -220,7 +220,7 @@ fn every_preset_redacts_in_every_format_and_position() {
 }
 
 /// Text between the halves of a hidden key's value.
-const BETWEEN: [&str; 14] = [
+const BETWEEN: [&str; 16] = [
     "",
     " ",
     ": ",
@@ -230,6 +230,8 @@ const BETWEEN: [&str; 14] = [
     "', '",
     "\\",
     "\\\"",
+    "\\\\\"",
+    "\\\\",
     "\n",
     "\t",
     "{\"x\":\"",
