@@ -230,6 +230,10 @@ fn aws_keys() {
                 r"aws_secret_access_key = wJalrXUtnFEMI\/K7MDENG\/bPxRfiCYEXAMPLEKEY",
                 "aws_secret_access_key = ****",
             ),
+            (
+                r"aws_secret_access_key = wJalrXUtnFEMI\/K7MDENG\/bPxRfiCYEXAMPLEKE\/",
+                "aws_secret_access_key = ****",
+            ),
             ("AKIAIOSFODNN7EXAMPLE", "****"),
             ("key=ASIAIOSFODNN7EXAMPLE;", "key=****;"),
             (
