@@ -236,6 +236,7 @@ mod tests {
         check("2026-09-21 14:13:20,123 {id} ERROR Handler - order 42", (Some("ERROR"), true));
         check("2026-09-21 14:13:20.123 [main] WARN  c.e.Handler - order 42", (Some("WARN"), false));
         check("14:13:20.123 [main] ERROR c.e.Handler -- order 42", (Some("ERROR"), false));
+        check("14:13:20 [main] WARN c.e.Handler -- order 42", (Some("WARN"), false));
         check("14:13:20.123 [pool-1 thread-2] INFO  c.e.Handler - x", (Some("INFO"), false));
         check(
             "2026-09-21T14:13:20.123Z  INFO 8 --- [main] c.e.Application : x",

@@ -259,7 +259,13 @@ fn the_time_of_a_json_line_is_parsed() {
         r#"{"time":"noon","@t":"2026-09-21T14:13:20.1234567Z"}"#,
         Some(1_790_000_000_123_456_700),
     );
-    for none in [r#"{"time":-1}"#, r#"{"time":1e300}"#, r#"{"time":null}"#, r#"{"time":{}}"#] {
+    for none in [
+        r#"{"time":-1}"#,
+        r#"{"time":0}"#,
+        r#"{"time":1e300}"#,
+        r#"{"time":null}"#,
+        r#"{"time":{}}"#,
+    ] {
         check(none, None);
     }
 }
@@ -309,6 +315,12 @@ fn deep_nesting_becomes_json_text() {
     let arrays = ["[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)].join("[\"x\"]");
     assert_eq!(show(&line(MAX_DEPTH + 1)), format!("a={arrays}"));
     assert_eq!(show(&line(100_000)), format!("a={}", nested(100_000)));
+    let objects = |depth, x| format!("{}{x}{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+    let typed = objects(MAX_DEPTH, r#"{"a":1}"#).replacen(r#"{"a":"#, "{a=", MAX_DEPTH);
+    assert_eq!(
+        show(&format!(r#"{{"a":{}}}"#, objects(MAX_DEPTH, r#"{"a":1}"#))),
+        format!("a={typed}")
+    );
 }
 
 proptest! {
