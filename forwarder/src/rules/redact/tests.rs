@@ -303,6 +303,11 @@ fn bearer() {
             ("authorization: Basic cm9vdDpwYXNz", "authorization: Basic ****"),
             (r#"{"authorization":"abc","x":"y"}"#, r#"{"authorization":"****","x":"y"}"#),
             (r#"{"h":{"Authorization":["abc"]}}"#, r#"{"h":{"Authorization":["****"]}}"#),
+            ("{ authorization: { note: don't }, b: 1 }", "{ authorization: ****, b: 1 }"),
+            (
+                r#"x {\"authorization\":{\"a\":\"b}\",\"c\":\"d\\\"]\"},\"n\":1}"#,
+                r#"x {\"authorization\":****,\"n\":1}"#,
+            ),
             (r#"\"authorization\": \"Basic cm9vdDpwYXNz\""#, r#"\"authorization\": \"****\""#),
             (
                 "map[Accept:[*/*] Authorization:[Basic cm9vdDpwYXNz]]",
