@@ -196,7 +196,8 @@ fn every_preset_redacts_in_every_format_and_position() {
         let redaction = redaction(preset, "****");
         for (writer, spell, prefix, suffix) in WRITERS {
             let case = format!("{preset}, {writer}");
-            let ends = [&secret[..3], &secret[secret.len() - 3..]].map(spell);
+            let [first, last] = [secret.get(..3), secret.get(secret.len() - 3..)];
+            let ends = [first.unwrap(), last.unwrap()].map(spell);
             for n in &neighbours {
                 let spelt = [
                     format!("before {n}{text} after"),
