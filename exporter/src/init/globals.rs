@@ -66,7 +66,7 @@ pub(super) fn install_subscriber(
     } else {
         handler.telemetry.has_layer.store(false, Ordering::Relaxed);
         stderr::warn(
-            "a tracing subscriber is installed already and stays; add TelemetryCompletionHandler::tracing_layer to one \
+            "the tracing subscriber already installed is kept; add TelemetryCompletionHandler::tracing_layer to one \
              of your own for spans and log records from tracing",
         );
     }

@@ -188,7 +188,7 @@ fn log(report: &Report) {
     if report.dropped_figures > 0 {
         tracing::warn!(
             figures = report.dropped_figures,
-            "values of log lines became no data point: implausible or too many"
+            "values of log lines gave no data points: implausible or too many"
         );
     }
     if report.unreadable > 0 {
@@ -201,7 +201,7 @@ fn log(report: &Report) {
         tracing::warn!(
             rule = &*effect.rule,
             texts = effect.replaced_whole,
-            "a rule replaced whole texts: they needed too much searching or replacing"
+            "a rule replaced entire values: they needed too much searching or replacing"
         );
     }
     if report.panics > 0 {

@@ -16,7 +16,7 @@ const NODE_RUNTIME: &str = include_str!("../../../../tests/interop/unchanged/nod
 /// The packages' folder in the layer (xtask, `dist --python-layer`).
 const PYTHON_PACKAGES: &str = "lambda-otlp/python-packages";
 
-/// Returns AWS's runtime client on this shell's Python, which has the function's own packages, and the layer of packages.
+/// Returns AWS's runtime client on this shell's Python, which has the function's own packages, and the packages layer.
 pub(super) fn python(
     handler: &str,
     instrumented: bool,
