@@ -59,13 +59,13 @@ pub(crate) enum PortTold {
     All,
 }
 
-/// Selects the invocations that get a span from the extension.
+/// Selects the extension's span of an invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum InvocationSpanMode {
-    /// Invocations without a root span from the function.
+    /// A child of the function's own root span, or a root span if there is none.
     #[default]
     Auto,
-    /// Every invocation.
+    /// A root span.
     Always,
     Never,
 }

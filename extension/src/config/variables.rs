@@ -37,7 +37,7 @@ const OWN: &[Variable] = &[
         name: "LAMBDA_OTLP_INVOCATION_SPAN",
         default: Some("auto"),
         kind: Kind::Choice(&["auto", "always", "never"]),
-        doc: "The extension's span for each invocation. `auto` writes it if the function has none, `always` also beside the function's own root span.",
+        doc: "The extension's span for each invocation. `auto` makes it a child of the function's own root span, if there is one; `always` a root.",
     },
     shared::LAMBDA_OTLP_SPAN_MAPPING,
     shared::LAMBDA_OTLP_SPAN_END,
