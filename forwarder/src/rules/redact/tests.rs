@@ -566,3 +566,16 @@ fn the_rest_attribute_is_redacted_despite_an_attribute_filter() {
     assert_eq!(rest, Some(&redacted));
     assert_eq!(attributes[1], attribute("other"));
 }
+
+#[test]
+fn texts_in_a_body_of_several_values_are_redacted() {
+    let text = |text: &str| AnyValue { value: Some(Value::StringValue(text.to_owned())) };
+    let array = |values| {
+        let values = opentelemetry_proto::tonic::common::v1::ArrayValue { values };
+        AnyValue { value: Some(Value::ArrayValue(values)) }
+    };
+    let mut body = array(vec![text("bob@example.com"), array(vec![text("to eve@example.org")])]);
+    let changed = redaction("email", "****").body(&mut body, &[]);
+    assert_eq!(body, array(vec![text("****"), array(vec![text("to ****")])]));
+    assert_eq!(changed, Redacted { values: 2, whole: 0 });
+}
