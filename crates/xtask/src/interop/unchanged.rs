@@ -49,7 +49,7 @@ const SHORT_STORY: &[&str] = &["take", "odd", "fail", "take", "wait"];
 pub(super) const INIT: Duration = Duration::from_mins(1);
 /// The time that requests and messages waited, by their events.
 const WAITED_NANOS: u64 = 2_000_000_000;
-/// The start after a timeout is part of the invocation. With boto3 it takes up to 3 s on a slow machine.
+/// The start after a timeout is part of the invocation. With boto3, a slow machine took more than 4 s.
 const TIMEOUT: Duration = Duration::from_secs(8);
 pub(super) const FUNCTION: &str = "shop-unchanged";
 const PLATFORM_SCOPE: &str = "lambda-otlp/platform";

@@ -196,8 +196,7 @@ fn every_preset_redacts_in_every_format_and_position() {
         let redaction = redaction(preset, "****");
         for (writer, spell, prefix, suffix) in WRITERS {
             let case = format!("{preset}, {writer}");
-            let [first, last] = [secret.get(..3), secret.get(secret.len() - 3..)];
-            let ends = [first.unwrap(), last.unwrap()].map(spell);
+            let ends = [secret.split_at(3).0, secret.split_at(secret.len() - 3).1].map(spell);
             for n in &neighbours {
                 let spelt = [
                     format!("before {n}{text} after"),

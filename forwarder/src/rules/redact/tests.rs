@@ -15,6 +15,14 @@ pub(super) fn redaction(preset: &str, with: &str) -> Redaction {
     }
 }
 
+fn value(value: Value) -> AnyValue {
+    AnyValue { value: Some(value) }
+}
+
+fn text(text: &str) -> AnyValue {
+    value(Value::StringValue(text.to_owned()))
+}
+
 /// Each case has a text and its redacted form.
 #[track_caller]
 fn check(preset: &str, cases: &[(&str, &str)]) {
@@ -498,8 +506,6 @@ fn overlapping_matches_are_replaced_as_one() {
 
 #[test]
 fn redaction_preserves_attribute_keys_and_value_types() {
-    let value = |value| AnyValue { value: Some(value) };
-    let text = |text: &str| value(Value::StringValue(text.to_owned()));
     let pair = |key: &str, value| KeyValue {
         key: key.to_owned(),
         value: Some(value),
@@ -553,10 +559,10 @@ fn redaction_preserves_attribute_keys_and_value_types() {
 fn the_rest_attribute_is_redacted_despite_an_attribute_filter() {
     let mut redaction = redaction("email", "****");
     redaction.only = vec![Pattern::new("enduser.*")];
-    let text = r#"{"enduser.id":"bob@example.com"}"#;
+    let rest = r#"{"enduser.id":"bob@example.com"}"#;
     let attribute = |key: &str| KeyValue {
         key: key.to_owned(),
-        value: Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) }),
+        value: Some(text(rest)),
         ..KeyValue::default()
     };
     let mut attributes = vec![attribute("lambda_otlp.rest"), attribute("other")];
@@ -569,10 +575,9 @@ fn the_rest_attribute_is_redacted_despite_an_attribute_filter() {
 
 #[test]
 fn texts_in_a_body_of_several_values_are_redacted() {
-    let text = |text: &str| AnyValue { value: Some(Value::StringValue(text.to_owned())) };
     let array = |values| {
         let values = opentelemetry_proto::tonic::common::v1::ArrayValue { values };
-        AnyValue { value: Some(Value::ArrayValue(values)) }
+        value(Value::ArrayValue(values))
     };
     let mut body = array(vec![text("bob@example.com"), array(vec![text("to eve@example.org")])]);
     let changed = redaction("email", "****").body(&mut body, &[]);
