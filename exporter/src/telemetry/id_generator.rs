@@ -48,29 +48,38 @@ impl IdGenerator for InvocationIdGenerator {
 
 /// The default generator. Span ids are those of consecutive numbers, from a random one for each invocation.
 ///
-/// Two environments have the same span id as rarely as with random ids. Environments that Lambda restores from one snapshot have
-/// the same state, so the random number comes from the system.
+/// Two environments have the same id as rarely as with random ids. Environments that Lambda restores from one snapshot have the
+/// same state, so random numbers come from the system.
 #[derive(Debug)]
-pub(crate) struct SequentialIdGenerator {
+pub(crate) struct SequentialIdGenerator<O = RandomIdGenerator> {
     next: AtomicU64,
-    random: RandomIdGenerator,
+    /// Creates ids if the system gives no random numbers.
+    otherwise: O,
 }
 
 impl Default for SequentialIdGenerator {
     fn default() -> Self {
-        let random = RandomIdGenerator::default();
-        Self { next: AtomicU64::new(random_number(&random)), random }
+        Self::new(RandomIdGenerator::default())
     }
 }
 
-impl IdGenerator for SequentialIdGenerator {
+impl<O: IdGenerator> SequentialIdGenerator<O> {
+    fn new(otherwise: O) -> Self {
+        Self { next: AtomicU64::new(random_number(&otherwise)), otherwise }
+    }
+}
+
+impl<O: IdGenerator> IdGenerator for SequentialIdGenerator<O> {
     fn new_trace_id(&self) -> TraceId {
-        self.random.new_trace_id()
+        random_bytes()
+            .map(TraceId::from_bytes)
+            .filter(|id| *id != TraceId::INVALID)
+            .unwrap_or_else(|| self.otherwise.new_trace_id())
     }
 
     fn new_span_id(&self) -> SpanId {
         if BEGINS_INVOCATION.take() {
-            self.next.store(random_number(&self.random), Ordering::Relaxed);
+            self.next.store(random_number(&self.otherwise), Ordering::Relaxed);
         }
         let next = || SpanId::from_bytes(id_of_number(self.next.fetch_add(1, Ordering::Relaxed)));
         // One number gives the invalid id.
@@ -78,14 +87,15 @@ impl IdGenerator for SequentialIdGenerator {
     }
 }
 
-fn random_number(otherwise: &RandomIdGenerator) -> u64 {
-    let mut bytes = [0; 8];
-    let of_system = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
-    if of_system.is_ok_and(|filled| filled == bytes.len()) {
-        u64::from_ne_bytes(bytes)
-    } else {
-        u64::from_ne_bytes(otherwise.new_span_id().to_bytes())
-    }
+fn random_number(otherwise: &impl IdGenerator) -> u64 {
+    u64::from_ne_bytes(random_bytes().unwrap_or_else(|| otherwise.new_span_id().to_bytes()))
+}
+
+/// Random bytes of the system, unless it has none yet.
+fn random_bytes<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
+    filled.is_ok_and(|filled| filled == N).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -117,9 +127,31 @@ mod tests {
     }
 
     #[test]
+    fn restored_environments_create_different_ids() {
+        /// The SDK's generator, in the same state in each environment.
+        #[derive(Debug)]
+        struct Restored;
+        impl IdGenerator for Restored {
+            fn new_trace_id(&self) -> TraceId {
+                TraceId::from(7_u128)
+            }
+            fn new_span_id(&self) -> SpanId {
+                SpanId::from(7_u64)
+            }
+        }
+        let ids = [(); 2].map(|()| {
+            let generator = SequentialIdGenerator::new(Restored);
+            (generator.new_trace_id(), generator.new_span_id())
+        });
+        let [(trace, span), (other_trace, other_span)] = ids;
+        assert_ne!(trace, other_trace);
+        assert_ne!(span, other_span);
+    }
+
+    #[test]
     fn sequential_span_ids_skip_the_invalid_id() {
-        let random = RandomIdGenerator::default();
-        let generator = SequentialIdGenerator { next: AtomicU64::new(u64::MAX), random };
+        let otherwise = RandomIdGenerator::default();
+        let generator = SequentialIdGenerator { next: AtomicU64::new(u64::MAX), otherwise };
         let ids = [generator.new_span_id(), generator.new_span_id()];
         assert_eq!(ids, [u64::MAX, 1].map(|number| SpanId::from_bytes(id_of_number(number))));
     }

@@ -48,6 +48,9 @@ LIBRARIES = {
     "urllib3": "urllib3",
 }
 
+# The SDK's generator of ids, and the one in `opentelemetry-sdk-extension-aws`. Both call functions of the module `random`.
+ID_GENERATORS = ("opentelemetry.sdk.trace.id_generator", "opentelemetry.sdk.extension.aws.trace.aws_xray_id_generator")
+
 # Exporters of spans and of metrics. Their result shows if the extension accepted an export.
 OTLP = "opentelemetry.exporter.otlp.proto"
 
@@ -178,6 +181,20 @@ def configure():
     defaults = {name: os.environ.get(name, value) for name, value in defaults.items()}
     with variables(**{**defaults, **replaced()}):
         configurator.load()().configure(auto_instrumentation_version=__version__)
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        use_system_random()
+
+
+def use_system_random():
+    """Lets the SDK's id generators draw from the system.
+
+    Environments restored from one snapshot have the same state of Python's random numbers, and would create the same ids.
+    """
+    from random import SystemRandom
+
+    for name in ID_GENERATORS:
+        if generator := sys.modules.get(name):
+            generator.random = SystemRandom()
 
 
 def chosen(group, variable, usual):

@@ -140,6 +140,7 @@ fn python_instrumentation_adapts_to_installed_packages() {
         a time of soon: {'OTEL_EXPORTER_OTLP_TIMEOUT': '1'}, OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0, got soon; using 1
         a file: {'OTEL_CONFIG_FILE': ''}, OTEL_CONFIG_FILE is ignored, because opentelemetry-configuration is not installed; the other OTEL_… variables apply
         grpc with its exporter: {}
+        restored environments have different ids: True
         a comment: None
         the API: None
         another package: None

@@ -3,6 +3,7 @@ folder. Prints a line for each case."""
 
 import importlib.util
 import os
+import random
 import sys
 import tempfile
 import types
@@ -76,6 +77,23 @@ for text in ("0", "-1", "nan", "inf", "soon"):
 check("a file", replaced(OTEL_CONFIG_FILE="/var/task/otel.yaml"))
 entries("otlp_proto_http", "otlp_proto_grpc")
 check("grpc with its exporter", replaced(OTEL_EXPORTER_OTLP_PROTOCOL="grpc"))
+
+
+def new_ids():
+    """The ids of two environments that were restored from one snapshot."""
+    generator = types.ModuleType(sdk.ID_GENERATORS[0])
+    generator.random, state = random, random.getstate()
+    sys.modules[generator.__name__] = generator
+    sdk.use_system_random()
+    found = []
+    for _ in range(2):
+        random.setstate(state)
+        found.append(generator.random.getrandbits(128))
+    del sys.modules[generator.__name__]
+    return found
+
+
+check("restored environments have different ids", len(set(new_ids())) == 2)
 
 with tempfile.TemporaryDirectory() as folder:
 
