@@ -200,7 +200,7 @@ fn log(report: &Report) {
     for effect in report.rules.iter().filter(|effect| effect.replaced_whole > 0) {
         tracing::warn!(
             rule = &*effect.rule,
-            texts = effect.replaced_whole,
+            values = effect.replaced_whole,
             "a rule replaced entire values: they needed too much searching or replacing"
         );
     }
@@ -312,6 +312,6 @@ mod tests {
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let warnings: Vec<&str> = text.lines().filter(|line| line.contains("WARN")).collect();
         let [warning] = warnings.as_slice() else { panic!("{text}") };
-        assert!(warning.contains(r#""rule":"slow","texts":2"#), "{warning}");
+        assert!(warning.contains(r#""rule":"slow","values":2"#), "{warning}");
     }
 }
