@@ -173,12 +173,12 @@ impl Receiver {
         let received = OtlpReceived { roots: roots(&request), named };
         let items = request.items();
         tracing::debug!(signal = %kind, items, "OTLP received");
-        let written = self.door.accept(request, is_partial).await.map_err(|_| Refusal::Full)?;
+        let dropped = self.door.accept(request, is_partial).await.map_err(|_| Refusal::Full)?;
         self.counts.add(Count::Requests, 1);
-        self.counts.add(Count::Items, items - written.dropped_items.min(items));
+        self.counts.add(Count::Items, items - dropped.min(items));
         // If the channel is full, the loop is stuck and misses root spans. The request is accepted nevertheless.
         drop(self.events.try_send(Event::Otlp(received)));
-        Ok(written.dropped_items)
+        Ok(dropped)
     }
 
     /// Reserves room for this number of bytes in total.

@@ -24,7 +24,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{Request, Written};
+use wire::Request;
 #[cfg(not(feature = "direct"))]
 use without_backend as backend;
 
@@ -37,19 +37,19 @@ pub(crate) struct Door {
 
 impl Door {
     /// Puts a request into the buffer, or writes its lines if there is no buffer or no room. `is_partial` is `true` for partial
-    /// spans. The request may be acknowledged when this returns `Ok`.
+    /// spans. The request may be acknowledged when this returns the number of items too large for a line.
     pub(crate) async fn accept(
         &self,
         request: Request,
         is_partial: bool,
-    ) -> Result<Written, Refused> {
+    ) -> Result<usize, Refused> {
         let (request, spill) = match &self.buffer {
             None => (request, false),
             Some(buffer) => {
                 let put =
                     if is_partial { buffer.put_partial(request) } else { buffer.put(request) };
                 match put {
-                    Ok(items) => return Ok(Written { items, ..Written::default() }),
+                    Ok(_) => return Ok(0),
                     Err(Unbuffered { request, is_full }) => (request, is_full),
                 }
             }

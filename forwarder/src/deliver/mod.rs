@@ -68,6 +68,7 @@ pub(crate) async fn deliver<E: Export>(
     let mut running = futures_util::stream::FuturesUnordered::new();
     let mut busy: Vec<Busy> = Vec::new();
     let mut since: BTreeMap<Lane, Since> = BTreeMap::new();
+    let mut durations: BTreeMap<Lane, Duration> = BTreeMap::new();
     loop {
         while running.len() < MOST_AT_ONCE
             && let Some((admission, group)) = take_next(&mut ready, &busy)
@@ -86,6 +87,9 @@ pub(crate) async fn deliver<E: Export>(
             busy.swap_remove(at);
         }
         let (lane, _) = sent;
+        if let Some(Since::FirstSent(at)) = since.get(&lane) {
+            durations.insert(lane, at.elapsed());
+        }
         if part.verdict == Some(true) {
             since.insert(lane, Since::LastTaken(Instant::now()));
         }
@@ -98,10 +102,13 @@ pub(crate) async fn deliver<E: Export>(
         delivered.take(part);
     }
     if context.has_retry_queue {
-        for ((destination, kind), verdict) in &delivered.verdicts {
-            if let Some(destination) = destinations.get(*destination) {
-                destination
-                    .breaker(*kind, |breaker| breaker.note(*verdict, context.observed_unix_nano));
+        for (lane, verdict) in &delivered.verdicts {
+            let (destination, kind) = *lane;
+            let duration = durations.get(lane).copied().unwrap_or_default();
+            if let Some(destination) = destinations.get(destination) {
+                destination.breaker(kind, |breaker| {
+                    breaker.note(*verdict, context.observed_unix_nano, duration);
+                });
             }
         }
     }
@@ -200,7 +207,8 @@ async fn send<E: Export>(
         let mut outcome = match send {
             None => Outcome::default(),
             Some(request) if admission == Admission::Park => {
-                let text = "earlier deliveries failed; the destination is tried again every 30 s";
+                let text =
+                    "earlier deliveries failed; the destination is tried again after 30 s to 2 min";
                 let reason = Reason::ParkedAtOnce { text: text.to_owned() };
                 Outcome::unsent(request, reason, Fate::Park)
             }

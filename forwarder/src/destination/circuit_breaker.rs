@@ -2,10 +2,14 @@
 //! concurrency.
 
 use backend::{Fate, Outcome, Reason};
+use std::time::Duration;
 
 /// After this many consecutive failures, deliveries are parked at once.
 const MOST_FAILURES: u32 = 3;
-const PROBE_EVERY_NANOS: u64 = 30 * 1_000_000_000;
+/// The shortest and the longest pause between probes.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
+/// While a destination hangs, each environment spends at most a twelfth of its time on probes.
+const PAUSE_PER_DURATION: u32 = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
@@ -21,6 +25,8 @@ pub(crate) enum Admission {
 pub(crate) struct Breaker {
     failures: u32,
     probed_unix_nano: u64,
+    /// The pause after the last probe.
+    pause: Duration,
     taken_unix_nano: u64,
 }
 
@@ -31,8 +37,8 @@ impl Breaker {
             return Admission::Send;
         }
         // Probing continues after the clock was set back.
-        let is_due = now_unix_nano < self.probed_unix_nano
-            || now_unix_nano - self.probed_unix_nano >= PROBE_EVERY_NANOS;
+        let since = now_unix_nano.checked_sub(self.probed_unix_nano).map(Duration::from_nanos);
+        let is_due = since.is_none_or(|since| since >= self.pause);
         if !is_due {
             return Admission::Park;
         }
@@ -45,8 +51,13 @@ impl Breaker {
         unix_nano > 0 && self.taken_unix_nano > unix_nano
     }
 
-    /// Notes the result of a delivery; `None` if it shows nothing about the destination.
-    pub(crate) fn note(&mut self, took_something: Option<bool>, now_unix_nano: u64) {
+    /// Notes the result and the duration of a delivery that began now; `None` if it shows nothing about the destination.
+    pub(crate) fn note(
+        &mut self,
+        took_something: Option<bool>,
+        now_unix_nano: u64,
+        duration: Duration,
+    ) {
         match took_something {
             Some(true) => {
                 self.failures = 0;
@@ -54,6 +65,7 @@ impl Breaker {
             }
             Some(false) => {
                 self.failures = self.failures.saturating_add(1);
+                self.pause = (duration * PAUSE_PER_DURATION).clamp(PAUSES.0, PAUSES.1);
                 if self.failures == MOST_FAILURES {
                     self.probed_unix_nano = now_unix_nano;
                 }
@@ -92,6 +104,7 @@ mod tests {
     use wire::{Request, SignalKind};
 
     const SECOND: u64 = 1_000_000_000;
+    const FAST: Duration = Duration::from_millis(100);
 
     fn outcome(accepted: usize, fates: &[Fate], requests_sent: usize) -> Outcome {
         let part = |fate: &Fate| UndeliveredPart {
@@ -117,12 +130,12 @@ mod tests {
         let mut breaker = Breaker::default();
         for _ in 0..2 {
             assert_eq!(breaker.admit(SECOND), Admission::Send);
-            breaker.note(verdict(&failed()), SECOND);
+            breaker.note(verdict(&failed()), SECOND, FAST);
         }
-        breaker.note(verdict(&outcome(1, &[Fate::Park], 1)), SECOND);
+        breaker.note(verdict(&outcome(1, &[Fate::Park], 1)), SECOND, FAST);
         for _ in 0..3 {
             assert_eq!(breaker.admit(SECOND), Admission::Send);
-            breaker.note(verdict(&failed()), SECOND);
+            breaker.note(verdict(&failed()), SECOND, FAST);
         }
         assert_eq!(breaker.admit(SECOND), Admission::Park);
     }
@@ -130,25 +143,41 @@ mod tests {
     #[test]
     fn an_open_breaker_probes_every_30_s_and_closes_on_success() {
         let mut breaker = Breaker::default();
-        (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND));
+        (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND, FAST));
         assert_eq!(breaker.admit(130 * SECOND - 1), Admission::Park);
         assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
         // One probe at a time.
         assert_eq!(breaker.admit(130 * SECOND), Admission::Park);
-        breaker.note(verdict(&failed()), 135 * SECOND);
+        breaker.note(verdict(&failed()), 135 * SECOND, FAST);
         assert_eq!(breaker.admit(159 * SECOND), Admission::Park);
         assert_eq!(breaker.admit(160 * SECOND), Admission::Probe);
-        breaker.note(verdict(&outcome(1, &[], 1)), 161 * SECOND);
+        breaker.note(verdict(&outcome(1, &[], 1)), 161 * SECOND, FAST);
         assert_eq!(breaker.admit(161 * SECOND), Admission::Send);
         // Three failures open it again.
-        breaker.note(verdict(&failed()), 162 * SECOND);
+        breaker.note(verdict(&failed()), 162 * SECOND, FAST);
         assert_eq!(breaker.admit(162 * SECOND), Admission::Send);
+    }
+
+    #[test]
+    fn probes_of_a_hanging_destination_take_a_twelfth_of_the_time() {
+        let check = |duration, pause: u64| {
+            let mut breaker = Breaker::default();
+            (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND, FAST));
+            assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
+            breaker.note(verdict(&failed()), 130 * SECOND, Duration::from_secs(duration));
+            assert_eq!(breaker.admit((130 + pause) * SECOND - 1), Admission::Park, "{duration} s");
+            assert_eq!(breaker.admit((130 + pause) * SECOND), Admission::Probe, "{duration} s");
+        };
+        check(2, 30);
+        check(5, 60);
+        check(10, 120);
+        check(50, 120);
     }
 
     #[test]
     fn probing_continues_after_the_clock_is_set_back() {
         let mut breaker = Breaker::default();
-        (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND));
+        (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND, FAST));
         assert_eq!(breaker.admit(SECOND), Admission::Probe);
         assert_eq!(breaker.admit(2 * SECOND), Admission::Park);
         assert_eq!(breaker.admit(31 * SECOND), Admission::Probe);

@@ -67,7 +67,9 @@ impl OtlpVitals {
         let outcome = destination.export().export(None, request, deadline).await;
         // A failure of this request does not count against deliveries.
         if verdict(&outcome) == Some(true) {
-            destination.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(true), now));
+            destination.breaker(SignalKind::Metrics, |breaker| {
+                breaker.note(Some(true), now, Duration::ZERO)
+            });
         }
         let Some(part) = outcome.parts.first() else { return };
         tracing::warn!(
@@ -128,7 +130,9 @@ mod tests {
         let config = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
         let destination = Destination::new("default", DryRun, &config, IngestPolicy::any_time());
         let note = |verdict| {
-            destination.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(verdict), 0));
+            destination.breaker(SignalKind::Metrics, |breaker| {
+                breaker.note(Some(verdict), 0, Duration::ZERO)
+            });
         };
         (0..3).for_each(|_| note(false));
         let vitals = OtlpVitals::new("forwarder".to_owned(), None);

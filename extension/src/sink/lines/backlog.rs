@@ -6,7 +6,7 @@ use crate::counts::{Count, Counts};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use wire::{Request, Written};
+use wire::Request;
 
 /// Time limit for the current line when the others are given up.
 const LAST_LINE_TO_COUNT: Duration = Duration::from_millis(50);
@@ -31,7 +31,7 @@ struct Writing {
     items: usize,
     #[cfg_attr(not(feature = "direct"), expect(dead_code, reason = "the backend asks for it"))]
     bytes: usize,
-    written: oneshot::Receiver<Written>,
+    written: oneshot::Receiver<usize>,
 }
 
 impl Backlog {
@@ -172,6 +172,6 @@ fn note_lost(counts: &Counts, count: Count, items: usize) {
 }
 
 /// Returns how many of a request's items are in no line: all of them if the pipe is broken.
-fn lost(items: usize, written: Option<Written>) -> usize {
-    written.map_or(items, |written| written.dropped_items)
+fn lost(items: usize, dropped_items: Option<usize>) -> usize {
+    dropped_items.unwrap_or(items)
 }

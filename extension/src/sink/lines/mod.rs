@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(crate) use thread::Marks;
 use thread::{Function, Job, Pending, Progress, Thread};
 use tokio::sync::{mpsc, oneshot};
-use wire::{Request, Written};
+use wire::Request;
 
 /// The number of requests that may wait for the thread.
 const QUEUE: usize = 64;
@@ -87,9 +87,9 @@ impl LineOutput {
         drop(tokio::time::timeout(limit, last_line).await);
     }
 
-    /// Writes a request and waits until its lines are written. Gives up when the pipe was full for 200 ms, and at once while it
-    /// stays full.
-    pub(crate) async fn write(&self, request: Request, marks: Marks) -> Result<Written, Refused> {
+    /// Writes a request, waits until its lines are written, and returns the number of items too large for a line. Gives up when
+    /// the pipe was full for 200 ms, and at once while it stays full.
+    pub(crate) async fn write(&self, request: Request, marks: Marks) -> Result<usize, Refused> {
         if self.is_stuck() {
             return Err(Refused);
         }
@@ -124,7 +124,7 @@ impl LineOutput {
         &self,
         requests: Vec<Request>,
         marks: Marks,
-    ) -> Result<oneshot::Receiver<Written>, Vec<Request>> {
+    ) -> Result<oneshot::Receiver<usize>, Vec<Request>> {
         let (written, answer) = oneshot::channel();
         let pending = Pending::begin(&self.pending);
         let job = Job { requests, written, begun: Arc::default(), keep: true, marks, pending };

@@ -22,8 +22,8 @@ const TOGETHER_ITEMS: usize = 10_000;
 /// Requests in the queue that arrived together.
 pub(super) struct Job {
     pub(super) requests: Vec<Request>,
-    /// Gets the result when the lines are written; dropped if that failed.
-    pub(super) written: oneshot::Sender<Written>,
+    /// Gets the number of items too large for a line when the lines are written; dropped if that failed.
+    pub(super) written: oneshot::Sender<usize>,
     /// Set before the first byte is written.
     pub(super) begun: Arc<AtomicBool>,
     /// The requests are written even if its sender stopped waiting.
@@ -163,12 +163,11 @@ impl<W: Write> Thread<W> {
         let is_told = jobs.iter().any(|job| !job.keep);
         let (mut requests, mut waiting, mut pending) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
-            let items = job.items();
             requests.extend(job.requests);
             pending.push(job.pending);
-            waiting.push((job.written, items));
+            waiting.push(job.written);
         }
-        let alone = waiting.len() == 1;
+        let is_alone = waiting.len() == 1;
         let requests =
             if requests.len() > 1 { wire::merge(requests, TOGETHER_BYTES) } else { requests };
         let Ok(results) = self.write_all(requests, marks) else { return };
@@ -185,10 +184,11 @@ impl<W: Write> Thread<W> {
         if is_told {
             self.counts.add(Count::TooLarge, all.dropped_items);
         }
-        for (written, items) in waiting {
-            let answer = if alone { all } else { Written { items, ..Written::default() } };
+        for written in waiting {
+            // Jobs that share lines are too small for such items.
+            let dropped_items = if is_alone { all.dropped_items } else { 0 };
             // If the receiver stopped waiting, it answered 503 and the SDK repeats the request.
-            written.send(answer).ok();
+            written.send(dropped_items).ok();
         }
     }
 

@@ -73,3 +73,20 @@ async fn a_slow_destination_receives_all_requests_six_at_once() {
     assert_eq!(stack.forward(functions(90)).await.ledger().accepted, 90);
     assert_eq!(began.elapsed(), Duration::from_secs(15), "six at once");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_destination_is_probed_every_two_minutes() {
+    let slow = Slow { hangs: true, time: Duration::ZERO, accepts_until: None };
+    let stack = Stack::with(vec![by_function("default", slow)], default_options());
+    let took = async |pause| {
+        tokio::time::advance(Duration::from_secs(pause)).await;
+        let began = Instant::now();
+        assert_eq!(stack.forward(functions(1)).await.ledger().parked, 1);
+        began.elapsed().as_secs()
+    };
+    let failures = [took(0).await, took(0).await, took(0).await];
+    assert_eq!(failures, [10, 10, 10]);
+    // Counted from the beginning of the last delivery, which took 10 s.
+    assert_eq!([took(100).await, took(10).await], [0, 10]);
+    assert_eq!([took(100).await, took(10).await], [0, 10]);
+}
