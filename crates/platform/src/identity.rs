@@ -39,7 +39,7 @@ pub struct Identity {
     /// The function's name, or the last part of the log group's name if no function is known. Never empty.
     pub service_name: String,
     pub function_name: Option<String>,
-    /// The function's version, such as `$LATEST`.
+    /// The function's version, such as `$LATEST`, or on managed instances `$LATEST.PUBLISHED`.
     pub function_version: Option<String>,
     /// `true` if the log group or stream belongs to a Lambda function.
     pub is_lambda: bool,
@@ -163,7 +163,7 @@ impl<'a> LambdaStream<'a> {
         });
         let (name, rest) = rest.split_once('[')?;
         let (version, environment) = rest.split_once(']')?;
-        let is_version = version == "$LATEST"
+        let is_version = matches!(version, "$LATEST" | "$LATEST.PUBLISHED")
             || (!version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()));
         let is_lambda = is_date
             && (name.is_empty() || is_function_name(name))
@@ -211,6 +211,9 @@ mod tests {
         );
         check("/aws/lambda/us-east-1.orders", &stream("[3]"), (orders, Some("3"), "orders", true));
         check("/team/shared", &stream("orders[$LATEST]"), (orders, latest, "orders", true));
+        let published = Some("$LATEST.PUBLISHED");
+        let stream_of = stream("orders[$LATEST.PUBLISHED]");
+        check("/team/shared", &stream_of, (orders, published, "orders", true));
         check("/team/shared", "2021/06/28/orders[7][a-b]", (orders, Some("7"), "orders", true));
         check(
             "/aws/lambda/shared",

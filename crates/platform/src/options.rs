@@ -55,6 +55,8 @@ pub struct SpanOptions {
     /// `true` if `OTEL_PROPAGATORS` names `xray-lambda`: only then is the X-Ray header the parent, and `Sampled=0` suppresses the
     /// spans.
     pub xray_lambda: bool,
+    /// `true` if only invocations with a root span of the function get a span.
+    pub only_sampled: bool,
     pub function_name: String,
     /// Its version, for events that do not state it.
     pub function_version: Option<String>,

@@ -3,6 +3,7 @@
 use super::bounded::within;
 use super::deadline_watch::Armed;
 use super::{Telemetry, subscriber};
+use crate::config::lambda_environment::InitializationType;
 use crate::extension::Mode;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
@@ -149,7 +150,11 @@ impl TelemetryCompletionHandler {
 
     /// Watches the deadline of the running invocation with this number until the result is dropped.
     pub(crate) fn watch(&self, number: u64, deadline: SystemTime) -> Option<Armed> {
-        self.telemetry.signals.line.deadline().set(deadline);
+        // A managed instance goes on after a timeout, and one invocation must not stop the writes of the others (AWS Lambda
+        // "Managed Instances execution environment").
+        if self.telemetry.facts.initialization_type != InitializationType::ManagedInstances {
+            self.telemetry.signals.line.deadline().set(deadline);
+        }
         self.telemetry.deadline.arm(number, deadline)
     }
 

@@ -207,3 +207,35 @@ fn a_shutdown_after_a_timeout_writes_only_new_items() {
     assert_eq!(written.logs.len(), 1);
     assert_eq!(written.metrics.len(), 0, "nothing is reported as lost");
 }
+
+#[test]
+fn a_timed_out_invocation_of_a_managed_instance_does_not_stop_others() {
+    let check = |initialization, expected: usize| {
+        let variables = [("AWS_LAMBDA_INITIALIZATION_TYPE", initialization)];
+        let function = Function::with_variables(&variables);
+        let handler = create_traced_handler(
+            "orders",
+            function.completion.clone(),
+            |event: LambdaEvent<Value>| async {
+                if event.payload["name"] == "waits" {
+                    std::future::pending().await
+                } else {
+                    succeed(event).await
+                }
+            },
+        );
+        let event_of = |name: &str, seconds: u64| {
+            let mut event = event(json!({ "name": name }));
+            event.context.deadline = NOW_MS + seconds * 1000;
+            handler(event)
+        };
+        let (mut timed_out, mut other) = (event_of("waits", 3), event_of("ends", 60));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(timed_out.as_mut().poll(&mut context).is_pending());
+        function.clock.store(NOW_MS + 2_995, Ordering::Relaxed);
+        assert!(other.as_mut().poll(&mut context).is_ready());
+        assert_eq!(function.written().spans.len(), expected, "{initialization}");
+    };
+    check("lambda-managed-instances", 1);
+    check("on-demand", 0);
+}

@@ -106,6 +106,8 @@ pub struct Config {
     pub(crate) receiver_port_told: PortTold,
     pub(crate) hold: HoldMode,
     pub(crate) invocation_span: InvocationSpanMode,
+    /// The function's sampler drops traces, so an invocation without a root span is probably not sampled.
+    pub(crate) drops_traces: bool,
     /// The form of an invocation's phases.
     pub(crate) span_mapping: SpanMapping,
     /// The event that ends an invocation's span.
@@ -181,6 +183,10 @@ impl Config {
         ];
         let ends = [("runtime_done", SpanEnd::RuntimeDone), ("report", SpanEnd::Report)];
         let propagators = reader.string_if_set("OTEL_PROPAGATORS").unwrap_or_default();
+        let sampler = reader.string_if_set("OTEL_TRACES_SAMPLER").unwrap_or_default();
+        let disabled = [("true", InvocationSpanMode::Never), ("false", InvocationSpanMode::Auto)];
+        let invocation_span =
+            reader.choice("OTEL_SDK_DISABLED", &disabled, InvocationSpanMode::Auto);
         // These variables told the function's SDK the port.
         let is_told_by_signal = ["TRACES", "METRICS", "LOGS"].into_iter().any(|signal| {
             let url = source.get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
@@ -198,11 +204,10 @@ impl Config {
                 _ => PortTold::All,
             },
             hold,
-            invocation_span: reader.choice(
-                "LAMBDA_OTLP_INVOCATION_SPAN",
-                &spans,
-                InvocationSpanMode::Auto,
-            ),
+            invocation_span: reader
+                .choice_if_set("LAMBDA_OTLP_INVOCATION_SPAN", &spans)
+                .unwrap_or(invocation_span),
+            drops_traces: !matches!(sampler.trim(), "" | "always_on" | "parentbased_always_on"),
             span_mapping: span_mapping(&mut reader),
             span_end: reader.choice("LAMBDA_OTLP_SPAN_END", &ends, SpanEnd::RuntimeDone),
             xray_lambda: propagators.split(',').any(|name| name.trim() == "xray-lambda"),

@@ -61,7 +61,22 @@ const ALIASES: &[Variable] =
     &[shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL, shared::O2_SPAN_MAPPING_STRATEGY];
 
 /// Variables that OpenTelemetry's SDK in the function reads too.
-const SDK: &[Variable] = &[shared::OTEL_SERVICE_NAME, shared::OTEL_PROPAGATORS];
+const SDK: &[Variable] = &[
+    shared::OTEL_SERVICE_NAME,
+    shared::OTEL_PROPAGATORS,
+    Variable {
+        name: "OTEL_SDK_DISABLED",
+        default: Some("false"),
+        kind: Kind::Choice(&["true", "false"]),
+        doc: "With `true`, the extension writes no spans either.",
+    },
+    Variable {
+        name: "OTEL_TRACES_SAMPLER",
+        default: None,
+        kind: Kind::Text,
+        doc: "With a sampler that drops traces, the extension writes only spans below the function's.",
+    },
+];
 
 /// What the minimal extension reads of the destination's variables.
 #[cfg(not(feature = "direct"))]

@@ -84,6 +84,8 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             }
             Event::Queue(messages) => {
                 failures = Some(queue_messages::forward(&mut stages, messages).await);
+                // Their age is the backend's outage, not the lag of log events.
+                stages.flusher.report.oldest_event_ms = None;
             }
             Event::Unknown(what) => unread = Some(SourceError::Unknown(what)),
         }

@@ -153,6 +153,7 @@ impl Converter {
                 end,
                 names: self.options.names,
                 xray_lambda,
+                only_sampled: false,
                 function_name: self.identity.service_name.clone(),
                 function_version: self.identity.function_version.clone(),
             }))

@@ -3,12 +3,14 @@
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
 use crate::logs::told::{Facts, Told};
+use crate::spans::invocations::Invocations;
 
-/// The current invocation of a log stream. Lines between `START` and `END` without a request id belong to it. This is best
-/// effort: if a delivery begins in the middle of an invocation, its first lines belong to none.
+/// The current invocation of a log stream. Lines between `START` and `END` without a request id belong to it, unless several
+/// invocations run at a time, as on managed instances. This is best effort: if a delivery begins in the middle of an invocation,
+/// its first lines belong to none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RequestWindow {
-    request_id: Option<String>,
+    running: Vec<String>,
     told: Option<Box<(String, Told)>>,
     /// Account and name of this stream's function; only its executions count.
     function: Option<(String, String)>,
@@ -17,9 +19,9 @@ pub(crate) struct RequestWindow {
 }
 
 impl RequestWindow {
-    /// The running invocation, if known.
+    /// The running invocation, if it is known and the only one.
     pub(crate) fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
+        if let [only] = self.running.as_slice() { Some(only) } else { None }
     }
 
     pub(crate) fn set_function(&mut self, identity: &Identity) {
@@ -78,12 +80,17 @@ impl RequestWindow {
     }
 
     pub(crate) fn observe(&mut self, event: &PlatformEvent) {
+        let Some(request_id) = &event.request_id else { return };
         match event.kind {
-            EventKind::Start => self.request_id.clone_from(&event.request_id),
-            // The end of another invocation is ignored: a function can print it.
-            EventKind::End | EventKind::Report if event.request_id == self.request_id => {
-                self.request_id = None;
+            EventKind::Start => {
+                self.running.retain(|id| id != request_id);
+                if self.running.len() == Invocations::MAX_OPEN {
+                    self.running.remove(0);
+                }
+                self.running.push(request_id.clone());
             }
+            // The end of another invocation is ignored: a function can print it.
+            EventKind::End | EventKind::Report => self.running.retain(|id| id != request_id),
             _ => {}
         }
     }

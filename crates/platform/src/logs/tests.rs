@@ -114,7 +114,9 @@ fn the_request_window_closes_at_end_or_report() {
     assert_eq!(window().request_id(), Some(ID));
     assert_eq!(observe(&format!("END RequestId: {ID}")), None);
     assert_eq!(observe(&format!("REPORT RequestId: {ID}")), None);
-    assert_eq!(observe(&format!("START RequestId: {OTHER}")).as_deref(), Some(OTHER));
+    assert_eq!(observe(&format!("START RequestId: {OTHER}")), None, "two at a time");
+    assert_eq!(observe(&format!("START RequestId: {ID}")).as_deref(), Some(ID));
+    assert_eq!(observe(&format!("END RequestId: {OTHER}")).as_deref(), Some(ID));
     let timeout = format!("2024-03-04T17:22:38.033Z {ID} Task timed out after 3.00 seconds");
     assert_eq!(observe(&timeout).as_deref(), Some(ID));
 }

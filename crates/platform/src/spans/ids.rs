@@ -21,11 +21,12 @@ pub(crate) struct InvocationIds<'a> {
 }
 
 impl<'a> InvocationIds<'a> {
-    /// The ids of an invocation; `None` if X-Ray's decision applies and was not to sample.
+    /// The ids of an invocation; `None` if it is not sampled by X-Ray or by the function, whichever decides.
     pub(crate) fn of(invocation: &'a Invocation, options: &SpanOptions) -> Option<Self> {
         let tracing = &invocation.tracing;
         let request = invocation.request_id.as_str();
-        if options.xray_lambda && tracing.sampled == Some(false) {
+        let is_dropped = options.only_sampled && invocation.function_root.is_none();
+        if is_dropped || options.xray_lambda && tracing.sampled == Some(false) {
             return None;
         }
         if let Some(FunctionRoot { trace_id: trace, span_id: root, .. }) = invocation.function_root

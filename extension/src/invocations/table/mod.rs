@@ -22,8 +22,8 @@ use std::sync::Arc;
 use wire::Request;
 use wire::invocation_record::RootSpan;
 
-/// The number of remembered invocations. A managed instance runs some dozens at a time.
-const MAX_KNOWN: usize = 256;
+/// The number of remembered invocations. Only managed instances run several at a time.
+const MAX_KNOWN: usize = Invocations::MAX_KNOWN;
 /// The number of ends that may wait for a root span. Beyond it, the oldest is passed on.
 const MAX_HELD_BACK: usize = 64;
 /// The time by which a root span may begin before the extension reads INVOKE.
@@ -99,6 +99,7 @@ impl InvocationTable {
             end: config.span_end,
             names: config.names,
             xray_lambda: config.xray_lambda,
+            only_sampled: config.drops_traces && config.invocation_span == InvocationSpanMode::Auto,
             function_name: identity.function_name().to_owned(),
             function_version: identity.function_version().map(str::to_owned),
         };
@@ -413,8 +414,12 @@ impl InvocationTable {
     fn known(&mut self, request_id: &str) -> &mut Known {
         let at = self.known.iter().rposition(|known| known.request_id == request_id);
         let at = at.unwrap_or_else(|| {
-            if self.known.len() == MAX_KNOWN {
-                self.known.pop_front();
+            while self.known.len() >= MAX_KNOWN {
+                let done = self.known.iter().position(|known| known.reported);
+                if done.is_none() && self.known.len() < Invocations::MAX_OPEN {
+                    break;
+                }
+                self.known.remove(done.unwrap_or(0));
             }
             self.known.push_back(Known { request_id: request_id.to_owned(), ..Known::default() });
             self.known.len() - 1

@@ -214,6 +214,27 @@ fn a_variable_selects_the_invocation_span() {
 }
 
 #[test]
+fn an_invocation_that_the_function_does_not_sample_has_no_span() {
+    let check = |variables: &[(&str, &str)], expected: [&str; 2]| {
+        let mut story = Story::new(variables);
+        story.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
+        for (request_id, ms) in [(FIRST, 10_000), (SECOND, 20_000)] {
+            story.invocation(request_id, ms);
+            assert_eq!(story.due(), expected[usize::from(request_id == SECOND)], "{variables:?}");
+        }
+        assert_eq!(story.close("spindown", 30_000), "", "{variables:?}");
+    };
+    let child = "internal of 1000 ms, child of the function's root, ok";
+    let server = "server of 1000 ms, no parent, ok";
+    check(&[], [child, server]);
+    check(&[("OTEL_TRACES_SAMPLER", "parentbased_always_on")], [child, server]);
+    let sampler = ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
+    check(&[sampler], [child, ""]);
+    check(&[sampler, ("LAMBDA_OTLP_INVOCATION_SPAN", "always")], [server, server]);
+    check(&[("OTEL_SDK_DISABLED", "true")], ["", ""]);
+}
+
+#[test]
 fn an_invocation_end_waits_for_a_root_sent_by_otlp() {
     let mut story = Story::new(&[]);
     story.invoke(FIRST, 10_000);
@@ -336,15 +357,29 @@ fn without_a_subscription_no_invocation_span_is_written() {
 #[test]
 fn a_full_table_writes_surplus_spans_early_and_counts_them() {
     let mut story = Story::new(&[]);
-    for number in 0..2000 {
+    for number in 0..3000 {
         story.event(EventKind::Start, &format!("request-{number}"), 10_000);
     }
     let written = spans(&story.table.take_all(0)).len();
-    assert!(story.table.known.len() <= MAX_KNOWN);
+    assert!(story.table.known.len() <= Invocations::MAX_OPEN);
     let given_up = usize::try_from(story.counts.get(Count::TableFull)).unwrap();
-    assert_eq!((written, given_up), (2000 - MAX_KNOWN, 2000 - MAX_KNOWN));
+    assert_eq!((written, given_up), (3000 - Invocations::MAX_OPEN, 3000 - Invocations::MAX_OPEN));
     // None is lost: they are written as they stood.
-    assert_eq!(spans(&story.table.close("spindown", 20_000)).len(), MAX_KNOWN);
+    assert_eq!(spans(&story.table.close("spindown", 20_000)).len(), Invocations::MAX_OPEN);
+}
+
+#[test]
+fn reported_invocations_are_forgotten_first() {
+    let mut story = Story::new(&[("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")]);
+    for kind in [EventKind::Start, EventKind::Report] {
+        for number in 0..1600 {
+            story.event(kind.clone(), &format!("request-{number}"), 10_000);
+        }
+        assert_eq!(story.table.known.len(), 1600);
+    }
+    assert_eq!(spans(&story.table.take_all(0)).len(), 1600);
+    story.event(EventKind::Start, "next", 30_000);
+    assert_eq!(story.table.known.len(), MAX_KNOWN);
 }
 
 #[test]

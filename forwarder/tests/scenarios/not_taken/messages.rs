@@ -316,6 +316,7 @@ async fn a_dead_lettered_line_is_redriven_once_its_dictionary_exists() {
     updated.park(letter);
     let report = updated.redrive().await;
     assert_eq!((report.ledger().accepted, report.ledger().items.spans), (1, 1));
+    assert_eq!(report.oldest_event_ms, None, "a redrive has no lag");
     assert!(updated.retry.is_empty() && updated.dead_letters.is_empty());
 }
 

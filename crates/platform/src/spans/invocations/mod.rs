@@ -30,8 +30,12 @@ pub struct Invocations {
 }
 
 impl Invocations {
-    /// Maximum number of invocations. Without a limit, unfinished ones would accumulate.
-    pub const MAX_OPEN: usize = 256;
+    /// Maximum number of invocations. Above it, the oldest one whose span was returned is forgotten.
+    pub const MAX_KNOWN: usize = 256;
+
+    /// Maximum number of invocations whose span was not returned. Without a limit, unfinished ones would accumulate. A managed
+    /// instance runs at most 1,600 at a time (AWS Lambda API Reference, `PerExecutionEnvironmentMaxConcurrency`).
+    pub const MAX_OPEN: usize = 2000;
 
     /// Maximum number of X-Ray's segments without an invocation.
     const MAX_SEGMENTS: usize = 16;
@@ -252,9 +256,7 @@ impl Invocations {
         }
         let known = self.table.iter().position(|known| known.request_id == request_id);
         if known.is_none() {
-            if self.table.len() == Self::MAX_OPEN {
-                self.evict();
-            }
+            self.make_room();
             self.table.push_back(Invocation { request_id, ..Invocation::default() });
         }
         let invocation = match known {
@@ -265,14 +267,16 @@ impl Invocations {
         Some(invocation)
     }
 
-    /// Removes the oldest invocation whose span was returned, or else the oldest of all.
-    fn evict(&mut self) {
-        let written = self.table.iter().position(|invocation| invocation.is_written);
-        if let Some(oldest) = self.table.remove(written.unwrap_or(0)) {
-            if !oldest.is_written {
-                self.evicted += 1;
+    fn make_room(&mut self) {
+        while self.table.len() >= Self::MAX_KNOWN {
+            let written = self.table.iter().position(|invocation| invocation.is_written);
+            if written.is_none() && self.table.len() < Self::MAX_OPEN {
+                return;
             }
-            self.finish(&oldest);
+            if let Some(oldest) = self.table.remove(written.unwrap_or(0)) {
+                self.evicted += usize::from(!oldest.is_written);
+                self.finish(&oldest);
+            }
         }
     }
 
