@@ -7,7 +7,7 @@ use std::time::Duration;
 /// After this many consecutive failures, deliveries are parked at once.
 const MOST_FAILURES: u32 = 3;
 /// The shortest and the longest pause between probes.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
+const PAUSES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(2));
 /// While a destination hangs, each environment spends at most a twelfth of its time on probes.
 const PAUSE_PER_DURATION: u32 = 12;
 

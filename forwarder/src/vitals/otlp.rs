@@ -68,7 +68,7 @@ impl OtlpVitals {
         // A failure of this request does not count against deliveries.
         if verdict(&outcome) == Some(true) {
             destination.breaker(SignalKind::Metrics, |breaker| {
-                breaker.note(Some(true), now, Duration::ZERO)
+                breaker.note(Some(true), now, Duration::ZERO);
             });
         }
         let Some(part) = outcome.parts.first() else { return };

@@ -253,6 +253,15 @@ mod tests {
     use crate::protobuf::Writer;
 
     #[test]
+    fn requests_with_the_same_signal_and_bytes_are_equal() {
+        let request = |kind, bytes: &[u8]| Request::trusted(kind, bytes.to_vec());
+        let one = request(SignalKind::Traces, b"\x0a\0");
+        assert_eq!(one, one.clone().with_few_keys());
+        assert_ne!(one, request(SignalKind::Logs, b"\x0a\0"));
+        assert_ne!(one, request(SignalKind::Traces, b""));
+    }
+
+    #[test]
     fn the_first_resource_at_the_start_of_a_request_is_located() {
         let check = |write: &dyn Fn(&mut Writer<'_>), expected: &[u8]| {
             let mut bytes = Vec::new();

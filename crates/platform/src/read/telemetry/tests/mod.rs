@@ -275,11 +275,12 @@ fn a_platform_line_requires_the_whole_envelope() {
     check(r#"{"time":"x","type":"INFO","record":{"type":"platform.report"}}"#, false);
     check(r#"{"time":"2022-10-12T00:00:15Z","type":"platform.report","record":{}} x"#, false);
     check(r#"{"time":"x","type":"platform.report","record":{}"#, false);
-    let long = format!(
-        r#"{{"time":"x","type":"platform.report","record":{{"x":"{}"}}}}"#,
-        "x".repeat(MAX_LINE_BYTES)
-    );
-    check(&long, false);
+    let long = |bytes| {
+        let text = "x".repeat(bytes);
+        format!(r#"{{"time":"x","type":"platform.report","record":{{"x":"{text}"}}}}"#)
+    };
+    check(&long(60_000), true);
+    check(&long(MAX_LINE_BYTES), false);
 }
 
 #[test]
