@@ -8,6 +8,9 @@ from lambda_otlp_variables import seconds
 # Longest wait of an invocation for its flush, as a share of the export timeout. The wait ends before an export times out.
 LONGEST_FLUSH = 0.9
 
+# Upper limit of that timeout, in seconds. The specification's unit is milliseconds, so `10000` may mean 10 seconds.
+MOST_TIMEOUT = 10
+
 # Wait after a failed flush, in seconds. It is long enough to notice that the extension accepts exports again.
 SHORTEST_FLUSH = 0.01
 
@@ -21,7 +24,7 @@ class Bound:
     def __init__(self, calls):
         self.calls = calls
         said = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT")
-        self.longest = (seconds(said) or 1) * LONGEST_FLUSH
+        self.longest = min(seconds(said) or 1, MOST_TIMEOUT) * LONGEST_FLUSH
         self.is_in_time = True
         self.running = None
         self.accepted = self.refused = 0

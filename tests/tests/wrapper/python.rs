@@ -109,6 +109,8 @@ fn python_handlers_keep_their_result_and_are_flushed_in_time() {
         after one that is accepted again: 0.9
         after an exception: 0.01
         after an exporter that reports nothing: 0.9
+        with a timeout of 2: 1.8
+        with a timeout of 10000: 9.0
         slow flush: begun, 3
         in time: True
         slow flush again: begun, 3

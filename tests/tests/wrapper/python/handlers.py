@@ -298,6 +298,11 @@ waits("after one that is accepted again", (exporter, "FAILURE"), (exporter, "SUC
 waits("after an exception", (unwatched, "SUCCESS"))
 waits("after an exporter that reports nothing", (exporter, None))
 
+for stated in ("2", "10000"):
+    os.environ["OTEL_EXPORTER_OTLP_TIMEOUT"] = stated
+    waits(f"with a timeout of {stated}")
+del os.environ["OTEL_EXPORTER_OTLP_TIMEOUT"]
+
 flush.LONGEST_FLUSH = 0.2
 Provider.takes = 0.5
 took = check("slow flush", lambda event, context: 3)
