@@ -110,6 +110,49 @@ fn variables_of_the_function_take_precedence() {
 }
 
 #[test]
+fn in_direct_mode_the_sdk_exports_to_the_extension() {
+    const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const HEADERS: (&str, &str) = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20a");
+    let check = |endpoint: &str, others: &[(&str, &str)], expected: &str, keeps_headers: bool| {
+        let mut variables = vec![(ENDPOINT, endpoint), HEADERS];
+        variables.extend_from_slice(others);
+        let found = seen(&variables);
+        assert_eq!(found[ENDPOINT], expected, "{variables:?}");
+        assert_eq!(found.contains_key(HEADERS.0), keeps_headers, "{variables:?}");
+        for (name, value) in others.iter().filter(|(name, _)| name.starts_with("OTEL_EXPORTER")) {
+            assert_eq!(found[*name], *value);
+        }
+    };
+    let (backend, extension) = ("https://o2.example.com/api/default", "http://127.0.0.1:4318");
+    for elsewhere in [backend, "o2.example.com:4317", "https://localhost@example.com?a@127.0.0.1"] {
+        check(elsewhere, &[], extension, false);
+    }
+    for output in ["otlp", "json"] {
+        check(backend, &[("LAMBDA_OTLP_OUTPUT", output)], extension, false);
+    }
+    check(backend, &[("OTEL_LAMBDA_RECEIVER_PORT", "4320")], "http://127.0.0.1:4320", false);
+    check(backend, &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")], extension, false);
+    // The function sends this signal to another vendor, maybe with the same headers.
+    for signal in ["TRACES", "METRICS", "LOGS"] {
+        let own = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
+        check(backend, &[(own.as_str(), "https://b.example.com/v1/x")], extension, true);
+    }
+    for output in ["stdout", " Stdout "] {
+        check(backend, &[("LAMBDA_OTLP_OUTPUT", output)], backend, true);
+    }
+    for here in [
+        "http://LOCALHOST:5000",
+        "localhost:5000",
+        "http://a:b@127.8.9.1:5000/v1",
+        "http://0.0.0.0:5000",
+        "http://[::1]:5000",
+        "http://[::ffff:127.0.0.1]:5000",
+    ] {
+        check(here, &[], here, true);
+    }
+}
+
+#[test]
 fn the_wrapper_sets_the_fallback_port_of_the_extension() {
     // A unique address: the process's number is no port in use.
     let api = format!("127.9.9.9:{}", std::process::id());
