@@ -106,12 +106,16 @@ def whole(environ, name, usual):
     return int(value)
 
 
-def resource(environ, say):
-    """Returns the attributes of the SDK's resource."""
+def new_instance_id():
     from uuid import uuid4
 
+    return str(uuid4())
+
+
+def resource(environ, instance_id, say):
+    """Returns the attributes of the SDK's resource."""
     found = {
-        "service.instance.id": str(uuid4()),
+        "service.instance.id": instance_id,
         "telemetry.sdk.language": "python",
         "telemetry.sdk.name": "opentelemetry",
         "telemetry.sdk.version": version_of("opentelemetry/sdk"),
@@ -388,22 +392,24 @@ class Fast:
         from opentelemetry import trace
 
         wire = beside("lambda_otlp_wire")
-        attributes = resource(self.environ, say)
-        encoded = wire.resource_of(attributes)
+        self.instance_id = new_instance_id()
+        attributes = resource(self.environ, self.instance_id, say)
         receiver = wire.Receiver(self.settings.address, say)
         tracers = self.spans.TracerProvider(
             receiver,
-            lambda spans: wire.encode_spans(encoded, spans, say),
+            lambda spans: wire.encode_spans(tracers.resource.encoded, spans, say),
             attributes,
             self.sampler,
             self.settings.delay,
             self.settings.most,
         )
+        tracers.resource.encoded = wire.resource_of(attributes)
+        self.tracers, self.meters = tracers, None
+        os.register_at_fork(after_in_child=lambda: self.renew(is_new_process=True))
         trace.set_tracer_provider(tracers)
         self.imports.when_imported("opentelemetry.sdk.trace", self.spans.join_the_sdk)
         if self.settings.has_metrics:
-            self.imports.when_imported("opentelemetry.metrics", lambda: self.start_metrics(tracers, wire, encoded))
-        self.tracers = tracers
+            self.imports.when_imported("opentelemetry.metrics", lambda: self.start_metrics(tracers, wire))
         # lambda_otlp_cut_off.py uses these.
         self.receiver, self.encode, self.snapshot = self.settings.address, tracers.encode, self.spans.snapshot
         return self
@@ -422,14 +428,22 @@ class Fast:
         """Applies one deadline to all telemetry flushed at the end of an invocation."""
         self.tracers.flush_invocation = beside("lambda_otlp_flush").Bound(calls).deliver_to(self.tracers)
 
-    def start_metrics(self, tracers, wire, encoded):
+    def renew(self, is_new_process):
+        """Gives a forked process or a restored environment an id and metrics of its own."""
+        resource = self.tracers.resource
+        # The function may have set the id.
+        if resource.attributes["service.instance.id"] == self.instance_id:
+            self.instance_id = resource.attributes["service.instance.id"] = new_instance_id()
+            resource.encoded = beside("lambda_otlp_wire").resource_of(resource.attributes)
+        if self.meters is not None:
+            self.meters.renew(is_new_process)
+
+    def start_metrics(self, tracers, wire):
         from opentelemetry import metrics
 
-        provider = beside("lambda_otlp_metrics").MeterProvider(
-            tracers, wire, self.spans.ScopeKey, encoded, self.settings.preference
-        )
-        metrics.set_meter_provider(provider)
-        tracers.collect = provider.collect
+        self.meters = beside("lambda_otlp_metrics").MeterProvider(tracers, wire, self.spans.ScopeKey, self.settings.preference)
+        metrics.set_meter_provider(self.meters)
+        tracers.collect = self.meters.collect
 
 
 def carry_context_into_threads(imports):

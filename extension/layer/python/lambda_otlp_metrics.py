@@ -57,10 +57,18 @@ class Instrument:
         self.temporality = meter.provider.temporality(self)
         self.callbacks = []
         self.extend(callbacks)
-        self.points = {}
         self.before = {}
-        self.begun = time.time_ns()
+        self.renew(is_new_process=True)
+
+    def renew(self, is_new_process):
+        """Begins a new interval. A new process has no values yet. A restored environment keeps values that are no totals."""
+        # Another thread of the parent process may have held the lock.
         self.lock = threading.Lock()
+        self.begun = time.time_ns()
+        if is_new_process or self.has_bounds or self.is_monotonic:
+            self.points = {}
+        for point in self.points.values():
+            point.begun = self.begun
 
     def extend(self, callbacks):
         for callback in callbacks or ():
@@ -305,11 +313,10 @@ class Meter(metrics.Meter):
 
 
 class MeterProvider(metrics.MeterProvider):
-    def __init__(self, tracers, wire, scope, encoded_resource, preference):
+    def __init__(self, tracers, wire, scope, preference):
         self.tracers = tracers
         self.wire = wire
         self.scope = scope
-        self.encoded_resource = encoded_resource
         self.preference = preference
         self.meters = {}
         self.is_collecting = False
@@ -347,10 +354,16 @@ class MeterProvider(metrics.MeterProvider):
                 found = [metric for instrument in list(meter.instruments.values()) if (metric := self.metric(instrument, now))]
                 if found:
                     scopes[meter.scope] = found
-            return self.wire.request_of(self.encoded_resource, scopes) if scopes else b""
+            return self.wire.request_of(self.tracers.resource.encoded, scopes) if scopes else b""
         finally:
             self.is_collecting = False
             contexts.detach(token)
+
+    def renew(self, is_new_process):
+        self.is_collecting = False
+        for meter in list(self.meters.values()):
+            for instrument in list(meter.instruments.values()):
+                instrument.renew(is_new_process)
 
     def metric(self, instrument, now):
         """Encodes a metric. A metric that cannot be encoded is dropped, and affects no other metric and no span."""

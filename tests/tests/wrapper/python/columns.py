@@ -35,7 +35,7 @@ CASES = {
 # comparison with an empty result prints all values.
 WITHOUT_SDK = ("a callback that flushes", "a forked process", "a web framework")
 # Attributes with values that differ from run to run.
-OF_RUN = ("service.instance.id", "exception.stacktrace")
+OF_RUN = ("exception.stacktrace",)
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -104,17 +104,20 @@ def function(layer, opt, events):
 
 
 def columns(bodies):
-    """Returns each resource and each item as text, without ids and times."""
+    """Returns each resource and each item as text, without ids and times. Numbers replace the ids of instances."""
     from google.protobuf.json_format import MessageToDict
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-    items, of_resources = [], set()
+    items, of_resources, instances = [], set(), {}
     for path, body in bodies:
         request = (ExportTraceServiceRequest if path == "/v1/traces" else ExportMetricsServiceRequest)()
         request.ParseFromString(body)
         for resources in MessageToDict(request).popitem()[1]:
             scopes = resources.pop("scopeSpans", None) or resources.pop("scopeMetrics")
+            for each in resources["resource"]["attributes"]:
+                if each["key"] == "service.instance.id":
+                    each["value"] = f"instance {instances.setdefault(each['value']['stringValue'], len(instances))}"
             of_resources.add(as_text(resources, {}))
             for scoped in scopes:
                 found = scoped.pop("spans", None) or scoped.pop("metrics")

@@ -98,9 +98,11 @@ def flushers():
 
 def forks():
     """Ends a child process normally within the spans of its parent. Only the child's own span is the child's to export."""
+    COUNTER.add(5)
     with tracer.start_as_current_span("forks"):
         child = os.fork()
         if child == 0:
+            COUNTER.add(1)
             with tracer.start_as_current_span("of the child"):
                 sys.exit(3)
         return os.waitpid(child, 0)[1] >> 8
