@@ -428,6 +428,12 @@ class Fast:
         """Applies one deadline to all telemetry flushed at the end of an invocation."""
         self.tracers.flush_invocation = beside("lambda_otlp_flush").Bound(calls).deliver_to(self.tracers)
 
+    def before_snapshot(self):
+        self.tracers.force_flush(1000)
+
+    def after_restore(self):
+        self.renew(is_new_process=False)
+
     def renew(self, is_new_process):
         """Gives a forked process or a restored environment an id and metrics of its own."""
         resource = self.tracers.resource

@@ -83,6 +83,8 @@ class HandlerFinder:
 
         def exec_module(module):
             loader.exec_module = execute
+            if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+                attempt(follow_snapshots)
             execute(module)
             attempt(start, module, self.function, hidden, fast)
 
@@ -164,6 +166,26 @@ def join_invocation(framework):
     vars(framework.propagate).update({**vars(propagate), "extract": extract})
 
 
+# The setup of the function, once it has started.
+started = []
+
+
+def follow_snapshots():
+    """Flushes before Lambda takes a snapshot, because each restored environment would export the same telemetry.
+
+    This function must run before the function's module. Lambda calls the last registered hook first, so that our hook also flushes
+    the telemetry of the function's own hooks.
+    """
+    try:
+        import snapshot_restore_py as hooks
+    except ImportError:
+        # Only AWS's runtime client calls hooks.
+        return
+    # An error in a hook would stop the environment.
+    hooks.register_before_snapshot(lambda: [attempt(setup.before_snapshot) for setup in started])
+    hooks.register_after_restore(lambda: [attempt(setup.after_restore) for setup in started])
+
+
 # Instrumentations of imported libraries. The first one is being loaded.
 waiting = []
 
@@ -213,6 +235,7 @@ def start(module, function, hidden, fast=None):
         replaced()
         setup = fast.start()
         watching = (setup,)
+    started.append(setup)
     join_xray()
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:

@@ -242,6 +242,15 @@ def flushes():
     return [provider.force_flush for provider in providers() if hasattr(provider, "force_flush")]
 
 
+def before_snapshot():
+    for flush in flushes():
+        flush()
+
+
+def after_restore():
+    """Does nothing: the SDK's resource, with the id of the instance, cannot change."""
+
+
 def bound_flushes(calls):
     """Applies one deadline to all flushes at the end of an invocation. SDKs have at most one for each batch."""
     for provider, exporter_names in zip(providers(), EXPORTERS):

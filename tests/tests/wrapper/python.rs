@@ -278,6 +278,16 @@ fn the_python_fast_start_exports_the_same_telemetry_as_the_sdk() {
         another propagator: 0 lines, cannot be imported: Propagator b3 not found. It is either misspelled or not installed.
         no telemetry: 0 lines
         the SDK, late: 3 lines
+        a snapshot: 10 lines
+        a restored environment: 17 lines
+            +{"resource": {"attributes": [{"key": "service.instance.id", "value": "instance 1"}, {"key": "service.name", "value": {"stringValue": "shop"}}, {"key": "telemetry.auto.version", "value": {"stringValue": "0.66b1"}}, {"key": "telemetry.sdk.language", "value": {"stringValue": "python"}}, {"key": "telemetry.sdk.name", "value": {"stringValue": "opentelemetry"}}, {"key": "telemetry.sdk.version", "value": {"stringValue": "1.45.1"}}]}}
+            +intervals begin at the restore: True
+            -the SDK is loaded: True
+            +the SDK is loaded: False
+        an id of the function: 13 lines
+            +intervals begin at the restore: True
+            -the SDK is loaded: True
+            +the SDK is loaded: False
         an API of the function: 44 lines
             -the SDK is loaded: True
             +the SDK is loaded: False

@@ -12,13 +12,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 PARENT = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "k=v", "Baggage": "u=1"}
 TRACING_HEADER = {"X-Amzn-Trace-Id": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"}
 DELTA_OR_NOT = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 ALL = [{"case": case, "headers": PARENT} for case in ("spans", "senders", "requests", "counts", "bounds", "observers")]
+SNAP_START = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
 CASES = {
     "all": ([*ALL, {}, {}], {}),
     "cumulative, baggage": ([*ALL, {}, {}], {DELTA_OR_NOT: "cumulative", "OTEL_PROPAGATORS": "baggage"}),
@@ -30,6 +32,9 @@ CASES = {
     "another propagator": ([{}], {"OTEL_PROPAGATORS": "b3"}),
     "no telemetry": ([{"case": "spans"}], {"OTEL_SDK_DISABLED": "true"}),
     "the SDK, late": ([{"case": "sdk"}], {}),
+    "a snapshot": ([], SNAP_START),
+    "a restored environment": ([{"case": "counts"}], SNAP_START),
+    "an id of the function": ([{}], {**SNAP_START, "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=a"}),
 }
 # In the first case, the SDK would wait 30 seconds for itself. In the second, it exports the parent's spans twice. In the third, the
 # comparison with an empty result prints all values.
@@ -86,6 +91,7 @@ def function(layer, opt, events):
 
     sys.path.remove(layer)
     lambda_otlp_handler.wait_for_the_handler(opt)
+    hooks = sys.modules["snapshot_restore_py"] = Hooks("snapshot_restore_py")
     try:
         import everything
     except Exception as error:
@@ -98,9 +104,35 @@ def function(layer, opt, events):
     )
     # The runtime gets the handler once.
     handler = everything.handler
+    for hook in reversed(hooks.before):
+        hook()
+    if not events:
+        # The restored environments export nothing in this case.
+        os._exit(0)
+    restored = time.time_ns()
+    for hook in hooks.after:
+        hook()
+    meters = sys.modules["opentelemetry.metrics"].get_meter_provider()
+    if hooks.after and hasattr(meters, "meters"):
+        instruments = [each for meter in meters.meters.values() for each in meter.instruments.values()]
+        print(f"intervals begin at the restore: {all(each.begun >= restored for each in instruments)}")
     for event in events:
         print(handler(event, lambda_context))
     print(f"the SDK is loaded: {'opentelemetry.sdk.trace' in sys.modules}")
+
+
+class Hooks(ModuleType):
+    """The module of AWS's runtime for functions with SnapStart."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.before, self.after = [], []
+
+    def register_before_snapshot(self, hook):
+        self.before.append(hook)
+
+    def register_after_restore(self, hook):
+        self.after.append(hook)
 
 
 def columns(bodies):

@@ -136,6 +136,16 @@ def requests():
     return [framework.request(headers) for headers in (HEADERS, {}, own)]
 
 
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+    import snapshot_restore_py
+
+    @snapshot_restore_py.register_before_snapshot
+    def prime():
+        COUNTER.add(5)
+        UP_DOWN.add(5)
+        spans()
+
+
 HEADERS = {}
 
 
