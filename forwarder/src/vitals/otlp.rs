@@ -131,7 +131,7 @@ mod tests {
         let destination = Destination::new("default", DryRun, &config, IngestPolicy::any_time());
         let note = |verdict| {
             destination.breaker(SignalKind::Metrics, |breaker| {
-                breaker.note(Some(verdict), 0, Duration::ZERO)
+                breaker.note(Some(verdict), 0, Duration::ZERO);
             });
         };
         (0..3).for_each(|_| note(false));
