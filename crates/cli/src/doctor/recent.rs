@@ -14,6 +14,15 @@ use subscriber::Collect;
 const PERMISSION: &str = "logs:FilterLogEvents";
 /// Words by which our functions or Lambda report a failure.
 const WORDS: [&str; 4] = ["ERROR", "Task timed out", "Runtime exited", "Runtime.ExitError"];
+/// Lambda's lines of the JSON log format that report a status, or dropped lines.
+const PLATFORM_TYPES: [&str; 5] = [
+    "platform.report",
+    "platform.runtimeDone",
+    "platform.initReport",
+    "platform.initRuntimeDone",
+    LOGS_DROPPED,
+];
+const LOGS_DROPPED: &str = "platform.logsDropped";
 /// The maximum number of answers. Each covers a part of the log group.
 const MOST_PAGES: usize = 20;
 const MOST_CHARS: usize = 300;
@@ -42,8 +51,7 @@ impl Recent {
     pub(super) async fn errors(&self, group: &str) -> Check {
         const NAME: &str = "log";
         let since = &self.since;
-        let pattern = WORDS.map(|word| format!("?{word:?}")).join(" ");
-        match self.search(group, &pattern, is_error, usize::MAX).await {
+        match self.search(group, &error_pattern(), is_error, usize::MAX).await {
             Ok(Found { count: 0, .. }) => {
                 Check::ok(NAME, format!("{group}: no errors in the last {since}"))
             }
@@ -132,6 +140,12 @@ impl Recent {
     }
 }
 
+/// The filter pattern of all lines that may report a failure.
+fn error_pattern() -> String {
+    let words = WORDS.iter().chain(&PLATFORM_TYPES);
+    words.map(|word| format!("?{word:?}")).collect::<Vec<_>>().join(" ")
+}
+
 fn is_missing(error: &SdkError<FilterLogEventsError>) -> bool {
     error.as_service_error().is_some_and(FilterLogEventsError::is_resource_not_found_exception)
 }
@@ -139,9 +153,15 @@ fn is_missing(error: &SdkError<FilterLogEventsError>) -> bool {
 /// Returns `true` if the line reports a failure. A level in the line decides, because a warning may quote an error.
 fn is_error(line: &str) -> bool {
     let fields: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
-    match fields.get("level").and_then(Value::as_str) {
-        Some(level) => level == "ERROR",
-        None => WORDS.iter().any(|word| line.contains(word)),
+    let text = |name| fields.get(name).and_then(Value::as_str);
+    match (text("level"), text("type")) {
+        (Some(level), _) => level == "ERROR",
+        (None, Some(LOGS_DROPPED)) => true,
+        (None, Some(kind)) if PLATFORM_TYPES.contains(&kind) => {
+            let status = fields.get("record").and_then(|record| record.get("status"));
+            status.is_some_and(|status| status != "success")
+        }
+        _ => WORDS.iter().any(|word| line.contains(word)),
     }
 }
 
@@ -149,8 +169,9 @@ fn is_error(line: &str) -> bool {
 fn excerpt(line: &str) -> String {
     let text = match serde_json::from_str::<Map<String, Value>>(line) {
         Ok(mut fields) => {
-            fields.retain(|name, _| !matches!(name.as_str(), "timestamp" | "level"));
-            let message = fields.remove("message");
+            fields.retain(|name, _| !matches!(name.as_str(), "timestamp" | "time" | "level"));
+            // Lambda's lines have a type instead.
+            let message = fields.remove("message").or_else(|| fields.remove("type"));
             let message = message.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
             let fields = fields.iter().map(|(name, value)| format!(", {name}: {value}"));
             message + &fields.collect::<String>()
@@ -166,21 +187,49 @@ fn excerpt(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use simulator::FilterPattern;
 
     #[test]
     fn errors_are_recognised_by_level_or_platform_message() {
-        let check = |line: &str, expected: bool| assert_eq!(is_error(line), expected, "{line}");
+        let pattern = FilterPattern::parse(&error_pattern()).unwrap();
+        let check = |line: &str, expected: bool| {
+            assert_eq!(is_error(line), expected, "{line}");
+            assert!(!expected || pattern.matches(line), "{line}");
+        };
         check(r#"{"level":"ERROR","message":"invalid settings"}"#, true);
         check(r#"{"level":"WARN","message":"answered ERROR"}"#, false);
         check("2026-11-22T10:00:00Z 1 Task timed out after 60.00 seconds", true);
         check("RequestId: 1 Error: Runtime exited with error: signal: killed", true);
         check("REPORT RequestId: 1 Duration: 2 ms", false);
+        let platform = |kind: &str, record: &str, expected: bool| {
+            let line = format!(
+                r#"{{"time":"2026-11-22T10:00:00Z","type":"platform.{kind}","record":{record}}}"#
+            );
+            check(&line, expected);
+        };
+        for kind in ["report", "runtimeDone", "initReport", "initRuntimeDone"] {
+            platform(kind, r#"{"requestId":"1","status":"timeout"}"#, true);
+            platform(
+                kind,
+                r#"{"requestId":"1","status":"error","errorType":"Runtime.OutOfMemory"}"#,
+                true,
+            );
+            platform(kind, r#"{"requestId":"1","status":"success"}"#, false);
+        }
+        platform(
+            "logsDropped",
+            r#"{"droppedRecords":123,"droppedBytes":12345,"reason":"slow"}"#,
+            true,
+        );
+        platform("start", r#"{"requestId":"1","version":"$LATEST"}"#, false);
     }
 
     #[test]
     fn an_excerpt_shows_the_message_and_fields_of_a_line() {
         let line = r#"{"timestamp":"2026-11-22T10:00:00Z","level":"ERROR","message":"invalid settings","mistakes":1}"#;
         assert_eq!(excerpt(line), "invalid settings, mistakes: 1");
+        let line = r#"{"time":"2026-11-22T10:00:00Z","type":"platform.report","record":{"status":"timeout"}}"#;
+        assert_eq!(excerpt(line), r#"platform.report, record: {"status":"timeout"}"#);
         let line = "2026-11-22T10:00:00Z 1 Task timed out\n after 60.00 seconds\n";
         assert_eq!(excerpt(line), "2026-11-22T10:00:00Z 1 Task timed out after 60.00 seconds");
         assert_eq!(excerpt(&"x".repeat(400)).chars().count(), MOST_CHARS + 1);

@@ -6,7 +6,7 @@
 )]
 
 use super::grants::text;
-use super::template::{OWN_GROUPS, SUBSCRIBER, arn_of, resource, same};
+use super::template::{OWN_GROUPS, SUBSCRIBER, arn_of, log_levels, resource, same};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -34,6 +34,7 @@ pub(super) fn check(template: &Value) -> anyhow::Result<String> {
     let group = resource(template, &text(&function["LoggingConfig"]["LogGroup"]))?;
     let group = text(&group["LogGroupName"]);
     ensure!(group.starts_with(OWN_GROUPS), "it logs to {group}");
+    log_levels(function)?;
     let variables = variables(template, function)?;
     let longest = function["Timeout"].as_u64().context("no timeout")?;
     let custom = resource(template, "Subscriptions")?;

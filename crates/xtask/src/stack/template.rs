@@ -119,6 +119,7 @@ fn functions(template: &Value) -> anyhow::Result<String> {
         let group_name = text(&group["LogGroupName"]);
         ensure!(group_name.starts_with(OWN_GROUPS), "{name} logs to {group_name}");
         ensure!(!group["RetentionInDays"].is_null(), "{name} keeps its log for ever");
+        log_levels(properties).with_context(|| format!("log of {name}"))?;
     }
     same(
         "the code of both",
@@ -126,7 +127,15 @@ fn functions(template: &Value) -> anyhow::Result<String> {
         functions[1].1["Properties"]["Code"].clone(),
     )?;
     same("default architecture", &template["Parameters"]["Architecture"]["Default"], "arm64")?;
-    Ok("handler, runtime, architecture, code, own log groups".to_owned())
+    Ok("handler, runtime, architecture, code, own log groups and their levels".to_owned())
+}
+
+/// Checks that Lambda writes only failures to a function's log, and drops none of the function's own lines.
+pub(super) fn log_levels(function: &Value) -> anyhow::Result<()> {
+    let logging = &function["LoggingConfig"];
+    same("LogFormat", &logging["LogFormat"], "JSON")?;
+    same("SystemLogLevel", &logging["SystemLogLevel"], "WARN")?;
+    same("ApplicationLogLevel", &logging["ApplicationLogLevel"], "TRACE")
 }
 
 /// Settings of the forwarder without a parameter, and the reason.
