@@ -31,6 +31,9 @@ const OTHERS_MS: f64 = 17.43 / 500.0 - LINE_MS;
 /// Bytes sent to the backend per span, and per invocation's other log events, from the same events.
 const SENT_OF_SPAN: f64 = 166_188.0 / 1800.0;
 const SENT_OF_OTHERS: f64 = 148_391.0 / 500.0;
+/// Bytes that the forwarder logs per delivery with `Vitals=emf`: measured on the line of `forwarder/src/vitals/emf.rs`, for an event
+/// with START and END lines, and a function name of 42 characters.
+const VITALS_BYTES: f64 = 607.0;
 /// Milliseconds that direct mode adds to an invocation under steady traffic: `bench`'s table of hold times.
 const SENDING_MS: f64 = 0.2;
 /// A request of one invocation has the bytes of a standard line without base64.
@@ -137,7 +140,9 @@ impl Month {
         let forwarding = deliveries * delivery_ms / 1000.0 * forwarder_memory / 1024.0;
         let sent = invocations * (f64::from(arguments.spans) * SENT_OF_SPAN + others_sent) / GB;
 
-        let stored = ingested * (f64::from(arguments.retention) / 30.0);
+        let own_log = deliveries * (VITALS_BYTES + LOG_EVENT_BYTES) / GB;
+        let own_log_usd = prices::ingestion(ingested + own_log) - prices::ingestion(ingested);
+        let stored = (ingested + own_log) * (f64::from(arguments.retention) / 30.0);
         let gb = |gb: f64| format!("{gb:.2} GB");
         let gb_seconds = |milliseconds: f64, gb_seconds: f64| {
             format!("{milliseconds:.2} ms, {gb_seconds:.0} GB-s")
@@ -157,6 +162,7 @@ impl Month {
             ),
             row("forwarder: requests", format!("{deliveries:.0} events"), deliveries * REQUEST),
             row("forwarder: duration", gb_seconds(delivery_ms, forwarding), forwarding * gb_second),
+            row("forwarder: its own log", gb(own_log), own_log_usd),
             row("traffic to the backend", gb(sent), arguments.egress_usd(sent)),
         ];
         let streamed_gb = match arguments.through {
