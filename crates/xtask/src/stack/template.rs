@@ -269,7 +269,7 @@ fn properties(template: &Value) -> anyhow::Result<String> {
             "FunctionName": { "Ref": "RedriveFunction" },
             "EventSourceArn": arn_of("RetryQueue"),
             "BatchSize": 1,
-            "ScalingConfig": { "MaximumConcurrency": 2 },
+            "ScalingConfig": { "MaximumConcurrency": 10 },
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
         },
         "RetryQueue": queue,
