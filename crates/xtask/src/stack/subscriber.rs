@@ -70,6 +70,9 @@ pub(super) fn check(template: &Value) -> anyhow::Result<String> {
         // CloudFormation truncates the stack's name in a rule's name, which has at most 64 characters.
         same("SourceArn", &permission["SourceArn"], arn_of(rule))?;
     }
+    // Failed calls create no log group.
+    let created = &resource(template, "NewLogGroups")?["EventPattern"]["detail"];
+    same("errorCode", &created["errorCode"], json!([{ "exists": false }]))?;
     Ok(format!("{} parts, {variables} variables, {waits} s for an answer", PARTS.len()))
 }
 
