@@ -1,4 +1,4 @@
-//! Finds a stack's forwarder and stream.
+//! Finds a stack's functions and stream.
 
 use crate::aws::{explain, place};
 use anyhow::Context as _;
@@ -6,19 +6,13 @@ use aws_config::SdkConfig;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use subscriber::KinesisStream;
 
-/// The logical id of the forwarder in the stack's template.
+/// The logical ids of the functions in the stack's template.
 const FORWARDER: &str = "ForwarderFunction";
+const SUBSCRIBER: &str = "SubscriberFunction";
 
 /// Returns the name of a stack's forwarder. CloudFormation truncates the stack's name in it.
 pub(crate) async fn forwarder_name(aws: &SdkConfig, stack: &str) -> anyhow::Result<String> {
-    let client = aws_sdk_cloudformation::Client::new(aws);
-    let asked = client.describe_stack_resource().stack_name(stack).logical_resource_id(FORWARDER);
-    let name = match asked.send().await {
-        Ok(output) => Ok(output.stack_resource_detail.and_then(|found| found.physical_resource_id)),
-        Err(error) => Err(explain(&error)),
-    };
-    let found = name.and_then(|name| name.context("AWS returned a resource without a name"));
-    match found {
+    match resource_name(aws, stack, FORWARDER).await {
         Ok(name) => Ok(name),
         Err(error) => {
             let place = place(aws).await;
@@ -27,6 +21,19 @@ pub(crate) async fn forwarder_name(aws: &SdkConfig, stack: &str) -> anyhow::Resu
             })
         }
     }
+}
+
+/// Returns the name of a stack's subscriber; `None` if the stack has none.
+pub(crate) async fn subscriber_name(aws: &SdkConfig, stack: &str) -> Option<String> {
+    resource_name(aws, stack, SUBSCRIBER).await.ok()
+}
+
+async fn resource_name(aws: &SdkConfig, stack: &str, id: &str) -> anyhow::Result<String> {
+    let client = aws_sdk_cloudformation::Client::new(aws);
+    let asked = client.describe_stack_resource().stack_name(stack).logical_resource_id(id);
+    let output = asked.send().await.map_err(|error| explain(&error))?;
+    let name = output.stack_resource_detail.and_then(|found| found.physical_resource_id);
+    name.context("AWS returned a resource without a name")
 }
 
 /// Returns the forwarder of a stack.

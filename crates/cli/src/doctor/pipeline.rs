@@ -17,6 +17,7 @@ const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
 pub(super) async fn check(
     aws: &SdkConfig,
     forwarder: &Function,
+    subscriber: Option<Function>,
     sources: &[EventSourceMappingConfiguration],
     recent: &Recent,
 ) -> Vec<Check> {
@@ -25,6 +26,10 @@ pub(super) async fn check(
     checks.extend(sources.iter().map(source));
     let mut watched = vec![forwarder.name.clone()];
     let mut logs = vec![forwarder.log_group.clone()];
+    if let Some(subscriber) = subscriber {
+        watched.push(subscriber.name);
+        logs.push(subscriber.log_group);
+    }
     let queue_url = |variable: &str| forwarder.variables.get(variable).map(String::as_str);
     let (retry, dead) = (queue_url(RETRY_QUEUE_URL), queue_url(DEAD_LETTER_QUEUE_URL));
     if let Some(url) = retry {

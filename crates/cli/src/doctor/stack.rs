@@ -6,7 +6,7 @@ use super::recent::Recent;
 use super::unanswered::unanswered;
 use super::wiring::{self, Filter, Forwarder};
 use crate::aws::{self, explain};
-use crate::functions::forwarder_name;
+use crate::functions::{forwarder_name, subscriber_name};
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use aws_sdk_cloudwatchlogs::operation::describe_subscription_filters::DescribeSubscriptionFiltersError;
@@ -88,7 +88,8 @@ pub(crate) async fn check(
     let logs = aws_sdk_cloudwatchlogs::Client::new(aws);
     let now = time_arguments::now_unix_nano();
     let recent = Recent::since(logs.clone(), arguments.since.millis(now), now);
-    checks.extend(pipeline::check(aws, function, &sources, &recent).await);
+    let subscriber = subscriber_of(aws, &lambda, arguments.stack.as_deref()).await;
+    checks.extend(pipeline::check(aws, function, subscriber, &sources, &recent).await);
     if !arguments.log_groups.is_empty() {
         let streams = sources.into_iter().filter_map(|source| source.event_source_arn);
         let is_stream = |arn: &String| arn.split(':').nth(2) == Some("kinesis");
@@ -103,6 +104,17 @@ pub(crate) async fn check(
         }
     }
     checks
+}
+
+/// Returns the subscriber of a stack; `None` if the stack has none.
+async fn subscriber_of(
+    aws: &SdkConfig,
+    lambda: &aws_sdk_lambda::Client,
+    stack: Option<&str>,
+) -> Option<Function> {
+    let name = subscriber_name(aws, stack?).await?;
+    let asked = lambda.get_function_configuration().function_name(name).send().await;
+    asked.ok().map(Function::of)
 }
 
 async fn sources_of(

@@ -214,7 +214,7 @@ impl Stand<'_> {
         Ok("two groups, each trace and each line once, while they are written to".to_owned())
     }
 
-    async fn create_stack(&self, name: &str, resources: &Value) -> anyhow::Result<()> {
+    pub(super) async fn create_stack(&self, name: &str, resources: &Value) -> anyhow::Result<()> {
         let template = json!({ "Resources": resources }).to_string();
         let create = [
             ("Action", "CreateStack"),
@@ -240,14 +240,18 @@ impl Stand<'_> {
 
 /// The resources of a stack whose forwarder has this name.
 fn stack_with(function: &str) -> Value {
-    json!({ "ForwarderFunction": {
+    json!({ "ForwarderFunction": function_resource(function) })
+}
+
+pub(super) fn function_resource(function: &str) -> Value {
+    json!({
         "Type": "AWS::Lambda::Function",
         "Properties": {
             "FunctionName": function, "Runtime": "provided.al2023", "Handler": "bootstrap",
             "Role": format!("arn:aws:iam::{ACCOUNT}:role/forwarder"),
             "Code": { "ZipFile": "none" },
         },
-    } })
+    })
 }
 
 fn line(reason: &str) -> Parked {

@@ -7,6 +7,7 @@
 
 use super::Workshop;
 use super::aws::{ACCOUNT, REGION};
+use super::cli::function_resource;
 use super::front::Front;
 use super::stand::Stand;
 use super::subscription::{FUNCTION, create_function, log_batch, put, subscribe};
@@ -19,6 +20,7 @@ use simulator::sink::Sink;
 pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
     tally.note("doctor of a deployed function", deployed(workshop).await);
     tally.note("doctor of a stopped pipeline", stopped(workshop).await);
+    tally.note("doctor of a stack with a subscriber", of_stack(workshop).await);
     tally.note("doctor without a target", misdirected(workshop).await);
 }
 
@@ -40,6 +42,7 @@ async fn configure(stand: &Stand<'_>, variables: &Value) -> anyhow::Result<()> {
 }
 
 const REDRIVE: &str = "redrive";
+const SUBSCRIBER: &str = "subscriber";
 const SOURCES: &str = "/2015-03-31/event-source-mappings/";
 
 /// Has the redrive function read this queue; returns the id of the mapping.
@@ -138,7 +141,7 @@ async fn stopped(workshop: &Workshop) -> anyhow::Result<String> {
         moto.sqs("SendMessage", &json!({ "QueueUrl": message, "MessageBody": "{}" })).await?;
     }
     moto.put_s3(&format!("/{BUCKET}/one"), "{}").await?;
-    set_alarm(&stand, "ALARM").await?;
+    set_alarm(&stand, FUNCTION, "ALARM").await?;
     let set_filter = async |pattern: &str| {
         let filter = json!({
             "logGroupName": group, "filterName": "lambda-otlp", "filterPattern": pattern,
@@ -176,7 +179,7 @@ async fn stopped(workshop: &Workshop) -> anyhow::Result<String> {
         moto.sqs("PurgeQueue", &json!({ "QueueUrl": queue })).await?;
     }
     moto.lambda(Method::PUT, &format!("{SOURCES}{uuid}"), &json!({ "Enabled": true })).await?;
-    set_alarm(&stand, "OK").await?;
+    set_alarm(&stand, FUNCTION, "OK").await?;
     set_filter("").await?;
     let (_, healed) = run().await?;
     for name in ["concurrency", "event source", "queue", "alarms"] {
@@ -189,10 +192,31 @@ async fn stopped(workshop: &Workshop) -> anyhow::Result<String> {
     Ok("eight findings, each with its remedy, and none once they are mended".to_owned())
 }
 
-async fn set_alarm(stand: &Stand<'_>, state: &str) -> anyhow::Result<()> {
+/// The subscriber of a stack counts as well as its forwarder.
+async fn of_stack(workshop: &Workshop) -> anyhow::Result<String> {
+    let sink = Sink::start().await?;
+    let stand = Stand::start(workshop)?;
+    let resources = json!({
+        "ForwarderFunction": function_resource(FUNCTION),
+        "SubscriberFunction": function_resource(SUBSCRIBER),
+    });
+    stand.create_stack("o2", &resources).await?;
+    configure(&stand, &json!({ "LAMBDA_OTLP_ENDPOINT": sink.base() })).await?;
+    set_alarm(&stand, SUBSCRIBER, "ALARM").await?;
+    let log = format!("/aws/lambda/{SUBSCRIBER}");
+    let error = r#"{"level":"ERROR","message":"some log groups could not be subscribed"}"#;
+    stand.write_lines(&log, &[error]).await?;
+    let (code, found) = stand.run(&["doctor", "--stack", "o2"], "").await?;
+    ensure!(code == 1, "{found}");
+    expect(&found, "alarms", "failed", &["errors is in state ALARM"])?;
+    expect(&found, "log", "failed", &[&log, "some log groups could not be subscribed"])?;
+    Ok("an alarm and a log of the subscriber".to_owned())
+}
+
+async fn set_alarm(stand: &Stand<'_>, function: &str, state: &str) -> anyhow::Result<()> {
     let alarm = json!({
         "AlarmName": "errors", "AlarmDescription": "The forwarder fails.", "Namespace": "AWS/Lambda",
-        "MetricName": "Errors", "Dimensions": [{ "Name": "FunctionName", "Value": FUNCTION }],
+        "MetricName": "Errors", "Dimensions": [{ "Name": "FunctionName", "Value": function }],
         "Statistic": "Sum", "Period": 300, "EvaluationPeriods": 1, "Threshold": 0,
         "ComparisonOperator": "GreaterThanThreshold",
     });
