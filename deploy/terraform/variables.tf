@@ -84,7 +84,7 @@ variable "destination_secret_arns" {
 }
 
 variable "kms_key_arns" {
-  description = "ARNs of the customer managed KMS keys that encrypt Secret, destination_secret_arns or the stream of kinesis_stream_arn. Set it if you use such keys."
+  description = "ARNs of the customer managed KMS keys that encrypt Secret, destination_secret_arns or the stream of kinesis_stream_arn, and of a former storage_kms_key_arn. Set it if you use such keys."
   type        = list(string)
   default     = []
   nullable    = false

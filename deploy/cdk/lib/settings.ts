@@ -34,7 +34,7 @@ export interface Settings {
   readonly destinationSecretArns?: readonly string[];
 
   /**
-   * ARNs of the customer managed KMS keys that encrypt Secret, destinationSecretArns or the stream of kinesisStreamArn. Set it if you use such keys.
+   * ARNs of the customer managed KMS keys that encrypt Secret, destinationSecretArns or the stream of kinesisStreamArn, and of a former storageKmsKeyArn. Set it if you use such keys.
    * @default []
    */
   readonly kmsKeyArns?: readonly string[];
