@@ -16,6 +16,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The answer to a request: success with totals, or the reason of a failure.
 pub(super) fn response(request: &ResourceRequest, outcome: &Result<Value, String>) -> Value {
     let (status, reason, sums) = match outcome {
+        // Their filters would outlive the stack, and a later stack takes them for filters of others.
+        Ok(sums) if request.kind == RequestKind::Delete && not_reached(sums) > 0 => {
+            ("FAILED", of_not_reached(request, not_reached(sums)), cut_texts(sums))
+        }
         Ok(sums) => ("SUCCESS", "see the subscriber's log".to_owned(), cut_texts(sums)),
         // A failed removal must not block the deletion of a stack.
         Err(problem) if request.kind == RequestKind::Delete => ("SUCCESS", cut(problem), json!({})),
@@ -30,6 +34,19 @@ pub(super) fn response(request: &ResourceRequest, outcome: &Result<Value, String
         "LogicalResourceId": request.logical_resource_id,
         "Data": sums,
     })
+}
+
+fn not_reached(sums: &Value) -> u64 {
+    sums.get("not_reached").and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// The reason of an incomplete removal. CloudFormation retains resources only of a stack whose deletion failed.
+fn of_not_reached(request: &ResourceRequest, count: u64) -> String {
+    let (stack, resource) = (&request.stack_id, &request.logical_resource_id);
+    format!(
+        "{count} log groups were not reached in time and may keep a subscription filter: delete the stack again; if that fails \
+         too, run `lambda-otlp unsubscribe --stack {stack}`, then delete the stack with `--retain-resources {resource}`"
+    )
 }
 
 /// The log has the whole text.

@@ -146,6 +146,10 @@ impl Account {
                 group.added += usize::from(group.filters.insert(name, filter).is_none());
                 (200, json!({}))
             }
+            "DeleteSubscriptionFilter" => match group.filters.remove(&text("filterName")) {
+                Some(_) => (200, json!({})),
+                None => (400, json!({ "__type": "ResourceNotFoundException" })),
+            },
             "FilterLogEvents" => {
                 let line = json!({ "logStreamName": "s", "ingestionTime": group.created_ms, "message": "first" });
                 (200, json!({ "events": [line] }))
@@ -248,6 +252,36 @@ async fn successive_runs_subscribe_twenty_thousand_log_groups_once() {
         assert!(notable.contains(reason), "{notable}");
     }
     assert!(account.throttled > account.calls / 10, "{} of {}", account.throttled, account.calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_fails_until_every_log_group_is_reached() {
+    let mut account = Account::new(9);
+    for group in account.groups.values_mut().filter(|group| group.class == "STANDARD") {
+        group.filters.insert(OURS.to_owned(), json!({ "destinationArn": FORWARDER }));
+    }
+    let fake = Fake(Arc::new(Mutex::new(account)));
+    let delete = async || {
+        let event = Event::read(&json!({
+            "RequestType": "Delete", "ResponseURL": "https://s3.example.com/b/k", "RequestId": "r", "StackId": "stack/o2",
+            "LogicalResourceId": "Subscriptions", "PhysicalResourceId": "p",
+        }));
+        let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
+        let outcome = service(&fake).resource(&request, Instant::now() + TIMEOUT).await;
+        response(&request, &outcome)
+    };
+    let answer = delete().await;
+    let left = fake.count(|group| group.filters.contains_key(OURS));
+    let not_reached = answer["Data"]["not_reached"].as_u64().unwrap();
+    assert!(0 < left && left as u64 <= not_reached, "{left} of {answer}");
+    assert_eq!(answer["Status"], "FAILED");
+    let reason = answer["Reason"].as_str().unwrap();
+    assert!(reason.starts_with(&format!("{not_reached} log groups were not reached")), "{reason}");
+    assert!(reason.contains("`lambda-otlp unsubscribe --stack stack/o2`"), "{reason}");
+    // As many as one run reaches.
+    fake.0.lock().unwrap().groups.retain(|name, _| name.ends_with('3'));
+    assert_eq!(delete().await["Status"], "SUCCESS");
+    assert_eq!(fake.count(|group| group.filters.contains_key(OURS)), 0);
 }
 
 #[tokio::test(start_paused = true)]
