@@ -1,10 +1,13 @@
-//! Metrics of each invocation as one line in CloudWatch's embedded metric format.
+//! Metrics as lines in CloudWatch's embedded metric format.
 //!
 //! Source: CloudWatch User Guide, "Specification: Embedded metric format". Only four values are CloudWatch metrics, because each
 //! costs a monthly fee. The others are fields for CloudWatch Logs Insights.
 
+use crate::ledger::Ledger;
 use crate::pipeline::report::Report;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 const NAMESPACE: &str = "lambda-otlp";
 
@@ -15,75 +18,136 @@ const METRICS: [(&str, &str); 4] = [
     ("Lag", "Milliseconds"),
 ];
 
-/// The line of one invocation without newline. `function` is the forwarder's name.
-pub(super) fn line(report: &Report, function: &str, now_unix_nano: u64) -> String {
-    let now_ms = now_unix_nano / 1_000_000;
-    let figures = figures(report, now_ms);
-    // CloudWatch rejects a line with a metric that has no value.
-    let is_there = |name: &str| figures.iter().any(|(figure, _)| *figure == name);
-    let metrics: Vec<_> = METRICS
-        .iter()
-        .filter(|(name, _)| is_there(name))
-        .map(|(name, unit)| json!({"Name": name, "Unit": unit}))
-        .collect();
-    let directive = json!({
-        "Timestamp": now_ms,
-        "CloudWatchMetrics": [{
-            "Namespace": NAMESPACE, "Dimensions": [["FunctionName"]], "Metrics": metrics,
-        }],
-    });
-    let mut line = Map::new();
-    line.insert("_aws".to_owned(), directive);
-    line.insert("FunctionName".to_owned(), function.into());
-    for (name, value) in figures {
-        line.insert(name.to_owned(), value.into());
-    }
-    let destinations: Map<String, Value> = report
-        .account
-        .destinations
-        .iter()
-        .map(|(name, ledger)| {
-            let fates = json!({
-                "items": ledger.items.total(), "accepted": ledger.accepted, "parked": ledger.parked,
-                "deadLettered": ledger.dead_lettered, "dropped": ledger.dropped,
-                "returned": ledger.returned,
-            });
-            (name.clone(), fates)
-        })
-        .collect();
-    let consumed: Map<String, Value> = report
-        .ledger()
-        .consumed
-        .by_rule()
-        .into_iter()
-        .filter(|(_, events)| *events > 0)
-        .map(|(rule, events)| (rule.to_owned(), events.into()))
-        .collect();
-    if !consumed.is_empty() {
-        line.insert("consumedBy".to_owned(), Value::Object(consumed));
-    }
-    if destinations.len() > 1 {
-        line.insert("destinations".to_owned(), Value::Object(destinations));
-    }
-    let rules: Map<String, Value> = report
-        .rules
-        .iter()
-        .filter(|effect| effect.dropped > 0)
-        .map(|effect| (effect.rule.to_string(), effect.dropped.into()))
-        .collect();
-    if !rules.is_empty() {
-        line.insert("droppedByRule".to_owned(), Value::Object(rules));
-    }
-    Value::Object(line).to_string()
+/// A line for each invocation of a busy environment would cost more than the compact OTLP lines that it forwards.
+const MOST_LINES_A_MINUTE: u32 = 10;
+
+/// The lines of one execution environment.
+#[derive(Debug)]
+pub(super) struct EmfVitals {
+    /// The forwarder's name.
+    function: String,
+    state: Mutex<Unwritten>,
 }
 
-/// All values. `Lag` is the age of the oldest log event in milliseconds.
-fn figures(report: &Report, now_ms: u64) -> Vec<(&'static str, i64)> {
+#[derive(Debug, Default)]
+struct Unwritten {
+    sums: EmfSums,
+    minute: u64,
+    lines_of_minute: u32,
+}
+
+impl EmfVitals {
+    pub(super) fn new(function: String) -> Self {
+        Self { function, state: Mutex::default() }
+    }
+
+    /// Adds one invocation. Returns the next line without newline, unless this minute has enough of them and all went well: the
+    /// values then wait for the next line, and are missing if the environment ends before it.
+    pub(super) fn line(&self, report: &Report, now_unix_nano: u64) -> Option<String> {
+        let now_ms = now_unix_nano / 1_000_000;
+        let minute = now_ms / 60_000;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.sums.add(report, now_ms);
+        if state.minute != minute {
+            (state.minute, state.lines_of_minute) = (minute, 0);
+        }
+        if state.lines_of_minute >= MOST_LINES_A_MINUTE && went_well(report) {
+            return None;
+        }
+        state.lines_of_minute += 1;
+        Some(std::mem::take(&mut state.sums).line(&self.function, now_ms))
+    }
+}
+
+fn went_well(report: &Report) -> bool {
+    let Ledger { parked, dead_lettered, returned, ambiguous, .. } = *report.ledger();
+    parked + dead_lettered + returned + ambiguous + report.panics == 0 && report.account.balances()
+}
+
+/// Values of the invocations since the last line.
+#[derive(Debug, Default)]
+struct EmfSums {
+    figures: BTreeMap<&'static str, i64>,
+    /// The shortest and the longest.
+    lag: Option<(i64, i64)>,
+    consumed_by: BTreeMap<&'static str, usize>,
+    dropped_by_rule: BTreeMap<String, usize>,
+    destinations: BTreeMap<String, Ledger>,
+}
+
+impl EmfSums {
+    fn add(&mut self, report: &Report, now_ms: u64) {
+        for (name, value) in figures(report) {
+            *self.figures.entry(name).or_default() += value;
+        }
+        // A redrive has no log events, and must not lower the average.
+        if let Some(oldest) = report.oldest_event_ms {
+            let lag = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(oldest).max(0);
+            let (least, most) = self.lag.unwrap_or((lag, lag));
+            self.lag = Some((least.min(lag), most.max(lag)));
+        }
+        for (kind, events) in report.ledger().consumed.by_rule() {
+            *self.consumed_by.entry(kind).or_default() += events;
+        }
+        for effect in &report.rules {
+            *self.dropped_by_rule.entry(effect.rule.to_string()).or_default() += effect.dropped;
+        }
+        for (name, ledger) in &report.account.destinations {
+            *self.destinations.entry(name.clone()).or_default() += *ledger;
+        }
+    }
+
+    fn line(self, function: &str, now_ms: u64) -> String {
+        let Self { figures, lag, mut consumed_by, mut dropped_by_rule, destinations } = self;
+        // CloudWatch rejects a line with a metric that has no value.
+        let is_there = |name: &str| figures.contains_key(name) || name == "Lag" && lag.is_some();
+        let metrics: Vec<_> = METRICS
+            .iter()
+            .filter(|(name, _)| is_there(name))
+            .map(|(name, unit)| json!({"Name": name, "Unit": unit}))
+            .collect();
+        let directive = json!({
+            "Timestamp": now_ms,
+            "CloudWatchMetrics": [{
+                "Namespace": NAMESPACE, "Dimensions": [["FunctionName"]], "Metrics": metrics,
+            }],
+        });
+        let mut line = Map::new();
+        line.insert("_aws".to_owned(), directive);
+        line.insert("FunctionName".to_owned(), function.into());
+        line.extend(figures.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
+        if let Some((least, most)) = lag {
+            let value = if least == most { json!(least) } else { json!([least, most]) };
+            line.insert("Lag".to_owned(), value);
+        }
+        consumed_by.retain(|_, events| *events > 0);
+        if !consumed_by.is_empty() {
+            line.insert("consumedBy".to_owned(), json!(consumed_by));
+        }
+        if destinations.len() > 1 {
+            let of_name = |(name, ledger): (String, Ledger)| {
+                let fates = json!({
+                    "items": ledger.items.total(), "accepted": ledger.accepted, "parked": ledger.parked,
+                    "deadLettered": ledger.dead_lettered, "dropped": ledger.dropped,
+                    "returned": ledger.returned,
+                });
+                (name, fates)
+            };
+            let destinations: Map<String, Value> = destinations.into_iter().map(of_name).collect();
+            line.insert("destinations".to_owned(), Value::Object(destinations));
+        }
+        dropped_by_rule.retain(|_, items| *items > 0);
+        if !dropped_by_rule.is_empty() {
+            line.insert("droppedByRule".to_owned(), json!(dropped_by_rule));
+        }
+        Value::Object(line).to_string()
+    }
+}
+
+/// All numbers that add up.
+fn figures(report: &Report) -> Vec<(&'static str, i64)> {
     let ledger = report.ledger();
     let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    let lag = report
-        .oldest_event_ms
-        .map(|oldest| i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(oldest).max(0));
     let mut figures = vec![
         ("Accepted", signed(ledger.accepted)),
         ("Parked", signed(ledger.parked)),
@@ -106,15 +170,13 @@ fn figures(report: &Report, now_ms: u64) -> Vec<(&'static str, i64)> {
     // Rare: the handler has to end within the last 0.1 s before its timeout.
     figures.extend((ledger.superseded > 0).then(|| ("superseded", signed(ledger.superseded))));
     figures.extend((report.renamed > 0).then(|| ("renamedKeys", signed(report.renamed))));
-    // A redrive has no log events, and must not lower the average.
-    figures.extend(lag.map(|lag| ("Lag", lag)));
     figures
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Items, Ledger};
+    use crate::ledger::Items;
     use expect_test::expect;
 
     #[test]
@@ -126,13 +188,15 @@ mod tests {
         report
             .account
             .add("default", Ledger { items, accepted: 5, parked: 1, ..Ledger::default() });
-        let line = line(&report, "forwarder", 2_500_000_000);
+        let vitals = EmfVitals::new("forwarder".to_owned());
+        let line = vitals.line(&report, 2_500_000_000).unwrap();
         expect![[r#"{"Accepted":5,"DeadLettered":0,"FunctionName":"forwarder","Lag":1500,"Parked":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"Accepted","Unit":"Count"},{"Name":"Parked","Unit":"Count"},{"Name":"DeadLettered","Unit":"Count"},{"Name":"Lag","Unit":"Milliseconds"}],"Namespace":"lambda-otlp"}],"Timestamp":2500},"ambiguous":0,"bytes":0,"consumed":0,"dataPoints":0,"dropped":0,"logRecords":2,"lost":0,"panics":0,"received":7,"requests":3,"returned":0,"spans":4,"takenOfReturned":0,"undecodable":0}"#]].assert_eq(&line);
     }
 
     #[test]
     fn without_log_events_the_lag_metric_is_omitted() {
-        let line = line(&Report::default(), "redrive", 2_500_000_000);
+        let vitals = EmfVitals::new("redrive".to_owned());
+        let line = vitals.line(&Report::default(), 2_500_000_000).unwrap();
         let line: Value = serde_json::from_str(&line).unwrap();
         assert!(line.get("Lag").is_none());
         // CloudWatch rejects a line without all its metrics.
@@ -144,5 +208,31 @@ mod tests {
                 .iter()
                 .all(|metric| line.get(metric["Name"].as_str().unwrap()).is_some())
         );
+    }
+
+    #[test]
+    fn a_busy_environment_writes_ten_lines_a_minute() {
+        const SECOND: u64 = 1_000_000_000;
+        let vitals = EmfVitals::new("forwarder".to_owned());
+        let report = |lag_ms: i64, ledger: Ledger| {
+            let mut report = Report { oldest_event_ms: Some(30_000 - lag_ms), ..Report::default() };
+            report.account.add("default", ledger);
+            report
+        };
+        let items = Items { spans: 2, ..Items::default() };
+        let well = Ledger { items, accepted: 2, ..Ledger::default() };
+        let lines = |number: usize| {
+            let written = (0..number).filter_map(|_| vitals.line(&report(500, well), 30 * SECOND));
+            written.count()
+        };
+        assert_eq!(lines(13), 10);
+        let parked = Ledger { items, parked: 2, ..Ledger::default() };
+        let line = vitals.line(&report(900, parked), 30 * SECOND).unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&line["Accepted"], &line["Parked"]), (&json!(6), &json!(2)), "three waited");
+        assert_eq!(line["Lag"], json!([500, 900]));
+        assert_eq!(lines(4), 0);
+        let line = vitals.line(&Report::default(), 60 * SECOND).unwrap();
+        assert!(line.contains(r#""Accepted":8"#), "{line}");
     }
 }

@@ -1,5 +1,5 @@
-//! The forwarder's own metrics: a line in CloudWatch's embedded metric format for each invocation, OTLP metrics once a minute, or
-//! both. They contain no telemetry and never change the result of an invocation.
+//! The forwarder's own metrics: lines in CloudWatch's embedded metric format, OTLP metrics once a minute, or both. They contain no
+//! telemetry and never change the result of an invocation.
 
 mod emf;
 mod otlp;
@@ -8,6 +8,7 @@ mod sums;
 use crate::destination::{Destination, Export};
 use crate::pipeline::invocation::InvocationContext;
 use crate::pipeline::report::Report;
+use emf::EmfVitals;
 use otlp::OtlpVitals;
 use settings::{Kind, Reader, Variable};
 use std::io::Write as _;
@@ -46,7 +47,7 @@ impl VitalsSettings {
 /// Writes and sends the metrics of one execution environment.
 #[derive(Debug)]
 pub struct Vitals {
-    emf_of: Option<String>,
+    emf: Option<EmfVitals>,
     otlp: Option<OtlpVitals>,
 }
 
@@ -54,7 +55,7 @@ impl Vitals {
     pub fn new(settings: VitalsSettings) -> Self {
         let VitalsSettings { function, region, emf, otlp } = settings;
         Self {
-            emf_of: emf.then(|| function.clone()),
+            emf: emf.then(|| EmfVitals::new(function.clone())),
             otlp: otlp.then(|| OtlpVitals::new(function, region)),
         }
     }
@@ -66,10 +67,10 @@ impl Vitals {
         invocation: &InvocationContext,
         default: &Destination<E>,
     ) {
-        if let Some(function) = &self.emf_of {
-            let line = emf::line(report, function, invocation.observed_unix_nano) + "\n";
+        let line = |emf: &EmfVitals| emf.line(report, invocation.observed_unix_nano);
+        if let Some(line) = self.emf.as_ref().and_then(line) {
             // Written at once, because the log shares stdout.
-            if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
+            if let Err(error) = std::io::stdout().lock().write_all((line + "\n").as_bytes()) {
                 tracing::warn!(%error, "cannot write the forwarder's own metrics");
             }
         }

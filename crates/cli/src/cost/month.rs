@@ -4,7 +4,7 @@ use super::prices::{
     self, EGRESS_GB, FREE_EGRESS_GB, GB, REQUEST, STORED_GB, STREAM_GB_IN, STREAM_GB_OUT,
     STREAM_HOUR,
 };
-use super::{Arguments, Collected, LineFormat, Through};
+use super::{Arguments, Collected, LineFormat, SECONDS_OF_MONTH, Through};
 use serde_json::{Value, json};
 
 /// Bytes that CloudWatch Logs counts per log event in addition to its text (CloudWatch Logs User Guide, "Quotas").
@@ -31,9 +31,11 @@ const OTHERS_MS: f64 = 17.43 / 500.0 - LINE_MS;
 /// Bytes sent to the backend per span, and per invocation's other log events, from the same events.
 const SENT_OF_SPAN: f64 = 166_188.0 / 1800.0;
 const SENT_OF_OTHERS: f64 = 148_391.0 / 500.0;
-/// Bytes that the forwarder logs per delivery with `Vitals=emf`: measured on the line of `forwarder/src/vitals/emf.rs`, for an event
-/// with START and END lines, and a function name of 42 characters.
+/// Bytes of a line of the forwarder's log with `Vitals=emf`: measured on `forwarder/src/vitals/emf.rs`, for events with START and END
+/// lines, and a function name of 42 characters.
 const VITALS_BYTES: f64 = 607.0;
+/// An environment writes at most this many in a month of 30 days: ten a minute.
+const MOST_VITALS: f64 = 10.0 * SECONDS_OF_MONTH / 60.0;
 /// Milliseconds that direct mode adds to an invocation under steady traffic: `bench`'s table of hold times.
 const SENDING_MS: f64 = 0.2;
 /// A request of one invocation has the bytes of a standard line without base64.
@@ -140,7 +142,9 @@ impl Month {
         let forwarding = deliveries * delivery_ms / 1000.0 * forwarder_memory / 1024.0;
         let sent = invocations * (f64::from(arguments.spans) * SENT_OF_SPAN + others_sent) / GB;
 
-        let own_log = deliveries * (VITALS_BYTES + LOG_EVENT_BYTES) / GB;
+        let at_once = deliveries * delivery_ms / 1000.0 / SECONDS_OF_MONTH;
+        let own_lines = deliveries.min(MOST_VITALS * at_once.ceil());
+        let own_log = own_lines * (VITALS_BYTES + LOG_EVENT_BYTES) / GB;
         let own_log_usd = prices::ingestion(ingested + own_log) - prices::ingestion(ingested);
         let stored = (ingested + own_log) * (f64::from(arguments.retention) / 30.0);
         let gb = |gb: f64| format!("{gb:.2} GB");
