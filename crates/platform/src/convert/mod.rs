@@ -154,6 +154,7 @@ impl Converter {
                 names: self.options.names,
                 xray_lambda,
                 only_sampled: false,
+                concurrent: false,
                 function_name: self.identity.service_name.clone(),
                 function_version: self.identity.function_version.clone(),
             }))

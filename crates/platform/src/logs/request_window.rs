@@ -83,8 +83,10 @@ impl RequestWindow {
         let Some(request_id) = &event.request_id else { return };
         match event.kind {
             EventKind::Start => {
-                self.running.retain(|id| id != request_id);
-                if self.running.len() == Invocations::MAX_OPEN {
+                // In the text format, which has no time, invocations run one after the other.
+                let is_json = event.time_unix_nano.is_some();
+                self.running.retain(|id| is_json && id != request_id);
+                if self.running.len() == Invocations::MAX_CONCURRENT {
                     self.running.remove(0);
                 }
                 self.running.push(request_id.clone());

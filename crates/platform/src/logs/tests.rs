@@ -1,7 +1,7 @@
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 use super::*;
-use crate::read::text;
+use crate::read::{telemetry, text};
 use crate::render;
 
 const OBSERVED: u64 = 1_790_000_100_000_000_000;
@@ -114,11 +114,28 @@ fn the_request_window_closes_at_end_or_report() {
     assert_eq!(window().request_id(), Some(ID));
     assert_eq!(observe(&format!("END RequestId: {ID}")), None);
     assert_eq!(observe(&format!("REPORT RequestId: {ID}")), None);
-    assert_eq!(observe(&format!("START RequestId: {OTHER}")), None, "two at a time");
-    assert_eq!(observe(&format!("START RequestId: {ID}")).as_deref(), Some(ID));
+    assert_eq!(observe(&format!("START RequestId: {OTHER}")).as_deref(), Some(OTHER));
     assert_eq!(observe(&format!("END RequestId: {OTHER}")).as_deref(), Some(ID));
     let timeout = format!("2024-03-04T17:22:38.033Z {ID} Task timed out after 3.00 seconds");
     assert_eq!(observe(&timeout).as_deref(), Some(ID));
+}
+
+#[test]
+fn no_invocation_of_several_at_a_time_is_guessed() {
+    let mut window = RequestWindow::default();
+    let mut observe = |kind: &str, id: &str| {
+        let time = "2026-11-26T10:00:00Z";
+        let line = format!(
+            r#"{{"time":"{time}","type":"platform.{kind}","record":{{"requestId":"{id}"}}}}"#
+        );
+        window.observe(&telemetry::parse_line(&line).unwrap());
+        window.request_id().map(str::to_owned)
+    };
+    assert_eq!(observe("start", ID).as_deref(), Some(ID));
+    assert_eq!(observe("start", OTHER), None);
+    assert_eq!(observe("start", OTHER), None, "repeated");
+    assert_eq!(observe("report", ID).as_deref(), Some(OTHER));
+    assert_eq!(observe("report", OTHER), None);
 }
 
 #[track_caller]

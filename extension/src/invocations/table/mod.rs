@@ -22,8 +22,10 @@ use std::sync::Arc;
 use wire::Request;
 use wire::invocation_record::RootSpan;
 
-/// The number of remembered invocations. Only managed instances run several at a time.
+/// The number of remembered invocations.
 const MAX_KNOWN: usize = Invocations::MAX_KNOWN;
+/// The same on managed instances, which run several at a time, unless they were reported.
+const MAX_CONCURRENT: usize = Invocations::MAX_CONCURRENT;
 /// The number of ends that may wait for a root span. Beyond it, the oldest is passed on.
 const MAX_HELD_BACK: usize = 64;
 /// The time by which a root span may begin before the extension reads INVOKE.
@@ -100,6 +102,7 @@ impl InvocationTable {
             names: config.names,
             xray_lambda: config.xray_lambda,
             only_sampled: config.drops_traces && config.invocation_span == InvocationSpanMode::Auto,
+            concurrent: config.function.is_managed_instance,
             function_name: identity.function_name().to_owned(),
             function_version: identity.function_version().map(str::to_owned),
         };
@@ -416,7 +419,8 @@ impl InvocationTable {
         let at = at.unwrap_or_else(|| {
             while self.known.len() >= MAX_KNOWN {
                 let done = self.known.iter().position(|known| known.reported);
-                if done.is_none() && self.known.len() < Invocations::MAX_OPEN {
+                let may_grow = self.options.concurrent && self.known.len() < MAX_CONCURRENT;
+                if done.is_none() && may_grow {
                     break;
                 }
                 self.known.remove(done.unwrap_or(0));

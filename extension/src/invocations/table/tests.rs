@@ -357,15 +357,15 @@ fn without_a_subscription_no_invocation_span_is_written() {
 #[test]
 fn a_full_table_writes_surplus_spans_early_and_counts_them() {
     let mut story = Story::new(&[]);
-    for number in 0..3000 {
+    for number in 0..2000 {
         story.event(EventKind::Start, &format!("request-{number}"), 10_000);
     }
     let written = spans(&story.table.take_all(0)).len();
-    assert!(story.table.known.len() <= Invocations::MAX_OPEN);
+    assert!(story.table.known.len() <= MAX_KNOWN);
     let given_up = usize::try_from(story.counts.get(Count::TableFull)).unwrap();
-    assert_eq!((written, given_up), (3000 - Invocations::MAX_OPEN, 3000 - Invocations::MAX_OPEN));
+    assert_eq!((written, given_up), (2000 - MAX_KNOWN, 2000 - MAX_KNOWN));
     // None is lost: they are written as they stood.
-    assert_eq!(spans(&story.table.close("spindown", 20_000)).len(), Invocations::MAX_OPEN);
+    assert_eq!(spans(&story.table.close("spindown", 20_000)).len(), MAX_KNOWN);
 }
 
 #[test]

@@ -30,12 +30,12 @@ pub struct Invocations {
 }
 
 impl Invocations {
-    /// Maximum number of invocations. Above it, the oldest one whose span was returned is forgotten.
+    /// Maximum number of invocations. Without a limit, unfinished ones would accumulate.
     pub const MAX_KNOWN: usize = 256;
 
-    /// Maximum number of invocations whose span was not returned. Without a limit, unfinished ones would accumulate. A managed
-    /// instance runs at most 1,600 at a time (AWS Lambda API Reference, `PerExecutionEnvironmentMaxConcurrency`).
-    pub const MAX_OPEN: usize = 2000;
+    /// The same for concurrent invocations, unless their spans were returned. A managed instance runs at most 1,600 at a time (AWS
+    /// Lambda API Reference, `PerExecutionEnvironmentMaxConcurrency`).
+    pub const MAX_CONCURRENT: usize = 2000;
 
     /// Maximum number of X-Ray's segments without an invocation.
     const MAX_SEGMENTS: usize = 16;
@@ -270,7 +270,8 @@ impl Invocations {
     fn make_room(&mut self) {
         while self.table.len() >= Self::MAX_KNOWN {
             let written = self.table.iter().position(|invocation| invocation.is_written);
-            if written.is_none() && self.table.len() < Self::MAX_OPEN {
+            let may_grow = self.options.concurrent && self.table.len() < Self::MAX_CONCURRENT;
+            if written.is_none() && may_grow {
                 return;
             }
             if let Some(oldest) = self.table.remove(written.unwrap_or(0)) {
