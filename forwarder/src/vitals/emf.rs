@@ -3,7 +3,7 @@
 //! Source: CloudWatch User Guide, "Specification: Embedded metric format". Only four values are CloudWatch metrics, because each
 //! costs a monthly fee. The others are fields for CloudWatch Logs Insights.
 
-use crate::ledger::Ledger;
+use crate::ledger::{Account, Ledger};
 use crate::pipeline::report::Report;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -70,9 +70,8 @@ struct EmfSums {
     figures: BTreeMap<&'static str, i64>,
     /// The shortest and the longest.
     lag: Option<(i64, i64)>,
-    consumed_by: BTreeMap<&'static str, usize>,
+    account: Account,
     dropped_by_rule: BTreeMap<String, usize>,
-    destinations: BTreeMap<String, Ledger>,
 }
 
 impl EmfSums {
@@ -86,19 +85,15 @@ impl EmfSums {
             let (least, most) = self.lag.unwrap_or((lag, lag));
             self.lag = Some((least.min(lag), most.max(lag)));
         }
-        for (kind, events) in report.ledger().consumed.by_rule() {
-            *self.consumed_by.entry(kind).or_default() += events;
-        }
+        self.account += report.account.clone();
         for effect in &report.rules {
             *self.dropped_by_rule.entry(effect.rule.to_string()).or_default() += effect.dropped;
-        }
-        for (name, ledger) in &report.account.destinations {
-            *self.destinations.entry(name.clone()).or_default() += *ledger;
         }
     }
 
     fn line(self, function: &str, now_ms: u64) -> String {
-        let Self { figures, lag, mut consumed_by, mut dropped_by_rule, destinations } = self;
+        let Self { figures, lag, account, mut dropped_by_rule } = self;
+        let Account { total, destinations } = account;
         // CloudWatch rejects a line with a metric that has no value.
         let is_there = |name: &str| figures.contains_key(name) || name == "Lag" && lag.is_some();
         let metrics: Vec<_> = METRICS
@@ -120,7 +115,8 @@ impl EmfSums {
             let value = if least == most { json!(least) } else { json!([least, most]) };
             line.insert("Lag".to_owned(), value);
         }
-        consumed_by.retain(|_, events| *events > 0);
+        let consumed = total.consumed.by_rule().into_iter();
+        let consumed_by: BTreeMap<_, _> = consumed.filter(|(_, events)| *events > 0).collect();
         if !consumed_by.is_empty() {
             line.insert("consumedBy".to_owned(), json!(consumed_by));
         }

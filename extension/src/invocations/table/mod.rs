@@ -22,10 +22,8 @@ use std::sync::Arc;
 use wire::Request;
 use wire::invocation_record::RootSpan;
 
-/// The number of remembered invocations.
+/// The number of remembered invocations; on managed instances without those that may still run.
 const MAX_KNOWN: usize = Invocations::MAX_KNOWN;
-/// The same on managed instances, which run several at a time, unless they were reported.
-const MAX_CONCURRENT: usize = Invocations::MAX_CONCURRENT;
 /// The number of ends that may wait for a root span. Beyond it, the oldest is passed on.
 const MAX_HELD_BACK: usize = 64;
 /// The time by which a root span may begin before the extension reads INVOKE.
@@ -419,7 +417,8 @@ impl InvocationTable {
         let at = at.unwrap_or_else(|| {
             while self.known.len() >= MAX_KNOWN {
                 let done = self.known.iter().position(|known| known.reported);
-                let may_grow = self.options.concurrent && self.known.len() < MAX_CONCURRENT;
+                let may_grow =
+                    self.options.concurrent && self.known.len() < Invocations::MAX_CONCURRENT;
                 if done.is_none() && may_grow {
                     break;
                 }
