@@ -49,6 +49,8 @@ fn headers_are_removed_from_valid_quoted_and_truncated_json() {
     );
     // The enclosing string ends before the value.
     check(r#"{"m":"{\"headers\":{\"k\":\"sec","t":"ret"}"#, r#"{"m":"{\"headers\":null"#);
+    check(r#"{"m":"{\"headers\":{\"k\":\"sec","t":"\"}ret"}"#, r#"{"m":"{\"headers\":null"#);
+    check(r#"{"m":"{\"headers\":12","t":"ret"}"#, r#"{"m":"{\"headers\":null"#);
     check(
         r#"{"m":"{\u0022headers\u0022:{\u0022k\u0022:1}}","n":1}"#,
         r#"{"m":"{\u0022headers\u0022:null"#,

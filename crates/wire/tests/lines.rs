@@ -507,6 +507,8 @@ fn embedded_lines_are_decoded_as_the_setting_allows() {
     check(&format!("{line}{line}\n"), all("1 traces, 1 traces"));
     check(&format!("{line} and more"), all(r#"1 traces, text: "and more""#));
     check(&format!("[INFO]\t2026-09-21T14:13:20.123Z\tid\t{line}"), all("1 traces"));
+    let refused = "refused: line is not JSON: EOF while parsing a string at line 1 column 47";
+    check(r#"{"__otel_otlp_stdout":"1","payload":" logged in"#, all(refused));
     // Printed after text without a newline.
     let ends = r#"1 traces, text: "working...""#;
     check(&format!("working...{line}\n"), [ends, ends, ""]);
@@ -574,7 +576,7 @@ fn only_records_with_other_keys_are_kept_around_a_line() {
         &format!(r#"{{"timestamp":"t","fields":{{"message":{quoted},"order":7}},"target":"a"}}"#),
         r#"{"timestamp":"t","fields":{"message":"NOTE","order":7},"target":"a"}"#,
     );
-    for key in ["endpoint", "payload", "headers", "__otel_otlp_stdout"] {
+    for key in ["endpoint", "payload", "headers", "spill", "__otel_otlp_stdout"] {
         check(
             &format!(r#"{{"message":{quoted},"{key}":"x"}}"#),
             &format!(r#"{{"message":"NOTE","{key}":"x"}}"#),

@@ -213,9 +213,10 @@ fn requests_valid_as_another_signal_are_detected_if_unambiguous() {
     // Its name could be the body of a log record, of an unknown kind.
     let without_ids = traces(vec![Span { name: "xx".to_owned(), ..Default::default() }]);
     check(SignalKind::Traces, &without_ids, None);
-    let gauge = |name: &str, description: &str| {
-        let value = Some(number_data_point::Value::AsInt(7));
-        let data_points = vec![NumberDataPoint { value, ..Default::default() }];
+    let value = Some(number_data_point::Value::AsInt(7));
+    let point = NumberDataPoint { value, ..Default::default() };
+    let gauge = |name: &str, description: &str, points: usize| {
+        let data_points = vec![point.clone(); points];
         metrics(vec![Metric {
             name: name.to_owned(),
             description: description.to_owned(),
@@ -223,7 +224,9 @@ fn requests_valid_as_another_signal_are_detected_if_unambiguous() {
             ..Default::default()
         }])
     };
-    check(SignalKind::Traces, &gauge("orders", ""), Some(SignalKind::Metrics));
+    check(SignalKind::Traces, &gauge("orders", "", 1), Some(SignalKind::Metrics));
     // As long as the ids of a trace and a span.
-    check(SignalKind::Traces, &gauge("orders.per.month", "as today"), None);
+    check(SignalKind::Traces, &gauge("orders.per.month", "as today", 1), None);
+    check(SignalKind::Traces, &gauge("orders", "", 0), None);
+    check(SignalKind::Metrics, &gauge("", "", 1), None);
 }

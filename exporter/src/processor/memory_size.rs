@@ -59,6 +59,27 @@ fn any(value: &AnyValue) -> usize {
 mod tests {
     use super::*;
     use opentelemetry::Key;
+    use opentelemetry::logs::{LogRecord as _, Logger as _, LoggerProvider as _};
+    use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
+    use opentelemetry_sdk::logs::SdkLoggerProvider;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    #[test]
+    fn attributes_count_with_their_keys_and_events_with_their_names() {
+        let key = "k".repeat(1000);
+        let map = AnyValue::Map(Box::new([(Key::new(key.clone()), AnyValue::Int(1))].into()));
+        assert!((1000..1200).contains(&any(&map)));
+        let span_attributes = [KeyValue::new(key.clone(), true)];
+        assert!((1000..1200).contains(&attributes(&span_attributes)));
+        let mut span = SdkTracerProvider::default().tracer("").start("");
+        let before = of_span(&span.exported_data().unwrap());
+        span.add_event(key.clone(), Vec::new());
+        assert!((1000..1200).contains(&(of_span(&span.exported_data().unwrap()) - before)));
+        let mut record = SdkLoggerProvider::builder().build().logger("").create_log_record();
+        let before = of_record(&record);
+        record.add_attribute(Key::new(key.clone()), key);
+        assert!((2000..2400).contains(&(of_record(&record) - before)));
+    }
 
     #[test]
     fn texts_count_wherever_they_are() {

@@ -7,7 +7,8 @@ use super::driver::{
 use crate::handler::{TracedHandler, create_traced_handler};
 use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent, Service as _};
-use opentelemetry::trace::Tracer as _;
+use opentelemetry::trace::{TraceContextExt as _, Tracer as _};
+use opentelemetry_sdk::trace::{SdkTracer, Span};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -108,23 +109,26 @@ fn a_root_written_as_partial_is_marked_as_written() {
     std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
 }
 
-#[test]
-fn only_spans_of_the_invocation_that_times_out_become_partial() {
-    let function = Function::without_subscriber(&[], |config| config);
+/// Starts an invocation that times out in 3 s and another, with callers in these traces. Each calls `open` with the name of its
+/// span and keeps the result.
+fn two_invocations(
+    function: &Function,
+    traces: [u128; 2],
+    open: fn(&SdkTracer, String) -> Span,
+) -> impl Sized {
     let handler = create_traced_handler("orders", function.completion.clone(), {
         let tracer = function.completion.tracer().clone();
         move |event: LambdaEvent<Value>| {
             let name = event.payload["name"].as_str().unwrap().to_owned();
-            let child = tracer.start(name);
+            let span = open(&tracer, name);
             async move {
-                let _child = child;
+                let _span = span;
                 std::future::pending::<Result<Value, Error>>().await
             }
         }
     });
-    // Both have the same caller, as two of its requests may run in one environment.
-    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let started = |name: &str, seconds: u64| {
+    let started = |name: &str, trace: u128, seconds: u64| {
+        let parent = format!("00-{trace:032x}-b7ad6b7169203331-01");
         let payload = json!({ "name": name, "headers": { "traceparent": parent } });
         let mut event = event(payload);
         event.context.deadline = NOW_MS + seconds * 1000;
@@ -133,7 +137,15 @@ fn only_spans_of_the_invocation_that_times_out_become_partial() {
         assert!(poll.is_pending());
         invocation
     };
-    let (first, second) = (started("of the first", 3), started("of the second", 60));
+    let [first, second] = traces;
+    [started("of the first", first, 3), started("of the second", second, 60)]
+}
+
+#[test]
+fn only_spans_of_the_invocation_that_times_out_become_partial() {
+    let function = Function::without_subscriber(&[], |config| config);
+    // The same caller, as two of its requests may run in one environment.
+    let running = two_invocations(&function, [1, 1], |tracer, name| tracer.start(name));
     let tracer = function.completion.tracer();
     let of_neither = tracer
         .build_with_context(tracer.span_builder("of neither"), &opentelemetry::Context::new());
@@ -141,10 +153,24 @@ fn only_spans_of_the_invocation_that_times_out_become_partial() {
     function.completion.telemetry.deadline.step();
     let written = function.written();
     assert_eq!(written.span_names(), ["orders", "of the first"]);
-    drop((of_neither, first, second));
+    drop((of_neither, running));
     assert_eq!(function.written().spans.len(), 5);
     function.completion.telemetry.deadline.step();
     assert_eq!(function.written().lines, [""; 0]);
+}
+
+#[test]
+fn a_span_behind_an_ended_parent_belongs_to_the_invocation_with_its_trace() {
+    let function = Function::without_subscriber(&[], |config| config);
+    let _running = two_invocations(&function, [1, 2], |tracer, name| {
+        let ended = opentelemetry::Context::current_with_span(tracer.start("ended"));
+        ended.span().end();
+        tracer.build_with_context(tracer.span_builder(name), &ended)
+    });
+    function.clock.store(NOW_MS + 2900, Ordering::Relaxed);
+    function.completion.telemetry.deadline.step();
+    let written = function.written();
+    assert_eq!(written.span_names(), ["orders", "of the first", "ended", "ended"]);
 }
 
 #[test]

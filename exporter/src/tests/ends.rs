@@ -382,7 +382,7 @@ fn an_exporter_that_never_finishes_loses_only_its_spans() {
 }
 
 #[test]
-fn an_exporter_can_spawn_tokio_tasks_during_the_flush() {
+fn an_exporter_gets_the_resource_and_can_spawn_tokio_tasks_during_the_flush() {
     /// Its connection is a task of the runtime, which has one thread.
     #[derive(Clone, Debug, Default)]
     struct Connected(Arc<std::sync::Mutex<Vec<String>>>);
@@ -396,6 +396,11 @@ fn an_exporter_can_spawn_tokio_tasks_during_the_flush() {
             self.0.lock().unwrap().extend(names);
             Ok(())
         }
+
+        fn set_resource(&mut self, resource: &opentelemetry_sdk::Resource) {
+            let name = resource.get(&"service.name".into()).unwrap();
+            self.0.lock().unwrap().push(format!("resource of {name}"));
+        }
     }
     let exporter = Connected::default();
     let processor = LambdaSpanProcessor::builder().with_exporter(exporter.clone()).build();
@@ -403,7 +408,8 @@ fn an_exporter_can_spawn_tokio_tasks_during_the_flush() {
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     block_on(handler(event(json!({})))).unwrap();
     block_on(handler(event(json!({})))).unwrap();
-    assert_eq!(*exporter.0.lock().unwrap(), ["orders", "orders"]);
+    let expected = ["resource of orders", "orders", "orders"];
+    assert_eq!(*exporter.0.lock().unwrap(), expected);
 }
 
 #[test]

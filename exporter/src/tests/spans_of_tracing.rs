@@ -5,20 +5,21 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, Tracer as _};
 
 #[tracing::instrument]
-fn store(id: u64, small: u8, wide: i128, too_wide: u128, beyond: u64, text: &str) {
+fn store(id: u64, small: u8, wide: i128, wider: u128, too_wide: u128, beyond: u64, text: &str) {
     tracing::info!(id, "stored");
 }
 
 #[test]
 fn integer_fields_that_fit_otlp_are_exported_as_integers() {
     let function = Function::new();
-    store(7, 8, -9, u128::MAX, u64::MAX, "7");
+    store(7, 8, -9, 10, u128::MAX, u64::MAX, "7");
     function.completion.complete();
     let span = function.span();
     let check = |key, expected: &str| assert_eq!(attribute(&span, key).unwrap(), expected, "{key}");
     check("id", "7");
     check("small", "8");
     check("wide", "-9");
+    check("wider", "10");
     check("text", "\"7\"");
     check("beyond", "\"18446744073709551615\"");
     check("too_wide", &format!("{:?}", u128::MAX.to_string()));

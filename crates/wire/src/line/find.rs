@@ -237,6 +237,9 @@ mod tests {
         for text in [r#"{"resourceSpans":["#, r#" {"resource":{},"scopeSpans":["#] {
             assert!(begins_line(text), "{text}");
         }
+        for marker in [MARKER, OLD_MARKER, COMPACT_MARKER] {
+            assert!(begins_line(&format!(r#"{{"{marker}":"1""#)), "{marker}");
+        }
         for text in [r#"{"tags":["a"]}"#, r#"{"resourceSpans":1}"#, r#"{"order":{},"scopeSpans":["#]
         {
             assert!(!begins_line(text), "{text}");

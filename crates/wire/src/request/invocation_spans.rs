@@ -123,6 +123,7 @@ mod tests {
             attributes: vec![
                 attribute("faas.coldstart", any_value::Value::BoolValue(true)),
                 attribute(FAAS_INVOCATION_ID, text("r-1")),
+                attribute("faas.trigger", text("http")),
             ],
             kind: 2,
             ..Span::default()
@@ -130,6 +131,8 @@ mod tests {
         assert_eq!(found(vec![named.clone()]), [("r-1".to_owned(), None, true)]);
         let child = Span { parent_span_id: vec![3; 8], kind: 1, ..named.clone() };
         assert_eq!(found(vec![child]), [("r-1".to_owned(), Some([3; 8]), false)]);
+        let unnamed = Span { name: "x".repeat(500), attributes: Vec::new(), ..named.clone() };
+        assert_eq!(found(vec![unnamed, named.clone()]), [("r-1".to_owned(), None, true)]);
         let of = |key: &str, value| vec![attribute(key, value)];
         for none in [
             Span { trace_id: vec![0; 16], ..named.clone() },

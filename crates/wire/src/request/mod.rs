@@ -262,6 +262,25 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_request_with_few_keys_have_few_keys() {
+        let request =
+            || Request::trusted(SignalKind::Traces, b"\x0a\x06\x12\x04\x12\0\x12\0".to_vec());
+        let few_keys = |request: Request| {
+            let (first, second) = request.split_at(1);
+            assert_eq!([first.items(), second.items()], [1, 1]);
+            [first.has_few_keys(), second.has_few_keys()]
+        };
+        assert_eq!(few_keys(request()), [false, false]);
+        assert_eq!(few_keys(request().with_few_keys()), [true, true]);
+    }
+
+    #[test]
+    fn the_debug_form_of_a_request_has_no_content() {
+        let request = Request::trusted(SignalKind::Traces, b"\x0a\x06s3cret".to_vec());
+        assert_eq!(format!("{request:?}"), "Request(traces, 0 items, 8 bytes)");
+    }
+
+    #[test]
     fn the_first_resource_at_the_start_of_a_request_is_located() {
         let check = |write: &dyn Fn(&mut Writer<'_>), expected: &[u8]| {
             let mut bytes = Vec::new();

@@ -32,7 +32,7 @@ fn in_run(text: &str, run: &TextRange, found: &mut dyn FnMut(TextRange)) {
     let colons = content.bytes().filter(|byte| *byte == b':').count();
     let mut rest = run.start;
     // IPv6 first, because an IPv6 address may end with an IPv4 address.
-    if colons >= 7 || (colons >= 2 && content.contains("::")) {
+    if colons >= 6 || (colons >= 2 && content.contains("::")) {
         let mut at = run.start;
         while at < run.end {
             let address = ipv6_end(text, at, run);

@@ -125,6 +125,7 @@ fn ip() {
             ("1:2:3:4:5:6:7:8:443", "****:443"),
             ("::ffff:10.1.2.3:443", "****:443"),
             ("2001:db8:0:1:2:3:4:5", "****"),
+            ("2001:db8:0:1:2:3:10.1.2.3", "****"),
             ("peer::1", "peer****"),
         ],
     );
@@ -312,6 +313,14 @@ fn bearer() {
             (r#"{"authorization":"abc","x":"y"}"#, r#"{"authorization":"****","x":"y"}"#),
             (r#"{"h":{"Authorization":["abc"]}}"#, r#"{"h":{"Authorization":["****"]}}"#),
             ("{ authorization: { note: don't }, b: 1 }", "{ authorization: ****, b: 1 }"),
+            (
+                "{'authorization': {'a': 'b}', 'c': ['d']}, 'n': 1}",
+                "{'authorization': ****, 'n': 1}",
+            ),
+            (
+                r#"m="{\"authorization\":\"s3c" user="\"bob\"""#,
+                r#"m="{\"authorization\":\"****" user="\"bob\"""#,
+            ),
             (
                 r#"x {\"authorization\":{\"a\":\"b}\",\"c\":\"d\\\"]\"},\"n\":1}"#,
                 r#"x {\"authorization\":****,\"n\":1}"#,
