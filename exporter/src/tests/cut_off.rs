@@ -113,7 +113,7 @@ fn a_root_written_as_partial_is_marked_as_written() {
 /// span and keeps the result.
 fn two_invocations(
     function: &Function,
-    traces: [u128; 2],
+    of_callers: [u128; 2],
     open: fn(&SdkTracer, String) -> Span,
 ) -> impl Sized {
     let handler = create_traced_handler("orders", function.completion.clone(), {
@@ -137,7 +137,7 @@ fn two_invocations(
         assert!(poll.is_pending());
         invocation
     };
-    let [first, second] = traces;
+    let [first, second] = of_callers;
     [started("of the first", first, 3), started("of the second", second, 60)]
 }
 
@@ -145,7 +145,7 @@ fn two_invocations(
 fn only_spans_of_the_invocation_that_times_out_become_partial() {
     let function = Function::without_subscriber(&[], |config| config);
     // The same caller, as two of its requests may run in one environment.
-    let running = two_invocations(&function, [1, 1], |tracer, name| tracer.start(name));
+    let running = two_invocations(&function, [1, 1], SdkTracer::start);
     let tracer = function.completion.tracer();
     let of_neither = tracer
         .build_with_context(tracer.span_builder("of neither"), &opentelemetry::Context::new());

@@ -77,7 +77,8 @@ fn tracing_events_become_log_records_of_their_span() {
     let function = Function::new();
     let written = invoke(&function, || {
         tracing::info!(order = 7, "received");
-        tracing::info_span!("storing").in_scope(|| tracing::error!("cannot store"));
+        tracing::info_span!("storing")
+            .in_scope(|| tracing::error!(name: "order.failed", "cannot store"));
         tracing::debug!("not wanted");
         tracing::info!(target: "opentelemetry_sdk", "loop");
         tracing::info!(target: "hyper::client", "loop");
@@ -91,15 +92,16 @@ fn tracing_events_become_log_records_of_their_span() {
             assert_eq!(record.flags, 1);
             assert_ne!(record.observed_time_unix_nano, 0);
             assert_eq!(record.time_unix_nano, record.observed_time_unix_nano);
-            assert_eq!(record.event_name, "", "a place in the source is no event's name");
+            // A place in the source is no event's name.
+            let (severity, event) = (&record.severity_text, &record.event_name);
             let body = format!("{:?}", record.body.as_ref().unwrap().value.as_ref().unwrap());
-            format!("{} {} {body} {}", span.name, record.severity_text, shown(&record.attributes))
+            format!("{} {severity} {event:?} {body} {}", span.name, shown(&record.attributes))
         })
         .collect();
     expect![[r#"
-        orders INFO StringValue("received") order=7
+        orders INFO "" StringValue("received") order=7
 
-        storing ERROR StringValue("cannot store") "#]]
+        storing ERROR "order.failed" StringValue("cannot store") "#]]
     .assert_eq(&shown.join("\n"));
     assert!(written.spans.iter().all(|span| span.events.is_empty()), "not written twice");
 }
