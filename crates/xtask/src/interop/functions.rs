@@ -13,7 +13,6 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use simulator::{FunctionSpec, Lambda};
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -143,14 +142,12 @@ pub(super) async fn with_the_extension(
         std::fs::create_dir_all(&extensions)?;
         std::os::unix::fs::symlink(&workshop.extension, extensions.join("lambda-otlp-extension"))?;
     }
-    let spec = spec.layer(layer).env("INTEROP_MADE", made.to_string_lossy());
-    // Where the usual port is free, nothing is configured: that is how most will run it.
-    let spec = if TcpListener::bind(("127.0.0.1", 4318)).is_ok() {
-        spec
-    } else {
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"))
-    };
+    // Not the usual ports: tests beside this check may use them.
+    let endpoint = format!("http://127.0.0.1:{}", simulator::free_port());
+    let spec = spec
+        .layer(layer)
+        .env("INTEROP_MADE", made.to_string_lossy())
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
     let log = log_of(spec, |number| json!({ "number": number })).await?;
     let mut read = items::decoded(&workshop.decode(log.join("\n").as_bytes())?)?;
     read.retain(|item| EXTENSION_SCOPES.iter().all(|scope| item["scope"] != *scope));
