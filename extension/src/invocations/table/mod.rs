@@ -22,8 +22,6 @@ use std::sync::Arc;
 use wire::Request;
 use wire::invocation_record::RootSpan;
 
-/// The number of remembered invocations; on managed instances without those that may still run.
-const MAX_KNOWN: usize = Invocations::MAX_KNOWN;
 /// The number of ends that may wait for a root span. Beyond it, the oldest is passed on.
 const MAX_HELD_BACK: usize = 64;
 /// The time by which a root span may begin before the extension reads INVOKE.
@@ -415,14 +413,11 @@ impl InvocationTable {
     fn known(&mut self, request_id: &str) -> &mut Known {
         let at = self.known.iter().rposition(|known| known.request_id == request_id);
         let at = at.unwrap_or_else(|| {
-            while self.known.len() >= MAX_KNOWN {
-                let done = self.known.iter().position(|known| known.reported);
-                let may_grow =
-                    self.options.concurrent && self.known.len() < Invocations::MAX_CONCURRENT;
-                if done.is_none() && may_grow {
-                    break;
-                }
-                self.known.remove(done.unwrap_or(0));
+            loop {
+                let reported = self.known.iter().position(|known| known.reported);
+                let forgotten = Invocations::to_forget(&self.options, self.known.len(), reported);
+                let Some(at) = forgotten else { break };
+                self.known.remove(at);
             }
             self.known.push_back(Known { request_id: request_id.to_owned(), ..Known::default() });
             self.known.len() - 1

@@ -361,11 +361,11 @@ fn a_full_table_writes_surplus_spans_early_and_counts_them() {
         story.event(EventKind::Start, &format!("request-{number}"), 10_000);
     }
     let written = spans(&story.table.take_all(0)).len();
-    assert!(story.table.known.len() <= MAX_KNOWN);
+    assert!(story.table.known.len() <= Invocations::MAX_KNOWN);
     let given_up = usize::try_from(story.counts.get(Count::TableFull)).unwrap();
-    assert_eq!((written, given_up), (2000 - MAX_KNOWN, 2000 - MAX_KNOWN));
+    assert_eq!((written, given_up), (2000 - Invocations::MAX_KNOWN, 2000 - Invocations::MAX_KNOWN));
     // None is lost: they are written as they stood.
-    assert_eq!(spans(&story.table.close("spindown", 20_000)).len(), MAX_KNOWN);
+    assert_eq!(spans(&story.table.close("spindown", 20_000)).len(), Invocations::MAX_KNOWN);
 }
 
 #[test]
@@ -379,7 +379,7 @@ fn reported_invocations_are_forgotten_first() {
     }
     assert_eq!(spans(&story.table.take_all(0)).len(), 1600);
     story.event(EventKind::Start, "next", 30_000);
-    assert_eq!(story.table.known.len(), MAX_KNOWN);
+    assert_eq!(story.table.known.len(), Invocations::MAX_KNOWN);
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Invocations {
 
     /// The same for concurrent invocations, unless their spans were returned. A managed instance runs at most 1,600 at a time (AWS
     /// Lambda API Reference, `PerExecutionEnvironmentMaxConcurrency`).
-    pub const MAX_CONCURRENT: usize = 2000;
+    pub(crate) const MAX_CONCURRENT: usize = 2000;
 
     /// Maximum number of X-Ray's segments without an invocation.
     const MAX_SEGMENTS: usize = 16;
@@ -267,17 +267,25 @@ impl Invocations {
         Some(invocation)
     }
 
+    /// Returns the position of the invocation that a table of `known` invocations forgets before it adds another one: the oldest
+    /// completed one, which is at `completed`, or else the oldest.
+    pub fn to_forget(
+        options: &SpanOptions,
+        known: usize,
+        completed: Option<usize>,
+    ) -> Option<usize> {
+        let may_grow = options.concurrent && completed.is_none();
+        let limit = if may_grow { Self::MAX_CONCURRENT } else { Self::MAX_KNOWN };
+        (known >= limit).then(|| completed.unwrap_or(0))
+    }
+
     fn make_room(&mut self) {
-        while self.table.len() >= Self::MAX_KNOWN {
+        loop {
             let written = self.table.iter().position(|invocation| invocation.is_written);
-            let may_grow = self.options.concurrent && self.table.len() < Self::MAX_CONCURRENT;
-            if written.is_none() && may_grow {
-                return;
-            }
-            if let Some(oldest) = self.table.remove(written.unwrap_or(0)) {
-                self.evicted += usize::from(!oldest.is_written);
-                self.finish(&oldest);
-            }
+            let forgotten = Self::to_forget(&self.options, self.table.len(), written);
+            let Some(oldest) = forgotten.and_then(|at| self.table.remove(at)) else { return };
+            self.evicted += usize::from(!oldest.is_written);
+            self.finish(&oldest);
         }
     }
 
