@@ -251,7 +251,7 @@ mod backend {
     }
 
     #[tokio::test]
-    async fn backend_errors_are_printed_without_echoed_credentials() {
+    async fn backend_errors_and_warnings_are_printed_without_echoed_credentials() {
         let sink = sink().await;
         let variables = otlp(sink.base(), GOOD);
         let echo = format!("{{\"message\":\"the disk is full, {GOOD}\"}}");
@@ -266,6 +266,14 @@ mod backend {
             "{lines:#?}"
         );
         assert!(lines[5].contains("the disk is full"), "{lines:#?}");
+
+        // `partial_success` without rejected items.
+        let body = b"\x0a\x05\x12\x03old".to_vec();
+        let old = ScriptedResponse::Response { status: 200, headers: Vec::new(), body };
+        let empty = [ScriptedResponse::Ok, ScriptedResponse::Ok, ScriptedResponse::Ok];
+        sink.script(empty.into_iter().chain([old]));
+        let (code, lines) = checks(&variables).await;
+        assert_eq!((code, lines[5].as_str()), (0, "warning record accepted: old"), "{lines:#?}");
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@ use super::*;
 use crate::invocations::identity::FunctionIdentity;
 use crate::test_spans::{Span, traces};
 use extensions_api::Registration;
+use platform::{Identity, LineSource};
 use simulator::secrets::{SecretAnswer, SecretServer};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::collections::BTreeMap;
@@ -27,6 +28,19 @@ fn backend(sink: &Sink) -> Backend {
 
 /// Like [`backend`], with these variables.
 fn backend_with(sink: &Sink, more: &[(&str, &str)]) -> Backend {
+    let config = config(sink, more);
+    let counts = Arc::<Counts>::default();
+    let output = LineOutput::start(&config, SlowStdout, Arc::clone(&counts));
+    let output = output.unwrap();
+    let buffer = buffer(&config);
+    Backend::start(&config, function(&config), buffer.as_ref(), &output, &counts).unwrap()
+}
+
+fn function(config: &Config) -> Identity {
+    FunctionIdentity::of(config, &Registration::default()).into_function()
+}
+
+fn config(sink: &Sink, more: &[(&str, &str)]) -> Config {
     let variables = [
         ("LAMBDA_OTLP_OUTPUT", "otlp"),
         ("LAMBDA_OTLP_ENDPOINT", sink.base()),
@@ -35,13 +49,7 @@ fn backend_with(sink: &Sink, more: &[(&str, &str)]) -> Backend {
     let variables = variables.iter().chain(more);
     let source: BTreeMap<String, String> =
         variables.map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    let config = Config::from_source(&source);
-    let counts = Arc::<Counts>::default();
-    let output = LineOutput::start(&config, SlowStdout, Arc::clone(&counts));
-    let output = output.unwrap();
-    let buffer = buffer(&config);
-    let function = FunctionIdentity::of(&config, &Registration::default()).into_function();
-    Backend::start(&config, function, buffer.as_ref(), &output, &counts).unwrap()
+    Config::from_source(&source)
 }
 
 fn running(is_done: bool) -> Running {
@@ -198,4 +206,22 @@ async fn telemetry_of_a_panicking_flush_is_spilled_and_not_resent() {
     assert_eq!(backend.buffer.bytes(), 0);
     assert_eq!((sink.requests().len(), backend.counts.get(Count::Spilled)), (1, 1));
     assert_eq!(backend.flights.health.at(unix_millis()), Health::Good, "no fault of the backend");
+}
+
+#[tokio::test]
+async fn a_panic_leaves_no_record_waiting_in_a_converter() {
+    let server = slow_sink().await;
+    let config = config(&server, &[]);
+    let mut sink = crate::sink::Sink::open(&config, SlowStdout, &Arc::<Counts>::default()).unwrap();
+    sink.connect(&config, function(&config));
+    sink.line(&LogLine {
+        from: LineSource::Function,
+        time_unix_nano: None,
+        message: "paid".into(),
+        is_json: false,
+    });
+    let buffered = |sink: &crate::sink::Sink| sink.door().buffer.as_ref().unwrap().bytes();
+    assert_eq!(buffered(&sink), 0);
+    sink.after_panic();
+    assert!(buffered(&sink) > 0);
 }

@@ -185,7 +185,7 @@ impl PrintedLines {
             return Vec::new();
         }
         if let Some(events) = &mut self.events {
-            return events.finish(&self.service_name).into_iter().collect();
+            return vec![events.finish(&self.service_name)];
         }
         let next = converter(&self.identity, self.options, ConverterState::default());
         let converted = mem::replace(&mut self.converter, next).finish();

@@ -67,8 +67,8 @@ impl RawEvents {
     }
 
     /// Returns the events as one request.
-    pub(super) fn finish(&mut self, service_name: &str) -> Option<Request> {
+    pub(super) fn finish(&mut self, service_name: &str) -> Request {
         let (records, count) = (mem::take(&mut self.records), mem::take(&mut self.count));
-        (count > 0).then(|| events_request(service_name, &records, count))
+        events_request(service_name, &records, count)
     }
 }
