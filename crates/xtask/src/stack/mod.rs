@@ -65,9 +65,6 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     upgrade::check(&root, &tools, &mut tally);
     tally.note("permissions to deploy", permissions::check(&root, &tools));
     tally.note(EXAMPLE, example::check(&root, &tools));
-    for template in ALL.into_iter().chain([EXAMPLE]) {
-        tally.note(&format!("sam validate --lint, {template}"), validate(&root, &tools, template));
-    }
     tally.note("cfn-lint", lint(&root, &tools));
     if let Some(moto) = pypi::install(&root, "moto", "sam deploy --guided on moto") {
         for (template, parameters) in [(SHORT, 4), (SHORT_DIST, 6)] {
@@ -79,12 +76,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     tally.finish()
 }
 
-fn validate(root: &Path, tools: &Environment, template: &str) -> anyhow::Result<String> {
-    let arguments = ["validate", "--lint", "--template", template];
-    output(tools.command("sam")?.args(arguments).current_dir(root))?;
-    Ok("no finding".to_owned())
-}
-
+/// `sam validate --lint` finds the same: it runs cfn-lint with these rules.
 fn lint(root: &Path, tools: &Environment) -> anyhow::Result<String> {
     output(tools.command("cfn-lint")?.args(ALL).args([EXAMPLE, PLAIN]).current_dir(root))?;
     Ok(format!("no finding in {}, {EXAMPLE}, {PLAIN}", ALL.join(", ")))
