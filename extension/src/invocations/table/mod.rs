@@ -44,6 +44,15 @@ struct Known {
     earlier_roots: Vec<SpanId>,
     runtime_done: bool,
     reported: bool,
+    /// The ends of the attempt before this one that were not read yet: Lambda often delivers an invocation's report after the next
+    /// INVOKE.
+    outstanding: Ends,
+}
+
+#[derive(Debug, Default)]
+struct Ends {
+    runtime_done: bool,
+    report: bool,
 }
 
 /// The root span of an invocation.
@@ -58,6 +67,37 @@ impl Known {
     /// Returns `true` if this process read the beginning.
     fn was_told(&self) -> bool {
         self.invoked_ms.is_some() || self.started
+    }
+
+    /// Notes that Lambda retries the invocation, with the same request id.
+    fn begin_attempt(&mut self) {
+        let root = self.root.take();
+        self.earlier_roots.extend(root.map(|root| root.span.span_id));
+        self.outstanding = Ends { runtime_done: !self.runtime_done, report: !self.reported };
+        (self.invoked_ms, self.started) = (None, false);
+        (self.runtime_done, self.reported) = (false, false);
+    }
+
+    /// Notes an event. Returns `true` if it belongs to the attempt before this one.
+    fn note(&mut self, kind: &EventKind) -> bool {
+        match kind {
+            EventKind::Start => {
+                if self.started {
+                    self.begin_attempt();
+                }
+                self.started = true;
+                // Events come in order.
+                self.outstanding = Ends::default();
+                false
+            }
+            EventKind::RuntimeDone if std::mem::take(&mut self.outstanding.runtime_done) => true,
+            EventKind::Report if std::mem::take(&mut self.outstanding.report) => true,
+            _ => {
+                self.runtime_done |= *kind == EventKind::RuntimeDone;
+                self.reported |= *kind == EventKind::Report;
+                false
+            }
+        }
     }
 }
 
@@ -139,14 +179,11 @@ impl InvocationTable {
     pub(crate) fn invoke(&mut self, request_id: &str, invoked_arn: &str, now_ms: u64) {
         self.due = true;
         let known = self.known(request_id);
+        if known.invoked_ms.is_some() {
+            known.begin_attempt();
+        }
         known.invoked_ms = Some(now_ms);
         invoked_arn.clone_into(&mut known.invoked_arn);
-        // Lambda's retries keep the request id.
-        if known.reported {
-            (known.reported, known.runtime_done) = (false, false);
-            let root = known.root.take();
-            known.earlier_roots.extend(root.map(|root| root.span.span_id));
-        }
         // Its end may have been read first.
         self.release(|held| held.request_id.as_deref() == Some(request_id));
     }
@@ -220,17 +257,17 @@ impl InvocationTable {
             return;
         };
         let known = self.known(&request_id);
+        let was_done = known.runtime_done;
+        let is_of_earlier = known.note(&event.kind);
         // Managed instances send no `platform.runtimeDone`, so the report is the end.
-        let is_end = event.kind == EventKind::RuntimeDone
-            || (event.kind == EventKind::Report && !known.runtime_done);
-        known.started |= event.kind == EventKind::Start;
-        known.runtime_done |= event.kind == EventKind::RuntimeDone;
-        known.reported |= event.kind == EventKind::Report;
-        if is_end {
+        let is_end =
+            event.kind == EventKind::RuntimeDone || (event.kind == EventKind::Report && !was_done);
+        if is_end && !is_of_earlier {
             // Ends wait at most until the next invocation ends.
             self.release_others(&request_id);
         }
-        if self.is_foreign(&event) || self.waits_for_root(&event, &request_id) {
+        let waits = !is_of_earlier && self.waits_for_root(&event, &request_id);
+        if waits || self.is_foreign(&event) {
             if self.held_back.len() == MAX_HELD_BACK {
                 let oldest = self.held_back.front().and_then(|(event, _)| event.request_id.clone());
                 self.release(|held| held.request_id == oldest);

@@ -154,6 +154,50 @@ fn each_attempt_of_a_request_uses_its_own_root() {
 }
 
 #[test]
+fn ends_that_are_read_after_a_retry_began_belong_to_the_first_attempt() {
+    let check = |variables: &[(&str, &str)], invoked: bool, read_in_time: usize| {
+        let mut story = Story::new(variables);
+        let begin = |story: &mut Story, ms| {
+            if invoked {
+                story.invoke(FIRST, ms);
+            }
+        };
+        let root = |story: &mut Story, id: u8, ms: u64| {
+            let (request_id, start_unix_nano) = (Some(FIRST.to_owned()), ms * 1_000_000);
+            let (trace_id, span_id) = ([id; 16], [id; 8]);
+            story.table.roots(vec![Root { request_id, trace_id, span_id, start_unix_nano }]);
+        };
+        begin(&mut story, 10_000);
+        story.event(EventKind::Start, FIRST, 10_000);
+        root(&mut story, 3, 10_005);
+        let ends = [(EventKind::RuntimeDone, 11_000), (EventKind::Report, 12_000)];
+        let (in_time, late) = ends.split_at(read_in_time);
+        for (kind, ms) in in_time {
+            story.event(kind.clone(), FIRST, *ms);
+        }
+        begin(&mut story, 20_000);
+        for (kind, ms) in late {
+            story.event(kind.clone(), FIRST, *ms);
+        }
+        story.event(EventKind::Start, FIRST, 20_000);
+        assert!(!story.table.is_runtime_done(FIRST), "{read_in_time}");
+        assert!(story.table.is_waiting_for_reports(), "{read_in_time}");
+        root(&mut story, 8, 20_005);
+        story.event(EventKind::RuntimeDone, FIRST, 21_000);
+        story.event(EventKind::Report, FIRST, 22_000);
+        assert!(!story.table.is_waiting_for_reports(), "{read_in_time}");
+        let spans = spans(&story.table.take_due(0));
+        let parents: Vec<&[u8]> = spans.iter().map(|span| span.parent_span_id.as_slice()).collect();
+        assert_eq!(parents, [[3; 8], [8; 8]], "{read_in_time}");
+    };
+    for read_in_time in [2, 1, 0] {
+        check(&[], true, read_in_time);
+    }
+    // Managed instances have no INVOKE.
+    check(&[("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")], false, 2);
+}
+
+#[test]
 fn the_open_root_of_a_failed_invocation_is_written() {
     let check = |reason: Option<&str>, is_open, expected: &str| {
         let mut story = Story::new(&[]);
