@@ -51,12 +51,10 @@ impl Mask {
         Self { of_urls: Arc::clone(&self.of_urls), of_headers: of_headers.into() }
     }
 
-    /// Replaces each secret with `****` in any spelling a server may use: percent-encoded, base64url, other case, JSON escapes,
-    /// or folded into several lines.
+    /// Replaces each secret with `****` in any spelling a server may use: percent-encoded, base64url, other case, JSON or HTML
+    /// escapes (also one in the other), or folded into several lines.
     pub(crate) fn apply<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {
-        let mut found = self.places(&text, true);
-        // A percent sign before a secret that begins with two digits is no escape.
-        found.extend(self.places(&text, false));
+        let mut found = self.places(&text);
         if found.is_empty() {
             return text;
         }
@@ -74,28 +72,31 @@ impl Mask {
         masked.into()
     }
 
-    /// The places of secrets in a text, with or without its escapes decoded.
-    fn places(&self, text: &str, decodes: bool) -> Vec<Range<usize>> {
-        let (letters, places): (Vec<u8>, Vec<Range<usize>>) = letters(text, decodes).unzip();
+    /// The places of secrets in a text, compared without and with its escapes decoded: a percent sign before a secret that begins
+    /// with two digits is no escape.
+    fn places(&self, text: &str) -> Vec<Range<usize>> {
         let mut found = Vec::new();
+        let spellings = spellings(text);
         for secret in self.of_urls.iter().chain(self.of_headers.iter()) {
-            let mut secret: Vec<u8> =
-                self::letters(secret.expose(), decodes).map(|(byte, _)| byte).collect();
-            if secret.len() < SHORTEST_BYTES {
-                continue;
-            }
-            // Base64 may lack its padding.
-            for _ in 0..2 {
-                secret.pop_if(|last| *last == b'=');
-            }
-            for (begin, _) in
-                letters.windows(secret.len()).enumerate().filter(|(_, part)| *part == secret)
-            {
-                let padding = letters.iter().skip(begin + secret.len()).take(2);
-                let padding = padding.take_while(|letter| **letter == b'=').count();
-                let last = begin + secret.len() + padding - 1;
-                if let (Some(first), Some(last)) = (places.get(begin), places.get(last)) {
-                    found.push(first.start..last.end);
+            for (letters, secret) in spellings.iter().zip(self::spellings(secret.expose())) {
+                let mut secret: Vec<u8> = secret.into_iter().map(|letter| letter.byte).collect();
+                if secret.len() < SHORTEST_BYTES {
+                    continue;
+                }
+                // Base64 may lack its padding.
+                for _ in 0..2 {
+                    secret.pop_if(|last| *last == b'=');
+                }
+                let is_secret =
+                    |part: &[Letter]| part.iter().map(|letter| &letter.byte).eq(&secret);
+                let windows = letters.windows(secret.len()).enumerate();
+                for (begin, _) in windows.filter(|(_, part)| is_secret(part)) {
+                    let padding = letters.iter().skip(begin + secret.len()).take(2);
+                    let padding = padding.take_while(|letter| letter.byte == b'=').count();
+                    let last = begin + secret.len() + padding - 1;
+                    if let (Some(first), Some(last)) = (letters.get(begin), letters.get(last)) {
+                        found.push(first.place.start..last.place.end);
+                    }
                 }
             }
         }
@@ -103,35 +104,113 @@ impl Mask {
     }
 }
 
-/// The bytes of a text in one spelling with their positions: lower case, standard base64 alphabet, no white space, and without
-/// escapes if they are decoded.
-fn letters(text: &str, decodes: bool) -> impl Iterator<Item = (u8, Range<usize>)> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let rest = text.as_bytes().get(at..)?;
-            let (byte, len) = match *rest {
-                [b'%', high, low, ..] if decodes => {
-                    hex(high, low).map_or((b'%', 1), |byte| (byte, 3))
-                }
-                [b'\\', b'u', b'0', b'0', high, low, ..] if decodes => {
-                    hex(high, low).map_or((b' ', 1), |byte| (byte, 6))
-                }
-                [b'\\', b'n' | b'r' | b't', ..] if decodes => (b' ', 2),
-                [b'\\', ..] if decodes => (b' ', 1),
-                [byte, ..] => (byte, 1),
-                [] => return None,
+/// A byte of a text, perhaps decoded from an escape at this place.
+#[derive(Clone)]
+struct Letter {
+    byte: u8,
+    place: Range<usize>,
+}
+
+/// A text as it is, and with its escapes decoded once and twice; each in lower case, in the standard alphabet of base64, and
+/// without white space.
+fn spellings(text: &str) -> [Vec<Letter>; 3] {
+    let as_it_is: Vec<Letter> =
+        text.bytes().enumerate().map(|(at, byte)| Letter { byte, place: at..at + 1 }).collect();
+    let once = decoded(&as_it_is);
+    let twice = decoded(&once);
+    [as_it_is, once, twice].map(|mut letters| {
+        letters.retain(|letter| !letter.byte.is_ascii_whitespace());
+        for Letter { byte, .. } in &mut letters {
+            *byte = match *byte {
+                b'-' => b'+',
+                b'_' => b'/',
+                byte => byte.to_ascii_lowercase(),
             };
-            let place = at..at + len;
-            at = place.end;
-            match byte {
-                byte if byte.is_ascii_whitespace() => {}
-                b'-' => return Some((b'+', place)),
-                b'_' => return Some((b'/', place)),
-                byte => return Some((byte.to_ascii_lowercase(), place)),
+        }
+        letters
+    })
+}
+
+/// Decodes the escapes of URLs, JSON and HTML.
+fn decoded(letters: &[Letter]) -> Vec<Letter> {
+    let bytes: Vec<u8> = letters.iter().map(|letter| letter.byte).collect();
+    let mut result = Vec::with_capacity(letters.len());
+    let mut rest = (bytes.as_slice(), letters);
+    while let (Some(first), [Letter { place, .. }, ..]) = (rest.0.first(), rest.1) {
+        let mut utf8 = [0; 4];
+        let (decoded, len): (&[u8], usize) = match escape(rest.0) {
+            Some((Escaped::Byte(byte), len)) => {
+                utf8[0] = byte;
+                (&utf8[..1], len)
+            }
+            Some((Escaped::Char(char), len)) => (char.encode_utf8(&mut utf8).as_bytes(), len),
+            Some((Escaped::Nothing, len)) => (&[], len),
+            None => (std::slice::from_ref(first), 1),
+        };
+        let end = rest.1.get(len - 1).map_or(place.end, |last| last.place.end);
+        result.extend(decoded.iter().map(|byte| Letter { byte: *byte, place: place.start..end }));
+        rest = (rest.0.get(len..).unwrap_or_default(), rest.1.get(len..).unwrap_or_default());
+    }
+    result
+}
+
+enum Escaped {
+    Byte(u8),
+    Char(char),
+    /// White space, or a backslash before a letter that needs none.
+    Nothing,
+}
+
+/// The escape at the beginning of a text, and its length.
+fn escape(text: &[u8]) -> Option<(Escaped, usize)> {
+    match text {
+        [b'%', high, low, ..] => Some((Escaped::Byte(hex(*high, *low)?), 3)),
+        [b'\\', b'u', ..] => Some(match json_char(text) {
+            Some((char, len)) => (Escaped::Char(char), len),
+            None => (Escaped::Nothing, 1),
+        }),
+        [b'\\', b'n' | b'r' | b't', ..] => Some((Escaped::Nothing, 2)),
+        [b'\\', ..] => Some((Escaped::Nothing, 1)),
+        [b'&', reference @ ..] => {
+            let len = reference.iter().take(10).position(|byte| *byte == b';')?;
+            let char = html_char(std::str::from_utf8(reference.get(..len)?).ok()?)?;
+            Some((Escaped::Char(char), len + 2))
+        }
+        _ => None,
+    }
+}
+
+/// The character of `\uXXXX`, or of a surrogate pair of two (RFC 8259 §7), and the length.
+fn json_char(text: &[u8]) -> Option<(char, usize)> {
+    let unit = |at: usize| {
+        let [b'\\', b'u', a, b, c, d] = *text.get(at..at + 6)? else { return None };
+        Some(u16::from_be_bytes([hex(a, b)?, hex(c, d)?]))
+    };
+    let units = [unit(0), unit(6)].into_iter().map_while(|unit| unit);
+    let char = char::decode_utf16(units).next()?.ok()?;
+    Some((char, 6 * char.len_utf16()))
+}
+
+/// The character of an HTML reference, without `&` and `;`. The names are those of the characters of base64 and of HTML's syntax.
+fn html_char(reference: &str) -> Option<char> {
+    let number = |digits: &str, radix| char::from_u32(u32::from_str_radix(digits, radix).ok()?);
+    match reference {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        "plus" => Some('+'),
+        "sol" => Some('/'),
+        "equals" => Some('='),
+        _ => {
+            let digits = reference.strip_prefix('#')?;
+            match digits.strip_prefix(['x', 'X']) {
+                Some(digits) => number(digits, 16),
+                None => number(digits, 10),
             }
         }
-    })
+    }
 }
 
 /// The byte of two hexadecimal digits.
@@ -216,6 +295,13 @@ mod tests {
         check(r#"{"key":"ab+\/cd+\/ef\u002b\/\r\ngh=="}"#, r#"{"key":"****"}"#);
         check("password p>?ä ~pass/word!", "password ****!");
         check("password p%3E%3F%C3%A4%20~pass%2Fword!", "password ****!");
+        check("password p&gt;?&#228; ~pass&#x2F;word!", "password ****!");
+        check("ab&#43;/cd&plus;/ef+&sol;gh&#x3D;&equals;<br>", "****<br>");
+        check(r"password p>?\u00e4 ~pass/word!", "password ****!");
+        // JSON of Go in HTML, and HTML in JSON of Go.
+        check(r"password p\u0026gt;?ä ~pass/word!", "password ****!");
+        check(r"password p&gt;?&#92;u00e4 ~pass/word!", "password ****!");
+        check("password p%253E?%25C3%25A4 ~pass/word!", "password ****!");
         check("100% of ab+/cd, %zz \\ é", "100% of ab+/cd, %zz \\ é");
         check("100%ab+/cd+/ef+/gh==, \\u00ab+/cd+/ef+/gh", "100%****, \\u00****");
     }
