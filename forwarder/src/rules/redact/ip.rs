@@ -35,7 +35,7 @@ fn in_run(text: &str, run: &TextRange, found: &mut dyn FnMut(TextRange)) {
     if colons >= 6 || (colons >= 2 && content.contains("::")) {
         let mut at = run.start;
         while at < run.end {
-            let address = ipv6_end(text, at, run);
+            let address = ipv6_end(text, at, run).map(|end| groups_end(text, &(at..end), run));
             if let Some(end) = address {
                 ipv4_addresses(text, &(rest..at), found);
                 found(at..end);
@@ -87,6 +87,25 @@ fn ipv6_end(text: &str, start: usize, run: &TextRange) -> Option<usize> {
         address.bytes().any(|byte| byte.is_ascii_digit())
             && address.parse::<Ipv6Addr>().is_ok_and(|address| !address.is_unspecified())
     })
+}
+
+/// The end of the groups behind an IPv6 address of eight groups. Eight of nine groups may be the first, before a port, or the last,
+/// behind `app.py:42:`, so all are redacted.
+fn groups_end(text: &str, address: &TextRange, run: &TextRange) -> usize {
+    let mut end = address.end;
+    if text.get(address.clone()).is_none_or(|address| address.contains("::")) {
+        return end;
+    }
+    while byte(text, end) == Some(b':') {
+        let group = text.get(end + 1..run.end).unwrap_or_default();
+        let len = group.bytes().take_while(u8::is_ascii_hexdigit).count();
+        let next = end + 1 + len;
+        if !(1..=4).contains(&len) || is_alphanumeric(byte(text, next)) {
+            break;
+        }
+        end = next;
+    }
+    end
 }
 
 /// Finds the IPv4 addresses in a part of the text.
