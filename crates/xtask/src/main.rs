@@ -33,7 +33,7 @@ ci [--long]          runs the gate; with --long also more cases and the release 
 layers               checks the dependencies between crates, and that no files of a crate use each other in a circle
 docs                 writes the tables of variables and signals into the documents
 docs --check         checks these tables, links, file names and quoted messages
-library [--long]     checks the Rust library's API and its features; with --long also its packages and the oldest supported Rust
+library [--long]     checks the Rust library's public API; with --long also each feature alone, the packages and the oldest supported Rust
 library --write      writes the library's API to exporter/public-api.txt
 dictionary           trains the compact line's dictionary, and writes it to a new file beside the current one
 

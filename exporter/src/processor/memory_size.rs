@@ -65,7 +65,7 @@ mod tests {
     use opentelemetry_sdk::trace::SdkTracerProvider;
 
     #[test]
-    fn attributes_count_with_their_keys_and_events_with_their_names() {
+    fn the_size_includes_the_keys_of_attributes_and_the_names_of_events() {
         let key = "k".repeat(1000);
         let map = AnyValue::Map(Box::new([(Key::new(key.clone()), AnyValue::Int(1))].into()));
         assert!((1000..1200).contains(&any(&map)));

@@ -124,7 +124,7 @@ mod tests {
     use opentelemetry_sdk::trace::SdkTracerProvider;
 
     #[test]
-    fn a_partial_span_is_not_written_again_after_another_has_ended() {
+    fn a_partial_span_is_not_written_again_after_another_span_ends() {
         let tracer = SdkTracerProvider::default().tracer("");
         let (open, spans) =
             (OpenSpans::default(), ["first", "second"].map(|name| tracer.start(name)));

@@ -109,8 +109,8 @@ fn a_root_written_as_partial_is_marked_as_written() {
     std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
 }
 
-/// Starts an invocation that times out in 3 s and another, with callers in these traces. Each calls `open` with the name of its
-/// span and keeps the result.
+/// Starts two invocations, with 3 s and 60 s left, whose callers' spans are in these traces. Each handler opens a span with `open`
+/// and keeps it.
 fn two_invocations(
     function: &Function,
     of_callers: [u128; 2],
@@ -160,7 +160,7 @@ fn only_spans_of_the_invocation_that_times_out_become_partial() {
 }
 
 #[test]
-fn a_span_behind_an_ended_parent_belongs_to_the_invocation_with_its_trace() {
+fn an_open_span_with_an_ended_parent_belongs_to_the_invocation_with_its_trace() {
     let function = Function::without_subscriber(&[], |config| config);
     let _running = two_invocations(&function, [1, 2], |tracer, name| {
         let ended = opentelemetry::Context::current_with_span(tracer.start("ended"));

@@ -92,7 +92,7 @@ fn tracing_events_become_log_records_of_their_span() {
             assert_eq!(record.flags, 1);
             assert_ne!(record.observed_time_unix_nano, 0);
             assert_eq!(record.time_unix_nano, record.observed_time_unix_nano);
-            // A place in the source is no event's name.
+            // `tracing` names an event after its place in the source, which must not be exported.
             let (severity, event) = (&record.severity_text, &record.event_name);
             let body = format!("{:?}", record.body.as_ref().unwrap().value.as_ref().unwrap());
             format!("{} {severity} {event:?} {body} {}", span.name, shown(&record.attributes))

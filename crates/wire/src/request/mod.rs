@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_request_with_few_keys_have_few_keys() {
+    fn parts_of_a_request_keep_its_mark_for_few_keys() {
         let request =
             || Request::trusted(SignalKind::Traces, b"\x0a\x06\x12\x04\x12\0\x12\0".to_vec());
         let few_keys = |request: Request| {

@@ -142,7 +142,7 @@ pub(super) async fn with_the_extension(
         std::fs::create_dir_all(&extensions)?;
         std::os::unix::fs::symlink(&workshop.extension, extensions.join("lambda-otlp-extension"))?;
     }
-    // Not the usual ports: tests beside this check may use them.
+    // Tests that run at the same time may use the usual ports.
     let endpoint = format!("http://127.0.0.1:{}", simulator::free_port());
     let spec = spec
         .layer(layer)

@@ -76,7 +76,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     tally.finish()
 }
 
-/// `sam validate --lint` finds the same: it runs cfn-lint with these rules.
+/// Runs cfn-lint on all templates. `sam validate --lint` would repeat it.
 fn lint(root: &Path, tools: &Environment) -> anyhow::Result<String> {
     output(tools.command("cfn-lint")?.args(ALL).args([EXAMPLE, PLAIN]).current_dir(root))?;
     Ok(format!("no finding in {}, {EXAMPLE}, {PLAIN}", ALL.join(", ")))

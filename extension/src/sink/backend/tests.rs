@@ -209,7 +209,7 @@ async fn telemetry_of_a_panicking_flush_is_spilled_and_not_resent() {
 }
 
 #[tokio::test]
-async fn a_panic_leaves_no_record_waiting_in_a_converter() {
+async fn after_a_panic_waiting_records_move_to_the_buffer() {
     let server = slow_sink().await;
     let config = config(&server, &[]);
     let mut sink = crate::sink::Sink::open(&config, SlowStdout, &Arc::<Counts>::default()).unwrap();

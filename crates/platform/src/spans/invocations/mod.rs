@@ -33,7 +33,7 @@ impl Invocations {
     /// Maximum number of invocations. Without a limit, unfinished ones would accumulate.
     pub const MAX_KNOWN: usize = 256;
 
-    /// The same for concurrent invocations, unless their spans were returned. A managed instance runs at most 1,600 at a time (AWS
+    /// Maximum number of concurrent invocations that are not completed. A managed instance runs at most 1,600 at a time (AWS
     /// Lambda API Reference, `PerExecutionEnvironmentMaxConcurrency`).
     pub(crate) const MAX_CONCURRENT: usize = 2000;
 
@@ -267,8 +267,8 @@ impl Invocations {
         Some(invocation)
     }
 
-    /// Returns the position of the invocation that a table of `known` invocations forgets before it adds another one: the oldest
-    /// completed one, which is at `completed`, or else the oldest.
+    /// Returns the position of the entry to remove before another one is added to a table of `known` entries; `None` if there is
+    /// room. `completed` is the position of the oldest completed invocation, which is removed first.
     pub fn to_forget(
         options: &SpanOptions,
         known: usize,
