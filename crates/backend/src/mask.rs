@@ -105,7 +105,6 @@ impl Mask {
 }
 
 /// A byte of a text, perhaps decoded from an escape at this place.
-#[derive(Clone)]
 struct Letter {
     byte: u8,
     place: Range<usize>,
@@ -180,7 +179,7 @@ fn escape(text: &[u8]) -> Option<(Escaped, usize)> {
     }
 }
 
-/// The character of `\uXXXX`, or of a surrogate pair of two (RFC 8259 §7), and the length.
+/// The character of `\u` and four digits, or of a surrogate pair of two such escapes (RFC 8259 §7), and the length.
 fn json_char(text: &[u8]) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let [b'\\', b'u', a, b, c, d] = *text.get(at..at + 6)? else { return None };
