@@ -103,29 +103,24 @@ fn ruby(line: &str) -> Prefix<'_> {
     Prefix { severity, request_id: fields.next().filter(|field| is_uuid(field)) }
 }
 
-/// `<time>\t<request id>\tINFO\t…` of Node, or `…\tinfo\t…` of .NET. .NET's levels are lower case like ordinary words, so they
-/// count only in the third field after a time and a request id.
-fn tabbed(line: &str) -> Option<Prefix<'_>> {
+/// `<time>\t<request id>\tinfo\t…`. .NET's levels are lower case like ordinary words, so they count only in the third field after a
+/// time and a request id.
+fn dotnet(line: &str) -> Option<Prefix<'_>> {
     let (time, rest) = line.split_at_checked(memchr::memchr(b'\t', line.as_bytes())?)?;
     let rest = rest.get(1..).filter(|_| is_date(time))?;
     let (id, rest) = rest.split_at_checked(memchr::memchr(b'\t', rest.as_bytes())?)?;
-    let is_id = is_uuid(id);
     let mut fields = rest.get(1..)?.splitn(2, '\t');
-    let label = fields.next()?;
-    let severity = match label {
+    let severity = match fields.next()? {
         "trce" | "trace" => "TRACE",
         "dbug" | "debug" => "DEBUG",
         "info" => "INFO",
         "warn" => "WARN",
         "fail" | "error" => "ERROR",
         "crit" | "critical" => "FATAL",
-        _ if is_id || id.is_empty() || id == "undefined" => {
-            let severity = Some(Severity::of_text(label)?);
-            return Some(Prefix { severity, request_id: Some(id).filter(|_| is_id) });
-        }
         _ => return None,
     };
-    // The request id is empty during the init phase.
+    let is_id = is_uuid(id);
+    // It is empty during the init phase.
     let is_prefix = (is_id || id.is_empty()) && fields.next().is_some();
     is_prefix.then(|| Prefix {
         severity: Severity::of_word(severity),
@@ -149,7 +144,7 @@ fn logback(line: &str) -> Option<Prefix<'_>> {
 
 /// Reads the fields after a date, up to the level or to the first field that belongs to no prefix.
 fn dated(line: &str) -> Prefix<'_> {
-    if let Some(prefix) = tabbed(line).or_else(|| logback(line)) {
+    if let Some(prefix) = dotnet(line).or_else(|| logback(line)) {
         return prefix;
     }
     let mut fields =

@@ -306,6 +306,14 @@ fn text_other_than_one_json_object_is_not_parsed() {
 }
 
 #[test]
+fn a_large_list_becomes_json_text() {
+    let list = |bytes| format!("[{}]", " ".repeat(bytes - "[]".len()));
+    let line = |bytes| format!("{{\"a\":{}}}", list(bytes));
+    assert_eq!(show(&line(MAX_VALUE_BYTES)), "a=[]");
+    assert_eq!(show(&line(MAX_VALUE_BYTES + 1)), format!("a={}", list(MAX_VALUE_BYTES + 1)));
+}
+
+#[test]
 fn deep_nesting_becomes_json_text() {
     let nested = |depth| format!("{}\"x\"{}", "[".repeat(depth), "]".repeat(depth));
     let line = |depth| format!("{{\"a\":{}}}", nested(depth));

@@ -291,10 +291,10 @@ fn start_of(value: &RawValue) -> Option<SpanStart> {
         return Some(SpanStart::At(nanos));
     }
     let ms: f64 = text.as_deref().unwrap_or(value.get()).trim().parse().ok()?;
-    if (MIN_EPOCH_MS..=time::MAX_MS).contains(&ms) {
-        return Some(SpanStart::At(time::of_millis(ms)));
+    if (0.0..MIN_EPOCH_MS).contains(&ms) {
+        return Some(SpanStart::After(ms));
     }
-    plausible(ms).filter(|ms| *ms < MIN_EPOCH_MS).map(SpanStart::After)
+    (MIN_EPOCH_MS..=time::MAX_MS).contains(&ms).then(|| SpanStart::At(time::of_millis(ms)))
 }
 
 #[cfg(test)]
