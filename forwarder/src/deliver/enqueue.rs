@@ -163,17 +163,13 @@ impl Enqueued {
             KeptIn::RetryQueue => Ledger { parked: items, ..Ledger::default() },
             KeptIn::LogGroup => Ledger { dropped: items, ..Ledger::default() },
             KeptIn::DeadLetterQueue => Ledger { dead_lettered: items, ..Ledger::default() },
-            KeptIn::Message => Ledger { returned: items, ..Ledger::default() },
             // A message that may be in the queue despite the error may arrive twice.
-            KeptIn::Returned(error) => Ledger {
-                returned: items,
-                ambiguous: if error.as_ref().is_some_and(QueueError::is_ambiguous) {
-                    items
-                } else {
-                    0
-                },
-                ..Ledger::default()
-            },
+            KeptIn::Returned(Some(error)) if error.is_ambiguous() => {
+                Ledger { returned: items, ambiguous: items, ..Ledger::default() }
+            }
+            KeptIn::Message | KeptIn::Returned(_) => {
+                Ledger { returned: items, ..Ledger::default() }
+            }
         };
         self.account.add(&undelivered.destination, ledger);
         let is_same = |other: &Undelivered| {
@@ -217,7 +213,7 @@ impl Queue for NoQueue {
 mod tests {
     use super::*;
     use crate::parking::Message;
-    use crate::source::LogEventRange;
+    use crate::source::{LogBatch, LogEvent, LogEventRange};
 
     /// A queue that answers for its first message only.
     struct AnswersForOne;
@@ -268,13 +264,33 @@ mod tests {
             [(Fate::Park, KeptIn::RetryQueue), (Fate::DeadLetter, KeptIn::DeadLetterQueue)]
         {
             let queues = Queues { retry: Some(AnswersForOne), dead_letters: Some(AnswersForOne) };
-            let parts = (0..3).map(|_| part(fate, "503")).collect();
+            let parts = (0..4).map(|_| part(fate, "503")).collect();
             let enqueued = enqueue(&queues, parts, Duration::ZERO, Instant::now()).await;
             let places: Vec<_> =
                 enqueued.undelivered.into_iter().map(|part| (part.items, part.kept_in)).collect();
-            assert_eq!(places, [(1, there), (2, KeptIn::Returned(None))]);
+            assert_eq!(places, [(1, there), (3, KeptIn::Returned(None))]);
             let ledger = enqueued.account.total;
-            assert_eq!((ledger.parked + ledger.dead_lettered, ledger.returned), (1, 2));
+            assert_eq!((ledger.parked + ledger.dead_lettered, ledger.returned), (1, 3));
         }
+    }
+
+    #[tokio::test]
+    async fn only_log_events_too_large_for_a_message_stay_in_their_log_group() {
+        let event = |message| LogEvent { id: String::new(), timestamp_ms: 0, message };
+        // Numbers in this order hardly compress.
+        let number = |n: u32| n.wrapping_mul(0x9e37_79b9).to_string();
+        let large = (0..500_000).map(number).collect();
+        let events = vec![event("a".to_owned()), event(large), event("b".to_owned())];
+        let content = Content::Events(LogBatch { events, ..LogBatch::default() });
+        let mut part = part(Fate::Park, "503");
+        part.parked = Parked { content, items: 3, ..part.parked };
+        part.is_in_log_group = true;
+        let queues = Queues { retry: Some(AnswersForOne), dead_letters: None };
+        let enqueued = enqueue(&queues, vec![part], Duration::ZERO, Instant::now()).await;
+        let [large, one, other] = &enqueued.undelivered[..] else { panic!("{enqueued:?}") };
+        assert_eq!((large.items, &large.kept_in), (1, &KeptIn::LogGroup));
+        assert!(large.reason.starts_with("503; and "), "{}", large.reason);
+        assert_eq!((one.items, other.items), (1, 1));
+        assert_eq!(enqueued.account.total.dropped, 1);
     }
 }

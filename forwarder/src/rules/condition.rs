@@ -167,9 +167,9 @@ impl Test {
         match self {
             Self::Exists(exists) => *exists == value.is_some(),
             Self::Not(scalars) => !value.is_some_and(|value| {
-                any_leaf(value, DEEPEST, &|leaf| scalars.iter().any(|scalar| scalar.is(leaf)))
+                any_leaf(value, &|leaf| scalars.iter().any(|scalar| scalar.is(leaf)))
             }),
-            test => value.is_some_and(|v| any_leaf(v, DEEPEST, &|leaf| test.is_met_by_leaf(leaf))),
+            test => value.is_some_and(|v| any_leaf(v, &|leaf| test.is_met_by_leaf(leaf))),
         }
     }
 
@@ -249,15 +249,9 @@ impl Leaf<'_> {
     }
 }
 
-/// Limit on the depth of nested values.
-const DEEPEST: usize = 100;
-
 /// Returns `true` if a value, or a value inside an array or map, is wanted. Bytes are ignored.
-fn any_leaf(value: &Value, depth_left: usize, is_wanted: &dyn Fn(&Leaf<'_>) -> bool) -> bool {
-    let Some(depth_left) = depth_left.checked_sub(1) else { return false };
-    let any = |value: &AnyValue| {
-        value.value.as_ref().is_some_and(|value| any_leaf(value, depth_left, is_wanted))
-    };
+fn any_leaf(value: &Value, is_wanted: &dyn Fn(&Leaf<'_>) -> bool) -> bool {
+    let any = |value: &AnyValue| value.value.as_ref().is_some_and(|v| any_leaf(v, is_wanted));
     match value {
         Value::StringValue(text) => is_wanted(&Leaf::Text(text)),
         Value::IntValue(number) => is_wanted(&Leaf::Int(*number)),

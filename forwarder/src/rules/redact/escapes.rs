@@ -37,10 +37,8 @@ pub(super) fn locate<'f>(text: &str, found: impl Iterator<Item = &'f mut TextRan
         {
             *mark = *mark - decoded + original;
         }
-        while let Some((mark, is_end)) =
-            marks.next_if(|(m, is_end)| **m < ends + usize::from(*is_end))
-        {
-            *mark = if is_end { escape.at.end } else { escape.at.start };
+        while let Some((mark, _)) = marks.next_if(|(m, _)| **m < ends) {
+            *mark = escape.at.start;
         }
         (original, decoded) = (escape.at.end, ends);
     }
@@ -83,11 +81,10 @@ fn escape_at(bytes: &[u8], start: usize) -> Result<Escape, usize> {
     if stands_for != char::from(ESC) {
         return Ok(Escape { at: start..end, stands_for });
     }
-    match control_sequence_end(bytes, end) {
-        Some(end) => Ok(Escape { at: start..end, stands_for: ' ' }),
-        None if end > start + 1 => Ok(Escape { at: start..end, stands_for }),
-        None => Err(end),
-    }
+    Ok(match control_sequence_end(bytes, end) {
+        Some(end) => Escape { at: start..end, stands_for: ' ' },
+        None => Escape { at: start..end, stands_for },
+    })
 }
 
 /// The end of a terminal control sequence such as a colour (ECMA-48), whose ESC ends at `start`.
@@ -141,5 +138,5 @@ fn percent(bytes: &[u8], start: usize) -> Option<(usize, char)> {
 
 fn hexadecimal(digits: &[u8]) -> Option<u32> {
     let digits = digits.iter().map(|digit| char::from(*digit).to_digit(16));
-    digits.reduce(|number, digit| Some((number? << 4) | digit?))?
+    digits.reduce(|number, digit| Some(number? * 16 + digit?))?
 }

@@ -32,7 +32,7 @@ fn in_run(text: &str, run: &TextRange, found: &mut dyn FnMut(TextRange)) {
     let colons = content.bytes().filter(|byte| *byte == b':').count();
     let mut rest = run.start;
     // IPv6 first, because an IPv6 address may end with an IPv4 address.
-    if colons >= 6 || (colons >= 2 && content.contains("::")) {
+    if colons >= 6 || content.contains("::") {
         let mut at = run.start;
         while at < run.end {
             let address = ipv6_end(text, at, run).map(|end| groups_end(text, &(at..end), run));
@@ -61,7 +61,7 @@ fn ipv6_end(text: &str, start: usize, run: &TextRange) -> Option<usize> {
     let is_behind_word = start == run.start && is_alphanumeric(before(1));
     let may_begin = match before(1) {
         _ if is_behind_word => text.get(start..)?.starts_with("::"),
-        Some(b':') => start > run.start && before(2) != Some(b':'),
+        Some(b':') => before(2) != Some(b':'),
         // After another digit, it is the end of an IPv4 address.
         Some(b'.') => !before(2).is_some_and(|byte| byte.is_ascii_digit()),
         _ => start == run.start,

@@ -21,6 +21,7 @@ use search::TooMuchWork;
 use settings::Pattern;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
@@ -112,9 +113,6 @@ const MOST_LAYERS: usize = 2;
 /// The attribute with fields of a JSON line that have no attribute of their own.
 const REST: &str = "lambda_otlp.rest";
 
-/// Deeper values are replaced whole.
-const DEEPEST: usize = 100;
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Redacted {
     pub(super) values: usize,
@@ -161,7 +159,7 @@ impl Redaction {
             return Redacted::default();
         }
         let meant = attributes.iter_mut().filter(|attribute| self.is_meant(&attribute.key));
-        meant.map(|attribute| self.key_value(attribute, false, 0)).sum()
+        meant.map(|attribute| self.key_value(attribute, false)).sum()
     }
 
     fn is_meant(&self, key: &str) -> bool {
@@ -180,22 +178,21 @@ impl Redaction {
                 let mut attributes = attributes.iter();
                 self.looks_into(ItemPart::Attributes)
                     && attributes.any(|attribute| {
-                        self.is_meant(&attribute.key) && self.hides_in(attribute, text, false, 0)
+                        self.is_meant(&attribute.key) && self.hides_in(attribute, text, false)
                     })
             }
             _ => false,
         };
-        self.any_value(body, hidden, 0)
+        self.any_value(body, hidden)
     }
 
     /// Returns `true` if this text is the value of a hidden key in the attribute.
-    fn hides_in(&self, attribute: &KeyValue, text: &str, hidden: bool, depth: usize) -> bool {
+    fn hides_in(&self, attribute: &KeyValue, text: &str, hidden: bool) -> bool {
         let hidden = hidden || self.hides(&attribute.key);
         match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
             Some(Value::StringValue(value)) => hidden && value == text,
-            Some(Value::KvlistValue(list)) if depth < DEEPEST => {
-                let mut values = list.values.iter();
-                values.any(|attribute| self.hides_in(attribute, text, hidden, depth + 1))
+            Some(Value::KvlistValue(list)) => {
+                list.values.iter().any(|attribute| self.hides_in(attribute, text, hidden))
             }
             _ => false,
         }
@@ -205,18 +202,14 @@ impl Redaction {
         if self.looks_into(part) { self.string(text, false) } else { Redacted::default() }
     }
 
-    fn key_value(&self, attribute: &mut KeyValue, hidden: bool, depth: usize) -> Redacted {
+    fn key_value(&self, attribute: &mut KeyValue, hidden: bool) -> Redacted {
         let hidden = hidden || self.hides(&attribute.key);
         let value = attribute.value.as_mut();
-        value.map(|value| self.any_value(value, hidden, depth + 1)).unwrap_or_default()
+        value.map(|value| self.any_value(value, hidden)).unwrap_or_default()
     }
 
-    fn any_value(&self, value: &mut AnyValue, hidden: bool, depth: usize) -> Redacted {
-        if depth > DEEPEST {
-            let text = self.replacement.of("nested", "");
-            value.value = Some(Value::StringValue(text));
-            return Redacted::ONE;
-        }
+    /// Redacts a value and those in it. `wire` limits their depth.
+    fn any_value(&self, value: &mut AnyValue, hidden: bool) -> Redacted {
         match &mut value.value {
             Some(Value::StringValue(text)) => self.string(text, hidden),
             Some(Value::IntValue(number)) => {
@@ -236,12 +229,11 @@ impl Redaction {
                 Redacted::ONE
             }
             Some(Value::ArrayValue(array)) => {
-                let values = array.values.iter_mut();
-                values.map(|value| self.any_value(value, hidden, depth + 1)).sum()
+                array.values.iter_mut().map(|value| self.any_value(value, hidden)).sum()
             }
             Some(Value::KvlistValue(list)) => {
                 let values = list.values.iter_mut();
-                values.map(|attribute| self.key_value(attribute, hidden, depth + 1)).sum()
+                values.map(|attribute| self.key_value(attribute, hidden)).sum()
             }
             _ => Redacted::default(),
         }
@@ -301,7 +293,7 @@ impl Redaction {
             return whole();
         }
         // The first of two overlapping matches gives the name, and both are replaced.
-        found.sort_by_key(|(range, _)| (range.start, usize::MAX - range.end));
+        found.sort_by_key(|(range, _)| (range.start, Reverse(range.end)));
         let mut out = String::new();
         let mut copied = 0;
         let mut found = found.into_iter().peekable();

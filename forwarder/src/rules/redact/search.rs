@@ -127,8 +127,8 @@ fn read_to(reader: &DFA, cache: &mut Cache, text: &[u8], from: usize, most: usiz
     for (at, byte) in text.iter().enumerate().skip(from) {
         match reader.next_state(cache, state, *byte) {
             Ok(next) if next.is_dead() || at > most => return at,
-            Ok(next) if !next.is_quit() => state = next,
-            _ => break,
+            Ok(next) => state = next,
+            Err(_) => break,
         }
     }
     text.len()
@@ -154,7 +154,7 @@ fn shortest_matches(reader: &DFA) -> Vec<String> {
             if cache.clear_count() > 0 || seen.len() >= MOST_STATES || matches.len() >= MOST {
                 return matches;
             }
-            if next.is_dead() || next.is_quit() {
+            if next.is_dead() {
                 continue;
             }
             let mut text = before.clone();

@@ -26,13 +26,22 @@ fn text(text: &str) -> AnyValue {
 /// Each case has a text and its redacted form.
 #[track_caller]
 fn check(preset: &str, cases: &[(&str, &str)]) {
-    let redaction = redaction(preset, "****");
+    check_with(&redaction(preset, "****"), cases);
+}
+
+#[track_caller]
+fn check_with(redaction: &Redaction, cases: &[(&str, &str)]) {
     for (text, expected) in cases {
         let mut redacted = (*text).to_owned();
         let changed = redaction.text(ItemPart::Body, &mut redacted);
-        assert_eq!(redacted, *expected, "{preset}: {text}");
-        assert_eq!(changed.values, usize::from(text != expected), "{preset}: {text}");
+        assert_eq!(redacted, *expected, "{text}");
+        assert_eq!(changed.values, usize::from(text != expected), "{text}");
     }
+}
+
+fn of_key(key: &str) -> Redaction {
+    let keys = vec![Pattern::new(key)];
+    Redaction { finders: Vec::new(), keys, has_own_keys: true, ..redaction("jwt", "****") }
 }
 
 /// Every match of a preset contains one of its needles, and its keys do too.
@@ -312,9 +321,14 @@ fn bearer() {
         &[
             ("Authorization: Bearer abcdef0123456789", "Authorization: Bearer ****"),
             ("bearer mF_9.B5f-4.1JqM+/~x==", "bearer ****"),
+            ("forbearer 0123456789-bearer abcdef0123456789", "forbearer 0123456789-bearer ****"),
             ("authorization: Basic cm9vdDpwYXNz", "authorization: Basic ****"),
             (r#"{"authorization":"abc","x":"y"}"#, r#"{"authorization":"****","x":"y"}"#),
             (r#"{"h":{"Authorization":["abc"]}}"#, r#"{"h":{"Authorization":["****"]}}"#),
+            (
+                r#"{"authorization":[["a"],"b"],"c":["d"]}"#,
+                r#"{"authorization":[["****"],"****"],"c":["d"]}"#,
+            ),
             ("{ authorization: { note: don't }, b: 1 }", "{ authorization: ****, b: 1 }"),
             (
                 "{'authorization': {'a': 'b}', 'c': ['d']}, 'n': 1}",
@@ -430,10 +444,44 @@ fn json_is_redacted_at_any_nesting_depth() {
     }
 }
 
+#[test]
+fn values_of_keys_in_text_end_where_their_writer_ends_them() {
+    let same = |text| (text, text);
+    check_with(
+        &of_key("password"),
+        &[
+            ("{user=bob, password=a b, n=1}", "{user=bob, password=****, n=1}"),
+            ("{ password=abc }", "{ password=**** }"),
+            ("{user=bob,password=abc\nnext", "{user=bob,password=****\nnext"),
+            ("&{User:bob Password:abc N:1}", "&{User:bob Password:**** N:1}"),
+            ("map[password:abc user:bob]", "map[password:**** user:bob]"),
+            (r#"N{"password":"abc"#, r#"N{"password":"****"#),
+            same("{password=null, a=1}"),
+            same("{'password': None, 'a': 1}"),
+            same("{password=, a=1}"),
+            same("{id:1} enter the password: it has expired"),
+            same("no map, password:abc"),
+        ],
+    );
+}
+
+#[test]
+fn an_empty_body_is_not_redacted() {
+    let hidden = |value: &str| KeyValue {
+        key: "password".to_owned(),
+        value: Some(text(value)),
+        ..KeyValue::default()
+    };
+    for (value, expected) in [("", ""), ("abc", "****")] {
+        let mut body = text(value);
+        let _changed = of_key("password").body(&mut body, &[hidden(value)]);
+        assert_eq!(body, text(expected));
+    }
+}
+
 fn with_pattern(pattern: &str) -> Redaction {
-    let mut redaction = redaction("jwt", "****");
-    redaction.finders = vec![Finder::of_pattern("own", pattern).unwrap()];
-    redaction
+    let finders = vec![Finder::of_pattern("own", pattern).unwrap()];
+    Redaction { finders, ..redaction("jwt", "****") }
 }
 
 /// Patterns whose searches read to the end of the text after each match, with a piece of such a text.
@@ -488,6 +536,58 @@ fn slow_patterns_are_detected_before_use() {
     for finder in PRESETS.iter().flat_map(|preset| preset.finders().unwrap()) {
         assert!(!finder.is_slow(), "{}", finder.name);
     }
+}
+
+#[test]
+fn a_text_with_more_than_10_000_matches_is_replaced_whole() {
+    for (text, matches, expected, whole) in [
+        ("1234 ", 10_000, "**** ".repeat(10_000), 0),
+        ("1234 ", 10_001, "****".to_owned(), 1),
+        // Matches in decoded text count too.
+        (r"1234 \u00312 ", 6_000, "****".to_owned(), 1),
+    ] {
+        let mut redacted = text.repeat(matches);
+        let counts = with_pattern(r"\b[0-9]+\b").text(ItemPart::Body, &mut redacted);
+        assert!(redacted == expected, "{matches} of {text:?}: {} bytes", redacted.len());
+        assert_eq!(counts, Redacted { values: 1, whole });
+    }
+}
+
+/// A replacement may be 200 bytes long. Without a limit, a megabyte of short matches would become 25.
+#[test]
+fn a_text_grows_to_twice_its_size_and_256_bytes_at_most() {
+    let with = "x".repeat(MOST_REPLACEMENT);
+    let redaction = redaction("email", &with);
+    for (matches, whole) in [(1, 0), (100, 1)] {
+        let mut redacted = "a@b.de ".repeat(matches);
+        let counts = redaction.text(ItemPart::Body, &mut redacted);
+        let expected = if whole == 1 { with.clone() } else { format!("{with} ") };
+        assert_eq!((redacted, counts), (expected, Redacted { values: 1, whole }));
+    }
+    let list = vec!["a@b.de"; 100];
+    let mut redacted = serde_json::to_string(&list).unwrap();
+    let most = 2 * redacted.len() + MOST_GROWTH;
+    let _changed = redaction.text(ItemPart::Body, &mut redacted);
+    assert!(redacted.len() <= most);
+    let texts: Vec<String> = serde_json::from_str(&redacted).unwrap();
+    let replaced = texts.iter().filter(|text| **text == with).count();
+    let removed = texts.iter().filter(|text| text.is_empty()).count();
+    assert!(replaced > 1 && replaced + removed == list.len(), "{replaced} and {removed}");
+}
+
+#[test]
+fn escapes_beside_a_match_stay() {
+    check_with(
+        &with_pattern("[A-Z]+-7|8"),
+        &[
+            (r"\tAB-7\n", r"\t****\n"),
+            (r"\u{1b}[0mAB-7\u{1b}[0m", r"\u{1b}[0m****\u{1b}[0m"),
+            ("\u{1b} AB-7 \u{1b}", "\u{1b} **** \u{1b}"),
+            (r"\u{38}\u0038\x38", "************"),
+        ],
+    );
+    // The letter of an escape may be a match.
+    check_with(&with_pattern("t"), &[(r"a\tb", r"a\****b")]);
 }
 
 #[test]

@@ -60,9 +60,7 @@ async fn only_a_failed_probe_stops_the_other_requests() {
     assert_eq!((report.ledger().accepted, report.ledger().parked), (4, 2));
     let parked = Parked::from_body(&stack.retry.bodies()[0]).unwrap();
     let LogEventRange { origin, first_event_id, last_event_id } = parked.log_events;
-    let whole = payload("/aws/lambda/orders", &["one", "two"]);
-    assert_eq!(first_event_id, whole["logEvents"][0]["id"].as_str().unwrap());
-    assert_eq!(last_event_id, whole["logEvents"][1]["id"].as_str().unwrap());
+    assert_eq!((first_event_id, last_event_id), ("0".repeat(56), format!("2{:055}", 1)));
     assert_ne!(origin, Origin::default());
     for _ in 0..3 {
         assert_eq!(stack.forward(event()).await.ledger().parked, 6);

@@ -369,6 +369,25 @@ async fn the_remainder_of_a_message_keeps_its_alarm() {
     let [rest] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
     assert_eq!(rest.kind, Some(SignalKind::Logs));
     assert_eq!((&rest.kept_in, rest.items, rest.alarm), (&KeptIn::RetryQueue, 1, true));
+    assert_eq!((report.ledger().accepted, report.ledger().ambiguous), (1, 0));
+    let message = Parked::from_body(&stack.retry.bodies()[0]).unwrap();
+    assert!(message.reason.contains("403"), "{}", message.reason);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_of_a_partly_accepted_message_counts_the_rejected_items() {
+    let stack = Stack::new(Backend(|request: &Request| {
+        let mut outcome = refuses(request, 200, Fate::DeadLetterPartial);
+        outcome.accepted = request.items() - 1;
+        outcome.parts[0].items = 1;
+        outcome
+    }));
+    stack.park(parked("default", Content::Request(logs((0..3).map(|n| n.to_string()))), 3));
+    let report = stack.redrive().await;
+    assert_eq!((report.ledger().accepted, report.ledger().dead_lettered), (2, 1));
+    let [letter] = &stack.dead_letters()[..] else { panic!("{:?}", stack.dead_letters()) };
+    assert_eq!((letter.items, letter.partial), (1, true));
+    assert!(letter.reason.contains("200"), "{}", letter.reason);
 }
 
 #[tokio::test(start_paused = true)]

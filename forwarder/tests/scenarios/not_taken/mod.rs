@@ -178,8 +178,11 @@ fn client<T: Transport>(transport: T) -> Client<T> {
 
 fn kinesis(functions: &[&str], lines: &[&str]) -> Event {
     let record = |(number, function): (usize, &&str)| {
-        let delivery = payload(&format!("/aws/lambda/{function}"), lines).to_string();
-        let data = STANDARD.encode(wire::gzip::compress(6, delivery.as_bytes()));
+        let mut delivery = payload(&format!("/aws/lambda/{function}"), lines);
+        for (n, event) in delivery["logEvents"].as_array_mut().unwrap().iter_mut().enumerate() {
+            event["id"] = format!("{number}{n:055}").into();
+        }
+        let data = STANDARD.encode(wire::gzip::compress(6, delivery.to_string().as_bytes()));
         json!({"eventSource": "aws:kinesis", "awsRegion": "eu-west-1",
             "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
             "kinesis": {"sequenceNumber": number.to_string(), "data": data, "approximateArrivalTimestamp": 1_790_000_000.5}})

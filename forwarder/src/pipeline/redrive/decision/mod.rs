@@ -190,7 +190,7 @@ fn spread(receipt: Receipt<'_>) -> f64 {
     let mut hasher = DefaultHasher::new();
     (receipt.message_id, receipt.receive_count).hash(&mut hasher);
     let upper_half = u32::try_from(hasher.finish() >> 32).unwrap_or_default();
-    f64::from(upper_half) / (f64::from(u32::MAX) + 1.0)
+    f64::from(upper_half) * 2f64.powi(-32)
 }
 
 #[cfg(test)]
