@@ -226,23 +226,18 @@ fn inflate_with(
         let step = (room + 1).min((input.len() * 4).clamp(1024, 1024 * 1024));
         out.reserve(step);
         let rest = input.get(consumed..).unwrap_or_default();
-        let (in_before, out_before) = (state.total_in(), out.len());
         let status = state
             .decompress_vec(rest, out, FlushDecompress::None)
             .map_err(|_| InflateError::Corrupt)?;
-        consumed += usize::try_from(state.total_in() - in_before).unwrap_or(0);
+        consumed = usize::try_from(state.total_in()).unwrap_or(input.len());
         if out.len() > max_bytes {
             return Err(InflateError::TooLarge { max_bytes });
         }
-        if status == Status::StreamEnd {
-            return Ok(consumed);
-        }
-        let stuck = out.len() == out_before && state.total_in() == in_before;
-        if stuck && consumed >= input.len() {
-            return Err(InflateError::EndsEarly);
-        }
-        if stuck && status == Status::BufError && out.capacity() > out.len() {
-            return Err(InflateError::Corrupt);
+        match status {
+            Status::StreamEnd => return Ok(consumed),
+            // No progress, although there is room.
+            Status::BufError => return Err(InflateError::EndsEarly),
+            Status::Ok => {}
         }
     }
 }
