@@ -13,7 +13,8 @@ pub(super) struct Walk<'t> {
     pub(super) broken: Option<(usize, serde_json::Error)>,
     /// The end of the current object if it is not a line but contains lines.
     pub(super) shell_end: usize,
-    /// `true` if only lines were read so far.
+    /// `true` if no other text was kept so far. Text before a line that is read because it ends the text makes no difference:
+    /// all objects after it are lines.
     pub(super) only_lines: bool,
     /// A position after lines with other text: the lines before it do not end the text.
     pub(super) text_behind: usize,
@@ -82,9 +83,7 @@ impl<'t> Walk<'t> {
         if self.at == 0 && begin == self.first {
             self.prefix = self.between(0, begin);
         } else {
-            let between = self.between(self.at, begin);
-            self.only_lines &= between.chars().all(is_blank);
-            self.around.push_str(between);
+            self.around.push_str(self.between(self.at, begin));
         }
         self.around.push_str(inside);
         self.found = true;
