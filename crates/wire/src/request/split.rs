@@ -50,8 +50,7 @@ fn largest(message: &[u8], path: &[&[u32]]) -> usize {
     let (mut own, mut below) = (0, 0);
     for field in Reader::new(message).map_while(Result::ok) {
         match field.as_len().filter(|_| level.contains(&field.number)) {
-            Some(inner) if !deeper.is_empty() => below = below.max(largest(inner, deeper)),
-            Some(_) => {}
+            Some(inner) => below = below.max(largest(inner, deeper)),
             None => own += field.raw.len(),
         }
     }
@@ -183,5 +182,55 @@ impl Level {
             let mut out = Writer::new(&mut self.children);
             out.concatenated(child.number, &child.head, &child.children);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::SignalKind;
+
+    /// Spans of equal size below a head of this size.
+    fn spans(head_bytes: usize, spans: usize) -> Request {
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).message(1, |container| {
+            container.string(3, &"x".repeat(head_bytes.saturating_sub(2)));
+            container.message(2, |scope| {
+                for _ in 0..spans {
+                    scope.message(2, |span| span.string(5, "GET /orders"));
+                }
+            });
+        });
+        Request::trusted(SignalKind::Traces, bytes)
+    }
+
+    #[test]
+    fn no_part_of_several_items_exceeds_the_limit() {
+        for max_bytes in 60..700 {
+            for part in spans(20, 50).split_by_size(max_bytes) {
+                assert!(part.bytes().len() <= max_bytes, "{max_bytes}: {part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_is_cut_into_equal_parts() {
+        for (head_bytes, max_bytes, parts) in [
+            (0, 306, &[20, 20][..]),
+            (20, 326, &[20, 20]),
+            (0, 34, &[2, 2, 2, 1]),
+            // A part has room for 19.
+            (0, 298, &[10, 10, 10, 9]),
+        ] {
+            let cut = spans(head_bytes, parts.iter().sum()).split_by_size(max_bytes);
+            assert_eq!(cut.iter().map(Request::items).collect::<Vec<_>>(), parts, "{max_bytes}");
+        }
+    }
+
+    #[test]
+    fn items_below_heads_of_half_the_limit_stay_together() {
+        let parts = |max_bytes: usize| spans(50, 9).split_by_size(max_bytes).len();
+        assert_eq!(parts(101), 1);
+        assert!(parts(102) > 1);
     }
 }
