@@ -279,6 +279,10 @@ fn bare_otlp_json_is_decoded() {
     check(&logs.replace("resourceLogs", "resource_logs"), "1 logs");
     check(r#"{"resourceSpans":[]}"#, "0 traces");
     check(r#"{"resource":{},"scopeSpans":[{"spans":[{"name":"x"}]}],"schemaUrl":"y"}"#, "1 traces");
+    check(r#"{"resource":{},"scopeLogs":[{"logRecords":[{}]}]}"#, "1 logs");
+    let of_resource =
+        r#"{"resource":{},"scope_metrics":[{"metrics":[{"sum":{"dataPoints":[{}]}}]}]}"#;
+    check(of_resource, "1 metrics");
     // One error refuses the line: a part of it would be a wrong answer.
     check(
         &format!(r#"{{{},"resourceSpans":[5]}}"#, inside(logs)),
@@ -353,6 +357,7 @@ fn every_kind_of_line_is_decoded_in_every_wrapping() {
             ["2026-09-21T14:13:20.123Z\tid\tINFO\t", "[INFO]\t2026-09-21T14:13:20.123Z\t\t"]
         {
             check(&format!("{prefix}{line}\n"), one);
+            check(&format!("{prefix} {line}\n"), one);
             check(&format!("{prefix}{line}{line}"), two);
             let record = format!(r#"{{"message":{line}}}"#);
             check(&format!("{prefix}{record}"), one);
@@ -428,8 +433,9 @@ fn a_line_may_have_exactly_as_many_items_as_the_limit() {
 
 #[test]
 fn more_than_100_items_need_12_bytes_each() {
-    let read = |items: usize, body: &str| {
-        let records = vec![format!(r#"{{"body":{{"stringValue":"{body}"}}}}"#); items].join(",");
+    let read_all = |bodies: &[&str]| {
+        let record = |body: &&str| format!(r#"{{"body":{{"stringValue":"{body}"}}}}"#);
+        let records = bodies.iter().map(record).collect::<Vec<_>>().join(",");
         let reading = read_line(
             &format!(
                 r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}],"x":1}}"#
@@ -439,9 +445,15 @@ fn more_than_100_items_need_12_bytes_each() {
         let reading = reading.unwrap();
         (reading.decoded.len(), reading.undecodable.len())
     };
+    let read = |items: usize, body: &str| read_all(&vec![body; items]);
     assert_eq!(read(100, ""), (1, 0));
     assert_eq!(read(101, ""), (0, 1));
     assert_eq!(read(101, "a body"), (1, 0));
+    // A record has 6 bytes beside its body, and so has the request beside its records.
+    let with_short =
+        |short: usize| read_all(&[vec!["a body"; 101 - short], vec!["short"; short]].concat());
+    assert_eq!(with_short(6), (1, 0));
+    assert_eq!(with_short(7), (0, 1));
 }
 
 #[test]
@@ -512,6 +524,8 @@ fn embedded_lines_are_decoded_as_the_setting_allows() {
     // Printed after text without a newline.
     let ends = r#"1 traces, text: "working...""#;
     check(&format!("working...{line}\n"), [ends, ends, ""]);
+    let mentions = r#"1 traces, text: "this mentions _otel:""#;
+    check(&format!("this mentions _otel: {line}\n"), [mentions, mentions, ""]);
     let two = r#"1 traces, 1 traces, text: "working...""#;
     check(&format!("working...{line} {line}"), [two, two, ""]);
     // Text that an attacker put into a name.
@@ -528,15 +542,13 @@ fn embedded_lines_are_decoded_as_the_setting_allows() {
         assert_eq!(embedded(&record, EmbeddedLines::Never), "", "{record}");
     }
     // A broken one does not affect the text around it.
-    let broken = r#"user {"__otel_otlp_stdout":"1","payload":" logged in"#;
-    check(
-        broken,
-        [
-            "",
-            r#"refused: line is not JSON: EOF while parsing a string at line 1 column 47, text: "user""#,
-            "",
-        ],
-    );
+    let broken = r#"{"__otel_otlp_stdout":"1","payload":" logged in"#;
+    for before in ["user", r#"{"user": eve"#] {
+        let refused = format!("{refused}, text: {}", text(before));
+        check(&format!("{before} {broken}"), ["", &refused, ""]);
+    }
+    let refused = format!(r#"1 traces, {refused}, text: "{{\"a\":,\"b\":""#);
+    check(&format!(r#"{{"a":{line},"b":{broken}"#), ["", &refused, ""]);
 }
 
 /// The replacement of a line in a record.
@@ -576,10 +588,18 @@ fn only_records_with_other_keys_are_kept_around_a_line() {
         &format!(r#"{{"timestamp":"t","fields":{{"message":{quoted},"order":7}},"target":"a"}}"#),
         r#"{"timestamp":"t","fields":{"message":"NOTE","order":7},"target":"a"}"#,
     );
-    for key in ["endpoint", "payload", "headers", "spill", "__otel_otlp_stdout"] {
+    for beside in [
+        r#""endpoint":"x""#,
+        r#""payload":"x""#,
+        r#""headers":"x""#,
+        r#""spill":"x""#,
+        r#""__otel_otlp_stdout":"x""#,
+        r#""_otelc":"x""#,
+        r#""resourceSpans":[]"#,
+    ] {
         check(
-            &format!(r#"{{"message":{quoted},"{key}":"x"}}"#),
-            &format!(r#"{{"message":"NOTE","{key}":"x"}}"#),
+            &format!(r#"{{"message":{quoted},{beside}}}"#),
+            &format!(r#"{{"message":"NOTE",{beside}}}"#),
         );
     }
     // Only the output of Lambda and its runtimes.

@@ -150,6 +150,10 @@ fn an_unrelated_log_event_aborts_rejoining() {
     // Complete, and undecodable: unrelated to pieces.
     check(&[&line.replace("H4sI", "****")], "u", 0);
     check(&[r#"{"__otel_otlp_stdout":"1" nonsense"#, second], "ut", 0);
+    check(&[&first.replacen(',', " nonsense,", 1), second], "ut", 0);
+    // After the payload, a line is cut at the length of its other pieces only.
+    let (payload, _) = second.split_once('"').unwrap();
+    check(&[first, &format!(r#"{payload}","z":""#), r#"user 17"}"#], "(xtt", 0);
 }
 
 /// The caller limits how much broken lines may inflate to.
@@ -204,6 +208,12 @@ fn an_unfinished_line_swallows_no_ordinary_lines() {
     check(&cut(r#"x {"__otel_otlp_stdout":"1","z":""#), r#""}"#, "Ttt");
     // Longer than such a piece, so not one.
     check(&cut(r#"{"__otel_otlp_stdout":"1","z":""#).replace("  ", "   "), r#""}"#, "uTt");
+    // Ordinary events as long as a piece.
+    for (begin, ordinary) in
+        [(r#"{"resourceSpans":[],"z":""#, "user\t17"), (r#"{"resourceSpans":[],"#, "order 17")]
+    {
+        assert_eq!(events(&[&cut(begin), &cut(ordinary)]), ("(xt".to_owned(), 0), "{ordinary}");
+    }
     // The whole has no items.
     let empty = cut(r#"{"resourceSpans":[],"z":""#);
     assert_eq!(events(&[&empty, r#"user 17"}"#, ordinary]), ("(xtt".to_owned(), 0));
@@ -217,9 +227,11 @@ fn rejoining_is_limited_in_pieces_and_bytes() {
     texts.resize(600, &piece);
     let (story, _) = events(&texts);
     assert_eq!(story.find('x'), Some(512), "pieces");
-    let large = "A".repeat(15 * 65_536);
-    let texts = [&first, &large, &large, &large, &large, &large];
-    assert_eq!(events(&texts.map(String::as_str)).0, "(++++xt", "bytes");
+    let (first, piece) = (format!("{first:A<65535}A"), "A".repeat(65_536));
+    let mut texts = vec![first.as_str()];
+    texts.resize(65, &piece);
+    let (story, _) = events(&texts);
+    assert_eq!(story.find('x'), Some(64), "bytes");
     // Too large from the start.
-    assert_eq!(events(&[&format!("{first}{}", large.repeat(5)), "x"]).0, "ut");
+    assert_eq!(events(&[&format!("{first}{}", piece.repeat(64)), "x"]).0, "ut");
 }

@@ -139,14 +139,22 @@ fn compact_lines_are_recognized_in_log_events() {
     check(&line, (1, 0, None));
     check(&format!("[INFO]\t2026-09-21T14:13:20.123Z\t8f507cfc-c7a1\t{line}"), (1, 0, None));
     check(&format!("{line}\n{line}"), (2, 0, None));
+    check(&format!(r#"{{"_otelc":"{content}","spill":true,"level":"INFO"}}"#), (1, 0, None));
     check(&format!("printed before {line}"), (1, 0, Some("printed before")));
     check(&format!(r#"{{"message":{}}}"#, serde_json::Value::from(line.as_str())), (1, 0, None));
     // Cut off, damaged, or without the names of its function.
     check(line.get(..line.len() - 3).unwrap(), (0, 1, None));
     check(&line.replacen(":\"", ":\"%", 1), (0, 1, None));
     // A log record that has such a key.
-    check(&format!(r#"{{"_otelc":"{content}","more":1}}"#), (0, 0, None));
-    check(&format!(r#"{{"_otelc":"{content}","requestId":"a","logger":"b"}}"#), (0, 0, None));
+    for beside in [
+        r#""more":1"#,
+        r#""more":1,"spill":true"#,
+        r#""requestId":"a","logger":"b""#,
+        r#""message":"a""#,
+        r#""endpoint":"/v1/logs""#,
+    ] {
+        check(&format!(r#"{{"_otelc":"{content}",{beside}}}"#), (0, 0, None));
+    }
     check(r#"{"_otelc":{"a":1}}"#, (0, 0, None));
     check(r#"{"_otelc":5,"level":"INFO"}"#, (0, 0, None));
     // Two contents are ambiguous.
