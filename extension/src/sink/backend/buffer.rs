@@ -253,16 +253,17 @@ impl TakenBatches {
     /// The merged request of each part has at most `max_bytes`. Batches keep their ages and attempts.
     pub(super) fn parts(mut self, max_bytes: usize) -> Vec<Self> {
         // A panic in `split_by_size` must find all batches in place.
-        let too_large = self.batches.iter().filter(|batch| batch.request.bytes().len() > max_bytes);
-        let pieces: Vec<_> =
-            too_large.map(|batch| batch.request.clone().split_by_size(max_bytes)).collect();
-        let mut pieces = pieces.into_iter();
+        let pieces = self.batches.iter().map(|Batch { request, .. }| {
+            let is_too_large = request.bytes().len() > max_bytes;
+            is_too_large.then(|| request.clone().split_by_size(max_bytes))
+        });
+        let pieces: Vec<_> = pieces.collect();
         let mut parts: Vec<Vec<Batch>> = Vec::new();
         let (mut bytes, mut added, mut removed) = (usize::MAX, 0, 0);
-        for Batch { request, origin, attempts, since_ms } in mem::take(&mut self.batches) {
-            let whole = request.bytes().len();
-            let requests = if whole > max_bytes { pieces.next() } else { None };
-            for request in requests.unwrap_or_else(|| vec![request]) {
+        for (batch, pieces) in mem::take(&mut self.batches).into_iter().zip(pieces) {
+            let Batch { request, origin, attempts, since_ms } = batch;
+            removed += request.bytes().len();
+            for request in pieces.unwrap_or_else(|| vec![request]) {
                 let len = request.bytes().len();
                 added += len;
                 bytes = bytes.saturating_add(len);
@@ -275,7 +276,6 @@ impl TakenBatches {
                     }
                 }
             }
-            removed += whole;
         }
         let mut inner = self.buffer.lock();
         inner.bytes = (inner.bytes + added).saturating_sub(removed);
