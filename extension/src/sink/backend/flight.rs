@@ -28,12 +28,6 @@ struct Flight {
     begun: Instant,
 }
 
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 impl Flights {
     pub(super) fn new(buffer: &SharedBuffer, uploader: Uploader, counts: &Arc<Counts>) -> Self {
         Self {
@@ -78,14 +72,14 @@ impl Flights {
 
     /// Aborts the flush. When this returns, its unsettled batches are in the buffer and its connections are closed.
     pub(super) async fn cut_off(&mut self) {
-        let Some(mut flight) = self.current.take() else { return };
-        flight.task.abort();
-        drop((&mut flight.task).await);
-        if let Ok(result) = flight.ended.try_recv() {
-            return self.note(&result, flight.begun.elapsed());
+        let Some(Flight { task, mut ended, begun }) = self.current.take() else { return };
+        task.abort();
+        drop(task.await);
+        if let Ok(result) = ended.try_recv() {
+            return self.note(&result, begun.elapsed());
         }
         self.counts.add(Count::FailedFlushes, 1);
-        self.health.failed(flight.begun.elapsed(), None, unix_millis());
+        self.health.failed(begun.elapsed(), None, unix_millis());
     }
 
     /// Opens new connections from now on.
