@@ -291,7 +291,7 @@ impl Backend {
         let due = due.map(|since_ms| since_ms.saturating_add(interval_ms));
         // Compare with the last decision and not with now: a task that became due since then is due now.
         let decided_ms = self.decided_ms;
-        let again_ms = self.flights.health.again_at_ms(decided_ms).unwrap_or_default();
+        let again_ms = self.flights.health.not_before_ms();
         let due = due.map(|due| due.max(again_ms)).filter(|_| !self.flights.is_flying());
         let lines_due = lines.map(|since_ms| since_ms.saturating_add(interval_ms));
         let times = [last_chance, before(BEFORE_DEADLINE), lines_due, due];

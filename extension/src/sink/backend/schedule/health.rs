@@ -81,13 +81,9 @@ impl BackendHealth {
         }
     }
 
-    fn not_before_ms(&self) -> u64 {
+    /// Returns the end of the pause after a failure, or 0.
+    pub(crate) fn not_before_ms(&self) -> u64 {
         self.asked_until_ms.max(self.own_until_ms)
-    }
-
-    /// Returns the time of the next attempt, if it is in the future.
-    pub(crate) fn again_at_ms(&self, now_ms: u64) -> Option<u64> {
-        Some(self.not_before_ms()).filter(|at| *at > now_ms)
     }
 }
 
@@ -111,7 +107,7 @@ mod tests {
         record.invoked();
         assert_eq!(record.at(10_999), Health::OpenAndPaused);
         assert_eq!(record.at(11_000), Health::Open);
-        assert_eq!(record.again_at_ms(1000), Some(11_000));
+        assert_eq!(record.not_before_ms(), 11_000);
         assert_eq!(record.probe(), Duration::from_millis(250));
         record.failed(QUICK, None, 11_000);
         assert_eq!((record.at(12_000), record.probe().as_millis()), (Health::OpenAndPaused, 500));
@@ -127,9 +123,8 @@ mod tests {
         let mut record = BackendHealth::default();
         let pauses = [1000, 1000, 1000, 3, 250, 500, 1000, 2000].map(|took| {
             record.failed(Duration::from_millis(took), None, 0);
-            record.again_at_ms(0)
+            record.not_before_ms()
         });
-        let pauses = pauses.map(Option::unwrap_or_default);
         assert_eq!(pauses, [5000, 5000, 10_000, 10_000, 10_000, 20_000, 40_000, 60_000]);
     }
 
