@@ -27,7 +27,7 @@ use printed_lines::{DecodedContent, PrintedLines};
 use schedule::awake::Awake;
 use schedule::{
     BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, Waiting, decide,
-    is_near_deadline,
+    is_near_deadline, last_send_time,
 };
 use spill::Spill;
 pub(crate) use spill::spill_rest;
@@ -38,10 +38,6 @@ use uploader::clients::Clients;
 use uploader::{LAST_BYTES, Uploader};
 use wire::{Request, SignalKind};
 
-/// Time at SHUTDOWN reserved for spilling, and more for each MiB in the buffer: compressing one takes 50 to 120 ms of a whole
-/// CPU, and a small function has only a part of one.
-const SPILL_TIME: Duration = Duration::from_millis(300);
-const SPILL_TIME_OF_MIB: Duration = Duration::from_millis(600);
 /// Time between the end of the last flush and its abortion, which would discard the result of its last request.
 const CUT_OFF: Duration = Duration::from_millis(50);
 /// Time between checks of the backlog while it is too long.
@@ -316,14 +312,11 @@ impl Backend {
         }
         self.finish_lines();
         let left = end.saturating_duration_since(Instant::now());
-        let kibibytes = u32::try_from(self.buffer.bytes() >> 10).unwrap_or(u32::MAX);
-        let reserve = SPILL_TIME + SPILL_TIME_OF_MIB.saturating_mul(kibibytes) / 1024;
         // A failing backend gets one probe.
         let is_open =
             matches!(self.flights.health.at(unix_millis()), Health::Open | Health::OpenAndPaused);
         let most = if is_open { self.flights.health.probe() } else { left };
-        let send_time = left.saturating_sub(reserve).max(left / 4).min(most);
-        let send_end = Instant::now() + send_time;
+        let send_end = Instant::now() + last_send_time(left, self.buffer.bytes()).min(most);
         loop {
             // Refused requests are not sent again.
             self.spill.tried(self.flush.retries);

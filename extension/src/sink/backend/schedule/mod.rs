@@ -18,6 +18,10 @@ pub(super) const LAST_CHANCE: Duration = Duration::from_millis(650);
 const BESIDE_HANDLER: Duration = Duration::from_secs(1);
 /// Time between the end of a flush and the deadline.
 const RESERVE: Duration = Duration::from_millis(100);
+/// Time at SHUTDOWN reserved for spilling, and more for each MiB in the buffer: compressing one takes 50 to 120 ms of a whole
+/// CPU, and a small function has only a part of one.
+const SPILL_TIME: Duration = Duration::from_millis(300);
+const SPILL_TIME_OF_MIB: Duration = Duration::from_millis(600);
 /// Telemetry that is older is sent at the end of an invocation, even if invocations are frequent.
 const OLDEST: Duration = Duration::from_secs(20);
 /// The number of first invocations, which say nothing about the traffic.
@@ -173,6 +177,13 @@ fn pays_beside_handler(facts: &FlushFacts) -> bool {
     is_due || (waiting.is_left_over && is_covered)
 }
 
+/// Returns the part of the time `left` at SHUTDOWN in which the buffer is sent: at least a quarter. The rest is for spilling.
+pub(super) fn last_send_time(left: Duration, buffered_bytes: usize) -> Duration {
+    let kibibytes = u32::try_from(buffered_bytes >> 10).unwrap_or(u32::MAX);
+    let reserve = SPILL_TIME + SPILL_TIME_OF_MIB.saturating_mul(kibibytes) / 1024;
+    left.saturating_sub(reserve).max(left / 4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,5 +330,21 @@ mod tests {
         check("managed oldest=1 much", "flush 1000");
         check("managed oldest=60000 open-paused", "pass");
         check("managed oldest=60000 open", "flush 1000");
+    }
+
+    #[test]
+    fn shutdown_reserves_time_for_spilling() {
+        let check = |left, kibibytes: usize, expected| {
+            assert_eq!(
+                last_send_time(ms(left), kibibytes << 10),
+                ms(expected),
+                "{left} {kibibytes}"
+            );
+        };
+        check(2000, 0, 1700);
+        check(2000, 512, 1400);
+        check(2000, 1024, 1100);
+        check(2000, 16 * 1024, 500);
+        check(200, 0, 50);
     }
 }
