@@ -218,3 +218,6 @@ fn converter(identity: &Identity, options: PlatformOptions, state: ConverterStat
 fn in_ms(unix_nano: u64) -> i64 {
     i64::try_from(unix_nano / 1_000_000).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
