@@ -24,6 +24,10 @@ mod service_name;
 mod sink;
 mod tasks;
 #[cfg(test)]
+mod test_log;
+#[cfg(test)]
+mod test_pipe;
+#[cfg(test)]
 mod test_spans;
 mod tmp_file;
 

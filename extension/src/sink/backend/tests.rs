@@ -1,37 +1,31 @@
 use super::*;
 use crate::invocations::identity::FunctionIdentity;
+use crate::test_log::TestLog;
+use crate::test_pipe::Pipe;
 use crate::test_spans::{Span, traces};
 use extensions_api::Registration;
 use platform::{Identity, LineSource};
 use simulator::secrets::{SecretAnswer, SecretServer};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::collections::BTreeMap;
-
-/// A pipe with a slow reader.
-struct SlowStdout;
-
-impl std::io::Write for SlowStdout {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        std::thread::sleep(Duration::from_millis(20));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::net::{TcpListener, TcpStream};
 
 /// A backend sink that sends to this simulated backend, and does not wait long beside a handler.
 fn backend(sink: &Sink) -> Backend {
-    backend_with(sink, &[])
+    backend_with(sink.base(), &[])
 }
 
-/// Like [`backend`], with these variables.
-fn backend_with(sink: &Sink, more: &[(&str, &str)]) -> Backend {
-    let config = config(sink, more);
+/// Like [`backend`], with another endpoint and these variables.
+fn backend_with(endpoint: &str, more: &[(&str, &str)]) -> Backend {
+    backend_beside(&Pipe::default(), endpoint, more)
+}
+
+/// Like [`backend_with`], with this pipe as stdout.
+fn backend_beside(stdout: &Pipe, endpoint: &str, more: &[(&str, &str)]) -> Backend {
+    let config = config(endpoint, more);
     let counts = Arc::<Counts>::default();
-    let output = LineOutput::start(&config, SlowStdout, Arc::clone(&counts));
-    let output = output.unwrap();
+    let output = LineOutput::start(&config, stdout.clone(), Arc::clone(&counts)).unwrap();
     let buffer = buffer(&config);
     Backend::start(&config, function(&config), buffer.as_ref(), &output, &counts).unwrap()
 }
@@ -40,10 +34,10 @@ fn function(config: &Config) -> Identity {
     FunctionIdentity::of(config, &Registration::default()).into_function()
 }
 
-fn config(sink: &Sink, more: &[(&str, &str)]) -> Config {
+fn config(endpoint: &str, more: &[(&str, &str)]) -> Config {
     let variables = [
         ("LAMBDA_OTLP_OUTPUT", "otlp"),
-        ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+        ("LAMBDA_OTLP_ENDPOINT", endpoint),
         ("O2_FLUSH_INTERVAL_MS", "1"),
     ];
     let variables = variables.iter().chain(more);
@@ -64,6 +58,26 @@ fn running(is_done: bool) -> Running {
         usual_handler: None,
     }
 }
+
+fn printed(text: &str) -> LogLine {
+    let (from, message) = (LineSource::Function, text.into());
+    LogLine { from, time_unix_nano: None, message, is_json: false }
+}
+
+fn one() -> Request {
+    traces(&[Span::default()])
+}
+
+/// Spans of this many KiB.
+fn kibibytes(number: usize) -> Request {
+    let spans = traces(&vec![Span::default(); number * 21]);
+    assert!(spans.bytes().len() > number << 10);
+    spans
+}
+
+const MANAGED: (&str, &str) = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+/// An endpoint for tests that send nothing.
+const NOWHERE: &str = "http://127.0.0.1:9/api/default";
 
 async fn slow_sink() -> Sink {
     sink_with_delay(Duration::from_millis(100)).await
@@ -86,6 +100,10 @@ fn spilled_requests_are_merged_to_the_size_of_a_line() {
     let bytes: usize = requests.iter().map(|request| request.bytes().len()).sum();
     assert!(merged.len() <= bytes / (128 << 10) + 1, "{}", merged.len());
     assert!(merged.iter().all(|request| request.bytes().len() <= 256 << 10));
+    // Older ones stay before newer ones of another signal.
+    let large = |kind| Request::counted(kind, vec![0; 200 << 10], 1);
+    let requests = [SignalKind::Traces, SignalKind::Logs, SignalKind::Traces].map(large).to_vec();
+    assert_eq!(spill::merge(requests.clone()), requests);
 }
 
 #[tokio::test]
@@ -97,7 +115,7 @@ async fn a_probe_outlasts_the_handler_and_closes_the_circuit() {
         backend.flights.health.failed(Duration::ZERO, None, unix_millis() - 20_000);
     }
     assert_eq!(backend.flights.health.at(unix_millis()), Health::Open);
-    backend.buffer.put(traces(&[Span::default()])).unwrap();
+    backend.buffer.put(one()).unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(!backend.due(Some(&running(false)), false), "the probe is under way");
     assert!(!backend.due(Some(&running(true)), false), "and keeps the environment awake");
@@ -116,7 +134,7 @@ async fn after_failed_probes_a_slower_backend_closes_the_circuit() {
     for _ in 0..5 {
         backend.flights.health.failed(Duration::ZERO, None, unix_millis() - 20_000);
     }
-    backend.buffer.put(traces(&[Span::default()])).unwrap();
+    backend.buffer.put(one()).unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(!backend.due(Some(&running(false)), false), "the probe is under way");
     backend.landed().await;
@@ -130,10 +148,13 @@ async fn an_overdue_flush_wakes_the_loop_immediately() {
     let mut backend = backend(&sink);
     backend.invoked();
     backend.due(Some(&running(false)), false);
-    backend.buffer.put(traces(&[Span::default()])).unwrap();
+    backend.buffer.put(one()).unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     let now_ms = unix_millis();
     assert_eq!(backend.wake_at_ms(Some(&running(false)), false, now_ms), Some(now_ms));
+    // The last decision was made when the flush was due.
+    backend.decided_ms = backend.buffer.oldest().unwrap().0 + 1;
+    assert_eq!(backend.wake_at_ms(None, false, now_ms), None);
 }
 
 #[tokio::test]
@@ -141,7 +162,7 @@ async fn credentials_are_read_at_start_and_required_for_sending() {
     let sink = slow_sink().await;
     let secrets = SecretServer::start(SecretAnswer::Denied).await.unwrap();
     let mut backend = backend_with(
-        &sink,
+        sink.base(),
         &[
             ("LAMBDA_OTLP_SECRET", "ssm:/o2/auth"),
             ("AWS_ENDPOINT_URL", &secrets.endpoint()),
@@ -157,7 +178,7 @@ async fn credentials_are_read_at_start_and_required_for_sending() {
     };
     tokio::time::timeout(Duration::from_secs(10), asked).await.expect("nothing is to be sent");
     backend.invoked();
-    backend.buffer.put(traces(&[Span::default()])).unwrap();
+    backend.buffer.put(one()).unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(!backend.due(Some(&running(true)), false));
     backend.landed().await;
@@ -165,41 +186,14 @@ async fn credentials_are_read_at_start_and_required_for_sending() {
     assert!(backend.buffer.oldest().is_some(), "it is to be sent again");
 }
 
-/// A subscriber whose events with this message panic.
-struct PanicsAt(&'static str);
-
-impl tracing::Subscriber for PanicsAt {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut message = String::new();
-        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-            if field.name() == "message" {
-                message = format!("{value:?}");
-            }
-        });
-        assert!(!message.contains(self.0), "on purpose");
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 #[tokio::test]
 async fn telemetry_of_a_panicking_flush_is_spilled_and_not_resent() {
     let sink = Sink::builder().no_window().start().await.unwrap();
     sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::Status(503)]));
     let mut backend = backend(&sink);
-    let _log = tracing::subscriber::set_default(PanicsAt("cannot deliver"));
+    let _log = TestLog::panicking_at("cannot deliver");
     backend.invoked();
-    backend.buffer.put(traces(&[Span::default()])).unwrap();
+    backend.buffer.put(one()).unwrap();
     assert!(!backend.due(Some(&running(true)), false));
     backend.landed().await;
     backend.wait_written(Duration::from_mins(1)).await;
@@ -211,17 +205,236 @@ async fn telemetry_of_a_panicking_flush_is_spilled_and_not_resent() {
 #[tokio::test]
 async fn after_a_panic_waiting_records_move_to_the_buffer() {
     let server = slow_sink().await;
-    let config = config(&server, &[]);
-    let mut sink = crate::sink::Sink::open(&config, SlowStdout, &Arc::<Counts>::default()).unwrap();
+    let config = config(server.base(), &[]);
+    let mut sink =
+        crate::sink::Sink::open(&config, Pipe::default(), &Arc::<Counts>::default()).unwrap();
     sink.connect(&config, function(&config));
-    sink.line(&LogLine {
-        from: LineSource::Function,
-        time_unix_nano: None,
-        message: "paid".into(),
-        is_json: false,
-    });
+    sink.line(&printed("paid"));
     let buffered = |sink: &crate::sink::Sink| sink.door().buffer.as_ref().unwrap().bytes();
     assert_eq!(buffered(&sink), 0);
     sink.after_panic();
     assert!(buffered(&sink) > 0);
+}
+
+#[tokio::test]
+async fn only_the_first_three_frequent_invocations_wait_for_their_flush() {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    let mut backend = backend(&sink);
+    let mut waited = Vec::new();
+    for _ in 0..4 {
+        backend.invoked();
+        backend.buffer.put(one()).unwrap();
+        let is_flushed = !backend.due(Some(&running(true)), false);
+        if is_flushed {
+            backend.landed().await;
+        }
+        waited.push(is_flushed);
+    }
+    assert_eq!(waited, [true, true, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_flush_begins_if_the_rest_of_the_hold_time_is_too_short() {
+    // Of one second; a flush is expected to take 50 ms.
+    for (passed_ms, begins) in [(0, true), (950, true), (951, false), (1000, false), (2000, false)]
+    {
+        let mut backend = backend_with(NOWHERE, &[]);
+        backend.invoked();
+        backend.done = Some(Instant::now());
+        tokio::time::advance(Duration::from_millis(passed_ms)).await;
+        backend.buffer.put(one()).unwrap();
+        assert_eq!(backend.due(Some(&running(true)), false), !begins, "{passed_ms}");
+    }
+}
+
+#[tokio::test]
+async fn a_managed_instance_flushes_without_invocations() {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    let mut backend = backend_with(sink.base(), &[MANAGED]);
+    backend.flush.interval = Duration::ZERO;
+    backend.buffer.put(one()).unwrap();
+    assert!(!backend.due(None, false));
+    backend.landed().await;
+    assert_eq!(sink.spans().len(), 1);
+}
+
+#[tokio::test]
+async fn connections_are_replaced_if_the_environment_may_have_been_frozen() {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    for (variables, is_asking, expected) in
+        [(&[][..], true, 2), (&[], false, 1), (&[MANAGED], true, 1)]
+    {
+        let (endpoint, connections) = counted(&sink).await;
+        let mut backend = backend_with(&endpoint, variables);
+        for _ in 0..2 {
+            // Both clocks went on for six seconds.
+            let silence = Duration::from_secs(6);
+            backend.awake = Awake::new(unix_millis() - 6000, Instant::now() - silence);
+            backend.due(None, is_asking);
+            backend.buffer.put(one()).unwrap();
+            backend.flights.begin(Duration::from_mins(1), false);
+            backend.landed().await;
+        }
+        assert_eq!(backend.counts.get(Count::Delivered), 2);
+        assert_eq!(connections.load(Ordering::SeqCst), expected, "{variables:?} {is_asking}");
+    }
+}
+
+/// Returns an endpoint before this one, and the number of connections to it.
+async fn counted(sink: &Sink) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, behind) = (listener.local_addr().unwrap().to_string(), sink.address());
+    let connections = Arc::<AtomicUsize>::default();
+    let counter = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let mut server = TcpStream::connect(behind).await.unwrap();
+            tokio::spawn(async move {
+                drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+            });
+        }
+    });
+    (sink.base().replace(&behind.to_string(), &address), connections)
+}
+
+#[tokio::test]
+async fn a_refused_signal_is_a_failure_unless_another_one_is_accepted() {
+    for (has_line, failures, health) in [(false, 1, Health::Paused), (true, 0, Health::Good)] {
+        let sink = Sink::builder().no_window().start().await.unwrap();
+        sink.script_for(simulator::sink::Signal::Traces, [ScriptedResponse::Status(415)]);
+        let mut backend = backend(&sink);
+        backend.buffer.put(one()).unwrap();
+        if has_line {
+            backend.line(&printed("paid"));
+            backend.finish_lines();
+        }
+        backend.flights.begin(Duration::from_mins(1), false);
+        backend.landed().await;
+        assert_eq!(backend.counts.get(Count::FailedFlushes), failures);
+        assert_eq!(backend.flights.health.at(unix_millis()), health);
+        assert_eq!(sink.log_records().len(), usize::from(has_line));
+    }
+}
+
+#[tokio::test]
+async fn only_warnings_that_a_backend_gives_are_logged() {
+    let mut body = Vec::new();
+    wire::protobuf::Writer::new(&mut body).message(1, |partial| partial.string(2, "old SDK"));
+    let headers = vec![("content-type".into(), "application/x-protobuf".into())];
+    let warned = ScriptedResponse::Response { status: 200, headers, body };
+    let (log, _guard) = TestLog::begin();
+    for (answer, expected) in [
+        (ScriptedResponse::Ok, &[][..]),
+        (warned, &["the backend accepted telemetry with a warning"]),
+    ] {
+        let sink = Sink::builder().no_window().start().await.unwrap();
+        sink.script([answer]);
+        let mut backend = backend(&sink);
+        backend.buffer.put(one()).unwrap();
+        log.take();
+        backend.flights.begin(Duration::from_mins(1), false);
+        backend.landed().await;
+        assert_eq!(log.take(), expected);
+        assert_eq!(backend.counts.get(Count::Delivered), 1);
+    }
+}
+
+#[tokio::test]
+async fn shutdown_sends_until_the_backend_fails_and_spills_the_rest() {
+    // The last requests have up to 512 KiB.
+    let waiting = vec![kibibytes(100); 6];
+    let items: usize = waiting.iter().map(Request::items).sum();
+    for (is_flying, answer, requests, delivered, spilled) in [
+        (true, ScriptedResponse::Ok, 1 + 2, 1 + items, 0),
+        (false, ScriptedResponse::Status(503), 1, 0, items),
+        (false, ScriptedResponse::Status(415), 1, 0, items),
+    ] {
+        let sink = Sink::builder().no_window().start().await.unwrap();
+        sink.inject(Faults::seeded(1, 1.0).among([answer]));
+        let mut backend = backend(&sink);
+        if is_flying {
+            backend.buffer.put(one()).unwrap();
+            backend.flights.begin(Duration::from_mins(1), false);
+        }
+        for request in &waiting {
+            backend.buffer.put(request.clone()).unwrap();
+        }
+        backend.shut_down(Instant::now() + Duration::from_mins(1), false).await;
+        let count = |count| usize::try_from(backend.counts.get(count)).unwrap();
+        assert_eq!(sink.requests().len(), requests);
+        assert_eq!((count(Count::Delivered), count(Count::Spilled)), (delivered, spilled));
+        assert_eq!(count(Count::SpillLost), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_backend_is_reported_at_shutdown() {
+    let (log, _guard) = TestLog::begin();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/api/default", silent.local_addr().unwrap());
+    let mut backend = backend_with(&endpoint, &[]);
+    backend.buffer.put(one()).unwrap();
+    backend.shut_down(Instant::now() + Duration::from_secs(2), false).await;
+    assert_eq!(backend.counts.get(Count::FailedFlushes), 1);
+    assert!(log.take().contains(&"cannot deliver, will try again".to_owned()));
+}
+
+#[tokio::test]
+async fn telemetry_of_an_aborted_flush_returns_to_the_buffer() {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    sink.script([ScriptedResponse::held()]);
+    let mut backend = backend(&sink);
+    backend.buffer.put(one()).unwrap();
+    backend.flights.begin(Duration::from_mins(1), false);
+    sink.wait_until(|counts| counts.requests == 1).await;
+    backend.stop().await;
+    assert_eq!(backend.buffer.remove_all(), [one()]);
+    assert_eq!(backend.counts.get(Count::FailedFlushes), 1);
+}
+
+#[tokio::test]
+async fn while_stdout_is_blocked_a_full_buffer_keeps_acknowledged_telemetry() {
+    const REQUESTS: usize = 140;
+    let stdout = Pipe::default();
+    stdout.fill(true);
+    let mut backend = backend_beside(&stdout, NOWHERE, &[]);
+    // The backend refused one request.
+    backend.buffer.put(one()).unwrap();
+    backend.buffer.take(SignalKind::Traces).settle(Vec::new(), vec![one()]);
+    // There is room for no other.
+    backend.buffer.spill_from_now_on();
+    backend.write(vec![one()]);
+    assert!(!backend.is_behind());
+    assert_eq!(backend.wake_at_ms(None, false, 1000), None);
+    // More than the queue holds.
+    let large = kibibytes(33);
+    backend.xray(vec![large.clone(); REQUESTS], false);
+    backend.write(vec![one()]);
+    assert!(backend.is_behind());
+    assert_eq!(backend.wake_at_ms(None, false, 1000), Some(1010));
+    backend.due(None, false);
+    assert_eq!(backend.buffer.bytes(), one().bytes().len(), "it waits for room in the queue");
+    stdout.fill(false);
+    // The queue holds less than half of them.
+    for _ in 0..4 {
+        backend.wait_written(Duration::from_mins(1)).await;
+        backend.due(None, false);
+    }
+    let count = |count| usize::try_from(backend.counts.get(count)).unwrap();
+    assert_eq!(count(Count::Spilled), 2 + REQUESTS * large.items());
+    assert_eq!((count(Count::PlatformLost), count(Count::SpillLost)), (1, 0));
+}
+
+#[tokio::test]
+async fn the_process_ends_after_the_rest_of_the_buffer_is_spilled() {
+    let (stdout, counts) = (Pipe::default(), Arc::default());
+    stdout.fill(true);
+    let config = config(NOWHERE, &[]);
+    let mut sink = crate::sink::Sink::open(&config, stdout.clone(), &counts).unwrap();
+    sink.connect(&config, function(&config));
+    sink.door().accept(one(), false).await.unwrap();
+    sink.line(&printed("paid"));
+    tokio::join!(sink.end(), async { stdout.fill(false) });
+    assert_eq!(stdout.items(), [1, 1]);
 }

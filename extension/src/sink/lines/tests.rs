@@ -1,89 +1,12 @@
 use super::backlog::Backlog;
 use super::*;
+use crate::test_log::TestLog;
+use crate::test_pipe::{Pipe, Trouble};
 use crate::test_spans::{Span, traces};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::sync::{Condvar, Mutex};
 use wire::Limits;
 use wire::compact::{Context, dictionary};
-
-/// A pipe with a slow or missing reader.
-#[derive(Clone, Default)]
-struct Pipe(Arc<(Mutex<Content>, Condvar)>);
-
-#[derive(Default)]
-struct Content {
-    bytes: Vec<u8>,
-    is_full: bool,
-    /// Number of writes that a full pipe still takes.
-    room: usize,
-    /// Each of these goes wrong in turn.
-    troubles: Vec<Trouble>,
-}
-
-#[derive(Clone, Copy)]
-enum Trouble {
-    Error(ErrorKind),
-    Panic,
-    /// The pipe accepts only this number of bytes.
-    Part(usize),
-}
-
-impl Pipe {
-    fn troubled(troubles: &[Trouble]) -> Self {
-        let pipe = Self::default();
-        pipe.0.0.lock().unwrap().troubles = troubles.iter().rev().copied().collect();
-        pipe
-    }
-
-    fn fill(&self, is_full: bool) {
-        self.0.0.lock().unwrap().is_full = is_full;
-        self.0.1.notify_all();
-    }
-
-    fn take_one_line(&self) {
-        self.0.0.lock().unwrap().room += 1;
-        self.0.1.notify_all();
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.0.lock().unwrap().bytes.clone()).unwrap()
-    }
-
-    /// Items of each line.
-    fn items(&self) -> Vec<usize> {
-        let items = |line| {
-            let reading = wire::read_line(line, &Limits::default()).unwrap();
-            reading.decoded.iter().map(|line| line.request.items()).sum()
-        };
-        self.text().lines().map(items).collect()
-    }
-}
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let trouble = {
-            let state = self.0.0.lock().unwrap();
-            let is_full = |state: &mut Content| state.is_full && state.room == 0;
-            let mut state = self.0.1.wait_while(state, is_full).unwrap();
-            state.room = state.room.saturating_sub(1);
-            state.troubles.pop()
-        };
-        let bytes = match trouble {
-            Some(Trouble::Error(kind)) => return Err(kind.into()),
-            // Without the hook: on a busy machine, printing a backtrace takes longer than a full pipe may.
-            Some(Trouble::Panic) => std::panic::resume_unwind(Box::new("on purpose")),
-            Some(Trouble::Part(length)) => &bytes[..length],
-            None => bytes,
-        };
-        self.0.0.lock().unwrap().bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 fn start(pipe: &Pipe, json_level: Option<&str>) -> (LineOutput, Arc<Counts>) {
     let format = json_level.map(|_| ("AWS_LAMBDA_LOG_FORMAT", "JSON"));
@@ -158,6 +81,8 @@ async fn partial_and_interrupted_writes_are_continued() {
         Trouble::Part(10),
         Trouble::Error(ErrorKind::WouldBlock),
         Trouble::Error(ErrorKind::Interrupted),
+        Trouble::Flush(ErrorKind::WouldBlock),
+        Trouble::Flush(ErrorKind::Interrupted),
     ];
     let pipe = Pipe::troubled(&troubles);
     let (output, _) = start(&pipe, None);
@@ -167,7 +92,7 @@ async fn partial_and_interrupted_writes_are_continued() {
 
 #[tokio::test]
 async fn a_broken_pipe_or_panic_refuses_only_one_request() {
-    for trouble in [Trouble::Error(ErrorKind::BrokenPipe), Trouble::Panic] {
+    for trouble in [Trouble::Error(ErrorKind::BrokenPipe), Trouble::Panic(0)] {
         let pipe = Pipe::troubled(&[trouble]);
         let (output, _) = start(&pipe, None);
         assert_eq!(write(&output, spans(1)).await, Err(Refused));
@@ -180,8 +105,13 @@ async fn a_broken_pipe_or_panic_refuses_only_one_request() {
 
 #[tokio::test]
 async fn a_truncated_line_is_ended_before_the_next_one() {
-    for trouble in [Trouble::Error(ErrorKind::BrokenPipe), Trouble::Panic] {
-        let pipe = Pipe::troubled(&[Trouble::Part(20), trouble]);
+    let broken = Trouble::Error(ErrorKind::BrokenPipe);
+    for troubles in [
+        &[Trouble::Part(20), broken][..],
+        &[Trouble::Part(20), Trouble::Panic(0)],
+        &[Trouble::Panic(20)],
+    ] {
+        let pipe = Pipe::troubled(troubles);
         let (output, _) = start(&pipe, None);
         assert_eq!(write(&output, spans(9)).await, Err(Refused));
         for items in [1, 2] {
@@ -218,6 +148,45 @@ async fn partial_spans_share_no_line_with_other_spans() {
     };
     assert_eq!(items(&partial), [3]);
     assert_eq!(items(&others).iter().sum::<usize>(), 1 + 2 + 4);
+}
+
+#[tokio::test]
+async fn a_large_request_is_one_line_if_it_fits() {
+    let pipe = Pipe::default();
+    let request = spans(7000);
+    assert!(request.bytes().len() > 300 << 10);
+    assert_eq!(write(&start(&pipe, None).0, request).await, Ok(0));
+    assert_eq!(pipe.items(), [7000]);
+}
+
+#[cfg(feature = "direct")]
+#[tokio::test]
+async fn lost_items_are_counted_and_acknowledged_ones_logged() {
+    const LOST: &str = "acknowledged items are lost: neither the backend nor stdout accepted them";
+    let (log, _guard) = TestLog::begin();
+    let broken = &[Trouble::Error(ErrorKind::BrokenPipe)][..];
+    for (is_spilled, troubles, lost, messages) in [
+        (true, broken, 3, &[LOST][..]),
+        (true, &[], 0, &[]),
+        (false, broken, 3, &[]),
+        (false, &[], 0, &[]),
+    ] {
+        let (output, counts) = start(&Pipe::troubled(troubles), None);
+        let new = if is_spilled { Backlog::spilled } else { Backlog::own };
+        let mut backlog = new(output, Arc::clone(&counts));
+        backlog.write(vec![spans(3)]);
+        backlog.wait_written(Duration::from_mins(1)).await;
+        let count = if is_spilled { Count::SpillLost } else { Count::PlatformLost };
+        assert_eq!(counts.get(count), lost, "{is_spilled}");
+        assert_eq!(log.take(), messages, "{is_spilled}");
+    }
+}
+
+#[tokio::test]
+async fn stdout_mode_has_no_due_tasks() {
+    let config = Config::from_source(&BTreeMap::new());
+    let sink = crate::sink::Sink::open(&config, Pipe::default(), &Arc::default()).unwrap();
+    assert_eq!(sink.wake_at_ms(None, false, 1000), None);
 }
 
 #[tokio::test]
@@ -280,17 +249,22 @@ async fn compact_lines_use_the_users_own_dictionary() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_pipe_refuses_later_requests_without_delay() {
+    let (log, _guard) = TestLog::begin();
     let pipe = Pipe::default();
     pipe.fill(true);
     let (output, _) = start(&pipe, None);
+    drop(output.queue(vec![spans(1)], Marks::default()));
+    while output.progress.current().is_none() {
+        tokio::task::yield_now().await;
+    }
     let timed = async |items| {
         let begun = tokio::time::Instant::now();
         let is_written = write(&output, spans(items)).await.is_ok();
         (is_written, begun.elapsed())
     };
     assert!(!output.is_stuck());
-    let (is_written, waited) = timed(1).await;
-    assert!(!is_written && waited >= FULL_PIPE_TIMEOUT / 2, "{waited:?}");
+    assert_eq!(timed(2).await, (false, FULL_PIPE_TIMEOUT));
+    assert_eq!(log.take(), ["stdout is blocked: telemetry is refused until Lambda reads it"]);
     for _ in 0..100 {
         assert_eq!(timed(2).await, (false, Duration::ZERO));
     }
@@ -397,7 +371,7 @@ async fn abandoned_items_are_counted_except_those_of_the_current_line() {
 }
 
 #[tokio::test]
-async fn an_oversized_item_is_reported_to_its_sender_only() {
+async fn an_oversized_item_is_shortened_or_reported_to_its_sender_only() {
     // Deflate makes nothing of these.
     let mut state = 1_u64;
     let noise = (0..400_000).map(|_| {
@@ -406,15 +380,23 @@ async fn an_oversized_item_is_reported_to_its_sender_only() {
         state ^= state << 17;
         u8::try_from(state % 251).unwrap()
     });
-    let mut bytes = Vec::new();
-    wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |span| span.bytes(1000, &noise.collect::<Vec<u8>>()));
+    let noise: Vec<u8> = noise.collect();
+    let request = |span: &dyn Fn(&mut wire::protobuf::Writer<'_>)| {
+        let mut bytes = Vec::new();
+        wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
+            container.message(2, |scope| scope.message(2, span));
         });
-    });
+        Request::trusted(wire::SignalKind::Traces, bytes)
+    };
     let pipe = Pipe::default();
     let (output, counts) = start(&pipe, None);
-    assert_eq!(write(&output, Request::trusted(wire::SignalKind::Traces, bytes)).await, Ok(1));
+    let unknown_field = request(&|span| span.bytes(1000, &noise));
+    assert_eq!(write(&output, unknown_field).await, Ok(1));
     assert_eq!(write(&output, spans(1)).await, Ok(0));
-    assert_eq!(counts.get(Count::TooLarge), 1);
+    assert_eq!((counts.get(Count::TooLarge), counts.get(Count::Truncated)), (1, 0));
+    let attribute = request(&|span| {
+        span.message(9, |pair| pair.message(2, |value| value.bytes(7, &noise)));
+    });
+    assert_eq!(write(&output, attribute).await, Ok(0));
+    assert_eq!((counts.get(Count::TooLarge), counts.get(Count::Truncated)), (1, 1));
 }

@@ -329,3 +329,6 @@ fn write_whole(writer: &mut impl Write, mut line: &[u8], is_cut_off: &mut bool) 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
