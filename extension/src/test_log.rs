@@ -28,7 +28,7 @@ impl TestLog {
     }
 
     fn begun(self) -> (Self, DefaultGuard) {
-        // If there is one subscriber, tracing asks only the thread that logs a message first, which may be another test's.
+        // With a single subscriber, tracing caches the answer of the first thread that logs a message, even if it has none.
         static OTHER: OnceLock<Dispatch> = OnceLock::new();
         OTHER.get_or_init(|| Dispatch::new(NoSubscriber::new()));
         let guard = set_default(self.clone());

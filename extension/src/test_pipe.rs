@@ -14,7 +14,7 @@ struct Content {
     is_full: bool,
     /// Number of writes that a full pipe still takes.
     room: usize,
-    /// Each of these goes wrong in turn.
+    /// The troubles of the next calls, last first.
     troubles: Vec<Trouble>,
 }
 
@@ -23,7 +23,7 @@ pub(crate) enum Trouble {
     Error(ErrorKind),
     /// The pipe accepts only this number of bytes.
     Part(usize),
-    /// The same, before the writer panics.
+    /// Like `Part`, and then the writer panics.
     Panic(usize),
     /// The bytes are accepted, but the flush after them fails.
     Flush(ErrorKind),

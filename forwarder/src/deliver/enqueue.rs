@@ -290,7 +290,8 @@ mod tests {
         let [large, one, other] = &enqueued.undelivered[..] else { panic!("{enqueued:?}") };
         assert_eq!((large.items, &large.kept_in), (1, &KeptIn::LogGroup));
         assert!(large.reason.starts_with("503; and "), "{}", large.reason);
-        assert_eq!((one.items, other.items), (1, 1));
+        assert_eq!((one.items, &one.kept_in), (1, &KeptIn::RetryQueue));
+        assert_eq!((other.items, &other.kept_in), (1, &KeptIn::Returned(None)));
         assert_eq!(enqueued.account.total.dropped, 1);
     }
 }

@@ -249,7 +249,8 @@ impl Leaf<'_> {
     }
 }
 
-/// Returns `true` if a value, or a value inside an array or map, is wanted. Bytes are ignored.
+/// Returns `true` if a value, or a value inside an array or map, is wanted. Bytes are ignored. Decoding limits the depth: to 100
+/// messages in prost.
 fn any_leaf(value: &Value, is_wanted: &dyn Fn(&Leaf<'_>) -> bool) -> bool {
     let any = |value: &AnyValue| value.value.as_ref().is_some_and(|v| any_leaf(v, is_wanted));
     match value {

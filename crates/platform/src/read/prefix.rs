@@ -120,7 +120,7 @@ fn dotnet(line: &str) -> Option<Prefix<'_>> {
         _ => return None,
     };
     let is_id = is_uuid(id);
-    // It is empty during the init phase.
+    // The request id is empty during the init phase.
     let is_prefix = (is_id || id.is_empty()) && fields.next().is_some();
     is_prefix.then(|| Prefix {
         severity: Severity::of_word(severity),

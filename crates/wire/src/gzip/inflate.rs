@@ -213,6 +213,7 @@ pub(crate) fn inflate_with_dictionary(
     })
 }
 
+/// Inflates one stream with a state that was reset; returns its length.
 fn inflate_with(
     state: &mut Decompress,
     input: &[u8],
@@ -235,7 +236,7 @@ fn inflate_with(
         }
         match status {
             Status::StreamEnd => return Ok(consumed),
-            // No progress, although there is room.
+            // No progress although there was room: the input has ended.
             Status::BufError => return Err(InflateError::EndsEarly),
             Status::Ok => {}
         }

@@ -58,7 +58,7 @@ fn the_gzip_reader_enforces_the_same_limit() {
 fn all_members_are_inflated_and_trailing_garbage_is_ignored() {
     let two = [compress(6, b"one"), compress(6, b"two")].concat();
     assert_eq!(inflate(&two, 100).unwrap(), b"onetwo");
-    // The size that the last member states is also the first one's.
+    // Both members state the same size.
     let ten_thousand = compress(6, &[7; 10_000]);
     let noise: Vec<u8> =
         (0..2_500u32).flat_map(|n| crc32fast::hash(&n.to_le_bytes()).to_le_bytes()).collect();

@@ -13,7 +13,7 @@ pub(super) struct Walk<'t> {
     pub(super) broken: Option<(usize, serde_json::Error)>,
     /// The end of the current object if it is not a line but contains lines.
     pub(super) shell_end: usize,
-    /// `true` if no other text was kept so far. Text before a line that ends the text does not count: only lines follow.
+    /// `true` until other text was kept. Text before a line does not count, because it matters to no later decision.
     pub(super) only_lines: bool,
     /// A position after lines with other text: the lines before it do not end the text.
     pub(super) text_behind: usize,

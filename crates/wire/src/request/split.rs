@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_cut_into_equal_parts() {
+    fn a_request_is_cut_into_parts_of_similar_size() {
         for (head_bytes, max_bytes, parts) in [
             (0, 306, &[20, 20][..]),
             (20, 326, &[20, 20]),

@@ -372,7 +372,7 @@ mod tests {
         assert!(buffer.bytes() > 0);
         buffer.put(one()).unwrap();
         assert!(buffer.put(one()).is_err_and(|refused| refused.is_full));
-        // It is spilled first.
+        // Posted telemetry is spilled first.
         assert_eq!(buffer.remove_otlp().len(), 1);
         assert!(buffer.remove_all().len() > 1);
     }

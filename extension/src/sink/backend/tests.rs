@@ -76,7 +76,7 @@ fn kibibytes(number: usize) -> Request {
 }
 
 const MANAGED: (&str, &str) = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
-/// An endpoint for tests that send nothing.
+/// An endpoint where nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:9/api/default";
 
 async fn slow_sink() -> Sink {
@@ -235,7 +235,7 @@ async fn only_the_first_three_frequent_invocations_wait_for_their_flush() {
 
 #[tokio::test(start_paused = true)]
 async fn no_flush_begins_if_the_rest_of_the_hold_time_is_too_short() {
-    // Of one second; a flush is expected to take 50 ms.
+    // The hold time is one second, and a flush is expected to take 50 ms.
     for (passed_ms, begins) in [(0, true), (950, true), (951, false), (1000, false), (2000, false)]
     {
         let mut backend = backend_with(NOWHERE, &[]);
@@ -252,6 +252,7 @@ async fn a_managed_instance_flushes_without_invocations() {
     let sink = Sink::builder().no_window().start().await.unwrap();
     let mut backend = backend_with(sink.base(), &[MANAGED]);
     backend.flush.interval = Duration::ZERO;
+    backend.flush.timeout = Duration::from_mins(1);
     backend.buffer.put(one()).unwrap();
     assert!(!backend.due(None, false));
     backend.landed().await;
@@ -267,7 +268,7 @@ async fn connections_are_replaced_if_the_environment_may_have_been_frozen() {
         let (endpoint, connections) = counted(&sink).await;
         let mut backend = backend_with(&endpoint, variables);
         for _ in 0..2 {
-            // Both clocks went on for six seconds.
+            // Both clocks advanced by six seconds.
             let silence = Duration::from_secs(6);
             backend.awake = Awake::new(unix_millis() - 6000, Instant::now() - silence);
             backend.due(None, is_asking);
@@ -280,7 +281,7 @@ async fn connections_are_replaced_if_the_environment_may_have_been_frozen() {
     }
 }
 
-/// Returns an endpoint before this one, and the number of connections to it.
+/// Returns the endpoint of a proxy in front of the sink, and the number of connections to it.
 async fn counted(sink: &Sink) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, behind) = (listener.local_addr().unwrap().to_string(), sink.address());

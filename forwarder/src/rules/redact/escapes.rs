@@ -76,12 +76,11 @@ fn escape_at(bytes: &[u8], start: usize) -> Result<Escape, usize> {
     let (end, stands_for) = match bytes.get(start) {
         Some(b'\\') => backslash(bytes, start)?,
         Some(b'%') => percent(bytes, start).ok_or(start + 1)?,
-        _ => (start + 1, char::from(ESC)),
+        // An ESC that begins no sequence is no escape.
+        _ => (control_sequence_end(bytes, start + 1).ok_or(start + 1)?, ' '),
     };
-    if stands_for != char::from(ESC) {
-        return Ok(Escape { at: start..end, stands_for });
-    }
-    Ok(match control_sequence_end(bytes, end) {
+    let is_esc = stands_for == char::from(ESC);
+    Ok(match control_sequence_end(bytes, end).filter(|_| is_esc) {
         Some(end) => Escape { at: start..end, stands_for: ' ' },
         None => Escape { at: start..end, stands_for },
     })

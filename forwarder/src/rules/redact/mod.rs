@@ -208,7 +208,7 @@ impl Redaction {
         value.map(|value| self.any_value(value, hidden)).unwrap_or_default()
     }
 
-    /// Redacts a value and those in it. `wire` limits their depth.
+    /// Redacts a value and those in it. Decoding limits the depth: to 100 messages in prost.
     fn any_value(&self, value: &mut AnyValue, hidden: bool) -> Redacted {
         match &mut value.value {
             Some(Value::StringValue(text)) => self.string(text, hidden),

@@ -445,7 +445,7 @@ fn json_is_redacted_at_any_nesting_depth() {
 }
 
 #[test]
-fn values_of_keys_in_text_end_where_their_writer_ends_them() {
+fn a_hidden_value_ends_where_its_format_ends_it() {
     let same = |text| (text, text);
     check_with(
         &of_key("password"),
@@ -543,6 +543,7 @@ fn a_text_with_more_than_10_000_matches_is_replaced_whole() {
     for (text, matches, expected, whole) in [
         ("1234 ", 10_000, "**** ".repeat(10_000), 0),
         ("1234 ", 10_001, "****".to_owned(), 1),
+        ("1234 \u{1b} ", 4_000, "**** \u{1b} ".repeat(4_000), 0),
         // Matches in decoded text count too.
         (r"1234 \u00312 ", 6_000, "****".to_owned(), 1),
     ] {
@@ -553,7 +554,7 @@ fn a_text_with_more_than_10_000_matches_is_replaced_whole() {
     }
 }
 
-/// A replacement may be 200 bytes long. Without a limit, a megabyte of short matches would become 25.
+/// A replacement may be 200 bytes long. Without a limit, a megabyte of short matches would become 25 MB.
 #[test]
 fn a_text_grows_to_twice_its_size_and_256_bytes_at_most() {
     let with = "x".repeat(MOST_REPLACEMENT);

@@ -183,7 +183,7 @@ fn is_platform_error_type(text: &str) -> bool {
     let Some((category, reason)) = text.split_once('.') else { return false };
     matches!(category, "Runtime" | "Extension" | "Sandbox" | "Function" | "Task")
         && !reason.is_empty()
-        && reason.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && reason.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_')
 }
 
 #[derive(Clone, Copy)]

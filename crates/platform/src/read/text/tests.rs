@@ -70,6 +70,10 @@ fn documented_and_captured_platform_lines_are_parsed() {
         "exitError id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited without providing a reason",
     );
     check(
+        "RequestId: {id} Error: no order\nFunction.Orders.not_found\n",
+        "exitError id=5b866fb1 error=Function.Orders.not_found message=Error: no order",
+    );
+    check(
         "RequestId: {id} Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n",
         "outOfMemory id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited with error: signal: killed",
     );

@@ -58,6 +58,6 @@ fn reading_effort_is_linear_for_hostile_text() {
     }
     // The largest event that Lambda delivers.
     let braces = r#"{"__otel_otlp_stdout" {"#.repeat(6_000_000 / 23);
-    // Two searches, the parser, and the search for a key that claims the broken object.
+    // Two searches, the parser, and the search for a key that makes the broken object a line.
     assert!((4.0..=6.0).contains(&readings_of_each_byte(&braces)));
 }

@@ -64,7 +64,7 @@ fn records_wait_for_the_spans_of_their_invocation() {
     let mut lines = printed_lines(true, false);
     take(&mut lines, LineSource::Function, "paid");
     assert!(!is_due(&lines, None, SINCE_MS));
-    // Many records wait no longer.
+    // A large number of records does not wait.
     let text = "x".repeat(10 << 10);
     let printed = (1..=100).find(|_| {
         take(&mut lines, LineSource::Function, &text);

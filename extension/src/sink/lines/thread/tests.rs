@@ -1,7 +1,7 @@
 use super::*;
 use wire::SignalKind;
 
-/// Returns the number of requests that share lines, of requests with these bytes, items and marks.
+/// Returns how many of these requests share each line. They have these bytes, items and marks.
 fn together(requests: &[(usize, usize, Marks)]) -> Vec<usize> {
     let (sender, mut queue) = mpsc::channel(requests.len());
     for (bytes, items, marks) in requests {
