@@ -157,6 +157,16 @@ impl EventLoop<'_> {
         }
     }
 
+    /// Takes the waiting events. Returns `true` if there were any.
+    fn take_waiting(&mut self) -> bool {
+        let mut has_any = false;
+        while let Ok(event) = self.events.try_recv() {
+            self.take(event);
+            has_any = true;
+        }
+        has_any
+    }
+
     /// Takes waiting datagrams. Returns `true` if there were any.
     fn take_xray(&mut self) -> bool {
         let received = self.xray.take(unix_nanos());
@@ -208,9 +218,7 @@ impl EventLoop<'_> {
                 () = tokio::time::sleep_until(reports_end) => break,
             }
         }
-        while let Ok(event) = self.events.try_recv() {
-            self.take(event);
-        }
+        self.take_waiting();
         // The datagrams that came before a freeze.
         tokio::task::yield_now().await;
         while self.step(Self::take_xray).unwrap_or_default() {}
@@ -222,6 +230,11 @@ impl EventLoop<'_> {
             this.sink.write(left);
         });
         panics::caught(self.sink.shut_down(end, is_cut_off)).await;
+        // A handler of SIGTERM may have printed lines during the last flush. Later ones are refused.
+        self.events.close();
+        if self.take_waiting() {
+            panics::caught(self.sink.shut_down(end, is_cut_off)).await;
+        }
         if self.counts.lost_anything() {
             tracing::error!(counts = %self.counts, "telemetry was lost in this environment");
         } else {

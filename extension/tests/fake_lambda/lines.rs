@@ -411,6 +411,22 @@ async fn a_line_waits_for_its_span_for_a_limited_time() {
 }
 
 #[tokio::test]
+async fn lines_printed_during_the_last_flush_are_spilled() {
+    let sink = silent().await;
+    let hold = [("LAMBDA_OTLP_HOLD", "never")];
+    let mut lambda = sending_to(&sink, &hold, Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.telemetry(&[start(FIRST), line("early\n"), runtime_done(FIRST)]).await;
+    lambda.next().await.answer(200, shutdown("spindown"));
+    sink.wait_until(|counts| counts.requests > 0).await;
+    assert_eq!(lambda.telemetry(&[line("late\n")]).await, 200);
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(spilled_bodies(&stdout.text()), ["early", "late"]);
+    assert_eq!(counts.get(Count::SpillLost), 0);
+}
+
+#[tokio::test]
 async fn stdout_mode_does_not_write_log_lines_again() {
     let types = [("O2_TELEMETRY_TYPES", "platform,function")];
     let mut lambda = Lambda::start(&types).await;

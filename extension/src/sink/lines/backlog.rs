@@ -144,10 +144,10 @@ impl Backlog {
         if self.is_worth_waiting_for() {
             self.output.end(LAST_LINE_TO_COUNT).await;
         }
-        let unwritten = self.unwritten.iter().map(|group| items(group)).sum::<usize>();
-        let writing = self.writing.iter_mut();
+        let unwritten = self.unwritten.drain(..).map(|group| items(&group)).sum::<usize>();
+        let writing = self.writing.drain(..);
         let late =
-            writing.map(|Writing { items, written, .. }| lost(*items, written.try_recv().ok()));
+            writing.map(|Writing { items, mut written, .. }| lost(items, written.try_recv().ok()));
         self.counts.add(self.lost, unwritten + late.sum::<usize>());
     }
 }
