@@ -177,8 +177,8 @@ impl Redaction {
             Some(Value::StringValue(text)) if !self.keys.is_empty() && !text.is_empty() => {
                 let mut attributes = attributes.iter();
                 self.looks_into(ItemPart::Attributes)
-                    && attributes.any(|attribute| {
-                        self.is_meant(&attribute.key) && self.hides_in(attribute, text, false)
+                    && attributes.any(|KeyValue { key, value, .. }| {
+                        self.is_meant(key) && self.hides_in(value.as_ref(), text, self.hides(key))
                     })
             }
             _ => false,
@@ -186,13 +186,17 @@ impl Redaction {
         self.any_value(body, hidden)
     }
 
-    /// Returns `true` if this text is the value of a hidden key in the attribute.
-    fn hides_in(&self, attribute: &KeyValue, text: &str, hidden: bool) -> bool {
-        let hidden = hidden || self.hides(&attribute.key);
-        match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+    /// Returns `true` if this text is a hidden value, or is in one. `hidden` is `true` if the value's key is hidden.
+    fn hides_in(&self, value: Option<&AnyValue>, text: &str, hidden: bool) -> bool {
+        match value.and_then(|value| value.value.as_ref()) {
             Some(Value::StringValue(value)) => hidden && value == text,
+            Some(Value::ArrayValue(array)) => {
+                array.values.iter().any(|value| self.hides_in(Some(value), text, hidden))
+            }
             Some(Value::KvlistValue(list)) => {
-                list.values.iter().any(|attribute| self.hides_in(attribute, text, hidden))
+                list.values.iter().any(|KeyValue { key, value, .. }| {
+                    self.hides_in(value.as_ref(), text, hidden || self.hides(key))
+                })
             }
             _ => false,
         }

@@ -3,7 +3,9 @@
 use super::support::*;
 use expect_test::{Expect, expect};
 use lambda_otlp_forwarder::RuleSet;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, KeyValueList, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value,
+};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::protobuf::Writer;
 use wire::{Limits, Request, SignalKind};
@@ -353,11 +355,13 @@ fn a_rule_with_item_conditions_does_not_redact_the_resource() {
 #[test]
 fn a_body_that_repeats_the_value_of_a_hidden_key_is_redacted() {
     let request = || {
-        let in_map = |body: &str, key: &str| {
+        // In a map in a list.
+        let nested = |body: &str, key: &str| {
             let mut record = log(9, body, "");
             let values = attributes(&format!("{key}=ssn_123"));
-            let value = Some(Value::KvlistValue(KeyValueList { values }));
-            let value = Some(AnyValue { value });
+            let map = AnyValue { value: Some(Value::KvlistValue(KeyValueList { values })) };
+            let list = Value::ArrayValue(ArrayValue { values: vec![map] });
+            let value = Some(AnyValue { value: Some(list) });
             record.attributes.push(KeyValue {
                 key: "fields".to_owned(),
                 value,
@@ -369,8 +373,8 @@ fn a_body_that_repeats_the_value_of_a_hidden_key_is_redacted() {
             log(17, "ssn 123", "errorMessage=ssn_123"),
             log(17, "another", "errorMessage=ssn_123"),
             log(17, "ssn 123", "other=ssn_123"),
-            in_map("ssn 123", "errorMessage"),
-            in_map("ssn 123", "other"),
+            nested("ssn 123", "errorMessage"),
+            nested("ssn 123", "other"),
         ];
         vec![logs("", "", records)]
     };
