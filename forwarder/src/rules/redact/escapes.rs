@@ -80,7 +80,8 @@ fn escape_at(bytes: &[u8], start: usize) -> Result<Escape, usize> {
         _ => (control_sequence_end(bytes, start + 1).ok_or(start + 1)?, ' '),
     };
     let is_esc = stands_for == char::from(ESC);
-    Ok(match control_sequence_end(bytes, end).filter(|_| is_esc) {
+    let sequence_end = if is_esc { control_sequence_end(bytes, end) } else { None };
+    Ok(match sequence_end {
         Some(end) => Escape { at: start..end, stands_for: ' ' },
         None => Escape { at: start..end, stands_for },
     })

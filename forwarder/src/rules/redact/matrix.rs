@@ -1,6 +1,6 @@
 //! Tests every preset and `keys`, in the format of every writer, at every position in a text.
 
-use super::tests::redaction;
+use super::tests::{of_key, redaction};
 use super::*;
 use std::fmt::Write as _;
 
@@ -289,10 +289,7 @@ fn percent_json(text: &str) -> String {
 
 #[test]
 fn values_of_secret_keys_are_redacted_in_every_format() {
-    let mut redaction = redaction("jwt", "****");
-    redaction.finders.clear();
-    redaction.keys = vec![Pattern::new("*password")];
-    redaction.has_own_keys = true;
+    let redaction = of_key("*password");
     let mut checked = Checked::default();
     let pieces = ["FIRST", "SECOND", "Q"].map(str::to_owned);
     for (writer, spell, object, note) in OBJECTS {
