@@ -10,7 +10,6 @@ mod dictionary;
 mod dist;
 mod docs;
 mod interop;
-mod layers;
 mod library;
 mod load;
 mod modules;
@@ -30,7 +29,6 @@ const HELP: &str = "\
 Chores of the repository: cargo xtask COMMAND
 
 ci [--long]          runs the gate; with --long also more cases and the release profile
-layers               checks the dependencies between crates, and that no files of a crate use each other in a circle
 docs                 writes the tables of variables and signals into the documents
 docs --check         checks these tables, links, file names and quoted messages
 library [--long]     checks the Rust library's public API; with --long also each feature alone, the packages and the oldest supported Rust
@@ -71,7 +69,6 @@ fn main() -> ExitCode {
         }
         ["ci"] => ci::run(Length::Short),
         ["ci", "--long"] => ci::run(Length::Long),
-        ["layers"] => layers::check(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
         ["library"] => library::run(Length::Short),
