@@ -47,7 +47,6 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         let fuzz = ["--package", "lambda-otlp-tests", "--test", "fuzz"];
         long_test(&fuzz, "FUZZ_CHANGES", LONG_CHANGES)?;
         crate::interop::run(length)?;
-        crate::library::run(length)?;
         crate::dist::run(crate::dist::What::Layer)?;
         crate::stack::run(length)?;
     }

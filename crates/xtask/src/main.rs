@@ -10,7 +10,6 @@ mod dictionary;
 mod dist;
 mod docs;
 mod interop;
-mod library;
 mod load;
 mod modules;
 mod moto;
@@ -31,8 +30,6 @@ Chores of the repository: cargo xtask COMMAND
 ci [--long]          runs the gate; with --long also more cases and the release profile
 docs                 writes the tables of variables and signals into the documents
 docs --check         checks these tables, links, file names and quoted messages
-library [--long]     checks the Rust library's public API; with --long also each feature alone, the packages and the oldest supported Rust
-library --write      writes the library's API to exporter/public-api.txt
 dictionary           trains the compact line's dictionary, and writes it to a new file beside the current one
 
 stack [--long]       checks the stack's template, its build and its permissions; with --long for the release profile and
@@ -71,9 +68,6 @@ fn main() -> ExitCode {
         ["ci", "--long"] => ci::run(Length::Long),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
-        ["library"] => library::run(Length::Short),
-        ["library", "--long"] => library::run(Length::Long),
-        ["library", "--write"] => library::write(),
         ["dictionary"] => dictionary::write(),
         ["stack"] => stack::run(Length::Short),
         ["stack", "--long"] => stack::run(Length::Long),
