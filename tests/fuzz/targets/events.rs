@@ -159,9 +159,9 @@ pub fn rules(data: &[u8]) {
     let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s");
     drop((rules.service_name(&origin), rules.routes(&origin), rules.slow_patterns().count()));
     let samples = [
-        (SignalKind::Logs, include_str!("../../fixtures/0.1/logs.json")),
-        (SignalKind::Traces, include_str!("../../fixtures/0.1/traces.json")),
-        (SignalKind::Metrics, include_str!("../../fixtures/0.1/metrics.json")),
+        (SignalKind::Logs, include_str!("../../fixtures/otlp/logs.json")),
+        (SignalKind::Traces, include_str!("../../fixtures/otlp/traces.json")),
+        (SignalKind::Metrics, include_str!("../../fixtures/otlp/metrics.json")),
     ];
     let read = |(kind, json): (SignalKind, &str)| {
         Request::from_json(kind, json.as_bytes(), &Limits::default()).expect("a valid sample")

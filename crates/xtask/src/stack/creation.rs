@@ -20,8 +20,6 @@ pub(super) struct Created {
     /// The number of event source mappings.
     mappings: usize,
     streams: Vec<String>,
-    /// What a stack must keep, before and after its update; empty without one.
-    pub(super) kept: Vec<BTreeMap<String, Vec<String>>>,
 }
 
 /// A stack and its expected resources.

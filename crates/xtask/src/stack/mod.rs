@@ -14,7 +14,6 @@ mod settings;
 mod subscriber;
 mod subscriptions;
 mod template;
-mod upgrade;
 
 use crate::checks::{self, Length, Tally, output};
 use crate::pypi::{self, Environment};
@@ -62,7 +61,6 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     }
     derived::check(&root, &tools, &mut tally);
     creation::check(&root, &tools, &mut tally);
-    upgrade::check(&root, &tools, &mut tally);
     tally.note("permissions to deploy", permissions::check(&root, &tools));
     tally.note(EXAMPLE, example::check(&root, &tools));
     tally.note("cfn-lint", lint(&root, &tools));
