@@ -28,8 +28,8 @@ const HELP: &str = "\
 Chores of the repository: cargo xtask COMMAND
 
 ci [--long]          runs the gate; with --long also more cases and the release profile
-docs                 writes the tables of variables and signals into the documents
-docs --check         checks these tables, links, file names and quoted messages
+docs                 writes the tables of variables into the documents
+docs --check         checks these tables, links and file names
 dictionary           trains the compact line's dictionary, and writes it to a new file beside the current one
 
 stack [--long]       checks the stack's template, its build and its permissions; with --long for the release profile and

@@ -1,8 +1,6 @@
-//! Keeps the documents true: writes the tables of variables and signals, and checks links, names of files and quoted messages.
+//! Keeps the documents true: writes the tables of variables, and checks links and names of files.
 
 mod links;
-mod quotes;
-mod signals;
 mod variables;
 
 use crate::checks;
@@ -11,7 +9,6 @@ use std::path::Path;
 use std::process::Command;
 
 pub(crate) fn write() -> anyhow::Result<()> {
-    signals::write()?;
     variables::write()
 }
 
@@ -21,14 +18,12 @@ pub(crate) fn check() -> anyhow::Result<()> {
     let mut mistakes = Vec::new();
     let files = files(&root)?;
     mistakes.extend(links::check(&root, &files)?);
-    mistakes.extend(quotes::check(&root, &files)?);
     for mistake in &mistakes {
         eprintln!("{mistake}");
     }
     if !mistakes.is_empty() {
         bail!("{} mistakes in documents", mistakes.len());
     }
-    signals::check(&root, &files)?;
     variables::check()
 }
 
