@@ -100,9 +100,8 @@ pub(crate) struct Delivered {
     pub(crate) messages: Vec<ReceivedMessage>,
 }
 
-/// Returns the SERVER span of each delivery, whose number is on the CONSUMER span below it; the span that sent each
-/// message; and a link to it from each invocation that received the message. The message's `traceparent` names the
-/// span.
+/// Returns the SERVER span of each delivery, whose number is on the CONSUMER span below it, and a link from each
+/// invocation that received a message to the span that sent it. The message's `traceparent` names the span.
 pub(crate) fn of_queue(deliveries: &[Delivered]) -> Vec<Item> {
     let mut made = BTreeSet::new();
     for Delivered { request_id, messages } in deliveries {
@@ -111,7 +110,6 @@ pub(crate) fn of_queue(deliveries: &[Delivered]) -> Vec<Item> {
             let sender = message.attributes.pointer("/traceparent/StringValue");
             let sender = sender.and_then(Value::as_str).and_then(|parent| parent.split('-').nth(2));
             let sender = sender.unwrap_or("without a traceparent");
-            made.insert((ItemKind::Span, format!("sends {sender}")));
             made.insert((ItemKind::Link, link(request_id, sender)));
         }
     }

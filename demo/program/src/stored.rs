@@ -122,15 +122,12 @@ pub(crate) fn is_partial(span: &StoredSpan) -> bool {
     text_of(&span.item.attributes, "lambda_otlp.partial").as_deref() == Some("true")
 }
 
-/// Names a span that has no number: by its invocation, by its own id if it sent a message, by the item in an annotation
-/// for X-Ray, or by the path of its request.
+/// Names a span that has no number: by its invocation, by the item in an annotation for X-Ray, or by the path of its
+/// request.
 fn without_number(span: &StoredSpan) -> Option<String> {
     let attributes = &span.item.attributes;
     if span.item.kind == SpanKind::Server as i32 {
         return request_id(span).map(|request_id| format!("serves {request_id}"));
-    }
-    if span.item.kind == SpanKind::Producer as i32 {
-        return Some(format!("sends {}", wire::ids::to_hex(&span.item.span_id)));
     }
     if let Some(item) = text_of(attributes, "item") {
         return Some(format!("waits for /stock/{item}"));

@@ -99,7 +99,7 @@ fn parcels_batches_link_to_the_sending_spans_of_checkout() {
         .collect();
     assert_eq!(drawn.len(), 4);
     assert!(
-        drawn.iter().all(|link| link.starts_with("SQS.SendMessage of checkout, trace ")),
+        drawn.iter().all(|link| link.starts_with("send parcel of checkout, trace ")),
         "{drawn:?}"
     );
 }

@@ -1,9 +1,13 @@
-//! Checks an order, reserves its items, and then ends as the event says.
+//! The demo's Rust function: takes orders, and numbers each span, log record and data point.
+//!
+//! The event is `{"action": "ok", "children": 3, "logs": 2, "first_number": 1000}`, or an API Gateway event with that
+//! body. [`Action`] describes the actions. Each number is sent as the attribute `demo.number`, and
+//! written to the file `DEMO_LEDGER` when the item ends, independently of the exporter.
 
-use exporter::{SpanAttributes, SpanAttributesExtractor as _};
-use lambda_otlp_demo::ledger::{Ledger, NUMBER, What};
+use exporter::{SpanAttributes, SpanAttributesExtractor as _, TracedHandler, init_telemetry};
+use lambda_otlp_demo::ledger::{Ledger, NUMBER, What, telemetry};
 use lambda_otlp_demo::{numbered_log, numbered_span};
-use lambda_runtime::Error;
+use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 use serde::Deserialize;
@@ -11,9 +15,24 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tracing::Instrument as _;
 
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let ledger = Ledger::open()?;
+    let (_tracer, completion_handler) = init_telemetry(telemetry(&ledger)).await?;
+    let instruments = Instruments::new(&completion_handler.meter("orders"));
+    let described = ledger.clone();
+    let handler =
+        TracedHandler::new("orders", completion_handler, move |event: LambdaEvent<Value>| {
+            let (ledger, instruments) = (ledger.clone(), instruments.clone());
+            async move { take(Order::of_event(&event.payload)?, &ledger, &instruments).await }
+        })
+        .with_extractor(move |event: &Value| describe(event, &described));
+    lambda_runtime::run(handler).await
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Action {
+enum Action {
     /// Status 201.
     #[default]
     Ok,
@@ -33,8 +52,8 @@ pub(crate) enum Action {
 /// The content of the event.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub(crate) struct Order {
-    pub(crate) action: Action,
+struct Order {
+    action: Action,
     /// The number of child spans, each with a log record and two data points.
     children: u32,
     /// The number of further log records.
@@ -51,7 +70,7 @@ impl Default for Order {
 
 impl Order {
     /// Reads the event itself, or the body of an HTTP event.
-    pub(crate) fn of_event(event: &Value) -> Result<Self, Error> {
+    fn of_event(event: &Value) -> Result<Self, Error> {
         match event.get("body").and_then(Value::as_str) {
             Some(body) => Ok(serde_json::from_str(body)?),
             None => Ok(Self::deserialize(event)?),
@@ -60,13 +79,13 @@ impl Order {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Instruments {
+struct Instruments {
     items: Counter<u64>,
     price: Histogram<f64>,
 }
 
 impl Instruments {
-    pub(crate) fn new(meter: &Meter) -> Self {
+    fn new(meter: &Meter) -> Self {
         Self {
             items: meter.u64_counter("demo.orders.items").with_unit("{item}").build(),
             price: meter.f64_histogram("demo.orders.price").with_unit("EUR").build(),
@@ -86,7 +105,7 @@ impl Instruments {
 
 /// Describes the event like the library, and numbers the invocation's span at its beginning, so that a partial span has
 /// its number.
-pub(crate) fn describe(event: &Value, ledger: &Ledger) -> SpanAttributes {
+fn describe(event: &Value, ledger: &Ledger) -> SpanAttributes {
     if let Some(first) = Order::of_event(event).ok().and_then(|order| order.first_number) {
         ledger.continue_at(first);
     }
@@ -95,11 +114,7 @@ pub(crate) fn describe(event: &Value, ledger: &Ledger) -> SpanAttributes {
     described
 }
 
-pub(crate) async fn take(
-    order: Order,
-    ledger: &Ledger,
-    instruments: &Instruments,
-) -> Result<Value, Error> {
+async fn take(order: Order, ledger: &Ledger, instruments: &Instruments) -> Result<Value, Error> {
     let number = ledger.invocation_number();
     if order.action == Action::Exit {
         std::process::exit(1);

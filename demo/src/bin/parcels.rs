@@ -2,10 +2,9 @@
 //! batch response, so that the queue delivers it again.
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
-use demo::ledger::{Ledger, number_invocation, telemetry};
-use demo::{numbered_log, numbered_span};
 use exporter::{TracedHandler, init_telemetry};
-use lambda_otlp_demo_parcels::Parcel;
+use lambda_otlp_demo::ledger::{Ledger, number_invocation, telemetry};
+use lambda_otlp_demo::{Parcel, numbered_log, numbered_span};
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
 

@@ -1,21 +1,24 @@
-//! The demo's function "checkout": an axum router that sends each parcel of an order to a queue with AWS's SDK.
+//! The demo's function "checkout": an axum router that sends each parcel of an order to a queue, over plain HTTP.
 //!
 //! The body of `POST /checkouts/{id}` is `{"parcels": 3, "first_number": 30000}`; the last parcel is fragile.
 //! `PARCELS_QUEUE_URL` names the queue.
 
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
 use axum::routing::post;
-use demo::ledger::{Ledger, number_invocation, telemetry};
-use demo::{numbered_log, numbered_span};
-use exporter::{AwsSdkInterceptor, MatchedPathLayer, OtelTracingLayer, init_telemetry};
+use exporter::{MatchedPathLayer, OtelTracingLayer, init_telemetry, inject_message_attributes};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use lambda_http::Adapter;
-use lambda_otlp_demo_parcels::Parcel;
+use lambda_otlp_demo::ledger::{Ledger, number_invocation, telemetry};
+use lambda_otlp_demo::{Parcel, numbered_log, numbered_span};
 use lambda_runtime::Error;
 use lambda_runtime::tower::ServiceBuilder;
 use serde::Deserialize;
+use serde_json::json;
+use std::collections::HashMap;
 use tracing::Instrument as _;
 
 #[derive(Deserialize)]
@@ -26,7 +29,7 @@ struct Checkout {
 
 #[derive(Clone)]
 struct Queue {
-    client: aws_sdk_sqs::Client,
+    client: Client<HttpConnector, String>,
     url: String,
     ledger: Ledger,
 }
@@ -37,26 +40,13 @@ async fn main() -> Result<(), Error> {
     let ledger = Ledger::open()?;
     let (_tracer, completion_handler) = init_telemetry(telemetry(&ledger)).await?;
     let url = std::env::var("PARCELS_QUEUE_URL")?;
+    let client = Client::builder(TokioExecutor::new()).build_http();
     let app = Router::new()
         .route("/checkouts/{id}", post(check_out))
         .layer(MatchedPathLayer::new())
-        .with_state(Queue { client: client(&url), url, ledger });
+        .with_state(Queue { client, url, ledger });
     let traced = OtelTracingLayer::new(completion_handler).with_name("checkout");
     lambda_runtime::run(ServiceBuilder::new().layer(traced).service(Adapter::from(app))).await
-}
-
-/// A client for the demo's local queue, which needs no TLS and checks no credentials.
-fn client(url: &str) -> aws_sdk_sqs::Client {
-    let endpoint = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-    let config = aws_sdk_sqs::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("eu-central-1"))
-        .credentials_provider(Credentials::new("demo", "demo", None, None, "demo"))
-        .endpoint_url(endpoint)
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .interceptor(AwsSdkInterceptor::new())
-        .build();
-    aws_sdk_sqs::Client::from_conf(config)
 }
 
 async fn check_out(
@@ -70,7 +60,13 @@ async fn check_out(
     number_invocation(&queue.ledger);
     numbered_log!(info, queue.ledger, order = id, "order is packed");
     for position in 1..=parcels {
-        let span = numbered_span!(queue.ledger, "pack parcel", parcel = position);
+        let span = numbered_span!(
+            queue.ledger,
+            "send parcel",
+            otel.kind = "producer",
+            messaging.system = "aws_sqs",
+            parcel = position
+        );
         let parcel = Parcel {
             position: position.into(),
             is_fragile: position == parcels,
@@ -82,9 +78,27 @@ async fn check_out(
     Ok((StatusCode::ACCEPTED, format!("{parcels} parcels of {id}")))
 }
 
+/// Sends a message with the current span's context (Amazon SQS API Reference, `SendMessage`).
+///
+/// A function with AWS's SDK needs none of this: the library's `AwsSdkInterceptor` creates the span and adds its context.
 async fn send(queue: &Queue, parcel: &Parcel) -> Result<(), Error> {
-    let message = serde_json::to_string(parcel)?;
-    queue.client.send_message().queue_url(&queue.url).message_body(message).send().await?;
+    let mut attributes = HashMap::new();
+    inject_message_attributes(&mut attributes, |text| {
+        Ok::<_, Error>(json!({ "DataType": "String", "StringValue": text }))
+    });
+    let message = json!({
+        "QueueUrl": queue.url,
+        "MessageBody": serde_json::to_string(parcel)?,
+        "MessageAttributes": attributes,
+    });
+    let request = Request::post(&queue.url)
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amz-target", "AmazonSQS.SendMessage")
+        .body(message.to_string())?;
+    let response = queue.client.request(request).await?;
+    if !response.status().is_success() {
+        return Err(format!("the queue answered {}", response.status()).into());
+    }
     numbered_log!(info, queue.ledger, parcel = parcel.position, "parcel waits for the carrier");
     Ok(())
 }
