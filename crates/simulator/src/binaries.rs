@@ -36,11 +36,10 @@ pub enum BuildError {
 /// Builds these binaries of lambda-otlp's workspace in the development profile, and returns their paths by name. Cargo
 /// prints its progress to stderr.
 ///
-/// Cargo compiles a dependency again for every other set of features. This build selects the features of `cargo test`:
-/// it names no package, and an example adds the dev-dependencies.
+/// Cargo compiles a dependency again for every other set of features. This build names no package, so it has the
+/// features of all packages, like `cargo test`.
 pub fn build(workspace: &Path, programs: &[&str]) -> Result<HashMap<String, PathBuf>, BuildError> {
-    let mut arguments = vec!["--example", "features-of-tests"];
-    arguments.extend(programs.iter().flat_map(|program| ["--bin", program]));
+    let arguments: Vec<&str> = programs.iter().flat_map(|program| ["--bin", program]).collect();
     build_with(workspace, &arguments)
 }
 

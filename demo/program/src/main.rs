@@ -17,7 +17,6 @@ use anyhow::Context as _;
 use arguments::Arguments;
 use clap::Parser as _;
 use std::io::{self, ErrorKind, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
 /// Exit code for invalid arguments and for failures before the run: `EX_USAGE` of `sysexits.h`.
@@ -49,9 +48,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
-    let own = std::env::current_exe().context("cannot find the demo's own program")?;
-    let programs = own.parent().unwrap_or(Path::new("."));
-    let run = runtime.block_on(path::run(arguments, programs))?;
+    let run = runtime.block_on(path::run(arguments))?;
     let accounts = run.accounts();
     if let Some(mut page) = page {
         let written = page.write_all(html::page(&run, &accounts).as_bytes());

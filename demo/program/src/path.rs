@@ -10,14 +10,14 @@ use crate::made::{self, Delivered};
 use crate::run::{Labelled, Run, error_message};
 use crate::stored::Arrived;
 use crate::warehouse::Warehouse;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use console::layer;
 use console::reach;
 use console::waterfall::attributes::EXTENSION_SCOPE;
 use settings::{Check, Env, Source as _};
 use simulator::queue::{Queue, QueueServer};
 use simulator::sink::Sink;
-use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent};
+use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -40,17 +40,17 @@ struct Programs {
 }
 
 impl Programs {
-    /// Finds the programs in the folder that cargo built them in, and installs the packages of the Python functions.
-    fn find(folder: &Path, workspace: &Path) -> anyhow::Result<Self> {
-        let built = |name: &str| {
-            let program = folder.join(name);
-            ensure!(
-                program.is_file(),
-                "there is no program {}: start the demo by `cargo demo`, which builds it",
-                program.display()
-            );
-            Ok(program)
-        };
+    /// Builds the programs, and installs the packages of the Python functions.
+    fn build(workspace: &Path) -> anyhow::Result<Self> {
+        progress(
+            "building the functions, the extension and the forwarder (cargo build, about a minute the first time)",
+        );
+        let built = binaries::build(
+            workspace,
+            &["demo-function", "demo-checkout", "demo-parcels", layer::EXTENSION, FORWARDER],
+        )?;
+        let built = |name| binaries::find(&built, name);
+        progress("installing the packages of the Python functions (pip install, once)");
         let [shop, stock] = std::thread::scope(|scope| {
             let installs = ["python", "unchanged"]
                 .map(|sources| scope.spawn(move || python(workspace, sources)));
@@ -69,11 +69,10 @@ impl Programs {
     }
 }
 
-pub(crate) async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<Run> {
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     check_elsewhere(arguments).await?;
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    progress("installing the packages of the Python functions (pip install, once)");
-    let programs = Programs::find(folder, &workspace)?;
+    let programs = Programs::build(&workspace)?;
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let ledger = directory.path().join("made.jsonl");
     let wrapper = layer::Wrapper::of_checkout(&workspace);

@@ -9,25 +9,13 @@ use crate::stored::{Arrived, is_partial, number, service};
 use console::waterfall::attributes::{PLATFORM_SCOPE, text};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use simulator::binaries;
 use simulator::sink::{StoredLogRecord, StoredSpan};
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::LazyLock;
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let programs = [
-        "demo-function",
-        "demo-checkout",
-        "demo-parcels",
-        "lambda-otlp-extension",
-        "lambda-otlp-forwarder",
-    ];
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let built = binaries::build(&workspace, &programs).unwrap();
-    let folder = built["demo-function"].parent().unwrap();
-    runtime.block_on(path::run(&Arguments::default(), folder)).unwrap()
+    runtime.block_on(path::run(&Arguments::default())).unwrap()
 });
 
 fn accounts_of(arrived: &Arrived) -> Accounts {
