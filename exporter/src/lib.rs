@@ -137,7 +137,6 @@ pub use outgoing::aws_sdk::AwsSdkInterceptor;
 pub use outgoing::{inject_client_context, inject_headers, inject_json, inject_message_attributes};
 pub use output::Output;
 pub use output::in_memory::InMemoryOutput;
-pub use output::named_pipe::{NamedPipe, PIPE_PATH};
 pub use output::stdout::Stdout;
 pub use processor::spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
 pub use telemetry::completion::TelemetryCompletionHandler;

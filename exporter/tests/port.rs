@@ -154,7 +154,8 @@ async fn a_ported_function_writes_its_attributes_parent_and_events() {
 async fn renamed_and_ineffective_options_still_compile() {
     let headers = HashMap::from([("authorization".to_string(), "Basic hunter2".to_string())]);
     let output = Arc::new(InMemoryOutput::default());
-    let exporter = OtlpStdoutSpanExporter::builder().headers(headers).output(output.clone());
+    let exporter =
+        OtlpStdoutSpanExporter::builder().headers(headers).pipe(true).output(output.clone());
     let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder()
         .with_resource(lambda_otel_lite::get_lambda_resource())
         .with_batch_exporter(exporter.build())
@@ -174,7 +175,7 @@ async fn renamed_and_ineffective_options_still_compile() {
 /// A chain of custom processors from lambda-otel-lite's documentation.
 #[test]
 fn a_custom_processor_chain_of_lambda_otel_lite_still_compiles() {
-    let exporter = || OtlpStdoutSpanExporter::builder().compression_level(5).pipe(false).build();
+    let exporter = || OtlpStdoutSpanExporter::builder().compression_level(5).build();
     let processor =
         LambdaSpanProcessor::builder().exporter(exporter()).max_queue_size(4096).build();
     let config = TelemetryConfig::builder()

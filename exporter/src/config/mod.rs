@@ -34,7 +34,6 @@ pub(crate) struct Config {
     pub(crate) log_filter: Option<String>,
     log_level: Option<String>,
     pub(crate) compression_level: Option<u32>,
-    pub(crate) pipe: Option<bool>,
     pub(crate) level: Option<LogLevel>,
     pub(crate) writes_compact_lines: bool,
     /// The user's own dictionary of compact lines.
@@ -92,10 +91,6 @@ impl Config {
         let fmt_layer = reader
             .is_set("LAMBDA_TRACING_ENABLE_FMT_LAYER")
             .then(|| reader.bool("LAMBDA_TRACING_ENABLE_FMT_LAYER"));
-        let pipe = reader.choice_if_set(
-            "OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE",
-            &[("stdout", false), ("pipe", true)],
-        );
         let level = reader.choice_if_set(
             "OTLP_STDOUT_SPAN_EXPORTER_LOG_LEVEL",
             &[
@@ -124,6 +119,10 @@ impl Config {
             logs: is_written("OTEL_LOGS_EXPORTER"),
         };
         let (span_limits, record_limits) = limits(&mut reader);
+        let output = "OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE";
+        if source.get(output).is_some_and(|output| output.eq_ignore_ascii_case("pipe")) {
+            reader.warn(output, "there is no output to a pipe, telemetry goes to stdout");
+        }
         for name in UNSUPPORTED.into_iter().filter(|name| source.get(name).is_some()) {
             reader.warn(name, "not supported by lambda-otlp-exporter, it has no effect");
         }
@@ -135,7 +134,6 @@ impl Config {
             log_filter: reader.string_if_set("RUST_LOG"),
             log_level: reader.string_if_set("LOG_LEVEL"),
             compression_level: compression_level(&mut reader),
-            pipe,
             level,
             writes_compact_lines: reader.choice(
                 "LAMBDA_OTLP_LINE",
@@ -261,9 +259,10 @@ mod tests {
             ("OTEL_LOGS_EXPORTER", "NONE"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
             ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+            ("OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE", "pipe"),
         ]);
         assert!(config.writes.traces && config.writes.metrics && !config.writes.logs);
-        expect_test::expect![[r#"OTEL_CONFIG_FILE: not supported by lambda-otlp-exporter, it has no effect; OTEL_METRICS_EXPORTER: "prometheus" is not `otlp`, `otlp/stdout` or `none`"#]].assert_eq(&config.complaint);
+        expect_test::expect![[r#"OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE: there is no output to a pipe, telemetry goes to stdout; OTEL_CONFIG_FILE: not supported by lambda-otlp-exporter, it has no effect; OTEL_METRICS_EXPORTER: "prometheus" is not `otlp`, `otlp/stdout` or `none`"#]].assert_eq(&config.complaint);
     }
 
     #[test]

@@ -125,12 +125,6 @@ const ALIASES: &[Variable] = &[
         doc: "lambda-otel-lite: `true` prints `tracing` events as text instead of writing log records.",
     },
     Variable {
-        name: "OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE",
-        default: Some("stdout"),
-        kind: Kind::Choice(&["stdout", "pipe"]),
-        doc: "otlp-stdout-span-exporter: `pipe` writes to `/tmp/otlp-stdout-span-exporter.pipe`, or to stdout if no process reads it.",
-    },
-    Variable {
         name: "OTLP_STDOUT_SPAN_EXPORTER_LOG_LEVEL",
         default: None,
         kind: Kind::Choice(&["debug", "info", "warn", "warning", "error"]),

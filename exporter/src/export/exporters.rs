@@ -53,13 +53,6 @@ macro_rules! builder {
                 self
             }
 
-            /// Writes lines to the named pipe, or to stdout if the pipe has no reader.
-            #[must_use]
-            pub fn with_pipe(mut self, pipe: bool) -> Self {
-                self.line.pipe = pipe;
-                self
-            }
-
             /// Reads the environment and builds the exporter.
             #[must_use]
             pub fn build(self) -> $exporter {

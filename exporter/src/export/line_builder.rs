@@ -5,7 +5,6 @@ use super::write_timeout::Deadline;
 use crate::config::lambda_environment::LambdaEnvironment;
 use crate::config::log_level::LogLevel;
 use crate::config::{Config, DEFAULT_COMPRESSION_LEVEL};
-use crate::output::named_pipe::NamedPipe;
 use crate::output::stdout::Stdout;
 use crate::output::{Output, stderr};
 use std::path::Path;
@@ -19,7 +18,6 @@ pub(crate) struct LineExporterBuilder {
     pub(crate) compression_level: Option<u32>,
     pub(crate) level: Option<LogLevel>,
     pub(crate) output: Option<Arc<dyn Output>>,
-    pub(crate) pipe: bool,
     /// The deadline of the process if unset.
     pub(crate) deadline: Option<Arc<Deadline>>,
 }
@@ -50,13 +48,7 @@ impl LineExporterBuilder {
             compact: config.writes_compact_lines.then(|| names(&config.lambda)),
             dictionary: config.dictionary,
         };
-        let output = self.output.unwrap_or_else(|| {
-            if config.pipe.unwrap_or(self.pipe) {
-                Arc::new(NamedPipe::default())
-            } else {
-                Arc::new(Stdout)
-            }
-        });
+        let output = self.output.unwrap_or_else(|| Arc::new(Stdout));
         let deadline = self.deadline.unwrap_or_else(Deadline::of_process);
         LineExporter::new(output, settings, Arc::default(), deadline)
     }

@@ -165,9 +165,10 @@ impl StdoutSpanExporterBuilder {
         self.with_output(output)
     }
 
-    /// [`with_pipe`](Self::with_pipe).
+    /// Has no effect: lines always go to stdout.
+    #[deprecated = "lines go to stdout; the extension of this project reads OTLP over HTTP"]
     #[must_use]
-    pub fn pipe(self, pipe: bool) -> Self {
-        self.with_pipe(pipe)
+    pub fn pipe(self, _pipe: bool) -> Self {
+        self
     }
 }

@@ -1,7 +1,6 @@
-//! Destinations of lines: stdout, a named pipe of an extension, or memory in tests.
+//! Destinations of lines: stdout, or memory in tests.
 
 pub(crate) mod in_memory;
-pub(crate) mod named_pipe;
 pub(crate) mod stderr;
 pub(crate) mod stdout;
 mod stdout_thread;
