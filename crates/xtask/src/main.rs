@@ -51,7 +51,6 @@ dist --release       the same, and fails if this machine cannot build all of the
 dist --functions | --layer | --cli | --python-layer | --node-layer
                      only the zips of the stack's functions, the layer, the command line, or the layers of OpenTelemetry's
                      packages for Python or Node
-release --dry-run    builds the release files of this commit in two folders and compares them; publishes nothing
 ";
 
 const USAGE: u8 = 64;
@@ -87,7 +86,6 @@ fn main() -> ExitCode {
         ["dist", "--cli"] => dist::run(What::CommandLine),
         ["dist", "--python-layer"] => dist::run(What::PythonLayers),
         ["dist", "--node-layer"] => dist::run(What::NodeLayer),
-        ["release", "--dry-run"] => dist::dry_run(),
         _ => {
             eprintln!(
                 "xtask: unknown command {:?}; cargo xtask --help lists all",

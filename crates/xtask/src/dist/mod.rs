@@ -16,15 +16,12 @@ pub(crate) mod node;
 mod notices;
 pub(crate) mod python;
 mod release;
-mod reproduction;
-mod start;
 mod zip_file;
 
 use crate::checks::{has_target, locked_packages, root};
 use anyhow::ensure;
 pub(crate) use binary::inspect;
 use components::Component;
-pub(crate) use reproduction::run as dry_run;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -42,8 +39,6 @@ pub(crate) struct Architecture {
     machine: u16,
     /// Of the extension: its size is part of the function's cold start.
     max_bytes: usize,
-    /// Runs the binaries of another architecture: Debian's package `qemu-user`.
-    emulator: &'static str,
 }
 
 pub(crate) const ARCHITECTURES: [Architecture; 2] = [
@@ -53,7 +48,6 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
         target: "aarch64-unknown-linux-musl",
         machine: elf::abi::EM_AARCH64,
         max_bytes: 3_300_000,
-        emulator: "qemu-aarch64",
     },
     Architecture {
         name: "x86_64",
@@ -61,7 +55,6 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
         target: "x86_64-unknown-linux-musl",
         machine: elf::abi::EM_X86_64,
         max_bytes: 3_800_000,
-        emulator: "qemu-x86_64",
     },
 ];
 
@@ -129,13 +122,9 @@ const BESIDE: [(&str, &str); 4] = [
     ("docs/release-files.md", "INSTALL.md"),
 ];
 
-/// Makes these parts in `target/dist`.
+/// Makes these parts in `target/dist`. All parts together replace the folder.
 pub(crate) fn run(what: What) -> anyhow::Result<()> {
-    make(&root()?, what)
-}
-
-/// Makes these parts of a working folder in its `target/dist`. All parts together replace the folder.
-fn make(root: &Path, what: What) -> anyhow::Result<()> {
+    let root = &root()?;
     let folder = root.join(FOLDER);
     let is_all = [What::All, What::Release].contains(&what);
     if what == What::Release {
@@ -204,7 +193,7 @@ fn sums(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the layer's zips, and starts the extension of each as far as this machine can.
+/// Makes the layer's zips.
 fn layer(
     root: &Path,
     packages: &[Value],
@@ -225,7 +214,6 @@ fn layer(
             max_bytes: MAX_LAYER_BYTES,
         })?;
         println!("      the extension {} bytes", std::fs::metadata(&extension)?.len());
-        println!("      {}", start::check(architecture, &extension)?);
     }
     Ok(())
 }

@@ -107,6 +107,17 @@ mod tests {
     }
 
     #[test]
+    fn files_outside_of_packages_state_the_version() {
+        let version = env!("CARGO_PKG_VERSION");
+        for (file, stated) in [
+            ("CHANGELOG.md", format!("\n## {version} ")),
+            ("extension/layer/node/lines.cjs", format!("VERSION = \"{version}\"")),
+        ] {
+            assert!(read(file).contains(&stated), "{file}: {stated}");
+        }
+    }
+
+    #[test]
     fn the_release_workflow_installs_every_python_version() {
         let workflow = read(".github/workflows/release.yml");
         assert!(workflow.contains("run: cargo xtask dist --release\n"), "{workflow}");
