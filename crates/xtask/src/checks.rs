@@ -9,21 +9,13 @@ pub(crate) fn root() -> std::io::Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()
 }
 
-pub(crate) fn metadata() -> anyhow::Result<Value> {
-    cargo_metadata(&root()?, "--no-deps")
-}
-
 pub(crate) fn locked_packages(root: &Path) -> anyhow::Result<Vec<Value>> {
-    let metadata = cargo_metadata(root, "--locked")?;
+    let mut cargo = Command::new("cargo");
+    cargo.args(["metadata", "--format-version", "1", "--locked"]).current_dir(root);
+    let printed = output(&mut cargo)?;
+    let metadata: Value = serde_json::from_slice(&printed.stdout).context("cargo metadata")?;
     let packages = metadata.get("packages").and_then(Value::as_array);
     Ok(packages.cloned().unwrap_or_default())
-}
-
-fn cargo_metadata(root: &Path, argument: &str) -> anyhow::Result<Value> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["metadata", "--format-version", "1", argument]).current_dir(root);
-    let printed = output(&mut cargo)?;
-    serde_json::from_slice(&printed.stdout).context("cargo metadata")
 }
 
 /// Returns `true` if Rust's library for a target is there, after rustup tried to install it.

@@ -11,7 +11,6 @@ mod dist;
 mod docs;
 mod interop;
 mod load;
-mod modules;
 mod moto;
 mod openobserve;
 mod pypi;
@@ -32,13 +31,10 @@ docs                 writes the tables of variables into the documents
 docs --check         checks these tables, links and file names
 dictionary           trains the compact line's dictionary, and writes it to a new file beside the current one
 
-stack [--long]       checks the stack's template, its build and its permissions; with --long for the release profile and
-                     both architectures
-stack --write        generates the other templates, and the Terraform and CDK files, from deploy/stack/template.yaml
-modules              checks the Terraform module and the CDK construct
+stack [--long]       checks template.yaml with cfn-lint and SAM; with --long also builds it
 interop [--long]     runs other people's programs against ours; with --long also the peers' crates
 receiver             sends event files into rotel and compares the counts
-moto                 runs the deployed path on moto
+moto                 creates the stack on moto, and runs the deployed path there
 openobserve [--url URL --grpc HOST:PORT --user EMAIL --password PASSWORD]
                      compares a server's stored telemetry with the sent one; without --url, the simulator's server
 chaos [--seeds N | --seed N | --processes N | --processes-seed N]
@@ -70,8 +66,6 @@ fn main() -> ExitCode {
         ["dictionary"] => dictionary::write(),
         ["stack"] => stack::run(Length::Short),
         ["stack", "--long"] => stack::run(Length::Long),
-        ["stack", "--write"] => stack::write(),
-        ["modules"] => modules::run(),
         ["interop"] => interop::run(Length::Short),
         ["interop", "--long"] => interop::run(Length::Long),
         ["receiver"] => receiver::run(),

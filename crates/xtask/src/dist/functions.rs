@@ -11,9 +11,9 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// A program of `deploy/stack/Makefile`, and its size limits, which keep cold starts short.
+/// A program of `deploy/Makefile`, and its size limits, which keep cold starts short.
 pub(crate) struct Program {
-    name: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) max_bytes: usize,
     max_zip_bytes: usize,
 }
@@ -30,8 +30,6 @@ pub(crate) struct Target {
     /// As Lambda calls it, and the template's parameter `Architecture`.
     pub(crate) architecture: &'static str,
     pub(crate) triple: &'static str,
-    /// As `uname -m` calls it.
-    pub(crate) machine: &'static str,
     /// As `readelf` calls it.
     header: &'static str,
     option: &'static str,
@@ -41,14 +39,12 @@ pub(crate) const TARGETS: [Target; 2] = [
     Target {
         architecture: "arm64",
         triple: "aarch64-unknown-linux-gnu",
-        machine: "aarch64",
         header: "AArch64",
         option: "--arm64",
     },
     Target {
         architecture: "x86_64",
         triple: "x86_64-unknown-linux-gnu",
-        machine: "x86_64",
         header: "X86-64",
         option: "--x86-64",
     },

@@ -16,6 +16,7 @@ pub(crate) mod node;
 mod notices;
 pub(crate) mod python;
 mod release;
+mod template;
 mod zip_file;
 
 use crate::checks::{has_target, locked_packages, root};
@@ -32,9 +33,7 @@ use zip_file::{File, packed};
 const MAX_LAYER_BYTES: usize = 2_000_000;
 
 pub(crate) struct Architecture {
-    name: &'static str,
-    /// As `template.yaml` calls its layer.
-    pub(crate) layer: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) target: &'static str,
     machine: u16,
     /// Of the extension: its size is part of the function's cold start.
@@ -44,14 +43,12 @@ pub(crate) struct Architecture {
 pub(crate) const ARCHITECTURES: [Architecture; 2] = [
     Architecture {
         name: "arm64",
-        layer: "LayerArm64",
         target: "aarch64-unknown-linux-musl",
         machine: elf::abi::EM_AARCH64,
         max_bytes: 3_300_000,
     },
     Architecture {
         name: "x86_64",
-        layer: "LayerX8664",
         target: "x86_64-unknown-linux-musl",
         machine: elf::abi::EM_X86_64,
         max_bytes: 3_800_000,
@@ -115,12 +112,8 @@ pub(crate) enum What {
 const FOLDER: &str = "target/dist";
 /// Where `sha256sum --check` finds the sums.
 const SUMS: &str = "SHA256SUMS";
-const BESIDE: [(&str, &str); 4] = [
-    ("deploy/template-dist.yaml", "template-dist.yaml"),
-    ("deploy/terraform/cloudformation.json", "template-dist-all-settings.json"),
-    ("deploy/stack/settings.example.yaml", "settings.example.yaml"),
-    ("docs/release-files.md", "INSTALL.md"),
-];
+/// The page that `gh release create` shows.
+const INSTALL: (&str, &str) = ("docs/release-files.md", "INSTALL.md");
 
 /// Makes these parts in `target/dist`. All parts together replace the folder.
 pub(crate) fn run(what: What) -> anyhow::Result<()> {
@@ -156,9 +149,8 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
     if is(What::NodeLayer) {
         write(&folder, &node::layer(root)?)?;
     }
-    for (file, name) in BESIDE {
-        std::fs::copy(root.join(file), folder.join(name))?;
-    }
+    template::write(root, &folder)?;
+    std::fs::copy(root.join(INSTALL.0), folder.join(INSTALL.1))?;
     if what == What::Release {
         release::is_complete(&folder)?;
     }

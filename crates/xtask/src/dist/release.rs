@@ -68,6 +68,7 @@ pub(super) fn is_complete(folder: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{INSTALL, template};
     use super::*;
     use crate::checks::root;
     use std::collections::BTreeSet;
@@ -86,7 +87,8 @@ mod tests {
             .filter(|word| Path::new(word).extension().is_some_and(|extension| extension == "zip"))
             .collect();
         assert_eq!(named, BTreeSet::from(ZIPS));
-        for (_, name) in super::super::BESIDE {
+        let templates = ARCHITECTURES.iter().map(template::name);
+        for name in templates.chain([INSTALL.1.to_owned()]) {
             assert!(page.contains(&format!("`{name}`")), "{name}");
         }
     }

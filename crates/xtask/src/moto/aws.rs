@@ -1,7 +1,6 @@
 //! moto's server as a process, and calls of the APIs that it stands in for.
 
 use super::Workshop;
-use crate::pypi::Environment;
 use crate::serve::{percent_encoded, send};
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
@@ -11,16 +10,15 @@ use serde_json::{Value, json};
 use simulator::Lambda;
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 pub(super) const REGION: &str = "eu-west-1";
 pub(super) const ACCOUNT: &str = "123456789012";
 
-pub(crate) struct Moto {
+pub(super) struct Moto {
     process: Child,
     /// `http://127.0.0.1:PORT`
-    pub(crate) endpoint: String,
+    pub(super) endpoint: String,
 }
 
 impl Moto {
@@ -32,11 +30,6 @@ impl Moto {
             lambda.map_or("127.0.0.1:1".to_owned(), |lambda| lambda.endpoint().to_string());
         server.arg(format!("http://{address}"));
         Self::started(server)
-    }
-
-    /// Starts moto for stacks, whose functions never run, with a bucket `artifacts`.
-    pub(crate) fn of_stacks(root: &Path, environment: &Environment) -> anyhow::Result<Self> {
-        Self::started(environment.script(&root.join("crates/xtask/src/moto/stack_server.py")))
     }
 
     fn started(mut server: Command) -> anyhow::Result<Self> {

@@ -1,17 +1,27 @@
-"""Creates a stack in moto, once with each set of parameters, and prints its state: create_stack.py TEMPLATE PARAMETERS [OLDER]
+"""Creates a stack of a SAM template in moto, once with each set of parameters, and prints its state: create_stack.py TEMPLATE PARAMETERS
 
-TEMPLATE is CloudFormation as JSON, PARAMETERS a JSON list of {"name": "value"}. With OLDER, the stack is created from that template,
-used, and updated; `kept` then contains its filters and the names and contents of its stores, before and after the update.
+PARAMETERS is a JSON list of {"name": "value"}.
 """
 
+import ast
 import io
+import itertools
 import json
 import sys
 import zipfile
 
 import boto3
 import patches  # noqa: F401 - patches moto when imported
+from cfnlint.decode.cfn_yaml import load
 from moto import mock_aws
+from samtranslator.translator.transform import transform
+
+
+class NoManagedPolicies:
+    """Prevents a request to AWS for names of managed policies, which the template does not use."""
+
+    def load(self):
+        return {}
 
 
 def package():
@@ -22,81 +32,67 @@ def package():
     return content.getvalue()
 
 
+def expanded(path):
+    """Returns the CloudFormation template for a SAM template, with code from a bucket as by `sam package`."""
+    template = json.loads(json.dumps(load(path)))
+    for resource in template["Resources"].values():
+        for name in ("CodeUri", "ContentUri"):
+            if name in resource["Properties"]:
+                resource["Properties"][name] = "s3://artifacts/code.zip"
+        if "Code" in resource["Properties"]:
+            resource["Properties"]["Code"] = {"S3Bucket": "artifacts", "S3Key": "code.zip"}
+    return transform(template, {}, NoManagedPolicies())
+
+
 @mock_aws(config={"lambda": {"use_docker": False}})
-def create(template, parameters, older):
+def create(template, parameters):
     session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name="eu-west-1")
     s3 = session.client("s3")
     s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    prefix = parameters.get("ArtifactPrefix", "")
-    for name in ["code.zip", *(f"{prefix}lambda-otlp-{program}-{architecture}.zip" for program in ("forwarder", "subscriber") for architecture in ("arm64", "x86_64"))]:
-        s3.put_object(Bucket="artifacts", Key=name, Body=package())
+    s3.put_object(Bucket="artifacts", Key="code.zip", Body=package())
     if "KinesisStreamArn" in parameters:
         session.client("kinesis").create_stream(StreamName="logs", ShardCount=1)
-    cloudformation = session.client("cloudformation")
     if parameters.get("LogGroups", "").startswith("/"):
         session.client("logs").create_log_group(logGroupName=parameters["LogGroups"])
-    arguments = {
-        "StackName": "telemetry",
-        "Capabilities": ["CAPABILITY_IAM"],
-        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-    }
-    cloudformation.create_stack(TemplateBody=older or template, **arguments)
-    before = {}
-    if older:
-        fill(session)
-        before = contents(session)
-        cloudformation.update_stack(TemplateBody=template, **arguments)
+    cloudformation = session.client("cloudformation")
+    cloudformation.create_stack(
+        StackName="telemetry",
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        TemplateBody=json.dumps(template),
+    )
     stack = cloudformation.describe_stacks(StackName="telemetry")["Stacks"][0]
-    resources = cloudformation.list_stack_resources(StackName="telemetry")["StackResourceSummaries"]
-    made = {resource.get("LogicalResourceId"): resource.get("PhysicalResourceId") for resource in resources}
     functions = session.client("lambda").list_functions()["Functions"]
+    filters = [
+        filter["destinationArn"]
+        for group in session.client("logs").describe_log_groups()["logGroups"]
+        for filter in session.client("logs").describe_subscription_filters(logGroupName=group["logGroupName"])["subscriptionFilters"]
+    ]
     return {
         "status": stack["StackStatus"],
-        "outputs": {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])},
-        "resources": made,
+        "outputs": [output["OutputKey"] for output in stack.get("Outputs", [])],
         "variables": [function["Environment"]["Variables"] for function in functions],
-        "layers": [layer["LayerName"] for layer in session.client("lambda").list_layers()["Layers"]],
         "mappings": len(session.client("lambda").list_event_source_mappings()["EventSourceMappings"]),
-        "streams": session.client("kinesis").list_streams()["StreamNames"],
-        "kept": [before, contents(session)] if older else [],
+        "filters": filters,
+        "grants": [grant for role in session.client("iam").list_roles()["Roles"] for grant in grants(session, role["RoleName"])],
     }
 
 
-def fill(session):
-    """Puts a delayed message into each queue, an object into each bucket, and a filter like the subscriber's on a log group."""
-    sqs, s3, logs = session.client("sqs"), session.client("s3"), session.client("logs")
-    for url in sqs.list_queues()["QueueUrls"]:
-        sqs.send_message(QueueUrl=url, MessageBody="queued", DelaySeconds=900)
-    for bucket in s3.list_buckets()["Buckets"]:
-        s3.put_object(Bucket=bucket["Name"], Key="event", Body=b"an event")
-    forwarder = max(function["FunctionArn"] for function in session.client("lambda").list_functions()["Functions"] if "Forwarder" in function["FunctionName"])
-    logs.create_log_group(logGroupName="/aws/lambda/stock")
-    logs.put_subscription_filter(logGroupName="/aws/lambda/stock", filterName="lambda-otlp", filterPattern="", destinationArn=forwarder)
+def grants(session, role):
+    """Lists the permissions of a role, as "ForwarderRole: sqs:SendMessage on arn:…"."""
+    iam = session.client("iam")
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        # moto returns the policies of a role's own property as Python's text.
+        document = ast.literal_eval(document) if isinstance(document, str) else document
+        for statement in document["Statement"]:
+            for action, resource in itertools.product(as_list(statement["Action"]), as_list(statement["Resource"])):
+                yield f"{role.split('-')[1]}: {action} on {resource}"
 
 
-def contents(session):
-    sqs, s3, logs = session.client("sqs"), session.client("s3"), session.client("logs")
-    functions = [function["FunctionArn"] for function in session.client("lambda").list_functions()["Functions"]]
-    filters = [
-        f"{name} to {filter['destinationArn']}{'' if filter['destinationArn'] in functions else ', which is gone'}"
-        for name in (group["logGroupName"] for group in logs.describe_log_groups()["logGroups"])
-        for filter in logs.describe_subscription_filters(logGroupName=name)["subscriptionFilters"]
-    ]
-    count = "ApproximateNumberOfMessagesDelayed"
-    queues = [f"{url}: {sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[count])['Attributes'][count]}" for url in sqs.list_queues()["QueueUrls"]]
-    buckets = [f"{bucket['Name']}: {s3.list_objects_v2(Bucket=bucket['Name'])['KeyCount']}" for bucket in s3.list_buckets()["Buckets"]]
-    return {"filters": sorted(filters), "queues": sorted(queues), "buckets": sorted(buckets), "functions": sorted(functions)}
+def as_list(value):
+    return value if isinstance(value, list) else [value]
 
 
-def read(path):
-    with open(path, encoding="utf-8") as file:
-        return file.read()
-
-
-def main():
-    template, parameters, *older = sys.argv[1:]
-    older = [read(path) for path in older]
-    json.dump([create(read(template), each, *(older or [None])) for each in json.loads(parameters)], sys.stdout)
-
-
-main()
+template = expanded(sys.argv[1])
+json.dump([create(template, parameters) for parameters in json.loads(sys.argv[2])], sys.stdout)

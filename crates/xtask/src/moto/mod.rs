@@ -8,11 +8,10 @@ mod front;
 mod queues;
 mod redrive;
 mod secrets;
+mod stack;
 mod stand;
 mod subscriber;
 mod subscription;
-
-pub(crate) use aws::Moto;
 
 use crate::checks::{self, Tally};
 use crate::pypi::{self, Environment};
@@ -40,6 +39,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let workshop = Workshop { root, environment, forwarder, subscriber, command_line };
     let runtime = Runtime::new().context("cannot start tokio")?;
     let mut tally = Tally::default();
+    stack::check(&workshop, &mut tally);
     runtime.block_on(async {
         subscription::check(&workshop, &mut tally).await;
         redrive::check(&workshop, &mut tally).await;

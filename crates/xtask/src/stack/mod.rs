@@ -1,101 +1,151 @@
-//! Checks `deploy/stack/template.yaml` and the files generated from it: with AWS's tools, in each partition, on moto, and by `sam
-//! build`.
+//! Checks `template.yaml` with cfn-lint and SAM. The long form also builds it.
 
-mod alarms;
-mod artefact;
-mod creation;
-pub(crate) mod derived;
-mod endpoint;
-mod example;
-mod grants;
-mod partitions;
-mod permissions;
-mod settings;
-mod subscriber;
-mod subscriptions;
-mod template;
-
-use crate::checks::{self, Length, Tally, output};
+use crate::checks::{self, Length, Tally, has_target, output};
+use crate::dist::functions::{FORWARDER, Program, SUBSCRIBER, TARGETS, Target, inspect};
+use crate::dist::{self, ARCHITECTURES};
 use crate::pypi::{self, Environment};
-use anyhow::bail;
-use derived::{ALL, PLAIN, SHORT, SHORT_DIST, WHOLE};
-use example::EXAMPLE;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use anyhow::{Context as _, ensure};
 use std::path::Path;
 
-/// Parameters, and pseudo parameters such as `AWS::Region`.
-type Case = BTreeMap<String, String>;
-
-fn case(values: &[(&str, &str)]) -> Case {
-    values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-/// Generates the files of `deploy/stack/template.yaml`.
-pub(crate) fn write() -> anyhow::Result<()> {
-    let root = checks::root()?;
-    let Some(tools) = pypi::install(&root, "stack", "all") else { bail!("nothing was written") };
-    derived::write(&root, &tools)
-}
+const TEMPLATE: &str = "template.yaml";
+/// It nests our template.
+const EXAMPLE: &str = "demo/examples/stack/template.yaml";
 
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     let root = checks::root()?;
     let Some(tools) = pypi::install(&root, "stack", "all checks") else { return Ok(()) };
     let mut tally = Tally::default();
-    let ways = subscriptions::cases();
-    let cases: Vec<Case> = ways.iter().cloned().chain(partitions::cases()).collect();
-    match expanded(&root, &tools, WHOLE, &cases) {
-        Ok((template, folded)) => {
-            let (subscribed, in_partitions) = folded.split_at(ways.len().min(folded.len()));
-            template::check(&template, &mut tally);
-            subscriptions::check(&template, subscribed, &mut tally);
-            tally.note("subscriber", subscriber::check(&template));
-            tally.note("partitions", partitions::check(in_partitions));
-            tally.note("alarms", alarms::check(&root, &template));
-            tally.note("roles", grants::check(&template));
-            tally.note("Endpoint", endpoint::check(&tools, &template));
-            tally.note("SAM's settings", settings::check(&root, &tools, &template));
-        }
-        Err(error) => tally.note(WHOLE, Err(error)),
-    }
-    derived::check(&root, &tools, &mut tally);
-    creation::check(&root, &tools, &mut tally);
-    tally.note("permissions to deploy", permissions::check(&root, &tools));
-    tally.note(EXAMPLE, example::check(&root, &tools));
     tally.note("cfn-lint", lint(&root, &tools));
-    if let Some(moto) = pypi::install(&root, "moto", "sam deploy --guided on moto") {
-        for (template, parameters) in [(SHORT, 4), (SHORT_DIST, 6)] {
-            let asked = derived::guided(&root, &tools, &moto, template, parameters);
-            tally.note(&format!("sam deploy --guided, {template}"), asked);
+    tally.note("sam validate --lint", validate(&root, &tools));
+    if length == Length::Long {
+        for target in TARGETS.iter().filter(|target| has_target(&root, target.triple)) {
+            let name = format!("sam build, {}", target.architecture);
+            tally.note(&name, build(&root, &tools, target));
         }
     }
-    artefact::check(&root, &tools, length, &mut tally);
     tally.finish()
 }
 
-/// Runs cfn-lint on all templates. `sam validate --lint` would repeat it.
 fn lint(root: &Path, tools: &Environment) -> anyhow::Result<String> {
-    output(tools.command("cfn-lint")?.args(ALL).args([EXAMPLE, PLAIN]).current_dir(root))?;
-    Ok(format!("no finding in {}, {EXAMPLE}, {PLAIN}", ALL.join(", ")))
+    output(tools.command("cfn-lint")?.args([TEMPLATE, EXAMPLE]).current_dir(root))?;
+    Ok(format!("no finding in {TEMPLATE}, {EXAMPLE}"))
 }
 
-/// The output of `expand.py`.
-#[derive(Deserialize)]
-struct Expanded {
-    template: Value,
-    folded: Vec<Value>,
+/// SAM also reads `samconfig.toml`.
+fn validate(root: &Path, tools: &Environment) -> anyhow::Result<String> {
+    output(tools.command("sam")?.args(["validate", "--lint"]).current_dir(root))?;
+    Ok("no finding".to_owned())
 }
 
-/// Returns the CloudFormation template for a template of SAM, and the part of it that remains in each case.
-fn expanded(
-    root: &Path,
-    tools: &Environment,
-    template: &str,
-    cases: &[Case],
-) -> anyhow::Result<(Value, Vec<Value>)> {
-    let mut expand = tools.script(&root.join("crates/xtask/src/stack/expand.py"));
-    let printed = output(expand.arg(root.join(template)).arg(json!(cases).to_string()))?;
-    let Expanded { template, folded } = serde_json::from_slice(&printed.stdout)?;
-    Ok((template, folded))
+/// Runs `sam build` and inspects the packages of both programs and the layer.
+fn build(root: &Path, tools: &Environment, target: &Target) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    let mut sam = tools.command("sam")?;
+    sam.args(["build", "--build-dir"]).arg(folder.path()).current_dir(root);
+    sam.arg("--parameter-overrides").arg(format!("Architecture={}", target.architecture));
+    sam.env("ARCHITECTURE", target.architecture);
+    // The cargo that runs this program has locked the usual target folder.
+    sam.env("CARGO_TARGET_DIR", simulator::packages::cache()?.join("stack-target"));
+    output(&mut sam)?;
+    let mut sizes = vec![
+        function(&folder.path().join("ForwarderFunction"), &FORWARDER, target)?,
+        function(&folder.path().join("RedriveFunction"), &FORWARDER, target)?,
+        function(&folder.path().join("SubscriberFunction"), &SUBSCRIBER, target)?,
+    ];
+    let layer = folder.path().join("Layer");
+    let bytes = std::fs::read(layer.join("extensions/lambda-otlp-extension"))?;
+    let architecture = ARCHITECTURES.iter().find(|it| it.name == target.architecture);
+    dist::inspect(&bytes, architecture.context("an architecture without a layer")?)?;
+    for loaded in dist::LOADED {
+        let file = layer.join("lambda-otlp").join(loaded);
+        ensure!(file.is_file(), "the layer has no {}", file.display());
+    }
+    sizes.push(format!("layer {} bytes", bytes.len()));
+    Ok(sizes.join(", "))
+}
+
+fn function(package: &Path, program: &Program, target: &Target) -> anyhow::Result<String> {
+    let binary = package.join("bootstrap");
+    let bytes = std::fs::read(&binary).with_context(|| binary.display().to_string())?;
+    let (name, max_bytes) = (program.name, program.max_bytes);
+    ensure!(bytes.len() <= max_bytes, "{name}: {} bytes, over {max_bytes}", bytes.len());
+    inspect(&binary, &bytes, target)?;
+    Ok(format!("{name} {} bytes", bytes.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use simulator::FilterPattern;
+    use subscriber::Collect;
+
+    fn template() -> String {
+        std::fs::read_to_string(checks::root().unwrap().join(TEMPLATE)).unwrap()
+    }
+
+    #[test]
+    fn every_variable_of_the_template_is_in_a_settings_table() {
+        let template = template();
+        let (both, of_subscriber) = template.split_once("\n  SubscriberFunction:\n").unwrap();
+        let names = |text: &str| -> Vec<String> {
+            let keys = text.lines().filter_map(|line| line.trim().split_once(": "));
+            let names = keys.map(|(key, _)| key).filter(|key| key.starts_with("LAMBDA_OTLP_"));
+            names.map(str::to_owned).collect()
+        };
+        let sections = [(both, forwarder::TABLE), (of_subscriber, subscriber::TABLE)];
+        for (section, table) in sections {
+            let names = names(section);
+            assert!(names.len() > 5, "{names:?}");
+            let unknown: Vec<_> = names.iter().filter(|name| table.find(name).is_none()).collect();
+            assert!(unknown.is_empty(), "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn the_template_has_the_subscribers_filter_patterns() {
+        let template = template();
+        for pattern in [Collect::Telemetry.pattern(), Collect::Spilled.pattern()] {
+            let in_json = pattern.replace('"', r#"\""#);
+            assert!(template.contains(&format!("      Pattern: '{pattern}'\n")), "{pattern}");
+            assert!(template.contains(&format!("      Json: '{in_json}'\n")), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn filter_patterns_select_telemetry_and_spilled_lines() {
+        let telemetry = [
+            (r#"{"__otel_otlp_stdout":"0.1.0","source":"orders","payload":"H4sI"}"#, true),
+            (r#"{"_otelc":"!$%"}"#, true),
+            (
+                "REPORT RequestId: 79104EXAMPLEB723\tDuration: 12.34 ms\tBilled Duration: 13 ms\t\n",
+                true,
+            ),
+            (
+                r#"{"time":"2026-11-02T10:00:00.000Z","type":"platform.report","record":{"requestId":"7"}}"#,
+                true,
+            ),
+            ("2026-11-02T10:00:00.000Z 79104EXAMPLEB723 Task timed out after 3.00 seconds\n", true),
+            (r#"{"resourceSpans":[{"scopeSpans":[]}]}"#, true),
+            (r#"INFO: {"resource":{},"scopeLogs":[]}"#, true),
+            ("RequestId: 79104EXAMPLEB723 Error: Runtime exited with error: signal: killed", true),
+            ("order stored", false),
+            // The second part of a line that Lambda split.
+            (r#""},{"traceId":"0af7651916cd43dd8448eb211c80319c"}]}]}]}"#, false),
+            ("START RequestId: 79104EXAMPLEB723 Version: $LATEST\n", false),
+        ];
+        let spilled = [
+            (r#"{"__otel_otlp_stdout":"x@1","spill":true,"payload":"H4sI"}"#, true),
+            (r#"{"__otel_otlp_stdout":"x@1","payload":"H4sI"}"#, false),
+            (r#"{"_otelc":"!$%","spill":true}"#, true),
+            (r#"{"_otelc":"!$%"}"#, false),
+            ("order stored", false),
+        ];
+        let cases = [(Collect::Telemetry, &telemetry[..]), (Collect::Spilled, &spilled[..])];
+        for (collect, lines) in cases {
+            let pattern = FilterPattern::parse(collect.pattern()).unwrap();
+            for (line, expected) in lines {
+                assert_eq!(pattern.matches(line), *expected, "{collect:?}: {line}");
+            }
+        }
+    }
 }
