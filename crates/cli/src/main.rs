@@ -15,20 +15,18 @@ mod forward;
 mod functions;
 mod lines;
 mod log_events;
-mod manual;
 mod openobserve;
 mod output;
 mod progress;
 mod redrive;
 mod replay;
 mod rules;
-mod screen;
 mod shown;
 mod subscribe;
 mod tail;
 
-use clap::{Parser, Subcommand};
-use std::io::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 /// Shows, sends and checks OTLP telemetry of AWS Lambda functions that arrives through CloudWatch Logs.
@@ -71,9 +69,18 @@ enum Command {
     /// Train a dictionary of your own for compact lines.
     Dictionary(dictionary::Arguments),
     /// Print shell completions.
-    Completions(manual::CompletionsArguments),
-    /// Write the manual pages of these commands.
-    Man(manual::ManArguments),
+    Completions(CompletionsArguments),
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp completions bash > ~/.local/share/bash-completion/completions/lambda-otlp
+  lambda-otlp completions zsh > ~/.zfunc/_lambda-otlp
+  lambda-otlp completions fish > ~/.config/fish/completions/lambda-otlp.fish")]
+struct CompletionsArguments {
+    /// The shell
+    shell: clap_complete::Shell,
 }
 
 /// The exit code of a command that could not run: `EX_USAGE` of `sysexits.h`.
@@ -103,8 +110,7 @@ fn main() -> ExitCode {
         Command::Unsubscribe(arguments) => subscribe::unsubscribe(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
-        Command::Completions(arguments) => manual::completions(&arguments),
-        Command::Man(arguments) => manual::man(&arguments),
+        Command::Completions(arguments) => print_completions(arguments.shell),
     };
     match result {
         Ok(code) => code,
@@ -118,11 +124,23 @@ fn main() -> ExitCode {
     }
 }
 
+fn print_completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
+    io::stdout().lock().write_all(&completions(shell))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the completions as bytes, because clap's generator panics if its output is closed.
+fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "lambda-otlp", &mut script);
+    script
+}
+
 /// Returns `true` for an error without context that only writing can cause.
 fn is_full_disk(error: &anyhow::Error) -> bool {
     let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
     error.chain().len() == 1
-        && error.downcast_ref::<std::io::Error>().is_some_and(|error| full.contains(&error.kind()))
+        && error.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))
 }
 
 #[cfg(test)]
@@ -164,6 +182,17 @@ mod tests {
                 assert!(parsed.is_ok(), "{example}: {parsed:?}");
                 let parsed = parsed.unwrap();
                 assert_eq!(parsed.subcommand_name(), Some(name), "{example}");
+            }
+        }
+    }
+
+    #[test]
+    fn completion_scripts_contain_commands_and_arguments() {
+        use clap::ValueEnum as _;
+        for shell in clap_complete::Shell::value_variants() {
+            let script = String::from_utf8(super::completions(*shell)).unwrap();
+            for word in ["unsubscribe", "telemetry-only"] {
+                assert!(script.contains(word), "{shell}: {word}");
             }
         }
     }

@@ -1,7 +1,6 @@
-//! Output of telemetry as text, as JSON, or full-screen.
+//! Output of telemetry as text or as JSON.
 
 use crate::lines::Writer;
-use crate::screen::Screen;
 use crate::shown::choice::Choice;
 use crate::shown::json::Json;
 use crate::shown::text::Text;
@@ -16,11 +15,8 @@ pub(crate) struct OutputArguments {
     #[arg(long)]
     telemetry_only: bool,
     /// Print one JSON object per line.
-    #[arg(long, conflicts_with = "full_screen")]
-    json: bool,
-    /// Fill the terminal with a list of traces and the open trace.
     #[arg(long)]
-    pub(crate) full_screen: bool,
+    json: bool,
 }
 
 impl OutputArguments {
@@ -31,20 +27,12 @@ impl OutputArguments {
         writer: Writer,
     ) -> anyhow::Result<bool> {
         let (choice, telemetry_only) = (self.choice.clone(), self.telemetry_only);
-        let ended = if self.full_screen {
-            let mut screen = Screen::open(choice)?;
-            let ended = show_all(incoming, writer, &mut screen)?;
-            // The screen stays open after the end of the input.
-            screen.wait(&ended.failed)?;
-            ended
+        // anstream writes colours only to a terminal, and none if NO_COLOR is set.
+        let out = &mut anstream::stdout().lock();
+        let ended = if self.json {
+            show_all(incoming, writer, &mut Json { out, choice, telemetry_only })?
         } else {
-            // anstream writes colours only to a terminal, and none if NO_COLOR is set.
-            let out = &mut anstream::stdout().lock();
-            if self.json {
-                show_all(incoming, writer, &mut Json { out, choice, telemetry_only })?
-            } else {
-                show_all(incoming, writer, &mut Text { out, choice, telemetry_only })?
-            }
+            show_all(incoming, writer, &mut Text { out, choice, telemetry_only })?
         };
         for error in &ended.failed {
             eprintln!("lambda-otlp: {error:#}");

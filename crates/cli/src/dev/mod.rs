@@ -88,9 +88,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    if arguments.output.full_screen && arguments.events.is_empty() && arguments.http.is_none() {
-        bail!("--full-screen needs the keyboard: use --event or --http instead of standard input");
-    }
     if arguments.account.are_given() && !arguments.aws {
         bail!("--region and --profile need --aws, which gives the function credentials");
     }

@@ -31,13 +31,6 @@ pub(crate) enum Incoming {
 pub(crate) trait View {
     fn show(&mut self, held: Held) -> io::Result<()>;
     fn line(&mut self, line: &str) -> io::Result<()>;
-    fn say(&mut self, text: &str) {
-        eprintln!("{text}");
-    }
-    /// Returns `true` until the user closes the view.
-    fn is_open(&self) -> bool {
-        true
-    }
 }
 
 #[derive(Default)]
@@ -66,14 +59,17 @@ pub(crate) fn show_all(
         held: Held::default(),
         ended: Ended::default(),
     };
-    while showing.view.is_open() {
+    loop {
         // Held telemetry limits the wait for the next line.
-        let wait = if showing.holds_anything() { QUIET } else { Duration::from_secs(1) };
-        match incoming.recv_timeout(wait) {
+        let next = if showing.holds_anything() {
+            incoming.recv_timeout(QUIET)
+        } else {
+            incoming.recv().map_err(RecvTimeoutError::from)
+        };
+        match next {
             Ok(Incoming::Failed(error)) => showing.ended.failed.push(error),
             Ok(incoming) => showing.take(incoming)?,
-            Err(RecvTimeoutError::Timeout) if showing.holds_anything() => showing.show()?,
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => showing.show()?,
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
@@ -111,7 +107,7 @@ impl Showing<'_> {
                     self.held.add(request);
                 }
             }
-            Incoming::Said(text) => self.view.say(&text),
+            Incoming::Said(text) => eprintln!("{text}"),
             Incoming::Wrong(text) => self.wrong(&text),
             Incoming::Text(text) => {
                 self.show()?;
@@ -124,7 +120,7 @@ impl Showing<'_> {
 
     fn wrong(&mut self, text: &str) {
         self.ended.wrong += 1;
-        self.view.say(text);
+        eprintln!("{text}");
     }
 
     fn take_found(&mut self, found: Vec<(usize, Found)>) -> io::Result<()> {

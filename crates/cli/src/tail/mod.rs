@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 #[command(after_help = "\
 Examples:
   lambda-otlp tail --log-group '/aws/lambda/shop-*' --failed
-  lambda-otlp tail --stack shop --since 10m --full-screen
+  lambda-otlp tail --stack shop --since 10m
   lambda-otlp tail shop.log
   cargo lambda watch 2>&1 | lambda-otlp tail -")]
 pub(crate) struct Arguments {

@@ -8,12 +8,13 @@ use std::io::{self, Write};
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub const HEADING: Style = Style::new().bold();
+const PLAIN: Style = Style::new();
 /// The bars of a trace's services, in the order of their first spans.
 const BARS: [Style; 3] =
     [AnsiColor::Cyan.on_default(), AnsiColor::Magenta.on_default(), AnsiColor::Yellow.on_default()];
 
 /// The sign before a failed span or trace, for readers who do not see its colour.
-pub const FAILED: &str = "✗";
+const FAILED: &str = "✗";
 
 /// The width of output to a file or pipe.
 const PRINTED: usize = 100;
@@ -34,28 +35,15 @@ pub fn terminal_width() -> usize {
     columns.unwrap_or(PRINTED)
 }
 
-/// The colour of a piece of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ink {
-    Plain,
-    /// The colour of the service with this index in the trace.
-    Service(usize),
-    Failed,
-}
-
-pub type Line = Vec<(Ink, String)>;
+/// The pieces of a line, each in its style.
+type Line = Vec<(Style, String)>;
 
 /// Writes a trace: its spans with their log records.
 pub fn waterfall(trace: &Waterfall, width: usize, out: &mut dyn Write) -> io::Result<()> {
     let label = on_one_line(&trace.label);
     writeln!(out, "\n{HEADING}Trace {}: {label}{HEADING:#}", trace.trace_id)?;
     for line in lines(trace, width) {
-        for (ink, text) in line {
-            let style = match ink {
-                Ink::Plain => Style::new(),
-                Ink::Service(place) => BARS.iter().cycle().nth(place).copied().unwrap_or_default(),
-                Ink::Failed => BAD,
-            };
+        for (style, text) in line {
             write!(out, "{style}{text}{style:#}")?;
         }
         writeln!(out)?;
@@ -63,27 +51,27 @@ pub fn waterfall(trace: &Waterfall, width: usize, out: &mut dyn Write) -> io::Re
     Ok(())
 }
 
-/// Returns the lines below a trace's heading. The width limits their length, and does not change their number.
-pub fn lines(trace: &Waterfall, width: usize) -> Vec<Line> {
+/// Returns the lines below a trace's heading.
+fn lines(trace: &Waterfall, width: usize) -> Vec<Line> {
     let layout = Layout::of(trace, width);
-    let mut lines =
-        vec![vec![(Ink::Plain, format!("  {}", short(&summary(trace), layout.width - 2)))]];
+    let mut lines = vec![vec![(PLAIN, format!("  {}", short(&summary(trace), layout.width - 2)))]];
     let mut services: Vec<&str> = Vec::new();
     for row in &trace.rows {
         if !services.contains(&row.service.as_str()) {
             services.push(&row.service);
         }
         let place = services.iter().position(|service| *service == row.service).unwrap_or(0);
-        lines.push(layout.span(row, place));
-        lines.extend(remark(row).map(|text| layout.below(row, ink(row, Ink::Plain), &text)));
+        let colour = BARS.iter().cycle().nth(place).copied().unwrap_or_default();
+        lines.push(layout.span(row, colour));
+        lines.extend(remark(row).map(|text| layout.below(row, style(row, PLAIN), &text)));
         let linked = row.links.iter().map(|link| format!("<- {link}"));
         let logs = row.logs.iter().map(|log| format!("- {}", log_text(log, trace.began)));
         let below = linked.chain(logs);
-        lines.extend(below.map(|text| layout.below(row, Ink::Plain, &text)));
+        lines.extend(below.map(|text| layout.below(row, PLAIN, &text)));
     }
     lines.extend(trace.loose.iter().map(|log| {
         let text = format!("(its span never ended) {}", log_text(log, trace.began));
-        vec![(Ink::Plain, format!("  {}", short(&text, layout.width - 2)))]
+        vec![(PLAIN, format!("  {}", short(&text, layout.width - 2)))]
     }));
     lines
 }
@@ -113,8 +101,8 @@ fn remark(row: &Row) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
-fn ink(row: &Row, unless_failed: Ink) -> Ink {
-    if row.has_failed { Ink::Failed } else { unless_failed }
+fn style(row: &Row, unless_failed: Style) -> Style {
+    if row.has_failed { BAD } else { unless_failed }
 }
 
 /// A log record: time since the beginning of the trace, severity and text.
@@ -155,8 +143,8 @@ impl Layout {
         (self.name / 4).min(DEEPEST)
     }
 
-    /// A span of the service with this index in the trace.
-    fn span(&self, row: &Row, place: usize) -> Line {
+    /// A span; `colour` is its service's.
+    fn span(&self, row: &Row, colour: Style) -> Line {
         let Self { service, name: name_width, duration: duration_width, bar, .. } = *self;
         #[expect(
             clippy::cast_possible_truncation,
@@ -172,25 +160,22 @@ impl Layout {
         let service_name = short(&row.service, service);
         let duration = duration(row);
         vec![
-            (ink(row, Ink::Plain), format!("{sign} ")),
+            (style(row, PLAIN), format!("{sign} ")),
             (
-                Ink::Plain,
+                PLAIN,
                 format!(
                     "{service_name:<service$} {name:<name_width$} {duration:>duration_width$} |{}",
                     " ".repeat(from)
                 ),
             ),
-            (ink(row, Ink::Service(place)), "█".repeat(to - from)),
-            (Ink::Plain, format!("{}|", " ".repeat(bar.saturating_sub(to)))),
+            (style(row, colour), "█".repeat(to - from)),
+            (PLAIN, format!("{}|", " ".repeat(bar.saturating_sub(to)))),
         ]
     }
 
-    fn below(&self, row: &Row, ink: Ink, text: &str) -> Line {
+    fn below(&self, row: &Row, style: Style, text: &str) -> Line {
         let column = SIGN + self.service + 1 + 2 * row.depth.min(self.deepest());
-        vec![
-            (Ink::Plain, " ".repeat(column)),
-            (ink, short(text, self.width.saturating_sub(column))),
-        ]
+        vec![(PLAIN, " ".repeat(column)), (style, short(text, self.width.saturating_sub(column)))]
     }
 }
 
