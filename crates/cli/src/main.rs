@@ -54,9 +54,9 @@ enum Command {
     Redrive(Box<redrive::Arguments>),
     /// Check the settings, the backend and a deployed stack.
     Doctor(Box<doctor::Arguments>),
-    /// Install, compare and remove OpenObserve dashboards.
+    /// Install and remove OpenObserve dashboards.
     Dashboards(Box<openobserve::DashboardsArguments>),
-    /// Install, compare and remove OpenObserve alerts.
+    /// Install and remove OpenObserve alerts.
     Alerts(Box<openobserve::AlertsArguments>),
     /// Subscribe a forwarder to log groups, like the stack's subscriber.
     Subscribe(subscribe::SubscribeArguments),

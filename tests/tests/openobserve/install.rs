@@ -1,5 +1,4 @@
-//! `lambda-otlp dashboards` and `alerts` against a backend: installed, installed again, changed by a user, compared,
-//! removed.
+//! `lambda-otlp dashboards` and `alerts` against a backend: installed, edited by a user, installed again, removed.
 
 use super::shipped::files;
 use super::story;
@@ -83,10 +82,15 @@ async fn dashboards(sink: &Sink) -> Vec<Value> {
     found
 }
 
-/// The first words of the printed lines, without lines of differences.
+/// The actions in the printed rows.
 fn actions(printed: &str) -> Vec<&str> {
-    let rows = printed.lines().filter(|line| !line.starts_with(' '));
-    rows.filter_map(|line| line.split(' ').next()).collect()
+    const ACTIONS: [&str; 5] = ["install", "replace", "remove", "wait", "failed"];
+    let words = printed.lines().filter_map(|line| line.split(' ').next());
+    words.filter(|word| ACTIONS.contains(word)).collect()
+}
+
+fn titles(dashboards: &[Value]) -> Vec<&str> {
+    dashboards.iter().map(|it| it["v5"]["title"].as_str().unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +110,7 @@ async fn a_failed_folder_creation_is_reported_and_resumable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dashboards_are_installed_kept_updated_and_removed() {
+async fn dashboards_are_installed_replaced_and_removed() {
     let sink = sink().start().await.unwrap();
     let count = files("dashboards").len();
 
@@ -127,49 +131,42 @@ async fn dashboards_are_installed_kept_updated_and_removed() {
     let installed = dashboards(&sink).await;
     assert_eq!(installed.len(), count);
 
-    let (code, printed, _) = lambda_otlp(&sink, "dashboards install").await;
-    assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
-    assert_eq!(dashboards(&sink).await, installed, "the second time changes nothing");
-    assert_eq!(sink.metrics().len(), 4);
-    let (code, printed, _) = lambda_otlp(&sink, "dashboards diff").await;
-    assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
-
-    // A user changes a panel, and adds a dashboard.
-    let mut changed = installed[0]["v5"].clone();
-    changed["tabs"][0]["panels"][0]["title"] = json!("Ours");
-    let id = changed["dashboardId"].as_str().unwrap().to_owned();
+    // A user edits a dashboard in place, and has a copy of it and a dashboard of ours in another folder.
+    let mut edited = installed[0]["v5"].clone();
+    edited["tabs"][0]["panels"][0]["title"] = json!("Edited");
+    let id = edited["dashboardId"].as_str().unwrap().to_owned();
     let path = format!("default/dashboards/{id}?hash={}", installed[0]["hash"].as_str().unwrap());
-    ask(&sink, "PUT", &path, Some(&changed)).await;
+    ask(&sink, "PUT", &path, Some(&edited)).await;
+    let mut copy = edited.clone();
+    copy["title"] = json!("Lambda: overview - Copy");
     let folder_id = folder(&sink, "dashboards").await.unwrap();
-    let own = json!({"version": 5, "title": "Mine", "tabs": []});
-    ask(&sink, "POST", &format!("default/dashboards?folder={folder_id}"), Some(&own)).await;
+    ask(&sink, "POST", &format!("default/dashboards?folder={folder_id}"), Some(&copy)).await;
+    let elsewhere = "default/dashboards?folder=default";
+    ask(&sink, "POST", elsewhere, Some(&edited)).await;
 
-    let (code, printed, _) = lambda_otlp(&sink, "dashboards diff").await;
-    assert_eq!(code, 1, "{printed}");
-    let differences = "differs Lambda: overview            edited since its installation\n        \
-                       tabs[default].panels[invocations].title\n          - \"Invocations\"\n          + \"Ours\"\n";
-    assert!(printed.contains(differences), "{printed}");
-    let (code, printed, _) = lambda_otlp(&sink, "dashboards install").await;
-    assert_eq!(code, 0, "{printed}");
-    let expected = [vec!["leave"], vec!["keep"; count - 1]].concat();
-    assert_eq!(actions(&printed), expected, "{printed}");
-    assert_eq!(dashboards(&sink).await[0]["v5"]["tabs"], changed["tabs"], "theirs is kept");
+    let (_, printed, _) = lambda_otlp(&sink, "dashboards install --dry-run").await;
+    assert_eq!(actions(&printed), vec!["replace"; count], "{printed}");
+    let (code, printed, said) = lambda_otlp(&sink, "dashboards install").await;
+    assert_eq!((code, said.as_str()), (0, ""), "{printed}");
+    assert_eq!(actions(&printed), vec!["replace"; count], "{printed}");
+    assert!(printed.contains("edits of replaced ones are lost"), "{printed}");
+    let again = dashboards(&sink).await;
+    assert_eq!(again[..count], installed, "the same dashboards, with the same ids");
+    assert_eq!(again[count]["v5"]["tabs"], edited["tabs"], "the copy is the user's");
+    assert_eq!(again.len(), count + 1);
+    assert_eq!(sink.metrics().len(), 4);
 
-    // Another stream makes another dashboard; unchanged dashboards are updated.
-    let (code, printed, _) = lambda_otlp(&sink, "dashboards install --stream shop").await;
-    assert_eq!(code, 0, "{printed}");
-    let expected = ["leave", "update", "update", "keep", "update", "update", "keep"];
-    assert_eq!(actions(&printed), expected, "{printed}");
+    // Another stream makes other dashboards.
+    lambda_otlp(&sink, "dashboards install --stream shop").await;
+    let text = dashboards(&sink).await[0].to_string();
+    assert!(text.contains(r#""stream":"shop""#) && !text.contains(r#""stream":"default""#));
 
-    let (code, printed, _) = lambda_otlp(&sink, "dashboards remove").await;
-    assert_eq!(code, 0, "{printed}");
-    assert_eq!(actions(&printed), [vec!["leave"], vec!["remove"; count - 1]].concat(), "{printed}");
-    let (code, printed, _) = lambda_otlp(&sink, "dashboards install --changed-too").await;
-    assert_eq!((code, actions(&printed)[0]), (0, "update"), "{printed}");
     let (code, printed, _) = lambda_otlp(&sink, "dashboards remove").await;
     assert_eq!((code, actions(&printed)), (0, vec!["remove"; count]), "{printed}");
     let left = dashboards(&sink).await;
-    assert_eq!((left.len(), &left[0]["v5"]["title"]), (1, &json!("Mine")), "only ours are removed");
+    assert_eq!(titles(&left), ["Lambda: overview - Copy"]);
+    let others = ask(&sink, "GET", elsewhere, None).await;
+    assert_eq!(others["dashboards"].as_array().unwrap().len(), 1, "{others}");
 
     // An empty folder goes too.
     let id = left[0]["v5"]["dashboardId"].as_str().unwrap();
@@ -179,37 +176,6 @@ async fn dashboards_are_installed_kept_updated_and_removed() {
     assert_eq!(folder(&sink, "dashboards").await, None);
     let (code, printed, _) = lambda_otlp(&sink, "dashboards remove").await;
     assert_eq!((code, printed.as_str()), (0, "nothing is installed\n"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_unknown_to_the_server_cause_no_difference() {
-    let sink = sink().unknown_keys(["step_value", "showDynamicFilters"]).start().await.unwrap();
-    let count = files("dashboards").len();
-    lambda_otlp(&sink, "dashboards install").await;
-    let installed = dashboards(&sink).await;
-    assert!(!installed[0].to_string().contains("step_value"));
-    let (code, printed, _) = lambda_otlp(&sink, "dashboards install").await;
-    assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
-    let (code, printed, _) = lambda_otlp(&sink, "dashboards diff").await;
-    assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
-    let (code, printed, _) = lambda_otlp(&sink, "dashboards remove").await;
-    assert_eq!((code, actions(&printed)), (0, vec!["remove"; count]), "{printed}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_dashboard_with_our_title_is_left_alone() {
-    let sink = sink().start().await.unwrap();
-    let body = json!({"name": "lambda-otlp"});
-    let folder = ask(&sink, "POST", "v2/default/folders/dashboards", Some(&body)).await;
-    let own = json!({"version": 5, "title": "Lambda: overview", "tabs": []});
-    let path = format!("default/dashboards?folder={}", folder["folderId"].as_str().unwrap());
-    ask(&sink, "POST", &path, Some(&own)).await;
-    let (code, printed, _) = lambda_otlp(&sink, "dashboards install --changed-too").await;
-    assert_eq!(code, 0);
-    let left = "leave   Lambda: overview            not installed by lambda-otlp";
-    assert!(printed.contains(left), "{printed}");
-    lambda_otlp(&sink, "dashboards remove --changed-too").await;
-    assert_eq!(dashboards(&sink).await[0]["v5"]["title"], "Lambda: overview");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,7 +208,7 @@ async fn an_error_page_is_printed_in_one_line_without_credentials() {
     });
     let header = format!("authorization={}", authorization(PASSWORD));
     let output = Command::new(binary("lambda-otlp"))
-        .args(["dashboards", "diff", "--endpoint", &base, "--header", &header])
+        .args(["dashboards", "remove", "--endpoint", &base, "--header", &header])
         .output()
         .await
         .unwrap();
@@ -279,10 +245,8 @@ async fn alerts_are_installed_once_their_streams_exist() {
     story::tell_with(&sink, &format!("authorization={}", authorization(PASSWORD))).await;
     let (code, printed, _) = lambda_otlp(&sink, "alerts install --notify pager").await;
     assert_eq!(code, 0, "{printed}");
-    let (code, printed, _) = lambda_otlp(&sink, "alerts install --notify pager").await;
-    assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
 
-    // A user pauses an alert, and changes the recipient of another.
+    // A user pauses an alert, changes a threshold of another, and adds one.
     let folder_id = folder(&sink, "alerts").await.unwrap();
     let listed = ask(&sink, "GET", &format!("v2/default/alerts?folder={folder_id}"), None).await;
     let id = |name: &str| {
@@ -296,19 +260,19 @@ async fn alerts_are_installed_once_their_streams_exist() {
     let mut alert = ask(&sink, "GET", &changed, None).await;
     alert["trigger_condition"]["silence"] = json!(5);
     ask(&sink, "PUT", &changed, Some(&alert)).await;
+    alert["name"] = json!("pipeline_lag_of_ours");
+    ask(&sink, "POST", &format!("v2/default/alerts?folder={folder_id}"), Some(&alert)).await;
 
-    let (code, printed, _) = lambda_otlp(&sink, "alerts diff").await;
-    assert!(code == 1 && printed.contains("trigger_condition.silence\n"), "{printed}");
-    assert_eq!(actions(&printed).iter().filter(|action| **action == "differs").count(), 1);
     let (code, printed, _) = lambda_otlp(&sink, "alerts install --notify pager").await;
-    assert_eq!(code, 0, "{printed}");
-    assert_eq!(actions(&printed).iter().filter(|action| **action == "leave").count(), 1);
-    let (_, printed, _) = lambda_otlp(&sink, "alerts install --notify pager --changed-too").await;
-    assert_eq!(actions(&printed).iter().filter(|action| **action == "update").count(), 1);
+    assert_eq!((code, actions(&printed)), (0, vec!["replace"; count]), "{printed}");
     let still = ask(&sink, "GET", &paused, None).await;
-    assert_eq!(still["enabled"], false, "who was paused stays paused");
+    assert_eq!(still["enabled"], false, "a paused alert stays paused");
+    let replaced = ask(&sink, "GET", &changed, None).await;
+    assert_eq!(replaced["trigger_condition"]["silence"], 60);
 
     let (code, printed, _) = lambda_otlp(&sink, "alerts remove").await;
     assert_eq!((code, actions(&printed)), (0, vec!["remove"; count]), "{printed}");
-    assert_eq!(folder(&sink, "alerts").await, None);
+    let left = ask(&sink, "GET", &format!("v2/default/alerts?folder={folder_id}"), None).await;
+    assert_eq!(left["list"][0]["name"], "pipeline_lag_of_ours");
+    assert_eq!(left["list"].as_array().unwrap().len(), 1);
 }

@@ -24,11 +24,13 @@ enum Paths {
     Second,
 }
 
+/// A dashboard or alert in OpenObserve.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) id: String,
     pub(super) name: String,
-    pub(super) content: Value,
+    /// `false` for a paused alert; dashboards have no such value.
+    pub(super) enabled: Option<Value>,
     /// A change of a dashboard must include its hash.
     hash: String,
 }
@@ -133,18 +135,15 @@ impl Api {
             Kind::Dashboards => ("dashboards", "dashboard_id"),
             Kind::Alerts => ("list", "alert_id"),
         };
-        let mut found = Vec::new();
         let list = answer.get(list).and_then(Value::as_array);
-        for item in list.with_context(|| format!("the answer is not a list of {}", kind.name()))? {
-            found.push(self.get(kind, folder, text(item, id)).await?);
-        }
-        Ok(found)
-    }
-
-    pub(super) async fn get(&self, kind: Kind, folder: &str, id: &str) -> anyhow::Result<Found> {
-        let path = format!("{}/{id}?folder={folder}", kind.name());
-        let answer = self.send(Method::GET, paths(kind), &path, None).await?;
-        found(kind, answer)
+        let list = list.with_context(|| format!("the answer is not a list of {}", kind.name()))?;
+        let found = list.iter().map(|item| Found {
+            id: text(item, id).to_owned(),
+            name: text(item, kind.name_key()).to_owned(),
+            enabled: item.get("enabled").cloned(),
+            hash: text(item, "hash").to_owned(),
+        });
+        Ok(found.collect())
     }
 
     pub(super) async fn create(
@@ -152,26 +151,20 @@ impl Api {
         kind: Kind,
         folder: &str,
         content: &Value,
-    ) -> anyhow::Result<Found> {
+    ) -> anyhow::Result<()> {
         let path = format!("{}?folder={folder}", kind.name());
-        let answer = self.send(Method::POST, paths(kind), &path, Some(content)).await?;
-        match kind {
-            Kind::Dashboards => found(kind, answer),
-            Kind::Alerts => self.get(kind, folder, text(&answer, "id")).await,
-        }
+        self.send(Method::POST, paths(kind), &path, Some(content)).await.map(drop)
     }
 
     pub(super) async fn update(
         &self,
         kind: Kind,
         folder: &str,
-        known: &Found,
+        Found { id, hash, .. }: &Found,
         content: &Value,
-    ) -> anyhow::Result<Found> {
-        let Found { id, hash, .. } = known;
+    ) -> anyhow::Result<()> {
         let path = format!("{}/{id}?folder={folder}&hash={hash}", kind.name());
-        self.send(Method::PUT, paths(kind), &path, Some(content)).await?;
-        self.get(kind, folder, id).await
+        self.send(Method::PUT, paths(kind), &path, Some(content)).await.map(drop)
     }
 
     pub(super) async fn delete(&self, kind: Kind, folder: &str, id: &str) -> anyhow::Result<()> {
@@ -205,20 +198,6 @@ fn paths(kind: Kind) -> Paths {
         Kind::Dashboards => Paths::First,
         Kind::Alerts => Paths::Second,
     }
-}
-
-fn found(kind: Kind, answer: Value) -> anyhow::Result<Found> {
-    let hash = text(&answer, "hash").to_owned();
-    let (content, id) = match kind {
-        Kind::Alerts => (answer, "id"),
-        Kind::Dashboards => {
-            let version = answer.get("version").and_then(Value::as_i64).unwrap_or_default();
-            let content = answer.get(format!("v{version}")).filter(|it| it.is_object());
-            (content.context("OpenObserve's answer contains no dashboard")?.clone(), "dashboardId")
-        }
-    };
-    let name = text(&content, kind.name_key()).to_owned();
-    Ok(Found { id: text(&content, id).to_owned(), name, content, hash })
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {

@@ -1,12 +1,8 @@
-//! `lambda-otlp dashboards` and `alerts`: install, compare and remove the dashboards and alerts for OpenObserve.
+//! `lambda-otlp dashboards` and `alerts`: install and remove the dashboards and alerts for OpenObserve.
 
 mod api;
-mod difference;
-mod mark;
-mod report;
 mod shipped;
 mod task;
-mod zeros;
 
 use crate::aws::AwsArguments;
 use crate::broken_pipe;
@@ -16,13 +12,11 @@ use anyhow::bail;
 use api::Api;
 use backend::Profile;
 use clap::Subcommand;
-use report::Report;
 use shipped::Kind;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
-use task::{Care, Task};
+use task::Task;
 
-/// The OpenObserve organization and folder.
+/// Arguments of all commands: the OpenObserve organization and folder.
 #[derive(clap::Args)]
 struct Place {
     #[command(flatten)]
@@ -30,6 +24,9 @@ struct Place {
     /// The folder in OpenObserve; created if it is missing.
     #[arg(long, value_name = "NAME", default_value = "lambda-otlp")]
     folder: String,
+    /// Print the changes without making them.
+    #[arg(long)]
+    dry_run: bool,
     /// Print the results as one JSON array.
     #[arg(long)]
     json: bool,
@@ -41,10 +38,18 @@ struct Place {
 #[command(after_help = "\
 Examples:
   lambda-otlp dashboards install --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'
-  lambda-otlp dashboards diff --endpoint https://o2.example.com/api/default")]
+  lambda-otlp dashboards remove --endpoint https://o2.example.com/api/default")]
 pub(crate) struct DashboardsArguments {
     #[command(subcommand)]
-    command: Command<NoArguments>,
+    command: DashboardsCommand,
+}
+
+#[derive(Subcommand)]
+enum DashboardsCommand {
+    /// Install the dashboards. Those with the same titles in the folder are replaced, with all edits.
+    Install(Place),
+    /// Remove the dashboards with our titles from the folder, and the folder if it is empty.
+    Remove(Place),
 }
 
 #[derive(clap::Args)]
@@ -54,63 +59,36 @@ Examples:
   lambda-otlp alerts remove --endpoint https://o2.example.com/api/default")]
 pub(crate) struct AlertsArguments {
     #[command(subcommand)]
-    command: Command<Notify>,
+    command: AlertsCommand,
 }
 
-/// A subcommand; `I` has further arguments of `install`.
 #[derive(Subcommand)]
-enum Command<I: clap::Args> {
-    /// Install them, and update those that were not edited.
+enum AlertsCommand {
+    /// Install the alerts. Those with the same names in the folder are replaced, with all edits; paused alerts stay
+    /// paused.
     Install {
-        #[command(flatten)]
-        place: Place,
-        #[command(flatten)]
-        care: Care,
-        #[command(flatten)]
-        more: I,
-    },
-    /// List the differences between the installed ones and those of this version.
-    Diff {
+        /// The alert destination in OpenObserve to notify; may be repeated.
+        #[arg(long, value_name = "DESTINATION", required = true)]
+        notify: Vec<String>,
         #[command(flatten)]
         place: Place,
     },
-    /// Remove the installed ones, and their folder if it is empty.
-    Remove {
-        #[command(flatten)]
-        place: Place,
-        #[command(flatten)]
-        care: Care,
-    },
-}
-
-#[derive(clap::Args)]
-struct NoArguments {}
-
-#[derive(clap::Args)]
-struct Notify {
-    /// The alert destination in OpenObserve to notify; may be repeated.
-    #[arg(long, value_name = "DESTINATION", required = true)]
-    notify: Vec<String>,
-}
-
-impl<I: clap::Args> Command<I> {
-    fn parts(&self) -> (&Place, Task, Option<&I>) {
-        match self {
-            Self::Install { place, care, more } => (place, Task::Install(*care), Some(more)),
-            Self::Diff { place } => (place, Task::Diff, None),
-            Self::Remove { place, care } => (place, Task::Remove(*care), None),
-        }
-    }
+    /// Remove the alerts with our names from the folder, and the folder if it is empty.
+    Remove(Place),
 }
 
 pub(crate) fn dashboards(arguments: &DashboardsArguments) -> anyhow::Result<ExitCode> {
-    let (place, task, _) = arguments.command.parts();
-    run(place, Kind::Dashboards, task, &[])
+    match &arguments.command {
+        DashboardsCommand::Install(place) => run(place, Kind::Dashboards, Task::Install, &[]),
+        DashboardsCommand::Remove(place) => run(place, Kind::Dashboards, Task::Remove, &[]),
+    }
 }
 
 pub(crate) fn alerts(arguments: &AlertsArguments) -> anyhow::Result<ExitCode> {
-    let (place, task, more) = arguments.command.parts();
-    run(place, Kind::Alerts, task, more.map_or(&[], |more| &more.notify))
+    match &arguments.command {
+        AlertsCommand::Install { notify, place } => run(place, Kind::Alerts, Task::Install, notify),
+        AlertsCommand::Remove(place) => run(place, Kind::Alerts, Task::Remove, &[]),
+    }
 }
 
 fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Result<ExitCode> {
@@ -125,13 +103,8 @@ fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Resu
             backend::stored_stream(reach.destination.stream.as_deref().unwrap_or("default"));
         let shipped = shipped::all(kind, &stream, notify)?;
         let api = Api::new(reach)?;
-        task::carry_out(&api, kind, &place.folder, &shipped, task).await
+        task::carry_out(&api, kind, &place.folder, &shipped, task, place.dry_run).await
     })?;
-    broken_pipe::ignored(print(&report, place.json, task.is_dry_run()))?;
+    broken_pipe::ignored(report.print(place.json))?;
     Ok(if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn print(report: &Report, json: bool, dry_run: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if json { writeln!(out, "{}", report.to_json()) } else { report.write(dry_run, &mut out) }
 }

@@ -1,62 +1,25 @@
-//! Installs, compares and removes dashboards and alerts. `state` decides the action for each of them.
+//! Installs and removes dashboards and alerts, and reports each of them.
+//!
+//! A name of ours in the folder is ours: `install` replaces it, `remove` deletes it. Everything else belongs to the user.
 
 use super::api::{Api, Found};
-use super::difference::differences;
-use super::mark::{Mark, essence, fingerprint};
-use super::report::{Action, Report};
 use super::shipped::{Kind, Shipped, metric_streams};
-use super::zeros;
-use serde_json::Value;
+use console::time_arguments;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, ResourceMetrics, ScopeMetrics};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use platform::{delta_sum, string_attribute};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use wire::{Metrics, Request};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
-    Install(Care),
-    Diff,
-    Remove(Care),
+    Install,
+    Remove,
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
-pub(super) struct Care {
-    /// Also overwrite or remove those that were edited since their installation.
-    #[arg(long)]
-    changed_too: bool,
-    /// Print the changes without making them.
-    #[arg(long)]
-    dry_run: bool,
-}
-
-impl Task {
-    pub(super) fn is_dry_run(self) -> bool {
-        matches!(self, Self::Install(care) | Self::Remove(care) if care.dry_run)
-    }
-}
-
-/// The relation of installed content to this version's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Same,
-    /// Installed by another version, and not edited.
-    Outdated,
-    /// Edited since its installation.
-    Changed,
-    /// It has our name and no mark.
-    Foreign,
-}
-
-fn state(shipped: &Value, there: &Value) -> State {
-    let Some(mark) = Mark::read(there) else { return State::Foreign };
-    if mark.kept != fingerprint(there) {
-        State::Changed
-    } else if mark.shipped != fingerprint(shipped) {
-        State::Outdated
-    } else {
-        State::Same
-    }
-}
-
-const CHANGED: &str = "edited since its installation: use --changed-too to replace it";
-const FOREIGN: &str = "not installed by lambda-otlp, or its description lost the mark: rename it, or choose another --folder";
 
 pub(super) async fn carry_out(
     api: &Api,
@@ -64,20 +27,20 @@ pub(super) async fn carry_out(
     folder: &str,
     shipped: &[Shipped],
     task: Task,
+    dry_run: bool,
 ) -> anyhow::Result<Report> {
     let known = api.folder(kind, folder).await?;
     let there = match &known {
         Some((id, _)) => api.list(kind, id).await?,
         None => Vec::new(),
     };
-    let mut report = Report::default();
-    match task {
-        Task::Diff => diff(kind, shipped, &there, &mut report),
-        Task::Install(care) => {
-            let streams = zeros::of_what_is_rare(api, shipped, care.dry_run, &mut report).await?;
+    let mut report = Report { rows: Vec::new(), dry_run };
+    match (task, known) {
+        (Task::Install, known) => {
+            let streams = create_rare_streams(api, shipped, &mut report).await?;
             let id = match known {
                 Some((id, _)) => id,
-                None if care.dry_run => String::new(),
+                None if dry_run => String::new(),
                 None => match api.create_folder(kind, folder).await {
                     Ok(id) => id,
                     // Actions before the error are still reported.
@@ -87,21 +50,23 @@ pub(super) async fn carry_out(
                     }
                 },
             };
-            let installation = Installation { api, kind, folder: &id, streams: &streams, care };
             for shipped in shipped {
-                installation.install(shipped, &there, &mut report).await;
+                install(api, kind, &id, shipped, &there, &streams, &mut report).await;
             }
         }
-        Task::Remove(care) => {
-            let Some((id, is_ours)) = known else { return Ok(report) };
-            let mut left = there.len();
-            for found in &there {
-                let removed = remove(api, kind, &id, found, care, &mut report);
-                left -= usize::from(removed.await);
+        (Task::Remove, None) => {}
+        (Task::Remove, Some((id, is_our_folder))) => {
+            let is_ours = |found: &&Found| shipped.iter().any(|it| it.name == found.name);
+            let ours: Vec<&Found> = there.iter().filter(is_ours).collect();
+            let is_empty_then = ours.len() == there.len();
+            for found in ours {
+                let deleted = if dry_run { Ok(()) } else { api.delete(kind, &id, &found.id).await };
+                report.add_result(Action::Remove, &found.name, deleted);
             }
-            if left == 0
-                && is_ours
-                && !care.dry_run
+            if is_empty_then
+                && is_our_folder
+                && !dry_run
+                && report.is_fine()
                 && let Err(error) = api.delete_folder(kind, &id).await
             {
                 report.add(Action::Failed, folder, format!("the folder: {error:#}"));
@@ -111,132 +76,172 @@ pub(super) async fn carry_out(
     Ok(report)
 }
 
-fn named<'a>(shipped: &Shipped, there: &'a [Found]) -> Option<&'a Found> {
-    let mut named = there.iter().filter(|found| found.name == shipped.name);
-    let first = named.clone().next();
-    named.find(|found| Mark::read(&found.content).is_some()).or(first)
-}
-
-fn diff(kind: Kind, shipped: &[Shipped], there: &[Found], report: &mut Report) {
-    for shipped in shipped {
-        let name = &shipped.name;
-        let Some(found) = named(shipped, there) else {
-            report.add(Action::Missing, name, "");
-            continue;
-        };
-        let mut expected = shipped.content.clone();
-        // The destinations of an alert are chosen at its installation.
-        if let (Kind::Alerts, Some(map), Some(destinations)) =
-            (kind, expected.as_object_mut(), found.content.get("destinations"))
-        {
-            map.insert("destinations".to_owned(), destinations.clone());
-        }
-        let reason = match state(&expected, &found.content) {
-            State::Same => {
-                report.add(Action::Keep, name, "");
-                continue;
-            }
-            State::Outdated => "not edited; this version has another one",
-            State::Changed => "edited since its installation",
-            State::Foreign => "not installed by lambda-otlp, or its description lost the mark",
-        };
-        let differing = differences(&essence(&expected), &essence(&found.content));
-        report.add_differing(Action::Differs, name, reason, differing);
-    }
-}
-
-struct Installation<'a> {
-    api: &'a Api,
-    kind: Kind,
-    folder: &'a str,
-    streams: &'a BTreeSet<String>,
-    care: Care,
-}
-
-impl Installation<'_> {
-    async fn install(&self, shipped: &Shipped, there: &[Found], report: &mut Report) {
-        let name = &shipped.name;
-        let found = named(shipped, there);
-        let (action, reason) = match found.map(|found| state(&shipped.content, &found.content)) {
-            None => (Action::Install, ""),
-            Some(State::Same) => (Action::Keep, ""),
-            Some(State::Outdated) => (Action::Update, ""),
-            Some(State::Changed) if self.care.changed_too => (Action::Update, "changes are lost"),
-            Some(State::Changed) => (Action::Leave, CHANGED),
-            Some(State::Foreign) => (Action::Leave, FOREIGN),
-        };
-        let missing = self.missing_stream(shipped);
-        if let (Kind::Alerts, Action::Install | Action::Update, Some(stream)) =
-            (self.kind, action, missing)
-        {
-            report.add(Action::Wait, name, zeros::why_missing(stream));
-            return;
-        }
-        let done = match (action, found) {
-            _ if self.care.dry_run => Ok(()),
-            (Action::Install, _) => self.write(shipped, None).await,
-            (Action::Update, found) => self.write(shipped, found).await,
-            _ => Ok(()),
-        };
-        match done {
-            Ok(()) => report.add(action, name, reason),
-            Err(error) => report.add(Action::Failed, name, format!("{error:#}")),
-        }
-    }
-
-    /// Returns a stream that the alert needs and that is missing; OpenObserve would refuse the alert.
-    fn missing_stream<'b>(&self, shipped: &'b Shipped) -> Option<&'b str> {
-        let mut streams = metric_streams(&shipped.content).into_iter();
-        streams.find(|stream| !self.streams.contains(*stream))
-    }
-
-    /// Writes the content with its mark. If the server stores it differently, writes it again with a second
-    /// fingerprint.
-    async fn write(&self, shipped: &Shipped, known: Option<&Found>) -> anyhow::Result<()> {
-        let mut content = shipped.content.clone();
-        // A paused alert stays paused.
-        if let (Some(enabled), Some(map)) =
-            (known.and_then(|known| known.content.get("enabled")), content.as_object_mut())
-        {
-            map.insert("enabled".to_owned(), enabled.clone());
-        }
-        let mut mark = Mark::of(&content);
-        let marked = mark.write(&content);
-        let kept = match known {
-            None => self.api.create(self.kind, self.folder, &marked).await?,
-            Some(known) => self.api.update(self.kind, self.folder, known, &marked).await?,
-        };
-        let fingerprint = fingerprint(&kept.content);
-        if fingerprint != mark.kept {
-            mark.kept = fingerprint;
-            let marked = mark.write(&content);
-            self.api.update(self.kind, self.folder, &kept, &marked).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Removes the content if we installed it. Returns `true` if it was removed.
-async fn remove(
+async fn install(
     api: &Api,
     kind: Kind,
     folder: &str,
-    found: &Found,
-    care: Care,
+    Shipped { name, content }: &Shipped,
+    there: &[Found],
+    streams: &BTreeSet<String>,
     report: &mut Report,
-) -> bool {
-    let Some(mark) = Mark::read(&found.content) else { return false };
-    if mark.kept != fingerprint(&found.content) && !care.changed_too {
-        let reason = "edited since its installation: use --changed-too to remove it";
-        report.add(Action::Leave, &found.name, reason);
-        return false;
+) {
+    // OpenObserve refuses an alert on a missing stream.
+    let missing = metric_streams(content).into_iter().find(|stream| !streams.contains(*stream));
+    if let (Kind::Alerts, Some(stream)) = (kind, missing) {
+        report.add(Action::Wait, name, why_missing(stream));
+        return;
     }
-    if !care.dry_run
-        && let Err(error) = api.delete(kind, folder, &found.id).await
-    {
-        report.add(Action::Failed, &found.name, format!("{error:#}"));
-        return false;
+    let found = there.iter().find(|found| found.name == *name);
+    let action = if found.is_some() { Action::Replace } else { Action::Install };
+    let done = match found {
+        _ if report.dry_run => Ok(()),
+        None => api.create(kind, folder, content).await,
+        Some(found) => {
+            let mut content = content.clone();
+            // A paused alert stays paused.
+            if let (Some(enabled), Some(map)) = (&found.enabled, content.as_object_mut()) {
+                map.insert("enabled".to_owned(), enabled.clone());
+            }
+            api.update(kind, folder, found, &content).await
+        }
+    };
+    report.add_result(action, name, done);
+}
+
+fn why_missing(stream: &str) -> String {
+    let why = if stream.starts_with("lambda_otlp_forwarder") {
+        "set the stack's Vitals to otlp or both, and install again after a delivery"
+    } else {
+        "install again after a function has run"
+    };
+    format!("there is no stream {stream} yet: {why}")
+}
+
+/// Counters that are absent until their event happens, by stream. OpenObserve refuses queries and alerts on a missing
+/// stream, and a function that never failed has no stream of errors.
+const RARE: [(&str, &str); 4] = [
+    ("faas_errors", "faas.errors"),
+    ("faas_timeouts", "faas.timeouts"),
+    ("faas_coldstarts", "faas.coldstarts"),
+    ("aws_lambda_out_of_memory", "aws.lambda.out_of_memory"),
+];
+
+/// Creates the missing streams with one zero each. Returns all streams of metrics.
+async fn create_rare_streams(
+    api: &Api,
+    shipped: &[Shipped],
+    report: &mut Report,
+) -> anyhow::Result<BTreeSet<String>> {
+    let mut there = api.metric_streams().await?;
+    let asked: BTreeSet<&str> =
+        shipped.iter().flat_map(|shipped| metric_streams(&shipped.content)).collect();
+    for (stream, metric) in RARE {
+        if there.contains(stream) || !asked.contains(stream) {
+            continue;
+        }
+        if !report.dry_run
+            && let Err(error) = api.export(zero(metric)).await
+        {
+            report.add(Action::Failed, stream, format!("{error:#}"));
+            continue;
+        }
+        report.add(Action::Install, stream, "created with one zero, because it was missing");
+        there.insert(stream.to_owned());
     }
-    report.add(Action::Remove, &found.name, "");
-    true
+    Ok(there)
+}
+
+/// A zero of the function `none`.
+fn zero(metric: &str) -> Request {
+    let attributes =
+        ["service.name", "faas.name"].map(|key| string_attribute(key, "none")).to_vec();
+    let point = NumberDataPoint {
+        time_unix_nano: time_arguments::now_unix_nano(),
+        value: Some(Number::AsInt(0)),
+        ..NumberDataPoint::default()
+    };
+    let metrics = vec![delta_sum(metric, "", "", vec![point])];
+    let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+    let resource = Some(Resource { attributes, ..Resource::default() });
+    let metrics = ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() };
+    Request::encode::<Metrics>(&ExportMetricsServiceRequest { resource_metrics: vec![metrics] })
+}
+
+/// A row for each dashboard, alert or stream.
+#[derive(Debug)]
+pub(super) struct Report {
+    rows: Vec<Row>,
+    dry_run: bool,
+}
+
+#[derive(Debug)]
+struct Row {
+    action: Action,
+    name: String,
+    reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Install,
+    Replace,
+    Remove,
+    /// It cannot be installed yet.
+    Wait,
+    Failed,
+}
+
+impl Action {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Install => "install",
+            Self::Replace => "replace",
+            Self::Remove => "remove",
+            Self::Wait => "wait",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Report {
+    fn add(&mut self, action: Action, name: &str, reason: impl Into<String>) {
+        self.rows.push(Row { action, name: name.to_owned(), reason: reason.into() });
+    }
+
+    fn add_result(&mut self, action: Action, name: &str, result: anyhow::Result<()>) {
+        match result {
+            Ok(()) => self.add(action, name, ""),
+            Err(error) => self.add(Action::Failed, name, format!("{error:#}")),
+        }
+    }
+
+    /// Returns `true` if everything was done.
+    pub(super) fn is_fine(&self) -> bool {
+        !self.rows.iter().any(|row| matches!(row.action, Action::Failed | Action::Wait))
+    }
+
+    pub(super) fn print(&self, json: bool) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if json {
+            let row = |Row { action, name, reason }: &Row| json!({"action": action.word(), "name": name, "reason": reason});
+            return writeln!(out, "{}", self.rows.iter().map(row).collect::<Value>());
+        }
+        for Row { action, name, reason } in &self.rows {
+            let line = format!("{:<8}{name:<28}{reason}", action.word());
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        if self.rows.is_empty() {
+            writeln!(out, "nothing is installed")?;
+        }
+        if self.rows.iter().any(|row| row.action == Action::Replace) {
+            writeln!(
+                out,
+                "edits of replaced ones are lost: to keep edits, make them in a copy with another name"
+            )?;
+        }
+        if self.dry_run {
+            writeln!(out, "nothing was changed")?;
+        }
+        Ok(())
+    }
 }

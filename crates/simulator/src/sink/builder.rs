@@ -36,7 +36,6 @@ impl Default for Builder {
             payload_limit: 200 * 1024 * 1024,
             max_columns: 1000,
             racing_schemas: false,
-            unknown_keys: Vec::new(),
             clock: Box::new(system_clock),
         };
         Self { config, port: 0 }
@@ -106,12 +105,6 @@ impl Builder {
     /// A fixed port, in place of a free port that the system selects.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
-        self
-    }
-
-    /// Leaves these keys out of dashboards, as a version does that is older than they are.
-    pub fn unknown_keys<'a>(mut self, keys: impl IntoIterator<Item = &'a str>) -> Self {
-        self.config.unknown_keys.extend(keys.into_iter().map(str::to_owned));
         self
     }
 

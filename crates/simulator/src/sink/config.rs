@@ -19,8 +19,6 @@ pub(super) struct Config {
     pub(super) max_columns: usize,
     /// Concurrent requests lose the columns that they add.
     pub(super) racing_schemas: bool,
-    /// Keys of dashboards that this server does not know.
-    pub(super) unknown_keys: Vec<String>,
     /// Nanoseconds since 1970.
     pub(super) clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }

@@ -116,7 +116,7 @@ impl Shared {
         let streams = rows::streams(store, &request.organization);
         let is_there =
             |signal, name: &str| streams.iter().any(|(of, stream)| *of == signal && stream == name);
-        management.answer(request, &is_there, &self.config.unknown_keys)
+        management.answer(request, &is_there)
     }
 
     pub(super) fn answered(&self, ticket: Ticket, status: StatusCode, is_whole: bool) {

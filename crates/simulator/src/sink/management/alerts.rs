@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::kept::{Kept, Made};
-use super::{Answer, Streams, default, saved, text};
+use super::{Answer, Streams, saved, text};
 use crate::sink::http_response::HttpResponse;
 use crate::sink::signal::Signal;
 
@@ -128,28 +128,6 @@ impl Alerts {
         if let Some(body) = body.as_object_mut() {
             body.insert("id".to_owned(), json!(id));
             body.insert("org_id".to_owned(), json!(organization));
-        }
-        for (key, value) in [
-            ("row_template", json!("")),
-            ("tz_offset", json!(0)),
-            ("last_triggered_at", Value::Null),
-            ("last_satisfied_at", Value::Null),
-            ("owner", json!("root@example.com")),
-            ("last_edited_by", json!("root@example.com")),
-            ("updated_at", json!(1_767_225_600)),
-            ("row_template_type", json!("String")),
-        ] {
-            default(&mut body, key, value);
-        }
-        for (key, added) in [
-            ("query_condition", ["conditions", "aggregation", "vrl_function", "multi_time_range"]),
-            ("trigger_condition", ["timezone", "tolerance_in_secs", "cron", "align_time"]),
-        ] {
-            if let Some(condition) = body.get_mut(key) {
-                for key in added {
-                    default(condition, key, Value::Null);
-                }
-            }
         }
         Ok(body)
     }

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use serde_json::{Value, json};
 
 use super::kept::{Kept, Made};
-use super::{Answer, default, text};
+use super::{Answer, text};
 use crate::sink::http_response::HttpResponse;
 
 /// The newest version of dashboards, and the one of a body that names none.
@@ -72,9 +72,8 @@ impl Dashboards {
         folder: String,
         id: String,
         body: Value,
-        drops: &[String],
     ) -> Answer {
-        let content = stored(body, &id, drops)?;
+        let content = stored(body, &id)?;
         let answer = HttpResponse::json(200, &content.details());
         self.0.add(Made { organization: organization.to_owned(), folder, id, content });
         Ok(answer)
@@ -92,14 +91,13 @@ impl Dashboards {
         id: &str,
         hash: Option<&str>,
         body: Value,
-        drops: &[String],
     ) -> Answer {
         let dashboard = &mut self.0.get_mut(organization, id).ok_or_else(missing)?.content;
         if hash != Some(dashboard.hash().as_str()) {
             let message = "Conflict: Failed to save due to concurrent changes. Please refresh the page after backing up your work to avoid losing changes.";
             return Err(HttpResponse::error(409, message));
         }
-        *dashboard = stored(body, id, drops)?;
+        *dashboard = stored(body, id)?;
         Ok(HttpResponse::json(200, &dashboard.details()))
     }
 
@@ -110,8 +108,8 @@ impl Dashboards {
     }
 }
 
-/// A stored dashboard: with the server's additions, without unknown keys.
-fn stored(mut body: Value, id: &str, drops: &[String]) -> Result<Dashboard, HttpResponse> {
+/// Checks a dashboard, and gives it its id. The defaults that OpenObserve adds are missing.
+fn stored(mut body: Value, id: &str) -> Result<Dashboard, HttpResponse> {
     let version = body.get("version").and_then(Value::as_i64).unwrap_or(NEWEST);
     if !(1..=NEWEST).contains(&version) {
         return Err(HttpResponse::error(422, &format!("unsupported version: {version}")));
@@ -119,71 +117,43 @@ fn stored(mut body: Value, id: &str, drops: &[String]) -> Result<Dashboard, Http
     if text(&body, "title").trim().is_empty() {
         return Err(HttpResponse::error(400, "Dashboard name cannot be empty"));
     }
-    remove_all(&mut body, drops);
+    for tab in list(&body, "tabs") {
+        require(tab, &["tabId", "name"])?;
+        for panel in list(tab, "panels") {
+            check(panel)?;
+        }
+    }
     if let Some(body) = body.as_object_mut() {
         body.insert("dashboardId".to_owned(), json!(id));
-    }
-    for (key, value) in
-        [("description", json!("")), ("role", json!("")), ("owner", json!("")), ("tabs", json!([]))]
-    {
-        default(&mut body, key, value);
-    }
-    default(&mut body, "created", json!("2026-01-01T00:00:00+00:00"));
-    for tab in array(&mut body, "tabs") {
-        require(tab, &["tabId", "name"])?;
-        for panel in array(tab, "panels") {
-            complete(panel)?;
-        }
     }
     Ok(Dashboard { version, content: body })
 }
 
-fn complete(panel: &mut Value) -> Result<(), HttpResponse> {
+fn check(panel: &Value) -> Result<(), HttpResponse> {
     let keys = ["id", "type", "title", "description", "config", "queries", "layout"];
     require(panel, &keys)?;
-    if let Some(config) = panel.get_mut("config") {
-        require(config, &["show_legends"])?;
-        for key in ["legends_position", "base_map", "map_view"] {
-            default(config, key, Value::Null);
-        }
-    }
-    for query in array(panel, "queries") {
+    require(&panel["config"], &["show_legends"])?;
+    for query in list(panel, "queries") {
         require(query, &["customQuery", "fields", "config"])?;
-        default(query, "query", Value::Null);
-        default(query, "vrlFunctionQuery", Value::Null);
-        if let Some(config) = query.get_mut("config") {
-            require(config, &["promql_legend"])?;
-        }
-        let Some(fields) = query.get_mut("fields") else { continue };
+        require(&query["config"], &["promql_legend"])?;
+        let fields = &query["fields"];
         require(fields, &["stream", "stream_type", "x", "y", "filter"])?;
         for axis in ["x", "y", "z", "breakdown"] {
-            for item in array(fields, axis) {
+            for item in list(fields, axis) {
                 require(item, &["label", "alias", "column"])?;
-                default(item, "color", Value::Null);
             }
         }
     }
     Ok(())
 }
 
-fn array<'a>(object: &'a mut Value, key: &str) -> &'a mut [Value] {
-    object.get_mut(key).and_then(Value::as_array_mut).map_or(&mut [], Vec::as_mut_slice)
+fn list<'a>(object: &'a Value, key: &str) -> &'a [Value] {
+    object.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn require(object: &Value, keys: &[&str]) -> Result<(), HttpResponse> {
     match keys.iter().find(|key| object.get(**key).is_none()) {
         Some(key) => Err(HttpResponse::error(400, &format!("missing field `{key}`"))),
         None => Ok(()),
-    }
-}
-
-fn remove_all(value: &mut Value, keys: &[String]) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|key, _| !keys.contains(key));
-            map.values_mut().for_each(|value| remove_all(value, keys));
-        }
-        Value::Array(list) => list.iter_mut().for_each(|value| remove_all(value, keys)),
-        _ => {}
     }
 }

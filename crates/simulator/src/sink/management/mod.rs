@@ -90,25 +90,13 @@ impl Request {
 const DEFAULT_FOLDER: &str = "default";
 
 impl Management {
-    /// Carries a request out. `drops` are the keys that this server does not know yet and leaves out.
-    pub(super) fn answer(
-        &mut self,
-        request: Request,
-        streams: Streams<'_>,
-        drops: &[String],
-    ) -> HttpResponse {
+    pub(super) fn answer(&mut self, request: Request, streams: Streams<'_>) -> HttpResponse {
         self.made += 1;
         let id = format!("{:019}", self.made);
-        self.carried_out(request, id, streams, drops).unwrap_or_else(|refusal| refusal)
+        self.carried_out(request, id, streams).unwrap_or_else(|refusal| refusal)
     }
 
-    fn carried_out(
-        &mut self,
-        request: Request,
-        id: String,
-        streams: Streams<'_>,
-        drops: &[String],
-    ) -> Answer {
+    fn carried_out(&mut self, request: Request, id: String, streams: Streams<'_>) -> Answer {
         let Request { organization, target, method, folder, hash, body } = request;
         let body = || {
             let body = body.map_err(|error| HttpResponse::error(400, &error))?;
@@ -133,11 +121,11 @@ impl Management {
             (&Method::GET, Target::Dashboards) => Ok(self.dashboards.list(&organization, &folder)),
             (&Method::POST, Target::Dashboards) => {
                 folder_of(&self.folders, "dashboards")?;
-                self.dashboards.create(&organization, folder, id, body()?, drops)
+                self.dashboards.create(&organization, folder, id, body()?)
             }
             (&Method::GET, Target::Dashboard(id)) => self.dashboards.get(&organization, &id),
             (&Method::PUT, Target::Dashboard(id)) => {
-                self.dashboards.update(&organization, &id, hash.as_deref(), body()?, drops)
+                self.dashboards.update(&organization, &id, hash.as_deref(), body()?)
             }
             (&Method::DELETE, Target::Dashboard(id)) => self.dashboards.delete(&organization, &id),
             (&Method::GET, Target::Alerts) => {
@@ -166,13 +154,6 @@ impl Management {
 /// The text of a key; empty where there is none.
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {
     object.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Sets a key that has no value yet.
-fn default(object: &mut Value, key: &str, value: Value) {
-    if let Some(map) = object.as_object_mut() {
-        map.entry(key).or_insert(value);
-    }
 }
 
 fn saved(message: &str) -> HttpResponse {
