@@ -1,14 +1,16 @@
 //! `lambda-otlp dashboards` and `alerts` against a backend: installed, edited by a user, installed again, removed.
 
-use super::shipped::files;
-use super::story;
+use super::shapes::files;
 use base64::Engine as _;
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
-use lambda_otlp_tests::binary;
+use lambda_otlp_tests::{binary, layer};
 use serde_json::{Value, json};
 use simulator::sink::{Builder, ScriptedResponse, Sink};
+use simulator::{FunctionSpec, Lambda};
+use std::net::TcpListener;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -91,6 +93,54 @@ fn actions(printed: &str) -> Vec<&str> {
 
 fn titles(dashboards: &[Value]) -> Vec<&str> {
     dashboards.iter().map(|it| it["v5"]["title"].as_str().unwrap()).collect()
+}
+
+/// Sends the telemetry that alerts watch to this backend, from a function with the layer and the forwarder as processes:
+/// invocations, an error, a panic, an exit, a timeout, exhausted memory, and the forwarder's own figures.
+async fn send_all_kinds(sink: &Sink, headers: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let layer = layer(directory.path().join("layer"));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+
+    let lambda = Lambda::start().await.unwrap();
+    let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
+        .timeout(Duration::from_mins(1))
+        .env("LAMBDA_OTLP_VITALS", "otlp")
+        .env("LAMBDA_OTLP_HEADERS", headers)
+        .env("LAMBDA_OTLP_ENDPOINT", sink.base());
+    lambda.create_function(forwarder).unwrap();
+    let orders = FunctionSpec::new("orders", binary("demo-function"))
+        .timeout(Duration::from_secs(2))
+        .layer(layer)
+        .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
+        .env("DEMO_LEDGER", directory.path().join("ledger").to_str().unwrap());
+    lambda.create_function(orders).unwrap();
+    lambda.subscribe("/aws/lambda/orders", "forwarder", "").unwrap();
+    // An environment sends its figures with its first delivery, and then once a minute; the delivery of CloudWatch's
+    // probe has none.
+    lambda.flush_subscriptions().await;
+    lambda.recycle("forwarder").await.unwrap();
+
+    for action in ["ok", "ok", "error", "panic", "exit", "timeout"] {
+        let payload = json!({"action": action, "children": 2, "logs": 1}).to_string();
+        lambda.invoke("orders", payload).await.unwrap();
+        lambda.wait_for_invocations().await;
+        lambda.flush_subscriptions().await;
+    }
+    // An invocation hangs until its memory is exhausted.
+    let hanging = lambda.invoke("orders", json!({"action": "timeout"}).to_string());
+    let exhausted = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        while lambda.exhaust_memory("orders") == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (invoked, ()) = tokio::join!(hanging, exhausted);
+    invoked.unwrap();
+    lambda.recycle("orders").await.unwrap();
+    lambda.flush_subscriptions().await;
+    lambda.wait_for_async_invocations().await;
+    lambda.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,7 +292,7 @@ async fn alerts_are_installed_once_their_streams_exist() {
     let (code, printed, _) = lambda_otlp(&sink, "alerts install --notify nobody").await;
     assert!(code == 1 && printed.contains("Alert destination \"nobody\" not found"), "{printed}");
 
-    story::tell_with(&sink, &format!("authorization={}", authorization(PASSWORD))).await;
+    send_all_kinds(&sink, &format!("authorization={}", authorization(PASSWORD))).await;
     let (code, printed, _) = lambda_otlp(&sink, "alerts install --notify pager").await;
     assert_eq!(code, 0, "{printed}");
 

@@ -1,4 +1,4 @@
-//! The shipped dashboards and alerts: each query parses and finds its columns; and the commands that install them.
+//! The shipped dashboards and alerts, and the commands that install them.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,7 +8,4 @@
 )]
 
 mod install;
-mod queries;
 mod shapes;
-mod shipped;
-mod story;
