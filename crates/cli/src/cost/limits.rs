@@ -10,7 +10,10 @@ const SHARE: f64 = 0.2;
 const PEAK: f64 = 3.0;
 /// MB per second of a new on-demand stream (Kinesis Developer Guide, "On-demand mode").
 const STREAM_MB: f64 = 4.0;
+/// MB per second of a grown one (Kinesis Developer Guide, "Quotas and limits").
 const STREAM_MOST_MB: f64 = 200.0;
+const STREAM_MOST_IN_LARGE_REGIONS_MB: f64 = 10_000.0;
+const LARGE_REGIONS: &str = "us-east-1, us-west-2 and eu-west-1";
 
 pub(super) fn of(arguments: &Arguments, month: &Month) -> Vec<String> {
     let deliveries = month.deliveries / SECONDS_OF_MONTH * PEAK;
@@ -36,12 +39,14 @@ pub(super) fn of(arguments: &Arguments, month: &Month) -> Vec<String> {
                 format!("A new on-demand stream accepts {STREAM_MB} MB a second.")
             } else if peak <= STREAM_MOST_MB {
                 format!(
-                    "A new on-demand stream accepts {STREAM_MB} MB a second, and then up to twice its previous peak, at most {STREAM_MOST_MB}: subscribe the log groups one after the other."
+                    "A new on-demand stream accepts {STREAM_MB} MB a second, and then up to twice its previous peak: subscribe the log groups one after the other."
+                )
+            } else if peak <= STREAM_MOST_IN_LARGE_REGIONS_MB {
+                format!(
+                    "An on-demand stream grows to {STREAM_MOST_MB} MB a second, and in {LARGE_REGIONS} to 10 GB. In other regions, use several stacks, each for some of the log groups, or ask AWS for a higher quota."
                 )
             } else {
-                format!(
-                    "An on-demand stream grows to {STREAM_MOST_MB} MB a second: use several stacks, each for some of the log groups, or ask AWS for a higher quota."
-                )
+                "An on-demand stream grows to 10 GB a second at most: use several stacks, each for some of the log groups.".to_owned()
             });
             if arguments.per_delivery == 1 {
                 limits.push(

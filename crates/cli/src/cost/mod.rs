@@ -200,6 +200,10 @@ mod tests {
         let alone = row("--invocations 10M", "forwarder: requests");
         close(alone, 2.0);
         close(row("--invocations 10M --per-delivery 100", "forwarder: requests"), 0.02);
+        // 400 invocations make an event of 870 KB: 614 KB above the first 256 count as ten requests.
+        close(row("--invocations 10M --per-delivery 400", "forwarder: requests"), 11.0 * 0.005);
+        let batch = "--invocations 10M --per-delivery 400 --through kinesis";
+        close(row(batch, "forwarder: requests"), 0.005);
         let time = |words: &str| row(words, "forwarder: duration");
         assert!(time("--invocations 10M") > 50.0 * time("--invocations 10M --per-delivery 100"));
         let shared = "--invocations 10M --per-delivery 100";
@@ -270,8 +274,19 @@ mod tests {
         let (_, above) = above.split_once('\n').unwrap();
         let expected = "That exceeds the 1000 concurrent invocations of an account: ";
         assert!(above.starts_with(expected) && above.matches('.').count() == 1, "{above}");
-        let stream = said("--invocations 1B/d --through kinesis --per-delivery 500");
-        assert!(stream.contains("MB a second"), "{stream}");
+        let stream = |words: &str| said(&format!("{words} --through kinesis --per-delivery 500"));
+        for (words, expected) in [
+            ("--invocations 10M", "A new on-demand stream accepts 4 MB a second."),
+            ("--invocations 1B/d", "up to twice its previous peak"),
+            (
+                "--invocations 10B/d",
+                "in us-east-1, us-west-2 and eu-west-1 to 10 GB. In other regions",
+            ),
+            ("--invocations 1000B/d", "grows to 10 GB a second at most"),
+        ] {
+            let text = stream(words);
+            assert!(text.contains(expected), "{text}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::prices::{
     self, EGRESS_GB, FREE_EGRESS_GB, GB, REQUEST, STORED_GB, STREAM_GB_IN, STREAM_GB_OUT,
-    STREAM_HOUR,
+    STREAM_HOUR, requests_of_event,
 };
 use super::{Arguments, Collected, LineFormat, SECONDS_OF_MONTH, Through};
 use serde_json::{Value, json};
@@ -135,6 +135,17 @@ impl Month {
             Collected::All => (OTHERS_MS, SENT_OF_OTHERS),
             Collected::Telemetry => (0.0, 0.0),
         };
+        // OTLP lines are already compressed; other log events are about as small as the requests made from them.
+        let compressed = line + others_sent;
+        let requests = match arguments.through {
+            // An event is base64. So are most of a line's bytes, and compression removes what their base64 added.
+            Through::Subscription => {
+                let event = per_delivery * (line + others_sent * 4.0 / 3.0);
+                deliveries * requests_of_event(event)
+            }
+            // A batch is a synchronous request, which has one price.
+            Through::Kinesis => deliveries,
+        };
         let forwarder_memory = f64::from(arguments.forwarder_memory);
         let cpu_ms = on_share_of_cpu(per_delivery * (LINE_MS + others_ms), forwarder_memory);
         // Lambda bills whole milliseconds.
@@ -164,15 +175,14 @@ impl Month {
                 gb_seconds(writing_ms, writing),
                 writing * gb_second,
             ),
-            row("forwarder: requests", format!("{deliveries:.0} events"), deliveries * REQUEST),
+            row("forwarder: requests", format!("{requests:.0} requests"), requests * REQUEST),
             row("forwarder: duration", gb_seconds(delivery_ms, forwarding), forwarding * gb_second),
             row("forwarder: its own log", gb(own_log), own_log_usd),
             row("traffic to the backend", gb(sent), arguments.egress_usd(sent)),
         ];
         let streamed_gb = match arguments.through {
             Through::Subscription => 0.0,
-            // OTLP lines are already compressed; other log events are about as small as the requests made from them.
-            Through::Kinesis => invocations * (line + others_sent) / GB,
+            Through::Kinesis => invocations * compressed / GB,
         };
         if arguments.through == Through::Kinesis {
             let usd = 30.0 * 24.0 * STREAM_HOUR + streamed_gb * (STREAM_GB_IN + STREAM_GB_OUT);

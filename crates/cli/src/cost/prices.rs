@@ -53,7 +53,15 @@ fn in_tiers(gb: f64, tiers: &[(f64, f64)]) -> f64 {
 
 /// Price of storing a GB in a log group for a month.
 pub(super) const STORED_GB: f64 = 0.03;
+/// Price of a request to Lambda.
 pub(super) const REQUEST: f64 = 0.20 / 1e6;
+
+/// Returns the number of requests that Lambda charges for an asynchronous event of this size: one up to 256 KB, and
+/// one more for each further 64 KB (AWS Lambda pricing).
+pub(super) fn requests_of_event(bytes: f64) -> f64 {
+    1.0 + ((bytes - 256.0 * 1024.0) / (64.0 * 1024.0)).ceil().max(0.0)
+}
+
 /// Price per GB from a region to the internet in the first 10 TB of a month, and the free GB before.
 pub(crate) const EGRESS_GB: f64 = 0.09;
 pub(super) const FREE_EGRESS_GB: f64 = 100.0;
@@ -65,6 +73,6 @@ pub(super) const STREAM_GB_OUT: f64 = 0.04;
 pub(super) const ASSUMED: &str = "\
 Assumed: us-east-1, 30 days, no free tier except 100 GB of data transfer. CloudWatch Logs ingestion 0.50 USD per GB (0.25 from 10 TB on,
 0.10 from 30, 0.05 from 50), in the class Infrequent Access 0.25 (0.15, 0.075, 0.05); storage 0.03 per GB and month. Lambda 0.20 per
-million requests, 0.0000133334 per GB-second on arm64, 0.0000166667 on x86_64. Data transfer to the internet 0.09 per GB. Kinesis 0.04
+million requests, an event above 256 KB counting once more for each further 64 KB; 0.0000133334 per GB-second on arm64, 0.0000166667 on x86_64. Data transfer to the internet 0.09 per GB. Kinesis 0.04
 per hour, 0.08 per GB written, 0.04 per GB read. Bytes and CPU time come from the repository's benchmarks. Not included:
 the function's other lines, custom metrics, alarms beyond the first ten, Secrets Manager, SQS, a NAT gateway, and the backend.";
