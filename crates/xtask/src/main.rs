@@ -35,8 +35,8 @@ stack [--long]       checks template.yaml with cfn-lint and SAM; with --long als
 interop [--long]     runs other people's programs against ours; with --long also the peers' crates
 receiver             sends event files into rotel and compares the counts
 moto                 creates the stack on moto, and runs the deployed path there
-openobserve [--url URL --grpc HOST:PORT --user EMAIL --password PASSWORD]
-                     compares a server's stored telemetry with the sent one; without --url, the simulator's server
+openobserve --url URL --grpc HOST:PORT --user EMAIL --password PASSWORD
+                     compares an OpenObserve's stored telemetry with the sent one
 chaos [--seeds N | --seed N | --processes N | --processes-seed N]
                      runs the no-loss property with many fault schedules, or one, and shrinks failing ones
 load [--seconds N] [--picture FILE] | load --invocations N

@@ -1,5 +1,5 @@
 //! Sends fixtures, generated edge cases and the demo into an OpenObserve by every way there is, and compares each column of
-//! each row with a model of what was sent. Without arguments, the server is the simulator's.
+//! each row with a model of what was sent.
 
 mod alerts;
 mod compare;
@@ -23,9 +23,6 @@ use simulator::sink::grpc::GrpcFront;
 use std::collections::BTreeMap;
 use tee::Tee;
 
-const USER: &str = "root@example.com";
-const PASSWORD: &str = "Complexpass#123";
-
 /// The ways into the backend. Each has an organization of its own.
 const WAYS: [&str; 7] =
     ["fixtures", "edge cases", "redrive", "direct http/protobuf", "direct http/json", GRPC, DEMO];
@@ -36,19 +33,12 @@ const DEMO: &str = "demo";
 const LONGEST_SHOWN: usize = 300;
 
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    let ["--url", url, "--grpc", grpc, "--user", user, "--password", password] = arguments else {
+        bail!("the server's arguments are missing; cargo xtask --help lists them")
+    };
+    let server = Server::new(url, user, password)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start tokio")?;
-    match arguments {
-        [] => runtime.block_on(async {
-            let sink = organizations().user(USER, PASSWORD).start().await?;
-            let grpc = GrpcFront::start(&sink).await.address().to_string();
-            check(Server::new(sink.url(), USER, PASSWORD)?, grpc, false).await
-        }),
-        ["--url", url, "--grpc", grpc, "--user", user, "--password", password] => {
-            let server = Server::new(url, user, password)?;
-            runtime.block_on(check(server, (*grpc).to_owned(), true))
-        }
-        _ => bail!("unknown arguments; cargo xtask --help lists them"),
-    }
+    runtime.block_on(check(server, (*grpc).to_owned()))
 }
 
 fn organization(way: &str) -> String {
@@ -59,22 +49,17 @@ fn organization(way: &str) -> String {
     format!("lambda_otlp_{}_{way}", std::process::id())
 }
 
-/// A fake OpenObserve that knows the organizations of this run.
-fn organizations() -> simulator::sink::Builder {
-    WAYS.iter().fold(Sink::builder(), |builder, way| builder.organization(&organization(way)))
-}
-
-/// `is_real` is `true` for an OpenObserve. The simulator's server runs no queries of panels, and the tests of the demo use it
-/// already.
-async fn check(server: Server, grpc: String, is_real: bool) -> anyhow::Result<()> {
+async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
     let root = checks::root()?;
-    let sink = organizations().start().await?;
+    let model = WAYS.iter().map(|way| organization(way));
+    let sink = model.fold(Sink::builder(), |builder, name| builder.organization(&name));
+    let sink = sink.start().await?;
     let model = Server::new(sink.url(), "", "")?;
     let tee = Tee::start(server.clone(), model.clone()).await?;
     let grpc = GrpcFront::recording(&sink, grpc).await.address();
     let senders = Senders::new(&root, &tee, &server.authorization)?;
     let mut accounts = Vec::new();
-    for way in WAYS.into_iter().filter(|way| is_real || *way != DEMO) {
+    for way in WAYS {
         println!("sending: {way}");
         let organization = organization(way);
         server.create(&organization).await?;
@@ -95,25 +80,23 @@ async fn check(server: Server, grpc: String, is_real: bool) -> anyhow::Result<()
         accounts.push((way, account));
     }
     let mut errors = Vec::new();
-    if is_real {
-        // The forwarder's own figures, for the dashboard of the pipeline.
-        let organization = organization(DEMO);
-        senders.edge_cases(&organization).await?;
-        // Failures of each kind.
-        senders.fixtures(&organization).await?;
-        senders.install(&server.endpoint(&organization), &["dashboards", "install"]).await?;
-        errors.extend(edges(&server, &organization).await.err().map(|error| format!("{error:#}")));
-        let panels = panels::run(&server, &model, &organization, &root).await?;
-        let panels::Panels { queries, compared, .. } = panels;
-        println!("dashboards: {queries} queries, {compared} compared with the rows sent");
-        errors.extend(panels.errors);
-        match fire(&server, &senders, &organization).await {
-            Ok(number) => println!("alerts: {number} notified their receiver"),
-            Err(error) => errors.push(format!("{error:#}")),
-        }
+    // The forwarder's own figures, for the dashboard of the pipeline.
+    let organization = organization(DEMO);
+    senders.edge_cases(&organization).await?;
+    // Failures of each kind.
+    senders.fixtures(&organization).await?;
+    senders.install(&server.endpoint(&organization), &["dashboards", "install"]).await?;
+    errors.extend(edges(&server, &organization).await.err().map(|error| format!("{error:#}")));
+    let panels = panels::run(&server, &model, &organization, &root).await?;
+    let panels::Panels { queries, compared, .. } = panels;
+    println!("dashboards: {queries} queries, {compared} compared with the rows sent");
+    errors.extend(panels.errors);
+    match fire(&server, &senders, &organization).await {
+        Ok(number) => println!("alerts: {number} notified their receiver"),
+        Err(error) => errors.push(format!("{error:#}")),
     }
     for (way, account) in &mut accounts {
-        let removed = server.remove(&organization(way)).await;
+        let removed = server.remove(&self::organization(way)).await;
         account.differences.extend(removed.err().map(|error| format!("not removed: {error:#}")));
     }
     for error in &errors {
