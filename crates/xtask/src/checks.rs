@@ -51,17 +51,8 @@ impl Tally {
         }
     }
 
-    /// Notes a check that needs something of this machine, or prints why it is skipped.
-    pub(crate) fn note_with<T>(
-        &mut self,
-        name: &str,
-        needed: Result<T, String>,
-        check: impl FnOnce(T) -> anyhow::Result<String>,
-    ) {
-        match needed {
-            Ok(needed) => self.note(name, check(needed)),
-            Err(reason) => println!("skip  {name}: {reason}"),
-        }
+    pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> anyhow::Result<String>) {
+        self.note(name, check());
     }
 
     /// Prints the sum; one failed check is an error.

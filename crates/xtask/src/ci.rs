@@ -1,63 +1,113 @@
-//! Runs the gate. The long form adds the demo by its own command, a function that aborts on panic, all property tests
-//! and fuzz corpora over many more cases, and the released package of the stack.
+//! Runs the gate. The long form adds checks that take hours, or that few changes can break, and prints all that it ran.
 
-use crate::checks::{Length, long_test};
+use crate::checks::{Length, long_test, root};
+use crate::{chaos, dist, interop, load, receiver, stack};
 use anyhow::{Context as _, bail, ensure};
-use std::path::{Path, PathBuf};
+use simulator::packages::cache;
+use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
+
+const CARGO_DENY: &str = "0.20.2";
 
 /// Cases of each property; 256 are proptest's own number.
-const LONG_CASES: u64 = 20_000;
+const CASES: u64 = 20_000;
 
 /// Generated requests and damaged compact lines; the gate has hundreds and thousands.
-const LONG_COMPACT_CASES: u64 = 1_000_000;
+const COMPACT_CASES: u64 = 1_000_000;
 
 /// Changed inputs for each input of a fuzz corpus; the gate runs 30.
-const LONG_CHANGES: u64 = 2000;
+const FUZZ_CHANGES: u64 = 2000;
 
-/// Schedules of faults for the no-loss property; the gate runs 2,000.
-const LONG_SCHEDULES: u64 = 1_000_000;
-const LONG_SCHEDULES_OF_PROCESSES: u64 = 50;
+/// Schedules of faults with real processes.
+const SCHEDULES_OF_PROCESSES: u64 = 50;
 
 /// Invocations of each process that must not grow; the gate makes 1,200.
-const LONG_INVOCATIONS: &str = "1000000";
+const INVOCATIONS: &str = "1000000";
+
+type Check = fn(&Path) -> anyhow::Result<()>;
+
+const LONG: [(&str, Check); 18] = [
+    ("licences, sources, banned crates", deny),
+    ("clippy of tests", |root| clippy(root, &["--workspace", "--all-targets"])),
+    ("clippy of wire's features, each alone", |root| {
+        ["encode", "decode", "bulk"].iter().try_for_each(|feature| {
+            let wire = ["--package", "lambda-otlp-wire", "--no-default-features", "--features"];
+            clippy(root, &[&wire[..], &[*feature]].concat())
+        })
+    }),
+    ("rustdoc", |root| {
+        let mut doc = cargo(root, &["doc", "--workspace", "--no-deps", "--lib", "--bins"]);
+        succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    }),
+    ("the demo", |root| succeed(&mut cargo(root, &["demo"]))),
+    ("the demo with a lost record", lossy_demo),
+    ("a function that aborts on panic", |root| {
+        let abort = ["test", "--package", "lambda-otlp-tests", "--test", "it", "abort"];
+        succeed(cargo(root, &abort).args(["--", "--ignored"]))
+    }),
+    ("20,000 cases of each property", |_| {
+        long_test(&["--workspace", "--test", "properties"], "PROPTEST_CASES", CASES)
+    }),
+    ("1,000,000 generated and damaged compact lines", |_| {
+        let compact = ["--package", "lambda-otlp-wire", "--test", "compact"];
+        long_test(&compact, "LAMBDA_OTLP_COMPACT_CASES", COMPACT_CASES)
+    }),
+    ("2,000 changes of each input of the fuzz corpora", |_| {
+        let fuzz = ["--package", "lambda-otlp-tests", "--test", "it", "fuzz"];
+        long_test(&fuzz, "FUZZ_CHANGES", FUZZ_CHANGES)
+    }),
+    ("schedules of faults", |_| chaos::run(&[])),
+    ("50 schedules of faults with real processes", |_| {
+        chaos::processes::run(0..SCHEDULES_OF_PROCESSES)
+    }),
+    ("1,000,000 invocations of each process", |_| load::run(&["--invocations", INVOCATIONS])),
+    ("sustained load", |_| load::run(&[])),
+    ("other projects' packages", |_| interop::run()),
+    ("an OTLP receiver", |_| receiver::run()),
+    ("the layer's release files", |_| dist::run(dist::What::Layer)),
+    ("the template: sam build", |_| stack::run(Length::Long)),
+];
 
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    succeed(Command::new("bash").arg(".ci/run").current_dir(&root))?;
-    if length == Length::Long {
-        demo(&root)?;
-        let mut abort = Command::new("cargo");
-        abort.args([
-            "test",
-            "--package",
-            "lambda-otlp-tests",
-            "--test",
-            "abort",
-            "--",
-            "--ignored",
-        ]);
-        succeed(abort.current_dir(&root))?;
-        long_test(&["--workspace", "--test", "properties"], "PROPTEST_CASES", LONG_CASES)?;
-        let compact = ["--package", "lambda-otlp-wire", "--test", "compact"];
-        long_test(&compact, "LAMBDA_OTLP_COMPACT_CASES", LONG_COMPACT_CASES)?;
-        crate::chaos::schedules("NO_LOSS_SCHEDULES", LONG_SCHEDULES)?;
-        crate::chaos::processes::run(0..LONG_SCHEDULES_OF_PROCESSES)?;
-        crate::load::run(&["--invocations", LONG_INVOCATIONS])?;
-        let fuzz = ["--package", "lambda-otlp-tests", "--test", "fuzz"];
-        long_test(&fuzz, "FUZZ_CHANGES", LONG_CHANGES)?;
-        crate::interop::run(length)?;
-        crate::dist::run(crate::dist::What::Layer)?;
-        crate::stack::run(length)?;
+    let root = root()?;
+    let gate: (&str, Check) =
+        ("the gate", |root| succeed(Command::new("bash").arg(".ci/run").current_dir(root)));
+    let checks = std::iter::once(&gate);
+    let long = LONG.iter().filter(|_| length == Length::Long);
+    let mut passed = Vec::new();
+    for (name, check) in checks.chain(long) {
+        println!("\n=== {name}");
+        let start = Instant::now();
+        check(&root).with_context(|| (*name).to_owned())?;
+        passed.push(format!("{:>6} s  {name}", start.elapsed().as_secs()));
     }
+    println!("\npassed:\n{}", passed.join("\n"));
     Ok(())
 }
 
-/// Runs the README's command; the gate runs the demo as a test.
-fn demo(root: &Path) -> anyhow::Result<()> {
-    succeed(Command::new("cargo").arg("demo").current_dir(root))?;
-    let mut lossy = Command::new("cargo");
-    lossy.args(["demo", "--lose", "1"]).current_dir(root);
+/// Compiles cargo-deny once into the cache. A debug build compiles in a third of the time, and its check takes only 2 s.
+fn deny(root: &Path) -> anyhow::Result<()> {
+    let cache = cache()?;
+    let program = cache.join("bin/cargo-deny");
+    if !program.is_file() {
+        let build = cache.join("build");
+        let mut install = cargo(root, &["install", "cargo-deny", "--version", CARGO_DENY]);
+        install.args(["--locked", "--quiet", "--debug", "--root"]).arg(&cache);
+        succeed(install.env("CARGO_TARGET_DIR", &build))?;
+        std::fs::remove_dir_all(build)?;
+    }
+    let check = ["--log-level", "error", "check", "bans", "licenses", "sources"];
+    succeed(Command::new(program).args(check).current_dir(root))
+}
+
+fn clippy(root: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+    let mut clippy = cargo(root, &["clippy", "--locked", "--quiet"]);
+    succeed(clippy.args(arguments).args(["--", "-D", "warnings"]))
+}
+
+fn lossy_demo(root: &Path) -> anyhow::Result<()> {
+    let mut lossy = cargo(root, &["demo", "--lose", "1"]);
     let output = lossy.output().with_context(|| format!("cannot run {lossy:?}"))?;
     let is_noticed = String::from_utf8_lossy(&output.stdout).contains("NOT BALANCED");
     ensure!(
@@ -66,6 +116,12 @@ fn demo(root: &Path) -> anyhow::Result<()> {
         output.status
     );
     Ok(())
+}
+
+fn cargo(root: &Path, arguments: &[&str]) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args(arguments).current_dir(root);
+    cargo
 }
 
 fn succeed(command: &mut Command) -> anyhow::Result<()> {

@@ -26,13 +26,13 @@ use std::process::ExitCode;
 const HELP: &str = "\
 Chores of the repository: cargo xtask COMMAND
 
-ci [--long]          runs the gate; with --long also more cases and the release profile
+ci [--long]          runs the gate; with --long all checks
 docs                 writes the tables of variables into the documents
 docs --check         checks these tables, links and file names
 dictionary           trains the compact line's dictionary, and writes it to a new file beside the current one
 
 stack [--long]       checks template.yaml with cfn-lint and SAM; with --long also builds it
-interop [--long]     runs other people's programs against ours; with --long also the peers' crates
+interop              runs other people's programs against ours
 receiver             sends event files into rotel and compares the counts
 moto                 creates the stack on moto, and runs the deployed path there
 openobserve --url URL --grpc HOST:PORT --user EMAIL --password PASSWORD
@@ -66,8 +66,7 @@ fn main() -> ExitCode {
         ["dictionary"] => dictionary::write(),
         ["stack"] => stack::run(Length::Short),
         ["stack", "--long"] => stack::run(Length::Long),
-        ["interop"] => interop::run(Length::Short),
-        ["interop", "--long"] => interop::run(Length::Long),
+        ["interop"] => interop::run(),
         ["receiver"] => receiver::run(),
         ["moto"] => moto::run(),
         ["openobserve", rest @ ..] => openobserve::run(rest),

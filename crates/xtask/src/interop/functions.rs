@@ -26,33 +26,30 @@ const EXTENSION_SCOPES: [&str; 2] = ["lambda-otlp/platform", "lambda-otlp/extens
 pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()> {
     let runtime = Runtime::new().context("cannot start tokio")?;
     let name = format!("{} reads the log of the demo's function", forwarder_core(workshop));
-    tally.note_with(&name, workshop.packages.rust(), |rust| {
-        runtime.block_on(the_demo(workshop, rust))
-    });
+    tally.note(&name, runtime.block_on(the_demo(workshop, &workshop.packages.rust)));
 
     let root = &workshop.root;
     let client = pinned(root, "demo/python/requirements.txt", "awslambdaric")?;
     let sdk = pinned(root, "demo/python/requirements.txt", "opentelemetry-sdk")?;
     let name = format!("extension: PyPI opentelemetry-sdk {sdk} below awslambdaric {client}");
-    tally.note_with(&name, workshop.packages.python(), |python| {
-        let spec = python_spec(workshop, python);
+    tally.check(&name, || {
+        let spec = python_spec(workshop, &workshop.packages.python);
         runtime.block_on(with_the_extension(workshop, "python", spec))
     });
 
     let package = "opentelemetry-exporter-otlp-json-file";
     let version = pinned(root, "tests/interop/python/requirements.txt", package)?;
     let name = format!("no layer: PyPI {package} {version} below awslambdaric {client}");
-    tally.note_with(&name, workshop.packages.python(), |python| {
-        runtime.block_on(printing_function(workshop, python))
-    });
+    tally.note(&name, runtime.block_on(printing_function(workshop, &workshop.packages.python)));
 
     for (encoding, words) in [("http", "JSON"), ("proto", "protobuf")] {
         let package = format!("@opentelemetry/exporter-trace-otlp-{encoding}");
         let version = pinned(root, "tests/interop/node/package.json", &package)?;
         let name = format!("extension: npm {package} {version} ({words})");
-        tally.note_with(&name, workshop.packages.node(), |modules| {
-            runtime.block_on(node_function(workshop, modules, encoding))
-        });
+        tally.note(
+            &name,
+            runtime.block_on(node_function(workshop, &workshop.packages.node, encoding)),
+        );
     }
     Ok(())
 }

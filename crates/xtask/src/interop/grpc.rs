@@ -13,16 +13,15 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     let package = "opentelemetry-exporter-otlp-proto-grpc";
     let version = pinned(root, "tests/interop/python/requirements.txt", package)?;
     let name = format!("extension: PyPI {package} {version}");
-    tally.note_with(&name, workshop.packages.python(), |python| {
-        let spec = python_spec(workshop, python).env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    tally.check(&name, || {
+        let spec = python_spec(workshop, &workshop.packages.python)
+            .env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
         runtime.block_on(with_the_extension(workshop, "python-grpc", spec))
     });
 
     let package = "@opentelemetry/exporter-trace-otlp-grpc";
     let version = pinned(root, "tests/interop/node/package.json", package)?;
     let name = format!("extension: npm {package} {version}");
-    tally.note_with(&name, workshop.packages.node(), |modules| {
-        runtime.block_on(node_function(workshop, modules, "grpc"))
-    });
+    tally.note(&name, runtime.block_on(node_function(workshop, &workshop.packages.node, "grpc")));
     Ok(())
 }

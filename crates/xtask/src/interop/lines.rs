@@ -27,8 +27,8 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
         [("span_exporter.py", "otlp-stdout-span-exporter"), ("otel_lite.py", "lambda-otel-lite")]
     {
         let name = named(workshop, "PyPI", "tests/interop/python/requirements.txt", package);
-        tally.note_with(&name, workshop.packages.python(), |python| {
-            let mut command = Command::new(python);
+        tally.check(&name, || {
+            let mut command = Command::new(&workshop.packages.python);
             command.arg(workshop.root.join("tests/interop/python").join(script));
             command.env("PYTHONDONTWRITEBYTECODE", "1");
             decode_what_it_prints(workshop, &name, &mut command)
@@ -41,10 +41,10 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
         "tests/interop/node/package.json",
         "@dev7a/otlp-stdout-span-exporter",
     );
-    tally.note_with(&name, workshop.packages.node(), |modules| {
+    tally.check(&name, || {
         let mut command = Command::new("node");
         command.arg(workshop.root.join("tests/interop/node/span_exporter.js"));
-        command.env("NODE_PATH", modules);
+        command.env("NODE_PATH", &workshop.packages.node);
         decode_what_it_prints(workshop, &name, &mut command)
     });
 
@@ -53,8 +53,8 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
         [("span-exporter", "otlp-stdout-span-exporter"), ("lite", "lambda-otel-lite")]
     {
         let name = named(workshop, "crates.io", crates, package);
-        tally.note_with(&name, workshop.packages.rust(), |rust| {
-            let mut command = Command::new(rust);
+        tally.check(&name, || {
+            let mut command = Command::new(&workshop.packages.rust);
             // Without a level of the log lambda-otel-lite makes no spans.
             command.arg(peer).env("RUST_LOG", "info");
             decode_what_it_prints(workshop, &name, &mut command)
@@ -64,8 +64,8 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
         for compression in ["none", "gzip"] {
             let name = named(workshop, "crates.io", crates, "otlp-stdout-client");
             let name = format!("{name} ({protocol}, {compression})");
-            tally.note_with(&name, workshop.packages.rust(), |rust| {
-                let mut command = Command::new(rust);
+            tally.check(&name, || {
+                let mut command = Command::new(&workshop.packages.rust);
                 command.arg("old-client").env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
                 command.env_remove("OTEL_EXPORTER_OTLP_COMPRESSION");
                 if compression != "none" {
@@ -77,7 +77,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
     }
 
     let name = format!("{} reads the lines of our exporter", forwarder_core(workshop));
-    tally.note_with(&name, workshop.packages.rust(), our_lines);
+    tally.note(&name, our_lines(&workshop.packages.rust));
 }
 
 /// The name of a package in the checks: registry, name and pinned version.

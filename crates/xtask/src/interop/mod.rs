@@ -12,7 +12,7 @@ pub(crate) mod packages;
 mod unchanged;
 mod xray;
 
-use crate::checks::{self, Length, Tally, output};
+use crate::checks::{self, Tally, output};
 use anyhow::Context as _;
 use packages::Packages;
 use simulator::binaries;
@@ -31,9 +31,9 @@ struct Workshop {
     scratch: TempDir,
 }
 
-pub(crate) fn run(length: Length) -> anyhow::Result<()> {
+pub(crate) fn run() -> anyhow::Result<()> {
     let root = checks::root()?;
-    let packages = packages::install(&root, length)?;
+    let packages = packages::install(&root)?;
     let ours = ["lambda-otlp", "lambda-otlp-extension", "demo-function", "lambda-otlp-forwarder"];
     let built = binaries::build(&root, &ours)?;
     let workshop = Workshop {

@@ -1,8 +1,7 @@
 //! Installs the peers' packages by name and pinned version into the user's cache, and finds Python and Node.
 
 use super::output;
-use crate::checks::Length;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use simulator::packages::{
     MIN_PYTHON, cache, find_python, install_once, is_at_least, python_environment,
 };
@@ -11,12 +10,12 @@ use std::process::Command;
 use std::thread;
 
 pub(super) struct Packages {
-    /// The interpreter of the virtual environment; none where no Python is new enough.
-    pub(super) python: Option<PathBuf>,
-    /// The folder `node_modules`; none where there is no Node.
-    pub(super) node: Option<PathBuf>,
-    /// The program with the peers' crates; only in the long form, because it takes two minutes of processor time to compile.
-    pub(super) rust: Option<PathBuf>,
+    /// The interpreter of the virtual environment.
+    pub(super) python: PathBuf,
+    /// The folder `node_modules`.
+    pub(super) node: PathBuf,
+    /// The program with the peers' crates.
+    pub(super) rust: PathBuf,
 }
 
 const MIN_NODE: &str = "20.6";
@@ -25,13 +24,13 @@ const MIN_NODE: &str = "20.6";
 const PYTHON_PINS: [&str; 2] =
     ["demo/python/requirements.txt", "tests/interop/python/requirements.txt"];
 
-pub(super) fn install(root: &Path, length: Length) -> anyhow::Result<Packages> {
+pub(super) fn install(root: &Path) -> anyhow::Result<Packages> {
     let cache = cache()?.join("interop");
     // The registries are waited for while the crates compile.
     thread::scope(|scope| {
         let python = scope.spawn(|| python(root, &cache));
         let node = scope.spawn(|| node(root, &cache));
-        let rust = (length == Length::Long).then(|| rust(root, &cache)).transpose();
+        let rust = rust(root, &cache);
         let joined = |_| anyhow::anyhow!("an installation panicked");
         Ok(Packages {
             python: python.join().map_err(joined)??,
@@ -49,20 +48,17 @@ fn rust(root: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
     Ok(target.join("debug/lambda-otlp-interop"))
 }
 
-fn python(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let Some(interpreter) = find_python() else { return Ok(None) };
+fn python(root: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
     let requirements = PYTHON_PINS.map(|file| root.join(file));
-    python_environment(&interpreter, &cache.join("python"), &requirements).context("PyPI").map(Some)
+    python_environment(&interpreter()?, &cache.join("python"), &requirements).context("PyPI")
 }
 
-fn node(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
-    if !has_node() {
-        return Ok(None);
-    }
-    node_modules(&root.join("tests/interop/node"), &cache.join("node")).map(Some)
+fn node(root: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
+    ensure!(has_node(), "Node {MIN_NODE} or later is missing");
+    node_modules(&root.join("tests/interop/node"), &cache.join("node"))
 }
 
-/// Returns an error if Node is missing or too old.
+/// Returns `true` if there is a Node that is new enough.
 pub(crate) fn has_node() -> bool {
     let asked = Command::new("node").arg("--version").output();
     let found = asked.ok().filter(|asked| asked.status.success());
@@ -84,19 +80,15 @@ pub(crate) fn node_modules(source: &Path, folder: &Path) -> anyhow::Result<PathB
     Ok(folder.join("node_modules"))
 }
 
-/// The interpreter of the unchanged function, in an environment without OpenTelemetry; an inner error says why there is none.
-pub(super) fn unchanged_python(
-    root: &Path,
-    folder: &str,
-) -> anyhow::Result<Result<PathBuf, String>> {
-    let Some(interpreter) = find_python() else { return Ok(Err(no_python())) };
+/// The interpreter of the unchanged function, in an environment without OpenTelemetry.
+pub(super) fn unchanged_python(root: &Path, folder: &str) -> anyhow::Result<PathBuf> {
     let requirements = root.join("tests/interop/unchanged").join(folder).join("requirements.txt");
     let folder = cache()?.join(format!("interop/unchanged-{folder}"));
-    python_environment(&interpreter, &folder, &[requirements]).context("PyPI").map(Ok)
+    python_environment(&interpreter()?, &folder, &[requirements]).context("PyPI")
 }
 
-fn no_python() -> String {
-    format!("there is no Python {MIN_PYTHON} on this machine")
+fn interpreter() -> anyhow::Result<PathBuf> {
+    find_python().with_context(|| format!("Python {MIN_PYTHON} or later with venv is missing"))
 }
 
 /// The folder `node_modules` of an unchanged function, for the `package.json` in this folder of
@@ -104,26 +96,6 @@ fn no_python() -> String {
 pub(super) fn unchanged_node(root: &Path, folder: &str) -> anyhow::Result<PathBuf> {
     let cache = cache()?.join(format!("interop/unchanged-{folder}"));
     node_modules(&root.join("tests/interop/unchanged").join(folder), &cache)
-}
-
-impl Packages {
-    /// The virtual environment's interpreter, for a script beside which there are modules of ours.
-    pub(super) fn python(&self) -> Result<&Path, String> {
-        self.python.as_deref().ok_or_else(no_python)
-    }
-
-    /// The program with the peers' crates.
-    pub(super) fn rust(&self) -> Result<&Path, String> {
-        self.rust
-            .as_deref()
-            .ok_or_else(|| "only `cargo xtask interop --long` compiles it".to_owned())
-    }
-
-    /// The folder `node_modules`.
-    pub(super) fn node(&self) -> Result<&Path, String> {
-        let needed = || format!("there is no Node {MIN_NODE} on this machine");
-        self.node.as_deref().ok_or_else(needed)
-    }
 }
 
 pub(super) fn pinned(root: &Path, file: &str, package: &str) -> anyhow::Result<String> {

@@ -70,9 +70,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     for (name, handler, story) in
         [(name, "shop.handler", PYTHON_STORY), (patched, "patched.handler", SHORT_STORY)]
     {
-        tally.note_with(&name, python.as_ref().map_err(Clone::clone), |python| {
-            runtime.block_on(python_function(workshop, python, handler, story))
-        });
+        tally.note(&name, runtime.block_on(python_function(workshop, &python, handler, story)));
     }
 
     let aws = pinned(root, "tests/interop/unchanged/node/package.json", "@aws-sdk/client-sqs")?;
@@ -84,26 +82,24 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
         ("shop_module.handler", SHORT_STORY),
     ] {
         let name = format!("no code to change: Node with @aws-sdk/client-sqs {aws}, {handler}");
-        tally.note_with(&name, workshop.packages.node(), |_| {
+        tally.check(&name, || {
             let (without, with) = node_function(workshop, handler, "node")?;
             runtime.block_on(compare(workshop, story, without, with))
         });
     }
 
-    if workshop.packages.node().is_ok() {
-        let name = "no code to change: Node on managed instances, in a thread of the runtime's";
-        tally.note(name, runtime.block_on(in_a_thread(workshop)));
-        let sdk = "@opentelemetry/sdk-trace-base";
-        let sdk = pinned(root, "tests/interop/unchanged/own_sdk/package.json", sdk)?;
-        let name = format!("no code to change: Node with OpenTelemetry {sdk} among its packages");
-        let ran = async {
-            let (without, with) = node_function(workshop, "shop.handler", "own_sdk")?;
-            compare(workshop, SHORT_STORY, without, with).await
-        };
-        tally.note(&name, runtime.block_on(ran));
-        let name = format!("left alone: Node with an SDK {sdk} of its own");
-        tally.note(&name, runtime.block_on(own_sdk(workshop)));
-    }
+    let name = "no code to change: Node on managed instances, in a thread of the runtime's";
+    tally.note(name, runtime.block_on(in_a_thread(workshop)));
+    let sdk = "@opentelemetry/sdk-trace-base";
+    let sdk = pinned(root, "tests/interop/unchanged/own_sdk/package.json", sdk)?;
+    let name = format!("no code to change: Node with OpenTelemetry {sdk} among its packages");
+    let ran = async {
+        let (without, with) = node_function(workshop, "shop.handler", "own_sdk")?;
+        compare(workshop, SHORT_STORY, without, with).await
+    };
+    tally.note(&name, runtime.block_on(ran));
+    let name = format!("left alone: Node with an SDK {sdk} of its own");
+    tally.note(&name, runtime.block_on(own_sdk(workshop)));
     Ok(())
 }
 

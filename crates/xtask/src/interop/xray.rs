@@ -34,24 +34,25 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
         [("subsegments.sdk", "aws-xray-sdk"), ("subsegments.powertools", "aws-lambda-powertools")]
     {
         let name = format!("X-Ray: PyPI {package} {}", pinned(root, requirements, package)?);
-        tally.note_with(&name, python.as_ref().map_err(Clone::clone), |python| {
-            let (_, with) = python_specs(workshop, python, handler)?;
+        tally.check(&name, || {
+            let (_, with) = python_specs(workshop, &python, handler)?;
             runtime.block_on(each_start(workshop, &with, &STARTS))
         });
     }
     let requirements = "tests/interop/unchanged/aws_distro/requirements.txt";
     let package = "aws-opentelemetry-distro";
     let name = format!("X-Ray: PyPI {package} {}", pinned(root, requirements, package)?);
-    tally.note_with(&name, unchanged_python(root, "aws_distro")?, |python| {
-        runtime.block_on(aws_distro(workshop, &python))
-    });
+    tally.note(
+        &name,
+        runtime.block_on(aws_distro(workshop, &unchanged_python(root, "aws_distro")?)),
+    );
     let description = "tests/interop/unchanged/node/package.json";
     for (handler, package) in [
         ("subsegments.sdk", "aws-xray-sdk-core"),
         ("subsegments.powertools", "@aws-lambda-powertools/tracer"),
     ] {
         let name = format!("X-Ray: npm {package} {}", pinned(root, description, package)?);
-        tally.note_with(&name, workshop.packages.node(), |_| {
+        tally.check(&name, || {
             let (_, with) = node_function(workshop, handler, "node")?;
             runtime.block_on(each_start(workshop, &with, &STARTS[..2]))
         });
