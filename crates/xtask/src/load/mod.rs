@@ -22,7 +22,7 @@ const SECONDS: u64 = 60;
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     if let ["--invocations", number] = arguments {
         let number = number.parse().context("--invocations: not a number")?;
-        let test = ["--package", "lambda-otlp-tests", "--test", "growth"];
+        let test = ["--package", "lambda-otlp-tests", "--test", "it", "growth"];
         return checks::long_test(&test, "GROWTH_INVOCATIONS", number);
     }
     let (mut seconds, mut picture) = (SECONDS, None);

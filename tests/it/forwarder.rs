@@ -1,7 +1,5 @@
 //! The real forwarder as a process in a local Lambda, with a healthy, failing or missing backend.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
-
 use base64::Engine as _;
 use lambda_otlp_tests::{binary, fixture};
 use simulator::queue::{Queue, QueueServer};

@@ -1,10 +1,7 @@
 //! `lambda-otlp dev` as a process: a user's function, its telemetry, and the messages if it does not work.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-use lambda_otlp_tests::binary;
+use lambda_otlp_tests::{binary, python_path, skip};
 use serde_json::Value;
-use simulator::packages::find_python;
 use simulator::sink::Sink;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -266,8 +263,7 @@ fn dev_passes_aws_credentials_on_request() {
 
 #[test]
 fn dev_runs_a_python_handler_with_or_without_the_wrapper() {
-    if find_python().is_none() {
-        println!("skipped: there is no Python");
+    if python_path().is_none() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -279,8 +275,7 @@ fn dev_runs_a_python_handler_with_or_without_the_wrapper() {
     let arguments = ["--runtime", "python", "--handler", "app.handler"];
     let (out, said, code) = run(folder.path(), &arguments, "{\"name\":\"you\"}\n");
     if said.contains("pip") {
-        println!("skipped: {said}");
-        return;
+        return skip(&said);
     }
     assert_eq!(code, Some(0), "{said} {out}");
     assert!(
@@ -294,8 +289,7 @@ fn dev_runs_a_python_handler_with_or_without_the_wrapper() {
     let arguments = ["--wrapper"].into_iter().chain(arguments).collect::<Vec<_>>();
     let (out, said, code) = run(folder.path(), &arguments, "{}\n");
     if said.contains("pip") {
-        println!("skipped: {said}");
-        return;
+        return skip(&said);
     }
     assert_eq!(code, Some(0), "{said} {out}");
     assert!(out.contains("=> \"lambda_otlp_spans\" ("), "not the layer's start: {out}");

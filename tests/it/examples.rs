@@ -1,7 +1,5 @@
 //! Runs the Rust library's examples as functions of a local Lambda, and checks the telemetry that they write.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use expect_test::{Expect, expect};
 use lambda_otlp_tests::workspace;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;

@@ -1,7 +1,7 @@
 //! The extension between a scripted Lambda, a function with an SDK, and a backend.
 
-use crate::http_peer::{Answer, Client, serve};
-use crate::{Growth, SLACK};
+use super::http_peer::{Answer, Client, serve};
+use super::{Growth, SLACK};
 use bytes::Bytes;
 use extension::{Config, Counts, run};
 use http_body_util::Full;

@@ -1,7 +1,7 @@
 //! The forwarder, with events of ever new functions, log streams and traces, and a backend that fails at times.
 
-use crate::http_peer::{Answer, serve};
-use crate::{Growth, PARTS, SLACK};
+use super::http_peer::{Answer, serve};
+use super::{Growth, PARTS, SLACK};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

@@ -1,16 +1,14 @@
-//! The wrapper and the layer's modules under Python. Without Python, these tests pass without a check.
+//! The wrapper and the layer's modules under Python.
 
-use crate::{layer, run_by, wrapper};
-use std::path::Path;
-use std::process::{Command, Output};
+use super::{layer, run_by, told_by};
+use lambda_otlp_tests::{python_path, skip, workspace};
+use simulator::packages::{cache, python_environment};
+use std::process::Output;
 
 /// Runs Python through the wrapper, with a module `shop` beside it; nothing where there is no Python.
 fn python(variables: &[(&str, &str)], shop: &str, program: &str) -> Option<Output> {
     let (layer, task) = (layer(), tempfile::tempdir().unwrap());
-    let python = simulator::packages::find_python()?;
-    // The interpreter itself, since pyenv's programs look for variables that Lambda does not have.
-    let asked = Command::new(python).args(["-c", "import sys; print(sys.executable)"]).output();
-    let python = String::from_utf8(asked.unwrap().stdout).unwrap();
+    let python = python_path()?;
     std::fs::write(task.path().join("shop.py"), shop).unwrap();
     std::fs::write(task.path().join("sitecustomize.py"), "print('sitecustomize of others')")
         .unwrap();
@@ -22,7 +20,7 @@ fn python(variables: &[(&str, &str)], shop: &str, program: &str) -> Option<Outpu
     let all = all.into_iter().map(|(name, value)| (name, value.replace("TASK", &others)));
     let all: Vec<_> = all.collect();
     let all: Vec<_> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Some(run_by(&wrapper, &all, &[python.trim(), "-c", &program]))
+    Some(run_by(&wrapper, &all, &[python.to_str().unwrap(), "-c", &program]))
 }
 
 #[test]
@@ -56,23 +54,9 @@ fn a_python_function_with_its_own_sdk_is_left_alone() {
     .assert_eq(&String::from_utf8(output.stderr).unwrap());
 }
 
-fn told_by_python(script: &str) -> Option<String> {
-    told_by_python_of(script, Path::new(""))
-}
-
-/// The second argument of the script is the folder of the layer's packages.
-fn told_by_python_of(script: &str, packages: &Path) -> Option<String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/python").join(script);
-    let mut python = Command::new(simulator::packages::find_python()?);
-    python.arg(script).arg(wrapper().with_file_name("python")).arg(packages);
-    let output = python.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    Some(String::from_utf8(output.stdout).unwrap())
-}
-
 #[test]
 fn python_handlers_keep_their_result_and_are_flushed_in_time() {
-    let Some(told) = told_by_python("handlers.py") else { return };
+    let Some(told) = told_by("python", "handlers.py", &[]) else { return };
     expect_test::expect![[r"
         value: begun, flushed, flushed, 3
         failure: begun, charged, current error.type=ValueError, flushed, flushed, ValueError declined in ['charge']
@@ -123,7 +107,7 @@ fn python_handlers_keep_their_result_and_are_flushed_in_time() {
 
 #[test]
 fn python_instrumentation_adapts_to_installed_packages() {
-    let Some(told) = told_by_python("start.py") else { return };
+    let Some(told) = told_by("python", "start.py", &[]) else { return };
     expect_test::expect![[r"
         one library after another: None, httpx2 begins, httpx2 is loaded, httpx begins, httpx is loaded
         after a broken one: None, broken begins, broken is loaded, cannot instrument broken, so its calls have no spans: RuntimeError('no such function'), httpx begins, httpx is loaded
@@ -159,7 +143,7 @@ fn python_instrumentation_adapts_to_installed_packages() {
 
 #[test]
 fn the_python_fast_start_requires_default_settings() {
-    let Some(told) = told_by_python("fast.py") else { return };
+    let Some(told) = told_by("python", "fast.py", &[]) else { return };
     expect_test::expect![[r"
         finds searched: True, True
         finds missing: False, False
@@ -227,14 +211,17 @@ fn the_python_fast_start_requires_default_settings() {
     .assert_eq(&told);
 }
 
-/// The packages are there once `cargo xtask dist --python-layer` or `cargo xtask interop` has installed them.
 #[test]
 fn the_python_fast_start_exports_the_same_telemetry_as_the_sdk() {
-    let packages = simulator::packages::cache().unwrap().join("layer/python/packages");
-    if !packages.is_dir() {
-        return;
+    let Some(python) = python_path() else { return };
+    let requirements = workspace().join("extension/layer/python/requirements.txt");
+    let folder = cache().unwrap().join("layer-of-tests/python");
+    if let Err(error) = python_environment(&python, &folder, &[requirements]) {
+        return skip(&format!("{error:#}"));
     }
-    let Some(told) = told_by_python_of("columns.py", &packages) else { return };
+    let libraries = folder.join("lib").read_dir().unwrap().next().unwrap().unwrap().path();
+    let packages = libraries.join("site-packages");
+    let Some(told) = told_by("python", "columns.py", &[&packages]) else { return };
     expect_test::expect![[r#"
         all: 60 lines
             -the SDK is loaded: True
@@ -296,7 +283,7 @@ fn the_python_fast_start_exports_the_same_telemetry_as_the_sdk() {
 
 #[test]
 fn a_python_invocation_links_each_message_to_its_sender_once() {
-    let Some(told) = told_by_python("messages.py") else { return };
+    let Some(told) = told_by("python", "messages.py", &[]) else { return };
     expect_test::expect![[r#"
         a queue: 1 1, 3 3
         so far: 1 1
@@ -347,12 +334,8 @@ fn a_python_invocation_links_each_message_to_its_sender_once() {
 
 #[test]
 fn open_spans_of_a_timed_out_python_invocation_are_exported() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/python/cut_off.py");
-    let (folder, files) = (wrapper().with_file_name("python"), tempfile::tempdir().unwrap());
-    let Some(python) = simulator::packages::find_python() else { return };
-    let mut python = Command::new(python);
-    python.arg(script).arg(folder).arg(files.path()).env("PYTHONDONTWRITEBYTECODE", "1");
-    let told = String::from_utf8(python.output().unwrap().stdout).unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let Some(told) = told_by("python", "cut_off.py", &[files.path()]) else { return };
     expect_test::expect![[r#"
         times out: ['/v1/traces partial ["root error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True", "open error: the invocation was about to time out {\'url\': \'a\', \'lambda_otlp.partial\': True} True"]', 'flushed']
         what was left open before is not among the next one's: ['/v1/traces partial ["next error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']

@@ -1,7 +1,5 @@
 //! A Rust function in each mode: the content and time of its log for each end of an invocation.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use lambda_otlp_tests::layer;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;

@@ -1,7 +1,5 @@
 //! The command line as a process: output and exit codes.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use lambda_otlp_tests::{binary, fixture, workspace};
 use std::io::Read as _;
 use std::path::Path;

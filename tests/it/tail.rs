@@ -1,7 +1,5 @@
 //! `lambda-otlp tail` as a process: its output for lines, and the time of the output.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use lambda_otlp_tests::{binary, fixture};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};

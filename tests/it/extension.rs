@@ -1,12 +1,5 @@
 //! Exporter, extension and forwarder together, as processes: each item is in the backend exactly once.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests"
-)]
-
 use lambda_otlp_tests::{binary, layer};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;

@@ -1,7 +1,5 @@
 //! Replays the corpora of the fuzz targets on stable: whole, cut and changed.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
-
 #[path = "../fuzz/targets/mod.rs"]
 mod targets;
 

@@ -1,13 +1,6 @@
 //! Neither the extension nor the forwarder keeps more memory the more invocations, request ids, log streams and functions it has
 //! seen. The tests count allocated bytes, each in a process of its own.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "helpers and figures of tests"
-)]
-
 mod extension_process;
 mod forwarder_process;
 mod http_peer;
@@ -17,6 +10,7 @@ use std::alloc::System;
 use std::process::Command;
 use tokio::runtime::Builder;
 
+/// Counts what each process of this test allocates; the other tests only pass through it.
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
@@ -90,7 +84,7 @@ fn no_process_grows_with_its_invocations() {
     let processes = [EXTENSION, FORWARDER].into_iter().chain(given().map(|_| DIRECT_MODE));
     let start = |name| {
         let mut test = Command::new(std::env::current_exe().unwrap());
-        test.args(["no_process_grows_with_its_invocations", "--exact", "--nocapture"]);
+        test.args(["growth::no_process_grows_with_its_invocations", "--exact", "--nocapture"]);
         (name, test.env(PROCESS, name).spawn().unwrap())
     };
     // All at once.

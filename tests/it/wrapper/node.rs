@@ -1,18 +1,15 @@
-//! The wrapper and the layer's modules under Node. Without Node, these tests pass without a check.
+//! The wrapper and the layer's modules under Node.
 
-use crate::{layer, run_by, wrapper};
-use std::path::Path;
+use super::{layer, run_by, told_by, wrapper};
+use lambda_otlp_tests::node_path;
 use std::process::{Command, Output};
 
 #[test]
 fn unexported_node_spans_are_written_at_process_exit() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/last_words.cjs");
     let (folder, files) = (wrapper().with_file_name("node"), tempfile::tempdir().unwrap());
     let version = format!("const VERSION = \"{}\";", env!("CARGO_PKG_VERSION"));
     assert!(std::fs::read_to_string(folder.join("lines.cjs")).unwrap().contains(&version));
-    let mut node = Command::new("node");
-    let Ok(output) = node.arg(script).args([&folder, files.path()]).output() else { return };
-    let told = String::from_utf8(output.stdout).unwrap();
+    let Some(told) = told_by("node", "last_words.cjs", &[files.path()]) else { return };
     expect_test::expect![[r#"
         exits: [3,[{"source":"shop","endpoint":"/v1/traces","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","base64":true}],"[\"root\",\"the process ended with exit code 3\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true] [\"open\",\"the process ended with exit code 3\",{\"lambda_otlp.partial\":true},[],true] [\"open later\",\"the process ended with exit code 3\",{\"lambda_otlp.partial\":true},[],true] [\"of a listener\",null,{},[],true] [\"of an earlier one\",null,{},[],true] [\"ended\",null,{},[],true]","true"]
         throws: [1,1,"[\"root\",\"nobody catches this\",{\"lambda_otlp.partial\":true,\"error.type\":\"RangeError\"},[\"RangeError\"],true] [\"open\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true},[],true]","true"]
@@ -49,8 +46,7 @@ fn node_calling(
     program: &str,
 ) -> Option<Output> {
     let (layer, task) = (layer(), tempfile::tempdir().unwrap());
-    let node = Command::new("node").args(["-p", "process.execPath"]).output().ok()?.stdout;
-    let node = String::from_utf8(node).unwrap();
+    let node = node_path()?;
     for (path, text) in files.iter().chain(&[("shop.js", shop)]) {
         let path = task.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -62,7 +58,7 @@ fn node_calling(
     let mut variables = vec![("_HANDLER", "shop.handler"), ("LAMBDA_TASK_ROOT", root)];
     variables.extend(given.iter().map(|(name, value)| (*name, &**value)));
     let wrapper = layer.path().join("lambda-otlp-handler");
-    Some(run_by(&wrapper, &variables, &[node.trim(), "-e", program]))
+    Some(run_by(&wrapper, &variables, &[node.to_str().unwrap(), "-e", program]))
 }
 
 fn node(shop: &str) -> Option<Output> {
@@ -164,22 +160,19 @@ fn an_outdated_node_package_is_reported() {
 
 #[test]
 fn a_missing_node_handler_file_is_reported() {
-    let asked = Command::new("node").args(["-p", "process.execPath"]).output();
-    let Ok(node) = asked.map(|asked| String::from_utf8(asked.stdout).unwrap()) else { return };
+    let Some(node) = node_path() else { return };
     let layer = layer();
     let root = layer.path().to_str().unwrap();
     let variables = [("_HANDLER", "dist/shop.handler"), ("LAMBDA_TASK_ROOT", root)];
     let wrapper = layer.path().join("lambda-otlp-handler");
-    let output = run_by(&wrapper, &variables, &[node.trim(), "-e", "console.log('', 3)"]);
+    let output =
+        run_by(&wrapper, &variables, &[node.to_str().unwrap(), "-e", "console.log('', 3)"]);
     assert!(said_once(output).contains("no file found for the handler dist/shop.handler"));
 }
 
 #[test]
 fn a_node_invocation_links_to_the_senders_of_its_messages() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/messages.cjs");
-    let folder = wrapper().with_file_name("node");
-    let Ok(output) = Command::new("node").arg(script).arg(folder).output() else { return };
-    let told = String::from_utf8(output.stdout).unwrap();
+    let Some(told) = told_by("node", "messages.cjs", &[]) else { return };
     expect_test::expect![[r#"
         a batch of two: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":2} a of m1, b of m2
         two messages of one sender: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":2} a of m1, a of m2
@@ -229,10 +222,7 @@ fn a_node_invocation_links_to_the_senders_of_its_messages() {
 
 #[test]
 fn node_handlers_keep_their_result_and_are_flushed_before_it() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/handlers.cjs");
-    let folder = wrapper().with_file_name("node");
-    let Ok(output) = Command::new("node").arg(script).arg(folder).output() else { return };
-    let told = String::from_utf8(output.stdout).unwrap();
+    let Some(told) = told_by("node", "handlers.cjs", &[]) else { return };
     expect_test::expect![[r#"
         promise: begun shop, ended, flushed, 3
         messages: begun shop, begun consumer orders process, ended, ended, flushed, 3
@@ -294,11 +284,8 @@ fn node_handlers_keep_their_result_and_are_flushed_before_it() {
 
 #[test]
 fn open_spans_of_a_timed_out_node_invocation_are_exported() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/cut_off.cjs");
-    let (folder, files) = (wrapper().with_file_name("node"), tempfile::tempdir().unwrap());
-    let mut node = Command::new("node");
-    let Ok(output) = node.arg(script).args([&folder, files.path()]).output() else { return };
-    let told = String::from_utf8(output.stdout).unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let Some(told) = told_by("node", "cut_off.cjs", &[files.path()]) else { return };
     expect_test::expect![[r#"
         times out: ["suppressed root error: the invocation was about to time out {\"error.type\":\"timeout\",\"lambda_otlp.partial\":true} true | open error: the invocation was about to time out {\"url\":\"a\",\"lambda_otlp.partial\":true} true","flushed"]
         the span itself goes on: [false,{"url":"a"}]
@@ -317,12 +304,7 @@ fn open_spans_of_a_timed_out_node_invocation_are_exported() {
 
 #[test]
 fn node_spans_are_sent_as_protobuf_and_retried_on_503() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/wire.cjs");
-    let mut node = Command::new("node");
-    let Ok(output) = node.arg(script).arg(wrapper().with_file_name("node")).output() else {
-        return;
-    };
-    let told = String::from_utf8(output.stdout).unwrap();
+    let Some(told) = told_by("node", "wire.cjs", &[]) else { return };
     expect_test::expect![[r"
         a span: 0a670a180a160a0c736572766963652e6e616d6512060a0473686f7012480a060a0173120131123b0a10000000000000000000000000000000ab120800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97177a008501010100001a01751a0172
         all of it: 0ad6010a180a160a0c736572766963652e6e616d6512060a0473686f7012b6010a060a017312013112a8010a10000000000000000000000000000000ab120800000000000000cd1a036b3d76220800000000000000cd2a016e30033905002a36fe9c971741ffc9c471fe9c97174a070a01611202180150015a150903000000000000001201651a070a0161120218016a320a10000000000000000000000000000000ab120800000000000000cd1a036b3d7622070a01621202180228ac02350103000070027a0612026e6f18028501010300001a01751a0172
@@ -359,15 +341,9 @@ fn node_spans_are_sent_as_protobuf_and_retried_on_503() {
 
 #[test]
 fn a_node_es_module_sees_later_assigned_exports() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper/node/modules.cjs");
-    let folder = wrapper().with_file_name("node");
     let task = tempfile::tempdir().unwrap();
-    let task = task.path();
-    let Ok(output) = Command::new("node").arg(script).args([&folder, task]).output() else {
-        return;
-    };
-    let told = String::from_utf8(output.stdout.clone()).unwrap();
-    assert_eq!(told, "replaced connected, seen in a circle: orders\n", "{output:?}");
+    let Some(told) = told_by("node", "modules.cjs", &[task.path()]) else { return };
+    assert_eq!(told, "replaced connected, seen in a circle: orders\n");
 }
 
 #[test]
@@ -381,9 +357,8 @@ fn an_outdated_node_version_parses_the_script_and_is_reported() {
     let script = "Object.defineProperty(process.versions, 'node', { value: '12.22.12' }); \
                   process.env.NODE_OPTIONS = '--no-warnings --require=/opt/lambda-otlp/node/start.cjs'; \
                   require(process.argv[1]); console.log(process.env.NODE_OPTIONS)";
-    let mut node = Command::new("node");
-    node.args(["-e", script]).arg(&start);
-    let Ok(output) = node.output() else { return };
+    let Some(node) = node_path() else { return };
+    let output = Command::new(node).args(["-e", script]).arg(&start).output().unwrap();
     assert_eq!(output.stdout, b"--no-warnings\n");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.lines().count() == 1 && said.contains("12.22.12"), "{said}");

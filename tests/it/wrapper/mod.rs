@@ -1,10 +1,9 @@
 //! The layer's wrapper of a function's runtime, run by a shell as Lambda runs it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot run its program fails")]
-
 mod node;
 mod python;
 
+use lambda_otlp_tests::{node_path, python_path};
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -27,6 +26,18 @@ pub(crate) fn layer() -> TempDir {
     symlink(&source, layer.path().join("lambda-otlp-handler")).unwrap();
     symlink(source.parent().unwrap(), layer.path().join("lambda-otlp")).unwrap();
     layer
+}
+
+/// The output of a script of this folder, whose first argument is the folder of the layer's modules. Nothing without interpreter.
+fn told_by(language: &str, script: &str, arguments: &[&Path]) -> Option<String> {
+    let interpreter = if language == "node" { node_path() } else { python_path() }?;
+    let script =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("it/wrapper").join(language).join(script);
+    let mut command = Command::new(interpreter);
+    command.arg(script).arg(wrapper().with_file_name(language)).args(arguments);
+    let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 fn run(variables: &[(&str, &str)], program: &[&str]) -> Output {

@@ -1,8 +1,6 @@
 //! A Rust function with `panic = "abort"` in its profile: the process ends in the panic, and its telemetry is in the
 //! log.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use lambda_otlp_tests::workspace;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;

@@ -1,7 +1,5 @@
 //! The demo as a process: its output on a terminal, in a file and in a browser.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use lambda_otlp_tests::binary;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;

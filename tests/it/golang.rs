@@ -1,7 +1,5 @@
 //! A Go function with OpenTelemetry's SDK and the layer: each invocation has one trace, and a timeout loses no ended span.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use lambda_otlp_tests::{binary, layer, workspace};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use serde_json::json;

@@ -1,0 +1,4 @@
+//! The shipped dashboards and alerts, and the commands that install them.
+
+mod install;
+mod shapes;
