@@ -46,7 +46,7 @@ pub use line::{
 pub use line::{Envelope, LineEncoder, LineLimits, Written};
 #[cfg(feature = "decode")]
 pub use request::InvocationSpan;
-pub use request::{EmbeddedLines, Limits, Malformed, Request, merge};
+pub use request::{Limits, Malformed, Request, merge};
 pub use signal::SignalKind;
 #[cfg(feature = "decode")]
 pub use signal::{Logs, Metrics, Signal, Traces};

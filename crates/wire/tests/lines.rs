@@ -6,9 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect;
 use lambda_otlp_wire::protobuf::Writer;
-use lambda_otlp_wire::{
-    EmbeddedLines, Limits, LineReading, SignalKind, Traces, UndecodableLine, read_line,
-};
+use lambda_otlp_wire::{Limits, LineReading, SignalKind, Traces, UndecodableLine, read_line};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -492,63 +490,41 @@ fn removing_a_line_from_an_object_leaves_valid_json() {
     check(&format!(r#"{{"level":"INFO","message":{line}}}"#), "1 traces");
     check(&format!(r#"{{"message":{line},"level":"INFO"}}"#), "1 traces");
     let nested = format!(r#"{{"level":"INFO","otel":{line},"a":[{line}]}}"#);
-    assert_eq!(
-        embedded(&nested, EmbeddedLines::Read),
-        r#"1 traces, 1 traces, text: "{\"level\":\"INFO\",\"otel\":null,\"a\":[null]}""#
-    );
-    assert_eq!(embedded(&nested, EmbeddedLines::Whole), "");
-}
-
-/// Like [`signals`], with this setting for embedded lines.
-fn embedded(line: &str, embedded_lines: EmbeddedLines) -> String {
-    let limits = Limits { embedded_lines, ..Limits::default() };
-    shown(read_line(line, &limits).unwrap_or_default())
+    check(&nested, "");
 }
 
 #[test]
-fn embedded_lines_are_decoded_as_the_setting_allows() {
+fn only_lines_at_the_beginning_or_end_of_a_text_are_decoded() {
     let line = fixture("python-1.jsonl").trim_end().to_owned();
     let text = |line: &str| serde_json::to_string(line).unwrap();
-    let check = |log_event: &str, [whole, read, never]: [&str; 3]| {
-        assert_eq!(embedded(log_event, EmbeddedLines::Whole), whole, "{log_event}");
-        assert_eq!(embedded(log_event, EmbeddedLines::Read), read, "read: {log_event}");
-        assert_eq!(embedded(log_event, EmbeddedLines::Never), never, "never: {log_event}");
+    let check = |log_event: &str, expected: &str| {
+        let reading = read_line(log_event, &Limits::default()).unwrap_or_default();
+        assert_eq!(shown(reading), expected, "{log_event}");
     };
-    let all = |outcome| [outcome, outcome, outcome];
-    check(&line, all("1 traces"));
-    check(&format!("{line}{line}\n"), all("1 traces, 1 traces"));
-    check(&format!("{line} and more"), all(r#"1 traces, text: "and more""#));
-    check(&format!("[INFO]\t2026-09-21T14:13:20.123Z\tid\t{line}"), all("1 traces"));
+    check(&line, "1 traces");
+    check(&format!("{line}{line}\n"), "1 traces, 1 traces");
+    check(&format!("{line} and more"), r#"1 traces, text: "and more""#);
+    check(&format!("[INFO]\t2026-09-21T14:13:20.123Z\tid\t{line}"), "1 traces");
     let refused = "refused: line is not JSON: EOF while parsing a string at line 1 column 47";
-    check(r#"{"__otel_otlp_stdout":"1","payload":" logged in"#, all(refused));
+    check(r#"{"__otel_otlp_stdout":"1","payload":" logged in"#, refused);
     // Printed after text without a newline.
-    let ends = r#"1 traces, text: "working...""#;
-    check(&format!("working...{line}\n"), [ends, ends, ""]);
+    check(&format!("working...{line}\n"), r#"1 traces, text: "working...""#);
     let mentions = r#"1 traces, text: "this mentions _otel:""#;
-    check(&format!("this mentions _otel: {line}\n"), [mentions, mentions, ""]);
-    let two = r#"1 traces, 1 traces, text: "working...""#;
-    check(&format!("working...{line} {line}"), [two, two, ""]);
+    check(&format!("this mentions _otel: {line}\n"), mentions);
+    check(&format!("working...{line} {line}"), r#"1 traces, 1 traces, text: "working...""#);
     // Text that an attacker put into a name.
-    let middle = r#"1 traces, text: "user  logged in""#;
-    check(&format!("user {line} logged in"), ["", middle, ""]);
-    let twice = r#"1 traces, 1 traces, text: "user   logged in""#;
-    check(&format!("user {line} {line} logged in"), ["", twice, ""]);
-    check(&format!(r#"user {line}{{"a":1}}"#), ["", r#"1 traces, text: "user {\"a\":1}""#, ""]);
-    let whole = format!(r#"{{"level":"INFO","message":{}}}"#, text(&line));
-    check(&whole, ["1 traces", "1 traces", ""]);
+    check(&format!("user {line} logged in"), "");
+    check(&format!("user {line} {line} logged in"), "");
+    check(&format!(r#"user {line}{{"a":1}}"#), "");
+    check(&format!(r#"{{"level":"INFO","message":{}}}"#, text(&line)), "1 traces");
     for message in [format!("user {line} logged in"), format!("{line} logged in")] {
-        let record = format!(r#"{{"level":"INFO","message":{}}}"#, text(&message));
-        assert_eq!(embedded(&record, EmbeddedLines::Whole), "", "{record}");
-        assert_eq!(embedded(&record, EmbeddedLines::Never), "", "{record}");
+        check(&format!(r#"{{"level":"INFO","message":{}}}"#, text(&message)), "");
     }
     // A broken one does not affect the text around it.
     let broken = r#"{"__otel_otlp_stdout":"1","payload":" logged in"#;
-    for before in ["user", r#"{"user": eve"#] {
-        let refused = format!("{refused}, text: {}", text(before));
-        check(&format!("{before} {broken}"), ["", &refused, ""]);
-    }
-    let refused = format!(r#"1 traces, {refused}, text: "{{\"a\":,\"b\":""#);
-    check(&format!(r#"{{"a":{line},"b":{broken}"#), ["", &refused, ""]);
+    check(&format!("user {broken}"), "");
+    check(&format!(r#"{{"user": eve" {broken}"#), "");
+    check(&format!(r#"{{"a":{line},"b":{broken}"#), "");
 }
 
 /// The replacement of a line in a record.

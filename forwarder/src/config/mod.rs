@@ -14,7 +14,6 @@ use backend::{DestinationConfig, Profile};
 use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
 use std::path::PathBuf;
 use variables::TABLE;
-use wire::EmbeddedLines;
 use wire::compact::Dictionaries;
 
 #[derive(Clone, Debug)]
@@ -33,10 +32,6 @@ pub struct Config {
     pub region: Option<String>,
     /// Options for spans of invocations made from Lambda's lines.
     pub platform_spans: Option<PlatformSpans>,
-    /// `true` if undecodable OTLP lines are dead-lettered. Otherwise they are dropped.
-    pub keep_undecodable: bool,
-    /// The OTLP lines to read that do not begin their log event.
-    pub embedded_lines: EmbeddedLines,
     /// Folders with the user's own dictionaries for compact lines.
     pub dictionary_folders: Vec<PathBuf>,
     /// These dictionaries, once [`read_dictionaries`](Self::read_dictionaries) has read them.
@@ -98,15 +93,6 @@ impl Config {
         let region = reader.string_if_set("AWS_REGION");
         let vitals = VitalsSettings::read(reader);
         let platform_spans = platform_spans(reader);
-        let undecodable = [("dead-letter", true), ("log", false)];
-        let keep_undecodable = reader.choice("LAMBDA_OTLP_UNDECODABLE", &undecodable, true);
-        let embedded = [
-            ("whole", EmbeddedLines::Whole),
-            ("read", EmbeddedLines::Read),
-            ("never", EmbeddedLines::Never),
-        ];
-        let embedded_lines =
-            reader.choice("LAMBDA_OTLP_EMBEDDED_LINES", &embedded, EmbeddedLines::Whole);
         let others = reader.string_if_set("LAMBDA_OTLP_OWN_LOG_GROUPS").unwrap_or_default();
         let others = others.split(',').map(|group| group.trim().to_owned());
         let own_log_group = reader.string_if_set("AWS_LAMBDA_LOG_GROUP_NAME");
@@ -133,8 +119,6 @@ impl Config {
             old_records,
             region,
             platform_spans,
-            keep_undecodable,
-            embedded_lines,
             dictionary_folders: dictionaries::folders(package.as_deref()),
             dictionaries: None,
             own_log_groups,

@@ -35,18 +35,6 @@ const OWN: &[Variable] = &[
         doc: "The [rules file](rules.md): a path in the deployment package, or `ssm:NAME` for a parameter. Set it to drop, sample, redact or route telemetry.",
     },
     Variable {
-        name: "LAMBDA_OTLP_UNDECODABLE",
-        default: Some("dead-letter"),
-        kind: Kind::Choice(&["dead-letter", "log"]),
-        doc: "Fate of undecodable OTLP lines. Set `log` if another tool prints many: the forwarder then drops and counts them. Both write a log record with the reason.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_EMBEDDED_LINES",
-        default: Some("whole"),
-        kind: Kind::Choice(&["whole", "read", "never"]),
-        doc: "OTLP lines that do not begin their log event. `whole` reads them at its end, or as the whole message of a log record. `read` reads them anywhere: an attacker who gets text into such a log can then [forge telemetry](security.md). `never` reads none.",
-    },
-    Variable {
         name: "LAMBDA_OTLP_OWN_LOG_GROUPS",
         default: None,
         kind: Kind::Text,

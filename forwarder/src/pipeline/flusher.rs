@@ -113,11 +113,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         }
         let lines = converted.undecodable;
         let count: usize = lines.iter().map(|(_, line)| line.lines()).sum();
-        // Lines from the retry queue were kept before, and their log group may have expired them.
-        if count > 0 && !self.options.keep_undecodable && !routing.is_redriven {
-            let dropped = Ledger { dropped: count, ..Ledger::of_undecodable(count) };
-            account.add(DEFAULT_DESTINATION, dropped);
-        } else if count > 0 {
+        if count > 0 {
             self.dead_letter_undecodable(lines, count, batch, routing);
         }
     }

@@ -15,9 +15,6 @@ pub struct Options {
     /// Log groups of the forwarder and of the other functions of the delivery path. Forwarding their log events would cause
     /// further log events without end.
     pub own_log_groups: Vec<String>,
-    /// `true` if undecodable OTLP lines are dead-lettered. Otherwise they are dropped and counted. Both ways they become log
-    /// records.
-    pub keep_undecodable: bool,
     /// Without an accepted item of a signal for this long, sending it to its destination stops. An outage must not use up the
     /// account's concurrency.
     pub failure_budget: Duration,
@@ -35,16 +32,11 @@ impl Options {
                 platform: config.platform,
                 platform_spans: config.platform_spans,
                 join_stack_traces: true,
-                limits: Limits {
-                    embedded_lines: config.embedded_lines,
-                    dictionaries: config.dictionaries,
-                    ..Limits::default()
-                },
+                limits: Limits { dictionaries: config.dictionaries, ..Limits::default() },
                 ..ConvertOptions::default()
             },
             region: config.region.clone(),
             own_log_groups: config.own_log_groups.clone(),
-            keep_undecodable: config.keep_undecodable,
             failure_budget: Duration::from_secs(10),
             enough_to_deliver: 2 * 1024 * 1024,
             most_details: 100,

@@ -5,7 +5,7 @@ use crate::support::{
 };
 use expect_test::{Expect, expect};
 use lambda_otlp_forwarder::{
-    DryRun, Forwarder, InvocationContext, NoQueue, Options, PlatformSpans, Queues, SourceLimits,
+    DryRun, Forwarder, InvocationContext, NoQueue, PlatformSpans, Queues, SourceLimits,
     default_destination,
 };
 use std::path::PathBuf;
@@ -204,20 +204,6 @@ fn a_compact_line_is_decoded_with_the_names_of_its_delivery() {
     };
     check("/aws/lambda/orders", 1, 0);
     check("/aws/lambda/payments", 0, 1);
-}
-
-#[test]
-fn undecodable_lines_are_not_kept_if_the_option_is_off() {
-    let foreign = r#"{"__otel_otlp_stdout":"1","payload":"AAAA"}"#;
-    let event = payload("/aws/lambda/orders", &[foreign, "text", foreign]);
-    let options = Options { keep_undecodable: false, ..default_options() };
-    let report = forward(incoming(&event), options);
-    let total = report.account.total;
-    assert_eq!((total.items.undecodable, total.dropped, total.dead_lettered), (2, 2, 0));
-    // Each becomes a log record; neither the dead-letter queue nor the log has the line.
-    assert_eq!((total.items.log_records, total.accepted), (3, 3));
-    assert!(report.account.balances() && report.undelivered.is_empty());
-    assert!(report.undecodable.is_empty());
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! OTLP lines, OTLP/JSON, requests and gzip.
 
 use wire::compact::Context;
-use wire::{
-    EmbeddedLines, Joined, Limits, Rejoin, Request, SignalKind, gzip, merge, read_line as read,
-};
+use wire::{Joined, Limits, Rejoin, Request, SignalKind, gzip, merge, read_line as read};
 
 /// Small limits, so that the fuzzer reaches them.
 pub const LIMITS: Limits = Limits {
@@ -13,7 +11,6 @@ pub const LIMITS: Limits = Limits {
     items: 100,
     least_item_bytes: 0,
     messages: 10_000,
-    embedded_lines: EmbeddedLines::Read,
     dictionaries: None,
 };
 

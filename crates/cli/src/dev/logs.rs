@@ -117,10 +117,12 @@ impl Logs {
             let (Some(backend), Ok(event)) = (&self.backend, events.as_delivered()) else {
                 continue;
             };
-            let report = backend.forward(event, &now()).await;
+            let mut report = backend.forward(event, &now()).await;
             if !report.is_complete() {
                 self.is_undelivered.store(true, Ordering::Relaxed);
             }
+            // The converter has shown them.
+            report.undecodable.clear();
             for problem in problems(&report) {
                 self.say(format!("--endpoint: {problem}"));
             }

@@ -42,9 +42,7 @@ impl Converter {
         config.dictionaries = Some(lines::dictionaries());
         let kept = Kept::default();
         let destinations = vec![forwarder::default_destination(&config, kept.clone())];
-        // A report lists only undecodable lines that are to be kept.
-        let options = Options { keep_undecodable: true, ..options(&config) };
-        let forwarder = Forwarder::new(destinations, Queues::default(), options);
+        let forwarder = Forwarder::new(destinations, Queues::default(), options(&config));
         Ok(Self { forwarder, kept })
     }
 
@@ -77,7 +75,6 @@ impl StreamOf<'_> {
 pub(crate) fn options(config: &Config) -> Options {
     let mut options = Options::of(config);
     options.own_log_groups.clear();
-    options.keep_undecodable = false;
     options.most_details = usize::MAX;
     options
 }

@@ -11,8 +11,6 @@ pub(super) struct Walk<'t> {
     pub(super) marked: Option<usize>,
     /// The first object with invalid JSON; beyond it only marked ones are searched.
     pub(super) broken: Option<(usize, serde_json::Error)>,
-    /// The end of the current object if it is not a line but contains lines.
-    pub(super) shell_end: usize,
     /// `true` until other text was kept. Text before a line does not count, because it matters to no later decision.
     pub(super) only_lines: bool,
     /// A position after lines with other text: the lines before it do not end the text.
@@ -33,7 +31,6 @@ impl<'t> Walk<'t> {
             first: find::first_object(text),
             marked: None,
             broken: None,
-            shell_end: 0,
             only_lines: true,
             text_behind: 0,
             lines_from: None,
@@ -67,8 +64,7 @@ impl<'t> Walk<'t> {
     /// The start of an object at the beginning of the remaining text.
     pub(super) fn object_here(&self) -> Option<usize> {
         let begin = if self.at == 0 { self.first } else { self.skip_blank(self.at) };
-        let is_new = self.broken.is_none() && begin >= self.shell_end;
-        (is_new && self.from(begin).starts_with('{')).then_some(begin)
+        (self.broken.is_none() && self.from(begin).starts_with('{')).then_some(begin)
     }
 
     /// The start of an incomplete object, which includes all text after `at`.

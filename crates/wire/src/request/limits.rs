@@ -3,19 +3,6 @@
 #[cfg(feature = "decode")]
 use crate::compact::Dictionaries;
 
-/// The positions at which OTLP lines are read, beyond the start of a log event's text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EmbeddedLines {
-    /// Lines at the end of the text, after text printed without a newline, and lines that are the whole message of a log record.
-    #[default]
-    Whole,
-    /// All positions, for functions that log lines through other software. An attacker who gets text into a log can then forge
-    /// telemetry.
-    Read,
-    /// None.
-    Never,
-}
-
 /// Limits on decoding one line or one delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -34,8 +21,6 @@ pub struct Limits {
     /// Maximum number of messages (attributes, values, events, data points, …) and repeated values of one request; 16 packed
     /// numbers count as one. An empty message has two bytes here, and more than fifty as a struct.
     pub messages: usize,
-    /// The positions at which lines are read.
-    pub embedded_lines: EmbeddedLines,
     /// The user's own dictionaries for compact lines.
     #[cfg(feature = "decode")]
     pub dictionaries: Option<&'static Dictionaries>,
@@ -50,7 +35,6 @@ impl Default for Limits {
             items: 50_000,
             least_item_bytes: 12,
             messages: 500_000,
-            embedded_lines: EmbeddedLines::default(),
             #[cfg(feature = "decode")]
             dictionaries: None,
         }

@@ -21,7 +21,7 @@ mod utf8;
 
 #[cfg(feature = "decode")]
 pub use invocation_spans::InvocationSpan;
-pub use limits::{EmbeddedLines, Limits};
+pub use limits::Limits;
 pub use malformed::Malformed;
 pub use merge::merge;
 

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use wire::{EmbeddedLines, Logs, SignalKind};
+use wire::{Logs, SignalKind};
 
 const GROUP: &str = "/aws/lambda/orders";
 
@@ -91,21 +91,14 @@ fn a_json_record_around_an_otlp_line_keeps_its_fields() {
 }
 
 #[test]
-fn an_otlp_line_within_text_creates_no_span_by_default() {
+fn an_otlp_line_within_text_creates_no_span() {
     let text = format!("user {} logged in", line_with_a_span());
     let (_, records, spans) = forwarded(&[&text], default_options());
     assert_eq!((records.len(), spans), (1, 0));
     assert_eq!(body(&records[0]), text);
-    let mut options = default_options();
-    options.convert.limits.embedded_lines = EmbeddedLines::Read;
-    let (_, records, spans) = forwarded(&[&text], options);
-    assert_eq!((records.len(), spans), (1, 1), "whoever asks for it");
-    // A line after text without a newline is decoded, unless the option requires whole events.
+    // A line after text without a newline is decoded.
     let text = format!("working...{}", line_with_a_span());
     assert_eq!(forwarded(&[&text], default_options()).2, 1);
-    let mut options = default_options();
-    options.convert.limits.embedded_lines = EmbeddedLines::Never;
-    assert_eq!(forwarded(&[&text], options).2, 0);
 }
 
 /// Crafted lines, whole or cut anywhere.

@@ -3,7 +3,6 @@
 use super::bombs::line_of;
 use super::{body, forwarded};
 use crate::support::default_options;
-use wire::EmbeddedLines;
 use wire::protobuf::Writer;
 
 const REQUEST: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
@@ -11,13 +10,9 @@ const REQUEST: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 /// Checks that each line becomes a complete log record.
 #[track_caller]
 fn all_stay(messages: &[&str]) {
-    for embedded_lines in [EmbeddedLines::Whole, EmbeddedLines::Never] {
-        let mut options = default_options();
-        options.convert.limits.embedded_lines = embedded_lines;
-        let (report, records, spans) = forwarded(messages, options);
-        assert_eq!((report.ledger().lost(), spans), (0, 0));
-        assert_eq!(records.len(), messages.len(), "{messages:?}: {records:?}");
-    }
+    let (report, records, spans) = forwarded(messages, default_options());
+    assert_eq!((report.ledger().lost(), spans), (0, 0));
+    assert_eq!(records.len(), messages.len(), "{messages:?}: {records:?}");
 }
 
 #[test]

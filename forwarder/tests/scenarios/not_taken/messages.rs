@@ -229,23 +229,6 @@ async fn without_a_dead_letter_queue_an_undecodable_line_stays_queued() {
     assert_eq!((ledger.returned, ledger.dead_lettered, ledger.dropped), (0, 0, 1));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_queued_undecodable_line_is_dead_lettered_not_dropped() {
-    let options = Options { keep_undecodable: false, ..default_options() };
-    let stack = Stack::with(vec![destination("default", Backend(takes))], options);
-    let line = r#"{"__otel_otlp_stdout":"0.1.0","payload":"no base64"}"#;
-    let content = Content::Line {
-        event_id: "1".to_owned(),
-        timestamp_ms: 1_790_000_000_000,
-        line: line.to_owned(),
-    };
-    stack.park(parked("default", content, 1));
-    let report = stack.redrive().await;
-    assert_eq!((report.ledger().dropped, report.ledger().dead_lettered), (0, 1));
-    let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line]))).await;
-    assert_eq!((report.ledger().dropped, report.ledger().dead_lettered), (1, 0));
-}
-
 /// A line whose span needs the names of its delivery and a dictionary.
 fn compact_line(number: u8, file: &[u8]) -> String {
     let mut request = Vec::new();

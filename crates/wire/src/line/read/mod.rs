@@ -12,7 +12,7 @@ use super::object::{Class, Object};
 use super::walk::Walk;
 use crate::compact::Context;
 use crate::json;
-use crate::request::{EmbeddedLines, Limits, Request};
+use crate::request::{Limits, Request};
 use crate::schema::key_of_signal;
 
 /// Reads the OTLP lines in the text of one log event. Returns `None` if it claims to contain none, at the cost of one search. A
@@ -25,8 +25,6 @@ use crate::schema::key_of_signal;
 /// - an object whose first key is the marker, at the end of the text, after text printed without a newline;
 /// - one of these in a log record, as text or object, as the whole of its `message`, `msg`, `log`, `record` or `fields`. A record
 ///   with more content than Lambda or a runtime puts around a message is kept, without the line.
-///
-/// [`Limits::embedded_lines`] enables the last two, and lines in the middle of a text.
 ///
 /// Compact lines that need the names of their function do not decode; [`read_line_of`] reads them.
 pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
@@ -139,18 +137,11 @@ impl<'c> Reader<'c> {
                         walk.take(begin, end, &inside);
                         return true;
                     }
-                    if walk.marked.is_none_or(|marked| marked >= end) {
-                        walk.keep(end);
-                        return true;
-                    }
-                    walk.shell_end = end;
+                    walk.keep(end);
+                    return true;
                 }
                 Err(error) => walk.broken = Some((begin, error)),
             }
-        }
-        if walk.shell_end > walk.at && walk.marked.is_none_or(|marked| marked >= walk.shell_end) {
-            walk.keep(walk.shell_end);
-            return true;
         }
         if let Some(begin) = walk.marked {
             return match self.parse(walk.from(begin)) {
@@ -190,9 +181,7 @@ impl<'c> Reader<'c> {
             walk.leave_marked(end);
             return;
         };
-        // `null` replaces the line in an object, which thereby stays JSON.
-        let in_place = if end <= walk.shell_end { "null" } else { "" };
-        walk.take(begin, end, if inside.is_empty() { in_place } else { &inside });
+        walk.take(begin, end, &inside);
     }
 
     /// Refuses a broken object that was meant as a line, with all text after it, and returns `true`. If lines are not read here,
@@ -204,11 +193,7 @@ impl<'c> Reader<'c> {
         error: serde_json::Error,
         level: Level,
     ) -> bool {
-        let is_read = match self.limits.embedded_lines {
-            EmbeddedLines::Read => true,
-            EmbeddedLines::Whole => walk.begins_text(begin),
-            EmbeddedLines::Never => level == Level::Event && walk.begins_text(begin),
-        };
+        let is_read = walk.begins_text(begin);
         if is_read {
             let end = self.refuse_rest(walk, begin, error, level);
             walk.take(begin, end, "");
@@ -219,12 +204,9 @@ impl<'c> Reader<'c> {
     /// Returns `true` if a line at this place is read. An attacker who gets text into a log may put one into the middle of it.
     fn is_read(&mut self, walk: &mut Walk<'_>, begin: usize, end: usize, level: Level) -> bool {
         let begins_text = walk.begins_text(begin);
-        match (self.limits.embedded_lines, level) {
-            (EmbeddedLines::Read, _) => true,
-            (EmbeddedLines::Whole, Level::Event) => begins_text || self.ends_text(walk, end),
-            (EmbeddedLines::Whole, Level::Wrapped(_)) => begins_text && self.ends_text(walk, end),
-            (EmbeddedLines::Never, Level::Event) => begins_text,
-            (EmbeddedLines::Never, Level::Wrapped(_)) => false,
+        match level {
+            Level::Event => begins_text || self.ends_text(walk, end),
+            Level::Wrapped(_) => begins_text && self.ends_text(walk, end),
         }
     }
 
