@@ -32,7 +32,6 @@ mod vitals;
 pub use config::Config;
 pub use config::dictionaries::read as read_dictionaries;
 pub use config::variables::TABLE;
-pub use convert::time_shift::TimeShift;
 pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
 pub use deliver::enqueue::{KeptIn, NoQueue, Queues, Undelivered};
 pub use destination::ingest_window::rewrite::ORIGINAL_TIME;

@@ -1,6 +1,7 @@
 //! The command line as a process: output and exit codes.
 
 use lambda_otlp_tests::{binary, fixture, workspace};
+use simulator::sink::{Sink, StoredSpan};
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -323,10 +324,6 @@ fn forward_reads_an_event_from_standard_input() {
     let (code, out, said) = output_of(forward.stdin(std::fs::File::open(event).unwrap()));
     assert_eq!(code, 0, "{said}");
     assert!(out.contains("\"spans\":530"), "{out}");
-    // --shift-time reads each file more than once.
-    let (code, _, said) = run(&["forward", "-", "--dry-run", "--shift-time"]);
-    assert_eq!(code, 64);
-    assert!(said.contains("--shift-time"), "{said}");
 }
 
 #[test]
@@ -467,45 +464,21 @@ fn forward_reports_all_wrong_arguments() {
     assert!(said.contains("--endpoint") && said.contains("--stream"), "{said}");
 }
 
-fn event_file(directory: &Path, messages: &[&str]) -> std::path::PathBuf {
-    use base64::Engine as _;
-    let events: Vec<_> = messages
-        .iter()
-        .enumerate()
-        .map(|(n, message)| {
-            serde_json::json!({"id": n.to_string(), "timestamp": 1_790_000_000_000_u64, "message": message})
-        })
-        .collect();
-    let delivery = serde_json::json!({
-        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/orders",
-        "logStream": "s", "subscriptionFilters": ["f"], "logEvents": events,
-    });
-    let data = wire::gzip::compress(6, delivery.to_string().as_bytes());
-    let data = base64::engine::general_purpose::STANDARD.encode(data);
-    let path = directory.join("event.json");
-    let event = serde_json::json!({"awslogs": {"data": data}});
-    std::fs::write(&path, event.to_string()).unwrap();
-    path
-}
-
 #[test]
-fn telemetry_outside_the_window_after_a_time_shift_is_reported() {
-    let directory = tempfile::tempdir().unwrap();
-    let line = |seconds: u64| {
-        format!(
-            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"work","startTimeUnixNano":"{seconds}000000000","endTimeUnixNano":"{seconds}000000001"}}]}}]}}]}}"#
-        )
+fn shift_time_sends_old_telemetry_with_the_current_time() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sink = runtime.block_on(Sink::start()).unwrap();
+    let forward = |arguments: &[&str]| {
+        let event = ["forward", "events/awslogs-otlp-only.json", "--endpoint", sink.base()];
+        run(&[&event, arguments].concat());
+        sink.spans()
     };
-    let said = |seconds: u64| {
-        let path = event_file(directory.path(), &[&line(seconds), "a line"]);
-        let (code, _, said) =
-            run(&["forward", "--dry-run", "--shift-time", path.to_str().unwrap()]);
-        assert_eq!(code, 0);
-        said
+    assert_eq!(forward(&[]).len(), 0, "the backend's ingest window");
+    let spans = forward(&["--shift-time"]);
+    let is_moved = |span: &StoredSpan| {
+        span.item.attributes.iter().any(|attribute| attribute.key == "lambda_otlp.original_time")
     };
-    assert_eq!(said(1_790_000_000 - 60), "");
-    let warning = said(1_790_000_000 - 86_400);
-    assert!(warning.contains("1 item outside the backend's ingest window"), "{warning}");
+    assert_eq!((spans.len(), spans.iter().all(is_moved)), (530, true));
 }
 
 #[test]

@@ -10,8 +10,7 @@ use console::quantity::plural;
 use console::time_arguments::now_unix_nano;
 use forwarder::{
     Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn, Ledger,
-    NoQueue, OldRecords, Options, Queues, Report, SourceLimits, TimeShift, read_rules,
-    wall_clock_now,
+    NoQueue, OldRecords, Options, Queues, Report, read_rules, wall_clock_now,
 };
 use std::fmt::Display;
 use std::io::{self, Read as _, Write};
@@ -33,7 +32,7 @@ pub(crate) struct Arguments {
     events: Vec<PathBuf>,
     #[command(flatten)]
     destination: DestinationArguments,
-    /// Move all times so that the newest log event happens now.
+    /// Send logs and traces that are too old for the backend with the current time.
     #[arg(long)]
     shift_time: bool,
     /// Send nothing, and count the items that would be sent.
@@ -48,37 +47,27 @@ pub(crate) struct Arguments {
 pub(crate) const TIME_FOR_EVENT: Duration = Duration::from_mins(15);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    if arguments.shift_time && arguments.events.iter().any(|path| path == STANDARD_INPUT) {
-        bail!("--shift-time reads each file more than once: name a file instead of `-`");
-    }
     let source = arguments.destination.variables(arguments.dry_run)?;
     let (config, warnings) = Config::from_source(&source);
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
     let mut config = config?;
-    let window = IngestPolicy { old_records: OldRecords::Drop, ..config.old_records };
-    // The user wants the file's own times; the backend reports those that it rejects.
-    config.old_records = IngestPolicy::any_time();
+    config.old_records = if arguments.shift_time {
+        IngestPolicy { old_records: OldRecords::Restamp, ..config.old_records }
+    } else {
+        // The user wants the file's own times; the backend reports those that it rejects.
+        IngestPolicy::any_time()
+    };
     config.dictionaries = Some(lines::dictionaries());
     let mut options = forwarder::Options::of(&config);
     // No event comes from this process's own log group.
     options.own_log_groups.clear();
     options.most_details = usize::MAX;
     let now = now_unix_nano();
-    if arguments.shift_time {
-        let newest = arguments.events.iter().filter_map(|path| newest_event(path).ok().flatten());
-        let newest = newest.max().unwrap_or(now);
-        options.convert.time_shift = TimeShift::between(newest, now);
-    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ledger, complete) = runtime.block_on(async {
         let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
-        if arguments.shift_time {
-            let config = Config { old_records: window, ..config.clone() };
-            let forwarder = one_destination(&config, &aws, DryRun, options.clone()).await?;
-            warn_of_other_times(arguments, &forwarder, now).await;
-        }
         if arguments.dry_run {
             let forwarder = one_destination(&config, &aws, DryRun, options).await?;
             forward_all(arguments, &forwarder, now).await
@@ -145,27 +134,6 @@ async fn forward_all<E: Export>(
         ledger += report.account.total;
     }
     Ok((ledger, complete))
-}
-
-/// Warns about files whose items have other times than their log events, because `--shift-time` moves both by the same
-/// time.
-async fn warn_of_other_times<E: Export>(
-    arguments: &Arguments,
-    forwarder: &Forwarder<E, NoQueue>,
-    observed_unix_nano: u64,
-) {
-    for path in &arguments.events {
-        // Errors of a file are reported when it is forwarded.
-        let Ok(event) = read(path) else { continue };
-        let report = forwarder.forward(event, &invocation_at(observed_unix_nano)).await;
-        if report.dropped_for_time > 0 {
-            eprintln!(
-                "{}: {} outside the backend's ingest window (LAMBDA_OTLP_INGEST_WINDOW) even after --shift-time, because their times differ from those of their log events",
-                path.display(),
-                plural(report.dropped_for_time, "item"),
-            );
-        }
-    }
 }
 
 fn invocation_at(observed_unix_nano: u64) -> InvocationContext {
@@ -276,14 +244,4 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Event> {
     }
     serde_json::from_slice(&bytes)
         .with_context(|| format!("{} is not a Lambda event", path.display()))
-}
-
-fn newest_event(path: &Path) -> anyhow::Result<Option<u64>> {
-    let mut newest = None;
-    // Errors of a file are reported when it is forwarded.
-    let _later = read(path)?.read(&SourceLimits::default(), &mut |batch| {
-        newest = newest.max(batch.events.iter().map(|event| event.timestamp_ms).max());
-        true
-    });
-    Ok(newest.and_then(|millis| u64::try_from(millis).ok()?.checked_mul(1_000_000)))
 }

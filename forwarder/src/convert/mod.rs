@@ -3,7 +3,6 @@
 mod envelope;
 mod span_lines;
 mod stack_traces;
-pub(crate) mod time_shift;
 
 use crate::ledger::{Consumed, Ledger};
 use crate::source::{LogBatch, LogEvent, Origin};
@@ -11,7 +10,6 @@ use envelope::EnvelopeResource;
 use platform::{Converter, SPANS_LOG_GROUP, SpanEnd, SpanMapping, Undecodable};
 use span_lines::SpanLines;
 use stack_traces::Trace;
-use time_shift::TimeShift;
 use wire::{
     Joined, Limits, LineReading, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
     read_line_of,
@@ -24,8 +22,6 @@ pub struct ConvertOptions {
     pub limits: Limits,
     /// Limit on the items of all lines of one event.
     pub event_items: usize,
-    /// Shifts all times, to replay old samples.
-    pub time_shift: TimeShift,
     /// `true` if the lines of a stack trace become one log record.
     pub join_stack_traces: bool,
     /// Creates the span of each invocation, for functions without the layer and the library.
@@ -38,7 +34,6 @@ impl Default for ConvertOptions {
             platform: platform::PlatformOptions::default(),
             limits: Limits::default(),
             event_items: 250_000,
-            time_shift: TimeShift::default(),
             join_stack_traces: false,
             platform_spans: None,
         }
@@ -296,7 +291,7 @@ impl<'e> StreamConversion<'_, 'e> {
     /// Takes plain text, which may be part of a stack trace.
     fn take_text(&mut self, event: &'e LogEvent) {
         if !self.options.join_stack_traces {
-            self.others.log_event(&log_event(event, &event.message, self.options));
+            self.others.log_event(&log_event(event, &event.message));
             return;
         }
         if self.trace.as_mut().is_some_and(|trace| trace.go_on(event)) {
@@ -309,7 +304,7 @@ impl<'e> StreamConversion<'_, 'e> {
             self.trace = Trace::begin(event);
         }
         if is_empty_line || self.trace.is_none() {
-            self.others.log_event(&log_event(event, &event.message, self.options));
+            self.others.log_event(&log_event(event, &event.message));
         }
     }
 
@@ -318,7 +313,7 @@ impl<'e> StreamConversion<'_, 'e> {
             let (event, text, joined) = trace.end();
             // The first log event stands for the text; the others become no item.
             self.converted.ledger.consumed.trace_lines += joined;
-            self.others.log_event(&log_event(event, text, self.options));
+            self.others.log_event(&log_event(event, text));
         }
     }
 
@@ -336,7 +331,7 @@ impl<'e> StreamConversion<'_, 'e> {
         if let Some(reading) = reading {
             self.take_reading(event, reading);
         } else {
-            self.others.log_event(&log_event(event, &event.message, self.options));
+            self.others.log_event(&log_event(event, &event.message));
         }
     }
 
@@ -357,7 +352,6 @@ impl<'e> StreamConversion<'_, 'e> {
                 || EnvelopeResource::of(self.others.identity(), self.others.encoded_log_resource());
             let envelope = self.envelope.get_or_insert_with(of_origin);
             let request = envelope.settle(line.request);
-            let request = time_shift::request(request, self.options.time_shift);
             if line.is_partial && request.items() > 0 {
                 self.converted.decoded_bytes += request.bytes().len();
                 self.partial.push(request);
@@ -368,7 +362,7 @@ impl<'e> StreamConversion<'_, 'e> {
         for line in reading.undecodable {
             let reason = line.reason.to_string();
             self.others.undecodable(
-                &log_event(event, &event.message, self.options),
+                &log_event(event, &event.message),
                 &Undecodable { reason: &reason, size_bytes: line.bytes, sha256: &line.sha256 },
             );
             let LogEvent { id, timestamp_ms, .. } = event;
@@ -378,18 +372,13 @@ impl<'e> StreamConversion<'_, 'e> {
             self.converted.undecodable.push((event, line));
         }
         if let Some(text) = &reading.text {
-            self.others.function_text(&log_event(event, text, self.options));
+            self.others.function_text(&log_event(event, text));
         }
     }
 }
 
-fn log_event<'a>(
-    event: &'a LogEvent,
-    message: &'a str,
-    options: &ConvertOptions,
-) -> platform::LogEventRef<'a> {
-    let time_ms = options.time_shift.apply_to_millis(event.timestamp_ms);
-    platform::LogEventRef { id: &event.id, time_ms, message }
+fn log_event<'a>(event: &'a LogEvent, message: &'a str) -> platform::LogEventRef<'a> {
+    platform::LogEventRef { id: &event.id, time_ms: event.timestamp_ms, message }
 }
 
 fn take(converted: &mut Converted, request: Request) {

@@ -1,6 +1,6 @@
 //! Converts lines of `aws/spans`, the log group of X-Ray's spans.
 
-use super::{StreamConversion, log_event, take, time_shift};
+use super::{StreamConversion, log_event, take};
 use crate::source::LogEvent;
 use platform::{Segments, SpanLine};
 use wire::{Request, Signal as _, Traces};
@@ -22,14 +22,13 @@ impl StreamConversion<'_, '_> {
                     self.spans.subsegments.push(self.converted.requests.len());
                 }
                 let request = Request::encode::<Traces>(&Traces::request(vec![*spans]));
-                let request = time_shift::request(request, self.options.time_shift);
                 take(&mut self.converted, request);
             }
             SpanLine::InProgress => {
                 self.converted.ledger.consumed.spans_in_progress += 1;
             }
             SpanLine::Other => {
-                self.others.log_event(&log_event(event, &event.message, self.options));
+                self.others.log_event(&log_event(event, &event.message));
             }
         }
     }
