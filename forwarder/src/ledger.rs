@@ -107,8 +107,6 @@ pub struct Ledger {
     pub dead_lettered: usize,
     /// Dropped by a rule or a variable, not storable by the backend, or undecodable without a dead-letter queue.
     pub dropped: usize,
-    /// Partial spans whose final version is in the same delivery.
-    pub superseded: usize,
     /// Returned to Lambda, which delivers the event again.
     pub returned: usize,
     /// Accepted or returned items that the backend may store twice.
@@ -128,15 +126,10 @@ impl Ledger {
         Self { items: Items { undecodable, ..Items::default() }, ..Self::default() }
     }
 
-    /// A ledger of partial spans with their final version in the same delivery.
-    pub(crate) fn of_superseded(superseded: usize) -> Self {
-        Self { superseded, ..Self::of_items(SignalKind::Traces, superseded) }
-    }
-
     /// Items without a recorded fate. Anything but 0 is a bug; negative if items have two fates.
     pub fn lost(&self) -> i64 {
         let sent = self.accepted + self.parked + self.dead_lettered;
-        let fates = sent + self.dropped + self.superseded + self.returned;
+        let fates = sent + self.dropped + self.returned;
         let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         signed(self.items.total()) - signed(fates)
     }
@@ -153,8 +146,6 @@ impl Ledger {
             parked: usize,
             dead_lettered: usize,
             dropped: usize,
-            #[serde(skip_serializing_if = "is_zero")]
-            superseded: usize,
             returned: usize,
             lost: i64,
         }
@@ -167,19 +158,12 @@ impl Ledger {
             parked: self.parked,
             dead_lettered: self.dead_lettered,
             dropped: self.dropped,
-            superseded: self.superseded,
             returned: self.returned,
             lost: self.lost(),
         };
         // Integers and names only: serializing cannot fail.
         serde_json::to_string(&printed).unwrap_or_default()
     }
-}
-
-/// Rare fields are printed only if they are not zero.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 /// The ledgers of all destinations, and their sum. An item for two destinations counts twice.
@@ -227,7 +211,6 @@ impl AddAssign for Ledger {
             parked,
             dead_lettered,
             dropped,
-            superseded,
             returned,
             ambiguous,
         } = other;
@@ -241,7 +224,6 @@ impl AddAssign for Ledger {
         self.parked += parked;
         self.dead_lettered += dead_lettered;
         self.dropped += dropped;
-        self.superseded += superseded;
         self.returned += returned;
         self.ambiguous += ambiguous;
     }
@@ -273,8 +255,6 @@ mod tests {
     #[test]
     fn the_printed_ledger_states_the_lost_items() {
         let ledger = Ledger { accepted: 1, ..Ledger::of_items(SignalKind::Logs, 3) };
-        let superseded = Ledger::of_superseded(1).to_json();
         expect_test::expect![[r#"{"events":0,"consumed":0,"consumed_by":{"platform_lines":0,"empty_lines":0,"lines_without_items":0,"line_pieces":0,"trace_lines":0,"spans_in_progress":0,"own_log_group":0,"control_messages":0},"items":{"spans":0,"data_points":0,"log_records":3,"undecodable":0},"accepted":1,"parked":0,"dead_lettered":0,"dropped":0,"returned":0,"lost":2}"#]].assert_eq(&ledger.to_json());
-        expect_test::expect![[r#"{"events":0,"consumed":0,"consumed_by":{"platform_lines":0,"empty_lines":0,"lines_without_items":0,"line_pieces":0,"trace_lines":0,"spans_in_progress":0,"own_log_group":0,"control_messages":0},"items":{"spans":1,"data_points":0,"log_records":0,"undecodable":0},"accepted":0,"parked":0,"dead_lettered":0,"dropped":0,"superseded":1,"returned":0,"lost":0}"#]].assert_eq(&superseded);
     }
 }

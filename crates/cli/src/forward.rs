@@ -212,9 +212,6 @@ pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) 
     ];
     for (name, count) in rows {
         writeln!(out, "{name:<22}{count:>10}")?;
-        if name == "dropped" && ledger.superseded > 0 {
-            writeln!(out, "{:<22}{:>10}", "superseded", ledger.superseded)?;
-        }
         if name == "  consumed" {
             for (rule, events) in ledger.consumed.by_rule().into_iter().filter(|(_, n)| *n > 0) {
                 writeln!(out, "    {:<18}{events:>10}", rule.replace('_', " "))?;

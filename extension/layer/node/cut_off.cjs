@@ -1,7 +1,7 @@
 // Exports the spans of an invocation before its timeout, and ends open spans when the process exits (last_words.cjs).
 //
 // Shortly before the deadline, a timer exports the ended spans. It also exports the open spans as partial spans: errors that end at the
-// time of the export. If such a span ends after all, its final version replaces the partial one. A function that blocks the event loop
+// time of the export. If such a span ends after all, it is exported again, complete. A function that blocks the event loop
 // until its deadline lets no timer run. Its invocation leaves only its record (records.cjs) and the spans exported earlier.
 //
 // Source: docs/line-format.md, `partial`.

@@ -1,7 +1,7 @@
 """Preserves the spans of an invocation that is cut short by a timeout or the exit of its process.
 
 Shortly before the deadline, a thread exports the ended spans, and the open ones as partial spans. A partial span has the status
-ERROR and ends at the time of its export. If the span ends normally later, its final version supersedes the partial span.
+ERROR and ends at the time of its export. If the span ends normally later, it is exported again, complete.
 
 Some invocations leave no time for this export. For these, the extension reads the record of the root span in `/tmp` and writes that
 span itself, so that the spans exported before keep their parent.

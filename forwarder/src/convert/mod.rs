@@ -74,8 +74,6 @@ pub struct Converted {
     pub undecodable: Vec<(LogEvent, UndecodableLine)>,
     /// Values of REPORT lines and embedded metrics that became no data point: implausible, or over a limit.
     pub dropped_figures: usize,
-    /// Partial spans whose final version is among the requests.
-    pub superseded: usize,
     pub state: StreamState,
 }
 
@@ -160,7 +158,6 @@ pub fn convert(
         converted: Converted { service_name, ..Converted::default() },
         trace: None,
         spans: SpanLines::default(),
-        partial: Vec::new(),
     };
     // Only the envelope decides, so that a function cannot forge spans of other services.
     let holds_spans = origin.log_group == SPANS_LOG_GROUP;
@@ -177,7 +174,6 @@ pub fn convert(
     }
     stream.end_trace();
     stream.name_subsegments();
-    stream.take_partial();
     let StreamConversion { mut others, mut state, mut converted, .. } = stream;
     converted.ledger.events = held_before + converted.taken - state.held.len();
     if others.awaits_traces() {
@@ -221,7 +217,6 @@ struct StreamConversion<'o, 'e> {
     converted: Converted,
     trace: Option<Trace<'e>>,
     spans: SpanLines,
-    partial: Vec<Request>,
 }
 
 impl<'e> StreamConversion<'_, 'e> {
@@ -317,16 +312,6 @@ impl<'e> StreamConversion<'_, 'e> {
         }
     }
 
-    /// Adds partial spans, except those with a final version in the same chunk.
-    fn take_partial(&mut self) {
-        // Merged into one request, so that the final versions are searched once.
-        for request in wire::merge(std::mem::take(&mut self.partial), usize::MAX) {
-            let (request, superseded) = request.without_spans_of(&self.converted.requests);
-            self.converted.superseded += superseded;
-            take(&mut self.converted, request);
-        }
-    }
-
     fn take_alone(&mut self, event: &LogEvent, reading: Option<LineReading>) {
         if let Some(reading) = reading {
             self.take_reading(event, reading);
@@ -352,12 +337,7 @@ impl<'e> StreamConversion<'_, 'e> {
                 || EnvelopeResource::of(self.others.identity(), self.others.encoded_log_resource());
             let envelope = self.envelope.get_or_insert_with(of_origin);
             let request = envelope.settle(line.request);
-            if line.is_partial && request.items() > 0 {
-                self.converted.decoded_bytes += request.bytes().len();
-                self.partial.push(request);
-            } else {
-                take(&mut self.converted, request);
-            }
+            take(&mut self.converted, request);
         }
         for line in reading.undecodable {
             let reason = line.reason.to_string();

@@ -108,9 +108,6 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         let account = &mut self.report.account;
         account.total += converted.ledger;
         self.report.dropped_figures += converted.dropped_figures;
-        if converted.superseded > 0 {
-            account.add(DEFAULT_DESTINATION, Ledger::of_superseded(converted.superseded));
-        }
         let lines = converted.undecodable;
         let count: usize = lines.iter().map(|(_, line)| line.lines()).sum();
         if count > 0 {

@@ -163,8 +163,6 @@ fn figures(report: &Report) -> Vec<(&'static str, i64)> {
         ("requests", signed(report.requests_sent)),
         ("bytes", signed(report.bytes_sent)),
     ];
-    // Rare: the handler has to end within the last 0.1 s before its timeout.
-    figures.extend((ledger.superseded > 0).then(|| ("superseded", signed(ledger.superseded))));
     figures.extend((report.renamed > 0).then(|| ("renamedKeys", signed(report.renamed))));
     figures
 }

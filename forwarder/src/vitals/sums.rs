@@ -130,10 +130,6 @@ impl Sums {
             ] {
                 self.count(&PLACED, &[(DESTINATION, destination), (FATE, fate)], items);
             }
-            if ledger.superseded > 0 {
-                let fate = [(DESTINATION, destination.as_str()), (FATE, "superseded")];
-                self.count(&PLACED, &fate, ledger.superseded);
-            }
             self.count(&AMBIGUOUS, &[(DESTINATION, destination)], ledger.ambiguous);
         }
         for effect in report.rules.iter().filter(|effect| effect.dropped > 0) {

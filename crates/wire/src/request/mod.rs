@@ -5,7 +5,6 @@
 
 mod check;
 #[cfg(feature = "decode")]
-mod final_spans;
 #[cfg(feature = "decode")]
 mod invocation_spans;
 mod items;

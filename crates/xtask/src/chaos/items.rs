@@ -26,8 +26,6 @@ pub(super) struct Item {
     pub(super) number: Option<i64>,
     /// The id of the log event, if it is the record of a printed line.
     pub(super) event: Option<String>,
-    /// Trace id and span id, if it is a span.
-    pub(super) span: Option<Vec<u8>>,
     /// `true` for a span that had not ended.
     pub(super) is_partial: bool,
 }
@@ -54,7 +52,7 @@ impl Item {
             Some(AnyValue { value: Some(Value::StringValue(event)) }) => Some(event),
             _ => None,
         };
-        Self { function: String::new(), content, number, event, span: None, is_partial }
+        Self { function: String::new(), content, number, event, is_partial }
     }
 
     pub(super) fn made_by(self, function: &str) -> Self {
@@ -62,8 +60,7 @@ impl Item {
     }
 
     pub(super) fn of_span(span: &Span) -> Self {
-        let ids = [span.trace_id.as_slice(), &span.span_id].concat();
-        Self { span: Some(ids), ..Self::new(span.encode_to_vec(), &span.attributes) }
+        Self::new(span.encode_to_vec(), &span.attributes)
     }
 
     pub(super) fn of_log_record(record: &LogRecord) -> Self {

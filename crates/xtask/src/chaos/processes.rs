@@ -126,16 +126,8 @@ fn check(world: &World) -> anyhow::Result<Fates> {
             }
         }
     }
-    let ended: HashSet<_> = stored
-        .keys()
-        .filter(|item| !item.is_partial)
-        .filter_map(|item| item.span.clone())
-        .collect();
     for item in &in_log {
-        // The forwarder leaves a partial span out if it has the ended one.
-        let is_superseded =
-            item.is_partial && item.span.as_ref().is_some_and(|span| ended.contains(span));
-        if !is_superseded && !stored.contains_key(item) {
+        if !stored.contains_key(item) {
             writeln!(missing, "item of the log event {:?}: {item:?}", sources.get(item))?;
         }
     }

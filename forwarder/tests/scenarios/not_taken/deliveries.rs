@@ -281,5 +281,4 @@ async fn log_events_without_items_are_summed_over_kinesis_records() {
     let ledger = report.ledger();
     assert_eq!((ledger.events, ledger.accepted), (6, 2));
     assert_eq!((ledger.consumed.platform_lines, ledger.consumed.empty_lines), (2, 2));
-    assert!(!ledger.to_json().contains("superseded"), "rare: {}", ledger.to_json());
 }
