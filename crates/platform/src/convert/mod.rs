@@ -31,7 +31,6 @@ use crate::metrics::aggregator::{Aggregator, Owner};
 use crate::metrics::emf::line as emf_line;
 use crate::metrics::emf::points::EmfPoints;
 use crate::metrics::open_invocations::OpenInvocations;
-use crate::metrics::points::exemplars;
 use crate::names;
 use crate::options::{PlatformOptions, SpanEnd, SpanMapping, SpanOptions};
 use crate::read::json_line::is_tenant_id;
@@ -295,7 +294,7 @@ impl Converter {
         self.converted(metrics)
     }
 
-    fn converted(mut self, mut metrics: Vec<Metric>) -> ConvertedLines {
+    fn converted(mut self, metrics: Vec<Metric>) -> ConvertedLines {
         if self.is_told_late {
             for records in [&mut self.line_records, &mut self.platform_records] {
                 records.add_fields(|record| missing(record, &self.told));
@@ -310,7 +309,6 @@ impl Converter {
                 tell_of(span, &self.told);
             }
         }
-        exemplars(&mut metrics).for_each(|exemplar| self.seen.trace(exemplar));
         let spans =
             (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
         let dropped_values = self.aggregator.dropped_values() + self.emf.dropped_values();

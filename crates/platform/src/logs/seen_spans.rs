@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use foldhash::HashMap;
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::metrics::v1::Exemplar;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use wire::InvocationSpan;
 
@@ -80,15 +79,6 @@ impl SeenSpans {
         self.last.get_or_insert_default().clone_from(&request_id);
         let unseen = Traced { trace_id: Some(span.trace_id), root: Root::NotSeen };
         self.invocations.entry(request_id).or_insert(unseen).add(span);
-    }
-
-    /// Gives an exemplar the trace and the root span of its invocation.
-    pub(crate) fn trace(&self, exemplar: &mut Exemplar) {
-        let request_id = exemplar.filtered_attributes.first().and_then(text);
-        if let Some((trace_id, root)) = request_id.and_then(|id| self.of_invocation(id)) {
-            exemplar.trace_id = trace_id.to_vec();
-            exemplar.span_id = root.map_or_else(Vec::new, |span_id| span_id.to_vec());
-        }
     }
 
     /// The invocation named last, because the next chunk may contain more of its lines.

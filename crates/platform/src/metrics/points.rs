@@ -2,8 +2,8 @@
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Exemplar, Gauge, Histogram, HistogramDataPoint, Metric,
-    NumberDataPoint, Sum, exemplar, metric::Data, number_data_point,
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
+    metric::Data, number_data_point,
 };
 
 use crate::attributes::string;
@@ -12,13 +12,11 @@ use crate::names;
 use crate::options::Shape;
 
 #[derive(Clone, Copy)]
-pub(crate) struct Measured<'a> {
+pub(crate) struct Measured {
     /// Unix time in nanoseconds of the event.
     pub(crate) time: u64,
     /// Unix time in nanoseconds at which the measured phase began: the invocation or the init phase.
     pub(crate) since: u64,
-    /// The invocation. It becomes an exemplar's attribute, never the point's: each would create a series.
-    pub(crate) request_id: Option<&'a str>,
 }
 
 /// The only attribute a data point may have: an error type from a fixed list.
@@ -38,7 +36,6 @@ struct SumPoint {
     error_type: ErrorType,
     value: i64,
     span: TimeSpan,
-    newest: Newest,
 }
 
 #[derive(Debug)]
@@ -50,37 +47,9 @@ struct HistogramPoint {
     min: f64,
     max: f64,
     bounds: &'static [f64],
-    /// Count and newest measurement of each bucket, in the order of the bounds; the last bucket has no upper bound.
-    buckets: Vec<(u64, Newest)>,
+    /// Count of each bucket, in the order of the bounds; the last bucket has no upper bound.
+    buckets: Vec<u64>,
     span: TimeSpan,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Newest {
-    /// A reused `String`, because each report of a delivery replaces the previous one.
-    request_id: String,
-    time: u64,
-    value: Option<exemplar::Value>,
-}
-
-impl Newest {
-    fn set(&mut self, measured: Measured<'_>, value: exemplar::Value) {
-        if let Some(request_id) = measured.request_id {
-            self.request_id.clear();
-            self.request_id.push_str(request_id);
-            self.time = measured.time;
-            self.value = Some(value);
-        }
-    }
-
-    fn exemplar(&self) -> Option<Exemplar> {
-        self.value.map(|value| Exemplar {
-            filtered_attributes: vec![string(names::FAAS_INVOCATION_ID, &self.request_id)],
-            time_unix_nano: self.time,
-            value: Some(value),
-            ..Exemplar::default()
-        })
-    }
 }
 
 /// From the start of the oldest measured phase to the newest event.
@@ -91,11 +60,11 @@ struct TimeSpan {
 }
 
 impl TimeSpan {
-    fn of(measured: Measured<'_>) -> Self {
+    fn of(measured: Measured) -> Self {
         Self { since: measured.since, until: measured.time }
     }
 
-    fn extend(&mut self, measured: Measured<'_>) {
+    fn extend(&mut self, measured: Measured) {
         self.since = self.since.min(measured.since);
         self.until = self.until.max(measured.time);
     }
@@ -116,7 +85,7 @@ impl Points {
         &mut self,
         instrument: &'static Instrument,
         error_type: ErrorType,
-        measured: Measured<'_>,
+        measured: Measured,
     ) {
         self.add(instrument, error_type, 1, measured);
     }
@@ -126,22 +95,15 @@ impl Points {
         instrument: &'static Instrument,
         error_type: ErrorType,
         value: i64,
-        measured: Measured<'_>,
+        measured: Measured,
     ) {
         let is_it = |point: &SumPoint| {
             std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
         };
-        let new = || SumPoint {
-            instrument,
-            error_type,
-            value: 0,
-            span: TimeSpan::of(measured),
-            newest: Newest::default(),
-        };
+        let new = || SumPoint { instrument, error_type, value: 0, span: TimeSpan::of(measured) };
         let Some(point) = known_or_new(&mut self.sums, is_it, new) else { return };
         point.value = point.value.saturating_add(value);
         point.span.extend(measured);
-        point.newest.set(measured, exemplar::Value::AsInt(value));
     }
 
     /// Adds a finite value to a histogram with the buckets of this shape.
@@ -150,7 +112,7 @@ impl Points {
         instrument: &'static Instrument,
         error_type: ErrorType,
         value: f64,
-        measured: Measured<'_>,
+        measured: Measured,
         shape: Shape,
     ) {
         let bounds = instrument.bounds(shape);
@@ -165,7 +127,7 @@ impl Points {
             min: value,
             max: value,
             bounds,
-            buckets: vec![(0, Newest::default()); bounds.len() + 1],
+            buckets: vec![0; bounds.len() + 1],
             span: TimeSpan::of(measured),
         };
         let Some(point) = known_or_new(&mut self.histograms, is_it, new) else { return };
@@ -175,19 +137,13 @@ impl Points {
         point.max = point.max.max(value);
         point.span.extend(measured);
         let bucket = bounds.iter().take_while(|bound| value > **bound).count();
-        if let Some((count, newest)) = point.buckets.get_mut(bucket) {
+        if let Some(count) = point.buckets.get_mut(bucket) {
             *count += 1;
-            newest.set(measured, exemplar::Value::AsDouble(value));
         }
     }
 
     /// Sets a gauge, which keeps only the newest value.
-    pub(crate) fn set(
-        &mut self,
-        instrument: &'static Instrument,
-        value: f64,
-        measured: Measured<'_>,
-    ) {
+    pub(crate) fn set(&mut self, instrument: &'static Instrument, value: f64, measured: Measured) {
         let Some(points) = self.gauge(instrument) else { return };
         match points.first_mut() {
             Some(point) if point.time_unix_nano > measured.time => {}
@@ -201,7 +157,7 @@ impl Points {
         &mut self,
         instrument: &'static Instrument,
         value: f64,
-        measured: Measured<'_>,
+        measured: Measured,
     ) {
         if let Some(points) = self.gauge(instrument) {
             points.push(gauge_point(value, measured));
@@ -298,7 +254,6 @@ impl SumPoint {
             start_time_unix_nano: self.span.start(shape),
             time_unix_nano: self.span.until,
             value: Some(number_data_point::Value::AsInt(self.value)),
-            exemplars: self.newest.exemplar().into_iter().collect(),
             ..NumberDataPoint::default()
         }
     }
@@ -306,7 +261,6 @@ impl SumPoint {
 
 impl HistogramPoint {
     fn into_data_point(self, shape: Shape) -> HistogramDataPoint {
-        let bucket_counts = self.buckets.iter().map(|(count, _)| *count).collect();
         HistogramDataPoint {
             attributes: attributes(self.error_type),
             start_time_unix_nano: self.span.start(shape),
@@ -315,28 +269,11 @@ impl HistogramPoint {
             sum: Some(self.sum),
             min: Some(self.min),
             max: Some(self.max),
-            bucket_counts,
+            bucket_counts: self.buckets,
             explicit_bounds: self.bounds.to_vec(),
-            exemplars: self.buckets.iter().filter_map(|(_, newest)| newest.exemplar()).collect(),
-            flags: 0,
+            ..HistogramDataPoint::default()
         }
     }
-}
-
-/// The exemplars of sums and histograms; gauges have none.
-pub(crate) fn exemplars(metrics: &mut [Metric]) -> impl Iterator<Item = &mut Exemplar> {
-    metrics.iter_mut().flat_map(|metric| {
-        let (sums, histograms) = match &mut metric.data {
-            Some(Data::Sum(sum)) => (sum.data_points.as_mut_slice(), [].as_mut_slice()),
-            Some(Data::Histogram(histogram)) => {
-                ([].as_mut_slice(), histogram.data_points.as_mut_slice())
-            }
-            _ => ([].as_mut_slice(), [].as_mut_slice()),
-        };
-        let of_histograms =
-            histograms.iter_mut().flat_map(|point: &mut HistogramDataPoint| &mut point.exemplars);
-        sums.iter_mut().flat_map(|point| &mut point.exemplars).chain(of_histograms)
-    })
 }
 
 fn attributes(error_type: ErrorType) -> Vec<KeyValue> {
@@ -356,7 +293,7 @@ fn known_or_new<P>(
     elements.get_mut(at)
 }
 
-fn gauge_point(value: f64, measured: Measured<'_>) -> NumberDataPoint {
+fn gauge_point(value: f64, measured: Measured) -> NumberDataPoint {
     NumberDataPoint {
         time_unix_nano: measured.time,
         value: Some(number_data_point::Value::AsDouble(value)),

@@ -441,13 +441,6 @@ fn an_invocation_span_carries_over_to_the_next_chunk() {
         assert!(next.awaits_spans());
         let converted = next.finish();
         let record = render::log_records(&converted.logs.unwrap()).pop().unwrap().1;
-        let mut metrics = converted.metrics.unwrap().scope_metrics.remove(0).metrics;
-        let exemplars: Vec<_> = exemplars(&mut metrics).collect();
-        assert!(exemplars.len() > 3, "{exemplars:?}");
-        for exemplar in exemplars {
-            assert_eq!(exemplar.trace_id, record.trace_id);
-            assert_eq!(exemplar.span_id, record.span_id);
-        }
         (record.trace_id == TRACE_ID, record.span_id == [8; 8])
     };
     let id = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";

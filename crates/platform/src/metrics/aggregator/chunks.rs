@@ -18,7 +18,7 @@ impl Aggregator {
                 InvocationState::Running | InvocationState::Failed(_) => {
                     self.invocations.insert(request_id, invocation);
                 }
-                _ => self.close(&request_id, &invocation),
+                _ => self.close(&invocation),
             }
         }
         self.forget_oldest();
@@ -34,7 +34,7 @@ impl Aggregator {
         self.forget_oldest();
         let mut known = OpenInvocations::default();
         for (request_id, mut invocation) in self.drain_by_age() {
-            self.close(&request_id, &invocation);
+            self.close(&invocation);
             invocation.state = match invocation.state {
                 InvocationState::Running => InvocationState::Running,
                 InvocationState::Failed(_) | InvocationState::FailedCounted => {
@@ -66,7 +66,7 @@ impl Aggregator {
         }
         for (at, (request_id, invocation)) in self.drain_by_age().into_iter().enumerate() {
             if at < excess {
-                self.close(&request_id, &invocation);
+                self.close(&invocation);
             } else {
                 self.invocations.insert(request_id, invocation);
             }
@@ -74,9 +74,8 @@ impl Aggregator {
     }
 
     /// Counts a finished invocation unless it was counted before.
-    pub(crate) fn close(&mut self, request_id: &str, invocation: &OpenInvocation) {
-        let request_id = Some(request_id).filter(|id| !id.is_empty());
-        let measured = Measured { time: invocation.time, since: invocation.since, request_id };
+    pub(crate) fn close(&mut self, invocation: &OpenInvocation) {
+        let measured = Measured { time: invocation.time, since: invocation.since };
         match invocation.state {
             InvocationState::Running
             | InvocationState::Counted

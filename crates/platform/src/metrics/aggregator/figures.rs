@@ -10,7 +10,7 @@ use crate::options::Names;
 impl Aggregator {
     /// Records the figures owned by the extension. Each part of an invocation has one event: `platform.runtimeDone`, or
     /// `platform.report` on managed instances, which lack the former.
-    pub(super) fn add_parts(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
+    pub(super) fn add_parts(&mut self, event: &PlatformEvent, measured: Measured) {
         for span in &event.spans {
             let instrument = match span.name.as_str() {
                 "responseLatency" => &metric::RESPONSE_LATENCY,
@@ -27,7 +27,7 @@ impl Aggregator {
         }
     }
 
-    pub(super) fn figures(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
+    pub(super) fn figures(&mut self, event: &PlatformEvent, measured: Measured) {
         let figures = &event.figures;
         let restore = figures.restore_duration_ms.map(seconds);
         let billed_restore = figures.billed_restore_duration_ms.map(seconds);
@@ -65,7 +65,7 @@ impl Aggregator {
         &mut self,
         ms: Option<f64>,
         error_type: ErrorType,
-        measured: Measured<'_>,
+        measured: Measured,
     ) {
         match self.names {
             Names::Current => {
@@ -79,7 +79,7 @@ impl Aggregator {
         }
     }
 
-    pub(super) fn legacy_gauges(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
+    pub(super) fn legacy_gauges(&mut self, event: &PlatformEvent, measured: Measured) {
         let figures = &event.figures;
         let coldstart = if event.is_cold_start() { 1.0 } else { 0.0 };
         self.append(&legacy::DURATION, figures.duration_ms, measured);
@@ -96,19 +96,14 @@ impl Aggregator {
         instrument: &'static Instrument,
         error_type: ErrorType,
         value: Option<f64>,
-        measured: Measured<'_>,
+        measured: Measured,
     ) {
         if let Some(value) = self.believed(value) {
             self.points.record(instrument, error_type, value, measured, self.shape);
         }
     }
 
-    fn append(
-        &mut self,
-        instrument: &'static Instrument,
-        value: Option<f64>,
-        measured: Measured<'_>,
-    ) {
+    fn append(&mut self, instrument: &'static Instrument, value: Option<f64>, measured: Measured) {
         if let Some(value) = self.believed(value) {
             self.points.append(instrument, value, measured);
         }

@@ -13,7 +13,7 @@ impl Aggregator {
     /// counted again.
     pub fn add_out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
         let key = request_id.unwrap_or(UNNAMED).to_ascii_lowercase();
-        let measured = Measured { time: time_unix_nano, since: time_unix_nano, request_id };
+        let measured = Measured { time: time_unix_nano, since: time_unix_nano };
         let known = self.invocations.entry(key).or_insert(OpenInvocation {
             state: InvocationState::Running,
             out_of_memory: false,

@@ -77,7 +77,6 @@ impl Aggregator {
         let measured = Measured {
             time: time_unix_nano,
             since: time_unix_nano.saturating_sub(nanoseconds(duration_ms)),
-            request_id: event.request_id.as_deref(),
         };
         if self.owner != Owner::Extension {
             self.add_report(event, measured);
@@ -87,15 +86,15 @@ impl Aggregator {
         }
     }
 
-    fn add_report(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
+    fn add_report(&mut self, event: &PlatformEvent, measured: Measured) {
         let figures = &event.figures;
         if event.kind != EventKind::Start
-            && let Some(request_id) = measured.request_id
+            && let Some(request_id) = &event.request_id
         {
             self.name_the_unnamed(request_id);
         }
         match event.kind {
-            EventKind::Start => self.begin(measured),
+            EventKind::Start => self.begin(event),
             EventKind::Report => self.report(event, measured),
             EventKind::Timeout => self.fail(Failure::Timeout, event, measured),
             EventKind::ExitError | EventKind::OutOfMemory | EventKind::Fault => {
@@ -127,17 +126,16 @@ impl Aggregator {
     }
 
     /// Starts an invocation. A known request id is an earlier attempt, which has ended.
-    fn begin(&mut self, measured: Measured<'_>) {
-        let Some(request_id) = measured.request_id else { return };
+    fn begin(&mut self, event: &PlatformEvent) {
+        let Some(request_id) = &event.request_id else { return };
         self.invocations.remove(UNNAMED);
         if let Some(earlier) = self.invocations.remove(request_id) {
-            self.close(request_id, &earlier);
+            self.close(&earlier);
         }
     }
 
-    fn report(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
-        let uncounted = Measured { request_id: None, ..measured };
-        self.points.count(&metric::INVOCATIONS, None, uncounted);
+    fn report(&mut self, event: &PlatformEvent, measured: Measured) {
+        self.points.count(&metric::INVOCATIONS, None, measured);
         if event.is_cold_start() {
             self.points.count(&metric::COLDSTARTS, None, measured);
         }
@@ -146,12 +144,12 @@ impl Aggregator {
             self.legacy_gauges(event, measured);
         }
 
-        let key = measured.request_id.unwrap_or_default();
+        let key = event.request_id.as_deref().unwrap_or_default();
         let before = self.invocations.remove(key);
         let state_before = before.as_ref().map(|before| before.state);
         if state_before == Some(InvocationState::Reported) {
             // Lambda's retries keep the request id: two reports of one request id are two attempts.
-            self.count_end(None, uncounted);
+            self.count_end(None, measured);
         }
         let state = match (state_before, &event.status) {
             (Some(InvocationState::FailedCounted), _) => InvocationState::Counted,
@@ -186,8 +184,8 @@ impl Aggregator {
         self.invocations.insert(key.to_owned(), invocation);
     }
 
-    fn fail(&mut self, failure: Failure, event: &PlatformEvent, measured: Measured<'_>) {
-        let key = measured.request_id.unwrap_or_default();
+    fn fail(&mut self, failure: Failure, event: &PlatformEvent, measured: Measured) {
+        let key = event.request_id.as_deref().unwrap_or_default();
         let before = self.invocations.get(key);
         let known_out_of_memory = before.is_some_and(|before| before.out_of_memory);
         let state = match before.map(|before| before.state) {
@@ -211,12 +209,9 @@ impl Aggregator {
         self.invocations.insert(key.to_owned(), invocation);
     }
 
-    pub(crate) fn count_end(&mut self, failure: Option<Failure>, measured: Measured<'_>) {
+    pub(crate) fn count_end(&mut self, failure: Option<Failure>, measured: Measured) {
         match failure {
-            None => {
-                let uncounted = Measured { request_id: None, ..measured };
-                self.points.count(&metric::SUCCESSES, None, uncounted);
-            }
+            None => self.points.count(&metric::SUCCESSES, None, measured),
             Some(Failure::Timeout) => self.points.count(&metric::TIMEOUTS, None, measured),
             Some(Failure::Error(error_type)) => {
                 self.points.count(&metric::ERRORS, Some(error_type), measured);
