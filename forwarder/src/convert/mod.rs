@@ -148,7 +148,6 @@ pub fn convert(
     if let Some(PlatformSpans { xray_lambda }) = options.platform_spans {
         others = others.with_spans(SpanMapping::default(), SpanEnd::default(), xray_lambda);
     }
-    others.look_ahead(events.iter().map(|event| event.message.as_str()));
     let held_before = state.held.len();
     let mut stream = StreamConversion {
         options,

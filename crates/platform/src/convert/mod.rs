@@ -10,8 +10,8 @@
 //! The caller decodes OTLP lines, and reports undecodable ones here.
 
 mod environment;
-mod reports;
 
+use foldhash::HashSet;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
@@ -19,7 +19,6 @@ use std::cell::OnceCell;
 use wire::{InvocationSpan, Request};
 
 use crate::attributes::{scope, string};
-use crate::convert::reports::Reports;
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
 use crate::logs::records::{self, Records};
@@ -75,6 +74,38 @@ pub struct ConverterState {
     traced: Option<(String, Traced)>,
     /// The invocations without a report so far; `None` if spans are disabled.
     spans: Option<Box<Invocations>>,
+}
+
+/// Distinguishes Lambda's `REPORT` lines from those that the function prints. Lambda writes one for each request, in text after its
+/// `END`.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Reports {
+    /// The running requests, mostly one.
+    open: HashSet<String>,
+    /// The requests whose report was counted.
+    counted: HashSet<String>,
+}
+
+impl Reports {
+    /// Handles the next of Lambda's lines. Returns `false` for a report that the function printed.
+    fn is_lambdas(&mut self, message: &str, event: &PlatformEvent) -> bool {
+        let Some(id) = &event.request_id else { return true };
+        match event.kind {
+            EventKind::Start => {
+                self.open.insert(id.clone());
+            }
+            EventKind::End | EventKind::RuntimeDone => {
+                self.open.remove(id);
+            }
+            EventKind::Report => {
+                let is_text = !message.starts_with('{');
+                let is_running = is_text && self.open.contains(id);
+                return !is_running && self.counted.insert(id.clone());
+            }
+            _ => {}
+        }
+        true
+    }
 }
 
 /// Converts the log events of one log stream in their order.
@@ -192,11 +223,6 @@ impl Converter {
         self.line_records.awaits_spans() || self.platform_records.awaits_spans()
     }
 
-    /// Looks ahead at the stream's remaining messages, starting at the next one, to recognize Lambda's own reports.
-    pub fn look_ahead<'m>(&mut self, messages: impl Iterator<Item = &'m str>) {
-        self.state.reports.look_ahead(messages);
-    }
-
     /// Converts a log event that is not an OTLP line.
     pub fn log_event(&mut self, event: &LogEventRef<'_>) {
         if is_blank(event.message) {
@@ -206,7 +232,7 @@ impl Converter {
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
         // A report printed by the function is an ordinary line.
         let Some(mut platform) =
-            parsed.filter(|platform| self.state.reports.take(event.message, platform))
+            parsed.filter(|platform| self.state.reports.is_lambdas(event.message, platform))
         else {
             self.function_line(event);
             return;

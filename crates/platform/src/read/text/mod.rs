@@ -9,8 +9,7 @@
 
 use crate::event::figures::plausible;
 use crate::event::{EventKind, PlatformEvent};
-use crate::read::ids::{UUID_BYTES, is_uuid, lower_case};
-use std::borrow::Cow;
+use crate::read::ids::{UUID_BYTES, is_uuid};
 
 /// Lambda's own lines have a few hundred bytes; a longer line is the function's.
 const MAX_LINE_BYTES: usize = 16 * 1024;
@@ -55,18 +54,6 @@ pub(crate) fn parse(message: &str) -> Option<PlatformEvent> {
     }
 }
 
-/// The request that a `START`, `END` or `REPORT` line begins or ends. Accepts exactly the lines that [`parse`] accepts.
-pub(crate) fn boundary(message: &str) -> Option<(EventKind, Cow<'_, str>)> {
-    let (keyword, rest) = bounded(message)?.split_once([' ', '\t'])?;
-    let (kind, (id, _)) = match keyword {
-        "REPORT" => (EventKind::Report, report_fields(rest)?),
-        "START" => (EventKind::Start, bracket_fields(rest)?),
-        "END" => (EventKind::End, bracket_fields(rest)?),
-        _ => return None,
-    };
-    Some((kind, lower_case(id)))
-}
-
 fn bounded(message: &str) -> Option<&str> {
     (message.len() <= MAX_LINE_BYTES).then_some(message)
 }
@@ -83,38 +70,30 @@ fn leading_uuid(text: &str) -> Option<(&str, &str)> {
     (is_uuid(id) && set_apart).then_some((id, rest))
 }
 
-/// The text after `REPORT `. Only labels may follow the request id: `REPORT RequestId: <uuid> is late` is an ordinary line.
-fn report_fields(rest: &str) -> Option<(&str, &str)> {
+/// Reads the text after `REPORT `. Only labels may follow the request id: `REPORT RequestId: <uuid> is late` is an ordinary line.
+fn report(rest: &str) -> Option<PlatformEvent> {
     let (id, rest) = request_id(rest)?;
     let fields = rest.trim_start();
     // Nearly all reports begin so; the search below would find the same colon.
     let has_labels = fields.is_empty()
         || fields.starts_with("Duration: ")
         || (fields.starts_with(|c: char| c.is_ascii_uppercase()) && fields.contains(": "));
-    has_labels.then_some((id, fields))
+    has_labels.then(|| of_request(EventKind::Report, id, fields))
 }
 
-fn report(rest: &str) -> Option<PlatformEvent> {
-    let (id, fields) = report_fields(rest)?;
-    let mut event = PlatformEvent::new(EventKind::Report);
-    event.request_id = Some(id.to_ascii_lowercase());
-    read_fields(fields, &mut event);
-    Some(event)
-}
-
-/// The text after `START ` or `END `.
-fn bracket_fields(rest: &str) -> Option<(&str, &str)> {
+/// Reads the text after `START ` or `END `.
+fn bracket(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
     let (id, rest) = request_id(rest)?;
     let fields = rest.trim_start();
-    (fields.is_empty() || fields.starts_with("Version: ")).then_some((id, fields))
+    let is_lambdas = fields.is_empty() || fields.starts_with("Version: ");
+    is_lambdas.then(|| of_request(kind, id, fields))
 }
 
-fn bracket(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
-    let (id, fields) = bracket_fields(rest)?;
+fn of_request(kind: EventKind, id: &str, fields: &str) -> PlatformEvent {
     let mut event = PlatformEvent::new(kind);
     event.request_id = Some(id.to_ascii_lowercase());
     read_fields(fields, &mut event);
-    Some(event)
+    event
 }
 
 /// Reads a line without a request id: one of these labels must follow the keyword directly.

@@ -219,25 +219,6 @@ fn invalid_figures_of_text_lines_are_omitted() {
 }
 
 #[test]
-fn request_boundaries_match_the_parsed_lines() {
-    for line in [
-        "START RequestId: {id} Version: 1",
-        "END RequestId: {id}",
-        "REPORT RequestId: {id}\tDuration: 5 ms",
-        "REPORT RequestId: 5B866FB1-7154-4AF6-8078-6EF6CA4C2DDD",
-        "REPORT of the day",
-        "START RequestId: {id} now",
-        "a line",
-        "",
-    ] {
-        let line = line.replace("{id}", ID);
-        let parsed = parse(&line).and_then(|event| Some((event.kind, event.request_id?)));
-        let boundary = boundary(&line).map(|(kind, id)| (kind, id.into_owned()));
-        assert_eq!(boundary, parsed, "{line:?}");
-    }
-}
-
-#[test]
 fn function_lines_are_not_parsed_as_platform_lines() {
     for line in [
         "2024-03-04T17:22Z {id} Task timed out after 3.00 seconds",
