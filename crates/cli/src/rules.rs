@@ -80,24 +80,11 @@ fn check(CheckArguments { file, json: as_json }: &CheckArguments) -> anyhow::Res
             Ok(rules) => {
                 let counts = counts(rules).map(|(what, count)| plural(count, what));
                 writeln!(io::stdout(), "{}: good: {}", file.display(), counts.join(", "))?;
-                for warning in warnings(rules) {
-                    eprintln!("{}: warning: {warning}", file.display());
-                }
             }
             Err(mistakes) => say(file, mistakes),
         }
     }
     Ok(if read.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Warnings about valid rules that may surprise their author.
-fn warnings(rules: &RuleSet) -> Vec<String> {
-    let warning = |(rule, pattern): (&str, &str)| {
-        format!(
-            "rule `{rule}`: pattern `{pattern}` may read to the end of the text after each match; a text read more than 16 times is replaced as a whole: remove the optional or alternative part with `.*`"
-        )
-    };
-    rules.slow_patterns().map(warning).collect()
 }
 
 fn counts(rules: &RuleSet) -> [(&'static str, usize); 4] {
@@ -116,7 +103,6 @@ fn checked(file: &Path, read: Result<&RuleSet, &Mistakes>) -> Value {
         Ok(rules) => counts(rules)
             .into_iter()
             .map(|(what, count)| (format!("{}s", what.replace(' ', "_")), count.into()))
-            .chain([("warnings".to_owned(), warnings(rules).into())])
             .collect(),
         Err(mistakes) => {
             let mistake = |Mistake { line, column, key, problem }: &Mistake| json!({ "line": line, "column": column, "key": key, "problem": problem });
@@ -500,7 +486,7 @@ mod tests {
         let file = Path::new("rules.toml");
         let none = json!({
             "file": "rules.toml", "good": true,
-            "rules": 0, "service_names": 0, "destinations": 0, "routes": 0, "warnings": [],
+            "rules": 0, "service_names": 0, "destinations": 0, "routes": 0,
         });
         assert_eq!(checked(file, RuleSet::parse("").as_ref()), none);
         let said = checked(file, RuleSet::parse("[[rule]]\nname = 1\n").as_ref());
@@ -508,18 +494,6 @@ mod tests {
         let places = said["mistakes"].as_array().unwrap().iter();
         let places: Vec<_> = places.map(|it| (&it["line"], &it["key"])).collect();
         assert!(places.contains(&(&json!(2), &json!("name"))), "{said}");
-    }
-
-    #[test]
-    fn a_rules_check_warns_of_slow_patterns() {
-        let rules = |pattern| {
-            let text = format!("[[rule]]\nname = \"r\"\nredact.patterns.token = '{pattern}'\n");
-            RuleSet::parse(&text).unwrap()
-        };
-        let slow = warnings(&rules("token=(?<value>[0-9a-f]+)(.*expires)?"));
-        assert_eq!(slow.len(), 1, "{slow:?}");
-        assert!(slow[0].starts_with("rule `r`: pattern `token` may read"), "{slow:?}");
-        assert_eq!(warnings(&rules("token=(?<value>[0-9a-f]+)")), Vec::<String>::new());
     }
 
     #[test]

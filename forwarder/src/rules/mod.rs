@@ -198,18 +198,6 @@ impl RuleSet {
         self.rules.iter().map(|rule| &*rule.name)
     }
 
-    /// Redaction patterns that replace some texts whole because they read them too often, with the rule's name.
-    pub fn slow_patterns(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.rules.iter().flat_map(|rule| {
-            let finders = match &rule.action {
-                Action::Redact(redaction) => redaction.finders.as_slice(),
-                _ => &[],
-            };
-            let slow = finders.iter().filter(|finder| finder.is_slow());
-            slow.map(move |finder| (&*rule.name, finder.name()))
-        })
-    }
-
     pub fn counts(&self) -> (usize, usize) {
         (self.services.len(), self.routes.len())
     }

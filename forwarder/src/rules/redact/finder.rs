@@ -144,10 +144,6 @@ impl Finder {
         Ok(Self { name: name.to_owned(), detect, needles: &[] })
     }
 
-    pub(in super::super) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Returns `false` if nothing can match in these bytes, or in text that they encode. JSON may encode letters as `\u` and a
     /// number.
     pub(super) fn may_find_in(&self, bytes: &[u8]) -> bool {
@@ -167,11 +163,6 @@ impl Finder {
             Detect::Search(search) => return search.find(text, found),
         }
         Ok(())
-    }
-
-    /// Returns `true` if the pattern would read some texts so often that they are replaced whole.
-    pub(in super::super) fn is_slow(&self) -> bool {
-        matches!(&self.detect, Detect::Search(search) if search.is_slow())
     }
 }
 

@@ -7,8 +7,7 @@ use super::TextRange;
 use regex::{Regex, RegexBuilder};
 use regex_automata::Input;
 use regex_automata::hybrid::dfa::{Cache, DFA};
-use regex_automata::util::{alphabet::Unit, syntax};
-use std::collections::{HashSet, VecDeque};
+use regex_automata::util::syntax;
 use std::sync::{Arc, OnceLock};
 
 #[derive(Clone, Debug)]
@@ -101,16 +100,6 @@ impl Search {
         // A DFA has no Unicode word boundaries. ASCII word boundaries are near enough for measuring.
         self.reader.get_or_init(|| build(true).or_else(|| build(false))).as_ref()
     }
-
-    /// Returns `true` if the limit is exceeded for repetitions of one of the pattern's shortest matches.
-    pub(super) fn is_slow(&self) -> bool {
-        const PROBE_BYTES: usize = 8192;
-        let matches = self.reader().map(shortest_matches).unwrap_or_default();
-        let probes = matches.iter().flat_map(|matched| ["", " "].map(|end| matched.clone() + end));
-        probes
-            .into_iter()
-            .any(|one| self.find(&one.repeat(PROBE_BYTES / one.len().max(1)), &mut |_| {}).is_err())
-    }
 }
 
 /// Returns `true` if no letter or digit touches the range.
@@ -132,43 +121,6 @@ fn read_to(reader: &DFA, cache: &mut Cache, text: &[u8], from: usize, most: usiz
         }
     }
     text.len()
-}
-
-fn shortest_matches(reader: &DFA) -> Vec<String> {
-    const MOST: usize = 64;
-    const MOST_STATES: usize = 2000;
-    let mut matches = Vec::new();
-    let mut cache = reader.create_cache();
-    let Ok(start) = reader.start_state_forward(&mut cache, &Input::new("")) else {
-        return matches;
-    };
-    let ascii = reader.byte_classes().representatives(0..=127);
-    let ascii: Vec<u8> = ascii.filter_map(Unit::as_u8).collect();
-    let mut seen = HashSet::from([start]);
-    let mut queue = VecDeque::from([(start, String::new())]);
-    while let Some((state, before)) = queue.pop_front() {
-        for byte in &ascii {
-            let Ok(next) = reader.next_state(&mut cache, state, *byte) else { return matches };
-            let end = reader.next_eoi_state(&mut cache, next);
-            // Clearing the cache invalidates its states.
-            if cache.clear_count() > 0 || seen.len() >= MOST_STATES || matches.len() >= MOST {
-                return matches;
-            }
-            if next.is_dead() {
-                continue;
-            }
-            let mut text = before.clone();
-            text.push(char::from(*byte));
-            // The state after a byte tells if the text before it matches.
-            if next.is_match() || end.is_ok_and(|end| end.is_match()) {
-                matches.push(text.clone());
-            }
-            if seen.insert(next) {
-                queue.push_back((next, text));
-            }
-        }
-    }
-    matches
 }
 
 /// Limit on a compiled pattern, and on its cache.
