@@ -192,14 +192,6 @@ async fn send<E: Export>(
     let MergeGroup { stream, requests, survey, .. } = group;
     let item_times = survey.map(|survey| survey.times);
     let has_few_keys = survey.is_some_and(|survey| survey.has_few_keys());
-    if let Some((survey, place)) = survey.zip(group.place)
-        && destination.sends_many_keys(place, &survey)
-    {
-        let (kind, stream) = (group.kind, destination.stream_name(stream.as_deref()));
-        delivered.warnings.push(format!(
-            "this environment has sent about 900 attribute keys to the {kind} of stream {stream}, and OpenObserve shows 1000 columns: `lambda-otlp doctor` names the keys that grow"
-        ));
-    }
     for request in wire::merge(requests, destination.max_request_bytes()) {
         let request = if has_few_keys { request.with_few_keys() } else { request };
         let sorted = destination.policy().sort(request, item_times, context.now_unix_nano());

@@ -9,7 +9,7 @@ use ingest_window::IngestPolicy;
 use crate::rules::Template;
 use crate::source::Origin;
 use aws::SecretService;
-use backend::{Authorized, DestinationConfig, Endpoints, Outcome, Profile, Survey, stored_stream};
+use backend::{Authorized, DestinationConfig, Endpoints, Outcome, Profile, stored_stream};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -70,9 +70,6 @@ impl Export for DryRun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(u64);
 
-/// Limit on the streams whose keys are counted.
-const MOST_PLACES: usize = 256;
-
 #[derive(Debug)]
 pub struct Destination<E> {
     name: String,
@@ -85,8 +82,6 @@ pub struct Destination<E> {
     stream: Option<Template>,
     /// By signal, because a destination may accept one signal and fail for another.
     breakers: Mutex<BTreeMap<SignalKind, Breaker>>,
-    /// The attribute keys that this environment has sent to each stream.
-    sent_keys: Mutex<BTreeMap<Place, Survey>>,
 }
 
 impl<E> Destination<E> {
@@ -102,7 +97,6 @@ impl<E> Destination<E> {
             policy,
             stream: None,
             breakers: Mutex::default(),
-            sent_keys: Mutex::default(),
         }
     }
 
@@ -125,14 +119,10 @@ impl<E> Destination<E> {
         let mut hasher = DefaultHasher::new();
         (self.endpoints.of(kind), kind.as_str()).hash(&mut hasher);
         if kind != SignalKind::Metrics {
-            self.stream_name(stream).hash(&mut hasher);
+            let stream = stream.or(self.default_stream.as_deref()).unwrap_or("default");
+            stored_stream(stream).hash(&mut hasher);
         }
         Some(Place(hasher.finish()))
-    }
-
-    /// OpenObserve's name of a stream of traces and logs.
-    pub(crate) fn stream_name(&self, stream: Option<&str>) -> String {
-        stored_stream(stream.or(self.default_stream.as_deref()).unwrap_or("default"))
     }
 
     /// The name in rules and parked messages.
@@ -155,18 +145,6 @@ impl<E> Destination<E> {
 
     pub fn policy(&self) -> IngestPolicy {
         self.policy
-    }
-
-    /// Adds the keys of a group of requests. Returns `true` once per stream, when this environment has sent about 900 keys to it.
-    pub(crate) fn sends_many_keys(&self, place: Place, survey: &Survey) -> bool {
-        let mut sent = self.sent_keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if sent.len() >= MOST_PLACES && !sent.contains_key(&place) {
-            return false;
-        }
-        let sent = sent.entry(place).or_insert(Survey::NOTHING);
-        let before = sent.has_many_keys();
-        *sent = sent.and(survey);
-        !before && sent.has_many_keys()
     }
 
     /// Gives access to the circuit breaker of a signal.

@@ -336,32 +336,3 @@ fn an_xray_trace_id_is_set_only_with_a_matching_span() {
     let ids: Vec<_> = records.map(|record| wire::ids::to_hex(&record.trace_id)).collect();
     assert_eq!(ids, ["5759e988bd862e3fe1be46a994272793", ""]);
 }
-
-/// One environment sends 600 keys in each of three events: the second makes them more than 900.
-#[tokio::test]
-async fn a_stream_with_too_many_keys_is_reported_once() {
-    let queues = Queues::<NoQueue>::default();
-    let destination = default_destination(&config(), DryRun);
-    let forwarder = Forwarder::new(vec![destination], queues, default_options());
-    let mut warnings = Vec::new();
-    for first in [0, 20, 0] {
-        let line = |line: usize| {
-            let keys: Vec<String> =
-                (0..30).map(|key| format!("\"key{}\":1", line * 30 + key)).collect();
-            format!("{{\"level\":\"INFO\",{}}}", keys.join(","))
-        };
-        let lines: Vec<String> = (first..first + 20).map(line).collect();
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let invocation = InvocationContext {
-            observed_unix_nano: 1_790_000_000_000_000_000,
-            deadline: Instant::now() + Duration::from_secs(10),
-            queue_deadline: Instant::now() + Duration::from_secs(10),
-            account: None,
-        };
-        let event = incoming(&payload("/aws/lambda/orders", &lines));
-        warnings.push(forwarder.forward(event, &invocation).await.warnings);
-    }
-    let [first, second, third] = warnings.as_slice() else { panic!("{warnings:?}") };
-    assert_eq!((first.len(), second.len(), third.len()), (0, 1, 0), "{warnings:?}");
-    assert!(second[0].contains("to the logs of stream default"), "{second:?}");
-}

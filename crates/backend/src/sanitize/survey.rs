@@ -37,11 +37,6 @@ impl Survey {
         self.keys.bits() <= FEW && !self.keys.has_maps
     }
 
-    /// Returns `true` if there are about 900 attribute keys or more.
-    pub fn has_many_keys(&self) -> bool {
-        self.keys.bits() >= MANY
-    }
-
     #[inline]
     pub(super) fn add_key(&mut self, key: KeyHash) {
         self.keys.add(key);
@@ -84,9 +79,6 @@ const RESOURCE: u64 = 0xff51_afd7_ed55_8ccd;
 /// At most this many set bits count as few keys. 900 keys, the maximum of a request, set about 600 bits (570 to 630); only
 /// adversarial keys could set this few.
 const FEW: u32 = 400;
-
-/// The bits that 900 keys set. The error is about 25 keys.
-const MANY: u32 = 600;
 
 impl KeySketch {
     #[inline]
@@ -169,8 +161,6 @@ mod tests {
                 assert!(!survey((0..many).map(name)).has_few_keys(), "{}: {many}", name(7));
             }
             assert!(survey((0..200).map(name)).has_few_keys(), "{}", name(7));
-            let has_many = |keys| survey((0..keys).map(name)).has_many_keys();
-            assert!(!has_many(750) && has_many(1050), "{}", name(7));
             let (some, others) = (survey((0..400).map(name)), survey((400..900).map(name)));
             assert!(!some.and(&others).has_few_keys(), "{}", name(7));
         }
