@@ -5,7 +5,6 @@ use crate::destination::DryRun;
 use crate::parking::{Content, Message, Parked, QueueError};
 use serde_json::json;
 use std::collections::HashMap;
-use wire::{Limits, SignalKind};
 
 /// A queue that keeps the bodies of its messages.
 #[derive(Default)]

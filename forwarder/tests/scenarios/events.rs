@@ -1,16 +1,9 @@
 //! Event files through the whole pipeline, without a network.
 
-use crate::support::{
-    Capture, config, default_options, fixture, forward, forward_to, incoming, payload,
-};
+use crate::support::{Capture, default_options, fixture, forward, forward_to, incoming, payload};
 use expect_test::{Expect, expect};
-use lambda_otlp_forwarder::{
-    DryRun, Forwarder, InvocationContext, NoQueue, PlatformSpans, Queues, SourceLimits,
-    default_destination,
-};
+use lambda_otlp_forwarder::{PlatformSpans, SourceLimits};
 use std::path::PathBuf;
-use std::time::Duration;
-use tokio::time::Instant;
 use wire::{Logs, Request};
 
 #[track_caller]
