@@ -8,7 +8,7 @@ mod world;
 use crate::checks::long_test;
 use anyhow::{Context as _, bail};
 
-/// Schedules of `cargo xtask chaos` without a number; the gate runs 2,000.
+/// Schedules of `cargo xtask chaos` without a number; the gate runs 200.
 const SCHEDULES: u64 = 20_000;
 
 /// Runs as many schedules as `--seeds` says, or the one of `--seed`.

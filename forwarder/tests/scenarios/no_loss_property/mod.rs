@@ -4,7 +4,7 @@
 //! One seed determines a schedule: the stack, the functions' lines and their fate on the way, the events, the faults of backends,
 //! queues and secret service, and Lambda's kills and retries. It runs in one process on a paused clock. `cargo xtask chaos` runs
 //! more schedules than the test (`NO_LOSS_SCHEDULES=100000`), or one seed (`NO_LOSS_SEED=17`). A failing schedule is repeated with
-//! fewer faults and sources while it still fails. Each run checks that it met every fault and feature.
+//! fewer faults and sources while it still fails. A run of 2,000 schedules also checks that it met every fault and feature.
 
 mod backend;
 mod census;
@@ -166,8 +166,11 @@ fn add(world: &mut World, maker: &mut Maker, unit: Unit) -> UnitId {
     world.add_unit(unit)
 }
 
-/// Runs in seconds; `cargo xtask chaos` runs more.
-const SCHEDULES: u64 = 2_000;
+/// Runs in seconds; `cargo xtask ci --long` and `cargo xtask chaos` run more.
+const SCHEDULES: u64 = 200;
+
+/// This many schedules meet every fault and feature.
+const VARIED: usize = 2_000;
 
 const MOST_FAILURES: usize = 3;
 
@@ -245,7 +248,7 @@ fn no_item_is_lost() {
     println!("{:#?}\n{}", sum.counts, sum.census);
     let schedules = sum.counts.schedules;
     assert!(sum.failures.is_empty(), "{schedules} schedules ran\n{}", sum.failures.join("\n"));
-    if schedules as u64 >= SCHEDULES {
+    if schedules >= VARIED {
         sum.counts.check_variety();
         sum.census.check();
     }
@@ -253,7 +256,7 @@ fn no_item_is_lost() {
 
 #[test]
 fn equal_seeds_produce_equal_runs() {
-    for seed in 0..60 {
+    for seed in 0..20 {
         let schedule = schedule(seed);
         assert_eq!(format!("{:?}", run(&schedule)), format!("{:?}", run(&schedule)), "seed {seed}");
     }
