@@ -26,8 +26,6 @@ counts! {
     RefusedFull "refused_full",
     /// OTLP requests that were invalid, too large, or for an unknown path.
     RefusedInvalid "refused_invalid",
-    /// gRPC calls refused by the minimal extension.
-    RefusedGrpc "refused_grpc",
     /// OTLP requests answered with 503 although a part may have been written.
     Ambiguous "ambiguous",
     /// Items rejected because they are too large for a line.

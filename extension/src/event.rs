@@ -30,7 +30,6 @@ pub(crate) enum TelemetryItem {
 }
 
 #[derive(Debug)]
-#[cfg_attr(not(feature = "direct"), expect(dead_code, reason = "only a backend takes lines"))]
 pub(crate) struct LogLine {
     pub(crate) from: LineSource,
     /// Unix time in nanoseconds, if Lambda sent it.

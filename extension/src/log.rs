@@ -1,7 +1,7 @@
 //! The extension's own log: single lines on stderr, which Lambda ships to the function's log group.
 //!
-//! The filters and formats of `tracing-subscriber` are larger than the rest of the minimal extension, so the subscriber is written
-//! here. It drops the events of dependencies.
+//! The filters and formats of `tracing-subscriber` would increase the cold start, so the subscriber is written here. It drops the
+//! events of dependencies.
 
 use crate::config::Config;
 use crate::{clock, json};

@@ -73,7 +73,6 @@ const FIGURES: [Figure; 6] = [
         points: &[
             Point("full", &[Count::RefusedFull]),
             Point("invalid", &[Count::RefusedInvalid]),
-            Point("grpc", &[Count::RefusedGrpc]),
             Point("telemetry", &[Count::TelemetryRefused]),
         ],
     },
@@ -84,7 +83,7 @@ const DROPPED: &str = "dropped";
 const LOST: [Count; 5] =
     [Count::TooLarge, Count::TableFull, Count::PlatformLost, Count::SpillLost, Count::XRayLost];
 /// The counters that are reported without delay.
-const URGENT: [Count; 11] = [
+const URGENT: [Count; 10] = [
     Count::XRayLost,
     Count::TooLarge,
     Count::TableFull,
@@ -94,7 +93,6 @@ const URGENT: [Count; 11] = [
     Count::Rejected,
     Count::RefusedFull,
     Count::RefusedInvalid,
-    Count::RefusedGrpc,
     Count::TelemetryRefused,
 ];
 

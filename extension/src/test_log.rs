@@ -22,7 +22,6 @@ impl TestLog {
     }
 
     /// Panics at messages with this text.
-    #[cfg(feature = "direct")]
     pub(crate) fn panicking_at(text: &'static str) -> (Self, DefaultGuard) {
         Self { panics_at: Some(text), ..Self::default() }.begun()
     }

@@ -40,7 +40,6 @@ async fn without_an_endpoint_the_health_check_tests_only_settings() {
     assert!(text.starts_with("failed  settings      LAMBDA_OTLP_HOLD: "), "{text}");
 }
 
-#[cfg(feature = "direct")]
 mod backend {
     use super::run;
     use simulator::proxy::{HttpProxy, ProxyAnswer};

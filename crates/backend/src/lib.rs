@@ -8,7 +8,6 @@
 //! meaning of a response), `sanitize`, `export` (retry, split, account), `client`, `authorized` (a client with a secret stored
 //! elsewhere). `reach` checks a destination and explains the result to a person.
 
-#[cfg(feature = "secret")]
 mod authorized;
 mod client;
 mod destination;
@@ -16,18 +15,16 @@ mod export;
 mod http;
 mod judge;
 mod mask;
-#[cfg(feature = "reach")]
 mod reach;
 mod sanitize;
 
-#[cfg(all(feature = "lean", feature = "secret"))]
+#[cfg(feature = "lean")]
 pub use self::http::AwsTransport;
 pub use self::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
 };
 #[cfg(feature = "lean")]
 pub use self::http::{JsonStreamEvent, JsonStreamRecord, LeanTransport, Protocol, events_request};
-#[cfg(feature = "secret")]
 pub use authorized::{Authorized, read_secret};
 pub use client::Client;
 pub use destination::{
@@ -36,7 +33,6 @@ pub use destination::{
 };
 pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, UndeliveredPart, gzip_level};
 pub use judge::Reason;
-#[cfg(feature = "reach")]
 pub use reach::{
     Advice, Answers, Canary, ORGANIZATION_MISSING, REQUEST_TIMEOUT, Reach, is_no_otlp,
 };

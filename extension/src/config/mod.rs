@@ -1,28 +1,20 @@
 //! The extension's settings, read once. One log line lists wrong variables; their defaults apply.
 
 mod endpoint;
-#[cfg(feature = "direct")]
 mod file;
-#[cfg(feature = "direct")]
 mod keys;
-#[cfg(feature = "direct")]
 mod output;
-#[cfg(feature = "direct")]
 mod secrets;
 mod variables;
 mod wrapper;
 
 use endpoint::{Endpoint, endpoint};
-#[cfg(feature = "direct")]
 pub(crate) use output::{Choice, Direct, Flush, Output, Variables};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
-#[cfg(feature = "direct")]
 pub(crate) use secrets::Secrets;
 use settings::{InvalidVariable, Reader, Source, Warning};
 use std::ops::RangeInclusive;
 use tracing::Level;
-#[cfg(not(feature = "direct"))]
-use variables::SENT_BY_OTHERS;
 pub use variables::TABLE;
 use variables::{OTEL_ENDPOINT, RECEIVER_PORT};
 use wire::compact::OwnDictionary;
@@ -125,7 +117,6 @@ pub struct Config {
     /// Facts about the function in Lambda's variables.
     pub(crate) function: Function,
     pub(crate) log_level: Level,
-    #[cfg(feature = "direct")]
     pub(crate) choice: Choice,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) mistakes: Vec<InvalidVariable>,
@@ -134,15 +125,10 @@ pub struct Config {
 impl Config {
     /// Reads all settings. Wrong ones are noted, and get their defaults.
     pub fn from_source(source: &dyn Source) -> Self {
-        #[cfg(feature = "direct")]
-        {
-            let with_keys = file::WithKeys::of(source);
-            let mut reader = Reader::new(&with_keys, TABLE);
-            with_keys.say(&mut reader);
-            Self::read(reader, &with_keys)
-        }
-        #[cfg(not(feature = "direct"))]
-        Self::read(Reader::new(source, TABLE), source)
+        let with_keys = file::WithKeys::of(source);
+        let mut reader = Reader::new(&with_keys, TABLE);
+        with_keys.say(&mut reader);
+        Self::read(reader, &with_keys)
     }
 
     /// Reads only Lambda's own variables.
@@ -153,21 +139,15 @@ impl Config {
 
     fn read(mut reader: Reader<'_>, source: &dyn Source) -> Self {
         let otel_endpoint = reader.raw(OTEL_ENDPOINT);
-        #[cfg(not(feature = "direct"))]
-        note_what_others_send(&mut reader, otel_endpoint.as_deref());
         let function = function(&mut reader);
         let receiver_port = receiver_port(&mut reader, otel_endpoint.as_deref());
-        #[cfg(feature = "direct")]
         let choice = output::read(
             &mut reader,
             source,
             function.budget_bytes(),
             receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
         );
-        #[cfg(feature = "direct")]
         let is_direct = choice.output != Output::Stdout;
-        #[cfg(not(feature = "direct"))]
-        let is_direct = false;
         let levels = [
             ("error", Level::ERROR),
             ("warn", Level::WARN),
@@ -193,7 +173,6 @@ impl Config {
             url.is_some_and(|url| matches!(endpoint(&url), Endpoint::Loopback(_)))
         });
         let hold = reader.choice("LAMBDA_OTLP_HOLD", HoldMode::CHOICES, HoldMode::Auto);
-        #[cfg(feature = "direct")]
         let hold = if choice.leaves_no_time_to_flush() { HoldMode::Never } else { hold };
         let mut config = Self {
             runtime_api: reader.string_if_set("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
@@ -220,7 +199,6 @@ impl Config {
                 .unwrap_or_else(|| function.name.clone()),
             function,
             log_level: reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::WARN),
-            #[cfg(feature = "direct")]
             choice,
             warnings: Vec::new(),
             mistakes: Vec::new(),
@@ -247,16 +225,8 @@ impl Config {
     }
 
     /// Returns `true` in direct mode.
-    #[cfg(feature = "direct")]
     pub(crate) fn is_direct(&self) -> bool {
         self.choice.output != Output::Stdout
-    }
-
-    /// Returns `false`, because the minimal extension has no direct mode.
-    #[cfg(not(feature = "direct"))]
-    #[expect(clippy::unused_self, reason = "the counterpart uses it")]
-    pub(crate) fn is_direct(&self) -> bool {
-        false
     }
 
     /// Returns the bytes of received OTLP that may be in memory at a time.
@@ -282,19 +252,6 @@ impl Source for OfLambda<'_> {
 
     fn names(&self) -> Vec<String> {
         Vec::new()
-    }
-}
-
-/// Reports variables for direct mode, which the minimal extension does not have.
-#[cfg(not(feature = "direct"))]
-fn note_what_others_send(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) {
-    let all_set = |names: &&&[&str]| names.iter().all(|name| reader.is_set(name));
-    let of_others = SENT_BY_OTHERS.iter().find(all_set).and_then(|names| names.first().copied());
-    let is_elsewhere = otel_endpoint.is_some_and(|text| endpoint(text) == Endpoint::Elsewhere);
-    let name = of_others.or(is_elsewhere.then_some("OTEL_EXPORTER_OTLP_ENDPOINT"));
-    if let Some(name) = name {
-        let problem = "this extension sends nothing by itself: it writes lines to stdout, which the forwarder sends";
-        reader.mistake(name, problem);
     }
 }
 

@@ -35,28 +35,6 @@ fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
     }
 }
 
-#[cfg(not(feature = "direct"))]
-#[test]
-fn a_build_without_direct_mode_reports_backend_variables() {
-    let check = |variables: &[(&'static str, &'static str)], named: &str| {
-        let complaint = config(variables).complaint();
-        assert_eq!(complaint.is_empty(), named.is_empty(), "{variables:?}: {complaint}");
-        assert!(complaint.contains(named) && !complaint.contains("hunter2"), "{complaint}");
-    };
-    let o2 = ("O2_ORGANIZATION_ID", "default");
-    let o2_auth = ("O2_AUTHORIZATION_HEADER", "Basic hunter2");
-    let local = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
-    let remote = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://o2.example.com/api/default");
-    let own = ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default");
-    check(&[], "");
-    check(&[local], "");
-    check(&[remote], "OTEL_EXPORTER_OTLP_ENDPOINT");
-    check(&[own], "LAMBDA_OTLP_ENDPOINT");
-    check(&[local, own], "LAMBDA_OTLP_ENDPOINT");
-    check(&[o2], "");
-    check(&[o2, o2_auth], "O2_ORGANIZATION_ID");
-}
-
 #[test]
 fn the_receiver_port_follows_the_sdk_endpoint() {
     let check = |variables: &[(&str, &str)], expected| {
@@ -146,7 +124,6 @@ fn the_receive_budget_grows_with_the_function_memory() {
     check("10240", 32);
 }
 
-#[cfg(feature = "direct")]
 mod output {
     use super::*;
     use crate::config::Output;

@@ -3,7 +3,6 @@
 use settings::shared::{self, set_by_lambda};
 use settings::{Kind, Table, Variable};
 
-#[cfg(feature = "direct")]
 pub const TABLE: Table = Table::new(&[OWN, LINES, SDK, DIRECT])
     .with_shared(&[
         backend::DESTINATION,
@@ -13,11 +12,6 @@ pub const TABLE: Table = Table::new(&[OWN, LINES, SDK, DIRECT])
     ])
     .with_aliases(&[ALIASES, O2_FLUSH, backend::O2_DESTINATION, &super::keys::ROWS])
     .with_unlisted(&[super::secrets::SECRETS, super::secrets::AWS, LAMBDA])
-    .with_known_elsewhere(KNOWN_ELSEWHERE);
-#[cfg(not(feature = "direct"))]
-pub const TABLE: Table = Table::new(&[OWN, LINES, SDK, NOT_DIRECT])
-    .with_aliases(&[ALIASES])
-    .with_unlisted(&[LAMBDA])
     .with_known_elsewhere(KNOWN_ELSEWHERE);
 
 const OWN: &[Variable] = &[
@@ -78,38 +72,16 @@ const SDK: &[Variable] = &[
     },
 ];
 
-/// What the minimal extension reads of the destination's variables.
-#[cfg(not(feature = "direct"))]
-const NOT_DIRECT: &[Variable] = &[
-    shared::LAMBDA_OTLP_BACKEND
-        .with_doc("For which backend the metrics that the extension makes are shaped."),
-    Variable {
-        name: "OTEL_EXPORTER_OTLP_ENDPOINT",
-        default: None,
-        kind: Kind::Text,
-        doc: "Where the function's SDK sends OTLP: if it is loopback, the receiver listens there.",
-    },
-];
-
-#[cfg(feature = "direct")]
 pub(super) const OUTPUT: &str = "LAMBDA_OTLP_OUTPUT";
-#[cfg(feature = "direct")]
 pub(super) const PROTOCOL: &str = "LAMBDA_OTLP_PROTOCOL";
-#[cfg(feature = "direct")]
 pub(super) const OTEL_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
-#[cfg(feature = "direct")]
 pub(super) const FLUSH_TIMEOUT: &str = "OTEL_LAMBDA_FLUSH_TIMEOUT";
-#[cfg(feature = "direct")]
 pub(super) const FLUSH_INTERVAL: &str = "O2_FLUSH_INTERVAL_MS";
-#[cfg(feature = "direct")]
 pub(super) const MAX_BUFFER: &str = "O2_MAX_BUFFER_SIZE_MB";
-#[cfg(feature = "direct")]
 pub(super) const MAX_RETRIES: &str = "O2_MAX_RETRIES";
 
-#[cfg(feature = "direct")]
 pub(super) const CONFIG_FILE: &str = "LAMBDA_OTLP_CONFIG_FILE";
 
-#[cfg(feature = "direct")]
 const DIRECT: &[Variable] = &[
     Variable {
         name: CONFIG_FILE,
@@ -144,7 +116,6 @@ const DIRECT: &[Variable] = &[
 ];
 
 /// The names of OpenObserve's extension for the send buffer.
-#[cfg(feature = "direct")]
 const O2_FLUSH: &[Variable] = &[
     Variable {
         name: FLUSH_INTERVAL,
@@ -167,11 +138,9 @@ const O2_FLUSH: &[Variable] = &[
 ];
 
 /// The words of [`backend::Protocol`].
-#[cfg(feature = "direct")]
 const PROTOCOLS: &[&str] = &["http/protobuf", "http/json", "grpc"];
 
 const LAMBDA: &[Variable] = &[
-    #[cfg(feature = "direct")]
     set_by_lambda(
         "LAMBDA_TASK_ROOT",
         "The folder of the function's code. Lambda hides this variable from extensions; the default is `/var/task`.",
@@ -183,8 +152,6 @@ const LAMBDA: &[Variable] = &[
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
         "Set by Lambda: an eighth of it limits the telemetry in memory.",
     ),
-    #[cfg(not(feature = "direct"))]
-    shared::AWS_REGION,
     set_by_lambda(
         "AWS_LAMBDA_INITIALIZATION_TYPE",
         "Set by Lambda: managed instances have no INVOKE event.",
@@ -200,20 +167,7 @@ const LAMBDA: &[Variable] = &[
 ];
 
 /// What others read: the forwarder, since a set of variables may be made once for all functions, and the layer's wrapper.
-#[cfg(feature = "direct")]
 const KNOWN_ELSEWHERE: &[&str] = &[INFERRED_SPANS, INSTRUMENT, NEXT_WRAPPER];
-#[cfg(not(feature = "direct"))]
-const KNOWN_ELSEWHERE: &[&str] = &[
-    ENDPOINT,
-    "LAMBDA_OTLP_HEADERS",
-    SECRET,
-    "LAMBDA_OTLP_STREAM",
-    PROXY,
-    "LAMBDA_OTLP_CONFIG_FILE",
-    INFERRED_SPANS,
-    INSTRUMENT,
-    NEXT_WRAPPER,
-];
 
 const INFERRED_SPANS: &str = "LAMBDA_OTLP_INFERRED_SPANS";
 const INSTRUMENT: &str = "LAMBDA_OTLP_INSTRUMENT";
@@ -221,33 +175,21 @@ const NEXT_WRAPPER: &str = "LAMBDA_OTLP_NEXT_WRAPPER";
 
 pub(super) const RECEIVER_PORT: &str = "OTEL_LAMBDA_RECEIVER_PORT";
 pub(super) const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
-#[cfg(feature = "direct")]
 pub(super) const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
 pub(super) const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-#[cfg(feature = "direct")]
 pub(super) const OTEL_SIGNAL_ENDPOINTS: [&str; 3] = [
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
     "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
 ];
-#[cfg(feature = "direct")]
 pub(super) const O2_ENDPOINT: &str = "O2_ENDPOINT";
 pub(super) const O2_ORGANIZATION: &str = "O2_ORGANIZATION_ID";
 pub(super) const O2_AUTHORIZATION: &str = "O2_AUTHORIZATION_HEADER";
 pub(super) const SECRET: &str = "LAMBDA_OTLP_SECRET";
 pub(super) const PROXY: &str = "LAMBDA_OTLP_PROXY";
-#[cfg(feature = "direct")]
 pub(super) const HTTP_PROXY: &str = "HTTP_PROXY";
-#[cfg(feature = "direct")]
 pub(super) const HTTPS_PROXY: &str = "HTTPS_PROXY";
 
 /// What OpenObserve's extension reads, or says that it reads, and nobody here does.
-#[cfg(feature = "direct")]
 pub(super) const O2_UNUSED: [&str; 3] =
     ["O2_BATCH_SIZE", "O2_INITIAL_RETRY_DELAY_MS", "O2_MAX_RETRY_DELAY_MS"];
-
-/// Variables that make other extensions send telemetry by themselves, of OpenObserve's extension, OpenTelemetry's and djv3's.
-/// Whoever moves from one of them is told that the minimal extension does not.
-#[cfg(not(feature = "direct"))]
-pub(super) const SENT_BY_OTHERS: [&[&str]; 3] =
-    [&[O2_ORGANIZATION, O2_AUTHORIZATION], &[ENDPOINT], &["LAMBDA_OTEL_EXPORTER_ENDPOINT"]];

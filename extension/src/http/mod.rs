@@ -1,13 +1,10 @@
 //! The HTTP server of the OTLP receiver and the telemetry listener: hyper, with bounds.
 //!
 //! Its clients are the function's SDKs and Lambda, over loopback. They use a connection for many requests, across freezes. The
-//! server supports HTTP/1.1, and HTTP/2 for gRPC. The minimal extension refuses gRPC.
+//! server supports HTTP/1.1, and HTTP/2 for gRPC.
 
 mod body;
 mod connections;
-#[cfg(not(feature = "direct"))]
-mod grpc_refusal;
-#[cfg(feature = "direct")]
 mod http2;
 mod preface;
 mod service;
@@ -16,9 +13,7 @@ use crate::tasks;
 pub(crate) use body::{Body, Unread};
 use connections::Connections;
 use hyper::StatusCode;
-#[cfg(feature = "direct")]
-use hyper::header::HeaderMap;
-use hyper::header::HeaderName;
+use hyper::header::{HeaderMap, HeaderName};
 pub(crate) use hyper::http::request::Parts as Head;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -50,8 +45,7 @@ pub(crate) struct Answer {
     pub(crate) content_type: &'static str,
     pub(crate) header: Option<(HeaderName, &'static str)>,
     pub(crate) body: Vec<u8>,
-    /// The trailers of HTTP/2. Without them the minimal extension saves 8 kB of hyper.
-    #[cfg(feature = "direct")]
+    /// The trailers of HTTP/2.
     pub(crate) trailers: Option<HeaderMap>,
 }
 
@@ -61,14 +55,7 @@ impl Answer {
         content_type: &'static str,
         body: impl Into<Vec<u8>>,
     ) -> Self {
-        Self {
-            status,
-            content_type,
-            header: None,
-            body: body.into(),
-            #[cfg(feature = "direct")]
-            trailers: None,
-        }
+        Self { status, content_type, header: None, body: body.into(), trailers: None }
     }
 }
 
@@ -77,12 +64,6 @@ pub(crate) trait Respond: Send + Sync {
 
     /// Counts a request whose processing panicked, and returns the status of its answer.
     fn after_panic(&self) -> StatusCode;
-
-    /// Counts a refused gRPC call, and returns the message of its answer: at most 126 ASCII characters, without `%`.
-    #[cfg(not(feature = "direct"))]
-    fn refuse_grpc(&self) -> &'static str {
-        ""
-    }
 }
 
 pub(crate) type BoxedAnswer<'c> = Pin<Box<dyn Future<Output = Answer> + Send + 'c>>;
@@ -111,10 +92,7 @@ async fn serve(listener: TcpListener, responder: Arc<dyn Respond>) {
                 serve_http1(stream, service).await;
                 return;
             }
-            #[cfg(feature = "direct")]
             http2::serve(stream, service).await;
-            #[cfg(not(feature = "direct"))]
-            drop(grpc_refusal::refuse(stream, &*service.responder).await);
         });
         connections.served_by(number, task.abort_handle());
     }

@@ -6,9 +6,7 @@ use super::{Answer, Head, ReceivedRequest, Respond, header};
 use crate::panics;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-#[cfg(feature = "direct")]
-use hyper::header::HeaderMap;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, Version};
 use std::convert::Infallible;
 use std::io;
@@ -52,11 +50,8 @@ async fn respond(
     let answer = answer.unwrap_or_else(|| Answer::new(responder.after_panic(), "text/plain", ""));
     // HTTP/2 clients understand an answer before the end of their body.
     let is_read = head.version == Version::HTTP_2 || body.drain().await?;
-    let mut response = Response::new(ResponseBody {
-        body: Bytes::from(answer.body),
-        #[cfg(feature = "direct")]
-        trailers: answer.trailers,
-    });
+    let mut response =
+        Response::new(ResponseBody { body: Bytes::from(answer.body), trailers: answer.trailers });
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
@@ -76,17 +71,12 @@ fn expects_continue(head: &Head) -> bool {
 
 pub(super) struct ResponseBody {
     body: Bytes,
-    #[cfg(feature = "direct")]
     trailers: Option<HeaderMap>,
 }
 
 impl ResponseBody {
-    #[cfg_attr(not(feature = "direct"), expect(clippy::unused_self, reason = "only gRPC has any"))]
     fn has_trailers(&self) -> bool {
-        #[cfg(feature = "direct")]
-        return self.trailers.is_some();
-        #[cfg(not(feature = "direct"))]
-        false
+        self.trailers.is_some()
     }
 
     fn next(&mut self) -> Option<Frame<Bytes>> {
@@ -94,10 +84,7 @@ impl ResponseBody {
         if !body.is_empty() {
             return Some(Frame::data(body));
         }
-        #[cfg(feature = "direct")]
-        return self.trailers.take().map(Frame::trailers);
-        #[cfg(not(feature = "direct"))]
-        None
+        self.trailers.take().map(Frame::trailers)
     }
 }
 

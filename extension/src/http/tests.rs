@@ -28,11 +28,6 @@ impl Respond for Echo {
     fn after_panic(&self) -> StatusCode {
         StatusCode::INTERNAL_SERVER_ERROR
     }
-
-    #[cfg(not(feature = "direct"))]
-    fn refuse_grpc(&self) -> &'static str {
-        "not here"
-    }
 }
 
 pub(super) async fn server() -> std::net::SocketAddr {
@@ -239,39 +234,6 @@ async fn an_invalid_request_closes_only_its_own_connection() {
     }
     check("GET /a", "").await;
     check("GET /a HTTP/1.1\r\n\r\n", "200: GET /a ").await;
-}
-
-#[cfg(not(feature = "direct"))]
-#[tokio::test]
-async fn grpc_calls_are_refused_and_invalid_frames_close_the_connection() {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
-    let address = server().await;
-    let check = async |frames: &[&[u8]], expected: &[&[u8]]| {
-        let sent = [PREFACE, &frames.concat()].concat();
-        let expected = [&[SETTINGS], expected].concat().concat();
-        for piece_bytes in [4, 1000] {
-            let received = exchange_bytes(address, &sent, piece_bytes).await;
-            assert_eq!(received, expected, "{} by {piece_bytes}", sent.escape_ascii());
-        }
-    };
-    let refused: &[u8] = b"\0\0\x3b\x01\x05\0\0\0\x03\x88\x0f\x10\x10application/grpc\0\x0bgrpc-status\x0212\0\x0cgrpc-message\x08not here\
-        \0\0\x04\x03\0\0\0\0\x03\0\0\0\0";
-    let head = b"\0\0\x01\x01\x04\0\0\0\x03\x82";
-    check(&[], &[]).await;
-    check(&[SETTINGS], &[b"\0\0\0\x04\x01\0\0\0\0"]).await;
-    check(&[b"\0\0\x08\x06\0\0\0\0\0pingpong"], &[b"\0\0\x08\x06\x01\0\0\0\0pingpong"]).await;
-    check(&[head], &[refused]).await;
-    // In two frames; then its message, and trailers, which end nothing that is not over.
-    let begun = b"\0\0\x01\x01\0\0\0\0\x03\x82";
-    let goes_on = b"\0\0\x01\x09\x04\0\0\0\x03\x82";
-    let data = b"\0\0\x02\0\0\0\0\0\x03ab";
-    let window = b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x02";
-    check(&[begun, goes_on, data, head], &[refused, window]).await;
-    // Too long, cut off, and of an unknown kind.
-    check(&[b"\0\x40\x01\0\0\0\0\0\x03", head], &[]).await;
-    check(&[b"\0\0\x09\x06\0\0\0\0\0ping"], &[]).await;
-    check(&[b"\0\0\x01\xff\xff\xff\xff\xff\xffx", head], &[refused]).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! Decodes the body of a request, within a bound of memory.
 
 use super::compression::ContentCoding;
-#[cfg(feature = "direct")]
 use super::message;
 use super::response::{Encoding, Refusal};
 use wire::gzip::InflateError;
@@ -21,7 +20,6 @@ pub(crate) enum Framing {
     /// None.
     None,
     /// One gRPC message.
-    #[cfg(feature = "direct")]
     Message,
 }
 
@@ -30,13 +28,11 @@ impl Framing {
     pub(super) const fn prefix_bytes(self) -> usize {
         match self {
             Self::None => 0,
-            #[cfg(feature = "direct")]
             Self::Message => message::PREFIX_BYTES,
         }
     }
 
     /// Refuses a body that announces too large a message.
-    #[cfg(feature = "direct")]
     pub(super) fn check(self, begun: &[u8], max_bytes: usize) -> Result<(), Refusal> {
         match self {
             Self::None => Ok(()),
@@ -54,7 +50,6 @@ pub(crate) fn read(
 ) -> Result<Request, Refusal> {
     let (compression, body) = match format.framing {
         Framing::None => (format.compression, body),
-        #[cfg(feature = "direct")]
         Framing::Message => message::content(body, format.compression)?,
     };
     let body = compression.inflate(body, max_bytes).map_err(|error| match error {
@@ -99,11 +94,7 @@ pub fn read_body(
     let format = Format {
         encoding: Encoding::of(content_type).ok_or("unknown content type")?,
         compression: ContentCoding::of(Some(content_encoding)).ok_or("unknown content encoding")?,
-        framing: match is_grpc {
-            #[cfg(feature = "direct")]
-            true => Framing::Message,
-            _ => Framing::None,
-        },
+        framing: if is_grpc { Framing::Message } else { Framing::None },
     };
     read(kind, format, body, max_bytes).map_err(|refusal| refusal.to_string())
 }

@@ -1,6 +1,5 @@
 //! Inflates bodies and messages, within a bound.
 
-#[cfg(feature = "direct")]
 use super::zstd;
 use wire::gzip::{self, InflateError};
 
@@ -10,15 +9,11 @@ pub(crate) enum ContentCoding {
     None,
     Gzip,
     Deflate,
-    #[cfg(feature = "direct")]
     Zstd,
 }
 
 /// The supported names, for error messages.
-#[cfg(feature = "direct")]
 pub(crate) const ACCEPTED: &str = "gzip, deflate, zstd, identity";
-#[cfg(not(feature = "direct"))]
-pub(crate) const ACCEPTED: &str = "gzip, deflate, identity";
 
 impl ContentCoding {
     /// Parses `content-encoding` or `grpc-encoding`. Returns `None` if it is unknown.
@@ -30,7 +25,6 @@ impl ContentCoding {
                 (same, "" | "identity") => same,
                 (Self::None, "gzip") => Self::Gzip,
                 (Self::None, "deflate") => Self::Deflate,
-                #[cfg(feature = "direct")]
                 (Self::None, "zstd") => Self::Zstd,
                 _ => return None,
             }
@@ -44,7 +38,6 @@ impl ContentCoding {
             Self::None => "identity",
             Self::Gzip => "gzip",
             Self::Deflate => "deflate",
-            #[cfg(feature = "direct")]
             Self::Zstd => "zstd",
         }
     }
@@ -55,7 +48,6 @@ impl ContentCoding {
             Self::None => Ok(body),
             Self::Gzip => gzip::inflate(&body, max_bytes),
             Self::Deflate => gzip::inflate_deflate(&body, max_bytes),
-            #[cfg(feature = "direct")]
             Self::Zstd => zstd::inflate(&body, max_bytes),
         }
     }

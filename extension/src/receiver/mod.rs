@@ -2,13 +2,10 @@
 
 pub(crate) mod body;
 pub(crate) mod compression;
-#[cfg(feature = "direct")]
 pub(crate) mod grpc;
-#[cfg(feature = "direct")]
 pub(crate) mod message;
 pub(crate) mod otlp;
 pub(crate) mod response;
 pub(crate) mod telemetry;
 pub(crate) mod xray;
-#[cfg(feature = "direct")]
 mod zstd;

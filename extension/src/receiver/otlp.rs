@@ -2,7 +2,6 @@
 
 use super::body::{self, Format, Framing};
 use super::compression::ContentCoding;
-#[cfg(feature = "direct")]
 use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
 use crate::counts::{Count, Counts};
@@ -31,9 +30,6 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// The header, with the value `true`, of a request with partial spans. A mark in the spans could be forged by the function's data.
 const PARTIAL: &str = "lambda-otlp-partial";
 
-#[cfg(not(feature = "direct"))]
-const NO_GRPC: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
-
 /// The state that all connections share.
 pub(crate) struct Receiver {
     door: Door,
@@ -45,9 +41,6 @@ pub(crate) struct Receiver {
     room: Semaphore,
     /// A refused request has been logged.
     has_told_of_refusal: AtomicBool,
-    /// The log already says that gRPC is not received.
-    #[cfg(not(feature = "direct"))]
-    has_told_of_grpc: AtomicBool,
     max_request_bytes: usize,
 }
 
@@ -60,15 +53,6 @@ impl Respond for Receiver {
         self.counts.add(Count::RefusedInvalid, 1);
         // SDKs do not repeat a request after this status.
         StatusCode::INTERNAL_SERVER_ERROR
-    }
-
-    #[cfg(not(feature = "direct"))]
-    fn refuse_grpc(&self) -> &'static str {
-        self.counts.add(Count::RefusedGrpc, 1);
-        if !self.has_told_of_grpc.swap(true, Ordering::Relaxed) {
-            tracing::warn!("{NO_GRPC}");
-        }
-        NO_GRPC
     }
 }
 
@@ -87,8 +71,6 @@ impl Receiver {
             service_name,
             room: Semaphore::new(budget_bytes / 1024),
             has_told_of_refusal: AtomicBool::new(false),
-            #[cfg(not(feature = "direct"))]
-            has_told_of_grpc: AtomicBool::new(false),
             // The memory holds a request's body, inflated bytes and lines.
             max_request_bytes: MAX_REQUEST_BYTES.min(budget_bytes / 2),
         }
@@ -96,7 +78,6 @@ impl Receiver {
 
     /// Answers one request.
     async fn answer(&self, request: ReceivedRequest<'_>) -> Answer {
-        #[cfg(feature = "direct")]
         if grpc::is_call(request.head) {
             return self.answer_call(request).await;
         }
@@ -121,7 +102,6 @@ impl Receiver {
     }
 
     /// Answers one call of gRPC.
-    #[cfg(feature = "direct")]
     async fn answer_call(&self, request: ReceivedRequest<'_>) -> Answer {
         let received = match grpc::signal_and_format(request.head) {
             Ok((kind, format)) => self.receive(kind, format, request).await,
@@ -157,7 +137,6 @@ impl Receiver {
         while let Some(piece) = body.next(bytes.len(), max_body_bytes).await.map_err(unread)? {
             self.hold_more(&mut held, bytes.len() + piece.len()).await?;
             bytes.extend_from_slice(&piece);
-            #[cfg(feature = "direct")]
             format.framing.check(&bytes, max_bytes)?;
         }
         let request = body::read(kind, format, bytes, max_bytes)?;

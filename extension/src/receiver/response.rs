@@ -56,10 +56,8 @@ pub(crate) enum Refusal {
     ContentEncoding,
     #[error("the extension is full, send again")]
     Full,
-    #[cfg(feature = "direct")]
     #[error("OTLP is received by Export of TraceService, MetricsService and LogsService")]
     UnknownCall,
-    #[cfg(feature = "direct")]
     #[error("the grpc-encoding is not one of {ACCEPTED}")]
     GrpcEncoding,
 }
@@ -80,7 +78,6 @@ impl Refusal {
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, 3),
             Self::ContentType | Self::ContentEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 3),
             Self::Full | Self::BrokenOff => (StatusCode::SERVICE_UNAVAILABLE, 14),
-            #[cfg(feature = "direct")]
             Self::UnknownCall | Self::GrpcEncoding => (StatusCode::OK, 12),
         }
     }

@@ -2,11 +2,8 @@
 //!
 //! The receivers hold a [`Door`], the loop holds the [`Sink`]. Neither knows which sink it has.
 
-#[cfg(feature = "direct")]
 mod backend;
 mod lines;
-#[cfg(not(feature = "direct"))]
-mod without_backend;
 
 use crate::config::Config;
 use crate::counts::{Count, Counts};
@@ -25,8 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::Request;
-#[cfg(not(feature = "direct"))]
-use without_backend as backend;
 
 /// The entrance for received requests; cheap to clone.
 #[derive(Clone)]

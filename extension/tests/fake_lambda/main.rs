@@ -8,24 +8,15 @@
     reason = "what goes wrong in the scripted Lambda fails the test"
 )]
 
-#[cfg(feature = "direct")]
 mod direct;
 mod foreign;
-#[cfg(feature = "direct")]
 mod grpc;
 mod grpc_client;
-#[cfg(not(feature = "direct"))]
-mod grpc_refused;
-#[cfg(feature = "direct")]
 mod json;
 mod lifecycle;
-#[cfg(feature = "direct")]
 mod lines;
-#[cfg(feature = "direct")]
 mod partial;
-#[cfg(feature = "direct")]
 mod protocols;
 mod receiver;
 mod support;
-#[cfg(feature = "direct")]
 mod xray;

@@ -171,7 +171,6 @@ impl Lambda {
     }
 
     /// Returns `true` if no call waits for an answer.
-    #[cfg(feature = "direct")]
     pub(crate) fn no_call(&self) -> bool {
         self.calls.is_empty()
     }

@@ -7,8 +7,6 @@ use serde_json::json;
 use simulator::{LogFormat, LogLevel};
 use std::net::TcpListener;
 use std::time::Duration;
-#[cfg(not(feature = "direct"))]
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// The longest pause of a story. Unit tests cover longer ones.
@@ -209,7 +207,6 @@ async fn a_busy_port_disables_only_the_otlp_receiver() {
     assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
 }
 
-#[cfg(feature = "direct")]
 #[tokio::test]
 async fn a_grpc_connection_survives_freezes() {
     const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -249,36 +246,6 @@ async fn a_grpc_connection_survives_freezes() {
     complete(story, End::Shutdown).await;
 }
 
-#[cfg(not(feature = "direct"))]
-#[tokio::test]
-async fn advice_for_grpc_clients_is_logged_once() {
-    const SAID: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut story =
-        Story::with(&program(), |spec| spec.env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string()))
-            .await;
-    story.invoke(json!({})).await;
-    let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    // Two calls with only their first frame.
-    let calls = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x01\x01\x04\0\0\0\x01\x82\0\0\x01\x01\x04\0\0\0\x03\x82";
-    client.write_all(calls).await.unwrap();
-    let answered = tokio::spawn(async move {
-        let mut received = Vec::new();
-        while String::from_utf8_lossy(&received).matches(SAID).count() < 2 {
-            assert!(client.read_buf(&mut received).await.unwrap() > 0, "{received:?}");
-        }
-    });
-    // The extension answers when the environment is awake.
-    while !answered.is_finished() {
-        story.invoke(json!({})).await;
-    }
-    answered.await.unwrap();
-    let log = complete(story, End::Shutdown).await;
-    let said: Vec<_> = log.text.iter().filter(|line| line.contains("gRPC")).collect();
-    assert_eq!(said, [&format!("[WARN] lambda-otlp-extension: {SAID}\n")]);
-}
-
-#[cfg(feature = "direct")]
 #[tokio::test]
 async fn the_config_file_is_read_in_lambda() {
     let folder = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ compile_error!("nothing to send with: choose the feature `reqwest` or `lean`");
 
 pub use error::{ClientError, TransportError};
 pub use headers::header_map;
-#[cfg(all(feature = "lean", feature = "secret"))]
+#[cfg(feature = "lean")]
 pub use lean::AwsTransport;
 #[cfg(not(feature = "reqwest"))]
 pub use lean::LeanTransport as HttpTransport;

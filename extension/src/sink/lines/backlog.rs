@@ -29,7 +29,6 @@ pub(crate) struct Backlog {
 /// A group of requests in the queue.
 struct Writing {
     items: usize,
-    #[cfg_attr(not(feature = "direct"), expect(dead_code, reason = "the backend asks for it"))]
     bytes: usize,
     written: oneshot::Receiver<usize>,
 }
@@ -54,7 +53,6 @@ impl Backlog {
     }
 
     /// Makes the backlog of requests that no backend accepted. Their buffer bounds it.
-    #[cfg(feature = "direct")]
     pub(crate) fn spilled(output: LineOutput, counts: Arc<Counts>) -> Self {
         Self {
             marks: Marks { spill: true, partial: false },
@@ -123,14 +121,12 @@ impl Backlog {
     }
 
     /// Returns the number of bytes that are not known to be written.
-    #[cfg(feature = "direct")]
     pub(crate) fn bytes(&self) -> usize {
         let unwritten = self.unwritten.iter().map(|group| bytes(group));
         unwritten.chain(self.writing.iter().map(|writing| writing.bytes)).sum()
     }
 
     /// Returns `true` if a request waits for room in the queue.
-    #[cfg(feature = "direct")]
     pub(crate) fn is_behind(&self) -> bool {
         !self.unwritten.is_empty()
     }

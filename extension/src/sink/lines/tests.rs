@@ -159,7 +159,6 @@ async fn a_large_request_is_one_line_if_it_fits() {
     assert_eq!(pipe.items(), [7000]);
 }
 
-#[cfg(feature = "direct")]
 #[tokio::test]
 async fn lost_items_are_counted_and_acknowledged_ones_logged() {
     const LOST: &str = "acknowledged items are lost: neither the backend nor stdout accepted them";

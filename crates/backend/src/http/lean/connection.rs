@@ -1,6 +1,5 @@
 //! Connections to the endpoints: creation, reuse and closing.
 
-#[cfg(feature = "grpc")]
 use super::grpc;
 use super::version::Version;
 use super::{Trouble, proxy, tls};
@@ -38,7 +37,6 @@ pub(super) struct Connection {
 
 pub(super) enum Sender {
     Http1(SendRequest<Full<Bytes>>),
-    #[cfg(feature = "grpc")]
     Http2(h2::client::SendRequest<Bytes>),
 }
 
@@ -47,7 +45,6 @@ impl Connection {
     async fn is_ready(&mut self) -> bool {
         match &mut self.sender {
             Sender::Http1(sender) => sender.ready().await.is_ok(),
-            #[cfg(feature = "grpc")]
             Sender::Http2(sender) => {
                 // Reads what the server sent meanwhile, such as a close.
                 tokio::task::yield_now().await;
@@ -148,7 +145,6 @@ impl Connections {
         };
         if let Some(tls) = self.tls.as_ref().filter(|_| url.scheme() == "https") {
             let encrypted = tls.connect(server_name(url)?, stream).await;
-            #[cfg(feature = "grpc")]
             let encrypted = match self.version {
                 Version::Http1 => encrypted,
                 Version::Http2 => encrypted.map_err(grpc::refused),
@@ -206,7 +202,6 @@ async fn http(stream: Box<dyn ByteStream>, version: Version) -> Result<Connectio
             let (sender, connection) = handshake(TokioIo::new(stream)).await?;
             (Sender::Http1(sender), tokio::spawn(async move { drop(connection.await) }))
         }
-        #[cfg(feature = "grpc")]
         Version::Http2 => {
             let (sender, connection) = h2::client::Builder::new()
                 .enable_push(false)

@@ -2,7 +2,6 @@
 
 use super::Trouble;
 use super::connection::{Connection, Connections, Sender};
-#[cfg(feature = "grpc")]
 use super::grpc;
 use super::proxy;
 use crate::http::HttpResponse;
@@ -71,7 +70,6 @@ impl Connections {
                         }
                     }
                 }
-                #[cfg(feature = "grpc")]
                 Sender::Http2(sender) => {
                     let response = grpc::call(sender, message).await;
                     let response = response.map_err(|error| grpc::broken(is_new, error))?;

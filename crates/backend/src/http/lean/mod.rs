@@ -4,11 +4,9 @@
 //! closes its connection.
 
 mod algorithms;
-#[cfg(feature = "secret")]
 mod aws_transport;
 mod connection;
 mod exchange;
-#[cfg(feature = "grpc")]
 mod grpc;
 mod json_stream;
 mod key_exchange;
@@ -17,13 +15,11 @@ mod proxy;
 mod tls;
 mod version;
 
-#[cfg(feature = "grpc")]
 use super::bounded_body::BoundedBody;
 use super::cause::{cause, host_and_port, through};
 use super::response::MAX_RESPONSE_BYTES;
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
 use crate::destination::{Compression, DestinationConfig, Endpoints, STREAM_NAME};
-#[cfg(feature = "secret")]
 pub use aws_transport::AwsTransport;
 use bytes::Bytes;
 use connection::Connections;
@@ -54,7 +50,6 @@ enum Format {
     Json(Compression),
     /// Telemetry API events, converted from log records.
     Events(Compression),
-    #[cfg(feature = "grpc")]
     Call,
 }
 
@@ -66,7 +61,6 @@ pub enum Protocol {
     HttpProtobuf,
     /// `http/json`
     HttpJson,
-    #[cfg(feature = "grpc")]
     Grpc,
 }
 
@@ -82,7 +76,6 @@ impl LeanTransport {
         let format = match protocol {
             Protocol::HttpProtobuf => Format::Protobuf,
             Protocol::HttpJson => Format::Json(destination.compression),
-            #[cfg(feature = "grpc")]
             Protocol::Grpc => Format::Call,
         };
         Self::of_format(destination, format)
@@ -91,7 +84,6 @@ impl LeanTransport {
     fn of_format(destination: &DestinationConfig, format: Format) -> Result<Self, ClientError> {
         let version = match format {
             Format::Protobuf | Format::Json(_) | Format::Events(_) => Version::Http1,
-            #[cfg(feature = "grpc")]
             Format::Call => Version::Http2,
         };
         let tls = tls::connector(destination, version)?;
@@ -123,7 +115,6 @@ impl Transport for LeanTransport {
                 Some((json, compression))
             }
             Format::Protobuf => None,
-            #[cfg(feature = "grpc")]
             Format::Call => None,
         };
         if let Some((json, compression)) = made {
@@ -167,7 +158,6 @@ impl Transport for LeanTransport {
 }
 
 fn message(url: &Url, format: Format, request: HttpRequest) -> Result<Request<Bytes>, Trouble> {
-    #[cfg(feature = "grpc")]
     if format == Format::Call {
         return grpc::request(url, request);
     }

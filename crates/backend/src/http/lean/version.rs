@@ -3,7 +3,6 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     Http1,
-    #[cfg(feature = "grpc")]
     Http2,
 }
 
@@ -12,7 +11,6 @@ impl Version {
     pub(super) fn alpn(self) -> &'static [u8] {
         match self {
             Self::Http1 => b"http/1.1",
-            #[cfg(feature = "grpc")]
             Self::Http2 => b"h2",
         }
     }
