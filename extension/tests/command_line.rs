@@ -30,14 +30,14 @@ async fn the_command_prints_its_version_and_help() {
 
 #[tokio::test]
 async fn without_an_endpoint_the_health_check_tests_only_settings() {
-    let (code, text) = run(&["--health-check"], &[("LAMBDA_OTLP_HOLD", "never")]).await;
+    let (code, text) = run(&["--health-check"], &[("LAMBDA_OTLP_LINE", "compact")]).await;
     assert_eq!(code, 0, "{text}");
     assert!(text.starts_with(
         "ok      settings      all variables are valid\nok      output        stdout"
     ));
-    let (code, text) = run(&["-h"], &[("LAMBDA_OTLP_HOLD", "sometimes")]).await;
+    let (code, text) = run(&["-h"], &[("LAMBDA_OTLP_LINE", "tiny")]).await;
     assert_eq!(code, 1);
-    assert!(text.starts_with("failed  settings      LAMBDA_OTLP_HOLD: "), "{text}");
+    assert!(text.starts_with("failed  settings      LAMBDA_OTLP_LINE: "), "{text}");
 }
 
 mod backend {

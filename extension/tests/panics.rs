@@ -236,23 +236,21 @@ fn stories(filter: &str) -> ExitCode {
 }
 
 async fn on_stdout() {
-    for hold in ["auto", "always"] {
-        for place in [REQUEST, DELIVERY, EVENT, INVOCATION, LINE] {
-            let folder = tempfile::tempdir().unwrap();
-            let mut story = story(folder.path(), |spec| spec.env("LAMBDA_OTLP_HOLD", hold)).await;
-            // From the fourth invocation on, `next` is called at once, so that it is outstanding during the panic.
-            for _ in 0..4 {
-                story.invoke(json!({"spans": [2], "root": true})).await;
-            }
-            panic_at(&mut story, folder.path(), &place).await;
-            for _ in 0..4 {
-                story.invoke(json!({"spans": [2], "root": true})).await;
-            }
-            let results = story.results();
-            let log = story.end(End::Shutdown).await;
-            check(&results, &log, 1);
-            assert!(log.acknowledged >= 16, "{}: {}", place.file, log.acknowledged);
+    for place in [REQUEST, DELIVERY, EVENT, INVOCATION, LINE] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut story = story(folder.path(), |spec| spec).await;
+        // From the fourth invocation on, `next` is called at once, so that it is outstanding during the panic.
+        for _ in 0..4 {
+            story.invoke(json!({"spans": [2], "root": true})).await;
         }
+        panic_at(&mut story, folder.path(), &place).await;
+        for _ in 0..4 {
+            story.invoke(json!({"spans": [2], "root": true})).await;
+        }
+        let results = story.results();
+        let log = story.end(End::Shutdown).await;
+        check(&results, &log, 1);
+        assert!(log.acknowledged >= 16, "{}: {}", place.file, log.acknowledged);
     }
 }
 
@@ -321,7 +319,7 @@ async fn at_the_end() {
         let mut story = story(folder.path(), |spec| {
             spec.env("LAMBDA_OTLP_OUTPUT", "otlp")
                 .env("LAMBDA_OTLP_ENDPOINT", sink.base())
-                .env("LAMBDA_OTLP_HOLD", "never")
+                .env("OTEL_LAMBDA_FLUSH_TIMEOUT", "0")
         })
         .await;
         story.invoke(json!({"spans": [5], "root": true})).await;
@@ -347,7 +345,6 @@ impl Answers {
             .env(PANICS, folder)
             .env("AWS_LAMBDA_RUNTIME_API", lambda.local_addr().unwrap().to_string())
             .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
-            .env("LAMBDA_OTLP_HOLD", "never")
             .stdout(Stdio::null())
             .env("LAMBDA_OTLP_LOG_LEVEL", "debug")
             .stderr(stderr)

@@ -15,10 +15,6 @@ pub(super) enum Meaning {
     Endpoint,
     Headers,
     Protocol,
-    /// The hold mode, by the names of djv3's flush strategies.
-    Strategy,
-    /// Disables the hold.
-    CompletionWait,
     QueueBytes,
 }
 
@@ -32,7 +28,7 @@ pub(super) struct ConfigKey {
 }
 
 /// All supported keys. The first of two with one meaning counts.
-pub(super) const KEYS: [ConfigKey; 13] = [
+pub(super) const KEYS: [ConfigKey; 10] = [
     key(
         "exporter.endpoint",
         "LAMBDA_OTEL_EXPORTER_ENDPOINT",
@@ -81,27 +77,6 @@ pub(super) const KEYS: [ConfigKey; 13] = [
         Kind::Count,
         "djv3: `OTEL_LAMBDA_RECEIVER_PORT`.",
         Meaning::Of("OTEL_LAMBDA_RECEIVER_PORT"),
-    ),
-    key(
-        "flush.completion_wait",
-        "LAMBDA_OTEL_FLUSH_COMPLETION_WAIT",
-        Kind::Choice(&["auto", "off"]),
-        "djv3: `off` is `LAMBDA_OTLP_HOLD=never`.",
-        Meaning::CompletionWait,
-    ),
-    key(
-        "flush.hold",
-        "LAMBDA_OTEL_FLUSH_HOLD",
-        Kind::Choice(&["auto", "always", "never"]),
-        "djv3: `LAMBDA_OTLP_HOLD`.",
-        Meaning::Of("LAMBDA_OTLP_HOLD"),
-    ),
-    key(
-        "flush.strategy",
-        "LAMBDA_OTEL_FLUSH_STRATEGY",
-        Kind::Choice(&["default", "end", "periodic", "continuous"]),
-        "djv3: `LAMBDA_OTLP_HOLD`: `default` is `auto`, `end` is `always`, `periodic` and `continuous` are `never`.",
-        Meaning::Strategy,
     ),
     key(
         "flush.interval",

@@ -24,22 +24,6 @@ const DEFAULT_RECEIVER_PORT: u16 = 4318;
 /// The default port of OTLP over gRPC.
 const DEFAULT_GRPC_PORT: u16 = 4317;
 
-/// Selects the invocations after which the environment stays awake until Lambda reports their end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum HoldMode {
-    /// Rare invocations without OTLP, and those after a failure.
-    #[default]
-    Auto,
-    Always,
-    /// No invocation.
-    Never,
-}
-
-impl HoldMode {
-    pub(crate) const CHOICES: &[(&str, Self)] =
-        &[("auto", Self::Auto), ("always", Self::Always), ("never", Self::Never)];
-}
-
 /// The parts that were told the receiver's port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PortTold {
@@ -96,7 +80,8 @@ pub struct Config {
     pub receiver_port: u16,
     /// The parts that were told that port.
     pub(crate) receiver_port_told: PortTold,
-    pub(crate) hold: HoldMode,
+    /// `false` if no invocation is held, because a flush gets no time after the handler.
+    pub(crate) may_hold: bool,
     pub(crate) invocation_span: InvocationSpanMode,
     /// The function's sampler drops traces, so an invocation without a root span is probably not sampled.
     pub(crate) drops_traces: bool,
@@ -172,8 +157,6 @@ impl Config {
             let url = source.get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
             url.is_some_and(|url| matches!(endpoint(&url), Endpoint::Loopback(_)))
         });
-        let hold = reader.choice("LAMBDA_OTLP_HOLD", HoldMode::CHOICES, HoldMode::Auto);
-        let hold = if choice.leaves_no_time_to_flush() { HoldMode::Never } else { hold };
         let mut config = Self {
             runtime_api: reader.string_if_set("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
             receiver_port: receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
@@ -182,7 +165,7 @@ impl Config {
                 None if !is_told_by_signal => PortTold::Nobody,
                 _ => PortTold::All,
             },
-            hold,
+            may_hold: !choice.leaves_no_time_to_flush(),
             invocation_span: reader
                 .choice_if_set("LAMBDA_OTLP_INVOCATION_SPAN", &spans)
                 .unwrap_or(invocation_span),

@@ -93,22 +93,22 @@ fn the_json_log_format_gives_lines_a_level() {
 #[test]
 fn mistakes_are_reported_in_one_line_and_numbers_clamped() {
     let config = config(&[
-        ("LAMBDA_OTLP_HOLD", "sometimes"),
+        ("LAMBDA_OTLP_LINE", "tiny"),
         ("O2_TELEMETRY_TYPES", "function, platfrom,function"),
         ("LAMBDA_OTLP_MAX_LINE_BYTES", "1MiB"),
         ("OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL", "11"),
-        ("LAMBDA_OTLP_HOLDS", "auto"),
+        ("LAMBDA_OTLP_LINES", "compact"),
         ("LAMBDA_OTLP_STREAM", "orders"),
     ]);
     assert_eq!(config.telemetry_types, ["function"]);
     assert_eq!((config.lines.max_bytes, config.lines.compression_level), (250 * 1024, 9));
     assert!(!config.complaint().contains('\n'));
     expect![[r#"
-        LAMBDA_OTLP_HOLDS: unknown
-        did you mean LAMBDA_OTLP_HOLD?
-        LAMBDA_OTLP_HOLD: "sometimes" is not `auto`, `always` or `never`
+        LAMBDA_OTLP_LINES: unknown
+        did you mean LAMBDA_OTLP_LINE?
         O2_TELEMETRY_TYPES: names a type that is not platform, function or extension
         OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: outside 0 to 9, the nearer end is used
+        LAMBDA_OTLP_LINE: "tiny" is not `standard` or `compact`
         LAMBDA_OTLP_MAX_LINE_BYTES: outside 1024 to 256000, the nearer end is used"#]]
     .assert_eq(&config.complaint().replace("; ", "\n"));
 }
@@ -317,13 +317,10 @@ mod output {
 
     #[test]
     fn a_zero_flush_timeout_disables_holding_in_direct_mode() {
-        let hold = |more: &[(&'static str, &'static str)]| {
-            config(&[&[OWN, ("OTEL_LAMBDA_FLUSH_TIMEOUT", "0")], more].concat()).hold
-        };
-        assert_eq!(hold(&[]), HoldMode::Never);
-        assert_eq!(hold(&[("LAMBDA_OTLP_HOLD", "always")]), HoldMode::Never);
-        assert_eq!(hold(&[("LAMBDA_OTLP_OUTPUT", "stdout")]), HoldMode::Auto, "nothing is flushed");
-        assert_eq!(config(&[OWN, ("OTEL_LAMBDA_FLUSH_TIMEOUT", "1ms")]).hold, HoldMode::Auto);
+        let zero = ("OTEL_LAMBDA_FLUSH_TIMEOUT", "0");
+        assert!(!config(&[OWN, zero]).may_hold);
+        assert!(config(&[OWN, zero, ("LAMBDA_OTLP_OUTPUT", "stdout")]).may_hold);
+        assert!(config(&[OWN, ("OTEL_LAMBDA_FLUSH_TIMEOUT", "1ms")]).may_hold);
     }
 
     #[test]

@@ -22,12 +22,6 @@ const OWN: &[Variable] = &[
         doc: "Port of 127.0.0.1 that receives OTLP. Default: the port of a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, otherwise 4318 and 4317.",
     },
     Variable {
-        name: "LAMBDA_OTLP_HOLD",
-        default: Some("auto"),
-        kind: Kind::Choice(&["auto", "always", "never"]),
-        doc: "[Hold time](glossary.md#hold-time) of 25 to 30 ms, to send an invocation's report at once. `auto` holds infrequent invocations that sent no OTLP, and those after a failure. Set `never` if no added duration is acceptable.",
-    },
-    Variable {
         name: "LAMBDA_OTLP_INVOCATION_SPAN",
         default: Some("auto"),
         kind: Kind::Choice(&["auto", "always", "never"]),

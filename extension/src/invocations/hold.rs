@@ -4,8 +4,6 @@
 //! handler. Without a hold, its telemetry is written with the next invocation or at SHUTDOWN: later, but never lost. So a hold
 //! only makes the data fresher, and only rare traffic needs that.
 
-use crate::config::HoldMode;
-
 /// The time between rare invocations.
 const RARE_MS: u64 = 30_000;
 
@@ -41,7 +39,8 @@ impl Traffic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "the facts that a table of decisions is about")]
 pub(crate) struct Situation {
-    pub(crate) mode: HoldMode,
+    /// `false` if no invocation is held.
+    pub(crate) may_hold: bool,
     /// Lambda is expected to report the end.
     pub(crate) telemetry_comes: bool,
     pub(crate) rare: bool,
@@ -57,7 +56,7 @@ pub(crate) struct Situation {
 /// Returns `true` if `next` is held. The loop asks after each event.
 pub(crate) fn is_held(situation: Situation) -> bool {
     let Situation {
-        mode,
+        may_hold,
         telemetry_comes,
         rare,
         otlp_received,
@@ -65,14 +64,8 @@ pub(crate) fn is_held(situation: Situation) -> bool {
         runtime_done,
         deadline_near,
     } = situation;
-    if !telemetry_comes || runtime_done || deadline_near {
-        return false;
-    }
-    match mode {
-        HoldMode::Never => false,
-        HoldMode::Always => true,
-        HoldMode::Auto => last_failed || (rare && !otlp_received),
-    }
+    let comes_soon = telemetry_comes && !runtime_done && !deadline_near;
+    may_hold && comes_soon && (last_failed || (rare && !otlp_received))
 }
 
 #[cfg(test)]
@@ -80,12 +73,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_hold_mode_holds_only_while_telemetry_is_expected() {
+    fn an_invocation_is_held_only_while_telemetry_is_expected() {
         let check = |text: &str, expected| {
             let has = |word: &str| text.split(' ').any(|part| part == word);
-            let mode = HoldMode::CHOICES.iter().find(|(word, _)| has(word)).unwrap().1;
             let situation = Situation {
-                mode,
+                may_hold: !has("never"),
                 telemetry_comes: !has("silent"),
                 rare: has("rare"),
                 otlp_received: has("otlp"),
@@ -95,21 +87,16 @@ mod tests {
             };
             assert_eq!(is_held(situation), expected, "{text}");
         };
-        check("auto", false);
-        check("auto otlp", false);
-        check("auto rare", true);
-        check("auto rare otlp", false);
-        check("auto rare done", false);
-        check("auto rare deadline", false);
-        check("auto rare silent", false);
-        check("auto failed", true);
-        check("auto failed otlp", true);
-        check("auto failed done", false);
-        check("always", true);
-        check("always otlp", true);
-        check("always done", false);
-        check("always deadline", false);
-        check("always silent", false);
+        check("", false);
+        check("otlp", false);
+        check("rare", true);
+        check("rare otlp", false);
+        check("rare done", false);
+        check("rare deadline", false);
+        check("rare silent", false);
+        check("failed", true);
+        check("failed otlp", true);
+        check("failed done", false);
         check("never rare failed", false);
     }
 

@@ -50,10 +50,7 @@ async fn an_environment_thawed_late_sends_on_new_connections() {
     let sink = sink().await;
     let path = Path::start(&sink).await;
     let endpoint = sink.base().replace(&sink.address().to_string(), &path.address.to_string());
-    let mut story = Story::with(&program(), |spec| {
-        sending_to(&endpoint, spec).env("LAMBDA_OTLP_HOLD", "always")
-    })
-    .await;
+    let mut story = Story::with(&program(), |spec| sending_to(&endpoint, spec)).await;
     story.invoke(invocations(1).remove(0)).await;
     let before = sink.spans().len();
     assert!(before >= 3, "the first invocation is kept for its flush");

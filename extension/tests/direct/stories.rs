@@ -4,7 +4,6 @@ use crate::account::{Account, told};
 use lambda_otlp_tests::stories::states::SHORT;
 use lambda_otlp_tests::stories::{TRACE, body};
 use serde_json::{Value, json};
-use simulator::FunctionSpec;
 use simulator::sink::tls::{Authority, TlsFront};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::time::Duration;
@@ -26,11 +25,9 @@ pub(crate) fn invocations(number: usize) -> Vec<Value> {
     vec![json!({"spans": [3], "root": true}); number]
 }
 
-/// A story with a backend that takes nothing, in which each invocation would be kept for its flush: the first three wait for the
-/// backend, later ones only until Lambda tells of their end.
+/// A story with a backend that takes nothing. The first three invocations wait for it.
 async fn taken_by_nobody(sink: &Sink, endpoint: &str, may_repeat: bool) -> Account {
-    let always = |spec: FunctionSpec| spec.env("LAMBDA_OTLP_HOLD", "always");
-    let account = told(sink, endpoint, &invocations(8), always).await;
+    let account = told(sink, endpoint, &invocations(8), |spec| spec).await;
     account.balances(may_repeat);
     assert!(account.kept.iter().all(|kept| *kept < ONE_FLUSH), "{:?}", account.kept);
     let later: Duration = account.kept.iter().skip(3).sum();

@@ -12,6 +12,8 @@ use wire::protobuf::Writer;
 
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 pub(crate) const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
+/// The extension calls `next` at once, also after the first invocations.
+pub(crate) const NO_HOLD: (&str, &str) = ("OTEL_LAMBDA_FLUSH_TIMEOUT", "0");
 const SECOND: &str = "4da1f2dc-3222-475e-9205-e2e6c6318896";
 
 pub(crate) fn runtime_done(request_id: &str) -> Value {
@@ -225,8 +227,7 @@ async fn a_short_shutdown_still_spills_the_buffer() {
     // The report of the invocation never comes.
     for left in [Duration::from_millis(400), Duration::ZERO] {
         let sink = silent().await;
-        let hold = [("LAMBDA_OTLP_HOLD", "never")];
-        let mut lambda = sending_to(&sink, &hold, Script::default()).await;
+        let mut lambda = sending_to(&sink, &[NO_HOLD], Script::default()).await;
         lambda.next().await.answer(200, invoke(FIRST, MINUTE));
         post(&lambda, 3).await;
         lambda.telemetry(&[runtime_done(FIRST)]).await;
@@ -338,7 +339,7 @@ pub(crate) fn numbered(number: usize) -> String {
 #[tokio::test]
 async fn the_deadline_spills_no_spans_after_the_handler_ended() {
     let sink = sink().await;
-    let mut lambda = sending_to(&sink, &[("LAMBDA_OTLP_HOLD", "never")], Script::default()).await;
+    let mut lambda = sending_to(&sink, &[NO_HOLD], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
     let next = lambda.next().await;
     post(&lambda, 3).await;
@@ -391,7 +392,7 @@ async fn spans_accepted_during_shutdown_are_not_spilled_too() {
     let slow =
         ScriptedResponse::Delayed(Duration::from_millis(400), Box::new(ScriptedResponse::Ok));
     sink.inject(Faults::seeded(1, 1.0).among([slow]));
-    let variables = [("LAMBDA_OTLP_MAX_REQUEST_BYTES", "1KiB"), ("LAMBDA_OTLP_HOLD", "never")];
+    let variables = [("LAMBDA_OTLP_MAX_REQUEST_BYTES", "1KiB"), NO_HOLD];
     let (lambda, next) = left_behind(&sink, &variables, &[10; 8]).await;
     next.answer(200, shutdown("spindown"));
     let (ended, stdout, counts) = lambda.ended().await;
@@ -424,10 +425,11 @@ async fn a_rejected_signal_does_not_delay_the_others() {
     let sink = sink().await;
     let refused = vec![ScriptedResponse::Status(404); 100];
     sink.script_for(simulator::sink::Signal::Metrics, refused);
-    let variables = [("LAMBDA_OTLP_HOLD", "always"), ("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s")];
+    let variables = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s")];
     let mut lambda = sending_to(&sink, &variables, Script::default()).await;
     let mut next = lambda.next().await;
-    for number in 0..6 {
+    // These invocations are kept for their flushes. Three failures would open the circuit.
+    for number in 0..3 {
         next.answer(200, invoke(&numbered(number), MINUTE));
         post(&lambda, 1).await;
         lambda.telemetry(&[runtime_done(&numbered(number))]).await;

@@ -95,7 +95,7 @@ async fn records_not_stored_are_resent_or_spilled() {
     let sink = sink().await;
     let failed = ScriptedResponse::WriteFailed;
     sink.script([failed.clone(), failed]);
-    let mut lambda = started(&sink, &[("LAMBDA_OTLP_HOLD", "always")]).await;
+    let mut lambda = started(&sink, &[]).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     lambda.telemetry(&[start(FIRST), line("again\n"), runtime_done(FIRST)]).await;
     let next = lambda.next().await;

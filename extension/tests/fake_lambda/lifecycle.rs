@@ -108,7 +108,7 @@ async fn otlp_ends_the_hold_and_a_failure_causes_one() {
 
 #[tokio::test]
 async fn holding_ends_before_the_deadline() {
-    let mut lambda = Lambda::start(&[("LAMBDA_OTLP_HOLD", "always")]).await;
+    let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(250)));
     // Lambda says nothing of the end.
     lambda.next().await.answer(200, shutdown("timeout"));
@@ -119,26 +119,31 @@ async fn holding_ends_before_the_deadline() {
 
 #[tokio::test]
 async fn a_shutdown_waits_for_the_outstanding_report_and_then_ends() {
-    let mut lambda = Lambda::start(&[("LAMBDA_OTLP_HOLD", "never")]).await;
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke("first", MINUTE));
+    lambda.telemetry(&[runtime_done("first", "success"), report("first")]).await;
+    // The second of two frequent invocations is not held.
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     lambda.next().await.answer(200, shutdown("spindown"));
     assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
     assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 200);
     let (ended, stdout, counts) = lambda.ended().await;
     ended.unwrap();
-    assert_eq!(stdout.items(SignalKind::Traces), 1);
-    assert_eq!(stdout.platform_metrics(), PLATFORM_METRICS);
-    assert_eq!(counts.get(Count::Events), 3);
+    assert_eq!(stdout.items(SignalKind::Traces), 2);
+    assert_eq!(stdout.platform_metrics().len(), 2 * PLATFORM_METRICS.len());
+    assert_eq!(counts.get(Count::Events), 5);
 }
 
 #[tokio::test]
 async fn a_shutdown_without_a_report_ends_too() {
-    let mut lambda = Lambda::start(&[("LAMBDA_OTLP_HOLD", "never")]).await;
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke("first", MINUTE));
+    lambda.telemetry(&[runtime_done("first", "success"), report("first")]).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     lambda.next().await.answer(200, shutdown("failure"));
     let (ended, stdout, _) = lambda.ended().await;
     ended.unwrap();
-    assert_eq!(stdout.items(SignalKind::Traces), 1, "closed as a failure");
+    assert_eq!(stdout.items(SignalKind::Traces), 2, "the second is closed as a failure");
 }
 
 #[tokio::test]
@@ -294,7 +299,7 @@ async fn the_extension_tolerates_invalid_variables_and_a_busy_port() {
     let port = busy.local_addr().unwrap().port().to_string();
     let mut lambda = Lambda::start(&[
         ("OTEL_LAMBDA_RECEIVER_PORT", &port),
-        ("LAMBDA_OTLP_HOLD", "sometimes"),
+        ("LAMBDA_OTLP_LINE", "tiny"),
         ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
         ("O2_TELEMETRY_TYPES", "everything"),
     ])

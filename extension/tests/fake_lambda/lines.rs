@@ -1,7 +1,7 @@
 //! Printed lines in direct mode.
 
 use crate::direct::{
-    FIRST, MINUTE, delivered, numbered, runtime_done, sending_to, silent, sink, spilled,
+    FIRST, MINUTE, NO_HOLD, delivered, numbered, runtime_done, sending_to, silent, sink, spilled,
 };
 use crate::support::{Lambda, Script, invoke, read, shutdown, shutdown_within, traces, until};
 use lambda_otlp_extension::Count;
@@ -320,7 +320,7 @@ async fn a_flood_of_lines_is_spilled_if_the_backend_hangs() {
 
 /// An extension that has 1.6 MB of printed lines and then OTLP when its environment ends, in this time.
 async fn ended_with_much(sink: &Sink, left: Duration) -> Lambda {
-    let mut lambda = sending_to(sink, &[("LAMBDA_OTLP_HOLD", "never")], Script::default()).await;
+    let mut lambda = sending_to(sink, &[NO_HOLD], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     let next = lambda.next().await;
     lambda.telemetry(&[start(FIRST)]).await;
@@ -413,8 +413,7 @@ async fn a_line_waits_for_its_span_for_a_limited_time() {
 #[tokio::test]
 async fn lines_printed_during_the_last_flush_are_spilled() {
     let sink = silent().await;
-    let hold = [("LAMBDA_OTLP_HOLD", "never")];
-    let mut lambda = sending_to(&sink, &hold, Script::default()).await;
+    let mut lambda = sending_to(&sink, &[NO_HOLD], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     lambda.telemetry(&[start(FIRST), line("early\n"), runtime_done(FIRST)]).await;
     lambda.next().await.answer(200, shutdown("spindown"));

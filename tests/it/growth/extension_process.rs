@@ -59,7 +59,9 @@ fn telemetry(number: u64, is_first: bool, request_id: &str) -> Vec<Value> {
         format!("2026-09-21T{:02}:{:02}:{seconds:02}.{millis:03}Z", minutes / 60, minutes % 60)
     };
     let trace = format!("Root=1-5bef4de7-{number:024x};Parent={number:016x};Sampled=1");
-    let status = if number.is_multiple_of(13) { "timeout" } else { "success" };
+    // After a failure, `next` waits for the end of the invocation, which must come.
+    let may_fail = number.is_multiple_of(13) && !(5..=7).contains(&((number + 1) % 17));
+    let status = if may_fail { "timeout" } else { "success" };
     let start = json!({ "time": time(0), "type": "platform.start", "record": {
         "requestId": request_id, "version": "$LATEST",
         "tracing": { "type": "X-Amzn-Trace-Id", "value": trace, "spanId": format!("{number:016x}") } } });
@@ -113,8 +115,8 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
         ("AWS_LAMBDA_RUNTIME_API", api.as_str()),
         ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
         ("OTEL_LAMBDA_RECEIVER_PORT", &port),
-        // Otherwise `next` waits after a failure for the events that never come.
-        ("LAMBDA_OTLP_HOLD", "never"),
+        // In direct mode, `next` would wait for the ends of the first invocations, which never come.
+        ("OTEL_LAMBDA_FLUSH_TIMEOUT", "0"),
     ];
     let variables = own.iter().chain(variables);
     let variables: HashMap<String, String> =

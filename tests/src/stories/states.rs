@@ -178,13 +178,13 @@ pub fn frozen() -> State {
         Step::Pause(Duration::from_secs(2)),
         quiet("after, no OTLP"),
     ];
-    State::new("frozen", steps).variables(&[("LAMBDA_OTLP_HOLD", "never")])
+    State::new("frozen", steps).variables(&[("OTEL_LAMBDA_FLUSH_TIMEOUT", "0")])
 }
 
 pub fn never_thawed() -> State {
     let steps =
         vec![otlp(""), invoke("the last ones", json!({"spans": [4]})), otlp("the last ones")];
-    let state = State::new("never thawed", steps).variables(&[("LAMBDA_OTLP_HOLD", "never")]);
+    let state = State::new("never thawed", steps).variables(&[("OTEL_LAMBDA_FLUSH_TIMEOUT", "0")]);
     State { end: End::Killed, ..state }
 }
 
@@ -204,7 +204,7 @@ pub fn busy_default_ports() -> State {
 
 pub fn wrong_settings() -> State {
     State::new("wrong settings", vec![otlp(""), otlp("it")]).variables(&[
-        ("LAMBDA_OTLP_HOLD", "sometimes"),
+        ("LAMBDA_OTLP_SPAN_END", "sometimes"),
         ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
         ("LAMBDA_OTLP_INVOCATION_SPAN", "never ever"),
     ])

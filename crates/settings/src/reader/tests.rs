@@ -28,7 +28,7 @@ const TABLE: Table = Table::new(&[
         row("LAMBDA_OTLP_STREAM", None, Kind::Text),
     ],
 ])
-.with_known_elsewhere(&["LAMBDA_OTLP_HOLD", "O2_STREAM"]);
+.with_known_elsewhere(&["LAMBDA_OTLP_NAMES", "O2_STREAM"]);
 
 fn read(source: &dyn Source) -> (Duration, Profile, usize, Headers, String) {
     let mut reader = Reader::new(source, TABLE);
@@ -105,7 +105,7 @@ fn a_misspelt_variable_is_reported_with_a_suggestion() {
         ("LAMBDA_OTLP_ENDPIONT", "x"),
         ("LAMBDA_OTLP_HEADER", "x"),
         ("LAMBDA_OTLP_WHATEVER", "x"),
-        ("LAMBDA_OTLP_HOLD", "never"),
+        ("LAMBDA_OTLP_NAMES", "legacy"),
         ("LAMBDA_OTLP_STREAM", "x"),
         ("O2_STREEM", "x"),
         ("O2_SENSOR", "x"),

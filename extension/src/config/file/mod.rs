@@ -25,17 +25,7 @@ const MOST_BYTES: u64 = 64 * 1024;
 const MOST_NAMED: usize = 10;
 
 const OTEL_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-const HOLD: &str = "LAMBDA_OTLP_HOLD";
 const MIB: u64 = 1 << 20;
-
-/// djv3's flush strategies and the corresponding hold modes.
-const STRATEGIES: [(&str, &str); 5] = [
-    ("default", "auto"),
-    ("end", "always"),
-    ("invocation", "always"),
-    ("periodic", "never"),
-    ("continuous", "never"),
-];
 
 enum Value {
     Text(String),
@@ -180,23 +170,14 @@ impl<'a> WithKeys<'a> {
                 let protocol = if is_http { "http/protobuf".to_owned() } else { text };
                 self.fill(PROTOCOL, protocol, key, of);
             }
-            Meaning::Strategy => {
-                let is_this = |(word, _): &&(&str, _)| text.trim().eq_ignore_ascii_case(word);
-                match STRATEGIES.iter().find(is_this) {
-                    Some((_, hold)) => self.fill(HOLD, (*hold).to_owned(), key, of),
-                    None => self.warn_invalid(key, of, "default, end, periodic or continuous"),
+            Meaning::QueueBytes => {
+                if let Ok(bytes) = text.trim().parse::<u64>() {
+                    self.fill(MAX_BUFFER, bytes.div_ceil(MIB).to_string(), key, of);
+                } else {
+                    let text = "expected a number of bytes: the default is used";
+                    self.warnings.push((called(key, of), text.to_owned()));
                 }
             }
-            Meaning::CompletionWait => match text.trim().to_ascii_lowercase().as_str() {
-                "off" => self.fill(HOLD, "never".to_owned(), key, of),
-                // The strategy decides.
-                "auto" => {}
-                _ => self.warn_invalid(key, of, "auto or off"),
-            },
-            Meaning::QueueBytes => match text.trim().parse::<u64>() {
-                Ok(bytes) => self.fill(MAX_BUFFER, bytes.div_ceil(MIB).to_string(), key, of),
-                Err(_) => self.warn_invalid(key, of, "a number of bytes"),
-            },
             // A small number in the variable may mean seconds.
             Meaning::Milliseconds(variable) if is_number => {
                 self.fill(variable, format!("{text}ms"), key, of);
@@ -206,10 +187,6 @@ impl<'a> WithKeys<'a> {
             }
         }
         true
-    }
-
-    fn warn_invalid(&mut self, key: &ConfigKey, of: Option<&str>, expected: &str) {
-        self.warnings.push((called(key, of), format!("expected {expected}: the default is used")));
     }
 
     /// Returns the variables that this endpoint and its headers correspond to: OpenTelemetry's, or ours if OpenTelemetry's point

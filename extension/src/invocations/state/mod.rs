@@ -1,6 +1,6 @@
 //! The loop's state: the newest invocation, and decisions about `next`. Time is an argument.
 
-use crate::config::{Config, HoldMode};
+use crate::config::Config;
 use crate::invocations::hold::{Situation, Traffic, is_held};
 use crate::invocations::roots::Root;
 use crate::invocations::table::InvocationTable;
@@ -63,7 +63,7 @@ pub(crate) struct Running {
 
 #[derive(Debug)]
 pub(crate) struct InvocationState {
-    hold: HoldMode,
+    may_hold: bool,
     telemetry: TelemetryState,
     traffic: Traffic,
     current: Option<Current>,
@@ -80,7 +80,7 @@ impl InvocationState {
     pub(crate) fn new(config: &Config, table: InvocationTable) -> Self {
         Self {
             is_managed: config.function.is_managed_instance,
-            hold: config.hold,
+            may_hold: config.may_hold,
             telemetry: TelemetryState::Off,
             traffic: Traffic::default(),
             current: None,
@@ -209,7 +209,7 @@ impl InvocationState {
         // The loop asks so late only after a hold.
         current.held_to_the_end |= !current.runtime_done && now_ms >= last_moment(current);
         let mut situation = Situation {
-            mode: self.hold,
+            may_hold: self.may_hold,
             telemetry_comes,
             rare: self.traffic.is_rare(),
             otlp_received: current.otlp_received,

@@ -13,7 +13,7 @@ mod spill;
 mod uploader;
 
 use crate::clock::unix_millis;
-use crate::config::{Config, Flush, HoldMode, Output};
+use crate::config::{Config, Flush, Output};
 use crate::counts::{Count, Counts};
 use crate::event::{LineFindings, LogLine};
 use crate::invocations::roots::{NamedSpan, roots};
@@ -65,7 +65,6 @@ pub(crate) struct Backend {
     is_json: bool,
     counts: Arc<Counts>,
     flush: Flush,
-    hold: HoldMode,
     is_managed: bool,
     invocations: u64,
     /// The time when the end of this invocation's handler became known.
@@ -111,7 +110,6 @@ impl Backend {
             is_json,
             counts: Arc::clone(counts),
             flush: direct.flush.clone(),
-            hold: config.hold,
             is_managed: config.function.is_managed_instance,
             invocations: 0,
             done: None,
@@ -377,7 +375,6 @@ impl Backend {
             probe: self.flights.health.probe(),
             left: Duration::from_millis(left),
             invocations: self.invocations,
-            hold: self.hold,
             is_told_of_end: running.is_some_and(|running| running.is_told_of_end),
             is_rare: running.is_some_and(|running| running.is_rare),
             last_failed: running.is_some_and(|running| running.last_failed),

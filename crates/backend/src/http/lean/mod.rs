@@ -114,8 +114,7 @@ impl Transport for LeanTransport {
                 events = Some(number);
                 Some((json, compression))
             }
-            Format::Protobuf => None,
-            Format::Call => None,
+            Format::Protobuf | Format::Call => None,
         };
         if let Some((json, compression)) = made {
             request.gzip = compression == Compression::Gzip;

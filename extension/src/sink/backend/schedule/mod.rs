@@ -7,7 +7,6 @@
 pub(super) mod awake;
 pub(super) mod health;
 
-use crate::config::HoldMode;
 use std::time::Duration;
 
 /// Time before the deadline at which the buffer is spilled.
@@ -74,7 +73,6 @@ pub(super) struct FlushFacts {
     pub(super) left: Duration,
     /// The number of invocations, including this one.
     pub(super) invocations: u64,
-    pub(super) hold: HoldMode,
     /// Lambda is expected to report the end of the handler.
     pub(super) is_told_of_end: bool,
     pub(super) is_rare: bool,
@@ -160,11 +158,7 @@ fn ends_with_flush(facts: &FlushFacts) -> bool {
     let is_long = facts.handler.is_some_and(|usual| usual >= facts.interval);
     let is_wanted =
         facts.invocations <= FIRST || facts.is_rare || facts.last_failed || waits_long || is_long;
-    match facts.hold {
-        HoldMode::Never => false,
-        HoldMode::Always => facts.is_told_of_end && may_wait,
-        HoldMode::Auto => facts.is_told_of_end && may_wait && is_wanted,
-    }
+    facts.is_told_of_end && may_wait && is_wanted
 }
 
 /// Returns `true` if the buffer is flushed while the handler runs. A flush that outlasts the handler costs money, so frequent
@@ -223,11 +217,6 @@ mod tests {
             probe: ms(number("probe").unwrap_or(250)),
             left: number("left").map_or(ms(3000), ms),
             invocations: number("invocations").unwrap_or(100),
-            hold: match () {
-                () if has("never") => HoldMode::Never,
-                () if has("always") => HoldMode::Always,
-                () => HoldMode::Auto,
-            },
             is_told_of_end: !has("untold"),
             is_rare: has("rare"),
             last_failed: has("failed"),
@@ -261,7 +250,7 @@ mod tests {
         check("done oldest=20000", "flush 1000");
         check("done oldest=100 much", "flush 1000");
         // Rare invocations, the first ones, and those after a failure are held for a flush.
-        for kept in ["rare", "invocations=3", "failed", "always"] {
+        for kept in ["rare", "invocations=3", "failed"] {
             check(kept, "hold");
             check(&format!("{kept} oldest=1"), "hold");
             check(&format!("{kept} oldest=1 left-over"), "flush 1000");
@@ -272,9 +261,6 @@ mod tests {
             check(&format!("{kept} done oldest=1 untold"), "pass");
         }
         check("invocations=4", "pass");
-        check("never rare failed oldest=1", "pass");
-        check("never rare failed done oldest=30000", "pass");
-        check("never oldest=5000", "flush 1000");
         check("rare timeout=0", "pass");
         check("rare done oldest=1 timeout=0", "pass");
         // Long handlers are told by the ones before.
@@ -296,7 +282,6 @@ mod tests {
         check("rare oldest=1 left=650 paused", "hold");
         check("rare oldest=1 left=650 open", "pass");
         check("oldest=1 left=650", "pass");
-        check("never rare oldest=1 left=650", "pass");
         check("rare oldest=1 left=650 timeout=0", "pass");
         check("asking oldest=1 left=650", "pass");
         check("rare left=150", "pass");
@@ -321,7 +306,7 @@ mod tests {
         check("oldest=100 left-over handler=50 open", "flush 250");
         check("rare oldest=5000 open-paused", "pass");
         check("rare done oldest=60000 open", "pass");
-        check("always failed done oldest=60000 much open", "pass");
+        check("failed done oldest=60000 much open", "pass");
         check("oldest=5000 paused", "pass");
         // A managed instance is never frozen.
         check("managed", "pass");
