@@ -1,6 +1,8 @@
 //! Direct mode with a scripted Lambda: flushes, holds of `next`, and spilled lines.
 
-use crate::support::{Call, Lambda, Script, invoke, shutdown, shutdown_within, traces, until};
+use crate::fake_lambda::support::{
+    Call, Lambda, Script, invoke, shutdown, shutdown_within, traces, until,
+};
 use lambda_otlp_extension::{Count, Counts};
 use serde_json::{Value, json};
 use simulator::FilterPattern;
@@ -112,7 +114,7 @@ fn own_figures(sink: &Sink) -> u64 {
 /// Returns the number of spans in spilled lines.
 pub(crate) fn spilled(lambda_text: &str) -> usize {
     let lines = lambda_text.lines().filter(|line| line.contains("\"spill\":true"));
-    let requests = lines.map(crate::support::read);
+    let requests = lines.map(crate::fake_lambda::support::read);
     requests
         .filter(|request| request.kind() == SignalKind::Traces)
         .map(|request| request.items())
@@ -447,7 +449,7 @@ fn log_record(keys: &[&str]) -> Vec<u8> {
     Writer::new(&mut bytes).message(1, |resource_logs| {
         resource_logs.message(2, |scope_logs| {
             scope_logs.message(2, |record| {
-                record.fixed64(1, crate::support::now_ms() * 1_000_000);
+                record.fixed64(1, crate::fake_lambda::support::now_ms() * 1_000_000);
                 for key in keys {
                     record.message(6, |attribute| {
                         attribute.string(1, key);
@@ -469,7 +471,7 @@ fn gauges(values: &[f64]) -> Vec<u8> {
                     metric.string(1, name);
                     metric.message(5, |gauge| {
                         gauge.message(1, |point| {
-                            point.fixed64(3, crate::support::now_ms() * 1_000_000);
+                            point.fixed64(3, crate::fake_lambda::support::now_ms() * 1_000_000);
                             point.always_double(4, *value);
                         });
                     });

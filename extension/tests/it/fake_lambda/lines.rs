@@ -1,9 +1,11 @@
 //! Printed lines in direct mode.
 
-use crate::direct::{
+use crate::fake_lambda::direct::{
     FIRST, MINUTE, NO_HOLD, delivered, numbered, runtime_done, sending_to, silent, sink, spilled,
 };
-use crate::support::{Lambda, Script, invoke, read, shutdown, shutdown_within, traces, until};
+use crate::fake_lambda::support::{
+    Lambda, Script, invoke, read, shutdown, shutdown_within, traces, until,
+};
 use lambda_otlp_extension::Count;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -88,7 +90,7 @@ pub(crate) fn line_of(request: Request, partial: bool) -> String {
 /// Ends the environment.
 pub(crate) async fn ended(
     lambda: Lambda,
-    next: crate::support::Call,
+    next: crate::fake_lambda::support::Call,
 ) -> (String, std::sync::Arc<lambda_otlp_extension::Counts>) {
     next.answer(200, shutdown("spindown"));
     let (ended, stdout, counts) = lambda.ended().await;

@@ -1,8 +1,8 @@
 //! Spans that are exported before they have ended, since their invocation is about to be cut off.
 
-use crate::direct::{FIRST, MINUTE, runtime_done, sending_to, sink};
-use crate::lines::{line, line_of, otlp_line, root, start};
-use crate::support::{Lambda, Posted, Script, invoke, read, shutdown, until};
+use crate::fake_lambda::direct::{FIRST, MINUTE, runtime_done, sending_to, sink};
+use crate::fake_lambda::lines::{line, line_of, otlp_line, root, start};
+use crate::fake_lambda::support::{Lambda, Posted, Script, invoke, read, shutdown, until};
 use lambda_otlp_extension::Count;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};

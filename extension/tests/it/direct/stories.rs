@@ -1,6 +1,6 @@
 //! Backends that fail in many ways, and the fate of the function and its spans.
 
-use crate::account::{Account, told};
+use crate::direct::{Account, told};
 use lambda_otlp_tests::stories::states::SHORT;
 use lambda_otlp_tests::stories::{TRACE, body};
 use serde_json::{Value, json};

@@ -1,4 +1,9 @@
-//! Where each span is that was acknowledged: at the backend or in the log.
+//! Direct mode beside a function, in a local Lambda that freezes, kills and shuts down. The function's result is the same as
+//! without the layer, its time has a bound, and acknowledged items are delivered or in the log.
+
+mod connections;
+mod environments;
+mod stories;
 
 use crate::program;
 use lambda_otlp_tests::stories::states::End;

@@ -1,19 +1,94 @@
 //! OTLP over gRPC: accepted and refused calls, and their answers.
 
-use crate::grpc_client::{Client, TRACES, begin, call, connect, read};
-use crate::support::{Lambda, shutdown, traces, until};
+use crate::fake_lambda::support::{Lambda, TIMEOUT, shutdown, traces, until};
 use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
+use http::{HeaderMap, Method, Request, Version, header};
 use lambda_otlp_extension::Count;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use wire::protobuf::Writer;
 use wire::{SignalKind, gzip};
 
+const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
 const TAKEN: &str = "200 application/grpc 0";
 const FULL: &str = "200 application/grpc 14 the extension is full, send again";
+
+type Client = SendRequest<Bytes>;
+
+async fn connect(address: SocketAddr) -> Client {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    client.ready().await.unwrap()
+}
+
+/// Begins a call, and sends nothing of its message.
+fn begin(
+    client: &mut Client,
+    method: &str,
+    metadata: &[(&str, &str)],
+) -> (ResponseFuture, SendStream<Bytes>) {
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .version(Version::HTTP_2)
+        .uri(format!("http://localhost:4317{method}"))
+        .header(header::CONTENT_TYPE, "application/grpc")
+        .header(header::TE, "trailers");
+    for (name, value) in metadata {
+        request = request.header(*name, *value);
+    }
+    client.send_request(request.body(()).unwrap(), false).unwrap()
+}
+
+/// Calls with these bytes. Returns `HTTP status, content type, gRPC's status, gRPC's message`.
+async fn call(
+    client: &mut Client,
+    method: &str,
+    metadata: &[(&str, &str)],
+    bytes: &[u8],
+) -> Answer {
+    let (answer, mut body) = begin(client, method, metadata);
+    // The call may be over before all of its message is sent.
+    body.send_data(Bytes::copy_from_slice(bytes), true).ok();
+    read(answer).await
+}
+
+/// The answer to a call.
+struct Answer {
+    said: String,
+    body: Vec<u8>,
+    headers: HeaderMap,
+}
+
+async fn read(answer: ResponseFuture) -> Answer {
+    let reading = async {
+        let (head, mut incoming) = answer.await.unwrap().into_parts();
+        let mut body = Vec::new();
+        while let Some(piece) = incoming.data().await {
+            body.extend_from_slice(&piece.unwrap());
+        }
+        // Where there is no body the status may stand in the head.
+        let trailers = incoming.trailers().await.unwrap();
+        let behind = trailers.unwrap_or_else(|| head.headers.clone());
+        let text = |of: &HeaderMap, name: &str| {
+            of.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+        };
+        let said = [
+            head.status.as_u16().to_string(),
+            text(&head.headers, "content-type"),
+            text(&behind, "grpc-status"),
+            text(&behind, "grpc-message"),
+        ];
+        Answer { said: said.join(" ").trim_end().to_owned(), body, headers: head.headers }
+    };
+    tokio::time::timeout(TIMEOUT, reading).await.expect("an answer")
+}
 
 /// A message with this flag.
 fn message(flag: u8, content: &[u8]) -> Vec<u8> {
@@ -60,7 +135,10 @@ async fn all_signals_are_written_to_stdout_before_acknowledgement() {
     assert_eq!(nothing.said, TAKEN, "nothing in it, nothing written");
     next.answer(200, shutdown("spindown"));
     let (_, _, counts) = lambda.ended().await;
-    assert_eq!(crate::support::counts(&counts), "received=4 requests=3 items=5 lines=3 events=1");
+    assert_eq!(
+        crate::fake_lambda::support::counts(&counts),
+        "received=4 requests=3 items=5 lines=3 events=1"
+    );
 }
 
 #[tokio::test]
@@ -168,7 +246,7 @@ async fn invalid_grpc_calls_are_rejected_as_not_retryable() {
     next.answer(200, shutdown("spindown"));
     let (_, stdout, counts) = lambda.ended().await;
     assert_eq!(stdout.text(), "");
-    assert_eq!(crate::support::counts(&counts), "refused_invalid=12 events=1");
+    assert_eq!(crate::fake_lambda::support::counts(&counts), "refused_invalid=12 events=1");
 }
 
 #[tokio::test]
@@ -256,6 +334,7 @@ async fn a_grpc_connection_survives_a_long_freeze() {
 
 #[tokio::test]
 async fn the_default_grpc_port_is_open_beside_the_http_port() {
+    let _ports = crate::DEFAULT_PORTS.lock().await;
     let mut lambda = Lambda::start(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]).await;
     let _next = lambda.next().await;
     for port in [4317, 4318] {

@@ -1,6 +1,6 @@
 //! The extension's life with a scripted Lambda: calls, holds of `next`, and output.
 
-use crate::support::{self, Lambda, Script, invoke, shutdown};
+use crate::fake_lambda::support::{self, Lambda, Script, invoke, shutdown};
 use lambda_otlp_extension::Count;
 use lambda_otlp_extension::Fatal;
 use serde_json::{Value, json};

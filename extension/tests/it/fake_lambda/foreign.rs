@@ -1,7 +1,7 @@
 //! Sequences of Telemetry API events from other projects' tests. They are read in place and not copied into this repository:
 //! the test does something only where they lie beside it.
 
-use crate::support::{Lambda, invoke, read, shutdown};
+use crate::fake_lambda::support::{Lambda, invoke, read, shutdown};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value as Any};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;

@@ -1,6 +1,7 @@
-//! The stories: each is told with the layer and without, and the function's results are the same.
+//! The extension as a process beside a function, in a local Lambda that freezes, kills and shuts down. Each story is told with
+//! the layer and without: the function's results are the same, and acknowledged items are in the log.
 
-use crate::program;
+use crate::{DEFAULT_PORTS, program};
 use lambda_otlp_tests::stories::states::{self, End, MANY_LINES, State, Step};
 use lambda_otlp_tests::stories::{EXTENSION, Log, ROOT, Story, TRACE};
 use serde_json::json;
@@ -13,7 +14,7 @@ use tokio::net::TcpStream;
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Runs a story with and without the layer. The results have to be equal, and acknowledged items have to be in the log.
-pub(crate) async fn told(state: &State) -> Log {
+async fn told(state: &State) -> Log {
     let mut results = Vec::new();
     let mut log = Log::default();
     for with_layer in [false, true] {
@@ -35,7 +36,7 @@ pub(crate) async fn told(state: &State) -> Log {
 }
 
 /// The log at the end, in which all is that was acknowledged.
-pub(crate) async fn complete(story: Story, end: End) -> Log {
+async fn complete(story: Story, end: End) -> Log {
     let log = story.end(end).await;
     assert_eq!(log.wrong, [0; 0], "of {} that were acknowledged: {log:?}", log.acknowledged);
     log
@@ -318,6 +319,43 @@ async fn no_span_or_line_of_a_hundred_thousand_is_lost() {
         let log = told(&state).await;
         assert_eq!((log.own.len(), log.spans().len(), lines_in(&log)), (9, 3, MANY_LINES));
     }
+}
+
+#[tokio::test]
+async fn forty_environments_write_all_spans() {
+    let payload = json!({"spans": [3, 2], "root": true});
+    let story = Story::crowd(&program(), 40, &payload, |spec| spec).await;
+    assert!(story.results().iter().all(|result| result == "\"done\""), "{:?}", story.results());
+    let log = complete(story, End::Shutdown).await;
+    assert_eq!((log.own.len(), log.acknowledged), (200, 200), "{log:?}");
+    assert_eq!(log.spans(), vec!["internal ok".to_owned(); 40]);
+}
+
+#[tokio::test]
+async fn otlp_is_received_on_another_port_if_defaults_are_busy() {
+    let _ports = DEFAULT_PORTS.lock().await;
+    let log = told(&states::busy_default_ports()).await;
+    assert_eq!((log.own.len(), log.acknowledged), (6, 6), "{log:?}");
+    assert_eq!(log.spans(), vec!["internal ok".to_owned(); 2]);
+}
+
+#[tokio::test]
+async fn a_restored_environment_writes_all_spans() {
+    let log = told(&states::snap_start()).await;
+    assert_eq!((log.own.len(), log.acknowledged), (6, 6), "{log:?}");
+    let mut spans = log.spans();
+    spans.sort();
+    assert_eq!(spans, ["internal ok", "internal ok", "server ok"]);
+}
+
+#[tokio::test]
+async fn a_managed_instance_writes_all_spans_and_metrics() {
+    let log = told(&states::managed_instance()).await;
+    assert_eq!((log.own.len(), log.acknowledged), (6, 6), "{log:?}");
+    let mut spans = log.spans();
+    spans.sort();
+    assert_eq!(spans, ["internal ok", "internal ok", "server ok"]);
+    assert_eq!(log.points.get("aws.lambda.response_latency"), Some(&3), "{:?}", log.points);
 }
 
 fn lines_in(log: &Log) -> usize {

@@ -1,7 +1,7 @@
-//! Proxies between extension and backend. A broken proxy costs no more than a hanging backend.
+//! Connections to the backend and to AWS: gRPC and TLS, secrets, proxies. A broken one costs no more than a hanging backend.
 
-use crate::account::{Account, told};
-use crate::stories::{ONE_FLUSH, invocations, sink};
+use crate::direct::stories::{ONE_FLUSH, invocations, sink};
+use crate::direct::{Account, told};
 use simulator::FunctionSpec;
 use simulator::proxy::{HttpProxy, ProxyAnswer};
 use simulator::secrets::{SecretAnswer, SecretServer};
@@ -9,6 +9,10 @@ use simulator::sink::Sink;
 use simulator::sink::grpc::GrpcFront;
 use simulator::sink::tls::{Authority, TlsFront};
 use std::net::SocketAddr;
+
+const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
+/// The password of the backend's user.
+const PASSWORD: &str = "hunter22";
 
 /// `me:hunt er22`, as a proxy is told it.
 const BASIC: &str = "Basic bWU6aHVudCBlcjIy";
@@ -44,6 +48,103 @@ async fn told_with(sink: &Sink, endpoint: &str, variables: &[(&str, &str)]) -> A
 #[track_caller]
 fn all_is_delivered(account: &Account) {
     assert_eq!((account.delivered.len(), account.spilled()), (15, 0), "{account:?}");
+}
+
+/// All of it was spilled, and one line tells why nothing is delivered.
+#[track_caller]
+fn all_is_spilled(account: &Account) -> &str {
+    assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
+    let lines = account.log.text.iter().filter(|line| line.contains("cannot deliver"));
+    let [line] = *lines.collect::<Vec<_>>() else { panic!("{:?}", account.log.text) };
+    line
+}
+
+/// Runs a story over gRPC with a server that offers these protocols in TLS. Also returns the port.
+async fn told_over_grpc(
+    sink: &Sink,
+    server: SocketAddr,
+    protocols: &[&str],
+    trusts: &Authority,
+    authority: &Authority,
+) -> (Account, u16) {
+    let front = TlsFront::speaking(server, authority, 2500, protocols).await;
+    let file = trusted(trusts);
+    let variables =
+        [("LAMBDA_OTLP_PROTOCOL", "grpc"), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
+    let endpoint = format!("https://localhost:{}", front.port());
+    (told_with(sink, &endpoint, &variables).await, front.port())
+}
+
+#[tokio::test]
+async fn grpc_over_tls_works_with_h2_and_without_alpn() {
+    let authority = Authority::new("Shop CA");
+    // By name, and by saying nothing, as load balancers do that know TLS alone.
+    for protocols in [&["h2"][..], &["http/1.1", "h2"], &[]] {
+        let sink = sink().await;
+        let server = GrpcFront::start(&sink).await;
+        let (account, _) =
+            told_over_grpc(&sink, server.address(), protocols, &authority, &authority).await;
+        all_is_delivered(&account);
+        assert!(server.calls() > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_http_2_is_reported_and_spans_spilled() {
+    let advice = "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf";
+    let authority = Authority::new("Shop CA");
+    for protocols in [&["http/1.1"][..], &[]] {
+        let sink = sink().await;
+        let (account, port) =
+            told_over_grpc(&sink, sink.address(), protocols, &authority, &authority).await;
+        let line = all_is_spilled(&account);
+        assert!(line.contains(&format!("localhost:{port}")) && line.contains(advice), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_untrusted_certificate_is_refused_and_spans_spilled() {
+    let sink = sink().await;
+    let server = GrpcFront::start(&sink).await;
+    let (other, authority) = (Authority::new("Another CA"), Authority::new("Shop CA"));
+    let (account, _) = told_over_grpc(&sink, server.address(), &["h2"], &other, &authority).await;
+    let line = all_is_spilled(&account);
+    assert!(line.contains("its authority is not trusted"), "{line}");
+    assert_eq!(server.calls(), 0);
+}
+
+/// Runs a story with credentials from `reference`, and this answer of AWS. Also returns the calls to AWS.
+async fn told_with_secret(reference: &str, answer: SecretAnswer) -> (Account, Vec<String>) {
+    let sink = Sink::builder().no_window().user("root@example.com", PASSWORD).start().await;
+    let sink = sink.unwrap();
+    let secrets = SecretServer::start(answer).await.unwrap();
+    let endpoint = secrets.endpoint();
+    let variables = [("LAMBDA_OTLP_SECRET", reference), ("AWS_ENDPOINT_URL", &*endpoint)];
+    let account = told_with(&sink, sink.base(), &variables).await;
+    for text in [PASSWORD, "cm9vdEBleGFtcGxlLmNvb", "simulated"] {
+        assert!(!account.log.has_text(text), "{:?}", account.log.text);
+    }
+    (account, secrets.asked())
+}
+
+#[tokio::test]
+async fn a_secret_is_read_once_and_all_spans_are_delivered() {
+    for (reference, call) in [(ARN, "GetSecretValue"), ("ssm:/o2/auth", "GetParameter")] {
+        let value = SecretAnswer::Value(format!("root@example.com:{PASSWORD}"));
+        let (account, asked) = told_with_secret(reference, value).await;
+        all_is_delivered(&account);
+        assert_eq!(asked, [call]);
+    }
+}
+
+#[tokio::test]
+async fn spans_are_spilled_if_the_secret_is_unreadable_or_late() {
+    let advice = format!("access denied; allow secretsmanager:GetSecretValue on {ARN}");
+    for (answer, expected) in [(SecretAnswer::Denied, &*advice), (SecretAnswer::Hangs, "")] {
+        let (account, _) = told_with_secret(ARN, answer).await;
+        let line = all_is_spilled(&account);
+        assert!(line.contains(expected), "{line}");
+    }
 }
 
 #[tokio::test]
@@ -166,10 +267,7 @@ async fn fails(answer: ProxyAnswer, why: &str) {
             [("LAMBDA_OTLP_PROXY", &*url), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
         // After garbage the state of the backend is unknown.
         let account = told_with(&sink, &endpoint, &variables).await;
-        assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
-        let told: Vec<_> =
-            account.log.text.iter().filter(|line| line.contains("cannot deliver")).collect();
-        let [line] = *told else { panic!("{answer:?} {scheme}: {:?}", account.log.text) };
+        let line = all_is_spilled(&account);
         let through = format!("o2.internal:{port} through the proxy {}: ", proxy.address());
         assert!(line.contains(&through), "{line}");
         if scheme == "https" || why.contains("407") {
@@ -181,33 +279,15 @@ async fn fails(answer: ProxyAnswer, why: &str) {
 }
 
 #[tokio::test]
-async fn spans_are_spilled_on_wrong_proxy_credentials() {
-    fails(
-        ProxyAnswer::Asks("Basic b3RoZXI6b3RoZXI="),
-        "the proxy answered 407: user and password of its URL are wrong or missing",
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn spans_are_spilled_if_the_proxy_hangs() {
+async fn spans_are_spilled_if_the_proxy_fails() {
+    let credentials = "the proxy answered 407: user and password of its URL are wrong or missing";
+    fails(ProxyAnswer::Asks("Basic b3RoZXI6b3RoZXI="), credentials).await;
     // The flush ends before the connection's own time.
     fails(ProxyAnswer::Hangs, "").await;
-}
-
-#[tokio::test]
-async fn spans_are_spilled_on_an_invalid_proxy_response() {
     let nonsense = "SSH-2.0-OpenSSH_9.9\r\nhunter22\r\n\r\n".to_owned();
     fails(ProxyAnswer::Says(nonsense), "the proxy's answer is not HTTP").await;
-}
-
-#[tokio::test]
-async fn spans_are_spilled_on_an_endless_proxy_response() {
-    fails(ProxyAnswer::Endless, "the head of the proxy's answer is longer than 8 KiB").await;
-}
-
-#[tokio::test]
-async fn spans_are_spilled_if_the_proxy_closes_the_connection() {
+    let endless = "the head of the proxy's answer is longer than 8 KiB";
+    fails(ProxyAnswer::Endless, endless).await;
     fails(ProxyAnswer::Closes, "the proxy hung up before it answered").await;
 }
 
@@ -220,12 +300,12 @@ async fn spans_are_spilled_if_the_proxy_refuses_the_host() {
     let variables =
         [("HTTPS_PROXY", &*url), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
     let account = told_with(&sink, "https://o2.internal/api/default", &variables).await;
-    assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
     let expected = format!(
         "cannot reach o2.internal:443 through the proxy {}: the proxy answered 403",
         proxy.address()
     );
-    assert!(account.log.has_text(&expected), "{:?}", account.log.text);
+    let line = all_is_spilled(&account);
+    assert!(line.contains(&expected), "{line}");
 }
 
 #[tokio::test]
@@ -235,10 +315,10 @@ async fn an_unreachable_proxy_is_named_in_the_log() {
     let url = format!("http://{USER}{closed}");
     let account =
         told_with(&sink().await, "https://o2.internal/api/default", &[("HTTPS_PROXY", &url)]).await;
-    assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
     let expected =
         format!("cannot reach o2.internal:443 through the proxy {closed}: connection refused");
-    assert!(account.log.has_text(&expected), "{:?}", account.log.text);
+    let line = all_is_spilled(&account);
+    assert!(line.contains(&expected), "{line}");
 }
 
 #[tokio::test]
@@ -255,7 +335,6 @@ async fn the_extension_as_its_own_proxy_selects_stdout() {
 
 #[tokio::test]
 async fn secrets_are_read_through_the_proxy() {
-    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
     let sink = Sink::builder().no_window().user("root@example.com", "pass").start().await.unwrap();
     let value = SecretAnswer::Value("root@example.com:pass".to_owned());
     let secrets = SecretServer::start(value).await.unwrap();
@@ -281,7 +360,7 @@ async fn secrets_are_read_through_the_proxy() {
     let variables = [&[("HTTPS_PROXY", &*url)], &variables[1..]].concat();
     sink.clear();
     let account = told_with(&sink, sink.base(), &variables).await;
-    assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
     let expected = format!("through the proxy {}: the proxy answered 407", proxy.address());
-    assert!(account.log.has_text(&expected), "{:?}", account.log.text);
+    let line = all_is_spilled(&account);
+    assert!(line.contains(&expected), "{line}");
 }

@@ -1,7 +1,5 @@
 //! The command line of the extension's binary.
 
-#![expect(clippy::unwrap_used, reason = "what goes wrong in a test fails it")]
-
 use std::process::{Output, Stdio};
 use tokio::process::Command;
 

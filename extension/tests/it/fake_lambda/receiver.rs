@@ -1,6 +1,6 @@
 //! OTLP over HTTP: accepted and refused requests, and their answers.
 
-use crate::support::{Lambda, Posted, get, read, shutdown, traces, until};
+use crate::fake_lambda::support::{Lambda, Posted, get, read, shutdown, traces, until};
 use lambda_otlp_extension::Count;
 use serde_json::json;
 use std::fmt::Debug;
@@ -39,7 +39,10 @@ async fn spans_are_written_to_stdout_before_acknowledgement() {
     next.answer(200, shutdown("spindown"));
     let (_, stdout, counts) = lambda.ended().await;
     assert_eq!(stdout.items(SignalKind::Traces), 8);
-    assert_eq!(crate::support::counts(&counts), "received=3 requests=2 items=8 lines=2 events=1");
+    assert_eq!(
+        crate::fake_lambda::support::counts(&counts),
+        "received=3 requests=2 items=8 lines=2 events=1"
+    );
 }
 
 #[tokio::test]
@@ -125,7 +128,7 @@ async fn invalid_otlp_requests_are_rejected_and_not_written() {
     next.answer(200, shutdown("spindown"));
     let (_, stdout, counts) = lambda.ended().await;
     assert_eq!(stdout.text(), "");
-    assert_eq!(crate::support::counts(&counts), "refused_invalid=10 events=1");
+    assert_eq!(crate::fake_lambda::support::counts(&counts), "refused_invalid=10 events=1");
 }
 
 /// A log that keeps warnings.

@@ -1,8 +1,8 @@
 //! Documents of X-Ray's SDKs, sent to the extension as to X-Ray's daemon.
 
-use crate::direct::{FIRST, MINUTE, runtime_done, sending_to, sink};
-use crate::lines::{root_of, start};
-use crate::support::{Lambda, Script, invoke, now_ms, read, shutdown, traces, until};
+use crate::fake_lambda::direct::{FIRST, MINUTE, runtime_done, sending_to, sink};
+use crate::fake_lambda::lines::{root_of, start};
+use crate::fake_lambda::support::{Lambda, Script, invoke, now_ms, read, shutdown, traces, until};
 use lambda_otlp_extension::Count;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
