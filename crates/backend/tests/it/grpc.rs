@@ -1,7 +1,5 @@
 //! OTLP over gRPC, as the extension sends it: the call that a server receives, and the meaning of each answer.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
-
 use bytes::Bytes;
 use h2::server::{SendResponse, handshake};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};

@@ -1,7 +1,5 @@
 //! Messages reach a queue with SQS's protocol once, or an error names the missing ones and the reason.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use lambda_otlp_aws::{AWS, QueueError, SQS, SqsQueue, SqsSettings};
 use settings::{Kind, Reader, Table, Variable};
 use simulator::queue::{Queue, QueueResponse, QueueServer, Refusal};

@@ -1,19 +1,15 @@
 //! The lean transport in the extension's configuration: real handshakes, reused connections, and failures.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
-
-mod support;
-
+use crate::support::{
+    NOW, export, keeps_connections_until_they_are_dropped, trusting,
+    trusts_a_self_signed_server_by_its_own_certificate,
+};
 use lambda_otlp_backend::{Client, DestinationConfig, LeanTransport, RetryPolicy};
 use settings::Proxy;
 use simulator::proxy::{HttpProxy, ProxyAnswer};
 use simulator::sink::tls::{Authority, TlsFront};
 use simulator::sink::{ScriptedResponse, Sink};
 use std::time::Duration;
-use support::{
-    NOW, export, keeps_connections_until_they_are_dropped, trusting,
-    trusts_a_self_signed_server_by_its_own_certificate,
-};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use url::Url;

@@ -1,10 +1,6 @@
 //! Reads and subscribes log groups despite pages, throttling and refusals.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
-
-mod fake;
-
-use fake::{Fake, SECRET_KEY, ScriptedResponse};
+use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
 use lambda_otlp_aws::{AWS, CloudWatchLogs, LOGS, LogGroup, LogsSettings, SubscriptionFilter};
 use serde_json::{Value, json};
 use settings::{Reader, Table};

@@ -1,18 +1,14 @@
 //! TLS and proxies as in companies: private authorities, expired certificates, a proxy on the way. Real handshakes.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
-
-mod support;
-
+use crate::support::{
+    NOW, export, keeps_connections_until_they_are_dropped, trusting,
+    trusts_a_self_signed_server_by_its_own_certificate,
+};
 use lambda_otlp_backend::{Client, DestinationConfig, RetryPolicy};
 use settings::Proxy;
 use simulator::proxy::{HttpProxy, ProxyAnswer};
 use simulator::sink::Sink;
 use simulator::sink::tls::{Authority, TlsFront};
-use support::{
-    NOW, export, keeps_connections_until_they_are_dropped, trusting,
-    trusts_a_self_signed_server_by_its_own_certificate,
-};
 use tokio::net::TcpListener;
 use url::Url;
 

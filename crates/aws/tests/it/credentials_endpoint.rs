@@ -1,11 +1,6 @@
 //! Credentials from an endpoint in the execution environment, over real sockets.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
-
-#[expect(dead_code, reason = "a service that never answers is in other tests")]
-mod fake;
-
-use fake::{Fake, SECRET_KEY, ScriptedResponse};
+use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};

@@ -1,10 +1,6 @@
 //! A signed request over real sockets: every error states whether the request may have arrived.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
-
-mod fake;
-
-use fake::{Fake, SECRET_KEY, ScriptedResponse};
+use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
 use lambda_otlp_aws::{AwsClient, Credentials, NoResponse, SignedRequest};
 use settings::{Proxy, Secret};
 use std::time::{Duration, UNIX_EPOCH};

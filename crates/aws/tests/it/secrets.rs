@@ -1,10 +1,6 @@
 //! Reads secrets from a fake of AWS's JSON protocols, over real sockets.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
-
-mod fake;
-
-use fake::{Fake, SECRET_KEY, ScriptedResponse};
+use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
 use lambda_otlp_aws::{
     AwsSecrets, AwsSecretsSettings, Credentials, CredentialsSource, SecretService,
 };
