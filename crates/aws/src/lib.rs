@@ -14,7 +14,10 @@ mod clock;
 mod credentials;
 #[cfg(feature = "reqwest")]
 mod logs;
+#[cfg(feature = "reqwest")]
+mod reqwest_transport;
 mod secret;
+mod signature;
 #[cfg(feature = "reqwest")]
 mod sqs;
 mod variables;

@@ -2,13 +2,179 @@
 
 mod authorization;
 mod cached;
-mod error;
-mod response;
 mod service;
-mod settings;
 
-pub use self::settings::{AwsSecretsSettings, SECRET_LIFETIME};
+use crate::credentials::CredentialsSource;
+use crate::variables::{ENDPOINT, REGION, SECRETS_MANAGER_ENDPOINT, SSM_ENDPOINT};
 pub use authorization::authorization;
 pub use cached::{CachedSecret, CurrentSecret};
-pub use error::SecretError;
 pub use service::{AwsSecrets, SecretService};
+use settings::{Proxy, Reader, SecretStore};
+use std::time::Duration;
+use url::Url;
+
+/// The reason why a secret could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// The process has no credentials.
+    #[error(
+        "cannot read {secret}: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set; Lambda sets them from the function's role"
+    )]
+    NoCredentials { secret: String },
+    #[error("cannot read {secret}: its region is unknown; give its ARN, or set AWS_REGION")]
+    NoRegion { secret: String },
+    #[error(
+        "cannot read {secret}: access denied; allow {action} on {resource} in the function's role ({text})"
+    )]
+    Denied { secret: String, action: &'static str, resource: String, text: String },
+    /// The secret does not exist.
+    #[error(
+        "cannot read {secret}: not found in {region}; is it in another region or account, or misspelt?"
+    )]
+    NotFound { secret: String, region: String },
+    #[error("cannot read {secret}: {host} answered {}", described(*status, code, text))]
+    Refused {
+        secret: String,
+        host: String,
+        status: u16,
+        /// AWS's code, `ThrottlingException`.
+        code: String,
+        text: String,
+    },
+    /// The service was unreachable.
+    #[error("cannot read {secret}: {text}")]
+    NoResponse { secret: String, text: String },
+    #[error("cannot use {secret}: {problem}")]
+    Unusable {
+        secret: String,
+        /// The error in the value, without any part of it.
+        problem: String,
+    },
+}
+
+impl SecretError {
+    /// Returns `true` if an early retry may succeed.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::NoResponse { .. } => true,
+            Self::Refused { status, code, .. } => {
+                *status >= 500 || *status == 429 || code.contains("Throttling")
+            }
+            _ => false,
+        }
+    }
+}
+
+/// `400 ThrottlingException: Rate exceeded`. A proxy's response has neither code nor text.
+fn described(status: u16, code: &str, text: &str) -> String {
+    let mut described = status.to_string();
+    for (separator, part) in [(" ", code), (": ", text)] {
+        if !part.is_empty() {
+            described.push_str(separator);
+            described.push_str(part);
+        }
+    }
+    described
+}
+
+/// The settings for reading a secret. All are optional, because most installations store no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AwsSecretsSettings {
+    pub credentials: Option<CredentialsSource>,
+    /// The default region; an ARN may name another.
+    pub region: Option<String>,
+    pub secrets_manager: Option<Url>,
+    pub parameter_store: Option<Url>,
+    pub proxy: Option<Proxy>,
+}
+
+impl AwsSecretsSettings {
+    /// Reads the rows of [`AWS`](crate::AWS) and [`SECRETS`](crate::SECRETS), and those of [`settings::PROXY`] if the table has
+    /// them.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let endpoint = reader.url(ENDPOINT);
+        let knows_proxies = settings::PROXY.iter().all(|row| reader.has_row(row.name));
+        Self {
+            credentials: CredentialsSource::read(reader),
+            region: reader.string_if_set(REGION),
+            secrets_manager: reader.url(SECRETS_MANAGER_ENDPOINT).or_else(|| endpoint.clone()),
+            parameter_store: reader.url(SSM_ENDPOINT).or(endpoint),
+            proxy: knows_proxies.then(|| Proxy::read(reader)).flatten(),
+        }
+    }
+
+    pub(super) fn endpoint(&self, store: SecretStore) -> Option<&Url> {
+        match store {
+            SecretStore::SecretsManager => self.secrets_manager.as_ref(),
+            SecretStore::ParameterStore => self.parameter_store.as_ref(),
+        }
+    }
+}
+
+/// The time after which a secret is read again. A 401 or 403 from the backend makes it read at once.
+pub const SECRET_LIFETIME: Duration = Duration::from_mins(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::variables::{ACCESS_KEY_ID, AWS, SECRET_ACCESS_KEY, SECRETS, SESSION_TOKEN};
+    use settings::{Source, Table};
+
+    const TABLE: Table = Table::new(&[AWS, SECRETS, settings::PROXY]);
+
+    fn read(source: &dyn Source) -> AwsSecretsSettings {
+        let mut reader = Reader::new(source, TABLE);
+        let settings = AwsSecretsSettings::read(&mut reader);
+        assert_eq!(reader.finish(), []);
+        settings
+    }
+
+    #[test]
+    fn the_table_is_sound() {
+        assert_eq!(TABLE.problems(), [""; 0]);
+    }
+
+    #[test]
+    fn all_settings_are_optional() {
+        assert_eq!(read(&[]), AwsSecretsSettings::default());
+        assert_eq!(read(&[(ACCESS_KEY_ID, "AKID")]).credentials, None);
+        assert_eq!(read(&[(REGION, "eu-west-1")]).region.as_deref(), Some("eu-west-1"));
+    }
+
+    #[test]
+    fn a_service_endpoint_takes_precedence_over_the_common_one() {
+        let settings =
+            read(&[(ENDPOINT, "http://127.0.0.1:5000"), (SSM_ENDPOINT, "http://127.0.0.1:5001")]);
+        let url = |store| settings.endpoint(store).unwrap().as_str();
+        assert_eq!(url(SecretStore::SecretsManager), "http://127.0.0.1:5000/");
+        assert_eq!(url(SecretStore::ParameterStore), "http://127.0.0.1:5001/");
+    }
+
+    #[test]
+    fn the_proxy_is_read_from_the_standard_variables() {
+        let proxy = read(&[
+            ("HTTPS_PROXY", "http://proxy:3128"),
+            ("NO_PROXY", "ssm.eu-west-1.amazonaws.com"),
+        ]);
+        let proxy = proxy.proxy.unwrap();
+        let check = |url: &str, expected: Option<&str>| {
+            assert_eq!(proxy.of(&Url::parse(url).unwrap()).map(Url::as_str), expected, "{url}");
+        };
+        check("https://sqs.eu-west-1.amazonaws.com/", Some("http://proxy:3128/"));
+        check("https://ssm.eu-west-1.amazonaws.com/", None);
+        check("http://sqs.eu-west-1.amazonaws.com/", None);
+    }
+
+    #[test]
+    fn credentials_are_not_printed() {
+        let source =
+            [(ACCESS_KEY_ID, "AKID"), (SECRET_ACCESS_KEY, "hunter2"), (SESSION_TOKEN, "hunter2")];
+        let settings = read(&source);
+        let Some(CredentialsSource::Variables(credentials)) = &settings.credentials else {
+            panic!()
+        };
+        assert_eq!(credentials.secret_access_key.expose(), "hunter2");
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

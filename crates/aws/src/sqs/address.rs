@@ -1,6 +1,6 @@
 //! A queue's address: its URL, endpoint and credentials.
 
-use super::error::QueueError;
+use super::QueueError;
 use crate::credentials::CredentialsSource;
 use crate::variables::{ENDPOINT, REGION, SQS_ENDPOINT};
 use settings::Reader;

@@ -1,7 +1,7 @@
 //! The meaning of an SQS response, or of its absence, for a message.
 
+use super::QueueError;
 use super::address::QueueAddress;
-use super::error::QueueError;
 use crate::client::{AwsResponse, NoResponse, excerpt};
 use serde::Deserialize;
 

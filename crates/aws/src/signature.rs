@@ -13,11 +13,11 @@ use wire::timestamp::rfc3339_millis;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-pub(super) struct Scope<'a> {
-    pub(super) service: &'a str,
-    pub(super) region: &'a str,
+pub(crate) struct Scope<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) region: &'a str,
     /// The value of `x-amz-date`: `20150830T123600Z`.
-    pub(super) time: &'a str,
+    pub(crate) time: &'a str,
 }
 
 impl Scope<'_> {
@@ -31,7 +31,7 @@ impl Scope<'_> {
     }
 }
 
-pub(super) fn amz_date(time: SystemTime) -> String {
+pub(crate) fn amz_date(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let text = rfc3339_millis(u64::try_from(since.as_nanos()).unwrap_or_default());
     // 2015-08-30T12:36:00.000Z
@@ -42,7 +42,7 @@ pub(super) fn amz_date(time: SystemTime) -> String {
 
 /// The value of `authorization` for a POST of `body` with these headers: lower-case names in alphabetical order, each once, and
 /// values without surrounding spaces.
-pub(super) fn authorization(
+pub(crate) fn authorization(
     scope: &Scope<'_>,
     (access_key_id, secret_access_key): (&str, &Secret),
     url: &Url,

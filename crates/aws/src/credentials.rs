@@ -1,18 +1,85 @@
-//! The endpoint in the execution environment that provides the role's credentials.
-//!
-//! Source: AWS SDKs and Tools Reference Guide, "Container credential provider"; Lambda Developer Guide, "Lambda SnapStart".
+//! The credentials for AWS requests and their sources.
 
 use crate::client::{AwsClient, AwsHttpRequest, Credentials, NoResponse};
-use crate::variables::{AUTHORIZATION_TOKEN, AUTHORIZATION_TOKEN_FILE, CREDENTIALS_FULL_URI};
+use crate::variables::{
+    ACCESS_KEY_ID, AUTHORIZATION_TOKEN, AUTHORIZATION_TOKEN_FILE, CREDENTIALS_FULL_URI,
+    SECRET_ACCESS_KEY, SESSION_TOKEN,
+};
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use settings::{Reader, Secret};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::{Host, Url};
 use wire::timestamp::parse_rfc3339;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialsSource {
+    /// Variables, which Lambda sets for the lifetime of an environment.
+    Variables(Credentials),
+    /// An endpoint in the execution environment with expiring credentials. Lambda sets it instead of the variables for
+    /// environments that may outlive their credentials, for example snapshots.
+    Endpoint(CredentialsEndpoint),
+}
+
+impl CredentialsSource {
+    /// Reads the rows of [`AWS`](crate::AWS). `None` without a complete key or an endpoint.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let access_key_id = reader.string_if_set(ACCESS_KEY_ID);
+        let secret_access_key = reader.secret(SECRET_ACCESS_KEY);
+        let session_token = reader.secret(SESSION_TOKEN);
+        let endpoint = CredentialsEndpoint::read(reader);
+        match access_key_id.zip(secret_access_key) {
+            Some((access_key_id, secret_access_key)) => Some(Self::Variables(Credentials {
+                access_key_id,
+                secret_access_key,
+                session_token,
+            })),
+            None => endpoint.map(Self::Endpoint),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct CurrentCredentials {
+    source: CredentialsSource,
+    renewed: Mutex<Option<Renewed>>,
+}
+
+impl CurrentCredentials {
+    pub(crate) fn of(source: CredentialsSource) -> Self {
+        Self { source, renewed: Mutex::default() }
+    }
+
+    /// Returns currently valid credentials. An endpoint's are renewed early with this client; while renewal fails, the old ones
+    /// are used until they expire.
+    pub(crate) async fn current(
+        &self,
+        client: &AwsClient,
+    ) -> Result<Credentials, CredentialsError> {
+        let now = client.wall_clock();
+        let endpoint = match &self.source {
+            CredentialsSource::Variables(credentials) => return Ok(credentials.clone()),
+            CredentialsSource::Endpoint(endpoint) => endpoint,
+        };
+        // Concurrent callers wait for one answer.
+        let mut renewed = self.renewed.lock().await;
+        match renewed.as_ref() {
+            Some(kept) if !kept.should_be_renewed(now) => return Ok(kept.credentials.clone()),
+            _ => {}
+        }
+        match endpoint.ask(client).await {
+            Ok(new) => Ok(renewed.insert(new).credentials.clone()),
+            Err(error) => match renewed.as_ref().filter(|kept| kept.is_good(now)) {
+                Some(kept) => Ok(kept.credentials.clone()),
+                None => Err(error),
+            },
+        }
+    }
+}
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Credentials are renewed this long before they expire, because a request arrives some time after it is signed.
@@ -44,24 +111,24 @@ struct CredentialsAnswer {
 }
 
 #[derive(Debug)]
-pub(super) struct Renewed {
-    pub(super) credentials: Credentials,
+struct Renewed {
+    credentials: Credentials,
     expires: Option<SystemTime>,
 }
 
 impl Renewed {
-    pub(super) fn should_be_renewed(&self, now: SystemTime) -> bool {
+    fn should_be_renewed(&self, now: SystemTime) -> bool {
         self.expires.is_some_and(|expires| now + AHEAD >= expires)
     }
 
-    pub(super) fn is_good(&self, now: SystemTime) -> bool {
+    fn is_good(&self, now: SystemTime) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }
 }
 
 impl CredentialsEndpoint {
     /// `None` if the variable is unset, or names a host that must not receive the token.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let url = reader.url(CREDENTIALS_FULL_URI)?;
         let token = reader.secret(AUTHORIZATION_TOKEN);
         let token_file = reader.string_if_set(AUTHORIZATION_TOKEN_FILE);
@@ -73,7 +140,7 @@ impl CredentialsEndpoint {
         Some(Self { url, token, token_file })
     }
 
-    pub(super) async fn ask(&self, client: &AwsClient) -> Result<Renewed, CredentialsError> {
+    async fn ask(&self, client: &AwsClient) -> Result<Renewed, CredentialsError> {
         let failed = |problem: String| CredentialsError { problem };
         let mut headers = HeaderMap::new();
         if let Some(token) = self.token()? {

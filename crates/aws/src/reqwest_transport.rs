@@ -1,8 +1,8 @@
 //! AWS requests with reqwest: through proxies, and each on a new connection by default.
 
-use super::endpoint::host;
-use super::transport::{AwsHttpRequest, RequestSender, Sent};
-use super::{AwsResponse, NoResponse, TIMED_OUT};
+use crate::client::{
+    AwsHttpRequest, AwsResponse, NoResponse, RequestSender, Sent, TIMED_OUT, host,
+};
 use settings::Proxy;
 use std::error::Error;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The first request creates the HTTP client: most environments need neither a secret nor a queue.
 #[derive(Debug)]
-pub(super) struct ReqwestTransport {
+pub(crate) struct ReqwestTransport {
     proxy: Option<Proxy>,
     idle_connections: usize,
     https: OnceCell<reqwest::Client>,
@@ -23,7 +23,7 @@ pub(super) struct ReqwestTransport {
 }
 
 impl ReqwestTransport {
-    pub(super) fn new(proxy: Option<Proxy>, idle_connections: usize) -> Self {
+    pub(crate) fn new(proxy: Option<Proxy>, idle_connections: usize) -> Self {
         let (https, http) = (OnceCell::new(), OnceCell::new());
         Self { proxy, idle_connections, https, http }
     }

@@ -1,0 +1,327 @@
+//! The client of AWS's JSON protocols, for secrets, parameters and queues: one signed request, sent once, bounded in time and
+//! size, never redirected. Errors state whether the request may have arrived.
+
+#[cfg(feature = "reqwest")]
+use crate::reqwest_transport::ReqwestTransport;
+use crate::signature::{Scope, amz_date, authorization};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::Value;
+#[cfg(feature = "reqwest")]
+use settings::Proxy;
+use settings::Secret;
+use std::fmt;
+use std::pin::Pin;
+use std::time::SystemTime;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+/// S3 answers a put with an empty body, or with an error of a few hundred bytes.
+const MAX_PUT_RESPONSE_BYTES: usize = 64 * 1024;
+
+/// Sends signed requests, each on a new connection unless [created otherwise](Self::keeping_connections). Minutes and a freeze of
+/// the environment may pass between two requests: a kept connection would break with the next request half sent.
+#[derive(Debug)]
+pub struct AwsClient {
+    clock: fn() -> SystemTime,
+    transport: Box<dyn RequestSender>,
+}
+
+impl AwsClient {
+    /// Uses this transport; `clock` gives the signing time.
+    pub fn by(transport: impl RequestSender + 'static, clock: fn() -> SystemTime) -> Self {
+        Self { clock, transport: Box::new(transport) }
+    }
+
+    #[cfg(feature = "reqwest")]
+    pub fn new(clock: fn() -> SystemTime, proxy: Option<Proxy>) -> Self {
+        Self::keeping_connections(clock, proxy, 0)
+    }
+
+    /// Like [`Self::new`], and keeps this many connections. For many requests in a row that are safe to send twice.
+    #[cfg(feature = "reqwest")]
+    pub fn keeping_connections(
+        clock: fn() -> SystemTime,
+        proxy: Option<Proxy>,
+        most: usize,
+    ) -> Self {
+        Self::by(ReqwestTransport::new(proxy, most), clock)
+    }
+
+    pub fn wall_clock(&self) -> SystemTime {
+        (self.clock)()
+    }
+
+    pub async fn send(&self, request: SignedRequest<'_>) -> Result<AwsResponse, NoResponse> {
+        let (endpoint, deadline) = (request.endpoint, request.deadline);
+        let request = signed(request, &host(endpoint), self.wall_clock())?;
+        self.send_unsigned(request, deadline).await
+    }
+
+    /// Puts a body once to a presigned URL, such as CloudFormation's for custom resources. Without a content type, which would
+    /// have to be signed.
+    pub async fn put_presigned(
+        &self,
+        url: &Url,
+        body: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<AwsResponse, NoResponse> {
+        let request = AwsHttpRequest {
+            method: Method::PUT,
+            url,
+            headers: HeaderMap::new(),
+            body,
+            is_direct: false,
+            max_response_bytes: MAX_PUT_RESPONSE_BYTES,
+        };
+        self.send_unsigned(request, deadline).await
+    }
+
+    pub(crate) async fn send_unsigned(
+        &self,
+        request: AwsHttpRequest<'_>,
+        deadline: Instant,
+    ) -> Result<AwsResponse, NoResponse> {
+        let url = request.url;
+        match timeout_at(deadline, self.transport.send(request)).await {
+            Ok(response) => response,
+            Err(_) => Err(NoResponse::Deadline { host: self.transport.shown(url) }),
+        }
+    }
+}
+
+/// Credentials of a role, or of a user in tests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// `AWS_ACCESS_KEY_ID`.
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`.
+    pub secret_access_key: Secret,
+    /// `AWS_SESSION_TOKEN`, for a role's credentials.
+    pub session_token: Option<Secret>,
+}
+
+/// `https://secretsmanager.eu-west-1.amazonaws.com/` for each partition, which the region's name determines (AWS General
+/// Reference, "Service endpoints"). `None` if it is not a region's name.
+pub fn service_endpoint(service: &str, partition: Option<&str>, region: &str) -> Option<Url> {
+    let is_region = !region.is_empty()
+        && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_in = |name: &str, prefix: &str| {
+        partition.map_or(region.starts_with(prefix), |partition| partition == name)
+    };
+    let domains = [
+        ("aws-cn", "cn-", "amazonaws.com.cn"),
+        ("aws-iso", "us-iso-", "c2s.ic.gov"),
+        ("aws-iso-b", "us-isob-", "sc2s.sgov.gov"),
+        ("aws-eusc", "eusc-", "amazonaws.eu"),
+    ];
+    let domain = domains
+        .iter()
+        .find(|(name, prefix, _)| is_in(name, prefix))
+        .map_or("amazonaws.com", |(_, _, domain)| domain);
+    let url = format!("https://{service}.{region}.{domain}/");
+    is_region.then(|| Url::parse(&url).ok()).flatten()
+}
+
+/// The endpoint's host, with its port unless that is the default.
+pub fn host(endpoint: &Url) -> String {
+    let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
+    endpoint.host_str().unwrap_or_default().to_owned() + &port
+}
+
+/// The reason for a missing response. Contains only the host of the request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoResponse {
+    /// The request could not be made.
+    #[error("{0}")]
+    NotMade(&'static str),
+    /// Connecting failed: nothing was sent.
+    #[error("cannot reach {host}: {cause}")]
+    NotConnected {
+        /// The endpoint's host, with its port unless that is the default.
+        host: String,
+        cause: String,
+    },
+    /// The connection broke, or the response was not HTTP.
+    #[error("cannot reach {host}: {cause}")]
+    Broken {
+        /// The endpoint's host, with its port unless that is the default.
+        host: String,
+        cause: String,
+    },
+    #[error("cannot reach {host}: {TIMED_OUT}")]
+    Deadline {
+        /// The endpoint's host, with its port unless that is the default.
+        host: String,
+    },
+    /// The response exceeds the request's limit.
+    #[error("the answer of {host} is longer than {most} bytes")]
+    TooLong {
+        /// The endpoint's host, with its port unless that is the default.
+        host: String,
+        most: usize,
+    },
+}
+
+/// The cause if a service takes too long.
+pub const TIMED_OUT: &str =
+    "timed out; does the function's VPC have a way to it, such as a VPC endpoint?";
+
+impl NoResponse {
+    /// Returns `true` if the service may have carried out the request.
+    pub fn may_have_arrived(&self) -> bool {
+        !matches!(self, Self::NotMade(_) | Self::NotConnected { .. })
+    }
+}
+
+/// A request without its signing time.
+#[derive(Debug)]
+pub struct SignedRequest<'a> {
+    pub credentials: &'a Credentials,
+    /// The service's name in signatures: `sqs`.
+    pub service: &'a str,
+    pub region: &'a str,
+    pub endpoint: &'a Url,
+    /// `application/x-amz-json-1.0` or `-1.1`, depending on the service.
+    pub content_type: &'a str,
+    /// The operation: `AmazonSQS.SendMessageBatch`.
+    pub target: &'a str,
+    pub body: Vec<u8>,
+    pub deadline: Instant,
+    pub max_response_bytes: usize,
+}
+
+/// Returns the request with its signature over all headers except the length.
+fn signed<'a>(
+    request: SignedRequest<'a>,
+    host: &str,
+    time: SystemTime,
+) -> Result<AwsHttpRequest<'a>, NoResponse> {
+    let SignedRequest { service, region, endpoint: url, content_type, target, body, .. } = request;
+    let Credentials { access_key_id, secret_access_key, session_token } = request.credentials;
+    if url.query().is_some() {
+        return Err(NoResponse::NotMade("an AWS endpoint must not have a query"));
+    }
+    let time = amz_date(time);
+    let scope = Scope { service, region, time: &time };
+    let mut values = vec![("content-type", content_type), ("host", host), ("x-amz-date", &time)];
+    values.extend(session_token.iter().map(|token| ("x-amz-security-token", token.expose())));
+    values.push(("x-amz-target", target));
+    let authorization =
+        authorization(&scope, (access_key_id, secret_access_key), url, &values, &body);
+    values.push(("authorization", &authorization));
+    let mut headers = HeaderMap::new();
+    for (name, value) in values {
+        let unfit = "the credentials contain characters that a header cannot";
+        let mut value = HeaderValue::from_str(value).map_err(|_| NoResponse::NotMade(unfit))?;
+        value.set_sensitive(matches!(name, "authorization" | "x-amz-security-token"));
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    let max_response_bytes = request.max_response_bytes;
+    let (method, is_direct) = (Method::POST, false);
+    Ok(AwsHttpRequest { method, url, headers, body, is_direct, max_response_bytes })
+}
+
+/// A response, successful or not.
+#[derive(Debug)]
+pub struct AwsResponse {
+    pub status: u16,
+    /// At most the request's limit of bytes.
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// `AccessDeniedException`; empty if the response does not come from the service.
+    pub(crate) code: String,
+    /// May be empty.
+    pub(crate) message: String,
+}
+
+impl AwsResponse {
+    /// Code and message of an error response: `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`. The code may
+    /// also be in `code`, the message in either case, and both may repeat (Smithy, "AWS JSON 1.0 protocol", "Operation error
+    /// serialization").
+    pub(crate) fn refusal(&self) -> Refusal {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let first = |names: [&str; 2]| {
+            let mut texts = names.iter().filter_map(|name| body.get(name)?.as_str());
+            texts.find(|text| !text.is_empty()).unwrap_or_default()
+        };
+        let code = first(["__type", "code"]);
+        // A namespace precedes the code, and some responses append a URL.
+        let code = code.rsplit('#').next().unwrap_or_default();
+        let code = code.split(':').next().unwrap_or_default();
+        Refusal { code: code.to_owned(), message: first(["message", "Message"]).to_owned() }
+    }
+}
+
+/// A service's text on one line, cut to 300 characters.
+pub(crate) fn excerpt(text: &str) -> String {
+    const MOST_CHARS: usize = 300;
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let line = words.join(" ");
+    let head: String = line.chars().take(MOST_CHARS).collect();
+    if head.len() < line.len() { format!("{head}…") } else { head }
+}
+
+pub struct AwsHttpRequest<'a> {
+    pub method: Method,
+    pub url: &'a Url,
+    /// All headers except the length.
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    /// `true` if the host is this machine, or one that no proxy reaches.
+    pub is_direct: bool,
+    pub max_response_bytes: usize,
+}
+
+impl fmt::Debug for AwsHttpRequest<'_> {
+    /// Shows host and size only: headers contain signatures and tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpRequest({} {}, {} bytes)", self.method, host(self.url), self.body.len())
+    }
+}
+
+pub type Sent<'a> = Pin<Box<dyn Future<Output = Result<AwsResponse, NoResponse>> + Send + 'a>>;
+
+/// Sends one request and returns its response, without retries or redirects. The caller drops the future at the deadline.
+pub trait RequestSender: fmt::Debug + Send + Sync {
+    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a>;
+
+    fn shown(&self, url: &Url) -> String {
+        host(url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_responses_are_parsed_in_every_spelling() {
+        let check = |body: &str, code: &str, message: &str| {
+            let refusal = AwsResponse { status: 400, body: body.into() }.refusal();
+            assert_eq!(
+                (refusal.code.as_str(), refusal.message.as_str()),
+                (code, message),
+                "{body}"
+            );
+        };
+        check(r#"{"__type":"AccessDenied","Message":"no"}"#, "AccessDenied", "no");
+        check(
+            r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no"}"#,
+            "QueueDoesNotExist",
+            "no",
+        );
+        check(r#"{"__type":"Throttling:http://x/"}"#, "Throttling", "");
+        check(r#"{"code":"x#Throttling","__type":null}"#, "Throttling", "");
+        check(r#"{"__type":"a#A","code":"A","message":"no","Message":"no"}"#, "A", "no");
+        check(r#"{"message":"Forbidden"}"#, "", "Forbidden");
+        check("<html>", "", "");
+        check(r#"{"__type":1}"#, "", "");
+    }
+}
