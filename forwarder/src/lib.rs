@@ -30,7 +30,6 @@ mod source;
 mod vitals;
 
 pub use config::Config;
-pub use config::dictionaries::read as read_dictionaries;
 pub use config::variables::TABLE;
 pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
 pub use deliver::enqueue::{KeptIn, NoQueue, Queues, Undelivered};

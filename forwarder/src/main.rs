@@ -13,16 +13,10 @@ async fn main() -> Result<(), Error> {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panicked, please report this");
     }));
-    let (mut config, warnings) = Config::from_source(&settings::Env);
+    let (config, warnings) = Config::from_source(&settings::Env);
     init_log(config.as_ref().map_or(tracing::Level::WARN, |config| config.log_level));
     for warning in warnings {
         tracing::warn!("{warning}");
-    }
-    for problem in config.iter_mut().flat_map(Config::read_dictionaries) {
-        tracing::error!(
-            problem,
-            "a dictionary cannot be used, lines that need it are dead-lettered"
-        );
     }
     let prepared = config
         .map_err(|error| error.to_string())

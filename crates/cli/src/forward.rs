@@ -2,7 +2,6 @@
 
 use crate::broken_pipe;
 use crate::destination::DestinationArguments;
-use crate::lines;
 use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
 use backend::Authorized;
@@ -59,7 +58,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         // The user wants the file's own times; the backend reports those that it rejects.
         IngestPolicy::any_time()
     };
-    config.dictionaries = Some(lines::dictionaries());
     let mut options = forwarder::Options::of(&config);
     // No event comes from this process's own log group.
     options.own_log_groups.clear();

@@ -5,8 +5,7 @@ use platform::LogSource;
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read as _};
-use std::sync::OnceLock;
-use wire::compact::{CompactError, Context, Dictionaries, UsedNames};
+use wire::compact::{CompactError, Context, UsedNames};
 use wire::{Joined, Limits, LineError, LineReading, Rejoin, read_line_of};
 
 /// The longest line. A file without newlines must not fill the memory.
@@ -69,23 +68,6 @@ pub(crate) struct Writer {
     /// For compact lines: their log stream, unless each line names it, as those of `aws logs tail` do.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     log_stream: String,
-}
-
-/// The user's own dictionaries of compact lines: the files in the folder `dictionaries` here.
-pub(crate) fn dictionaries() -> &'static Dictionaries {
-    static READ: OnceLock<&Dictionaries> = OnceLock::new();
-    READ.get_or_init(|| {
-        let (dictionaries, problems) = forwarder::read_dictionaries(&["dictionaries".into()]);
-        for problem in problems {
-            eprintln!("warning: a dictionary is ignored: {problem}");
-        }
-        dictionaries
-    })
-}
-
-/// The limits of lines, with these dictionaries.
-fn limits() -> Limits {
-    Limits { dictionaries: Some(dictionaries()), ..Limits::default() }
 }
 
 /// A log event with its origin, as JSON, or a delivery of CloudWatch Logs with several.
@@ -199,7 +181,7 @@ impl Joining {
     }
 
     fn take_text(&mut self, number: usize, text: String, found: &mut Vec<(usize, Found)>) {
-        let (context, limits) = (self.writer.context(), limits());
+        let (context, limits) = (self.writer.context(), Limits::default());
         if self.rejoin.is_waiting() {
             match self.rejoin.go_on(&text, &context, &limits) {
                 Joined::More => {
@@ -238,7 +220,7 @@ impl Joining {
 
     fn alone(&self, pieces: Vec<(usize, String)>) -> Vec<(usize, Found)> {
         let read = |(number, line): (usize, String)| {
-            let found = match read_line_of(&line, &self.writer.context(), &limits()) {
+            let found = match read_line_of(&line, &self.writer.context(), &Limits::default()) {
                 Some(reading) => Found::Otlp(Box::new(reading)),
                 None => Found::Other(line),
             };

@@ -9,7 +9,6 @@ mod cost;
 mod decode;
 mod destination;
 mod dev;
-mod dictionary;
 mod doctor;
 mod forward;
 mod functions;
@@ -66,8 +65,6 @@ enum Command {
     Replay(Box<replay::Arguments>),
     /// Estimate the monthly cost of telemetry, and name the limits that apply.
     Cost(cost::Arguments),
-    /// Train a dictionary of your own for compact lines.
-    Dictionary(dictionary::Arguments),
     /// Print shell completions.
     Completions(CompletionsArguments),
 }
@@ -98,7 +95,6 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
-        Command::Dictionary(arguments) => dictionary::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),

@@ -23,13 +23,6 @@ pub const LAMBDA_OTLP_LINE: Variable = Variable {
     doc: "Format of OTLP lines. Set `compact` to write a seventh to a half of the bytes, once every reader of the log group reads compact lines.",
 };
 
-pub const LAMBDA_OTLP_DICTIONARY: Variable = Variable {
-    name: "LAMBDA_OTLP_DICTIONARY",
-    default: None,
-    kind: Kind::Text,
-    doc: "For compact lines: path of a [dictionary of your own](cost.md#a-dictionary-of-your-own), in the package or a layer. Set it if your spans have many attributes of your own.",
-};
-
 pub const LAMBDA_OTLP_MAX_LINE_BYTES: Variable = Variable {
     name: "LAMBDA_OTLP_MAX_LINE_BYTES",
     default: Some("60KiB"),

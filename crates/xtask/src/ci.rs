@@ -124,6 +124,13 @@ fn cargo(root: &Path, arguments: &[&str]) -> Command {
     cargo
 }
 
+/// Trains the compact line's dictionary.
+pub(crate) fn dictionary() -> anyhow::Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--release", "--package", "lambda-otlp-bench", "--no-default-features"]);
+    succeed(cargo.args(["--features", "corpus", "--bin", "dictionary"]))
+}
+
 fn succeed(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
     if !status.success() {

@@ -14,7 +14,6 @@ use opentelemetry_sdk::trace::Sampler;
 use processor_mode::ProcessorMode;
 use settings::{Reader, Source};
 use variables::TABLE;
-use wire::compact::OwnDictionary;
 
 pub(crate) const DEFAULT_COMPRESSION_LEVEL: u32 = 6;
 pub(crate) const DEFAULT_QUEUE_SIZE: usize = 2048;
@@ -36,8 +35,6 @@ pub(crate) struct Config {
     pub(crate) compression_level: Option<u32>,
     pub(crate) level: Option<LogLevel>,
     pub(crate) writes_compact_lines: bool,
-    /// The user's own dictionary of compact lines.
-    pub(crate) dictionary: Option<OwnDictionary>,
     pub(crate) max_line_bytes: usize,
     pub(crate) disabled: bool,
     pub(crate) writes: Writes,
@@ -140,7 +137,6 @@ impl Config {
                 &[("standard", false), ("compact", true)],
                 false,
             ),
-            dictionary: reader.file_if_set("LAMBDA_OTLP_DICTIONARY", OwnDictionary::of_file),
             max_line_bytes: max_line_bytes(&mut reader),
             disabled: reader.choice(
                 "OTEL_SDK_DISABLED",

@@ -13,7 +13,6 @@ pub const TABLE: Table = Table::new(&[
         },
         shared::LAMBDA_OTLP_INFERRED_SPANS,
         shared::LAMBDA_OTLP_LINE,
-        shared::LAMBDA_OTLP_DICTIONARY,
         shared::LAMBDA_OTLP_MAX_LINE_BYTES,
     ],
     &[

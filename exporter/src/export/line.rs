@@ -12,7 +12,7 @@ use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use wire::compact::{Names, OwnDictionary};
+use wire::compact::Names;
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
 
 /// The fields of a line beside its payload, and its compression.
@@ -28,8 +28,6 @@ pub(crate) struct LineSettings {
     pub(crate) with_timestamp: bool,
     /// The names that compact lines leave out; `None` for standard lines.
     pub(crate) compact: Option<Names>,
-    /// The user's own dictionary of compact lines.
-    pub(crate) dictionary: Option<OwnDictionary>,
 }
 
 /// Writes encoded requests as OTLP lines, for all three exporters.
@@ -228,9 +226,7 @@ impl Encoder {
     fn new(settings: &LineSettings, account: Option<&String>) -> Self {
         let limits = LineLimits { max_bytes: settings.max_line_bytes, ..LineLimits::default() };
         let mut line = match &settings.compact {
-            Some(names) => {
-                LineEncoder::compact(names.clone(), limits).with_dictionary(settings.dictionary)
-            }
+            Some(names) => LineEncoder::compact(names.clone(), limits),
             None => LineEncoder::new(settings.compression_level, limits),
         };
         if let Some(account) = account {
@@ -352,7 +348,6 @@ mod tests {
             level: None,
             with_timestamp: false,
             compact: None,
-            dictionary: None,
         }
     }
 

@@ -46,7 +46,6 @@ impl LineExporterBuilder {
             level,
             with_timestamp: config.lambda.json_log_level.is_some(),
             compact: config.writes_compact_lines.then(|| names(&config.lambda)),
-            dictionary: config.dictionary,
         };
         let output = self.output.unwrap_or_else(|| Arc::new(Stdout));
         let deadline = self.deadline.unwrap_or_else(Deadline::of_process);

@@ -12,12 +12,11 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
 use serde_json::{Value, json};
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wire::compact::{Context, Dictionaries, OwnDictionary, dictionary};
+use wire::compact::Context;
 use wire::{Limits, SignalKind, read_line_of};
 
 /// One invocation with two spans, a log record and a measurement.
@@ -64,38 +63,6 @@ fn the_signals_of_an_invocation_share_a_line() {
     let standard = Function::new();
     invoke(&standard);
     assert_eq!(counts(&standard.written()), [3, 2, 1, 1]);
-}
-
-#[test]
-fn lines_are_encoded_with_a_valid_custom_dictionary() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("dictionary-64.bin");
-    let path = path.to_str().unwrap();
-    let invoked = || {
-        let own = [("LAMBDA_OTLP_DICTIONARY", path)];
-        let function = Function::with_variables(&[&COMPACT[..], &own].concat());
-        invoke(&function);
-        function.output.take_lines().pop().unwrap()
-    };
-    let read = |line: &str, limits: &Limits| {
-        let reading = read_line_of(line, &DELIVERY, limits).unwrap();
-        (reading.decoded.len(), reading.undecodable.len())
-    };
-    // A missing file, or another one, is not a reason to write nothing.
-    assert_eq!(read(&invoked(), &Limits::default()), (3, 0));
-    std::fs::write(path, "text").unwrap();
-    assert_eq!(read(&invoked(), &Limits::default()), (3, 0));
-
-    let mut file = dictionary::of_number(dictionary::NEWEST).unwrap().to_vec();
-    file.get_mut(1000..).unwrap().reverse();
-    std::fs::write(path, &file).unwrap();
-    let line = invoked();
-    assert_eq!(read(&line, &Limits::default()), (0, 1));
-    let own = OwnDictionary::of_file(Path::new(path), Ok(file)).unwrap();
-    let mut dictionaries = Dictionaries::default();
-    dictionaries.add(own).unwrap();
-    let dictionaries = Some(&*Box::leak(Box::new(dictionaries)));
-    assert_eq!(read(&line, &Limits { dictionaries, ..Limits::default() }), (3, 0));
 }
 
 #[test]

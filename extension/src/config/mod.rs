@@ -17,7 +17,6 @@ use std::ops::RangeInclusive;
 use tracing::Level;
 pub use variables::TABLE;
 use variables::{OTEL_ENDPOINT, RECEIVER_PORT};
-use wire::compact::OwnDictionary;
 pub use wrapper::WRAPPER;
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
@@ -53,8 +52,6 @@ pub(crate) const TELEMETRY_MAX_BYTES: usize = 262_144;
 pub(crate) struct LineFormat {
     /// `true` for compact lines, except for those of requests that no backend accepted.
     pub(crate) is_compact: bool,
-    /// The user's own dictionary of compact lines.
-    pub(crate) dictionary: Option<OwnDictionary>,
     pub(crate) max_bytes: usize,
     pub(crate) compression_level: u32,
     /// The `level` of each line under Lambda's JSON log format.
@@ -298,7 +295,6 @@ fn lines(reader: &mut Reader<'_>) -> LineFormat {
             &[("standard", false), ("compact", true)],
             false,
         ),
-        dictionary: reader.file_if_set("LAMBDA_OTLP_DICTIONARY", OwnDictionary::of_file),
         max_bytes: within(reader, "LAMBDA_OTLP_MAX_LINE_BYTES", max_bytes, &LINE_BYTES),
         compression_level: u32::try_from(level).unwrap_or(9),
         // Lambda's log filter takes a line without a level for INFO.

@@ -38,12 +38,8 @@ const OWN: &[Variable] = &[
     },
 ];
 
-const LINES: &[Variable] = &[
-    shared::LAMBDA_OTLP_LINE,
-    shared::LAMBDA_OTLP_DICTIONARY,
-    shared::LAMBDA_OTLP_MAX_LINE_BYTES,
-    shared::LAMBDA_OTLP_NAMES,
-];
+const LINES: &[Variable] =
+    &[shared::LAMBDA_OTLP_LINE, shared::LAMBDA_OTLP_MAX_LINE_BYTES, shared::LAMBDA_OTLP_NAMES];
 
 const ALIASES: &[Variable] =
     &[shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL, shared::O2_SPAN_MAPPING_STRATEGY];

@@ -1,6 +1,5 @@
 //! The forwarder's configuration, read once from the variables.
 
-pub(crate) mod dictionaries;
 pub(crate) mod variables;
 
 use crate::convert::PlatformSpans;
@@ -12,9 +11,7 @@ use crate::vitals::VitalsSettings;
 use aws::{AwsSecretsSettings, SqsSettings};
 use backend::{DestinationConfig, Profile};
 use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
-use std::path::PathBuf;
 use variables::TABLE;
-use wire::compact::Dictionaries;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -32,10 +29,6 @@ pub struct Config {
     pub region: Option<String>,
     /// Options for spans of invocations made from Lambda's lines.
     pub platform_spans: Option<PlatformSpans>,
-    /// Folders with the user's own dictionaries for compact lines.
-    pub dictionary_folders: Vec<PathBuf>,
-    /// These dictionaries, once [`read_dictionaries`](Self::read_dictionaries) has read them.
-    pub dictionaries: Option<&'static Dictionaries>,
     pub own_log_groups: Vec<String>,
     pub vitals: Option<VitalsSettings>,
     pub log_level: tracing::Level,
@@ -119,19 +112,10 @@ impl Config {
             old_records,
             region,
             platform_spans,
-            dictionary_folders: dictionaries::folders(package.as_deref()),
-            dictionaries: None,
             own_log_groups,
             vitals,
             log_level,
         })
-    }
-
-    /// Reads the user's own dictionaries. Returns the problems of files that are none; lines that need them are dead-lettered.
-    pub fn read_dictionaries(&mut self) -> Vec<String> {
-        let (dictionaries, problems) = dictionaries::read(&self.dictionary_folders);
-        self.dictionaries = Some(dictionaries);
-        problems
     }
 }
 

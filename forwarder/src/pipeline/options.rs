@@ -4,7 +4,6 @@ use crate::config::Config;
 use crate::convert::ConvertOptions;
 use crate::source::SourceLimits;
 use std::time::Duration;
-use wire::Limits;
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -32,7 +31,6 @@ impl Options {
                 platform: config.platform,
                 platform_spans: config.platform_spans,
                 join_stack_traces: true,
-                limits: Limits { dictionaries: config.dictionaries, ..Limits::default() },
                 ..ConvertOptions::default()
             },
             region: config.region.clone(),

@@ -17,7 +17,7 @@ use lambda_otlp_bench::corpus::{self, Function, Template};
 use lambda_otlp_bench::{SERVICES, Service, THINGS};
 use std::path::Path;
 use std::process::Command;
-use wire::compact::{Encoder, Names, Sample};
+use wire::compact::{Encoder, Names};
 use wire::{Envelope, LineEncoder, LineLimits, Request};
 
 const SPANS: [u64; 5] = [1, 3, 5, 10, 100];
@@ -127,22 +127,9 @@ fn table() -> anyhow::Result<()> {
         println!("| bytes, {ids:?} ids, compact / OTLP line | {} |", bytes.join(" | "));
         println!("| workload, {ids:?} ids | {} |", cells.join(" | "));
     }
-    let own = own_dictionary_of_services();
-    let mut cells = Vec::new();
-    for spans in SPANS {
-        let bytes = (0..SERVICES).map(|number| {
-            let service = Service::new(number);
-            let mut encoder = Encoder::new(64, own.clone().into());
-            let request = traces(&service, 0, spans);
-            line_of(&mut encoder, &names(&service), &[&request])
-        });
-        cells.push((bytes.sum::<usize>() / services - OVERHEAD).to_string());
-    }
-    println!("| bytes, Sequential ids, own dictionary | {} |", cells.join(" | "));
     for (name, text) in TEMPLATES {
         let template = Template::new(text);
-        let own = own_dictionary(&template);
-        for (all_signals, is_own) in [(false, false), (true, false), (false, true), (true, true)] {
+        for all_signals in [false, true] {
             let mut cells = Vec::new();
             for spans in SPANS {
                 let (mut compact, mut standard) = (0, 0);
@@ -164,18 +151,13 @@ fn table() -> anyhow::Result<()> {
                         .map(|request| line(&mut encoder, &values.name, request.clone()))
                         .sum::<usize>();
                     let requests: Vec<&Request> = requests.iter().collect();
-                    let mut encoder = if is_own {
-                        Encoder::new(64, own.clone().into())
-                    } else {
-                        Encoder::default()
-                    };
+                    let mut encoder = Encoder::default();
                     compact += line_of(&mut encoder, &names, &requests);
                 }
                 cells.push(ratio(compact, standard));
             }
             let what = if all_signals { ", 3 records, metrics" } else { "" };
-            let own = if is_own { ", own dictionary" } else { "" };
-            println!("| {name}{what}{own} | {} |", cells.join(" | "));
+            println!("| {name}{what} | {} |", cells.join(" | "));
         }
     }
     let compact = std::env::current_exe()?;
@@ -201,50 +183,6 @@ fn table() -> anyhow::Result<()> {
 fn line_of(encoder: &mut Encoder, names: &Names, requests: &[&Request]) -> usize {
     let content = encoder.text(&names.context(), wire::compact::Flags::default(), requests);
     content.len() + r#"{"_otelc":""}"#.len() + 1 + OVERHEAD
-}
-
-/// Invocations that train dictionaries; others are measured.
-const TRAINING: std::ops::Range<u64> = 1000..1004;
-
-fn own_dictionary_of_services() -> Vec<u8> {
-    let mut encoder = Encoder::new(0, (&[]).into());
-    let mut samples = Vec::new();
-    for service in (0..SERVICES).map(Service::new) {
-        for (group, invocation) in TRAINING.enumerate() {
-            let requests = [traces(&service, invocation, 1), traces(&service, invocation, 5)];
-            samples.extend(requests.iter().map(|request| Sample {
-                skeleton: encoder.skeleton(&names(&service).context(), &[request]).to_vec(),
-                groups: vec![group],
-            }));
-        }
-    }
-    wire::compact::train(&samples)
-}
-
-/// Returns a dictionary of the ten measured functions, trained with other invocations than the measured ones.
-fn own_dictionary(template: &Template) -> Vec<u8> {
-    let mut encoder = Encoder::new(0, (&[]).into());
-    let mut samples = Vec::new();
-    for number in 0..10 {
-        let mut function = Function::new(template, &THINGS, number);
-        for (group, invocation) in TRAINING.enumerate() {
-            let requests = [
-                function.traces(invocation, 1),
-                function.traces(invocation, 5),
-                corpus::logs(&mut function, invocation, 3),
-                corpus::metrics(&mut function, invocation),
-            ];
-            let values = &function.values;
-            let log_group = format!("/aws/lambda/{}", values.name);
-            let names = Names::of_function(&values.name, values.region, &log_group, &values.stream)
-                .with_account(&values.account);
-            samples.extend(requests.iter().map(|request| Sample {
-                skeleton: encoder.skeleton(&names.context(), &[request]).to_vec(),
-                groups: vec![group],
-            }));
-        }
-    }
-    wire::compact::train(&samples)
 }
 
 /// The bytes that CloudWatch charges for a line.

@@ -11,7 +11,6 @@ pub const LIMITS: Limits = Limits {
     items: 100,
     least_item_bytes: 0,
     messages: 10_000,
-    dictionaries: None,
 };
 
 /// Any text as log events of one stream, one per line.

@@ -64,8 +64,6 @@ pub(crate) struct Arguments {
 enum LineFormat {
     Standard,
     Compact,
-    /// Compact, with a dictionary of your own
-    OwnDictionary,
 }
 
 /// The stack's `Collect`.
@@ -243,9 +241,6 @@ mod tests {
         close(standard.1, Month::of(&arguments(words)).total());
         close(compact.0, 3.58);
         close(standard.1 - compact.1, (standard.0 - compact.0) * (0.50 + 0.03 * 14.0 / 30.0));
-        let own = of(words, "dictionary of your own");
-        close(own.0, 2.46);
-        close(compact.1 - own.1, (compact.0 - own.0) * (0.50 + 0.03 * 14.0 / 30.0));
         // The chosen format changes no comparison, and stated bytes scale to the other format.
         assert_eq!(of("--invocations 10M --line compact", "compact"), compact);
         let stated = "--invocations 10M --line-bytes 3662";

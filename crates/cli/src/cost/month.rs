@@ -18,9 +18,6 @@ const STANDARD_BYTES: [(f64, f64); 5] =
     [(1.0, 1348.0), (3.0, 1831.0), (5.0, 2124.0), (10.0, 2742.0), (100.0, 11_694.0)];
 const COMPACT_BYTES: [(f64, f64); 5] =
     [(1.0, 186.0), (3.0, 332.0), (5.0, 451.0), (10.0, 718.0), (100.0, 4969.0)];
-/// With a dictionary of these functions, trained with other invocations.
-const OWN_DICTIONARY_BYTES: [(f64, f64); 5] =
-    [(1.0, 121.0), (3.0, 220.0), (5.0, 318.0), (10.0, 556.0), (100.0, 4718.0)];
 /// CPU milliseconds that the library adds to an invocation: `bench`'s smallest function, mode `sync`, p50.
 const WRITING_MS: f64 = 0.115;
 /// CPU milliseconds of the forwarder per OTLP line of either format, and per invocation's other log events with five lines of its
@@ -83,7 +80,6 @@ impl Alternative {
         vec![
             of_format("OTLP lines", LineFormat::Standard),
             of_format("compact lines, LAMBDA_OTLP_LINE=compact", LineFormat::Compact),
-            of_format("compact lines, a dictionary of your own", LineFormat::OwnDictionary),
             Self {
                 what: "direct mode, steady traffic",
                 line_gb: 0.0,
@@ -104,7 +100,6 @@ impl Arguments {
         let measured = |format| match format {
             LineFormat::Standard => line_bytes(&STANDARD_BYTES, self.spans),
             LineFormat::Compact => line_bytes(&COMPACT_BYTES, self.spans),
-            LineFormat::OwnDictionary => line_bytes(&OWN_DICTIONARY_BYTES, self.spans),
         };
         let stated = self.line_bytes.map(|bytes| f64::from(bytes) / measured(self.line));
         stated.unwrap_or(1.0) * measured(format)

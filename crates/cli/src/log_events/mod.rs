@@ -3,7 +3,6 @@
 pub(crate) mod gathered;
 
 use crate::forward::TIME_FOR_EVENT;
-use crate::lines;
 use anyhow::Context as _;
 use backend::Outcome;
 use forwarder::{
@@ -39,7 +38,6 @@ impl Converter {
         let mut config = config.context("the forwarder's settings")?;
         config.old_records = IngestPolicy::any_time();
         config.region = region.map(str::to_owned);
-        config.dictionaries = Some(lines::dictionaries());
         let kept = Kept::default();
         let destinations = vec![forwarder::default_destination(&config, kept.clone())];
         let forwarder = Forwarder::new(destinations, Queues::default(), options(&config));

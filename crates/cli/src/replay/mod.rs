@@ -8,7 +8,6 @@ use crate::aws::{self, AwsArguments};
 use crate::broken_pipe;
 use crate::destination::DestinationArguments;
 use crate::forward::{one_destination, write_ledger};
-use crate::lines;
 use crate::progress::Progress;
 use ::aws::AwsSecrets;
 use aws_config::SdkConfig;
@@ -91,7 +90,6 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         eprintln!("warning: {warning}");
     }
     let mut config = config?;
-    config.dictionaries = Some(lines::dictionaries());
     let policy = config.old_records.of(config.destination.profile);
     if !arguments.dry_run && !agreed(arguments, &checkpoint, policy, now)? {
         eprintln!("nothing was sent");

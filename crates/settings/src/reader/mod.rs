@@ -7,8 +7,7 @@ use crate::secret::Secret;
 use crate::secret_reference::SecretReference;
 use crate::source::Source;
 use crate::table::{Kind, Table, Variable};
-use std::path::{Path, PathBuf};
-use std::{fmt, io, time::Duration};
+use std::{fmt, time::Duration};
 
 /// Reads variables. An invalid value is noted and replaced by its default, so that one pass finds every mistake.
 ///
@@ -149,17 +148,6 @@ impl<'a> Reader<'a> {
         if !self.mistakes.contains(&mistake) {
             self.mistakes.push(mistake);
         }
-    }
-
-    /// The file at this path, parsed. A file that cannot be read or parsed is a warning, and ignored.
-    pub fn file_if_set<T>(
-        &mut self,
-        name: &str,
-        parse: impl FnOnce(&Path, io::Result<Vec<u8>>) -> Result<T, String>,
-    ) -> Option<T> {
-        let path = PathBuf::from(self.string_if_set(name)?);
-        let parsed = parse(&path, std::fs::read(&path));
-        parsed.map_err(|reason| self.warn(name, format!("{reason}; it is ignored"))).ok()
     }
 
     /// Notes a harmless remark.

@@ -42,9 +42,7 @@ pub(crate) fn decode_counted(
     let mut bytes = Bytes(&packed);
     let [head, number] = bytes.array()?;
     let (number, has_shared_codes) = (number & 0x7f, number & 0x80 != 0);
-    let dictionary = dictionary::to_read(number)
-        .or_else(|| limits.dictionaries?.get(number))
-        .ok_or(CompactError::UnknownDictionary(number))?;
+    let dictionary = dictionary::to_read(number).ok_or(CompactError::UnknownDictionary(number))?;
     let unit = match head >> 6 {
         0 => Unit::Nanos,
         1 => Unit::Micros,

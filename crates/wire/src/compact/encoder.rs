@@ -1,14 +1,13 @@
 //! Encodes requests into the content of a compact line.
 
 use super::context::{self, Context, REGIONS};
-use super::dictionary::{self, OwnDictionary, ToWrite};
+use super::dictionary;
 use super::history::Unit;
 use super::write::{Parts, Unwritten};
 use crate::base91;
 use crate::gzip::TooLarge;
 use crate::request::Request;
 use deflate::{Codes, Deflater, Preset};
-use std::borrow::Cow;
 use std::fmt;
 
 /// Flags of a line.
@@ -48,24 +47,19 @@ impl Default for Encoder {
     /// An encoder with the newest dictionary.
     fn default() -> Self {
         let newest = dictionary::of_number(dictionary::NEWEST).unwrap_or_default();
-        Self::new(dictionary::NEWEST, Cow::Borrowed(newest))
+        Self::new(dictionary::NEWEST, newest)
     }
 }
 
 impl Encoder {
-    /// An encoder with a user's own dictionary.
-    pub fn with_own(own: OwnDictionary) -> Self {
-        Self::new(own.number, Cow::Borrowed(own.file))
-    }
-
     /// An encoder with the file of a dictionary, which readers know by its number, up to 127.
-    pub fn new(number: u8, file: Cow<'static, [u8]>) -> Self {
-        let ToWrite { codes, text } = ToWrite::new(file);
+    pub fn new(number: u8, file: &'static [u8]) -> Self {
+        let (codes, text) = dictionary::split(file);
         Self {
             number,
             // Without a header no reader knows the codes.
             codes: codes.filter(|codes| codes.header().is_some()),
-            preset: Preset::new(text),
+            preset: Preset::new(text.into()),
             deflater: Deflater::default(),
             skeleton: Vec::new(),
             holes: Vec::new(),

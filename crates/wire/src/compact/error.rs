@@ -1,7 +1,6 @@
 //! The reasons why a compact line does not decode.
 
 use super::context::UsedNames;
-use super::dictionary::OWN_NUMBERS;
 use crate::gzip::InflateError;
 use crate::request::Malformed;
 use std::fmt;
@@ -33,10 +32,6 @@ impl fmt::Display for CompactError {
         match self {
             Self::NotText => f.write_str("the compact line has characters outside its alphabet"),
             Self::Corrupt => f.write_str("the compact line is corrupt or cut off"),
-            Self::UnknownDictionary(number) if OWN_NUMBERS.contains(number) => write!(
-                f,
-                "the compact line needs dictionary {number}: add your file dictionary-{number}.bin"
-            ),
             Self::UnknownDictionary(number) => {
                 write!(f, "the compact line needs dictionary {number}: update this program")
             }

@@ -8,8 +8,6 @@ mod codes;
 mod context;
 #[cfg(feature = "decode")]
 mod decode;
-#[cfg(feature = "decode")]
-mod dictionaries;
 pub mod dictionary;
 #[cfg(feature = "encode")]
 mod encoder;
@@ -20,8 +18,6 @@ mod history;
 mod read;
 #[cfg(feature = "decode")]
 mod read_text;
-#[cfg(all(feature = "encode", feature = "decode"))]
-mod train;
 #[cfg(feature = "encode")]
 mod write;
 #[cfg(feature = "encode")]
@@ -32,12 +28,7 @@ pub use context::{Context, Names, UsedNames};
 pub(crate) use decode::decode_counted;
 #[cfg(feature = "decode")]
 pub use decode::{CompactLine, decode};
-#[cfg(feature = "decode")]
-pub use dictionaries::Dictionaries;
-pub use dictionary::OwnDictionary;
 #[cfg(feature = "encode")]
 pub use encoder::{Encoder, Flags};
 #[cfg(feature = "decode")]
 pub use error::CompactError;
-#[cfg(all(feature = "encode", feature = "decode"))]
-pub use train::{Sample, train};

@@ -361,7 +361,7 @@ mod tests {
             });
         });
         let request = Request::trusted(SignalKind::Logs, bytes);
-        let mut encoder = Encoder::new(0, (&[]).into());
+        let mut encoder = Encoder::new(0, &[]);
         let skeleton = encoder.skeleton(&Context::default(), &[&request]).to_vec();
         let mut rebuilder = Rebuilder::new(&skeleton, &[], Context::default(), Unit::Nanos, 10_000);
         assert!(matches!(rebuilder.request(), Err(CompactError::TooLarge)));

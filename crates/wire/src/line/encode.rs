@@ -2,7 +2,7 @@
 
 use super::envelope::{Envelope, LINE_END};
 use crate::base64;
-use crate::compact::{self, Flags, Names, OwnDictionary};
+use crate::compact::{self, Flags, Names};
 use crate::gzip::{Compressor, TooLarge};
 use crate::request::Request;
 use crate::request::split::{self, Sizes};
@@ -62,15 +62,6 @@ impl LineEncoder {
     /// Creates an encoder of compact lines for a function with these names.
     pub fn compact(names: Names, limits: LineLimits) -> Self {
         Self::with_format(Format::Compact(Box::default(), names), limits)
-    }
-
-    /// Makes an encoder of compact lines use this dictionary instead of the standard one.
-    #[must_use]
-    pub fn with_dictionary(mut self, dictionary: Option<OwnDictionary>) -> Self {
-        if let (Format::Compact(encoder, _), Some(own)) = (&mut self.format, dictionary) {
-            **encoder = compact::Encoder::with_own(own);
-        }
-        self
     }
 
     /// Creates an encoder of gzip level 0 (stored) to 9 (smallest).

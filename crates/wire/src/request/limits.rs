@@ -1,8 +1,5 @@
 //! Limits on decoding.
 
-#[cfg(feature = "decode")]
-use crate::compact::Dictionaries;
-
 /// Limits on decoding one line or one delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -21,9 +18,6 @@ pub struct Limits {
     /// Maximum number of messages (attributes, values, events, data points, …) and repeated values of one request; 16 packed
     /// numbers count as one. An empty message has two bytes here, and more than fifty as a struct.
     pub messages: usize,
-    /// The user's own dictionaries for compact lines.
-    #[cfg(feature = "decode")]
-    pub dictionaries: Option<&'static Dictionaries>,
 }
 
 impl Default for Limits {
@@ -35,8 +29,6 @@ impl Default for Limits {
             items: 50_000,
             least_item_bytes: 12,
             messages: 500_000,
-            #[cfg(feature = "decode")]
-            dictionaries: None,
         }
     }
 }

@@ -21,7 +21,7 @@ fn a_line_of_another_function_or_dictionary_is_rejected() {
     let other = Context { function: "payments-api", ..CONTEXT };
     let used = UsedNames { function: true, account: false, log_stream: false };
     assert_eq!(read(&other), Err(CompactError::OtherContext(used)));
-    let mut encoder = Encoder::new(100, (&[]).into());
+    let mut encoder = Encoder::new(100, &[]);
     let text = encoder.text(&CONTEXT, Flags::default(), &[&request]);
     assert_eq!(requests(&text), Err(CompactError::UnknownDictionary(100)));
 }

@@ -6,7 +6,7 @@ use crate::test_spans::{Span, traces};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use wire::Limits;
-use wire::compact::{Context, dictionary};
+use wire::compact::Context;
 
 fn start(pipe: &Pipe, json_level: Option<&str>) -> (LineOutput, Arc<Counts>) {
     let format = json_level.map(|_| ("AWS_LAMBDA_LOG_FORMAT", "JSON"));
@@ -228,22 +228,6 @@ async fn own_requests_share_a_compact_line_and_spills_stay_standard() {
     let spilled = pipe.text().lines().last().map(str::to_owned).unwrap();
     assert!(spilled.contains(r#""spill":true"#), "{spilled}");
     assert_eq!(counts.get(Count::Spilled), 1);
-}
-
-#[tokio::test]
-async fn compact_lines_use_the_users_own_dictionary() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("dictionary-99.bin");
-    std::fs::write(&path, dictionary::of_number(dictionary::NEWEST).unwrap()).unwrap();
-    let pipe = Pipe::default();
-    let path = path.to_str().unwrap();
-    let variables = [("LAMBDA_OTLP_LINE", "compact"), ("LAMBDA_OTLP_DICTIONARY", path)];
-    let (output, _) = started_with(&pipe, variables);
-    assert!(write(&output, spans(2)).await.is_ok());
-    let reading = wire::read_line(pipe.text().trim(), &Limits::default()).unwrap();
-    let reasons: Vec<String> =
-        reading.undecodable.iter().map(|line| line.reason.to_string()).collect();
-    assert!(matches!(&reasons[..], [reason] if reason.contains("dictionary 99")), "{reasons:?}");
 }
 
 #[tokio::test(start_paused = true)]

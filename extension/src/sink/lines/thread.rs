@@ -272,9 +272,7 @@ fn compact_encoder<'e>(
     function: &Function,
 ) -> &'e mut LineEncoder {
     let names = || Names::of_function("", &function.region, "", "");
-    let encoder = encoder.get_or_insert_with(|| {
-        LineEncoder::compact(names(), lines.limits()).with_dictionary(lines.dictionary)
-    });
+    let encoder = encoder.get_or_insert_with(|| LineEncoder::compact(names(), lines.limits()));
     if let Some(account) = function.account.get() {
         encoder.set_account(account);
     }

@@ -1,7 +1,6 @@
 //! Parked messages that a backend does not accept: number of requests, size of pieces, and the rest.
 
 use super::*;
-use std::path::PathBuf;
 use wire::compact::{Encoder, Flags, Names, dictionary};
 
 /// The client's own halves, and four pieces that are halved as far.
@@ -230,7 +229,7 @@ async fn without_a_dead_letter_queue_an_undecodable_line_stays_queued() {
 }
 
 /// A line whose span needs the names of its delivery and a dictionary.
-fn compact_line(number: u8, file: &[u8]) -> String {
+fn compact_line(number: u8) -> String {
     let mut request = Vec::new();
     Writer::new(&mut request).message(1, |container| {
         container.message(2, |scope| {
@@ -244,63 +243,32 @@ fn compact_line(number: u8, file: &[u8]) -> String {
     let request = Request::trusted(SignalKind::Traces, request);
     let names = Names::of_function("orders", "", "/aws/lambda/orders", "2026/09/21/[$LATEST]abc")
         .with_account("123456789012");
-    let mut encoder = Encoder::new(number, file.to_vec().into());
+    let newest = dictionary::of_number(dictionary::NEWEST).unwrap();
+    let mut encoder = Encoder::new(number, newest);
     let content = encoder.text(&names.context(), Flags::default(), &[&request]);
     format!("{{\"_otelc\":\"{content}\"}}\n")
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_lettered_line_is_redriven_once_its_dictionary_exists() {
-    let folders = ["/var/task/dictionaries", "/opt/lambda-otlp/dictionaries"];
-    assert_eq!(config().dictionary_folders, folders.map(PathBuf::from));
-    let standard = dictionary::of_number(dictionary::NEWEST).unwrap();
-    let mut another = standard.to_vec();
-    another.get_mut(1000..).unwrap().reverse();
-    let with = |files: &[(&str, &[u8])]| {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, file) in files {
-            std::fs::write(folder.path().join(name), file).unwrap();
-        }
-        let mut config = config();
-        config.dictionary_folders = vec![folder.path().join("none"), folder.path().to_owned()];
-        let problems = config.read_dictionaries();
-        (Stack::with(vec![destination("default", Backend(takes))], Options::of(&config)), problems)
-    };
-    let own = compact_line(77, standard);
-    let of_later_version = compact_line(dictionary::NEWEST + 1, standard);
-    let check = async |stack: &Stack<_>, line: &str, expected: &str| {
-        let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line]))).await;
-        let ledger = report.ledger();
-        assert_eq!((ledger.dead_lettered, ledger.items.spans), (1, 0), "{expected}");
-        let mut letters = stack.dead_letters();
-        let letter = letters.pop().unwrap();
-        assert!(letters.is_empty() && letter.reason.contains(expected), "{}", letter.reason);
-        letter
-    };
-    let (without, problems) = with(&[]);
-    assert_eq!(problems, Vec::<String>::new());
-    let needs = "needs dictionary 77: add your file dictionary-77.bin";
-    let letter = check(&without, &own, needs).await;
-    let (of_this_version, _) = with(&[]);
+async fn a_line_of_a_later_dictionary_is_dead_lettered_and_redriven_after_an_update() {
+    let stack = Stack::new(Backend(takes));
+    let later = compact_line(dictionary::NEWEST + 1);
+    let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[&later]))).await;
+    assert_eq!((report.ledger().dead_lettered, report.ledger().items.spans), (1, 0));
+    let mut letter = stack.dead_letters().pop().unwrap();
     let needs = format!("needs dictionary {}: update", dictionary::NEWEST + 1);
-    check(&of_this_version, &of_later_version, &needs).await;
-    // An older file with the same number.
-    let (older, _) = with(&[("dictionary-77.bin", &another)]);
-    check(&older, &own, "the compact line").await;
+    assert!(letter.reason.contains(&needs), "{}", letter.reason);
+    let Content::Line { line, .. } = &mut letter.content else { panic!("{letter:?}") };
+    assert_eq!(*line, later.trim_end());
 
-    let files: [(&str, &[u8]); 4] = [
-        ("dictionary-77.bin", standard),
-        ("dictionary-78.bin", b"text"),
-        ("dictionary-1.bin", standard),
-        ("notes.txt", b""),
-    ];
-    let (updated, problems) = with(&files);
-    assert_eq!(problems.len(), 3, "{problems:?}");
-    updated.park(letter);
-    let report = updated.redrive().await;
+    // An updated forwarder has the line's dictionary.
+    *line = compact_line(dictionary::NEWEST);
+    let stack = Stack::new(Backend(takes));
+    stack.park(letter);
+    let report = stack.redrive().await;
     assert_eq!((report.ledger().accepted, report.ledger().items.spans), (1, 1));
     assert_eq!(report.oldest_event_ms, None, "a redrive has no lag");
-    assert!(updated.retry.is_empty() && updated.dead_letters.is_empty());
+    assert!(stack.retry.is_empty() && stack.dead_letters.is_empty());
 }
 
 /// The log events of one event share what undecodable lines may inflate to.
@@ -312,12 +280,11 @@ async fn the_inflation_limit_of_bad_lines_does_not_affect_good_ones() {
             scope.message(2, |span| span.bytes(5, &[vec![b'x'; 12 << 20], vec![0xff]].concat()));
         });
     });
-    let standard = dictionary::of_number(dictionary::NEWEST).unwrap();
-    let mut encoder = Encoder::new(dictionary::NEWEST, standard.into());
+    let mut encoder = Encoder::default();
     let request = Request::counted(SignalKind::Traces, request, 0);
     let content = encoder.text(&Names::default().context(), Flags::default(), &[&request]);
     let bad = format!("{{\"_otelc\":\"{content}\"}}\n");
-    let good = compact_line(dictionary::NEWEST, standard);
+    let good = compact_line(dictionary::NEWEST);
     let sent: Arc<Mutex<Vec<u8>>> = Arc::default();
     let stack = {
         let sent = Arc::clone(&sent);
