@@ -1,8 +1,8 @@
 //! Writes a block in the smallest of its encodings (RFC 1951, 3.2.3).
 
 use crate::bits::{BitWriter, Room};
+use crate::codes::Codes;
 use crate::huffman::{Code, MOST_BITS};
-use crate::shared::SharedCodes;
 use crate::symbols::{self, DISTANCES, END_OF_BLOCK, LITERALS, Meaning, Token, Tokens};
 
 /// Maximum length of a code for code lengths.
@@ -33,7 +33,7 @@ impl BlockWriter {
         tokens: &mut Tokens,
         input: &[u8],
         is_last: bool,
-        shared: Option<&SharedCodes>,
+        shared: Option<&Codes>,
     ) -> bool {
         let literal_counts = tokens.literals();
         self.literals.build(&literal_counts, MOST_BITS);
@@ -64,11 +64,7 @@ impl BlockWriter {
         if stored < own.min(fixed) {
             write_stored(bits, input, is_last);
         } else if fixed <= own {
-            let mut lengths = [0; 288];
-            for (symbol, length) in lengths.iter_mut().enumerate() {
-                *length = fixed_length(symbol);
-            }
-            self.literals.assign(&lengths);
+            self.literals.assign(&std::array::from_fn::<_, 288, _>(fixed_length));
             self.distances.assign(&[FIXED_DISTANCE; DISTANCES]);
             bits.with_room(BLOCK_TYPE_BITS + fixed, |mut room| {
                 room.put(u64::from(is_last) | 1 << 1, 3);

@@ -3,12 +3,14 @@
 use crate::bits::BitWriter;
 use crate::block::Header;
 use crate::huffman::{Code, MOST_BITS};
-use crate::shared::SharedCodes;
-use crate::symbols::{DISTANCES, LITERALS};
+use crate::symbols::{self, DISTANCES, LITERALS};
 
 /// The numbers of bits of all symbols: bytes, the end of a block and lengths, then distances.
 #[derive(Clone)]
-pub struct Codes(pub(crate) SharedCodes);
+pub struct Codes {
+    pub(crate) literals: [u8; LITERALS],
+    pub(crate) distances: [u8; DISTANCES],
+}
 
 impl Codes {
     pub const SYMBOLS: usize = LITERALS + DISTANCES;
@@ -20,10 +22,10 @@ impl Codes {
         let (mut literals, mut distances) = (Code::<512>::default(), Code::<32>::default());
         literals.build(of_literals, MOST_BITS);
         distances.build(of_distances, MOST_BITS);
-        Self(SharedCodes {
+        Self {
             literals: std::array::from_fn(|symbol| literals.length(symbol) as u8),
             distances: std::array::from_fn(|symbol| distances.length(symbol) as u8),
-        })
+        }
     }
 
     /// Reads the numbers of bits as [`lengths`](Self::lengths) gives them; `None` if they are no codes of all symbols.
@@ -36,12 +38,11 @@ impl Codes {
                     == 1 << MOST_BITS
         };
         (is_complete(literals) && is_complete(distances)).then_some(())?;
-        let (literals, distances) = (literals.try_into().ok()?, distances.try_into().ok()?);
-        Some(Self(SharedCodes { literals, distances }))
+        Some(Self { literals: literals.try_into().ok()?, distances: distances.try_into().ok()? })
     }
 
     pub fn lengths(&self) -> impl Iterator<Item = u8> {
-        self.0.literals.into_iter().chain(self.0.distances)
+        self.literals.into_iter().chain(self.distances)
     }
 
     /// Returns what a reader of standard deflate has to read before a block in these codes: whole bytes that end with the block's
@@ -49,8 +50,8 @@ impl Codes {
     pub fn header(&self) -> Option<Vec<u8>> {
         const EMPTY_BLOCK_BITS: usize = 10;
         let (mut literals, mut distances) = (Code::<512>::default(), Code::<32>::default());
-        literals.assign(&self.0.literals);
-        distances.assign(&self.0.distances);
+        literals.assign(&self.literals);
+        distances.assign(&self.distances);
         let mut lengths = Code::<32>::default();
         let mut header = Header::new(&literals, &distances, &mut lengths);
         if header.bits().is_multiple_of(2) {
@@ -69,5 +70,18 @@ impl Codes {
         });
         bits.finish();
         Some(out)
+    }
+
+    /// Returns the bits of tokens with these counts.
+    pub(crate) fn bits(&self, literals: &[u32], distances: &[u32]) -> usize {
+        let of_literals = literals.iter().zip(self.literals).enumerate();
+        let of_distances = distances.iter().zip(self.distances).enumerate();
+        let literals = of_literals.map(|(symbol, (count, bits))| {
+            count * (u32::from(bits) + symbols::literal_extra(symbol))
+        });
+        let distances = of_distances.map(|(symbol, (count, bits))| {
+            count * (u32::from(bits) + symbols::distance_extra(symbol))
+        });
+        literals.chain(distances).sum::<u32>() as usize
     }
 }

@@ -13,22 +13,15 @@
 mod bits;
 mod block;
 mod codes;
-mod compare;
-mod effort;
 mod huffman;
 mod matches;
-mod preset;
-mod repeated;
-mod shared;
 mod symbols;
 
 use bits::BitWriter;
 use block::BlockWriter;
 pub use codes::Codes;
-use effort::Effort;
-use matches::MatchFinder;
-pub use preset::Preset;
-use repeated::Repeated;
+pub use matches::Preset;
+use matches::{Effort, MatchFinder};
 use std::ops::Range;
 use symbols::Tokens;
 
@@ -36,6 +29,8 @@ use symbols::Tokens;
 const BLOCK_TOKENS: usize = 16 * 1024;
 /// A larger input is compressed as several, so that position numbers stay far below the limit of `u32`.
 const PART_BYTES: usize = 1 << 24;
+/// A longer part is searched with the rest of its input, to keep this cache small.
+const MOST_REPEATED_BYTES: usize = 4 * 1024;
 
 /// Compresses one buffer after the other.
 #[derive(Default)]
@@ -127,8 +122,8 @@ impl Deflater {
             // Bytes behind the first part are too far from the dictionary.
             let preset = if taken == 0 { preset } else { &none };
             let mut search = self.matches.search(preset, part, effort);
-            if taken == 0 && !self.repeated.is_empty() {
-                search.begin_with(&mut self.tokens, repeated.clone(), self.repeated.tokens());
+            if taken == 0 && !self.repeated.bytes.is_empty() {
+                search.begin_with(&mut self.tokens, repeated.clone(), &self.repeated.tokens);
             }
             let mut start = 0;
             while search.fill(&mut self.tokens, BLOCK_TOKENS) {
@@ -142,7 +137,7 @@ impl Deflater {
             taken += part.len();
             let is_last = taken == input.len();
             let is_only = is_last && start == 0 && part.len() == input.len();
-            let shared = codes.map(|codes| &codes.0).filter(|_| is_only);
+            let shared = codes.filter(|_| is_only);
             let is_shared =
                 self.blocks.write(&mut bits, &mut self.tokens, &part[start..], is_last, shared);
             if is_last {
@@ -150,6 +145,33 @@ impl Deflater {
                 return Ok(is_shared);
             }
         }
+    }
+}
+
+/// The search results of a part that many inputs share, such as the resource in each line of a function. The tokens copy only from
+/// the part itself, so they do not depend on its position.
+#[derive(Default)]
+struct Repeated {
+    bytes: Vec<u8>,
+    effort: Option<Effort>,
+    tokens: Tokens,
+}
+
+impl Repeated {
+    /// Maximum number of unsearched bytes before the part.
+    const FURTHEST: usize = 32;
+
+    /// Searches this part, unless it is the last one searched.
+    fn find(&mut self, matches: &mut MatchFinder, effort: Effort, part: &[u8]) {
+        let part = if part.len() > MOST_REPEATED_BYTES { &[] } else { part };
+        if self.effort == Some(effort) && self.bytes == part {
+            return;
+        }
+        self.bytes.clear();
+        self.bytes.extend_from_slice(part);
+        self.effort = Some(effort);
+        self.tokens.clear();
+        matches.search(&Preset::default(), part, effort).fill(&mut self.tokens, usize::MAX);
     }
 }
 

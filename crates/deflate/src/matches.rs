@@ -1,9 +1,8 @@
-//! Finds earlier occurrences: chains of positions with the same three bytes.
+//! Finds earlier occurrences: chains of positions with the same three bytes in the input, and with the same four in a preset
+//! dictionary (RFC 1951, 3.2; zlib's `deflateSetDictionary`), whose bytes count as text before each input.
 
-use crate::compare::{length_of_equal, word};
-use crate::effort::Effort;
-use crate::preset::Preset;
 use crate::symbols::{MAX_DISTANCE, MAX_LENGTH, MIN_LENGTH, Tokens};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// One entry for each position that a copy can start from.
@@ -11,6 +10,128 @@ const PLACES: usize = MAX_DISTANCE;
 const MASK: usize = PLACES - 1;
 /// A copy of three bytes from further away takes about as many bits as the bytes.
 const FAR: usize = 1024;
+const PRESET_HASH_BITS: u32 = 13;
+/// Shortest copy from a dictionary. A distance of thousands takes as many bits as three bytes.
+const PRESET_MIN_LENGTH: usize = 4;
+
+/// The time that a search may take.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Effort {
+    /// Most earlier places that are compared with one.
+    pub(crate) places: u32,
+    /// A copy of so many bytes is long enough.
+    pub(crate) enough: usize,
+}
+
+impl Effort {
+    const HIGHEST: Self = Self { places: 4096, enough: MAX_LENGTH };
+
+    /// For inputs with a preset dictionary, in which most places are found early.
+    pub(crate) const WITH_PRESET: Self = Self { places: 128, enough: MAX_LENGTH };
+
+    /// Of gzip's levels; `None` for 0, which stores.
+    pub(crate) fn of_level(level: u32) -> Option<Self> {
+        let (places, enough) = match level {
+            0 => return None,
+            1 => (4, 16),
+            2 => (6, 32),
+            3 => (8, 64),
+            4 => (16, 64),
+            5 => (24, 128),
+            6 => (48, 128),
+            7 => (128, MAX_LENGTH),
+            8 => (512, MAX_LENGTH),
+            _ => return Some(Self::HIGHEST),
+        };
+        Some(Self { places, enough })
+    }
+}
+
+/// A dictionary with an index of its contents, built once and shared by all inputs.
+#[derive(Default)]
+pub struct Preset {
+    bytes: Cow<'static, [u8]>,
+    /// One more than the last place of each hash; 0 means none.
+    last: Vec<u16>,
+    /// One more than the previous place with the same hash as each place; 0 means none.
+    before: Vec<u16>,
+}
+
+impl Preset {
+    /// Indexes a dictionary. Of more than 32 KiB, only the last 32 KiB are used: deflate reaches no further.
+    pub fn new(bytes: Cow<'static, [u8]>) -> Self {
+        let skipped = bytes.len().saturating_sub(MAX_DISTANCE);
+        let bytes = match bytes {
+            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[skipped..]),
+            Cow::Owned(bytes) => Cow::Owned(bytes[skipped..].to_vec()),
+        };
+        let mut last = vec![0; 1 << PRESET_HASH_BITS];
+        let mut before = vec![0; bytes.len()];
+        for (at, four) in bytes.windows(PRESET_MIN_LENGTH).enumerate() {
+            let slot =
+                &mut last[preset_slot(u32::from_le_bytes([four[0], four[1], four[2], four[3]]))];
+            before[at] = *slot;
+            *slot = at as u16 + 1;
+        }
+        Self { bytes, last, before }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns the length and distance of the longest copy for the beginning of `rest`, which stands `at` bytes after the
+    /// dictionary, if it is longer than `length`.
+    #[inline]
+    pub(crate) fn longer(
+        &self,
+        rest: &[u8],
+        at: usize,
+        mut length: usize,
+        effort: Effort,
+    ) -> Option<(usize, usize)> {
+        let first = word(rest, 0).filter(|_| !self.last.is_empty())?;
+        let rest = rest.get(..MAX_LENGTH).unwrap_or(rest);
+        let mut found = None;
+        let mut next = self.last[preset_slot(first)];
+        for _ in 0..effort.places {
+            let Some(from) = usize::from(next).checked_sub(1) else { break };
+            let distance = self.bytes.len() - from + at;
+            if distance > MAX_DISTANCE {
+                break;
+            }
+            let there = &self.bytes[from..];
+            // A longer copy has the byte after the longest one in common, too.
+            if there.get(length) == rest.get(length) {
+                let equal = length_of_equal(there, rest);
+                if equal > length && equal >= PRESET_MIN_LENGTH {
+                    found = Some((equal, distance));
+                    length = equal;
+                    if length >= effort.enough || length == rest.len() {
+                        break;
+                    }
+                }
+            }
+            next = self.before[from];
+        }
+        found
+    }
+
+    /// Returns `true` if the dictionary and then `input` contain `expected` at a place, counted from the dictionary's beginning.
+    #[inline]
+    pub(crate) fn stands_at(&self, from: usize, input: &[u8], expected: &[u8]) -> bool {
+        let end = from + expected.len();
+        match from.checked_sub(self.bytes.len()) {
+            Some(from) => input.get(from..from + expected.len()) == Some(expected),
+            None => self.bytes.get(from..end) == Some(expected),
+        }
+    }
+}
+
+#[inline]
+fn preset_slot(four: u32) -> usize {
+    (four.wrapping_mul(0x9e37_79b1) >> (u32::BITS - PRESET_HASH_BITS)) as usize
+}
 
 /// The last position of each three bytes, and the one before each. Positions are numbered continuously across inputs: a number
 /// below that of an input's first position belongs to an earlier input and is ignored.
@@ -250,4 +371,25 @@ fn longest(input: &[u8], at: usize, chain: &Chain<'_>, earlier: u32, effort: Eff
     let is_short =
         longest.length < MIN_LENGTH || (longest.length == MIN_LENGTH && longest.distance > FAR);
     if is_short { Copy::default() } else { longest }
+}
+
+#[inline]
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
+}
+
+/// The number of bytes that both begin with.
+#[inline]
+fn length_of_equal(from: &[u8], rest: &[u8]) -> usize {
+    let ((from_words, _), (words, _)) = (from.as_chunks::<8>(), rest.as_chunks::<8>());
+    let mut length = 0;
+    for (from, word) in from_words.iter().zip(words) {
+        let other = u64::from_le_bytes(*from) ^ u64::from_le_bytes(*word);
+        if other != 0 {
+            return length + (other.trailing_zeros() / u8::BITS) as usize;
+        }
+        length += 8;
+    }
+    let ends = from[length..].iter().zip(&rest[length..]);
+    length + ends.take_while(|(from, byte)| from == byte).count()
 }
