@@ -47,10 +47,11 @@ const LONG: [(&str, Check); 18] = [
         succeed(cargo(root, &abort).args(["--", "--ignored"]))
     }),
     ("20,000 cases of each property", |_| {
-        long_test(&["--workspace", "--test", "properties"], "PROPTEST_CASES", CASES)
+        let properties = ["--package", "lambda-otlp-wire", "--test", "it", "properties"];
+        long_test(&properties, "PROPTEST_CASES", CASES)
     }),
     ("1,000,000 generated and damaged compact lines", |_| {
-        let compact = ["--package", "lambda-otlp-wire", "--test", "compact"];
+        let compact = ["--package", "lambda-otlp-wire", "--test", "it", "compact::properties"];
         long_test(&compact, "LAMBDA_OTLP_COMPACT_CASES", COMPACT_CASES)
     }),
     ("2,000 changes of each input of the fuzz corpora", |_| {
@@ -126,9 +127,9 @@ fn cargo(root: &Path, arguments: &[&str]) -> Command {
 
 /// Trains the compact line's dictionary.
 pub(crate) fn dictionary() -> anyhow::Result<()> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["run", "--release", "--package", "lambda-otlp-bench", "--no-default-features"]);
-    succeed(cargo.args(["--features", "corpus", "--bin", "dictionary"]))
+    let program = ["--package", "lambda-otlp-bench", "--bin", "dictionary"];
+    let features = ["--no-default-features", "--features", "corpus"];
+    succeed(cargo(&root()?, &["run", "--release"]).args(program).args(features))
 }
 
 fn succeed(command: &mut Command) -> anyhow::Result<()> {

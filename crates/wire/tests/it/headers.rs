@@ -1,15 +1,10 @@
 //! `headers` of lines, in which older exporters leak credentials, are removed from all stored text.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
-
-use lambda_otlp_wire::{Limits, LineReading, read_line, without_headers};
+use crate::read;
+use lambda_otlp_wire::{Limits, read_line, without_headers};
 
 /// A line of an exporter that writes its headers.
-const HEADERS: &str = include_str!("../../../tests/fixtures/lines/rust-headers-level.jsonl");
-
-fn read(line: &str) -> LineReading {
-    read_line(line, &Limits::default()).unwrap_or_default()
-}
+const HEADERS: &str = include_str!("../../../../tests/fixtures/lines/rust-headers-level.jsonl");
 
 #[test]
 fn header_values_are_removed_from_undecodable_lines() {

@@ -1,7 +1,5 @@
 //! OTLP/JSON in tables: every accepted spelling, and every refused one.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use lambda_otlp_wire::{Limits, Logs, Malformed, Metrics, Request, Signal, SignalKind, Traces};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;

@@ -1,24 +1,12 @@
 //! Lines of other exporters, whole and broken, and the result of reading them.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
-
+use crate::{fixture, read};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect;
 use lambda_otlp_wire::protobuf::Writer;
 use lambda_otlp_wire::{Limits, LineReading, SignalKind, Traces, UndecodableLine, read_line};
 use std::fmt::Write as _;
-use std::path::PathBuf;
-
-fn fixture(name: &str) -> String {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/lines").join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn read(line: &str) -> LineReading {
-    read_line(line, &Limits::default()).unwrap_or_default()
-}
 
 #[track_caller]
 fn check(file: &str, lines: usize, spans: usize) {
@@ -120,7 +108,7 @@ fn damaged_lines_have_the_documented_results() {
     let mut table = String::from(
         "# Damaged and unusual OTLP lines\n\n\
          The result of reading each line of `tests/fixtures/lines/corrupted.jsonl` and `bombs.jsonl`. \
-         [line-format.md](../../../docs/line-format.md#reading) has the rules. A test generates this table.\n\n\
+         [line-format.md](../../../../docs/line-format.md#reading) has the rules. A test generates this table.\n\n\
          | case | result | reason, if another result was possible |\n|---|---|---|\n",
     );
     for file in ["corrupted.jsonl", "bombs.jsonl"] {

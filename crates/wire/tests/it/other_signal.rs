@@ -1,7 +1,5 @@
 //! Requests of another signal than their path's: a valid request is never mistaken, and certain mistakes are always detected.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use lambda_otlp_wire::{Limits, Logs, Metrics, Request, Signal, SignalKind, Traces};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};

@@ -1,7 +1,5 @@
 //! Properties of requests and lines over generated telemetry.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
-
 use lambda_otlp_wire::compact::Context;
 use lambda_otlp_wire::{
     Envelope, Joined, Limits, LineEncoder, LineLimits, Logs, MARKER, Metrics, Rejoin, Request,

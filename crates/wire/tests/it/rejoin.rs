@@ -1,19 +1,11 @@
 //! Lines that were cut into several log events.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
-
+use crate::fixture;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_wire::compact::Context;
 use lambda_otlp_wire::protobuf::Writer;
 use lambda_otlp_wire::{Joined, Limits, LineReading, Rejoin, SignalKind, Traces, read_line};
-use std::path::PathBuf;
-
-fn fixture(name: &str) -> String {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/lines").join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
 
 /// Passes events as the forwarder does; returns the result of each, `+` for a piece, and all items.
 fn events(texts: &[&str]) -> (String, usize) {

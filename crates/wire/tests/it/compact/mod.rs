@@ -1,9 +1,6 @@
 //! Compact lines decode to the requests that were encoded, and damaged ones to an error.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
-
 mod bounds;
-mod generators;
 mod lines;
 mod properties;
 mod vectors;
@@ -12,7 +9,7 @@ use lambda_otlp_wire::compact::{CompactError, Context, Encoder, Flags, decode};
 use lambda_otlp_wire::{Limits, Request, SignalKind, read_line};
 use std::cell::RefCell;
 
-const CONTEXT: Context<'_> = Context {
+pub(crate) const CONTEXT: Context<'_> = Context {
     function: "orders-api",
     account: "012345678901",
     log_stream: "2026/11/22/[$LATEST]0123456789abcdef0123456789abcdef",

@@ -2,8 +2,8 @@
 //!
 //! `LAMBDA_OTLP_COMPACT_CASES` sets the number of generated requests and of damaged lines.
 
-use super::generators::{logs, metrics, traces};
 use super::{TELEMETRY, request_of, requests, text};
+use crate::generators::{doubles, request};
 use lambda_otlp_wire::compact::CompactError;
 use lambda_otlp_wire::{Limits, Request, read_line};
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ proptest! {
 
     #[test]
     fn a_line_decodes_to_the_encoded_requests(
-        mut encoded in prop::collection::vec(prop_oneof![traces(), logs(), metrics()], 1..4),
+        mut encoded in prop::collection::vec(request(&doubles()), 1..4),
         copies in 0..3_usize,
     ) {
         let first = encoded.first().cloned();
@@ -32,7 +32,7 @@ proptest! {
     /// Bytes that are not as encoders write them: unknown fields, other types, lengths with needless bytes, no protobuf at all.
     #[test]
     fn unusual_request_bytes_round_trip_or_are_rejected(
-        request in prop_oneof![traces(), logs(), metrics()],
+        request in request(&doubles()),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         insert in any::<bool>(),
     ) {

@@ -1,0 +1,26 @@
+//! Requests and lines: samples of other exporters, tables of cases, and properties of generated telemetry.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+mod compact;
+mod generators;
+mod headers;
+mod json_cases;
+mod json_properties;
+mod lines;
+mod other_signal;
+mod properties;
+mod rejoin;
+
+use lambda_otlp_wire::{Limits, LineReading, read_line};
+use std::path::PathBuf;
+
+fn fixture(name: &str) -> String {
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/lines").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn read(line: &str) -> LineReading {
+    read_line(line, &Limits::default()).unwrap_or_default()
+}
