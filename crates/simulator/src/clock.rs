@@ -77,9 +77,15 @@ fn civil(days_since_epoch: u64) -> (u64, u64, u64) {
 
 /// Returns `true` if Lambda accepts `text` as a time in RFC 3339 (`2024-10-27T19:17:45.586Z`, an offset allowed).
 pub(crate) fn is_rfc3339(text: &str) -> bool {
-    let Some((date, rest)) = text.split_at_checked(10) else { return false };
-    let Some((separator, rest)) = rest.split_at_checked(1) else { return false };
-    let Some((time, rest)) = rest.split_at_checked(8) else { return false };
+    let Some((date, rest)) = text.split_at_checked(10) else {
+        return false;
+    };
+    let Some((separator, rest)) = rest.split_at_checked(1) else {
+        return false;
+    };
+    let Some((time, rest)) = rest.split_at_checked(8) else {
+        return false;
+    };
     let rest = match rest.strip_prefix('.') {
         Some(fraction) => {
             let after = fraction.trim_start_matches(|c: char| c.is_ascii_digit());

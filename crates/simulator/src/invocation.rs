@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::error::Error;
+use crate::Error;
 use crate::function::FunctionSpec;
 use crate::platform_events::text;
 

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use rustix::process::Signal;
 use tokio::runtime::Handle;
 
+use crate::Error;
 use crate::api::server::Server;
 use crate::clock;
 use crate::cloudwatch::{self, Batch, FilterPattern, LogEvent};
 use crate::environment::EnvironmentState;
-use crate::error::Error;
 use crate::function::FunctionSpec;
 use crate::invocation::{Invocation, RunningInvocation};
-use crate::lock::lock;
-use crate::service::{Function, OnFailureRecord, Service, endpoint};
+use crate::lock;
+use crate::service::{Function, OnFailureRecord, Service, answer_invoke};
 use crate::telemetry::{DeliveredTelemetry, TelemetryControl, UndeliveredTelemetry};
 
 /// Rounds of a flush. More would mean that deliveries cause new deliveries without end.
@@ -34,7 +34,7 @@ impl Lambda {
     pub async fn start() -> Result<Self, Error> {
         let service = Arc::new(Service::new(Handle::current()));
         let served = Arc::clone(&service);
-        let endpoint = Server::start(move |request| endpoint::route(request, Arc::clone(&served)));
+        let endpoint = Server::start(move |request| answer_invoke(request, Arc::clone(&served)));
         Ok(Self { endpoint: endpoint.await.map_err(Error::Listen)?, service })
     }
 
@@ -149,7 +149,9 @@ impl Lambda {
 
     /// The log events of one function in the order in which they were written.
     pub fn log_events(&self, function: &str) -> Vec<LogEvent> {
-        let Ok(known) = self.service.function(function) else { return Vec::new() };
+        let Ok(known) = self.service.function(function) else {
+            return Vec::new();
+        };
         let mut events = self.log_group_events(&known.spec.log_group_name());
         events.retain(|event| &*event.function == function);
         events
@@ -173,7 +175,9 @@ impl Lambda {
     }
 
     pub fn environments(&self, function: &str) -> Vec<EnvironmentState> {
-        let Ok(function) = self.service.function(function) else { return Vec::new() };
+        let Ok(function) = self.service.function(function) else {
+            return Vec::new();
+        };
         lock(&function.views).to_vec().iter().map(|view| view.state()).collect()
     }
 
@@ -190,7 +194,9 @@ impl Lambda {
     /// Kills the runtimes of a function that are in the middle of an invocation, as Lambda does when memory is exhausted,
     /// and returns how many they were.
     pub fn exhaust_memory(&self, function: &str) -> usize {
-        let Ok(function) = self.service.function(function) else { return 0 };
+        let Ok(function) = self.service.function(function) else {
+            return 0;
+        };
         let views = lock(&function.views).to_vec();
         let pids = views.iter().filter_map(|view| view.run_out_of_memory());
         pids.filter(|pid| self.service.host.table.kill(*pid)).count()

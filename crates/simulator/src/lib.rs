@@ -40,31 +40,81 @@ pub mod binaries;
 mod clock;
 mod cloudwatch;
 mod environment;
-mod error;
 mod function;
 mod identifiers;
 mod invocation;
 mod lambda;
-mod lock;
 pub mod packages;
 mod platform_events;
-mod port;
 mod process;
 pub mod proxy;
 pub mod queue;
-mod recent;
 pub mod secrets;
 mod service;
 pub mod sink;
 mod telemetry;
 
+use std::io;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use thiserror::Error;
+
 pub use cloudwatch::{FilterPattern, InvalidPattern, LogEvent};
 pub use environment::{EnvironmentState, ExtensionState};
-pub use error::Error;
 pub use function::{FunctionSpec, Initialization, LogFormat, LogLevel};
 pub use invocation::{Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;
-pub use port::free_port;
 pub use process::process_state;
 pub use service::{OnFailureRecord, RequestContext, ResponseContext};
 pub use telemetry::{DeliveredTelemetry, TelemetryControl, UndeliveredTelemetry};
+
+/// Why the simulator refused a request. A function that fails is no error but an [`InvocationResult`](crate::InvocationResult).
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("cannot listen on the loopback interface")]
+    Listen(#[source] io::Error),
+    #[error("function {0} does not exist; create it first")]
+    UnknownFunction(String),
+    #[error("function {0} exists already")]
+    FunctionExists(String),
+    #[error("cannot use the bootstrap {}", path.display())]
+    Bootstrap { path: PathBuf, source: io::Error },
+    #[error("environment variable {0} is reserved by Lambda; remove it from the function")]
+    ReservedVariable(String),
+    #[error("log group {0} has two subscription filters already, which is the most it may have")]
+    TooManyFilters(String),
+    #[error(transparent)]
+    FilterPattern(#[from] InvalidPattern),
+    #[error("payload has {bytes} bytes, the most is {limit_bytes}")]
+    PayloadTooLarge { bytes: usize, limit_bytes: usize },
+    #[error("payload is not JSON")]
+    PayloadNotJson(#[source] serde_json::Error),
+    #[error("too many asynchronous invocations wait; flush before you add more")]
+    QueueFull,
+    #[error("the simulator is shutting down")]
+    ShuttingDown,
+}
+
+/// A panic in one test thread must not hide the results of the others.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns a port of loopback without a listener, below those that the kernel gives to clients: until a program listens there, no
+/// connection takes it.
+#[must_use]
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = std::process::id() * 64 + u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(offset % u32::from(COUNT)).map_or(FIRST, |offset| FIRST + offset);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure here is a mistake in a test")]
 
-use crate::lock::lock;
+use crate::lock;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
@@ -60,7 +60,9 @@ impl HttpProxy {
 async fn serve(mut client: TcpStream, answer: ProxyAnswer, seen: Arc<Mutex<Vec<String>>>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let Ok(byte) = client.read_u8().await else { return };
+        let Ok(byte) = client.read_u8().await else {
+            return;
+        };
         head.push(byte);
     }
     let head = String::from_utf8(head).unwrap();

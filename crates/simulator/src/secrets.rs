@@ -1,8 +1,8 @@
 //! A stand-in for Secrets Manager and the parameter store: one secret, which a test may change or take away.
 
+use crate::Error;
 use crate::api::server::Server;
-use crate::error::Error;
-use crate::lock::lock;
+use crate::lock;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;

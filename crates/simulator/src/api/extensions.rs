@@ -7,9 +7,9 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::call::{Call, ExtensionReport, Registration, Subscribed};
-use super::response::{RouteResult, accepted, ask, header, not_found};
 use super::server::{self, Unread};
+use super::{Call, ExtensionReport, Registration, Subscribed};
+use super::{RouteResult, accepted, ask, header, not_found};
 use crate::identifiers;
 use crate::telemetry::Settings;
 

@@ -12,10 +12,10 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::call::{Call, Failure};
 use super::extensions;
-use super::response::{RouteResult, accepted, ask, header, not_found};
 use super::server::{self, Server, Unread};
+use super::{Call, Failure};
+use super::{RouteResult, accepted, ask, header, not_found};
 
 /// The largest response of a buffered invocation, in bytes (AWS Lambda quotas: 6 MB).
 pub(crate) const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
@@ -54,7 +54,9 @@ async fn route(
     if path == "/2022-07-01/telemetry" && request.method() == Method::PUT {
         return extensions::subscribe(request, &calls).await;
     }
-    let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else { return not_found() };
+    let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else {
+        return not_found();
+    };
     of_runtime(path, request, &calls).await.unwrap_or_else(|refused| refused)
 }
 

@@ -1,21 +1,21 @@
 //! CloudWatch Logs: groups, streams and their events, and the subscription filters that pass them on.
 
 mod filter_pattern;
-mod stream;
-mod subscription;
 
+use crate::clock::{self, Timestamp};
+use crate::function::{FunctionSpec, LogFormat, LogLevel};
+use crate::identifiers::{self, EventIds};
+use crate::lock;
+use base64::Engine as _;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, RwLock};
 
 pub use filter_pattern::{FilterPattern, InvalidPattern};
-pub(crate) use stream::{LogWriter, MAX_EVENT_BYTES};
-pub(crate) use subscription::{Batch, control_message, payloads};
-
-use crate::clock::{self, Timestamp};
-use crate::identifiers::EventIds;
-use crate::lock::lock;
-use subscription::Subscription;
 
 /// The most subscription filters of one log group (CloudWatch Logs quotas).
 const MAX_FILTERS_PER_GROUP: usize = 2;
@@ -158,8 +158,269 @@ impl Group {
         self.bytes += event.message.len();
         self.events.push_back(Arc::clone(event));
         while self.events.len() > MAX_EVENTS_PER_GROUP || self.bytes > MAX_BYTES_PER_GROUP {
-            let Some(oldest) = self.events.pop_front() else { break };
+            let Some(oldest) = self.events.pop_front() else {
+                break;
+            };
             self.bytes -= oldest.message.len();
         }
+    }
+}
+
+// Writes the log stream of one execution environment: the function's own lines and Lambda's.
+
+/// The most bytes Lambda puts into one event: 2^18 less the 26 that CloudWatch adds for each event.
+pub(crate) const MAX_EVENT_BYTES: usize = 262_118;
+
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    cloudwatch: Arc<CloudWatch>,
+    name: StreamName,
+    log_format: LogFormat,
+    application_level: LogLevel,
+}
+
+impl LogWriter {
+    pub(crate) fn new(
+        cloudwatch: &Arc<CloudWatch>,
+        spec: &FunctionSpec,
+        environment: &str,
+    ) -> Self {
+        let stream = identifiers::log_stream(spec, environment, clock::now());
+        Self {
+            cloudwatch: Arc::clone(cloudwatch),
+            name: StreamName {
+                group: spec.log_group_name().into(),
+                stream: stream.into(),
+                function: spec.name().into(),
+                account_id: spec.account_id.as_str().into(),
+            },
+            log_format: spec.log_format,
+            application_level: spec.application_log_level,
+        }
+    }
+
+    pub(crate) fn stream(&self) -> &str {
+        &self.name.stream
+    }
+
+    /// Writes a line that the function printed, unless it is below the application log level.
+    pub(crate) fn application_line(&self, line: &[u8]) {
+        let dropped = self.log_format == LogFormat::Json && level_of(line) < self.application_level;
+        if !dropped {
+            let text = String::from_utf8_lossy(line).into_owned();
+            self.cloudwatch.append(&self.name, clock::now(), text);
+        }
+    }
+
+    pub(crate) fn platform_line(&self, line: String) {
+        self.cloudwatch.append(&self.name, clock::now(), line);
+    }
+}
+
+/// The level that Lambda sees in a line (AWS Lambda "Using log-level filtering"): the top-level `level` of a JSON object;
+/// a line without a valid one, or without a `timestamp` in RFC 3339, counts as INFO.
+fn level_of(line: &[u8]) -> LogLevel {
+    #[derive(Deserialize)]
+    struct Line {
+        level: String,
+        timestamp: String,
+    }
+    // serde would also read the array `["ERROR","2024-…"]` as the two fields.
+    let is_object = line.trim_ascii_start().starts_with(b"{");
+    is_object
+        .then(|| serde_json::from_slice::<Line>(line).ok())
+        .flatten()
+        .filter(|line| clock::is_rfc3339(&line.timestamp))
+        .and_then(|line| LogLevel::parse(&line.level))
+        .unwrap_or(LogLevel::Info)
+}
+
+// Subscription filters: the events that wait for a destination, and the `awslogs` events that carry them.
+
+/// The largest `data` of one event: an asynchronous invocation carries 1 MB, envelope included.
+const MAX_DATA_BYTES: usize = 1_000_000;
+
+/// How many bytes of messages are tried as one event before it is known how well they compress.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The most events of one batch (CloudWatch Logs: 10,000 a PutLogEvents call).
+const MAX_EVENTS: usize = 10_000;
+
+#[derive(Debug)]
+struct Subscription {
+    name: String,
+    destination: String,
+    pattern: FilterPattern,
+    waiting: BTreeMap<Arc<str>, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    account_id: Arc<str>,
+    events: Vec<Arc<LogEvent>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Batch {
+    filter: String,
+    pub(crate) destination: String,
+    account_id: Arc<str>,
+    events: Vec<Arc<LogEvent>>,
+}
+
+impl Batch {
+    pub(crate) fn new(destination: String, account_id: Arc<str>, events: &[LogEvent]) -> Self {
+        let events = events.iter().cloned().map(Arc::new).collect();
+        Self { filter: destination.clone(), destination, account_id, events }
+    }
+}
+
+impl Subscription {
+    fn new(name: String, destination: String, pattern: FilterPattern) -> Self {
+        Self { name, destination, pattern, waiting: BTreeMap::new() }
+    }
+
+    /// Takes an event if it matches.
+    fn offer(&mut self, event: &Arc<LogEvent>, account_id: &Arc<str>) {
+        if !self.pattern.matches(&event.message) {
+            return;
+        }
+        let waiting = self
+            .waiting
+            .entry(Arc::clone(&event.log_stream))
+            .or_insert_with(|| Waiting { account_id: Arc::clone(account_id), events: Vec::new() });
+        waiting.events.push(Arc::clone(event));
+    }
+
+    fn take(&mut self) -> Vec<Batch> {
+        std::mem::take(&mut self.waiting)
+            .into_values()
+            .map(|Waiting { account_id, events }| Batch {
+                filter: self.name.clone(),
+                destination: self.destination.clone(),
+                account_id,
+                events,
+            })
+            .collect()
+    }
+}
+
+/// The content of `awslogs.data` (AWS: CloudWatch Logs "Subscription filters with Lambda").
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    message_type: &'a str,
+    owner: &'a str,
+    log_group: &'a str,
+    log_stream: &'a str,
+    subscription_filters: &'a [&'a str],
+    log_events: Vec<DataEvent<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct DataEvent<'a> {
+    id: &'a str,
+    timestamp: u64,
+    message: &'a str,
+}
+
+/// The payloads that bring a batch to its destination, each small enough for an asynchronous invocation.
+pub(crate) fn payloads(batch: &Batch) -> Vec<Vec<u8>> {
+    let mut payloads = Vec::new();
+    let mut events = batch.events.as_slice();
+    while !events.is_empty() {
+        let mut bytes = 0;
+        let fitting = events.iter().take(MAX_EVENTS).take_while(|event| {
+            bytes += event.message.len();
+            bytes <= MAX_MESSAGE_BYTES
+        });
+        let (part, rest) = events.split_at(fitting.count().max(1));
+        split_until_it_fits(batch, part, &mut payloads);
+        events = rest;
+    }
+    payloads
+}
+
+fn split_until_it_fits(batch: &Batch, events: &[Arc<LogEvent>], payloads: &mut Vec<Vec<u8>>) {
+    let Some(first) = events.first() else { return };
+    let data = data(&Data {
+        message_type: "DATA_MESSAGE",
+        owner: &batch.account_id,
+        log_group: &first.log_group,
+        log_stream: &first.log_stream,
+        subscription_filters: &[&batch.filter],
+        log_events: events
+            .iter()
+            .map(|event| DataEvent {
+                id: &event.id,
+                timestamp: event.timestamp_ms,
+                message: &event.message,
+            })
+            .collect(),
+    });
+    // A single event is at most 256 KB and always fits.
+    if data.len() <= MAX_DATA_BYTES || events.len() == 1 {
+        payloads.push(payload(&data));
+    } else {
+        let (left, right) = events.split_at(events.len() / 2);
+        split_until_it_fits(batch, left, payloads);
+        split_until_it_fits(batch, right, payloads);
+    }
+}
+
+/// The probe that CloudWatch Logs sends when a filter is created; its event has an empty id.
+pub(crate) fn control_message(timestamp_ms: u64) -> Vec<u8> {
+    payload(&data(&Data {
+        message_type: "CONTROL_MESSAGE",
+        owner: "CloudwatchLogs",
+        log_group: "",
+        log_stream: "",
+        subscription_filters: &[],
+        log_events: vec![DataEvent {
+            id: "",
+            timestamp: timestamp_ms,
+            message: "CWL CONTROL MESSAGE: Checking health of destination Lambda.",
+        }],
+    }))
+}
+
+fn data(data: &Data<'_>) -> String {
+    let json = serde_json::to_vec(data).unwrap_or_default();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    // Writing to a vector cannot fail.
+    let compressed = encoder.write_all(&json).and_then(|()| encoder.finish()).unwrap_or_default();
+    base64::engine::general_purpose::STANDARD.encode(compressed)
+}
+
+fn payload(data: &str) -> Vec<u8> {
+    format!(r#"{{"awslogs":{{"data":"{data}"}}}}"#).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_level_is_parsed_as_in_lambda() {
+        let check =
+            |line: &str, expected| assert_eq!(level_of(line.as_bytes()), expected, "{line}");
+        check(
+            r#"{"level":"ERROR","timestamp":"2024-10-27T19:17:45.586Z","message":"m"}"#,
+            LogLevel::Error,
+        );
+        check(r#"{"timestamp":"2024-10-27T19:17:45.586Z","level":"trace"}"#, LogLevel::Trace);
+        check(r#"{"level":"FATAL","timestamp":"2024-10-27T19:17:45.586Z"}"#, LogLevel::Fatal);
+        check(r#"{"level":"ERROR"}"#, LogLevel::Info);
+        check(r#"{"level":"ERROR","timestamp":"yesterday"}"#, LogLevel::Info);
+        check(r#"{"level":"ERROR","timestamp":1730056665586}"#, LogLevel::Info);
+        check(r#"{"level":"WARNING","timestamp":"2024-10-27T19:17:45.586Z"}"#, LogLevel::Info);
+        check(r#"{"level":40,"timestamp":"2024-10-27T19:17:45.586Z"}"#, LogLevel::Info);
+        check(
+            r#"{"record":{"level":"ERROR","timestamp":"2024-10-27T19:17:45.586Z"}}"#,
+            LogLevel::Info,
+        );
+        check(r#"["ERROR","2024-10-27T19:17:45.586Z"]"#, LogLevel::Info);
+        check("ERROR plain text", LogLevel::Info);
+        check("", LogLevel::Info);
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::view::ExtensionState;
-use crate::api::call::{Event, Refused, Registered, Registration, Reply, answer};
+use crate::api::{Event, Refused, Registered, Registration, Reply, answer};
 use crate::clock;
 use crate::function::FunctionSpec;
 use crate::identifiers;

@@ -1,27 +1,31 @@
 //! An execution environment: init, the invocations one after another, freeze and thaw, the reset after a failure.
 
 mod extensions;
-mod finished;
 mod runtime;
 mod view;
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use bytes::Bytes;
-use tokio::time::Instant;
-
-use crate::api::call::Event;
+use crate::api::{Event, Failure};
 use crate::clock;
 use crate::cloudwatch::{CloudWatch, LogWriter};
 use crate::function::FunctionSpec;
 use crate::identifiers::{self, Trace};
 use crate::invocation::{Caller, Invocation, InvocationResult};
-use crate::platform_events::{Phase, PlatformEvents, Report, Status, rounded_up_to_millis};
+use crate::platform_events::{
+    Phase, PlatformEvents, Report, ResponseTimes, Status, rounded_up_to_millis,
+};
 use crate::process::ProcessTable;
 use crate::telemetry::{Controls, Ledger, Telemetry};
-use finished::{Finished, extension_failed, init_failed, result_of};
-use runtime::{InitFailure, Responded, Run, RunEnd, Runtime, ShutdownReason, Surroundings};
+use bytes::Bytes;
+use extensions::ExtensionFailure;
+use runtime::{
+    INVALID_ENTRYPOINT, InitFailure, Responded, Run, RunEnd, Runtime, ShutdownReason, Surroundings,
+};
+use serde_json::json;
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
 pub(crate) use view::EnvironmentView;
 pub use view::{EnvironmentState, ExtensionState};
 
@@ -325,4 +329,56 @@ fn billed(duration: Duration, init: Option<Duration>, restore: Option<Duration>)
     let millis = rounded_up_to_millis(duration + init.unwrap_or_default())
         + rounded_up_to_millis(restore.unwrap_or_default());
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+/// The last figures of an invocation, for REPORT and the caller's result.
+struct Finished {
+    result: InvocationResult,
+    status: Status,
+    times: Option<ResponseTimes>,
+    /// The time at which the runtime finished the event; `None` if it never did.
+    runtime_done: Option<Instant>,
+    ended_at: Instant,
+    /// The processes that are left where the invocation failed, and why they must end.
+    failed: Option<(Runtime, ShutdownReason)>,
+}
+
+fn result_of(result: Result<Bytes, Failure>) -> InvocationResult {
+    match result {
+        Ok(body) => InvocationResult::Response(body),
+        Err(Failure { error_type, body, .. }) => {
+            InvocationResult::FunctionError { error_type, body }
+        }
+    }
+}
+
+fn extension_failed(failure: ExtensionFailure) -> InvocationResult {
+    error_result(failure.error_type, &failure.message)
+}
+
+fn error_result(error_type: String, message: &str) -> InvocationResult {
+    let body = json!({ "errorType": error_type, "errorMessage": message }).to_string();
+    InvocationResult::FunctionError { error_type, body: body.into() }
+}
+
+fn init_failed(failure: InitFailure, exit: Option<ExitStatus>) -> Finished {
+    let status = failure.status();
+    let result = match failure {
+        InitFailure::Start(error) => error_result(
+            INVALID_ENTRYPOINT.to_owned(),
+            &format!("the bootstrap could not be started: {error}"),
+        ),
+        InitFailure::Reported(failure) => result_of(Err(failure)),
+        InitFailure::Extension(failure) => extension_failed(failure),
+        InitFailure::Exited => InvocationResult::Crash { status: exit },
+        InitFailure::Timeout => InvocationResult::Timeout,
+    };
+    Finished {
+        result,
+        status,
+        times: None,
+        runtime_done: None,
+        ended_at: Instant::now(),
+        failed: None,
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::lock::lock;
+use crate::lock;
 use crate::process::process_state;
 use crate::telemetry::Telemetry;
 

@@ -4,20 +4,16 @@
 //! the retention period, all on tokio's clock, so a test with a paused clock skips days. The queue's answers can be
 //! scripted. Limits are from the Amazon SQS Developer Guide, "Message quotas".
 
-mod script;
 mod server;
-#[cfg(test)]
-mod tests;
 
-pub use script::{QueueResponse, Refusal};
-pub use server::{QueueRequest, QueueServer};
-
-use crate::lock::lock;
+use crate::lock;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
+
+pub use server::{QueueRequest, QueueServer};
 
 /// Largest message, and largest sum of the messages of one batch.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
@@ -355,3 +351,46 @@ fn check_body(body: &str) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+/// The answer to one request that sends or postpones messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueResponse {
+    /// The regular answer.
+    Take,
+    Refuse(Refusal),
+    /// It takes the request, but not the entries of these positions.
+    RefuseEntries(Vec<usize>, Refusal),
+    /// It takes nothing, and there is no answer.
+    Lose,
+    /// It takes the messages, and there is no answer.
+    Swallow,
+    /// It takes nothing, and the connection stays open without an answer.
+    Hang,
+}
+
+impl QueueResponse {
+    pub fn refuse(status: u16, code: &str) -> Self {
+        Self::Refuse(Refusal::new(status, code, "scripted"))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    /// AWS's code, such as `AWS.SimpleQueueService.NonExistentQueue`.
+    pub code: String,
+    pub message: String,
+}
+
+impl Refusal {
+    pub fn new(status: u16, code: &str, message: &str) -> Self {
+        Self { status, code: code.to_owned(), message: message.to_owned() }
+    }
+
+    fn sender(code: &str, message: impl Into<String>) -> Self {
+        Self { status: 400, code: code.to_owned(), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,10 @@
 //! Serves a queue as SQS does: AWS JSON 1.0 over HTTP (Amazon SQS Developer Guide, "Making requests with AWS JSON").
 
-use super::script::Refusal;
+use super::Refusal;
 use super::{BatchResult, Queue};
+use crate::Error;
 use crate::api::server::Server;
-use crate::error::Error;
-use crate::lock::lock;
+use crate::lock;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};

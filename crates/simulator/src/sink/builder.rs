@@ -1,14 +1,11 @@
 //! How a sink is set up.
 
+use super::shared::Shared;
+use super::{Server, Sink, server};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
 use tokio::net::TcpListener;
-
-use super::config::{Config, User};
-use super::shared::Shared;
-use super::{Server, Sink, server};
 
 /// Why a sink did not start.
 #[derive(Debug, thiserror::Error)]
@@ -136,4 +133,25 @@ fn system_clock() -> u64 {
     let since_epoch =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Who may write to the sink.
+pub(super) struct User {
+    /// `email:password`, as in Basic authorization.
+    pub(super) credentials: String,
+    pub(super) is_root: bool,
+}
+
+pub(super) struct Config {
+    pub(super) users: Vec<User>,
+    pub(super) organizations: Vec<String>,
+    pub(super) strict_organizations: bool,
+    pub(super) past: Duration,
+    pub(super) future: Duration,
+    pub(super) payload_limit: usize,
+    pub(super) max_columns: usize,
+    /// Concurrent requests lose the columns that they add.
+    pub(super) racing_schemas: bool,
+    /// Nanoseconds since 1970.
+    pub(super) clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }

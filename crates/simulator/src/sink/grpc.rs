@@ -73,7 +73,9 @@ async fn serve(
     calls: Arc<AtomicUsize>,
 ) {
     // Connections with another protocol are closed.
-    let Ok(mut incoming) = handshake(stream).await else { return };
+    let Ok(mut incoming) = handshake(stream).await else {
+        return;
+    };
     while let Some(Ok((call, respond))) = incoming.accept().await {
         calls.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(answer(call, respond, sink, server.clone()));
@@ -97,9 +99,13 @@ async fn answer(
             refused => refused,
         },
     };
-    let Some((status, answered)) = answered else { return };
+    let Some((status, answered)) = answered else {
+        return;
+    };
     let response = Response::builder().header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
-    let Ok(mut stream) = respond.send_response(response, false) else { return };
+    let Ok(mut stream) = respond.send_response(response, false) else {
+        return;
+    };
     let mut framed = BytesMut::new();
     framed.put_u8(0);
     framed.put_u32(u32::try_from(answered.len()).unwrap());

@@ -19,7 +19,6 @@
 //! It runs on the caller's tokio runtime and reads tokio's clock, so that a test on one thread can pause time.
 
 mod builder;
-mod config;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 mod http_response;
@@ -28,33 +27,28 @@ mod management;
 mod oddity;
 mod route;
 mod rows;
-mod schemas;
 mod script;
 mod server;
 mod shared;
-mod signal;
 mod store;
 mod time;
 #[cfg(feature = "tls")]
 pub mod tls;
 
+use self::shared::Shared;
+use crate::lock;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
 use tokio::task::JoinHandle;
 
 pub use self::builder::{Builder, SinkError};
 pub use self::oddity::{Oddity, OddityKind};
 pub use self::rows::Row;
 pub use self::script::{Faults, ScriptedResponse};
-pub use self::signal::Signal;
 pub use self::store::{
     Counts, ReceivedRequest, Stored, StoredJson, StoredLogRecord, StoredMetric, StoredSpan,
 };
-
-use self::shared::Shared;
-use crate::lock::lock;
 
 /// A running sink. Clones are handles to the same one; it stops when the last is dropped.
 #[derive(Clone)]
@@ -208,5 +202,26 @@ impl Drop for Server {
         if let Some(task) = lock(&self.task).take() {
             task.abort();
         }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Signal {
+    Traces,
+    Metrics,
+    Logs,
+}
+
+impl Signal {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+
+    fn from_path(name: &str) -> Option<Self> {
+        [Self::Traces, Self::Metrics, Self::Logs].into_iter().find(|signal| signal.name() == name)
     }
 }

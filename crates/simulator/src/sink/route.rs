@@ -2,8 +2,8 @@
 
 use http::Method;
 
+use super::Signal;
 use super::http_response::HttpResponse;
-use super::signal::Signal;
 
 /// The organization of the paths that name none.
 const DEFAULT_ORGANIZATION: &str = "default";
@@ -60,7 +60,7 @@ pub(super) fn target(path: &str) -> Option<Target> {
         }
         ["api", organization, stream, "_json"] => Some(Target::Json {
             organization: (*organization).to_owned(),
-            stream: super::ingest::columns::stream(stream),
+            stream: super::ingest::stream(stream),
         }),
         _ => None,
     }

@@ -12,8 +12,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use serde_json::{Value, json};
 
-use super::ingest::columns::{FLATTEN_LEVEL, column};
-use super::signal::Signal;
+use super::Signal;
+use super::ingest::{FLATTEN_LEVEL, column};
 use super::store::{Store, StoredLogRecord, StoredMetric, StoredSpan};
 
 #[derive(Clone, Debug, PartialEq)]

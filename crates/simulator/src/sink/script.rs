@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::sink::signal::Signal;
+use crate::sink::Signal;
 
 /// How one request is answered.
 ///

@@ -6,7 +6,8 @@ use http::StatusCode;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::config::Config;
+use super::Signal;
+use super::builder::Config;
 use super::http_response::HttpResponse;
 use super::ingest::{self, Submission};
 use super::management::{self, Management};
@@ -14,9 +15,8 @@ use super::oddity::{Oddity, OddityKind};
 use super::route::Target;
 use super::rows;
 use super::script::{Script, ScriptedResponse};
-use super::signal::Signal;
 use super::store::{Counts, ReceivedRequest, Removal, Store, Ticket};
-use crate::lock::lock;
+use crate::lock;
 
 pub(super) struct Shared {
     pub(super) config: Config,

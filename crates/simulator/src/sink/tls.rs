@@ -125,7 +125,9 @@ impl TlsFront {
                 let (stream, _) = listener.accept().await.unwrap();
                 let (acceptor, counted) = (acceptor.clone(), Arc::clone(&counted));
                 tokio::spawn(async move {
-                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let Ok(mut stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
                     counted.fetch_add(1, Ordering::Relaxed);
                     let mut backend = TcpStream::connect(address).await.unwrap();
                     drop(copy_bidirectional(&mut stream, &mut backend).await);

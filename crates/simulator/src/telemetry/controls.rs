@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tokio::time::Instant;
 
+use super::Category;
+use super::Generated;
 use super::Telemetry;
-use super::category::Category;
-use super::event::Generated;
-use super::queue::Batch;
-use crate::lock::lock;
-use crate::recent::Recent;
+use super::delivery::Batch;
+use crate::lock;
+use crate::service::Recent;
 
 /// How many of Lambda's own events are remembered for each function.
 const MAX_GENERATED: usize = 20_000;

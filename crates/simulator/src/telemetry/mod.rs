@@ -1,29 +1,23 @@
 //! The Telemetry API's side of an environment: generated events, subscriptions, and waiting events.
 
-mod category;
 mod controls;
 mod delivery;
-mod event;
-mod queue;
-mod request;
 
+use crate::clock::{self, Timestamp};
+use crate::function::LogFormat;
+use crate::lock;
+use delivery::Subscription;
+use http::Uri;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
-
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub(crate) use category::Category;
 pub(crate) use controls::{Controls, Ledger};
 pub use controls::{DeliveredTelemetry, TelemetryControl, UndeliveredTelemetry};
-use delivery::Subscription;
-pub(crate) use event::Generated;
-pub(crate) use request::Settings;
-
-use crate::clock;
-use crate::function::LogFormat;
-use crate::lock::lock;
 
 /// The bounds of the backlog that init keeps for later subscribers, in events and bytes.
 const MAX_BACKLOG_EVENTS: usize = 10_000;
@@ -252,8 +246,238 @@ impl Drop for Telemetry {
 }
 
 /// Tells the subscribers that records of one of them were dropped, as Lambda does once there is room again.
-fn emit_logs_dropped(telemetry: &Weak<Telemetry>, dropped: &queue::Dropped) {
+fn emit_logs_dropped(telemetry: &Weak<Telemetry>, dropped: &delivery::Dropped) {
     if let Some(telemetry) = telemetry.upgrade() {
         telemetry.emit(Generated::logs_dropped(dropped.records, dropped.bytes, clock::now()));
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Category {
+    Platform,
+    Function,
+    Extension,
+    /// Injected by a test; it reaches every subscriber.
+    Injected,
+}
+
+impl Category {
+    /// The name in a subscription's `types`.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "platform" => Some(Self::Platform),
+            "function" => Some(Self::Function),
+            "extension" => Some(Self::Extension),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Platform => "Platform",
+            Self::Function => "Function",
+            Self::Extension => "Extension",
+            Self::Injected => "Injected",
+        }
+    }
+
+    /// The name as the API has it, which is the `type` of a log record too.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Function => "function",
+            Self::Extension => "extension",
+            Self::Injected => "injected",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Generated {
+    pub(crate) kind: Arc<str>,
+    pub(crate) category: Category,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    /// The whole event.
+    Json(String),
+    Line {
+        time: Timestamp,
+        text: String,
+    },
+}
+
+impl Generated {
+    pub(crate) fn platform(kind: &str, json: String) -> Self {
+        Self { kind: kind.into(), category: Category::Platform, content: Content::Json(json) }
+    }
+
+    pub(crate) fn line(category: Category, time: Timestamp, text: String) -> Self {
+        Self { kind: category.name().into(), category, content: Content::Line { time, text } }
+    }
+
+    /// Records of a subscriber were dropped, because it was too slow.
+    fn logs_dropped(records: u64, bytes: usize, time: Timestamp) -> Self {
+        let (kind, time) = ("platform.logsDropped", time.rfc3339());
+        let reason = "Some logs were dropped because the downstream consumer is slower than the logs production rate";
+        Self::platform(
+            kind,
+            format!(
+                r#"{{"time":"{time}","type":"{kind}","record":{{"droppedBytes":{bytes},"droppedRecords":{records},"reason":"{reason}"}}}}"#
+            ),
+        )
+    }
+
+    /// An injected event as it is, with its `type` if it has one.
+    pub(crate) fn injected(json: String) -> Self {
+        let value: Option<serde_json::Value> = serde_json::from_str(&json).ok();
+        let kind = value.as_ref().and_then(|event| event.get("type")?.as_str());
+        Self {
+            kind: kind.unwrap_or("injected").into(),
+            category: Category::Injected,
+            content: Content::Json(json),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.text().len()
+    }
+
+    /// The whole event, or the line.
+    fn text(&self) -> &str {
+        match &self.content {
+            Content::Json(text) | Content::Line { text, .. } => text,
+        }
+    }
+
+    /// The event for subscribers. Under JSON format, a line that is an object is passed on as one (AWS Lambda "Telemetry API
+    /// Event schema reference").
+    fn json(&self, log_format: LogFormat) -> String {
+        let (time, text) = match &self.content {
+            Content::Json(json) => return json.clone(),
+            Content::Line { time, text } => (time, text),
+        };
+        let object = (log_format == LogFormat::Json)
+            .then(|| text.trim())
+            .filter(|text| text.starts_with('{'))
+            .filter(|text| serde_json::from_str::<&RawValue>(text).is_ok());
+        let record = object
+            .map_or_else(|| serde_json::Value::from(text.as_str()).to_string(), str::to_owned);
+        format!(r#"{{"time":"{}","type":"{}","record":{record}}}"#, time.rfc3339(), self.kind)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Buffering {
+    pub(crate) max_items: usize,
+    pub(crate) max_bytes: usize,
+    pub(crate) timeout: Duration,
+}
+
+/// Where a batch goes; always on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Destination {
+    pub(crate) port: u16,
+    pub(crate) path: String,
+    pub(crate) host: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) types: Vec<Category>,
+    pub(crate) buffering: Buffering,
+    pub(crate) destination: Destination,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    schema_version: String,
+    types: Vec<String>,
+    #[serde(default)]
+    buffering: Option<RequestedBuffering>,
+    destination: RequestedDestination,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestedBuffering {
+    max_items: Option<u64>,
+    max_bytes: Option<u64>,
+    timeout_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct RequestedDestination {
+    protocol: String,
+    #[serde(rename = "URI")]
+    uri: Option<String>,
+}
+
+const SCHEMA_VERSIONS: [&str; 2] = ["2022-12-13", "2025-01-29"];
+
+const RESERVED_PORT: u16 = 9001;
+
+impl Settings {
+    /// Returns an error if Lambda would answer 400.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, String> {
+        let request: Request = serde_json::from_slice(body)
+            .map_err(|error| format!("the body is no subscription: {error}"))?;
+        let version = request.schema_version;
+        if !SCHEMA_VERSIONS.contains(&version.as_str()) {
+            return Err(format!("schemaVersion `{version}` is unknown; use 2025-01-29"));
+        }
+        if request.types.is_empty() {
+            return Err("types is empty; name platform, function or extension".to_owned());
+        }
+        let unknown =
+            |name| format!("type `{name}` is unknown; use platform, function or extension");
+        let types =
+            request.types.iter().map(|name| Category::parse(name).ok_or_else(|| unknown(name)));
+        let types = types.collect::<Result<_, _>>()?;
+        let buffering = buffering(&request.buffering.unwrap_or_default())?;
+        let destination = destination(request.destination)?;
+        Ok(Self { types, buffering, destination })
+    }
+}
+
+fn buffering(requested: &RequestedBuffering) -> Result<Buffering, String> {
+    let within = |name, value: Option<u64>, default, min, max| match value.unwrap_or(default) {
+        value if (min..=max).contains(&value) => Ok(value),
+        value => Err(format!("buffering.{name} is {value}, not within {min} and {max}")),
+    };
+    let max_items = within("maxItems", requested.max_items, 10_000, 1000, 10_000)?;
+    let max_bytes = within("maxBytes", requested.max_bytes, 262_144, 262_144, 1_048_576)?;
+    let timeout_ms = within("timeoutMs", requested.timeout_ms, 1000, 25, 30_000)?;
+    Ok(Buffering {
+        max_items: usize::try_from(max_items).unwrap_or(usize::MAX),
+        max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+        timeout: Duration::from_millis(timeout_ms),
+    })
+}
+
+fn destination(requested: RequestedDestination) -> Result<Destination, String> {
+    let RequestedDestination { protocol, uri } = requested;
+    if protocol != "HTTP" {
+        return Err(format!("destination.protocol `{protocol}` is not simulated; use HTTP"));
+    }
+    let text = uri.unwrap_or_default();
+    let wrong = || format!("destination `{text}` is not http://sandbox.localdomain:PORT");
+    http_destination(&text).ok_or_else(wrong)
+}
+
+/// `sandbox.localdomain` stands for this machine, as `sandbox` does; so do, outside Lambda, the loopback names.
+fn http_destination(text: &str) -> Option<Destination> {
+    let uri: Uri = text.parse().ok()?;
+    let host = uri.host()?;
+    let is_here = matches!(host, "sandbox.localdomain" | "sandbox" | "127.0.0.1" | "localhost");
+    let port = uri.port_u16().unwrap_or(80);
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    (uri.scheme_str() == Some("http") && is_here && port != RESERVED_PORT).then(|| Destination {
+        port,
+        path: path.to_owned(),
+        host: format!("{host}:{port}"),
+    })
 }

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
-use crate::sink::config::{Config, User};
+use crate::sink::Signal;
+use crate::sink::builder::{Config, User};
 use crate::sink::http_response::HttpResponse;
 use crate::sink::route::{Target, unknown_organization};
-use crate::sink::signal::Signal;
 
 /// More bytes than this after a gzip member are noticed, fewer are lost without a word. Measured: 600 kB are lost.
 const LARGEST_UNNOTICED_REST: usize = 1024 * 1024;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Context, Ingested};
 use crate::sink::http_response::HttpResponse;
 use crate::sink::route::Target;
-use crate::sink::schemas::ColumnsByStream;
+use crate::sink::store::ColumnsByStream;
 use crate::sink::store::{Records, StoredJson};
 use crate::sink::time;
 

@@ -6,11 +6,11 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
-use super::columns::{Columns, FLATTEN_LEVEL, column};
 use super::traces::service_name_of;
+use super::{Columns, FLATTEN_LEVEL, column};
 use super::{Context, Ingested, Refusal};
 use crate::sink::oddity::{Oddities, OddityKind};
-use crate::sink::schemas::ColumnsByStream;
+use crate::sink::store::ColumnsByStream;
 use crate::sink::store::{Records, Stored};
 
 /// Columns that OpenObserve fills itself; an attribute of the same name replaces them.

@@ -11,11 +11,11 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
-use super::columns::{Columns, stream};
 use super::traces::service_name_of;
+use super::{Columns, stream};
 use super::{Context, Ingested, Refusal};
 use crate::sink::oddity::{Oddities, OddityKind};
-use crate::sink::schemas::ColumnsByStream;
+use crate::sink::store::ColumnsByStream;
 use crate::sink::store::{Records, Stored, data_points};
 
 /// The ingest window is not checked: metrics of any age are accepted.

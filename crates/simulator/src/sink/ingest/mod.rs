@@ -1,6 +1,20 @@
 //! Handles a request as OpenObserve does: the checks in its order, the signal's rules, the answer, and the stored
 //! records.
 
+pub(super) mod admit;
+pub(super) mod json_stream;
+mod logs;
+mod metrics;
+mod traces;
+
+use crate::sink::Signal;
+use crate::sink::builder::Config;
+use crate::sink::http_response::{HttpResponse, JSON, PROTOBUF};
+use crate::sink::oddity::{Oddities, Oddity, OddityKind};
+use crate::sink::route::Target;
+use crate::sink::store::ColumnsByStream;
+use crate::sink::store::{Records, Removal, data_points};
+use admit::{Encoding, Inflated};
 use bytes::Bytes;
 use http::HeaderMap;
 use opentelemetry_proto::tonic::collector::logs::v1::{
@@ -12,26 +26,11 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
-
-pub(super) mod admit;
-pub(super) mod columns;
-pub(super) mod json_stream;
-mod logs;
-mod metrics;
-mod traces;
-mod window;
-
-use crate::sink::config::Config;
-use crate::sink::http_response::{HttpResponse, JSON, PROTOBUF};
-use crate::sink::oddity::{Oddities, Oddity, OddityKind};
-use crate::sink::route::Target;
-use crate::sink::schemas::ColumnsByStream;
-use crate::sink::signal::Signal;
-use crate::sink::store::{Records, Removal, data_points};
-use admit::{Encoding, Inflated};
-use columns::Columns;
-use window::IngestWindow;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// The stream of requests without the header `stream-name`.
 const DEFAULT_STREAM: &str = "default";
@@ -236,8 +235,7 @@ fn judge(
         .get("stream-name")
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let stream =
-        if header.is_empty() { DEFAULT_STREAM.to_owned() } else { columns::stream(header) };
+    let stream = if header.is_empty() { DEFAULT_STREAM.to_owned() } else { stream(header) };
     let window =
         IngestWindow { past: config.past, future: config.future, now_unix_nano: (config.clock)() };
     let organization = target.organization();
@@ -327,4 +325,97 @@ fn encode_answer<M: Message + serde::Serialize>(
     }
     let status = if is_partial { 206 } else { 200 };
     HttpResponse::new(status, JSON, serde_json::to_vec(response).unwrap_or_default())
+}
+
+/// Nested maps of log records become columns down to this depth, below it a JSON string (`ZO_INGEST_FLATTEN_LEVEL`).
+pub(crate) const FLATTEN_LEVEL: usize = 3;
+
+/// `faas.invocation_id` becomes `faas_invocation_id`: lower case, everything outside `[a-z0-9_]` becomes `_`.
+pub(crate) fn column(key: &str) -> String {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    key.chars().flat_map(char::to_lowercase).map(|c| if allowed(c) { c } else { '_' }).collect()
+}
+
+/// `/aws/lambda/My-Fn.Name` becomes `_aws_lambda_my_fn_name`: runs outside `[a-zA-Z0-9_:]` become one `_`, then lower case.
+pub(crate) fn stream(name: &str) -> String {
+    let mut stream = String::with_capacity(name.len());
+    let mut in_run = false;
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() || c == '_' || c == ':' {
+            stream.push(c.to_ascii_lowercase());
+            in_run = false;
+        } else if !in_run {
+            stream.push('_');
+            in_run = true;
+        }
+    }
+    stream
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Columns(BTreeSet<String>);
+
+impl Columns {
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.iter()
+    }
+
+    pub(crate) fn add(&mut self, name: &str) {
+        if !self.0.contains(name) {
+            self.0.insert(name.to_owned());
+        }
+    }
+
+    pub(crate) fn add_all(&mut self, names: &[&str]) {
+        for name in names {
+            self.add(name);
+        }
+    }
+
+    /// One column for each attribute, and for each entry of a map while `levels` remain; a value of null makes none.
+    pub(crate) fn flatten(&mut self, prefix: &str, attributes: &[KeyValue], levels: usize) {
+        for attribute in attributes {
+            let name = format!("{prefix}{}", column(&attribute.key));
+            match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+                None => {}
+                Some(Value::KvlistValue(map)) if levels > 1 => {
+                    self.flatten(&format!("{name}_"), &map.values, levels - 1);
+                }
+                Some(_) => self.add(&name),
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IngestWindow {
+    pub(crate) past: Duration,
+    pub(crate) future: Duration,
+    pub(crate) now_unix_nano: u64,
+}
+
+impl IngestWindow {
+    /// Why a record of this time is rejected. Microseconds count, as they do in OpenObserve.
+    pub(crate) fn misses(&self, unix_nano: u64) -> Option<String> {
+        let (time, now) = (u128::from(unix_nano) / 1000, u128::from(self.now_unix_nano) / 1000);
+        if time + self.past.as_micros() < now {
+            let hours = self.past.as_secs() / 3600;
+            return Some(format!(
+                "Too old data, only last {hours} hours data can be ingested. Data discarded. You can adjust ingestion max \
+                 time by setting the environment variable ZO_INGEST_ALLOWED_UPTO=<max_hours>"
+            ));
+        }
+        if time > now.saturating_add(self.future.as_micros()) {
+            let hours = self.future.as_secs() / 3600;
+            return Some(format!(
+                "Too far data, only future {hours} hours data can be ingested. Data discarded. You can adjust ingestion \
+                 max time by setting the environment variable ZO_INGEST_ALLOWED_IN_FUTURE=<max_hours>"
+            ));
+        }
+        None
+    }
 }

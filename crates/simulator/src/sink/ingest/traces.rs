@@ -6,10 +6,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-use super::columns::{Columns, column};
+use super::{Columns, column};
 use super::{Context, Ingested, Refusal};
 use crate::sink::oddity::{Oddities, OddityKind};
-use crate::sink::schemas::ColumnsByStream;
+use crate::sink::store::ColumnsByStream;
 use crate::sink::store::{Records, Stored, attribute};
 
 pub(crate) const REJECTED: &str =

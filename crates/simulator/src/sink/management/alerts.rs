@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::kept::{Kept, Made};
 use super::{Answer, Streams, saved, text};
+use super::{Kept, Made};
+use crate::sink::Signal;
 use crate::sink::http_response::HttpResponse;
-use crate::sink::signal::Signal;
 
 /// Alerts, destinations as they were given, and names of templates, by organization.
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::{Value, json};
 
-use super::kept::{Kept, Made};
 use super::{Answer, text};
+use super::{Kept, Made};
 use crate::sink::http_response::HttpResponse;
 
 /// The newest version of dashboards, and the one of a body that names none.

@@ -4,18 +4,14 @@
 
 mod alerts;
 mod dashboards;
-mod folders;
-mod kept;
-
-use http::Method;
-use http::request::Parts;
-use serde_json::{Value, json};
 
 use self::alerts::Alerts;
 use self::dashboards::Dashboards;
-use self::folders::Folders;
+use super::Signal;
 use super::http_response::HttpResponse;
-use super::signal::Signal;
+use http::Method;
+use http::request::Parts;
+use serde_json::{Value, json};
 
 #[derive(Debug, Default)]
 pub(super) struct Management {
@@ -158,4 +154,119 @@ fn text<'a>(object: &'a Value, key: &str) -> &'a str {
 
 fn saved(message: &str) -> HttpResponse {
     HttpResponse::json(200, &json!({"code": 200, "message": message}))
+}
+
+/// One of them. Its id is its own within its organization.
+#[derive(Debug)]
+struct Made<T> {
+    organization: String,
+    folder: String,
+    id: String,
+    content: T,
+}
+
+/// All of one kind, in the order in which they were made.
+#[derive(Debug)]
+struct Kept<T>(Vec<Made<T>>);
+
+// By hand: the derived one would ask for a `T` that has a default.
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Kept<T> {
+    fn of(&self, organization: &str, folder: &str) -> impl Iterator<Item = &Made<T>> {
+        self.0.iter().filter(move |made| made.organization == organization && made.folder == folder)
+    }
+
+    fn get(&self, organization: &str, id: &str) -> Option<&Made<T>> {
+        self.0.iter().find(|made| made.organization == organization && made.id == id)
+    }
+
+    fn get_mut(&mut self, organization: &str, id: &str) -> Option<&mut Made<T>> {
+        self.0.iter_mut().find(|made| made.organization == organization && made.id == id)
+    }
+
+    fn add(&mut self, made: Made<T>) {
+        self.0.push(made);
+    }
+
+    /// Returns `true` if it was there.
+    fn remove(&mut self, organization: &str, id: &str) -> bool {
+        let before = self.0.len();
+        self.0.retain(|made| !(made.organization == organization && made.id == id));
+        self.0.len() < before
+    }
+}
+
+#[derive(Debug)]
+struct Folder {
+    name: String,
+    description: String,
+}
+
+impl Made<Folder> {
+    fn to_json(&self) -> Value {
+        let Folder { name, description } = &self.content;
+        json!({"folderId": self.id, "name": name, "description": description})
+    }
+}
+
+/// By content: `dashboards`, `alerts`.
+#[derive(Debug, Default)]
+struct Folders(Kept<Folder>);
+
+impl Folders {
+    fn has(&self, organization: &str, of: &str, id: &str) -> bool {
+        self.0.of(organization, of).any(|folder| folder.id == id)
+    }
+
+    fn name(&self, organization: &str, of: &str, id: &str) -> String {
+        let found = self.0.of(organization, of).find(|folder| folder.id == id);
+        found.map_or(id, |folder| &folder.content.name).to_owned()
+    }
+
+    fn list(&self, organization: &str, of: &str) -> HttpResponse {
+        let default = json!({"folderId": "default", "name": "default", "description": "default"});
+        let folders = self.0.of(organization, of).map(Made::to_json);
+        let list: Vec<Value> = std::iter::once(default).chain(folders).collect();
+        HttpResponse::json(200, &json!({ "list": list }))
+    }
+
+    fn create(&mut self, organization: &str, of: &str, id: String, body: &Value) -> Answer {
+        let name = text(body, "name").trim();
+        if name.is_empty() {
+            return Err(HttpResponse::error(400, "Folder name cannot be empty"));
+        }
+        if self.0.of(organization, of).any(|folder| folder.content.name == name) {
+            let message = "Folder with this name already exists in this organization";
+            return Err(HttpResponse::error(400, message));
+        }
+        let description = text(body, "description").to_owned();
+        let folder = Made {
+            organization: organization.to_owned(),
+            folder: of.to_owned(),
+            id,
+            content: Folder { name: name.to_owned(), description },
+        };
+        let answer = HttpResponse::json(200, &folder.to_json());
+        self.0.add(folder);
+        Ok(answer)
+    }
+
+    fn delete(&mut self, organization: &str, of: &str, id: &str, is_used: bool) -> Answer {
+        if !self.has(organization, of, id) {
+            return Err(HttpResponse::error(404, "Folder not found"));
+        }
+        if is_used {
+            let message = format!(
+                "Folder contains {of}. Please move/delete {of} from folder before deleting it."
+            );
+            return Err(HttpResponse::error(400, &message));
+        }
+        self.0.remove(organization, id);
+        Ok(HttpResponse::text(200, "Folder deleted"))
+    }
 }

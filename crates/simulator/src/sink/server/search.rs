@@ -7,13 +7,13 @@ use http::HeaderMap;
 use http::request::Parts;
 use serde_json::json;
 
+use crate::sink::Signal;
 use crate::sink::http_response::HttpResponse;
 use crate::sink::ingest::admit;
 use crate::sink::management;
 use crate::sink::route::unknown_organization;
 use crate::sink::rows::{self, Row};
 use crate::sink::shared::Shared;
-use crate::sink::signal::Signal;
 
 pub(crate) struct Question {
     organization: String,

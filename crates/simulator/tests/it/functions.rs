@@ -1,4 +1,4 @@
-//! Shared parts of the simulator's tests: their function, and readers of its log.
+//! The function of the tests, and readers of its log.
 
 use std::time::Duration;
 

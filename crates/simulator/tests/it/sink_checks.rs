@@ -3,7 +3,7 @@
 use lambda_otlp_simulator::sink::OddityKind;
 use prost::Message;
 
-use super::support::{GZIP, JSON, PROTOBUF, basic, gzip, post, sink, span, traces};
+use super::requests::{GZIP, JSON, PROTOBUF, basic, gzip, post, sink, span, traces};
 
 #[tokio::test]
 async fn invalid_requests_are_rejected() {

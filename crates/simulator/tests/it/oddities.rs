@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-use super::support::{
+use super::requests::{
     NOW, PROTOBUF, attribute, gauge, kinds, logs, metric, metrics, point, post, record, resource,
     resource_spans, sink, span, traces,
 };

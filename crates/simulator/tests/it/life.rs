@@ -1,6 +1,6 @@
 //! The life of execution environments: cold and warm, frozen, failing, timed out, killed, shut down.
 
-use crate::support::{SHORT, function, invoke, lambda, messages, steps};
+use crate::functions::{SHORT, function, invoke, lambda, messages, steps};
 use lambda_otlp_simulator::{InvocationResult, process_state};
 use serde_json::{Value, json};
 

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use std::time::Duration;
 
-use super::support::{
+use super::requests::{
     HOUR, JSON, MINUTE, NOW, PROTOBUF, any, attribute, gauge, kinds, logs, metrics, partial, point,
     post, record, sink, span, traces,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{SHORT, function, invoke, lambda, log, mask, messages};
+use crate::functions::{SHORT, function, invoke, lambda, log, mask, messages};
 use expect_test::{Expect, expect};
 use lambda_otlp_simulator::{Invocation, LogFormat, LogLevel};
 use serde_json::json;

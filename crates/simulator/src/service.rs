@@ -1,27 +1,27 @@
 //! The parts of a running simulator, and how invocations find an environment.
 
-pub(crate) mod endpoint;
-mod on_failure;
-
-use std::collections::BTreeMap;
+use crate::Error;
+use crate::api::server::{self, Unread};
+use crate::api::{header, not_found};
+use crate::cloudwatch::{self, Batch};
+use crate::environment::{Environment, EnvironmentView, Host};
+use crate::function::FunctionSpec;
+use crate::invocation::{Caller, Invocation, InvocationResult, RunningInvocation};
+use crate::lock;
+use crate::telemetry::Controls;
+use crate::{clock, identifiers};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
-
-use crate::cloudwatch::{self, Batch};
-use crate::environment::{Environment, EnvironmentView, Host};
-use crate::error::Error;
-use crate::function::FunctionSpec;
-use crate::identifiers;
-use crate::invocation::{Caller, Invocation, RunningInvocation};
-use crate::lock::lock;
-use crate::recent::Recent;
-use crate::telemetry::Controls;
-pub use on_failure::{OnFailureRecord, RequestContext, ResponseContext};
 
 /// The largest payload of a synchronous invocation, in bytes (AWS Lambda quotas: 6 MB).
 const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -163,7 +163,7 @@ impl Service {
             if let Some(delay) = delay_after {
                 tokio::time::sleep(delay).await;
             } else {
-                let record = on_failure::record(&function.spec, &invocation, attempts, &payload);
+                let record = record(&function.spec, &invocation, attempts, &payload);
                 lock(&self.on_failure).push(record, payload.len());
             }
         }
@@ -234,4 +234,181 @@ fn check_payload(payload: &Bytes, limit_bytes: usize) -> Result<(), Error> {
     serde_json::from_slice::<serde::de::IgnoredAny>(payload)
         .map(drop)
         .map_err(Error::PayloadNotJson)
+}
+
+/// The record for an on-failure destination (AWS Lambda "Capturing records of asynchronous invocations").
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct OnFailureRecord {
+    pub version: String,
+    /// RFC 3339.
+    pub timestamp: String,
+    pub request_context: RequestContext,
+    pub request_payload: Value,
+    pub response_context: ResponseContext,
+    pub response_payload: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RequestContext {
+    pub request_id: String,
+    pub function_arn: String,
+    /// Always `RetriesExhausted`.
+    pub condition: String,
+    pub approximate_invoke_count: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ResponseContext {
+    pub status_code: u16,
+    pub executed_version: String,
+    pub function_error: String,
+}
+
+fn record(
+    spec: &FunctionSpec,
+    invocation: &Invocation,
+    attempts: usize,
+    payload: &Bytes,
+) -> OnFailureRecord {
+    let response = invocation.result.body(spec, &invocation.request_id);
+    OnFailureRecord {
+        version: "1.0".to_owned(),
+        timestamp: clock::now().rfc3339(),
+        request_context: RequestContext {
+            request_id: invocation.request_id.clone(),
+            function_arn: format!("{}:{}", spec.arn(), spec.version_name()),
+            condition: "RetriesExhausted".to_owned(),
+            approximate_invoke_count: attempts,
+        },
+        request_payload: serde_json::from_slice(payload).unwrap_or_default(),
+        response_context: ResponseContext {
+            status_code: 200,
+            executed_version: spec.version_name().to_owned(),
+            function_error: "Unhandled".to_owned(),
+        },
+        response_payload: serde_json::from_slice(&response).unwrap_or_default(),
+    }
+}
+
+// The Invoke API over HTTP: `POST /2015-03-31/functions/NAME/invocations`.
+
+pub(crate) async fn answer_invoke(
+    request: Request<Incoming>,
+    service: Arc<Service>,
+) -> Response<Full<Bytes>> {
+    let path = request.uri().path().to_owned();
+    let function = path
+        .strip_prefix("/2015-03-31/functions/")
+        .and_then(|path| path.strip_suffix("/invocations"));
+    match (request.method(), function) {
+        (&Method::POST, Some(function)) => {
+            invoke(function, request, &service).await.unwrap_or_else(|error| refuse(&error))
+        }
+        _ => not_found(),
+    }
+}
+
+async fn invoke(
+    function: &str,
+    request: Request<Incoming>,
+    service: &Arc<Service>,
+) -> Result<Response<Full<Bytes>>, Error> {
+    let spec = Arc::clone(&service.function(function)?.spec);
+    let asynchronous = header(request.headers(), "X-Amz-Invocation-Type") == Some("Event");
+    let payload = match server::read_body(request.into_body(), MAX_PAYLOAD_BYTES).await {
+        Ok(body) => body.bytes,
+        Err(Unread::TooLarge) => {
+            return Err(Error::PayloadTooLarge {
+                bytes: MAX_PAYLOAD_BYTES + 1,
+                limit_bytes: MAX_PAYLOAD_BYTES,
+            });
+        }
+        Err(Unread::BrokenOff) => Bytes::new(),
+    };
+    // An invocation without a payload gets an empty object.
+    let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
+    let (mut answer, request_id) = if asynchronous {
+        let request_id = service.invoke_async(function, payload)?;
+        (server::json(StatusCode::ACCEPTED, Bytes::new()), request_id)
+    } else {
+        let mut running = service.invoke(function, payload)?;
+        let result = running.result().await?;
+        let body = result.body(&spec, running.request_id());
+        let mut answer = server::json(StatusCode::OK, body);
+        if !matches!(result, InvocationResult::Response(_)) {
+            answer
+                .headers_mut()
+                .insert("X-Amz-Function-Error", HeaderValue::from_static("Unhandled"));
+        }
+        if let Ok(version) = HeaderValue::from_str(spec.version_name()) {
+            answer.headers_mut().insert("X-Amz-Executed-Version", version);
+        }
+        (answer, running.request_id)
+    };
+    if let Ok(request_id) = HeaderValue::from_str(&request_id) {
+        answer.headers_mut().insert("x-amzn-RequestId", request_id);
+    }
+    Ok(answer)
+}
+
+fn refuse(error: &Error) -> Response<Full<Bytes>> {
+    let (status, error_type) = match error {
+        Error::UnknownFunction(_) => (StatusCode::NOT_FOUND, "ResourceNotFoundException"),
+        Error::PayloadTooLarge { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException")
+        }
+        Error::PayloadNotJson(_) => (StatusCode::BAD_REQUEST, "InvalidRequestContentException"),
+        Error::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException"),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "ServiceException"),
+    };
+    server::error(status, error_type, &error.to_string())
+}
+
+/// How many things are remembered if nothing else is said, and how many bytes of them.
+const MAX_ITEMS: usize = 1000;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Recent<T> {
+    items: VecDeque<(T, usize)>,
+    max_items: usize,
+    bytes: usize,
+}
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self::of(MAX_ITEMS)
+    }
+}
+
+impl<T> Recent<T> {
+    /// Keeps at most `max_items` things.
+    pub(crate) fn of(max_items: usize) -> Self {
+        Self { items: VecDeque::new(), max_items, bytes: 0 }
+    }
+}
+
+impl<T: Clone> Recent<T> {
+    /// Adds one of about `bytes` and forgets the oldest beyond the bounds, but never the one added.
+    pub(crate) fn push(&mut self, item: T, bytes: usize) {
+        self.items.push_back((item, bytes));
+        self.bytes += bytes;
+        while self.items.len() > self.max_items || (self.bytes > MAX_BYTES && self.items.len() > 1)
+        {
+            let Some((_, forgotten_bytes)) = self.items.pop_front() else {
+                return;
+            };
+            self.bytes -= forgotten_bytes;
+        }
+    }
+
+    pub(crate) fn to_vec(&self) -> Vec<T> {
+        self.items.iter().map(|(item, _)| item.clone()).collect()
+    }
 }
