@@ -64,14 +64,11 @@ impl Builder {
         self
     }
 
-    /// How old and how new log records and spans may be: 5 h and 24 h (`ZO_INGEST_ALLOWED_UPTO`, `…_IN_FUTURE`).
-    pub fn window(mut self, past: Duration, future: Duration) -> Self {
-        (self.config.past, self.config.future) = (past, future);
+    /// Accepts log records and spans of any time. By default, they may be 5 h old and 24 h ahead (`ZO_INGEST_ALLOWED_UPTO`,
+    /// `…_IN_FUTURE`).
+    pub fn no_window(mut self) -> Self {
+        (self.config.past, self.config.future) = (Duration::MAX, Duration::MAX);
         self
-    }
-
-    pub fn no_window(self) -> Self {
-        self.window(Duration::MAX, Duration::MAX)
     }
 
     /// Where the ingest window and `Retry-After` dates take the time from, in nanoseconds since 1970.

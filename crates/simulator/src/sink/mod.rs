@@ -31,7 +31,6 @@ mod script;
 mod server;
 mod shared;
 mod store;
-mod time;
 #[cfg(feature = "tls")]
 pub mod tls;
 

@@ -7,7 +7,6 @@ use crate::sink::http_response::HttpResponse;
 use crate::sink::route::Target;
 use crate::sink::store::ColumnsByStream;
 use crate::sink::store::{Records, StoredJson};
-use crate::sink::time;
 
 /// An array of objects or one object. One element that is no object refuses the whole request.
 pub(crate) fn decode(body: &[u8]) -> Result<Vec<Map<String, Value>>, String> {
@@ -74,21 +73,10 @@ fn stream(target: &Target) -> &str {
     }
 }
 
-/// Seconds, milliseconds, microseconds or nanoseconds by magnitude, or an RFC 3339 text; nothing means now.
+/// The time in microseconds, as our extension sends it; nothing means now. OpenObserve also reads other units and RFC 3339.
 fn timestamp_nano(value: Option<&Value>, now_unix_nano: u64) -> Option<u64> {
     match value {
         None | Some(Value::Null) => Some(now_unix_nano),
-        Some(Value::Number(number)) => {
-            let number = number.as_u64()?;
-            let scale = match number {
-                0..100_000_000_000 => 1_000_000_000,
-                100_000_000_000..100_000_000_000_000 => 1_000_000,
-                100_000_000_000_000..100_000_000_000_000_000 => 1_000,
-                _ => 1,
-            };
-            number.checked_mul(scale)
-        }
-        Some(Value::String(text)) => time::parse_rfc3339_nano(text),
-        Some(_) => None,
+        Some(value) => value.as_u64()?.checked_mul(1_000),
     }
 }

@@ -30,8 +30,6 @@ enum Kind {
         signal: Option<Signal>,
         sql: String,
     },
-    Promql(String),
-    RemoveStream,
     Schema {
         signal: Option<Signal>,
         stream: String,
@@ -39,7 +37,7 @@ enum Kind {
 }
 
 impl Question {
-    /// Management, the list of streams, a search by SQL or PromQL; `None` for any other request.
+    /// Management, the list of streams, a schema, a search by SQL; `None` for any other request.
     pub(crate) fn of(parts: &Parts, body: &Bytes) -> Option<Self> {
         if let Some(request) = management::Request::of(parts, body) {
             let organization = request.organization.clone();
@@ -60,11 +58,6 @@ impl Question {
                     sql: sql.unwrap_or_default().to_owned(),
                 }
             }
-            ("GET", ["api", _, "prometheus", "api", "v1", "query"]) => {
-                let asked = query.split('&').find_map(|pair| pair.strip_prefix("query="));
-                Kind::Promql(decoded(asked.unwrap_or_default()))
-            }
-            ("DELETE", ["api", _, "streams", _]) => Kind::RemoveStream,
             ("GET", ["api", _, "streams", stream, "schema"]) => Kind::Schema {
                 signal: Signal::from_path(signal.unwrap_or("logs")),
                 stream: (*stream).to_owned(),
@@ -93,9 +86,6 @@ impl Question {
                 HttpResponse::json(200, &json!({ "total": list.len(), "list": list }))
             }
             Kind::Manage(request) => shared.manage(request),
-            Kind::Promql(query) => sum(shared, &self.organization, &query),
-            // Nothing reads a stream again that it removed.
-            Kind::RemoveStream => HttpResponse::json(200, &json!({ "code": 200 })),
             Kind::Schema { signal, stream } => schema(shared, &self.organization, signal, &stream),
             Kind::Search { signal, sql } => search(shared, &self.organization, signal, &sql),
         }
@@ -131,7 +121,9 @@ fn schema(
     signal: Option<Signal>,
     stream: &str,
 ) -> HttpResponse {
-    let Some(signal) = signal else { return HttpResponse::error(400, "no type of streams") };
+    let Some(signal) = signal else {
+        return HttpResponse::error(400, "no type of streams");
+    };
     let store = &shared.state().store;
     let rows = rows::stream(store, organization, signal, stream);
     let columns: BTreeSet<String> = rows.flat_map(|row| row.columns.into_keys()).collect();
@@ -140,21 +132,6 @@ fn schema(
     }
     let schema: Vec<_> = columns.iter().map(|name| json!({ "name": name })).collect();
     HttpResponse::json(200, &json!({ "name": stream, "schema": schema }))
-}
-
-/// The sum of all values of a metric.
-fn sum(shared: &Shared, organization: &str, promql: &str) -> HttpResponse {
-    let metric = promql.strip_prefix("sum(sum_over_time(").and_then(|rest| rest.split('[').next());
-    let Some(metric) = metric else {
-        return HttpResponse::error(400, "the sink reads sum(sum_over_time(metric[1d]))");
-    };
-    let store = &shared.state().store;
-    let rows = rows::stream(store, organization, Signal::Metrics, metric);
-    let values: Vec<f64> = rows.filter_map(|row| row.columns.get("value")?.as_f64()).collect();
-    let sum = values.iter().sum::<f64>().to_string();
-    let series = (!values.is_empty()).then(|| json!({ "metric": {}, "value": [0, sum] }));
-    let result: Vec<_> = series.into_iter().collect();
-    HttpResponse::json(200, &json!({ "status": "success", "data": { "result": result } }))
 }
 
 /// Stream, and column and value, of `… FROM "stream" WHERE column='value'` or `… FROM "stream"`.
@@ -166,16 +143,4 @@ fn condition(sql: &str) -> Option<(&str, Option<(&str, &str)>)> {
     };
     let (column, rest) = rest.split_once("='")?;
     Some((stream, Some((column.trim(), rest.split('\'').next()?))))
-}
-
-/// Decodes `%28` and the like.
-fn decoded(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let (code, rest) = part.split_at_checked(2).unwrap_or((part, ""));
-        bytes.extend(u8::from_str_radix(code, 16));
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
