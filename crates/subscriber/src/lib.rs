@@ -13,9 +13,7 @@
 
 mod config;
 mod decision;
-mod delivery;
 mod lambda;
-mod log;
 mod replay;
 mod report;
 mod selection;
@@ -23,9 +21,8 @@ mod sweep;
 
 pub use config::{Collect, Config, DESTINATION, TABLE};
 pub use decision::{Action, Decision, KinesisStream, OurFilter, Reason, State, Wish, decide};
-pub use delivery::{LoggedLine, delivery};
 pub use lambda::{Failed, Service};
-pub use log::init as init_log;
+pub use replay::{LoggedLine, delivery};
 pub use report::{Entry, Fate, Report};
 pub use selection::{Selection, TagCondition, Unselected, parse_patterns, parse_tags};
 pub use sweep::{Sweep, Task};

@@ -1,9 +1,12 @@
 //! The subscriber's binary.
 
-use lambda_otlp_subscriber::{Config, Service, init_log};
+use lambda_otlp_subscriber::{Config, Service};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
 use std::time::SystemTime;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[expect(clippy::disallowed_methods, reason = "where the subscriber reads the clock")]
 fn wall_clock_now() -> SystemTime {
@@ -31,4 +34,14 @@ async fn main() -> Result<(), Error> {
         service.handle(&event.payload, event.context.deadline()).await
     };
     run(service_fn(handle)).await
+}
+
+/// Starts the log, in JSON lines, so that their fields can be queried. Other crates log from WARN on.
+fn init_log(level: tracing::Level) {
+    let ours = Targets::new()
+        .with_default(LevelFilter::from_level(level).min(LevelFilter::WARN))
+        .with_target("lambda_otlp", level);
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
+    // A repeated start finds the first subscriber, which serves as well.
+    let _already_set = tracing_subscriber::registry().with(lines).with(ours).try_init().is_err();
 }

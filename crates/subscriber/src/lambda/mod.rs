@@ -1,7 +1,320 @@
-//! The subscriber's events and answers.
+//! The deployed subscriber: each invocation is a run over all log groups, or handles a new one.
 
-mod answer;
 mod event;
-mod service;
 
-pub use service::{Failed, Service};
+use crate::config::Config;
+use crate::decision::Wish;
+use crate::replay::{is_new, replay};
+use crate::report::Report;
+use crate::selection::Selection;
+use crate::sweep::{Sweep, Task};
+use aws::{AwsClient, CloudWatchLogs, LogGroup, SqsQueue};
+use event::{Event, RequestKind, ResourceRequest};
+use futures_util::FutureExt as _;
+use lambda_runtime::Diagnostic;
+use serde_json::{Value, json};
+use settings::Pattern;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// Time reserved for the answer to CloudFormation; at most a quarter of the invocation.
+const RESERVE: Duration = Duration::from_secs(20);
+/// Time reserved after that answer.
+const LAST_RESERVE: Duration = Duration::from_millis(500);
+/// The part of a run that is reserved for the first lines of new log groups: one of this number.
+const REPLAY_PART: u32 = 8;
+
+/// The reason of a failed invocation, which Lambda repeats twice.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failed(String);
+
+impl From<Failed> for Diagnostic {
+    fn from(error: Failed) -> Self {
+        Self { error_type: "Subscriber.Failed".to_owned(), error_message: error.0 }
+    }
+}
+
+/// The subscriber of one execution environment.
+#[derive(Debug)]
+pub struct Service {
+    parts: Result<Parts, String>,
+    /// Answers CloudFormation, even with invalid settings.
+    answers: AwsClient,
+    clock: fn() -> SystemTime,
+}
+
+#[derive(Debug)]
+struct Parts {
+    config: Config,
+    logs: CloudWatchLogs,
+    retry_queue: Option<SqsQueue>,
+}
+
+impl Service {
+    /// Creates a subscriber from these settings, or from their mistakes: it answers CloudFormation in either case.
+    pub fn new(config: Result<Config, String>, clock: fn() -> SystemTime) -> Self {
+        let proxy = config.as_ref().ok().and_then(|config| config.logs.proxy.clone());
+        let parts = config.map(|config| Parts {
+            logs: CloudWatchLogs::new(config.logs.clone(), clock),
+            retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::new(queue, clock)),
+            config,
+        });
+        Self { parts, answers: AwsClient::new(clock, proxy), clock }
+    }
+
+    /// Handles one invocation, which Lambda ends at `ends`.
+    pub async fn handle(&self, event: &Value, ends: SystemTime) -> Result<Value, Failed> {
+        let time = ends.duration_since((self.clock)()).unwrap_or_default();
+        let end = Instant::now() + time.saturating_sub(LAST_RESERVE);
+        let deadline = Instant::now() + time.saturating_sub(RESERVE.min(time / 4));
+        let read = Event::read(event).map_err(Failed)?;
+        if let Event::Resource(request) = &read {
+            return self.of_resource(request, deadline, end).await;
+        }
+        let parts = self.parts.as_ref().map_err(|mistakes| Failed(wrong_settings(mistakes)))?;
+        let report = match read {
+            Event::NewLogGroup(name) => {
+                parts.of_new_log_group(&name, deadline).await.map_err(Failed)?
+            }
+            Event::Other(what) => {
+                tracing::warn!(what, "event ignored");
+                return Ok(Value::Null);
+            }
+            _ => parts.run("schedule", deadline).await,
+        };
+        // Lambda counts it as an error and retries.
+        let failure = report.failure().or(report.not_replayed.first().map(String::as_str));
+        match failure {
+            Some(failure) => Err(Failed(failure.to_owned())),
+            None => Ok(report.sums()),
+        }
+    }
+
+    /// Performs CloudFormation's request, and answers in every case: CloudFormation would wait for an hour.
+    async fn of_resource(
+        &self,
+        request: &ResourceRequest,
+        deadline: Instant,
+        end: Instant,
+    ) -> Result<Value, Failed> {
+        let done = AssertUnwindSafe(self.resource(request, deadline)).catch_unwind();
+        // A run ends at its deadline; an overdue one is abandoned while there is time to answer.
+        let given_up = deadline + end.saturating_duration_since(deadline) / 2;
+        let outcome = match timeout_at(given_up, done).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => {
+                Err("the subscriber panicked, please report this; its log says where".to_owned())
+            }
+            Err(_) => Err("the time limit was reached; the next run continues".to_owned()),
+        };
+        if let Err(problem) = &outcome {
+            let request = request.kind.as_str();
+            tracing::error!(request, problem, "CloudFormation's request was not carried out");
+        }
+        let response = response(request, &outcome);
+        send(&self.answers, request, &response, end).await.map_err(Failed)?;
+        Ok(response)
+    }
+
+    async fn resource(
+        &self,
+        request: &ResourceRequest,
+        deadline: Instant,
+    ) -> Result<Value, String> {
+        let parts = self.parts.as_ref().map_err(|mistakes| wrong_settings(mistakes))?;
+        let report = match request.kind {
+            RequestKind::Delete => parts.remove(request, deadline).await,
+            kind => parts.subscribe(kind, request, deadline).await,
+        };
+        match report.failure().filter(|_| report.is_failure()) {
+            Some(failure) => Err(failure.to_owned()),
+            None => Ok(report.sums()),
+        }
+    }
+}
+
+fn wrong_settings(mistakes: &str) -> String {
+    format!("invalid settings, no log group was checked: {mistakes}")
+}
+
+impl Parts {
+    fn sweep<'a>(&'a self, wish: &'a Wish, reach: &'a [Pattern]) -> Sweep<'a> {
+        let selection = &self.config.selection;
+        let task = Task::Subscribe;
+        Sweep { logs: &self.logs, selection, wish, task, reach, dry_run: false }
+    }
+
+    /// Handles all included log groups.
+    async fn run(&self, run: &str, deadline: Instant) -> Report {
+        let time = deadline.saturating_duration_since(Instant::now());
+        let reserve = if self.retry_queue.is_some() { time / REPLAY_PART } else { Duration::ZERO };
+        let sweep = self.sweep(&self.config.wish, &[]);
+        let (mut report, new) = sweep.run(deadline - reserve).await;
+        for (group, subscribed) in &new {
+            self.replay_new(group, *subscribed, &mut report, deadline).await;
+        }
+        report.log(run);
+        report
+    }
+
+    /// Handles all log groups included now or before the update. Nothing is replayed: the user knows which log groups existed
+    /// before the stack.
+    async fn subscribe(
+        &self,
+        kind: RequestKind,
+        request: &ResourceRequest,
+        deadline: Instant,
+    ) -> Report {
+        let Wish { ours, beside_others, .. } = self.config.wish.clone();
+        let wish = Wish { ours, former: request.former.clone(), beside_others };
+        let (report, _) = self.sweep(&wish, &request.reach).run(deadline).await;
+        report.log(kind.as_str());
+        report
+    }
+
+    /// Removes our filters from all log groups included now or before, whatever the tags and exclusions.
+    async fn remove(&self, request: &ResourceRequest, deadline: Instant) -> Report {
+        let reach = [self.config.selection.include(), &request.reach].concat();
+        let selection = Selection::new(reach, Vec::new(), Vec::new(), []);
+        let Config { wish, .. } = &self.config;
+        let (logs, selection) = (&self.logs, &selection);
+        let sweep =
+            Sweep { logs, selection, wish, task: Task::Unsubscribe, reach: &[], dry_run: false };
+        let (report, _) = sweep.run(deadline).await;
+        report.log(request.kind.as_str());
+        if report.not_reached() > 0 || report.failed() > 0 {
+            tracing::error!(
+                not_reached = report.not_reached(),
+                failed = report.failed(),
+                "subscription filters stay: `lambda-otlp unsubscribe` removes them"
+            );
+        }
+        report
+    }
+
+    /// Handles one log group that was just created.
+    async fn of_new_log_group(&self, name: &str, deadline: Instant) -> Result<Report, String> {
+        let sweep = self.sweep(&self.config.wish, &[]);
+        let mut report = Report::default();
+        if self.config.selection.by_name(name).is_err() {
+            return Ok(report);
+        }
+        let found = self.logs.log_group(name, deadline).await.map_err(|error| error.to_string())?;
+        // A log group that was deleted at once needs no subscription.
+        let Some(group) = found else { return Ok(report) };
+        let entry = sweep.look_at(&group, deadline).await;
+        let subscribed = entry.subscribed;
+        report.entries.push(entry);
+        if let Some(subscribed) = subscribed {
+            self.replay_new(&group, subscribed, &mut report, deadline).await;
+        }
+        report.log("new log group");
+        Ok(report)
+    }
+
+    /// Replays the lines of a just subscribed log group, if it is new.
+    async fn replay_new(
+        &self,
+        group: &LogGroup,
+        subscribed: SystemTime,
+        report: &mut Report,
+        deadline: Instant,
+    ) {
+        let Some(queue) = &self.retry_queue else { return };
+        if !is_new(group, subscribed) {
+            return;
+        }
+        let filter = self.config.wish.ours.as_filter().name;
+        let replayed = replay(&self.logs, queue, group, &filter, subscribed, deadline).await;
+        report.replayed_lines += replayed.lines;
+        report.not_replayed.extend(replayed.problem);
+    }
+}
+
+// Answers CloudFormation, which waits an hour for a missing answer.
+//
+// Source: CloudFormation User Guide, "Custom resource response objects".
+
+/// A response has at most 4,096 bytes, in which JSON may double a text.
+const MOST_TEXT_BYTES: usize = 1_400;
+const ATTEMPT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The answer to a request: success with totals, or the reason of a failure.
+fn response(request: &ResourceRequest, outcome: &Result<Value, String>) -> Value {
+    let (status, reason, sums) = match outcome {
+        // Their filters would outlive the stack, and a later stack takes them for filters of others.
+        Ok(sums) if request.kind == RequestKind::Delete && not_reached(sums) > 0 => {
+            ("FAILED", of_not_reached(request, not_reached(sums)), cut_texts(sums))
+        }
+        Ok(sums) => ("SUCCESS", "see the subscriber's log".to_owned(), cut_texts(sums)),
+        // A failed removal must not block the deletion of a stack.
+        Err(problem) if request.kind == RequestKind::Delete => ("SUCCESS", cut(problem), json!({})),
+        Err(problem) => ("FAILED", cut(problem), json!({})),
+    };
+    json!({
+        "Status": status,
+        "Reason": reason,
+        "PhysicalResourceId": request.physical_resource_id,
+        "StackId": request.stack_id,
+        "RequestId": request.request_id,
+        "LogicalResourceId": request.logical_resource_id,
+        "Data": sums,
+    })
+}
+
+fn not_reached(sums: &Value) -> u64 {
+    sums.get("not_reached").and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// The reason of an incomplete removal. CloudFormation retains resources only of a stack whose deletion failed.
+fn of_not_reached(request: &ResourceRequest, count: u64) -> String {
+    let (stack, resource) = (&request.stack_id, &request.logical_resource_id);
+    format!(
+        "{count} log groups were not reached in time and may keep a subscription filter: delete the stack again; if that fails \
+         too, run `lambda-otlp unsubscribe --stack {stack}`, then delete the stack with `--retain-resources {resource}`"
+    )
+}
+
+/// The log has the whole text.
+fn cut_texts(sums: &Value) -> Value {
+    let sums = sums.as_object().into_iter().flatten();
+    let cut = sums.map(|(name, sum)| {
+        (name.clone(), sum.as_str().map_or_else(|| sum.clone(), |text| cut(text).into()))
+    });
+    Value::Object(cut.collect())
+}
+
+fn cut(text: &str) -> String {
+    let head = text.get(..text.floor_char_boundary(MOST_TEXT_BYTES)).unwrap_or_default();
+    if head.len() < text.len() { format!("{head}…") } else { head.to_owned() }
+}
+
+/// Puts the answer to CloudFormation's URL until it is accepted.
+async fn send(
+    client: &AwsClient,
+    request: &ResourceRequest,
+    response: &Value,
+    deadline: Instant,
+) -> Result<(), String> {
+    let body = response.to_string().into_bytes();
+    loop {
+        let until = deadline.min(Instant::now() + ATTEMPT);
+        let put = client.put_presigned(&request.response_url, body.clone(), until).await;
+        let problem = match put {
+            Ok(response) if (200..300).contains(&response.status) => return Ok(()),
+            Ok(response) => format!("status {}", response.status),
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() + PAUSE >= deadline {
+            return Err(format!("CloudFormation did not accept the answer: {problem}"));
+        }
+        tracing::warn!(problem, "CloudFormation did not accept the answer, will retry");
+        sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

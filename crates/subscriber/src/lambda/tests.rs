@@ -299,3 +299,20 @@ async fn a_short_run_subscribes_and_replays_new_log_groups() {
     assert_eq!(account.messages, new.len());
     assert!(new.iter().all(|number| account.groups[&name(*number)].added == 1));
 }
+
+#[test]
+fn long_texts_are_truncated_to_fit_the_response() {
+    let event = Event::read(&json!({
+        "RequestType": "Update", "ResponseURL": "https://s3.example.com/b/k", "RequestId": "r".repeat(128),
+        "StackId": "s".repeat(256), "LogicalResourceId": "l".repeat(128), "PhysicalResourceId": "p".repeat(256),
+    }));
+    let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
+    let long = "\"é ".repeat(2_000);
+    let answer = response(&request, &Ok(json!({ "put": 3, "notable": long })));
+    assert!(answer.to_string().len() <= 4096, "{answer}");
+    assert_eq!(answer["Data"]["put"], 3);
+    assert!(answer["Data"]["notable"].as_str().unwrap().ends_with('…'));
+    let answer = response(&request, &Err(long));
+    assert_eq!(answer["Status"], "FAILED");
+    assert!(answer.to_string().len() <= 4096, "{answer}");
+}
