@@ -13,7 +13,7 @@ use crate::warehouse::Warehouse;
 use anyhow::{Context as _, bail};
 use console::layer;
 use console::reach;
-use console::waterfall::attributes::EXTENSION_SCOPE;
+use console::waterfall::EXTENSION_SCOPE;
 use settings::{Check, Env, Source as _};
 use simulator::queue::{Queue, QueueServer};
 use simulator::sink::Sink;

@@ -3,9 +3,7 @@
 use crate::accounting::{Item, ItemKind, numbered};
 use crate::made;
 use crate::metric_total::{EXTENSION_METRICS, Total};
-use console::waterfall::attributes::{
-    EXTENSION_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text, text_of,
-};
+use console::waterfall::{EXTENSION_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;

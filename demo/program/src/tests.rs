@@ -6,7 +6,7 @@ use crate::functions::{CHECKOUT, ORDERS, PARCELS, SHOP, STOCK};
 use crate::path;
 use crate::run::Run;
 use crate::stored::{Arrived, is_partial, number, service};
-use console::waterfall::attributes::{PLATFORM_SCOPE, text};
+use console::waterfall::{PLATFORM_SCOPE, text};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use simulator::sink::{StoredLogRecord, StoredSpan};

@@ -1,6 +1,6 @@
 //! Draws a trace in a terminal.
 
-use super::attributes::millis_between;
+use super::millis_between;
 use super::{Log, Row, Waterfall};
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
