@@ -1,7 +1,7 @@
 //! `lambda-otlp forward`: sends event files through the forwarder's pipeline.
 
-use crate::broken_pipe;
 use crate::destination::DestinationArguments;
+use crate::terminal;
 use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
 use backend::Authorized;
@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         write_ledger(&ledger, arguments.dry_run, &mut out)
     };
     // The exit code tells whether everything arrived, even if the ledger cannot be printed.
-    if let Err(error) = broken_pipe::ignored(printed) {
+    if let Err(error) = terminal::ignored(printed) {
         eprintln!("lambda-otlp: cannot print the ledger: {error}");
     }
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -127,7 +127,7 @@ async fn forward_all<E: Export>(
             }
         };
         let report = forwarder.forward(incoming, &invocation_at(observed_unix_nano)).await;
-        explain(&path.display(), &report);
+        print_problems(&path.display(), &report);
         complete &= report.is_complete();
         ledger += report.account.total;
     }
@@ -139,7 +139,7 @@ fn invocation_at(observed_unix_nano: u64) -> InvocationContext {
     InvocationContext { observed_unix_nano, deadline, queue_deadline: deadline, account: None }
 }
 
-pub(crate) fn explain(path: &dyn Display, report: &Report) {
+pub(crate) fn print_problems(path: &dyn Display, report: &Report) {
     for problem in problems(report) {
         eprintln!("{path}: {problem}");
     }

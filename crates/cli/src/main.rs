@@ -2,7 +2,7 @@
 
 // First, because all other files use its macros.
 #[macro_use]
-mod broken_pipe;
+mod terminal;
 
 mod aws;
 mod cost;
@@ -11,12 +11,9 @@ mod destination;
 mod dev;
 mod doctor;
 mod forward;
-mod functions;
 mod lines;
 mod log_events;
 mod openobserve;
-mod output;
-mod progress;
 mod redrive;
 mod replay;
 mod rules;
@@ -110,7 +107,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(error) if broken_pipe::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let error =
                 if is_full_disk(&error) { error.context("cannot write the output") } else { error };

@@ -1,6 +1,6 @@
 //! `lambda-otlp rules`: checks a rules file, or shows its effect on events.
 
-use crate::{broken_pipe, forward};
+use crate::{forward, terminal};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use console::quantity::plural;
@@ -153,7 +153,7 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
         let partly = || format!("{}: cannot read all of it", path.display());
         let tried = forward::read(path).and_then(|event| trial.event(&event).with_context(partly));
         if let Err(error) = tried {
-            if broken_pipe::is_broken_pipe(&error) {
+            if terminal::is_broken_pipe(&error) {
                 return Err(error);
             }
             eprintln!("{error:#}");

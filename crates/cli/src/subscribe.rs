@@ -1,8 +1,8 @@
 //! `lambda-otlp subscribe` and `unsubscribe`: run the subscriber's code from this machine.
 
 use crate::aws::{self, AwsArguments};
-use crate::broken_pipe;
-use crate::functions::{forwarder_of, stream_of};
+use crate::aws::{forwarder_of, stream_of};
+use crate::terminal;
 use ::aws::CloudWatchLogs;
 use anyhow::{Context as _, anyhow, ensure};
 use aws_config::SdkConfig;
@@ -145,7 +145,7 @@ fn run(
         anyhow::Ok(sweep.run(Instant::now() + LONGEST).await.0)
     })?;
     let mut out = io::stdout().lock();
-    broken_pipe::ignored(if which.json {
+    terminal::ignored(if which.json {
         writeln!(out, "{}", report.to_json())
     } else {
         write(&report, which.dry_run, &mut out)

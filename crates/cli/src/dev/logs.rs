@@ -2,7 +2,7 @@
 
 use crate::destination::DestinationArguments;
 use crate::forward::{one_destination, problems};
-use crate::log_events::gathered::Gathered;
+use crate::log_events::Gathered;
 use crate::log_events::{Converter, StreamOf, now, options};
 use crate::shown::Incoming;
 use ::aws::AwsSecrets;

@@ -2,19 +2,14 @@
 //! telemetry.
 
 mod command;
-mod events;
-mod function;
 mod http;
 mod logs;
-mod outcome;
-mod packages;
-mod program;
 mod session;
 
 use crate::aws::AwsArguments;
 use crate::destination::DestinationArguments;
 use crate::lines::Writer;
-use crate::output::OutputArguments;
+use crate::shown::OutputArguments;
 use anyhow::bail;
 use command::Prepared;
 use console::time_arguments::parse_duration;
@@ -91,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.account.are_given() && !arguments.aws {
         bail!("--region and --profile need --aws, which gives the function credentials");
     }
-    let events = events::read(&arguments.events)?;
+    let events = session::read_events(&arguments.events)?;
     let prepared = Prepared::of(arguments)?;
     let session = Session::begin(arguments, prepared, events)?;
     let is_shown = arguments.output.show(&session.incoming, Writer::default());

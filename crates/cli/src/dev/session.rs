@@ -1,16 +1,20 @@
 //! A session with the function, from its first invocation to the end of its environments.
 
 use super::command::Prepared;
-use super::function::Function;
 use super::logs::Logs;
-use super::{Arguments, events, http};
+use super::{Arguments, http};
 use crate::aws;
 use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
-use simulator::Lambda;
+use serde::de::IgnoredAny;
+use simulator::{Invocation, InvocationResult, Lambda};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -131,7 +135,7 @@ impl Story {
         if has_files {
             return Ok(());
         }
-        let mut lines = events::of_standard_input();
+        let mut lines = of_standard_input();
         let mut has_come = false;
         while let Some(event) = lines.recv().await {
             has_come = true;
@@ -149,5 +153,221 @@ impl Story {
             );
         }
         Ok(())
+    }
+}
+
+pub(super) struct Function {
+    pub(super) name: String,
+    pub(super) logs: Arc<Logs>,
+    timeout: Duration,
+    lambda: Lambda,
+    has_failed: AtomicBool,
+}
+
+impl Function {
+    pub(super) fn new(name: String, timeout: Duration, lambda: Lambda, logs: Arc<Logs>) -> Self {
+        Self { name, logs, timeout, lambda, has_failed: AtomicBool::new(false) }
+    }
+
+    pub(super) async fn invoke(&self, event: &[u8]) -> anyhow::Result<Invocation> {
+        let invocation = self.lambda.invoke(&self.name, event).await;
+        let invocation = invocation.context("cannot invoke the function")?;
+        self.logs.pass_on().await;
+        let start = last_start(&self.lambda.platform_events(&self.name));
+        if !invocation.is_success() {
+            self.note_failure();
+        }
+        let words = words(&invocation, start, self.timeout);
+        self.logs.send(Incoming::Text(words));
+        Ok(invocation)
+    }
+
+    /// Ends the environments: extensions get SHUTDOWN, and remaining processes are killed.
+    pub(super) async fn shut_down(self: Arc<Self>) {
+        self.lambda.recycle(&self.name).await.ok();
+        // The other owners end too, and the last one kills the processes.
+        if let Some(function) = Arc::into_inner(self) {
+            function.lambda.shut_down().await;
+        }
+    }
+
+    pub(super) fn note_failure(&self) {
+        self.has_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if an event was invalid or an invocation failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) fn read_events(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+    let read = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file);
+        let text = text.with_context(|| format!("--event: cannot read {}", file.display()))?;
+        check(&text).with_context(|| format!("--event: {} is not JSON", file.display()))?;
+        Ok(text)
+    };
+    files.iter().map(read).collect()
+}
+
+fn check(text: &str) -> serde_json::Result<()> {
+    serde_json::from_str::<IgnoredAny>(text).map(drop)
+}
+
+/// Reads each line of standard input as an event, on a thread.
+pub(super) fn of_standard_input() -> tokio::sync::mpsc::Receiver<anyhow::Result<String>> {
+    let (sender, lines) = tokio::sync::mpsc::channel(1);
+    std::thread::spawn(move || {
+        let is_terminal = io::stdin().is_terminal();
+        loop {
+            if is_terminal {
+                eprint!("event> ");
+                io::stderr().flush().ok();
+            }
+            let mut line = String::new();
+            let event = match io::stdin().lock().read_line(&mut line) {
+                Ok(0) => return,
+                Ok(_) => event(&line, is_terminal),
+                Err(error) => Some(Err(anyhow::Error::from(error).context("standard input"))),
+            };
+            let Some(event) = event else { continue };
+            let has_failed = event.is_err();
+            if sender.blocking_send(event).is_err()
+                || (has_failed && !is_terminal && line.is_empty())
+            {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// Reads an event from a line. At a terminal, an empty line is `{}`; elsewhere it is ignored.
+fn event(line: &str, is_terminal: bool) -> Option<anyhow::Result<String>> {
+    let line = line.trim();
+    if line.is_empty() {
+        return is_terminal.then(|| Ok("{}".to_owned()));
+    }
+    let checked = || -> anyhow::Result<String> {
+        if let Err(error) = check(line) {
+            bail!("the line is not JSON: {error}; each line must be one event");
+        }
+        Ok(line.to_owned())
+    };
+    Some(checked())
+}
+
+const LONGEST_RESPONSE: usize = 2000;
+
+/// Lambda's time limit for Init (AWS Lambda "Lambda runtime environment").
+const INIT: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// It asked for an event.
+    Asked,
+    /// No process ever asked for an event.
+    NeverAsked,
+    /// An earlier process asked for an event, and the last one did not.
+    NotAgain,
+}
+
+pub(super) fn words(invocation: &Invocation, start: Start, timeout: Duration) -> String {
+    let never_asked = start != Start::Asked;
+    let millis = invocation.duration.as_secs_f64() * 1e3;
+    let timeout = timeout.as_secs();
+    match &invocation.result {
+        InvocationResult::Response(body) => {
+            let start = match (invocation.init_duration, invocation.cold) {
+                (Some(init), _) => format!(", cold: Init {:.1} ms", init.as_secs_f64() * 1e3),
+                (None, true) => ", cold".to_owned(),
+                (None, false) => String::new(),
+            };
+            format!("=> {} ({millis:.1} ms{start})", text(body))
+        }
+        InvocationResult::FunctionError { error_type, body } if never_asked => {
+            format!("=> failed in Init: {error_type}: {}", message(body))
+        }
+        InvocationResult::FunctionError { error_type, body } => {
+            format!("=> failed after {millis:.1} ms: {error_type}: {}", message(body))
+        }
+        InvocationResult::Timeout if start == Start::NotAgain => format!(
+            "=> the function's process had ended, and the new one did not ask for an event within {timeout} s, which includes its start: raise --timeout"
+        ),
+        InvocationResult::Timeout if never_asked => format!(
+            "=> the function did not ask for an event within the {} s of Init and {timeout} s more: COMMAND must use Lambda's Runtime API, like lambda_runtime and awslambdaric; for a file with a handler, use --runtime python|node --handler FILE.FUNCTION",
+            INIT.as_secs()
+        ),
+        InvocationResult::Timeout => {
+            format!(
+                "=> timed out after {timeout} s, and its process was killed: raise --timeout if it needs longer"
+            )
+        }
+        InvocationResult::Crash { status: None } => {
+            "=> the function or an extension of its layers could not be started".to_owned()
+        }
+        InvocationResult::Crash { status: Some(status) } if never_asked => format!(
+            "=> the function ended with {status} before it asked for an event: see its output above; COMMAND must use Lambda's Runtime API and keep running"
+        ),
+        InvocationResult::Crash { status: Some(status) } => {
+            format!("=> the function ended with {status} during the invocation")
+        }
+    }
+}
+
+fn text(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match line.char_indices().nth(LONGEST_RESPONSE) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
+/// Reads the text of `{"errorMessage": …}`, which Lambda's runtimes write.
+fn message(body: &[u8]) -> String {
+    let error = serde_json::from_slice::<serde_json::Value>(body).ok();
+    let message = error.as_ref().and_then(|error| error.get("errorMessage")?.as_str());
+    text(message.map_or(body, str::as_bytes))
+}
+
+/// Returns the state of the last process, by Lambda's report of its Init (AWS Lambda "Telemetry API",
+/// `platform.initRuntimeDone`).
+pub(super) fn last_start(platform_events: &[String]) -> Start {
+    let is_success = |event: &String| {
+        let event: serde_json::Value = serde_json::from_str(event).ok()?;
+        let kind = event.get("type")?.as_str()?;
+        let is_end = matches!(kind, "platform.initRuntimeDone" | "platform.initReport");
+        is_end
+            .then(|| event.pointer("/record/status").and_then(|it| it.as_str()) == Some("success"))
+    };
+    let mut ends = platform_events.iter().rev().filter_map(is_success);
+    match ends.next() {
+        Some(true) => Start::Asked,
+        _ if ends.any(|is_success| is_success) => Start::NotAgain,
+        _ => Start::NeverAsked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_restart_differs_from_a_start_that_never_succeeded() {
+        let check = |statuses: &[&str], expected: Start| {
+            let end = |status: &&str| {
+                format!(r#"{{"type":"platform.initRuntimeDone","record":{{"status":"{status}"}}}}"#)
+            };
+            let mut events: Vec<String> = statuses.iter().map(end).collect();
+            events.push(r#"{"type":"platform.report","record":{"status":"success"}}"#.to_owned());
+            assert!(last_start(&events) == expected, "{statuses:?}");
+        };
+        check(&["success"], Start::Asked);
+        check(&["timeout", "success"], Start::Asked);
+        check(&["timeout", "timeout"], Start::NeverAsked);
+        check(&[], Start::NeverAsked);
+        check(&["success", "timeout"], Start::NotAgain);
     }
 }

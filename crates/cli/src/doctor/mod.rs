@@ -1,13 +1,9 @@
 //! `lambda-otlp doctor`: checks settings, backend and a deployed stack.
 
-mod alarms;
-mod canary;
-mod columns;
-mod function;
+mod openobserve;
 mod pipeline;
 mod recent;
 mod stack;
-mod unanswered;
 mod wiring;
 
 use crate::aws::{self, AwsArguments};
@@ -156,9 +152,9 @@ async fn looked_at(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> 
     };
     checks.extend(reach::check(&reach).await);
     checks.extend(window(variables, reach.destination.profile));
-    checks.extend(columns::check(&reach).await);
+    checks.extend(openobserve::check_columns(&reach).await);
     if arguments.canary && !checks.iter().any(Check::is_failed) {
-        checks.extend(canary::check(&reach, arguments.within).await);
+        checks.extend(openobserve::check_canary(&reach, arguments.within).await);
     }
     checks
 }

@@ -1,6 +1,6 @@
 //! Searches recent log events for errors, and for matches of a subscription filter.
 
-use super::unanswered::unanswered;
+use super::stack::unanswered;
 use super::wiring::Filter;
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::SdkError;

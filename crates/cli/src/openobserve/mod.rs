@@ -5,9 +5,9 @@ mod shipped;
 mod task;
 
 use crate::aws::AwsArguments;
-use crate::broken_pipe;
 use crate::destination::DestinationArguments;
 use crate::doctor;
+use crate::terminal;
 use anyhow::bail;
 use api::Api;
 use backend::Profile;
@@ -105,6 +105,6 @@ fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Resu
         let api = Api::new(reach)?;
         task::carry_out(&api, kind, &place.folder, &shipped, task, place.dry_run).await
     })?;
-    broken_pipe::ignored(report.print(place.json))?;
+    terminal::ignored(report.print(place.json))?;
     Ok(if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,8 +1,8 @@
 //! Finds the queues of a redrive, and checks their roles.
 
 use super::Arguments;
+use crate::aws::forwarder_of;
 use crate::aws::{self, QueueUrl, explain};
-use crate::functions::forwarder_of;
 use anyhow::{Context as _, anyhow, ensure};
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::QueueAttributeName::{

@@ -3,6 +3,7 @@ use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
+use expect_test::{Expect, expect};
 use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
@@ -110,7 +111,7 @@ fn redrive_requires_a_source_and_a_target() {
 }
 
 #[track_caller]
-fn check_filter(words: &[&str], expected: Option<filter::Skip>, parked: Parked) {
+fn check_filter(words: &[&str], expected: Option<letter::Skip>, parked: Parked) {
     let arguments = arguments("http://127.0.0.1:1/1/q", words);
     let letter = Letter::from_message(&body(parked)).unwrap();
     assert_eq!(arguments.filters.skip(&letter, NOW), expected, "{words:?}");
@@ -118,7 +119,7 @@ fn check_filter(words: &[&str], expected: Option<filter::Skip>, parked: Parked) 
 
 #[test]
 fn filters_select_parked_requests_by_their_fields() {
-    use filter::Skip;
+    use letter::Skip;
     let letter = || parked("answered 503 Service Unavailable", NOW - 2 * HOUR);
     for (words, expected) in [
         (&[][..], None),
@@ -146,7 +147,7 @@ fn filters_select_parked_requests_by_their_fields() {
 
 #[test]
 fn filters_select_log_events_by_log_group_only() {
-    use filter::Skip;
+    use letter::Skip;
     let check = |words: &[&str], expected| {
         let letter = Letter::from_message(&awslogs(1, 1).to_string()).unwrap();
         let arguments = arguments("http://127.0.0.1:1/1/q", words);
@@ -358,4 +359,30 @@ async fn an_object_is_deleted_only_after_all_its_messages_are_accepted() {
     let (taken, left, fates) = redrive_objects(&[refuse]).await;
     assert_eq!((taken, left), (messages - 1, vec!["large".to_owned()]));
     assert_eq!(fates, [1, 0, 0, 0, 1]);
+}
+
+#[track_caller]
+fn check_table(summary: &Summary, dry_run: bool, expected: &Expect) {
+    let mut out = Vec::new();
+    summary.write(dry_run, &mut out).unwrap();
+    expected.assert_eq(&String::from_utf8(out).unwrap());
+}
+
+#[test]
+fn the_summary_lists_each_fate_with_its_reasons() {
+    let mut summary = Summary::default();
+    check_table(&summary, true, &expect!["no messages to send\n"]);
+    summary.note(LetterFate::Redriven, "answered 404", 40);
+    summary.note(LetterFate::Redriven, "answered 404", 41);
+    summary.note(LetterFate::Skipped, "answered 400", 1);
+    check_table(
+        &summary,
+        true,
+        &expect![[r"
+            2 messages with 81 items would be sent again
+                    2        81  answered 404
+            1 message with 1 item skipped
+                    1         1  answered 400
+        "]],
+    );
 }

@@ -1,22 +1,19 @@
 //! `lambda-otlp replay`: sends a log group's history through the forwarder's pipeline.
 
-mod history;
 mod plan;
 mod run;
 
 use crate::aws::{self, AwsArguments};
-use crate::broken_pipe;
 use crate::destination::DestinationArguments;
 use crate::forward::{one_destination, write_ledger};
-use crate::progress::Progress;
+use crate::terminal::{self, Progress};
 use ::aws::AwsSecrets;
 use aws_config::SdkConfig;
 use backend::{Authorized, Outcome};
 use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, Export, IngestPolicy, OldRecords, wall_clock_now};
-use history::LogGroup;
 use plan::{Ask, Checkpoint, Person, time_text};
-use run::{Replay, Replayed};
+use run::{LogGroup, Replay, Replayed};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -175,7 +172,7 @@ async fn through<E: Export>(
 
 fn report(arguments: &Arguments, replayed: &Replayed, was_done: bool) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
-    broken_pipe::ignored(if arguments.json {
+    terminal::ignored(if arguments.json {
         let mut json: serde_json::Value = serde_json::from_str(&replayed.ledger.to_json())?;
         if let Some(object) = json.as_object_mut() {
             object.insert("dry_run".to_owned(), arguments.dry_run.into());

@@ -1,7 +1,7 @@
 //! Selects the telemetry to show.
 
-use super::held::{Held, HeldSpan, Trace};
-use console::waterfall::attributes::{has_failed, millis, text_of};
+use super::{Held, HeldSpan, Trace};
+use console::waterfall::{has_failed, millis, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use std::collections::BTreeSet;

@@ -4,8 +4,8 @@ mod cloudwatch;
 
 use crate::aws::AwsArguments;
 use crate::lines::{Line, Writer, next_line, open};
-use crate::output::OutputArguments;
 use crate::shown::Incoming;
+use crate::shown::OutputArguments;
 use anyhow::bail;
 use console::time_arguments::TimeArgument;
 use std::process::ExitCode;

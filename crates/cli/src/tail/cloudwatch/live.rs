@@ -2,7 +2,7 @@
 //! Reference, StartLiveTail).
 
 use super::Found;
-use super::groups::Group;
+use super::Group;
 use crate::aws::explain;
 use crate::shown::Incoming;
 use anyhow::{Context as _, anyhow};

@@ -1,15 +1,17 @@
-//! Telemetry as text: traces as waterfalls with their log records, then log records without a trace, and metrics.
+//! Telemetry as text (traces as waterfalls with their log records, then log records without a trace, and metrics), and as JSON.
 
 use super::View;
 use super::choice::Choice;
-use super::held::{Held, Named};
+use super::{Held, HeldSpan, Named};
 use console::quantity::quantity;
 use console::waterfall::draw::{self, HEADING, short, time_of_day};
 use console::waterfall::{Log, RecordOf};
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
 const LONGEST_BODY: usize = 100;
@@ -74,9 +76,9 @@ pub(crate) fn metrics(held: &Held) -> impl Iterator<Item = String> {
 
 fn values(metric: &Metric, unit: &str) -> Vec<String> {
     #[expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
-    let point = |value: &Option<Value>| match value {
-        Some(Value::AsInt(value)) => quantity(*value as f64, unit),
-        Some(Value::AsDouble(value)) => quantity(*value, unit),
+    let point = |value: &Option<Number>| match value {
+        Some(Number::AsInt(value)) => quantity(*value as f64, unit),
+        Some(Number::AsDouble(value)) => quantity(*value, unit),
         None => "no value".to_owned(),
     };
     let total = |count: u64, sum: Option<f64>| {
@@ -99,6 +101,66 @@ fn values(metric: &Metric, unit: &str) -> Vec<String> {
     }
 }
 
+// Telemetry as JSON objects, one per line: `{"trace": …}`, `{"logRecord": …}`, `{"metric": …}` or `{"line": …}`, in
+// the form of OTLP/JSON with an additional `service`.
+
+pub(crate) struct Json<'a> {
+    pub(crate) out: &'a mut dyn Write,
+    pub(crate) choice: Choice,
+    pub(crate) telemetry_only: bool,
+}
+
+impl View for Json<'_> {
+    fn show(&mut self, held: Held) -> io::Result<()> {
+        let held = self.choice.of(held);
+        for (trace_id, trace) in held.traces() {
+            let spans = trace.spans.iter().map(|HeldSpan { service, scope, span }| {
+                let mut span = of_service(service, span)?;
+                span.insert("scope".to_owned(), scope.as_str().into());
+                Ok(Value::Object(span))
+            });
+            let spans = spans.collect::<io::Result<Vec<_>>>()?;
+            let records = trace.records.iter().map(|(service, record)| of_service(service, record));
+            let records = records.collect::<io::Result<Vec<_>>>()?;
+            let trace_id = wire::ids::to_hex(trace_id);
+            let trace = json!({ "traceId": trace_id, "spans": spans, "logRecords": records });
+            self.write("trace", trace)?;
+        }
+        for (service, record) in held.records.iter().filter(|(_, own)| own.trace_id.is_empty()) {
+            self.write("logRecord", of_service(service, record)?.into())?;
+        }
+        for (service, metric) in &held.metrics {
+            self.write("metric", of_service(service, metric)?.into())?;
+        }
+        self.out.flush()
+    }
+
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        if self.telemetry_only {
+            return Ok(());
+        }
+        self.write("line", line.into())?;
+        self.out.flush()
+    }
+}
+
+impl Json<'_> {
+    fn write(&mut self, kind: &str, value: Value) -> io::Result<()> {
+        let object: Map<String, Value> = [(kind.to_owned(), value)].into_iter().collect();
+        serde_json::to_writer(&mut *self.out, &object)?;
+        self.out.write_all(b"\n")
+    }
+}
+
+fn of_service(service: &str, item: &impl Serialize) -> io::Result<Map<String, Value>> {
+    let mut object = match serde_json::to_value(item)? {
+        Value::Object(object) => object,
+        other => Map::from_iter([("value".to_owned(), other)]),
+    };
+    object.insert("service".to_owned(), service.into());
+    Ok(object)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,9 +177,9 @@ mod tests {
             let line: Vec<String> = metrics(&held).collect();
             assert_eq!(line[0].split_whitespace().skip(2).collect::<Vec<_>>().join(" "), expected);
         };
-        check(Value::AsInt(134_217_728), "By", "128 MB");
-        check(Value::AsDouble(0.47), "1", "0.47");
-        check(Value::AsDouble(0.002_5), "s", "2.5 ms");
-        check(Value::AsInt(3), "{invocation}", "3");
+        check(Number::AsInt(134_217_728), "By", "128 MB");
+        check(Number::AsDouble(0.47), "1", "0.47");
+        check(Number::AsDouble(0.002_5), "s", "2.5 ms");
+        check(Number::AsInt(3), "{invocation}", "3");
     }
 }

@@ -1,6 +1,7 @@
 //! Output without a reader: after `lambda-otlp decode … | head`, a command finishes its work and does not fail.
 
-use std::io::{self, ErrorKind};
+use std::fmt::Display;
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 /// Like `std::eprintln`, but does not panic if stderr is closed.
 macro_rules! eprintln {
@@ -26,4 +27,31 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Ignores a broken pipe, so that the exit code reflects the work.
 pub(crate) fn ignored(printed: io::Result<()>) -> io::Result<()> {
     printed.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
+/// The progress line; hidden by default.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    is_shown: bool,
+}
+
+impl Progress {
+    /// Shows the line on a terminal, unless stdout has JSON for a program.
+    pub(crate) fn new(is_json: bool) -> Self {
+        Self { is_shown: !is_json && io::stderr().is_terminal() }
+    }
+
+    /// Replaces the text. A later text must not be shorter.
+    pub(crate) fn show(&self, text: impl Display) {
+        if self.is_shown {
+            eprint!("\r{text}");
+            io::stderr().flush().ok();
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        if self.is_shown {
+            eprintln!();
+        }
+    }
 }

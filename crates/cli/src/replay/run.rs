@@ -1,0 +1,366 @@
+//! The loop of a replay: read, group by stream, forward, save the checkpoint.
+
+use crate::aws::{explain, no_log_group};
+use crate::forward::{TIME_FOR_EVENT, print_problems};
+use crate::log_events::{Gathered, StreamEvents, as_delivered};
+use crate::replay::plan::{Checkpoint, Volume, slices};
+use crate::terminal::Progress;
+use anyhow::{Context as _, bail};
+use aws_config::SdkConfig;
+use forwarder::{Export, Forwarder, InvocationContext, Ledger, LogEvent, NoQueue};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The size at which events are forwarded before reading more.
+const ENOUGH_BYTES: usize = 8 * 1024 * 1024;
+/// The longest pause within a line's pieces or a stack trace.
+const LINE_MS: i64 = 1000;
+
+pub(crate) struct Replay<'a> {
+    pub(crate) account: String,
+    pub(crate) checkpoint_file: Option<&'a Path>,
+    pub(crate) rate: Option<u32>,
+    pub(crate) observed_unix_nano: u64,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub(crate) ledger: Ledger,
+    pub(crate) volume: Volume,
+    pub(crate) checkpoint: Checkpoint,
+    /// Everything was forwarded, and nothing was returned.
+    pub(crate) is_complete: bool,
+}
+
+impl Replay<'_> {
+    /// Replays from the checkpoint. Stops when the pipeline returns telemetry, because the rest would be returned too.
+    pub(crate) async fn run<H: History, E: Export>(
+        &self,
+        history: &mut H,
+        forwarder: &Forwarder<E, NoQueue>,
+        checkpoint: Checkpoint,
+        progress: &Progress,
+    ) -> anyhow::Result<Replayed> {
+        let (from_ms, to_ms) = (checkpoint.from_ms, checkpoint.to_ms);
+        let (ledger, volume) = (Ledger::default(), Volume::default());
+        let mut replayed = Replayed { ledger, volume, checkpoint, is_complete: true };
+        let mut gathered = Gathered::default();
+        let mut next_at = Instant::now();
+        // Fails before anything is sent if the file cannot be written.
+        self.save(&replayed)?;
+        for (start, end) in slices(replayed.checkpoint.done_before_ms, to_ms) {
+            if self.stop.load(Ordering::Relaxed) {
+                replayed.is_complete = false;
+                break;
+            }
+            let mut next = None;
+            loop {
+                let page = match history.page(start, end, next).await {
+                    // The report tells where to continue.
+                    Err(error) if replayed.volume.events > 0 => {
+                        progress.end();
+                        eprintln!("lambda-otlp: {error:#}");
+                        replayed.is_complete = false;
+                        break;
+                    }
+                    page => page?,
+                };
+                for (stream, event) in page.events {
+                    gathered.add(stream, event);
+                }
+                next = page.next;
+                let is_last = next.is_none();
+                // A line that began before the end of the slice may continue in the next one.
+                let cut = match (is_last, end == to_ms) {
+                    (true, true) => i64::MAX,
+                    (true, false) => end - LINE_MS,
+                    (false, _) => gathered.newest_ms() - LINE_MS,
+                };
+                if is_last || gathered.bytes() >= ENOUGH_BYTES {
+                    for events in gathered.take_before(cut) {
+                        self.pace(&mut next_at, events.1.len()).await;
+                        self.forward(forwarder, events, &mut replayed).await?;
+                    }
+                    let percent = (cut.min(end) - from_ms).saturating_mul(100) / (to_ms - from_ms);
+                    let events = replayed.volume.events;
+                    progress.show(format_args!("{:>3}%  {events} log events", percent.max(0)));
+                }
+                if is_last || !replayed.is_complete {
+                    break;
+                }
+            }
+            if !replayed.is_complete {
+                break;
+            }
+            let done = if end == to_ms { to_ms } else { end - LINE_MS };
+            replayed.checkpoint.done_before_ms = done.max(replayed.checkpoint.done_before_ms);
+            self.save(&replayed)?;
+        }
+        progress.end();
+        Ok(replayed)
+    }
+
+    fn save(&self, replayed: &Replayed) -> anyhow::Result<()> {
+        self.checkpoint_file.map_or(Ok(()), |path| replayed.checkpoint.save(path))
+    }
+
+    async fn pace(&self, next_at: &mut Instant, events: usize) {
+        let Some(rate) = self.rate.filter(|rate| *rate > 0) else { return };
+        tokio::time::sleep_until(*next_at).await;
+        let count = u32::try_from(events).unwrap_or(u32::MAX);
+        *next_at = Instant::now() + Duration::from_secs(1).saturating_mul(count) / rate;
+    }
+
+    async fn forward<E: Export>(
+        &self,
+        forwarder: &Forwarder<E, NoQueue>,
+        (stream, events): StreamEvents,
+        replayed: &mut Replayed,
+    ) -> anyhow::Result<()> {
+        let Replayed { ledger, volume, checkpoint, is_complete } = replayed;
+        volume.events += events.len();
+        volume.bytes += events.iter().map(|event| event.message.len()).sum::<usize>();
+        let event = as_delivered(&self.account, &checkpoint.log_group, &stream, &events)?;
+        let deadline = Instant::now() + TIME_FOR_EVENT;
+        let invocation = InvocationContext {
+            observed_unix_nano: self.observed_unix_nano,
+            deadline,
+            queue_deadline: deadline,
+            account: None,
+        };
+        let report = forwarder.forward(event, &invocation).await;
+        print_problems(&format_args!("{} {stream}", checkpoint.log_group), &report);
+        volume.requests += report.requests_sent;
+        volume.bytes_sent += report.bytes_sent;
+        *is_complete &= report.is_complete();
+        *ledger += report.account.total;
+        Ok(())
+    }
+}
+
+// Reads a log group's events by time.
+
+/// Some events of a range.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// Events with their streams. Each stream is in order.
+    pub(crate) events: Vec<(String, LogEvent)>,
+    pub(crate) next: Option<String>,
+}
+
+/// A source of past log events.
+pub(crate) trait History {
+    /// Returns events from `from_ms` to before `to_ms`. An empty page may have a next one.
+    async fn page(
+        &mut self,
+        from_ms: i64,
+        to_ms: i64,
+        next: Option<String>,
+    ) -> anyhow::Result<Page>;
+}
+
+pub(crate) struct LogGroup {
+    pub(crate) client: aws_sdk_cloudwatchlogs::Client,
+    pub(crate) name: String,
+    pub(crate) pattern: Option<String>,
+}
+
+impl LogGroup {
+    /// Returns the log group's account; empty if unknown.
+    pub(crate) async fn account(&self, aws: &SdkConfig) -> anyhow::Result<String> {
+        let request = self.client.describe_log_groups().log_group_name_prefix(&self.name).send();
+        let output = request.await.map_err(|error| explain(&error));
+        let output = output.with_context(|| format!("cannot describe log group {}", self.name))?;
+        let group = output.log_groups().iter().find(|g| g.log_group_name() == Some(&self.name));
+        let Some(group) = group else { bail!(no_log_group(aws, &self.name).await) };
+        // arn:aws:logs:{region}:{account}:log-group:{name}
+        let account = group.arn().and_then(|arn| arn.split(':').nth(4));
+        Ok(account.unwrap_or_default().to_owned())
+    }
+}
+
+impl History for LogGroup {
+    async fn page(
+        &mut self,
+        from_ms: i64,
+        to_ms: i64,
+        next: Option<String>,
+    ) -> anyhow::Result<Page> {
+        let request = self.client.filter_log_events().log_group_name(&self.name);
+        // AWS includes the end of the range.
+        let request = request
+            .start_time(from_ms)
+            .end_time(to_ms - 1)
+            .set_filter_pattern(self.pattern.clone())
+            .set_next_token(next)
+            .send();
+        let output = request.await.map_err(|error| explain(&error));
+        let output = output.with_context(|| format!("cannot read log group {}", self.name))?;
+        let events = output.events.unwrap_or_default().into_iter().map(|event| {
+            let log_event = LogEvent {
+                id: event.event_id.unwrap_or_default(),
+                timestamp_ms: event.timestamp.unwrap_or_default(),
+                message: event.message.unwrap_or_default(),
+            };
+            (event.log_stream_name.unwrap_or_default(), log_event)
+        });
+        Ok(Page { events: events.collect(), next: output.next_token })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backend::{Fate, Outcome, Reason};
+    use console::time_arguments::TimeArgument;
+    use forwarder::{IngestPolicy, LogEvent, Queues};
+    use std::sync::Mutex;
+    use wire::{Logs, Request};
+
+    const MINUTE: i64 = 60_000;
+
+    /// Log events of two streams, one for each second of the range, in pages of 50.
+    struct Seconds;
+
+    impl History for Seconds {
+        async fn page(&mut self, from: i64, to: i64, next: Option<String>) -> anyhow::Result<Page> {
+            let start = next.map_or(from, |next| next.parse().unwrap());
+            let seconds = (start..to).filter(|ms| ms % 1000 == 0);
+            let event = |timestamp_ms: i64| {
+                let message = format!("line {timestamp_ms}");
+                let event = LogEvent { id: timestamp_ms.to_string(), timestamp_ms, message };
+                (format!("stream{}", timestamp_ms / 1000 % 2), event)
+            };
+            let events: Vec<_> = seconds.take(50).map(event).collect();
+            let last = events.last().map_or(to, |(_, event)| event.timestamp_ms + 1);
+            Ok(Page { next: (events.len() == 50).then(|| last.to_string()), events })
+        }
+    }
+
+    /// Like [`Seconds`], until a time.
+    struct Until(i64);
+
+    impl History for Until {
+        async fn page(&mut self, from: i64, to: i64, next: Option<String>) -> anyhow::Result<Page> {
+            anyhow::ensure!(from < self.0, "the credentials have expired");
+            Seconds.page(from, to, next).await
+        }
+    }
+
+    /// Accepts a limited number of requests.
+    #[derive(Default)]
+    struct Backend {
+        times: Mutex<Vec<u64>>,
+        takes: usize,
+    }
+
+    impl Export for &Backend {
+        async fn export(&self, _: Option<&str>, request: Request, _: Instant) -> Outcome {
+            let mut times = self.times.lock().unwrap();
+            if times.len() >= self.takes {
+                return Outcome::unsent(request, Reason::Deadline, Fate::Park);
+            }
+            let decoded = request.decode::<Logs>().unwrap().unwrap();
+            let scopes = decoded.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+            times.extend(scopes.flat_map(|scope| scope.log_records).map(|r| r.time_unix_nano));
+            Outcome { accepted: request.items(), ..Outcome::default() }
+        }
+    }
+
+    async fn replay(backend: &Backend, checkpoint: Checkpoint, file: Option<&Path>) -> Replayed {
+        replay_of(&mut Seconds, backend, checkpoint, file).await.unwrap()
+    }
+
+    async fn replay_of<H: History>(
+        history: &mut H,
+        backend: &Backend,
+        checkpoint: Checkpoint,
+        file: Option<&Path>,
+    ) -> anyhow::Result<Replayed> {
+        let variables = std::collections::HashMap::from([(
+            "LAMBDA_OTLP_ENDPOINT".to_owned(),
+            "http://127.0.0.1/".to_owned(),
+        )]);
+        let mut config = forwarder::Config::from_source(&variables).0.unwrap();
+        config.old_records = IngestPolicy::any_time();
+        let destination = forwarder::default_destination(&config, backend);
+        let options = forwarder::Options::of(&config);
+        let forwarder = Forwarder::new(vec![destination], Queues::<NoQueue>::default(), options);
+        let replay = Replay {
+            account: "123456789012".to_owned(),
+            checkpoint_file: file,
+            rate: None,
+            observed_unix_nano: 1,
+            stop: Arc::default(),
+        };
+        replay.run(history, &forwarder, checkpoint, &Progress::default()).await
+    }
+
+    fn seconds(from: i64, to: i64) -> Vec<u64> {
+        (from..to)
+            .filter(|ms| ms % 1000 == 0)
+            .map(|ms| u64::try_from(ms).unwrap() * 1_000_000)
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn every_log_event_of_the_range_is_forwarded_once() {
+        let backend = Backend { takes: usize::MAX, ..Backend::default() };
+        let checkpoint = Checkpoint::new("/g", None, MINUTE, 6 * MINUTE + 500).unwrap();
+        let replayed = replay(&backend, checkpoint, None).await;
+        let mut times = backend.times.into_inner().unwrap();
+        times.sort_unstable();
+        assert_eq!(times, seconds(MINUTE, 6 * MINUTE + 500));
+        assert!(replayed.is_complete);
+        assert_eq!(replayed.ledger.accepted, times.len());
+        assert_eq!(replayed.volume.events, times.len());
+        assert_eq!(replayed.checkpoint.done_before_ms, 6 * MINUTE + 500);
+    }
+
+    #[tokio::test]
+    async fn a_resumed_replay_forwards_the_remaining_log_events() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("checkpoint");
+        let checkpoint = || Checkpoint::new("/g", None, 0, 6 * MINUTE).unwrap();
+        let broken = Backend { takes: 100, ..Backend::default() };
+        let replayed = replay(&broken, checkpoint(), Some(&file)).await;
+        assert!(!replayed.is_complete);
+        assert!(replayed.ledger.returned > 0);
+
+        let backend = Backend { takes: usize::MAX, ..Backend::default() };
+        let resumed = checkpoint().resume(&file, [TimeArgument::NOW; 2]).unwrap();
+        assert_eq!(resumed, replayed.checkpoint);
+        assert!(resumed.done_before_ms > 0, "the first slices were delivered");
+        let replayed = replay(&backend, resumed.clone(), Some(&file)).await;
+        assert!(replayed.is_complete);
+        let (first, second) =
+            (broken.times.into_inner().unwrap(), backend.times.into_inner().unwrap());
+        let mut all: Vec<u64> = first.iter().chain(&second).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all, seconds(0, 6 * MINUTE));
+        let done = u64::try_from(resumed.done_before_ms).unwrap() * 1_000_000;
+        assert!(second.iter().all(|time| *time >= done), "what was done is not sent again");
+    }
+
+    #[tokio::test]
+    async fn a_replay_that_can_read_no_more_reports_its_progress() {
+        let backend = Backend { takes: usize::MAX, ..Backend::default() };
+        let checkpoint = || Checkpoint::new("/g", None, 0, 6 * MINUTE).unwrap();
+        let replayed =
+            replay_of(&mut Until(3 * MINUTE), &backend, checkpoint(), None).await.unwrap();
+        assert!(!replayed.is_complete);
+        assert_eq!(replayed.checkpoint.done_before_ms, 3 * MINUTE - LINE_MS);
+        assert_eq!(replayed.ledger.accepted, backend.times.lock().unwrap().len());
+        // Nothing was done.
+        assert!(replay_of(&mut Until(0), &backend, checkpoint(), None).await.is_err());
+        let file = Some(Path::new("/dev/null/checkpoint"));
+        let sent = backend.times.lock().unwrap().len();
+        assert!(replay_of(&mut Seconds, &backend, checkpoint(), file).await.is_err());
+        assert_eq!(backend.times.lock().unwrap().len(), sent);
+    }
+}
