@@ -3,7 +3,6 @@
 use lambda_otlp_tests::{binary, fixture, workspace};
 use simulator::sink::{Sink, StoredSpan};
 use std::io::Read as _;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 fn command(arguments: &[&str]) -> Command {

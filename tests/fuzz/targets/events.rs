@@ -157,7 +157,7 @@ pub fn rules(data: &[u8]) {
         }
     };
     let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s");
-    drop((rules.service_name(&origin), rules.routes(&origin), rules.slow_patterns().count()));
+    drop((rules.service_name(&origin), rules.routes(&origin)));
     let samples = [
         (SignalKind::Logs, include_str!("../../fixtures/otlp/logs.json")),
         (SignalKind::Traces, include_str!("../../fixtures/otlp/traces.json")),
