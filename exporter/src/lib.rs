@@ -75,6 +75,7 @@
 // Shows the required feature of each item on docs.rs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod bounded;
 mod clock;
 mod config;
 mod export;
@@ -88,6 +89,7 @@ pub mod processor;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod variables;
 
 #[cfg(test)]
 mod tests;
@@ -101,11 +103,8 @@ struct Readme;
 #[doc = include_str!("../../docs/rust.md")]
 struct Guide;
 
-pub use config::log_level::LogLevel;
-pub use config::processor_mode::ProcessorMode;
-/// For the documents of this repository, not part of the API.
-#[doc(hidden)]
-pub use config::variables::TABLE;
+pub use config::LogLevel;
+pub use config::ProcessorMode;
 pub use export::exporters::{
     StdoutLogExporter, StdoutLogExporterBuilder, StdoutMetricExporter, StdoutMetricExporterBuilder,
     StdoutSpanExporter, StdoutSpanExporterBuilder,
@@ -113,7 +112,7 @@ pub use export::exporters::{
 pub use handler::http_route::set_http_route;
 #[cfg(feature = "axum")]
 pub use handler::matched_path::{MatchedPathLayer, MatchedPathService};
-pub use handler::streaming::{InvocationBody, OtelStreamingLayer, OtelStreamingService};
+pub use handler::tracing_layer::{InvocationBody, OtelStreamingLayer, OtelStreamingService};
 pub use handler::tracing_layer::{OtelTracingLayer, OtelTracingService};
 pub use handler::trigger::api_gateway::{ApiGatewayV1Extractor, ApiGatewayV2Extractor};
 pub use handler::trigger::json::JsonExtractor;
@@ -123,9 +122,9 @@ pub use handler::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 pub use handler::{InvocationFuture, TracedHandler, create_traced_handler};
 pub use init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
 pub use init::{InitError, init_telemetry};
-pub use lambda_otel_lite::events::{EventBuilder, EventLevel, event, record_event};
 pub use lambda_otel_lite::resource::get_lambda_resource;
 pub use lambda_otel_lite::{Attribute, OtlpStdoutSpanExporter, events, logger};
+pub use lambda_otel_lite::{EventBuilder, EventLevel, event, record_event};
 #[doc(hidden)]
 pub use lambda_otel_lite::{extractors, layer, mode, propagation, resource};
 /// The OpenTelemetry API version of this crate. Spans and meters of another version would not reach it.
@@ -135,10 +134,13 @@ pub use opentelemetry_sdk;
 #[cfg(feature = "aws-sdk")]
 pub use outgoing::aws_sdk::AwsSdkInterceptor;
 pub use outgoing::{inject_client_context, inject_headers, inject_json, inject_message_attributes};
+pub use output::InMemoryOutput;
 pub use output::Output;
-pub use output::in_memory::InMemoryOutput;
 pub use output::stdout::Stdout;
 pub use processor::spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
 pub use telemetry::completion::TelemetryCompletionHandler;
+pub use telemetry::propagation::{LambdaXrayPropagator, XrayPropagator};
 pub use telemetry::resource::lambda_resource;
-pub use telemetry::xray_propagator::{LambdaXrayPropagator, XrayPropagator};
+/// For the documents of this repository, not part of the API.
+#[doc(hidden)]
+pub use variables::TABLE;

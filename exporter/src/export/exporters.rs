@@ -1,12 +1,12 @@
 //! The SDK's exporter traits for the three signals, thin wrappers of [`LineExporter`].
 
 use super::line::LineExporter;
-use super::line_builder::LineExporterBuilder;
-use super::otlp::encoded_resource::EncodedResource;
+use super::line::LineExporterBuilder;
+use super::otlp::EncodedResource;
 use super::otlp::{logs::logs, metrics::metrics, traces::traces};
 use crate::config::Config;
-use crate::config::limits::RecordLimits;
-use crate::config::log_level::LogLevel;
+use crate::config::LogLevel;
+use crate::config::RecordLimits;
 use crate::output::Output;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;

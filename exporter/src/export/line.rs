@@ -1,19 +1,22 @@
 //! Writes encoded requests to the output as OTLP lines, the only way out of the function.
 
-use super::gathering::{Gathered, Gathering, gather};
-use super::loss_counts::{Loss, LossCounts};
+use super::losses::{Loss, LossCounts};
 use super::write_timeout::{Deadline, WriteTimeout};
 use crate::clock::unix_nanos;
-use crate::output::Output;
+use crate::config::{Config, DEFAULT_COMPRESSION_LEVEL, LambdaEnvironment, LogLevel};
+use crate::output::stdout::Stdout;
+use crate::output::{Output, stderr};
 use opentelemetry::Context;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use wire::compact::Names;
-use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
+use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, invocation_record};
 
 /// The fields of a line beside its payload, and its compression.
 #[derive(Debug, Clone)]
@@ -327,12 +330,121 @@ impl Shared {
     }
 }
 
+/// The options shared by the exporters' builders; the environment overrides code.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct LineExporterBuilder {
+    pub(crate) compression_level: Option<u32>,
+    pub(crate) level: Option<LogLevel>,
+    pub(crate) output: Option<Arc<dyn Output>>,
+    /// The deadline of the process if unset.
+    pub(crate) deadline: Option<Arc<Deadline>>,
+}
+
+impl LineExporterBuilder {
+    pub(crate) fn build(self, config: &Config) -> LineExporter {
+        let level = match (&config.lambda.json_log_level, config.level) {
+            (Some(configured), chosen) => {
+                if chosen.is_some() || self.level.is_some() {
+                    stderr::warn(
+                        "the log level of lines is ignored under the JSON log format: another level than the configured \
+                         one would get the lines dropped",
+                    );
+                }
+                Some(configured.clone())
+            }
+            (None, chosen) => chosen.or(self.level).map(|level| level.as_str().to_owned()),
+        };
+        let settings = LineSettings {
+            compression_level: config
+                .compression_level
+                .or(self.compression_level)
+                .unwrap_or(DEFAULT_COMPRESSION_LEVEL)
+                .min(9),
+            max_line_bytes: config.max_line_bytes,
+            level,
+            with_timestamp: config.lambda.json_log_level.is_some(),
+            compact: config.writes_compact_lines.then(|| omitted_names(&config.lambda)),
+        };
+        let output = self.output.unwrap_or_else(|| Arc::new(Stdout));
+        let deadline = self.deadline.unwrap_or_else(Deadline::of_process);
+        LineExporter::new(output, settings, Arc::default(), deadline)
+    }
+}
+
+/// The names that compact lines leave out, apart from the account, which is in the invoked ARN.
+///
+/// In direct mode our extension reads the function's lines. Lambda hides the log stream from extensions, so these lines must not
+/// leave it out. The extension creates the file of the invocation records before the function starts.
+fn omitted_names(lambda: &LambdaEnvironment) -> Names {
+    let record = lambda.runtime_api.as_deref().map(invocation_record::path);
+    let has_extension = record.is_some_and(|path| Path::new(&path).exists());
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let log_stream = if has_extension { String::new() } else { text(&lambda.log_stream) };
+    let (function, region) = (text(&lambda.function_name), text(&lambda.region));
+    Names::of_function(&function, &region, &text(&lambda.log_group), &log_stream)
+}
+
+/// A request and the service name of its resource.
+struct Gathered {
+    source: String,
+    request: Request,
+}
+
+thread_local! {
+    /// The requests of this thread's flush, and the address of the exporter that writes them.
+    static GATHERED: RefCell<Option<(usize, Vec<Gathered>)>> = const { RefCell::new(None) };
+}
+
+/// Collects the requests of one exporter on this thread, until it is dropped. Other threads write their requests at once.
+pub(crate) struct Gathering {
+    exporter: usize,
+    /// `false` if the application flushes within a flush.
+    is_outermost: bool,
+}
+
+impl Gathering {
+    fn begin(exporter: usize) -> Self {
+        GATHERED.with_borrow_mut(|gathered| {
+            let is_outermost = gathered.is_none();
+            gathered.get_or_insert_with(|| (exporter, Vec::new()));
+            Self { exporter, is_outermost }
+        })
+    }
+
+    /// Ends the collection and returns its requests in the order in which they were encoded.
+    fn end(self) -> Vec<Gathered> {
+        GATHERED.with_borrow_mut(|gathered| match gathered {
+            Some((own, requests)) if *own == self.exporter => std::mem::take(requests),
+            _ => Vec::new(),
+        })
+    }
+}
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        if self.is_outermost {
+            GATHERED.set(None);
+        }
+    }
+}
+
+/// Takes a request of this exporter, or returns it if this thread gathers none for the exporter.
+fn gather(exporter: usize, source: &str, request: Request) -> Option<Request> {
+    GATHERED.with_borrow_mut(|gathered| match gathered {
+        Some((own, requests)) if *own == exporter => {
+            requests.push(Gathered { source: source.to_owned(), request });
+            None
+        }
+        _ => Some(request),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::export::write_timeout::{LONGEST_TIMEOUT, STUCK_TIMEOUT};
-    use crate::output::in_memory::InMemoryOutput;
+    use crate::output::InMemoryOutput;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::UNIX_EPOCH;
 

@@ -1,25 +1,26 @@
 //! The code beside the handlers: an internal Lambda extension, which writes telemetry outside of handlers, and the SIGTERM
 //! handler.
 
-pub(crate) mod actions;
 mod client;
 pub(crate) mod invocations;
-mod sigterm;
-mod thread;
 
-use crate::config::lambda_environment::{InitializationType, LambdaEnvironment};
-use crate::config::processor_mode::ProcessorMode;
+use crate::config::{InitializationType, LambdaEnvironment, ProcessorMode};
 use crate::output::stderr;
-use actions::Actions;
 use client::{Client, Events};
-use invocations::{Completed, Invocations};
-use std::io;
+use extensions_api::NextEvent;
+use invocations::{Completed, Invocations, Step};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use settings::Backoff;
+use signal_hook::consts::SIGTERM;
+use signal_hook::low_level::pipe;
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
-use thread::{Shared, Thread};
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// When the telemetry of an invocation is written.
@@ -125,9 +126,9 @@ fn start_thread(
     wake.set_nonblocking(true)?;
     woken.set_nonblocking(true)?;
     let is_terminated = Arc::new(AtomicBool::new(false));
-    let exits = !(handles_sigterm && sigterm::is_handled());
+    let exits = !(handles_sigterm && is_sigterm_handled());
     if handles_sigterm {
-        sigterm::watch(&is_terminated, wake.try_clone()?)?;
+        watch_sigterm(&is_terminated, wake.try_clone()?)?;
     }
     let invocations = Mutex::new(Invocations::new(events == Some(Events::Invoke)));
     let shared = Arc::new(Shared { invocations, wake, is_terminated, actions, exits });
@@ -173,4 +174,188 @@ fn register(
 fn let_the_response_go_first() {
     #[cfg(target_os = "linux")]
     rustix::process::setpriority_process(None, 19).ok();
+}
+
+type Write = dyn Fn(&[Completed]) + Send + Sync;
+
+/// The actions of the extension; none of them panics.
+pub(crate) struct Actions {
+    pub(crate) write: Box<Write>,
+    /// Writes everything at the end of the environment, within bounded time.
+    pub(crate) end: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for Actions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Actions")
+    }
+}
+
+/// Retry schedule for an unresponsive API.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
+
+#[derive(Debug)]
+struct Shared {
+    invocations: Mutex<Invocations>,
+    /// A byte here wakes the thread.
+    wake: UnixStream,
+    /// `true` after SIGTERM.
+    is_terminated: Arc<AtomicBool>,
+    actions: Actions,
+    /// `true` if the process ends after the last write; otherwise another handler of SIGTERM decides.
+    exits: bool,
+}
+
+impl Shared {
+    fn invocations(&self) -> MutexGuard<'_, Invocations> {
+        self.invocations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        // If the buffer is full, the thread is waking already.
+        (&self.wake).write_all(&[0]).ok();
+    }
+}
+
+struct Thread {
+    shared: Arc<Shared>,
+    woken: UnixStream,
+    /// `None` without a registration.
+    client: Option<Client>,
+    /// The runtime for the application's exporters.
+    runtime: Option<Handle>,
+    /// The time of the next attempt after the API did not answer.
+    again_at: Option<Instant>,
+    /// Number of failures since the last event.
+    failures: u32,
+}
+
+impl Thread {
+    /// Runs until the process ends.
+    fn run(mut self) {
+        let runtime = self.runtime.take();
+        let _entered = runtime.as_ref().map(Handle::enter);
+        self.ask();
+        loop {
+            let wait = self.work();
+            let event = self.wait(wait);
+            if self.shared.is_terminated.swap(false, Ordering::Relaxed) {
+                (self.shared.actions.end)();
+                if self.shared.exits {
+                    std::process::exit(0);
+                }
+            }
+            if event {
+                self.take_event();
+            }
+            if self.again_at.is_some_and(|at| at <= Instant::now()) {
+                self.ask();
+            }
+        }
+    }
+
+    /// Runs due tasks and returns the time until the next one.
+    fn work(&mut self) -> Option<Duration> {
+        loop {
+            let step = self.shared.invocations().step(Instant::now());
+            match step {
+                Step::Write(completed) => (self.shared.actions.write)(&completed),
+                Step::Ask => self.ask(),
+                Step::Wait(wait) => return wait,
+            }
+        }
+    }
+
+    fn ask(&mut self) {
+        let Some(client) = &mut self.client else { return };
+        let is_lost = self.again_at.take().is_some();
+        match if is_lost { client.ask_again() } else { client.ask() } {
+            Ok(()) => self.shared.invocations().is_listening = true,
+            Err(error) => self.be_silent(&error),
+        }
+    }
+
+    fn take_event(&mut self) {
+        let Some(client) = &mut self.client else { return };
+        match client.event() {
+            Ok(NextEvent::Invoke(invoke)) => {
+                self.failures = 0;
+                self.shared.invocations().invoked(invoke.request_id, Instant::now());
+            }
+            // An extension inside the function's process receives no other event.
+            Ok(_) => self.ask(),
+            Err(error) => self.be_silent(&error),
+        }
+    }
+
+    /// The API did not answer. Lambda may be waiting for this extension, so it asks again and again; meanwhile the handlers write
+    /// themselves.
+    fn be_silent(&mut self, error: &io::Error) {
+        if self.failures == 0 {
+            stderr::warn(&format!(
+                "the Extensions API does not answer, until it does telemetry is written before the response: {error}"
+            ));
+        }
+        self.again_at = Some(Instant::now() + BACKOFF.delay(self.failures, 1.0));
+        self.failures += 1;
+        self.shared.invocations().lose_events();
+    }
+
+    /// Waits for an event, a wake-up byte, or the timeout. Returns `true` for an event.
+    fn wait(&self, wait: Option<Duration>) -> bool {
+        let until_again = self.again_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let wait = wait.into_iter().chain(until_again).min();
+        let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
+        let mut sources = vec![PollFd::new(&self.woken, PollFlags::IN)];
+        if let (Some(client), None) = (&self.client, self.again_at) {
+            sources.push(PollFd::new(client, PollFlags::IN));
+        }
+        // An error means that a signal interrupted the wait.
+        poll(&mut sources, wait.as_ref()).ok();
+        let is_ready =
+            |source: Option<&PollFd<'_>>| source.is_some_and(|source| !source.revents().is_empty());
+        if is_ready(sources.first()) {
+            while (&self.woken).read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
+        }
+        is_ready(sources.get(1))
+    }
+}
+
+/// Makes SIGTERM set `flag` and write a byte to `wake`. Existing handlers are still called.
+fn watch_sigterm(flag: &Arc<AtomicBool>, wake: UnixStream) -> io::Result<()> {
+    signal_hook::flag::register(SIGTERM, Arc::clone(flag))?;
+    pipe::register(SIGTERM, wake)?;
+    Ok(())
+}
+
+/// Returns `true` if the process already handles SIGTERM; that handler then decides when the process ends.
+fn is_sigterm_handled() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    is_caught(&status)
+}
+
+/// From the mask of caught signals (proc_pid_status(5)).
+fn is_caught(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (SIGTERM - 1)) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caught_sigterm_is_detected_from_the_signal_mask() {
+        let check = |mask: &str, expected| {
+            let status = format!("Name:\tx\nSigIgn:\tffffffffffffffff\nSigCgt:\t{mask}\n");
+            assert_eq!(is_caught(&status), expected, "{mask}");
+        };
+        check("0000000000000440", false);
+        check("0000000000004440", true);
+        check("0000000000004000", true);
+        check("ffffffffffffbfff", false);
+        check("nonsense", false);
+        assert!(!is_caught(""));
+    }
 }

@@ -2,21 +2,23 @@
 
 use super::http_route;
 use super::new_span::{NewSpan, SpanOptions, StartedSpans};
-use super::outcome::HandlerOutcome;
-use super::response::ResponseFacts;
+use super::outcome::{HandlerOutcome, ResponseFacts};
 use super::trigger::span_attributes::SpanAttributes;
+use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
 use crate::processor::end_attributes::ending;
-use crate::telemetry::InvocationFacts;
+use crate::processor::open_spans::{CutOff, Roots};
+use crate::telemetry::RunningInvocation;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::deadline_watch::Armed;
-use crate::telemetry::running::RunningInvocation;
+use crate::telemetry::{InvocationFacts, Telemetry};
 use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
 use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 use tokio::runtime::Handle;
 
@@ -169,7 +171,7 @@ impl InvocationSpan {
 }
 
 /// Records the outcome on the span of the context. Returns the keys of its attributes.
-pub(super) fn describe(
+fn describe(
     context: &Context,
     facts: &InvocationFacts,
     outcome: &HandlerOutcome,
@@ -247,4 +249,39 @@ impl Drop for InvocationSpan {
             self.settle();
         }
     }
+}
+
+/// Adds the write to the process's panic hook, after the existing one.
+pub(crate) fn write_before_abort(telemetry: &Arc<Telemetry>) {
+    let telemetry: Weak<Telemetry> = Arc::downgrade(telemetry);
+    let is_writing = AtomicBool::new(false);
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        before(info);
+        // A panic of the write itself is not written.
+        if let Some(telemetry) = telemetry.upgrade()
+            && !is_writing.swap(true, Ordering::Relaxed)
+        {
+            end_all(&telemetry, &HandlerOutcome::of_panic(info.payload()));
+        }
+    }));
+}
+
+/// Ends all running invocations and writes the telemetry in another thread, because this one may hold a lock that the write
+/// needs. Waits as long as for any write.
+pub(crate) fn end_all(telemetry: &Arc<Telemetry>, outcome: &HandlerOutcome) {
+    let (telemetry, outcome) = (Arc::clone(telemetry), outcome.clone());
+    let timeout = telemetry.signals.line.write_timeout();
+    within(timeout, move || {
+        let running = telemetry.running.take();
+        for RunningInvocation { context, .. } in &running {
+            let keys = describe(context, &telemetry.facts, &outcome);
+            let span = context.span();
+            ending(span.span_context().span_id(), keys, || span.end());
+        }
+        let roots = running.iter().map(|own| own.context.span().span_context().clone());
+        let roots = Roots { cut_off: roots.collect(), ..Roots::default() };
+        telemetry.signals.write_open(&roots, CutOff::PANIC);
+        telemetry.write(running.iter().filter_map(|invocation| invocation.record));
+    });
 }

@@ -1,22 +1,14 @@
 //! Wraps a handler so that each invocation is a span and its telemetry is written before the response.
 
-pub(crate) mod abort;
-mod consumer_span;
-mod deprecated_names;
-mod function_attributes;
 pub(crate) mod http_route;
 mod instrumentation;
-mod invocation_span;
+pub(crate) mod invocation_span;
 #[cfg(feature = "axum")]
 pub(crate) mod matched_path;
-mod message_span;
 mod new_span;
 pub(crate) mod outcome;
-mod response;
-pub(crate) mod streaming;
 pub(crate) mod tracing_layer;
 pub(crate) mod trigger;
-mod waiting_span;
 
 use crate::telemetry::completion::TelemetryCompletionHandler;
 pub use instrumentation::InvocationFuture;

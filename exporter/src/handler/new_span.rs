@@ -1,22 +1,17 @@
-//! The initial data of an invocation's span: name, kind, attributes, parent and trace id.
+//! The initial data of an invocation's spans: name, kind, attributes, parent and trace id.
 
-use super::consumer_span::ConsumerSpan;
-use super::deprecated_names::deprecated_names;
-use super::function_attributes::{account, function_attributes};
 use super::http_route::HttpInvocation;
-use super::message_span::{describe, kind_field};
 use super::trigger::method_in_name;
-use super::trigger::span_attributes::{SpanAttributes, TriggerType};
-use super::waiting_span;
+use super::trigger::span_attributes::{SpanAttributes, TriggerType, describe, kind_field};
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::id_generator::with_trace_id;
-use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId, Tracer as _};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::trace::{Link, Span as _, SpanKind, TraceContextExt as _, TraceId, Tracer as _};
+use opentelemetry::{Context, KeyValue, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use wire::ids::{XRayHeader, to_hex, trace_id_from_request_id};
 use wire::resource as names;
@@ -151,7 +146,7 @@ impl NewSpan {
         }
         if let Some(received_at) = received_at {
             let waited_for = consumer.as_ref().map_or("HTTP", |consumer| &consumer.source);
-            waiting_span::write(completion, waited_for, received_at, &root.0);
+            write_wait(completion, waited_for, received_at, &root.0);
         }
         let consumer = consumer.map(|consumer| consumer.start(completion, &root));
         StartedSpans { root, consumer }
@@ -207,9 +202,142 @@ fn invocation_trace_id(xray: &XRayHeader, request_id: &str) -> Option<TraceId> {
     xray.trace_id.or_else(from_request_id).map(TraceId::from_bytes)
 }
 
+struct ConsumerSpan {
+    source: String,
+    attributes: Vec<KeyValue>,
+    links: Vec<Link>,
+}
+
+impl ConsumerSpan {
+    /// Takes the attributes and links of messages. `None` without messages.
+    fn of(extracted: &mut SpanAttributes) -> Option<Self> {
+        let is = |own: &KeyValue, key: &str| own.key.as_str() == key;
+        if !extracted.attributes.iter().any(|own| is(own, "messaging.system")) {
+            return None;
+        }
+        let is_of_messages =
+            |own: &mut KeyValue| own.key.as_str().split('.').next() == Some("messaging");
+        let attributes: Vec<_> = extracted.attributes.extract_if(.., is_of_messages).collect();
+        let source = attributes.iter().find(|own| is(own, "messaging.destination.name"));
+        let source = source.map(|source| source.value.as_str().into_owned());
+        let source = source.unwrap_or_else(|| "multiple_sources".to_owned());
+        Some(Self { source, attributes, links: std::mem::take(&mut extracted.links) })
+    }
+
+    /// Starts the span below the invocation's, by the same means.
+    fn start(
+        self,
+        completion: &TelemetryCompletionHandler,
+        (context, root): &(Context, tracing::Span),
+    ) -> (Context, tracing::Span) {
+        let name = format!("{} process", self.source);
+        if !root.is_none() {
+            let span = tracing::info_span!(
+                parent: root,
+                "messages",
+                otel.name = name,
+                otel.kind = "consumer",
+            );
+            describe(&span, &self.attributes, &self.links);
+            // Keeps the values of the invocation's context, such as its baggage.
+            let own = span.context().span().span_context().clone();
+            if own.is_valid() && own != *context.span().span_context() {
+                return (span.context(), span);
+            }
+        }
+        let tracer = &completion.telemetry.tracer;
+        let builder = tracer
+            .span_builder(name)
+            .with_kind(SpanKind::Consumer)
+            .with_attributes(self.attributes)
+            .with_links(self.links);
+        let span = tracer.build_with_context(builder, context);
+        (context.with_span(span), root.clone())
+    }
+}
+
+/// The account in the invoked ARN.
+fn account(lambda: &lambda_runtime::Context) -> Option<&str> {
+    let arn = lambda.invoked_function_arn.as_str();
+    let account = arn.strip_prefix("arn:")?.split(':').nth(3)?;
+    (account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())).then_some(account)
+}
+
+/// Attributes from the invoked ARN: `arn:aws:lambda:<region>:<account>:function:<name>[:<version or alias>]` (semantic
+/// conventions 1.44, `docs/faas/aws-lambda.md`).
+fn function_attributes(
+    lambda: &lambda_runtime::Context,
+    function_version: Option<&str>,
+) -> Vec<KeyValue> {
+    let arn = lambda.invoked_function_arn.as_str();
+    if !arn.starts_with("arn:") {
+        return Vec::new();
+    }
+    let mut attributes = vec![KeyValue::new("aws.lambda.invoked_arn", arn.to_owned())];
+    let mut parts: Vec<&str> = arn.split(':').collect();
+    if let Some(account) = parts.get(4) {
+        attributes.push(KeyValue::new(names::CLOUD_ACCOUNT_ID, (*account).to_owned()));
+    }
+    // An alias may later point to another version, so the running version replaces it.
+    if let (Some(qualifier), Some(version)) = (parts.get_mut(7), function_version) {
+        *qualifier = version;
+    }
+    attributes.push(KeyValue::new(names::CLOUD_RESOURCE_ID, parts.join(":")));
+    attributes
+}
+
+/// The former names of HTTP attributes, for `OTEL_SEMCONV_STABILITY_OPT_IN=http/dup` (semantic conventions, "HTTP migration
+/// guide").
+fn deprecated_names(attributes: &[KeyValue]) -> Vec<KeyValue> {
+    const DEPRECATED: [(&str, &str); 7] = [
+        ("http.request.method", "http.method"),
+        ("url.scheme", "http.scheme"),
+        ("user_agent.original", "http.user_agent"),
+        ("client.address", "http.client_ip"),
+        ("server.address", "net.host.name"),
+        ("server.port", "net.host.port"),
+        ("network.protocol.version", "http.flavor"),
+    ];
+    let value_of =
+        |name: &str| attributes.iter().find(|own| own.key.as_str() == name).map(|own| &own.value);
+    let mut old: Vec<KeyValue> = DEPRECATED
+        .into_iter()
+        .filter_map(|(new, old)| Some(KeyValue::new(old, value_of(new)?.clone())))
+        .collect();
+    if let Some(path) = value_of("url.path") {
+        let query = value_of("url.query").map(|query| format!("?{query}")).unwrap_or_default();
+        old.push(KeyValue::new("http.target", Value::from(format!("{path}{query}"))));
+    }
+    old
+}
+
+/// OpenObserve rejects spans older than five hours.
+const LONGEST: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// Writes the span below the invocation's, although it begins earlier: as its parent, it would hide the caller from service maps.
+fn write_wait(
+    completion: &TelemetryCompletionHandler,
+    waited_for: &str,
+    received_at: SystemTime,
+    invocation: &Context,
+) {
+    let now = opentelemetry::time::now();
+    // The clocks of AWS's services differ from the function's.
+    if !now.duration_since(received_at).is_ok_and(|waited| waited <= LONGEST) {
+        return;
+    }
+    let tracer = &completion.telemetry.tracer;
+    let builder = tracer
+        .span_builder(format!("{waited_for} wait"))
+        .with_start_time(received_at)
+        .with_attributes([KeyValue::new("lambda_otlp.inferred", true)]);
+    tracer.build_with_context(builder, invocation).end_with_timestamp(now);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use expect_test::{Expect, expect};
 
     #[test]
     fn the_trace_id_derives_from_xray_header_or_request_id() {
@@ -222,5 +350,35 @@ mod tests {
         check(header, request_id, XRayHeader::parse(header).trace_id);
         check("", request_id, Some(trace_id_from_request_id(request_id)));
         check("", "", None);
+    }
+
+    #[test]
+    fn the_version_replaces_an_alias_in_the_arn() {
+        let check = |arn: &str, version: Option<&str>, expected: Expect| {
+            let mut context = lambda_runtime::Context::default();
+            context.invoked_function_arn = arn.to_owned();
+            let attributes = function_attributes(&context, version);
+            let lines = attributes.iter().map(|own| format!("{} {}\n", own.key, own.value));
+            expected.assert_eq(&lines.collect::<String>());
+        };
+        check(
+            "arn:aws:lambda:eu-west-1:123456789012:function:orders",
+            Some("7"),
+            expect![[r"
+            aws.lambda.invoked_arn arn:aws:lambda:eu-west-1:123456789012:function:orders
+            cloud.account.id 123456789012
+            cloud.resource_id arn:aws:lambda:eu-west-1:123456789012:function:orders
+        "]],
+        );
+        check(
+            "arn:aws:lambda:eu-west-1:123456789012:function:orders:live",
+            Some("7"),
+            expect![[r"
+            aws.lambda.invoked_arn arn:aws:lambda:eu-west-1:123456789012:function:orders:live
+            cloud.account.id 123456789012
+            cloud.resource_id arn:aws:lambda:eu-west-1:123456789012:function:orders:7
+        "]],
+        );
+        check("No header lambda-runtime-invoked-function-arn found.", None, expect![""]);
     }
 }

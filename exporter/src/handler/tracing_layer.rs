@@ -1,17 +1,25 @@
-//! The layer that creates spans for the invocations of any service.
+//! The layers that create spans for the invocations of any service, also of one that streams its response: then the invocation ends
+//! with the body.
 
-use super::instrumentation::{Instrumentation, InvocationFuture, span_options};
-use super::streaming::OtelStreamingLayer;
+use super::instrumentation::{Begun, Instrumentation, InvocationFuture, run, span_options};
+use super::invocation_span::InvocationSpan;
+use super::outcome::{HandlerOutcome, ResponseFacts};
 use super::trigger::{EventExtractor, Extractor};
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use futures_core::Stream;
 use lambda_runtime::tower::Layer;
-use lambda_runtime::{LambdaEvent, Service};
+use lambda_runtime::{LambdaEvent, Service, StreamResponse};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use serde::Serialize;
+use std::any::Any;
 use std::borrow::Cow;
-use std::fmt::{Debug, Display};
-use std::task::{self, Poll};
+use std::fmt::{self, Debug, Display};
+use std::future::Future;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{self, Poll, ready};
 
 /// Creates a span for each invocation of a service, and writes its telemetry before the response, like
 /// [`TracedHandler`](crate::TracedHandler). For services composed of `tower` layers, and for `lambda_http`'s adapter.
@@ -114,5 +122,193 @@ where
     fn call(&mut self, event: LambdaEvent<T>) -> Self::Future {
         let Self { inner, instrumentation } = self;
         instrumentation.invoke(event, |event| inner.call(event))
+    }
+}
+
+/// Creates a span for each invocation of a service that streams its response (`lambda_runtime::StreamResponse`, and thereby
+/// `lambda_http::StreamAdapter`). The span ends with the body, and the telemetry is written before the body's last part is passed
+/// on. A failing body ends the span as an error, and so does a dropped one, whose reader is gone.
+///
+/// Created by [`OtelTracingLayer::for_streaming`](crate::OtelTracingLayer::for_streaming).
+///
+/// ```no_run
+/// # #[cfg(feature = "lambda_http")]
+/// # async fn example() -> Result<(), lambda_runtime::Error> {
+/// use lambda_http::{Error, Request, Response, StreamAdapter};
+/// use lambda_otlp_exporter::{OtelTracingLayer, TelemetryConfig, init_telemetry};
+/// use lambda_runtime::tower::ServiceBuilder;
+///
+/// // Or axum's `Router`.
+/// let app = lambda_http::service_fn(async |_: Request| {
+///     Ok::<_, Error>(Response::new(lambda_http::Body::from("an order")))
+/// });
+/// let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
+/// let traced = OtelTracingLayer::new(completion_handler).with_name("shop").for_streaming();
+/// lambda_runtime::run(ServiceBuilder::new().layer(traced).service(StreamAdapter::from(app))).await
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct OtelStreamingLayer<X = EventExtractor> {
+    instrumentation: Instrumentation<X>,
+}
+
+impl<X> OtelStreamingLayer<X> {
+    pub(super) fn new(instrumentation: Instrumentation<X>) -> Self {
+        Self { instrumentation }
+    }
+}
+
+impl<S, X> Layer<S> for OtelStreamingLayer<X> {
+    type Service = OtelStreamingService<S, X>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        OtelStreamingService { inner, instrumentation: self.instrumentation.clone() }
+    }
+}
+
+/// A service with spans that end with the body, created by [`OtelStreamingLayer`].
+#[derive(Debug)]
+pub struct OtelStreamingService<S, X = EventExtractor> {
+    inner: S,
+    instrumentation: Instrumentation<X>,
+}
+
+impl<S: Clone, X> Clone for OtelStreamingService<S, X> {
+    fn clone(&self) -> Self {
+        let (inner, instrumentation) = (self.inner.clone(), self.instrumentation.clone());
+        Self { inner, instrumentation }
+    }
+}
+
+impl<S, X, T, B, D, BodyError> Service<LambdaEvent<T>> for OtelStreamingService<S, X>
+where
+    S: Service<LambdaEvent<T>, Response = StreamResponse<B>>,
+    S::Future: Send + 'static,
+    S::Error: Display + Debug + Send + 'static,
+    X: Extractor<T>,
+    B: Stream<Item = Result<D, BodyError>> + Unpin + Send + 'static,
+    D: Unpin + Send,
+    BodyError: Debug + Unpin + Send + 'static,
+{
+    type Response = StreamResponse<InvocationBody<B>>;
+    type Error = S::Error;
+    type Future = InvocationFuture<Self::Response, S::Error>;
+
+    fn poll_ready(&mut self, task: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(task)
+    }
+
+    fn call(&mut self, event: LambdaEvent<T>) -> Self::Future {
+        let Self { inner, instrumentation } = self;
+        match instrumentation.begin(event, |event| inner.call(event)) {
+            Begun::Untraced(future) => {
+                Box::pin(
+                    async move { future.await.map(|response| with_body(response, State::Over)) },
+                )
+            }
+            Begun::Traced(invocation, future) => Box::pin(async move {
+                match run(&invocation, future).await {
+                    Ok(Ok(response)) => Ok(with_body(response, State::Running(invocation))),
+                    Ok(Err(error)) => {
+                        let outcome = HandlerOutcome::of_error(&error);
+                        invocation.finish(outcome).await;
+                        Err(error)
+                    }
+                    Err(panic) => {
+                        let outcome = HandlerOutcome::of_panic(panic.as_ref());
+                        invocation.finish(outcome).await;
+                        // The runtime reports it to Lambda, as without this library.
+                        resume_unwind(panic)
+                    }
+                }
+            }),
+        }
+    }
+}
+
+fn with_body<B: Stream>(
+    response: StreamResponse<B>,
+    state: State<B::Item>,
+) -> StreamResponse<InvocationBody<B>> {
+    let StreamResponse { metadata_prelude, stream } = response;
+    let status_code = metadata_prelude.status_code.as_u16();
+    StreamResponse { metadata_prelude, stream: InvocationBody { stream, status_code, state } }
+}
+
+/// The body of a streamed response, which ends the invocation's span.
+pub struct InvocationBody<B: Stream> {
+    stream: B,
+    status_code: u16,
+    state: State<B::Item>,
+}
+
+enum State<Item> {
+    Running(InvocationSpan),
+    /// Writing the telemetry, before the end.
+    Finishing(Pin<Box<dyn Future<Output = ()> + Send>>, End<Item>),
+    Over,
+}
+
+enum End<Item> {
+    Here,
+    With(Item),
+    Panic(Box<dyn Any + Send>),
+}
+
+impl<B: Stream> Debug for InvocationBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InvocationBody").finish_non_exhaustive()
+    }
+}
+
+impl<B, D, E> Stream for InvocationBody<B>
+where
+    B: Stream<Item = Result<D, E>> + Unpin,
+    D: Unpin,
+    E: Debug + Unpin + 'static,
+{
+    type Item = Result<D, E>;
+
+    fn poll_next(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<B::Item>> {
+        let body = self.get_mut();
+        if let State::Running(invocation) = &body.state {
+            let stream = Pin::new(&mut body.stream);
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                let _active = invocation.context().clone().attach();
+                invocation.span().in_scope(|| stream.poll_next(task))
+            }));
+            let (outcome, end) = match polled {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(Some(Ok(data)))) => return Poll::Ready(Some(Ok(data))),
+                Ok(Poll::Ready(Some(Err(error)))) => {
+                    (HandlerOutcome::of_body_error(&error), End::With(Err(error)))
+                }
+                Ok(Poll::Ready(None)) => {
+                    let facts = ResponseFacts::of_status(body.status_code);
+                    (HandlerOutcome::Response(facts), End::Here)
+                }
+                Err(panic) => (HandlerOutcome::of_panic(panic.as_ref()), End::Panic(panic)),
+            };
+            if let State::Running(invocation) = mem::replace(&mut body.state, State::Over) {
+                body.state = State::Finishing(Box::pin(invocation.finish(outcome)), end);
+            }
+        }
+        if let State::Finishing(finish, _) = &mut body.state {
+            ready!(finish.as_mut().poll(task));
+        }
+        match mem::replace(&mut body.state, State::Over) {
+            State::Finishing(_, End::Here) => Poll::Ready(None),
+            State::Finishing(_, End::With(item)) => Poll::Ready(Some(item)),
+            State::Finishing(_, End::Panic(panic)) => resume_unwind(panic),
+            State::Running(_) | State::Over => Pin::new(&mut body.stream).poll_next(task),
+        }
+    }
+}
+
+impl<B: Stream> Drop for InvocationBody<B> {
+    fn drop(&mut self) {
+        if let State::Running(invocation) = mem::replace(&mut self.state, State::Over) {
+            invocation.cut_off("the response's body was dropped before its end");
+        }
     }
 }

@@ -1,36 +1,40 @@
 //! Sets up telemetry: providers, propagators, the `tracing` subscriber, the completion handler.
 
-mod globals;
-mod mode;
 mod providers;
 pub(crate) mod telemetry_config;
 
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::export::line_builder::LineExporterBuilder;
-#[cfg(test)]
-use crate::export::write_timeout::Deadline;
-use crate::handler::abort::write_before_abort;
+use crate::config::{Config, ProcessorMode};
+use crate::export::line::LineExporterBuilder;
+use crate::extension;
+use crate::extension::Actions;
+use crate::extension::invocations::Completed;
+use crate::handler::invocation_span::write_before_abort;
 use crate::output::stderr;
 use crate::processor::open_spans::CutOff;
+use crate::telemetry::RunningInvocations;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::deadline_watch::DeadlineWatch;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
-use crate::telemetry::record_filter::{self, RecordFilter};
 use crate::telemetry::root_record::RootRecord;
-use crate::telemetry::running::RunningInvocations;
+use crate::telemetry::subscriber::{self, RecordFilter, level_of_lambda};
 use crate::telemetry::{InvocationFacts, Telemetry, resource, scope};
-use mode::start_mode;
+use opentelemetry::global;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracer;
 use providers::Parts;
 use settings::{Env, Source};
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 use telemetry_config::TelemetryConfig;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+#[cfg(test)]
+use crate::export::write_timeout::Deadline;
 
 /// The reason why telemetry could not be set up. There is none yet: mistakes in variables are reported on stderr and replaced by
 /// defaults.
@@ -86,7 +90,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     let mode = environment.mode.or(config.processor_mode).unwrap_or_default();
     let own_propagators = std::mem::take(&mut config.propagators);
     let propagators = propagators(own_propagators, environment.propagators.as_deref());
-    let globals = globals::wanted(&config, environment.disabled);
+    let globals = wanted_globals(&config, environment.disabled);
     #[cfg(test)]
     let (with_thread, deadline) =
         (config.clock.is_none(), config.clock.clone().map(|clock| Arc::new(Deadline::new(clock))));
@@ -149,10 +153,10 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     if cfg!(panic = "abort") {
         write_before_abort(&handler.telemetry);
     }
-    globals::set(&handler, globals);
+    set_globals(&handler, globals);
     if config.global_subscriber {
         let fmt_layer = environment.fmt_layer.unwrap_or(config.fmt_layer);
-        globals::install_subscriber(&handler, &environment, fmt_layer, directives);
+        install_subscriber(&handler, &environment, fmt_layer, directives);
     }
     // The test process simulates many functions.
     let handles_sigterm = config.sigterm_handler && cfg!(not(test));
@@ -170,7 +174,7 @@ fn directives(
 ) -> Option<Targets> {
     let own = config.log_filter_variable.as_ref().and_then(|name| source.get(name));
     let text = own.as_deref().or(environment.log_filter.as_deref());
-    let (directives, complaint) = record_filter::directives(text);
+    let (directives, complaint) = subscriber::directives(text);
     if let Some(complaint) = complaint {
         stderr::warn(&complaint);
     }
@@ -193,4 +197,100 @@ fn propagators(
         None if from_code.is_empty() => propagation::default(),
         None => from_code,
     }
+}
+
+/// The providers and propagators for `opentelemetry::global`.
+#[derive(Debug, Clone, Copy)]
+struct Globals {
+    tracer_provider: bool,
+    meter_provider: bool,
+    propagators: bool,
+}
+
+/// A provider of the application becomes global only on request. If the SDK is disabled, the API's no-op providers remain, and
+/// pass on the caller's context.
+fn wanted_globals(config: &TelemetryConfig, is_disabled: bool) -> Globals {
+    let wanted = config.global_providers;
+    Globals {
+        tracer_provider: wanted && !is_disabled && config.traces.provider.is_none(),
+        meter_provider: wanted && !is_disabled && config.metrics.provider.is_none(),
+        propagators: wanted,
+    }
+}
+
+/// Installs them in `opentelemetry::global`.
+fn set_globals(handler: &TelemetryCompletionHandler, globals: Globals) {
+    if globals.tracer_provider {
+        global::set_tracer_provider(handler.tracer_provider().clone());
+    }
+    if globals.meter_provider {
+        global::set_meter_provider(handler.meter_provider().clone());
+    }
+    if globals.propagators {
+        global::set_text_map_propagator(handler.telemetry.propagation.clone());
+    }
+}
+
+/// Installs a subscriber if there is none. If the application has installed one, it stays, and the telemetry has no `tracing`
+/// spans and events.
+fn install_subscriber(
+    handler: &TelemetryCompletionHandler,
+    environment: &Config,
+    with_fmt_layer: bool,
+    directives: Option<Targets>,
+) {
+    let fmt_layer = with_fmt_layer.then(|| {
+        let lambda_level = environment.lambda.log_level.as_deref().and_then(level_of_lambda);
+        let level = lambda_level.unwrap_or(LevelFilter::INFO);
+        let filter = directives.unwrap_or_else(|| Targets::new().with_default(level));
+        subscriber::fmt_layer(filter, environment.lambda.json_log_level.is_some())
+    });
+    // Printed events are already log records with the trace of their invocation.
+    let layer = handler.layer_of(fmt_layer.is_none());
+    let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        subscriber::bridge_log_crate();
+    } else {
+        handler.telemetry.has_layer.store(false, Ordering::Relaxed);
+        stderr::warn(
+            "the tracing subscriber already installed is kept; add TelemetryCompletionHandler::tracing_layer to one \
+             of your own for spans and log records from tracing",
+        );
+    }
+}
+
+/// Time limit for the last write. Between SIGTERM and kill Lambda leaves 500 ms if an extension is inside the process, and 300 ms
+/// if all are outside (AWS Lambda Developer Guide, "Shutdown phase").
+const LAST_WRITE: Duration = Duration::from_millis(280);
+
+/// Starts the threads, after everything else.
+fn start_mode(
+    telemetry: &Arc<Telemetry>,
+    mode: ProcessorMode,
+    environment: &Config,
+    handles_sigterm: bool,
+) {
+    // The thread lives as long as the process; dropped telemetry has nothing to write.
+    let of_thread: Weak<Telemetry> = Arc::downgrade(telemetry);
+    let of_end = Weak::clone(&of_thread);
+    let actions = Actions {
+        write: Box::new(move |completed| {
+            let Some(telemetry) = of_thread.upgrade() else { return };
+            // As during a write before the response; no running invocation has this number.
+            let watch = |invocation: &Completed| telemetry.deadline.arm(0, invocation.deadline);
+            let _watched: Vec<_> = completed.iter().map(watch).collect();
+            telemetry.write(completed.iter().filter_map(|invocation| invocation.record));
+            for invocation in completed {
+                telemetry.signals.line.deadline().clear(invocation.deadline);
+            }
+        }),
+        end: Box::new(move || {
+            if let Some(telemetry) = of_end.upgrade() {
+                telemetry.write_at_end(LAST_WRITE);
+            }
+        }),
+    };
+    let started = extension::start(mode, &environment.lambda, actions, handles_sigterm);
+    // Only set here.
+    telemetry.mode.set(started).ok();
 }

@@ -2,8 +2,8 @@
 
 #[cfg(test)]
 use crate::clock::Clock;
-use crate::config::processor_mode::ProcessorMode;
-use crate::export::loss_counts::LossCounts;
+use crate::config::ProcessorMode;
+use crate::export::losses::LossCounts;
 use crate::output::{Output, stderr};
 use crate::processor::spans::LambdaSpanProcessor;
 use crate::telemetry::id_generator::SequentialIdGenerator;

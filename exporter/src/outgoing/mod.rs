@@ -4,7 +4,6 @@
 
 #[cfg(feature = "aws-sdk")]
 pub(crate) mod aws_sdk;
-mod client_context;
 mod fields;
 mod json;
 
@@ -79,6 +78,5 @@ pub fn inject_json(json: impl Into<String>) -> String {
 /// ```
 #[must_use]
 pub fn inject_client_context(existing: Option<&str>) -> Option<String> {
-    client_context::with_custom(existing, &Fields::current())
-        .or_else(|| existing.map(str::to_owned))
+    json::with_custom(existing, &Fields::current()).or_else(|| existing.map(str::to_owned))
 }

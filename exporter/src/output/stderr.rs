@@ -1,6 +1,6 @@
 //! The exporter's own log: single lines on stderr, which Lambda ships like any log line.
 
-use super::writable::wait_until_writable;
+use super::stdout::wait_until_writable;
 use std::os::fd::AsFd;
 use std::time::Duration;
 

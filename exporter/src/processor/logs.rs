@@ -1,9 +1,8 @@
 //! Holds log records until the end of the invocation.
 
-use super::buffer::Buffer;
-use super::memory_size;
+use super::buffer::{self, Buffer};
 use crate::export::exporters::StdoutLogExporter;
-use crate::export::loss_counts::LossCounts;
+use crate::export::losses::LossCounts;
 use opentelemetry::logs::{AnyValue, LogRecord as _};
 use opentelemetry::{InstrumentationScope, Key};
 use opentelemetry_sdk::Resource;
@@ -29,7 +28,7 @@ impl LambdaLogProcessor {
         let buffer = Buffer::new(
             SignalKind::Logs,
             max_queue_size,
-            |(record, _)| memory_size::of_record(record),
+            |(record, _)| buffer::size_of_record(record),
             |_| false,
             losses,
         );

@@ -1,6 +1,6 @@
 //! Collects metrics at the end of the invocation.
 
-use super::timed_lock::TimedLock;
+use crate::bounded::TimedLock;
 use crate::export::exporters::StdoutMetricExporter;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::data::ResourceMetrics;

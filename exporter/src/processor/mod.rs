@@ -1,14 +1,11 @@
 //! Holds spans, log records and measurements until the end of the invocation, with limits and counted losses.
 
-mod block_on;
 mod buffer;
 pub(crate) mod end_attributes;
 pub(crate) mod integer_fields;
 pub(crate) mod logs;
-mod memory_size;
 pub(crate) mod metrics;
 pub(crate) mod open_spans;
 pub(crate) mod spans;
-pub(crate) mod timed_lock;
 
 pub use spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};

@@ -1,14 +1,13 @@
 //! Holds finished spans until the end of the invocation.
 
-use super::block_on::block_on;
-use super::buffer::Buffer;
+use super::buffer::{self, Buffer};
 use super::end_attributes;
 use super::integer_fields;
-use super::memory_size;
 use super::open_spans::{CutOff, OpenSpans, Roots};
+use crate::bounded::block_on;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE, MAX_QUEUE_SIZE};
 use crate::export::exporters::StdoutSpanExporter;
-use crate::export::loss_counts::{Loss, LossCounts};
+use crate::export::losses::{Loss, LossCounts};
 use crate::export::write_timeout::{Deadline, WriteTimeout};
 use opentelemetry::Context;
 use opentelemetry::trace::{Span as _, SpanId};
@@ -84,7 +83,7 @@ impl<E> LambdaSpanProcessor<E> {
         let buffer = Buffer::new(
             SignalKind::Traces,
             max_queue_size.min(MAX_QUEUE_SIZE),
-            memory_size::of_span,
+            buffer::size_of_span,
             is_local_root,
             Arc::clone(&losses),
         );

@@ -1,9 +1,9 @@
 //! Writes the telemetry of an invocation at its end.
 
-use super::bounded::within;
 use super::deadline_watch::Armed;
 use super::{Telemetry, subscriber};
-use crate::config::lambda_environment::InitializationType;
+use crate::bounded::within;
+use crate::config::InitializationType;
 use crate::extension::Mode;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};

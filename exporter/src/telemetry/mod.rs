@@ -1,39 +1,35 @@
 //! The state shared by all invocations of an environment: providers, propagators, the deadline watch.
 
-pub(crate) mod bounded;
 pub(crate) mod completion;
 pub(crate) mod deadline_watch;
 pub(crate) mod id_generator;
-mod lambda_otel_lite;
-mod loss_metrics;
 pub(crate) mod propagation;
-pub(crate) mod record_filter;
 pub(crate) mod resource;
 pub(crate) mod root_record;
-pub(crate) mod running;
 pub(crate) mod signals;
 pub(crate) mod subscriber;
-pub(crate) mod xray_propagator;
 
-pub use lambda_otel_lite::*;
-
-use crate::config::lambda_environment::InitializationType;
+use crate::bounded::within;
+use crate::config::InitializationType;
 use crate::extension::Mode;
 use crate::processor::open_spans::{CutOff, Roots};
-use bounded::within;
 use deadline_watch::DeadlineWatch;
-use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::SdkTracer;
 use propagation::Propagation;
-use record_filter::RecordFilter;
 use root_record::RootRecord;
-use running::{RunningInvocation, RunningInvocations};
 use signals::Signals;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+use subscriber::RecordFilter;
+
+// lambda-otel-lite's items at this path.
+pub use crate::init::init_telemetry;
+pub use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
+pub use completion::TelemetryCompletionHandler;
 
 /// The providers and their shared state.
 pub(crate) struct Telemetry {
@@ -146,4 +142,49 @@ pub(crate) fn scope() -> InstrumentationScope {
     InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
         .with_version(env!("CARGO_PKG_VERSION"))
         .build()
+}
+
+/// The data for ending an invocation from outside.
+#[derive(Clone, Debug)]
+pub(crate) struct RunningInvocation {
+    pub(crate) context: Context,
+    /// The number of the record that tells an extension about the root.
+    pub(crate) record: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct RunningInvocations(Mutex<Running>);
+
+#[derive(Debug, Default)]
+struct Running {
+    begun: u64,
+    invocations: Vec<(u64, RunningInvocation)>,
+}
+
+impl RunningInvocations {
+    /// Adds one; the number is for [`end`](Self::end).
+    pub(crate) fn begin(&self, invocation: RunningInvocation) -> u64 {
+        let mut running = self.lock();
+        running.begun += 1;
+        let number = running.begun;
+        running.invocations.push((number, invocation));
+        number
+    }
+
+    pub(crate) fn end(&self, number: u64) {
+        self.lock().invocations.retain(|(own, _)| *own != number);
+    }
+
+    pub(crate) fn all(&self) -> Vec<(u64, RunningInvocation)> {
+        self.lock().invocations.clone()
+    }
+
+    pub(crate) fn take(&self) -> Vec<RunningInvocation> {
+        let invocations = std::mem::take(&mut self.lock().invocations);
+        invocations.into_iter().map(|(_, invocation)| invocation).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

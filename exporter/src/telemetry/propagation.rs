@@ -1,14 +1,18 @@
-//! Reads a span's parent, and writes it for the next service.
+//! Reads a span's parent, and writes it for the next service, also in X-Ray's header `X-Amzn-Trace-Id`.
 
-use super::xray_propagator::{AMBIENT_XRAY, LambdaXrayPropagator, XrayPropagator};
 use opentelemetry::Context;
 use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{
     Extractor, Injector, TextMapCompositePropagator, TextMapPropagator,
 };
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
+use settings::{Env, Source as _};
 use std::collections::HashMap;
 use std::sync::Arc;
+use wire::ids::{XRayHeader, to_hex};
 
 pub(crate) type BoxedPropagator = Box<dyn TextMapPropagator + Send + Sync>;
 
@@ -105,11 +109,123 @@ impl Extractor for EventCarrier<'_> {
     }
 }
 
+/// The header's name in events and requests.
+pub(crate) const XRAY_HEADER: &str = "x-amzn-trace-id";
+/// The carrier's key for the invocation's own header, from Lambda's variable.
+const AMBIENT_XRAY: &str = "_X_AMZN_TRACE_ID";
+
+/// Reads the X-Ray header of a carrier, for example an HTTP event's headers (`xray` in `OTEL_PROPAGATORS`).
+///
+/// A W3C parent in the same carrier wins, because API Gateway adds an X-Ray header to every request.
+///
+/// ```
+/// use lambda_otlp_exporter::opentelemetry_sdk::propagation::TraceContextPropagator;
+/// use lambda_otlp_exporter::{TelemetryConfig, XrayPropagator};
+///
+/// let config = TelemetryConfig::builder()
+///     .with_propagator(TraceContextPropagator::new())
+///     .with_propagator(XrayPropagator)
+///     .build();
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct XrayPropagator;
+
+/// Like [`XrayPropagator`], with the invocation's own header as the fallback (`xray-lambda` in `OTEL_PROPAGATORS`).
+///
+/// That parent is Lambda's own segment, which only X-Ray receives, and without active tracing it requests no sampling: use this
+/// only if traces go to X-Ray.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LambdaXrayPropagator;
+
+impl LambdaXrayPropagator {
+    /// Creates the propagator.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+static FIELDS: std::sync::LazyLock<[String; 1]> =
+    std::sync::LazyLock::new(|| [XRAY_HEADER.to_owned()]);
+
+impl TextMapPropagator for XrayPropagator {
+    fn inject_context(&self, cx: &Context, injector: &mut dyn Injector) {
+        if let Some(header) = xray_header(cx.span().span_context()) {
+            injector.set(XRAY_HEADER, header);
+        }
+    }
+
+    fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
+        let parent = extractor.get(XRAY_HEADER).and_then(xray_parent);
+        or_else_parent(cx, || parent)
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        FieldIter::new(FIELDS.as_slice())
+    }
+}
+
+impl TextMapPropagator for LambdaXrayPropagator {
+    fn inject_context(&self, cx: &Context, injector: &mut dyn Injector) {
+        XrayPropagator.inject_context(cx, injector);
+    }
+
+    fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
+        let cx = XrayPropagator.extract_with_context(cx, extractor);
+        or_else_parent(&cx, || match extractor.get(AMBIENT_XRAY) {
+            Some(header) => xray_parent(header),
+            None => xray_parent(&Env.get(AMBIENT_XRAY)?),
+        })
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        XrayPropagator.fields()
+    }
+}
+
+/// Returns `cx` itself if it already has a parent.
+fn or_else_parent(cx: &Context, parent: impl FnOnce() -> Option<SpanContext>) -> Context {
+    if cx.span().span_context().is_valid() {
+        return cx.clone();
+    }
+    match parent() {
+        Some(parent) => cx.with_remote_span_context(parent),
+        None => cx.clone(),
+    }
+}
+
+/// Returns a parent only if the header names a trace and a segment. An undecided header (`Sampled=?`, or no `Sampled`) counts as
+/// sampled.
+fn xray_parent(header: &str) -> Option<SpanContext> {
+    let header = XRayHeader::parse(header);
+    let flags = match header.sampled {
+        Some(false) => TraceFlags::NOT_SAMPLED,
+        Some(true) | None => TraceFlags::SAMPLED,
+    };
+    Some(SpanContext::new(
+        TraceId::from_bytes(header.trace_id?),
+        SpanId::from_bytes(header.parent_id?),
+        flags,
+        true,
+        TraceState::default(),
+    ))
+}
+
+fn xray_header(span: &SpanContext) -> Option<String> {
+    if !span.is_valid() {
+        return None;
+    }
+    let trace_id = to_hex(&span.trace_id().to_bytes());
+    let (seconds, random) = trace_id.split_at_checked(8)?;
+    let parent = to_hex(&span.span_id().to_bytes());
+    let sampled = u8::from(span.is_sampled());
+    Some(format!("Root=1-{seconds}-{random};Parent={parent};Sampled={sampled}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use opentelemetry::baggage::BaggageExt as _;
-    use opentelemetry::trace::TraceContextExt as _;
 
     const W3C: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     const W3C_UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
@@ -187,5 +303,13 @@ mod tests {
     #[test]
     fn unknown_propagators_are_reported() {
         assert_eq!(by_names("tracecontext, b3 ,jaeger").1, ["b3", "jaeger"]);
+    }
+
+    #[test]
+    fn a_parsed_xray_header_is_written_back_unchanged() {
+        const XRAY: &str =
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+        let parent = xray_parent(XRAY).unwrap();
+        assert_eq!(xray_header(&parent).as_deref(), Some(XRAY));
     }
 }

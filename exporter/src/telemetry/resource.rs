@@ -1,7 +1,7 @@
 //! The resource: Lambda's attributes merged with the user's.
 
 use crate::config::Config;
-use crate::config::lambda_environment::LambdaEnvironment;
+use crate::config::LambdaEnvironment;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;

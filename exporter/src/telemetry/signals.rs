@@ -1,12 +1,12 @@
 //! The three signals, flushed together.
 
-use super::loss_metrics::LossMetrics;
+use crate::bounded::TimedLock;
 use crate::export::line::LineExporter;
-use crate::export::loss_counts::Loss;
+use crate::export::losses::Loss;
+use crate::export::losses::LossMetrics;
 use crate::output::stderr;
 use crate::processor::open_spans::{CutOff, Roots};
 use crate::processor::spans::LambdaSpanProcessor;
-use crate::processor::timed_lock::TimedLock;
 use opentelemetry::Context;
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};

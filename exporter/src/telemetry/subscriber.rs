@@ -1,18 +1,19 @@
 //! Converts `tracing` spans to OpenTelemetry spans and `tracing` events, including records of the `log` crate, to log records.
 //! Excludes those of the SDK itself.
 
-use super::record_filter::RecordFilter;
 use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
 use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::SdkTracer;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::OnceLock;
 use tracing::dispatcher::{Dispatch, WeakDispatch};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_opentelemetry::get_otel_context;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{FilterFn, Targets};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
@@ -123,5 +124,275 @@ where
         layer.with_current_span(false).with_span_list(false).with_filter(filter).boxed()
     } else {
         layer.with_ansi(false).event_format(WithoutSpans).with_filter(filter).boxed()
+    }
+}
+
+/// The selection of `tracing` spans and events.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordFilter {
+    /// The most verbose level of spans, and of events without directives.
+    max_level: LevelFilter,
+    /// Directives of the environment: they select events, and add spans to those of `max_level`.
+    directives: Option<Targets>,
+}
+
+impl RecordFilter {
+    /// `max_level` comes from code, `lambda_level` from Lambda (`AWS_LAMBDA_LOG_LEVEL`). Lambda's default is INFO, so it only
+    /// adds.
+    pub(crate) fn new(
+        max_level: LevelFilter,
+        lambda_level: Option<&str>,
+        directives: Option<Targets>,
+    ) -> Self {
+        let lambda_level = lambda_level.filter(|_| directives.is_none()).and_then(level_of_lambda);
+        Self { max_level: max_level.max(lambda_level.unwrap_or(max_level)), directives }
+    }
+
+    /// Applies `wanted` to it.
+    fn only(
+        &self,
+        wanted: fn(&Self, &Metadata<'_>) -> bool,
+    ) -> FilterFn<impl Fn(&Metadata<'_>) -> bool + Clone + Send + Sync + 'static + use<>> {
+        let filter = self.clone();
+        FilterFn::new(move |metadata: &Metadata<'_>| wanted(&filter, metadata))
+            .with_max_level_hint(self.most_verbose())
+    }
+
+    /// Returns `true` for a recorded span, or an event that makes one an error. No variable disables the levels within
+    /// `max_level`.
+    fn takes_span(&self, metadata: &Metadata<'_>) -> bool {
+        (metadata.is_span() || is_recorded_error(metadata))
+            && self.takes_span_of(metadata.target(), *metadata.level())
+    }
+
+    /// Returns `true` if this event becomes a log record.
+    fn takes_event(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && self.takes_event_of(metadata.target(), *metadata.level())
+    }
+
+    /// AWS's SDK creates some twenty spans for a call, all around the one of our interceptor.
+    fn takes_span_of(&self, target: &str, level: Level) -> bool {
+        let is_verbose_enough = level <= self.max_level || self.directs(target, level);
+        let is_taken =
+            self.is_asked_for(target, level) || (is_verbose_enough && !is_of(target, &AWS_SDK));
+        is_taken && !is_of(target, &INTERNAL)
+    }
+
+    fn takes_event_of(&self, target: &str, level: Level) -> bool {
+        let is_taken = match &self.directives {
+            Some(directives) => directives.would_enable(target, &level),
+            None => level <= self.max_level,
+        };
+        let is_too_much = is_of(target, &AWS_SDK) && level > Level::INFO;
+        let is_taken = is_taken && (!is_too_much || self.is_asked_for(target, level));
+        is_taken && !is_of(target, &INTERNAL)
+    }
+
+    fn directs(&self, target: &str, level: Level) -> bool {
+        self.directives.as_ref().is_some_and(|directives| directives.would_enable(target, &level))
+    }
+
+    /// Returns `true` if a directive names it, rather than all targets.
+    fn is_asked_for(&self, target: &str, level: Level) -> bool {
+        let mut by_name = self.directives.iter().flatten();
+        self.directs(target, level) && by_name.any(|(name, _)| target.starts_with(name))
+    }
+
+    fn most_verbose(&self) -> LevelFilter {
+        let default = self.directives.as_ref().and_then(Targets::default_level);
+        let by_name = self.directives.iter().flatten().map(|(_, level)| level);
+        by_name.chain(default).fold(self.max_level, LevelFilter::max)
+    }
+}
+
+/// The directives of `level` or `target=level,…`, if any, and a message about ineffective parts.
+pub(crate) fn directives(text: Option<&str>) -> (Option<Targets>, Option<String>) {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return (None, None);
+    };
+    let parsed = without_span_filters(text).map(|plain| (plain.parse::<Targets>(), plain));
+    match parsed {
+        Some((Ok(_), plain)) if plain.is_empty() => {
+            let complaint =
+                format!("the log filter {text:?} has filters of spans only, which are left out");
+            (None, Some(complaint))
+        }
+        Some((Ok(targets), plain)) if plain == text => (Some(targets), None),
+        Some((Ok(targets), plain)) => {
+            let complaint = format!(
+                "the log filter {text:?} has filters of spans or fields, which are left out: {plain:?} is used"
+            );
+            (Some(targets), Some(complaint))
+        }
+        other => {
+            let reason = match other {
+                Some((Err(error), _)) => error.to_string(),
+                _ => "a bracket is not closed".to_owned(),
+            };
+            let complaint = format!(
+                "the log filter is not understood and left out, expected level or target=level,…: {reason}"
+            );
+            (None, Some(complaint))
+        }
+    }
+}
+
+/// The filter with `crate=level` in place of `crate[span{field}]=level`, which selects more. `Targets` would treat the brackets
+/// as a part of the crate's name, and select nothing. `None` if a bracket is not closed.
+fn without_span_filters(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('[') {
+        return Some(Cow::Borrowed(text));
+    }
+    let (mut plain, mut is_inside) = (String::with_capacity(text.len()), false);
+    for character in text.chars() {
+        match character {
+            '[' => is_inside = true,
+            ']' => is_inside = false,
+            other if !is_inside => plain.push(other),
+            _ => {}
+        }
+    }
+    let directives = plain.split(',').map(|one| one.trim().trim_start_matches('='));
+    let directives: Vec<&str> = directives.filter(|one| !one.is_empty()).collect();
+    (!is_inside).then(|| Cow::Owned(directives.join(",")))
+}
+
+/// Lambda's levels equal those of `tracing`, except FATAL (Lambda Developer Guide, "Log-level filtering").
+pub(crate) fn level_of_lambda(level: &str) -> Option<LevelFilter> {
+    if level.eq_ignore_ascii_case("fatal") { Some(LevelFilter::ERROR) } else { level.parse().ok() }
+}
+
+/// `#[instrument(err)]` reports a function's error with such an event: it makes the span an error with an exception event. All
+/// other events only become log records; as span events they would be written twice.
+fn is_recorded_error(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() == Level::ERROR
+        && metadata.fields().field("error").is_some()
+        && metadata.fields().field("message").is_none()
+}
+
+/// Exporting the SDK's, Lambda runtime's and HTTP client's own events would create more of them, and the runtime's span around
+/// each invocation would be a separate trace.
+const INTERNAL: [&str; 5] =
+    ["opentelemetry", "tracing_opentelemetry", "lambda_runtime", "hyper", "h2"];
+/// AWS's clients and the crates below them.
+const AWS_SDK: [&str; 7] = [
+    "aws_config",
+    "aws_credential_types",
+    "aws_runtime",
+    "aws_sdk",
+    "aws_sigv4",
+    "aws_smithy",
+    "aws_types",
+];
+
+fn is_of(target: &str, crates: &[&str]) -> bool {
+    let name = target.split("::").next().unwrap_or_default();
+    crates.iter().any(|one| {
+        name.strip_prefix(one).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_rejects_sdk_runtime_and_http_client_targets() {
+        let filter = RecordFilter::new(LevelFilter::TRACE, None, directives(Some("trace")).0);
+        let check = |target, expected| {
+            assert_eq!(filter.takes_event_of(target, Level::ERROR), expected, "{target}");
+            assert_eq!(filter.takes_span_of(target, Level::ERROR), expected, "{target}");
+        };
+        check("opentelemetry", false);
+        check("opentelemetry_sdk", false);
+        check("opentelemetry_sdk::trace", false);
+        check("tracing_opentelemetry", false);
+        check("lambda_runtime::layers::trace", false);
+        check("lambda_runtime_api_client", false);
+        check("hyper_util::client::legacy", false);
+        check("h2::codec", false);
+        check("hyperdrive", true);
+        check("orders", true);
+        check("orders::opentelemetry", true);
+        check("aws_orders", true);
+        check("", true);
+    }
+
+    /// The most verbose level of spans and events with this target.
+    #[track_caller]
+    fn check(
+        max_level: LevelFilter,
+        lambda_level: Option<&str>,
+        text: Option<&str>,
+        target: &str,
+        expected: (&str, &str),
+    ) {
+        let filter = RecordFilter::new(max_level, lambda_level, directives(text).0);
+        let levels = [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR];
+        let most = |takes: &dyn Fn(Level) -> bool| {
+            let level = levels.iter().find(|level| takes(**level));
+            level.map_or("OFF".to_owned(), ToString::to_string)
+        };
+        let of = (
+            most(&|level| filter.takes_span_of(target, level)),
+            most(&|level| filter.takes_event_of(target, level)),
+        );
+        assert_eq!((of.0.as_str(), of.1.as_str()), expected, "{text:?} of {target}");
+        let hint = filter.most_verbose();
+        assert!(levels.iter().all(|l| *l <= hint || !filter.takes_event_of(target, *l)), "{hint}");
+        assert!(levels.iter().all(|l| *l <= hint || !filter.takes_span_of(target, *l)), "{hint}");
+    }
+
+    #[test]
+    fn the_log_filter_sets_event_levels_and_only_adds_spans() {
+        const INFO: LevelFilter = LevelFilter::INFO;
+        check(INFO, None, None, "orders", ("INFO", "INFO"));
+        check(LevelFilter::DEBUG, None, None, "orders", ("DEBUG", "DEBUG"));
+        check(INFO, None, Some("debug"), "orders", ("DEBUG", "DEBUG"));
+        check(INFO, None, Some("warn"), "orders", ("INFO", "WARN"));
+        check(INFO, None, Some("off"), "orders", ("INFO", "OFF"));
+        check(LevelFilter::DEBUG, None, Some("info"), "orders", ("DEBUG", "INFO"));
+        check(INFO, None, Some("warn,orders::store=trace"), "orders", ("INFO", "WARN"));
+        check(INFO, None, Some("warn,orders::store=trace"), "orders::store", ("TRACE", "TRACE"));
+        check(INFO, None, Some(" "), "orders", ("INFO", "INFO"));
+        check(INFO, None, Some("orders=loud"), "orders", ("INFO", "INFO"));
+    }
+
+    #[test]
+    fn a_span_or_field_filter_applies_to_its_whole_target() {
+        let check = |text, expected| check(LevelFilter::INFO, None, Some(text), "orders", expected);
+        check("orders[store]=debug", ("DEBUG", "DEBUG"));
+        check("warn,orders[store{id=7,name}]=debug", ("DEBUG", "DEBUG"));
+        check("orders[{id}]=debug", ("DEBUG", "DEBUG"));
+        check("[store]=debug", ("DEBUG", "DEBUG"));
+        check("orders[store]=warn", ("INFO", "WARN"));
+        // Without a valid directive the same records are kept as without the variable.
+        check("[store]", ("INFO", "INFO"));
+        check("orders[store=debug", ("INFO", "INFO"));
+        let complaint = |text| directives(Some(text)).1;
+        assert_eq!(complaint("warn,orders=debug"), None);
+        expect_test::expect![[r#"the log filter "warn,orders[store]=debug" has filters of spans or fields, which are left out: "warn,orders=debug" is used"#]].assert_eq(&complaint("warn,orders[store]=debug").unwrap());
+    }
+
+    #[test]
+    fn lambdas_log_level_can_raise_but_not_lower_verbosity() {
+        check(LevelFilter::INFO, Some("DEBUG"), None, "orders", ("DEBUG", "DEBUG"));
+        check(LevelFilter::DEBUG, Some("INFO"), None, "orders", ("DEBUG", "DEBUG"));
+        check(LevelFilter::INFO, Some("FATAL"), None, "orders", ("INFO", "INFO"));
+        check(LevelFilter::INFO, Some("loud"), None, "orders", ("INFO", "INFO"));
+        check(LevelFilter::INFO, Some("TRACE"), Some("debug"), "orders", ("DEBUG", "DEBUG"));
+    }
+
+    #[test]
+    fn aws_sdk_spans_require_a_filter_that_names_the_sdk() {
+        let check = |max_level, text, expected| {
+            check(max_level, None, text, "aws_smithy_runtime::client", expected);
+        };
+        check(LevelFilter::INFO, None, ("OFF", "INFO"));
+        check(LevelFilter::TRACE, None, ("OFF", "INFO"));
+        check(LevelFilter::INFO, Some("trace"), ("OFF", "INFO"));
+        check(LevelFilter::INFO, Some("error"), ("OFF", "ERROR"));
+        check(LevelFilter::INFO, Some("info,aws_smithy_runtime=debug"), ("DEBUG", "DEBUG"));
+        check(LevelFilter::INFO, Some("aws_smithy=off,trace"), ("OFF", "OFF"));
     }
 }

@@ -1,12 +1,10 @@
 //! Compact lines.
 
-use super::driver::{COMPACT, DELIVERY, Function, NOW_MS, Written, block_on, event};
-use crate::export::loss_counts::Loss;
-use crate::handler::create_traced_handler;
+use super::driver::{COMPACT, DELIVERY, Function, NOW_MS, Written, event, succeed};
+use crate::export::losses::Loss;
+use crate::output::InMemoryOutput;
 use crate::output::Output;
-use crate::output::in_memory::InMemoryOutput;
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
@@ -22,17 +20,12 @@ use wire::{Limits, SignalKind, read_line_of};
 /// One invocation with two spans, a log record and a measurement.
 fn invoke(function: &Function) {
     let counter = function.completion.meter("test").u64_counter("orders").build();
-    let handler = create_traced_handler("orders", function.completion.clone(), {
-        move |_: LambdaEvent<Value>| {
-            let counter = counter.clone();
-            async move {
-                tracing::info_span!("child").in_scope(|| tracing::info!("received"));
-                counter.add(1, &[]);
-                Ok::<_, Error>(json!(null))
-            }
-        }
-    });
-    block_on(handler(event(json!({})))).unwrap();
+    let handler = move |event| {
+        tracing::info_span!("child").in_scope(|| tracing::info!("received"));
+        counter.add(1, &[]);
+        succeed(event)
+    };
+    function.handle(event(json!({})), handler).unwrap();
 }
 
 fn counts(written: &Written) -> [usize; 4] {
@@ -107,19 +100,14 @@ fn signals_exceeding_one_line_are_written_in_several() {
     let variables = [&COMPACT[..], &[("LAMBDA_OTLP_MAX_LINE_BYTES", "4KiB")]].concat();
     let function = Function::with_variables(&variables);
     let counter = function.completion.meter("test").u64_counter("orders").build();
-    let handler = create_traced_handler("orders", function.completion.clone(), {
-        move |_: LambdaEvent<Value>| {
-            counter.add(1, &[]);
-            for item in 0..300_u64 {
-                let noise = item.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                tracing::info!(noise = format!("{noise:o}"), "received");
-                drop(tracing::info_span!("child", item).entered());
-            }
-            async { Ok::<_, Error>(json!(null)) }
+    let written = function.run(move || {
+        counter.add(1, &[]);
+        for item in 0..300_u64 {
+            let noise = item.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            tracing::info!(noise = format!("{noise:o}"), "received");
+            drop(tracing::info_span!("child", item).entered());
         }
     });
-    block_on(handler(event(json!({})))).unwrap();
-    let written = function.written();
     let [lines, items @ ..] = counts(&written);
     assert!(lines > 3 && written.lines.iter().all(|line| line.len() <= 4096), "{lines}");
     assert_eq!(items, [301, 300, 1]);

@@ -176,8 +176,7 @@ fn an_open_span_with_an_ended_parent_belongs_to_the_invocation_with_its_trace() 
 #[test]
 fn the_deadline_watch_ignores_a_finished_invocation() {
     let function = Function::new();
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-    block_on(handler(event(json!({})))).unwrap();
+    function.invoke();
     drop(function.written());
     drop(function.completion.tracer().start("between invocations"));
     function.clock.store(NOW_MS + 2900, Ordering::Relaxed);

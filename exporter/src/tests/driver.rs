@@ -1,9 +1,10 @@
 //! A function without Lambda: its environment, its invocations and its lines.
 
 use crate::clock::Clock;
+use crate::handler::create_traced_handler;
 use crate::init::init;
 use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
-use crate::output::in_memory::InMemoryOutput;
+use crate::output::InMemoryOutput;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -91,6 +92,36 @@ impl Function {
         environment.extend(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         let completion = init(config, &environment);
         Self { completion, output, clock, subscriber_guard: None }
+    }
+
+    /// Runs one invocation with this handler, like `lambda_runtime` in the `current_thread` flavor.
+    pub(super) fn handle<Fut>(
+        &self,
+        event: LambdaEvent<Value>,
+        handler: impl Fn(LambdaEvent<Value>) -> Fut + Send + Sync + 'static,
+    ) -> Result<Value, Error>
+    where
+        Fut: Future<Output = Result<Value, Error>> + Send + 'static,
+    {
+        block_on(create_traced_handler("orders", self.completion.clone(), handler)(event))
+    }
+
+    /// Runs one invocation that succeeds.
+    pub(super) fn invoke(&self) {
+        self.handle(event(json!({})), succeed).unwrap();
+    }
+
+    /// Runs one invocation with this body, and returns its telemetry.
+    pub(super) fn run(&self, body: impl Fn() + Clone + Send + Sync + 'static) -> Written {
+        let handler = move |event| {
+            let body = body.clone();
+            async move {
+                body();
+                succeed(event).await
+            }
+        };
+        self.handle(event(json!({})), handler).unwrap();
+        self.written()
     }
 
     /// The telemetry written since the last call.

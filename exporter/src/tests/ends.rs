@@ -1,15 +1,15 @@
 //! However an invocation ends, its span ends and everything is written.
 
 use super::driver::{
-    COMPACT, Function, NOW_MS, Written, attribute, block_on, context, event, make_records, root,
-    shown, status, succeed,
+    COMPACT, Function, NOW_MS, Written, attribute, block_on, event, make_records, root, shown,
+    status, succeed,
 };
-use crate::export::loss_counts::Loss;
-use crate::handler::abort::end_all;
+use crate::export::losses::Loss;
+use crate::handler::invocation_span::end_all;
 use crate::handler::outcome::HandlerOutcome;
 use crate::handler::{TracedHandler, create_traced_handler};
+use crate::output::InMemoryOutput;
 use crate::output::Output;
-use crate::output::in_memory::InMemoryOutput;
 use crate::processor::spans::LambdaSpanProcessor;
 use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent, Service as _};
@@ -26,8 +26,8 @@ use std::time::Duration;
 #[test]
 fn a_success_is_one_server_span_with_lambdas_attributes() {
     let function = Function::new();
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-    assert_eq!(block_on(handler(event(json!({})))).unwrap(), json!({ "statusCode": 200 }));
+    let response = function.handle(event(json!({})), succeed).unwrap();
+    assert_eq!(response, json!({ "statusCode": 200 }));
     let span = function.span();
     assert_eq!((span.name.as_str(), span.kind, status(&span).as_str()), ("orders", 2, "unset"));
     assert_eq!(span.parent_span_id, [0; 0]);
@@ -90,8 +90,7 @@ fn the_root_record_is_open_until_its_span_is_written() {
         assert!(root(&api_of_handler).is_open, "the handler runs");
         succeed(event)
     };
-    let handler = create_traced_handler("orders", function.completion.clone(), handler);
-    block_on(handler(event(json!({})))).unwrap();
+    function.handle(event(json!({})), handler).unwrap();
     let (span, written) = (function.span(), root(&api));
     assert_eq!(
         (span.trace_id, span.span_id),
@@ -113,8 +112,7 @@ fn a_lost_root_span_is_not_marked_as_written() {
         ];
         let function =
             Function::with(&variables, |config| config.with_output(Arc::new(ClosedOutput)));
-        let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-        block_on(handler(event(json!({})))).unwrap();
+        function.invoke();
         assert!(root(&api).is_open, "{queue_size}");
         std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
     }
@@ -135,8 +133,7 @@ fn the_root_is_marked_as_written_before_metrics_are_collected() {
             saw.lock().unwrap().get_or_insert_with(|| root(&of_callback).is_open);
         })
         .build();
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-    block_on(handler(event(json!({})))).unwrap();
+    function.invoke();
     assert_eq!(*seen.lock().unwrap(), Some(false));
     std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
 }
@@ -146,8 +143,7 @@ fn without_a_subscriber_the_span_is_the_same() {
     let with = Function::new();
     let without = Function::without_subscriber(&[], |config| config);
     let spans = [&with, &without].map(|function| {
-        let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-        block_on(handler(event(json!({})))).unwrap();
+        function.invoke();
         let span = function.span();
         (span.name.clone(), span.kind, span.flags, span.trace_id.clone(), shown(&span.attributes))
     });
@@ -157,12 +153,11 @@ fn without_a_subscriber_the_span_is_the_same() {
 #[test]
 fn two_invocations_are_two_traces_and_only_the_first_is_cold() {
     let function = Function::new();
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     let spans = ["3da1f2dc-3222-475e-9205-e2e6c6318895", "8fbb3a0c-5bd2-4a15-9a3d-0d3f1a7a2d11"]
         .map(|request_id| {
             let mut event = event(json!({}));
             event.context.request_id = request_id.to_owned();
-            block_on(handler(event)).unwrap();
+            function.handle(event, succeed).unwrap();
             function.span()
         });
     assert_ne!(spans[0].trace_id, spans[1].trace_id);
@@ -175,8 +170,7 @@ fn a_preinitialized_environment_reports_no_cold_start() {
     for initialization in ["provisioned-concurrency", "lambda-managed-instances"] {
         let function =
             Function::with_variables(&[("AWS_LAMBDA_INITIALIZATION_TYPE", initialization)]);
-        let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-        block_on(handler(event(json!({})))).unwrap();
+        function.invoke();
         assert_eq!(attribute(&function.span(), "faas.coldstart").as_deref(), Some("false"));
     }
 }
@@ -185,13 +179,8 @@ fn a_preinitialized_environment_reports_no_cold_start() {
 fn the_status_follows_the_response() {
     let function = Function::new();
     let check = |response: Value, expected_status: &str, error_type: Option<&str>| {
-        let handler = TracedHandler::new("orders", function.completion.clone(), {
-            move |_: LambdaEvent<Value>| {
-                let response = response.clone();
-                async move { Ok::<_, Error>(response) }
-            }
-        });
-        block_on(handler.clone().call(event(json!({})))).unwrap();
+        let handler = move |_| std::future::ready(Ok(response.clone()));
+        function.handle(event(json!({})), handler).unwrap();
         let span = function.span();
         assert_eq!(status(&span), expected_status);
         assert_eq!(attribute(&span, "error.type").as_deref(), error_type);
@@ -207,12 +196,8 @@ fn the_status_follows_the_response() {
 #[test]
 fn a_handler_error_sets_the_status_and_an_exception_event() {
     let function = Function::new();
-    let handler = create_traced_handler(
-        "orders",
-        function.completion.clone(),
-        |_: LambdaEvent<Value>| async { Err::<Value, Error>("order 7 is gone".into()) },
-    );
-    let error = block_on(handler(event(json!({})))).unwrap_err();
+    let handler = |_| std::future::ready(Err("order 7 is gone".into()));
+    let error = function.handle(event(json!({})), handler).unwrap_err();
     assert_eq!(error.to_string(), "order 7 is gone");
     let span = function.span();
     assert_eq!(status(&span), "error: order 7 is gone");
@@ -230,21 +215,19 @@ fn a_handler_error_sets_the_status_and_an_exception_event() {
 fn a_panic_reaches_the_runtime_and_its_spans_are_written() {
     let function = Function::new();
     let tracer = function.completion.tracer_provider().tracer("test");
-    let handler = create_traced_handler("orders", function.completion.clone(), {
-        move |_: LambdaEvent<Value>| {
-            let tracer = tracer.clone();
-            async move {
-                let _open = tracing::info_span!("open at the panic").entered();
-                drop(tracer.start("finished before"));
-                tracing::info!("about to fail");
-                assert_eq!(1, 2, "one is not two");
-                Ok::<Value, Error>(json!(null))
-            }
+    let handler = move |_| {
+        let tracer = tracer.clone();
+        async move {
+            let _open = tracing::info_span!("open at the panic").entered();
+            drop(tracer.start("finished before"));
+            tracing::info!("about to fail");
+            assert_eq!(1, 2, "one is not two");
+            Ok(json!(null))
         }
-    });
+    };
     // Like lambda_runtime's CatchPanicService.
-    let future = handler(event(json!({})));
-    let panic = catch_unwind(AssertUnwindSafe(|| block_on(future))).unwrap_err();
+    let invocation = AssertUnwindSafe(|| function.handle(event(json!({})), handler));
+    let panic = catch_unwind(invocation).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("one is not two"));
     let written = function.written();
     let root = written.span_named("orders");
@@ -260,16 +243,12 @@ fn a_panic_reaches_the_runtime_and_its_spans_are_written() {
 #[test]
 fn a_panic_before_the_future_is_recorded_and_propagated() {
     let function = Function::new();
-    let handler = create_traced_handler(
-        "orders",
-        function.completion.clone(),
-        |event: LambdaEvent<Value>| {
-            assert!(event.payload.is_null(), "no future at all");
-            async { Ok::<Value, Error>(json!(null)) }
-        },
-    );
-    let future = handler(event(json!({})));
-    assert!(catch_unwind(AssertUnwindSafe(|| block_on(future))).is_err());
+    let handler = |event: LambdaEvent<Value>| {
+        assert!(event.payload.is_null(), "no future at all");
+        succeed(event)
+    };
+    let invocation = AssertUnwindSafe(|| function.handle(event(json!({})), handler));
+    assert!(catch_unwind(invocation).is_err());
     assert_eq!(status(&function.span()), "error: no future at all");
 }
 
@@ -309,8 +288,7 @@ fn a_panicking_extractor_does_not_fail_the_invocation() {
 #[test]
 fn a_failing_output_counts_lost_spans_and_the_handler_succeeds() {
     let function = Function::with(&[], |config| config.with_output(Arc::new(ClosedOutput)));
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-    block_on(handler(event(json!({})))).unwrap();
+    function.invoke();
     let losses = function.completion.telemetry.signals.line.losses();
     let lost = losses.lost(wire::SignalKind::Traces, Loss::OutputFailed);
     assert_eq!(lost, 1);
@@ -339,11 +317,10 @@ fn losses_are_reported_once_when_the_output_works_again() {
         let valve = Arc::new(Valve::default());
         let function =
             Function::with(variables, |config| config.with_output(Arc::clone(&valve) as _));
-        let handler = create_traced_handler("orders", function.completion.clone(), succeed);
         let mut lost_spans = Vec::new();
         for is_open in [false, false, true, true, true] {
             valve.is_open.store(is_open, Ordering::Relaxed);
-            block_on(handler(event(json!({})))).unwrap();
+            function.invoke();
             let written = Written::read(valve.output.take_lines());
             let sums = written.metrics.into_iter().filter_map(|metric| match metric.data? {
                 Data::Sum(sum) => Some(sum.data_points),
@@ -372,12 +349,7 @@ fn an_exporter_that_never_finishes_loses_only_its_spans() {
     }
     let processor = LambdaSpanProcessor::builder().with_exporter(NeverReady).build();
     let function = Function::with(&[], |config| config.with_span_processor(processor));
-    let handler = create_traced_handler("orders", function.completion.clone(), |event| async {
-        tracing::info!("a log record");
-        succeed(event).await
-    });
-    block_on(handler(event(json!({})))).unwrap();
-    let written = function.written();
+    let written = function.run(|| tracing::info!("a log record"));
     assert_eq!((written.spans.len(), written.logs.len()), (0, 1));
 }
 
@@ -405,9 +377,8 @@ fn an_exporter_gets_the_resource_and_can_spawn_tokio_tasks_during_the_flush() {
     let exporter = Connected::default();
     let processor = LambdaSpanProcessor::builder().with_exporter(exporter.clone()).build();
     let function = Function::with(&[], |config| config.with_span_processor(processor));
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-    block_on(handler(event(json!({})))).unwrap();
-    block_on(handler(event(json!({})))).unwrap();
+    function.invoke();
+    function.invoke();
     let expected = ["resource of orders", "orders", "orders"];
     assert_eq!(*exporter.0.lock().unwrap(), expected);
 }
@@ -425,10 +396,9 @@ fn a_finished_invocation_does_not_shorten_later_write_timeouts() {
     let output = std::sync::Arc::new(Notes::default());
     let function =
         Function::with(&[], |config| config.with_output(std::sync::Arc::clone(&output) as _));
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     let mut event = event(json!({}));
     event.context.deadline = NOW_MS + 100;
-    block_on(handler(event)).unwrap();
+    function.handle(event, succeed).unwrap();
     function.clock.store(NOW_MS + 200, Ordering::Relaxed);
     drop(function.completion.tracer().start("between invocations"));
     function.completion.complete();
@@ -439,18 +409,14 @@ fn a_finished_invocation_does_not_shorten_later_write_timeouts() {
 fn handler_attributes_override_end_attributes_without_duplicates() {
     use opentelemetry::trace::TraceContextExt as _;
     let check = |function: &Function| {
-        let handler = create_traced_handler(
-            "orders",
-            function.completion.clone(),
-            |_: LambdaEvent<Value>| async {
-                let context = opentelemetry::Context::current();
-                for (key, value) in [("error.type", "Refused"), ("faas.trigger", "timer")] {
-                    context.span().set_attribute(opentelemetry::KeyValue::new(key, value));
-                }
-                Ok::<_, Error>(json!({ "statusCode": 502 }))
-            },
-        );
-        block_on(handler(event(json!({})))).unwrap();
+        let handler = async |_| {
+            let context = opentelemetry::Context::current();
+            for (key, value) in [("error.type", "Refused"), ("faas.trigger", "timer")] {
+                context.span().set_attribute(opentelemetry::KeyValue::new(key, value));
+            }
+            Ok(json!({ "statusCode": 502 }))
+        };
+        function.handle(event(json!({})), handler).unwrap();
         expect![[r#"
             aws.lambda.invoked_arn="arn:aws:lambda:eu-west-1:123456789012:function:orders"
             cloud.account.id="123456789012"
@@ -470,9 +436,7 @@ fn handler_attributes_override_end_attributes_without_duplicates() {
 #[test]
 fn an_empty_runtime_context_yields_a_valid_trace_id() {
     let function = Function::new();
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     let event = LambdaEvent::new(json!({}), lambda_runtime::Context::default());
-    assert_ne!(event.context, context());
-    block_on(handler(event)).unwrap();
+    function.handle(event, succeed).unwrap();
     assert_ne!(function.span().trace_id, [0; 16]);
 }

@@ -1,16 +1,18 @@
-//! The description of an invocation in its event.
+//! The description of an invocation in its event, and the inferred span for the time that the event waited.
 
-use super::driver::{Function, attribute, block_on, context, event, shown, status};
+use super::driver::{Function, attribute, block_on, context, event, shown, status, succeed};
+use crate::handler::TracedHandler;
 use crate::handler::trigger::SpanAttributesExtractor;
 use crate::handler::trigger::api_gateway::ApiGatewayV2Extractor;
 use crate::handler::trigger::span_attributes::{SpanAttributes, TriggerType};
-use crate::handler::{TracedHandler, create_traced_handler};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use expect_test::{Expect, expect};
 use lambda_runtime::{Error, LambdaEvent, Service as _};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 fn version_2(route_key: &str) -> Value {
     json!({
@@ -194,27 +196,23 @@ fn an_http_invocation_is_one_span_with_typed_attributes() {
 
 #[test]
 fn the_opt_in_variable_adds_deprecated_http_attributes() {
+    const OLD: [&str; 7] = [
+        "http.method",
+        "http.target",
+        "http.scheme",
+        "http.status_code",
+        "http.user_agent",
+        "http.client_ip",
+        "http.flavor",
+    ];
     let function = Function::with_variables(&[("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")]);
-    let handler = TracedHandler::new("orders", function.completion.clone(), bad_gateway::<Value>);
-    block_on(handler.clone().call(event(version_2("GET /orders/{id}")))).unwrap();
+    function.handle(event(version_2("GET /orders/{id}")), bad_gateway).unwrap();
     let attributes = shown(&function.span().attributes);
-    let old: String = attributes
-        .split_inclusive('\n')
-        .filter(|line| {
-            [
-                "http.method",
-                "http.target",
-                "http.scheme",
-                "http.status_code",
-                "http.user_agent",
-                "http.client_ip",
-                "http.flavor",
-                "net.host",
-            ]
-            .iter()
-            .any(|old| line.starts_with(old))
-        })
-        .collect();
+    let is_old = |line: &&str| {
+        let (key, _) = line.split_once('=').unwrap();
+        key.starts_with("net.") || OLD.contains(&key)
+    };
+    let old: String = attributes.split_inclusive('\n').filter(is_old).collect();
     expect![[r#"
         http.client_ip="192.0.2.1"
         http.flavor="1.1"
@@ -232,11 +230,8 @@ fn the_opt_in_variable_adds_deprecated_http_attributes() {
 fn a_partial_batch_failure_is_an_error_with_count() {
     let check = |response: Value, expected: &str, failures: Option<&str>| {
         let function = Function::new();
-        let handler = create_traced_handler("parcels", function.completion.clone(), move |_| {
-            let response = response.clone();
-            async { Ok::<_, Error>(response) }
-        });
-        block_on(handler(event(json!({})))).unwrap();
+        let response = move |_| std::future::ready(Ok(response.clone()));
+        function.handle(event(json!({})), response).unwrap();
         let span = function.span();
         assert_eq!(status(&span), expected);
         let found = attribute(&span, "aws.lambda.batch_item_failures");
@@ -268,16 +263,110 @@ fn name_kind_and_attributes_of_code_override_the_event() {
 fn the_span_has_the_tenant_id_of_the_invocation() {
     let invoke = |tenant_id: Option<&str>| {
         let function = Function::new();
-        let handler = create_traced_handler(
-            "orders",
-            function.completion.clone(),
-            |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!(null)) },
-        );
         let mut event = event(json!({}));
         event.context.tenant_id = tenant_id.map(str::to_owned);
-        block_on(handler(event)).unwrap();
+        function.handle(event, succeed).unwrap();
         attribute(&function.span(), "aws.lambda.tenant_id")
     };
     assert_eq!(invoke(Some("BlueTenant")).as_deref(), Some("\"BlueTenant\""));
     assert_eq!(invoke(None), None);
+}
+
+const SWITCHED_ON: (&str, &str) = ("LAMBDA_OTLP_INFERRED_SPANS", "true");
+
+fn sent_messages(sent: [SystemTime; 2]) -> Value {
+    let records = sent.map(|sent| {
+        let sent = sent.duration_since(UNIX_EPOCH).unwrap().as_millis();
+        json!({
+            "messageId": "m", "body": "{}", "eventSource": "aws:sqs", "awsRegion": "eu-west-1",
+            "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders",
+            // An attribute that the sender has set.
+            "messageAttributes": {"SentTimestamp": {"stringValue": "1", "dataType": "String"}},
+            "attributes": {"SentTimestamp": sent.to_string()},
+        })
+    });
+    json!({ "Records": records })
+}
+
+/// The names of the spans of one invocation.
+fn names(variables: &[(&str, &str)], payload: Value) -> Vec<String> {
+    let function = Function::with_variables(variables);
+    function.handle(event(payload), succeed).unwrap();
+    let mut names: Vec<_> = function.written().spans.into_iter().map(|span| span.name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_wait_span_starts_when_the_oldest_message_was_sent() {
+    let function = Function::with_variables(&[SWITCHED_ON]);
+    let sent = opentelemetry::time::now() - Duration::from_secs(90);
+    let event = event(sent_messages([sent + Duration::from_secs(5), sent]));
+    function.handle(event, succeed).unwrap();
+    let written = function.written();
+    let (waited, invocation) = (written.span_named("orders wait"), written.span_named("orders"));
+    assert_eq!(waited.parent_span_id, invocation.span_id);
+    assert_eq!(attribute(waited, "lambda_otlp.inferred").as_deref(), Some("true"));
+    let sent_ms = sent.duration_since(UNIX_EPOCH).unwrap().as_millis();
+    assert_eq!(u128::from(waited.start_time_unix_nano / 1_000_000), sent_ms);
+    let consumer = written.span_named("orders process");
+    assert!(waited.end_time_unix_nano >= invocation.start_time_unix_nano);
+    assert!(waited.end_time_unix_nano <= consumer.start_time_unix_nano);
+}
+
+#[test]
+fn requests_and_bus_events_get_a_wait_span_if_enabled() {
+    let ms = opentelemetry::time::now().duration_since(UNIX_EPOCH).unwrap().as_millis() - 1000;
+    let ms = u64::try_from(ms).unwrap();
+    let request = json!({"httpMethod": "GET", "requestContext": {"requestTimeEpoch": ms}});
+    assert_eq!(names(&[SWITCHED_ON], request.clone()), ["HTTP wait", "orders"]);
+    assert_eq!(names(&[], request), ["orders"]);
+    let time = wire::timestamp::rfc3339_millis(ms * 1_000_000);
+    let of_bus =
+        json!({"source": "shop", "detail-type": "Order", "id": "1", "time": time, "detail": {}});
+    assert_eq!(names(&[SWITCHED_ON], of_bus), ["orders", "shop process", "shop wait"]);
+}
+
+#[test]
+fn future_old_or_invalid_times_yield_no_wait_span() {
+    let now = opentelemetry::time::now();
+    let without = ["orders", "orders process"];
+    let (tomorrow, hours) = (now + Duration::from_secs(24 * 3600), Duration::from_secs(5 * 3600));
+    assert_eq!(names(&[SWITCHED_ON], sent_messages([tomorrow; 2])), without);
+    assert_eq!(names(&[SWITCHED_ON], sent_messages([now - hours; 2])), without);
+    for nonsense in [json!("x"), json!(-1), json!(u64::MAX), json!(1e300)] {
+        let request =
+            json!({"httpMethod": "GET", "requestContext": {"requestTimeEpoch": nonsense}});
+        assert_eq!(names(&[SWITCHED_ON], request), ["orders"]);
+    }
+}
+
+#[test]
+fn typed_events_have_the_same_times_as_json() {
+    fn check<T: DeserializeOwned + SpanAttributesExtractor>(event: &Value) {
+        let typed: T = serde_json::from_value(event.clone()).unwrap();
+        let SpanAttributes { received_at, .. } = event.extract_span_attributes();
+        assert!(received_at.is_some(), "{event}");
+        assert_eq!(typed.extract_span_attributes().received_at, received_at);
+    }
+    check::<aws_lambda_events::apigw::ApiGatewayV2httpRequest>(&json!({
+        "version": "2.0", "routeKey": "GET /", "rawPath": "/", "isBase64Encoded": false,
+        "requestContext": {"http": {"method": "GET"}, "timeEpoch": 1_790_000_000_000_u64},
+    }));
+    check::<aws_lambda_events::apigw::ApiGatewayProxyRequest>(&json!({
+        "httpMethod": "GET", "path": "/", "resource": "/",
+        "requestContext": {
+            "httpMethod": "GET", "identity": {}, "requestTimeEpoch": 1_790_000_000_000_u64,
+        },
+    }));
+    #[cfg(feature = "sqs")]
+    check::<aws_lambda_events::sqs::SqsEvent>(&sent_messages(
+        [UNIX_EPOCH + Duration::from_secs(7); 2],
+    ));
+    #[cfg(feature = "eventbridge")]
+    check::<aws_lambda_events::eventbridge::EventBridgeEvent>(&json!({
+        "source": "shop", "detail-type": "Order", "id": "1", "time": "2026-11-23T05:00:00Z",
+        "detail": {}, "version": "0", "account": "123456789012", "region": "eu-west-1",
+        "resources": [],
+    }));
 }

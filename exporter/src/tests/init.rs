@@ -1,13 +1,11 @@
 //! The configuration in code: the environment overrides code, and code the default.
 
-use super::driver::{Function, Written, block_on, event};
-use crate::handler::create_traced_handler;
+use super::driver::{Function, Written, event};
 use crate::init::telemetry_config::TelemetryConfigBuilder;
 use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::{
@@ -86,8 +84,7 @@ fn invoke(
     let function = Function::with(variables, change);
     let orders = function.completion.meter("orders");
     orders.u64_counter("orders").build().add(1, &[KeyValue::new("order", 7)]);
-    let handler = create_traced_handler("orders", function.completion.clone(), handle);
-    block_on(handler(event(json!({})))).unwrap();
+    function.handle(event(json!({})), handle).unwrap();
     let written = function.written();
     (function, written)
 }
@@ -131,7 +128,7 @@ fn an_additional_span_processor_does_not_replace_the_lines() {
 }
 
 #[test]
-fn the_environment_wins_over_code_and_code_over_the_default() {
+fn the_sampler_of_the_environment_wins_over_the_one_of_code() {
     let sampled = |variables: &[(&str, &str)], sampler: Option<Sampler>| {
         let (_, written) = invoke(variables, |config| match sampler {
             Some(sampler) => config.with_sampler(sampler),
@@ -142,28 +139,15 @@ fn the_environment_wins_over_code_and_code_over_the_default() {
     assert_eq!(sampled(&[], None), 2);
     assert_eq!(sampled(&[], Some(Sampler::AlwaysOff)), 0);
     assert_eq!(sampled(&[("OTEL_TRACES_SAMPLER", "always_on")], Some(Sampler::AlwaysOff)), 2);
-
-    let team = |variables: &[(&str, &str)]| {
-        let (_, written) = invoke(variables, |config| {
-            let attributes = [KeyValue::new("team", "code"), KeyValue::new("faas.version", "8")];
-            config.with_resource(Resource::builder_empty().with_attributes(attributes).build())
-        });
-        let text = |key| written.resource_text(key);
-        (text("team"), text("faas.version"), text("faas.name"))
-    };
-    let strings = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
-    assert_eq!(team(&[]), strings("code", "8", "orders"));
-    let variables = [("OTEL_RESOURCE_ATTRIBUTES", "team=environment")];
-    assert_eq!(team(&variables), strings("environment", "8", "orders"));
 }
 
 #[test]
 fn otel_propagators_overrides_the_propagators_of_code() {
     let parent = |variables: &[(&str, &str)], named: &str| {
         let function = Function::with(variables, |config| config.with_named_propagator(named));
-        let handler = create_traced_handler("orders", function.completion.clone(), handle);
         let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        block_on(handler(event(json!({ "headers": { "traceparent": traceparent } })))).unwrap();
+        let event = event(json!({ "headers": { "traceparent": traceparent } }));
+        function.handle(event, handle).unwrap();
         let written = function.written();
         !written.span_named("orders").parent_span_id.is_empty()
     };

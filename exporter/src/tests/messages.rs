@@ -2,8 +2,8 @@
 
 use super::driver::{Function, attribute, block_on, event, shown, status};
 use super::triggers::{KafkaEvent, KinesisEvent, PARENT, XRAY, check, described, queue_event};
+use crate::handler::TracedHandler;
 use crate::handler::trigger::SpanAttributesExtractor;
-use crate::handler::{TracedHandler, create_traced_handler};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect;
@@ -285,15 +285,14 @@ fn a_message_unsampled_by_xray_follows_the_invocations_decision() {
             message.continued_span().in_scope(|| tracing::info_span!("below").in_scope(|| ()));
             Ok::<_, Error>(json!(null))
         };
-        let handler = create_traced_handler("orders", function.completion.clone(), handler);
         let header = XRAY.replace("Sampled=1", "Sampled=0");
-        block_on(handler(event(json!({ "Records": [{
+        let message = json!({
             "eventSource": "aws:sqs",
             "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders",
             "messageId": "1",
             "attributes": { "AWSTraceHeader": header },
-        }] }))))
-        .unwrap();
+        });
+        function.handle(event(json!({ "Records": [message] })), handler).unwrap();
         let written = function.written();
         assert_eq!(written.span_names(), expected, "{variables:?}");
         if let Some(continued) = written.spans.iter().find(|span| span.name == "process orders") {
@@ -319,8 +318,7 @@ fn a_message_span_joins_the_invocations_or_the_senders_trace() {
         drop(json!({ "eventSource": "aws:sqs" }).extract_span_attributes().continued_span());
         Ok::<_, Error>(json!(null))
     };
-    let handler = create_traced_handler("orders", function.completion.clone(), handler);
-    block_on(handler(event(queue_event()))).unwrap();
+    function.handle(event(queue_event()), handler).unwrap();
     let written = function.written();
     let invocation = written.span_named("orders process");
     let sender = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
@@ -354,8 +352,7 @@ fn messages_get_a_consumer_span_between_root_and_handler_spans() {
         }
     };
     for function in [Function::new(), Function::without_subscriber(&[], |config| config)] {
-        let handler = create_traced_handler("orders", function.completion.clone(), handler);
-        block_on(handler(event(queue_event()))).unwrap();
+        function.handle(event(queue_event()), handler).unwrap();
         let written = function.written();
         let (root, consumer) = (written.span_named("orders"), written.span_named("orders process"));
         assert_eq!((root.kind, root.links.len()), (2, 0));
@@ -387,7 +384,7 @@ fn messages_get_a_consumer_span_between_root_and_handler_spans() {
                 "baggage": { "Type": "String", "Value": "tenant=a" },
             },
         } }] });
-        block_on(handler(event(notification))).unwrap_err();
+        function.handle(event(notification), handler).unwrap_err();
         let written = function.written();
         let (root, consumer) = (written.span_named("orders"), written.span_named("news process"));
         assert_eq!(to_hex(&root.parent_span_id), "b7ad6b7169203331");

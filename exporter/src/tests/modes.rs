@@ -1,10 +1,10 @@
 //! The modes, with an Extensions API played by the test.
 
-use super::driver::{Function, NOW_MS, block_on, context, event, succeed};
+use super::driver::{Function, NOW_MS, block_on, context, succeed};
 use crate::extension::Mode;
 use crate::handler::create_traced_handler;
+use crate::output::InMemoryOutput;
 use crate::output::Output;
-use crate::output::in_memory::InMemoryOutput;
 use lambda_runtime::LambdaEvent;
 use serde_json::json;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -131,9 +131,8 @@ fn async_mode_writes_between_the_response_and_the_next_event() {
     );
     assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1");
     api.events.send(INVOKE).unwrap();
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     // Nothing is written yet, and the response is there.
-    block_on(handler(event(json!({})))).unwrap();
+    function.invoke();
     began.recv().unwrap();
     assert!(api.requests.try_recv().is_err(), "the invocation is not over");
     go_on.send(()).unwrap();
@@ -147,8 +146,7 @@ fn a_refused_registration_falls_back_to_sync_mode() {
         let api = Api::start(REFUSED);
         let function = api.function(mode, &[], None);
         assert!(matches!(function.completion.telemetry.mode(), Mode::Sync));
-        let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-        block_on(handler(event(json!({})))).unwrap();
+        function.invoke();
         assert_eq!(function.span().name, "orders");
     }
 }
@@ -174,11 +172,10 @@ fn async_mode_retries_the_api_and_writes_spans_once() {
     let api = Api::start(REGISTERED);
     let function = api.function("async", &[], None);
     api.asked();
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     for round in 0..3 {
         assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1", "{round}");
         api.events.send(if round < 2 { CLOSED } else { INVOKE }).unwrap();
-        block_on(handler(event(json!({})))).unwrap();
+        function.invoke();
     }
     assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1");
     // Whichever thread wrote them: each once.

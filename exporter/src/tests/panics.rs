@@ -1,12 +1,10 @@
 //! A panic or interference of the application's code during a write only costs its own signal.
 
-use super::driver::{Function, Written, block_on, event};
-use crate::export::loss_counts::Loss;
-use crate::handler::create_traced_handler;
+use super::driver::{Function, Written, event, succeed};
+use crate::export::losses::Loss;
+use crate::output::InMemoryOutput;
 use crate::output::Output;
-use crate::output::in_memory::InMemoryOutput;
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::Context;
 use opentelemetry::trace::Tracer as _;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -19,17 +17,12 @@ use wire::SignalKind;
 /// One invocation with a span, a log record and a measurement.
 fn invoke(function: &Function, payload: Value) -> Written {
     let counter = function.completion.meter("test").u64_counter("orders").build();
-    let handler = create_traced_handler("orders", function.completion.clone(), {
-        move |_: LambdaEvent<Value>| {
-            let counter = counter.clone();
-            async move {
-                tracing::info!("received");
-                counter.add(1, &[]);
-                Ok::<_, Error>(json!(null))
-            }
-        }
-    });
-    block_on(handler(event(payload))).unwrap();
+    let handler = move |event| {
+        tracing::info!("received");
+        counter.add(1, &[]);
+        succeed(event)
+    };
+    function.handle(event(payload), handler).unwrap();
     function.written()
 }
 

@@ -1,8 +1,6 @@
 //! The origin of an invocation's trace, and its sampling decision.
 
-use super::driver::{Function, REQUEST_ID, attribute, block_on, event};
-use crate::handler::create_traced_handler;
-use lambda_runtime::{Error, LambdaEvent};
+use super::driver::{Function, REQUEST_ID, attribute, event, succeed};
 use opentelemetry::trace::{Link, SpanKind, TraceId, TraceState, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
@@ -22,16 +20,11 @@ fn invoke(
     xray: Option<&str>,
 ) -> Option<(String, String, Option<String>)> {
     let function = Function::with_variables(variables);
-    let handler = create_traced_handler(
-        "orders",
-        function.completion.clone(),
-        |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!(null)) },
-    );
     let payload = traceparent
         .map_or_else(|| json!({}), |parent| json!({ "headers": { "Traceparent": parent } }));
     let mut event = event(payload);
     event.context.xray_trace_id = xray.map(str::to_owned);
-    block_on(handler(event)).unwrap();
+    function.handle(event, succeed).unwrap();
     let written = function.written();
     let span = written.spans.first()?;
     Some((
@@ -69,11 +62,6 @@ fn a_w3c_parents_sampling_decision_is_respected() {
 fn the_client_context_supplies_the_parent_missing_from_headers() {
     let invoke = |headers: Value| {
         let function = Function::with_variables(&[]);
-        let handler = create_traced_handler(
-            "orders",
-            function.completion.clone(),
-            |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!(null)) },
-        );
         let mut event = event(json!({ "headers": headers }));
         let client = json!({
             "installation_id": "", "app_title": "", "app_version_name": "", "app_version_code": "",
@@ -82,7 +70,7 @@ fn the_client_context_supplies_the_parent_missing_from_headers() {
         let custom = json!({ "traceparent": format!("00-{W3C_TRACE}-b7ad6b7169203331-01") });
         let context = json!({ "client": client, "custom": custom, "env": {} });
         event.context.client_context = serde_json::from_value(context).unwrap();
-        block_on(handler(event)).unwrap();
+        function.handle(event, succeed).unwrap();
         to_hex(&function.written().spans[0].parent_span_id)
     };
     assert_eq!(invoke(json!({})), "b7ad6b7169203331");
@@ -96,13 +84,9 @@ fn the_client_context_supplies_the_parent_missing_from_headers() {
 fn an_unsampled_parent_drops_the_spans_and_is_reported() {
     let check = |variables: &[(&str, &str)], flags: &str, expected: bool| {
         let function = Function::with_variables(variables);
-        let handler = create_traced_handler(
-            "orders",
-            function.completion.clone(),
-            |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!(null)) },
-        );
         let parent = format!("00-{W3C_TRACE}-b7ad6b7169203331-{flags}");
-        block_on(handler(event(json!({ "headers": { "traceparent": parent } })))).unwrap();
+        let event = event(json!({ "headers": { "traceparent": parent } }));
+        function.handle(event, succeed).unwrap();
         let told = &function.completion.telemetry.facts.told_of_unsampled;
         assert_eq!(told.load(Ordering::Relaxed), expected, "{variables:?} {flags}");
         assert_eq!(function.written().spans.is_empty(), expected, "{variables:?} {flags}");

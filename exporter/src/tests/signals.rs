@@ -1,11 +1,9 @@
 //! Child spans, log records and measurements of an invocation.
 
-use super::driver::{Function, Written, block_on, event, shown};
-use crate::handler::create_traced_handler;
+use super::driver::{Function, Written, attribute, shown, status};
+use crate::output::InMemoryOutput;
 use crate::output::Output;
-use crate::output::in_memory::InMemoryOutput;
 use expect_test::expect;
-use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::metrics::Meter;
 use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt as _, Tracer as _};
@@ -14,31 +12,16 @@ use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::Value as Number};
 use opentelemetry_sdk::logs::SdkLogRecord;
 use opentelemetry_sdk::trace::Span;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-
-/// Runs one invocation with this body.
-fn invoke(function: &Function, body: impl Fn() + Clone + Send + Sync + 'static) -> Written {
-    let handler = create_traced_handler("orders", function.completion.clone(), {
-        move |_: LambdaEvent<Value>| {
-            let body = body.clone();
-            async move {
-                body();
-                Ok::<_, Error>(json!(null))
-            }
-        }
-    });
-    block_on(handler(event(json!({})))).unwrap();
-    function.written()
-}
 
 #[test]
 fn tracing_spans_and_sdk_spans_form_one_tree() {
     let function = Function::new();
     let tracer = function.completion.tracer().clone();
-    let written = invoke(&function, move || {
+    let written = function.run(move || {
         tracing::info_span!("outer", items = 3).in_scope(|| {
             opentelemetry::trace::Tracer::in_span(&tracer, "middle", |_| {
                 drop(tracing::info_span!("inner").entered());
@@ -60,7 +43,7 @@ fn tracing_spans_and_sdk_spans_form_one_tree() {
 #[test]
 fn the_invocations_span_is_current_in_the_handler() {
     let function = Function::new();
-    let written = invoke(&function, || {
+    let written = function.run(|| {
         tracing::Span::current().set_attribute("order.id", 7);
         let current = opentelemetry::Context::current();
         current.span().set_attribute(KeyValue::new("order.size", 1.5));
@@ -69,13 +52,13 @@ fn the_invocations_span_is_current_in_the_handler() {
     let root = written.span_named("orders");
     let attributes = shown(&root.attributes);
     assert!(attributes.contains("order.id=7\norder.size=1.5\n"), "{attributes}");
-    assert_eq!(super::driver::status(root), "error: set by the handler");
+    assert_eq!(status(root), "error: set by the handler");
 }
 
 #[test]
 fn tracing_events_become_log_records_of_their_span() {
     let function = Function::new();
-    let written = invoke(&function, || {
+    let written = function.run(|| {
         tracing::info!(order = 7, "received");
         tracing::info_span!("storing")
             .in_scope(|| tracing::error!(name: "order.failed", "cannot store"));
@@ -113,10 +96,10 @@ fn an_error_of_an_instrumented_function_is_its_spans_status() {
         "x".parse::<u8>().map(drop)
     }
     let function = Function::new();
-    let written = invoke(&function, || drop(store()));
+    let written = function.run(|| drop(store()));
     let span = written.span_named("store");
-    assert_eq!(super::driver::status(span), "error: invalid digit found in string");
-    assert_eq!(super::driver::status(written.span_named("orders")), "unset");
+    assert_eq!(status(span), "error: invalid digit found in string");
+    assert_eq!(status(written.span_named("orders")), "unset");
     assert_eq!(bodies(&written), ["invalid digit found in string"]);
 }
 
@@ -127,7 +110,7 @@ fn fields_form_the_body_of_an_event_without_message() {
         950
     }
     let function = Function::new();
-    let written = invoke(&function, || {
+    let written = function.run(|| {
         price();
         tracing::info!(order = 7, country = "at");
         let error: &dyn std::error::Error = &std::fmt::Error;
@@ -183,13 +166,13 @@ fn measurements_are_written_with_each_invocation_as_deltas() {
     let meter = function.completion.meter("test");
     for _ in 0..2 {
         let meter = meter.clone();
-        let written = invoke(&function, move || record(&meter));
+        let written = function.run(move || record(&meter));
         assert_eq!(
             points(&written),
             ["orders 2 delta=true kind=\"book\" ", "price n=1 sum=Some(9.5) delta=true"]
         );
     }
-    assert_eq!(points(&invoke(&function, || ())), [""; 0], "nothing measured, nothing written");
+    assert_eq!(points(&function.run(|| ())), [""; 0], "nothing measured, nothing written");
 }
 
 #[test]
@@ -202,7 +185,7 @@ fn a_variable_selects_cumulative_temporality() {
     let mut last = Written::default();
     for _ in 0..2 {
         let meter = meter.clone();
-        last = invoke(&function, move || record(&meter));
+        last = function.run(move || record(&meter));
     }
     assert_eq!(points(&last)[0], "orders 4 delta=false kind=\"book\" ");
 }
@@ -217,7 +200,7 @@ fn json_format_lines_have_timestamp_and_configured_level() {
     ];
     let function = Function::with_variables(&variables);
     let meter = function.completion.meter("test");
-    let written = invoke(&function, move || {
+    let written = function.run(move || {
         tracing::info!("received");
         record(&meter);
     });
@@ -234,7 +217,7 @@ fn json_format_lines_have_timestamp_and_configured_level() {
 #[test]
 fn in_text_format_only_the_exporters_variable_sets_the_level() {
     let check = |variables: &[(&str, &str)], expected: Option<&str>| {
-        let written = invoke(&Function::with_variables(variables), || ());
+        let written = Function::with_variables(variables).run(|| ());
         let line: Value = serde_json::from_str(&written.lines[0]).unwrap();
         assert_eq!(line.get("level").and_then(Value::as_str), expected);
         assert_eq!(line.get("timestamp"), None);
@@ -250,7 +233,7 @@ fn full_buffers_and_the_line_limit_lose_no_spans() {
         ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "100"),
         ("LAMBDA_OTLP_MAX_LINE_BYTES", "2KiB"),
     ]);
-    let written = invoke(&function, || {
+    let written = function.run(|| {
         for item in 0..1000 {
             drop(tracing::info_span!("child", item).entered());
         }
@@ -263,7 +246,7 @@ fn full_buffers_and_the_line_limit_lose_no_spans() {
 #[test]
 fn an_item_exceeding_a_line_is_truncated_and_counted() {
     let function = Function::new();
-    let written = invoke(&function, || {
+    let written = function.run(|| {
         // Incompressible text.
         let mut state = 1_u64;
         let noise: String = std::iter::repeat_with(|| {
@@ -401,4 +384,95 @@ fn a_full_buffer_drops_children_but_keeps_the_root_span() {
     function.completion.complete();
     let written = Written::read(output.memory.take_lines());
     assert_eq!(written.span_names(), ["1", "2", "3", "orders"]);
+}
+
+/// The argument types of `#[tracing::instrument]`.
+#[tracing::instrument]
+fn store(id: u64, small: u8, wide: i128, wider: u128, too_wide: u128, beyond: u64, text: &str) {
+    tracing::info!(id, "stored");
+}
+
+#[test]
+fn integer_fields_that_fit_otlp_are_exported_as_integers() {
+    let function = Function::new();
+    store(7, 8, -9, 10, u128::MAX, u64::MAX, "7");
+    function.completion.complete();
+    let span = function.span();
+    let check = |key, expected: &str| assert_eq!(attribute(&span, key).unwrap(), expected, "{key}");
+    check("id", "7");
+    check("small", "8");
+    check("wide", "-9");
+    check("wider", "10");
+    check("text", "\"7\"");
+    check("beyond", "\"18446744073709551615\"");
+    check("too_wide", &format!("{:?}", u128::MAX.to_string()));
+}
+
+#[test]
+fn fields_recorded_later_or_on_a_parent_span_stay_integers() {
+    let function = Function::new();
+    let outer = tracing::info_span!("outer", items = 3_u64, left = tracing::field::Empty);
+    outer.in_scope(|| {
+        tracing::info_span!("inner", items = "3").in_scope(|| ());
+        outer.record("left", 2_usize);
+    });
+    drop(outer);
+    function.completion.complete();
+    let written = function.written();
+    let of = |span, key| attribute(written.span_named(span), key);
+    assert_eq!(of("outer", "items").as_deref(), Some("3"));
+    assert_eq!(of("outer", "left").as_deref(), Some("2"));
+    assert_eq!(of("inner", "items").as_deref(), Some("\"3\""), "a text that was given stays one");
+}
+
+#[test]
+fn a_field_recorded_again_appears_once_with_its_last_value() {
+    let function = Function::new();
+    let span = tracing::info_span!("store", id = 7_u64, done = 0_u64);
+    span.record("id", "0x7");
+    for done in 1..=100_u64 {
+        span.record("done", done);
+    }
+    drop(span);
+    function.completion.complete();
+    let span = function.span();
+    let mut keys: Vec<_> = span.attributes.iter().map(|own| own.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["done", "id"]);
+    assert_eq!(attribute(&span, "done").as_deref(), Some("100"));
+    assert_eq!(
+        attribute(&span, "id").as_deref(),
+        Some("\"0x7\""),
+        "a text is not taken for the integer"
+    );
+}
+
+#[test]
+fn an_unsampled_spans_integer_does_not_change_another_spans_text() {
+    let function = Function::with_variables(&[("OTEL_TRACES_SAMPLER", "always_off")]);
+    let recorded = Function::without_subscriber(&[], |config| config);
+    drop(tracing::info_span!("store", id = 7_u64));
+    let mut span = recorded.completion.tracer().start("other");
+    span.set_attribute(KeyValue::new("id", "7"));
+    span.end();
+    recorded.completion.complete();
+    assert_eq!(attribute(&recorded.span(), "id").as_deref(), Some("\"7\""));
+    drop(function);
+}
+
+#[test]
+fn a_record_belongs_to_its_explicit_parent_or_else_to_the_current_span() {
+    let function = Function::new();
+    let (current, parent) = (tracing::info_span!("current"), tracing::info_span!("parent"));
+    current.in_scope(|| {
+        tracing::info!(parent: &parent, "explicit");
+        tracing::info!("contextual");
+        tracing::info!(parent: None, "none");
+    });
+    drop((current, parent));
+    function.completion.complete();
+    let written = function.written();
+    let spans = written.logs.iter().map(|log| log.span_id.as_slice());
+    let id = |name| written.span_named(name).span_id.as_slice();
+    assert_eq!(spans.collect::<Vec<_>>(), [id("parent"), id("current"), id("current")]);
 }

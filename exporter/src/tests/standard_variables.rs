@@ -1,9 +1,7 @@
 //! Variables of the OpenTelemetry specification: disabled exporters, limits of attributes, `OTEL_SDK_DISABLED`.
 
-use super::driver::{Function, Written, block_on, event, shown};
-use crate::handler::create_traced_handler;
+use super::driver::{Function, Written, event, shown};
 use expect_test::expect;
-use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{TraceContextExt as _, Tracer as _};
@@ -15,21 +13,15 @@ use std::collections::HashMap;
 fn invoke(function: &Function, payload: Value) -> (Value, Written) {
     let telemetry = function.completion.telemetry.clone();
     function.completion.meter("test").u64_counter("orders").build().add(1, &[]);
-    let handle = async move |_: LambdaEvent<Value>| {
+    let handler = move |_| {
         let mut headers = HashMap::<String, String>::new();
         tracing::info_span!("store").in_scope(|| {
             tracing::info!("stored");
             telemetry.propagation.inject_context(&Context::current(), &mut headers);
         });
-        Ok::<_, Error>(json!(headers))
+        std::future::ready(Ok(json!(headers)))
     };
-    let handler = create_traced_handler("orders", function.completion.clone(), {
-        move |event| {
-            let handle = handle.clone();
-            async move { handle(event).await }
-        }
-    });
-    let result = block_on(handler(event(payload))).unwrap();
+    let result = function.handle(event(payload), handler).unwrap();
     (result, function.written())
 }
 

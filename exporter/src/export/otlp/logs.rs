@@ -1,9 +1,9 @@
 //! Log records to `ExportLogsServiceRequest`.
 
-use super::encoded_resource::EncodedResource;
-use super::values::{any_value, scope};
+use super::EncodedResource;
+use super::{any_value, scope};
 use crate::clock::unix_nanos;
-use crate::config::limits::RecordLimits;
+use crate::config::RecordLimits;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::AnyValue;
 use opentelemetry_sdk::logs::SdkLogRecord;

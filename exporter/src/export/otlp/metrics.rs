@@ -1,7 +1,7 @@
 //! Collected metrics to `ExportMetricsServiceRequest`.
 
-use super::encoded_resource::EncodedResource;
-use super::values::{attributes, scope};
+use super::EncodedResource;
+use super::{attributes, scope};
 use crate::clock::unix_nanos;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::{

@@ -2,11 +2,160 @@
 //!
 //! Field numbers and types are those of opentelemetry-proto 1.x; tests compare the result with the crate's `transform`.
 
-pub(super) mod encoded_resource;
 pub(super) mod logs;
 pub(super) mod metrics;
-pub(super) mod traces;
-mod values;
-
 #[cfg(test)]
 mod tests;
+pub(super) mod traces;
+
+use opentelemetry::logs::AnyValue;
+use opentelemetry::{Array, InstrumentationScope, Key, KeyValue, StringValue, Value};
+use opentelemetry_sdk::Resource;
+use wire::protobuf::Writer;
+
+/// A resource, encoded once per environment because every line repeats it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EncodedResource {
+    /// The content of an `opentelemetry.proto.resource.v1.Resource`.
+    message: Vec<u8>,
+    schema_url: String,
+    /// `service.name`, or empty.
+    pub(crate) service_name: String,
+}
+
+impl EncodedResource {
+    /// Encodes attributes sorted by key: the SDK's hash map has a random order, and equal bytes let lines of one function merge
+    /// and compress well. The function's name replaces the SDK's default service name (`unknown_service`, with or without the
+    /// process's name).
+    pub(crate) fn new(resource: &Resource, function_name: Option<&str>) -> Self {
+        let key = Key::from_static_str(wire::resource::SERVICE_NAME);
+        let own = resource.get_ref(&key);
+        let is_unknown = own.is_none_or(|name| wire::resource::is_unknown_service(&name.as_str()));
+        let of_function = function_name.filter(|_| is_unknown).map(|name| name.to_owned().into());
+        let service_name = of_function.as_ref().or(own);
+        let mut attributes: Vec<(&Key, &Value)> = resource.iter().collect();
+        attributes.retain(|(own, _)| **own != key);
+        attributes.extend(service_name.map(|name| (&key, name)));
+        let mut message = Vec::new();
+        resource_attributes(&mut Writer::new(&mut message), attributes);
+        let service_name = service_name.map(|name| name.as_str().into_owned()).unwrap_or_default();
+        let schema_url = resource.schema_url().unwrap_or_default().to_owned();
+        Self { message, schema_url, service_name }
+    }
+
+    /// Writes `resource` and `schema_url` of `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`; `scopes` writes field 2 in
+    /// between.
+    pub(crate) fn write(&self, writer: &mut Writer<'_>, scopes: impl FnOnce(&mut Writer<'_>)) {
+        writer.always_bytes(1, &self.message);
+        scopes(writer);
+        writer.string(3, &self.schema_url);
+    }
+}
+
+pub(crate) fn resource_attributes(writer: &mut Writer<'_>, mut attributes: Vec<(&Key, &Value)>) {
+    attributes.sort_unstable_by(|left, right| left.0.as_str().cmp(right.0.as_str()));
+    for (key, value) in attributes {
+        key_value(writer, 1, key.as_str(), value, usize::MAX);
+    }
+}
+
+/// Field 1 of `ScopeSpans`, `ScopeLogs` and `ScopeMetrics`; `name` overrides the scope's own name.
+pub(crate) fn scope(writer: &mut Writer<'_>, scope: &InstrumentationScope, name: Option<&str>) {
+    writer.message(1, |writer| {
+        writer.string(1, name.unwrap_or_else(|| scope.name()));
+        writer.string(2, scope.version().unwrap_or_default());
+        attributes(writer, 3, scope.attributes(), usize::MAX);
+    });
+}
+
+pub(crate) fn attributes<'a>(
+    writer: &mut Writer<'_>,
+    field: u32,
+    attributes: impl IntoIterator<Item = &'a KeyValue>,
+    value_length: usize,
+) {
+    for KeyValue { key, value, .. } in attributes {
+        key_value(writer, field, key.as_str(), value, value_length);
+    }
+}
+
+fn key_value(writer: &mut Writer<'_>, field: u32, key: &str, value: &Value, value_length: usize) {
+    writer.message(field, |writer| {
+        writer.string(1, key);
+        writer.message(2, |writer| self::value(writer, value, value_length));
+    });
+}
+
+/// The content of an `AnyValue`.
+fn value(writer: &mut Writer<'_>, value: &Value, length: usize) {
+    match value {
+        Value::Bool(value) => boolean(writer, *value),
+        Value::I64(value) => integer(writer, *value),
+        Value::F64(value) => writer.always_double(4, *value),
+        Value::String(value) => text(writer, value.as_str(), length),
+        Value::Array(array) => writer.message(5, |writer| array_values(writer, array, length)),
+        // A kind of value that the SDK adds later is written as text.
+        other => text(writer, &other.as_str(), length),
+    }
+}
+
+fn text(writer: &mut Writer<'_>, text: &str, length: usize) {
+    writer.always_string(1, beginning(text, length));
+}
+
+/// The first characters of a text.
+fn beginning(text: &str, characters: usize) -> &str {
+    // Most texts have fewer bytes than the limit has characters.
+    let end = (text.len() > characters).then(|| text.char_indices().nth(characters)).flatten();
+    end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
+fn array_values(writer: &mut Writer<'_>, array: &Array, length: usize) {
+    fn each<T>(writer: &mut Writer<'_>, values: &[T], write: impl Fn(&mut Writer<'_>, &T)) {
+        for value in values {
+            writer.message(1, |writer| write(writer, value));
+        }
+    }
+    match array {
+        Array::Bool(values) => each(writer, values, |writer, value| boolean(writer, *value)),
+        Array::I64(values) => each(writer, values, |writer, value| integer(writer, *value)),
+        Array::F64(values) => each(writer, values, |writer, value| writer.always_double(4, *value)),
+        Array::String(values) => each(writer, values, |writer, value: &StringValue| {
+            text(writer, value.as_str(), length);
+        }),
+        other => writer.message(1, |writer| text(writer, &other.to_string(), length)),
+    }
+}
+
+/// The content of an `AnyValue` of a log record, which may also contain bytes, lists and maps.
+pub(crate) fn any_value(writer: &mut Writer<'_>, value: &AnyValue, length: usize) {
+    match value {
+        AnyValue::Int(value) => integer(writer, *value),
+        AnyValue::Double(value) => writer.always_double(4, *value),
+        AnyValue::String(value) => text(writer, value.as_str(), length),
+        AnyValue::Boolean(value) => boolean(writer, *value),
+        AnyValue::Bytes(value) => writer.always_bytes(7, value.get(..length).unwrap_or(value)),
+        AnyValue::ListAny(values) => writer.message(5, |writer| {
+            for value in values.iter() {
+                writer.message(1, |writer| any_value(writer, value, length));
+            }
+        }),
+        AnyValue::Map(map) => writer.message(6, |writer| {
+            for (key, value) in map.iter() {
+                writer.message(1, |writer| {
+                    writer.string(1, key.as_str());
+                    writer.message(2, |writer| any_value(writer, value, length));
+                });
+            }
+        }),
+        other => text(writer, &format!("{other:?}"), length),
+    }
+}
+
+fn boolean(writer: &mut Writer<'_>, value: bool) {
+    writer.always_varint(2, u64::from(value));
+}
+
+fn integer(writer: &mut Writer<'_>, value: i64) {
+    writer.always_varint(3, value.cast_unsigned());
+}

@@ -1,8 +1,8 @@
 //! Compares our bytes with opentelemetry-proto's own `transform` of the same data.
 
-use super::encoded_resource::EncodedResource;
+use super::EncodedResource;
 use super::{logs::logs, metrics::metrics, traces::traces};
-use crate::config::limits::RecordLimits;
+use crate::config::RecordLimits;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _, Severity};
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::{

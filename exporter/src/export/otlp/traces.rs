@@ -1,7 +1,7 @@
 //! Finished spans to `ExportTraceServiceRequest`.
 
-use super::encoded_resource::EncodedResource;
-use super::values::{attributes, scope};
+use super::EncodedResource;
+use super::{attributes, scope};
 use crate::clock::unix_nanos;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status};

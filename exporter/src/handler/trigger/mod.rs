@@ -4,7 +4,6 @@ pub(crate) mod api_gateway;
 mod documents;
 mod http_request;
 pub(crate) mod json;
-mod message;
 mod messages;
 mod sender;
 pub(crate) mod span_attributes;

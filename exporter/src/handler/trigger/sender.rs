@@ -1,7 +1,7 @@
 //! The sender's span of a message: the headers that name it, and the link to it.
 
-use super::message::Message;
-use crate::telemetry::xray_propagator::XrayPropagator;
+use super::messages::Message;
+use crate::telemetry::propagation::XrayPropagator;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry::propagation::TextMapPropagator as _;

@@ -1,10 +1,13 @@
-//! An event's data for the invocation's span.
+//! An event's data for the invocation's span, and a span for the work on one message of a batch.
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::{Link, SpanKind};
+use crate::telemetry::propagation::XRAY_HEADER;
+use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue, global};
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// The trigger of the function (semantic conventions, `faas.trigger`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -139,5 +142,106 @@ impl SpanAttributesBuilder {
     #[must_use]
     pub fn build(self) -> SpanAttributes {
         self.built
+    }
+}
+
+/// A message of a batch that describes its own span: `SqsMessage`, `SnsRecord`, `KinesisEventRecord` and `KafkaRecord` of
+/// `aws_lambda_events`, and the same messages as plain JSON.
+impl SpanAttributes {
+    /// Adds the attributes and links to a `tracing` span in the trace of the invocation.
+    ///
+    /// ```
+    /// use lambda_otlp_exporter::SpanAttributesExtractor;
+    ///
+    /// #[tracing::instrument(skip_all, fields(otel.kind = "consumer"))]
+    /// fn store(message: &serde_json::Value) {
+    ///     message.extract_span_attributes().add_to(&tracing::Span::current());
+    /// }
+    /// ```
+    pub fn add_to(&self, span: &tracing::Span) {
+        describe(span, &self.attributes, &self.links);
+    }
+
+    /// Returns a `tracing` span that continues the trace of the sender and has a link to the current span. Without a sender, it
+    /// is a child of the current span. Its kind is CONSUMER, unless [`kind`](Self::kind) is set. It is sampled like the sender.
+    /// If only X-Ray's header names the sender and no propagator reads that header, it is sampled like the current span.
+    ///
+    /// ```
+    /// use lambda_otlp_exporter::SpanAttributesExtractor;
+    ///
+    /// fn store(message: &serde_json::Value) {
+    ///     let _entered = message.extract_span_attributes().continued_span().entered();
+    /// }
+    /// ```
+    #[must_use]
+    pub fn continued_span(&self) -> tracing::Span {
+        let span = tracing::info_span!(
+            "message",
+            otel.name = self.span_name.as_deref().unwrap_or("process message"),
+            otel.kind = kind_field(self.kind.as_ref().unwrap_or(&SpanKind::Consumer)),
+        );
+        let invocation = Context::current().span().span_context().clone();
+        match self.sender(&invocation) {
+            Some(sender) => {
+                // Without the library's layer this fails, and there is no span.
+                drop(span.set_parent(sender));
+                let back = Some(Link::with_context(invocation));
+                let back = back.filter(|link| link.span_context.is_valid());
+                describe(&span, &self.attributes, back.as_slice());
+            }
+            None => self.add_to(&span),
+        }
+        span
+    }
+
+    /// The context of the sender with its baggage, from the application's propagators. If they find none, it comes from the link.
+    fn sender(&self, invocation: &SpanContext) -> Option<Context> {
+        let extract = || {
+            let carrier = self.carrier.as_ref()?;
+            Some(global::get_text_map_propagator(|global| {
+                global.extract_with_context(&Context::new(), carrier)
+            }))
+        };
+        // The application's propagators may return the current context if they find nothing; its span is not remote.
+        let extracted = catch_unwind(AssertUnwindSafe(extract)).ok().flatten();
+        let extracted = extracted.filter(|context| context.span().span_context().is_remote());
+        let by_link = || {
+            let sender = self.links.first()?.span_context.clone();
+            // X-Ray samples few requests, and no propagator reads its decision, so the invocation's applies.
+            let is_decided = !self.is_sent_under_xray() || !invocation.is_valid();
+            let flags = if is_decided { sender.trace_flags() } else { invocation.trace_flags() };
+            let (trace_id, span_id) = (sender.trace_id(), sender.span_id());
+            let sender =
+                SpanContext::new(trace_id, span_id, flags, true, sender.trace_state().clone());
+            Some(Context::new().with_remote_span_context(sender))
+        };
+        extracted.or_else(by_link)
+    }
+
+    /// Returns `true` if only X-Ray's header names the sender.
+    fn is_sent_under_xray(&self) -> bool {
+        let has = |name| self.carrier.as_ref().is_some_and(|own| own.contains_key(name));
+        has(XRAY_HEADER) && !has("traceparent")
+    }
+}
+
+/// Adds attributes and links to a span of `tracing`.
+pub(in crate::handler) fn describe(span: &tracing::Span, attributes: &[KeyValue], links: &[Link]) {
+    for attribute in attributes {
+        span.set_attribute(attribute.key.clone(), attribute.value.clone());
+    }
+    for link in links {
+        span.add_link_with_attributes(link.span_context.clone(), link.attributes.clone());
+    }
+}
+
+/// The kind in tracing-opentelemetry's field.
+pub(in crate::handler) fn kind_field(kind: &SpanKind) -> &'static str {
+    match kind {
+        SpanKind::Client => "client",
+        SpanKind::Server => "server",
+        SpanKind::Producer => "producer",
+        SpanKind::Consumer => "consumer",
+        SpanKind::Internal => "internal",
     }
 }

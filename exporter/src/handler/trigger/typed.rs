@@ -5,7 +5,7 @@ use super::documents::Change;
 #[cfg(feature = "dynamodb")]
 use super::documents::changes;
 #[cfg(any(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
-use super::message::Message;
+use super::messages::Message;
 #[cfg(any(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
 use super::messages::message;
 #[cfg(any(feature = "sqs", feature = "kinesis", feature = "kafka"))]

@@ -1,8 +1,5 @@
 //! Spans for calls with AWS's SDK for Rust (semantic conventions 1.44, `docs/cloud-providers/aws-sdk.md` and `docs/messaging/`).
 
-mod failure;
-mod form;
-mod operation;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -14,15 +11,18 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
-    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
+    BeforeTransmitInterceptorContextRef, Error, FinalizerInterceptorContextRef,
 };
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, Metadata};
+use aws_smithy_runtime_api::client::orchestrator::{
+    HttpRequest, HttpResponse, Metadata, OrchestratorError,
+};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
-use opentelemetry::trace::{SpanBuilder, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, KeyValue, global};
-use operation::Operation;
 use request::Payload;
+use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
@@ -141,7 +141,7 @@ impl AwsSdkInterceptor {
             span.set_attributes(of_response(response));
         }
         if let Some(Err(error)) = context.output_or_error() {
-            let error_type = failure::error_type(error, context.response());
+            let error_type = error_type(error, context.response());
             span.set_attribute(KeyValue::new("error.type", error_type.clone()));
             // The service's text may repeat the request.
             span.set_status(Status::error(error_type));
@@ -252,4 +252,128 @@ impl Intercept for AwsSdkInterceptor {
         contained(|| self.end(context, cfg));
         Ok(())
     }
+}
+
+/// Service and operation by the SDK's names.
+#[derive(Clone, Debug)]
+struct Operation {
+    service: String,
+    name: String,
+}
+
+impl Operation {
+    fn of(metadata: &Metadata) -> Self {
+        Self { service: metadata.service().to_owned(), name: metadata.name().to_owned() }
+    }
+
+    fn is(&self, service: &str, names: &[&str]) -> bool {
+        self.service == service && names.contains(&self.name.as_str())
+    }
+
+    fn span_name(&self) -> String {
+        format!("{}.{}", self.service, self.name)
+    }
+
+    fn span_kind(&self) -> SpanKind {
+        match self.messaging() {
+            Some((_, "send", _)) => SpanKind::Producer,
+            _ => SpanKind::Client,
+        }
+    }
+
+    /// `messaging.system`, `messaging.operation.type` and `.name`, for sent, received and settled messages.
+    fn messaging(&self) -> Option<(&'static str, &'static str, &'static str)> {
+        let (kind, name) = match self.name.as_str() {
+            "SendMessage" | "SendMessageBatch" => ("send", "send"),
+            "Publish" | "PublishBatch" => ("send", "publish"),
+            "PutEvents" | "PutRecord" | "PutRecords" => ("send", "put"),
+            "ReceiveMessage" | "GetRecords" => ("receive", "receive"),
+            "DeleteMessage" | "DeleteMessageBatch" => ("settle", "delete"),
+            "ChangeMessageVisibility" | "ChangeMessageVisibilityBatch" => ("settle", "postpone"),
+            _ => return None,
+        };
+        let system = match self.service.as_str() {
+            "SQS" => "aws_sqs",
+            "SNS" => "aws.sns",
+            "EventBridge" => "aws_eventbridge",
+            "Kinesis" => "aws_kinesis",
+            _ => return None,
+        };
+        Some((system, kind, name))
+    }
+
+    /// The attributes known without the request.
+    fn attributes(&self) -> Vec<KeyValue> {
+        let mut attributes = vec![
+            KeyValue::new("rpc.system", "aws-api"),
+            KeyValue::new("rpc.service", self.service.clone()),
+            KeyValue::new("rpc.method", self.name.clone()),
+        ];
+        if let Some((system, kind, name)) = self.messaging() {
+            attributes.extend([
+                KeyValue::new("messaging.system", system),
+                KeyValue::new("messaging.operation.type", kind),
+                KeyValue::new("messaging.operation.name", name),
+            ]);
+        }
+        if self.service == "DynamoDB" {
+            attributes.extend([
+                KeyValue::new("db.system.name", "aws.dynamodb"),
+                KeyValue::new("db.operation.name", self.name.clone()),
+            ]);
+        }
+        attributes
+    }
+}
+
+/// The value of `error.type`: AWS's error code, or else the stage of the failure.
+fn error_type(error: &OrchestratorError<Error>, response: Option<&HttpResponse>) -> String {
+    let is_timeout = || error.as_connector_error().is_some_and(ConnectorError::is_timeout);
+    if error.is_timeout_error() || is_timeout() {
+        return "timeout".to_owned();
+    }
+    if let Some(response) = response.filter(|response| !response.status().is_success()) {
+        let code = code_of(response).filter(|code| is_code(code));
+        return code.unwrap_or_else(|| response.status().as_u16().to_string());
+    }
+    let other = match error {
+        _ if error.is_connector_error() => "connection",
+        _ if error.is_response_error() => "response",
+        _ if error.is_interceptor_error() => "interceptor",
+        _ => "_OTHER",
+    };
+    other.to_owned()
+}
+
+/// Each protocol has its own place for the code (Smithy, "AWS protocols"): a header, a member of a JSON object, an XML element.
+fn code_of(response: &HttpResponse) -> Option<String> {
+    let header = response.headers().get("x-amzn-errortype").map(str::to_owned);
+    let code = header.or_else(|| {
+        let body = std::str::from_utf8(response.body().bytes()?).ok()?;
+        of_json(body).or_else(|| of_xml(body))
+    })?;
+    // `com.amazonaws.sqs#QueueDoesNotExist`, `ResourceNotFoundException:http://…`
+    let code = code.rsplit('#').next()?;
+    Some(code.split(':').next()?.to_owned())
+}
+
+fn of_json(body: &str) -> Option<String> {
+    if !body.trim_start().starts_with('{') {
+        return None;
+    }
+    let body: Value = serde_json::from_str(body).ok()?;
+    ["__type", "code", "Code"]
+        .into_iter()
+        .find_map(|key| body.get(key)?.as_str().map(str::to_owned))
+}
+
+fn of_xml(body: &str) -> Option<String> {
+    let (_, behind) = body.split_once("<Code>")?;
+    Some(behind.split_once("</Code>")?.0.to_owned())
+}
+
+/// A proxy's answer does not come from AWS.
+fn is_code(text: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !text.is_empty() && text.len() <= 128 && text.chars().all(is_allowed)
 }

@@ -3,15 +3,17 @@
 //! This reads the request instead of the operation's input: inputs are types of one crate for each service, in a particular
 //! version, and would have to be compiled even if unused.
 
-use super::super::client_context::with_custom;
 use super::super::fields::{Fields, XRAY_HEADER};
-use super::super::json::{Edits, Members, joined_as, member, members, quoted, with_fields};
-use super::form;
-use super::operation::Operation;
+use super::super::json::{
+    Edits, Members, joined_as, member, members, quoted, with_custom, with_fields,
+};
+use super::Operation;
+use crate::handler::trigger::percent_encoded;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 
 /// A larger request stays unchanged, because additions must not exceed the service's limit. SQS and SNS had this limit before
 /// they raised it, and a queue may still be configured with it.
@@ -86,11 +88,11 @@ impl<'a> Payload<'a> {
                 count = self.list("Entries").len();
             }
             "SNS" => {
-                let topic = self.form.and_then(|form| form::value(form, "TopicArn"));
+                let topic = self.form.and_then(|form| form_value(form, "TopicArn"));
                 let topic = topic.map(|topic| topic.replace("%3A", ":"));
                 say("messaging.destination.name", last_part(topic.as_deref(), ':'));
                 say("aws.sns.topic.arn", topic);
-                count = self.form.map_or(0, form::count_entries);
+                count = self.form.map_or(0, count_entries);
             }
             "Kinesis" => {
                 let of_arn = || last_part(self.text("StreamARN").as_deref(), '/');
@@ -145,9 +147,9 @@ impl<'a> Payload<'a> {
             }
             "SNS" if operation.is("SNS", &["Publish", "PublishBatch"]) => {
                 // Other targets are phone numbers, which do not propagate context.
-                let form = self.form.filter(|form| form::value(form, "TopicArn").is_some());
+                let form = self.form.filter(|form| form_value(form, "TopicArn").is_some());
                 let is_batch = operation.name == "PublishBatch";
-                form.map(|form| form::with_attributes(form, is_batch, fields))
+                form.map(|form| with_form_attributes(form, is_batch, fields))
             }
             "EventBridge" if into_payloads && operation.name == "PutEvents" => {
                 self.with_details(fields)
@@ -321,4 +323,96 @@ fn invoked_function(path: &str) -> Option<String> {
     let name = name.rsplit_once("function:").map_or(name.as_str(), |(_, name)| name);
     let name = name.split(':').next()?;
     (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// The percent-encoded value of a parameter.
+fn form_value<'a>(form: &'a str, name: &str) -> Option<&'a str> {
+    form_parameters(form).find(|(own, _)| *own == name).map(|(_, value)| value)
+}
+
+fn form_parameters(form: &str) -> impl Iterator<Item = (&str, &str)> {
+    form.split('&').filter_map(|parameter| parameter.split_once('='))
+}
+
+/// The prefixes of the parameters of a batch's entries.
+fn form_entries(form: &str) -> BTreeSet<String> {
+    const ENTRIES: &str = "PublishBatchRequestEntries.member.";
+    let numbers = form_parameters(form).filter_map(|(name, _)| {
+        let (number, _) = name.strip_prefix(ENTRIES)?.split_once('.')?;
+        Some(format!("{ENTRIES}{number}."))
+    });
+    numbers.collect()
+}
+
+fn count_entries(form: &str) -> usize {
+    form_entries(form).len()
+}
+
+/// Adds the fields to each message of the form as attributes.
+fn with_form_attributes(form: &str, is_batch: bool, fields: &Fields) -> String {
+    let entries = if is_batch { form_entries(form) } else { BTreeSet::from([String::new()]) };
+    let mut written = form.to_owned();
+    for entry in entries {
+        let attributes = format!("{entry}MessageAttributes.entry.");
+        let is_name =
+            |name: &str| name.strip_prefix(&attributes).is_some_and(|rest| rest.ends_with(".Name"));
+        let names = form_parameters(form).filter(|(name, _)| is_name(name)).map(|(_, value)| value);
+        let names: Vec<&str> = names.collect();
+        let own = fields.clone().for_message(names.iter().copied());
+        for (number, (name, value)) in (names.len() + 1..).zip(own) {
+            let (name, value) = (percent_encoded(&name), percent_encoded(&value));
+            let value =
+                format!("Value.DataType=String&{attributes}{number}.Value.StringValue={value}");
+            for parameter in [format!("Name={name}"), value] {
+                written.extend(["&", &attributes, &number.to_string(), ".", &parameter]);
+            }
+        }
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::propagation::Injector as _;
+
+    #[test]
+    fn each_message_gets_the_fields_after_its_own_attributes() {
+        let mut fields = Fields::default();
+        fields.set("traceparent", "00-1".to_owned());
+        fields.set("tracestate", "a=1,b=2".to_owned());
+        let check = |form: &str, is_batch, expected: &[&str]| {
+            let written = with_form_attributes(form, is_batch, &fields);
+            let added: Vec<&str> = written.strip_prefix(form).unwrap().split('&').skip(1).collect();
+            assert_eq!(added, expected, "{form}");
+        };
+        check(
+            "Action=Publish&MessageAttributes.entry.1.Name=a&MessageAttributes.entry.1.Value.DataType=String",
+            false,
+            &[
+                "MessageAttributes.entry.2.Name=traceparent",
+                "MessageAttributes.entry.2.Value.DataType=String",
+                "MessageAttributes.entry.2.Value.StringValue=00-1",
+                "MessageAttributes.entry.3.Name=tracestate",
+                "MessageAttributes.entry.3.Value.DataType=String",
+                "MessageAttributes.entry.3.Value.StringValue=a%3D1,b%3D2",
+            ],
+        );
+        check("MessageAttributes.entry.1.Name=traceparent", false, &[]);
+        check("Action=PublishBatch", true, &[]);
+        let batch = "PublishBatchRequestEntries.member.1.Id=a&PublishBatchRequestEntries.member.2.Id=b\
+                     &PublishBatchRequestEntries.member.2.MessageAttributes.entry.1.Name=tracestate";
+        check(
+            batch,
+            true,
+            &[
+                "PublishBatchRequestEntries.member.1.MessageAttributes.entry.1.Name=traceparent",
+                "PublishBatchRequestEntries.member.1.MessageAttributes.entry.1.Value.DataType=String",
+                "PublishBatchRequestEntries.member.1.MessageAttributes.entry.1.Value.StringValue=00-1",
+                "PublishBatchRequestEntries.member.1.MessageAttributes.entry.2.Name=tracestate",
+                "PublishBatchRequestEntries.member.1.MessageAttributes.entry.2.Value.DataType=String",
+                "PublishBatchRequestEntries.member.1.MessageAttributes.entry.2.Value.StringValue=a%3D1,b%3D2",
+            ],
+        );
+    }
 }

@@ -2,9 +2,12 @@
 //! Lambda 1.115. `tests/aws_sdk.rs` sends real ones for SQS.
 
 use super::super::fields::Fields;
-use super::operation::Operation;
 use super::request::{Payload, bucket, peer};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, Metadata};
+use super::{Operation, error_type};
+use aws_smithy_runtime_api::client::interceptors::context::Error;
+use aws_smithy_runtime_api::client::orchestrator::{
+    HttpRequest, HttpResponse, Metadata, OrchestratorError,
+};
 use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
 use opentelemetry::propagation::Injector as _;
@@ -263,4 +266,29 @@ fn the_bucket_name_is_read_from_host_or_path() {
     check("S3", "https://s3.eu-west-1.amazonaws.com/", None);
     check("S3", "http://localhost:9000/uploads/a", None);
     check("SQS", "https://uploads.s3.eu-west-1.amazonaws.com/", None);
+}
+
+#[test]
+fn the_error_type_is_aws_error_code_or_http_status() {
+    let check = |header: Option<&'static str>, body: &'static str, expected: &str| {
+        let mut response = HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body));
+        if let Some(header) = header {
+            response.headers_mut().insert("x-amzn-errortype", header);
+        }
+        let error = OrchestratorError::operation(Error::erase(std::fmt::Error));
+        assert_eq!(error_type(&error, Some(&response)), expected, "{header:?} {body}");
+    };
+    check(None, r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist"}"#, "QueueDoesNotExist");
+    check(None, r#"{"code":"Throttling","message":"slow down"}"#, "Throttling");
+    check(
+        Some("ResourceNotFoundException:http://internal.amazon.com/coral/"),
+        "",
+        "ResourceNotFoundException",
+    );
+    check(None, "<ErrorResponse><Error><Code>NotFound</Code></Error></ErrorResponse>", "NotFound");
+    check(None, "<Error><Code>a secret of yours</Code></Error>", "400");
+    check(None, "<html>", "400");
+    check(None, r#"{"__type":7}"#, "400");
+    check(None, "{", "400");
+    check(None, "", "400");
 }

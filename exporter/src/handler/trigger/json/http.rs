@@ -1,6 +1,6 @@
 //! HTTP events as plain JSON.
 
-use super::text::{str_of, text};
+use super::{str_of, text};
 use crate::handler::trigger::http_request::{
     HttpRequest, joined, query_string, route_of_key, web_socket,
 };

@@ -1,7 +1,7 @@
 //! Messages as plain JSON: a table of the sources with the places of the values.
 
-use super::text::str_of;
-use crate::handler::trigger::message::Message;
+use super::str_of;
+use crate::handler::trigger::messages::Message;
 use crate::handler::trigger::messages::{kafka_position, message, messages, notifications};
 use crate::handler::trigger::sender::{decoded, header_in};
 use crate::handler::trigger::span_attributes::SpanAttributes;

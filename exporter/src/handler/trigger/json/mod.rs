@@ -1,9 +1,5 @@
 //! Events as plain JSON, recognized by their shape. Any field may be missing or have another type.
 
-pub(super) mod http;
-mod messages;
-mod text;
-
 use super::documents::{self, Change, changes, object_name, objects};
 use super::messages::{bus_event, name_of_arn};
 use super::sender::headers_of_json;
@@ -13,7 +9,9 @@ use http::{app_sync, headers, http};
 use messages::{of_batch, of_records, one};
 use opentelemetry::KeyValue;
 use serde_json::Value;
-use text::{str_of, text};
+
+pub(super) mod http;
+mod messages;
 
 /// Describes invocations by plain JSON. Recognizes the events of AWS's services by their structure. In other events it looks for
 /// a parent in `headers` and in `request.headers`. It also describes a single message of a batch whose JSON names its source:
@@ -146,4 +144,12 @@ fn bedrock_agent(event: &Value) -> Option<SpanAttributes> {
 
 fn time_of(value: &Value, pointer: &str) -> Option<String> {
     str_of(value, pointer).and_then(documents::time)
+}
+
+fn str_of<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer)?.as_str()
+}
+
+fn text(value: &Value, pointer: &str) -> Option<String> {
+    str_of(value, pointer).map(str::to_owned)
 }

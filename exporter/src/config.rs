@@ -1,19 +1,83 @@
 //! The configuration from variables, read once, with all mistakes reported together.
 
-pub(crate) mod lambda_environment;
-pub(crate) mod limits;
-pub(crate) mod log_level;
-pub(crate) mod processor_mode;
-pub(crate) mod variables;
-
-use lambda_environment::LambdaEnvironment;
-use limits::{RecordLimits, SpanLimitsOfEnvironment, limits};
-use log_level::LogLevel;
+use crate::variables::TABLE;
 use opentelemetry_sdk::metrics::Temporality;
-use opentelemetry_sdk::trace::Sampler;
-use processor_mode::ProcessorMode;
-use settings::{Reader, Source};
-use variables::TABLE;
+use opentelemetry_sdk::trace::{Sampler, SpanLimits};
+use settings::{Env, Reader, Source};
+use std::fmt;
+
+/// When telemetry is written (`LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE`, which overrides code).
+///
+/// Every mode writes a full buffer early, ended spans shortly before a timeout, and the rest at SIGTERM, which Lambda sends if
+/// any extension is registered. An unavailable mode becomes `Sync`, with the reason in one line on stderr.
+///
+/// ```
+/// use lambda_otlp_exporter::{ProcessorMode, TelemetryConfig};
+///
+/// let config = TelemetryConfig::builder().with_processor_mode(ProcessorMode::Async).build();
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ProcessorMode {
+    /// Before the response. Registers no extension.
+    #[default]
+    Sync,
+    /// After the response: the process registers itself as an extension, which Lambda notifies of each invocation, and writes
+    /// while the response is sent. The caller does not wait, but the time is billed. With SnapStart it is `Sync`.
+    Async,
+    /// At the end of the environment, for the SDK's own batch processor and periodic reader, which export on their own schedule.
+    /// The process registers itself as an extension without events, so that Lambda sends SIGTERM.
+    Finalize,
+}
+
+impl ProcessorMode {
+    /// Returns the mode from the environment, or else this one, or else `Sync`. An invalid variable is ignored.
+    ///
+    /// ```
+    /// use lambda_otlp_exporter::ProcessorMode;
+    ///
+    /// assert_eq!(ProcessorMode::resolve(None), ProcessorMode::Sync);
+    /// ```
+    #[must_use]
+    pub fn resolve(from_code: Option<Self>) -> Self {
+        Config::from_source(&Env).mode.or(from_code).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ProcessorMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sync => "sync",
+            Self::Async => "async",
+            Self::Finalize => "finalize",
+        })
+    }
+}
+
+/// The `level` of a line in the text log format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogLevel {
+    /// `DEBUG`
+    Debug,
+    /// `INFO`
+    #[default]
+    Info,
+    /// `WARN`
+    Warn,
+    /// `ERROR`
+    Error,
+}
+
+impl LogLevel {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Error => "ERROR",
+        }
+    }
+}
 
 pub(crate) const DEFAULT_COMPRESSION_LEVEL: u32 = 6;
 pub(crate) const DEFAULT_QUEUE_SIZE: usize = 2048;
@@ -219,6 +283,106 @@ fn complaint(reader: Reader<'_>) -> String {
     parts.join("; ")
 }
 
+/// Lambda's variables about the function (Lambda Developer Guide, "Defined runtime environment variables").
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LambdaEnvironment {
+    pub(crate) region: Option<String>,
+    pub(crate) function_name: Option<String>,
+    pub(crate) function_version: Option<String>,
+    pub(crate) memory_mib: Option<i64>,
+    pub(crate) log_group: Option<String>,
+    pub(crate) log_stream: Option<String>,
+    pub(crate) runtime_api: Option<String>,
+    /// The application log level, only with the JSON log format.
+    pub(crate) json_log_level: Option<String>,
+    pub(crate) log_level: Option<String>,
+    pub(crate) initialization_type: InitializationType,
+}
+
+/// The initialization type of the environment (`AWS_LAMBDA_INITIALIZATION_TYPE`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum InitializationType {
+    #[default]
+    OnDemand,
+    /// Started ahead of time, so that no invocation waits.
+    ProvisionedConcurrency,
+    /// Started once, and restored from a snapshot each time.
+    SnapStart,
+    /// Lambda Managed Instances: concurrent invocations, and no freeze between them.
+    ManagedInstances,
+}
+
+impl LambdaEnvironment {
+    fn from_source(source: &dyn Source) -> Self {
+        let log_level = source.get("AWS_LAMBDA_LOG_LEVEL");
+        let is_json = source
+            .get("AWS_LAMBDA_LOG_FORMAT")
+            .is_some_and(|format| format.eq_ignore_ascii_case("json"));
+        Self {
+            region: source.get("AWS_REGION"),
+            function_name: source.get("AWS_LAMBDA_FUNCTION_NAME"),
+            function_version: source.get("AWS_LAMBDA_FUNCTION_VERSION"),
+            memory_mib: source
+                .get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+                .and_then(|size| size.parse().ok()),
+            log_group: source.get("AWS_LAMBDA_LOG_GROUP_NAME"),
+            log_stream: source.get("AWS_LAMBDA_LOG_STREAM_NAME"),
+            runtime_api: source.get("AWS_LAMBDA_RUNTIME_API"),
+            // Lambda treats a line without a level as INFO.
+            json_log_level: is_json.then(|| log_level.clone().unwrap_or_else(|| "INFO".to_owned())),
+            log_level,
+            initialization_type: match source.get("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() {
+                Some("provisioned-concurrency") => InitializationType::ProvisionedConcurrency,
+                Some("snap-start") => InitializationType::SnapStart,
+                Some("lambda-managed-instances") => InitializationType::ManagedInstances,
+                _ => InitializationType::OnDemand,
+            },
+        }
+    }
+}
+
+/// Limits of spans. The SDK counts attributes, events and links; the exporter truncates values.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SpanLimitsOfEnvironment {
+    pub(crate) counts: SpanLimits,
+    /// Maximum length of a text attribute of a span, its events and its links, in characters.
+    pub(crate) value_length: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordLimits {
+    pub(crate) attributes: usize,
+    /// Maximum length of a text attribute in characters, and of a byte array in bytes.
+    pub(crate) value_length: usize,
+}
+
+/// Reads the limits. A limit of spans or log records takes precedence over the general limit.
+fn limits(reader: &mut Reader<'_>) -> (SpanLimitsOfEnvironment, RecordLimits) {
+    let count = reader.count_if_set("OTEL_ATTRIBUTE_COUNT_LIMIT");
+    let length = reader.count_if_set("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
+    let mut limit = |name: &str, general: Option<usize>| reader.count_if_set(name).or(general);
+    let value_length = limit("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", length);
+    let records = RecordLimits {
+        attributes: limit("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", count).unwrap_or(usize::MAX),
+        value_length: limit("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", length)
+            .unwrap_or(usize::MAX),
+    };
+    let mut counts = SpanLimits::default();
+    for (name, general, own) in [
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", count, &mut counts.max_attributes_per_span),
+        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", count, &mut counts.max_attributes_per_event),
+        ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", count, &mut counts.max_attributes_per_link),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", None, &mut counts.max_events_per_span),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", None, &mut counts.max_links_per_span),
+    ] {
+        if let Some(limit) = limit(name, general) {
+            *own = u32::try_from(limit).unwrap_or(u32::MAX);
+        }
+    }
+    let value_length = value_length.unwrap_or(usize::MAX);
+    (SpanLimitsOfEnvironment { counts, value_length }, records)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,6 +444,23 @@ mod tests {
             "65537",
             Some(65_536),
             "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: more than 65,536, which is used",
+        );
+    }
+
+    #[test]
+    fn lambdas_log_level_applies_only_to_the_json_format() {
+        let check = |variables: &[(&str, &str)], expected: Option<&str>| {
+            let source: std::collections::BTreeMap<String, String> =
+                variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            assert_eq!(LambdaEnvironment::from_source(&source).json_log_level.as_deref(), expected);
+        };
+        check(&[], None);
+        check(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")], None);
+        check(&[("AWS_LAMBDA_LOG_FORMAT", "Text"), ("AWS_LAMBDA_LOG_LEVEL", "WARN")], None);
+        check(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")], Some("INFO"));
+        check(
+            &[("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "FATAL")],
+            Some("FATAL"),
         );
     }
 }

@@ -1,14 +1,20 @@
-//! A service of `tower` layers: its invocations have the same spans as a wrapped handler's.
+//! A service of `tower` layers: its invocations have the same spans as a wrapped handler's, and streamed responses open spans as
+//! long as the body.
 
 use super::driver::{Function, attribute, block_on, context, event, status};
 use crate::handler::tracing_layer::OtelTracingLayer;
 use crate::handler::trigger::json::JsonExtractor;
+use futures_core::Stream;
 use lambda_runtime::tower::ServiceBuilder;
-use lambda_runtime::{Error, LambdaEvent, Service as _};
+use lambda_runtime::{Error, LambdaEvent, Service as _, StreamResponse};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 #[test]
 fn the_layer_records_a_root_span_above_the_services_spans() {
@@ -74,7 +80,7 @@ fn an_extractor_describes_events_of_any_type() {
 
 /// A request for `/orders/7`, as an HTTP API sends it.
 #[cfg(feature = "lambda_http")]
-pub(super) fn http_event(route_key: &str) -> Value {
+fn http_event(route_key: &str) -> Value {
     json!({
         "version": "2.0", "routeKey": route_key, "rawPath": "/orders/7",
         "rawQueryString": "", "isBase64Encoded": false, "requestContext": {
@@ -130,4 +136,125 @@ fn axums_matched_route_names_the_span() {
     check("$default", layer(), "GET /orders/{id}", Some("/orders/{id}"));
     check("ANY /{proxy+}", layer(), "GET /orders/{id}", Some("/orders/{id}"));
     check("$default", layer().with_span_name("mine"), "mine", Some("/orders/{id}"));
+}
+
+/// A body of these parts; `None` panics.
+struct Body(VecDeque<Option<Result<&'static str, Error>>>);
+
+impl Stream for Body {
+    type Item = Result<&'static str, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        tracing::info_span!("part").in_scope(|| tracing::info!("made"));
+        Poll::Ready(self.0.pop_front().map(|part| part.expect("on fire")))
+    }
+}
+
+type Parts = Vec<Option<Result<&'static str, Error>>>;
+
+/// The response of a function that streams these parts with this status.
+fn streamed(
+    function: &Function,
+    status_code: u16,
+    parts: Parts,
+) -> StreamResponse<impl Stream<Item = Result<&'static str, Error>> + Unpin + use<>> {
+    let layer = OtelTracingLayer::new(function.completion.clone()).with_name("shop");
+    let parts = std::sync::Mutex::new(Some(parts));
+    let mut service = ServiceBuilder::new().layer(layer.for_streaming()).service_fn(
+        move |_: LambdaEvent<Value>| {
+            let parts = parts.lock().unwrap().take().unwrap();
+            async move {
+                let mut response = StreamResponse::from(Body(parts.into()));
+                response.metadata_prelude.status_code = status_code.try_into().unwrap();
+                Ok::<_, Error>(response)
+            }
+        },
+    );
+    block_on(service.call(event(json!({})))).unwrap()
+}
+
+fn next<S: Stream + Unpin>(body: &mut S) -> Option<S::Item> {
+    block_on(poll_fn(|task| Pin::new(&mut *body).poll_next(task)))
+}
+
+#[test]
+fn the_span_is_written_when_the_streamed_body_ends() {
+    let function = Function::new();
+    let mut response = streamed(&function, 201, vec![Some(Ok("an ")), Some(Ok("order"))]);
+    assert_eq!(next(&mut response.stream).unwrap().unwrap(), "an ");
+    assert_eq!(next(&mut response.stream).unwrap().unwrap(), "order");
+    assert!(function.written().lines.is_empty(), "the invocation goes on");
+    assert!(next(&mut response.stream).is_none());
+    let written = function.written();
+    assert_eq!(written.span_names(), ["part", "part", "part", "shop"]);
+    let root = written.span_named("shop");
+    assert_eq!(written.span_named("part").parent_span_id, root.span_id);
+    assert_eq!((written.logs.len(), status(root).as_str()), (3, "unset"));
+    assert_eq!(attribute(root, "http.response.status_code").as_deref(), Some("201"));
+    drop(response);
+    assert!(function.written().lines.is_empty(), "it ends once");
+}
+
+#[test]
+fn a_failed_dropped_or_panicking_body_is_a_span_error() {
+    let check = |parts: Parts, polls: usize, expected: &str, error_type: &str| {
+        let function = Function::new();
+        let mut response = streamed(&function, 200, parts);
+        for _ in 0..polls {
+            let polled = std::panic::AssertUnwindSafe(|| drop(next(&mut response.stream)));
+            // The runtime is notified of a panic.
+            std::panic::catch_unwind(polled).ok();
+        }
+        drop(response);
+        let written = function.written();
+        let root = written.span_named("shop");
+        assert_eq!(status(root), expected);
+        assert_eq!(attribute(root, "error.type").unwrap(), format!("{error_type:?}"));
+        assert_eq!(root.events.len(), 1);
+    };
+    let dropped = "error: the response's body was dropped before its end";
+    check(vec![Some(Ok("an ")), Some(Ok("order"))], 1, dropped, "cancelled");
+    check(vec![], 0, dropped, "cancelled");
+    let failing = || vec![Some(Ok("an ")), Some(Err("the shelf is empty".into())), None];
+    check(failing(), 2, "error: \"the shelf is empty\"", "_OTHER");
+    check(vec![Some(Ok("an ")), None], 2, "error: on fire", "panic");
+}
+
+#[test]
+fn a_service_failure_before_the_body_is_a_span_error() {
+    let function = Function::new();
+    let layer = OtelTracingLayer::new(function.completion.clone()).with_name("shop");
+    let mut service = ServiceBuilder::new().layer(layer.for_streaming()).service_fn(
+        async |event: LambdaEvent<Value>| {
+            assert!(event.payload.is_null(), "on fire");
+            Err::<StreamResponse<Body>, _>(Error::from("sold out"))
+        },
+    );
+    let failed = block_on(service.call(event(Value::Null)));
+    assert_eq!(failed.err().unwrap().to_string(), "sold out");
+    assert_eq!(status(&function.span()), "error: sold out");
+    let call = service.call(LambdaEvent::new(json!(1), context()));
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(block_on(call))));
+    assert!(panic.is_err(), "the runtime reports it");
+    assert_eq!(status(&function.span()), "error: on fire");
+}
+
+#[cfg(feature = "lambda_http")]
+#[test]
+fn a_streaming_lambda_http_function_reports_route_and_status() {
+    use lambda_http::{Body, Request, Response, StreamAdapter};
+    let function = Function::new();
+    let app = lambda_http::service_fn(async |_: Request| {
+        Response::builder().status(503).body(Body::from("later")).map_err(Error::from)
+    });
+    let layer = OtelTracingLayer::new(function.completion.clone()).for_streaming();
+    let mut service = ServiceBuilder::new().layer(layer).service(StreamAdapter::from(app));
+    let request = serde_json::from_value(http_event("GET /orders/{id}")).unwrap();
+    let response = block_on(service.call(LambdaEvent::new(request, context())));
+    let mut body = response.unwrap().stream;
+    assert_eq!(next(&mut body).unwrap().unwrap().as_ref(), b"later");
+    assert!(next(&mut body).is_none());
+    let span = function.span();
+    assert_eq!((span.name.as_str(), status(&span).as_str()), ("GET /orders/{id}", "error: "));
+    assert_eq!(attribute(&span, "http.response.status_code").as_deref(), Some("503"));
 }

@@ -1,0 +1,146 @@
+//! Waits with a time limit: for a lock, for a future, and for work on another thread.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread, ThreadId};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// Locked by one thread at a time.
+#[derive(Debug, Default)]
+pub(crate) struct TimedLock {
+    state: Mutex<State>,
+    unlocked: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    holder: Option<ThreadId>,
+    /// Number of waiting threads: waking costs a system call even without any.
+    waiting: usize,
+}
+
+/// Unlocks when it is dropped.
+pub(crate) struct TimedLockGuard<'a>(&'a TimedLock);
+
+impl TimedLock {
+    /// Waits until no other thread holds the lock. `None` after `timeout`, or at once if this thread holds it, which would be a
+    /// deadlock.
+    pub(crate) fn lock(&self, timeout: Duration) -> Option<TimedLockGuard<'_>> {
+        let this = thread::current().id();
+        let is_anothers = |state: &mut State| state.holder.is_some_and(|own| own != this);
+        let mut state = self.state();
+        state.waiting += 1;
+        let waited = self.unlocked.wait_timeout_while(state, timeout, is_anothers);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        let is_free = state.holder.is_none();
+        state.holder.get_or_insert(this);
+        is_free.then(|| TimedLockGuard(self))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for TimedLockGuard<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.holder = None;
+        if state.waiting > 0 {
+            self.0.unlocked.notify_one();
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// The SDK's exporters are asynchronous, its processors are not. Our exporters' futures are ready at the first poll. A foreign
+/// one that is not ready at the timeout is dropped, and the result is `None`.
+pub(crate) fn block_on<F: Future>(
+    future: F,
+    timeout: impl FnOnce() -> Duration,
+) -> Option<F::Output> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        return Some(output);
+    }
+    let give_up = Instant::now() + timeout();
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        let left = give_up.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        thread::park_timeout(left);
+    }
+}
+
+/// Runs `work` on its own thread, in this thread's runtime. `None` if it exceeds `timeout`; it then continues on its own. `work`
+/// must not panic.
+pub(crate) fn within<T: Send + 'static>(
+    timeout: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (is_done, done) = sync_channel(1);
+    let runtime = Handle::try_current().ok();
+    let run = move || {
+        let _entered = runtime.as_ref().map(Handle::enter);
+        // After the timeout there is no receiver.
+        is_done.send(work()).ok();
+    };
+    thread::Builder::new().name("otlp-flush".to_owned()).spawn(run).ok()?;
+    done.recv_timeout(timeout).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, poll_fn};
+
+    #[test]
+    fn a_released_lock_passes_to_a_waiting_thread() {
+        let lock = TimedLock::default();
+        let guard = lock.lock(Duration::ZERO).unwrap();
+        assert!(lock.lock(Duration::MAX).is_none(), "it is this thread's own");
+        std::thread::scope(|scope| {
+            assert!(scope.spawn(|| lock.lock(Duration::ZERO).is_none()).join().unwrap());
+            // Without a wake-up it would wait forever.
+            let next = scope.spawn(|| lock.lock(Duration::MAX).is_some());
+            while lock.state().waiting == 0 {
+                thread::yield_now();
+            }
+            drop(guard);
+            assert!(next.join().unwrap());
+        });
+        assert_eq!(lock.state().waiting, 0);
+        assert!(lock.lock(Duration::ZERO).is_some());
+    }
+
+    #[test]
+    fn a_future_is_polled_when_woken_and_abandoned_at_timeout() {
+        assert_eq!(block_on(async { 7 }, || unreachable!("ready at once")), Some(7));
+        assert_eq!(block_on(pending::<()>(), || Duration::from_millis(1)), None);
+        let mut polls = 0;
+        let wakes = poll_fn(|task| {
+            polls += 1;
+            let waker = task.waker().clone();
+            thread::spawn(move || waker.wake());
+            if polls < 3 { Poll::Pending } else { Poll::Ready(polls) }
+        });
+        assert_eq!(block_on(wakes, || Duration::from_secs(60)), Some(3));
+    }
+}

@@ -1,0 +1,428 @@
+//! The additional names of lambda-otel-lite 0.20, so that migrating only changes the crate's name: paths of its modules, names of
+//! its methods and functions, and `events` and `logger`.
+//!
+//! New code needs nothing from here. Three paths equal this crate's own modules and are defined there: `handler`, `processor` and
+//! `telemetry`.
+
+use crate::config::{Config, LogLevel, ProcessorMode};
+use crate::export::exporters::StdoutSpanExporterBuilder;
+use crate::handler::trigger::span_attributes::{SpanAttributesBuilder, TriggerType};
+use crate::init::telemetry_config::TelemetryConfigBuilder;
+use crate::output::Output;
+use crate::processor::spans::LambdaSpanProcessorBuilder;
+use crate::telemetry::completion::TelemetryCompletionHandler;
+use opentelemetry::trace::{Link, SpanKind, get_active_span};
+use opentelemetry::{Key, KeyValue, Value};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SdkTracer, SpanExporter};
+use settings::Env;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+use tracing::Level;
+
+/// lambda-otel-lite's name for [`StdoutSpanExporter`](crate::StdoutSpanExporter), originally of otlp-stdout-span-exporter.
+pub type OtlpStdoutSpanExporter = crate::export::exporters::StdoutSpanExporter;
+
+/// lambda-otel-lite's events: span events named `event` with a severity. For new code, prefer `tracing` events, which become log
+/// records of the span.
+pub mod events {
+    pub use super::{EventBuilder, EventLevel, event, record_event};
+}
+
+/// lambda-otel-lite's logger. There it prints lines of text; here each message is a `tracing` event, and thereby a log record of
+/// its invocation. For new code, prefer `tracing`'s macros.
+pub mod logger {
+    pub use super::Logger;
+}
+
+/// lambda-otel-lite's path.
+pub mod extractors {
+    pub use crate::handler::trigger::SpanAttributesExtractor;
+    pub use crate::handler::trigger::span_attributes::{
+        SpanAttributes, SpanAttributesBuilder, TriggerType,
+    };
+}
+
+/// lambda-otel-lite's path.
+pub mod layer {
+    pub use crate::handler::tracing_layer::{OtelTracingLayer, OtelTracingService};
+}
+
+/// lambda-otel-lite's path.
+pub mod mode {
+    pub use crate::config::ProcessorMode;
+}
+
+/// lambda-otel-lite's path.
+pub mod propagation {
+    pub use crate::telemetry::propagation::LambdaXrayPropagator;
+}
+
+/// lambda-otel-lite's path.
+pub mod resource {
+    use opentelemetry_sdk::Resource;
+
+    /// [`lambda_resource`](crate::lambda_resource).
+    #[must_use]
+    pub fn get_lambda_resource() -> Resource {
+        crate::lambda_resource()
+    }
+}
+
+/// An attribute: a [`KeyValue`], or a pair of key and value as in a `HashMap`.
+pub trait Attribute: sealed::Sealed {
+    /// The attribute.
+    fn into_key_value(self) -> KeyValue;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for opentelemetry::KeyValue {}
+    impl<K, V> Sealed for (K, V) {}
+}
+
+impl Attribute for KeyValue {
+    fn into_key_value(self) -> KeyValue {
+        self
+    }
+}
+
+impl<K: Into<Key>, V: Into<Value>> Attribute for (K, V) {
+    fn into_key_value(self) -> KeyValue {
+        KeyValue::new(self.0, self.1)
+    }
+}
+
+/// lambda-otel-lite's names.
+impl TelemetryConfigBuilder {
+    /// [`with_resource`](Self::with_resource).
+    #[must_use]
+    pub fn resource(self, resource: Resource) -> Self {
+        self.with_resource(resource)
+    }
+
+    /// [`with_fmt_layer`](Self::with_fmt_layer).
+    #[must_use]
+    pub fn enable_fmt_layer(self, enable: bool) -> Self {
+        self.with_fmt_layer(enable)
+    }
+
+    /// [`with_global_providers`](Self::with_global_providers).
+    #[must_use]
+    pub fn set_global_provider(self, set: bool) -> Self {
+        self.with_global_providers(set)
+    }
+
+    /// [`with_log_filter_variable`](Self::with_log_filter_variable).
+    #[must_use]
+    pub fn env_var_name(self, name: impl Into<String>) -> Self {
+        self.with_log_filter_variable(name)
+    }
+
+    /// [`with_processor_mode`](Self::with_processor_mode).
+    #[must_use]
+    pub fn processor_mode(self, mode: ProcessorMode) -> Self {
+        self.with_processor_mode(mode)
+    }
+}
+
+/// lambda-otel-lite's names.
+impl SpanAttributesBuilder {
+    /// [`with_kind`](Self::with_kind).
+    #[must_use]
+    pub fn kind(self, kind: SpanKind) -> Self {
+        self.with_kind(kind)
+    }
+
+    /// [`with_span_name`](Self::with_span_name).
+    #[must_use]
+    pub fn span_name(self, name: impl Into<String>) -> Self {
+        self.with_span_name(name)
+    }
+
+    /// [`with_attributes`](Self::with_attributes), and of a `HashMap<String, Value>`.
+    #[must_use]
+    pub fn attributes(self, attributes: impl IntoIterator<Item = impl Attribute>) -> Self {
+        self.with_attributes(attributes.into_iter().map(Attribute::into_key_value))
+    }
+
+    /// [`with_links`](Self::with_links).
+    #[must_use]
+    pub fn links(self, links: impl IntoIterator<Item = Link>) -> Self {
+        self.with_links(links)
+    }
+
+    /// [`with_carrier`](Self::with_carrier).
+    #[must_use]
+    pub fn carrier(self, carrier: HashMap<String, String>) -> Self {
+        self.with_carrier(carrier)
+    }
+
+    /// [`with_trigger`](Self::with_trigger).
+    #[must_use]
+    pub fn trigger(self, trigger: TriggerType) -> Self {
+        self.with_trigger(trigger)
+    }
+}
+
+/// lambda-otel-lite's names.
+impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
+    /// [`with_exporter`](Self::with_exporter).
+    #[must_use]
+    pub fn exporter<Other: SpanExporter + 'static>(
+        self,
+        exporter: Other,
+    ) -> LambdaSpanProcessorBuilder<Other> {
+        self.with_exporter(exporter)
+    }
+
+    /// [`with_max_queue_size`](Self::with_max_queue_size).
+    #[must_use]
+    pub fn max_queue_size(self, spans: usize) -> Self {
+        self.with_max_queue_size(spans)
+    }
+}
+
+/// lambda-otel-lite's name.
+impl TelemetryCompletionHandler {
+    /// [`tracer`](Self::tracer).
+    #[must_use]
+    pub fn get_tracer(&self) -> &SdkTracer {
+        self.tracer()
+    }
+}
+
+/// otlp-stdout-span-exporter's names.
+impl StdoutSpanExporterBuilder {
+    /// Has no effect. Credentials do not belong in a log, and OTLP lines have no headers.
+    #[deprecated = "lines have no headers; set the headers of the backend where the forwarder or the layer sends"]
+    #[must_use]
+    pub fn headers(self, _headers: HashMap<String, String>) -> Self {
+        self
+    }
+
+    /// [`with_compression_level`](Self::with_compression_level).
+    #[must_use]
+    pub fn compression_level(self, level: u8) -> Self {
+        self.with_compression_level(level)
+    }
+
+    /// [`with_level`](Self::with_level).
+    #[must_use]
+    pub fn level(self, level: LogLevel) -> Self {
+        self.with_level(level)
+    }
+
+    /// [`with_output`](Self::with_output).
+    #[must_use]
+    pub fn output(self, output: Arc<dyn Output>) -> Self {
+        self.with_output(output)
+    }
+
+    /// Has no effect: lines always go to stdout.
+    #[deprecated = "lines go to stdout; the extension of this project reads OTLP over HTTP"]
+    #[must_use]
+    pub fn pipe(self, _pipe: bool) -> Self {
+        self
+    }
+}
+
+/// The severity of an event, as OpenTelemetry's severity numbers (OpenTelemetry specification, "Log and Event Record
+/// Definition").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the levels of `tracing`")]
+pub enum EventLevel {
+    Trace = 1,
+    Debug = 5,
+    Info = 9,
+    Warn = 13,
+    Error = 17,
+}
+
+impl EventLevel {
+    const ALL: [Self; 5] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error];
+
+    /// `TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR`.
+    fn text(self) -> &'static str {
+        Level::from(self).as_str()
+    }
+
+    /// The minimum level to record, from the environment; `INFO` by default.
+    fn least(named: Option<&str>) -> Self {
+        let known = |name: &str| {
+            Self::ALL.into_iter().find(|level| level.text().eq_ignore_ascii_case(name))
+        };
+        named.and_then(known).unwrap_or(Self::Info)
+    }
+}
+
+impl From<EventLevel> for Level {
+    fn from(level: EventLevel) -> Self {
+        match level {
+            EventLevel::Trace => Self::TRACE,
+            EventLevel::Debug => Self::DEBUG,
+            EventLevel::Info => Self::INFO,
+            EventLevel::Warn => Self::WARN,
+            EventLevel::Error => Self::ERROR,
+        }
+    }
+}
+
+impl From<EventLevel> for u8 {
+    fn from(level: EventLevel) -> Self {
+        level as Self
+    }
+}
+
+/// Adds an event to the active span, at `timestamp` or now. Records nothing without a span, or below the level in
+/// `AWS_LAMBDA_LOG_LEVEL`, or else `LOG_LEVEL`, or else `INFO`.
+///
+/// ```
+/// use lambda_otlp_exporter::events::{EventLevel, record_event};
+/// use opentelemetry::KeyValue;
+///
+/// record_event(EventLevel::Warn, "few left", vec![KeyValue::new("shelf", 7)], None);
+/// ```
+pub fn record_event(
+    level: EventLevel,
+    message: impl AsRef<str>,
+    attributes: Vec<KeyValue>,
+    timestamp: Option<SystemTime>,
+) {
+    let event = EventBuilder { level, message: message.as_ref().to_owned(), attributes, timestamp };
+    event.call();
+}
+
+/// Like [`record_event`], as a builder: `event().level(…).message(…).attribute(…, …).call()`.
+///
+/// ```
+/// use lambda_otlp_exporter::events::{EventLevel, event};
+///
+/// event().level(EventLevel::Warn).message("few left").attribute("shelf", 7).call();
+/// ```
+pub fn event() -> EventBuilder {
+    EventBuilder {
+        level: EventLevel::Info,
+        message: String::new(),
+        attributes: Vec::new(),
+        timestamp: None,
+    }
+}
+
+/// Builds an event. Created by [`event`]; [`call`](Self::call) records it.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is recorded before `call`"]
+pub struct EventBuilder {
+    level: EventLevel,
+    message: String,
+    attributes: Vec<KeyValue>,
+    timestamp: Option<SystemTime>,
+}
+
+impl EventBuilder {
+    /// The severity; `Info` if unset.
+    pub fn level(mut self, level: EventLevel) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// The message, stored in the attribute `event.body`.
+    pub fn message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+
+    /// Adds an attribute.
+    pub fn attribute(mut self, key: impl Into<Key>, value: impl Into<Value>) -> Self {
+        self.attributes.push(KeyValue::new(key, value));
+        self
+    }
+
+    /// Adds attributes.
+    pub fn add_attributes(mut self, attributes: Vec<KeyValue>) -> Self {
+        self.attributes.extend(attributes);
+        self
+    }
+
+    /// The time; now if unset.
+    pub fn timestamp(mut self, timestamp: SystemTime) -> Self {
+        self.timestamp = Some(timestamp);
+        self
+    }
+
+    /// Adds the event to the active span.
+    pub fn call(self) {
+        static LEAST: OnceLock<EventLevel> = OnceLock::new();
+        self.call_from(
+            *LEAST.get_or_init(|| EventLevel::least(Config::from_source(&Env).event_level())),
+        );
+    }
+
+    /// Adds the event if its level is at least this severe.
+    fn call_from(self, least: EventLevel) {
+        const NAME: &str = "event";
+        if self.level < least {
+            return;
+        }
+        let mut attributes = vec![
+            KeyValue::new("event.severity_text", self.level.text()),
+            KeyValue::new("event.severity_number", i64::from(u8::from(self.level))),
+        ];
+        if !self.message.is_empty() {
+            attributes.push(KeyValue::new("event.body", self.message));
+        }
+        attributes.extend(self.attributes);
+        get_active_span(|span| match self.timestamp {
+            Some(timestamp) => span.add_event_with_timestamp(NAME, timestamp, attributes),
+            None => span.add_event(NAME, attributes),
+        });
+    }
+}
+
+/// Prefixes messages.
+///
+/// ```
+/// use lambda_otlp_exporter::logger::Logger;
+///
+/// static LOGGER: Logger = Logger::const_new("orders");
+/// LOGGER.info("stored");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Logger {
+    prefix: Cow<'static, str>,
+}
+
+impl Logger {
+    /// Creates a logger with this prefix.
+    pub fn new(prefix: impl Into<String>) -> Self {
+        Self { prefix: Cow::Owned(prefix.into()) }
+    }
+
+    /// Like [`new`](Self::new), for a `static`.
+    #[must_use]
+    pub const fn const_new(prefix: &'static str) -> Self {
+        Self { prefix: Cow::Borrowed(prefix) }
+    }
+
+    /// Logs a message with level DEBUG.
+    pub fn debug(&self, message: impl AsRef<str>) {
+        tracing::debug!("[{}] {}", self.prefix, message.as_ref());
+    }
+
+    /// Logs a message with level INFO.
+    pub fn info(&self, message: impl AsRef<str>) {
+        tracing::info!("[{}] {}", self.prefix, message.as_ref());
+    }
+
+    /// Logs a message with level WARN.
+    pub fn warn(&self, message: impl AsRef<str>) {
+        tracing::warn!("[{}] {}", self.prefix, message.as_ref());
+    }
+
+    /// Logs a message with level ERROR.
+    pub fn error(&self, message: impl AsRef<str>) {
+        tracing::error!("[{}] {}", self.prefix, message.as_ref());
+    }
+}
