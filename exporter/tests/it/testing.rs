@@ -1,6 +1,4 @@
 //! Tests with [`TestFunction`]: outgoing calls, and telemetry of several invocations.
-#![cfg(feature = "testing")]
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lambda_otlp_exporter::testing::TestFunction;
 use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, inject_headers};

@@ -1,0 +1,227 @@
+//! Functions that need a process of their own: a global subscriber, a printed event, a signal. libtest runs tests as threads of one
+//! process, so this test runs itself again as each function.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test, and the functions that it reads"
+)]
+
+use expect_test::expect;
+use lambda_otlp_exporter::{
+    InMemoryOutput, TelemetryConfig, TelemetryConfigBuilder, create_traced_handler, init_telemetry,
+};
+use lambda_runtime::{Context, Error, LambdaEvent};
+use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
+use serde_json::{Value, json};
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::sync::Arc;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use wire::SignalKind;
+
+fn main() -> ExitCode {
+    let function =
+        std::env::args().find_map(|own| own.strip_prefix("--function=").map(str::to_owned));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    match function.as_deref() {
+        Some("prints") => runtime.block_on(prints()),
+        Some("uses-globals") => runtime.block_on(uses_globals()),
+        Some("has-a-subscriber") => runtime.block_on(has_a_subscriber()),
+        Some(_) => {
+            runtime.block_on(ends_itself());
+            // The signal has not ended the process.
+            return ExitCode::FAILURE;
+        }
+        None => {
+            an_event_is_printed_or_written_as_a_record_and_never_both();
+            log_variables_choose_records_and_add_spans();
+            sigterm_leaves_open_spans_as_partial_ones();
+            for asserts in ["uses-globals", "has-a-subscriber"] {
+                assert!(run(asserts, &[]).status.success(), "{asserts}");
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs a function, and returns when it has ended. Its stdin stays open meanwhile.
+fn run(function: &str, variables: &[(&str, &str)]) -> Output {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.arg(format!("--function={function}")).envs(variables.iter().copied());
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    output
+}
+
+/// Handles one event with this body, and returns the lines.
+async fn invoke(config: TelemetryConfigBuilder, body: fn()) -> Vec<String> {
+    let output = Arc::new(InMemoryOutput::default());
+    let config = config.with_output(Arc::clone(&output) as _).build();
+    let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
+    let handler = create_traced_handler(
+        "test",
+        completion_handler,
+        move |_: LambdaEvent<Value>| async move {
+            body();
+            Ok::<_, Error>(json!(null))
+        },
+    );
+    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+    output.take_lines()
+}
+
+/// Prints an event, and reports the number of OTLP lines.
+async fn prints() {
+    let lines = invoke(TelemetryConfig::builder().with_fmt_layer(true), || {
+        tracing::info_span!("store").in_scope(|| tracing::info!(order = 7, "stored"));
+        log::info!(target: "legacy", "cleaned");
+        tracing::debug_span!("read").in_scope(|| tracing::debug!("a row"));
+    });
+    let lines = lines.await;
+    let logs = lines.iter().filter(|line| line.contains("/v1/logs")).count();
+    let spans = lines.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
+    let spans: usize = spans.flat_map(|line| line.decoded).map(|line| line.request.items()).sum();
+    println!("{} lines, {logs} of logs, {spans} items", lines.len());
+}
+
+fn printed(variables: &[(&str, &str)]) -> String {
+    String::from_utf8(run("prints", variables).stdout).unwrap()
+}
+
+/// Fields of spans do not precede the printed events.
+fn an_event_is_printed_or_written_as_a_record_and_never_both() {
+    let text = printed(&[]);
+    assert!(text.contains("1 lines, 0 of logs, 2 items"), "{text}");
+    assert!(text.contains("  INFO processes: stored order=7\n"), "{text}");
+    assert!(text.contains("  INFO legacy: cleaned\n"), "a record of the crate `log`: {text}");
+    let json = printed(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")]);
+    assert!(json.contains(r#""message":"cleaned""#), "{json}");
+    assert!(json.contains(r#""target":"legacy""#), "{json}");
+    assert!(json.contains(r#""message":"stored","order":7"#) && !json.contains("faas"), "{json}");
+    let written = printed(&[("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false")]);
+    assert!(
+        written.contains("2 lines, 1 of logs, 4 items") && !written.contains("stored"),
+        "{written}"
+    );
+    let errors = printed(&[("RUST_LOG", "error")]);
+    assert!(
+        errors.contains("1 lines, 0 of logs, 2 items"),
+        "a level of the log keeps spans: {errors}"
+    );
+}
+
+/// An invocation with two INFO spans and an INFO event, a record of the `log` crate, and a DEBUG span with a DEBUG event.
+fn log_variables_choose_records_and_add_spans() {
+    for (variable, expected) in [
+        (("RUST_LOG", "debug"), "2 lines, 1 of logs, 6 items"),
+        (("RUST_LOG", "warn,processes=debug"), "2 lines, 1 of logs, 5 items"),
+        (("RUST_LOG", "warn,legacy=info"), "2 lines, 1 of logs, 3 items"),
+        (("RUST_LOG", "processes[store]=debug"), "2 lines, 1 of logs, 5 items"),
+        (("RUST_LOG", "warn"), "1 lines, 0 of logs, 2 items"),
+        (("AWS_LAMBDA_LOG_LEVEL", "DEBUG"), "2 lines, 1 of logs, 6 items"),
+        (("AWS_LAMBDA_LOG_LEVEL", "WARN"), "2 lines, 1 of logs, 4 items"),
+    ] {
+        let written = printed(&[("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false"), variable]);
+        assert_eq!(written.trim_end(), expected, "{variable:?}");
+    }
+}
+
+/// `init_telemetry` sets the globals of OpenTelemetry, `tracing` and `log`.
+async fn uses_globals() {
+    let lines = invoke(TelemetryConfig::builder(), || {
+        tracing::info_span!("child").in_scope(|| {
+            tracing::info!("hello");
+            log::warn!(target: "legacy::disk", "nearly full: {} %", 98);
+            log::debug!(target: "legacy::disk", "below the level");
+            log::error!(target: "opentelemetry_sdk::trace", "of the SDK itself");
+        });
+        opentelemetry::global::meter("test").u64_counter("calls").build().add(1, &[]);
+    });
+    let (mut items, mut logs) = (Vec::new(), String::new());
+    for line in lines.await {
+        for own in wire::read_line(&line, &wire::Limits::default()).unwrap().decoded {
+            if let Some(request) = own.request.decode::<wire::Logs>() {
+                logs.extend(request.unwrap().resource_logs.iter().flat_map(shown));
+            }
+            items.push((own.request.kind(), own.request.items()));
+        }
+    }
+    items.sort_unstable();
+    assert_eq!(items, [(SignalKind::Traces, 2), (SignalKind::Metrics, 1), (SignalKind::Logs, 2)]);
+    expect![[r#"
+        processes INFO "hello" []
+        legacy::disk WARN "nearly full: 98 %" []
+    "#]]
+    .assert_eq(&logs);
+}
+
+/// Scope, severity, body, attributes and event name of each record, and whether it belongs to a span.
+fn shown(logs: &ResourceLogs) -> Vec<String> {
+    let scopes = logs.scope_logs.iter();
+    let records = scopes.flat_map(|own| own.log_records.iter().map(move |record| (own, record)));
+    let shown = records.map(|(own, record)| {
+        let scope = own.scope.as_ref().map(|scope| scope.name.as_str()).unwrap_or_default();
+        let body = record.body.as_ref().and_then(|body| body.value.as_ref());
+        let Some(any_value::Value::StringValue(body)) = body else { panic!("{body:?}") };
+        assert_eq!((record.event_name.as_str(), record.span_id.len()), ("", 8), "{body}");
+        format!("{scope} {} {body:?} {:?}\n", record.severity_text, record.attributes)
+    });
+    shown.collect()
+}
+
+/// An application keeps its own `tracing` subscriber, and its invocations are spans nevertheless.
+async fn has_a_subscriber() {
+    let own = tracing_subscriber::registry().with(LevelFilter::ERROR);
+    tracing::subscriber::set_global_default(own).unwrap();
+    assert_eq!(invoke(TelemetryConfig::builder(), || ()).await.len(), 1);
+    assert!(!tracing::enabled!(tracing::Level::INFO), "the application's own filter is in place");
+}
+
+/// Sends itself SIGTERM while it handles an event, as Lambda does before it ends an environment with an extension.
+async fn ends_itself() {
+    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await.unwrap();
+    let handler =
+        create_traced_handler("orders", completion_handler, |_: LambdaEvent<Value>| async {
+            tracing::info_span!("read").in_scope(|| tracing::info!("received"));
+            let _open = tracing::info_span!("store").entered();
+            let own = std::process::id().to_string();
+            assert!(Command::new("kill").arg(own).status().unwrap().success());
+            // The test keeps the other end open.
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
+            Ok::<_, Error>(json!(null))
+        });
+    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+}
+
+fn sigterm_leaves_open_spans_as_partial_ones() {
+    // Without such an API the process handles SIGTERM, too, and registers nothing.
+    let output = run("ends-itself", &[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9")]);
+    assert!(output.status.success(), "{:?}", output.status);
+    let (mut shown, mut logs) = (Vec::new(), 0);
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        for own in wire::read_line(line, &wire::Limits::default()).unwrap().decoded {
+            let Some(request) = own.request.decode::<wire::Traces>() else {
+                logs += own.request.items();
+                continue;
+            };
+            let resources = request.unwrap().resource_spans.into_iter();
+            let spans = resources.flat_map(|own| own.scope_spans).flat_map(|own| own.spans);
+            shown.extend(spans.map(|span| {
+                let is_partial = span.attributes.iter().any(|own| own.key == "lambda_otlp.partial");
+                let status = span.status.unwrap_or_default().message;
+                format!("{} partial={is_partial} {status:?}", span.name)
+            }));
+        }
+    }
+    shown.sort();
+    let expected = [
+        r#"orders partial=true "the environment ended during the invocation""#,
+        r#"read partial=false """#,
+        r#"store partial=true "the environment ended during the invocation""#,
+    ];
+    assert_eq!((shown.iter().map(String::as_str).collect::<Vec<_>>(), logs), (expected.into(), 1));
+}
