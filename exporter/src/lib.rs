@@ -114,8 +114,6 @@ pub use handler::http_route::set_http_route;
 pub use handler::matched_path::{MatchedPathLayer, MatchedPathService};
 pub use handler::tracing_layer::{InvocationBody, OtelStreamingLayer, OtelStreamingService};
 pub use handler::tracing_layer::{OtelTracingLayer, OtelTracingService};
-pub use handler::trigger::api_gateway::{ApiGatewayV1Extractor, ApiGatewayV2Extractor};
-pub use handler::trigger::json::JsonExtractor;
 pub use handler::trigger::span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
 pub use handler::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 #[doc(inline)]

@@ -444,7 +444,6 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::export::write_timeout::{LONGEST_TIMEOUT, STUCK_TIMEOUT};
-    use crate::output::InMemoryOutput;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::UNIX_EPOCH;
 
@@ -509,36 +508,5 @@ mod tests {
         output.0.set(line.clone()).unwrap();
         line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).unwrap();
         assert!(output.1.load(Ordering::Relaxed));
-    }
-
-    #[derive(Debug)]
-    struct Panics;
-
-    impl Output for Panics {
-        fn write_lines(&self, _lines: &[u8], _timeout: Duration) -> io::Result<()> {
-            panic!("output")
-        }
-    }
-
-    #[test]
-    fn a_panic_drops_one_batch_and_the_next_is_tried() {
-        let line = exporter(Arc::new(Panics));
-        for batches in 1..=2 {
-            assert!(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).is_err());
-            assert_eq!(line.losses().lost(SignalKind::Logs, Loss::Panicked), 2 * batches);
-        }
-        let encoding = line.encoded(SignalKind::Traces, "orders", 3, || panic!("encoding"));
-        assert!(encoding.is_err());
-        assert_eq!(line.losses().lost(SignalKind::Traces, Loss::Panicked), 3);
-    }
-
-    #[test]
-    fn records_are_dropped_and_counted_right_before_the_deadline() {
-        let output = Arc::new(InMemoryOutput::default());
-        let line = exporter(Arc::clone(&output) as _);
-        line.deadline().set(UNIX_EPOCH + Duration::from_millis(5));
-        assert!(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).is_err());
-        assert_eq!(output.take_lines(), [""; 0]);
-        assert_eq!(line.losses().lost(SignalKind::Logs, Loss::DeadlineReached), 2);
     }
 }

@@ -174,15 +174,4 @@ mod tests {
         deadline.clear(at(900_000));
         assert_eq!(deadline.time_left(), None);
     }
-
-    #[test]
-    fn a_deadline_applies_until_its_invocation_ends() {
-        let deadline = deadline(2000, 1000);
-        deadline.clear(at(3000));
-        assert_eq!(deadline.time_left(), Some(Duration::from_secs(1)), "another's");
-        deadline.clear(at(2000));
-        assert_eq!(deadline.time_left(), None);
-        deadline.set(at(999));
-        assert_eq!(deadline.time_left(), None, "over before it began");
-    }
 }

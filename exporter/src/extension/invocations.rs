@@ -149,19 +149,6 @@ mod tests {
     }
 
     #[test]
-    fn an_invocation_stays_open_until_its_telemetry_is_written() {
-        let (mut invocations, now) = (listening(true), Instant::now());
-        invocations.invoked("r-1".to_owned(), now);
-        invocations.begin("r-1");
-        // Regardless of the handler's duration.
-        assert_eq!(invocations.step(now + Duration::from_mins(15)), Step::Wait(None));
-        invocations.complete(completed("r-1")).unwrap();
-        assert_eq!(invocations.step(now), Step::Write(vec![completed("r-1")]));
-        assert_eq!(invocations.step(now), Step::Ask);
-        assert_eq!(invocations.step(now), Step::Wait(None), "asked once");
-    }
-
-    #[test]
     fn a_handler_may_end_before_its_event_arrives() {
         let (mut invocations, now) = (listening(true), Instant::now());
         invocations.begin("r-1");
@@ -200,35 +187,5 @@ mod tests {
         invocations.begin("r-2");
         invocations.release();
         assert_eq!(invocations.step(now), Step::Wait(None), "it is another's");
-    }
-
-    #[test]
-    fn after_an_api_failure_handlers_write_their_own_telemetry() {
-        let (mut invocations, now) = (listening(true), Instant::now());
-        invocations.invoked("r-1".to_owned(), now);
-        invocations.begin("r-1");
-        invocations.complete(completed("r-1")).unwrap();
-        invocations.lose_events();
-        assert_eq!(invocations.complete(completed("r-2")), Err(completed("r-2")));
-        assert_eq!(invocations.step(now), Step::Write(vec![completed("r-1")]));
-        assert_eq!(invocations.step(now), Step::Wait(None));
-    }
-
-    #[test]
-    fn concurrent_invocations_without_events_are_written_as_they_end() {
-        let (mut invocations, now) = (listening(false), Instant::now());
-        let ids: Vec<String> = (0..200).map(|number| format!("r-{number}")).collect();
-        for id in &ids {
-            invocations.begin(id);
-        }
-        for pair in ids.chunks(2) {
-            for id in pair {
-                invocations.complete(completed(id)).unwrap();
-            }
-            let expected = pair.iter().map(|id| completed(id)).collect();
-            assert_eq!(invocations.step(now), Step::Write(expected));
-            assert_eq!(invocations.step(now), Step::Wait(None));
-        }
-        assert!(invocations.begun.is_empty() && invocations.ahead.is_empty());
     }
 }

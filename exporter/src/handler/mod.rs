@@ -27,9 +27,7 @@ use trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 /// A handler with a span for each invocation; a [`Service`] for [`lambda_runtime::run`].
 ///
 /// ```no_run
-/// use lambda_otlp_exporter::{
-///     ApiGatewayV2Extractor, TelemetryConfig, TracedHandler, init_telemetry,
-/// };
+/// use lambda_otlp_exporter::{TelemetryConfig, TracedHandler, init_telemetry};
 /// use lambda_runtime::{Error, LambdaEvent};
 /// use opentelemetry::KeyValue;
 /// use serde_json::{Value, json};
@@ -42,8 +40,7 @@ use trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 /// async fn main() -> Result<(), Error> {
 ///     let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
 ///     let handler = TracedHandler::new("orders", completion_handler, handle)
-///         .with_attributes([KeyValue::new("team", "shop")])
-///         .with_extractor(ApiGatewayV2Extractor::new());
+///         .with_attributes([KeyValue::new("team", "shop")]);
 ///     lambda_runtime::run(handler).await
 /// }
 /// ```

@@ -337,51 +337,40 @@ mod tests {
     }
 
     #[test]
-    fn the_status_code_is_found_at_the_top_level_only() {
-        let check = |response: Value, expected| {
-            assert_eq!(ResponseFacts::of(&response).status_code, expected, "{response}");
+    fn status_code_and_batch_item_failures_are_found_at_the_top_level_only() {
+        let check = |response: Value, status_code, batch_item_failures| {
+            let expected = ResponseFacts { status_code, batch_item_failures };
+            assert_eq!(ResponseFacts::of(&response), expected, "{response}");
         };
-        check(json!({"statusCode": 200}), Some(200));
-        check(json!({"body": "x", "statusCode": 502, "headers": {"a": "b"}}), Some(502));
-        check(json!({"statusCode": "404"}), Some(404));
-        check(json!({"statusCode": "not found"}), None);
-        check(json!({"statusCode": -1}), None);
-        check(json!({"statusCode": 70000}), None);
-        check(json!({"statusCode": 200.0}), None);
-        check(json!({"statusCode": null}), None);
-        check(json!({"statusCode": {"statusCode": 200}}), None);
-        check(json!({"inner": {"statusCode": 200}}), None);
-        check(json!([{"statusCode": 200}]), None);
-        check(json!("statusCode"), None);
-        check(Value::Null, None);
+        check(json!({"statusCode": 200}), Some(200), 0);
+        check(json!({"body": "x", "statusCode": 502, "headers": {"a": "b"}}), Some(502), 0);
+        check(json!({"statusCode": "404"}), Some(404), 0);
+        for nonsense in [json!("not found"), json!(-1), json!(70000), json!(200.0), Value::Null] {
+            check(json!({"statusCode": nonsense}), None, 0);
+        }
+        check(json!({"statusCode": {"statusCode": 200}}), None, 0);
+        check(json!({"inner": {"statusCode": 200, "batchItemFailures": [1]}}), None, 0);
+        check(json!([{"statusCode": 200, "batchItemFailures": [1]}]), None, 0);
+        check(json!("statusCode"), None, 0);
+        check(Value::Null, None, 0);
+        check(
+            json!({"batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "b"}]}),
+            None,
+            2,
+        );
+        for nonsense in [json!([]), json!({"itemIdentifier": "a"}), json!("two"), Value::Null] {
+            check(json!({"batchItemFailures": nonsense}), None, 0);
+        }
     }
 
     #[test]
-    fn the_status_code_is_read_from_typed_responses() {
+    fn typed_responses_are_read_like_json() {
         let mut response = ApiGatewayV2httpResponse::default();
         response.status_code = 503;
         assert_eq!(ResponseFacts::of(&response).status_code, Some(503));
         assert_eq!(ResponseFacts::of(&Some(&response)), ResponseFacts::of_status(503));
         assert_eq!(ResponseFacts::of(&()), ResponseFacts::default());
-    }
-
-    #[test]
-    fn batch_item_failures_of_a_response_are_counted() {
-        let check = |response: Value, expected| {
-            assert_eq!(ResponseFacts::of(&response).batch_item_failures, expected, "{response}");
-        };
-        check(json!({"batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "b"}]}), 2);
-        check(json!({"batchItemFailures": []}), 0);
-        check(json!({"batchItemFailures": null}), 0);
-        check(json!({"batchItemFailures": {"itemIdentifier": "a"}}), 0);
-        check(json!({"batchItemFailures": "two"}), 0);
-        check(json!({"inner": {"batchItemFailures": [1]}}), 0);
-        check(json!([{"batchItemFailures": [1]}]), 0);
-    }
-
-    #[test]
-    fn batch_item_failures_in_an_array_of_fixed_length_are_counted() {
-        let response = BTreeMap::from([("batchItemFailures", ["a", "b"])]);
-        assert_eq!(ResponseFacts::of(&response).batch_item_failures, 2);
+        let of_fixed_length = BTreeMap::from([("batchItemFailures", ["a", "b"])]);
+        assert_eq!(ResponseFacts::of(&of_fixed_length).batch_item_failures, 2);
     }
 }

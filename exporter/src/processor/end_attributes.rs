@@ -84,24 +84,4 @@ mod tests {
             attributes.pop();
         }
     }
-
-    #[test]
-    fn the_handlers_last_value_of_a_key_overrides_end_attributes() {
-        let check = |given: &[(&'static str, i64)], of_end: &[&'static str], expected: &[_]| {
-            let mut attributes: Vec<_> =
-                given.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect();
-            without_duplicates(&mut attributes, of_end);
-            let expected: Vec<_> =
-                expected.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect();
-            assert_eq!(attributes, expected, "{given:?} {of_end:?}");
-        };
-        check(&[], &["a"], &[]);
-        check(&[("a", 1), ("b", 2)], &["b"], &[("a", 1), ("b", 2)]);
-        check(&[("a", 1), ("b", 2), ("a", 3)], &["a"], &[("a", 1), ("b", 2)]);
-        check(&[("a", 1), ("a", 2), ("a", 3)], &["a"], &[("a", 2)]);
-        check(&[("a", 1), ("b", 2), ("a", 3)], &[], &[("a", 3), ("b", 2)]);
-        // The same bit.
-        let alike = [("one.item.count", 1), ("two.item.count", 2)];
-        check(&alike, &[], &alike);
-    }
 }

@@ -219,19 +219,6 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_parks_waits_or_writes_by_the_earliest_deadline() {
-        let check = |now, earliest: Option<u64>, expected| {
-            assert_eq!(next_step(at(now), earliest.map(at)), expected);
-        };
-        check(0, None, Step::Park);
-        check(0, Some(900), Step::Wait(Duration::from_millis(900)));
-        check(899, Some(900), Step::Wait(Duration::from_millis(1)));
-        check(900, Some(900), Step::Write);
-        // Woken late, after a freeze.
-        check(60_000, Some(900), Step::Write);
-    }
-
-    #[test]
     fn a_waiting_thread_is_not_woken_for_a_later_deadline() {
         let now_ms = Arc::new(std::sync::atomic::AtomicU64::new(0));
         let clock = Arc::clone(&now_ms);

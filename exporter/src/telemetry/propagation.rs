@@ -225,7 +225,6 @@ fn xray_header(span: &SpanContext) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry::baggage::BaggageExt as _;
 
     const W3C: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     const W3C_UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
@@ -291,13 +290,6 @@ mod tests {
         check("xray,tracecontext", &both, Some(XRAY_UNSAMPLED), "b7ad6b7169203331 sampled");
         check("xray-lambda,tracecontext", &both, Some(XRAY_UNSAMPLED), "b7ad6b7169203331 sampled");
         check("tracecontext,xray-lambda", &both, Some(XRAY_UNSAMPLED), "b7ad6b7169203331 sampled");
-    }
-
-    #[test]
-    fn the_default_propagators_extract_baggage() {
-        let headers = HashMap::from([("baggage".to_owned(), "tenant=a".to_owned())]);
-        let parent = Propagation::new(default()).parent(Some(&headers), None);
-        assert_eq!(parent.baggage().get("tenant").map(ToString::to_string).as_deref(), Some("a"));
     }
 
     #[test]

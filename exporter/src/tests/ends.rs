@@ -4,7 +4,6 @@ use super::driver::{
     COMPACT, Function, NOW_MS, Written, attribute, block_on, event, make_records, root, shown,
     status, succeed,
 };
-use crate::export::losses::Loss;
 use crate::handler::invocation_span::end_all;
 use crate::handler::outcome::HandlerOutcome;
 use crate::handler::{TracedHandler, create_traced_handler};
@@ -283,15 +282,6 @@ fn a_panicking_extractor_does_not_fail_the_invocation() {
         .with_extractor(|_: &Value| panic!("extractor"));
     block_on(handler.clone().call(event(json!({})))).unwrap();
     assert_eq!(function.span().name, "orders");
-}
-
-#[test]
-fn a_failing_output_counts_lost_spans_and_the_handler_succeeds() {
-    let function = Function::with(&[], |config| config.with_output(Arc::new(ClosedOutput)));
-    function.invoke();
-    let losses = function.completion.telemetry.signals.line.losses();
-    let lost = losses.lost(wire::SignalKind::Traces, Loss::OutputFailed);
-    assert_eq!(lost, 1);
 }
 
 /// Refuses lines until it is open.

@@ -3,7 +3,6 @@
 use super::driver::{Function, attribute, block_on, context, event, shown, status, succeed};
 use crate::handler::TracedHandler;
 use crate::handler::trigger::SpanAttributesExtractor;
-use crate::handler::trigger::api_gateway::ApiGatewayV2Extractor;
 use crate::handler::trigger::span_attributes::{SpanAttributes, TriggerType};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use expect_test::{Expect, expect};
@@ -173,8 +172,7 @@ async fn bad_gateway<T>(_event: LambdaEvent<T>) -> Result<Value, Error> {
 #[test]
 fn an_http_invocation_is_one_span_with_typed_attributes() {
     let function = Function::new();
-    let handler = TracedHandler::new("orders", function.completion.clone(), bad_gateway)
-        .with_extractor(ApiGatewayV2Extractor::new());
+    let handler = TracedHandler::new("orders", function.completion.clone(), bad_gateway);
     let payload: ApiGatewayV2httpRequest =
         serde_json::from_value(version_2("GET /orders/{id}")).unwrap();
     block_on(handler.clone().call(LambdaEvent::new(payload, context()))).unwrap();

@@ -3,7 +3,7 @@
 
 use super::driver::{Function, attribute, block_on, context, event, status};
 use crate::handler::tracing_layer::OtelTracingLayer;
-use crate::handler::trigger::json::JsonExtractor;
+use crate::handler::trigger::SpanAttributesExtractor as _;
 use futures_core::Stream;
 use lambda_runtime::tower::ServiceBuilder;
 use lambda_runtime::{Error, LambdaEvent, Service as _, StreamResponse};
@@ -60,9 +60,7 @@ fn an_extractor_describes_events_of_any_type() {
     let function = Function::new();
     let layer = OtelTracingLayer::new(function.completion.clone())
         .with_kind(SpanKind::Consumer)
-        .with_extractor(|event: &Opaque| {
-            crate::handler::trigger::Extractor::extract(&JsonExtractor, &event.0)
-        });
+        .with_extractor(|event: &Opaque| event.0.extract_span_attributes());
     let mut service = ServiceBuilder::new()
         .layer(layer)
         .service_fn(async |_: LambdaEvent<Opaque>| Ok::<_, Error>(json!(null)));

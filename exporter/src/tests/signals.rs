@@ -1,6 +1,7 @@
 //! Child spans, log records and measurements of an invocation.
 
 use super::driver::{Function, Written, attribute, shown, status};
+use crate::export::losses::Loss;
 use crate::output::InMemoryOutput;
 use crate::output::Output;
 use expect_test::expect;
@@ -384,6 +385,8 @@ fn a_full_buffer_drops_children_but_keeps_the_root_span() {
     function.completion.complete();
     let written = Written::read(output.memory.take_lines());
     assert_eq!(written.span_names(), ["1", "2", "3", "orders"]);
+    let losses = function.completion.telemetry.signals.line.losses();
+    assert_eq!(losses.lost(wire::SignalKind::Traces, Loss::BufferFull), 2);
 }
 
 /// The argument types of `#[tracing::instrument]`.

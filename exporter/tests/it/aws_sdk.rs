@@ -110,7 +110,7 @@ async fn a_sent_message_carries_the_context_of_its_producer_span() {
         .await;
     let (span, root) = (written.span("SQS.SendMessage"), written.span("shop"));
     assert_eq!((&span.kind, span.parent_span_id), (&SpanKind::Producer, root.span_id));
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         http.response.status_code=200
         messaging.destination.name=orders
         messaging.operation.name=send
@@ -120,7 +120,7 @@ async fn a_sent_message_carries_the_context_of_its_producer_span() {
         rpc.service=SQS
         rpc.system=aws-api
         server.address=127.0.0.1
-    "#]]
+    "]]
     .assert_eq(&shown(span));
     let received = function.received();
     assert_eq!(received[0].body, "{\"order\": 7}");

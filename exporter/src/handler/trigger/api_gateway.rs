@@ -1,39 +1,14 @@
 //! API Gateway: REST APIs (payload version 1) and HTTP APIs (version 2, which function URLs use too).
 
+use super::SpanAttributesExtractor;
 use super::http_request::{HttpRequest, query_string, route_of_key, web_socket};
 use super::span_attributes::SpanAttributes;
-use super::{Extractor, SpanAttributesExtractor, json};
 use aws_lambda_events::apigw::{
     ApiGatewayProxyRequest, ApiGatewayV2httpRequest, ApiGatewayWebsocketProxyRequest,
 };
 use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::query_map::QueryMap;
-use serde_json::Value;
 use std::collections::HashMap;
-
-/// Describes invocations by API Gateway REST APIs (payload version 1).
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ApiGatewayV1Extractor;
-
-/// Describes invocations by API Gateway HTTP APIs (payload version 2) and function URLs.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ApiGatewayV2Extractor;
-
-impl ApiGatewayV1Extractor {
-    /// Creates the extractor.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self
-    }
-}
-
-impl ApiGatewayV2Extractor {
-    /// Creates the extractor.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self
-    }
-}
 
 impl SpanAttributesExtractor for ApiGatewayV2httpRequest {
     fn extract_span_attributes(&self) -> SpanAttributes {
@@ -127,28 +102,4 @@ fn headers(headers: &HeaderMap) -> HashMap<String, String> {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
         })
         .collect()
-}
-
-impl Extractor<ApiGatewayV2httpRequest> for ApiGatewayV2Extractor {
-    fn extract(&self, event: &ApiGatewayV2httpRequest) -> SpanAttributes {
-        event.extract_span_attributes()
-    }
-}
-
-impl Extractor<ApiGatewayProxyRequest> for ApiGatewayV1Extractor {
-    fn extract(&self, event: &ApiGatewayProxyRequest) -> SpanAttributes {
-        event.extract_span_attributes()
-    }
-}
-
-impl Extractor<Value> for ApiGatewayV2Extractor {
-    fn extract(&self, event: &Value) -> SpanAttributes {
-        json::http::version_2(event).into_span_attributes()
-    }
-}
-
-impl Extractor<Value> for ApiGatewayV1Extractor {
-    fn extract(&self, event: &Value) -> SpanAttributes {
-        json::http::version_1(event).into_span_attributes()
-    }
 }

@@ -1,9 +1,9 @@
 //! Describes an invocation from its event: trigger, attributes, links and the headers with the parent.
 
-pub(crate) mod api_gateway;
+mod api_gateway;
 mod documents;
 mod http_request;
-pub(crate) mod json;
+mod json;
 mod messages;
 mod sender;
 pub(crate) mod span_attributes;

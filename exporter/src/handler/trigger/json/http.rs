@@ -24,7 +24,7 @@ pub(super) fn http(event: &Value) -> Option<SpanAttributes> {
     }
 }
 
-pub(in super::super) fn version_2(event: &Value) -> HttpRequest {
+fn version_2(event: &Value) -> HttpRequest {
     HttpRequest {
         method: text(event, "/requestContext/http/method").unwrap_or_default(),
         route: text(event, "/routeKey")
@@ -43,7 +43,7 @@ pub(in super::super) fn version_2(event: &Value) -> HttpRequest {
     }
 }
 
-pub(in super::super) fn version_1(event: &Value) -> HttpRequest {
+fn version_1(event: &Value) -> HttpRequest {
     HttpRequest {
         method: text(event, "/httpMethod").unwrap_or_default(),
         route: text(event, "/resource").or_else(|| text(event, "/requestContext/resourcePath")),

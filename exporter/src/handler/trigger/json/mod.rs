@@ -1,38 +1,20 @@
 //! Events as plain JSON, recognized by their shape. Any field may be missing or have another type.
 
+use super::SpanAttributesExtractor;
 use super::documents::{self, Change, changes, object_name, objects};
 use super::messages::{bus_event, name_of_arn};
 use super::sender::headers_of_json;
 use super::span_attributes::SpanAttributes;
-use super::{Extractor, SpanAttributesExtractor};
 use http::{app_sync, headers, http};
 use messages::{of_batch, of_records, one};
 use opentelemetry::KeyValue;
 use serde_json::Value;
 
-pub(super) mod http;
+mod http;
 mod messages;
 
-/// Describes invocations by plain JSON. Recognizes the events of AWS's services by their structure. In other events it looks for
-/// a parent in `headers` and in `request.headers`. It also describes a single message of a batch whose JSON names its source:
-/// SQS, SNS, Kinesis and Kafka.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct JsonExtractor;
-
-impl JsonExtractor {
-    /// Creates the extractor.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self
-    }
-}
-
-impl Extractor<Value> for JsonExtractor {
-    fn extract(&self, event: &Value) -> SpanAttributes {
-        event.extract_span_attributes()
-    }
-}
-
+/// Recognizes the events of AWS's services by their structure. In other events it looks for a parent in `headers` and in
+/// `request.headers`. Also describes a single message of a batch whose JSON names its source: SQS, SNS, Kinesis and Kafka.
 impl SpanAttributesExtractor for Value {
     fn extract_span_attributes(&self) -> SpanAttributes {
         // Amazon EventBridge Pipes pass a list of records.
