@@ -79,10 +79,6 @@ fn the_demo_balances_and_shows_a_trace_of_both_functions() {
     assert_eq!(out.lines().next(), out.lines().next_back());
     assert!(!out.contains('\u{1b}'), "colours belong on a terminal");
     assert!(out.contains("(Lambda's own time, including the handler)"), "{out}");
-    for process in ["orders (Rust)", "lambda-otlp-extension beside orders", "lambda-otlp-forwarder"]
-    {
-        assert!(out.contains(process), "{out}");
-    }
     // The trace of the invocation that timed out has the partial span below the root.
     let mut spans = waterfall(&out, ": orders, timeout");
     spans.sort();
@@ -98,9 +94,6 @@ fn the_demo_balances_and_shows_a_trace_of_both_functions() {
     assert_eq!(spans, expected, "{out}");
     if said.contains(WITHOUT_PYTHON) {
         return;
-    }
-    for process in ["shop (Python)", "lambda-otlp-extension beside shop"] {
-        assert!(out.contains(process), "{out}");
     }
     let mut spans = waterfall(&out, ": shop, warm, calls orders");
     spans.sort();
@@ -133,7 +126,6 @@ fn the_demo_balances_without_python() {
     let (code, out, said) = demo(&[], without_python().path(), &[]);
     assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
     assert!(said.contains(&format!("{WITHOUT_PYTHON}there is no Python 3.12")), "{said}");
-    assert!(out.contains("lambda-otlp-extension beside orders"), "{out}");
     assert!(!out.contains("shop"), "{out}");
 }
 
@@ -158,17 +150,13 @@ fn the_demo_balances_without_pypi() {
 
 #[test]
 fn the_demo_reports_items_lost_by_the_backend() {
-    for after in ["0", "70"] {
-        let arguments = ["--lose", "1", "--lose-after", after];
-        let (code, out, said) = demo(&arguments, without_python().path(), &[]);
-        assert!(code == Some(1) && out.contains("NOT BALANCED"), "{code:?}\n{out}\n{said}");
-        assert!(out.contains("the backend was told to lose 1, and lost 1"), "{out}");
-        assert!(out.contains(" missing: "), "{out}");
-        assert!(
-            out.starts_with("demo: NOT BALANCED: ")
-                && out.lines().next() == out.lines().next_back()
-        );
-    }
+    let (code, out, said) = demo(&["--lose", "1"], without_python().path(), &[]);
+    assert!(code == Some(1) && out.contains("NOT BALANCED"), "{code:?}\n{out}\n{said}");
+    assert!(out.contains("the backend was told to lose 1, and lost 1"), "{out}");
+    assert!(out.contains(" missing: "), "{out}");
+    assert!(
+        out.starts_with("demo: NOT BALANCED: ") && out.lines().next() == out.lines().next_back()
+    );
 }
 
 #[test]

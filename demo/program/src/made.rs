@@ -4,8 +4,8 @@
 //! They are derived from the simulator's records by string comparison and plain JSON, without the code under test.
 
 use crate::accounting::{Item, ItemKind};
-use crate::metric_total::Total;
-use crate::warehouse::is_never_answered;
+use crate::functions::is_never_answered;
+use crate::stored::Total;
 use serde_json::Value;
 use simulator::queue::ReceivedMessage;
 use simulator::{Invocation, InvocationResult, LogEvent};

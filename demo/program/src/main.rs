@@ -1,22 +1,17 @@
 //! `cargo demo`: functions, extension, forwarder and a backend on this machine, every item counted.
 
 mod accounting;
-mod arguments;
 mod functions;
 mod html;
 mod made;
-mod metric_total;
-mod path;
 mod run;
 mod stored;
 mod view;
-mod warehouse;
-mod waterfall;
 
 use anyhow::Context as _;
-use arguments::Arguments;
-use clap::Parser as _;
+use clap::Parser;
 use std::io::{self, ErrorKind, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Exit code for invalid arguments and for failures before the run: `EX_USAGE` of `sysexits.h`.
@@ -48,7 +43,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
-    let run = runtime.block_on(path::run(arguments))?;
+    let run = runtime.block_on(run::run(arguments))?;
     let accounts = run.accounts();
     if let Some(mut page) = page {
         let written = page.write_all(html::page(&run, &accounts).as_bytes());
@@ -69,3 +64,29 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 #[cfg(test)]
 mod tests;
+
+/// Runs functions, the extension, the forwarder and a backend on this machine, and compares every item that the functions made
+/// with the items in the backend.
+#[derive(Parser, Default)]
+#[command(
+    name = "cargo demo",
+    bin_name = "cargo demo",
+    after_help = "\
+Examples:
+  cargo demo --html run.html
+  cargo demo --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'"
+)]
+pub(crate) struct Arguments {
+    /// Make the demo's backend drop this many records although it answers 200; the demo reports them.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) lose: u64,
+    /// Also post to this OTLP endpoint; for OpenObserve the base URL with `/api/{org}`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Header of the requests to --endpoint; may be repeated.
+    #[arg(long = "header", value_name = "K=V", requires = "endpoint")]
+    pub(crate) headers: Vec<String>,
+    /// Also write the run as one HTML page: traces, logs, metrics and the accounting.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}

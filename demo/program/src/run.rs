@@ -1,15 +1,29 @@
-//! One run of the demo: invocations, items made, items in the backend.
+//! Runs the whole path: invocations, log groups, the forwarder, a backend.
 
+use crate::Arguments;
 use crate::accounting::{self, Accounts, Item, LedgerLine};
+use crate::functions::Warehouse;
+use crate::functions::{
+    CALLED, CHECKOUT, CHECKOUT_LABEL, ORDERS, ORDERS_STORY, PARCELS, PARCELS_STORY, SHOP,
+    SHOP_STORY, STOCK, STOCK_STORY, Surroundings, checkout_event, orders_event, python, shop_event,
+};
+use crate::made::{self, Delivered};
 use crate::stored::Arrived;
-use simulator::Invocation;
-use std::collections::{BTreeMap, BTreeSet};
+use anyhow::{Context as _, bail};
+use console::waterfall::EXTENSION_SCOPE;
+use console::{layer, reach};
+use settings::{Check, Env, Source as _};
+use simulator::queue::{Queue, QueueServer};
+use simulator::sink::Sink;
+use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(crate) struct Run {
     pub(crate) invocations: Vec<Labelled>,
-    pub(crate) forwarder_invocations: Vec<Invocation>,
-    /// The process ids of the extension, by function.
-    pub(crate) extensions: BTreeMap<&'static str, BTreeSet<u32>>,
+    pub(crate) forwarder_invocations: usize,
     /// The number of log events of the functions, including Lambda's own.
     pub(crate) log_events: usize,
     /// The text of the log events, by id.
@@ -33,6 +47,18 @@ pub(crate) struct Labelled {
     pub(crate) invocation: Invocation,
 }
 
+impl Labelled {
+    /// The result in words: of a failure, the message that the function's caller sees.
+    pub(crate) fn result(&self) -> String {
+        match &self.invocation.result {
+            InvocationResult::Response(_) => "response".to_owned(),
+            InvocationResult::FunctionError { body, .. } => error_message(body),
+            InvocationResult::Timeout => "timed out".to_owned(),
+            InvocationResult::Crash { .. } => "crashed".to_owned(),
+        }
+    }
+}
+
 impl Run {
     pub(crate) fn accounts(&self) -> Accounts {
         accounting::compare(&self.ledger, &self.others, &self.arrived.items())
@@ -44,14 +70,291 @@ impl Run {
     }
 }
 
-pub(crate) fn pids<'a>(invocations: impl IntoIterator<Item = &'a Invocation>) -> BTreeSet<u32> {
-    invocations.into_iter().filter_map(|invocation| invocation.pid).collect()
-}
-
 /// The text of `{"errorMessage": …}`, which the function's caller sees.
 pub(crate) fn error_message(body: &[u8]) -> String {
     serde_json::from_slice::<serde_json::Value>(body)
         .ok()
         .and_then(|error| error.get("errorMessage")?.as_str().map(str::to_owned))
         .unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
+}
+
+const FORWARDER: &str = "lambda-otlp-forwarder";
+const FORWARDER_ELSEWHERE: &str = "lambda-otlp-forwarder-elsewhere";
+const USER: &str = "root@example.com";
+const PASSWORD: &str = "demo";
+
+struct Programs {
+    orders: PathBuf,
+    checkout: PathBuf,
+    parcels: PathBuf,
+    extension: PathBuf,
+    forwarder: PathBuf,
+    /// The interpreters for "shop" and "stock", or the reason why there is none.
+    shop: Result<PathBuf, String>,
+    stock: Result<PathBuf, String>,
+}
+
+impl Programs {
+    /// Builds the programs, and installs the packages of the Python functions.
+    fn build(workspace: &Path) -> anyhow::Result<Self> {
+        progress(
+            "building the functions, the extension and the forwarder (cargo build, about a minute the first time)",
+        );
+        let built = binaries::build(
+            workspace,
+            &["demo-function", "demo-checkout", "demo-parcels", layer::EXTENSION, FORWARDER],
+        )?;
+        let built = |name| binaries::find(&built, name);
+        progress("installing the packages of the Python functions (pip install, once)");
+        let [shop, stock] = std::thread::scope(|scope| {
+            let installs = ["python", "unchanged"]
+                .map(|sources| scope.spawn(move || python(workspace, sources)));
+            let panicked = |_| Err("its installation panicked".to_owned());
+            installs.map(|install| install.join().unwrap_or_else(panicked))
+        });
+        Ok(Self {
+            orders: built("demo-function")?,
+            checkout: built("demo-checkout")?,
+            parcels: built("demo-parcels")?,
+            extension: built(layer::EXTENSION)?,
+            forwarder: built(FORWARDER)?,
+            shop,
+            stock,
+        })
+    }
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
+    check_elsewhere(arguments).await?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let programs = Programs::build(&workspace)?;
+    let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let ledger = directory.path().join("made.jsonl");
+    let wrapper = layer::Wrapper::of_checkout(&workspace);
+    let layer = layer::assemble(directory.path(), &programs.extension, Some(wrapper))?;
+    let warehouse = Warehouse::open().context("cannot open the warehouse")?;
+
+    let sink = Sink::builder().user(USER, PASSWORD).start().await?;
+    let process = std::process::id();
+    progress(&format!("backend: a fake OpenObserve on {} (process {process})", sink.base()));
+    // The accounting ignores the extension's own metrics, so it would not notice their loss.
+    sink.never_lose(EXTENSION_SCOPE);
+    sink.lose(arguments.lose);
+    let lambda = Lambda::start().await?;
+    let line_format = Env.get("LAMBDA_OTLP_LINE").unwrap_or_else(|| "standard".to_owned());
+    let surroundings = Surroundings { layer: &layer, ledger: &ledger, line_format: &line_format };
+    lambda.create_function(surroundings.orders(&programs.orders))?;
+    // The queue delivers failed messages again at once.
+    let queue = QueueServer::start(Queue::new(PARCELS).visibility_timeout(Duration::ZERO)).await?;
+    lambda.create_function(surroundings.checkout(&programs.checkout, &queue.queue_url()))?;
+    lambda.create_function(surroundings.parcels(&programs.parcels))?;
+    let mut names = vec![ORDERS, CHECKOUT, PARCELS];
+    match &programs.shop {
+        Ok(python) => {
+            let endpoint = format!("http://{}", lambda.endpoint());
+            let sources = workspace.join("demo/python");
+            lambda.create_function(surroundings.shop(python, &sources, &endpoint))?;
+            names.push(SHOP);
+        }
+        Err(why) => progress(&format!("without the Python function \"{SHOP}\": {why}")),
+    }
+    match &programs.stock {
+        Ok(python) => {
+            let sources = workspace.join("demo/unchanged");
+            lambda.create_function(surroundings.stock(python, &sources, &warehouse.base))?;
+            names.push(STOCK);
+        }
+        Err(why) => progress(&format!("without the Python function \"{STOCK}\": {why}")),
+    }
+    let authorization = format!("authorization=Basic {}", base64(&format!("{USER}:{PASSWORD}")));
+    subscribe(&lambda, &names, &programs.forwarder, FORWARDER, sink.base(), &authorization)?;
+    if let Some(endpoint) = &arguments.endpoint {
+        let headers = arguments.headers.join(",");
+        subscribe(&lambda, &names, &programs.forwarder, FORWARDER_ELSEWHERE, endpoint, &headers)?;
+    }
+
+    let mut story = Story { lambda: &lambda, invocations: Vec::new() };
+    for ((label, action), index) in ORDERS_STORY.into_iter().zip(0..) {
+        story.invoke(ORDERS, label, &orders_event(index, action)).await?;
+    }
+    if names.contains(&SHOP) {
+        for ((label, action), index) in SHOP_STORY.into_iter().zip(0..) {
+            story.invoke(SHOP, label, &shop_event(index, action)).await?;
+        }
+    }
+    if names.contains(&STOCK) {
+        for (label, item) in STOCK_STORY {
+            story.invoke(STOCK, label, &serde_json::json!({ "item": item })).await?;
+        }
+    }
+    story.invoke(CHECKOUT, CHECKOUT_LABEL, &checkout_event()).await?;
+    let mut deliveries = Vec::new();
+    for label in PARCELS_STORY {
+        deliveries.push(story.deliver(queue.queue(), label).await?);
+    }
+    let Story { invocations, .. } = story;
+    progress(
+        "Lambda shuts the environments down, CloudWatch Logs delivers the log groups to the forwarder",
+    );
+    for name in &names {
+        lambda.recycle(name).await?;
+    }
+    lambda.flush_subscriptions().await;
+
+    let log_events: Vec<LogEvent> = names.iter().flat_map(|name| lambda.log_events(name)).collect();
+    let run = Run {
+        invocations,
+        forwarder_invocations: lambda.invocations(FORWARDER).len(),
+        log_events: log_events.len(),
+        lines: log_events.into_iter().map(|event| (event.id, event.message)).collect(),
+        ledger: read_ledger(&ledger)?,
+        others: others(&lambda, &names, &warehouse, &deliveries)?,
+        arrived: Arrived::at(&sink),
+        oddities: sink.oddities().iter().map(|oddity| format!("{oddity:?}")).collect(),
+        refused_elsewhere: refused_elsewhere(&lambda),
+        elsewhere: arguments.endpoint.clone(),
+        told_to_lose: arguments.lose,
+        lost_on_purpose: sink.counts().lost,
+    };
+    lambda.shut_down().await;
+    Ok(run)
+}
+
+struct Story<'a> {
+    lambda: &'a Lambda,
+    invocations: Vec<Labelled>,
+}
+
+impl Story<'_> {
+    async fn invoke(
+        &mut self,
+        function: &'static str,
+        label: &'static str,
+        event: &serde_json::Value,
+    ) -> anyhow::Result<()> {
+        progress(&format!("invoking {function}: {label}"));
+        let invocation = self.lambda.invoke(function, event.to_string()).await?;
+        self.invocations.push(Labelled { function, label, invocation });
+        // The function responds before its extensions are done.
+        self.lambda.wait_for_invocations().await;
+        let is_known = |invocation: &Invocation| {
+            let known = |known: &Labelled| known.invocation.request_id == invocation.request_id;
+            self.invocations.iter().any(known)
+        };
+        let called = self.lambda.invocations(ORDERS).into_iter();
+        let called: Vec<_> = called.filter(|invocation| !is_known(invocation)).collect();
+        self.invocations.extend(called.into_iter().map(|invocation| Labelled {
+            function: ORDERS,
+            label: CALLED,
+            invocation,
+        }));
+        Ok(())
+    }
+}
+
+impl Story<'_> {
+    /// Invokes "parcels" with the messages in the queue, like Lambda's event source mapping with
+    /// `ReportBatchItemFailures`.
+    async fn deliver(&mut self, queue: &Queue, label: &'static str) -> anyhow::Result<Delivered> {
+        let messages = queue.receive(10);
+        self.invoke(PARCELS, label, &queue.lambda_event(&messages)).await?;
+        let own = self.invocations.iter().rfind(|known| known.function == PARCELS);
+        let Some(Labelled { invocation, .. }) = own else { bail!("\"{PARCELS}\" was not invoked") };
+        let failed = match &invocation.result {
+            InvocationResult::Response(response) => String::from_utf8_lossy(response).into_owned(),
+            _ => bail!("\"{PARCELS}\" failed"),
+        };
+        for message in messages.iter().filter(|message| !failed.contains(&message.message_id)) {
+            let deleted = queue.delete(&message.receipt_handle);
+            deleted.map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;
+        }
+        Ok(Delivered { request_id: invocation.request_id.clone(), messages })
+    }
+}
+
+/// Returns the items that the functions' file does not list.
+fn others(
+    lambda: &Lambda,
+    names: &[&str],
+    warehouse: &Warehouse,
+    deliveries: &[Delivered],
+) -> anyhow::Result<Vec<Item>> {
+    let mut others: Vec<Item> =
+        made::of_stock(&lambda.invocations(STOCK), warehouse.asked()).collect();
+    others.extend(made::of_queue(deliveries));
+    for name in names {
+        others.extend(made::of_log(name, &lambda.log_events(name)));
+        others.extend(made::of_invocations(&lambda.invocations(name)));
+        let said = made::of_platform(name, &lambda.platform_events(name));
+        others.extend(said.context("cannot read an event of the Telemetry API")?);
+    }
+    Ok(others)
+}
+
+fn refused_elsewhere(lambda: &Lambda) -> BTreeSet<String> {
+    let invocations = lambda.invocations(FORWARDER_ELSEWHERE);
+    let failed = invocations.iter().filter(|invocation| !invocation.is_success());
+    failed
+        .map(|invocation| match &invocation.result {
+            InvocationResult::FunctionError { body, .. } => error_message(body),
+            other => format!("{other:?}"),
+        })
+        .collect()
+}
+
+async fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
+    let Some(endpoint) = &arguments.endpoint else { return Ok(()) };
+    if let Some(header) = arguments.headers.iter().find(|header| !header.contains('=')) {
+        bail!("--header {header}: expected K=V, for example \"authorization=Basic …\"");
+    }
+    let variables = HashMap::from([
+        ("LAMBDA_OTLP_ENDPOINT".to_owned(), endpoint.clone()),
+        ("LAMBDA_OTLP_HEADERS".to_owned(), arguments.headers.join(",")),
+    ]);
+    let (config, _) = forwarder::Config::from_source(&variables);
+    let config =
+        config.context("--endpoint and --header, which become the forwarder's variables")?;
+    let reach = reach::reach(config.destination, &variables).context("--endpoint")?;
+    progress(&format!("checking that {endpoint} accepts OTLP"));
+    match reach::check(&reach).await.into_iter().find(Check::is_failed) {
+        Some(Check { text, .. }) => bail!("--endpoint {endpoint}: {text}"),
+        None => Ok(()),
+    }
+}
+
+fn progress(text: &str) {
+    // The reader of stderr may be gone.
+    let _written = writeln!(io::stderr(), "· {text}");
+}
+
+/// Subscribes a forwarder to the log groups of these functions.
+fn subscribe(
+    lambda: &Lambda,
+    functions: &[&str],
+    forwarder: &Path,
+    name: &str,
+    endpoint: &str,
+    headers: &str,
+) -> anyhow::Result<()> {
+    lambda.create_function(
+        FunctionSpec::new(name, forwarder)
+            .timeout(Duration::from_secs(30))
+            .memory_mb(256)
+            .env("LAMBDA_OTLP_ENDPOINT", endpoint)
+            .env("LAMBDA_OTLP_HEADERS", headers),
+    )?;
+    for function in functions {
+        lambda.subscribe(&format!("/aws/lambda/{function}"), name, "")?;
+    }
+    Ok(())
+}
+
+fn read_ledger(path: &Path) -> anyhow::Result<Vec<LedgerLine>> {
+    let text = std::fs::read_to_string(path).context("the functions wrote no ledger")?;
+    text.lines().map(|line| serde_json::from_str(line).context("the functions' ledger")).collect()
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
 }

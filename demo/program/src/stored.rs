@@ -2,11 +2,11 @@
 
 use crate::accounting::{Item, ItemKind, numbered};
 use crate::made;
-use crate::metric_total::{EXTENSION_METRICS, Total};
 use console::waterfall::{EXTENSION_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use simulator::sink::{Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan};
 use std::collections::BTreeMap;
@@ -177,4 +177,59 @@ pub(crate) fn service<T>(stored: &Stored<T>) -> String {
 
 pub(crate) fn number(attributes: &[KeyValue]) -> Option<String> {
     text_of(attributes, NUMBER)
+}
+
+/// The metrics that only the extension can make. The forwarder makes the others.
+pub(crate) const EXTENSION_METRICS: [&str; 5] = [
+    "aws.lambda.response_latency",
+    "aws.lambda.response_duration",
+    "aws.lambda.runtime_overhead",
+    "aws.lambda.extension_overhead",
+    "aws.lambda.produced_bytes",
+];
+
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Total {
+    /// The value of a sum, the count of a histogram, or the number of points of a gauge.
+    pub(crate) count: f64,
+    pub(crate) sum: f64,
+}
+
+impl Total {
+    pub(crate) fn count(self, service: &str, name: &str) -> String {
+        format!("{service} {name} {}", self.count)
+    }
+
+    /// Rounded to microseconds, the precision of Lambda's reports.
+    pub(crate) fn in_full(self, service: &str, name: &str) -> String {
+        format!("{service} {name} {}, sum {:.6}", self.count, self.sum)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    pub(crate) fn add(&mut self, data: Option<&Data>) {
+        match data {
+            Some(Data::Sum(sum)) => {
+                self.count +=
+                    sum.data_points.iter().map(|point| value(point.value.as_ref())).sum::<f64>();
+            }
+            Some(Data::Histogram(histogram)) => {
+                for point in &histogram.data_points {
+                    self.count += point.count as f64;
+                    self.sum += point.sum.unwrap_or_default();
+                }
+            }
+            Some(Data::Gauge(gauge)) => self.count += gauge.data_points.len() as f64,
+            _ => {}
+        }
+    }
+}
+
+/// The value of a data point.
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+pub(crate) fn value(value: Option<&number_data_point::Value>) -> f64 {
+    match value {
+        Some(number_data_point::Value::AsInt(value)) => *value as f64,
+        Some(number_data_point::Value::AsDouble(value)) => *value,
+        None => 0.0,
+    }
 }

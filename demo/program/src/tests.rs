@@ -1,9 +1,8 @@
 //! Checks of one run of the demo. Without Python, the checks of "shop" are skipped.
 
+use crate::Arguments;
 use crate::accounting::{Accounts, ItemKind, compare};
-use crate::arguments::Arguments;
 use crate::functions::{CHECKOUT, ORDERS, PARCELS, SHOP, STOCK};
-use crate::path;
 use crate::run::Run;
 use crate::stored::{Arrived, is_partial, number, service};
 use console::waterfall::{PLATFORM_SCOPE, text};
@@ -15,11 +14,17 @@ use std::sync::LazyLock;
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(path::run(&Arguments::default())).unwrap()
+    runtime.block_on(crate::run::run(&Arguments::default())).unwrap()
 });
 
-fn accounts_of(arrived: &Arrived) -> Accounts {
-    compare(&RUN.ledger, &RUN.others, &arrived.items())
+/// The accounts after this change of the items in the backend, which must not balance.
+#[track_caller]
+fn accounts_after(change: impl FnOnce(&mut Arrived)) -> Accounts {
+    let mut arrived = RUN.arrived.clone();
+    change(&mut arrived);
+    let accounts = compare(&RUN.ledger, &RUN.others, &arrived.items());
+    assert!(!accounts.balance());
+    accounts
 }
 
 fn functions() -> BTreeSet<&'static str> {
@@ -32,7 +37,6 @@ fn every_service_stores_its_items_exactly_once() {
     assert_eq!(RUN.oddities, [""; 0]);
     let services: BTreeSet<String> = RUN.arrived.spans.iter().map(service).collect();
     assert_eq!(services, functions().into_iter().map(str::to_owned).collect());
-    assert!(functions().iter().all(|function| !RUN.extensions[function].is_empty()));
 }
 
 #[test]
@@ -80,7 +84,7 @@ fn parcels_batches_link_to_the_sending_spans_of_checkout() {
     assert_eq!((sent.len(), batches.len(), links(batches[0])), (3, 2, senders.clone()));
     let again = links(batches[1]);
     assert!(again.len() == 1 && again.is_subset(&senders), "the one that was dropped");
-    let drawn: Vec<String> = crate::waterfall::waterfalls(&RUN)
+    let drawn: Vec<String> = crate::view::waterfalls(&RUN)
         .into_iter()
         .flat_map(|trace| trace.rows)
         .flat_map(|row| row.links)
@@ -90,14 +94,6 @@ fn parcels_batches_link_to_the_sending_spans_of_checkout() {
         drawn.iter().all(|link| link.starts_with("send parcel of checkout, trace ")),
         "{drawn:?}"
     );
-}
-
-#[test]
-fn a_lost_link_is_detected() {
-    let at = RUN.arrived.spans.iter().position(|span| !span.item.links.is_empty()).unwrap();
-    let mut arrived = RUN.arrived.clone();
-    arrived.spans[at].item.links.pop();
-    assert_eq!(accounts_of(&arrived).by_kind[&ItemKind::Link].missing.len(), 1);
 }
 
 #[test]
@@ -150,62 +146,29 @@ fn only_records_outside_an_invocation_have_no_trace_id() {
 }
 
 #[test]
-fn a_lost_span_or_log_record_is_reported_by_number() {
-    let check = |what: ItemKind, number: Option<String>, arrived: &Arrived| {
-        let accounts = accounts_of(arrived);
-        assert!(!accounts.balance(), "{what:?} {number:?}");
+fn a_lost_item_is_reported_by_number() {
+    let check = |what: ItemKind, number: Option<String>, accounts: &Accounts| {
         if let Some(number) = number {
             let [missing] = &accounts.by_kind[&what].missing[..] else { panic!("{accounts:?}") };
             assert_eq!(missing.split(' ').next(), Some(&*number), "{what:?}");
         }
     };
-    for at in 0..RUN.arrived.spans.len() {
-        let mut arrived = RUN.arrived.clone();
-        let lost = arrived.spans.remove(at);
-        let what = if is_partial(&lost) { ItemKind::PartialSpan } else { ItemKind::Span };
-        check(what, number(&lost.item.attributes), &arrived);
+    for (at, lost) in RUN.arrived.spans.iter().enumerate() {
+        let accounts = accounts_after(|arrived| drop(arrived.spans.remove(at)));
+        let what = if is_partial(lost) { ItemKind::PartialSpan } else { ItemKind::Span };
+        check(what, number(&lost.item.attributes), &accounts);
     }
-    for at in 0..RUN.arrived.log_records.len() {
-        let mut arrived = RUN.arrived.clone();
-        let lost = arrived.log_records.remove(at);
-        check(ItemKind::LogRecord, number(&lost.item.attributes), &arrived);
+    for (at, lost) in RUN.arrived.log_records.iter().enumerate() {
+        let accounts = accounts_after(|arrived| drop(arrived.log_records.remove(at)));
+        check(ItemKind::LogRecord, number(&lost.item.attributes), &accounts);
     }
-}
-
-#[test]
-fn a_lost_attribute_or_log_body_is_detected() {
-    let mut attributes = 0;
-    for at in 0..RUN.arrived.spans.len() {
-        let span = &RUN.arrived.spans[at];
-        if number(&span.item.attributes).is_none() || is_partial(span) {
-            continue;
-        }
-        for key in 0..span.item.attributes.len() {
-            let mut arrived = RUN.arrived.clone();
-            arrived.spans[at].item.attributes.remove(key);
-            assert!(!accounts_of(&arrived).balance(), "{key} of {span:?}");
-            attributes += 1;
-        }
-    }
-    assert!(attributes > 100, "{attributes}");
-    let numbered = |record: &StoredLogRecord| number(&record.item.attributes).is_some();
-    let at = RUN.arrived.log_records.iter().position(numbered).unwrap();
-    let mut arrived = RUN.arrived.clone();
-    arrived.log_records[at].item.attributes.pop();
-    assert!(!accounts_of(&arrived).balance());
-    let mut arrived = RUN.arrived.clone();
-    arrived.log_records[at].item.body = None;
-    assert!(!accounts_of(&arrived).balance());
-}
-
-#[test]
-fn a_lost_data_point_is_detected() {
+    let at = RUN.arrived.spans.iter().position(|span| !span.item.links.is_empty()).unwrap();
+    let accounts = accounts_after(|arrived| drop(arrived.spans[at].item.links.pop()));
+    assert_eq!(accounts.by_kind[&ItemKind::Link].missing.len(), 1);
     let mut points = 0;
     for (at, metric) in RUN.arrived.metrics.iter().enumerate() {
         for point in 0..point_count(&metric.item) {
-            let mut arrived = RUN.arrived.clone();
-            remove_point(&mut arrived.metrics[at].item, point);
-            assert!(!accounts_of(&arrived).balance(), "{point} of {metric:?}");
+            accounts_after(|arrived| remove_point(&mut arrived.metrics[at].item, point));
             points += 1;
         }
     }
@@ -213,30 +176,38 @@ fn a_lost_data_point_is_detected() {
 }
 
 #[test]
-fn duplicate_items_are_detected() {
-    for span in &RUN.arrived.spans {
-        let mut arrived = RUN.arrived.clone();
-        arrived.spans.push(span.clone());
-        assert!(!accounts_of(&arrived).balance(), "{span:?}");
+fn a_lost_attribute_or_log_body_is_detected() {
+    let mut attributes = 0;
+    for (at, span) in RUN.arrived.spans.iter().enumerate() {
+        if number(&span.item.attributes).is_none() || is_partial(span) {
+            continue;
+        }
+        for key in 0..span.item.attributes.len() {
+            accounts_after(|arrived| drop(arrived.spans[at].item.attributes.remove(key)));
+            attributes += 1;
+        }
     }
-    for record in &RUN.arrived.log_records {
-        let mut arrived = RUN.arrived.clone();
-        arrived.log_records.push(record.clone());
-        assert!(!accounts_of(&arrived).balance(), "{record:?}");
-    }
-    for metric in &RUN.arrived.metrics {
-        let mut arrived = RUN.arrived.clone();
-        arrived.metrics.push(metric.clone());
-        assert!(!accounts_of(&arrived).balance(), "{metric:?}");
-    }
+    assert!(attributes > 100, "{attributes}");
+    let numbered = |record: &StoredLogRecord| number(&record.item.attributes).is_some();
+    let at = RUN.arrived.log_records.iter().position(numbered).unwrap();
+    accounts_after(|arrived| drop(arrived.log_records[at].item.attributes.pop()));
+    accounts_after(|arrived| arrived.log_records[at].item.body = None);
 }
 
 #[test]
-fn a_second_server_span_of_an_invocation_is_detected() {
-    let platform = RUN.arrived.spans.iter().position(|span| span.scope.name == PLATFORM_SCOPE);
-    let mut arrived = RUN.arrived.clone();
-    arrived.spans[platform.unwrap()].item.kind = SpanKind::Server as i32;
-    assert!(!accounts_of(&arrived).balance());
+fn a_duplicate_or_second_item_is_detected() {
+    for span in &RUN.arrived.spans {
+        accounts_after(|arrived| arrived.spans.push(span.clone()));
+    }
+    for record in &RUN.arrived.log_records {
+        accounts_after(|arrived| arrived.log_records.push(record.clone()));
+    }
+    for metric in &RUN.arrived.metrics {
+        accounts_after(|arrived| arrived.metrics.push(metric.clone()));
+    }
+    let is_platform = |span: &StoredSpan| span.scope.name == PLATFORM_SCOPE;
+    let platform = RUN.arrived.spans.iter().position(is_platform).unwrap();
+    accounts_after(|arrived| arrived.spans[platform].item.kind = SpanKind::Server as i32);
 }
 
 fn point_count(metric: &Metric) -> usize {

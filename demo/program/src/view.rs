@@ -1,21 +1,16 @@
 //! Shows a run in the terminal: traces as waterfalls with their logs, metrics, and the accounting.
 
-#![expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
-
 use crate::accounting::{Account, Accounts, ItemKind};
-use crate::functions::{CHECKOUT, ORDERS, PARCELS, SHOP, STOCK};
 use crate::made::COMPACT;
-use crate::run::{Labelled, Run, error_message, pids};
-use crate::stored::service;
-use crate::waterfall::{waterfalls, without_trace};
+use crate::run::{Labelled, Run};
+use crate::stored::{self, service, value};
 use anstyle::Style;
-use console::layer::EXTENSION;
 use console::quantity::quantity;
-use console::waterfall::Log;
 use console::waterfall::draw::{self, BAD, GOOD, HEADING, short, terminal_width};
-use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
-use simulator::InvocationResult;
-use simulator::sink::StoredMetric;
+use console::waterfall::{Log, Naming, RecordOf, SpanOf, Waterfall};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use simulator::sink::{StoredLogRecord, StoredMetric};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
@@ -63,13 +58,9 @@ fn invocations(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         "  {:<8} {:<20} {:<RESULT$} {:>9} {:>8}  request id",
         "function", "what", "result", "duration", "process"
     )?;
-    for Labelled { function, label, invocation } in &run.invocations {
-        let result = match &invocation.result {
-            InvocationResult::Response(_) => "response".to_owned(),
-            InvocationResult::FunctionError { body, .. } => short(&error_message(body), RESULT),
-            InvocationResult::Timeout => "timed out".to_owned(),
-            InvocationResult::Crash { .. } => "crashed".to_owned(),
-        };
+    for labelled in &run.invocations {
+        let Labelled { function, label, invocation } = labelled;
+        let result = short(&labelled.result(), RESULT);
         writeln!(
             out,
             "  {function:<8} {label:<20} {result:<RESULT$} {:>6.1} ms {:>8}  {}",
@@ -83,33 +74,8 @@ fn invocations(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "  {} log events{compact} -> {} invocations of the forwarder",
-        run.log_events,
-        run.forwarder_invocations.len(),
-    )?;
-    processes(run, out)
-}
-
-fn processes(run: &Run, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\n{HEADING}Processes{HEADING:#}")?;
-    let mut line = |name: &str, pids: BTreeSet<u32>| {
-        let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-        if pids.is_empty() { Ok(()) } else { writeln!(out, "  {name:<38} {}", pids.join(", ")) }
-    };
-    let functions = [
-        (ORDERS, "Rust"),
-        (SHOP, "Python"),
-        (STOCK, "Python"),
-        (CHECKOUT, "Rust"),
-        (PARCELS, "Rust"),
-    ];
-    for (function, language) in functions {
-        let own = run.invocations.iter().filter(|invocation| invocation.function == function);
-        line(&format!("{function} ({language})"), pids(own.map(|labelled| &labelled.invocation)))?;
-        let extensions = run.extensions.get(function).cloned().unwrap_or_default();
-        line(&format!("{EXTENSION} beside {function}"), extensions)?;
-    }
-    line("lambda-otlp-forwarder", pids(&run.forwarder_invocations))?;
-    line("the local Lambda, and the backend", BTreeSet::from([std::process::id()]))
+        run.log_events, run.forwarder_invocations
+    )
 }
 
 const RESULT: usize = 34;
@@ -195,14 +161,6 @@ fn total(metrics: &[&StoredMetric], unit: &str) -> String {
     }
     let sum = quantity(sum, unit);
     if is_histogram { format!("sum {sum}, count {count}") } else { sum }
-}
-
-fn value(value: Option<&number_data_point::Value>) -> f64 {
-    match value {
-        Some(number_data_point::Value::AsInt(value)) => *value as f64,
-        Some(number_data_point::Value::AsDouble(value)) => *value,
-        None => 0.0,
-    }
 }
 
 pub(crate) const OF_ACCOUNTING: &str = "Each item has a number (#1000). The functions also write it to a file, for spans and log records with all attributes. The \
@@ -294,4 +252,53 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Names a trace after its invocation, and an item by its number.
+impl Naming for Run {
+    fn label(&self, request_ids: &BTreeSet<String>) -> String {
+        // `invocations` lists a caller before the function that it calls.
+        let invocation = self
+            .invocations
+            .iter()
+            .find(|known| request_ids.contains(&known.invocation.request_id));
+        invocation.map_or_else(
+            || "of no known invocation".to_owned(),
+            |Labelled { function, label, .. }| format!("{function}, {label}"),
+        )
+    }
+
+    fn number(&self, attributes: &[KeyValue]) -> String {
+        stored::number(attributes).map_or(String::new(), |number| format!("#{number}"))
+    }
+}
+
+pub(crate) fn waterfalls(run: &Run) -> Vec<Waterfall> {
+    let services: Vec<String> = run.arrived.spans.iter().map(stored::service).collect();
+    let spans: Vec<SpanOf<'_>> = run
+        .arrived
+        .spans
+        .iter()
+        .zip(&services)
+        .map(|(span, service)| SpanOf { service, scope: &span.scope.name, span: &span.item })
+        .collect();
+    let services: Vec<String> = run.arrived.log_records.iter().map(stored::service).collect();
+    let records: Vec<RecordOf<'_>> = run
+        .arrived
+        .log_records
+        .iter()
+        .zip(&services)
+        .map(|(record, service)| RecordOf { service, record: &record.item })
+        .collect();
+    console::waterfall::waterfalls(&spans, &records, run)
+}
+
+/// The log records without a trace.
+pub(crate) fn without_trace(run: &Run) -> Vec<Log> {
+    let records = run.arrived.log_records.iter();
+    let of = |record: &StoredLogRecord| {
+        let service = stored::service(record);
+        Log::of(RecordOf { service: &service, record: &record.item }, run)
+    };
+    records.filter(|record| record.item.trace_id.is_empty()).map(of).collect()
 }

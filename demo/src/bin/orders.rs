@@ -50,7 +50,7 @@ enum Action {
 }
 
 /// The content of the event.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(default)]
 struct Order {
     action: Action,
@@ -158,31 +158,4 @@ async fn reserve(child: u32, ledger: &Ledger, instruments: &Instruments) {
     tokio::time::sleep(Duration::from_millis(2)).await;
     numbered_log!(info, ledger, child, "item reserved");
     instruments.record(ledger, 9.5 + f64::from(child));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_order_is_read_from_event_or_http_body() {
-        let check = |event: Value, action, children, first_number| {
-            let order = Order::of_event(&event).unwrap();
-            assert_eq!(order, Order { action, children, logs: 2, first_number });
-        };
-        check(json!({}), Action::Ok, 3, None);
-        check(
-            json!({ "action": "bad_gateway", "first_number": 1000 }),
-            Action::BadGateway,
-            3,
-            Some(1000),
-        );
-        check(
-            json!({ "body": "{\"action\":\"panic\",\"children\":0}", "rawPath": "/" }),
-            Action::Panic,
-            0,
-            None,
-        );
-        assert!(Order::of_event(&json!({ "action": "dance" })).is_err());
-    }
 }
