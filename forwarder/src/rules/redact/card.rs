@@ -18,21 +18,16 @@ impl DigitGroup<'_> {
 const FEWEST_DIGITS: usize = 13;
 const MOST_DIGITS: usize = 19;
 
-/// Finds card numbers, in one piece or in groups separated by a space, `-`, or the `+` of form encoding.
+/// Finds card numbers, in one piece or in groups separated by a space, `-`, or the `+` of form encoding. They may overlap.
 pub(super) fn find(text: &str, found: &mut dyn FnMut(TextRange)) {
     let bytes = text.as_bytes();
     let groups = groups(bytes);
-    let mut at = 0;
-    while let Some(rest) = groups.get(at..).filter(|rest| !rest.is_empty()) {
-        match card(bytes, rest) {
-            Some(taken) => {
-                let (first, last) = (rest.first(), rest.get(taken - 1));
-                if let (Some(first), Some(last)) = (first, last) {
-                    found(first.start..last.end());
-                }
-                at += taken;
-            }
-            None => at += 1,
+    let mut covered = 0;
+    for (at, first) in groups.iter().enumerate() {
+        let end = groups.get(at..).and_then(|rest| card_end(bytes, rest));
+        if let Some(end) = end.filter(|end| *end > covered) {
+            found(first.start..end);
+            covered = end;
         }
     }
 }
@@ -49,17 +44,13 @@ fn groups(bytes: &[u8]) -> Vec<DigitGroup<'_>> {
     groups
 }
 
-/// The number of groups that form the longest card number.
-fn card(bytes: &[u8], groups: &[DigitGroup<'_>]) -> Option<usize> {
-    let first = groups.first()?;
-    if !may_begin(bytes, first.start) {
-        return None;
-    }
+/// The end of the longest card number that begins with the first group.
+fn card_end(bytes: &[u8], groups: &[DigitGroup<'_>]) -> Option<usize> {
     let mut digits = [0u8; MOST_DIGITS];
     let mut len = 0;
     let mut longest = None;
     let mut end_before = None;
-    for (index, group) in groups.iter().enumerate() {
+    for group in groups {
         if end_before.is_some_and(|end| !is_separator(bytes, end, group.start)) {
             break;
         }
@@ -67,30 +58,11 @@ fn card(bytes: &[u8], groups: &[DigitGroup<'_>]) -> Option<usize> {
         place.copy_from_slice(group.digits);
         len += group.digits.len();
         end_before = Some(group.end());
-        let number = digits.get(..len).unwrap_or_default();
-        if len >= FEWEST_DIGITS && may_end(bytes, group.end()) && is_card(number) {
-            longest = Some(index + 1);
+        if len >= FEWEST_DIGITS && is_card(digits.get(..len)?) {
+            longest = end_before;
         }
     }
     longest
-}
-
-/// After a letter it is part of an id, and after a point part of a number.
-fn may_begin(bytes: &[u8], start: usize) -> bool {
-    let before = |back: usize| start.checked_sub(back).and_then(|at| bytes.get(at));
-    match before(1) {
-        None => true,
-        Some(b'.') => !before(2).is_some_and(u8::is_ascii_digit),
-        Some(byte) => !byte.is_ascii_alphanumeric(),
-    }
-}
-
-fn may_end(bytes: &[u8], end: usize) -> bool {
-    match bytes.get(end) {
-        None => true,
-        Some(b'.') => !bytes.get(end + 1).is_some_and(u8::is_ascii_digit),
-        Some(byte) => !byte.is_ascii_alphanumeric(),
-    }
 }
 
 fn is_separator(bytes: &[u8], end: usize, start: usize) -> bool {
