@@ -113,10 +113,7 @@ fn divide(request: Request, refinement: u32) -> Division {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backend::Reason;
     use proptest::prelude::*;
-    use std::fmt::Write as _;
-    use std::sync::Mutex;
     use wire::SignalKind;
     use wire::protobuf::Writer;
 
@@ -144,102 +141,5 @@ mod tests {
             prop_assert_eq!(found, (1..=items as u64).collect::<Vec<_>>());
             prop_assert!(!pieces.is_empty() && pieces.len() <= MOST_PIECES);
         }
-    }
-
-    #[test]
-    fn refinements_shrink_and_shift_the_pieces_then_start_over() {
-        let sizes = |refinement| {
-            let Division { pieces, .. } = divide(logs(4_096), refinement);
-            let first = crate::destination::ingest_window::time_range(&pieces[0]).unwrap().0;
-            (pieces.len(), pieces[0].items(), first)
-        };
-        assert_eq!(sizes(0), (4, 1_024, 1));
-        assert_eq!(sizes(1), (8, 256, 257));
-        assert_eq!(sizes(5), (8, 1, 6));
-        assert_eq!(sizes(6), (4, 1_024, 1));
-        assert_eq!(sizes(11), (8, 1, 12));
-    }
-
-    #[test]
-    fn the_first_two_pieces_are_not_adjacent() {
-        let first =
-            |piece: &Request| crate::destination::ingest_window::time_range(piece).unwrap().0;
-        let Division { pieces, .. } = divide(logs(4_096), 0);
-        assert_eq!(pieces.iter().map(first).collect::<Vec<_>>(), [1, 2_049, 1_025, 3_073]);
-    }
-
-    /// A backend that answers with the outcome of a function, and the sizes of its requests.
-    struct Answers<F>(F, Mutex<Vec<usize>>);
-
-    impl<F: Fn(Request) -> Outcome + Sync> Export for Answers<F> {
-        async fn export(&self, _: Option<&str>, request: Request, _: Instant) -> Outcome {
-            self.1.lock().unwrap().push(request.items());
-            self.0(request)
-        }
-    }
-
-    fn refused(request: Request, status: u16, fate: Fate) -> Outcome {
-        let reason = Reason::Status { status, text: String::new(), hint: "" };
-        Outcome { requests_sent: 1, ..Outcome::unsent(request, reason, fate) }
-    }
-
-    /// Sends 32 refused records, in eight pieces of two. Expected are the number of pieces sent, and the records of each fate.
-    async fn check(answer: impl Fn(Request) -> Outcome + Sync, expected: &str) {
-        let backend = Answers(answer, Mutex::default());
-        let whole = refused(logs(32), 400, Fate::Park);
-        let outcome = bisect_refused(&backend, None, whole, 3, Instant::now()).await;
-        assert_eq!(outcome.items(), 32);
-        let sent = backend.1.into_inner().unwrap();
-        assert!(sent.iter().all(|items| *items == 2), "{sent:?}");
-        let mut text = format!("{} sent, {} accepted", sent.len(), outcome.accepted);
-        for fate in [Fate::Park, Fate::ParkRefused, Fate::DeadLetter] {
-            let parts = outcome.parts.iter().filter(|part| part.fate == fate);
-            let items: usize = parts.map(|part| part.items).sum();
-            write!(text, ", {fate:?} {items}").unwrap();
-        }
-        assert_eq!(text, expected);
-    }
-
-    fn holds(request: &Request, record: u64) -> bool {
-        let range = crate::destination::ingest_window::time_range(request);
-        range.is_some_and(|(oldest, newest)| (oldest..=newest).contains(&record))
-    }
-
-    #[tokio::test]
-    async fn pieces_are_sent_until_four_or_24_requests_were_in_vain() {
-        let refuses = |request| refused(request, 400, Fate::Park);
-        check(refuses, "4 sent, 0 accepted, Park 32, ParkRefused 0, DeadLetter 0").await;
-        for (requests_sent, expected) in [(12, 2), (11, 3), (24, 1)] {
-            let halves = |request| Outcome { requests_sent, ..refuses(request) };
-            let expected =
-                format!("{expected} sent, 0 accepted, Park 32, ParkRefused 0, DeadLetter 0");
-            check(halves, &expected).await;
-        }
-        let is_down = |request| refused(request, 503, Fate::Park);
-        check(is_down, "1 sent, 0 accepted, Park 32, ParkRefused 0, DeadLetter 0").await;
-    }
-
-    #[tokio::test]
-    async fn a_record_is_blamed_if_any_piece_is_accepted() {
-        let accepts =
-            |request: Request| Outcome { accepted: request.items(), ..Outcome::default() };
-        let one_bad = |request: Request| {
-            if holds(&request, 3) {
-                refused(request, 400, Fate::ParkRefused)
-            } else {
-                accepts(request)
-            }
-        };
-        check(one_bad, "8 sent, 14 accepted, Park 16, ParkRefused 0, DeadLetter 2").await;
-        let all_bad = |request| refused(request, 400, Fate::ParkRefused);
-        check(all_bad, "4 sent, 0 accepted, Park 24, ParkRefused 8, DeadLetter 0").await;
-        let partial = |request: Request| {
-            if holds(&request, 3) {
-                refused(request, 400, Fate::DeadLetterPartial)
-            } else {
-                refused(request, 400, Fate::ParkRefused)
-            }
-        };
-        check(partial, "8 sent, 0 accepted, Park 16, ParkRefused 0, DeadLetter 14").await;
     }
 }

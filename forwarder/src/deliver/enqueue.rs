@@ -259,22 +259,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn messages_without_a_queue_answer_are_returned_to_lambda() {
-        for (fate, there) in
-            [(Fate::Park, KeptIn::RetryQueue), (Fate::DeadLetter, KeptIn::DeadLetterQueue)]
-        {
-            let queues = Queues { retry: Some(AnswersForOne), dead_letters: Some(AnswersForOne) };
-            let parts = (0..4).map(|_| part(fate, "503")).collect();
-            let enqueued = enqueue(&queues, parts, Duration::ZERO, Instant::now()).await;
-            let places: Vec<_> =
-                enqueued.undelivered.into_iter().map(|part| (part.items, part.kept_in)).collect();
-            assert_eq!(places, [(1, there), (3, KeptIn::Returned(None))]);
-            let ledger = enqueued.account.total;
-            assert_eq!((ledger.parked + ledger.dead_lettered, ledger.returned), (1, 3));
-        }
-    }
-
-    #[tokio::test]
     async fn only_log_events_too_large_for_a_message_stay_in_their_log_group() {
         let event = |message| LogEvent { id: String::new(), timestamp_ms: 0, message };
         // Numbers in this order hardly compress.

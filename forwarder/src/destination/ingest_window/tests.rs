@@ -156,18 +156,6 @@ fn records_outside_the_window_are_kept_dropped_or_restamped() {
 }
 
 #[test]
-fn requests_of_only_recent_or_only_old_records_stay_whole() {
-    let recent = logs(&[(NOW, 0)]);
-    for old_records in [OldRecords::Keep, OldRecords::Restamp, OldRecords::Drop] {
-        let sorted = policy(old_records).sort(recent.clone(), None, NOW);
-        assert_eq!(sorted, Sorted { send: Some(recent.clone()), ..Sorted::default() });
-    }
-    let old = logs(&[(1, 0)]);
-    let sorted = policy(OldRecords::Keep).sort(old.clone(), None, NOW);
-    assert_eq!((sorted.send, sorted.keep), (None, Some(old)));
-}
-
-#[test]
 fn a_restamped_span_keeps_its_duration_and_event_offsets() {
     let start = NOW - 10 * HOUR;
     let event =
@@ -213,16 +201,6 @@ fn metrics_and_other_backends_have_no_window() {
 }
 
 #[test]
-fn time_range_returns_the_oldest_and_newest_timestamp() {
-    assert_eq!(time_range(&logs(&[(5, 0), (0, 3), (0, 0), (9, 1)])), Some((3, 9)));
-    assert_eq!(time_range(&logs(&[(0, 0)])), None);
-    assert_eq!(time_range(&metrics(&[4, 2, 0])), Some((2, 4)));
-    let span =
-        |start| Span { start_time_unix_nano: start, end_time_unix_nano: 99, ..Span::default() };
-    assert_eq!(time_range(&traces(vec![span(8), span(6)])), Some((6, 8)));
-}
-
-#[test]
 fn the_ingest_policy_is_read_from_variables() {
     use settings::Table;
     const TABLE: Table = Table::new(&[OLD_RECORDS]);
@@ -248,41 +226,6 @@ fn the_ingest_policy_is_read_from_variables() {
 }
 
 proptest! {
-    #[test]
-    fn sorting_preserves_the_number_and_order_of_items(
-        hours in prop::collection::vec((0u64..12, 0u64..12), 0..20),
-        zeros in prop::collection::vec(any::<bool>(), 20),
-    ) {
-        let times: Vec<(u64, u64)> = hours
-            .iter()
-            .zip(&zeros)
-            .map(|((time, observed), zero)| {
-                (if *zero { 0 } else { NOW - time * HOUR }, NOW - observed * HOUR)
-            })
-            .collect();
-        let request = logs(&times);
-        let is_old = |at: &usize| {
-            let (time, observed) = times[*at];
-            (if time == 0 { observed } else { time }) + 5 * HOUR <= NOW
-        };
-        let list = |positions: Vec<usize>| {
-            positions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-        };
-        let (old, recent): (Vec<usize>, Vec<usize>) = (0..times.len()).partition(is_old);
-        let kept = policy(OldRecords::Keep).sort(request.clone(), None, NOW);
-        prop_assert_eq!(names(kept.keep.as_ref()), list(old.clone()));
-        prop_assert_eq!(names(kept.send.as_ref()), list(recent));
-        let items = |request: &Option<Request>| request.as_ref().map_or(0, Request::items);
-        prop_assert_eq!(items(&kept.send) + items(&kept.keep), request.items());
-        let moved = policy(OldRecords::Restamp).sort(request.clone(), None, NOW);
-        prop_assert_eq!(moved.restamped, old.len());
-        prop_assert_eq!(items(&moved.send), request.items());
-        if let Some(send) = moved.send {
-            prop_assert!(!WINDOW.misses_any(&send, NOW));
-            let checked = Request::check(SignalKind::Logs, send.bytes().to_vec(), &Limits::default());
-            prop_assert_eq!(checked.unwrap().items(), request.items());
-        }
-    }
 
     #[test]
     fn arbitrary_bytes_are_sorted_without_panic_or_loss(bytes in prop::collection::vec(any::<u8>(), 0..200), traces: bool) {

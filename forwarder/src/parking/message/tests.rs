@@ -138,19 +138,6 @@ fn each_kind_of_content_round_trips() {
 }
 
 #[test]
-fn absent_fields_remain_absent_after_a_round_trip() {
-    let original = Parked {
-        stream: None,
-        oldest_unix_nano: 0,
-        newest_unix_nano: 0,
-        log_events: LogEventRange::default(),
-        reason: String::new(),
-        ..parked(Content::Raw(vec![1]))
-    };
-    assert_eq!(read_back(&original, MAX_MESSAGE_BYTES).0, [original]);
-}
-
-#[test]
 fn a_large_request_is_split_into_ordered_messages() {
     let lines: Vec<String> = (0..40).map(|seed| noise(100_000, seed)).collect();
     let original = parked(Content::Request(log_records(lines.clone(), 100)));
@@ -188,21 +175,6 @@ fn a_message_gets_the_time_range_of_its_content() {
         Content::Events(batch(vec![String::new(); 3])),
         (1_790_000_000 * second, 1_790_000_000 * second + 2_000_000),
     );
-}
-
-#[test]
-fn a_large_batch_is_split_into_ordered_messages() {
-    let lines: Vec<String> = (0..30).map(|seed| noise(100_000, seed)).collect();
-    let original = parked(Content::Events(batch(lines.clone())));
-    let (read, too_large) = read_back(&original, MAX_MESSAGE_BYTES);
-    assert!(too_large.is_empty());
-    let mut found = Vec::new();
-    for parked in read {
-        let Content::Events(batch) = parked.content else { panic!("other content") };
-        assert_eq!(batch.origin.log_group, "/aws/lambda/orders");
-        found.extend(batch.events.into_iter().map(|event| event.message));
-    }
-    assert_eq!(found, lines);
 }
 
 #[test]

@@ -18,19 +18,6 @@ const TWO: &str = r#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","l
     {"id":2,"timestamp":6,"message":"two","extractedFields":{"k":"v"}}]}"#;
 
 #[test]
-fn log_events_are_read_in_order_with_their_envelope() {
-    let all = batches(TWO, 1000).unwrap();
-    assert_eq!(all.len(), 1);
-    assert_eq!(all[0].origin.log_group, "g");
-    assert_eq!(all[0].events[0].message, "one\n");
-    assert_eq!(all[0].events[1].id, "2");
-    let chunks = batches(TWO, 1).unwrap();
-    assert_eq!(chunks.len(), 2);
-    assert!(chunks.iter().all(|batch| batch.origin == all[0].origin));
-    assert!(chunks.iter().all(|batch| batch.events.len() == 1));
-}
-
-#[test]
 fn log_events_before_their_envelope_form_one_batch() {
     let late = r#"{"logEvents":[{"id":"1","timestamp":5,"message":"one"},
         {"id":"2","timestamp":6,"message":"two"}],"logStream":"s","owner":"1","logGroup":"g"}"#;
@@ -63,59 +50,6 @@ fn a_lone_surrogate_becomes_replacement_characters() {
         all[0].events[1].message.trim_end_matches('x').trim_end(),
         "bad \u{fffd}\u{fffd}\u{fffd}"
     );
-}
-
-#[test]
-fn log_events_before_a_json_error_are_still_yielded() {
-    let cut = TWO
-        .split_once(
-            r#",
-    {"id":2"#,
-        )
-        .unwrap()
-        .0;
-    let mut events = 0;
-    let limits = SourceLimits::default();
-    let read = read_json(
-        "it",
-        SliceRead::new(cut.as_bytes()),
-        &Origin::default(),
-        &limits,
-        &mut |batch| {
-            events += batch.events.len();
-            true
-        },
-    );
-    assert!(read.is_err());
-    assert_eq!(events, 1);
-}
-
-#[test]
-fn a_gzip_checksum_mismatch_is_reported_as_corrupt() {
-    let mut gzip = wire::gzip::compress(6, TWO.as_bytes());
-    let checksum = gzip.len() - 8;
-    gzip[checksum] ^= 1;
-    let mut events = 0;
-    let limits = SourceLimits::default();
-    let read = read_gzip("it", &gzip, &Origin::default(), &limits, &mut |batch| {
-        events += batch.events.len();
-        true
-    });
-    let error = read.unwrap_err().to_string();
-    assert!(error.contains("corrupt"), "{error}");
-    assert_eq!(events, 2);
-}
-
-#[test]
-fn a_truncated_delivery_is_reported_as_truncated() {
-    let gzip = wire::gzip::compress(6, TWO.as_bytes());
-    let limits = SourceLimits { chunk_bytes: 1000, inflated_bytes: 10_000 };
-    for end in 2..gzip.len() {
-        let read = read_gzip("it", &gzip[..end], &Origin::default(), &limits, &mut |_| true);
-        let error = read.unwrap_err().to_string();
-        let expected = "it is not a delivery of CloudWatch Logs: gzip stream ends early";
-        assert!(error.starts_with(expected), "{end} bytes: {error}");
-    }
 }
 
 #[test]

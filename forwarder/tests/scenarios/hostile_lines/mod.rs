@@ -1,7 +1,6 @@
 //! An attacker who controls text in a function's log cannot change the records around it, as `docs/security.md` promises.
 
 pub(crate) mod bombs;
-mod columns;
 mod envelope;
 mod reports;
 mod wiped;

@@ -1,17 +1,21 @@
 //! A faulty OpenObserve in memory, and the service with its password.
 
-use super::current::Current;
+use super::clock::Current;
 use super::marks;
-use super::schedule::{BackendFault, SecretFault};
+use super::schedule::{BackendFault, Panic, SecretFault};
 use super::setup::{DEFAULT, DestinationId, profile};
 use super::world::{Answered, RequestId, Shared};
+use ::backend::{Authorized, Outcome};
 use aws::{SecretError, SecretService};
 use backend::{HttpRequest, HttpResponse, Profile, Transport, TransportError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use lambda_otlp_forwarder::Export;
 use settings::{Secret, SecretReference};
+use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use wire::protobuf::Writer;
 use wire::{Request, SignalKind};
 
@@ -264,5 +268,34 @@ impl SecretService for Service {
 
     fn wall_clock(&self) -> std::time::SystemTime {
         std::time::UNIX_EPOCH
+    }
+}
+
+pub(crate) struct Sender {
+    pub(crate) client: Authorized<Backend, Arc<Service>>,
+    pub(crate) world: Shared,
+    pub(crate) current: Current,
+}
+
+impl Export for Sender {
+    async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        let _outside = self.current.waiting.request();
+        let panic = self.current.draw(&self.world, |schedule| &schedule.panics);
+        if panic == Some(Panic::Before) {
+            self.panics("panic: before a request was sent");
+        }
+        let outcome = self.client.export(stream, request, deadline).await;
+        if panic == Some(Panic::After) {
+            self.panics("panic: after a request was answered");
+        }
+        outcome
+    }
+}
+
+impl Sender {
+    /// Without a message, which would be printed.
+    fn panics(&self, what: &'static str) -> ! {
+        self.world.lock().census.met(what);
+        resume_unwind(Box::new(what))
     }
 }

@@ -310,8 +310,8 @@ impl World {
                 || waiting_marks.contains(mark)
                 || on_failure.contains(mark)
                 || in_log_group;
-            self.counts.stored += usize::from(is_stored);
-            self.counts.kept += usize::from(!is_stored && is_kept);
+            self.census.met_often("total: stored", usize::from(is_stored));
+            self.census.met_often("total: kept", usize::from(!is_stored && is_kept));
             if !is_stored && !is_kept && !self.gone.contains(mark) {
                 self.census.met("fate: missing");
                 problems.push(format!("{mark} is missing"));
@@ -320,9 +320,9 @@ impl World {
             let kind = self.facts.get(mark).map(|fact| fact.kind);
             self.census.met(fate(kind, is_stored, is_kept));
         }
-        self.counts.marks += marks.len();
+        self.census.met_often("total: marks", marks.len());
         let dropped: usize = self.units.iter().map(|unit| unit.dropped.len()).sum();
-        self.counts.dropped_by_rules += dropped;
+        self.census.met_often("total: dropped by rules", dropped);
         problems.extend(self.unexplained_copies());
         // A request with a poisoned item in each quarter is parked as a whole.
         let is_poisoned =
@@ -331,7 +331,8 @@ impl World {
         if self.schedule.has_dead_letter_queue && !stuck.is_empty() {
             problems.push(format!("the retry queue still holds {stuck:?}"));
         }
-        self.counts.virtual_seconds += self.now().as_secs();
+        let seconds = usize::try_from(self.now().as_secs()).unwrap();
+        self.census.met_often("total: virtual seconds", seconds);
         for problem in problems {
             self.violated(problem);
         }
@@ -384,7 +385,7 @@ impl World {
                 *clean.entry(mark).or_default() += usize::from(is_known && !is_repeated);
             }
         }
-        self.counts.duplicates += duplicates;
+        self.census.met_often("total: duplicates", duplicates);
         let unexplained = clean.into_iter().filter_map(|(mark, found)| {
             let allowed = allowed.get(mark).copied().unwrap_or_default();
             (found > allowed).then(|| {

@@ -3,10 +3,8 @@
 //! Source: Lambda Developer Guide, "Error handling and retries" of asynchronous invocations, of Kinesis and of SQS event sources.
 //! The numbers come from `template.yaml`.
 
-use super::backend::{Backend, OLD_PASSWORD, Service};
-use super::clock::Clock;
-use super::current::Current;
-use super::export::Sender;
+use super::backend::{Backend, OLD_PASSWORD, Sender, Service};
+use super::clock::{Clock, Current};
 use super::marks;
 use super::queue::{EnvironmentQueue, Store};
 use super::setup::{DEFAULT, DestinationId};

@@ -1,6 +1,6 @@
 //! The simulator's queue, reached from one environment.
 
-use super::current::Current;
+use super::clock::Current;
 use super::schedule::QueueFault;
 use super::world::{QueueName, Shared, UnitId};
 use crate::memory_queue::{Asks, MemoryQueue};

@@ -1,7 +1,7 @@
 //! Rules, routes, destinations and old-record policies of a stack, and their expected effect on an item. The expectation follows
 //! `docs/rules.md` and uses none of the forwarder's code.
 
-use super::random::Random;
+use super::schedule::Random;
 use ::backend::Profile;
 use lambda_otlp_forwarder::{OldRecords, RuleSet};
 use std::collections::HashMap;

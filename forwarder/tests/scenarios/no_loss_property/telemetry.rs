@@ -3,8 +3,7 @@
 use super::census::Census;
 use super::items::{Age, BEGAN_MS, Course};
 use super::marks::{self, Mark};
-use super::random::Random;
-use super::schedule::Schedule;
+use super::schedule::{Random, Schedule};
 use super::setup::{ADDRESS, DEFAULT, GROUPS, NAMES, NOISE, Place, Setup, Way};
 use super::world::Unit;
 use base64::Engine as _;

@@ -1,11 +1,9 @@
 //! The truth: every request, message and invocation as seen by the other side.
 
 use super::census::Census;
-use super::counts::Counts;
 use super::items::{Age, Fact};
 use super::marks::{self, Found, Mark};
-use super::random::Random;
-use super::schedule::Schedule;
+use super::schedule::{Random, Schedule};
 use super::setup::{DestinationId, Setup};
 use lambda_otlp_forwarder::{Account, Consumed, Parked, Undelivered};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -148,7 +146,6 @@ pub(crate) struct World {
     /// Events and units that Lambda gave up.
     pub(crate) on_failure: Vec<(String, Vec<UnitId>)>,
     pub(crate) violations: Vec<String>,
-    pub(crate) counts: Counts,
 }
 
 #[derive(Clone)]
@@ -170,7 +167,6 @@ impl Shared {
             census: Census::default(),
             on_failure: Vec::new(),
             violations: Vec::new(),
-            counts: Counts::default(),
         })))
     }
 
@@ -229,7 +225,7 @@ impl World {
     pub(crate) fn begin_invocation(&mut self, units: &[UnitId]) -> InvocationId {
         let broken = units.iter().filter(|unit| self.units[**unit].is_broken);
         self.census.met_often("event: broken", broken.count());
-        self.counts.invocations += 1;
+        self.census.met("total: invocations");
         let begin = self.now();
         self.invocations.push(Invocation { units: units.to_vec(), begin, ..Invocation::default() });
         self.invocations.len() - 1
@@ -244,7 +240,7 @@ impl World {
         found: &[Found],
         body: &[u8],
     ) -> RequestId {
-        self.counts.requests += 1;
+        self.census.met("total: requests");
         self.census
             .met(["destination: default", "destination: audit", "destination: lake"][destination]);
         self.check_found(destination, (kind, stream), found, body);
@@ -349,7 +345,7 @@ impl World {
     }
 
     pub(crate) fn killed(&mut self, invocation: InvocationId) {
-        self.counts.killed += 1;
+        self.census.met("total: killed");
         self.census.met("kill");
         self.invocations[invocation].end = End::Killed;
     }
@@ -357,13 +353,13 @@ impl World {
     /// Checks the forwarder's report and Lambda's reaction against the recorded events.
     pub(crate) fn returned(&mut self, id: InvocationId, told: &Told, units: Vec<UnitId>) {
         let ledger = told.account.total;
-        self.counts.failed += usize::from(!units.is_empty());
-        self.counts.accepted += ledger.accepted;
-        self.counts.parked += ledger.parked;
-        self.counts.dead_lettered += ledger.dead_lettered;
-        self.counts.returned += ledger.returned;
-        self.counts.dropped += ledger.dropped;
-        self.counts.ambiguous += ledger.ambiguous;
+        self.census.met_often("total: failed", usize::from(!units.is_empty()));
+        self.census.met_often("total: accepted", ledger.accepted);
+        self.census.met_often("total: parked", ledger.parked);
+        self.census.met_often("total: dead-lettered", ledger.dead_lettered);
+        self.census.met_often("total: returned", ledger.returned);
+        self.census.met_often("total: dropped", ledger.dropped);
+        self.census.met_often("total: ambiguous", ledger.ambiguous);
         self.invocations[id].said.clone_from(&told.undelivered);
         self.invocations[id].end = End::Returned(units);
         self.note_gone(id);

@@ -82,3 +82,19 @@ async fn destinations_sharing_a_stream_are_served_sequentially() {
         sink.requests().iter().filter(|request| request.signal == Some(Signal::Traces)).count();
     assert_eq!(counts, 40);
 }
+
+#[tokio::test]
+async fn lines_with_many_keys_are_stored_without_a_rejection() {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    let stack = Stack::with(vec![organization(&sink, "default", 0, "keys")], default_options());
+    let line = |line: usize| {
+        let keys = (0..30).map(|key| (format!("key_{line}_{key}"), key.into()));
+        serde_json::Value::Object(keys.collect()).to_string()
+    };
+    let lines: Vec<String> = (0..300).map(line).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let report = stack.forward(incoming(&payload("/aws/lambda/keys", &lines))).await;
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(sink.counts().log_records, 300);
+    assert!(sink.requests().iter().all(|request| request.stored > 0), "none was refused first");
+}

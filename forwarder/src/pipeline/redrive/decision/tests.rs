@@ -3,7 +3,6 @@
 use super::*;
 use crate::destination::ingest_window::IngestWindow;
 use backend::Reason;
-use proptest::prelude::*;
 use wire::protobuf::Writer;
 
 const NOW: u64 = 1_790_000_000_000_000_000;
@@ -220,60 +219,4 @@ fn the_delay_of_a_new_message_is_at_most_15_minutes() {
     let decision = decide(some, receipt(1, 0), policy(OldRecords::Keep), NOW);
     let Next::SendRest { delay, .. } = decision.next else { panic!("{decision:?}") };
     assert_eq!(delay, Duration::from_mins(15));
-}
-
-proptest! {
-    #[test]
-    fn decisions_account_for_all_items_and_retry_none_accepted(
-        accepted in 0usize..3,
-        parts in prop::collection::vec(
-            (0usize..4, prop::collection::vec(0u64..8 * 60, 1..4), 0usize..3), 0..5),
-        receive_count in 0u32..100,
-        first_seen_hours in 0u64..400,
-        policy_at in 0usize..4,
-        retry_after in prop::option::of(0u64..100_000),
-    ) {
-        let fates = [Fate::Park, Fate::ParkWithAlarm, Fate::DeadLetter, Fate::DeadLetterPartial];
-        let parts: Vec<UndeliveredPart> = parts
-            .into_iter()
-            .map(|(fate, minutes, kind)| {
-                let ages: Vec<u64> = minutes.iter().map(|minutes| minutes * MINUTE).collect();
-                let part = part(request(SignalKind::ALL[kind], &ages), fates[fate]);
-                let items = if fates[fate] == Fate::DeadLetterPartial { 1 } else { part.items };
-                UndeliveredPart { items, ..part }
-            })
-            .collect();
-        let has_judged = parts.iter().any(|part| {
-            matches!(part.fate, Fate::DeadLetter | Fate::DeadLetterPartial)
-        });
-        let sent = parts.clone();
-        let outcome = outcome(accepted, parts);
-        let items = outcome.items();
-        let policies = [
-            policy(OldRecords::Keep),
-            policy(OldRecords::Restamp),
-            policy(OldRecords::Drop),
-            IngestPolicy { window: None, old_records: OldRecords::Keep },
-        ];
-        let receipt = receipt(receive_count, first_seen_hours * HOUR);
-        let outcome = Outcome { retry_after: retry_after.map(Duration::from_secs), ..outcome };
-        let decision = decide(outcome, receipt, policies[policy_at], NOW);
-        prop_assert_eq!(decision.items(), items);
-        match &decision.next {
-            // The message holds the whole request, so it stays only if no part was accepted or dead-lettered.
-            Next::ComeAgain { after, .. } => {
-                prop_assert!(accepted == 0 && !has_judged && decision.dead_letters.is_empty());
-                prop_assert!(*after >= Duration::from_secs(15) && *after < Duration::from_hours(12));
-            }
-            Next::SendRest { rest, delay } => {
-                prop_assert!(accepted > 0 || !decision.dead_letters.is_empty());
-                prop_assert!(*delay <= Duration::from_mins(15));
-                let is_part = |rest: &Remaining| {
-                    sent.iter().any(|part| (&part.request, part.fate) == (&rest.request, rest.fate))
-                };
-                prop_assert!(rest.iter().all(is_part));
-            }
-            Next::Done => {}
-        }
-    }
 }

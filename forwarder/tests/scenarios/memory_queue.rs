@@ -1,9 +1,5 @@
 //! The simulator's queue as a queue of the forwarder, without a network.
 
-mod at_once;
-
-pub(crate) use at_once::AtOnce;
-
 use lambda_otlp_forwarder::{Message, Queue, QueueError};
 use simulator::queue::{BatchResult, MAX_BATCH, Refusal};
 use std::time::Duration;
@@ -115,5 +111,29 @@ impl<A: Asks> Queue for MemoryQueue<A> {
             }
             result => result.map_err(|refusal| self.refused(refusal)),
         }
+    }
+}
+
+/// A way without delay and observer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AtOnce;
+
+impl Asks for AtOnce {
+    async fn send(
+        &self,
+        queue: &simulator::queue::Queue,
+        batch: &[String],
+        delay: Duration,
+    ) -> BatchResult {
+        queue.send_batch(batch, delay)
+    }
+
+    async fn postpone(
+        &self,
+        queue: &simulator::queue::Queue,
+        receipt_handle: &str,
+        delay: Duration,
+    ) -> Result<(), Refusal> {
+        queue.postpone(receipt_handle, delay)
     }
 }

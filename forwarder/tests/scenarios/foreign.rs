@@ -1,0 +1,428 @@
+//! Test cases of other projects. They are read in place, and skipped if they are missing.
+
+use crate::support::{Capture, config, forward_to, incoming};
+use lambda_otlp_forwarder::{Config, Event, Options, Report};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use wire::{Limits, Logs, Metrics, Traces, read_line};
+
+type Json = serde_json::Value;
+
+/// Runs `check` on the selected cases of a file, expects this number of cases, and expects no failure.
+fn check_all(
+    name: &str,
+    wanted: impl Fn(&Json) -> bool,
+    expected: usize,
+    check: impl Fn(&Json) -> Result<(), String>,
+) {
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut files = above.map(|folder| folder.join("shared/samples/peers/foreign").join(name));
+    let Some(file) = files.find(|file| file.is_file()) else {
+        return println!("skipped: {name} is not here");
+    };
+    let text = std::fs::read_to_string(file).unwrap();
+    let cases: Vec<Json> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|case| wanted(case))
+        .collect();
+    let failed: Vec<String> = cases
+        .iter()
+        .filter_map(|case| Some(format!("{}: {}", case["case"], check(case).err()?)))
+        .collect();
+    println!("{name}: {} of {}", cases.len() - failed.len(), cases.len());
+    assert_eq!((cases.len(), failed), (expected, Vec::new()));
+}
+
+/// Compares two values; the error shows the difference.
+fn same<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    actual: &T,
+    expected: &T,
+) -> Result<(), String> {
+    if actual == expected {
+        return Ok(());
+    }
+    Err(format!("{what}: {actual:?} where {expected:?} is expected"))
+}
+
+struct Forwarded {
+    report: Report,
+    records: Vec<(Resource, LogRecord)>,
+    /// The sum of each metric's values, or the last value of a gauge.
+    metrics: BTreeMap<String, f64>,
+    spans: Vec<Span>,
+}
+
+fn forwarded(event: Event, variables: &[(&str, &str)]) -> Forwarded {
+    let mut config = config();
+    if !variables.is_empty() {
+        let endpoint = ("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:9/api/default");
+        let all: HashMap<String, String> = [endpoint]
+            .iter()
+            .chain(variables)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let old_records = config.old_records;
+        config = Config { old_records, ..Config::from_source(&all).0.unwrap() };
+    }
+    let capture = Capture::default();
+    let report = forward_to(capture.clone(), event, Options::of(&config));
+    assert_eq!(report.ledger().lost(), 0);
+    let mut forwarded =
+        Forwarded { report, records: Vec::new(), metrics: BTreeMap::new(), spans: Vec::new() };
+    for request in capture.0.lock().unwrap().iter() {
+        if let Some(logs) = request.decode::<Logs>() {
+            for of in logs.unwrap().resource_logs {
+                let resource = of.resource.unwrap_or_default();
+                let records = of.scope_logs.into_iter().flat_map(|scope| scope.log_records);
+                forwarded.records.extend(records.map(|record| (resource.clone(), record)));
+            }
+        } else if let Some(metrics) = request.decode::<Metrics>() {
+            let of = metrics.unwrap().resource_metrics.into_iter();
+            let scopes = of.flat_map(|of| of.scope_metrics);
+            for metric in scopes.flat_map(|scope| scope.metrics) {
+                let sum = sum(metric.data.as_ref().unwrap());
+                *forwarded.metrics.entry(metric.name).or_default() += sum;
+            }
+        } else if let Some(traces) = request.decode::<Traces>() {
+            let scopes = traces.unwrap().resource_spans.into_iter().flat_map(|of| of.scope_spans);
+            forwarded.spans.extend(scopes.flat_map(|scope| scope.spans));
+        }
+    }
+    forwarded
+}
+
+fn sum(data: &Data) -> f64 {
+    let number = |value: &Option<number_data_point::Value>| match value {
+        Some(number_data_point::Value::AsDouble(value)) => *value,
+        Some(number_data_point::Value::AsInt(value)) => value.to_string().parse().unwrap(),
+        None => f64::NAN,
+    };
+    match data {
+        Data::Sum(sum) => sum.data_points.iter().map(|point| number(&point.value)).sum(),
+        Data::Gauge(gauge) => {
+            gauge.data_points.last().map_or(f64::NAN, |point| number(&point.value))
+        }
+        Data::Histogram(of) => of.data_points.iter().filter_map(|point| point.sum).sum(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn delivery(lines: &Json) -> Json {
+    let events: Vec<Json> = lines
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| json!({"id": "1", "timestamp": line[0], "message": line[1]}))
+        .collect();
+    json!({"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/orders",
+        "logStream": "2026/09/21/[$LATEST]abc", "subscriptionFilters": ["f"], "logEvents": events})
+}
+
+fn attribute(attributes: &[KeyValue], key: &str) -> Option<Json> {
+    attributes.iter().find(|pair| pair.key == key)?.value.as_ref().map(as_json)
+}
+
+fn as_json(value: &AnyValue) -> Json {
+    match value.value.as_ref() {
+        None => Json::Null,
+        Some(Value::StringValue(text)) => json!(text),
+        Some(Value::BoolValue(value)) => json!(value),
+        Some(Value::IntValue(value)) => json!(value),
+        Some(Value::DoubleValue(value)) => json!(value),
+        Some(Value::ArrayValue(array)) => array.values.iter().map(as_json).collect(),
+        Some(Value::KvlistValue(list)) => list
+            .values
+            .iter()
+            .map(|pair| (pair.key.clone(), pair.value.as_ref().map_or(Json::Null, as_json)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        Some(other) => json!(format!("{other:?}")),
+    }
+}
+
+const REQUEST_IDS: [&str; 3] = ["requestId", "function_request_id", "request_id"];
+
+/// Checks that the record contains everything from the line.
+fn check_line(line: &str, record: &LogRecord) -> Result<(), String> {
+    let body = super::as_json(record.body.as_ref().unwrap());
+    let whole = json!(line.trim_end_matches(['\r', '\n']));
+    let Ok(Json::Object(fields)) = serde_json::from_str::<Json>(line) else {
+        return same("body", &body, &whole);
+    };
+    // `event` is the message of structlog and of Powertools' formatters that imitate it.
+    let is_text = |key: &&str| fields.get(*key).is_some_and(Json::is_string);
+    let names = if fields.contains_key("level") { &["message", "event"][..] } else { &["message"] };
+    let message = names.iter().copied().find(is_text);
+    for (key, value) in &fields {
+        let at = |name: &str| attribute(&record.attributes, name);
+        match (key.as_str(), value) {
+            (_, Json::Null) => {}
+            ("level", level) => {
+                same(
+                    "level",
+                    &json!(record.severity_text),
+                    &json!(level.as_str().unwrap().to_uppercase()),
+                )?;
+            }
+            (key, _) if Some(key) == message => same("message", &body, value)?,
+            ("xray_trace_id", Json::String(root)) if root.starts_with("1-") => {
+                same(key, &at("aws.xray.trace_id"), &Some(value.clone()))?;
+            }
+            (key, Json::String(id)) if REQUEST_IDS.contains(&key) && id.len() == 36 => {
+                same(key, &at("faas.invocation_id"), &Some(value.clone()))?;
+            }
+            // Null fields are left out.
+            (key, Json::Object(inner)) => {
+                let inner: serde_json::Map<_, _> =
+                    inner.clone().into_iter().filter(|(_, value)| !value.is_null()).collect();
+                same(key, &at(key), &Some(inner.into()))?;
+            }
+            (key, _) => same(key, &at(key), &Some(value.clone()))?,
+        }
+    }
+    if message.is_some() { Ok(()) } else { same("body", &body, &whole) }
+}
+
+#[test]
+fn json_lines_of_other_loggers_keep_all_their_fields() {
+    check_all(
+        "json-logs.jsonl",
+        |_| true,
+        61,
+        |case| {
+            let line = case["line"].as_str().unwrap();
+            let forwarded =
+                forwarded(incoming(&delivery(&json!([[1_790_000_000_000_u64, line]]))), &[]);
+            same("records", &forwarded.records.len(), &1)?;
+            check_line(line, &forwarded.records[0].1)
+        },
+    );
+}
+
+#[test]
+fn sample_deliveries_of_other_forwarders_keep_all_fields() {
+    check_all(
+        "log-events.jsonl",
+        |_| true,
+        8,
+        |case| {
+            let event = &case["event"];
+            let forwarded = forwarded(incoming(event), &[]);
+            let is_consumed =
+                |line: &str| ["START ", "END "].iter().any(|begin| line.starts_with(begin));
+            let lines: Vec<&str> = event["logEvents"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|event| event["message"].as_str().unwrap())
+                .filter(|line| !is_consumed(line))
+                .collect();
+            same("records", &forwarded.records.len(), &lines.len())?;
+            // Lambda's own records have a separate scope at the end.
+            let is_platform = |line: &&str| line.starts_with("REPORT ");
+            let (platform, own): (Vec<&str>, Vec<&str>) =
+                lines.iter().partition(|line| is_platform(line));
+            for (line, (resource, record)) in own.iter().chain(&platform).zip(&forwarded.records) {
+                check_line(line, record)?;
+                for (key, expected) in case["resource"].as_object().into_iter().flatten() {
+                    same(key, &attribute(&resource.attributes, key), &Some(expected.clone()))?;
+                }
+            }
+            Ok(())
+        },
+    );
+}
+
+/// The decoded line as structs of opentelemetry-proto.
+#[derive(Debug, Default, PartialEq)]
+struct Decoded {
+    traces: Vec<ExportTraceServiceRequest>,
+    metrics: Vec<ExportMetricsServiceRequest>,
+    logs: Vec<ExportLogsServiceRequest>,
+}
+
+fn decoded(line: &str) -> Result<Decoded, String> {
+    let reading = read_line(line, &Limits::default()).ok_or("is no OTLP line")?;
+    if let Some(line) = reading.undecodable.first() {
+        return Err(line.reason.to_string());
+    }
+    let mut decoded = Decoded::default();
+    for request in reading.decoded.into_iter().map(|line| line.request) {
+        decoded.traces.extend(request.decode::<Traces>().map(Result::unwrap));
+        decoded.metrics.extend(request.decode::<Metrics>().map(Result::unwrap));
+        decoded.logs.extend(request.decode::<Logs>().map(Result::unwrap));
+    }
+    Ok(decoded)
+}
+
+/// Decodes OTLP/JSON with opentelemetry-proto's serde.
+fn expected(json: &Json) -> Result<Decoded, String> {
+    fn read<T: serde::de::DeserializeOwned>(json: &Json) -> Result<T, String> {
+        serde_json::from_value(json.clone()).map_err(|error| error.to_string())
+    }
+    let mut expected = Decoded::default();
+    if json.get("resourceSpans").is_some() {
+        expected.traces.push(read(json)?);
+    } else if json.get("resourceMetrics").is_some() {
+        expected.metrics.push(read(json)?);
+    } else {
+        expected.logs.push(read(json)?);
+    }
+    Ok(expected)
+}
+
+#[test]
+fn otlp_json_of_other_writers_is_decoded_completely() {
+    check_all(
+        "foreign-otlp-json.jsonl",
+        |_| true,
+        31,
+        |case| {
+            let line = case["line"].as_str().unwrap();
+            let want = match case.get("want") {
+                Some(want) => want.clone(),
+                None => serde_json::from_str(line).unwrap(),
+            };
+            same("decoded", &decoded(line)?, &expected(&want)?)?;
+            let forwarded = forwarded(incoming(&delivery(&json!([line]))), &[]);
+            let ledger = forwarded.report.ledger();
+            same("lost", &ledger.lost(), &0)?;
+            same("undecodable", &ledger.items.undecodable, &0)
+        },
+    );
+}
+
+fn hex(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn system_log_lines_become_span_and_metrics_of_the_invocation() {
+    let is_of_lines = |case: &Json| case["lines"].is_array();
+    check_all("telemetry-events.jsonl", is_of_lines, 3, |case| {
+        let variables: Vec<(&str, &str)> = case["env"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+            .collect();
+        let forwarded = forwarded(incoming(&delivery(&case["lines"])), &variables);
+        let spans = case["expect"]["spans"].as_array().unwrap();
+        same("spans", &forwarded.spans.len(), &spans.len())?;
+        for (span, expected) in forwarded.spans.iter().zip(spans) {
+            let ids = [hex(&span.trace_id), hex(&span.span_id)];
+            same(
+                "ids",
+                &ids.map(Json::from),
+                &[expected["traceId"].clone(), expected["spanId"].clone()],
+            )?;
+            let times = [span.start_time_unix_nano, span.end_time_unix_nano];
+            let times = times.map(|time| Json::from(time.to_string()));
+            let expected_times =
+                ["startTimeUnixNano", "endTimeUnixNano"].map(|key| expected[key].clone());
+            same("times", &times, &expected_times)?;
+            same("kind", &i64::from(span.kind), &expected["kind"].as_i64().unwrap())?;
+            let status = span.status.as_ref().map_or(0, |status| i64::from(status.code));
+            same("status", &status, &expected["status"].as_i64().unwrap())?;
+            for (key, name) in [("coldstart", "faas.coldstart"), ("request", "faas.invocation_id")]
+            {
+                let value = attribute(&span.attributes, name).unwrap_or_default();
+                same(name, &value, &expected[key])?;
+            }
+        }
+        let metrics = case["expect"]["metrics"].as_object().unwrap();
+        same("has metrics", &forwarded.metrics.is_empty(), &metrics.is_empty())?;
+        for (name, expected) in metrics {
+            let rounded = |value: f64| format!("{value:.6}");
+            let value = forwarded.metrics.get(name).copied().map(rounded);
+            same(name, &value, &expected.as_f64().map(rounded))?;
+        }
+        Ok(())
+    });
+}
+
+const METRICS: [(&str, &str); 13] = [
+    ("invocations", "aws.lambda.invocations"),
+    ("successes", "faas.invocations"),
+    ("timeouts", "faas.timeouts"),
+    ("errors", "faas.errors"),
+    ("oom", "aws.lambda.out_of_memory"),
+    ("coldstarts", "faas.coldstarts"),
+    ("duration_s", "faas.invoke_duration"),
+    ("billed_s", "aws.lambda.billed_duration"),
+    ("mem", "faas.mem_usage"),
+    ("limit", "aws.lambda.memory_limit"),
+    ("init_s", "faas.init_duration"),
+    ("restore_s", "aws.lambda.restore_duration"),
+    ("billed_restore_s", "aws.lambda.billed_restore_duration"),
+];
+
+/// The other forwarder's price of a GiB second, and of an invocation.
+const PRICES: (f64, f64) = (0.000_016_666_7, 0.000_000_2);
+
+fn rounded(value: Option<f64>) -> Option<String> {
+    value.map(|value| format!("{value:.5e}"))
+}
+
+#[test]
+fn report_lines_yield_the_same_values_as_other_forwarders() {
+    check_all(
+        "report-lines.jsonl",
+        |_| true,
+        36,
+        |case| {
+            let forwarded = forwarded(incoming(&delivery(&case["messages"])), &[]);
+            let metrics = &forwarded.metrics;
+            let name = case["case"].as_str().unwrap();
+            for (key, expected) in case["expect"].as_object().unwrap() {
+                match key.as_str() {
+                    "cost" => {
+                        let seconds = metrics.get("aws.lambda.billed_gb_seconds");
+                        let cost = seconds.map(|seconds| seconds * PRICES.0 + PRICES.1);
+                        same(key, &rounded(cost), &rounded(expected.as_f64()))?;
+                    }
+                    "logs" => same(key, &Some(forwarded.records.len() as u64), &expected.as_u64())?,
+                    // A failure has its own line. Here the REPORT line of the same failure counts as an error too.
+                    "error_log" => {
+                        let mut records = forwarded.records.iter();
+                        let first = records.next().map(|(_, record)| record.severity_text.as_str());
+                        same(key, &first, &Some("ERROR"))?;
+                    }
+                    "log_has" => {
+                        for pair in expected.as_array().unwrap() {
+                            let has = |attributes| attribute(attributes, pair[0].as_str().unwrap());
+                            let mut records = forwarded.records.iter();
+                            let found = records.find_map(|(_, record)| has(&record.attributes));
+                            same(key, &found, &Some(pair[1].clone()))?;
+                        }
+                    }
+                    "undecodable" => {
+                        let undecodable = forwarded.report.ledger().items.undecodable;
+                        same(key, &Some(undecodable as u64), &expected.as_u64())?;
+                    }
+                    _ => {
+                        let metric = METRICS.iter().find(|(known, _)| known == key).unwrap().1;
+                        // The other forwarder also counts these as out of memory; the case is older than the metric.
+                        let is_counted = key == "oom" && name.contains("out of memory (a log;");
+                        let expected = if is_counted { Some(1.0) } else { expected.as_f64() };
+                        same(key, &rounded(metrics.get(metric).copied()), &rounded(expected))?;
+                    }
+                }
+            }
+            Ok(())
+        },
+    );
+}
