@@ -3,7 +3,7 @@
 //! One event goes through these modules, in this order:
 //!
 //! ```text
-//! lambda         computes deadlines, and answers Lambda at the end
+//! handler        computes deadlines, and answers Lambda at the end
 //! source         CloudWatch Logs | Kinesis | SQS  -> batches of log events
 //! pipeline       three stages for each chunk of a batch:
 //!   converter      convert: OTLP lines and all other lines -> requests of three signals
@@ -19,27 +19,25 @@ mod config;
 mod convert;
 mod deliver;
 mod destination;
-mod lambda;
+mod handler;
 mod ledger;
 mod log;
 mod memory;
 mod parking;
 mod pipeline;
 mod rules;
+mod service;
 mod source;
 mod vitals;
 
-pub use config::Config;
-pub use config::variables::TABLE;
+pub use config::{Config, TABLE};
 pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
 pub use deliver::enqueue::{KeptIn, NoQueue, Queues, Undelivered};
-pub use destination::ingest_window::rewrite::ORIGINAL_TIME;
 pub use destination::ingest_window::{
-    IngestPolicy, IngestWindow, OLD_RECORDS, OldRecords, time_range,
+    IngestPolicy, IngestWindow, OLD_RECORDS, ORIGINAL_TIME, OldRecords, time_range,
 };
 pub use destination::{DEFAULT_DESTINATION, Destination, DryRun, Export};
-pub use lambda::handler::{InvocationError, Response, answer, wall_clock_now};
-pub use lambda::service::{Service, default_destination, read_rules};
+pub use handler::{InvocationError, Response, answer, wall_clock_now};
 pub use ledger::{Account, Consumed, Items, Ledger};
 pub use log::init as init_log;
 pub use memory::keep_freed_memory;
@@ -47,12 +45,11 @@ pub use parking::{
     Content, MAX_MESSAGE_BYTES, Message, NotParked, Parked, QUEUES, Queue, QueueError,
     RETRY_QUEUE_URL,
 };
-pub use pipeline::Forwarder;
-pub use pipeline::invocation::InvocationContext;
-pub use pipeline::options::Options;
-pub use pipeline::redrive::decision::{DeadLetter, Decision, Next, Receipt, Remaining, decide};
+pub use pipeline::redrive::{DeadLetter, Decision, Next, Receipt, Remaining, decide};
 pub use pipeline::report::Report;
+pub use pipeline::{Forwarder, InvocationContext, Options};
 pub use rules::{Effect, MOST_BYTES, Mistake, Mistakes, RuleSet, Template};
+pub use service::{Service, default_destination, read_rules};
 pub use source::{
     Event, LogBatch, LogEvent, LogEventRange, MessageType, Origin, QueueBody, QueueMessage,
     SourceError, SourceLimits,

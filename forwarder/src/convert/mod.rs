@@ -1,14 +1,12 @@
 //! Converts the log events of one batch to OTLP requests.
 
 mod envelope;
-mod span_lines;
 mod stack_traces;
 
 use crate::ledger::{Consumed, Ledger};
 use crate::source::{LogBatch, LogEvent, Origin};
 use envelope::EnvelopeResource;
-use platform::{Converter, SPANS_LOG_GROUP, SpanEnd, SpanMapping, Undecodable};
-use span_lines::SpanLines;
+use platform::{Converter, SPANS_LOG_GROUP, Segments, SpanEnd, SpanLine, SpanMapping, Undecodable};
 use stack_traces::Trace;
 use wire::{
     Joined, Limits, LineReading, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
@@ -364,5 +362,45 @@ fn take(converted: &mut Converted, request: Request) {
     if request.items() > 0 {
         converted.decoded_bytes += request.bytes().len();
         converted.requests.push(request);
+    }
+}
+
+/// X-Ray segments of the chunk.
+#[derive(Debug, Default)]
+struct SpanLines {
+    segments: Segments,
+    /// Positions of requests with subsegments that name no service.
+    subsegments: Vec<usize>,
+}
+
+impl StreamConversion<'_, '_> {
+    /// Takes a line of `aws/spans`. Spans keep their resource, because the log group belongs to the whole account.
+    fn take_span_line(&mut self, event: &LogEvent) {
+        match SpanLine::read(&event.message) {
+            SpanLine::Ended(spans) => {
+                if self.spans.segments.observe(&spans) {
+                    self.spans.subsegments.push(self.converted.requests.len());
+                }
+                let request = Request::encode::<Traces>(&Traces::request(vec![*spans]));
+                take(&mut self.converted, request);
+            }
+            SpanLine::InProgress => {
+                self.converted.ledger.consumed.spans_in_progress += 1;
+            }
+            SpanLine::Other => {
+                self.others.log_event(&log_event(event, &event.message));
+            }
+        }
+    }
+
+    /// Names the service of X-Ray's subsegments. Their segments may follow them.
+    fn name_subsegments(&mut self) {
+        for at in std::mem::take(&mut self.spans.subsegments) {
+            let Some(request) = self.converted.requests.get_mut(at) else { continue };
+            if let Some(Ok(mut traces)) = request.decode::<Traces>() {
+                traces.resource_spans.iter_mut().for_each(|spans| self.spans.segments.name(spans));
+                *request = Request::encode::<Traces>(&traces);
+            }
+        }
     }
 }

@@ -1,10 +1,7 @@
 //! Merges requests and delivers them, in parallel for each destination and signal.
 
 mod bisect;
-pub(crate) mod context;
 pub(crate) mod enqueue;
-pub(crate) mod failure_budget;
-pub(crate) mod outgoing;
 
 use crate::destination::circuit_breaker::{Admission, verdict};
 use crate::destination::ingest_window::Sorted;
@@ -13,13 +10,11 @@ use crate::ledger::{Account, Ledger};
 use crate::source::LogEventRange;
 use backend::{Fate, Outcome, Reason};
 use bisect::bisect_refused;
-use context::DeliveryContext;
-use failure_budget::Since;
-use outgoing::{Lane, MergeGroup, Outgoing, group};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::{Request, SignalKind};
 
 #[derive(Debug)]
 pub(crate) struct Remainder {
@@ -242,4 +237,144 @@ async fn send<E: Export>(
         }));
     }
     (busy, delivered)
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeliveryContext {
+    /// Wall-clock time at the start of the invocation.
+    pub(crate) observed_unix_nano: u64,
+    pub(crate) observed_at: Instant,
+    /// `true` if there is a retry queue. Without one, a failing destination is tried each time, because Lambda retries anyway.
+    pub(crate) has_retry_queue: bool,
+    pub(crate) attempt: u32,
+}
+
+impl DeliveryContext {
+    /// The current time. During a long invocation, a record may leave the ingest window.
+    fn now_unix_nano(&self) -> u64 {
+        let since = u64::try_from(self.observed_at.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.observed_unix_nano.saturating_add(since)
+    }
+}
+
+/// Telemetry of one signal for one destination (by position), which succeeds or fails together.
+pub(crate) type Lane = (usize, SignalKind);
+
+/// An adapted request for one destination.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) destination: usize,
+    pub(crate) stream: Option<Arc<str>>,
+    pub(crate) request: Request,
+    pub(crate) survey: Option<backend::Survey>,
+    pub(crate) log_events: Arc<LogEventRange>,
+}
+
+/// Requests of one destination, stream and signal, which may be merged.
+struct MergeGroup {
+    destination: usize,
+    stream: Option<Arc<str>>,
+    kind: SignalKind,
+    place: Option<Place>,
+    requests: Vec<Request>,
+    survey: Option<backend::Survey>,
+    log_events: Arc<LogEventRange>,
+    last_log_events: Arc<LogEventRange>,
+}
+
+impl MergeGroup {
+    fn lane(&self) -> Lane {
+        (self.destination, self.kind)
+    }
+
+    fn bytes(&self) -> usize {
+        self.requests.iter().map(|request| request.bytes().len()).sum()
+    }
+
+    /// The log events behind all requests: from the first request's origin to the last event.
+    fn log_events(&self) -> Arc<LogEventRange> {
+        let Self { log_events: first, last_log_events: last, .. } = self;
+        if Arc::ptr_eq(first, last) {
+            return Arc::clone(first);
+        }
+        let last_event_id = last.last_event_id.clone();
+        Arc::new(LogEventRange { last_event_id, ..LogEventRange::clone(first) })
+    }
+}
+
+/// Groups requests, in the order of each group's first request. Metrics have no stream.
+fn group<E>(destinations: &[Arc<Destination<E>>], outgoing: Vec<Outgoing>) -> Vec<MergeGroup> {
+    let mut groups: Vec<MergeGroup> = Vec::new();
+    for Outgoing { destination, stream, request, survey, log_events } in outgoing {
+        let kind = request.kind();
+        let stream = stream.filter(|_| kind != SignalKind::Metrics);
+        let of_group = |group: &&mut MergeGroup| {
+            (group.destination, group.kind) == (destination, kind) && group.stream == stream
+        };
+        match groups.iter_mut().find(of_group) {
+            Some(group) => {
+                group.requests.push(request);
+                let both = group.survey.zip(survey);
+                group.survey = both.map(|(survey, others)| survey.and(&others));
+                group.last_log_events = log_events;
+            }
+            None => groups.push(MergeGroup {
+                destination,
+                place: destinations
+                    .get(destination)
+                    .and_then(|it| it.place(kind, stream.as_deref())),
+                stream,
+                kind,
+                requests: vec![request],
+                survey,
+                last_log_events: Arc::clone(&log_events),
+                log_events,
+            }),
+        }
+    }
+    groups
+}
+
+/// The last sign of life of a lane in this delivery.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Since {
+    /// The first request was sent then, and nothing has been accepted.
+    FirstSent(Instant),
+    LastTaken(Instant),
+}
+
+/// The time that each lane may go without an accepted item, in one event.
+pub(crate) struct FailureBudget {
+    longest: Duration,
+    failing_since: BTreeMap<Lane, Instant>,
+}
+
+impl FailureBudget {
+    pub(crate) fn new(longest: Duration) -> Self {
+        Self { longest, failing_since: BTreeMap::new() }
+    }
+
+    /// The deadline of a lane: `longest` after it began to fail, in this delivery or an earlier one.
+    pub(crate) fn deadline(&self, lane: Lane, since: Since) -> Instant {
+        let since = match since {
+            Since::FirstSent(at) => self.failing_since.get(&lane).copied().unwrap_or(at),
+            Since::LastTaken(at) => at,
+        };
+        since + self.longest
+    }
+
+    /// Notes the results of a delivery that began at `began`.
+    pub(crate) fn note(&mut self, verdicts: BTreeMap<Lane, Option<bool>>, began: Instant) {
+        for (lane, takes) in verdicts {
+            match takes {
+                Some(true) => {
+                    self.failing_since.remove(&lane);
+                }
+                Some(false) => {
+                    self.failing_since.entry(lane).or_insert(began);
+                }
+                None => {}
+            }
+        }
+    }
 }

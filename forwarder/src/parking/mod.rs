@@ -4,15 +4,247 @@
 
 mod encoding;
 mod message;
-mod parked;
-mod queue;
-mod sqs;
-mod variables;
+
+use crate::destination::ingest_window::time_range;
+use crate::source::{LogBatch, LogEventRange};
+use aws::SqsQueue;
+use settings::{Kind, Variable};
+use std::fmt;
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::Request;
 
 pub use aws::QueueError;
 pub use encoding::NotParked;
 pub use message::{MAX_MESSAGE_BYTES, Message};
-pub use parked::{Content, Parked};
-pub use queue::Queue;
-pub(crate) use variables::DEAD_LETTER_QUEUE_URL;
-pub use variables::{QUEUES, RETRY_QUEUE_URL};
+
+#[derive(Clone, PartialEq, Eq)]
+pub enum Content {
+    Request(Request),
+    /// An undecodable OTLP line without its `headers`.
+    Line {
+        event_id: String,
+        /// Time of its log event, in milliseconds since the Unix epoch.
+        timestamp_ms: i64,
+        line: String,
+    },
+    /// Unconverted log events.
+    Events(LogBatch),
+    /// Unreadable bytes: a Kinesis record, or the body of a message.
+    Raw(Vec<u8>),
+}
+
+impl Content {
+    /// `request`, `line`, `events` or `raw`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "request",
+            Self::Line { .. } => "line",
+            Self::Events(_) => "events",
+            Self::Raw(_) => "raw",
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    /// Shows sizes only, because the content is telemetry.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(request) => request.fmt(f),
+            Self::Line { line, .. } => write!(f, "Line({} bytes)", line.len()),
+            Self::Events(batch) => {
+                let bytes: usize = batch.events.iter().map(|event| event.message.len()).sum();
+                write!(f, "Events({}, {bytes} bytes)", batch.events.len())
+            }
+            Self::Raw(bytes) => write!(f, "Raw({} bytes)", bytes.len()),
+        }
+    }
+}
+
+/// Undelivered telemetry with all data for a later delivery.
+///
+/// It contains no credentials: the destination is a name from the settings.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Parked {
+    pub destination: String,
+    /// OpenObserve's stream for logs and traces, if one was selected.
+    pub stream: Option<String>,
+    pub content: Content,
+    /// Items counted for it: all items of the content, or the rejected ones if `partial`.
+    pub items: usize,
+    /// Time of the oldest record, in nanoseconds since the Unix epoch; 0 if unknown.
+    pub oldest_unix_nano: u64,
+    /// Time of the newest record; 0 if unknown.
+    pub newest_unix_nano: u64,
+    /// Time at which the forwarder first had it.
+    pub first_seen_unix_nano: u64,
+    /// The reason, for an operator. The encoder masks secrets and truncates it to 1,000 characters.
+    pub reason: String,
+    /// The backend rejected `items` of the content without saying which ones, and stored the others. Another delivery would
+    /// duplicate those.
+    pub partial: bool,
+    pub log_events: LogEventRange,
+}
+
+impl fmt::Debug for Parked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parked({} items, {:?})", self.items, self.content)
+    }
+}
+
+impl Parked {
+    /// Sets the times of the oldest and newest record from the content.
+    #[must_use]
+    pub fn with_times(self) -> Self {
+        let range = match &self.content {
+            Content::Request(request) => time_range(request),
+            Content::Events(batch) => {
+                let times = batch.events.iter().filter_map(|event| unix_nano(event.timestamp_ms));
+                times.clone().min().zip(times.max())
+            }
+            Content::Line { timestamp_ms, .. } => unix_nano(*timestamp_ms).map(|time| (time, time)),
+            Content::Raw(_) => None,
+        };
+        match range {
+            Some((oldest_unix_nano, newest_unix_nano)) => {
+                Self { oldest_unix_nano, newest_unix_nano, ..self }
+            }
+            None => self,
+        }
+    }
+
+    pub(crate) fn with_request(&self, request: Request) -> Self {
+        let (oldest_unix_nano, newest_unix_nano) = time_range(&request).unwrap_or_default();
+        Self {
+            destination: self.destination.clone(),
+            stream: self.stream.clone(),
+            items: request.items(),
+            content: Content::Request(request),
+            oldest_unix_nano,
+            newest_unix_nano,
+            first_seen_unix_nano: self.first_seen_unix_nano,
+            reason: self.reason.clone(),
+            partial: false,
+            log_events: self.log_events.clone(),
+        }
+    }
+
+    pub(crate) fn content_bytes(&self) -> usize {
+        match &self.content {
+            Content::Request(request) => request.bytes().len(),
+            Content::Line { line, .. } => line.len(),
+            Content::Events(batch) => batch.events.iter().map(|event| event.message.len()).sum(),
+            Content::Raw(bytes) => bytes.len(),
+        }
+    }
+
+    /// Number of parts that can be sent separately.
+    fn units(&self) -> usize {
+        match &self.content {
+            Content::Request(request) => request.items(),
+            Content::Events(batch) => batch.events.len(),
+            Content::Line { .. } | Content::Raw(_) => 1,
+        }
+    }
+
+    /// Splits off the first `units`. The `items` of both parts add up.
+    fn cut(mut self, units: usize) -> (Self, Self) {
+        let items = self.items.min(units);
+        let (first, second) = match std::mem::replace(&mut self.content, Content::Raw(Vec::new())) {
+            Content::Request(request) => {
+                let (first, second) = request.split_at(units);
+                (Content::Request(first), Content::Request(second))
+            }
+            Content::Events(mut batch) => {
+                let events = batch.events.split_off(units.min(batch.events.len()));
+                let second = LogBatch { events, ..batch.without_events() };
+                (Content::Events(batch), Content::Events(second))
+            }
+            whole => (whole, Content::Raw(Vec::new())),
+        };
+        let rest = Self { content: second, items: self.items - items, ..self.clone() };
+        (Self { content: first, items, ..self }.with_times(), rest.with_times())
+    }
+}
+
+fn unix_nano(timestamp_ms: i64) -> Option<u64> {
+    u64::try_from(timestamp_ms).ok()?.checked_mul(1_000_000)
+}
+
+pub trait Queue: Send + Sync {
+    /// Sends messages, hidden for `delay` (at most 15 minutes), before `deadline`. Returns one result for each message, in order.
+    fn send(
+        &self,
+        messages: Vec<Message>,
+        delay: Duration,
+        deadline: Instant,
+    ) -> impl Future<Output = Vec<Result<(), QueueError>>> + Send;
+
+    /// Hides a received message for `delay` (at most 12 hours after the receipt) in place of the queue's visibility timeout.
+    fn postpone(
+        &self,
+        receipt_handle: &str,
+        delay: Duration,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+}
+
+impl<Q: Queue> Queue for std::sync::Arc<Q> {
+    async fn send(
+        &self,
+        messages: Vec<Message>,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Vec<Result<(), QueueError>> {
+        Q::send(self, messages, delay, deadline).await
+    }
+
+    async fn postpone(
+        &self,
+        receipt_handle: &str,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Result<(), QueueError> {
+        Q::postpone(self, receipt_handle, delay, deadline).await
+    }
+}
+
+impl Queue for SqsQueue {
+    async fn send(
+        &self,
+        messages: Vec<Message>,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Vec<Result<(), QueueError>> {
+        let bodies: Vec<&str> = messages.iter().map(|message| message.body.as_str()).collect();
+        self.send_messages(&bodies, delay, deadline).await
+    }
+
+    async fn postpone(
+        &self,
+        receipt_handle: &str,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Result<(), QueueError> {
+        self.change_visibility(receipt_handle, delay, deadline).await
+    }
+}
+
+pub const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
+pub(crate) const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
+
+/// The variables of the queues. [`aws::SQS`] and [`aws::AWS`] belong to them.
+pub const QUEUES: &[Variable] = &[
+    Variable {
+        name: RETRY_QUEUE_URL,
+        default: None,
+        kind: Kind::Url,
+        doc: "URL of the SQS queue for telemetry to send again. The stack sets it. Without it, Lambda delivers the event again.",
+    },
+    Variable {
+        name: DEAD_LETTER_QUEUE_URL,
+        default: None,
+        kind: Kind::Url,
+        doc: "URL of the SQS queue for telemetry that the backend rejects. The stack sets it. Without it, an undecodable line is only reported, and an event with rejected telemetry is returned to Lambda.",
+    },
+];

@@ -1,14 +1,14 @@
 //! The third stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
 
-use super::invocation::InvocationContext;
-use super::options::Options;
+use super::InvocationContext;
+use super::Options;
 use super::report::Report;
 use super::router::{Routed, Routing};
 use crate::convert::Converted;
-use crate::deliver::context::DeliveryContext;
+use crate::deliver::DeliveryContext;
+use crate::deliver::FailureBudget;
+use crate::deliver::Outgoing;
 use crate::deliver::enqueue::{Queues, ToEnqueue, enqueue};
-use crate::deliver::failure_budget::FailureBudget;
-use crate::deliver::outgoing::Outgoing;
 use crate::deliver::{Remainder, deliver};
 use crate::destination::{DEFAULT_DESTINATION, Destination, Export};
 use crate::ledger::Ledger;

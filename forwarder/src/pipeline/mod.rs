@@ -3,12 +3,8 @@
 //! The sender of the event decides how it begins (`subscription`, `kinesis`, `queue_messages`). Its log events then go
 //! through three [`Stages`]: `converter`, `router`, `flusher`.
 
-mod converter;
 mod flusher;
-pub(crate) mod invocation;
 mod kinesis;
-pub(crate) mod options;
-mod pieces;
 mod queue_messages;
 pub(crate) mod redrive;
 pub(crate) mod report;
@@ -16,18 +12,17 @@ mod router;
 mod stages;
 mod subscription;
 
+use crate::config::Config;
+use crate::convert::ConvertOptions;
 use crate::deliver::enqueue::Queues;
 use crate::destination::{Destination, Export};
 use crate::parking::Queue;
 use crate::rules::RuleSet;
-use crate::source::{Event, SourceError};
-use converter::StreamConverter;
+use crate::source::{Event, SourceError, SourceLimits};
 use flusher::Flusher;
-use invocation::InvocationContext;
-use options::Options;
 use report::Report;
 use router::Router;
-use stages::Stages;
+use stages::{Stages, StreamConverter};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -124,6 +119,53 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 .for_each(|destination| destination.export().drop_connections());
         }
     }
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub source: SourceLimits,
+    pub convert: ConvertOptions,
+    /// The forwarder's region. Subscriptions deliver within their region, so it is the region of log groups without one.
+    pub region: Option<String>,
+    /// Log groups of the forwarder and of the other functions of the delivery path. Forwarding their log events would cause
+    /// further log events without end.
+    pub own_log_groups: Vec<String>,
+    /// Without an accepted item of a signal for this long, sending it to its destination stops. An outage must not use up the
+    /// account's concurrency.
+    pub failure_budget: Duration,
+    /// Size of waiting requests that starts a delivery.
+    pub enough_to_deliver: usize,
+    /// Limit on each list of a report. The ledger counts everything.
+    pub most_details: usize,
+}
+
+impl Options {
+    pub fn of(config: &Config) -> Self {
+        Self {
+            source: SourceLimits::default(),
+            convert: ConvertOptions {
+                platform: config.platform,
+                platform_spans: config.platform_spans,
+                join_stack_traces: true,
+                ..ConvertOptions::default()
+            },
+            region: config.region.clone(),
+            own_log_groups: config.own_log_groups.clone(),
+            failure_budget: Duration::from_secs(10),
+            enough_to_deliver: 2 * 1024 * 1024,
+            most_details: 100,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct InvocationContext {
+    /// Start of the invocation, in nanoseconds since the Unix epoch.
+    pub observed_unix_nano: u64,
+    pub deadline: Instant,
+    pub queue_deadline: Instant,
+    /// The forwarder's own account, if known. A log group of the same name in another account is foreign.
+    pub account: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! The three stages of one event: convert log events, route the requests, and flush them to destinations and queues.
 
-use super::converter::StreamConverter;
 use super::flusher::Flusher;
 use super::router::{Router, Routing};
-use crate::convert::Converted;
+use crate::convert::{ConvertOptions, Converted, StreamState, convert};
 use crate::destination::Export;
 use crate::parking::Queue;
-use crate::source::{HandOn, LogBatch, LogEvent, SourceError, SourceLimits};
+use crate::source::{HandOn, LogBatch, LogEvent, Origin, SourceError, SourceLimits};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::sync::mpsc;
 
@@ -158,4 +157,52 @@ fn first_of(events: &[LogEvent], most_bytes: usize) -> &[LogEvent] {
         is_end
     });
     end.and_then(|end| events.get(..end.max(1))).unwrap_or(events)
+}
+
+/// Converts the log events of an event and remembers the state of their log stream.
+pub(super) struct StreamConverter<'f> {
+    options: &'f ConvertOptions,
+    observed_unix_nano: u64,
+    state: StreamState,
+}
+
+impl<'f> StreamConverter<'f> {
+    pub(super) fn new(options: &'f ConvertOptions, observed_unix_nano: u64) -> Self {
+        Self { options, observed_unix_nano, state: StreamState::default() }
+    }
+
+    /// Returns `true` if log events of this origin continue the current stream.
+    pub(super) fn is_of(&self, origin: &Origin) -> bool {
+        self.state.is_of(origin)
+    }
+
+    /// The log events that wait for the end of their line.
+    pub(super) fn held(&self) -> &[LogEvent] {
+        self.state.held()
+    }
+
+    /// Takes the log events that wait for the end of their line. They are converted again, each by itself.
+    pub(super) fn take_held(&mut self) -> Option<LogBatch> {
+        self.state.take_held()
+    }
+
+    /// Forgets the stream. The limits on the event still count its lines.
+    pub(super) fn end_stream(&mut self) {
+        self.state = self.state.next_stream();
+    }
+
+    /// Converts the first log events: all of them, unless they decode to very much.
+    pub(super) fn convert(
+        &mut self,
+        origin: &Origin,
+        events: &[LogEvent],
+        service_name: Option<&str>,
+    ) -> Converted {
+        let next = self.state.next_stream();
+        let state = std::mem::replace(&mut self.state, next);
+        let mut converted =
+            convert(origin, events, state, self.options, service_name, self.observed_unix_nano);
+        self.state = std::mem::take(&mut converted.state);
+        converted
+    }
 }

@@ -6,7 +6,6 @@
 use super::condition::Surroundings;
 use super::item::Item;
 use super::redact::ItemPart;
-use super::rewrite::{Edited, MessageRewrite};
 use super::{Action, Applied, Effect, Rule, Target};
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -17,7 +16,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use wire::protobuf::{Reader, Value, messages, messages_of};
+use wire::protobuf::{Field, Reader, Value, Writer, messages, messages_of};
 use wire::{Request, SignalKind};
 
 /// Field numbers shared by the three signals (opentelemetry-proto 1.x).
@@ -336,4 +335,82 @@ fn count_scope(kind: SignalKind, scope: &[u8]) -> usize {
     }
     let data = items.flat_map(|metric| messages_of(metric, &[5, 7, 9, 10, 11]));
     data.map(|data| messages(data, POINTS).count()).sum()
+}
+
+#[derive(Debug)]
+pub(super) enum Edited {
+    Same,
+    Changed(Vec<u8>),
+    Gone,
+}
+
+/// A message whose fields are visited one by one. Copies nothing before the first change.
+pub(super) struct MessageRewrite<'m> {
+    message: &'m [u8],
+    /// End of the last field.
+    at: usize,
+    /// Everything before this is in `out`, or removed.
+    copied: usize,
+    out: Option<Vec<u8>>,
+    any_left: bool,
+    any_gone: bool,
+}
+
+impl<'m> MessageRewrite<'m> {
+    pub(super) fn new(message: &'m [u8]) -> Self {
+        Self { message, at: 0, copied: 0, out: None, any_left: false, any_gone: false }
+    }
+
+    /// Keeps a field without items.
+    pub(super) fn keep(&mut self, field: &Field<'_>) {
+        self.at += field.raw.len();
+    }
+
+    /// Removes a field without items.
+    pub(super) fn leave_out(&mut self, field: &Field<'_>) {
+        self.flush();
+        self.at += field.raw.len();
+        self.copied = self.at;
+    }
+
+    pub(super) fn replace(&mut self, field: &Field<'_>, bytes: &[u8]) {
+        self.leave_out(field);
+        self.append(field.number, bytes);
+    }
+
+    pub(super) fn append(&mut self, number: u32, bytes: &[u8]) {
+        let out = self.flush();
+        Writer::new(out).always_bytes(number, bytes);
+    }
+
+    /// Keeps, replaces or removes an item, or a field with items.
+    pub(super) fn item(&mut self, field: &Field<'_>, fate: &Edited) {
+        match fate {
+            Edited::Same => self.keep(field),
+            Edited::Changed(bytes) => self.replace(field, bytes),
+            Edited::Gone => self.leave_out(field),
+        }
+        let gone = matches!(fate, Edited::Gone);
+        self.any_gone |= gone;
+        self.any_left |= !gone;
+    }
+
+    pub(super) fn finish(mut self) -> Edited {
+        if self.any_gone && !self.any_left {
+            return Edited::Gone;
+        }
+        if self.out.is_none() {
+            return Edited::Same;
+        }
+        Edited::Changed(std::mem::take(self.flush()))
+    }
+
+    /// Copies the kept fields up to here.
+    fn flush(&mut self) -> &mut Vec<u8> {
+        let message = self.message;
+        let out = self.out.get_or_insert_with(|| Vec::with_capacity(message.len()));
+        out.extend_from_slice(message.get(self.copied..self.at).unwrap_or_default());
+        self.copied = self.at;
+        out
+    }
 }

@@ -12,7 +12,6 @@ mod load;
 mod mistake;
 mod parse;
 mod redact;
-mod rewrite;
 mod route;
 mod sample;
 mod template;

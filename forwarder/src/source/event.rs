@@ -3,11 +3,12 @@
 //! Shapes: Lambda Developer Guide, "Using Lambda with CloudWatch Logs", "… Kinesis", "… SQS".
 
 use super::subscription_data::{self, decode_base64};
-use super::{HandOn, KinesisRecord, Origin, QueueMessage, SourceError, SourceLimits};
+use super::{HandOn, KinesisRecord, Origin, SourceError, SourceLimits};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 #[derive(Debug)]
@@ -262,6 +263,68 @@ fn looks_like(keys: &[String]) -> String {
     service.to_owned()
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueMessage {
+    /// Identifies the message in a partial batch response.
+    pub message_id: String,
+    /// Identifies this receipt of the message.
+    pub receipt_handle: String,
+    body: String,
+    #[serde(default)]
+    attributes: HashMap<String, String>,
+}
+
+impl fmt::Debug for QueueMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QueueMessage({}, {} bytes)", self.message_id, self.body.len())
+    }
+}
+
+impl QueueMessage {
+    /// The number of receipts, including this one; at least 1.
+    pub fn receive_count(&self) -> u32 {
+        let count = self.attributes.get("ApproximateReceiveCount");
+        count.and_then(|count| count.parse().ok()).unwrap_or(1).max(1)
+    }
+
+    /// Time of the first receipt, in nanoseconds since the Unix epoch; 0 if unknown.
+    pub fn first_received_unix_nano(&self) -> u64 {
+        let time = self.attributes.get("ApproximateFirstReceiveTimestamp");
+        let time_ms: Option<u64> = time.and_then(|time| time.parse().ok());
+        time_ms.unwrap_or_default().saturating_mul(1_000_000)
+    }
+
+    pub fn text(&self) -> &str {
+        &self.body
+    }
+}
+
+#[derive(Debug)]
+pub enum QueueBody<'a> {
+    /// An event, bare or from the record of a failed invocation.
+    Event(Event),
+    /// Any other text, for example a parked request.
+    Other(&'a str),
+}
+
+impl QueueMessage {
+    pub fn body(&self) -> QueueBody<'_> {
+        #[derive(Deserialize)]
+        struct InvocationRecord {
+            #[serde(rename = "requestPayload")]
+            request_payload: Event,
+        }
+        if let Ok(InvocationRecord { request_payload }) = serde_json::from_str(self.text()) {
+            return QueueBody::Event(request_payload);
+        }
+        match serde_json::from_str(self.text()) {
+            Ok(event @ (Event::CloudWatchLogs(_) | Event::Kinesis(_))) => QueueBody::Event(event),
+            _ => QueueBody::Other(self.text()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,5 +383,33 @@ mod tests {
             r#"{"invocationId":"i","deliveryStreamArn":"arn:…","records":[]}"#,
             "an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream",
         );
+    }
+}
+
+#[cfg(test)]
+mod queue_body_tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(body: &str, expected: &str) {
+        let message: QueueMessage = serde_json::from_value(serde_json::json!({
+            "messageId": "m", "receiptHandle": "r", "body": body,
+            "attributes": {"ApproximateReceiveCount": "3"},
+        }))
+        .unwrap();
+        assert_eq!(message.receive_count(), 3);
+        assert_eq!(format!("{:?}", message.body()), expected);
+    }
+
+    #[test]
+    fn a_queue_body_is_recognized_by_its_shape() {
+        check(r#"{"awslogs":{"data":"abc"}}"#, "Event(CloudWatchLogs(Subscription(3 bytes)))");
+        check(
+            r#"{"version":"1.0","requestContext":{"condition":"RetriesExhausted"},"requestPayload":{"awslogs":{"data":"abc"}}}"#,
+            "Event(CloudWatchLogs(Subscription(3 bytes)))",
+        );
+        check(r#"{"requestPayload":{"x":1}}"#, r#"Event(Unknown("an event with the keys x"))"#);
+        check("not json", r#"Other("not json")"#);
+        check(r#"{"v":1}"#, r#"Other("{\"v\":1}")"#);
     }
 }

@@ -6,7 +6,7 @@ mod otlp;
 mod sums;
 
 use crate::destination::{Destination, Export};
-use crate::pipeline::invocation::InvocationContext;
+use crate::pipeline::InvocationContext;
 use crate::pipeline::report::Report;
 use emf::EmfVitals;
 use otlp::OtlpVitals;

@@ -4,7 +4,7 @@
 use super::sums::Sums;
 use crate::destination::circuit_breaker::{Admission, verdict};
 use crate::destination::{Destination, Export};
-use crate::pipeline::invocation::InvocationContext;
+use crate::pipeline::InvocationContext;
 use crate::pipeline::report::Report;
 use backend::{Sanitized, sanitize};
 use opentelemetry_proto::tonic::resource::v1::Resource;

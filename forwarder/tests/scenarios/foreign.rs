@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use wire::{Limits, Logs, Metrics, Traces, read_line};
@@ -157,7 +157,7 @@ const REQUEST_IDS: [&str; 3] = ["requestId", "function_request_id", "request_id"
 
 /// Checks that the record contains everything from the line.
 fn check_line(line: &str, record: &LogRecord) -> Result<(), String> {
-    let body = super::as_json(record.body.as_ref().unwrap());
+    let body = as_json(record.body.as_ref().unwrap());
     let whole = json!(line.trim_end_matches(['\r', '\n']));
     let Ok(Json::Object(fields)) = serde_json::from_str::<Json>(line) else {
         return same("body", &body, &whole);

@@ -14,10 +14,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 #[derive(Clone, Default)]
-pub(crate) struct Clock(Arc<Shared>);
+pub(crate) struct Clock(Arc<ClockState>);
 
 #[derive(Default)]
-struct Shared {
+struct ClockState {
     state: Mutex<State>,
     changed: Notify,
 }

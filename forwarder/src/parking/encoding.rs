@@ -1,12 +1,9 @@
 //! Encodes parked content as JSON and decodes it; `docs/guarantees.md` describes the format.
 
-mod events;
-
-use super::parked::{Content, Parked};
-use crate::source::{LogEventRange, Origin};
+use super::{Content, Parked};
+use crate::source::{LogBatch, LogEvent, LogEventRange, MessageType, Origin};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use events::{events_json, log_batch};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use wire::timestamp::{parse_rfc3339, rfc3339_nanos};
@@ -327,5 +324,258 @@ fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(20).collect()
 }
 
+/// A delivery of CloudWatch Logs: `{"awslogs":{"data": body}}` is an event for the forwarder.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EventsText<'a> {
+    message_type: Cow<'a, str>,
+    owner: Cow<'a, str>,
+    log_group: Cow<'a, str>,
+    log_stream: Cow<'a, str>,
+    log_events: Vec<DeliveredEvent<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeliveredEvent<'a> {
+    id: Cow<'a, str>,
+    timestamp: i64,
+    message: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    extracted_fields: Option<ExtractedRegion<'a>>,
+}
+
+/// The only place for a region in this format.
+#[derive(Serialize, Deserialize)]
+struct ExtractedRegion<'a> {
+    #[serde(default, rename = "@aws.region", skip_serializing_if = "Option::is_none")]
+    region: Option<Cow<'a, str>>,
+}
+
+const CONTROL: &str = "CONTROL_MESSAGE";
+
+/// Encodes log events as a delivery of CloudWatch Logs.
+fn events_json(batch: &LogBatch) -> Vec<u8> {
+    let Origin { account, region, log_group, log_stream } = &batch.origin;
+    let message_type = match batch.message_type {
+        MessageType::Data => "DATA_MESSAGE",
+        MessageType::Control => CONTROL,
+    };
+    let log_events = batch.events.iter().map(|event| {
+        let LogEvent { id, timestamp_ms, message } = event;
+        let region = (!region.is_empty()).then(|| Cow::from(region));
+        DeliveredEvent {
+            id: id.into(),
+            timestamp: *timestamp_ms,
+            message: message.into(),
+            extracted_fields: region.map(|region| ExtractedRegion { region: Some(region) }),
+        }
+    });
+    let text = EventsText {
+        message_type: message_type.into(),
+        owner: account.into(),
+        log_group: log_group.into(),
+        log_stream: log_stream.into(),
+        log_events: log_events.collect(),
+    };
+    // Text and numbers only: serializing cannot fail.
+    serde_json::to_vec(&text).unwrap_or_default()
+}
+
+fn log_batch(json: &[u8]) -> Result<LogBatch, String> {
+    let text: EventsText<'_> =
+        serde_json::from_slice(json).map_err(|error| json_problem(&error))?;
+    let message_type =
+        if text.message_type == CONTROL { MessageType::Control } else { MessageType::Data };
+    let region = text.log_events.iter().find_map(|event| {
+        let region = event.extracted_fields.as_ref()?.region.as_ref()?;
+        Some(region.to_string())
+    });
+    let events = text.log_events.into_iter().map(|event| LogEvent {
+        id: event.id.into_owned(),
+        timestamp_ms: event.timestamp,
+        message: event.message.into_owned(),
+    });
+    let origin = Origin {
+        account: text.owner.into_owned(),
+        region: region.unwrap_or_default(),
+        log_group: text.log_group.into_owned(),
+        log_stream: text.log_stream.into_owned(),
+    };
+    Ok(LogBatch { message_type, origin, events: events.collect() })
+}
+
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::source::{LogBatch, LogEvent, MessageType};
+    use serde_json::{Value, json};
+
+    /// The example of `docs/guarantees.md`.
+    fn example() -> Value {
+        let page = include_str!("../../../docs/guarantees.md");
+        let (_, after) = page.split_once("```json\n").unwrap();
+        let (json, _) = after.split_once("```").unwrap();
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn the_documented_example_round_trips() {
+        let example = example();
+        let parked = decode(&example.to_string()).unwrap();
+        assert_eq!(parked.destination, "default");
+        assert_eq!(parked.oldest_unix_nano, 1_790_000_000_000_000_000);
+        assert_eq!(parked.log_events.last_event_id, "2");
+        let Content::Request(request) = &parked.content else { panic!("{parked:?}") };
+        assert_eq!((request.kind(), request.items()), (SignalKind::Logs, 2));
+        let mut written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
+        // Other compression levels give other bytes.
+        written["body"] = example["body"].clone();
+        assert_eq!(written, example);
+    }
+
+    #[test]
+    fn every_message_key_is_documented() {
+        let page = include_str!("../../../docs/guarantees.md");
+        let line =
+            Content::Line { event_id: "1".to_owned(), timestamp_ms: 1, line: "x".to_owned() };
+        let request = decode(&example().to_string()).unwrap();
+        for parked in
+            [Parked { partial: true, ..request.clone() }, Parked { content: line, ..request }]
+        {
+            let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
+            for key in written.as_object().unwrap().keys() {
+                assert!(page.contains(&format!("`{key}`")), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_parked_batch_is_readable_as_a_subscription_event() {
+        let batch = LogBatch {
+            message_type: MessageType::Data,
+            origin: Origin::new("1", "eu-north-1", "g", "s"),
+            events: vec![LogEvent {
+                id: "7".to_owned(),
+                timestamp_ms: 5,
+                message: "m\n".to_owned(),
+            }],
+        };
+        let request = decode(&example().to_string()).unwrap();
+        let parked = Parked { content: Content::Events(batch.clone()), items: 1, ..request };
+        let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
+        let event = json!({ "awslogs": { "data": written["body"] } });
+        let event: crate::source::Event = serde_json::from_value(event).unwrap();
+        let mut read = Vec::new();
+        let all = &mut |batch| {
+            read.push(batch);
+            true
+        };
+        event.read(&crate::source::SourceLimits::default(), all).unwrap();
+        assert_eq!(read, [batch]);
+    }
+
+    #[test]
+    fn later_minor_versions_and_unknown_keys_are_accepted() {
+        let check = |key: &str, value: Value| {
+            let mut message = example();
+            message[key] = value;
+            assert!(decode(&message.to_string()).is_ok(), "{message}");
+        };
+        check("v", json!("1.7"));
+        check("v", json!("1"));
+        check("later", json!({ "a": [1, 2] }));
+        check("origin", json!({ "later": 1 }));
+    }
+
+    #[test]
+    fn invalid_messages_are_rejected_with_a_reason() {
+        let check = |key: &str, value: Value, expected: &str| {
+            let mut message = example();
+            if value.is_null() {
+                message.as_object_mut().unwrap().remove(key);
+            } else {
+                message[key] = value;
+            }
+            let error = decode(&message.to_string()).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        };
+        check(
+            "v",
+            json!("2.0"),
+            "queue message of version 2.0, but this forwarder reads version 1",
+        );
+        check(
+            "v",
+            json!("10.0"),
+            "queue message of version 10.0, but this forwarder reads version 1",
+        );
+        check("v", json!(1), "not a queue message: ");
+        check("v", json!(null), "not a queue message: missing field `v`");
+        check("destination", json!(null), "not a queue message: missing field `destination`");
+        check("items", json!(-1), "queue message cannot be read: invalid value: integer `-1`");
+        check("items", json!(3), "queue message with an invalid `items`: 3, the request has 2");
+        check("items", json!(1), "queue message with an invalid `items`: 1, the request has 2");
+        check(
+            "first_seen",
+            json!(null),
+            "queue message cannot be read: missing field `first_seen`",
+        );
+        for no_time in [
+            "now",
+            "2026-09-21T14:13:20",
+            "2026-09-21T14:13:20+02:00",
+            "2026-09-21T14:13:20.1234567890Z",
+        ] {
+            check(
+                "oldest",
+                json!(no_time),
+                "queue message with an invalid `oldest`: expected 2026-",
+            );
+        }
+        check(
+            "content",
+            json!("spans"),
+            "queue message with an invalid `content`: spans is not known",
+        );
+        check(
+            "signal",
+            json!("profiles"),
+            "queue message with an invalid `signal`: profiles is not",
+        );
+        check("signal", json!(null), "queue message with an invalid `signal`:  is not known");
+        check(
+            "encoding",
+            json!("zstd"),
+            "queue message with an invalid `encoding`: zstd, expected gzip",
+        );
+        check("body", json!("!"), "queued request cannot be read: ");
+        check("body", json!("aGVsbG8="), "queued request cannot be read: ");
+        let bomb = STANDARD.encode(wire::gzip::compress(9, &vec![0; 17 * 1024 * 1024]));
+        check(
+            "body",
+            json!(bomb),
+            "queued request cannot be read: gzip stream inflates to more than",
+        );
+        let no_request = STANDARD.encode(wire::gzip::compress(1, b"no protobuf"));
+        check("body", json!(no_request), "queued request cannot be read: ");
+        check(
+            "stream",
+            json!({ "a": "customer's text" }),
+            "queue message cannot be read: invalid type: map",
+        );
+    }
+
+    #[test]
+    fn foreign_bodies_are_recognized_and_no_error_quotes_content() {
+        for other in
+            ["", "null", "{}", "[]", "\"v\"", r#"{"awslogs":{"data":"x"}}"#, r#"{"v":"1.0"}"#]
+        {
+            assert!(matches!(decode(other), Err(NotParked::Other(_))), "{other}");
+        }
+        let long = format!("{{\"v\":\"{}", "1".repeat(9 * 1024 * 1024));
+        assert!(matches!(decode(&long), Err(NotParked::Other(_))));
+        let quoting = r#"{"v":"1.0","destination":"d","items":"a customer's text"}"#;
+        assert!(!decode(quoting).unwrap_err().to_string().contains("customer"));
+    }
+}

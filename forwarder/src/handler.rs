@@ -4,7 +4,7 @@ use crate::deliver::enqueue::{KeptIn, Undelivered};
 use crate::destination::Export;
 use crate::parking::Queue;
 use crate::pipeline::Forwarder;
-use crate::pipeline::invocation::InvocationContext;
+use crate::pipeline::InvocationContext;
 use crate::pipeline::report::Report;
 use crate::source::Event;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};

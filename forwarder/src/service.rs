@@ -3,9 +3,9 @@
 use crate::config::Config;
 use crate::deliver::enqueue::Queues;
 use crate::destination::{DEFAULT_DESTINATION, Destination};
-use crate::lambda::handler::{InvocationError, Response, answer, forward};
+use crate::handler::{InvocationError, Response, answer, forward};
 use crate::pipeline::Forwarder;
-use crate::pipeline::options::Options;
+use crate::pipeline::Options;
 use crate::rules::{DestinationRule, LiveRules, Refreshed, RuleSet};
 use crate::source::Event;
 use crate::vitals::Vitals;
