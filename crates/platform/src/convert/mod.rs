@@ -9,36 +9,33 @@
 //!
 //! The caller decodes OTLP lines, and reports undecodable ones here.
 
-mod environment;
-
+use crate::attributes::{scope, string};
+use crate::event::{EventKind, PlatformEvent};
+use crate::identity::Identity;
+use crate::logs::records::{self, Records};
+use crate::logs::request_window::RequestWindow;
+use crate::logs::request_window::{Facts, ToldOf, missing};
+use crate::logs::seen_spans::{SeenSpans, Traced};
+use crate::logs::{LogEventRef, Undecodable, line_record, platform_record, undecodable_record};
+use crate::metrics::aggregator::OpenInvocations;
+use crate::metrics::aggregator::{Aggregator, Owner};
+use crate::metrics::emf::line as emf_line;
+use crate::metrics::emf::points::EmfPoints;
+use crate::names;
+use crate::options::{PlatformOptions, SpanEnd, SpanMapping, SpanOptions};
+use crate::read::json_line::is_tenant_id;
+use crate::read::prefix::prefix;
+use crate::read::runtime_text::is_out_of_memory;
+use crate::read::whole_line::is_lambdas_to_the_end;
+use crate::read::{telemetry, text};
+use crate::spans::invocation_span::resource_spans;
+use crate::spans::invocations::Invocations;
 use foldhash::HashSet;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use std::cell::OnceCell;
 use wire::{InvocationSpan, Request};
-
-use crate::attributes::{scope, string};
-use crate::event::{EventKind, PlatformEvent};
-use crate::identity::Identity;
-use crate::logs::records::{self, Records};
-use crate::logs::request_window::RequestWindow;
-use crate::logs::seen_spans::{SeenSpans, Traced};
-use crate::logs::told::{Facts, ToldOf, missing};
-use crate::logs::{LogEventRef, Undecodable, line_record, platform_record, undecodable_record};
-use crate::metrics::aggregator::{Aggregator, Owner};
-use crate::metrics::emf::line as emf_line;
-use crate::metrics::emf::points::EmfPoints;
-use crate::metrics::open_invocations::OpenInvocations;
-use crate::names;
-use crate::options::{PlatformOptions, SpanEnd, SpanMapping, SpanOptions};
-use crate::read::json_line::is_tenant_id;
-use crate::read::out_of_memory::is_out_of_memory;
-use crate::read::prefix::prefix;
-use crate::read::whole_line::is_lambdas_to_the_end;
-use crate::read::{telemetry, text};
-use crate::spans::invocation_span::resource_spans;
-use crate::spans::invocations::Invocations;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConvertedLines {
@@ -397,6 +394,51 @@ fn tell_of(span: &mut Span, told: &ToldOf) {
         && let Some(told) = told.get(id)
     {
         span.attributes.extend(told.facts().attributes().map(|(key, word)| string(key, word)));
+    }
+}
+
+impl Converter {
+    /// Creates a converter whose caller makes the metrics of Lambda's events, including exhausted memory.
+    #[must_use]
+    pub fn counted_elsewhere(self) -> Self {
+        Self { is_counted_elsewhere: true, ..self }
+    }
+
+    /// Handles a Telemetry API event: it sets the invocation of the next lines, and becomes a log record if Lambda writes it to
+    /// the function's log too: reports, dropped logs and failures. `event.message` is the JSON of the event.
+    ///
+    /// `brackets` means that the function has one invocation at a time, so that lines between a start and a report belong to it.
+    pub fn platform_event(
+        &mut self,
+        event: &LogEventRef<'_>,
+        mut platform: PlatformEvent,
+        brackets: bool,
+    ) {
+        if brackets {
+            self.observe(&mut platform);
+        }
+        let is_told = matches!(
+            platform.kind,
+            EventKind::Report | EventKind::RestoreReport | EventKind::LogsDropped
+        );
+        if is_told || platform.is_failure() {
+            self.record_platform(event, &platform);
+        }
+    }
+
+    /// Sets the observed time of later lines, in nanoseconds since the Unix epoch.
+    pub fn observed_at(&mut self, unix_nano: u64) {
+        self.observed_unix_nano = unix_nano;
+    }
+
+    /// The invocation of the next line, if the line names none.
+    pub fn request_id(&self) -> Option<&str> {
+        self.state.window.request_id()
+    }
+
+    /// Size in bytes of the log records and embedded metrics that wait for [`Self::finish`].
+    pub fn waiting_bytes(&self) -> usize {
+        self.line_records.bytes() + self.platform_records.bytes() + self.emf.bytes
     }
 }
 

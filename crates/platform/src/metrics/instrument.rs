@@ -4,7 +4,7 @@
 //! without a convention are named `aws.lambda.*` after the `REPORT` line or the Telemetry API. Units are seconds and bytes;
 //! Lambda's "MB" are MiB.
 
-use crate::event::figures::MIB;
+use crate::event::MIB;
 use crate::options::Shape;
 
 /// A metric: name, unit, description and buckets.

@@ -2,7 +2,5 @@
 
 pub(crate) mod aggregator;
 pub(crate) mod emf;
-mod error_type;
 mod instrument;
-pub(crate) mod open_invocations;
 pub(crate) mod points;

@@ -1,10 +1,9 @@
 //! Reads JSON objects and arrays one level deep: fields in order, values unparsed.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
 
 /// An object with more keys is data rather than a log record or an event, and is not read.
 pub(crate) const MAX_KEYS: usize = 1024;
@@ -129,4 +128,18 @@ impl<'de> Visitor<'de> for Collect<'_, 'de> {
         }
         Ok(())
     }
+}
+
+/// The last millisecond accepted by [`of_millis`]: the end of 2553.
+pub(crate) const MAX_MS: f64 = 18_429_206_399_999.0;
+
+/// Converts milliseconds from 0 to [`MAX_MS`] to Unix time in nanoseconds, exact to the microsecond.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "casts from float saturate, and the value is bounded"
+)]
+pub(crate) fn of_millis(ms: f64) -> u64 {
+    // A float represents microseconds since 1970 exactly, but not nanoseconds.
+    ((ms.clamp(0.0, MAX_MS) * 1000.0).round() as u64) * 1000
 }

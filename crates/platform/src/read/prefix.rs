@@ -15,9 +15,9 @@
 //!
 //! tracing-subscriber and structlog may colour their lines.
 
-use crate::read::colours::{ESC, without_colours};
 use crate::read::ids::is_uuid;
 use crate::read::severity::Severity;
+use crate::read::severity::{ESC, without_colours};
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Prefix<'a> {

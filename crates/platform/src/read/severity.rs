@@ -4,9 +4,8 @@
 //!
 //! Source: OpenTelemetry logs data model, "Severity fields"; levels of Lambda's JSON log format; the numbers of pino and bunyan.
 
-use std::borrow::Cow;
-
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
+use std::borrow::Cow;
 
 /// Number and text of a severity. The text is never empty: OpenObserve would store the number instead, and the column would mix
 /// both.
@@ -79,6 +78,30 @@ impl Severity {
     }
 }
 
+pub(crate) const ESC: char = '\x1b';
+
+/// The text without its SGR sequences (ECMA-48, 8.3.117), such as `ESC [ 3 1 m`.
+pub(crate) fn without_colours(text: &str) -> Cow<'_, str> {
+    let mut parts = text.split(ESC);
+    let first = parts.next().unwrap_or_default();
+    if first.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = first.to_owned();
+    for part in parts {
+        let behind = part.strip_prefix('[').map(|rest| rest.trim_start_matches(is_parameter));
+        match behind.and_then(|rest| rest.strip_prefix('m')) {
+            Some(rest) => plain.push_str(rest),
+            None => plain.extend([ESC.encode_utf8(&mut [0; 4]), part]),
+        }
+    }
+    Cow::Owned(plain)
+}
+
+fn is_parameter(c: char) -> bool {
+    c.is_ascii_digit() || matches!(c, ';' | ':')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +112,22 @@ mod tests {
         let texts = [10, 20, 30, 40, 50, 60].map(text).map(Option::unwrap_or_default);
         assert_eq!(texts, ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]);
         assert_eq!([0, 35, 70].map(text), [None, None, None]);
+    }
+}
+
+#[cfg(test)]
+mod colours_tests {
+    use super::*;
+
+    #[test]
+    fn only_colours_are_removed() {
+        let check = |text: &str, expected: &str| assert_eq!(without_colours(text), expected);
+        check("", "");
+        check("plain [31m", "plain [31m");
+        check("\x1b[31mred\x1b[0m \x1b[1;38:5:9mbold\x1b[m", "red bold");
+        check("\x1b", "\x1b");
+        check("\x1b[", "\x1b[");
+        check("\x1b\x1b[31mx", "\x1bx");
+        check("\x1b[2Jx\x1b[31", "\x1b[2Jx\x1b[31");
     }
 }

@@ -6,4 +6,3 @@ pub(crate) mod invocation;
 pub(crate) mod invocation_span;
 pub(crate) mod invocations;
 mod phases;
-mod status;

@@ -15,20 +15,12 @@
 //! - `INIT_REPORT`: the init duration, only if no `REPORT` will repeat it because the init phase failed or made a snapshot.
 //!   `RESTORE_REPORT`: the restore duration, only if the restore failed. So no duration counts twice, even across deliveries.
 
-mod chunks;
-mod figures;
-mod memory;
-
-use foldhash::HashMap;
-use memory::UNNAMED;
-
-use crate::event::figures::{nanoseconds, plausible, seconds};
-use crate::event::{EventKind, PlatformEvent};
-use crate::metrics::error_type;
-use crate::metrics::instrument as metric;
-use crate::metrics::open_invocations::{Failure, InvocationState, OpenInvocation};
+use crate::event::{EventKind, MIB, PlatformEvent, nanoseconds, plausible, seconds};
+use crate::metrics::instrument::{self as metric, Instrument, legacy};
 use crate::metrics::points::{ErrorType, Measured, Points};
 use crate::options::{Names, Shape};
+use foldhash::HashMap;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 
 /// The owner of an event's metrics. A backend stores a repeated value as a second point, so each metric has one owner if
 /// forwarder and extension see the same invocation.
@@ -99,7 +91,7 @@ impl Aggregator {
             EventKind::Timeout => self.fail(Failure::Timeout, event, measured),
             EventKind::ExitError | EventKind::OutOfMemory | EventKind::Fault => {
                 let said = event.counted_error_type().unwrap_or("Runtime.ExitError");
-                self.fail(Failure::Error(error_type::bounded(Some(said))), event, measured);
+                self.fail(Failure::Error(bounded(Some(said))), event, measured);
             }
             EventKind::RuntimeDone if self.owner == Owner::Sole => {
                 if let Some(failure) = failure_of(event) {
@@ -225,7 +217,7 @@ fn failure_of(event: &PlatformEvent) -> Option<Failure> {
     match event.status.as_deref() {
         None | Some("success") => None,
         Some("timeout") => Some(Failure::Timeout),
-        Some(_) => Some(Failure::Error(error_type::bounded(event.error_type.as_deref()))),
+        Some(_) => Some(Failure::Error(bounded(event.error_type.as_deref()))),
     }
 }
 
@@ -235,6 +227,303 @@ fn failure_type(event: &PlatformEvent) -> ErrorType {
         Failure::Timeout => Some("timeout"),
         Failure::Error(error_type) => Some(error_type),
     }
+}
+
+impl Aggregator {
+    /// Maximum number of invocations remembered between batches.
+    pub const MAX_OPEN: usize = 256;
+
+    /// Returns the metrics so far and continues with the next batch. A failed invocation is not counted yet, because its report,
+    /// which states the failure too, may follow in a later batch.
+    pub fn take(&mut self) -> Vec<Metric> {
+        for (request_id, invocation) in self.drain_by_age() {
+            match invocation.state {
+                InvocationState::Running | InvocationState::Failed(_) => {
+                    self.invocations.insert(request_id, invocation);
+                }
+                _ => self.close(&invocation),
+            }
+        }
+        self.forget_oldest();
+        self.take_metrics()
+    }
+
+    pub(crate) fn resume(&mut self, open: OpenInvocations) {
+        self.invocations = open.0;
+    }
+
+    /// Returns the metrics with all invocations counted, and the state for the next chunk.
+    pub(crate) fn finish_chunk(&mut self) -> (Vec<Metric>, OpenInvocations) {
+        self.forget_oldest();
+        let mut known = OpenInvocations::default();
+        for (request_id, mut invocation) in self.drain_by_age() {
+            self.close(&invocation);
+            invocation.state = match invocation.state {
+                InvocationState::Running => InvocationState::Running,
+                InvocationState::Failed(_) | InvocationState::FailedCounted => {
+                    InvocationState::FailedCounted
+                }
+                InvocationState::Reported | InvocationState::Counted => InvocationState::Counted,
+            };
+            known.0.insert(request_id, invocation);
+        }
+        (self.take_metrics(), known)
+    }
+
+    fn drain_by_age(&mut self) -> Vec<(String, OpenInvocation)> {
+        let mut by_age: Vec<_> = self.invocations.drain().collect();
+        by_age.sort_unstable_by(|(id, one), (other_id, other)| {
+            (one.time, id).cmp(&(other.time, other_id))
+        });
+        by_age
+    }
+
+    fn take_metrics(&mut self) -> Vec<Metric> {
+        std::mem::take(&mut self.points).into_metrics(self.shape)
+    }
+
+    fn forget_oldest(&mut self) {
+        let excess = self.invocations.len().saturating_sub(Self::MAX_OPEN);
+        if excess == 0 {
+            return;
+        }
+        for (at, (request_id, invocation)) in self.drain_by_age().into_iter().enumerate() {
+            if at < excess {
+                self.close(&invocation);
+            } else {
+                self.invocations.insert(request_id, invocation);
+            }
+        }
+    }
+
+    /// Counts a finished invocation unless it was counted before.
+    pub(crate) fn close(&mut self, invocation: &OpenInvocation) {
+        let measured = Measured { time: invocation.time, since: invocation.since };
+        match invocation.state {
+            InvocationState::Running
+            | InvocationState::Counted
+            | InvocationState::FailedCounted => {}
+            InvocationState::Reported => self.count_end(None, measured),
+            InvocationState::Failed(failure) => self.count_end(Some(failure), measured),
+        }
+    }
+}
+
+impl Aggregator {
+    /// Records the figures owned by the extension. Each part of an invocation has one event: `platform.runtimeDone`, or
+    /// `platform.report` on managed instances, which lack the former.
+    fn add_parts(&mut self, event: &PlatformEvent, measured: Measured) {
+        for span in &event.spans {
+            let instrument = match span.name.as_str() {
+                "responseLatency" => &metric::RESPONSE_LATENCY,
+                "responseDuration" => &metric::RESPONSE_DURATION,
+                "runtimeOverhead" => &metric::RUNTIME_OVERHEAD,
+                "extensionOverhead" => &metric::EXTENSION_OVERHEAD,
+                _ => continue,
+            };
+            self.record(instrument, None, span.duration_ms.map(seconds), measured);
+        }
+        self.record(&metric::PRODUCED_BYTES, None, event.figures.produced_bytes, measured);
+        if let Some(records) = self.believed(event.figures.dropped_records) {
+            self.points.add(&metric::LOGS_DROPPED, None, whole(records), measured);
+        }
+    }
+
+    fn figures(&mut self, event: &PlatformEvent, measured: Measured) {
+        let figures = &event.figures;
+        let restore = figures.restore_duration_ms.map(seconds);
+        let billed_restore = figures.billed_restore_duration_ms.map(seconds);
+        let used = figures.max_memory_used_mb.map(|mb| mb * MIB);
+        let utilization = figures
+            .max_memory_used_mb
+            .zip(figures.memory_size_mb.filter(|size| *size > 0.0))
+            .map(|(used, size)| used / size);
+        // The billed duration includes the billed init and restore: a REPORT line of 2025 has a duration of 2338.66 ms, a billed
+        // restore of 182 ms and a billed duration of 2521 ms.
+        let gib_seconds = figures
+            .billed_duration_ms
+            .zip(figures.memory_size_mb)
+            .map(|(billed, size)| seconds(billed) * size / 1024.0);
+
+        self.record(&metric::INVOKE_DURATION, None, figures.duration_ms.map(seconds), measured);
+        self.record(
+            &metric::BILLED_DURATION,
+            None,
+            figures.billed_duration_ms.map(seconds),
+            measured,
+        );
+        self.record(&metric::BILLED_GB_SECONDS, None, gib_seconds, measured);
+        self.record(&metric::MEM_USAGE, None, used, measured);
+        self.record(&metric::MEMORY_UTILIZATION, None, utilization, measured);
+        self.init_duration(figures.init_duration_ms, None, measured);
+        self.record(&metric::RESTORE_DURATION, None, restore, measured);
+        self.record(&metric::BILLED_RESTORE_DURATION, None, billed_restore, measured);
+        if let Some(limit) = self.believed(figures.memory_size_mb.map(|mb| mb * MIB)) {
+            self.points.set(&metric::MEMORY_LIMIT, limit, measured);
+        }
+    }
+
+    fn init_duration(&mut self, ms: Option<f64>, error_type: ErrorType, measured: Measured) {
+        match self.names {
+            Names::Current => {
+                self.record(&metric::INIT_DURATION, error_type, ms.map(seconds), measured);
+            }
+            // A gauge of this name in older systems replaces the histogram.
+            Names::Legacy => {
+                self.append(&legacy::INIT_DURATION, ms, measured);
+                self.append(&legacy::LAMBDA_INIT_DURATION, ms, measured);
+            }
+        }
+    }
+
+    fn legacy_gauges(&mut self, event: &PlatformEvent, measured: Measured) {
+        let figures = &event.figures;
+        let coldstart = if event.is_cold_start() { 1.0 } else { 0.0 };
+        self.append(&legacy::DURATION, figures.duration_ms, measured);
+        self.append(&legacy::INVOCATION_DURATION, figures.duration_ms, measured);
+        self.append(&legacy::BILLED_DURATION, figures.billed_duration_ms, measured);
+        self.append(&legacy::MAX_MEMORY, figures.max_memory_used_mb, measured);
+        let used = figures.max_memory_used_mb.map(|mb| mb * MIB);
+        self.append(&legacy::LAMBDA_MAX_MEMORY_USED, used, measured);
+        self.append(&legacy::COLDSTART, Some(coldstart), measured);
+    }
+
+    fn record(
+        &mut self,
+        instrument: &'static Instrument,
+        error_type: ErrorType,
+        value: Option<f64>,
+        measured: Measured,
+    ) {
+        if let Some(value) = self.believed(value) {
+            self.points.record(instrument, error_type, value, measured, self.shape);
+        }
+    }
+
+    fn append(&mut self, instrument: &'static Instrument, value: Option<f64>, measured: Measured) {
+        if let Some(value) = self.believed(value) {
+            self.points.append(instrument, value, measured);
+        }
+    }
+
+    /// Returns the value unless it is negative, not a number or implausibly large; such values are counted and not sent. This
+    /// crate's parsers only return plausible values, but callers can construct events.
+    fn believed(&mut self, value: Option<f64>) -> Option<f64> {
+        let believed = value.filter(|value| (0.0..=MAX_VALUE).contains(value));
+        if value.is_some() && believed.is_none() {
+            self.dropped_values += 1;
+        }
+        believed
+    }
+}
+
+/// The largest recorded value: the largest plausible figure in mebibytes, as bytes.
+const MAX_VALUE: f64 = 1e12 * MIB;
+
+/// A plausible number without its fraction.
+#[expect(clippy::cast_possible_truncation, reason = "the value is plausible: at most 1e18")]
+fn whole(value: f64) -> i64 {
+    value as i64
+}
+
+/// Stands for the request id of an invocation whose `START` is unknown.
+const UNNAMED: &str = "";
+
+impl Aggregator {
+    /// Notes a runtime's message and its invocation, if known. A later report of the platform about the same invocation is not
+    /// counted again.
+    pub fn add_out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
+        let key = request_id.unwrap_or(UNNAMED).to_ascii_lowercase();
+        let measured = Measured { time: time_unix_nano, since: time_unix_nano };
+        let known = self.invocations.entry(key).or_insert(OpenInvocation {
+            state: InvocationState::Running,
+            out_of_memory: false,
+            time: time_unix_nano,
+            since: time_unix_nano,
+        });
+        if !std::mem::replace(&mut known.out_of_memory, true) {
+            self.points.count(&metric::OUT_OF_MEMORY, None, measured);
+        }
+    }
+
+    /// An invocation with an unknown `START` is the first one named in the stream.
+    fn name_the_unnamed(&mut self, request_id: &str) {
+        let is_running = |unnamed: &OpenInvocation| unnamed.state == InvocationState::Running;
+        if self.invocations.get(UNNAMED).is_some_and(is_running)
+            && !self.invocations.contains_key(request_id)
+            && let Some(unnamed) = self.invocations.remove(UNNAMED)
+        {
+            self.invocations.insert(request_id.to_owned(), unnamed);
+        }
+    }
+}
+
+/// Returns a known error type, or `_OTHER` (semantic conventions) for all others. The log record keeps the full error type.
+pub(crate) fn bounded(error_type: Option<&str>) -> &'static str {
+    let known =
+        error_type.and_then(|error_type| KNOWN.iter().find(|known| **known == error_type).copied());
+    known.unwrap_or("_OTHER")
+}
+
+/// The error types that occur in Lambda's documentation and in captured events.
+const KNOWN: &[&str] = &[
+    "Extension.ConfigInvalid",
+    "Extension.Crash",
+    "Extension.ExitError",
+    "Extension.InitError",
+    "Extension.LaunchError",
+    "Function.ResponseSizeTooLarge",
+    "Function.Unknown",
+    "Function.Unhandled",
+    "RestoreError",
+    "Runtime.BadFunctionCode",
+    "Runtime.ExitError",
+    "Runtime.HandlerNotFound",
+    "Runtime.ImportModuleError",
+    "Runtime.InvalidEntrypoint",
+    "Runtime.MalformedHandlerName",
+    "Runtime.NoSuchHandler",
+    "Runtime.OutOfMemory",
+    "Runtime.TruncatedResponse",
+    "Runtime.Unknown",
+    "Runtime.UserCodeSyntaxError",
+    "Sandbox.Timedout",
+    "Sandbox.Timeout",
+    "Task.Timedout",
+];
+
+/// The newest invocations of a stream by request id (empty if unknown), carried from one chunk to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OpenInvocations(pub(crate) HashMap<String, OpenInvocation>);
+
+/// The state of an invocation, and the counts made for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenInvocation {
+    pub(crate) state: InvocationState,
+    pub(crate) out_of_memory: bool,
+    /// Unix time in nanoseconds of the event that led to the state.
+    pub(crate) time: u64,
+    pub(crate) since: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InvocationState {
+    /// The runtime reported exhausted memory, and the result is unknown.
+    Running,
+    /// A failure line arrived, and its `REPORT` has not.
+    Failed(Failure),
+    /// A failure line arrived, its `REPORT` has not, and the failure was counted at the end of a chunk.
+    FailedCounted,
+    /// A `REPORT` without status arrived: a success unless a failure line follows.
+    Reported,
+    /// The invocation was counted; further lines repeat known facts.
+    Counted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Timeout,
+    Error(&'static str),
 }
 
 #[cfg(test)]

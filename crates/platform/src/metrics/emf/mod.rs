@@ -12,8 +12,6 @@
 //! - A runtime's prefix may precede the line, as of Node's `console.log` in text format.
 //! - `StorageResolution` and `LogGroupName` have no meaning in OTLP and are ignored.
 
-mod distribution;
-mod figure;
 pub(crate) mod line;
 pub(crate) mod points;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     metric::Data, number_data_point,
 };
 
-use crate::metrics::emf::distribution::Distribution;
+use crate::metrics::emf::line::Distribution;
 use crate::metrics::emf::line::{EmfLine, EmfMetric, SeriesKey, Unit, Values};
 use crate::metrics::instrument::duration_bounds;
 use crate::options::Shape;

@@ -1,14 +1,15 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 
-mod environment;
-mod foreign;
-mod spans;
-
-use expect_test::{Expect, expect};
-
 use super::*;
 use crate::identity::LogSource;
+use crate::read::telemetry::{TelemetryRecord, parse_batch};
 use crate::render;
+use expect_test::{Expect, expect};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, number_data_point};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use wire::InvocationSpan;
 
 const OBSERVED: u64 = 1_790_000_100_000_000_000;
 
@@ -28,7 +29,7 @@ fn consumed(converted: &ConvertedLines) -> usize {
 /// Converts a delivery of ordinary lines, reports of both notations and failure lines.
 fn text_mixed(options: PlatformOptions) -> ConvertedLines {
     let delivery: serde_json::Value =
-        serde_json::from_str(include_str!("../../../fixtures/text-mixed.json")).unwrap();
+        serde_json::from_str(include_str!("../../fixtures/text-mixed.json")).unwrap();
     let mut converter = Converter::new(identity(), options, OBSERVED);
     for event in delivery["logEvents"].as_array().unwrap() {
         converter.log_event(&LogEventRef {
@@ -518,4 +519,334 @@ fn function_text_is_never_parsed_as_a_platform_line() {
     let found = converter.finish();
     assert_eq!((consumed(&found), found.metrics.is_none()), (0, true));
     assert!(!records(&found).contains("invocation_id"), "{}", records(&found));
+}
+
+const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+const TIME: &str = "2026-09-21T14:13:20.000Z";
+const TIME_MS: i64 = 1_790_000_000_000;
+
+fn start() -> String {
+    format!(r#"{{"time":"{TIME}","type":"platform.start","record":{{"requestId":"{ID}"}}}}"#)
+}
+
+fn report() -> String {
+    format!(
+        r#"{{"time":"{TIME}","type":"platform.report","record":{{"requestId":"{ID}","status":"error","errorType":"Runtime.OutOfMemory","metrics":{{"durationMs":7.5,"billedDurationMs":8,"memorySizeMB":128,"maxMemoryUsedMB":128}}}}}}"#
+    )
+}
+
+fn span() -> InvocationSpan<'static> {
+    InvocationSpan {
+        request_id: ID,
+        trace_id: [7; 16],
+        span_id: [8; 8],
+        parent_span_id: None,
+        is_entry: true,
+    }
+}
+
+fn of_environment(events: &[String]) -> ConvertedLines {
+    let mut converter =
+        Converter::new(identity(), PlatformOptions::default(), 0).counted_elsewhere();
+    let body = format!("[{}]", events.join(","));
+    for event in parse_batch(&body).events {
+        converter.observed_at(OBSERVED);
+        let log_event = |message| LogEventRef { id: "", time_ms: TIME_MS, message };
+        match event.record {
+            TelemetryRecord::Platform(platform) => {
+                converter.platform_event(&log_event(event.text), *platform, true);
+            }
+            TelemetryRecord::Line { message, .. } => converter.function_text(&log_event(&message)),
+        }
+    }
+    assert!(converter.waiting_bytes() > 0);
+    converter.invocation_span_seen(&span());
+    converter.finish()
+}
+
+fn of_stream(events: &[String]) -> ConvertedLines {
+    let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
+    let body = format!("[{}]", events.join(","));
+    for event in parse_batch(&body).events {
+        let message = match &event.record {
+            TelemetryRecord::Platform(_) => event.text,
+            TelemetryRecord::Line { message, .. } => message,
+        };
+        converter.log_event(&LogEventRef { id: "", time_ms: TIME_MS, message });
+    }
+    converter.invocation_span_seen(&span());
+    converter.finish()
+}
+
+#[test]
+fn forwarder_and_extension_convert_lines_alike() {
+    let line = |text: &str| {
+        let text = serde_json::Value::from(text);
+        format!(r#"{{"time":"{TIME}","type":"function","record":{text}}}"#)
+    };
+    let events = [
+        start(),
+        line("plain\n"),
+        line("[ERROR]\t2026-09-21T14:13:20.123Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tno\n"),
+        line(r#"{"level":"WARN","message":"low","timestamp":"2026-09-21T14:13:20.123Z","n":1}"#),
+        // Lambda's JSON log format passes a JSON object through unchanged.
+        format!(
+            r#"{{"time":"{TIME}","type":"function","record":{{"level":"DEBUG","message":"x","a":{{"b":true}}}}}}"#
+        ),
+        line(
+            r#"{"_aws":{"Timestamp":1790000000000,"CloudWatchMetrics":[{"Namespace":"shop","Dimensions":[[]],"Metrics":[{"Name":"orders","Unit":"Count"}]}]},"orders":3}"#,
+        ),
+        line("\n"),
+        report(),
+    ];
+    let (extension, forwarder) = (of_environment(&events), of_stream(&events));
+    let all = |converted: &ConvertedLines| {
+        converted.logs.iter().flat_map(render::log_records).collect::<Vec<_>>()
+    };
+    assert_eq!(all(&extension), all(&forwarder));
+    assert_eq!(all(&extension).len(), 6);
+    for (_, record) in all(&extension) {
+        assert_eq!(
+            (record.trace_id.as_slice(), record.span_id.as_slice()),
+            (&[7; 16][..], &[8; 8][..])
+        );
+    }
+    let scopes = extension.metrics.unwrap().scope_metrics;
+    let names: Vec<_> = scopes.iter().flat_map(|scope| &scope.metrics).map(|of| &of.name).collect();
+    assert_eq!(names, ["orders"], "another aggregator has the report's");
+}
+
+#[test]
+fn printed_platform_lines_stay_plain_logs() {
+    let printed = format!("REPORT RequestId: {ID}\tDuration: 7.50 ms\n");
+    let printed = serde_json::Value::from(printed);
+    let line = format!(r#"{{"time":"{TIME}","type":"function","record":{printed}}}"#);
+    let converted = of_environment(&[start(), line.clone(), line]);
+    let found = records(&converted);
+    assert_eq!(found.matches("REPORT").count(), 2, "{found}");
+    assert!(!found.contains("duration_ms"), "{found}");
+}
+
+#[test]
+fn concurrent_invocations_assign_no_request_id_to_lines() {
+    let mut converter =
+        Converter::new(identity(), PlatformOptions::default(), OBSERVED).counted_elsewhere();
+    let start = start();
+    let Some(TelemetryRecord::Platform(platform)) =
+        parse_batch(&format!("[{start}]")).events.pop().map(|event| event.record)
+    else {
+        unreachable!("a platform event")
+    };
+    let event = |message| LogEventRef { id: "", time_ms: TIME_MS, message };
+    converter.platform_event(&event(&start), (*platform).clone(), false);
+    converter.function_text(&event("hello"));
+    assert!(!records(&converter.finish()).contains(ID));
+}
+
+fn spans_of(chunks: &[&[(i64, &str)]], mapping: SpanMapping, end: SpanEnd) -> String {
+    const ZERO_MS: i64 = 1_790_000_000_000;
+    let mut state = ConverterState::default();
+    let mut text = String::new();
+    for chunk in chunks {
+        let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED)
+            .with_state(state)
+            .with_spans(mapping, end, false);
+        for (ms, message) in *chunk {
+            converter.log_event(&LogEventRef { id: "", time_ms: ZERO_MS + ms, message });
+        }
+        let chunk = converter.finish();
+        let spans: Vec<_> = chunk
+            .spans
+            .into_iter()
+            .flat_map(|spans| spans.scope_spans)
+            .flat_map(|spans| spans.spans)
+            .collect();
+        text.push_str(&render::spans(&spans, 1_790_000_000_000_000_000));
+        text.push_str("--\n");
+        state = chunk.state;
+    }
+    text
+}
+
+#[test]
+fn text_invocations_become_spans_only_when_enabled() {
+    check(
+        spans_of(&[&[START, END, REPORT]], SpanMapping::SpanEvents, SpanEnd::RuntimeDone),
+        expect![[r#"
+            SERVER orders 5759/>5399 100..200 unset faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 faas.coldstart=true faas.version=7 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
+              @200 platform.end
+              @201 platform.report faas.coldstart=true aws.lambda.duration_ms=102.25 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
+            --
+        "#]],
+    );
+    check(
+        spans_of(&[&[START, END, REPORT]], SpanMapping::ChildSpans, SpanEnd::Report),
+        expect![[r#"
+            SERVER orders 5759/>5399 100..201 unset faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 faas.coldstart=true faas.version=7 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
+            INTERNAL report 5759/5399>b7cd 200..201 unset faas.coldstart=true aws.lambda.duration_ms=102.25 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
+            --
+        "#]],
+    );
+    let none = lines(&[START.1, END.1, REPORT.1], PlatformOptions::default());
+    assert_eq!(none.spans, None);
+}
+
+#[test]
+fn each_invocation_yields_one_span_for_any_cut() {
+    let timeout = (
+        202,
+        "2026-09-21T14:13:21.000Z 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Task timed out after 3.00 seconds\n\n",
+    );
+    let whole: &[(i64, &str)] = &[START, END, REPORT, timeout];
+    let count = |text: &str| text.lines().filter(|line| line.starts_with("SERVER orders")).count();
+    for cut in 0..=whole.len() {
+        let (first, second) = whole.split_at(cut);
+        for end in [SpanEnd::RuntimeDone, SpanEnd::Report] {
+            let chunks = spans_of(&[first, second], SpanMapping::SpanEvents, end);
+            assert_eq!(count(&chunks), 1, "{chunks}");
+            // In separate deliveries only the lines themselves are known.
+            let deliveries =
+                [first, second].map(|lines| spans_of(&[lines], SpanMapping::SpanEvents, end));
+            assert_eq!(count(&deliveries.concat()), 1, "{deliveries:?}");
+        }
+    }
+    let all = spans_of(&[whole], SpanMapping::SpanEvents, SpanEnd::Report);
+    assert!(all.contains("100..201 error(Task timed out after 3.00 seconds)"), "{all}");
+}
+
+#[test]
+fn json_invocation_spans_use_log_event_times() {
+    let moved: Vec<(i64, &str)> = (0..).map(|n| 5_000_000 + n * 100).zip(JSON_LINES).collect();
+    check(
+        spans_of(&[&moved], SpanMapping::ChildSpans, SpanEnd::RuntimeDone),
+        expect![[r#"
+            SERVER orders f180/>865e 5000100..5000400 error(Runtime.ExitError) faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 faas.coldstart=true faas.version=8 aws.lambda.initialization_type=on-demand aws.lambda.phase=init aws.lambda.runtime_version=python:3.13.v64 error.type=Runtime.ExitError aws.lambda.billed_duration_ms=201.0 aws.lambda.memory_size_mb=512.0 aws.lambda.max_memory_used_mb=91.0 aws.lambda.init_duration_ms=100.0
+            INTERNAL init f180/865e>dfef 5000000..5000100 unset aws.lambda.phase=init aws.lambda.initialization_type=on-demand aws.lambda.runtime_version=python:3.13.v64
+            INTERNAL runtime f180/865e>1a86 5000100..5000400 ok aws.lambda.status=success aws.lambda.duration_ms=100.0 aws.lambda.produced_bytes=50.0 aws.lambda.response_latency_ms=99.5
+            INTERNAL responseLatency f180/865e>1726 5000300..5000399.5 unset
+            INTERNAL report f180/865e>3f15 5000400..5000500 error(Runtime.ExitError) faas.coldstart=true aws.lambda.status=error error.type=Runtime.ExitError aws.lambda.duration_ms=100.5 aws.lambda.billed_duration_ms=201.0 aws.lambda.memory_size_mb=512.0 aws.lambda.max_memory_used_mb=91.0 aws.lambda.init_duration_ms=100.0
+            --
+        "#]],
+    );
+}
+
+/// The cases of a file; `None` if it is absent.
+fn cases(name: &str) -> Option<Vec<Value>> {
+    let above = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut files = above.map(|folder| folder.join("shared/samples/peers/foreign").join(name));
+    let text = std::fs::read_to_string(files.find(|file| file.is_file())?).unwrap();
+    Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+/// Runs `check` on each case, and expects this many to pass and none to fail.
+fn check_all(name: &str, expected: usize, check: impl Fn(&Value) -> Result<(), String>) {
+    let Some(cases) = cases(name) else { return eprintln!("skipped: {name} is not here") };
+    let failed: Vec<String> = cases
+        .iter()
+        .filter_map(|case| Some(format!("{}: {}", case["case"], check(case).err()?)))
+        .collect();
+    println!("{name}: {} of {}", cases.len() - failed.len(), cases.len());
+    assert_eq!((cases.len(), failed), (expected, Vec::new()));
+}
+
+/// Returns the difference, if any.
+fn same<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    actual: &T,
+    expected: &T,
+) -> Result<(), String> {
+    if actual == expected {
+        return Ok(());
+    }
+    Err(format!("{what}: {actual:?} where {expected:?} is expected"))
+}
+
+fn metrics_of<'a>(converted: &'a ConvertedLines, scope: &str) -> &'a [Metric] {
+    let scopes = converted.metrics.iter().flat_map(|metrics| &metrics.scope_metrics);
+    let mut scopes = scopes.filter(|of| of.scope.as_ref().unwrap().name == scope);
+    scopes.next().map_or(&[], |scope| &scope.metrics)
+}
+
+fn double(value: Option<&number_data_point::Value>) -> f64 {
+    render::number(value).parse().unwrap()
+}
+
+/// The sum of the values of each metric in each namespace, as in CloudWatch.
+type Sums = BTreeMap<(String, String), f64>;
+
+fn sums_of_points(metrics: &[Metric]) -> Sums {
+    let mut sums = Sums::new();
+    for metric in metrics {
+        let points: Vec<(f64, &[_])> = match metric.data.as_ref().unwrap() {
+            Data::Sum(sum) => sum
+                .data_points
+                .iter()
+                .map(|point| (double(point.value.as_ref()), point.attributes.as_slice()))
+                .collect(),
+            Data::Gauge(gauge) => gauge
+                .data_points
+                .iter()
+                .map(|point| (double(point.value.as_ref()), point.attributes.as_slice()))
+                .collect(),
+            Data::Histogram(histogram) => histogram
+                .data_points
+                .iter()
+                .map(|point| (point.sum.unwrap(), point.attributes.as_slice()))
+                .collect(),
+            other => panic!("{other:?}"),
+        };
+        for (sum, attributes) in points {
+            let namespace = attributes.iter().find(|pair| pair.key == names::CLOUDWATCH_NAMESPACE);
+            let namespace = render::value(namespace.unwrap().value.as_ref().unwrap());
+            *sums.entry((namespace, metric.name.clone())).or_default() += sum;
+        }
+    }
+    sums
+}
+
+fn sums_of_document(document: &Value) -> Sums {
+    let mut sums = Sums::new();
+    for directive in document["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
+        for metric in directive["Metrics"].as_array().into_iter().flatten() {
+            let Some(name) = metric["Name"].as_str() else { continue };
+            let sum = match &document[name] {
+                Value::Array(values) => values.iter().filter_map(Value::as_f64).sum(),
+                value => match value.as_f64().or_else(|| value["Sum"].as_f64()) {
+                    Some(sum) => sum,
+                    None => continue,
+                },
+            };
+            let namespace = directive["Namespace"].as_str().unwrap().to_owned();
+            *sums.entry((namespace, name.to_owned())).or_default() += sum;
+        }
+    }
+    sums
+}
+
+#[test]
+fn emf_documents_yield_their_metric_sums() {
+    check_all("emf.jsonl", 38, |case| {
+        let line = case["line"].as_str().unwrap();
+        let document = match case.get("emf") {
+            Some(document) => document.clone(),
+            None => serde_json::from_str(line).unwrap(),
+        };
+        let converted = lines(&[line], PlatformOptions::default());
+        let sums = sums_of_points(metrics_of(&converted, names::EMF_SCOPE));
+        let rounded = |sums: Sums| -> Vec<(_, String)> {
+            sums.into_iter().map(|(key, sum)| (key, format!("{sum:.6}"))).collect()
+        };
+        same("sums", &rounded(sums), &rounded(sums_of_document(&document)))?;
+        same("log records", &log_records(&converted), &1)?;
+        let is_malformed = case.get("malformed").is_some() || line.contains(r#""text": "7""#);
+        same("dropped", &converted.dropped_values, &usize::from(is_malformed))?;
+        if line.starts_with('{') {
+            return Ok(());
+        }
+        let records = render::log_records(converted.logs.as_ref().unwrap());
+        let shown = render::record(&records[0].1);
+        let id = document["requestId"].as_str().unwrap();
+        same("has the request id", &shown.contains(&format!("faas.invocation_id={id}")), &true)?;
+        same("repeats the metrics", &shown.contains("_aws="), &false)
+    });
 }

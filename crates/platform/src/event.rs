@@ -5,10 +5,8 @@
 //! mandatory: an unlisted kind is [`EventKind::Other`], status and error type are strings, figures are optional, and unknown
 //! fields are kept in [`PlatformEvent::other`].
 
-pub(crate) mod attributes;
-pub(crate) mod figures;
-
-use figures::Figures;
+use crate::attributes::PlainValue;
+use crate::names::{self, lambda};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EventKind {
@@ -258,4 +256,123 @@ pub(crate) fn truncated(text: &str, max_bytes: usize) -> String {
         end -= 1;
     }
     text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// Passes each attribute of the event to `take`. Log records write them as protobuf at once, spans as structs.
+pub(crate) fn platform_attributes(
+    platform: &PlatformEvent,
+    take: &mut dyn FnMut(&'static str, PlainValue<'_>),
+) {
+    take(lambda::EVENT_TYPE, PlainValue::Text(platform.kind.as_str()));
+    if platform.kind == EventKind::Report {
+        take(names::FAAS_COLDSTART, PlainValue::Bool(platform.is_cold_start()));
+    }
+    let words = [
+        (lambda::STATUS, &platform.status),
+        (names::ERROR_TYPE, &platform.error_type),
+        (lambda::PHASE, &platform.phase),
+        (lambda::INITIALIZATION_TYPE, &platform.initialization_type),
+        (names::FAAS_VERSION, &platform.version),
+        (lambda::RUNTIME_VERSION, &platform.runtime_version),
+        (lambda::RUNTIME_VERSION_ARN, &platform.runtime_version_arn),
+        (lambda::EXTENSION_NAME, &platform.name),
+        (lambda::EXTENSION_STATE, &platform.state),
+        (lambda::INSTANCE_ID, &platform.instance_id),
+        (names::AWS_XRAY_TRACE_ID, &platform.tracing.trace_id),
+        (lambda::XRAY_SEGMENT_ID, &platform.tracing.segment_id),
+        (lambda::XRAY_SEGMENT_ID, &platform.tracing.span_id),
+        (lambda::XRAY_PARENT_ID, &platform.tracing.parent_id),
+    ];
+    for (key, word) in words {
+        if let Some(word) = word {
+            take(key, PlainValue::Text(word));
+        }
+    }
+    let figures = &platform.figures;
+    let numbers = [
+        (lambda::DURATION_MS, figures.duration_ms),
+        (lambda::BILLED_DURATION_MS, figures.billed_duration_ms),
+        (lambda::MEMORY_SIZE_MB, figures.memory_size_mb),
+        (lambda::MAX_MEMORY_USED_MB, figures.max_memory_used_mb),
+        (lambda::INIT_DURATION_MS, figures.init_duration_ms),
+        (lambda::RESTORE_DURATION_MS, figures.restore_duration_ms),
+        (lambda::BILLED_RESTORE_DURATION_MS, figures.billed_restore_duration_ms),
+        (lambda::PRODUCED_BYTES, figures.produced_bytes),
+        (lambda::RESPONSE_LATENCY_MS, platform.span_ms("responseLatency")),
+        (lambda::RESPONSE_DURATION_MS, platform.span_ms("responseDuration")),
+        (lambda::RUNTIME_OVERHEAD_MS, platform.span_ms("runtimeOverhead")),
+        (lambda::EXTENSION_OVERHEAD_MS, platform.span_ms("extensionOverhead")),
+        (lambda::DROPPED_RECORDS, figures.dropped_records),
+        (lambda::DROPPED_BYTES, figures.dropped_bytes),
+        (lambda::INSTANCE_MAX_MEMORY_MB, figures.instance_max_memory_mb),
+        (lambda::TIMEOUT_MS, figures.timeout_ms),
+    ];
+    for (key, number) in numbers {
+        if let Some(number) = number {
+            take(key, PlainValue::Double(number));
+        }
+    }
+    if let Some(sampled) = platform.tracing.sampled {
+        take(lambda::XRAY_SAMPLED, PlainValue::Bool(sampled));
+    }
+    if !platform.other.is_empty() {
+        let other: serde_json::Map<String, serde_json::Value> = platform
+            .other
+            .iter()
+            .map(|(key, value)| (key.clone(), value.as_str().into()))
+            .collect();
+        take(lambda::OTHER, PlainValue::Text(&serde_json::Value::from(other).to_string()));
+    }
+}
+
+/// Bytes of a mebibyte, which Lambda prints as "MB".
+pub(crate) const MIB: f64 = 1_048_576.0;
+
+/// The figures of an event, in Lambda's own units. All are finite and not negative.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Duration in milliseconds of the part that the event reports on, for example the invocation.
+    pub duration_ms: Option<f64>,
+    /// Billed duration in milliseconds; since August 2025 it includes the init phase.
+    pub billed_duration_ms: Option<f64>,
+    /// Configured memory in MiB (Lambda prints "MB").
+    pub memory_size_mb: Option<f64>,
+    /// Highest memory use over the environment's life in MiB (Lambda prints "MB").
+    pub max_memory_used_mb: Option<f64>,
+    /// Duration of the init phase in milliseconds; on a report it marks a cold start.
+    pub init_duration_ms: Option<f64>,
+    /// Duration of the SnapStart restore in milliseconds; on a report it marks a cold start.
+    pub restore_duration_ms: Option<f64>,
+    pub billed_restore_duration_ms: Option<f64>,
+    /// Bytes of the response (Telemetry API only).
+    pub produced_bytes: Option<f64>,
+    /// Memory of the environment in MiB (`instanceMaxMemory`).
+    pub instance_max_memory_mb: Option<f64>,
+    pub dropped_records: Option<f64>,
+    /// Bytes of log records that Lambda dropped.
+    pub dropped_bytes: Option<f64>,
+    /// The timeout that was reached, in milliseconds (`Task timed out after …`).
+    pub timeout_ms: Option<f64>,
+}
+
+/// The largest plausible figure: a thousand times the largest that Lambda can report, and small enough that sums stay finite and
+/// exact to the byte.
+const MAX_FIGURE: f64 = 1e12;
+
+/// Returns the value unless it is negative, not a number, infinite or implausibly large.
+pub(crate) fn plausible(value: f64) -> Option<f64> {
+    (0.0..=MAX_FIGURE).contains(&value).then_some(value)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the value is plausible: not negative, and at most 1e18 nanoseconds"
+)]
+pub(crate) fn nanoseconds(ms: f64) -> u64 {
+    (ms * 1e6) as u64
+}
+
+pub(crate) fn seconds(ms: f64) -> f64 {
+    ms / 1000.0
 }

@@ -1,0 +1,583 @@
+//! Reads the lines of `aws/spans`, the log group in which X-Ray stores spans with CloudWatch Transaction Search: X-Ray's own
+//! segments and subsegments, and spans received from AWS's OpenTelemetry distribution and by X-Ray's OTLP endpoint.
+//!
+//! A line is one span in a JSON form other than OTLP/JSON: ids in hex, kind and status as names, times in nanoseconds as numbers,
+//! attributes as maps. The span keeps its resource. Fields unknown to OTLP become attributes: the members of `_aws.xray` with the
+//! prefix `aws.xray.`, all others together as one JSON string.
+//!
+//! Source: CloudWatch User Guide, "Transaction Search" and "Spans" (lines can be subscribed to, and `PutLogEvents` cannot write
+//! them). Public repositories with readers of real lines describe the fields.
+
+use crate::attributes::{attribute, string};
+use crate::names;
+use crate::read::json_line::{id_bytes, typed};
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// The log group. Only AWS writes there, so a line of another group is never a span.
+pub const SPANS_LOG_GROUP: &str = "aws/spans";
+
+/// Maximum size of a line. X-Ray accepts segments of 64 kB and OTLP spans of 200 kB; a longer line is treated as an ordinary log
+/// line, because a span can take ninety times its size in memory.
+const MAX_LINE_BYTES: usize = 256 * 1024;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum SpanLine {
+    Ended(Box<ResourceSpans>),
+    /// A snapshot of an unfinished span. X-Ray writes the span again with the same id when it ends.
+    InProgress,
+    /// Another line, without ids or times.
+    Other,
+}
+
+impl SpanLine {
+    pub fn read(line: &str) -> Self {
+        if line.len() > MAX_LINE_BYTES {
+            return Self::Other;
+        }
+        let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else { return Self::Other };
+        let Some(span) = span_of(&mut fields) else { return Self::Other };
+        if is_in_progress(&fields) {
+            return Self::InProgress;
+        }
+        let Some(end) = end_of(&fields, span.start_time_unix_nano) else { return Self::Other };
+        Self::Ended(Box::new(with_all_else(Span { end_time_unix_nano: end, ..span }, fields)))
+    }
+}
+
+/// The mandatory fields of a span: ids and start.
+fn span_of(fields: &mut Map<String, Value>) -> Option<Span> {
+    Some(Span {
+        trace_id: take(fields, "traceId", trace_id)?,
+        span_id: take(fields, "spanId", span_id)?,
+        start_time_unix_nano: take(fields, "startTimeUnixNano", moment)?,
+        ..Span::default()
+    })
+}
+
+fn is_in_progress(fields: &Map<String, Value>) -> bool {
+    let mark = fields.get("attributes").and_then(|all| all.get("aws.xray.inprogress"));
+    mark == Some(&Value::Bool(true)) || fields.get("endTimeUnixNano") == Some(&Value::Null)
+}
+
+fn end_of(fields: &Map<String, Value>, start: u64) -> Option<u64> {
+    let end = fields.get("endTimeUnixNano").and_then(moment);
+    let by_duration = || Some(start.saturating_add(moment(fields.get("durationNano")?)?));
+    end.or_else(by_duration)
+}
+
+fn with_all_else(mut span: Span, mut fields: Map<String, Value>) -> ResourceSpans {
+    // The span's end time already contains both.
+    for key in ["endTimeUnixNano", "durationNano"] {
+        take(&mut fields, key, moment);
+    }
+    span.parent_span_id = take(&mut fields, "parentSpanId", span_id).unwrap_or_default();
+    span.trace_state = take_text(&mut fields, "traceState").unwrap_or_default();
+    span.flags = take_u32(&mut fields, "flags");
+    span.name = take_text(&mut fields, "name").unwrap_or_default();
+    span.kind = take(&mut fields, "kind", kind).unwrap_or_default() as i32;
+    span.attributes = take_attributes(&mut fields);
+    span.dropped_attributes_count = take_u32(&mut fields, "droppedAttributesCount");
+    span.events = take_all(&mut fields, "events", event);
+    span.dropped_events_count = take_u32(&mut fields, "droppedEventsCount");
+    span.links = take_all(&mut fields, "links", link);
+    span.dropped_links_count = take_u32(&mut fields, "droppedLinksCount");
+    span.status = take(&mut fields, "status", status);
+    if let Some(xray) = take(&mut fields, "_aws", xray) {
+        let rest = add_xray(&mut span, xray);
+        fields.insert("_aws".to_owned(), rest.into());
+    }
+    let resource = take(&mut fields, "resource", |resource| {
+        let mut resource = resource.as_object()?.clone();
+        let attributes = take_attributes(&mut resource);
+        resource.is_empty().then_some(Resource { attributes, ..Resource::default() })
+    });
+    let scope = take(&mut fields, "scope", scope);
+    fields.retain(|_, value| !is_nothing(value));
+    if !fields.is_empty() {
+        span.attributes.push(string(names::REST, Value::Object(fields).to_string()));
+    }
+    let scope_spans = ScopeSpans { scope, spans: vec![span], ..ScopeSpans::default() };
+    ResourceSpans { resource, scope_spans: vec![scope_spans], ..ResourceSpans::default() }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// A name with or without OTLP's prefix, or OTLP's number.
+fn named<T: Copy>(value: &Value, prefix: &str, names: &[(&str, T)]) -> Option<T> {
+    if let Some(number) = value.as_u64() {
+        return names.get(usize::try_from(number).ok()?).map(|(_, known)| *known);
+    }
+    let name = value.as_str()?;
+    let name = name.strip_prefix(prefix).unwrap_or(name);
+    names.iter().find(|(known, _)| *known == name).map(|(_, known)| *known)
+}
+
+fn kind(value: &Value) -> Option<SpanKind> {
+    const KINDS: [(&str, SpanKind); 6] = [
+        ("UNSPECIFIED", SpanKind::Unspecified),
+        ("INTERNAL", SpanKind::Internal),
+        ("SERVER", SpanKind::Server),
+        ("CLIENT", SpanKind::Client),
+        ("PRODUCER", SpanKind::Producer),
+        ("CONSUMER", SpanKind::Consumer),
+    ];
+    named(value, "SPAN_KIND_", &KINDS)
+}
+
+fn status(value: &Value) -> Option<Status> {
+    const CODES: [(&str, StatusCode); 3] =
+        [("UNSET", StatusCode::Unset), ("OK", StatusCode::Ok), ("ERROR", StatusCode::Error)];
+    let mut fields = value.as_object()?.clone();
+    let code = match fields.remove("code") {
+        None | Some(Value::Null) => StatusCode::Unset,
+        Some(code) => named(&code, "STATUS_CODE_", &CODES)?,
+    };
+    let message = take_text(&mut fields, "message").unwrap_or_default();
+    fields.values().all(is_nothing).then_some(Status { code: code as i32, message })
+}
+
+fn scope(value: &Value) -> Option<InstrumentationScope> {
+    let mut fields = value.as_object()?.clone();
+    let scope = InstrumentationScope {
+        name: take_text(&mut fields, "name").unwrap_or_default(),
+        version: take_text(&mut fields, "version").unwrap_or_default(),
+        attributes: take_attributes(&mut fields),
+        ..InstrumentationScope::default()
+    };
+    fields.values().all(is_nothing).then_some(scope)
+}
+
+fn event(value: &Value) -> Option<Event> {
+    let mut fields = value.as_object()?.clone();
+    let event = Event {
+        time_unix_nano: take(&mut fields, "timeUnixNano", moment)?,
+        name: take_text(&mut fields, "name").unwrap_or_default(),
+        attributes: take_attributes(&mut fields),
+        dropped_attributes_count: take_u32(&mut fields, "droppedAttributesCount"),
+    };
+    fields.values().all(is_nothing).then_some(event)
+}
+
+fn link(value: &Value) -> Option<Link> {
+    let mut fields = value.as_object()?.clone();
+    let link = Link {
+        trace_id: take(&mut fields, "traceId", trace_id)?,
+        span_id: take(&mut fields, "spanId", span_id)?,
+        trace_state: take_text(&mut fields, "traceState").unwrap_or_default(),
+        attributes: take_attributes(&mut fields),
+        dropped_attributes_count: take_u32(&mut fields, "droppedAttributesCount"),
+        flags: take_u32(&mut fields, "flags"),
+    };
+    fields.values().all(is_nothing).then_some(link)
+}
+
+fn take_all<T>(
+    fields: &mut Map<String, Value>,
+    key: &str,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Vec<T> {
+    let mut all = Vec::new();
+    if let Some(Value::Array(values)) = fields.get_mut(key) {
+        values.retain(|value| {
+            let element = read(value);
+            let is_kept = element.is_none();
+            all.extend(element);
+            is_kept
+        });
+    }
+    all
+}
+
+/// X-Ray's fields of a segment: `type`, `name`, `namespace`, `cause` and others.
+fn xray(value: &Value) -> Option<Map<String, Value>> {
+    let fields = value.as_object()?;
+    let only = fields.len() == 1;
+    fields.get("xray").filter(|_| only)?.as_object().cloned()
+}
+
+/// Adds the segment's fields, and returns those whose attribute names the span already uses. A subsegment's span has no name of
+/// its own, and only these fields contain its error.
+fn add_xray(span: &mut Span, xray: Map<String, Value>) -> Map<String, Value> {
+    if span.name.is_empty()
+        && let Some(name) = xray.get("name").and_then(Value::as_str)
+    {
+        name.clone_into(&mut span.name);
+    }
+    let cause = xray.get("cause").and_then(|cause| cause.get("message")?.as_str());
+    if let (Some(status), Some(cause)) = (&mut span.status, cause)
+        && status.code == StatusCode::Error as i32
+        && status.message.is_empty()
+    {
+        cause.clone_into(&mut status.message);
+    }
+    let attribute_of = |key: &str| format!("aws.xray.{key}");
+    let is_taken = |key: &str| {
+        let taken = attribute_of(key);
+        span.attributes.iter().any(|attribute: &KeyValue| attribute.key == taken)
+    };
+    let (taken, own): (Map<_, _>, Map<_, _>) = xray.into_iter().partition(|(key, _)| is_taken(key));
+    span.attributes.extend(attributes(own, |key| attribute_of(&key)));
+    taken
+}
+
+/// Maximum length of a chain of parents. X-Ray nests subsegments a few levels deep; the bound also ends circles.
+const MAX_DEPTH: usize = 64;
+
+#[derive(Debug, Default)]
+pub struct Segments {
+    /// By trace id and span id: the service of a span, or its parent.
+    spans: HashMap<(Vec<u8>, Vec<u8>), Place>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Service(String),
+    Below(Vec<u8>),
+}
+
+impl Segments {
+    /// Adds a line's span. Returns `true` for a subsegment without a service, which [`Segments::name`] may resolve after all
+    /// lines.
+    pub fn observe(&mut self, line: &ResourceSpans) -> bool {
+        let Some(span) = span_in(line) else { return false };
+        let place = match service_of(line) {
+            Some(service) => Place::Service(service.to_owned()),
+            None if is_subsegment(span) => Place::Below(span.parent_span_id.clone()),
+            None => return false,
+        };
+        let is_unnamed = matches!(place, Place::Below(_));
+        self.spans.insert((span.trace_id.clone(), span.span_id.clone()), place);
+        is_unnamed
+    }
+
+    /// Names the service of a subsegment, if its segment was among the lines.
+    pub fn name(&self, line: &mut ResourceSpans) {
+        let Some(service) = span_in(line).and_then(|span| self.service(span)) else { return };
+        let service = string(names::SERVICE_NAME, service);
+        line.resource.get_or_insert_default().attributes.push(service);
+    }
+
+    fn service(&self, span: &Span) -> Option<&str> {
+        let mut id = (span.trace_id.clone(), span.parent_span_id.clone());
+        for _ in 0..MAX_DEPTH {
+            match self.spans.get(&id)? {
+                Place::Service(service) => return Some(service),
+                Place::Below(parent) => id.1.clone_from(parent),
+            }
+        }
+        None
+    }
+}
+
+fn span_in(line: &ResourceSpans) -> Option<&Span> {
+    line.scope_spans.first()?.spans.first()
+}
+
+fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    let found = attributes.iter().find(|attribute| attribute.key == key)?;
+    match &found.value {
+        Some(AnyValue { value: Some(Any::StringValue(text)) }) => Some(text),
+        _ => None,
+    }
+}
+
+fn service_of(line: &ResourceSpans) -> Option<&str> {
+    text(&line.resource.as_ref()?.attributes, names::SERVICE_NAME).filter(|name| !name.is_empty())
+}
+
+fn is_subsegment(span: &Span) -> bool {
+    text(&span.attributes, "aws.xray.type") == Some("subsegment")
+}
+
+/// Takes a field if `read` understands it.
+pub(crate) fn take<T>(
+    fields: &mut Map<String, Value>,
+    key: &str,
+    read: impl FnOnce(&Value) -> Option<T>,
+) -> Option<T> {
+    let taken = read(fields.get(key)?)?;
+    fields.remove(key);
+    Some(taken)
+}
+
+pub(crate) fn take_text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
+    take(fields, key, |value| value.as_str().map(str::to_owned))
+}
+
+/// A number with the default 0.
+pub(crate) fn take_u32(fields: &mut Map<String, Value>, key: &str) -> u32 {
+    take(fields, key, |value| value.as_u64()?.try_into().ok()).unwrap_or_default()
+}
+
+/// The map under `attributes`.
+pub(crate) fn take_attributes(fields: &mut Map<String, Value>) -> Vec<KeyValue> {
+    match fields.get_mut("attributes").map(Value::take) {
+        Some(Value::Object(all)) => {
+            fields.remove("attributes");
+            attributes(all, |key| key)
+        }
+        Some(other) => {
+            fields.insert("attributes".to_owned(), other);
+            Vec::new()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// The members of a map, with keys converted by `key`. Null counts as absent.
+pub(crate) fn attributes(all: Map<String, Value>, key: impl Fn(String) -> String) -> Vec<KeyValue> {
+    all.into_iter()
+        .filter_map(|(name, value)| {
+            let raw = RawValue::from_string(value.to_string()).ok()?;
+            Some(attribute(&key(name), typed(&raw, 0)?))
+        })
+        .collect()
+}
+
+/// A number of nanoseconds. Lines contain exact numbers beyond 2^53, so they are never read as floats.
+pub(crate) fn moment(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// A trace id in W3C's or X-Ray's notation.
+pub(crate) fn trace_id(value: &Value) -> Option<Vec<u8>> {
+    let text = value.as_str()?;
+    id_bytes(text, 16).or_else(|| wire::ids::xray_trace_id(text).map(Vec::from))
+}
+
+pub(crate) fn span_id(value: &Value) -> Option<Vec<u8>> {
+    id_bytes(value.as_str()?, 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render;
+    use expect_test::{Expect, expect};
+    use std::fmt::Write as _;
+
+    /// Lines made from the documented format, not written by AWS.
+    const LINES: &str = include_str!("../fixtures/aws-spans.jsonl");
+
+    fn line(number: usize) -> &'static str {
+        LINES.lines().nth(number).unwrap()
+    }
+
+    /// The line with one text replaced, which it must contain.
+    #[track_caller]
+    fn with(number: usize, from: &str, to: &str) -> String {
+        let line = line(number);
+        assert!(line.contains(from), "{from}");
+        line.replace(from, to)
+    }
+
+    #[track_caller]
+    fn ended(line: &str) -> (Resource, InstrumentationScope, Span) {
+        let SpanLine::Ended(spans) = SpanLine::read(line) else { panic!("{line}") };
+        let ResourceSpans { resource, mut scope_spans, .. } = *spans;
+        let ScopeSpans { scope, mut spans, .. } = scope_spans.pop().unwrap();
+        (resource.unwrap_or_default(), scope.unwrap_or_default(), spans.pop().unwrap())
+    }
+
+    #[track_caller]
+    fn check(line: &str, expected: &Expect) {
+        let (resource, scope, span) = ended(line);
+        let status = span.status.clone().unwrap_or_default();
+        let mut shown = format!(
+            "{}\nscope {} {}\n{} kind {} from {} to {}, status {} {:?}\n{}\n",
+            render::attributes(&resource.attributes),
+            scope.name,
+            scope.version,
+            span.name,
+            span.kind,
+            span.start_time_unix_nano,
+            span.end_time_unix_nano,
+            status.code,
+            status.message,
+            render::attributes(&span.attributes),
+        );
+        for Event { time_unix_nano, name, attributes, .. } in &span.events {
+            let attributes = render::attributes(attributes);
+            writeln!(shown, "event {name} at {time_unix_nano} {attributes}").unwrap();
+        }
+        for Link { span_id, attributes, .. } in &span.links {
+            writeln!(shown, "link {span_id:?} {}", render::attributes(attributes)).unwrap();
+        }
+        expected.assert_eq(&shown);
+    }
+
+    #[test]
+    fn an_aws_span_line_becomes_a_complete_span() {
+        check(
+            line(0),
+            &expect![[r#"
+        aws.local.service=shop-api/prod cloud.platform=aws_api_gateway cloud.provider=aws service.name=shop-api/prod
+        scope  
+        POST /orders kind 2 from 1789999990000000000 to 1789999990480000000, status 0 ""
+        aws.xray.annotation_keys=[tenant] http.request.method=POST http.response.status_code=200 tenant=blue aws.xray.name=shop-api/prod aws.xray.type=segment
+    "#]],
+        );
+        check(
+            line(2),
+            &expect![[r#"
+        cloud.account.id=210987654321 cloud.platform=aws_lambda cloud.provider=aws faas.name=payments service.name=payments
+        scope @opentelemetry/instrumentation-aws-lambda 0.61.0
+        payments kind 2 from 1789999990050000000 to 1789999990400000000, status 2 "card declined"
+        faas.coldstart=false faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 ratio=0.25
+        event exception at 1789999990300000000 exception.type=Declined
+        link [161, 178, 195, 212, 229, 246, 0, 9] messaging.message.id=m1
+    "#]],
+        );
+        // A subsegment has its name and cause in X-Ray's fields.
+        check(
+            line(3),
+            &expect![[r#"
+        cloud.provider=aws
+        scope  
+        DynamoDB kind 3 from 1789999990100000000 to 1789999990200000000, status 2 "conditional check failed"
+        http.status_code=400 aws.xray.cause={message=conditional check failed} aws.xray.name=DynamoDB aws.xray.namespace=aws aws.xray.type=subsegment
+    "#]],
+        );
+    }
+
+    #[test]
+    fn in_progress_span_copies_are_recognized() {
+        let check =
+            |line: &str, expected: &SpanLine| assert_eq!(SpanLine::read(line), *expected, "{line}");
+        check(line(1), &SpanLine::InProgress);
+        check(&with(1, r#""endTimeUnixNano":null,"#, ""), &SpanLine::InProgress);
+        check(&with(1, r#""aws.xray.inprogress":true"#, ""), &SpanLine::InProgress);
+        check(
+            &with(1, r#""endTimeUnixNano":null"#, r#""x":1"#).replace("true", "false"),
+            &SpanLine::Other,
+        );
+        // The copy that reports the end.
+        let over = with(2, r#""ratio":0.25"#, r#""aws.xray.inprogress":false"#);
+        assert_eq!(ended(&over).2.end_time_unix_nano, 1_789_999_990_400_000_000);
+    }
+
+    #[test]
+    fn alternative_spellings_are_parsed_or_preserved() {
+        let by_duration = with(0, r#""endTimeUnixNano":1789999990480000000,"#, "");
+        assert_eq!(ended(&by_duration).2, ended(line(0)).2);
+        let as_text = with(0, "1789999990480000000", "\"1789999990480000000\"");
+        assert_eq!(ended(&as_text).2, ended(line(0)).2);
+        let xray =
+            with(0, "69203c0b0d1a4f4e7c1b2a3948576a61", "1-69203c0b-0d1a4f4e7c1b2a3948576a61");
+        assert_eq!(ended(&xray).2, ended(line(0)).2);
+        let as_otlp = with(0, "\"SERVER\"", "\"SPAN_KIND_SERVER\"");
+        assert_eq!(ended(&as_otlp).2, ended(line(0)).2);
+        let numbered = with(0, "\"SERVER\"", "2").replace("\"UNSET\"", "0");
+        assert_eq!(ended(&numbered).2, ended(line(0)).2);
+        let rest = |line: &str| {
+            let attributes = ended(line).2.attributes;
+            let rest = attributes.into_iter().find(|attribute| attribute.key == names::REST);
+            rest.map(|rest| render::attributes(&[rest])).unwrap_or_default()
+        };
+        assert_eq!(rest(line(2)), "");
+        let unknown = with(2, "\"SERVER\"", "\"BROKER\"").replace("\"ERROR\"", "\"BROKEN\"");
+        let unknown = unknown
+            .replace("1789999990300000000", "\"then\"")
+            .replace("\"m1\"", "\"m1\"},\"x\":{\"y\":1");
+        expect![[r#"lambda_otlp.rest={"events":[{"attributes":{"exception.type":"Declined"},"name":"exception","timeUnixNano":"then"}],"kind":"BROKER","links":[{"attributes":{"messaging.message.id":"m1"},"spanId":"a1b2c3d4e5f60009","traceId":"69203c0b0d1a4f4e7c1b2a3948576a62","x":{"y":1}}],"status":{"code":"BROKEN","message":"card declined"}}"#]].assert_eq(&rest(&unknown));
+        let twice = with(0, r#""tenant":"blue""#, r#""aws.xray.type":"other""#);
+        assert_eq!(rest(&twice), r#"lambda_otlp.rest={"_aws":{"type":"segment"}}"#);
+        let unknown = with(0, r#""flags":1"#, r#""flags":-1,"attributes2":[1],"nothing":null"#);
+        expect![[r#"lambda_otlp.rest={"attributes2":[1],"flags":-1}"#]].assert_eq(&rest(&unknown));
+    }
+
+    /// The services of these lines' spans, in order; `+` marks a subsegment without a service.
+    fn services(lines: &[String]) -> Vec<String> {
+        let mut segments = Segments::default();
+        let mut spans: Vec<ResourceSpans> = Vec::new();
+        let mut marks = Vec::new();
+        for line in lines {
+            let SpanLine::Ended(ended) = SpanLine::read(line) else { panic!("{line}") };
+            marks.push(if segments.observe(&ended) { "+" } else { "" });
+            spans.push(*ended);
+        }
+        let named = spans.iter_mut().zip(marks).map(|(spans, mark)| {
+            if !mark.is_empty() {
+                segments.name(spans);
+            }
+            let attributes = spans.resource.clone().unwrap_or_default().attributes;
+            let service = attributes.iter().find(|attribute| attribute.key == names::SERVICE_NAME);
+            let service = service.map(|service| render::value(service.value.as_ref().unwrap()));
+            format!("{mark}{}", service.unwrap_or_default())
+        });
+        named.collect()
+    }
+
+    #[test]
+    fn a_subsegment_gets_the_service_of_its_segment() {
+        let (segment, subsegment) = (line(2).to_owned(), line(3).to_owned());
+        // A subsegment below the other one.
+        let below = with(3, "a1b2c3d4e5f60003", "a1b2c3d4e5f60004");
+        let below = below.replace("a1b2c3d4e5f60002", "a1b2c3d4e5f60003");
+        let check = |lines: &[&String], expected: &[&str]| {
+            assert_eq!(
+                services(&lines.iter().map(|line| (*line).clone()).collect::<Vec<_>>()),
+                expected
+            );
+        };
+        check(&[&below, &subsegment, &segment], &["+payments", "+payments", "payments"]);
+        check(&[&below, &segment], &["+", "payments"]);
+        // The same ids in another trace.
+        let elsewhere =
+            with(3, "69203c0b0d1a4f4e7c1b2a3948576a61", "69203c0b0d1a4f4e7c1b2a3948576a62");
+        check(&[&segment, &elsewhere], &["payments", "+"]);
+        // A span without a service that is not a subsegment.
+        let other = with(3, "\"subsegment\"", "\"segment\"");
+        check(&[&segment, &other], &["payments", ""]);
+        let circle = with(3, "a1b2c3d4e5f60002", "a1b2c3d4e5f60003");
+        check(&[&circle], &["+"]);
+    }
+
+    #[test]
+    fn lines_without_valid_ids_or_times_yield_no_span() {
+        for line in [
+            String::new(),
+            "1".to_owned(),
+            "[]".to_owned(),
+            "{}".to_owned(),
+            with(0, r#""traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","#, ""),
+            with(0, "69203c0b0d1a4f4e7c1b2a3948576a61", "00000000000000000000000000000000"),
+            with(0, "a1b2c3d4e5f60001", "a1b2c3d4e5f6000g"),
+            with(0, "1789999990000000000", "-1"),
+            with(0, "1789999990000000000", "1789999990.5"),
+            with(0, "1789999990480000000", "\"\"").replace("480000000", "-1"),
+            format!("{} x", line(0)),
+            with(0, "blue", &"x".repeat(MAX_LINE_BYTES)),
+            "{\"a\":".repeat(10_000),
+        ] {
+            assert_eq!(SpanLine::read(&line), SpanLine::Other, "{line}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn parsing_aws_span_lines_never_panics(from in 0_usize..2_000, to in 0_usize..2_000, number in 0_usize..4, with in ".{0,8}") {
+            let mut line: Vec<char> = line(number).chars().collect();
+            let to = to.min(line.len());
+            let from = from.min(to);
+            line.splice(from..to, with.chars());
+            let _read = SpanLine::read(&line.into_iter().collect::<String>());
+        }
+    }
+}

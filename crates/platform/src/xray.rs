@@ -1,0 +1,466 @@
+//! Converts a document of X-Ray's SDKs to spans: a segment or subsegment, and the subsegments in it.
+//!
+//! The attributes are those of the OpenTelemetry Collector's `awsxrayreceiver`, so that queries for its spans apply. Fields
+//! unknown to it get the prefix `aws.xray.`.
+//!
+//! Source: AWS X-Ray Developer Guide, "X-Ray segment documents"; OpenTelemetry Collector contrib, `receiver/awsxrayreceiver`.
+
+use crate::attributes::{attribute, boolean, string};
+use crate::aws_spans::{attributes, span_id, take, take_text, trace_id};
+use crate::names;
+use crate::spans::invocation::XRaySegment;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+
+/// W3C trace flags: sampled. SDKs send no other documents.
+const SAMPLED: u32 = 1;
+
+/// The latest time in seconds that fits nanoseconds of 64 bits.
+const MAX_SECONDS: f64 = 1.8e10;
+
+/// The content of a document.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct XRayDocument {
+    pub ended: Vec<Span>,
+    /// The spans in progress, which another document with the same ids completes.
+    pub open: Vec<Span>,
+    /// The name of a segment, which is a service of its own.
+    pub service: Option<String>,
+    /// The segment that a subsegment belongs to.
+    pub segment: Option<XRaySegment>,
+    /// Subsegments without a valid id, name or start, with all below them.
+    pub refused: usize,
+}
+
+impl XRayDocument {
+    /// Reads a document received at this Unix time in nanoseconds. Returns `None` if it is no segment or subsegment.
+    pub fn read(document: &str, now: u64) -> Option<Self> {
+        let Ok(Value::Object(mut fields)) = serde_json::from_str(document) else { return None };
+        let trace = take(&mut fields, "trace_id", trace_id)?;
+        let parent = take(&mut fields, "parent_id", span_id);
+        let is_subsegment = fields.get("type").and_then(Value::as_str) == Some("subsegment");
+        let mut read = Self::default();
+        read.add(fields, &trace, parent.as_deref(), is_subsegment, now);
+        let top = read.ended.first().or(read.open.first())?;
+        if !is_subsegment {
+            read.service = Some(top.name.clone());
+        } else if let (Some(parent), Ok(trace)) = (parent, trace.try_into()) {
+            let segment = |span_id| XRaySegment { trace_id: trace, span_id };
+            read.segment = parent.try_into().ok().map(segment);
+        }
+        Some(read)
+    }
+
+    /// Adds a segment and the subsegments in it. The depth is bounded by the reader of JSON.
+    fn add(
+        &mut self,
+        mut fields: Map<String, Value>,
+        trace: &[u8],
+        parent: Option<&[u8]>,
+        is_subsegment: bool,
+        now: u64,
+    ) {
+        let Some(mut span) = span_of(&mut fields) else {
+            self.refused += 1;
+            return;
+        };
+        span.trace_id = trace.to_vec();
+        span.parent_span_id = parent.unwrap_or_default().to_vec();
+        let below = fields.remove("subsegments");
+        let end = take(&mut fields, "end_time", unix_nanos);
+        let is_open = take(&mut fields, "in_progress", Value::as_bool) == Some(true);
+        let end = end.filter(|_| !is_open);
+        // Clocks of two languages may differ by less than a microsecond.
+        span.end_time_unix_nano = end.unwrap_or(now).max(span.start_time_unix_nano);
+        span.kind = if is_subsegment { SpanKind::Internal } else { SpanKind::Server } as i32;
+        for key in ["trace_id", "parent_id", "type"] {
+            fields.remove(key);
+        }
+        add(&mut span, fields);
+        let id = span.span_id.clone();
+        if end.is_some() {
+            self.ended.push(span);
+        } else {
+            span.attributes.push(boolean(names::PARTIAL, true));
+            self.open.push(span);
+        }
+        let Some(Value::Array(below)) = below else { return };
+        for fields in below {
+            match fields {
+                Value::Object(fields) => self.add(fields, trace, Some(&id), true, now),
+                _ => self.refused += 1,
+            }
+        }
+    }
+}
+
+/// The mandatory fields: id, name and start.
+fn span_of(fields: &mut Map<String, Value>) -> Option<Span> {
+    let id = take(fields, "id", span_id)?;
+    let name = take_text(fields, "name")?;
+    let start = take(fields, "start_time", unix_nanos)?;
+    let mut span =
+        Span { span_id: id, start_time_unix_nano: start, flags: SAMPLED, ..Span::default() };
+    if fields.get("namespace").and_then(Value::as_str) == Some("aws") {
+        span.attributes.push(string("aws.service", &name));
+    }
+    span.name = name;
+    Some(span)
+}
+
+/// Reads seconds since 1970. Doubles have no more than microseconds at this size.
+fn unix_nanos(seconds: &Value) -> Option<u64> {
+    let seconds = seconds.as_f64().filter(|seconds| (0.0..MAX_SECONDS).contains(seconds))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range was checked"
+    )]
+    let micros = (seconds * 1e6).round() as u64;
+    Some(micros * 1000)
+}
+
+/// Status codes of HTTP from here on are errors.
+const LEAST_HTTP_ERROR: i64 = 400;
+
+/// Adds the fields. Unknown ones get the prefix `aws.xray.`.
+fn add(span: &mut Span, mut fields: Map<String, Value>) {
+    let is_call = |name: &Value| match name.as_str()? {
+        "aws" | "remote" => Some(true),
+        // What the SDK for Python calls the function's own code.
+        "local" => Some(false),
+        _ => None,
+    };
+    if take(&mut fields, "namespace", is_call) == Some(true) {
+        span.kind = SpanKind::Client as i32;
+    }
+    let mut is_error = false;
+    for flag in ["error", "fault", "throttle"] {
+        if take(&mut fields, flag, Value::as_bool) == Some(true) {
+            is_error = true;
+            span.attributes.push(boolean(&format!("aws.xray.{flag}"), true));
+        }
+    }
+    let end = span.end_time_unix_nano;
+    let all = &mut span.attributes;
+    within(&mut fields, "http", |http| is_error |= add_http(http, all));
+    within(&mut fields, "aws", |aws| {
+        let name = |key: String| match key.as_str() {
+            "retries" => "aws.xray.retries".to_owned(),
+            _ => format!("aws.{key}"),
+        };
+        all.extend(attributes(std::mem::take(aws), name));
+    });
+    within(&mut fields, "sql", |sql| add_sql(sql, all));
+    within(&mut fields, "annotations", |annotations| {
+        let annotations = attributes(std::mem::take(annotations), |key| key);
+        if !annotations.is_empty() {
+            all.push(keys_of(&annotations));
+            all.extend(annotations);
+        }
+    });
+    within(&mut fields, "metadata", |metadata| {
+        let text = |(namespace, value): (String, Value)| {
+            string(&format!("aws.xray.metadata.{namespace}"), value.to_string())
+        };
+        all.extend(std::mem::take(metadata).into_iter().map(text));
+    });
+    texts(&mut fields, all, &[("user", "enduser.id")]);
+    is_error |= fields.contains_key("cause");
+    let mut message = String::new();
+    within(&mut fields, "cause", |cause| {
+        // They repeat the function's code.
+        cause.remove("working_directory");
+        cause.remove("paths");
+        let Some(Value::Array(exceptions)) = cause.remove("exceptions") else { return };
+        for (position, exception) in exceptions.into_iter().enumerate() {
+            let Value::Object(mut exception) = exception else { continue };
+            let text = |key| exception.get(key).and_then(Value::as_str).unwrap_or_default();
+            if position == 0 {
+                text("message").clone_into(&mut message);
+                all.push(string(names::ERROR_TYPE, text("type")));
+            }
+            span.events.push(event_of(&mut exception, end));
+        }
+    });
+    if is_error {
+        span.status = Some(Status { code: StatusCode::Error as i32, message });
+    }
+    fields.retain(|_, value| !value.is_null());
+    all.extend(attributes(fields, |key| format!("aws.xray.{key}")));
+    // A key may be used once only, and an annotation may have any name.
+    let mut seen = HashSet::new();
+    all.retain(|attribute| seen.insert(attribute.key.clone()));
+}
+
+/// Lets `read` take fields out of an object, and removes the object if nothing remains.
+fn within(fields: &mut Map<String, Value>, key: &str, read: impl FnOnce(&mut Map<String, Value>)) {
+    if let Some(Value::Object(inner)) = fields.get_mut(key) {
+        read(inner);
+        if inner.is_empty() {
+            fields.remove(key);
+        }
+    }
+}
+
+fn texts(fields: &mut Map<String, Value>, all: &mut Vec<KeyValue>, names: &[(&str, &str)]) {
+    for (key, name) in names {
+        all.extend(take_text(fields, key).map(|text| string(name, text)));
+    }
+}
+
+fn others(fields: &mut Map<String, Value>, all: &mut Vec<KeyValue>, names: &[(&str, &str)]) {
+    for (key, name) in names {
+        let taken = fields.remove(*key).map(|value| Map::from_iter([((*key).to_owned(), value)]));
+        all.extend(attributes(taken.unwrap_or_default(), |_| (*name).to_owned()));
+    }
+}
+
+/// Returns `true` if the answer was an error.
+fn add_http(http: &mut Map<String, Value>, all: &mut Vec<KeyValue>) -> bool {
+    within(http, "request", |request| {
+        let names = [
+            ("method", "http.method"),
+            ("client_ip", "http.client_ip"),
+            ("user_agent", "http.user_agent"),
+            ("url", "http.url"),
+        ];
+        texts(request, all, &names);
+        others(request, all, &[("x_forwarded_for", "aws.xray.x_forwarded_for")]);
+    });
+    let mut is_error = false;
+    within(http, "response", |response| {
+        let status = response.get("status").and_then(Value::as_i64);
+        is_error = status.is_some_and(|status| status >= LEAST_HTTP_ERROR);
+        let names =
+            [("status", "http.status_code"), ("content_length", "http.response_content_length")];
+        others(response, all, &names);
+    });
+    is_error
+}
+
+fn add_sql(sql: &mut Map<String, Value>, all: &mut Vec<KeyValue>) {
+    if let Some(url) = take_text(sql, "url") {
+        // protocol://host:port/database?parameters
+        let without = url.split_once('?').map_or(url.as_str(), |(url, _)| url);
+        let (server, database) = without
+            .rsplit_once('/')
+            .filter(|(server, database)| server.contains("://") && !database.is_empty())
+            .unwrap_or((without, ""));
+        all.push(string("db.connection_string", server));
+        if !database.is_empty() {
+            all.push(string("db.name", database));
+        }
+    }
+    let names = [
+        ("connection_string", "db.connection_string"),
+        ("database_type", "db.system"),
+        ("sanitized_query", "db.statement"),
+        ("user", "db.user"),
+    ];
+    texts(sql, all, &names);
+}
+
+/// The names of the annotations, by which they are told from other attributes.
+fn keys_of(annotations: &[KeyValue]) -> KeyValue {
+    let key = |annotation: &KeyValue| AnyValue {
+        value: Some(any_value::Value::StringValue(annotation.key.clone())),
+    };
+    let values = annotations.iter().map(key).collect();
+    attribute("aws.xray.annotations", any_value::Value::ArrayValue(ArrayValue { values }))
+}
+
+/// An exception as an event at the span's end.
+fn event_of(exception: &mut Map<String, Value>, time_unix_nano: u64) -> Event {
+    let stack = stack_of(exception);
+    let mut all = Vec::new();
+    let names = [("message", "exception.message"), ("type", "exception.type")];
+    texts(exception, &mut all, &names);
+    all.extend(stack.map(|stack| string("exception.stacktrace", stack)));
+    all.extend(attributes(std::mem::take(exception), |key| format!("aws.xray.exception.{key}")));
+    Event { time_unix_nano, name: "exception".to_owned(), attributes: all, ..Event::default() }
+}
+
+fn stack_of(exception: &mut Map<String, Value>) -> Option<String> {
+    let Some(Value::Array(frames)) = exception.remove("stack") else { return None };
+    let text = |fields: &Map<String, Value>, key| match fields.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => String::new(),
+    };
+    let mut stack = format!("{}: {}", text(exception, "type"), text(exception, "message"));
+    for frame in frames.iter().filter_map(Value::as_object) {
+        let [label, path, line] = ["label", "path", "line"].map(|key| text(frame, key));
+        for part in ["\n\tat ", &label, "(", &path, ": ", &line, ")"] {
+            stack.push_str(part);
+        }
+    }
+    Some(stack)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render;
+    use expect_test::{Expect, expect};
+    use std::fmt::Write as _;
+
+    /// Documents of Powertools for Python 3.37 and TypeScript and of X-Ray's SDKs, in the order in which they were sent.
+    const DOCUMENTS: &str = include_str!("../fixtures/xray.jsonl");
+
+    const NOW: u64 = 1_795_384_600_000_000_000;
+
+    fn shown(spans: &[Span]) -> String {
+        let mut shown = String::new();
+        for span in spans {
+            let [trace, id, parent] = [&span.trace_id, &span.span_id, &span.parent_span_id]
+                .map(|id| wire::ids::to_hex(id));
+            let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
+            let status = span.status.clone().unwrap_or_default();
+            writeln!(
+                shown,
+                "{} kind {} {id} below {parent} of {trace}, {start} to {end}, status {} {:?}\n  {}",
+                span.name,
+                span.kind,
+                status.code,
+                status.message,
+                render::attributes(&span.attributes)
+            )
+            .unwrap();
+            for event in &span.events {
+                let attributes = render::attributes(&event.attributes);
+                writeln!(shown, "  {} at {}: {attributes}", event.name, event.time_unix_nano)
+                    .unwrap();
+            }
+        }
+        shown
+    }
+
+    #[track_caller]
+    fn check(document: &str, expected: &Expect) {
+        let read = XRayDocument::read(document, NOW).expect(document);
+        let mut text = shown(&read.ended);
+        for line in shown(&read.open).lines() {
+            writeln!(text, "open: {line}").unwrap();
+        }
+        if read.refused > 0 {
+            writeln!(text, "refused: {}", read.refused).unwrap();
+        }
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn xray_sdk_subsegments_become_spans() {
+        let line = |number: usize| DOCUMENTS.lines().nth(number).unwrap();
+        check(
+            line(0),
+            &expect![[r#"
+        DynamoDB kind 3 4e4b62e8852792c9 below 9c981735d62174fa of 5759e988bd862e3fe1be46a994272793, 1795384611466225000 to 1795384611466353000, status 0 ""
+          aws.service=DynamoDB http.status_code=200 aws.operation=GetItem aws.region=eu-west-1 aws.request_id=R1 aws.xray.retries=1 aws.table_name=orders
+    "#]],
+        );
+        check(
+            line(1),
+            &expect![[r#"
+        db@host kind 3 1c3bfe2b4a894e93 below 9c981735d62174fa of 5759e988bd862e3fe1be46a994272793, 1795384611466526000 to 1795384611466540000, status 0 ""
+          db.connection_string=postgresql://db:5432 db.name=shop db.system=PostgreSQL db.statement=SELECT 1 db.user=app
+    "#]],
+        );
+        check(
+            line(2),
+            &expect![[r#"
+        api.example.com kind 3 208d7bf8adb04283 below 9c981735d62174fa of 5759e988bd862e3fe1be46a994272793, 1795384611466585000 to 1795384611466600000, status 2 ""
+          aws.xray.error=true aws.xray.throttle=true http.method=GET http.url=https://api.example.com/x http.status_code=429
+    "#]],
+        );
+        check(
+            line(3),
+            &expect![[r#"
+        ## __main__.pay kind 1 34d7a8f8af792cd2 below 9c981735d62174fa of 5759e988bd862e3fe1be46a994272793, 1795384611466638000 to 1795384611467032000, status 2 "card declined"
+          aws.xray.fault=true aws.xray.annotations=[order] order=A-1 aws.xray.metadata.orders={"__main__.pay error":{},"cart":{"items":3}} error.type=ValueError
+          exception at 1795384611467032000: exception.message=card declined exception.type=ValueError exception.stacktrace=ValueError: card declined
+        	at decorate(tracer.py: 712)
+        	at pay(f.py: 7) aws.xray.exception.id=6c73dcee004f17f9 aws.xray.exception.remote=false
+    "#]],
+        );
+        check(
+            line(4),
+            &expect![[r#"
+        ## handler kind 1 9c981735d62174fa below 53995c3f42cd8ad8 of 5759e988bd862e3fe1be46a994272793, 1795384611466190000 to 1795384611467124000, status 0 ""
+          aws.xray.annotations=[ColdStart,Service] ColdStart=true Service=orders aws.xray.metadata.orders={"handler response":{"ok":1}}
+    "#]],
+        );
+        check(
+            line(5),
+            &expect![[r#"
+        S3 kind 3 84fcb38356d83da3 below cf519107b0936389 of 5759e988bd862e3fe1be46a994272793, 1795384612672000000 to 1795384612672000000, status 0 ""
+          aws.service=S3
+    "#]],
+        );
+        check(
+            line(6),
+            &expect![[r#"
+        ## index.handler kind 1 cf519107b0936389 below 53995c3f42cd8ad8 of 5759e988bd862e3fe1be46a994272793, 1795384612672000000 to 1795384612674000000, status 2 "bad card"
+          aws.xray.fault=true aws.xray.annotations=[ColdStart,Service] ColdStart=false Service=orders error.type=TypeError
+          exception at 1795384612674000000: exception.message=bad card exception.type=TypeError exception.stacktrace=TypeError: bad card
+        	at Object.<anonymous>(/var/task/f.js: 7)
+        	at Module._compile(node: )
+        	at Module._extensions..js(node: )
+        	at Module.load(node: )
+        	at Module._load(node: )
+        	at Function.executeUserEntryPoint [as runMain](node: )
+        	at anonymous(node: ) aws.xray.exception.id=9bad1982800ef1dc aws.xray.exception.remote=false
+    "#]],
+        );
+    }
+
+    #[test]
+    fn a_segment_becomes_a_server_span_with_children() {
+        let document = r#"{"trace_id":"1-5759e988-bd862e3fe1be46a994272793","id":"00000000000000a1","name":"shop","start_time":1.5,"end_time":2.5,
+        "http":{"request":{"method":"POST","client_ip":"192.0.2.1","url":"http://shop/","user_agent":"curl","x_forwarded_for":true},"response":{"status":200,"content_length":7}},
+        "user":"u1","resource_arn":"arn:x","fault":false,"annotations":{"http.url":"own","tier":2},
+        "cause":"0123456789abcdef","subsegments":[
+            {"id":"00000000000000a2","name":"open","start_time":2,"in_progress":true,"subsegments":[{"id":"00000000000000a3","name":"inner","start_time":2,"end_time":2.25,"sql":{"url":"mysql"}}]},
+            {"id":"x","name":"no id","start_time":2,"subsegments":[{"id":"00000000000000a4"}]}, 7, {"id":"00000000000000a5","name":"no time"}]}"#;
+        check(
+            document,
+            &expect![[r#"
+        shop kind 2 00000000000000a1 below  of 5759e988bd862e3fe1be46a994272793, 1500000000 to 2500000000, status 2 ""
+          http.method=POST http.client_ip=192.0.2.1 http.user_agent=curl http.url=http://shop/ aws.xray.x_forwarded_for=true http.status_code=200 http.response_content_length=7 aws.xray.annotations=[http.url,tier] tier=2 enduser.id=u1 aws.xray.cause=0123456789abcdef aws.xray.resource_arn=arn:x
+        inner kind 1 00000000000000a3 below 00000000000000a2 of 5759e988bd862e3fe1be46a994272793, 2000000000 to 2250000000, status 0 ""
+          db.connection_string=mysql
+        open: open kind 1 00000000000000a2 below 00000000000000a1 of 5759e988bd862e3fe1be46a994272793, 2000000000 to 1795384600000000000, status 0 ""
+        open:   lambda_otlp.partial=true
+        refused: 3
+    "#]],
+        );
+        let read = XRayDocument::read(document, NOW).unwrap();
+        assert_eq!((read.service.as_deref(), read.segment), (Some("shop"), None));
+        let read = XRayDocument::read(DOCUMENTS.lines().next().unwrap(), NOW).unwrap();
+        let segment = read.segment.unwrap();
+        assert_eq!(read.service, None);
+        assert_eq!(segment.span_id.to_vec(), read.ended[0].parent_span_id);
+    }
+
+    #[test]
+    fn invalid_xray_documents_are_rejected() {
+        let valid = DOCUMENTS.lines().next().unwrap();
+        for (from, to) in [
+            ("\"id\": \"", "\"id\": \"0"),
+            ("1-5759e988", "2-5759e988"),
+            ("\"start_time\": ", "\"start_time\": -"),
+            ("\"start_time\": ", "\"start_time\": 99"),
+            ("\"name\"", "\"names\""),
+            ("{", "[{"),
+        ] {
+            assert!(valid.contains(from), "{from}");
+            assert_eq!(XRayDocument::read(&valid.replacen(from, to, 1), NOW), None, "{to}");
+        }
+        let deep = format!("{}{}", "{\"subsegments\":[".repeat(30_000), "]}".repeat(30_000));
+        assert_eq!(XRayDocument::read(&deep, NOW), None);
+    }
+}
