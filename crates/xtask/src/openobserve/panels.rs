@@ -1,23 +1,19 @@
-//! Runs the query of each panel, with the values of the variables that OpenObserve's page would offer, and compares the results
-//! that can be computed from the rows of the model.
+//! Runs the query of each panel, with the values of the variables that OpenObserve's page would offer.
 
-use super::expected::{self, Numbers};
-use super::server::{Columns, Server};
+use super::server::Server;
 use anyhow::Context as _;
 use serde_json::Value;
 use std::path::Path;
 
-/// Queries that ran, queries whose result was compared, and errors. A panel without any result is an error.
+/// The number of queries that ran, and the errors. A panel without any result is an error.
 #[derive(Default)]
 pub(super) struct Panels {
     pub(super) queries: usize,
-    pub(super) compared: usize,
     pub(super) errors: Vec<String>,
 }
 
 pub(super) async fn run(
     server: &Server,
-    model: &Server,
     organization: &str,
     root: &Path,
 ) -> anyhow::Result<Panels> {
@@ -33,7 +29,6 @@ pub(super) async fn run(
                     let name = format!("{}: {}", text(&dashboard, "/title"), text(panel, "/id"));
                     let ask = Ask {
                         server,
-                        model,
                         organization,
                         signal: text(query, "/fields/stream_type"),
                         is_promql: text(panel, "/queryType") == "promql",
@@ -48,87 +43,37 @@ pub(super) async fn run(
 
 struct Ask<'a> {
     server: &'a Server,
-    model: &'a Server,
     organization: &'a str,
     signal: &'a str,
     is_promql: bool,
-}
-
-/// The number of rows or series, the numbers that the result must have, if known, and those that it has.
-struct Found {
-    rows: usize,
-    expected: Option<Numbers>,
-    numbers: Numbers,
 }
 
 impl Ask<'_> {
     /// Asks with one choice of the variables after another, until there is a result.
     async fn panel(&self, name: &str, query: &str, choices: &[Variables], panels: &mut Panels) {
         panels.queries += 1;
-        let mut is_compared = false;
         for variables in choices {
             let mut asked = query.to_owned();
             for (name, value) in variables {
                 asked = asked.replace(&format!("${name}"), value);
             }
-            let found =
-                if self.is_promql { self.promql(&asked).await } else { self.sql(&asked).await };
-            let Found { rows, expected, numbers } = match found {
-                Ok(found) => found,
+            match self.results(&asked).await {
+                Ok(0) => {}
+                Ok(_) => return,
                 Err(error) => return panels.errors.push(format!("{name}: {error:#}")),
-            };
-            if let Some(expected) = expected {
-                if !are_equal(&expected, &numbers) {
-                    let text = format!("{name}: expected {expected:?}, got {numbers:?}: {asked}");
-                    return panels.errors.push(text);
-                }
-                panels.compared += usize::from(!is_compared);
-                is_compared = true;
-            }
-            if rows > 0 {
-                return;
             }
         }
         panels.errors.push(format!("{name}: no result with any value of the variables"));
     }
 
-    async fn sql(&self, sql: &str) -> anyhow::Result<Found> {
-        let rows = self.server.search(self.organization, self.signal, sql).await?;
-        let stream = expected::stream(sql).context("the query names no stream")?;
-        let expected = expected::of_sql(sql, &self.sent(self.signal, stream).await);
-        let numbers = expected.as_ref().map(|expected| expected::of_rows(expected, &rows));
-        Ok(Found { rows: rows.len(), expected, numbers: numbers.unwrap_or_default() })
+    /// The number of rows or series that a query returns.
+    async fn results(&self, query: &str) -> anyhow::Result<usize> {
+        Ok(if self.is_promql {
+            self.server.promql(self.organization, query).await?.len()
+        } else {
+            self.server.search(self.organization, self.signal, query).await?.len()
+        })
     }
-
-    async fn promql(&self, query: &str) -> anyhow::Result<Found> {
-        let rows = self.server.promql(self.organization, query).await?.len();
-        let Some(sums) = expected::of_promql(query) else {
-            return Ok(Found { rows, expected: None, numbers: Numbers::new() });
-        };
-        // Over the time of all rows.
-        let series = self.server.promql(self.organization, &query.replace("[5m]", "[1d]")).await?;
-        let values = series.iter().filter_map(|series| series.pointer("/value/1")?.as_str());
-        let value: f64 = values.filter_map(|value| value.parse::<f64>().ok()).sum();
-        let mut expected = 0.0;
-        for sum in sums {
-            expected += sum.of(&self.sent("metrics", sum.metric).await);
-        }
-        let number = |value| vec![("value".to_owned(), value)];
-        Ok(Found { rows, expected: Some(number(expected)), numbers: number(value) })
-    }
-
-    /// The rows of a stream in the model. A stream without rows is unknown there.
-    async fn sent(&self, signal: &str, stream: &str) -> Vec<Columns> {
-        let sql = format!("SELECT * FROM \"{stream}\"");
-        self.model.search(self.organization, signal, &sql).await.unwrap_or_default()
-    }
-}
-
-fn are_equal(expected: &Numbers, found: &Numbers) -> bool {
-    let is_equal = |(expected, found): (&(String, f64), &(String, f64))| {
-        (expected.1 - found.1).abs() <= expected.1.abs().max(1e-9) * 1e-6
-    };
-    expected.len() == found.len() && expected.iter().zip(found).all(is_equal)
 }
 
 /// Names and values, longer names first.

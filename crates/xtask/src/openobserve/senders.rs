@@ -2,7 +2,7 @@
 
 use super::edge;
 use super::tee::Tee;
-use crate::clock::unix_nanos;
+use crate::checks::unix_nanos;
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
 use bytes::Bytes;

@@ -1,6 +1,6 @@
 //! Requests to an OpenObserve: rows by SQL, sums by PromQL, traces, and management.
 
-use crate::clock::unix_nanos;
+use crate::checks::unix_nanos;
 use crate::serve;
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
