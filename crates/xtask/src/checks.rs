@@ -1,9 +1,10 @@
-//! Shared parts of the checks: their length, a tally, and the output of other programs.
+//! Shared parts of the checks: their length, a tally, the output of other programs, and the clock.
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) fn root() -> std::io::Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()
@@ -91,4 +92,15 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<Output> {
 
 fn program(command: &Command) -> String {
     Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[expect(clippy::disallowed_methods, reason = "where the checks read the clock")]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(crate) fn unix_nanos() -> u64 {
+    let now = now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 //! Runs the gate. The long form adds checks that take hours, or that few changes can break, and prints all that it ran.
 
 use crate::checks::{Length, long_test, root};
-use crate::{chaos, dist, interop, load, receiver, stack};
+use crate::{chaos, dist, interop, load, stack};
 use anyhow::{Context as _, bail, ensure};
 use simulator::packages::cache;
 use std::path::Path;
@@ -27,7 +27,7 @@ const INVOCATIONS: &str = "1000000";
 
 type Check = fn(&Path) -> anyhow::Result<()>;
 
-const LONG: [(&str, Check); 18] = [
+const LONG: [(&str, Check); 17] = [
     ("licences, sources, banned crates", deny),
     ("clippy of tests", |root| clippy(root, &["--workspace", "--all-targets"])),
     ("clippy of wire's features, each alone", |root| {
@@ -65,7 +65,6 @@ const LONG: [(&str, Check); 18] = [
     ("1,000,000 invocations of each process", |_| load::run(&["--invocations", INVOCATIONS])),
     ("sustained load", |_| load::run(&[])),
     ("other projects' packages", |_| interop::run()),
-    ("an OTLP receiver", |_| receiver::run()),
     ("the layer's release files", |_| dist::run(dist::What::Layer)),
     ("the template: sam build", |_| stack::run(Length::Long)),
 ];

@@ -5,16 +5,14 @@
 mod chaos;
 mod checks;
 mod ci;
-mod clock;
 mod dist;
 mod docs;
 mod interop;
+mod links;
 mod load;
 mod moto;
 mod openobserve;
 mod pypi;
-mod receiver;
-mod rotel;
 mod serve;
 mod stack;
 
@@ -32,7 +30,6 @@ dictionary           trains the compact line's dictionary, and writes it to a ne
 
 stack [--long]       checks template.yaml with cfn-lint and SAM; with --long also builds it
 interop              runs other people's programs against ours
-receiver             sends event files into rotel and compares the counts
 moto                 creates the stack on moto, and runs the deployed path there
 openobserve --url URL --grpc HOST:PORT --user EMAIL --password PASSWORD
                      compares an OpenObserve's stored telemetry with the sent one
@@ -66,7 +63,6 @@ fn main() -> ExitCode {
         ["stack"] => stack::run(Length::Short),
         ["stack", "--long"] => stack::run(Length::Long),
         ["interop"] => interop::run(),
-        ["receiver"] => receiver::run(),
         ["moto"] => moto::run(),
         ["openobserve", rest @ ..] => openobserve::run(rest),
         ["chaos", rest @ ..] => chaos::run(rest),

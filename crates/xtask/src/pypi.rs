@@ -10,28 +10,18 @@ pub(crate) struct Environment {
     pub(crate) python: PathBuf,
 }
 
-/// Installs the packages of `crates/xtask/src/{name}/requirements.txt` into the cache's folder of this name. If that
-/// fails, prints that `what` is skipped and why.
-pub(crate) fn install(root: &Path, name: &str, what: &str) -> Option<Environment> {
+/// Installs the packages of `crates/xtask/src/{name}/requirements.txt` into the cache's folder of this name.
+pub(crate) fn install(root: &Path, name: &str) -> anyhow::Result<Environment> {
     let requirements = root.join("crates/xtask/src").join(name).join("requirements.txt");
-    try_install(&requirements, name).map_err(|reason| println!("skip  {what}: {reason}")).ok()
+    let folder = cache()?.join(name);
+    let python = python_environment(&interpreter()?, &folder, std::slice::from_ref(&requirements));
+    let python = python.with_context(|| requirements.display().to_string())?;
+    Ok(Environment { python })
 }
 
-fn try_install(requirements: &Path, name: &str) -> Result<Environment, String> {
-    let Some(interpreter) = find_python() else {
-        return Err(format!("there is no Python {MIN_PYTHON} on this machine"));
-    };
-    let installed = cache()
-        .map(|cache| cache.join(name))
-        .and_then(|folder| python_environment(&interpreter, &folder, &[requirements.to_owned()]));
-    match installed {
-        Ok(python) => Ok(Environment { python }),
-        Err(error) => Err(format!(
-            "{} cannot be installed: {:#}",
-            requirements.display(),
-            anyhow::Error::from(error)
-        )),
-    }
+/// A Python that is new enough.
+pub(crate) fn interpreter() -> anyhow::Result<PathBuf> {
+    find_python().with_context(|| format!("Python {MIN_PYTHON} or later with venv is missing"))
 }
 
 impl Environment {

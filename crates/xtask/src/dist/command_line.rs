@@ -24,7 +24,7 @@ pub(super) fn make(
     packages: &[Value],
     write: &mut dyn FnMut(Made) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let Some(tools) = pypi::install(root, "stack", "the command line") else { return Ok(()) };
+    let tools = pypi::install(root, "stack")?;
     for target in &TARGETS {
         let architecture = ARCHITECTURES.iter().find(|it| it.name == target.architecture);
         let architecture = architecture.context("an architecture without a layer")?;

@@ -55,7 +55,7 @@ pub(super) fn make(
     packages: &[Value],
     write: &mut dyn FnMut(Made) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let Some(tools) = pypi::install(root, "stack", "the functions") else { return Ok(()) };
+    let tools = pypi::install(root, "stack")?;
     for target in &TARGETS {
         if !has_target(root, target.triple) {
             println!("skip  {}: rustup cannot add {}", target.architecture, target.triple);

@@ -32,24 +32,27 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     let client = pinned(root, "demo/python/requirements.txt", "awslambdaric")?;
     let sdk = pinned(root, "demo/python/requirements.txt", "opentelemetry-sdk")?;
     let name = format!("extension: PyPI opentelemetry-sdk {sdk} below awslambdaric {client}");
-    tally.check(&name, || {
-        let spec = python_spec(workshop, &workshop.packages.python);
-        runtime.block_on(with_the_extension(workshop, "python", spec))
-    });
+    let spec = python_spec(workshop, &workshop.packages.python);
+    tally.note(&name, runtime.block_on(with_the_extension(workshop, "python", spec)));
+
+    let package = "opentelemetry-exporter-otlp-proto-grpc";
+    let version = pinned(root, "tests/interop/python/requirements.txt", package)?;
+    let spec = python_spec(workshop, &workshop.packages.python);
+    let spec = spec.env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    let received = runtime.block_on(with_the_extension(workshop, "python-grpc", spec));
+    tally.note(&format!("extension: PyPI {package} {version}"), received);
 
     let package = "opentelemetry-exporter-otlp-json-file";
     let version = pinned(root, "tests/interop/python/requirements.txt", package)?;
     let name = format!("no layer: PyPI {package} {version} below awslambdaric {client}");
     tally.note(&name, runtime.block_on(printing_function(workshop, &workshop.packages.python)));
 
-    for (encoding, words) in [("http", "JSON"), ("proto", "protobuf")] {
+    for (encoding, words) in [("http", "JSON"), ("proto", "protobuf"), ("grpc", "gRPC")] {
         let package = format!("@opentelemetry/exporter-trace-otlp-{encoding}");
         let version = pinned(root, "tests/interop/node/package.json", &package)?;
         let name = format!("extension: npm {package} {version} ({words})");
-        tally.note(
-            &name,
-            runtime.block_on(node_function(workshop, &workshop.packages.node, encoding)),
-        );
+        let received = node_function(workshop, &workshop.packages.node, encoding);
+        tally.note(&name, runtime.block_on(received));
     }
     Ok(())
 }
@@ -101,7 +104,7 @@ async fn printing_function(workshop: &Workshop, python: &Path) -> anyhow::Result
     Ok(format!("{compared}, of which {cut} lines were cut"))
 }
 
-pub(super) fn python_spec(workshop: &Workshop, python: &Path) -> FunctionSpec {
+fn python_spec(workshop: &Workshop, python: &Path) -> FunctionSpec {
     FunctionSpec::new("orders-python", python)
         .argument("-m")
         .argument("awslambdaric")
@@ -111,7 +114,7 @@ pub(super) fn python_spec(workshop: &Workshop, python: &Path) -> FunctionSpec {
         .env("PYTHONDONTWRITEBYTECODE", "1")
 }
 
-pub(super) async fn node_function(
+async fn node_function(
     workshop: &Workshop,
     modules: &Path,
     encoding: &str,
@@ -127,7 +130,7 @@ pub(super) async fn node_function(
 }
 
 /// Runs the function beside the extension: each item of its SDK must be in the log group once.
-pub(super) async fn with_the_extension(
+async fn with_the_extension(
     workshop: &Workshop,
     name: &str,
     spec: FunctionSpec,

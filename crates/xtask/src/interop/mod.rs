@@ -4,7 +4,6 @@
 //! The scripts and their pinned versions are in `tests/interop/`; the packages go to the user's cache.
 
 mod functions;
-mod grpc;
 mod instrumented;
 mod items;
 mod lines;
@@ -48,7 +47,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut tally = Tally::default();
     lines::check(&workshop, &mut tally);
     functions::check(&workshop, &mut tally)?;
-    grpc::check(&workshop, &mut tally)?;
     unchanged::check(&workshop, &mut tally)?;
     xray::check(&workshop, &mut tally)?;
     tally.finish()

@@ -1,10 +1,9 @@
 //! Installs the peers' packages by name and pinned version into the user's cache, and finds Python and Node.
 
 use super::output;
+use crate::pypi::interpreter;
 use anyhow::{Context as _, bail, ensure};
-use simulator::packages::{
-    MIN_PYTHON, cache, find_python, install_once, is_at_least, python_environment,
-};
+use simulator::packages::{cache, install_once, is_at_least, python_environment};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -85,10 +84,6 @@ pub(super) fn unchanged_python(root: &Path, folder: &str) -> anyhow::Result<Path
     let requirements = root.join("tests/interop/unchanged").join(folder).join("requirements.txt");
     let folder = cache()?.join(format!("interop/unchanged-{folder}"));
     python_environment(&interpreter()?, &folder, &[requirements]).context("PyPI")
-}
-
-fn interpreter() -> anyhow::Result<PathBuf> {
-    find_python().with_context(|| format!("Python {MIN_PYTHON} or later with venv is missing"))
 }
 
 /// The folder `node_modules` of an unchanged function, for the `package.json` in this folder of

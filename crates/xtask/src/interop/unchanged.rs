@@ -8,7 +8,7 @@
 
 use super::packages::{pinned, unchanged_node, unchanged_python};
 use super::{Tally, Workshop, instrumented, items, output};
-use crate::clock::unix_nanos;
+use crate::checks::unix_nanos;
 use crate::dist;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::{Value, json};

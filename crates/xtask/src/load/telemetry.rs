@@ -1,6 +1,6 @@
 //! Numbered telemetry. A number stands as `#00001234#` in the body of a log record or the name of a span.
 
-use crate::clock::unix_nanos;
+use crate::checks::unix_nanos;
 use base64::Engine as _;
 use serde_json::json;
 use std::ops::Range;

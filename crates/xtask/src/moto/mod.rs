@@ -6,7 +6,7 @@ mod cli;
 mod doctor;
 mod front;
 mod queues;
-mod redrive;
+mod rotel;
 mod secrets;
 mod stack;
 mod stand;
@@ -30,7 +30,7 @@ struct Workshop {
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let root = checks::root()?;
-    let Some(environment) = pypi::install(&root, "moto", "all checks") else { return Ok(()) };
+    let environment = pypi::install(&root, "moto")?;
     let programs = ["lambda-otlp-forwarder", "lambda-otlp-subscriber", "lambda-otlp"];
     let built = binaries::build(&root, &programs)?;
     let forwarder = binaries::find(&built, "lambda-otlp-forwarder")?;
@@ -42,7 +42,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     stack::check(&workshop, &mut tally);
     runtime.block_on(async {
         subscription::check(&workshop, &mut tally).await;
-        redrive::check(&workshop, &mut tally).await;
         secrets::check(&workshop, &mut tally).await;
         queues::check(&workshop, &mut tally).await;
         cli::check(&workshop, &mut tally).await;

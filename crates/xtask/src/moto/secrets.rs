@@ -77,7 +77,7 @@ async fn as_expected(moto: &Moto, reference: &str) -> anyhow::Result<String> {
 async fn read(moto: &Moto, reference: &str) -> anyhow::Result<String> {
     let variables = moto.variables();
     let mut reader = Reader::new(&variables, TABLE);
-    let aws = AwsSecrets::new(AwsSecretsSettings::read(&mut reader), crate::clock::now);
+    let aws = AwsSecrets::new(AwsSecretsSettings::read(&mut reader), crate::checks::now);
     let reference = SecretReference::parse(reference).map_err(anyhow::Error::msg)?;
     let secret = aws.read(&reference).await?;
     let header = authorization(&secret, reference.key.as_deref()).map_err(anyhow::Error::msg)?;

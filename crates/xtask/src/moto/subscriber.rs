@@ -294,7 +294,7 @@ impl<'a> Stand<'a> {
         self.log_group(group, &json!({ TAG.0: TAG.1 })).await?;
         let names = json!({ "logGroupName": group, "logStreamName": stream });
         self.logs("CreateLogStream", &names).await?;
-        let now_ms = crate::clock::unix_nanos() / 1_000_000;
+        let now_ms = crate::checks::unix_nanos() / 1_000_000;
         let mut put = names;
         put["logEvents"] = json!([
             { "timestamp": now_ms, "message": "one" }, { "timestamp": now_ms + 1, "message": "two" },

@@ -13,7 +13,7 @@ const EXAMPLE: &str = "demo/examples/stack/template.yaml";
 
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     let root = checks::root()?;
-    let Some(tools) = pypi::install(&root, "stack", "all checks") else { return Ok(()) };
+    let tools = pypi::install(&root, "stack")?;
     let mut tally = Tally::default();
     tally.note("cfn-lint", lint(&root, &tools));
     tally.note("sam validate --lint", validate(&root, &tools));

@@ -1,11 +1,12 @@
-//! Writes the tables of variables into the documents, from the tables that the binaries read, and checks the names that one
-//! table knows of another.
+//! Keeps the documents true: writes the tables of variables from those that the binaries read, and checks the names that one
+//! table knows of another, links, and names of files.
 
-use super::replace;
-use crate::checks;
+use crate::{checks, links};
 use anyhow::{Context as _, bail};
 use settings::{Table, Variable, markdown};
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
 
 const SETTINGS: &str = "docs/configuration.md";
 const ALIASES: &str = "docs/migration.md";
@@ -25,7 +26,8 @@ const TABLES: &Tables = &[
 const TOGETHER: &[(&str, &str)] =
     &[("exporter", "extension"), ("extension", "exporter"), ("extension", "wrapper")];
 
-pub(super) fn write() -> anyhow::Result<()> {
+/// Writes the tables of variables.
+pub(crate) fn write() -> anyhow::Result<()> {
     for (document, before, after) in texts()? {
         if before != after {
             std::fs::write(checks::root()?.join(document), after).context(document)?;
@@ -35,15 +37,32 @@ pub(super) fn write() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails if a document is not what would be written.
-pub(super) fn check() -> anyhow::Result<()> {
+/// Fails if a table is outdated or a link is broken.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let root = checks::root()?;
+    let mut mistakes = links::check(&root, &files(&root)?)?;
     for (document, before, after) in texts()? {
         if before != after {
-            bail!("{document}: the tables of variables are not up to date, run `cargo xtask docs`");
+            let outdated = "the tables of variables are not up to date, run `cargo xtask docs`";
+            mistakes.push(format!("{document}: {outdated}"));
         }
+    }
+    if !mistakes.is_empty() {
+        bail!("{}", mistakes.join("\n"));
     }
     println!("docs: links lead somewhere, the tables of variables are up to date");
     Ok(())
+}
+
+/// Tracked files and new files, without ignored ones.
+fn files(root: &Path) -> anyhow::Result<Vec<String>> {
+    let mut git = Command::new("git");
+    git.args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(root);
+    let printed = checks::output(&mut git)?;
+    let names = String::from_utf8(printed.stdout).context("git ls-files")?;
+    // A file that is deleted and not yet committed is still in the index.
+    let there = names.lines().filter(|name| root.join(name).is_file());
+    Ok(there.map(str::to_owned).collect())
 }
 
 fn texts() -> anyhow::Result<[(&'static str, String, String); 2]> {
@@ -109,4 +128,13 @@ fn problems(tables: &Tables, together: &[(&str, &str)]) -> Vec<String> {
         );
     }
     problems
+}
+
+/// Replaces the text between `<!-- MARK -->` and `<!-- end -->` in a document.
+fn replace(text: &str, document: &str, mark: &str, table: &str) -> anyhow::Result<String> {
+    let (begin, end) = (format!("<!-- {mark} -->\n"), "<!-- end -->");
+    let parts =
+        text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
+    let (before, after) = parts.with_context(|| format!("{document}: no lines {begin}{end}"))?;
+    Ok(format!("{before}{begin}{table}{end}{after}"))
 }

@@ -17,17 +17,17 @@ use tempfile::NamedTempFile;
 const ASK: &str = "import sysconfig; print(sysconfig.get_paths()['platlib']); print(sysconfig.get_config_var('LIBDIR') or '')";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(crate) struct Rotel {
+pub(super) struct Rotel {
     process: Child,
     printed: NamedTempFile,
     port: u16,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Received {
-    pub(crate) spans: usize,
-    pub(crate) log_records: usize,
-    pub(crate) data_points: usize,
+pub(super) struct Received {
+    pub(super) spans: usize,
+    pub(super) log_records: usize,
+    pub(super) data_points: usize,
 }
 
 impl fmt::Display for Received {
@@ -38,11 +38,7 @@ impl fmt::Display for Received {
 }
 
 impl Rotel {
-    pub(crate) fn start(environment: &Environment) -> anyhow::Result<Self> {
-        Self::start_at(environment, simulator::free_port())
-    }
-
-    pub(crate) fn start_at(environment: &Environment, port: u16) -> anyhow::Result<Self> {
+    pub(super) fn start(environment: &Environment, port: u16) -> anyhow::Result<Self> {
         let asked = Command::new(&environment.python).args(["-c", ASK]).output()?;
         let answer = String::from_utf8(asked.stdout)?;
         let (packages, libraries) = answer.trim_end().split_once('\n').unwrap_or((&answer, ""));
@@ -66,12 +62,8 @@ impl Rotel {
         Ok(rotel)
     }
 
-    pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
     /// Ends it by SIGTERM, so that it prints its last items, and counts.
-    pub(crate) fn stop(mut self) -> anyhow::Result<Received> {
+    pub(super) fn stop(mut self) -> anyhow::Result<Received> {
         let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.context("no process")?, Signal::TERM)?;
         self.process.wait()?;

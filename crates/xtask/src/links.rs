@@ -1,6 +1,5 @@
 //! Checks that links of the documents, and the files they name, exist.
 
-use super::ending;
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -12,7 +11,7 @@ const HISTORY: &str = "CHANGELOG.md";
 const ENDINGS: &[&str] = &["md", "py", "rs", "sh", "toml", "yaml"];
 
 /// The broken links and file names of the documents among these files.
-pub(super) fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
+pub(crate) fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
     let mut documents = BTreeMap::new();
     for file in files.iter().filter(|file| ending(file) == Some("md")) {
         let text = std::fs::read_to_string(root.join(file)).with_context(|| file.clone())?;
@@ -107,6 +106,10 @@ fn mistakes(documents: &BTreeMap<&str, Document>, files: &[String]) -> Vec<Strin
         }
     }
     mistakes
+}
+
+fn ending(file: &str) -> Option<&str> {
+    Path::new(file).extension()?.to_str()
 }
 
 /// Returns `true` for a path without placeholders.
