@@ -14,7 +14,7 @@ use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::types::LogGroup;
 use console::time_arguments::{TimeArgument, now_unix_nano};
 use forwarder::LogEvent;
-use poll::{Poll, Seen};
+use poll::Poll;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -90,7 +90,6 @@ impl Following {
     /// Reads until Ctrl-C or a permanent error.
     async fn follow(&mut self, is_live: bool, from_ms: i64) -> anyhow::Result<()> {
         let mut stop = pin!(tokio::signal::ctrl_c());
-        let mut seen = Seen::default();
         let mut from_ms = from_ms;
         if is_live {
             let why = match live::Session::open(&self.client, &self.groups).await {
@@ -101,12 +100,9 @@ impl Following {
                     };
                     match next {
                         Ok(found) => {
+                            // Polling afterwards repeats the latest events, because Live Tail sends no ids.
                             from_ms = now_ms() - poll::OVERLAP_MS;
-                            for found in found {
-                                seen.note(&found);
-                                self.add(found);
-                            }
-                            seen.forget_before(from_ms);
+                            found.into_iter().for_each(|found| self.add(found));
                             self.pass_on(now_ms() - SETTLES_MS).await?;
                         }
                         Err(error) => break error,
@@ -117,7 +113,7 @@ impl Following {
             let said = format!("no Live Tail ({why:#}): polling CloudWatch Logs every 2 s instead");
             self.sender.send(Incoming::Said(said)).ok();
         }
-        let mut poll = Poll::new(self.groups.len(), from_ms, seen);
+        let mut poll = Poll::new(self.groups.len(), from_ms);
         loop {
             let found = tokio::select! {
                 found = poll.round(&self.client, &self.groups, &self.sender) => found?,
@@ -165,8 +161,6 @@ impl Following {
 fn now_ms() -> i64 {
     i64::try_from(now_unix_nano() / 1_000_000).unwrap_or(i64::MAX)
 }
-
-// Finds the log groups to follow.
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Group {
