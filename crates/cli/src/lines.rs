@@ -311,23 +311,4 @@ mod tests {
         let found = read(&Writer::default(), &delivery.to_string());
         assert_eq!(found, (2, Vec::new(), vec!["order stored".to_owned()]));
     }
-
-    #[test]
-    fn a_compact_line_without_names_asks_for_its_writer() {
-        let expected = "the compact line was written with another function or account or log stream: \
-                        name its writer with --function NAME --account ID --log-stream NAME";
-        for writer in [Writer::default(), writer("payments", ACCOUNT, STREAM)] {
-            let (decoded, reasons, _) = read(&writer, &compact_line());
-            assert_eq!((decoded, reasons), (0, vec![expected.to_owned()]));
-        }
-    }
-
-    #[test]
-    fn an_unreadable_file_is_named_in_the_error() {
-        let error = open("/nonexistent/shop.log").err().unwrap();
-        assert!(
-            format!("{error:#}").starts_with("cannot open /nonexistent/shop.log: "),
-            "{error:#}"
-        );
-    }
 }

@@ -189,10 +189,4 @@ mod tests {
             }
         }
     }
-
-    #[test]
-    fn the_version_starts_with_the_program_name() {
-        let version = super::Arguments::command().render_version();
-        assert_eq!(version, concat!("lambda-otlp ", env!("CARGO_PKG_VERSION"), "\n"));
-    }
 }

@@ -292,25 +292,3 @@ fn prefix(column: &str) -> &str {
     let end = end.filter(|end| *end > 0).or_else(|| column.find('_').map(|at| at + 1));
     column.get(..end.unwrap_or(column.len())).unwrap_or(column)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_column_warning_names_the_most_frequent_prefixes() {
-        let own = ["_timestamp", "service_name", "severity"].map(str::to_owned);
-        let users = (0..600).map(|n| format!("user_{n}_name"));
-        let carts = (0..296).map(|n| format!("cart_item{}", "_x".repeat(n)));
-        let mut columns: Vec<String> = own.into_iter().chain(users).chain(carts).collect();
-        assert!(warning(SignalKind::Logs, "default", &columns).is_none());
-        columns.push("other".to_owned());
-        let found = warning(SignalKind::Logs, "default", &columns).unwrap();
-        assert!(
-            found.text.starts_with("logs: stream default has 900 columns")
-                && found.text.contains("begin with user_… (600), cart_… (296): "),
-            "{}",
-            found.text
-        );
-    }
-}

@@ -235,8 +235,6 @@ async fn objects(aws: &SdkConfig, bucket: &str, redrive: &str) -> Check {
     }
 }
 
-// Checks CloudWatch alarms.
-
 const NAME: &str = "alarms";
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// A page has at most 100 alarms of some kilobytes each.

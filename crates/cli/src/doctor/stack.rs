@@ -279,25 +279,6 @@ mod tests {
     use std::io;
 
     #[test]
-    fn settings_of_a_deployed_function_are_valid_outside_lambda() {
-        let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/retry";
-        let variables = [
-            ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
-            ("LAMBDA_OTLP_RETRY_QUEUE_URL", queue),
-            ("LAMBDA_OTLP_CA_FILE", "ca.pem"),
-        ];
-        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:forwarder";
-        let function = Function {
-            arn: arn.to_owned(),
-            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-            ..Function::default()
-        };
-        let (checks, config) = super::super::settings(&function.settings());
-        assert!(checks.iter().all(|check| check.verdict == Verdict::Ok), "{checks:?}");
-        assert!(config.is_some());
-    }
-
-    #[test]
     fn a_missing_permission_is_only_a_warning() {
         let check = |error: &str| {
             unanswered("alarms", "the stack", "cloudwatch:DescribeAlarms", &io::Error::other(error))

@@ -119,8 +119,9 @@ async fn a_canary_creates_the_documented_span_columns() {
     checks(&variables, &["--canary"]).await;
     let row = sink.rows().into_iter().find(|row| row.signal == Signal::Traces).unwrap();
     let documented = include_str!("../../../../docs/signals.md");
-    let (_, table) = documented.split_once("<!-- attributes: platform span -->").unwrap();
-    let (table, _) = table.split_once("<!-- end -->").unwrap();
+    let heading = "## The invocation's span of the layer and the forwarder\n";
+    let (_, table) = documented.split_once(heading).unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
     let names = table
         .lines()
         .filter_map(|line| line.split('|').nth(1))

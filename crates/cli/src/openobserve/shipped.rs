@@ -140,16 +140,6 @@ mod tests {
     }
 
     #[test]
-    fn dashboards_query_the_configured_stream() {
-        let dashboards = all(Kind::Dashboards, "shop", &[]).unwrap();
-        let text: String = dashboards.iter().map(|it| it.content.to_string()).collect();
-        assert!(text.contains(r#"FROM \"shop\""#) && text.contains(r#""stream":"shop""#));
-        assert!(!text.contains(r#"FROM \"default\""#) && !text.contains(r#""stream":"default""#));
-        // Metrics have their own streams.
-        assert!(text.contains(r#"FROM \"aws_lambda_invocations\""#));
-    }
-
-    #[test]
     fn shipped_names_are_unique() {
         for kind in [Kind::Dashboards, Kind::Alerts] {
             let all = all(kind, "default", &["pager".to_owned()]).unwrap();

@@ -285,8 +285,6 @@ fn short(text: &str) -> String {
     line.chars().take(MOST_REASON_CHARS).collect()
 }
 
-// Selects the messages to send again.
-
 /// Selection of messages and records.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct Filters {

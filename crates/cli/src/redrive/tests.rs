@@ -219,15 +219,6 @@ fn fates(summary: &Summary) -> [usize; 5] {
 }
 
 #[tokio::test]
-async fn a_redrive_dry_run_changes_nothing() {
-    let queues = Queues::with(&letters()).await;
-    let summary = queues.redrive(&[]).await;
-    assert_eq!(fates(&summary), [2, 0, 1, 1, 0]);
-    assert_eq!(queues.retry.requests(), []);
-    assert_eq!(queues.visible(), 4);
-}
-
-#[tokio::test]
 async fn redriven_messages_are_deleted_and_the_others_become_visible() {
     let queues = Queues::with(&letters()).await;
     let summary = queues.redrive(&["--yes"]).await;
