@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use console::reach::ENDPOINT;
+use forwarder::Config;
 use settings::{Env, Source};
 use std::collections::HashMap;
 
@@ -28,6 +29,15 @@ impl DestinationArguments {
     pub(crate) fn variables(&self, dry_run: bool) -> anyhow::Result<Overlay> {
         Overlay::of(self, dry_run)
     }
+}
+
+/// Reads the forwarder's settings, and prints the warnings about them.
+pub(crate) fn read_config(variables: &dyn Source) -> anyhow::Result<Config> {
+    let (config, warnings) = Config::from_source(variables);
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(config?)
 }
 
 const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
@@ -107,7 +117,6 @@ impl Source for Overlay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use forwarder::Config;
 
     #[test]
     fn mistakes_name_arguments_instead_of_variables() {

@@ -1,6 +1,6 @@
 //! `lambda-otlp forward`: sends event files through the forwarder's pipeline.
 
-use crate::destination::DestinationArguments;
+use crate::destination::{DestinationArguments, read_config};
 use crate::terminal;
 use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
@@ -43,15 +43,11 @@ pub(crate) struct Arguments {
 }
 
 /// Time limit for one event file: the longest invocation in Lambda.
-pub(crate) const TIME_FOR_EVENT: Duration = Duration::from_mins(15);
+const TIME_FOR_EVENT: Duration = Duration::from_mins(15);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let source = arguments.destination.variables(arguments.dry_run)?;
-    let (config, warnings) = Config::from_source(&source);
-    for warning in warnings {
-        eprintln!("warning: {warning}");
-    }
-    let mut config = config?;
+    let mut config = read_config(&source)?;
     config.old_records = if arguments.shift_time {
         IngestPolicy { old_records: OldRecords::Restamp, ..config.old_records }
     } else {
@@ -134,7 +130,7 @@ async fn forward_all<E: Export>(
     Ok((ledger, complete))
 }
 
-fn invocation_at(observed_unix_nano: u64) -> InvocationContext {
+pub(crate) fn invocation_at(observed_unix_nano: u64) -> InvocationContext {
     let deadline = Instant::now() + TIME_FOR_EVENT;
     InvocationContext { observed_unix_nano, deadline, queue_deadline: deadline, account: None }
 }

@@ -1,6 +1,6 @@
 //! Converts log events to telemetry like the forwarder.
 
-use crate::forward::TIME_FOR_EVENT;
+use crate::forward::invocation_at;
 use anyhow::Context as _;
 use backend::Outcome;
 use forwarder::{
@@ -62,9 +62,15 @@ pub(crate) struct StreamOf<'a> {
 }
 
 impl StreamOf<'_> {
-    pub(crate) fn as_delivered(&self) -> anyhow::Result<forwarder::Event> {
-        let Self { account, log_group, stream, events } = self;
-        Ok(as_delivered(account, log_group, stream, events)?)
+    /// Returns the event by which CloudWatch Logs would deliver these.
+    pub(crate) fn as_delivered(&self) -> serde_json::Result<Event> {
+        let lines = self.events.iter().map(|event| LoggedLine {
+            id: &event.id,
+            timestamp_ms: event.timestamp_ms,
+            message: &event.message,
+        });
+        let event = delivery(self.account, self.log_group, self.stream, "replay", lines);
+        serde_json::from_value(event)
     }
 }
 
@@ -77,9 +83,7 @@ pub(crate) fn options(config: &Config) -> Options {
 }
 
 pub(crate) fn now() -> InvocationContext {
-    let deadline = Instant::now() + TIME_FOR_EVENT;
-    let observed_unix_nano = console::time_arguments::now_unix_nano();
-    InvocationContext { observed_unix_nano, deadline, queue_deadline: deadline, account: None }
+    invocation_at(console::time_arguments::now_unix_nano())
 }
 
 #[derive(Clone, Default)]
@@ -99,6 +103,7 @@ impl Export for Kept {
     }
 }
 
+/// Log events of a log group by stream, as a subscription delivers them.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     streams: BTreeMap<String, Vec<LogEvent>>,
@@ -145,25 +150,9 @@ impl Gathered {
     }
 }
 
-/// Returns the event by which CloudWatch Logs would deliver these.
-pub(crate) fn as_delivered(
-    account: &str,
-    log_group: &str,
-    stream: &str,
-    events: &[LogEvent],
-) -> serde_json::Result<Event> {
-    let lines = events.iter().map(|event| LoggedLine {
-        id: &event.id,
-        timestamp_ms: event.timestamp_ms,
-        message: &event.message,
-    });
-    serde_json::from_value(delivery(account, log_group, stream, "replay", lines))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use forwarder::SourceLimits;
     use wire::compact::Names;
     use wire::{Envelope, LineEncoder, LineLimits, SignalKind};
 
@@ -200,44 +189,5 @@ mod tests {
         let expected =
             "the compact line was written with another function or account or log stream";
         assert!(undecodable.iter().all(|text| text.contains(expected)), "{undecodable:?}");
-    }
-
-    fn event(timestamp_ms: i64, message: &str) -> LogEvent {
-        LogEvent { id: timestamp_ms.to_string(), timestamp_ms, message: message.to_owned() }
-    }
-
-    #[test]
-    fn gathered_events_before_the_cut_are_taken_by_stream() {
-        let mut gathered = Gathered::default();
-        for (stream, time) in [("a", 1), ("b", 2), ("a", 3), ("b", 9), ("c", 8)] {
-            gathered.add(stream.to_owned(), event(time, "xx"));
-        }
-        assert_eq!((gathered.bytes(), gathered.newest_ms()), (10, 9));
-        let taken = gathered.take_before(8);
-        let expected = [
-            ("a".to_owned(), vec![event(1, "xx"), event(3, "xx")]),
-            ("b".to_owned(), vec![event(2, "xx")]),
-        ];
-        assert_eq!(taken, expected);
-        assert_eq!(gathered.bytes(), 4);
-        assert_eq!(gathered.take_before(i64::MAX).len(), 2);
-        assert_eq!(gathered.take_before(i64::MAX), []);
-    }
-
-    #[test]
-    fn the_forwarder_reads_a_rebuilt_delivery() {
-        let events = [event(1, "one\n"), event(2, "two \u{1f600}")];
-        let event = as_delivered("123456789012", "/g", "s", &events).unwrap();
-        let mut read = Vec::new();
-        event
-            .read(&SourceLimits::default(), &mut |batch| {
-                assert_eq!(batch.origin.account, "123456789012");
-                assert_eq!(batch.origin.log_group, "/g");
-                assert_eq!(batch.origin.log_stream, "s");
-                read.extend(batch.events);
-                true
-            })
-            .unwrap();
-        assert_eq!(read, events);
     }
 }

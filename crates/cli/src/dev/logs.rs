@@ -1,6 +1,6 @@
 //! Shows the function's log as telemetry, and sends it to a backend if there is one.
 
-use crate::destination::DestinationArguments;
+use crate::destination::{DestinationArguments, read_config};
 use crate::forward::{one_destination, problems};
 use crate::log_events::Gathered;
 use crate::log_events::{Converter, StreamOf, now, options};
@@ -9,7 +9,7 @@ use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
 use backend::{Authorized, HttpTransport};
 use console::reach;
-use forwarder::{Config, Forwarder, LogEvent, NoQueue, wall_clock_now};
+use forwarder::{Forwarder, LogEvent, NoQueue, wall_clock_now};
 use settings::Check;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -148,11 +148,7 @@ impl Logs {
 /// Checks that the backend of the command line answers, and returns a forwarder to it.
 async fn backend(destination: &DestinationArguments) -> anyhow::Result<Forwarder<Client, NoQueue>> {
     let variables = destination.variables(false)?;
-    let (config, warnings) = Config::from_source(&variables);
-    for warning in warnings {
-        eprintln!("warning: {warning}");
-    }
-    let config = config?;
+    let config = read_config(&variables)?;
     let reach = reach::reach(config.destination.clone(), &variables).context("--endpoint")?;
     if let Some(Check { text, .. }) = reach::check(&reach).await.into_iter().find(Check::is_failed)
     {

@@ -4,7 +4,7 @@ mod plan;
 mod run;
 
 use crate::aws::{self, AwsArguments};
-use crate::destination::DestinationArguments;
+use crate::destination::{DestinationArguments, read_config};
 use crate::forward::{one_destination, write_ledger};
 use crate::terminal::{self, Progress};
 use ::aws::AwsSecrets;
@@ -82,11 +82,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         // The telemetry's `cloud.region`.
         variables = variables.with("AWS_REGION", region.to_string());
     }
-    let (config, warnings) = Config::from_source(&variables);
-    for warning in warnings {
-        eprintln!("warning: {warning}");
-    }
-    let mut config = config?;
+    let mut config = read_config(&variables)?;
     let policy = config.old_records.of(config.destination.profile);
     if !arguments.dry_run && !agreed(arguments, &checkpoint, policy, now)? {
         eprintln!("nothing was sent");

@@ -1,13 +1,13 @@
 //! The loop of a replay: read, group by stream, forward, save the checkpoint.
 
 use crate::aws::{explain, no_log_group};
-use crate::forward::{TIME_FOR_EVENT, print_problems};
-use crate::log_events::{Gathered, StreamEvents, as_delivered};
+use crate::forward::{invocation_at, print_problems};
+use crate::log_events::{Gathered, StreamEvents, StreamOf};
 use crate::replay::plan::{Checkpoint, Volume, slices};
 use crate::terminal::Progress;
 use anyhow::{Context as _, bail};
 use aws_config::SdkConfig;
-use forwarder::{Export, Forwarder, InvocationContext, Ledger, LogEvent, NoQueue};
+use forwarder::{Export, Forwarder, Ledger, LogEvent, NoQueue};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,14 +124,10 @@ impl Replay<'_> {
         let Replayed { ledger, volume, checkpoint, is_complete } = replayed;
         volume.events += events.len();
         volume.bytes += events.iter().map(|event| event.message.len()).sum::<usize>();
-        let event = as_delivered(&self.account, &checkpoint.log_group, &stream, &events)?;
-        let deadline = Instant::now() + TIME_FOR_EVENT;
-        let invocation = InvocationContext {
-            observed_unix_nano: self.observed_unix_nano,
-            deadline,
-            queue_deadline: deadline,
-            account: None,
-        };
+        let (account, log_group) = (&self.account, &checkpoint.log_group);
+        let events = StreamOf { account, log_group, stream: &stream, events: &events };
+        let event = events.as_delivered()?;
+        let invocation = invocation_at(self.observed_unix_nano);
         let report = forwarder.forward(event, &invocation).await;
         print_problems(&format_args!("{} {stream}", checkpoint.log_group), &report);
         volume.requests += report.requests_sent;
@@ -141,8 +137,6 @@ impl Replay<'_> {
         Ok(())
     }
 }
-
-// Reads a log group's events by time.
 
 /// Some events of a range.
 #[derive(Debug, Default)]

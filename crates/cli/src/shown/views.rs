@@ -101,9 +101,8 @@ fn values(metric: &Metric, unit: &str) -> Vec<String> {
     }
 }
 
-// Telemetry as JSON objects, one per line: `{"trace": …}`, `{"logRecord": …}`, `{"metric": …}` or `{"line": …}`, in
-// the form of OTLP/JSON with an additional `service`.
-
+/// Telemetry as JSON objects, one per line: `{"trace": …}`, `{"logRecord": …}`, `{"metric": …}` or `{"line": …}`, in
+/// the form of OTLP/JSON with an additional `service`.
 pub(crate) struct Json<'a> {
     pub(crate) out: &'a mut dyn Write,
     pub(crate) choice: Choice,
