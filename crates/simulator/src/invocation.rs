@@ -39,8 +39,6 @@ pub struct Invocation {
     /// The 32 hexadecimal digits at the end of the log stream's name.
     pub environment: String,
     pub log_stream: String,
-    /// The value of `Lambda-Runtime-Trace-Id`.
-    pub trace_header: String,
     pub max_memory_mb: u64,
 }
 

@@ -296,8 +296,7 @@ fn record(
     }
 }
 
-// The Invoke API over HTTP: `POST /2015-03-31/functions/NAME/invocations`.
-
+/// The Invoke API over HTTP: `POST /2015-03-31/functions/NAME/invocations`.
 pub(crate) async fn answer_invoke(
     request: Request<Incoming>,
     service: Arc<Service>,

@@ -51,7 +51,7 @@ impl Environment {
         let writer = Arc::new(LogWriter::new(&host.cloudwatch, spec, &id));
         let telemetry =
             Telemetry::new(spec.name(), &id, spec.log_format, controls, &host.telemetry_ledger);
-        let view = EnvironmentView::new(&id, writer.stream(), &telemetry);
+        let view = EnvironmentView::new(&id, writer.stream());
         let surroundings = Surroundings {
             spec: Arc::clone(spec),
             events: PlatformEvents::new(spec, &writer, &telemetry, &id),
@@ -154,7 +154,6 @@ impl Environment {
             pid,
             environment: view.id().to_owned(),
             log_stream: view.log_stream().to_owned(),
-            trace_header: report.trace.header,
             max_memory_mb: report.max_memory_mb,
         }
     }

@@ -339,8 +339,7 @@ impl Runtime {
     }
 }
 
-// One invocation: given out to runtime and extensions, until all of them are done or one has failed.
-
+/// One invocation: given out to runtime and extensions, until all of them are done or one has failed.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) response: Option<Responded>,
@@ -557,8 +556,7 @@ impl Runtime {
     }
 }
 
-// The surroundings of an environment's processes.
-
+/// The surroundings of an environment's processes.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     pub(crate) spec: Arc<FunctionSpec>,

@@ -1,17 +1,15 @@
 //! The state of a running environment, seen from outside.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::lock;
 use crate::process::process_state;
-use crate::telemetry::Telemetry;
 
 #[derive(Debug)]
 pub(crate) struct EnvironmentView {
     id: String,
     log_stream: String,
-    telemetry: Arc<Telemetry>,
     seen: Mutex<Seen>,
 }
 
@@ -45,8 +43,6 @@ pub struct EnvironmentState {
     pub ended: bool,
     /// The processes of its layers; none after a reset and before the next init.
     pub extensions: Vec<ExtensionState>,
-    /// How many telemetry events wait for a subscriber, those included that a test holds back.
-    pub telemetry_waiting: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,13 +59,8 @@ pub struct ExtensionState {
 }
 
 impl EnvironmentView {
-    pub(crate) fn new(id: &str, log_stream: &str, telemetry: &Arc<Telemetry>) -> Self {
-        Self {
-            id: id.to_owned(),
-            log_stream: log_stream.to_owned(),
-            telemetry: Arc::clone(telemetry),
-            seen: Mutex::default(),
-        }
+    pub(crate) fn new(id: &str, log_stream: &str) -> Self {
+        Self { id: id.to_owned(), log_stream: log_stream.to_owned(), seen: Mutex::default() }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -96,7 +87,6 @@ impl EnvironmentView {
             starts: seen.starts,
             ended: seen.ended,
             extensions,
-            telemetry_waiting: self.telemetry.waiting(),
         }
     }
 

@@ -83,10 +83,6 @@ impl Subscription {
         self.changed.notify_one();
     }
 
-    pub(super) fn waiting(&self) -> usize {
-        lock(&self.queue).len()
-    }
-
     pub(super) fn take_all(&self) -> Vec<(Arc<str>, String)> {
         lock(&self.queue).take_all()
     }
@@ -321,10 +317,6 @@ impl Queue {
         }
         let dropped = std::mem::take(&mut self.dropped);
         (dropped.records > 0).then_some(dropped)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.held.len()
     }
 
     pub(super) fn take_all(&mut self) -> Vec<(Arc<str>, String)> {

@@ -228,15 +228,6 @@ impl Telemetry {
             }
         }
     }
-
-    /// How many events wait for delivery now, those included that tests hold back.
-    pub(crate) fn waiting(&self) -> usize {
-        lock(&self.state)
-            .subscriptions
-            .iter()
-            .map(|subscribed| subscribed.subscription.waiting())
-            .sum()
-    }
 }
 
 impl Drop for Telemetry {
