@@ -260,7 +260,8 @@ mod tests {
         OurFilter::new(HERE, Some(KinesisStream { arn, role }), "p").unwrap()
     }
 
-    /// `name>destination` or `name>destination~pattern`; `here`, `old`, `else`, `stream` for destinations.
+    /// `name>destination` or `name>destination~pattern`; `here`, `old`, `else`, `stream` for destinations; `other-role` is the
+    /// stream without its role.
     fn filters(text: &str) -> Vec<SubscriptionFilter> {
         let filter = |text: &str| {
             let (name, rest) = text.split_once('>').unwrap();
@@ -269,10 +270,11 @@ mod tests {
                 "here" => HERE.to_owned(),
                 "old" => FORMER.to_owned(),
                 "else" => ELSEWHERE.to_owned(),
-                "stream" => STREAM.to_owned(),
+                "stream" | "other-role" => STREAM.to_owned(),
                 alias => format!("{HERE}:{alias}"),
             };
             let role = (destination == STREAM).then(|| ROLE.to_owned());
+            let role = role.filter(|_| !rest.starts_with("other-role"));
             let (name, pattern) = (name.to_owned(), pattern.to_owned());
             SubscriptionFilter { name, pattern, destination, role }
         };
@@ -351,6 +353,7 @@ mod tests {
         there("lambda-otlp/fwd>here", "update");
         there("lambda-otlp/fwd>stream", "keep");
         there("lambda-otlp/fwd>stream~other", "update");
+        there("lambda-otlp/fwd>other-role", "update");
         // Every event would arrive twice, through the stream and directly.
         there("by-hand>here", "leave: subscribed by another filter");
         there("by-hand>stream", "leave: subscribed by another filter");
@@ -362,16 +365,6 @@ mod tests {
         let filters = filters("lambda-otlp/fwd>stream");
         let state = State { selected: Ok(()), class: None, filters: &filters };
         assert_eq!(said(&decide(&wish, &state)), "leave: name taken");
-    }
-
-    #[test]
-    fn a_filter_with_another_role_is_updated() {
-        let ours = through_the_stream();
-        let other = SubscriptionFilter { role: Some("other".to_owned()), ..ours.as_filter() };
-        let wish = Wish { ours, former: None, beside_others: false };
-        let filters = [other];
-        let state = State { selected: Ok(()), class: None, filters: &filters };
-        assert_eq!(said(&decide(&wish, &state)), "update");
     }
 
     #[test]

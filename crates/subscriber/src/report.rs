@@ -62,13 +62,11 @@ impl Report {
 
     /// The first error about subscriptions.
     pub fn failure(&self) -> Option<&str> {
-        let of_entry = |entry: &Entry| matches!(entry.fate, Fate::Failed(_));
-        let failed = self.entries.iter().find(|entry| of_entry(entry));
-        let text = failed.and_then(|entry| match &entry.fate {
+        let failed = self.entries.iter().find_map(|entry| match &entry.fate {
             Fate::Failed(text) => Some(text.as_str()),
             _ => None,
         });
-        self.not_listed.as_deref().or(text)
+        self.not_listed.as_deref().or(failed)
     }
 
     /// Returns `true` if nothing was done although something should have been.

@@ -142,36 +142,24 @@ fn service(url: &str, include: &str, clock: fn() -> SystemTime) -> Service {
 /// Long enough to report the failure, short enough for a test.
 const TIME: Duration = Duration::from_secs(8);
 
-async fn answer(logs: Logs, kind: &str) -> (String, String) {
-    let aws = Aws::start(logs, 0).await;
-    let service = service(&aws.url(), "/aws/lambda/*", now);
-    service.handle(&aws.request(kind), now() + TIME).await.unwrap();
-    aws.answered()
-}
-
 #[tokio::test]
-async fn a_completed_request_is_answered_with_success() {
-    for kind in ["Create", "Update", "Delete"] {
-        let (status, _) = answer(Logs::HasNoGroups, kind).await;
-        assert_eq!(status, "SUCCESS", "{kind}");
+async fn each_request_is_answered_and_a_failure_blocks_no_deletion() {
+    let refused = "DescribeLogGroups of /aws/lambda/ was refused with AccessDeniedException: not you; allow logs:DescribeLogGroups";
+    for (logs, kind, status, reason) in [
+        (Logs::HasNoGroups, "Create", "SUCCESS", ""),
+        (Logs::HasNoGroups, "Update", "SUCCESS", ""),
+        (Logs::HasNoGroups, "Delete", "SUCCESS", ""),
+        (Logs::Refuses, "Create", "FAILED", refused),
+        (Logs::Refuses, "Update", "FAILED", refused),
+        (Logs::Refuses, "Delete", "SUCCESS", refused),
+        (Logs::Fails, "Create", "FAILED", "status 500"),
+    ] {
+        let aws = Aws::start(logs, 0).await;
+        let service = service(&aws.url(), "/aws/lambda/*", now);
+        service.handle(&aws.request(kind), now() + TIME).await.unwrap();
+        let (found, said) = aws.answered();
+        assert!(found == status && said.contains(reason), "{logs:?} {kind}: {found} {said}");
     }
-}
-
-#[tokio::test]
-async fn an_aws_refusal_fails_the_stack_but_not_its_deletion() {
-    for (kind, expected) in [("Create", "FAILED"), ("Update", "FAILED"), ("Delete", "SUCCESS")] {
-        let (status, reason) = answer(Logs::Refuses, kind).await;
-        assert_eq!(status, expected, "{kind}");
-        let words = "DescribeLogGroups of /aws/lambda/ was refused with AccessDeniedException: not you; allow logs:DescribeLogGroups";
-        assert_eq!(reason, words);
-    }
-}
-
-#[tokio::test]
-async fn a_failing_aws_api_fails_the_stack_with_its_status() {
-    let (status, reason) = answer(Logs::Fails, "Create").await;
-    assert_eq!(status, "FAILED");
-    assert!(reason.contains("status 500"), "{reason}");
 }
 
 #[tokio::test]
