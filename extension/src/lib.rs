@@ -9,16 +9,14 @@ mod clock;
 mod config;
 mod counts;
 mod event;
-mod health_check;
+mod event_loop;
 mod http;
 mod invocations;
 mod json;
 mod lambda;
 mod lifecycle;
 mod log;
-mod otlp_fields;
 mod own_metrics;
-mod panics;
 mod receiver;
 mod service_name;
 mod sink;
@@ -33,21 +31,34 @@ mod tmp_file;
 
 pub use config::{Config, TABLE, WRAPPER};
 pub use counts::{Count, Counts};
-pub use health_check::health_check;
-pub use lambda::extensions_api::ApiError;
+pub use lambda::ApiError;
 pub use lifecycle::{Fatal, run};
 pub use log::log;
-pub use panics::report_panics;
 #[doc(hidden)]
 pub use receiver::body::read_body;
 #[doc(hidden)]
 pub use receiver::xray::read_datagram;
+pub use tasks::report_panics;
 
-use settings::Source;
+use settings::{Check, Source};
 
 /// Reads the settings. If that panics, the extension uses its defaults and the variables that Lambda itself sets.
 pub fn read_config(source: &dyn Source) -> Config {
     tracing::subscriber::with_default(log::plain(), || {
-        panics::catch(|| Config::from_source(source)).unwrap_or_else(|| Config::of_lambda(source))
+        tasks::catch(|| Config::from_source(source)).unwrap_or_else(|| Config::of_lambda(source))
     })
+}
+
+/// Checks the settings and, in direct mode, the backend. It is meant to run with a function's variables before the deployment.
+pub async fn health_check(config: &Config) -> Vec<Check> {
+    let warnings =
+        config.warnings.iter().map(|warning| Check::warning("settings", warning.to_string()));
+    let mistakes =
+        config.mistakes.iter().map(|mistake| Check::failed("settings", mistake.to_string()));
+    let mut checks: Vec<Check> = warnings.chain(mistakes).collect();
+    if config.mistakes.is_empty() {
+        checks.push(Check::ok("settings", "all variables are valid"));
+    }
+    checks.extend(sink::health_check(config).await);
+    checks
 }

@@ -3,7 +3,7 @@
 //! Source: OpenTelemetry, resource semantic conventions, `service.name`: the default is `unknown_service`, or `unknown_service:`
 //! and the name of the process.
 
-use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES};
+use crate::invocations::roots::{CONTAINERS, ITEMS, SCOPES};
 use wire::Request;
 use wire::protobuf::{BadField, Reader, Writer, messages};
 use wire::resource::{SERVICE_NAME, is_unknown_service};

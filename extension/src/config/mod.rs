@@ -1,23 +1,17 @@
 //! The extension's settings, read once. One log line lists wrong variables; their defaults apply.
 
-mod endpoint;
 mod file;
-mod keys;
 mod output;
-mod secrets;
 mod variables;
-mod wrapper;
 
-use endpoint::{Endpoint, endpoint};
-pub(crate) use output::{Choice, Direct, Flush, Output, Variables};
+pub(crate) use output::{Choice, Direct, Flush, Output, Secrets, Variables};
+use output::{Endpoint, endpoint};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
-pub(crate) use secrets::Secrets;
 use settings::{InvalidVariable, Reader, Source, Warning};
 use std::ops::RangeInclusive;
 use tracing::Level;
-pub use variables::TABLE;
 use variables::{OTEL_ENDPOINT, RECEIVER_PORT};
-pub use wrapper::WRAPPER;
+pub use variables::{TABLE, WRAPPER};
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
 /// The default port of OTLP over gRPC.
@@ -332,5 +326,7 @@ fn function(reader: &mut Reader<'_>) -> Function {
     }
 }
 
+#[cfg(test)]
+mod file_tests;
 #[cfg(test)]
 mod tests;

@@ -6,12 +6,12 @@ use settings::{Kind, Table, Variable};
 pub const TABLE: Table = Table::new(&[OWN, LINES, SDK, DIRECT])
     .with_shared(&[
         backend::DESTINATION,
-        super::secrets::SECRET_ROW,
+        super::output::SECRET_ROW,
         backend::PROXY_ROW,
         settings::PROXY,
     ])
-    .with_aliases(&[ALIASES, O2_FLUSH, backend::O2_DESTINATION, &super::keys::ROWS])
-    .with_unlisted(&[super::secrets::SECRETS, super::secrets::AWS, LAMBDA])
+    .with_aliases(&[ALIASES, O2_FLUSH, backend::O2_DESTINATION, &super::file::ROWS])
+    .with_unlisted(&[super::output::SECRETS, super::output::AWS, LAMBDA])
     .with_known_elsewhere(KNOWN_ELSEWHERE);
 
 const OWN: &[Variable] = &[
@@ -183,3 +183,20 @@ pub(super) const HTTPS_PROXY: &str = "HTTPS_PROXY";
 /// What OpenObserve's extension reads, or says that it reads, and nobody here does.
 pub(super) const O2_UNUSED: [&str; 3] =
     ["O2_BATCH_SIZE", "O2_INITIAL_RETRY_DELAY_MS", "O2_MAX_RETRY_DELAY_MS"];
+
+/// The variables that only the wrapper reads.
+pub const WRAPPER: Table = Table::new(&[&[
+    shared::LAMBDA_OTLP_INFERRED_SPANS,
+    Variable {
+        name: "LAMBDA_OTLP_INSTRUMENT",
+        default: Some("auto"),
+        kind: Kind::Choice(&["auto", "off"]),
+        doc: "Set `off` if Python and Node must not load instrumentations. `auto` loads them unless there is a second wrapper or the handler's module sets up an SDK.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_NEXT_WRAPPER",
+        default: None,
+        kind: Kind::Text,
+        doc: "Path of [another layer's wrapper](layer.md#beside-other-wrappers-and-extensions) to start too.",
+    },
+]]);

@@ -3,14 +3,11 @@
 //! Its clients are the function's SDKs and Lambda, over loopback. They use a connection for many requests, across freezes. The
 //! server supports HTTP/1.1, and HTTP/2 for gRPC.
 
-mod body;
 mod connections;
 mod http2;
-mod preface;
 mod service;
 
 use crate::tasks;
-pub(crate) use body::{Body, Unread};
 use connections::Connections;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName};
@@ -18,9 +15,12 @@ pub(crate) use hyper::http::request::Parts as Head;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use service::Service;
+pub(crate) use service::{Body, Unread};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -88,7 +88,7 @@ async fn serve(listener: TcpListener, responder: Arc<dyn Respond>) {
         let task = tasks::spawn(async move {
             // Send each response at once: it is one small packet.
             stream.set_nodelay(true).ok();
-            if !preface::speaks_http2(&stream).await {
+            if !speaks_http2(&stream).await {
                 serve_http1(stream, service).await;
                 return;
             }
@@ -113,6 +113,17 @@ async fn serve_http1(stream: TcpStream, service: Service) {
 
 fn header<'h>(head: &'h Head, name: &str) -> Option<&'h str> {
     head.headers.get(name)?.to_str().ok()
+}
+
+/// The connection preface of HTTP/2 (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Returns `true` if the connection begins with the preface, without consuming it. HTTP/1.1 has no method of this name.
+async fn speaks_http2(stream: &TcpStream) -> bool {
+    let mut first = [0; 4];
+    let mut peeked = ReadBuf::new(&mut first);
+    let bytes = poll_fn(|context| stream.poll_peek(context, &mut peeked)).await;
+    bytes.is_ok_and(|bytes| bytes == 4) && PREFACE.starts_with(&first)
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Answers the requests of one connection, in HTTP/1.1 and HTTP/2.
 
-use super::body::{Body, Unfinished};
 use super::connections::Open;
 use super::{Answer, Head, ReceivedRequest, Respond, header};
-use crate::panics;
-use bytes::Bytes;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use crate::tasks;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, Version};
 use std::convert::Infallible;
@@ -13,6 +12,8 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// The service that hyper calls for each request of a connection.
 #[derive(Clone)]
@@ -46,7 +47,7 @@ async fn respond(
     let waits_to_be_asked = expects_continue(&head) && !incoming.is_end_stream();
     let mut body = Unfinished::new(incoming, waits_to_be_asked);
     let answer = responder.respond(ReceivedRequest { head: &head, body: Body(&mut body) });
-    let answer = panics::caught(answer).await;
+    let answer = tasks::caught(answer).await;
     let answer = answer.unwrap_or_else(|| Answer::new(responder.after_panic(), "text/plain", ""));
     // HTTP/2 clients understand an answer before the end of their body.
     let is_read = head.version == Version::HTTP_2 || body.drain().await?;
@@ -110,5 +111,101 @@ impl hyper::body::Body for ResponseBody {
         } else {
             SizeHint::with_exact(self.body.len() as u64)
         }
+    }
+}
+
+/// The size up to which an unneeded body is read. A client that is still writing would see a reset connection instead of the
+/// answer.
+const DRAINED_BYTES: usize = 64 * 1024 * 1024;
+
+/// The time limit for the next piece of a body. Over loopback it takes microseconds.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+/// The time for a piece that arrived during a freeze, which counts as silence.
+const AFTER_FREEZE: Duration = Duration::from_millis(50);
+
+/// The reason why a body was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    TooLarge,
+    BrokenOff,
+}
+
+pub(crate) struct Body<'c>(pub(super) &'c mut Unfinished);
+
+/// A body that may be read in part.
+pub(super) struct Unfinished {
+    incoming: Incoming,
+    /// The client waits for 100 Continue, which hyper sends at the first read.
+    waits_to_be_asked: bool,
+    broke_off: bool,
+}
+
+impl Unfinished {
+    pub(super) fn new(incoming: Incoming, waits_to_be_asked: bool) -> Self {
+        Self { incoming, waits_to_be_asked, broke_off: false }
+    }
+
+    /// Returns the next piece, or `None` at the end. Trailers are ignored.
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        self.waits_to_be_asked = false;
+        // Trailers are the last piece.
+        for silence in [LONGEST_SILENCE, AFTER_FREEZE] {
+            if let Ok(frame) = timeout(silence, self.incoming.frame()).await {
+                let Some(frame) = frame else { return Ok(None) };
+                self.broke_off = frame.is_err();
+                return Ok(frame.map_err(io::Error::other)?.into_data().ok());
+            }
+        }
+        self.broke_off = true;
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    /// Reads the rest of the body, so that the client sees the answer and can go on. Returns `false` if a rest remains, because
+    /// the client waits for 100 Continue or the rest is too large.
+    pub(super) async fn drain(mut self) -> io::Result<bool> {
+        if self.broke_off {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut drained = 0;
+        while drained <= DRAINED_BYTES && !self.waits_to_be_asked {
+            match self.next().await? {
+                Some(piece) => drained += piece.len(),
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Body<'_> {
+    pub(crate) fn length(&self) -> Option<usize> {
+        let length = self.0.incoming.size_hint().exact()?;
+        Some(usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
+    /// Reads the whole body, of at most `max_bytes`.
+    pub(crate) async fn read(mut self, max_bytes: usize) -> Result<Vec<u8>, Unread> {
+        let mut bytes = self.room(max_bytes)?;
+        while let Some(piece) = self.next(bytes.len(), max_bytes).await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    /// Allocates room for the announced length, of at most `max_bytes`.
+    pub(crate) fn room(&self, max_bytes: usize) -> Result<Vec<u8>, Unread> {
+        let length = self.length().unwrap_or_default();
+        if length > max_bytes { Err(Unread::TooLarge) } else { Ok(Vec::with_capacity(length)) }
+    }
+
+    /// Returns the next piece after `taken` bytes, or `None` at the end.
+    pub(crate) async fn next(
+        &mut self,
+        taken: usize,
+        max_bytes: usize,
+    ) -> Result<Option<Bytes>, Unread> {
+        let piece = self.0.next().await.map_err(|_| Unread::BrokenOff)?;
+        let is_too_large = piece.as_ref().is_some_and(|piece| taken + piece.len() > max_bytes);
+        if is_too_large { Err(Unread::TooLarge) } else { Ok(piece) }
     }
 }

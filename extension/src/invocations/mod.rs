@@ -1,6 +1,5 @@
 //! The invocations of the environment: their telemetry, and decisions about `next`. No I/O.
 
-mod hold;
 pub(crate) mod identity;
 pub(crate) mod invocation_records;
 mod recent_events;

@@ -1,9 +1,10 @@
 //! Decodes the body of a request, within a bound of memory.
 
-use super::compression::ContentCoding;
-use super::message;
+use super::grpc;
 use super::response::{Encoding, Refusal};
-use wire::gzip::InflateError;
+use ruzstd::decoding::StreamingDecoder;
+use std::io::Read as _;
+use wire::gzip::{self, InflateError};
 use wire::{Limits, Request, SignalKind};
 
 /// The format of a body.
@@ -28,7 +29,7 @@ impl Framing {
     pub(super) const fn prefix_bytes(self) -> usize {
         match self {
             Self::None => 0,
-            Self::Message => message::PREFIX_BYTES,
+            Self::Message => grpc::PREFIX_BYTES,
         }
     }
 
@@ -36,7 +37,7 @@ impl Framing {
     pub(super) fn check(self, begun: &[u8], max_bytes: usize) -> Result<(), Refusal> {
         match self {
             Self::None => Ok(()),
-            Self::Message => message::check(begun, max_bytes),
+            Self::Message => grpc::check_message(begun, max_bytes),
         }
     }
 }
@@ -50,7 +51,7 @@ pub(crate) fn read(
 ) -> Result<Request, Refusal> {
     let (compression, body) = match format.framing {
         Framing::None => (format.compression, body),
-        Framing::Message => message::content(body, format.compression)?,
+        Framing::Message => grpc::message_content(body, format.compression)?,
     };
     let body = compression.inflate(body, max_bytes).map_err(|error| match error {
         InflateError::TooLarge { max_bytes } => Refusal::TooLarge { max_bytes },
@@ -111,4 +112,106 @@ fn names(body: &[u8], kind: SignalKind) -> bool {
 
 fn holds_other(other: SignalKind) -> Refusal {
     Refusal::Invalid(format!("the body holds {other}, which are received at {}", other.path()))
+}
+
+/// The compression of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ContentCoding {
+    None,
+    Gzip,
+    Deflate,
+    Zstd,
+}
+
+/// The supported names, for error messages.
+pub(crate) const ACCEPTED: &str = "gzip, deflate, zstd, identity";
+
+impl ContentCoding {
+    /// Parses `content-encoding` or `grpc-encoding`. Returns `None` if it is unknown.
+    pub(crate) fn of(content_encoding: Option<&str>) -> Option<Self> {
+        let mut compression = Self::None;
+        // `identity` beside another coding has no effect (RFC 9110, 8.4.1).
+        for coding in content_encoding.unwrap_or_default().split(',').map(str::trim) {
+            compression = match (compression, coding.to_ascii_lowercase().as_str()) {
+                (same, "" | "identity") => same,
+                (Self::None, "gzip") => Self::Gzip,
+                (Self::None, "deflate") => Self::Deflate,
+                (Self::None, "zstd") => Self::Zstd,
+                _ => return None,
+            }
+        }
+        Some(compression)
+    }
+
+    /// Returns the name in headers.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "identity",
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Inflates a body to at most `max_bytes`.
+    pub(super) fn inflate(self, body: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, InflateError> {
+        match self {
+            Self::None => Ok(body),
+            Self::Gzip => gzip::inflate(&body, max_bytes),
+            Self::Deflate => gzip::inflate_deflate(&body, max_bytes),
+            Self::Zstd => inflate_zstd(&body, max_bytes),
+        }
+    }
+}
+
+/// The largest window that a decoder should take (RFC 8878, 3.1.1.1.2): a frame may say less than it needs, but not more.
+const MAX_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
+
+fn inflate_zstd(mut input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
+    let mut out = Vec::new();
+    loop {
+        let frame = StreamingDecoder::new_with_max_window_size(&mut input, MAX_WINDOW_BYTES);
+        let room = max_bytes - out.len();
+        // One byte more than allowed tells a frame of exactly that size from a longer one.
+        let mut frame = frame.map_err(|_| InflateError::Corrupt)?.take(room as u64 + 1);
+        frame.read_to_end(&mut out).map_err(|_| InflateError::Corrupt)?;
+        if out.len() > max_bytes {
+            return Err(InflateError::TooLarge { max_bytes });
+        }
+        if input.is_empty() {
+            return Ok(out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = b"an order is an order is an order, says the order";
+    /// That, by `zstd -19 --check` 1.5.
+    const FRAME: &[u8] = b"\x28\xb5\x2f\xfd\x04\x68\x15\x01\x00\xe0\x61\x6e\x20\x6f\x72\x64\x65\x72\x20\x69\x73\x20\x2c\x20\
+        \x73\x61\x79\x73\x20\x74\x68\x65\x20\x6f\x72\x64\x65\x72\x01\x00\xa7\x4b\x12\xa4\xc1\x55\xdc";
+
+    #[test]
+    fn all_zstd_frames_are_inflated_up_to_the_limit() {
+        assert_eq!(inflate_zstd(FRAME, TEXT.len()).unwrap(), TEXT);
+        let two = [FRAME, FRAME].concat();
+        assert_eq!(inflate_zstd(&two, 2 * TEXT.len()).unwrap(), [TEXT, TEXT].concat());
+        let too_large = |max_bytes| Err(InflateError::TooLarge { max_bytes });
+        assert_eq!(inflate_zstd(FRAME, TEXT.len() - 1), too_large(TEXT.len() - 1));
+        assert_eq!(inflate_zstd(&two, 2 * TEXT.len() - 1), too_large(2 * TEXT.len() - 1));
+    }
+
+    #[test]
+    fn invalid_frames_and_oversized_windows_are_corrupt() {
+        for bytes in 0..FRAME.len() {
+            assert_eq!(inflate_zstd(&FRAME[..bytes], 1000), Err(InflateError::Corrupt), "{bytes}");
+        }
+        assert_eq!(inflate_zstd(&[FRAME, b"x"].concat(), 1000), Err(InflateError::Corrupt));
+        // The sixth byte is the window's size: here 128 MiB.
+        let mut large = FRAME.to_vec();
+        large[5] = 0x88;
+        assert_eq!(inflate_zstd(&large, 1000), Err(InflateError::Corrupt));
+    }
 }

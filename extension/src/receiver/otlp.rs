@@ -1,7 +1,7 @@
 //! Receives OTLP over HTTP and gRPC: reads a request, gives it to the sink, and answers it.
 
+use super::body::ContentCoding;
 use super::body::{self, Format, Framing};
-use super::compression::ContentCoding;
 use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
 use crate::counts::{Count, Counts};

@@ -3,7 +3,7 @@
 //! Source: OTLP 1.x, "OTLP/HTTP Response": 200 with an `Export…ServiceResponse`, else a `google.rpc.Status`; 503 and
 //! `Retry-After` where the request may be sent again.
 
-use super::compression::ACCEPTED;
+use super::body::ACCEPTED;
 use crate::http::Answer;
 use crate::json;
 use hyper::StatusCode;

@@ -10,7 +10,7 @@ use crate::counts::{Count, Counts};
 use crate::event::{LineFindings, LogLine};
 use crate::invocations::roots::{NamedSpan, named_spans};
 use crate::invocations::state::Running;
-use crate::panics;
+use crate::tasks;
 pub(crate) use backend::health_check;
 use backend::{Backend, SharedBuffer, Unbuffered, buffer, spill_rest};
 
@@ -91,7 +91,7 @@ impl Sink {
         }
         let counts = &self.counts;
         self.backend =
-            panics::catch(|| Backend::start(config, function, buffer.as_ref(), lines, counts))
+            tasks::catch(|| Backend::start(config, function, buffer.as_ref(), lines, counts))
                 .flatten();
         if let (None, Some(buffer)) = (&self.backend, buffer) {
             self.own.write(buffer.close());
@@ -190,7 +190,7 @@ impl Sink {
     /// Recovers after a panic in one of the other methods: later lines find a new converter.
     pub(crate) fn after_panic(&mut self) {
         if let Some(backend) = &mut self.backend {
-            panics::catch(|| backend.finish_lines());
+            tasks::catch(|| backend.finish_lines());
         }
     }
 
@@ -210,11 +210,11 @@ impl Sink {
     /// Spills the rest of the buffer and completes the current line, after the end of the loop.
     pub(crate) async fn end(mut self) {
         if let Some(backend) = &mut self.backend {
-            panics::caught(backend.stop()).await;
+            tasks::caught(backend.stop()).await;
         }
         let Door { lines, buffer } = &self.door;
         if let Some(buffer) = buffer {
-            panics::caught(spill_rest(buffer, lines, &self.counts)).await;
+            tasks::caught(spill_rest(buffer, lines, &self.counts)).await;
         }
         lines.end(LAST_LINE).await;
     }

@@ -1,7 +1,7 @@
 //! The flush in progress. There is one at a time, in a task of its own.
 
 use super::buffer::SharedBuffer;
-use super::schedule::health::BackendHealth;
+use super::health::BackendHealth;
 use super::uploader::{FlushResult, Uploader};
 use crate::clock::unix_millis;
 use crate::counts::{Count, Counts};

@@ -1,7 +1,6 @@
 //! Checks the backend as the extension uses it: DNS, TLS, credentials, and a log record.
 
-use super::uploader::clients::Clients;
-use super::uploader::secret;
+use super::uploader::{self, Clients};
 use crate::clock;
 use crate::config::{Config, Output, Variables};
 use backend::{
@@ -30,7 +29,7 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
     let mut checks = vec![Check::ok("output", format!("{output}, since {because}"))];
     let is_json = matches!(config.choice.output, Output::Json(_));
     let mut direct = direct.clone();
-    checks.extend(secret::check(&mut direct).await);
+    checks.extend(uploader::check_secret(&mut direct).await);
     let Variables { endpoint, credentials } = direct.variables.clone();
     let prepared = || -> Result<_, ClientError> {
         let transport = LeanTransport::by(&direct.destination, direct.protocol)?;

@@ -6,6 +6,7 @@
 
 mod buffer;
 mod flight;
+mod health;
 mod health_check;
 mod printed_lines;
 mod schedule;
@@ -21,10 +22,10 @@ use crate::invocations::state::Running;
 use crate::sink::lines::LineOutput;
 pub(crate) use buffer::{Buffer, SharedBuffer, Unbuffered};
 use flight::Flights;
+use health::Awake;
 pub(crate) use health_check::health_check;
 use platform::{EventKind, PlatformEvent};
 use printed_lines::{DecodedContent, PrintedLines};
-use schedule::awake::Awake;
 use schedule::{
     BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, Waiting, decide,
     is_near_deadline, last_send_time,
@@ -34,8 +35,7 @@ pub(crate) use spill::spill_rest;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-use uploader::clients::Clients;
-use uploader::{LAST_BYTES, Uploader};
+use uploader::{Clients, LAST_BYTES, Uploader};
 use wire::{Request, SignalKind};
 
 /// Time between the end of the last flush and its abortion, which would discard the result of its last request.

@@ -2,9 +2,9 @@
 
 use super::buffer::{SharedBuffer, Unbuffered};
 use crate::counts::Counts;
-use crate::panics;
 use crate::sink::lines::LineOutput;
 use crate::sink::lines::backlog::Backlog;
+use crate::tasks;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,5 +95,5 @@ pub(super) fn merge(requests: Vec<Request>) -> Vec<Request> {
 }
 
 fn merge_group(group: Vec<Request>) -> Vec<Request> {
-    panics::catch(|| wire::merge(group.clone(), SPILLED_BYTES)).unwrap_or(group)
+    tasks::catch(|| wire::merge(group.clone(), SPILLED_BYTES)).unwrap_or(group)
 }

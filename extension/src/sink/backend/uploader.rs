@@ -1,12 +1,16 @@
 //! Sends the buffer to the backend: the three signals concurrently, one attempt each, with an account of every item.
 
-pub(super) mod clients;
-pub(super) mod secret;
-
 use super::buffer::TakenBatches;
+use crate::config::{Direct, Secrets};
 use crate::counts::{Count, Counts};
-use backend::{DestinationConfig, Fate, Outcome, Profile, Reason, Sanitized, sanitize};
-use secret::{Sending, drop_connections};
+use crate::{clock, tasks};
+use aws::{AwsClient, AwsSecrets, CachedSecret};
+use backend::{
+    Authorized, AwsTransport, Client, ClientError, Compression, DestinationConfig, Fate,
+    LeanTransport, Outcome, Profile, Protocol, Reason, RetryPolicy, Sanitized, read_secret,
+    sanitize,
+};
+use settings::{Check, Headers};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -242,4 +246,95 @@ fn tell_once(has_told: &AtomicBool, reason: &Reason, what: &'static str) {
 fn tell_of_refusal(reason: &Reason, items: usize, what: &'static str) {
     let reason = reason.to_string();
     tracing::error!(reason, items, "{what}");
+}
+
+/// Each client makes one attempt. A later flush repeats failed requests.
+pub(crate) struct Clients {
+    pub(crate) otlp: Sending,
+    /// `None` unless unchanged events are sent.
+    pub(crate) events: Option<Sending>,
+    /// `None` if the destination has no secret.
+    pub(crate) secret: Option<KeptSecret>,
+}
+
+impl Clients {
+    /// Makes the clients, without using the network.
+    pub(crate) fn new(direct: &Direct, is_json: bool) -> Result<Self, ClientError> {
+        let Direct { destination, protocol, secrets, .. } = direct;
+        let secret = KeptSecret::of(destination, secrets);
+        let otlp = LeanTransport::by(destination, *protocol)?;
+        let events = match destination.json_stream().filter(|_| is_json) {
+            Some(destination) => {
+                let transport = LeanTransport::of_events(&destination)?;
+                Some(client(&destination, transport, true, secret.clone())?)
+            }
+            None => None,
+        };
+        let is_json = *protocol == Protocol::HttpJson;
+        let otlp = client(destination, otlp, is_json, secret.clone())?;
+        Ok(Self { otlp, events, secret })
+    }
+}
+
+/// Makes a client. A transport that makes JSON compresses its bodies itself.
+fn client(
+    destination: &DestinationConfig,
+    transport: LeanTransport,
+    makes_json: bool,
+    secret: Option<KeptSecret>,
+) -> Result<Sending, ClientError> {
+    let compression = if makes_json { Compression::None } else { destination.compression };
+    let destination = DestinationConfig { compression, ..destination.clone() };
+    let client = Client::with_transport(&destination, transport)?;
+    let client = client.with_retry_policy(RetryPolicy::default().once());
+    Ok(sending(client, destination.headers, secret))
+}
+
+/// A client with the stored credentials.
+pub(crate) type Sending = Authorized<LeanTransport>;
+
+/// The secret that all clients of the destination share.
+#[derive(Clone)]
+pub(crate) struct KeptSecret(Arc<CachedSecret<AwsSecrets>>);
+
+impl KeptSecret {
+    /// Returns the secret of a destination, if it has one, without reading it.
+    pub(crate) fn of(
+        destination: &DestinationConfig,
+        Secrets { settings, lifetime }: &Secrets,
+    ) -> Option<Self> {
+        let reference = destination.secret.clone()?;
+        let client = AwsClient::by(AwsTransport::new(settings.proxy.clone()), clock::now);
+        let service = AwsSecrets::by(client, settings.clone());
+        Some(Self(Arc::new(CachedSecret::new(service, reference, *lifetime))))
+    }
+
+    /// Reads the secret in the background. The function's init mostly takes longer. If it does not, or a freeze interrupts the
+    /// read, the first flush waits for the secret within its own time limit.
+    pub(crate) fn read_ahead(self) {
+        drop(tasks::spawn(async move { drop(self.0.current().await) }));
+    }
+}
+
+/// Makes a client that sends this secret in place of the authorization in `headers`.
+pub(crate) fn sending(
+    client: Client<LeanTransport>,
+    headers: Headers,
+    secret: Option<KeptSecret>,
+) -> Sending {
+    Authorized::with_client(client, headers, secret.map(|secret| secret.0))
+}
+
+/// Opens new connections from now on.
+pub(crate) fn drop_connections(sending: &Sending) {
+    drop(sending.client().drop_connections());
+}
+
+/// Reads the destination's secret, if it has one, and adds it to the headers.
+pub(crate) async fn check_secret(direct: &mut Direct) -> Option<Check> {
+    let KeptSecret(secret) = KeptSecret::of(&direct.destination, &direct.secrets)?;
+    Some(match read_secret(&mut direct.destination, &secret).await {
+        Ok(()) => Check::ok("secret", format!("{} can be read", secret.reference())),
+        Err(problem) => Check::failed("secret", problem),
+    })
 }

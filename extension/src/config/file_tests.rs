@@ -1,5 +1,5 @@
-use super::super::{Config, Output, PortTold};
-use super::WithKeys;
+use super::file::{ConfigKey, KEYS, PREFIX, WithKeys};
+use super::{Config, Output, PortTold};
 use backend::Protocol;
 use settings::Source as _;
 use std::collections::BTreeMap;
@@ -328,4 +328,12 @@ fn unused_o2_and_djv3_variables_are_reported_in_one_line() {
                 LAMBDA_OTEL_ENDPOINT, LAMBDA_OTEL_FLUSH_MAX_BATCH_BYTES; \
                 LAMBDA_OTEL_FLUSH_INTERVAL: \"soon\" is not a duration (5s, 500ms, or milliseconds)";
     assert_eq!(config.complaint(), said);
+}
+
+#[test]
+fn variable_names_are_prefixed_keys_in_upper_case() {
+    for ConfigKey { name, variable, .. } in KEYS {
+        let expected = [PREFIX, &name.replace('.', "_").to_uppercase()].concat();
+        assert_eq!(variable.name, expected);
+    }
 }

@@ -2,16 +2,16 @@
 //!
 //! Each step is guarded: a panic ends that step and not the loop. The outstanding call of `next` survives it.
 
-use super::Fatal;
 use crate::clock::{unix_millis, unix_nanos};
 use crate::counts::Counts;
 use crate::event::{Event, LineFindings, LogLine, TelemetryItem};
 use crate::invocations::roots::roots;
 use crate::invocations::state::{InvocationState, Running};
-use crate::lambda::extensions_api::{ApiError, ExtensionsApi, retrying};
-use crate::panics;
+use crate::lambda::{ApiError, ExtensionsApi, retrying};
+use crate::lifecycle::Fatal;
 use crate::receiver::xray::XRayDaemon;
 use crate::sink::Sink;
+use crate::tasks;
 use extensions_api::{Invoke, NextEvent, Shutdown};
 use platform::ShutdownReason;
 use std::pin::Pin;
@@ -32,20 +32,20 @@ const AFTER_PANIC: Duration = Duration::from_millis(100);
 /// A call of `next`; `None` if it panicked.
 type Next = Pin<Box<dyn Future<Output = Option<Result<NextEvent, ApiError>>> + Send>>;
 
-pub(super) struct EventLoop<'s> {
-    pub(super) api: ExtensionsApi,
-    pub(super) events: mpsc::Receiver<Event>,
-    pub(super) xray: XRayDaemon,
-    pub(super) counts: Arc<Counts>,
-    pub(super) state: InvocationState,
-    pub(super) sink: &'s mut Sink,
+pub(crate) struct EventLoop<'s> {
+    pub(crate) api: ExtensionsApi,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) xray: XRayDaemon,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) state: InvocationState,
+    pub(crate) sink: &'s mut Sink,
     /// A step panicked since the last pause.
-    pub(super) has_panicked: bool,
+    pub(crate) has_panicked: bool,
 }
 
 impl EventLoop<'_> {
     /// Runs until SHUTDOWN.
-    pub(super) async fn run(&mut self) -> Result<(), Fatal> {
+    pub(crate) async fn run(&mut self) -> Result<(), Fatal> {
         let mut next = None;
         loop {
             self.step(Self::write_due);
@@ -53,7 +53,7 @@ impl EventLoop<'_> {
             let is_sent = self.step(|this| this.sink_due(is_asking)).unwrap_or(true);
             if !is_asking && self.step(Self::may_call_next).unwrap_or(true) && is_sent {
                 // The environment may freeze as soon as `next` is called.
-                panics::caught(self.sink.wait_written(PIPE_TIMEOUT)).await;
+                tasks::caught(self.sink.wait_written(PIPE_TIMEOUT)).await;
                 self.step(|this| this.state.asked(unix_millis()));
                 next = Some(self.next());
             }
@@ -83,7 +83,7 @@ impl EventLoop<'_> {
                         None => tokio::time::sleep(AFTER_PANIC).await,
                     }
                 }
-                _ = panics::caught(self.sink.landed()) => {}
+                _ = tasks::caught(self.sink.landed()) => {}
                 () = pause(wake) => {}
             }
         }
@@ -91,7 +91,7 @@ impl EventLoop<'_> {
 
     /// Runs one step. Returns `None` if it panicked.
     fn step<T>(&mut self, step: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        let done = panics::catch(|| step(&mut *self));
+        let done = tasks::catch(|| step(&mut *self));
         if done.is_none() {
             self.has_panicked = true;
             self.sink.after_panic();
@@ -101,7 +101,7 @@ impl EventLoop<'_> {
 
     fn next(&self) -> Next {
         let api = self.api.clone();
-        Box::pin(panics::caught(async move { retrying(|| api.next()).await }))
+        Box::pin(tasks::caught(async move { retrying(|| api.next()).await }))
     }
 
     fn write_due(&mut self) {
@@ -229,11 +229,11 @@ impl EventLoop<'_> {
             let left = this.state.close(reason, unix_millis());
             this.sink.write(left);
         });
-        panics::caught(self.sink.shut_down(end, is_cut_off)).await;
+        tasks::caught(self.sink.shut_down(end, is_cut_off)).await;
         // A handler of SIGTERM may have printed lines during the last flush. Later ones are refused.
         self.events.close();
         if self.take_waiting() {
-            panics::caught(self.sink.shut_down(end, is_cut_off)).await;
+            tasks::caught(self.sink.shut_down(end, is_cut_off)).await;
         }
         if self.counts.lost_anything() {
             tracing::error!(counts = %self.counts, "telemetry was lost in this environment");

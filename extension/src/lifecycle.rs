@@ -1,28 +1,27 @@
 //! The life of the extension: listen, register, subscribe, then one loop until SHUTDOWN.
 
-mod event_loop;
-mod receiver_port;
-
-use crate::config::Config;
+use crate::config::{Config, PortTold};
 use crate::counts::Counts;
 use crate::event::Event;
+use crate::event_loop::EventLoop;
 use crate::http::listen;
 use crate::invocations::identity::FunctionIdentity;
 use crate::invocations::invocation_records::{self, InvocationRecords};
 use crate::invocations::state::InvocationState;
 use crate::invocations::table::InvocationTable;
-use crate::lambda::extensions_api::{Address, ApiError, ExtensionsApi, Subscription, retrying};
-use crate::lambda::telemetry_api::{SCHEMA_VERSIONS, subscription};
-use crate::panics;
+use crate::lambda::{
+    Address, ApiError, ExtensionsApi, SCHEMA_VERSIONS, Subscription, retrying, subscription,
+};
 use crate::receiver::otlp::Receiver;
 use crate::receiver::telemetry::{Listener, Surroundings};
 use crate::receiver::xray::XRayDaemon;
 use crate::sink::{Door, Sink};
-use event_loop::EventLoop;
+use crate::tasks;
 use extensions_api::Registration;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -61,7 +60,7 @@ pub async fn run(
     }
     let address = Address::resolve(&config.runtime_api).map_err(Fatal::RuntimeApi)?;
     let mut sink = Sink::open(config, writer, counts).map_err(Fatal::Start)?;
-    let ended = panics::caught(live(config, &address, name, &mut sink, counts)).await;
+    let ended = tasks::caught(live(config, &address, name, &mut sink, counts)).await;
     sink.end().await;
     ended.unwrap_or(Err(Fatal::Panicked))
 }
@@ -75,7 +74,7 @@ async fn live(
 ) -> Result<(), Fatal> {
     let (sender, events) = mpsc::channel(EVENTS);
     // Listen before registering: the function's SDK may connect as soon as its init begins.
-    let port = panics::caught(receive_otlp(config, sink.door(), &sender, counts)).await;
+    let port = tasks::caught(receive_otlp(config, sink.door(), &sender, counts)).await;
     // The wrapper tells X-Ray's SDKs the same port.
     let port = port.unwrap_or(config.receiver_port);
     let mut xray = XRayDaemon::bind(port, Arc::clone(counts)).await;
@@ -99,7 +98,7 @@ async fn live(
     let told_of_ends = config.telemetry_types.contains(&"platform");
     let takes_lines = sink.takes_lines();
     let subscribed = receive_telemetry(config, &api, sender, counts, takes_lines);
-    if panics::caught(subscribed).await.unwrap_or_default() && told_of_ends {
+    if tasks::caught(subscribed).await.unwrap_or_default() && told_of_ends {
         state.subscribed();
     }
     let counts = Arc::clone(counts);
@@ -117,10 +116,10 @@ async fn receive_otlp(
     let (door, events) = (door.clone(), events.clone());
     let service = config.service_name.clone();
     let receiver = Arc::new(Receiver::new(door, events, Arc::clone(counts), service, budget));
-    let file = receiver_port::file(&config.runtime_api);
+    let file = receiver_port_file(&config.runtime_api);
     for port in [Some(config.receiver_port), config.grpc_port()].into_iter().flatten() {
         let opened = if port == config.receiver_port {
-            receiver_port::open(port, config.receiver_port_told, &file).await
+            open_receiver_port(port, config.receiver_port_told, &file).await
         } else {
             TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
         };
@@ -198,4 +197,79 @@ async fn subscribe(config: &Config, api: &ExtensionsApi, uri: &str) -> bool {
         tracing::warn!(%error, "cannot subscribe to Lambda's telemetry, continuing without it");
     }
     false
+}
+
+/// Opens `port`, or another one if it is busy and no SDK was told it. Afterwards the file exists only if the wrapper needs it: a
+/// reset environment keeps its files.
+async fn open_receiver_port(port: u16, told: PortTold, file: &Path) -> io::Result<TcpListener> {
+    let opened = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+    drop(std::fs::remove_file(file));
+    let listener = match opened {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && told == PortTold::Nobody => {
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?
+        }
+        opened => opened?,
+    };
+    let other = listener.local_addr()?.port();
+    if other != port {
+        tracing::info!(port, other, "the port is in use, receiving OTLP at another one");
+    }
+    if (other != port || told == PortTold::Extension)
+        && let Err(error) = std::fs::write(file, format!("{other}\n"))
+    {
+        tracing::warn!(other, %error, "cannot tell the wrapper the port: set OTEL_EXPORTER_OTLP_ENDPOINT on the function");
+    }
+    Ok(listener)
+}
+
+/// Returns the path of the file. It contains `AWS_LAMBDA_RUNTIME_API`, because simulated environments share `/tmp`.
+fn receiver_port_file(runtime_api: &str) -> PathBuf {
+    let safe = |character: char| {
+        if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' }
+    };
+    let name: String = runtime_api.chars().take(100).map(safe).collect();
+    PathBuf::from(format!("/tmp/.lambda-otlp-receiver-{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_busy_default_port_is_replaced_and_saved_to_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("port");
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let moved = open_receiver_port(port, PortTold::Nobody, &file)
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        assert_ne!(moved, port);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{moved}\n"));
+
+        assert!(
+            open_receiver_port(port, PortTold::All, &file).await.is_err(),
+            "an SDK was told this one"
+        );
+        assert!(!file.exists());
+        open_receiver_port(port, PortTold::Nobody, &file).await.unwrap();
+        drop(taken);
+        let opened = open_receiver_port(port, PortTold::Nobody, &file).await.unwrap();
+        assert_eq!(opened.local_addr().unwrap().port(), port);
+        assert!(!file.exists(), "what an environment before the reset left");
+        drop(opened);
+        open_receiver_port(port, PortTold::Extension, &file).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{port}\n"));
+    }
+
+    #[test]
+    fn the_port_file_has_the_path_expected_by_the_wrapper() {
+        assert_eq!(
+            receiver_port_file("127.0.0.1:9001"),
+            Path::new("/tmp/.lambda-otlp-receiver-127.0.0.1-9001")
+        );
+    }
 }

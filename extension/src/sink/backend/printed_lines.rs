@@ -4,8 +4,6 @@
 //!
 //! The records of an invocation wait for its end, to get the ids of the span that names the invocation. It usually arrives last.
 
-mod raw_events;
-
 use crate::clock::unix_nanos;
 use crate::config::Config;
 use crate::counts::{Count, Counts};
@@ -13,11 +11,13 @@ use crate::event::LogLine;
 use crate::invocations::roots::NamedSpan;
 use crate::invocations::state::Running;
 use crate::service_name::named;
+use backend::{JsonStreamEvent, JsonStreamRecord, events_request};
 use platform::{
-    Converter, ConverterState, Identity, LineSource, LogEventRef, PlatformEvent, PlatformOptions,
-    Undecodable, is_out_of_memory,
+    Converter, ConverterState, EventKind, Identity, LineSource, LogEventRef, PlatformEvent,
+    PlatformOptions, Undecodable, is_out_of_memory,
 };
-use raw_events::RawEvents;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,5 +219,176 @@ fn in_ms(unix_nano: u64) -> i64 {
     i64::try_from(unix_nano / 1_000_000).unwrap_or(i64::MAX)
 }
 
+/// The part of an event that is stored unchanged.
+#[derive(Deserialize)]
+struct EventRecord<'a> {
+    #[serde(borrow)]
+    record: &'a RawValue,
+}
+
+#[derive(Default)]
+pub(super) struct RawEvents {
+    records: Vec<u8>,
+    count: usize,
+    /// The invocation of the lines.
+    running: Option<String>,
+}
+
+impl RawEvents {
+    /// Adds a platform event. `text` is the whole event.
+    pub(super) fn platform_event(
+        &mut self,
+        event: &PlatformEvent,
+        text: &str,
+        time_unix_nano: u64,
+        has_one_at_a_time: bool,
+    ) {
+        if event.kind == EventKind::Start && has_one_at_a_time {
+            self.running.clone_from(&event.request_id);
+        }
+        let envelope: Option<EventRecord<'_>> = serde_json::from_str(text).ok();
+        let record = envelope.map_or("null", |event| event.record.get());
+        let request_id = event.request_id.as_deref().or(self.running.as_deref());
+        let kind = event.kind.as_str();
+        let record = JsonStreamRecord::Json(record);
+        JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
+        self.count += 1;
+        if event.kind == EventKind::Report && event.request_id == self.running {
+            self.running = None;
+        }
+    }
+
+    /// Adds a line, or its text without the OTLP in it.
+    pub(super) fn line(&mut self, line: &LogLine, text: &str, time_unix_nano: u64) {
+        let kind = match line.from {
+            LineSource::Function => "function",
+            LineSource::Extension => "extension",
+        };
+        let is_whole = line.is_json && text.len() == line.message.len();
+        let record =
+            if is_whole { JsonStreamRecord::Json(text) } else { JsonStreamRecord::Text(text) };
+        let request_id = self.running.as_deref();
+        JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
+        self.count += 1;
+    }
+
+    /// Returns the bytes of the events.
+    pub(super) fn bytes(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Returns the events as one request.
+    pub(super) fn finish(&mut self, service_name: &str) -> Request {
+        let (records, count) = (mem::take(&mut self.records), mem::take(&mut self.count));
+        events_request(service_name, &records, count)
+    }
+}
+
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::invocations::identity::FunctionIdentity;
+    use crate::test_spans::{Span, traces};
+    use extensions_api::Registration;
+    use std::collections::BTreeMap;
+    use wire::{Envelope, LineEncoder, LineLimits};
+
+    /// The time when the lines of a test were printed.
+    const SINCE_MS: u64 = 1000;
+    const INTERVAL: Duration = Duration::from_secs(5);
+
+    fn printed_lines(is_managed: bool, is_json: bool) -> PrintedLines {
+        let variable = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+        let source: BTreeMap<String, String> = is_managed
+            .then_some(variable)
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
+        let config = Config::from_source(&source);
+        let identity = FunctionIdentity::of(&config, &Registration::default()).into_function();
+        PrintedLines::new(&config, identity, is_json, &Arc::default())
+    }
+
+    fn take(lines: &mut PrintedLines, from: LineSource, text: &str) -> DecodedContent {
+        let line = LogLine { from, time_unix_nano: None, message: text.into(), is_json: false };
+        lines.take(&line, SINCE_MS)
+    }
+
+    #[test]
+    fn records_wait_for_the_spans_of_their_invocation() {
+        let running = |deadline_ms, is_done| {
+            let (is_told_of_end, is_rare, last_failed) = (true, false, false);
+            let (invoked_ms, usual_handler) = (0, None);
+            Some(Running {
+                invoked_ms,
+                deadline_ms,
+                is_done,
+                is_told_of_end,
+                is_rare,
+                last_failed,
+                usual_handler,
+            })
+        };
+        let is_due = |lines: &PrintedLines, running: Option<Running>, now_ms| {
+            lines.is_due(running.as_ref(), INTERVAL, 150, now_ms)
+        };
+        let mut lines = printed_lines(false, false);
+        assert!(!is_due(&lines, None, 10_000), "there are none");
+        take(&mut lines, LineSource::Function, "paid");
+        for (running, now_ms, expected) in [
+            (running(60_000, false), SINCE_MS, false),
+            (running(60_000, false), SINCE_MS + 4999, false),
+            (running(60_000, false), SINCE_MS + 5000, true),
+            (running(60_000, true), SINCE_MS, true),
+            // The backend spills the buffer 150 ms before the deadline.
+            (running(5000, false), 4849, false),
+            (running(5000, false), 4850, true),
+            // No span will come.
+            (None, SINCE_MS, true),
+        ] {
+            assert_eq!(is_due(&lines, running, now_ms), expected, "{running:?} {now_ms}");
+        }
+        // A managed instance has invocations that Lambda does not report.
+        let mut lines = printed_lines(true, false);
+        take(&mut lines, LineSource::Function, "paid");
+        assert!(!is_due(&lines, None, SINCE_MS));
+        // A large number of records does not wait.
+        let text = "x".repeat(10 << 10);
+        let printed = (1..=100).find(|_| {
+            take(&mut lines, LineSource::Function, &text);
+            is_due(&lines, None, SINCE_MS)
+        });
+        assert!(printed.is_some_and(|lines| (20..=26).contains(&lines)), "{printed:?}");
+    }
+
+    #[test]
+    fn only_the_functions_runtime_reports_exhausted_memory() {
+        const EXHAUSTED: &str = "[FATAL] failed to allocate memory";
+        for (from, text, expected) in [
+            (LineSource::Function, EXHAUSTED, true),
+            (LineSource::Function, "paid", false),
+            (LineSource::Extension, EXHAUSTED, false),
+            (LineSource::Extension, "paid", false),
+        ] {
+            let taken = take(&mut printed_lines(false, false), from, text);
+            assert_eq!(taken.out_of_memory.is_some(), expected, "{from:?} {text}");
+        }
+    }
+
+    #[test]
+    fn an_otlp_line_leaves_nothing_waiting() {
+        let mut line = Vec::new();
+        let mut encoder = LineEncoder::new(1, LineLimits::default());
+        let written = encoder.encode(&Envelope::default(), traces(&[Span::default()]), &mut line);
+        assert_eq!(written.items, 1);
+        let line = String::from_utf8(line).unwrap();
+        for is_json in [false, true] {
+            for (text, requests) in [(line.trim_end(), 1), (r#"{"resourceSpans":[]}"#, 0)] {
+                let mut lines = printed_lines(false, is_json);
+                let taken = take(&mut lines, LineSource::Function, text);
+                assert_eq!(taken.requests.len(), requests, "{text}");
+                assert_eq!(lines.since_ms(), None, "{text}");
+            }
+        }
+    }
+}

@@ -4,9 +4,6 @@
 //! handler runs costs nothing. A flush after the handler costs its own time, so it happens only if telemetry would otherwise wait
 //! too long.
 
-pub(super) mod awake;
-pub(super) mod health;
-
 use std::time::Duration;
 
 /// Time before the deadline at which the buffer is spilled.

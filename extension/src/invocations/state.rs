@@ -1,0 +1,586 @@
+//! The loop's state: the newest invocation, and decisions about `next`. Time is an argument.
+
+use crate::config::Config;
+use crate::invocations::roots::Root;
+use crate::invocations::table::InvocationTable;
+use extensions_api::Invoke;
+use platform::{EventKind, PlatformEvent, XRaySegment};
+use std::time::Duration;
+use wire::Request;
+
+/// Time before the deadline at which finished spans and metrics are written. Lambda may kill the environment at the deadline.
+const BEFORE_DEADLINE_MS: u64 = 150;
+
+/// Time limit for the first telemetry. Lambda delivers `platform.start` within 25 ms.
+const TRUST_MS: u64 = 500;
+
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each has happened or not, in any order")]
+struct Current {
+    request_id: String,
+    invoked_ms: u64,
+    deadline_ms: u64,
+    otlp_received: bool,
+    /// `next` was held until its deadline came near.
+    held_to_the_end: bool,
+    runtime_done: bool,
+    /// The time of the handler's end, as Lambda reports it.
+    ended_ms: Option<u64>,
+    /// The time of the first `next` during this invocation.
+    asked_ms: Option<u64>,
+    /// Finished telemetry was written before the deadline.
+    written_before_deadline: bool,
+}
+
+/// The trust in Lambda's reports of ends. Without reports, each hold would last until the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TelemetryState {
+    /// There is no subscription.
+    Off,
+    /// No event has come yet.
+    Silent,
+    /// Events come.
+    Told,
+    /// Lambda did not report the end of a held invocation, nor any end since.
+    Failed,
+}
+
+/// The facts about the newest invocation that decide about flushes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
+pub(crate) struct Running {
+    pub(crate) invoked_ms: u64,
+    pub(crate) deadline_ms: u64,
+    /// Lambda reported the handler's end.
+    pub(crate) is_done: bool,
+    /// Lambda is expected to report it.
+    pub(crate) is_told_of_end: bool,
+    pub(crate) is_rare: bool,
+    pub(crate) last_failed: bool,
+    pub(crate) usual_handler: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub(crate) struct InvocationState {
+    may_hold: bool,
+    telemetry: TelemetryState,
+    traffic: Traffic,
+    current: Option<Current>,
+    /// The previous invocation, if Lambda had not reported its end when this one began.
+    untold: Option<Current>,
+    last_failed: bool,
+    /// The usual duration of the handler in milliseconds.
+    handler_ms: Option<f64>,
+    is_managed: bool,
+    table: InvocationTable,
+}
+
+impl InvocationState {
+    pub(crate) fn new(config: &Config, table: InvocationTable) -> Self {
+        Self {
+            is_managed: config.function.is_managed_instance,
+            may_hold: config.may_hold,
+            telemetry: TelemetryState::Off,
+            traffic: Traffic::default(),
+            current: None,
+            untold: None,
+            last_failed: false,
+            handler_ms: None,
+            table,
+        }
+    }
+
+    /// Notes that Lambda will send telemetry.
+    pub(crate) fn subscribed(&mut self) {
+        self.telemetry = TelemetryState::Silent;
+        self.table.subscribed();
+    }
+
+    /// Notes the beginning of an invocation. Spans and metrics of earlier ones are due.
+    pub(crate) fn invoke(&mut self, invoke: &Invoke, now_ms: u64) {
+        self.traffic.invoked(now_ms);
+        let untold = self.current.as_ref().is_some_and(|last| !last.runtime_done);
+        let was_held = self.current.as_ref().is_some_and(|last| last.held_to_the_end);
+        if untold && was_held {
+            self.telemetry = TelemetryState::Failed;
+        }
+        let request_id = invoke.request_id.to_ascii_lowercase();
+        self.table.invoke(&request_id, &invoke.invoked_function_arn, now_ms);
+        self.untold = self.current.take().filter(|last| last.ended_ms.is_none());
+        self.current = Some(Current {
+            invoked_ms: now_ms,
+            held_to_the_end: false,
+            deadline_ms: invoke.deadline_ms,
+            otlp_received: false,
+            // Its end may have been read before its beginning: they come on different connections.
+            runtime_done: self.table.is_runtime_done(&request_id),
+            ended_ms: None,
+            asked_ms: None,
+            written_before_deadline: false,
+            request_id,
+        });
+    }
+
+    pub(crate) fn otlp(&mut self, roots: Vec<Root>) {
+        if let Some(current) = &mut self.current {
+            current.otlp_received = true;
+        }
+        self.table.roots(roots);
+    }
+
+    /// Notes spans of X-Ray's documents. Unlike OTLP they are not acknowledged, so a rare invocation is held until its end.
+    pub(crate) fn xray(&mut self, roots: Vec<Root>, segments: Vec<(XRaySegment, u64)>) {
+        self.table.roots(roots);
+        for (segment, start_unix_nano) in segments {
+            self.table.xray_segment(segment, start_unix_nano);
+        }
+    }
+
+    /// Takes an event of the Telemetry API, received at this time.
+    pub(crate) fn telemetry(&mut self, event: PlatformEvent, now_ms: u64) {
+        let is_end = event.kind == EventKind::RuntimeDone;
+        if self.telemetry == TelemetryState::Silent
+            || (self.telemetry == TelemetryState::Failed && is_end)
+        {
+            self.telemetry = TelemetryState::Told;
+        }
+        if is_end {
+            let mut known = [&mut self.current, &mut self.untold].into_iter().flatten();
+            let current =
+                known.find(|known| Some(known.request_id.as_str()) == event.request_id.as_deref());
+            if let Some(current) = current {
+                current.runtime_done = true;
+                // Both times come from one clock, which may be set.
+                let told_ms = event.time_unix_nano.map_or(now_ms, |nanos| nanos / 1_000_000);
+                let ended_ms = told_ms.max(current.invoked_ms).min(now_ms);
+                if current.ended_ms.is_none() {
+                    current.ended_ms = Some(ended_ms);
+                    self.table.held(held_ms(current));
+                }
+            }
+        }
+        if let Some(took) = event.figures.duration_ms.filter(|_| is_end) {
+            self.handler_ms = Some(self.handler_ms.map_or(took, |usual| 0.7 * usual + 0.3 * took));
+        }
+        if matches!(event.kind, EventKind::RuntimeDone | EventKind::Report) {
+            self.last_failed = !event.succeeded();
+        }
+        self.table.event(event, now_ms);
+    }
+
+    /// Notes that the runtime reported exhausted memory.
+    pub(crate) fn out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
+        self.table.out_of_memory(request_id, time_unix_nano);
+    }
+
+    /// Returns the facts about the newest invocation.
+    pub(crate) fn running(&self, now_ms: u64) -> Option<Running> {
+        let current = self.current.as_ref()?;
+        let usual_ms = self.handler_ms.filter(|usual| usual.is_finite());
+        Some(Running {
+            invoked_ms: current.invoked_ms,
+            deadline_ms: current.deadline_ms,
+            is_done: current.runtime_done,
+            is_told_of_end: self.telemetry_comes(current, now_ms),
+            is_rare: self.traffic.is_rare(),
+            last_failed: self.last_failed,
+            usual_handler: usual_ms
+                .map(|usual| Duration::from_secs_f64(usual.clamp(0.0, 1e9) / 1e3)),
+        })
+    }
+
+    /// Returns `true` if Lambda is expected to report this invocation's end.
+    fn telemetry_comes(&self, current: &Current, now_ms: u64) -> bool {
+        match self.telemetry {
+            TelemetryState::Off => false,
+            TelemetryState::Told => true,
+            TelemetryState::Silent | TelemetryState::Failed => {
+                now_ms < current.invoked_ms + TRUST_MS
+            }
+        }
+    }
+
+    /// Returns `true` if `next` may be called. The environment may freeze then.
+    pub(crate) fn may_call_next(&mut self, now_ms: u64) -> bool {
+        let telemetry_comes =
+            self.current.as_ref().is_some_and(|current| self.telemetry_comes(current, now_ms));
+        let Some(current) = &mut self.current else { return true };
+        // The loop asks so late only after a hold.
+        current.held_to_the_end |= !current.runtime_done && now_ms >= last_moment(current);
+        let mut situation = Situation {
+            may_hold: self.may_hold,
+            telemetry_comes,
+            rare: self.traffic.is_rare(),
+            otlp_received: current.otlp_received,
+            last_failed: self.last_failed,
+            runtime_done: current.runtime_done,
+            deadline_near: false,
+        };
+        if !is_held(situation) {
+            return true;
+        }
+        situation.deadline_near = now_ms >= last_moment(current);
+        !is_held(situation)
+    }
+
+    /// Notes the call of `next`, which ends the hold.
+    pub(crate) fn asked(&mut self, now_ms: u64) {
+        if let Some(current) = &mut self.current
+            && current.asked_ms.is_none()
+        {
+            current.asked_ms = Some(now_ms);
+            self.table.held(held_ms(current));
+        }
+    }
+
+    /// Returns the time of the next due task.
+    pub(crate) fn wake_at_ms(&self, now_ms: u64) -> Option<u64> {
+        let current = self.current.as_ref()?;
+        let running = !current.runtime_done && !current.written_before_deadline;
+        let trusts_until =
+            (self.telemetry != TelemetryState::Told).then(|| current.invoked_ms + TRUST_MS);
+        let trusts_until = trusts_until.filter(|until| *until > now_ms);
+        running.then(|| last_moment(current).min(trusts_until.unwrap_or(u64::MAX)))
+    }
+
+    pub(crate) fn due(&mut self, now_ms: u64) -> Vec<Request> {
+        let mut all = false;
+        if let Some(current) = &mut self.current
+            && now_ms >= last_moment(current)
+            && !current.written_before_deadline
+        {
+            current.written_before_deadline = true;
+            all = true;
+        }
+        if all { self.table.take_all(now_ms) } else { self.table.take_due(now_ms) }
+    }
+
+    /// Returns `true` if reports of invocations are outstanding. A managed instance always expects some, because only telemetry
+    /// reports its invocations.
+    pub(crate) fn is_waiting_for_reports(&self) -> bool {
+        let is_waiting = self.is_managed || self.table.is_waiting_for_reports();
+        self.telemetry != TelemetryState::Off && is_waiting
+    }
+
+    pub(crate) fn close(&mut self, reason: &str, now_ms: u64) -> Vec<Request> {
+        self.table.close(reason, now_ms)
+    }
+}
+
+/// Returns the hold time, if the handler's end and the call of `next` are known.
+fn held_ms(current: &Current) -> u64 {
+    match (current.ended_ms, current.asked_ms) {
+        (Some(ended_ms), Some(asked_ms)) => asked_ms.saturating_sub(ended_ms),
+        _ => 0,
+    }
+}
+
+fn last_moment(current: &Current) -> u64 {
+    current.deadline_ms.saturating_sub(BEFORE_DEADLINE_MS)
+}
+
+/// The time between rare invocations.
+const RARE_MS: u64 = 30_000;
+
+/// The usual time between the beginnings of invocations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    last_ms: Option<u64>,
+    usual_gap_ms: Option<u64>,
+}
+
+impl Traffic {
+    pub(crate) fn invoked(&mut self, now_ms: u64) {
+        if let Some(last) = self.last_ms {
+            // A clock set back gives no gap.
+            let gap = now_ms.saturating_sub(last);
+            self.usual_gap_ms = Some(match self.usual_gap_ms {
+                // A moving average: neither one pause nor one burst decides.
+                Some(usual) => (usual.saturating_mul(7).saturating_add(gap.saturating_mul(3))) / 10,
+                None => gap,
+            });
+        }
+        self.last_ms = Some(now_ms);
+    }
+
+    /// Returns `true` if invocations are rare. The first one counts as rare, because the telemetry of a function with a single
+    /// invocation would wait for SHUTDOWN.
+    pub(crate) fn is_rare(&self) -> bool {
+        self.usual_gap_ms.is_none_or(|gap| gap > RARE_MS)
+    }
+}
+
+/// The input of [`is_held`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the facts that a table of decisions is about")]
+pub(crate) struct Situation {
+    /// `false` if no invocation is held.
+    pub(crate) may_hold: bool,
+    /// Lambda is expected to report the end.
+    pub(crate) telemetry_comes: bool,
+    pub(crate) rare: bool,
+    /// OTLP of this invocation was received and written.
+    pub(crate) otlp_received: bool,
+    pub(crate) last_failed: bool,
+    /// `platform.runtimeDone` of this invocation was received.
+    pub(crate) runtime_done: bool,
+    /// The deadline is so near that a hold might cause a timeout.
+    pub(crate) deadline_near: bool,
+}
+
+/// Returns `true` if `next` is held. The loop asks after each event.
+pub(crate) fn is_held(situation: Situation) -> bool {
+    let Situation {
+        may_hold,
+        telemetry_comes,
+        rare,
+        otlp_received,
+        last_failed,
+        runtime_done,
+        deadline_near,
+    } = situation;
+    let comes_soon = telemetry_comes && !runtime_done && !deadline_near;
+    may_hold && comes_soon && (last_failed || (rare && !otlp_received))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counts::{Count, Counts};
+    use crate::invocations::invocation_records::InvocationRecords;
+    use extensions_api::Registration;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    #[test]
+    fn an_invocation_is_held_only_while_telemetry_is_expected() {
+        let check = |text: &str, expected| {
+            let has = |word: &str| text.split(' ').any(|part| part == word);
+            let situation = Situation {
+                may_hold: !has("never"),
+                telemetry_comes: !has("silent"),
+                rare: has("rare"),
+                otlp_received: has("otlp"),
+                last_failed: has("failed"),
+                runtime_done: has("done"),
+                deadline_near: has("deadline"),
+            };
+            assert_eq!(is_held(situation), expected, "{text}");
+        };
+        check("", false);
+        check("otlp", false);
+        check("rare", true);
+        check("rare otlp", false);
+        check("rare done", false);
+        check("rare deadline", false);
+        check("rare silent", false);
+        check("failed", true);
+        check("failed otlp", true);
+        check("failed done", false);
+        check("never rare failed", false);
+    }
+
+    #[test]
+    fn traffic_is_rare_if_the_usual_gap_is_long() {
+        let check = |times_s: &[u64], expected| {
+            let mut traffic = Traffic::default();
+            for second in times_s {
+                traffic.invoked(second * 1000);
+            }
+            assert_eq!(traffic.is_rare(), expected, "{times_s:?}");
+        };
+        check(&[], true);
+        check(&[100], true);
+        check(&[100, 101], false);
+        check(&[100, 160], true);
+        // One pause in dense traffic, and one burst in rare traffic.
+        check(&[100, 101, 102, 103, 163], false);
+        check(&[100, 700, 701], true);
+        check(&[100, 700, 701, 702, 703, 704, 705, 706, 707, 708, 709, 710, 711], false);
+        // A clock set back.
+        check(&[100, 50], false);
+        let mut traffic = Traffic::default();
+        for now_ms in [0, u64::MAX, 0, u64::MAX] {
+            traffic.invoked(now_ms);
+        }
+        assert!(traffic.is_rare());
+    }
+
+    const DEADLINE_MS: u64 = 60_000;
+
+    /// A state, with the clock in milliseconds since the first invocation.
+    struct Story(InvocationState, Arc<Counts>);
+
+    impl Story {
+        fn new() -> Self {
+            let config = Config::from_source(&BTreeMap::new());
+            let nothing = InvocationRecords::new(|_| Vec::new());
+            let counts = Arc::new(Counts::default());
+            let table = InvocationTable::new(
+                &config,
+                &Registration::default(),
+                Arc::clone(&counts),
+                nothing,
+            );
+            let mut state = InvocationState::new(&config, table);
+            state.subscribed();
+            Self(state, counts)
+        }
+
+        fn invoke(&mut self, request_id: &str, now_ms: u64) {
+            let invoke = Invoke {
+                request_id: request_id.to_owned(),
+                deadline_ms: now_ms + DEADLINE_MS,
+                invoked_function_arn: String::new(),
+            };
+            self.0.invoke(&invoke, now_ms);
+        }
+
+        fn event(&mut self, kind: EventKind, request_id: &str, status: &str, now_ms: u64) {
+            let event = PlatformEvent {
+                request_id: Some(request_id.to_owned()),
+                status: Some(status.to_owned()),
+                ..PlatformEvent::new(kind)
+            };
+            self.0.telemetry(event, now_ms);
+        }
+
+        /// The time at which `next` is called if nothing else happens, found as the loop finds it.
+        fn next_at(&mut self, mut now_ms: u64) -> u64 {
+            while !self.0.may_call_next(now_ms) {
+                let wake_at = self.0.wake_at_ms(now_ms).expect("who waits, waits for something");
+                assert!(wake_at > now_ms, "the loop would spin at {now_ms}");
+                now_ms = wake_at;
+            }
+            now_ms
+        }
+    }
+
+    #[test]
+    fn missing_telemetry_is_awaited_for_a_limited_time() {
+        let mut story = Story::new();
+        story.invoke("first", 0);
+        assert_eq!(story.next_at(0), TRUST_MS);
+        story.invoke("second", 100_000);
+        assert_eq!(story.next_at(100_000), 100_000 + TRUST_MS);
+    }
+
+    #[test]
+    fn the_hold_ends_with_runtime_done_or_before_the_deadline() {
+        let mut story = Story::new();
+        story.event(EventKind::InitStart, "", "success", 0);
+        story.invoke("first", 0);
+        assert_eq!(story.next_at(0), DEADLINE_MS - BEFORE_DEADLINE_MS);
+        story.event(EventKind::RuntimeDone, "first", "success", 30);
+        assert_eq!(story.next_at(30), 30);
+    }
+
+    #[test]
+    fn telemetry_is_trusted_again_after_it_reports_an_end() {
+        let mut story = Story::new();
+        story.event(EventKind::InitStart, "", "success", 0);
+        story.invoke("first", 0);
+        assert_eq!(story.next_at(0), DEADLINE_MS - BEFORE_DEADLINE_MS);
+        story.invoke("second", 100_000);
+        assert_eq!(story.next_at(100_000), 100_000 + TRUST_MS);
+        story.event(EventKind::RuntimeDone, "second", "success", 101_000);
+        story.invoke("third", 200_000);
+        assert_eq!(story.next_at(200_000), 200_000 + DEADLINE_MS - BEFORE_DEADLINE_MS);
+    }
+
+    #[test]
+    fn an_invocation_is_held_if_the_previous_one_failed() {
+        let mut story = Story::new();
+        story.event(EventKind::InitStart, "", "success", 0);
+        for (request_id, now_ms) in [("first", 0), ("second", 100), ("third", 200)] {
+            story.invoke(request_id, now_ms);
+        }
+        assert_eq!(story.next_at(200), 200);
+        story.event(EventKind::RuntimeDone, "third", "error", 210);
+        story.invoke("fourth", 300);
+        assert!(!story.0.may_call_next(300));
+        story.event(EventKind::RuntimeDone, "fourth", "success", 310);
+        assert_eq!(story.next_at(310), 310);
+        story.invoke("fifth", 400);
+        assert_eq!(story.next_at(400), 400);
+    }
+
+    #[test]
+    fn a_near_or_missing_deadline_disables_the_hold() {
+        let mut story = Story::new();
+        story.event(EventKind::InitStart, "", "success", 0);
+        story.invoke("first", 0);
+        assert_eq!(story.next_at(DEADLINE_MS - 1), DEADLINE_MS - 1);
+        story.0.invoke(&Invoke { request_id: "second".to_owned(), ..Invoke::default() }, 100_000);
+        assert_eq!(story.next_at(100_000), 100_000);
+    }
+
+    #[test]
+    fn a_pending_platform_event_is_written_before_the_deadline() {
+        let mut story = Story::new();
+        story.invoke("first", 0);
+        assert!(story.0.due(0).is_empty());
+        let mut dropped = PlatformEvent::new(EventKind::LogsDropped);
+        dropped.figures.dropped_records = Some(3.0);
+        story.0.telemetry(dropped, 10);
+        assert!(story.0.due(10).is_empty());
+        let last_moment = story.0.wake_at_ms(10).expect("the deadline");
+        assert_eq!(last_moment, DEADLINE_MS - BEFORE_DEADLINE_MS);
+        assert_eq!(story.0.due(last_moment).len(), 1);
+        assert!(story.0.due(last_moment + 1).is_empty());
+        assert_eq!(story.0.wake_at_ms(last_moment), None);
+    }
+
+    /// Checks the hold time of an invocation, given the times of its end, of Lambda's report, and of `next`.
+    fn held(
+        story: &mut Story,
+        request_id: &str,
+        ended_ms: u64,
+        told_ms: u64,
+        asked_ms: u64,
+        held_ms: u64,
+    ) {
+        let before = story.1.get(Count::HeldMs);
+        story.invoke(request_id, 1000);
+        let end = PlatformEvent {
+            request_id: Some(request_id.to_owned()),
+            time_unix_nano: Some(ended_ms * 1_000_000),
+            ..PlatformEvent::new(EventKind::RuntimeDone)
+        };
+        if asked_ms < told_ms {
+            story.0.asked(asked_ms);
+        }
+        // Lambda may repeat a report, and `next` may return an unknown event.
+        story.0.telemetry(end.clone(), told_ms);
+        story.0.telemetry(end, told_ms + 1);
+        story.0.asked(asked_ms);
+        story.0.asked(asked_ms + 50_000);
+        assert_eq!(story.1.get(Count::HeldMs) - before, held_ms, "{request_id}");
+    }
+
+    #[test]
+    fn hold_time_lasts_from_handler_end_to_the_next_call() {
+        let mut story = Story::new();
+        let mut check = |request_id: &str, ended_ms, told_ms, asked_ms, held_ms| {
+            held(&mut story, request_id, ended_ms, told_ms, asked_ms, held_ms);
+        };
+        check("held for its end", 1010, 1038, 1039, 29);
+        check("held for a flush", 1010, 1038, 2038, 1028);
+        check("not held", 1010, 1038, 1000, 0);
+        check("held until shortly before the deadline", 1010, 60_000, 59_850, 58_840);
+        check("of a clock that was set", 7, 1038, 1039, 39);
+        check("of a clock that was set back", 900_000, 1038, 1039, 1);
+        // Its end is told when the next one has begun.
+        story.invoke("untold", 1000);
+        story.0.asked(1500);
+        story.invoke("the one after it", 1600);
+        let end = PlatformEvent {
+            request_id: Some("untold".to_owned()),
+            time_unix_nano: Some(1_010_000_000),
+            ..PlatformEvent::new(EventKind::RuntimeDone)
+        };
+        let before = story.1.get(Count::HeldMs);
+        story.0.telemetry(end, 1610);
+        assert_eq!(story.1.get(Count::HeldMs) - before, 490);
+    }
+}
