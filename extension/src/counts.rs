@@ -64,8 +64,6 @@ counts! {
     Rejected "rejected",
     /// Attributes sent with a changed key, because another key has their column in OpenObserve.
     Renamed "renamed",
-    /// Partial spans dropped because their complete spans came.
-    Superseded "superseded",
     /// Flushes that did not deliver everything.
     FailedFlushes "failed_flushes",
     /// Acknowledged items neither delivered nor written.
@@ -135,20 +133,5 @@ impl fmt::Display for Counts {
             write!(f, "{space}{name}={}", self.get(*count))?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_nonzero_counters_are_printed_and_panics_count_as_loss() {
-        let counts = Counts::default();
-        counts.add(Count::Requests, 2);
-        assert!(!counts.lost_anything());
-        counts.add(Count::Panics, 1);
-        assert!(counts.lost_anything());
-        assert_eq!(counts.to_string(), "requests=2 panics=1");
     }
 }

@@ -13,7 +13,6 @@ use crate::receiver::xray::XRayDaemon;
 use crate::sink::Sink;
 use crate::tasks;
 use extensions_api::{Invoke, NextEvent, Shutdown};
-use platform::ShutdownReason;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -224,16 +223,15 @@ impl EventLoop<'_> {
         while self.step(Self::take_xray).unwrap_or_default() {}
         self.step(|this| this.xray.count_overflow());
         let reason = &shutdown.shutdown_reason;
-        let is_cut_off = ShutdownReason::parse(reason) != ShutdownReason::Spindown;
         self.step(|this| {
             let left = this.state.close(reason, unix_millis());
             this.sink.write(left);
         });
-        tasks::caught(self.sink.shut_down(end, is_cut_off)).await;
+        tasks::caught(self.sink.shut_down(end)).await;
         // A handler of SIGTERM may have printed lines during the last flush. Later ones are refused.
         self.events.close();
         if self.take_waiting() {
-            tasks::caught(self.sink.shut_down(end, is_cut_off)).await;
+            tasks::caught(self.sink.shut_down(end)).await;
         }
         if self.counts.lost_anything() {
             tracing::error!(counts = %self.counts, "telemetry was lost in this environment");

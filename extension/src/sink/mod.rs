@@ -40,14 +40,10 @@ impl Door {
     ) -> Result<usize, Refused> {
         let (request, spill) = match &self.buffer {
             None => (request, false),
-            Some(buffer) => {
-                let put =
-                    if is_partial { buffer.put_partial(request) } else { buffer.put(request) };
-                match put {
-                    Ok(_) => return Ok(0),
-                    Err(Unbuffered { request, is_full }) => (request, is_full),
-                }
-            }
+            Some(buffer) => match buffer.put(request) {
+                Ok(_) => return Ok(0),
+                Err(Unbuffered { request, is_full }) => (request, is_full),
+            },
         };
         self.lines.write(request, Marks { spill, partial: is_partial }).await
     }
@@ -144,7 +140,7 @@ impl Sink {
         let items: usize = requests.iter().map(Request::items).sum();
         self.counts.add(Count::Items, items);
         match &mut self.backend {
-            Some(backend) => backend.xray(requests, is_partial),
+            Some(backend) => backend.xray(requests),
             None if is_partial => self.own_partial.write(requests),
             None => self.own.write(requests),
         }
@@ -194,10 +190,10 @@ impl Sink {
         }
     }
 
-    /// Sends or writes as much as possible until this time. `is_cut_off` is `true` if an invocation did not end normally.
-    pub(crate) async fn shut_down(&mut self, end: Instant, is_cut_off: bool) {
+    /// Sends or writes as much as possible until this time.
+    pub(crate) async fn shut_down(&mut self, end: Instant) {
         if let Some(backend) = &mut self.backend {
-            backend.shut_down(end, is_cut_off).await;
+            backend.shut_down(end).await;
         }
         for own in [&mut self.own_partial, &mut self.own] {
             own.drain(end).await;

@@ -48,14 +48,11 @@ pub(crate) type SharedBuffer = Arc<Buffer>;
 pub(crate) struct Buffer {
     inner: Mutex<BufferState>,
     max_bytes: usize,
-    keeps_partial: bool,
 }
 
 #[derive(Debug, Default)]
 struct BufferState {
     batches: Vec<Batch>,
-    /// Partial spans, until their invocation ends.
-    partial: Vec<Request>,
     /// Bytes of all requests, including those a [`TakenBatches`] holds.
     bytes: usize,
     admission: Admission,
@@ -73,12 +70,7 @@ enum Admission {
 
 impl Buffer {
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { inner: Mutex::default(), max_bytes, keeps_partial: true }
-    }
-
-    /// Sends partial spans at once, because Lambda does not report the ends of invocations.
-    pub(super) fn sending_partial(self) -> Self {
-        Self { keeps_partial: false, ..self }
+        Self { inner: Mutex::default(), max_bytes }
     }
 
     pub(crate) fn put(&self, request: Request) -> Result<usize, Unbuffered> {
@@ -93,35 +85,6 @@ impl Buffer {
     /// Adds unchanged events of the Telemetry API.
     pub(super) fn put_events(&self, request: Request) -> Result<usize, Unbuffered> {
         self.put_up_to(LINES_PERCENT, request, BatchOrigin::Events)
-    }
-
-    /// Adds partial spans, which wait for [`forget_partial`](Self::forget_partial) or [`add_partial`](Self::add_partial).
-    pub(crate) fn put_partial(&self, request: Request) -> Result<usize, Unbuffered> {
-        if !self.keeps_partial {
-            return self.put(request);
-        }
-        let items = request.items();
-        let (mut inner, request) = self.room_for(FULL_PERCENT, request)?;
-        inner.partial.push(request);
-        Ok(items)
-    }
-
-    /// Drops the partial spans, because the complete ones are here. Returns their number.
-    pub(super) fn forget_partial(&self) -> usize {
-        let mut inner = self.lock();
-        let partial = mem::take(&mut inner.partial);
-        let bytes: usize = partial.iter().map(|request| request.bytes().len()).sum();
-        inner.bytes = inner.bytes.saturating_sub(bytes);
-        partial.iter().map(Request::items).sum()
-    }
-
-    /// Releases the partial spans for sending, because they will never be completed.
-    pub(super) fn add_partial(&self) {
-        let mut inner = self.lock();
-        let since_ms = unix_millis();
-        let batch = |request| Batch { request, origin: BatchOrigin::Otlp, attempts: 0, since_ms };
-        let partial = mem::take(&mut inner.partial).into_iter().map(batch);
-        inner.batches.extend(partial);
     }
 
     fn put_up_to(
@@ -375,24 +338,6 @@ mod tests {
         // Posted telemetry is spilled first.
         assert_eq!(buffer.remove_otlp().len(), 1);
         assert!(buffer.remove_all().len() > 1);
-    }
-
-    #[test]
-    fn partial_spans_are_kept_apart_until_their_end_is_known() {
-        let buffer = buffer();
-        assert_eq!(buffer.put_partial(one()).unwrap(), 1);
-        assert_eq!((buffer.oldest(), buffer.bytes()), (None, one().bytes().len()));
-        assert_eq!((buffer.forget_partial(), buffer.bytes()), (1, 0));
-        buffer.put_partial(one()).unwrap();
-        buffer.add_partial();
-        assert_eq!((waiting(&buffer).len(), buffer.forget_partial()), (1, 0));
-        assert_eq!((buffer.remove_all().len(), buffer.bytes()), (1, 0));
-        while buffer.put_partial(one()).is_ok() {}
-        assert!(buffer.put(one()).is_err(), "it takes room");
-        // Without reports of ends.
-        let buffer = Buffer::new(1 << 20).sending_partial();
-        buffer.put_partial(one()).unwrap();
-        assert_eq!(waiting(&buffer).len(), 1);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) use buffer::{Buffer, SharedBuffer, Unbuffered};
 use flight::Flights;
 use health::Awake;
 pub(crate) use health_check::health_check;
-use platform::{EventKind, PlatformEvent};
+use platform::PlatformEvent;
 use printed_lines::{DecodedContent, PrintedLines};
 use schedule::{
     BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, Waiting, decide,
@@ -48,9 +48,7 @@ pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
     match &config.choice.output {
         Output::Stdout => None,
         Output::Otlp(direct) | Output::Json(direct) => {
-            let buffer = Buffer::new(direct.flush.buffer_bytes);
-            let is_managed = config.function.is_managed_instance;
-            Some(Arc::new(if is_managed { buffer.sending_partial() } else { buffer }))
+            Some(Arc::new(Buffer::new(direct.flush.buffer_bytes)))
         }
     }
 }
@@ -120,8 +118,6 @@ impl Backend {
 
     /// Notes the beginning of an invocation, perhaps after a freeze.
     pub(crate) fn invoked(&mut self) {
-        // The last invocation was not cut off.
-        self.forget_partial();
         self.invocations += 1;
         self.flights.health.invoked();
         self.done = None;
@@ -130,54 +126,31 @@ impl Backend {
 
     /// Takes a platform event.
     pub(crate) fn platform_event(&mut self, event: &PlatformEvent, text: &str) {
-        if event.kind == EventKind::RuntimeDone && !event.is_cut_off() {
-            self.forget_partial();
-        }
         self.lines.platform_event(event, text, unix_millis());
     }
 
     /// Takes a line that the function or another extension printed.
     pub(crate) fn line(&mut self, line: &LogLine) -> LineFindings {
-        let DecodedContent { requests, partial, out_of_memory } =
-            self.lines.take(line, unix_millis());
-        let has_otlp = !(requests.is_empty() && partial.is_empty());
-        let found = requests.iter().chain(&partial).flat_map(roots);
-        let roots = has_otlp.then(|| found.collect());
+        let DecodedContent { requests, out_of_memory } = self.lines.take(line, unix_millis());
+        let roots = (!requests.is_empty()).then(|| requests.iter().flat_map(roots).collect());
         for request in requests {
-            self.put(Buffer::put, request);
-        }
-        for request in partial {
-            self.put(Buffer::put_partial, request);
+            self.counts.add(Count::Items, request.items());
+            self.put(request);
         }
         LineFindings { roots, out_of_memory }
     }
 
     /// Takes spans of X-Ray's documents.
-    pub(crate) fn xray(&mut self, requests: Vec<Request>, is_partial: bool) {
-        let put = if is_partial { Buffer::put_partial } else { Buffer::put };
+    pub(crate) fn xray(&mut self, requests: Vec<Request>) {
         for request in requests {
-            self.put_or_spill(put, request);
+            self.put(request);
         }
     }
 
-    fn put(&mut self, put: fn(&Buffer, Request) -> Result<usize, Unbuffered>, request: Request) {
-        self.counts.add(Count::Items, request.items());
-        self.put_or_spill(put, request);
-    }
-
-    fn put_or_spill(
-        &mut self,
-        put: fn(&Buffer, Request) -> Result<usize, Unbuffered>,
-        request: Request,
-    ) {
-        if let Err(unbuffered) = put(&self.buffer, request) {
+    fn put(&mut self, request: Request) {
+        if let Err(unbuffered) = self.buffer.put(request) {
             self.spill.put(unbuffered);
         }
-    }
-
-    /// Drops the partial spans of an invocation that ended normally, because its complete spans have come.
-    fn forget_partial(&self) {
-        self.counts.add(Count::Superseded, self.buffer.forget_partial());
     }
 
     /// Takes the extension's own telemetry. With the `json` output the events are sent instead.
@@ -300,14 +273,8 @@ impl Backend {
         }
     }
 
-    /// Sends the buffer until `end`, less the time for spilling, and spills the rest. `is_cut_off` is `true` if an invocation did
-    /// not end normally.
-    pub(crate) async fn shut_down(&mut self, end: Instant, is_cut_off: bool) {
-        if is_cut_off {
-            self.buffer.add_partial();
-        } else {
-            self.forget_partial();
-        }
+    /// Sends the buffer until `end`, less the time for spilling, and spills the rest.
+    pub(crate) async fn shut_down(&mut self, end: Instant) {
         self.finish_lines();
         let left = end.saturating_duration_since(Instant::now());
         // A failing backend gets one probe.

@@ -29,7 +29,6 @@ const MOST_WAITING: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct DecodedContent {
     pub(super) requests: Vec<Request>,
-    pub(super) partial: Vec<Request>,
     /// The runtime reports exhausted memory: the request id, if known, and the Unix time in nanoseconds.
     pub(super) out_of_memory: Option<(Option<String>, u64)>,
 }
@@ -114,9 +113,7 @@ impl PrintedLines {
                 for line in decoded.into_iter().filter(|line| line.request.items() > 0) {
                     let request = named(line.request, &self.service_name);
                     self.spans_of(&request);
-                    let of_kind =
-                        if line.is_partial { &mut taken.partial } else { &mut taken.requests };
-                    of_kind.push(request);
+                    taken.requests.push(request);
                 }
             }
         }

@@ -74,7 +74,6 @@ impl Spill {
 
 /// Spills the rest of a buffer after the end of the loop.
 pub(crate) async fn spill_rest(buffer: &SharedBuffer, output: &LineOutput, counts: &Arc<Counts>) {
-    buffer.add_partial();
     Spill::new(buffer, output, counts).finish(Instant::now() + REST_TIMEOUT).await;
 }
 

@@ -5,11 +5,8 @@ use crate::test_pipe::Pipe;
 use crate::test_spans::{Span, traces};
 use extensions_api::Registration;
 use platform::{Identity, LineSource};
-use simulator::secrets::{SecretAnswer, SecretServer};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::net::{TcpListener, TcpStream};
 
 /// A backend sink that sends to this simulated backend, and does not wait long beside a handler.
 fn backend(sink: &Sink) -> Backend {
@@ -75,7 +72,6 @@ fn kibibytes(number: usize) -> Request {
     spans
 }
 
-const MANAGED: (&str, &str) = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
 /// An endpoint where nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:9/api/default";
 
@@ -126,23 +122,6 @@ async fn a_probe_outlasts_the_handler_and_closes_the_circuit() {
 }
 
 #[tokio::test]
-async fn after_failed_probes_a_slower_backend_closes_the_circuit() {
-    let sink = sink_with_delay(Duration::from_millis(400)).await;
-    let mut backend = backend(&sink);
-    backend.invoked();
-    // Three flushes and two probes failed.
-    for _ in 0..5 {
-        backend.flights.health.failed(Duration::ZERO, None, unix_millis() - 20_000);
-    }
-    backend.buffer.put(one()).unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    assert!(!backend.due(Some(&running(false)), false), "the probe is under way");
-    backend.landed().await;
-    assert_eq!(backend.flights.health.at(unix_millis()), Health::Good);
-    assert_eq!((sink.spans().len(), backend.buffer.bytes()), (1, 0));
-}
-
-#[tokio::test]
 async fn an_overdue_flush_wakes_the_loop_immediately() {
     let sink = slow_sink().await;
     let mut backend = backend(&sink);
@@ -155,51 +134,6 @@ async fn an_overdue_flush_wakes_the_loop_immediately() {
     // The last decision was made when the flush was due.
     backend.decided_ms = backend.buffer.oldest().unwrap().0 + 1;
     assert_eq!(backend.wake_at_ms(None, false, now_ms), None);
-}
-
-#[tokio::test]
-async fn credentials_are_read_at_start_and_required_for_sending() {
-    let sink = slow_sink().await;
-    let secrets = SecretServer::start(SecretAnswer::Denied).await.unwrap();
-    let mut backend = backend_with(
-        sink.base(),
-        &[
-            ("LAMBDA_OTLP_SECRET", "ssm:/o2/auth"),
-            ("AWS_ENDPOINT_URL", &secrets.endpoint()),
-            ("AWS_REGION", "eu-west-1"),
-            ("AWS_ACCESS_KEY_ID", "AKID"),
-            ("AWS_SECRET_ACCESS_KEY", "simulated"),
-        ],
-    );
-    let asked = async {
-        while secrets.asked().is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), asked).await.expect("nothing is to be sent");
-    backend.invoked();
-    backend.buffer.put(one()).unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    assert!(!backend.due(Some(&running(true)), false));
-    backend.landed().await;
-    assert_eq!((sink.requests().len(), backend.counts.get(Count::FailedFlushes)), (0, 1));
-    assert!(backend.buffer.oldest().is_some(), "it is to be sent again");
-}
-
-#[tokio::test]
-async fn telemetry_of_a_panicking_flush_is_spilled_and_not_resent() {
-    let sink = Sink::builder().no_window().start().await.unwrap();
-    sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::Status(503)]));
-    let mut backend = backend(&sink);
-    let _log = TestLog::panicking_at("cannot deliver");
-    backend.invoked();
-    backend.buffer.put(one()).unwrap();
-    assert!(!backend.due(Some(&running(true)), false));
-    backend.landed().await;
-    backend.wait_written(Duration::from_mins(1)).await;
-    assert_eq!(backend.buffer.bytes(), 0);
-    assert_eq!((sink.requests().len(), backend.counts.get(Count::Spilled)), (1, 1));
-    assert_eq!(backend.flights.health.at(unix_millis()), Health::Good, "no fault of the backend");
 }
 
 #[tokio::test]
@@ -216,23 +150,6 @@ async fn after_a_panic_waiting_records_move_to_the_buffer() {
     assert!(buffered(&sink) > 0);
 }
 
-#[tokio::test]
-async fn only_the_first_three_frequent_invocations_wait_for_their_flush() {
-    let sink = Sink::builder().no_window().start().await.unwrap();
-    let mut backend = backend(&sink);
-    let mut waited = Vec::new();
-    for _ in 0..4 {
-        backend.invoked();
-        backend.buffer.put(one()).unwrap();
-        let is_flushed = !backend.due(Some(&running(true)), false);
-        if is_flushed {
-            backend.landed().await;
-        }
-        waited.push(is_flushed);
-    }
-    assert_eq!(waited, [true, true, true, false]);
-}
-
 #[tokio::test(start_paused = true)]
 async fn no_flush_begins_if_the_rest_of_the_hold_time_is_too_short() {
     // The hold time is one second, and a flush is expected to take 50 ms.
@@ -245,58 +162,6 @@ async fn no_flush_begins_if_the_rest_of_the_hold_time_is_too_short() {
         backend.buffer.put(one()).unwrap();
         assert_eq!(backend.due(Some(&running(true)), false), !begins, "{passed_ms}");
     }
-}
-
-#[tokio::test]
-async fn a_managed_instance_flushes_without_invocations() {
-    let sink = Sink::builder().no_window().start().await.unwrap();
-    let mut backend = backend_with(sink.base(), &[MANAGED]);
-    backend.flush.interval = Duration::ZERO;
-    backend.flush.timeout = Duration::from_mins(1);
-    backend.buffer.put(one()).unwrap();
-    assert!(!backend.due(None, false));
-    backend.landed().await;
-    assert_eq!(sink.spans().len(), 1);
-}
-
-#[tokio::test]
-async fn connections_are_replaced_if_the_environment_may_have_been_frozen() {
-    let sink = Sink::builder().no_window().start().await.unwrap();
-    for (variables, is_asking, expected) in
-        [(&[][..], true, 2), (&[], false, 1), (&[MANAGED], true, 1)]
-    {
-        let (endpoint, connections) = counted(&sink).await;
-        let mut backend = backend_with(&endpoint, variables);
-        for _ in 0..2 {
-            // Both clocks advanced by six seconds.
-            let silence = Duration::from_secs(6);
-            backend.awake = Awake::new(unix_millis() - 6000, Instant::now() - silence);
-            backend.due(None, is_asking);
-            backend.buffer.put(one()).unwrap();
-            backend.flights.begin(Duration::from_mins(1), false);
-            backend.landed().await;
-        }
-        assert_eq!(backend.counts.get(Count::Delivered), 2);
-        assert_eq!(connections.load(Ordering::SeqCst), expected, "{variables:?} {is_asking}");
-    }
-}
-
-/// Returns the endpoint of a proxy in front of the sink, and the number of connections to it.
-async fn counted(sink: &Sink) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, behind) = (listener.local_addr().unwrap().to_string(), sink.address());
-    let connections = Arc::<AtomicUsize>::default();
-    let counter = Arc::clone(&connections);
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            counter.fetch_add(1, Ordering::SeqCst);
-            let mut server = TcpStream::connect(behind).await.unwrap();
-            tokio::spawn(async move {
-                drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
-            });
-        }
-    });
-    (sink.base().replace(&behind.to_string(), &address), connections)
 }
 
 #[tokio::test]
@@ -361,7 +226,7 @@ async fn shutdown_sends_until_the_backend_fails_and_spills_the_rest() {
         for request in &waiting {
             backend.buffer.put(request.clone()).unwrap();
         }
-        backend.shut_down(Instant::now() + Duration::from_mins(1), false).await;
+        backend.shut_down(Instant::now() + Duration::from_mins(1)).await;
         let count = |count| usize::try_from(backend.counts.get(count)).unwrap();
         assert_eq!(sink.requests().len(), requests);
         assert_eq!((count(Count::Delivered), count(Count::Spilled)), (delivered, spilled));
@@ -376,22 +241,9 @@ async fn a_silent_backend_is_reported_at_shutdown() {
     let endpoint = format!("http://{}/api/default", silent.local_addr().unwrap());
     let mut backend = backend_with(&endpoint, &[]);
     backend.buffer.put(one()).unwrap();
-    backend.shut_down(Instant::now() + Duration::from_secs(2), false).await;
+    backend.shut_down(Instant::now() + Duration::from_secs(2)).await;
     assert_eq!(backend.counts.get(Count::FailedFlushes), 1);
     assert!(log.take().contains(&"cannot deliver, will try again".to_owned()));
-}
-
-#[tokio::test]
-async fn telemetry_of_an_aborted_flush_returns_to_the_buffer() {
-    let sink = Sink::builder().no_window().start().await.unwrap();
-    sink.script([ScriptedResponse::held()]);
-    let mut backend = backend(&sink);
-    backend.buffer.put(one()).unwrap();
-    backend.flights.begin(Duration::from_mins(1), false);
-    sink.wait_until(|counts| counts.requests == 1).await;
-    backend.stop().await;
-    assert_eq!(backend.buffer.remove_all(), [one()]);
-    assert_eq!(backend.counts.get(Count::FailedFlushes), 1);
 }
 
 #[tokio::test]
@@ -410,7 +262,7 @@ async fn while_stdout_is_blocked_a_full_buffer_keeps_acknowledged_telemetry() {
     assert_eq!(backend.wake_at_ms(None, false, 1000), None);
     // More than the queue holds.
     let large = kibibytes(33);
-    backend.xray(vec![large.clone(); REQUESTS], false);
+    backend.xray(vec![large.clone(); REQUESTS]);
     backend.write(vec![one()]);
     assert!(backend.is_behind());
     assert_eq!(backend.wake_at_ms(None, false, 1000), Some(1010));

@@ -1,7 +1,7 @@
 //! Printed lines in direct mode.
 
 use crate::fake_lambda::direct::{
-    FIRST, MINUTE, NO_HOLD, delivered, numbered, runtime_done, sending_to, silent, sink, spilled,
+    FIRST, MINUTE, NO_HOLD, delivered, runtime_done, sending_to, silent, sink, spilled,
 };
 use crate::fake_lambda::support::{
     Lambda, Script, invoke, read, shutdown, shutdown_within, traces, until,
@@ -75,13 +75,8 @@ pub(crate) fn root_of(request_id: &str, trace_id: &[u8; 16]) -> Vec<u8> {
 
 /// An OTLP line, as our exporter prints it.
 pub(crate) fn otlp_line(request: Request) -> String {
-    line_of(request, false)
-}
-
-/// The same, of spans that had not ended where `partial` says so.
-pub(crate) fn line_of(request: Request, partial: bool) -> String {
     let mut lines = Vec::new();
-    let envelope = Envelope { source: "orders", level: None, partial, ..Envelope::default() };
+    let envelope = Envelope { source: "orders", ..Envelope::default() };
     let mut encoder = LineEncoder::new(6, LineLimits::default());
     assert_eq!(encoder.encode(&envelope, request, &mut lines).dropped_items, 0);
     String::from_utf8(lines).unwrap()
@@ -401,18 +396,6 @@ async fn lines_are_refused_and_not_lost_while_stdout_is_blocked() {
 }
 
 #[tokio::test]
-async fn a_line_waits_for_its_span_for_a_limited_time() {
-    let sink = sink().await;
-    let mut lambda = sending_to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")], Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    lambda.telemetry(&[start(FIRST), line("a long handler\n")]).await;
-    until(|| bodies(&sink) == ["a long handler"]).await;
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    let next = lambda.next().await;
-    ended(lambda, next).await;
-}
-
-#[tokio::test]
 async fn lines_printed_during_the_last_flush_are_spilled() {
     let sink = silent().await;
     let mut lambda = sending_to(&sink, &[NO_HOLD], Script::default()).await;
@@ -425,17 +408,4 @@ async fn lines_printed_during_the_last_flush_are_spilled() {
     ended.unwrap();
     assert_eq!(spilled_bodies(&stdout.text()), ["early", "late"]);
     assert_eq!(counts.get(Count::SpillLost), 0);
-}
-
-#[tokio::test]
-async fn stdout_mode_does_not_write_log_lines_again() {
-    let types = [("O2_TELEMETRY_TYPES", "platform,function")];
-    let mut lambda = Lambda::start(&types).await;
-    lambda.next().await.answer(200, invoke(&numbered(1), MINUTE));
-    lambda.telemetry(&[start(&numbered(1)), line("plain\n")]).await;
-    lambda.telemetry(&[runtime_done(&numbered(1))]).await;
-    let next = lambda.next().await;
-    let (stdout, counts) = ended(lambda, next).await;
-    assert!(stdout.lines().map(read).all(|request| request.kind() != SignalKind::Logs));
-    assert_eq!((counts.get(Count::LogEvents), spilled(&stdout)), (1, 0));
 }

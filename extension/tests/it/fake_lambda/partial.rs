@@ -1,13 +1,12 @@
 //! Spans that are exported before they have ended, since their invocation is about to be cut off.
 
-use crate::fake_lambda::direct::{FIRST, MINUTE, runtime_done, sending_to, sink};
-use crate::fake_lambda::lines::{line, line_of, otlp_line, root, start};
-use crate::fake_lambda::support::{Lambda, Posted, Script, invoke, read, shutdown, until};
-use lambda_otlp_extension::Count;
+use crate::fake_lambda::direct::{FIRST, MINUTE, sending_to, sink};
+use crate::fake_lambda::lines::{root, start};
+use crate::fake_lambda::support::{Lambda, Posted, Script, invoke, read, shutdown};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use simulator::sink::Sink;
-use wire::{Request, SignalKind, Traces};
+use wire::{SignalKind, Traces};
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 
@@ -73,7 +72,7 @@ async fn an_invocation_with_a_partial_root_has_no_second_server_span() {
 }
 
 #[tokio::test]
-async fn a_partial_span_is_sent_unless_a_complete_one_follows() {
+async fn a_partial_span_is_sent_when_its_invocation_is_cut_off() {
     // The invocation is cut off.
     let backend = sink().await;
     let mut lambda = sending_to(&backend, &[], Script::default()).await;
@@ -94,38 +93,4 @@ async fn a_partial_span_is_sent_unless_a_complete_one_follows() {
     next.answer(200, shutdown("timeout"));
     lambda.ended().await.0.unwrap();
     assert_eq!(servers(&backend), 1);
-
-    // It ends after all, and exports the span again. The environment's end cuts off no handler.
-    let backend = sink().await;
-    let mut lambda = sending_to(&backend, &[], Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    assert_eq!(post_partial(&lambda, &root(FIRST)).await.status, 200);
-    assert_eq!(lambda.protobuf(SignalKind::Traces, &root(FIRST)).await.status, 200);
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    let next = lambda.next().await;
-    until(|| servers(&backend) == 1).await;
-    next.answer(200, shutdown("timeout"));
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    assert_eq!((servers(&backend), counts.get(Count::Superseded)), (1, 1));
-    assert_eq!(stdout.text(), "");
-}
-
-#[tokio::test]
-async fn a_printed_partial_span_is_sent_unless_completed_later() {
-    let check = async |told: &Value, printed: &[String], superseded: u64| {
-        let backend = sink().await;
-        let mut lambda = sending_to(&backend, &[], Script::default()).await;
-        lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-        let printed: Vec<Value> = printed.iter().map(|text| line(text.as_str())).collect();
-        assert_eq!(lambda.telemetry(&printed).await, 200);
-        lambda.telemetry(std::slice::from_ref(told)).await;
-        lambda.next().await.answer(200, shutdown("timeout"));
-        let (ended, _, counts) = lambda.ended().await;
-        ended.unwrap();
-        assert_eq!((servers(&backend), counts.get(Count::Superseded)), (1, superseded));
-    };
-    let root = || Request::trusted(SignalKind::Traces, root(FIRST));
-    check(&timed_out(), &[line_of(root(), true)], 0).await;
-    check(&runtime_done(FIRST), &[line_of(root(), true), otlp_line(root())], 1).await;
 }

@@ -2,7 +2,7 @@
 
 use crate::fake_lambda::direct::{FIRST, MINUTE, runtime_done, sending_to, sink};
 use crate::fake_lambda::lines::{root_of, start};
-use crate::fake_lambda::support::{Lambda, Script, invoke, now_ms, read, shutdown, traces, until};
+use crate::fake_lambda::support::{Lambda, Script, invoke, now_ms, read, shutdown, traces};
 use lambda_otlp_extension::Count;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
@@ -178,20 +178,6 @@ async fn a_subsegment_in_progress_is_a_partial_span() {
     lambda.ended().await.0.unwrap();
     let found = |name: &str| backend.spans().iter().filter(|span| span.item.name == name).count();
     assert_eq!(found("## handler"), 1);
-
-    let backend = sink().await;
-    let mut lambda = sending_to(&backend, &[], Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    send_document(&lambda, &in_progress(1));
-    send_document(&lambda, &subsegment(1));
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    let next = lambda.next().await;
-    let found = |name: &str| backend.spans().iter().filter(|span| span.item.name == name).count();
-    until(|| found("## handler") == 1).await;
-    next.answer(200, shutdown("spindown"));
-    let (ended, _, counts) = lambda.ended().await;
-    ended.unwrap();
-    assert_eq!((found("## handler"), counts.get(Count::Superseded)), (1, 1));
 
     // The lines tell them apart too.
     let mut lambda = Lambda::start(&[]).await;
