@@ -23,17 +23,3 @@ pub(crate) fn strings(texts: &[&str]) -> String {
     let strings: Vec<String> = texts.iter().map(|text| string(text)).collect();
     ["[", &strings.join(","), "]"].concat()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn written_objects_are_valid_json() {
-        assert_eq!(object(&[]), "{}");
-        let text =
-            object(&[("a\"b", "1"), ("c", &string("x\n\"y\"")), ("d", &strings(&["e", "f"]))]);
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(value, serde_json::json!({"a\"b": 1, "c": "x\n\"y\"", "d": ["e", "f"]}));
-    }
-}

@@ -138,12 +138,6 @@ fn invalid_toml_is_reported_with_its_line_and_ignored() {
     assert!(!complaint.contains("hunter2") && config.mistakes.len() == 1, "{complaint}");
 }
 
-#[test]
-fn an_invalid_value_is_reported_under_its_file_key() {
-    let complaint = config("[flush]\ninterval = \"soon\"\n", &[]).complaint();
-    assert!(complaint.contains("flush.interval of lambda-otlp.toml: "), "{complaint}");
-}
-
 /// A file that says other things than the variables beside it.
 const OTHER: &str = r#"
     [exporter]

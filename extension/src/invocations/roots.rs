@@ -114,7 +114,6 @@ pub(crate) fn string_attribute(attribute: &[u8], key: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::test_spans::{Span, traces};
-    use wire::SignalKind;
 
     #[test]
     fn root_spans_are_detected_by_parent_and_kind() {
@@ -133,11 +132,5 @@ mod tests {
         check(Span { kind: 2, request_id: Some("r-1"), ..Span::default() }, Some(Some("r-1")));
         check(Span { parent: [1; 8].into(), request_id: Some("r-1"), ..Span::default() }, None);
         check(Span { id: vec![1; 7], ..Span::default() }, None);
-    }
-
-    #[test]
-    fn the_service_name_is_read_from_the_resource() {
-        assert_eq!(service_name(&traces(&[Span::default()])).as_deref(), Some("orders"));
-        assert_eq!(service_name(&Request::trusted(SignalKind::Logs, Vec::new())), None);
     }
 }

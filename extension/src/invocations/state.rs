@@ -466,16 +466,6 @@ mod tests {
     }
 
     #[test]
-    fn the_hold_ends_with_runtime_done_or_before_the_deadline() {
-        let mut story = Story::new();
-        story.event(EventKind::InitStart, "", "success", 0);
-        story.invoke("first", 0);
-        assert_eq!(story.next_at(0), DEADLINE_MS - BEFORE_DEADLINE_MS);
-        story.event(EventKind::RuntimeDone, "first", "success", 30);
-        assert_eq!(story.next_at(30), 30);
-    }
-
-    #[test]
     fn telemetry_is_trusted_again_after_it_reports_an_end() {
         let mut story = Story::new();
         story.event(EventKind::InitStart, "", "success", 0);
@@ -486,33 +476,6 @@ mod tests {
         story.event(EventKind::RuntimeDone, "second", "success", 101_000);
         story.invoke("third", 200_000);
         assert_eq!(story.next_at(200_000), 200_000 + DEADLINE_MS - BEFORE_DEADLINE_MS);
-    }
-
-    #[test]
-    fn an_invocation_is_held_if_the_previous_one_failed() {
-        let mut story = Story::new();
-        story.event(EventKind::InitStart, "", "success", 0);
-        for (request_id, now_ms) in [("first", 0), ("second", 100), ("third", 200)] {
-            story.invoke(request_id, now_ms);
-        }
-        assert_eq!(story.next_at(200), 200);
-        story.event(EventKind::RuntimeDone, "third", "error", 210);
-        story.invoke("fourth", 300);
-        assert!(!story.0.may_call_next(300));
-        story.event(EventKind::RuntimeDone, "fourth", "success", 310);
-        assert_eq!(story.next_at(310), 310);
-        story.invoke("fifth", 400);
-        assert_eq!(story.next_at(400), 400);
-    }
-
-    #[test]
-    fn a_near_or_missing_deadline_disables_the_hold() {
-        let mut story = Story::new();
-        story.event(EventKind::InitStart, "", "success", 0);
-        story.invoke("first", 0);
-        assert_eq!(story.next_at(DEADLINE_MS - 1), DEADLINE_MS - 1);
-        story.0.invoke(&Invoke { request_id: "second".to_owned(), ..Invoke::default() }, 100_000);
-        assert_eq!(story.next_at(100_000), 100_000);
     }
 
     #[test]

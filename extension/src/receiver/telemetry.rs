@@ -288,23 +288,4 @@ mod tests {
         assert_eq!(intake.take(EVENT.as_bytes()), 503);
         assert_eq!(intake.counts.get(Count::Events), 1);
     }
-
-    #[test]
-    fn a_large_delivery_fits_the_bounds_of_the_subscription() {
-        let (sender, _receiver) = mpsc::channel(1);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-        let listener = runtime.block_on(Listener::bind(Surroundings::Elsewhere, 7)).unwrap();
-        assert!(listener.uri.ends_with("/telemetry/0000000000000007"), "{}", listener.uri);
-        let intake = listener.intake(sender, Arc::default(), false);
-        assert!(intake.room.available_permits() >= intake.max_body_bytes);
-        let event = EVENT.trim_matches(['[', ']']);
-        let large = event.replace(
-            r#""requestId":"r""#,
-            &format!(r#""requestId":"r","x":"{}""#, "x".repeat(1 << 20)),
-        );
-        let delivery = format!("[{}{large}]", format!("{event},").repeat(5_000));
-        assert!(delivery.len() < intake.max_body_bytes, "{}", delivery.len());
-        assert_eq!(intake.take(delivery.as_bytes()), 200);
-        assert_eq!(intake.counts.get(Count::Events), 5_001);
-    }
 }

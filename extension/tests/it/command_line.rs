@@ -274,29 +274,6 @@ mod backend {
     }
 
     #[tokio::test]
-    async fn certificates_are_verified() {
-        let (sink, authority) = (sink().await, Authority::new("Shop CA"));
-        let port = TlsFront::start(&sink, &authority, 2500).await.port();
-        let endpoint = format!("https://localhost:{port}/api/default");
-        let folder = tempfile::tempdir().unwrap();
-        let trusted = folder.path().join("shop.pem");
-        std::fs::write(&trusted, authority.pem()).unwrap();
-        let other = folder.path().join("other.pem");
-        std::fs::write(&other, Authority::new("Another CA").pem()).unwrap();
-        let run = async |file: &std::path::Path| {
-            let file = ("LAMBDA_OTLP_CA_FILE", file.to_str().unwrap().to_owned());
-            checks(&[&otlp(&endpoint, GOOD)[..], &[file]].concat()).await
-        };
-        let (code, lines) = run(&trusted).await;
-        assert_eq!((code, lines[3].as_str()), (0, "ok connection TLS, HTTP 200"), "{lines:#?}");
-        let (code, lines) = run(&other).await;
-        assert_eq!((code, lines.len()), (1, 6), "{lines:#?}");
-        assert!(lines[3].starts_with("failed connection cannot reach localhost"), "{lines:#?}");
-        assert!(lines[3].contains("LAMBDA_OTLP_CA_FILE"), "{lines:#?}");
-        assert_eq!(sink.log_records().len(), 1);
-    }
-
-    #[tokio::test]
     async fn the_health_check_supports_grpc_over_tls() {
         let (sink, authority) = (sink().await, Authority::new("Shop CA"));
         let server = GrpcFront::start(&sink).await.address();

@@ -6,9 +6,7 @@ use lambda_otlp_tests::stories::states::{self, End, MANY_LINES, State, Step};
 use lambda_otlp_tests::stories::{EXTENSION, Log, ROOT, Story, TRACE};
 use serde_json::json;
 use simulator::{LogFormat, LogLevel};
-use std::net::TcpListener;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// The longest pause of a story. Unit tests cover longer ones.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -91,19 +89,6 @@ async fn own_metrics_are_written_once_at_shutdown() {
     assert_eq!(own.len(), 4, "nothing was refused or lost: {own:?}");
     // Each once in the life of the environment, which is shorter than a minute.
     assert_eq!(log.points.get("lambda_otlp.extension.held"), Some(&1), "{:?}", log.points);
-}
-
-#[tokio::test]
-async fn the_root_is_found_among_several_requests() {
-    let payload = json!({"spans": [2, 1], "root": true});
-    let log = invoked(&[payload.clone(), payload]).await;
-    assert_eq!((log.own.len(), log.spans()), (6, vec!["internal ok".to_owned(); 2]));
-}
-
-#[tokio::test]
-async fn a_function_without_otlp_gets_invocation_spans() {
-    let log = invoked(&[json!({}), json!({"end": "fail"}), json!({})]).await;
-    assert_eq!(log.spans(), ["server ok", "server error", "server ok"]);
 }
 
 /// The bad invocation has no root: its own span is the extension's.
@@ -209,45 +194,6 @@ async fn a_busy_port_disables_only_the_otlp_receiver() {
 }
 
 #[tokio::test]
-async fn a_grpc_connection_survives_freezes() {
-    const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut story =
-        Story::with(&program(), |spec| spec.env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string()))
-            .await;
-    story.invoke(json!({})).await;
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    for frozen in [Duration::ZERO, Duration::from_secs(2)] {
-        tokio::time::sleep(frozen).await;
-        let client = client.clone();
-        let called = tokio::spawn(async move {
-            let request = http::Request::post(format!("http://localhost:{port}{EXPORT}"))
-                .header("content-type", "application/grpc")
-                .body(())
-                .unwrap();
-            let mut ready = client.ready().await.unwrap();
-            let (answer, mut body) = ready.send_request(request, false).unwrap();
-            body.send_data(vec![0; 5].into(), true).unwrap();
-            let mut incoming = answer.await.unwrap().into_body();
-            while incoming.data().await.is_some() {}
-            incoming.trailers().await.unwrap().unwrap()["grpc-status"].clone()
-        });
-        // The extension answers when the environment is awake.
-        for _ in 0..1000 {
-            story.invoke(json!({})).await;
-            if called.is_finished() {
-                break;
-            }
-        }
-        assert!(called.is_finished(), "the call is not answered");
-        assert_eq!(called.await.unwrap(), "0");
-    }
-    complete(story, End::Shutdown).await;
-}
-
-#[tokio::test]
 async fn the_config_file_is_read_in_lambda() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("settings.toml");
@@ -299,13 +245,6 @@ async fn events_of_one_mebibyte_block_no_other_telemetry() {
 }
 
 #[tokio::test]
-async fn shutdown_waits_for_an_outstanding_report() {
-    let log = told(&states::report_outstanding()).await;
-    assert_eq!(log.spans(), ["server ok"; 2]);
-    assert_eq!(log.points.get("aws.lambda.extension_overhead"), Some(&2), "{:?}", log.points);
-}
-
-#[tokio::test]
 async fn one_mebibyte_of_otlp_or_log_lines_loses_no_span() {
     let log = told(&states::mebibyte_of_otlp()).await;
     assert_eq!((log.own.len(), log.spans().len()), (506, 3));
@@ -319,16 +258,6 @@ async fn no_span_or_line_of_a_hundred_thousand_is_lost() {
         let log = told(&state).await;
         assert_eq!((log.own.len(), log.spans().len(), lines_in(&log)), (9, 3, MANY_LINES));
     }
-}
-
-#[tokio::test]
-async fn forty_environments_write_all_spans() {
-    let payload = json!({"spans": [3, 2], "root": true});
-    let story = Story::crowd(&program(), 40, &payload, |spec| spec).await;
-    assert!(story.results().iter().all(|result| result == "\"done\""), "{:?}", story.results());
-    let log = complete(story, End::Shutdown).await;
-    assert_eq!((log.own.len(), log.acknowledged), (200, 200), "{log:?}");
-    assert_eq!(log.spans(), vec!["internal ok".to_owned(); 40]);
 }
 
 #[tokio::test]

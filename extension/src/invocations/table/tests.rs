@@ -331,20 +331,6 @@ fn the_report_ends_the_span_if_configured() {
 }
 
 #[test]
-fn on_a_managed_instance_the_report_ends_the_span() {
-    let managed = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
-    let mut story = Story::new(&[managed]);
-    story.event(EventKind::Start, FIRST, 10_000);
-    story.event(EventKind::Start, SECOND, 10_500);
-    assert_eq!(story.due(), "");
-    story.event(EventKind::Report, FIRST, 12_000);
-    assert_eq!(story.due(), "server of 2000 ms, no parent, ok");
-    // Its beginning was said before there was a subscription.
-    story.event(EventKind::Report, "third", 13_000);
-    assert_eq!(story.due(), "server of 0 ms, no parent, ok");
-}
-
-#[test]
 fn an_early_end_waits_for_its_invocation_or_is_foreign() {
     let mut story = Story::new(&[]);
     story.event(EventKind::RuntimeDone, FIRST, 11_000);
@@ -375,27 +361,6 @@ fn an_invocation_without_an_end_is_closed_at_shutdown() {
     check("timeout", "server of 3000 ms, no parent, error");
     check("FAILURE", "server of 3000 ms, no parent, error");
     check("spindown", "server of 3000 ms, no parent, unset");
-}
-
-#[test]
-fn repeated_telemetry_events_are_ignored_and_counted() {
-    let mut story = Story::new(&[]);
-    story.invocation(FIRST, 10_000);
-    assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
-    story.event(EventKind::Start, FIRST, 10_000);
-    story.event(EventKind::RuntimeDone, FIRST, 11_000);
-    story.event(EventKind::Report, FIRST, 12_000);
-    assert_eq!(story.close("spindown", 20_000), "");
-    assert_eq!(story.counts.get(Count::Repeated), 3);
-}
-
-#[test]
-fn without_a_subscription_no_invocation_span_is_written() {
-    let mut story = Story::new(&[]);
-    story.table.spans = None;
-    story.invoke(FIRST, 10_000);
-    story.root_by_otlp(Some(FIRST), 10_000);
-    assert_eq!(story.close("spindown", 20_000), "");
 }
 
 #[test]

@@ -126,40 +126,6 @@ async fn a_truncated_line_is_ended_before_the_next_one() {
 }
 
 #[tokio::test]
-async fn partial_spans_share_no_line_with_other_spans() {
-    let pipe = Pipe::default();
-    pipe.fill(true);
-    let (output, _) = start(&pipe, None);
-    // The first is being written, the others gather behind it.
-    let (first, second, partial, last, ()) = tokio::join!(
-        write(&output, spans(1)),
-        write(&output, spans(2)),
-        output.write(spans(3), Marks { spill: false, partial: true }),
-        write(&output, spans(4)),
-        async { pipe.fill(false) }
-    );
-    assert!([first, second, partial, last].iter().all(Result::is_ok));
-    let text = pipe.text();
-    let lines = text.lines().filter_map(|line| wire::read_line(line, &Limits::default()));
-    let lines = lines.flat_map(|reading| reading.decoded);
-    let (partial, others): (Vec<_>, Vec<_>) = lines.partition(|line| line.is_partial);
-    let items = |lines: &[wire::DecodedLine]| -> Vec<usize> {
-        lines.iter().map(|line| line.request.items()).collect()
-    };
-    assert_eq!(items(&partial), [3]);
-    assert_eq!(items(&others).iter().sum::<usize>(), 1 + 2 + 4);
-}
-
-#[tokio::test]
-async fn a_large_request_is_one_line_if_it_fits() {
-    let pipe = Pipe::default();
-    let request = spans(7000);
-    assert!(request.bytes().len() > 300 << 10);
-    assert_eq!(write(&start(&pipe, None).0, request).await, Ok(0));
-    assert_eq!(pipe.items(), [7000]);
-}
-
-#[tokio::test]
 async fn lost_items_are_counted_and_acknowledged_ones_logged() {
     const LOST: &str = "acknowledged items are lost: neither the backend nor stdout accepted them";
     let (log, _guard) = TestLog::begin();
@@ -179,13 +145,6 @@ async fn lost_items_are_counted_and_acknowledged_ones_logged() {
         assert_eq!(counts.get(count), lost, "{is_spilled}");
         assert_eq!(log.take(), messages, "{is_spilled}");
     }
-}
-
-#[tokio::test]
-async fn stdout_mode_has_no_due_tasks() {
-    let config = Config::from_source(&BTreeMap::new());
-    let sink = crate::sink::Sink::open(&config, Pipe::default(), &Arc::default()).unwrap();
-    assert_eq!(sink.wake_at_ms(None, false, 1000), None);
 }
 
 #[tokio::test]
@@ -293,47 +252,6 @@ async fn a_slowly_read_pipe_refuses_no_request() {
     };
     assert!(written.is_ok() && !output.is_stuck());
     assert_eq!(pipe.items(), [1, 1, 1, 1, 1, 1, 1, 2]);
-}
-
-#[tokio::test]
-async fn queued_own_lines_are_written_once_the_pipe_is_read() {
-    let pipe = Pipe::default();
-    pipe.fill(true);
-    let (output, _) = start(&pipe, None);
-    let mut waiting = Vec::new();
-    let returned = loop {
-        match output.queue(vec![spans(1)], Marks::default()) {
-            Ok(written) => waiting.push(written),
-            Err(requests) => break requests,
-        }
-    };
-    assert_eq!(returned, [spans(1)], "what has no room comes back");
-    assert!(waiting.len() >= QUEUE, "{}", waiting.len());
-    let items = waiting.len();
-    // They are written without waiting senders.
-    waiting.drain(..items - 1);
-    pipe.fill(false);
-    assert!(waiting.pop().unwrap().await.is_ok());
-    assert_eq!(pipe.items().iter().sum::<usize>(), items);
-}
-
-#[tokio::test]
-async fn shutdown_completes_the_current_line_and_starts_no_other() {
-    let pipe = Pipe::default();
-    pipe.fill(true);
-    let (output, _) = start(&pipe, None);
-    let begun = output.queue(vec![spans(2)], Marks::default()).unwrap();
-    while output.progress.current().is_none() {
-        tokio::task::yield_now().await;
-    }
-    let behind = output.queue(vec![spans(3)], Marks::default()).unwrap();
-    output.end(Duration::from_millis(1)).await;
-    assert!(output.pending.load(Ordering::SeqCst) > 0, "it has waited so long and no longer");
-    tokio::join!(output.end(Duration::from_mins(1)), async { pipe.fill(false) });
-    assert_eq!(begun.await, Ok(0));
-    assert!(behind.await.is_err());
-    assert_eq!(write(&output, spans(4)).await, Err(Refused));
-    assert_eq!(pipe.items(), [2]);
 }
 
 #[tokio::test]

@@ -373,6 +373,10 @@ mod tests {
         check(&[(1, 5000); 3], &[2, 1]);
         check(&[(1, 4000); 3], &[2, 1]);
         let (spill, own) = (Marks { spill: true, partial: false }, Marks::default());
-        assert_eq!(together(&[(1, 1, own), (1, 1, own), (1, 1, spill)]), [2, 1]);
+        let partial = Marks { spill: false, partial: true };
+        assert_eq!(
+            together(&[(1, 1, own), (1, 1, own), (1, 1, spill), (1, 1, partial)]),
+            [2, 1, 1]
+        );
     }
 }

@@ -20,18 +20,6 @@ const FROZEN: Duration = Duration::from_secs(3);
 const LATE: Duration = Duration::from_secs(6);
 
 #[tokio::test]
-async fn forty_environments_deliver_all_spans() {
-    let sink = sink().await;
-    let payload = json!({"spans": [3, 2], "root": true});
-    let story = Story::crowd(&program(), 40, &payload, |spec| sending_to(sink.base(), spec)).await;
-    assert!(story.results().iter().all(|result| result == "\"done\""), "{:?}", story.results());
-    let account = account(story, End::Shutdown, &sink).await;
-    account.balances(false);
-    assert_eq!((account.log.acknowledged, account.spilled()), (200, 0), "{account:?}");
-    assert_eq!((account.delivered.len(), account.made), (200, 40), "{account:?}");
-}
-
-#[tokio::test]
 async fn restored_environments_and_managed_instances_deliver_all_spans() {
     for initialization in [Initialization::SnapStart, Initialization::ManagedInstances] {
         let sink = sink().await;

@@ -63,12 +63,6 @@ async fn spans_are_spilled_quickly_if_the_backend_hangs() {
 }
 
 #[tokio::test]
-async fn spans_are_spilled_if_the_backend_closes_connections() {
-    let sink = always(ScriptedResponse::CloseBeforeBody).await;
-    taken_by_nobody(&sink, sink.base(), true).await;
-}
-
-#[tokio::test]
 async fn spans_are_spilled_if_the_backend_host_is_unknown() {
     taken_by_nobody(&sink().await, "http://nowhere.invalid/api/default", false).await;
 }
@@ -149,15 +143,6 @@ async fn no_acknowledged_span_is_lost_when_the_handler_fails() {
         account.balances(false);
         assert_eq!(account.delivered.len() + account.spilled(), 14, "{end}: {account:?}");
     }
-}
-
-#[tokio::test]
-async fn spans_are_spilled_on_a_timeout_with_a_hanging_backend() {
-    let sink = always(ScriptedResponse::held()).await;
-    let payloads = [json!({"spans": [3], "root": true}), json!({"spans": [2], "end": "hang"})];
-    let account = told(&sink, sink.base(), &payloads, |spec| spec.timeout(SHORT)).await;
-    account.balances(false);
-    assert_eq!((account.delivered.len(), account.spilled()), (0, 5), "{account:?}");
 }
 
 #[tokio::test]

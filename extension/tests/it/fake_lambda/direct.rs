@@ -56,39 +56,6 @@ async fn post(lambda: &Lambda, spans: u64) {
     assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(spans)).await.status, 200);
 }
 
-#[tokio::test]
-async fn an_attribute_with_a_colliding_column_is_renamed_and_counted() {
-    let sink = sink().await;
-    let mut lambda = sending_to(&sink, &[], Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let mut request = Vec::new();
-    Writer::new(&mut request).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |span| {
-                span.bytes(1, &[3; 16]);
-                span.bytes(2, &[4; 8]);
-                for key in ["order id", "order-id"] {
-                    span.message(9, |attribute| {
-                        attribute.string(1, key);
-                        attribute.message(2, |value| value.string(1, "17"));
-                    });
-                }
-            });
-        });
-    });
-    assert_eq!(lambda.protobuf(SignalKind::Traces, &request).await.status, 200);
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    lambda.next().await.answer(200, shutdown("spindown"));
-    let (ended, _, counts) = lambda.ended().await;
-    ended.unwrap();
-    assert_eq!(counts.get(Count::Renamed), 1, "{counts}");
-    let spans = sink.spans();
-    let keys = spans.iter().flat_map(|span| &span.item.attributes).map(|attribute| &*attribute.key);
-    assert!(
-        keys.clone().any(|key| key == "order id") && keys.clone().any(|key| key == "attr_order-id")
-    );
-}
-
 /// Runs an extension without a report of the handler's end, and acknowledges posts of these numbers of spans.
 async fn left_behind(sink: &Sink, more: &[(&str, &str)], posts: &[u64]) -> (Lambda, Call) {
     let script = Script { subscribe: &[404], ..Script::default() };
@@ -422,27 +389,6 @@ async fn a_zero_flush_timeout_sends_only_during_handlers() {
     lambda.ended().await.0.unwrap();
 }
 
-#[tokio::test]
-async fn a_rejected_signal_does_not_delay_the_others() {
-    let sink = sink().await;
-    let refused = vec![ScriptedResponse::Status(404); 100];
-    sink.script_for(simulator::sink::Signal::Metrics, refused);
-    let variables = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s")];
-    let mut lambda = sending_to(&sink, &variables, Script::default()).await;
-    let mut next = lambda.next().await;
-    // These invocations are kept for their flushes. Three failures would open the circuit.
-    for number in 0..3 {
-        next.answer(200, invoke(&numbered(number), MINUTE));
-        post(&lambda, 1).await;
-        lambda.telemetry(&[runtime_done(&numbered(number))]).await;
-        next = lambda.next().await;
-        assert_eq!(delivered(&sink), number + 1);
-    }
-    assert_eq!(lambda.counts.get(Count::FailedFlushes), 0);
-    next.answer(200, shutdown("spindown"));
-    lambda.ended().await.0.unwrap();
-}
-
 /// A request with one log record that has these attributes.
 fn log_record(keys: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -488,7 +434,7 @@ async fn adapted_to(backend: &str) -> (Vec<String>, Vec<String>, Arc<Counts>) {
     let variables = [("LAMBDA_OTLP_BACKEND", backend)];
     let mut lambda = sending_to(&sink, &variables, Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let record = log_record(&["_timestamp", "body", "order"]);
+    let record = log_record(&["_timestamp", "body", "order id", "order-id"]);
     assert_eq!(lambda.protobuf(SignalKind::Logs, &record).await.status, 200);
     let points = gauges(&[f64::INFINITY, 1.0]);
     assert_eq!(lambda.protobuf(SignalKind::Metrics, &points).await.status, 200);
@@ -510,9 +456,10 @@ async fn adapted_to(backend: &str) -> (Vec<String>, Vec<String>, Arc<Counts>) {
 #[tokio::test]
 async fn telemetry_is_adapted_only_for_openobserve() {
     let (keys, gauges, counts) = adapted_to("openobserve").await;
-    assert_eq!(keys, ["attr__timestamp", "attr_body", "order"]);
+    assert_eq!(keys, ["attr__timestamp", "attr_body", "order id", "attr_order-id"]);
     assert_eq!((gauges, counts.get(Count::Rejected)), (vec!["b".to_owned()], 1));
+    assert_eq!(counts.get(Count::Renamed), 1, "of two keys with one column");
     let (keys, gauges, counts) = adapted_to("otlp").await;
-    assert_eq!(keys, ["_timestamp", "body", "order"]);
+    assert_eq!(keys, ["_timestamp", "body", "order id", "order-id"]);
     assert_eq!((gauges.len(), counts.get(Count::Rejected)), (2, 0));
 }

@@ -1,7 +1,7 @@
 //! The `json` output, with the variables of OpenObserve's extension, and OTLP by each protocol.
 
 use crate::fake_lambda::direct::{
-    FIRST, MINUTE, delivered, runtime_done, sending_to, silent, sink, spilled, three_spans,
+    FIRST, MINUTE, delivered, runtime_done, sending_to, silent, sink, three_spans,
 };
 use crate::fake_lambda::lines::{TIME, ended, line, otlp_line, spilled_bodies, start};
 use crate::fake_lambda::support::{Call, Lambda, Script, invoke, read, traces};
@@ -9,7 +9,6 @@ use lambda_otlp_extension::{Count, Counts};
 use serde_json::{Value, json};
 use simulator::sink::{ScriptedResponse, Sink};
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use wire::{Request, SignalKind};
 
 /// An extension that knows nothing but the variables of OpenObserve's.
@@ -156,13 +155,6 @@ async fn spans_sent_over_grpc_are_accepted_by_a_grpc_receiver() {
     };
     assert_eq!(written(&backend.stdout.text()), 4);
     assert_eq!((printed.as_str(), counts.get(Count::Spilled)), ("", 0));
-}
-
-#[tokio::test]
-async fn spans_are_spilled_if_the_grpc_server_is_unreachable() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let (printed, _) = sent_to(&format!("http://{closed}")).await;
-    assert_eq!(spilled(&printed), 4);
 }
 
 /// As [`three_spans`], over gRPC.

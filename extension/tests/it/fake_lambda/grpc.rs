@@ -17,7 +17,6 @@ const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/
 const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
 const TAKEN: &str = "200 application/grpc 0";
-const FULL: &str = "200 application/grpc 14 the extension is full, send again";
 
 type Client = SendRequest<Bytes>;
 
@@ -277,24 +276,6 @@ async fn stalled_calls_do_not_block_other_calls() {
     }
     assert_eq!(export(&mut client, 3).await, TAKEN);
     assert_eq!(lambda.counts.get(Count::RefusedFull), 0);
-}
-
-#[tokio::test]
-async fn calls_are_refused_immediately_while_stdout_is_blocked() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
-    let mut client = connect(lambda.receiver).await;
-    lambda.stdout.fill(true);
-    assert_eq!(export(&mut client, 1).await, FULL);
-    // They do not wait for the first one.
-    let begun = tokio::time::Instant::now();
-    for _ in 0..100 {
-        assert_eq!(export(&mut client, 2).await, FULL);
-    }
-    assert!(begun.elapsed() < 100 * Duration::from_millis(100));
-    lambda.stdout.fill(false);
-    while export(&mut client, 2).await != TAKEN {}
-    assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Traces, 2)]);
 }
 
 #[tokio::test]

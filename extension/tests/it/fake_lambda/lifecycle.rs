@@ -1,6 +1,6 @@
 //! The extension's life with a scripted Lambda: calls, holds of `next`, and output.
 
-use crate::fake_lambda::support::{self, Lambda, Script, invoke, shutdown};
+use crate::fake_lambda::support::{self, Lambda, invoke, shutdown};
 use lambda_otlp_extension::Count;
 use lambda_otlp_extension::Fatal;
 use serde_json::{Value, json};
@@ -248,35 +248,12 @@ async fn telemetry_received_before_shutdown_is_written() {
 }
 
 #[tokio::test]
-async fn a_shutdown_without_an_invocation_ends_and_writes_nothing() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, shutdown("spindown"));
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
-    assert_eq!(stdout.text(), "");
-}
-
-#[tokio::test]
 async fn unknown_events_are_ignored() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, r#"{"eventType":"HIBERNATE"}"#);
     lambda.next().await.answer(200, "nonsense");
     lambda.next().await.answer(200, shutdown("spindown"));
     lambda.ended().await.0.unwrap();
-}
-
-#[tokio::test]
-async fn a_refused_subscription_does_not_stop_the_extension() {
-    for subscribe in [&[202][..], &[404], &[500, 500], &[400, 400], &[400, 200]] {
-        let script = Script { subscribe, ..Script::default() };
-        let mut lambda = Lambda::scripted(&[], script).await;
-        lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-        if !subscribe.contains(&200) {
-            // Nothing will come that is worth waiting for.
-            lambda.next().await.answer(200, shutdown("spindown"));
-            lambda.ended().await.0.unwrap();
-        }
-    }
 }
 
 #[tokio::test]
@@ -291,23 +268,4 @@ async fn a_refused_register_or_next_call_ends_the_extension() {
         lambda.next().await.answer(status, "{}");
         assert!(matches!(lambda.ended().await.0, Err(Fatal::Api(_))));
     }
-}
-
-#[tokio::test]
-async fn the_extension_tolerates_invalid_variables_and_a_busy_port() {
-    let busy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = busy.local_addr().unwrap().port().to_string();
-    let mut lambda = Lambda::start(&[
-        ("OTEL_LAMBDA_RECEIVER_PORT", &port),
-        ("LAMBDA_OTLP_LINE", "tiny"),
-        ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
-        ("O2_TELEMETRY_TYPES", "everything"),
-    ])
-    .await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
-    lambda.next().await.answer(200, shutdown("spindown"));
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
-    assert_eq!(stdout.platform_metrics().len(), 4);
 }

@@ -1,6 +1,6 @@
 //! OTLP over HTTP: accepted and refused requests, and their answers.
 
-use crate::fake_lambda::support::{Lambda, Posted, get, read, shutdown, traces, until};
+use crate::fake_lambda::support::{Lambda, Posted, get, read, shutdown, traces};
 use lambda_otlp_extension::Count;
 use serde_json::json;
 use std::fmt::Debug;
@@ -202,38 +202,6 @@ async fn the_health_and_completion_routes_answer() {
     let _next = lambda.next().await;
     assert_eq!(get(&lambda.receiver.to_string(), "/health").await.status, 200);
     assert_eq!(lambda.otlp("/invocation/complete", &[], b"").await.status, 200);
-}
-
-#[tokio::test]
-async fn a_megabyte_of_spans_fits_lines_shorter_than_60_kib() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
-    let body = traces(16_000);
-    assert!(body.len() > 900_000, "{}", body.len());
-    assert_eq!(lambda.protobuf(SignalKind::Traces, &body).await.status, 200);
-    assert_eq!(lambda.stdout.items(SignalKind::Traces), 16_000);
-    let longest = lambda.stdout.text().lines().map(str::len).max();
-    assert!(longest.is_some_and(|bytes| bytes < 60 * 1024), "{longest:?}");
-}
-
-#[tokio::test]
-async fn concurrent_requests_share_a_line() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
-    lambda.stdout.fill(true);
-    let one = traces(1);
-    let post = || async { lambda.protobuf(SignalKind::Traces, &one).await.status };
-    let emptied = async {
-        until(|| lambda.stdout.waiting() > 0).await;
-        // The first is being written, the others are on their way.
-        tokio::join!(post(), post(), post(), async {
-            until(|| lambda.counts.get(Count::Received) == 4).await;
-            lambda.stdout.fill(false);
-        })
-    };
-    let (first, (second, third, fourth, ())) = tokio::join!(post(), emptied);
-    assert_eq!([first, second, third, fourth], [200; 4]);
-    assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Traces, 3)]);
 }
 
 #[tokio::test]
