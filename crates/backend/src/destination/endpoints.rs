@@ -1,7 +1,5 @@
 //! The URL of each signal.
 
-use super::family::Family;
-use super::organization::missing_organization;
 use super::variables::{
     ENDPOINT, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_LOGS_ENDPOINT,
     OTEL_METRICS_ENDPOINT, OTEL_TRACES_ENDPOINT,
@@ -192,4 +190,83 @@ fn of_organization(mut base: Url, organization: &str) -> Option<Url> {
     let [_, added] = [&base, &with].map(Url::path);
     let suffix = added.get(base.path().trim_end_matches('/').len()..)?;
     if base.path().ends_with(suffix) { Some(base) } else { Some(with) }
+}
+
+/// The variables that name the endpoint. Credentials of one family never go to an endpoint of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// `LAMBDA_OTLP_…`
+    Ours,
+    /// `OTEL_EXPORTER_OTLP_…`
+    OpenTelemetry,
+    /// `O2_…`, of OpenObserve's extension.
+    OpenObserve,
+}
+
+impl Family {
+    /// The first family whose endpoint is set. The endpoint of one signal may be meant for the function's SDK only.
+    pub(super) fn of(reader: &Reader<'_>) -> Option<Self> {
+        let signals = [OTEL_TRACES_ENDPOINT, OTEL_METRICS_ENDPOINT, OTEL_LOGS_ENDPOINT];
+        let is_set = |name: &&str| reader.is_set(name);
+        if reader.is_set(ENDPOINT) {
+            Some(Self::Ours)
+        } else if reader.is_set(OTEL_ENDPOINT) || signals.iter().all(is_set) {
+            Some(Self::OpenTelemetry)
+        } else if [O2_ORGANIZATION, O2_AUTHORIZATION].iter().any(is_set) {
+            Some(Self::OpenObserve)
+        } else {
+            signals.iter().any(is_set).then_some(Self::OpenTelemetry)
+        }
+    }
+}
+
+/// The domain of OpenObserve Cloud. Any other host may be a collector or a proxy that adds the organization.
+const CLOUD: &str = "openobserve.ai";
+
+/// Returns the mistake in an OpenObserve Cloud URL without an organization, which the service answers with 404.
+///
+/// Source: OpenObserve's documentation, "OTLP/HTTP": the endpoint is `https://{host}/api/{organization}/v1/{signal}`.
+pub fn missing_organization(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    let is_cloud = host.strip_suffix(CLOUD).is_some_and(|it| it.is_empty() || it.ends_with('.'));
+    let segments: Vec<&str> = url.path_segments()?.filter(|it| !it.is_empty()).collect();
+    // `v1` begins the path of a signal.
+    let is_named = |pair: &[&str]| matches!(pair, ["api", organization] if *organization != "v1");
+    (is_cloud && !segments.windows(2).any(is_named)).then(|| {
+        format!(
+            "the URL of OpenObserve Cloud names no organization; give it as OpenObserve shows it under Data sources: \
+             https://{host}/api/{{organization}}"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_openobserve_cloud_urls_require_an_organization() {
+        let check = |url: &str, is_missing: bool| {
+            let found = missing_organization(&Url::parse(url).unwrap());
+            assert_eq!(found.is_some(), is_missing, "{url}: {found:?}");
+        };
+        check("https://api.openobserve.ai", true);
+        check("https://api.openobserve.ai/", true);
+        check("https://api.openobserve.ai/api", true);
+        check("https://api.openobserve.ai/api/", true);
+        check("https://api.openobserve.ai/v1/traces", true);
+        check("https://api.openobserve.ai/api/v1/traces", true);
+        check("https://API.OpenObserve.ai/default", true);
+        check("https://cloud.openobserve.ai/web/?org_identifier=shop", true);
+        check("https://openobserve.ai", true);
+        check("https://api.openobserve.ai/api/shop", false);
+        check("https://api.openobserve.ai/api/shop/", false);
+        check("https://api.openobserve.ai/api/shop/v1/logs", false);
+        // Other hosts are not checked.
+        check("http://127.0.0.1:4318", false);
+        check("http://collector:4318", false);
+        check("https://o2.example.com", false);
+        check("https://notopenobserve.ai", false);
+        check("https://openobserve.ai.example.com", false);
+    }
 }

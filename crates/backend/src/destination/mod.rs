@@ -1,25 +1,145 @@
 //! The settings of one backend, shared by all senders.
 
-mod compression;
-mod config;
 mod endpoints;
-mod family;
-mod headers;
-mod limits;
-mod organization;
 mod own_authority;
-mod profile;
-mod stream;
+mod requests;
 mod variables;
+
+pub use endpoints::Endpoints;
+use endpoints::Family;
+pub use endpoints::missing_organization;
+pub use own_authority::OwnAuthority;
+pub(crate) use requests::{STREAM_NAME, stream_header};
+use settings::{Headers, Proxy, Reader, SecretReference};
+use std::time::Duration;
+use url::Url;
+use variables::{BACKEND, OTEL_COMPRESSION, PROXY, SECRET};
+pub use variables::{DESTINATION, O2_DESTINATION, PROXY_ROW, SECRET_ROW};
+#[cfg(feature = "lean")]
+use wire::SignalKind;
+
+/// One backend and its connection settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationConfig {
+    pub endpoints: Endpoints,
+    /// Headers of every request, including credentials.
+    pub headers: Headers,
+    /// The location of the authorization header, which replaces the one in `headers`.
+    pub secret: Option<SecretReference>,
+    /// Certificate authorities trusted in addition to the system's.
+    pub own_authority: Option<OwnAuthority>,
+    pub proxy: Option<Proxy>,
+    /// OpenObserve's stream for traces and logs.
+    pub stream: Option<String>,
+    pub profile: Profile,
+    pub request_timeout: Duration,
+    pub compression: Compression,
+    /// Maximum size of a request before compression, in bytes.
+    pub max_request_bytes: usize,
+    /// Maximum number of columns of one OpenObserve stream in one request. A lower limit stated by the backend wins.
+    pub max_columns: usize,
+}
+
+/// OpenObserve's default of `ZO_COLS_PER_RECORD_LIMIT`.
+const DEFAULT_MAX_COLUMNS: usize = 1000;
+
+impl DestinationConfig {
+    /// Creates a destination with this base URL and default settings.
+    pub fn new(base: &Url) -> Self {
+        Self {
+            endpoints: Endpoints::from_base(base),
+            headers: Headers::new(),
+            secret: None,
+            own_authority: None,
+            proxy: None,
+            stream: None,
+            profile: Profile::default(),
+            request_timeout: requests::DEFAULT_TIMEOUT,
+            compression: Compression::default(),
+            max_request_bytes: 4 << 20,
+            max_columns: DEFAULT_MAX_COLUMNS,
+        }
+    }
+
+    /// Derives the destination of OpenObserve's older log endpoint, `…/api/{organization}/{stream}/_json`. `None` if the log
+    /// endpoint is not OpenObserve's.
+    #[cfg(feature = "lean")]
+    pub fn json_stream(&self) -> Option<Self> {
+        const DEFAULT_STREAM: &str = "default";
+        let mut url = self.endpoints.of(SignalKind::Logs).clone();
+        let base = url.path().strip_suffix(SignalKind::Logs.path())?.to_owned();
+        url.set_path(&base);
+        let stream = self.stream.as_deref().unwrap_or(DEFAULT_STREAM);
+        url.path_segments_mut().ok()?.pop_if_empty().push(stream).push("_json");
+        let mut destination = self.clone();
+        destination.endpoints.set(SignalKind::Logs, url);
+        // The transport translates the endpoint's answers to those of OpenObserve's OTLP endpoints. The path names the stream.
+        destination.profile = Profile::OpenObserve;
+        destination.stream = None;
+        Some(destination)
+    }
+
+    /// Reads the rows of [`DESTINATION`](super::DESTINATION), and those of [`SECRET_ROW`](super::SECRET_ROW) and
+    /// [`PROXY_ROW`](super::PROXY_ROW) if the table has them. Returns `None` without a usable endpoint; the reader then holds the
+    /// mistake.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let family = Family::of(reader);
+        let profiles = [("openobserve", Profile::OpenObserve), ("otlp", Profile::Otlp)];
+        let compressions = [("gzip", Compression::Gzip), ("none", Compression::None)];
+        let profile = reader.choice(BACKEND, &profiles, Profile::default());
+        let compression = reader.choice(OTEL_COMPRESSION, &compressions, Compression::default());
+        let max_request_bytes = requests::max_request_bytes(reader);
+        let request_timeout = requests::request_timeout(reader);
+        let secret = reader.has_row(SECRET).then(|| reader.secret_reference(SECRET)).flatten();
+        let headers = requests::headers(reader, family);
+        let own_authority = OwnAuthority::read(reader);
+        let proxy = reader.has_row(PROXY).then(|| proxy(reader)).flatten();
+        let stream = requests::stream(reader, family);
+        let endpoints = Endpoints::read(reader, family)?;
+        // Over gRPC, a header names the organization.
+        if headers.get("organization").is_none() && !endpoints.name_organizations(reader) {
+            return None;
+        }
+        endpoints.warn_of_plain_text(reader);
+        Some(Self {
+            endpoints,
+            headers,
+            secret,
+            own_authority,
+            proxy,
+            stream,
+            profile,
+            request_timeout,
+            compression,
+            max_request_bytes,
+            max_columns: DEFAULT_MAX_COLUMNS,
+        })
+    }
+}
+
+/// Returns the proxy of our own variable, which only applies to the backend, or else the one of the standard variables.
+fn proxy(reader: &mut Reader<'_>) -> Option<Proxy> {
+    let proxy = reader.proxy(PROXY);
+    if reader.is_set(PROXY) { proxy.as_ref().map(Proxy::new) } else { Proxy::read(reader) }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    None,
+    #[default]
+    Gzip,
+}
+
+/// The kind of backend, which determines the adaptation of requests and the meaning of responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// OpenObserve: an empty `partial_success` for logs means that nothing was written, and metrics are adapted so that they add
+    /// up.
+    #[default]
+    OpenObserve,
+    /// Any other OTLP backend: responses mean what the specification says, and telemetry is sent unchanged.
+    Otlp,
+}
 
 #[cfg(test)]
 mod tests;
-
-pub use compression::Compression;
-pub use config::DestinationConfig;
-pub use endpoints::Endpoints;
-pub use organization::missing_organization;
-pub use own_authority::OwnAuthority;
-pub use profile::Profile;
-pub(crate) use stream::{STREAM_NAME, stream_header};
-pub use variables::{DESTINATION, O2_DESTINATION, PROXY_ROW, SECRET_ROW};

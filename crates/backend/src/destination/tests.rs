@@ -400,38 +400,6 @@ fn an_invalid_certificate_file_is_reported_with_its_path() {
 }
 
 #[test]
-fn proxy_variables_select_a_proxy_per_scheme() {
-    let check = |source: &dyn Source, http: &str, https: &str, exempt: &str| {
-        let mut reader = Reader::new(source, TABLE);
-        let proxy = DestinationConfig::read(&mut reader).unwrap().proxy;
-        assert_eq!(reader.finish(), []);
-        let shown = |url: Option<Url>| url.map_or(String::new(), Into::into);
-        let found = proxy.map(|proxy| (shown(proxy.http), shown(proxy.https), proxy.exempt));
-        assert_eq!(found.unwrap_or_default(), (http.into(), https.into(), exempt.into()));
-    };
-    let endpoint = ("LAMBDA_OTLP_ENDPOINT", "http://localhost");
-    check(&[endpoint], "", "", "");
-    check(&[endpoint, ("NO_PROXY", "a.example.com")], "", "", "");
-    check(&[endpoint, ("HTTPS_PROXY", "p:3128")], "", "http://p:3128/", "");
-    check(
-        &[endpoint, ("HTTP_PROXY", "https://q"), ("NO_PROXY", "10.0.0.0/8")],
-        "https://q/",
-        "",
-        "10.0.0.0/8",
-    );
-    check(
-        &[endpoint, (PROXY, "http://me:pw@p"), ("HTTPS_PROXY", "q"), ("NO_PROXY", "*")],
-        "http://me:pw@p/",
-        "http://me:pw@p/",
-        "",
-    );
-    let source = [endpoint, (PROXY, "http://me:hunter2@p")];
-    let reader = Reader::new(&source, TABLE);
-    let shown: Vec<String> = reader.shown().iter().map(ToString::to_string).collect();
-    assert!(shown.contains(&format!("{PROXY}=http://****@p (from given)")), "{shown:?}");
-}
-
-#[test]
 fn a_table_without_secret_and_proxy_rows_ignores_both() {
     const LEAN: Table = Table::new(&[DESTINATION, O2_DESTINATION]);
     let source = [

@@ -123,26 +123,4 @@ mod tests {
         let empty = Request::encode::<wire::Logs>(&ExportLogsServiceRequest::default());
         assert_eq!(Outcome::unsent(empty, Reason::Deadline, Fate::Park), Outcome::default());
     }
-
-    #[test]
-    fn adding_outcomes_sums_their_counts() {
-        let mut outcome = Outcome::unsent(one_record(), Reason::Deadline, Fate::Park);
-        outcome.warning = "older".to_owned();
-        let other = Outcome {
-            accepted: 2,
-            ambiguous_items: 3,
-            requests_sent: 4,
-            bytes_sent: 5,
-            warning: "newer".to_owned(),
-            ..Outcome::unsent(one_record(), Reason::Deadline, Fate::DeadLetter)
-        };
-        outcome += other.clone();
-        assert_eq!((outcome.items(), outcome.parts.len()), (4, 2));
-        outcome += Outcome { warning: String::new(), ..other };
-        assert_eq!(
-            (outcome.accepted, outcome.ambiguous_items, outcome.requests_sent, outcome.bytes_sent),
-            (4, 6, 8, 10)
-        );
-        assert_eq!(outcome.warning, "newer");
-    }
 }

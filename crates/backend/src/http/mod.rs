@@ -2,32 +2,115 @@
 //!
 //! One trait has two transports: reqwest's for standalone programs, and a lean one for the extension.
 
-mod bounded_body;
 mod cause;
-mod error;
-mod headers;
 #[cfg(feature = "lean")]
 mod lean;
 mod own_certificate;
 #[cfg(feature = "reqwest")]
-mod reqwest_client;
-#[cfg(feature = "reqwest")]
 mod reqwest_transport;
 mod response;
-mod transport;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+#[cfg(not(feature = "reqwest"))]
+pub use lean::LeanTransport as HttpTransport;
+#[cfg(feature = "lean")]
+pub use lean::{
+    AwsTransport, JsonStreamEvent, JsonStreamRecord, LeanTransport, Protocol, events_request,
+};
+#[cfg(feature = "reqwest")]
+pub use reqwest_transport::HttpTransport;
+pub use response::HttpResponse;
+use settings::Headers;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::SignalKind;
 
 #[cfg(not(any(feature = "lean", feature = "reqwest")))]
 compile_error!("nothing to send with: choose the feature `reqwest` or `lean`");
 
-pub use error::{ClientError, TransportError};
-pub use headers::header_map;
-#[cfg(feature = "lean")]
-pub use lean::AwsTransport;
-#[cfg(not(feature = "reqwest"))]
-pub use lean::LeanTransport as HttpTransport;
-#[cfg(feature = "lean")]
-pub use lean::{JsonStreamEvent, JsonStreamRecord, LeanTransport, Protocol, events_request};
-#[cfg(feature = "reqwest")]
-pub use reqwest_transport::HttpTransport;
-pub use response::HttpResponse;
-pub use transport::{HttpRequest, Transport};
+/// The reason why no client could be created.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// A header of the destination is not valid in HTTP.
+    #[error("header {name} contains characters that HTTP does not allow")]
+    Header { name: String },
+    /// TLS setup failed, for instance because the system has no certificates.
+    #[error("cannot set up the HTTP client: {text}")]
+    Build {
+        /// The innermost cause.
+        text: String,
+    },
+}
+
+/// The request got no response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct TransportError {
+    /// `true` if the body was sent at least in part, so that the backend may have the request.
+    pub sent: bool,
+    /// Host and cause: `cannot reach o2.example.com:443: connection refused`.
+    pub text: String,
+}
+
+/// Converts a destination's headers and marks their values as secrets.
+pub fn header_map(headers: &Headers) -> Result<HeaderMap, ClientError> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers.iter() {
+        let invalid = || ClientError::Header { name: name.to_owned() };
+        let mut value =
+            HeaderValue::from_bytes(value.expose().as_bytes()).map_err(|_| invalid())?;
+        value.set_sensitive(true);
+        map.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?, value);
+    }
+    Ok(map)
+}
+
+/// One OTLP/HTTP request, ready to send.
+#[derive(Clone)]
+pub struct HttpRequest {
+    /// Selects the URL.
+    pub kind: SignalKind,
+    /// The encoded `Export…ServiceRequest`.
+    pub body: Bytes,
+    /// `true` if the body is one gzip member.
+    pub gzip: bool,
+    /// The destination's headers, including credentials.
+    pub headers: HeaderMap,
+    /// OpenObserve's stream, for traces and logs only: each metric's name is a stream.
+    pub stream: Option<HeaderValue>,
+    /// The request should end within this time, with its response or an error that names the host.
+    pub timeout: Duration,
+}
+
+impl fmt::Debug for HttpRequest {
+    /// Shows signal and size only, because the content belongs to a customer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpRequest({}, {} bytes)", self.kind, self.body.len())
+    }
+}
+
+/// Sends one request and returns its response. Does not retry or follow redirects, and reads at most 64 KiB of the body.
+pub trait Transport: Sync {
+    fn send(
+        &self,
+        request: HttpRequest,
+    ) -> impl Future<Output = Result<HttpResponse, TransportError>> + Send;
+
+    /// Uses new connections from now on. Does nothing by default, for transports without connections.
+    fn drop_connections(&self) -> Result<(), ClientError> {
+        Ok(())
+    }
+}
+
+impl<T: Transport + Send> Transport for Arc<T> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        T::send(self, request).await
+    }
+
+    fn drop_connections(&self) -> Result<(), ClientError> {
+        T::drop_connections(self)
+    }
+}

@@ -2,24 +2,19 @@
 //!
 //! Sources: OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 and 0.92.2 as measured.
 
-pub(crate) mod excerpt;
 mod export_response;
-mod judgement;
 mod reason;
-
-#[cfg(test)]
-mod tests;
 
 use crate::destination::Profile;
 use crate::http::HttpResponse;
 use crate::mask::Mask;
 use bytes::Bytes;
-use excerpt::excerpt;
 use export_response::{ExportResponse, PartialSuccess};
 use http::header::{self, HeaderName};
-pub(crate) use judgement::Judgement;
 pub use reason::Reason;
 use reason::is_temporary;
+use std::borrow::Cow;
+use std::time::Duration;
 use wire::SignalKind;
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -168,3 +163,58 @@ fn status_message<'a>(response: &HttpResponse, body: &'a [u8]) -> &'a [u8] {
     let fields = wire::protobuf::Reader::new(body).map_while(Result::ok);
     fields.filter(|field| field.number == 2).find_map(|field| field.as_len()).unwrap_or_default()
 }
+
+/// The next step for a request after its response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// The backend accepted all items. The text is its warning.
+    Accepted {
+        /// The backend's text; empty without a warning.
+        warning: String,
+    },
+    /// The backend accepted all items but these, which must not be sent again (OTLP "Partial Success").
+    Partial {
+        /// Number of rejected items, at most the number sent.
+        rejected: usize,
+        reason: Reason,
+    },
+    /// Retry after `after` at the earliest; finally queue for retry.
+    Retry {
+        /// The `Retry-After` of the response.
+        after: Option<Duration>,
+        /// `true` if the backend may have stored the items.
+        ambiguous: bool,
+        reason: Reason,
+    },
+    /// The backend answered but wrote nothing: send once more, then halve.
+    OnceMore { reason: Reason },
+    /// Queue for retry and alert a person: every request fails until a setting changes.
+    Alarm {
+        /// `true` if the backend may have stored the items.
+        ambiguous: bool,
+        reason: Reason,
+    },
+    /// The request is too large: split it by size.
+    Split { reason: Reason },
+    /// The backend refuses something in the request: halve it until the refused record is alone.
+    Halve { reason: Reason },
+}
+
+/// Returns the first 200 characters on one line. Masks first, so that a cut never leaves part of a credential.
+pub(crate) fn excerpt(body: &[u8], mask: &Mask) -> String {
+    const MOST_CHARS: usize = 200;
+    let text = mask.apply(String::from_utf8_lossy(body));
+    let is_long = text.chars().nth(4 * MOST_CHARS).is_some();
+    let text: Cow<'_, str> =
+        if is_long { text.chars().take(4 * MOST_CHARS).collect::<String>().into() } else { text };
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let line = words.join(" ");
+    let head: String = line.chars().take(MOST_CHARS).collect();
+    if is_long || head.len() < line.len() { format!("{head}…") } else { head }
+}
+
+#[cfg(test)]
+mod tests;

@@ -227,3 +227,17 @@ fn reasons_of_refusals_include_a_remedy() {
         "answered 400 Bad Request: bad",
     );
 }
+
+fn excerpt(body: &[u8]) -> String {
+    super::excerpt(body, &Mask::default())
+}
+
+#[test]
+fn an_excerpt_is_one_truncated_line() {
+    assert_eq!(excerpt(b" disk\r\nfull\x07 "), "disk full");
+    assert_eq!(excerpt(b""), "");
+    assert_eq!(excerpt(&[0xff, b'a']), "\u{fffd}a");
+    assert_eq!(excerpt(format!("a{}b", " ".repeat(300)).as_bytes()), "a b");
+    assert_eq!(excerpt("a   ".repeat(300).as_bytes()), format!("{}…", "a ".repeat(100)));
+    assert_eq!(excerpt("é".repeat(500).as_bytes()), format!("{}…", "é".repeat(200)));
+}

@@ -1,14 +1,14 @@
 //! Log records: severity and attribute names.
 
 use super::taken::{self, Taken};
-use super::{names, resource, same_column, values};
+use super::{names, same_column, shape_resource, value_to_text};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) {
     for resource_logs in &mut logs.resource_logs {
-        resource::shape(&mut resource_logs.resource, fallback_service, &names::LOG_RESOURCE);
+        shape_resource(&mut resource_logs.resource, fallback_service, &names::LOG_RESOURCE);
         let resource = resource_logs.resource.as_ref().map(prost::Message::encode_to_vec);
         let resource = resource.unwrap_or_default();
         let taken = Taken::in_resource(&taken::LOG_RECORDS, &resource);
@@ -27,7 +27,7 @@ fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
     let LogRecord { body, attributes, .. } = log_record;
     taken.adapt(attributes);
     if let Some(body) = body {
-        values::value_to_text(body);
+        value_to_text(body);
         if let Some(Value::KvlistValue(map)) = &mut body.value
             && same_column::separate_from_body(&mut map.values, attributes)
         {

@@ -1,12 +1,12 @@
 //! Checks without decoding whether a rule would change a request of traces or logs. Most requests need no change.
 
 use super::fields::{CONTAINER, ITEM, SCOPE, STRING, fields, holds_map, key_and_value, may_nest};
+use super::has_bytes;
 use super::names::{self, Reserved};
 use super::same_column::{KnownKeys, share_a_column, with_known_keys};
 use super::survey::{KeyHash, Survey};
 use super::taken::{self, Taken};
 use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
-use super::values::has_bytes;
 use wire::protobuf::{Value, messages};
 use wire::resource::SERVICE_NAME;
 

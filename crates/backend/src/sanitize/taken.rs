@@ -7,7 +7,7 @@
 
 use super::fields::{MAP, MAP_ENTRY, RESOURCE, RESOURCE_ATTRIBUTE, key_and_value};
 use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
-use super::{same_column, values};
+use super::{bytes_to_text, same_column};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::collections::HashMap;
 use wire::protobuf::messages;
@@ -140,7 +140,7 @@ impl<'c> Taken<'c> {
     /// Makes the attributes of an item such that OpenObserve stores the value of each.
     pub(super) fn adapt(&self, attributes: &mut [KeyValue]) {
         self.rename(attributes);
-        values::to_text(attributes);
+        bytes_to_text(attributes);
         // A key that leaves a shared column may meet a column of the resource.
         for _ in 0..MOST_PREFIXES {
             if !same_column::separate(attributes) {

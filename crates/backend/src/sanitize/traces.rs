@@ -1,7 +1,7 @@
 //! Spans: ids, times and attribute names.
 
 use super::taken::{self, Taken};
-use super::{names, resource, values};
+use super::{bytes_to_text, names, shape_resource};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -17,7 +17,7 @@ pub(super) fn shape(
 ) -> ExportTraceServiceRequest {
     let refused = take_invalid(traces);
     for resource_spans in &mut traces.resource_spans {
-        resource::shape(&mut resource_spans.resource, fallback_service, &names::SPAN_RESOURCE);
+        shape_resource(&mut resource_spans.resource, fallback_service, &names::SPAN_RESOURCE);
         let resource = resource_spans.resource.as_ref().map(prost::Message::encode_to_vec);
         let resource = resource.unwrap_or_default();
         let taken = Taken::in_resource(&taken::SPANS, &resource);
@@ -77,7 +77,7 @@ pub(super) const LINK_FIELDS: &[&[u8]] =
 
 /// Renames attributes of an event or link that a reader of the JSON would take for a field.
 fn rename_fields(attributes: &mut [KeyValue], fields: &[&[u8]]) {
-    values::to_text(attributes);
+    bytes_to_text(attributes);
     for attribute in attributes {
         if fields.contains(&attribute.key.as_bytes()) {
             attribute.key.insert_str(0, "attr_");

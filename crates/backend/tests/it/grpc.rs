@@ -265,93 +265,48 @@ async fn of(answer: Answer) -> (String, Option<u64>, usize) {
 
 #[tokio::test]
 async fn each_grpc_status_decides_fate_and_ambiguity() {
-    for (answer, expected, after, ambiguous) in [
-        (taken(0, ""), "taken", None, 0),
-        (taken(1, "too old"), "rejected: rejected: too old", None, 0),
-        (
-            status(14, "full"),
-            "later: answered 503 Service Unavailable: gRPC's status 14 (UNAVAILABLE): full",
-            None,
-            0,
-        ),
-        (
-            status(1, ""),
-            "later: answered 504 Gateway Timeout: gRPC's status 1 (CANCELLED)",
-            None,
-            1,
-        ),
-        (
-            status(4, ""),
-            "later: answered 504 Gateway Timeout: gRPC's status 4 (DEADLINE_EXCEEDED)",
-            None,
-            1,
-        ),
-        (
-            status(10, ""),
-            "later: answered 503 Service Unavailable: gRPC's status 10 (ABORTED)",
-            None,
-            0,
-        ),
-        (
-            status(11, ""),
-            "later: answered 503 Service Unavailable: gRPC's status 11 (OUT_OF_RANGE)",
-            None,
-            0,
-        ),
-        (
-            status(15, ""),
-            "later: answered 500 Internal Server Error: gRPC's status 15 (DATA_LOSS)",
-            None,
-            1,
-        ),
-        (
-            status(16, "who?"),
-            "never: answered 401 Unauthorized: gRPC's status 16 (UNAUTHENTICATED): who?",
-            None,
-            0,
-        ),
-        (
-            status(7, ""),
-            "never: answered 403 Forbidden: gRPC's status 7 (PERMISSION_DENIED)",
-            None,
-            0,
-        ),
-        (
-            status(12, ""),
-            "never: answered 405 Method Not Allowed: gRPC's status 12 (UNIMPLEMENTED)",
-            None,
-            0,
-        ),
-        (
-            status(3, "%C3%A9 is wrong"),
-            "refused: answered 400 Bad Request: gRPC's status 3 (INVALID_ARGUMENT): é is wrong",
-            None,
-            0,
-        ),
-        (
-            status(8, "larger than max"),
-            "refused: answered 413 Payload Too Large: gRPC's status 8 (RESOURCE_EXHAUSTED): larger than max",
-            None,
-            0,
-        ),
-        (status(99, ""), "never: answered 409 Conflict: gRPC's status 99", None, 0),
-        (
-            Answer { http: Some(502), message: b"proxy".to_vec(), ..Answer::default() },
-            "later: answered 502 Bad Gateway",
-            None,
-            1,
-        ),
-        (
-            Answer { message: b"x".to_vec(), ..Answer::default() },
-            "later: no answer from 127.0.0.1",
-            None,
-            1,
-        ),
-    ] {
+    let check = async |answer: Answer, expected: &str, ambiguous: usize| {
         let (text, retry_after, ambiguous_items) = of(answer).await;
         assert!(text.starts_with(expected), "{text}\nexpected {expected}");
-        assert_eq!((retry_after, ambiguous_items), (after, ambiguous), "{text}");
+        assert_eq!((retry_after, ambiguous_items), (None, ambiguous), "{text}");
+    };
+    check(taken(0, ""), "taken", 0).await;
+    check(taken(1, "too old"), "rejected: rejected: too old", 0).await;
+    for (code, message, expected, ambiguous) in [
+        (
+            14,
+            "full",
+            "later: answered 503 Service Unavailable: gRPC's status 14 (UNAVAILABLE): full",
+            0,
+        ),
+        (1, "", "later: answered 504 Gateway Timeout: gRPC's status 1 (CANCELLED)", 1),
+        (4, "", "later: answered 504 Gateway Timeout: gRPC's status 4 (DEADLINE_EXCEEDED)", 1),
+        (10, "", "later: answered 503 Service Unavailable: gRPC's status 10 (ABORTED)", 0),
+        (11, "", "later: answered 503 Service Unavailable: gRPC's status 11 (OUT_OF_RANGE)", 0),
+        (15, "", "later: answered 500 Internal Server Error: gRPC's status 15 (DATA_LOSS)", 1),
+        (
+            16,
+            "who?",
+            "never: answered 401 Unauthorized: gRPC's status 16 (UNAUTHENTICATED): who?",
+            0,
+        ),
+        (7, "", "never: answered 403 Forbidden: gRPC's status 7 (PERMISSION_DENIED)", 0),
+        (12, "", "never: answered 405 Method Not Allowed: gRPC's status 12 (UNIMPLEMENTED)", 0),
+        (
+            3,
+            "%C3%A9",
+            "refused: answered 400 Bad Request: gRPC's status 3 (INVALID_ARGUMENT): é",
+            0,
+        ),
+        (8, "", "refused: answered 413 Payload Too Large: gRPC's status 8 (RESOURCE_EXHAUSTED)", 0),
+        (99, "", "never: answered 409 Conflict: gRPC's status 99", 0),
+    ] {
+        check(status(code, message), expected, ambiguous).await;
     }
+    let of_proxy = Answer { http: Some(502), message: b"proxy".to_vec(), ..Answer::default() };
+    check(of_proxy, "later: answered 502 Bad Gateway", 1).await;
+    let endless = Answer { message: b"x".to_vec(), ..Answer::default() };
+    check(endless, "later: no answer from 127.0.0.1", 1).await;
 }
 
 #[tokio::test]

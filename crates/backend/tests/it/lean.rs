@@ -2,11 +2,9 @@
 
 use crate::support::{
     NOW, export, keeps_connections_until_they_are_dropped, trusting,
-    trusts_a_self_signed_server_by_its_own_certificate,
+    trusts_a_self_signed_server_by_its_own_certificate, verifies_certificates,
 };
 use lambda_otlp_backend::{Client, DestinationConfig, LeanTransport, RetryPolicy};
-use settings::Proxy;
-use simulator::proxy::{HttpProxy, ProxyAnswer};
 use simulator::sink::tls::{Authority, TlsFront};
 use simulator::sink::{ScriptedResponse, Sink};
 use std::time::Duration;
@@ -62,33 +60,7 @@ async fn a_self_signed_server_is_trusted_by_its_certificate() {
 
 #[tokio::test]
 async fn certificates_are_verified() {
-    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
-    let port = TlsFront::start(&sink, &authority, 2500).await.port();
-    let mut destination = destination(&format!("https://localhost:{port}/api/default"));
-    destination.own_authority = Some(trusting(&authority));
-    assert_eq!(export(&client(&destination)).await.accepted, 1);
-    // Another name, another authority, a new certificate with the same name, and an expired one.
-    let mut elsewhere = self::destination(&format!("https://127.0.0.1:{port}/api/default"));
-    elsewhere.own_authority = Some(trusting(&authority));
-    assert!(failure(&elsewhere).await.0.contains("not valid for name"));
-    for (name, problem) in [("Another CA", "UnknownIssuer"), ("Shop CA", "BadSignature")] {
-        destination.own_authority = Some(trusting(&Authority::new(name)));
-        let (text, ambiguous) = failure(&destination).await;
-        let advice = "give the authority's certificate in LAMBDA_OTLP_CA_FILE";
-        assert_eq!(
-            text,
-            format!(
-                "cannot reach localhost:{port}: invalid peer certificate: {problem}: its authority is not trusted, {advice}"
-            )
-        );
-        assert_eq!(ambiguous, 0);
-    }
-    let expired = TlsFront::start(&sink, &authority, 2020).await.port();
-    let mut destination = self::destination(&format!("https://localhost:{expired}/api/default"));
-    destination.own_authority = Some(trusting(&authority));
-    let (text, _) = failure(&destination).await;
-    assert!(text.ends_with(": renew the server's certificate"), "{text}");
-    assert_eq!(sink.log_records().len(), 1);
+    verifies_certificates(&sink().await, destination, client).await;
 }
 
 #[tokio::test]
@@ -98,36 +70,6 @@ async fn connections_are_reused_until_dropped() {
     let mut destination = destination(&format!("https://localhost:{}/api/default", front.port()));
     destination.own_authority = Some(trusting(&authority));
     keeps_connections_until_they_are_dropped(&client(&destination), &front).await;
-}
-
-#[tokio::test]
-async fn proxy_connections_are_reused_and_proxy_refusals_reported() {
-    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
-    let tls = TlsFront::start(&sink, &authority, 2500).await.port();
-    let (leads, asks) = (ProxyAnswer::Leads, ProxyAnswer::Asks("Basic eDp5"));
-    for (scheme, port) in [("https", tls), ("http", sink.address().port())] {
-        let mut through = destination(&format!("{scheme}://o2.internal:{port}/api/default"));
-        through.own_authority = Some(trusting(&authority));
-        let proxy = HttpProxy::start(leads.clone()).await;
-        let url = |proxy: &HttpProxy| Url::parse(&format!("http://{}", proxy.address())).unwrap();
-        through.proxy = Some(Proxy::new(&url(&proxy)));
-        let client = client(&through);
-        for _ in 0..3 {
-            assert_eq!(export(&client).await.accepted, 1);
-        }
-        assert_eq!(proxy.heads().len(), 1, "{scheme}");
-        client.drop_connections().unwrap();
-        assert_eq!(export(&client).await.accepted, 1);
-        assert_eq!(proxy.heads().len(), 2, "{scheme}");
-
-        let refuses = HttpProxy::start(asks.clone()).await;
-        through.proxy = Some(Proxy::new(&url(&refuses)));
-        let text = format!(
-            "cannot reach o2.internal:{port} through the proxy {}: the proxy answered 407: user and password of its URL are wrong or missing",
-            refuses.address()
-        );
-        assert_eq!(failure(&through).await, (text, 0));
-    }
 }
 
 #[tokio::test]

@@ -1,25 +1,17 @@
 //! The client against the simulator's fake OpenObserve, over real sockets and on a paused clock.
 
 use crate::requests::{
-    NOW, attribute, delta, destination, export, log_record, logs, metric, metrics, numbered,
-    numbers, point, span, spans, started, stored, summary,
+    attribute, delta, destination, export, log_record, logs, metric, metrics, numbered, numbers,
+    point, span, spans, started, stored, summary,
 };
-use lambda_otlp_backend::{
-    Client, Compression, DestinationConfig, Fate, Profile, RetryPolicy, sanitize,
-};
+use lambda_otlp_backend::{Client, DestinationConfig, Fate, Profile, RetryPolicy};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
-use opentelemetry_proto::tonic::metrics::v1::{
-    ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
-    NumberDataPoint, metric::Data,
-};
+use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use simulator::sink::{Faults, ScriptedResponse, Sink};
-use std::collections::BTreeSet;
+use simulator::sink::{ScriptedResponse, Sink};
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{Request, Traces};
 
 /// Sends ten log records against these answers and returns the outcome and the number of stored records.
 async fn deliver_ten(answers: impl IntoIterator<Item = ScriptedResponse>) -> (String, usize) {
@@ -204,22 +196,6 @@ async fn an_unreachable_backend_is_reported_as_unambiguous() {
     assert_eq!(outcome.requests_sent, 3);
 }
 
-#[tokio::test]
-async fn a_failed_tls_handshake_makes_no_item_ambiguous() {
-    let sink = started(Sink::builder()).await;
-    let https = destination(&sink.base().replace("http://", "https://"));
-    // On a system without certificates there is no client, and no panic.
-    let Ok(client) = Client::new(&https) else { return };
-    let policy = RetryPolicy::default().once();
-    let outcome = client
-        .with_retry_policy(policy)
-        .export(None, numbered(0..10), Instant::now() + Duration::from_secs(5))
-        .await;
-    assert_eq!((outcome.ambiguous_items, outcome.undelivered()), (0, 10));
-    let text = outcome.parts[0].reason.to_string();
-    assert!(text.starts_with(&format!("cannot reach {}: ", sink.address())), "{text}");
-}
-
 #[tokio::test(start_paused = true)]
 async fn waiting_for_an_unresponsive_backend_ends_at_the_deadline() {
     let sink = started(Sink::builder()).await;
@@ -241,49 +217,6 @@ async fn a_request_over_the_payload_limit_is_split() {
     let outcome = export(&destination(sink.base()), request).await;
     assert_eq!(summary(&outcome), "64 accepted, 0 ambiguous");
     assert_eq!(stored(&sink), (0..64).map(|number| (number, 1)).collect());
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_record_is_stored_or_kept_under_random_faults() {
-    for seed in 0..30 {
-        let sink = started(Sink::builder()).await;
-        let mut kinds = Faults::transient();
-        kinds.extend(Faults::lasting());
-        kinds.extend([ScriptedResponse::Status(400), ScriptedResponse::TooLarge]);
-        sink.inject(Faults::seeded(seed, 0.5).among(kinds));
-        let mut destination = destination(sink.base());
-        destination.max_request_bytes = 1024;
-        destination.compression = if seed % 2 == 0 { Compression::Gzip } else { Compression::None };
-        let client = Client::new(&destination).unwrap();
-        let (mut kept, mut ambiguous) = (BTreeSet::new(), 0);
-        for first in (0..300).step_by(100) {
-            let outcome = client
-                .export(
-                    None,
-                    numbered(first..first + 100),
-                    Instant::now() + Duration::from_secs(10),
-                )
-                .await;
-            assert_eq!(outcome.items(), 100, "seed {seed}");
-            ambiguous += outcome.ambiguous_items;
-            for part in &outcome.parts {
-                for number in numbers(&part.request) {
-                    assert!(kept.insert(number), "seed {seed}: {number} is in two parts");
-                }
-            }
-        }
-        let stored = stored(&sink);
-        let missing: Vec<usize> = (0..300)
-            .filter(|number| !stored.contains_key(number) && !kept.contains(number))
-            .collect();
-        assert!(missing.is_empty(), "seed {seed}: {missing:?}");
-        let duplicates =
-            stored.iter().filter(|(number, times)| **times > 1 || kept.contains(number)).count();
-        assert!(
-            duplicates <= ambiguous,
-            "seed {seed}: {duplicates} duplicates, {ambiguous} ambiguous"
-        );
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -379,88 +312,4 @@ async fn a_configured_column_limit_applies_from_the_first_request() {
     let item = |item| LogRecord { attributes: own_keys(item, 40), ..log_record(item) };
     let outcome = export(&config, logs((0..12).map(item).collect())).await;
     assert_eq!((outcome.accepted, outcome.requests_sent), (12, 3));
-}
-
-#[tokio::test(start_paused = true)]
-async fn sanitized_telemetry_causes_no_oddities() {
-    let nameless = |request: Request| {
-        // A second resource, without a service name.
-        let mut decoded = request.decode::<Traces>().unwrap().unwrap();
-        let mut second = decoded.resource_spans[0].clone();
-        second.resource = None;
-        decoded.resource_spans.push(second);
-        Request::encode::<Traces>(&decoded)
-    };
-    let keys = ["service.name", "flags", "duration", "_timestamp", "http.route"];
-    let bad_span = Span {
-        end_time_unix_nano: 0,
-        parent_span_id: vec![0; 8],
-        attributes: keys.iter().map(|key| attribute(key)).collect(),
-        ..span()
-    };
-    let keys = ["_timestamp", "Body", "severity", "service.name", "trace_id"];
-    let bad_record = LogRecord {
-        severity_text: String::new(),
-        attributes: keys.iter().map(|key| attribute(key)).collect(),
-        ..log_record(0)
-    };
-    let exponential = ExponentialHistogramDataPoint {
-        start_time_unix_nano: NOW - 9,
-        time_unix_nano: NOW,
-        count: 3,
-        scale: 2,
-        positive: Some(Buckets { offset: -3, bucket_counts: vec![1, 0, 2] }),
-        ..Default::default()
-    };
-    let incomplete = HistogramDataPoint {
-        start_time_unix_nano: NOW - 9,
-        time_unix_nano: NOW,
-        count: 3,
-        bucket_counts: vec![1, 2],
-        explicit_bounds: vec![10.0],
-        ..Default::default()
-    };
-    let bad_metrics = vec![
-        delta(),
-        metric(
-            "queue",
-            Data::Gauge(Gauge {
-                data_points: vec![point(f64::NAN, &[]), point(1.0, &["a"]), point(2.0, &["b"])],
-            }),
-        ),
-        metric(
-            "latency",
-            Data::Histogram(Histogram {
-                data_points: vec![incomplete],
-                aggregation_temporality: 1,
-            }),
-        ),
-        metric(
-            "size",
-            Data::ExponentialHistogram(ExponentialHistogram {
-                data_points: vec![exponential],
-                aggregation_temporality: 1,
-            }),
-        ),
-        metric("nothing", Data::Gauge(Gauge::default())),
-    ];
-    let requests = [nameless(spans(vec![bad_span])), logs(vec![bad_record]), metrics(bad_metrics)];
-
-    let sink = started(Sink::builder()).await;
-    for request in &requests {
-        assert_eq!(export(&destination(sink.base()), request.clone()).await.parts, []);
-    }
-    let unshaped: BTreeSet<_> = sink.oddities().iter().map(|oddity| oddity.kind).collect();
-    assert!(unshaped.len() >= 8, "{unshaped:?}");
-
-    let sink = started(Sink::builder()).await;
-    for request in requests {
-        let sanitized = sanitize(Profile::OpenObserve, request, "fallback");
-        let outcome = export(&destination(sink.base()), sanitized.request.unwrap()).await;
-        assert_eq!(outcome.parts, []);
-    }
-    assert_eq!(sink.oddities(), []);
-    assert_eq!(sink.counts().data_points, 5, "NaN is left out");
-    let services: Vec<String> = sink.spans().iter().map(|span| span.service_name.clone()).collect();
-    assert_eq!(services, ["shop", "fallback"]);
 }

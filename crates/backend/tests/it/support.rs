@@ -72,3 +72,38 @@ pub(crate) async fn trusts_a_self_signed_server_by_its_own_certificate<T: Transp
         assert!(reason.contains(problem), "{reason}");
     }
 }
+
+/// The authority, the name and the dates of a certificate count.
+pub(crate) async fn verifies_certificates<T: Transport>(
+    sink: &Sink,
+    destination: fn(&str) -> DestinationConfig,
+    client: fn(&DestinationConfig) -> Client<T>,
+) {
+    let authority = Authority::new("Shop CA");
+    let port = TlsFront::start(sink, &authority, 2500).await.port();
+    let expired = TlsFront::start(sink, &authority, 2020).await.port();
+    let export_to = async |host: &str, port: u16, trusted: &Authority| {
+        let mut destination = destination(&format!("https://{host}:{port}/api/default"));
+        destination.own_authority = Some(trusting(trusted));
+        export(&client(&destination)).await
+    };
+    assert_eq!(export_to("localhost", port, &authority).await.accepted, 1);
+    let untrusted = |problem: &str| {
+        format!(
+            "cannot reach localhost:{port}: invalid peer certificate: {problem}: its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE"
+        )
+    };
+    let (other, same_name) = (Authority::new("Another CA"), Authority::new("Shop CA"));
+    for (host, port, trusted, problem) in [
+        ("localhost", port, &other, untrusted("UnknownIssuer")),
+        ("localhost", port, &same_name, untrusted("BadSignature")),
+        ("127.0.0.1", port, &authority, "not valid for name".to_owned()),
+        ("localhost", expired, &authority, ": renew the server's certificate".to_owned()),
+    ] {
+        let refused = export_to(host, port, trusted).await;
+        assert_eq!((refused.undelivered(), refused.ambiguous_items), (1, 0));
+        let reason = refused.parts[0].reason.to_string();
+        assert!(reason.contains(&problem), "{reason}\nexpected {problem}");
+    }
+    assert_eq!(sink.log_records().len(), 1);
+}

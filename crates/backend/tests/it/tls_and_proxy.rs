@@ -2,7 +2,7 @@
 
 use crate::support::{
     NOW, export, keeps_connections_until_they_are_dropped, trusting,
-    trusts_a_self_signed_server_by_its_own_certificate,
+    trusts_a_self_signed_server_by_its_own_certificate, verifies_certificates,
 };
 use lambda_otlp_backend::{Client, DestinationConfig, RetryPolicy};
 use settings::Proxy;
@@ -41,55 +41,8 @@ async fn a_self_signed_server_is_trusted_by_its_certificate() {
 }
 
 #[tokio::test]
-async fn only_the_configured_authority_is_trusted() {
-    let (sink, authority) = (sink().await, authority());
-    let port = TlsFront::start(&sink, &authority, 2500).await.port();
-    let mut destination = destination(&format!("https://localhost:{port}/api/default"));
-    destination.own_authority = Some(trusting(&authority));
-    assert_eq!(export(&client(&destination)).await.accepted, 1);
-
-    destination.own_authority = Some(trusting(&Authority::new("Another CA")));
-    let advice = "give the authority's certificate in LAMBDA_OTLP_CA_FILE";
-    assert_eq!(
-        refusal(&destination).await,
-        format!(
-            "cannot reach localhost:{port}: invalid peer certificate: UnknownIssuer: its authority is not trusted, {advice}"
-        )
-    );
-    // A new certificate with the same name.
-    destination.own_authority = Some(trusting(&self::authority()));
-    assert_eq!(
-        refusal(&destination).await,
-        format!(
-            "cannot reach localhost:{port}: invalid peer certificate: BadSignature: its authority is not trusted, {advice}"
-        )
-    );
-    assert_eq!(sink.log_records().len(), 1);
-}
-
-#[tokio::test]
-async fn an_expired_certificate_is_reported_as_expired() {
-    let (sink, authority) = (sink().await, authority());
-    let port = TlsFront::start(&sink, &authority, 2020).await.port();
-    let mut destination = destination(&format!("https://localhost:{port}/api/default"));
-    destination.own_authority = Some(trusting(&authority));
-    let text = refusal(&destination).await;
-    assert!(
-        text.starts_with(&format!(
-            "cannot reach localhost:{port}: invalid peer certificate: certificate expired"
-        )) && text.ends_with(": renew the server's certificate"),
-        "{text}"
-    );
-}
-
-#[tokio::test]
-async fn a_certificate_for_another_host_name_is_rejected() {
-    let (sink, authority) = (sink().await, authority());
-    let port = TlsFront::start(&sink, &authority, 2500).await.port();
-    let mut destination = destination(&format!("https://127.0.0.1:{port}/api/default"));
-    destination.own_authority = Some(trusting(&authority));
-    let text = refusal(&destination).await;
-    assert!(text.contains("not valid for name"), "{text}");
+async fn certificates_are_verified() {
+    verifies_certificates(&sink().await, destination, client).await;
 }
 
 #[tokio::test]

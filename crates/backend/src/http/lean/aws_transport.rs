@@ -1,7 +1,7 @@
 //! Requests to AWS services over the same HTTP and TLS, each on its own connection.
 
+use super::Version;
 use super::connection::Connections;
-use super::version::Version;
 use super::{Trouble, tls};
 use crate::http::cause::{cause, through};
 use aws::{AwsResponse, NoResponse, Sent, host};

@@ -1,7 +1,7 @@
 //! Connections to the endpoints: creation, reuse and closing.
 
+use super::Version;
 use super::grpc;
-use super::version::Version;
 use super::{Trouble, proxy, tls};
 use bytes::Bytes;
 use http_body_util::Full;

@@ -5,7 +5,7 @@ use super::connection::{Connection, Connections, Sender};
 use super::grpc;
 use super::proxy;
 use crate::http::HttpResponse;
-use crate::http::bounded_body::BoundedBody;
+use crate::http::response::BoundedBody;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};

@@ -1,23 +1,18 @@
 //! OTLP over HTTP/1.1 with hyper and rustls only, for the extension: far smaller than reqwest's transport, and without C code.
 //!
-//! With the feature `grpc` it also speaks OTLP over gRPC. Connections serve one request after another, and a cancelled request
+//! It also speaks OTLP over gRPC. Connections serve one request after another, and a cancelled request
 //! closes its connection.
 
-mod algorithms;
 mod aws_transport;
 mod connection;
 mod exchange;
 mod grpc;
 mod json_stream;
-mod key_exchange;
-mod provider;
 mod proxy;
 mod tls;
-mod version;
 
-use super::bounded_body::BoundedBody;
 use super::cause::{cause, host_and_port, through};
-use super::response::MAX_RESPONSE_BYTES;
+use super::response::{BoundedBody, MAX_RESPONSE_BYTES};
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
 use crate::destination::{Compression, DestinationConfig, Endpoints, STREAM_NAME};
 pub use aws_transport::AwsTransport;
@@ -31,7 +26,6 @@ use std::error::Error;
 use std::sync::atomic::AtomicBool;
 use tokio::time::timeout;
 use url::{Position, Url};
-use version::Version;
 
 const GZIP_LEVEL: u32 = 6;
 
@@ -182,3 +176,19 @@ fn message(url: &Url, format: Format, request: HttpRequest) -> Result<Request<By
 
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("lambda-otlp/", env!("CARGO_PKG_VERSION")));
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Http1,
+    Http2,
+}
+
+impl Version {
+    /// Its protocol name in TLS (RFC 7301).
+    pub(super) fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}

@@ -1,11 +1,9 @@
-mod scripted;
-
+use super::scripted::{Reply, Scripted, numbered, numbers, response, scripted};
 use super::*;
 use crate::destination::{DestinationConfig, Profile};
 use crate::mask::Mask;
 use http::HeaderMap;
 use proptest::prelude::*;
-use scripted::{Reply, Scripted, numbered, numbers, response, scripted};
 use std::collections::BTreeSet;
 use wire::{Request, SignalKind};
 
@@ -62,56 +60,6 @@ fn summary(outcome: &Outcome) -> String {
 }
 
 #[test]
-fn each_reply_decides_the_fate_of_the_items() {
-    #[track_caller]
-    fn check(steps: &[Reply], records: usize, expected: &str) {
-        let backend = scripted(steps.iter().copied());
-        let outcome = deliver(&backend, records);
-        assert_eq!(outcome.items(), records);
-        assert_eq!(summary(&outcome), expected);
-    }
-    use Reply::{Closed, Hangs, NothingWritten, Partial, RetryAfter, Status, Unreachable, Warning};
-    let closed = Closed { stored: true };
-    check(&[], 10, "10 accepted");
-    check(&[], 0, "0 accepted");
-    check(&[Status(503), Status(503)], 10, "10 accepted");
-    check(
-        &[Status(503), Status(503), Status(503)],
-        10,
-        "0 accepted; 10 Park: answered 503 Service Unavailable",
-    );
-    check(&[Unreachable, Unreachable], 10, "10 accepted");
-    check(&[Unreachable; 3], 10, "0 accepted; 10 Park: no answer from test");
-    check(&[closed], 10, "10 accepted, 10 ambiguous");
-    check(&[closed; 3], 10, "0 accepted, 10 ambiguous; 10 Park: no answer from test");
-    check(&[Hangs], 10, "0 accepted, 10 ambiguous; 10 Park: no answer from test");
-    check(
-        &[Status(401)],
-        10,
-        "0 accepted; 10 ParkWithAlarm: answered 401 Unauthorized: check the authorization header",
-    );
-    check(&[Status(415)], 10, "0 accepted; 10 ParkWithAlarm: answered 415 Unsupported Media Type");
-    check(&[Status(400)], 1, "0 accepted; 1 ParkRefused: answered 400 Bad Request");
-    check(&[Status(413)], 1, "0 accepted; 1 ParkRefused: answered 413 Payload Too Large");
-    check(&[Partial(3)], 10, "7 accepted; 3 DeadLetterPartial: rejected without a reason");
-    check(&[NothingWritten], 10, "10 accepted, 10 ambiguous");
-    check(&[NothingWritten, NothingWritten], 10, "10 accepted, 10 ambiguous");
-    check(&[Warning, Warning], 10, "10 accepted");
-    check(
-        &[NothingWritten, NothingWritten],
-        1,
-        "0 accepted, 1 ambiguous; 1 ParkRefused: answered 200 but wrote nothing: disk full, or more than 1000 distinct fields in a request",
-    );
-    check(&[RetryAfter(3)], 10, "10 accepted");
-    check(&[RetryAfter(60)], 10, "0 accepted; 10 Park: answered 503 Service Unavailable");
-    check(
-        &[RetryAfter(3), RetryAfter(u64::MAX)],
-        10,
-        "0 accepted; 10 Park: answered 503 Service Unavailable",
-    );
-}
-
-#[test]
 fn a_retry_after_the_deadline_is_not_attempted() {
     let (outcome, elapsed) =
         deliver_within(&scripted([Reply::RetryAfter(60)]), numbered(1), 4 << 20, 10);
@@ -120,21 +68,6 @@ fn a_retry_after_the_deadline_is_not_attempted() {
         deliver_within(&scripted([Reply::RetryAfter(3)]), numbered(1), 4 << 20, 10);
     assert_eq!((outcome.requests_sent, elapsed.as_secs()), (2, 3));
     assert_eq!(outcome.accepted, 1);
-}
-
-#[test]
-fn a_hanging_backend_cannot_exceed_the_deadline() {
-    let (outcome, elapsed) = deliver_within(&scripted([Reply::Hangs]), numbered(5), 4 << 20, 2);
-    assert_eq!((outcome.undelivered(), elapsed.as_secs_f64().round()), (5, 2.0));
-    assert!(elapsed <= Duration::from_secs(2), "{elapsed:?}");
-    // The schedule's time limit holds although the caller would wait longer.
-    let (outcome, elapsed) = deliver_within(
-        &scripted([Reply::RetryAfter(9), Reply::RetryAfter(9)]),
-        numbered(5),
-        4 << 20,
-        60,
-    );
-    assert_eq!((outcome.undelivered(), elapsed.as_secs()), (5, 9));
 }
 
 #[test]
@@ -156,21 +89,6 @@ fn nothing_is_sent_after_the_deadline() {
     let (outcome, _) = deliver_within(&backend, numbered(5), 4 << 20, 0);
     assert_eq!(summary(&outcome), "0 accepted; 5 Park: not sent: the deadline has passed");
     assert_eq!(backend.sizes(), [0; 0]);
-}
-
-#[test]
-fn halving_isolates_one_bad_record_of_64() {
-    for bad in [0, 31, 40, 63] {
-        let backend = scripted([]).refusing([bad]);
-        let outcome = deliver(&backend, 64);
-        assert_eq!(
-            summary(&outcome),
-            "63 accepted; 1 DeadLetter: answered 400 Bad Request: bad record"
-        );
-        assert_eq!(numbers(&outcome.parts[0].request), [bad]);
-        assert_eq!(outcome.requests_sent, 13, "two a level after the first");
-        assert!(!backend.stored_numbers().contains(&bad));
-    }
 }
 
 #[test]
@@ -200,22 +118,6 @@ fn a_fully_refused_request_is_parked_after_six_halves() {
             [records, records / 2, records / 2, records / 4, records / 4, records / 4, records / 4]
         );
     }
-}
-
-#[test]
-fn a_single_record_over_the_column_limit_is_dead_lettered() {
-    let outcome = deliver(&scripted([Reply::TooManyColumns]), 1);
-    assert_eq!((outcome.accepted, outcome.parts[0].fate), (0, Fate::DeadLetter));
-    let outcome = deliver(&scripted([Reply::Status(400)]), 1);
-    assert_eq!((outcome.accepted, outcome.parts[0].fate), (0, Fate::ParkRefused));
-}
-
-#[test]
-fn a_request_answered_with_413_is_split_by_bytes() {
-    let backend = scripted([]).taking_at_most(20);
-    let outcome = deliver(&backend, 64);
-    assert_eq!(summary(&outcome), "64 accepted");
-    assert_eq!(backend.stored_numbers(), (0..64).collect::<Vec<_>>());
 }
 
 #[test]

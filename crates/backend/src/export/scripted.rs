@@ -44,7 +44,6 @@ pub(super) enum Reply {
     /// Answers this status and stores everything.
     StoredBut(u16),
     RetryAfter(u64),
-    TooManyColumns,
     /// Answers 200 `0a 00` and stores nothing.
     NothingWritten,
     /// Answers 200 `0a 00` and stores everything.
@@ -90,10 +89,6 @@ impl Scripted {
     /// Sizes of the requests received.
     pub(super) fn sizes(&self) -> Vec<usize> {
         self.received.lock().unwrap().iter().map(|(numbers, _)| numbers.len()).collect()
-    }
-
-    pub(super) fn stored_numbers(&self) -> Vec<usize> {
-        self.stored.lock().unwrap().keys().copied().collect()
     }
 
     fn store(&self, numbers: &[usize]) {
@@ -145,10 +140,6 @@ impl Transport for Scripted {
                 response.headers.insert(http::header::RETRY_AFTER, seconds.into());
                 response
             }
-            Reply::TooManyColumns => response(
-                400,
-                b"Got 1018 columns for stream [default], but only 1000 columns accept",
-            ),
             Reply::NothingWritten => response(200, &[0x0a, 0x00]),
             Reply::StoredButNothingWritten => {
                 self.store(&numbers);

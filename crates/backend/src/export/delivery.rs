@@ -1,16 +1,15 @@
 //! Decides the next step of a delivery: send, wait, split, halve, or give up. Pure; the loop in `export` carries it out.
 
-mod give_up;
-mod split;
-
-use super::learned::Learned;
+use super::Learned;
 use super::outcome::{Fate, Outcome, UndeliveredPart};
 use super::retry::{Jitter, RetryPolicy};
 use crate::destination::Profile;
 use crate::http::{HttpResponse, TransportError};
 use crate::judge::{Judgement, Reason, judge};
 use crate::mask::Mask;
-use std::{collections::VecDeque, time::Duration};
+use crate::sanitize::split_by_columns;
+use std::collections::VecDeque;
+use std::time::Duration;
 use wire::{Request, SignalKind};
 
 /// The delivery of one request, from the first attempt to the account of all its items. Times count from its start.
@@ -239,6 +238,148 @@ impl Delivery {
         } else {
             self.not_before = at;
             self.last_failure = Some(reason);
+        }
+    }
+}
+
+impl Delivery {
+    /// Records this part, which has left the queue, as undelivered.
+    fn keep(&mut self, part: QueuedPart, reason: &Reason, fate: Fate) {
+        let items = part.request.items();
+        self.outcome.parts.push(UndeliveredPart {
+            request: part.request,
+            items,
+            reason: reason.clone(),
+            fate,
+        });
+    }
+
+    /// Records all queued parts as undelivered.
+    fn give_up(&mut self, reason: &Reason, fate: Fate) {
+        while let Some(part) = self.waiting.pop_front() {
+            self.keep(part, reason, fate);
+        }
+    }
+
+    /// Queues everything undelivered for retry, including single records that seemed to be at fault, and joins neighbours again.
+    fn give_up_whole(&mut self, reason: &Reason) {
+        self.give_up(reason, Fate::Park);
+        for part in &mut self.outcome.parts {
+            part.reason.clone_from(reason);
+            part.fate = Fate::Park;
+        }
+        self.join_parked();
+    }
+
+    /// Joins neighbours that failed for the same reason, up to the size limit.
+    fn join_parked(&mut self) {
+        let mut joined: Vec<(Vec<u8>, UndeliveredPart)> = Vec::new();
+        for mut part in std::mem::take(&mut self.outcome.parts) {
+            // The loop below builds the new request from all adjacent bytes.
+            let empty = Request::trusted(self.kind, Vec::new());
+            let bytes = std::mem::replace(&mut part.request, empty).into_bytes();
+            match joined.last_mut() {
+                // Concatenated protobuf messages are one message whose repeated fields are combined (protobuf encoding, "Last One
+                // Wins").
+                Some((last_bytes, last))
+                    if (last.fate, part.fate) == (Fate::Park, Fate::Park)
+                        && last.reason == part.reason
+                        && last_bytes.len() + bytes.len() <= self.max_bytes =>
+                {
+                    last_bytes.extend(bytes);
+                    last.items += part.items;
+                }
+                _ => joined.push((bytes, part)),
+            }
+        }
+        self.outcome.parts.extend(joined.into_iter().map(|(bytes, part)| UndeliveredPart {
+            request: Request::trusted(self.kind, bytes),
+            ..part
+        }));
+    }
+}
+
+/// The maximum number of additional requests from splitting and halving: enough to isolate two bad records among thousands, and
+/// few enough to spare a backend that refuses everything.
+const MOST_EXTRA_REQUESTS: usize = 24;
+
+/// Two halves and four quarters: if the backend accepts none of these six, single records are not the cause.
+const FIRST_HALVES: usize = 6;
+
+impl Delivery {
+    /// Splits an oversized part into parts of half its size.
+    fn split(&mut self, part: QueuedPart, reason: Reason) {
+        if part.request.items() <= 1 {
+            return self.keep(part, &reason, Fate::DeadLetter);
+        }
+        let half_bytes = part.request.bytes().len() / 2;
+        let pieces = part.request.clone().split_by_size(half_bytes);
+        // Each piece repeats the resource. If it makes up most of the part, no piece becomes smaller.
+        if pieces.len() <= 1 {
+            return self.keep(part, &reason, Fate::DeadLetter);
+        }
+        if self.extra_requests + pieces.len() > MOST_EXTRA_REQUESTS {
+            return self.keep(part, &reason, Fate::Park);
+        }
+        self.extra_requests += pieces.len();
+        self.wait_for(&part, pieces, part.is_half);
+        self.last_failure = Some(reason);
+    }
+
+    /// Halves a part with refused records. The halves go to the end of the queue, so that both halves and all four quarters are
+    /// tried before single records are blamed.
+    fn halve(&mut self, part: QueuedPart, reason: Reason) {
+        let items = part.request.items();
+        // With too many columns no single record is at fault, and a smaller request may succeed.
+        let may_be_too_large = items > 1 && reason.may_mean_columns();
+        self.refused_halves += usize::from(part.is_half && !may_be_too_large);
+        let hopeless = !self.anything_taken && self.refused_halves >= FIRST_HALVES;
+        if items <= 1 && !hopeless {
+            return self.keep(part, &reason, Fate::DeadLetter);
+        }
+        if hopeless {
+            self.waiting.push_front(part);
+            return self.give_up_whole(&reason);
+        }
+        if self.extra_requests + 2 > MOST_EXTRA_REQUESTS {
+            return self.keep(part, &reason, Fate::Park);
+        }
+        self.extra_requests += 2;
+        let (first, second) = part.request.clone().split_at(items / 2);
+        self.wait_for(&part, vec![first, second], true);
+        self.last_failure = Some(reason);
+    }
+
+    /// Splits the request into pieces within the known column limit.
+    fn split_by_columns(&self, request: Request) -> Vec<Request> {
+        match self.profile {
+            Profile::OpenObserve => split_by_columns(request, self.learned.columns()),
+            Profile::Otlp => vec![request],
+        }
+    }
+
+    /// Returns `true` if the backend states a lower column limit than the known one.
+    fn learns_column_limit(&self, reason: &Reason) -> bool {
+        self.profile == Profile::OpenObserve
+            && reason.column_limit().is_some_and(|columns| self.learned.learn_max_columns(columns))
+    }
+
+    fn split_waiting(&mut self) {
+        for part in std::mem::take(&mut self.waiting) {
+            let pieces = self.split_by_columns(part.request.clone());
+            self.wait_for(&part, pieces, part.is_half);
+        }
+    }
+
+    fn wait_for(&mut self, whole: &QueuedPart, pieces: Vec<Request>, is_half: bool) {
+        for request in pieces {
+            let piece = self.new_part(request);
+            self.waiting.extend(piece.map(|piece| QueuedPart {
+                is_half,
+                ambiguous: whole.ambiguous,
+                nothing_written: whole.nothing_written,
+                ..piece
+            }));
         }
     }
 }

@@ -1,0 +1,131 @@
+//! The headers of every request, including credentials, its stream, and its limits of time and size.
+
+use super::endpoints::Family;
+use super::variables::{
+    ENDPOINT, HEADERS, MAX_REQUEST_BYTES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION,
+    O2_STREAM, O2_TIMEOUT, OTEL_HEADERS, OTEL_TIMEOUT, SECRET, STREAM,
+};
+use http::{HeaderName, HeaderValue};
+use settings::{Headers, Reader};
+use std::time::Duration;
+
+/// Headers that describe the body's encoding and are therefore not configurable.
+const OWN_HEADERS: &[&str] = &[
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "transfer-encoding",
+    "accept-encoding",
+    "connection",
+];
+
+/// Reads the headers from our own variable, or else from the family of the endpoint's variable.
+pub(super) fn headers(reader: &mut Reader<'_>, family: Option<Family>) -> Headers {
+    let ours = reader.headers(HEADERS);
+    let otel = reader.headers(OTEL_HEADERS);
+    let o2 = reader.secret(O2_AUTHORIZATION);
+    for (name, headers) in [(HEADERS, &ours), (OTEL_HEADERS, &otel)] {
+        for (header, _) in headers.iter().filter(|(header, _)| OWN_HEADERS.contains(header)) {
+            reader.mistake(
+                name,
+                format!("{header} cannot be set, it follows from how the body is sent"),
+            );
+        }
+    }
+    let has_secret = reader.is_set(SECRET);
+    if has_secret && ours.get("authorization").is_some() {
+        reader.warn(HEADERS, format!("its authorization is ignored: {SECRET} replaces it"));
+    }
+    match family {
+        Some(Family::OpenObserve) if ours.get("authorization").is_none() => {
+            let mut headers = ours;
+            let Some(value) = o2 else {
+                if headers.is_empty() && !has_secret {
+                    reader.mistake(O2_AUTHORIZATION, format!("missing beside {O2_ORGANIZATION}"));
+                }
+                return headers;
+            };
+            let value = value.expose().trim();
+            let has_scheme = value.contains(' ');
+            let value = if has_scheme { value.to_owned() } else { format!("Basic {value}") };
+            if let Err(problem) = headers.push("authorization", value) {
+                reader.mistake(O2_AUTHORIZATION, problem);
+            }
+            headers
+        }
+        _ if !ours.is_empty() => ours,
+        Some(Family::OpenTelemetry) => otel,
+        _ => {
+            if !otel.is_empty() {
+                reader.warn(OTEL_HEADERS, format!("not sent to {ENDPOINT}; set {HEADERS} for it"));
+            }
+            ours
+        }
+    }
+}
+
+/// OpenObserve's header for the stream of traces and logs. Metrics need none, because each metric's name is a stream.
+pub(crate) const STREAM_NAME: HeaderName = HeaderName::from_static("stream-name");
+
+/// Returns the stream's name as a value of that header, or `None` if it is not visible ASCII, the only text that servers read in
+/// headers.
+pub(crate) fn stream_header(name: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(name).ok().filter(|value| value.to_str().is_ok())
+}
+
+/// Reads the stream's name. Returns `None` if it is missing or unusable in a header; the reader then holds the mistake.
+pub(super) fn stream(reader: &mut Reader<'_>, family: Option<Family>) -> Option<String> {
+    let (name, stream) = match reader.string_if_set(STREAM) {
+        None if family == Some(Family::OpenObserve) => (O2_STREAM, Some(reader.string(O2_STREAM))),
+        stream => (STREAM, stream),
+    };
+    let stream = stream?;
+    if stream_header(&stream).is_none() {
+        reader.mistake(name, "contains characters that a header cannot");
+        return None;
+    }
+    Some(stream)
+}
+
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time limit of one request.
+///
+/// OpenTelemetry defines `OTEL_EXPORTER_OTLP_TIMEOUT` in milliseconds, OpenObserve's extension used seconds. A number of at most
+/// 60 without a unit is read as seconds if variables of that extension are set too.
+pub(super) fn request_timeout(reader: &mut Reader<'_>) -> Duration {
+    const MOST_SECONDS: u64 = 60;
+    let in_seconds = reader
+        .raw(OTEL_TIMEOUT)
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|number| (1..=MOST_SECONDS).contains(number));
+    let beside_o2 =
+        [O2_ORGANIZATION, O2_AUTHORIZATION, O2_ENDPOINT].iter().any(|name| reader.is_set(name));
+    let o2_timeout = reader.duration_if_set(O2_TIMEOUT);
+    let (name, timeout) = match (in_seconds, o2_timeout) {
+        (Some(seconds), _) if beside_o2 => {
+            let text = format!(
+                "read as {seconds} seconds because O2 variables are set; write {seconds}s or {seconds}ms"
+            );
+            reader.warn(OTEL_TIMEOUT, text);
+            (OTEL_TIMEOUT, Duration::from_secs(seconds))
+        }
+        (_, Some(timeout)) if !reader.is_set(OTEL_TIMEOUT) => (O2_TIMEOUT, timeout),
+        _ => (OTEL_TIMEOUT, reader.duration(OTEL_TIMEOUT)),
+    };
+    if timeout.is_zero() {
+        reader.mistake(name, "must be longer than 0");
+        return DEFAULT_TIMEOUT;
+    }
+    timeout
+}
+
+/// Maximum size of a request before compression.
+pub(super) fn max_request_bytes(reader: &mut Reader<'_>) -> usize {
+    const LEAST: usize = 1024;
+    let bytes = reader.bytes(MAX_REQUEST_BYTES);
+    if bytes < LEAST {
+        reader.mistake(MAX_REQUEST_BYTES, "must be at least 1KiB");
+    }
+    bytes.max(LEAST)
+}
