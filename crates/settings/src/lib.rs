@@ -32,7 +32,6 @@ mod pattern;
 mod proxy;
 mod reader;
 mod secret;
-mod secret_reference;
 pub mod shared;
 mod source;
 mod table;
@@ -45,7 +44,6 @@ pub use pattern::Pattern;
 #[cfg(feature = "url")]
 pub use proxy::{PROXY, Proxy};
 pub use reader::{Reader, Shown};
-pub use secret::Secret;
-pub use secret_reference::{SecretReference, SecretStore};
+pub use secret::{Secret, SecretReference, SecretStore};
 pub use source::{Env, Source};
 pub use table::{Kind, Table, Variable, markdown};

@@ -29,6 +29,107 @@ impl fmt::Display for Secret {
     }
 }
 
+/// The location of a secret's value.
+///
+/// The notation is the ARN of a secret in Secrets Manager, the ARN of a parameter in Systems Manager, or `ssm:NAME`. A key of a
+/// JSON object follows as `#key`, or after a secret's ARN in ECS's notation, `arn:…:secret:name-a1b2c3:key::`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SecretReference {
+    pub store: SecretStore,
+    /// Its ARN; for a parameter also its name, with `:version` or `:label` if given.
+    pub id: String,
+    /// The key of the value, if the secret is a JSON object.
+    pub key: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SecretStore {
+    SecretsManager,
+    /// AWS Systems Manager Parameter Store.
+    ParameterStore,
+}
+
+pub(crate) const SECRET_REFERENCE: &str =
+    "an ARN of Secrets Manager or Systems Manager, or ssm:NAME";
+
+impl SecretReference {
+    /// Reads a reference. The error states the expectation without the text, which may be the secret itself.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let (id, key) = match text.trim().split_once('#') {
+            Some((id, key)) => (id, Some(key)),
+            None => (text.trim(), None),
+        };
+        let mut reference = Self::of_id(id).ok_or(SECRET_REFERENCE)?;
+        if let Some(key) = key {
+            // Either notation, not both.
+            if reference.key.is_some() {
+                return Err(SECRET_REFERENCE);
+            }
+            reference.key = Some(key.to_owned());
+        }
+        let key_is_one = |key: &String| !key.is_empty() && !key.contains(char::is_control);
+        if !reference.key.as_ref().is_none_or(key_is_one) {
+            return Err(SECRET_REFERENCE);
+        }
+        Ok(reference)
+    }
+
+    fn of_id(id: &str) -> Option<Self> {
+        if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&byte)) {
+            return None;
+        }
+        let of = |store, id: &str| Self { store, id: id.to_owned(), key: None };
+        if let Some(name) = id.strip_prefix("ssm:") {
+            return (!name.is_empty()).then(|| of(SecretStore::ParameterStore, name));
+        }
+        // arn:partition:service:region:account:resource
+        let parts: Vec<&str> = id.splitn(6, ':').collect();
+        match parts.as_slice() {
+            ["arn", _, "ssm", _, _, _] => Some(of(SecretStore::ParameterStore, id)),
+            ["arn", _, "secretsmanager", _, _, resource] => {
+                let (name, key) = secret_resource(resource)?;
+                let arn = id.strip_suffix(resource)?.to_owned() + name;
+                Some(Self { key, ..of(SecretStore::SecretsManager, &arn) })
+            }
+            _ => None,
+        }
+    }
+
+    pub fn region(&self) -> Option<&str> {
+        self.arn_part(3)
+    }
+
+    /// The partition in the ARN: `aws`, `aws-cn`, `aws-us-gov`.
+    pub fn partition(&self) -> Option<&str> {
+        self.arn_part(1)
+    }
+
+    fn arn_part(&self, position: usize) -> Option<&str> {
+        let part = self.id.strip_prefix("arn:").and(self.id.split(':').nth(position));
+        part.filter(|part| !part.is_empty())
+    }
+}
+
+/// `secret:name-a1b2c3`, or in ECS's notation `secret:name-a1b2c3:key::`. A version stage or id (the last two fields) is refused:
+/// a rotating secret has one current value.
+fn secret_resource(resource: &str) -> Option<(&str, Option<String>)> {
+    let Some(with_key) = resource.strip_suffix("::") else {
+        return (resource.matches(':').count() == 1).then_some((resource, None));
+    };
+    let (name, key) = with_key.rsplit_once(':')?;
+    let is_secret = name.strip_prefix("secret:").is_some_and(|name| !name.contains(':'));
+    is_secret.then(|| (name, Some(key.to_owned())))
+}
+
+impl fmt::Display for SecretReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_name = self.store == SecretStore::ParameterStore && !self.id.starts_with("arn:");
+        f.write_str(if is_name { "ssm:" } else { "" })?;
+        f.write_str(&self.id)?;
+        self.key.iter().try_for_each(|key| write!(f, "#{key}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,5 +142,65 @@ mod tests {
             "**** **** Some(\n    ****,\n)"
         );
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
+
+    #[test]
+    fn secret_references_are_parsed() {
+        let check = |text: &str, store, id: &str, key: Option<&str>| {
+            let reference = SecretReference::parse(text).unwrap();
+            let expected =
+                SecretReference { store, id: id.to_owned(), key: key.map(str::to_owned) };
+            assert_eq!(reference, expected);
+            assert_eq!(SecretReference::parse(&reference.to_string()), Ok(expected));
+        };
+        let manager = SecretStore::SecretsManager;
+        check(ARN, manager, ARN, None);
+        check(&format!(" {ARN}#auth "), manager, ARN, Some("auth"));
+        check(&format!("{ARN}:auth::"), manager, ARN, Some("auth"));
+        check(&format!("{ARN}#a key"), manager, ARN, Some("a key"));
+        let parameters = SecretStore::ParameterStore;
+        let arn = "arn:aws-cn:ssm:cn-north-1:123456789012:parameter/o2";
+        check(arn, parameters, arn, None);
+        check(&format!("{arn}#auth"), parameters, arn, Some("auth"));
+        check("ssm:/o2/auth", parameters, "/o2/auth", None);
+        check("ssm:/o2/auth:3#auth", parameters, "/o2/auth:3", Some("auth"));
+    }
+
+    #[test]
+    fn invalid_secret_references_are_rejected() {
+        let with = |end: &str| format!("{ARN}{end}");
+        let wrong = [
+            String::new(),
+            "ssm:".to_owned(),
+            "ssm:#key".to_owned(),
+            "ssm:Basic aHVudGVyMg==".to_owned(),
+            "Basic aHVudGVyMg==".to_owned(),
+            "arn:aws:s3:::bucket".to_owned(),
+            "arn:aws:ssm".to_owned(),
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret".to_owned(),
+            with("#"),
+            with(":key"),
+            with(":::"),
+            with("::"),
+            with(":key:AWSPREVIOUS:"),
+            with(":key::#key"),
+        ];
+        for wrong in wrong {
+            assert_eq!(SecretReference::parse(&wrong), Err(SECRET_REFERENCE), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn region_and_partition_come_from_the_arn() {
+        let check = |text: &str, expected| {
+            let reference = SecretReference::parse(text).unwrap();
+            assert_eq!((reference.partition(), reference.region()), expected, "{text}");
+        };
+        check(ARN, (Some("aws"), Some("eu-west-1")));
+        check("arn:aws-cn:ssm:cn-north-1:1:parameter/x", (Some("aws-cn"), Some("cn-north-1")));
+        check("arn:aws:ssm:::parameter/x", (Some("aws"), None));
+        check("ssm:a:b:c:d", (None, None));
     }
 }

@@ -1,13 +1,9 @@
 //! The names, defaults and meanings of all variables.
 
-mod kind;
-mod slips;
-mod variable;
-
-pub use kind::Kind;
-pub use variable::Variable;
-
-use slips::slips;
+use crate::headers::Headers;
+use crate::parse;
+use crate::secret::SecretReference;
+use std::fmt;
 use std::fmt::Write as _;
 
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +124,159 @@ pub fn markdown<'a>(variables: impl IntoIterator<Item = &'a Variable>) -> String
     markdown
 }
 
+/// One row: a variable's name and its properties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    pub name: &'static str,
+    /// The value when it is unset, written as a user would write it.
+    pub default: Option<&'static str>,
+    /// The kind of the value, which determines whether it may be printed.
+    pub kind: Kind,
+    /// Its meaning in one or two sentences of Markdown.
+    pub doc: &'static str,
+}
+
+impl Variable {
+    /// The same variable with another meaning in this table.
+    #[must_use]
+    pub const fn with_doc(self, doc: &'static str) -> Self {
+        Self { doc, ..self }
+    }
+
+    /// The same variable with a default in this table.
+    #[must_use]
+    pub const fn with_default(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
+    pub(crate) fn masked(&self, value: &str) -> String {
+        match self.kind {
+            Kind::Secret => "****".to_owned(),
+            Kind::Headers => {
+                Headers::parse(value).map_or("****".to_owned(), |headers| headers.to_string())
+            }
+            Kind::Url | Kind::Proxy => without_userinfo(value),
+            // An ARN is a name; text that is not a reference is probably the secret itself.
+            Kind::SecretReference if SecretReference::parse(value).is_err() => "****".to_owned(),
+            _ => value.to_owned(),
+        }
+    }
+}
+
+/// `https://user:password@host/` is refused, and must not be printed before that.
+fn without_userinfo(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("//") else {
+        return if url.contains('@') { "****".to_owned() } else { url.to_owned() };
+    };
+    let authority_end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(authority_end).unwrap_or((rest, ""));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}//****@{host}{path}"),
+        None => url.to_owned(),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// Text that is never printed.
+    Secret,
+    /// The ARN of a secret or parameter, or `ssm:NAME`; each with `#key` if the secret is a JSON object.
+    SecretReference,
+    /// An absolute `http` or `https` URL.
+    Url,
+    /// The URL of a proxy, with optional credentials that are never printed.
+    Proxy,
+    /// `5s`, `500ms`, `1m`, `5h`, or milliseconds.
+    Duration,
+    /// `900KiB`, `10MB`, or bytes.
+    Bytes,
+    Count,
+    /// A number from 0 to 1.
+    Ratio,
+    Switch,
+    Choice(&'static [&'static str]),
+    /// `name=value,name=value`; the values are never printed.
+    Headers,
+}
+
+impl Kind {
+    pub(super) fn problem(self, value: &str) -> Option<String> {
+        match self {
+            // URLs are validated when they are read: the parser is behind a feature.
+            Self::Text | Self::Secret | Self::Url | Self::Proxy => None,
+            Self::SecretReference => SecretReference::parse(value).err().map(str::to_owned),
+            Self::Duration => parse::duration(value).err().map(str::to_owned),
+            Self::Bytes => parse::bytes(value).err().map(str::to_owned),
+            Self::Count => parse::count(value).err().map(str::to_owned),
+            Self::Ratio => parse::ratio(value).err().map(str::to_owned),
+            Self::Switch => parse::switch(value).err().map(str::to_owned),
+            Self::Choice(words) => (!words.contains(&value)).then(|| self.to_string()),
+            Self::Headers => Headers::parse(value).err(),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Secret => "secret text",
+            Self::SecretReference => "secret's ARN, or `ssm:NAME`",
+            Self::Url => "URL",
+            Self::Proxy => "`http://host:port`",
+            Self::Duration => "duration",
+            Self::Bytes => "size",
+            Self::Count => "number",
+            Self::Ratio => "0 to 1",
+            Self::Switch => "`true` or `false`",
+            Self::Headers => "`name=value,…`, secret",
+            Self::Choice(words) => return alternatives(words, f),
+        })
+    }
+}
+
+/// `a`, `b` or `c`
+fn alternatives(words: &[&str], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (position, word) in words.iter().enumerate() {
+        let separator = match position {
+            0 => "",
+            _ if position + 1 == words.len() => " or ",
+            _ => ", ",
+        };
+        write!(f, "{separator}`{word}`")?;
+    }
+    Ok(())
+}
+
+/// The number of letters to change, add, remove or swap with a neighbour to turn `left` into `right` (optimal string alignment
+/// distance).
+pub(super) fn slips(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    let mut previous_left = None;
+    for (row, left_char) in left.chars().enumerate() {
+        let mut current = vec![row + 1];
+        let mut previous_right = None;
+        for (column, &right_char) in right.iter().enumerate() {
+            let at =
+                |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
+            let mut cost = (at(&last, column) + usize::from(left_char != right_char))
+                .min(at(&last, column + 1) + 1)
+                .min(at(&current, column) + 1);
+            if previous_left == Some(right_char) && previous_right == Some(left_char) {
+                cost = cost.min(at(&before_last, column.wrapping_sub(1)) + 1);
+            }
+            current.push(cost);
+            previous_right = Some(right_char);
+        }
+        before_last = std::mem::replace(&mut last, current);
+        previous_left = Some(left_char);
+    }
+    last.last().copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,5 +329,30 @@ mod tests {
             A: the meaning is not a sentence
             B: the default is not `a` or `b`"]]
         .assert_eq(&Table::new(&[WRONG]).problems().join("\n"));
+    }
+
+    #[test]
+    fn credentials_in_a_url_are_masked() {
+        let check = |url, expected| assert_eq!(without_userinfo(url), expected);
+        check("https://host/path?x=a@b", "https://host/path?x=a@b");
+        check("https://me:hunter2@host/path", "https://****@host/path");
+        check("https://me:hunt@er2@host", "https://****@host");
+        check("me:hunter2@host", "****");
+        check("//me:hunter2@host/", "//****@host/");
+    }
+
+    #[test]
+    fn typing_mistakes_between_two_names_are_counted() {
+        let check = |left, right, expected| {
+            assert_eq!(slips(left, right), expected, "{left} {right}");
+            assert_eq!(slips(right, left), expected, "{right} {left}");
+        };
+        check("", "", 0);
+        check("abc", "", 3);
+        check("ENDPIONT", "ENDPOINT", 1);
+        check("HEADER", "HEADERS", 1);
+        check("STREEM", "STREAM", 1);
+        check("ba", "ab", 1);
+        check("kitten", "sitting", 3);
     }
 }

@@ -219,17 +219,6 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_a_freeze_counts_as_elapsed() {
-        let cached = cached(&[Ok("Bearer a"), Ok("Bearer b"), Ok("Bearer c")]);
-        assert_eq!(shown(cached.current().await), "Bearer a, version 1");
-        *cached.service.frozen.lock().unwrap() += secs(300);
-        assert_eq!(shown(cached.current().await), "Bearer b, version 2");
-        // A read just before the freeze does not prevent one.
-        *cached.service.frozen.lock().unwrap() += secs(5);
-        assert_eq!(shown(cached.reread().await), "Bearer c, version 3");
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn concurrent_callers_share_one_read() {
         let cached = cached(&[Ok("Bearer a"), Ok("Bearer b")]);
         let (first, second, third) =

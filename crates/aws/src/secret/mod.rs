@@ -136,34 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn all_settings_are_optional() {
-        assert_eq!(read(&[]), AwsSecretsSettings::default());
-        assert_eq!(read(&[(ACCESS_KEY_ID, "AKID")]).credentials, None);
-        assert_eq!(read(&[(REGION, "eu-west-1")]).region.as_deref(), Some("eu-west-1"));
-    }
-
-    #[test]
     fn a_service_endpoint_takes_precedence_over_the_common_one() {
         let settings =
             read(&[(ENDPOINT, "http://127.0.0.1:5000"), (SSM_ENDPOINT, "http://127.0.0.1:5001")]);
         let url = |store| settings.endpoint(store).unwrap().as_str();
         assert_eq!(url(SecretStore::SecretsManager), "http://127.0.0.1:5000/");
         assert_eq!(url(SecretStore::ParameterStore), "http://127.0.0.1:5001/");
-    }
-
-    #[test]
-    fn the_proxy_is_read_from_the_standard_variables() {
-        let proxy = read(&[
-            ("HTTPS_PROXY", "http://proxy:3128"),
-            ("NO_PROXY", "ssm.eu-west-1.amazonaws.com"),
-        ]);
-        let proxy = proxy.proxy.unwrap();
-        let check = |url: &str, expected: Option<&str>| {
-            assert_eq!(proxy.of(&Url::parse(url).unwrap()).map(Url::as_str), expected, "{url}");
-        };
-        check("https://sqs.eu-west-1.amazonaws.com/", Some("http://proxy:3128/"));
-        check("https://ssm.eu-west-1.amazonaws.com/", None);
-        check("http://sqs.eu-west-1.amazonaws.com/", None);
     }
 
     #[test]

@@ -185,18 +185,6 @@ async fn queue_errors_state_the_code_and_the_remedy() {
 }
 
 #[tokio::test]
-async fn a_failed_connection_is_not_ambiguous() {
-    // A port that was just free.
-    let gone = server().await;
-    let url = gone.queue_url();
-    drop(gone);
-    let results = sqs(&url).send_messages(&["one"], Duration::ZERO, soon()).await;
-    let error = results[0].as_ref().unwrap_err();
-    assert!(matches!(error, QueueError::NoResponse { .. }) && !error.is_ambiguous(), "{error}");
-    assert!(error.to_string().starts_with("queue retry did not answer: "), "{error}");
-}
-
-#[tokio::test]
 async fn a_connection_closed_after_the_request_is_ambiguous() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/123456789012/retry", listener.local_addr().unwrap());
