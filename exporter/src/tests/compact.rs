@@ -1,6 +1,6 @@
 //! Compact lines.
 
-use super::driver::{COMPACT, DELIVERY, Function, NOW_MS, Written, event, succeed};
+use super::driver::{COMPACT, DELIVERY, Function, NOW_MS, Records, Written, event, succeed};
 use crate::export::losses::Loss;
 use crate::output::InMemoryOutput;
 use crate::output::Output;
@@ -87,12 +87,8 @@ fn compact_lines_omit_only_names_known_from_the_delivery() {
     let custom = [COMPACT[0], ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/shop"), COMPACT[3]];
     check(&custom, Context { function: "shop", ..DELIVERY });
     // Our extension reads the function's lines in direct mode, and Lambda hides the log stream from it.
-    let api = format!("compact:{}", std::process::id());
-    let records = wire::invocation_record::path(&api);
-    std::fs::write(&records, "").unwrap();
-    let beside_extension = [&COMPACT[..], &[("AWS_LAMBDA_RUNTIME_API", api.as_str())]].concat();
-    check(&beside_extension, unknown_stream);
-    std::fs::remove_file(records).unwrap();
+    let records = Records::new("compact");
+    check(&[&COMPACT[..], &[records.variable()]].concat(), unknown_stream);
 }
 
 #[test]

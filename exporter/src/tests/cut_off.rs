@@ -1,12 +1,10 @@
 //! Before an invocation times out, and when its environment ends, its open spans are written as partial ones.
 
-use super::driver::{
-    Function, NOW_MS, Written, attribute, block_on, event, make_records, root, shown, status,
-    succeed,
-};
-use crate::handler::{TracedHandler, create_traced_handler};
+use super::driver::{Function, NOW_MS, Records, Written, attribute, event, shown, status, succeed};
+use crate::export::losses::Loss;
+use crate::handler::create_traced_handler;
 use expect_test::expect;
-use lambda_runtime::{Error, LambdaEvent, Service as _};
+use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::trace::{TraceContextExt as _, Tracer as _};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 use serde_json::{Value, json};
@@ -24,23 +22,21 @@ fn while_a_handler_blocks<R: Send + 'static>(
     let (blocked, is_blocked) = sync_channel::<()>(0);
     let (release, released) = sync_channel::<()>(0);
     let released = std::sync::Mutex::new(released);
-    let handler = TracedHandler::new("orders", function.completion.clone(), {
-        move |_: LambdaEvent<Value>| {
-            drop(tracing::info_span!("finished").entered());
-            tracing::info!("reading");
-            let _open = tracing::info_span!("open", bank = "north").entered();
-            blocked.send(()).unwrap();
-            released.lock().unwrap().recv().unwrap();
-            async { Ok::<Value, Error>(json!(null)) }
-        }
-    });
+    let handler = move |event| {
+        drop(tracing::info_span!("finished").entered());
+        tracing::info!("reading");
+        let _open = tracing::info_span!("open", bank = "north").entered();
+        blocked.send(()).unwrap();
+        released.lock().unwrap().recv().unwrap();
+        succeed(event)
+    };
     let other = std::thread::spawn(move || {
         is_blocked.recv().unwrap();
         let result = meanwhile();
         release.send(()).unwrap();
         result
     });
-    block_on(handler.clone().call(event(json!({})))).unwrap();
+    function.handle(event(json!({})), handler).unwrap();
     other.join().unwrap()
 }
 
@@ -94,19 +90,17 @@ fn open_spans_are_written_as_partial_spans_before_the_deadline() {
 
 #[test]
 fn a_root_written_as_partial_is_marked_as_written() {
-    let api = format!("partial:{}", std::process::id());
-    make_records(&api);
-    let function = Function::with_variables(&[("AWS_LAMBDA_RUNTIME_API", api.as_str())]);
+    let records = Arc::new(Records::new("partial"));
+    let function = Function::with_variables(&[records.variable()]);
     let (watch, clock) = (function.completion.clone(), Arc::clone(&function.clock));
-    let of_thread = api.clone();
+    let of_thread = Arc::clone(&records);
     let is_open = while_a_handler_blocks(&function, move || {
-        let before = root(&of_thread).is_open;
+        let before = of_thread.root().is_open;
         clock.store(NOW_MS + 2900, Ordering::Relaxed);
         watch.telemetry.deadline.step();
-        [before, root(&of_thread).is_open]
+        [before, of_thread.root().is_open]
     });
     assert_eq!(is_open, [true, false]);
-    std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
 }
 
 /// Starts two invocations, with 3 s and 60 s left, whose callers' spans are in these traces. Each handler opens a span with `open`
@@ -188,12 +182,12 @@ fn the_deadline_watch_ignores_a_finished_invocation() {
 fn a_shutdown_during_an_invocation_writes_partial_spans() {
     let function = Function::new();
     let completion = function.completion.clone();
-    let handler = create_traced_handler("orders", function.completion.clone(), move |event| {
+    let handler = move |event| {
         let _open = tracing::info_span!("store").entered();
         completion.shutdown(Duration::from_secs(60)).unwrap();
         succeed(event)
-    });
-    block_on(handler(event(json!({})))).unwrap();
+    };
+    function.handle(event(json!({})), handler).unwrap();
     let written = function.written();
     let mut names = written.span_names();
     names.sort_unstable();
@@ -215,7 +209,7 @@ fn a_shutdown_after_a_timeout_writes_only_new_items() {
     let function = Function::new();
     let (completion, clock) = (function.completion.clone(), Arc::clone(&function.clock));
     let output = Arc::clone(&function.output);
-    let handler = create_traced_handler("orders", function.completion.clone(), move |event| {
+    let handler = move |event| {
         let _open = tracing::info_span!("store").entered();
         clock.store(NOW_MS + 2900, Ordering::Relaxed);
         completion.telemetry.deadline.step();
@@ -225,8 +219,8 @@ fn a_shutdown_after_a_timeout_writes_only_new_items() {
         clock.store(NOW_MS + 3001, Ordering::Relaxed);
         completion.shutdown(Duration::from_secs(60)).unwrap();
         succeed(event)
-    });
-    block_on(handler(event(json!({})))).unwrap();
+    };
+    function.handle(event(json!({})), handler).unwrap();
     let written = function.written();
     assert_eq!(written.span_names(), ["retry"], "the others were written before the timeout");
     assert_eq!(written.logs.len(), 1);
@@ -260,6 +254,9 @@ fn a_timed_out_invocation_of_a_managed_instance_does_not_stop_others() {
         function.clock.store(NOW_MS + 2_995, Ordering::Relaxed);
         assert!(other.as_mut().poll(&mut context).is_ready());
         assert_eq!(function.written().spans.len(), expected, "{initialization}");
+        let losses = function.completion.telemetry.signals.line.losses();
+        let lost = losses.lost(wire::SignalKind::Traces, Loss::DeadlineReached);
+        assert_eq!(lost, u64::from(expected == 0), "{initialization}");
     };
     check("lambda-managed-instances", 1);
     check("on-demand", 0);

@@ -257,13 +257,40 @@ pub(super) async fn succeed(_event: LambdaEvent<Value>) -> Result<Value, Error> 
     Ok(json!({ "statusCode": 200 }))
 }
 
-/// Creates the file of the records, like an extension before it registers.
-pub(super) fn make_records(api: &str) {
-    std::fs::write(wire::invocation_record::path(api), "").unwrap();
+/// The file of the records about root spans, which an extension creates before it registers.
+pub(super) struct Records {
+    api: String,
 }
 
-/// The content of the first invocation's record about its root.
-pub(super) fn root(api: &str) -> wire::invocation_record::RootSpan {
-    let records = std::fs::read(wire::invocation_record::path(api)).unwrap();
-    wire::invocation_record::find(&records, REQUEST_ID).next().unwrap()
+impl Records {
+    /// `name` is unique among the tests.
+    pub(super) fn new(name: &str) -> Self {
+        let records = Self { api: format!("{name}:{}", std::process::id()) };
+        std::fs::write(records.path(), "").unwrap();
+        records
+    }
+
+    /// The variable by which a function finds the file.
+    pub(super) fn variable(&self) -> (&'static str, &str) {
+        ("AWS_LAMBDA_RUNTIME_API", &self.api)
+    }
+
+    pub(super) fn read(&self) -> Vec<u8> {
+        std::fs::read(self.path()).unwrap()
+    }
+
+    /// The content of the first invocation's record about its root.
+    pub(super) fn root(&self) -> wire::invocation_record::RootSpan {
+        wire::invocation_record::find(&self.read(), REQUEST_ID).next().unwrap()
+    }
+
+    fn path(&self) -> String {
+        wire::invocation_record::path(&self.api)
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        std::fs::remove_file(self.path()).ok();
+    }
 }

@@ -1,8 +1,7 @@
 //! However an invocation ends, its span ends and everything is written.
 
 use super::driver::{
-    COMPACT, Function, NOW_MS, Written, attribute, block_on, event, make_records, root, shown,
-    status, succeed,
+    COMPACT, Function, NOW_MS, Records, Written, attribute, block_on, event, shown, status, succeed,
 };
 use crate::handler::invocation_span::end_all;
 use crate::handler::outcome::HandlerOutcome;
@@ -80,61 +79,51 @@ impl Output for ClosedOutput {
 
 #[test]
 fn the_root_record_is_open_until_its_span_is_written() {
-    let api = format!("test:{}", std::process::id());
-    make_records(&api);
-    let variables = [("AWS_LAMBDA_RUNTIME_API", api.as_str())];
-    let function = Function::with_variables(&variables);
-    let api_of_handler = api.clone();
-    let handler = move |event: LambdaEvent<Value>| {
-        assert!(root(&api_of_handler).is_open, "the handler runs");
+    let records = Arc::new(Records::new("test"));
+    let function = Function::with_variables(&[records.variable()]);
+    let of_handler = Arc::clone(&records);
+    let handler = move |event| {
+        assert!(of_handler.root().is_open, "the handler runs");
         succeed(event)
     };
     function.handle(event(json!({})), handler).unwrap();
-    let (span, written) = (function.span(), root(&api));
+    let (span, written) = (function.span(), records.root());
     assert_eq!(
         (span.trace_id, span.span_id),
         (written.trace_id.to_vec(), written.span_id.to_vec())
     );
     assert!(!written.is_open, "it is in a line");
-    std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
 }
 
 /// Telemetry refused by stdout is in no line, even if it was refused because of a full buffer.
 #[test]
 fn a_lost_root_span_is_not_marked_as_written() {
     for queue_size in ["2048", "1"] {
-        let api = format!("lost-{queue_size}:{}", std::process::id());
-        make_records(&api);
-        let variables = [
-            ("AWS_LAMBDA_RUNTIME_API", api.as_str()),
-            ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", queue_size),
-        ];
+        let records = Records::new(&format!("lost-{queue_size}"));
+        let variables = [records.variable(), ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", queue_size)];
         let function =
             Function::with(&variables, |config| config.with_output(Arc::new(ClosedOutput)));
         function.invoke();
-        assert!(root(&api).is_open, "{queue_size}");
-        std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
+        assert!(records.root().is_open, "{queue_size}");
     }
 }
 
 #[test]
 fn the_root_is_marked_as_written_before_metrics_are_collected() {
-    let api = format!("first:{}", std::process::id());
-    make_records(&api);
-    let function = Function::with_variables(&[("AWS_LAMBDA_RUNTIME_API", api.as_str())]);
+    let records = Arc::new(Records::new("first"));
+    let function = Function::with_variables(&[records.variable()]);
     // A hanging callback would block everything after it until Lambda ends the process.
-    let (seen, of_callback) = (Arc::new(std::sync::Mutex::new(None)), api.clone());
-    let saw = Arc::clone(&seen);
+    let seen = Arc::new(std::sync::Mutex::new(None));
+    let (saw, of_callback) = (Arc::clone(&seen), Arc::clone(&records));
     let meter = function.completion.meter("test");
     let _gauge = meter
         .u64_observable_gauge("waits")
         .with_callback(move |_| {
-            saw.lock().unwrap().get_or_insert_with(|| root(&of_callback).is_open);
+            saw.lock().unwrap().get_or_insert_with(|| of_callback.root().is_open);
         })
         .build();
     function.invoke();
     assert_eq!(*seen.lock().unwrap(), Some(false));
-    std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
 }
 
 #[test]

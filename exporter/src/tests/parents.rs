@@ -158,11 +158,6 @@ fn a_recorded_but_unsampled_span_is_not_written() {
 }
 
 #[test]
-fn a_disabled_sdk_writes_nothing() {
-    assert_eq!(invoke(&[("OTEL_SDK_DISABLED", "true")], None, None), None);
-}
-
-#[test]
 fn no_log_level_switches_spans_off() {
     for level in ["TRACE", "WARN", "ERROR", "FATAL", "off"] {
         assert!(

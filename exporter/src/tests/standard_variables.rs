@@ -1,6 +1,6 @@
 //! Variables of the OpenTelemetry specification: disabled exporters, limits of attributes, `OTEL_SDK_DISABLED`.
 
-use super::driver::{Function, Written, event, shown};
+use super::driver::{Function, Records, Written, event, shown};
 use expect_test::expect;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::propagation::TextMapPropagator as _;
@@ -43,17 +43,13 @@ fn an_exporter_set_to_none_suppresses_its_signals_lines() {
 /// An extension would make the invocation's span a child of an unwritten root.
 #[test]
 fn no_root_record_is_written_without_a_traces_exporter() {
-    let api = format!("none:{}", std::process::id());
-    let path = wire::invocation_record::path(&api);
-    std::fs::write(&path, "").unwrap();
-    let api = ("AWS_LAMBDA_RUNTIME_API", api.as_str());
+    let records = Records::new("none");
     for variable in [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_SDK_DISABLED", "true")] {
-        let function = Function::with_variables(&[api, variable]);
+        let function = Function::with_variables(&[records.variable(), variable]);
         let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         invoke(&function, json!({ "headers": { "traceparent": traceparent } }));
-        assert_eq!(std::fs::read(&path).unwrap(), b"", "{variable:?}");
+        assert_eq!(records.read(), b"", "{variable:?}");
     }
-    std::fs::remove_file(path).unwrap();
 }
 
 #[test]
