@@ -109,7 +109,6 @@ pub(crate) fn within<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::{pending, poll_fn};
 
     #[test]
     fn a_released_lock_passes_to_a_waiting_thread() {
@@ -128,19 +127,5 @@ mod tests {
         });
         assert_eq!(lock.state().waiting, 0);
         assert!(lock.lock(Duration::ZERO).is_some());
-    }
-
-    #[test]
-    fn a_future_is_polled_when_woken_and_abandoned_at_timeout() {
-        assert_eq!(block_on(async { 7 }, || unreachable!("ready at once")), Some(7));
-        assert_eq!(block_on(pending::<()>(), || Duration::from_millis(1)), None);
-        let mut polls = 0;
-        let wakes = poll_fn(|task| {
-            polls += 1;
-            let waker = task.waker().clone();
-            thread::spawn(move || waker.wake());
-            if polls < 3 { Poll::Pending } else { Poll::Ready(polls) }
-        });
-        assert_eq!(block_on(wakes, || Duration::from_secs(60)), Some(3));
     }
 }

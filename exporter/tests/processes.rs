@@ -1,4 +1,4 @@
-//! Functions that need a process of their own: a global subscriber, a printed event, a signal. libtest runs tests as threads of one
+//! Functions that need a process of their own: a global subscriber, a printed event. libtest runs tests as threads of one
 //! process, so this test runs itself again as each function.
 
 #![expect(
@@ -15,46 +15,35 @@ use lambda_runtime::{Context, Error, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
 use serde_json::{Value, json};
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use wire::SignalKind;
 
-fn main() -> ExitCode {
+fn main() {
     let function =
         std::env::args().find_map(|own| own.strip_prefix("--function=").map(str::to_owned));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     match function.as_deref() {
         Some("prints") => runtime.block_on(prints()),
         Some("uses-globals") => runtime.block_on(uses_globals()),
-        Some("has-a-subscriber") => runtime.block_on(has_a_subscriber()),
-        Some(_) => {
-            runtime.block_on(ends_itself());
-            // The signal has not ended the process.
-            return ExitCode::FAILURE;
-        }
+        Some(_) => runtime.block_on(has_a_subscriber()),
         None => {
             an_event_is_printed_or_written_as_a_record_and_never_both();
             log_variables_choose_records_and_add_spans();
-            sigterm_leaves_open_spans_as_partial_ones();
             for asserts in ["uses-globals", "has-a-subscriber"] {
                 assert!(run(asserts, &[]).status.success(), "{asserts}");
             }
         }
     }
-    ExitCode::SUCCESS
 }
 
-/// Runs a function, and returns when it has ended. Its stdin stays open meanwhile.
+/// Runs a function, and returns when it has ended.
 fn run(function: &str, variables: &[(&str, &str)]) -> Output {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.arg(format!("--function={function}")).envs(variables.iter().copied());
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let stdin = child.stdin.take();
-    let output = child.wait_with_output().unwrap();
-    drop(stdin);
-    output
+    child.stderr(Stdio::inherit()).output().unwrap()
 }
 
 /// Handles one event with this body, and returns the lines.
@@ -179,49 +168,4 @@ async fn has_a_subscriber() {
     tracing::subscriber::set_global_default(own).unwrap();
     assert_eq!(invoke(TelemetryConfig::builder(), || ()).await.len(), 1);
     assert!(!tracing::enabled!(tracing::Level::INFO), "the application's own filter is in place");
-}
-
-/// Sends itself SIGTERM while it handles an event, as Lambda does before it ends an environment with an extension.
-async fn ends_itself() {
-    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await.unwrap();
-    let handler =
-        create_traced_handler("orders", completion_handler, |_: LambdaEvent<Value>| async {
-            tracing::info_span!("read").in_scope(|| tracing::info!("received"));
-            let _open = tracing::info_span!("store").entered();
-            let own = std::process::id().to_string();
-            assert!(Command::new("kill").arg(own).status().unwrap().success());
-            // The test keeps the other end open.
-            std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
-            Ok::<_, Error>(json!(null))
-        });
-    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
-}
-
-fn sigterm_leaves_open_spans_as_partial_ones() {
-    // Without such an API the process handles SIGTERM, too, and registers nothing.
-    let output = run("ends-itself", &[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9")]);
-    assert!(output.status.success(), "{:?}", output.status);
-    let (mut shown, mut logs) = (Vec::new(), 0);
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
-        for own in wire::read_line(line, &wire::Limits::default()).unwrap().decoded {
-            let Some(request) = own.request.decode::<wire::Traces>() else {
-                logs += own.request.items();
-                continue;
-            };
-            let resources = request.unwrap().resource_spans.into_iter();
-            let spans = resources.flat_map(|own| own.scope_spans).flat_map(|own| own.spans);
-            shown.extend(spans.map(|span| {
-                let is_partial = span.attributes.iter().any(|own| own.key == "lambda_otlp.partial");
-                let status = span.status.unwrap_or_default().message;
-                format!("{} partial={is_partial} {status:?}", span.name)
-            }));
-        }
-    }
-    shown.sort();
-    let expected = [
-        r#"orders partial=true "the environment ended during the invocation""#,
-        r#"read partial=false """#,
-        r#"store partial=true "the environment ended during the invocation""#,
-    ];
-    assert_eq!((shown.iter().map(String::as_str).collect::<Vec<_>>(), logs), (expected.into(), 1));
 }

@@ -88,15 +88,6 @@ mod tests {
     }
 
     #[test]
-    fn no_root_record_is_written_if_the_file_is_missing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("records");
-        let records = records(&path);
-        assert_eq!(records.leave("r-1", &root(0)), None);
-        assert!(!path.exists());
-    }
-
-    #[test]
     fn a_late_mark_does_not_change_a_reused_record_slot() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("records");

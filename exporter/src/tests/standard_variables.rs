@@ -1,11 +1,12 @@
 //! Variables of the OpenTelemetry specification: disabled exporters, limits of attributes, `OTEL_SDK_DISABLED`.
 
-use super::driver::{Function, Records, Written, event, shown};
+use super::driver::{Function, Records, Written, event};
 use expect_test::expect;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{TraceContextExt as _, Tracer as _};
 use opentelemetry::{Array, Context, KeyValue, StringValue, Value as Attribute};
+use opentelemetry_proto::tonic::common::v1 as proto;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -107,29 +108,34 @@ fn limited(variables: &[(&str, &str)]) -> Written {
     function.written()
 }
 
+/// The span, its events and links, and the record: the first of each with its attributes, and numbers of dropped ones.
 fn shown_limited(written: &Written) -> String {
-    let span = &written.spans[0];
-    let of_span = |count: usize, dropped: u32, attributes| {
-        format!("{count} dropped={dropped}\n{}", shown(attributes))
+    let of = |attributes: &[proto::KeyValue], dropped: u32| {
+        let own = attributes.iter().map(|own| format!("{}={}", own.key, text(own.value.as_ref())));
+        format!("{}, {dropped} dropped\n", own.collect::<Vec<_>>().join(" "))
     };
-    let mut texts = vec![
-        of_span(1, span.dropped_attributes_count, &span.attributes),
-        format!("events dropped={}\n", span.dropped_events_count),
-    ];
-    texts.extend(span.events.first().map(|event| {
-        of_span(span.events.len(), event.dropped_attributes_count, &event.attributes)
-    }));
-    texts.push(format!("links dropped={}\n", span.dropped_links_count));
-    texts.extend(
-        span.links
-            .first()
-            .map(|link| of_span(span.links.len(), link.dropped_attributes_count, &link.attributes)),
-    );
-    let record = &written.logs[0];
-    let body = record.body.as_ref().unwrap().value.as_ref().unwrap();
-    texts.push(format!("record {body:?}\n"));
-    texts.push(of_span(1, record.dropped_attributes_count, &record.attributes));
-    texts.concat()
+    let (span, record) = (&written.spans[0], &written.logs[0]);
+    let (event, link) = (&span.events[0], &span.links[0]);
+    [
+        format!("span: {}", of(&span.attributes, span.dropped_attributes_count)),
+        format!("{} events, {} dropped: ", span.events.len(), span.dropped_events_count),
+        of(&event.attributes, event.dropped_attributes_count),
+        format!("{} links, {} dropped: ", span.links.len(), span.dropped_links_count),
+        of(&link.attributes, link.dropped_attributes_count),
+        format!("record {}: ", text(record.body.as_ref())),
+        of(&record.attributes, record.dropped_attributes_count),
+    ]
+    .concat()
+}
+
+fn text(value: Option<&proto::AnyValue>) -> String {
+    match value.and_then(|value| value.value.as_ref()).unwrap() {
+        proto::any_value::Value::StringValue(text) => text.clone(),
+        proto::any_value::Value::ArrayValue(list) => {
+            list.values.iter().map(|own| text(Some(own))).collect::<Vec<_>>().join("|")
+        }
+        other => format!("{other:?}"),
+    }
 }
 
 #[test]
@@ -139,19 +145,12 @@ fn attributes_respect_the_limits_of_the_environment() {
     };
     check(
         &[("OTEL_ATTRIBUTE_COUNT_LIMIT", "1")],
-        expect![[r#"
-        1 dropped=2
-        text="größer"
-        events dropped=0
-        2 dropped=2
-        text="größer"
-        links dropped=0
-        2 dropped=2
-        text="größer"
-        record StringValue("größer")
-        1 dropped=2
-        text="größer"
-    "#]],
+        expect![[r"
+        span: text=größer, 2 dropped
+        2 events, 0 dropped: text=größer, 2 dropped
+        2 links, 0 dropped: text=größer, 2 dropped
+        record größer: text=größer, 2 dropped
+    "]],
     );
     check(
         &[
@@ -163,71 +162,32 @@ fn attributes_respect_the_limits_of_the_environment() {
             ("OTEL_SPAN_LINK_COUNT_LIMIT", "1"),
             ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "2"),
         ],
-        expect![[r#"
-            1 dropped=1
-            text="größer"
-            texts=ArrayValue(ArrayValue { values: [AnyValue { value: Some(StringValue("größer")) }, AnyValue { value: Some(StringValue("b")) }] })
-            events dropped=1
-            1 dropped=3
-            links dropped=1
-            1 dropped=1
-            text="größer"
-            texts=ArrayValue(ArrayValue { values: [AnyValue { value: Some(StringValue("größer")) }, AnyValue { value: Some(StringValue("b")) }] })
-            record StringValue("größer")
-            1 dropped=1
-            bytes=BytesValue([1, 2, 3, 4])
-            text="größer"
-        "#]],
+        expect![[r"
+            span: text=größer texts=größer|b, 1 dropped
+            1 events, 1 dropped: , 3 dropped
+            1 links, 1 dropped: text=größer texts=größer|b, 1 dropped
+            record größer: text=größer bytes=BytesValue([1, 2, 3, 4]), 1 dropped
+        "]],
     );
     check(
         &[("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "3")],
-        expect![[r#"
-        1 dropped=0
-        number=123456
-        text="grö"
-        texts=ArrayValue(ArrayValue { values: [AnyValue { value: Some(StringValue("grö")) }, AnyValue { value: Some(StringValue("b")) }] })
-        events dropped=0
-        2 dropped=0
-        number=123456
-        text="grö"
-        texts=ArrayValue(ArrayValue { values: [AnyValue { value: Some(StringValue("grö")) }, AnyValue { value: Some(StringValue("b")) }] })
-        links dropped=0
-        2 dropped=0
-        number=123456
-        text="grö"
-        texts=ArrayValue(ArrayValue { values: [AnyValue { value: Some(StringValue("grö")) }, AnyValue { value: Some(StringValue("b")) }] })
-        record StringValue("größer")
-        1 dropped=0
-        bytes=BytesValue([1, 2, 3])
-        list=ArrayValue(ArrayValue { values: [AnyValue { value: Some(StringValue("grö")) }] })
-        text="grö"
-    "#]],
+        expect![[r"
+        span: text=grö texts=grö|b number=IntValue(123456), 0 dropped
+        2 events, 0 dropped: text=grö texts=grö|b number=IntValue(123456), 0 dropped
+        2 links, 0 dropped: text=grö texts=grö|b number=IntValue(123456), 0 dropped
+        record größer: text=grö bytes=BytesValue([1, 2, 3]) list=grö, 0 dropped
+    "]],
     );
     check(
         &[
             ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "3"),
             ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4"),
         ],
-        expect![[r#"
-            1 dropped=0
-            number=123456
-            text="grö"
-            texts=ArrayValue(ArrayValue { values: [AnyValue { value: Some(StringValue("grö")) }, AnyValue { value: Some(StringValue("b")) }] })
-            events dropped=0
-            2 dropped=0
-            number=123456
-            text="grö"
-            texts=ArrayValue(ArrayValue { values: [AnyValue { value: Some(StringValue("grö")) }, AnyValue { value: Some(StringValue("b")) }] })
-            links dropped=0
-            2 dropped=0
-            number=123456
-            text="grö"
-            texts=ArrayValue(ArrayValue { values: [AnyValue { value: Some(StringValue("grö")) }, AnyValue { value: Some(StringValue("b")) }] })
-            record StringValue("größer")
-            1 dropped=0
-            bytes=BytesValue([1, 2, 3, 4])
-            list=ArrayValue(ArrayValue { values: [AnyValue { value: Some(StringValue("größ")) }] })
-            text="größ"
-        "#]],
+        expect![[r"
+            span: text=grö texts=grö|b number=IntValue(123456), 0 dropped
+            2 events, 0 dropped: text=grö texts=grö|b number=IntValue(123456), 0 dropped
+            2 links, 0 dropped: text=grö texts=grö|b number=IntValue(123456), 0 dropped
+            record größer: text=größ bytes=BytesValue([1, 2, 3, 4]) list=größ, 0 dropped
+        "]],
     );
 }
