@@ -188,10 +188,6 @@ impl LogProcessor for Lister {
     fn force_flush(&self) -> OTelSdkResult {
         Ok(())
     }
-
-    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
-        Ok(())
-    }
 }
 
 impl SpanProcessor for Lister {

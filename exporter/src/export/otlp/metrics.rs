@@ -1,11 +1,11 @@
-//! Collected metrics to `ExportMetricsServiceRequest`.
+//! Collected metrics to `ExportMetricsServiceRequest`. The SDK records no exemplars.
 
 use super::EncodedResource;
 use super::{attributes, scope};
 use crate::clock::unix_nanos;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::{
-    AggregatedMetrics, Exemplar, ExponentialBucket, ExponentialHistogram, Gauge, Histogram, Metric,
+    AggregatedMetrics, ExponentialBucket, ExponentialHistogram, Gauge, Histogram, Metric,
     MetricData, ResourceMetrics, Sum,
 };
 use std::time::SystemTime;
@@ -54,15 +54,15 @@ fn metric_data<T: Number>(writer: &mut Writer<'_>, data: &MetricData<T>) {
 
 /// The three number types of measurements.
 trait Number: Copy {
-    /// `as_double` and `as_int` of a `NumberDataPoint`, or of an `Exemplar`.
-    fn write(self, writer: &mut Writer<'_>, as_double: u32, as_int: u32);
+    /// `as_double` or `as_int` of a `NumberDataPoint`.
+    fn write(self, writer: &mut Writer<'_>);
     /// Histograms know only doubles.
     fn as_f64(self) -> f64;
 }
 
 impl Number for f64 {
-    fn write(self, writer: &mut Writer<'_>, as_double: u32, _as_int: u32) {
-        writer.always_double(as_double, self);
+    fn write(self, writer: &mut Writer<'_>) {
+        writer.always_double(4, self);
     }
 
     fn as_f64(self) -> f64 {
@@ -71,8 +71,8 @@ impl Number for f64 {
 }
 
 impl Number for i64 {
-    fn write(self, writer: &mut Writer<'_>, _as_double: u32, as_int: u32) {
-        writer.always_fixed64(as_int, self.cast_unsigned());
+    fn write(self, writer: &mut Writer<'_>) {
+        writer.always_fixed64(6, self.cast_unsigned());
     }
 
     #[expect(clippy::cast_precision_loss, reason = "OTLP's histograms know only doubles")]
@@ -82,9 +82,9 @@ impl Number for i64 {
 }
 
 impl Number for u64 {
-    fn write(self, writer: &mut Writer<'_>, as_double: u32, as_int: u32) {
+    fn write(self, writer: &mut Writer<'_>) {
         // OTLP has only signed integers: a larger value becomes the maximum, which is closer than zero.
-        i64::try_from(self).unwrap_or(i64::MAX).write(writer, as_double, as_int);
+        i64::try_from(self).unwrap_or(i64::MAX).write(writer);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "OTLP's histograms know only doubles")]
@@ -97,8 +97,7 @@ fn gauge<T: Number>(writer: &mut Writer<'_>, gauge: &Gauge<T>) {
     for point in gauge.data_points() {
         writer.message(1, |writer| {
             times(writer, 2, gauge.start_time(), gauge.time());
-            point.value().write(writer, 4, 6);
-            exemplars(writer, 5, point.exemplars());
+            point.value().write(writer);
             attributes(writer, 7, point.attributes(), usize::MAX);
         });
     }
@@ -108,8 +107,7 @@ fn sum<T: Number>(writer: &mut Writer<'_>, sum: &Sum<T>) {
     for point in sum.data_points() {
         writer.message(1, |writer| {
             times(writer, 2, Some(sum.start_time()), sum.time());
-            point.value().write(writer, 4, 6);
-            exemplars(writer, 5, point.exemplars());
+            point.value().write(writer);
             attributes(writer, 7, point.attributes(), usize::MAX);
         });
     }
@@ -127,7 +125,6 @@ fn histogram<T: Number>(writer: &mut Writer<'_>, histogram: &Histogram<T>) {
             writer.packed_fixed64(6, counts.into_iter());
             let bounds: Vec<u64> = point.bounds().map(f64::to_bits).collect();
             writer.packed_fixed64(7, bounds.into_iter());
-            exemplars(writer, 8, point.exemplars());
             attributes(writer, 9, point.attributes(), usize::MAX);
             optional_double(writer, 11, point.min());
             optional_double(writer, 12, point.max());
@@ -147,7 +144,6 @@ fn exponential_histogram<T: Number>(writer: &mut Writer<'_>, histogram: &Exponen
             writer.fixed64(7, point.zero_count());
             writer.message(8, |writer| buckets(writer, point.positive_bucket()));
             writer.message(9, |writer| buckets(writer, point.negative_bucket()));
-            exemplars(writer, 11, point.exemplars());
             optional_double(writer, 12, point.min());
             optional_double(writer, 13, point.max());
             if point.zero_threshold() != 0.0 {
@@ -162,22 +158,6 @@ fn buckets(writer: &mut Writer<'_>, bucket: &ExponentialBucket) {
     writer.sint32(1, bucket.offset());
     let counts: Vec<u64> = bucket.counts().collect();
     writer.packed_varint(2, counts.into_iter());
-}
-
-fn exemplars<'a, T: Number + 'a>(
-    writer: &mut Writer<'_>,
-    field: u32,
-    exemplars: impl Iterator<Item = &'a Exemplar<T>>,
-) {
-    for exemplar in exemplars {
-        writer.message(field, |writer| {
-            writer.fixed64(2, unix_nanos(exemplar.time()));
-            exemplar.value.write(writer, 3, 6);
-            writer.bytes(4, exemplar.span_id());
-            writer.bytes(5, exemplar.trace_id());
-            attributes(writer, 7, exemplar.filtered_attributes(), usize::MAX);
-        });
-    }
 }
 
 /// Start and time, in two consecutive fields.
