@@ -113,24 +113,7 @@ fn the_demo_balances_and_shows_a_trace_of_both_functions() {
 }
 
 #[test]
-fn the_demo_balances_with_compact_lines() {
-    let compact = [("LAMBDA_OTLP_LINE", "compact")];
-    let (code, out, said) = demo(&[], Path::new("/nowhere"), &compact);
-    assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
-    assert!(out.contains(" compact lines -> "), "{out}");
-    assert!(out.contains("wait for the bank"), "the partial span\n{out}");
-}
-
-#[test]
-fn the_demo_balances_without_python() {
-    let (code, out, said) = demo(&[], without_python().path(), &[]);
-    assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
-    assert!(said.contains(&format!("{WITHOUT_PYTHON}there is no Python 3.12")), "{said}");
-    assert!(!out.contains("shop"), "{out}");
-}
-
-#[test]
-fn the_demo_balances_without_pypi() {
+fn the_demo_balances_without_pypi_and_with_compact_lines() {
     let cache = tempfile::tempdir().unwrap();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let variables = [
@@ -139,6 +122,7 @@ fn the_demo_balances_without_pypi() {
         ("PIP_INDEX_URL", &format!("http://{nobody}/simple")),
         ("PIP_EXTRA_INDEX_URL", ""),
         ("PIP_FIND_LINKS", ""),
+        ("LAMBDA_OTLP_LINE", "compact"),
     ];
     let (code, out, said) = demo(&[], Path::new("/nowhere"), &variables);
     assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
@@ -146,17 +130,19 @@ fn the_demo_balances_without_pypi() {
     let reason = said.lines().find(|line| line.contains(WITHOUT_PYTHON)).unwrap_or(&said);
     assert!(reason.contains("from PyPI (") || reason.contains("there is no Python"), "{reason}");
     assert!(!out.contains("shop"), "{out}");
+    assert!(out.contains(" compact lines -> "), "{out}");
+    assert!(out.contains("wait for the bank"), "the partial span\n{out}");
 }
 
 #[test]
 fn the_demo_reports_items_lost_by_the_backend() {
-    let (code, out, said) = demo(&["--lose", "1"], without_python().path(), &[]);
+    let arguments = ["--lose", "1", "--lose-after", "70"];
+    let (code, out, said) = demo(&arguments, without_python().path(), &[]);
     assert!(code == Some(1) && out.contains("NOT BALANCED"), "{code:?}\n{out}\n{said}");
     assert!(out.contains("the backend was told to lose 1, and lost 1"), "{out}");
     assert!(out.contains(" missing: "), "{out}");
-    assert!(
-        out.starts_with("demo: NOT BALANCED: ") && out.lines().next() == out.lines().next_back()
-    );
+    assert!(out.starts_with("demo: NOT BALANCED: "), "{out}");
+    assert_eq!(out.lines().next(), out.lines().next_back());
 }
 
 #[test]
@@ -178,7 +164,7 @@ fn an_unreachable_backend_ends_the_demo_before_it_starts() {
 }
 
 #[test]
-fn the_html_report_is_complete_and_self_contained() {
+fn the_html_report_of_a_demo_without_python_is_complete_and_self_contained() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("run.html");
     let arguments = ["--html", path.to_str().unwrap()];
@@ -187,6 +173,9 @@ fn the_html_report_is_complete_and_self_contained() {
     let (code, out, said) = demo(&arguments, without_python().path(), &colour);
     assert_eq!(code, Some(0), "{said}");
     assert!(out.contains("\u{1b}[") && out.contains("balanced"), "{out}");
+    assert!(said.contains(&format!("{WITHOUT_PYTHON}there is no Python 3.12")), "{said}");
+    assert!(out.contains("lambda-otlp-extension beside orders"), "{out}");
+    assert!(!out.contains("shop"), "{out}");
     let page = std::fs::read_to_string(&path).unwrap();
     for outside in ["http://", "https://", "src=", "<script", "<link", "@import", "url("] {
         assert!(!page.contains(outside), "{outside}");

@@ -3,9 +3,8 @@
 use base64::Engine as _;
 use lambda_otlp_tests::{binary, fixture};
 use simulator::queue::{Queue, QueueServer};
-use simulator::sink::{ScriptedResponse, Sink};
+use simulator::sink::Sink;
 use simulator::{FunctionSpec, Lambda, OnFailureRecord};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 const USER: &str = "root@example.com";
@@ -83,23 +82,6 @@ async fn a_mixed_event_is_forwarded_completely() {
     assert_eq!((counts.spans, counts.log_records, counts.data_points), (30, 8, 15));
     assert!(sink.spans().iter().all(|span| span.stream == "lambda"));
     assert_eq!(format!("{:?}", sink.oddities()), "[]");
-}
-
-#[tokio::test]
-async fn a_recovered_backend_receives_each_span_once() {
-    let sink = sink().await;
-    sink.script([ScriptedResponse::Status(503), ScriptedResponse::MemoryTableOverflow]);
-    let headers = authorization(PASSWORD);
-    let invoked = invoke(
-        "otlp-only",
-        &[("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", &headers)],
-    )
-    .await;
-    assert_eq!(invoked.attempts, 1, "{}", invoked.log);
-    let spans = sink.spans();
-    let ids: BTreeSet<_> =
-        spans.iter().map(|span| (&span.item.trace_id, &span.item.span_id)).collect();
-    assert_eq!((spans.len(), ids.len()), (530, 530));
 }
 
 #[tokio::test]
@@ -204,22 +186,4 @@ async fn invalid_variables_are_all_reported_and_return_the_event() {
         assert!(error.contains(name), "{error}");
         assert!(invoked.log.contains(name), "{}", invoked.log);
     }
-}
-
-#[tokio::test]
-async fn an_event_of_another_service_is_rejected() {
-    let sink = sink().await;
-    let lambda = Lambda::start().await.unwrap();
-    let function = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
-        .timeout(Duration::from_secs(30))
-        .env("LAMBDA_OTLP_ENDPOINT", sink.base());
-    lambda.create_function(function).unwrap();
-    lambda.invoke_async("forwarder", br#"{"Records":[{"eventSource":"aws:s3"}]}"#).unwrap();
-    lambda.wait_for_async_invocations().await;
-    let record = lambda.on_failure_records().pop().unwrap();
-    assert!(
-        record.response_payload.to_string().contains("expected a subscription of CloudWatch Logs"),
-        "{record:?}"
-    );
-    lambda.shut_down().await;
 }
