@@ -1,9 +1,8 @@
 //! A backlog in the retry queue, and its delivery once the backend answers again.
 
 use super::backend::Backend;
+use super::curve::{Curve, Sampling};
 use super::forwarder::{FORWARDER, begin, function, processes, response};
-use super::picture::Curve;
-use super::sampling::Sampling;
 use super::{report, telemetry};
 use anyhow::{Context as _, ensure};
 use serde_json::Value;

@@ -1,9 +1,8 @@
 //! The forwarder, which gets the next event as soon as it answers.
 
 use super::backend::Backend;
-use super::picture::Curve;
+use super::curve::{Curve, Sampling};
 use super::report;
-use super::sampling::Sampling;
 use super::telemetry::{self, Event};
 use anyhow::{bail, ensure};
 use simulator::{FunctionSpec, InvocationResult, Lambda, RunningInvocation, binaries};

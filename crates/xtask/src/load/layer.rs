@@ -1,8 +1,7 @@
 //! The layer in direct mode.
 
 use super::backend::Backend;
-use super::picture::Curve;
-use super::sampling::Sampling;
+use super::curve::{Curve, Sampling};
 use super::{report, telemetry};
 use crate::openobserve::Server;
 use anyhow::{Context as _, ensure};

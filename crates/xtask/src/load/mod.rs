@@ -3,15 +3,14 @@
 
 mod backend;
 mod backlog;
+mod curve;
 mod forwarder;
 mod layer;
-mod picture;
-mod sampling;
 mod telemetry;
 
 use crate::checks;
 use anyhow::{Context as _, bail, ensure};
-use picture::Curve;
+use curve::Curve;
 use simulator::binaries;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +44,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         ])
     })?;
     if let Some(file) = picture {
-        std::fs::write(file, picture::draw(&curves)).with_context(|| file.to_owned())?;
+        std::fs::write(file, curve::draw(&curves)).with_context(|| file.to_owned())?;
     }
     Ok(())
 }

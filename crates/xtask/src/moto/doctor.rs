@@ -7,9 +7,8 @@
 
 use super::Workshop;
 use super::aws::{ACCOUNT, REGION};
-use super::cli::function_resource;
+use super::cli::{Stand, function_resource};
 use super::front::Front;
-use super::stand::Stand;
 use super::subscription::{FUNCTION, create_function, log_batch, put, subscribe};
 use crate::checks::Tally;
 use anyhow::{Context as _, ensure};
@@ -21,7 +20,6 @@ pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
     tally.note("doctor of a deployed function", deployed(workshop).await);
     tally.note("doctor of a stopped pipeline", stopped(workshop).await);
     tally.note("doctor of a stack with a subscriber", of_stack(workshop).await);
-    tally.note("doctor without a target", misdirected(workshop).await);
 }
 
 /// The forwarder, and the log group of an event that leads to it.
@@ -226,23 +224,6 @@ async fn set_alarm(stand: &Stand<'_>, function: &str, state: &str) -> anyhow::Re
         stand.moto.call("monitoring", &target, &body).await?;
     }
     Ok(())
-}
-
-/// Commands without a target, or with an unknown log group.
-async fn misdirected(workshop: &Workshop) -> anyhow::Result<String> {
-    let (stand, event) = subscribed(workshop).await?;
-    let front = Front::start(&stand.moto, "").await?;
-    let absent = ["doctor", "--function", FUNCTION, "--log-group", "no-such"];
-    let (_, absent) = stand.run_with(&absent, "", &front.endpoint).await?;
-    let place = format!("no log group no-such in region {REGION}, account {ACCOUNT}");
-    expect(&absent, "subscription", "failed", &[&place])?;
-    let said = stand.fails(&["doctor"]).await?;
-    ensure!(said.contains("--stack") && said.contains("--endpoint"), "{said}");
-    let group = event["logGroup"].as_str().context("no group")?;
-    let endpoint = "http://127.0.0.1:1/api/default";
-    let said = stand.fails(&["doctor", "--endpoint", endpoint, "--log-group", group]).await?;
-    ensure!(said.contains("--stack"), "{said}");
-    Ok("no log group of this name, nothing to check, a log group without a stack".to_owned())
 }
 
 /// Fails unless one check has this name and verdict, and a text with all of these parts.

@@ -9,13 +9,13 @@ mod queues;
 mod rotel;
 mod secrets;
 mod stack;
-mod stand;
 mod subscriber;
 mod subscription;
 
 use crate::checks::{self, Tally};
 use crate::pypi::{self, Environment};
 use anyhow::Context as _;
+use aws::Moto;
 use simulator::binaries;
 use std::path::PathBuf;
 use tokio::runtime::Runtime;
@@ -42,8 +42,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
     stack::check(&workshop, &mut tally);
     runtime.block_on(async {
         subscription::check(&workshop, &mut tally).await;
-        secrets::check(&workshop, &mut tally).await;
-        queues::check(&workshop, &mut tally).await;
+        match Moto::start(&workshop, None) {
+            Ok(moto) => {
+                secrets::check(&moto, &mut tally).await;
+                queues::check(&moto, &mut tally).await;
+            }
+            Err(error) => tally.note("moto", Err(error)),
+        }
         cli::check(&workshop, &mut tally).await;
         doctor::check(&workshop, &mut tally).await;
         subscriber::check(&workshop, &mut tally).await;

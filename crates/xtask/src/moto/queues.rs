@@ -5,7 +5,6 @@
     reason = "indexing a JSON value returns null if the key is missing"
 )]
 
-use super::Workshop;
 use super::aws::Moto;
 use crate::checks::Tally;
 use anyhow::{Context as _, bail, ensure};
@@ -26,16 +25,11 @@ const MOST_BYTES: usize = 1024 * 1024;
 const AT_ONCE: Duration = Duration::ZERO;
 const AN_HOUR: Duration = Duration::from_hours(1);
 
-pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
-    let moto = match Moto::start(workshop, None) {
-        Ok(moto) => moto,
-        Err(error) => return tally.note("SQS", Err(error)),
-    };
-    tally.note("SQS, parked messages come back", sent(&moto).await);
-    tally.note("SQS, a message is postponed", postponed(&moto).await);
-    tally.note("SQS, a message is delayed", delayed(&moto).await);
-    tally.note("SQS, largest message", largest(&moto).await);
-    tally.note("SQS, no such queue", missing(&moto).await);
+pub(super) async fn check(moto: &Moto, tally: &mut Tally) {
+    tally.note("SQS, parked messages come back", sent(moto).await);
+    tally.note("SQS, a message is postponed", postponed(moto).await);
+    tally.note("SQS, a message is delayed", delayed(moto).await);
+    tally.note("SQS, largest message", largest(moto).await);
 }
 
 /// Bytes that gzip cannot shorten much, of a multiplicative generator.
@@ -121,19 +115,6 @@ async fn largest(moto: &Moto) -> anyhow::Result<String> {
     match send(&queue, vec![of(MOST_BYTES + 1)], AT_ONCE).await {
         Ok(()) => bail!("a message of one byte more was taken"),
         Err(error) => Ok(format!("{MOST_BYTES} bytes; one more: {error:#}")),
-    }
-}
-
-async fn missing(moto: &Moto) -> anyhow::Result<String> {
-    let url = format!("{}/{}/none", moto.endpoint, super::aws::ACCOUNT);
-    let queue = read(moto, &url)?;
-    match send(&queue, vec![small()], AT_ONCE).await {
-        Ok(()) => bail!("a queue that does not exist took a message"),
-        Err(error) => {
-            let text = format!("{error:#}");
-            ensure!(text.contains("there is no queue none"), "no remedy: {text}");
-            Ok(text)
-        }
     }
 }
 
