@@ -27,7 +27,6 @@ mod test_log;
 mod test_pipe;
 #[cfg(test)]
 mod test_spans;
-mod tmp_file;
 
 pub use config::{Config, TABLE, WRAPPER};
 pub use counts::{Count, Counts};

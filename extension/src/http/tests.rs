@@ -125,18 +125,8 @@ async fn an_invalid_request_closes_only_its_own_connection() {
         assert_eq!(answers(&received), expected, "{sent:?}");
     };
     let (not_http, too_large) = ("400, closed: ", "431, closed: ");
-    for request in [
-        "nonsense",
-        "POST /v1/traces",
-        "POST  /v1/traces HTTP/1.1",
-        "POST /v1/traces HTTP/1.1 x",
-        "POST / HTTP/1.1\r\nno colon",
-        "POST / HTTP/1.1\r\nA: b\r\n continued: c",
-        "POST / HTTP/1.1\r\nContent-Length : 3",
-        "POST / HTTP/1.1\r\n: 3",
-    ] {
-        check(&format!("{request}\r\n\r\n"), not_http).await;
-    }
+    check("nonsense\r\n\r\n", not_http).await;
+    check("POST / HTTP/1.1\r\nno colon\r\n\r\n", not_http).await;
     let preface = b"PRI * HTTP/2.0\r\n\r\nno more of it\r\n\r\n";
     let received = exchange_bytes(address, preface, 1000).await;
     assert!(!received.starts_with(b"HTTP/1."), "{}", received.escape_ascii());
@@ -144,14 +134,6 @@ async fn an_invalid_request_closes_only_its_own_connection() {
     check(&format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(40_000)), too_large).await;
     check(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(101)), too_large).await;
     check("POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhel", "").await;
-    check("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "").await;
-    check("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", "").await;
-    for size in ["+1", "", "g", "fffffffffffffffff"] {
-        let sent = format!(
-            "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nx\r\n0\r\n\r\n"
-        );
-        check(&sent, "").await;
-    }
     check("GET /a", "").await;
     check("GET /a HTTP/1.1\r\n\r\n", "200: GET /a ").await;
 }

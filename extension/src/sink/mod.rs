@@ -41,7 +41,7 @@ impl Door {
         let (request, spill) = match &self.buffer {
             None => (request, false),
             Some(buffer) => match buffer.put(request) {
-                Ok(_) => return Ok(0),
+                Ok(()) => return Ok(0),
                 Err(Unbuffered { request, is_full }) => (request, is_full),
             },
         };

@@ -73,17 +73,17 @@ impl Buffer {
         Self { inner: Mutex::default(), max_bytes }
     }
 
-    pub(crate) fn put(&self, request: Request) -> Result<usize, Unbuffered> {
+    pub(crate) fn put(&self, request: Request) -> Result<(), Unbuffered> {
         self.put_up_to(FULL_PERCENT, request, BatchOrigin::Otlp)
     }
 
     /// Adds records of printed lines, which may fill a smaller part.
-    pub(super) fn put_lines(&self, request: Request) -> Result<usize, Unbuffered> {
+    pub(super) fn put_lines(&self, request: Request) -> Result<(), Unbuffered> {
         self.put_up_to(LINES_PERCENT, request, BatchOrigin::Lines)
     }
 
     /// Adds unchanged events of the Telemetry API.
-    pub(super) fn put_events(&self, request: Request) -> Result<usize, Unbuffered> {
+    pub(super) fn put_events(&self, request: Request) -> Result<(), Unbuffered> {
         self.put_up_to(LINES_PERCENT, request, BatchOrigin::Events)
     }
 
@@ -92,19 +92,7 @@ impl Buffer {
         percent: usize,
         request: Request,
         origin: BatchOrigin,
-    ) -> Result<usize, Unbuffered> {
-        let items = request.items();
-        let (mut inner, request) = self.room_for(percent, request)?;
-        inner.batches.push(Batch { request, origin, attempts: 0, since_ms: unix_millis() });
-        Ok(items)
-    }
-
-    /// Reserves room for a request.
-    fn room_for(
-        &self,
-        percent: usize,
-        request: Request,
-    ) -> Result<(MutexGuard<'_, BufferState>, Request), Unbuffered> {
+    ) -> Result<(), Unbuffered> {
         let mut inner = self.lock();
         let bytes = inner.bytes + request.bytes().len();
         let is_full = match inner.admission {
@@ -116,7 +104,8 @@ impl Buffer {
             return Err(Unbuffered { request, is_full });
         }
         inner.bytes = bytes;
-        Ok((inner, request))
+        inner.batches.push(Batch { request, origin, attempts: 0, since_ms: unix_millis() });
+        Ok(())
     }
 
     /// Returns the time of the oldest batch to send, and `true` if the buffer is more than half full; `None` if there is nothing
@@ -308,7 +297,7 @@ mod tests {
         let mut taken = 0;
         let full = loop {
             match buffer.put(one()) {
-                Ok(items) => taken += items,
+                Ok(()) => taken += 1,
                 Err(full) => break full,
             }
         };
@@ -320,7 +309,7 @@ mod tests {
         assert!(buffer.put(one()).is_err());
         sending.settle(Vec::new(), Vec::new());
         assert_eq!(buffer.lock().bytes, 0);
-        assert_eq!(buffer.put(one()).unwrap(), 1);
+        buffer.put(one()).unwrap();
         buffer.spill_from_now_on();
         assert!(buffer.put(one()).is_err_and(|refused| refused.is_full));
         assert_eq!(buffer.close().len(), 1);

@@ -158,7 +158,7 @@ impl Backend {
         for request in requests.into_iter().filter(|_| !self.is_json) {
             self.lines.spans_of(&request);
             match self.buffer.put(request) {
-                Ok(_) => {}
+                Ok(()) => {}
                 Err(Unbuffered { request, .. }) if self.spill.is_behind() => {
                     self.counts.add(Count::PlatformLost, request.items());
                 }

@@ -58,7 +58,7 @@ async fn post(lambda: &Lambda, spans: u64) {
 
 /// Runs an extension without a report of the handler's end, and acknowledges posts of these numbers of spans.
 async fn left_behind(sink: &Sink, more: &[(&str, &str)], posts: &[u64]) -> (Lambda, Call) {
-    let script = Script { subscribe: &[404], ..Script::default() };
+    let script = Script { subscribe: &[404] };
     let mut lambda = sending_to(sink, more, script).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     let next = lambda.next().await;
@@ -284,8 +284,7 @@ async fn buffered_spans_are_spilled_if_next_fails() {
 async fn without_the_telemetry_api_spans_are_sent_during_later_handlers() {
     let sink = sink().await;
     let variables = [("O2_FLUSH_INTERVAL_MS", "1")];
-    let mut lambda =
-        sending_to(&sink, &variables, Script { subscribe: &[404], ..Script::default() }).await;
+    let mut lambda = sending_to(&sink, &variables, Script { subscribe: &[404] }).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     let next = lambda.next().await;
     for spans in [1, 2] {

@@ -85,7 +85,7 @@ async fn a_partial_span_is_sent_when_its_invocation_is_cut_off() {
 
     // Only the end of the environment reveals that.
     let backend = sink().await;
-    let script = Script { subscribe: &[404], ..Script::default() };
+    let script = Script { subscribe: &[404] };
     let mut lambda = sending_to(&backend, &[], script).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     let next = lambda.next().await;

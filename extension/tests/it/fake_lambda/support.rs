@@ -70,14 +70,13 @@ impl Drop for Records {
 
 /// Lambda's answers before the first `next`.
 pub(crate) struct Script {
-    pub(crate) register: u16,
     /// One for each try.
     pub(crate) subscribe: &'static [u16],
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { register: 200, subscribe: &[200] }
+        Self { subscribe: &[200] }
     }
 }
 
@@ -95,7 +94,7 @@ impl Lambda {
         assert_eq!(register.headers["Lambda-Extension-Name"], "lambda-otlp-extension");
         assert_eq!(register.headers["Lambda-Extension-Accept-Feature"], "accountId");
         register.answer(
-            script.register,
+            200,
             json!({"functionName": "orders", "functionVersion": "7", "handler": "bootstrap", "accountId": "123456789012"})
                 .to_string(),
         );

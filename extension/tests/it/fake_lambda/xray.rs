@@ -169,7 +169,7 @@ fn metrics(name: &str) -> Vec<u8> {
 async fn a_subsegment_in_progress_is_a_partial_span() {
     // Nothing completes it.
     let backend = sink().await;
-    let script = Script { subscribe: &[404], ..Script::default() };
+    let script = Script { subscribe: &[404] };
     let mut lambda = sending_to(&backend, &[], script).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     let next = lambda.next().await;
