@@ -5,10 +5,7 @@ use crate::identity::LogSource;
 use crate::read::telemetry::{TelemetryRecord, parse_batch};
 use crate::render;
 use expect_test::{Expect, expect};
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, number_data_point};
-use serde_json::Value;
-use std::collections::BTreeMap;
+
 use wire::InvocationSpan;
 
 const OBSERVED: u64 = 1_790_000_100_000_000_000;
@@ -142,18 +139,6 @@ fn every_log_event_is_consumed_or_becomes_one_record() {
     let converted = lines(&messages, PlatformOptions::default());
     assert_eq!(consumed(&converted) + log_records(&converted), messages.len());
     assert_eq!(converted.metrics, None);
-}
-
-#[test]
-fn no_log_events_convert_to_nothing() {
-    assert_eq!(lines(&[], PlatformOptions::default()), ConvertedLines::default());
-}
-
-#[test]
-fn consumed_lines_leave_no_empty_resource() {
-    let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n";
-    let converted = lines(&[start], PlatformOptions::default());
-    assert_eq!((&converted.logs, &converted.metrics, consumed(&converted)), (&None, &None, 1));
 }
 
 #[test]
@@ -312,111 +297,6 @@ fn the_tenant_carries_over_to_the_next_chunk() {
 }
 
 #[test]
-fn a_timeout_and_its_report_in_two_chunks_count_once() {
-    let timeout = "2026-09-21T14:13:21.000Z b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 Task timed out after 3.00 seconds\n\n";
-    let report = "REPORT RequestId: b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22\tDuration: 3000.00 ms\tStatus: timeout\t\n";
-    let first = lines(&[timeout], PlatformOptions::default());
-    assert!(points(&first).contains("faas.timeouts [{timeout}] 1\n"));
-    let mut next =
-        Converter::new(identity(), PlatformOptions::default(), OBSERVED).with_state(first.state);
-    next.log_event(&LogEventRef { id: "", time_ms: 0, message: report });
-    let later = points(&next.finish());
-    assert!(
-        later.contains("aws.lambda.invocations") && !later.contains("faas.timeouts"),
-        "{later}"
-    );
-}
-
-/// Deliveries from the tests of New Relic's forwarder (newrelic/aws-log-ingestion), read in place. The test is skipped if they
-/// are absent.
-#[test]
-fn new_relic_test_deliveries_are_converted() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/samples/peers/newrelic");
-    if !folder.is_dir() {
-        return;
-    }
-    let convert = |name: &str| {
-        let text = std::fs::read_to_string(folder.join(name)).unwrap();
-        let delivery: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let messages: Vec<&str> = delivery["logEvents"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|event| event["message"].as_str().unwrap())
-            .collect();
-        lines(&messages, PlatformOptions::default())
-    };
-    let outcome = |converted: &ConvertedLines| {
-        let counters = points(converted);
-        counters.lines().filter(|line| line.contains("[{")).collect::<Vec<_>>().join("; ")
-    };
-    assert_eq!(
-        outcome(&convert("entry_lambda_timeout.json")),
-        "aws.lambda.invocations [{invocation}] 1; faas.timeouts [{timeout}] 1"
-    );
-    assert_eq!(
-        outcome(&convert("entry_lambda_oom.json")),
-        "aws.lambda.invocations [{invocation}] 1; faas.errors [{error}] 1 error.type=Runtime.OutOfMemory; aws.lambda.out_of_memory [{error}] 1"
-    );
-    // The output of New Relic's own layer is an ordinary line here.
-    let own = convert("entry_lambda_sam.json");
-    assert_eq!((own.metrics.is_none(), log_records(&own), consumed(&own)), (true, 1, 0));
-}
-
-#[test]
-fn an_emf_line_becomes_metrics_and_a_log() {
-    let emf = r#"{"_aws":{"Timestamp":1790000000000,"CloudWatchMetrics":[{"Namespace":"shop","Dimensions":[["service"]],"Metrics":[{"Name":"orders","Unit":"Count"}]}]},"service":"api","orders":[1,2,"x"],"level":"WARN","message":"two orders"}"#;
-    let malformed = r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":"1"}"#;
-    let converted = lines(&[emf, malformed, REPORT.1], PlatformOptions::default());
-    check(
-        records(&converted).lines().take(3).collect::<Vec<_>>().join("\n"),
-        expect![[r#"
-        lambda-otlp/logs:
-        WARN | two orders | service=api orders=[1,2,x]
-        INFO | {"_aws":{"CloudWatchMetrics":[{"Metrics" | _aws={CloudWatchMetrics=[{Metrics=[{Name=x}]}]} x=1"#]],
-    );
-    let scopes = &converted.metrics.as_ref().unwrap().scope_metrics;
-    let names: Vec<_> =
-        scopes.iter().map(|scope| scope.scope.as_ref().unwrap().name.as_str()).collect();
-    assert_eq!(names, ["lambda-otlp/platform", "lambda-otlp/emf"]);
-    check(
-        render::points(&scopes[1].metrics),
-        expect![[r#"
-        orders [{count}] 3 aws.cloudwatch.namespace=shop service=api
-    "#]],
-    );
-    assert_eq!((log_records(&converted), converted.dropped_values), (3, 2));
-}
-
-#[test]
-fn an_xray_root_requires_a_span_with_its_trace_id() {
-    const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
-    let line = format!(r#"{{"message":"x","xray_trace_id":"{ROOT}"}}"#);
-    let other = line.replace("5759e988", "5759e989");
-    let trace_id = wire::ids::xray_trace_id(ROOT).unwrap();
-    let ids_of = |seen: Option<[u8; 16]>, spans: bool| {
-        let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
-        if spans {
-            converter = converter.with_spans(SpanMapping::SpanEvents, SpanEnd::Report, false);
-        }
-        if let Some(trace_id) = seen {
-            converter.trace_seen(trace_id);
-        }
-        for message in [line.as_str(), other.as_str(), REPORT.1] {
-            converter.log_event(&LogEventRef { id: "", time_ms: 0, message });
-        }
-        let logs = converter.finish().logs.unwrap();
-        let records = render::log_records(&logs).into_iter();
-        records.map(|(_, record)| record.trace_id == trace_id).collect::<Vec<_>>()
-    };
-    assert_eq!(ids_of(None, false), [false, false, false]);
-    assert_eq!(ids_of(Some([1; 16]), false), [false, false, false]);
-    assert_eq!(ids_of(Some(trace_id), false), [true, false, true]);
-    assert_eq!(ids_of(None, true), [true, false, true], "the span of the report");
-}
-
-#[test]
 fn an_invocation_span_carries_over_to_the_next_chunk() {
     const TRACE_ID: [u8; 16] = [7; 16];
     let span = |request_id, trace_id| InvocationSpan {
@@ -475,38 +355,6 @@ fn the_end_of_another_request_is_ignored() {
         "hello".to_owned(),
     ]);
     assert_eq!(found, [Some(REQUEST.to_owned())]);
-}
-
-#[test]
-fn the_tenant_is_read_only_from_the_start_line() {
-    let tells = |line: String| {
-        let converted = lines(
-            &[&format!("START RequestId: {REQUEST} Version: 1"), "one", &line, "two"],
-            PlatformOptions::default(),
-        );
-        records(&converted).contains("tenant_id=evil")
-    };
-    assert!(!tells(format!(
-        r#"{{"time":"2026-11-21T08:00:00Z","type":"platform.extension","record":{{"requestId":"{REQUEST}","tenantId":"evil"}}}}"#
-    )));
-    assert!(!tells(format!("END RequestId: {REQUEST} Version: 1 Tenant ID: evil")));
-    assert!(
-        tells(format!("START RequestId: {REQUEST} Version: 1 Tenant ID: evil")),
-        "no test else"
-    );
-}
-
-#[test]
-fn a_foreign_durable_execution_marks_only_its_own_record() {
-    let other = "arn:aws:lambda:eu-west-1:999999999999:function:payments:1/durable-execution/:123456789012:function:orders:/y";
-    let own = "arn:aws:lambda:eu-west-1:123456789012:function:orders:1/durable-execution/x/y";
-    for (arn, expected) in [(other, 1), (own, 2)] {
-        let line =
-            format!(r#"{{"requestId":"{REQUEST}","durableExecutionArn":"{arn}","message":"x"}}"#);
-        let start = format!("START RequestId: {REQUEST} Version: 1");
-        let converted = lines(&[&start, &line, "two"], PlatformOptions::default());
-        assert_eq!(records(&converted).matches(arn).count(), expected, "{}", records(&converted));
-    }
 }
 
 #[test]
@@ -669,29 +517,6 @@ fn spans_of(chunks: &[&[(i64, &str)]], mapping: SpanMapping, end: SpanEnd) -> St
 }
 
 #[test]
-fn text_invocations_become_spans_only_when_enabled() {
-    check(
-        spans_of(&[&[START, END, REPORT]], SpanMapping::SpanEvents, SpanEnd::RuntimeDone),
-        expect![[r#"
-            SERVER orders 5759/>5399 100..200 unset faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 faas.coldstart=true faas.version=7 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
-              @200 platform.end
-              @201 platform.report faas.coldstart=true aws.lambda.duration_ms=102.25 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
-            --
-        "#]],
-    );
-    check(
-        spans_of(&[&[START, END, REPORT]], SpanMapping::ChildSpans, SpanEnd::Report),
-        expect![[r#"
-            SERVER orders 5759/>5399 100..201 unset faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 faas.coldstart=true faas.version=7 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
-            INTERNAL report 5759/5399>b7cd 200..201 unset faas.coldstart=true aws.lambda.duration_ms=102.25 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
-            --
-        "#]],
-    );
-    let none = lines(&[START.1, END.1, REPORT.1], PlatformOptions::default());
-    assert_eq!(none.spans, None);
-}
-
-#[test]
 fn each_invocation_yields_one_span_for_any_cut() {
     let timeout = (
         202,
@@ -728,125 +553,4 @@ fn json_invocation_spans_use_log_event_times() {
             --
         "#]],
     );
-}
-
-/// The cases of a file; `None` if it is absent.
-fn cases(name: &str) -> Option<Vec<Value>> {
-    let above = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let mut files = above.map(|folder| folder.join("shared/samples/peers/foreign").join(name));
-    let text = std::fs::read_to_string(files.find(|file| file.is_file())?).unwrap();
-    Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-}
-
-/// Runs `check` on each case, and expects this many to pass and none to fail.
-fn check_all(name: &str, expected: usize, check: impl Fn(&Value) -> Result<(), String>) {
-    let Some(cases) = cases(name) else { return eprintln!("skipped: {name} is not here") };
-    let failed: Vec<String> = cases
-        .iter()
-        .filter_map(|case| Some(format!("{}: {}", case["case"], check(case).err()?)))
-        .collect();
-    println!("{name}: {} of {}", cases.len() - failed.len(), cases.len());
-    assert_eq!((cases.len(), failed), (expected, Vec::new()));
-}
-
-/// Returns the difference, if any.
-fn same<T: PartialEq + std::fmt::Debug>(
-    what: &str,
-    actual: &T,
-    expected: &T,
-) -> Result<(), String> {
-    if actual == expected {
-        return Ok(());
-    }
-    Err(format!("{what}: {actual:?} where {expected:?} is expected"))
-}
-
-fn metrics_of<'a>(converted: &'a ConvertedLines, scope: &str) -> &'a [Metric] {
-    let scopes = converted.metrics.iter().flat_map(|metrics| &metrics.scope_metrics);
-    let mut scopes = scopes.filter(|of| of.scope.as_ref().unwrap().name == scope);
-    scopes.next().map_or(&[], |scope| &scope.metrics)
-}
-
-fn double(value: Option<&number_data_point::Value>) -> f64 {
-    render::number(value).parse().unwrap()
-}
-
-/// The sum of the values of each metric in each namespace, as in CloudWatch.
-type Sums = BTreeMap<(String, String), f64>;
-
-fn sums_of_points(metrics: &[Metric]) -> Sums {
-    let mut sums = Sums::new();
-    for metric in metrics {
-        let points: Vec<(f64, &[_])> = match metric.data.as_ref().unwrap() {
-            Data::Sum(sum) => sum
-                .data_points
-                .iter()
-                .map(|point| (double(point.value.as_ref()), point.attributes.as_slice()))
-                .collect(),
-            Data::Gauge(gauge) => gauge
-                .data_points
-                .iter()
-                .map(|point| (double(point.value.as_ref()), point.attributes.as_slice()))
-                .collect(),
-            Data::Histogram(histogram) => histogram
-                .data_points
-                .iter()
-                .map(|point| (point.sum.unwrap(), point.attributes.as_slice()))
-                .collect(),
-            other => panic!("{other:?}"),
-        };
-        for (sum, attributes) in points {
-            let namespace = attributes.iter().find(|pair| pair.key == names::CLOUDWATCH_NAMESPACE);
-            let namespace = render::value(namespace.unwrap().value.as_ref().unwrap());
-            *sums.entry((namespace, metric.name.clone())).or_default() += sum;
-        }
-    }
-    sums
-}
-
-fn sums_of_document(document: &Value) -> Sums {
-    let mut sums = Sums::new();
-    for directive in document["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
-        for metric in directive["Metrics"].as_array().into_iter().flatten() {
-            let Some(name) = metric["Name"].as_str() else { continue };
-            let sum = match &document[name] {
-                Value::Array(values) => values.iter().filter_map(Value::as_f64).sum(),
-                value => match value.as_f64().or_else(|| value["Sum"].as_f64()) {
-                    Some(sum) => sum,
-                    None => continue,
-                },
-            };
-            let namespace = directive["Namespace"].as_str().unwrap().to_owned();
-            *sums.entry((namespace, name.to_owned())).or_default() += sum;
-        }
-    }
-    sums
-}
-
-#[test]
-fn emf_documents_yield_their_metric_sums() {
-    check_all("emf.jsonl", 38, |case| {
-        let line = case["line"].as_str().unwrap();
-        let document = match case.get("emf") {
-            Some(document) => document.clone(),
-            None => serde_json::from_str(line).unwrap(),
-        };
-        let converted = lines(&[line], PlatformOptions::default());
-        let sums = sums_of_points(metrics_of(&converted, names::EMF_SCOPE));
-        let rounded = |sums: Sums| -> Vec<(_, String)> {
-            sums.into_iter().map(|(key, sum)| (key, format!("{sum:.6}"))).collect()
-        };
-        same("sums", &rounded(sums), &rounded(sums_of_document(&document)))?;
-        same("log records", &log_records(&converted), &1)?;
-        let is_malformed = case.get("malformed").is_some() || line.contains(r#""text": "7""#);
-        same("dropped", &converted.dropped_values, &usize::from(is_malformed))?;
-        if line.starts_with('{') {
-            return Ok(());
-        }
-        let records = render::log_records(converted.logs.as_ref().unwrap());
-        let shown = render::record(&records[0].1);
-        let id = document["requestId"].as_str().unwrap();
-        same("has the request id", &shown.contains(&format!("faas.invocation_id={id}")), &true)?;
-        same("repeats the metrics", &shown.contains("_aws="), &false)
-    });
 }

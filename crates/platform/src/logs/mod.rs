@@ -338,22 +338,6 @@ mod tests {
     }
 
     #[test]
-    fn the_request_window_closes_at_end_or_report() {
-        let observe = |line: &str| {
-            let mut window = window();
-            window.observe(&text::parse(line).unwrap());
-            window.request_id().map(str::to_owned)
-        };
-        assert_eq!(window().request_id(), Some(ID));
-        assert_eq!(observe(&format!("END RequestId: {ID}")), None);
-        assert_eq!(observe(&format!("REPORT RequestId: {ID}")), None);
-        assert_eq!(observe(&format!("START RequestId: {OTHER}")).as_deref(), Some(OTHER));
-        assert_eq!(observe(&format!("END RequestId: {OTHER}")).as_deref(), Some(ID));
-        let timeout = format!("2024-03-04T17:22:38.033Z {ID} Task timed out after 3.00 seconds");
-        assert_eq!(observe(&timeout).as_deref(), Some(ID));
-    }
-
-    #[test]
     fn no_invocation_of_several_at_a_time_is_guessed() {
         let mut window = RequestWindow::default();
         let mut observe = |kind: &str, id: &str| {

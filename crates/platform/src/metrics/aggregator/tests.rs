@@ -335,43 +335,6 @@ fn bucket_upper_bounds_are_inclusive() {
     assert_eq!((point.count, point.min, point.max), (6, Some(0.0), Some(900.0)));
 }
 
-/// `histogram_quantile` for one point: linear within the bucket, and the last bound beyond it.
-fn quantile(point: &HistogramDataPoint, quantile: f64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "small counts")]
-    let to_f64 = |count: u64| count as f64;
-    let rank = quantile * to_f64(point.count);
-    let (mut below, mut lower) = (0.0, 0.0);
-    for (count, upper) in point.bucket_counts.iter().zip(&point.explicit_bounds) {
-        if below + to_f64(*count) >= rank {
-            return lower + (upper - lower) * (rank - below) / to_f64(*count);
-        }
-        below += to_f64(*count);
-        lower = *upper;
-    }
-    lower
-}
-
-#[test]
-fn a_percentile_of_equal_durations_approximates_them() {
-    let check = |ms: f64, lowest_ms: f64, highest_ms: f64| {
-        let report = format!("REPORT RequestId: A\tDuration: {ms} ms\tInit Duration: {ms} ms");
-        let metrics = metrics_of(&[report.as_str(); 100], Shape::OpenObserve, Names::default());
-        for name in ["faas.invoke_duration", "faas.init_duration"] {
-            let read_ms = quantile(histogram(&metrics, name), 0.95) * 1000.0;
-            assert!((lowest_ms..=highest_ms).contains(&read_ms), "{ms} ms reads {read_ms} ms");
-        }
-    };
-    check(1.2, 1.0, 2.0);
-    check(7.0, 6.0, 8.0);
-    check(20.0, 19.0, 20.0);
-    check(48.0, 45.0, 50.0);
-    check(100.0, 95.0, 100.0);
-    check(330.0, 300.0, 400.0);
-    // The advised bounds end at ten seconds; Lambda's longest timeout is fifteen minutes.
-    check(29_000.0, 27_000.0, 30_000.0);
-    check(900_000.0, 800_000.0, 900_000.0);
-}
-
 #[test]
 fn request_ids_appear_in_no_metric() {
     let lines = [REPORT_ERROR, "REPORT RequestId: B\tDuration: 2000 ms\tInit Duration: 7 ms"];

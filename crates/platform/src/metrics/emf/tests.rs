@@ -1,7 +1,6 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 
 use expect_test::{Expect, expect};
-use proptest::prelude::*;
 
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 
@@ -342,18 +341,6 @@ fn emf_series_of_a_chunk_are_bounded() {
     assert!(points.series.iter().all(|series| series.key.attributes.len() == MAX_DIMENSIONS + 1));
     assert_eq!(points.dropped_values() + points.series.len(), 100 * 300);
     assert!(points.series.len() > 500);
-}
-
-proptest! {
-    #[test]
-    fn parsing_emf_lines_never_panics(
-        dimensions in "\\[(\\[(\"[ab]\",?){0,2}\\],?){0,2}\\]|null|7",
-        value in "[-0-9.eE]{1,8}|\\[[-0-9,.]{0,9}\\]|\"x\"|null",
-        text in "\\PC*",
-    ) {
-        let _ = parse(&line(&dimensions, r#"[{"Name":"m","Unit":"Count"}]"#, &format!(r#""m":{value},"a":1"#)));
-        let _ = parse(&format!("{{\"CloudWatchMetrics\"{text}"));
-    }
 }
 
 #[test]
