@@ -21,10 +21,9 @@ mod deliver;
 mod destination;
 mod handler;
 mod ledger;
-mod log;
-mod memory;
 mod parking;
 mod pipeline;
+mod process;
 mod rules;
 mod service;
 mod source;
@@ -39,15 +38,13 @@ pub use destination::ingest_window::{
 pub use destination::{DEFAULT_DESTINATION, Destination, DryRun, Export};
 pub use handler::{InvocationError, Response, answer, wall_clock_now};
 pub use ledger::{Account, Consumed, Items, Ledger};
-pub use log::init as init_log;
-pub use memory::keep_freed_memory;
 pub use parking::{
     Content, MAX_MESSAGE_BYTES, Message, NotParked, Parked, QUEUES, Queue, QueueError,
     RETRY_QUEUE_URL,
 };
-pub use pipeline::redrive::{DeadLetter, Decision, Next, Receipt, Remaining, decide};
 pub use pipeline::report::Report;
 pub use pipeline::{Forwarder, InvocationContext, Options};
+pub use process::{init_log, keep_freed_memory};
 pub use rules::{Effect, MOST_BYTES, Mistake, Mistakes, RuleSet, Template};
 pub use service::{Service, default_destination, read_rules};
 pub use source::{

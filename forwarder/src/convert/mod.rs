@@ -20,8 +20,6 @@ pub struct ConvertOptions {
     pub limits: Limits,
     /// Limit on the items of all lines of one event.
     pub event_items: usize,
-    /// `true` if the lines of a stack trace become one log record.
-    pub join_stack_traces: bool,
     /// Creates the span of each invocation, for functions without the layer and the library.
     pub platform_spans: Option<PlatformSpans>,
 }
@@ -32,7 +30,6 @@ impl Default for ConvertOptions {
             platform: platform::PlatformOptions::default(),
             limits: Limits::default(),
             event_items: 250_000,
-            join_stack_traces: false,
             platform_spans: None,
         }
     }
@@ -282,10 +279,6 @@ impl<'e> StreamConversion<'_, 'e> {
 
     /// Takes plain text, which may be part of a stack trace.
     fn take_text(&mut self, event: &'e LogEvent) {
-        if !self.options.join_stack_traces {
-            self.others.log_event(&log_event(event, &event.message));
-            return;
-        }
         if self.trace.as_mut().is_some_and(|trace| trace.go_on(event)) {
             return;
         }

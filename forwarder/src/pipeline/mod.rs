@@ -1,16 +1,14 @@
 //! Forwards one event: reads it, converts its log events chunk by chunk, delivers them, and reports their fate.
 //!
-//! The sender of the event decides how it begins (`subscription`, `kinesis`, `queue_messages`). Its log events then go
+//! The sender of the event decides how it begins (`sources`). Its log events then go
 //! through three [`Stages`]: `converter`, `router`, `flusher`.
 
 mod flusher;
-mod kinesis;
-mod queue_messages;
 pub(crate) mod redrive;
 pub(crate) mod report;
 mod router;
+mod sources;
 mod stages;
-mod subscription;
 
 use crate::config::Config;
 use crate::convert::ConvertOptions;
@@ -72,13 +70,13 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let (mut unread, mut failures) = (None, None);
         match event {
             Event::CloudWatchLogs(event) => {
-                unread = subscription::forward(&mut stages, event).await;
+                unread = sources::forward_subscription(&mut stages, event).await;
             }
             Event::Kinesis(records) => {
-                failures = Some(kinesis::forward(&mut stages, records).await);
+                failures = Some(sources::forward_records(&mut stages, records).await);
             }
             Event::Queue(messages) => {
-                failures = Some(queue_messages::forward(&mut stages, messages).await);
+                failures = Some(sources::forward_messages(&mut stages, messages).await);
                 // Their age is the backend's outage, not the lag of log events.
                 stages.flusher.report.oldest_event_ms = None;
             }
@@ -146,7 +144,6 @@ impl Options {
             convert: ConvertOptions {
                 platform: config.platform,
                 platform_spans: config.platform_spans,
-                join_stack_traces: true,
                 ..ConvertOptions::default()
             },
             region: config.region.clone(),

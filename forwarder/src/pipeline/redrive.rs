@@ -144,29 +144,29 @@ const LONGEST_HIDDEN: Duration = Duration::from_mins(12 * 60 - 15);
 const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
 #[derive(Clone, Copy, Debug)]
-pub struct Receipt<'a> {
+struct Receipt<'a> {
     /// Message id. It spreads the messages of one outage over time.
-    pub message_id: &'a str,
+    message_id: &'a str,
     /// `ApproximateReceiveCount`, including this attempt.
-    pub receive_count: u32,
+    receive_count: u32,
     /// Time at which the forwarder first had the request.
-    pub first_seen_unix_nano: u64,
+    first_seen_unix_nano: u64,
     /// `true` if the backend has accepted other telemetry of this signal since the message was first received.
-    pub neighbours_taken: bool,
+    neighbours_taken: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "telemetry that is not accepted must stay, be sent again or be dead-lettered"]
-pub struct Decision {
-    pub accepted: usize,
+struct Decision {
+    accepted: usize,
     /// Parts that are never sent again. They go into the dead-letter queue first; if that fails, the message has to stay.
-    pub dead_letters: Vec<DeadLetter>,
-    pub next: Next,
+    dead_letters: Vec<DeadLetter>,
+    next: Next,
 }
 
 /// The next step for the remaining parts.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+enum Next {
     /// Nothing remains. The message is deleted.
     Done,
     /// Everything remains. The message is hidden, and its receipt is reported as failed, or Lambda would delete it.
@@ -181,35 +181,22 @@ pub enum Next {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Remaining {
-    pub request: Request,
-    pub reason: String,
+struct Remaining {
+    request: Request,
+    reason: String,
     /// Tells if an operator has to change a setting.
-    pub fate: Fate,
+    fate: Fate,
 }
 
 /// A piece that is not retried.
 #[derive(Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    pub request: Request,
+struct DeadLetter {
+    request: Request,
     /// Items counted for it: all items of the request, unless `partial`.
-    pub items: usize,
-    pub reason: String,
+    items: usize,
+    reason: String,
     /// The backend rejected `items` of it without saying which ones, and accepted the others.
-    pub partial: bool,
-}
-
-impl Decision {
-    /// The sum of accepted, remaining and dead-lettered items, which equals the items of the outcome.
-    pub fn items(&self) -> usize {
-        let dead_lettered: usize = self.dead_letters.iter().map(|letter| letter.items).sum();
-        let remaining = match &self.next {
-            Next::Done => 0,
-            Next::ComeAgain { items, .. } => *items,
-            Next::SendRest { rest, .. } => rest.iter().map(|rest| rest.request.items()).sum(),
-        };
-        self.accepted + dead_lettered + remaining
-    }
+    partial: bool,
 }
 
 /// Decides about a request from the queue that was sorted by [`IngestPolicy::sort`] and sent, with this outcome.
@@ -217,7 +204,7 @@ impl Decision {
 /// A single record is dead-lettered if the backend rejects it again and has accepted others meanwhile. Records outside the ingest
 /// window are dead-lettered once the whole piece is outside. Other pieces are dead-lettered shortly before the queue would delete
 /// them.
-pub fn decide(
+fn decide(
     outcome: Outcome,
     receipt: Receipt<'_>,
     policy: IngestPolicy,
@@ -400,10 +387,8 @@ mod tests {
         fn check(accepted: usize, fates: &[Fate], expected: &str) {
             let parts = fates.iter().map(|fate| part(logs(&[MINUTE, 0]), *fate)).collect();
             let outcome = outcome(accepted, parts);
-            let items = outcome.items();
             let decision = decide(outcome, receipt(1, HOUR), policy(OldRecords::Keep), NOW);
             assert_eq!(words(&decision), expected, "{accepted} {fates:?}");
-            assert_eq!(decision.items(), items);
         }
         check(0, &[], "done");
         check(3, &[], "accepted 3, done");

@@ -1,14 +1,22 @@
-//! Forwards the event of a subscription.
+//! Forwards the events of each source: the log events of a subscription, the records of a Kinesis stream, and the messages of a
+//! queue: parked requests, lines and log events, and events of failed invocations.
+//!
+//! Lambda repeats a shard's records from the first failed one (Lambda Developer Guide, "Configuring partial batch response with
+//! Kinesis"). Records after it are therefore not sent.
 
+use super::redrive::redrive;
 use super::stages::Stages;
 use crate::destination::Export;
-use crate::parking::Queue;
-use crate::source::{LogEventRange, SourceError, Subscription};
+use crate::parking::{Content, Parked, Queue};
+use crate::source::{
+    Event, KinesisRecord, LogBatch, LogEvent, LogEventRange, QueueBody, QueueMessage, SourceError,
+    Subscription,
+};
 use std::sync::Arc;
 
 /// Forwards the log events of a subscription, and returns the reason if the event has to be returned unread. An event
 /// that is readable only in part goes to the dead-letter queue: each of Lambda's attempts would deliver its first part again.
-pub(super) async fn forward<E: Export, Q: Queue>(
+pub(super) async fn forward_subscription<E: Export, Q: Queue>(
     stages: &mut Stages<'_, E, Q>,
     subscription: Subscription,
 ) -> Option<SourceError> {
@@ -28,4 +36,148 @@ pub(super) async fn forward<E: Export, Q: Queue>(
     }
     flusher.flush().await;
     unread
+}
+
+/// Forwards the records of one shard in order. Returns the sequence number of the first failed record.
+pub(super) async fn forward_records<E: Export, Q: Queue>(
+    stages: &mut Stages<'_, E, Q>,
+    records: Vec<KinesisRecord>,
+) -> Vec<String> {
+    // The first record of the next delivery: if the delivery fails, it fails for all its records.
+    let mut first: Option<String> = None;
+    let count = records.len();
+    for (number, record) in records.into_iter().enumerate() {
+        let record = Arc::new(record);
+        let own = || record.sequence_number().to_owned();
+        let returned_before = stages.flusher.returned();
+        first.get_or_insert_with(own);
+        let unread = read_record(stages, &record).await;
+        let flusher = &mut stages.flusher;
+        if let Some(error) = &unread {
+            // The records before the unreadable one have their own fate.
+            flusher.flush().await;
+            // If those are returned, this record comes again with them.
+            if flusher.returned() == returned_before {
+                first = Some(own());
+                dead_letter_record(stages, &record, error);
+            }
+        }
+        let flusher = &mut stages.flusher;
+        let is_last = number + 1 == count;
+        // If the beginning of a record was returned, its end has to be accounted for too.
+        let is_returned = flusher.returned() > returned_before;
+        if unread.is_some() || is_last || flusher.is_full() || is_returned {
+            flusher.flush().await;
+        }
+        if flusher.returned() > returned_before {
+            return first.into_iter().collect();
+        }
+        if flusher.is_empty() {
+            first = None;
+        }
+    }
+    Vec::new()
+}
+
+/// Forwards the log events of a record. Returns the error if the record is not readable to its end.
+async fn read_record<E: Export, Q: Queue>(
+    stages: &mut Stages<'_, E, Q>,
+    record: &Arc<KinesisRecord>,
+) -> Option<SourceError> {
+    let record = Arc::clone(record);
+    stages.read_all(move |limits, hand_on| record.read(limits, hand_on)).await
+}
+
+/// Dead-letters an unreadable record. Returned to Lambda, it would block its shard until it expires.
+fn dead_letter_record<E: Export, Q: Queue>(
+    stages: &mut Stages<'_, E, Q>,
+    record: &KinesisRecord,
+    error: &SourceError,
+) {
+    let number = record.sequence_number();
+    let log_events = LogEventRange {
+        origin: record.origin(),
+        first_event_id: number.to_owned(),
+        last_event_id: number.to_owned(),
+    };
+    let bytes = record.data().unwrap_or_else(|_| record.text().into());
+    stages.flusher.report.account.total.events += 1;
+    stages.flusher.dead_letter_raw(bytes, error.to_string(), &log_events);
+}
+
+/// Forwards each message. Returns the ids of the messages that have to come again.
+pub(super) async fn forward_messages<E: Export, Q: Queue>(
+    stages: &mut Stages<'_, E, Q>,
+    messages: Vec<QueueMessage>,
+) -> Vec<String> {
+    let mut failures = Vec::new();
+    for message in messages {
+        let returned_before = stages.flusher.returned();
+        match message.body() {
+            QueueBody::Event(event) => forward_event(stages, &message, event).await,
+            QueueBody::Other(body) => match Parked::from_body(body) {
+                Ok(parked) => forward_parked(stages, &message, parked).await,
+                Err(error) => dead_letter_message(stages, &message, error.to_string()),
+            },
+        }
+        stages.flusher.flush().await;
+        if stages.flusher.returned() > returned_before {
+            failures.push(message.message_id);
+        }
+    }
+    failures
+}
+
+/// Forwards an event that arrived bare, or in the record of a failed invocation. It is returned or kept as a whole,
+/// except for unreadable Kinesis records, which are dead-lettered one by one.
+async fn forward_event<E: Export, Q: Queue>(
+    stages: &mut Stages<'_, E, Q>,
+    message: &QueueMessage,
+    event: Event,
+) {
+    if let Event::Kinesis(records) = event {
+        for record in records.into_iter().map(Arc::new) {
+            if let Some(error) = read_record(stages, &record).await {
+                dead_letter_record(stages, &record, &error);
+            }
+        }
+        return;
+    }
+    let read = stages.read_all(move |limits, hand_on| event.read(limits, hand_on));
+    if let Some(error) = read.await {
+        dead_letter_message(stages, message, error.to_string());
+    }
+}
+
+async fn forward_parked<E: Export, Q: Queue>(
+    stages: &mut Stages<'_, E, Q>,
+    message: &QueueMessage,
+    mut parked: Parked,
+) {
+    if parked.partial {
+        // The backend has the other items. An operator who accepts duplicates clears the mark.
+        stages.flusher.dead_letter(parked, false);
+        return;
+    }
+    match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
+        Content::Request(request) => redrive(&mut stages.flusher, message, parked, request).await,
+        Content::Line { event_id, timestamp_ms, line } => {
+            // A newer forwarder may decode it. If not, it is dead-lettered again.
+            let origin = parked.log_events.origin;
+            let events = vec![LogEvent { id: event_id, timestamp_ms, message: line }];
+            stages.forward_redriven(LogBatch { origin, events, ..LogBatch::default() }).await;
+        }
+        Content::Events(batch) => stages.forward_redriven(batch).await,
+        raw @ Content::Raw(_) => {
+            stages.flusher.dead_letter(Parked { content: raw, items: 1, ..parked }, false);
+        }
+    }
+}
+
+fn dead_letter_message<E: Export, Q: Queue>(
+    stages: &mut Stages<'_, E, Q>,
+    message: &QueueMessage,
+    reason: String,
+) {
+    stages.flusher.dead_letter_raw(message.text().into(), reason, &LogEventRange::default());
 }
