@@ -102,7 +102,9 @@ impl Following {
                         Ok(found) => {
                             // Polling afterwards repeats the latest events, because Live Tail sends no ids.
                             from_ms = now_ms() - poll::OVERLAP_MS;
-                            found.into_iter().for_each(|found| self.add(found));
+                            for found in found {
+                                self.add(found);
+                            }
                             self.pass_on(now_ms() - SETTLES_MS).await?;
                         }
                         Err(error) => break error,
