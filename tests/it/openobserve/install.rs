@@ -199,7 +199,7 @@ async fn dashboards_are_installed_replaced_and_removed() {
     let (code, printed, said) = lambda_otlp(&sink, "dashboards install").await;
     assert_eq!((code, said.as_str()), (0, ""), "{printed}");
     assert_eq!(actions(&printed), vec!["replace"; count], "{printed}");
-    assert!(printed.contains("edits of replaced ones are lost"), "{printed}");
+    assert!(printed.contains("Edits made in OpenObserve are overwritten"), "{printed}");
     let again = dashboards(&sink).await;
     assert_eq!(again[..count], installed, "the same dashboards, with the same ids");
     assert_eq!(again[count]["v5"]["tabs"], edited["tabs"], "the copy is the user's");

@@ -73,6 +73,7 @@ pub(super) const STREAM_GB_OUT: f64 = 0.04;
 pub(super) const ASSUMED: &str = "\
 Assumed: us-east-1, 30 days, no free tier except 100 GB of data transfer. CloudWatch Logs ingestion 0.50 USD per GB (0.25 from 10 TB on,
 0.10 from 30, 0.05 from 50), in the class Infrequent Access 0.25 (0.15, 0.075, 0.05); storage 0.03 per GB and month. Lambda 0.20 per
-million requests, an event above 256 KB counting once more for each further 64 KB; 0.0000133334 per GB-second on arm64, 0.0000166667 on x86_64. Data transfer to the internet 0.09 per GB. Kinesis 0.04
-per hour, 0.08 per GB written, 0.04 per GB read. Bytes and CPU time come from the repository's benchmarks. Not included:
-the function's other lines, custom metrics, alarms beyond the first ten, Secrets Manager, SQS, a NAT gateway, and the backend.";
+million requests, an event above 256 KB counting once more for each further 64 KB; 0.0000133334 per GB-second on arm64, 0.0000166667 on
+x86_64. Data transfer to the internet 0.09 per GB. Kinesis 0.04 per hour, 0.08 per GB written, 0.04 per GB read. Bytes and CPU time come
+from the repository's benchmarks. Not included: the function's other lines, custom metrics, alarms beyond the first ten, Secrets
+Manager, SQS, a NAT gateway, and the backend.";

@@ -236,7 +236,7 @@ impl Report {
         if self.rows.iter().any(|row| row.action == Action::Replace) {
             writeln!(
                 out,
-                "edits of replaced ones are lost: to keep edits, make them in a copy with another name"
+                "Edits made in OpenObserve are overwritten: edit a copy with another name instead"
             )?;
         }
         if self.dry_run {
