@@ -2,13 +2,13 @@
 
 use super::context::{self, Context, UsedNames};
 use super::dictionary;
-use super::error::CompactError;
 use super::history::Unit;
 use super::read::{Bytes, Rebuilder};
 use super::read_text::region;
 use crate::base91;
-use crate::gzip;
-use crate::request::{Limits, Request};
+use crate::gzip::{self, InflateError};
+use crate::request::{Limits, Malformed, Request};
+use std::fmt;
 
 /// The content of a compact line.
 #[derive(Debug)]
@@ -92,3 +92,50 @@ pub(crate) fn decode_counted(
     let requests = requests.collect::<Result<_, _>>().map_err(CompactError::Malformed)?;
     Ok(CompactLine { requests, is_partial: head & 0x20 != 0 })
 }
+
+/// Why the content of a compact line does not decode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// Characters that no writer uses.
+    NotText,
+    /// Codes or lengths that contradict each other, or an early end.
+    Corrupt,
+    /// Encoded with a dictionary that this reader does not have.
+    UnknownDictionary(u8),
+    /// Written by another function, account or log stream. The line refers to these names.
+    OtherContext(UsedNames),
+    /// The skeleton does not inflate.
+    Inflate(InflateError),
+    /// The requests have more bytes than allowed.
+    TooLarge,
+    /// The rebuilt requests differ from the written ones.
+    Checksum,
+    /// A rebuilt request is no OTLP.
+    Malformed(Malformed),
+}
+
+impl fmt::Display for CompactError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotText => f.write_str("the compact line has characters outside its alphabet"),
+            Self::Corrupt => f.write_str("the compact line is corrupt or cut off"),
+            Self::UnknownDictionary(number) => {
+                write!(f, "the compact line needs dictionary {number}: update this program")
+            }
+            Self::OtherContext(UsedNames { function, account, log_stream }) => {
+                let names =
+                    [(*function, "function"), (*account, "account"), (*log_stream, "log stream")];
+                let used = names.into_iter().filter_map(|(is_used, name)| is_used.then_some(name));
+                let used = used.collect::<Vec<_>>().join(" or ");
+                write!(f, "the compact line was written with another {used}")
+            }
+            Self::Inflate(error) => write!(f, "the compact line does not inflate: {error}"),
+            Self::TooLarge => f.write_str("the compact line decodes to more bytes than allowed"),
+            Self::Checksum => f.write_str("the compact line is corrupt (checksum)"),
+            Self::Malformed(error) => write!(f, "the compact line holds no OTLP request: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for CompactError {}

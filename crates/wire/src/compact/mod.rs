@@ -11,8 +11,6 @@ mod decode;
 pub mod dictionary;
 #[cfg(feature = "encode")]
 mod encoder;
-#[cfg(feature = "decode")]
-mod error;
 mod history;
 #[cfg(feature = "decode")]
 mod read;
@@ -27,8 +25,6 @@ pub use context::{Context, Names, UsedNames};
 #[cfg(feature = "decode")]
 pub(crate) use decode::decode_counted;
 #[cfg(feature = "decode")]
-pub use decode::{CompactLine, decode};
+pub use decode::{CompactError, CompactLine, decode};
 #[cfg(feature = "encode")]
 pub use encoder::{Encoder, Flags};
-#[cfg(feature = "decode")]
-pub use error::CompactError;

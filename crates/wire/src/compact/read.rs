@@ -2,7 +2,7 @@
 
 use super::codes::{self, END, OTHER_FORM, RAW_FIELD};
 use super::context::Context;
-use super::error::CompactError;
+use super::decode::CompactError;
 use super::history::{History, Recent, Unit};
 use crate::protobuf::{delimited, push_tag, push_varint};
 use crate::request::Request;

@@ -2,7 +2,7 @@
 
 use super::codes::{BASE_32, BASE_36, BASE_62, END, Packing, text as code};
 use super::context::REGIONS;
-use super::error::CompactError;
+use super::decode::CompactError;
 use super::read::Rebuilder;
 use crate::ids::push_hex;
 use std::io::Write as _;

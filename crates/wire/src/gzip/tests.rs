@@ -1,6 +1,5 @@
 //! Compressed data inflate again within the limit, and broken streams report their error.
 
-use super::compress::Compressor;
 use super::*;
 use std::io::Read as _;
 

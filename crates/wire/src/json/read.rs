@@ -4,10 +4,8 @@
 //! (<https://protobuf.dev/programming-guides/json/>). Unambiguous deviations of writers are accepted, ambiguous ones refused;
 //! `docs/line-format.md` has the list.
 
-use super::error::JsonError;
-use super::key::KeyIn;
-use super::scalar;
-use super::text::text;
+use super::JsonError;
+use super::scalar::{self, text};
 use crate::protobuf::{Writer, delimited, push_varint};
 use crate::request::{Limits, Malformed, Request};
 use crate::schema::{self, Field, Kind, Message, Presence, signal_of_key};
@@ -361,4 +359,27 @@ fn read_packed<'de, A: SeqAccess<'de>>(
         into.out.extend_from_slice(&packed);
     }
     Ok(())
+}
+
+/// Looks a key up without copying it.
+pub(crate) struct KeyIn<F>(pub(crate) F);
+
+impl<'de, T, F: FnOnce(&str) -> Option<T>> DeserializeSeed<'de> for KeyIn<F> {
+    type Value = Option<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<T, F: FnOnce(&str) -> Option<T>> Visitor<'_> for KeyIn<F> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Option<T>, E> {
+        Ok((self.0)(key))
+    }
 }

@@ -2,10 +2,10 @@
 //!
 //! Numbers are parsed from their digits, so that 64-bit integers and doubles are exact.
 
-use super::text::text;
 use crate::base64;
 use crate::protobuf::{Writer, push_varint};
 use crate::schema::{Enum, Field, Kind, Presence};
+use std::borrow::Cow;
 
 /// Appends `field` with the value of the JSON text `raw`. The error states the expected value.
 pub(crate) fn write(field: &Field, raw: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
@@ -138,4 +138,37 @@ fn id(raw: &str) -> Option<Vec<u8>> {
     let nibble = |digit: u8| char::from(digit).to_digit(16);
     let byte = |[high, low]: &[u8; 2]| u8::try_from(nibble(*high)? << 4 | nibble(*low)?).ok();
     if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
+}
+
+/// The content of a JSON string; `None` for other JSON.
+///
+/// Half a surrogate pair, which JavaScript writes if it cuts a text within a character, becomes U+FFFD.
+pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
+    let content = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', content.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(content));
+    }
+    let whole = serde_json::from_str::<String>(raw).ok();
+    whole.or_else(|| lossy(raw)).map(Cow::Owned)
+}
+
+fn lossy(raw: &str) -> Option<String> {
+    struct Bytes(Vec<u8>);
+    impl<'de> serde::Deserialize<'de> for Bytes {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Visitor;
+            impl serde::de::Visitor<'_> for Visitor {
+                type Value = Bytes;
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("text")
+                }
+                fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                    Ok(Bytes(bytes.to_vec()))
+                }
+            }
+            deserializer.deserialize_bytes(Visitor)
+        }
+    }
+    let bytes = serde_json::from_str::<Bytes>(raw).ok()?.0;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -1,6 +1,6 @@
 //! The JSON around the payload of an OTLP line.
 
-use super::marker::{COMPACT_MARKER, MARKER};
+use super::{COMPACT_MARKER, MARKER};
 use crate::signal::SignalKind;
 use crate::timestamp;
 

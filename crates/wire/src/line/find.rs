@@ -1,7 +1,7 @@
 //! Finds possible OTLP lines in the text of a log event. Each search reads the text once.
 
 use super::java;
-use super::marker::{COMPACT_MARKER, MARKER};
+use super::{COMPACT_MARKER, MARKER};
 use crate::schema::signal_of_key;
 use memchr::memchr;
 use memchr::memmem::Finder;

@@ -9,20 +9,19 @@ mod encode;
 #[cfg(feature = "encode")]
 mod envelope;
 #[cfg(feature = "decode")]
-mod error;
-#[cfg(feature = "decode")]
 mod find;
 #[cfg(feature = "decode")]
 mod headers;
 #[cfg(feature = "decode")]
 mod java;
-mod marker;
 #[cfg(feature = "decode")]
 mod object;
 #[cfg(feature = "decode")]
 mod payload;
 #[cfg(feature = "decode")]
 mod read;
+#[cfg(feature = "decode")]
+mod reading;
 #[cfg(feature = "decode")]
 mod rejoin;
 #[cfg(feature = "decode")]
@@ -33,15 +32,20 @@ pub use encode::{LineEncoder, LineLimits, Written};
 #[cfg(feature = "encode")]
 pub use envelope::Envelope;
 #[cfg(feature = "decode")]
-pub use error::LineError;
-#[cfg(feature = "decode")]
 pub use find::mentions_otlp;
 #[cfg(feature = "decode")]
 pub use headers::without_headers;
-pub use marker::{COMPACT_MARKER, MARKER};
 #[cfg(feature = "decode")]
 pub use payload::PayloadError;
 #[cfg(feature = "decode")]
-pub use read::{DecodedLine, LineReading, UndecodableLine, read_line, read_line_of};
+pub use read::{read_line, read_line_of};
+#[cfg(feature = "decode")]
+pub use reading::{DecodedLine, LineError, LineReading, UndecodableLine};
 #[cfg(feature = "decode")]
 pub use rejoin::{Joined, Rejoin};
+
+/// The key that marks a JSON object as an OTLP line.
+pub const MARKER: &str = "__otel_otlp_stdout";
+
+/// The key of a compact line, whose value is its content.
+pub const COMPACT_MARKER: &str = "_otelc";

@@ -1,9 +1,9 @@
 //! Classifies a JSON object in the text of a log event: an OTLP line, bare OTLP/JSON, or a log record that may contain one.
 
-use super::error::LineError;
 use super::find::{OLD_MARKER, WRAPPERS};
-use super::marker::{COMPACT_MARKER, MARKER};
 use super::payload::{self, PayloadError};
+use super::reading::LineError;
+use super::{COMPACT_MARKER, MARKER};
 use crate::compact::{self, CompactError, Context};
 use crate::json::{self, KeyIn, text};
 use crate::request::{Limits, Request};

@@ -9,7 +9,8 @@
 //! length at which Lambda cuts. And the joined text must decode to items. Otherwise each event is read alone.
 
 use super::find;
-use super::read::{LineReading, read_line_of};
+use super::read::read_line_of;
+use super::reading::LineReading;
 use crate::compact::Context;
 use crate::request::Limits;
 

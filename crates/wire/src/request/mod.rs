@@ -8,8 +8,6 @@ mod check;
 #[cfg(feature = "decode")]
 mod invocation_spans;
 mod items;
-mod limits;
-mod malformed;
 mod merge;
 #[cfg(feature = "decode")]
 mod other_signal;
@@ -18,10 +16,9 @@ pub(crate) mod truncate;
 #[cfg(feature = "decode")]
 mod utf8;
 
+pub use check::{Limits, Malformed};
 #[cfg(feature = "decode")]
 pub use invocation_spans::InvocationSpan;
-pub use limits::Limits;
-pub use malformed::Malformed;
 pub use merge::merge;
 
 use crate::protobuf::Reader;

@@ -5,9 +5,9 @@
 //! (opentelemetry-proto: the ids of `Span` and the name of `Metric` are required), and a number in `LogRecord` where the two
 //! others have bytes.
 
+use super::Limits;
 use super::Request;
 use super::check::count_checked;
-use super::limits::Limits;
 use crate::protobuf::{Reader, messages};
 use crate::signal::SignalKind;
 

@@ -1,21 +1,37 @@
-//! Reads base64 in any spelling, with SIMD if the feature `bulk` is on.
+//! Base64: writes RFC 4648 §4, reads any spelling, with SIMD if the feature `bulk` is on.
 
 use ::base64::Engine as _;
-use ::base64::alphabet::URL_SAFE;
-use ::base64::engine::general_purpose::GeneralPurpose;
-#[cfg(not(feature = "bulk"))]
 use ::base64::engine::general_purpose::STANDARD;
-use ::base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
-#[cfg(feature = "bulk")]
-use std::cell::RefCell;
+#[cfg(feature = "decode")]
+use ::base64::{
+    alphabet::URL_SAFE,
+    engine::{DecodePaddingMode, GeneralPurposeConfig, general_purpose::GeneralPurpose},
+};
+
+/// The base64 length of this number of bytes.
+#[cfg(feature = "encode")]
+pub(crate) fn encoded_len(bytes: usize) -> usize {
+    bytes.div_ceil(3) * 4
+}
+
+/// Appends bytes in base64.
+#[cfg(feature = "encode")]
+pub fn push(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + encoded_len(bytes.len()), 0);
+    let target = out.get_mut(start..).unwrap_or_default();
+    let written = STANDARD.encode_slice(bytes, target).unwrap_or_default();
+    out.truncate(start + written);
+}
 
 /// Decodes base64 in any spelling into a reused buffer.
+#[cfg(feature = "decode")]
 pub(crate) fn with_decoded<R>(text: &str, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
     #[cfg(feature = "bulk")]
     {
         // One buffer for all lines of usual size.
         thread_local! {
-            static BUFFER: RefCell<[u8; 8192]> = const { RefCell::new([0; 8192]) };
+            static BUFFER: std::cell::RefCell<[u8; 8192]> = const { std::cell::RefCell::new([0; 8192]) };
         }
         if text.len() <= 8192 {
             return BUFFER.with_borrow_mut(|buffer| {
@@ -31,6 +47,7 @@ pub(crate) fn with_decoded<R>(text: &str, take: impl FnOnce(&[u8]) -> R) -> Opti
 }
 
 /// Decodes padded base64 (RFC 4648 §4).
+#[cfg(feature = "decode")]
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     #[cfg(feature = "bulk")]
     {
@@ -43,6 +60,7 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Decodes base64 in any spelling.
+#[cfg(feature = "decode")]
 pub(crate) fn decode_any(text: &str) -> Option<Vec<u8>> {
     if let Some(bytes) = decode(text.as_bytes()) {
         return Some(bytes);

@@ -1,14 +1,10 @@
 //! Reads the OTLP lines in the text of a log event, from any writer: with keys in any order and spacing, with wrong labels, with
 //! text around the line, or wrapped in log records.
 
-mod reading;
-
-pub use reading::{DecodedLine, LineReading, UndecodableLine};
-
-use super::error::LineError;
 use super::find::{self, WRAPPERS, is_blank};
 use super::headers::without_headers_of_lines;
 use super::object::{Class, Object};
+use super::reading::{DecodedLine, LineError, LineReading, UndecodableLine};
 use super::walk::Walk;
 use crate::compact::Context;
 use crate::json;

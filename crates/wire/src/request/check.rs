@@ -1,10 +1,103 @@
 //! Checks without decoding that bytes have the structure of a request, as strictly as any protobuf reader.
 
-use super::limits::Limits;
-use super::malformed::Malformed;
-use crate::protobuf::{Reader, Value, packed_varints, plain_attribute};
+use crate::protobuf::{BadField, Reader, Value, packed_varints, plain_attribute};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
+use std::fmt;
+
+/// Limits on decoding one line or one delivery.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Maximum inflated payload of one line, in bytes.
+    pub inflated_bytes: usize,
+    /// Bytes that undecodable lines may inflate to together. After that, each line may inflate to at most 64 times its size, so
+    /// that lines made to fail cost little time, and leave room for good lines beside them.
+    pub refused_bytes: usize,
+    /// Maximum nesting of messages. Other protobuf readers stop at 100.
+    pub nesting: usize,
+    /// Maximum number of items (spans, data points, log records) of one request, and of all lines of one text.
+    pub items: usize,
+    /// Minimum average size of an item in bytes, in lines with more than a hundred: a line with smaller ones is an attack that
+    /// creates very many records. The smallest meaningful item, a log record with a time and a word, is larger.
+    pub least_item_bytes: usize,
+    /// Maximum number of messages (attributes, values, events, data points, …) and repeated values of one request; 16 packed
+    /// numbers count as one. An empty message has two bytes here, and more than fifty as a struct.
+    pub messages: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            inflated_bytes: 16 * 1024 * 1024,
+            refused_bytes: 16 * 1024 * 1024,
+            nesting: 64,
+            items: 50_000,
+            least_item_bytes: 12,
+            messages: 500_000,
+        }
+    }
+}
+
+/// The reason why bytes are not an OTLP request of the expected signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// Not protobuf at all.
+    Field {
+        /// The message with the invalid bytes.
+        message: &'static str,
+        /// The error.
+        error: BadField,
+    },
+    /// A field has another wire type than in OTLP.
+    WrongType {
+        /// The message that contains the field.
+        message: &'static str,
+        /// The field's number.
+        field: u32,
+    },
+    /// A string is not UTF-8.
+    NotUtf8 {
+        /// The message that contains the string.
+        message: &'static str,
+        /// The field's number.
+        field: u32,
+    },
+    /// Messages are nested deeper than [`Limits::nesting`](crate::Limits::nesting).
+    TooDeep(usize),
+    /// More items than [`Limits::items`](crate::Limits::items).
+    TooManyItems {
+        /// Number of items found.
+        found: usize,
+        /// Number of items allowed.
+        allowed: usize,
+    },
+    /// More messages than [`Limits::messages`](crate::Limits::messages), the number here.
+    TooManyMessages(usize),
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field { message, error } => write!(f, "{message}: {error}"),
+            Self::WrongType { message, field } => {
+                write!(f, "{message}: field {field} has a wire type that OTLP does not give it")
+            }
+            Self::NotUtf8 { message, field } => {
+                write!(f, "{message}: field {field} is not UTF-8 text")
+            }
+            Self::TooDeep(limit) => write!(f, "messages are nested deeper than {limit} levels"),
+            Self::TooManyItems { found, allowed } => {
+                write!(f, "{found} items in one request, but the limit leaves room for {allowed}")
+            }
+            Self::TooManyMessages(limit) => {
+                write!(f, "more than {limit} attributes, values and other messages in one request")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}
 
 /// Counts the items of a request with a valid structure.
 pub(super) fn count_checked(
