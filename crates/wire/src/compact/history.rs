@@ -166,23 +166,3 @@ impl<T: Copy> Recent<T> {
         self.count = RECENT.min(self.count + 1);
     }
 }
-
-#[cfg(all(test, feature = "encode", feature = "decode"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nearby_splitmix64_ids_are_encoded_as_differences() {
-        let ids: Vec<u64> =
-            (77..82).map(|number| u64::from_be_bytes(id_of_number(number))).collect();
-        let (mut writer, mut reader) = (History::new(Unit::Nanos), History::new(Unit::Nanos));
-        assert_eq!(writer.id_difference(ids[1]), Some(78));
-        writer.new_id(ids[1]);
-        reader.new_id(ids[1]);
-        for (id, expected) in [(ids[0], -1), (ids[4], 4), (ids[3], -1)] {
-            assert_eq!(writer.id_difference(id), Some(expected));
-            assert_eq!(reader.near_id(expected), id);
-        }
-        assert_eq!(writer.id_difference(1), None);
-    }
-}

@@ -95,6 +95,10 @@ fn text() -> BoxedStrategy<String> {
         Just("VV4KQNSO5AEMVJF66Q9ASUAAJG".to_owned()),
         "[A-Za-z0-9]{8,300}",
         "[\\x00-\\x20]{1,5}",
+        // As long as ids, and like a message.
+        "[ -~]{16}",
+        "[ -~]{8}",
+        "\n[\\x01-\\x09][ -~]{0,9}",
         Just(CONTEXT.function.to_owned()),
         Just(format!(
             "arn:aws:lambda:{}:{}:function:{}",
@@ -115,7 +119,9 @@ fn integer() -> impl Strategy<Value = i64> {
 fn time() -> impl Strategy<Value = u64> {
     let now = 1_790_000_000_000_000_000_u64;
     let milliseconds = (0..1_000_000_u64).prop_map(move |n| now + n * 1_000_000);
-    prop_oneof![any::<u64>(), milliseconds, Just(0), Just(now)]
+    let like_text =
+        any::<[u8; 8]>().prop_map(|bytes| u64::from_le_bytes(bytes.map(|byte| 0x20 | byte & 0x5f)));
+    prop_oneof![any::<u64>(), milliseconds, Just(0), Just(now), like_text]
 }
 
 fn counts() -> impl Strategy<Value = Vec<u64>> {

@@ -5,39 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect;
 use lambda_otlp_wire::protobuf::Writer;
-use lambda_otlp_wire::{Limits, LineReading, SignalKind, Traces, UndecodableLine, read_line};
+use lambda_otlp_wire::{Limits, LineReading, Traces, UndecodableLine, read_line};
 use std::fmt::Write as _;
-
-#[track_caller]
-fn check(file: &str, lines: usize, spans: usize) {
-    let text = fixture(file);
-    let readings: Vec<_> = text.lines().map(read).collect();
-    let decoded: Vec<_> = readings.iter().flat_map(|reading| &reading.decoded).collect();
-    assert_eq!(decoded.len(), lines, "{file}: lines");
-    assert!(decoded.iter().all(|line| line.request.kind() == SignalKind::Traces), "{file}: signal");
-    assert_eq!(
-        decoded.iter().map(|line| line.request.items()).sum::<usize>(),
-        spans,
-        "{file}: spans"
-    );
-    assert!(readings.iter().all(|reading| reading.undecodable.is_empty()), "{file}: undecodable");
-    assert!(readings.iter().all(|reading| reading.text.is_none()), "{file}: text around");
-}
-
-#[test]
-fn lines_of_current_otlp_stdout_span_exporters_are_decoded() {
-    for language in ["python", "node", "rust"] {
-        check(&format!("{language}-1.jsonl"), 1, 1);
-        check(&format!("{language}-10.jsonl"), 1, 10);
-        check(&format!("{language}-500.jsonl"), 1, 500);
-    }
-    check("node-headers-level.jsonl", 1, 2);
-    check("rust-headers-level.jsonl", 1, 2);
-    check("python-bigattr.jsonl", 1, 2);
-    check("rust-bigattr.jsonl", 1, 2);
-    check("rust-empty.jsonl", 4, 0);
-    check("rust-lite-handler.jsonl", 1, 1);
-}
 
 /// The spans of all lines, then the undecodable lines, then the surrounding text.
 fn outcome(line: &str) -> String {

@@ -2,8 +2,8 @@
 
 use lambda_otlp_wire::compact::Context;
 use lambda_otlp_wire::{
-    Envelope, Joined, Limits, LineEncoder, LineLimits, Logs, MARKER, Metrics, Rejoin, Request,
-    Signal, SignalKind, Traces, merge, read_line,
+    Envelope, Joined, Limits, LineEncoder, LineLimits, MARKER, Metrics, Rejoin, Request, Signal,
+    Traces, merge, read_line,
 };
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
@@ -358,49 +358,6 @@ proptest! {
         prop_assert_eq!(places(&requests), before);
     }
 
-    #[test]
-    fn requests_that_pass_the_check_decode_with_prost(
-        shape in shape(),
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
-        kind in prop::sample::select(SignalKind::ALL.to_vec()),
-    ) {
-        let mut bytes = spans(&shape, &mut 0).into_bytes();
-        for (index, byte) in changes {
-            if !bytes.is_empty() {
-                let at = index.index(bytes.len());
-                bytes[at] = byte;
-            }
-        }
-        if let Ok(request) = Request::check(kind, bytes, &Limits::default()) {
-            let decodes = match kind {
-                SignalKind::Traces => request.decode::<Traces>().unwrap().is_ok(),
-                SignalKind::Metrics => request.decode::<Metrics>().unwrap().is_ok(),
-                SignalKind::Logs => request.decode::<Logs>().unwrap().is_ok(),
-            };
-            prop_assert!(decodes, "the check passed what prost refuses");
-        }
-    }
-
-    #[test]
-    fn arbitrary_line_text_never_panics(text in ".{0,200}", around in any::<bool>()) {
-        let text = if around { format!("{text}{{\"__otel_otlp_stdout\":\"1\",{text}") } else { text };
-        let _ = read_line(&text, &Limits::default());
-        let _ = lambda_otlp_wire::without_headers(&text);
-        let _ = lambda_otlp_wire::ids::XRayHeader::parse(&text);
-        let _ = lambda_otlp_wire::ids::trace_id_from_request_id(&text);
-    }
-
-    #[test]
-    fn arbitrary_request_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        for kind in SignalKind::ALL {
-            let request = Request::trusted(kind, bytes.clone());
-            let _ = request.clone().split_at(1);
-            let _ = request.clone().split_by_size(20);
-            let _ = request.to_json();
-            let _ = merge(vec![request.clone(), request], 100);
-        }
-        drop(lambda_otlp_wire::gzip::inflate(&bytes, 1000));
-    }
 }
 
 /// Printable and incompressible.
@@ -539,19 +496,5 @@ fn resource_and_scope_values_are_truncated_before_item_values() {
                 assert!(gauge.data_points.iter().all(|own| *own == point));
             }
         }
-    }
-}
-
-#[test]
-fn items_above_the_size_limit_each_get_their_own_part() {
-    let spans = vec![Span { name: "n".into(), ..Default::default() }; 5];
-    let request = Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
-        scope_spans: vec![ScopeSpans { spans, ..Default::default() }],
-        ..Default::default()
-    }]));
-    for max_bytes in 0..8 {
-        let parts = request.clone().split_by_size(max_bytes);
-        let items: Vec<_> = parts.iter().map(Request::items).collect();
-        assert_eq!(items, [1; 5], "{max_bytes}");
     }
 }

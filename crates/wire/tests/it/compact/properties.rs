@@ -16,7 +16,7 @@ fn cases(fallback: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn a_line_decodes_to_the_encoded_requests(
