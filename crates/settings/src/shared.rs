@@ -20,7 +20,7 @@ pub const LAMBDA_OTLP_LINE: Variable = Variable {
     name: "LAMBDA_OTLP_LINE",
     default: Some("standard"),
     kind: Kind::Choice(&["standard", "compact"]),
-    doc: "Format of OTLP lines. Set `compact` to write a seventh to a half of the bytes, once every reader of the log group reads compact lines.",
+    doc: "Format of OTLP lines. Set `compact` to write a fifth to a half of the bytes, once every reader of the log group reads compact lines.",
 };
 
 pub const LAMBDA_OTLP_MAX_LINE_BYTES: Variable = Variable {

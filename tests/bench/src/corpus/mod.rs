@@ -1,7 +1,7 @@
 //! Telemetry of services that are described by templates: for the compact line's bench, and for training its dictionary.
 //!
 //! A template file describes a kind of function. `resource`, `span KIND NAME`, `log SEVERITY BODY` and `metric FORM UNIT NAME`
-//! begin a block; its lines are attributes, `key=value`. Values with `#` are integers. `{…}` stands for a value of the service or
+//! begin a block; its lines are attributes, `key=value`. `scope NAME VERSION` stands before the blocks of an instrumentation. Values with `#` are integers. `{…}` stands for a value of the service or
 //! the invocation, see `Values::of`.
 
 mod request;
@@ -9,7 +9,7 @@ mod template;
 mod values;
 
 pub use request::{logs, metrics, traces};
-pub use template::Template;
+pub use template::{Scope, Template};
 pub use values::Values;
 
 use crate::random::Random;
@@ -37,7 +37,7 @@ impl<'t> Function<'t> {
     }
 
     #[must_use]
-    pub fn spans(&mut self, invocation: u64, spans: u64) -> Vec<Span> {
+    pub fn spans(&mut self, invocation: u64, spans: u64) -> Vec<(Scope, Span)> {
         let mut random = self.begin(invocation);
         let (trace_id, root_id) = (random.next_u128(), random.next_u64());
         let start = 1_792_000_000_000_000_000 + random.below(20_000_000_000_000_000);
@@ -51,16 +51,16 @@ impl<'t> Function<'t> {
                 let mut span = call.span(&mut self.values, &mut random, call_start, now);
                 (span.trace_id, span.span_id, span.parent_span_id) =
                     (trace_id, random.next_u64(), root_id);
-                ended.push(span);
+                ended.push((call.scope, span));
             }
             now += random.below(700_000);
         }
         let end = now + random.below(1_000_000);
         let mut root = self.template.root.span(&mut self.values, &mut random, start, end);
         (root.trace_id, root.span_id) = (trace_id, root_id);
-        ended.push(root);
+        ended.push((self.template.root.scope, root));
         let unit = self.template.nanos_of_times;
-        for span in &mut ended {
+        for (_, span) in &mut ended {
             span.start_unix_nanos -= span.start_unix_nanos % unit;
             span.end_unix_nanos -= span.end_unix_nanos % unit;
         }

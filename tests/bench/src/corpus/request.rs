@@ -1,18 +1,24 @@
 //! OTLP requests of a function, encoded as SDKs do.
 
-use super::Function;
+use super::template::Block;
+use super::{Function, Scope};
 use crate::random::Random;
 use crate::workload::{Attribute, AttributeValue, Kind, Span};
 use wire::protobuf::Writer;
 use wire::{Request, SignalKind};
 
 #[must_use]
-pub fn traces(resource: &[Attribute], scope: (&str, &str), spans: &[Span]) -> Request {
-    request(SignalKind::Traces, resource, scope, |scope| {
-        for span in spans {
-            scope.message(2, |message| write_span(message, span));
-        }
-    })
+pub fn traces(resource: &[Attribute], mut spans: Vec<(Scope, Span)>) -> Request {
+    spans.sort_by_key(|(scope, _)| *scope);
+    request(
+        SignalKind::Traces,
+        resource,
+        &spans,
+        |(scope, _)| *scope,
+        |message, (_, span)| {
+            write_span(message, span);
+        },
+    )
 }
 
 impl Function<'_> {
@@ -24,7 +30,7 @@ impl Function<'_> {
     #[must_use]
     pub fn traces(&mut self, invocation: u64, spans: u64) -> Request {
         let spans = self.spans(invocation, spans);
-        traces(&self.resource(), self.template.scope, &spans)
+        traces(&self.resource(), spans)
     }
 }
 
@@ -32,127 +38,139 @@ impl Function<'_> {
 pub fn logs(function: &mut Function<'_>, invocation: u64, records: usize) -> Request {
     let spans = function.spans(invocation, 1);
     let mut random = Random::new(invocation ^ function.values.number << 16 ^ 7);
-    request(SignalKind::Logs, &function.resource(), function.template.scope, |scope| {
-        for log in function.template.logs.iter().cycle().take(records) {
-            let Some(span) = spans.first() else { return };
+    let logs: Vec<&Block> = function.template.logs.iter().cycle().take(records).collect();
+    request(
+        SignalKind::Logs,
+        &function.resource(),
+        &logs,
+        |log| log.scope,
+        |record, log| {
+            let Some((_, span)) = spans.first() else { return };
             let severity = log.words.get(1).copied().unwrap_or("INFO");
             let time = span.start_unix_nanos + random.below(20_000_000) / 1000 * 1000;
-            scope.message(2, |record| {
-                record.fixed64(1, time);
-                record.varint(
-                    2,
-                    match severity {
-                        "DEBUG" => 5,
-                        "WARN" => 13,
-                        "ERROR" => 17,
-                        _ => 9,
-                    },
-                );
-                record.string(3, severity);
-                let body = function.values.of(log.name, &mut random);
-                record.message(5, |value| value.string(1, &body));
-                write_attributes(record, 6, &log.attributes(&function.values, &mut random));
-                record.fixed32(8, 1);
-                record.bytes(9, &span.trace_id.to_be_bytes());
-                record.bytes(10, &span.span_id.to_be_bytes());
-                record.fixed64(11, time + random.below(100_000));
-            });
-        }
-    })
+            record.fixed64(1, time);
+            record.varint(
+                2,
+                match severity {
+                    "DEBUG" => 5,
+                    "WARN" => 13,
+                    "ERROR" => 17,
+                    _ => 9,
+                },
+            );
+            record.string(3, severity);
+            let body = function.values.of(log.name, &mut random);
+            record.message(5, |value| value.string(1, &body));
+            write_attributes(record, 6, &log.attributes(&function.values, &mut random));
+            record.fixed32(8, 1);
+            record.bytes(9, &span.trace_id.to_be_bytes());
+            record.bytes(10, &span.span_id.to_be_bytes());
+            record.fixed64(11, time + random.below(100_000));
+        },
+    )
 }
 
 #[must_use]
 pub fn metrics(function: &mut Function<'_>, invocation: u64) -> Request {
     let spans = function.spans(invocation, 1);
     let mut random = Random::new(invocation ^ function.values.number << 16 ^ 9);
-    request(SignalKind::Metrics, &function.resource(), function.template.scope, |scope| {
-        for metric in &function.template.metrics {
-            let Some(span) = spans.first() else { return };
+    let metrics: Vec<&Block> = function.template.metrics.iter().collect();
+    request(
+        SignalKind::Metrics,
+        &function.resource(),
+        &metrics,
+        |metric| metric.scope,
+        |message, metric| {
+            let Some((_, span)) = spans.first() else { return };
             let form = metric.words.get(1).copied().unwrap_or("sum");
             let unit = metric.words.get(2).copied().unwrap_or("1");
             let attributes = metric.attributes(&function.values, &mut random);
-            scope.message(2, |message| {
-                message.string(1, metric.name);
-                message.string(3, unit);
-                let times = |point: &mut Writer<'_>| {
-                    point.fixed64(2, span.start_unix_nanos);
-                    point.fixed64(3, span.end_unix_nanos);
-                };
-                match form {
-                    "histogram" => message.message(9, |histogram| {
-                        histogram.message(1, |point| {
-                            times(point);
-                            point.fixed64(4, 1);
-                            let value = 1.0
-                                + f64::from(u32::try_from(random.below(40_000)).unwrap_or(0))
-                                    / 100.0;
-                            point.always_double(5, value);
-                            let bounds = [
-                                0.0,
-                                5.0,
-                                10.0,
-                                25.0,
-                                50.0,
-                                75.0,
-                                100.0,
-                                250.0,
-                                500.0,
-                                1000.0,
-                                2500.0,
-                                5000.0,
-                                7500.0,
-                                10000.0_f64,
-                            ];
-                            let at = bounds.iter().take_while(|bound| **bound < value).count();
-                            point.packed_fixed64(6, (0..15).map(|n| u64::from(n == at)));
-                            point.packed_fixed64(7, bounds.iter().map(|bound| bound.to_bits()));
-                            write_attributes(point, 9, &attributes);
-                            point.always_double(11, value);
-                            point.always_double(12, value);
-                        });
-                        histogram.varint(2, 1);
-                    }),
-                    "gauge" => message.message(5, |gauge| {
-                        gauge.message(1, |point| {
-                            times(point);
-                            point.always_double(
-                                4,
-                                f64::from(u32::try_from(random.below(100_000)).unwrap_or(0)) / 10.0,
-                            );
-                            write_attributes(point, 7, &attributes);
-                        });
-                    }),
-                    _ => message.message(7, |sum| {
-                        sum.message(1, |point| {
-                            times(point);
-                            point.always_fixed64(6, 1 + random.below(3));
-                            write_attributes(point, 7, &attributes);
-                        });
-                        sum.varint(2, 1);
-                        sum.varint(3, 1);
-                    }),
-                }
-            });
-        }
-    })
+            message.string(1, metric.name);
+            message.string(3, unit);
+            let times = |point: &mut Writer<'_>| {
+                point.fixed64(2, span.start_unix_nanos);
+                point.fixed64(3, span.end_unix_nanos);
+            };
+            match form {
+                "histogram" => message.message(9, |histogram| {
+                    histogram.message(1, |point| {
+                        times(point);
+                        point.fixed64(4, 1);
+                        let value = 1.0
+                            + f64::from(u32::try_from(random.below(40_000)).unwrap_or(0)) / 100.0;
+                        point.always_double(5, value);
+                        let bounds = [
+                            0.0,
+                            5.0,
+                            10.0,
+                            25.0,
+                            50.0,
+                            75.0,
+                            100.0,
+                            250.0,
+                            500.0,
+                            1000.0,
+                            2500.0,
+                            5000.0,
+                            7500.0,
+                            10000.0_f64,
+                        ];
+                        let at = bounds.iter().take_while(|bound| **bound < value).count();
+                        point.packed_fixed64(6, (0..15).map(|n| u64::from(n == at)));
+                        point.packed_fixed64(7, bounds.iter().map(|bound| bound.to_bits()));
+                        write_attributes(point, 9, &attributes);
+                        point.always_double(11, value);
+                        point.always_double(12, value);
+                    });
+                    histogram.varint(2, 1);
+                }),
+                "gauge" => message.message(5, |gauge| {
+                    gauge.message(1, |point| {
+                        times(point);
+                        point.always_double(
+                            4,
+                            f64::from(u32::try_from(random.below(100_000)).unwrap_or(0)) / 10.0,
+                        );
+                        write_attributes(point, 7, &attributes);
+                    });
+                }),
+                _ => message.message(7, |sum| {
+                    sum.message(1, |point| {
+                        times(point);
+                        point.always_fixed64(6, 1 + random.below(3));
+                        write_attributes(point, 7, &attributes);
+                    });
+                    sum.varint(2, 1);
+                    sum.varint(3, 1);
+                }),
+            }
+        },
+    )
 }
 
-fn request(
+/// A request with these items, in one scope for each run of items of a scope.
+fn request<T>(
     kind: SignalKind,
     resource: &[Attribute],
-    scope: (&str, &str),
-    write_items: impl FnOnce(&mut Writer<'_>),
+    items: &[T],
+    scope_of: impl Fn(&T) -> Scope,
+    mut write_item: impl FnMut(&mut Writer<'_>, &T),
 ) -> Request {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
         container.message(1, |message| write_attributes(message, 1, resource));
-        container.message(2, |message| {
-            message.message(1, |head| {
-                head.string(1, scope.0);
-                head.string(2, scope.1);
+        for items in items.chunk_by(|one, next| scope_of(one) == scope_of(next)) {
+            container.message(2, |message| {
+                let (name, version) = items.first().map(&scope_of).unwrap_or_default();
+                message.message(1, |head| {
+                    head.string(1, name);
+                    head.string(2, version);
+                });
+                for item in items {
+                    message.message(2, |message| write_item(message, item));
+                }
             });
-            write_items(message);
-        });
+        }
     });
     Request::trusted(kind, bytes)
 }

@@ -10,12 +10,15 @@ pub struct Template {
     pub(super) calls: Vec<Block>,
     pub(super) logs: Vec<Block>,
     pub(super) metrics: Vec<Block>,
-    pub(super) scope: (&'static str, &'static str),
     pub(super) nanos_of_times: u64,
 }
 
+/// The name and the version of an instrumentation.
+pub type Scope = (&'static str, &'static str);
+
 #[derive(Clone, Default)]
 pub(super) struct Block {
+    pub(super) scope: Scope,
     pub(super) words: Vec<&'static str>,
     pub(super) name: &'static str,
     attributes: Vec<(&'static str, &'static str)>,
@@ -30,18 +33,18 @@ impl Template {
             calls: Vec::new(),
             logs: Vec::new(),
             metrics: Vec::new(),
-            scope: ("", ""),
             nanos_of_times: 1,
         };
         let mut blocks: Vec<Block> = Vec::new();
+        let mut scope = ("", "");
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
-                "scope" => template.scope = rest.split_once(' ').unwrap_or((rest, "")),
+                "scope" => scope = rest.split_once(' ').unwrap_or((rest, "")),
                 "unit" => template.nanos_of_times = rest.parse().unwrap_or(1),
-                "resource" => blocks.push(block(line, 0)),
-                "root" | "span" | "log" => blocks.push(block(line, 2)),
-                "metric" => blocks.push(block(line, 3)),
+                "resource" => blocks.push(block(scope, line, 0)),
+                "root" | "span" | "log" => blocks.push(block(scope, line, 2)),
+                "metric" => blocks.push(block(scope, line, 3)),
                 _ => {
                     if let (Some(block), Some(pair)) = (blocks.last_mut(), line.split_once('=')) {
                         block.attributes.push(pair);
@@ -62,7 +65,7 @@ impl Template {
     }
 }
 
-fn block(line: &'static str, words: usize) -> Block {
+fn block(scope: Scope, line: &'static str, words: usize) -> Block {
     let mut name = line;
     let mut before = Vec::new();
     for _ in 0..words {
@@ -70,7 +73,7 @@ fn block(line: &'static str, words: usize) -> Block {
         before.push(word);
         name = rest;
     }
-    Block { words: before, name, attributes: Vec::new() }
+    Block { scope, words: before, name, attributes: Vec::new() }
 }
 
 impl Block {

@@ -16,7 +16,7 @@ use wire::compact::{Context, Encoder};
 const FILE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/wire/src/compact/dictionary-new.bin");
 
-const TEMPLATES: [&str; 8] = [
+const TEMPLATES: [&str; 12] = [
     include_str!("../corpus/training/rust_lite.txt"),
     include_str!("../corpus/training/ours_rust.txt"),
     include_str!("../corpus/training/python_old.txt"),
@@ -25,6 +25,10 @@ const TEMPLATES: [&str; 8] = [
     include_str!("../corpus/training/go.txt"),
     include_str!("../corpus/training/messaging.txt"),
     include_str!("../corpus/training/platform.txt"),
+    include_str!("../corpus/recorded/python_layer_http.txt"),
+    include_str!("../corpus/recorded/python_distro_logs.txt"),
+    include_str!("../corpus/recorded/node_layer_queue.txt"),
+    include_str!("../corpus/recorded/node_http_only.txt"),
 ];
 /// Things that no test or bench has services for.
 const NAMES: [&str; 12] = [

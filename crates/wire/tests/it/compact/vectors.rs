@@ -22,7 +22,7 @@ fn known_requests_encode_to_fixed_content() {
     check(
         1,
         TELEMETRY,
-        "o$7KR;|gaB9NEYKLr+O&hU&Y${d&:h4X%p$tFx87cgA<2l35]|I4Gqqf;gN$oW.}!P(gV?W{b}m,Ut@?/t*KYYShNZT2nm4YG{p+",
+        "o$7KR;@:_B61`!7>*tP`Z1yU(O-^jLik5|#Xd}LU^Px&O70dE%YU}+r-H>w&j6%L~}=ck8d%U(Wux(BU_sd}h:Nt_iZ5)vg-RT}0<",
     );
     let metrics = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"load","gauge":{"dataPoints":[{"timeUnixNano":"1790000000000000000","asDouble":-0.25},{"timeUnixNano":"1790000001000000000","asInt":"-7"},{"timeUnixNano":"1790000002000000000","asDouble":-0.0}]}}]}]}]}"#;
     check(0, metrics, "H#eXYjH0zt59Z1uDD/D9}Q#[;!@iz3p*F47&!!!~[w>$)#V(*PF#!!!!!!!!0mh3");
