@@ -241,7 +241,7 @@ mod tests {
     fn ingestion_cost_follows_cloudwatch_pricing_tiers() {
         // 1,831 bytes for three spans and 26 for their log event: 1.857 GB per million.
         close(row("--invocations 1M", "CloudWatch Logs: ingestion"), 0.9285);
-        close(row("--invocations 1M --line compact", "CloudWatch Logs: ingestion"), 0.179);
+        close(row("--invocations 1M --line compact", "CloudWatch Logs: ingestion"), 0.232);
         close(row("--invocations 1M --line-bytes 974", "CloudWatch Logs: ingestion"), 0.5);
         // 60 TB: 10 at 0.50, 20 at 0.25, 20 at 0.10, 10 at 0.05.
         close(row("--invocations 60B --line-bytes 974", "CloudWatch Logs: ingestion"), 12_500.0);
