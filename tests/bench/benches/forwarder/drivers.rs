@@ -8,7 +8,6 @@ use std::process::Command;
 pub(crate) struct Drivers {
     pub(crate) ours: Driver,
     pub(crate) peer: Driver,
-    pub(crate) floor: Driver,
 }
 
 pub(crate) struct Driver {
@@ -22,21 +21,13 @@ pub(crate) struct Run {
     pub(crate) peak_kib: u64,
 }
 
-pub(crate) struct Step {
-    pub(crate) name: String,
-    pub(crate) library: String,
-    pub(crate) bytes: u64,
-    pub(crate) nanos: u64,
-}
-
 /// The bodies that a forwarder sent, inflated, with their signals and compressed sizes.
 pub(crate) type Bodies = Vec<(String, usize, Vec<u8>)>;
 
 pub(crate) fn build() -> anyhow::Result<Drivers> {
-    let driver = |name| anyhow::Ok(Driver { path: build_one(name, name)? });
     let peer = ["--release", "--manifest-path", "forward-peer/Cargo.toml"];
     let peer = Driver { path: build::build(&peer, "forward-peer")? };
-    Ok(Drivers { ours: driver("forward-ours")?, peer, floor: driver("forward-floor")? })
+    Ok(Drivers { ours: Driver { path: build_one("forward-ours", "forward-ours")? }, peer })
 }
 
 impl Driver {
@@ -54,25 +45,6 @@ impl Driver {
         let first_nanos = *nanos.first().context("no times")?;
         let nanos = nanos.into_iter().min().unwrap_or(first_nanos);
         Ok(Run { nanos, first_nanos, idle_kib, peak_kib })
-    }
-
-    /// The steps of the floor; `body` is deflated at `level`.
-    pub(crate) fn steps(
-        &self,
-        event: &Path,
-        times: u32,
-        body: &Path,
-        level: u32,
-    ) -> anyhow::Result<Vec<Step>> {
-        let mut command = self.command(None, event, times, body);
-        let report = report(command.arg(level.to_string()).output()?)?;
-        let step = |line: &str| {
-            let mut words = line.split(' ');
-            let (name, library) = (words.next()?.to_owned(), words.next()?.to_owned());
-            let (bytes, nanos) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-            Some(Step { name, library, bytes, nanos })
-        };
-        report.lines().map(|line| step(line).context("no step")).collect()
     }
 
     /// The driver under `wrapper`, a program and its arguments, in an empty environment.

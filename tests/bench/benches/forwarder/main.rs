@@ -1,4 +1,4 @@
-//! The forwarder beside crates.io's serverless-otlp-forwarder-core and beside the floor: CPU time, memory, size, start.
+//! The forwarder beside crates.io's serverless-otlp-forwarder-core: CPU time, memory, size, start.
 //!
 //! `cargo bench -p lambda-otlp-bench --bench forwarder`; with `-- --instructions` it counts instructions under
 //! valgrind instead. Each forwarder is a program of its own. They take turns in fresh processes with the same event,
@@ -12,10 +12,9 @@ mod events;
 mod start;
 
 use anyhow::{Context as _, bail, ensure};
-use drivers::{Driver, Drivers, Run, Step};
+use drivers::{Driver, Drivers, Run};
 use events::Event;
 use lambda_otlp_bench::build;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const ROUNDS: u32 = 25;
@@ -66,7 +65,6 @@ impl Bench {
             let path = self.write(&event)?;
             let (our_file, peer_file) = (self.file("ours"), self.file("peer"));
             let (mut ours, mut peer) = (Best::default(), Best::default());
-            let mut floor = Floor::default();
             for round in 0..ROUNDS {
                 let mut run_ours = || ours.add(&self.drivers.ours.run(&path, TIMES, &our_file)?);
                 let mut run_peer = || peer.add(&self.drivers.peer.run(&path, TIMES, &peer_file)?);
@@ -78,9 +76,6 @@ impl Bench {
                     run_peer()?;
                     run_ours()?;
                 }
-                let body = self.traces_body(&our_file)?;
-                let level = backend::gzip_level(wire::SignalKind::Traces);
-                floor.add(self.drivers.floor.steps(&path, TIMES, &body, level)?);
             }
             let (our_bodies, peer_bodies) =
                 (drivers::bodies(&our_file)?, drivers::bodies(&peer_file)?);
@@ -97,12 +92,11 @@ impl Bench {
             let [traces, metrics, logs] = compare::items(&our_bodies)?;
             println!(
                 "\n{}: {} B, {} log events, inflates to {} B. Ours sent {traces} spans, {metrics} data points, {logs} log \
-                 records. {}\n",
+                 records.\n",
                 event.name,
                 event.bytes.len(),
                 event.log_events,
                 event.inflated_bytes,
-                floor.describe(ours.nanos),
             );
         }
         self.compact()
@@ -124,16 +118,6 @@ impl Bench {
         println!("\n| the same spans | compact lines | OTLP lines | ratio |\n|---|---|---|---|");
         println!("| CPU time | {} |", cells(of_compact.nanos, of_standard.nanos));
         Ok(())
-    }
-
-    fn traces_body(&self, bodies: &Path) -> anyhow::Result<PathBuf> {
-        let bodies = drivers::bodies(bodies)?;
-        let mut traces = bodies.iter().filter(|(signal, ..)| signal == "traces");
-        let (_, _, body) = traces.next().context("no traces")?;
-        ensure!(traces.next().is_none(), "several bodies of traces");
-        let path = self.file("body");
-        std::fs::write(&path, wire::gzip::compress(6, body))?;
-        Ok(path)
     }
 
     fn memory(&self) -> anyhow::Result<()> {
@@ -212,44 +196,6 @@ impl Best {
         best(&mut self.nanos, run.nanos);
         best(&mut self.first_nanos, run.first_nanos);
         Ok(())
-    }
-}
-
-#[derive(Default)]
-struct Floor {
-    steps: BTreeMap<String, BTreeMap<String, Step>>,
-}
-
-impl Floor {
-    fn add(&mut self, steps: Vec<Step>) {
-        for step in steps {
-            let libraries = self.steps.entry(step.name.clone()).or_default();
-            match libraries.get_mut(&step.library) {
-                Some(best) if best.nanos <= step.nanos => {}
-                _ => drop(libraries.insert(step.library.clone(), step)),
-            }
-        }
-    }
-
-    fn describe(&self, nanos: u64) -> String {
-        let mut total = 0;
-        let mut described = Vec::new();
-        for (name, libraries) in &self.steps {
-            total += libraries.values().map(|step| step.nanos).min().unwrap_or_default();
-            let each: Vec<_> = libraries
-                .values()
-                .map(|step| {
-                    format!("{} {:.2} ms to {} B", step.library, millis(step.nanos), step.bytes)
-                })
-                .collect();
-            described.push(format!("{name}: {}", each.join(", ")));
-        }
-        format!(
-            "The floor of its traces is {:.2} ms, ours {:.2} times that ({}).",
-            millis(total),
-            millis(nanos) / millis(total),
-            described.join("; "),
-        )
     }
 }
 
