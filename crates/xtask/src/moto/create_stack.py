@@ -12,9 +12,9 @@ import zipfile
 
 import boto3
 import patches  # noqa: F401 - patches moto when imported
-from cfnlint.decode.cfn_yaml import load
 from moto import mock_aws
 from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
 
 
 class NoManagedPolicies:
@@ -34,7 +34,8 @@ def package():
 
 def expanded(path):
     """Returns the CloudFormation template for a SAM template, with code from a bucket as by `sam package`."""
-    template = json.loads(json.dumps(load(path)))
+    with open(path, encoding="utf-8") as file:
+        template = yaml_parse(file.read())
     for resource in template["Resources"].values():
         for name in ("CodeUri", "ContentUri"):
             if name in resource["Properties"]:
@@ -63,17 +64,11 @@ def create(template, parameters):
     )
     stack = cloudformation.describe_stacks(StackName="telemetry")["Stacks"][0]
     functions = session.client("lambda").list_functions()["Functions"]
-    filters = [
-        filter["destinationArn"]
-        for group in session.client("logs").describe_log_groups()["logGroups"]
-        for filter in session.client("logs").describe_subscription_filters(logGroupName=group["logGroupName"])["subscriptionFilters"]
-    ]
     return {
         "status": stack["StackStatus"],
         "outputs": [output["OutputKey"] for output in stack.get("Outputs", [])],
         "variables": [function["Environment"]["Variables"] for function in functions],
         "mappings": len(session.client("lambda").list_event_source_mappings()["EventSourceMappings"]),
-        "filters": filters,
         "grants": [grant for role in session.client("iam").list_roles()["Roles"] for grant in grants(session, role["RoleName"])],
     }
 
