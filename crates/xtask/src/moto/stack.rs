@@ -79,7 +79,7 @@ fn stories() -> [Story; 6] {
         Story {
             name: "another backend, a stream of the stack for one log group",
             parameters: json!({
-                "Backend": "otlp", "Headers": "x-tenant=shop", "CaFile": "ca.pem", "Rules": "rules.toml",
+                "Backend": "otlp", "Headers": "x-tenant=shop", "Rules": "rules.toml",
                 "Stream": "lambda", "PlatformSpans": "true", "Vitals": "both", "MemorySize": "512",
                 "Architecture": "x86_64", "LogGroups": "/aws/lambda/orders", "CreateKinesisStream": "true",
             }),
