@@ -161,7 +161,7 @@ impl fmt::Display for Reason {
             Self::Full(names) => write!(f, "has its two filters already ({names}): remove one"),
             Self::Foreign(name) => write!(
                 f,
-                "has another product's filter ({name}); set LAMBDA_OTLP_BESIDE_OTHERS=true to add ours beside it"
+                "has another product's filter ({name}); `lambda-otlp subscribe --beside-others` adds ours"
             ),
             Self::LeadsHere(name) => {
                 write!(f, "filter {name}, which is not ours, leads to this forwarder already")
