@@ -44,8 +44,14 @@ fn groups(bytes: &[u8]) -> Vec<DigitGroup<'_>> {
     groups
 }
 
-/// The end of the longest card number that begins with the first group.
+/// The end of the longest card number that begins with the first group. Digits beside a letter are part of an id: one in
+/// 1,400 UUIDs has a number with a valid check digit.
 fn card_end(bytes: &[u8], groups: &[DigitGroup<'_>]) -> Option<usize> {
+    let is_letter = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphabetic);
+    let before = groups.first()?.start.checked_sub(1);
+    if before.is_some_and(is_letter) {
+        return None;
+    }
     let mut digits = [0u8; MOST_DIGITS];
     let mut len = 0;
     let mut longest = None;
@@ -58,7 +64,7 @@ fn card_end(bytes: &[u8], groups: &[DigitGroup<'_>]) -> Option<usize> {
         place.copy_from_slice(group.digits);
         len += group.digits.len();
         end_before = Some(group.end());
-        if len >= FEWEST_DIGITS && is_card(digits.get(..len)?) {
+        if len >= FEWEST_DIGITS && !is_letter(group.end()) && is_card(digits.get(..len)?) {
             longest = end_before;
         }
     }
