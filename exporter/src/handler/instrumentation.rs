@@ -116,19 +116,10 @@ impl<X> Instrumentation<X> {
             Begun::Untraced(future) => return Box::pin(future),
         };
         Box::pin(async move {
-            match run(&invocation, future).await {
-                Ok(result) => {
-                    let outcome = HandlerOutcome::of_result(&result);
-                    invocation.finish(outcome).await;
-                    result
-                }
-                Err(panic) => {
-                    let outcome = HandlerOutcome::of_panic(panic.as_ref());
-                    invocation.finish(outcome).await;
-                    // The runtime reports it to Lambda, as without this library.
-                    resume_unwind(panic)
-                }
-            }
+            let (invocation, result) = run(invocation, future).await;
+            let outcome = HandlerOutcome::of_result(&result);
+            invocation.finish(outcome).await;
+            result
         })
     }
 
@@ -173,8 +164,23 @@ pub(super) enum Begun<Fut> {
     Untraced(Fut),
 }
 
-/// Runs the handler's future in the invocation's context, and catches its panics.
+/// Runs the handler's future in the invocation's context. A panic ends the invocation, and then continues.
 pub(super) async fn run<Fut: Future>(
+    invocation: InvocationSpan,
+    future: Result<Fut, Box<dyn Any + Send>>,
+) -> (InvocationSpan, Fut::Output) {
+    match caught(&invocation, future).await {
+        Ok(output) => (invocation, output),
+        Err(panic) => {
+            let outcome = HandlerOutcome::of_panic(panic.as_ref());
+            invocation.finish(outcome).await;
+            // The runtime reports it to Lambda, as without this library.
+            resume_unwind(panic)
+        }
+    }
+}
+
+async fn caught<Fut: Future>(
     invocation: &InvocationSpan,
     future: Result<Fut, Box<dyn Any + Send>>,
 ) -> Result<Fut::Output, Box<dyn Any + Send>> {

@@ -207,18 +207,13 @@ where
                 )
             }
             Begun::Traced(invocation, future) => Box::pin(async move {
-                match run(&invocation, future).await {
-                    Ok(Ok(response)) => Ok(with_body(response, State::Running(invocation))),
-                    Ok(Err(error)) => {
+                let (invocation, result) = run(invocation, future).await;
+                match result {
+                    Ok(response) => Ok(with_body(response, State::Running(invocation))),
+                    Err(error) => {
                         let outcome = HandlerOutcome::of_error(&error);
                         invocation.finish(outcome).await;
                         Err(error)
-                    }
-                    Err(panic) => {
-                        let outcome = HandlerOutcome::of_panic(panic.as_ref());
-                        invocation.finish(outcome).await;
-                        // The runtime reports it to Lambda, as without this library.
-                        resume_unwind(panic)
                     }
                 }
             }),

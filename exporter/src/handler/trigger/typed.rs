@@ -1,27 +1,11 @@
 //! The event types of `aws_lambda_events`, each behind its feature.
 
-#[cfg(any(feature = "dynamodb", feature = "s3"))]
-use super::documents::Change;
-#[cfg(feature = "dynamodb")]
-use super::documents::changes;
-#[cfg(any(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
-use super::messages::Message;
-#[cfg(any(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
-use super::messages::message;
-#[cfg(any(feature = "sqs", feature = "kinesis", feature = "kafka"))]
-use super::messages::messages;
-#[cfg(any(
-    feature = "sqs",
-    feature = "sns",
-    feature = "kinesis",
-    feature = "kafka",
-    feature = "eventbridge",
-    feature = "dynamodb",
-    feature = "s3",
-    feature = "lambda_http"
-))]
-use super::{SpanAttributesExtractor, span_attributes::SpanAttributes};
-#[cfg(any(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
+#![allow(unused_imports, reason = "each import belongs to some of the features")]
+
+use super::SpanAttributesExtractor;
+use super::documents::{Change, changes};
+use super::messages::{Message, message, messages};
+use super::span_attributes::SpanAttributes;
 use std::borrow::Cow;
 
 #[cfg(feature = "sqs")]

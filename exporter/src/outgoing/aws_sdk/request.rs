@@ -92,7 +92,7 @@ impl<'a> Payload<'a> {
                 let topic = topic.map(|topic| topic.replace("%3A", ":"));
                 say("messaging.destination.name", last_part(topic.as_deref(), ':'));
                 say("aws.sns.topic.arn", topic);
-                count = self.form.map_or(0, count_entries);
+                count = self.form.map_or(0, |form| form_entries(form).len());
             }
             "Kinesis" => {
                 let of_arn = || last_part(self.text("StreamARN").as_deref(), '/');
@@ -342,10 +342,6 @@ fn form_entries(form: &str) -> BTreeSet<String> {
         Some(format!("{ENTRIES}{number}."))
     });
     numbers.collect()
-}
-
-fn count_entries(form: &str) -> usize {
-    form_entries(form).len()
 }
 
 /// Adds the fields to each message of the form as attributes.
