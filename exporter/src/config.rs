@@ -446,21 +446,4 @@ mod tests {
             "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: more than 65,536, which is used",
         );
     }
-
-    #[test]
-    fn lambdas_log_level_applies_only_to_the_json_format() {
-        let check = |variables: &[(&str, &str)], expected: Option<&str>| {
-            let source: std::collections::BTreeMap<String, String> =
-                variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            assert_eq!(LambdaEnvironment::from_source(&source).json_log_level.as_deref(), expected);
-        };
-        check(&[], None);
-        check(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")], None);
-        check(&[("AWS_LAMBDA_LOG_FORMAT", "Text"), ("AWS_LAMBDA_LOG_LEVEL", "WARN")], None);
-        check(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")], Some("INFO"));
-        check(
-            &[("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "FATAL")],
-            Some("FATAL"),
-        );
-    }
 }

@@ -1,9 +1,7 @@
 //! Compact lines.
 
-use super::driver::{COMPACT, DELIVERY, Function, NOW_MS, Records, Written, event, succeed};
+use super::driver::{COMPACT, DELIVERY, Function, Records, Written, event, succeed};
 use crate::export::losses::Loss;
-use crate::output::InMemoryOutput;
-use crate::output::Output;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -110,34 +108,23 @@ fn signals_exceeding_one_line_are_written_in_several() {
     assert_eq!(lost(&function, Loss::TooLarge), [0; 3]);
 }
 
-/// Refuses the first batches.
-#[derive(Debug)]
-struct RefusesAtFirst(AtomicU64, InMemoryOutput);
-
-impl Output for RefusesAtFirst {
-    fn write_lines(&self, lines: &[u8], timeout: Duration) -> io::Result<()> {
-        match self.0.fetch_sub(1, Ordering::Relaxed) {
-            0 => {}
-            1 => panic!("output"),
-            _ => return Err(io::ErrorKind::BrokenPipe.into()),
-        }
-        self.0.store(0, Ordering::Relaxed);
-        self.1.write_lines(lines, timeout)
-    }
-}
-
 #[test]
 fn a_failed_compact_line_is_counted_per_signal() {
-    let output = Arc::new(RefusesAtFirst(AtomicU64::new(2), InMemoryOutput::default()));
-    let function = Function::with(&COMPACT, |config| config.with_output(Arc::clone(&output) as _));
+    let writes = AtomicU64::new(0);
+    let function =
+        Function::with_gate(&COMPACT, move |_| match writes.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(io::ErrorKind::BrokenPipe.into()),
+            1 => panic!("output"),
+            _ => Ok(()),
+        });
     for (loss, lost_before) in [(Loss::OutputFailed, 0), (Loss::Panicked, 3)] {
         invoke(&function);
         let items = [2, 1 + lost_before, 1];
         assert_eq!(lost(&function, loss), items, "{loss:?}");
     }
     invoke(&function);
-    let written = Written::read(output.1.take_lines());
-    assert_eq!([written.lines.len(), written.spans.len(), written.logs.len()], [1, 2, 1]);
+    let [lines, spans, logs, _] = counts(&function.written());
+    assert_eq!([lines, spans, logs], [1, 2, 1]);
 }
 
 /// Flushes once within a flush.
@@ -187,15 +174,11 @@ fn a_hanging_metric_callback_delays_only_metrics() {
             }
         })
         .build();
-    let (telemetry, output) =
-        (Arc::clone(&function.completion.telemetry), Arc::clone(&function.output));
-    let clock = Arc::clone(&function.clock);
+    let watch = function.watch();
     let watch = std::thread::spawn(move || {
         is_hanging.recv().unwrap();
-        assert_eq!(output.take_lines(), [""; 0]);
-        clock.store(NOW_MS + 2900, Ordering::Relaxed);
-        telemetry.deadline.step();
-        let lines = output.take_lines();
+        assert_eq!(watch.step_at(0), [""; 0]);
+        let lines = watch.step_at(2900);
         release.send(()).unwrap();
         lines
     });

@@ -43,15 +43,10 @@ fn while_a_handler_blocks<R: Send + 'static>(
 #[test]
 fn open_spans_are_written_as_partial_spans_before_the_deadline() {
     let function = Function::new();
-    let (watch, clock) = (function.completion.clone(), Arc::clone(&function.clock));
-    let output = Arc::clone(&function.output);
+    let watch = function.watch();
     let lines = while_a_handler_blocks(&function, move || {
-        clock.store(NOW_MS + 2899, Ordering::Relaxed);
-        watch.telemetry.deadline.step();
-        assert_eq!(output.take_lines(), [""; 0], "too early");
-        clock.store(NOW_MS + 2900, Ordering::Relaxed);
-        watch.telemetry.deadline.step();
-        output.take_lines()
+        assert_eq!(watch.step_at(2899), [""; 0], "too early");
+        watch.step_at(2900)
     });
     let late = function.written();
     assert_eq!(late.span_names(), ["open", "orders"], "the handler has ended all the same");
@@ -92,12 +87,10 @@ fn open_spans_are_written_as_partial_spans_before_the_deadline() {
 fn a_root_written_as_partial_is_marked_as_written() {
     let records = Arc::new(Records::new("partial"));
     let function = Function::with_variables(&[records.variable()]);
-    let (watch, clock) = (function.completion.clone(), Arc::clone(&function.clock));
-    let of_thread = Arc::clone(&records);
+    let (watch, of_thread) = (function.watch(), Arc::clone(&records));
     let is_open = while_a_handler_blocks(&function, move || {
         let before = of_thread.root().is_open;
-        clock.store(NOW_MS + 2900, Ordering::Relaxed);
-        watch.telemetry.deadline.step();
+        watch.step_at(2900);
         [before, of_thread.root().is_open]
     });
     assert_eq!(is_open, [true, false]);
@@ -143,14 +136,11 @@ fn only_spans_of_the_invocation_that_times_out_become_partial() {
     let tracer = function.completion.tracer();
     let of_neither = tracer
         .build_with_context(tracer.span_builder("of neither"), &opentelemetry::Context::new());
-    function.clock.store(NOW_MS + 2900, Ordering::Relaxed);
-    function.completion.telemetry.deadline.step();
-    let written = function.written();
+    let written = Written::read(function.watch().step_at(2900));
     assert_eq!(written.span_names(), ["orders", "of the first"]);
     drop((of_neither, running));
     assert_eq!(function.written().spans.len(), 5);
-    function.completion.telemetry.deadline.step();
-    assert_eq!(function.written().lines, [""; 0]);
+    assert_eq!(function.watch().step_at(2900), [""; 0]);
 }
 
 #[test]
@@ -161,9 +151,7 @@ fn an_open_span_with_an_ended_parent_belongs_to_the_invocation_with_its_trace() 
         ended.span().end();
         tracer.build_with_context(tracer.span_builder(name), &ended)
     });
-    function.clock.store(NOW_MS + 2900, Ordering::Relaxed);
-    function.completion.telemetry.deadline.step();
-    let written = function.written();
+    let written = Written::read(function.watch().step_at(2900));
     assert_eq!(written.span_names(), ["orders", "of the first", "ended", "ended"]);
 }
 
@@ -173,9 +161,7 @@ fn the_deadline_watch_ignores_a_finished_invocation() {
     function.invoke();
     drop(function.written());
     drop(function.completion.tracer().start("between invocations"));
-    function.clock.store(NOW_MS + 2900, Ordering::Relaxed);
-    function.completion.telemetry.deadline.step();
-    assert_eq!(function.written().lines.len(), 0);
+    assert_eq!(function.watch().step_at(2900), [""; 0]);
 }
 
 #[test]
@@ -207,13 +193,11 @@ fn a_shutdown_during_an_invocation_writes_partial_spans() {
 #[test]
 fn a_shutdown_after_a_timeout_writes_only_new_items() {
     let function = Function::new();
-    let (completion, clock) = (function.completion.clone(), Arc::clone(&function.clock));
-    let output = Arc::clone(&function.output);
+    let (completion, watch) = (function.completion.clone(), function.watch());
+    let clock = Arc::clone(&function.clock);
     let handler = move |event| {
         let _open = tracing::info_span!("store").entered();
-        clock.store(NOW_MS + 2900, Ordering::Relaxed);
-        completion.telemetry.deadline.step();
-        assert_eq!(Written::read(output.take_lines()).span_names(), ["orders", "store"]);
+        assert_eq!(Written::read(watch.step_at(2900)).span_names(), ["orders", "store"]);
         let _new = tracing::info_span!("retry").entered();
         tracing::info!("late");
         clock.store(NOW_MS + 3001, Ordering::Relaxed);

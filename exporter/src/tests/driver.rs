@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::handler::create_traced_handler;
 use crate::init::init;
 use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
-use crate::output::InMemoryOutput;
+use crate::output::{InMemoryOutput, Output};
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -16,6 +16,8 @@ use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::{self, Debug};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -94,6 +96,23 @@ impl Function {
         Self { completion, output, clock, subscriber_guard: None }
     }
 
+    /// Calls `gate` with the timeout before each write. If it fails, so does the write.
+    pub(super) fn with_gate(
+        variables: &[(&str, &str)],
+        gate: impl Fn(Duration) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let output = Arc::new(InMemoryOutput::default());
+        let gated = Gated { gate, output: Arc::clone(&output) };
+        let function = Self::with(variables, |config| config.with_output(Arc::new(gated)));
+        Self { output, ..function }
+    }
+
+    /// Its clock, the watch of its deadline and its lines, for another thread.
+    pub(super) fn watch(&self) -> Watch {
+        let (completion, output) = (self.completion.clone(), Arc::clone(&self.output));
+        Watch { completion, output, clock: Arc::clone(&self.clock) }
+    }
+
     /// Runs one invocation with this handler, like `lambda_runtime` in the `current_thread` flavor.
     pub(super) fn handle<Fut>(
         &self,
@@ -134,6 +153,40 @@ impl Function {
         let written = self.written();
         assert_eq!(written.spans.len(), 1, "{:?}", written.span_names());
         written.spans.into_iter().next().unwrap()
+    }
+}
+
+struct Gated<G> {
+    gate: G,
+    output: Arc<InMemoryOutput>,
+}
+
+impl<G> Debug for Gated<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gated")
+    }
+}
+
+impl<G: Fn(Duration) -> io::Result<()> + Send + Sync> Output for Gated<G> {
+    fn write_lines(&self, lines: &[u8], timeout: Duration) -> io::Result<()> {
+        (self.gate)(timeout)?;
+        self.output.write_lines(lines, timeout)
+    }
+}
+
+/// See [`Function::watch`].
+pub(super) struct Watch {
+    completion: TelemetryCompletionHandler,
+    output: Arc<InMemoryOutput>,
+    clock: Arc<AtomicU64>,
+}
+
+impl Watch {
+    /// The lines since the last call, after the deadline was checked so many milliseconds after the invocation began.
+    pub(super) fn step_at(&self, after_ms: u64) -> Vec<String> {
+        self.clock.store(NOW_MS + after_ms, Ordering::Relaxed);
+        self.completion.telemetry.deadline.step();
+        self.output.take_lines()
     }
 }
 

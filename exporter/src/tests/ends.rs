@@ -1,46 +1,52 @@
 //! However an invocation ends, its span ends and everything is written.
 
 use super::driver::{
-    COMPACT, Function, NOW_MS, Records, Written, attribute, block_on, event, shown, status, succeed,
+    COMPACT, Function, NOW_MS, REQUEST_ID, Records, attribute, block_on, event, shown, status,
+    succeed,
 };
 use crate::handler::invocation_span::end_all;
 use crate::handler::outcome::HandlerOutcome;
 use crate::handler::{TracedHandler, create_traced_handler};
-use crate::output::InMemoryOutput;
-use crate::output::Output;
 use crate::processor::spans::LambdaSpanProcessor;
 use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent, Service as _};
 use opentelemetry::trace::{Tracer as _, TracerProvider as _};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as PointValue;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use serde_json::{Value, json};
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use wire::ids::trace_id_from_request_id;
 
 #[test]
-fn a_success_is_one_server_span_with_lambdas_attributes() {
-    let function = Function::new();
-    let response = function.handle(event(json!({})), succeed).unwrap();
-    assert_eq!(response, json!({ "statusCode": 200 }));
-    let span = function.span();
-    assert_eq!((span.name.as_str(), span.kind, status(&span).as_str()), ("orders", 2, "unset"));
-    assert_eq!(span.parent_span_id, [0; 0]);
-    assert_eq!(span.flags, 0x101);
-    assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
-    expect![[r#"
-        aws.lambda.invoked_arn="arn:aws:lambda:eu-west-1:123456789012:function:orders"
-        cloud.account.id="123456789012"
-        cloud.resource_id="arn:aws:lambda:eu-west-1:123456789012:function:orders"
-        faas.coldstart=true
-        faas.invocation_id="3da1f2dc-3222-475e-9205-e2e6c6318895"
-        faas.trigger="other"
-        http.response.status_code=200
-    "#]]
-    .assert_eq(&shown(&span.attributes));
+fn a_success_is_one_server_span_with_or_without_a_subscriber() {
+    for function in [Function::new(), Function::without_subscriber(&[], |config| config)] {
+        let response = function.handle(event(json!({})), succeed).unwrap();
+        assert_eq!(response, json!({ "statusCode": 200 }));
+        let span = function.span();
+        assert_eq!((span.name.as_str(), span.kind, status(&span).as_str()), ("orders", 2, "unset"));
+        assert_eq!(span.trace_id, trace_id_from_request_id(REQUEST_ID));
+        assert_eq!(span.parent_span_id, [0; 0]);
+        assert_eq!(span.flags, 0x101);
+        assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
+        expect![[r#"
+            aws.lambda.invoked_arn="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+            cloud.account.id="123456789012"
+            cloud.resource_id="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+            faas.coldstart=true
+            faas.invocation_id="3da1f2dc-3222-475e-9205-e2e6c6318895"
+            faas.trigger="other"
+            http.response.status_code=200
+        "#]]
+        .assert_eq(&shown(&span.attributes));
+    }
 }
 
 #[test]
@@ -68,15 +74,6 @@ fn telemetry_is_written_before_an_aborting_panic_ends_the_process() {
     assert_eq!(attribute(root, "error.type").as_deref(), Some(r#""panic""#));
 }
 
-#[derive(Debug)]
-struct ClosedOutput;
-
-impl Output for ClosedOutput {
-    fn write_lines(&self, _lines: &[u8], _timeout: Duration) -> std::io::Result<()> {
-        Err(std::io::ErrorKind::BrokenPipe.into())
-    }
-}
-
 #[test]
 fn the_root_record_is_open_until_its_span_is_written() {
     let records = Arc::new(Records::new("test"));
@@ -101,8 +98,7 @@ fn a_lost_root_span_is_not_marked_as_written() {
     for queue_size in ["2048", "1"] {
         let records = Records::new(&format!("lost-{queue_size}"));
         let variables = [records.variable(), ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", queue_size)];
-        let function =
-            Function::with(&variables, |config| config.with_output(Arc::new(ClosedOutput)));
+        let function = Function::with_gate(&variables, |_| Err(ErrorKind::BrokenPipe.into()));
         function.invoke();
         assert!(records.root().is_open, "{queue_size}");
     }
@@ -113,7 +109,7 @@ fn the_root_is_marked_as_written_before_metrics_are_collected() {
     let records = Arc::new(Records::new("first"));
     let function = Function::with_variables(&[records.variable()]);
     // A hanging callback would block everything after it until Lambda ends the process.
-    let seen = Arc::new(std::sync::Mutex::new(None));
+    let seen = Arc::new(Mutex::new(None));
     let (saw, of_callback) = (Arc::clone(&seen), Arc::clone(&records));
     let meter = function.completion.meter("test");
     let _gauge = meter
@@ -124,18 +120,6 @@ fn the_root_is_marked_as_written_before_metrics_are_collected() {
         .build();
     function.invoke();
     assert_eq!(*seen.lock().unwrap(), Some(false));
-}
-
-#[test]
-fn without_a_subscriber_the_span_is_the_same() {
-    let with = Function::new();
-    let without = Function::without_subscriber(&[], |config| config);
-    let spans = [&with, &without].map(|function| {
-        function.invoke();
-        let span = function.span();
-        (span.name.clone(), span.kind, span.flags, span.trace_id.clone(), shown(&span.attributes))
-    });
-    assert_eq!(spans[0], spans[1]);
 }
 
 #[test]
@@ -166,19 +150,26 @@ fn a_preinitialized_environment_reports_no_cold_start() {
 #[test]
 fn the_status_follows_the_response() {
     let function = Function::new();
-    let check = |response: Value, expected_status: &str, error_type: Option<&str>| {
-        let handler = move |_| std::future::ready(Ok(response.clone()));
-        function.handle(event(json!({})), handler).unwrap();
-        let span = function.span();
-        assert_eq!(status(&span), expected_status);
-        assert_eq!(attribute(&span, "error.type").as_deref(), error_type);
-    };
-    check(json!(null), "unset", None);
-    check(json!({ "statusCode": 200 }), "unset", None);
-    check(json!({ "statusCode": 404 }), "unset", None);
-    check(json!({ "statusCode": 500 }), "error: ", Some("\"500\""));
-    check(json!({ "statusCode": "503" }), "error: ", Some("\"503\""));
-    check(json!({ "statusCode": "nonsense" }), "unset", None);
+    let check =
+        |response: Value, expected: &str, error_type: Option<&str>, failed: Option<&str>| {
+            let handler = move |_| std::future::ready(Ok(response.clone()));
+            function.handle(event(json!({})), handler).unwrap();
+            let span = function.span();
+            assert_eq!(status(&span), expected);
+            assert_eq!(attribute(&span, "error.type").as_deref(), error_type);
+            assert_eq!(attribute(&span, "aws.lambda.batch_item_failures").as_deref(), failed);
+        };
+    check(json!(null), "unset", None, None);
+    check(json!({ "statusCode": 200 }), "unset", None, None);
+    check(json!({ "statusCode": 404 }), "unset", None, None);
+    check(json!({ "statusCode": 500 }), "error: ", Some("\"500\""), None);
+    check(json!({ "statusCode": "503" }), "error: ", Some("\"503\""), None);
+    check(json!({ "statusCode": "nonsense" }), "unset", None, None);
+    let failed = json!([{ "itemIdentifier": "one" }, { "itemIdentifier": "two" }]);
+    let message = "error: 2 of the batch's messages failed; Lambda delivers them again";
+    let error_type = Some("\"batch_item_failures\"");
+    check(json!({ "batchItemFailures": failed }), message, error_type, Some("2"));
+    check(json!({ "batchItemFailures": [] }), "unset", None, None);
 }
 
 #[test]
@@ -229,18 +220,6 @@ fn a_panic_reaches_the_runtime_and_its_spans_are_written() {
 }
 
 #[test]
-fn a_panic_before_the_future_is_recorded_and_propagated() {
-    let function = Function::new();
-    let handler = |event: LambdaEvent<Value>| {
-        assert!(event.payload.is_null(), "no future at all");
-        succeed(event)
-    };
-    let invocation = AssertUnwindSafe(|| function.handle(event(json!({})), handler));
-    assert!(catch_unwind(invocation).is_err());
-    assert_eq!(status(&function.span()), "error: no future at all");
-}
-
-#[test]
 fn a_dropped_future_ends_its_span_and_child_spans() {
     let function = Function::new();
     let handler = create_traced_handler(
@@ -273,38 +252,24 @@ fn a_panicking_extractor_does_not_fail_the_invocation() {
     assert_eq!(function.span().name, "orders");
 }
 
-/// Refuses lines until it is open.
-#[derive(Debug, Default)]
-struct Valve {
-    is_open: AtomicBool,
-    output: InMemoryOutput,
-}
-
-impl Output for Valve {
-    fn write_lines(&self, lines: &[u8], timeout: Duration) -> std::io::Result<()> {
-        if !self.is_open.load(Ordering::Relaxed) {
-            return Err(std::io::ErrorKind::BrokenPipe.into());
-        }
-        self.output.write_lines(lines, timeout)
-    }
-}
-
 #[test]
 fn losses_are_reported_once_when_the_output_works_again() {
     let cumulative = [("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "cumulative")];
     for variables in [&[][..], &COMPACT, &cumulative] {
-        let valve = Arc::new(Valve::default());
-        let function =
-            Function::with(variables, |config| config.with_output(Arc::clone(&valve) as _));
+        let works = Arc::new(AtomicBool::new(false));
+        let of_gate = Arc::clone(&works);
+        let function = Function::with_gate(variables, move |_| {
+            if of_gate.load(Ordering::Relaxed) { Ok(()) } else { Err(ErrorKind::BrokenPipe.into()) }
+        });
         let mut lost_spans = Vec::new();
-        for is_open in [false, false, true, true, true] {
-            valve.is_open.store(is_open, Ordering::Relaxed);
+        for output_works in [false, false, true, true, true] {
+            works.store(output_works, Ordering::Relaxed);
             function.invoke();
-            let written = Written::read(valve.output.take_lines());
-            let sums = written.metrics.into_iter().filter_map(|metric| match metric.data? {
-                Data::Sum(sum) => Some(sum.data_points),
-                _ => None,
-            });
+            let sums =
+                function.written().metrics.into_iter().filter_map(|metric| match metric.data? {
+                    Data::Sum(sum) => Some(sum.data_points),
+                    _ => None,
+                });
             let of_spans =
                 sums.flatten().filter(|point| shown(&point.attributes).contains("traces"));
             lost_spans.extend(of_spans.filter_map(|point| point.value));
@@ -318,11 +283,8 @@ fn losses_are_reported_once_when_the_output_works_again() {
 fn an_exporter_that_never_finishes_loses_only_its_spans() {
     #[derive(Debug)]
     struct NeverReady;
-    impl opentelemetry_sdk::trace::SpanExporter for NeverReady {
-        async fn export(
-            &self,
-            _: Vec<opentelemetry_sdk::trace::SpanData>,
-        ) -> opentelemetry_sdk::error::OTelSdkResult {
+    impl SpanExporter for NeverReady {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
             std::future::pending().await
         }
     }
@@ -336,19 +298,16 @@ fn an_exporter_that_never_finishes_loses_only_its_spans() {
 fn an_exporter_gets_the_resource_and_can_spawn_tokio_tasks_during_the_flush() {
     /// Its connection is a task of the runtime, which has one thread.
     #[derive(Clone, Debug, Default)]
-    struct Connected(Arc<std::sync::Mutex<Vec<String>>>);
-    impl opentelemetry_sdk::trace::SpanExporter for Connected {
-        async fn export(
-            &self,
-            batch: Vec<opentelemetry_sdk::trace::SpanData>,
-        ) -> opentelemetry_sdk::error::OTelSdkResult {
+    struct Connected(Arc<Mutex<Vec<String>>>);
+    impl SpanExporter for Connected {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
             let names = batch.into_iter().map(|span| span.name.into_owned()).collect();
             let names: Vec<String> = tokio::spawn(async { names }).await.unwrap();
             self.0.lock().unwrap().extend(names);
             Ok(())
         }
 
-        fn set_resource(&mut self, resource: &opentelemetry_sdk::Resource) {
+        fn set_resource(&mut self, resource: &Resource) {
             let name = resource.get(&"service.name".into()).unwrap();
             self.0.lock().unwrap().push(format!("resource of {name}"));
         }
@@ -364,24 +323,19 @@ fn an_exporter_gets_the_resource_and_can_spawn_tokio_tasks_during_the_flush() {
 
 #[test]
 fn a_finished_invocation_does_not_shorten_later_write_timeouts() {
-    #[derive(Debug, Default)]
-    struct Notes(std::sync::Mutex<Vec<Duration>>);
-    impl Output for Notes {
-        fn write_lines(&self, _: &[u8], timeout: Duration) -> std::io::Result<()> {
-            self.0.lock().unwrap().push(timeout);
-            Ok(())
-        }
-    }
-    let output = std::sync::Arc::new(Notes::default());
-    let function =
-        Function::with(&[], |config| config.with_output(std::sync::Arc::clone(&output) as _));
+    let timeouts = Arc::new(Mutex::new(Vec::new()));
+    let of_gate = Arc::clone(&timeouts);
+    let function = Function::with_gate(&[], move |timeout| {
+        of_gate.lock().unwrap().push(timeout);
+        Ok(())
+    });
     let mut event = event(json!({}));
     event.context.deadline = NOW_MS + 100;
     function.handle(event, succeed).unwrap();
     function.clock.store(NOW_MS + 200, Ordering::Relaxed);
     drop(function.completion.tracer().start("between invocations"));
     function.completion.complete();
-    assert_eq!(*output.0.lock().unwrap(), [Duration::from_millis(50), Duration::from_secs(1)]);
+    assert_eq!(*timeouts.lock().unwrap(), [Duration::from_millis(50), Duration::from_secs(1)]);
 }
 
 #[test]

@@ -3,14 +3,12 @@
 use super::driver::{Function, NOW_MS, block_on, context, succeed};
 use crate::extension::Mode;
 use crate::handler::create_traced_handler;
-use crate::output::InMemoryOutput;
-use crate::output::Output;
 use lambda_runtime::LambdaEvent;
 use serde_json::json;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -58,21 +56,22 @@ impl Api {
         Self { address, requests, events }
     }
 
-    fn function(
+    fn function(&self, mode: &str, variables: &[(&str, &str)]) -> Function {
+        self.function_with_gate(mode, variables, |_| Ok(()))
+    }
+
+    fn function_with_gate(
         &self,
         mode: &str,
         variables: &[(&str, &str)],
-        output: Option<Arc<dyn Output>>,
+        gate: impl Fn(Duration) -> io::Result<()> + Send + Sync + 'static,
     ) -> Function {
         let own = [
             ("AWS_LAMBDA_RUNTIME_API", self.address.as_str()),
             ("LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE", mode),
         ];
         let variables: Vec<_> = own.into_iter().chain(variables.iter().copied()).collect();
-        let function = Function::with(&variables, |config| match output {
-            Some(output) => config.with_output(output),
-            None => config,
-        });
+        let function = Function::with_gate(&variables, gate);
         std::fs::remove_file(wire::invocation_record::path(&self.address)).ok();
         function
     }
@@ -101,30 +100,24 @@ fn read_request(connection: &mut BufReader<TcpStream>) -> Option<String> {
     Some(format!("{} {}", first.trim(), String::from_utf8(body).unwrap()).trim().to_owned())
 }
 
-/// Accepts lines when the test allows it.
-#[derive(Debug)]
-struct Stuck {
-    memory: InMemoryOutput,
-    begins: SyncSender<()>,
-    goes_on: Mutex<Receiver<()>>,
-}
-
-impl Output for Stuck {
-    fn write_lines(&self, lines: &[u8], timeout: Duration) -> std::io::Result<()> {
-        self.begins.send(()).unwrap();
-        self.goes_on.lock().unwrap().recv().unwrap();
-        self.memory.write_lines(lines, timeout)
-    }
+/// The messages of writes that begin, a sender of permissions to go on, and the gate that needs them.
+fn gate() -> (Receiver<()>, SyncSender<()>, impl Fn(Duration) -> io::Result<()> + Send + Sync) {
+    let (begins, began) = sync_channel(10);
+    let (go_on, goes_on) = sync_channel(10);
+    let goes_on = Mutex::new(goes_on);
+    let gate = move |_| {
+        begins.send(()).unwrap();
+        goes_on.lock().unwrap().recv().unwrap();
+        Ok(())
+    };
+    (began, go_on, gate)
 }
 
 #[test]
 fn async_mode_writes_between_the_response_and_the_next_event() {
     let api = Api::start(REGISTERED);
-    let (begins, began) = sync_channel(1);
-    let (go_on, goes_on) = sync_channel(1);
-    let output =
-        Arc::new(Stuck { memory: InMemoryOutput::default(), begins, goes_on: Mutex::new(goes_on) });
-    let function = api.function("async", &[], Some(Arc::clone(&output) as _));
+    let (began, go_on, gate) = gate();
+    let function = api.function_with_gate("async", &[], gate);
     assert_eq!(
         api.asked(),
         r#"POST /2020-01-01/extension/register HTTP/1.1 {"events":["INVOKE"]}"#
@@ -137,14 +130,14 @@ fn async_mode_writes_between_the_response_and_the_next_event() {
     assert!(api.requests.try_recv().is_err(), "the invocation is not over");
     go_on.send(()).unwrap();
     assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1");
-    assert_eq!(output.memory.take_lines().len(), 1);
+    assert_eq!(function.output.take_lines().len(), 1);
 }
 
 #[test]
 fn a_refused_registration_falls_back_to_sync_mode() {
     for mode in ["async", "finalize"] {
         let api = Api::start(REFUSED);
-        let function = api.function(mode, &[], None);
+        let function = api.function(mode, &[]);
         assert!(matches!(function.completion.telemetry.mode(), Mode::Sync));
         function.invoke();
         assert_eq!(function.span().name, "orders");
@@ -162,7 +155,7 @@ fn async_mode_becomes_sync_without_an_api_or_under_snapstart() {
     ]);
     assert!(matches!(silent.completion.telemetry.mode(), Mode::Sync), "nobody listens");
     let api = Api::start(REGISTERED);
-    let restored = api.function("async", &[("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")], None);
+    let restored = api.function("async", &[("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")]);
     assert!(matches!(restored.completion.telemetry.mode(), Mode::Sync));
     assert!(api.requests.try_recv().is_err(), "it is not registered");
 }
@@ -170,7 +163,7 @@ fn async_mode_becomes_sync_without_an_api_or_under_snapstart() {
 #[test]
 fn async_mode_retries_the_api_and_writes_spans_once() {
     let api = Api::start(REGISTERED);
-    let function = api.function("async", &[], None);
+    let function = api.function("async", &[]);
     api.asked();
     for round in 0..3 {
         assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1", "{round}");
@@ -187,7 +180,7 @@ fn concurrent_invocations_are_each_written_once_in_every_mode() {
     for mode in ["sync", "async", "finalize"] {
         let api = Api::start(REGISTERED);
         let managed = [("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")];
-        let function = api.function(mode, &managed, None);
+        let function = api.function(mode, &managed);
         let handler = create_traced_handler("orders", function.completion.clone(), succeed);
         if mode != "sync" {
             let registered = r#"POST /2020-01-01/extension/register HTTP/1.1 {"events":[]}"#;
@@ -227,11 +220,8 @@ fn concurrent_invocations_are_each_written_once_in_every_mode() {
 
 #[test]
 fn force_flush_times_out_and_shutdown_writes_the_rest() {
-    let (begins, began) = sync_channel(10);
-    let (go_on, goes_on) = sync_channel(10);
-    let memory = InMemoryOutput::default();
-    let output = Arc::new(Stuck { memory, begins, goes_on: Mutex::new(goes_on) });
-    let function = Function::with(&[], |config| config.with_output(Arc::clone(&output) as _));
+    let (began, go_on, gate) = gate();
+    let function = Function::with_gate(&[], gate);
     tracing::info_span!("first").in_scope(|| ());
     let moment = Duration::from_millis(1);
     let late = function.completion.force_flush(moment).unwrap_err();
@@ -244,9 +234,9 @@ fn force_flush_times_out_and_shutdown_writes_the_rest() {
     go_on.send(()).unwrap();
     tracing::info_span!("second").in_scope(|| ());
     function.completion.shutdown(Duration::from_secs(60)).unwrap();
-    assert_eq!(output.memory.take_lines().len(), 2);
+    assert_eq!(function.output.take_lines().len(), 2);
     tracing::info_span!("too late").in_scope(|| ());
     function.completion.force_flush(Duration::from_secs(60)).unwrap_err();
-    assert_eq!(output.memory.take_lines(), [""; 0]);
+    assert_eq!(function.output.take_lines(), [""; 0]);
     assert_eq!(function.clock.load(std::sync::atomic::Ordering::Relaxed), NOW_MS);
 }

@@ -2,8 +2,6 @@
 
 use super::driver::{Function, Written, attribute, shown, status};
 use crate::export::losses::Loss;
-use crate::output::InMemoryOutput;
-use crate::output::Output;
 use expect_test::expect;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::metrics::Meter;
@@ -15,7 +13,6 @@ use opentelemetry_sdk::logs::SdkLogRecord;
 use opentelemetry_sdk::trace::Span;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 #[test]
@@ -162,70 +159,56 @@ fn record(meter: &Meter) {
 }
 
 #[test]
-fn measurements_are_written_with_each_invocation_as_deltas() {
-    let function = Function::new();
-    let meter = function.completion.meter("test");
-    for _ in 0..2 {
-        let meter = meter.clone();
-        let written = function.run(move || record(&meter));
-        assert_eq!(
-            points(&written),
-            ["orders 2 delta=true kind=\"book\" ", "price n=1 sum=Some(9.5) delta=true"]
-        );
-    }
-    assert_eq!(points(&function.run(|| ())), [""; 0], "nothing measured, nothing written");
-}
-
-#[test]
-fn a_variable_selects_cumulative_temporality() {
-    let function = Function::with_variables(&[(
-        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-        "cumulative",
-    )]);
-    let meter = function.completion.meter("test");
-    let mut last = Written::default();
-    for _ in 0..2 {
-        let meter = meter.clone();
-        last = function.run(move || record(&meter));
-    }
-    assert_eq!(points(&last)[0], "orders 4 delta=false kind=\"book\" ");
-}
-
-#[test]
-fn json_format_lines_have_timestamp_and_configured_level() {
-    let variables = [
-        ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
-        ("AWS_LAMBDA_LOG_LEVEL", "WARN"),
-        ("OTLP_STDOUT_SPAN_EXPORTER_LOG_LEVEL", "debug"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic hunter2"),
-    ];
-    let function = Function::with_variables(&variables);
-    let meter = function.completion.meter("test");
-    let written = function.run(move || {
-        tracing::info!("received");
-        record(&meter);
-    });
-    assert_eq!(written.lines.len(), 3);
-    for line in written.lines {
-        let line: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(line["level"], "WARN");
-        assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
-        assert_eq!(line.get("headers"), None);
-        assert!(!line.to_string().contains("hunter2"));
-    }
-}
-
-#[test]
-fn in_text_format_only_the_exporters_variable_sets_the_level() {
-    let check = |variables: &[(&str, &str)], expected: Option<&str>| {
-        let written = Function::with_variables(variables).run(|| ());
-        let line: Value = serde_json::from_str(&written.lines[0]).unwrap();
-        assert_eq!(line.get("level").and_then(Value::as_str), expected);
-        assert_eq!(line.get("timestamp"), None);
+fn measurements_are_deltas_of_each_invocation_unless_a_variable_asks_for_totals() {
+    let check = |variables: &[(&str, &str)], expected: [[&str; 2]; 2]| {
+        let function = Function::with_variables(variables);
+        let meter = function.completion.meter("test");
+        for expected in expected {
+            let meter = meter.clone();
+            assert_eq!(points(&function.run(move || record(&meter))), expected);
+        }
+        function
     };
-    check(&[], None);
-    check(&[("OTLP_STDOUT_SPAN_EXPORTER_LOG_LEVEL", "warning")], Some("WARN"));
-    check(&[("AWS_LAMBDA_LOG_LEVEL", "ERROR")], None);
+    let delta = ["orders 2 delta=true kind=\"book\" ", "price n=1 sum=Some(9.5) delta=true"];
+    let function = check(&[], [delta; 2]);
+    assert_eq!(points(&function.run(|| ())), [""; 0], "nothing measured, nothing written");
+    let cumulative = [("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "cumulative")];
+    let first = ["orders 2 delta=false kind=\"book\" ", "price n=1 sum=Some(9.5) delta=false"];
+    let second = ["orders 4 delta=false kind=\"book\" ", "price n=2 sum=Some(19.0) delta=false"];
+    check(&cumulative, [first, second]);
+}
+
+#[test]
+fn log_format_and_variables_set_level_and_timestamp_of_lines() {
+    const JSON: (&str, &str) = ("AWS_LAMBDA_LOG_FORMAT", "JSON");
+    const TEXT: (&str, &str) = ("AWS_LAMBDA_LOG_FORMAT", "Text");
+    let of_lambda = |level| ("AWS_LAMBDA_LOG_LEVEL", level);
+    let own = |level| ("OTLP_STDOUT_SPAN_EXPORTER_LOG_LEVEL", level);
+    let check = |variables: &[(&str, &str)], level: Option<&str>, has_timestamp: bool| {
+        let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic hunter2");
+        let function = Function::with_variables(&[variables, &[headers]].concat());
+        let meter = function.completion.meter("test");
+        let written = function.run(move || {
+            tracing::info!("received");
+            record(&meter);
+        });
+        assert_eq!(written.lines.len(), 3);
+        for line in written.lines {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(line.get("level").and_then(Value::as_str), level, "{variables:?}");
+            let is_utc = line.get("timestamp").map(|own| own.as_str().unwrap().ends_with('Z'));
+            assert_eq!(is_utc, has_timestamp.then_some(true), "{variables:?}");
+            assert_eq!(line.get("headers"), None);
+            assert!(!line.to_string().contains("hunter2"));
+        }
+    };
+    check(&[], None, false);
+    check(&[own("warning")], Some("WARN"), false);
+    check(&[of_lambda("ERROR")], None, false);
+    check(&[TEXT, of_lambda("WARN")], None, false);
+    check(&[JSON], Some("INFO"), true);
+    check(&[JSON, of_lambda("WARN"), own("debug")], Some("WARN"), true);
+    check(&[JSON, of_lambda("FATAL")], Some("FATAL"), true);
 }
 
 #[test]
@@ -349,28 +332,19 @@ fn ordinary_spans_and_log_records_are_written_when_the_invocation_ends() {
     assert_eq!((written.spans.len(), written.logs.len()), (400, 400));
 }
 
-/// Ends spans during its first write, as other threads may.
-#[derive(Debug, Default)]
-struct EndsSpans {
-    memory: InMemoryOutput,
-    to_end: Mutex<Vec<Context>>,
-}
-
-impl Output for EndsSpans {
-    fn write_lines(&self, lines: &[u8], timeout: Duration) -> std::io::Result<()> {
-        let to_end = std::mem::take(&mut *self.to_end.lock().unwrap());
+#[test]
+fn a_full_buffer_drops_children_but_keeps_the_root_span() {
+    let of_two = [("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "2")];
+    // Spans that end during the first write, as those of other threads may.
+    let to_end = Arc::new(Mutex::new(Vec::<Context>::new()));
+    let of_gate = Arc::clone(&to_end);
+    let function = Function::with_gate(&of_two, move |_| {
+        let to_end = std::mem::take(&mut *of_gate.lock().unwrap());
         for context in to_end {
             context.span().end();
         }
-        self.memory.write_lines(lines, timeout)
-    }
-}
-
-#[test]
-fn a_full_buffer_drops_children_but_keeps_the_root_span() {
-    let output = Arc::new(EndsSpans::default());
-    let of_two = [("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "2")];
-    let function = Function::with(&of_two, |config| config.with_output(Arc::clone(&output) as _));
+        Ok(())
+    });
     let tracer = function.completion.tracer();
     let root = Context::new().with_span(tracer.start("orders"));
     let child = |name: &'static str| {
@@ -378,12 +352,12 @@ fn a_full_buffer_drops_children_but_keeps_the_root_span() {
         Context::new().with_span(child)
     };
     let of_the_first_batch = [child("1"), child("2")];
-    output.to_end.lock().unwrap().extend([child("3"), child("4"), child("5"), root]);
+    to_end.lock().unwrap().extend([child("3"), child("4"), child("5"), root]);
     for context in of_the_first_batch {
         context.span().end();
     }
     function.completion.complete();
-    let written = Written::read(output.memory.take_lines());
+    let written = function.written();
     assert_eq!(written.span_names(), ["1", "2", "3", "orders"]);
     let losses = function.completion.telemetry.signals.line.losses();
     assert_eq!(losses.lost(wire::SignalKind::Traces, Loss::BufferFull), 2);
