@@ -8,6 +8,7 @@ use expect_test::{Expect, expect};
 use opentelemetry::KeyValue;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::time::UNIX_EPOCH;
 
 pub(super) const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 pub(super) const XRAY: &str =
@@ -34,7 +35,7 @@ types! {
     "alb" AlbRequest = aws_lambda_events::alb::AlbTargetGroupRequest;
 }
 
-/// Trigger and attributes, a parent if there is one, and the linked spans.
+/// Trigger and attributes, a parent if there is one, the linked spans, and the time of the request or message.
 pub(super) fn described(extracted: &SpanAttributes) -> String {
     let attributes: Vec<_> = extracted.attributes.iter().map(proto).collect();
     let mut text = format!("{}\n{}", extracted.trigger, shown(&attributes));
@@ -52,6 +53,11 @@ pub(super) fn described(extracted: &SpanAttributes) -> String {
             write!(text, " {key}={value}").unwrap();
         }
         text.push('\n');
+    }
+    if let Some(received_at) = extracted.received_at {
+        let nanos = received_at.duration_since(UNIX_EPOCH).unwrap().as_nanos();
+        let time = wire::timestamp::rfc3339_millis(nanos.try_into().unwrap());
+        writeln!(text, "received at {time}").unwrap();
     }
     text
 }
@@ -76,16 +82,21 @@ pub(super) fn check<T: serde::de::DeserializeOwned + SpanAttributesExtractor>(
 }
 
 pub(super) fn queue_event() -> Value {
-    let message = |id: &str, attributes: Value, system: Value, body: &str| {
+    let message = |id: &str, attributes: Value, mut system: Value, body: &str| {
+        system["SentTimestamp"] = "1790000000000".into();
         json!({
             "messageId": id, "receiptHandle": "r", "body": body, "attributes": system,
             "messageAttributes": attributes, "md5OfBody": "m", "eventSource": "aws:sqs",
             "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders", "awsRegion": "eu-west-1",
         })
     };
-    let traceparent = json!({ "traceparent": {
-        "stringValue": PARENT, "stringListValues": [], "binaryListValues": [], "dataType": "String"
-    } });
+    let text = |value: &str| {
+        json!({
+            "stringValue": value, "stringListValues": [], "binaryListValues": [], "dataType": "String",
+        })
+    };
+    // The sender's own timestamp is none of the queue's.
+    let traceparent = json!({ "traceparent": text(PARENT), "SentTimestamp": text("1") });
     let of_topic = json!({ "Type": "Notification", "Message": "x", "MessageAttributes": {
         "traceparent": { "Type": "String", "Value": PARENT.replace("b7ad", "aaaa") }
     } });
@@ -116,6 +127,7 @@ fn a_queue_batch_links_to_its_sending_spans() {
             link 5759e988bd862e3fe1be46a994272793 53995c3f42cd8ad8 messaging.message.id=2
             link 0af7651916cd43dd8448eb211c80319c aaaa6b7169203331 messaging.message.id=3
             link 0af7651916cd43dd8448eb211c80319c bbbb6b7169203331 messaging.message.id=4
+            received at 2026-09-21T14:13:20.000Z
         "#]],
     );
 }
@@ -130,25 +142,26 @@ fn a_large_batch_is_limited_to_128_links() {
     assert!(described(&extracted).contains("message_count=10000"));
 }
 
+/// A record of Amazon SNS.
+pub(super) fn notification(message: &str, attributes: &Value) -> Value {
+    json!({
+        "EventSource": "aws:sns", "EventVersion": "1.0", "EventSubscriptionArn": "a", "Sns": {
+            "Type": "Notification", "MessageId": "m-1", "Subject": null, "Message": message,
+            "TopicArn": "arn:aws:sns:eu-west-1:123456789012:orders", "SignatureVersion": "1",
+            "Timestamp": "2026-11-21T10:00:00.000Z", "Signature": "s", "SigningCertUrl": "u",
+            "UnsubscribeUrl": "u", "MessageAttributes": attributes,
+        }
+    })
+}
+
 #[test]
 fn a_topic_notification_continues_the_senders_trace() {
-    let mut sns = json!({
-        "Type": "Notification", "MessageId": "m-1", "Subject": null, "Message": "x",
-        "TopicArn": "arn:aws:sns:eu-west-1:123456789012:orders",
-        "Timestamp": "2026-11-21T10:00:00.000Z", "SignatureVersion": "1", "Signature": "s",
-        "SigningCertUrl": "u", "UnsubscribeUrl": "u",
-        "MessageAttributes": { "traceparent": { "Type": "String", "Value": PARENT } },
-    });
-    let event = |sns: &Value| {
-        json!({ "Records": [{
-            "EventSource": "aws:sns", "EventVersion": "1.0", "EventSubscriptionArn": "a", "Sns": sns
-        }] })
-    };
-    let of_topic = event(&sns);
+    let event = |record: Value| json!({ "Records": [record] });
+    let traceparent = json!({ "traceparent": { "Type": "String", "Value": PARENT } });
+    let of_topic = event(notification("x", &traceparent));
     let parent = of_topic.extract_span_attributes().carrier.unwrap();
-    sns["MessageAttributes"] = json!({});
-    sns["Message"] = json!({ "detail": { "traceparent": PARENT } }).to_string().into();
-    let of_bus = event(&sns);
+    let detail = json!({ "detail": { "traceparent": PARENT } }).to_string();
+    let of_bus = event(notification(&detail, &json!({})));
     assert_eq!(of_bus.extract_span_attributes().carrier.unwrap(), parent);
     check::<SnsEvent>(
         &of_bus,
@@ -181,6 +194,7 @@ fn bus_events_are_messages_and_schedules_are_timers() {
             messaging.operation.type="process"
             messaging.system="aws_eventbridge"
             parent 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
+            received at 2026-11-21T10:00:00.000Z
         "#]],
     );
     event["source"] = "aws.events".into();

@@ -16,7 +16,7 @@ pub(super) fn messages<'a>(
     messages: impl IntoIterator<Item = impl Message<'a>>,
 ) -> SpanAttributes {
     let mut links = Vec::new();
-    let mut received_ms = u64::MAX;
+    let mut received_ms: Option<u64> = None;
     let (mut count, mut first, mut destination) = (0_usize, None, None);
     for message in messages {
         if count == 0 {
@@ -24,7 +24,7 @@ pub(super) fn messages<'a>(
         }
         count += 1;
         destination = destination.filter(|first| message.destination() == Some(*first));
-        received_ms = received_ms.min(message.sent_ms().unwrap_or(u64::MAX));
+        received_ms = received_ms.into_iter().chain(message.sent_ms()).min();
         // Looking for the sender may read the whole message.
         if count <= MOST_LINKS {
             let sender = Sender::of(message);
@@ -45,7 +45,7 @@ pub(super) fn messages<'a>(
         attributes,
         links,
         trigger: TriggerType::PubSub,
-        received_at: received_at(received_ms),
+        received_at: received_ms.and_then(received_at),
         ..SpanAttributes::default()
     }
 }
