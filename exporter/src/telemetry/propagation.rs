@@ -299,8 +299,6 @@ mod tests {
 
     #[test]
     fn a_parsed_xray_header_is_written_back_unchanged() {
-        const XRAY: &str =
-            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
         let parent = xray_parent(XRAY).unwrap();
         assert_eq!(xray_header(&parent).as_deref(), Some(XRAY));
     }

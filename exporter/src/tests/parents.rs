@@ -9,16 +9,18 @@ use std::sync::atomic::Ordering;
 use wire::ids::{to_hex, trace_id_from_request_id};
 
 const W3C_TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const W3C_SPAN: &str = "b7ad6b7169203331";
 const XRAY_TRACE: &str = "5759e988bd862e3fe1be46a994272793";
+const XRAY_SPAN: &str = "53995c3f42cd8ad8";
 const UNSAMPLED: &str =
     "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=a:0";
 
-/// Trace id and parent id of the span; `None` if none was written.
+/// Trace id, parent id and `aws.xray.parent_id` of the span; `None` if none was written.
 fn invoke(
     variables: &[(&str, &str)],
     traceparent: Option<&str>,
     xray: Option<&str>,
-) -> Option<(String, String, Option<String>)> {
+) -> Option<[String; 3]> {
     let function = Function::with_variables(variables);
     let payload = traceparent
         .map_or_else(|| json!({}), |parent| json!({ "headers": { "Traceparent": parent } }));
@@ -27,34 +29,30 @@ fn invoke(
     function.handle(event, succeed).unwrap();
     let written = function.written();
     let span = written.spans.first()?;
-    Some((
-        to_hex(&span.trace_id),
-        to_hex(&span.parent_span_id),
-        attribute(span, "aws.xray.parent_id"),
-    ))
+    let of_xray = attribute(span, "aws.xray.parent_id").unwrap_or_default();
+    Some([to_hex(&span.trace_id), to_hex(&span.parent_span_id), of_xray.replace('"', "")])
 }
 
 #[test]
-fn the_ambient_xray_header_supplies_only_the_trace_id() {
-    let (trace, parent, xray_parent) = invoke(&[], None, Some(UNSAMPLED)).unwrap();
-    assert_eq!((trace.as_str(), parent.as_str()), (XRAY_TRACE, ""));
-    assert_eq!(xray_parent.as_deref(), Some("\"53995c3f42cd8ad8\""));
-}
-
-#[test]
-fn without_an_xray_header_the_request_id_gives_the_trace_id() {
-    let (trace, parent, xray_parent) = invoke(&[], None, None).unwrap();
-    assert_eq!(trace, to_hex(&trace_id_from_request_id(REQUEST_ID)));
-    assert_eq!((parent.as_str(), xray_parent), ("", None));
-}
-
-#[test]
-fn a_w3c_parents_sampling_decision_is_respected() {
-    let sampled = format!("00-{W3C_TRACE}-b7ad6b7169203331-01");
-    let (trace, parent, _) = invoke(&[], Some(&sampled), Some(UNSAMPLED)).unwrap();
-    assert_eq!((trace.as_str(), parent.as_str()), (W3C_TRACE, "b7ad6b7169203331"));
-    let unsampled = format!("00-{W3C_TRACE}-b7ad6b7169203331-00");
-    assert_eq!(invoke(&[], Some(&unsampled), None), None);
+fn the_trace_comes_from_the_caller_or_from_xray_or_from_the_request_id() {
+    let check = |variables: &[(&str, &str)],
+                 traceparent: Option<&str>,
+                 xray: Option<&str>,
+                 expected: Option<[&str; 3]>| {
+        let found = invoke(variables, traceparent, xray);
+        let found = found.as_ref().map(|ids| ids.each_ref().map(String::as_str));
+        assert_eq!(found, expected, "{variables:?} {traceparent:?} {xray:?}");
+    };
+    let derived = to_hex(&trace_id_from_request_id(REQUEST_ID));
+    let of_caller = format!("00-{W3C_TRACE}-{W3C_SPAN}-01");
+    let sampled = UNSAMPLED.replace("Sampled=0", "Sampled=1");
+    check(&[], None, None, Some([&derived, "", ""]));
+    check(&[], None, Some(UNSAMPLED), Some([XRAY_TRACE, "", XRAY_SPAN]));
+    check(&[], Some(&of_caller), Some(UNSAMPLED), Some([W3C_TRACE, W3C_SPAN, XRAY_SPAN]));
+    // X-Ray's header names the parent, and decides.
+    let of_xray = [("OTEL_PROPAGATORS", "tracecontext,xray-lambda")];
+    check(&of_xray, None, Some(UNSAMPLED), None);
+    check(&of_xray, None, Some(&sampled), Some([XRAY_TRACE, XRAY_SPAN, ""]));
 }
 
 /// An API Gateway request sent by a test or another function with `Lambda.Invoke` has headers without a `traceparent`.
@@ -67,15 +65,15 @@ fn the_client_context_supplies_the_parent_missing_from_headers() {
             "installation_id": "", "app_title": "", "app_version_name": "", "app_version_code": "",
             "app_package_name": "",
         });
-        let custom = json!({ "traceparent": format!("00-{W3C_TRACE}-b7ad6b7169203331-01") });
+        let custom = json!({ "traceparent": format!("00-{W3C_TRACE}-{W3C_SPAN}-01") });
         let context = json!({ "client": client, "custom": custom, "env": {} });
         event.context.client_context = serde_json::from_value(context).unwrap();
         function.handle(event, succeed).unwrap();
         to_hex(&function.written().spans[0].parent_span_id)
     };
-    assert_eq!(invoke(json!({})), "b7ad6b7169203331");
-    assert_eq!(invoke(json!({ "host": "orders.example" })), "b7ad6b7169203331");
-    assert_eq!(invoke(json!({ "traceparent": "00-broken" })), "b7ad6b7169203331");
+    assert_eq!(invoke(json!({})), W3C_SPAN);
+    assert_eq!(invoke(json!({ "host": "orders.example" })), W3C_SPAN);
+    assert_eq!(invoke(json!({ "traceparent": "00-broken" })), W3C_SPAN);
     let own = format!("00-{W3C_TRACE}-00f067aa0ba902b7-01");
     assert_eq!(invoke(json!({ "traceparent": own })), "00f067aa0ba902b7");
 }
@@ -84,7 +82,7 @@ fn the_client_context_supplies_the_parent_missing_from_headers() {
 fn an_unsampled_parent_drops_the_spans_and_is_reported() {
     let check = |variables: &[(&str, &str)], flags: &str, expected: bool| {
         let function = Function::with_variables(variables);
-        let parent = format!("00-{W3C_TRACE}-b7ad6b7169203331-{flags}");
+        let parent = format!("00-{W3C_TRACE}-{W3C_SPAN}-{flags}");
         let event = event(json!({ "headers": { "traceparent": parent } }));
         function.handle(event, succeed).unwrap();
         let told = &function.completion.telemetry.facts.told_of_unsampled;
@@ -94,16 +92,6 @@ fn an_unsampled_parent_drops_the_spans_and_is_reported() {
     check(&[], "00", true);
     check(&[], "01", false);
     check(&[("OTEL_TRACES_SAMPLER", "always_on")], "00", false);
-}
-
-#[test]
-fn xray_lambda_uses_the_ambient_header_as_parent_and_decision() {
-    let variables = [("OTEL_PROPAGATORS", "tracecontext,xray-lambda")];
-    assert_eq!(invoke(&variables, None, Some(UNSAMPLED)), None);
-    let sampled = UNSAMPLED.replace("Sampled=0", "Sampled=1");
-    let (trace, parent, xray_parent) = invoke(&variables, None, Some(&sampled)).unwrap();
-    assert_eq!((trace.as_str(), parent.as_str()), (XRAY_TRACE, "53995c3f42cd8ad8"));
-    assert_eq!(xray_parent, None, "it is the parent already");
 }
 
 #[test]
@@ -149,19 +137,4 @@ fn a_recorded_but_unsampled_span_is_not_written() {
     drop(function.completion.tracer().start("recorded"));
     function.completion.complete();
     assert_eq!(function.written().span_names(), [""; 0]);
-    let overruled = Function::with(&[("OTEL_TRACES_SAMPLER", "always_on")], |config| {
-        config.with_sampler(RecordOnly)
-    });
-    drop(overruled.completion.tracer().start("sampled"));
-    overruled.completion.complete();
-    assert_eq!(overruled.written().span_names(), ["sampled"]);
-}
-
-#[test]
-fn no_log_level_switches_spans_off() {
-    for level in ["TRACE", "WARN", "ERROR", "FATAL", "off"] {
-        assert!(
-            invoke(&[("AWS_LAMBDA_LOG_LEVEL", level), ("RUST_LOG", level)], None, None).is_some()
-        );
-    }
 }

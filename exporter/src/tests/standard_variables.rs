@@ -4,7 +4,7 @@ use super::driver::{Function, Records, Written, event};
 use expect_test::expect;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::{TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{Link, Span as _, SpanContext, TraceFlags, TraceState, Tracer as _};
 use opentelemetry::{Array, Context, KeyValue, StringValue, Value as Attribute};
 use opentelemetry_proto::tonic::common::v1 as proto;
 use serde_json::{Value, json};
@@ -83,19 +83,13 @@ fn limited(variables: &[(&str, &str)]) -> Written {
         ]
     };
     let tracer = function.completion.telemetry.tracer.clone();
-    let other = Context::new().with_remote_span_context(opentelemetry::trace::SpanContext::new(
-        7.into(),
-        9.into(),
-        opentelemetry::trace::TraceFlags::SAMPLED,
-        true,
-        opentelemetry::trace::TraceState::default(),
-    ));
-    let other = other.span().span_context().clone();
     let builder = tracer.span_builder("limited").with_attributes(attributes());
-    let link = opentelemetry::trace::Link::new(other, attributes(), 0);
+    let (sampled, state) = (TraceFlags::SAMPLED, TraceState::default());
+    let other = SpanContext::new(7.into(), 9.into(), sampled, true, state);
+    let link = Link::new(other, attributes(), 0);
     let mut span = tracer.build(builder.with_links(vec![link.clone(), link]));
-    opentelemetry::trace::Span::add_event(&mut span, "first", attributes());
-    opentelemetry::trace::Span::add_event(&mut span, "second", attributes());
+    span.add_event("first", attributes());
+    span.add_event("second", attributes());
     drop(span);
     let logger = function.completion.logger_provider().logger("own");
     let mut record = logger.create_log_record();

@@ -18,13 +18,18 @@ use opentelemetry_proto::transform::{
     trace::tonic::group_spans_by_resource_and_scope,
 };
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, SdkLogRecord, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
-use opentelemetry_sdk::metrics::reader::MetricReader as _;
-use opentelemetry_sdk::metrics::{ManualReader, SdkMeterProvider, Temporality};
+use opentelemetry_sdk::metrics::reader::MetricReader;
+use opentelemetry_sdk::metrics::{
+    Aggregation, Instrument, InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Stream,
+    Temporality,
+};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use prost::Message;
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// No limits of log records.
@@ -261,12 +266,8 @@ fn flat(request: &ExportLogsServiceRequest) -> Vec<String> {
             for record in &scope.log_records {
                 let parts =
                     [canonical(&resource.resource), canonical(&scope.scope), canonical(record)];
-                records.push(format!(
-                    "{} {} {}",
-                    parts.concat(),
-                    resource.schema_url,
-                    scope.schema_url
-                ));
+                let schemas = [&*resource.schema_url, &*scope.schema_url].join(" ");
+                records.push(parts.concat() + &schemas);
             }
         }
     }
@@ -275,20 +276,18 @@ fn flat(request: &ExportLogsServiceRequest) -> Vec<String> {
 }
 
 fn collected(temporality: Temporality) -> ResourceMetrics {
-    let reader = std::sync::Arc::new(ManualReader::builder().with_temporality(temporality).build());
+    let reader = Arc::new(ManualReader::builder().with_temporality(temporality).build());
     let provider = SdkMeterProvider::builder()
         .with_resource(resource())
-        .with_reader(Shared(std::sync::Arc::clone(&reader)))
-        .with_view(|instrument: &opentelemetry_sdk::metrics::Instrument| {
+        .with_reader(Shared(Arc::clone(&reader)))
+        .with_view(|instrument: &Instrument| {
             (instrument.name() == "exponential").then(|| {
-                let aggregation =
-                    opentelemetry_sdk::metrics::Aggregation::Base2ExponentialHistogram {
-                        max_size: 160,
-                        max_scale: 20,
-                        record_min_max: true,
-                    };
-                let stream = opentelemetry_sdk::metrics::Stream::builder();
-                stream.with_aggregation(aggregation).build().unwrap()
+                let aggregation = Aggregation::Base2ExponentialHistogram {
+                    max_size: 160,
+                    max_scale: 20,
+                    record_min_max: true,
+                };
+                Stream::builder().with_aggregation(aggregation).build().unwrap()
             })
         })
         .build();
@@ -321,22 +320,22 @@ fn collected(temporality: Temporality) -> ResourceMetrics {
 }
 
 #[derive(Debug)]
-struct Shared(std::sync::Arc<ManualReader>);
+struct Shared(Arc<ManualReader>);
 
-impl opentelemetry_sdk::metrics::reader::MetricReader for Shared {
-    fn register_pipeline(&self, pipeline: std::sync::Weak<opentelemetry_sdk::metrics::Pipeline>) {
+impl MetricReader for Shared {
+    fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
         self.0.register_pipeline(pipeline);
     }
-    fn collect(&self, metrics: &mut ResourceMetrics) -> opentelemetry_sdk::error::OTelSdkResult {
+    fn collect(&self, metrics: &mut ResourceMetrics) -> OTelSdkResult {
         self.0.collect(metrics)
     }
-    fn force_flush(&self) -> opentelemetry_sdk::error::OTelSdkResult {
+    fn force_flush(&self) -> OTelSdkResult {
         Ok(())
     }
-    fn shutdown_with_timeout(&self, _: Duration) -> opentelemetry_sdk::error::OTelSdkResult {
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
         Ok(())
     }
-    fn temporality(&self, kind: opentelemetry_sdk::metrics::InstrumentKind) -> Temporality {
+    fn temporality(&self, kind: InstrumentKind) -> Temporality {
         self.0.temporality(kind)
     }
 }
@@ -357,16 +356,11 @@ fn the_encoding_of_metrics_matches_opentelemetry_proto() {
 #[test]
 fn equal_resources_give_equal_bytes() {
     // Each resource has a hash map with its own random order.
-    let first = EncodedResource::new(&resource(), None);
-    assert!((0..20).all(|_| {
-        traces(&first, &[span(1, scopes()[0].clone())], usize::MAX)
-            == traces(
-                &EncodedResource::new(&resource(), None),
-                &[span(1, scopes()[0].clone())],
-                usize::MAX,
-            )
-    }));
-    assert_eq!(first.service_name, "orders");
+    let encoded = || EncodedResource::new(&resource(), None);
+    let bytes = || traces(&encoded(), &[span(1, scopes()[0].clone())], usize::MAX);
+    let first = bytes();
+    assert!((0..20).all(|_| bytes() == first));
+    assert_eq!(encoded().service_name, "orders");
 }
 
 #[test]

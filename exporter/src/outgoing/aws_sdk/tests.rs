@@ -181,48 +181,37 @@ fn spans_name_the_target_resource_but_no_payload() {
         assert_eq!(shown, expected, "{service}.{name}");
         assert!(!format!("{:?}", operation.attributes()).contains("secret"));
     };
-    check(
+    let form = |operation, body, expected| check(operation, FORM, "/", body, expected);
+    let json = |operation, body, expected| check(operation, JSON, "/", body, expected);
+    form(
         ("SNS", "PublishBatch"),
-        FORM,
-        "/",
         "TopicArn=arn%3Aaws%3Asns%3Ax%3A1%3Aorders&PublishBatchRequestEntries.member.1.Message=secret",
         "Producer messaging.destination.name=orders aws.sns.topic.arn=arn:aws:sns:x:1:orders messaging.batch.message_count=1",
     );
-    check(("SNS", "Publish"), FORM, "/", "PhoneNumber=secret", "Producer peer.service=SNS");
-    check(
-        ("EventBridge", "PutEvents"),
-        JSON,
-        "/",
-        r#"{"Entries":[{"Detail":"secret"},{}]}"#,
-        "Producer messaging.batch.message_count=2 peer.service=EventBridge",
-    );
-    check(
-        ("EventBridge", "PutEvents"),
-        JSON,
-        "/",
+    form(("SNS", "Publish"), "PhoneNumber=secret", "Producer peer.service=SNS");
+    let put = ("EventBridge", "PutEvents");
+    let of_several = "Producer messaging.batch.message_count=2 peer.service=EventBridge";
+    json(put, r#"{"Entries":[{"Detail":"secret"},{}]}"#, of_several);
+    json(put, r#"{"Entries":[{"Source":"shop"},{"Source":"stock"}]}"#, of_several);
+    json(
+        put,
         r#"{"Entries":[{"Source":"shop","Detail":"secret"},{"Source":"shop"}]}"#,
         "Producer messaging.destination.name=shop messaging.batch.message_count=2",
     );
-    check(
-        ("EventBridge", "PutEvents"),
-        JSON,
-        "/",
-        r#"{"Entries":[{"Source":"shop"},{"Source":"stock"}]}"#,
-        "Producer messaging.batch.message_count=2 peer.service=EventBridge",
-    );
-    check(
+    json(
         ("SFN", "StartExecution"),
-        JSON,
-        "/",
         r#"{"stateMachineArn":"arn","input":"secret"}"#,
         "Client aws.step_functions.state_machine.arn=arn peer.service=SFN",
     );
-    check(
+    json(
         ("DynamoDB", "PutItem"),
-        JSON,
-        "/",
         r#"{"TableName":"orders","Item":{"id":{"S":"secret"}}}"#,
         r#"Client db.collection.name=orders aws.dynamodb.table_names=["orders"] peer.service=orders"#,
+    );
+    json(
+        ("Kinesis", "PutRecords"),
+        r#"{"StreamName":"s","Records":[{"Data":"c2VjcmV0"}]}"#,
+        "Producer messaging.destination.name=s aws.kinesis.stream_name=s messaging.batch.message_count=1",
     );
     let invoke =
         |path, expected| check(("Lambda", "Invoke"), "application/json", path, "secret", expected);
@@ -235,20 +224,8 @@ fn spans_name_the_target_resource_but_no_payload() {
     invoke("/2015-03-31/functions", "Client peer.service=Lambda");
     check(("S3", "PutObject"), "text/plain", "/secret?X-Amz-Signature=secret", "secret", "Client");
     // A body in another protocol is opaque.
-    check(
-        ("Kinesis", "PutRecord"),
-        "application/cbor",
-        "/",
-        "secret",
-        "Producer peer.service=Kinesis",
-    );
-    check(
-        ("Kinesis", "PutRecords"),
-        JSON,
-        "/",
-        r#"{"StreamName":"s","Records":[{"Data":"c2VjcmV0"}]}"#,
-        "Producer messaging.destination.name=s aws.kinesis.stream_name=s messaging.batch.message_count=1",
-    );
+    let opaque = "Producer peer.service=Kinesis";
+    check(("Kinesis", "PutRecord"), "application/cbor", "/", "secret", opaque);
 }
 
 #[test]
