@@ -1,55 +1,55 @@
 //! Direct mode with a scripted Lambda: flushes, holds of `next`, and spilled lines.
 
 use crate::fake_lambda::support::{
-    Call, Lambda, Script, invoke, shutdown, shutdown_within, traces, until,
+    Call, FIRST, Lambda, MINUTE, Stdout, invoke, now_ms, read, request_of, runtime_done, shutdown,
+    shutdown_within, traces, until,
 };
 use lambda_otlp_extension::{Count, Counts};
-use serde_json::{Value, json};
 use simulator::FilterPattern;
-use simulator::sink::{Faults, ScriptedResponse, Sink};
+use simulator::sink::{Faults, ScriptedResponse, Signal, Sink};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use wire::SignalKind;
-use wire::protobuf::Writer;
 
-pub(crate) const MINUTE: Duration = Duration::from_mins(1);
-pub(crate) const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 /// The extension calls `next` at once, also after the first invocations.
 pub(crate) const NO_HOLD: (&str, &str) = ("OTEL_LAMBDA_FLUSH_TIMEOUT", "0");
+/// A flush may take longer than a test.
+const LONG_HOLD: (&str, &str) = ("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s");
 const SECOND: &str = "4da1f2dc-3222-475e-9205-e2e6c6318896";
-
-pub(crate) fn runtime_done(request_id: &str) -> Value {
-    json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
-        "requestId": request_id, "status": "success", "metrics": {"durationMs": 12.0, "producedBytes": 8},
-    }})
-}
 
 pub(crate) async fn sink() -> Sink {
     Sink::builder().no_window().start().await.unwrap()
 }
 
-/// A sink that never answers.
-pub(crate) async fn silent() -> Sink {
+/// A sink that always answers like this.
+async fn always(answer: ScriptedResponse) -> Sink {
     let sink = sink().await;
-    sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::held()]));
+    sink.inject(Faults::seeded(1, 1.0).among([answer]));
     sink
 }
 
-/// An extension that sends to the sink.
-pub(crate) async fn sending_to(sink: &Sink, more: &[(&str, &str)], script: Script) -> Lambda {
-    let own = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", sink.base())];
-    Lambda::scripted(&[&own, more].concat(), script).await
+/// A sink that never answers.
+pub(crate) async fn silent() -> Sink {
+    always(ScriptedResponse::held()).await
+}
+
+/// A sink that answers late.
+async fn slow(delay: Duration) -> Sink {
+    always(ScriptedResponse::Delayed(delay, Box::new(ScriptedResponse::Ok))).await
+}
+
+/// Variables of an extension that sends to the sink.
+pub(crate) fn to<'v>(sink: &'v Sink, more: &[(&'v str, &'v str)]) -> Vec<(&'v str, &'v str)> {
+    [&[("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", sink.base())], more].concat()
 }
 
 /// Runs an extension with three spans in one invocation. Returns its output and counters.
-pub(crate) async fn three_spans(mut lambda: Lambda) -> (String, Arc<Counts>) {
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+pub(crate) async fn three_spans(variables: &[(&str, &str)]) -> (Stdout, Arc<Counts>) {
+    let mut lambda = Lambda::invoked(variables).await;
     post(&lambda, 3).await;
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    lambda.next().await.answer(200, shutdown("spindown"));
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    (stdout.text(), counts)
+    let next = lambda.done().await;
+    lambda.end(next).await
 }
 
 async fn post(lambda: &Lambda, spans: u64) {
@@ -58,10 +58,7 @@ async fn post(lambda: &Lambda, spans: u64) {
 
 /// Runs an extension without a report of the handler's end, and acknowledges posts of these numbers of spans.
 async fn left_behind(sink: &Sink, more: &[(&str, &str)], posts: &[u64]) -> (Lambda, Call) {
-    let script = Script { subscribe: &[404] };
-    let mut lambda = sending_to(sink, more, script).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let next = lambda.next().await;
+    let (lambda, next) = Lambda::untold(&to(sink, more)).await;
     for spans in posts {
         post(&lambda, *spans).await;
     }
@@ -79,22 +76,18 @@ fn own_figures(sink: &Sink) -> u64 {
 }
 
 /// Returns the number of spans in spilled lines.
-pub(crate) fn spilled(lambda_text: &str) -> usize {
-    let lines = lambda_text.lines().filter(|line| line.contains("\"spill\":true"));
-    let requests = lines.map(crate::fake_lambda::support::read);
-    requests
-        .filter(|request| request.kind() == SignalKind::Traces)
-        .map(|request| request.items())
-        .sum()
+pub(crate) fn spilled(stdout: &Stdout) -> usize {
+    let text = stdout.text();
+    let requests = text.lines().filter(|line| line.contains("\"spill\":true")).map(read);
+    let traces = requests.filter(|request| request.kind() == SignalKind::Traces);
+    traces.map(|request| request.items()).sum()
 }
 
 #[tokio::test]
 async fn next_is_not_called_during_a_flush() {
     let sink = sink().await;
     sink.script([ScriptedResponse::held()]);
-    let mut lambda =
-        sending_to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s")], Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&to(&sink, &[LONG_HOLD])).await;
     post(&lambda, 3).await;
     assert_eq!(sink.requests().len(), 0, "it is sent when the handler has ended");
     lambda.telemetry(&[runtime_done(FIRST)]).await;
@@ -106,22 +99,17 @@ async fn next_is_not_called_during_a_flush() {
     sink.release();
     let next = lambda.next().await;
     assert_eq!(delivered(&sink), 23);
-    next.answer(200, shutdown("spindown"));
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
+    let (stdout, counts) = lambda.end(next).await;
     assert_eq!((stdout.text().as_str(), counts.get(Count::Spilled)), ("", 0));
 }
 
 #[tokio::test]
 async fn a_flush_timeout_aborts_its_requests() {
     let sink = silent().await;
-    let mut lambda =
-        sending_to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")], Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")])).await;
     post(&lambda, 3).await;
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    let begun = tokio::time::Instant::now();
-    let next = lambda.next().await;
+    let begun = Instant::now();
+    let next = lambda.done().await;
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     // The server has seen the end of both connections.
     sink.release();
@@ -131,32 +119,24 @@ async fn a_flush_timeout_aborts_its_requests() {
         !requests.is_empty() && requests.iter().all(|request| !request.answered_whole)
     })
     .await;
-    next.answer(200, shutdown("spindown"));
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    assert_eq!((spilled(&stdout.text()), counts.get(Count::SpillLost)), (0, 0));
+    let (stdout, _) = lambda.end(next).await;
+    assert_eq!(spilled(&stdout), 0);
     assert!(delivered(&sink) >= 3);
 }
 
 #[tokio::test]
 async fn three_signals_are_sent_concurrently() {
     let sink = silent().await;
-    let mut lambda =
-        sending_to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s")], Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let lambda = Lambda::invoked(&to(&sink, &[LONG_HOLD])).await;
     post(&lambda, 2).await;
-    let mut record = Vec::new();
-    Writer::new(&mut record).message(1, |resource| {
-        resource.message(2, |scope| scope.message(2, |record| record.fixed64(1, 1)));
-    });
+    let record = request_of(|record| record.fixed64(1, 1));
     assert_eq!(lambda.protobuf(SignalKind::Logs, &record).await.status, 200);
     lambda.telemetry(&[runtime_done(FIRST)]).await;
     // The metrics are the extension's own.
     until(|| sink.requests().len() == 3).await;
     sink.heal();
     sink.release();
-    lambda.next().await.answer(200, shutdown("spindown"));
-    lambda.ended().await.0.unwrap();
+    lambda.shut_down().await;
     assert_eq!((delivered(&sink), sink.log_records().len()), (2, 1));
     assert!(!sink.metrics().is_empty());
 }
@@ -164,31 +144,27 @@ async fn three_signals_are_sent_concurrently() {
 #[tokio::test]
 async fn telemetry_of_a_long_handler_is_sent_before_its_end() {
     let sink = sink().await;
-    let mut lambda = sending_to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")], Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")])).await;
     post(&lambda, 3).await;
     until(|| delivered(&sink) == 3).await;
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    lambda.next().await.answer(200, shutdown("spindown"));
-    lambda.ended().await.0.unwrap();
+    let next = lambda.done().await;
+    lambda.end(next).await;
 }
 
 #[tokio::test]
 async fn buffered_spans_are_spilled_before_the_deadline() {
     // A good one would be sent it.
     let sink = silent().await;
-    let mut lambda = sending_to(&sink, &[], Script::default()).await;
+    let mut lambda = Lambda::start(&to(&sink, &[])).await;
     lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
     post(&lambda, 3).await;
     // No end is told.
     let next = lambda.next().await;
-    let stdout = lambda.stdout.clone();
-    until(|| spilled(&stdout.text()) == 3).await;
+    until(|| spilled(&lambda.stdout) == 3).await;
     next.answer(200, shutdown("timeout"));
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
+    let (stdout, _) = lambda.finished().await;
     // And the invocation's own span.
-    assert_eq!((spilled(&stdout.text()), delivered(&sink)), (3 + 1, 0));
+    assert_eq!((spilled(&stdout), delivered(&sink)), (3 + 1, 0));
 }
 
 #[tokio::test]
@@ -196,15 +172,13 @@ async fn a_short_shutdown_still_spills_the_buffer() {
     // The report of the invocation never comes.
     for left in [Duration::from_millis(400), Duration::ZERO] {
         let sink = silent().await;
-        let mut lambda = sending_to(&sink, &[NO_HOLD], Script::default()).await;
-        lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+        let mut lambda = Lambda::invoked(&to(&sink, &[NO_HOLD])).await;
         post(&lambda, 3).await;
-        lambda.telemetry(&[runtime_done(FIRST)]).await;
-        lambda.next().await.answer(200, shutdown_within("spindown", left));
+        lambda.done().await.answer(200, shutdown_within("spindown", left));
         let (ended, stdout, _) = lambda.ended().await;
         ended.unwrap();
         // The invocation's own span is the fourth.
-        assert_eq!((delivered(&sink), spilled(&stdout.text())), (0, 3 + 1), "{left:?}");
+        assert_eq!((delivered(&sink), spilled(&stdout)), (0, 3 + 1), "{left:?}");
     }
 }
 
@@ -212,20 +186,16 @@ async fn a_short_shutdown_still_spills_the_buffer() {
 async fn the_buffer_is_sent_at_shutdown_or_else_spilled() {
     let sink = sink().await;
     let (lambda, next) = left_behind(&sink, &[], &[3]).await;
-    next.answer(200, shutdown("spindown"));
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
+    let (stdout, counts) = lambda.end(next).await;
     assert_eq!((delivered(&sink), stdout.text().as_str()), (3, ""));
     assert_eq!(counts.get(Count::Delivered), 3 + own_figures(&sink));
 
     let sink = silent().await;
     let (lambda, next) = left_behind(&sink, &[], &[3]).await;
-    next.answer(200, shutdown("spindown"));
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    assert_eq!((delivered(&sink), spilled(&stdout.text())), (0, 3));
+    let (stdout, counts) = lambda.end(next).await;
+    assert_eq!((delivered(&sink), spilled(&stdout)), (0, 3));
     let own = stdout.items(SignalKind::Metrics) as u64;
-    assert_eq!((counts.get(Count::Spilled), counts.get(Count::SpillLost)), (3 + own, 0));
+    assert_eq!(counts.get(Count::Spilled), 3 + own);
     // The filter pattern of `Collect=spilled`.
     let pattern = FilterPattern::parse("{ $.spill IS TRUE }").unwrap();
     assert!(stdout.text().lines().all(|line| pattern.matches(line)));
@@ -251,23 +221,19 @@ async fn shutdown_completes_a_line_already_started() {
 
 #[tokio::test]
 async fn a_blocked_stdout_holds_no_invocation_until_its_deadline() {
-    let sink = sink().await;
-    sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::Status(503)]));
-    let mut lambda = sending_to(&sink, &[("O2_MAX_RETRIES", "0")], Script::default()).await;
+    let sink = always(ScriptedResponse::Status(503)).await;
+    let mut lambda = Lambda::start(&to(&sink, &[("O2_MAX_RETRIES", "0")])).await;
     lambda.stdout.fill(true);
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     post(&lambda, 40_000).await;
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
     // More than a mebibyte waits for stdout.
-    lambda.next().await.answer(200, invoke(SECOND, MINUTE));
+    lambda.done().await.answer(200, invoke(SECOND, MINUTE));
     post(&lambda, 1).await;
     lambda.telemetry(&[runtime_done(SECOND)]).await;
     let next = lambda.next().await;
     lambda.stdout.fill(false);
-    next.answer(200, shutdown("spindown"));
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
-    assert_eq!(spilled(&stdout.text()), 40_001 + 2, "with the invocations' spans");
+    let (stdout, _) = lambda.end(next).await;
+    assert_eq!(spilled(&stdout), 40_001 + 2, "with the invocations' spans");
 }
 
 #[tokio::test]
@@ -277,65 +243,49 @@ async fn buffered_spans_are_spilled_if_next_fails() {
     next.answer(403, "");
     let (ended, stdout, _) = lambda.ended().await;
     ended.unwrap_err();
-    assert_eq!((delivered(&sink), spilled(&stdout.text())), (0, 3));
+    assert_eq!((delivered(&sink), spilled(&stdout)), (0, 3));
 }
 
 #[tokio::test]
 async fn without_the_telemetry_api_spans_are_sent_during_later_handlers() {
     let sink = sink().await;
-    let variables = [("O2_FLUSH_INTERVAL_MS", "1")];
-    let mut lambda = sending_to(&sink, &variables, Script { subscribe: &[404] }).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let next = lambda.next().await;
+    let (mut lambda, next) = left_behind(&sink, &[("O2_FLUSH_INTERVAL_MS", "1")], &[]).await;
     for spans in [1, 2] {
         post(&lambda, spans).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(sink.requests().len(), 0, "the environment may freeze at any moment");
     }
-    next.answer(200, invoke("6f7f0961-f83a-4a5b-b1c2-000000000000", MINUTE));
+    next.answer(200, invoke(SECOND, MINUTE));
     let next = lambda.next().await;
     assert_eq!(delivered(&sink), 3);
-    next.answer(200, shutdown("spindown"));
-    lambda.ended().await.0.unwrap();
-}
-
-/// The number of an invocation as its id.
-pub(crate) fn numbered(number: usize) -> String {
-    format!("6f7f0961-f83a-4a5b-b1c2-{number:012}")
+    lambda.end(next).await;
 }
 
 #[tokio::test]
 async fn the_deadline_spills_no_spans_after_the_handler_ended() {
     let sink = sink().await;
-    let mut lambda = sending_to(&sink, &[NO_HOLD], Script::default()).await;
+    let mut lambda = Lambda::start(&to(&sink, &[NO_HOLD])).await;
     lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
     let next = lambda.next().await;
     post(&lambda, 3).await;
     lambda.telemetry(&[runtime_done(FIRST)]).await;
     tokio::time::sleep(Duration::from_millis(800)).await;
     assert_eq!((lambda.stdout.text().as_str(), sink.requests().len()), ("", 0));
-    next.answer(200, shutdown("spindown"));
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
+    let (stdout, _) = lambda.end(next).await;
     assert_eq!((delivered(&sink), stdout.text().as_str()), (3, ""));
 }
 
 #[tokio::test]
 async fn continuous_posts_do_not_prolong_the_invocation() {
-    let sink = sink().await;
-    let slow = ScriptedResponse::Delayed(Duration::from_millis(50), Box::new(ScriptedResponse::Ok));
-    sink.inject(Faults::seeded(1, 1.0).among([slow]));
-    let variables = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "400ms")];
-    let mut lambda = sending_to(&sink, &variables, Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let sink = slow(Duration::from_millis(50)).await;
+    let mut lambda = Lambda::invoked(&to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "400ms")])).await;
     post(&lambda, 1).await;
     lambda.telemetry(&[runtime_done(FIRST)]).await;
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     let next = lambda.next_after(async |lambda| post(lambda, 1).await).await;
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert!(delivered(&sink) > 0);
-    next.answer(200, shutdown("spindown"));
-    lambda.ended().await.0.unwrap();
+    lambda.end(next).await;
 }
 
 #[tokio::test]
@@ -344,28 +294,20 @@ async fn spans_rejected_at_shutdown_are_spilled_and_not_resent() {
     // The posted span and the extension's own are refused together, then one of them alone.
     let mut answers = vec![ScriptedResponse::Status(400); 100];
     answers[2] = ScriptedResponse::Ok;
-    sink.script_for(simulator::sink::Signal::Traces, answers);
+    sink.script_for(Signal::Traces, answers);
     let (lambda, next) = left_behind(&sink, &[], &[1]).await;
-    next.answer(200, shutdown("spindown"));
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    assert_eq!(spilled(&stdout.text()), 1);
-    assert_eq!((counts.get(Count::Panics), counts.get(Count::SpillLost)), (0, 0));
+    let (stdout, counts) = lambda.end(next).await;
+    assert_eq!((spilled(&stdout), counts.get(Count::Panics)), (1, 0));
     assert!(sink.requests().len() < 6, "{}", sink.requests().len());
 }
 
 #[tokio::test]
 async fn spans_accepted_during_shutdown_are_not_spilled_too() {
-    let sink = sink().await;
-    let slow =
-        ScriptedResponse::Delayed(Duration::from_millis(400), Box::new(ScriptedResponse::Ok));
-    sink.inject(Faults::seeded(1, 1.0).among([slow]));
+    let sink = slow(Duration::from_millis(400)).await;
     let variables = [("LAMBDA_OTLP_MAX_REQUEST_BYTES", "1KiB"), NO_HOLD];
     let (lambda, next) = left_behind(&sink, &variables, &[10; 8]).await;
-    next.answer(200, shutdown("spindown"));
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    let (delivered, spilled) = (delivered(&sink), spilled(&stdout.text()));
+    let (stdout, counts) = lambda.end(next).await;
+    let (delivered, spilled) = (delivered(&sink), spilled(&stdout));
     assert!(delivered > 0 && spilled > 0, "{delivered} {spilled}");
     assert_eq!(delivered + spilled, 80, "{delivered} {spilled}");
     assert_eq!(counts.get(Count::Delivered), delivered as u64 + own_figures(&sink));
@@ -374,73 +316,56 @@ async fn spans_accepted_during_shutdown_are_not_spilled_too() {
 #[tokio::test]
 async fn a_zero_flush_timeout_sends_only_during_handlers() {
     let sink = sink().await;
-    let variables = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "0"), ("O2_FLUSH_INTERVAL_MS", "20")];
-    let mut lambda = sending_to(&sink, &variables, Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    let next = lambda.next().await;
+    let mut lambda = Lambda::invoked(&to(&sink, &[NO_HOLD, ("O2_FLUSH_INTERVAL_MS", "20")])).await;
+    let next = lambda.done().await;
     post(&lambda, 3).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    next.answer(200, invoke(&numbered(1), MINUTE));
+    assert_eq!(sink.requests().len(), 0);
+    next.answer(200, invoke(SECOND, MINUTE));
     until(|| delivered(&sink) == 3).await;
-    lambda.telemetry(&[runtime_done(&numbered(1))]).await;
-    lambda.next().await.answer(200, shutdown("spindown"));
-    lambda.ended().await.0.unwrap();
+    lambda.telemetry(&[runtime_done(SECOND)]).await;
+    lambda.shut_down().await;
 }
 
 /// A request with one log record that has these attributes.
 fn log_record(keys: &[&str]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |resource_logs| {
-        resource_logs.message(2, |scope_logs| {
-            scope_logs.message(2, |record| {
-                record.fixed64(1, crate::fake_lambda::support::now_ms() * 1_000_000);
-                for key in keys {
-                    record.message(6, |attribute| {
-                        attribute.string(1, key);
-                        attribute.message(2, |value| value.string(1, "x"));
-                    });
-                }
+    request_of(|record| {
+        record.fixed64(1, now_ms() * 1_000_000);
+        for key in keys {
+            record.message(6, |attribute| {
+                attribute.string(1, key);
+                attribute.message(2, |value| value.string(1, "x"));
             });
-        });
-    });
-    bytes
+        }
+    })
 }
 
 fn gauges(values: &[f64]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |resource_metrics| {
-        resource_metrics.message(2, |scope_metrics| {
-            for (value, name) in values.iter().zip(["a", "b"]) {
-                scope_metrics.message(2, |metric| {
-                    metric.string(1, name);
-                    metric.message(5, |gauge| {
-                        gauge.message(1, |point| {
-                            point.fixed64(3, crate::fake_lambda::support::now_ms() * 1_000_000);
-                            point.always_double(4, *value);
-                        });
-                    });
+    for (value, name) in values.iter().zip(["a", "b"]) {
+        bytes.extend(request_of(|metric| {
+            metric.string(1, name);
+            metric.message(5, |gauge| {
+                gauge.message(1, |point| {
+                    point.fixed64(3, now_ms() * 1_000_000);
+                    point.always_double(4, *value);
                 });
-            }
-        });
-    });
+            });
+        }));
+    }
     bytes
 }
 
 /// Returns the attribute keys of the function's record, its gauges, and the counters, as this kind of backend gets them.
 async fn adapted_to(backend: &str) -> (Vec<String>, Vec<String>, Arc<Counts>) {
     let sink = sink().await;
-    let variables = [("LAMBDA_OTLP_BACKEND", backend)];
-    let mut lambda = sending_to(&sink, &variables, Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&to(&sink, &[("LAMBDA_OTLP_BACKEND", backend)])).await;
     let record = log_record(&["_timestamp", "body", "order id", "order-id"]);
     assert_eq!(lambda.protobuf(SignalKind::Logs, &record).await.status, 200);
     let points = gauges(&[f64::INFINITY, 1.0]);
     assert_eq!(lambda.protobuf(SignalKind::Metrics, &points).await.status, 200);
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    lambda.next().await.answer(200, shutdown("spindown"));
-    let (ended, _, counts) = lambda.ended().await;
-    ended.unwrap();
+    let next = lambda.done().await;
+    let (_, counts) = lambda.end(next).await;
     let attributes = sink.log_records().into_iter().flat_map(|log| log.item.attributes);
     let metrics = sink.metrics().into_iter().map(|metric| metric.item.name);
     (

@@ -1,7 +1,7 @@
 //! Sequences of Telemetry API events from other projects' tests. They are read in place and not copied into this repository:
 //! the test does something only where they lie beside it.
 
-use crate::fake_lambda::support::{Lambda, invoke, read, shutdown};
+use crate::fake_lambda::support::{Lambda, invoke};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value as Any};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-use wire::{Metrics, Traces};
 
 /// The sequences; `None` where they are not here.
 fn sequences() -> Option<Vec<Value>> {
@@ -48,23 +47,12 @@ async fn played(steps: &Value) -> (Vec<Span>, BTreeMap<String, f64>) {
         Some(waiting) => waiting,
         None => lambda.next().await,
     };
-    waiting.answer(200, shutdown("spindown"));
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
-    let (mut spans, mut sums) = (Vec::new(), BTreeMap::<String, f64>::new());
-    for request in stdout.text().lines().map(read) {
-        if let Some(traces) = request.decode::<Traces>() {
-            let scopes = traces.unwrap().resource_spans.into_iter().flat_map(|of| of.scope_spans);
-            spans.extend(scopes.flat_map(|scope| scope.spans));
-        } else if let Some(metrics) = request.decode::<Metrics>() {
-            let of = metrics.unwrap().resource_metrics.into_iter();
-            let scopes = of.flat_map(|of| of.scope_metrics);
-            for metric in scopes.flat_map(|scope| scope.metrics) {
-                *sums.entry(metric.name).or_default() += sum(&metric.data.unwrap());
-            }
-        }
+    let (stdout, _) = lambda.end(waiting).await;
+    let mut sums = BTreeMap::<String, f64>::new();
+    for metric in stdout.metrics() {
+        *sums.entry(metric.name).or_default() += sum(&metric.data.unwrap());
     }
-    (spans, sums)
+    (stdout.spans(), sums)
 }
 
 fn sum(data: &Data) -> f64 {

@@ -1,49 +1,52 @@
 //! The `json` output, with the variables of OpenObserve's extension, and OTLP by each protocol.
 
-use crate::fake_lambda::direct::{
-    FIRST, MINUTE, delivered, runtime_done, sending_to, silent, sink, three_spans,
-};
-use crate::fake_lambda::lines::{TIME, ended, line, otlp_line, spilled_bodies, start};
-use crate::fake_lambda::support::{Call, Lambda, Script, invoke, read, traces};
+use crate::fake_lambda::direct::{delivered, silent, sink, three_spans, to};
+use crate::fake_lambda::lines::{TIME, line, otlp_line, spilled_bodies, start};
+use crate::fake_lambda::support::{FIRST, Lambda, Stdout, runtime_done, traces};
 use lambda_otlp_extension::{Count, Counts};
 use serde_json::{Value, json};
 use simulator::sink::{ScriptedResponse, Sink};
 use std::sync::Arc;
 use wire::{Request, SignalKind};
 
-/// An extension that knows nothing but the variables of OpenObserve's.
-async fn started(sink: &Sink, more: &[(&str, &str)]) -> Lambda {
+/// Runs an extension that has only the variables of OpenObserve's. These events come in its only invocation, beside three posted
+/// spans if `posts` is set.
+async fn told(
+    sink: &Sink,
+    more: &[(&str, &str)],
+    posts: bool,
+    events: &[Value],
+) -> (Stdout, Arc<Counts>) {
     let o2 = [
         ("O2_ORGANIZATION_ID", "default"),
         ("O2_AUTHORIZATION_HEADER", "Basic cm9vdA=="),
         ("O2_ENDPOINT", sink.url()),
         ("O2_STREAM", "lambda"),
     ];
-    Lambda::scripted(&[&o2, more].concat(), Script::default()).await
+    let lambda = Lambda::invoked(&[&o2, more].concat()).await;
+    assert_eq!(lambda.telemetry(events).await, 200);
+    if posts {
+        assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(3)).await.status, 200);
+        lambda.telemetry(&[runtime_done(FIRST)]).await;
+    }
+    lambda.shut_down().await
 }
 
-/// An invocation that prints, up to the `next` behind it.
-async fn printed(lambda: &mut Lambda) -> Call {
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let events = [
+/// The start of an invocation that prints text, JSON and two spans.
+fn printed() -> [Value; 4] {
+    [
         start(FIRST),
         line("say \"hi\"\n"),
         line(json!({"level": "WARN", "message": "low"})),
         line(otlp_line(Request::trusted(SignalKind::Traces, traces(2)))),
-    ];
-    assert_eq!(lambda.telemetry(&events).await, 200);
-    assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(3)).await.status, 200);
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    lambda.next().await
+    ]
 }
 
 #[tokio::test]
 async fn the_json_stream_matches_that_of_openobserves_extension() {
     let sink = sink().await;
-    let mut lambda = started(&sink, &[]).await;
-    let next = printed(&mut lambda).await;
-    let (stdout, counts) = ended(lambda, next).await;
-    assert_eq!(stdout, "");
+    let (stdout, counts) = told(&sink, &[], true, &printed()).await;
+    assert_eq!(stdout.text(), "");
     let records = sink.json_records();
     assert!(
         records.iter().all(|record| (record.stream.as_str(), record.organization.as_str())
@@ -72,8 +75,6 @@ async fn the_json_stream_matches_that_of_openobserves_extension() {
 #[tokio::test]
 async fn a_line_after_the_report_has_no_request_id() {
     let sink = sink().await;
-    let mut lambda = started(&sink, &[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     let report = |request_id| {
         let metrics = json!({"durationMs": 12.0, "billedDurationMs": 12, "memorySizeMB": 128, "maxMemoryUsedMB": 64});
         let record = json!({"requestId": request_id, "status": "success", "metrics": metrics});
@@ -81,11 +82,8 @@ async fn a_line_after_the_report_has_no_request_id() {
     };
     let late = report("8fbb3a0c-5bd2-4a15-9a3d-0d3f1a7a2d11");
     let (within, after) = (line("within\n"), line("after\n"));
-    lambda
-        .telemetry(&[start(FIRST), late, within, runtime_done(FIRST), report(FIRST), after])
-        .await;
-    let next = lambda.next().await;
-    ended(lambda, next).await;
+    let events = [start(FIRST), late, within, runtime_done(FIRST), report(FIRST), after];
+    told(&sink, &[], false, &events).await;
     let records = sink.json_records().into_iter().map(|record| record.record);
     let lines = records.filter(|record| record["type"] == "function");
     let request_ids: Vec<_> = lines.map(|line| line["requestId"].clone()).collect();
@@ -98,20 +96,16 @@ async fn records_not_stored_are_resent_or_spilled() {
     let sink = sink().await;
     let failed = ScriptedResponse::WriteFailed;
     sink.script([failed.clone(), failed]);
-    let mut lambda = started(&sink, &[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    lambda.telemetry(&[start(FIRST), line("again\n"), runtime_done(FIRST)]).await;
-    let next = lambda.next().await;
-    let (stdout, _) = ended(lambda, next).await;
+    let events = [start(FIRST), line("again\n"), runtime_done(FIRST)];
+    let (stdout, _) = told(&sink, &[], false, &events).await;
     let stored = sink.json_records().into_iter().map(|record| record.record);
     let stored = stored.filter(|record| record["record"] == "again\n").count();
     let spilled = spilled_bodies(&stdout).into_iter().filter(|body| body == "again\n").count();
     assert_eq!(stored + spilled, 1, "{stored} {spilled}");
 
     let sink = silent().await;
-    let mut lambda = started(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")]).await;
-    let next = printed(&mut lambda).await;
-    let (stdout, counts) = ended(lambda, next).await;
+    let short = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")];
+    let (stdout, counts) = told(&sink, &short, true, &printed()).await;
     assert!(spilled_bodies(&stdout).contains(&"say \"hi\"\n".to_owned()));
     assert_eq!((counts.get(Count::Delivered), counts.get(Count::Spilled)), (0, 10));
 }
@@ -120,20 +114,17 @@ async fn records_not_stored_are_resent_or_spilled() {
 async fn rejected_json_records_are_counted() {
     let sink = Sink::builder().start().await.unwrap();
     // All of it is older than the backend takes.
-    let mut lambda = started(&sink, &[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    lambda.telemetry(&[start(FIRST), line("old\n"), runtime_done(FIRST)]).await;
-    let next = lambda.next().await;
-    let (stdout, counts) = ended(lambda, next).await;
-    assert_eq!((stdout.as_str(), counts.get(Count::Rejected)), ("", 4));
+    let events = [start(FIRST), line("old\n"), runtime_done(FIRST)];
+    let (stdout, counts) = told(&sink, &[], false, &events).await;
+    assert_eq!((stdout.text().as_str(), counts.get(Count::Rejected)), ("", 4));
 }
 
 #[tokio::test]
 async fn otlp_json_requests_are_gzipped_with_the_json_content_type() {
     let sink = sink().await;
     let json = [("LAMBDA_OTLP_PROTOCOL", "http/json"), ("LAMBDA_OTLP_BACKEND", "otlp")];
-    let (printed, counts) = three_spans(sending_to(&sink, &json, Script::default()).await).await;
-    assert_eq!((printed.as_str(), counts.get(Count::Spilled)), ("", 0));
+    let (stdout, counts) = three_spans(&to(&sink, &json)).await;
+    assert_eq!((stdout.text().as_str(), counts.get(Count::Spilled)), ("", 0));
     assert_eq!(delivered(&sink), 3);
     for request in sink.requests() {
         assert_eq!(request.headers["content-type"], "application/json");
@@ -144,25 +135,15 @@ async fn otlp_json_requests_are_gzipped_with_the_json_content_type() {
 /// The server is another extension's receiver, which writes the content.
 #[tokio::test]
 async fn spans_sent_over_grpc_are_accepted_by_a_grpc_receiver() {
-    let mut backend = Lambda::start(&[]).await;
-    let _next_of_backend = backend.next().await;
-    let (printed, counts) = sent_to(&format!("http://{}", backend.receiver)).await;
-    // The three, and the invocation's own.
-    let written = |text: &str| -> usize {
-        let requests = text.lines().map(read);
-        let traces = requests.filter(|request| request.kind() == SignalKind::Traces);
-        traces.map(|request| request.items()).sum()
-    };
-    assert_eq!(written(&backend.stdout.text()), 4);
-    assert_eq!((printed.as_str(), counts.get(Count::Spilled)), ("", 0));
-}
-
-/// As [`three_spans`], over gRPC.
-async fn sent_to(endpoint: &str) -> (String, Arc<Counts>) {
-    let own = [
+    let (backend, _next) = Lambda::waiting(&[]).await;
+    let endpoint = format!("http://{}", backend.receiver);
+    let variables = [
         ("LAMBDA_OTLP_OUTPUT", "otlp"),
-        ("LAMBDA_OTLP_ENDPOINT", endpoint),
+        ("LAMBDA_OTLP_ENDPOINT", endpoint.as_str()),
         ("LAMBDA_OTLP_PROTOCOL", "grpc"),
     ];
-    three_spans(Lambda::start(&own).await).await
+    let (stdout, counts) = three_spans(&variables).await;
+    // The three, and the invocation's own.
+    assert_eq!(backend.stdout.items(SignalKind::Traces), 4);
+    assert_eq!((stdout.text().as_str(), counts.get(Count::Spilled)), ("", 0));
 }

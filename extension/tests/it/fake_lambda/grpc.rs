@@ -1,6 +1,6 @@
 //! OTLP over gRPC: accepted and refused calls, and their answers.
 
-use crate::fake_lambda::support::{Lambda, TIMEOUT, shutdown, traces, until};
+use crate::fake_lambda::support::{self, Lambda, TIMEOUT, request_of, traces, until};
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Request, Version, header};
 use lambda_otlp_extension::Count;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wire::protobuf::Writer;
 use wire::{SignalKind, gzip};
@@ -97,19 +98,13 @@ fn message(flag: u8, content: &[u8]) -> Vec<u8> {
 
 /// A request of one data point or log record.
 fn one_item(kind: SignalKind) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |item| match kind {
-                SignalKind::Metrics => {
-                    item.string(1, "orders");
-                    item.message(5, |gauge| gauge.message(1, |point| point.fixed64(3, 7)));
-                }
-                _ => item.fixed64(1, 7),
-            });
-        });
-    });
-    bytes
+    request_of(|item| match kind {
+        SignalKind::Metrics => {
+            item.string(1, "orders");
+            item.message(5, |gauge| gauge.message(1, |point| point.fixed64(3, 7)));
+        }
+        _ => item.fixed64(1, 7),
+    })
 }
 
 async fn export(client: &mut Client, spans: u64) -> String {
@@ -118,8 +113,7 @@ async fn export(client: &mut Client, spans: u64) -> String {
 
 #[tokio::test]
 async fn all_signals_are_written_to_stdout_before_acknowledgement() {
-    let mut lambda = Lambda::start(&[]).await;
-    let next = lambda.next().await;
+    let (lambda, next) = Lambda::waiting(&[]).await;
     let mut client = connect(lambda.receiver).await;
     for (method, kind, request) in [
         (TRACES, SignalKind::Traces, traces(3)),
@@ -132,18 +126,13 @@ async fn all_signals_are_written_to_stdout_before_acknowledgement() {
     }
     let nothing = call(&mut client, LOGS, &[], &message(0, &[])).await;
     assert_eq!(nothing.said, TAKEN, "nothing in it, nothing written");
-    next.answer(200, shutdown("spindown"));
-    let (_, _, counts) = lambda.ended().await;
-    assert_eq!(
-        crate::fake_lambda::support::counts(&counts),
-        "received=4 requests=3 items=5 lines=3 events=1"
-    );
+    let (_, counts) = lambda.end(next).await;
+    assert_eq!(support::counts(&counts), "received=4 requests=3 items=5 lines=3 events=1");
 }
 
 #[tokio::test]
 async fn a_message_is_inflated_according_to_its_compression_flag() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     let mut client = connect(lambda.receiver).await;
     let (plain, compressed) = (traces(2), gzip::compress(6, &traces(2)));
     let mut said = async |encoding: &str, message: &[u8]| {
@@ -160,8 +149,7 @@ async fn a_message_is_inflated_according_to_its_compression_flag() {
 
 #[tokio::test]
 async fn concurrent_exports_of_three_signals_are_all_accepted() {
-    let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     let client = connect(lambda.receiver).await;
     let one = async |kind| {
         let (method, request) = match kind {
@@ -181,8 +169,7 @@ async fn concurrent_exports_of_three_signals_are_all_accepted() {
 
 #[tokio::test]
 async fn oversized_items_are_reported_as_partial_success() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     let mut client = connect(lambda.receiver).await;
     // A name is not shortened, and noise cannot be compressed.
     let mut state = 1_u32;
@@ -191,10 +178,7 @@ async fn oversized_items_are_reported_as_partial_success() {
         char::from(b' ' + (state >> 24) as u8 % 95)
     };
     let name: String = (0..400_000).map(|_| noise()).collect();
-    let mut request = traces(1);
-    Writer::new(&mut request).message(1, |container| {
-        container.message(2, |scope| scope.message(2, |span| span.string(5, &name)));
-    });
+    let request = [traces(1), request_of(|span| span.string(5, &name))].concat();
     let answer = call(&mut client, TRACES, &[], &message(0, &request)).await;
     assert_eq!(answer.said, TAKEN);
     let text = "larger than a log event even with shortened attribute values";
@@ -209,8 +193,7 @@ async fn oversized_items_are_reported_as_partial_success() {
 
 #[tokio::test]
 async fn invalid_grpc_calls_are_rejected_as_not_retryable() {
-    let mut lambda = Lambda::start(&[]).await;
-    let next = lambda.next().await;
+    let (lambda, next) = Lambda::waiting(&[]).await;
     let mut client = connect(lambda.receiver).await;
     let mut check = async |method: &str, encoding: &str, bytes: &[u8], expected: &str| {
         let answer = call(&mut client, method, &[("grpc-encoding", encoding)], bytes).await;
@@ -242,16 +225,14 @@ async fn invalid_grpc_calls_are_rejected_as_not_retryable() {
     let encoding = "12 the grpc-encoding is not one of gzip, deflate, zstd, identity";
     let answer = check(TRACES, "snappy", &message(1, b"x"), encoding).await;
     assert_eq!(answer.headers["grpc-accept-encoding"], "gzip, deflate, zstd, identity");
-    next.answer(200, shutdown("spindown"));
-    let (_, stdout, counts) = lambda.ended().await;
+    let (stdout, counts) = lambda.end(next).await;
     assert_eq!(stdout.text(), "");
-    assert_eq!(crate::fake_lambda::support::counts(&counts), "refused_invalid=12 events=1");
+    assert_eq!(support::counts(&counts), "refused_invalid=12 events=1");
 }
 
 #[tokio::test]
 async fn a_message_declared_too_large_is_rejected_before_its_body() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     let mut client = connect(lambda.receiver).await;
     let (answer, mut body) = begin(&mut client, TRACES, &[]);
     body.send_data(Bytes::from_static(&[0, 0, 0x80, 0, 1]), false).unwrap();
@@ -264,8 +245,7 @@ async fn a_message_declared_too_large_is_rejected_before_its_body() {
 
 #[tokio::test]
 async fn stalled_calls_do_not_block_other_calls() {
-    let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     let mut client = connect(lambda.receiver).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
@@ -280,8 +260,7 @@ async fn stalled_calls_do_not_block_other_calls() {
 
 #[tokio::test]
 async fn a_canceled_call_is_written_only_if_its_line_started() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     let mut client = connect(lambda.receiver).await;
     lambda.stdout.fill(true);
     let mut waiting = Vec::new();
@@ -303,8 +282,7 @@ async fn a_canceled_call_is_written_only_if_its_line_started() {
 
 #[tokio::test]
 async fn a_grpc_connection_survives_a_long_freeze() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     let mut client = connect(lambda.receiver).await;
     assert_eq!(export(&mut client, 1).await, TAKEN);
     tokio::time::pause();
@@ -316,8 +294,7 @@ async fn a_grpc_connection_survives_a_long_freeze() {
 #[tokio::test]
 async fn the_default_grpc_port_is_open_beside_the_http_port() {
     let _ports = crate::DEFAULT_PORTS.lock().await;
-    let mut lambda = Lambda::start(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]).await;
-    let _next = lambda.next().await;
+    let (_lambda, _next) = Lambda::waiting(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]).await;
     for port in [4317, 4318] {
         let mut client = connect(SocketAddr::from(([127, 0, 0, 1], port))).await;
         assert_eq!(export(&mut client, 1).await, TAKEN, "{port}");
@@ -326,8 +303,7 @@ async fn the_default_grpc_port_is_open_beside_the_http_port() {
 
 #[tokio::test]
 async fn otlp_over_http_is_accepted_on_http_2() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     let mut client = connect(lambda.receiver).await;
     let mut post = async |content_type: &str, bytes: &[u8]| {
         let request = http::Request::post("http://localhost:4318/v1/traces")
@@ -341,6 +317,60 @@ async fn otlp_over_http_is_accepted_on_http_2() {
     let protobuf = "application/x-protobuf";
     assert_eq!(post(protobuf, &traces(2)).await, format!("200 {protobuf}"));
     assert_eq!(post("application/json", b"{}").await, "200 application/json");
-    assert_eq!(post("application/grpc+json", b"").await, format!("415 {protobuf}"));
+    for content_type in ["application/grpc+json", "application/grpc-web"] {
+        assert_eq!(post(content_type, b"").await, format!("415 {protobuf}"));
+    }
+    let call = post("Application/gRPC+proto; charset=utf-8", b"").await;
+    assert!(call.starts_with("200 application/grpc 12 "), "{call}");
     assert_eq!(lambda.stdout.items(SignalKind::Traces), 2);
+}
+
+#[tokio::test]
+async fn active_connections_stay_open_and_idle_ones_are_closed() {
+    let (lambda, _next) = Lambda::waiting(&[]).await;
+    let mut idle = Vec::new();
+    let message = message(0, &traces(1));
+    // One of its two calls is over, so it is busy with the other.
+    let mut busy = connect(lambda.receiver).await;
+    let (waiting, mut body) = begin(&mut busy, TRACES, &[]);
+    body.send_data(Bytes::copy_from_slice(&message[..9]), false).unwrap();
+    assert_eq!(export(&mut busy, 1).await, TAKEN);
+    // With it, as many as may be open, and as many again.
+    for _ in 0..255 + 256 {
+        let mut client = connect(lambda.receiver).await;
+        assert_eq!(export(&mut client, 1).await, TAKEN);
+        idle.push(client);
+    }
+    body.send_data(Bytes::copy_from_slice(&message[9..]), true).unwrap();
+    assert_eq!(read(waiting).await.said, TAKEN);
+    assert_eq!(export(idle.last_mut().unwrap(), 1).await, TAKEN);
+    let closed = async {
+        while idle[0].clone().ready().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, closed).await.expect("it was idle for the longest");
+}
+
+#[tokio::test]
+async fn a_rapid_reset_attack_affects_only_its_own_connection() {
+    let (lambda, _next) = Lambda::waiting(&[]).await;
+    let mut other = connect(lambda.receiver).await;
+    assert_eq!(export(&mut other, 1).await, TAKEN);
+    let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    for stream in (1..20_000_u32).step_by(2).map(u32::to_be_bytes) {
+        // HEADERS of `POST http://a/`, and RST_STREAM with CANCEL.
+        frames.extend_from_slice(b"\0\0\x06\x01\x04");
+        frames.extend_from_slice(&stream);
+        frames.extend_from_slice(b"\x83\x86\x84\x41\x01a\0\0\x04\x03\0");
+        frames.extend_from_slice(&stream);
+        frames.extend_from_slice(b"\0\0\0\x08");
+    }
+    let mut hostile = TcpStream::connect(lambda.receiver).await.unwrap();
+    // The server may close the connection early.
+    hostile.write_all(&frames).await.ok();
+    let mut received = Vec::new();
+    let ended = hostile.read_to_end(&mut received);
+    tokio::time::timeout(TIMEOUT, ended).await.expect("it ends").ok();
+    assert_eq!(export(&mut other, 1).await, TAKEN);
 }

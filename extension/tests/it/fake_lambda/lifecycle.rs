@@ -1,14 +1,10 @@
 //! The extension's life with a scripted Lambda: calls, holds of `next`, and output.
 
-use crate::fake_lambda::support::{self, Lambda, invoke, shutdown};
-use lambda_otlp_extension::Count;
-use lambda_otlp_extension::Fatal;
+use crate::fake_lambda::support::{self, Call, FIRST, Lambda, MINUTE, invoke, shutdown};
+use lambda_otlp_extension::{Count, Fatal};
 use serde_json::{Value, json};
 use std::time::Duration;
 use wire::SignalKind;
-
-const MINUTE: Duration = Duration::from_mins(1);
-const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 
 fn runtime_done(request_id: &str, status: &str) -> Value {
     json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
@@ -43,29 +39,26 @@ const PLATFORM_METRICS: [&str; 5] = [
 
 #[tokio::test]
 async fn the_first_invocation_is_held_until_its_end_and_written() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&[]).await;
     assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
     let next = lambda.next().await;
     // Response latency, response duration, runtime overhead, produced bytes.
     assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Metrics, 4)]);
     next.answer(200, shutdown("spindown"));
     assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 200);
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
+    let (stdout, counts) = lambda.finished().await;
     assert_eq!(stdout.platform_metrics(), PLATFORM_METRICS);
     assert_eq!(support::counts(&counts), "lines=3 events=3");
 }
 
 #[tokio::test]
 async fn an_end_received_before_its_invocation_causes_no_hold() {
-    let mut lambda = Lambda::start(&[]).await;
-    let next = lambda.next().await;
+    let (mut lambda, next) = Lambda::waiting(&[]).await;
     assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
     next.answer(200, invoke(FIRST, MINUTE));
     lambda.next().await.answer(200, shutdown("spindown"));
     lambda.telemetry(&[report(FIRST)]).await;
-    lambda.ended().await.0.unwrap();
+    lambda.finished().await;
 }
 
 #[tokio::test]
@@ -81,8 +74,7 @@ async fn frequent_invocations_are_not_held() {
     // Late telemetry is written late.
     let late = ["second", "third", "fourth"].map(|request_id| runtime_done(request_id, "success"));
     lambda.telemetry(&late).await;
-    next.answer(200, shutdown("spindown"));
-    let (_, stdout, _) = lambda.ended().await;
+    let (stdout, _) = lambda.end(next).await;
     assert_eq!(stdout.items(SignalKind::Traces), 4);
 }
 
@@ -100,8 +92,7 @@ async fn otlp_ends_the_hold_and_a_failure_causes_one() {
     next.answer(200, invoke("second", MINUTE));
     lambda.protobuf(SignalKind::Traces, &support::traces(1)).await;
     assert_eq!(lambda.telemetry(&[runtime_done("second", "success")]).await, 200);
-    lambda.next().await.answer(200, shutdown("spindown"));
-    let (_, stdout, counts) = lambda.ended().await;
+    let (stdout, counts) = lambda.shut_down().await;
     let own = usize::try_from(counts.get(Count::Items)).unwrap();
     assert_eq!(stdout.items(SignalKind::Traces), own + 2);
 }
@@ -112,23 +103,27 @@ async fn holding_ends_before_the_deadline() {
     lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(250)));
     // Lambda says nothing of the end.
     lambda.next().await.answer(200, shutdown("timeout"));
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
+    let (stdout, _) = lambda.finished().await;
     assert_eq!(stdout.items(SignalKind::Traces), 1, "closed as a timeout");
+}
+
+/// Returns an extension during the second of two frequent invocations, which is not held, and its `next`.
+async fn in_second_invocation() -> (Lambda, Call) {
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke("first", MINUTE));
+    lambda.telemetry(&[runtime_done("first", "success"), report("first")]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let next = lambda.next().await;
+    (lambda, next)
 }
 
 #[tokio::test]
 async fn a_shutdown_waits_for_the_outstanding_report_and_then_ends() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke("first", MINUTE));
-    lambda.telemetry(&[runtime_done("first", "success"), report("first")]).await;
-    // The second of two frequent invocations is not held.
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    lambda.next().await.answer(200, shutdown("spindown"));
+    let (lambda, next) = in_second_invocation().await;
+    next.answer(200, shutdown("spindown"));
     assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
     assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 200);
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
+    let (stdout, counts) = lambda.finished().await;
     assert_eq!(stdout.items(SignalKind::Traces), 2);
     assert_eq!(stdout.platform_metrics().len(), 2 * PLATFORM_METRICS.len());
     assert_eq!(counts.get(Count::Events), 5);
@@ -136,13 +131,9 @@ async fn a_shutdown_waits_for_the_outstanding_report_and_then_ends() {
 
 #[tokio::test]
 async fn a_shutdown_without_a_report_ends_too() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke("first", MINUTE));
-    lambda.telemetry(&[runtime_done("first", "success"), report("first")]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    lambda.next().await.answer(200, shutdown("failure"));
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
+    let (lambda, next) = in_second_invocation().await;
+    next.answer(200, shutdown("failure"));
+    let (stdout, _) = lambda.finished().await;
     assert_eq!(stdout.items(SignalKind::Traces), 2, "the second is closed as a failure");
 }
 
@@ -163,8 +154,7 @@ async fn a_managed_instance_registers_only_for_shutdown() {
     lambda.subscribe(200).await;
     let next = lambda.next().await;
     assert_eq!(lambda.telemetry(&[report("first"), report("second")]).await, 200);
-    next.answer(200, shutdown("spindown"));
-    let (_, stdout, _) = lambda.ended().await;
+    let (stdout, _) = lambda.end(next).await;
     assert_eq!(stdout.items(SignalKind::Traces), 2);
 }
 
@@ -189,14 +179,13 @@ async fn the_subscription_requests_the_configured_telemetry_types() {
     let subscribe = lambda.call("PUT /2022-07-01/telemetry").await;
     assert_eq!(subscribe.json()["schemaVersion"], "2022-12-13");
     subscribe.answer(200, "");
-    lambda.next().await.answer(200, shutdown("spindown"));
-    lambda.ended().await.0.unwrap();
+    lambda.shut_down().await;
 }
 
 #[tokio::test]
 async fn in_stdout_mode_log_lines_are_counted_and_not_written() {
-    let mut lambda = Lambda::start(&[("O2_TELEMETRY_TYPES", "platform,function,extension")]).await;
-    let next = lambda.next().await;
+    let types = [("O2_TELEMETRY_TYPES", "platform,function,extension")];
+    let (lambda, next) = Lambda::waiting(&types).await;
     let line =
         |kind| json!({"time": "2026-09-21T14:13:20.123Z", "type": kind, "record": "hello\n"});
     let lines: Vec<Value> = (0..1000).map(|_| line("function")).collect();
@@ -204,46 +193,39 @@ async fn in_stdout_mode_log_lines_are_counted_and_not_written() {
         assert_eq!(lambda.telemetry(&lines).await, 200);
     }
     assert_eq!(lambda.telemetry(&[line("extension")]).await, 200);
-    next.answer(200, shutdown("spindown"));
-    let (_, stdout, counts) = lambda.ended().await;
+    let (stdout, counts) = lambda.end(next).await;
     assert_eq!(stdout.text(), "");
     assert_eq!(counts.get(Count::LogEvents), 20_001);
 }
 
 #[tokio::test]
 async fn malformed_telemetry_is_counted_and_acknowledged() {
-    let mut lambda = Lambda::start(&[]).await;
-    let next = lambda.next().await;
+    let (lambda, next) = Lambda::waiting(&[]).await;
     for body in ["", "{}", "nonsense", r#"[1, {"type": "platform.start"}, {"no": "type"}]"#, "[}"] {
         assert_eq!(lambda.telemetry_body(body.as_bytes()).await, 200, "{body}");
     }
-    next.answer(200, shutdown("spindown"));
-    let counts = lambda.ended().await.2;
+    let (_, counts) = lambda.end(next).await;
     assert_eq!(support::counts(&counts), "events=2 malformed=6");
 }
 
 #[tokio::test]
 async fn telemetry_posted_to_another_path_is_rejected() {
-    let mut lambda = Lambda::start(&[]).await;
-    let next = lambda.next().await;
+    let (mut lambda, next) = Lambda::waiting(&[]).await;
     let mut uri = lambda.telemetry_uri.clone().unwrap();
     let last = if uri.pop() == Some('0') { '1' } else { '0' };
     uri.push(last);
     lambda.telemetry_uri = Some(uri);
     assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 404);
-    next.answer(200, shutdown("spindown"));
-    lambda.ended().await.0.unwrap();
+    lambda.end(next).await;
 }
 
 #[tokio::test]
 async fn telemetry_received_before_shutdown_is_written() {
     let dropped = json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.logsDropped",
         "record": {"droppedBytes": 12, "droppedRecords": 3, "reason": "too slow"}});
-    let mut lambda = Lambda::start(&[]).await;
-    let next = lambda.next().await;
+    let (lambda, next) = Lambda::waiting(&[]).await;
     assert_eq!(lambda.telemetry(&[dropped]).await, 200);
-    next.answer(200, shutdown("spindown"));
-    let (_, stdout, _) = lambda.ended().await;
+    let (stdout, _) = lambda.end(next).await;
     assert_eq!(stdout.items(SignalKind::Metrics), 1);
 }
 
@@ -252,8 +234,7 @@ async fn unknown_events_are_ignored() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, r#"{"eventType":"HIBERNATE"}"#);
     lambda.next().await.answer(200, "nonsense");
-    lambda.next().await.answer(200, shutdown("spindown"));
-    lambda.ended().await.0.unwrap();
+    lambda.shut_down().await;
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Spans that are exported before they have ended, since their invocation is about to be cut off.
 
-use crate::fake_lambda::direct::{FIRST, MINUTE, sending_to, sink};
+use crate::fake_lambda::direct::{sink, to};
 use crate::fake_lambda::lines::{root, start};
-use crate::fake_lambda::support::{Lambda, Posted, Script, invoke, read, shutdown};
+use crate::fake_lambda::support::{FIRST, Lambda, Stdout, read, shutdown};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use simulator::sink::Sink;
@@ -10,8 +10,10 @@ use wire::{SignalKind, Traces};
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 
-async fn post_partial(lambda: &Lambda, body: &[u8]) -> Posted {
-    lambda.otlp("/v1/traces", &[PROTOBUF, ("lambda-otlp-partial", "true")], body).await
+/// Posts the root span, before it has ended.
+async fn post_partial_root(lambda: &Lambda) {
+    let headers = [PROTOBUF, ("lambda-otlp-partial", "true")];
+    assert_eq!(lambda.otlp("/v1/traces", &headers, &root(FIRST)).await.status, 200);
 }
 
 /// Lambda's events for a timeout.
@@ -22,8 +24,9 @@ fn timed_out() -> Value {
 }
 
 /// Returns the spans of each line of traces, and `true` if they are partial.
-fn lines_of_spans(stdout: &str) -> Vec<(bool, Vec<Span>)> {
-    let lines = stdout.lines().map(|line| (line.contains("\"partial\":true"), read(line)));
+fn lines_of_spans(stdout: &Stdout) -> Vec<(bool, Vec<Span>)> {
+    let text = stdout.text();
+    let lines = text.lines().map(|line| (line.contains("\"partial\":true"), read(line)));
     let traces = lines.filter_map(|(is_partial, request)| {
         let traces = request.decode::<Traces>()?.unwrap();
         let scopes = traces.resource_spans.into_iter().flat_map(|of| of.scope_spans);
@@ -38,32 +41,27 @@ fn servers(sink: &Sink) -> usize {
 
 #[tokio::test]
 async fn only_lines_of_partial_spans_are_marked_partial() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    assert_eq!(post_partial(&lambda, &root(FIRST)).await.status, 200);
+    let lambda = Lambda::invoked(&[]).await;
+    post_partial_root(&lambda).await;
     assert_eq!(lambda.protobuf(SignalKind::Traces, &root(FIRST)).await.status, 200);
     // Any other value says nothing.
     let odd = [PROTOBUF, ("lambda-otlp-partial", "false")];
     assert_eq!(lambda.otlp("/v1/traces", &odd, &root(FIRST)).await.status, 200);
-    lambda.next().await.answer(200, shutdown("spindown"));
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
+    let (stdout, _) = lambda.shut_down().await;
     let found: Vec<bool> =
-        lines_of_spans(&stdout.text()).iter().map(|(is_partial, _)| *is_partial).take(3).collect();
+        lines_of_spans(&stdout).iter().map(|(is_partial, _)| *is_partial).take(3).collect();
     assert_eq!(found, [true, false, false]);
 }
 
 #[tokio::test]
 async fn an_invocation_with_a_partial_root_has_no_second_server_span() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&[]).await;
     lambda.telemetry(&[start(FIRST)]).await;
-    assert_eq!(post_partial(&lambda, &root(FIRST)).await.status, 200);
+    post_partial_root(&lambda).await;
     lambda.telemetry(&[timed_out()]).await;
     lambda.next().await.answer(200, shutdown("timeout"));
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
-    let lines = lines_of_spans(&stdout.text());
+    let (stdout, _) = lambda.finished().await;
+    let lines = lines_of_spans(&stdout);
     let [(true, partial), (false, own)] = lines.as_slice() else { panic!("{lines:?}") };
     let ([root], [child]) = (partial.as_slice(), own.as_slice()) else { panic!("{lines:?}") };
     assert_eq!((root.kind, child.kind), (2, 1), "SERVER, and INTERNAL");
@@ -73,24 +71,19 @@ async fn an_invocation_with_a_partial_root_has_no_second_server_span() {
 
 #[tokio::test]
 async fn a_partial_span_is_sent_when_its_invocation_is_cut_off() {
-    // The invocation is cut off.
     let backend = sink().await;
-    let mut lambda = sending_to(&backend, &[], Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    assert_eq!(post_partial(&lambda, &root(FIRST)).await.status, 200);
+    let mut lambda = Lambda::invoked(&to(&backend, &[])).await;
+    post_partial_root(&lambda).await;
     lambda.telemetry(&[timed_out()]).await;
     lambda.next().await.answer(200, shutdown("timeout"));
-    lambda.ended().await.0.unwrap();
+    lambda.finished().await;
     assert_eq!(servers(&backend), 1);
 
     // Only the end of the environment reveals that.
     let backend = sink().await;
-    let script = Script { subscribe: &[404] };
-    let mut lambda = sending_to(&backend, &[], script).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let next = lambda.next().await;
-    assert_eq!(post_partial(&lambda, &root(FIRST)).await.status, 200);
+    let (lambda, next) = Lambda::untold(&to(&backend, &[])).await;
+    post_partial_root(&lambda).await;
     next.answer(200, shutdown("timeout"));
-    lambda.ended().await.0.unwrap();
+    lambda.finished().await;
     assert_eq!(servers(&backend), 1);
 }

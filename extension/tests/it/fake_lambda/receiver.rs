@@ -1,6 +1,6 @@
 //! OTLP over HTTP: accepted and refused requests, and their answers.
 
-use crate::fake_lambda::support::{Lambda, Posted, get, read, shutdown, traces};
+use crate::fake_lambda::support::{self, Lambda, Posted, get, read, request_of, traces};
 use lambda_otlp_extension::Count;
 use serde_json::json;
 use std::fmt::Debug;
@@ -10,7 +10,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tracing::field::Field;
 use tracing::{Level, Metadata, Subscriber, span};
-use wire::protobuf::Writer;
 use wire::{SignalKind, gzip};
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
@@ -26,8 +25,7 @@ fn said(posted: &Posted) -> String {
 
 #[tokio::test]
 async fn spans_are_written_to_stdout_before_acknowledgement() {
-    let mut lambda = Lambda::start(&[]).await;
-    let next = lambda.next().await;
+    let (lambda, next) = Lambda::waiting(&[]).await;
     let posted = lambda.protobuf(SignalKind::Traces, &traces(3)).await;
     assert_eq!(said(&posted), "200 application/x-protobuf");
     assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 3)]);
@@ -36,19 +34,14 @@ async fn spans_are_written_to_stdout_before_acknowledgement() {
     assert_eq!(lambda.stdout.items(SignalKind::Traces), 8);
     let posted = lambda.protobuf(SignalKind::Logs, b"").await;
     assert_eq!(said(&posted), "200 application/x-protobuf", "nothing in it, nothing written");
-    next.answer(200, shutdown("spindown"));
-    let (_, stdout, counts) = lambda.ended().await;
+    let (stdout, counts) = lambda.end(next).await;
     assert_eq!(stdout.items(SignalKind::Traces), 8);
-    assert_eq!(
-        crate::fake_lambda::support::counts(&counts),
-        "received=3 requests=2 items=8 lines=2 events=1"
-    );
+    assert_eq!(support::counts(&counts), "received=3 requests=2 items=8 lines=2 events=1");
 }
 
 #[tokio::test]
 async fn json_requests_are_accepted_and_answered_in_json() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     let id = "0102030405060708";
     let span = json!({
         "traceId": format!("{id}{id}"),
@@ -70,8 +63,7 @@ async fn json_requests_are_accepted_and_answered_in_json() {
 
 #[tokio::test]
 async fn requests_without_a_service_name_get_the_function_name() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     let unknown = r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":
         {"stringValue":"unknown_service:node"}}]},"scopeLogs":[{"logRecords":[{}]}]}]}"#;
     let posted = lambda.otlp("/v1/logs", &[JSON], unknown.as_bytes()).await;
@@ -85,24 +77,18 @@ async fn requests_without_a_service_name_get_the_function_name() {
 
 #[tokio::test]
 async fn a_refusal_uses_the_content_type_of_the_request() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
+    let text = "OTLP is received at /v1/traces, /v1/metrics and /v1/logs";
     let posted = lambda.otlp("/v1/profiles", &[PROTOBUF], b"").await;
-    assert_eq!(
-        said(&posted),
-        "404 application/x-protobuf ···8OTLP is received at /v1/traces, /v1/metrics and /v1/logs"
-    );
+    assert_eq!(said(&posted), format!("404 application/x-protobuf ···8{text}"));
     let posted = lambda.otlp("/", &[JSON], b"{}").await;
-    assert_eq!(
-        said(&posted),
-        r#"404 application/json {"code":5,"message":"OTLP is received at /v1/traces, /v1/metrics and /v1/logs"}"#
-    );
+    let json = format!("{{\"code\":5,\"message\":\"{text}\"}}");
+    assert_eq!(said(&posted), format!("404 application/json {json}"));
 }
 
 #[tokio::test]
 async fn invalid_otlp_requests_are_rejected_and_not_written() {
-    let mut lambda = Lambda::start(&[]).await;
-    let next = lambda.next().await;
+    let (lambda, next) = Lambda::waiting(&[]).await;
     let whole = traces(3);
     let cut = &whole[..whole.len() - 1];
     let bomb = gzip::compress(6, &vec![0; 17 << 20]);
@@ -113,6 +99,8 @@ async fn invalid_otlp_requests_are_rejected_and_not_written() {
     };
     check("/v1/traces", &[("content-type", "text/plain")], b"", 415).await;
     check("/v1/traces", &[], b"", 415).await;
+    // gRPC needs HTTP/2.
+    check("/v1/traces", &[("content-type", "application/grpc")], b"", 415).await;
     check("/v1/traces", &[JSON, ("content-encoding", "br")], b"", 415).await;
     check("/v1/traces", &[PROTOBUF], cut, 400).await;
     check("/v1/logs", &[PROTOBUF], &whole, 400).await;
@@ -125,10 +113,9 @@ async fn invalid_otlp_requests_are_rejected_and_not_written() {
         (wrong_method.status, wrong_method.headers["allow"].to_str().unwrap()),
         (405, "POST")
     );
-    next.answer(200, shutdown("spindown"));
-    let (_, stdout, counts) = lambda.ended().await;
+    let (stdout, counts) = lambda.end(next).await;
     assert_eq!(stdout.text(), "");
-    assert_eq!(crate::fake_lambda::support::counts(&counts), "refused_invalid=10 events=1");
+    assert_eq!(support::counts(&counts), "refused_invalid=11 events=1");
 }
 
 /// A log that keeps warnings.
@@ -187,10 +174,7 @@ async fn invalid_utf8_is_replaced_instead_of_rejecting_the_request() {
     body[at + 2..at + 5].copy_from_slice(b"\xed\xa0\xbd");
     let posted = lambda.protobuf(SignalKind::Traces, &body).await;
     assert_eq!(said(&posted), "200 application/x-protobuf");
-    let request = read(lambda.stdout.text().trim_end()).decode::<wire::Traces>().unwrap().unwrap();
-    let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
-    let names: Vec<&str> =
-        scopes.flat_map(|scope| &scope.spans).map(|span| span.name.as_str()).collect();
+    let names: Vec<String> = lambda.stdout.spans().into_iter().map(|span| span.name).collect();
     assert_eq!(names, ["qu\u{fffd}\u{fffd}\u{fffd}", "query"]);
     body.pop();
     assert_eq!(lambda.protobuf(SignalKind::Traces, &body).await.status, 400);
@@ -198,16 +182,14 @@ async fn invalid_utf8_is_replaced_instead_of_rejecting_the_request() {
 
 #[tokio::test]
 async fn the_health_and_completion_routes_answer() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     assert_eq!(get(&lambda.receiver.to_string(), "/health").await.status, 200);
     assert_eq!(lambda.otlp("/invocation/complete", &[], b"").await.status, 200);
 }
 
 #[tokio::test]
 async fn a_full_pipe_refuses_requests_and_drops_lines_not_started() {
-    let mut lambda = Lambda::start(&[]).await;
-    let next = lambda.next().await;
+    let (lambda, next) = Lambda::waiting(&[]).await;
     lambda.stdout.fill(true);
     let begun = lambda.protobuf(SignalKind::Traces, &traces(1)).await;
     assert_eq!((begun.status, begun.headers["retry-after"].to_str().unwrap()), (503, "0"));
@@ -216,8 +198,7 @@ async fn a_full_pipe_refuses_requests_and_drops_lines_not_started() {
     lambda.stdout.fill(false);
     // Until the write that was stuck is over everything is refused at once.
     while lambda.protobuf(SignalKind::Traces, &traces(2)).await.status != 200 {}
-    next.answer(200, shutdown("spindown"));
-    let (_, stdout, counts) = lambda.ended().await;
+    let (stdout, counts) = lambda.end(next).await;
     assert_eq!(stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Traces, 2)]);
     assert_eq!(counts.get(Count::Ambiguous), 1);
     assert!(counts.get(Count::RefusedFull) >= 2);
@@ -225,16 +206,10 @@ async fn a_full_pipe_refuses_requests_and_drops_lines_not_started() {
 
 #[tokio::test]
 async fn the_inflated_size_of_concurrent_requests_is_bounded() {
-    let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     lambda.stdout.fill(true);
     // Of 16 MiB there is room for two of these, however small they come.
-    let mut body = Vec::new();
-    wire::protobuf::Writer::new(&mut body).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |span| span.string(5, &"x".repeat(7 << 20)));
-        });
-    });
+    let body = request_of(|span| span.string(5, &"x".repeat(7 << 20)));
     let body = gzip::compress(6, &body);
     let headers = [PROTOBUF, GZIP];
     let post = || async { lambda.otlp("/v1/traces", &headers, &body).await.status };
@@ -268,8 +243,7 @@ async fn status_of(lambda: &Lambda, request: &[u8]) -> String {
 
 #[tokio::test]
 async fn concurrent_chunked_requests_are_all_accepted() {
-    let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     let request = chunked(&traces(3));
     let post = || status_of(&lambda, &request);
     for _ in 0..10 {
@@ -280,8 +254,7 @@ async fn concurrent_chunked_requests_are_all_accepted() {
 
 #[tokio::test]
 async fn stalled_clients_do_not_block_other_requests() {
-    let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     let request = chunked(&traces(3));
     let mut silent = Vec::new();
     for _ in 0..20 {
@@ -295,8 +268,7 @@ async fn stalled_clients_do_not_block_other_requests() {
 
 #[tokio::test]
 async fn a_body_of_another_signal_is_rejected_with_its_path() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     let logs =
         r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}"#;
     let posted = lambda.otlp("/v1/traces", &[JSON], logs.as_bytes()).await;
@@ -305,12 +277,7 @@ async fn a_body_of_another_signal_is_rejected_with_its_path() {
     assert_eq!(lambda.otlp("/v1/logs", &[JSON], logs.as_bytes()).await.status, 200);
     assert_eq!(lambda.otlp("/v1/traces", &[JSON], b"{}").await.status, 200, "nothing is nothing");
     // As metrics they would have no data points, and none of their fields would be wrong.
-    let mut logs = Vec::new();
-    Writer::new(&mut logs).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |record| record.message(6, |attribute| attribute.string(1, "key")));
-        });
-    });
+    let logs = request_of(|record| record.message(6, |attribute| attribute.string(1, "key")));
     let posted = lambda.protobuf(SignalKind::Metrics, &logs).await;
     assert_eq!(posted.status, 400);
     assert!(said(&posted).contains("the body holds logs, which are received at /v1/logs"));
@@ -334,8 +301,7 @@ type Compress = fn(&[u8]) -> Vec<u8>;
 
 #[tokio::test]
 async fn a_body_is_inflated_by_its_content_encoding_within_limits() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     let whole = traces(3);
     let bomb = vec![0; 17 << 20];
     let codings: [(&str, Compress); _] =
@@ -359,8 +325,7 @@ async fn a_body_is_inflated_by_its_content_encoding_within_limits() {
 
 #[tokio::test]
 async fn the_identity_encoding_is_ignored_beside_gzip() {
-    let mut lambda = Lambda::start(&[]).await;
-    let _next = lambda.next().await;
+    let (lambda, _next) = Lambda::waiting(&[]).await;
     let body = gzip::compress(6, &traces(2));
     for (coding, status) in
         [("gzip, identity", 200), ("identity,GZIP", 200), ("gzip, gzip", 415), ("gzip, br", 415)]

@@ -8,8 +8,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use lambda_otlp_extension::{Config, Counts, Fatal};
-
+use lambda_otlp_extension::{Config, Count, Counts, Fatal};
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -21,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use wire::protobuf::Writer;
-use wire::{Metrics, SignalKind};
+use wire::{Metrics, SignalKind, Traces};
 
 /// A call that the extension made; the test answers it.
 pub(crate) struct Call {
@@ -68,27 +69,41 @@ impl Drop for Records {
     }
 }
 
-/// Lambda's answers before the first `next`.
-pub(crate) struct Script {
-    /// One for each try.
-    pub(crate) subscribe: &'static [u16],
-}
-
-impl Default for Script {
-    fn default() -> Self {
-        Self { subscribe: &[200] }
-    }
-}
-
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+/// The request id of the usual invocation.
+pub(crate) const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 
 impl Lambda {
     /// Starts the extension up to its first `next`, which waits for an answer.
     pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
-        Self::scripted(variables, Script::default()).await
+        Self::answering(variables, 200).await
     }
 
-    pub(crate) async fn scripted(variables: &[(&str, &str)], script: Script) -> Self {
+    /// Starts the extension, and takes its first `next`.
+    pub(crate) async fn waiting(variables: &[(&str, &str)]) -> (Self, Call) {
+        let mut lambda = Self::start(variables).await;
+        let next = lambda.next().await;
+        (lambda, next)
+    }
+
+    /// Starts the extension, and invokes the function.
+    pub(crate) async fn invoked(variables: &[(&str, &str)]) -> Self {
+        let mut lambda = Self::start(variables).await;
+        lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+        lambda
+    }
+
+    /// Starts the extension without telemetry, invokes the function, and takes the `next` behind that.
+    pub(crate) async fn untold(variables: &[(&str, &str)]) -> (Self, Call) {
+        let mut lambda = Self::answering(variables, 404).await;
+        lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+        let next = lambda.next().await;
+        (lambda, next)
+    }
+
+    /// Starts the extension, and answers its subscription with this status.
+    async fn answering(variables: &[(&str, &str)], subscription: u16) -> Self {
         let mut lambda = Self::begin(variables).await;
         let register = lambda.call("POST /2020-01-01/extension/register").await;
         assert_eq!(register.headers["Lambda-Extension-Name"], "lambda-otlp-extension");
@@ -98,9 +113,7 @@ impl Lambda {
             json!({"functionName": "orders", "functionVersion": "7", "handler": "bootstrap", "accountId": "123456789012"})
                 .to_string(),
         );
-        for status in script.subscribe {
-            lambda.subscribe(*status).await;
-        }
+        lambda.subscribe(subscription).await;
         lambda
     }
 
@@ -209,6 +222,32 @@ impl Lambda {
         self.otlp(kind.path(), &[("content-type", "application/x-protobuf")], body).await
     }
 
+    /// Tells of the handler's end, and waits for `next`.
+    pub(crate) async fn done(&mut self) -> Call {
+        self.telemetry(&[runtime_done(FIRST)]).await;
+        self.next().await
+    }
+
+    /// Waits for `next`, and ends the environment.
+    pub(crate) async fn shut_down(mut self) -> (Stdout, Arc<Counts>) {
+        let next = self.next().await;
+        self.end(next).await
+    }
+
+    /// Ends the environment.
+    pub(crate) async fn end(self, next: Call) -> (Stdout, Arc<Counts>) {
+        next.answer(200, shutdown("spindown"));
+        self.finished().await
+    }
+
+    /// Waits for the end of the extension, which has lost nothing that it acknowledged.
+    pub(crate) async fn finished(self) -> (Stdout, Arc<Counts>) {
+        let (ended, stdout, counts) = self.ended().await;
+        ended.unwrap();
+        assert_eq!(counts.get(Count::SpillLost), 0, "{counts}");
+        (stdout, counts)
+    }
+
     /// Waits for the end of the extension.
     pub(crate) async fn ended(self) -> (Result<(), Fatal>, Stdout, Arc<Counts>) {
         let ended = tokio::time::timeout(TIMEOUT, self.extension).await.expect("it ends");
@@ -220,6 +259,12 @@ pub(crate) fn invoke(request_id: &str, left: Duration) -> String {
     let arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders";
     json!({"eventType": "INVOKE", "requestId": request_id, "deadlineMs": in_ms(left), "invokedFunctionArn": arn})
         .to_string()
+}
+
+pub(crate) fn runtime_done(request_id: &str) -> Value {
+    json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
+        "requestId": request_id, "status": "success", "metrics": {"durationMs": 12.0, "producedBytes": 8},
+    }})
 }
 
 pub(crate) fn shutdown(reason: &str) -> String {
@@ -278,14 +323,26 @@ impl Stdout {
 
     /// The names of all metrics, in order, but for the extension's own.
     pub(crate) fn platform_metrics(&self) -> Vec<String> {
-        let text = self.text();
-        let requests = text.lines().map(read).filter_map(|request| request.decode::<Metrics>());
-        let resources = requests.flat_map(|request| request.unwrap().resource_metrics);
-        let metrics = resources.flat_map(|all| all.scope_metrics).flat_map(|scope| scope.metrics);
-        let mut names: Vec<_> = metrics.map(|metric| metric.name).collect();
+        let mut names: Vec<_> = self.metrics().into_iter().map(|metric| metric.name).collect();
         names.retain(|name| name.starts_with("aws.lambda."));
         names.sort();
         names
+    }
+
+    /// All metrics, in order.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        let text = self.text();
+        let metrics = text.lines().filter_map(|line| read(line).decode::<Metrics>());
+        let resources = metrics.flat_map(|metrics| metrics.unwrap().resource_metrics);
+        resources.flat_map(|of| of.scope_metrics).flat_map(|of| of.metrics).collect()
+    }
+
+    /// All spans, in order.
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        let text = self.text();
+        let traces = text.lines().filter_map(|line| read(line).decode::<Traces>());
+        let resources = traces.flat_map(|traces| traces.unwrap().resource_spans);
+        resources.flat_map(|of| of.scope_spans).flat_map(|of| of.spans).collect()
     }
 
     pub(crate) fn items(&self, kind: SignalKind) -> usize {
@@ -415,6 +472,14 @@ pub(crate) fn counts(counts: &Counts) -> String {
     let is_told =
         |part: &&str| !["_bytes=", "_ms=", "written="].iter().any(|name| part.contains(name));
     text.split(' ').filter(is_told).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns a request with one item. The requests of all signals have the same nesting.
+pub(crate) fn request_of(item: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes)
+        .message(1, |container| container.message(2, |scope| scope.message(2, item)));
+    bytes
 }
 
 /// Returns a request with this number of spans, none of them a root.

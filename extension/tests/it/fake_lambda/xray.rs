@@ -1,13 +1,12 @@
 //! Documents of X-Ray's SDKs, sent to the extension as to X-Ray's daemon.
 
-use crate::fake_lambda::direct::{FIRST, MINUTE, runtime_done, sending_to, sink};
+use crate::fake_lambda::direct::{sink, to};
 use crate::fake_lambda::lines::{root_of, start};
-use crate::fake_lambda::support::{Lambda, Script, invoke, now_ms, read, shutdown, traces};
+use crate::fake_lambda::support::{FIRST, Lambda, now_ms, read, request_of, shutdown, traces};
 use lambda_otlp_extension::Count;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use std::net::UdpSocket;
-use wire::Traces;
 
 const TRACE: &str = "1-5759e988-bd862e3fe1be46a994272793";
 const SEGMENT: [u8; 8] = [0x53, 0x99, 0x5c, 0x3f, 0x42, 0xcd, 0x8a, 0xd8];
@@ -39,26 +38,13 @@ fn in_progress(id: u64) -> Value {
     document
 }
 
-/// Ends the handler, and then the environment.
-async fn end(lambda: &mut Lambda) {
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    lambda.next().await.answer(200, shutdown("spindown"));
-}
-
-fn spans(stdout: &str) -> Vec<Span> {
-    let traces = stdout.lines().filter_map(|line| read(line).decode::<Traces>());
-    let resources = traces.flat_map(|traces| traces.unwrap().resource_spans);
-    resources.flat_map(|of| of.scope_spans).flat_map(|of| of.spans).collect()
-}
-
 fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
     spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:?}"))
 }
 
 #[tokio::test]
 async fn subsegments_are_children_of_the_invocations_span() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&[]).await;
     lambda.telemetry(&[start(FIRST)]).await;
     // The SDK for Python sends a subsegment before its parent.
     let mut below = subsegment(2);
@@ -66,10 +52,9 @@ async fn subsegments_are_children_of_the_invocations_span() {
     below["name"] = "DynamoDB".into();
     send_document(&lambda, &below);
     send_document(&lambda, &subsegment(1));
-    end(&mut lambda).await;
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    let spans = spans(&stdout.text());
+    let next = lambda.done().await;
+    let (stdout, counts) = lambda.end(next).await;
+    let spans = stdout.spans();
     let (own, call, of_invocation) =
         (named(&spans, "## handler"), named(&spans, "DynamoDB"), named(&spans, "orders"));
     assert_eq!(spans.len(), 3, "{spans:?}");
@@ -86,17 +71,15 @@ async fn subsegments_are_children_of_the_invocations_span() {
 
 #[tokio::test]
 async fn with_an_opentelemetry_root_subsegments_stay_below_the_invocation() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&[]).await;
     lambda.telemetry(&[start(FIRST)]).await;
     let trace_id = wire::ids::xray_trace_id(TRACE).unwrap();
     let root = root_of(FIRST, &trace_id);
     assert_eq!(lambda.protobuf(wire::SignalKind::Traces, &root).await.status, 200);
     send_document(&lambda, &subsegment(1));
-    end(&mut lambda).await;
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
-    let spans = spans(&stdout.text());
+    let next = lambda.done().await;
+    let (stdout, _) = lambda.end(next).await;
+    let spans = stdout.spans();
     let of_invocation = named(&spans, "aws.lambda.invocation");
     assert_eq!(of_invocation.span_id, SEGMENT);
     assert_eq!(of_invocation.parent_span_id, named(&spans, "handler").span_id);
@@ -108,8 +91,7 @@ const HEADER: &str = "{\"format\":\"json\",\"version\":1}\n";
 
 #[tokio::test]
 async fn a_malformed_datagram_is_counted_and_blocks_no_other() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&[]).await;
     let whole = format!("{HEADER}{}", subsegment(1));
     let cut = &whole.as_bytes()[..whole.len() - 9];
     for malformed in [b"".as_slice(), b"{}", b"{}\n{}", b"\xff", cut] {
@@ -121,28 +103,24 @@ async fn a_malformed_datagram_is_counted_and_blocks_no_other() {
     let mut document = subsegment(1);
     document["subsegments"] = json!([{"id": "short"}]);
     send_document(&lambda, &document);
-    end(&mut lambda).await;
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    assert_eq!(named(&spans(&stdout.text()), "## handler").end_time_unix_nano % 1_000_000, 0);
+    let next = lambda.done().await;
+    let (stdout, counts) = lambda.end(next).await;
+    assert_eq!(named(&stdout.spans(), "## handler").end_time_unix_nano % 1_000_000, 0);
     assert_eq!(counts.get(Count::XRayLost), 8, "{counts}");
 }
 
 #[tokio::test]
 async fn base64_otlp_datagrams_of_aws_distributions_are_accepted() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&[]).await;
     let metrics = metrics("Latency");
     for (prefix, request) in [("T1S", traces(3)), ("T1U", traces(3)), ("M1", metrics)] {
         let mut datagram = format!("{HEADER}{prefix}").into_bytes();
         wire::push_base64(&mut datagram, &request);
         send(&lambda, &datagram);
     }
-    end(&mut lambda).await;
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    let text = stdout.text();
-    let queries = spans(&text).into_iter().filter(|span| span.name == "query");
+    let next = lambda.done().await;
+    let (stdout, counts) = lambda.end(next).await;
+    let queries = stdout.spans().into_iter().filter(|span| span.name == "query");
     assert_eq!((queries.count(), counts.get(Count::XRayLost)), (6, 0));
     let has = |text: &[u8]| {
         let requests: Vec<wire::Request> = stdout.text().lines().map(read).collect();
@@ -153,57 +131,44 @@ async fn base64_otlp_datagrams_of_aws_distributions_are_accepted() {
 
 /// A request with a gauge of this name.
 fn metrics(name: &str) -> Vec<u8> {
-    let mut request = Vec::new();
-    wire::protobuf::Writer::new(&mut request).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |metric| {
-                metric.string(1, name);
-                metric.message(5, |gauge| gauge.message(1, |point| point.fixed64(4, 0)));
-            });
-        });
-    });
-    request
+    request_of(|metric| {
+        metric.string(1, name);
+        metric.message(5, |gauge| gauge.message(1, |point| point.fixed64(4, 0)));
+    })
 }
 
 #[tokio::test]
 async fn a_subsegment_in_progress_is_a_partial_span() {
     // Nothing completes it.
     let backend = sink().await;
-    let script = Script { subscribe: &[404] };
-    let mut lambda = sending_to(&backend, &[], script).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let next = lambda.next().await;
+    let (lambda, next) = Lambda::untold(&to(&backend, &[])).await;
     send_document(&lambda, &in_progress(1));
     next.answer(200, shutdown("timeout"));
-    lambda.ended().await.0.unwrap();
-    let found = |name: &str| backend.spans().iter().filter(|span| span.item.name == name).count();
-    assert_eq!(found("## handler"), 1);
+    lambda.finished().await;
+    let spans = backend.spans();
+    assert_eq!(spans.iter().filter(|span| span.item.name == "## handler").count(), 1);
 
     // The lines tell them apart too.
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&[]).await;
     send_document(&lambda, &in_progress(1));
     send_document(&lambda, &subsegment(1));
-    end(&mut lambda).await;
-    let (ended, stdout, _) = lambda.ended().await;
-    ended.unwrap();
+    let next = lambda.done().await;
+    let (stdout, _) = lambda.end(next).await;
     let text = stdout.text();
     let partial = text.lines().filter(|line| line.contains("\"partial\":true"));
     // The third is the invocation's.
-    assert_eq!((partial.count(), spans(&text).len()), (1, 3));
+    assert_eq!((partial.count(), stdout.spans().len()), (1, 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_subsegments_at_once_are_written_or_counted() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let mut lambda = Lambda::invoked(&[]).await;
     for id in 1..=1000 {
         send_document(&lambda, &subsegment(id));
     }
-    end(&mut lambda).await;
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    let written = spans(&stdout.text()).iter().filter(|span| span.name == "## handler").count();
+    let next = lambda.done().await;
+    let (stdout, counts) = lambda.end(next).await;
+    let written = stdout.spans().iter().filter(|span| span.name == "## handler").count();
     assert_eq!(written + usize::try_from(counts.get(Count::XRayLost)).unwrap(), 1000, "{counts}");
     assert!(written > 0, "{counts}");
 }
