@@ -111,7 +111,8 @@ async fn serve_http1(stream: TcpStream, service: Service) {
     drop(connection.await);
 }
 
-fn header<'h>(head: &'h Head, name: &str) -> Option<&'h str> {
+/// Returns the value of the first header with this name, if it is text.
+pub(crate) fn header<'h>(head: &'h Head, name: &str) -> Option<&'h str> {
     head.headers.get(name)?.to_str().ok()
 }
 

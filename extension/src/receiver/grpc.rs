@@ -4,7 +4,7 @@
 
 use super::body::{ACCEPTED, ContentCoding, Format, Framing};
 use super::response::{Encoding, Refusal, export_response};
-use crate::http::{Answer, Head};
+use crate::http::{Answer, Head, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -45,10 +45,6 @@ pub(super) fn signal_and_format(head: &Head) -> Result<(SignalKind, Format), Ref
     let compression = ContentCoding::of(header(head, "grpc-encoding"));
     let compression = compression.ok_or(Refusal::GrpcEncoding)?;
     Ok((kind, Format { encoding: Encoding::Protobuf, compression, framing: Framing::Message }))
-}
-
-fn header<'h>(head: &'h Head, name: &str) -> Option<&'h str> {
-    head.headers.get(name)?.to_str().ok()
 }
 
 /// Makes the answer to an accepted call. `rejected` items were too large for a line.
@@ -172,22 +168,6 @@ fn message(content: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::Request;
-
-    #[test]
-    fn a_grpc_call_is_recognized_by_version_and_content_type() {
-        let check = |version, content_type: &str, expected| {
-            let request = Request::post("/x").version(version).header(CONTENT_TYPE, content_type);
-            let (head, ()) = request.body(()).unwrap().into_parts();
-            assert_eq!(is_call(&head), expected, "{version:?} {content_type}");
-        };
-        check(Version::HTTP_2, "application/grpc", true);
-        check(Version::HTTP_2, "Application/gRPC+proto; charset=utf-8", true);
-        check(Version::HTTP_2, "application/grpc+json", false);
-        check(Version::HTTP_2, "application/grpc-web", false);
-        check(Version::HTTP_2, "application/x-protobuf", false);
-        check(Version::HTTP_11, "application/grpc", false);
-    }
 
     #[test]
     fn grpc_messages_are_percent_encoded() {
