@@ -174,6 +174,30 @@ async fn story(folder: &Path, change: impl FnOnce(FunctionSpec) -> FunctionSpec)
     Story::with(&program(), |spec| change(spec.env(PANICS, folder))).await
 }
 
+/// A function beside such an extension, which sends to the sink.
+async fn direct(folder: &Path, sink: &Sink, flush_timeout: &str) -> Story {
+    story(folder, |spec| {
+        spec.env("LAMBDA_OTLP_OUTPUT", "otlp")
+            .env("LAMBDA_OTLP_ENDPOINT", sink.base())
+            .env("OTEL_LAMBDA_FLUSH_TIMEOUT", flush_timeout)
+    })
+    .await
+}
+
+/// A backend that always answers like this.
+async fn answering(answer: ScriptedResponse) -> Sink {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    sink.inject(Faults::seeded(1, 1.0).among([answer]));
+    sink
+}
+
+/// Invokes the function that often; each sends this number of spans.
+async fn invoke(story: &mut Story, times: usize, spans: usize) {
+    for _ in 0..times {
+        story.invoke(json!({"spans": [spans], "root": true})).await;
+    }
+}
+
 /// Invokes the function until the extension has panicked there.
 async fn panic_at(story: &mut Story, folder: &Path, place: &PanicPlace) {
     std::fs::write(place.path(folder), "once").unwrap();
@@ -195,18 +219,18 @@ fn own(log: &Log) -> Vec<&String> {
     log.text.iter().filter(|line| line.contains("lambda-otlp-extension: ")).collect()
 }
 
-/// Checks that no invocation failed, no acknowledged item is lost, and each place of a panic is logged once, without its message.
-fn check(results: &[String], log: &Log, places: usize) {
+/// Ends the environment. No invocation failed, no acknowledged item is lost, and the place of the panic is logged once, without
+/// its message.
+async fn ended(story: Story) -> Log {
+    let results = story.results();
     assert!(results.iter().all(|result| result == "\"done\""), "{results:?}");
+    let log = story.end(End::Shutdown).await;
     let lost: Vec<_> = log.wrong.iter().filter(|id| !log.own.contains_key(id)).collect();
-    assert_eq!(lost, [&0; 0], "{:?}", own(log));
-    assert_eq!(
-        said(log, "the extension panicked and continues, please report this"),
-        places,
-        "{:?}",
-        own(log)
-    );
-    assert_eq!(said(log, "secret"), 0, "{:?}", own(log));
+    assert_eq!(lost, [&0; 0], "{:?}", own(&log));
+    let panicked = "the extension panicked and continues, please report this";
+    assert_eq!(said(&log, panicked), 1, "{:?}", own(&log));
+    assert_eq!(said(&log, "secret"), 0, "{:?}", own(&log));
+    log
 }
 
 /// A story that is told when it is polled.
@@ -240,16 +264,10 @@ async fn on_stdout() {
         let folder = tempfile::tempdir().unwrap();
         let mut story = story(folder.path(), |spec| spec).await;
         // From the fourth invocation on, `next` is called at once, so that it is outstanding during the panic.
-        for _ in 0..4 {
-            story.invoke(json!({"spans": [2], "root": true})).await;
-        }
+        invoke(&mut story, 4, 2).await;
         panic_at(&mut story, folder.path(), &place).await;
-        for _ in 0..4 {
-            story.invoke(json!({"spans": [2], "root": true})).await;
-        }
-        let results = story.results();
-        let log = story.end(End::Shutdown).await;
-        check(&results, &log, 1);
+        invoke(&mut story, 4, 2).await;
+        let log = ended(story).await;
         assert!(log.acknowledged >= 16, "{}: {}", place.file, log.acknowledged);
     }
 }
@@ -257,22 +275,12 @@ async fn on_stdout() {
 async fn in_direct_mode() {
     for place in [REQUEST, DELIVERY, EVENT, INVOCATION, FLUSH_BEGIN, FLUSH] {
         for answer in [ScriptedResponse::Status(503), ScriptedResponse::held()] {
-            let sink = Sink::builder().no_window().start().await.unwrap();
-            sink.inject(Faults::seeded(1, 1.0).among([answer]));
+            let sink = answering(answer).await;
             let folder = tempfile::tempdir().unwrap();
-            let mut story = story(folder.path(), |spec| {
-                spec.env("LAMBDA_OTLP_OUTPUT", "otlp")
-                    .env("LAMBDA_OTLP_ENDPOINT", sink.base())
-                    .env("OTEL_LAMBDA_FLUSH_TIMEOUT", "100ms")
-            })
-            .await;
+            let mut story = direct(folder.path(), &sink, "100ms").await;
             panic_at(&mut story, folder.path(), &place).await;
-            for _ in 0..4 {
-                story.invoke(json!({"spans": [5], "root": true})).await;
-            }
-            let results = story.results();
-            let log = story.end(End::Shutdown).await;
-            check(&results, &log, 1);
+            invoke(&mut story, 4, 5).await;
+            let log = ended(story).await;
             assert!(log.acknowledged >= 20, "{}: {}", place.file, log.acknowledged);
             assert_eq!(log.spilled_lines, log.otlp_lines, "{:?}", own(&log));
         }
@@ -282,51 +290,31 @@ async fn in_direct_mode() {
 /// Telemetry goes on beside requests, deliveries and events that always panic.
 async fn always() {
     for place in [DELIVERY, EVENT, INVOCATION, FLUSH_BEGIN, FLUSH] {
-        let sink = Sink::builder().no_window().start().await.unwrap();
-        sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::Status(503)]));
+        let sink = answering(ScriptedResponse::Status(503)).await;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(place.path(folder.path()), "always").unwrap();
-        let mut story = story(folder.path(), |spec| {
-            spec.env("LAMBDA_OTLP_OUTPUT", "otlp").env("LAMBDA_OTLP_ENDPOINT", sink.base())
-        })
-        .await;
-        for _ in 0..8 {
-            story.invoke(json!({"spans": [5], "root": true})).await;
-        }
-        let results = story.results();
-        let log = story.end(End::Shutdown).await;
-        check(&results, &log, 1);
+        let mut story = direct(folder.path(), &sink, "1s").await;
+        invoke(&mut story, 8, 5).await;
+        let log = ended(story).await;
         assert_eq!(log.acknowledged, 40, "{}", place.file);
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(REQUEST.path(folder.path()), "always").unwrap();
     let mut story = story(folder.path(), |spec| spec).await;
-    for _ in 0..3 {
-        story.invoke(json!({"spans": [2], "root": true})).await;
-    }
-    let results = story.results();
-    let log = story.end(End::Shutdown).await;
-    check(&results, &log, 1);
+    invoke(&mut story, 3, 2).await;
+    let log = ended(story).await;
     assert_eq!((log.acknowledged, log.made.len()), (0, 3), "the invocations' own spans");
 }
 
 /// The flush at SHUTDOWN panics.
 async fn at_the_end() {
-    let sink = Sink::builder().no_window().start().await.unwrap();
-    sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::Status(503)]));
+    let sink = answering(ScriptedResponse::Status(503)).await;
     for place in [FLUSH_BEGIN, FLUSH] {
         let folder = tempfile::tempdir().unwrap();
-        let mut story = story(folder.path(), |spec| {
-            spec.env("LAMBDA_OTLP_OUTPUT", "otlp")
-                .env("LAMBDA_OTLP_ENDPOINT", sink.base())
-                .env("OTEL_LAMBDA_FLUSH_TIMEOUT", "0")
-        })
-        .await;
+        let mut story = direct(folder.path(), &sink, "0").await;
         story.invoke(json!({"spans": [5], "root": true})).await;
         std::fs::write(place.path(folder.path()), "once").unwrap();
-        let results = story.results();
-        let log = story.end(End::Shutdown).await;
-        check(&results, &log, 1);
+        let log = ended(story).await;
         assert_eq!((&log.wrong[..], log.acknowledged), (&[][..], 5), "{:?}", log.text);
         assert_eq!(said(&log, "telemetry was lost in this environment"), 1, "{:?}", own(&log));
     }
@@ -471,11 +459,7 @@ fn full_stderr() {
 async fn reading() {
     let folder = tempfile::tempdir().unwrap();
     let mut story = story(folder.path(), |spec| spec.env(READING, "true")).await;
-    for _ in 0..3 {
-        story.invoke(json!({"spans": [2], "root": true})).await;
-    }
-    let results = story.results();
-    let log = story.end(End::Shutdown).await;
-    check(&results, &log, 1);
+    invoke(&mut story, 3, 2).await;
+    let log = ended(story).await;
     assert_eq!(log.made.len(), 3, "the invocations' own spans");
 }

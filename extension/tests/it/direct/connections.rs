@@ -9,6 +9,7 @@ use simulator::sink::Sink;
 use simulator::sink::grpc::GrpcFront;
 use simulator::sink::tls::{Authority, TlsFront};
 use std::net::SocketAddr;
+use tokio::net::TcpListener;
 
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
 /// The password of the backend's user.
@@ -272,33 +273,19 @@ async fn spans_are_spilled_if_the_proxy_fails() {
 }
 
 #[tokio::test]
-async fn spans_are_spilled_if_the_proxy_refuses_the_host() {
-    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+async fn a_proxy_that_refuses_the_host_or_is_unreachable_is_named_in_the_log() {
     let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned();
-    let proxy = HttpProxy::start(ProxyAnswer::Says(refusal)).await;
-    let (file, url) = (trusted(&authority), url_of(&proxy));
-    let variables =
-        [("HTTPS_PROXY", &*url), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
-    let account = told_with(&sink, "https://o2.internal/api/default", &variables).await;
-    let expected = format!(
-        "cannot reach o2.internal:443 through the proxy {}: the proxy answered 403",
-        proxy.address()
-    );
-    let line = all_is_spilled(&account);
-    assert!(line.contains(&expected), "{line}");
-}
-
-#[tokio::test]
-async fn an_unreachable_proxy_is_named_in_the_log() {
-    let closed: SocketAddr =
-        tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let url = format!("http://{USER}{closed}");
-    let account =
-        told_with(&sink().await, "https://o2.internal/api/default", &[("HTTPS_PROXY", &url)]).await;
-    let expected =
-        format!("cannot reach o2.internal:443 through the proxy {closed}: connection refused");
-    let line = all_is_spilled(&account);
-    assert!(line.contains(&expected), "{line}");
+    let refusing = HttpProxy::start(ProxyAnswer::Says(refusal)).await.address();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for (proxy, why) in [(refusing, "the proxy answered 403"), (closed, "connection refused")] {
+        let url = format!("http://{USER}{proxy}");
+        let variables = [("HTTPS_PROXY", &*url)];
+        let endpoint = "https://o2.internal/api/default";
+        let account = told_with(&sink().await, endpoint, &variables).await;
+        let line = all_is_spilled(&account);
+        let expected = format!("cannot reach o2.internal:443 through the proxy {proxy}: {why}");
+        assert!(line.contains(&expected), "{line}");
+    }
 }
 
 #[tokio::test]
