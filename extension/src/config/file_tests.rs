@@ -84,25 +84,51 @@ fn the_file_path_is_configurable_and_the_task_root_defaulted() {
     assert!(complaint.contains("LAMBDA_OTLP_CA_FILE: /var/task/ca.pem: "), "{complaint}");
 }
 
+const DJV3: (&str, &str) = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com");
+const DJV3_HEADERS: (&str, &str) =
+    ("LAMBDA_OTEL_EXPORTER_HEADERS", "authorization=Basic%20ZGp2Mw==");
+
 #[test]
-fn variables_override_the_file_but_keep_headers_with_their_endpoint() {
-    let check = |variables: &[(&str, &str)], url: &str, authorization: &str| {
-        let config = config(FILE, variables);
-        let expected = (format!("{url}/v1/traces"), authorization.to_owned());
+fn variables_override_djv3s_and_the_file_but_headers_stay_with_their_endpoint() {
+    let check = |text: &str, variables: &[(&str, &str)], expected: [&str; 3]| {
+        let [host, authorization, complaint] = expected;
+        let config = config(text, variables);
+        let expected = (format!("https://{host}/v1/traces"), authorization.to_owned());
         assert_eq!(destination(&config), expected, "{variables:?}");
-        config.complaint()
+        assert_eq!(config.complaint(), complaint, "{variables:?}");
     };
-    let (file, secret) = ("https://file.example.com/api/default", "Basic aHVudGVyMg==, 100 %");
+    let (file, secret) = ("file.example.com/api/default", "Basic aHVudGVyMg==, 100 %");
+    let (djv3, of_djv3) = ("djv3.example.com", "Basic ZGp2Mw==");
     let own = ("LAMBDA_OTLP_ENDPOINT", "https://own.example.com");
     let otel = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com");
+    // djv3's documentation has the function's SDK send to the extension.
     let here = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
-    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic b3RlbA==");
-    assert_eq!(check(&[here], file, secret), "");
-    assert_eq!(check(&[headers], file, "Basic b3RlbA=="), "");
-    let said =
+    let unused =
         "lambda-otlp.toml: these keys are not used: exporter.headers (another endpoint is used)";
-    assert_eq!(check(&[own], "https://own.example.com", ""), said);
-    assert_eq!(check(&[otel], "https://otel.example.com", ""), said);
+    check(FILE, &[here], [file, secret, ""]);
+    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic b3RlbA==");
+    check(FILE, &[headers], [file, "Basic b3RlbA==", ""]);
+    check(FILE, &[own], ["own.example.com", "", unused]);
+    check(FILE, &[otel], ["otel.example.com", "", unused]);
+    check(FILE, &[DJV3], [djv3, "", unused]);
+    check("", &[DJV3, DJV3_HEADERS], [djv3, of_djv3, ""]);
+    check("", &[DJV3, DJV3_HEADERS, here], [djv3, of_djv3, ""]);
+    let unused = "LAMBDA_OTEL_*: these variables are not used: LAMBDA_OTEL_EXPORTER_ENDPOINT (another endpoint is used), \
+                  LAMBDA_OTEL_EXPORTER_HEADERS (another endpoint is used)";
+    check("", &[DJV3, DJV3_HEADERS, own], ["own.example.com", "", unused]);
+    check("", &[DJV3, DJV3_HEADERS, otel], ["otel.example.com", "", unused]);
+    // One of the two comes from the file, the other from a variable.
+    let endpoint = "[exporter]\nendpoint = \"https://file.example.com\"\n";
+    let headers = ("LAMBDA_OTEL_EXPORTER_HEADERS", r#"{"authorization"=Basic b3RoZXI=}"#);
+    check(endpoint, &[headers], ["file.example.com", "Basic b3RoZXI=", ""]);
+    let headers = "[exporter]\nheaders = { authorization = \"Basic aHVudGVyMg==\" }\n";
+    check(headers, &[DJV3], [djv3, "Basic aHVudGVyMg==", ""]);
+    let alone = config(headers, &[]).complaint();
+    assert!(alone.ends_with("exporter.headers (another endpoint is used)"), "{alone}");
+}
+
+#[test]
+fn openobserves_variables_override_the_file() {
     let o2 = [("O2_ORGANIZATION_ID", "shop"), ("O2_AUTHORIZATION_HEADER", "Basic bzI=")];
     let config = config(FILE, &[o2[0], o2[1], ("O2_FLUSH_INTERVAL_MS", "9000")]);
     let Output::Json(direct) = &config.choice.output else { panic!("{:?}", config.choice) };
@@ -183,33 +209,14 @@ fn djv3_variables_are_supported_and_override_the_file() {
 }
 
 #[test]
-fn our_and_opentelemetry_variables_override_those_of_djv3() {
-    let endpoint = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com");
-    let headers = ("LAMBDA_OTEL_EXPORTER_HEADERS", "authorization=Basic%20ZGp2Mw==");
-    let check = |more: &[(&str, &str)], url: &str, authorization: &str| {
-        let config = config("", &[&[endpoint, headers], more].concat());
-        let expected = (format!("{url}/v1/traces"), authorization.to_owned());
-        assert_eq!(destination(&config), expected, "{more:?}");
-        config.complaint()
-    };
-    let (djv3, secret) = ("https://djv3.example.com", "Basic ZGp2Mw==");
-    assert_eq!(check(&[], djv3, secret), "");
-    // Where his documentation has the function's SDK send to the extension.
-    let here = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
-    assert_eq!(check(&[here], djv3, secret), "");
-    let said = "LAMBDA_OTEL_*: these variables are not used: LAMBDA_OTEL_EXPORTER_ENDPOINT (another endpoint is used), \
-                LAMBDA_OTEL_EXPORTER_HEADERS (another endpoint is used)";
-    for name in ["LAMBDA_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
-        let other = (name, "https://other.example.com");
-        assert_eq!(check(&[other], "https://other.example.com", ""), said, "{name}");
-    }
+fn our_and_opentelemetry_times_override_those_of_djv3() {
     let pairs = [
-        ("LAMBDA_OTEL_EXPORTER_TIMEOUT", "700", "OTEL_EXPORTER_OTLP_TIMEOUT"),
-        ("LAMBDA_OTEL_FLUSH_INTERVAL", "700", "O2_FLUSH_INTERVAL_MS"),
-        ("LAMBDA_OTEL_FLUSH_TIMEOUT", "700", "OTEL_LAMBDA_FLUSH_TIMEOUT"),
+        ("LAMBDA_OTEL_EXPORTER_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"),
+        ("LAMBDA_OTEL_FLUSH_INTERVAL", "O2_FLUSH_INTERVAL_MS"),
+        ("LAMBDA_OTEL_FLUSH_TIMEOUT", "OTEL_LAMBDA_FLUSH_TIMEOUT"),
     ];
-    for (theirs, value, ours) in pairs {
-        let config = config("", &[endpoint, (theirs, value), (ours, "900ms")]);
+    for (theirs, ours) in pairs {
+        let config = config("", &[DJV3, (theirs, "700"), (ours, "900ms")]);
         let Output::Otlp(direct) = &config.choice.output else { panic!() };
         let times =
             [direct.destination.request_timeout, direct.flush.interval, direct.flush.timeout];
@@ -219,32 +226,11 @@ fn our_and_opentelemetry_variables_override_those_of_djv3() {
 }
 
 #[test]
-fn headers_set_with_an_endpoint_are_sent_to_no_other() {
-    let endpoint = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com");
-    let headers = ("LAMBDA_OTEL_EXPORTER_HEADERS", r#"{"authorization"=Basic b3RoZXI=}"#);
-    let url = |host: &str| format!("https://{host}.example.com/v1/traces");
-    let with = config(FILE, &[endpoint]);
-    assert_eq!(destination(&with), (url("djv3"), String::new()));
-    let said =
-        "lambda-otlp.toml: these keys are not used: exporter.headers (another endpoint is used)";
-    assert_eq!(with.complaint(), said);
-    let file = "[exporter]\nendpoint = \"https://file.example.com\"\n";
-    assert_eq!(destination(&config(file, &[headers])), (url("file"), "Basic b3RoZXI=".into()));
-    let file = "[exporter]\nheaders = { authorization = \"Basic aHVudGVyMg==\" }\n";
-    assert_eq!(destination(&config(file, &[endpoint])), (url("djv3"), "Basic aHVudGVyMg==".into()));
-    assert!(config(file, &[]).complaint().ends_with("exporter.headers (another endpoint is used)"));
-}
-
-#[test]
 fn headers_do_not_go_to_the_endpoint_that_an_sdk_has_for_one_signal() {
-    let djv3 = [
-        ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com"),
-        ("LAMBDA_OTEL_EXPORTER_HEADERS", "authorization=Basic%20ZGp2Mw=="),
-    ];
     for signal in ["TRACES", "METRICS", "LOGS"] {
         let name = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
         let of_sdk = (name.as_str(), "https://sdk.example.com/v1/any");
-        for config in [config("", &[djv3[0], djv3[1], of_sdk]), config(FILE, &[of_sdk])] {
+        for config in [config("", &[DJV3, DJV3_HEADERS, of_sdk]), config(FILE, &[of_sdk])] {
             let Output::Otlp(direct) = &config.choice.output else { panic!("{signal}") };
             let endpoints = format!("{:?}", direct.destination.endpoints);
             assert!(!endpoints.contains("sdk.example.com"), "{signal}: {endpoints}");
@@ -254,29 +240,19 @@ fn headers_do_not_go_to_the_endpoint_that_an_sdk_has_for_one_signal() {
 }
 
 #[test]
-fn credentials_for_openobserve_may_come_from_our_variables() {
-    let djv3 = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com");
+fn openobserve_gets_all_signals_with_its_own_credentials_or_ours() {
     let organization = ("O2_ORGANIZATION_ID", "shop");
     let headers = ("LAMBDA_OTLP_HEADERS", "x-a=b,Authorization=Basic%20b3Vycw==");
-    let with = config("", &[organization, headers, djv3]);
-    let Output::Json(direct) = &with.choice.output else { panic!("{:?}", with.choice) };
-    let url = "https://api.openobserve.ai/api/shop/v1/traces";
-    assert_eq!(direct.destination.endpoints.of(SignalKind::Traces).as_str(), url);
+    let of_traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://sdk.example.com/v1/traces");
+    let own = ("O2_AUTHORIZATION_HEADER", "Basic bzI=");
+    for variables in [[organization, headers, DJV3], [organization, own, of_traces]] {
+        let config = config("", &variables);
+        let Output::Json(direct) = &config.choice.output else { panic!("{:?}", config.choice) };
+        let url = "https://api.openobserve.ai/api/shop/v1/traces";
+        assert_eq!(direct.destination.endpoints.of(SignalKind::Traces).as_str(), url);
+    }
     let without = [organization, ("LAMBDA_OTLP_HEADERS", "x-a=b")];
     assert_eq!(config("", &without).choice.output, Output::Stdout);
-}
-
-#[test]
-fn an_endpoint_for_one_signal_leaves_the_others_to_openobserve() {
-    let variables = [
-        ("O2_ORGANIZATION_ID", "shop"),
-        ("O2_AUTHORIZATION_HEADER", "Basic bzI="),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://sdk.example.com/v1/traces"),
-    ];
-    let config = config("", &variables);
-    let Output::Json(direct) = &config.choice.output else { panic!("{:?}", config.choice) };
-    let url = "https://api.openobserve.ai/api/shop/v1/traces";
-    assert_eq!(direct.destination.endpoints.of(SignalKind::Traces).as_str(), url);
 }
 
 #[test]

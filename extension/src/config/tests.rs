@@ -23,9 +23,7 @@ fn the_lambda_config_ignores_variables_not_set_by_lambda() {
         ("LAMBDA_OTLP_CONFIG_FILE", "/dev/null"),
         ("OTEL_SERVICE_NAME", "another"),
     ];
-    let source: BTreeMap<String, String> =
-        variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    assert_eq!(Config::of_lambda(&source), config(&variables[..2]));
+    assert_eq!(Config::of_lambda(&variables), config(&variables[..2]));
 }
 
 #[test]
@@ -36,37 +34,31 @@ fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
 }
 
 #[test]
-fn the_receiver_port_follows_the_sdk_endpoint() {
-    let check = |variables: &[(&str, &str)], expected| {
-        assert_eq!(config(variables).receiver_port, expected, "{variables:?}");
+fn the_receiver_ports_follow_the_sdk_endpoint() {
+    let check = |variables: &[(&str, &str)], port, may_move| {
+        let config = config(variables);
+        let may_move_here = config.receiver_port_told == PortTold::Nobody;
+        assert_eq!((config.receiver_port, may_move_here), (port, may_move), "{variables:?}");
+        // With another port, another extension may use the default ports, or the receiver has the one of gRPC.
+        assert_eq!(config.grpc_port(), (port == 4318).then_some(4317), "{variables:?}");
     };
     let endpoint = |value| ("OTEL_EXPORTER_OTLP_ENDPOINT", value);
-    check(&[], 4318);
-    let may_move =
-        |variables: &[(&str, &str)]| config(variables).receiver_port_told == PortTold::Nobody;
-    assert!(may_move(&[]) && may_move(&[endpoint("https://o2.example.com")]));
-    assert!(!may_move(&[endpoint("http://localhost:4318")]));
-    assert!(!may_move(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]));
     let of_traces = |url| ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url);
-    assert!(!may_move(&[of_traces("http://localhost:4318/v1/traces")]));
-    assert!(may_move(&[of_traces("https://o2.example.com/v1/traces")]));
-    check(&[endpoint("http://127.0.0.1:14318")], 14318);
-    check(&[endpoint("http://localhost")], 4318);
-    check(&[endpoint("https://o2.example.com:443")], 4318);
-    check(&[endpoint("http://localhost:5000"), ("OTEL_LAMBDA_RECEIVER_PORT", "6000")], 6000);
-    check(&[endpoint("http://localhost:5000"), ("OTEL_LAMBDA_RECEIVER_PORT", "0")], 5000);
-    check(&[("OTEL_LAMBDA_RECEIVER_PORT", "70000")], 4318);
-}
-
-#[test]
-fn the_grpc_port_opens_only_with_the_default_http_port() {
-    assert_eq!(config(&[]).grpc_port(), Some(4317));
-    assert_eq!(config(&[("OTEL_LAMBDA_RECEIVER_PORT", "6000")]).grpc_port(), None);
-    // Then the receiver itself is there.
-    assert_eq!(
-        config(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")]).grpc_port(),
-        None
-    );
+    let port = |value| ("OTEL_LAMBDA_RECEIVER_PORT", value);
+    check(&[], 4318, true);
+    check(&[endpoint("https://o2.example.com")], 4318, true);
+    check(&[endpoint("https://o2.example.com:443")], 4318, true);
+    check(&[of_traces("https://o2.example.com/v1/traces")], 4318, true);
+    check(&[of_traces("http://localhost:4318/v1/traces")], 4318, false);
+    check(&[endpoint("http://localhost:4318")], 4318, false);
+    check(&[endpoint("http://localhost")], 4318, false);
+    check(&[endpoint("http://localhost:4317")], 4317, false);
+    check(&[endpoint("http://127.0.0.1:14318")], 14318, false);
+    check(&[endpoint("http://localhost:5000"), port("6000")], 6000, false);
+    check(&[endpoint("http://localhost:5000"), port("0")], 5000, false);
+    check(&[port("4318")], 4318, false);
+    check(&[port("6000")], 6000, false);
+    check(&[port("70000")], 4318, true);
 }
 
 #[test]
