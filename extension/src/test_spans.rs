@@ -42,6 +42,14 @@ pub(crate) fn traces(spans: &[Span]) -> Request {
     Request::trusted(SignalKind::Traces, bytes)
 }
 
+/// Returns a request with one item. The requests of all signals have the same nesting.
+pub(crate) fn one_item(kind: SignalKind, item: impl FnOnce(&mut Writer<'_>)) -> Request {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes)
+        .message(1, |container| container.message(2, |scope| scope.message(2, item)));
+    Request::trusted(kind, bytes)
+}
+
 fn attribute(out: &mut Writer<'_>, number: u32, key: &str, value: &str) {
     out.message(number, |attribute| {
         attribute.string(1, key);

@@ -91,7 +91,6 @@ impl FunctionIdentity {
 mod tests {
     use super::*;
     use opentelemetry_proto::tonic::resource::v1::Resource;
-    use std::collections::BTreeMap;
 
     fn described(resource: Option<Resource>) -> String {
         let attributes = resource.unwrap().attributes.into_iter();
@@ -114,9 +113,7 @@ mod tests {
             ("AWS_REGION", "eu-west-1"),
             ("OTEL_SERVICE_NAME", "shop"),
         ];
-        let source: BTreeMap<String, String> =
-            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let config = Config::from_source(&source);
+        let config = Config::from_source(&variables);
         let registration = Registration {
             function_name: "orders".to_owned(),
             function_version: "7".to_owned(),

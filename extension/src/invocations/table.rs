@@ -524,9 +524,14 @@ mod tests {
         /// A whole invocation from start to report, with a second between its parts.
         fn invocation(&mut self, request_id: &str, ms: u64) {
             self.invoke(request_id, ms);
+            self.handler(request_id, ms);
+            self.event(EventKind::Report, request_id, ms + 2000);
+        }
+
+        /// Start and end of the handler, a second apart.
+        fn handler(&mut self, request_id: &str, ms: u64) {
             self.event(EventKind::Start, request_id, ms);
             self.event(EventKind::RuntimeDone, request_id, ms + 1000);
-            self.event(EventKind::Report, request_id, ms + 2000);
         }
 
         fn root_by_otlp(&mut self, request_id: Option<&str>, start_ms: u64) {
@@ -582,27 +587,6 @@ mod tests {
         assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
         assert_eq!(story.due(), "");
         assert_eq!(story.close("spindown", 20_000), "");
-    }
-
-    #[test]
-    fn an_invocation_with_a_root_becomes_its_internal_child() {
-        let mut by_record = Story::new(&[]);
-        by_record.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
-        by_record.invocation(FIRST, 10_000);
-        assert_eq!(by_record.due(), "internal of 1000 ms, child of the function's root, ok");
-
-        for named in [Some(FIRST), None] {
-            let mut by_otlp = Story::new(&[]);
-            by_otlp.invoke(FIRST, 10_000);
-            by_otlp.root_by_otlp(named, 10_005);
-            by_otlp.event(EventKind::Start, FIRST, 10_000);
-            by_otlp.event(EventKind::RuntimeDone, FIRST, 11_000);
-            assert_eq!(
-                by_otlp.due(),
-                "internal of 1000 ms, child of the function's root, ok",
-                "{named:?}"
-            );
-        }
     }
 
     #[test]
@@ -712,8 +696,7 @@ mod tests {
         story.table.roots(vec![other.clone()]);
         story.root_by_otlp(Some(FIRST), 10_005);
         story.table.roots(vec![other]);
-        story.event(EventKind::Start, FIRST, 10_000);
-        story.event(EventKind::RuntimeDone, FIRST, 11_000);
+        story.handler(FIRST, 10_000);
         assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
     }
 
@@ -724,8 +707,7 @@ mod tests {
             story.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
             story.invoke(FIRST, 10_000);
             story.root_by_otlp(Some(FIRST), 10_005);
-            story.event(EventKind::Start, FIRST, 10_000);
-            story.event(EventKind::RuntimeDone, FIRST, 11_000);
+            story.handler(FIRST, 10_000);
             assert_eq!(story.due(), expected, "{choice}");
             assert_eq!(story.close("timeout", 20_000), "", "{choice}");
         };
@@ -769,20 +751,17 @@ mod tests {
         assert_eq!(story.due(), "internal of 0 ms, child of the function's root, ok");
         // The batch of the second comes when the environment wakes for the next.
         story.invoke(SECOND, 20_000);
-        story.event(EventKind::Start, SECOND, 20_000);
-        story.event(EventKind::RuntimeDone, SECOND, 21_000);
+        story.handler(SECOND, 20_000);
         assert_eq!(story.due(), "");
         story.event(EventKind::Report, SECOND, 22_000);
         story.invoke("third", 30_000);
         story.root_by_otlp(Some(SECOND), 20_010);
         assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
         // The wait for an unsampled root ends with the next invocation.
-        story.event(EventKind::Start, "third", 30_000);
-        story.event(EventKind::RuntimeDone, "third", 31_000);
+        story.handler("third", 30_000);
         assert_eq!(story.due(), "");
         story.invoke("fourth", 40_000);
-        story.event(EventKind::Start, "fourth", 40_000);
-        story.event(EventKind::RuntimeDone, "fourth", 41_000);
+        story.handler("fourth", 40_000);
         assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
         assert_eq!(story.close("spindown", 50_000), "server of 1000 ms, no parent, ok");
     }
@@ -792,8 +771,7 @@ mod tests {
         let mut story = Story::new(&[]);
         story.table.sends_roots = true;
         story.invoke(FIRST, 10_000);
-        story.event(EventKind::Start, FIRST, 10_000);
-        story.event(EventKind::RuntimeDone, FIRST, 11_000);
+        story.handler(FIRST, 10_000);
         story.invoke(SECOND, 20_000);
         assert_eq!(story.due(), "");
         story.root_by_otlp(None, 10_005);
@@ -804,8 +782,7 @@ mod tests {
     fn the_report_ends_the_span_if_configured() {
         let mut story = Story::new(&[("LAMBDA_OTLP_SPAN_END", "report")]);
         story.invoke(FIRST, 10_000);
-        story.event(EventKind::Start, FIRST, 10_000);
-        story.event(EventKind::RuntimeDone, FIRST, 11_000);
+        story.handler(FIRST, 10_000);
         assert_eq!(story.due(), "");
         story.event(EventKind::Report, FIRST, 12_000);
         assert_eq!(story.due(), "server of 2000 ms, no parent, ok");

@@ -6,21 +6,15 @@ use crate::test_spans::{Span, traces};
 use extensions_api::Registration;
 use platform::{Identity, LineSource};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
-use std::collections::BTreeMap;
 
 /// A backend sink that sends to this simulated backend, and does not wait long beside a handler.
 fn backend(sink: &Sink) -> Backend {
-    backend_with(sink.base(), &[])
+    backend_at(sink.base(), &Pipe::default())
 }
 
-/// Like [`backend`], with another endpoint and these variables.
-fn backend_with(endpoint: &str, more: &[(&str, &str)]) -> Backend {
-    backend_beside(&Pipe::default(), endpoint, more)
-}
-
-/// Like [`backend_with`], with this pipe as stdout.
-fn backend_beside(stdout: &Pipe, endpoint: &str, more: &[(&str, &str)]) -> Backend {
-    let config = config(endpoint, more);
+/// Like [`backend`], with another endpoint, and this pipe as stdout.
+fn backend_at(endpoint: &str, stdout: &Pipe) -> Backend {
+    let config = config(endpoint);
     let counts = Arc::<Counts>::default();
     let output = LineOutput::start(&config, stdout.clone(), Arc::clone(&counts)).unwrap();
     let buffer = buffer(&config);
@@ -31,16 +25,13 @@ fn function(config: &Config) -> Identity {
     FunctionIdentity::of(config, &Registration::default()).into_function()
 }
 
-fn config(endpoint: &str, more: &[(&str, &str)]) -> Config {
+fn config(endpoint: &str) -> Config {
     let variables = [
         ("LAMBDA_OTLP_OUTPUT", "otlp"),
         ("LAMBDA_OTLP_ENDPOINT", endpoint),
         ("O2_FLUSH_INTERVAL_MS", "1"),
     ];
-    let variables = variables.iter().chain(more);
-    let source: BTreeMap<String, String> =
-        variables.map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    Config::from_source(&source)
+    Config::from_source(&variables)
 }
 
 fn running(is_done: bool) -> Running {
@@ -75,15 +66,26 @@ fn kibibytes(number: usize) -> Request {
 /// An endpoint where nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:9/api/default";
 
-async fn slow_sink() -> Sink {
-    sink_with_delay(Duration::from_millis(100)).await
+async fn sink() -> Sink {
+    Sink::builder().no_window().start().await.unwrap()
 }
 
-async fn sink_with_delay(delay: Duration) -> Sink {
-    let sink = Sink::builder().no_window().start().await.unwrap();
-    let slow = ScriptedResponse::Delayed(delay, Box::new(ScriptedResponse::Ok));
-    sink.inject(Faults::seeded(1, 1.0).among([slow]));
+/// A backend that always answers like this.
+async fn always(answer: ScriptedResponse) -> Sink {
+    let sink = sink().await;
+    sink.inject(Faults::seeded(1, 1.0).among([answer]));
     sink
+}
+
+async fn slow_sink() -> Sink {
+    let answer = Box::new(ScriptedResponse::Ok);
+    always(ScriptedResponse::Delayed(Duration::from_millis(100), answer)).await
+}
+
+/// Sends all of the buffer.
+async fn flush(backend: &mut Backend) {
+    backend.flights.begin(Duration::from_mins(1), false);
+    backend.landed().await;
 }
 
 #[test]
@@ -139,7 +141,7 @@ async fn an_overdue_flush_wakes_the_loop_immediately() {
 #[tokio::test]
 async fn after_a_panic_waiting_records_move_to_the_buffer() {
     let server = slow_sink().await;
-    let config = config(server.base(), &[]);
+    let config = config(server.base());
     let mut sink =
         crate::sink::Sink::open(&config, Pipe::default(), &Arc::<Counts>::default()).unwrap();
     sink.connect(&config, function(&config));
@@ -155,7 +157,7 @@ async fn no_flush_begins_if_the_rest_of_the_hold_time_is_too_short() {
     // The hold time is one second, and a flush is expected to take 50 ms.
     for (passed_ms, begins) in [(0, true), (950, true), (951, false), (1000, false), (2000, false)]
     {
-        let mut backend = backend_with(NOWHERE, &[]);
+        let mut backend = backend_at(NOWHERE, &Pipe::default());
         backend.invoked();
         backend.done = Some(Instant::now());
         tokio::time::advance(Duration::from_millis(passed_ms)).await;
@@ -167,7 +169,7 @@ async fn no_flush_begins_if_the_rest_of_the_hold_time_is_too_short() {
 #[tokio::test]
 async fn a_refused_signal_is_a_failure_unless_another_one_is_accepted() {
     for (has_line, failures, health) in [(false, 1, Health::Paused), (true, 0, Health::Good)] {
-        let sink = Sink::builder().no_window().start().await.unwrap();
+        let sink = sink().await;
         sink.script_for(simulator::sink::Signal::Traces, [ScriptedResponse::Status(415)]);
         let mut backend = backend(&sink);
         backend.buffer.put(one()).unwrap();
@@ -175,8 +177,7 @@ async fn a_refused_signal_is_a_failure_unless_another_one_is_accepted() {
             backend.line(&printed("paid"));
             backend.finish_lines();
         }
-        backend.flights.begin(Duration::from_mins(1), false);
-        backend.landed().await;
+        flush(&mut backend).await;
         assert_eq!(backend.counts.get(Count::FailedFlushes), failures);
         assert_eq!(backend.flights.health.at(unix_millis()), health);
         assert_eq!(sink.log_records().len(), usize::from(has_line));
@@ -194,13 +195,12 @@ async fn only_warnings_that_a_backend_gives_are_logged() {
         (ScriptedResponse::Ok, &[][..]),
         (warned, &["the backend accepted telemetry with a warning"]),
     ] {
-        let sink = Sink::builder().no_window().start().await.unwrap();
+        let sink = sink().await;
         sink.script([answer]);
         let mut backend = backend(&sink);
         backend.buffer.put(one()).unwrap();
         log.take();
-        backend.flights.begin(Duration::from_mins(1), false);
-        backend.landed().await;
+        flush(&mut backend).await;
         assert_eq!(log.take(), expected);
         assert_eq!(backend.counts.get(Count::Delivered), 1);
     }
@@ -216,8 +216,7 @@ async fn shutdown_sends_until_the_backend_fails_and_spills_the_rest() {
         (false, ScriptedResponse::Status(503), 1, 0, items),
         (false, ScriptedResponse::Status(415), 1, 0, items),
     ] {
-        let sink = Sink::builder().no_window().start().await.unwrap();
-        sink.inject(Faults::seeded(1, 1.0).among([answer]));
+        let sink = always(answer).await;
         let mut backend = backend(&sink);
         if is_flying {
             backend.buffer.put(one()).unwrap();
@@ -239,7 +238,7 @@ async fn a_silent_backend_is_reported_at_shutdown() {
     let (log, _guard) = TestLog::begin();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}/api/default", silent.local_addr().unwrap());
-    let mut backend = backend_with(&endpoint, &[]);
+    let mut backend = backend_at(&endpoint, &Pipe::default());
     backend.buffer.put(one()).unwrap();
     backend.shut_down(Instant::now() + Duration::from_secs(2)).await;
     assert_eq!(backend.counts.get(Count::FailedFlushes), 1);
@@ -251,7 +250,7 @@ async fn while_stdout_is_blocked_a_full_buffer_keeps_acknowledged_telemetry() {
     const REQUESTS: usize = 140;
     let stdout = Pipe::default();
     stdout.fill(true);
-    let mut backend = backend_beside(&stdout, NOWHERE, &[]);
+    let mut backend = backend_at(NOWHERE, &stdout);
     // The backend refused one request.
     backend.buffer.put(one()).unwrap();
     backend.buffer.take(SignalKind::Traces).settle(Vec::new(), vec![one()]);
@@ -283,7 +282,7 @@ async fn while_stdout_is_blocked_a_full_buffer_keeps_acknowledged_telemetry() {
 async fn the_process_ends_after_the_rest_of_the_buffer_is_spilled() {
     let (stdout, counts) = (Pipe::default(), Arc::default());
     stdout.fill(true);
-    let config = config(NOWHERE, &[]);
+    let config = config(NOWHERE);
     let mut sink = crate::sink::Sink::open(&config, stdout.clone(), &counts).unwrap();
     sink.connect(&config, function(&config));
     sink.door().accept(one(), false).await.unwrap();

@@ -2,11 +2,11 @@ use super::backlog::Backlog;
 use super::*;
 use crate::test_log::TestLog;
 use crate::test_pipe::{Pipe, Trouble};
-use crate::test_spans::{Span, traces};
+use crate::test_spans::{Span, one_item, traces};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use wire::Limits;
 use wire::compact::Context;
+use wire::{Limits, SignalKind};
 
 fn start(pipe: &Pipe, json_level: Option<&str>) -> (LineOutput, Arc<Counts>) {
     let format = json_level.map(|_| ("AWS_LAMBDA_LOG_FORMAT", "JSON"));
@@ -29,15 +29,9 @@ fn started_with<'a>(
 
 /// A log record with the account of the function.
 fn record() -> Request {
-    let mut bytes = Vec::new();
-    wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |record| {
-                record.message(5, |body| body.string(1, "of 123456789012 in eu-west-1"));
-            });
-        });
-    });
-    Request::trusted(wire::SignalKind::Logs, bytes)
+    one_item(SignalKind::Logs, |record| {
+        record.message(5, |body| body.string(1, "of 123456789012 in eu-west-1"));
+    })
 }
 
 async fn write(output: &LineOutput, request: Request) -> Result<usize, Refused> {
@@ -282,20 +276,13 @@ async fn an_oversized_item_is_shortened_or_reported_to_its_sender_only() {
         u8::try_from(state % 251).unwrap()
     });
     let noise: Vec<u8> = noise.collect();
-    let request = |span: &dyn Fn(&mut wire::protobuf::Writer<'_>)| {
-        let mut bytes = Vec::new();
-        wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
-            container.message(2, |scope| scope.message(2, span));
-        });
-        Request::trusted(wire::SignalKind::Traces, bytes)
-    };
     let pipe = Pipe::default();
     let (output, counts) = start(&pipe, None);
-    let unknown_field = request(&|span| span.bytes(1000, &noise));
+    let unknown_field = one_item(SignalKind::Traces, |span| span.bytes(1000, &noise));
     assert_eq!(write(&output, unknown_field).await, Ok(1));
     assert_eq!(write(&output, spans(1)).await, Ok(0));
     assert_eq!((counts.get(Count::TooLarge), counts.get(Count::Truncated)), (1, 0));
-    let attribute = request(&|span| {
+    let attribute = one_item(SignalKind::Traces, |span| {
         span.message(9, |pair| pair.message(2, |value| value.bytes(7, &noise)));
     });
     assert_eq!(write(&output, attribute).await, Ok(0));
