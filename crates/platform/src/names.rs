@@ -10,7 +10,6 @@ pub(crate) use wire::resource::{
 };
 
 pub(crate) const FAAS_COLDSTART: &str = "faas.coldstart";
-pub(crate) const FAAS_TRIGGER: &str = "faas.trigger";
 pub(crate) const AWS_XRAY_TRACE_ID: &str = "aws.xray.trace_id";
 pub(crate) const LOG_RECORD_UID: &str = "log.record.uid";
 pub(crate) const ERROR_TYPE: &str = "error.type";

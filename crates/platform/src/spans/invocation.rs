@@ -90,7 +90,6 @@ pub(crate) struct Invocation {
     pub(crate) function_root: Option<FunctionRoot>,
     pub(crate) xray_segment: Option<XRaySegment>,
     pub(crate) invoked_arn: Option<String>,
-    pub(crate) trigger: Option<String>,
     pub(crate) phases: Vec<Phase>,
     /// `true` once the span was returned; only its report's child span may follow.
     pub(crate) is_written: bool,

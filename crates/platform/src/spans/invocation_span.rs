@@ -116,7 +116,6 @@ fn attributes(
         _ => None,
     };
     let words = [
-        (names::FAAS_TRIGGER, invocation.trigger.clone()),
         (names::CLOUD_RESOURCE_ID, resource_id),
         (lambda::INVOKED_ARN, invocation.invoked_arn.clone()),
         (names::FAAS_VERSION, version.clone()),

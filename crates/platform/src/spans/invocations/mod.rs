@@ -93,13 +93,6 @@ impl Invocations {
         }
     }
 
-    /// Sets the trigger of the function, as in `faas.trigger`: `http`, `pubsub`, `datasource`, `timer`, `other`.
-    pub fn triggered(&mut self, request_id: &str, trigger: &str, time_unix_nano: u64) {
-        if let Some(invocation) = self.entry(request_id, time_unix_nano) {
-            invocation.trigger = Some(trigger.to_owned());
-        }
-    }
-
     /// Notes a root span written by the function itself: the invocation's span becomes its child, of several the last one's. If
     /// the function was cut off before writing its root, the invocation's span replaces it. Returns `false` if that span was
     /// already returned.

@@ -24,6 +24,15 @@ fn options(mapping: SpanMapping, end: SpanEnd) -> SpanOptions {
     SpanOptions { mapping, end, function_name: String::from("orders"), ..SpanOptions::default() }
 }
 
+fn invocations(mapping: SpanMapping, end: SpanEnd) -> Invocations {
+    Invocations::new(options(mapping, end))
+}
+
+/// With the phases as events, until the runtime is done.
+fn by_default() -> Invocations {
+    invocations(SpanMapping::SpanEvents, SpanEnd::RuntimeDone)
+}
+
 /// Adds events: seconds since `ZERO`, type, and fields of the record, in which `{t}` stands for the tracing.
 fn feed(invocations: &mut Invocations, events: &[(f64, &str, &str)]) {
     for (seconds, kind, record) in events {
@@ -85,12 +94,18 @@ const WARM: &[(f64, &str, &str)] = &[
     (1.5, "runtimeDone", r#""requestId":"r1","status":"success""#),
 ];
 
+/// The record of a result, as `status` or `status error-type`.
+fn result(text: &str) -> String {
+    let (status, error_type) = text.split_once(' ').unwrap_or((text, ""));
+    format!(r#""requestId":"r1","status":"{status}","errorType":"{error_type}""#)
+}
+
 const ROOT: FunctionRoot = FunctionRoot { trace_id: [7; 16], span_id: [9; 8], is_open: false };
 
 #[test]
 fn a_function_root_makes_the_invocation_an_internal_child() {
     for mapping in [SpanMapping::SpanEvents, SpanMapping::ChildSpans] {
-        let mut invocations = Invocations::new(options(mapping, SpanEnd::RuntimeDone));
+        let mut invocations = invocations(mapping, SpanEnd::RuntimeDone);
         assert!(invocations.function_root("r1", ROOT, ZERO));
         feed(&mut invocations, &[(1.0, "start", r#""requestId":"r1",{t}"#), WARM[1]]);
         let spans = invocations.take_finished();
@@ -118,16 +133,12 @@ fn a_function_root_makes_the_invocation_an_internal_child() {
 #[test]
 fn a_failed_invocation_replaces_its_open_root_span() {
     let check = |is_open, end: Result<&str, ShutdownReason>, expected: bool| {
-        let mut invocations =
-            Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+        let mut invocations = by_default();
         assert!(invocations.function_root("r1", FunctionRoot { is_open, ..ROOT }, ZERO));
         feed(&mut invocations, &[(1.0, "start", r#""requestId":"r1",{t}"#)]);
         match end {
             Ok(status) => {
-                let (status, error_type) = status.split_once(' ').unwrap_or((status, ""));
-                let record =
-                    format!(r#""requestId":"r1","status":"{status}","errorType":"{error_type}""#);
-                feed(&mut invocations, &[(2.0, "runtimeDone", &record)]);
+                feed(&mut invocations, &[(2.0, "runtimeDone", &result(status))]);
             }
             Err(reason) => invocations.close_all(reason, ZERO + 2_000_000_000),
         }
@@ -186,7 +197,7 @@ fn the_xray_header_sets_the_parent_only_when_enabled() {
 
 #[test]
 fn an_early_segment_is_matched_by_its_trace_id() {
-    let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+    let mut invocations = by_default();
     let start = |id: &str, trace: char| {
         let root = format!("1-00000001-{}", trace.to_string().repeat(24));
         format!(
@@ -217,14 +228,13 @@ fn an_early_segment_is_matched_by_its_trace_id() {
 }
 
 #[test]
-fn arn_trigger_and_legacy_names_become_attributes() {
+fn arn_and_legacy_names_become_attributes() {
     let attributes_of = |names: Names, arn: &str| {
         let mut invocations = Invocations::new(SpanOptions {
             names,
             ..options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone)
         });
         invocations.invoked("r1", arn, ZERO);
-        invocations.triggered("r1", "http", ZERO);
         feed(&mut invocations, &[(1.0, "start", r#""requestId":"r1","version":"7""#), WARM[1]]);
         render::attributes(&invocations.take_finished()[0].attributes)
     };
@@ -232,13 +242,13 @@ fn arn_trigger_and_legacy_names_become_attributes() {
     assert_eq!(
         attributes_of(Names::Current, &format!("{arn}:live")),
         format!(
-            "faas.invocation_id=r1 faas.coldstart=false faas.trigger=http cloud.resource_id={arn}:7 aws.lambda.invoked_arn={arn}:live faas.version=7"
+            "faas.invocation_id=r1 faas.coldstart=false cloud.resource_id={arn}:7 aws.lambda.invoked_arn={arn}:live faas.version=7"
         )
     );
     assert_eq!(
         attributes_of(Names::Legacy, arn),
         format!(
-            "faas.invocation_id=r1 faas.coldstart=false faas.trigger=http cloud.resource_id={arn} aws.lambda.invoked_arn={arn} faas.version=7 aws.lambda.function_name=orders aws.lambda.function_version=7 aws.lambda.request_id=r1 aws.lambda.invocation.duration_ms=500.0 faas.cold_start=false"
+            "faas.invocation_id=r1 faas.coldstart=false cloud.resource_id={arn} aws.lambda.invoked_arn={arn} faas.version=7 aws.lambda.function_name=orders aws.lambda.function_version=7 aws.lambda.request_id=r1 aws.lambda.invocation.duration_ms=500.0 faas.cold_start=false"
         )
     );
 }
@@ -272,8 +282,7 @@ fn only_the_restore_joins_the_first_snapstart_invocation() {
 #[test]
 fn a_preinitialized_environment_has_no_cold_start() {
     let cold = |kind: &str| {
-        let mut invocations =
-            Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+        let mut invocations = by_default();
         let init = format!(r#""initializationType":"{kind}","phase":"init""#);
         feed(&mut invocations, &[(-600.0, "initStart", &init), WARM[0], WARM[1]]);
         shown(&mut invocations).contains("faas.coldstart=true")
@@ -284,7 +293,7 @@ fn a_preinitialized_environment_has_no_cold_start() {
 
 #[test]
 fn a_suppressed_init_joins_the_running_invocation() {
-    let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+    let mut invocations = by_default();
     feed(
         &mut invocations,
         &[
@@ -339,7 +348,7 @@ fn cold_invocation_phases_become_child_spans() {
 
 #[test]
 fn a_late_report_becomes_a_child_of_the_finished_span() {
-    let mut invocations = Invocations::new(options(SpanMapping::ChildSpans, SpanEnd::RuntimeDone));
+    let mut invocations = invocations(SpanMapping::ChildSpans, SpanEnd::RuntimeDone);
     feed(&mut invocations, COLD);
     let first = invocations.take_finished();
     assert_eq!(invocations.table.len(), 1, "its report is outstanding");
@@ -353,7 +362,7 @@ fn a_late_report_becomes_a_child_of_the_finished_span() {
     assert_eq!(invocations.take_finished(), []);
     assert!(invocations.table.is_empty());
     // A report in time creates the same spans.
-    let mut in_time = Invocations::new(options(SpanMapping::ChildSpans, SpanEnd::RuntimeDone));
+    let mut in_time = self::invocations(SpanMapping::ChildSpans, SpanEnd::RuntimeDone);
     feed(&mut in_time, COLD);
     feed(&mut in_time, &[REPORT]);
     let all = in_time.take_finished();
@@ -362,7 +371,7 @@ fn a_late_report_becomes_a_child_of_the_finished_span() {
 
 #[test]
 fn a_late_report_creates_no_second_span() {
-    let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+    let mut invocations = by_default();
     feed(&mut invocations, COLD);
     assert_eq!(invocations.take_finished().len(), 1);
     feed(&mut invocations, &[REPORT]);
@@ -377,7 +386,7 @@ fn a_late_report_creates_no_second_span() {
 
 #[test]
 fn a_span_that_ends_with_the_report_includes_its_figures() {
-    let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::Report));
+    let mut invocations = invocations(SpanMapping::SpanEvents, SpanEnd::Report);
     feed(&mut invocations, COLD);
     assert_eq!(invocations.take_finished(), []);
     assert!(!invocations.table[0].is_written);
@@ -411,7 +420,7 @@ fn a_span_never_ends_before_its_start() {
     ];
     for mapping in [SpanMapping::SpanEvents, SpanMapping::ChildSpans] {
         for end in [SpanEnd::RuntimeDone, SpanEnd::Report] {
-            let mut invocations = Invocations::new(options(mapping, end));
+            let mut invocations = invocations(mapping, end);
             feed(&mut invocations, odd);
             // `shown` asserts that no span ends before its start.
             assert!(shown(&mut invocations).starts_with("SERVER orders"));
@@ -473,7 +482,7 @@ fn managed_instance_spans_interleave_and_end_with_the_report() {
 
 #[track_caller]
 fn check_status(events: &[(f64, &str, &str)], expected: &str) {
-    let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+    let mut invocations = by_default();
     feed(&mut invocations, events);
     invocations.close_all(ShutdownReason::Spindown, ZERO + 9_000_000_000);
     let spans = invocations.take_finished();
@@ -488,50 +497,33 @@ fn check_status(events: &[(f64, &str, &str)], expected: &str) {
 #[test]
 fn the_span_status_combines_all_reported_results() {
     let start = (1.0, "start", r#""requestId":"r1""#);
-    let done = |record: &'static str| (1.5, "runtimeDone", record);
-    let report = |record: &'static str| (1.6, "report", record);
     check_status(&[start], "unset -");
-    check_status(&[start, done(r#""requestId":"r1""#)], "unset -");
-    check_status(&[start, done(r#""requestId":"r1","status":"success""#)], "ok -");
-    check_status(
-        &[start, done(r#""requestId":"r1","status":"timeout""#)],
-        "error(timeout) timeout",
-    );
-    check_status(
-        &[start, done(r#""requestId":"r1","status":"invented""#)],
-        "error(invented) invented",
-    );
-    check_status(
-        &[start, done(r#""requestId":"r1","status":"failure","errorType":"Runtime.ExitError""#)],
-        "error(Runtime.ExitError) Runtime.ExitError",
-    );
-    check_status(
-        &[
-            start,
-            done(r#""requestId":"r1","status":"success""#),
-            report(r#""requestId":"r1","status":"error","errorType":"Extension.Crash""#),
-        ],
-        "error(Extension.Crash) Extension.Crash",
-    );
-    check_status(
-        &[
-            start,
-            done(r#""requestId":"r1","status":"failure""#),
-            report(r#""requestId":"r1","status":"error","errorType":"Runtime.OutOfMemory""#),
-        ],
-        "error(Runtime.OutOfMemory) Runtime.OutOfMemory",
-    );
+    check_status(&[start, (1.5, "runtimeDone", start.2)], "unset -");
+    for (done, expected) in [
+        ("success", "ok -"),
+        ("timeout", "error(timeout) timeout"),
+        ("invented", "error(invented) invented"),
+        ("failure Runtime.ExitError", "error(Runtime.ExitError) Runtime.ExitError"),
+    ] {
+        check_status(&[start, (1.5, "runtimeDone", &result(done))], expected);
+    }
+    for (done, report, expected) in [
+        ("success", "error Extension.Crash", "error(Extension.Crash) Extension.Crash"),
+        ("failure", "error Runtime.OutOfMemory", "error(Runtime.OutOfMemory) Runtime.OutOfMemory"),
+    ] {
+        let (done, report) = (result(done), result(report));
+        check_status(&[start, (1.5, "runtimeDone", &done), (1.6, "report", &report)], expected);
+    }
     // Lambda repeated the failed init phase.
     let init = (0.5, "initReport", r#""phase":"init","status":"timeout""#);
     check_status(&[init, start], "error(timeout) timeout");
-    check_status(&[init, start, done(r#""requestId":"r1","status":"success""#)], "ok -");
+    check_status(&[init, start, (1.5, "runtimeDone", &result("success"))], "ok -");
 }
 
 #[test]
 fn a_fault_sets_the_span_status_to_error() {
     let check = |text: &str, expected: &str| {
-        let options = options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone);
-        let mut invocations = Invocations::new(options);
+        let mut invocations = by_default();
         let id = "d783b35e-a91d-4251-af17-035953428a2c";
         feed(&mut invocations, &[(1.0, "start", &format!(r#""requestId":"{id}""#))]);
         let fault = format!(r#"{{"type":"platform.fault","record":"RequestId: {id} {text}"}}"#);
@@ -554,27 +546,17 @@ fn a_fault_sets_the_span_status_to_error() {
 #[test]
 fn shutdown_closes_unfinished_invocation_spans() {
     let check = |reason: &str, expected: &str| {
-        let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::Report));
+        let mut invocations = invocations(SpanMapping::SpanEvents, SpanEnd::Report);
         feed(&mut invocations, &[(1.0, "start", r#""requestId":"r1""#)]);
         invocations.close_all(ShutdownReason::parse(reason), ZERO + 4_000_000_000);
-        assert_eq!(
-            shown(&mut invocations)
-                .lines()
-                .next()
-                .unwrap()
-                .split(' ')
-                .skip(3)
-                .take(2)
-                .collect::<Vec<_>>()
-                .join(" "),
-            expected
-        );
+        let shown = shown(&mut invocations);
+        assert!(shown.contains(&format!(" {expected} ")), "{shown}");
     };
     check("timeout", "1000..4000 error(timeout)");
     check("FAILURE", "1000..4000 error(failure)");
     check("spindown", "1000..4000 unset");
     // An invocation with a status keeps it, and its end.
-    let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::Report));
+    let mut invocations = invocations(SpanMapping::SpanEvents, SpanEnd::Report);
     feed(&mut invocations, WARM);
     invocations.close_all(ShutdownReason::Failure, ZERO + 4_000_000_000);
     assert!(shown(&mut invocations).contains(" 1000..1500 ok "));
@@ -582,7 +564,7 @@ fn shutdown_closes_unfinished_invocation_spans() {
 
 #[test]
 fn a_retry_under_its_request_id_gets_its_own_span() {
-    let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+    let mut invocations = by_default();
     feed(
         &mut invocations,
         &[
@@ -608,7 +590,7 @@ fn a_retry_under_its_request_id_gets_its_own_span() {
 
 #[test]
 fn a_full_table_evicts_the_oldest_invocation() {
-    let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+    let mut invocations = by_default();
     for n in 0..1000 {
         feed(&mut invocations, &[(1.0, "start", &format!(r#""requestId":"r{n}""#))]);
     }
@@ -618,7 +600,7 @@ fn a_full_table_evicts_the_oldest_invocation() {
     let known = |id: &str| invocations.table.iter().any(|known| known.request_id == id);
     assert!(!known("r0") && known("r999"));
 
-    let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+    let mut invocations = by_default();
     for n in 0..1000 {
         let id = format!(r#""requestId":"r{n}""#);
         feed(
