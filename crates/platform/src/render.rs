@@ -12,6 +12,21 @@ use crate::event::{PlatformEvent, SpanStart};
 use crate::logs::records::{self, RecordWriter, Records};
 use crate::logs::seen_spans::SeenSpans;
 
+/// The cases of a table: `input => expectation`, in one line or with the expectation below. Lines that begin with `//` explain.
+pub(crate) fn cases(table: &str) -> Vec<(&str, &str)> {
+    let lines = table.lines().map(str::trim);
+    let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with("//"));
+    let mut cases = Vec::new();
+    while let Some(line) = lines.next() {
+        let (input, expected) = line.split_once("=>").unwrap_or_else(|| {
+            let below = lines.next().and_then(|below| below.strip_prefix("=>"));
+            (line, below.unwrap_or_else(|| panic!("no expectation for {line}")))
+        });
+        cases.push((input.trim(), expected.trim()));
+    }
+    cases
+}
+
 pub(crate) fn value(value: &AnyValue) -> String {
     match value.value.as_ref() {
         None => String::from("none"),

@@ -4,11 +4,15 @@ use super::*;
 use crate::identity::LogSource;
 use crate::read::telemetry::{TelemetryRecord, parse_batch};
 use crate::render;
-use expect_test::{Expect, expect};
+use expect_test::expect;
 
 use wire::InvocationSpan;
 
 const OBSERVED: u64 = 1_790_000_100_000_000_000;
+const TIME: &str = "2026-09-21T14:13:20.000Z";
+const TIME_MS: i64 = 1_790_000_000_000;
+const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+const OTHER: &str = "00000000-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 
 fn identity() -> Identity {
     Identity::of(&LogSource {
@@ -17,6 +21,14 @@ fn identity() -> Identity {
         log_group: "/aws/lambda/orders",
         log_stream: "2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071",
     })
+}
+
+fn converter() -> Converter {
+    Converter::new(identity(), PlatformOptions::default(), OBSERVED)
+}
+
+fn event(message: &str) -> LogEventRef<'_> {
+    LogEventRef { id: "", time_ms: TIME_MS, message }
 }
 
 fn consumed(converted: &ConvertedLines) -> usize {
@@ -41,7 +53,7 @@ fn text_mixed(options: PlatformOptions) -> ConvertedLines {
 fn lines(messages: &[&str], options: PlatformOptions) -> ConvertedLines {
     let mut converter = Converter::new(identity(), options, OBSERVED);
     for (at, message) in (0..).zip(messages) {
-        converter.log_event(&LogEventRef { id: "1", time_ms: 1_790_000_000_000 + at, message });
+        converter.log_event(&LogEventRef { id: "1", time_ms: TIME_MS + at, message });
     }
     converter.finish()
 }
@@ -67,11 +79,6 @@ fn points(converted: &ConvertedLines) -> String {
     render::points(&converted.metrics.as_ref().unwrap().scope_metrics[0].metrics)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as expect_test's macro gives it")]
-fn check(actual: String, expect: Expect) {
-    expect.assert_eq(&actual);
-}
-
 const START: (i64, &str) =
     (100, "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n");
 const END: (i64, &str) = (200, "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\n");
@@ -83,9 +90,7 @@ const REPORT: (i64, &str) = (
 #[test]
 fn text_lines_become_logs_or_are_consumed() {
     let converted = text_mixed(PlatformOptions::default());
-    check(
-        records(&converted),
-        expect![[r#"
+    expect![[r#"
         lambda-otlp/logs:
         INFO | [INFO]	2026-09-21T14:13:20.123Z	8f507cfc | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
         INFO | plain print line | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
@@ -95,8 +100,8 @@ fn text_lines_become_logs_or_are_consumed() {
         ERROR | 2026-09-21T14:13:21.000Z b2d4a1f0-0b57-4 | faas.invocation_id=b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 aws.lambda.event.type=platform.timeout aws.lambda.timeout_ms=3000.0
         ERROR | REPORT RequestId: b2d4a1f0-0b57-4f5e-9f2 | faas.invocation_id=b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 aws.lambda.event.type=platform.report faas.coldstart=false aws.lambda.status=timeout aws.lambda.duration_ms=3000.0 aws.lambda.billed_duration_ms=3000.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=128.0
         ERROR | RequestId: c3e5b2f1-1c68-4a6f-8a3e-8d2a6 | faas.invocation_id=c3e5b2f1-1c68-4a6f-8a3e-8d2a6eaf1d33 aws.lambda.event.type=platform.outOfMemory error.type=Runtime.ExitError
-        ERROR | REPORT RequestId: c3e5b2f1-1c68-4a6f-8a3 | faas.invocation_id=c3e5b2f1-1c68-4a6f-8a3e-8d2a6eaf1d33 aws.lambda.event.type=platform.report faas.coldstart=true aws.lambda.status=error error.type=Runtime.ExitError aws.lambda.duration_ms=12.01 aws.lambda.billed_duration_ms=13.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=128.0 aws.lambda.restore_duration_ms=305.11 aws.lambda.billed_restore_duration_ms=306.0"#]],
-    );
+        ERROR | REPORT RequestId: c3e5b2f1-1c68-4a6f-8a3 | faas.invocation_id=c3e5b2f1-1c68-4a6f-8a3e-8d2a6eaf1d33 aws.lambda.event.type=platform.report faas.coldstart=true aws.lambda.status=error error.type=Runtime.ExitError aws.lambda.duration_ms=12.01 aws.lambda.billed_duration_ms=13.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=128.0 aws.lambda.restore_duration_ms=305.11 aws.lambda.billed_restore_duration_ms=306.0"#]]
+    .assert_eq(&records(&converted));
     assert_eq!(converted.consumed.platform_lines, 7, "one INIT_START, three START, three END");
     assert_eq!(log_records(&converted), 8);
 }
@@ -104,9 +109,7 @@ fn text_lines_become_logs_or_are_consumed() {
 #[test]
 fn text_reports_become_metrics() {
     let converted = text_mixed(PlatformOptions::default());
-    check(
-        points(&converted),
-        expect![[r#"
+    expect![[r#"
         aws.lambda.invocations [{invocation}] 3
         faas.coldstarts [{coldstart}] 2
         faas.timeouts [{timeout}] 1
@@ -122,8 +125,8 @@ fn text_reports_become_metrics() {
         aws.lambda.restore_duration [s] n=1 sum=0.30511 min=0.30511 max=0.30511
         aws.lambda.billed_restore_duration [s] n=1 sum=0.30600 min=0.30600 max=0.30600
         aws.lambda.memory_limit [By] 134217728
-    "#]],
-    );
+    "#]]
+    .assert_eq(&points(&converted));
 }
 
 #[test]
@@ -154,48 +157,41 @@ fn a_line_belongs_to_its_enclosing_invocation() {
         ],
         PlatformOptions::default(),
     );
-    check(
-        records(&converted),
-        expect![[r#"
+    expect![[r#"
             lambda-otlp/logs:
             INFO | before |
             INFO | within | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
             INFO | [INFO]	2026-09-21T14:13:20.123Z	b2d4a1f0 | faas.invocation_id=b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22
-            INFO | after |"#]],
-    );
+            INFO | after |"#]]
+    .assert_eq(&records(&converted));
 }
 
 #[test]
 fn the_open_invocation_carries_over_to_the_next_chunk() {
     let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n";
     let state = lines(&[start], PlatformOptions::default()).state;
-    let mut next =
-        Converter::new(identity(), PlatformOptions::default(), OBSERVED).with_state(state.clone());
-    next.log_event(&LogEventRef { id: "", time_ms: 0, message: "later" });
+    let mut next = converter().with_state(state.clone());
+    next.log_event(&event("later"));
     let later = next.finish();
-    check(
-        records(&later),
-        expect![[r#"
+    expect![[r#"
         lambda-otlp/logs:
-        INFO | later | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"#]],
-    );
+        INFO | later | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"#]]
+    .assert_eq(&records(&later));
     assert_eq!(later.state, state);
 }
 
 #[test]
 fn an_undecodable_line_is_reported_without_its_content() {
-    let mut stream = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
+    let mut stream = converter();
     stream.undecodable(
         &LogEventRef { id: "7", time_ms: 5, message: "{\"__otel_otlp_stdout\":\"secret\"}" },
         &Undecodable { reason: "payload is no base64", size_bytes: 31, sha256: "ab12" },
     );
     let converted = stream.finish();
-    check(
-        records(&converted),
-        expect![[r#"
+    expect![[r#"
         lambda-otlp/logs:
-        ERROR | OTLP line was not decoded: payload is no | lambda_otlp.undecodable.reason=payload is no base64 lambda_otlp.undecodable.size_bytes=31 lambda_otlp.undecodable.sha256=ab12"#]],
-    );
+        ERROR | OTLP line was not decoded: payload is no | lambda_otlp.undecodable.reason=payload is no base64 lambda_otlp.undecodable.size_bytes=31 lambda_otlp.undecodable.sha256=ab12"#]]
+    .assert_eq(&records(&converted));
     assert_eq!(log_records(&converted), 1);
     assert!(!format!("{converted:?}").contains("secret"));
 }
@@ -206,9 +202,7 @@ fn logs_and_metrics_have_different_resources() {
     let logs = converted.logs.unwrap().decode::<wire::Logs>().unwrap().unwrap();
     let logs = logs.resource_logs[0].resource.clone().unwrap();
     let metrics = converted.metrics.unwrap().resource.unwrap();
-    check(
-        render::attributes(&logs.attributes).replace(' ', "\n"),
-        expect![[r#"
+    expect![[r#"
         service.name=orders
         cloud.provider=aws
         cloud.platform=aws_lambda
@@ -218,19 +212,17 @@ fn logs_and_metrics_have_different_resources() {
         faas.version=$LATEST
         faas.instance=2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071
         aws.log.group.names=[/aws/lambda/orders]
-        aws.log.stream.names=[2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071]"#]],
-    );
-    check(
-        render::attributes(&metrics.attributes).replace(' ', "\n"),
-        expect![[r#"
+        aws.log.stream.names=[2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071]"#]]
+    .assert_eq(&render::attributes(&logs.attributes).replace(' ', "\n"));
+    expect![[r#"
         service.name=orders
         cloud.provider=aws
         cloud.platform=aws_lambda
         cloud.region=eu-west-1
         cloud.account.id=123456789012
         faas.name=orders
-        faas.version=$LATEST"#]],
-    );
+        faas.version=$LATEST"#]]
+    .assert_eq(&render::attributes(&metrics.attributes).replace(' ', "\n"));
 }
 
 const JSON_LINES: [&str; 8] = [
@@ -247,9 +239,7 @@ const JSON_LINES: [&str; 8] = [
 #[test]
 fn json_system_lines_become_logs_and_metrics() {
     let converted = lines(&JSON_LINES, PlatformOptions::default());
-    check(
-        records(&converted),
-        expect![[r#"
+    expect![[r#"
         lambda-otlp/logs:
         WARN | low stock | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 timestamp=2026-09-21T14:13:20.110Z
         INFO | without an id | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
@@ -257,11 +247,9 @@ fn json_system_lines_become_logs_and_metrics() {
         INFO | {"time":"2026-09-21T14:13:20.200Z","type | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 aws.lambda.event.type=platform.runtimeDone aws.lambda.status=success aws.lambda.duration_ms=100.0 aws.lambda.produced_bytes=50.0 aws.lambda.response_latency_ms=99.5
         ERROR | {"time":"2026-09-21T14:13:20.201Z","type | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 aws.lambda.event.type=platform.report faas.coldstart=true aws.lambda.status=error error.type=Runtime.ExitError aws.lambda.duration_ms=100.5 aws.lambda.billed_duration_ms=201.0 aws.lambda.memory_size_mb=512.0 aws.lambda.max_memory_used_mb=91.0 aws.lambda.init_duration_ms=100.0
         WARN | {"time":"2026-09-21T14:13:20.300Z","type | aws.lambda.event.type=platform.logsDropped aws.lambda.dropped_records=3.0 aws.lambda.dropped_bytes=300.0
-        WARN | {"timestamp":"2026-09-21T14:13:20.400Z", | faas.invocation_id=w1 aws.lambda.event.type=platform.requestComplete aws.lambda.other={"status":"200"}"#]],
-    );
-    check(
-        points(&converted),
-        expect![[r#"
+        WARN | {"timestamp":"2026-09-21T14:13:20.400Z", | faas.invocation_id=w1 aws.lambda.event.type=platform.requestComplete aws.lambda.other={"status":"200"}"#]]
+    .assert_eq(&records(&converted));
+    expect![[r#"
         aws.lambda.invocations [{invocation}] 1
         faas.coldstarts [{coldstart}] 1
         faas.errors [{error}] 1 error.type=Runtime.ExitError
@@ -272,8 +260,8 @@ fn json_system_lines_become_logs_and_metrics() {
         aws.lambda.memory_utilization [1] n=1 sum=0.17773 min=0.17773 max=0.17773
         faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000
         aws.lambda.memory_limit [By] 536870912
-    "#]],
-    );
+    "#]]
+    .assert_eq(&points(&converted));
     assert_eq!(consumed(&converted), 2, "initStart and start");
     assert_eq!(consumed(&converted) + log_records(&converted), JSON_LINES.len());
 }
@@ -283,11 +271,13 @@ fn the_tenant_carries_over_to_the_next_chunk() {
     let start = r#"{"time":"2026-09-21T14:13:20.100Z","type":"platform.start","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","tenantId":"blue"}}"#;
     let report = r#"{"time":"2026-09-21T14:13:20.201Z","type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","status":"success","metrics":{"durationMs":1}}}"#;
     let first = lines(&[start], PlatformOptions::default());
-    let mut next = Converter::new(identity(), PlatformOptions::default(), OBSERVED)
-        .with_state(first.state)
-        .with_spans(SpanMapping::SpanEvents, SpanEnd::Report, false);
+    let mut next = converter().with_state(first.state).with_spans(
+        SpanMapping::SpanEvents,
+        SpanEnd::Report,
+        false,
+    );
     for message in ["printed", report] {
-        next.log_event(&LogEventRef { id: "", time_ms: 0, message });
+        next.log_event(&event(message));
     }
     let next = next.finish();
     let records = records(&next);
@@ -298,69 +288,44 @@ fn the_tenant_carries_over_to_the_next_chunk() {
 
 #[test]
 fn an_invocation_span_carries_over_to_the_next_chunk() {
-    const TRACE_ID: [u8; 16] = [7; 16];
-    let span = |request_id, trace_id| InvocationSpan {
-        request_id,
-        trace_id,
-        span_id: [8; 8],
-        parent_span_id: None,
-        is_entry: true,
-    };
+    let span = |request_id, trace_id| InvocationSpan { request_id, trace_id, ..span() };
     let report_after = |spans: &[InvocationSpan<'_>]| {
-        let mut first = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
-        first.log_event(&LogEventRef { id: "", time_ms: 0, message: START.1 });
+        let mut first = converter();
+        first.log_event(&event(START.1));
         assert!(!first.awaits_spans(), "no record");
         for span in spans {
             first.invocation_span_seen(span);
         }
         let state = first.finish().state;
-        let mut next =
-            Converter::new(identity(), PlatformOptions::default(), OBSERVED).with_state(state);
+        let mut next = converter().with_state(state);
         for message in [END.1, REPORT.1] {
-            next.log_event(&LogEventRef { id: "", time_ms: 0, message });
+            next.log_event(&event(message));
         }
         assert!(next.awaits_spans());
         let converted = next.finish();
         let record = render::log_records(&converted.logs.unwrap()).pop().unwrap().1;
-        (record.trace_id == TRACE_ID, record.span_id == [8; 8])
+        (record.trace_id == [7; 16], record.span_id == [8; 8])
     };
-    let id = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
-    let upper = id.to_uppercase();
-    assert_eq!(report_after(&[span(id, TRACE_ID)]), (true, true));
-    assert_eq!(report_after(&[span(&upper, TRACE_ID)]), (true, true));
-    assert_eq!(report_after(&[span("another", [6; 16]), span(id, TRACE_ID)]), (true, true));
-    assert_eq!(report_after(&[span(id, [6; 16]), span(id, TRACE_ID)]), (false, false));
+    let upper = ID.to_uppercase();
+    assert_eq!(report_after(&[span(ID, [7; 16])]), (true, true));
+    assert_eq!(report_after(&[span(&upper, [7; 16])]), (true, true));
+    assert_eq!(report_after(&[span("another", [6; 16]), span(ID, [7; 16])]), (true, true));
+    assert_eq!(report_after(&[span(ID, [6; 16]), span(ID, [7; 16])]), (false, false));
     assert_eq!(report_after(&[]), (false, false));
-}
-
-const REQUEST: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
-const OTHER: &str = "00000000-c7a1-4d2e-8c3b-0d4b8f1e9a11";
-
-fn invocations_of(messages: &[String]) -> Vec<Option<String>> {
-    let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
-    let converted = lines(&messages, PlatformOptions::default());
-    let records = converted.logs.iter().flat_map(render::log_records);
-    let id = |record: &opentelemetry_proto::tonic::logs::v1::LogRecord| {
-        let id = record.attributes.iter().find(|pair| pair.key == names::FAAS_INVOCATION_ID)?;
-        Some(render::value(id.value.as_ref()?))
-    };
-    records.map(|(_, record)| id(&record)).collect()
 }
 
 #[test]
 fn the_end_of_another_request_is_ignored() {
-    let found = invocations_of(&[
-        format!("START RequestId: {REQUEST} Version: $LATEST"),
-        format!("END RequestId: {OTHER}"),
-        "hello".to_owned(),
-    ]);
-    assert_eq!(found, [Some(REQUEST.to_owned())]);
+    let start = format!("START RequestId: {ID} Version: $LATEST");
+    let end = format!("END RequestId: {OTHER}");
+    let converted = lines(&[&start, &end, "hello"], PlatformOptions::default());
+    let expected = format!("lambda-otlp/logs:\nINFO | hello | faas.invocation_id={ID}");
+    assert_eq!(records(&converted), expected);
 }
 
 #[test]
 fn function_text_is_never_parsed_as_a_platform_line() {
-    let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
-    let event = |message| LogEventRef { id: "1", time_ms: 1_790_000_000_000, message };
+    let mut converter = converter();
     let start = format!("START RequestId: {OTHER}");
     converter.function_text(&event(&start));
     converter.log_event(&event("hello"));
@@ -368,10 +333,6 @@ fn function_text_is_never_parsed_as_a_platform_line() {
     assert_eq!((consumed(&found), found.metrics.is_none()), (0, true));
     assert!(!records(&found).contains("invocation_id"), "{}", records(&found));
 }
-
-const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
-const TIME: &str = "2026-09-21T14:13:20.000Z";
-const TIME_MS: i64 = 1_790_000_000_000;
 
 fn start() -> String {
     format!(r#"{{"time":"{TIME}","type":"platform.start","record":{{"requestId":"{ID}"}}}}"#)
@@ -397,14 +358,13 @@ fn of_environment(events: &[String]) -> ConvertedLines {
     let mut converter =
         Converter::new(identity(), PlatformOptions::default(), 0).counted_elsewhere();
     let body = format!("[{}]", events.join(","));
-    for event in parse_batch(&body).events {
+    for found in parse_batch(&body).events {
         converter.observed_at(OBSERVED);
-        let log_event = |message| LogEventRef { id: "", time_ms: TIME_MS, message };
-        match event.record {
+        match found.record {
             TelemetryRecord::Platform(platform) => {
-                converter.platform_event(&log_event(event.text), *platform, true);
+                converter.platform_event(&event(found.text), *platform, true);
             }
-            TelemetryRecord::Line { message, .. } => converter.function_text(&log_event(&message)),
+            TelemetryRecord::Line { message, .. } => converter.function_text(&event(&message)),
         }
     }
     assert!(converter.waiting_bytes() > 0);
@@ -413,14 +373,14 @@ fn of_environment(events: &[String]) -> ConvertedLines {
 }
 
 fn of_stream(events: &[String]) -> ConvertedLines {
-    let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED);
+    let mut converter = converter();
     let body = format!("[{}]", events.join(","));
-    for event in parse_batch(&body).events {
-        let message = match &event.record {
-            TelemetryRecord::Platform(_) => event.text,
+    for found in parse_batch(&body).events {
+        let message = match &found.record {
+            TelemetryRecord::Platform(_) => found.text,
             TelemetryRecord::Line { message, .. } => message,
         };
-        converter.log_event(&LogEventRef { id: "", time_ms: TIME_MS, message });
+        converter.log_event(&event(message));
     }
     converter.invocation_span_seen(&span());
     converter.finish()
@@ -477,30 +437,25 @@ fn printed_platform_lines_stay_plain_logs() {
 
 #[test]
 fn concurrent_invocations_assign_no_request_id_to_lines() {
-    let mut converter =
-        Converter::new(identity(), PlatformOptions::default(), OBSERVED).counted_elsewhere();
+    let mut converter = converter().counted_elsewhere();
     let start = start();
     let Some(TelemetryRecord::Platform(platform)) =
         parse_batch(&format!("[{start}]")).events.pop().map(|event| event.record)
     else {
         unreachable!("a platform event")
     };
-    let event = |message| LogEventRef { id: "", time_ms: TIME_MS, message };
     converter.platform_event(&event(&start), (*platform).clone(), false);
     converter.function_text(&event("hello"));
     assert!(!records(&converter.finish()).contains(ID));
 }
 
 fn spans_of(chunks: &[&[(i64, &str)]], mapping: SpanMapping, end: SpanEnd) -> String {
-    const ZERO_MS: i64 = 1_790_000_000_000;
     let mut state = ConverterState::default();
     let mut text = String::new();
     for chunk in chunks {
-        let mut converter = Converter::new(identity(), PlatformOptions::default(), OBSERVED)
-            .with_state(state)
-            .with_spans(mapping, end, false);
+        let mut converter = converter().with_state(state).with_spans(mapping, end, false);
         for (ms, message) in *chunk {
-            converter.log_event(&LogEventRef { id: "", time_ms: ZERO_MS + ms, message });
+            converter.log_event(&LogEventRef { id: "", time_ms: TIME_MS + ms, message });
         }
         let chunk = converter.finish();
         let spans: Vec<_> = chunk
@@ -542,15 +497,13 @@ fn each_invocation_yields_one_span_for_any_cut() {
 #[test]
 fn json_invocation_spans_use_log_event_times() {
     let moved: Vec<(i64, &str)> = (0..).map(|n| 5_000_000 + n * 100).zip(JSON_LINES).collect();
-    check(
-        spans_of(&[&moved], SpanMapping::ChildSpans, SpanEnd::RuntimeDone),
-        expect![[r#"
+    expect![[r#"
             SERVER orders f180/>865e 5000100..5000400 error(Runtime.ExitError) faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 faas.coldstart=true faas.version=8 aws.lambda.initialization_type=on-demand aws.lambda.phase=init aws.lambda.runtime_version=python:3.13.v64 error.type=Runtime.ExitError aws.lambda.billed_duration_ms=201.0 aws.lambda.memory_size_mb=512.0 aws.lambda.max_memory_used_mb=91.0 aws.lambda.init_duration_ms=100.0
             INTERNAL init f180/865e>dfef 5000000..5000100 unset aws.lambda.phase=init aws.lambda.initialization_type=on-demand aws.lambda.runtime_version=python:3.13.v64
             INTERNAL runtime f180/865e>1a86 5000100..5000400 ok aws.lambda.status=success aws.lambda.duration_ms=100.0 aws.lambda.produced_bytes=50.0 aws.lambda.response_latency_ms=99.5
             INTERNAL responseLatency f180/865e>1726 5000300..5000399.5 unset
             INTERNAL report f180/865e>3f15 5000400..5000500 error(Runtime.ExitError) faas.coldstart=true aws.lambda.status=error error.type=Runtime.ExitError aws.lambda.duration_ms=100.5 aws.lambda.billed_duration_ms=201.0 aws.lambda.memory_size_mb=512.0 aws.lambda.max_memory_used_mb=91.0 aws.lambda.init_duration_ms=100.0
             --
-        "#]],
-    );
+        "#]]
+    .assert_eq(&spans_of(&[&moved], SpanMapping::ChildSpans, SpanEnd::RuntimeDone));
 }

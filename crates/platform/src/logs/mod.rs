@@ -355,51 +355,35 @@ mod tests {
         assert_eq!(observe("report", OTHER), None);
     }
 
-    #[track_caller]
-    fn check_platform(message: &str, expected: &str) {
-        let message = message.replace("{id}", ID);
-        let platform = text::parse(&message).unwrap();
-        let event = event(&message);
-        let record = render::written(|record| {
-            platform_record(&event, &platform, &RequestWindow::default(), OBSERVED, record);
-        });
-        let attributes = render::attributes(&record.attributes).replace(ID, "ID");
-        assert_eq!(
-            format!("{} {} {attributes}", record.severity_number, record.event_name),
-            expected
-        );
-        assert_eq!(render::value(record.body.as_ref().unwrap()), message.trim_end());
-    }
-
     #[test]
     fn platform_lines_become_records_with_their_figures() {
-        check_platform(
-            "REPORT RequestId: {id}\tDuration: 619.31 ms\tBilled Duration: 700 ms\tFuture Field: 7 ms\t\n",
-            "9 platform.report log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.report faas.coldstart=false aws.lambda.duration_ms=619.31 aws.lambda.billed_duration_ms=700.0 aws.lambda.other={\"Future Field\":\"7 ms\"}",
-        );
-        check_platform(
-            "REPORT RequestId: {id}\tRestore Duration: 5 ms\tStatus: success\n",
-            "9 platform.report log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.report faas.coldstart=true aws.lambda.status=success aws.lambda.restore_duration_ms=5.0",
-        );
-        check_platform(
-            "REPORT RequestId: {id}\tStatus: timeout",
-            "17 platform.report log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.report faas.coldstart=false aws.lambda.status=timeout",
-        );
-        check_platform(
-            "2024-03-04T17:22:38.033Z {id} Task timed out after 3.00 seconds\n\n",
-            "17 platform.timeout log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.timeout aws.lambda.timeout_ms=3000.0",
-        );
-        check_platform(
-            "RequestId: {id} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n",
-            "17 platform.exitError log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.exitError error.type=Runtime.ExitError",
-        );
-        check_platform(
-            "INIT_REPORT Init Duration: 12.5 ms\tPhase: init\tStatus: error\tError Type: Extension.Crash\n",
-            "17 platform.initReport log.record.uid=42 aws.lambda.event.type=platform.initReport aws.lambda.status=error error.type=Extension.Crash aws.lambda.phase=init aws.lambda.duration_ms=12.5 aws.lambda.init_duration_ms=12.5",
-        );
-        check_platform(
-            "EXTENSION\tName: my-ext\tState: Ready\tEvents: [INVOKE]\n",
-            "9 platform.extension log.record.uid=42 aws.lambda.event.type=platform.extension aws.lambda.extension.name=my-ext aws.lambda.extension.state=Ready aws.lambda.other={\"Events\":\"[INVOKE]\"}",
-        );
+        let table = r#"
+            REPORT RequestId: {id}\tDuration: 619.31 ms\tBilled Duration: 700 ms\tFuture Field: 7 ms\t\n
+                => 9 platform.report log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.report faas.coldstart=false aws.lambda.duration_ms=619.31 aws.lambda.billed_duration_ms=700.0 aws.lambda.other={"Future Field":"7 ms"}
+            REPORT RequestId: {id}\tRestore Duration: 5 ms\tStatus: success\n
+                => 9 platform.report log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.report faas.coldstart=true aws.lambda.status=success aws.lambda.restore_duration_ms=5.0
+            REPORT RequestId: {id}\tStatus: timeout
+                => 17 platform.report log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.report faas.coldstart=false aws.lambda.status=timeout
+            2024-03-04T17:22:38.033Z {id} Task timed out after 3.00 seconds\n\n
+                => 17 platform.timeout log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.timeout aws.lambda.timeout_ms=3000.0
+            RequestId: {id} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n
+                => 17 platform.exitError log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.exitError error.type=Runtime.ExitError
+            INIT_REPORT Init Duration: 12.5 ms\tPhase: init\tStatus: error\tError Type: Extension.Crash\n
+                => 17 platform.initReport log.record.uid=42 aws.lambda.event.type=platform.initReport aws.lambda.status=error error.type=Extension.Crash aws.lambda.phase=init aws.lambda.duration_ms=12.5 aws.lambda.init_duration_ms=12.5
+            EXTENSION\tName: my-ext\tState: Ready\tEvents: [INVOKE]\n
+                => 9 platform.extension log.record.uid=42 aws.lambda.event.type=platform.extension aws.lambda.extension.name=my-ext aws.lambda.extension.state=Ready aws.lambda.other={"Events":"[INVOKE]"}
+        "#;
+        for (message, expected) in render::cases(table) {
+            let message = message.replace(r"\t", "\t").replace(r"\n", "\n").replace("{id}", ID);
+            let platform = text::parse(&message).unwrap();
+            let record = render::written(|record| {
+                let window = RequestWindow::default();
+                platform_record(&event(&message), &platform, &window, OBSERVED, record);
+            });
+            let attributes = render::attributes(&record.attributes).replace(ID, "ID");
+            let shown = format!("{} {} {attributes}", record.severity_number, record.event_name);
+            assert_eq!(shown, expected, "{message}");
+            assert_eq!(render::value(record.body.as_ref().unwrap()), message.trim_end());
+        }
     }
 }

@@ -416,204 +416,148 @@ mod tests {
         assert_eq!(show(line), expected, "{line}");
     }
 
+    /// Checks a table of lines, with `{ID}`, `{TRACE}` and `{XRAY}` filled in.
+    #[track_caller]
+    fn check_all(table: &str) {
+        let table = table.replace("{ID}", ID).replace("{TRACE}", TRACE).replace("{XRAY}", XRAY);
+        for (line, expected) in render::cases(&table) {
+            check(line, expected);
+        }
+    }
+
     const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     const XRAY: &str = "1-5759e988-bd862e3fe1be46a994272793";
 
     #[test]
     fn json_lines_of_common_loggers_are_parsed() {
-        // Python's structlog and loguru.
-        check(
-            r#"{"order":7,"event":"declined","level":"error","timestamp":"2026-09-21T14:13:20.123Z"}"#,
-            "level:ERROR body:declined order=7 timestamp=2026-09-21T14:13:20.123Z",
-        );
+        // Python's loguru.
         check(
             r#"{"text":"… low\n","record":{"level":{"icon":"!","name":"WARNING","no":30},"message":"low","extra":{"order":7}}}"#,
             "level:WARN body:low text=… low\n record={level={icon=! name=WARNING no=30} message=low extra={order=7}}",
         );
-        check(r#"{"event":"order","level":"info","msg":"x"}"#, "level:INFO body:x event=order");
-        check(r#"{"level":"info","event":{"id":7}}"#, "level:INFO event={id=7}");
-        check(r#"{"event":"order","n":1}"#, "n=1 event=order");
-        check(r#"{"record":{"level":"low","message":5}}"#, "record={level=low message=5}");
-        check(
-            &format!(
-                r#"{{"timestamp":"2026-09-21T14:13:20.123Z","level":"INFO","requestId":"{ID}","message":"order 42"}}"#
-            ),
-            &format!("level:INFO body:order 42 request:{ID} timestamp=2026-09-21T14:13:20.123Z"),
-        );
-        check(
-            &format!(
-                r#"{{"level":"WARNING","location":"handler:10","message":"low","service":"orders","cold_start":true,"function_memory_size":128,"function_request_id":"{ID}","xray_trace_id":"{XRAY}"}}"#
-            ),
-            &format!(
-                "level:WARN body:low request:{ID} xray:{XRAY} location=handler:10 service=orders cold_start=true function_memory_size=128"
-            ),
-        );
-        check(
-            r#"{"level":50,"time":1790000000123,"pid":8,"msg":"db down"}"#,
-            "level:ERROR body:db down time=1790000000123 pid=8",
-        );
-        check(
-            &format!(
-                r#"{{"level":"INFO","fields":{{"message":"order","n":1}},"span":{{"requestId":"{ID}","xrayTraceId":"Root={XRAY};Parent=53995c3f42cd8ad8;Sampled=1","name":"Lambda runtime invoke"}}}}"#
-            ),
-            &format!(
-                "level:INFO body:order request:{ID} xray:{XRAY} fields={{message=order n=1}} span={{requestId={ID} xrayTraceId=Root={XRAY};Parent=53995c3f42cd8ad8;Sampled=1 name=Lambda runtime invoke}}"
-            ),
-        );
-        check(
-            &format!(
-                r#"{{"severity":"error","otelTraceID":"{TRACE}","otelSpanID":"b7ad6b7169203331","message":"x"}}"#
-            ),
-            &format!("level:ERROR body:x trace:{TRACE} span:b7ad6b7169203331"),
-        );
-        check(
-            &format!(r#"{{"traceId":"Root={XRAY};Sampled=0","message":"x"}}"#),
-            &format!("body:x xray:{XRAY}"),
-        );
-        check(
-            r#"{"level":"ERROR","errorMessage":"no","errorType":"ValueError","stackTrace":["a","b"]}"#,
-            "level:ERROR body:no errorMessage=no errorType=ValueError stackTrace=[a,b]",
-        );
-        // Python's `logger.exception("failed")`, and Node's `console.error(error)`.
-        check(
-            r#"{"level":"ERROR","errorMessage":"no","errorType":"ValueError","message":"failed"}"#,
-            "level:ERROR body:failed errorMessage=no errorType=ValueError",
-        );
-        check(
-            r#"{"level":"ERROR","message":{"errorType":"TypeError","errorMessage":"no \"x\"","stackTrace":["a"]}}"#,
-            r#"level:ERROR body:no "x" message={errorType=TypeError errorMessage=no "x" stackTrace=[a]}"#,
-        );
-        check(r#"{"message":{"errorMessage":7}}"#, "message={errorMessage=7}");
-        check(
-            r#"{"errorMessage":"first","message":{"errorMessage":"b"}}"#,
-            "body:first errorMessage=first message={errorMessage=b}",
+        check_all(
+            r#"
+            // Python's structlog.
+            {"order":7,"event":"declined","level":"error","timestamp":"2026-09-21T14:13:20.123Z"}
+                => level:ERROR body:declined order=7 timestamp=2026-09-21T14:13:20.123Z
+            {"event":"order","level":"info","msg":"x"} => level:INFO body:x event=order
+            {"level":"info","event":{"id":7}} => level:INFO event={id=7}
+            {"event":"order","n":1} => n=1 event=order
+            {"record":{"level":"low","message":5}} => record={level=low message=5}
+            {"timestamp":"2026-09-21T14:13:20.123Z","level":"INFO","requestId":"{ID}","message":"order 42"}
+                => level:INFO body:order 42 request:{ID} timestamp=2026-09-21T14:13:20.123Z
+            {"level":"WARNING","location":"handler:10","message":"low","service":"orders","cold_start":true,"function_memory_size":128,"function_request_id":"{ID}","xray_trace_id":"{XRAY}"}
+                => level:WARN body:low request:{ID} xray:{XRAY} location=handler:10 service=orders cold_start=true function_memory_size=128
+            {"level":50,"time":1790000000123,"pid":8,"msg":"db down"}
+                => level:ERROR body:db down time=1790000000123 pid=8
+            {"level":"INFO","fields":{"message":"order","n":1},"span":{"requestId":"{ID}","xrayTraceId":"Root={XRAY};Parent=53995c3f42cd8ad8;Sampled=1","name":"Lambda runtime invoke"}}
+                => level:INFO body:order request:{ID} xray:{XRAY} fields={message=order n=1} span={requestId={ID} xrayTraceId=Root={XRAY};Parent=53995c3f42cd8ad8;Sampled=1 name=Lambda runtime invoke}
+            {"severity":"error","otelTraceID":"{TRACE}","otelSpanID":"b7ad6b7169203331","message":"x"}
+                => level:ERROR body:x trace:{TRACE} span:b7ad6b7169203331
+            {"traceId":"Root={XRAY};Sampled=0","message":"x"} => body:x xray:{XRAY}
+            {"level":"ERROR","errorMessage":"no","errorType":"ValueError","stackTrace":["a","b"]}
+                => level:ERROR body:no errorMessage=no errorType=ValueError stackTrace=[a,b]
+            // Python's `logger.exception("failed")`, and Node's `console.error(error)`.
+            {"level":"ERROR","errorMessage":"no","errorType":"ValueError","message":"failed"}
+                => level:ERROR body:failed errorMessage=no errorType=ValueError
+            {"level":"ERROR","message":{"errorType":"TypeError","errorMessage":"no \"x\"","stackTrace":["a"]}}
+                => level:ERROR body:no "x" message={errorType=TypeError errorMessage=no "x" stackTrace=[a]}
+            {"message":{"errorMessage":7}} => message={errorMessage=7}
+            {"errorMessage":"first","message":{"errorMessage":"b"}}
+                => body:first errorMessage=first message={errorMessage=b}
+            "#,
         );
     }
 
     #[test]
     fn powertools_lines_are_parsed_in_every_language() {
-        // Python, TypeScript, Java: snake case. The order of the keys differs.
-        check(
-            &format!(
-                r#"{{"cold_start":true,"function_arn":"arn:aws:lambda:eu-west-1:123456789012:function:orders","function_memory_size":"128","function_name":"orders","function_request_id":"{ID}","level":"INFO","message":"order","sampling_rate":0,"service":"orders","timestamp":"2026-09-21T14:13:20.123Z","xray_trace_id":"{XRAY}"}}"#
-            ),
-            &format!(
-                "level:INFO body:order request:{ID} xray:{XRAY} cold_start=true function_arn=arn:aws:lambda:eu-west-1:123456789012:function:orders function_memory_size=128 function_name=orders sampling_rate=0 service=orders timestamp=2026-09-21T14:13:20.123Z"
-            ),
-        );
-        // .NET in its two other cases.
-        check(
-            &format!(
-                r#"{{"coldStart":true,"xrayTraceId":"{XRAY}","functionRequestId":"{ID}","level":"Information","service":"orders","name":"Logger","message":"order"}}"#
-            ),
-            &format!(
-                "level:INFO body:order request:{ID} xray:{XRAY} coldStart=true service=orders name=Logger"
-            ),
-        );
-        check(
-            &format!(
-                r#"{{"ColdStart":true,"XrayTraceId":"{XRAY}","FunctionRequestId":"{ID}","Level":"Warning","Service":"orders","Message":"order"}}"#
-            ),
-            &format!(
-                "level:WARN body:order request:{ID} xray:{XRAY} ColdStart=true Service=orders"
-            ),
-        );
-        // An exception.
-        check(
-            r#"{"level":"ERROR","location":"handler:10","message":"failed","service":"orders","exception":"Traceback …","exception_name":"ValueError","correlation_id":"c-1"}"#,
-            "level:ERROR body:failed location=handler:10 service=orders exception=Traceback … exception_name=ValueError correlation_id=c-1",
+        check_all(
+            r#"
+            // Python, TypeScript, Java: snake case. The order of the keys differs.
+            {"cold_start":true,"function_arn":"arn:aws:lambda:eu-west-1:123456789012:function:orders","function_memory_size":"128","function_name":"orders","function_request_id":"{ID}","level":"INFO","message":"order","sampling_rate":0,"service":"orders","timestamp":"2026-09-21T14:13:20.123Z","xray_trace_id":"{XRAY}"}
+                => level:INFO body:order request:{ID} xray:{XRAY} cold_start=true function_arn=arn:aws:lambda:eu-west-1:123456789012:function:orders function_memory_size=128 function_name=orders sampling_rate=0 service=orders timestamp=2026-09-21T14:13:20.123Z
+            // .NET in its two other cases.
+            {"coldStart":true,"xrayTraceId":"{XRAY}","functionRequestId":"{ID}","level":"Information","service":"orders","name":"Logger","message":"order"}
+                => level:INFO body:order request:{ID} xray:{XRAY} coldStart=true service=orders name=Logger
+            {"ColdStart":true,"XrayTraceId":"{XRAY}","FunctionRequestId":"{ID}","Level":"Warning","Service":"orders","Message":"order"}
+                => level:WARN body:order request:{ID} xray:{XRAY} ColdStart=true Service=orders
+            // An exception.
+            {"level":"ERROR","location":"handler:10","message":"failed","service":"orders","exception":"Traceback …","exception_name":"ValueError","correlation_id":"c-1"}
+                => level:ERROR body:failed location=handler:10 service=orders exception=Traceback … exception_name=ValueError correlation_id=c-1
+            "#,
         );
     }
 
     #[test]
     fn json_lines_of_lambda_runtimes_are_parsed() {
-        check(
-            &format!(
-                r#"{{"level":"WARN","fields":{{"message":"slow","took_ms":12}},"target":"orders","spans":[{{"requestId":"{ID}","xrayTraceId":"Root={XRAY};Sampled=0","name":"Lambda runtime invoke"}},{{"requestId":"another","name":"inner"}}]}}"#
-            ),
-            &format!(
-                "level:WARN body:slow request:{ID} xray:{XRAY} fields={{message=slow took_ms=12}} target=orders spans=[{{requestId={ID} xrayTraceId=Root={XRAY};Sampled=0 name=Lambda runtime invoke}},{{requestId=another name=inner}}]"
-            ),
-        );
-        // Lambda's JSON log format, as the runtimes of Java and .NET write it.
-        check(
-            &format!(
-                r#"{{"timestamp":"2026-09-21T14:13:20.123Z","level":"INFO","AWSRequestId":"{ID}","message":"order"}}"#
-            ),
-            &format!("level:INFO body:order request:{ID} timestamp=2026-09-21T14:13:20.123Z"),
+        check_all(
+            r#"
+            {"level":"WARN","fields":{"message":"slow","took_ms":12},"target":"orders","spans":[{"requestId":"{ID}","xrayTraceId":"Root={XRAY};Sampled=0","name":"Lambda runtime invoke"},{"requestId":"another","name":"inner"}]}
+                => level:WARN body:slow request:{ID} xray:{XRAY} fields={message=slow took_ms=12} target=orders spans=[{requestId={ID} xrayTraceId=Root={XRAY};Sampled=0 name=Lambda runtime invoke},{requestId=another name=inner}]
+            // Lambda's JSON log format, as the runtimes of Java and .NET write it.
+            {"timestamp":"2026-09-21T14:13:20.123Z","level":"INFO","AWSRequestId":"{ID}","message":"order"}
+                => level:INFO body:order request:{ID} timestamp=2026-09-21T14:13:20.123Z
+            "#,
         );
     }
 
     #[test]
     fn malformed_known_fields_stay_attributes() {
-        check(r#"{"trace_id":"123"}"#, "trace_id=123");
-        check(
-            r#"{"trace_id":"00000000000000000000000000000000"}"#,
-            "trace_id=00000000000000000000000000000000",
+        check_all(
+            r#"
+            {"trace_id":"123"} => trace_id=123
+            {"trace_id":"00000000000000000000000000000000"} => trace_id=00000000000000000000000000000000
+            {"trace_id":"0af7651916cd43dd8448eb211c80319g"} => trace_id=0af7651916cd43dd8448eb211c80319g
+            {"trace_id":"0af7651916cd43dd8448eb211c8031é"} => trace_id=0af7651916cd43dd8448eb211c8031é
+            {"trace_id":7} => trace_id=7
+            {"span_id":"b7ad6b7169203331"} => span_id=b7ad6b7169203331
+            {"requestId":"my-own"} => requestId=my-own
+            {"request_id":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"}
+                => request_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+            {"message":{"a":1}} => message={a=1}
+            {"message":"a","msg":"b"} => body:a msg=b
+            {"level":"INFO","severity":"ERROR"} => level:INFO severity=ERROR
+            {"level":null} =>
+            {"level":7} => level=7
+            {"level":"audit"} => level:AUDIT
+            {"level":""} => level=
+            {"level":"  Error "} => level:ERROR
+            {"level":" audit "} => level:AUDIT
+            // Each key once: a span id without a trace stays an attribute.
+            {"span_id":[7],"spanId":"EEE19B7EC3C1B174"}
+                => span_id=[7] lambda_otlp.rest={"span_id":"EEE19B7EC3C1B174"}
+            // Node's winston with `format.colorize()`.
+            {"level":"\u001b[31merror\u001b[39m"} => level:ERROR
+            {"level":"\u001b[1;34maudit\u001b[0m"} => level:AUDIT
+            // Not a level. Rules redact attributes, but no severity.
+            {"level":"bob@example.com"} => level=bob@example.com
+            {"level":"gold customer"} => level=gold customer
+            // 33 characters.
+            {"level":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"} => level=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+            // Only the first trace id counts.
+            {"trace_id":"{TRACE}","traceId":"11111111111111111111111111111111"}
+                => trace:{TRACE} traceId=11111111111111111111111111111111
+            {"xray_trace_id":"1-2-3"} => xray_trace_id=1-2-3
+            "#,
         );
-        check(
-            r#"{"trace_id":"0af7651916cd43dd8448eb211c80319g"}"#,
-            "trace_id=0af7651916cd43dd8448eb211c80319g",
-        );
-        check(
-            r#"{"trace_id":"0af7651916cd43dd8448eb211c8031é"}"#,
-            "trace_id=0af7651916cd43dd8448eb211c8031é",
-        );
-        check(r#"{"trace_id":7}"#, "trace_id=7");
-        check(r#"{"span_id":"b7ad6b7169203331"}"#, "span_id=b7ad6b7169203331");
-        check(r#"{"requestId":"my-own"}"#, "requestId=my-own");
-        check(
-            r#"{"request_id":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"}"#,
-            "request_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11",
-        );
-        check(r#"{"message":{"a":1}}"#, "message={a=1}");
-        check(r#"{"message":"a","msg":"b"}"#, "body:a msg=b");
-        check(r#"{"level":"INFO","severity":"ERROR"}"#, "level:INFO severity=ERROR");
-        check(r#"{"level":null}"#, "");
-        check(r#"{"level":7}"#, "level=7");
-        check(r#"{"level":"audit"}"#, "level:AUDIT");
-        check(r#"{"level":""}"#, "level=");
-        check(r#"{"level":"  Error "}"#, "level:ERROR");
-        check(r#"{"level":" audit "}"#, "level:AUDIT");
-        // Each key once: a span id without a trace stays an attribute.
-        check(
-            r#"{"span_id":[7],"spanId":"EEE19B7EC3C1B174"}"#,
-            r#"span_id=[7] lambda_otlp.rest={"span_id":"EEE19B7EC3C1B174"}"#,
-        );
-        // Node's winston with `format.colorize()`.
-        check(r#"{"level":"\u001b[31merror\u001b[39m"}"#, "level:ERROR");
-        check(r#"{"level":"\u001b[1;34maudit\u001b[0m"}"#, "level:AUDIT");
-        // Not a level. Rules redact attributes, but no severity.
-        check(r#"{"level":"bob@example.com"}"#, "level=bob@example.com");
-        check(r#"{"level":"gold customer"}"#, "level=gold customer");
-        let long = "x".repeat(33);
-        check(&format!(r#"{{"level":"{long}"}}"#), &format!("level={long}"));
-        // Only the first trace id counts.
-        let other = "1".repeat(32);
-        check(
-            &format!(r#"{{"trace_id":"{TRACE}","traceId":"{other}"}}"#),
-            &format!("trace:{TRACE} traceId={other}"),
-        );
-        check(r#"{"xray_trace_id":"1-2-3"}"#, "xray_trace_id=1-2-3");
     }
 
     #[test]
     fn json_values_keep_their_types() {
-        check(
-            r#"{"s":"ü","i":-3,"f":2.5,"b":false,"n":null,"a":[1,null,"x"],"o":{"k":{"d":1},"n":null}}"#,
-            "s=ü i=-3 f=2.5 b=false a=[1,none,x] o={k={d=1}}",
+        check_all(
+            r#"
+            {"s":"ü","i":-3,"f":2.5,"b":false,"n":null,"a":[1,null,"x"],"o":{"k":{"d":1},"n":null}}
+                => s=ü i=-3 f=2.5 b=false a=[1,none,x] o={k={d=1}}
+            {"big":9223372036854775807} => big=9223372036854775807
+            {"bigger":9223372036854775808} => bigger=9223372036854775808
+            {"least":-9223372036854775808} => least=-9223372036854775808
+            {"id":123456789012345678901234567890,"within":{"ids":[-123456789012345678901234567890]}}
+                => id=123456789012345678901234567890 within={ids=[-123456789012345678901234567890]}
+            {"far":1e999,"within":[1e999,1e3]} => far=1e999 within=[1e999,1000.0]
+            {"halves":["\ud800"]} => halves=["\ud800"]
+            "#,
         );
-        check(r#"{"big":9223372036854775807}"#, "big=9223372036854775807");
-        check(r#"{"bigger":9223372036854775808}"#, "bigger=9223372036854775808");
-        check(r#"{"least":-9223372036854775808}"#, "least=-9223372036854775808");
-        let digits = "123456789012345678901234567890";
-        check(
-            &format!(r#"{{"id":{digits},"within":{{"ids":[-{digits}]}}}}"#),
-            &format!("id={digits} within={{ids=[-{digits}]}}"),
-        );
-        check(r#"{"far":1e999,"within":[1e999,1e3]}"#, "far=1e999 within=[1e999,1000.0]");
-        check(r#"{"halves":["\ud800"]}"#, r#"halves=["\ud800"]"#);
     }
 
     #[test]

@@ -201,82 +201,71 @@ mod tests {
 
     const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 
-    /// `{id}` stands for a request id; expected are the level and the presence of the id.
+    /// `{id}` stands for a request id; expected are the level or `-`, and then `id` if the id was found.
     #[track_caller]
-    fn check(line: &str, expected: (Option<&str>, bool)) {
+    fn check(line: &str, expected: &str) {
         let line = line.replace("{id}", ID);
         let prefix = prefix(&line);
-        let level = prefix.severity.as_ref().map(|severity| severity.text.as_ref());
-        assert_eq!((level, prefix.request_id == Some(ID)), expected, "{line:?}");
+        let level = prefix.severity.as_ref().map_or("-", |severity| severity.text.as_ref());
+        let id = if prefix.request_id == Some(ID) { " id" } else { "" };
+        assert_eq!(format!("{level}{id}"), expected, "{line:?}");
     }
 
     #[test]
     fn runtime_prefixes_yield_level_and_request_id() {
         // Python
-        check("[INFO]\t2026-09-21T14:13:20.123Z\t{id}\torder 42", (Some("INFO"), true));
-        check("[WARNING]\t2026-09-21T14:13:20.123Z\t{id}\torder 42", (Some("WARN"), true));
-        check("[CRITICAL]\t2026-09-21T14:13:20.123Z\t{id}\torder 42", (Some("FATAL"), true));
-        check("[DEBUG]\t2026-09-21T14:13:20.123Z\t\tin the init phase", (Some("DEBUG"), false));
-        check("[ERROR] ValueError: no\nTraceback (most recent call last):", (Some("ERROR"), false));
-        check("[ERROR]", (Some("ERROR"), false));
+        check("[INFO]\t2026-09-21T14:13:20.123Z\t{id}\torder 42", "INFO id");
+        check("[WARNING]\t2026-09-21T14:13:20.123Z\t{id}\torder 42", "WARN id");
+        check("[CRITICAL]\t2026-09-21T14:13:20.123Z\t{id}\torder 42", "FATAL id");
+        check("[DEBUG]\t2026-09-21T14:13:20.123Z\t\tin the init phase", "DEBUG");
+        check("[ERROR] ValueError: no\nTraceback (most recent call last):", "ERROR");
+        check("[ERROR]", "ERROR");
         // Node
-        check("2026-09-21T14:13:20.123Z\t{id}\tINFO\torder 42", (Some("INFO"), true));
-        check("2026-09-21T14:13:20.123Z\t{id}\tERROR\tInvoke Error \t{}", (Some("ERROR"), true));
-        check(
-            "2026-09-21T14:13:20.123Z\tundefined\tWARN\tin the init phase",
-            (Some("WARN"), false),
-        );
+        check("2026-09-21T14:13:20.123Z\t{id}\tINFO\torder 42", "INFO id");
+        check("2026-09-21T14:13:20.123Z\t{id}\tERROR\tInvoke Error \t{}", "ERROR id");
+        check("2026-09-21T14:13:20.123Z\tundefined\tWARN\tin the init phase", "WARN");
         // Java, log4j2 as AWS sets it up
-        check("2026-09-21 14:13:20 {id} INFO  Handler - order 42", (Some("INFO"), true));
-        check("2026-09-21 14:13:20,123 {id} ERROR Handler - order 42", (Some("ERROR"), true));
-        check("2026-09-21 14:13:20.123 [main] WARN  c.e.Handler - order 42", (Some("WARN"), false));
-        check("14:13:20.123 [main] ERROR c.e.Handler -- order 42", (Some("ERROR"), false));
-        check("14:13:20 [main] WARN c.e.Handler -- order 42", (Some("WARN"), false));
-        check("14:13:20.123 [pool-1 thread-2] INFO  c.e.Handler - x", (Some("INFO"), false));
-        check(
-            "2026-09-21T14:13:20.123Z  INFO 8 --- [main] c.e.Application : x",
-            (Some("INFO"), false),
-        );
-        check("[INFO] order 42", (Some("INFO"), false));
+        check("2026-09-21 14:13:20 {id} INFO  Handler - order 42", "INFO id");
+        check("2026-09-21 14:13:20,123 {id} ERROR Handler - order 42", "ERROR id");
+        check("2026-09-21 14:13:20.123 [main] WARN  c.e.Handler - order 42", "WARN");
+        check("14:13:20.123 [main] ERROR c.e.Handler -- order 42", "ERROR");
+        check("14:13:20 [main] WARN c.e.Handler -- order 42", "WARN");
+        check("14:13:20.123 [pool-1 thread-2] INFO  c.e.Handler - x", "INFO");
+        check("2026-09-21T14:13:20.123Z  INFO 8 --- [main] c.e.Application : x", "INFO");
+        check("[INFO] order 42", "INFO");
         // This layer's extension
-        check("[WARN] lambda-otlp-extension: cannot deliver", (Some("WARN"), false));
+        check("[WARN] lambda-otlp-extension: cannot deliver", "WARN");
         // .NET
-        check("2026-09-21T14:13:20.123Z\t{id}\tinfo\torder 42", (Some("INFO"), true));
-        check("2026-09-21T14:13:20.123Z\t{id}\tfail\torder 42", (Some("ERROR"), true));
-        check("2026-09-21T14:13:20.123Z\t{id}\tcrit\torder 42", (Some("FATAL"), true));
-        check("2026-09-21T14:13:20.123Z\t\twarn\tin the init phase", (Some("WARN"), false));
-        check("2026-09-21T14:13:20.123Z\t{id}\ttrce\tx", (Some("TRACE"), true));
-        check("2026-09-21T14:13:20.123Z\t{id}\tdbug\tx", (Some("DEBUG"), true));
+        check("2026-09-21T14:13:20.123Z\t{id}\tinfo\torder 42", "INFO id");
+        check("2026-09-21T14:13:20.123Z\t{id}\tfail\torder 42", "ERROR id");
+        check("2026-09-21T14:13:20.123Z\t{id}\tcrit\torder 42", "FATAL id");
+        check("2026-09-21T14:13:20.123Z\t\twarn\tin the init phase", "WARN");
+        check("2026-09-21T14:13:20.123Z\t{id}\ttrce\tx", "TRACE id");
+        check("2026-09-21T14:13:20.123Z\t{id}\tdbug\tx", "DEBUG id");
         // Ruby
-        check("I, [2026-09-21T14:13:20.123456 #8]  INFO {id} -- : order 42", (Some("INFO"), true));
-        check(
-            "E, [2026-09-21T14:13:20.123456 #8] ERROR {id} -- app: x -- y",
-            (Some("ERROR"), true),
-        );
-        check("F, [2026-09-21T14:13:20.123456 #8] FATAL -- : no id", (Some("FATAL"), false));
-        check(
-            "W, [2026-09-21T14:13:20.123456 #8]  WARN  -- : in the init phase",
-            (Some("WARN"), false),
-        );
-        check("A, [2026-09-21T14:13:20.123456 #8]   ANY {id} -- : x", (Some("INFO"), true));
+        check("I, [2026-09-21T14:13:20.123456 #8]  INFO {id} -- : order 42", "INFO id");
+        check("E, [2026-09-21T14:13:20.123456 #8] ERROR {id} -- app: x -- y", "ERROR id");
+        check("F, [2026-09-21T14:13:20.123456 #8] FATAL -- : no id", "FATAL");
+        check("W, [2026-09-21T14:13:20.123456 #8]  WARN  -- : in the init phase", "WARN");
+        check("A, [2026-09-21T14:13:20.123456 #8]   ANY {id} -- : x", "INFO id");
         // Rust, tracing-subscriber
-        check("2026-09-21T14:13:20.123456Z  WARN orders: order 42", (Some("WARN"), false));
-        check("2026-09-21T14:13:20.123456Z TRACE orders: order 42", (Some("TRACE"), false));
+        check("2026-09-21T14:13:20.123456Z  WARN orders: order 42", "WARN");
+        check("2026-09-21T14:13:20.123456Z TRACE orders: order 42", "TRACE");
         check(
             "\x1b[2m2026-09-21T14:13:20.123456Z\x1b[0m \x1b[33m WARN\x1b[0m \x1b[2morders\x1b[0m\x1b[2m:\x1b[0m order 42",
-            (Some("WARN"), false),
+            "WARN",
         );
         // Python's loguru and structlog
         check(
             "\x1b[2m2026-09-21 14:13:20\x1b[0m [\x1b[31m\x1b[1merror    \x1b[0m] \x1b[1mdeclined\x1b[0m",
-            (Some("ERROR"), false),
+            "ERROR",
         );
-        check("\x1b[31m", (None, false));
-        check("\x1b\x1b[31m[ERROR] x", (None, false));
-        check("2026-09-21 14:13:20.123 | WARNING  | shop:handler:5 - low", (Some("WARN"), false));
-        check("2026-09-21 14:13:20.123 | SUCCESS  | shop:handler:5 - done", (None, false));
-        check("2026-09-21 14:13:20 [error    ] declined       order=7", (Some("ERROR"), false));
-        check("2026-09-21T14:13:20.123456Z [critical ] declined", (Some("FATAL"), false));
+        check("\x1b[31m", "-");
+        check("\x1b\x1b[31m[ERROR] x", "-");
+        check("2026-09-21 14:13:20.123 | WARNING  | shop:handler:5 - low", "WARN");
+        check("2026-09-21 14:13:20.123 | SUCCESS  | shop:handler:5 - done", "-");
+        check("2026-09-21 14:13:20 [error    ] declined       order=7", "ERROR");
+        check("2026-09-21T14:13:20.123456Z [critical ] declined", "FATAL");
     }
 
     #[test]
@@ -302,44 +291,44 @@ mod tests {
 
     #[test]
     fn text_without_a_valid_prefix_yields_no_level() {
-        check("", (None, false));
-        check("plain", (None, false));
-        check("there were no ERRORs", (None, false));
-        check("ERROR this is a word", (None, false));
-        check("[Error] not a level of a runtime", (None, false));
-        check("[info]\t2026-09-21T14:13:20.123Z\t{id}\tx", (None, false));
-        check("[1, 2, 3]", (None, false));
-        check("[", (None, false));
-        check("[]", (None, false));
-        check("[INFO", (None, false));
-        check("[INFO]\tno\t{id}x\tids", (Some("INFO"), false));
-        check("2026-09-21T14:13:20.123Z\t{id}\tno level, only ERROR in the text", (None, true));
-        check("2026-09-21T14:13:20.123Z order INFO", (None, false));
-        check("2026-09-21", (None, false));
-        check("2026-09-21T14:13:20.123Z", (None, false));
-        check("2026-09-2x INFO", (None, false));
-        check("2026 INFO", (None, false));
-        check("99 bottles INFO", (None, false));
-        check("2026-09-21 14:13:20 14:13:20 14:13:20 INFO", (None, false));
-        check("2026-09-21 14:13:20.123 [main WARN x", (None, false));
-        check("2026-09-21 x:y WARN z", (None, false));
-        check("2026-09-21 14 WARN z", (None, false));
+        check("", "-");
+        check("plain", "-");
+        check("there were no ERRORs", "-");
+        check("ERROR this is a word", "-");
+        check("[Error] not a level of a runtime", "-");
+        check("[info]\t2026-09-21T14:13:20.123Z\t{id}\tx", "-");
+        check("[1, 2, 3]", "-");
+        check("[", "-");
+        check("[]", "-");
+        check("[INFO", "-");
+        check("[INFO]\tno\t{id}x\tids", "INFO");
+        check("2026-09-21T14:13:20.123Z\t{id}\tno level, only ERROR in the text", "- id");
+        check("2026-09-21T14:13:20.123Z order INFO", "-");
+        check("2026-09-21", "-");
+        check("2026-09-21T14:13:20.123Z", "-");
+        check("2026-09-2x INFO", "-");
+        check("2026 INFO", "-");
+        check("99 bottles INFO", "-");
+        check("2026-09-21 14:13:20 14:13:20 14:13:20 INFO", "-");
+        check("2026-09-21 14:13:20.123 [main WARN x", "-");
+        check("2026-09-21 x:y WARN z", "-");
+        check("2026-09-21 14 WARN z", "-");
         // For .NET, Ruby and logback only the complete form is a prefix.
-        check("2026-09-21T14:13:20.123Z\t{id}\tinfo", (None, true));
-        check("2026-09-21T14:13:20.123Z {id} info x", (None, true));
-        check("2026-09-21T14:13:20.123Z\tsomebody\tinfo\tx", (None, false));
-        check("2026-09-21T14:13:20.123Z\tsomebody\tINFO\tx", (None, false));
-        check("I, [2026-09-21T14:13:20.123456 #8]  INFO {id} : x", (None, false));
-        check("I, [yesterday #8]  INFO {id} -- : x", (None, false));
-        check("I, for one, [2026-09-21] INFO -- x", (None, false));
-        check("Error, [2026-09-21T14:13:20 #8] ERROR -- : x", (None, false));
-        check("Did, [x", (None, false));
-        check("2026-09-21 14:13:20 [error] x", (None, false));
-        check("2026-09-21 14:13:20 [error is a word ] x", (None, false));
-        check("2026-09-21 14:13:20 [Error ] x", (None, false));
-        check("2026-09-21 14:13:20 | x ERROR", (None, false));
-        check("14:13 [main] INFO x", (None, false));
-        check("99 [bottles] INFO x", (None, false));
-        check("14:13:20.123 [main] Information", (None, false));
+        check("2026-09-21T14:13:20.123Z\t{id}\tinfo", "- id");
+        check("2026-09-21T14:13:20.123Z {id} info x", "- id");
+        check("2026-09-21T14:13:20.123Z\tsomebody\tinfo\tx", "-");
+        check("2026-09-21T14:13:20.123Z\tsomebody\tINFO\tx", "-");
+        check("I, [2026-09-21T14:13:20.123456 #8]  INFO {id} : x", "-");
+        check("I, [yesterday #8]  INFO {id} -- : x", "-");
+        check("I, for one, [2026-09-21] INFO -- x", "-");
+        check("Error, [2026-09-21T14:13:20 #8] ERROR -- : x", "-");
+        check("Did, [x", "-");
+        check("2026-09-21 14:13:20 [error] x", "-");
+        check("2026-09-21 14:13:20 [error is a word ] x", "-");
+        check("2026-09-21 14:13:20 [Error ] x", "-");
+        check("2026-09-21 14:13:20 | x ERROR", "-");
+        check("14:13 [main] INFO x", "-");
+        check("99 [bottles] INFO x", "-");
+        check("14:13:20.123 [main] Information", "-");
     }
 }

@@ -322,6 +322,13 @@ mod tests {
         parse(raw).as_ref().map_or_else(|| String::from("-"), show)
     }
 
+    fn platform_event(json: &str) -> Box<PlatformEvent> {
+        match parse(serde_json::from_str(json).unwrap()).unwrap().record {
+            TelemetryRecord::Platform(event) => event,
+            TelemetryRecord::Line { .. } => panic!("a line: {json}"),
+        }
+    }
+
     /// Reads an event of this type and record, at 00:00:15.064, with `{id}`, `{tracing}` and `{traced}` filled in. A system line in
     /// CloudWatch with the same text must give the same result.
     #[track_caller]
@@ -339,102 +346,70 @@ mod tests {
         }
     }
 
+    /// Checks a table of events: `type record => expectation`.
+    #[track_caller]
+    fn check_all(table: &str) {
+        for (event, expected) in render::cases(table) {
+            let (kind, record) = event.split_once(' ').unwrap();
+            check(kind, record, expected);
+        }
+    }
+
     #[test]
     fn every_event_kind_of_the_telemetry_schema_is_parsed() {
-        check(
-            "platform.initStart",
-            r#"{"initializationType":"on-demand","phase":"init","runtimeVersion":"nodejs-14.v3","runtimeVersionArn":"arn","functionName":"myFunction","functionVersion":"$LATEST","instanceId":"82561ce0","instanceMaxMemory":256}"#,
-            "initStart phase=init version=$LATEST runtime=nodejs-14.v3 arn=arn init_type=on-demand instance=82561ce0 instance_memory=256",
-        );
-        check(
-            "platform.initRuntimeDone",
-            r#"{"initializationType":"on-demand","phase":"init","status":"success","spans":[{"name":"someTimeSpan","start":"2022-06-02T12:02:33.913Z","durationMs":70.5}]}"#,
-            "initRuntimeDone status=success phase=init init_type=on-demand someTimeSpan@12:02:33.913Z/70.5",
-        );
-        check(
-            "platform.initRuntimeDone",
-            r#"{"initializationType":"on-demand","status":"error","errorType":"Runtime.ImportModuleError"}"#,
-            "initRuntimeDone status=error error=Runtime.ImportModuleError init_type=on-demand",
-        );
-        check(
-            "platform.initReport",
-            r#"{"initializationType":"on-demand","status":"success","phase":"init","metrics":{"durationMs":125.33}}"#,
-            "initReport status=success phase=init init_type=on-demand duration=125.33 init=125.33",
-        );
-        check(
-            "platform.start",
-            r#"{"requestId":"{id}","version":"$LATEST",{tracing}}"#,
-            "start id=459921b5 version=$LATEST {traced}",
-        );
-        check(
-            "platform.runtimeDone",
-            r#"{"requestId":"{id}","status":"success",{tracing},"spans":[{"name":"responseLatency","start":"2022-10-21T14:05:03.165Z","durationMs":2598.0},{"name":"responseDuration","start":"2022-10-21T14:05:05.763Z","durationMs":0.0}],"metrics":{"durationMs":2599.0,"producedBytes":8}}"#,
-            "runtimeDone id=459921b5 status=success {traced} duration=2599 bytes=8 responseLatency@14:05:03.165Z/2598 responseDuration@14:05:05.763Z/0",
-        );
-        check(
-            "platform.runtimeDone",
-            r#"{"requestId":"{id}","status":"timeout","metrics":{"durationMs":3000.0,"producedBytes":0}}"#,
-            "runtimeDone id=459921b5 status=timeout duration=3000 bytes=0",
-        );
-        check(
-            "platform.report",
-            r#"{"requestId":"{id}","metrics":{"durationMs":2599.4,"billedDurationMs":2600,"memorySizeMB":128,"maxMemoryUsedMB":94,"initDurationMs":549.04},"spans":[{"name":"extensionOverhead","start":"2022-10-21T14:05:05.764Z","durationMs":1.9}],{tracing},"status":"success"}"#,
-            "report id=459921b5 status=success {traced} duration=2599.4 billed=2600 memory=128 used=94 init=549.04 extensionOverhead@14:05:05.764Z/1.9",
-        );
-        check(
-            "platform.report",
-            r#"{"requestId":"{id}","metrics":{"durationMs":147.156,"billedDurationMs":201,"memorySizeMB":512,"maxMemoryUsedMB":91,"restoreDurationMs":500.795,"billedRestoreDurationMs":53},"status":"error","errorType":"Runtime.OutOfMemory"}"#,
-            "report id=459921b5 status=error error=Runtime.OutOfMemory duration=147.156 billed=201 memory=512 used=91 restore=500.795 billed_restore=53",
-        );
-        check(
-            "platform.restoreStart",
-            r#"{"runtimeVersion":"nodejs-14.v3","functionVersion":"7","instanceMaxMemory":"256"}"#,
-            "restoreStart version=7 runtime=nodejs-14.v3 instance_memory=256",
-        );
-        check(
-            "platform.restoreRuntimeDone",
-            r#"{"status":"success","spans":[{"name":"someTimeSpan","start":"2022-08-02T12:01:23:521Z","durationMs":80.0}]}"#,
-            "restoreRuntimeDone status=success someTimeSpan@12:01:23.521Z/80",
-        );
-        check(
-            "platform.restoreReport",
-            r#"{"status":"success","metrics":{"durationMs":15.19}}"#,
-            "restoreReport status=success duration=15.19 restore=15.19",
-        );
-        check(
-            "platform.restoreReport",
-            r#"{"status":"failure","errorType":"RestoreError"}"#,
-            "restoreReport status=failure error=RestoreError",
-        );
-        check(
-            "platform.extension",
-            r#"{"events":["INVOKE","SHUTDOWN"],"name":"my-extension","state":"Ready"}"#,
-            r#"extension name=my-extension state=Ready other:events=["INVOKE","SHUTDOWN"]"#,
-        );
-        check(
-            "platform.telemetrySubscription",
-            r#"{"name":"my-extension","state":"Subscribed","types":["platform"]}"#,
-            r#"telemetrySubscription name=my-extension state=Subscribed other:types=["platform"]"#,
-        );
-        check(
-            "platform.logsDropped",
-            r#"{"droppedBytes":12345,"droppedRecords":123,"reason":"too slow"}"#,
-            "logsDropped message=too slow dropped=123 dropped_bytes=12345",
+        check_all(
+            r#"
+            platform.initStart {"initializationType":"on-demand","phase":"init","runtimeVersion":"nodejs-14.v3","runtimeVersionArn":"arn","functionName":"myFunction","functionVersion":"$LATEST","instanceId":"82561ce0","instanceMaxMemory":256}
+                => initStart phase=init version=$LATEST runtime=nodejs-14.v3 arn=arn init_type=on-demand instance=82561ce0 instance_memory=256
+            platform.initRuntimeDone {"initializationType":"on-demand","phase":"init","status":"success","spans":[{"name":"someTimeSpan","start":"2022-06-02T12:02:33.913Z","durationMs":70.5}]}
+                => initRuntimeDone status=success phase=init init_type=on-demand someTimeSpan@12:02:33.913Z/70.5
+            platform.initRuntimeDone {"initializationType":"on-demand","status":"error","errorType":"Runtime.ImportModuleError"}
+                => initRuntimeDone status=error error=Runtime.ImportModuleError init_type=on-demand
+            platform.initReport {"initializationType":"on-demand","status":"success","phase":"init","metrics":{"durationMs":125.33}}
+                => initReport status=success phase=init init_type=on-demand duration=125.33 init=125.33
+            platform.start {"requestId":"{id}","version":"$LATEST",{tracing}}
+                => start id=459921b5 version=$LATEST {traced}
+            platform.runtimeDone {"requestId":"{id}","status":"success",{tracing},"spans":[{"name":"responseLatency","start":"2022-10-21T14:05:03.165Z","durationMs":2598.0},{"name":"responseDuration","start":"2022-10-21T14:05:05.763Z","durationMs":0.0}],"metrics":{"durationMs":2599.0,"producedBytes":8}}
+                => runtimeDone id=459921b5 status=success {traced} duration=2599 bytes=8 responseLatency@14:05:03.165Z/2598 responseDuration@14:05:05.763Z/0
+            platform.runtimeDone {"requestId":"{id}","status":"timeout","metrics":{"durationMs":3000.0,"producedBytes":0}}
+                => runtimeDone id=459921b5 status=timeout duration=3000 bytes=0
+            platform.report {"requestId":"{id}","metrics":{"durationMs":2599.4,"billedDurationMs":2600,"memorySizeMB":128,"maxMemoryUsedMB":94,"initDurationMs":549.04},"spans":[{"name":"extensionOverhead","start":"2022-10-21T14:05:05.764Z","durationMs":1.9}],{tracing},"status":"success"}
+                => report id=459921b5 status=success {traced} duration=2599.4 billed=2600 memory=128 used=94 init=549.04 extensionOverhead@14:05:05.764Z/1.9
+            platform.report {"requestId":"{id}","metrics":{"durationMs":147.156,"billedDurationMs":201,"memorySizeMB":512,"maxMemoryUsedMB":91,"restoreDurationMs":500.795,"billedRestoreDurationMs":53},"status":"error","errorType":"Runtime.OutOfMemory"}
+                => report id=459921b5 status=error error=Runtime.OutOfMemory duration=147.156 billed=201 memory=512 used=91 restore=500.795 billed_restore=53
+            platform.restoreStart {"runtimeVersion":"nodejs-14.v3","functionVersion":"7","instanceMaxMemory":"256"}
+                => restoreStart version=7 runtime=nodejs-14.v3 instance_memory=256
+            platform.restoreRuntimeDone {"status":"success","spans":[{"name":"someTimeSpan","start":"2022-08-02T12:01:23:521Z","durationMs":80.0}]}
+                => restoreRuntimeDone status=success someTimeSpan@12:01:23.521Z/80
+            platform.restoreReport {"status":"success","metrics":{"durationMs":15.19}}
+                => restoreReport status=success duration=15.19 restore=15.19
+            platform.restoreReport {"status":"failure","errorType":"RestoreError"}
+                => restoreReport status=failure error=RestoreError
+            platform.extension {"events":["INVOKE","SHUTDOWN"],"name":"my-extension","state":"Ready"}
+                => extension name=my-extension state=Ready other:events=["INVOKE","SHUTDOWN"]
+            platform.telemetrySubscription {"name":"my-extension","state":"Subscribed","types":["platform"]}
+                => telemetrySubscription name=my-extension state=Subscribed other:types=["platform"]
+            platform.logsDropped {"droppedBytes":12345,"droppedRecords":123,"reason":"too slow"}
+                => logsDropped message=too slow dropped=123 dropped_bytes=12345
+            // Lambda Managed Instances.
+            platform.initStart {"initializationType":"lambda-managed-instances","phase":"init"}
+                => initStart phase=init init_type=lambda-managed-instances
+            platform.report {"requestId":"{id}","status":"success","metrics":{"durationMs":3.5},"spans":[{"name":"responseLatency","start":"2022-10-21T14:05:03.165Z","durationMs":3},{"name":"responseDuration","start":"2022-10-21T14:05:03.168Z","durationMs":0.5}]}
+                => report id=459921b5 status=success duration=3.5 responseLatency@14:05:03.165Z/3 responseDuration@14:05:03.168Z/0.5
+            "#,
         );
     }
 
     #[test]
     fn logs_api_events_are_parsed() {
-        check("platform.end", r#"{"requestId":"{id}"}"#, "end id=459921b5");
-        check(
-            "platform.logsSubscription",
-            r#"{"name":"x","state":"active","types":["test"]}"#,
-            r#"logsSubscription name=x state=active other:types=["test"]"#,
-        );
-        check(
-            "platform.fault",
-            r#""RequestId: {id} Process exited before completing request""#,
-            "fault id=459921b5 message=RequestId: 459921b5-681c-4a96-beb0-81e0aa586026 Process exited before completing request",
+        check_all(
+            r#"
+            platform.end {"requestId":"{id}"} => end id=459921b5
+            platform.logsSubscription {"name":"x","state":"active","types":["test"]}
+                => logsSubscription name=x state=active other:types=["test"]
+            platform.fault "RequestId: {id} Process exited before completing request"
+                => fault id=459921b5 message=RequestId: 459921b5-681c-4a96-beb0-81e0aa586026 Process exited before completing request
+            "#,
         );
         check(
             "platform.fault",
@@ -445,41 +420,21 @@ mod tests {
     }
 
     #[test]
-    fn managed_instance_events_are_parsed() {
-        check(
-            "platform.initStart",
-            r#"{"initializationType":"lambda-managed-instances","phase":"init"}"#,
-            "initStart phase=init init_type=lambda-managed-instances",
-        );
-        check(
-            "platform.report",
-            r#"{"requestId":"{id}","status":"success","metrics":{"durationMs":3.5},"spans":[{"name":"responseLatency","start":"2022-10-21T14:05:03.165Z","durationMs":3},{"name":"responseDuration","start":"2022-10-21T14:05:03.168Z","durationMs":0.5}]}"#,
-            "report id=459921b5 status=success duration=3.5 responseLatency@14:05:03.165Z/3 responseDuration@14:05:03.168Z/0.5",
-        );
-    }
-
-    #[test]
     fn unknown_kinds_and_fields_are_tolerated() {
-        check("platform.spinDownStart", r#"{"a":{"b":1}}"#, r#"spinDownStart other:a={"b":1}"#);
-        check("platform.", "{}", " ".trim_end_matches(' '));
-        check("weather", r#"{"requestId":"{id}"}"#, "weather id=459921b5");
-        check("platform.report", "{}", "report");
-        check("platform.report", "null", "report");
-        check("platform.report", "17", "report");
-        check(
-            "platform.start",
-            r#"{"requestId":"local-1","tenantId":"t","status":"sleepy","x":null,"status":"first wins"}"#,
-            "start id=local-1 status=sleepy other:tenantId=t",
-        );
-        check(
-            "platform.start",
-            r#"{"requestId":"459921B5-681C-4A96-BEB0-81E0AA586026","tracing":null}"#,
-            "start id=459921b5",
-        );
-        check(
-            "platform.start",
-            r#"{"requestId":17,"version":["a"],"status":""}"#,
-            r#"start other:version=["a"]"#,
+        check_all(
+            r#"
+            platform.spinDownStart {"a":{"b":1}} => spinDownStart other:a={"b":1}
+            platform. {} =>
+            weather {"requestId":"{id}"} => weather id=459921b5
+            platform.report {} => report
+            platform.report null => report
+            platform.report 17 => report
+            platform.start {"requestId":"local-1","tenantId":"t","status":"sleepy","x":null,"status":"first wins"}
+                => start id=local-1 status=sleepy other:tenantId=t
+            platform.start {"requestId":"459921B5-681C-4A96-BEB0-81E0AA586026","tracing":null}
+                => start id=459921b5
+            platform.start {"requestId":17,"version":["a"],"status":""} => start other:version=["a"]
+            "#,
         );
     }
 
@@ -504,35 +459,26 @@ mod tests {
         check("platform.runtimeDone", r#"{"spans":{"name":"a"}}"#, "runtimeDone");
         let many = vec![r#"{"name":"x"}"#; 100].join(",");
         let json = format!(r#"{{"type":"platform.runtimeDone","record":{{"spans":[{many}]}}}}"#);
-        let TelemetryRecord::Platform(event) =
-            parse(serde_json::from_str(&json).unwrap()).unwrap().record
-        else {
-            panic!("a platform event")
-        };
+        let event = platform_event(&json);
         assert_eq!(event.spans.len(), PlatformEvent::MAX_SPANS);
     }
 
     #[test]
     fn tracing_fields_are_optional() {
-        let tracing = |tracing: &str| format!(r#"{{"tracing":{tracing}}}"#);
-        for nothing in
-            ["{}", "[]", r#""Root""#, r#"{"value":17}"#, r#"{"value":"Self=1","spanId":"x"}"#]
-        {
-            check("platform.start", &tracing(nothing), "start");
-        }
-        check(
-            "platform.start",
-            &tracing(r#"{"value":"Lineage=a87bd80c:0; Root=1-692cc535-0338d3516cb745b7b41f878e"}"#),
-            "start trace=1-692cc535-0338d3516cb745b7b41f878e",
-        );
-        for span_id in ["0000000000000000", "24cd7d670fa455f", "24cd7d670fa455fx"] {
-            let tracing = tracing(&format!(r#"{{"spanId":"{span_id}","value":"Sampled=0"}}"#));
-            check("platform.start", &tracing, "start sampled=false");
-        }
-        check(
-            "platform.start",
-            &tracing(r#"{"spanId":"0000000000000000","value":"Root=1-5-2;Sampled=0"}"#),
-            "start sampled=false",
+        check_all(
+            r#"
+            platform.start {"tracing":{}} => start
+            platform.start {"tracing":[]} => start
+            platform.start {"tracing":"Root"} => start
+            platform.start {"tracing":{"value":17}} => start
+            platform.start {"tracing":{"value":"Self=1","spanId":"x"}} => start
+            platform.start {"tracing":{"value":"Lineage=a87bd80c:0; Root=1-692cc535-0338d3516cb745b7b41f878e"}}
+                => start trace=1-692cc535-0338d3516cb745b7b41f878e
+            platform.start {"tracing":{"spanId":"0000000000000000","value":"Sampled=0"}} => start sampled=false
+            platform.start {"tracing":{"spanId":"24cd7d670fa455f","value":"Sampled=0"}} => start sampled=false
+            platform.start {"tracing":{"spanId":"24cd7d670fa455fx","value":"Sampled=0"}} => start sampled=false
+            platform.start {"tracing":{"spanId":"0000000000000000","value":"Root=1-5-2;Sampled=0"}} => start sampled=false
+            "#,
         );
     }
 
@@ -540,11 +486,8 @@ mod tests {
     fn function_and_extension_lines_pass_through() {
         check("function", r#""hello\nworld\n""#, "Function: hello\nworld\n");
         check("extension", r#""[INFO] x""#, "Extension: [INFO] x");
-        check(
-            "function",
-            r#"{"level":"INFO","message":"x"}"#,
-            r#"Function: {"level":"INFO","message":"x"}"#,
-        );
+        let json = r#"{"level":"INFO","message":"x"}"#;
+        check("function", json, &format!("Function: {json}"));
         check("function", "true", "Function: true");
         assert_eq!(shown(r#"{"type":"function"}"#), "- Function: ");
     }
@@ -612,11 +555,7 @@ mod tests {
             r#"{{"type":"platform.{long}","record":{{"requestId":"{long}",{}}}}}"#,
             fields.join(",")
         );
-        let TelemetryRecord::Platform(event) =
-            parse(serde_json::from_str(&json).unwrap()).unwrap().record
-        else {
-            panic!("a platform event")
-        };
+        let event = platform_event(&json);
         let max = PlatformEvent::MAX_VALUE_BYTES;
         assert_eq!(event.other.len(), PlatformEvent::MAX_OTHER);
         assert!(event.other.iter().all(|(_, value)| value.len() == max));

@@ -330,7 +330,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::render::event as show;
+    use crate::render::{cases, event as show};
 
     /// A request id; expectations show its first eight digits.
     const ID: &str = "5b866fb1-7154-4af6-8078-6ef6ca4c2ddd";
@@ -342,156 +342,112 @@ mod tests {
         assert_eq!(event.as_ref().map_or_else(|| String::from("-"), show), expected, "{line:?}");
     }
 
+    /// Checks a table of lines, in which tabs and line ends are escaped.
+    #[track_caller]
+    fn check_all(table: &str) {
+        for (line, expected) in cases(table) {
+            let line = line.replace(r"\t", "\t").replace(r"\r", "\r").replace(r"\n", "\n");
+            check(&line, expected);
+        }
+    }
+
     #[test]
     fn documented_and_captured_platform_lines_are_parsed() {
-        check(
-            "INIT_START Runtime Version: python:3.12.v45\tRuntime Version ARN: arn:aws:lambda:us-east-1::runtime:ab12\n",
-            "initStart runtime=python:3.12.v45 arn=arn:aws:lambda:us-east-1::runtime:ab12",
-        );
-        check("START RequestId: {id} Version: $LATEST\n", "start id=5b866fb1 version=$LATEST");
-        check("END RequestId: {id}\n", "end id=5b866fb1");
-        check(
-            "REPORT RequestId: {id}\tDuration: 619.31 ms\tBilled Duration: 700 ms\tMemory Size: 128 MB\tMax Memory Used: 118 MB\tInit Duration: 549.04 ms\t\n",
-            "report id=5b866fb1 duration=619.31 billed=700 memory=128 used=118 init=549.04",
-        );
-        check(
-            "REPORT RequestId: {id}\tDuration: 619.31 ms\tBilled Duration: 700 ms\tMemory Size: 128 MB\tMax Memory Used: 118 MB\t\nXRAY TraceId: 1-5e61292c-cc1229a4dfbeae1043928548\tSegmentId: 07a85e713f6302b2\tSampled: true\t\n",
-            "report id=5b866fb1 trace=1-5e61292c-cc1229a4dfbeae1043928548 segment=07a85e713f6302b2 sampled=true duration=619.31 billed=700 memory=128 used=118",
-        );
-        check(
-            "REPORT RequestId: {id}\tDuration: 2338.66 ms\tBilled Duration: 2521 ms\tMemory Size: 3009 MB\tMax Memory Used: 173 MB\tRestore Duration: 398.97 ms\tBilled Restore Duration: 182 ms\t\n",
-            "report id=5b866fb1 duration=2338.66 billed=2521 memory=3009 used=173 restore=398.97 billed_restore=182",
-        );
-        check(
-            "REPORT RequestId: {id} Duration: 133.61 ms Billed Duration: 214 ms Memory Size: 128 MB Max Memory Used: 31 MB Init Duration: 80.00 ms Status: error Error Type: Runtime.ExitError",
-            "report id=5b866fb1 status=error error=Runtime.ExitError duration=133.61 billed=214 memory=128 used=31 init=80",
-        );
-        check(
-            "REPORT RequestId: {id} Duration: 3016.78 ms Billed Duration: 3101 ms Memory Size: 128 MB Max Memory Used: 31 MB Init Duration: 84.00 ms Status: timeout",
-            "report id=5b866fb1 status=timeout duration=3016.78 billed=3101 memory=128 used=31 init=84",
-        );
-        check(
-            "INIT_REPORT Init Duration: 1236.04 ms Phase: init Status: timeout",
-            "initReport status=timeout phase=init duration=1236.04 init=1236.04",
-        );
-        check(
-            "INIT_REPORT Init Duration: 1236.04 ms\tPhase: init\tStatus: error\tError Type: Extension.Crash\n",
-            "initReport status=error error=Extension.Crash phase=init duration=1236.04 init=1236.04",
-        );
-        check(
-            "RESTORE_START Runtime Version: java:21.v12\tRuntime Version ARN: arn:aws:lambda:us-east-1::runtime:ab12\n",
-            "restoreStart runtime=java:21.v12 arn=arn:aws:lambda:us-east-1::runtime:ab12",
-        );
-        check(
-            "RESTORE_REPORT Restore Duration: 1236.04 ms Status: timeout",
-            "restoreReport status=timeout duration=1236.04 restore=1236.04",
-        );
-        check(
-            "RESTORE_REPORT Restore Duration: 1236.04 ms\tStatus: error\tError Type: Runtime.ExitError\n",
-            "restoreReport status=error error=Runtime.ExitError duration=1236.04 restore=1236.04",
-        );
-        check(
-            "2024-03-04T17:22:38.033Z {id} Task timed out after 3.00 seconds\n\n",
-            "timeout id=5b866fb1 message=Task timed out after 3.00 seconds timeout=3000",
-        );
-        check(
-            "RequestId: {id} Error: Runtime exited without providing a reason\nRuntime.ExitError\n",
-            "exitError id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited without providing a reason",
-        );
-        check(
-            "RequestId: {id} Error: no order\nFunction.Orders.not_found\n",
-            "exitError id=5b866fb1 error=Function.Orders.not_found message=Error: no order",
-        );
-        check(
-            "RequestId: {id} Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n",
-            "outOfMemory id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited with error: signal: killed",
-        );
-        check(
-            "RequestId: {id} Process exited before completing request\n",
-            "exitError id=5b866fb1 message=Process exited before completing request",
-        );
-        check(
-            "EXTENSION\tName: my-ext\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n",
-            "extension name=my-ext state=Ready other:Events=[INVOKE, SHUTDOWN]",
-        );
-        check(
-            "TELEMETRY\tName: my-ext\tState: Subscribed\tTypes: [Platform, Function]\n",
-            "telemetrySubscription name=my-ext state=Subscribed other:Types=[Platform, Function]",
-        );
-        check(
-            "LOGS\tName: my-ext\tState: Subscribed\tTypes: [Platform]\n",
-            "telemetrySubscription name=my-ext state=Subscribed other:Types=[Platform]",
+        check_all(
+            r"
+            INIT_START Runtime Version: python:3.12.v45\tRuntime Version ARN: arn:aws:lambda:us-east-1::runtime:ab12\n
+                => initStart runtime=python:3.12.v45 arn=arn:aws:lambda:us-east-1::runtime:ab12
+            START RequestId: {id} Version: $LATEST\n => start id=5b866fb1 version=$LATEST
+            END RequestId: {id}\n => end id=5b866fb1
+            REPORT RequestId: {id}\tDuration: 619.31 ms\tBilled Duration: 700 ms\tMemory Size: 128 MB\tMax Memory Used: 118 MB\tInit Duration: 549.04 ms\t\n
+                => report id=5b866fb1 duration=619.31 billed=700 memory=128 used=118 init=549.04
+            REPORT RequestId: {id}\tDuration: 619.31 ms\tBilled Duration: 700 ms\tMemory Size: 128 MB\tMax Memory Used: 118 MB\t\nXRAY TraceId: 1-5e61292c-cc1229a4dfbeae1043928548\tSegmentId: 07a85e713f6302b2\tSampled: true\t\n
+                => report id=5b866fb1 trace=1-5e61292c-cc1229a4dfbeae1043928548 segment=07a85e713f6302b2 sampled=true duration=619.31 billed=700 memory=128 used=118
+            REPORT RequestId: {id}\tDuration: 2338.66 ms\tBilled Duration: 2521 ms\tMemory Size: 3009 MB\tMax Memory Used: 173 MB\tRestore Duration: 398.97 ms\tBilled Restore Duration: 182 ms\t\n
+                => report id=5b866fb1 duration=2338.66 billed=2521 memory=3009 used=173 restore=398.97 billed_restore=182
+            REPORT RequestId: {id} Duration: 133.61 ms Billed Duration: 214 ms Memory Size: 128 MB Max Memory Used: 31 MB Init Duration: 80.00 ms Status: error Error Type: Runtime.ExitError
+                => report id=5b866fb1 status=error error=Runtime.ExitError duration=133.61 billed=214 memory=128 used=31 init=80
+            REPORT RequestId: {id} Duration: 3016.78 ms Billed Duration: 3101 ms Memory Size: 128 MB Max Memory Used: 31 MB Init Duration: 84.00 ms Status: timeout
+                => report id=5b866fb1 status=timeout duration=3016.78 billed=3101 memory=128 used=31 init=84
+            INIT_REPORT Init Duration: 1236.04 ms Phase: init Status: timeout
+                => initReport status=timeout phase=init duration=1236.04 init=1236.04
+            INIT_REPORT Init Duration: 1236.04 ms\tPhase: init\tStatus: error\tError Type: Extension.Crash\n
+                => initReport status=error error=Extension.Crash phase=init duration=1236.04 init=1236.04
+            RESTORE_START Runtime Version: java:21.v12\tRuntime Version ARN: arn:aws:lambda:us-east-1::runtime:ab12\n
+                => restoreStart runtime=java:21.v12 arn=arn:aws:lambda:us-east-1::runtime:ab12
+            RESTORE_REPORT Restore Duration: 1236.04 ms Status: timeout
+                => restoreReport status=timeout duration=1236.04 restore=1236.04
+            RESTORE_REPORT Restore Duration: 1236.04 ms\tStatus: error\tError Type: Runtime.ExitError\n
+                => restoreReport status=error error=Runtime.ExitError duration=1236.04 restore=1236.04
+            2024-03-04T17:22:38.033Z {id} Task timed out after 3.00 seconds\n\n
+                => timeout id=5b866fb1 message=Task timed out after 3.00 seconds timeout=3000
+            RequestId: {id} Error: Runtime exited without providing a reason\nRuntime.ExitError\n
+                => exitError id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited without providing a reason
+            RequestId: {id} Error: no order\nFunction.Orders.not_found\n
+                => exitError id=5b866fb1 error=Function.Orders.not_found message=Error: no order
+            RequestId: {id} Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n
+                => outOfMemory id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited with error: signal: killed
+            RequestId: {id} Process exited before completing request\n
+                => exitError id=5b866fb1 message=Process exited before completing request
+            EXTENSION\tName: my-ext\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n
+                => extension name=my-ext state=Ready other:Events=[INVOKE, SHUTDOWN]
+            TELEMETRY\tName: my-ext\tState: Subscribed\tTypes: [Platform, Function]\n
+                => telemetrySubscription name=my-ext state=Subscribed other:Types=[Platform, Function]
+            LOGS\tName: my-ext\tState: Subscribed\tTypes: [Platform]\n
+                => telemetrySubscription name=my-ext state=Subscribed other:Types=[Platform]
+            ",
         );
     }
 
     #[test]
     fn failure_line_variants_are_parsed() {
-        check(
-            "RequestId: {id} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n",
-            "exitError id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited with error: exit status 1",
-        );
-        check(
-            "RequestId: {id} Error: Runtime exited with error: signal: segmentation fault\nRuntime.ExitError\n",
-            "exitError id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited with error: signal: segmentation fault",
-        );
-        check(
-            "RequestId: {id} Error: fork/exec /var/task/bootstrap: exec format error\nRuntime.InvalidEntrypoint\n",
-            "exitError id=5b866fb1 error=Runtime.InvalidEntrypoint message=Error: fork/exec /var/task/bootstrap: exec format error",
-        );
-        check(
-            "RequestId: {id} Error: extension exited\nExtension.Crash",
-            "exitError id=5b866fb1 error=Extension.Crash message=Error: extension exited",
-        );
-        check(
-            "RequestId: {id} Error: no memory\nRuntime.OutOfMemory",
-            "outOfMemory id=5b866fb1 error=Runtime.OutOfMemory message=Error: no memory",
-        );
-        check(
-            "REPORT RequestId: {id}\tDuration: 1.00 ms\tStatus: error\tError Type: Runtime.OutOfMemory\n",
-            "report id=5b866fb1 status=error error=Runtime.OutOfMemory duration=1",
-        );
-        check(
-            "2024-03-04T17:22:38Z {id} Task timed out after 900 seconds",
-            "timeout id=5b866fb1 message=Task timed out after 900 seconds timeout=900000",
+        check_all(
+            r"
+            RequestId: {id} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n
+                => exitError id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited with error: exit status 1
+            RequestId: {id} Error: Runtime exited with error: signal: segmentation fault\nRuntime.ExitError\n
+                => exitError id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited with error: signal: segmentation fault
+            RequestId: {id} Error: fork/exec /var/task/bootstrap: exec format error\nRuntime.InvalidEntrypoint\n
+                => exitError id=5b866fb1 error=Runtime.InvalidEntrypoint message=Error: fork/exec /var/task/bootstrap: exec format error
+            RequestId: {id} Error: extension exited\nExtension.Crash
+                => exitError id=5b866fb1 error=Extension.Crash message=Error: extension exited
+            RequestId: {id} Error: no memory\nRuntime.OutOfMemory
+                => outOfMemory id=5b866fb1 error=Runtime.OutOfMemory message=Error: no memory
+            REPORT RequestId: {id}\tDuration: 1.00 ms\tStatus: error\tError Type: Runtime.OutOfMemory\n
+                => report id=5b866fb1 status=error error=Runtime.OutOfMemory duration=1
+            2024-03-04T17:22:38Z {id} Task timed out after 900 seconds
+                => timeout id=5b866fb1 message=Task timed out after 900 seconds timeout=900000
+            ",
         );
     }
 
     #[test]
     fn report_fields_may_be_reordered_missing_unknown_or_repeated() {
-        check("REPORT RequestId: {id}", "report id=5b866fb1");
-        check("REPORT RequestId: {id}\t\n", "report id=5b866fb1");
-        check(
-            "REPORT RequestId: {id}\tStatus: timeout\tMax Memory Used: 31 MB\tDuration: 1 ms",
-            "report id=5b866fb1 status=timeout duration=1 used=31",
+        check_all(
+            r"
+            REPORT RequestId: {id} => report id=5b866fb1
+            REPORT RequestId: {id}\t\n => report id=5b866fb1
+            REPORT RequestId: {id}\tStatus: timeout\tMax Memory Used: 31 MB\tDuration: 1 ms
+                => report id=5b866fb1 status=timeout duration=1 used=31
+            REPORT RequestId: {id} Init Duration: 80.00 ms => report id=5b866fb1 init=80
+            REPORT RequestId: {id}\tSandbox Kind: warm pool\tDuration: 1 ms
+                => report id=5b866fb1 duration=1 other:Sandbox Kind=warm pool
+            // A known label at the end of an unknown one does not count.
+            REPORT RequestId: {id}\tExtension Duration: 7 ms\tDuration: 1 ms
+                => report id=5b866fb1 duration=1 other:Extension Duration=7 ms
+            REPORT RequestId: {id} Max Memory Used: 31 MB Extension Duration: 7 ms Status: error
+                => report id=5b866fb1 status=error used=31 other:Extension Duration=7 ms
+            REPORT RequestId: {id}\tDuration: 1 ms\tDuration: 2 ms => report id=5b866fb1 duration=1
+            REPORT RequestId: {id}\tStatus: \tPhase: init => report id=5b866fb1 phase=init
+            REPORT RequestId: {id} Status: Duration: 5 ms => report id=5b866fb1 duration=5
+            REPORT RequestId: {id}  Duration:  5  ms  Status:  error
+                => report id=5b866fb1 status=error duration=5
+            REPORT RequestId: {id}\r\n\tDuration: 5 ms\r\n => report id=5b866fb1 duration=5
+            INIT_REPORT Status: error => initReport status=error
+            START RequestId: {id} => start id=5b866fb1
+            REPORT RequestId: 5B866FB1-7154-4AF6-8078-6EF6CA4C2DDD => report id=5b866fb1
+            ",
         );
-        check("REPORT RequestId: {id} Init Duration: 80.00 ms", "report id=5b866fb1 init=80");
-        check(
-            "REPORT RequestId: {id}\tSandbox Kind: warm pool\tDuration: 1 ms",
-            "report id=5b866fb1 duration=1 other:Sandbox Kind=warm pool",
-        );
-        // A known label at the end of an unknown one does not count.
-        check(
-            "REPORT RequestId: {id}\tExtension Duration: 7 ms\tDuration: 1 ms",
-            "report id=5b866fb1 duration=1 other:Extension Duration=7 ms",
-        );
-        check(
-            "REPORT RequestId: {id} Max Memory Used: 31 MB Extension Duration: 7 ms Status: error",
-            "report id=5b866fb1 status=error used=31 other:Extension Duration=7 ms",
-        );
-        check(
-            "REPORT RequestId: {id}\tDuration: 1 ms\tDuration: 2 ms",
-            "report id=5b866fb1 duration=1",
-        );
-        check("REPORT RequestId: {id}\tStatus: \tPhase: init", "report id=5b866fb1 phase=init");
-        check("REPORT RequestId: {id} Status: Duration: 5 ms", "report id=5b866fb1 duration=5");
-        check(
-            "REPORT RequestId: {id}  Duration:  5  ms  Status:  error",
-            "report id=5b866fb1 status=error duration=5",
-        );
-        check("REPORT RequestId: {id}\r\n\tDuration: 5 ms\r\n", "report id=5b866fb1 duration=5");
-        check("INIT_REPORT Status: error", "initReport status=error");
-        check("START RequestId: {id}", "start id=5b866fb1");
-        check("REPORT RequestId: 5B866FB1-7154-4AF6-8078-6EF6CA4C2DDD", "report id=5b866fb1");
     }
 
     #[test]
@@ -509,38 +465,25 @@ mod tests {
         figure("1.5ms", " duration=1.5");
         figure("1.5 s", " duration=1500");
         figure("1.5s", " duration=1500");
-        figure("5 secs", "");
         figure("900000.00 ms", " duration=900000");
         figure("999999999999 ms", " duration=999999999999");
         figure("9999999999999 ms", "");
         figure("99999999999999999999999999999999999999999999 ms", "");
-        figure("1e5 ms", "");
-        figure("1e400 ms", "");
-        figure("NaN ms", "");
-        figure("inf ms", "");
-        figure("-5 ms", "");
-        figure("+5 ms", "");
-        figure("1.2.3 ms", "");
-        figure(". ms", "");
-        figure("1,5 ms", "");
-        figure("5 h", "");
-        figure("5 µs", "");
-        figure("٣ ms", "");
-        figure("ünï ms", "");
-        figure("", "");
-        check("REPORT RequestId: {id} Memory Size: 1 GB", "report id=5b866fb1 memory=1024");
-        check("REPORT RequestId: {id} Memory Size: 1 KB", "report id=5b866fb1");
-        check(
-            "REPORT RequestId: {id} Memory Size: 128 Max Memory Used: 5",
-            "report id=5b866fb1 memory=128 used=5",
-        );
-        check(
-            "REPORT RequestId: {id} Duration: 5 XRAY TraceId: x",
-            "report id=5b866fb1 trace=x duration=5",
-        );
-        check(
-            "REPORT RequestId: {id} Duration: 5 Later Figure: 7",
-            "report id=5b866fb1 duration=5 other:Later Figure=7",
+        for invalid in [
+            "", "5 secs", "1e5 ms", "1e400 ms", "NaN ms", "inf ms", "-5 ms", "+5 ms", "1.2.3 ms",
+            ". ms", "1,5 ms", "5 h", "5 µs", "٣ ms", "ünï ms",
+        ] {
+            figure(invalid, "");
+        }
+        check_all(
+            r"
+            REPORT RequestId: {id} Memory Size: 1 GB => report id=5b866fb1 memory=1024
+            REPORT RequestId: {id} Memory Size: 1 KB => report id=5b866fb1
+            REPORT RequestId: {id} Memory Size: 128 Max Memory Used: 5 => report id=5b866fb1 memory=128 used=5
+            REPORT RequestId: {id} Duration: 5 XRAY TraceId: x => report id=5b866fb1 trace=x duration=5
+            REPORT RequestId: {id} Duration: 5 Later Figure: 7
+                => report id=5b866fb1 duration=5 other:Later Figure=7
+            ",
         );
         for label in ["New Figure", "tag", "later figure"] {
             check(

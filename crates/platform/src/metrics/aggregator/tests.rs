@@ -7,7 +7,7 @@ use crate::metrics::aggregator::OpenInvocations;
 use crate::read::telemetry::{TelemetryRecord, parse_batch};
 use crate::read::text;
 use crate::render;
-use expect_test::{Expect, expect};
+use expect_test::expect;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, Metric, NumberDataPoint};
 use proptest::prelude::*;
@@ -30,24 +30,26 @@ fn metrics_of(lines: &[&str], shape: Shape, names: Names) -> Vec<Metric> {
     aggregator.finish_chunk().0
 }
 
-/// The counters of these lines, `name=count` without `faas.` and `aws.lambda.`.
+/// The short name of a counter.
+fn short(name: &str) -> &str {
+    match name {
+        "faas.invocations" => "ok",
+        "aws.lambda.invocations" => "all",
+        name => name.trim_start_matches("faas.").trim_start_matches("aws.lambda."),
+    }
+}
+
+/// The counters of these lines, `name=count`.
 fn counters_of(lines: &[&str]) -> String {
     let metrics = metrics_of(lines, Shape::default(), Names::default());
     let sums: Vec<Metric> =
         metrics.into_iter().filter(|metric| matches!(metric.data, Some(Data::Sum(_)))).collect();
-    let mut counters: Vec<String> = render::points(&sums)
-        .lines()
-        .map(|line| {
-            let (name, rest) = line.split_once(" [").unwrap();
-            let value = rest.split_once("] ").unwrap().1;
-            let name = match name {
-                "faas.invocations" => "ok",
-                "aws.lambda.invocations" => "all",
-                name => name.trim_start_matches("faas.").trim_start_matches("aws.lambda."),
-            };
-            format!("{name}={}", value.replace(" error.type=", ":"))
-        })
-        .collect();
+    let counter = |line: &str| {
+        let (name, rest) = line.split_once(" [").unwrap();
+        let value = rest.split_once("] ").unwrap().1;
+        format!("{}={}", short(name), value.replace(" error.type=", ":"))
+    };
+    let mut counters: Vec<String> = render::points(&sums).lines().map(counter).collect();
     counters.sort();
     counters.join(" ")
 }
@@ -84,11 +86,7 @@ fn counters_of_chunks(chunks: &[&[&str]]) -> BTreeMap<String, u64> {
         open = next;
         for metric in metrics {
             let Some(Data::Sum(sum)) = &metric.data else { continue };
-            let name = match metric.name.as_str() {
-                "faas.invocations" => "ok",
-                "aws.lambda.invocations" => "all",
-                name => name.trim_start_matches("faas.").trim_start_matches("aws.lambda."),
-            };
+            let name = short(&metric.name);
             for point in &sum.data_points {
                 let value = render::number(point.value.as_ref()).parse::<u64>().unwrap();
                 *counts.entry(name.to_owned()).or_default() += value;
@@ -253,18 +251,13 @@ fn unknown_error_types_count_as_other() {
     }
 }
 
-fn durations_of(lines: &[&str]) -> String {
-    let metrics = metrics_of(lines, Shape::default(), Names::default());
-    let durations: Vec<Metric> = metrics
-        .into_iter()
-        .filter(|metric| metric.name.ends_with("init_duration") || metric.name.contains("restore"))
-        .collect();
-    render::points(&durations)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "as expect_test's macro gives it")]
-fn check_durations(lines: &[&str], expected: Expect) {
-    expected.assert_eq(&durations_of(lines));
+#[track_caller]
+fn check_durations(lines: &[&str], expected: &[&str]) {
+    let mut metrics = metrics_of(lines, Shape::default(), Names::default());
+    metrics
+        .retain(|metric| metric.name.ends_with("init_duration") || metric.name.contains("restore"));
+    let points = render::points(&metrics);
+    assert_eq!(points.lines().collect::<Vec<_>>(), expected, "{lines:#?}");
 }
 
 #[test]
@@ -274,41 +267,37 @@ fn each_init_or_restore_is_measured_once() {
             "INIT_REPORT Init Duration: 100 ms Phase: init",
             "REPORT RequestId: A\tInit Duration: 100 ms",
         ],
-        expect![[r#"
-            faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000
-        "#]],
+        &["faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000"],
     );
     check_durations(
         &["INIT_REPORT Init Duration: 100 ms Phase: snap-start"],
-        expect![[r#"
-        faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000
-    "#]],
+        &["faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000"],
     );
     check_durations(
         &[
             "INIT_REPORT Init Duration: 100 ms Phase: init Status: error Error Type: Extension.Crash",
             "INIT_REPORT Init Duration: 200 ms Phase: invoke Status: timeout",
         ],
-        expect![[r#"
-            faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000 error.type=Extension.Crash
-            faas.init_duration [s] n=1 sum=0.20000 min=0.20000 max=0.20000 error.type=timeout
-        "#]],
+        &[
+            "faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000 error.type=Extension.Crash",
+            "faas.init_duration [s] n=1 sum=0.20000 min=0.20000 max=0.20000 error.type=timeout",
+        ],
     );
     check_durations(
         &[
             "RESTORE_REPORT Restore Duration: 100 ms",
             "REPORT RequestId: A\tRestore Duration: 100 ms\tBilled Restore Duration: 90 ms",
         ],
-        expect![[r#"
-            aws.lambda.restore_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000
-            aws.lambda.billed_restore_duration [s] n=1 sum=0.09000 min=0.09000 max=0.09000
-        "#]],
+        &[
+            "aws.lambda.restore_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000",
+            "aws.lambda.billed_restore_duration [s] n=1 sum=0.09000 min=0.09000 max=0.09000",
+        ],
     );
     check_durations(
         &["RESTORE_REPORT Restore Duration: 100 ms Status: timeout"],
-        expect![[r#"
-        aws.lambda.restore_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000 error.type=timeout
-    "#]],
+        &[
+            "aws.lambda.restore_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000 error.type=timeout",
+        ],
     );
 }
 
@@ -527,22 +516,20 @@ fn a_failed_runtime_is_counted_with_its_later_report() {
 }
 
 #[test]
-fn a_fault_counts_as_an_error_of_its_invocation() {
-    let fault = r#"[{"type":"platform.fault","record":"RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Process exited before completing request"}]"#;
-    let report = r#"[{"type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"}}]"#;
+fn a_fault_counts_as_one_error_of_its_invocation() {
+    let of_fault = |text: &str| {
+        let fault = format!(r#"[{{"type":"platform.fault","record":"RequestId: {A} {text}"}}]"#);
+        let report = format!(r#"[{{"type":"platform.report","record":{{"requestId":"{A}"}}}}]"#);
+        metrics_of_telemetry(Owner::Sole, &[&fault, &report])
+    };
     expect![[r#"
         --
         aws.lambda.invocations [{invocation}] 1
         faas.errors [{error}] 1 error.type=Runtime.ExitError
         --
     "#]]
-    .assert_eq(&metrics_of_telemetry(Owner::Sole, &[fault, report]));
-}
-
-#[test]
-fn an_out_of_memory_fault_counts_as_one_error() {
-    let fault = r#"[{"type":"platform.fault","record":"RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n"}]"#;
-    let report = r#"[{"type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"}}]"#;
+    .assert_eq(&of_fault("Process exited before completing request"));
+    let killed = r"Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n";
     expect![[r#"
         aws.lambda.out_of_memory [{error}] 1
         --
@@ -550,7 +537,7 @@ fn an_out_of_memory_fault_counts_as_one_error() {
         faas.errors [{error}] 1 error.type=Runtime.OutOfMemory
         --
     "#]]
-    .assert_eq(&metrics_of_telemetry(Owner::Sole, &[fault, report]));
+    .assert_eq(&of_fault(killed));
 }
 
 #[test]
