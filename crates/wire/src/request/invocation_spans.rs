@@ -92,9 +92,8 @@ fn named(attribute: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Signal, Traces};
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+    use opentelemetry_proto::tonic::trace::v1::Span;
 
     fn attribute(key: &str, value: any_value::Value) -> KeyValue {
         let value = Some(AnyValue { value: Some(value) });
@@ -103,9 +102,7 @@ mod tests {
 
     /// The result for these spans: request id and parent.
     fn found(spans: Vec<Span>) -> Vec<(String, Option<[u8; 8]>, bool)> {
-        let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-        let resource = ResourceSpans { scope_spans, ..ResourceSpans::default() };
-        let request = Request::encode::<Traces>(&Traces::request(vec![resource]));
+        let request = Request::of_spans(None, spans);
         let mut found = Vec::new();
         request.each_invocation_span(&mut |span: InvocationSpan<'_>| {
             assert_eq!((span.trace_id, span.span_id), ([1; 16], [2; 8]));

@@ -5,7 +5,6 @@
 
 mod check;
 #[cfg(feature = "decode")]
-#[cfg(feature = "decode")]
 mod invocation_spans;
 mod items;
 mod merge;
@@ -23,8 +22,17 @@ pub use merge::merge;
 
 use crate::protobuf::Reader;
 use crate::signal::SignalKind;
+#[cfg(feature = "decode")]
+use crate::signal::{Logs, Metrics, Signal, Traces};
 use check::count_checked;
 use items::{count, each_item, split_message};
+#[cfg(feature = "decode")]
+use opentelemetry_proto::tonic::{
+    logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
+    metrics::v1::{Metric, ResourceMetrics, ScopeMetrics},
+    resource::v1::Resource,
+    trace::v1::{ResourceSpans, ScopeSpans, Span},
+};
 use split::Sizes;
 use std::fmt;
 #[cfg(feature = "encode")]
@@ -154,6 +162,36 @@ impl Request {
     #[cfg(feature = "decode")]
     pub fn encode<S: crate::Signal>(request: &S::Request) -> Self {
         Self::trusted(S::KIND, prost::Message::encode_to_vec(request))
+    }
+
+    /// Encodes spans of one resource and one scope.
+    #[cfg(feature = "decode")]
+    pub fn of_spans(resource: impl Into<Option<Resource>>, spans: Vec<Span>) -> Self {
+        let (resource, scope_spans) =
+            (resource.into(), vec![ScopeSpans { spans, ..Default::default() }]);
+        let container = ResourceSpans { resource, scope_spans, ..Default::default() };
+        Self::encode::<Traces>(&Traces::request(vec![container]))
+    }
+
+    /// Encodes metrics of one resource and one scope.
+    #[cfg(feature = "decode")]
+    pub fn of_metrics(resource: impl Into<Option<Resource>>, metrics: Vec<Metric>) -> Self {
+        let scope_metrics = vec![ScopeMetrics { metrics, ..Default::default() }];
+        let container =
+            ResourceMetrics { resource: resource.into(), scope_metrics, ..Default::default() };
+        Self::encode::<Metrics>(&Metrics::request(vec![container]))
+    }
+
+    /// Encodes log records of one resource and one scope.
+    #[cfg(feature = "decode")]
+    pub fn of_log_records(
+        resource: impl Into<Option<Resource>>,
+        log_records: Vec<LogRecord>,
+    ) -> Self {
+        let scope_logs = vec![ScopeLogs { log_records, ..Default::default() }];
+        let container =
+            ResourceLogs { resource: resource.into(), scope_logs, ..Default::default() };
+        Self::encode::<Logs>(&Logs::request(vec![container]))
     }
 
     /// Decodes the request into structs; `None` if it is of another signal.

@@ -3,33 +3,12 @@
 use crate::generators::{self, eighths, request};
 use lambda_otlp_wire::{Limits, Logs, Metrics, Request, Signal, SignalKind, Traces};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point,
+    Gauge, Metric, NumberDataPoint, metric, number_data_point,
 };
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use proptest::prelude::*;
-
-fn traces(spans: Vec<Span>) -> Request {
-    let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
-    Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
-        scope_spans,
-        ..Default::default()
-    }]))
-}
-
-fn metrics(metrics: Vec<Metric>) -> Request {
-    let scope_metrics = vec![ScopeMetrics { metrics, ..Default::default() }];
-    Request::encode::<Metrics>(&Metrics::request(vec![ResourceMetrics {
-        scope_metrics,
-        ..Default::default()
-    }]))
-}
-
-fn logs(log_records: Vec<LogRecord>) -> Request {
-    let scope_logs = vec![ScopeLogs { log_records, ..Default::default() }];
-    Request::encode::<Logs>(&Logs::request(vec![ResourceLogs { scope_logs, ..Default::default() }]))
-}
 
 fn told(kind: SignalKind, request: &Request) -> Option<SignalKind> {
     Request::other_signal(kind, request.bytes(), &Limits::default())
@@ -102,23 +81,29 @@ fn requests_valid_as_another_signal_are_detected_if_unambiguous() {
     let body = |text: &str| Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) });
     let attribute = KeyValue { key: "key".to_owned(), value: body("x"), ..Default::default() };
     // No data points, so everything would be lost.
-    let without_time = logs(vec![LogRecord { attributes: vec![attribute], ..Default::default() }]);
+    let without_time = Request::of_log_records(
+        None,
+        vec![LogRecord { attributes: vec![attribute], ..Default::default() }],
+    );
     check(SignalKind::Metrics, &without_time, Some(SignalKind::Logs));
-    let body_only = logs(vec![LogRecord { body: body("late"), ..Default::default() }]);
+    let body_only =
+        Request::of_log_records(None, vec![LogRecord { body: body("late"), ..Default::default() }]);
     check(SignalKind::Traces, &body_only, Some(SignalKind::Logs));
     // Its name could be the body of a log record, of an unknown kind.
-    let without_ids = traces(vec![Span { name: "xx".to_owned(), ..Default::default() }]);
+    let without_ids =
+        Request::of_spans(None, vec![Span { name: "xx".to_owned(), ..Default::default() }]);
     check(SignalKind::Traces, &without_ids, None);
     let value = Some(number_data_point::Value::AsInt(7));
     let point = NumberDataPoint { value, ..Default::default() };
     let gauge = |name: &str, description: &str, points: usize| {
         let data_points = vec![point.clone(); points];
-        metrics(vec![Metric {
+        let metric = Metric {
             name: name.to_owned(),
             description: description.to_owned(),
             data: Some(metric::Data::Gauge(Gauge { data_points })),
             ..Default::default()
-        }])
+        };
+        Request::of_metrics(None, vec![metric])
     };
     check(SignalKind::Traces, &gauge("orders", "", 1), Some(SignalKind::Metrics));
     // As long as the ids of a trace and a span.

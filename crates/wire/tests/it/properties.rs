@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
 };
 use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+    Gauge, Metric, NumberDataPoint, Sum, metric, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -93,12 +93,7 @@ fn data_points(points_per_metric: &[u8]) -> Request {
         };
         Metric { name: format!("metric-{index}"), data: Some(data), ..Default::default() }
     });
-    let scope_metrics = vec![ScopeMetrics { metrics: metrics.collect(), ..Default::default() }];
-    Request::encode::<Metrics>(&Metrics::request(vec![ResourceMetrics {
-        resource: Some(resource(0, false)),
-        scope_metrics,
-        ..Default::default()
-    }]))
+    Request::of_metrics(resource(0, false), metrics.collect())
 }
 
 /// Every span by its name, with its resource and scope.
@@ -393,13 +388,7 @@ fn an_oversized_item_is_truncated_minimally_and_counted() {
             .chunks_exact(length)
             .map(|bytes| std::str::from_utf8(bytes).unwrap())
             .collect();
-        let request = Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
-            scope_spans: vec![ScopeSpans {
-                spans: vec![span(&["short"]), span(&large)],
-                ..Default::default()
-            }],
-            ..Default::default()
-        }]));
+        let request = Request::of_spans(None, vec![span(&["short"]), span(&large)]);
         let mut out = Vec::new();
         let mut encoder = LineEncoder::new(6, LineLimits::default());
         let written = encoder.encode(&Envelope::default(), request, &mut out);
@@ -433,10 +422,7 @@ fn only_values_longer_than_the_limit_are_truncated() {
             attributes,
             ..Default::default()
         };
-        Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
-            scope_spans: vec![ScopeSpans { spans: vec![span], ..Default::default() }],
-            ..Default::default()
-        }]))
+        Request::of_spans(None, vec![span])
     };
     let (x, e) = ("x", "é");
     let long =
@@ -463,11 +449,7 @@ fn resource_and_scope_values_are_truncated_before_item_values() {
     };
     let gauge = Gauge { data_points: vec![point.clone(); 6] };
     let metric = Metric { data: Some(metric::Data::Gauge(gauge)), ..Default::default() };
-    let request = Request::encode::<Metrics>(&Metrics::request(vec![ResourceMetrics {
-        resource: Some(resource),
-        scope_metrics: vec![ScopeMetrics { metrics: vec![metric], ..Default::default() }],
-        ..Default::default()
-    }]));
+    let request = Request::of_metrics(resource, vec![metric]);
     let limits = LineLimits { max_bytes: 50_000, ..LineLimits::default() };
     let encode = |request: Request| {
         let mut out = Vec::new();
