@@ -83,23 +83,16 @@ mod tests {
 
     #[test]
     fn prefixes_of_java_loggers_are_recognized() {
-        let check = |prefix: &str| {
-            assert_eq!(prefix_len(&format!("{prefix}{{}}")), prefix.len(), "{prefix:?}");
-        };
-        check("INFO: ");
-        check(
+        for prefix in [
+            "INFO: ",
             "Nov 20, 2026 12:00:00 PM io.opentelemetry.exporter.logging.otlp.OtlpJsonLoggingSpanExporter export\nINFO: ",
-        );
-        check(
             "2026-11-20 12:00:00 8edab1f8-7d34-4a8e-a965-15ccbbb78d4c INFO  OtlpJsonLoggingSpanExporter:80 - ",
-        );
-        check(
             "2026-11-20 12:00:00 edab1f88-7d34-4a8e-a965-15ccbbb78d4c INFO  OtlpJsonLoggingSpanExporter:80 - ",
-        );
-        check("12:00:00.123 [main] INFO  i.o.e.l.o.OtlpJsonLoggingMetricExporter - ");
-        check(
+            "12:00:00.123 [main] INFO  i.o.e.l.o.OtlpJsonLoggingMetricExporter - ",
             "2026-11-20T12:00:00.123Z  INFO 1 --- [           main] i.o.e.l.otlp.OtlpJsonLoggingLogRecordExporter  : ",
-        );
+        ] {
+            assert_eq!(prefix_len(&format!("{prefix}{{}}")), prefix.len(), "{prefix:?}");
+        }
     }
 
     #[test]

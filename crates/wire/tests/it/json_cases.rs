@@ -113,24 +113,17 @@ fn ids_are_parsed_from_hexadecimal_or_base64() {
         assert_eq!(span(&json!({"traceId": id})).unwrap().trace_id, expected, "{id}");
         assert_eq!(span(&json!({"parentSpanId": id})).unwrap().parent_span_id, expected, "{id}");
     };
-    check(
-        "5B8EFFF798038103D269B633813FC60C",
-        &0x5b8e_fff7_9803_8103_d269_b633_813f_c60c_u128.to_be_bytes(),
-    );
-    check(
-        "5b8efff798038103d269b633813fc60c",
-        &0x5b8e_fff7_9803_8103_d269_b633_813f_c60c_u128.to_be_bytes(),
-    );
-    check("eee19b7ec3c1b174", &0xeee1_9b7e_c3c1_b174_u64.to_be_bytes());
+    let trace_id = 0x5b8e_fff7_9803_8103_d269_b633_813f_c60c_u128.to_be_bytes();
+    let span_id = 0xeee1_9b7e_c3c1_b174_u64.to_be_bytes();
+    check("5B8EFFF798038103D269B633813FC60C", &trace_id);
+    check("5b8efff798038103d269b633813fc60c", &trace_id);
+    check("eee19b7ec3c1b174", &span_id);
     check("", &[]);
     // The receiver judges a wrong length; the line is valid.
     check("abcd", &[0xab, 0xcd]);
     // ProtoJSON printers that do not know OTLP write base64.
-    check(
-        "W47/95gDgQPSabYzgT/GDA==",
-        &0x5b8e_fff7_9803_8103_d269_b633_813f_c60c_u128.to_be_bytes(),
-    );
-    check("7uGbfsPBsXQ=", &0xeee1_9b7e_c3c1_b174_u64.to_be_bytes());
+    check("W47/95gDgQPSabYzgT/GDA==", &trace_id);
+    check("7uGbfsPBsXQ=", &span_id);
 }
 
 #[test]
@@ -169,17 +162,9 @@ fn enumerations_are_parsed_from_numbers_and_names() {
     let code = |json: Json| span(&json!({"status": {"code": json}})).unwrap().status.unwrap().code;
     assert_eq!(code(json!("STATUS_CODE_ERROR")), 2);
     let severity = |json| log_record(&json!({"severityNumber": json})).unwrap().severity_number;
-    for (number, name) in [
-        (1, "TRACE"),
-        (5, "DEBUG"),
-        (9, "INFO"),
-        (13, "WARN"),
-        (17, "ERROR"),
-        (21, "FATAL"),
-        (24, "FATAL4"),
-    ] {
-        assert_eq!(severity(format!("SEVERITY_NUMBER_{name}")), number);
-    }
+    let names = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "FATAL4"];
+    let numbers = names.map(|name| severity(format!("SEVERITY_NUMBER_{name}")));
+    assert_eq!(numbers, [1, 5, 9, 13, 17, 21, 24]);
     let temporality = |json| {
         let Ok(Data::Sum(sum)) = data(&json!({"sum": {"aggregationTemporality": json}})) else {
             panic!()
@@ -199,16 +184,8 @@ fn nanosecond_times_are_parsed_exactly() {
     assert_eq!(start(json!("18446744073709551615")), Ok(u64::MAX));
     assert_eq!(start(json!(1.79e18)), Ok(1_790_000_000_000_000_000));
     let refused = Err("Span: `startTimeUnixNano` is not an unsigned 64-bit integer".to_owned());
-    for wrong in [
-        json!("-1"),
-        json!(-1),
-        json!("18446744073709551616"),
-        json!(1.5),
-        json!(""),
-        json!("soon"),
-        json!([]),
-        json!(true),
-    ] {
+    let wrong = json!(["-1", -1, "18446744073709551616", 1.5, "", "soon", [], true]);
+    for wrong in wrong.as_array().unwrap() {
         assert_eq!(start(wrong.clone()), refused, "{wrong}");
     }
 }
@@ -302,16 +279,11 @@ fn a_value_of_the_wrong_type_is_reported_by_field() {
     check(r#"{"body":{"doubleValue":1e999}}"#, "AnyValue: `doubleValue` is not a number");
     check(r#"{"body":{"bytesValue":"s€cret"}}"#, "AnyValue: `bytesValue` is not base64");
     check(r#"{"body":{"arrayValue":[]}}"#, "AnyValue: `arrayValue` is not an object");
-    let packed = data(&json!({"histogram": {"dataPoints": [{"bucketCounts": [1, "secret"]}]}}));
-    assert_eq!(
-        packed,
-        Err("HistogramDataPoint: `bucketCounts` is not an unsigned 64-bit integer".into())
-    );
-    let packed = data(&json!({"histogram": {"dataPoints": [{"bucketCounts": [null]}]}}));
-    assert_eq!(
-        packed,
-        Err("HistogramDataPoint: `bucketCounts` is not an unsigned 64-bit integer".into())
-    );
+    for counts in [json!([1, "secret"]), json!([null])] {
+        let packed = data(&json!({"histogram": {"dataPoints": [{"bucketCounts": counts}]}}));
+        let expected = "HistogramDataPoint: `bucketCounts` is not an unsigned 64-bit integer";
+        assert_eq!(packed, Err(expected.to_owned()), "{counts}");
+    }
 }
 
 #[test]
@@ -395,12 +367,8 @@ fn opentelemetry_proto_rejects_or_misreads_some_otlp_json() {
     assert!(theirs(r#"{"intValue":"1","stringValue":"x"}"#).is_ok(), "two values, the last taken");
     assert!(serde_json::from_str::<Span>(r#"{"kind":"SPAN_KIND_SERVER"}"#).is_err());
     assert!(serde_json::from_str::<Span>(r#"{"traceId":null}"#).is_err());
-    assert!(
-        serde_json::from_str::<Span>(r#"{"start_time_unix_nano":"1"}"#)
-            .unwrap()
-            .start_time_unix_nano
-            == 0
-    );
+    let ignored = serde_json::from_str::<Span>(r#"{"start_time_unix_nano":"1"}"#).unwrap();
+    assert_eq!(ignored.start_time_unix_nano, 0);
 }
 
 /// The cases for which opentelemetry-proto's writer is unsuitable: if its text becomes ours, the reason for ours is gone.

@@ -489,68 +489,44 @@ const NOTE: &str = "(an OTLP line was taken out of this message)";
 
 #[test]
 fn only_records_with_other_keys_are_kept_around_a_line() {
+    // `EMPTY` stands for this line in a record, `QUOTED` for its text.
     let empty = r#"{"__otel_otlp_stdout":"1","payload":{}}"#;
     let quoted = serde_json::to_string(empty).unwrap();
+    let with = |record: &str, line: &str| record.replace("QUOTED", line).replace("EMPTY", line);
     let left = |record: &str| {
-        let reading = read(record);
+        let reading = read(&record.replace("QUOTED", &quoted).replace("EMPTY", empty));
         assert!(reading.undecodable.is_empty(), "{record}");
         (reading.decoded.len(), reading.text)
     };
-    let check = |record: &str, expected: &str| {
-        let expected = expected.replace("NOTE", NOTE);
+    for record in [
+        r#"{"level":"ERROR","user":"eve","ip":"198.51.100.7","message":QUOTED}"#,
+        r#"{"message":EMPTY,"level":"ERROR","user":"eve"}"#,
+        r#"{"type":"function","record":{"message":QUOTED,"user":"eve"}}"#,
+        r#"{"level":"WARN","message":QUOTED,"record":{"user":"eve"}}"#,
+        r#"{"timestamp":"t","fields":{"message":QUOTED,"order":7},"target":"a"}"#,
+        // The keys of lines.
+        r#"{"message":QUOTED,"endpoint":"x"}"#,
+        r#"{"message":QUOTED,"payload":"x"}"#,
+        r#"{"message":QUOTED,"headers":"x"}"#,
+        r#"{"message":QUOTED,"spill":"x"}"#,
+        r#"{"message":QUOTED,"__otel_otlp_stdout":"x"}"#,
+        r#"{"message":QUOTED,"_otelc":"x"}"#,
+        r#"{"message":QUOTED,"resourceSpans":[]}"#,
+    ] {
+        let expected = with(record, &format!("\"{NOTE}\""));
         assert_eq!(left(record), (1, Some(expected.clone())), "{record}");
         assert!(serde_json::from_str::<serde_json::Value>(&expected).is_ok());
-    };
-    check(
-        &format!(r#"{{"level":"ERROR","user":"eve","ip":"198.51.100.7","message":{quoted}}}"#),
-        r#"{"level":"ERROR","user":"eve","ip":"198.51.100.7","message":"NOTE"}"#,
-    );
-    check(
-        &format!(r#"{{"message":{empty},"level":"ERROR","user":"eve"}}"#),
-        r#"{"message":"NOTE","level":"ERROR","user":"eve"}"#,
-    );
-    check(
-        &format!(r#"{{"type":"function","record":{{"message":{quoted},"user":"eve"}}}}"#),
-        r#"{"type":"function","record":{"message":"NOTE","user":"eve"}}"#,
-    );
-    check(
-        &format!(r#"{{"level":"WARN","message":{quoted},"record":{{"user":"eve"}}}}"#),
-        r#"{"level":"WARN","message":"NOTE","record":{"user":"eve"}}"#,
-    );
-    check(
-        &format!(r#"{{"timestamp":"t","fields":{{"message":{quoted},"order":7}},"target":"a"}}"#),
-        r#"{"timestamp":"t","fields":{"message":"NOTE","order":7},"target":"a"}"#,
-    );
-    for beside in [
-        r#""endpoint":"x""#,
-        r#""payload":"x""#,
-        r#""headers":"x""#,
-        r#""spill":"x""#,
-        r#""__otel_otlp_stdout":"x""#,
-        r#""_otelc":"x""#,
-        r#""resourceSpans":[]"#,
-    ] {
-        check(
-            &format!(r#"{{"message":{quoted},{beside}}}"#),
-            &format!(r#"{{"message":"NOTE",{beside}}}"#),
-        );
     }
     // Only the output of Lambda and its runtimes.
     for record in [
-        format!(r#"{{"timestamp":"t","level":"INFO","requestId":"r","message":{quoted}}}"#),
-        format!(
-            r#"{{"timestamp":"t","level":"INFO","message":{quoted},"logger":"root","requestId":"r"}}"#
-        ),
-        format!(
-            r#"{{"time":"t","type":"function","record":{{"timestamp":"t","level":"INFO","requestId":"r","message":{quoted}}}}}"#
-        ),
-        format!(r#"{{"time":"t","type":"function","record":{quoted}}}"#),
-        format!(
-            r#"{{"timestamp":"t","level":"INFO","fields":{{"message":{quoted}}},"target":"a"}}"#
-        ),
-        format!(r#"{{"message":{quoted},"msg":null}}"#),
+        r#"{"timestamp":"t","level":"INFO","requestId":"r","message":QUOTED}"#,
+        r#"{"timestamp":"t","level":"INFO","message":QUOTED,"logger":"root","requestId":"r"}"#,
+        r#"{"time":"t","type":"function","record":{"timestamp":"t","level":"INFO","requestId":"r","message":QUOTED}}"#,
+        r#"{"time":"t","type":"function","record":QUOTED}"#,
+        r#"{"timestamp":"t","level":"INFO","fields":{"message":QUOTED},"target":"a"}"#,
+        r#"{"message":QUOTED,"msg":null}"#,
     ] {
-        assert_eq!(left(&record), (1, None), "{record}");
+        assert_eq!(left(record), (1, None), "{record}");
     }
 }
 
