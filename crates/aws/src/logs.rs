@@ -497,49 +497,26 @@ mod tests {
         let check = |status, body: &str, expected: Again, words: &str| {
             let asked = Asked { operation: "PutSubscriptionFilter", subject: "/g" };
             let (error, again) = asked.refused(&AwsResponse { status, body: body.into() });
-            assert_eq!((again, error.to_string()), (expected, words.to_owned()), "{body}");
+            let words = format!("PutSubscriptionFilter of /g was refused with {words}");
+            assert_eq!((again, error.to_string()), (expected, words), "{body}");
         };
-        check(
-            400,
-            r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#,
-            Again::UntilTheDeadline,
-            "PutSubscriptionFilter of /g was refused with ThrottlingException: Rate exceeded",
-        );
-        check(
-            429,
-            "slow down",
-            Again::UntilTheDeadline,
-            "PutSubscriptionFilter of /g was refused with status 429",
-        );
-        check(
-            503,
-            r#"{"__type":"ServiceUnavailableException"}"#,
-            Again::AFewTimes,
-            "PutSubscriptionFilter of /g was refused with ServiceUnavailableException",
-        );
-        check(
-            400,
-            r#"{"__type":"InvalidParameterException","message":"Could not execute the lambda function."}"#,
-            Again::AFewTimes,
-            "PutSubscriptionFilter of /g was refused with InvalidParameterException: Could not execute the lambda function.",
-        );
-        check(
-            400,
-            r#"{"__type":"InvalidParameterException","message":"Could not deliver test message to specified Kinesis stream."}"#,
-            Again::AFewTimes,
-            "PutSubscriptionFilter of /g was refused with InvalidParameterException: Could not deliver test message to specified Kinesis stream.",
-        );
-        check(
-            400,
-            r#"{"__type":"AccessDeniedException","message":"not you"}"#,
-            Again::No,
-            "PutSubscriptionFilter of /g was refused with AccessDeniedException: not you; allow logs:PutSubscriptionFilter",
-        );
-        check(
-            400,
-            r#"{"__type":"LimitExceededException"}"#,
-            Again::No,
-            "PutSubscriptionFilter of /g was refused with LimitExceededException",
-        );
+        let body = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
+        check(400, body, Again::UntilTheDeadline, "ThrottlingException: Rate exceeded");
+        check(429, "slow down", Again::UntilTheDeadline, "status 429");
+        let body = r#"{"__type":"ServiceUnavailableException"}"#;
+        check(503, body, Again::AFewTimes, "ServiceUnavailableException");
+        for message in [
+            "Could not execute the lambda function.",
+            "Could not deliver test message to specified Kinesis stream.",
+        ] {
+            let body = format!(r#"{{"__type":"InvalidParameterException","message":"{message}"}}"#);
+            let words = format!("InvalidParameterException: {message}");
+            check(400, &body, Again::AFewTimes, &words);
+        }
+        let body = r#"{"__type":"AccessDeniedException","message":"not you"}"#;
+        let words = "AccessDeniedException: not you; allow logs:PutSubscriptionFilter";
+        check(400, body, Again::No, words);
+        let body = r#"{"__type":"LimitExceededException"}"#;
+        check(400, body, Again::No, "LimitExceededException");
     }
 }

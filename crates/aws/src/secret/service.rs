@@ -285,12 +285,8 @@ mod tests {
         check(ARN, 200, r#"{"ARN":"x","SecretString":"a\"b"}"#, Ok("a\"b"));
         check("ssm:/o2", 200, r#"{"Parameter":{"Name":"/o2","Value":"v"}}"#, Ok("v"));
         let unusable = |problem: &str| format!("cannot use {ARN}: {problem}");
-        check(
-            ARN,
-            200,
-            r#"{"SecretBinary":"aHVudGVyMg=="}"#,
-            Err(&unusable("it is binary; store it as text")),
-        );
+        let binary = unusable("it is binary; store it as text");
+        check(ARN, 200, r#"{"SecretBinary":"aHVudGVyMg=="}"#, Err(&binary));
         check(ARN, 200, "{}", Err(&unusable("it has no value")));
         let odd = unusable("the answer of host is not in AWS's format");
         check(ARN, 200, "<html>", Err(&odd));
@@ -299,53 +295,31 @@ mod tests {
 
     #[test]
     fn refusals_of_a_secret_are_reported_with_their_remedy() {
-        let denied = r#"{"__type":"AccessDeniedException","Message":"User: arn:aws:sts::1:assumed-role/f/f is not authorized"}"#;
-        check(
-            ARN,
-            400,
-            denied,
-            Err(&format!(
-                "cannot read {ARN}: access denied; allow secretsmanager:GetSecretValue on {ARN} in the function's role \
-             (User: arn:aws:sts::1:assumed-role/f/f is not authorized)"
-            )),
-        );
-        check(
-            "ssm:/o2/auth:3#key",
-            400,
-            denied,
-            Err(
-                "cannot read ssm:/o2/auth:3#key: access denied; allow ssm:GetParameter on arn:*:ssm:*:*:parameter/o2/auth in the \
-             function's role (User: arn:aws:sts::1:assumed-role/f/f is not authorized)",
-            ),
-        );
+        let check = |reference: &str, status, body: &str, expected: &str| {
+            let expected = format!("cannot read {reference}: {expected}");
+            check(reference, status, body, Err(&expected));
+        };
+        let user = "User: arn:aws:sts::1:assumed-role/f/f is not authorized";
+        let denied = format!(r#"{{"__type":"AccessDeniedException","Message":"{user}"}}"#);
+        let allow =
+            |action: &str| format!("access denied; allow {action} in the function's role ({user})");
+        let action = format!("secretsmanager:GetSecretValue on {ARN}");
+        check(ARN, 400, &denied, &allow(&action));
+        let action = "ssm:GetParameter on arn:*:ssm:*:*:parameter/o2/auth";
+        check("ssm:/o2/auth:3#key", 400, &denied, &allow(action));
         check(
             "ssm:/o2",
             400,
             r#"{"__type":"AccessDeniedException","message":"not authorized to perform: kms:Decrypt"}"#,
-            Err(
-                "cannot read ssm:/o2: access denied; allow kms:Decrypt on the key it is encrypted with in the function's role \
+            "access denied; allow kms:Decrypt on the key it is encrypted with in the function's role \
              (not authorized to perform: kms:Decrypt)",
-            ),
         );
         let missing = "not found in eu-west-1; is it in another region or account, or misspelt?";
-        check(
-            ARN,
-            400,
-            r#"{"__type":"com.amazonaws.secretsmanager#ResourceNotFoundException"}"#,
-            Err(&format!("cannot read {ARN}: {missing}")),
-        );
-        check(
-            "ssm:/o2",
-            400,
-            r#"{"__type":"ParameterNotFound"}"#,
-            Err(&format!("cannot read ssm:/o2: {missing}")),
-        );
-        check(
-            "ssm:/o2",
-            400,
-            r#"{"__type":"ThrottlingException:http://x","message":"Rate\nexceeded"}"#,
-            Err("cannot read ssm:/o2: host answered 400 ThrottlingException: Rate exceeded"),
-        );
-        check("ssm:/o2", 502, "<html>", Err("cannot read ssm:/o2: host answered 502"));
+        let body = r#"{"__type":"com.amazonaws.secretsmanager#ResourceNotFoundException"}"#;
+        check(ARN, 400, body, missing);
+        check("ssm:/o2", 400, r#"{"__type":"ParameterNotFound"}"#, missing);
+        let body = r#"{"__type":"ThrottlingException:http://x","message":"Rate\nexceeded"}"#;
+        check("ssm:/o2", 400, body, "host answered 400 ThrottlingException: Rate exceeded");
+        check("ssm:/o2", 502, "<html>", "host answered 502");
     }
 }

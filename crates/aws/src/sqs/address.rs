@@ -147,49 +147,27 @@ mod tests {
 
     #[test]
     fn endpoint_and_arn_are_derived_from_the_queue_url() {
-        let check = |url: &str, endpoint: &str, arn: &str| {
-            let address = read(url, &[("AWS_REGION", "eu-west-3")]).unwrap();
-            assert_eq!(
-                (address.endpoint.as_str(), address.arn().as_str()),
-                (endpoint, arn),
-                "{url}"
-            );
+        let check = |server: &str, endpoint: &str, service: &str| {
+            let url = format!("{server}/123456789012/retry");
+            let address = read(&url, &[("AWS_REGION", "eu-west-3")]).unwrap();
+            let arn = format!("arn:{service}:123456789012:retry");
+            assert_eq!(address.endpoint.as_str(), format!("{endpoint}/"), "{url}");
+            assert_eq!(address.arn(), arn, "{url}");
         };
-        check(
-            "https://sqs.eu-central-1.amazonaws.com/123456789012/retry",
-            "https://sqs.eu-central-1.amazonaws.com/",
-            "arn:aws:sqs:eu-central-1:123456789012:retry",
-        );
-        check(
-            "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/retry",
-            "https://sqs.cn-north-1.amazonaws.com.cn/",
-            "arn:aws-cn:sqs:cn-north-1:123456789012:retry",
-        );
-        check(
-            "https://sqs-fips.us-gov-west-1.amazonaws.com/123456789012/retry",
-            "https://sqs-fips.us-gov-west-1.amazonaws.com/",
-            "arn:aws-us-gov:sqs:us-gov-west-1:123456789012:retry",
-        );
-        check(
-            "https://vpce-0a1b-2c.sqs.us-east-1.vpce.amazonaws.com/123456789012/retry",
-            "https://vpce-0a1b-2c.sqs.us-east-1.vpce.amazonaws.com/",
-            "arn:aws:sqs:us-east-1:123456789012:retry",
-        );
-        check(
-            "https://us-west-2.queue.amazonaws.com/123456789012/retry",
-            "https://sqs.us-west-2.amazonaws.com/",
-            "arn:aws:sqs:us-west-2:123456789012:retry",
-        );
-        check(
-            "https://queue.amazonaws.com/123456789012/retry",
-            "https://sqs.us-east-1.amazonaws.com/",
-            "arn:aws:sqs:us-east-1:123456789012:retry",
-        );
-        check(
-            "http://localhost:4566/123456789012/retry",
-            "http://localhost:4566/",
-            "arn:aws:sqs:eu-west-3:123456789012:retry",
-        );
+        for (server, service) in [
+            ("https://sqs.eu-central-1.amazonaws.com", "aws:sqs:eu-central-1"),
+            ("https://sqs.cn-north-1.amazonaws.com.cn", "aws-cn:sqs:cn-north-1"),
+            ("https://sqs-fips.us-gov-west-1.amazonaws.com", "aws-us-gov:sqs:us-gov-west-1"),
+            ("https://vpce-0a1b-2c.sqs.us-east-1.vpce.amazonaws.com", "aws:sqs:us-east-1"),
+            ("http://localhost:4566", "aws:sqs:eu-west-3"),
+        ] {
+            check(server, server, service);
+        }
+        // Older names of the endpoint.
+        let of_region = |region: &str| format!("https://sqs.{region}.amazonaws.com");
+        let old = "https://us-west-2.queue.amazonaws.com";
+        check(old, &of_region("us-west-2"), "aws:sqs:us-west-2");
+        check("https://queue.amazonaws.com", &of_region("us-east-1"), "aws:sqs:us-east-1");
     }
 
     #[test]

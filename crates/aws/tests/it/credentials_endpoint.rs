@@ -1,17 +1,14 @@
 //! Credentials from an endpoint in the execution environment, over real sockets.
 
-use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
+use crate::fake::{Fake, SECRET_KEY, ScriptedResponse, serve};
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::Response;
 use lambda_otlp_aws::{AWS, AwsSecrets, AwsSecretsSettings, SECRETS, SecretService};
 use settings::{Reader, SecretReference, Table};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
 use url::Url;
 
 /// 2026-07-31T12:13:20Z.
@@ -32,29 +29,16 @@ impl Endpoint {
     async fn start(answers: impl IntoIterator<Item = (u16, String)>) -> (Arc<Self>, Url) {
         let answers = Mutex::new(answers.into_iter().collect());
         let endpoint = Arc::new(Self { answers, ..Self::default() });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let url = Url::parse(&format!("http://{address}/v1/credentials")).unwrap();
         let serving = Arc::clone(&endpoint);
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let endpoint = Arc::clone(&serving);
-                let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-                    let token = request.headers().get("authorization");
-                    let token = token.map(|token| token.to_str().unwrap().to_owned());
-                    endpoint.tokens.lock().unwrap().push(token);
-                    let (status, body) = endpoint.answers.lock().unwrap().pop_front().unwrap();
-                    let response = Response::builder().status(status);
-                    let response = response.body(Full::new(Bytes::from(body)));
-                    async move { Ok::<_, std::convert::Infallible>(response.unwrap()) }
-                });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
-            }
+        let url = serve(move |request| {
+            let token = request.headers().get("authorization");
+            let token = token.map(|token| token.to_str().unwrap().to_owned());
+            serving.tokens.lock().unwrap().push(token);
+            let (status, body) = serving.answers.lock().unwrap().pop_front().unwrap();
+            let response = Response::builder().status(status).body(Full::from(body));
+            std::future::ready(Ok(response.unwrap()))
         });
+        let url = url.await.join("v1/credentials").unwrap();
         (endpoint, url)
     }
 

@@ -13,6 +13,30 @@ use url::Url;
 
 pub(crate) const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
+pub(crate) type Answer = Result<Response<Full<Bytes>>, &'static str>;
+
+/// Answers every request on a port of this machine; an error closes the connection.
+pub(crate) async fn serve<F>(answer: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static) -> Url
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    let answer = Arc::new(answer);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let answer = Arc::clone(&answer);
+            let service = hyper::service::service_fn(move |request| answer(request));
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    url
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum ScriptedResponse {
     Is(u16, String),
@@ -34,30 +58,16 @@ impl Fake {
             answers: Mutex::new(answers.into_iter().collect()),
             ..Self::default()
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         let serving = Arc::clone(&fake);
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let fake = Arc::clone(&serving);
-                let service = hyper::service::service_fn(move |request| {
-                    let fake = Arc::clone(&fake);
-                    async move { fake.answer(request).await }
-                });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
-            }
-        });
+        let url = serve(move |request| {
+            let fake = Arc::clone(&serving);
+            async move { fake.answer(request).await }
+        })
+        .await;
         (fake, url)
     }
 
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, &'static str> {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (head, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let header = |name: &str| head.headers.get(name).unwrap().to_str().unwrap().to_owned();
