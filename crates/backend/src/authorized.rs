@@ -164,7 +164,7 @@ mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
     use settings::{Secret, SecretReference};
     use std::collections::{BTreeMap, VecDeque};
     use std::time::Duration;
@@ -285,10 +285,7 @@ mod tests {
     /// Log records with the times 1, 2, ….
     fn numbered(records: u64) -> Request {
         let log_record = |time_unix_nano| LogRecord { time_unix_nano, ..Default::default() };
-        let log_records = (1..=records).map(log_record).collect();
-        let scope = ScopeLogs { log_records, ..Default::default() };
-        let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
-        Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] })
+        Request::of_log_records(None, (1..=records).map(log_record).collect())
     }
 
     fn numbers(body: &[u8]) -> Vec<u64> {

@@ -7,10 +7,9 @@ use crate::judge::excerpt;
 use crate::mask::Mask;
 use bytes::Bytes;
 use http::HeaderMap;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -20,7 +19,7 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use url::{Host, Position, Url};
-use wire::{Logs, Request, SignalKind};
+use wire::{Request, SignalKind};
 
 /// Time limit of one question.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -266,10 +265,7 @@ impl Canary {
             span_id: self.span_id(),
             ..LogRecord::default()
         };
-        let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
-        let resource = Some(self.resource());
-        let logs = ResourceLogs { resource, scope_logs, ..ResourceLogs::default() };
-        Request::encode::<Logs>(&ExportLogsServiceRequest { resource_logs: vec![logs] })
+        Request::of_log_records(self.resource(), vec![record])
     }
 }
 

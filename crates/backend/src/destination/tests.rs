@@ -5,11 +5,20 @@ use super::variables::{
 use super::*;
 use expect_test::{Expect, expect};
 use settings::{InvalidVariable, Reader, Source, Table, Warning};
+use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
 
 const TABLE: Table =
     Table::new(&[DESTINATION, O2_DESTINATION, SECRET_ROW, PROXY_ROW, settings::PROXY]);
+
+fn variables(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn mistakes(reader: Reader<'_>) -> Vec<String> {
+    reader.finish().iter().map(InvalidVariable::to_string).collect()
+}
 
 /// Describes a destination for comparison: endpoints, headers with their values, the rest.
 #[track_caller]
@@ -32,7 +41,7 @@ fn check(source: &dyn Source, expected: &Expect) {
         ));
     }
     lines.extend(reader.warnings().iter().map(Warning::to_string));
-    lines.extend(reader.finish().iter().map(InvalidVariable::to_string));
+    lines.extend(mistakes(reader));
     expected.assert_eq(&lines.join("\n"));
 }
 
@@ -255,13 +264,10 @@ fn all_invalid_variables_are_reported_together() {
 fn a_cloud_url_without_an_organization_is_rejected() {
     let problem = "the URL of OpenObserve Cloud names no organization";
     let check = |variables: &[(&str, &str)], expected: Option<&str>| {
-        let source: std::collections::HashMap<_, _> = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let source = self::variables(variables);
         let mut reader = Reader::new(&source, TABLE);
         let is_read = DestinationConfig::read(&mut reader).is_some();
-        let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
+        let mistakes = mistakes(reader);
         let is_expected = match (expected, mistakes.as_slice()) {
             (Some(name), [mistake]) => mistake.starts_with(&format!("{name}: {problem}")),
             (None, []) => true,
@@ -282,12 +288,8 @@ fn a_cloud_url_without_an_organization_is_rejected() {
 
 #[test]
 fn a_small_timeout_means_seconds_only_with_o2_variables() {
-    let timeout = |variables: &[(&'static str, &'static str)]| {
-        let mut source =
-            std::collections::HashMap::from([(ENDPOINT.to_owned(), "http://localhost".to_owned())]);
-        source.extend(
-            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
+    let timeout = |others: &[(&str, &str)]| {
+        let source = variables(&[&[(ENDPOINT, "http://localhost")], others].concat());
         let mut reader = Reader::new(&source, TABLE);
         let timeout = DestinationConfig::read(&mut reader).unwrap().request_timeout;
         let warnings: Vec<String> = reader.warnings().iter().map(Warning::to_string).collect();
@@ -311,14 +313,11 @@ fn a_small_timeout_means_seconds_only_with_o2_variables() {
 #[test]
 fn a_timeout_of_0_is_reported_and_the_default_applies() {
     for name in [OTEL_TIMEOUT, O2_TIMEOUT] {
-        let source = [(ENDPOINT, "http://localhost"), (name, "0")];
-        let source = source.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let source = std::collections::HashMap::from(source);
+        let source = variables(&[(ENDPOINT, "http://localhost"), (name, "0")]);
         let mut reader = Reader::new(&source, TABLE);
         let timeout = DestinationConfig::read(&mut reader).unwrap().request_timeout;
         assert_eq!(timeout, Duration::from_secs(10), "{name}");
-        let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
-        assert_eq!(mistakes, [format!("{name}: must be longer than 0")]);
+        assert_eq!(mistakes(reader), [format!("{name}: must be longer than 0")]);
     }
 }
 
@@ -380,15 +379,12 @@ fn an_invalid_certificate_file_is_reported_with_its_path() {
     write("large.pem", &"x".repeat((1 << 20) + 1));
     let root = folder.path().to_str().unwrap().to_owned();
     let check = |file: &str, problem: &str| {
-        let source = std::collections::HashMap::from(
-            [(ENDPOINT, "https://h"), (CA_FILE, file), ("LAMBDA_TASK_ROOT", &root)]
-                .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        );
+        let source =
+            variables(&[(ENDPOINT, "https://h"), (CA_FILE, file), ("LAMBDA_TASK_ROOT", &root)]);
         let mut reader = Reader::new(&source, TABLE);
         drop(DestinationConfig::read(&mut reader));
-        let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
         let path = folder.path().join(file);
-        assert_eq!(mistakes, [format!("{CA_FILE}: {}: {problem}", path.display())]);
+        assert_eq!(mistakes(reader), [format!("{CA_FILE}: {}: {problem}", path.display())]);
     };
     check("missing.pem", "cannot be read: entity not found");
     let none = "contains no PEM certificate (-----BEGIN CERTIFICATE-----)";

@@ -108,12 +108,10 @@ pub enum Fate {
 mod tests {
     use super::*;
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
     fn one_record() -> Request {
-        let scope = ScopeLogs { log_records: vec![LogRecord::default()], ..Default::default() };
-        let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
-        Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] })
+        Request::of_log_records(None, vec![LogRecord::default()])
     }
 
     #[test]

@@ -3,9 +3,8 @@
 use crate::http::{HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
 use http::HeaderMap;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -16,10 +15,7 @@ pub(super) fn numbered(records: usize) -> Request {
     let number = |number: usize| any_value::Value::IntValue(i64::try_from(number).unwrap());
     let log_record =
         |n| LogRecord { body: Some(AnyValue { value: Some(number(n)) }), ..Default::default() };
-    let scope =
-        ScopeLogs { log_records: (0..records).map(log_record).collect(), ..Default::default() };
-    let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
-    Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] })
+    Request::of_log_records(None, (0..records).map(log_record).collect())
 }
 
 pub(super) fn numbers(request: &Request) -> Vec<usize> {

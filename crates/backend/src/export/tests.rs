@@ -7,6 +7,17 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use wire::{Request, SignalKind};
 
+fn delivery(
+    profile: Profile,
+    policy: RetryPolicy,
+    budget: Duration,
+    max_bytes: usize,
+    request: Request,
+) -> Delivery {
+    let (jitter, learned) = (Jitter::seeded(1), Learned::new(1000));
+    Delivery::new(profile, policy, jitter, budget, max_bytes, learned, request)
+}
+
 /// Delivers on a paused clock and returns the outcome with the elapsed time.
 fn deliver_within(
     backend: &Scripted,
@@ -22,15 +33,8 @@ fn deliver_within(
     runtime.block_on(async {
         let start = Instant::now();
         let budget = Duration::from_secs(seconds);
-        let delivery = Delivery::new(
-            Profile::OpenObserve,
-            RetryPolicy::default(),
-            Jitter::seeded(1),
-            budget,
-            max_bytes,
-            Learned::new(1000),
-            request,
-        );
+        let policy = RetryPolicy::default();
+        let delivery = delivery(Profile::OpenObserve, policy, budget, max_bytes, request);
         let timeout = Duration::from_secs(10);
         let attempt = Attempt {
             compression: Compression::Gzip,
@@ -59,25 +63,24 @@ fn summary(outcome: &Outcome) -> String {
     std::iter::once(accepted).chain(ambiguous).chain(parts).collect()
 }
 
+fn fates(outcome: &Outcome) -> Vec<(usize, Fate)> {
+    outcome.parts.iter().map(|part| (part.items, part.fate)).collect()
+}
+
 #[test]
 fn a_retry_after_the_deadline_is_not_attempted() {
-    let (outcome, elapsed) =
-        deliver_within(&scripted([Reply::RetryAfter(60)]), numbered(1), 4 << 20, 10);
-    assert_eq!((outcome.requests_sent, elapsed), (1, Duration::ZERO));
-    let (outcome, elapsed) =
-        deliver_within(&scripted([Reply::RetryAfter(3)]), numbered(1), 4 << 20, 10);
-    assert_eq!((outcome.requests_sent, elapsed.as_secs()), (2, 3));
-    assert_eq!(outcome.accepted, 1);
+    for (after, requests, seconds, accepted) in [(60, 1, 0, 0), (3, 2, 3, 1)] {
+        let backend = scripted([Reply::RetryAfter(after)]);
+        let (outcome, elapsed) = deliver_within(&backend, numbered(1), 4 << 20, 10);
+        assert_eq!((outcome.requests_sent, outcome.accepted), (requests, accepted), "{after}");
+        assert_eq!(elapsed, Duration::from_secs(seconds), "{after}");
+    }
 }
 
 #[test]
 fn a_response_at_the_maximum_time_is_handled() {
-    let request = numbered(1);
-    let (policy, jitter) = (RetryPolicy::default(), Jitter::seeded(1));
-    let deadline = Duration::from_secs(10);
-    let columns = Learned::new(1000);
-    let mut delivery =
-        Delivery::new(Profile::Otlp, policy, jitter, deadline, 1024, columns, request);
+    let (policy, budget) = (RetryPolicy::default(), Duration::from_secs(10));
+    let mut delivery = delivery(Profile::Otlp, policy, budget, 1024, numbered(1));
     assert!(matches!(delivery.next(Duration::ZERO), Step::Send { .. }));
     delivery.answered(Duration::MAX, Ok(&response(503, b"")));
     assert_eq!(summary(&delivery.finish()), "0 accepted; 1 Park: answered 503 Service Unavailable");
@@ -134,10 +137,7 @@ fn a_failed_write_is_retried_once_before_halving() {
     let backend = scripted([Reply::NothingWritten; 8]);
     let outcome = deliver(&backend, 4);
     assert_eq!(backend.sizes(), [4, 4, 2, 2, 1, 1, 1, 1]);
-    assert_eq!(
-        outcome.parts.iter().map(|part| (part.items, part.fate)).collect::<Vec<_>>(),
-        [(4, Fate::Park)]
-    );
+    assert_eq!(fates(&outcome), [(4, Fate::Park)]);
 }
 
 #[test]
@@ -165,10 +165,7 @@ fn unsent_pieces_are_parked_with_the_failed_piece() {
     let backend = scripted([Reply::Ok, Reply::Status(503), Reply::Status(503), Reply::Status(503)]);
     let (outcome, _) = deliver_within(&backend, request, max_bytes, 10);
     assert_eq!(outcome.accepted, 16);
-    assert_eq!(
-        outcome.parts.iter().map(|part| (part.items, part.fate)).collect::<Vec<_>>(),
-        [(16, Fate::Park); 3]
-    );
+    assert_eq!(fates(&outcome), [(16, Fate::Park); 3]);
     assert_eq!(outcome.requests_sent, 4);
 }
 
@@ -188,17 +185,8 @@ fn parked_parts_with_different_reasons_stay_separate() {
 fn transport_errors_are_masked() {
     let base = url::Url::parse("http://h/?token=s3cret-token").unwrap();
     let mask = Mask::of(&DestinationConfig::new(&base));
-    let (policy, jitter) = (RetryPolicy::default().once(), Jitter::seeded(1));
-    let deadline = Duration::from_secs(10);
-    let delivery = Delivery::new(
-        Profile::Otlp,
-        policy,
-        jitter,
-        deadline,
-        1024,
-        Learned::new(1000),
-        numbered(1),
-    );
+    let (policy, budget) = (RetryPolicy::default().once(), Duration::from_secs(10));
+    let delivery = delivery(Profile::Otlp, policy, budget, 1024, numbered(1));
     let mut delivery = delivery.masking(mask);
     let text = "no answer from h: s3cret-token".to_owned();
     delivery.answered(Duration::ZERO, Err(TransportError { sent: false, text }));

@@ -201,31 +201,18 @@ fn reasons_of_refusals_include_a_remedy() {
     let check = |profile, text: &str, expected| {
         assert_eq!(reason(judge(profile, Traces, 10, &response(text))), expected);
     };
-    check(
-        OpenObserve,
-        "404 \"Organization not found\"",
-        "answered 404 Not Found: Organization not found: the base URL of OpenObserve ends in /api/{organization}; does the organization exist? Other backends have no /api in it",
-    );
-    check(
-        Otlp,
-        "404",
-        "answered 404 Not Found: is the base URL right? /v1/{signal} is appended to it",
-    );
-    check(
-        OpenObserve,
-        "401 \"Unauthorized Access\"",
-        "answered 401 Unauthorized: Unauthorized Access: check the authorization header",
-    );
-    check(
-        OpenObserve,
-        "302, location: https://x/",
-        "answered 302 Found: redirects are not followed, give the final URL as the endpoint",
-    );
-    check(
-        Otlp,
-        "400, content-type: application/x-protobuf \"\u{8}\u{3}\u{12}\u{3}bad\"",
-        "answered 400 Bad Request: bad",
-    );
+    let not_found = "answered 404 Not Found: Organization not found: the base URL of OpenObserve ends in /api/{organization}; does the organization exist? Other backends have no /api in it";
+    check(OpenObserve, "404 \"Organization not found\"", not_found);
+    let not_found = "answered 404 Not Found: is the base URL right? /v1/{signal} is appended to it";
+    check(Otlp, "404", not_found);
+    let unauthorized =
+        "answered 401 Unauthorized: Unauthorized Access: check the authorization header";
+    check(OpenObserve, "401 \"Unauthorized Access\"", unauthorized);
+    let redirected =
+        "answered 302 Found: redirects are not followed, give the final URL as the endpoint";
+    check(OpenObserve, "302, location: https://x/", redirected);
+    let status = "400, content-type: application/x-protobuf \"\u{8}\u{3}\u{12}\u{3}bad\"";
+    check(Otlp, status, "answered 400 Bad Request: bad");
 }
 
 fn excerpt(body: &[u8]) -> String {

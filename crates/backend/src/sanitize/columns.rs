@@ -352,23 +352,20 @@ fn place(key: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use opentelemetry_proto::tonic::common::v1::{
         AnyValue, KeyValue, KeyValueList, any_value::Value,
     };
-    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
     use opentelemetry_proto::tonic::metrics::v1::{
         ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
-        Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint,
+        Metric, NumberDataPoint, Sum, Summary, SummaryDataPoint,
     };
     use opentelemetry_proto::tonic::resource::v1::Resource;
-    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
     use proptest::prelude::*;
     use std::ops::Range;
-    use wire::{Logs, Metrics, Traces};
+    use wire::Traces;
 
     fn attribute(key: &str, value: Value) -> KeyValue {
         KeyValue {
@@ -388,26 +385,20 @@ mod tests {
     }
 
     fn traces(resources: Vec<(Vec<KeyValue>, Vec<Vec<KeyValue>>)>) -> Request {
-        let resource_spans = resources.into_iter().map(|(attributes, items)| {
+        // Concatenated requests are one request.
+        let one = |(attributes, items): (Vec<KeyValue>, Vec<Vec<KeyValue>>)| {
             let span = |attributes| Span { attributes, ..Default::default() };
-            let spans = items.into_iter().map(span).collect();
-            ResourceSpans {
-                resource: Some(Resource { attributes, ..Default::default() }),
-                scope_spans: vec![ScopeSpans { spans, ..Default::default() }],
-                ..Default::default()
-            }
-        });
-        let resource_spans = resource_spans.collect();
-        Request::encode::<Traces>(&ExportTraceServiceRequest { resource_spans })
+            let resource = Resource { attributes, ..Default::default() };
+            Request::of_spans(resource, items.into_iter().map(span).collect()).into_bytes()
+        };
+        Request::trusted(SignalKind::Traces, resources.into_iter().flat_map(one).collect())
     }
 
     fn logs(resource: Vec<KeyValue>, log_records: Vec<LogRecord>) -> Request {
-        let resource_logs = vec![ResourceLogs {
-            resource: Some(Resource { attributes: resource, ..Default::default() }),
-            scope_logs: vec![ScopeLogs { log_records, ..Default::default() }],
-            ..Default::default()
-        }];
-        Request::encode::<Logs>(&ExportLogsServiceRequest { resource_logs })
+        Request::of_log_records(
+            Resource { attributes: resource, ..Default::default() },
+            log_records,
+        )
     }
 
     fn log_records(items: Vec<Vec<KeyValue>>) -> Vec<LogRecord> {
@@ -420,15 +411,8 @@ mod tests {
             data: Some(data),
             ..Default::default()
         };
-        let resource_metrics = vec![ResourceMetrics {
-            resource: Some(Resource { attributes: resource, ..Default::default() }),
-            scope_metrics: vec![ScopeMetrics {
-                metrics: metrics.into_iter().map(metric).collect(),
-                ..Default::default()
-            }],
-            ..Default::default()
-        }];
-        Request::encode::<Metrics>(&ExportMetricsServiceRequest { resource_metrics })
+        let resource = Resource { attributes: resource, ..Default::default() };
+        Request::of_metrics(resource, metrics.into_iter().map(metric).collect())
     }
 
     fn gauge(points: Vec<Vec<KeyValue>>) -> Data {

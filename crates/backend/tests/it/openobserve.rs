@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use simulator::sink::{ScriptedResponse, Sink};
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::Request;
 
 /// Sends ten log records against these answers and returns the outcome and the number of stored records.
 async fn deliver_ten(answers: impl IntoIterator<Item = ScriptedResponse>) -> (String, usize) {
@@ -25,52 +26,35 @@ async fn deliver_ten(answers: impl IntoIterator<Item = ScriptedResponse>) -> (St
 
 #[tokio::test(start_paused = true)]
 async fn each_scripted_response_decides_the_fate_of_ten_records() {
-    #[track_caller]
-    fn check(found: &(String, usize), outcome: &str, stored: usize) {
-        assert_eq!((found.0.as_str(), found.1), (outcome, stored));
-    }
+    use ScriptedResponse::{
+        CloseAfterBody, CloseAfterStore, Gzipped, HalfResponse, Huge, MemoryTableOverflow,
+        PartialSuccess, Redirect, RetryAfter, Status, WriteFailed,
+    };
+    let check = async |answers: &[ScriptedResponse], outcome: &str, stored: usize| {
+        let found = deliver_ten(answers.iter().cloned()).await;
+        assert_eq!(found, (outcome.to_owned(), stored), "{answers:?}");
+    };
     let seconds = Duration::from_secs;
-    check(&deliver_ten([]).await, "10 accepted, 0 ambiguous", 10);
-    check(
-        &deliver_ten([ScriptedResponse::Status(503), ScriptedResponse::MemoryTableOverflow]).await,
-        "10 accepted, 0 ambiguous",
-        10,
-    );
-    check(
-        &deliver_ten([ScriptedResponse::RetryAfter(429, seconds(3))]).await,
-        "10 accepted, 0 ambiguous",
-        10,
-    );
-    check(
-        &deliver_ten([ScriptedResponse::RetryAfter(503, seconds(60))]).await,
-        "0 accepted, 0 ambiguous; 10 Park: answered 503 Service Unavailable: {\"code\":503,\"message\":\"Service Unavailable\"}",
-        0,
-    );
-    check(
-        &deliver_ten([ScriptedResponse::Redirect(302, "http://127.0.0.1:9/".to_owned())]).await,
-        "0 accepted, 0 ambiguous; 10 ParkWithAlarm: answered 302 Found: redirects are not followed, give the final URL as the endpoint",
-        0,
-    );
-    check(
-        &deliver_ten([ScriptedResponse::PartialSuccess(3)]).await,
-        "7 accepted, 0 ambiguous; 3 DeadLetterPartial: rejected: rejected by the sink's script",
-        7,
-    );
-    check(&deliver_ten([ScriptedResponse::WriteFailed]).await, "10 accepted, 10 ambiguous", 10);
-    check(&deliver_ten([ScriptedResponse::CloseAfterBody]).await, "10 accepted, 10 ambiguous", 10);
-    check(&deliver_ten([ScriptedResponse::CloseAfterStore]).await, "10 accepted, 10 ambiguous", 20);
-    check(&deliver_ten([ScriptedResponse::HalfResponse]).await, "10 accepted, 10 ambiguous", 20);
-    check(
-        &deliver_ten([ScriptedResponse::Gzipped(Box::new(ScriptedResponse::PartialSuccess(2)))])
-            .await,
-        "8 accepted, 0 ambiguous; 2 DeadLetterPartial: rejected: rejected by the sink's script",
-        8,
-    );
-    check(
-        &deliver_ten([ScriptedResponse::Huge { status: 200, bytes: 10 << 20 }]).await,
-        "0 accepted, 10 ambiguous; 10 ParkWithAlarm: answered 200 OK with more than 64 KiB: is the endpoint right?",
-        10,
-    );
+    let accepted = "10 accepted, 0 ambiguous";
+    check(&[], accepted, 10).await;
+    check(&[Status(503), MemoryTableOverflow], accepted, 10).await;
+    check(&[RetryAfter(429, seconds(3))], accepted, 10).await;
+    let later = "0 accepted, 0 ambiguous; 10 Park: answered 503 Service Unavailable: {\"code\":503,\"message\":\"Service Unavailable\"}";
+    check(&[RetryAfter(503, seconds(60))], later, 0).await;
+    let redirected = "0 accepted, 0 ambiguous; 10 ParkWithAlarm: answered 302 Found: redirects are not followed, give the final URL as the endpoint";
+    check(&[Redirect(302, "http://127.0.0.1:9/".to_owned())], redirected, 0).await;
+    let three =
+        "7 accepted, 0 ambiguous; 3 DeadLetterPartial: rejected: rejected by the sink's script";
+    check(&[PartialSuccess(3)], three, 7).await;
+    check(&[WriteFailed], "10 accepted, 10 ambiguous", 10).await;
+    check(&[CloseAfterBody], "10 accepted, 10 ambiguous", 10).await;
+    check(&[CloseAfterStore], "10 accepted, 10 ambiguous", 20).await;
+    check(&[HalfResponse], "10 accepted, 10 ambiguous", 20).await;
+    let two =
+        "8 accepted, 0 ambiguous; 2 DeadLetterPartial: rejected: rejected by the sink's script";
+    check(&[Gzipped(Box::new(PartialSuccess(2)))], two, 8).await;
+    let huge = "0 accepted, 10 ambiguous; 10 ParkWithAlarm: answered 200 OK with more than 64 KiB: is the endpoint right?";
+    check(&[Huge { status: 200, bytes: 10 << 20 }], huge, 10).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,17 +239,24 @@ fn own_keys(item: usize, keys: usize) -> Vec<KeyValue> {
     (0..keys).map(|key| attribute(&format!("key{item}.{key}"))).collect()
 }
 
+/// Spans of which each has this number of keys of its own.
+fn wide_spans(items: usize, keys: usize) -> Request {
+    let item = |item| Span { attributes: own_keys(item, keys), ..span() };
+    spans((0..items).map(item).collect())
+}
+
+fn wide_logs(items: usize, keys: usize) -> Request {
+    let item = |item| LogRecord { attributes: own_keys(item, keys), ..log_record(item) };
+    logs((0..items).map(item).collect())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_over_the_column_limit_is_split_before_sending() {
     let sink = started(Sink::builder()).await;
-    let item = |item| Span { attributes: own_keys(item, 100), ..span() };
-    let traces = spans((0..60).map(item).collect());
-    let item = |item| LogRecord { attributes: own_keys(item, 100), ..log_record(item) };
-    let logs = logs((0..60).map(item).collect());
     let item = |item| NumberDataPoint { attributes: own_keys(item, 100), ..point(1.0, &[]) };
     let gauge = Gauge { data_points: (0..60).map(item).collect() };
     let metrics = metrics(vec![metric("queue", Data::Gauge(gauge))]);
-    for request in [traces, logs, metrics] {
+    for request in [wide_spans(60, 100), wide_logs(60, 100), metrics] {
         let outcome = export(&destination(sink.base()), request).await;
         assert_eq!(summary(&outcome), "60 accepted, 0 ambiguous");
         assert_eq!(outcome.requests_sent, 8, "eight items fit into one request");
@@ -276,11 +267,9 @@ async fn a_request_over_the_column_limit_is_split_before_sending() {
 #[tokio::test(start_paused = true)]
 async fn splitting_continues_for_a_server_with_a_lower_column_limit() {
     let sink = started(Sink::builder().max_columns(100)).await;
-    let item = |item| Span { attributes: own_keys(item, 40), ..span() };
-    let outcome = export(&destination(sink.base()), spans((0..12).map(item).collect())).await;
+    let outcome = export(&destination(sink.base()), wide_spans(12, 40)).await;
     assert_eq!(summary(&outcome), "12 accepted, 0 ambiguous");
-    let item = |item| LogRecord { attributes: own_keys(item, 40), ..log_record(item) };
-    let outcome = export(&destination(sink.base()), logs((0..12).map(item).collect())).await;
+    let outcome = export(&destination(sink.base()), wide_logs(12, 40)).await;
     assert_eq!(summary(&outcome), "12 accepted, 12 ambiguous");
 }
 
@@ -288,19 +277,14 @@ async fn splitting_continues_for_a_server_with_a_lower_column_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_column_limit_in_a_response_binds_later_requests() {
     let sink = started(Sink::builder().max_columns(200)).await;
-    let traces = || {
-        let item = |item| Span { attributes: own_keys(item, 40), ..span() };
-        spans((0..12).map(item).collect())
-    };
     let client = Client::new(&destination(sink.base())).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
-    let first = client.export(None, traces(), deadline).await;
+    let first = client.export(None, wide_spans(12, 40), deadline).await;
     assert_eq!(summary(&first), "12 accepted, 0 ambiguous");
     assert_eq!(first.requests_sent, 1 + 3, "refused once, then four items a request");
-    let second = client.clone().export(None, traces(), deadline).await;
+    let second = client.clone().export(None, wide_spans(12, 40), deadline).await;
     assert_eq!((second.accepted, second.requests_sent), (12, 3), "remembered");
-    let item = |item| LogRecord { attributes: own_keys(item, 40), ..log_record(item) };
-    let logs = client.export(None, logs((0..12).map(item).collect()), deadline).await;
+    let logs = client.export(None, wide_logs(12, 40), deadline).await;
     assert_eq!((logs.accepted, logs.requests_sent), (12, 3), "for the other signals too");
     assert_eq!(stored(&sink), (0..12).map(|number| (number, 1)).collect());
 }
@@ -309,7 +293,6 @@ async fn a_column_limit_in_a_response_binds_later_requests() {
 async fn a_configured_column_limit_applies_from_the_first_request() {
     let sink = started(Sink::builder().max_columns(200)).await;
     let config = DestinationConfig { max_columns: 200, ..destination(sink.base()) };
-    let item = |item| LogRecord { attributes: own_keys(item, 40), ..log_record(item) };
-    let outcome = export(&config, logs((0..12).map(item).collect())).await;
+    let outcome = export(&config, wide_logs(12, 40)).await;
     assert_eq!((outcome.accepted, outcome.requests_sent), (12, 3));
 }

@@ -1,22 +1,19 @@
 //! Requests, the fake OpenObserve and the client for these tests.
 
 use lambda_otlp_backend::{Client, DestinationConfig, Outcome};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data, number_data_point,
+    Metric, NumberDataPoint, Sum, metric::Data, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use simulator::sink::{Builder, Sink};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
-use wire::{Logs, Metrics, Request, Traces};
+use wire::{Logs, Request};
 
 /// Nanoseconds since 1970 on the sink's clock. All records have this time.
 pub(crate) const NOW: u64 = 1_785_500_000_000_000_000;
@@ -57,10 +54,7 @@ pub(crate) fn log_record(number: usize) -> LogRecord {
 }
 
 pub(crate) fn logs(log_records: Vec<LogRecord>) -> Request {
-    let scope_logs = vec![ScopeLogs { log_records, ..Default::default() }];
-    let resource_logs =
-        vec![ResourceLogs { resource: Some(shop()), scope_logs, ..Default::default() }];
-    Request::encode::<Logs>(&ExportLogsServiceRequest { resource_logs })
+    Request::of_log_records(shop(), log_records)
 }
 
 /// Log records whose bodies are these numbers.
@@ -111,17 +105,11 @@ pub(crate) fn span() -> Span {
 }
 
 pub(crate) fn spans(spans: Vec<Span>) -> Request {
-    let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
-    let resource_spans =
-        vec![ResourceSpans { resource: Some(shop()), scope_spans, ..Default::default() }];
-    Request::encode::<Traces>(&ExportTraceServiceRequest { resource_spans })
+    Request::of_spans(shop(), spans)
 }
 
 pub(crate) fn metrics(metrics: Vec<Metric>) -> Request {
-    let scope_metrics = vec![ScopeMetrics { metrics, ..Default::default() }];
-    let resource_metrics =
-        vec![ResourceMetrics { resource: Some(shop()), scope_metrics, ..Default::default() }];
-    Request::encode::<Metrics>(&ExportMetricsServiceRequest { resource_metrics })
+    Request::of_metrics(shop(), metrics)
 }
 
 pub(crate) fn metric(name: &str, data: Data) -> Metric {

@@ -1,8 +1,7 @@
 //! Expectations shared by both transports.
 
 use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority, Transport};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use simulator::sink::Sink;
 use simulator::sink::tls::{Authority, TlsFront};
 use std::io::Write as _;
@@ -23,10 +22,7 @@ pub(crate) fn trusting(authority: &Authority) -> OwnAuthority {
 /// One record.
 pub(crate) async fn export<T: Transport>(client: &Client<T>) -> Outcome {
     let record = LogRecord { time_unix_nano: NOW, ..Default::default() };
-    let scope = ScopeLogs { log_records: vec![record], ..Default::default() };
-    let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
-    let request =
-        Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] });
+    let request = Request::of_log_records(None, vec![record]);
     client.export(None, request, Instant::now() + Duration::from_secs(10)).await
 }
 

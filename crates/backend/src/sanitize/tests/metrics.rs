@@ -8,6 +8,10 @@ use opentelemetry_proto::tonic::metrics::v1::{
 const DELTA: i32 = 1;
 const CUMULATIVE: i32 = 2;
 
+fn gauge(data_points: Vec<NumberDataPoint>) -> Metric {
+    metric(Data::Gauge(Gauge { data_points }))
+}
+
 fn without_start(point: NumberDataPoint) -> NumberDataPoint {
     NumberDataPoint { start_time_unix_nano: 0, ..point }
 }
@@ -33,13 +37,12 @@ fn points_without_a_finite_value_are_dropped_and_counted() {
         NumberDataPoint { value: None, ..point(0.0, &[]) },
         NumberDataPoint { value: Some(Number::AsInt(3)), ..point(0.0, &[]) },
     ];
-    let gauge = metric(Data::Gauge(Gauge { data_points: numbers }));
-    let (left, dropped) = shaped_metrics(vec![gauge]);
+    let (left, dropped) = shaped_metrics(vec![gauge(numbers)]);
     let expected = vec![
         without_start(point(1.0, &[])),
         without_start(NumberDataPoint { value: Some(Number::AsInt(3)), ..point(0.0, &[]) }),
     ];
-    assert_eq!((left, dropped), (vec![metric(Data::Gauge(Gauge { data_points: expected }))], 4));
+    assert_eq!((left, dropped), (vec![gauge(expected)], 4));
 
     let flags = 1;
     let unrecorded = [
@@ -62,12 +65,9 @@ fn points_without_a_finite_value_are_dropped_and_counted() {
     ];
     assert_eq!(shaped_metrics(unrecorded.map(metric).to_vec()), (vec![], 5));
 
-    let gauge = metric(Data::Gauge(Gauge { data_points: vec![point(f64::NAN, &[])] }));
-    assert_eq!(shaped_metrics(vec![gauge.clone(), gauge]), (vec![], 2));
-    assert_eq!(
-        shaped_metrics(vec![metric(Data::Gauge(Gauge::default())), Metric::default()]),
-        (vec![], 0)
-    );
+    let lost = gauge(vec![point(f64::NAN, &[])]);
+    assert_eq!(shaped_metrics(vec![lost.clone(), lost]), (vec![], 2));
+    assert_eq!(shaped_metrics(vec![gauge(vec![]), Metric::default()]), (vec![], 0));
 }
 
 #[test]
@@ -111,21 +111,16 @@ fn a_gauge_is_split_by_attribute_keys() {
         point(4.0, &["a", "b"]),
         point(5.0, &["a"]),
     ];
-    let (left, _) = shaped_metrics(vec![metric(Data::Gauge(Gauge { data_points: points }))]);
-    let values: Vec<Vec<f64>> = left
-        .iter()
-        .map(|metric| match &metric.data {
-            Some(Data::Gauge(gauge)) => gauge
-                .data_points
-                .iter()
-                .map(|point| match point.value {
-                    Some(Number::AsDouble(value)) => value,
-                    ref other => panic!("{other:?}"),
-                })
-                .collect(),
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let (left, _) = shaped_metrics(vec![gauge(points)]);
+    let values = |metric: &Metric| -> Vec<f64> {
+        let Some(Data::Gauge(gauge)) = &metric.data else { panic!("{metric:?}") };
+        let value = |point: &NumberDataPoint| match point.value {
+            Some(Number::AsDouble(value)) => value,
+            ref other => panic!("{other:?}"),
+        };
+        gauge.data_points.iter().map(value).collect()
+    };
+    let values: Vec<_> = left.iter().map(values).collect();
     assert_eq!(values, [vec![2.0], vec![1.0, 5.0], vec![3.0, 4.0]]);
 }
 
@@ -234,8 +229,7 @@ fn a_gauge_with_a_long_description_is_not_split() {
     let keys: Vec<String> = (0..100).map(|number| format!("key{number}")).collect();
     let points = || keys.iter().map(|key| point(1.0, &[key.as_str()])).collect();
     let groups = |description: &str| {
-        let gauge = metric(Data::Gauge(Gauge { data_points: points() }));
-        let gauge = Metric { description: description.to_owned(), ..gauge };
+        let gauge = Metric { description: description.to_owned(), ..gauge(points()) };
         let (left, dropped) = shaped_metrics(vec![gauge]);
         assert_eq!(dropped, 0);
         left.len()

@@ -1,21 +1,16 @@
 mod metrics;
 
 use super::*;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value,
 };
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
-use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
-};
+use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use proptest::prelude::*;
 
 fn attribute(key: &str, value: &str) -> KeyValue {
@@ -52,24 +47,15 @@ fn span() -> Span {
 }
 
 fn traces(resource: impl Into<Option<Resource>>, spans: Vec<Span>) -> Request {
-    let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
-    let resource_spans =
-        vec![ResourceSpans { resource: resource.into(), scope_spans, ..Default::default() }];
-    Request::encode::<Traces>(&ExportTraceServiceRequest { resource_spans })
+    Request::of_spans(resource, spans)
 }
 
 fn logs(resource: impl Into<Option<Resource>>, log_records: Vec<LogRecord>) -> Request {
-    let scope_logs = vec![ScopeLogs { log_records, ..Default::default() }];
-    let resource_logs =
-        vec![ResourceLogs { resource: resource.into(), scope_logs, ..Default::default() }];
-    Request::encode::<Logs>(&ExportLogsServiceRequest { resource_logs })
+    Request::of_log_records(resource, log_records)
 }
 
 fn metrics(metrics: Vec<Metric>) -> Request {
-    let scope_metrics = vec![ScopeMetrics { metrics, ..Default::default() }];
-    let resource = Some(resource(&[("service.name", "shop")]));
-    let resource_metrics = vec![ResourceMetrics { resource, scope_metrics, ..Default::default() }];
-    Request::encode::<Metrics>(&ExportMetricsServiceRequest { resource_metrics })
+    Request::of_metrics(shop(), metrics)
 }
 
 fn metric(data: Data) -> Metric {
@@ -101,6 +87,25 @@ fn decoded<S: Signal>(sanitized: &Sanitized) -> S::Request {
     sanitized.request.as_ref().unwrap().decode::<S>().unwrap().unwrap()
 }
 
+fn shop() -> Resource {
+    resource(&[("service.name", "shop")])
+}
+
+/// A record that needs no severity.
+fn record() -> LogRecord {
+    LogRecord { severity_text: "INFO".to_owned(), ..Default::default() }
+}
+
+fn adapted_span(resource: Resource, span: Span) -> Span {
+    let mut decoded = decoded::<Traces>(&for_openobserve(&traces(resource, vec![span])));
+    decoded.resource_spans.remove(0).scope_spans.remove(0).spans.remove(0)
+}
+
+fn adapted_record(resource: Resource, record: LogRecord) -> LogRecord {
+    let mut decoded = decoded::<Logs>(&for_openobserve(&logs(resource, vec![record])));
+    decoded.resource_logs.remove(0).scope_logs.remove(0).log_records.remove(0)
+}
+
 #[test]
 fn valid_requests_pass_unchanged() {
     let resource = || resource(&[("service.name", "shop"), ("faas.name", "f")]);
@@ -112,11 +117,7 @@ fn valid_requests_pass_unchanged() {
         ],
         ..span()
     };
-    let record = LogRecord {
-        severity_text: "INFO".to_owned(),
-        attributes: vec![attribute("a", "b")],
-        ..Default::default()
-    };
+    let record = LogRecord { attributes: vec![attribute("a", "b")], ..record() };
     for request in [traces(resource(), vec![span(), parent]), logs(resource(), vec![record])] {
         let sanitized = for_openobserve(&request);
         assert_eq!(sanitized.request, Some(request));
@@ -147,8 +148,7 @@ fn every_resource_gets_a_service_name() {
             texts(&decoded.resource_spans.remove(0).resource.unwrap().attributes)
         };
         assert_eq!(span_attributes(&traces(given.clone(), vec![span()])), expected);
-        let record = LogRecord { severity_text: "INFO".to_owned(), ..Default::default() };
-        let mut decoded = decoded::<Logs>(&for_openobserve(&logs(given, vec![record])));
+        let mut decoded = decoded::<Logs>(&for_openobserve(&logs(given, vec![record()])));
         assert_eq!(texts(&decoded.resource_logs.remove(0).resource.unwrap().attributes), expected);
     }
     check(None, &["service.name=fallback"]);
@@ -164,8 +164,7 @@ fn every_resource_gets_a_service_name() {
 fn spans_are_adapted_to_openobserve() {
     #[track_caller]
     fn check(given: Span, expected: Span) {
-        let sanitized =
-            for_openobserve(&traces(resource(&[("service.name", "shop")]), vec![given]));
+        let sanitized = for_openobserve(&traces(shop(), vec![given]));
         let decoded = decoded::<Traces>(&sanitized);
         assert_eq!(decoded.resource_spans[0].scope_spans[0].spans, [expected]);
         assert_eq!(dropped_items(&sanitized), 0);
@@ -206,12 +205,9 @@ fn spans_with_invalid_ids_are_refused_unchanged() {
 
 #[test]
 fn records_get_a_severity_text_and_unreserved_keys() {
-    let severity = |number| {
-        let record = LogRecord { severity_number: number, ..Default::default() };
-        let sanitized = for_openobserve(&logs(resource(&[("service.name", "shop")]), vec![record]));
-        decoded::<Logs>(&sanitized).resource_logs[0].scope_logs[0].log_records[0]
-            .severity_text
-            .clone()
+    let severity = |severity_number| {
+        let record = LogRecord { severity_number, ..Default::default() };
+        adapted_record(shop(), record).severity_text
     };
     assert_eq!(
         [1, 5, 8, 9, 12, 13, 16, 17, 24].map(severity),
@@ -322,23 +318,18 @@ proptest! {
 /// `body_a` with the entry `a` of the body.
 #[test]
 fn a_renamed_key_avoids_the_columns_of_its_resource() {
-    let resource = || {
-        resource(&[
-            ("service.name", "shop"),
-            ("attr_Http_Route", "of the resource"),
-            ("attr_body_a", "of the resource"),
-        ])
-    };
-    let body = Value::KvlistValue(KeyValueList { values: vec![attribute("a", "x")] });
+    let resource = resource(&[
+        ("service.name", "shop"),
+        ("attr_Http_Route", "of the resource"),
+        ("attr_body_a", "of the resource"),
+    ]);
     let record = LogRecord {
-        severity_text: "INFO".to_owned(),
-        body: Some(AnyValue { value: Some(body) }),
+        body: map("", vec![attribute("a", "x")]).value,
         attributes: ["http.route", "Http_Route", "body_a"].map(|key| attribute(key, "x")).to_vec(),
-        ..Default::default()
+        ..record()
     };
-    let decoded = decoded::<Logs>(&for_openobserve(&logs(resource(), vec![record])));
     assert_eq!(
-        texts(&decoded.resource_logs[0].scope_logs[0].log_records[0].attributes),
+        texts(&adapted_record(resource, record).attributes),
         ["http.route=x", "attr_attr_Http_Route=x", "attr_attr_body_a=x"]
     );
 }
@@ -346,32 +337,19 @@ fn a_renamed_key_avoids_the_columns_of_its_resource() {
 /// A span's resource attributes are stored with the prefix `service_`, a data point's without one.
 #[test]
 fn item_attributes_never_overwrite_resource_columns() {
-    let resource = || {
-        let attributes = [("service.name", "orders"), ("faas.name", "orders")];
-        let attributes = attributes.iter().map(|(key, value)| attribute(key, value)).collect();
-        Some(Resource { attributes, ..Default::default() })
-    };
+    let resource = || resource(&[("service.name", "orders"), ("faas.name", "orders")]);
     let forged =
         || ["service.faas_name", "faas.name", "service_o2"].map(|key| attribute(key, "x")).to_vec();
-    let keys = |attributes: &[KeyValue]| -> Vec<String> {
-        attributes.iter().map(|attribute| attribute.key.clone()).collect()
-    };
-    let span = Span {
-        trace_id: vec![1; 16],
-        span_id: vec![1; 8],
-        attributes: forged(),
-        ..Default::default()
-    };
-    let shaped = for_openobserve(&traces(resource(), vec![span])).request.unwrap();
-    let shaped = shaped.decode::<Traces>().unwrap().unwrap();
-    let span = &shaped.resource_spans[0].scope_spans[0].spans[0];
-    assert_eq!(keys(&span.attributes), ["attr_service.faas_name", "faas.name", "service_o2"]);
-
+    let span = adapted_span(resource(), Span { attributes: forged(), ..span() });
+    assert_eq!(
+        texts(&span.attributes),
+        ["attr_service.faas_name=x", "faas.name=x", "service_o2=x"]
+    );
     let record = LogRecord { attributes: forged(), ..Default::default() };
-    let shaped = for_openobserve(&logs(resource(), vec![record])).request.unwrap();
-    let shaped = shaped.decode::<Logs>().unwrap().unwrap();
-    let record = &shaped.resource_logs[0].scope_logs[0].log_records[0];
-    assert_eq!(keys(&record.attributes), ["service.faas_name", "attr_faas.name", "service_o2"]);
+    assert_eq!(
+        texts(&adapted_record(resource(), record).attributes),
+        ["service.faas_name=x", "attr_faas.name=x", "service_o2=x"]
+    );
 }
 
 /// A resource with very many attributes is indexed, and protects its columns as well.
@@ -380,13 +358,11 @@ fn a_resource_with_many_attributes_protects_its_columns() {
     let mut attributes: Vec<KeyValue> =
         (0..20_000).map(|n| attribute(&format!("k{n}"), "x")).collect();
     attributes.extend([attribute("service.name", "orders"), attribute("faas.name", "orders")]);
-    let resource = Some(Resource { attributes, ..Default::default() });
+    let resource = Resource { attributes, ..Default::default() };
     let mut forged: Vec<KeyValue> = (0..20_000).map(|n| attribute(&format!("k{n}"), "y")).collect();
     forged.push(attribute("Faas_Name", "forged"));
     let record = LogRecord { attributes: forged, ..Default::default() };
-    let shaped = for_openobserve(&logs(resource, vec![record])).request.unwrap();
-    let shaped = shaped.decode::<Logs>().unwrap().unwrap();
-    let attributes = &shaped.resource_logs[0].scope_logs[0].log_records[0].attributes;
+    let attributes = adapted_record(resource, record).attributes;
     assert!(attributes.iter().all(|attribute| attribute.key.starts_with("attr_")));
 }
 
@@ -421,15 +397,9 @@ fn map(key: &str, values: Vec<KeyValue>) -> KeyValue {
 /// Adapts attributes of a span, a log record and a data point, which get the same ones.
 #[track_caller]
 fn adapted_attributes(given: &[KeyValue]) -> Vec<KeyValue> {
-    let shop = || resource(&[("service.name", "shop")]);
     let attributes = || given.to_vec();
-    let span = traces(shop(), vec![Span { attributes: attributes(), ..span() }]);
-    let span = decoded::<Traces>(&for_openobserve(&span));
-    let span = &span.resource_spans[0].scope_spans[0].spans[0];
-    let severity_text = "INFO".to_owned();
-    let record = LogRecord { severity_text, attributes: attributes(), ..Default::default() };
-    let record = decoded::<Logs>(&for_openobserve(&logs(shop(), vec![record])));
-    let record = &record.resource_logs[0].scope_logs[0].log_records[0];
+    let span = adapted_span(shop(), Span { attributes: attributes(), ..span() });
+    let record = adapted_record(shop(), LogRecord { attributes: attributes(), ..record() });
     let gauge = Gauge {
         data_points: vec![NumberDataPoint { attributes: attributes(), ..point(1.0, &[]) }],
     };
@@ -438,7 +408,7 @@ fn adapted_attributes(given: &[KeyValue]) -> Vec<KeyValue> {
     let Some(Data::Gauge(gauge)) = &gauge.data else { panic!("{gauge:?}") };
     assert_eq!(span.attributes, record.attributes);
     assert_eq!(span.attributes, gauge.data_points[0].attributes);
-    span.attributes.clone()
+    span.attributes
 }
 
 #[test]
@@ -485,17 +455,14 @@ fn keys_sharing_a_column_get_distinct_names() {
 fn a_map_never_overwrites_a_column_of_its_item() {
     let forged =
         [map("status", vec![attribute("code", "7")]), map("", vec![attribute("o2.id", "7")])];
-    let shop = resource(&[("service.name", "shop")]);
-    let request = traces(shop, vec![Span { attributes: forged.to_vec(), ..span() }]);
-    let decoded = decoded::<Traces>(&for_openobserve(&request));
-    let attributes = &decoded.resource_spans[0].scope_spans[0].spans[0].attributes;
-    let keys: Vec<_> = attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+    let span = adapted_span(shop(), Span { attributes: forged.to_vec(), ..span() });
+    let keys: Vec<_> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
     assert_eq!(keys, ["attr_status", "attr_"]);
 }
 
 #[test]
 fn resource_and_body_keys_sharing_a_column_are_renamed() {
-    let shop = || {
+    let resource = || {
         resource(&[
             ("team_a", "1"),
             ("Service_Name", "x"),
@@ -505,13 +472,9 @@ fn resource_and_body_keys_sharing_a_column_are_renamed() {
     };
     let expected = ["team_a=1", "attr_Service_Name=x", "service.name=shop", "attr_team.a=2"];
     let body = map("", vec![attribute("k", "1"), attribute("K", "2")]).value;
-    let record = LogRecord {
-        severity_text: "INFO".to_owned(),
-        body,
-        attributes: vec![attribute("body.k", "3")],
-        ..Default::default()
-    };
-    let logs = decoded::<Logs>(&for_openobserve(&logs(shop(), vec![record.clone()])));
+    let attributes = vec![attribute("body.k", "3")];
+    let record = LogRecord { body, attributes, ..record() };
+    let logs = decoded::<Logs>(&for_openobserve(&logs(resource(), vec![record.clone()])));
     let adapted = &logs.resource_logs[0];
     assert_eq!(texts(&adapted.resource.as_ref().unwrap().attributes), expected);
     let adapted = &adapted.scope_logs[0].log_records[0];
@@ -520,7 +483,7 @@ fn resource_and_body_keys_sharing_a_column_are_renamed() {
         *adapted,
         LogRecord { body, attributes: vec![attribute("attr_body.k", "3")], ..record }
     );
-    let spans = decoded::<Traces>(&for_openobserve(&traces(shop(), vec![span()])));
+    let spans = decoded::<Traces>(&for_openobserve(&traces(resource(), vec![span()])));
     assert_eq!(texts(&spans.resource_spans[0].resource.as_ref().unwrap().attributes), expected);
 }
 
@@ -557,16 +520,9 @@ fn binary_values_become_base64() {
         links: vec![link(attributes.to_vec())],
         ..span()
     };
-    let shop = || resource(&[("service.name", "shop")]);
-    let adapted = decoded::<Traces>(&for_openobserve(&traces(shop(), vec![span(&given)])));
-    assert_eq!(adapted.resource_spans[0].scope_spans[0].spans, [span(&expected)]);
-    let record = |attribute: &KeyValue| LogRecord {
-        severity_text: "INFO".to_owned(),
-        body: attribute.value.clone(),
-        ..Default::default()
-    };
-    let adapted = decoded::<Logs>(&for_openobserve(&logs(shop(), vec![record(&given[0])])));
-    assert_eq!(adapted.resource_logs[0].scope_logs[0].log_records, [record(&expected[0])]);
+    assert_eq!(adapted_span(shop(), span(&given)), span(&expected));
+    let record = |attribute: &KeyValue| LogRecord { body: attribute.value.clone(), ..record() };
+    assert_eq!(adapted_record(shop(), record(&given[0])), record(&expected[0]));
 }
 
 #[test]
@@ -578,9 +534,7 @@ fn event_and_link_attributes_never_hide_a_field() {
             links: vec![Link { attributes: links, ..Default::default() }],
             ..span()
         };
-        let shop = resource(&[("service.name", "shop")]);
-        let adapted = decoded::<Traces>(&for_openobserve(&traces(shop, vec![span])));
-        let span = &adapted.resource_spans[0].scope_spans[0].spans[0];
+        let span = adapted_span(shop(), span);
         let expected: [Vec<KeyValue>; 2] = expected.map(keys);
         assert_eq!(
             [&span.events[0].attributes, &span.links[0].attributes],
