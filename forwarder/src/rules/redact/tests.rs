@@ -30,20 +30,31 @@ fn pair(key: &str, value: AnyValue) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
 }
 
-/// Each case has a text and its redacted form.
+/// Redacts texts. «…» marks what is hidden, and is not in the text.
 #[track_caller]
-fn check(preset: &str, cases: &[(&str, &str)]) {
-    check_with(&redaction(preset, "****"), cases);
+fn check(preset: &str, marked: &[&str]) {
+    check_with(&redaction(preset, "****"), marked);
 }
 
 #[track_caller]
-fn check_with(redaction: &Redaction, cases: &[(&str, &str)]) {
-    for (text, expected) in cases {
-        let mut redacted = (*text).to_owned();
-        let changed = redaction.text(ItemPart::Body, &mut redacted);
-        assert_eq!(redacted, *expected, "{text}");
-        assert_eq!(changed.values, usize::from(text != expected), "{text}");
+fn check_with(redaction: &Redaction, marked: &[&str]) {
+    for marked in marked {
+        let mut pieces = marked.split('«');
+        let mut expected = pieces.next().unwrap().to_owned();
+        for (_, after) in pieces.map(|piece| piece.split_once('»').unwrap()) {
+            expected.push_str("****");
+            expected.push_str(after);
+        }
+        check_one(redaction, &marked.replace(['«', '»'], ""), &expected);
     }
+}
+
+#[track_caller]
+fn check_one(redaction: &Redaction, text: &str, expected: &str) {
+    let mut redacted = text.to_owned();
+    let changed = redaction.text(ItemPart::Body, &mut redacted);
+    assert_eq!(redacted, expected, "{text}");
+    assert_eq!(changed.values, usize::from(text != expected), "{text}");
 }
 
 /// A redaction that hides the values of this key, and finds nothing else.
@@ -57,67 +68,56 @@ fn redaction_replaces_json_values_and_preserves_the_structure() {
     check(
         "email",
         &[
-            (
-                r#"{"to" : "bob@example.com", "n":[1, "a@b.de"]}"#,
-                r#"{"to" : "****", "n":[1, "****"]}"#,
-            ),
-            (r#"{"bob@example.com":1}"#, r#"{"bob@example.com":1}"#),
-            (r#"{"to":"bob\u0040example.com"}"#, r#"{"to":"****"}"#),
-            (r#"{"q":"say \"bob@example.com\"\n"}"#, r#"{"q":"say \"****\"\n"}"#),
-            (r#"{"in":"{\"to\":\"bob@example.com\"}"}"#, r#"{"in":"{\"to\":\"****\"}"}"#),
-            (r#"["bob@example.com",{}]"#, r#"["****",{}]"#),
-            (
-                r#" {"half":"\ud800 bob@example.com"} "#,
-                " {\"half\":\"\u{fffd}\u{fffd}\u{fffd} ****\"} ",
-            ),
-            (r#"{"broken":"bob@example.com""#, r#"{"broken":"****""#),
-            (r#"{"a":"bob@example.com"} trailing"#, r#"{"a":"****"} trailing"#),
+            r#"{"to" : "«bob@example.com»", "n":[1, "«a@b.de»"]}"#,
+            r#"{"bob@example.com":1}"#,
+            r#"{"to":"«bob\u0040example.com»"}"#,
+            r#"{"q":"say \"«bob@example.com»\"\n"}"#,
+            r#"{"in":"{\"to\":\"«bob@example.com»\"}"}"#,
+            r#"["«bob@example.com»",{}]"#,
+            r#"{"broken":"«bob@example.com»""#,
+            r#"{"a":"«bob@example.com»"} trailing"#,
         ],
     );
+    let half = r#" {"half":"\ud800 bob@example.com"} "#;
+    let replaced = " {\"half\":\"\u{fffd}\u{fffd}\u{fffd} ****\"} ";
+    check_one(&redaction("email", "****"), half, replaced);
 }
 
 #[test]
 fn numbers_of_a_hidden_key_become_0_and_other_scalars_stay() {
     let line = |a, b| format!(r#"{{"authorization":[{a},{b},0,true,false,null],"n":7}}"#);
-    check("bearer", &[(&line("1", "-2.5"), &line("0", "0"))]);
+    check_one(&redaction("bearer", "****"), &line("1", "-2.5"), &line("0", "0"));
 }
 
 #[test]
 fn json_is_redacted_at_any_nesting_depth() {
     for depth in [90, 110, 500, 100_000] {
-        let deep = format!(
-            r#"{}{{"authorization":"abc","a":"bob@example.com"}}{}"#,
-            r#"{"a":["#.repeat(depth),
-            "]}".repeat(depth)
-        );
-        check("email", &[(&deep, &deep.replace("bob@example.com", "****"))]);
-        check("bearer", &[(&deep, &deep.replace("abc", "****"))]);
-        let hidden = format!(
-            r#"{{"authorization":{}"abc"{},"a":"b"}}"#,
-            "[".repeat(depth),
-            "]".repeat(depth)
-        );
-        check("bearer", &[(&hidden, &hidden.replace("abc", "****"))]);
+        let (open, close) = (r#"{"a":["#.repeat(depth), "]}".repeat(depth));
+        let deep = |key, to| format!(r#"{open}{{"authorization":"{key}","a":"{to}"}}{close}"#);
+        check("email", &[&deep("abc", "«bob@example.com»")]);
+        check("bearer", &[&deep("«abc»", "bob@example.com")]);
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        check("bearer", &[&format!(r#"{{"authorization":{open}"«abc»"{close},"a":"b"}}"#)]);
     }
 }
 
 #[test]
 fn a_hidden_value_ends_where_its_format_ends_it() {
-    let same = |text| (text, text);
     check_with(
         &of_key("password"),
         &[
-            ("{user=bob, password=a b, n=1}", "{user=bob, password=****, n=1}"),
-            ("{ password=abc }", "{ password=**** }"),
-            ("{user=bob,password=abc\nnext", "{user=bob,password=****\nnext"),
-            ("&{User:bob Password:abc N:1}", "&{User:bob Password:**** N:1}"),
-            ("map[password:abc user:bob]", "map[password:**** user:bob]"),
-            (r#"N{"password":"abc"#, r#"N{"password":"****"#),
-            same("{password=null, a=1}"),
-            same("{'password': None, 'a': 1}"),
-            same("{password=, a=1}"),
-            same("{id:1} enter the password: it has expired"),
-            same("no map, password:abc"),
+            "{user=bob, password=«a b», n=1}",
+            "{ password=«abc» }",
+            "{user=bob,password=«abc»\nnext",
+            "&{User:bob Password:«abc» N:1}",
+            "map[password:«abc» user:bob]",
+            r#"N{"password":"«abc»"#,
+            // Without a match.
+            "{password=null, a=1}",
+            "{'password': None, 'a': 1}",
+            "{password=, a=1}",
+            "{id:1} enter the password: it has expired",
+            "no map, password:abc",
         ],
     );
 }
@@ -222,14 +222,14 @@ fn escapes_beside_a_match_stay() {
     check_with(
         &with_pattern("[A-Z]+-7|8"),
         &[
-            (r"\tAB-7\n", r"\t****\n"),
-            (r"\u{1b}[0mAB-7\u{1b}[0m", r"\u{1b}[0m****\u{1b}[0m"),
-            ("\u{1b} AB-7 \u{1b}", "\u{1b} **** \u{1b}"),
-            (r"\u{38}\u0038\x38", "************"),
+            r"\t«AB-7»\n",
+            r"\u{1b}[0m«AB-7»\u{1b}[0m",
+            "\u{1b} «AB-7» \u{1b}",
+            r"«\u{38}»«\u0038»«\x38»",
         ],
     );
     // The letter of an escape may be a match.
-    check_with(&with_pattern("t"), &[(r"a\tb", r"a\****b")]);
+    check_with(&with_pattern("t"), &[r"a\«t»b"]);
 }
 
 #[test]
@@ -260,44 +260,32 @@ fn overlapping_matches_are_replaced_as_one() {
 
 #[test]
 fn redaction_preserves_attribute_keys_and_value_types() {
-    let list = |values| KeyValueList { values };
+    let int = |number| value(Value::IntValue(number));
+    let double = |number| value(Value::DoubleValue(number));
+    let bytes = |bytes: &[u8]| value(Value::BytesValue(bytes.to_vec()));
+    let map = |secret: &str, raw: &[u8]| {
+        let is = value(Value::BoolValue(true));
+        let values = vec![pair("a", text(secret)), pair("is", is), pair("raw", bytes(raw))];
+        value(Value::KvlistValue(KeyValueList { values }))
+    };
     let finders = redaction("card", "****").finders;
     let redaction = Redaction { finders, ..of_key("*password") };
-    let mut attributes = vec![
-        pair("4111111111111111", text("4111111111111111")),
-        pair("number", value(Value::IntValue(4_111_111_111_111_111))),
-        pair("other", value(Value::IntValue(4_111_111_111_111_112))),
-        pair("ratio", value(Value::DoubleValue(4_111_111_111_111_111.0))),
-        pair("raw", value(Value::BytesValue(vec![1]))),
-        pair("body", value(Value::BytesValue(b"\xff4111111111111111".to_vec()))),
-        pair("user.Password", value(Value::DoubleValue(1.5))),
-        pair(
-            "password",
-            value(Value::KvlistValue(list(vec![
-                pair("a", text("b")),
-                pair("is", value(Value::BoolValue(true))),
-                pair("raw", value(Value::BytesValue(vec![1]))),
-            ]))),
-        ),
+    // A key, its value, and the redacted value.
+    let rows = [
+        ("4111111111111111", text("4111111111111111"), text("****")),
+        ("number", int(4_111_111_111_111_111), int(0)),
+        ("other", int(4_111_111_111_111_112), int(4_111_111_111_111_112)),
+        ("ratio", double(4_111_111_111_111_111.0), double(4_111_111_111_111_111.0)),
+        ("raw", bytes(&[1]), bytes(&[1])),
+        ("body", bytes(b"\xff4111111111111111"), bytes(b"")),
+        ("user.Password", double(1.5), double(0.0)),
+        ("password", map("b", &[1]), map("****", b"")),
     ];
+    let (mut attributes, expected): (Vec<_>, Vec<_>) = rows
+        .into_iter()
+        .map(|(key, value, redacted)| (pair(key, value), pair(key, redacted)))
+        .unzip();
     let changed = redaction.attributes(ItemPart::Attributes, &mut attributes);
-    let expected = vec![
-        pair("4111111111111111", text("****")),
-        pair("number", value(Value::IntValue(0))),
-        pair("other", value(Value::IntValue(4_111_111_111_111_112))),
-        pair("ratio", value(Value::DoubleValue(4_111_111_111_111_111.0))),
-        pair("raw", value(Value::BytesValue(vec![1]))),
-        pair("body", value(Value::BytesValue(Vec::new()))),
-        pair("user.Password", value(Value::DoubleValue(0.0))),
-        pair(
-            "password",
-            value(Value::KvlistValue(list(vec![
-                pair("a", text("****")),
-                pair("is", value(Value::BoolValue(true))),
-                pair("raw", value(Value::BytesValue(Vec::new()))),
-            ]))),
-        ),
-    ];
     assert_eq!(attributes, expected);
     assert_eq!(changed, Redacted { values: 6, whole: 0 });
 }

@@ -1,4 +1,4 @@
-//! Matches and non-matches of the presets.
+//! Matches and non-matches of the presets. «…» marks a match.
 
 use super::*;
 
@@ -18,35 +18,24 @@ fn needles_skip_only_texts_without_a_match() {
     }
 }
 
-/// Texts without a match.
-#[track_caller]
-fn check_stays(preset: &str, texts: &[&str]) {
-    let cases: Vec<(&str, &str)> = texts.iter().map(|text| (*text, *text)).collect();
-    check(preset, &cases);
-}
-
 #[test]
 fn email() {
     check(
         "email",
         &[
-            ("bob@example.com", "****"),
-            ("mail to Bob.O_Neil+tag@mail.example.co.uk.", "mail to ****."),
-            ("<bob@example.com>,<eve@example.org>", "<****>,<****>"),
-            ("user=bob@example.com&x=1", "user=****&x=1"),
-            ("?to=bob%40example.com", "?to=****"),
-            ("mailto:bob@example.com", "mailto:****"),
-            ("jürgen@müller.de", "****"),
-            ("bob@xn--mller-kva.example", "****"),
-            ("https://root:pass@o2.example.com/x", "https://root:****/x"),
-            ("git@github.com:a/b.git", "****:a/b.git"), // a known false positive
-            ("o'brien@example.com", "o'****"),          // a known rest
-            (r"to\nbob@example.com", r"to\n****"),
-        ],
-    );
-    check_stays(
-        "email",
-        &[
+            "«bob@example.com»",
+            "mail to «Bob.O_Neil+tag@mail.example.co.uk».",
+            "<«bob@example.com»>,<«eve@example.org»>",
+            "user=«bob@example.com»&x=1",
+            "?to=«bob%40example.com»",
+            "mailto:«bob@example.com»",
+            "«jürgen@müller.de»",
+            "«bob@xn--mller-kva.example»",
+            "https://root:«pass@o2.example.com»/x",
+            "«git@github.com»:a/b.git", // a known false positive
+            "o'«brien@example.com»",    // a known rest
+            r"to\n«bob@example.com»",
+            // Without a match.
             "bob at example dot com",
             "bob@localhost",
             "npm i left-pad@1.2.3",
@@ -63,59 +52,52 @@ fn ip() {
     check(
         "ip",
         &[
-            ("from 10.1.2.3", "from ****"),
-            ("10.1.2.3:443", "****:443"),
-            ("client:10.1.2.3.", "client:****."),
-            ("[2001:db8::1]:443", "[****]:443"),
-            ("fe80::1%eth0", "****%eth0"),
-            ("::1", "****"),
-            ("::ffff:10.1.2.3", "****"),
-            ("host/10.1.2.3:80", "host/****:80"),
-            ("x_forwarded_for=1.2.3.4, 5.6.7.8", "x_forwarded_for=****, ****"),
-            ("version 1.2.3.4", "version ****"), // a known false positive
-            ("face::1", "****"),                 // a known false positive
-            ("10.1.2.3:error", "****:error"),
-            ("10.1.2.3:443:denied", "****:443:denied"),
-            ("10.1.2.3:dead", "****:dead"),
-            ("10.1.2.3..10.1.2.9", "****..****"),
-            ("10.1.2.3-10.1.2.9", "****-****"),
-            ("10.1.2.3:10.1.2.4", "****:****"),
-            ("10.1.2.3_x", "****_x"),
-            ("x_10.1.2.3", "x_****"),
-            (
-                "10.1.2.3:10.1.2.4:10.1.2.5:10.1.2.6:10.1.2.7:10.1.2.8:10.1.2.9",
-                "****:****:****:****:****:****:****",
-            ),
-            ("10.1.2.3:2001:db8::1", "****"),
-            ("client:2001:db8::1:error", "client:****:error"),
-            ("2001:db8::1.", "****."),
-            ("1:2:3:4:5:6:7:8:443", "****"),
-            ("app.py:42:2001:db8:aaaa:1:2:3:4:5 failed", "app.py:**** failed"),
-            ("12:30:45:2001:db8:aaaa:2:3:4:5:6", "****"),
-            ("1:2:3:4:5:6:7:8:error", "****:error"),
-            ("::ffff:10.1.2.3:443", "****"),
-            ("2001:db8:0:1:2:3:10.1.2.3:443", "****"),
-            ("2001:db8:0:1:2:3:4:5", "****"),
-            ("2001:db8:0:1:2:3:10.1.2.3", "****"),
-            ("peer::1", "peer****"),
-            ("10.1.2.3.443", "****.443"),
-            ("10.0.0.0/8", "****/8"),
+            "from «10.1.2.3»",
+            "«10.1.2.3»:443",
+            "client:«10.1.2.3».",
+            "[«2001:db8::1»]:443",
+            "«fe80::1»%eth0",
+            "«::1»",
+            "«::ffff:10.1.2.3»",
+            "host/«10.1.2.3»:80",
+            "x_forwarded_for=«1.2.3.4», «5.6.7.8»",
+            "version «1.2.3.4»", // a known false positive
+            "«face::1»",         // a known false positive
+            "«10.1.2.3»:error",
+            "«10.1.2.3»:443:denied",
+            "«10.1.2.3»:dead",
+            "«10.1.2.3»..«10.1.2.9»",
+            "«10.1.2.3»-«10.1.2.9»",
+            "«10.1.2.3»:«10.1.2.4»",
+            "«10.1.2.3»_x",
+            "x_«10.1.2.3»",
+            "«10.1.2.3»:«10.1.2.4»:«10.1.2.5»:«10.1.2.6»:«10.1.2.7»:«10.1.2.8»:«10.1.2.9»",
+            "«10.1.2.3:2001:db8::1»",
+            "client:«2001:db8::1»:error",
+            "«2001:db8::1».",
+            "«1:2:3:4:5:6:7:8:443»",
+            "app.py:«42:2001:db8:aaaa:1:2:3:4:5» failed",
+            "«12:30:45:2001:db8:aaaa:2:3:4:5:6»",
+            "«1:2:3:4:5:6:7:8»:error",
+            "«::ffff:10.1.2.3:443»",
+            "«2001:db8:0:1:2:3:10.1.2.3:443»",
+            "«2001:db8:0:1:2:3:4:5»",
+            "«2001:db8:0:1:2:3:10.1.2.3»",
+            "peer«::1»",
+            "«10.1.2.3».443",
+            "«10.0.0.0»/8",
             // Known false positives.
-            ("1.2.3.4.5", "****"),
-            ("v1.2.3.4", "v****"),
-            ("Chrome/120.0.0.0 Safari", "Chrome/**** Safari"),
-            ("::1.2.3", "****.2.3"),
-            ("a::b1::c", "****"),
-            ("h264::1", "h264****"),
-            ("std::f64::abs", "std****::abs"),
-            ("shop::f64: overflow", "shop****: overflow"),
-            ("arn:aws:s3:::e2e-tests", "arn:aws:s3:****-tests"),
-            ("arn:aws-cn:s3:::2026/x", "arn:aws-cn:s3:****/x"),
-        ],
-    );
-    check_stays(
-        "ip",
-        &[
+            "«1.2.3.4.5»",
+            "v«1.2.3.4»",
+            "Chrome/«120.0.0.0» Safari",
+            "«::1».2.3",
+            "«a::b1::c»",
+            "h264«::1»",
+            "std«::f64»::abs",
+            "shop«::f64»: overflow",
+            "arn:aws:s3:«::e2e»-tests",
+            "arn:aws-cn:s3:«::2026»/x",
+            // Without a match.
             "1.2.3",
             "256.1.1.1",
             "12:30:45",
@@ -137,30 +119,25 @@ fn card() {
     check(
         "card",
         &[
-            ("4111111111111111", "****"),
-            ("card 4111 1111 1111 1111 exp 12/30", "card **** exp 12/30"),
-            ("4111-1111-1111-1111 123", "**** 123"),
-            ("5555555555554444,", "****,"),
-            ("2223003122003222", "****"),
-            ("378282246310005", "****"),
-            ("3782 822463 10005", "****"),
-            ("6011111111111117", "****"),
-            ("3530111333300000", "****"),
-            ("30569309025904", "****"),
-            ("6200000000000005", "****"),
-            ("pan_4222222222222", "pan_****"),
-            ("a4111111111111111 4111111111111111f", "a4111111111111111 4111111111111111f"),
-            ("0.4111111111111111", "0.****"), // possibly part of a number
-            ("4111111111111111.5", "****.5"),
-            ("7 4111 1111 1111 1111", "7 ****"),
-            ("pan=4111+1111+1111+1111&x=1", "pan=****&x=1"),
-            (r#"{"pan":"4111111111111111"}"#, r#"{"pan":"****"}"#),
-            (r#"{"pan": 4111111111111111, "n": 7}"#, r#"{"pan": 0, "n": 7}"#),
-        ],
-    );
-    check_stays(
-        "card",
-        &[
+            "«4111111111111111»",
+            "card «4111 1111 1111 1111» exp 12/30",
+            "«4111-1111-1111-1111» 123",
+            "«5555555555554444»,",
+            "«2223003122003222»",
+            "«378282246310005»",
+            "«3782 822463 10005»",
+            "«6011111111111117»",
+            "«3530111333300000»",
+            "«30569309025904»",
+            "«6200000000000005»",
+            "pan_«4222222222222»",
+            "0.«4111111111111111»", // possibly part of a number
+            "«4111111111111111».5",
+            "7 «4111 1111 1111 1111»",
+            "pan=«4111+1111+1111+1111»&x=1",
+            r#"{"pan":"«4111111111111111»"}"#,
+            // Without a match.
+            "a4111111111111111 4111111111111111f",
             "4111111111111112",     // wrong check digit
             "1234567890123452",     // right check digit, no scheme
             "1732099200000",        // milliseconds
@@ -172,6 +149,8 @@ fn card() {
             "2026-11-20 10:59:30",
         ],
     );
+    let number = (r#"{"pan": 4111111111111111, "n": 7}"#, r#"{"pan": 0, "n": 7}"#);
+    check_one(&redaction("card", "****"), number.0, number.1);
 }
 
 /// Rate at which random digits look like a card number: one in ten has a valid check digit, and the schemes exclude a part of
@@ -205,65 +184,25 @@ fn aws_keys() {
     check(
         "aws_keys",
         &[
-            (r"\033[31mAKIAIOSFODNN7EXAMPLE\033[0m", r"\033[31m****\033[0m"),
-            (r"\e[31mAKIAIOSFODNN7EXAMPLE\e[0m", r"\e[31m****\e[0m"),
-            (
-                r"aws_secret_access_key = wJalrXUtnFEMI\/K7MDENG\/bPxRfiCYEXAMPLEKEY",
-                "aws_secret_access_key = ****",
-            ),
-            (
-                r"aws_secret_access_key = wJalrXUtnFEMI\/K7MDENG\/bPxRfiCYEXAMPLEKE\/",
-                "aws_secret_access_key = ****",
-            ),
-            ("AKIAIOSFODNN7EXAMPLE", "****"),
-            ("key=ASIAIOSFODNN7EXAMPLE;", "key=****;"),
-            (
-                "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-                "aws_secret_access_key = ****",
-            ),
-            (
-                "ReadOnlyCredentials(secret_key='wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY')",
-                "ReadOnlyCredentials(secret_key='****')",
-            ),
-            (
-                r#"SecretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY""#,
-                r#"SecretAccessKey: "****""#,
-            ),
-            ("AWS_SESSION_TOKEN=IQoJb3JpZ2luX2VjEXAMPLE//x", "AWS_SESSION_TOKEN=****"),
-            ("?X-Amz-Security-Token=IQoJb3JpZ2luX2Vj%2F%2F&x=1", "?X-Amz-Security-Token=****&x=1"),
-            (
-                r#"{"SecretAccessKey":"short","AccessKeyId":"AKIAIOSFODNN7EXAMPLE"}"#,
-                r#"{"SecretAccessKey":"****","AccessKeyId":"****"}"#,
-            ),
-            (
-                r#"{"aws-secret-key":"short","h":{"secret-access-key":["short"]}}"#,
-                r#"{"aws-secret-key":"****","h":{"secret-access-key":["****"]}}"#,
-            ),
-            (
-                r#"{"awsSecretKey":"short","session-token":"short"}"#,
-                r#"{"awsSecretKey":"****","session-token":"****"}"#,
-            ),
-            (
-                r#"{"Secret Access Key":"short","x_amz_security_token":["short"]}"#,
-                r#"{"Secret Access Key":"****","x_amz_security_token":["****"]}"#,
-            ),
-            (
-                "Secret access key: wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-                "Secret access key: ****",
-            ),
-            (
-                "<SecretAccessKey>wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY</SecretAccessKey><SessionToken>IQoJb3JpZ2luX2VjEXAMPLE//x</SessionToken>",
-                "<SecretAccessKey>****</SecretAccessKey><SessionToken>****</SessionToken>",
-            ),
-            (
-                "map[X-Amz-Security-Token:[IQoJb3JpZ2luX2VjEXAMPLE//x]]",
-                "map[X-Amz-Security-Token:****]",
-            ),
-        ],
-    );
-    check_stays(
-        "aws_keys",
-        &[
+            r"\033[31m«AKIAIOSFODNN7EXAMPLE»\033[0m",
+            r"\e[31m«AKIAIOSFODNN7EXAMPLE»\e[0m",
+            r"aws_secret_access_key = «wJalrXUtnFEMI\/K7MDENG\/bPxRfiCYEXAMPLEKEY»",
+            r"aws_secret_access_key = «wJalrXUtnFEMI\/K7MDENG\/bPxRfiCYEXAMPLEKE\/»",
+            "«AKIAIOSFODNN7EXAMPLE»",
+            "key=«ASIAIOSFODNN7EXAMPLE»;",
+            "aws_secret_access_key = «wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY»",
+            "ReadOnlyCredentials(secret_key='«wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY»')",
+            r#"SecretAccessKey: "«wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY»""#,
+            "AWS_SESSION_TOKEN=«IQoJb3JpZ2luX2VjEXAMPLE//x»",
+            "?X-Amz-Security-Token=«IQoJb3JpZ2luX2Vj%2F%2F»&x=1",
+            r#"{"SecretAccessKey":"«short»","AccessKeyId":"«AKIAIOSFODNN7EXAMPLE»"}"#,
+            r#"{"aws-secret-key":"«short»","h":{"secret-access-key":["«short»"]}}"#,
+            r#"{"awsSecretKey":"«short»","session-token":"«short»"}"#,
+            r#"{"Secret Access Key":"«short»","x_amz_security_token":["«short»"]}"#,
+            "Secret access key: «wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY»",
+            "<SecretAccessKey>«wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY»</SecretAccessKey><SessionToken>«IQoJb3JpZ2luX2VjEXAMPLE//x»</SessionToken>",
+            "map[X-Amz-Security-Token:«[IQoJb3JpZ2luX2VjEXAMPLE//x]»]",
+            // Without a match.
             "AROAIOSFODNN7EXAMPLE", // names a role
             "AKIAIOSFODNN7EXAMPL",
             "XAKIAIOSFODNN7EXAMPLE",
@@ -279,55 +218,30 @@ fn bearer() {
     check(
         "bearer",
         &[
-            ("Authorization: Bearer abcdef0123456789", "Authorization: Bearer ****"),
-            ("bearer mF_9.B5f-4.1JqM+/~x==", "bearer ****"),
-            ("forbearer 0123456789-bearer abcdef0123456789", "forbearer 0123456789-bearer ****"),
-            ("authorization: Basic cm9vdDpwYXNz", "authorization: Basic ****"),
-            (r#"{"authorization":"abc","x":"y"}"#, r#"{"authorization":"****","x":"y"}"#),
-            (r#"{"h":{"Authorization":["abc"]}}"#, r#"{"h":{"Authorization":["****"]}}"#),
-            (
-                r#"{"authorization":[["a"],"b"],"c":["d"]}"#,
-                r#"{"authorization":[["****"],"****"],"c":["d"]}"#,
-            ),
-            ("{ authorization: { note: don't }, b: 1 }", "{ authorization: ****, b: 1 }"),
-            (
-                "{'authorization': {'a': 'b}', 'c': ['d']}, 'n': 1}",
-                "{'authorization': ****, 'n': 1}",
-            ),
-            (
-                r#"m="{\"authorization\":\"s3c" user="\"bob\"""#,
-                r#"m="{\"authorization\":\"****" user="\"bob\"""#,
-            ),
-            (
-                r#"x {\"authorization\":{\"a\":\"b}\",\"c\":\"d\\\"]\"},\"n\":1}"#,
-                r#"x {\"authorization\":****,\"n\":1}"#,
-            ),
-            (r#"\"authorization\": \"Basic cm9vdDpwYXNz\""#, r#"\"authorization\": \"****\""#),
-            (
-                "map[Accept:[*/*] Authorization:[Basic cm9vdDpwYXNz]]",
-                "map[Accept:[*/*] Authorization:****]",
-            ),
-            ("Authorization:[Basic cm9vdDpwYXNz]", "Authorization:[Basic ****]"),
-            ("authorization=Basic+cm9vdDpwYXNz&a=1", "authorization=Basic+****&a=1"),
-            ("?h=Bearer+abcdef0123456789", "?h=Bearer+****"),
-            ("authorization => Basic cm9vdDpwYXNz", "authorization => Basic ****"),
-            ("[(b'authorization', b'Basic cm9vdDpwYXNz')]", "[(b'authorization', b'Basic ****')]"),
-            (r#"["Authorization","Basic cm9vdDpwYXNz"] x"#, r#"["Authorization","Basic ****"] x"#),
-            (
-                r#"Authorization: Digest username="bob", nc=00000001, response="6629fae4" x"#,
-                "Authorization: Digest **** x",
-            ),
-            (r#"Authorization: Token token="cm9vdDpwYXNz" x"#, "Authorization: Token **** x"),
-            (
-                "Authorization: AWS4-HMAC-SHA256 Credential=x/s3, SignedHeaders=host;range, Signature=fe5f80f7",
-                "Authorization: AWS4-HMAC-SHA256 ****",
-            ),
-            ("Authorization: ApiKey cm9vdDpwYXNz", "Authorization: ApiKey ****"),
-        ],
-    );
-    check_stays(
-        "bearer",
-        &[
+            "Authorization: Bearer «abcdef0123456789»",
+            "bearer «mF_9.B5f-4.1JqM+/~x==»",
+            "forbearer 0123456789-bearer «abcdef0123456789»",
+            "authorization: Basic «cm9vdDpwYXNz»",
+            r#"{"authorization":"«abc»","x":"y"}"#,
+            r#"{"h":{"Authorization":["«abc»"]}}"#,
+            r#"{"authorization":[["«a»"],"«b»"],"c":["d"]}"#,
+            "{ authorization: «{ note: don't }», b: 1 }",
+            "{'authorization': «{'a': 'b}', 'c': ['d']}», 'n': 1}",
+            r#"m="{\"authorization\":\"«s3c»" user="\"bob\"""#,
+            r#"x {\"authorization\":«{\"a\":\"b}\",\"c\":\"d\\\"]\"}»,\"n\":1}"#,
+            r#"\"authorization\": \"«Basic cm9vdDpwYXNz»\""#,
+            "map[Accept:[*/*] Authorization:«[Basic cm9vdDpwYXNz]»]",
+            "Authorization:[Basic «cm9vdDpwYXNz»]",
+            "authorization=Basic+«cm9vdDpwYXNz»&a=1",
+            "?h=Bearer+«abcdef0123456789»",
+            "authorization => Basic «cm9vdDpwYXNz»",
+            "[(b'authorization', b'Basic «cm9vdDpwYXNz»')]",
+            r#"["Authorization","Basic «cm9vdDpwYXNz»"] x"#,
+            r#"Authorization: Digest «username="bob", nc=00000001, response="6629fae4"» x"#,
+            r#"Authorization: Token «token="cm9vdDpwYXNz"» x"#,
+            "Authorization: AWS4-HMAC-SHA256 «Credential=x/s3, SignedHeaders=host;range, Signature=fe5f80f7»",
+            "Authorization: ApiKey «cm9vdDpwYXNz»",
+            // Without a match.
             "the bearer of bad news",
             "Bearer authentication",
             "Basic authentication is required",
@@ -341,16 +255,17 @@ fn bearer() {
 
 #[test]
 fn jwt() {
-    let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl";
     check(
         "jwt",
         &[
-            (jwt, "****"),
-            (&format!("token={jwt};"), "token=****;"),
-            ("eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.", "****"),
-            ("xeyJhbGciOiJIUzI1NiJ9.x.y", "x****"),
-            ("eyJlbmMiOiJBMTI4R0NNIn0..aXY.Y2lwaGVy.dGFn", "****"),
+            "«eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl»",
+            "token=«eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl»;",
+            "«eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.»",
+            "x«eyJhbGciOiJIUzI1NiJ9.x.y»",
+            "«eyJlbmMiOiJBMTI4R0NNIn0..aXY.Y2lwaGVy.dGFn»",
+            // Without a match.
+            "eyJhbGciOiJIUzI1NiJ9",
+            "eyJ.eyJ.x",
         ],
     );
-    check_stays("jwt", &["eyJhbGciOiJIUzI1NiJ9", "eyJ.eyJ.x"]);
 }
