@@ -234,16 +234,6 @@ mod tests {
         assert_eq!(case.look(60, Ok(GOOD)).await, (Refreshed::Unchanged, "all".into()));
     }
 
-    #[tokio::test]
-    async fn an_invalid_first_version_loads_no_rules() {
-        let mut case = Case::new();
-        let (refreshed, names) = case.look(0, Ok(WRONG)).await;
-        let Refreshed::Wrong(mistakes) = refreshed else { panic!("{refreshed:?}") };
-        assert_eq!(mistakes.to_string(), "3:1: dorp: unknown key, did you mean `drop`?");
-        assert_eq!(names, "");
-        assert!(case.live.rules().is_empty());
-    }
-
     #[test]
     fn a_rules_source_is_a_file_path_or_an_ssm_parameter() {
         let check = |text: &str, package: Option<&str>, expected: &str| {

@@ -3,29 +3,34 @@ use expect_test::{Expect, expect};
 
 #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]
 fn check(text: &str, expected: Expect) {
-    let mistakes = match RuleSet::parse(text) {
-        Ok(_) => "good\n".to_owned(),
-        Err(mistakes) => {
-            let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-            lines.join("\n") + "\n"
-        }
-    };
-    expected.assert_eq(&mistakes);
+    expected.assert_eq(&mistakes(text));
 }
 
-/// A rule with a name, an action, and these lines.
-fn check_rule(lines: &str, expected: Expect) {
-    check(&format!("[[rule]]\nname = \"r\"\n{lines}\n"), expected);
+/// The mistakes of a file, one per line.
+fn mistakes(text: &str) -> String {
+    match RuleSet::parse(text) {
+        Ok(_) => "good\n".to_owned(),
+        Err(mistakes) => {
+            mistakes.iter().map(|mistake| format!("{mistake}\n")).collect::<Vec<_>>().concat()
+        }
+    }
+}
+
+/// Checks rules with an empty line between them: the lines after a rule's name, and its mistakes after `=>`.
+#[track_caller]
+fn check_rules(cases: &str) {
+    for case in cases.split("\n\n") {
+        let is_expected = |line: &&str| line.starts_with("=> ");
+        let (expected, lines): (Vec<&str>, Vec<&str>) = case.trim().lines().partition(is_expected);
+        let found = mistakes(&format!("[[rule]]\nname = \"r\"\n{}\n", lines.join("\n")));
+        let found: Vec<String> = found.lines().map(|mistake| format!("=> {mistake}")).collect();
+        assert_eq!(found, expected, "{case}");
+    }
 }
 
 #[test]
 fn an_empty_rules_file_is_valid() {
-    check(
-        "",
-        expect![[r"
-        good
-    "]],
-    );
+    assert_eq!(mistakes(""), "good\n");
     assert!(RuleSet::parse("# nothing\n").unwrap().is_empty());
 }
 
@@ -82,187 +87,129 @@ fn invalid_toml_is_reported_with_its_position() {
 
 #[test]
 fn mistakes_in_conditions_are_reported_with_position() {
-    check_rule(
-        "drop = true\nmatch = 7",
-        expect![[r"
-        4:9: match: expected a table, found a number
-    "]],
-    );
-    check_rule(
-        "drop = true\nmatch.signal = \"logs\"\nmatch.span_name = \"x\"",
-        expect![[r"
-        5:7: match.span_name: nothing can match: this is a condition on traces, and others are on logs
-    "]],
-    );
-    check_rule(
-        "drop = true\nmatch.metric_name = \"x\"\nmatch.span_name = \"x\"",
-        expect![[r"
-        5:7: match.span_name: nothing can match: this is a condition on traces, and others are on metrics
-    "]],
-    );
-    check_rule(
-        "drop = true\nmatch.attributes.http.route = \"/x\"",
-        expect![[r#"
-        4:23: match.attributes.http.route: unknown test; there are equals, not, contains, regex, exists, above, at_least, below, at_most. A key that has dots is written in quotes: "http.route"
-    "#]],
-    );
-    check_rule(
-        "drop = true\nmatch.attributes.route = {}",
-        expect![[r"
-        4:26: match.attributes.route: no test; there are equals, not, contains, regex, exists, above, at_least, below, at_most
-    "]],
-    );
-    check_rule(
-        "drop = true\nmatch.attributes.route = { regex = \"(\" }",
-        expect![[r"
-        4:36: match.attributes.route.regex: the pattern does not compile: unclosed group
-    "]],
-    );
-    check_rule(
-        "drop = true\nmatch.attributes.route = { regex = \"\\\\w{2000}\" }",
-        expect![[r"
-            4:36: match.attributes.route.regex: the pattern is too large: compiled it has more than 262144 bytes
-        "]],
-    );
-    check_rule(
-        "drop = true\nmatch.attributes.code = { above = \"x\" }",
-        expect![[r"
-        4:35: match.attributes.code.above: expected a number, found a string
-    "]],
-    );
-    check_rule(
-        "drop = true\nmatch.attributes.code = []",
-        expect![[r"
-        4:25: match.attributes.code: the list is empty
-    "]],
-    );
-    check_rule(
-        "drop = true\nmatch.attributes.code = 2026-09-21",
-        expect![[r"
-        4:25: match.attributes.code: expected a number, found a date
-    "]],
-    );
-    check_rule(
-        "drop = true\nmatch.log_group = 7",
-        expect![[r"
-        4:19: match.log_group: expected a string, found a number
-    "]],
-    );
-    check_rule(
-        "drop = true\nmatch.span_kind = \"sever\"",
-        expect![[r"
-        4:19: match.span_kind: `sever` is unknown, did you mean `server`?
-    "]],
-    );
-    check_rule(
-        "drop = true\nmatch.severity = { more = \"WARN\" }",
-        expect![[r"
-        4:20: match.severity.more: unknown key; there are above, at_least, below, at_most
-    "]],
+    check_rules(
+        r#"
+drop = true
+match = 7
+=> 4:9: match: expected a table, found a number
+
+drop = true
+match.signal = "logs"
+match.span_name = "x"
+=> 5:7: match.span_name: nothing can match: this is a condition on traces, and others are on logs
+
+drop = true
+match.metric_name = "x"
+match.span_name = "x"
+=> 5:7: match.span_name: nothing can match: this is a condition on traces, and others are on metrics
+
+drop = true
+match.attributes.http.route = "/x"
+=> 4:23: match.attributes.http.route: unknown test; there are equals, not, contains, regex, exists, above, at_least, below, at_most. A key that has dots is written in quotes: "http.route"
+
+drop = true
+match.attributes.route = {}
+=> 4:26: match.attributes.route: no test; there are equals, not, contains, regex, exists, above, at_least, below, at_most
+
+drop = true
+match.attributes.route = { regex = "(" }
+=> 4:36: match.attributes.route.regex: the pattern does not compile: unclosed group
+
+drop = true
+match.attributes.route = { regex = "\\w{2000}" }
+=> 4:36: match.attributes.route.regex: the pattern is too large: compiled it has more than 262144 bytes
+
+drop = true
+match.attributes.code = { above = "x" }
+=> 4:35: match.attributes.code.above: expected a number, found a string
+
+drop = true
+match.attributes.code = []
+=> 4:25: match.attributes.code: the list is empty
+
+drop = true
+match.attributes.code = 2026-09-21
+=> 4:25: match.attributes.code: expected a number, found a date
+
+drop = true
+match.log_group = 7
+=> 4:19: match.log_group: expected a string, found a number
+
+drop = true
+match.span_kind = "sever"
+=> 4:19: match.span_kind: `sever` is unknown, did you mean `server`?
+
+drop = true
+match.severity = { more = "WARN" }
+=> 4:20: match.severity.more: unknown key; there are above, at_least, below, at_most
+"#,
     );
 }
 
 #[test]
 fn mistakes_in_actions_are_reported_with_position() {
-    check_rule(
-        "",
-        expect![[r"
-        1:1: the rule does nothing; expected one of keep, drop, sample, redact, add, set, rename, remove
-    "]],
-    );
-    check_rule(
-        "sample = \"10%\"",
-        expect![[r"
-        3:10: sample: expected a number, found a string
-    "]],
-    );
-    check_rule(
-        "sample = 0.1\nmatch.signal = \"metrics\"",
-        expect![[r"
-        3:10: sample: metrics are not sampled: a sum without some of its data points is wrong
-    "]],
-    );
-    check_rule(
-        "drop = true\non = \"resource\"",
-        expect![[r"
-        4:6: on: goes with add, set, rename and remove, not with `drop`
-    "]],
-    );
-    check_rule(
-        "add = { a.b = \"c\" }",
-        expect![[r#"
-        3:9: add.a: expected a value, found a table. A key that has dots is written in quotes: "http.route"
-    "#]],
-    );
-    check_rule(
-        "add = { \"\" = 1 }",
-        expect![[r"
-            3:14: add: the name of an attribute cannot be empty
-        "]],
-    );
-    check_rule(
-        "rename = { a = \"\", \"\" = \"b\" }",
-        expect![[r"
-            3:16: rename.a: expected a string that is not empty
-            3:25: rename: the name of an attribute cannot be empty
-        "]],
-    );
-    check_rule(
-        "add = { a = \"{service}\" }\non = \"resources\"",
-        expect![[r"
-        3:13: add.a: no placeholder is called {service}: there are {account}, {region}, {log_group}, {log_stream} and {function}
-        4:6: on: `resources` is unknown, did you mean `resource`?
-    "]],
-    );
-    check_rule(
-        "remove = \"x\"\non = \"resource\"\nmatch.severity = \"INFO\"",
-        expect![[r"
-        4:6: on: a resource is shared by all of its items: the conditions of this rule may be on signal, place, service name and resource only
-    "]],
-    );
-    check_rule(
-        "remove = \"x\"\non = \"resource\"\nunless.body = \"x\"",
-        expect![[r"
-        4:6: on: a resource is shared by all of its items: the conditions of this rule may be on signal, place, service name and resource only
-    "]],
-    );
-    check_rule(
-        "match.severity = \"INFO\"\nredact = { presets = \"ip\", in = [\"body\", \"resource\"] }",
-        expect![[r"
-        4:33: redact.in: resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only
-    "]],
-    );
-    check_rule(
-        "unless.span_name = \"x\"\nredact = { presets = \"ip\", in = \"scope\" }",
-        expect![[r"
-        4:33: redact.in: resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only
-    "]],
-    );
-    check_rule(
-        "redact = { with = \"#\" }",
-        expect![[r"
-        3:10: redact: nothing to look for: expected presets, patterns or keys
-    "]],
-    );
-    check_rule(
-        "redact = { presets = \"ip\", with = \"{hash}\" }",
-        expect![[r"
-        3:35: redact.with: {hash} needs a `salt`: without one, an attacker can find values with few possibilities by trying them
-    "]],
-    );
-    check_rule(
-        "redact = { presets = \"ip\", with = \"{x}\", salt = \"short\" }",
-        expect![[r"
-        3:35: redact.with: the only placeholders are {name} and {hash}
-        3:49: redact.salt: expected at least 16 characters
-    "]],
-    );
-    check_rule(
-        "redact = { patterns = { a = \"[\" }, in = \"bdy\" }",
-        expect![[r"
-        3:29: redact.patterns.a: the pattern does not compile: unclosed character class
-        3:41: redact.in: `bdy` is unknown, did you mean `body`?
-    "]],
+    check_rules(
+        r##"
+=> 1:1: the rule does nothing; expected one of keep, drop, sample, redact, add, set, rename, remove
+
+sample = "10%"
+=> 3:10: sample: expected a number, found a string
+
+sample = 0.1
+match.signal = "metrics"
+=> 3:10: sample: metrics are not sampled: a sum without some of its data points is wrong
+
+drop = true
+on = "resource"
+=> 4:6: on: goes with add, set, rename and remove, not with `drop`
+
+add = { a.b = "c" }
+=> 3:9: add.a: expected a value, found a table. A key that has dots is written in quotes: "http.route"
+
+add = { "" = 1 }
+=> 3:14: add: the name of an attribute cannot be empty
+
+rename = { a = "", "" = "b" }
+=> 3:16: rename.a: expected a string that is not empty
+=> 3:25: rename: the name of an attribute cannot be empty
+
+add = { a = "{service}" }
+on = "resources"
+=> 3:13: add.a: no placeholder is called {service}: there are {account}, {region}, {log_group}, {log_stream} and {function}
+=> 4:6: on: `resources` is unknown, did you mean `resource`?
+
+remove = "x"
+on = "resource"
+match.severity = "INFO"
+=> 4:6: on: a resource is shared by all of its items: the conditions of this rule may be on signal, place, service name and resource only
+
+remove = "x"
+on = "resource"
+unless.body = "x"
+=> 4:6: on: a resource is shared by all of its items: the conditions of this rule may be on signal, place, service name and resource only
+
+match.severity = "INFO"
+redact = { presets = "ip", in = ["body", "resource"] }
+=> 4:33: redact.in: resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only
+
+unless.span_name = "x"
+redact = { presets = "ip", in = "scope" }
+=> 4:33: redact.in: resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only
+
+redact = { with = "#" }
+=> 3:10: redact: nothing to look for: expected presets, patterns or keys
+
+redact = { presets = "ip", with = "{hash}" }
+=> 3:35: redact.with: {hash} needs a `salt`: without one, an attacker can find values with few possibilities by trying them
+
+redact = { presets = "ip", with = "{x}", salt = "short" }
+=> 3:35: redact.with: the only placeholders are {name} and {hash}
+=> 3:49: redact.salt: expected at least 16 characters
+
+redact = { patterns = { a = "[" }, in = "bdy" }
+=> 3:29: redact.patterns.a: the pattern does not compile: unclosed character class
+=> 3:41: redact.in: `bdy` is unknown, did you mean `body`?
+"##,
     );
 }
 
@@ -339,24 +286,12 @@ account = "1"
 fn rule_pattern_and_file_size_limits_are_enforced() {
     let rule = |n: usize| format!("[[rule]]\nname = \"{n}\"\ndrop = true\n");
     let rules: String = (0..257).map(rule).collect();
-    check(
-        &rules,
-        expect![[r"
-        1:1: rule: there are 257, at most 256 are read
-    "]],
-    );
+    assert_eq!(mistakes(&rules), "1:1: rule: there are 257, at most 256 are read\n");
     let pattern = |n: usize| format!("p{n} = \"x{n}\"\n");
     let patterns: String = (0..70).map(pattern).collect();
-    check_rule(
-        &format!("[rule.redact.patterns]\n{patterns}"),
-        expect![[r"
-        71:7: redact.patterns.p67: more than 64 patterns and presets in one file
-    "]],
-    );
-    check(
-        &"#".repeat(70_000),
-        expect![[r"
-        1:1: the file has more than 65536 bytes
-    "]],
-    );
+    let patterns = format!("[[rule]]\nname = \"r\"\n[rule.redact.patterns]\n{patterns}\n");
+    let too_many = "71:7: redact.patterns.p67: more than 64 patterns and presets in one file\n";
+    assert_eq!(mistakes(&patterns), too_many);
+    let too_large = "1:1: the file has more than 65536 bytes\n";
+    assert_eq!(mistakes(&"#".repeat(70_000)), too_large);
 }
