@@ -246,9 +246,10 @@ fn is_platform(line: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Joins lines that are one millisecond apart.
+    /// Reads lines that are one millisecond apart. Each group of them becomes one text, without its empty lines.
     #[track_caller]
-    fn check(lines: &[&str], expected: &[&str]) {
+    fn check(groups: &[&[&str]]) {
+        let lines = groups.iter().copied().flatten();
         let events: Vec<_> = (0_i64..)
             .zip(lines)
             .map(|(timestamp_ms, line)| LogEvent {
@@ -270,87 +271,65 @@ mod tests {
             }
         }
         joined.extend(trace.map(|trace| trace.end().1.trim_end().to_owned()));
-        assert_eq!(joined, expected);
+        let text = |group: &&[&str]| {
+            let lines = group.iter().map(|line| line.trim_end_matches('\n'));
+            lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(joined, groups.iter().map(text).collect::<Vec<_>>());
     }
+
+    const HEADER: &str = "Traceback (most recent call last):";
 
     #[test]
     fn stack_traces_of_supported_languages_are_joined() {
-        check(
+        check(&[
+            &["before"],
             &[
-                "before",
                 "java.lang.IllegalStateException: no stock",
                 "\tat shop.Orders.place(Orders.java:12)",
                 "\t... 12 more",
                 "Caused by: java.io.IOException: closed",
                 "\tat shop.Db.read(Db.java:7)",
-                "behind",
             ],
+            &["behind"],
+        ]);
+        check(&[
             &[
-                "before",
-                "java.lang.IllegalStateException: no stock\n\tat shop.Orders.place(Orders.java:12)\n\t... 12 more\nCaused by: java.io.IOException: closed\n\tat shop.Db.read(Db.java:7)",
-                "behind",
-            ],
-        );
-        check(
-            &[
-                "Traceback (most recent call last):",
+                HEADER,
                 "  File \"/var/task/shop.py\", line 3, in handler",
                 "    raise ValueError(\"no\")",
                 "ValueError: no",
                 "",
                 "During handling of the above exception, another exception occurred:",
                 "",
-                "Traceback (most recent call last):",
+                HEADER,
                 "  File \"/var/task/shop.py\", line 9, in handler",
                 "KeyError: 'x'",
-                "behind",
             ],
-            &[
-                "Traceback (most recent call last):\n  File \"/var/task/shop.py\", line 3, in handler\n    raise ValueError(\"no\")\nValueError: no\nDuring handling of the above exception, another exception occurred:\nTraceback (most recent call last):\n  File \"/var/task/shop.py\", line 9, in handler\nKeyError: 'x'",
-                "behind",
-            ],
-        );
-        check(
-            &[
-                "TypeError: x is undefined",
-                "    at handler (/var/task/index.js:3:9)",
-                "    at node:internal/x:1:2",
-            ],
-            &[
-                "TypeError: x is undefined\n    at handler (/var/task/index.js:3:9)\n    at node:internal/x:1:2",
-            ],
-        );
-        check(
-            &[
-                "thread 'main' panicked at src/main.rs:2:5:",
-                "stack backtrace:",
-                "   0: core::panicking::panic",
-                "             at /rustc/core.rs:1:2",
-            ],
-            &[
-                "thread 'main' panicked at src/main.rs:2:5:\nstack backtrace:\n   0: core::panicking::panic\n             at /rustc/core.rs:1:2",
-            ],
-        );
-        check(
-            &["panic: no stock", "goroutine 1 [running]:", "\t/src/main.go:12 +0x1d"],
-            &["panic: no stock\ngoroutine 1 [running]:\n\t/src/main.go:12 +0x1d"],
-        );
+            &["behind"],
+        ]);
+        check(&[&[
+            "TypeError: x is undefined",
+            "    at handler (/var/task/index.js:3:9)",
+            "    at node:internal/x:1:2",
+        ]]);
+        check(&[&[
+            "thread 'main' panicked at src/main.rs:2:5:",
+            "stack backtrace:",
+            "   0: core::panicking::panic",
+            "             at /rustc/core.rs:1:2",
+        ]]);
+        check(&[&["panic: no stock", "goroutine 1 [running]:", "\t/src/main.go:12 +0x1d"]]);
     }
 
     #[test]
     fn lines_outside_a_stack_trace_are_not_joined() {
-        check(&["a", "b"], &["a", "b"]);
-        check(&["list:", "  one", "  two"], &["list:", "  one", "  two"]);
-        check(&["{\"a\":1}", "\tat x"], &["{\"a\":1}", "\tat x"]);
-        check(&["END RequestId: 1", "\tat x"], &["END RequestId: 1", "\tat x"]);
-        check(
-            &["Traceback (most recent call last):", "  File \"x\"", "REPORT RequestId: 1"],
-            &["Traceback (most recent call last):\n  File \"x\"", "REPORT RequestId: 1"],
-        );
-        check(
-            &["Traceback (most recent call last):", "  File \"x\"", "E: 1", "next line"],
-            &["Traceback (most recent call last):\n  File \"x\"\nE: 1", "next line"],
-        );
+        check(&[&["a"], &["b"]]);
+        check(&[&["list:"], &["  one"], &["  two"]]);
+        check(&[&["{\"a\":1}"], &["\tat x"]]);
+        check(&[&["END RequestId: 1"], &["\tat x"]]);
+        check(&[&[HEADER, "  File \"x\""], &["REPORT RequestId: 1"]]);
+        check(&[&[HEADER, "  File \"x\"", "E: 1"], &["next line"]]);
     }
 
     #[test]
@@ -362,57 +341,55 @@ mod tests {
             "ERROR:root:failed\n",
             "",
         ] {
-            let error = format!("{begin}{TRACEBACK}");
-            let lines = ["before", &error, "behind"];
-            check(&lines, &lines);
+            check(&[&["before"], &[&format!("{begin}{TRACEBACK}")], &["behind"]]);
         }
         // Lambda's Python runtime writes the exception's name before the frames.
         let unhandled = "[ERROR] ValueError: no\nTraceback (most recent call last):\n  File \"/var/task/shop.py\", line 3, in handler";
-        let lines = ["before", unhandled, "behind"];
-        check(&lines, &lines);
+        check(&[&["before"], &[unhandled], &["behind"]]);
     }
 
     #[test]
     fn a_traceback_printed_in_pieces_of_several_lines_is_joined() {
         // `traceback.print_exc` writes a frame with its source line at once.
-        let pieces = [
-            "failed",
-            "Traceback (most recent call last):",
-            "  File \"/var/task/shop.py\", line 3, in handler\n    raise KeyError(\"x\")",
-            "KeyError: 'x'",
-            "\nDuring handling of the above exception, another exception occurred:\n",
-            "Traceback (most recent call last):",
-            "  File \"/var/task/shop.py\", line 5, in handler\n    raise ValueError(\"no\")",
-            "ValueError: no",
-        ];
-        let joined = pieces.map(|piece| piece.trim_end_matches('\n')).join("\n");
-        check(&[&pieces[..], &["behind"]].concat(), &[joined.as_str(), "behind"]);
+        check(&[
+            &[
+                "failed",
+                HEADER,
+                "  File \"/var/task/shop.py\", line 3, in handler\n    raise KeyError(\"x\")",
+                "KeyError: 'x'",
+                "\nDuring handling of the above exception, another exception occurred:\n",
+                HEADER,
+                "  File \"/var/task/shop.py\", line 5, in handler\n    raise ValueError(\"no\")",
+                "ValueError: no",
+            ],
+            &["behind"],
+        ]);
     }
 
     #[test]
     fn the_traceback_of_an_exception_group_is_joined() {
-        let pieces = [
-            "  + Exception Group Traceback (most recent call last):",
-            "  |   File \"/var/task/shop.py\", line 3, in handler",
-            "  | ExceptionGroup: both (1 sub-exception)",
-            "  +-+---------------- 1 ----------------",
-            "    | Traceback (most recent call last):",
-            "    |   File \"/var/task/shop.py\", line 2, in handler",
-            "    | ValueError: no",
-            "    +------------------------------------",
-        ];
-        check(&[&pieces[..], &["next line"]].concat(), &[&pieces.join("\n"), "next line"]);
+        check(&[
+            &[
+                "  + Exception Group Traceback (most recent call last):",
+                "  |   File \"/var/task/shop.py\", line 3, in handler",
+                "  | ExceptionGroup: both (1 sub-exception)",
+                "  +-+---------------- 1 ----------------",
+                "    | Traceback (most recent call last):",
+                "    |   File \"/var/task/shop.py\", line 2, in handler",
+                "    | ValueError: no",
+                "    +------------------------------------",
+            ],
+            &["next line"],
+        ]);
     }
 
     #[test]
     fn only_the_name_of_an_exception_ends_a_traceback() {
         let frame = "  File \"/var/task/shop.py\", line 3, in handler";
-        let header = "Traceback (most recent call last):";
         for name in
             ["KeyError", "shop.Error: no", "__main__.f.<locals>.E: no", "asyncio.TimeoutError"]
         {
-            let joined = [header, frame, name].join("\n");
-            check(&[header, frame, name, "behind"], &[joined.as_str(), "behind"]);
+            check(&[&[HEADER, frame, name], &["behind"]]);
         }
         for other in [
             "[INFO]\t2026-11-24T10:00:00.123Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tnext",
@@ -420,11 +397,9 @@ mod tests {
             "ERROR payment 17 failed",
             "INFO:root:next",
         ] {
-            let joined = [header, frame].join("\n");
-            check(&[header, frame, other], &[joined.as_str(), other]);
+            check(&[&[HEADER, frame], &[other]]);
         }
-        let quoted = ["user said: Traceback (most recent call last):", "ERROR payment 17 failed"];
-        check(&quoted, &quoted);
+        check(&[&["user said: Traceback (most recent call last):"], &["ERROR payment 17 failed"]]);
     }
 
     #[test]
@@ -448,8 +423,7 @@ mod tests {
             "TELEMETRY\tName: otel\tState: Subscribed\tTypes: [Platform]",
             "LOGS\tName: otel\tState: Subscribed\tTypes: [Platform]",
         ] {
-            let lines = ["Traceback (most recent call last):", line];
-            check(&lines, &lines);
+            check(&[&[HEADER], &[line]]);
         }
     }
 }

@@ -125,6 +125,13 @@ mod tests {
         outcome(0, &[Fate::Park], 3)
     }
 
+    /// A breaker after three failures at 100 s.
+    fn opened() -> Breaker {
+        let mut breaker = Breaker::default();
+        (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND, FAST));
+        breaker
+    }
+
     #[test]
     fn the_breaker_opens_after_three_consecutive_failures() {
         let mut breaker = Breaker::default();
@@ -142,8 +149,7 @@ mod tests {
 
     #[test]
     fn an_open_breaker_probes_every_30_s_and_closes_on_success() {
-        let mut breaker = Breaker::default();
-        (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND, FAST));
+        let mut breaker = opened();
         assert_eq!(breaker.admit(130 * SECOND - 1), Admission::Park);
         assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
         // One probe at a time.
@@ -161,8 +167,7 @@ mod tests {
     #[test]
     fn probes_of_a_hanging_destination_take_a_twelfth_of_the_time() {
         let check = |duration, pause: u64| {
-            let mut breaker = Breaker::default();
-            (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND, FAST));
+            let mut breaker = opened();
             assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
             breaker.note(verdict(&failed()), 130 * SECOND, Duration::from_secs(duration));
             assert_eq!(breaker.admit((130 + pause) * SECOND - 1), Admission::Park, "{duration} s");
@@ -176,8 +181,7 @@ mod tests {
 
     #[test]
     fn probing_continues_after_the_clock_is_set_back() {
-        let mut breaker = Breaker::default();
-        (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND, FAST));
+        let mut breaker = opened();
         assert_eq!(breaker.admit(SECOND), Admission::Probe);
         assert_eq!(breaker.admit(2 * SECOND), Admission::Park);
         assert_eq!(breaker.admit(31 * SECOND), Admission::Probe);

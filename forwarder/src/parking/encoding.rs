@@ -500,70 +500,42 @@ mod tests {
             let error = decode(&message.to_string()).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         };
-        check(
-            "v",
-            json!("2.0"),
-            "queue message of version 2.0, but this forwarder reads version 1",
-        );
-        check(
-            "v",
-            json!("10.0"),
-            "queue message of version 10.0, but this forwarder reads version 1",
-        );
-        check("v", json!(1), "not a queue message: ");
-        check("v", json!(null), "not a queue message: missing field `v`");
-        check("destination", json!(null), "not a queue message: missing field `destination`");
-        check("items", json!(-1), "queue message cannot be read: invalid value: integer `-1`");
-        check("items", json!(3), "queue message with an invalid `items`: 3, the request has 2");
-        check("items", json!(1), "queue message with an invalid `items`: 1, the request has 2");
-        check(
-            "first_seen",
-            json!(null),
-            "queue message cannot be read: missing field `first_seen`",
-        );
+        // The value of a key, and the beginning of the error. `null` removes the key.
+        for row in [
+            r#"v = "2.0" => queue message of version 2.0, but this forwarder reads version 1"#,
+            r#"v = "10.0" => queue message of version 10.0, but this forwarder reads version 1"#,
+            "v = 1 => not a queue message: ",
+            "v = null => not a queue message: missing field `v`",
+            "destination = null => not a queue message: missing field `destination`",
+            "items = -1 => queue message cannot be read: invalid value: integer `-1`",
+            "items = 3 => queue message with an invalid `items`: 3, the request has 2",
+            "items = 1 => queue message with an invalid `items`: 1, the request has 2",
+            "first_seen = null => queue message cannot be read: missing field `first_seen`",
+            r#"content = "spans" => queue message with an invalid `content`: spans is not known"#,
+            r#"signal = "profiles" => queue message with an invalid `signal`: profiles is not"#,
+            "signal = null => queue message with an invalid `signal`:  is not known",
+            r#"encoding = "zstd" => queue message with an invalid `encoding`: zstd, expected gzip"#,
+            r#"body = "!" => queued request cannot be read: "#,
+            r#"body = "aGVsbG8=" => queued request cannot be read: "#,
+            r#"stream = {"a":"customer's text"} => queue message cannot be read: invalid type: map"#,
+        ] {
+            let (key, rest) = row.split_once(" = ").unwrap();
+            let (value, expected) = rest.split_once(" => ").unwrap();
+            check(key, serde_json::from_str(value).unwrap(), expected);
+        }
         for no_time in [
             "now",
             "2026-09-21T14:13:20",
             "2026-09-21T14:13:20+02:00",
             "2026-09-21T14:13:20.1234567890Z",
         ] {
-            check(
-                "oldest",
-                json!(no_time),
-                "queue message with an invalid `oldest`: expected 2026-",
-            );
+            let expected = "queue message with an invalid `oldest`: expected 2026-";
+            check("oldest", json!(no_time), expected);
         }
-        check(
-            "content",
-            json!("spans"),
-            "queue message with an invalid `content`: spans is not known",
-        );
-        check(
-            "signal",
-            json!("profiles"),
-            "queue message with an invalid `signal`: profiles is not",
-        );
-        check("signal", json!(null), "queue message with an invalid `signal`:  is not known");
-        check(
-            "encoding",
-            json!("zstd"),
-            "queue message with an invalid `encoding`: zstd, expected gzip",
-        );
-        check("body", json!("!"), "queued request cannot be read: ");
-        check("body", json!("aGVsbG8="), "queued request cannot be read: ");
-        let bomb = STANDARD.encode(wire::gzip::compress(9, &vec![0; 17 * 1024 * 1024]));
-        check(
-            "body",
-            json!(bomb),
-            "queued request cannot be read: gzip stream inflates to more than",
-        );
-        let no_request = STANDARD.encode(wire::gzip::compress(1, b"no protobuf"));
-        check("body", json!(no_request), "queued request cannot be read: ");
-        check(
-            "stream",
-            json!({ "a": "customer's text" }),
-            "queue message cannot be read: invalid type: map",
-        );
+        let gzip = |level, bytes: &[u8]| json!(STANDARD.encode(wire::gzip::compress(level, bytes)));
+        let bomb = gzip(9, &vec![0; 17 * 1024 * 1024]);
+        check("body", bomb, "queued request cannot be read: gzip stream inflates to more than");
+        check("body", gzip(1, b"no protobuf"), "queued request cannot be read: ");
     }
 
     #[test]

@@ -199,20 +199,32 @@ mod tests {
         records.map(body).collect()
     }
 
-    fn batch(messages: Vec<String>) -> LogBatch {
-        let origin = Origin::new(
+    /// The bodies in parked requests.
+    fn parked_bodies(parked: &[Parked]) -> Vec<String> {
+        let bodies = parked.iter().flat_map(|parked| match &parked.content {
+            Content::Request(request) => bodies(request),
+            other => panic!("{other:?}"),
+        });
+        bodies.collect()
+    }
+
+    fn origin() -> Origin {
+        Origin::new(
             "123456789012",
             "eu-central-1",
             "/aws/lambda/orders",
             "2026/11/20/[$LATEST]0123",
-        );
+        )
+    }
+
+    fn batch(messages: Vec<String>) -> LogBatch {
         let event = |(at, message): (usize, String)| LogEvent {
             id: at.to_string(),
             timestamp_ms: 1_790_000_000_000 + i64::try_from(at).unwrap(),
             message,
         };
         LogBatch {
-            origin,
+            origin: origin(),
             events: messages.into_iter().enumerate().map(event).collect(),
             ..LogBatch::default()
         }
@@ -235,12 +247,7 @@ mod tests {
             reason: "answered 503 Service Unavailable".to_owned(),
             partial: false,
             log_events: LogEventRange {
-                origin: Origin::new(
-                    "123456789012",
-                    "eu-central-1",
-                    "/aws/lambda/orders",
-                    "2026/11/20/[$LATEST]0123",
-                ),
+                origin: origin(),
                 first_event_id: "1".to_owned(),
                 last_event_id: "2".to_owned(),
             },
@@ -290,11 +297,7 @@ mod tests {
         let (read, too_large) = read_back(&original, MAX_MESSAGE_BYTES);
         assert!(too_large.is_empty());
         assert!((5..=10).contains(&read.len()), "{} messages", read.len());
-        let found = read.iter().flat_map(|parked| match &parked.content {
-            Content::Request(request) => bodies(request),
-            other => panic!("{other:?}"),
-        });
-        assert_eq!(found.collect::<Vec<_>>(), lines);
+        assert_eq!(parked_bodies(&read), lines);
         // Each message has the times of its own records.
         let mut next = 1_790_000_000_000_000_000;
         for parked in read {
@@ -332,13 +335,7 @@ mod tests {
         let original = parked(Content::Request(log_records(lines.clone(), 10)));
         let (read, too_large) = read_back(&original, 3000);
         assert_eq!((read.len(), too_large.len()), (3, 0));
-        let found: Vec<String> = read
-            .iter()
-            .flat_map(|parked| match &parked.content {
-                Content::Request(request) => bodies(request),
-                other => panic!("{other:?}"),
-            })
-            .collect();
+        let found = parked_bodies(&read);
         assert_eq!((&found[0], &found[2]), (&lines[0], &lines[2]));
         let (kept, mark) = found[1].split_once("…[").unwrap();
         assert!(kept.len() > 900 && lines[1].starts_with(kept), "{}", kept.len());
