@@ -2,7 +2,7 @@
 
 use super::support::*;
 use backend::Profile;
-use expect_test::{Expect, expect};
+use expect_test::expect;
 use lambda_otlp_forwarder::{Origin, RuleSet};
 use wire::Request;
 
@@ -21,10 +21,11 @@ fn example(text: &str) -> RuleSet {
     RuleSet::parse(block).unwrap_or_else(|mistakes| panic!("{text}: {mistakes}"))
 }
 
+/// The effect of an example's rules on these requests.
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]
-fn check(text: &str, place: Origin, requests: Vec<Request>, expected: Expect) {
-    expected.assert_eq(&applied(&example(text), &place, requests));
+fn effect(text: &str, place: Origin, requests: Vec<Request>) -> String {
+    applied(&example(text), &place, requests)
 }
 
 #[test]
@@ -41,55 +42,12 @@ fn every_toml_example_in_the_docs_parses() {
 #[test]
 fn every_condition_and_action_has_an_example_in_the_docs() {
     let toml: String = blocks().concat();
-    for word in [
-        "signal",
-        "account",
-        "region",
-        "log_group",
-        "function",
-        "resource.",
-        "scope_name",
-        "attributes.",
-        "body",
-        "severity",
-        "span_name",
-        "span_kind",
-        "span_status",
-        "metric_name",
-        "unless",
-        "not",
-        "contains",
-        "regex",
-        "exists",
-        "above",
-        "at_least",
-        "below",
-        "keep",
-        "drop",
-        "sample",
-        "redact",
-        "presets",
-        "patterns",
-        "keys",
-        "except",
-        "in =",
-        "with",
-        "salt",
-        "add",
-        "set",
-        "rename",
-        "remove",
-        "on =",
-        "[[service]]",
-        "[[route]]",
-        "[destination.",
-        "email",
-        "ip",
-        "card",
-        "aws_keys",
-        "bearer",
-        "jwt",
-    ] {
+    let words = "signal, account, region, log_group, function, resource., scope_name, attributes., body, \
+        severity, span_name, span_kind, span_status, metric_name, unless, not, contains, regex, \
+        exists, above, at_least, below, keep, drop, sample, redact, presets, patterns, keys, \
+        except, in =, with, salt, add, set, rename, remove, on =, [[service]], [[route]], \
+        [destination., email, ip, card, aws_keys, bearer, jwt";
+    for word in words.split(", ") {
         assert!(toml.contains(word), "{word}");
     }
 }
@@ -135,30 +93,22 @@ fn conditions() {
             log(0, "cache hit", ""),
         ]
     };
-    check(
-        text,
-        place(),
-        vec![logs("", "", records())],
-        expect![[r"
+    expect![[r"
         resource
         log 13 cache hit 7
         log 9 cache miss
         log 0 cache hit
         noise of one function: 1 matched, 1 dropped, 0 changed, 0 redacted
-    "]],
-    );
-    check(
-        text,
-        in_group("/aws/lambda/users"),
-        vec![logs("", "", records())],
-        expect![[r"
+    "]]
+    .assert_eq(&effect(text, place(), vec![logs("", "", records())]));
+    expect![[r"
         resource
         log 9 cache hit 7
         log 13 cache hit 7
         log 9 cache miss
         log 0 cache hit
-    "]],
-    );
+    "]]
+    .assert_eq(&effect(text, in_group("/aws/lambda/users"), vec![logs("", "", records())]));
     let poll = "http.response.status_code=204 url.full=https://x/POLL?a";
     let spans = vec![
         span(1, "poll", 3, 0, poll),
@@ -169,11 +119,7 @@ fn conditions() {
         span(6, "poll failed", 3, 0, "http.response.status_code=300 url.full=/poll"),
         span(7, "other url", 3, 0, "http.response.status_code=200 url.full=/polls"),
     ];
-    check(
-        text,
-        place(),
-        vec![traces("", "", spans)],
-        expect![[r"
+    expect![[r"
         resource
         span poll text http.response.status_code=200x url.full=/poll
         span poll with items http.response.status_code=204 url.full=https://x/POLL?a poll.items=3
@@ -181,8 +127,8 @@ fn conditions() {
         span poll failed http.response.status_code=300 url.full=/poll
         span other url http.response.status_code=200 url.full=/polls
         successful polling: 2 matched, 2 dropped, 0 changed, 0 redacted
-    "]],
-    );
+    "]]
+    .assert_eq(&effect(text, place(), vec![traces("", "", spans)]));
 }
 
 #[test]
@@ -192,11 +138,7 @@ fn conditions_on_resource_scope_and_place() {
     let of_stage = |stage| metrics(&format!("deployment.environment.name={stage}"), points());
     let requests =
         vec![of_stage("test"), of_stage("dev-7"), of_stage("prod"), metrics("", points())];
-    check(
-        text,
-        place(),
-        requests,
-        expect![[r"
+    expect![[r"
         resource deployment.environment.name=test
         point faas.errors
         resource deployment.environment.name=dev-7
@@ -208,8 +150,8 @@ fn conditions_on_resource_scope_and_place() {
         point queue.depth
         point faas.errors
         metrics of the test stage: 2 matched, 2 dropped, 0 changed, 0 redacted
-    "]],
-    );
+    "]]
+    .assert_eq(&effect(text, place(), requests));
     let requests = vec![
         traces(
             "",
@@ -218,37 +160,25 @@ fn conditions_on_resource_scope_and_place() {
         ),
         traces("", "other", vec![span(1, "c", 1, 0, "debug=true")]),
     ];
-    check(
-        text,
-        place(),
-        requests,
-        expect![[r"
+    expect![[r"
         resource
         span b debug=false
         resource
         span c debug=true
         one library's debug spans: 1 matched, 1 dropped, 0 changed, 0 redacted
-    "]],
-    );
+    "]]
+    .assert_eq(&effect(text, place(), requests));
     let elsewhere = Origin::new("210987654321", "eu-west-1", "/ecs/x", "s");
     let request = || vec![logs("", "", vec![log(17, "x", "")])];
-    check(
-        text,
-        elsewhere,
-        request(),
-        expect![[r"
+    expect![[r"
         another account's gateways: 1 matched, 1 dropped, 0 changed, 0 redacted
-    "]],
-    );
-    check(
-        text,
-        in_group("/ecs/x"),
-        request(),
-        expect![[r"
+    "]]
+    .assert_eq(&effect(text, elsewhere, request()));
+    expect![[r"
         resource
         log 17 x
-    "]],
-    );
+    "]]
+    .assert_eq(&effect(text, in_group("/ecs/x"), request()));
 }
 
 #[test]
@@ -282,11 +212,7 @@ fn redaction() {
             metrics("", vec![point("m", "to=bob@example.com")]),
         ]
     };
-    check(
-        "personal data",
-        place(),
-        request(),
-        expect![[r#"
+    expect![[r#"
         resource host.ip=****
         span mail bob@example.com to=**** ip=**** n=7
           event exception exception.message=no card ****
@@ -296,15 +222,11 @@ fn redaction() {
         resource
         point m to=****
         personal data: 3 matched, 0 dropped, 4 changed, 8 redacted
-    "#]],
-    );
+    "#]]
+    .assert_eq(&effect("personal data", place(), request()));
     let mut requests = request();
     requests.push(logs("", "", vec![log(9, "C-123456 sid=ab12&x", "service.version=a@b.de")]));
-    check(
-        "name = \"customers\"",
-        place(),
-        requests,
-        expect![[r#"
+    expect![[r#"
         resource host.ip=10.1.2.3
         span mail [email] to=[email] ip=10.1.2.3 n=7
           event exception exception.message=no card 4111111111111111
@@ -316,8 +238,8 @@ fn redaction() {
         resource
         log 9 [customer] sid=[session]&x service.version=a@b.de
         customers: 3 matched, 0 dropped, 3 changed, 6 redacted
-    "#]],
-    );
+    "#]]
+    .assert_eq(&effect("name = \"customers\"", place(), requests));
     let requests = vec![logs(
         "",
         "",
@@ -330,17 +252,13 @@ fn redaction() {
             log(9, "bob@example.com", "other=1"),
         ],
     )];
-    check(
-        "addresses as pseudonyms",
-        place(),
-        requests,
-        expect![[r"
+    expect![[r"
         resource
         log 9 x enduser.id=u-bcb3c398d7d0f2a3 enduser.name=u-bcb3c398d7d0f2a3 to=bob@example.com
         log 9 bob@example.com other=1
         addresses as pseudonyms: 1 matched, 0 dropped, 1 changed, 2 redacted
-    "]],
-    );
+    "]]
+    .assert_eq(&effect("addresses as pseudonyms", place(), requests));
 }
 
 #[test]
@@ -367,11 +285,7 @@ fn changes() {
             ],
         )]
     };
-    check(
-        "name = \"stage\"",
-        place(),
-        request(),
-        expect![[r"
+    expect![[r"
         resource service.name=a team=x
         span a http.response.status_code=200 enduser.id=bob owner=123456789012/orders-api internal=2 reviewed=true weight=0.5
         span b http.status_code=200 http.response.status_code=204 owner=123456789012/orders-api reviewed=true weight=0.5
@@ -379,13 +293,9 @@ fn changes() {
         old names: 2 matched, 0 dropped, 1 changed, 0 redacted
         unused attributes: 2 matched, 0 dropped, 2 changed, 0 redacted
         no process details: 2 matched, 0 dropped, 1 changed, 0 redacted
-    "]],
-    );
-    check(
-        "name = \"stage\"",
-        in_group("/aws/lambda/orders-prod"),
-        request(),
-        expect![[r"
+    "]]
+    .assert_eq(&effect("name = \"stage\"", place(), request()));
+    expect![[r"
         resource service.name=a team=x cost=7 deployment.environment.name=prod
         span a http.response.status_code=200 enduser.id=bob owner=123456789012/orders-prod internal=2 reviewed=true weight=0.5
         span b http.status_code=200 http.response.status_code=204 owner=123456789012/orders-prod reviewed=true weight=0.5
@@ -394,8 +304,8 @@ fn changes() {
         old names: 2 matched, 0 dropped, 1 changed, 0 redacted
         unused attributes: 2 matched, 0 dropped, 2 changed, 0 redacted
         no process details: 2 matched, 0 dropped, 1 changed, 0 redacted
-    "]],
-    );
+    "]]
+    .assert_eq(&effect("name = \"stage\"", in_group("/aws/lambda/orders-prod"), request()));
 }
 
 #[test]
@@ -437,23 +347,15 @@ fn destinations_and_routes() {
 fn a_rule_pins_the_service_of_a_log_group() {
     let text = "service of payments";
     let request = || vec![logs("service.name=shop", "", vec![log(9, "x", "")])];
-    check(
-        text,
-        in_group("/aws/lambda/payments"),
-        request(),
-        expect![[r"
+    expect![[r"
         resource service.name=payments
         log 9 x
         service of payments: 1 matched, 0 dropped, 1 changed, 0 redacted
-    "]],
-    );
-    check(
-        text,
-        in_group("/aws/lambda/users"),
-        request(),
-        expect![[r"
+    "]]
+    .assert_eq(&effect(text, in_group("/aws/lambda/payments"), request()));
+    expect![[r"
         resource service.name=shop
         log 9 x
-    "]],
-    );
+    "]]
+    .assert_eq(&effect(text, in_group("/aws/lambda/users"), request()));
 }
