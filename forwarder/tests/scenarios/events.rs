@@ -1,74 +1,33 @@
 //! Event files through the whole pipeline, without a network.
 
-use crate::support::{Capture, default_options, fixture, forward, forward_to, incoming, payload};
-use expect_test::{Expect, expect};
+use crate::support::{default_options, deliver, fixture, forward, incoming, line_fixture, payload};
+use expect_test::expect;
 use lambda_otlp_forwarder::{PlatformSpans, SourceLimits};
-use std::path::PathBuf;
-use wire::{Logs, Request};
-
-#[track_caller]
-fn check(name: &str, expected: &Expect) {
-    let report = forward(fixture(&format!("awslogs-{name}")), default_options());
-    assert!(report.is_complete());
-    expected.assert_eq(&crate::support::ledger(&report));
-}
+use wire::Request;
 
 #[test]
 fn every_log_event_becomes_items_or_is_consumed() {
-    check(
-        "text-mixed",
-        &expect!["18 events, 7 consumed: 30 spans, 15 data points, 8 log records, 0 undecodable"],
-    );
-    check(
-        "otlp-only",
-        &expect!["4 events, 0 consumed: 530 spans, 0 data points, 0 log records, 0 undecodable"],
-    );
-    check(
-        "large",
-        &expect![
-            "1050 events, 0 consumed: 530 spans, 0 data points, 997 log records, 0 undecodable"
-        ],
-    );
-    check(
-        "control",
-        &expect!["1 events, 1 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable"],
-    );
-    check(
-        "empty",
-        &expect!["0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable"],
-    );
-    check(
-        "one-garbage",
-        &expect!["1 events, 0 consumed: 0 spans, 0 data points, 1 log records, 1 undecodable"],
-    );
-    check(
-        "empty-requests",
-        &expect!["5 events, 4 consumed: 10 spans, 0 data points, 0 log records, 0 undecodable"],
-    );
-    check(
-        "wrapped",
-        &expect!["10 events, 0 consumed: 70 spans, 0 data points, 3 log records, 0 undecodable"],
-    );
-    check(
-        "oldclient",
-        &expect!["15 events, 0 consumed: 15 spans, 10 data points, 10 log records, 0 undecodable"],
-    );
-    check(
-        "old-metrics-only",
-        &expect!["1 events, 0 consumed: 0 spans, 2 data points, 0 log records, 0 undecodable"],
-    );
-    check(
-        "corrupted-mixed",
-        &expect!["54 events, 1 consumed: 390 spans, 0 data points, 17 log records, 15 undecodable"],
-    );
-    check(
-        "apigw-access",
-        &expect!["2 events, 0 consumed: 0 spans, 0 data points, 2 log records, 0 undecodable"],
-    );
-    check(
-        "bomb64",
-        &expect!["2 events, 0 consumed: 10 spans, 0 data points, 1 log records, 1 undecodable"],
-    );
+    // Each row names a fixture.
+    for row in [
+        "text-mixed: 18 events, 7 consumed: 30 spans, 15 data points, 8 log records, 0 undecodable",
+        "otlp-only: 4 events, 0 consumed: 530 spans, 0 data points, 0 log records, 0 undecodable",
+        "large: 1050 events, 0 consumed: 530 spans, 0 data points, 997 log records, 0 undecodable",
+        "control: 1 events, 1 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable",
+        "empty: 0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable",
+        "one-garbage: 1 events, 0 consumed: 0 spans, 0 data points, 1 log records, 1 undecodable",
+        "empty-requests: 5 events, 4 consumed: 10 spans, 0 data points, 0 log records, 0 undecodable",
+        "wrapped: 10 events, 0 consumed: 70 spans, 0 data points, 3 log records, 0 undecodable",
+        "oldclient: 15 events, 0 consumed: 15 spans, 10 data points, 10 log records, 0 undecodable",
+        "old-metrics-only: 1 events, 0 consumed: 0 spans, 2 data points, 0 log records, 0 undecodable",
+        "corrupted-mixed: 54 events, 1 consumed: 390 spans, 0 data points, 17 log records, 15 undecodable",
+        "apigw-access: 2 events, 0 consumed: 0 spans, 0 data points, 2 log records, 0 undecodable",
+        "bomb64: 2 events, 0 consumed: 10 spans, 0 data points, 1 log records, 1 undecodable",
+    ] {
+        let (name, expected) = row.split_once(": ").unwrap();
+        let report = forward(fixture(&format!("awslogs-{name}")), default_options());
+        assert!(report.is_complete(), "{name}");
+        assert_eq!(crate::support::ledger(&report), expected, "{name}");
+    }
 }
 
 #[test]
@@ -142,10 +101,7 @@ fn invocation_spans_are_created_only_if_enabled() {
 
 #[test]
 fn an_undecodable_line_does_not_affect_its_neighbours() {
-    let good = std::fs::read_to_string(
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines/python-10.jsonl"),
-    )
-    .unwrap();
+    let good = line_fixture("python-10");
     let poison =
         r#"{"__otel_otlp_stdout":"1","payload":"AAAA","headers":{"authorization":"s3cret"}}"#;
     let event = payload("/aws/lambda/orders", &[&good, poison, "text", &good]);
@@ -199,28 +155,9 @@ fn a_compact_line_is_decoded_with_the_names_of_its_delivery() {
     check("/aws/lambda/payments", 0, 1);
 }
 
-#[test]
-fn text_before_or_after_an_otlp_line_is_kept() {
-    let good = std::fs::read_to_string(
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines/rust-1.jsonl"),
-    )
-    .unwrap();
-    let good = good.trim_end();
-    let check = |text: &str, spans: usize, log_records: usize| {
-        let event = incoming(&payload("/aws/lambda/orders", &[text]));
-        let ledger = forward(event, default_options()).account.total;
-        assert_eq!((ledger.items.spans, ledger.items.log_records), (spans, log_records), "{text}");
-    };
-    check(&format!("text before{good}"), 1, 1);
-    check(&format!("{good}text behind"), 1, 1);
-    // A line in the middle of a text may come from anybody.
-    check(&format!("text before{good}text behind"), 0, 1);
-}
-
 fn pieces(file: &str, size: usize) -> Vec<String> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines").join(file);
-    let line = std::fs::read_to_string(path).unwrap();
-    let chunks = line.trim_end().as_bytes().chunks(size);
+    let line = line_fixture(file);
+    let chunks = line.as_bytes().chunks(size);
     chunks.map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect()
 }
 
@@ -251,64 +188,51 @@ fn ledger(messages: &[&str]) -> String {
 
 #[test]
 fn a_split_otlp_line_is_joined_and_its_other_pieces_consumed() {
-    let check = |messages: &[&str], expected: Expect| expected.assert_eq(&ledger(messages));
     // Cut like CloudWatch does.
-    let big = pieces("big-line.jsonl", 262_144);
+    let big = pieces("big-line", 262_144);
     let [first, second] = big.as_slice() else { panic!() };
-    check(
-        &[first, second],
-        expect!["2 events, 1 consumed: 10 spans, 0 log records, undecodable: []"],
-    );
-    let halves = pieces("python-500.jsonl", 10_000);
-    let [first, second] = halves.as_slice() else { panic!() };
-    check(
-        &["before", first, second, "behind"],
-        expect!["4 events, 1 consumed: 500 spans, 2 log records, undecodable: []"],
-    );
-    check(
-        &[first, second, first, second],
-        expect!["4 events, 2 consumed: 1000 spans, 0 log records, undecodable: []"],
-    );
-    let small = pieces("python-500.jsonl", 1024);
+    let expected = "2 events, 1 consumed: 10 spans, 0 log records, undecodable: []";
+    assert_eq!(ledger(&[first, second]), expected);
+    let small = pieces("python-500", 1024);
     let small: Vec<_> = small.iter().map(String::as_str).collect();
-    check(&small, expect!["19 events, 18 consumed: 500 spans, 0 log records, undecodable: []"]);
-    let behind = format!("{second} text behind");
-    check(
-        &[first, &behind],
-        expect!["2 events, 1 consumed: 500 spans, 1 log records, undecodable: []"],
-    );
+    let expected = "19 events, 18 consumed: 500 spans, 0 log records, undecodable: []";
+    assert_eq!(ledger(&small), expected);
+
+    let halves = pieces("python-500", 10_000);
+    let [first, second] = halves.as_slice() else { panic!() };
+    let ledgers = [
+        ledger(&["before", first, second, "behind"]),
+        ledger(&[first, second, first, second]),
+        ledger(&[first, &format!("{second} text behind")]),
+    ];
+    expect![[r"
+        4 events, 1 consumed: 500 spans, 2 log records, undecodable: []
+        4 events, 2 consumed: 1000 spans, 0 log records, undecodable: []
+        2 events, 1 consumed: 500 spans, 1 log records, undecodable: []"]]
+    .assert_eq(&ledgers.join("\n"));
 }
 
 #[test]
 fn pieces_that_do_not_match_become_separate_log_records() {
-    let check = |messages: &[&str], expected: Expect| expected.assert_eq(&ledger(messages));
-    let halves = pieces("python-500.jsonl", 10_000);
+    let halves = pieces("python-500", 10_000);
     let [first, second] = halves.as_slice() else { panic!() };
     let end = "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
-    check(
-        &["a", first],
-        expect![[r#"2 events, 0 consumed: 0 spans, 2 log records, undecodable: ["1"]"#]],
-    );
-    check(
-        &["a", first, second.trim_end_matches('}')],
-        expect![[r#"3 events, 0 consumed: 0 spans, 3 log records, undecodable: ["1"]"#]],
-    );
-    check(
-        &["a", first, "REPORT RequestId: 1\tDuration: 1 ms\t", second],
-        expect![[r#"4 events, 0 consumed: 0 spans, 4 log records, undecodable: ["1"]"#]],
-    );
-    check(
-        &["a", first, end, second, "b"],
-        expect![[r#"5 events, 1 consumed: 0 spans, 4 log records, undecodable: ["1"]"#]],
-    );
-    check(
-        &["a", first, first, second],
-        expect![[r#"4 events, 1 consumed: 500 spans, 2 log records, undecodable: ["1"]"#]],
-    );
-    check(
-        &["a", second, first],
-        expect![[r#"3 events, 0 consumed: 0 spans, 3 log records, undecodable: ["2"]"#]],
-    );
+    let ledgers = [
+        ledger(&["a", first]),
+        ledger(&["a", first, second.trim_end_matches('}')]),
+        ledger(&["a", first, "REPORT RequestId: 1\tDuration: 1 ms\t", second]),
+        ledger(&["a", first, end, second, "b"]),
+        ledger(&["a", first, first, second]),
+        ledger(&["a", second, first]),
+    ];
+    expect![[r#"
+        2 events, 0 consumed: 0 spans, 2 log records, undecodable: ["1"]
+        3 events, 0 consumed: 0 spans, 3 log records, undecodable: ["1"]
+        4 events, 0 consumed: 0 spans, 4 log records, undecodable: ["1"]
+        5 events, 1 consumed: 0 spans, 4 log records, undecodable: ["1"]
+        4 events, 1 consumed: 500 spans, 2 log records, undecodable: ["1"]
+        3 events, 0 consumed: 0 spans, 3 log records, undecodable: ["2"]"#]]
+    .assert_eq(&ledgers.join("\n"));
 }
 
 #[test]
@@ -319,13 +243,9 @@ fn an_xray_trace_id_is_set_only_with_a_matching_span() {
         format!(r#"{{"message":"{epoch}","xray_trace_id":"1-{epoch}-bd862e3fe1be46a994272793"}}"#)
     };
     let (traced, other) = (line("5759e988"), line("5759e989"));
-    let capture = Capture::default();
-    let event = incoming(&payload("/aws/lambda/orders", &[&traced, span, &other]));
-    assert!(forward_to(capture.clone(), event, default_options()).is_complete());
-    let sent = capture.0.lock().unwrap();
-    let logs = sent.iter().find_map(Request::decode::<Logs>).unwrap().unwrap();
-    let scopes = logs.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
-    let records = scopes.flat_map(|scope| scope.log_records);
-    let ids: Vec<_> = records.map(|record| wire::ids::to_hex(&record.trace_id)).collect();
+    let delivered = deliver(&[&traced, span, &other]);
+    assert!(delivered.report.is_complete());
+    let ids = delivered.records().map(|record| wire::ids::to_hex(&record.trace_id));
+    let ids: Vec<String> = ids.collect();
     assert_eq!(ids, ["5759e988bd862e3fe1be46a994272793", ""]);
 }

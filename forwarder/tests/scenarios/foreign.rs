@@ -1,42 +1,30 @@
 //! Test cases of other projects. They are read in place, and skipped if they are missing.
 
-use crate::support::{Capture, config, forward_to, incoming};
-use lambda_otlp_forwarder::{Config, Event, Options, Report};
+use crate::support::{config_with, deliver, deliver_event, incoming, payload, peer_sample, sum};
+use lambda_otlp_forwarder::{Event, Options, Report};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::BTreeMap;
+use wire::ids::to_hex;
 use wire::{Limits, Logs, Metrics, Traces, read_line};
 
 type Json = serde_json::Value;
 
-/// Runs `check` on the selected cases of a file, expects this number of cases, and expects no failure.
-fn check_all(
-    name: &str,
-    wanted: impl Fn(&Json) -> bool,
-    expected: usize,
-    check: impl Fn(&Json) -> Result<(), String>,
-) {
-    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let mut files = above.map(|folder| folder.join("shared/samples/peers/foreign").join(name));
-    let Some(file) = files.find(|file| file.is_file()) else {
-        return println!("skipped: {name} is not here");
-    };
+/// Runs `check` on the cases of a file, expects this number of cases, and expects no failure.
+fn check_all(name: &str, expected: usize, check: impl Fn(&Json) -> Result<(), String>) {
+    let Some(file) = peer_sample(&format!("foreign/{name}")) else { return };
     let text = std::fs::read_to_string(file).unwrap();
-    let cases: Vec<Json> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .filter(|case| wanted(case))
-        .collect();
+    // The other events of that file come from the Telemetry API.
+    let is_wanted = |case: &Json| name != "telemetry-events.jsonl" || case["lines"].is_array();
+    let cases = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let cases: Vec<Json> = cases.filter(is_wanted).collect();
     let failed: Vec<String> = cases
         .iter()
         .filter_map(|case| Some(format!("{}: {}", case["case"], check(case).err()?)))
@@ -66,69 +54,27 @@ struct Forwarded {
 }
 
 fn forwarded(event: Event, variables: &[(&str, &str)]) -> Forwarded {
-    let mut config = config();
-    if !variables.is_empty() {
-        let endpoint = ("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:9/api/default");
-        let all: HashMap<String, String> = [endpoint]
-            .iter()
-            .chain(variables)
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        let old_records = config.old_records;
-        config = Config { old_records, ..Config::from_source(&all).0.unwrap() };
+    let delivered = deliver_event(event, Options::of(&config_with(variables)));
+    let mut records = Vec::new();
+    for of in &delivered.logs {
+        let resource = of.resource.clone().unwrap_or_default();
+        let own = of.scope_logs.iter().flat_map(|scope| &scope.log_records);
+        records.extend(own.map(|record| (resource.clone(), record.clone())));
     }
-    let capture = Capture::default();
-    let report = forward_to(capture.clone(), event, Options::of(&config));
-    assert_eq!(report.ledger().lost(), 0);
-    let mut forwarded =
-        Forwarded { report, records: Vec::new(), metrics: BTreeMap::new(), spans: Vec::new() };
-    for request in capture.0.lock().unwrap().iter() {
-        if let Some(logs) = request.decode::<Logs>() {
-            for of in logs.unwrap().resource_logs {
-                let resource = of.resource.unwrap_or_default();
-                let records = of.scope_logs.into_iter().flat_map(|scope| scope.log_records);
-                forwarded.records.extend(records.map(|record| (resource.clone(), record)));
-            }
-        } else if let Some(metrics) = request.decode::<Metrics>() {
-            let of = metrics.unwrap().resource_metrics.into_iter();
-            let scopes = of.flat_map(|of| of.scope_metrics);
-            for metric in scopes.flat_map(|scope| scope.metrics) {
-                let sum = sum(metric.data.as_ref().unwrap());
-                *forwarded.metrics.entry(metric.name).or_default() += sum;
-            }
-        } else if let Some(traces) = request.decode::<Traces>() {
-            let scopes = traces.unwrap().resource_spans.into_iter().flat_map(|of| of.scope_spans);
-            forwarded.spans.extend(scopes.flat_map(|scope| scope.spans));
-        }
+    let mut metrics = BTreeMap::new();
+    for metric in delivered.metrics() {
+        *metrics.entry(metric.name.clone()).or_default() += sum(metric);
     }
-    forwarded
+    let spans = delivered.spans().cloned().collect();
+    Forwarded { report: delivered.report, records, metrics, spans }
 }
 
-fn sum(data: &Data) -> f64 {
-    let number = |value: &Option<number_data_point::Value>| match value {
-        Some(number_data_point::Value::AsDouble(value)) => *value,
-        Some(number_data_point::Value::AsInt(value)) => value.to_string().parse().unwrap(),
-        None => f64::NAN,
-    };
-    match data {
-        Data::Sum(sum) => sum.data_points.iter().map(|point| number(&point.value)).sum(),
-        Data::Gauge(gauge) => {
-            gauge.data_points.last().map_or(f64::NAN, |point| number(&point.value))
-        }
-        Data::Histogram(of) => of.data_points.iter().filter_map(|point| point.sum).sum(),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn delivery(lines: &Json) -> Json {
-    let events: Vec<Json> = lines
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|line| json!({"id": "1", "timestamp": line[0], "message": line[1]}))
-        .collect();
-    json!({"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/orders",
-        "logStream": "2026/09/21/[$LATEST]abc", "subscriptionFilters": ["f"], "logEvents": events})
+/// Forwards lines with their times.
+fn forwarded_lines(lines: &Json, variables: &[(&str, &str)]) -> Forwarded {
+    let mut delivery = payload("/aws/lambda/orders", &[]);
+    let event = |line: &Json| json!({"id": "1", "timestamp": line[0], "message": line[1]});
+    delivery["logEvents"] = lines.as_array().unwrap().iter().map(event).collect();
+    forwarded(incoming(&delivery), variables)
 }
 
 fn attribute(attributes: &[KeyValue], key: &str) -> Option<Json> {
@@ -198,52 +144,41 @@ fn check_line(line: &str, record: &LogRecord) -> Result<(), String> {
 
 #[test]
 fn json_lines_of_other_loggers_keep_all_their_fields() {
-    check_all(
-        "json-logs.jsonl",
-        |_| true,
-        61,
-        |case| {
-            let line = case["line"].as_str().unwrap();
-            let forwarded =
-                forwarded(incoming(&delivery(&json!([[1_790_000_000_000_u64, line]]))), &[]);
-            same("records", &forwarded.records.len(), &1)?;
-            check_line(line, &forwarded.records[0].1)
-        },
-    );
+    check_all("json-logs.jsonl", 61, |case| {
+        let line = case["line"].as_str().unwrap();
+        let forwarded = forwarded_lines(&json!([[1_790_000_000_000_u64, line]]), &[]);
+        same("records", &forwarded.records.len(), &1)?;
+        check_line(line, &forwarded.records[0].1)
+    });
 }
 
 #[test]
 fn sample_deliveries_of_other_forwarders_keep_all_fields() {
-    check_all(
-        "log-events.jsonl",
-        |_| true,
-        8,
-        |case| {
-            let event = &case["event"];
-            let forwarded = forwarded(incoming(event), &[]);
-            let is_consumed =
-                |line: &str| ["START ", "END "].iter().any(|begin| line.starts_with(begin));
-            let lines: Vec<&str> = event["logEvents"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|event| event["message"].as_str().unwrap())
-                .filter(|line| !is_consumed(line))
-                .collect();
-            same("records", &forwarded.records.len(), &lines.len())?;
-            // Lambda's own records have a separate scope at the end.
-            let is_platform = |line: &&str| line.starts_with("REPORT ");
-            let (platform, own): (Vec<&str>, Vec<&str>) =
-                lines.iter().partition(|line| is_platform(line));
-            for (line, (resource, record)) in own.iter().chain(&platform).zip(&forwarded.records) {
-                check_line(line, record)?;
-                for (key, expected) in case["resource"].as_object().into_iter().flatten() {
-                    same(key, &attribute(&resource.attributes, key), &Some(expected.clone()))?;
-                }
+    check_all("log-events.jsonl", 8, |case| {
+        let event = &case["event"];
+        let forwarded = forwarded(incoming(event), &[]);
+        let is_consumed =
+            |line: &str| ["START ", "END "].iter().any(|begin| line.starts_with(begin));
+        let lines: Vec<&str> = event["logEvents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["message"].as_str().unwrap())
+            .filter(|line| !is_consumed(line))
+            .collect();
+        same("records", &forwarded.records.len(), &lines.len())?;
+        // Lambda's own records have a separate scope at the end.
+        let is_platform = |line: &&str| line.starts_with("REPORT ");
+        let (platform, own): (Vec<&str>, Vec<&str>) =
+            lines.iter().partition(|line| is_platform(line));
+        for (line, (resource, record)) in own.iter().chain(&platform).zip(&forwarded.records) {
+            check_line(line, record)?;
+            for (key, expected) in case["resource"].as_object().into_iter().flatten() {
+                same(key, &attribute(&resource.attributes, key), &Some(expected.clone()))?;
             }
-            Ok(())
-        },
-    );
+        }
+        Ok(())
+    });
 }
 
 /// The decoded line as structs of opentelemetry-proto.
@@ -286,44 +221,32 @@ fn expected(json: &Json) -> Result<Decoded, String> {
 
 #[test]
 fn otlp_json_of_other_writers_is_decoded_completely() {
-    check_all(
-        "foreign-otlp-json.jsonl",
-        |_| true,
-        31,
-        |case| {
-            let line = case["line"].as_str().unwrap();
-            let want = match case.get("want") {
-                Some(want) => want.clone(),
-                None => serde_json::from_str(line).unwrap(),
-            };
-            same("decoded", &decoded(line)?, &expected(&want)?)?;
-            let forwarded = forwarded(incoming(&delivery(&json!([line]))), &[]);
-            let ledger = forwarded.report.ledger();
-            same("lost", &ledger.lost(), &0)?;
-            same("undecodable", &ledger.items.undecodable, &0)
-        },
-    );
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+    check_all("foreign-otlp-json.jsonl", 31, |case| {
+        let line = case["line"].as_str().unwrap();
+        let want = match case.get("want") {
+            Some(want) => want.clone(),
+            None => serde_json::from_str(line).unwrap(),
+        };
+        same("decoded", &decoded(line)?, &expected(&want)?)?;
+        let delivered = deliver(&[line]);
+        same("undecodable", &delivered.report.ledger().items.undecodable, &0)
+    });
 }
 
 #[test]
 fn system_log_lines_become_span_and_metrics_of_the_invocation() {
-    let is_of_lines = |case: &Json| case["lines"].is_array();
-    check_all("telemetry-events.jsonl", is_of_lines, 3, |case| {
+    check_all("telemetry-events.jsonl", 3, |case| {
         let variables: Vec<(&str, &str)> = case["env"]
             .as_object()
             .unwrap()
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
             .collect();
-        let forwarded = forwarded(incoming(&delivery(&case["lines"])), &variables);
+        let forwarded = forwarded_lines(&case["lines"], &variables);
         let spans = case["expect"]["spans"].as_array().unwrap();
         same("spans", &forwarded.spans.len(), &spans.len())?;
         for (span, expected) in forwarded.spans.iter().zip(spans) {
-            let ids = [hex(&span.trace_id), hex(&span.span_id)];
+            let ids = [to_hex(&span.trace_id), to_hex(&span.span_id)];
             same(
                 "ids",
                 &ids.map(Json::from),
@@ -379,50 +302,45 @@ fn rounded(value: Option<f64>) -> Option<String> {
 
 #[test]
 fn report_lines_yield_the_same_values_as_other_forwarders() {
-    check_all(
-        "report-lines.jsonl",
-        |_| true,
-        36,
-        |case| {
-            let forwarded = forwarded(incoming(&delivery(&case["messages"])), &[]);
-            let metrics = &forwarded.metrics;
-            let name = case["case"].as_str().unwrap();
-            for (key, expected) in case["expect"].as_object().unwrap() {
-                match key.as_str() {
-                    "cost" => {
-                        let seconds = metrics.get("aws.lambda.billed_gb_seconds");
-                        let cost = seconds.map(|seconds| seconds * PRICES.0 + PRICES.1);
-                        same(key, &rounded(cost), &rounded(expected.as_f64()))?;
-                    }
-                    "logs" => same(key, &Some(forwarded.records.len() as u64), &expected.as_u64())?,
-                    // A failure has its own line. Here the REPORT line of the same failure counts as an error too.
-                    "error_log" => {
+    check_all("report-lines.jsonl", 36, |case| {
+        let forwarded = forwarded_lines(&case["messages"], &[]);
+        let metrics = &forwarded.metrics;
+        let name = case["case"].as_str().unwrap();
+        for (key, expected) in case["expect"].as_object().unwrap() {
+            match key.as_str() {
+                "cost" => {
+                    let seconds = metrics.get("aws.lambda.billed_gb_seconds");
+                    let cost = seconds.map(|seconds| seconds * PRICES.0 + PRICES.1);
+                    same(key, &rounded(cost), &rounded(expected.as_f64()))?;
+                }
+                "logs" => same(key, &Some(forwarded.records.len() as u64), &expected.as_u64())?,
+                // A failure has its own line. Here the REPORT line of the same failure counts as an error too.
+                "error_log" => {
+                    let mut records = forwarded.records.iter();
+                    let first = records.next().map(|(_, record)| record.severity_text.as_str());
+                    same(key, &first, &Some("ERROR"))?;
+                }
+                "log_has" => {
+                    for pair in expected.as_array().unwrap() {
+                        let has = |attributes| attribute(attributes, pair[0].as_str().unwrap());
                         let mut records = forwarded.records.iter();
-                        let first = records.next().map(|(_, record)| record.severity_text.as_str());
-                        same(key, &first, &Some("ERROR"))?;
-                    }
-                    "log_has" => {
-                        for pair in expected.as_array().unwrap() {
-                            let has = |attributes| attribute(attributes, pair[0].as_str().unwrap());
-                            let mut records = forwarded.records.iter();
-                            let found = records.find_map(|(_, record)| has(&record.attributes));
-                            same(key, &found, &Some(pair[1].clone()))?;
-                        }
-                    }
-                    "undecodable" => {
-                        let undecodable = forwarded.report.ledger().items.undecodable;
-                        same(key, &Some(undecodable as u64), &expected.as_u64())?;
-                    }
-                    _ => {
-                        let metric = METRICS.iter().find(|(known, _)| known == key).unwrap().1;
-                        // The other forwarder also counts these as out of memory; the case is older than the metric.
-                        let is_counted = key == "oom" && name.contains("out of memory (a log;");
-                        let expected = if is_counted { Some(1.0) } else { expected.as_f64() };
-                        same(key, &rounded(metrics.get(metric).copied()), &rounded(expected))?;
+                        let found = records.find_map(|(_, record)| has(&record.attributes));
+                        same(key, &found, &Some(pair[1].clone()))?;
                     }
                 }
+                "undecodable" => {
+                    let undecodable = forwarded.report.ledger().items.undecodable;
+                    same(key, &Some(undecodable as u64), &expected.as_u64())?;
+                }
+                _ => {
+                    let metric = METRICS.iter().find(|(known, _)| known == key).unwrap().1;
+                    // The other forwarder also counts these as out of memory; the case is older than the metric.
+                    let is_counted = key == "oom" && name.contains("out of memory (a log;");
+                    let expected = if is_counted { Some(1.0) } else { expected.as_f64() };
+                    same(key, &rounded(metrics.get(metric).copied()), &rounded(expected))?;
+                }
             }
-            Ok(())
-        },
-    );
+        }
+        Ok(())
+    });
 }

@@ -3,12 +3,11 @@
 //! Sources: Lambda Developer Guide, "Monitoring tenant-isolated functions", "Monitoring durable functions", "System log event
 //! schema for Lambda Web Functions", "Telemetry API Event schema reference"; Durable Execution SDK, "Logging".
 
-use crate::support::{Capture, default_options, forward_to, incoming, payload};
-use expect_test::{Expect, expect};
+use crate::support::{body, default_options, deliver_event, incoming, payload};
+use expect_test::expect;
 use lambda_otlp_forwarder::{Options, PlatformSpans};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::fmt::Write as _;
-use wire::{Logs, Metrics, SignalKind, Traces};
 
 const ID: &str = "a0f40320-b43c-44b3-91bf-d5b5240a1bed";
 const NEXT: &str = "b1f40320-b43c-44b3-91bf-d5b5240a1bed";
@@ -48,47 +47,24 @@ fn shown(attributes: &[KeyValue]) -> String {
 }
 
 /// The records, spans and metrics of these lines, one per line, with the relevant attributes.
-#[track_caller]
-fn check(messages: &[String], options: Options, expected: &Expect) {
-    let capture = Capture::default();
+fn converted(messages: &[String], options: Options) -> String {
     let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
     let event = incoming(&payload("/aws/lambda/orders", &messages));
-    let report = forward_to(capture.clone(), event, options);
-    assert_eq!(report.ledger().lost(), 0);
+    let delivered = deliver_event(event, options);
     let mut lines = Vec::new();
-    let mut requests = std::mem::take(&mut *capture.0.lock().unwrap());
-    requests.sort_by_key(wire::Request::kind);
-    for request in &requests {
-        match request.kind() {
-            SignalKind::Logs => {
-                let logs = request.decode::<Logs>().unwrap().unwrap().resource_logs.into_iter();
-                let scopes = logs.flat_map(|resource| resource.scope_logs);
-                for record in scopes.flat_map(|scope| scope.log_records) {
-                    let body = record.body.and_then(|body| body.value);
-                    let body: String = value(&body.unwrap()).chars().take(12).collect();
-                    let attributes = shown(&record.attributes);
-                    lines.push(format!("{} {body} |{attributes}", record.severity_text));
-                }
-            }
-            SignalKind::Traces => {
-                let of = request.decode::<Traces>().unwrap().unwrap().resource_spans.into_iter();
-                let scopes = of.flat_map(|resource| resource.scope_spans);
-                for span in scopes.flat_map(|scope| scope.spans) {
-                    lines.push(format!("span {} |{}", span.name, shown(&span.attributes)));
-                }
-            }
-            SignalKind::Metrics => {
-                let of = request.decode::<Metrics>().unwrap().unwrap().resource_metrics.into_iter();
-                let scopes = of.flat_map(|resource| resource.scope_metrics);
-                for metric in scopes.flat_map(|scope| scope.metrics) {
-                    let text = format!("{:?}", metric.data);
-                    assert!(!text.contains("tenant") && !text.contains("durable"), "{text}");
-                    lines.push(format!("metric {}", metric.name));
-                }
-            }
-        }
+    for span in delivered.spans() {
+        lines.push(format!("span {} |{}", span.name, shown(&span.attributes)));
     }
-    expected.assert_eq(&lines.join("\n"));
+    for metric in delivered.metrics() {
+        let text = format!("{:?}", metric.data);
+        assert!(!text.contains("tenant") && !text.contains("durable"), "{text}");
+        lines.push(format!("metric {}", metric.name));
+    }
+    for record in delivered.records() {
+        let body: String = body(record).chars().take(12).collect();
+        lines.push(format!("{} {body} |{}", record.severity_text, shown(&record.attributes)));
+    }
+    lines.join("\n")
 }
 
 fn all(messages: &[&str]) -> Vec<String> {
@@ -107,46 +83,40 @@ fn the_tenant_id_is_set_on_records_and_spans_only() {
         r#"{"time":"2025-10-13T19:49:06.990Z","type":"platform.start","record":{"requestId":"NEXT","version":"$LATEST"}}"#,
         "of the next invocation, which has no tenant",
     ]);
-    check(
-        &json,
-        with_spans(),
-        &expect![[r#"
-            span orders | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant
-            metric aws.lambda.invocations
-            metric faas.invocations
-            metric faas.invoke_duration
-            metric aws.lambda.billed_duration
-            metric aws.lambda.billed_gb_seconds
-            metric faas.mem_usage
-            metric aws.lambda.memory_utilization
-            metric aws.lambda.memory_limit
-            INFO custom log l | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant
-            INFO printed, not | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant
-            INFO of the next  | faas.invocation_id=NEXT
-            INFO {"time":"202 | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant aws.lambda.event.type=platform.report"#]],
-    );
+    expect![[r#"
+        span orders | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant
+        metric aws.lambda.invocations
+        metric faas.invocations
+        metric faas.invoke_duration
+        metric aws.lambda.billed_duration
+        metric aws.lambda.billed_gb_seconds
+        metric faas.mem_usage
+        metric aws.lambda.memory_utilization
+        metric aws.lambda.memory_limit
+        INFO custom log l | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant
+        INFO printed, not | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant
+        INFO of the next  | faas.invocation_id=NEXT
+        INFO {"time":"202 | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant aws.lambda.event.type=platform.report"#]]
+    .assert_eq(&converted(&json, with_spans()));
     let text = all(&[
         "START RequestId: {id} Version: $LATEST TenantId: Blue Tenant\n",
         "printed",
         "END RequestId: {id}\n",
         "REPORT RequestId: {id}\tDuration: 45.90 ms\tBilled Duration: 46 ms\tMemory Size: 128 MB\tMax Memory Used: 31 MB\tTenant ID: Blue Tenant\t\n",
     ]);
-    check(
-        &text,
-        with_spans(),
-        &expect![[r"
-            span orders | faas.invocation_id=ID aws.lambda.tenant_id=Blue Tenant
-            metric aws.lambda.invocations
-            metric faas.invocations
-            metric faas.invoke_duration
-            metric aws.lambda.billed_duration
-            metric aws.lambda.billed_gb_seconds
-            metric faas.mem_usage
-            metric aws.lambda.memory_utilization
-            metric aws.lambda.memory_limit
-            INFO printed | faas.invocation_id=ID aws.lambda.tenant_id=Blue Tenant
-            INFO REPORT Reque | faas.invocation_id=ID aws.lambda.tenant_id=Blue Tenant aws.lambda.event.type=platform.report"]],
-    );
+    expect![[r"
+        span orders | faas.invocation_id=ID aws.lambda.tenant_id=Blue Tenant
+        metric aws.lambda.invocations
+        metric faas.invocations
+        metric faas.invoke_duration
+        metric aws.lambda.billed_duration
+        metric aws.lambda.billed_gb_seconds
+        metric faas.mem_usage
+        metric aws.lambda.memory_utilization
+        metric aws.lambda.memory_limit
+        INFO printed | faas.invocation_id=ID aws.lambda.tenant_id=Blue Tenant
+        INFO REPORT Reque | faas.invocation_id=ID aws.lambda.tenant_id=Blue Tenant aws.lambda.event.type=platform.report"]]
+    .assert_eq(&converted(&text, with_spans()));
 }
 
 #[test]
@@ -159,16 +129,13 @@ fn a_tenant_id_outside_lambdas_format_stays_a_plain_field() {
             .replace("LONG", &"l".repeat(257)),
         r#"{"level":"INFO","requestId":"{id}","tenantId":7,"aws.lambda.tenant_id":"forged","message":"x"}"#,
     ]);
-    check(
-        &lines,
-        default_options(),
-        &expect![[r"
-            INFO x | tenantId=a customer of ours
-            INFO x | faas.invocation_id=ID tenantId=a customer of ours
-            INFO x | faas.invocation_id=ID tenantId=
-            INFO x | faas.invocation_id=ID tenantId=lllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll
-            INFO x | faas.invocation_id=ID tenantId=7"]],
-    );
+    expect![[r"
+        INFO x | tenantId=a customer of ours
+        INFO x | faas.invocation_id=ID tenantId=a customer of ours
+        INFO x | faas.invocation_id=ID tenantId=
+        INFO x | faas.invocation_id=ID tenantId=lllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll
+        INFO x | faas.invocation_id=ID tenantId=7"]]
+    .assert_eq(&converted(&lines, default_options()));
 }
 
 #[test]
@@ -190,30 +157,27 @@ fn records_of_an_invocation_carry_its_durable_execution_arn() {
         r#"{"level":"INFO","durableExecutionArn":"not an ARN","message":"of no invocation"}"#,
         r#"{"level":"INFO","durableExecutionArn":"{arn}","message":"of no invocation"}"#,
     ]);
-    check(
-        &lines,
-        with_spans(),
-        &expect![[r"
-            span orders | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
-            span orders | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN
-            metric aws.lambda.invocations
-            metric faas.invocations
-            metric faas.invoke_duration
-            metric aws.lambda.billed_duration
-            metric aws.lambda.billed_gb_seconds
-            metric faas.mem_usage
-            metric aws.lambda.memory_utilization
-            metric aws.lambda.memory_limit
-            INFO printed befo | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
-            INFO charging | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN operationName=charge
-            INFO mistaken | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN2
-            INFO printed behi | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
-            INFO shipping | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN operationName=ship
-            INFO of no invoca | durableExecutionArn=not an ARN
-            INFO of no invoca | aws.lambda.durable_execution.arn=ARN
-            INFO REPORT Reque | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report
-            INFO REPORT Reque | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report"]],
-    );
+    expect![[r"
+        span orders | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
+        span orders | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN
+        metric aws.lambda.invocations
+        metric faas.invocations
+        metric faas.invoke_duration
+        metric aws.lambda.billed_duration
+        metric aws.lambda.billed_gb_seconds
+        metric faas.mem_usage
+        metric aws.lambda.memory_utilization
+        metric aws.lambda.memory_limit
+        INFO printed befo | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
+        INFO charging | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN operationName=charge
+        INFO mistaken | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN2
+        INFO printed behi | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
+        INFO shipping | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN operationName=ship
+        INFO of no invoca | durableExecutionArn=not an ARN
+        INFO of no invoca | aws.lambda.durable_execution.arn=ARN
+        INFO REPORT Reque | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report
+        INFO REPORT Reque | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report"]]
+    .assert_eq(&converted(&lines, with_spans()));
 }
 
 #[test]
@@ -224,14 +188,11 @@ fn a_log_line_sets_tenant_and_execution_only_for_itself() {
         r#"{"level":"INFO","requestId":"{id}","durableExecutionArn":"arn:aws:lambda:eu-west-1:999999999999:function:orders:7/durable-execution/a/b","message":"said by somebody"}"#,
         "printed",
     ]);
-    check(
-        &lines,
-        default_options(),
-        &expect![[r"
+    expect![[r"
         INFO said by some | faas.invocation_id=ID aws.lambda.tenant_id=forged aws.lambda.durable_execution.arn=arn:aws:lambda:eu-west-1:123456789012:function:payments:7/durable-execution/a/b
         INFO said by some | faas.invocation_id=ID aws.lambda.durable_execution.arn=arn:aws:lambda:eu-west-1:999999999999:function:orders:7/durable-execution/a/b
-        INFO printed | faas.invocation_id=ID"]],
-    );
+        INFO printed | faas.invocation_id=ID"]]
+    .assert_eq(&converted(&lines, default_options()));
 }
 
 #[test]
@@ -260,10 +221,7 @@ fn web_function_events_become_log_records_not_invocations() {
         envelope("INFO", "spinDownStart", "{}"),
         envelope("INFO", "spinDownReport", r#"{"status":"success"}"#),
     ];
-    check(
-        &lines,
-        with_spans(),
-        &expect![[r#"
+    expect![[r#"
         INFO printed |
         INFO {"timestamp" | aws.lambda.event.type=platform.initReport
         INFO {"timestamp" | aws.lambda.event.type=platform.invokeStart
@@ -271,8 +229,8 @@ fn web_function_events_become_log_records_not_invocations() {
         INFO {"timestamp" | aws.lambda.event.type=platform.invokeSummary
         ERROR {"timestamp" | aws.lambda.event.type=platform.invokeReport
         INFO {"timestamp" | aws.lambda.event.type=platform.spinDownStart
-        INFO {"timestamp" | aws.lambda.event.type=platform.spinDownReport"#]],
-    );
+        INFO {"timestamp" | aws.lambda.event.type=platform.spinDownReport"#]]
+    .assert_eq(&converted(&lines, with_spans()));
 }
 
 #[test]
@@ -283,29 +241,23 @@ fn response_metrics_come_from_the_report_without_extension() {
         r#"{"time":"2026-09-21T14:13:20.200Z","type":"platform.report","record":{"requestId":"{id}","status":"success","metrics":{"durationMs":100.5},"spans":[{"name":"responseLatency","start":"2026-09-21T14:13:20.100Z","durationMs":99.5},{"name":"responseDuration","start":"2026-09-21T14:13:20.199Z","durationMs":0.5}]}}"#,
         r#"{"time":"2026-09-21T14:13:20.300Z","type":"platform.report","record":{"requestId":"NEXT","status":"success","metrics":{"durationMs":195},"spans":[{"name":"responseLatency","start":"2026-09-21T14:13:20.105Z","durationMs":190}]}}"#,
     ]);
-    check(
-        &lines,
-        with_spans(),
-        &expect![[r#"
-            span orders | faas.invocation_id=ID
-            span orders | faas.invocation_id=NEXT
-            metric aws.lambda.invocations
-            metric faas.invocations
-            metric faas.invoke_duration
-            metric aws.lambda.response_latency
-            metric aws.lambda.response_duration
-            INFO {"time":"202 | faas.invocation_id=ID aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=99.5 aws.lambda.response_duration_ms=0.5
-            INFO {"time":"202 | faas.invocation_id=NEXT aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=190"#]],
-    );
+    expect![[r#"
+        span orders | faas.invocation_id=ID
+        span orders | faas.invocation_id=NEXT
+        metric aws.lambda.invocations
+        metric faas.invocations
+        metric faas.invoke_duration
+        metric aws.lambda.response_latency
+        metric aws.lambda.response_duration
+        INFO {"time":"202 | faas.invocation_id=ID aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=99.5 aws.lambda.response_duration_ms=0.5
+        INFO {"time":"202 | faas.invocation_id=NEXT aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=190"#]]
+    .assert_eq(&converted(&lines, with_spans()));
     // With the extension, the extension owns these metrics.
-    check(
-        &lines,
-        default_options(),
-        &expect![[r#"
+    expect![[r#"
         metric aws.lambda.invocations
         metric faas.invocations
         metric faas.invoke_duration
         INFO {"time":"202 | faas.invocation_id=ID aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=99.5 aws.lambda.response_duration_ms=0.5
-        INFO {"time":"202 | faas.invocation_id=NEXT aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=190"#]],
-    );
+        INFO {"time":"202 | faas.invocation_id=NEXT aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=190"#]]
+    .assert_eq(&converted(&lines, default_options()));
 }

@@ -1,84 +1,27 @@
 //! Lines that are no OTLP: embedded metrics, panics, and messages of runtimes.
 
-use crate::support::{Capture, default_options, forward_to, incoming, ledger, payload};
-use base64::Engine as _;
-use lambda_otlp_forwarder::{Event, Report};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, number_data_point};
+use crate::support::{
+    Delivered, attribute, body, default_options, deliver, deliver_event, kinesis_record, ledger,
+    line_fixture, payload, sum,
+};
 use serde_json::json;
-use wire::{Logs, Metrics, SignalKind};
+use wire::ids::to_hex;
 
 const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
 
-/// Forwards log events. Returns the report, the log records and the metrics.
-fn forwarded(messages: &[&str]) -> (Report, Vec<LogRecord>, Vec<Metric>) {
-    event_forwarded(incoming(&payload("/aws/lambda/orders", messages)))
-}
-
-fn event_forwarded(event: Event) -> (Report, Vec<LogRecord>, Vec<Metric>) {
-    let capture = Capture::default();
-    let report = forward_to(capture.clone(), event, default_options());
-    assert_eq!(report.ledger().lost(), 0);
-    let requests = capture.0.lock().unwrap();
-    let (mut records, mut metrics) = (Vec::new(), Vec::new());
-    for request in requests.iter() {
-        match request.kind() {
-            SignalKind::Logs => {
-                let logs = request.decode::<Logs>().unwrap().unwrap().resource_logs.into_iter();
-                let scopes = logs.flat_map(|resource| resource.scope_logs);
-                records.extend(scopes.flat_map(|scope| scope.log_records));
-            }
-            SignalKind::Metrics => {
-                let of = request.decode::<Metrics>().unwrap().unwrap().resource_metrics.into_iter();
-                let scopes = of.flat_map(|resource| resource.scope_metrics);
-                metrics.extend(scopes.flat_map(|scope| scope.metrics));
-            }
-            SignalKind::Traces => {}
-        }
-    }
-    (report, records, metrics)
-}
-
 /// Severity and body of each record, marked if it has a request id.
-fn described(records: &[LogRecord]) -> Vec<String> {
-    let text = |value: Option<&Value>| match value {
-        Some(Value::StringValue(text)) => text.clone(),
-        other => format!("{other:?}"),
-    };
-    let names_the_invocation = |pair: &KeyValue| {
-        let value = pair.value.as_ref().and_then(|value| value.value.as_ref());
-        pair.key == "faas.invocation_id" && text(value) == ID
-    };
-    records
-        .iter()
-        .map(|record| {
-            let body = text(record.body.as_ref().and_then(|body| body.value.as_ref()));
-            let marked =
-                if record.attributes.iter().any(names_the_invocation) { " (ID)" } else { "" };
-            format!("{}{marked} {body}", record.severity_text)
-        })
-        .collect()
+fn described(delivered: &Delivered) -> Vec<String> {
+    let described = delivered.records().map(|record| {
+        let id = attribute(&record.attributes, "faas.invocation_id");
+        let marked = if id == Some(ID) { " (ID)" } else { "" };
+        format!("{}{marked} {}", record.severity_text, body(record))
+    });
+    described.collect()
 }
 
-fn sums(metrics: &[Metric]) -> Vec<(&str, f64)> {
-    let sum = |metric: &Metric| match metric.data.as_ref() {
-        Some(Data::Sum(sum)) => sum
-            .data_points
-            .iter()
-            .map(|point| match point.value {
-                Some(number_data_point::Value::AsDouble(value)) => value,
-                Some(number_data_point::Value::AsInt(value)) => value.to_string().parse().unwrap(),
-                None => f64::NAN,
-            })
-            .sum(),
-        Some(Data::Histogram(of)) => of.data_points.iter().filter_map(|point| point.sum).sum(),
-        other => panic!("{other:?}"),
-    };
-    metrics.iter().map(|metric| (metric.name.as_str(), sum(metric))).collect()
+fn sums(delivered: &Delivered) -> Vec<(&str, f64)> {
+    delivered.metrics().map(|metric| (metric.name.as_str(), sum(metric))).collect()
 }
 
 #[test]
@@ -93,17 +36,17 @@ fn embedded_metrics_are_read_and_invalid_values_are_counted() {
     let counted = r#"{"Values":[1.5,2.5],"Counts":[3,1],"Count":4,"Sum":7,"Min":1,"Max":3}"#;
     let prefix = format!("2026-09-21T14:13:20.500Z\t{ID}\tWARN\t");
     let behind_prefix = format!("{prefix}{}\n", document(r#""orders":2,"message":"two orders""#));
-    let (report, records, metrics) = forwarded(&[
+    let delivered = deliver(&[
         &behind_prefix,
         &document(&format!(r#""latency":{set},"message":"a""#)),
         &document(&format!(r#""latency":{counted},"message":"b""#)),
         &document(r#""orders":"three","latency":{"Count":1},"message":"c""#),
     ]);
-    assert_eq!(described(&records), ["WARN (ID) two orders", "INFO a", "INFO b", "INFO c"]);
-    assert_eq!(sums(&metrics), [("orders", 2.0), ("latency", 32.5)]);
-    assert_eq!(report.dropped_figures, 2, "orders of a text, latency without a sum");
+    assert_eq!(described(&delivered), ["WARN (ID) two orders", "INFO a", "INFO b", "INFO c"]);
+    assert_eq!(sums(&delivered), [("orders", 2.0), ("latency", 32.5)]);
+    assert_eq!(delivered.report.dropped_figures, 2, "orders of a text, latency without a sum");
     assert_eq!(
-        ledger(&report),
+        ledger(&delivered.report),
         "4 events, 0 consumed: 0 spans, 3 data points, 4 log records, 0 undecodable"
     );
 }
@@ -111,7 +54,7 @@ fn embedded_metrics_are_read_and_invalid_values_are_counted() {
 #[test]
 fn a_panic_becomes_one_error_and_empty_lines_no_record() {
     let start = format!("START RequestId: {ID} Version: 1\n");
-    let (report, records, _) = forwarded(&[
+    let delivered = deliver(&[
         &start,
         "order received\n",
         "\n",
@@ -124,116 +67,97 @@ fn a_panic_becomes_one_error_and_empty_lines_no_record() {
     ]);
     let panic = "thread 'main' (4043) panicked at src/main.rs:4:5:\nthe card reader is on fire\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace";
     assert_eq!(
-        described(&records),
+        described(&delivered),
         ["INFO (ID) order received", &format!("ERROR (ID) {panic}"), "INFO (ID) order received"]
     );
     assert_eq!(
-        ledger(&report),
+        ledger(&delivered.report),
         "9 events, 6 consumed: 0 spans, 0 data points, 3 log records, 0 undecodable"
     );
 }
 
 #[test]
 fn an_otlp_line_within_a_panic_does_not_end_it() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let line = path.join("../tests/fixtures/lines/rust-1.jsonl");
-    let line = std::fs::read_to_string(line).unwrap();
-    let (report, records, _) = forwarded(&[
+    let line = line_fixture("rust-1");
+    let delivered = deliver(&[
         "thread 'main' panicked at src/main.rs:4:5:\n",
         "no stock\n",
         &line,
         "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
     ]);
     assert_eq!(
-        described(&records),
+        described(&delivered),
         [
             "ERROR thread 'main' panicked at src/main.rs:4:5:\nno stock\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"
         ]
     );
-    assert_eq!((report.ledger().items.spans, report.ledger().consumed.trace_lines), (1, 2));
+    let ledger = delivered.report.ledger();
+    assert_eq!((ledger.items.spans, ledger.consumed.trace_lines), (1, 2));
 }
 
 #[test]
 fn panics_of_every_form_are_joined() {
-    let check = |lines: &[&str], expected: &[&str]| {
-        let (report, records, _) = forwarded(lines);
-        assert_eq!(described(&records), expected);
-        assert_eq!(report.ledger().consumed.total(), lines.len() - expected.len());
+    // Each group of lines becomes one record of this severity, without its empty lines.
+    let check = |groups: &[(&str, &[&str])]| {
+        let lines: Vec<&str> = groups.iter().flat_map(|(_, lines)| *lines).copied().collect();
+        let text = |(severity, lines): &(&str, &[&str])| {
+            let lines = lines.iter().map(|line| line.trim_end_matches('\n'));
+            let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+            format!("{severity} {}", lines.join("\n"))
+        };
+        let delivered = deliver(&lines);
+        assert_eq!(described(&delivered), groups.iter().map(text).collect::<Vec<_>>());
+        assert_eq!(delivered.report.ledger().consumed.total(), lines.len() - groups.len());
     };
     // A worker thread; a message of several lines; a panic without a note, like each one after the first of a process.
-    check(
-        &[
-            "thread 'tokio-runtime-worker' panicked at src/main.rs:2:5:\n",
-            "assertion `left == right` failed: the sum\n",
-            "  left: 1\n",
-            " right: 2\n",
-            "next line\n",
-        ],
-        &[
-            "ERROR thread 'tokio-runtime-worker' panicked at src/main.rs:2:5:\nassertion `left == right` failed: the sum\n  left: 1\n right: 2",
-            "INFO next line",
-        ],
-    );
+    check(&[
+        (
+            "ERROR",
+            &[
+                "thread 'tokio-runtime-worker' panicked at src/main.rs:2:5:\n",
+                "assertion `left == right` failed: the sum\n",
+                "  left: 1\n",
+                " right: 2\n",
+            ],
+        ),
+        ("INFO", &["next line\n"]),
+    ]);
     // With a backtrace, in a thread without a name.
-    check(
-        &[
-            "thread '<unnamed>' (17) panicked at /code/src/a b.rs:2:5:",
-            "no stock",
-            "stack backtrace:",
-            "   0: __rustc::rust_begin_unwind",
-            "             at /rustc/1/library/std/src/panicking.rs:689:5",
-            "   1: core::panicking::panic_fmt",
-            "note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.",
-            "note: not of the panic",
-        ],
-        &[
-            "ERROR thread '<unnamed>' (17) panicked at /code/src/a b.rs:2:5:\nno stock\nstack backtrace:\n   0: __rustc::rust_begin_unwind\n             at /rustc/1/library/std/src/panicking.rs:689:5\n   1: core::panicking::panic_fmt\nnote: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.",
-            "INFO note: not of the panic",
-        ],
-    );
+    check(&[
+        (
+            "ERROR",
+            &[
+                "thread '<unnamed>' (17) panicked at /code/src/a b.rs:2:5:",
+                "no stock",
+                "stack backtrace:",
+                "   0: __rustc::rust_begin_unwind",
+                "             at /rustc/1/library/std/src/panicking.rs:689:5",
+                "   1: core::panicking::panic_fmt",
+                "note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.",
+            ],
+        ),
+        ("INFO", &["note: not of the panic"]),
+    ]);
     // Before Rust 1.73; two concurrent panics; an empty message; one log event with all lines.
-    check(
-        &[
-            "thread 'main' panicked at 'no stock', src/main.rs:2:5",
-            "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
-            "thread 'main' panicked at src/main.rs:3:5:",
-            "",
-            "thread 'main' panicked at src/main.rs:4:5:",
-            "thread 'main' panicked at src/main.rs:5:5:\nat once\n",
-            "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
-        ],
-        &[
-            "ERROR thread 'main' panicked at 'no stock', src/main.rs:2:5\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
-            "ERROR thread 'main' panicked at src/main.rs:3:5:",
-            "ERROR thread 'main' panicked at src/main.rs:4:5:",
-            "ERROR thread 'main' panicked at src/main.rs:5:5:\nat once\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
-        ],
-    );
+    let note = "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace";
+    check(&[
+        ("ERROR", &["thread 'main' panicked at 'no stock', src/main.rs:2:5", note]),
+        ("ERROR", &["thread 'main' panicked at src/main.rs:3:5:", ""]),
+        ("ERROR", &["thread 'main' panicked at src/main.rs:4:5:"]),
+        ("ERROR", &["thread 'main' panicked at src/main.rs:5:5:\nat once\n", note]),
+    ]);
     // Go prints an empty line between a panic and its frames.
-    check(
-        &["panic: no stock\n", "\n", "goroutine 1 [running]:\n"],
-        &["INFO panic: no stock\ngoroutine 1 [running]:"],
-    );
+    check(&[("INFO", &["panic: no stock\n", "\n", "goroutine 1 [running]:\n"])]);
     // Text that only resembles a panic, and platform lines after a panic.
-    let report = format!("REPORT RequestId: {ID}\tDuration: 1.00 ms\t\n");
-    check(
-        &[
-            "the thread 'main' panicked at noon:",
-            "thread 'main' (soon) panicked at noon:",
-            "thread 'main' panicked at midnight: or so: they say",
-            "text",
-            "thread 'main' panicked at src/main.rs:2:5:",
-            &report,
-        ],
-        &[
-            "INFO the thread 'main' panicked at noon:",
-            "INFO thread 'main' (soon) panicked at noon:",
-            "INFO thread 'main' panicked at midnight: or so: they say",
-            "INFO text",
-            "ERROR thread 'main' panicked at src/main.rs:2:5:",
-            &format!("INFO (ID) {}", report.trim_end()),
-        ],
-    );
+    let report = format!("REPORT RequestId: {ID}\tDuration: 1.00 ms");
+    check(&[
+        ("INFO", &["the thread 'main' panicked at noon:"]),
+        ("INFO", &["thread 'main' (soon) panicked at noon:"]),
+        ("INFO", &["thread 'main' panicked at midnight: or so: they say"]),
+        ("INFO", &["text"]),
+        ("ERROR", &["thread 'main' panicked at src/main.rs:2:5:"]),
+        ("INFO (ID)", &[&report]),
+    ]);
 }
 
 #[test]
@@ -252,16 +176,15 @@ fn platform_lines_never_join_a_panic_or_traceback() {
             .iter()
             .flat_map(|text| says.iter().map(move |said| (text, said)))
     {
-        let (_, records, metrics) = forwarded(&[text, said]);
-        assert_eq!(records.len(), 2, "{text} {said}");
-        assert!(sums(&metrics).contains(&("faas.errors", 1.0)), "{text} {said}");
+        let delivered = deliver(&[text, said]);
+        assert_eq!(delivered.records().count(), 2, "{text} {said}");
+        assert!(sums(&delivered).contains(&("faas.errors", 1.0)), "{text} {said}");
     }
 }
 
 fn out_of_memory(messages: &[&str]) -> f64 {
-    let (_, _, metrics) = forwarded(messages);
-    let counted = sums(&metrics);
-    counted.iter().filter(|(name, _)| *name == "aws.lambda.out_of_memory").map(|(_, sum)| sum).sum()
+    let delivered = deliver(messages);
+    delivered.metrics().filter(|metric| metric.name == "aws.lambda.out_of_memory").map(sum).sum()
 }
 
 const OUT_OF_MEMORY: [&str; 13] = [
@@ -298,8 +221,9 @@ fn running_out_of_memory_counts_once_per_invocation() {
         assert!((out_of_memory(messages) - expected).abs() < 0.1, "{expected} of {messages:#?}");
     };
     for text in OUT_OF_MEMORY {
-        let (_, records, _) = forwarded(&[text]);
-        assert!(["ERROR", "FATAL"].contains(&records[0].severity_text.as_str()), "{text}");
+        let described = described(&deliver(&[text]));
+        let is_error = |begin: &str| described[0].starts_with(begin);
+        assert!(is_error("ERROR ") || is_error("FATAL "), "{text}");
         count(1.0, &[text]);
         count(1.0, &[&start, text, &end, &plain]);
         count(1.0, &[&start, text, &exit, &end, &of_memory]);
@@ -372,16 +296,15 @@ fn line_of(spans: &[serde_json::Value]) -> String {
 
 /// Trace id and span id of each record, with the beginning of its body.
 fn linked(messages: &[&str]) -> Vec<String> {
-    links(&forwarded(messages).1)
+    links(&deliver(messages))
 }
 
-fn links(records: &[LogRecord]) -> Vec<String> {
-    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
-    records
-        .iter()
-        .zip(described(records))
+fn links(delivered: &Delivered) -> Vec<String> {
+    delivered
+        .records()
+        .zip(described(delivered))
         .map(|(record, text)| {
-            let ids = match (hex(&record.trace_id).as_str(), hex(&record.span_id).as_str()) {
+            let ids = match (to_hex(&record.trace_id).as_str(), to_hex(&record.span_id).as_str()) {
                 ("", "") => "-".to_owned(),
                 (TRACE, ROOT) => "root".to_owned(),
                 (TRACE, "") => "trace".to_owned(),
@@ -471,14 +394,11 @@ fn a_span_does_not_link_records_of_another_log_stream() {
     let record = |stream: &str, messages: &[&str]| {
         let mut payload = payload("/aws/lambda/orders", messages);
         payload["logStream"] = stream.into();
-        let gzip = wire::gzip::compress(6, payload.to_string().as_bytes());
-        json!({"eventSource": "aws:kinesis", "awsRegion": "eu-west-1", "eventID": stream,
-            "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
-            "kinesis": {"sequenceNumber": "1", "approximateArrivalTimestamp": 1_790_000_000.5,
-                "data": base64::engine::general_purpose::STANDARD.encode(gzip)}})
+        kinesis_record(1, &payload)
     };
     let first = record("2026/09/21/[$LATEST]abc", &[&start, "one", &spans]);
     let second = record("2026/09/21/[$LATEST]def", &[&start, "two"]);
-    let event: Event = serde_json::from_value(json!({"Records": [first, second]})).unwrap();
-    assert_eq!(links(&event_forwarded(event).1), ["root: INFO one", "-: INFO two"]);
+    let event = serde_json::from_value(json!({"Records": [first, second]})).unwrap();
+    let delivered = deliver_event(event, default_options());
+    assert_eq!(links(&delivered), ["root: INFO one", "-: INFO two"]);
 }

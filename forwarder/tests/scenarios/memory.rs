@@ -2,8 +2,8 @@
 //!
 //! Lambda kills a function of 128 MB that needs more, and the event comes back and kills it again.
 
-use crate::hostile_lines::bombs::{line_of, line_of_records};
-use crate::support::{config, payload};
+use crate::hostile_lines::bombs::line_of_records;
+use crate::support::{config, line_of, payload};
 use lambda_otlp_forwarder::{
     Destination, Event, Export, Forwarder, InvocationContext, Message, Options, Queue, QueueError,
     Queues, RuleSet,
@@ -29,172 +29,93 @@ struct Case {
     least_records: usize,
 }
 
-/// Most cases have no rules, and 1,000 ordinary log events beside the large ones.
-const CASE: Case = Case {
-    name: "",
-    log_group: FUNCTION,
-    messages: Vec::new,
-    rules: String::new,
-    least_records: 1000,
-};
+/// A case without rules, and with 1,000 ordinary log events beside the large ones.
+const fn case(name: &'static str, messages: fn() -> Vec<String>) -> Case {
+    Case { name, log_group: FUNCTION, messages, rules: String::new, least_records: 1000 }
+}
+
+impl Case {
+    const fn rules(self, rules: fn() -> String) -> Self {
+        Self { rules, ..self }
+    }
+
+    const fn least(self, least_records: usize) -> Self {
+        Self { least_records, ..self }
+    }
+
+    const fn of_xray(self) -> Self {
+        Self { log_group: "aws/spans", ..self }
+    }
+}
 
 const CASES: &[Case] = &[
-    Case {
-        name: "gauge_of_many_key_sets",
-        messages: || with_neighbours(1, &gauge_of_many_key_sets()),
-        ..CASE
-    },
-    Case {
-        name: "resource_that_contradicts",
-        messages: || with_neighbours(1, &resource_that_contradicts()),
-        ..CASE
-    },
-    Case { name: "empty_containers", messages: || with_neighbours(1, &empty_containers()), ..CASE },
-    Case { name: "three_histograms", messages: || with_neighbours(3, &histograms(30_000)), ..CASE },
-    Case {
-        name: "twenty_histograms",
-        messages: || with_neighbours(20, &histograms(30_000)),
-        ..CASE
-    },
-    Case { name: "many_buckets", messages: || with_neighbours(6, &buckets(7 << 20)), ..CASE },
-    Case {
-        name: "set_rules",
-        messages: || with_neighbours(1, &line_of_records(49_000, 0)),
-        rules: || sets(10),
-        ..CASE
-    },
-    Case {
-        name: "set_rules_twenty_lines",
-        messages: || with_neighbours(20, &line_of_records(49_000, 2)),
-        rules: || sets(10),
-        ..CASE
-    },
-    Case {
-        name: "twenty_rules_over_short_lines",
-        messages: || (0..55_000).map(|n| format!("line {n}")).collect(),
-        rules: || sets(20),
-        least_records: 55_000,
-        ..CASE
-    },
-    Case {
-        name: "a_large_record_on_sixteen_routes",
-        messages: || with_neighbours(1, &line_of_records(1, 15 << 20)),
-        rules: routes,
-        least_records: 16 * 1001,
-        ..CASE
-    },
-    Case {
-        name: "many_records_on_sixteen_routes",
-        messages: || with_neighbours(4, &line_of_records(10_000, 1_500)),
-        rules: routes,
-        least_records: 16 * 41_000,
-        ..CASE
-    },
-    Case {
-        name: "redacted_digits",
-        messages: || with_neighbours(1, &line_of_records(1, 15 << 20)),
-        rules: redacts,
-        least_records: 1001,
-        ..CASE
-    },
-    Case {
-        name: "redacted_short_lines",
-        messages: || (0..55_000).map(|n| format!("x{n}xxxxx")).collect(),
-        rules: redacts,
-        least_records: 55_000,
-        ..CASE
-    },
-    Case {
-        name: "an_execution_told_behind_short_lines",
-        messages: told_behind_short_lines,
-        least_records: 55_001,
-        ..CASE
-    },
-    Case {
-        name: "an_execution_told_before_short_lines",
-        messages: || {
-            let mut messages = told_behind_short_lines();
-            // After START.
-            let logged = messages.pop().unwrap_or_default();
-            messages.insert(1, logged);
-            messages
-        },
-        least_records: 55_001,
-        ..CASE
-    },
-    Case {
-        name: "records_of_objects",
-        messages: || with_neighbours(40, &format!(r#"{{"x":[{}0]}}"#, "{\"\":0},".repeat(140_000))),
-        least_records: 1040,
-        ..CASE
-    },
-    Case {
-        name: "spans_of_short_objects",
-        messages: || with_neighbours(10, &span_line(&format!("[{}0]", "{\"\":0},".repeat(35_000)))),
-        log_group: "aws/spans",
-        ..CASE
-    },
-    Case {
-        name: "spans_of_arrays",
-        messages: || with_neighbours(40, &span_line(&format!("[{}0]", "0,".repeat(500_000)))),
-        log_group: "aws/spans",
-        ..CASE
-    },
-    Case {
-        name: "spans_of_objects",
-        messages: || {
-            with_neighbours(40, &span_line(&format!("[{}0]", "{\"\":0},".repeat(140_000))))
-        },
-        log_group: "aws/spans",
-        rules: || sets(10),
-        ..CASE
-    },
-    Case {
-        name: "truncated_gzip",
-        messages: || undecodable("H4sI"),
-        least_records: 1000 + 16 * 101,
-        ..CASE
-    },
-    Case {
-        name: "gzip_with_a_wrong_checksum",
-        messages: || undecodable(&with_a_wrong_checksum()),
-        least_records: 1000 + 16 * 101,
-        ..CASE
-    },
-    Case {
-        name: "empty_payloads",
-        messages: || undecodable(""),
-        least_records: 1000 + 16 * 101,
-        ..CASE
-    },
-    Case {
-        name: "payloads_that_are_not_gzip",
-        messages: || undecodable("bm90IGd6aXA="),
-        least_records: 1000 + 16 * 101,
-        ..CASE
-    },
-    Case {
-        name: "escaped_lines_with_truncated_gzip",
-        messages: || {
-            let escape = |text| serde_json::json!({ "message": text }).to_string();
-            undecodable("H4sI").into_iter().map(escape).collect()
-        },
-        least_records: 1000 + 16 * 101,
-        ..CASE
-    },
-    Case {
-        name: "log_events_with_truncated_gzip",
-        messages: || with_neighbours(60_000, &undecodable_line("H4sI")),
-        least_records: 61_000,
-        ..CASE
-    },
-    Case {
-        name: "log_events_with_a_wrong_checksum",
-        messages: || with_neighbours(60_000, &undecodable_line(&with_a_wrong_checksum())),
-        least_records: 61_000,
-        ..CASE
-    },
+    case("gauge_of_many_key_sets", || with_neighbours(1, &gauge_of_many_key_sets())),
+    case("resource_that_contradicts", || with_neighbours(1, &resource_that_contradicts())),
+    case("empty_containers", || with_neighbours(1, &empty_containers())),
+    case("three_histograms", || with_neighbours(3, &histograms(30_000))),
+    case("twenty_histograms", || with_neighbours(20, &histograms(30_000))),
+    case("many_buckets", || with_neighbours(6, &buckets(7 << 20))),
+    case("set_rules", || with_neighbours(1, &line_of_records(49_000, 0))).rules(|| sets(10)),
+    case("set_rules_twenty_lines", || with_neighbours(20, &line_of_records(49_000, 2)))
+        .rules(|| sets(10)),
+    case("twenty_rules_over_short_lines", || short_lines("line ", ""))
+        .rules(|| sets(20))
+        .least(55_000),
+    case("a_large_record_on_sixteen_routes", || with_neighbours(1, &line_of_records(1, 15 << 20)))
+        .rules(routes)
+        .least(16 * 1001),
+    case("many_records_on_sixteen_routes", || with_neighbours(4, &line_of_records(10_000, 1_500)))
+        .rules(routes)
+        .least(16 * 41_000),
+    case("redacted_digits", || with_neighbours(1, &line_of_records(1, 15 << 20)))
+        .rules(redacts)
+        .least(1001),
+    case("redacted_short_lines", || short_lines("x", "xxxxx")).rules(redacts).least(55_000),
+    case("an_execution_told_behind_short_lines", told_behind_short_lines).least(55_001),
+    case("an_execution_told_before_short_lines", || {
+        let mut messages = told_behind_short_lines();
+        // After START.
+        let logged = messages.pop().unwrap_or_default();
+        messages.insert(1, logged);
+        messages
+    })
+    .least(55_001),
+    case("records_of_objects", || with_neighbours(40, &format!(r#"{{"x":{}}}"#, objects(140_000))))
+        .least(1040),
+    case("spans_of_short_objects", || with_neighbours(10, &span_line(&objects(35_000)))).of_xray(),
+    case("spans_of_arrays", || {
+        with_neighbours(40, &span_line(&format!("[{}0]", "0,".repeat(500_000))))
+    })
+    .of_xray(),
+    case("spans_of_objects", || with_neighbours(40, &span_line(&objects(140_000))))
+        .of_xray()
+        .rules(|| sets(10)),
+    case("truncated_gzip", || undecodable("H4sI")).least(1000 + 16 * 101),
+    case("gzip_with_a_wrong_checksum", || undecodable(&with_a_wrong_checksum()))
+        .least(1000 + 16 * 101),
+    case("empty_payloads", || undecodable("")).least(1000 + 16 * 101),
+    case("payloads_that_are_not_gzip", || undecodable("bm90IGd6aXA=")).least(1000 + 16 * 101),
+    case("escaped_lines_with_truncated_gzip", || {
+        let escape = |text| serde_json::json!({ "message": text }).to_string();
+        undecodable("H4sI").into_iter().map(escape).collect()
+    })
+    .least(1000 + 16 * 101),
+    case("log_events_with_truncated_gzip", || with_neighbours(60_000, &undecodable_line("H4sI")))
+        .least(61_000),
+    case("log_events_with_a_wrong_checksum", || {
+        with_neighbours(60_000, &undecodable_line(&with_a_wrong_checksum()))
+    })
+    .least(61_000),
 ];
+
+fn short_lines(before: &str, after: &str) -> Vec<String> {
+    (0..55_000).map(|n| format!("{before}{n}{after}")).collect()
+}
+
+/// A JSON array of this number of short objects.
+fn objects(number: usize) -> String {
+    format!("[{}0]", "{\"\":0},".repeat(number))
+}
 
 fn undecodable_line(payload: &str) -> String {
     format!(r#"{{"__otel_otlp_stdout":"a","payload":"{payload}"}} "#)
@@ -227,7 +148,7 @@ fn told_behind_short_lines() -> Vec<String> {
     let arn = format!("arn:aws:lambda:x:123456789012:function:orders:1/durable-execution/{name}/y");
     let logged = format!(r#"{{"requestId":"{ID}","durableExecutionArn":"{arn}","message":"x"}}"#);
     let start = format!("START RequestId: {ID} Version: 1");
-    let printed = (0..55_000).map(|n| format!("line {n}"));
+    let printed = short_lines("line ", "");
     std::iter::once(start).chain(printed).chain([logged]).collect()
 }
 
@@ -236,28 +157,30 @@ fn with_neighbours(lines: usize, line: &str) -> Vec<String> {
     std::iter::repeat_n(line.to_owned(), lines).chain(neighbours).collect()
 }
 
-/// A line of one gauge with a long description. Each point has another key.
-fn gauge_of_many_key_sets() -> String {
+/// A line of one metric.
+fn line_of_metric(write: impl FnOnce(&mut Writer<'_>)) -> String {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |metric| {
-                metric.string(1, "m");
-                metric.string(2, &"d".repeat(200_000));
-                metric.message(5, |gauge| {
-                    for number in 0..3_000 {
-                        gauge.message(1, |point| {
-                            point.fixed64(3, 1_790_000_000_000_000_000);
-                            point.always_double(4, 1.0);
-                            point
-                                .message(7, |attribute| attribute.string(1, &format!("k{number}")));
-                        });
-                    }
-                });
-            });
-        });
+        container.message(2, |scope| scope.message(2, write));
     });
     line_of(&bytes, "metrics")
+}
+
+/// A line of one gauge with a long description. Each point has another key.
+fn gauge_of_many_key_sets() -> String {
+    line_of_metric(|metric| {
+        metric.string(1, "m");
+        metric.string(2, &"d".repeat(200_000));
+        metric.message(5, |gauge| {
+            for number in 0..3_000 {
+                gauge.message(1, |point| {
+                    point.fixed64(3, 1_790_000_000_000_000_000);
+                    point.always_double(4, 1.0);
+                    point.message(7, |attribute| attribute.string(1, &format!("k{number}")));
+                });
+            }
+        });
+    })
 }
 
 /// A line whose resource contradicts the log stream half a million times.
@@ -293,44 +216,32 @@ fn empty_containers() -> String {
 }
 
 fn histograms(points: usize) -> String {
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |metric| {
-                metric.string(1, "latency");
-                metric.message(10, |histogram| {
-                    for _ in 0..points {
-                        histogram.message(1, |point| {
-                            point.fixed64(3, 1_790_000_000_000_000_000);
-                            point.always_fixed64(4, 1);
-                            point.sint32(6, 20);
-                        });
-                    }
+    line_of_metric(|metric| {
+        metric.string(1, "latency");
+        metric.message(10, |histogram| {
+            for _ in 0..points {
+                histogram.message(1, |point| {
+                    point.fixed64(3, 1_790_000_000_000_000_000);
+                    point.always_fixed64(4, 1);
+                    point.sint32(6, 20);
                 });
-            });
+            }
         });
-    });
-    line_of(&bytes, "metrics")
+    })
 }
 
 fn buckets(buckets: usize) -> String {
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |metric| {
-                metric.string(1, "latency");
-                metric.message(10, |histogram| {
-                    histogram.message(1, |point| {
-                        point.fixed64(3, 1_790_000_000_000_000_000);
-                        point.message(8, |positive| {
-                            positive.packed_varint(2, vec![1; buckets].into_iter());
-                        });
-                    });
+    line_of_metric(|metric| {
+        metric.string(1, "latency");
+        metric.message(10, |histogram| {
+            histogram.message(1, |point| {
+                point.fixed64(3, 1_790_000_000_000_000_000);
+                point.message(8, |positive| {
+                    positive.packed_varint(2, vec![1; buckets].into_iter());
                 });
             });
         });
-    });
-    line_of(&bytes, "metrics")
+    })
 }
 
 fn sets(rules: usize) -> String {
@@ -403,15 +314,11 @@ fn process_of_one_event() {
     let counts = Counts::default();
     let config = config();
     let policy = config.old_records.of(config.destination.profile);
-    let names = std::iter::once("default").chain((0..15).map(|n| {
-        [
-            "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9", "d10", "d11", "d12", "d13",
-            "d14",
-        ][n]
-    }));
-    let destinations: Vec<_> = names
-        .map(|name| Arc::new(Destination::new(name, counts.clone(), &config.destination, policy)))
-        .collect();
+    let destination =
+        |name: &str| Destination::new(name, counts.clone(), &config.destination, policy);
+    let names = (0..15).map(|n| format!("d{n}"));
+    let names = std::iter::once("default".to_owned()).chain(names);
+    let destinations: Vec<_> = names.map(|name| Arc::new(destination(&name))).collect();
     let mut forwarder = Forwarder::new(
         vec![Arc::clone(&destinations[0])],
         Queues { retry: Some(TakesAll), dead_letters: Some(TakesAll) },

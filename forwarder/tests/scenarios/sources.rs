@@ -1,35 +1,32 @@
 //! Events of every source, and the response to Lambda.
 
-use crate::support::{Capture, default_options, fixture, forward, forward_to, ledger, payload};
+use crate::support::{
+    Delivered, attribute, body, default_options, deliver_event, fixture, forward, forward_to,
+    gzip_base64, ledger, payload, peer_sample,
+};
 use backend::{Fate, Outcome, Reason};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use expect_test::{Expect, expect};
+use expect_test::expect;
 use lambda_otlp_forwarder::{Event, Export, Options, answer};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use serde_json::json;
-use std::path::PathBuf;
 use tokio::time::Instant;
-use wire::{Logs, Request};
+use wire::Request;
 
 /// The ledger of an event, and the response to Lambda.
-#[track_caller]
-fn check(event: Event, expected: &Expect) {
+fn handled(event: Event) -> String {
     let report = forward(event, default_options());
     let ledger = ledger(&report);
     let answer = match answer(report) {
         Ok(response) => serde_json::to_string(&response).unwrap(),
         Err(error) => format!("error: {error}"),
     };
-    expected.assert_eq(&format!("{ledger}\n{answer}"));
+    format!("{ledger}\n{answer}")
 }
 
 fn event(event: serde_json::Value) -> Event {
     serde_json::from_value(event).unwrap()
-}
-
-fn gzip(payload: &serde_json::Value) -> String {
-    STANDARD.encode(wire::gzip::compress(6, payload.to_string().as_bytes()))
 }
 
 fn kinesis(data: &[&str]) -> Event {
@@ -48,35 +45,27 @@ fn queue(bodies: &[&str]) -> Event {
 
 #[test]
 fn kinesis_records_contain_deliveries_or_raw_lines() {
-    check(
-        fixture("kinesis-cwl"),
-        &expect![[r#"
+    expect![[r#"
         19 events, 7 consumed: 30 spans, 15 data points, 9 log records, 0 undecodable
-        {"batchItemFailures":[]}"#]],
-    );
-    check(
-        fixture("kinesis-otlpline"),
-        &expect![[r#"
+        {"batchItemFailures":[]}"#]]
+    .assert_eq(&handled(fixture("kinesis-cwl")));
+    expect![[r#"
         2 events, 0 consumed: 20 spans, 0 data points, 0 log records, 0 undecodable
-        {"batchItemFailures":[]}"#]],
-    );
+        {"batchItemFailures":[]}"#]]
+    .assert_eq(&handled(fixture("kinesis-otlpline")));
 }
 
 #[test]
 fn an_unreadable_kinesis_record_is_returned_without_a_queue() {
-    let good = gzip(&payload("/aws/lambda/orders", &["a line"]));
-    check(
-        kinesis(&[&good, "/v8=", &good]),
-        &expect![[r#"
-            2 events, 0 consumed: 0 spans, 0 data points, 1 log records, 1 undecodable
-            {"batchItemFailures":[{"itemIdentifier":"1"}]}"#]],
-    );
-    check(
-        kinesis(&["!"]),
-        &expect![[r#"
+    let good = gzip_base64(&payload("/aws/lambda/orders", &["a line"]));
+    expect![[r#"
+        2 events, 0 consumed: 0 spans, 0 data points, 1 log records, 1 undecodable
+        {"batchItemFailures":[{"itemIdentifier":"1"}]}"#]]
+    .assert_eq(&handled(kinesis(&[&good, "/v8=", &good])));
+    expect![[r#"
         1 events, 0 consumed: 0 spans, 0 data points, 0 log records, 1 undecodable
-        {"batchItemFailures":[{"itemIdentifier":"0"}]}"#]],
-    );
+        {"batchItemFailures":[{"itemIdentifier":"0"}]}"#]]
+    .assert_eq(&handled(kinesis(&["!"])));
 }
 
 struct Refusing;
@@ -101,87 +90,68 @@ fn a_kinesis_record_delivered_in_parts_is_returned_as_a_whole() {
 #[test]
 fn queue_messages_contain_events_or_failed_invocation_records() {
     let delivery = payload("/aws/lambda/orders", &["a line", "another"]);
-    let subscription = json!({"awslogs": {"data": gzip(&delivery)}}).to_string();
+    let subscription = json!({"awslogs": {"data": gzip_base64(&delivery)}}).to_string();
     let failed = json!({"version": "1.0", "requestContext": {"condition": "RetriesExhausted"},
-        "requestPayload": {"awslogs": {"data": gzip(&delivery)}}})
+        "requestPayload": {"awslogs": {"data": gzip_base64(&delivery)}}})
     .to_string();
-    check(
-        queue(&[&subscription, &failed]),
-        &expect![[r#"
+    expect![[r#"
         4 events, 0 consumed: 0 spans, 0 data points, 4 log records, 0 undecodable
-        {"batchItemFailures":[]}"#]],
-    );
-    check(
-        queue(&["hello", &failed, r#"{"requestPayload":{"orderId":1}}"#]),
-        &expect![[r#"
+        {"batchItemFailures":[]}"#]]
+    .assert_eq(&handled(queue(&[&subscription, &failed])));
+    expect![[r#"
         2 events, 0 consumed: 0 spans, 0 data points, 2 log records, 2 undecodable
-        {"batchItemFailures":[{"itemIdentifier":"m0"},{"itemIdentifier":"m2"}]}"#]],
-    );
+        {"batchItemFailures":[{"itemIdentifier":"m0"},{"itemIdentifier":"m2"}]}"#]]
+    .assert_eq(&handled(queue(&["hello", &failed, r#"{"requestPayload":{"orderId":1}}"#])));
 }
 
 #[test]
 fn an_unreadable_kinesis_record_does_not_block_its_neighbours() {
-    let good = gzip(&payload("/aws/lambda/orders", &["a line"]));
+    let good = gzip_base64(&payload("/aws/lambda/orders", &["a line"]));
     let record = |number: usize, data: &str| json!({"eventSource": "aws:kinesis", "kinesis": {"sequenceNumber": number.to_string(), "data": data}});
     let records = [record(0, &good), record(1, "/v8="), record(2, &good)];
     let failed = json!({"requestPayload": {"Records": records}}).to_string();
-    check(
-        queue(&[&failed]),
-        &expect![[r#"
-            3 events, 0 consumed: 0 spans, 0 data points, 2 log records, 1 undecodable
-            {"batchItemFailures":[{"itemIdentifier":"m0"}]}"#]],
-    );
+    expect![[r#"
+        3 events, 0 consumed: 0 spans, 0 data points, 2 log records, 1 undecodable
+        {"batchItemFailures":[{"itemIdentifier":"m0"}]}"#]]
+    .assert_eq(&handled(queue(&[&failed])));
 }
 
 #[test]
 fn an_sqs_event_inside_a_queue_message_is_not_acknowledged() {
     let inside = r#"{"requestPayload":{"Records":[{"eventSource":"aws:sqs","messageId":"x","receiptHandle":"r","body":"b"}]}}"#;
-    check(
-        queue(&[inside]),
-        &expect![[r#"
-            0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 1 undecodable
-            {"batchItemFailures":[{"itemIdentifier":"m0"}]}"#]],
-    );
+    expect![[r#"
+        0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 1 undecodable
+        {"batchItemFailures":[{"itemIdentifier":"m0"}]}"#]]
+    .assert_eq(&handled(queue(&[inside])));
 }
 
 #[test]
 fn an_unsupported_event_is_rejected_with_its_kind() {
-    check(
-        fixture("firehose-cwl"),
-        &expect![[r"
+    expect![[r"
         0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable
-        error: cannot forward an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue; 0 items before the error were delivered, and will be delivered again with the event"]],
-    );
-    check(
-        event(json!({"orderId": 7})),
-        &expect![[r"
+        error: cannot forward an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue; 0 items before the error were delivered, and will be delivered again with the event"]]
+    .assert_eq(&handled(fixture("firehose-cwl")));
+    expect![[r"
         0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable
-        error: cannot forward an event with the keys orderId: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue; 0 items before the error were delivered, and will be delivered again with the event"]],
-    );
+        error: cannot forward an event with the keys orderId: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue; 0 items before the error were delivered, and will be delivered again with the event"]]
+    .assert_eq(&handled(event(json!({"orderId": 7}))));
 }
 
-/// Account, region, log group, log stream, time and body of each log record.
-fn described(request: &Request) -> Vec<String> {
-    let request = request.decode::<Logs>().unwrap().unwrap();
+/// Account, region, number of log groups, time and body of each log record.
+fn described(delivered: &Delivered) -> Vec<String> {
     let mut described = Vec::new();
-    for of_resource in request.resource_logs {
-        let resource = of_resource.resource.unwrap_or_default();
-        let attribute = |key: &str| {
-            let found = resource.attributes.iter().find(|attribute| attribute.key == key);
-            let value = found.and_then(|attribute| attribute.value.clone());
-            match value.and_then(|value| value.value) {
-                Some(Value::StringValue(text)) => text,
-                Some(Value::ArrayValue(list)) => format!("{} names", list.values.len()),
-                _ => "-".to_owned(),
-            }
+    for of_resource in &delivered.logs {
+        let attributes = &of_resource.resource.as_ref().unwrap().attributes;
+        let [account, region] = ["cloud.account.id", "cloud.region"]
+            .map(|key| attribute(attributes, key).unwrap_or("-"));
+        let groups = attributes.iter().find(|attribute| attribute.key == "aws.log.group.names");
+        let groups = match groups.and_then(|groups| groups.value.as_ref()?.value.as_ref()) {
+            Some(Value::ArrayValue(list)) => format!("{} names", list.values.len()),
+            _ => "-".to_owned(),
         };
-        let place = ["cloud.account.id", "cloud.region", "aws.log.group.names"].map(attribute);
-        for record in of_resource.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
-            let body = match record.body.and_then(|body| body.value) {
-                Some(Value::StringValue(text)) => text,
-                other => format!("{other:?}"),
-            };
-            described.push(format!("{} {} {body}", place.join(" "), record.time_unix_nano));
+        for record in of_resource.scope_logs.iter().flat_map(|scope| &scope.log_records) {
+            let (time, body) = (record.time_unix_nano, body(record));
+            described.push(format!("{account} {region} {groups} {time} {body}"));
         }
     }
     described
@@ -190,55 +160,37 @@ fn described(request: &Request) -> Vec<String> {
 /// Test cases of OpenTelemetry Collector's subscription decoder, if present.
 #[test]
 fn test_cases_of_the_collector_yield_the_same_log_records() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/samples/peers/subscription-filter");
-    if !folder.exists() {
-        eprintln!("skipped: the peers' samples are not here");
-        return;
-    }
-    let check = |file: &str, expected: Expect| {
+    let Some(folder) = peer_sample("subscription-filter") else { return };
+    let delivered = |file: &str| {
         let json = std::fs::read_to_string(folder.join(file)).unwrap();
         let data = STANDARD.encode(wire::gzip::compress(6, json.as_bytes()));
-        let taken = Capture::default();
         let event = event(json!({"awslogs": {"data": data}}));
-        let report = forward_to(taken.clone(), event, default_options());
-        let mut records: Vec<_> = taken.0.lock().unwrap().iter().flat_map(described).collect();
-        records.extend(report.unread.map(|error| error.to_string()));
-        expected.assert_eq(&records.join("\n"));
+        let delivered = deliver_event(event, default_options());
+        let mut records = described(&delivered);
+        records.extend(delivered.report.unread.map(|error| error.to_string()));
+        records.join("\n")
     };
-    check(
-        "valid_cloudwatch_log.json",
-        expect![[r#"
+    expect![[r#"
         123456789012 - 1 names 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
         123456789012 - 1 names 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
-        123456789012 - 1 names 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}"#]],
-    );
-    check("valid_cloudwatch_log_control.json", expect![[r""]]);
-    check(
-        "multiple_json_objects.json",
-        expect![[r"
+        123456789012 - 1 names 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}"#]]
+    .assert_eq(&delivered("valid_cloudwatch_log.json"));
+    assert_eq!(delivered("valid_cloudwatch_log_control.json"), "");
+    expect![[r"
         123456789012 - 1 names 1771015786034000000 some text
-        123456789012 - 1 names 1771015671000000000 some other text"]],
-    );
-    check(
-        "extracted_fields_both.json",
-        expect![
-            "999888777666 us-west-2 1 names 1725544035523000000 Hello world, here is our first log message!"
-        ],
-    );
-    check(
-        "two_records_different_extracted_fields.json",
-        expect![[r"
+        123456789012 - 1 names 1771015671000000000 some other text"]]
+    .assert_eq(&delivered("multiple_json_objects.json"));
+    expect!["999888777666 us-west-2 1 names 1725544035523000000 Hello world, here is our first log message!"]
+    .assert_eq(&delivered("extracted_fields_both.json"));
+    expect![[r"
         111111111111 us-east-1 1 names 1725544035523000000 First log from account 111
-        222222222222 us-west-2 1 names 1725544035524000000 Second log from account 222"]],
-    );
+        222222222222 us-west-2 1 names 1725544035524000000 Second log from account 222"]]
+    .assert_eq(&delivered("two_records_different_extracted_fields.json"));
     // Without a log group, the collector and the forwarder reject it; earlier log events are delivered.
-    check(
-        "invalid_cloudwatch_log.json",
-        expect![[r#"
+    expect![[r#"
         123456789012 - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
         123456789012 - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
         123456789012 - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
-        `awslogs.data` is not a delivery of CloudWatch Logs: missing field `logGroup` at line 25 column 1"#]],
-    );
+        `awslogs.data` is not a delivery of CloudWatch Logs: missing field `logGroup` at line 25 column 1"#]]
+    .assert_eq(&delivered("invalid_cloudwatch_log.json"));
 }

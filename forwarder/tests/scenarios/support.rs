@@ -2,27 +2,40 @@
 
 use backend::Outcome;
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::{
     Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, InvocationError,
     NoQueue, Options, Queues, Report, Response, Service, default_destination, wall_clock_now,
 };
 use lambda_runtime::{Context, LambdaEvent};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Metric, ResourceMetrics, metric::Data, number_data_point,
+};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use serde_json::json;
 use simulator::sink::Sink;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
 use wire::protobuf::{Reader, Writer};
-use wire::{Request, SignalKind};
+use wire::{Logs, Metrics, Request, SignalKind, Traces};
 
 pub(crate) fn config() -> Config {
-    let variables = HashMap::from([(
-        "LAMBDA_OTLP_ENDPOINT".to_owned(),
-        "http://127.0.0.1:9/api/default".to_owned(),
-    )]);
-    let mut config = Config::from_source(&variables).0.unwrap();
+    config_with(&[])
+}
+
+fn source(endpoint: &str, variables: &[(&str, &str)]) -> HashMap<String, String> {
+    let all = [("LAMBDA_OTLP_ENDPOINT", endpoint)].into_iter().chain(variables.iter().copied());
+    all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+pub(crate) fn config_with(variables: &[(&str, &str)]) -> Config {
+    let source = source("http://127.0.0.1:9/api/default", variables);
+    let mut config = Config::from_source(&source).0.unwrap();
     // The samples have different times.
     config.old_records = IngestPolicy::any_time();
     config
@@ -33,9 +46,41 @@ pub(crate) fn default_options() -> Options {
 }
 
 pub(crate) fn incoming(payload: &serde_json::Value) -> Event {
-    let gzip = wire::gzip::compress(6, payload.to_string().as_bytes());
-    let data = base64::engine::general_purpose::STANDARD.encode(gzip);
-    serde_json::from_value(json!({"awslogs": {"data": data}})).unwrap()
+    serde_json::from_value(json!({"awslogs": {"data": gzip_base64(payload)}})).unwrap()
+}
+
+pub(crate) fn gzip_base64(payload: &serde_json::Value) -> String {
+    STANDARD.encode(wire::gzip::compress(6, payload.to_string().as_bytes()))
+}
+
+/// A Kinesis record with a delivery of CloudWatch Logs.
+pub(crate) fn kinesis_record(number: usize, payload: &serde_json::Value) -> serde_json::Value {
+    json!({"eventSource": "aws:kinesis", "awsRegion": "eu-west-1",
+        "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
+        "kinesis": {"sequenceNumber": number.to_string(), "data": gzip_base64(payload),
+            "approximateArrivalTimestamp": 1_790_000_000.5}})
+}
+
+/// An OTLP line with this encoded request.
+pub(crate) fn line_of(request: &[u8], signal: &str) -> String {
+    json!({
+        "__otel_otlp_stdout": "0.1.0",
+        "source": "orders",
+        "endpoint": format!("http://localhost:4318/v1/{signal}"),
+        "method": "POST",
+        "content-type": "application/x-protobuf",
+        "content-encoding": "gzip",
+        "payload": STANDARD.encode(wire::gzip::compress(9, request)),
+        "base64": true,
+    })
+    .to_string()
+}
+
+/// The OTLP line of a fixture.
+pub(crate) fn line_fixture(name: &str) -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines");
+    let line = std::fs::read_to_string(folder.join(format!("{name}.jsonl"))).unwrap();
+    line.trim_end().to_owned()
 }
 
 pub(crate) fn payload(log_group: &str, messages: &[&str]) -> serde_json::Value {
@@ -79,11 +124,9 @@ pub(crate) fn bodies(request: &Request) -> Vec<String> {
 
 /// The deployed forwarder, with this backend and additional variables.
 pub(crate) fn service(sink: &Sink, variables: &[(&str, &str)]) -> Service {
-    let own = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("AWS_LAMBDA_FUNCTION_NAME", "forwarder")];
-    let all = own.iter().chain(variables);
-    let all: HashMap<String, String> =
-        all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Service::new(Config::from_source(&all).0.unwrap(), wall_clock_now).unwrap()
+    let mut source = source(sink.base(), variables);
+    source.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), "forwarder".to_owned());
+    Service::new(Config::from_source(&source).0.unwrap(), wall_clock_now).unwrap()
 }
 
 /// Invokes it with these lines at the current time.
@@ -128,6 +171,17 @@ pub(crate) fn fixture(name: &str) -> Event {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
+/// A path in other projects' test cases, which not every machine has.
+pub(crate) fn peer_sample(path: &str) -> Option<PathBuf> {
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut paths = above.map(|folder| folder.join("shared/samples/peers").join(path));
+    let found = paths.find(|path| path.exists());
+    if found.is_none() {
+        println!("skipped: {path} is not here");
+    }
+    found
+}
+
 pub(crate) fn ledger(report: &Report) -> String {
     let ledger = report.ledger();
     let items = ledger.items;
@@ -151,5 +205,84 @@ impl Export for Capture {
         let accepted = request.items();
         self.0.lock().unwrap().push(request);
         Outcome { accepted, ..Outcome::default() }
+    }
+}
+
+/// A forwarded event, and what arrived at the backend.
+pub(crate) struct Delivered {
+    pub(crate) report: Report,
+    pub(crate) traces: Vec<ResourceSpans>,
+    pub(crate) metrics: Vec<ResourceMetrics>,
+    pub(crate) logs: Vec<ResourceLogs>,
+}
+
+impl Delivered {
+    pub(crate) fn spans(&self) -> impl Iterator<Item = &Span> {
+        self.traces.iter().flat_map(|of| &of.scope_spans).flat_map(|scope| &scope.spans)
+    }
+
+    pub(crate) fn metrics(&self) -> impl Iterator<Item = &Metric> {
+        self.metrics.iter().flat_map(|of| &of.scope_metrics).flat_map(|scope| &scope.metrics)
+    }
+
+    pub(crate) fn records(&self) -> impl Iterator<Item = &LogRecord> {
+        self.logs.iter().flat_map(|of| &of.scope_logs).flat_map(|scope| &scope.log_records)
+    }
+}
+
+/// Forwards lines of the function `orders`, with the default options.
+pub(crate) fn deliver(messages: &[&str]) -> Delivered {
+    deliver_event(incoming(&payload("/aws/lambda/orders", messages)), default_options())
+}
+
+/// Forwards an event without loss.
+pub(crate) fn deliver_event(event: Event, options: Options) -> Delivered {
+    let capture = Capture::default();
+    let report = forward_to(capture.clone(), event, options);
+    assert_eq!(report.ledger().lost(), 0);
+    let (mut traces, mut metrics, mut logs) = (Vec::new(), Vec::new(), Vec::new());
+    for request in capture.0.lock().unwrap().iter() {
+        if let Some(request) = request.decode::<Traces>() {
+            traces.extend(request.unwrap().resource_spans);
+        } else if let Some(request) = request.decode::<Metrics>() {
+            metrics.extend(request.unwrap().resource_metrics);
+        } else if let Some(request) = request.decode::<Logs>() {
+            logs.extend(request.unwrap().resource_logs);
+        }
+    }
+    Delivered { report, traces, metrics, logs }
+}
+
+/// The body of a log record, if it is text.
+pub(crate) fn body(record: &LogRecord) -> &str {
+    match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+        Some(Value::StringValue(text)) => text,
+        _ => "",
+    }
+}
+
+/// The value of an attribute, if it is text.
+pub(crate) fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    let found = attributes.iter().find(|attribute| attribute.key == key)?;
+    match found.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The sum of a metric's values, or the last value of a gauge.
+pub(crate) fn sum(metric: &Metric) -> f64 {
+    let number = |value: &Option<number_data_point::Value>| match value {
+        Some(number_data_point::Value::AsDouble(value)) => *value,
+        Some(number_data_point::Value::AsInt(value)) => value.to_string().parse().unwrap(),
+        None => f64::NAN,
+    };
+    match metric.data.as_ref().unwrap() {
+        Data::Sum(sum) => sum.data_points.iter().map(|point| number(&point.value)).sum(),
+        Data::Gauge(gauge) => {
+            gauge.data_points.last().map_or(f64::NAN, |point| number(&point.value))
+        }
+        Data::Histogram(of) => of.data_points.iter().filter_map(|point| point.sum).sum(),
+        other => panic!("{other:?}"),
     }
 }

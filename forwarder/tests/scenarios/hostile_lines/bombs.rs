@@ -1,27 +1,10 @@
 //! Small lines that inflate to very much.
 
-use super::{body, forwarded};
+use super::forwarded;
 use crate::not_taken::Stack;
-use crate::support::{default_options, incoming, payload};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::support::{body, default_options, incoming, line_of, payload};
 use lambda_otlp_forwarder::DryRun;
-use serde_json::json;
 use wire::protobuf::Writer;
-
-pub(crate) fn line_of(request: &[u8], signal: &str) -> String {
-    json!({
-        "__otel_otlp_stdout": "0.1.0",
-        "source": "orders",
-        "endpoint": format!("http://localhost:4318/v1/{signal}"),
-        "method": "POST",
-        "content-type": "application/x-protobuf",
-        "content-encoding": "gzip",
-        "payload": STANDARD.encode(wire::gzip::compress(9, request)),
-        "base64": true,
-    })
-    .to_string()
-}
 
 /// A line with this number of log records, each with a body of this size.
 pub(crate) fn line_of_records(records: usize, body_bytes: usize) -> String {

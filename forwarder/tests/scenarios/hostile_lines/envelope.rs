@@ -1,10 +1,7 @@
 //! Lines that claim to come from another function.
 
-use super::bombs::line_of;
-use super::{forwarded, line_with_a_span};
-use crate::support::{Capture, default_options, forward_to, incoming, payload};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use super::forwarded;
+use crate::support::{default_options, deliver_event, incoming, line_fixture, line_of, payload};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
@@ -12,8 +9,6 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
-use serde_json::json;
-use wire::Traces;
 use wire::protobuf::Writer;
 
 const GROUP: &str = "/aws/lambda/orders";
@@ -43,30 +38,17 @@ fn line(attributes: Vec<KeyValue>) -> String {
     let resource = Some(Resource { attributes, ..Resource::default() });
     let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
     let bytes = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
-    json!({
-        "__otel_otlp_stdout": "0.1.0",
-        "source": "orders",
-        "endpoint": "http://localhost:4318/v1/traces",
-        "method": "POST",
-        "content-type": "application/x-protobuf",
-        "content-encoding": "gzip",
-        "payload": STANDARD.encode(wire::gzip::compress(6, &bytes)),
-        "base64": true,
-    })
-    .to_string()
+    line_of(&bytes, "traces")
 }
 
 /// The resource of the delivered spans.
 fn resource(group: &str, stream: &str, line: &str) -> Vec<KeyValue> {
-    let capture = Capture::default();
     let mut event = payload(group, &[line]);
     event["logStream"] = stream.into();
-    let report = forward_to(capture.clone(), incoming(&event), default_options());
-    assert_eq!(report.account.total.items.spans, 1);
-    let requests = capture.0.lock().unwrap();
-    let [request] = requests.as_slice() else { panic!("{} requests", requests.len()) };
-    let request = request.decode::<Traces>().unwrap().unwrap();
-    request.resource_spans[0].resource.clone().unwrap().attributes
+    let delivered = deliver_event(incoming(&event), default_options());
+    assert_eq!(delivered.report.account.total.items.spans, 1);
+    let [of] = delivered.traces.as_slice() else { panic!("{} resources", delivered.traces.len()) };
+    of.resource.clone().unwrap().attributes
 }
 
 const STREAM: &str = "2026/09/21/[7]0123456789abcdef";
@@ -202,7 +184,7 @@ fn attributes_consistent_with_the_envelope_are_unchanged() {
     let found = resource("/ecs/shop", "task-1", &line(own.clone()));
     assert_eq!(found, own);
     // A line of a real writer.
-    let found = resource(GROUP, STREAM, &line_with_a_span());
+    let found = resource(GROUP, STREAM, &line_fixture("python-1"));
     assert!(found.iter().any(|attribute| attribute.key == "service.name"));
 }
 

@@ -1,9 +1,7 @@
 //! REPORT lines printed by the function itself.
 
-use super::{attribute, forwarded};
-use crate::support::{Capture, default_options, forward_to, incoming, payload};
+use crate::support::{attribute, body, deliver};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use wire::{Metrics, SignalKind};
 
 const REQUEST: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 const NEXT: &str = "00000000-c7a1-4d2e-8c3b-0d4b8f1e9a11";
@@ -29,28 +27,18 @@ fn forged(id: &str) -> String {
 /// Number and sum of the durations in seconds, and the number of timeouts.
 fn figures(messages: &[String]) -> (u64, f64, u64) {
     let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
-    let capture = Capture::default();
-    let event = incoming(&payload("/aws/lambda/orders", &messages));
-    let report = forward_to(capture.clone(), event, default_options());
-    assert!(report.is_complete());
     let (mut count, mut sum, mut timeouts) = (0, 0.0, 0);
-    let requests = capture.0.lock().unwrap();
-    for request in requests.iter().filter(|request| request.kind() == SignalKind::Metrics) {
-        let request = request.decode::<Metrics>().unwrap().unwrap();
-        let scopes =
-            request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
-        for metric in scopes.flat_map(|scope| scope.metrics) {
-            match (metric.name.as_str(), metric.data.unwrap()) {
-                ("faas.invoke_duration", Data::Histogram(histogram)) => {
-                    for point in histogram.data_points {
-                        count += point.count;
-                        sum += point.sum.unwrap_or_default();
-                    }
+    for metric in deliver(&messages).metrics() {
+        match (metric.name.as_str(), metric.data.as_ref().unwrap()) {
+            ("faas.invoke_duration", Data::Histogram(histogram)) => {
+                for point in &histogram.data_points {
+                    count += point.count;
+                    sum += point.sum.unwrap_or_default();
                 }
-                ("faas.invoke_duration", other) => panic!("{other:?}"),
-                ("faas.timeouts", Data::Sum(sum)) => timeouts += sum.data_points.len() as u64,
-                _ => {}
             }
+            ("faas.invoke_duration", other) => panic!("{other:?}"),
+            ("faas.timeouts", Data::Sum(sum)) => timeouts += sum.data_points.len() as u64,
+            _ => {}
         }
     }
     (count, sum, timeouts)
@@ -94,15 +82,14 @@ fn a_forged_report_line_remains_a_log_record() {
     let all =
         [start(REQUEST), forged(REQUEST), "hello".to_owned(), end(REQUEST), report(REQUEST, 2)];
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    let (_, records, _) = forwarded(&all, default_options());
-    let texts: Vec<&str> = records.iter().map(super::body).collect();
-    assert_eq!(records.len(), 3, "{texts:?}");
-    let id = |record| attribute(record, "faas.invocation_id");
-    assert!(records.iter().all(|record| id(record) == Some(REQUEST)), "{records:?}");
-    let is_platform = |record: &&opentelemetry_proto::tonic::logs::v1::LogRecord| {
-        record.event_name == "platform.report"
-    };
-    assert_eq!(records.iter().filter(is_platform).count(), 1);
+    let delivered = deliver(&all);
+    let texts: Vec<&str> = delivered.records().map(body).collect();
+    assert_eq!(texts.len(), 3, "{texts:?}");
+    for record in delivered.records() {
+        assert_eq!(attribute(&record.attributes, "faas.invocation_id"), Some(REQUEST));
+    }
+    let platform = delivered.records().filter(|record| record.event_name == "platform.report");
+    assert_eq!(platform.count(), 1);
 }
 
 #[test]

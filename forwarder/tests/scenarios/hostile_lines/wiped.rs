@@ -1,8 +1,7 @@
 //! An attacker tries to remove records through a part of their text or a neighbouring line.
 
-use super::bombs::line_of;
-use super::{body, forwarded};
-use crate::support::default_options;
+use super::forwarded;
+use crate::support::{body, default_options, line_of};
 use wire::protobuf::Writer;
 
 const REQUEST: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";

@@ -5,8 +5,9 @@
 //! item for two destinations is expected twice: `audit/span 0000000000000011`.
 
 use super::setup::{DEFAULT, DestinationId, NAMES};
+use crate::support::{attribute, body};
 use lambda_otlp_forwarder::{Content, ORIGINAL_TIME, Parked};
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -40,7 +41,7 @@ pub(crate) struct Found {
 
 impl Found {
     fn new(mark: Mark, time_unix_nano: u64, service: &str, attributes: &[KeyValue]) -> Self {
-        let owned = |key| text(attributes, key).map(str::to_owned);
+        let owned = |key| attribute(attributes, key).map(str::to_owned);
         Self {
             mark,
             time_unix_nano,
@@ -96,8 +97,8 @@ pub(crate) fn of_request(request: &Request) -> Vec<Found> {
             for logs in request.decode::<Logs>().unwrap().unwrap().resource_logs {
                 let service = service(logs.resource.as_ref());
                 for record in logs.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
-                    let uid = text(&record.attributes, "log.record.uid").map(of_event);
-                    let own = || text(&record.attributes, MARK).map(str::to_owned);
+                    let uid = attribute(&record.attributes, "log.record.uid").map(of_event);
+                    let own = || attribute(&record.attributes, MARK).map(str::to_owned);
                     let mark = uid.or_else(own).expect("a log record's mark");
                     let time = match record.time_unix_nano {
                         0 => record.observed_time_unix_nano,
@@ -117,7 +118,7 @@ pub(crate) fn of_request(request: &Request) -> Vec<Found> {
                 let scopes = metrics.scope_metrics.into_iter();
                 for metric in scopes.flat_map(|scope| scope.metrics) {
                     for attributes in points(metric.data.as_ref().expect("a metric's points")) {
-                        let own = text(attributes, MARK).map(str::to_owned);
+                        let own = attribute(attributes, MARK).map(str::to_owned);
                         let mark =
                             own.unwrap_or_else(|| of_report(&service, &metric.name, attributes));
                         found.push(Found::new(mark, 0, &service, attributes));
@@ -181,29 +182,16 @@ pub(crate) fn of_parked(parked: &Parked) -> Held<'_> {
     Held { destination, marks, request }
 }
 
-fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
-    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?;
-    match value.value.as_ref()? {
-        Value::StringValue(text) => Some(text),
-        _ => None,
-    }
-}
-
 fn said(record: &LogRecord) -> String {
-    let body = record.body.as_ref().and_then(|body| body.value.as_ref());
-    let body = match body {
-        Some(Value::StringValue(body)) => body.as_str(),
-        _ => "",
-    };
-    match text(&record.attributes, "orderId") {
-        Some(order) => format!("{body} {order}"),
-        None => body.to_owned(),
+    match attribute(&record.attributes, "orderId") {
+        Some(order) => format!("{} {order}", body(record)),
+        None => body(record).to_owned(),
     }
 }
 
 fn service(resource: Option<&Resource>) -> String {
     let attributes = resource.map(|resource| resource.attributes.as_slice()).unwrap_or_default();
-    text(attributes, "service.name").unwrap_or_default().to_owned()
+    attribute(attributes, "service.name").unwrap_or_default().to_owned()
 }
 
 fn of_report(function: &str, metric: &str, attributes: &[KeyValue]) -> Mark {

@@ -91,11 +91,7 @@ fn line_of_spans(ids: &[(&[u8], &[u8])]) -> String {
             }
         });
     });
-    let payload = STANDARD.encode(wire::gzip::compress(6, &bytes));
-    json!({"__otel_otlp_stdout": "0.1.0", "source": "orders", "endpoint": "http://localhost:4318/v1/traces",
-        "method": "POST", "content-type": "application/x-protobuf", "content-encoding": "gzip",
-        "base64": true, "payload": payload})
-    .to_string()
+    line_of(&bytes, "traces")
 }
 
 #[tokio::test(start_paused = true)]

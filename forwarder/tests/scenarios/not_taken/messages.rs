@@ -41,18 +41,26 @@ async fn scattered_bad_records_do_not_block_the_good_ones() {
     }
 }
 
+/// Forwards this number of lines, each in a log event.
+async fn forward_lines<E: Export>(stack: &Stack<E>, lines: usize) -> Report {
+    let lines: Vec<String> = (0..lines).map(|n| format!("line {n}")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    stack.forward(incoming(&payload("/aws/lambda/a", &lines))).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn total_rejection_loses_no_record_and_costs_few_requests() {
-    let stack = Stack::new(client(Server { refuses_all: true, ..Server::default() }));
-    let request = logs((0..1_000).map(|n| n.to_string()));
-    stack.park(parked("default", Content::Request(request), 1_000));
-    for _ in 0..12 {
-        let report = stack.redrive().await;
-        assert_eq!(report.ledger().returned, 1_000);
-        assert!(report.requests_sent <= REQUESTS_IN_VAIN, "{}", report.requests_sent);
-        assert!(report.undelivered.iter().all(|part| !part.alarm));
+    for records in [1, 2, 3, 1_000] {
+        let stack = Stack::new(client(Server { refuses_all: true, ..Server::default() }));
+        assert_eq!(forward_lines(&stack, records).await.ledger().parked, records);
+        for _ in 0..12 {
+            let report = stack.redrive().await;
+            assert_eq!(report.ledger().returned, records);
+            assert!(report.requests_sent <= REQUESTS_IN_VAIN, "{}", report.requests_sent);
+            assert!(report.undelivered.iter().all(|part| !part.alarm));
+        }
+        assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
     }
-    assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,8 +74,7 @@ async fn a_message_stays_queued_if_its_dead_letter_is_rejected() {
         outcome += refuses(&third, 503, Fate::Park);
         outcome
     }));
-    let request = logs((0..3).map(|n| n.to_string()));
-    stack.park(parked("default", Content::Request(request), 3));
+    stack.park_records(3);
     stack.dead_letters.script([QueueResponse::refuse(403, "AccessDenied")]);
     let report = stack.redrive().await;
     let ledger = report.ledger();
@@ -84,8 +91,7 @@ async fn a_requeued_message_reports_the_reason_that_raises_an_alarm() {
         outcome += refuses(&second, 401, Fate::ParkWithAlarm);
         outcome
     }));
-    let request = logs((0..2).map(|n| n.to_string()));
-    stack.park(parked("default", Content::Request(request), 2));
+    stack.park_records(2);
     let report = stack.redrive().await;
     let [stays] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
     assert!(stays.alarm && stays.items == 2, "{stays:?}");
@@ -120,9 +126,7 @@ async fn a_firewall_error_page_dead_letters_no_record() {
     for (content_type, page) in pages {
         for records in [1, 2, 3, 1_000] {
             let stack = Stack::new(client(Firewall { content_type, page }));
-            let lines: Vec<String> = (0..records).map(|n| format!("line {n}")).collect();
-            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-            let report = stack.forward(incoming(&payload("/aws/lambda/a", &lines))).await;
+            let report = forward_lines(&stack, records).await;
             assert_eq!(report.ledger().parked, records, "{page}");
             assert!(report.undelivered.iter().all(|part| part.alarm), "{:?}", report.undelivered);
             assert_eq!(report.requests_sent, 1);
@@ -150,8 +154,7 @@ impl Transport for Full {
 #[tokio::test(start_paused = true)]
 async fn a_backend_with_a_full_disk_gets_few_requests_per_attempt() {
     let stack = Stack::new(client(Full));
-    let request = logs((0..1_000).map(|n| n.to_string()));
-    stack.park(parked("default", Content::Request(request), 1_000));
+    stack.park_records(1_000);
     for _ in 0..12 {
         let report = stack.redrive().await;
         assert_eq!(report.ledger().returned, 1_000);
@@ -164,8 +167,7 @@ async fn a_backend_with_a_full_disk_gets_few_requests_per_attempt() {
 #[tokio::test(start_paused = true)]
 async fn a_message_is_not_divided_while_the_backend_is_down() {
     let stack = Stack::new(Backend(|request: &Request| refuses(request, 503, Fate::Park)));
-    let request = logs((0..1_000).map(|n| n.to_string()));
-    stack.park(parked("default", Content::Request(request), 1_000));
+    stack.park_records(1_000);
     for _ in 0..3 {
         assert_eq!(stack.redrive().await.requests_sent, 1);
     }
@@ -184,7 +186,7 @@ impl Transport for Busy {
 #[tokio::test(start_paused = true)]
 async fn a_message_stays_hidden_for_the_requested_retry_delay() {
     let stack = Stack::new(client(Busy));
-    stack.park(parked("default", Content::Request(logs(["one".to_owned()].into_iter())), 1));
+    stack.park_records(1);
     let report = stack.redrive().await;
     assert_eq!(report.ledger().returned, 1);
     assert_eq!(stack.retry.next_visible_in(), Some(Duration::from_mins(10)));
@@ -313,8 +315,7 @@ async fn the_remainder_of_a_message_keeps_its_alarm() {
         outcome += refuses(&second, 403, Fate::ParkWithAlarm);
         outcome
     }));
-    let content = Content::Request(logs(["one", "two"].into_iter().map(str::to_owned)));
-    stack.park(parked("default", content, 2));
+    stack.park_records(2);
     let report = stack.redrive().await;
     let [rest] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
     assert_eq!(rest.kind, Some(SignalKind::Logs));
@@ -332,27 +333,12 @@ async fn a_dead_letter_of_a_partly_accepted_message_counts_the_rejected_items() 
         outcome.parts[0].items = 1;
         outcome
     }));
-    stack.park(parked("default", Content::Request(logs((0..3).map(|n| n.to_string()))), 3));
+    stack.park_records(3);
     let report = stack.redrive().await;
     assert_eq!((report.ledger().accepted, report.ledger().dead_lettered), (2, 1));
     let [letter] = &stack.dead_letters()[..] else { panic!("{:?}", stack.dead_letters()) };
     assert_eq!((letter.items, letter.partial), (1, true));
     assert!(letter.reason.contains("200"), "{}", letter.reason);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_proxy_rejecting_everything_dead_letters_no_record() {
-    for records in [1, 2, 3] {
-        let stack = Stack::new(client(Server { refuses_all: true, ..Server::default() }));
-        let lines: Vec<String> = (0..records).map(|n| format!("line {n}")).collect();
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let report = stack.forward(incoming(&payload("/aws/lambda/a", &lines))).await;
-        assert_eq!(report.ledger().parked, records);
-        for _ in 0..12 {
-            assert_eq!(stack.redrive().await.ledger().returned, records);
-        }
-        assert!(stack.dead_letters.is_empty());
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,9 @@ mod slow_destinations;
 
 use crate::memory_queue::AtOnce;
 use crate::memory_queue::MemoryQueue;
-use crate::support::{bodies, config, default_options, incoming, logs, payload};
+use crate::support::{
+    bodies, config, default_options, incoming, kinesis_record, line_of, logs, payload,
+};
 use backend::{
     Client, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport, TransportError,
 };
@@ -99,6 +101,12 @@ impl<E: Export> Stack<E> {
         self.retry.send_batch(&bodies, Duration::ZERO);
     }
 
+    /// Parks a request with this number of records, whose bodies are numbers.
+    fn park_records(&self, records: usize) {
+        let request = logs((0..records).map(|n| n.to_string()));
+        self.park(parked("default", Content::Request(request), records));
+    }
+
     /// Receives the next message, like the redrive function.
     async fn redrive(&self) -> Report {
         tokio::time::advance(self.retry.next_visible_in().unwrap()).await;
@@ -182,10 +190,7 @@ fn kinesis(functions: &[&str], lines: &[&str]) -> Event {
         for (n, event) in delivery["logEvents"].as_array_mut().unwrap().iter_mut().enumerate() {
             event["id"] = format!("{number}{n:055}").into();
         }
-        let data = STANDARD.encode(wire::gzip::compress(6, delivery.to_string().as_bytes()));
-        json!({"eventSource": "aws:kinesis", "awsRegion": "eu-west-1",
-            "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
-            "kinesis": {"sequenceNumber": number.to_string(), "data": data, "approximateArrivalTimestamp": 1_790_000_000.5}})
+        kinesis_record(number, &delivery)
     };
     let records: Vec<_> = functions.iter().enumerate().map(record).collect();
     serde_json::from_value(json!({"Records": records})).unwrap()
