@@ -4,20 +4,16 @@ use backend::{Canary, Client, Profile, REQUEST_TIMEOUT, stored_stream};
 use console::reach::{Reach, beside};
 use console::time_arguments;
 use http::Method;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
-use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
-};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::string_attribute;
 use settings::Check;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{Metrics, Request, SignalKind, Traces};
+use wire::{Request, SignalKind};
 
 const SERVICE: &str = "lambda-otlp-doctor";
 const METRIC: &str = "lambda_otlp_doctor_canary";
@@ -114,7 +110,6 @@ pub(super) async fn check_canary(reach: &Reach, within: Duration) -> Vec<Check> 
 
 fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
     let empty = |key: &&str| string_attribute(key, "");
-    let resource = || Some(canary.resource());
     let mut resource_of_span = canary.resource();
     resource_of_span.attributes.extend(RESOURCE_COLUMNS.iter().map(empty));
     let now = canary.time_unix_nano;
@@ -139,25 +134,10 @@ fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
         data: Some(Data::Gauge(Gauge { data_points: vec![point] })),
         ..Metric::default()
     };
-    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
-    let resource_of_span = Some(resource_of_span);
-    let spans =
-        ResourceSpans { resource: resource_of_span, scope_spans, ..ResourceSpans::default() };
-    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() }];
-    let metrics =
-        ResourceMetrics { resource: resource(), scope_metrics, ..ResourceMetrics::default() };
     [
         (SignalKind::Logs, canary.log_record("lambda-otlp doctor was here")),
-        (
-            SignalKind::Traces,
-            Request::encode::<Traces>(&ExportTraceServiceRequest { resource_spans: vec![spans] }),
-        ),
-        (
-            SignalKind::Metrics,
-            Request::encode::<Metrics>(&ExportMetricsServiceRequest {
-                resource_metrics: vec![metrics],
-            }),
-        ),
+        (SignalKind::Traces, Request::of_spans(resource_of_span, vec![span])),
+        (SignalKind::Metrics, Request::of_metrics(canary.resource(), vec![metric])),
     ]
 }
 

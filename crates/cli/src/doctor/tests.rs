@@ -1,12 +1,11 @@
 use super::*;
 use clap::Parser;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use settings::Verdict;
 use simulator::sink::tls::{Authority, TlsFront};
 use simulator::sink::{Signal, Sink};
 use std::collections::HashMap;
-use wire::{Request, Traces};
+use wire::Request;
 
 #[derive(clap::Parser)]
 struct Line {
@@ -96,9 +95,7 @@ async fn doctor_warns_of_a_stream_with_many_columns() {
         attributes: (0..900).map(attribute).collect(),
         ..Span::default()
     };
-    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
-    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-    let request = Request::encode::<Traces>(&ExportTraceServiceRequest { resource_spans });
+    let request = Request::of_spans(None, vec![span]);
     let line = Line::try_parse_from(["doctor"]).unwrap();
     let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let reach = reach_of(&line.arguments.aws, &HashMap::from(owned)).await.unwrap();

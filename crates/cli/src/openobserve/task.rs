@@ -5,15 +5,14 @@
 use super::api::{Api, Found};
 use super::shipped::{Kind, Shipped, metric_streams};
 use console::time_arguments;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::NumberDataPoint;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
-use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use platform::{delta_sum, string_attribute};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
-use wire::{Metrics, Request};
+use wire::Request;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
@@ -161,10 +160,7 @@ fn zero(metric: &str) -> Request {
         ..NumberDataPoint::default()
     };
     let metrics = vec![delta_sum(metric, "", "", vec![point])];
-    let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
-    let resource = Some(Resource { attributes, ..Resource::default() });
-    let metrics = ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() };
-    Request::encode::<Metrics>(&ExportMetricsServiceRequest { resource_metrics: vec![metrics] })
+    Request::of_metrics(Resource { attributes, ..Resource::default() }, metrics)
 }
 
 /// A row for each dashboard, alert or stream.

@@ -5,12 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
 use expect_test::{Expect, expect};
 use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::json;
 use simulator::queue::{Queue, QueueResponse, QueueServer, Refusal};
 use std::collections::BTreeMap;
-use wire::{Logs, Request};
+use wire::Request;
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const NOW: u64 = 1_790_000_000 * SECOND;
@@ -18,9 +17,7 @@ const HOUR: u64 = 3600 * SECOND;
 
 pub(super) fn log_request() -> Request {
     let record = LogRecord { time_unix_nano: NOW, ..LogRecord::default() };
-    let scope_logs = vec![ScopeLogs { log_records: vec![record; 2], ..ScopeLogs::default() }];
-    let resource_logs = vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }];
-    Request::encode::<Logs>(&ExportLogsServiceRequest { resource_logs })
+    Request::of_log_records(None, vec![record; 2])
 }
 
 pub(super) fn parked(reason: &str, first_seen_unix_nano: u64) -> Parked {
