@@ -106,14 +106,7 @@ impl Sink {
         self.shared.state().to_lose.count += items;
     }
 
-    /// As [`Sink::lose`], after `stored` more items were stored.
-    pub fn lose_after(&self, stored: u64, items: u64) {
-        let mut state = self.shared.state();
-        state.to_lose.kept += stored;
-        state.to_lose.count += items;
-    }
-
-    /// Items of this scope are neither [lost](Sink::lose) nor counted by [`Sink::lose_after`].
+    /// Items of this scope are never [lost](Sink::lose).
     pub fn never_lose(&self, scope: &str) {
         self.shared.state().to_lose.never_of = Some(scope.to_owned());
     }
