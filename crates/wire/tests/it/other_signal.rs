@@ -50,7 +50,9 @@ proptest! {
         }
         let of_scopes = metrics.iter_mut().flat_map(|of_resource| &mut of_resource.scope_metrics);
         for metric in of_scopes.flat_map(|of_scope| &mut of_scope.metrics) {
-            // A metric whose name and description have the lengths of two ids may be a span.
+            // Without a name it is no valid metric, and its data may be the name of a span. If its name and description have the
+            // lengths of two ids, it may be a span.
+            metric.name.push_str("orders");
             metric.description.push_str("what it counts");
             let data_points = vec![NumberDataPoint { time_unix_nano: now, ..Default::default() }];
             metric.data = Some(metric::Data::Gauge(Gauge { data_points }));
