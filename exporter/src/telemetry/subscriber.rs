@@ -174,7 +174,7 @@ impl RecordFilter {
     fn takes_span_of(&self, target: &str, level: Level) -> bool {
         let is_verbose_enough = level <= self.max_level || self.directs(target, level);
         let is_taken =
-            self.is_asked_for(target, level) || (is_verbose_enough && !is_of(target, &AWS_SDK));
+            self.is_asked_for(target, level) || (is_verbose_enough && !is_of_aws_sdk(target));
         is_taken && !is_of(target, &INTERNAL)
     }
 
@@ -183,7 +183,7 @@ impl RecordFilter {
             Some(directives) => directives.would_enable(target, &level),
             None => level <= self.max_level,
         };
-        let is_too_much = is_of(target, &AWS_SDK) && level > Level::INFO;
+        let is_too_much = is_of_aws_sdk(target) && level > Level::INFO;
         let is_taken = is_taken && (!is_too_much || self.is_asked_for(target, level));
         is_taken && !is_of(target, &INTERNAL)
     }
@@ -272,24 +272,57 @@ fn is_recorded_error(metadata: &Metadata<'_>) -> bool {
 
 /// Exporting the SDK's, Lambda runtime's and HTTP client's own events would create more of them, and the runtime's span around
 /// each invocation would be a separate trace.
-const INTERNAL: [&str; 5] =
-    ["opentelemetry", "tracing_opentelemetry", "lambda_runtime", "hyper", "h2"];
-/// AWS's clients and the crates below them.
-const AWS_SDK: [&str; 7] = [
+const INTERNAL: [&str; 19] = [
+    "opentelemetry",
+    "opentelemetry_appender_log",
+    "opentelemetry_appender_tracing",
+    "opentelemetry_http",
+    "opentelemetry_otlp",
+    "opentelemetry_prometheus",
+    "opentelemetry_proto",
+    "opentelemetry_sdk",
+    "opentelemetry_stdout",
+    "opentelemetry_zipkin",
+    "tracing_opentelemetry",
+    "lambda_extension",
+    "lambda_runtime",
+    "lambda_runtime_api_client",
+    "hyper",
+    "hyper_rustls",
+    "hyper_tls",
+    "hyper_util",
+    "h2",
+];
+/// Crates below AWS's clients.
+const AWS_SDK: [&str; 10] = [
     "aws_config",
     "aws_credential_types",
     "aws_runtime",
-    "aws_sdk",
     "aws_sigv4",
-    "aws_smithy",
+    "aws_smithy_checksums",
+    "aws_smithy_http",
+    "aws_smithy_http_client",
+    "aws_smithy_runtime",
+    "aws_smithy_runtime_api",
     "aws_types",
 ];
 
+/// Returns `true` if the target is one of the crates or a module of one. A target may also be the name of a package, with
+/// hyphens.
 fn is_of(target: &str, crates: &[&str]) -> bool {
     let name = target.split("::").next().unwrap_or_default();
+    let is = |byte: u8, own: u8| byte == own || (byte, own) == (b'-', b'_');
     crates.iter().any(|one| {
-        name.strip_prefix(one).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        one.len() == name.len() && name.bytes().zip(one.bytes()).all(|(byte, own)| is(byte, own))
     })
+}
+
+/// Returns `true` for AWS's SDK. Its client of each service is a crate `aws_sdk_…` with a module for each operation.
+fn is_of_aws_sdk(target: &str) -> bool {
+    let mut segments = target.split("::");
+    let is_client = segments.next().is_some_and(|name| name.starts_with("aws_sdk_"))
+        && segments.next() == Some("operation");
+    is_client || is_of(target, &AWS_SDK)
 }
 
 #[cfg(test)]
@@ -311,6 +344,11 @@ mod tests {
         check("lambda_runtime_api_client", false);
         check("hyper_util::client::legacy", false);
         check("h2::codec", false);
+        check("opentelemetry-otlp", false);
+        check("hyper_orders::store", true);
+        check("h2_database", true);
+        check("opentelemetry_orders", true);
+        check("lambda_runtime_orders", true);
         check("hyperdrive", true);
         check("orders", true);
         check("orders::opentelemetry", true);
@@ -381,6 +419,14 @@ mod tests {
         check(LevelFilter::INFO, Some("FATAL"), None, "orders", ("INFO", "INFO"));
         check(LevelFilter::INFO, Some("loud"), None, "orders", ("INFO", "INFO"));
         check(LevelFilter::INFO, Some("TRACE"), Some("debug"), "orders", ("DEBUG", "DEBUG"));
+    }
+
+    #[test]
+    fn a_crate_named_like_one_of_aws_sdk_keeps_its_spans() {
+        for target in ["aws_sdk_orders", "aws_smithy_orders::operation", "aws_config_orders"] {
+            check(LevelFilter::DEBUG, None, None, target, ("DEBUG", "DEBUG"));
+        }
+        check(LevelFilter::DEBUG, None, None, "aws_sdk_sqs::operation::send", ("OFF", "INFO"));
     }
 
     #[test]
