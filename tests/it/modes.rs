@@ -130,6 +130,67 @@ async fn spans_ended_after_the_last_response_are_written_at_sigterm() {
     }
 }
 
+/// A hook such as `lambda_runtime`'s ends the process at SIGTERM, in a race with this library's handler.
+#[tokio::test]
+async fn a_shutdown_hook_costs_no_span_whether_installed_before_or_after_telemetry() {
+    for mode in MODES {
+        for main in ["hook first", "hook last", "own hook that shuts down"] {
+            let lambda = Lambda::start().await.unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let function = function(mode).env("MAIN", main).layer(&layer(directory.path().into()));
+            lambda.create_function(function).unwrap();
+            invoke(&lambda, "a:ok b:ok").await;
+            lambda.recycle(FUNCTION).await.unwrap();
+            let (mut spans, logs) = items(&lambda);
+            spans.retain(|span| span.name != "aws.lambda.invocation");
+            let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+            assert_eq!((names, logs), (vec!["a", "modes", "b", "modes"], 2), "{mode}: {main}");
+            let said = said(&lambda);
+            assert_eq!(said.len(), usize::from(main.starts_with("hook")), "{said:?}");
+            assert!(
+                said.iter().all(|line| line.contains("with_sigterm_handler(false)")),
+                "{said:?}"
+            );
+            lambda.shut_down().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn telemetry_of_an_init_that_fails_is_written() {
+    for mode in MODES {
+        for main in ["connects and fails", "connects and panics"] {
+            let lambda = Lambda::start().await.unwrap();
+            lambda.create_function(function(mode).env("MAIN", main)).unwrap();
+            invoke(&lambda, "a:ok").await;
+            let (spans, logs) = items(&lambda);
+            let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+            assert!(!names.is_empty() && names.iter().all(|name| *name == "connect"), "{names:?}");
+            assert_eq!(logs, names.len(), "{mode}: {main}");
+            lambda.shut_down().await;
+        }
+    }
+}
+
+/// The `main` that cargo-lambda generates installs a subscriber.
+#[tokio::test]
+async fn a_line_says_to_remove_a_second_subscriber() {
+    for main in ["default subscriber first", "default subscriber last"] {
+        let lambda = Lambda::start().await.unwrap();
+        lambda.create_function(function("sync").env("MAIN", main)).unwrap();
+        invoke(&lambda, "a:ok").await;
+        let said = said(&lambda);
+        assert!(!said.is_empty(), "{main}");
+        for line in said {
+            assert!(
+                line.contains("remove") && line.contains("init_default_subscriber()"),
+                "{line}"
+            );
+        }
+        lambda.shut_down().await;
+    }
+}
+
 /// Lambda kills the process, and sends no SIGTERM.
 #[tokio::test]
 async fn each_mode_writes_open_spans_as_errors_at_a_timeout() {

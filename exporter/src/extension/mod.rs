@@ -11,7 +11,7 @@ use extensions_api::NextEvent;
 use invocations::{Completed, Invocations, Step};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use settings::Backoff;
-use signal_hook::consts::SIGTERM;
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -58,7 +58,7 @@ pub(crate) fn start(
     mode: ProcessorMode,
     lambda: &LambdaEnvironment,
     actions: Actions,
-    handles_sigterm: bool,
+    at_sigterm: Option<AtSigterm>,
 ) -> Mode {
     let Some(api) = lambda.runtime_api.as_deref() else {
         if mode != ProcessorMode::Sync {
@@ -78,10 +78,10 @@ pub(crate) fn start(
         ProcessorMode::Async if !is_managed => Some(Events::Invoke),
         ProcessorMode::Async | ProcessorMode::Finalize => Some(Events::Nothing),
     };
-    if events.is_none() && !handles_sigterm {
+    if events.is_none() && at_sigterm.is_none() {
         return Mode::Sync;
     }
-    let (extension, registered) = match start_thread(api, events, actions, handles_sigterm) {
+    let (extension, registered) = match start_thread(api, events, actions, at_sigterm) {
         Ok(started) => started,
         Err(error) if mode == ProcessorMode::Sync => {
             stderr::warn(&format!("cannot write telemetry at SIGTERM: {error}"));
@@ -119,15 +119,15 @@ fn start_thread(
     api: &str,
     events: Option<Events>,
     actions: Actions,
-    handles_sigterm: bool,
+    at_sigterm: Option<AtSigterm>,
 ) -> io::Result<(InternalExtension, io::Result<()>)> {
     const STACK_BYTES: usize = 512 * 1024;
     let (wake, woken) = UnixStream::pair()?;
     wake.set_nonblocking(true)?;
     woken.set_nonblocking(true)?;
     let is_terminated = Arc::new(AtomicBool::new(false));
-    let exits = !(handles_sigterm && is_sigterm_handled());
-    if handles_sigterm {
+    let exits = at_sigterm == Some(AtSigterm::Exit);
+    if at_sigterm.is_some() {
         watch_sigterm(&is_terminated, wake.try_clone()?)?;
     }
     let invocations = Mutex::new(Invocations::new(events == Some(Events::Invoke)));
@@ -241,7 +241,7 @@ impl Thread {
             let event = self.wait(wait);
             if self.shared.is_terminated.swap(false, Ordering::Relaxed) {
                 (self.shared.actions.end)();
-                if self.shared.exits {
+                if self.shared.exits && !is_hook_installed() {
                     std::process::exit(0);
                 }
             }
@@ -328,17 +328,37 @@ fn watch_sigterm(flag: &Arc<AtomicBool>, wake: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns `true` if the process already handles SIGTERM; that handler then decides when the process ends.
-fn is_sigterm_handled() -> bool {
+/// What follows the last write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtSigterm {
+    /// The process ends, unless a hook was installed later.
+    Exit,
+    /// Another handler ends it.
+    Stay,
+}
+
+impl AtSigterm {
+    pub(crate) fn new() -> Self {
+        if is_handled(SIGTERM) { Self::Stay } else { Self::Exit }
+    }
+}
+
+/// Returns `true` if the process has a shutdown hook, whenever it was installed. Only one that also handles SIGINT, like
+/// `lambda_runtime`'s, can be told from this library's handler of SIGTERM.
+pub(crate) fn is_hook_installed() -> bool {
+    is_handled(SIGINT)
+}
+
+fn is_handled(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    is_caught(&status)
+    is_caught(&status, signal)
 }
 
 /// From the mask of caught signals (proc_pid_status(5)).
-fn is_caught(status: &str) -> bool {
+fn is_caught(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask & (1 << (SIGTERM - 1)) != 0)
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
 #[cfg(test)]
@@ -349,13 +369,13 @@ mod tests {
     fn a_caught_sigterm_is_detected_from_the_signal_mask() {
         let check = |mask: &str, expected| {
             let status = format!("Name:\tx\nSigIgn:\tffffffffffffffff\nSigCgt:\t{mask}\n");
-            assert_eq!(is_caught(&status), expected, "{mask}");
+            assert_eq!(is_caught(&status, SIGTERM), expected, "{mask}");
         };
         check("0000000000000440", false);
         check("0000000000004440", true);
         check("0000000000004000", true);
         check("ffffffffffffbfff", false);
         check("nonsense", false);
-        assert!(!is_caught(""));
+        assert!(!is_caught("", SIGTERM));
     }
 }

@@ -7,8 +7,8 @@ use crate::clock::Clock;
 use crate::config::{Config, ProcessorMode};
 use crate::export::line::LineExporterBuilder;
 use crate::extension;
-use crate::extension::Actions;
 use crate::extension::invocations::Completed;
+use crate::extension::{Actions, AtSigterm};
 use crate::handler::invocation_span::write_before_abort;
 use crate::output::stderr;
 use crate::processor::open_spans::CutOff;
@@ -25,6 +25,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 use providers::Parts;
 use settings::{Env, Source};
 use std::fmt;
+use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -147,6 +148,8 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
             bridges_logs: config.log_bridge,
             is_disabled: environment.disabled,
             mode: OnceLock::new(),
+            at_sigterm: OnceLock::new(),
+            has_shutdown_hook: OnceLock::new(),
         }
     });
     let handler = TelemetryCompletionHandler { telemetry };
@@ -250,13 +253,31 @@ fn install_subscriber(
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         subscriber::bridge_log_crate();
+        explain_second_subscriber();
     } else {
         handler.telemetry.has_layer.store(false, Ordering::Relaxed);
         stderr::warn(
-            "the tracing subscriber already installed is kept; add TelemetryCompletionHandler::tracing_layer to one \
-             of your own for spans and log records from tracing",
+            "there are no spans and log records from tracing, because another subscriber is installed: remove the call that \
+             installed it, such as init_default_subscriber(), or add TelemetryCompletionHandler::tracing_layer to it",
         );
     }
+}
+
+/// Explains the panic of a later call that installs another subscriber.
+fn explain_second_subscriber() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        before(info);
+        let message = info.payload().downcast_ref::<String>();
+        if message.is_some_and(|text| {
+            text.contains("global default trace dispatcher has already been set")
+        }) {
+            stderr::warn(
+                "init_telemetry has installed a tracing subscriber: remove the call that installs another one, such as \
+                 init_default_subscriber()",
+            );
+        }
+    }));
 }
 
 /// Time limit for the last write. Between SIGTERM and kill Lambda leaves 500 ms if an extension is inside the process, and 300 ms
@@ -290,7 +311,11 @@ fn start_mode(
             }
         }),
     };
-    let started = extension::start(mode, &environment.lambda, actions, handles_sigterm);
+    let at_sigterm = handles_sigterm.then(AtSigterm::new);
+    if let Some(at_sigterm) = at_sigterm.filter(|_| environment.lambda.runtime_api.is_some()) {
+        telemetry.at_sigterm.set(at_sigterm).ok();
+    }
+    let started = extension::start(mode, &environment.lambda, actions, at_sigterm);
     // Only set here.
     telemetry.mode.set(started).ok();
 }

@@ -401,9 +401,9 @@ impl TelemetryConfigBuilder {
 
     /// Sets whether SIGTERM in Lambda writes the rest and then ends the process. On by default.
     ///
-    /// If the process handles SIGTERM before telemetry is set up, that handler ends it, and the rest is written meanwhile. A
-    /// process that installs a handler later should pass `false`, and call
-    /// [`TelemetryCompletionHandler::shutdown`](crate::TelemetryCompletionHandler::shutdown) in it.
+    /// A process with a shutdown hook, such as `lambda_runtime`'s, should pass `false`, and call
+    /// [`TelemetryCompletionHandler::shutdown`](crate::TelemetryCompletionHandler::shutdown) in the hook. Otherwise the hook may
+    /// end the process first: a line on stderr reports it, and the mode `finalize` becomes `sync`.
     #[must_use]
     pub fn with_sigterm_handler(mut self, install: bool) -> Self {
         self.config.sigterm_handler = install;

@@ -11,7 +11,8 @@ pub(crate) mod subscriber;
 
 use crate::bounded::within;
 use crate::config::InitializationType;
-use crate::extension::Mode;
+use crate::extension::{self, AtSigterm, Mode};
+use crate::output::stderr;
 use crate::processor::open_spans::{CutOff, Roots};
 use deadline_watch::DeadlineWatch;
 use opentelemetry::trace::TraceContextExt as _;
@@ -23,8 +24,10 @@ use root_record::RootRecord;
 use signals::Signals;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 use std::time::Duration;
 use subscriber::RecordFilter;
+use tokio::runtime::Handle;
 
 // lambda-otel-lite's items at this path.
 pub use crate::init::init_telemetry;
@@ -48,11 +51,36 @@ pub(crate) struct Telemetry {
     pub(crate) is_disabled: bool,
     /// Set after everything else; `Sync` until then.
     pub(crate) mode: OnceLock<Mode>,
+    /// `None` if SIGTERM is not handled.
+    pub(crate) at_sigterm: OnceLock<AtSigterm>,
+    pub(crate) has_shutdown_hook: OnceLock<bool>,
 }
 
 impl Telemetry {
+    /// The mode of an invocation. By then all shutdown hooks are installed.
     pub(crate) fn mode(&self) -> &Mode {
-        self.mode.get().unwrap_or(&Mode::Sync)
+        let has_hook = *self.has_shutdown_hook.get_or_init(|| self.find_shutdown_hook());
+        match self.mode.get() {
+            Some(Mode::Finalize) if has_hook => &Mode::Sync,
+            Some(mode) => mode,
+            None => &Mode::Sync,
+        }
+    }
+
+    /// Looks for a shutdown hook of the application: it ends the process without waiting for the last write.
+    fn find_shutdown_hook(&self) -> bool {
+        let has_hook = match self.at_sigterm.get() {
+            None => false,
+            Some(AtSigterm::Stay) => true,
+            Some(AtSigterm::Exit) => extension::is_hook_installed(),
+        };
+        if has_hook {
+            stderr::warn(
+                "a shutdown hook may end the process before telemetry is written, so mode finalize is unavailable: set \
+                 with_sigterm_handler(false), and call TelemetryCompletionHandler::shutdown in the hook",
+            );
+        }
+        has_hook
     }
 
     /// Writes open spans as partial spans, then all other telemetry, before the environment ends. Waits for at most `timeout`.
@@ -109,6 +137,26 @@ impl Telemetry {
     pub(crate) fn write(&self, records: impl IntoIterator<Item = u64>) {
         // Errors are counted where they occur.
         drop(self.signals.flush_invocation(|| self.say_written(records)));
+    }
+}
+
+impl Drop for Telemetry {
+    /// Writes what is left when `main` ends without SIGTERM: after a failed initialisation, in a panic, after an error of the
+    /// runtime.
+    fn drop(&mut self) {
+        self.signals.line.deadline().clear_all();
+        let write = || drop(self.signals.flush(|| ()));
+        if !self.signals.has_processors_of_others {
+            return write();
+        }
+        // Exporters of the application may need the runtime's thread.
+        let runtime = Handle::try_current().ok();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _entered = runtime.as_ref().map(Handle::enter);
+                write();
+            });
+        });
     }
 }
 

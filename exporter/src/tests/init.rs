@@ -95,7 +95,7 @@ fn invoke(
 fn additional_span_processors_run_first_and_others_in_given_order() {
     let seen = Seen::default();
     let own = |name| Own(name, seen.clone());
-    let (_, written) = invoke(&[], |config| {
+    let (_function, written) = invoke(&[], |config| {
         config
             .with_span_processor(own("second"))
             .with_additional_span_processor(own("first"))
@@ -123,7 +123,7 @@ fn additional_span_processors_run_first_and_others_in_given_order() {
 #[test]
 fn an_additional_span_processor_does_not_replace_the_lines() {
     let seen = Seen::default();
-    let (_, written) =
+    let (_function, written) =
         invoke(&[], |config| config.with_additional_span_processor(Own("own", seen.clone())));
     assert_eq!(written.span_names(), ["child", "orders"]);
     assert_eq!(seen.take().len(), 3);

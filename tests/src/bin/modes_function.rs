@@ -1,6 +1,6 @@
 //! The Rust function of the tests of modes. Its event tells its action: `{"does": "ok", "step": "a name"}`.
 //!
-//! With `SPANS=batch` its spans go through the SDK's own batch processor.
+//! With `SPANS=batch` its spans go through the SDK's own batch processor. `MAIN` names a change of `main`.
 
 #![expect(clippy::disallowed_methods, reason = "the function's own variable")]
 
@@ -11,6 +11,8 @@ use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry_sdk::trace::BatchSpanProcessor;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Deserialize)]
 struct Instructions {
@@ -81,14 +83,56 @@ async fn handle(event: LambdaEvent<Instructions>) -> Result<Reply, Error> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let change = variable("MAIN");
     let mut config = TelemetryConfig::builder();
-    if std::env::var("SPANS").as_deref() == Ok("batch") {
+    if variable("SPANS") == "batch" {
         let processor = BatchSpanProcessor::builder(StdoutSpanExporter::default()).build();
         config = config.with_span_processor(processor);
     }
+    if change == "own hook that shuts down" {
+        config = config.with_sigterm_handler(false);
+    }
+    if change == "hook first" {
+        spawn_graceful_shutdown_handler(async || ());
+    }
+    if change == "default subscriber first" {
+        tracing_subscriber::fmt().init();
+    }
     let (_tracer, completion_handler) = init_telemetry(config.build()).await?;
-    let completion_handler: TelemetryCompletionHandler = completion_handler;
+    let telemetry: TelemetryCompletionHandler = completion_handler.clone();
+    match change.as_str() {
+        "hook last" => spawn_graceful_shutdown_handler(async || ()),
+        "own hook that shuts down" => spawn_graceful_shutdown_handler(async move || {
+            drop(telemetry.shutdown(Duration::from_millis(250)));
+        }),
+        "default subscriber last" => tracing_subscriber::fmt().init(),
+        _ => {}
+    }
+    if change.starts_with("connects") {
+        tracing::info_span!("connect").in_scope(|| tracing::info!("no table"));
+    }
+    match change.as_str() {
+        "connects and fails" => return Err("no table".into()),
+        "connects and panics" => panic!("no table"),
+        _ => {}
+    }
     let handler = TracedHandler::new("modes", completion_handler, handle)
         .with_extractor(|_: &Instructions| exporter::SpanAttributes::default());
     lambda_runtime::run(handler).await
+}
+
+/// Like the function of this name in `lambda_runtime`, whose feature brings a crate that nothing else here needs.
+fn spawn_graceful_shutdown_handler<Hook>(hook: impl FnOnce() -> Hook + Send + 'static)
+where
+    Hook: Future<Output = ()> + Send + 'static,
+{
+    tokio::task::spawn(async move {
+        let (interrupt, terminate) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        let (Ok(_interrupt), Ok(mut terminate)) = (interrupt, terminate) else { return };
+        terminate.recv().await;
+        hook().await;
+        std::process::exit(0);
+    });
 }
