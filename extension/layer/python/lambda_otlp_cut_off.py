@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 
+from lambda_otlp_load import library
 from opentelemetry import trace
 
 # Time reserved for the export before the deadline, in seconds. The export needs 3 ms of a full processor, or 10 ms if the function
@@ -61,15 +62,11 @@ class Sdk:
 
     @staticmethod
     def snapshot(**fields):
-        from opentelemetry.sdk.trace import ReadableSpan
-
-        return ReadableSpan(**fields)
+        return library("opentelemetry.sdk.trace").ReadableSpan(**fields)
 
     @staticmethod
     def encode(spans):
-        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-
-        return encode_spans(spans).SerializeToString()
+        return library("opentelemetry.exporter.otlp.proto.common.trace_encoder").encode_spans(spans).SerializeToString()
 
 
 def watch(provider, flush, say, kind=Sdk):

@@ -16,7 +16,9 @@ import sys
 import threading
 import types
 
-from lambda_otlp_load import attempt, beside, say
+from lambda_otlp_load import attempt, beside, library, say
+
+layer = beside("lambda_otlp_packages")
 
 # The instrumentations of requirements.txt by name: the library import that triggers one, its module and its class.
 INSTRUMENTATIONS = {
@@ -56,8 +58,7 @@ KNOWN = {
 PROPAGATORS = ("baggage", "none", "tracecontext", "xray", "xray-lambda")
 # Prefixes of variables that the extension or the instrumentations read.
 OF_OTHERS = ("OTEL_INSTRUMENTATION_", "OTEL_LAMBDA_", "OTEL_PYTHON_EXCLUDED_URLS")
-# Contents of the folder `opentelemetry` in opentelemetry-api, and the oldest version tested with the layer's packages.
-API = "__pycache__ _events _logs attributes baggage context environment_variables metrics propagate propagators py trace util version".split()
+# The oldest version of opentelemetry-api tested with the layer's packages.
 OLDEST_API = [1, 30]
 LOOPBACK = ("127.0.0.1", "localhost")
 # The queue size of lambda_otlp_sdk.py, and the SDK's default delay in milliseconds.
@@ -145,7 +146,7 @@ def version_of(package, folder=None):
     """Reads a package's version from its version file, without importing it."""
     for name in ("version.py", "version/__init__.py"):
         try:
-            with open(os.path.join(folder or Packages.folder, package, name), encoding="utf-8") as file:
+            with open(os.path.join(folder or layer.folder, package, name), encoding="utf-8") as file:
                 for line in file:
                     if line.startswith("__version__"):
                         return line.split('"')[1]
@@ -154,22 +155,14 @@ def version_of(package, folder=None):
     return ""
 
 
-class Packages:
-    """The layer's packages, which come last on the path."""
-
-    folder = ""
-
-
 def only_the_layers(folder):
-    """Raises `NotFast` if the path has packages of or for OpenTelemetry other than the layer's and an API."""
-    Packages.folder = folder
+    """Raises `NotFast` if the path has packages of or for OpenTelemetry other than an API. Returns `True` if it has an API."""
+    has_api = False
     if not os.path.isdir(os.path.join(folder, "opentelemetry", "sdk")):
         raise NotFast("the packages are not the layer's")
     if any(name == "opentelemetry" or name.startswith("opentelemetry.") for name in sys.modules):
         raise NotFast("OpenTelemetry is loaded already")
     for entry in dict.fromkeys(sys.path):
-        if entry == folder:
-            continue
         try:
             names = os.listdir(entry or ".")
         except NotADirectoryError:
@@ -178,16 +171,18 @@ def only_the_layers(folder):
             continue
         if "opentelemetry" in names:
             only_the_api(entry)
+            has_api = True
         for name in names:
             if not name.endswith((".dist-info", ".egg-info")) or name.startswith("opentelemetry_api-"):
                 continue
             if is_for_opentelemetry(os.path.join(entry, name, "entry_points.txt")):
                 raise NotFast(f"{entry} has {name.rpartition('.')[0]} for OpenTelemetry")
+    return has_api
 
 
 def only_the_api(entry):
     """Raises `NotFast` if the folder has OpenTelemetry packages other than a supported API. FastAPI and others depend on the API."""
-    if not all(name.partition(".")[0] in API for name in os.listdir(os.path.join(entry or ".", "opentelemetry"))):
+    if not all(name.partition(".")[0] in layer.API for name in os.listdir(os.path.join(entry or ".", "opentelemetry"))):
         raise NotFast(f"{entry} has packages of OpenTelemetry")
     version = version_of("opentelemetry", entry)
     if not OLDEST_API <= (numbers(version) or []) < [2]:
@@ -217,13 +212,13 @@ def execute(module):
     module.__spec__.loader.exec_module(module)
 
 
-def lazy(name, names=(), is_of_any=False):
-    """Installs a `Lazy` module for one not imported yet, which must be the layer's unless `is_of_any` is set."""
+def lazy(name, names=()):
+    """Installs a `Lazy` module for one not imported yet."""
     if name in sys.modules:
         return None
     parent, _, last = name.rpartition(".")
-    spec = importlib.machinery.PathFinder.find_spec(name, sys.modules[parent].__path__ if parent else None)
-    if spec is None or not (is_of_any or (spec.origin or "").startswith(Packages.folder + os.sep)):
+    spec = layer.found(name, sys.modules[parent].__path__) if parent else importlib.machinery.PathFinder.find_spec(name)
+    if spec is None:
         return None
     module = Lazy(name)
     module.__spec__, module.__loader__, module.__file__ = spec, spec.loader, spec.origin
@@ -237,32 +232,36 @@ def lazy(name, names=(), is_of_any=False):
     return module
 
 
-def replace_typing_extensions():
-    """Replaces `typing_extensions`, which imports `inspect`. Python 3.13 and later provide the two names that the API needs."""
+def replace_typing_extensions(has_api):
+    """Replaces `typing_extensions`, which imports `inspect`. Python 3.13 and later provide the two names that the API needs.
+
+    An API of the function uses the function's `typing_extensions`.
+    """
     if sys.version_info >= (3, 13):
         import typing
         import warnings
 
-        lazy("typing_extensions", {"deprecated": warnings.deprecated, "assert_never": typing.assert_never}, is_of_any=True)
+        names = {"deprecated": warnings.deprecated, "assert_never": typing.assert_never}
+        lazy(layer.private("typing_extensions"), names)
+        if has_api:
+            lazy("typing_extensions", names)
 
 
 def replace_wrapt():
     """Replaces `wrapt`, which imports `asyncio` for decorators that no instrumentation uses."""
-    if module := lazy("wrapt"):
-        from wrapt.__wrapt__ import BaseObjectProxy, BoundFunctionWrapper, FunctionWrapper
-        from wrapt.patches import wrap_function_wrapper
-
+    if module := lazy(layer.private("wrapt")):
+        proxies = library("wrapt.__wrapt__")
         vars(module).update(
-            BaseObjectProxy=BaseObjectProxy,
-            BoundFunctionWrapper=BoundFunctionWrapper,
-            FunctionWrapper=FunctionWrapper,
-            wrap_function_wrapper=wrap_function_wrapper,
+            BaseObjectProxy=proxies.BaseObjectProxy,
+            BoundFunctionWrapper=proxies.BoundFunctionWrapper,
+            FunctionWrapper=proxies.FunctionWrapper,
+            wrap_function_wrapper=library("wrapt.patches").wrap_function_wrapper,
         )
 
 
 def replace_dependencies():
     """Replaces OpenTelemetry's module `dependencies`, which imports a requirements parser to compare two versions."""
-    import opentelemetry.instrumentation  # noqa: F401
+    library("opentelemetry.instrumentation")
 
     class DependencyConflict:
         """Replaces the real class in annotations."""
@@ -282,7 +281,7 @@ def replace_dependencies():
         return module.get_dependency_conflicts(deps, deps_any)
 
     names = (DependencyConflict, DependencyConflictError, get_dependency_conflicts)
-    module = lazy("opentelemetry.instrumentation.dependencies", {each.__name__: each for each in names})
+    module = lazy(layer.private("opentelemetry.instrumentation.dependencies"), {each.__name__: each for each in names})
 
 
 def is_fulfilled(requirement):
@@ -355,7 +354,7 @@ class Instrumentation:
     def load(self):
         replace_wrapt()
         replace_dependencies()
-        return getattr(importlib.import_module(f"opentelemetry.instrumentation.{self.module}"), self.kind)
+        return getattr(library(f"opentelemetry.instrumentation.{self.module}"), self.kind)
 
 
 class Fast:
@@ -363,9 +362,11 @@ class Fast:
 
     def __init__(self, folder, environ=os.environ):
         self.settings = settings(environ)
-        only_the_layers(folder)
+        has_api = only_the_layers(folder)
         self.environ = environ
-        replace_typing_extensions()
+        replace_typing_extensions(has_api)
+        if self.settings.has_propagators:
+            layer.serve_entry_points()
         self.spans = beside("lambda_otlp_spans")
         if missing := {name for kind in (self.spans.Span, self.spans.Tracer, self.spans.TracerProvider) for name in kind.__abstractmethods__}:
             raise NotFast(f"the function's opentelemetry-api has {' and '.join(sorted(missing))}, which came after this layer")

@@ -52,26 +52,27 @@ class HandlerFinder:
         if own := own_import(spec):
             leave_alone(f"{self.module} imports {own}")
             return
-        # The layer's packages come last on the path, so that they never replace a library of the function or its runtime.
-        packages = os.path.join(self.folder, "python-packages")
-        if os.path.isdir(packages):
-            sys.path.append(packages)
+        folder, packages = os.path.join(self.folder, "python-packages"), beside("lambda_otlp_packages")
+        if os.path.isdir(folder):
+            packages.install(folder)
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             # The function may use the API in the layer's packages.
             return
-        if fast := fast_start(packages):
+        if fast := fast_start(folder):
             fast.instrument_libraries(instrument_library)
             join_frameworks(fast.imports.when_imported)
             self.hook(spec.loader, None, fast)
             return
         sdk = beside("lambda_otlp_sdk")
-        if importlib.util.find_spec("opentelemetry") is None or not sdk.has_instrumentation():
+        if importlib.util.find_spec("opentelemetry") is not None and sdk.has_instrumentation():
+            packages.uninstall()
+        elif not packages.folder:
             say(
                 "not instrumented: opentelemetry-distro or opentelemetry-instrumentation-aws-lambda is missing from the "
                 "function's package and its layers: add lambda-otlp's Python layer, or set LAMBDA_OTLP_INSTRUMENT=off"
             )
             return
-        hidden = sdk.importable(packages)
+        hidden = sdk.importable()
         if hidden is None:
             return
         sdk.instrument_libraries(instrument_library)
@@ -292,7 +293,7 @@ def user_of_the_sdk():
     """Returns the first module outside OpenTelemetry that contains a class or module of the SDK, or `None`."""
     kinds = (type, type(sys))
     for name, module in list(sys.modules.items()):
-        if name.split(".")[0] == "opentelemetry" or not isinstance(module, type(sys)):
+        if name.split(".")[0] in ("opentelemetry", "lambda_otlp_packages") or not isinstance(module, type(sys)):
             continue
         # Only classes and modules are inspected, because inspecting other objects can run a library's code.
         values = [value for value in list(vars(module).values()) if issubclass(type(value), kinds)]

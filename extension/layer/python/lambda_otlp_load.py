@@ -19,6 +19,11 @@ def beside(name):
     return module
 
 
+def library(name):
+    """Imports a module of OpenTelemetry's packages."""
+    return beside("lambda_otlp_packages").library(name)
+
+
 def attempt(action, *arguments):
     try:
         action(*arguments)
@@ -37,7 +42,4 @@ def entry_points(group):
 @functools.cache
 def all_entry_points():
     """Returns the entry points of all packages. Reading their files takes milliseconds."""
-    # This import takes milliseconds, which a runtime without instrumentation saves.
-    from importlib.metadata import entry_points
-
-    return entry_points()
+    return beside("lambda_otlp_packages").entry_points()

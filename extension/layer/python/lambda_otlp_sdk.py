@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 
-from lambda_otlp_load import attempt, beside, entry_points, say
+from lambda_otlp_load import attempt, beside, entry_points, library, say
 from lambda_otlp_variables import EXPORT_TIMEOUT, replaced, variables
 
 # Maximum number of spans that wait for the SDK's export thread. The SDK's default is for programs that do not flush at the end of
@@ -68,23 +68,21 @@ def has_instrumentation():
         return False
 
 
-def importable(packages):
+def importable():
     """Imports the modules in `NEEDED` and returns the SDK's. If an import fails, unloads the imported ones and returns `None`.
 
     The SDK's modules stay out of `sys.modules` until the function's module has loaded. If the function imports them, it sets up an
     SDK itself.
     """
-    before = set(sys.modules)
+    before, packages = set(sys.modules), beside("lambda_otlp_packages")
     try:
+        if packages.folder:
+            packages.serve_entry_points()
         for name in NEEDED:
-            importlib.import_module(name)
+            library(name)
     except Exception as error:
         say(f"not instrumented: {misfit() or repr(error)}")
-        hide(name for name in set(sys.modules) - before if is_ours(name, packages))
-        # A function without its own OpenTelemetry packages keeps the API of the layer.
-        others = (os.path.join(entry, "opentelemetry") for entry in sys.path if entry != packages)
-        if packages in sys.path and any(map(os.path.isdir, others)):
-            sys.path.remove(packages)
+        hide(name for name in set(sys.modules) - before if is_ours(name))
         return None
     forget_the_dead()
     return hide(name for name in set(sys.modules) - before if ".".join(name.split(".")[:2]) in SDK)
@@ -98,7 +96,8 @@ class Gone:
 
 def forget_the_dead():
     """Replaces protobuf's weak references to deleted messages. gevent's monkey patch inspects all objects and fails on these."""
-    listener = getattr(sys.modules.get("google.protobuf.internal.python_message"), "_Listener", None)
+    protobuf = beside("lambda_otlp_packages").private("google.protobuf.internal.python_message")
+    listener = getattr(sys.modules.get(protobuf), "_Listener", None)
     if listener is None or importlib.util.find_spec("gevent") is None:
         return
     import gc
@@ -111,9 +110,8 @@ def forget_the_dead():
                 each._parent_message_weakref = Gone
 
 
-def is_ours(name, packages):
-    origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None) or ""
-    return name.split(".")[0] == "opentelemetry" or origin.startswith(packages + os.sep)
+def is_ours(name):
+    return name.split(".")[0] in ("opentelemetry", "lambda_otlp_packages")
 
 
 def hide(names):
@@ -135,17 +133,15 @@ def show(hidden):
 def misfit():
     """Describes the first version conflict between packages. Returns `None` if there is none."""
     try:
-        from importlib.metadata import requires, version
-
-        from packaging.requirements import Requirement
-
-        for package in PACKAGES:
-            for requirement in map(Requirement, requires(package) or ()):
+        version = beside("lambda_otlp_packages").distribution
+        Requirement = library("packaging.requirements").Requirement
+        for package in map(version, PACKAGES):
+            for requirement in map(Requirement, package.requires or ()):
                 if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
                     continue
-                found = version(requirement.name)
+                found = version(requirement.name).version
                 if not requirement.specifier.contains(found, prereleases=True):
-                    return f"{requirement.name} {found} is incompatible with {package} {version(package)}, which requires {requirement}"
+                    return f"{requirement.name} {found} is incompatible with {package.name} {package.version}, which requires {requirement}"
     except Exception:
         # The caller logs the import error instead.
         pass
@@ -166,23 +162,33 @@ def instrument_libraries(load):
 
 
 def when_imported(name, action):
-    import wrapt
-
-    wrapt.register_post_import_hook(lambda _: attempt(action), name)
+    library("wrapt").register_post_import_hook(lambda _: attempt(action), name)
 
 
 def configure():
     """Starts the SDK. The distribution sets defaults of OpenTelemetry's variables, and its configurator reads them."""
-    from opentelemetry.instrumentation.version import __version__
-
     chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").load()().configure()
     configurator = chosen("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR", "configurator")
     defaults = {"OTEL_EXPORTER_OTLP_TIMEOUT": EXPORT_TIMEOUT, "OTEL_BSP_MAX_QUEUE_SIZE": QUEUE_SIZE}
     defaults = {name: os.environ.get(name, value) for name, value in defaults.items()}
     with variables(**{**defaults, **replaced()}):
-        configurator.load()().configure(auto_instrumentation_version=__version__)
+        configurator.load()().configure(auto_instrumentation_version=library("opentelemetry.instrumentation.version").__version__)
+    for provider in providers():
+        for name in ("get_tracer", "get_meter"):
+            if get := getattr(provider, name, None):
+                setattr(provider, name, named_publicly(get))
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         use_system_random()
+
+
+def named_publicly(get):
+    """Wraps a method that creates a tracer or meter. Instrumentations pass their module's name, the scope's name."""
+
+    @functools.wraps(get)
+    def get_named(name, *arguments, **named):
+        return get(beside("lambda_otlp_packages").public(name), *arguments, **named)
+
+    return get_named
 
 
 def use_system_random():
@@ -193,7 +199,7 @@ def use_system_random():
     from random import SystemRandom
 
     for name in ID_GENERATORS:
-        if generator := sys.modules.get(name):
+        if generator := sys.modules.get(beside("lambda_otlp_packages").private(name)):
             generator.random = SystemRandom()
 
 
@@ -231,11 +237,9 @@ def providers():
 
 def instrument(module, name):
     """Wraps the handler with OpenTelemetry's Lambda instrumentation."""
-    from opentelemetry.instrumentation.aws_lambda import AwsLambdaInstrumentor
-
     # The instrumentation wraps the handler that this variable names. It reads the variable only in this call.
     with variables(ORIG_HANDLER=f"{module.__name__}.{name}"):
-        AwsLambdaInstrumentor().instrument(skip_dep_check=True)
+        library("opentelemetry.instrumentation.aws_lambda").AwsLambdaInstrumentor().instrument(skip_dep_check=True)
 
 
 def flushes():
@@ -258,5 +262,5 @@ def bound_flushes(calls):
             bound = beside("lambda_otlp_flush").Bound(calls)
             provider.force_flush = functools.partial(bound.flush, flush)
             for module, name in exporter_names:
-                if exporter := getattr(sys.modules.get(module), name, None):
+                if exporter := getattr(sys.modules.get(beside("lambda_otlp_packages").private(module)), name, None):
                     exporter.export = noted(exporter.export, bound)

@@ -17,6 +17,7 @@ import traceback
 from collections import namedtuple
 from types import SimpleNamespace
 
+from lambda_otlp_load import beside
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace.status import Status, StatusCode
@@ -26,6 +27,7 @@ from opentelemetry.util._decorator import _agnosticcontextmanager
 LIMIT = 128
 # The SDK's default number of spans in a request.
 BATCH = 512
+public = beside("lambda_otlp_packages").public
 UNSET = Status(StatusCode.UNSET)
 RANDOM = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
 
@@ -351,7 +353,7 @@ class TracerProvider(trace.TracerProvider):
     def get_tracer(
         self, instrumenting_module_name, instrumenting_library_version=None, schema_url=None, attributes=None
     ):
-        key = (instrumenting_module_name or "", instrumenting_library_version, schema_url)
+        key = (public(instrumenting_module_name or ""), instrumenting_library_version, schema_url)
         if attributes:
             return Tracer(self, ScopeKey(*key, attributes))
         # One tracer for each scope, because spans are grouped by the scope's identity.

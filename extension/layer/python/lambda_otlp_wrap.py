@@ -5,7 +5,7 @@ import importlib
 import os
 from contextlib import nullcontext
 
-from lambda_otlp_load import attempt, beside, say
+from lambda_otlp_load import attempt, beside, library, say
 
 
 def wrap_handler(module, name, watch, setup):
@@ -139,10 +139,8 @@ def wrap_handler(module, name, watch, setup):
             say(f"cannot create the invocation's span: {error!r}")
             if calls.state == "returned":
                 return calls.result
-            from opentelemetry.instrumentation.utils import suppress_instrumentation
-
             # The handler's calls would become spans without an invocation, exported with the spans of the next one.
-            with suppress_instrumentation():
+            with library("opentelemetry.instrumentation.utils").suppress_instrumentation():
                 return handler(*arguments, **named)
         finally:
             unwatched()

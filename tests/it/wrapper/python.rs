@@ -83,9 +83,8 @@ fn python_handlers_keep_their_result_and_are_flushed_in_time() {
         nothing is kept: True
         application with state: [('first', True), ('second', True)], True, True, True
         queue: 16384, of the function's own: None
-        hidden until the function is loaded: ['good'], False
-        too old: None, True, False
-        too old, beside the function's own: None, False, False
+        hidden until the function is loaded: ['opentelemetry.good'], False
+        too old: None, False
         before the first flush: 0.9
         after an export: 0.9
         after one that failed at once: 0.01
@@ -265,6 +264,8 @@ fn the_python_fast_start_exports_the_same_telemetry_as_the_sdk() {
         another propagator: 0 lines, cannot be imported: Propagator b3 not found. It is either misspelled or not installed.
         no telemetry: 0 lines
         the SDK, late: 3 lines
+            -{'statusCode': 200, 'saw': ((False, False, True), [('seen', 'shop', 'shop')])}
+            +{'statusCode': 200, 'saw': ((True, True, True), [('seen', 'shop', 'shop')])}
         a snapshot: 10 lines
         a restored environment: 17 lines
             +{"resource": {"attributes": [{"key": "service.instance.id", "value": "instance 1"}, {"key": "service.name", "value": {"stringValue": "shop"}}, {"key": "telemetry.auto.version", "value": {"stringValue": "0.66b1"}}, {"key": "telemetry.sdk.language", "value": {"stringValue": "python"}}, {"key": "telemetry.sdk.name", "value": {"stringValue": "opentelemetry"}}, {"key": "telemetry.sdk.version", "value": {"stringValue": "1.45.1"}}]}}

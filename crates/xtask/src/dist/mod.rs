@@ -82,6 +82,7 @@ pub(crate) const LOADED: &[&str] = &[
     "python/lambda_otlp_load.py",
     "python/lambda_otlp_messages.py",
     "python/lambda_otlp_metrics.py",
+    "python/lambda_otlp_packages.py",
     "python/lambda_otlp_sdk.py",
     "python/lambda_otlp_spans.py",
     "python/lambda_otlp_variables.py",

@@ -15,8 +15,7 @@ use std::process::Command;
 /// The versions that Lambda has runtimes for and OpenTelemetry supports: 3.10 to 3.14.
 const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 10..=14;
 const REQUIREMENTS: &str = "extension/layer/python/requirements.txt";
-/// Where the packages lie below `/opt`: the instrumentation puts this folder behind all others of the path, so that a library
-/// of the function or of its runtime is never replaced.
+/// Where the packages lie below `/opt`. The folder is not on the function's path (`lambda_otlp_packages.py`).
 const FOLDER: &str = "lambda-otlp/python-packages";
 /// Where the instrumentation lies below `/opt`.
 const OWN_FOLDER: &str = "lambda-otlp/python";

@@ -72,6 +72,7 @@ def run(layer, packages, bytecode, events, variables):
         "OTEL_EXPORTER_OTLP_TIMEOUT": "20",
         "AWS_LAMBDA_FUNCTION_NAME": "shop",
         "_HANDLER": "everything.handler",
+        "PACKAGES": packages,
         "PYTHONPYCACHEPREFIX": bytecode,
     }
     with tempfile.TemporaryDirectory() as opt:
@@ -118,7 +119,7 @@ def function(layer, opt, events):
         print(f"intervals begin at the restore: {all(each.begun >= restored for each in instruments)}")
     for event in events:
         print(handler(event, lambda_context))
-    print(f"the SDK is loaded: {'opentelemetry.sdk.trace' in sys.modules}")
+    print(f"the SDK is loaded: {any(name.endswith('opentelemetry.sdk.trace') for name in sys.modules)}")
 
 
 class Hooks(ModuleType):
@@ -195,7 +196,7 @@ def link_api(packages, task):
     information = next(name for name in os.listdir(packages) if name.startswith("opentelemetry_api-"))
     with open(os.path.join(packages, information, "RECORD")) as record:
         files = [line.split(",")[0].split("/") for line in record]
-    for name in {information, *(os.path.join(*file[:2]) for file in files if file[0] == "opentelemetry")}:
+    for name in {"typing_extensions.py", information, *(os.path.join(*file[:2]) for file in files if file[0] == "opentelemetry")}:
         os.symlink(os.path.join(packages, name), os.path.join(task, name))
 
 

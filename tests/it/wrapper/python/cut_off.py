@@ -11,6 +11,9 @@ import time
 import types
 
 
+sys.path.append(sys.argv[1])
+
+
 def module(name, **contents):
     sys.modules[name] = types.ModuleType(name)
     vars(sys.modules[name]).update(contents)

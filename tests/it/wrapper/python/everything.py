@@ -114,7 +114,8 @@ def bounds():
 
 
 def sdk():
-    """Acts as a library that imports the SDK late and adds its own span processor."""
+    """Acts as a library that imports the function's SDK late, from a folder added to the path, and adds its own span processor."""
+    sys.path.append(os.environ["PACKAGES"])
     sdk, export, memory = (importlib.import_module(f"opentelemetry.sdk.trace{name}") for name in ("", ".export", ".export.in_memory_span_exporter"))
     provider, exporter = trace.get_tracer_provider(), memory.InMemorySpanExporter()
     provider.add_span_processor(export.BatchSpanProcessor(exporter))

@@ -80,7 +80,7 @@ def found(case, *files, at="task"):
             os.makedirs(os.path.dirname(place), exist_ok=True)
             with open(place, "w") as file:
                 file.write(text)
-        before, sys.path[:] = list(sys.path), [os.path.join(folder, "task"), os.path.join(folder, "missing"), layer]
+        before, sys.path[:] = list(sys.path), [os.path.join(folder, "task"), os.path.join(folder, "missing")]
         try:
             fast.only_the_layers(layer)
             tell(case, "fast")

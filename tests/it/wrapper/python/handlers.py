@@ -250,19 +250,15 @@ sdk.configure()
 print(f"queue: {noted[-1]}, of the function's own: {os.environ.get('OTEL_BSP_MAX_QUEUE_SIZE')}")
 
 with tempfile.TemporaryDirectory() as packages:
-    for name, source in (("good", ""), ("bad", "import good.of_another_version")):
+    for name, source in (("good", ""), ("bad", "import opentelemetry.good.of_another_version")):
         with open(os.path.join(packages, f"{name}.py"), "w") as file:
             file.write(source)
-    sys.path.append(packages)
-    sdk.NEEDED, sdk.SDK = (("good",), ("good",))
-    hidden = sdk.importable(packages)
-    print(f"hidden until the function is loaded: {list(hidden)}, {'good' in sys.modules}")
-    sdk.NEEDED = ("good", "bad")
-    print(f"too old: {sdk.importable(packages)}, {packages in sys.path}, {'good' in sys.modules}")
-    os.makedirs(os.path.join(packages, "own", "opentelemetry"))
-    sys.path.append(os.path.join(packages, "own"))
-    print(f"too old, beside the function's own: {sdk.importable(packages)}, {packages in sys.path}, {'good' in sys.modules}")
-
+    sys.modules["opentelemetry"].__path__ = [packages]
+    sdk.NEEDED, sdk.SDK = (("opentelemetry.good",), ("opentelemetry.good",))
+    hidden = sdk.importable()
+    print(f"hidden until the function is loaded: {list(hidden)}, {'opentelemetry.good' in sys.modules}")
+    sdk.NEEDED = ("opentelemetry.good", "opentelemetry.bad")
+    print(f"too old: {sdk.importable()}, {'opentelemetry.good' in sys.modules}")
 
 
 class Exporter:
