@@ -137,7 +137,7 @@ async fn a_shutdown_hook_costs_no_span_whether_installed_before_or_after_telemet
         for main in ["hook first", "hook last", "own hook that shuts down"] {
             let lambda = Lambda::start().await.unwrap();
             let directory = tempfile::tempdir().unwrap();
-            let function = function(mode).env("MAIN", main).layer(&layer(directory.path().into()));
+            let function = function(mode).env("MAIN", main).layer(layer(directory.path().into()));
             lambda.create_function(function).unwrap();
             invoke(&lambda, "a:ok b:ok").await;
             lambda.recycle(FUNCTION).await.unwrap();
@@ -216,7 +216,7 @@ async fn each_mode_writes_open_spans_as_errors_at_a_timeout() {
 }
 
 #[tokio::test]
-async fn an_event_of_the_wrong_type_hangs_in_no_mode() {
+async fn an_event_of_the_wrong_type_is_a_failed_span_with_a_record_in_each_mode() {
     for mode in MODES {
         let lambda = Lambda::start().await.unwrap();
         lambda.create_function(function(mode)).unwrap();
@@ -227,7 +227,15 @@ async fn an_event_of_the_wrong_type_hangs_in_no_mode() {
         }
         assert_eq!(lambda.environments(FUNCTION).len(), 1, "{mode}: killed");
         lambda.recycle(FUNCTION).await.unwrap();
-        assert_eq!(written(&lambda), ("a modes".to_owned(), 1), "{mode}");
+        assert_eq!(written(&lambda), ("modes a modes".to_owned(), 2), "{mode}");
+        let failed = &items(&lambda).0[0];
+        let status = failed.status.as_ref().unwrap();
+        assert!(status.message.contains("expected struct Instructions"), "{status:?}");
+        let attributes = format!("{:?}", failed.attributes);
+        assert_eq!(status.code, 2);
+        for expected in ["DeserializeError", &refused.request_id] {
+            assert!(attributes.contains(expected), "{expected}: {attributes}");
+        }
         lambda.shut_down().await;
     }
 }

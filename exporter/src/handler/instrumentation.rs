@@ -83,6 +83,7 @@ impl Instrumentation<EventExtractor> {
 
 impl<X> Instrumentation<X> {
     pub(super) fn default_name(mut self, name: Cow<'static, str>) -> Self {
+        self.completion.telemetry.facts.default_name.set(name.clone()).ok();
         self.options_mut().default_name = Some(name);
         self
     }

@@ -2,7 +2,7 @@
 
 use super::http_route;
 use super::new_span::{NewSpan, SpanOptions, StartedSpans};
-use super::outcome::{HandlerOutcome, ResponseFacts};
+use super::outcome::{HandlerOutcome, ResponseFacts, name_of_type};
 use super::trigger::span_attributes::SpanAttributes;
 use crate::bounded::within;
 use crate::extension::Mode;
@@ -116,8 +116,7 @@ impl InvocationSpan {
     }
 
     /// Ends the span as an error, and writes the telemetry at once.
-    pub(super) fn cut_off(mut self, why: &str) {
-        let (error_type, message) = ("cancelled".to_owned(), why.to_owned());
+    pub(super) fn cut_off(mut self, error_type: String, message: String) {
         self.end_span(&HandlerOutcome::Error { error_type, message });
     }
 
@@ -249,6 +248,26 @@ impl Drop for InvocationSpan {
             self.settle();
         }
     }
+}
+
+/// Writes the failed span of an invocation whose event the runtime does not pass to the handler. `record` is called inside it.
+pub(crate) fn refuse(
+    telemetry: Arc<Telemetry>,
+    lambda: &lambda_runtime::Context,
+    error: &str,
+    record: impl FnOnce(),
+) {
+    let default_name = telemetry.facts.default_name.get().cloned();
+    let options = SpanOptions { default_name, ..SpanOptions::default() };
+    let completion = TelemetryCompletionHandler { telemetry };
+    let extracted = SpanAttributes::default();
+    let Some(invocation) = InvocationSpan::start(&completion, lambda, &options, extracted) else {
+        return record();
+    };
+    let active = invocation.context().clone().attach();
+    record();
+    drop(active);
+    invocation.cut_off(name_of_type(error), error.to_owned());
 }
 
 /// Adds the write to the process's panic hook, after the existing one.

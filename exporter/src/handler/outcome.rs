@@ -87,7 +87,11 @@ fn error_type<E: Debug + 'static>(error: &E) -> String {
     if !name.contains("dyn ") {
         return name.to_owned();
     }
-    let debug = format!("{error:?}");
+    name_of_type(&format!("{error:?}"))
+}
+
+/// The name at the beginning of an error's derived `Debug` output.
+pub(super) fn name_of_type(debug: &str) -> String {
     let end = debug.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(debug.len());
     let (name, rest) = debug.split_at_checked(end).unwrap_or_default();
     let is_name = name.starts_with(|c: char| c.is_ascii_uppercase())

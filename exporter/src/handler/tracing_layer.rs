@@ -303,7 +303,8 @@ where
 impl<B: Stream> Drop for InvocationBody<B> {
     fn drop(&mut self) {
         if let State::Running(invocation) = mem::replace(&mut self.state, State::Over) {
-            invocation.cut_off("the response's body was dropped before its end");
+            let why = "the response's body was dropped before its end";
+            invocation.cut_off("cancelled".to_owned(), why.to_owned());
         }
     }
 }

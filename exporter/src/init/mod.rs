@@ -133,6 +133,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
             propagation: Propagation::new(propagators),
             has_layer: AtomicBool::new(false),
             facts: InvocationFacts {
+                default_name: OnceLock::new(),
                 function_version: environment.lambda.function_version.clone(),
                 initialization_type: environment.lambda.initialization_type,
                 duplicate_http_names: environment.duplicate_http_names,

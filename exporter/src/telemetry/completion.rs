@@ -143,9 +143,7 @@ impl TelemetryCompletionHandler {
         S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
         self.telemetry.has_layer.store(true, Ordering::Relaxed);
-        let Telemetry { tracer, signals, record_filter, bridges_logs, .. } = &*self.telemetry;
-        let bridges_logs = with_logs && *bridges_logs;
-        subscriber::layer(tracer.clone(), &signals.logger_provider, bridges_logs, record_filter)
+        subscriber::layer(&self.telemetry, with_logs && self.telemetry.bridges_logs)
     }
 
     /// Watches the deadline of the running invocation with this number until the result is dropped.

@@ -22,6 +22,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 use propagation::Propagation;
 use root_record::RootRecord;
 use signals::Signals;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -164,6 +165,8 @@ impl Drop for Telemetry {
 #[derive(Debug, Default)]
 pub(crate) struct InvocationFacts {
     pub(crate) function_version: Option<String>,
+    /// The name of spans whose event has no better one.
+    pub(crate) default_name: OnceLock<Cow<'static, str>>,
     pub(crate) initialization_type: InitializationType,
     pub(crate) duplicate_http_names: bool,
     pub(crate) inferred_spans: bool,
@@ -217,6 +220,10 @@ impl RunningInvocations {
         let number = running.begun;
         running.invocations.push((number, invocation));
         number
+    }
+
+    pub(crate) fn have_begun(&self) -> bool {
+        self.lock().begun > 0
     }
 
     pub(crate) fn end(&self, number: u64) {

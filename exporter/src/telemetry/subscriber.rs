@@ -1,16 +1,18 @@
 //! Converts `tracing` spans to OpenTelemetry spans and `tracing` events, including records of the `log` crate, to log records.
 //! Excludes those of the SDK itself.
 
+use super::Telemetry;
+use crate::handler::invocation_span::refuse;
 use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
 use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_sdk::logs::SdkLoggerProvider;
-use opentelemetry_sdk::trace::SdkTracer;
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock, Weak};
 use tracing::dispatcher::{Dispatch, WeakDispatch};
+use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_opentelemetry::get_otel_context;
 use tracing_subscriber::filter::{FilterFn, Targets};
@@ -22,17 +24,16 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Spans, and log records if events are not printed, because printed ones would be stored twice.
 pub(crate) fn layer<S>(
-    tracer: SdkTracer,
-    logger_provider: &SdkLoggerProvider,
+    telemetry: &Arc<Telemetry>,
     bridges_logs: bool,
-    filter: &RecordFilter,
 ) -> impl Layer<S> + Send + Sync + 'static + use<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
+    let filter = &telemetry.record_filter;
     // Source locations, threads and busy times would be half of a small span's bytes, and are rarely used.
     let spans = tracing_opentelemetry::layer()
-        .with_tracer(tracer)
+        .with_tracer(telemetry.tracer.clone())
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
@@ -41,29 +42,71 @@ where
         .and_then(spans)
         .and_then(ForgetIntegers)
         .with_filter(filter.only(RecordFilter::takes_span));
-    // A missing layer as `Option` would disable everything, including spans, that no other layer requests.
-    let wanted: fn(&RecordFilter, &Metadata<'_>) -> bool =
-        if bridges_logs { RecordFilter::takes_event } else { |_, _| false };
-    let bridge = WithExplicitParent {
-        bridge: OpenTelemetryTracingBridge::new(logger_provider),
+    let records = Records {
+        bridge: OpenTelemetryTracingBridge::new(&telemetry.signals.logger_provider),
+        bridges_logs,
+        telemetry: Arc::downgrade(telemetry),
         dispatch: OnceLock::new(),
     };
-    spans.and_then(bridge.with_filter(filter.only(wanted)))
+    // A missing layer as `Option` would disable everything, including spans, that no other layer requests.
+    let wanted: fn(&RecordFilter, &Metadata<'_>) -> bool = if bridges_logs {
+        |filter, metadata| filter.takes_event(metadata) || filter.takes_refusal(metadata)
+    } else {
+        RecordFilter::takes_refusal
+    };
+    spans.and_then(records.with_filter(filter.only(wanted)))
 }
 
-/// Passes an event with an explicit parent (`parent: &span`) to the bridge in the context of that span: the bridge itself uses
-/// the current context for all events.
-struct WithExplicitParent<B> {
+/// Passes events to the bridge: one with an explicit parent (`parent: &span`) in the context of that span, because the bridge
+/// itself uses the current context, and the runtime's report of an event that does not fit the handler in the failed span of its
+/// invocation.
+struct Records<B> {
     bridge: B,
+    bridges_logs: bool,
+    telemetry: Weak<Telemetry>,
     dispatch: OnceLock<WeakDispatch>,
 }
 
-impl<S: Subscriber, B: Layer<S>> Layer<S> for WithExplicitParent<B> {
+impl<S, B> Layer<S> for Records<B>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    B: Layer<S>,
+{
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
         self.dispatch.get_or_init(|| dispatch.downgrade());
     }
 
+    /// Notes the fields of the runtime's span, the only one that this layer takes.
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: layer::Context<'_, S>) {
+        let mut of_runtime = OfRuntime::default();
+        attributes.record(&mut of_runtime);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(of_runtime);
+        }
+    }
+
     fn on_event(&self, event: &Event<'_>, context: layer::Context<'_, S>) {
+        let metadata = event.metadata();
+        let (is_refusal, is_of_handler) = (is_refusal(metadata), metadata.target() == OF_HANDLER);
+        let telemetry = (is_refusal || is_of_handler).then(|| self.telemetry.upgrade()).flatten();
+        if is_refusal && let Some(telemetry) = telemetry {
+            let mut of_runtime = context
+                .lookup_current()
+                .and_then(|span| span.extensions().get::<OfRuntime>().cloned())
+                .unwrap_or_default();
+            event.record(&mut of_runtime);
+            let is_record = self.bridges_logs && telemetry.record_filter.takes_event(metadata);
+            let record = || {
+                if is_record {
+                    self.bridge.on_event(event, context)
+                }
+            };
+            return refuse(telemetry, &of_runtime.invocation, &of_runtime.error, record);
+        }
+        // The span of the invocation has the handler's error already.
+        if telemetry.is_some_and(|telemetry| telemetry.running.have_begun()) {
+            return;
+        }
         // Attaching the span's context would end a suppression.
         let explicit = event.parent().filter(|_| !Context::is_current_telemetry_suppressed());
         let parent = explicit.and_then(|id| get_otel_context(id, &self.dispatch.get()?.upgrade()?));
@@ -71,6 +114,41 @@ impl<S: Subscriber, B: Layer<S>> Layer<S> for WithExplicitParent<B> {
         self.bridge.on_event(event, context);
     }
 }
+
+/// The fields of `lambda_runtime`'s span around an invocation, and of its report of an error.
+#[derive(Default, Clone)]
+struct OfRuntime {
+    invocation: lambda_runtime::Context,
+    error: String,
+}
+
+impl Visit for OfRuntime {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let value = value.to_owned();
+        match field.name() {
+            "requestId" => self.invocation.request_id = value,
+            "xrayTraceId" => self.invocation.xray_trace_id = Some(value),
+            "tenantId" => self.invocation.tenant_id = Some(value),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "error" {
+            self.error = format!("{value:?}");
+        }
+    }
+}
+
+/// Returns `true` for the runtime's report of an event that it does not pass to the handler.
+fn is_refusal(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event()
+        && *metadata.level() == Level::ERROR
+        && metadata.target() == "lambda_runtime::layers::api_response"
+}
+
+/// The target of the runtime's reports of the handler's errors and panics.
+const OF_HANDLER: &str = "lambda_runtime::layers::panic";
 
 /// Formats an event like `tracing_subscriber`, without the surrounding spans: the fields of the invocation's span would precede
 /// each message, and the trace contains them.
@@ -170,6 +248,13 @@ impl RecordFilter {
         metadata.is_event() && self.takes_event_of(metadata.target(), *metadata.level())
     }
 
+    /// Returns `true` for the runtime's report of an event that does not fit the handler, and for its span with the request id.
+    fn takes_refusal(&self, metadata: &Metadata<'_>) -> bool {
+        let is_taken = is_refusal(metadata)
+            || (metadata.is_span() && metadata.target() == "lambda_runtime::layers::trace");
+        is_taken && self.max_level != LevelFilter::OFF
+    }
+
     /// AWS's SDK creates some twenty spans for a call, all around the one of our interceptor.
     fn takes_span_of(&self, target: &str, level: Level) -> bool {
         let is_verbose_enough = level <= self.max_level || self.directs(target, level);
@@ -185,7 +270,9 @@ impl RecordFilter {
         };
         let is_too_much = is_of_aws_sdk(target) && level > Level::INFO;
         let is_taken = is_taken && (!is_too_much || self.is_asked_for(target, level));
-        is_taken && !is_of(target, &INTERNAL)
+        // The runtime reports events and responses that it cannot convert.
+        let is_of_runtime = target.starts_with("lambda_runtime::") && level <= Level::WARN;
+        is_taken && (is_of_runtime || !is_of(target, &INTERNAL))
     }
 
     fn directs(&self, target: &str, level: Level) -> bool {
@@ -333,7 +420,7 @@ mod tests {
     fn the_filter_rejects_sdk_runtime_and_http_client_targets() {
         let filter = RecordFilter::new(LevelFilter::TRACE, None, directives(Some("trace")).0);
         let check = |target, expected| {
-            assert_eq!(filter.takes_event_of(target, Level::ERROR), expected, "{target}");
+            assert_eq!(filter.takes_event_of(target, Level::INFO), expected, "{target}");
             assert_eq!(filter.takes_span_of(target, Level::ERROR), expected, "{target}");
         };
         check("opentelemetry", false);
