@@ -117,7 +117,7 @@ impl InvocationSpan {
 
     /// Ends the span as an error, and writes the telemetry at once.
     pub(super) fn cut_off(mut self, error_type: String, message: String) {
-        self.end_span(&HandlerOutcome::Error { error_type, message });
+        self.end_span(&HandlerOutcome::error(error_type, message));
     }
 
     /// Returns `true` if the mode leaves the write to the extension after the response, or to the end of the environment.
@@ -205,8 +205,10 @@ fn describe(
                 set("aws.lambda.batch_item_failures", count.into());
             }
         }
-        HandlerOutcome::Error { error_type, message } => exception(&span, error_type, message),
-        HandlerOutcome::Panic { message } => exception(&span, "panic", message),
+        HandlerOutcome::Error { error_type, message, stack_trace } => {
+            exception(&span, error_type, message, stack_trace);
+        }
+        HandlerOutcome::Panic { message } => exception(&span, "panic", message, ""),
         HandlerOutcome::Cancelled => {}
     }
     if let Some((error_type, message)) = outcome.failure() {
@@ -216,11 +218,14 @@ fn describe(
     keys
 }
 
-fn exception(span: &SpanRef<'_>, error_type: &str, message: &str) {
-    let attributes = vec![
+fn exception(span: &SpanRef<'_>, error_type: &str, message: &str, stack_trace: &str) {
+    let mut attributes = vec![
         KeyValue::new("exception.type", error_type.to_owned()),
         KeyValue::new("exception.message", message.to_owned()),
     ];
+    if !stack_trace.is_empty() {
+        attributes.push(KeyValue::new("exception.stacktrace", stack_trace.to_owned()));
+    }
     span.add_event("exception", attributes);
 }
 

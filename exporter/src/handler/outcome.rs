@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display};
+use std::iter::successors;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub(crate) enum HandlerOutcome {
     Error {
         error_type: String,
         message: String,
+        /// Its causes; empty without any.
+        stack_trace: String,
     },
     Panic {
         message: String,
@@ -46,10 +49,17 @@ impl HandlerOutcome {
 
     /// An error that panics while it is formatted has no message.
     fn described<E: Debug + 'static>(error: &E, words: impl Fn(&E) -> String) -> Self {
-        let described = || (error_type(error), words(error));
-        let (error_type, message) = catch_unwind(AssertUnwindSafe(described))
-            .unwrap_or_else(|_| (OTHER.to_owned(), String::new()));
-        Self::Error { error_type, message }
+        let described = || {
+            let message = words(error);
+            let stack_trace = stack_trace(error, &message);
+            Self::Error { error_type: error_type(error), message, stack_trace }
+        };
+        catch_unwind(AssertUnwindSafe(described))
+            .unwrap_or_else(|_| Self::error(OTHER.to_owned(), String::new()))
+    }
+
+    pub(super) fn error(error_type: String, message: String) -> Self {
+        Self::Error { error_type, message, stack_trace: String::new() }
     }
 
     /// The error type and the message of a failure, except for an HTTP status.
@@ -61,7 +71,7 @@ impl HandlerOutcome {
                     format!("{failed} of the batch's messages failed; Lambda delivers them again");
                 Some(("batch_item_failures", message.into()))
             }
-            Self::Error { error_type, message } => Some((error_type, message.into())),
+            Self::Error { error_type, message, .. } => Some((error_type, message.into())),
             Self::Panic { message } => Some(("panic", message.into())),
             Self::Cancelled => {
                 Some(("cancelled", "the handler's future was dropped before it was ready".into()))
@@ -97,6 +107,25 @@ pub(super) fn name_of_type(debug: &str) -> String {
     let is_name = name.starts_with(|c: char| c.is_ascii_uppercase())
         && (rest.is_empty() || rest.starts_with('(') || rest.starts_with(" {"));
     if is_name { name.to_owned() } else { OTHER.to_owned() }
+}
+
+/// The causes of a boxed error, or else the error's `Debug` output if it tells more than a name and the message.
+fn stack_trace<E: Debug + 'static>(error: &E, message: &str) -> String {
+    /// An error may contain a whole response.
+    const LONGEST: usize = 4096;
+    const MOST_CAUSES: usize = 16;
+    let any: &dyn Any = error;
+    let text = if let Some(boxed) = any.downcast_ref::<lambda_runtime::Error>() {
+        let causes = successors(boxed.source(), |error| error.source()).take(MOST_CAUSES);
+        causes.fold(message.to_owned(), |text, cause| format!("{text}\nCaused by: {cause}"))
+    } else {
+        format!("{error:?}")
+    };
+    let tells_more = text != message && text != format!("{message:?}");
+    if !tells_more || text.chars().all(char::is_alphanumeric) {
+        return String::new();
+    }
+    text.chars().take(LONGEST).collect()
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -98,7 +98,7 @@ where
             let is_record = self.bridges_logs && telemetry.record_filter.takes_event(metadata);
             let record = || {
                 if is_record {
-                    self.bridge.on_event(event, context)
+                    self.bridge.on_event(event, context);
                 }
             };
             return refuse(telemetry, &of_runtime.invocation, &of_runtime.error, record);

@@ -191,6 +191,47 @@ fn a_handler_error_sets_the_status_and_an_exception_event() {
 }
 
 #[test]
+fn the_causes_of_an_error_are_in_its_stack_trace() {
+    #[derive(Debug)]
+    struct Failed(std::num::ParseIntError);
+    impl std::fmt::Display for Failed {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("no order stored")
+        }
+    }
+    impl std::error::Error for Failed {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    fn check<E>(error: impl Fn(Failed) -> E + Send + Sync + 'static, expected: &str)
+    where
+        E: std::fmt::Display + std::fmt::Debug + Send + 'static,
+    {
+        let function = Function::new();
+        let failed = move |_| {
+            let cause = "seven".parse::<u8>().unwrap_err();
+            std::future::ready(Err::<Value, _>(error(Failed(cause))))
+        };
+        let handler = create_traced_handler("orders", function.completion.clone(), failed);
+        block_on(handler(event(json!({})))).unwrap_err();
+        let attributes = &function.span().events[0].attributes;
+        let stack_trace = attributes.iter().find(|own| own.key == "exception.stacktrace");
+        assert_eq!(
+            stack_trace.map(|own| shown(std::slice::from_ref(own))).unwrap_or_default(),
+            expected
+        );
+    }
+    check(
+        Error::from,
+        "exception.stacktrace=\"no order stored\\nCaused by: invalid digit found in string\"\n",
+    );
+    check(|own| own, "exception.stacktrace=\"Failed(ParseIntError { kind: InvalidDigit })\"\n");
+    check(|own| Error::from(own.to_string()), "");
+    check(|own| own.to_string(), "");
+}
+
+#[test]
 fn a_panic_reaches_the_runtime_and_its_spans_are_written() {
     let function = Function::new();
     let tracer = function.completion.tracer_provider().tracer("test");
