@@ -73,7 +73,7 @@ async fn prints() {
     let lines = lines.await;
     let logs = lines.iter().filter(|line| line.contains("/v1/logs")).count();
     let spans = lines.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
-    let spans: usize = spans.flat_map(|line| line.decoded).map(|line| line.request.items()).sum();
+    let spans: usize = spans.flat_map(|line| line.decoded).map(|request| request.items()).sum();
     println!("{} lines, {logs} of logs, {spans} items", lines.len());
 }
 
@@ -133,10 +133,10 @@ async fn uses_globals() {
     let (mut items, mut logs) = (Vec::new(), String::new());
     for line in lines.await {
         for own in wire::read_line(&line, &wire::Limits::default()).unwrap().decoded {
-            if let Some(request) = own.request.decode::<wire::Logs>() {
+            if let Some(request) = own.decode::<wire::Logs>() {
                 logs.extend(request.unwrap().resource_logs.iter().flat_map(shown));
             }
-            items.push((own.request.kind(), own.request.items()));
+            items.push((own.kind(), own.items()));
         }
     }
     items.sort_unstable();

@@ -174,8 +174,8 @@ impl EventLoop<'_> {
         }
         let roots = received.ended.iter().flat_map(roots).collect();
         self.state.xray(roots, received.segments);
-        self.sink.xray(received.ended, false);
-        self.sink.xray(received.open, true);
+        self.sink.xray(received.ended);
+        self.sink.xray(received.open);
         true
     }
 

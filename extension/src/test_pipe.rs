@@ -55,7 +55,7 @@ impl Pipe {
     pub(crate) fn items(&self) -> Vec<usize> {
         let items = |line| {
             let reading = wire::read_line(line, &Limits::default()).unwrap();
-            reading.decoded.iter().map(|line| line.request.items()).sum()
+            reading.decoded.iter().map(wire::Request::items).sum()
         };
         self.text().lines().map(items).collect()
     }

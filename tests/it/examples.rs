@@ -148,8 +148,7 @@ fn written(lambda: &Lambda, function: &str) -> String {
     let (mut spans, mut others): (Vec<Span>, Vec<String>) = (Vec::new(), Vec::new());
     for event in lambda.log_events(function) {
         let reading = wire::read_line(&event.message, &Limits::default());
-        for line in reading.into_iter().flat_map(|reading| reading.decoded) {
-            let request = &line.request;
+        for request in reading.into_iter().flat_map(|reading| reading.decoded) {
             if let Some(request) = request.decode::<Traces>() {
                 let resources = request.unwrap().resource_spans.into_iter();
                 let scopes = resources.flat_map(|resource| resource.scope_spans);

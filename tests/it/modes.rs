@@ -41,14 +41,14 @@ fn items(lambda: &Lambda) -> (Vec<Span>, usize) {
     let (mut spans, mut logs) = (Vec::new(), 0);
     for event in lambda.log_events(FUNCTION) {
         let reading = wire::read_line(&event.message, &Limits::default());
-        for line in reading.into_iter().flat_map(|reading| reading.decoded) {
-            if let Some(request) = line.request.decode::<Traces>() {
-                let resources = request.unwrap().resource_spans.into_iter();
+        for request in reading.into_iter().flat_map(|reading| reading.decoded) {
+            if let Some(traces) = request.decode::<Traces>() {
+                let resources = traces.unwrap().resource_spans.into_iter();
                 let scopes = resources.flat_map(|resource| resource.scope_spans);
                 spans.extend(scopes.flat_map(|scope| scope.spans));
             }
-            if line.request.decode::<Logs>().is_some() {
-                logs += line.request.items();
+            if request.decode::<Logs>().is_some() {
+                logs += request.items();
             }
         }
     }

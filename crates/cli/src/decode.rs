@@ -157,16 +157,16 @@ impl Decoding<'_> {
 
     fn take_reading(&mut self, number: usize, reading: &LineReading) -> anyhow::Result<()> {
         let summary = &mut self.summary;
-        for decoded in &reading.decoded {
+        for request in &reading.decoded {
             if let Some(out) = &mut self.requests_to {
-                out.write_all(decoded.request.to_json().as_bytes())?;
+                out.write_all(request.to_json().as_bytes())?;
                 out.write_all(b"\n")?;
             }
             summary.requests += 1;
-            match decoded.request.kind() {
-                SignalKind::Traces => summary.spans += decoded.request.items(),
-                SignalKind::Metrics => summary.data_points += decoded.request.items(),
-                SignalKind::Logs => summary.log_records += decoded.request.items(),
+            match request.kind() {
+                SignalKind::Traces => summary.spans += request.items(),
+                SignalKind::Metrics => summary.data_points += request.items(),
+                SignalKind::Logs => summary.log_records += request.items(),
             }
         }
         for undecodable in &reading.undecodable {

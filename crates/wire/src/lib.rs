@@ -37,13 +37,13 @@ pub use base64::push as push_base64;
 #[cfg(feature = "decode")]
 pub use json::JsonError;
 pub use line::{COMPACT_MARKER, MARKER};
-#[cfg(feature = "decode")]
-pub use line::{
-    DecodedLine, Joined, LineError, LineReading, PayloadError, Rejoin, UndecodableLine,
-    mentions_otlp, read_line, read_line_of, without_headers,
-};
 #[cfg(feature = "encode")]
 pub use line::{Envelope, LineEncoder, LineLimits, Written};
+#[cfg(feature = "decode")]
+pub use line::{
+    Joined, LineError, LineReading, PayloadError, Rejoin, UndecodableLine, mentions_otlp,
+    read_line, read_line_of, without_headers,
+};
 #[cfg(feature = "decode")]
 pub use request::InvocationSpan;
 pub use request::{Limits, Malformed, Request, merge};

@@ -113,15 +113,6 @@ impl StdoutSpanExporter {
     }
 }
 
-impl StdoutSpanExporter {
-    /// Writes partial spans, in lines marked as such.
-    pub(crate) fn export_partial(&self, spans: &[SpanData]) -> OTelSdkResult {
-        self.line.encoded_partial(&self.resource.service_name, spans.len(), || {
-            traces(&self.resource, spans, self.value_length)
-        })
-    }
-}
-
 impl SpanExporter for StdoutSpanExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         self.export_now(&batch)

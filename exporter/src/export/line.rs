@@ -86,23 +86,12 @@ impl LineExporter {
     /// # Errors
     /// If the output refused the lines or an item is too large for a line. Lost items are counted.
     pub(crate) fn emit(&self, kind: SignalKind, source: &str, request: Vec<u8>) -> OTelSdkResult {
-        self.emit_as(kind, source, request, false)
-    }
-
-    fn emit_as(
-        &self,
-        kind: SignalKind,
-        source: &str,
-        request: Vec<u8>,
-        partial: bool,
-    ) -> OTelSdkResult {
         if request.is_empty() {
             return Ok(());
         }
         let request = Request::trusted(kind, request);
-        let request = if partial { Some(request) } else { gather(self.address(), source, request) };
-        let Some(request) = request else { return Ok(()) };
-        self.contained(kind, request.items(), |shared| shared.write(source, request, partial))
+        let Some(request) = gather(self.address(), source, request) else { return Ok(()) };
+        self.contained(kind, request.items(), |shared| shared.write(source, request))
     }
 
     /// Returns `true` if lines are compact, so that the signals of a flush can share one.
@@ -134,8 +123,7 @@ impl LineExporter {
         let mut all_written = Ok(());
         for Gathered { source, request } in gathered {
             let (kind, items) = (request.kind(), request.items());
-            let written =
-                self.contained(kind, items, |shared| shared.write(&source, request, false));
+            let written = self.contained(kind, items, |shared| shared.write(&source, request));
             all_written = all_written.and(written);
         }
         all_written
@@ -163,18 +151,6 @@ impl LineExporter {
     ) -> OTelSdkResult {
         let request = self.contained(kind, items, |_| Ok(encode()))?;
         self.emit(kind, source, request)
-    }
-
-    /// Like [`Self::export`], for partial spans.
-    pub(crate) fn encoded_partial(
-        &self,
-        source: &str,
-        items: usize,
-        encode: impl FnOnce() -> Vec<u8>,
-    ) -> OTelSdkResult {
-        let kind = SignalKind::Traces;
-        let request = self.contained(kind, items, |_| Ok(encode()))?;
-        self.emit_as(kind, source, request, true)
     }
 
     /// Sets the timeout of the running invocation, which bounds each wait for the output.
@@ -266,20 +242,20 @@ impl Shared {
         })
     }
 
-    fn envelope<'a>(&'a self, source: &'a str, partial: bool) -> Envelope<'a> {
+    fn envelope<'a>(&'a self, source: &'a str) -> Envelope<'a> {
         let now = || unix_nanos(self.write_timeout.deadline().now());
         let unix_nanos = self.settings.with_timestamp.then(now);
         let level = self.settings.level.as_deref();
-        Envelope { source, level, unix_nanos, partial, ..Envelope::default() }
+        Envelope { source, level, unix_nanos, ..Envelope::default() }
     }
 
-    fn write(&self, source: &str, request: Request, partial: bool) -> OTelSdkResult {
+    fn write(&self, source: &str, request: Request) -> OTelSdkResult {
         let (kind, items) = (request.kind(), request.items());
         if self.write_timeout.deadline().is_too_close_for(request.bytes().len()) {
             self.lose(&[(kind, items)], Loss::DeadlineReached);
             return Err(OTelSdkError::InternalFailure(format!("too late to write {kind}")));
         }
-        let envelope = self.envelope(source, partial);
+        let envelope = self.envelope(source);
         let (lines, written) = self.encode(|line, lines| line.encode(&envelope, request, lines));
         self.losses.truncate(written.truncated_values);
         self.lose(&[(kind, written.dropped_items)], Loss::TooLarge);
@@ -298,7 +274,7 @@ impl Shared {
             return None;
         }
         // Compact lines have no source.
-        let envelope = self.envelope("", false);
+        let envelope = self.envelope("");
         let (lines, written) =
             self.encode(|line, lines| line.encode_together(&envelope, &requests, lines));
         if written.is_none() {

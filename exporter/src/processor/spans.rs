@@ -62,7 +62,7 @@ impl LambdaSpanProcessor {
     ) -> Result<Vec<SpanId>, OTelSdkError> {
         let Some(open) = &self.open else { return Ok(Vec::new()) };
         let spans = open.of(roots, cut_off, now);
-        self.exporter.export_partial(&spans)?;
+        self.exporter.export_now(&spans)?;
         let written: Vec<SpanId> = spans.iter().map(|span| span.span_context.span_id()).collect();
         open.are_written(&written);
         Ok(written)

@@ -178,8 +178,8 @@ pub(super) fn read_lines(lines: &[String]) -> Written {
         let reading = wire::read_line(line, &Limits::default());
         let reading = reading.unwrap_or_else(|| panic!("no OTLP line: {line}"));
         assert!(reading.undecodable.is_empty(), "a line that does not decode: {line}");
-        for decoded in reading.decoded {
-            let is_read = add(&mut written, &decoded.request).is_some();
+        for request in &reading.decoded {
+            let is_read = add(&mut written, request).is_some();
             assert!(is_read, "a request that does not decode: {line}");
         }
     }

@@ -227,9 +227,9 @@ impl Written {
             assert_eq!(reading.undecodable.len(), 0);
             let is_compact = line.starts_with(r#"{"_otelc":""#);
             assert!(is_compact || line.contains(r#""source":"orders""#), "{line}");
-            for decoded in reading.decoded {
-                assert!(decoded.request.items() > 0, "an empty batch was written");
-                written.add(&decoded.request);
+            for request in &reading.decoded {
+                assert!(request.items() > 0, "an empty batch was written");
+                written.add(request);
             }
         }
         written.lines = lines;

@@ -3,8 +3,6 @@
 // Shortly before the deadline, a timer exports the ended spans. It also exports the open spans as partial spans: errors that end at the
 // time of the export. If such a span ends after all, it is exported again, complete. A function that blocks the event loop
 // until its deadline lets no timer run. Its invocation leaves only its record (records.cjs) and the spans exported earlier.
-//
-// Source: docs/line-format.md, `partial`.
 
 "use strict";
 
@@ -30,7 +28,7 @@ const EXITED = "Runtime.ExitError";
 
 /// A span processor that tracks the open spans of each invocation.
 class CutOffs {
-  /// `makePartial` returns an exporter that marks its spans as partial.
+  /// `makePartial` returns the exporter of partial spans.
   constructor(load, makePartial) {
     this.api = load("@opentelemetry/api");
     this.suppressTracing = load("@opentelemetry/core").suppressTracing;

@@ -79,7 +79,7 @@ function startSdk(load) {
   const isExported = process.env.OTEL_TRACES_EXPORTER !== "none";
   const exporter = isExported && boundExporter(load);
   const batches = isExported && processor(load, exporter);
-  const cutOffs = isExported && isLocal() ? new CutOffs(load, () => partialExporter(load)) : undefined;
+  const cutOffs = isExported && isLocal() ? new CutOffs(load, () => exporterTo(load, { timeoutMillis: LONGEST_MS })) : undefined;
   if (cutOffs !== undefined) leaveLastWords({ cutOffs, exporter, flush: () => batches.forceFlush(), encode });
   const processors = [batches, cutOffs];
   const tracers = new BasicTracerProvider({
@@ -130,11 +130,6 @@ function isLocal() {
   }
 }
 
-/// Returns an exporter of partial spans. The extension recognizes them by the header.
-function partialExporter(load) {
-  return exporterTo(load, { headers: { "lambda-otlp-partial": "true" }, timeoutMillis: LONGEST_MS });
-}
-
 // Settings of OpenTelemetry's exporter that our exporter does not read.
 const OF_EXPORTER = ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY", "COMPRESSION", "HEADERS", "INSECURE"];
 
@@ -149,15 +144,14 @@ function receiver() {
   return url.startsWith("http://") ? url : undefined;
 }
 
-function exporterTo(load, { timeoutMillis, headers, note }) {
+function exporterTo(load, { timeoutMillis, note }) {
   const url = receiver();
   if (url !== undefined) {
-    return new Exporter({ url, timeoutMillis: timeoutMillis ?? timeoutMs(), agent: agent("http:", note), headers });
+    return new Exporter({ url, timeoutMillis: timeoutMillis ?? timeoutMs(), agent: agent("http:", note) });
   }
   const { OTLPTraceExporter } = load("@opentelemetry/exporter-trace-otlp-http");
   return new OTLPTraceExporter({
     ...(timeoutMillis !== undefined && { timeoutMillis }),
-    ...(headers !== undefined && { headers }),
     httpAgentOptions: (protocol) => agent(protocol, note),
     // A flush exports all batches of the queue at once.
     concurrencyLimit: QUEUE_SIZE,

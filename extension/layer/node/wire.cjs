@@ -229,11 +229,10 @@ function encode(spans) {
 
 /// Sends spans to the extension, and retries until the timeout while the extension has no room.
 class Exporter {
-  constructor({ url, timeoutMillis, agent, headers }) {
+  constructor({ url, timeoutMillis, agent }) {
     this.url = url;
     this.timeoutMillis = timeoutMillis;
     this.agent = agent;
-    this.headers = headers;
   }
 
   export(spans, done) {
@@ -256,7 +255,7 @@ class Exporter {
   }
 
   send(body, left, answered) {
-    const headers = { "content-type": "application/x-protobuf", "content-length": body.length, ...this.headers };
+    const headers = { "content-type": "application/x-protobuf", "content-length": body.length };
     // Tracers patch `http.request`, and would record the export as a call of the function.
     const { ClientRequest } = require("node:http");
     const request = new ClientRequest(this.url, { method: "POST", agent: this.agent, headers });

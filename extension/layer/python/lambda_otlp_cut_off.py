@@ -6,7 +6,7 @@ ERROR and ends at the time of its export. If the span ends normally later, it is
 Some invocations leave no time for this export. For these, the extension reads the record of the root span in `/tmp` and writes that
 span itself, so that the spans exported before keep their parent.
 
-Source: docs/line-format.md, `partial`; the record is `crates/wire/src/invocation_record.rs`.
+Source of the record: `crates/wire/src/invocation_record.rs`.
 """
 
 import os
@@ -116,7 +116,7 @@ def post(receiver, body):
     """Sends a request in as few steps as possible, because a computing thread can take the interpreter at each step."""
     head = (
         f"POST /v1/traces HTTP/1.1\r\nhost: {receiver[0]}\r\nconnection: close\r\ncontent-type: application/x-protobuf\r\n"
-        f"content-length: {len(body)}\r\nlambda-otlp-partial: true\r\n\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
     )
     with socket.create_connection(receiver, timeout=1) as connection:
         connection.sendall(head.encode() + body)

@@ -27,9 +27,6 @@ const LEAST_HELD_BYTES: usize = 64 * 1024;
 /// Time a request may wait for room. Three signals that are flushed at once leave within milliseconds.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// The header, with the value `true`, of a request with partial spans. A mark in the spans could be forged by the function's data.
-const PARTIAL: &str = "lambda-otlp-partial";
-
 /// The state that all connections share.
 pub(crate) struct Receiver {
     door: Door,
@@ -123,7 +120,6 @@ impl Receiver {
         format: Format,
         request: ReceivedRequest<'_>,
     ) -> Result<usize, Refusal> {
-        let is_partial = kind == SignalKind::Traces && request.header(PARTIAL) == Some("true");
         let mut body = request.body;
         let max_bytes = self.max_request_bytes;
         let unread = |unread| match unread {
@@ -152,7 +148,7 @@ impl Receiver {
         let received = OtlpReceived { roots: roots(&request), named };
         let items = request.items();
         tracing::debug!(signal = %kind, items, "OTLP received");
-        let dropped = self.door.accept(request, is_partial).await.map_err(|_| Refusal::Full)?;
+        let dropped = self.door.accept(request).await.map_err(|_| Refusal::Full)?;
         self.counts.add(Count::Requests, 1);
         self.counts.add(Count::Items, items - dropped.min(items));
         // If the channel is full, the loop is stuck and misses root spans. The request is accepted nevertheless.

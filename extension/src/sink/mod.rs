@@ -15,7 +15,7 @@ pub(crate) use backend::health_check;
 use backend::{Backend, SharedBuffer, Unbuffered, buffer, spill_rest};
 
 use lines::backlog::Backlog;
-use lines::{LAST_LINE, LineOutput, Marks, Refused};
+use lines::{LAST_LINE, LineOutput, Refused};
 use platform::PlatformEvent;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -31,13 +31,9 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Puts a request into the buffer, or writes its lines if there is no buffer or no room. `is_partial` is `true` for partial
-    /// spans. The request may be acknowledged when this returns the number of items too large for a line.
-    pub(crate) async fn accept(
-        &self,
-        request: Request,
-        is_partial: bool,
-    ) -> Result<usize, Refused> {
+    /// Puts a request into the buffer, or writes its lines if there is no buffer or no room. The request may be acknowledged when
+    /// this returns the number of items too large for a line.
+    pub(crate) async fn accept(&self, request: Request) -> Result<usize, Refused> {
         let (request, spill) = match &self.buffer {
             None => (request, false),
             Some(buffer) => match buffer.put(request) {
@@ -45,7 +41,7 @@ impl Door {
                 Err(Unbuffered { request, is_full }) => (request, is_full),
             },
         };
-        self.lines.write(request, Marks { spill, partial: is_partial }).await
+        self.lines.write(request, spill).await
     }
 
     /// Returns the spans that name their invocation, if the sink makes log records, which get their ids.
@@ -58,8 +54,6 @@ pub(crate) struct Sink {
     door: Door,
     /// The extension's own telemetry in stdout mode.
     own: Backlog,
-    /// Partial spans that no request carried, in stdout mode.
-    own_partial: Backlog,
     /// `None` in stdout mode.
     backend: Option<Backend>,
     counts: Arc<Counts>,
@@ -74,9 +68,8 @@ impl Sink {
     ) -> io::Result<Self> {
         let lines = LineOutput::start(config, writer, Arc::clone(counts))?;
         let own = Backlog::own(lines.clone(), Arc::clone(counts));
-        let own_partial = Backlog::partial(lines.clone(), Arc::clone(counts));
         let door = Door { lines, buffer: buffer(config) };
-        Ok(Self { door, own, own_partial, backend: None, counts: Arc::clone(counts) })
+        Ok(Self { door, own, backend: None, counts: Arc::clone(counts) })
     }
 
     /// Takes the facts that Lambda stated, and prepares the connection to the backend. If that fails, telemetry goes to stdout.
@@ -135,13 +128,12 @@ impl Sink {
         }
     }
 
-    /// Takes spans of X-Ray's documents, whose senders expect no answer. `is_partial` is `true` for partial spans.
-    pub(crate) fn xray(&mut self, requests: Vec<Request>, is_partial: bool) {
+    /// Takes spans of X-Ray's documents, whose senders expect no answer.
+    pub(crate) fn xray(&mut self, requests: Vec<Request>) {
         let items: usize = requests.iter().map(Request::items).sum();
         self.counts.add(Count::Items, items);
         match &mut self.backend {
             Some(backend) => backend.xray(requests),
-            None if is_partial => self.own_partial.write(requests),
             None => self.own.write(requests),
         }
     }
@@ -176,7 +168,6 @@ impl Sink {
 
     /// Waits until lines are written, for at most `limit` each, because the environment may freeze.
     pub(crate) async fn wait_written(&mut self, limit: Duration) {
-        self.own_partial.wait_written(limit).await;
         self.own.wait_written(limit).await;
         if let Some(backend) = &mut self.backend {
             backend.wait_written(limit).await;
@@ -195,12 +186,8 @@ impl Sink {
         if let Some(backend) = &mut self.backend {
             backend.shut_down(end).await;
         }
-        for own in [&mut self.own_partial, &mut self.own] {
-            own.drain(end).await;
-        }
-        for own in [&mut self.own_partial, &mut self.own] {
-            own.give_up().await;
-        }
+        self.own.drain(end).await;
+        self.own.give_up().await;
     }
 
     /// Spills the rest of the buffer and completes the current line, after the end of the loop.

@@ -315,18 +315,18 @@ impl<'e> StreamConversion<'_, 'e> {
         if reading.text.is_some() || self.trace.as_ref().is_some_and(|trace| !trace.has_begun()) {
             self.end_trace();
         }
-        let has_items = reading.decoded.iter().any(|line| line.request.items() > 0);
+        let has_items = reading.decoded.iter().any(|request| request.items() > 0);
         if !has_items && reading.undecodable.is_empty() && reading.text.is_none() {
             self.converted.ledger.consumed.lines_without_items += 1;
         }
         self.state.read.refused_bytes += reading.refused_bytes;
-        for line in reading.decoded {
-            self.state.read.items += line.request.items();
-            self.state.read.bytes += line.request.bytes().len();
+        for request in reading.decoded {
+            self.state.read.items += request.items();
+            self.state.read.bytes += request.bytes().len();
             let of_origin =
                 || EnvelopeResource::of(self.others.identity(), self.others.encoded_log_resource());
             let envelope = self.envelope.get_or_insert_with(of_origin);
-            let request = envelope.settle(line.request);
+            let request = envelope.settle(request);
             take(&mut self.converted, request);
         }
         for line in reading.undecodable {

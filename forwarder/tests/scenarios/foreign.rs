@@ -195,7 +195,7 @@ fn decoded(line: &str) -> Result<Decoded, String> {
         return Err(line.reason.to_string());
     }
     let mut decoded = Decoded::default();
-    for request in reading.decoded.into_iter().map(|line| line.request) {
+    for request in reading.decoded {
         decoded.traces.extend(request.decode::<Traces>().map(Result::unwrap));
         decoded.metrics.extend(request.decode::<Metrics>().map(Result::unwrap));
         decoded.logs.extend(request.decode::<Logs>().map(Result::unwrap));

@@ -218,8 +218,7 @@ fn workload() -> anyhow::Result<()> {
 
 /// The bytes that CloudWatch charges for a compact line.
 fn line_of(names: &Names, requests: &[&Request]) -> usize {
-    let content =
-        Encoder::default().text(&names.context(), wire::compact::Flags::default(), requests);
+    let content = Encoder::default().text(&names.context(), requests);
     content.len() + r#"{"_otelc":""}"#.len() + 1 + OVERHEAD
 }
 

@@ -2,7 +2,7 @@
 
 use super::otlp::check_request;
 use std::cell::RefCell;
-use wire::compact::{Context, Encoder, Flags, decode};
+use wire::compact::{Context, Encoder, decode};
 use wire::{Limits, Request, SignalKind};
 
 const CONTEXT: Context<'_> = Context {
@@ -18,17 +18,16 @@ thread_local! {
 
 /// The content of a compact line, and bytes that may be a request, which a line returns unchanged.
 pub fn compact(data: &[u8]) {
-    if let Ok(line) = decode(&String::from_utf8_lossy(data), &CONTEXT, &super::otlp::LIMITS) {
-        let bytes: usize = line.requests.iter().map(|request| request.bytes().len()).sum();
+    if let Ok(requests) = decode(&String::from_utf8_lossy(data), &CONTEXT, &super::otlp::LIMITS) {
+        let bytes: usize = requests.iter().map(|request| request.bytes().len()).sum();
         assert!(bytes <= super::otlp::LIMITS.inflated_bytes);
-        line.requests.iter().for_each(check_request);
+        requests.iter().for_each(check_request);
     }
     for kind in SignalKind::ALL {
         let Ok(request) = Request::check(kind, data.to_vec(), &Limits::default()) else { continue };
-        let encode =
-            |encoder: &mut Encoder| encoder.text(&CONTEXT, Flags::default(), &[&request, &request]);
+        let encode = |encoder: &mut Encoder| encoder.text(&CONTEXT, &[&request, &request]);
         let text = ENCODER.with_borrow_mut(encode);
-        let line = decode(&text, &CONTEXT, &Limits::default()).unwrap();
-        assert_eq!(line.requests, [request.clone(), request]);
+        let decoded = decode(&text, &CONTEXT, &Limits::default()).unwrap();
+        assert_eq!(decoded, [request.clone(), request]);
     }
 }

@@ -40,9 +40,7 @@ fn check_reading(text: &str) {
     let Some(reading) = read(text, &LIMITS) else { return };
     let found = !reading.decoded.is_empty() || !reading.undecodable.is_empty();
     assert!(found || reading.text.as_deref().is_some_and(|left| left != text), "nothing was found");
-    for line in &reading.decoded {
-        check_request(&line.request);
-    }
+    reading.decoded.iter().for_each(check_request);
     for line in &reading.undecodable {
         assert_eq!(line.sha256.len(), 64);
         assert!(line.line.len() <= line.bytes + 4 * text.matches("headers").count());

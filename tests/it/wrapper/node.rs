@@ -327,13 +327,13 @@ fn node_spans_are_sent_as_protobuf_and_retried_on_503() {
         lone: 15 bytes, 12050a03efbfbd7a008501010100001a01751a0172
         beside wrong ones: true
         a thousand: 188920 bytes, the last true
-        accepted: 0  [/v1/traces application/x-protobuf true true]
-        has no room at first: 0  [/v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true]
-        refused: 1 the extension answered 400 [/v1/traces application/x-protobuf true true]
-        closes: 1 socket hang up [/v1/traces application/x-protobuf true true]
-        closes a connection that was used before: 0  [/v1/traces application/x-protobuf true true]
-        closes a connection that was used before: 0  [/v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true, /v1/traces application/x-protobuf true true]
-        never answers: 1 the export timed out [/v1/traces application/x-protobuf true true]
+        accepted: 0  [/v1/traces application/x-protobuf true]
+        has no room at first: 0  [/v1/traces application/x-protobuf true, /v1/traces application/x-protobuf true]
+        refused: 1 the extension answered 400 [/v1/traces application/x-protobuf true]
+        closes: 1 socket hang up [/v1/traces application/x-protobuf true]
+        closes a connection that was used before: 0  [/v1/traces application/x-protobuf true]
+        closes a connection that was used before: 0  [/v1/traces application/x-protobuf true, /v1/traces application/x-protobuf true, /v1/traces application/x-protobuf true]
+        never answers: 1 the export timed out [/v1/traces application/x-protobuf true]
         a broken span: 1 true
     "]]
     .assert_eq(&told);

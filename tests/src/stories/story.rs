@@ -234,10 +234,10 @@ impl Log {
         assert!(reading.undecodable.is_empty() && reading.text.is_none(), "{reading:?}");
         self.otlp_lines += 1;
         self.spilled_lines += usize::from(message.contains("\"spill\":true"));
-        for line in reading.decoded {
-            if let Some(request) = line.request.decode::<Traces>() {
+        for request in reading.decoded {
+            if let Some(traces) = request.decode::<Traces>() {
                 let scopes =
-                    request.unwrap().resource_spans.into_iter().flat_map(|all| all.scope_spans);
+                    traces.unwrap().resource_spans.into_iter().flat_map(|all| all.scope_spans);
                 for scope in scopes {
                     let is_own = scope.scope.is_some_and(|scope| scope.name == SCOPE);
                     for span in scope.spans {
@@ -250,16 +250,15 @@ impl Log {
                     }
                 }
             }
-            if let Some(request) = line.request.decode::<Logs>() {
-                let scopes =
-                    request.unwrap().resource_logs.into_iter().flat_map(|all| all.scope_logs);
+            if let Some(logs) = request.decode::<Logs>() {
+                let scopes = logs.unwrap().resource_logs.into_iter().flat_map(|all| all.scope_logs);
                 for record in scopes.flat_map(|scope| scope.log_records) {
                     self.records.push(body(&record));
                 }
             }
-            if let Some(request) = line.request.decode::<Metrics>() {
+            if let Some(metrics) = request.decode::<Metrics>() {
                 let scopes =
-                    request.unwrap().resource_metrics.into_iter().flat_map(|all| all.scope_metrics);
+                    metrics.unwrap().resource_metrics.into_iter().flat_map(|all| all.scope_metrics);
                 for metric in scopes.flat_map(|scope| scope.metrics) {
                     let points = match metric.data.unwrap() {
                         Data::Histogram(data) => {

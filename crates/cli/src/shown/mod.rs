@@ -176,8 +176,8 @@ impl Showing<'_> {
     }
 
     fn take_reading(&mut self, number: usize, reading: &LineReading) -> io::Result<()> {
-        for line in &reading.decoded {
-            self.held.add(&line.request);
+        for request in &reading.decoded {
+            self.held.add(request);
         }
         for undecodable in &reading.undecodable {
             let reason = lines::reason(&undecodable.reason);

@@ -10,16 +10,7 @@ use crate::gzip::{self, InflateError};
 use crate::request::{Limits, Malformed, Request};
 use std::fmt;
 
-/// The content of a compact line.
-#[derive(Debug)]
-pub struct CompactLine {
-    /// Its requests.
-    pub requests: Vec<Request>,
-    /// `true` if the spans in it had not ended when they were written.
-    pub is_partial: bool,
-}
-
-/// Decodes the content of a compact line that a function of this context wrote.
+/// Decodes the requests of a compact line that a function of this context wrote.
 ///
 /// # Errors
 /// If a check fails. Names of the context that the line does not use may be wrong.
@@ -27,7 +18,7 @@ pub fn decode(
     text: &str,
     context: &Context<'_>,
     limits: &Limits,
-) -> Result<CompactLine, CompactError> {
+) -> Result<Vec<Request>, CompactError> {
     decode_counted(text, context, limits, &mut 0)
 }
 
@@ -37,7 +28,7 @@ pub(crate) fn decode_counted(
     context: &Context<'_>,
     limits: &Limits,
     inflated: &mut usize,
-) -> Result<CompactLine, CompactError> {
+) -> Result<Vec<Request>, CompactError> {
     let packed = base91::decode(text.as_bytes()).ok_or(CompactError::NotText)?;
     let mut bytes = Bytes(&packed);
     let [head, number] = bytes.array()?;
@@ -89,8 +80,7 @@ pub(crate) fn decode_counted(
         return Err(CompactError::Checksum);
     }
     let requests = requests.into_iter().map(|(kind, bytes)| Request::check(kind, bytes, limits));
-    let requests = requests.collect::<Result<_, _>>().map_err(CompactError::Malformed)?;
-    Ok(CompactLine { requests, is_partial: head & 0x20 != 0 })
+    requests.collect::<Result<_, _>>().map_err(CompactError::Malformed)
 }
 
 /// Why the content of a compact line does not decode.

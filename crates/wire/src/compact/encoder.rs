@@ -10,19 +10,8 @@ use crate::request::Request;
 use deflate::{Codes, Deflater, Preset};
 use std::fmt;
 
-/// Flags of a line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags {
-    /// `true` if the line was to be sent to a backend, and could not be.
-    pub spill: bool,
-    /// `true` if the spans in it had not ended when they were written.
-    pub partial: bool,
-}
-
-/// Bits of the first byte, above those of the context's names.
-pub(super) const SPILL: u8 = 0x10;
-pub(super) const PARTIAL: u8 = 0x20;
-pub(super) const UNIT_SHIFT: u32 = 6;
+/// The place of the unit of times in the first byte.
+const UNIT_SHIFT: u32 = 6;
 /// The bit of the second byte, above the dictionary's number: the skeleton is in the dictionary's codes.
 const SHARED_CODES: u8 = 0x80;
 
@@ -74,7 +63,6 @@ impl Encoder {
     pub(crate) fn encode(
         &mut self,
         context: &Context<'_>,
-        flags: Flags,
         requests: &[&Request],
         max_bytes: usize,
         out: &mut Vec<u8>,
@@ -85,9 +73,7 @@ impl Encoder {
         let context = Context { region: region.map_or("", |_| context.region), ..*context };
         let (used, unit) = self.parts(context, requests);
         self.packed.clear();
-        let bit = |flag, bit| if flag { bit } else { 0 };
-        let flags = bit(flags.spill, SPILL) | bit(flags.partial, PARTIAL);
-        self.packed.extend_from_slice(&[used | flags | (unit as u8) << UNIT_SHIFT, self.number]);
+        self.packed.extend_from_slice(&[used | (unit as u8) << UNIT_SHIFT, self.number]);
         self.packed.extend(region.filter(|_| used & context::REGION != 0));
         if used & !context::REGION != 0 {
             self.packed.extend_from_slice(&context.check(used));
@@ -163,10 +149,10 @@ impl Encoder {
     }
 
     /// Returns the text of these requests.
-    pub fn text(&mut self, context: &Context<'_>, flags: Flags, requests: &[&Request]) -> String {
+    pub fn text(&mut self, context: &Context<'_>, requests: &[&Request]) -> String {
         let mut out = Vec::new();
         // No text has more bytes than the largest number.
-        let _fits = self.encode(context, flags, requests, usize::MAX, &mut out);
+        let _fits = self.encode(context, requests, usize::MAX, &mut out);
         String::from_utf8(out).unwrap_or_default()
     }
 }

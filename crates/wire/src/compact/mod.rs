@@ -25,6 +25,6 @@ pub use context::{Context, Names, UsedNames};
 #[cfg(feature = "decode")]
 pub(crate) use decode::decode_counted;
 #[cfg(feature = "decode")]
-pub use decode::{CompactError, CompactLine, decode};
+pub use decode::{CompactError, decode};
 #[cfg(feature = "encode")]
-pub use encoder::{Encoder, Flags};
+pub use encoder::Encoder;

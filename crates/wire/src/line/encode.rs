@@ -2,7 +2,7 @@
 
 use super::envelope::{Envelope, LINE_END};
 use crate::base64;
-use crate::compact::{self, Flags, Names};
+use crate::compact::{self, Names};
 use crate::gzip::{Compressor, TooLarge};
 use crate::request::Request;
 use crate::request::split::{self, Sizes};
@@ -236,10 +236,9 @@ fn compact_line(
     let start = out.len();
     Envelope::push_compact_head(out);
     let around_bytes = out.len() - start + end.len();
-    let flags = Flags { spill: envelope.spill, partial: envelope.partial };
     let content_bytes = max_bytes.saturating_sub(around_bytes);
     encoder
-        .encode(&names.context(), flags, requests, content_bytes, out)
+        .encode(&names.context(), requests, content_bytes, out)
         .map_err(|payload| LineTooLarge { payload, around_bytes })?;
     out.extend_from_slice(&end);
     Ok(())

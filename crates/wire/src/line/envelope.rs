@@ -17,8 +17,6 @@ pub struct Envelope<'a> {
     pub unix_nanos: Option<u64>,
     /// `true` if sending the line to a backend failed, so that a subscription can select such lines.
     pub spill: bool,
-    /// `true` for partial spans. A later line with the same spans is final.
-    pub partial: bool,
 }
 
 impl Envelope<'_> {
@@ -38,9 +36,6 @@ impl Envelope<'_> {
         out.extend_from_slice(b",\"content-encoding\":\"gzip\"");
         if self.spill {
             out.extend_from_slice(SPILL);
-        }
-        if self.partial {
-            out.extend_from_slice(b",\"partial\":true");
         }
         self.push_time_and_level(out);
         out.extend_from_slice(b",\"payload\":\"");

@@ -40,7 +40,7 @@ pub use payload::PayloadError;
 #[cfg(feature = "decode")]
 pub use read::{read_line, read_line_of};
 #[cfg(feature = "decode")]
-pub use reading::{DecodedLine, LineError, LineReading, UndecodableLine};
+pub use reading::{LineError, LineReading, UndecodableLine};
 #[cfg(feature = "decode")]
 pub use rejoin::{Joined, Rejoin};
 

@@ -26,8 +26,6 @@ pub(super) struct Object<'a> {
     has_resources: bool,
     one_resource: OneResource,
     wrapped: [Option<&'a str>; WRAPPERS.len()],
-    /// `true` for partial spans.
-    is_partial: bool,
     beside: Beside,
 }
 
@@ -129,11 +127,6 @@ impl<'a> Object<'a> {
                     *wrapped = Some(value);
                 }
             }
-            // A key of later versions of the line.
-            Key::Partial => {
-                self.is_partial = value == "true";
-                self.beside.has_other_keys = true;
-            }
             // A compact line begins with its content.
             Key::Spill => self.beside.has_other_keys |= self.compact.is_none(),
             Key::Time => {}
@@ -188,22 +181,18 @@ impl<'a> Object<'a> {
             && !is_something_else
     }
 
-    /// The requests of an object of [`Class::Line`], and whether their spans had not ended. The bytes that it inflated are added
-    /// to
-    /// `inflated`, also if it fails.
+    /// The requests of an object of [`Class::Line`]. Adds the bytes that it inflated to `inflated`, also if it fails.
     pub(super) fn requests(
         &self,
         context: &Context<'_>,
         limits: &Limits,
         inflated: &mut usize,
-    ) -> Result<(Vec<Request>, bool), LineError> {
+    ) -> Result<Vec<Request>, LineError> {
         let Some(compact) = self.compact else {
-            return Ok((self.standard_requests(limits, inflated)?, self.is_partial));
+            return self.standard_requests(limits, inflated);
         };
         let text = text(compact).ok_or(LineError::Compact(CompactError::NotText))?;
-        let line = compact::decode_counted(&text, context, limits, inflated);
-        let line = line.map_err(LineError::Compact)?;
-        Ok((line.requests, line.is_partial))
+        compact::decode_counted(&text, context, limits, inflated).map_err(LineError::Compact)
     }
 
     fn standard_requests(
@@ -286,7 +275,6 @@ enum Key {
     Scopes(SignalKind),
     SchemaUrl,
     Wrapper(usize),
-    Partial,
     Spill,
     /// `timestamp` or `level`, which lines have in Lambda's JSON format.
     Time,
@@ -320,7 +308,6 @@ impl Key {
             "scopeMetrics" | "scope_metrics" => Self::Scopes(SignalKind::Metrics),
             "scopeLogs" | "scope_logs" => Self::Scopes(SignalKind::Logs),
             "schemaUrl" | "schema_url" => Self::SchemaUrl,
-            "partial" => Self::Partial,
             "spill" => Self::Spill,
             "timestamp" | "level" => Self::Time,
             _ if key.starts_with("resource") && signal_of_key(key).is_some() => Self::Resources,

@@ -4,7 +4,7 @@
 use super::find::{self, WRAPPERS, is_blank};
 use super::headers::without_headers_of_lines;
 use super::object::{Class, Object};
-use super::reading::{DecodedLine, LineError, LineReading, UndecodableLine};
+use super::reading::{LineError, LineReading, UndecodableLine};
 use super::walk::Walk;
 use crate::compact::Context;
 use crate::json;
@@ -247,25 +247,21 @@ impl<'c> Reader<'c> {
             Class::Line => {
                 let mut inflated = 0;
                 let limits = self.limits_of(line);
-                match object.requests(self.context, &limits, &mut inflated) {
-                    Ok((requests, is_partial)) => {
-                        self.add(Ok(requests), line, is_partial, inflated);
-                    }
-                    Err(error) => self.add(Err(error), line, false, inflated),
-                }
+                let requests = object.requests(self.context, &limits, &mut inflated);
+                self.add(requests, line, inflated);
                 Some(String::new())
             }
             Class::Bare => {
                 self.count(line.len());
                 let requests = json::read(line, None, &self.limits).map_err(LineError::NotOtlp);
-                self.add(requests, line, false, 0);
+                self.add(requests, line, 0);
                 Some(String::new())
             }
             Class::OneResource(kind) => {
                 self.count(line.len());
                 let request = format!(r#"{{"{}":[{line}]}}"#, key_of_signal(kind));
                 let requests = json::read(&request, None, &self.limits).map_err(LineError::NotOtlp);
-                self.add(requests, line, false, 0);
+                self.add(requests, line, 0);
                 Some(String::new())
             }
             Class::Record { values, has_other_keys } => {
@@ -351,13 +347,7 @@ impl<'c> Reader<'c> {
         limits
     }
 
-    fn add(
-        &mut self,
-        requests: Result<Vec<Request>, LineError>,
-        line: &str,
-        is_partial: bool,
-        inflated: usize,
-    ) {
+    fn add(&mut self, requests: Result<Vec<Request>, LineError>, line: &str, inflated: usize) {
         let requests = requests.and_then(|requests| self.check_items(requests));
         let requests = match requests {
             Ok(requests) => requests,
@@ -371,7 +361,7 @@ impl<'c> Reader<'c> {
             let bytes = request.bytes().len() + Request::BYTES_BESIDE;
             self.limits.inflated_bytes = self.limits.inflated_bytes.saturating_sub(bytes);
             self.limits.items = self.limits.items.saturating_sub(request.items());
-            self.reading.decoded.push(DecodedLine { request, is_partial });
+            self.reading.decoded.push(request);
         }
     }
 

@@ -12,8 +12,8 @@ use std::fmt;
 /// The content of one log event's text.
 #[derive(Debug, Default)]
 pub struct LineReading {
-    /// Requests, in the order of their lines.
-    pub decoded: Vec<DecodedLine>,
+    /// Requests, in the order of their lines. A line of OTLP/JSON may hold one of each signal.
+    pub decoded: Vec<Request>,
     /// Claimed OTLP lines that did not decode. If a text has very many, the last element represents all further ones.
     pub undecodable: Vec<UndecodableLine>,
     /// Other text around the lines, which is a log line of its own, without the values of `headers`.
@@ -22,15 +22,6 @@ pub struct LineReading {
     pub unfinished_at: Option<usize>,
     /// Bytes that the undecodable lines inflated to, which count toward [`Limits::refused_bytes`](crate::Limits::refused_bytes).
     pub refused_bytes: usize,
-}
-
-/// A decoded request. A line of OTLP/JSON may hold one of each signal.
-#[derive(Debug)]
-pub struct DecodedLine {
-    /// The request, as protobuf.
-    pub request: Request,
-    /// `true` for partial spans.
-    pub is_partial: bool,
 }
 
 /// A claimed OTLP line that did not decode, or all further ones in a text with very many.

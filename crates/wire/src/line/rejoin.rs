@@ -113,11 +113,12 @@ impl Rejoin {
         let Some(reading) = read_line_of(&whole.text, context, limits) else {
             return Joined::Broken { refused_bytes: 0 };
         };
-        let requests = || reading.decoded.iter().map(|line| &line.request);
-        if reading.undecodable.is_empty() && requests().any(|request| request.items() > 0) {
+        let mut requests = reading.decoded.iter();
+        if reading.undecodable.is_empty() && requests.any(|request| request.items() > 0) {
             return Joined::Whole(reading);
         }
-        let decoded_bytes: usize = requests().map(|request| request.bytes().len()).sum();
+        let decoded_bytes: usize =
+            reading.decoded.iter().map(|request| request.bytes().len()).sum();
         Joined::Broken { refused_bytes: reading.refused_bytes + decoded_bytes }
     }
 

@@ -13,7 +13,7 @@ fn outcome(line: &str) -> String {
     let Some(reading) = read_line(line, &Limits::default()) else { return "no OTLP line".into() };
     let mut outcome = String::new();
     for decoded in &reading.decoded {
-        write!(outcome, "{} spans; ", decoded.request.items()).unwrap();
+        write!(outcome, "{} spans; ", decoded.items()).unwrap();
     }
     for undecodable in &reading.undecodable {
         write!(outcome, "refused: {}; ", undecodable.reason).unwrap();
@@ -94,7 +94,7 @@ fn damaged_lines_have_the_documented_results() {
 
 /// The data of a sample line as bare OTLP/JSON.
 fn bare(file: &str) -> String {
-    let decoded = read(&fixture(file)).decoded.remove(0).request.decode::<Traces>();
+    let decoded = read(&fixture(file)).decoded.remove(0).decode::<Traces>();
     serde_json::to_string(&decoded.unwrap().unwrap()).unwrap()
 }
 
@@ -136,7 +136,7 @@ fn shown(reading: LineReading) -> String {
     let mut found: Vec<_> = reading
         .decoded
         .iter()
-        .map(|line| format!("{} {}", line.request.items(), line.request.kind()))
+        .map(|request| format!("{} {}", request.items(), request.kind()))
         .collect();
     found.extend(reading.undecodable.iter().map(|line| format!("refused: {}", line.reason)));
     found.extend(reading.text.map(|text| format!("text: {text:?}")));
@@ -361,20 +361,6 @@ fn a_broken_line_is_rejected_in_every_wrapping() {
     assert_eq!(reading.undecodable[0].bytes, record.len());
     assert!(!reading.undecodable[0].line.contains("s3cret"), "{:?}", reading.undecodable[0].line);
     assert_eq!(reading.unfinished_at, Some(0));
-}
-
-#[test]
-fn only_the_value_true_marks_a_line_of_partial_spans() {
-    let line = fixture("python-1.jsonl");
-    let is_partial = |value: &str| {
-        let line = line.trim_end().strip_suffix('}').unwrap();
-        let reading = read(&format!(r#"{line},"partial":{value}}}"#));
-        reading.decoded.iter().map(|decoded| decoded.is_partial).collect::<Vec<_>>()
-    };
-    assert_eq!(is_partial("true"), [true]);
-    assert_eq!(is_partial("false"), [false]);
-    assert_eq!(is_partial(r#""true""#), [false]);
-    assert!(!read(&line).decoded[0].is_partial);
 }
 
 #[test]

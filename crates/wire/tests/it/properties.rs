@@ -278,7 +278,7 @@ proptest! {
             let text = String::from_utf8(out).unwrap();
             prop_assert_eq!(text.matches('\n').count(), 1);
             let reading = read_line(&text, &Limits::default()).unwrap();
-            prop_assert_eq!(&reading.decoded[0].request, &request);
+            prop_assert_eq!(&reading.decoded[0], &request);
         }
     }
 
@@ -309,7 +309,7 @@ proptest! {
         let text = format!("{prefix}{wrapped}");
         let reading = read_line(&text, &Limits::default()).unwrap();
         prop_assert!(reading.text.is_none() && reading.undecodable.is_empty(), "{:?}", reading);
-        prop_assert_eq!(&reading.decoded[0].request, &request);
+        prop_assert_eq!(&reading.decoded[0], &request);
         let pieces: Vec<&str> = text.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).unwrap()).collect();
         let [first, rest @ .., last] = pieces.as_slice() else { return Ok(()) };
         let first_reading = read_line(first, &Limits::default()).unwrap_or_default();
@@ -331,7 +331,7 @@ proptest! {
             return Err(TestCaseError::fail("not joined"));
         };
         prop_assert!(whole.text.is_none());
-        prop_assert_eq!(&whole.decoded[0].request, &request);
+        prop_assert_eq!(&whole.decoded[0], &request);
     }
 
     #[test]
@@ -345,7 +345,7 @@ proptest! {
         let mut requests = Vec::new();
         for line in text.lines() {
             let mut reading = read_line(line, &Limits::default()).unwrap();
-            let request = reading.decoded.remove(0).request;
+            let request = reading.decoded.remove(0);
             prop_assert!(line.len() < max_bytes || request.items() == 1);
             requests.push(request);
         }
@@ -397,7 +397,7 @@ fn an_oversized_item_is_truncated_minimally_and_counted() {
         let text = String::from_utf8(out).unwrap();
         assert!(text.lines().all(|line| line.len() < 250 * 1024));
         let last = read_line(text.lines().last().unwrap(), &Limits::default()).unwrap();
-        let spans = last.decoded[0].request.decode::<Traces>().unwrap().unwrap();
+        let spans = last.decoded[0].decode::<Traces>().unwrap().unwrap();
         let span = &spans.resource_spans[0].scope_spans[0].spans[0];
         assert_eq!(span.attributes.len(), values + 1);
         for attribute in &span.attributes[..values] {
@@ -466,7 +466,7 @@ fn resource_and_scope_values_are_truncated_before_item_values() {
     let out = encode(request);
     for line in String::from_utf8(out).unwrap().lines() {
         let reading = read_line(line, &Limits::default()).unwrap();
-        let metrics = reading.decoded[0].request.decode::<Metrics>().unwrap().unwrap();
+        let metrics = reading.decoded[0].decode::<Metrics>().unwrap().unwrap();
         for of_resource in metrics.resource_metrics {
             let large = &of_resource.resource.unwrap().attributes[0];
             let Some(Value::StringValue(text)) = &large.value.as_ref().unwrap().value else {

@@ -14,7 +14,7 @@ fn events(texts: &[&str]) -> (String, usize) {
     let mut story = String::new();
     let mut items = 0;
     let mut count = |reading: &LineReading| {
-        items += reading.decoded.iter().map(|line| line.request.items()).sum::<usize>();
+        items += reading.decoded.iter().map(lambda_otlp_wire::Request::items).sum::<usize>();
     };
     for text in texts {
         if rejoin.is_waiting() {
@@ -118,7 +118,7 @@ fn every_kind_of_line_is_rejoined() {
 /// The spans of a sample line, as bare OTLP/JSON.
 fn bare(name: &str) -> String {
     let line = fixture(name);
-    let spans = read_line(&line, &Limits::default()).unwrap().decoded.remove(0).request;
+    let spans = read_line(&line, &Limits::default()).unwrap().decoded.remove(0);
     assert_eq!(spans.kind(), SignalKind::Traces);
     serde_json::to_string(&spans.decode::<Traces>().unwrap().unwrap()).unwrap()
 }

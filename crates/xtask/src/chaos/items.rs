@@ -101,7 +101,7 @@ impl Item {
             return Ok(None);
         };
         ensure!(reading.undecodable.is_empty(), "undecodable: {}", event.message);
-        let items = reading.decoded.iter().map(|line| Self::of_request(&line.request));
+        let items = reading.decoded.iter().map(Self::of_request);
         let items = items.collect::<anyhow::Result<Vec<_>>>()?.concat().into_iter();
         Ok(Some(items.map(|item| item.made_by(function)).collect()))
     }

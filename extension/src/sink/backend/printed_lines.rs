@@ -110,8 +110,8 @@ impl PrintedLines {
                 if let Some(text) = text {
                     self.take_text(line, &text, time);
                 }
-                for line in decoded.into_iter().filter(|line| line.request.items() > 0) {
-                    let request = named(line.request, &self.service_name);
+                for request in decoded.into_iter().filter(|request| request.items() > 0) {
+                    let request = named(request, &self.service_name);
                     self.spans_of(&request);
                     taken.requests.push(request);
                 }

@@ -285,7 +285,7 @@ async fn the_process_ends_after_the_rest_of_the_buffer_is_spilled() {
     let config = config(NOWHERE);
     let mut sink = crate::sink::Sink::open(&config, stdout.clone(), &counts).unwrap();
     sink.connect(&config, function(&config));
-    sink.door().accept(one(), false).await.unwrap();
+    sink.door().accept(one()).await.unwrap();
     sink.line(&printed("paid"));
     tokio::join!(sink.end(), async { stdout.fill(false) });
     assert_eq!(stdout.items(), [1, 1]);

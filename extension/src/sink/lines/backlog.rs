@@ -1,7 +1,7 @@
 //! Requests to write to stdout whose senders do not wait: the extension's own telemetry, and requests that the backend did not
 //! accept.
 
-use super::{LineOutput, Marks};
+use super::LineOutput;
 use crate::counts::{Count, Counts};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,8 @@ const MAX_UNWRITTEN: usize = 64;
 /// The requests of one origin that wait for room in the queue, or are in it.
 pub(crate) struct Backlog {
     output: LineOutput,
-    marks: Marks,
+    /// The requests were meant for a backend.
+    spill: bool,
     /// The counter of items that cannot be written.
     lost: Count,
     most_unwritten: usize,
@@ -38,7 +39,7 @@ impl Backlog {
     pub(crate) fn own(output: LineOutput, counts: Arc<Counts>) -> Self {
         Self {
             output,
-            marks: Marks::default(),
+            spill: false,
             lost: Count::PlatformLost,
             most_unwritten: MAX_UNWRITTEN,
             counts,
@@ -47,15 +48,10 @@ impl Backlog {
         }
     }
 
-    /// Makes the backlog of partial spans that no request carried.
-    pub(crate) fn partial(output: LineOutput, counts: Arc<Counts>) -> Self {
-        Self { marks: Marks { spill: false, partial: true }, ..Self::own(output, counts) }
-    }
-
     /// Makes the backlog of requests that no backend accepted. Their buffer bounds it.
     pub(crate) fn spilled(output: LineOutput, counts: Arc<Counts>) -> Self {
         Self {
-            marks: Marks { spill: true, partial: false },
+            spill: true,
             lost: Count::SpillLost,
             most_unwritten: usize::MAX,
             ..Self::own(output, counts)
@@ -71,7 +67,7 @@ impl Backlog {
                 false
             }
         });
-        if self.marks.spill {
+        if self.spill {
             // Each is as large as requests that are written together.
             self.unwritten.extend(requests.into_iter().map(|request| vec![request]));
         } else if !requests.is_empty() {
@@ -80,7 +76,7 @@ impl Backlog {
         let mut waiting = std::mem::take(&mut self.unwritten).into_iter();
         for group in waiting.by_ref() {
             let (items, bytes) = (items(&group), bytes(&group));
-            match self.output.queue(group, self.marks) {
+            match self.output.queue(group, self.spill) {
                 Ok(written) => self.writing.push(Writing { items, bytes, written }),
                 Err(group) => {
                     self.unwritten.push(group);

@@ -13,7 +13,6 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-pub(crate) use thread::Marks;
 use thread::{Function, Job, Pending, Progress, Thread};
 use tokio::sync::{mpsc, oneshot};
 use wire::Request;
@@ -88,8 +87,8 @@ impl LineOutput {
     }
 
     /// Writes a request, waits until its lines are written, and returns the number of items too large for a line. Gives up when
-    /// the pipe was full for 200 ms, and at once while it stays full.
-    pub(crate) async fn write(&self, request: Request, marks: Marks) -> Result<usize, Refused> {
+    /// the pipe was full for 200 ms, and at once while it stays full. `spill` is `true` if the request was meant for a backend.
+    pub(crate) async fn write(&self, request: Request, spill: bool) -> Result<usize, Refused> {
         if self.is_stuck() {
             return Err(Refused);
         }
@@ -97,7 +96,7 @@ impl LineOutput {
         let begun = Arc::new(AtomicBool::new(false));
         let pending = Pending::begin(&self.pending);
         let (requests, of_job) = (vec![request], Arc::clone(&begun));
-        let job = Job { requests, written, begun: of_job, keep: false, marks, pending };
+        let job = Job { requests, written, begun: of_job, keep: false, spill, pending };
         let answered = {
             let exchange = async {
                 self.jobs.send(job).await.ok()?;
@@ -123,11 +122,11 @@ impl LineOutput {
     fn queue(
         &self,
         requests: Vec<Request>,
-        marks: Marks,
+        spill: bool,
     ) -> Result<oneshot::Receiver<usize>, Vec<Request>> {
         let (written, answer) = oneshot::channel();
         let pending = Pending::begin(&self.pending);
-        let job = Job { requests, written, begun: Arc::default(), keep: true, marks, pending };
+        let job = Job { requests, written, begun: Arc::default(), keep: true, spill, pending };
         match self.jobs.try_send(job) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => {

@@ -35,7 +35,7 @@ fn record() -> Request {
 }
 
 async fn write(output: &LineOutput, request: Request) -> Result<usize, Refused> {
-    output.write(request, Marks::default()).await
+    output.write(request, false).await
 }
 
 fn spans(number: usize) -> Request {
@@ -147,7 +147,7 @@ async fn the_sink_waits_for_its_own_lines_before_the_environment_may_freeze() {
     pipe.fill(true);
     let config = Config::from_source(&BTreeMap::new());
     let mut sink = crate::sink::Sink::open(&config, pipe.clone(), &counts).unwrap();
-    sink.xray(vec![spans(3)], true);
+    sink.xray(vec![spans(3)]);
     sink.write(vec![spans(2)]);
     tokio::join!(sink.wait_written(Duration::from_mins(1)), async { pipe.fill(false) });
     assert_eq!(pipe.items().iter().sum::<usize>(), 3 + 2);
@@ -169,15 +169,14 @@ async fn own_requests_share_a_compact_line_and_spills_stay_standard() {
     let read = |account| {
         let delivery = Context { function: "orders", account, log_stream: "any", region: "" };
         let reading = wire::read_line_of(line, &delivery, &Limits::default()).unwrap();
-        reading.decoded.into_iter().map(|line| line.request).collect::<Vec<_>>()
+        reading.decoded
     };
     assert_eq!(read("123456789012"), [spans, record.clone()]);
     assert_eq!(read("000000000000"), []);
     assert_eq!((counts.get(Count::Lines), counts.get(Count::Written)), (1, 3));
 
     // A subscription filter selects spilled lines by their key.
-    let spill = Marks { spill: true, partial: false };
-    assert_eq!(output.write(record, spill).await, Ok(0));
+    assert_eq!(output.write(record, true).await, Ok(0));
     let spilled = pipe.text().lines().last().map(str::to_owned).unwrap();
     assert!(spilled.contains(r#""spill":true"#), "{spilled}");
     assert_eq!(counts.get(Count::Spilled), 1);
@@ -189,7 +188,7 @@ async fn a_full_pipe_refuses_later_requests_without_delay() {
     let pipe = Pipe::default();
     pipe.fill(true);
     let (output, _) = start(&pipe, None);
-    drop(output.queue(vec![spans(1)], Marks::default()));
+    drop(output.queue(vec![spans(1)], false));
     while output.progress.current().is_none() {
         tokio::task::yield_now().await;
     }
@@ -221,9 +220,8 @@ async fn a_slowly_read_pipe_refuses_no_request() {
     pipe.fill(true);
     let (output, _) = start(&pipe, None);
     for line in 1..LINES {
-        // Requests with the same marks would share a line.
-        let marks = Marks { partial: line % 2 == 1, ..Marks::default() };
-        drop(output.queue(vec![spans(1)], marks));
+        // Spilled and other requests share no line.
+        drop(output.queue(vec![spans(1)], line % 2 == 1));
     }
     let reader = async {
         loop {

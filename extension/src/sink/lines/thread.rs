@@ -28,7 +28,8 @@ pub(super) struct Job {
     pub(super) begun: Arc<AtomicBool>,
     /// The requests are written even if its sender stopped waiting.
     pub(super) keep: bool,
-    pub(super) marks: Marks,
+    /// The requests were meant for a backend.
+    pub(super) spill: bool,
     pub(super) pending: Pending,
 }
 
@@ -56,15 +57,6 @@ impl Drop for Pending {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-/// The marks in the lines of a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marks {
-    /// The request was meant for a backend.
-    pub(crate) spill: bool,
-    /// The request contains partial spans.
-    pub(crate) partial: bool,
 }
 
 /// The progress of the thread, and its permission to go on.
@@ -158,7 +150,7 @@ impl<W: Write> Thread<W> {
             job.begun.store(true, Ordering::SeqCst);
         }
         jobs.retain(|job| job.keep || !job.written.is_closed());
-        let marks = jobs.first().map(|job| job.marks).unwrap_or_default();
+        let spill = jobs.first().is_some_and(|job| job.spill);
         // The makers of kept jobs count their losses themselves.
         let is_told = jobs.iter().any(|job| !job.keep);
         let (mut requests, mut waiting, mut pending) = (Vec::new(), Vec::new(), Vec::new());
@@ -170,7 +162,7 @@ impl<W: Write> Thread<W> {
         let is_alone = waiting.len() == 1;
         let requests =
             if requests.len() > 1 { wire::merge(requests, TOGETHER_BYTES) } else { requests };
-        let Ok(results) = self.write_all(requests, marks) else { return };
+        let Ok(results) = self.write_all(requests, spill) else { return };
         let mut all = Written::default();
         for written in results {
             all.lines += written.lines;
@@ -179,7 +171,7 @@ impl<W: Write> Thread<W> {
             all.dropped_items += written.dropped_items;
         }
         self.counts.add(Count::Lines, all.lines);
-        self.counts.add(if marks.spill { Count::Spilled } else { Count::Written }, all.items);
+        self.counts.add(if spill { Count::Spilled } else { Count::Written }, all.items);
         self.counts.add(Count::Truncated, all.truncated_values);
         if is_told {
             self.counts.add(Count::TooLarge, all.dropped_items);
@@ -193,25 +185,25 @@ impl<W: Write> Thread<W> {
     }
 
     /// Writes one compact line with all requests if they fit, otherwise the lines of each.
-    fn write_all(&mut self, requests: Vec<Request>, marks: Marks) -> io::Result<Vec<Written>> {
+    fn write_all(&mut self, requests: Vec<Request>, spill: bool) -> io::Result<Vec<Written>> {
         // A subscription may select spilled lines by their key.
-        let is_compact = self.lines.is_compact && !marks.spill;
+        let is_compact = self.lines.is_compact && !spill;
         if is_compact && requests.len() > 1 {
             let together: Vec<&Request> = requests.iter().collect();
-            let envelope = self.lines.envelope("", marks);
+            let envelope = self.lines.envelope("", spill);
             let mut lines = self.begin_lines();
             let encoder = compact_encoder(&mut self.compact, &self.lines, &self.function);
             if let Some(written) = encoder.encode_together(&envelope, &together, &mut lines) {
                 return self.write_lines(&lines).map(|()| vec![written]);
             }
         }
-        requests.into_iter().map(|request| self.write(request, marks, is_compact)).collect()
+        requests.into_iter().map(|request| self.write(request, spill, is_compact)).collect()
     }
 
-    fn write(&mut self, request: Request, marks: Marks, is_compact: bool) -> io::Result<Written> {
+    fn write(&mut self, request: Request, spill: bool, is_compact: bool) -> io::Result<Written> {
         let source = service_name(&request);
         let source = source.as_deref().unwrap_or(&self.function.service_name);
-        let envelope = self.lines.envelope(source, marks);
+        let envelope = self.lines.envelope(source, spill);
         let mut lines = self.begin_lines();
         let encoder = if is_compact {
             compact_encoder(&mut self.compact, &self.lines, &self.function)
@@ -253,10 +245,10 @@ pub(super) struct Function {
 }
 
 impl LineFormat {
-    fn envelope<'a>(&'a self, source: &'a str, marks: Marks) -> Envelope<'a> {
+    fn envelope<'a>(&'a self, source: &'a str, spill: bool) -> Envelope<'a> {
         let level = self.json_level.as_deref();
         let unix_nanos = level.map(|_| clock::unix_nanos());
-        Envelope { source, level, unix_nanos, spill: marks.spill, partial: marks.partial }
+        Envelope { source, level, unix_nanos, spill }
     }
 
     fn limits(&self) -> LineLimits {
@@ -286,13 +278,13 @@ fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job
     if !is_small(&first) {
         return (vec![first], None);
     }
-    let marks = first.marks;
+    let spill = first.spill;
     let mut together = vec![first];
     while let Ok(job) = queue.try_recv() {
         items += job.items();
         bytes += job.bytes();
         let is_too_much = bytes > TOGETHER_BYTES || items > TOGETHER_ITEMS;
-        if job.marks != marks || !is_small(&job) || is_too_much {
+        if job.spill != spill || !is_small(&job) || is_too_much {
             return (together, Some(job));
         }
         together.push(job);
@@ -333,16 +325,16 @@ mod tests {
     use super::*;
     use wire::SignalKind;
 
-    /// Returns how many of these requests share each line. They have these bytes, items and marks.
-    fn together(requests: &[(usize, usize, Marks)]) -> Vec<usize> {
+    /// Returns how many of these requests share each line. They have these bytes and items, and may be spilled.
+    fn together(requests: &[(usize, usize, bool)]) -> Vec<usize> {
         let (sender, mut queue) = mpsc::channel(requests.len());
-        for (bytes, items, marks) in requests {
+        for (bytes, items, spill) in requests {
             let job = Job {
                 requests: vec![Request::counted(SignalKind::Traces, vec![0; *bytes], *items)],
                 written: oneshot::channel().0,
                 begun: Arc::default(),
                 keep: true,
-                marks: *marks,
+                spill: *spill,
                 pending: Pending::begin(&Arc::default()),
             };
             assert!(sender.try_send(job).is_ok());
@@ -361,7 +353,7 @@ mod tests {
     fn requests_share_lines_within_limits_of_bytes_and_items() {
         let check = |requests: &[(usize, usize)], expected: &[usize]| {
             let requests: Vec<_> =
-                requests.iter().map(|(bytes, items)| (*bytes, *items, Marks::default())).collect();
+                requests.iter().map(|(bytes, items)| (*bytes, *items, false)).collect();
             assert_eq!(together(&requests), expected, "{requests:?}");
         };
         check(&[(10_000, 1); 3], &[3]);
@@ -372,11 +364,7 @@ mod tests {
         // 10,000 items.
         check(&[(1, 5000); 3], &[2, 1]);
         check(&[(1, 4000); 3], &[2, 1]);
-        let (spill, own) = (Marks { spill: true, partial: false }, Marks::default());
-        let partial = Marks { spill: false, partial: true };
-        assert_eq!(
-            together(&[(1, 1, own), (1, 1, own), (1, 1, spill), (1, 1, partial)]),
-            [2, 1, 1]
-        );
+        let (spill, own) = (true, false);
+        assert_eq!(together(&[(1, 1, own), (1, 1, own), (1, 1, spill), (1, 1, own)]), [2, 1, 1]);
     }
 }

@@ -373,7 +373,7 @@ pub(crate) fn read(line: &str) -> wire::Request {
     let mut reading = wire::read_line(line, &wire::Limits::default()).expect("an OTLP line");
     assert!(reading.undecodable.is_empty() && reading.text.is_none(), "{reading:?}");
     assert_eq!(reading.decoded.len(), 1);
-    reading.decoded.remove(0).request
+    reading.decoded.remove(0)
 }
 
 /// Waits until it is so.

@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use std::cell::RefCell;
-use wire::compact::{Context, Encoder, Flags};
+use wire::compact::{Context, Encoder};
 use wire::{Logs, Metrics, Request, Signal as _, SignalKind, Traces};
 
 thread_local! {
@@ -240,8 +240,7 @@ impl Maker {
         // Raw lines and lines of the retry queue come without the names of their function.
         let names = if log_group.is_empty() { Context::default() } else { names };
         let requests: Vec<&Request> = requests.iter().collect();
-        let content =
-            COMPACT.with_borrow_mut(|encoder| encoder.text(&names, Flags::default(), &requests));
+        let content = COMPACT.with_borrow_mut(|encoder| encoder.text(&names, &requests));
         format!(r#"{{"_otelc":"{content}"}}"#)
     }
 

@@ -1,7 +1,7 @@
 //! Parked messages that a backend does not accept: number of requests, size of pieces, and the rest.
 
 use super::*;
-use wire::compact::{Encoder, Flags, Names, dictionary};
+use wire::compact::{Encoder, Names, dictionary};
 
 /// The client's own halves, and four pieces that are halved as far.
 const REQUESTS_IN_VAIN: usize = 7 + 4 * 7;
@@ -247,7 +247,7 @@ fn compact_line(number: u8) -> String {
         .with_account("123456789012");
     let newest = dictionary::of_number(dictionary::NEWEST).unwrap();
     let mut encoder = Encoder::new(number, newest);
-    let content = encoder.text(&names.context(), Flags::default(), &[&request]);
+    let content = encoder.text(&names.context(), &[&request]);
     format!("{{\"_otelc\":\"{content}\"}}\n")
 }
 
@@ -284,7 +284,7 @@ async fn the_inflation_limit_of_bad_lines_does_not_affect_good_ones() {
     });
     let mut encoder = Encoder::default();
     let request = Request::counted(SignalKind::Traces, request, 0);
-    let content = encoder.text(&Names::default().context(), Flags::default(), &[&request]);
+    let content = encoder.text(&Names::default().context(), &[&request]);
     let bad = format!("{{\"_otelc\":\"{content}\"}}\n");
     let good = compact_line(dictionary::NEWEST);
     let sent: Arc<Mutex<Vec<u8>>> = Arc::default();

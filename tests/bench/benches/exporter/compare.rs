@@ -43,7 +43,7 @@ fn decode(line: &str) -> anyhow::Result<Vec<OwnedSpan>> {
     let [decoded] = reading.decoded.as_slice() else {
         bail!("{} requests in a line", reading.decoded.len());
     };
-    let request = decoded.request.decode::<Traces>().context("no traces")??;
+    let request = decoded.decode::<Traces>().context("no traces")??;
     let mut spans = Vec::new();
     for ResourceSpans { resource, scope_spans, schema_url: of_resource } in request.resource_spans {
         let mut resource = resource.unwrap_or_default();

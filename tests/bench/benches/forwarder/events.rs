@@ -46,8 +46,8 @@ pub(crate) fn compact() -> anyhow::Result<Event> {
     let mut out = Vec::new();
     for line in otlp_lines(&service, 600)? {
         let reading = read_line(&line, &Limits::default()).context("no OTLP line")?;
-        for decoded in reading.decoded {
-            let written = encoder.encode(&Envelope::default(), decoded.request, &mut out);
+        for request in reading.decoded {
+            let written = encoder.encode(&Envelope::default(), request, &mut out);
             ensure!(written.lines == 1, "{written:?}");
         }
     }

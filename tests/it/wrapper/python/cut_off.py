@@ -86,7 +86,7 @@ class Extension:
             length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
             while len(body) < length:
                 body += connection.recv(65536)
-            said = "partial" if b"\r\nlambda-otlp-partial: true" in head else "complete"
+            said = "partial" if b"lambda_otlp.partial" in body else "complete"
             self.noted.append(f"{head.split()[1].decode()} {said} {json.loads(body)}")
             connection.sendall(self.answer)
             connection.close()

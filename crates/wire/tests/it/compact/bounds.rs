@@ -2,16 +2,14 @@
 
 use super::{CONTEXT, named, requests, text};
 use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
-use lambda_otlp_wire::compact::{CompactError, Context, Encoder, Flags, UsedNames, decode};
+use lambda_otlp_wire::compact::{CompactError, Context, Encoder, UsedNames, decode};
 use lambda_otlp_wire::{Limits, Malformed, Request, SignalKind, read_line_of};
 
 #[test]
 fn a_line_of_another_function_or_dictionary_is_rejected() {
     let request = named("orders-api in eu-west-1");
     let text = text(&[&request]);
-    let read = |context: &Context<'_>| {
-        decode(&text, context, &Limits::default()).map(|line| line.requests)
-    };
+    let read = |context: &Context<'_>| decode(&text, context, &Limits::default());
     assert_eq!(read(&CONTEXT), Ok(vec![request.clone()]));
     // The line states its region, and uses neither account nor log stream.
     assert_eq!(
@@ -22,7 +20,7 @@ fn a_line_of_another_function_or_dictionary_is_rejected() {
     let used = UsedNames { function: true, account: false, log_stream: false };
     assert_eq!(read(&other), Err(CompactError::OtherContext(used)));
     let mut encoder = Encoder::new(100, &[]);
-    let text = encoder.text(&CONTEXT, Flags::default(), &[&request]);
+    let text = encoder.text(&CONTEXT, &[&request]);
     assert_eq!(requests(&text), Err(CompactError::UnknownDictionary(100)));
 }
 

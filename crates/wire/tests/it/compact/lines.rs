@@ -1,7 +1,7 @@
 //! The lines that writers make of requests, and where readers find them.
 
 use super::{CONTEXT, TELEMETRY, named, request_of, requests, text};
-use lambda_otlp_wire::compact::{CompactError, Context, Encoder, Flags, Names, UsedNames, decode};
+use lambda_otlp_wire::compact::{CompactError, Context, Encoder, Names, UsedNames, decode};
 use lambda_otlp_wire::ids::{id_of_number, to_hex};
 use lambda_otlp_wire::{
     Envelope, Limits, LineEncoder, LineLimits, Request, SignalKind, read_line_of,
@@ -42,10 +42,10 @@ fn a_region_unknown_to_the_format_is_written_in_full() {
     for region in [CONTEXT.region, "moon-north-1"] {
         let context = Context { region, ..CONTEXT };
         let request = named(&format!("lambda.{region}.amazonaws.com"));
-        let text = Encoder::default().text(&context, Flags::default(), &[&request]);
+        let text = Encoder::default().text(&context, &[&request]);
         // The line states its region.
         for reader in [&context, &Context { region: "sa-east-1", ..CONTEXT }] {
-            let read = decode(&text, reader, &Limits::default()).map(|line| line.requests);
+            let read = decode(&text, reader, &Limits::default());
             assert_eq!(read, Ok(vec![request.clone()]), "{region}");
         }
     }
@@ -72,8 +72,7 @@ fn a_request_too_large_for_a_line_becomes_several_lines() {
     });
     let request = Request::trusted(SignalKind::Traces, bytes);
     let mut out = Vec::new();
-    let envelope =
-        Envelope { level: Some("INFO"), unix_nanos: Some(7), partial: true, ..Envelope::default() };
+    let envelope = Envelope { level: Some("INFO"), unix_nanos: Some(7), ..Envelope::default() };
     let written = encoder.encode(&envelope, request.clone(), &mut out);
     assert_eq!((written.items, written.dropped_items), (5000, 0));
     let lines: Vec<&str> = std::str::from_utf8(&out).unwrap().lines().collect();
@@ -85,9 +84,7 @@ fn a_request_too_large_for_a_line_becomes_several_lines() {
         assert!(line.len() < 60 * 1024, "{}", line.len());
         let mut reading = read_line_of(line, &CONTEXT, &Limits::default()).unwrap();
         assert!(reading.undecodable.is_empty() && reading.decoded.len() == 1, "{reading:?}");
-        let line = reading.decoded.remove(0);
-        assert!(line.is_partial);
-        read.push(line.request);
+        read.append(&mut reading.decoded);
     }
     assert_eq!(lambda_otlp_wire::merge(read, usize::MAX), [request]);
 }
@@ -106,12 +103,7 @@ fn requests_of_one_flush_share_a_line_if_they_fit() {
     assert_eq!((written.lines, written.items, written.dropped_items), (1, 2, 0));
     let line = String::from_utf8(out.split_off(6)).unwrap();
     assert!(line.ends_with("\"level\":\"WARN\"}\n") && line.lines().count() == 1, "{line}");
-    let read: Vec<Request> = read_line_of(&line, &CONTEXT, &Limits::default())
-        .unwrap()
-        .decoded
-        .into_iter()
-        .map(|line| line.request)
-        .collect();
+    let read: Vec<Request> = read_line_of(&line, &CONTEXT, &Limits::default()).unwrap().decoded;
     assert_eq!(read, [spans.clone(), records.clone()]);
     let other_account = Context { account: "123456789012", ..CONTEXT };
     let reading = read_line_of(&line, &other_account, &Limits::default()).unwrap();

@@ -61,8 +61,7 @@ fn sample_lines_round_trip_in_fewer_bytes() {
         let sample = std::fs::read_to_string(file.path()).unwrap_or_default();
         for line in sample.lines() {
             let reading = read_line(line, &Limits::default()).unwrap_or_default();
-            let decoded: Vec<Request> =
-                reading.decoded.into_iter().map(|line| line.request).collect();
+            let decoded: Vec<Request> = reading.decoded;
             let content = text(&decoded.iter().collect::<Vec<_>>());
             assert_eq!(requests(&content).as_ref(), Ok(&decoded));
             let spans: usize = decoded.iter().map(Request::items).sum();

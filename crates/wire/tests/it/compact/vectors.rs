@@ -1,7 +1,7 @@
 //! Test vectors for other implementations.
 
 use super::{CONTEXT, TELEMETRY, request_of, requests};
-use lambda_otlp_wire::compact::{Encoder, Flags};
+use lambda_otlp_wire::compact::Encoder;
 
 /// These requests of [`CONTEXT`]'s function have this content.
 #[test]
@@ -10,7 +10,7 @@ fn known_requests_encode_to_fixed_content() {
         let request = request_of(json);
         let bytes = lambda_otlp_wire::compact::dictionary::of_number(dictionary).unwrap();
         let mut encoder = Encoder::new(dictionary, bytes);
-        let content = encoder.text(&CONTEXT, Flags::default(), &[&request]);
+        let content = encoder.text(&CONTEXT, &[&request]);
         assert_eq!(content, expected);
         assert_eq!(requests(&content), Ok(vec![request]));
     };
