@@ -23,7 +23,6 @@ mod builder;
 pub mod grpc;
 mod http_response;
 mod ingest;
-mod management;
 mod oddity;
 mod route;
 mod rows;

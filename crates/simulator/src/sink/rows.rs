@@ -1,7 +1,6 @@
 //! The rows that OpenObserve would store: columns, stream, and values.
 //!
-//! As measured on v0.92.2; `cargo xtask openobserve` compares them with a real server's. Tests look up the columns that queries
-//! of dashboards and alerts name.
+//! As measured on v0.92.2; `cargo xtask openobserve` compares them with a real server's.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -10,10 +10,8 @@ use super::Signal;
 use super::builder::Config;
 use super::http_response::HttpResponse;
 use super::ingest::{self, Submission};
-use super::management::{self, Management};
 use super::oddity::{Oddity, OddityKind};
 use super::route::Target;
-use super::rows;
 use super::script::{Script, ScriptedResponse};
 use super::store::{Counts, ReceivedRequest, Removal, Store, Ticket};
 use crate::lock;
@@ -29,7 +27,6 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) script: Script,
     pub(super) store: Store,
-    management: Management,
     /// The items to drop while the client is told that they are stored.
     pub(super) to_lose: Removal,
 }
@@ -108,15 +105,6 @@ impl Shared {
             }
         });
         verdict.reply
-    }
-
-    pub(super) fn manage(&self, request: management::Request) -> HttpResponse {
-        let mut state = self.state();
-        let State { management, store, .. } = &mut *state;
-        let streams = rows::streams(store, &request.organization);
-        let is_there =
-            |signal, name: &str| streams.iter().any(|(of, stream)| *of == signal && stream == name);
-        management.answer(request, &is_there)
     }
 
     pub(super) fn answered(&self, ticket: Ticket, status: StatusCode, is_whole: bool) {

@@ -1,4 +1,4 @@
-//! OpenObserve's API beside ingestion: the list of streams, searches of a few forms, and management.
+//! OpenObserve's API to read: the list of streams, their schemas, and searches of a few forms.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,6 @@ use serde_json::json;
 use crate::sink::Signal;
 use crate::sink::http_response::HttpResponse;
 use crate::sink::ingest::admit;
-use crate::sink::management;
 use crate::sink::route::unknown_organization;
 use crate::sink::rows::{self, Row};
 use crate::sink::shared::Shared;
@@ -21,28 +20,14 @@ pub(crate) struct Question {
 }
 
 enum Kind {
-    Streams {
-        signal: Option<Signal>,
-    },
-    /// Dashboards, alerts and their folders and destinations.
-    Manage(management::Request),
-    Search {
-        signal: Option<Signal>,
-        sql: String,
-    },
-    Schema {
-        signal: Option<Signal>,
-        stream: String,
-    },
+    Streams { signal: Option<Signal> },
+    Search { signal: Option<Signal>, sql: String },
+    Schema { signal: Option<Signal>, stream: String },
 }
 
 impl Question {
-    /// Management, the list of streams, a schema, a search by SQL; `None` for any other request.
+    /// The list of streams, a schema, a search by SQL; `None` for any other request.
     pub(crate) fn of(parts: &Parts, body: &Bytes) -> Option<Self> {
-        if let Some(request) = management::Request::of(parts, body) {
-            let organization = request.organization.clone();
-            return Some(Self { organization, kind: Kind::Manage(request) });
-        }
         let query = parts.uri.query().unwrap_or_default();
         let signal = query.split('&').find_map(|pair| pair.strip_prefix("type="));
         let segments: Vec<&str> = parts.uri.path().strip_prefix('/')?.split('/').collect();
@@ -85,7 +70,6 @@ impl Question {
                     .collect();
                 HttpResponse::json(200, &json!({ "total": list.len(), "list": list }))
             }
-            Kind::Manage(request) => shared.manage(request),
             Kind::Schema { signal, stream } => schema(shared, &self.organization, signal, &stream),
             Kind::Search { signal, sql } => search(shared, &self.organization, signal, &sql),
         }
